@@ -1,0 +1,133 @@
+//! Every cap of the server in one place, with the relations between them checked at compile time.
+//!
+//! A number that an operator may change is a setting (see [`crate::config`]); what stands here is fixed by the
+//! protocol, by the existing client, or by the memory and time one connection may cost.
+
+// ---- Protocol ------------------------------------------------------------------------------------------------
+
+/// Longest game message a client may send, in bytes; a longer one closes the connection with code 1009.
+pub const MESSAGE_BYTES_MAX: usize = 64;
+
+/// Longest WebSocket frame payload tungstenite buffers. One more than a control frame may carry, so that an
+/// oversized control frame reaches tungstenite's own check and is refused with 1002 and not with 1009.
+pub const FRAME_PAYLOAD_BYTES_MAX: usize = 126;
+
+/// The first player's id. Ids only grow, since the client takes the highest id of its first `GAME_STATE` as its own.
+pub const PLAYER_ID_FIRST: u32 = 1001;
+
+/// Steps a second the browser client simulates, whatever the server's tick rate.
+pub const CLIENT_STEPS_PER_S: u32 = 24;
+
+/// Largest side of the world, in units: positions travel as 16-bit integers.
+pub const WORLD_SIDE_MAX: u16 = u16::MAX;
+
+/// Smallest side of the world, in units; also the smallest side of a viewport.
+pub const VIEWPORT_SIDE_MIN: u16 = 100;
+
+// ---- Movement ------------------------------------------------------------------------------------------------
+
+/// Farthest a claimed position may lie from the server's own to be adopted, in units (Euclidean).
+pub const CLAIM_DISTANCE_MAX: i32 = 50;
+
+/// Most lead over the simulated path that a player's adoption budget holds, in units.
+pub const ADOPTION_BUDGET_MAX: i32 = 50;
+
+/// How fast the adoption budget refills, in units a second: a quarter of the client's walking speed.
+pub const ADOPTION_REFILL_PER_S: u32 = 24;
+
+/// An adopted claim farther than this from the simulated position, in units, makes its viewers due for a full state.
+pub const JUMP_DISTANCE: i32 = 16;
+
+/// A player whose last MOVE with a claim is this old stops, in milliseconds: a hidden tab sends no key release.
+pub const MOVE_SILENCE_MS: u32 = 3_000;
+
+// ---- Visibility ----------------------------------------------------------------------------------------------
+
+/// Cells along one side of the spatial grid.
+pub const GRID_CELLS_PER_SIDE: usize = 64;
+
+/// Most players one client is ever shown (`MAX_VISIBLE` may not exceed it): the client keeps messages in order only
+/// up to about 200 kB, and a full state must stay far below that.
+pub const VISIBLE_MAX: usize = 4_096;
+
+/// How far outside its viewer's rectangle a visible player may be before it leaves the view, in units.
+pub const VIEW_LEAVE_MARGIN: u16 = 48;
+
+/// How long a player stays visible at least, in milliseconds: JOINED and LEFT within about a second can leave a ghost
+/// sprite in the client, which creates sprites asynchronously.
+pub const VIEW_DWELL_MS: u32 = 2_000;
+
+/// How long a departed player's LEFT waits at least after its JOINED, in milliseconds, for the same reason.
+pub const DEPARTURE_DWELL_MS: u32 = 1_000;
+
+/// When the vector of a mover that came into view is repeated, in milliseconds after its entrance.
+pub const KEYFRAME_AFTER_MS: u32 = 1_000;
+
+/// No `GAME_STATE` is sent within this time after a viewer's first remote entrance, in milliseconds: the client is
+/// loading its first sprite and would draw every listed player twice for good.
+pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
+
+/// Viewers of a player whose position jumped get a full state within this time, in milliseconds.
+pub const JUMP_SYNC_MS: u32 = 1_000;
+
+/// Visibility is recomputed this many times a second when the server is not under load.
+pub const VISIBILITY_RATE_HZ: u32 = 5;
+
+// ---- Connections ---------------------------------------------------------------------------------------------
+
+/// Longest HTTP request head, in bytes; a longer one is answered with 431.
+pub const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Most header fields of an HTTP request; more are answered with 431.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// Size of the one buffer all sockets are read into, in bytes.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes read from one connection before the others get their turn.
+pub const READ_BUDGET_BYTES: usize = 16 * 1024;
+
+/// Connections accepted before the others get their turn.
+pub const ACCEPT_BUDGET: usize = 64;
+
+/// Writes made in a row before the loop polls for what arrived meanwhile.
+pub const WRITE_SLICE: usize = 128;
+
+/// Events taken from the kernel in one poll.
+pub const EVENTS_PER_POLL: usize = 1_024;
+
+/// Connections beyond `MAX_CONNECTIONS` kept for plain HTTP (health checks, metrics, pages) and for handshakes.
+pub const HTTP_CONNECTIONS_MAX: usize = 512;
+
+/// Length of the kernel's queue of connections not accepted yet.
+pub const LISTEN_BACKLOG: i32 = 4_096;
+
+/// Descriptors the process needs beside its connections: listener, timer, signals, epoll, log, standard streams.
+pub const DESCRIPTORS_RESERVED: u64 = 32;
+
+/// Time for a whole request head to arrive, and for a kept-alive connection to send its next one, in milliseconds.
+pub const HTTP_TIMEOUT_MS: u64 = 10_000;
+
+/// Time a closing connection gets to take its last bytes and to end its side, in milliseconds.
+pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
+
+/// How long a client may leave bytes it was sent unread before it is dropped, in milliseconds.
+pub const WRITE_STALL_MS: u64 = 30_000;
+
+/// Pause after the kernel had no descriptor or memory for another connection, in milliseconds.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Most log lines waiting to be written; more are dropped and counted.
+pub const LOG_LINES_MAX: usize = 1_024;
+
+/// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
+pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
+
+const _: () = assert!(FRAME_PAYLOAD_BYTES_MAX > 125, "tungstenite must see oversized control frames");
+const _: () = assert!(MESSAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
+const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
+const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
+const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach the client in order");
+const _: () =
+    assert!(KEYFRAME_AFTER_MS <= VIEW_DWELL_MS, "a mover must be visible when its vector is repeated");
+const _: () = assert!(JUMP_DISTANCE < CLAIM_DISTANCE_MAX);
