@@ -1,0 +1,478 @@
+//! HTTP/1.x, server side, without I/O: request heads are decoded from bytes, responses are appended to a buffer.
+//!
+//! The server answers `GET` and `HEAD` and upgrades to WebSocket; it takes no request bodies. Wherever a proxy in
+//! front of it could understand a head differently than it does (RFC 9112, section 11.2), the head is refused and
+//! the connection closed, so that nobody can smuggle a request past the proxy.
+
+mod handshake;
+mod response;
+
+pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
+pub use response::{Response, Status};
+
+use crate::limits;
+
+/// What [`parse_request`] made of the bytes received so far.
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is returned, never stored")]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// The head is not complete: call again with the same bytes and more.
+    Incomplete,
+    /// One whole request; what follows its `consumed` bytes is the next one, or the first WebSocket frame.
+    Complete {
+        /// The request.
+        request: Request,
+        /// Bytes of the buffer it took.
+        consumed: usize,
+    },
+}
+
+/// A request method, as far as the server tells methods apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `HEAD`: answered like `GET`, without the body.
+    Head,
+    /// Any other method; no resource here allows it.
+    Other,
+}
+
+/// A well-formed request without a body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The target's path, still percent-encoded. Starts with `/` when the method is `Get` or `Head`.
+    pub path: String,
+    /// What follows the first `?` of the target, still percent-encoded.
+    pub query: Option<String>,
+    /// Whether the peer wants to send further requests on this connection.
+    pub keep_alive: bool,
+    /// The `Accept` header.
+    pub accept: Option<String>,
+    /// The `If-None-Match` header.
+    pub if_none_match: Option<String>,
+    version_1_1: bool,
+    handshake: Handshake,
+}
+
+/// The header values that [`upgrade`] judges.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Handshake {
+    upgrade: Option<String>,
+    connection: Option<String>,
+    key: Option<String>,
+    version: Option<String>,
+}
+
+/// Why a head is refused. The caller answers [`status`](Self::status) with [`reason`](Self::reason) and closes the
+/// connection, since where the next request would start is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// Not HTTP, or HTTP that two parsers could read in two ways; says what is wrong.
+    Malformed(&'static str),
+    /// The head is longer than [`limits::HTTP_HEAD_BYTES_MAX`].
+    HeadTooLong,
+    /// The head has more than [`limits::HTTP_HEADERS_MAX`] fields.
+    TooManyFields,
+    /// The request announces a body.
+    Body,
+    /// The request has a `Transfer-Encoding`.
+    TransferEncoding,
+    /// Neither HTTP/1.0 nor HTTP/1.1.
+    Version,
+}
+
+impl HttpError {
+    /// The status to answer with.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Malformed(_) => Status::BadRequest,
+            Self::HeadTooLong | Self::TooManyFields => Status::RequestHeaderFieldsTooLarge,
+            Self::Body => Status::ContentTooLarge,
+            Self::TransferEncoding => Status::NotImplemented,
+            Self::Version => Status::HttpVersionNotSupported,
+        }
+    }
+
+    /// One line for the response body.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed(reason) => reason,
+            Self::HeadTooLong => "the request head is too long",
+            Self::TooManyFields => "the request has too many header fields",
+            Self::Body => "requests with a body are not accepted",
+            Self::TransferEncoding => "transfer encodings are not accepted",
+            Self::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+        }
+    }
+}
+
+/// Decodes the request head at the start of `buffer`; empty lines before it are skipped.
+///
+/// One call takes time linear in the head. Nothing is remembered between calls: a head that arrives in pieces is
+/// read again from its start, at most [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time.
+///
+/// # Errors
+/// See [`HttpError`]; reported as soon as the bytes seen so far cannot become a valid head any more.
+pub fn parse_request(buffer: &[u8]) -> Result<Parsed, HttpError> {
+    let capped = &buffer[..buffer.len().min(limits::HTTP_HEAD_BYTES_MAX)];
+    let mut headers = [httparse::EMPTY_HEADER; limits::HTTP_HEADERS_MAX];
+    let mut head = httparse::Request::new(&mut headers);
+    match head.parse(capped) {
+        Err(error) => Err(refuse(error, capped)),
+        Ok(httparse::Status::Partial) => {
+            require_line_ends(capped)?;
+            if capped.len() == limits::HTTP_HEAD_BYTES_MAX {
+                return Err(HttpError::HeadTooLong);
+            }
+            Ok(Parsed::Incomplete)
+        }
+        Ok(httparse::Status::Complete(consumed)) => {
+            require_line_ends(&capped[..consumed])?;
+            Ok(Parsed::Complete { request: Request::from_head(&head)?, consumed })
+        }
+    }
+}
+
+/// httparse refuses control bytes and bare CR, but lets a bare LF end a line.
+fn require_line_ends(head: &[u8]) -> Result<(), HttpError> {
+    let bare = |(at, &byte): (usize, &u8)| byte == b'\n' && (at == 0 || head[at - 1] != b'\r');
+    if head.iter().enumerate().any(bare) {
+        return Err(HttpError::Malformed("a line does not end in CR LF"));
+    }
+    Ok(())
+}
+
+fn refuse(error: httparse::Error, head: &[u8]) -> HttpError {
+    match error {
+        httparse::Error::TooManyHeaders => HttpError::TooManyFields,
+        httparse::Error::Version => {
+            // `HTTP/2` is a version not spoken here; what doesn't start like that is no version at all.
+            let line = head.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
+            match line.rsplit(|&byte| byte == b' ').next() {
+                Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..]) => HttpError::Version,
+                _ => HttpError::Malformed("the request line is malformed"),
+            }
+        }
+        httparse::Error::HeaderName => HttpError::Malformed("a header name is malformed"),
+        httparse::Error::HeaderValue => HttpError::Malformed("a header value is malformed"),
+        _ => HttpError::Malformed("the request line is malformed"),
+    }
+}
+
+/// The fields the server looks at. A repeated field is joined with a comma, as RFC 9110 section 5.3 has it; so one
+/// that may come only once is recognised as repeated by a comma, which none of those may contain.
+#[derive(Default)]
+struct Fields {
+    host: Option<String>,
+    content_length: Option<String>,
+    transfer_encoding: Option<String>,
+    accept: Option<String>,
+    if_none_match: Option<String>,
+    handshake: Handshake,
+}
+
+impl Fields {
+    fn collect(headers: &[httparse::Header]) -> Result<Self, HttpError> {
+        let mut fields = Self::default();
+        for header in headers {
+            let Some(slot) = fields.slot(&header.name.to_ascii_lowercase()) else { continue };
+            let value = str::from_utf8(header.value)
+                .map_err(|_| HttpError::Malformed("a header value is not text"))?;
+            match slot {
+                Some(joined) => {
+                    joined.push(',');
+                    joined.push_str(value);
+                }
+                None => *slot = Some(value.to_owned()),
+            }
+        }
+        Ok(fields)
+    }
+
+    fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
+        match name {
+            "host" => Some(&mut self.host),
+            "content-length" => Some(&mut self.content_length),
+            "transfer-encoding" => Some(&mut self.transfer_encoding),
+            "accept" => Some(&mut self.accept),
+            "if-none-match" => Some(&mut self.if_none_match),
+            "upgrade" => Some(&mut self.handshake.upgrade),
+            "connection" => Some(&mut self.handshake.connection),
+            "sec-websocket-key" => Some(&mut self.handshake.key),
+            "sec-websocket-version" => Some(&mut self.handshake.version),
+            _ => None,
+        }
+    }
+
+    /// Refuses what announces a body, and what could be read as announcing one.
+    fn require_no_body(&self) -> Result<(), HttpError> {
+        match (&self.transfer_encoding, &self.content_length) {
+            (Some(_), Some(_)) => Err(HttpError::Malformed("Content-Length beside Transfer-Encoding")),
+            (Some(_), None) => Err(HttpError::TransferEncoding),
+            (None, Some(length))
+                if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
+                Err(HttpError::Malformed("Content-Length is not one number"))
+            }
+            (None, Some(length)) if length.bytes().any(|byte| byte != b'0') => Err(HttpError::Body),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn require_host(&self, version_1_1: bool) -> Result<(), HttpError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte);
+        match &self.host {
+            Some(host) if host.bytes().all(allowed) => Ok(()),
+            Some(_) => Err(HttpError::Malformed("Host is not one host name")),
+            None if version_1_1 => Err(HttpError::Malformed("Host is missing")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Request {
+    /// `head` must be completely parsed.
+    fn from_head(head: &httparse::Request) -> Result<Self, HttpError> {
+        let fields = Fields::collect(head.headers)?;
+        let version_1_1 = head.version == Some(1);
+        fields.require_host(version_1_1)?;
+        fields.require_no_body()?;
+        let method = match head.method {
+            Some("GET") => Method::Get,
+            Some("HEAD") => Method::Head,
+            _ => Method::Other,
+        };
+        let (path, query) = split_target(method, head.path.unwrap_or_default())?;
+        let connection = fields.handshake.connection.as_deref();
+        let keep_alive =
+            !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
+        let Fields { accept, if_none_match, handshake, .. } = fields;
+        Ok(Self { method, path, query, keep_alive, accept, if_none_match, version_1_1, handshake })
+    }
+}
+
+/// Path and query of a target in origin form (`/path?query`) or absolute form (`http://host/path?query`, whose host
+/// is not looked at: there is one site here).
+fn split_target(method: Method, target: &str) -> Result<(String, Option<String>), HttpError> {
+    if !target.is_ascii() || target.contains('#') {
+        return Err(HttpError::Malformed("the request target is not percent-encoded"));
+    }
+    let local = match absolute_form(target) {
+        Some("") => return Err(HttpError::Malformed("the request target has no host")),
+        Some(after_scheme) => after_scheme.find(['/', '?']).map_or("/", |at| &after_scheme[at..]),
+        None => target,
+    };
+    let (path, query) = match local.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (local, None),
+    };
+    let path = if path.is_empty() { "/" } else { path };
+    // Other forms belong to OPTIONS and CONNECT, which are refused for their method.
+    if !path.starts_with('/') && method != Method::Other {
+        return Err(HttpError::Malformed("the request target is not a path"));
+    }
+    Ok((path.to_owned(), query))
+}
+
+/// What follows `http://` or `https://`; empty if no host does.
+fn absolute_form(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    known.then(|| if rest.starts_with(['/', '?']) { "" } else { rest })
+}
+
+fn has_token(list: Option<&str>, token: &str) -> bool {
+    list.is_some_and(|list| list.split(',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) fn request(head: &str) -> Request {
+        match parse_request(head.as_bytes()) {
+            Ok(Parsed::Complete { request, consumed }) if consumed == head.len() => request,
+            other => panic!("{head:?} gave {other:?}"),
+        }
+    }
+
+    /// The status that a GET with these further header lines is refused with.
+    fn refusal(headers: &str) -> u16 {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+        parse_request(head.as_bytes()).expect_err(&head).status().code()
+    }
+
+    fn refused_head(head: &str) -> u16 {
+        parse_request(head.as_bytes()).expect_err(head).status().code()
+    }
+
+    #[test]
+    fn reads_target_and_headers() {
+        let got = request(
+            "\r\nGET /a%20b?c=d?e HTTP/1.1\r\nhost:a\r\nACCEPT: text/plain \r\nAccept: */*\r\n\
+             If-None-Match: \"1\"\r\n\r\n",
+        );
+        assert_eq!((got.method, got.path.as_str()), (Method::Get, "/a%20b"));
+        assert_eq!(got.query.as_deref(), Some("c=d?e"));
+        assert_eq!(got.accept.as_deref(), Some("text/plain,*/*"));
+        assert_eq!(got.if_none_match.as_deref(), Some("\"1\""));
+    }
+
+    #[test]
+    fn accepts_absolute_targets() {
+        for (target, path) in
+            [("http://a/b", "/b"), ("HTTPS://a:1", "/"), ("http://a?q", "/"), ("/http://a", "/http://a")]
+        {
+            assert_eq!(request(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).path, path);
+        }
+        for target in ["http:///b", "http://?q", "ftp://a/b", "*", "b", "a:1", "/#top", "/\u{e9}"] {
+            assert_eq!(refused_head(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), 400, "{target}");
+        }
+        assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").method, Method::Other);
+        assert_eq!(request("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").method, Method::Other);
+    }
+
+    #[test]
+    fn keeps_the_connection_as_version_and_header_say() {
+        for (version, connection, keep_alive) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: foo , Close\r\n", false),
+            ("1.1", "Connection: foo\r\nConnection: close\r\n", false),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+        ] {
+            let head = format!("HEAD / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
+            assert_eq!(request(&head).keep_alive, keep_alive, "{head}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_smuggles() {
+        for headers in [
+            "Content-Length: 0\r\nContent-Length: 0\r\n",
+            "Content-Length: 0, 0\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length: 0x0\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Folded: a\r\n b\r\n",
+            " Folded: a\r\n",
+            "Spaced : a\r\n",
+            ": nameless\r\n",
+            "colonless\r\n",
+            "Host: a\r\n",
+            "Cr: a\rb\r\n",
+            "Lf: a\nHidden: b\r\n",
+            "Nul: a\0b\r\n",
+            "Bell: \u{7}\r\n",
+        ] {
+            assert_eq!(refusal(headers), 400, "{headers:?}");
+        }
+        assert_eq!(refusal("Transfer-Encoding: chunked\r\n"), 501);
+        assert_eq!(refusal("Content-Length: 1\r\n"), 413);
+        assert_eq!(refusal("Content-Length: 99999999999999999999999\r\n"), 413);
+        request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n");
+    }
+
+    #[test]
+    fn refuses_bad_request_lines_and_hosts() {
+        for (head, status) in [
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+            ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\nHost: a\n\n", 400),
+            ("GET  / HTTP/1.1\r\n", 400),
+            ("GET /\r\n", 400),
+            ("GET / FTP/1.1\r\n", 400),
+            ("GET / HTTP/1.2\r\n", 505),
+            ("GET / HTTP/2", 505),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+            ("\u{16}\u{3}\u{1}", 400),
+        ] {
+            assert_eq!(refused_head(head), status, "{head:?}");
+        }
+        request("GET / HTTP/1.0\r\n\r\n");
+        request("GET / HTTP/1.1\r\nHost: [::1]:8108\r\n\r\n");
+        request("GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    }
+
+    #[test]
+    fn refuses_heads_past_their_caps() {
+        let start = "GET / HTTP/1.1\r\nHost: a\r\nPad: ";
+        let pad = limits::HTTP_HEAD_BYTES_MAX - start.len() - 4;
+        request(&format!("{start}{}\r\n\r\n", "a".repeat(pad)));
+        assert_eq!(refused_head(&format!("{start}{}\r\n\r\n", "a".repeat(pad + 1))), 431);
+        assert_eq!(refused_head(&"\r\n".repeat(limits::HTTP_HEAD_BYTES_MAX)), 431);
+
+        let fields = "A: b\r\n".repeat(limits::HTTP_HEADERS_MAX - 1);
+        request(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        assert_eq!(refusal(&format!("{fields}A: b\r\n")), 431);
+    }
+
+    /// A head the server must accept, in wild but valid form.
+    fn valid_head() -> impl Strategy<Value = String> {
+        let field = "[A-Za-z!#$%&'*+.^_`|~-]{1,9}:[ \t]{0,2}([!-~]([ -~]{0,20}[!-~])?)?[ \t]{0,2}\r\n"
+            .prop_filter("a name the server looks at", |line| {
+                !["host", "connection", "upgrade", "accept"]
+                    .iter()
+                    .any(|name| line.to_lowercase().starts_with(name))
+            });
+        let fields = prop::collection::vec(field, 0..8);
+        ("(\r\n)?(GET|HEAD|POST|BREW)", "/[!-\"$->@-~]{0,20}(\\?[!-\"$-~]{0,9})?", fields).prop_map(
+            |(method, target, fields)| {
+                format!("{method} {target} HTTP/1.1\r\nHost: game.example\r\n{}\r\n", fields.concat())
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_request(&bytes);
+        }
+
+        #[test]
+        fn never_panics_on_damaged_heads(
+            head in valid_head(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)
+        ) {
+            let mut bytes = head.into_bytes();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(Parsed::Complete { request, consumed }) = parse_request(&bytes) {
+                prop_assert!(consumed <= bytes.len());
+                let _ = upgrade(&request);
+            }
+        }
+
+        #[test]
+        fn a_head_reads_the_same_in_pieces(head in valid_head()) {
+            for end in 0..head.len() {
+                prop_assert_eq!(parse_request(&head.as_bytes()[..end]), Ok(Parsed::Incomplete));
+            }
+            request(&head);
+        }
+
+        #[test]
+        fn pipelined_heads_take_exactly_their_bytes(heads in prop::collection::vec(valid_head(), 1..5)) {
+            let all = heads.concat();
+            let mut rest = all.as_bytes();
+            for head in &heads {
+                let Ok(Parsed::Complete { request, consumed }) = parse_request(rest) else {
+                    panic!("{head:?} is not accepted");
+                };
+                prop_assert_eq!(consumed, head.len());
+                prop_assert_eq!(Ok(Parsed::Complete { request, consumed }), parse_request(head.as_bytes()));
+                rest = &rest[consumed..];
+            }
+            prop_assert!(rest.is_empty());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The WebSocket handshake, server side: RFC 6455, section 4.2.
+
+use tungstenite::handshake::derive_accept_key;
+
+use super::{Method, Request, Status, has_token};
+
+/// The value of `Sec-WebSocket-Accept` that completes a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptKey(String);
+
+/// Why a request is not upgraded to WebSocket. The caller answers [`status`](Self::status) with
+/// [`headers`](Self::headers) and [`reason`](Self::reason); the connection may go on serving HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeError {
+    /// The method is not `GET`.
+    Method,
+    /// No `Upgrade: websocket`: a plain request.
+    NotAsked,
+    /// HTTP/1.0 knows no upgrade.
+    HttpVersion,
+    /// `Upgrade` came without `Connection: upgrade`, as behind a proxy that isn't set up for WebSocket.
+    Connection,
+    /// `Sec-WebSocket-Version` is not 13.
+    Version,
+    /// `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64.
+    Key,
+}
+
+impl UpgradeError {
+    /// The status to answer with.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Method => Status::MethodNotAllowed,
+            Self::NotAsked | Self::Version => Status::UpgradeRequired,
+            Self::HttpVersion | Self::Connection | Self::Key => Status::BadRequest,
+        }
+    }
+
+    /// Headers that belong to the status.
+    pub fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Method => &[("Allow", "GET")],
+            Self::NotAsked | Self::Version => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+            Self::HttpVersion | Self::Connection | Self::Key => &[],
+        }
+    }
+
+    /// One line for the response body.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Method => "a WebSocket handshake is a GET request",
+            Self::NotAsked => "this is a WebSocket endpoint",
+            Self::HttpVersion => "a WebSocket handshake needs HTTP/1.1",
+            Self::Connection => "the Connection header lacks the upgrade token",
+            Self::Version => "only WebSocket version 13 is spoken here",
+            Self::Key => "Sec-WebSocket-Key is not 16 bytes in base64",
+        }
+    }
+}
+
+/// Checks a WebSocket handshake by RFC 6455, section 4.2.1. Extensions and subprotocols are declined by not being
+/// answered.
+///
+/// # Errors
+/// See [`UpgradeError`].
+pub fn upgrade(request: &Request) -> Result<AcceptKey, UpgradeError> {
+    let asked = &request.handshake;
+    if request.method != Method::Get {
+        return Err(UpgradeError::Method);
+    }
+    if !has_token(asked.upgrade.as_deref(), "websocket") {
+        return Err(UpgradeError::NotAsked);
+    }
+    if !request.version_1_1 {
+        return Err(UpgradeError::HttpVersion);
+    }
+    if !has_token(asked.connection.as_deref(), "upgrade") {
+        return Err(UpgradeError::Connection);
+    }
+    if asked.version.as_deref() != Some("13") {
+        return Err(UpgradeError::Version);
+    }
+    match asked.key.as_deref() {
+        Some(key) if is_base64_of_16_bytes(key) => Ok(AcceptKey(derive_accept_key(key.as_bytes()))),
+        _ => Err(UpgradeError::Key),
+    }
+}
+
+fn is_base64_of_16_bytes(key: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    key.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.bytes().all(digit))
+}
+
+/// Appends the response that completes the handshake; the next byte either way is a WebSocket frame's.
+pub fn write_upgrade_response(out: &mut Vec<u8>, key: &AcceptKey) {
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(key.0.as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::request, *};
+
+    const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: game.example:8108\r\nConnection: keep-alive, Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate\r\nOrigin: http://game.example\r\n\r\n";
+
+    #[test]
+    fn upgrades_the_sample_of_the_rfc() {
+        let key = upgrade(&request(HANDSHAKE)).unwrap();
+        let mut out = Vec::new();
+        write_upgrade_response(&mut out, &key);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+        assert!(text.ends_with("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+    }
+
+    #[test]
+    fn refuses_bad_handshakes() {
+        for (from, to, expected) in [
+            ("GET", "HEAD", UpgradeError::Method),
+            ("Upgrade: websocket", "Upgrade: h2c", UpgradeError::NotAsked),
+            ("Upgrade: websocket\r\n", "", UpgradeError::NotAsked),
+            ("HTTP/1.1", "HTTP/1.0", UpgradeError::HttpVersion),
+            ("keep-alive, Upgrade", "keep-alive", UpgradeError::Connection),
+            ("Version: 13", "Version: 8", UpgradeError::Version),
+            ("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13", UpgradeError::Version),
+            ("Key: dGhl", "Key: dGh", UpgradeError::Key),
+            ("Key: dGhl", "Key: !Ghl", UpgradeError::Key),
+            ("ZQ==", "ZQ==\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", UpgradeError::Key),
+            ("Sec-WebSocket-Key", "Sec-Other", UpgradeError::Key),
+        ] {
+            let head = HANDSHAKE.replacen(from, to, 1);
+            assert_ne!(head, HANDSHAKE, "{from}");
+            assert_eq!(upgrade(&request(&head)), Err(expected), "{head}");
+        }
+        let shouted = HANDSHAKE.replace("websocket\r", "other, WebSocket\r").replace(", Upgrade", ",UPGRADE");
+        assert!(upgrade(&request(&shouted)).is_ok());
+    }
+}

@@ -1,0 +1,160 @@
+//! Responses, appended to a buffer.
+
+/// The statuses the server answers with, named as in RFC 9110.
+#[expect(missing_docs, reason = "each is documented by the RFC under its name")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    SwitchingProtocols = 101,
+    Ok = 200,
+    NotModified = 304,
+    BadRequest = 400,
+    NotFound = 404,
+    MethodNotAllowed = 405,
+    ContentTooLarge = 413,
+    UpgradeRequired = 426,
+    RequestHeaderFieldsTooLarge = 431,
+    InternalServerError = 500,
+    NotImplemented = 501,
+    ServiceUnavailable = 503,
+    HttpVersionNotSupported = 505,
+}
+
+impl Status {
+    /// The number on the status line.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+
+    fn phrase(self) -> &'static str {
+        match self {
+            Self::SwitchingProtocols => "Switching Protocols",
+            Self::Ok => "OK",
+            Self::NotModified => "Not Modified",
+            Self::BadRequest => "Bad Request",
+            Self::NotFound => "Not Found",
+            Self::MethodNotAllowed => "Method Not Allowed",
+            Self::ContentTooLarge => "Content Too Large",
+            Self::UpgradeRequired => "Upgrade Required",
+            Self::RequestHeaderFieldsTooLarge => "Request Header Fields Too Large",
+            Self::InternalServerError => "Internal Server Error",
+            Self::NotImplemented => "Not Implemented",
+            Self::ServiceUnavailable => "Service Unavailable",
+            Self::HttpVersionNotSupported => "HTTP Version Not Supported",
+        }
+    }
+}
+
+/// A response other than the one to a handshake.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The status.
+    pub status: Status,
+    /// The `Content-Type`.
+    pub content_type: &'a str,
+    /// Further headers, beside those for type, length, connection and server. An `Upgrade` among them is also named
+    /// in `Connection`, as it must be.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+    /// Whether the request was `HEAD`: the body is measured but not sent.
+    pub head_only: bool,
+    /// Whether the connection stays open for another request.
+    pub keep_alive: bool,
+}
+
+impl<'a> Response<'a> {
+    /// A line of plain text, after which the connection closes.
+    pub fn text(status: Status, line: &'a str) -> Self {
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            headers: &[],
+            body: line.as_bytes(),
+            head_only: false,
+            keep_alive: false,
+        }
+    }
+
+    /// Appends head and body. The body is left out where there is none by definition: for `HEAD` and in a 304.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_head(out);
+        if !self.head_only && self.status != Status::NotModified {
+            out.extend_from_slice(self.body);
+        }
+    }
+
+    /// Appends the head, up to and with the empty line: for a body that is sent from where it lies.
+    pub fn write_head(&self, out: &mut Vec<u8>) {
+        let line = format!("HTTP/1.1 {} {}\r\n", self.status.code(), self.status.phrase());
+        out.extend_from_slice(line.as_bytes());
+        write_header(out, "Server", "pixi-game-server");
+        if self.status != Status::NotModified {
+            write_header(out, "Content-Type", self.content_type);
+            write_header(out, "Content-Length", &self.body.len().to_string());
+        }
+        let upgradable = self.headers.iter().any(|&(name, _)| name == "Upgrade");
+        let connection = match (self.keep_alive, upgradable) {
+            (true, false) => "keep-alive",
+            (false, false) => "close",
+            (true, true) => "keep-alive, Upgrade",
+            (false, true) => "close, Upgrade",
+        };
+        write_header(out, "Connection", connection);
+        for (name, value) in self.headers {
+            write_header(out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    debug_assert!(!value.contains(['\r', '\n']), "a header value would end its line");
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{tests::request, upgrade},
+        *,
+    };
+
+    fn response(response: &Response) -> String {
+        let mut out = Vec::new();
+        response.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn writes_responses() {
+        let found = Response {
+            status: Status::Ok,
+            content_type: "text/html",
+            headers: &[("ETag", "\"1\"")],
+            body: b"<p>",
+            head_only: false,
+            keep_alive: true,
+        };
+        let head = "HTTP/1.1 200 OK\r\nServer: pixi-game-server\r\nContent-Type: text/html\r\n\
+                    Content-Length: 3\r\nConnection: keep-alive\r\nETag: \"1\"\r\n\r\n";
+        assert_eq!(response(&found), format!("{head}<p>"));
+        assert_eq!(response(&Response { head_only: true, ..found }), head);
+        let unchanged = response(&Response { status: Status::NotModified, ..found });
+        assert!(unchanged.starts_with("HTTP/1.1 304 Not Modified\r\n") && unchanged.ends_with("\r\n\r\n"));
+        assert!(!unchanged.contains("Content-"));
+    }
+
+    #[test]
+    fn names_the_upgrade_in_connection() {
+        let error = upgrade(&request("GET /ws HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap_err();
+        let text = response(&Response {
+            headers: error.headers(),
+            ..Response::text(error.status(), error.reason())
+        });
+        assert!(text.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+        assert!(text.contains("\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n"));
+        assert!(text.ends_with("\r\n\r\nthis is a WebSocket endpoint"));
+    }
+}

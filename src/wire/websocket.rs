@@ -1,0 +1,279 @@
+//! WebSocket framing over memory: tungstenite, fed from a byte slice and writing into a buffer, never near a socket.
+//!
+//! A [`Session`] is one connection after the upgrade. The caller hands in what the kernel gave it and takes out
+//! [`Event`]s one by one; pongs and close replies are appended to the caller's buffer on the way.
+
+use std::io::{self, Read, Write};
+
+use tungstenite::error::{CapacityError, Error};
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Bytes, Message};
+
+use super::message::{ClientMessage, DecodeError, decode};
+use crate::limits::{FRAME_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
+
+/// One connection's framing state.
+#[derive(Debug)]
+pub struct Session {
+    context: WebSocketContext,
+}
+
+/// What the peer's bytes amounted to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A valid game message.
+    Message(ClientMessage),
+    /// A binary message that is no valid game message: count it; the connection stays.
+    Malformed(DecodeError),
+    /// A ping, answered already.
+    Ping,
+    /// A pong.
+    Pong,
+    /// The peer's close, answered already: nothing more comes from it.
+    Close,
+}
+
+/// Why the session cannot go on: answer with [`Session::close`] and the matching code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// A text message, valid UTF-8 or not: code 1003.
+    Text,
+    /// A message or frame longer than the cap: code 1009.
+    TooLong,
+    /// Anything else the framing forbids: code 1002.
+    Framing,
+}
+
+/// The close codes this server sends on its own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Code {
+    /// The player left.
+    Normal = 1000,
+    /// The server stops, or heard nothing from the peer for too long.
+    GoingAway = 1001,
+    /// Broken framing.
+    Protocol = 1002,
+    /// Text where only binary messages have a meaning.
+    Unsupported = 1003,
+    /// A persistent flooder.
+    Policy = 1008,
+    /// A message longer than any game message.
+    TooBig = 1009,
+    /// Our own fault.
+    Internal = 1011,
+}
+
+impl Failure {
+    /// The close code that tells the peer.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Text => Code::Unsupported,
+            Self::TooLong => Code::TooBig,
+            Self::Framing => Code::Protocol,
+        }
+    }
+}
+
+impl Session {
+    /// A session right after the 101 response. `read_buffer_bytes` is allocated at once and kept.
+    pub fn new(read_buffer_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(read_buffer_bytes)
+            .write_buffer_size(0)
+            .max_write_buffer_size(usize::MAX)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(FRAME_PAYLOAD_BYTES_MAX));
+        Self { context: WebSocketContext::new(Role::Server, Some(config)) }
+    }
+
+    /// Takes the next event out of `input`, which shrinks by what was consumed; `None` when all of it was consumed and
+    /// nothing more is complete. Replies (pong, close) are appended to `out`.
+    ///
+    /// # Errors
+    /// [`Failure`] when the peer broke the framing; the session must then be closed.
+    pub fn next_event(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Failure> {
+        let mut memory = Memory { input, out };
+        match self.context.read(&mut memory) {
+            Ok(Message::Binary(payload)) => {
+                Ok(Some(decode(&payload).map_or_else(Event::Malformed, Event::Message)))
+            }
+            Ok(Message::Text(_)) | Err(Error::Utf8(_)) => Err(Failure::Text),
+            Ok(Message::Ping(_)) => {
+                // The pong is tungstenite's and waits for the next call; it must not wait for the peer's next bytes.
+                let _ = self.context.flush(&mut memory);
+                Ok(Some(Event::Ping))
+            }
+            Ok(Message::Pong(_)) => Ok(Some(Event::Pong)),
+            Ok(Message::Close(_)) => {
+                // Writes the reply; reports the end of the connection as an error, which `Event::Close` says already.
+                let _ = self.context.flush(&mut memory);
+                Ok(Some(Event::Close))
+            }
+            Ok(Message::Frame(_)) => Ok(None),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Err(Failure::TooLong),
+            Err(_) => Err(Failure::Framing),
+        }
+    }
+
+    /// Appends a ping without payload.
+    pub fn ping(&mut self, out: &mut Vec<u8>) {
+        let mut memory = Memory { input: &mut &[][..], out };
+        // Fails only once a close has been sent, and then a ping has no purpose.
+        let _ = self.context.write(&mut memory, Message::Ping(Bytes::new()));
+    }
+
+    /// Appends a close frame; nothing may be sent after it. Does nothing when one was sent before.
+    pub fn close(&mut self, code: Code, reason: &'static str, out: &mut Vec<u8>) {
+        let frame = CloseFrame { code: CloseCode::from(code as u16), reason: reason.into() };
+        let mut memory = Memory { input: &mut &[][..], out };
+        // Memory accepts every byte, and a session that has sent its close already needs no second one.
+        let _ = self.context.close(&mut memory, Some(frame));
+    }
+}
+
+/// Appends the header of an unfragmented binary server frame whose payload, of exactly this length, comes next.
+///
+/// # Panics
+/// Never: a vector takes every byte.
+pub fn begin_binary_frame(out: &mut Vec<u8>, payload_bytes: usize) {
+    let header = FrameHeader {
+        is_final: true,
+        rsv1: false,
+        rsv2: false,
+        rsv3: false,
+        opcode: OpCode::Data(Data::Binary),
+        mask: None,
+    };
+    header.format(payload_bytes as u64, out).expect("writing to a vector cannot fail");
+}
+
+/// What tungstenite takes for a socket: a slice to read, a vector to write.
+struct Memory<'a, 'b> {
+    input: &'a mut &'b [u8],
+    out: &'a mut Vec<u8>,
+}
+
+impl Read for Memory<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.input.read(buffer)
+    }
+}
+
+impl Write for Memory<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A masked client frame; the mask is fixed, since masking is tungstenite's business.
+    fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [1, 2, 3, 4];
+        let mut bytes = vec![first_byte];
+        if payload.len() < 126 {
+            bytes.push(0x80 | payload.len() as u8);
+        } else {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        }
+        bytes.extend_from_slice(&mask);
+        bytes.extend(payload.iter().enumerate().map(|(i, byte)| byte ^ mask[i % 4]));
+        bytes
+    }
+
+    fn run(bytes: &[u8], chunk: usize) -> (Vec<Event>, Option<Failure>, Vec<u8>) {
+        let (mut session, mut out, mut events) = (Session::new(256), Vec::new(), Vec::new());
+        for piece in bytes.chunks(chunk.max(1)) {
+            let mut input = piece;
+            loop {
+                match session.next_event(&mut input, &mut out) {
+                    Ok(Some(Event::Close)) => {
+                        events.push(Event::Close);
+                        return (events, None, out);
+                    }
+                    Ok(Some(event)) => events.push(event),
+                    Ok(None) => break,
+                    Err(failure) => return (events, Some(failure), out),
+                }
+            }
+            assert!(input.is_empty(), "input must be consumed whole");
+        }
+        (events, None, out)
+    }
+
+    #[test]
+    fn a_ping_between_fragments_is_answered_and_the_message_completes() {
+        let mut bytes = frame(0x02, &[4]);
+        bytes.extend(frame(0x89, b"hi"));
+        bytes.extend(frame(0x80, &[1]));
+        for chunk in [1, 3, 1000] {
+            let (events, failure, out) = run(&bytes, chunk);
+            let turn = ClientMessage::Direction(super::super::message::Facing::Right);
+            assert_eq!(events, [Event::Ping, Event::Message(turn)]);
+            assert_eq!(failure, None);
+            assert_eq!(out, [0x8a, 2, b'h', b'i']);
+        }
+    }
+
+    #[test]
+    fn each_breach_has_its_code() {
+        let cases: [(&str, Vec<u8>, Code); 9] = [
+            ("text", frame(0x81, b"{}"), Code::Unsupported),
+            ("broken utf-8", frame(0x81, &[0xff]), Code::Unsupported),
+            ("65 bytes", frame(0x82, &[0; 65]), Code::TooBig),
+            ("huge frame", frame(0x82, &[0; 4000]), Code::TooBig),
+            ("unmasked", vec![0x82, 1, 1], Code::Protocol),
+            ("reserved bit", frame(0xc2, &[1]), Code::Protocol),
+            ("unknown opcode", frame(0x83, &[1]), Code::Protocol),
+            ("fragmented ping", frame(0x09, &[]), Code::Protocol),
+            ("long ping", frame(0x89, &[0; 126]), Code::Protocol),
+        ];
+        for (name, bytes, code) in cases {
+            let (_, failure, _) = run(&bytes, 1000);
+            assert_eq!(failure.map(Failure::code), Some(code), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_close_is_echoed_once() {
+        let (events, failure, out) = run(&frame(0x88, &[0x03, 0xe9]), 1000);
+        assert_eq!((events, failure), (vec![Event::Close], None));
+        assert_eq!(out, [0x88, 2, 0x03, 0xe9]);
+    }
+
+    #[test]
+    fn nothing_follows_our_own_close() {
+        let (mut session, mut out) = (Session::new(256), Vec::new());
+        session.close(Code::GoingAway, "bye", &mut out);
+        session.close(Code::Internal, "again", &mut out);
+        session.ping(&mut out);
+        assert_eq!(out, [0x88, 5, 0x03, 0xe9, b'b', b'y', b'e']);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_the_same_events_however_they_are_cut(
+            bytes in proptest::collection::vec(any::<u8>(), 0..600), chunk in 1usize..50,
+        ) {
+            let whole = run(&bytes, usize::MAX);
+            let cut = run(&bytes, chunk);
+            prop_assert_eq!(whole, cut);
+        }
+    }
+}
