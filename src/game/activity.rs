@@ -1,0 +1,122 @@
+//! Where something happened lately, in 64 coarse regions of the world.
+//!
+//! A viewer remembers the regions that can matter to it as a bit mask; one AND tells whether any of them saw a change
+//! since the viewer was served last, so that a viewer in whose surroundings nothing happens costs nothing.
+
+use super::Tick;
+
+/// Regions along one side of the world; their number is the width of a mask.
+const REGIONS_PER_SIDE: u32 = 8;
+
+/// How many ticks back is remembered; who asks about an older time is told that everything may have changed.
+const TICKS_REMEMBERED: usize = 64;
+
+/// A set of regions.
+pub type Regions = u64;
+
+/// Every region.
+pub const EVERYWHERE: Regions = Regions::MAX;
+
+/// The regions that saw a change (vector, facing, attack, departure, jump) or a movement (also joins), tick by tick.
+#[derive(Debug, Clone)]
+pub struct Activity {
+    side_x: u32,
+    side_y: u32,
+    changed: [Regions; TICKS_REMEMBERED],
+    moved: [Regions; TICKS_REMEMBERED],
+    /// The newest tick that has a place in the rings; what happens now is recorded there.
+    newest: Tick,
+}
+
+impl Activity {
+    /// An empty log for a world of this size, in units; the first tick recorded is 1.
+    pub fn new(width: u16, height: u16) -> Self {
+        Self {
+            side_x: (u32::from(width) + 1).div_ceil(REGIONS_PER_SIDE),
+            side_y: (u32::from(height) + 1).div_ceil(REGIONS_PER_SIDE),
+            changed: [0; TICKS_REMEMBERED],
+            moved: [0; TICKS_REMEMBERED],
+            newest: 1,
+        }
+    }
+
+    /// The regions touched by the rectangle from `(left, top)` to `(right, bottom)`, all inside the world.
+    pub fn regions(&self, left: i32, top: i32, right: i32, bottom: i32) -> Regions {
+        let column = |x: i32| (x.max(0) as u32 / self.side_x).min(REGIONS_PER_SIDE - 1);
+        let row = |y: i32| (y.max(0) as u32 / self.side_y).min(REGIONS_PER_SIDE - 1);
+        let columns = (0xffu64 << column(left)) & (0xffu64 >> (REGIONS_PER_SIDE - 1 - column(right)));
+        (row(top)..=row(bottom)).fold(0, |mask, row| mask | (columns << (row * REGIONS_PER_SIDE)))
+    }
+
+    /// Records a change at this place, in the tick under way.
+    pub fn mark_changed(&mut self, x: i32, y: i32) {
+        let region = self.regions(x, y, x, y);
+        self.changed[self.newest as usize % TICKS_REMEMBERED] |= region;
+    }
+
+    /// Records a movement at this place, in the tick under way.
+    pub fn mark_moved(&mut self, x: i32, y: i32) {
+        let region = self.regions(x, y, x, y);
+        self.moved[self.newest as usize % TICKS_REMEMBERED] |= region;
+    }
+
+    /// Opens the next tick for records.
+    pub fn advance(&mut self, to: Tick) {
+        let steps = (to - self.newest).min(TICKS_REMEMBERED as Tick);
+        for tick in to + 1 - steps..=to {
+            self.changed[tick as usize % TICKS_REMEMBERED] = 0;
+            self.moved[tick as usize % TICKS_REMEMBERED] = 0;
+        }
+        self.newest = to;
+    }
+
+    /// The regions that saw a change later than in tick `since`.
+    pub fn changed_since(&self, since: Tick) -> Regions {
+        self.collect(&self.changed, since)
+    }
+
+    /// The regions that saw a movement or a join later than in tick `since`.
+    pub fn moved_since(&self, since: Tick) -> Regions {
+        self.collect(&self.moved, since)
+    }
+
+    fn collect(&self, ring: &[Regions; TICKS_REMEMBERED], since: Tick) -> Regions {
+        if self.newest - since.min(self.newest) >= TICKS_REMEMBERED as Tick {
+            return EVERYWHERE;
+        }
+        (since + 1..=self.newest).fold(0, |mask, tick| mask | ring[tick as usize % TICKS_REMEMBERED])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_seen_where_it_was_until_it_is_served() {
+        let mut activity = Activity::new(2000, 2000);
+        activity.mark_changed(2000, 2000);
+        let corner = activity.regions(1990, 1990, 2000, 2000);
+        assert_eq!(activity.changed_since(0), corner);
+        assert_eq!(activity.moved_since(0), 0);
+        activity.advance(2);
+        assert_eq!(activity.changed_since(1), 0);
+        assert_eq!(activity.changed_since(0), corner);
+    }
+
+    #[test]
+    fn what_is_too_old_to_know_may_have_changed_everywhere() {
+        let mut activity = Activity::new(2000, 2000);
+        activity.advance(1000);
+        assert_eq!(activity.changed_since(990), 0);
+        assert_eq!(activity.changed_since(900), EVERYWHERE);
+    }
+
+    #[test]
+    fn a_rectangle_covers_the_regions_it_touches_and_no_others() {
+        let activity = Activity::new(2000, 2000);
+        assert_eq!(activity.regions(0, 0, 2000, 2000), EVERYWHERE);
+        assert_eq!(activity.regions(0, 0, 0, 0), 1);
+        assert_eq!(activity.regions(240, 0, 260, 260), 0b11 | (0b11 << 8));
+    }
+}

@@ -1,0 +1,190 @@
+//! Which claimed positions are believed.
+//!
+//! The client claims where it stands after each input. Believing it keeps honest players from stuttering; believing
+//! it without limit is a speed hack. So a claim is adopted when it lies near the server's own position and its lead
+//! over the path the server simulated can be paid from a budget that refills slowly. The account is signed: a client
+//! that lags gives back what it was ahead, so that network jitter averages out.
+
+use super::Tick;
+use crate::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S, CLAIM_DISTANCE_MAX};
+
+/// A point in world units; signed, so that differences need no care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Point {
+    /// Units from the left edge.
+    pub x: i32,
+    /// Units from the top edge.
+    pub y: i32,
+}
+
+impl Point {
+    /// The larger of both axes' distances: a client's diagonal step goes a whole step along each axis.
+    fn steps_to(self, other: Self) -> i32 {
+        (self.x - other.x).abs().max((self.y - other.y).abs())
+    }
+
+    /// Whether the Euclidean distance is at most `distance` units.
+    pub fn is_within(self, distance: i32, other: Self) -> bool {
+        let (dx, dy) = (i64::from(self.x - other.x), i64::from(self.y - other.y));
+        dx * dx + dy * dy <= i64::from(distance) * i64::from(distance)
+    }
+}
+
+/// One player's adoption account.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    /// Where client and server last agreed.
+    anchor: Point,
+    /// Units the server simulated from the anchor to `segment_start`.
+    walked: i32,
+    /// Where the vector in force was set.
+    segment_start: Point,
+    /// Lead that may still be taken, in units times the tick rate, so that the refill per tick is an integer.
+    budget_scaled: i32,
+    refilled_at: Tick,
+}
+
+/// Farthest `walked` counts: beyond it only the distance cap of a claim matters.
+const WALKED_MAX: i32 = 1 << 20;
+
+impl Adoption {
+    /// A full account of a player that stands at `position`.
+    pub fn new(position: Point, now: Tick, tick_rate_hz: u32) -> Self {
+        let budget_scaled = ADOPTION_BUDGET_MAX * tick_rate_hz as i32;
+        Self { anchor: position, walked: 0, segment_start: position, budget_scaled, refilled_at: now }
+    }
+
+    /// Judges a claim against the simulated position; true means adopted, and the account is charged.
+    ///
+    /// To be called before the vector changes, once for every claim, since between two calls the simulated path is
+    /// taken for a straight line.
+    pub fn judge(&mut self, claim: Point, simulated: Point, now: Tick, tick_rate_hz: u32) -> bool {
+        self.refill(now, tick_rate_hz);
+        self.walked = (self.walked + self.segment_start.steps_to(simulated)).min(WALKED_MAX);
+        self.segment_start = simulated;
+        if !claim.is_within(CLAIM_DISTANCE_MAX, simulated) {
+            return false;
+        }
+        let lead_scaled = (self.anchor.steps_to(claim) - self.walked) * tick_rate_hz as i32;
+        if lead_scaled > self.budget_scaled {
+            return false;
+        }
+        let full = ADOPTION_BUDGET_MAX * tick_rate_hz as i32;
+        self.budget_scaled = (self.budget_scaled - lead_scaled).min(full);
+        self.settle(claim);
+        true
+    }
+
+    /// Client and server agree on this position: after an adoption, or because the client made no claim.
+    pub fn settle(&mut self, position: Point) {
+        self.anchor = position;
+        self.segment_start = position;
+        self.walked = 0;
+    }
+
+    fn refill(&mut self, now: Tick, tick_rate_hz: u32) {
+        let full = ADOPTION_BUDGET_MAX * tick_rate_hz as i32;
+        let elapsed = (now - self.refilled_at).min(full as Tick) as i32;
+        self.budget_scaled = (self.budget_scaled + elapsed * ADOPTION_REFILL_PER_S as i32).min(full);
+        self.refilled_at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::game::Pace;
+    use proptest::prelude::*;
+
+    const RATE_HZ: u32 = 60;
+
+    /// Walks right with a client `speed` times too fast, messages delayed by `delay_ms(step)`; counts refusals.
+    fn refusals(speed: f64, seconds: u32, delay_ms: impl Fn(u32) -> u64) -> usize {
+        let pace = Pace::new(RATE_HZ, 4);
+        let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+        let (mut x, mut refused, mut claimed) = (0, 0, 0.0);
+        let mut arrivals: Vec<(u64, f64)> = Vec::new();
+        for step in 0..seconds * 24 {
+            claimed += 4.0 * speed;
+            let sent_ms = u64::from(step) * 1000 / 24;
+            let in_order = arrivals.last().map_or(0, |last| last.0);
+            arrivals.push(((sent_ms + delay_ms(step)).max(in_order), claimed));
+        }
+        let (mut now, mut moving) = (0, false);
+        for (at_ms, claim) in arrivals {
+            let at = pace.ticks(at_ms.max(1) as u32);
+            if moving {
+                x += pace.distance(now, (at - now) as u32);
+            }
+            (now, moving) = (at, true);
+            let claim = Point { x: claim as i32, y: 0 };
+            if account.judge(claim, Point { x, y: 0 }, now, RATE_HZ) {
+                x = claim.x;
+            } else {
+                refused += 1;
+            }
+        }
+        refused
+    }
+
+    #[test]
+    fn a_quarter_too_fast_passes_and_half_too_fast_is_held() {
+        assert_eq!(refusals(1.25, 20, |_| 50), 0);
+        assert!(refusals(1.5, 20, |_| 50) > 200);
+    }
+
+    proptest! {
+        #[test]
+        fn no_honest_move_is_refused_under_jitter(seed in any::<u64>(), round_trip_ms in 0u64..200) {
+            let jitter = |step: u32| (seed.wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(u64::from(step).wrapping_mul(1_442_695_040_888_963_407)) >> 33) % 81;
+            prop_assert_eq!(refusals(1.0, 20, |step| round_trip_ms / 2 + jitter(step)), 0);
+        }
+
+        #[test]
+        fn no_claims_whatever_outrun_the_allowance(
+            claims in proptest::collection::vec((-50i32..=50, -50i32..=50, 0u64..20), 1..300),
+        ) {
+            // A player who never moves by the rules: everything it gains is budget.
+            let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+            let (mut position, mut now, mut gained) = (Point::default(), 0, 0);
+            for (dx, dy, wait) in claims {
+                now += wait;
+                let claim = Point { x: position.x + dx, y: position.y + dy };
+                if account.judge(claim, position, now, RATE_HZ) {
+                    gained += position.steps_to(claim);
+                    position = claim;
+                }
+            }
+            let allowed = i64::from(ADOPTION_BUDGET_MAX) + now as i64 * 24 / i64::from(RATE_HZ) + 1;
+            prop_assert!(i64::from(gained) <= allowed, "{gained} units gained, {allowed} allowed");
+        }
+    }
+
+    #[test]
+    fn a_burst_after_a_short_stall_is_adopted_step_by_step() {
+        let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+        // The server walked on for 300 ms; the client's seven claims of that time arrive at once.
+        let mut simulated = Point { x: 29, y: 0 };
+        for step in 1..=7 {
+            let claim = Point { x: 4 * step, y: 0 };
+            assert!(account.judge(claim, simulated, 18, RATE_HZ), "step {step}");
+            simulated = claim;
+        }
+    }
+
+    #[test]
+    fn declaring_one_way_and_claiming_the_other_is_no_free_ride() {
+        let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+        let mut position = Point::default();
+        for tick in 1..=60 {
+            position.x += 1;
+            let claim = Point { x: position.x - 45, y: 0 };
+            if account.judge(claim, position, tick, RATE_HZ) {
+                position = claim;
+            }
+        }
+        // A second of honest walking one way and the whole allowance of that second the other way.
+        assert!(position.x >= -60 - 50 - 24, "{} units", position.x);
+    }
+}

@@ -1,0 +1,18 @@
+//! The world: who is where, moving which way, doing what. Pure: time is a number of ticks, randomness a seed, and
+//! nothing here knows of messages, sockets or viewers.
+//!
+//! * [`World`]: the players in arrays by slot; [`World::apply`] an input, [`World::step`] the time.
+//! * [`adoption`]: which claimed positions are believed.
+//! * [`activity`]: where something changed lately, so that viewers elsewhere need not look.
+
+pub mod activity;
+pub mod adoption;
+mod motion;
+mod random;
+mod world;
+
+pub use motion::Pace;
+pub use world::{Ack, Input, Position, Rules, Spawn, State, Vector, World};
+
+/// Number of world steps since the start. At 60 Hz it fits 32 bits for 2.2 years; 64 bits last for ever.
+pub type Tick = u64;

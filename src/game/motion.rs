@@ -1,0 +1,70 @@
+//! Exact average speed with integer positions, at any tick rate.
+
+use super::Tick;
+use crate::limits::CLIENT_STEPS_PER_S;
+
+/// Converts ticks into distance: between the starts of tick 0 and tick n a mover has gone `floor(n * speed / rate)`
+/// units, so every single step is an integer and the average is the client's 96 units a second at every tick rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Ticks a second.
+    pub tick_rate_hz: u32,
+    /// Units a second.
+    pub speed_per_s: u32,
+}
+
+impl Pace {
+    /// The pace of a client that moves `units_per_client_step` at its own 24 steps a second.
+    ///
+    /// # Panics
+    /// When the tick rate is 0.
+    pub fn new(tick_rate_hz: u32, units_per_client_step: u32) -> Self {
+        assert!(tick_rate_hz > 0, "a world without ticks has no pace");
+        Self { tick_rate_hz, speed_per_s: units_per_client_step * CLIENT_STEPS_PER_S }
+    }
+
+    /// Units a mover goes in the `ticks` steps that follow tick number `from`.
+    pub fn distance(self, from: Tick, ticks: u32) -> i32 {
+        let travelled = |tick: Tick| tick * u64::from(self.speed_per_s) / u64::from(self.tick_rate_hz);
+        (travelled(from + Tick::from(ticks)) - travelled(from)) as i32
+    }
+
+    /// The number of ticks that cover `milliseconds`, rounded up and at least one.
+    pub fn ticks(self, milliseconds: u32) -> Tick {
+        (u64::from(milliseconds) * u64::from(self.tick_rate_hz)).div_ceil(1000).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RATES_HZ: [u32; 6] = [10, 20, 24, 30, 60, 128];
+
+    proptest! {
+        #[test]
+        fn the_average_is_exact_from_any_tick(from in 0u64..1 << 40, seconds in 1u32..100, rate in 0usize..6) {
+            let rate_hz = RATES_HZ[rate];
+            let pace = Pace::new(rate_hz, 4);
+            let single: i32 = (0..rate_hz * seconds).map(|n| pace.distance(from + u64::from(n), 1)).sum();
+            prop_assert_eq!(single, 96 * seconds as i32);
+            prop_assert_eq!(pace.distance(from, rate_hz * seconds), single, "skipped ticks go as far");
+        }
+
+        #[test]
+        fn one_step_differs_by_at_most_a_unit_from_the_mean(tick in 0u64..1 << 40, rate in 0usize..6) {
+            let pace = Pace::new(RATES_HZ[rate], 4);
+            let step = pace.distance(tick, 1);
+            let mean = 96 / pace.tick_rate_hz as i32;
+            prop_assert!(step == mean || step == mean + 1);
+        }
+    }
+
+    #[test]
+    fn durations_round_up_to_whole_ticks() {
+        assert_eq!(Pace::new(60, 4).ticks(50), 3);
+        assert_eq!(Pace::new(60, 4).ticks(1), 1);
+        assert_eq!(Pace::new(10, 4).ticks(1000), 10);
+    }
+}

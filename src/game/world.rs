@@ -1,0 +1,469 @@
+//! The players and the rules they live by.
+
+use super::activity::Activity;
+use super::adoption::{Adoption, Point};
+use super::random::SplitMix64;
+use super::{Pace, Tick};
+use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS, PLAYER_ID_FIRST};
+
+/// What does not change while the world exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Right edge, in units; the edge itself belongs to the world.
+    pub width: u16,
+    /// Bottom edge, in units; the edge itself belongs to the world.
+    pub height: u16,
+    /// Where newcomers appear.
+    pub spawn: Spawn,
+    /// Tick rate and speed.
+    pub pace: Pace,
+    /// How long an attack lasts that its client never ends, in ticks.
+    pub attack_ticks: Tick,
+    /// Decides who spawns where.
+    pub seed: u64,
+}
+
+/// The spawn area: `min` inclusive, `max` exclusive, in units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spawn {
+    /// Left edge.
+    pub min_x: u16,
+    /// Right edge, exclusive.
+    pub max_x: u16,
+    /// Top edge.
+    pub min_y: u16,
+    /// Bottom edge, exclusive.
+    pub max_y: u16,
+}
+
+/// A direction of movement; each axis is -1, 0 or 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Vector {
+    dx: i8,
+    dy: i8,
+}
+
+impl Vector {
+    /// No movement.
+    pub const ZERO: Self = Self { dx: 0, dy: 0 };
+
+    /// The direction of `(dx, dy)`; only the signs count.
+    pub fn new(dx: i8, dy: i8) -> Self {
+        Self { dx: dx.signum(), dy: dy.signum() }
+    }
+
+    /// Horizontal component.
+    pub fn dx(self) -> i8 {
+        self.dx
+    }
+
+    /// Vertical component.
+    pub fn dy(self) -> i8 {
+        self.dy
+    }
+}
+
+/// What a player does, already validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Moves along a vector from now on, perhaps claiming to stand somewhere.
+    Move {
+        /// The new vector.
+        vector: Vector,
+        /// Claimed coordinates, any numbers.
+        claim: Option<(u32, u32)>,
+    },
+    /// Looks right (true) or left.
+    Face {
+        /// Whether it looks right.
+        right: bool,
+    },
+    /// Starts an attack.
+    Attack,
+    /// Ends an attack; nothing when there is none.
+    AttackEnd,
+}
+
+/// A position inside the world, in units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Units from the left edge.
+    pub x: u16,
+    /// Units from the top edge.
+    pub y: u16,
+}
+
+/// Where the server believes a player to be after its MOVE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// The player's id.
+    pub id: u32,
+    /// Its position now.
+    pub position: Position,
+}
+
+/// What a player is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Stands still.
+    Idle,
+    /// Has a vector.
+    Moving,
+    /// Attacks, standing still.
+    Attacking,
+}
+
+/// When each aspect of a player changed last: the tick whose closing makes the change visible to others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stamps {
+    pub(crate) vector: Tick,
+    pub(crate) facing: Tick,
+    pub(crate) attack: Tick,
+    pub(crate) jump: Tick,
+}
+
+#[derive(Debug, Clone)]
+struct Player {
+    facing_right: bool,
+    attack_until: Tick,
+    silent_at: Tick,
+    adoption: Adoption,
+    stamps: Stamps,
+}
+
+const NEVER: Tick = Tick::MAX;
+const VACANT: u32 = 0;
+
+/// All players, in parallel arrays by slot. A slot is reused after its player left; an id never is, so that a slot and
+/// an id together name a player for ever.
+#[derive(Debug, Clone)]
+pub struct World {
+    rules: Rules,
+    tick: Tick,
+    next_id: u32,
+    random: SplitMix64,
+    activity: Activity,
+    vacant: Vec<u32>,
+    population: usize,
+    // By slot. What every tick and every viewer reads lies in arrays of its own.
+    ids: Vec<u32>,
+    xs: Vec<i32>,
+    ys: Vec<i32>,
+    vectors: Vec<Vector>,
+    changed: Vec<Tick>,
+    deadlines: Vec<Tick>,
+    players: Vec<Player>,
+    /// No deadline lies before this tick.
+    earliest_deadline: Tick,
+}
+
+impl World {
+    /// An empty world.
+    ///
+    /// # Panics
+    /// When the spawn area is empty or not inside the world; `config` has checked both.
+    pub fn new(rules: Rules) -> Self {
+        let spawn = rules.spawn;
+        assert!(spawn.min_x < spawn.max_x && spawn.max_x - 1 <= rules.width, "spawn area outside the world");
+        assert!(spawn.min_y < spawn.max_y && spawn.max_y - 1 <= rules.height, "spawn area outside the world");
+        Self {
+            tick: 0,
+            next_id: PLAYER_ID_FIRST,
+            random: SplitMix64::new(rules.seed),
+            activity: Activity::new(rules.width, rules.height),
+            vacant: Vec::new(),
+            population: 0,
+            ids: Vec::new(),
+            xs: Vec::new(),
+            ys: Vec::new(),
+            vectors: Vec::new(),
+            changed: Vec::new(),
+            deadlines: Vec::new(),
+            players: Vec::new(),
+            earliest_deadline: NEVER,
+            rules,
+        }
+    }
+
+    /// A new player at a spawn point, with the next id; returns its slot.
+    ///
+    /// # Panics
+    /// When 2^32 ids are used up: 13 years at ten joins a second.
+    pub fn join(&mut self) -> u32 {
+        let spawn = self.rules.spawn;
+        let x = i32::from(self.random.in_range(spawn.min_x, spawn.max_x));
+        let y = i32::from(self.random.in_range(spawn.min_y, spawn.max_y));
+        let id = self.next_id;
+        self.next_id = self.next_id.checked_add(1).expect("player ids are used up");
+        let player = Player {
+            facing_right: true,
+            attack_until: NEVER,
+            silent_at: NEVER,
+            adoption: Adoption::new(Point { x, y }, self.tick, self.rules.pace.tick_rate_hz),
+            stamps: Stamps::default(),
+        };
+        self.population += 1;
+        self.activity.mark_moved(x, y);
+        if let Some(slot) = self.vacant.pop() {
+            let at = slot as usize;
+            (self.ids[at], self.xs[at], self.ys[at]) = (id, x, y);
+            (self.vectors[at], self.changed[at], self.deadlines[at]) = (Vector::ZERO, 0, NEVER);
+            self.players[at] = player;
+            slot
+        } else {
+            self.ids.push(id);
+            self.xs.push(x);
+            self.ys.push(y);
+            self.vectors.push(Vector::ZERO);
+            self.changed.push(0);
+            self.deadlines.push(NEVER);
+            self.players.push(player);
+            self.ids.len() as u32 - 1
+        }
+    }
+
+    /// Removes the player in this slot.
+    ///
+    /// # Panics
+    /// When the slot is vacant.
+    pub fn leave(&mut self, slot: u32) {
+        let at = slot as usize;
+        assert!(self.ids[at] != VACANT, "slot {slot} is vacant");
+        self.activity.mark_changed(self.xs[at], self.ys[at]);
+        self.activity.mark_moved(self.xs[at], self.ys[at]);
+        self.ids[at] = VACANT;
+        self.vectors[at] = Vector::ZERO;
+        self.deadlines[at] = NEVER;
+        self.population -= 1;
+        self.vacant.push(slot);
+    }
+
+    /// Applies what a player did; a MOVE is answered with where the player is now.
+    ///
+    /// # Panics
+    /// When the slot is vacant.
+    pub fn apply(&mut self, slot: u32, input: Input) -> Option<Ack> {
+        let at = slot as usize;
+        assert!(self.ids[at] != VACANT, "slot {slot} is vacant");
+        match input {
+            Input::Move { vector, claim } => {
+                self.apply_move(at, vector, claim);
+                return Some(Ack { id: self.ids[at], position: self.position(slot) });
+            }
+            Input::Face { right } => {
+                if self.players[at].facing_right != right {
+                    self.players[at].facing_right = right;
+                    self.players[at].stamps.facing = self.touch(at);
+                }
+            }
+            Input::Attack => {
+                self.set_vector(at, Vector::ZERO);
+                self.players[at].attack_until = self.tick + self.rules.attack_ticks;
+                self.players[at].stamps.attack = self.touch(at);
+                self.reschedule(at);
+            }
+            Input::AttackEnd => self.end_attack(at),
+        }
+        None
+    }
+
+    fn apply_move(&mut self, at: usize, vector: Vector, claim: Option<(u32, u32)>) {
+        if self.is_attacking(at) {
+            return;
+        }
+        if let Some(claim) = claim {
+            self.judge_claim(at, claim);
+        } else {
+            let position = self.point(at);
+            self.players[at].adoption.settle(position);
+        }
+        self.set_vector(at, vector);
+        let silence = self.rules.pace.ticks(MOVE_SILENCE_MS);
+        let walks_on_claims = claim.is_some() && vector != Vector::ZERO;
+        self.players[at].silent_at = if walks_on_claims { self.tick + silence } else { NEVER };
+        self.reschedule(at);
+    }
+
+    fn judge_claim(&mut self, at: usize, (x, y): (u32, u32)) {
+        if x > u32::from(self.rules.width) || y > u32::from(self.rules.height) {
+            return;
+        }
+        let (claim, simulated) = (Point { x: x as i32, y: y as i32 }, self.point(at));
+        let rate_hz = self.rules.pace.tick_rate_hz;
+        if !self.players[at].adoption.judge(claim, simulated, self.tick, rate_hz) || claim == simulated {
+            return;
+        }
+        (self.xs[at], self.ys[at]) = (claim.x, claim.y);
+        self.activity.mark_moved(claim.x, claim.y);
+        if !claim.is_within(JUMP_DISTANCE, simulated) {
+            self.players[at].stamps.jump = self.touch(at);
+        }
+    }
+
+    fn set_vector(&mut self, at: usize, vector: Vector) {
+        if self.vectors[at] != vector {
+            self.vectors[at] = vector;
+            self.players[at].stamps.vector = self.touch(at);
+        }
+    }
+
+    fn end_attack(&mut self, at: usize) {
+        if self.is_attacking(at) {
+            self.players[at].attack_until = NEVER;
+            // Nobody is told at once, since every client ends the animation by itself; the next full state says it.
+            self.touch(at);
+            self.reschedule(at);
+        }
+    }
+
+    fn is_attacking(&self, at: usize) -> bool {
+        self.players[at].attack_until != NEVER
+    }
+
+    /// Stamps a player as changed in the tick under way.
+    fn touch(&mut self, at: usize) -> Tick {
+        self.activity.mark_changed(self.xs[at], self.ys[at]);
+        self.changed[at] = self.tick + 1;
+        self.changed[at]
+    }
+
+    fn reschedule(&mut self, at: usize) {
+        let player = &self.players[at];
+        self.deadlines[at] = player.attack_until.min(player.silent_at);
+        self.earliest_deadline = self.earliest_deadline.min(self.deadlines[at]);
+    }
+
+    /// Lets `ticks` ticks pass at once: movers go on, attacks end, silent players stop.
+    pub fn step(&mut self, ticks: u32) {
+        let distance = self.rules.pace.distance(self.tick, ticks);
+        let closing = self.tick + Tick::from(ticks);
+        self.activity.advance(closing);
+        self.walk(distance);
+        // Stamps name the tick under way; expiries belong to the one that closes now.
+        self.tick = closing - 1;
+        if self.earliest_deadline <= closing {
+            self.expire(closing);
+        }
+        self.tick = closing;
+        self.activity.advance(closing + 1);
+    }
+
+    fn walk(&mut self, distance: i32) {
+        let (right, bottom) = (i32::from(self.rules.width), i32::from(self.rules.height));
+        let positions = self.xs.iter_mut().zip(&mut self.ys);
+        for (vector, (x, y)) in self.vectors.iter().zip(positions) {
+            if *vector == Vector::ZERO {
+                continue;
+            }
+            let before = (*x, *y);
+            *x = (*x + i32::from(vector.dx) * distance).clamp(0, right);
+            *y = (*y + i32::from(vector.dy) * distance).clamp(0, bottom);
+            if (*x, *y) != before {
+                self.activity.mark_moved(*x, *y);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Tick) {
+        for at in 0..self.deadlines.len() {
+            if self.deadlines[at] > now {
+                continue;
+            }
+            if self.players[at].attack_until <= now {
+                self.end_attack(at);
+            }
+            if self.players[at].silent_at <= now {
+                self.players[at].silent_at = NEVER;
+                self.set_vector(at, Vector::ZERO);
+                self.reschedule(at);
+            }
+        }
+        self.earliest_deadline = self.deadlines.iter().copied().min().unwrap_or(NEVER);
+    }
+
+    // ---- What viewers read ---------------------------------------------------------------------------------------
+
+    /// The rules this world was made with.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The number of ticks closed so far: changes stamped with it or less are complete.
+    pub fn tick(&self) -> Tick {
+        self.tick
+    }
+
+    /// Players present.
+    pub fn population(&self) -> usize {
+        self.population
+    }
+
+    /// Slots in use or vacant: every slot is below this.
+    pub fn slots(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The id of the player in this slot, or `None` when it is vacant.
+    pub fn id(&self, slot: u32) -> Option<u32> {
+        self.ids.get(slot as usize).copied().filter(|&id| id != VACANT)
+    }
+
+    /// Whether the player of this id still holds this slot.
+    pub fn is_present(&self, slot: u32, id: u32) -> bool {
+        self.ids[slot as usize] == id
+    }
+
+    /// Where the player in this slot is.
+    pub fn position(&self, slot: u32) -> Position {
+        Position { x: self.xs[slot as usize] as u16, y: self.ys[slot as usize] as u16 }
+    }
+
+    /// The vector of the player in this slot.
+    pub fn vector(&self, slot: u32) -> Vector {
+        self.vectors[slot as usize]
+    }
+
+    /// Whether the player in this slot looks right.
+    pub fn is_facing_right(&self, slot: u32) -> bool {
+        self.players[slot as usize].facing_right
+    }
+
+    /// What the player in this slot is doing.
+    pub fn state(&self, slot: u32) -> State {
+        if self.is_attacking(slot as usize) {
+            State::Attacking
+        } else if self.vectors[slot as usize] == Vector::ZERO {
+            State::Idle
+        } else {
+            State::Moving
+        }
+    }
+
+    /// Where something happened lately.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    /// When anything about the player in this slot changed last, other than its steady movement.
+    pub(crate) fn changed_at(&self, slot: u32) -> Tick {
+        self.changed[slot as usize]
+    }
+
+    pub(crate) fn stamps(&self, slot: u32) -> Stamps {
+        self.players[slot as usize].stamps
+    }
+
+    fn point(&self, at: usize) -> Point {
+        Point { x: self.xs[at], y: self.ys[at] }
+    }
+
+    /// Puts a player somewhere, for tests of what others see of it.
+    #[cfg(test)]
+    pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
+        (self.xs[slot as usize], self.ys[slot as usize]) = (i32::from(x), i32::from(y));
+        self.activity.mark_moved(i32::from(x), i32::from(y));
+    }
+}
+
+#[cfg(test)]
+mod tests;

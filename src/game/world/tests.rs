@@ -1,0 +1,174 @@
+use super::*;
+use proptest::prelude::*;
+
+fn rules(tick_rate_hz: u32) -> Rules {
+    let pace = Pace::new(tick_rate_hz, 4);
+    Rules {
+        width: 2000,
+        height: 2000,
+        spawn: Spawn { min_x: 100, max_x: 900, min_y: 100, max_y: 900 },
+        pace,
+        attack_ticks: pace.ticks(1000),
+        seed: 7,
+    }
+}
+
+fn walk(dx: i8, dy: i8) -> Input {
+    Input::Move { vector: Vector::new(dx, dy), claim: None }
+}
+
+fn claim(dx: i8, x: u32, y: u32) -> Input {
+    Input::Move { vector: Vector::new(dx, 0), claim: Some((x, y)) }
+}
+
+/// A world with one player at a known place.
+fn world_at(x: u16, y: u16) -> World {
+    let spawn = Spawn { min_x: x, max_x: x + 1, min_y: y, max_y: y + 1 };
+    let mut world = World::new(Rules { spawn, ..rules(60) });
+    world.join();
+    world
+}
+
+#[test]
+fn ids_only_grow_and_slots_are_reused() {
+    let mut world = World::new(rules(60));
+    let (a, b) = (world.join(), world.join());
+    assert_eq!((world.id(a), world.id(b)), (Some(1001), Some(1002)));
+    world.leave(a);
+    let c = world.join();
+    assert_eq!((c, world.id(c), world.population()), (a, Some(1003), 2));
+    assert!(!world.is_present(a, 1001));
+}
+
+#[test]
+fn the_same_seed_spawns_the_same_players_inside_the_area() {
+    let (mut one, mut two) = (World::new(rules(60)), World::new(rules(30)));
+    for _ in 0..500 {
+        let (a, b) = (one.join(), two.join());
+        let position = one.position(a);
+        assert_eq!(position, two.position(b));
+        assert!((100..900).contains(&position.x) && (100..900).contains(&position.y));
+    }
+}
+
+#[test]
+fn the_world_clamps_at_both_ends() {
+    let mut world = world_at(0, 2000);
+    world.apply(0, walk(-1, 1));
+    world.step(60);
+    assert_eq!(world.position(0), Position { x: 0, y: 2000 });
+    world.apply(0, walk(1, -1));
+    world.step(60 * 60);
+    assert_eq!(world.position(0), Position { x: 2000, y: 0 });
+}
+
+#[test]
+fn a_claim_near_enough_is_acknowledged_as_claimed_and_a_far_one_with_the_truth() {
+    let mut world = world_at(500, 500);
+    let ack = world.apply(0, claim(1, 540, 500)).map(|ack| ack.position);
+    assert_eq!(ack, Some(Position { x: 540, y: 500 }));
+    for far in [(600, 500), (540, 551), (u32::MAX, 500), (580, 540)] {
+        let ack = world.apply(0, claim(1, far.0, far.1)).map(|ack| ack.position);
+        assert_eq!(ack, Some(Position { x: 540, y: 500 }), "{far:?}");
+    }
+}
+
+#[test]
+fn a_claim_outside_the_world_is_never_adopted() {
+    let mut world = world_at(1990, 500);
+    let ack = world.apply(0, claim(1, 2001, 500)).map(|ack| ack.position);
+    assert_eq!(ack, Some(Position { x: 1990, y: 500 }));
+}
+
+#[test]
+fn an_attack_stands_still_and_the_same_vector_afterwards_is_a_change() {
+    let mut world = world_at(500, 500);
+    world.apply(0, walk(1, 0));
+    world.step(1);
+    let standing = world.position(0);
+    world.apply(0, Input::Attack);
+    assert_eq!((world.state(0), world.vector(0)), (State::Attacking, Vector::ZERO));
+    world.step(10);
+    assert_eq!(world.apply(0, claim(1, 520, 500)).map(|ack| ack.position), Some(standing));
+    assert_eq!(world.state(0), State::Attacking);
+    world.apply(0, Input::AttackEnd);
+    assert_eq!(world.state(0), State::Idle);
+    let before = world.stamps(0).vector;
+    world.apply(0, walk(1, 0));
+    assert!(world.stamps(0).vector > before);
+    assert_eq!(world.state(0), State::Moving);
+}
+
+#[test]
+fn an_attack_that_is_never_ended_ends_by_itself() {
+    let mut world = world_at(500, 500);
+    world.apply(0, Input::Attack);
+    world.step(59);
+    assert_eq!(world.state(0), State::Attacking);
+    world.step(1);
+    assert_eq!(world.state(0), State::Idle);
+    assert_eq!(world.changed_at(0), 60, "viewers must learn of it with the next full state");
+}
+
+#[test]
+fn a_stray_attack_end_changes_nothing() {
+    let mut world = world_at(500, 500);
+    world.apply(0, walk(1, 0));
+    world.step(1);
+    world.apply(0, Input::AttackEnd);
+    assert_eq!((world.state(0), world.changed_at(0)), (State::Moving, 1));
+}
+
+#[test]
+fn a_player_whose_claims_fell_silent_stops_and_one_without_claims_walks_on() {
+    let mut world = world_at(500, 500);
+    world.apply(0, claim(1, 504, 500));
+    world.step(180);
+    assert_eq!((world.vector(0), world.stamps(0).vector), (Vector::ZERO, 180));
+    world.apply(0, walk(1, 0));
+    world.step(600);
+    assert_eq!(world.vector(0), Vector::new(1, 0));
+}
+
+#[test]
+fn repeating_a_vector_is_no_change() {
+    let mut world = world_at(500, 500);
+    world.apply(0, walk(1, 0));
+    world.step(5);
+    world.apply(0, walk(1, 0));
+    assert_eq!(world.changed_at(0), 1);
+}
+
+#[test]
+fn an_adopted_leap_is_marked_as_a_jump_and_a_small_correction_is_not() {
+    let mut world = world_at(500, 500);
+    world.apply(0, claim(1, 516, 500));
+    assert_eq!(world.stamps(0).jump, 0);
+    world.apply(0, claim(1, 533, 500));
+    assert_eq!(world.stamps(0).jump, 1);
+}
+
+proptest! {
+    #[test]
+    fn the_average_speed_is_exact_at_every_tick_rate(
+        rate in proptest::sample::select(vec![10u32, 20, 24, 30, 60, 128]),
+        seconds in 1u32..8,
+        skips in proptest::collection::vec(1u32..5, 0..20),
+    ) {
+        let spawn = Spawn { min_x: 100, max_x: 101, min_y: 100, max_y: 101 };
+        let mut world = World::new(Rules { spawn, ..rules(rate) });
+        let slot = world.join();
+        world.apply(slot, walk(1, 1));
+        let mut left = rate * seconds;
+        for skip in skips {
+            let ticks = skip.min(left);
+            if ticks > 0 {
+                world.step(ticks);
+                left -= ticks;
+            }
+        }
+        (0..left).for_each(|_| world.step(1));
+        let expected = (100 + 96 * seconds) as u16;
+        prop_assert_eq!(world.position(slot), Position { x: expected, y: expected });
+    }
+}
