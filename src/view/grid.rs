@@ -1,0 +1,193 @@
+//! A uniform grid over the world, rebuilt from scratch by counting sort whenever somebody moved.
+//!
+//! The players of one cell, and the cells of one row, lie side by side in one array, so that looking through a
+//! rectangle reads one contiguous run per row of cells.
+
+use crate::game::World;
+use crate::limits::GRID_CELLS_PER_SIDE;
+
+/// A player as the grid holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occupant {
+    /// The player's slot in the world.
+    pub slot: u32,
+    /// Units from the left edge.
+    pub x: u16,
+    /// Units from the top edge.
+    pub y: u16,
+}
+
+/// A rectangle in world units, all four edges included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// Smallest x.
+    pub left: i32,
+    /// Smallest y.
+    pub top: i32,
+    /// Largest x.
+    pub right: i32,
+    /// Largest y.
+    pub bottom: i32,
+}
+
+impl Area {
+    /// The square of this half side around a point.
+    pub fn around(x: i32, y: i32, half_side: i32) -> Self {
+        Self { left: x - half_side, top: y - half_side, right: x + half_side, bottom: y + half_side }
+    }
+
+    /// Whether the point lies inside or on an edge.
+    pub fn contains(&self, x: i32, y: i32) -> bool {
+        (self.left..=self.right).contains(&x) && (self.top..=self.bottom).contains(&y)
+    }
+
+    /// What both rectangles cover.
+    #[must_use]
+    pub fn intersect(&self, other: &Self) -> Self {
+        Self {
+            left: self.left.max(other.left),
+            top: self.top.max(other.top),
+            right: self.right.min(other.right),
+            bottom: self.bottom.min(other.bottom),
+        }
+    }
+
+    /// Whether this rectangle covers all of the other.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.contains(other.left, other.top) && self.contains(other.right, other.bottom)
+    }
+}
+
+const CELLS: usize = GRID_CELLS_PER_SIDE * GRID_CELLS_PER_SIDE;
+
+/// Who stands where, as of the last rebuild.
+#[derive(Debug)]
+pub struct Grid {
+    cell_width: u32,
+    cell_height: u32,
+    /// `starts[cell]..starts[cell + 1]` are the cell's occupants.
+    starts: Vec<u32>,
+    occupants: Vec<Occupant>,
+    /// By slot, the cell of each player during a rebuild.
+    cells: Vec<u16>,
+    cells_occupied: usize,
+}
+
+impl Grid {
+    /// An empty grid over a world of this size, in units.
+    pub fn new(width: u16, height: u16) -> Self {
+        Self {
+            cell_width: (u32::from(width) + 1).div_ceil(GRID_CELLS_PER_SIDE as u32),
+            cell_height: (u32::from(height) + 1).div_ceil(GRID_CELLS_PER_SIDE as u32),
+            starts: vec![0; CELLS + 1],
+            occupants: Vec::new(),
+            cells: Vec::new(),
+            cells_occupied: 0,
+        }
+    }
+
+    /// Sorts everybody present into cells. Two passes over the players, one over the cells.
+    pub fn rebuild(&mut self, world: &World) {
+        self.starts.fill(0);
+        self.cells.clear();
+        for slot in 0..world.slots() as u32 {
+            let position = world.position(slot);
+            let cell =
+                self.row(i32::from(position.y)) * GRID_CELLS_PER_SIDE + self.column(i32::from(position.x));
+            self.cells.push(cell as u16);
+            self.starts[cell + 1] += u32::from(world.id(slot).is_some());
+        }
+        self.cells_occupied = self.starts.iter().filter(|&&count| count > 0).count();
+        for cell in 0..CELLS {
+            self.starts[cell + 1] += self.starts[cell];
+        }
+        self.occupants.resize(world.population(), Occupant { slot: 0, x: 0, y: 0 });
+        // Filling advances each cell's start to its end, which is the next cell's start: shifted back below.
+        for (slot, &cell) in self.cells.iter().enumerate() {
+            let slot = slot as u32;
+            if world.id(slot).is_some() {
+                let position = world.position(slot);
+                let place = &mut self.starts[usize::from(cell)];
+                self.occupants[*place as usize] = Occupant { slot, x: position.x, y: position.y };
+                *place += 1;
+            }
+        }
+        self.starts.copy_within(0..CELLS, 1);
+        self.starts[0] = 0;
+    }
+
+    /// Everybody, in cell order.
+    pub fn occupants(&self) -> &[Occupant] {
+        &self.occupants
+    }
+
+    /// Everybody in the cells that the area touches: a superset of those inside it, as one run per row of cells.
+    pub fn runs(&self, area: Area) -> impl Iterator<Item = &[Occupant]> {
+        let (first, last) = (self.column(area.left), self.column(area.right));
+        let is_empty = area.top > area.bottom || area.left > area.right;
+        let rows = self.row(area.top)..if is_empty { 0 } else { self.row(area.bottom) + 1 };
+        rows.map(move |row| {
+            let start = self.starts[row * GRID_CELLS_PER_SIDE + first] as usize;
+            let end = self.starts[row * GRID_CELLS_PER_SIDE + last + 1] as usize;
+            &self.occupants[start..end]
+        })
+    }
+
+    /// A half side that makes a square around somebody hold about `wanted` players, were they spread evenly over the
+    /// occupied cells; at least one cell.
+    pub fn half_side_for(&self, wanted: usize) -> i32 {
+        let cells_wanted = (wanted * self.cells_occupied).div_ceil(self.occupants.len().max(1));
+        let cell_side = self.cell_width.max(self.cell_height) as usize;
+        (cells_wanted.isqrt().max(1) * cell_side) as i32
+    }
+
+    fn column(&self, x: i32) -> usize {
+        (x.max(0) as usize / self.cell_width as usize).min(GRID_CELLS_PER_SIDE - 1)
+    }
+
+    fn row(&self, y: i32) -> usize {
+        (y.max(0) as usize / self.cell_height as usize).min(GRID_CELLS_PER_SIDE - 1)
+    }
+}
+
+const _: () = assert!(CELLS <= 1 << 16, "a cell's number must fit 16 bits");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::testing::world_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_area_yields_everybody_inside_once(
+            places in proptest::collection::vec((0u16..=2000, 0u16..=2000), 0..200),
+            center in (0i32..=2000, 0i32..=2000), half in 0i32..1200,
+        ) {
+            let world = world_of(&places);
+            let mut grid = Grid::new(2000, 2000);
+            grid.rebuild(&world);
+            let area = Area::around(center.0, center.1, half);
+            let inside = |o: &&Occupant| area.contains(i32::from(o.x), i32::from(o.y));
+            let mut found: Vec<u32> = grid.runs(area).flatten().filter(inside).map(|o| o.slot).collect();
+            found.sort_unstable();
+            let truth = |slot: &u32| {
+                let p = world.position(*slot);
+                area.contains(i32::from(p.x), i32::from(p.y))
+            };
+            let expected: Vec<u32> = (0..places.len() as u32).filter(truth).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(grid.occupants().len(), places.len());
+        }
+    }
+
+    #[test]
+    fn those_who_left_are_gone_after_a_rebuild() {
+        let mut world = world_of(&[(0, 0), (2000, 2000), (5, 5)]);
+        let mut grid = Grid::new(2000, 2000);
+        world.leave(0);
+        grid.rebuild(&world);
+        let slots: Vec<u32> = grid.occupants().iter().map(|occupant| occupant.slot).collect();
+        assert_eq!(slots, [2, 1]);
+    }
+}

@@ -1,0 +1,54 @@
+//! What each player is shown: pull, not push.
+//!
+//! Nothing is queued for a viewer. Every player's state carries the tick of its last change; a [`Viewer`] remembers up
+//! to which tick it is served, and when it is due it gets, once, the latest state of everything in its visible set that
+//! changed since. A viewer that can't be written to is simply not served, costs nothing meanwhile, and is whole again
+//! after its next turn.
+//!
+//! * [`Scene`]: the world and the grid over it, lent to the worker pool during a fan-out.
+//! * [`grid`]: who stands where. [`visibility`]: whom a viewer sees. [`serve`]: the frames that tell it.
+//! * [`Views`]: all viewers, and which of them are due. [`pool`]: the threads that serve them.
+
+pub mod grid;
+pub mod pool;
+pub mod serve;
+mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
+mod viewer;
+mod views;
+pub mod visibility;
+
+pub use serve::Tally;
+pub use settings::Settings;
+pub use viewer::{Turn, Viewer};
+pub use views::Views;
+
+use crate::game::{Rules, Tick, World};
+use grid::Grid;
+
+/// The world and what is derived from it for viewers.
+#[derive(Debug)]
+pub struct Scene {
+    /// The players.
+    pub world: World,
+    /// Where they stand, as of the last [`Scene::refresh`].
+    pub grid: Grid,
+    refreshed_at: Tick,
+}
+
+impl Scene {
+    /// An empty scene.
+    pub fn new(rules: Rules) -> Self {
+        let grid = Grid::new(rules.width, rules.height);
+        Self { world: World::new(rules), grid, refreshed_at: 0 }
+    }
+
+    /// Brings the grid up to date; nothing to do while nobody moves, joins or leaves.
+    pub fn refresh(&mut self) {
+        if self.world.activity().moved_since(self.refreshed_at) != 0 {
+            self.grid.rebuild(&self.world);
+        }
+        self.refreshed_at = self.world.tick();
+    }
+}

@@ -1,0 +1,235 @@
+//! The fan-out: viewers due in a tick are served by several threads at once, and the loop's thread does its share.
+//!
+//! Threads are spawned once, in the scope around the loop. For the time of a fan-out the scene is shared with them
+//! through an `Arc`, and each gets viewers of its own by value; afterwards everything is the loop's again. A panic
+//! while one viewer is served costs that viewer, nobody else.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
+
+use super::serve::{Frames, Tally, serve};
+use super::views::Assignment;
+use super::visibility::Scratch;
+use super::{Scene, Settings, Views};
+
+/// Fewer viewers than this for each thread are served on the loop's own thread: waking a worker and hearing back costs
+/// 50 to 125 us, in which the loop serves about a hundred viewers itself.
+const VIEWERS_PER_THREAD_MIN: usize = 192;
+
+/// The frames of one viewer's turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The viewer's slot when it was served.
+    pub slot: u32,
+    /// The viewer's id; its slot may be somebody else's by the time the frames are written.
+    pub id: u32,
+    /// Where its frames are in the chunk's arena.
+    range: Range<usize>,
+    /// Serving it panicked: there are no frames, and its view is not to be trusted any more.
+    pub failed: bool,
+}
+
+/// What one thread wrote.
+#[derive(Debug, Default)]
+struct Chunk {
+    arena: Vec<u8>,
+    segments: Vec<Segment>,
+    tally: Tally,
+    scratch: Scratch,
+    assignments: Vec<Assignment>,
+}
+
+/// The result of one fan-out, to be written out in slices.
+#[derive(Debug, Default)]
+pub struct Round {
+    chunks: Vec<Chunk>,
+    chunk: usize,
+    segment: usize,
+}
+
+impl Round {
+    /// The next segment and its frames.
+    pub fn next_segment(&mut self) -> Option<(&Segment, &[u8])> {
+        while self.chunks.get(self.chunk).is_some_and(|chunk| self.segment >= chunk.segments.len()) {
+            self.chunk += 1;
+            self.segment = 0;
+        }
+        let chunk = self.chunks.get(self.chunk)?;
+        let segment = &chunk.segments[self.segment];
+        self.segment += 1;
+        Some((segment, &chunk.arena[segment.range.clone()]))
+    }
+
+    /// Whether everything has been taken.
+    pub fn is_finished(&self) -> bool {
+        self.chunks
+            .iter()
+            .skip(self.chunk)
+            .enumerate()
+            .all(|(distance, chunk)| chunk.segments.len() <= if distance == 0 { self.segment } else { 0 })
+    }
+
+    /// Frames written in this round, by kind.
+    pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.chunks.iter().map(|chunk| &chunk.tally)
+    }
+}
+
+struct Job {
+    scene: Arc<Scene>,
+    settings: Arc<Settings>,
+    chunk: Chunk,
+}
+
+struct Worker {
+    jobs: SyncSender<Job>,
+    results: Receiver<Chunk>,
+}
+
+/// The worker threads and the buffers of a round.
+pub struct Pool {
+    workers: Vec<Worker>,
+    round: Round,
+    viewers_per_thread_min: usize,
+}
+
+impl Pool {
+    /// Spawns `threads - 1` workers: the loop's thread is one itself.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> std::io::Result<Self> {
+        Self::spawn_with(scope, threads, VIEWERS_PER_THREAD_MIN)
+    }
+
+    /// As [`Pool::spawn`], with another threshold below which the loop's thread serves everybody.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub fn spawn_with<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        threads: usize,
+        viewers_per_thread_min: usize,
+    ) -> std::io::Result<Self> {
+        let workers = (1..threads).map(|number| {
+            let (jobs, inbox) = sync_channel::<Job>(1);
+            let (outbox, results) = sync_channel(1);
+            std::thread::Builder::new()
+                .name(format!("view-{number}"))
+                .spawn_scoped(scope, move || work(&inbox, &outbox))?;
+            Ok(Worker { jobs, results })
+        });
+        Ok(Self {
+            workers: workers.collect::<std::io::Result<_>>()?,
+            round: Round::default(),
+            viewers_per_thread_min,
+        })
+    }
+
+    /// Threads that serve viewers, the loop's included.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// The round under way.
+    pub fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    /// Serves everybody who is due. The scene is lent and comes back; the frames are in [`Pool::round`].
+    ///
+    /// # Panics
+    /// When a worker thread has ended, which none does while the pool exists.
+    pub fn serve_due(
+        &mut self,
+        scene: Scene,
+        views: &mut Views,
+        can_be_written: &mut dyn FnMut(u32) -> bool,
+    ) -> Scene {
+        let mut due = std::mem::take(&mut self.chunk_of_loop().assignments);
+        views.take_due(&scene, &mut due, can_be_written);
+        let threads = (due.len() / self.viewers_per_thread_min.max(1)).clamp(1, self.threads());
+        self.prepare(threads);
+        let share = due.len().div_ceil(threads);
+
+        let scene = Arc::new(scene);
+        if threads > 1 {
+            let settings = Arc::new(views.settings().clone());
+            for (worker, chunk) in self.workers.iter().zip(&mut self.round.chunks[1..threads]) {
+                let mut chunk = std::mem::take(chunk);
+                chunk.assignments.extend(due.drain(due.len() - share.min(due.len())..));
+                let job = Job { scene: Arc::clone(&scene), settings: Arc::clone(&settings), chunk };
+                worker.jobs.send(job).expect("workers live as long as the pool");
+            }
+        }
+        self.round.chunks[0].assignments = due;
+        self.round.chunks[0].run(&scene, views.settings());
+        for (worker, chunk) in self.workers.iter().zip(&mut self.round.chunks[1..threads]) {
+            *chunk = worker.results.recv().expect("workers catch panics and always answer");
+        }
+        for chunk in &mut self.round.chunks {
+            for (viewer, _) in chunk.assignments.drain(..) {
+                views.put_back(viewer);
+            }
+        }
+        Arc::into_inner(scene).expect("workers drop the scene before they answer")
+    }
+
+    fn chunk_of_loop(&mut self) -> &mut Chunk {
+        if self.round.chunks.is_empty() {
+            self.round.chunks.push(Chunk::default());
+        }
+        &mut self.round.chunks[0]
+    }
+
+    /// Empties the buffers of the last round, which keep their memory.
+    fn prepare(&mut self, threads: usize) {
+        if self.round.chunks.len() < threads {
+            self.round.chunks.resize_with(threads, Chunk::default);
+        }
+        for chunk in &mut self.round.chunks {
+            chunk.arena.clear();
+            chunk.segments.clear();
+            chunk.tally = Tally::default();
+        }
+        (self.round.chunk, self.round.segment) = (0, 0);
+    }
+}
+
+impl Chunk {
+    fn run(&mut self, scene: &Scene, settings: &Settings) {
+        for (viewer, turn) in &mut self.assignments {
+            let start = self.arena.len();
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                let mut frames = Frames { out: &mut self.arena, tally: &mut self.tally };
+                serve(viewer, scene, settings, *turn, &mut self.scratch, &mut frames);
+            }));
+            if served.is_err() {
+                self.arena.truncate(start);
+            }
+            if self.arena.len() > start || served.is_err() {
+                let range = start..self.arena.len();
+                self.segments.push(Segment {
+                    slot: viewer.slot,
+                    id: viewer.id,
+                    range,
+                    failed: served.is_err(),
+                });
+            }
+        }
+    }
+}
+
+fn work(inbox: &Receiver<Job>, outbox: &SyncSender<Chunk>) {
+    for Job { scene, settings, mut chunk } in inbox {
+        chunk.run(&scene, &settings);
+        // The loop takes the scene back as soon as it has every answer: no clone may outlive this one.
+        drop(scene);
+        if outbox.send(chunk).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The measures of replication in ticks, as in force now: the load governor stretches some of them.
+
+use crate::game::{Pace, Tick};
+use crate::limits::{
+    CLAIM_DISTANCE_MAX, DEPARTURE_DWELL_MS, FIRST_SPRITE_LOAD_MS, JUMP_SYNC_MS, KEYFRAME_AFTER_MS,
+    VIEW_DWELL_MS, VISIBILITY_RATE_HZ,
+};
+
+/// How often, how much and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Most players a viewer is shown.
+    pub max_visible: usize,
+    /// Ticks between two flushes of one viewer.
+    pub flush_interval: Tick,
+    /// Visibility is recomputed at every n-th flush.
+    pub flushes_per_look: Tick,
+    /// Ticks between two full states of one viewer.
+    pub sync_interval: Tick,
+    /// Ticks that somebody stays visible at least.
+    pub dwell: Tick,
+    /// Ticks between a JOINED and the LEFT of a player that is gone from the world.
+    pub departure_dwell: Tick,
+    /// Ticks from an entrance to the repetition of its vector.
+    pub keyframe_after: Tick,
+    /// Ticks from a viewer's first remote entrance in which no full state may follow.
+    pub first_sprite_load: Tick,
+    /// Ticks within which a jump is followed by a full state.
+    pub jump_sync: Tick,
+    /// Ticks after which an attack is old news.
+    pub attack: Tick,
+    /// How far anybody can get within a second, in units: what a remembered region may be off by.
+    pub drift: i32,
+    /// Ticks after which a remembered region is worth nothing.
+    pub regions_valid: Tick,
+}
+
+impl Settings {
+    /// The measures of a server that is not under load.
+    pub fn new(
+        pace: Pace,
+        max_visible: usize,
+        batch_interval_ms: u32,
+        sync_interval_s: u32,
+        attack_ms: u32,
+    ) -> Self {
+        let flush_interval = Self::flush_interval_ticks(pace, batch_interval_ms);
+        Self {
+            max_visible,
+            flush_interval,
+            flushes_per_look: Self::flushes_per_look(pace, flush_interval),
+            sync_interval: Tick::from(sync_interval_s) * Tick::from(pace.tick_rate_hz),
+            dwell: pace.ticks(VIEW_DWELL_MS),
+            departure_dwell: pace.ticks(DEPARTURE_DWELL_MS),
+            keyframe_after: pace.ticks(KEYFRAME_AFTER_MS),
+            first_sprite_load: pace.ticks(FIRST_SPRITE_LOAD_MS),
+            jump_sync: pace.ticks(JUMP_SYNC_MS),
+            attack: pace.ticks(attack_ms),
+            drift: pace.speed_per_s as i32 + CLAIM_DISTANCE_MAX,
+            regions_valid: pace.ticks(1000),
+        }
+    }
+
+    /// Whole ticks in a flush interval: rounded down, since a flush may come early but not late.
+    pub fn flush_interval_ticks(pace: Pace, interval_ms: u32) -> Tick {
+        (u64::from(interval_ms) * u64::from(pace.tick_rate_hz) / 1000).max(1)
+    }
+
+    /// Flushes between two looks for who came into view.
+    pub fn flushes_per_look(pace: Pace, flush_interval: Tick) -> Tick {
+        (Tick::from(pace.tick_rate_hz / VISIBILITY_RATE_HZ) / flush_interval).max(1)
+    }
+}

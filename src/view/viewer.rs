@@ -1,0 +1,154 @@
+//! One viewer: whom it sees, and up to when it has been told.
+
+use super::Settings;
+use super::grid::Area;
+use crate::game::activity::{EVERYWHERE, Regions};
+use crate::game::{Tick, World};
+use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
+
+/// Somebody the viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) slot: u32,
+    pub(crate) id: u32,
+    /// Lower 32 bits of the tick of its entrance; differences wrap.
+    pub(crate) entered: u32,
+}
+
+impl Member {
+    /// Ticks since the entrance, right up to 2^32.
+    pub(crate) fn age(&self, now: Tick) -> Tick {
+        Tick::from((now as u32).wrapping_sub(self.entered))
+    }
+}
+
+/// What a viewer's turn consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// What changed about those it sees.
+    Changes,
+    /// Also who came into view or left it, repeated vectors, and the full state when it is due.
+    Look,
+}
+
+/// A player as a viewer.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    pub(crate) slot: u32,
+    pub(crate) id: u32,
+    /// Whom the client shows beside itself. At most `max_visible`.
+    pub(crate) visible: Vec<Member>,
+    /// Half the viewport's sides; `None` sees the whole world.
+    half_viewport: Option<(i32, i32)>,
+    /// Changes stamped up to this tick have been sent.
+    pub(crate) served: Tick,
+    /// Tick of the last flush that wrote anything.
+    pub(crate) flushed: Tick,
+    /// Tick of the last look.
+    pub(crate) looked: Tick,
+    /// The next look must happen even if nothing moved: young members, a new viewport.
+    pub(crate) look_until: Tick,
+    /// Where changes and movements can matter to this viewer, as of `looked`.
+    pub(crate) regions: Regions,
+    /// When the next full state is due.
+    pub(crate) sync_due: Tick,
+    /// The earliest tick for a full state: `None` until somebody else came into view.
+    pub(crate) sync_allowed: Option<Tick>,
+    /// Something in view changed since the last full state.
+    pub(crate) altered: bool,
+    #[cfg(test)]
+    pub(crate) poisoned: bool,
+}
+
+impl Viewer {
+    pub(crate) fn new(slot: u32, id: u32, now: Tick, settings: &Settings) -> Self {
+        // Spread by id, which is as good as chance: those who join together must not all be synchronised together.
+        let stagger = Tick::from(id.wrapping_mul(0x9e37_79b1) >> 16) % settings.sync_interval;
+        Self {
+            slot,
+            id,
+            visible: Vec::new(),
+            half_viewport: None,
+            served: now,
+            flushed: now,
+            looked: now,
+            look_until: now,
+            regions: EVERYWHERE,
+            sync_due: now + settings.sync_interval / 2 + stagger / 2,
+            sync_allowed: None,
+            altered: false,
+            #[cfg(test)]
+            poisoned: false,
+        }
+    }
+
+    /// The slot of the player who looks.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// The ids of those it sees.
+    pub fn visible_ids(&self) -> impl Iterator<Item = u32> {
+        self.visible.iter().map(|member| member.id)
+    }
+
+    /// Takes the client's word for what it shows, within bounds: each side at least 100 units, at most the world's.
+    pub(crate) fn set_viewport(&mut self, width: u16, height: u16, world: &World) {
+        let rules = world.rules();
+        let half =
+            |side: u16, most: u16| i32::from(side.clamp(VIEWPORT_SIDE_MIN.min(most), most)).div_euclid(2);
+        self.half_viewport = Some((half(width, rules.width), half(height, rules.height)));
+        self.look_until = Tick::MAX;
+    }
+
+    /// The rectangle in which somebody comes into view, and the wider one it must leave to go out of it.
+    pub(crate) fn areas(&self, world: &World) -> (Area, Area) {
+        let rules = world.rules();
+        let whole = Area { left: 0, top: 0, right: i32::from(rules.width), bottom: i32::from(rules.height) };
+        let Some((half_width, half_height)) = self.half_viewport else { return (whole, whole) };
+        let position = world.position(self.slot);
+        let (x, y) = (i32::from(position.x), i32::from(position.y));
+        let around = |margin: i32| Area {
+            left: x - half_width - margin,
+            top: y - half_height - margin,
+            right: x + half_width + margin,
+            bottom: y + half_height + margin,
+        };
+        (around(0).intersect(&whole), around(i32::from(VIEW_LEAVE_MARGIN)).intersect(&whole))
+    }
+
+    /// Whether anything it sees may have changed since it was served.
+    pub(crate) fn has_changes(&self, world: &World, settings: &Settings) -> bool {
+        self.is_disoriented(world, settings)
+            || world.activity().changed_since(self.served) & self.regions != 0
+    }
+
+    /// Whether a look may find a difference.
+    pub(crate) fn must_look(&self, world: &World, settings: &Settings) -> bool {
+        self.looked < self.look_until
+            || self.is_disoriented(world, settings)
+            || world.activity().moved_since(self.looked) & self.regions != 0
+            || (self.altered && self.is_sync_due(world.tick()))
+    }
+
+    /// Whether the remembered regions are too old to be trusted.
+    fn is_disoriented(&self, world: &World, settings: &Settings) -> bool {
+        world.tick() - self.looked > settings.regions_valid
+    }
+
+    /// Whether the time for a full state has come; whether one is needed is another question.
+    pub(crate) fn is_sync_due(&self, now: Tick) -> bool {
+        now >= self.sync_due && self.sync_allowed.is_some_and(|allowed| now >= allowed)
+    }
+
+    /// Notes that nothing happened up to now.
+    pub(crate) fn pass(&mut self, turn: Turn, now: Tick, settings: &Settings) {
+        self.served = now;
+        if turn == Turn::Look {
+            self.looked = now;
+            if now >= self.sync_due && !self.altered {
+                self.sync_due += settings.sync_interval;
+            }
+        }
+    }
+}

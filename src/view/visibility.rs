@@ -1,0 +1,255 @@
+//! Whom a viewer sees: everybody in its rectangle, at most the nearest `max_visible`, with hysteresis on both.
+//!
+//! The margins. Somebody comes into view inside the rectangle and goes out of view more than [`VIEW_LEAVE_MARGIN`]
+//! outside it. When there are more candidates than places, those in view count as nearer than they are, by the factor
+//! [`MEMBER_DISTANCE_FACTOR`]: a newcomer takes a member's place only when it is clearly nearer. And who came into view
+//! stays for the dwell time, wherever it goes, since a client can't remove a sprite it is still loading.
+//!
+//! [`VIEW_LEAVE_MARGIN`]: crate::limits::VIEW_LEAVE_MARGIN
+
+use super::grid::{Area, Occupant};
+use super::viewer::{Member, Viewer};
+use super::{Scene, Settings};
+use crate::game::{Tick, World};
+
+/// A member's distance counts as this part of itself when places are given away.
+pub const MEMBER_DISTANCE_FACTOR: f64 = 0.7;
+
+/// The same for squared distances, in hundredths.
+const MEMBER_SQUARE_PERCENT: u64 = 49;
+
+/// Populations up to this size are looked through one by one; walking the grid's cells would cost more.
+const LINEAR_SEARCH_MAX: usize = 256;
+
+/// Memory that looks share, one per worker.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// By slot, the number of the look that found a member (or evicted it) there.
+    marks: Vec<u32>,
+    mark: u32,
+    ranked: Vec<Ranked>,
+    newcomers: Vec<Ranked>,
+    /// Ids of those that went out of view in the last look.
+    pub(crate) left: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked {
+    square: u64,
+    slot: u32,
+    is_member: bool,
+}
+
+impl Scratch {
+    fn begin(&mut self, slots: usize) {
+        if self.mark >= u32::MAX - 2 {
+            self.marks.clear();
+            self.mark = 0;
+        }
+        self.marks.resize(slots.max(self.marks.len()), 0);
+        self.mark += 2;
+        self.ranked.clear();
+        self.newcomers.clear();
+        self.left.clear();
+    }
+
+    fn evicted_mark(&self) -> u32 {
+        self.mark + 1
+    }
+}
+
+/// Recomputes the viewer's set. Those who left are in `scratch.left`; those who entered stand at the end of
+/// `viewer.visible`, from the returned index on. Only ids below `ids_below` may enter.
+pub(crate) fn look(
+    viewer: &mut Viewer,
+    scene: &Scene,
+    settings: &Settings,
+    ids_below: u32,
+    scratch: &mut Scratch,
+) -> usize {
+    let world = &scene.world;
+    let now = world.tick();
+    let eye = Eye::of(viewer, world);
+    scratch.begin(world.slots());
+    scratch.marks[viewer.slot as usize] = scratch.mark;
+
+    let pinned = keep_members(viewer, world, settings, &eye, scratch);
+    let capacity = settings.max_visible.saturating_sub(pinned);
+    find_newcomers(scene, &eye, capacity, ids_below, scratch);
+    award_places(viewer, world, capacity, scratch);
+
+    let first_entered = viewer.visible.len();
+    for ranked in scratch.ranked.iter().filter(|ranked| !ranked.is_member) {
+        let id = world.id(ranked.slot).expect("newcomers are present");
+        viewer.visible.push(Member { slot: ranked.slot, id, entered: now as u32 });
+    }
+    if viewer.visible.len() > first_entered {
+        viewer.look_until = now + settings.dwell + 1;
+    } else if viewer.look_until == Tick::MAX {
+        viewer.look_until = now + settings.dwell;
+    }
+    viewer.looked = now;
+    viewer.regions = regions_of_interest(viewer, world, settings, &eye);
+    first_entered
+}
+
+/// Where a viewer looks from, and how far.
+struct Eye {
+    x: i32,
+    y: i32,
+    enter: Area,
+    leave: Area,
+}
+
+impl Eye {
+    fn of(viewer: &Viewer, world: &World) -> Self {
+        let position = world.position(viewer.slot);
+        let (enter, leave) = viewer.areas(world);
+        Self { x: i32::from(position.x), y: i32::from(position.y), enter, leave }
+    }
+
+    fn square_to(&self, x: u16, y: u16) -> u64 {
+        let (dx, dy) = (i64::from(self.x) - i64::from(x), i64::from(self.y) - i64::from(y));
+        (dx * dx + dy * dy) as u64
+    }
+}
+
+/// Drops members that are gone or out of range, ranks the others, and returns how many places are not up for
+/// discussion: young members', and those of departed players whose LEFT must wait.
+fn keep_members(
+    viewer: &mut Viewer,
+    world: &World,
+    settings: &Settings,
+    eye: &Eye,
+    scratch: &mut Scratch,
+) -> usize {
+    let now = world.tick();
+    let mut pinned = 0;
+    let (marks, mark, ranked, left) =
+        (&mut scratch.marks, scratch.mark, &mut scratch.ranked, &mut scratch.left);
+    viewer.visible.retain(|member| {
+        let age = member.age(now);
+        if !world.is_present(member.slot, member.id) {
+            let waits = age < settings.departure_dwell;
+            pinned += usize::from(waits);
+            if !waits {
+                left.push(member.id);
+            }
+            return waits;
+        }
+        let position = world.position(member.slot);
+        if age < settings.dwell {
+            marks[member.slot as usize] = mark;
+            pinned += 1;
+            return true;
+        }
+        if !eye.leave.contains(i32::from(position.x), i32::from(position.y)) {
+            left.push(member.id);
+            // Marked all the same: who goes out of view in this look does not come back in it.
+            marks[member.slot as usize] = mark;
+            return false;
+        }
+        marks[member.slot as usize] = mark;
+        let square = eye.square_to(position.x, position.y) * MEMBER_SQUARE_PERCENT / 100;
+        ranked.push(Ranked { square, slot: member.slot, is_member: true });
+        true
+    });
+    pinned
+}
+
+/// Collects everybody who could get a place: enough of the nearest to fill the free ones, and all who are nearer than
+/// the farthest ranked member counts.
+fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scratch: &mut Scratch) {
+    let free = capacity.saturating_sub(scratch.ranked.len());
+    let farthest = scratch.ranked.iter().map(|ranked| ranked.square).max().unwrap_or(0);
+    if scene.grid.occupants().len() <= LINEAR_SEARCH_MAX {
+        collect(scene.grid.occupants(), scene, eye, ids_below, scratch);
+        return;
+    }
+    let mut half_side = farthest.isqrt() as i32 + 1;
+    if free > 0 {
+        half_side = half_side.max(scene.grid.half_side_for(free));
+    }
+    loop {
+        let area = Area::around(eye.x, eye.y, half_side);
+        scratch.newcomers.clear();
+        for run in scene.grid.runs(area.intersect(&eye.enter)) {
+            collect(run, scene, eye, ids_below, scratch);
+        }
+        if scratch.newcomers.len() >= free || area.covers(&eye.enter) {
+            break;
+        }
+        half_side = half_side.saturating_mul(2);
+    }
+    // The square's corners reach farther than its sides: somebody beside it may be nearer than somebody in a corner.
+    if free > 0 && scratch.newcomers.len() >= free {
+        let (_, last, _) = scratch.newcomers.select_nth_unstable(free - 1);
+        let reach = last.square.isqrt() as i32 + 1;
+        if reach > half_side {
+            let area = Area::around(eye.x, eye.y, reach).intersect(&eye.enter);
+            scratch.newcomers.clear();
+            for run in scene.grid.runs(area) {
+                collect(run, scene, eye, ids_below, scratch);
+            }
+        }
+    }
+}
+
+fn collect(run: &[Occupant], scene: &Scene, eye: &Eye, ids_below: u32, scratch: &mut Scratch) {
+    for occupant in run {
+        let Occupant { slot, x, y } = *occupant;
+        if scratch.marks[slot as usize] == scratch.mark || !eye.enter.contains(i32::from(x), i32::from(y)) {
+            continue;
+        }
+        // The grid may be a tick old when a player joins; whoever left since, or took over a slot, is not in it.
+        if scene.world.id(slot).is_some_and(|id| id < ids_below) {
+            scratch.newcomers.push(Ranked { square: eye.square_to(x, y), slot, is_member: false });
+        }
+    }
+}
+
+/// Gives the places to the nearest and evicts the members that lost theirs. Afterwards `scratch.ranked` holds the
+/// winners alone.
+fn award_places(viewer: &mut Viewer, world: &World, capacity: usize, scratch: &mut Scratch) {
+    let evicted_mark = scratch.evicted_mark();
+    scratch.ranked.append(&mut scratch.newcomers);
+    if scratch.ranked.len() <= capacity {
+        return;
+    }
+    scratch.ranked.select_nth_unstable(capacity);
+    let mut evictions = 0;
+    for loser in &scratch.ranked[capacity..] {
+        if loser.is_member {
+            scratch.marks[loser.slot as usize] = evicted_mark;
+            evictions += 1;
+        }
+    }
+    scratch.ranked.truncate(capacity);
+    if evictions > 0 {
+        let (marks, left) = (&scratch.marks, &mut scratch.left);
+        viewer.visible.retain(|member| {
+            // A departed player whose LEFT must wait keeps its place, whoever holds its slot now.
+            let stays =
+                marks[member.slot as usize] != evicted_mark || !world.is_present(member.slot, member.id);
+            if !stays {
+                left.push(member.id);
+            }
+            stays
+        });
+    }
+}
+
+/// The regions in which a change or a movement can matter until the next look.
+fn regions_of_interest(viewer: &Viewer, world: &World, settings: &Settings, eye: &Eye) -> u64 {
+    let mut area = eye.leave;
+    if viewer.visible.len() >= settings.max_visible {
+        let farthest = viewer.visible.iter().map(|member| {
+            let position = world.position(member.slot);
+            eye.square_to(position.x, position.y)
+        });
+        let reach = farthest.max().unwrap_or(0).isqrt() as i32 + 1;
+        area = Area::around(eye.x, eye.y, reach);
+    }
+    let drift = settings.drift;
+    world.activity().regions(area.left - drift, area.top - drift, area.right + drift, area.bottom + drift)
+}
