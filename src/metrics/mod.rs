@@ -1,0 +1,351 @@
+//! What the server counts and measures.
+//!
+//! One [`Metrics`] belongs to the loop, which is one thread: its counters are plain integers. Times are passed in, as
+//! nanoseconds of whatever monotonic clock the caller reads. How it all looks from outside is in [`render`].
+
+mod render;
+mod window;
+
+use std::{
+    marker::PhantomData,
+    ops::{Index, IndexMut},
+};
+
+pub use render::{Format, health_json, render};
+pub use window::TickPercentiles;
+use window::{LoadSample, LoadWindow, TickWindow};
+
+/// A closed set of names that something is counted by.
+pub trait Kind: Copy + 'static {
+    /// All of them, in the order of their [`index`](Self::index).
+    const ALL: &'static [Self];
+
+    /// The name in the renderings.
+    fn name(self) -> &'static str;
+
+    /// The position in [`ALL`](Self::ALL).
+    fn index(self) -> usize;
+}
+
+/// One counter for each of the `N` kinds: `metrics.closed[Closed::Idle] += 1`.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters<K, const N: usize> {
+    counts: [u64; N],
+    kinds: PhantomData<K>,
+}
+
+impl<K: Kind, const N: usize> Counters<K, N> {
+    /// Names and counts, in the order of [`Kind::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        K::ALL.iter().map(|kind| kind.name()).zip(self.counts)
+    }
+
+    /// The sum over all kinds.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl<K, const N: usize> Default for Counters<K, N> {
+    fn default() -> Self {
+        Self { counts: [0; N], kinds: PhantomData }
+    }
+}
+
+impl<K: Kind, const N: usize> Index<K> for Counters<K, N> {
+    type Output = u64;
+
+    fn index(&self, kind: K) -> &u64 {
+        &self.counts[kind.index()]
+    }
+}
+
+impl<K: Kind, const N: usize> IndexMut<K> for Counters<K, N> {
+    fn index_mut(&mut self, kind: K) -> &mut u64 {
+        &mut self.counts[kind.index()]
+    }
+}
+
+/// Declares an enum that is a [`Kind`], with the name of each variant beside it.
+macro_rules! kinds {
+    ($(#[$doc:meta])* $kind:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $kind {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Kind for $kind {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Frames sent to clients.
+    FrameOut {
+        /// `GAME_STATE`.
+        GameState = "game_state",
+        /// `MOVEMENT_ACK`.
+        Ack = "ack",
+        /// `PLAYER_JOINED`.
+        Joined = "joined",
+        /// `PLAYER_LEFT`.
+        Left = "left",
+        /// `PLAYER_ATTACK`.
+        Attack = "attack",
+        /// `PLAYER_DIRECTION`.
+        Direction = "direction",
+        /// `PLAYER_MOVEMENT`.
+        Movement = "movement",
+        /// A WebSocket ping.
+        Ping = "ping",
+        /// A WebSocket pong.
+        Pong = "pong",
+        /// A WebSocket close frame.
+        Close = "close",
+    }
+}
+
+kinds! {
+    /// What clients sent against the protocol, whether or not it closed their connection.
+    ProtocolFault {
+        /// A message with another length than its type has.
+        MessageLength = "message_length",
+        /// A message of unknown type.
+        MessageType = "message_type",
+        /// A message with a field out of its range.
+        MessageValue = "message_value",
+        /// A text message.
+        Text = "text",
+        /// A message longer than the cap.
+        TooLong = "too_long",
+        /// Bytes that are no valid WebSocket frame.
+        Framing = "framing",
+        /// So many messages over the rate limit that the connection was closed.
+        RateFlood = "rate_flood",
+    }
+}
+
+kinds! {
+    /// Why a connection or request got no service.
+    Refused {
+        /// The server has as many connections as it may have.
+        Full = "full",
+        /// The server is stopping.
+        Draining = "draining",
+        /// The request head is malformed.
+        BadRequest = "bad_request",
+        /// The request head is too long or has too many fields.
+        HeadTooLarge = "head_too_large",
+        /// The request has a body.
+        Body = "body",
+        /// The HTTP version or transfer encoding is not supported.
+        NotSupported = "not_supported",
+        /// The request head did not arrive in time.
+        HandshakeTimeout = "handshake_timeout",
+        /// The WebSocket handshake is missing or wrong.
+        Upgrade = "upgrade",
+        /// The resource does not allow the method.
+        Method = "method",
+        /// No such resource.
+        NotFound = "not_found",
+    }
+}
+
+kinds! {
+    /// Why an upgraded connection ended.
+    Closed {
+        /// The client closed it.
+        ByPeer = "by_peer",
+        /// The client sent LEAVE.
+        Left = "left",
+        /// The server stopped.
+        Shutdown = "shutdown",
+        /// Nothing came from the client for too long.
+        Idle = "idle",
+        /// The client broke the WebSocket protocol.
+        ProtocolError = "protocol_error",
+        /// The client sent a text message.
+        Text = "text",
+        /// The client sent a message longer than the cap.
+        TooLong = "too_long",
+        /// The client sent far more messages than it may.
+        Flood = "flood",
+        /// The client did not take what it was sent for too long.
+        Stalled = "stalled",
+        /// A fault of the server.
+        InternalError = "internal_error",
+        /// The socket failed, or was closed without a close frame.
+        Reset = "reset",
+    }
+}
+
+/// Everything counted since the start. The caller adds to the public fields as things happen.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Ticks missed and made up for in a later step.
+    pub ticks_skipped_total: u64,
+    /// Game messages received from clients.
+    pub messages_in_total: u64,
+    /// Game messages sent to clients.
+    pub messages_out_total: u64,
+    /// Bytes read from sockets.
+    pub bytes_in_total: u64,
+    /// Bytes written to sockets.
+    pub bytes_out_total: u64,
+    /// Reads from sockets, as system calls.
+    pub socket_reads_total: u64,
+    /// Writes to sockets, as system calls.
+    pub socket_writes_total: u64,
+    /// Writes that the kernel took only in part or not at all.
+    pub write_stalls_total: u64,
+    /// Game messages dropped because they came faster than the rate limit.
+    pub rate_limited_total: u64,
+    /// Panics of worker threads that were contained.
+    pub worker_panics_total: u64,
+    /// Log lines dropped because the log could not keep up; set by the caller to the log's own count.
+    pub log_lines_dropped_total: u64,
+    /// Bytes it would have cost to send every viewer the full state of all it sees at every tick.
+    pub snapshot_bytes_total: u64,
+    /// Time the loop did not wait, in nanoseconds.
+    pub busy_ns_total: u64,
+    /// Connections accepted.
+    pub connections_accepted_total: u64,
+    /// Connections upgraded to WebSocket.
+    pub connections_upgraded_total: u64,
+    /// HTTP requests read, handshakes included.
+    pub http_requests_total: u64,
+    /// Frames sent, by kind.
+    pub frames_out: Counters<FrameOut, { FrameOut::ALL.len() }>,
+    /// Protocol errors of clients, by kind.
+    pub protocol_errors: Counters<ProtocolFault, { ProtocolFault::ALL.len() }>,
+    /// Refused connections and requests, by reason.
+    pub refused: Counters<Refused, { Refused::ALL.len() }>,
+    /// Ended game connections, by reason.
+    pub closed: Counters<Closed, { Closed::ALL.len() }>,
+    ticks: TickWindow,
+    load: LoadWindow,
+}
+
+impl Metrics {
+    /// Counts a tick that ended at `now_ns` and took `duration_ns`.
+    pub fn record_tick(&mut self, now_ns: u64, duration_ns: u64) {
+        self.ticks.record(now_ns, duration_ns);
+    }
+
+    /// Takes a sample for the rates, unless the last one is less than a second old: to be called at every tick, and
+    /// once before the first.
+    pub fn sample(&mut self, now_ns: u64) {
+        let (messages_in_total, busy_ns_total) = (self.messages_in_total, self.busy_ns_total);
+        self.load.sample(LoadSample { at_ns: now_ns, messages_in_total, busy_ns_total });
+    }
+
+    /// Ticks run since the start.
+    pub fn ticks_total(&self) -> u64 {
+        self.ticks.histogram().count()
+    }
+
+    /// How long the last tick took, in nanoseconds.
+    pub fn tick_duration_ns(&self) -> u64 {
+        self.ticks.last_duration_ns()
+    }
+
+    /// Percentiles of the last ticks' durations. Sorts them: to be called when somebody asks.
+    pub fn tick_percentiles(&self) -> TickPercentiles {
+        self.ticks.percentiles()
+    }
+
+    /// Ticks a second over the last 5 s.
+    pub fn tick_rate_hz(&self) -> f64 {
+        self.ticks.rate_hz()
+    }
+
+    /// Game messages received a second, over the last 5 s.
+    pub fn events_per_second(&self) -> f64 {
+        self.load.events_per_second()
+    }
+
+    /// The part of the last 5 s in which the loop did not wait, 0 to 1.
+    pub fn loop_busy_ratio(&self) -> f64 {
+        self.load.busy_ratio()
+    }
+
+    /// The part of `snapshot_bytes_total` that was not sent, 0 to 1.
+    pub fn bandwidth_saved_ratio(&self) -> f64 {
+        if self.snapshot_bytes_total == 0 {
+            return 0.0;
+        }
+        (1.0 - self.bytes_out_total as f64 / self.snapshot_bytes_total as f64).max(0.0)
+    }
+}
+
+/// Measurements the loop takes when somebody asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    /// Players in the world.
+    pub players: u64,
+    /// Time since the start, in milliseconds.
+    pub uptime_ms: u64,
+    /// Threads of the process.
+    pub threads: u64,
+    /// Memory of the process that is in RAM, in bytes.
+    pub resident_bytes: u64,
+    /// How often a client is brought up to date at present, in milliseconds.
+    pub flush_interval_ms: u64,
+    /// Most players a client is shown at present.
+    pub max_visible: u64,
+    /// How often a client's visible set is recomputed at present, in times a second.
+    pub visibility_rate_hz: u64,
+    /// Open sockets, whether upgraded or not.
+    pub connections_open: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_kind() {
+        let mut metrics = Metrics::default();
+        metrics.closed[Closed::Idle] += 2;
+        metrics.closed[Closed::Reset] += 1;
+        assert_eq!(metrics.closed[Closed::Idle], 2);
+        assert_eq!(metrics.closed.total(), 3);
+        let counted: Vec<_> = metrics.closed.iter().filter(|&(_, count)| count > 0).collect();
+        assert_eq!(counted, [("idle", 2), ("reset", 1)]);
+    }
+
+    #[test]
+    fn kinds_are_indexed_in_order() {
+        fn check<K: Kind>() {
+            for (at, kind) in K::ALL.iter().enumerate() {
+                assert_eq!(kind.index(), at, "{}", kind.name());
+            }
+        }
+        check::<FrameOut>();
+        check::<ProtocolFault>();
+        check::<Refused>();
+        check::<Closed>();
+    }
+
+    #[test]
+    fn bandwidth_saved_stays_in_its_range() {
+        let mut metrics = Metrics { bytes_out_total: 100, ..Metrics::default() };
+        assert!(metrics.bandwidth_saved_ratio().abs() < f64::EPSILON, "no baseline yet");
+        metrics.snapshot_bytes_total = 400;
+        assert!((metrics.bandwidth_saved_ratio() - 0.75).abs() < f64::EPSILON);
+        metrics.bytes_out_total = 800;
+        assert!(metrics.bandwidth_saved_ratio().abs() < f64::EPSILON, "never below zero");
+    }
+}

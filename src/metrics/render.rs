@@ -1,0 +1,501 @@
+//! The metrics as JSON and as Prometheus text. Both are made from one description of every metric, so that none can be
+//! in one and missing in the other.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{Gauges, Metrics, window::Histogram};
+
+/// Goes before every Prometheus name.
+const PREFIX: &str = "pixi_";
+
+/// How to render.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object.
+    Json,
+    /// Prometheus text exposition 0.0.4.
+    Prometheus,
+    /// `OpenMetrics` 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a request with this `Accept` header gets: JSON, unless it names one of the text formats and doesn't like
+    /// JSON as much. Wildcards don't name them, so browsers and curl see JSON. Versions aren't looked at: whoever
+    /// reads an older one reads this one.
+    pub fn negotiate(accept: Option<&str>) -> Self {
+        let accept = accept.unwrap_or_default();
+        let json = quality(accept, "application/json");
+        let plain = quality(accept, "text/plain");
+        let open_metrics = quality(accept, "application/openmetrics-text");
+        if open_metrics > json && open_metrics >= plain {
+            Self::OpenMetrics
+        } else if plain > json {
+            Self::Prometheus
+        } else {
+            Self::Json
+        }
+    }
+
+    /// The value of `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// How much an `Accept` header likes a media type that it names, 0 to 1; 0 if it doesn't name it.
+fn quality(accept: &str, media_type: &str) -> f32 {
+    let quality_of_range = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case(media_type) {
+            return None;
+        }
+        let q = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        q.map_or(Some(1.0), |q| q.parse().ok())
+    };
+    accept.split(',').filter_map(quality_of_range).fold(0.0, f32::max)
+}
+
+/// The body of `/health`.
+pub fn health_json(draining: bool, uptime_s: u64, players: u64) -> String {
+    let status = if draining { "draining" } else { "healthy" };
+    format!(r#"{{"status":"{status}","uptime_seconds":{uptime_s},"players":{players}}}"#)
+}
+
+/// The body of `/metrics`.
+pub fn render(metrics: &Metrics, gauges: &Gauges, format: Format) -> String {
+    let described = describe(metrics, gauges);
+    match format {
+        Format::Json => render_json(&described),
+        Format::Prometheus => render_text(&described, false),
+        Format::OpenMetrics => render_text(&described, true),
+    }
+}
+
+/// One metric, for all formats.
+struct Metric<'a> {
+    /// The JSON key; `a.b` is the key `b` in the object `a`.
+    key: &'static str,
+    /// The Prometheus name where it isn't what [`Metric::name`] makes of the key.
+    name: Option<&'static str>,
+    help: &'static str,
+    value: Value<'a>,
+}
+
+enum Value<'a> {
+    Counter(u64),
+    Gauge(u64),
+    Ratio(f64),
+    /// Nanoseconds in JSON, seconds in Prometheus.
+    CounterNs(u64),
+    /// As above.
+    GaugeNs(u64),
+    /// Milliseconds in JSON, seconds in Prometheus.
+    GaugeMs(u64),
+    /// One counter for each value of the label that comes first.
+    Kinds(&'static str, Vec<(&'static str, u64)>),
+    Histogram(&'a Histogram),
+}
+use Value::{Counter, CounterNs, Gauge, GaugeMs, GaugeNs, Kinds, Ratio};
+
+fn metric<'a>(key: &'static str, help: &'static str, value: Value<'a>) -> Metric<'a> {
+    Metric { key, name: None, help, value }
+}
+
+impl Metric<'_> {
+    fn named(self, name: &'static str) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
+    /// The Prometheus name: by convention units are base units, in full, and counters end in `_total`.
+    fn name(&self) -> String {
+        if let Some(name) = self.name {
+            return format!("{PREFIX}{name}");
+        }
+        let name = self.key.replace('.', "_").replace("_hz", "_hertz");
+        match &self.value {
+            CounterNs(_) | GaugeNs(_) => format!("{PREFIX}{}", name.replace("_ns", "_seconds")),
+            GaugeMs(_) => format!("{PREFIX}{}", name.replace("_ms", "_seconds")),
+            Kinds(..) => format!("{PREFIX}{name}_total"),
+            _ => format!("{PREFIX}{name}"),
+        }
+    }
+}
+
+/// Every metric, in the order of the JSON keys.
+fn describe<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
+    let mut described = describe_load(metrics, gauges);
+    described.extend(describe_traffic(metrics, gauges));
+    described.extend(describe_kinds(metrics, gauges));
+    described
+}
+
+/// Players, ticks and load.
+fn describe_load<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
+    let tick = metrics.tick_percentiles();
+    vec![
+        metric("players", "Players in the world.", Gauge(gauges.players)),
+        metric("tick_duration_ns", "Duration of the last tick.", GaugeNs(metrics.tick_duration_ns()))
+            .named("last_tick_duration_seconds"),
+        metric(
+            "events_per_second",
+            "Game messages received a second, lately.",
+            Ratio(metrics.events_per_second()),
+        ),
+        metric("uptime_seconds", "Time since the start.", Gauge(gauges.uptime_ms / 1000)),
+        metric("goroutines", "Threads of the process.", Gauge(gauges.threads)).named("threads"),
+        metric("tick_rate_hz", "Ticks a second, lately.", Ratio(metrics.tick_rate_hz())),
+        metric("tick_p50_ns", "Median duration of the last ticks.", GaugeNs(tick.p50_ns)),
+        metric("tick_p99_ns", "99th percentile of the last ticks' durations.", GaugeNs(tick.p99_ns)),
+        metric("tick_max_ns", "Longest duration of the last ticks.", GaugeNs(tick.max_ns)),
+        metric("ticks_total", "Ticks run.", Counter(metrics.ticks_total())),
+        metric("ticks_skipped_total", "Ticks missed and made up for.", Counter(metrics.ticks_skipped_total)),
+        metric("loop_busy_ratio", "Part of the time not waited, lately.", Ratio(metrics.loop_busy_ratio())),
+        metric("flush_interval_ms", "Time between two flushes.", GaugeMs(gauges.flush_interval_ms)),
+        metric("max_visible", "Most players a client is shown.", Gauge(gauges.max_visible)),
+    ]
+}
+
+/// Messages, bytes, system calls and what else is counted in one number.
+fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
+    vec![
+        metric("messages_in_total", "Game messages received.", Counter(metrics.messages_in_total)),
+        metric("messages_out_total", "Game messages sent.", Counter(metrics.messages_out_total)),
+        metric("bytes_in_total", "Bytes read from sockets.", Counter(metrics.bytes_in_total)),
+        metric("bytes_out_total", "Bytes written to sockets.", Counter(metrics.bytes_out_total)),
+        metric("socket_reads_total", "Reads from sockets.", Counter(metrics.socket_reads_total)),
+        metric("socket_writes_total", "Writes to sockets.", Counter(metrics.socket_writes_total)),
+        metric("write_stalls_total", "Writes not taken in full.", Counter(metrics.write_stalls_total)),
+        metric("resident_bytes", "Memory of the process that is in RAM.", Gauge(gauges.resident_bytes)),
+        metric(
+            "bandwidth_saved_ratio",
+            "Part of the snapshot bytes that was not sent.",
+            Ratio(metrics.bandwidth_saved_ratio()),
+        ),
+        metric(
+            "snapshot_bytes_total",
+            "Bytes that full states at every tick would have cost.",
+            Counter(metrics.snapshot_bytes_total),
+        ),
+        metric("visibility_rate_hz", "Visibility computations a second.", Gauge(gauges.visibility_rate_hz)),
+        metric("rate_limited_total", "Messages over the rate limit.", Counter(metrics.rate_limited_total)),
+        metric("worker_panics_total", "Contained panics of workers.", Counter(metrics.worker_panics_total)),
+        metric("log_lines_dropped_total", "Log lines dropped.", Counter(metrics.log_lines_dropped_total)),
+        metric("loop_busy_ns_total", "Time the loop did not wait.", CounterNs(metrics.busy_ns_total)),
+        metric("tick_durations", "Durations of all ticks.", Value::Histogram(metrics.ticks.histogram()))
+            .named("tick_duration_seconds"),
+    ]
+}
+
+/// Connections and what is counted by kind.
+fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
+    vec![
+        metric("frames_out", "Frames sent.", Kinds("kind", metrics.frames_out.iter().collect())),
+        metric(
+            "protocol_errors",
+            "Protocol errors.",
+            Kinds("kind", metrics.protocol_errors.iter().collect()),
+        ),
+        metric(
+            "connections.accepted_total",
+            "Connections accepted.",
+            Counter(metrics.connections_accepted_total),
+        ),
+        metric(
+            "connections.upgraded_total",
+            "WebSocket handshakes.",
+            Counter(metrics.connections_upgraded_total),
+        ),
+        metric("connections.open", "Open sockets.", Gauge(gauges.connections_open)),
+        metric("connections.http_requests_total", "HTTP requests.", Counter(metrics.http_requests_total)),
+        metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),
+        metric("closed", "Ended game connections.", Kinds("reason", metrics.closed.iter().collect())),
+    ]
+}
+
+fn render_json(described: &[Metric]) -> String {
+    let mut root = Map::new();
+    for metric in described {
+        match metric.key.split_once('.') {
+            None => {
+                root.insert(metric.key.to_owned(), json_value(&metric.value));
+            }
+            Some((object, key)) => {
+                // Creates the object where its first member comes.
+                root.entry(object).or_insert_with(|| json!({}))[key] = json_value(&metric.value);
+            }
+        }
+    }
+    Json::Object(root).to_string()
+}
+
+fn json_value(value: &Value) -> Json {
+    match value {
+        Counter(count) | Gauge(count) | CounterNs(count) | GaugeNs(count) | GaugeMs(count) => json!(count),
+        // Four decimals: more would be noise.
+        Ratio(ratio) => json!((ratio * 1e4).round() / 1e4),
+        Kinds(_, counts) => counts.iter().map(|&(name, count)| (name, count)).collect(),
+        Value::Histogram(histogram) => {
+            let buckets: Json = histogram.cumulative().map(|(ns, count)| (ns.to_string(), count)).collect();
+            json!({ "le_ns": buckets, "count": histogram.count(), "sum_ns": histogram.sum_ns() })
+        }
+    }
+}
+
+/// Prometheus text format 0.0.4, or `OpenMetrics` 1.0, which names a counter's family without its `_total` and ends
+/// with a mark.
+fn render_text(described: &[Metric], open_metrics: bool) -> String {
+    let mut out = String::new();
+    for metric in described {
+        write_metric(&mut out, metric, open_metrics).expect("a String takes whatever is written");
+    }
+    if open_metrics {
+        out.push_str("# EOF\n");
+    }
+    out
+}
+
+fn write_metric(out: &mut String, metric: &Metric, open_metrics: bool) -> fmt::Result {
+    let name = metric.name();
+    let (kind, family) = match &metric.value {
+        Counter(_) | CounterNs(_) | Kinds(..) if open_metrics => ("counter", name.trim_end_matches("_total")),
+        Counter(_) | CounterNs(_) | Kinds(..) => ("counter", name.as_str()),
+        Gauge(_) | GaugeNs(_) | GaugeMs(_) | Ratio(_) => ("gauge", name.as_str()),
+        Value::Histogram(_) => ("histogram", name.as_str()),
+    };
+    writeln!(out, "# HELP {family} {}\n# TYPE {family} {kind}", metric.help)?;
+    match &metric.value {
+        Counter(count) | Gauge(count) => writeln!(out, "{name} {count}"),
+        Ratio(ratio) => writeln!(out, "{name} {ratio}"),
+        CounterNs(ns) | GaugeNs(ns) => writeln!(out, "{name} {}", seconds(*ns)),
+        GaugeMs(ms) => writeln!(out, "{name} {}", seconds(ms * 1_000_000)),
+        Kinds(label, counts) => {
+            counts.iter().try_for_each(|(kind, count)| writeln!(out, "{name}{{{label}=\"{kind}\"}} {count}"))
+        }
+        Value::Histogram(histogram) => write_histogram(out, &name, histogram),
+    }
+}
+
+fn write_histogram(out: &mut String, name: &str, histogram: &Histogram) -> fmt::Result {
+    for (bound_ns, count) in histogram.cumulative() {
+        writeln!(out, "{name}_bucket{{le=\"{}\"}} {count}", seconds(bound_ns))?;
+    }
+    let (count, sum_s) = (histogram.count(), seconds(histogram.sum_ns()));
+    writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}")?;
+    writeln!(out, "{name}_sum {sum_s}\n{name}_count {count}")
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use openmetrics_parser::{
+        OpenMetricsValue, PrometheusValue, openmetrics::parse_openmetrics, prometheus::parse_prometheus,
+    };
+
+    use super::*;
+    use crate::metrics::{Closed, FrameOut, ProtocolFault, Refused};
+
+    const MS: u64 = 1_000_000;
+
+    /// Three ticks, 20 s of uptime, and a different value for whatever else the tests look at.
+    fn example() -> (Metrics, Gauges) {
+        let mut metrics = Metrics::default();
+        metrics.sample(10_000 * MS);
+        metrics.record_tick(10_000 * MS, 2 * MS);
+        metrics.record_tick(10_020 * MS, 300 * MS);
+        metrics.record_tick(10_040 * MS, 3 * MS);
+        metrics.ticks_skipped_total = 4;
+        metrics.messages_in_total = 5_000;
+        metrics.bytes_in_total = 6_000;
+        metrics.bytes_out_total = 7_000;
+        metrics.snapshot_bytes_total = 28_000;
+        metrics.busy_ns_total = 500 * MS;
+        metrics.connections_accepted_total = 8;
+        metrics.frames_out[FrameOut::Ack] = 9;
+        metrics.protocol_errors[ProtocolFault::Framing] = 10;
+        metrics.refused[Refused::Full] = 11;
+        metrics.closed[Closed::Idle] = 12;
+        metrics.sample(12_000 * MS);
+        let gauges = Gauges {
+            players: 1_000,
+            uptime_ms: 20_999,
+            threads: 3,
+            resident_bytes: 14_000_000,
+            flush_interval_ms: 50,
+            max_visible: 128,
+            visibility_rate_hz: 13,
+            connections_open: 15,
+        };
+        (metrics, gauges)
+    }
+
+    /// What both text formats must say of the example.
+    const EXPECTED: [(&str, f64); 25] = [
+        ("pixi_players", 1_000.0),
+        ("pixi_last_tick_duration_seconds", 0.003),
+        ("pixi_events_per_second", 2_500.0),
+        ("pixi_uptime_seconds", 20.0),
+        ("pixi_threads", 3.0),
+        ("pixi_tick_rate_hertz", 50.0),
+        ("pixi_tick_p50_seconds", 0.003),
+        ("pixi_tick_max_seconds", 0.3),
+        ("pixi_ticks_total", 3.0),
+        ("pixi_loop_busy_ratio", 0.25),
+        ("pixi_loop_busy_seconds_total", 0.5),
+        ("pixi_flush_interval_seconds", 0.05),
+        ("pixi_bytes_in_total", 6_000.0),
+        ("pixi_bandwidth_saved_ratio", 0.75),
+        ("pixi_connections_accepted_total", 8.0),
+        ("pixi_connections_open", 15.0),
+        ("pixi_frames_out_total{ack}", 9.0),
+        ("pixi_frames_out_total{ping}", 0.0),
+        ("pixi_protocol_errors_total{framing}", 10.0),
+        ("pixi_refused_total{full}", 11.0),
+        ("pixi_closed_total{idle}", 12.0),
+        ("pixi_tick_duration_seconds_bucket{0.0025}", 1.0),
+        ("pixi_tick_duration_seconds_bucket{0.25}", 2.0),
+        ("pixi_tick_duration_seconds_bucket{inf}", 3.0),
+        ("pixi_tick_duration_seconds_sum", 0.305),
+    ];
+
+    type Samples = BTreeMap<String, f64>;
+
+    /// One entry for each sample that `$parse` finds in `$text`, named as in [`EXPECTED`]; and the number of families.
+    macro_rules! samples {
+        ($parse:ident, $values:ident, $text:expr) => {{
+            let exposition = $parse($text).unwrap();
+            let mut samples = Samples::new();
+            for (family, metrics) in &exposition.families {
+                for sample in metrics.iter_samples() {
+                    let labels: Vec<_> = sample
+                        .get_labelset()
+                        .unwrap()
+                        .iter_values()
+                        .map(|value| format!("{{{value}}}"))
+                        .collect();
+                    let (suffix, value) = match &sample.value {
+                        $values::Counter(counter) => ("_total", counter.value.as_f64()),
+                        $values::Gauge(value) => ("", value.as_f64()),
+                        $values::Histogram(histogram) => {
+                            for bucket in &histogram.buckets {
+                                let name = format!("{family}_bucket{{{}}}", bucket.upper_bound);
+                                samples.insert(name, bucket.count.as_f64());
+                            }
+                            ("_sum", histogram.sum.unwrap().as_f64())
+                        }
+                        _ => panic!("{family} has an unexpected type"),
+                    };
+                    let name = format!("{}{suffix}{}", family.trim_end_matches("_total"), labels.concat());
+                    samples.insert(name, value);
+                }
+            }
+            (samples, exposition.families.len())
+        }};
+    }
+
+    #[test]
+    fn text_formats_parse_and_hold_the_values() {
+        let (metrics, gauges) = example();
+        let text = render(&metrics, &gauges, Format::Prometheus);
+        assert!(text.contains("# TYPE pixi_ticks_total counter\npixi_ticks_total 3\n"));
+        let (plain, families) = samples!(parse_prometheus, PrometheusValue, &text);
+        let text = render(&metrics, &gauges, Format::OpenMetrics);
+        assert!(text.contains("# TYPE pixi_ticks counter\npixi_ticks_total 3\n"));
+        assert!(text.ends_with("\n# EOF\n"));
+        let (open, open_families) = samples!(parse_openmetrics, OpenMetricsValue, &text);
+
+        assert_eq!(plain, open);
+        assert_eq!(families, open_families);
+        assert_eq!(families, describe(&metrics, &gauges).len(), "each family has a name of its own");
+        for (name, expected) in EXPECTED {
+            let got = plain.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+            assert!((got - expected).abs() < 1e-9, "{name} is {got}");
+        }
+    }
+
+    #[test]
+    fn json_has_its_keys_in_order_and_the_values() {
+        const FIRST_KEYS: &str = "players tick_duration_ns events_per_second uptime_seconds goroutines tick_rate_hz \
+            tick_p50_ns tick_p99_ns tick_max_ns ticks_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
+            max_visible messages_in_total messages_out_total bytes_in_total bytes_out_total socket_reads_total \
+            socket_writes_total write_stalls_total resident_bytes bandwidth_saved_ratio ";
+        const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed";
+
+        let (metrics, gauges) = example();
+        let root: Json = serde_json::from_str(&render(&metrics, &gauges, Format::Json)).unwrap();
+        let keys = root.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+        assert!(keys.starts_with(FIRST_KEYS) && keys.ends_with(LAST_KEYS), "{keys}");
+        for (pointer, expected) in [
+            ("/players", json!(1_000)),
+            ("/tick_duration_ns", json!(3_000_000)),
+            ("/events_per_second", json!(2_500.0)),
+            ("/uptime_seconds", json!(20)),
+            ("/flush_interval_ms", json!(50)),
+            ("/bandwidth_saved_ratio", json!(0.75)),
+            ("/frames_out/ack", json!(9)),
+            ("/protocol_errors/framing", json!(10)),
+            ("/connections/open", json!(15)),
+            ("/connections/accepted_total", json!(8)),
+            ("/refused/full", json!(11)),
+            ("/closed/idle", json!(12)),
+            ("/tick_durations/le_ns/2500000", json!(1)),
+            ("/tick_durations/count", json!(3)),
+        ] {
+            assert_eq!(root.pointer(pointer), Some(&expected), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn renders_before_the_first_tick() {
+        let (metrics, gauges) = (Metrics::default(), Gauges::default());
+        parse_prometheus(&render(&metrics, &gauges, Format::Prometheus)).unwrap();
+        parse_openmetrics(&render(&metrics, &gauges, Format::OpenMetrics)).unwrap();
+        let root: Json = serde_json::from_str(&render(&metrics, &gauges, Format::Json)).unwrap();
+        assert_eq!(root["tick_rate_hz"], json!(0.0));
+    }
+
+    #[test]
+    fn health_is_exact() {
+        assert_eq!(
+            health_json(false, 150, 1_000),
+            r#"{"status":"healthy","uptime_seconds":150,"players":1000}"#
+        );
+        assert_eq!(health_json(true, 0, 0), r#"{"status":"draining","uptime_seconds":0,"players":0}"#);
+    }
+
+    #[test]
+    fn negotiates_the_format() {
+        for (accept, format) in [
+            ("", Format::Json),
+            ("*/*", Format::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json),
+            ("application/json, text/plain, */*", Format::Json),
+            ("text/*", Format::Json),
+            ("text/plain;q=0", Format::Json),
+            ("text/plain;q=x", Format::Json),
+            ("application/json;q=0.1, text/plain", Format::Prometheus),
+            ("Text/Plain; version=0.0.4; q=0.5", Format::Prometheus),
+            ("application/openmetrics-text;q=0.2,text/plain;q=0.3", Format::Prometheus),
+            ("application/openmetrics-text,text/plain", Format::OpenMetrics),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+                 text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                Format::OpenMetrics,
+            ),
+        ] {
+            assert_eq!(Format::negotiate(Some(accept)), format, "{accept}");
+        }
+        assert_eq!(Format::negotiate(None), Format::Json);
+    }
+}

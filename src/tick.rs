@@ -1,0 +1,105 @@
+//! When the world steps: absolute deadlines, so that lateness never adds up. Pure: the caller brings the time.
+
+use crate::limits::TICK_LATENESS_PERIODS_MAX;
+
+const NS_PER_S: u128 = 1_000_000_000;
+
+/// The tick deadlines since a start: the n-th lies exactly `n / rate` seconds after it.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    start_ns: u64,
+    rate_hz: u32,
+    /// Number of the next deadline; the start itself is number 0.
+    next: u64,
+}
+
+/// What a deadline that has passed asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Ticks the world is to step over at once.
+    pub steps: u32,
+    /// How many of them had no turn of their own.
+    pub skipped: u32,
+}
+
+impl Schedule {
+    /// The first deadline is one period after `start_ns`.
+    ///
+    /// # Panics
+    /// When the rate is 0.
+    pub fn new(start_ns: u64, rate_hz: u32) -> Self {
+        assert!(rate_hz > 0, "a schedule needs a rate");
+        Self { start_ns, rate_hz, next: 1 }
+    }
+
+    /// The next deadline, in the caller's nanoseconds.
+    pub fn deadline_ns(&self) -> u64 {
+        let since_start = u128::from(self.next) * NS_PER_S / u128::from(self.rate_hz);
+        self.start_ns + since_start as u64
+    }
+
+    /// Whether a tick is due. A little late, the missed ticks follow one by one at once; very late (the process was
+    /// stopped, the machine busy), one step covers them all, and they count as skipped.
+    pub fn poll(&mut self, now_ns: u64) -> Option<Due> {
+        if now_ns < self.deadline_ns() {
+            return None;
+        }
+        let elapsed = u128::from(now_ns - self.start_ns) * u128::from(self.rate_hz) / NS_PER_S;
+        let late = (elapsed as u64).saturating_sub(self.next);
+        let skipped = if late > TICK_LATENESS_PERIODS_MAX { late } else { 0 };
+        // A step covers at most 2^32 - 1 ticks; a process suspended for two years steps a few times.
+        let skipped = u32::try_from(skipped).unwrap_or(u32::MAX - 1);
+        self.next += 1 + u64::from(skipped);
+        Some(Due { steps: 1 + skipped, skipped })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PERIOD_NS: u64 = 16_666_667;
+
+    #[test]
+    fn a_tick_is_due_at_its_deadline_and_not_before() {
+        let mut schedule = Schedule::new(500, 60);
+        assert_eq!(schedule.poll(500 + PERIOD_NS - 2), None);
+        assert_eq!(schedule.poll(500 + PERIOD_NS), Some(Due { steps: 1, skipped: 0 }));
+        assert_eq!(schedule.poll(500 + PERIOD_NS), None);
+    }
+
+    #[test]
+    fn a_little_lateness_is_caught_up_tick_by_tick() {
+        let mut schedule = Schedule::new(0, 60);
+        let now = 4 * PERIOD_NS;
+        for _ in 0..4 {
+            assert_eq!(schedule.poll(now), Some(Due { steps: 1, skipped: 0 }));
+        }
+        assert_eq!(schedule.poll(now), None);
+    }
+
+    #[test]
+    fn much_lateness_is_one_step_and_no_spiral() {
+        let mut schedule = Schedule::new(0, 60);
+        assert_eq!(schedule.poll(10_000_000_000), Some(Due { steps: 600, skipped: 599 }));
+        assert_eq!(schedule.poll(10_000_000_000), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_tick_is_lost_or_doubled(
+            rate in 10u32..=128, pauses in proptest::collection::vec(1u64..200_000_000, 1..200),
+        ) {
+            let mut schedule = Schedule::new(7, rate);
+            let (mut now, mut steps) = (7u64, 0u64);
+            for pause in pauses {
+                now += pause;
+                while let Some(due) = schedule.poll(now) {
+                    steps += u64::from(due.steps);
+                }
+                prop_assert_eq!(steps, (now - 7) * u64::from(rate) / 1_000_000_000);
+            }
+        }
+    }
+}
