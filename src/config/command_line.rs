@@ -1,0 +1,317 @@
+//! Arguments -> the flags that were given. getopts does the reading; before it, the single-dash long form of old
+//! start scripts (`-port=8109`, `-port 8109`) is rewritten to two dashes, and unknown flags are picked out, since
+//! getopts would stop at the first.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use getopts::{Fail, HasArg, Matches, Occur, Options};
+
+use super::settings::{Allowed, RETIRED, SETTINGS, flag_of};
+
+/// What the server is asked to do instead of serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Help,
+    Version,
+    CheckConfig,
+    PrintConfig,
+    HealthCheck,
+}
+
+/// Action, short flag, long flag, help text. If several are given, the first in this order counts.
+pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
+    (Action::Help, "h", "help", "Print this text"),
+    (Action::Version, "V", "version", "Print the version"),
+    (Action::CheckConfig, "", "check-config", "Validate the configuration, do nothing else"),
+    (Action::PrintConfig, "", "print-config", "Print the effective configuration as an environment file"),
+    (
+        Action::HealthCheck,
+        "",
+        "health-check",
+        "Ask the server that runs with this configuration whether it is well",
+    ),
+];
+
+/// The command line, read but not validated.
+#[derive(Debug, Default)]
+pub(super) struct CommandLine {
+    pub action: Option<Action>,
+    /// Long flag without its dashes -> its last value; a switch without a value counts as `true`.
+    pub values: BTreeMap<String, String>,
+    /// Unknown flags and stray arguments, one line each.
+    pub problems: Vec<String>,
+}
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+///
+/// One line for each thing that leaves the meaning of the other arguments open: text that is not UTF-8, a flag
+/// without its value.
+pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Vec<String>> {
+    let flags = flags();
+    let mut problems = Vec::new();
+    let args = normalize(&flags, utf8(args)?, &mut problems);
+
+    let mut options = Options::new();
+    for flag in &flags {
+        options.opt(flag.short, &flag.long, "", "", flag.has_arg, Occur::Multi);
+    }
+    let matches = match options.parse(args) {
+        Ok(matches) => matches,
+        Err(fail) => {
+            problems.push(describe(&fail));
+            return Err(problems);
+        }
+    };
+
+    let action = ACTIONS.iter().find(|(_, _, long, _)| matches.opt_present(long)).map(|&(action, ..)| action);
+    let with_value = |flag: Flag| last_value(&matches, &flag.long).map(|value| (flag.long, value));
+    let values = flags.into_iter().filter_map(with_value).collect();
+    problems.extend(matches.free.iter().map(|arg| format!("{arg}: unexpected argument; see --help")));
+    Ok(CommandLine { action, values, problems })
+}
+
+struct Flag {
+    short: &'static str,
+    long: String,
+    has_arg: HasArg,
+}
+
+fn flags() -> Vec<Flag> {
+    let settings = SETTINGS.iter().map(|setting| Flag {
+        short: setting.short,
+        long: setting.flag(),
+        has_arg: if setting.allowed == Allowed::Switch { HasArg::Maybe } else { HasArg::Yes },
+    });
+    let retired = RETIRED.iter().map(|retired| Flag {
+        short: "",
+        long: flag_of(retired.variable),
+        has_arg: HasArg::Yes,
+    });
+    let actions =
+        ACTIONS.iter().map(|&(_, short, long, _)| Flag { short, long: long.to_owned(), has_arg: HasArg::No });
+    settings.chain(retired).chain(actions).collect()
+}
+
+fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut texts = Vec::new();
+    for arg in args {
+        match arg.into_string() {
+            Ok(text) => texts.push(text),
+            Err(arg) => problems.push(format!("{}: not valid UTF-8", arg.to_string_lossy())),
+        }
+    }
+    if problems.is_empty() { Ok(texts) } else { Err(problems) }
+}
+
+/// Rewrites single-dash long flags and takes out unknown flags, each with a line in `problems`. An argument that is
+/// another flag's value is never touched, and neither is anything behind `--`.
+fn normalize(flags: &[Flag], args: Vec<String>, problems: &mut Vec<String>) -> Vec<String> {
+    let mut normal = Vec::with_capacity(args.len());
+    let mut args = args.into_iter().peekable();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            normal.push(arg);
+            normal.extend(args);
+            break;
+        }
+        let arg = with_two_dashes(flags, arg);
+        if is_unknown(flags, &arg) {
+            let (name, value) = split(&arg);
+            problems.push(format!("{name}: unknown flag; see --help"));
+            // What follows is most likely its value, and no problem of its own.
+            args.next_if(|next| value.is_none() && !next.starts_with('-'));
+            continue;
+        }
+        let value_follows = value_follows(flags, &arg);
+        normal.push(arg);
+        if value_follows {
+            normal.extend(args.next());
+        }
+    }
+    normal
+}
+
+/// `-port=8109` and `-port` get a second dash, and so does `-p=8109`, whose value getopts would take to be `=8109`.
+fn with_two_dashes(flags: &[Flag], arg: String) -> String {
+    let Some(flag) = arg.strip_prefix('-') else { return arg };
+    let (name, value) = split(flag);
+    let is_flag = find(flags, name).is_some_and(|flag| flag.long == name || value.is_some());
+    if is_flag { format!("-{arg}") } else { arg }
+}
+
+/// A flag's name and the value attached to it.
+fn split(flag: &str) -> (&str, Option<&str>) {
+    flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)))
+}
+
+/// The flag of a long name or a letter.
+fn find<'a>(flags: &'a [Flag], name: &str) -> Option<&'a Flag> {
+    flags.iter().find(|flag| !name.is_empty() && (flag.long == name || flag.short == name))
+}
+
+/// Whether the argument is a flag of ours neither by its long name nor by its first letter.
+fn is_unknown(flags: &[Flag], arg: &str) -> bool {
+    if let Some(flag) = arg.strip_prefix("--") {
+        return find(flags, split(flag).0).is_none();
+    }
+    let letter = arg.strip_prefix('-').and_then(|letters| letters.chars().next());
+    letter.is_some_and(|letter| find(flags, letter.encode_utf8(&mut [0; 4])).is_none())
+}
+
+/// Whether getopts will take the next argument as this one's value, whatever it looks like.
+fn value_follows(flags: &[Flag], arg: &str) -> bool {
+    let has_arg = |name: &str| find(flags, name).map(|flag| flag.has_arg);
+    if let Some(flag) = arg.strip_prefix("--") {
+        return has_arg(flag) == Some(HasArg::Yes);
+    }
+    let Some(letters) = arg.strip_prefix('-') else { return false };
+    let last = letters
+        .trim_start_matches(|letter: char| has_arg(letter.encode_utf8(&mut [0; 4])) == Some(HasArg::No));
+    last.len() == 1 && has_arg(last) == Some(HasArg::Yes)
+}
+
+/// The value a flag was given last, as scripts append their overrides.
+fn last_value(matches: &Matches, long: &str) -> Option<String> {
+    let position = matches.opt_positions(long).pop()?;
+    match matches.opt_strs_pos(long).pop() {
+        Some((last, value)) if last == position => Some(value),
+        _ => Some("true".to_owned()),
+    }
+}
+
+fn describe(fail: &Fail) -> String {
+    let dashed =
+        |name: &str| if name.chars().count() == 1 { format!("-{name}") } else { format!("--{name}") };
+    match fail {
+        Fail::ArgumentMissing(name) => format!("{}: expected a value after it; see --help", dashed(name)),
+        Fail::UnexpectedArgument(name) => format!("{}: takes no value; see --help", dashed(name)),
+        Fail::UnrecognizedOption(name) => format!("{}: unknown flag; see --help", dashed(name)),
+        Fail::OptionMissing(_) | Fail::OptionDuplicated(_) => fail.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<CommandLine, Vec<String>> {
+        super::read(args.iter().map(OsString::from))
+    }
+
+    fn value(args: &[&str], flag: &str) -> Option<String> {
+        let line = read(args).unwrap();
+        assert_eq!(line.problems, [""; 0], "{args:?}");
+        line.values.get(flag).cloned()
+    }
+
+    fn problems(args: &[&str]) -> Vec<String> {
+        read(args).map_or_else(|problems| problems, |line| line.problems)
+    }
+
+    #[test]
+    fn every_form_of_a_flag_gives_its_value() {
+        let forms: [&[&str]; 8] = [
+            &["--port", "8109"],
+            &["--port=8109"],
+            &["-port", "8109"],
+            &["-port=8109"],
+            &["-p", "8109"],
+            &["-p8109"],
+            &["-p=8109"],
+            &["--p=8109"],
+        ];
+        for args in forms {
+            assert_eq!(value(args, "port").as_deref(), Some("8109"), "{args:?}");
+        }
+        assert_eq!(value(&["-max-connections=5000"], "max-connections").as_deref(), Some("5000"));
+    }
+
+    #[test]
+    fn every_long_flag_works_with_one_dash() {
+        for flag in flags().iter().filter(|flag| flag.has_arg != HasArg::No) {
+            assert_eq!(value(&[&format!("-{}=x", flag.long)], &flag.long).as_deref(), Some("x"));
+        }
+        for (action, _, long, _) in ACTIONS {
+            assert_eq!(read(&[&format!("-{long}")]).unwrap().action, Some(*action));
+        }
+    }
+
+    #[test]
+    fn names_and_letters_are_unique() {
+        let mut names: Vec<_> =
+            flags().iter().flat_map(|flag| [flag.long.clone(), flag.short.to_owned()]).collect();
+        names.retain(|name| !name.is_empty());
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_flag_stays_a_value() {
+        for flag in ["--static-dir", "-static-dir", "-s"] {
+            assert_eq!(value(&[flag, "-port"], "static-dir").as_deref(), Some("-port"));
+            assert_eq!(value(&[flag, "-port=1", "-p2"], "port").as_deref(), Some("2"));
+            assert_eq!(value(&[flag, "--", "-p2"], "port").as_deref(), Some("2"));
+        }
+        assert_eq!(value(&["-Vs", "-port"], "static-dir").as_deref(), Some("-port"));
+        assert_eq!(value(&["-Vport", "-port=1"], "port").as_deref(), Some("1"), "-Vport has its value, ort");
+        assert_eq!(value(&["-s-port"], "static-dir").as_deref(), Some("-port"));
+        assert_eq!(value(&["--static-dir=-port=1"], "static-dir").as_deref(), Some("-port=1"));
+        assert_eq!(value(&["--port", "-1"], "port").as_deref(), Some("-1"));
+    }
+
+    #[test]
+    fn a_switch_needs_no_value() {
+        for args in [["--debug"], ["-debug"], ["-d"], ["--debug=true"], ["-debug=true"], ["-dtrue"]] {
+            assert_eq!(value(&args, "debug").as_deref(), Some("true"), "{args:?}");
+        }
+        assert_eq!(value(&["-debug=false"], "debug").as_deref(), Some("false"));
+        assert_eq!(value(&["-d", "false"], "debug").as_deref(), Some("false"));
+        assert_eq!(
+            value(&["-d", "-port", "1"], "port").as_deref(),
+            Some("1"),
+            "a switch takes no flag as its value"
+        );
+    }
+
+    #[test]
+    fn of_repeated_flags_the_last_counts() {
+        assert_eq!(value(&["--port=1", "-p2", "-port=3"], "port").as_deref(), Some("3"));
+        assert_eq!(value(&["--debug=false", "--debug"], "debug").as_deref(), Some("true"));
+        assert_eq!(value(&["--debug", "--debug=false"], "debug").as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn all_unknown_flags_and_stray_arguments_are_named() {
+        assert_eq!(
+            problems(&["--prot=1", "first", "-xyz", "5", "start", "-port=1", "--", "-p"]),
+            [
+                "--prot: unknown flag; see --help",
+                "-xyz: unknown flag; see --help",
+                "first: unexpected argument; see --help",
+                "start: unexpected argument; see --help",
+                "-p: unexpected argument; see --help",
+            ]
+        );
+        assert_eq!(problems(&["--=1"]), ["--: unknown flag; see --help"]);
+        assert_eq!(problems(&["-=1"]), ["-: unknown flag; see --help"]);
+        assert_eq!(problems(&["-"]), ["-: unexpected argument; see --help"]);
+        assert_eq!(problems(&["-hx"]), ["-x: unknown flag; see --help"]);
+    }
+
+    #[test]
+    fn a_flag_without_its_value_and_an_action_with_one_are_named() {
+        assert_eq!(
+            problems(&["--bogus", "--port"]),
+            ["--bogus: unknown flag; see --help", "--port: expected a value after it; see --help"]
+        );
+        assert_eq!(problems(&["--port"]), ["--port: expected a value after it; see --help"]);
+        assert_eq!(problems(&["-p"]), ["-p: expected a value after it; see --help"]);
+        assert_eq!(problems(&["--help=me"]), ["--help: takes no value; see --help"]);
+    }
+}

@@ -1,0 +1,232 @@
+//! Raw flags and environment -> one validated [`Config`]; nothing below this module sees a flag or a variable.
+//!
+//! [`SETTINGS`] is the table everything here follows. `command_line` reads the arguments, `sources` decides between
+//! flag, variable and default and validates the value, `render` prints. [`parse`] is pure but for asking the file
+//! system about the paths it is given and the machine for its number of cores.
+
+mod command_line;
+mod render;
+mod settings;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+
+use log::LevelFilter;
+
+use command_line::{Action, CommandLine};
+pub use settings::{Allowed, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};
+use sources::{Sources, one_line};
+
+/// The configuration of a server. One that [`parse`] returns is within the bounds of [`SETTINGS`], its spawn area is
+/// not empty and lies in the world, and its idle timeout exceeds its ping interval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// TCP port to listen on; 0 takes any free one.
+    pub port: u16,
+    /// Worker threads, at least one.
+    pub workers: usize,
+    /// Most WebSocket connections at a time.
+    pub max_connections: usize,
+    /// Simulation steps a second.
+    pub tick_rate_hz: u32,
+    /// Time between full states to one client, in seconds.
+    pub sync_interval_s: u32,
+    /// Time between updates to one client, in milliseconds.
+    pub batch_interval_ms: u32,
+    /// Units a player walks in one client step; there are [`crate::limits::CLIENT_STEPS_PER_S`] a second.
+    pub player_speed: u32,
+    /// Width of the world, in units; positions go from 0 up to and including it.
+    pub world_width: u16,
+    /// Height of the world, in units; positions go from 0 up to and including it.
+    pub world_height: u16,
+    /// Left edge of the spawn area, in units, inside it.
+    pub spawn_min_x: u16,
+    /// Right edge of the spawn area, in units, outside it.
+    pub spawn_max_x: u16,
+    /// Top edge of the spawn area, in units, inside it.
+    pub spawn_min_y: u16,
+    /// Bottom edge of the spawn area, in units, outside it.
+    pub spawn_max_y: u16,
+    /// Seed of the spawn positions; `None` asks for one from the operating system's entropy.
+    pub spawn_seed: Option<u64>,
+    /// Messages a second a client may send.
+    pub rate_limit_msg_per_s: u32,
+    /// Messages a client may send at once after a pause.
+    pub rate_limit_burst: u32,
+    /// WebSocket read buffer of a connection, in bytes.
+    pub read_buffer_bytes: usize,
+    /// Replies (acks, pongs) that may wait for a client before its socket is not read until they drain, in bytes.
+    pub write_buffer_bytes: usize,
+    /// Directory of files to serve over HTTP.
+    pub static_dir: Option<PathBuf>,
+    /// Most players shown to one client.
+    pub max_visible: usize,
+    /// Time after which an attack ends by itself, in milliseconds.
+    pub attack_duration_ms: u32,
+    /// Time between pings to a client, in seconds.
+    pub ping_interval_s: u32,
+    /// Silence after which a client is closed, in seconds.
+    pub idle_timeout_s: u32,
+    /// Time clients get to take their last bytes at shutdown, in seconds.
+    pub shutdown_timeout_s: u32,
+    /// Least severity that is logged; at least debug when `debug` is set.
+    pub log_level: LevelFilter,
+    /// Whether debugging was asked for.
+    pub debug: bool,
+    /// File to log to; `None` is standard error.
+    pub log_file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    /// The defaults of [`SETTINGS`], with one worker per core.
+    fn default() -> Self {
+        let line = CommandLine::default();
+        read_config(&mut Sources::new(&line, &|_| None))
+    }
+}
+
+/// What the command line asks for. Texts end without a newline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Serve, and log the notices, each a line about a setting without effect.
+    Run(Config, Vec<String>),
+    /// Print the help text.
+    Help(String),
+    /// Print the name and the version.
+    Version(String),
+    /// Print the effective configuration, `KEY=value` lines.
+    PrintConfig(String),
+    /// Print that the configuration is valid, and the notices, a line each.
+    CheckConfig(String),
+    /// Ask the server that runs with this configuration whether it is well.
+    HealthCheck(Config),
+}
+
+/// Everything that is wrong with the flags and the environment; displayed, one problem a line. The caller prints it
+/// and exits with status 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    problems: Vec<String>,
+}
+
+impl ConfigError {
+    fn new(problems: &[String]) -> Self {
+        Self { problems: problems.iter().map(|problem| one_line(problem)).collect() }
+    }
+
+    /// The problems, one a line, each with the flag or variable it is about; never empty.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads the arguments after the program's name, and what they leave open from the environment. Help and version are
+/// given whatever the values of the settings are.
+///
+/// # Errors
+///
+/// Names every unknown flag, stray argument, invalid value and violated relation between settings. A command line
+/// whose structure is unclear (a flag without its value, text that is not UTF-8) is reported alone.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, ConfigError> {
+    let line = command_line::read(args).map_err(|problems| ConfigError::new(&problems))?;
+    match line.action {
+        Some(Action::Help) => return Ok(Command::Help(render::help())),
+        Some(Action::Version) => return Ok(Command::Version(render::version())),
+        _ => {}
+    }
+
+    let mut sources = Sources::new(&line, &env);
+    let config = read_config(&mut sources);
+    let notices = sources.notices();
+    let problems = sources.into_problems();
+    if !problems.is_empty() {
+        return Err(ConfigError::new(&problems));
+    }
+
+    Ok(match line.action {
+        Some(Action::CheckConfig) => {
+            Command::CheckConfig([vec!["configuration is valid".to_owned()], notices].concat().join("\n"))
+        }
+        Some(Action::PrintConfig) => Command::PrintConfig(render::environment(&config)),
+        Some(Action::HealthCheck) => Command::HealthCheck(config),
+        _ => Command::Run(config, notices),
+    })
+}
+
+fn read_config(sources: &mut Sources<'_>) -> Config {
+    let debug = sources.switch("DEBUG");
+    let log_level = sources.log_level("LOG_LEVEL");
+    let config = Config {
+        host: sources.address("HOST"),
+        port: sources.whole("PORT"),
+        workers: one_per_core_if_zero(sources.whole("WORKERS")),
+        max_connections: sources.whole("MAX_CONNECTIONS"),
+        tick_rate_hz: sources.whole("TICK_RATE"),
+        sync_interval_s: sources.whole("SYNC_INTERVAL_SEC"),
+        batch_interval_ms: sources.whole("BATCH_INTERVAL_MS"),
+        player_speed: sources.whole("PLAYER_SPEED"),
+        world_width: sources.whole("WORLD_WIDTH"),
+        world_height: sources.whole("WORLD_HEIGHT"),
+        spawn_min_x: sources.whole("SPAWN_MIN_X"),
+        spawn_max_x: sources.whole("SPAWN_MAX_X"),
+        spawn_min_y: sources.whole("SPAWN_MIN_Y"),
+        spawn_max_y: sources.whole("SPAWN_MAX_Y"),
+        spawn_seed: sources.optional_whole("SPAWN_SEED"),
+        rate_limit_msg_per_s: sources.whole("RATE_LIMIT_MSG_SEC"),
+        rate_limit_burst: sources.whole("RATE_LIMIT_BURST"),
+        read_buffer_bytes: sources.whole("READ_BUFFER_SIZE"),
+        write_buffer_bytes: sources.whole("WRITE_BUFFER_SIZE"),
+        static_dir: sources.path("STATIC_DIR"),
+        max_visible: sources.whole("MAX_VISIBLE"),
+        attack_duration_ms: sources.whole("ATTACK_DURATION_MS"),
+        ping_interval_s: sources.whole("PING_INTERVAL_SEC"),
+        idle_timeout_s: sources.whole("IDLE_TIMEOUT_SEC"),
+        shutdown_timeout_s: sources.whole("SHUTDOWN_TIMEOUT_SEC"),
+        log_level: if debug { log_level.max(LevelFilter::Debug) } else { log_level },
+        debug,
+        log_file: sources.path("LOG_FILE"),
+    };
+    check_relations(&config, sources);
+    config
+}
+
+fn check_relations(config: &Config, sources: &mut Sources<'_>) {
+    let (below, at_most, above) = ("less than", "at most", "greater than");
+    sources.require(config.spawn_min_x < config.spawn_max_x, "SPAWN_MIN_X", below, "SPAWN_MAX_X");
+    sources.require(config.spawn_min_y < config.spawn_max_y, "SPAWN_MIN_Y", below, "SPAWN_MAX_Y");
+    sources.require(config.spawn_max_x <= config.world_width, "SPAWN_MAX_X", at_most, "WORLD_WIDTH");
+    sources.require(config.spawn_max_y <= config.world_height, "SPAWN_MAX_Y", at_most, "WORLD_HEIGHT");
+    sources.require(
+        config.idle_timeout_s > config.ping_interval_s,
+        "IDLE_TIMEOUT_SEC",
+        above,
+        "PING_INTERVAL_SEC",
+    );
+}
+
+fn one_per_core_if_zero(workers: usize) -> usize {
+    match workers {
+        0 => thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX as usize),
+        _ => workers,
+    }
+}

@@ -1,0 +1,94 @@
+//! What the configuration prints: the help text, and the effective configuration as an environment file.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::Config;
+use super::command_line::ACTIONS;
+use super::settings::{RETIRED, SETTINGS};
+
+/// Column at which help texts start.
+const HELP_COLUMN: usize = 30;
+
+/// The name and the version of the server.
+pub(super) fn version() -> String {
+    format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+}
+
+/// The text of `--help`, without a newline at its end.
+pub(super) fn help() -> String {
+    let mut text = format!(
+        "{}: {}\n\n\
+         Usage: {} [--flag value | --flag=value | -flag value | -flag=value]...\n\n\
+         Instead of serving:\n",
+        version(),
+        env!("CARGO_PKG_DESCRIPTION"),
+        env!("CARGO_PKG_NAME"),
+    );
+    for (_, short, long, help) in ACTIONS {
+        entry(&mut text, short, long, help);
+    }
+    text.push_str("\nSettings, each with the environment variable that its flag wins over:\n");
+    for setting in SETTINGS {
+        entry(&mut text, setting.short, &setting.flag(), setting.help);
+        let default = if setting.default.is_empty() { "unset" } else { setting.default };
+        let (variable, allowed) = (setting.variable, setting.allowed);
+        line(&mut text, "", &format!("[{variable}: {allowed}; default {default}]"));
+    }
+    let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
+    text.push_str("\nAccepted without effect, from another runtime: ");
+    text.push_str(&retired.join(", "));
+    text
+}
+
+fn entry(text: &mut String, short: &str, long: &str, help: &str) {
+    let short = if short.is_empty() { "    ".to_owned() } else { format!("-{short}, ") };
+    line(text, &format!("  {short}--{long}"), help);
+}
+
+fn line(text: &mut String, left: &str, right: &str) {
+    writeln!(text, "{left:HELP_COLUMN$}{right}").expect("writing to a string does not fail");
+}
+
+/// The configuration as `KEY=value` lines in the order of the table, without a newline at their end; what is unset
+/// has no value.
+pub(super) fn environment(config: &Config) -> String {
+    let lines: Vec<_> =
+        values(config).iter().map(|(variable, value)| format!("{variable}={value}")).collect();
+    lines.join("\n")
+}
+
+fn values(config: &Config) -> [(&'static str, String); 28] {
+    let path =
+        |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
+    [
+        ("HOST", config.host.to_string()),
+        ("PORT", config.port.to_string()),
+        ("STATIC_DIR", path(&config.static_dir)),
+        ("WORKERS", config.workers.to_string()),
+        ("MAX_CONNECTIONS", config.max_connections.to_string()),
+        ("TICK_RATE", config.tick_rate_hz.to_string()),
+        ("BATCH_INTERVAL_MS", config.batch_interval_ms.to_string()),
+        ("SYNC_INTERVAL_SEC", config.sync_interval_s.to_string()),
+        ("MAX_VISIBLE", config.max_visible.to_string()),
+        ("WORLD_WIDTH", config.world_width.to_string()),
+        ("WORLD_HEIGHT", config.world_height.to_string()),
+        ("SPAWN_MIN_X", config.spawn_min_x.to_string()),
+        ("SPAWN_MAX_X", config.spawn_max_x.to_string()),
+        ("SPAWN_MIN_Y", config.spawn_min_y.to_string()),
+        ("SPAWN_MAX_Y", config.spawn_max_y.to_string()),
+        ("SPAWN_SEED", config.spawn_seed.map_or(String::new(), |seed| seed.to_string())),
+        ("PLAYER_SPEED", config.player_speed.to_string()),
+        ("ATTACK_DURATION_MS", config.attack_duration_ms.to_string()),
+        ("RATE_LIMIT_MSG_SEC", config.rate_limit_msg_per_s.to_string()),
+        ("RATE_LIMIT_BURST", config.rate_limit_burst.to_string()),
+        ("READ_BUFFER_SIZE", config.read_buffer_bytes.to_string()),
+        ("WRITE_BUFFER_SIZE", config.write_buffer_bytes.to_string()),
+        ("PING_INTERVAL_SEC", config.ping_interval_s.to_string()),
+        ("IDLE_TIMEOUT_SEC", config.idle_timeout_s.to_string()),
+        ("SHUTDOWN_TIMEOUT_SEC", config.shutdown_timeout_s.to_string()),
+        ("LOG_LEVEL", config.log_level.to_string().to_ascii_lowercase()),
+        ("LOG_FILE", path(&config.log_file)),
+        ("DEBUG", config.debug.to_string()),
+    ]
+}

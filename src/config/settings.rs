@@ -1,0 +1,143 @@
+//! The table of settings: names, defaults, bounds and help texts. Reading, `--help`, `--print-config` and the
+//! documents all follow it, and a default or a bound stands nowhere else.
+
+use std::fmt;
+
+use crate::limits;
+
+/// Most worker threads `WORKERS` may ask for.
+pub const WORKERS_MAX: u64 = 64;
+
+/// One setting of the server: an environment variable and the flag that wins over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable; in kebab-case it is the long flag, see [`Setting::flag`].
+    pub variable: &'static str,
+    /// The one-letter flag without its dash, or empty.
+    pub short: &'static str,
+    /// The default as an operator would write it; empty means unset.
+    pub default: &'static str,
+    /// The values it takes.
+    pub allowed: Allowed,
+    /// What it does, in one line.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The long flag without its dashes: `max-connections` for `MAX_CONNECTIONS`.
+    pub fn flag(&self) -> String {
+        flag_of(self.variable)
+    }
+}
+
+/// The values a setting takes; displayed, they are the words that error messages and `--help` use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// A whole number within both bounds.
+    Whole {
+        /// The smallest number allowed.
+        min: u64,
+        /// The largest number allowed.
+        max: u64,
+    },
+    /// An address to listen on.
+    Address,
+    /// A name of [`log::LevelFilter`], in any case.
+    LogLevel,
+    /// Yes or no, in any case. As a flag it needs no value.
+    Switch,
+    /// The path of a directory that exists when the configuration is read.
+    Directory,
+    /// The path of a file, which need not exist.
+    File,
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole { min, max } => write!(out, "a whole number from {min} to {max}"),
+            Self::Address => out.write_str("an IPv4 or IPv6 address or localhost"),
+            Self::LogLevel => out.write_str("one of off, error, warn, info, debug, trace"),
+            Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
+            Self::Directory => out.write_str("the path of an existing directory"),
+            Self::File => out.write_str("the path of a file"),
+        }
+    }
+}
+
+/// A variable (and its flag) that tuned another runtime: accepted, without effect, and answered with a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retired {
+    /// The environment variable; in kebab-case it is the long flag.
+    pub variable: &'static str,
+    /// What takes its place.
+    pub instead: &'static str,
+}
+
+/// The long flag without its dashes that belongs to an environment variable.
+pub(super) fn flag_of(variable: &str) -> String {
+    variable.to_ascii_lowercase().replace('_', "-")
+}
+
+const fn setting(
+    variable: &'static str,
+    short: &'static str,
+    default: &'static str,
+    allowed: Allowed,
+    help: &'static str,
+) -> Setting {
+    Setting { variable, short, default, allowed, help }
+}
+
+const fn whole(min: u64, max: u64) -> Allowed {
+    Allowed::Whole { min, max }
+}
+
+const WORLD_SIDE: Allowed = whole(200, limits::WORLD_SIDE_MAX as u64);
+const SPAWN_START: Allowed = whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
+const SPAWN_END: Allowed = whole(1, limits::WORLD_SIDE_MAX as u64);
+
+/// Every setting, in the order in which help and documents show them.
+#[rustfmt::skip] // One row a setting.
+pub static SETTINGS: &[Setting] = &[
+    setting("HOST", "H", "0.0.0.0", Allowed::Address, "Address to listen on"),
+    setting("PORT", "p", "8108", whole(0, 65_535), "TCP port to listen on; 0 takes any free one"),
+    setting("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
+    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core"),
+    setting("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),
+    setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation steps a second"),
+    setting("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to one client"),
+    setting("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full states to one client"),
+    setting("MAX_VISIBLE", "", "128", whole(1, limits::VISIBLE_MAX as u64), "Most players shown to one client"),
+    setting("WORLD_WIDTH", "", "2000", WORLD_SIDE, "Width of the world, in units"),
+    setting("WORLD_HEIGHT", "", "2000", WORLD_SIDE, "Height of the world, in units"),
+    setting("SPAWN_MIN_X", "", "100", SPAWN_START, "Left edge of the spawn area, in units, inside it"),
+    setting("SPAWN_MAX_X", "", "900", SPAWN_END, "Right edge of the spawn area, in units, outside it"),
+    setting("SPAWN_MIN_Y", "", "100", SPAWN_START, "Top edge of the spawn area, in units, inside it"),
+    setting("SPAWN_MAX_Y", "", "900", SPAWN_END, "Bottom edge of the spawn area, in units, outside it"),
+    setting("SPAWN_SEED", "", "", whole(0, u64::MAX), "Seed of the spawn positions; unset, the system's entropy"),
+    setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks in 1/24 s, a client's step"),
+    setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds until an attack ends by itself"),
+    setting("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),
+    setting("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send at once after a pause"),
+    setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer a connection"),
+    setting("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Bytes of replies that may wait for a client"),
+    setting("PING_INTERVAL_SEC", "", "30", whole(1, 3_600), "Seconds between pings to a client"),
+    setting("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is closed"),
+    setting("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds clients get to take their last bytes"),
+    setting("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severity that is logged"),
+    setting("LOG_FILE", "", "", Allowed::File, "File to log to; unset, standard error"),
+    setting("DEBUG", "d", "false", Allowed::Switch, "Log at level debug at least"),
+];
+
+/// Every variable that only meant something to another runtime.
+pub static RETIRED: &[Retired] = &[
+    Retired { variable: "GOMAXPROCS", instead: "WORKERS sets the number of worker threads" },
+    Retired { variable: "BROADCAST_WORKERS", instead: "WORKERS sets the number of worker threads" },
+    Retired { variable: "GOGC", instead: "nothing to tune, memory per connection is capped" },
+    Retired { variable: "GOMEMLIMIT", instead: "nothing to tune, memory per connection is capped" },
+    Retired {
+        variable: "EVENT_CHANNEL_SIZE",
+        instead: "there is no event queue, WRITE_BUFFER_SIZE caps the replies that wait for a client",
+    },
+];

@@ -1,0 +1,182 @@
+//! Where a setting's value comes from (flag, variable or default), and the value's validation. Problems are
+//! collected, and a default stands in for an invalid value, so that one pass finds them all.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use log::LevelFilter;
+
+use super::command_line::CommandLine;
+use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
+
+/// The flags and the environment, and what was wrong with them so far.
+pub(super) struct Sources<'a> {
+    line: &'a CommandLine,
+    env: &'a dyn Fn(&str) -> Option<OsString>,
+    /// One line for each problem.
+    problems: Vec<String>,
+    /// Variables of the settings whose value is invalid: no relation is checked on them.
+    invalid: Vec<&'static str>,
+}
+
+#[derive(Clone, Copy)]
+enum Origin {
+    Flag,
+    Variable,
+    Default,
+}
+
+/// A setting's value as it was given; displayed, it names where that was.
+struct Given {
+    variable: &'static str,
+    origin: Origin,
+    text: String,
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        match self.origin {
+            Origin::Flag if text.is_empty() => write!(out, "--{} ''", flag_of(self.variable)),
+            Origin::Flag => write!(out, "--{} {text}", flag_of(self.variable)),
+            Origin::Variable => write!(out, "{}={text}", self.variable),
+            Origin::Default => write!(out, "{}={text} (the default)", self.variable),
+        }
+    }
+}
+
+impl<'a> Sources<'a> {
+    pub fn new(line: &'a CommandLine, env: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self { line, env, problems: line.problems.clone(), invalid: Vec::new() }
+    }
+
+    /// Every problem found, one a line; empty when all that was read is valid.
+    pub fn into_problems(self) -> Vec<String> {
+        self.problems
+    }
+
+    /// One line for each variable or flag that only meant something to another runtime.
+    pub fn notices(&self) -> Vec<String> {
+        let set = RETIRED.iter().filter_map(|retired| {
+            let (origin, text) = self.lookup(retired.variable)?;
+            let text = text.to_string_lossy().into_owned();
+            let given = Given { variable: retired.variable, origin, text };
+            Some(one_line(&format!("{given} has no effect: {}", retired.instead)))
+        });
+        set.collect()
+    }
+
+    /// A whole number.
+    pub fn whole<T: TryFrom<u64>>(&mut self, variable: &str) -> T {
+        self.read(variable, whole)
+    }
+
+    /// A whole number that may be unset.
+    pub fn optional_whole<T: TryFrom<u64>>(&mut self, variable: &str) -> Option<T> {
+        self.read_optional(variable, whole)
+    }
+
+    /// An address; `localhost` is 127.0.0.1.
+    pub fn address(&mut self, variable: &str) -> IpAddr {
+        self.read(variable, |_, text| match text {
+            "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+            _ => text.parse().ok(),
+        })
+    }
+
+    /// A log level.
+    pub fn log_level(&mut self, variable: &str) -> LevelFilter {
+        self.read(variable, |_, text| text.parse().ok())
+    }
+
+    /// Yes or no.
+    pub fn switch(&mut self, variable: &str) -> bool {
+        self.read(variable, |_, text| match &*text.to_ascii_lowercase() {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            _ => None,
+        })
+    }
+
+    /// A path that may be unset.
+    pub fn path(&mut self, variable: &str) -> Option<PathBuf> {
+        self.read_optional(variable, path)
+    }
+
+    /// Reports the relation between two settings when it does not `hold`, unless one of them is invalid anyway.
+    pub fn require(&mut self, hold: bool, left: &'static str, relation: &str, right: &'static str) {
+        if hold || self.invalid.contains(&left) || self.invalid.contains(&right) {
+            return;
+        }
+        let (left, right) = (self.given(setting(left)), self.given(setting(right)));
+        self.problems.push(format!("{left}: must be {relation} {right}"));
+    }
+
+    fn read<T>(&mut self, variable: &str, parse: impl Fn(Allowed, &str) -> Option<T>) -> T {
+        let setting = setting(variable);
+        let given = self.given(setting);
+        parse(setting.allowed, &given.text).unwrap_or_else(|| {
+            self.report(setting, format!("{given}: expected {}", setting.allowed));
+            parse(setting.allowed, setting.default).expect("defaults are valid: a test reads them all")
+        })
+    }
+
+    /// An empty text is unset, so that an empty flag unsets what the environment sets.
+    fn read_optional<T>(&mut self, variable: &str, parse: impl Fn(Allowed, &str) -> Option<T>) -> Option<T> {
+        self.read(
+            variable,
+            |allowed, text| if text.is_empty() { Some(None) } else { parse(allowed, text).map(Some) },
+        )
+    }
+
+    fn report(&mut self, setting: &Setting, problem: String) {
+        self.invalid.push(setting.variable);
+        self.problems.push(problem);
+    }
+
+    fn given(&mut self, setting: &Setting) -> Given {
+        let variable = setting.variable;
+        let default = || Given { variable, origin: Origin::Default, text: setting.default.to_owned() };
+        match self.lookup(variable).map(|(origin, text)| (origin, text.into_string())) {
+            Some((origin, Ok(text))) => Given { variable, origin, text },
+            Some((_, Err(text))) => {
+                self.report(setting, format!("{variable}={}: not valid UTF-8", text.to_string_lossy()));
+                default()
+            }
+            None => default(),
+        }
+    }
+
+    /// A flag wins over its variable, and a variable that is set but empty counts as unset.
+    fn lookup(&self, variable: &str) -> Option<(Origin, OsString)> {
+        if let Some(text) = self.line.values.get(&flag_of(variable)) {
+            return Some((Origin::Flag, text.into()));
+        }
+        let text = (self.env)(variable).filter(|text| !text.is_empty())?;
+        Some((Origin::Variable, text))
+    }
+}
+
+/// Replaces what would break the line that a message is.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+fn setting(variable: &str) -> &'static Setting {
+    SETTINGS.iter().find(|setting| setting.variable == variable).expect("only settings of the table are read")
+}
+
+fn whole<T: TryFrom<u64>>(allowed: Allowed, text: &str) -> Option<T> {
+    let Allowed::Whole { min, max } = allowed else { return None };
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number))?;
+    T::try_from(number).ok()
+}
+
+/// Control characters are refused, so that a printed configuration has one line a setting.
+fn path(allowed: Allowed, text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text);
+    let fits = if allowed == Allowed::Directory { path.is_dir() } else { !path.is_dir() };
+    (fits && !text.contains(char::is_control)).then_some(path)
+}

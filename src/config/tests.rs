@@ -1,0 +1,393 @@
+//! The behaviour of [`parse`] as operators meet it. The forms of a flag are tested in `command_line`.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStringExt as _;
+
+use super::*;
+
+type Env<'a> = &'a [(&'a str, &'a str)];
+
+fn command(args: &[&str], env: Env) -> Result<Command, ConfigError> {
+    let env: BTreeMap<_, _> = env.iter().copied().collect();
+    parse(args.iter().map(OsString::from), |variable| env.get(variable).map(OsString::from))
+}
+
+fn run(args: &[&str], env: Env) -> (Config, Vec<String>) {
+    match command(args, env) {
+        Ok(Command::Run(config, notices)) => (config, notices),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn config(args: &[&str], env: Env) -> Config {
+    run(args, env).0
+}
+
+fn problems(args: &[&str], env: Env) -> Vec<String> {
+    command(args, env).unwrap_err().problems
+}
+
+fn printed(env: Env) -> String {
+    match command(&["--print-config"], env) {
+        Ok(Command::PrintConfig(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lines(text: &str) -> Vec<(&str, &str)> {
+    text.lines().map(|line| line.split_once('=').unwrap()).collect()
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().unwrap().get().min(64)
+}
+
+/// Every setting with a valid value that is not its default.
+const ALL_CHANGED: Env = &[
+    ("HOST", "::1"),
+    ("PORT", "65535"),
+    ("STATIC_DIR", "/"),
+    ("WORKERS", "63"),
+    ("MAX_CONNECTIONS", "1000000"),
+    ("TICK_RATE", "128"),
+    ("BATCH_INTERVAL_MS", "1000"),
+    ("SYNC_INTERVAL_SEC", "300"),
+    ("MAX_VISIBLE", "4096"),
+    ("WORLD_WIDTH", "65535"),
+    ("WORLD_HEIGHT", "65534"),
+    ("SPAWN_MIN_X", "65534"),
+    ("SPAWN_MAX_X", "65535"),
+    ("SPAWN_MIN_Y", "0"),
+    ("SPAWN_MAX_Y", "1"),
+    ("SPAWN_SEED", "18446744073709551615"),
+    ("PLAYER_SPEED", "50"),
+    ("ATTACK_DURATION_MS", "60000"),
+    ("RATE_LIMIT_MSG_SEC", "10000"),
+    ("RATE_LIMIT_BURST", "100000"),
+    ("READ_BUFFER_SIZE", "65536"),
+    ("WRITE_BUFFER_SIZE", "65535"),
+    ("PING_INTERVAL_SEC", "3600"),
+    ("IDLE_TIMEOUT_SEC", "7200"),
+    ("SHUTDOWN_TIMEOUT_SEC", "300"),
+    ("LOG_LEVEL", "trace"),
+    ("LOG_FILE", "/var/log/a name=with spaces.log"),
+    ("DEBUG", "true"),
+];
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let expected = Config {
+        host: [0, 0, 0, 0].into(),
+        port: 8108,
+        workers: cores(),
+        max_connections: 12_000,
+        tick_rate_hz: 60,
+        sync_interval_s: 5,
+        batch_interval_ms: 50,
+        player_speed: 4,
+        world_width: 2000,
+        world_height: 2000,
+        spawn_min_x: 100,
+        spawn_max_x: 900,
+        spawn_min_y: 100,
+        spawn_max_y: 900,
+        spawn_seed: None,
+        rate_limit_msg_per_s: 60,
+        rate_limit_burst: 60,
+        read_buffer_bytes: 256,
+        write_buffer_bytes: 4096,
+        static_dir: None,
+        max_visible: 128,
+        attack_duration_ms: 1000,
+        ping_interval_s: 30,
+        idle_timeout_s: 60,
+        shutdown_timeout_s: 5,
+        log_level: LevelFilter::Info,
+        debug: false,
+        log_file: None,
+    };
+    assert_eq!(run(&[], &[]), (expected.clone(), vec![]));
+    assert_eq!(Config::default(), expected);
+}
+
+#[test]
+fn the_environment_sets_what_no_flag_does() {
+    let config = config(&["-port=1"], &[("PORT", "2"), ("TICK_RATE", "30"), ("HOST", "localhost")]);
+    assert_eq!((config.port, config.tick_rate_hz), (1, 30));
+    assert_eq!(config.host, IpAddr::from([127, 0, 0, 1]));
+}
+
+#[test]
+fn a_flag_hides_an_invalid_variable() {
+    assert_eq!(config(&["--port", "1"], &[("PORT", "x")]).port, 1);
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    assert_eq!(config(&[], &[("PORT", ""), ("STATIC_DIR", ""), ("SPAWN_SEED", "")]), Config::default());
+}
+
+#[test]
+fn an_empty_flag_unsets_what_may_be_unset_and_nothing_else() {
+    assert_eq!(
+        config(&["--static-dir=", "--spawn-seed="], &[("STATIC_DIR", "/"), ("SPAWN_SEED", "1")]),
+        Config::default()
+    );
+    assert_eq!(problems(&["--port="], &[]), ["--port '': expected a whole number from 0 to 65535"]);
+}
+
+#[test]
+fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
+    let mut checked = 0;
+    for setting in SETTINGS {
+        let Allowed::Whole { min, max } = setting.allowed else { continue };
+        checked += 1;
+        for bound in [min, max] {
+            // Relations between settings may be violated here, bounds not.
+            let problems = command(&[], &[(setting.variable, &bound.to_string())])
+                .map_or_else(|e| e.problems, |_| vec![]);
+            assert!(problems.iter().all(|line| !line.contains("expected")), "{problems:?}");
+        }
+        let beyond = [
+            min.checked_sub(1).map_or("-1".to_owned(), |n| n.to_string()),
+            (u128::from(max) + 1).to_string(),
+        ];
+        for value in beyond.into_iter().chain(["ten".to_owned(), "1.5".to_owned(), " 60".to_owned()]) {
+            let range = format!("expected a whole number from {min} to {max}");
+            assert_eq!(
+                problems(&[], &[(setting.variable, &value)]),
+                [format!("{}={value}: {range}", setting.variable)]
+            );
+            let flag = format!("--{}", setting.flag());
+            assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
+        }
+    }
+    assert_eq!(checked, 23);
+}
+
+#[test]
+fn the_bounds_are_the_documented_ones() {
+    let bounds =
+        |variable| SETTINGS.iter().find(|setting| setting.variable == variable).unwrap().allowed.to_string();
+    for (variable, min, max) in [
+        ("PORT", 0, 65_535),
+        ("WORKERS", 0, 64),
+        ("MAX_CONNECTIONS", 1, 1_000_000),
+        ("TICK_RATE", 10, 128),
+        ("SYNC_INTERVAL_SEC", 1, 300),
+        ("BATCH_INTERVAL_MS", 10, 1_000),
+        ("PLAYER_SPEED", 1, 50),
+        ("WORLD_WIDTH", 200, 65_535),
+        ("WORLD_HEIGHT", 200, 65_535),
+        ("RATE_LIMIT_MSG_SEC", 1, 10_000),
+        ("RATE_LIMIT_BURST", 1, 100_000),
+        ("READ_BUFFER_SIZE", 256, 65_536),
+        ("WRITE_BUFFER_SIZE", 1_024, 65_536),
+        ("MAX_VISIBLE", 1, crate::limits::VISIBLE_MAX),
+        ("ATTACK_DURATION_MS", 100, 60_000),
+        ("PING_INTERVAL_SEC", 1, 3_600),
+        ("IDLE_TIMEOUT_SEC", 2, 7_200),
+        ("SHUTDOWN_TIMEOUT_SEC", 1, 300),
+    ] {
+        assert_eq!(bounds(variable), format!("a whole number from {min} to {max}"), "{variable}");
+    }
+}
+
+#[test]
+fn other_invalid_values_are_named_with_what_is_allowed() {
+    let address = "expected an IPv4 or IPv6 address or localhost";
+    let level = "expected one of off, error, warn, info, debug, trace";
+    let switch = "expected one of true, false, 1, 0, yes, no, on, off";
+    let directory = "expected the path of an existing directory";
+    let file = "expected the path of a file";
+    assert_eq!(problems(&["-H", "example.org"], &[]), [format!("--host example.org: {address}")]);
+    assert_eq!(problems(&[], &[("LOG_LEVEL", "loud")]), [format!("LOG_LEVEL=loud: {level}")]);
+    assert_eq!(problems(&["-debug=2"], &[]), [format!("--debug 2: {switch}")]);
+    assert_eq!(problems(&["-s", "/dev/null"], &[]), [format!("--static-dir /dev/null: {directory}")]);
+    assert_eq!(problems(&[], &[("LOG_FILE", "/")]), [format!("LOG_FILE=/: {file}")]);
+    assert_eq!(problems(&[], &[("LOG_FILE", "a\nb")]), [format!("LOG_FILE=a\u{fffd}b: {file}")]);
+}
+
+#[test]
+fn violated_relations_name_both_settings_and_their_values() {
+    for (args, env, expected) in [
+        (
+            &["--spawn-min-x=900"][..],
+            &[][..],
+            "--spawn-min-x 900: must be less than SPAWN_MAX_X=900 (the default)",
+        ),
+        (
+            &[],
+            &[("SPAWN_MIN_Y", "7"), ("SPAWN_MAX_Y", "6")],
+            "SPAWN_MIN_Y=7: must be less than SPAWN_MAX_Y=6",
+        ),
+        (
+            &["--spawn-max-x=501"],
+            &[("WORLD_WIDTH", "500")],
+            "--spawn-max-x 501: must be at most WORLD_WIDTH=500",
+        ),
+        (&[], &[("WORLD_HEIGHT", "899")], "SPAWN_MAX_Y=900 (the default): must be at most WORLD_HEIGHT=899"),
+        (
+            &["--idle-timeout-sec=9"],
+            &[("PING_INTERVAL_SEC", "9")],
+            "--idle-timeout-sec 9: must be greater than PING_INTERVAL_SEC=9",
+        ),
+    ] {
+        assert_eq!(problems(args, env), [expected]);
+    }
+}
+
+#[test]
+fn relations_hold_at_their_limits() {
+    let env = [
+        ("SPAWN_MIN_X", "899"),
+        ("WORLD_WIDTH", "900"),
+        ("WORLD_HEIGHT", "900"),
+        ("PING_INTERVAL_SEC", "59"),
+    ];
+    let config = config(&[], &env);
+    assert_eq!((config.spawn_min_x, config.spawn_max_x, config.world_width), (899, 900, 900));
+}
+
+#[test]
+fn no_relation_is_checked_on_an_invalid_value() {
+    let env = [("IDLE_TIMEOUT_SEC", "x"), ("PING_INTERVAL_SEC", "90")];
+    assert_eq!(problems(&[], &env), ["IDLE_TIMEOUT_SEC=x: expected a whole number from 2 to 7200"]);
+    let env = [("IDLE_TIMEOUT_SEC", "20"), ("PING_INTERVAL_SEC", "x")];
+    assert_eq!(problems(&[], &env), ["PING_INTERVAL_SEC=x: expected a whole number from 1 to 3600"]);
+}
+
+#[test]
+fn all_problems_are_reported_one_a_line() {
+    let env = [("PORT", "99999"), ("SPAWN_MAX_X", "100"), ("DEBUG", "\n")];
+    let error = command(&["--bogus", "-t", "0", "st\nart"], &env).unwrap_err();
+    let text = error.to_string();
+    let expected = [
+        "--bogus: unknown flag; see --help",
+        "st\u{fffd}art: unexpected argument; see --help",
+        "DEBUG=\u{fffd}: expected one of true, false, 1, 0, yes, no, on, off",
+        "PORT=99999: expected a whole number from 0 to 65535",
+        "--tick-rate 0: expected a whole number from 10 to 128",
+        "SPAWN_MIN_X=100 (the default): must be less than SPAWN_MAX_X=100",
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(error.problems(), expected);
+}
+
+#[test]
+fn debug_raises_the_log_level_and_never_lowers_it() {
+    for (level, expected) in
+        [("off", LevelFilter::Debug), ("WARN", LevelFilter::Debug), ("Trace", LevelFilter::Trace)]
+    {
+        for value in ["true", "1", "YES", "on"] {
+            assert_eq!(config(&["-l", level], &[("DEBUG", value)]).log_level, expected);
+        }
+    }
+    for value in ["false", "0", "no", "Off"] {
+        let config = config(&[], &[("DEBUG", value)]);
+        assert_eq!((config.debug, config.log_level), (false, LevelFilter::Info));
+    }
+    assert!(config(&["-debug"], &[("DEBUG", "false")]).debug);
+}
+
+#[test]
+fn zero_workers_are_one_per_core() {
+    assert_eq!(config(&["-w0"], &[("WORKERS", "3")]).workers, cores());
+    assert_eq!(config(&[], &[("WORKERS", "3")]).workers, 3);
+}
+
+#[test]
+fn settings_of_another_runtime_give_a_notice_each_and_change_nothing() {
+    let args = ["-gomaxprocs=4", "--gogc", "off"];
+    let env = [("GOGC", "50"), ("GOMEMLIMIT", ""), ("EVENT_CHANNEL_SIZE", "5"), ("BROADCAST_WORKERS", "8")];
+    let (config, notices) = run(&args, &env);
+    assert_eq!(config, Config::default());
+    let expected = [
+        "--gomaxprocs 4 has no effect: WORKERS sets the number of worker threads",
+        "BROADCAST_WORKERS=8 has no effect: WORKERS sets the number of worker threads",
+        "--gogc off has no effect: nothing to tune, memory per connection is capped",
+        "EVENT_CHANNEL_SIZE=5 has no effect: there is no event queue, WRITE_BUFFER_SIZE caps the replies that wait \
+         for a client",
+    ];
+    assert_eq!(notices, expected);
+    let checked = command(&["--check-config"], &[("GOMEMLIMIT", "1GiB")]).unwrap();
+    let text = "configuration is valid\n\
+                GOMEMLIMIT=1GiB has no effect: nothing to tune, memory per connection is capped";
+    assert_eq!(checked, Command::CheckConfig(text.to_owned()));
+}
+
+#[test]
+fn printed_configuration_reads_back_as_the_same() {
+    for env in [ALL_CHANGED, &[]] {
+        let text = printed(env);
+        assert_eq!(config(&[], &lines(&text)), config(&[], env));
+        assert_eq!(printed(&lines(&text)), text);
+    }
+}
+
+#[test]
+fn printed_configuration_has_every_setting_with_its_effective_value() {
+    assert_eq!(lines(&printed(ALL_CHANGED)), ALL_CHANGED);
+    let workers = cores().to_string();
+    let defaults: Vec<_> = SETTINGS.iter().map(|setting| (setting.variable, setting.default)).collect();
+    let text = printed(&[]);
+    for ((line, default), changed) in lines(&text).into_iter().zip(&defaults).zip(ALL_CHANGED) {
+        assert_eq!(line, if default.0 == "WORKERS" { ("WORKERS", &*workers) } else { *default });
+        assert_ne!(default.1, changed.1, "{} must differ from its default", changed.0);
+    }
+    assert_eq!(lines(&text).len(), SETTINGS.len());
+    assert!(printed(&[("DEBUG", "1")]).contains("LOG_LEVEL=debug\n"));
+}
+
+#[test]
+fn help_tells_everything_about_every_setting() {
+    let Ok(Command::Help(help)) = command(&["-h"], &[]) else { panic!() };
+    for setting in SETTINGS {
+        let short = if setting.short.is_empty() { String::new() } else { format!("-{}, ", setting.short) };
+        let flag = format!("{short}--{} ", setting.flag());
+        let at = help.find(&flag).unwrap_or_else(|| panic!("{flag} is missing"));
+        let entry: Vec<_> = help[at..].lines().take(2).collect();
+        assert!(entry[0].ends_with(setting.help), "{entry:?}");
+        let default = if setting.default.is_empty() { "unset" } else { setting.default };
+        let values = format!("[{}: {}; default {default}]", setting.variable, setting.allowed);
+        assert_eq!(entry[1].trim_start(), values);
+    }
+    for retired in RETIRED {
+        assert!(help.contains(retired.variable));
+    }
+}
+
+#[test]
+fn help_and_version_do_not_care_about_invalid_settings() {
+    let env = [("PORT", "x")];
+    let version = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned();
+    assert_eq!(command(&["-V", "--tick-rate=0"], &env), Ok(Command::Version(version)));
+    assert!(matches!(command(&["--version", "--help"], &env), Ok(Command::Help(_))));
+}
+
+#[test]
+fn the_other_actions_validate_first() {
+    let valid = Command::CheckConfig("configuration is valid".to_owned());
+    assert_eq!(command(&["-check-config"], &[]), Ok(valid));
+    let expected = Config { port: 9, ..Config::default() };
+    assert_eq!(command(&["--health-check", "-p9"], &[]), Ok(Command::HealthCheck(expected)));
+    for action in ["--check-config", "--print-config", "--health-check"] {
+        assert_eq!(
+            problems(&[action], &[("PORT", "x")]),
+            ["PORT=x: expected a whole number from 0 to 65535"]
+        );
+    }
+}
+
+#[test]
+fn text_that_is_not_utf8_is_an_error_that_names_it() {
+    let bad = || OsString::from_vec(b"a\xff".to_vec());
+    let none = Vec::<OsString>::new();
+    for variable in SETTINGS.iter().map(|setting| setting.variable) {
+        let error = parse(none.clone(), |name| (name == variable).then(bad)).unwrap_err();
+        assert_eq!(error.problems, [format!("{variable}=a\u{fffd}: not valid UTF-8")]);
+    }
+    let flag = OsString::from_vec(b"--log-file=\xff".to_vec());
+    let error = parse([flag, bad()], |_| None).unwrap_err();
+    assert_eq!(error.problems, ["--log-file=\u{fffd}: not valid UTF-8", "a\u{fffd}: not valid UTF-8"]);
+}
