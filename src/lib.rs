@@ -1,0 +1,35 @@
+//! A real-time multiplayer server for a 2D browser game.
+//!
+//! One loop owns every socket and interleaves reads and writes with a 60 Hz tick; a few threads work out who sees what.
+//! The modules, in the direction in which they depend on each other:
+//!
+//! ```text
+//! main ──> config            flags and environment become one validated Config
+//!      └─> server            the loop, the sockets, HTTP routes: the only user of mio and nix
+//!            ├─> wire        bytes <-> messages: HTTP heads, WebSocket frames, the game protocol (sans-IO)
+//!            ├─> game        the world: inputs, ticks, positions (pure)
+//!            ├─> view        who sees whom, and the frames that say so ──> game, wire
+//!            ├─> tick, rate  deadlines and allowances (pure)
+//!            └─> metrics     what is counted, and how it is shown
+//! limits                     every cap in one place; everybody may look
+//! ```
+//!
+//! One MOVE, from the socket that sent it to the sockets that show it:
+//!
+//! ```text
+//! readable event -> Server::read -> Session::next_event -> message::decode -> World::apply
+//!     -> ack into the sender's outbox -> Server::write_replies                     (same batch, sub-millisecond)
+//! tick deadline  -> World::step -> Grid::rebuild -> Views: who is due -> Pool: look, encode
+//!     -> Server::write_slice, 128 writes at a time between polls                   (within the flush interval)
+//! ```
+
+pub mod config;
+pub mod game;
+pub mod limits;
+pub mod logging;
+pub mod metrics;
+pub mod rate;
+pub mod server;
+pub mod tick;
+pub mod view;
+pub mod wire;

@@ -1,0 +1,117 @@
+//! Arguments -> configuration -> log -> limits -> server -> exit status.
+//!
+//! Exit status: 0 after an orderly stop, 1 when the server could not start or failed, 2 for invalid configuration,
+//! 128 plus the signal's number when a second signal cut the drain short.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use pixi_game_server::config::{self, Command, Config};
+use pixi_game_server::limits::{DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX};
+use pixi_game_server::logging;
+use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::{Outcome, Server, health_check, os};
+
+const FAILED: u8 = 1;
+const INVALID: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = match config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+        Ok(command) => command,
+        Err(error) => return fail(INVALID, &error.to_string()),
+    };
+    match command {
+        Command::Help(text)
+        | Command::Version(text)
+        | Command::PrintConfig(text)
+        | Command::CheckConfig(text) => {
+            // A closed pipe (`--help | head`) is the reader's choice.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Command::HealthCheck(config) => match health_check::ask(config.host, config.port) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => fail(FAILED, &reason),
+        },
+        Command::Run(config, notices) => run(config, &notices),
+    }
+}
+
+fn run(config: Config, notices: &[String]) -> ExitCode {
+    // Before any thread exists: all of them inherit the blocked signals.
+    let signals = match os::StopSignals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(FAILED, &format!("signals can't be received: {error}")),
+    };
+    let log = match logging::start(config.log_level, config.log_file.as_deref()) {
+        Ok(log) => log,
+        Err(error) => {
+            let path = config.log_file.unwrap_or_default();
+            return fail(INVALID, &format!("LOG_FILE={}: can't be written: {error}", path.display()));
+        }
+    };
+    notices.iter().for_each(|notice| log::warn!("{notice}"));
+    let status = serve(config, signals, &log);
+    // Dropped before the process exits, so that the last lines are written.
+    drop(log);
+    status
+}
+
+fn serve(mut config: Config, signals: os::StopSignals, log: &logging::LogGuard) -> ExitCode {
+    fit_connections(&mut config);
+    let assets = match config.static_dir.as_deref().map_or_else(|| Ok(Assets::builtin()), Assets::load) {
+        Ok(assets) => assets,
+        Err(error) => return fail_logged(&format!("STATIC_DIR: {error}")),
+    };
+    let (host, port) = (config.host, config.port);
+    let server = match Server::bind(config, assets, signals, log.dropped_lines()) {
+        Ok(server) => server,
+        Err(error) => return fail_logged(&format!("can't listen on HOST={host} PORT={port}: {error}")),
+    };
+    match server.local_addr() {
+        Ok(address) => {
+            log::info!("pixi-game-server {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+        }
+        Err(error) => return fail_logged(&format!("the listening socket has no address: {error}")),
+    }
+    match server.run() {
+        Ok(Outcome::Stopped) => {
+            log::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome::Aborted(signal)) => {
+            log::warn!("stopped at once by a second signal");
+            ExitCode::from(128 + u8::try_from(signal).unwrap_or(0))
+        }
+        Err(error) => fail_logged(&format!("the loop failed: {error}")),
+    }
+}
+
+/// Makes room for all connections under the limit of open files, or serves as many as fit.
+fn fit_connections(config: &mut Config) {
+    let beside_players = HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED;
+    let wanted = config.max_connections as u64 + beside_players;
+    let limit = match os::raise_open_files(wanted) {
+        Ok(limit) => limit,
+        Err(error) => return log::warn!("the limit of open files is unknown: {error}"),
+    };
+    if limit < wanted {
+        let fitting = limit.saturating_sub(beside_players).max(1);
+        log::warn!(
+            "MAX_CONNECTIONS={} needs {wanted} open files and the limit is {limit}: serving {fitting}; \
+             to serve all, run: ulimit -n {wanted}",
+            config.max_connections
+        );
+        config.max_connections = fitting as usize;
+    }
+}
+
+fn fail(status: u8, problem: &str) -> ExitCode {
+    eprintln!("pixi-game-server: {}", problem.replace('\n', "\npixi-game-server: "));
+    ExitCode::from(status)
+}
+
+fn fail_logged(problem: &str) -> ExitCode {
+    log::error!("{problem}");
+    ExitCode::from(FAILED)
+}

@@ -1,0 +1,205 @@
+//! How connections end, one by one and all together: closing handshakes, deadlines, the drain at shutdown, the reaper.
+
+use mio::Token;
+
+use super::Server;
+use super::connection::{Phase, end_our_side};
+use crate::limits::{CLOSE_TIMEOUT_MS, WRITE_STALL_MS};
+use crate::metrics::{Closed, FrameOut, Refused};
+use crate::wire::websocket::Code;
+
+/// A shutdown under way.
+#[derive(Debug)]
+pub(super) struct Draining {
+    /// Whoever has not taken its last bytes by then is left behind, in milliseconds of the loop's clock.
+    deadline_ms: u64,
+}
+
+/// What a connection's deadlines ask for.
+enum Overdue {
+    Nothing,
+    Ping,
+    CloseIdle,
+    DropStalled,
+    DropHandshake,
+    Drop,
+}
+
+impl Server {
+    /// Takes a player out of the world; the connection closes after its last bytes.
+    pub(super) fn end_player(&mut self, token: Token, reason: Closed) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let Phase::Player(player) = &connection.phase else { return };
+        let slot = player.slot;
+        self.metrics.closed[reason] += 1;
+        log::debug!("player {} ended: {reason:?}", self.game.scene().world.id(slot).unwrap_or(0));
+        self.game.scene_mut().world.leave(slot);
+        self.game.views.leave(slot);
+        self.start_closing(token, true);
+    }
+
+    /// Sends a close frame to a player and ends it.
+    pub(super) fn close_player(&mut self, token: Token, code: Code, why: &'static str, reason: Closed) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let Phase::Player(player) = &mut connection.phase else { return };
+        player.session.close(code, why, &mut connection.outbox.bytes);
+        self.metrics.frames_out[FrameOut::Close] += 1;
+        self.list_as_replied(token);
+        self.end_player(token, reason);
+    }
+
+    /// From here on the connection only gets what waits for it, then the end of our side.
+    pub(super) fn start_closing(&mut self, token: Token, was_player: bool) {
+        let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
+        let Some(connection) = self.table.get_mut(token) else { return };
+        if matches!(connection.phase, Phase::Http(_)) {
+            self.http_connections -= 1;
+        }
+        connection.phase = Phase::Closing { half_closed: false, was_player };
+        connection.deadline_ms = deadline_ms;
+        self.list_as_replied(token);
+    }
+
+    /// Ends our side once everything has been written. The socket stays until the peer ends its own, so that the bytes
+    /// it still sends don't turn into a reset that eats our close frame.
+    pub(super) fn finish_closing(&mut self, token: Token) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let Phase::Closing { half_closed, .. } = &mut connection.phase else { return };
+        if !*half_closed && connection.outbox.is_empty() {
+            *half_closed = true;
+            if end_our_side(&connection.stream).is_err() || connection.input_ended {
+                self.lose(token);
+            }
+        }
+    }
+
+    /// The peer sends nothing more. What it has been promised it still gets; a player who hangs up without a close
+    /// frame is gone.
+    pub(super) fn end_of_input(&mut self, token: Token) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        connection.input_ended = true;
+        connection.readable = false;
+        match connection.phase {
+            Phase::Http(_) if !connection.outbox.is_empty() => self.start_closing(token, false),
+            Phase::Closing { half_closed: false, .. } if !connection.outbox.is_empty() => {}
+            _ => self.lose(token),
+        }
+    }
+
+    /// The socket failed, or both sides have ended: nothing more can come or go.
+    pub(super) fn lose(&mut self, token: Token) {
+        self.end_player(token, Closed::Reset);
+        let Some(connection) = self.table.get_mut(token) else { return };
+        if matches!(connection.phase, Phase::Http(_)) {
+            self.http_connections -= 1;
+        }
+        if !matches!(connection.phase, Phase::Dead) {
+            connection.phase = Phase::Dead;
+            self.dead.push(token);
+        }
+    }
+
+    /// Frees what died in this turn; until now its token led late events to a dead entry and nowhere else.
+    pub(super) fn reap(&mut self) {
+        for token in std::mem::take(&mut self.dead) {
+            if let Some(mut connection) = self.table.remove(token) {
+                // Closing the descriptor would deregister it as well; told first, mio can say what goes wrong.
+                if let Err(error) = self.poll.registry().deregister(&mut connection.stream) {
+                    log::debug!("a socket could not be deregistered: {error}");
+                }
+            }
+        }
+    }
+
+    /// Looks after the deadlines of one tick's share of the connections, so that each is looked at once a second.
+    pub(super) fn sweep(&mut self) {
+        let share = self.table.places().div_ceil(self.config.tick_rate_hz as usize);
+        for _ in 0..share {
+            self.sweep_place =
+                if self.sweep_place + 1 < self.table.places() { self.sweep_place + 1 } else { 0 };
+            let Some(token) = self.table.token_at(self.sweep_place) else { continue };
+            match self.overdue(token) {
+                Overdue::Nothing => {}
+                Overdue::Ping => self.ping(token),
+                Overdue::CloseIdle => {
+                    self.close_player(token, Code::GoingAway, "nothing heard", Closed::Idle);
+                }
+                Overdue::DropStalled => {
+                    self.end_player(token, Closed::Stalled);
+                    self.lose(token);
+                }
+                Overdue::DropHandshake => {
+                    self.metrics.refused[Refused::HandshakeTimeout] += 1;
+                    self.lose(token);
+                }
+                Overdue::Drop => self.lose(token),
+            }
+        }
+    }
+
+    fn overdue(&self, token: Token) -> Overdue {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get(token) else { return Overdue::Nothing };
+        let is_stalled = connection.stalled_since_ms.is_some_and(|since| now_ms - since >= WRITE_STALL_MS);
+        let is_late = now_ms >= connection.deadline_ms;
+        match &connection.phase {
+            Phase::Http(_) if connection.outbox.is_empty() && is_late => Overdue::DropHandshake,
+            Phase::Closing { .. } if is_late => Overdue::Drop,
+            Phase::Player(player) if !is_stalled => {
+                let silent_ms = now_ms - connection.heard_ms;
+                if silent_ms >= u64::from(self.config.idle_timeout_s) * 1000 {
+                    Overdue::CloseIdle
+                } else if now_ms - player.pinged_ms >= u64::from(self.config.ping_interval_s) * 1000 {
+                    Overdue::Ping
+                } else {
+                    Overdue::Nothing
+                }
+            }
+            Phase::Http(_) | Phase::Player(_) if is_stalled => Overdue::DropStalled,
+            _ => Overdue::Nothing,
+        }
+    }
+
+    fn ping(&mut self, token: Token) {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let Phase::Player(player) = &mut connection.phase else { return };
+        player.pinged_ms = now_ms;
+        // Behind unread bytes a ping would only add to them.
+        if connection.outbox.is_empty() {
+            player.session.ping(&mut connection.outbox.bytes);
+            self.metrics.frames_out[FrameOut::Ping] += 1;
+            self.list_as_replied(token);
+        }
+    }
+
+    /// The first signal starts the drain, a second one ends it.
+    pub(super) fn take_signals(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            if self.draining.is_some() {
+                self.aborted_by = Some(signal);
+            } else {
+                self.drain();
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        let players = self.game.scene().world.population();
+        log::info!("stopping: {players} players are told");
+        let timeout_ms = u64::from(self.config.shutdown_timeout_s) * 1000;
+        self.draining = Some(Draining { deadline_ms: self.now_ms() + timeout_ms });
+        for token in self.table.tokens() {
+            self.close_player(token, Code::GoingAway, "the server is shutting down", Closed::Shutdown);
+        }
+    }
+
+    /// Whether the loop may end: every player has taken its last bytes and closed, or the time is up.
+    pub(super) fn is_over(&self) -> bool {
+        let Some(Draining { deadline_ms }) = self.draining else { return false };
+        let waits = |phase: &Phase| matches!(phase, Phase::Closing { was_player: true, .. });
+        self.aborted_by.is_some()
+            || self.now_ms() >= deadline_ms
+            || !self.table.iter().any(|connection| waits(&connection.phase))
+    }
+}

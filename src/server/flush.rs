@@ -1,0 +1,165 @@
+//! Ticks and writes: the world steps at its deadlines, viewers that are due are served by the pool, and the result is
+//! written in slices, so that reads and acks never wait for a long burst of writes.
+
+use std::io;
+
+use super::connection::{Broken, Phase};
+use super::{NS_PER_MS, Server, os};
+use crate::limits::WRITE_SLICE;
+use crate::metrics::{Closed, FrameOut};
+use crate::tick::Due;
+use crate::view::Tally;
+use crate::view::pool::Pool;
+use crate::wire::message::ENTRY_BYTES;
+use crate::wire::websocket::Code;
+use mio::Token;
+
+/// A line about the load is logged this often, in nanoseconds.
+const REPORT_INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
+
+impl Server {
+    /// Writes what this batch of events led to: acks first of all, and with them what changed around their players.
+    pub(super) fn write_replies(&mut self, pool: &mut Pool) {
+        // While a round is being written, a rider could overtake older frames of its own viewer.
+        let may_ride = pool.round().is_finished();
+        let mut replied = std::mem::take(&mut self.replied);
+        for token in replied.drain(..) {
+            let Some(connection) = self.table.get_mut(token) else { continue };
+            connection.is_listed = false;
+            if may_ride && let Phase::Player(player) = &connection.phase {
+                let slot = player.slot;
+                self.ride_along(token, slot);
+            }
+            self.write_reply(token);
+        }
+        self.replied.append(&mut replied);
+        if self.replied.capacity() == 0 {
+            self.replied = replied;
+        }
+    }
+
+    fn ride_along(&mut self, token: Token, slot: u32) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        if !connection.writable {
+            return;
+        }
+        let mut tally = Tally::default();
+        let scene = self.game.scene.as_ref().expect("the scene is here between fan-outs");
+        self.game.views.ride(scene, slot, &mut connection.outbox.bytes, &mut tally);
+        self.count_frames(&tally);
+    }
+
+    /// Writes a connection's outbox, and goes on with what had to wait for it.
+    pub(super) fn write_reply(&mut self, token: Token) {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get_mut(token) else { return };
+        match connection.flush(now_ms, &mut self.metrics) {
+            Ok(()) if connection.outbox.is_empty() => {
+                // It may have been left unread because its replies piled up.
+                if connection.readable || matches!(&connection.phase, Phase::Http(head) if !head.is_empty()) {
+                    self.unread.push(token);
+                }
+                self.finish_closing(token);
+            }
+            Ok(()) => {}
+            Err(Broken) => self.lose(token),
+        }
+    }
+
+    pub(super) fn tick_if_due(&mut self, pool: &mut Pool) -> io::Result<()> {
+        // The batch may have taken a while.
+        let now_ns = os::monotonic_ns();
+        let Some(due) = self.schedule.poll(now_ns) else { return Ok(()) };
+        self.tick(due, pool);
+        let done_ns = os::monotonic_ns();
+        self.metrics.record_tick(done_ns, done_ns - now_ns);
+        self.metrics.sample(done_ns);
+        self.sweep();
+        self.report(done_ns);
+        self.timer.arm(self.schedule.deadline_ns())
+    }
+
+    fn tick(&mut self, due: Due, pool: &mut Pool) {
+        self.metrics.ticks_skipped_total += u64::from(due.skipped);
+        let snapshot_bytes = self.game.views.visible_total() as u64 * ENTRY_BYTES as u64;
+        self.metrics.snapshot_bytes_total += snapshot_bytes * u64::from(due.steps);
+        self.game.scene_mut().world.step(due.steps);
+        // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
+        if pool.round().is_finished() {
+            self.begin_round(pool);
+        }
+    }
+
+    fn begin_round(&mut self, pool: &mut Pool) {
+        let mut scene = self.game.scene.take().expect("the scene is here between fan-outs");
+        scene.refresh();
+        let (table, owners) = (&self.table, &self.game.owners);
+        let mut can_be_written = |slot: u32| {
+            let connection = table.get(owners[slot as usize]);
+            connection.is_some_and(|connection| connection.writable && connection.outbox.is_empty())
+        };
+        let scene = pool.serve_due(scene, &mut self.game.views, &mut can_be_written);
+        self.game.scene = Some(scene);
+        let mut total = Tally::default();
+        pool.round().tallies().for_each(|tally| total.add(tally));
+        self.count_frames(&total);
+    }
+
+    /// Writes up to a slice of the round under way.
+    pub(super) fn write_slice(&mut self, pool: &mut Pool) {
+        let now_ms = self.now_ms();
+        for _ in 0..WRITE_SLICE {
+            let Some((segment, frames)) = pool.round().next_segment() else { return };
+            // The player may have left since, and its slot have been taken.
+            if !self.game.scene().world.is_present(segment.slot, segment.id) {
+                continue;
+            }
+            let token = self.game.owners[segment.slot as usize];
+            if segment.failed {
+                self.metrics.worker_panics_total += 1;
+                self.close_player(token, Code::Internal, "internal error", Closed::InternalError);
+                continue;
+            }
+            let Some(connection) = self.table.get_mut(token) else { continue };
+            if connection.write(frames, now_ms, &mut self.metrics) == Err(Broken) {
+                self.lose(token);
+            }
+        }
+    }
+
+    pub(super) fn count_frames(&mut self, tally: &Tally) {
+        let counts = [
+            (FrameOut::GameState, tally.game_state),
+            (FrameOut::Joined, tally.joined),
+            (FrameOut::Left, tally.left),
+            (FrameOut::Attack, tally.attack),
+            (FrameOut::Direction, tally.direction),
+            (FrameOut::Movement, tally.movement),
+        ];
+        for (kind, count) in counts {
+            self.metrics.frames_out[kind] += count;
+            self.metrics.messages_out_total += count;
+        }
+    }
+
+    /// One line about the load every ten seconds in which anybody plays.
+    fn report(&mut self, now_ns: u64) {
+        if now_ns - self.reported_ns < REPORT_INTERVAL_NS {
+            return;
+        }
+        self.reported_ns = now_ns;
+        let players = self.game.scene().world.population();
+        if players == 0 {
+            return;
+        }
+        let ticks = self.metrics.tick_percentiles();
+        log::info!(
+            "{players} players, {:.1} ticks/s (p50 {} us, p99 {} us), {:.0} messages/s in, loop busy {:.0} %",
+            self.metrics.tick_rate_hz(),
+            ticks.p50_ns / 1000,
+            ticks.p99_ns / 1000,
+            self.metrics.events_per_second(),
+            self.metrics.loop_busy_ratio() * 100.0,
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! Requests on connections that are no players yet: health, metrics, files, and the upgrade to one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mio::Token;
+
+use super::assets::Asset;
+use super::connection::{Connection, Phase, Player};
+use super::{Server, os};
+use crate::limits::HTTP_TIMEOUT_MS;
+use crate::metrics::{Format, Gauges, Refused, health_json, render};
+use crate::rate::RateLimiter;
+use crate::view::Tally;
+use crate::view::pool::Pool;
+use crate::wire::http::{
+    AcceptKey, HttpError, Method, Parsed, Request, Response, Status, parse_request, upgrade,
+    write_upgrade_response,
+};
+use crate::wire::websocket::Session;
+
+/// Header fields of every file: browsers ask again each time, and get 304 while nothing changed.
+const CACHE_CONTROL: (&str, &str) = ("Cache-Control", "no-cache");
+const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
+/// Nobody may cache what changes from second to second.
+const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
+/// When a client that was refused for lack of room may ask again, in seconds.
+const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
+
+/// What a request led to.
+enum Answered {
+    /// The connection speaks HTTP on.
+    KeepAlive,
+    /// Its last response has been written.
+    Close,
+    /// It is a player now.
+    Upgraded,
+}
+
+impl Server {
+    /// Serves the requests that have arrived whole, one response at a time.
+    pub(super) fn serve_http(&mut self, token: Token, pool: &Pool) {
+        loop {
+            let Some(connection) = self.table.get_mut(token) else { return };
+            let Phase::Http(head) = &mut connection.phase else { return };
+            // The next pipelined request waits until this response has been taken.
+            if head.is_empty() || !connection.outbox.is_empty() {
+                return;
+            }
+            let answered = match parse_request(head) {
+                Ok(Parsed::Incomplete) => return,
+                Ok(Parsed::Complete { request, consumed }) => {
+                    head.drain(..consumed);
+                    self.answer(token, &request, pool)
+                }
+                Err(error) => self.answer_broken(token, error),
+            };
+            self.list_as_replied(token);
+            match answered {
+                Answered::KeepAlive => self.write_reply(token),
+                Answered::Close => return self.close_http(token),
+                Answered::Upgraded => return,
+            }
+        }
+    }
+
+    fn answer_broken(&mut self, token: Token, error: HttpError) -> Answered {
+        let reason = match error {
+            HttpError::Malformed(_) => Refused::BadRequest,
+            HttpError::HeadTooLong | HttpError::TooManyFields => Refused::HeadTooLarge,
+            HttpError::Body => Refused::Body,
+            HttpError::TransferEncoding | HttpError::Version => Refused::NotSupported,
+        };
+        self.metrics.refused[reason] += 1;
+        let line = format!("{}\n", error.reason());
+        self.respond(token, &Response::text(error.status(), &line));
+        Answered::Close
+    }
+
+    fn answer(&mut self, token: Token, request: &Request, pool: &Pool) -> Answered {
+        self.metrics.http_requests_total += 1;
+        let deadline_ms = self.now_ms() + HTTP_TIMEOUT_MS;
+        if let Some(connection) = self.table.get_mut(token) {
+            connection.deadline_ms = deadline_ms;
+        }
+        if request.method == Method::Other {
+            return self.answer_method(token, request);
+        }
+        match request.path.as_str() {
+            "/ws" => return self.answer_upgrade(token, request),
+            "/health" => self.answer_health(token, request),
+            "/metrics" => {
+                let format = Format::negotiate(request.accept.as_deref());
+                self.answer_metrics(token, request, pool, format);
+            }
+            "/metrics/prometheus" => {
+                let format = match Format::negotiate(request.accept.as_deref()) {
+                    Format::Json => Format::Prometheus,
+                    format => format,
+                };
+                self.answer_metrics(token, request, pool, format);
+            }
+            _ => self.answer_file(token, request),
+        }
+        keep_alive(request)
+    }
+
+    fn answer_method(&mut self, token: Token, request: &Request) -> Answered {
+        self.metrics.refused[Refused::Method] += 1;
+        let allow = if request.path == "/ws" { "GET" } else { "GET, HEAD" };
+        let line = "only GET and HEAD are answered here\n";
+        let response = Response {
+            headers: &[("Allow", allow)],
+            keep_alive: request.keep_alive,
+            ..Response::text(Status::MethodNotAllowed, line)
+        };
+        self.respond(token, &response);
+        keep_alive(request)
+    }
+
+    fn answer_health(&mut self, token: Token, request: &Request) {
+        let draining = self.draining.is_some();
+        let players = self.game.scene().world.population() as u64;
+        let body = health_json(draining, self.now_ms() / 1000, players);
+        let status = if draining { Status::ServiceUnavailable } else { Status::Ok };
+        self.respond(token, &dynamic(request, status, "application/json", &body));
+    }
+
+    fn answer_metrics(&mut self, token: Token, request: &Request, pool: &Pool, format: Format) {
+        self.metrics.log_lines_dropped_total = self.log_lines_dropped.load(Ordering::Relaxed);
+        let body = render(&self.metrics, &self.gauges(pool), format);
+        self.respond(token, &dynamic(request, Status::Ok, format.content_type(), &body));
+    }
+
+    fn gauges(&self, pool: &Pool) -> Gauges {
+        let settings = self.game.views.settings();
+        let rate_hz = u64::from(self.config.tick_rate_hz);
+        let flush_interval_ms = settings.flush_interval * 1000 / rate_hz;
+        Gauges {
+            players: self.game.scene().world.population() as u64,
+            uptime_ms: self.now_ms(),
+            // The pool's threads include the loop's; the log writes on one of its own.
+            threads: pool.threads() as u64 + 1,
+            resident_bytes: os::resident_bytes(),
+            flush_interval_ms,
+            max_visible: settings.max_visible as u64,
+            visibility_rate_hz: rate_hz / (settings.flush_interval * settings.flushes_per_look),
+            connections_open: self.table.len() as u64,
+        }
+    }
+
+    fn answer_file(&mut self, token: Token, request: &Request) {
+        let Some(asset) = self.assets.lookup(&request.path) else {
+            self.metrics.refused[Refused::NotFound] += 1;
+            let response = Response {
+                keep_alive: request.keep_alive,
+                head_only: request.method == Method::Head,
+                ..Response::text(Status::NotFound, "there is nothing at this address\n")
+            };
+            return self.respond(token, &response);
+        };
+        let unchanged = request.if_none_match.as_deref().is_some_and(|tags| asset.matches(tags));
+        let Asset { body, content_type, etag } = asset;
+        let response = Response {
+            status: if unchanged { Status::NotModified } else { Status::Ok },
+            content_type,
+            headers: &[("ETag", etag), CACHE_CONTROL, NO_SNIFF],
+            body,
+            head_only: request.method == Method::Head,
+            keep_alive: request.keep_alive,
+        };
+        let Some(connection) = self.table.get_mut(token) else { return };
+        response.write_head(&mut connection.outbox.bytes);
+        if !unchanged && !response.head_only && !body.is_empty() {
+            connection.outbox.send_body(Arc::clone(body));
+        }
+    }
+
+    fn respond(&mut self, token: Token, response: &Response<'_>) {
+        if let Some(connection) = self.table.get_mut(token) {
+            response.write(&mut connection.outbox.bytes);
+        }
+    }
+
+    /// The upgrade: room is reserved before it is granted.
+    fn answer_upgrade(&mut self, token: Token, request: &Request) -> Answered {
+        let key = match upgrade(request) {
+            Ok(key) => key,
+            Err(error) => {
+                self.metrics.refused[Refused::Upgrade] += 1;
+                let line = format!("{}\n", error.reason());
+                let response = Response {
+                    headers: error.headers(),
+                    keep_alive: request.keep_alive,
+                    head_only: request.method == Method::Head,
+                    ..Response::text(error.status(), &line)
+                };
+                self.respond(token, &response);
+                return keep_alive(request);
+            }
+        };
+        let refusal = if self.draining.is_some() {
+            Some((Refused::Draining, "the server is shutting down\n"))
+        } else if self.game.scene().world.population() >= self.config.max_connections {
+            Some((Refused::Full, "the server is full\n"))
+        } else {
+            None
+        };
+        if let Some((reason, line)) = refusal {
+            self.metrics.refused[reason] += 1;
+            let response =
+                Response { headers: &[RETRY_AFTER], ..Response::text(Status::ServiceUnavailable, line) };
+            self.respond(token, &response);
+            return Answered::Close;
+        }
+        self.make_player(token, &key);
+        Answered::Upgraded
+    }
+
+    /// The 101, the player, its first picture, in this order; then whatever it has sent already.
+    fn make_player(&mut self, token: Token, key: &AcceptKey) {
+        let now_ms = self.now_ms();
+        let slot = self.game.scene_mut().world.join();
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let player = Player {
+            slot,
+            session: Session::new(self.config.read_buffer_bytes),
+            limiter: RateLimiter::new(self.game.rate_limit, now_ms),
+            pinged_ms: now_ms,
+        };
+        let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Player(player)) else {
+            unreachable!("only HTTP connections are upgraded")
+        };
+        self.http_connections -= 1;
+        self.metrics.connections_upgraded_total += 1;
+        write_upgrade_response(&mut connection.outbox.bytes, key);
+        if self.game.owners.len() <= slot as usize {
+            self.game.owners.resize(slot as usize + 1, token);
+        }
+        self.game.owners[slot as usize] = token;
+        let scene = self.game.scene.as_ref().expect("the scene is here between fan-outs");
+        let mut tally = Tally::default();
+        self.game.views.join(scene, slot, &mut connection.outbox.bytes, &mut tally);
+        self.count_frames(&tally);
+        self.list_as_replied(token);
+        log::debug!("player {} joined", self.game.scene().world.id(slot).unwrap_or(0));
+        if !early_bytes.is_empty() {
+            self.receive_from_player(token, &early_bytes);
+        }
+    }
+
+    fn close_http(&mut self, token: Token) {
+        if let Some(Connection { phase: Phase::Http(_), .. }) = self.table.get(token) {
+            self.start_closing(token, false);
+        }
+    }
+}
+
+fn keep_alive(request: &Request) -> Answered {
+    if request.keep_alive { Answered::KeepAlive } else { Answered::Close }
+}
+
+fn dynamic<'a>(request: &Request, status: Status, content_type: &'a str, body: &'a str) -> Response<'a> {
+    Response {
+        status,
+        content_type,
+        headers: &[NO_STORE, NO_SNIFF],
+        body: body.as_bytes(),
+        head_only: request.method == Method::Head,
+        keep_alive: request.keep_alive,
+    }
+}

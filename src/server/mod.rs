@@ -1,0 +1,329 @@
+//! The loop and everything that touches a socket: the only user of mio and nix.
+//!
+//! [`Server::run`] is the table of contents. Each of its steps has a file:
+//!
+//! * [`accept`]: new connections. [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and
+//!   acks. [`flush`]: ticks, and what they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
+//! * [`connection`], [`table`]: one socket, and all of them. [`os`]: what only Linux can answer.
+//! * [`assets`], [`health_check`]: files served, and the question a container asks.
+
+mod accept;
+pub mod assets;
+mod connection;
+mod ending;
+mod flush;
+pub mod health_check;
+mod http;
+pub mod os;
+mod player;
+mod table;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use mio::event::{Event, Events};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token};
+
+use crate::config::Config;
+use crate::game::{Pace, Rules, Spawn};
+use crate::limits::{EVENTS_PER_POLL, READ_BUDGET_BYTES, SCRATCH_BYTES};
+use crate::metrics::Metrics;
+use crate::rate::RateLimit;
+use crate::tick::Schedule;
+use crate::view::pool::Pool;
+use crate::view::{Scene, Settings, Views};
+use accept::Acceptor;
+use assets::Assets;
+use connection::{Connection, Phase, ReadOutcome};
+use ending::Draining;
+use os::{StopSignals, TickTimer};
+use table::{LISTENER, SIGNALS, TIMER, Table};
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Asked to stop, and stopped in order.
+    Stopped,
+    /// Asked a second time, by the signal of this number, and stopped at once.
+    Aborted(u32),
+}
+
+/// The game as the loop holds it between fan-outs.
+#[derive(Debug)]
+struct Game {
+    /// `None` only while the pool has it.
+    scene: Option<Scene>,
+    views: Views,
+    rate_limit: RateLimit,
+    /// By slot, whose connection that player has.
+    owners: Vec<Token>,
+}
+
+impl Game {
+    fn scene(&self) -> &Scene {
+        self.scene.as_ref().expect("the pool returns the scene before anything else happens")
+    }
+
+    fn scene_mut(&mut self) -> &mut Scene {
+        self.scene.as_mut().expect("the pool returns the scene before anything else happens")
+    }
+}
+
+/// A server that has its port and is ready to run.
+pub struct Server {
+    config: Config,
+    poll: Poll,
+    timer: TickTimer,
+    signals: StopSignals,
+    acceptor: Acceptor,
+    table: Table<Connection>,
+    game: Game,
+    assets: Assets,
+    metrics: Metrics,
+    schedule: Schedule,
+    started_ns: u64,
+    /// The time as of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
+    now_ns: u64,
+    scratch: Vec<u8>,
+    /// Connections with fresh bytes in their outboxes.
+    replied: Vec<Token>,
+    /// Connections whose sockets may hold more than their turn allowed to read.
+    unread: Vec<Token>,
+    /// Connections to be reaped.
+    dead: Vec<Token>,
+    /// Connections in the HTTP phase.
+    http_connections: usize,
+    draining: Option<Draining>,
+    /// The signal that ended the drain before its time.
+    aborted_by: Option<u32>,
+    sweep_place: usize,
+    reported_ns: u64,
+    log_lines_dropped: Arc<AtomicU64>,
+}
+
+impl Server {
+    /// Takes the port. `signals` must have been made before any other thread; `log_lines_dropped` is the log's count.
+    ///
+    /// # Errors
+    /// The port is taken or not allowed, no descriptors are left; the message says which.
+    pub fn bind(
+        config: Config,
+        assets: Assets,
+        signals: StopSignals,
+        log_lines_dropped: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
+        let (poll, timer) = (Poll::new()?, TickTimer::new()?);
+        let mut acceptor = Acceptor::new(os::listen_on(config.host, config.port)?);
+        let registry = poll.registry();
+        registry.register(acceptor.source(), LISTENER, Interest::READABLE)?;
+        registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
+        registry.register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
+        let now_ns = os::monotonic_ns();
+        Ok(Self {
+            poll,
+            timer,
+            signals,
+            acceptor,
+            table: Table::new(),
+            game: new_game(&config),
+            assets,
+            metrics: Metrics::default(),
+            schedule: Schedule::new(now_ns, config.tick_rate_hz),
+            started_ns: now_ns,
+            now_ns,
+            scratch: vec![0; SCRATCH_BYTES],
+            replied: Vec::new(),
+            unread: Vec::new(),
+            dead: Vec::new(),
+            http_connections: 0,
+            draining: None,
+            aborted_by: None,
+            sweep_place: 0,
+            reported_ns: now_ns,
+            log_lines_dropped,
+            config,
+        })
+    }
+
+    /// The address it listens on, with the actual port when any free one was asked for.
+    ///
+    /// # Errors
+    /// None for a listening socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.acceptor.local_addr()
+    }
+
+    /// Serves until it is asked to stop.
+    ///
+    /// # Errors
+    /// When the kernel refuses the poll or a thread; nothing a client does ends the loop.
+    pub fn run(self) -> io::Result<Outcome> {
+        std::thread::scope(|scope| {
+            let pool = Pool::spawn(scope, self.config.workers)?;
+            self.run_loop(pool)
+        })
+    }
+
+    fn run_loop(mut self, mut pool: Pool) -> io::Result<Outcome> {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        self.metrics.sample(self.now_ns);
+        self.timer.arm(self.schedule.deadline_ns())?;
+        while !self.is_over() {
+            self.wait(&mut events, &mut pool)?;
+            self.dispatch(&events, &pool);
+            self.read_on(&pool);
+            self.accept();
+            self.write_replies(&mut pool);
+            self.tick_if_due(&mut pool)?;
+            self.write_slice(&mut pool);
+            self.reap();
+        }
+        Ok(self.aborted_by.map_or(Outcome::Stopped, Outcome::Aborted))
+    }
+
+    /// Sleeps until there is something to do, or only looks when work is left over.
+    fn wait(&mut self, events: &mut Events, pool: &mut Pool) -> io::Result<()> {
+        let work_is_left =
+            !self.unread.is_empty() || !pool.round().is_finished() || self.acceptor.is_ready(self.now_ms());
+        let slept_from = os::monotonic_ns();
+        self.metrics.busy_ns_total += slept_from - self.now_ns;
+        match self.poll.poll(events, work_is_left.then_some(Duration::ZERO)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+            result => result?,
+        }
+        self.now_ns = os::monotonic_ns();
+        Ok(())
+    }
+
+    fn dispatch(&mut self, events: &Events, pool: &Pool) {
+        for event in events {
+            match event.token() {
+                LISTENER => self.acceptor.set_ready(),
+                // The tick step looks at the clock, whatever woke the loop; the timer is armed anew each time.
+                TIMER => {}
+                SIGNALS => self.take_signals(),
+                token => self.note_readiness(token, event, pool),
+            }
+        }
+    }
+
+    fn note_readiness(&mut self, token: Token, event: &Event, pool: &Pool) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        if event.is_writable() {
+            connection.writable = true;
+            if !connection.outbox.is_empty() {
+                self.list_as_replied(token);
+            }
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            let Some(connection) = self.table.get_mut(token) else { return };
+            connection.readable = true;
+            connection.hung_up |= event.is_read_closed() || event.is_error();
+            self.read(token, pool);
+        }
+    }
+
+    /// Goes on with sockets that had more to read than one turn allows.
+    fn read_on(&mut self, pool: &Pool) {
+        for token in std::mem::take(&mut self.unread) {
+            self.read(token, pool);
+        }
+    }
+
+    /// Reads from a connection, one budget's worth, and acts on it.
+    fn read(&mut self, token: Token, pool: &Pool) {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get_mut(token) else { return };
+        if matches!(connection.phase, Phase::Http(_)) && !connection.readable {
+            // A pipelined request may have waited for the response before it to be taken.
+            return self.serve_http(token, pool);
+        }
+        if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {
+            ReadOutcome::Bytes(count) => {
+                connection.heard_ms = now_ms;
+                if connection.readable {
+                    self.unread.push(token);
+                }
+                self.receive(token, &scratch[..count], pool);
+            }
+            ReadOutcome::Empty => {}
+            ReadOutcome::End => self.end_of_input(token),
+            ReadOutcome::Failed => self.lose(token),
+        }
+        self.scratch = scratch;
+    }
+
+    /// Hands bytes to whatever the connection is at present.
+    fn receive(&mut self, token: Token, bytes: &[u8], pool: &Pool) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        match &mut connection.phase {
+            Phase::Http(head) => {
+                head.extend_from_slice(bytes);
+                self.serve_http(token, pool);
+            }
+            Phase::Player(_) => self.receive_from_player(token, bytes),
+            Phase::Closing { .. } | Phase::Dead => {}
+        }
+    }
+
+    /// Puts a connection on the list of those with something to write, once.
+    fn list_as_replied(&mut self, token: Token) {
+        if let Some(connection) = self.table.get_mut(token)
+            && !connection.is_listed
+        {
+            connection.is_listed = true;
+            self.replied.push(token);
+        }
+    }
+
+    /// Milliseconds since the start, as of the last wake-up.
+    fn now_ms(&self) -> u64 {
+        (self.now_ns - self.started_ns) / NS_PER_MS
+    }
+}
+
+fn new_game(config: &Config) -> Game {
+    let pace = Pace::new(config.tick_rate_hz, config.player_speed);
+    let rules = Rules {
+        width: config.world_width,
+        height: config.world_height,
+        spawn: Spawn {
+            min_x: config.spawn_min_x,
+            max_x: config.spawn_max_x,
+            min_y: config.spawn_min_y,
+            max_y: config.spawn_max_y,
+        },
+        pace,
+        attack_ticks: pace.ticks(config.attack_duration_ms),
+        seed: config.spawn_seed.unwrap_or_else(random_seed),
+    };
+    let settings = Settings::new(
+        pace,
+        config.max_visible,
+        config.batch_interval_ms,
+        config.sync_interval_s,
+        config.attack_duration_ms,
+    );
+    Game {
+        scene: Some(Scene::new(rules)),
+        views: Views::new(settings),
+        rate_limit: RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst },
+        owners: Vec::new(),
+    }
+}
+
+/// A seed nobody can guess: the standard library keys its hash maps from the operating system's entropy.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}

@@ -1,0 +1,131 @@
+//! What only Linux can answer: the clock, the tick timer, signals, the listening socket, limits and memory.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+use nix::time::{ClockId as Clock, clock_gettime};
+
+use crate::limits::LISTEN_BACKLOG;
+
+/// Nanoseconds of the monotonic clock: the same clock the tick timer runs on.
+///
+/// # Panics
+/// Never on Linux, which always has this clock.
+pub fn monotonic_ns() -> u64 {
+    let now = clock_gettime(Clock::CLOCK_MONOTONIC).expect("Linux has a monotonic clock");
+    Duration::from(now).as_nanos() as u64
+}
+
+/// A timer that fires at absolute deadlines; mio's own timeouts are rounded up to a millisecond.
+#[derive(Debug)]
+pub struct TickTimer {
+    timer: TimerFd,
+}
+
+impl TickTimer {
+    /// A timer not armed yet.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        Ok(Self { timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)? })
+    }
+
+    /// Fires once at this moment of [`monotonic_ns`]; a moment that has passed fires at once.
+    ///
+    /// # Errors
+    /// None for a valid descriptor.
+    pub fn arm(&self, deadline_ns: u64) -> io::Result<()> {
+        let at = TimeSpec::from_duration(Duration::from_nanos(deadline_ns));
+        Ok(self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
+    }
+
+    /// The descriptor to poll.
+    pub fn raw_fd(&self) -> i32 {
+        use std::os::fd::AsFd;
+        self.timer.as_fd().as_raw_fd()
+    }
+}
+
+/// The signals that ask the server to stop, read from a descriptor.
+#[derive(Debug)]
+pub struct StopSignals {
+    signals: SignalFd,
+}
+
+impl StopSignals {
+    /// Blocks the signals' default effect for this thread and all it spawns from now on.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGTERM);
+        mask.add(Signal::SIGINT);
+        mask.thread_block()?;
+        Ok(Self { signals: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
+    }
+
+    /// The number of the next pending signal.
+    pub fn next(&self) -> Option<u32> {
+        self.signals.read_signal().ok().flatten().map(|info| info.ssi_signo)
+    }
+
+    /// The descriptor to poll.
+    pub fn raw_fd(&self) -> i32 {
+        self.signals.as_raw_fd()
+    }
+}
+
+/// A non-blocking listener with a backlog that outlasts a burst of joins.
+///
+/// # Errors
+/// The address is taken, not this machine's, or not allowed; the message is the kernel's.
+pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let family = if host.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let descriptor: OwnedFd = socket(family, SockType::Stream, flags, None)?;
+    setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
+    bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(host, port)))?;
+    listen(&descriptor, Backlog::new(LISTEN_BACKLOG)?)?;
+    Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
+}
+
+/// Raises the limit of open files to `wanted` as far as the hard limit, or the process's privileges, allow; returns the
+/// limit in force.
+///
+/// # Errors
+/// When the kernel does not tell the limit.
+pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= wanted {
+        return Ok(soft);
+    }
+    if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(wanted);
+    }
+    let reachable = wanted.min(hard);
+    Ok(if setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).is_ok() { reachable } else { soft })
+}
+
+/// Memory of this process that is in RAM, in bytes; 0 when the kernel does not tell.
+pub fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok());
+    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+    pages.unwrap_or(0) * page_bytes as u64
+}
