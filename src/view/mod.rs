@@ -15,6 +15,8 @@ pub mod serve;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod viewer;
 mod views;
 pub mod visibility;
