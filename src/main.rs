@@ -50,7 +50,9 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
             return fail(INVALID, &format!("LOG_FILE={}: can't be written: {error}", path.display()));
         }
     };
-    notices.iter().for_each(|notice| log::warn!("{notice}"));
+    for notice in notices {
+        log::warn!("{notice}");
+    }
     let status = serve(config, signals, &log);
     // Dropped before the process exits, so that the last lines are written.
     drop(log);

@@ -32,9 +32,8 @@ impl Server {
         let Phase::Player(player) = &connection.phase else { return };
         let slot = player.slot;
         self.metrics.closed[reason] += 1;
-        log::debug!("player {} ended: {reason:?}", self.game.scene().world.id(slot).unwrap_or(0));
-        self.game.scene_mut().world.leave(slot);
-        self.game.views.leave(slot);
+        log::debug!("player {} ended: {reason:?}", self.game.world().id(slot).unwrap_or(0));
+        self.game.leave(slot);
         self.start_closing(token, true);
     }
 
@@ -185,7 +184,7 @@ impl Server {
     }
 
     fn drain(&mut self) {
-        let players = self.game.scene().world.population();
+        let players = self.game.world().population();
         log::info!("stopping: {players} players are told");
         let timeout_ms = u64::from(self.config.shutdown_timeout_s) * 1000;
         self.draining = Some(Draining { deadline_ms: self.now_ms() + timeout_ms });

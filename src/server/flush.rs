@@ -3,16 +3,15 @@
 
 use std::io;
 
+use mio::Token;
+
 use super::connection::{Broken, Phase};
 use super::{NS_PER_MS, Server, os};
 use crate::limits::WRITE_SLICE;
-use crate::metrics::{Closed, FrameOut};
+use crate::metrics::Closed;
 use crate::tick::Due;
-use crate::view::Tally;
 use crate::view::pool::Pool;
-use crate::wire::message::ENTRY_BYTES;
 use crate::wire::websocket::Code;
-use mio::Token;
 
 /// A line about the load is logged this often, in nanoseconds.
 const REPORT_INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
@@ -26,9 +25,11 @@ impl Server {
         for token in replied.drain(..) {
             let Some(connection) = self.table.get_mut(token) else { continue };
             connection.is_listed = false;
-            if may_ride && let Phase::Player(player) = &connection.phase {
-                let slot = player.slot;
-                self.ride_along(token, slot);
+            if may_ride
+                && connection.writable
+                && let Phase::Player(player) = &connection.phase
+            {
+                self.game.ride(player.slot, &mut connection.outbox.bytes, &mut self.metrics);
             }
             self.write_reply(token);
         }
@@ -36,17 +37,6 @@ impl Server {
         if self.replied.capacity() == 0 {
             self.replied = replied;
         }
-    }
-
-    fn ride_along(&mut self, token: Token, slot: u32) {
-        let Some(connection) = self.table.get_mut(token) else { return };
-        if !connection.writable {
-            return;
-        }
-        let mut tally = Tally::default();
-        let scene = self.game.scene.as_ref().expect("the scene is here between fan-outs");
-        self.game.views.ride(scene, slot, &mut connection.outbox.bytes, &mut tally);
-        self.count_frames(&tally);
     }
 
     /// Writes a connection's outbox, and goes on with what had to wait for it.
@@ -81,9 +71,7 @@ impl Server {
 
     fn tick(&mut self, due: Due, pool: &mut Pool) {
         self.metrics.ticks_skipped_total += u64::from(due.skipped);
-        let snapshot_bytes = self.game.views.visible_total() as u64 * ENTRY_BYTES as u64;
-        self.metrics.snapshot_bytes_total += snapshot_bytes * u64::from(due.steps);
-        self.game.scene_mut().world.step(due.steps);
+        self.game.step(due.steps, &mut self.metrics);
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
         if pool.round().is_finished() {
             self.begin_round(pool);
@@ -91,18 +79,12 @@ impl Server {
     }
 
     fn begin_round(&mut self, pool: &mut Pool) {
-        let mut scene = self.game.scene.take().expect("the scene is here between fan-outs");
-        scene.refresh();
-        let (table, owners) = (&self.table, &self.game.owners);
+        let (table, owners) = (&self.table, &self.owners);
         let mut can_be_written = |slot: u32| {
             let connection = table.get(owners[slot as usize]);
             connection.is_some_and(|connection| connection.writable && connection.outbox.is_empty())
         };
-        let scene = pool.serve_due(scene, &mut self.game.views, &mut can_be_written);
-        self.game.scene = Some(scene);
-        let mut total = Tally::default();
-        pool.round().tallies().for_each(|tally| total.add(tally));
-        self.count_frames(&total);
+        self.game.begin_round(pool, &mut can_be_written, &mut self.metrics);
     }
 
     /// Writes up to a slice of the round under way.
@@ -111,10 +93,10 @@ impl Server {
         for _ in 0..WRITE_SLICE {
             let Some((segment, frames)) = pool.round().next_segment() else { return };
             // The player may have left since, and its slot have been taken.
-            if !self.game.scene().world.is_present(segment.slot, segment.id) {
+            if !self.game.world().is_present(segment.slot, segment.id) {
                 continue;
             }
-            let token = self.game.owners[segment.slot as usize];
+            let token = self.owners[segment.slot as usize];
             if segment.failed {
                 self.metrics.worker_panics_total += 1;
                 self.close_player(token, Code::Internal, "internal error", Closed::InternalError);
@@ -127,28 +109,13 @@ impl Server {
         }
     }
 
-    pub(super) fn count_frames(&mut self, tally: &Tally) {
-        let counts = [
-            (FrameOut::GameState, tally.game_state),
-            (FrameOut::Joined, tally.joined),
-            (FrameOut::Left, tally.left),
-            (FrameOut::Attack, tally.attack),
-            (FrameOut::Direction, tally.direction),
-            (FrameOut::Movement, tally.movement),
-        ];
-        for (kind, count) in counts {
-            self.metrics.frames_out[kind] += count;
-            self.metrics.messages_out_total += count;
-        }
-    }
-
     /// One line about the load every ten seconds in which anybody plays.
     fn report(&mut self, now_ns: u64) {
         if now_ns - self.reported_ns < REPORT_INTERVAL_NS {
             return;
         }
         self.reported_ns = now_ns;
-        let players = self.game.scene().world.population();
+        let players = self.game.world().population();
         if players == 0 {
             return;
         }

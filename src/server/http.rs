@@ -11,7 +11,6 @@ use super::{Server, os};
 use crate::limits::HTTP_TIMEOUT_MS;
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
 use crate::rate::RateLimiter;
-use crate::view::Tally;
 use crate::view::pool::Pool;
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Parsed, Request, Response, Status, parse_request, upgrade,
@@ -120,7 +119,7 @@ impl Server {
 
     fn answer_health(&mut self, token: Token, request: &Request) {
         let draining = self.draining.is_some();
-        let players = self.game.scene().world.population() as u64;
+        let players = self.game.world().population() as u64;
         let body = health_json(draining, self.now_ms() / 1000, players);
         let status = if draining { Status::ServiceUnavailable } else { Status::Ok };
         self.respond(token, &dynamic(request, status, "application/json", &body));
@@ -133,11 +132,11 @@ impl Server {
     }
 
     fn gauges(&self, pool: &Pool) -> Gauges {
-        let settings = self.game.views.settings();
+        let settings = self.game.views().settings();
         let rate_hz = u64::from(self.config.tick_rate_hz);
         let flush_interval_ms = settings.flush_interval * 1000 / rate_hz;
         Gauges {
-            players: self.game.scene().world.population() as u64,
+            players: self.game.world().population() as u64,
             uptime_ms: self.now_ms(),
             // The pool's threads include the loop's; the log writes on one of its own.
             threads: pool.threads() as u64 + 1,
@@ -201,7 +200,7 @@ impl Server {
         };
         let refusal = if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
-        } else if self.game.scene().world.population() >= self.config.max_connections {
+        } else if self.game.world().population() >= self.config.max_connections {
             Some((Refused::Full, "the server is full\n"))
         } else {
             None
@@ -217,33 +216,30 @@ impl Server {
         Answered::Upgraded
     }
 
-    /// The 101, the player, its first picture, in this order; then whatever it has sent already.
+    /// The 101, then the player's first picture, then answers to whatever it has sent already.
     fn make_player(&mut self, token: Token, key: &AcceptKey) {
         let now_ms = self.now_ms();
-        let slot = self.game.scene_mut().world.join();
         let Some(connection) = self.table.get_mut(token) else { return };
-        let player = Player {
-            slot,
-            session: Session::new(self.config.read_buffer_bytes),
-            limiter: RateLimiter::new(self.game.rate_limit, now_ms),
-            pinged_ms: now_ms,
-        };
-        let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Player(player)) else {
+        let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
         };
+        let out = &mut connection.outbox.bytes;
+        write_upgrade_response(out, key);
+        let slot = self.game.join(out, &mut self.metrics);
+        connection.phase = Phase::Player(Player {
+            slot,
+            session: Session::new(self.config.read_buffer_bytes),
+            limiter: RateLimiter::new(self.game.rate_limit(), now_ms),
+            pinged_ms: now_ms,
+        });
+        if self.owners.len() <= slot as usize {
+            self.owners.resize(slot as usize + 1, token);
+        }
+        self.owners[slot as usize] = token;
         self.http_connections -= 1;
         self.metrics.connections_upgraded_total += 1;
-        write_upgrade_response(&mut connection.outbox.bytes, key);
-        if self.game.owners.len() <= slot as usize {
-            self.game.owners.resize(slot as usize + 1, token);
-        }
-        self.game.owners[slot as usize] = token;
-        let scene = self.game.scene.as_ref().expect("the scene is here between fan-outs");
-        let mut tally = Tally::default();
-        self.game.views.join(scene, slot, &mut connection.outbox.bytes, &mut tally);
-        self.count_frames(&tally);
         self.list_as_replied(token);
-        log::debug!("player {} joined", self.game.scene().world.id(slot).unwrap_or(0));
+        log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));
         if !early_bytes.is_empty() {
             self.receive_from_player(token, &early_bytes);
         }

@@ -4,6 +4,7 @@
 //!
 //! * [`accept`]: new connections. [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and
 //!   acks. [`flush`]: ticks, and what they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
+//! * [`game`]: the game without its sockets, which the simulation drives as well.
 //! * [`connection`], [`table`]: one socket, and all of them. [`os`]: what only Linux can answer.
 //! * [`assets`], [`health_check`]: files served, and the question a container asks.
 
@@ -12,6 +13,7 @@ pub mod assets;
 mod connection;
 mod ending;
 mod flush;
+pub mod game;
 pub mod health_check;
 mod http;
 pub mod os;
@@ -29,17 +31,15 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 
 use crate::config::Config;
-use crate::game::{Pace, Rules, Spawn};
 use crate::limits::{EVENTS_PER_POLL, READ_BUDGET_BYTES, SCRATCH_BYTES};
 use crate::metrics::Metrics;
-use crate::rate::RateLimit;
 use crate::tick::Schedule;
 use crate::view::pool::Pool;
-use crate::view::{Scene, Settings, Views};
 use accept::Acceptor;
 use assets::Assets;
 use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
+use game::Game;
 use os::{StopSignals, TickTimer};
 use table::{LISTENER, SIGNALS, TIMER, Table};
 
@@ -54,27 +54,6 @@ pub enum Outcome {
     Aborted(u32),
 }
 
-/// The game as the loop holds it between fan-outs.
-#[derive(Debug)]
-struct Game {
-    /// `None` only while the pool has it.
-    scene: Option<Scene>,
-    views: Views,
-    rate_limit: RateLimit,
-    /// By slot, whose connection that player has.
-    owners: Vec<Token>,
-}
-
-impl Game {
-    fn scene(&self) -> &Scene {
-        self.scene.as_ref().expect("the pool returns the scene before anything else happens")
-    }
-
-    fn scene_mut(&mut self) -> &mut Scene {
-        self.scene.as_mut().expect("the pool returns the scene before anything else happens")
-    }
-}
-
 /// A server that has its port and is ready to run.
 pub struct Server {
     config: Config,
@@ -84,6 +63,8 @@ pub struct Server {
     acceptor: Acceptor,
     table: Table<Connection>,
     game: Game,
+    /// By slot, whose connection that player has.
+    owners: Vec<Token>,
     assets: Assets,
     metrics: Metrics,
     schedule: Schedule,
@@ -131,7 +112,8 @@ impl Server {
             signals,
             acceptor,
             table: Table::new(),
-            game: new_game(&config),
+            game: Game::new(&config),
+            owners: Vec::new(),
             assets,
             metrics: Metrics::default(),
             schedule: Schedule::new(now_ns, config.tick_rate_hz),
@@ -290,40 +272,4 @@ impl Server {
     fn now_ms(&self) -> u64 {
         (self.now_ns - self.started_ns) / NS_PER_MS
     }
-}
-
-fn new_game(config: &Config) -> Game {
-    let pace = Pace::new(config.tick_rate_hz, config.player_speed);
-    let rules = Rules {
-        width: config.world_width,
-        height: config.world_height,
-        spawn: Spawn {
-            min_x: config.spawn_min_x,
-            max_x: config.spawn_max_x,
-            min_y: config.spawn_min_y,
-            max_y: config.spawn_max_y,
-        },
-        pace,
-        attack_ticks: pace.ticks(config.attack_duration_ms),
-        seed: config.spawn_seed.unwrap_or_else(random_seed),
-    };
-    let settings = Settings::new(
-        pace,
-        config.max_visible,
-        config.batch_interval_ms,
-        config.sync_interval_s,
-        config.attack_duration_ms,
-    );
-    Game {
-        scene: Some(Scene::new(rules)),
-        views: Views::new(settings),
-        rate_limit: RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst },
-        owners: Vec::new(),
-    }
-}
-
-/// A seed nobody can guess: the standard library keys its hash maps from the operating system's entropy.
-fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }

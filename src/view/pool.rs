@@ -139,34 +139,34 @@ impl Pool {
         &mut self.round
     }
 
-    /// Serves everybody who is due. The scene is lent and comes back; the frames are in [`Pool::round`].
+    /// Serves everybody who is due; the frames are in [`Pool::round`]. When it returns, the caller's is the only
+    /// reference to the scene again.
     ///
     /// # Panics
     /// When a worker thread has ended, which none does while the pool exists.
     pub fn serve_due(
         &mut self,
-        scene: Scene,
+        scene: &Arc<Scene>,
         views: &mut Views,
         can_be_written: &mut dyn FnMut(u32) -> bool,
-    ) -> Scene {
+    ) {
         let mut due = std::mem::take(&mut self.chunk_of_loop().assignments);
-        views.take_due(&scene, &mut due, can_be_written);
+        views.take_due(scene, &mut due, can_be_written);
         let threads = (due.len() / self.viewers_per_thread_min.max(1)).clamp(1, self.threads());
         self.prepare(threads);
         let share = due.len().div_ceil(threads);
 
-        let scene = Arc::new(scene);
         if threads > 1 {
             let settings = Arc::new(views.settings().clone());
             for (worker, chunk) in self.workers.iter().zip(&mut self.round.chunks[1..threads]) {
                 let mut chunk = std::mem::take(chunk);
                 chunk.assignments.extend(due.drain(due.len() - share.min(due.len())..));
-                let job = Job { scene: Arc::clone(&scene), settings: Arc::clone(&settings), chunk };
+                let job = Job { scene: Arc::clone(scene), settings: Arc::clone(&settings), chunk };
                 worker.jobs.send(job).expect("workers live as long as the pool");
             }
         }
         self.round.chunks[0].assignments = due;
-        self.round.chunks[0].run(&scene, views.settings());
+        self.round.chunks[0].run(scene, views.settings());
         for (worker, chunk) in self.workers.iter().zip(&mut self.round.chunks[1..threads]) {
             *chunk = worker.results.recv().expect("workers catch panics and always answer");
         }
@@ -175,7 +175,6 @@ impl Pool {
                 views.put_back(viewer);
             }
         }
-        Arc::into_inner(scene).expect("workers drop the scene before they answer")
     }
 
     fn chunk_of_loop(&mut self) -> &mut Chunk {

@@ -1,6 +1,7 @@
 //! Laws of the whole module: whom a look shows, and that threads make no difference.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::pool::Pool;
 use super::testing::{rules, world_of};
@@ -114,17 +115,18 @@ fn deeds() -> impl Strategy<Value = Vec<Vec<Deed>>> {
 fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, threads, 1).expect("threads");
-        let mut scene = Scene::new(rules());
+        let mut shared = Arc::new(Scene::new(rules()));
         let mut views = Views::new(settings(10));
         let (mut sent, mut tally) = (HashMap::<u32, Vec<u8>>::new(), Tally::default());
         let mut present: Vec<u32> = Vec::new();
         for tick in deeds {
+            let scene = Arc::get_mut(&mut shared).expect("no worker holds the scene between rounds");
             for deed in tick {
                 match deed {
                     Deed::Join => {
                         let slot = scene.world.join();
                         let out = sent.entry(scene.world.id(slot).expect("just joined")).or_default();
-                        views.join(&scene, slot, out, &mut tally);
+                        views.join(scene, slot, out, &mut tally);
                         present.push(slot);
                     }
                     Deed::Leave(who) if !present.is_empty() => {
@@ -140,7 +142,7 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
             }
             scene.world.step(1);
             scene.refresh();
-            scene = pool.serve_due(scene, &mut views, &mut |slot| slot % 7 != 3);
+            pool.serve_due(&shared, &mut views, &mut |slot| slot % 7 != 3);
             while let Some((segment, frames)) = pool.round().next_segment() {
                 sent.get_mut(&segment.id).expect("it joined").extend_from_slice(frames);
             }
@@ -174,7 +176,7 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
             }
             views.viewer_mut(17).poisoned = true;
             scene.world.step(1);
-            let _scene = pool.serve_due(scene, &mut views, &mut |_| true);
+            pool.serve_due(&Arc::new(scene), &mut views, &mut |_| true);
             let (mut served, mut failed) = (0, Vec::new());
             while let Some((segment, frames)) = pool.round().next_segment() {
                 if segment.failed {

@@ -1,0 +1,240 @@
+//! The game without its sockets: where messages become inputs, inputs acks, and ticks rounds of frames. The loop owns
+//! one; the simulation drives one by hand.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::game::{Input, Pace, Rules, Spawn, Vector, World};
+use crate::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
+use crate::rate::{RateLimit, Verdict};
+use crate::view::pool::Pool;
+use crate::view::{Scene, Settings, Tally, Views};
+use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
+use crate::wire::websocket::{Code, Event, Failure};
+
+/// The world, everybody's view of it, and how much each may say.
+#[derive(Debug)]
+pub struct Game {
+    /// Shared with the pool's threads during a fan-out, and with nobody at any other time.
+    scene: Arc<Scene>,
+    views: Views,
+    rate_limit: RateLimit,
+}
+
+/// How a connection ends by what its player sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// For the count.
+    pub reason: Closed,
+    /// What to send; nothing when the peer's close has been answered already.
+    pub close: Option<(Code, &'static str)>,
+}
+
+impl Game {
+    /// An empty game by this configuration.
+    pub fn new(config: &Config) -> Self {
+        let pace = Pace::new(config.tick_rate_hz, config.player_speed);
+        let rules = Rules {
+            width: config.world_width,
+            height: config.world_height,
+            spawn: Spawn {
+                min_x: config.spawn_min_x,
+                max_x: config.spawn_max_x,
+                min_y: config.spawn_min_y,
+                max_y: config.spawn_max_y,
+            },
+            pace,
+            attack_ticks: pace.ticks(config.attack_duration_ms),
+            seed: config.spawn_seed.unwrap_or_else(random_seed),
+        };
+        let settings = Settings::new(
+            pace,
+            config.max_visible,
+            config.batch_interval_ms,
+            config.sync_interval_s,
+            config.attack_duration_ms,
+        );
+        Self {
+            scene: Arc::new(Scene::new(rules)),
+            views: Views::new(settings),
+            rate_limit: RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst },
+        }
+    }
+
+    /// The players.
+    pub fn world(&self) -> &World {
+        &self.scene.world
+    }
+
+    /// What everybody sees.
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// How much a player may say.
+    pub fn rate_limit(&self) -> RateLimit {
+        self.rate_limit
+    }
+
+    fn scene_mut(&mut self) -> &mut Scene {
+        Arc::get_mut(&mut self.scene).expect("workers drop the scene before they answer")
+    }
+
+    /// A new player; its first picture is appended to `out`. Returns its slot.
+    pub fn join(&mut self, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
+        let slot = self.scene_mut().world.join();
+        let mut tally = Tally::default();
+        self.views.join(&self.scene, slot, out, &mut tally);
+        count_frames(metrics, &tally);
+        slot
+    }
+
+    /// Takes a player out of the world.
+    pub fn leave(&mut self, slot: u32) {
+        self.scene_mut().world.leave(slot);
+        self.views.leave(slot);
+    }
+
+    /// Acts on one event of a player, whose allowance gave this verdict; `Some` when it is the last. Acks are appended
+    /// to `out`.
+    pub fn act(
+        &mut self,
+        slot: u32,
+        event: &Event,
+        verdict: Verdict,
+        out: &mut Vec<u8>,
+        metrics: &mut Metrics,
+    ) -> Option<Ending> {
+        let is_message = matches!(event, Event::Message(_) | Event::Malformed(_));
+        metrics.messages_in_total += u64::from(is_message);
+        metrics.frames_out[FrameOut::Pong] += u64::from(*event == Event::Ping);
+        match verdict {
+            Verdict::Accept => {}
+            Verdict::Drop => {
+                metrics.rate_limited_total += u64::from(is_message);
+                return None;
+            }
+            Verdict::Flood => {
+                metrics.protocol_errors[ProtocolFault::RateFlood] += 1;
+                return Some(Ending {
+                    reason: Closed::Flood,
+                    close: Some((Code::Policy, "too many messages")),
+                });
+            }
+        }
+        match *event {
+            Event::Message(message) => self.act_on_message(slot, message, out, metrics),
+            Event::Malformed(error) => {
+                metrics.protocol_errors[fault_of(error)] += 1;
+                None
+            }
+            Event::Ping | Event::Pong => None,
+            Event::Close => {
+                metrics.frames_out[FrameOut::Close] += 1;
+                Some(Ending { reason: Closed::ByPeer, close: None })
+            }
+        }
+    }
+
+    fn act_on_message(
+        &mut self,
+        slot: u32,
+        message: ClientMessage,
+        out: &mut Vec<u8>,
+        metrics: &mut Metrics,
+    ) -> Option<Ending> {
+        let input = match message {
+            ClientMessage::Join => return None,
+            ClientMessage::Leave => {
+                return Some(Ending { reason: Closed::Left, close: Some((Code::Normal, "goodbye")) });
+            }
+            ClientMessage::Viewport { width, height } => {
+                self.views.set_viewport(&self.scene, slot, width, height);
+                return None;
+            }
+            ClientMessage::Move(step) => {
+                let vector = Vector::new(step.vector.dx(), step.vector.dy());
+                let input = Input::Move { vector, claim: step.claim.map(|claim| (claim.x, claim.y)) };
+                if let Some(ack) = self.scene_mut().world.apply(slot, input) {
+                    message::ack(out, ack.id, ack.position.x, ack.position.y, step.sequence);
+                    metrics.frames_out[FrameOut::Ack] += 1;
+                    metrics.messages_out_total += 1;
+                }
+                return None;
+            }
+            ClientMessage::Direction(facing) => Input::Face { right: facing == Facing::Right },
+            ClientMessage::Attack => Input::Attack,
+            ClientMessage::AttackEnd => Input::AttackEnd,
+        };
+        self.scene_mut().world.apply(slot, input);
+        None
+    }
+
+    /// Lets what changed around a player ride along with its acks, when its last flush is old enough.
+    pub fn ride(&mut self, slot: u32, out: &mut Vec<u8>, metrics: &mut Metrics) {
+        let mut tally = Tally::default();
+        self.views.ride(&self.scene, slot, out, &mut tally);
+        count_frames(metrics, &tally);
+    }
+
+    /// Lets time pass.
+    pub fn step(&mut self, ticks: u32, metrics: &mut Metrics) {
+        let snapshot_bytes = self.views.visible_total() as u64 * ENTRY_BYTES as u64;
+        metrics.snapshot_bytes_total += snapshot_bytes * u64::from(ticks);
+        self.scene_mut().world.step(ticks);
+    }
+
+    /// Serves the viewers that are due and can be written to; their frames are in the pool's round.
+    pub fn begin_round(
+        &mut self,
+        pool: &mut Pool,
+        can_be_written: &mut dyn FnMut(u32) -> bool,
+        metrics: &mut Metrics,
+    ) {
+        self.scene_mut().refresh();
+        pool.serve_due(&self.scene, &mut self.views, can_be_written);
+        for tally in pool.round().tallies() {
+            count_frames(metrics, tally);
+        }
+    }
+}
+
+/// How a connection ends whose framing broke.
+pub fn ending_of(failure: Failure, metrics: &mut Metrics) -> Ending {
+    let (fault, reason, why) = match failure {
+        Failure::Text => (ProtocolFault::Text, Closed::Text, "text messages are not understood here"),
+        Failure::TooLong => (ProtocolFault::TooLong, Closed::TooLong, "no message is that long"),
+        Failure::Framing => (ProtocolFault::Framing, Closed::ProtocolError, "broken framing"),
+    };
+    metrics.protocol_errors[fault] += 1;
+    Ending { reason, close: Some((failure.code(), why)) }
+}
+
+fn fault_of(error: DecodeError) -> ProtocolFault {
+    match error {
+        DecodeError::Length => ProtocolFault::MessageLength,
+        DecodeError::UnknownType => ProtocolFault::MessageType,
+        DecodeError::Value => ProtocolFault::MessageValue,
+    }
+}
+
+fn count_frames(metrics: &mut Metrics, tally: &Tally) {
+    let counts = [
+        (FrameOut::GameState, tally.game_state),
+        (FrameOut::Joined, tally.joined),
+        (FrameOut::Left, tally.left),
+        (FrameOut::Attack, tally.attack),
+        (FrameOut::Direction, tally.direction),
+        (FrameOut::Movement, tally.movement),
+    ];
+    for (kind, count) in counts {
+        metrics.frames_out[kind] += count;
+        metrics.messages_out_total += count;
+    }
+}
+
+/// A seed nobody can guess: the standard library keys its hash maps from the operating system's entropy.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
