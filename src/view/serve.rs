@@ -235,13 +235,16 @@ fn full_state(viewer: &mut Viewer, world: &World, settings: &Settings, frames: &
     message::game_state(frames.out, entries);
     frames.tally.game_state += 1;
     for member in &viewer.visible {
-        if world.vector(member.slot) != Vector::ZERO {
+        let moves = world.vector(member.slot) != Vector::ZERO;
+        // A stop is a vector too, and the client may have missed it as well.
+        if moves || world.stamps(member.slot).vector > viewer.synced {
             movement(world, member, frames);
-            // It moves on, so its place in the client's picture will be wrong by the next state.
-            viewer.altered = true;
         }
+        // It moves on, so its place in the client's picture will be wrong by the next state.
+        viewer.altered |= moves;
         attack_news(world, settings, member, viewer.served, frames);
     }
+    viewer.synced = world.tick();
 }
 
 /// Repeats what a client may have missed of somebody because the sprite was still loading, once, a second after its

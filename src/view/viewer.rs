@@ -52,6 +52,8 @@ pub struct Viewer {
     pub(crate) regions: Regions,
     /// When the next full state is due.
     pub(crate) sync_due: Tick,
+    /// Tick of the last full state.
+    pub(crate) synced: Tick,
     /// The earliest tick for a full state: `None` until somebody else came into view.
     pub(crate) sync_allowed: Option<Tick>,
     /// Something in view changed since the last full state.
@@ -75,6 +77,7 @@ impl Viewer {
             look_until: now,
             regions: EVERYWHERE,
             sync_due: now + settings.sync_interval / 2 + stagger / 2,
+            synced: now,
             sync_allowed: None,
             altered: false,
             #[cfg(test)]
@@ -90,6 +93,11 @@ impl Viewer {
     /// The ids of those it sees.
     pub fn visible_ids(&self) -> impl Iterator<Item = u32> {
         self.visible.iter().map(|member| member.id)
+    }
+
+    /// Half the sides of its rectangle, in units, as clamped; `None` sees the whole world.
+    pub fn half_sides(&self) -> Option<(i32, i32)> {
+        self.half_viewport
     }
 
     /// Takes the client's word for what it shows, within bounds: each side at least 100 units, at most the world's.
