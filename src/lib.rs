@@ -9,7 +9,7 @@
 //!            ├─> wire        bytes <-> messages: HTTP heads, WebSocket frames, the game protocol (sans-IO)
 //!            ├─> game        the world: inputs, ticks, positions (pure)
 //!            ├─> view        who sees whom, and the frames that say so ──> game, wire
-//!            ├─> tick, rate  deadlines and allowances (pure)
+//!            ├─> tick, rate, governor   deadlines, allowances, load (pure)
 //!            └─> metrics     what is counted, and how it is shown
 //! limits                     every cap in one place; everybody may look
 //! ```
@@ -25,6 +25,7 @@
 
 pub mod config;
 pub mod game;
+pub mod governor;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

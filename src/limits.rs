@@ -123,7 +123,8 @@ pub const LOG_LINES_MAX: usize = 1_024;
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
-const _: () = assert!(FRAME_PAYLOAD_BYTES_MAX > 125, "tungstenite must see oversized control frames");
+const _: () =
+    assert!(FRAME_PAYLOAD_BYTES_MAX > 125, "oversized control frames must reach the framing's own check");
 const _: () = assert!(MESSAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);

@@ -307,6 +307,10 @@ pub struct Gauges {
     pub max_visible: u64,
     /// How often a client's visible set is recomputed at present, in times a second.
     pub visibility_rate_hz: u64,
+    /// How many rungs the load governor stands above the configured measures.
+    pub governor_level: u64,
+    /// How often the load governor has climbed.
+    pub governor_climbs_total: u64,
     /// Open sockets, whether upgraded or not.
     pub connections_open: u64,
 }

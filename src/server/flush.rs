@@ -64,6 +64,7 @@ impl Server {
         let done_ns = os::monotonic_ns();
         self.metrics.record_tick(done_ns, done_ns - now_ns);
         self.metrics.sample(done_ns);
+        self.govern(done_ns);
         self.sweep();
         self.report(done_ns);
         self.timer.arm(self.schedule.deadline_ns())
@@ -109,6 +110,14 @@ impl Server {
         }
     }
 
+    /// Lets the governor look at the load, and follows it.
+    fn govern(&mut self, now_ns: u64) {
+        if let Some(rung) = self.governor.observe(now_ns, self.metrics.busy_ns_total) {
+            log::debug!("load governor: level {}, {rung:?}", self.governor.level());
+            self.game.set_measures(rung.flush_interval_ms, rung.visibility_rate_hz, rung.max_visible);
+        }
+    }
+
     /// One line about the load every ten seconds in which anybody plays.
     fn report(&mut self, now_ns: u64) {
         if now_ns - self.reported_ns < REPORT_INTERVAL_NS {
@@ -121,12 +130,13 @@ impl Server {
         }
         let ticks = self.metrics.tick_percentiles();
         log::info!(
-            "{players} players, {:.1} ticks/s (p50 {} us, p99 {} us), {:.0} messages/s in, loop busy {:.0} %",
+            "{players} players, {:.1} ticks/s (p50 {} us, p99 {} us), {:.0} messages/s in, loop busy {:.0} %, governor at {}",
             self.metrics.tick_rate_hz(),
             ticks.p50_ns / 1000,
             ticks.p99_ns / 1000,
             self.metrics.events_per_second(),
             self.metrics.loop_busy_ratio() * 100.0,
+            self.governor.level(),
         );
     }
 }

@@ -80,6 +80,12 @@ impl Game {
         Arc::get_mut(&mut self.scene).expect("workers drop the scene before they answer")
     }
 
+    /// Changes how often viewers are told and looked after, and how much they are shown.
+    pub fn set_measures(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
+        let pace = self.scene.world.rules().pace;
+        self.views.settings_mut().set_measures(pace, flush_interval_ms, visibility_rate_hz, max_visible);
+    }
+
     /// A new player; its first picture is appended to `out`. Returns its slot.
     pub fn join(&mut self, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
         let slot = self.scene_mut().world.join();

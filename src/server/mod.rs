@@ -31,7 +31,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 
 use crate::config::Config;
-use crate::limits::{EVENTS_PER_POLL, READ_BUDGET_BYTES, SCRATCH_BYTES};
+use crate::governor::{Governor, Rung};
+use crate::limits::{EVENTS_PER_POLL, READ_BUDGET_BYTES, SCRATCH_BYTES, VISIBILITY_RATE_HZ};
 use crate::metrics::Metrics;
 use crate::tick::Schedule;
 use crate::view::pool::Pool;
@@ -68,6 +69,7 @@ pub struct Server {
     assets: Assets,
     metrics: Metrics,
     schedule: Schedule,
+    governor: Governor,
     started_ns: u64,
     /// The time as of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
     now_ns: u64,
@@ -117,6 +119,7 @@ impl Server {
             assets,
             metrics: Metrics::default(),
             schedule: Schedule::new(now_ns, config.tick_rate_hz),
+            governor: Governor::new(configured_rung(&config), now_ns),
             started_ns: now_ns,
             now_ns,
             scratch: vec![0; SCRATCH_BYTES],
@@ -271,5 +274,14 @@ impl Server {
     /// Milliseconds since the start, as of the last wake-up.
     fn now_ms(&self) -> u64 {
         (self.now_ns - self.started_ns) / NS_PER_MS
+    }
+}
+
+/// What the governor starts from.
+fn configured_rung(config: &Config) -> Rung {
+    Rung {
+        flush_interval_ms: config.batch_interval_ms,
+        visibility_rate_hz: VISIBILITY_RATE_HZ,
+        max_visible: config.max_visible,
     }
 }

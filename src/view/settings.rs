@@ -44,11 +44,10 @@ impl Settings {
         sync_interval_s: u32,
         attack_ms: u32,
     ) -> Self {
-        let flush_interval = Self::flush_interval_ticks(pace, batch_interval_ms);
-        Self {
+        let mut settings = Self {
             max_visible,
-            flush_interval,
-            flushes_per_look: Self::flushes_per_look(pace, flush_interval),
+            flush_interval: 1,
+            flushes_per_look: 1,
             sync_interval: Tick::from(sync_interval_s) * Tick::from(pace.tick_rate_hz),
             dwell: pace.ticks(VIEW_DWELL_MS),
             departure_dwell: pace.ticks(DEPARTURE_DWELL_MS),
@@ -58,16 +57,24 @@ impl Settings {
             attack: pace.ticks(attack_ms),
             drift: pace.speed_per_s as i32 + CLAIM_DISTANCE_MAX,
             regions_valid: pace.ticks(1000),
-        }
+        };
+        settings.set_measures(pace, batch_interval_ms, VISIBILITY_RATE_HZ, max_visible);
+        settings
     }
 
-    /// Whole ticks in a flush interval: rounded down, since a flush may come early but not late.
-    pub fn flush_interval_ticks(pace: Pace, interval_ms: u32) -> Tick {
-        (u64::from(interval_ms) * u64::from(pace.tick_rate_hz) / 1000).max(1)
-    }
-
-    /// Flushes between two looks for who came into view.
-    pub fn flushes_per_look(pace: Pace, flush_interval: Tick) -> Tick {
-        (Tick::from(pace.tick_rate_hz / VISIBILITY_RATE_HZ) / flush_interval).max(1)
+    /// Changes how often viewers are told and looked after, and how much they are shown.
+    ///
+    /// Intervals are rounded down to whole ticks: a flush may come early but not late.
+    pub fn set_measures(
+        &mut self,
+        pace: Pace,
+        flush_interval_ms: u32,
+        visibility_rate_hz: u32,
+        max_visible: usize,
+    ) {
+        let rate_hz = u64::from(pace.tick_rate_hz);
+        self.flush_interval = (u64::from(flush_interval_ms) * rate_hz / 1000).max(1);
+        self.flushes_per_look = (rate_hz / u64::from(visibility_rate_hz) / self.flush_interval).max(1);
+        self.max_visible = max_visible;
     }
 }

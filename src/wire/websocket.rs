@@ -189,7 +189,7 @@ mod tests {
         if payload.len() < 126 {
             bytes.push(0x80 | payload.len() as u8);
         } else {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend_from_slice(&(payload.len() as u16).to_be_bytes());
         }
         bytes.extend_from_slice(&mask);

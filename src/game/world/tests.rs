@@ -1,3 +1,5 @@
+//! The rules of the world, one by one.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,0 +1,232 @@
+//! The load governor: when the loop is too busy, viewers are told less often, then looked after less often, then shown
+//! fewer others, in this order; the tick stays what it is. Pure: the caller brings the time.
+//!
+//! What can be given up is a ladder of [`Rung`]s. A window that was too busy climbs; stepping down waits until the
+//! window's work, were all of it to grow with the lower rung's rate, would still fit. That bound is what keeps the
+//! governor from oscillating: a step down never causes the overload that would lead straight back up.
+
+/// The measures of one rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rung {
+    /// Time between two flushes of one viewer, in milliseconds.
+    pub flush_interval_ms: u32,
+    /// Looks a second of one viewer.
+    pub visibility_rate_hz: u32,
+    /// Most players shown to one viewer.
+    pub max_visible: usize,
+}
+
+/// Decides on which rung the server stands.
+#[derive(Debug, Clone)]
+pub struct Governor {
+    ladder: Vec<Rung>,
+    level: usize,
+    window_start_ns: u64,
+    busy_at_start_ns: u64,
+    calm_windows: u32,
+    climbs_total: u64,
+}
+
+/// How long the load is watched before anything is decided, in nanoseconds.
+const WINDOW_NS: u64 = 500_000_000;
+
+/// The part of a window in which the loop may be busy before the governor climbs, in percent.
+const BUSY_PERCENT_MAX: u64 = 80;
+
+/// Above this, in percent, it climbs two rungs at once: such a loop has no time left to measure with.
+const BUSY_PERCENT_ALARM: u64 = 95;
+
+/// How busy the loop may become by a step down at the worst, in percent.
+const BUSY_PERCENT_AFTER_DESCENT: u64 = 70;
+
+/// Windows in a row that must allow a step down before it is taken.
+const CALM_WINDOWS: u32 = 6;
+
+/// The longest flush interval the ladder reaches, in milliseconds; a longer configured one stays as it is.
+const FLUSH_INTERVAL_MS_MAX: u32 = 250;
+
+/// Fewest players shown, however busy the server is.
+const VISIBLE_MIN: usize = 16;
+
+impl Governor {
+    /// A governor on the lowest rung, which is what the operator configured.
+    pub fn new(configured: Rung, now_ns: u64) -> Self {
+        Self {
+            ladder: ladder(configured),
+            level: 0,
+            window_start_ns: now_ns,
+            busy_at_start_ns: 0,
+            calm_windows: 0,
+            climbs_total: 0,
+        }
+    }
+
+    /// The measures in force.
+    pub fn rung(&self) -> Rung {
+        self.ladder[self.level]
+    }
+
+    /// How far up it stands; 0 is the configured measures.
+    pub fn level(&self) -> usize {
+        self.level
+    }
+
+    /// How often it has climbed since the start.
+    pub fn climbs_total(&self) -> u64 {
+        self.climbs_total
+    }
+
+    /// Takes note of the time the loop has been busy since the start. Returns the new measures when they change.
+    pub fn observe(&mut self, now_ns: u64, busy_ns_total: u64) -> Option<Rung> {
+        let elapsed_ns = now_ns.saturating_sub(self.window_start_ns);
+        if elapsed_ns < WINDOW_NS {
+            return None;
+        }
+        let busy_ns = busy_ns_total.saturating_sub(self.busy_at_start_ns);
+        (self.window_start_ns, self.busy_at_start_ns) = (now_ns, busy_ns_total);
+        let before = self.level;
+        self.decide(busy_ns * 100 / elapsed_ns);
+        (self.level != before).then(|| self.rung())
+    }
+
+    fn decide(&mut self, busy_percent: u64) {
+        if busy_percent > BUSY_PERCENT_MAX {
+            let rungs = if busy_percent > BUSY_PERCENT_ALARM { 2 } else { 1 };
+            let level = (self.level + rungs).min(self.ladder.len() - 1);
+            self.climbs_total += u64::from(level > self.level);
+            self.level = level;
+            self.calm_windows = 0;
+            return;
+        }
+        let descent_fits =
+            self.level > 0 && busy_percent * self.growth_percent() / 100 <= BUSY_PERCENT_AFTER_DESCENT;
+        self.calm_windows = if descent_fits { self.calm_windows + 1 } else { 0 };
+        if self.calm_windows >= CALM_WINDOWS {
+            self.level -= 1;
+            self.calm_windows = 0;
+        }
+    }
+
+    /// By how much the work could grow at the most one rung down, in percent of what it is.
+    fn growth_percent(&self) -> u64 {
+        let (here, below) = (self.ladder[self.level], self.ladder[self.level - 1]);
+        let ratio = |above: u64, under: u64| (above * 100).div_ceil(under);
+        ratio(u64::from(here.flush_interval_ms), u64::from(below.flush_interval_ms))
+            .max(ratio(u64::from(below.visibility_rate_hz), u64::from(here.visibility_rate_hz)))
+            .max(ratio(below.max_visible as u64, here.max_visible as u64))
+    }
+}
+
+/// From the configured measures to the least that is still a game.
+fn ladder(configured: Rung) -> Vec<Rung> {
+    let mut rung = configured;
+    let mut ladder = vec![rung];
+    while rung.flush_interval_ms < FLUSH_INTERVAL_MS_MAX {
+        rung.flush_interval_ms = (rung.flush_interval_ms * 4 / 3).min(FLUSH_INTERVAL_MS_MAX);
+        ladder.push(rung);
+    }
+    for rate_hz in [3, 2, 1] {
+        if rate_hz < rung.visibility_rate_hz {
+            rung.visibility_rate_hz = rate_hz;
+            ladder.push(rung);
+        }
+    }
+    while rung.max_visible > VISIBLE_MIN {
+        rung.max_visible = (rung.max_visible * 3 / 4).max(VISIBLE_MIN);
+        ladder.push(rung);
+    }
+    ladder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIGURED: Rung = Rung { flush_interval_ms: 50, visibility_rate_hz: 5, max_visible: 128 };
+
+    /// A server whose busy time, in percent, is a base, plus flushes, looks and what they show; with some noise.
+    struct Plant {
+        base: f64,
+        flushes: f64,
+        looks: f64,
+        noise: f64,
+    }
+
+    impl Plant {
+        fn busy_percent(&self, rung: Rung, window: u64) -> f64 {
+            let noise = ((window.wrapping_mul(2_654_435_761) >> 7) % 1000) as f64 / 500.0 - 1.0;
+            let shown = rung.max_visible as f64 / 128.0;
+            let flushes = self.flushes * 50.0 / f64::from(rung.flush_interval_ms) * (0.5 + 0.5 * shown);
+            let looks = self.looks * f64::from(rung.visibility_rate_hz) / 5.0 * shown;
+            (self.base + flushes + looks + self.noise * noise).clamp(0.0, 100.0)
+        }
+    }
+
+    /// Runs for some windows; returns the level after each.
+    fn run(governor: &mut Governor, plant: &Plant, windows: u64) -> Vec<usize> {
+        let (mut now, mut busy) = (governor.window_start_ns, governor.busy_at_start_ns);
+        (0..windows)
+            .map(|window| {
+                now += WINDOW_NS;
+                busy += (plant.busy_percent(governor.rung(), window) * WINDOW_NS as f64 / 100.0) as u64;
+                governor.observe(now, busy);
+                governor.level()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_server_at_ease_keeps_what_was_configured() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        let plant = Plant { base: 30.0, flushes: 40.0, looks: 5.0, noise: 4.0 };
+        assert!(run(&mut governor, &plant, 500).iter().all(|&level| level == 0));
+        assert_eq!(governor.rung(), CONFIGURED);
+    }
+
+    #[test]
+    fn overload_is_answered_within_seconds_and_by_flushing_less_often_first() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        let plant = Plant { base: 25.0, flushes: 130.0, looks: 10.0, noise: 3.0 };
+        run(&mut governor, &plant, 8);
+        let rung = governor.rung();
+        assert!(plant.busy_percent(rung, 0) <= 85.0, "{rung:?}");
+        assert_eq!((rung.visibility_rate_hz, rung.max_visible), (5, 128));
+        assert!(rung.flush_interval_ms > 50 && rung.flush_interval_ms <= 250);
+    }
+
+    #[test]
+    fn the_worst_overload_ends_at_the_last_rung_and_no_further() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        let plant = Plant { base: 99.0, flushes: 50.0, looks: 50.0, noise: 0.0 };
+        run(&mut governor, &plant, 100);
+        let last = Rung { flush_interval_ms: 250, visibility_rate_hz: 1, max_visible: VISIBLE_MIN };
+        assert_eq!(governor.rung(), last);
+    }
+
+    #[test]
+    fn what_was_given_up_is_taken_back_when_the_load_falls() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        run(&mut governor, &Plant { base: 60.0, flushes: 130.0, looks: 30.0, noise: 3.0 }, 60);
+        assert!(governor.level() > 3);
+        run(&mut governor, &Plant { base: 5.0, flushes: 10.0, looks: 3.0, noise: 3.0 }, 200);
+        assert_eq!(governor.rung(), CONFIGURED);
+    }
+
+    #[test]
+    fn a_steady_load_does_not_make_it_oscillate() {
+        for load in 1..60 {
+            let mut governor = Governor::new(CONFIGURED, 0);
+            let plant = Plant { base: 20.0, flushes: f64::from(load) * 5.0, looks: 10.0, noise: 3.0 };
+            run(&mut governor, &plant, 40);
+            let levels = run(&mut governor, &plant, 400);
+            let changes = levels.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert!(changes <= 4, "load {load}: {changes} changes in 200 s");
+        }
+    }
+
+    #[test]
+    fn a_longer_configured_interval_is_never_shortened() {
+        let configured = Rung { flush_interval_ms: 1000, ..CONFIGURED };
+        assert!(ladder(configured).iter().all(|rung| rung.flush_interval_ms == 1000));
+    }
+}

@@ -1,0 +1,202 @@
+//! Both renderings, read back by a real parser.
+
+use std::collections::BTreeMap;
+
+use openmetrics_parser::{
+    OpenMetricsValue, PrometheusValue, openmetrics::parse_openmetrics, prometheus::parse_prometheus,
+};
+
+use super::*;
+use crate::metrics::{Closed, FrameOut, ProtocolFault, Refused};
+
+const MS: u64 = 1_000_000;
+
+/// Three ticks, 20 s of uptime, and a different value for whatever else the tests look at.
+fn example() -> (Metrics, Gauges) {
+    let mut metrics = Metrics::default();
+    metrics.sample(10_000 * MS);
+    metrics.record_tick(10_000 * MS, 2 * MS);
+    metrics.record_tick(10_020 * MS, 300 * MS);
+    metrics.record_tick(10_040 * MS, 3 * MS);
+    metrics.ticks_skipped_total = 4;
+    metrics.messages_in_total = 5_000;
+    metrics.bytes_in_total = 6_000;
+    metrics.bytes_out_total = 7_000;
+    metrics.snapshot_bytes_total = 28_000;
+    metrics.busy_ns_total = 500 * MS;
+    metrics.connections_accepted_total = 8;
+    metrics.frames_out[FrameOut::Ack] = 9;
+    metrics.protocol_errors[ProtocolFault::Framing] = 10;
+    metrics.refused[Refused::Full] = 11;
+    metrics.closed[Closed::Idle] = 12;
+    metrics.sample(12_000 * MS);
+    let gauges = Gauges {
+        players: 1_000,
+        uptime_ms: 20_999,
+        threads: 3,
+        resident_bytes: 14_000_000,
+        flush_interval_ms: 50,
+        max_visible: 128,
+        visibility_rate_hz: 13,
+        governor_level: 2,
+        governor_climbs_total: 5,
+        connections_open: 15,
+    };
+    (metrics, gauges)
+}
+
+/// What both text formats must say of the example.
+const EXPECTED: [(&str, f64); 25] = [
+    ("pixi_players", 1_000.0),
+    ("pixi_last_tick_duration_seconds", 0.003),
+    ("pixi_events_per_second", 2_500.0),
+    ("pixi_uptime_seconds", 20.0),
+    ("pixi_threads", 3.0),
+    ("pixi_tick_rate_hertz", 50.0),
+    ("pixi_tick_p50_seconds", 0.003),
+    ("pixi_tick_max_seconds", 0.3),
+    ("pixi_ticks_total", 3.0),
+    ("pixi_loop_busy_ratio", 0.25),
+    ("pixi_loop_busy_seconds_total", 0.5),
+    ("pixi_flush_interval_seconds", 0.05),
+    ("pixi_bytes_in_total", 6_000.0),
+    ("pixi_bandwidth_saved_ratio", 0.75),
+    ("pixi_connections_accepted_total", 8.0),
+    ("pixi_connections_open", 15.0),
+    ("pixi_frames_out_total{ack}", 9.0),
+    ("pixi_frames_out_total{ping}", 0.0),
+    ("pixi_protocol_errors_total{framing}", 10.0),
+    ("pixi_refused_total{full}", 11.0),
+    ("pixi_closed_total{idle}", 12.0),
+    ("pixi_tick_duration_seconds_bucket{0.0025}", 1.0),
+    ("pixi_tick_duration_seconds_bucket{0.25}", 2.0),
+    ("pixi_tick_duration_seconds_bucket{inf}", 3.0),
+    ("pixi_tick_duration_seconds_sum", 0.305),
+];
+
+type Samples = BTreeMap<String, f64>;
+
+/// One entry for each sample that `$parse` finds in `$text`, named as in [`EXPECTED`]; and the number of families.
+macro_rules! samples {
+    ($parse:ident, $values:ident, $text:expr) => {{
+        let exposition = $parse($text).unwrap();
+        let mut samples = Samples::new();
+        for (family, metrics) in &exposition.families {
+            for sample in metrics.iter_samples() {
+                let labels: Vec<_> = sample
+                    .get_labelset()
+                    .unwrap()
+                    .iter_values()
+                    .map(|value| format!("{{{value}}}"))
+                    .collect();
+                let (suffix, value) = match &sample.value {
+                    $values::Counter(counter) => ("_total", counter.value.as_f64()),
+                    $values::Gauge(value) => ("", value.as_f64()),
+                    $values::Histogram(histogram) => {
+                        for bucket in &histogram.buckets {
+                            let name = format!("{family}_bucket{{{}}}", bucket.upper_bound);
+                            samples.insert(name, bucket.count.as_f64());
+                        }
+                        ("_sum", histogram.sum.unwrap().as_f64())
+                    }
+                    _ => panic!("{family} has an unexpected type"),
+                };
+                let name = format!("{}{suffix}{}", family.trim_end_matches("_total"), labels.concat());
+                samples.insert(name, value);
+            }
+        }
+        (samples, exposition.families.len())
+    }};
+}
+
+#[test]
+fn text_formats_parse_and_hold_the_values() {
+    let (metrics, gauges) = example();
+    let text = render(&metrics, &gauges, Format::Prometheus);
+    assert!(text.contains("# TYPE pixi_ticks_total counter\npixi_ticks_total 3\n"));
+    let (plain, families) = samples!(parse_prometheus, PrometheusValue, &text);
+    let text = render(&metrics, &gauges, Format::OpenMetrics);
+    assert!(text.contains("# TYPE pixi_ticks counter\npixi_ticks_total 3\n"));
+    assert!(text.ends_with("\n# EOF\n"));
+    let (open, open_families) = samples!(parse_openmetrics, OpenMetricsValue, &text);
+
+    assert_eq!(plain, open);
+    assert_eq!(families, open_families);
+    assert_eq!(families, describe(&metrics, &gauges).len(), "each family has a name of its own");
+    for (name, expected) in EXPECTED {
+        let got = plain.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+        assert!((got - expected).abs() < 1e-9, "{name} is {got}");
+    }
+}
+
+#[test]
+fn json_has_its_keys_in_order_and_the_values() {
+    const FIRST_KEYS: &str = "players tick_duration_ns events_per_second uptime_seconds goroutines tick_rate_hz \
+        tick_p50_ns tick_p99_ns tick_max_ns ticks_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
+        max_visible messages_in_total messages_out_total bytes_in_total bytes_out_total socket_reads_total \
+        socket_writes_total write_stalls_total resident_bytes bandwidth_saved_ratio ";
+    const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed";
+
+    let (metrics, gauges) = example();
+    let root: Json = serde_json::from_str(&render(&metrics, &gauges, Format::Json)).unwrap();
+    let keys = root.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+    assert!(keys.starts_with(FIRST_KEYS) && keys.ends_with(LAST_KEYS), "{keys}");
+    for (pointer, expected) in [
+        ("/players", json!(1_000)),
+        ("/tick_duration_ns", json!(3_000_000)),
+        ("/events_per_second", json!(2_500.0)),
+        ("/uptime_seconds", json!(20)),
+        ("/flush_interval_ms", json!(50)),
+        ("/bandwidth_saved_ratio", json!(0.75)),
+        ("/frames_out/ack", json!(9)),
+        ("/protocol_errors/framing", json!(10)),
+        ("/connections/open", json!(15)),
+        ("/connections/accepted_total", json!(8)),
+        ("/refused/full", json!(11)),
+        ("/closed/idle", json!(12)),
+        ("/tick_durations/le_ns/2500000", json!(1)),
+        ("/tick_durations/count", json!(3)),
+    ] {
+        assert_eq!(root.pointer(pointer), Some(&expected), "{pointer}");
+    }
+}
+
+#[test]
+fn renders_before_the_first_tick() {
+    let (metrics, gauges) = (Metrics::default(), Gauges::default());
+    parse_prometheus(&render(&metrics, &gauges, Format::Prometheus)).unwrap();
+    parse_openmetrics(&render(&metrics, &gauges, Format::OpenMetrics)).unwrap();
+    let root: Json = serde_json::from_str(&render(&metrics, &gauges, Format::Json)).unwrap();
+    assert_eq!(root["tick_rate_hz"], json!(0.0));
+}
+
+#[test]
+fn health_is_exact() {
+    assert_eq!(health_json(false, 150, 1_000), r#"{"status":"healthy","uptime_seconds":150,"players":1000}"#);
+    assert_eq!(health_json(true, 0, 0), r#"{"status":"draining","uptime_seconds":0,"players":0}"#);
+}
+
+#[test]
+fn negotiates_the_format() {
+    for (accept, format) in [
+        ("", Format::Json),
+        ("*/*", Format::Json),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json),
+        ("application/json, text/plain, */*", Format::Json),
+        ("text/*", Format::Json),
+        ("text/plain;q=0", Format::Json),
+        ("text/plain;q=x", Format::Json),
+        ("application/json;q=0.1, text/plain", Format::Prometheus),
+        ("Text/Plain; version=0.0.4; q=0.5", Format::Prometheus),
+        ("application/openmetrics-text;q=0.2,text/plain;q=0.3", Format::Prometheus),
+        ("application/openmetrics-text,text/plain", Format::OpenMetrics),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            Format::OpenMetrics,
+        ),
+    ] {
+        assert_eq!(Format::negotiate(Some(accept)), format, "{accept}");
+    }
+    assert_eq!(Format::negotiate(None), Format::Json);
+}

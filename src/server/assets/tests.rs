@@ -1,0 +1,196 @@
+//! What is found, what is not, and that nothing outside is.
+
+use std::{
+    env,
+    os::unix::fs::symlink,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::*;
+
+/// A directory that is removed when the test ends.
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("assets-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// A directory with these files, each holding its own path.
+    fn with_files(paths: &[&str]) -> Self {
+        let dir = Self::new();
+        for path in paths {
+            dir.write(path, path.as_bytes());
+        }
+        dir
+    }
+
+    fn write(&self, path: &str, body: &[u8]) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, body).unwrap();
+    }
+
+    fn link(&self, from: &str, to: impl AsRef<Path>) {
+        symlink(to, self.0.join(from)).unwrap();
+    }
+
+    fn load(&self) -> Assets {
+        Assets::load(&self.0).unwrap()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn body<'a>(assets: &'a Assets, path: &str) -> Option<&'a str> {
+    assets.lookup(path).map(|asset| str::from_utf8(&asset.body).unwrap())
+}
+
+#[test]
+fn finds_files_and_indexes() {
+    let dir = TempDir::with_files(&["index.html", "a b.txt", "js/app.js", "docs/index.html", "%41.txt"]);
+    let assets = dir.load();
+    for (path, file) in [
+        ("/", "index.html"),
+        ("/index.html", "index.html"),
+        ("/a%20b.txt", "a b.txt"),
+        ("/js/app.js", "js/app.js"),
+        ("/%6As/app%2ejs", "js/app.js"),
+        ("/docs", "docs/index.html"),
+        ("/docs/", "docs/index.html"),
+        ("/%2541.txt", "%41.txt"),
+    ] {
+        assert_eq!(body(&assets, path), Some(file), "{path}");
+    }
+    for path in ["", "js/app.js", "/js", "/js/", "//index.html", "/index.html/", "/A.txt", "/nothing"] {
+        assert_eq!(body(&assets, path), None, "{path}");
+    }
+}
+
+#[test]
+fn refuses_paths_that_would_escape() {
+    let outside = TempDir::with_files(&["secret.txt", "site/index.html", "site/a/b.txt"]);
+    let assets = Assets::load(&outside.0.join("site")).unwrap();
+    for path in [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/.%2E/secret.txt",
+        "/..%2fsecret.txt",
+        "/%252e%252e/secret.txt",
+        "/a/../index.html",
+        "/a/./b.txt",
+        "/..\\secret.txt",
+        "/..%5csecret.txt",
+        "/index.html%00",
+        "/index.html%",
+        "/index.html%2",
+        "/index.html%+1",
+        "/%ff",
+        "/%c0%ae%c0%ae/secret.txt",
+    ] {
+        assert_eq!(body(&assets, path), None, "{path}");
+    }
+    assert_eq!(body(&assets, "/a/b.txt"), Some("site/a/b.txt"));
+}
+
+#[test]
+fn follows_links_only_inside() {
+    let outside = TempDir::with_files(&["secret.txt"]);
+    let dir = TempDir::with_files(&["real/file.txt", ".hidden"]);
+    dir.link("file.txt", "real/file.txt");
+    dir.link("alias", "real");
+    dir.link("out.txt", outside.0.join("secret.txt"));
+    dir.link("out", &outside.0);
+    dir.link("up", "..");
+    dir.link("shown.txt", ".hidden");
+    dir.link("broken", "nothing");
+    let assets = dir.load();
+    let mut found: Vec<_> = assets.by_path.keys().collect();
+    found.sort();
+    assert_eq!(found, ["alias/file.txt", "file.txt", "real/file.txt"]);
+    assert_eq!(body(&assets, "/alias/file.txt"), Some("real/file.txt"));
+}
+
+#[test]
+fn ends_on_cyclic_links() {
+    let dir = TempDir::with_files(&["a/one.txt", "b/two.txt"]);
+    dir.link("a/self", ".");
+    dir.link("a/root", "..");
+    dir.link("a/to_b", "../b");
+    dir.link("b/to_a", "../a");
+    dir.link("knot", "knot");
+    let assets = dir.load();
+    assert_eq!(body(&assets, "/a/to_b/two.txt"), Some("b/two.txt"));
+    assert_eq!(body(&assets, "/a/to_b/to_a/one.txt"), None);
+    assert_eq!(assets.by_path.len(), 4);
+}
+
+#[test]
+fn leaves_out_dotfiles() {
+    let dir = TempDir::with_files(&["index.html", ".env", ".git/config", "a/.git/config"]);
+    assert_eq!(dir.load().by_path.len(), 1);
+}
+
+#[test]
+fn refuses_directories_past_the_limits() {
+    let dir = TempDir::with_files(&["1", "2", "sub/3"]);
+    assert_eq!(Assets::load_within(&dir.0, 4, 7).unwrap().by_path.len(), 3);
+    let error = Assets::load_within(&dir.0, 3, 7).unwrap_err();
+    assert!(matches!(error, AssetError::TooManyEntries(_, 3)), "{error}");
+    let error = Assets::load_within(&dir.0, 4, 6).unwrap_err();
+    assert!(matches!(error, AssetError::TooManyBytes(_, 6)), "{error}");
+    let error = Assets::load(&dir.0.join("nothing")).unwrap_err();
+    assert!(error.to_string().contains("nothing"), "{error}");
+    assert!(matches!(Assets::load(&dir.0.join("1")), Err(AssetError::Read(..))));
+}
+
+#[test]
+fn knows_content_types() {
+    for (path, expected) in [
+        ("index.html", "text/html; charset=utf-8"),
+        ("js/app.min.MJS", "text/javascript; charset=utf-8"),
+        ("sheet.json", "application/json"),
+        ("game.wasm", "application/wasm"),
+        ("hero.png", "image/png"),
+        ("v1.png/raw", "application/octet-stream"),
+        ("png", "application/octet-stream"),
+    ] {
+        assert_eq!(content_type(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn matches_its_tag_only() {
+    let dir = TempDir::with_files(&["one.txt", "two.txt"]);
+    let assets = dir.load();
+    let (one, two) = (assets.lookup("/one.txt").unwrap(), assets.lookup("/two.txt").unwrap());
+    assert_ne!(one.etag, two.etag);
+    for tags in ["*", &one.etag, &format!("W/{}", one.etag), &format!("\"x\" , {},\"y\"", one.etag)] {
+        assert!(one.matches(tags), "{tags}");
+    }
+    for tags in ["", "\"x\"", &two.etag, one.etag.trim_matches('"')] {
+        assert!(!one.matches(tags), "{tags}");
+    }
+    // The 64-bit FNV-1a test vector of "foobar".
+    assert_eq!(etag(b"foobar"), "\"85944171f73967e8-6\"");
+}
+
+#[test]
+fn has_a_page_of_its_own() {
+    let assets = Assets::builtin();
+    let page = body(&assets, "/").unwrap();
+    for place in ["pixi-game-server", "/ws", "/health", "/metrics", "/metrics/prometheus", "STATIC_DIR"] {
+        assert!(page.contains(place), "{place}");
+    }
+    assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://"));
+    assert_eq!(assets.lookup("/").unwrap().content_type, "text/html; charset=utf-8");
+}

@@ -1,0 +1,187 @@
+//! Heads whole, cut, pipelined, broken and hostile.
+
+use proptest::prelude::*;
+
+use super::*;
+
+pub(super) fn request(head: &str) -> Request {
+    match parse_request(head.as_bytes()) {
+        Ok(Parsed::Complete { request, consumed }) if consumed == head.len() => request,
+        other => panic!("{head:?} gave {other:?}"),
+    }
+}
+
+/// The status that a GET with these further header lines is refused with.
+fn refusal(headers: &str) -> u16 {
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+    parse_request(head.as_bytes()).expect_err(&head).status().code()
+}
+
+fn refused_head(head: &str) -> u16 {
+    parse_request(head.as_bytes()).expect_err(head).status().code()
+}
+
+#[test]
+fn reads_target_and_headers() {
+    let got = request(
+        "\r\nGET /a%20b?c=d?e HTTP/1.1\r\nhost:a\r\nACCEPT: text/plain \r\nAccept: */*\r\n\
+         If-None-Match: \"1\"\r\n\r\n",
+    );
+    assert_eq!((got.method, got.path.as_str()), (Method::Get, "/a%20b"));
+    assert_eq!(got.query.as_deref(), Some("c=d?e"));
+    assert_eq!(got.accept.as_deref(), Some("text/plain,*/*"));
+    assert_eq!(got.if_none_match.as_deref(), Some("\"1\""));
+}
+
+#[test]
+fn accepts_absolute_targets() {
+    for (target, path) in
+        [("http://a/b", "/b"), ("HTTPS://a:1", "/"), ("http://a?q", "/"), ("/http://a", "/http://a")]
+    {
+        assert_eq!(request(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).path, path);
+    }
+    for target in ["http:///b", "http://?q", "ftp://a/b", "*", "b", "a:1", "/#top", "/\u{e9}"] {
+        assert_eq!(refused_head(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), 400, "{target}");
+    }
+    assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").method, Method::Other);
+    assert_eq!(request("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").method, Method::Other);
+}
+
+#[test]
+fn keeps_the_connection_as_version_and_header_say() {
+    for (version, connection, keep_alive) in [
+        ("1.1", "", true),
+        ("1.1", "Connection: foo , Close\r\n", false),
+        ("1.1", "Connection: foo\r\nConnection: close\r\n", false),
+        ("1.0", "", false),
+        ("1.0", "Connection: Keep-Alive\r\n", true),
+        ("1.0", "Connection: keep-alive, close\r\n", false),
+    ] {
+        let head = format!("HEAD / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
+        assert_eq!(request(&head).keep_alive, keep_alive, "{head}");
+    }
+}
+
+#[test]
+fn refuses_what_smuggles() {
+    for headers in [
+        "Content-Length: 0\r\nContent-Length: 0\r\n",
+        "Content-Length: 0, 0\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: +1\r\n",
+        "Content-Length: 0x0\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Folded: a\r\n b\r\n",
+        " Folded: a\r\n",
+        "Spaced : a\r\n",
+        ": nameless\r\n",
+        "colonless\r\n",
+        "Host: a\r\n",
+        "Cr: a\rb\r\n",
+        "Lf: a\nHidden: b\r\n",
+        "Nul: a\0b\r\n",
+        "Bell: \u{7}\r\n",
+    ] {
+        assert_eq!(refusal(headers), 400, "{headers:?}");
+    }
+    assert_eq!(refusal("Transfer-Encoding: chunked\r\n"), 501);
+    assert_eq!(refusal("Content-Length: 1\r\n"), 413);
+    assert_eq!(refusal("Content-Length: 99999999999999999999999\r\n"), 413);
+    request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n");
+}
+
+#[test]
+fn refuses_bad_request_lines_and_hosts() {
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\nHost: a\n\n", 400),
+        ("GET  / HTTP/1.1\r\n", 400),
+        ("GET /\r\n", 400),
+        ("GET / FTP/1.1\r\n", 400),
+        ("GET / HTTP/1.2\r\n", 505),
+        ("GET / HTTP/2", 505),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        ("\u{16}\u{3}\u{1}", 400),
+    ] {
+        assert_eq!(refused_head(head), status, "{head:?}");
+    }
+    request("GET / HTTP/1.0\r\n\r\n");
+    request("GET / HTTP/1.1\r\nHost: [::1]:8108\r\n\r\n");
+    request("GET / HTTP/1.1\r\nHost:\r\n\r\n");
+}
+
+#[test]
+fn refuses_heads_past_their_caps() {
+    let start = "GET / HTTP/1.1\r\nHost: a\r\nPad: ";
+    let pad = limits::HTTP_HEAD_BYTES_MAX - start.len() - 4;
+    request(&format!("{start}{}\r\n\r\n", "a".repeat(pad)));
+    assert_eq!(refused_head(&format!("{start}{}\r\n\r\n", "a".repeat(pad + 1))), 431);
+    assert_eq!(refused_head(&"\r\n".repeat(limits::HTTP_HEAD_BYTES_MAX)), 431);
+
+    let fields = "A: b\r\n".repeat(limits::HTTP_HEADERS_MAX - 1);
+    request(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    assert_eq!(refusal(&format!("{fields}A: b\r\n")), 431);
+}
+
+/// A head the server must accept, in wild but valid form.
+fn valid_head() -> impl Strategy<Value = String> {
+    let field = "[A-Za-z!#$%&'*+.^_`|~-]{1,9}:[ \t]{0,2}([!-~]([ -~]{0,20}[!-~])?)?[ \t]{0,2}\r\n"
+        .prop_filter("a name the server looks at", |line| {
+            !["host", "connection", "upgrade", "accept"]
+                .iter()
+                .any(|name| line.to_lowercase().starts_with(name))
+        });
+    let fields = prop::collection::vec(field, 0..8);
+    ("(\r\n)?(GET|HEAD|POST|BREW)", "/[!-\"$->@-~]{0,20}(\\?[!-\"$-~]{0,9})?", fields).prop_map(
+        |(method, target, fields)| {
+            format!("{method} {target} HTTP/1.1\r\nHost: game.example\r\n{}\r\n", fields.concat())
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = parse_request(&bytes);
+    }
+
+    #[test]
+    fn never_panics_on_damaged_heads(
+        head in valid_head(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)
+    ) {
+        let mut bytes = head.into_bytes();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(Parsed::Complete { request, consumed }) = parse_request(&bytes) {
+            prop_assert!(consumed <= bytes.len());
+            let _ = upgrade(&request);
+        }
+    }
+
+    #[test]
+    fn a_head_reads_the_same_in_pieces(head in valid_head()) {
+        for end in 0..head.len() {
+            prop_assert_eq!(parse_request(&head.as_bytes()[..end]), Ok(Parsed::Incomplete));
+        }
+        request(&head);
+    }
+
+    #[test]
+    fn pipelined_heads_take_exactly_their_bytes(heads in prop::collection::vec(valid_head(), 1..5)) {
+        let all = heads.concat();
+        let mut rest = all.as_bytes();
+        for head in &heads {
+            let Ok(Parsed::Complete { request, consumed }) = parse_request(rest) else {
+                panic!("{head:?} is not accepted");
+            };
+            prop_assert_eq!(consumed, head.len());
+            prop_assert_eq!(Ok(Parsed::Complete { request, consumed }), parse_request(head.as_bytes()));
+            rest = &rest[consumed..];
+        }
+        prop_assert!(rest.is_empty());
+    }
+}
