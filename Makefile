@@ -1,0 +1,53 @@
+# Everything one does with this project. `make` alone prints what there is.
+
+CARGO ?= cargo
+# Settings pass through the environment: `make run PORT=9000`.
+export
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev build build-release test check fmt lint doc bench fuzz clean
+
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Build for release, raise the limit of open files, and serve on port 8108
+	./start.sh
+
+dev: ## Serve from a debug build, with a debug log
+	DEBUG=true $(CARGO) run
+
+build: ## Build everything for debugging
+	$(CARGO) build --workspace --all-targets
+
+build-release: ## Build the server for release: target/release/pixi-game-server
+	$(CARGO) build --release
+
+test: ## Run all tests
+	$(CARGO) test --workspace
+
+check: lint test doc ## What CI runs: format, lints, tests, documentation
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+lint: ## Check format and lints, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc: ## Build the documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+bench: ## Run the micro-benchmarks (about two minutes)
+	$(CARGO) bench
+
+FUZZ_SECONDS ?= 660
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is missing)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	@for target in $$(ls fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+clean: ## Delete what was built
+	$(CARGO) clean
