@@ -131,6 +131,28 @@ struct Player {
     stamps: Stamps,
 }
 
+/// What a viewer asks first about anybody it sees: who is in the slot, and whether anything about it is new. Both in one
+/// word of memory, since it is asked a million times a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presence {
+    /// The player's id, or [`VACANT`].
+    id: u32,
+    /// Lower 32 bits of the tick of its last change.
+    changed: u32,
+}
+
+impl Presence {
+    pub(crate) fn is(self, id: u32) -> bool {
+        self.id == id
+    }
+
+    /// Whether anything changed later than in tick `since`. Wraps after 2^31 ticks, a year: then a change may be
+    /// suspected that is none, and the exact stamps find nothing to tell.
+    pub(crate) fn has_changed_since(self, since: Tick) -> bool {
+        self.changed.wrapping_sub(since as u32) as i32 > 0
+    }
+}
+
 const NEVER: Tick = Tick::MAX;
 const VACANT: u32 = 0;
 
@@ -146,11 +168,9 @@ pub struct World {
     vacant: Vec<u32>,
     population: usize,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
-    ids: Vec<u32>,
-    xs: Vec<i32>,
-    ys: Vec<i32>,
+    presences: Vec<Presence>,
+    positions: Vec<Point>,
     vectors: Vec<Vector>,
-    changed: Vec<Tick>,
     deadlines: Vec<Tick>,
     players: Vec<Player>,
     /// No deadline lies before this tick.
@@ -173,11 +193,9 @@ impl World {
             activity: Activity::new(rules.width, rules.height),
             vacant: Vec::new(),
             population: 0,
-            ids: Vec::new(),
-            xs: Vec::new(),
-            ys: Vec::new(),
+            presences: Vec::new(),
+            positions: Vec::new(),
             vectors: Vec::new(),
-            changed: Vec::new(),
             deadlines: Vec::new(),
             players: Vec::new(),
             earliest_deadline: NEVER,
@@ -193,32 +211,31 @@ impl World {
         let spawn = self.rules.spawn;
         let x = i32::from(self.random.in_range(spawn.min_x, spawn.max_x));
         let y = i32::from(self.random.in_range(spawn.min_y, spawn.max_y));
-        let id = self.next_id;
+        let position = Point { x, y };
+        let presence = Presence { id: self.next_id, changed: self.tick as u32 };
         self.next_id = self.next_id.checked_add(1).expect("player ids are used up");
         let player = Player {
             facing_right: true,
             attack_until: NEVER,
             silent_at: NEVER,
-            adoption: Adoption::new(Point { x, y }, self.tick, self.rules.pace.tick_rate_hz),
+            adoption: Adoption::new(position, self.tick, self.rules.pace.tick_rate_hz),
             stamps: Stamps::default(),
         };
         self.population += 1;
         self.activity.mark_moved(x, y);
         if let Some(slot) = self.vacant.pop() {
             let at = slot as usize;
-            (self.ids[at], self.xs[at], self.ys[at]) = (id, x, y);
-            (self.vectors[at], self.changed[at], self.deadlines[at]) = (Vector::ZERO, 0, NEVER);
+            (self.presences[at], self.positions[at]) = (presence, position);
+            (self.vectors[at], self.deadlines[at]) = (Vector::ZERO, NEVER);
             self.players[at] = player;
             slot
         } else {
-            self.ids.push(id);
-            self.xs.push(x);
-            self.ys.push(y);
+            self.presences.push(presence);
+            self.positions.push(position);
             self.vectors.push(Vector::ZERO);
-            self.changed.push(0);
             self.deadlines.push(NEVER);
             self.players.push(player);
-            self.ids.len() as u32 - 1
+            self.presences.len() as u32 - 1
         }
     }
 
@@ -228,10 +245,10 @@ impl World {
     /// When the slot is vacant.
     pub fn leave(&mut self, slot: u32) {
         let at = slot as usize;
-        assert!(self.ids[at] != VACANT, "slot {slot} is vacant");
-        self.activity.mark_changed(self.xs[at], self.ys[at]);
-        self.activity.mark_moved(self.xs[at], self.ys[at]);
-        self.ids[at] = VACANT;
+        assert!(!self.presences[at].is(VACANT), "slot {slot} is vacant");
+        self.activity.mark_changed(self.positions[at].x, self.positions[at].y);
+        self.activity.mark_moved(self.positions[at].x, self.positions[at].y);
+        self.presences[at].id = VACANT;
         self.vectors[at] = Vector::ZERO;
         self.deadlines[at] = NEVER;
         self.population -= 1;
@@ -244,11 +261,11 @@ impl World {
     /// When the slot is vacant.
     pub fn apply(&mut self, slot: u32, input: Input) -> Option<Ack> {
         let at = slot as usize;
-        assert!(self.ids[at] != VACANT, "slot {slot} is vacant");
+        assert!(!self.presences[at].is(VACANT), "slot {slot} is vacant");
         match input {
             Input::Move { vector, claim } => {
                 self.apply_move(at, vector, claim);
-                return Some(Ack { id: self.ids[at], position: self.position(slot) });
+                return Some(Ack { id: self.presences[at].id, position: self.position(slot) });
             }
             Input::Face { right } => {
                 if self.players[at].facing_right != right {
@@ -293,7 +310,7 @@ impl World {
         if !self.players[at].adoption.judge(claim, simulated, self.tick, rate_hz) || claim == simulated {
             return;
         }
-        (self.xs[at], self.ys[at]) = (claim.x, claim.y);
+        self.positions[at] = claim;
         self.activity.mark_moved(claim.x, claim.y);
         if !claim.is_within(JUMP_DISTANCE, simulated) {
             self.players[at].stamps.jump = self.touch(at);
@@ -322,9 +339,10 @@ impl World {
 
     /// Stamps a player as changed in the tick under way.
     fn touch(&mut self, at: usize) -> Tick {
-        self.activity.mark_changed(self.xs[at], self.ys[at]);
-        self.changed[at] = self.tick + 1;
-        self.changed[at]
+        self.activity.mark_changed(self.positions[at].x, self.positions[at].y);
+        let stamp = self.tick + 1;
+        self.presences[at].changed = stamp as u32;
+        stamp
     }
 
     fn reschedule(&mut self, at: usize) {
@@ -350,16 +368,15 @@ impl World {
 
     fn walk(&mut self, distance: i32) {
         let (right, bottom) = (i32::from(self.rules.width), i32::from(self.rules.height));
-        let positions = self.xs.iter_mut().zip(&mut self.ys);
-        for (vector, (x, y)) in self.vectors.iter().zip(positions) {
+        for (vector, position) in self.vectors.iter().zip(&mut self.positions) {
             if *vector == Vector::ZERO {
                 continue;
             }
-            let before = (*x, *y);
-            *x = (*x + i32::from(vector.dx) * distance).clamp(0, right);
-            *y = (*y + i32::from(vector.dy) * distance).clamp(0, bottom);
-            if (*x, *y) != before {
-                self.activity.mark_moved(*x, *y);
+            let before = *position;
+            position.x = (before.x + i32::from(vector.dx) * distance).clamp(0, right);
+            position.y = (before.y + i32::from(vector.dy) * distance).clamp(0, bottom);
+            if *position != before {
+                self.activity.mark_moved(position.x, position.y);
             }
         }
     }
@@ -400,22 +417,23 @@ impl World {
 
     /// Slots in use or vacant: every slot is below this.
     pub fn slots(&self) -> usize {
-        self.ids.len()
+        self.presences.len()
     }
 
     /// The id of the player in this slot, or `None` when it is vacant.
     pub fn id(&self, slot: u32) -> Option<u32> {
-        self.ids.get(slot as usize).copied().filter(|&id| id != VACANT)
+        self.presences.get(slot as usize).map(|presence| presence.id).filter(|&id| id != VACANT)
     }
 
     /// Whether the player of this id still holds this slot.
     pub fn is_present(&self, slot: u32, id: u32) -> bool {
-        self.ids[slot as usize] == id
+        self.presences[slot as usize].is(id)
     }
 
     /// Where the player in this slot is.
     pub fn position(&self, slot: u32) -> Position {
-        Position { x: self.xs[slot as usize] as u16, y: self.ys[slot as usize] as u16 }
+        let Point { x, y } = self.positions[slot as usize];
+        Position { x: x as u16, y: y as u16 }
     }
 
     /// The vector of the player in this slot.
@@ -444,9 +462,9 @@ impl World {
         &self.activity
     }
 
-    /// When anything about the player in this slot changed last, other than its steady movement.
-    pub(crate) fn changed_at(&self, slot: u32) -> Tick {
-        self.changed[slot as usize]
+    /// Who is in this slot, and whether anything about it other than its steady movement is new.
+    pub(crate) fn presence(&self, slot: u32) -> Presence {
+        self.presences[slot as usize]
     }
 
     pub(crate) fn stamps(&self, slot: u32) -> Stamps {
@@ -454,13 +472,13 @@ impl World {
     }
 
     fn point(&self, at: usize) -> Point {
-        Point { x: self.xs[at], y: self.ys[at] }
+        self.positions[at]
     }
 
     /// Puts a player somewhere, for tests of what others see of it.
     #[cfg(test)]
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
-        (self.xs[slot as usize], self.ys[slot as usize]) = (i32::from(x), i32::from(y));
+        self.positions[slot as usize] = Point { x: i32::from(x), y: i32::from(y) };
         self.activity.mark_moved(i32::from(x), i32::from(y));
     }
 }

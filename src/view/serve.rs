@@ -151,7 +151,7 @@ fn movements(viewer: &Viewer, world: &World, frames: &mut Frames<'_>) {
 }
 
 fn is_altered(world: &World, viewer: &Viewer, member: &Member) -> bool {
-    world.changed_at(member.slot) > viewer.served || world.vector(member.slot) != Vector::ZERO
+    world.presence(member.slot).has_changed_since(viewer.served) || world.vector(member.slot) != Vector::ZERO
 }
 
 /// What changed about the first `members` members since the viewer was served. Returns how many of them remain: those
@@ -167,9 +167,10 @@ fn changes(
     let mut departed = 0;
     for index in 0..members {
         let member = viewer.visible[index];
-        if !world.is_present(member.slot, member.id) {
+        let presence = world.presence(member.slot);
+        if !presence.is(member.id) {
             departed += usize::from(member.age(now) >= settings.departure_dwell);
-        } else if world.changed_at(member.slot) > viewer.served {
+        } else if presence.has_changed_since(viewer.served) {
             change(viewer, world, settings, &member, frames);
         }
     }

@@ -33,11 +33,30 @@ pub struct Scratch {
     pub(crate) left: Vec<u32>,
 }
 
+/// A candidate for a place, packed into one word so that ranking is comparing integers: 34 bits of squared distance (the
+/// diagonal of the largest world), 29 of slot, one that says whether it is a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ranked {
-    square: u64,
-    slot: u32,
-    is_member: bool,
+struct Ranked(u64);
+
+const SLOT_BITS: u32 = 29;
+
+impl Ranked {
+    fn new(square: u64, slot: u32, is_member: bool) -> Self {
+        debug_assert!(square < 1 << (63 - SLOT_BITS) && slot < 1 << SLOT_BITS);
+        Self(square << (SLOT_BITS + 1) | u64::from(slot) << 1 | u64::from(is_member))
+    }
+
+    fn square(self) -> u64 {
+        self.0 >> (SLOT_BITS + 1)
+    }
+
+    fn slot(self) -> u32 {
+        (self.0 >> 1) as u32 & ((1 << SLOT_BITS) - 1)
+    }
+
+    fn is_member(self) -> bool {
+        self.0 & 1 == 1
+    }
 }
 
 impl Scratch {
@@ -79,9 +98,9 @@ pub(crate) fn look(
     award_places(viewer, world, capacity, scratch);
 
     let first_entered = viewer.visible.len();
-    for ranked in scratch.ranked.iter().filter(|ranked| !ranked.is_member) {
-        let id = world.id(ranked.slot).expect("newcomers are present");
-        viewer.visible.push(Member { slot: ranked.slot, id, entered: now as u32 });
+    for ranked in scratch.ranked.iter().filter(|ranked| !ranked.is_member()) {
+        let id = world.id(ranked.slot()).expect("newcomers are present");
+        viewer.visible.push(Member { slot: ranked.slot(), id, entered: now as u32 });
     }
     if viewer.visible.len() > first_entered {
         viewer.look_until = now + settings.dwell + 1;
@@ -151,7 +170,7 @@ fn keep_members(
         }
         marks[member.slot as usize] = mark;
         let square = eye.square_to(position.x, position.y) * MEMBER_SQUARE_PERCENT / 100;
-        ranked.push(Ranked { square, slot: member.slot, is_member: true });
+        ranked.push(Ranked::new(square, member.slot, true));
         true
     });
     pinned
@@ -161,9 +180,11 @@ fn keep_members(
 /// the farthest ranked member counts.
 fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scratch: &mut Scratch) {
     let free = capacity.saturating_sub(scratch.ranked.len());
-    let farthest = scratch.ranked.iter().map(|ranked| ranked.square).max().unwrap_or(0);
+    let farthest = scratch.ranked.iter().map(|ranked| ranked.square()).max().unwrap_or(0);
+    // With no place free only who is nearer than the farthest member counts can get one.
+    let search = Search { ids_below, square_below: if free > 0 { u64::MAX } else { farthest } };
     if scene.grid.occupants().len() <= LINEAR_SEARCH_MAX {
-        collect(scene.grid.occupants(), scene, eye, ids_below, scratch);
+        collect(scene.grid.occupants(), scene, eye, &search, scratch);
         return;
     }
     let mut half_side = farthest.isqrt() as i32 + 1;
@@ -174,7 +195,7 @@ fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scr
         let area = Area::around(eye.x, eye.y, half_side);
         scratch.newcomers.clear();
         for run in scene.grid.runs(area.intersect(&eye.enter)) {
-            collect(run, scene, eye, ids_below, scratch);
+            collect(run, scene, eye, &search, scratch);
         }
         if scratch.newcomers.len() >= free || area.covers(&eye.enter) {
             break;
@@ -184,26 +205,36 @@ fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scr
     // The square's corners reach farther than its sides: somebody beside it may be nearer than somebody in a corner.
     if free > 0 && scratch.newcomers.len() >= free {
         let (_, last, _) = scratch.newcomers.select_nth_unstable(free - 1);
-        let reach = last.square.isqrt() as i32 + 1;
+        let reach = last.square().isqrt() as i32 + 1;
         if reach > half_side {
             let area = Area::around(eye.x, eye.y, reach).intersect(&eye.enter);
             scratch.newcomers.clear();
             for run in scene.grid.runs(area) {
-                collect(run, scene, eye, ids_below, scratch);
+                collect(run, scene, eye, &search, scratch);
             }
         }
     }
 }
 
-fn collect(run: &[Occupant], scene: &Scene, eye: &Eye, ids_below: u32, scratch: &mut Scratch) {
+/// Who among those in reach is worth ranking.
+struct Search {
+    ids_below: u32,
+    square_below: u64,
+}
+
+fn collect(run: &[Occupant], scene: &Scene, eye: &Eye, search: &Search, scratch: &mut Scratch) {
     for occupant in run {
         let Occupant { slot, x, y } = *occupant;
-        if scratch.marks[slot as usize] == scratch.mark || !eye.enter.contains(i32::from(x), i32::from(y)) {
+        let square = eye.square_to(x, y);
+        if square >= search.square_below
+            || scratch.marks[slot as usize] == scratch.mark
+            || !eye.enter.contains(i32::from(x), i32::from(y))
+        {
             continue;
         }
         // The grid may be a tick old when a player joins; whoever left since, or took over a slot, is not in it.
-        if scene.world.id(slot).is_some_and(|id| id < ids_below) {
-            scratch.newcomers.push(Ranked { square: eye.square_to(x, y), slot, is_member: false });
+        if scene.world.id(slot).is_some_and(|id| id < search.ids_below) {
+            scratch.newcomers.push(Ranked::new(square, slot, false));
         }
     }
 }
@@ -219,8 +250,8 @@ fn award_places(viewer: &mut Viewer, world: &World, capacity: usize, scratch: &m
     scratch.ranked.select_nth_unstable(capacity);
     let mut evictions = 0;
     for loser in &scratch.ranked[capacity..] {
-        if loser.is_member {
-            scratch.marks[loser.slot as usize] = evicted_mark;
+        if loser.is_member() {
+            scratch.marks[loser.slot() as usize] = evicted_mark;
             evictions += 1;
         }
     }
