@@ -4,6 +4,7 @@
 //! since the viewer was served last, so that a viewer in whose surroundings nothing happens costs nothing.
 
 use super::Tick;
+use super::adoption::Point;
 
 /// Regions along one side of the world; their number is the width of a mask.
 const REGIONS_PER_SIDE: u32 = 8;
@@ -48,15 +49,22 @@ impl Activity {
         (row(top)..=row(bottom)).fold(0, |mask, row| mask | (columns << (row * REGIONS_PER_SIDE)))
     }
 
+    /// The one region of a point.
+    fn region(&self, at: Point) -> Regions {
+        let column = (at.x as u32 / self.side_x).min(REGIONS_PER_SIDE - 1);
+        let row = (at.y as u32 / self.side_y).min(REGIONS_PER_SIDE - 1);
+        1 << (row * REGIONS_PER_SIDE + column)
+    }
+
     /// Records a change at this place, in the tick under way.
-    pub fn mark_changed(&mut self, x: i32, y: i32) {
-        let region = self.regions(x, y, x, y);
+    pub fn mark_changed(&mut self, at: Point) {
+        let region = self.region(at);
         self.changed[self.newest as usize % TICKS_REMEMBERED] |= region;
     }
 
     /// Records a movement at this place, in the tick under way.
-    pub fn mark_moved(&mut self, x: i32, y: i32) {
-        let region = self.regions(x, y, x, y);
+    pub fn mark_moved(&mut self, at: Point) {
+        let region = self.region(at);
         self.moved[self.newest as usize % TICKS_REMEMBERED] |= region;
     }
 
@@ -95,7 +103,7 @@ mod tests {
     #[test]
     fn a_change_is_seen_where_it_was_until_it_is_served() {
         let mut activity = Activity::new(2000, 2000);
-        activity.mark_changed(2000, 2000);
+        activity.mark_changed(Point { x: 2000, y: 2000 });
         let corner = activity.regions(1990, 1990, 2000, 2000);
         assert_eq!(activity.changed_since(0), corner);
         assert_eq!(activity.moved_since(0), 0);

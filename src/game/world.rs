@@ -124,32 +124,55 @@ pub(crate) struct Stamps {
 
 #[derive(Debug, Clone)]
 struct Player {
-    facing_right: bool,
     attack_until: Tick,
     silent_at: Tick,
     adoption: Adoption,
     stamps: Stamps,
 }
 
-/// What a viewer asks first about anybody it sees: who is in the slot, and whether anything about it is new. Both in one
-/// word of memory, since it is asked a million times a second.
+/// What others see of a player, in 16 bytes: a viewer's turn reads it for everybody in view, a million times a second,
+/// and each read is a cache line.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Presence {
+pub(crate) struct Outline {
     /// The player's id, or [`VACANT`].
     id: u32,
-    /// Lower 32 bits of the tick of its last change.
+    /// Lower 32 bits of the tick of the last change other than steady movement.
     changed: u32,
+    pub(crate) position: Position,
+    pub(crate) vector: Vector,
+    pub(crate) facing_right: bool,
+    attacking: bool,
 }
 
-impl Presence {
-    pub(crate) fn is(self, id: u32) -> bool {
+const _: () = assert!(size_of::<Outline>() == 16);
+
+impl Outline {
+    pub(crate) fn is(&self, id: u32) -> bool {
         self.id == id
+    }
+
+    pub(crate) fn moves(&self) -> bool {
+        self.vector != Vector::ZERO
     }
 
     /// Whether anything changed later than in tick `since`. Wraps after 2^31 ticks, a year: then a change may be
     /// suspected that is none, and the exact stamps find nothing to tell.
-    pub(crate) fn has_changed_since(self, since: Tick) -> bool {
+    pub(crate) fn has_changed_since(&self, since: Tick) -> bool {
         self.changed.wrapping_sub(since as u32) as i32 > 0
+    }
+
+    pub(crate) fn state(&self) -> State {
+        if self.attacking {
+            State::Attacking
+        } else if self.moves() {
+            State::Moving
+        } else {
+            State::Idle
+        }
+    }
+
+    fn point(&self) -> Point {
+        Point { x: i32::from(self.position.x), y: i32::from(self.position.y) }
     }
 }
 
@@ -168,9 +191,7 @@ pub struct World {
     vacant: Vec<u32>,
     population: usize,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
-    presences: Vec<Presence>,
-    positions: Vec<Point>,
-    vectors: Vec<Vector>,
+    outlines: Vec<Outline>,
     deadlines: Vec<Tick>,
     players: Vec<Player>,
     /// No deadline lies before this tick.
@@ -193,9 +214,7 @@ impl World {
             activity: Activity::new(rules.width, rules.height),
             vacant: Vec::new(),
             population: 0,
-            presences: Vec::new(),
-            positions: Vec::new(),
-            vectors: Vec::new(),
+            outlines: Vec::new(),
             deadlines: Vec::new(),
             players: Vec::new(),
             earliest_deadline: NEVER,
@@ -209,33 +228,36 @@ impl World {
     /// When 2^32 ids are used up: 13 years at ten joins a second.
     pub fn join(&mut self) -> u32 {
         let spawn = self.rules.spawn;
-        let x = i32::from(self.random.in_range(spawn.min_x, spawn.max_x));
-        let y = i32::from(self.random.in_range(spawn.min_y, spawn.max_y));
-        let position = Point { x, y };
-        let presence = Presence { id: self.next_id, changed: self.tick as u32 };
+        let outline = Outline {
+            id: self.next_id,
+            changed: self.tick as u32,
+            position: Position {
+                x: self.random.in_range(spawn.min_x, spawn.max_x),
+                y: self.random.in_range(spawn.min_y, spawn.max_y),
+            },
+            vector: Vector::ZERO,
+            facing_right: true,
+            attacking: false,
+        };
         self.next_id = self.next_id.checked_add(1).expect("player ids are used up");
         let player = Player {
-            facing_right: true,
             attack_until: NEVER,
             silent_at: NEVER,
-            adoption: Adoption::new(position, self.tick, self.rules.pace.tick_rate_hz),
+            adoption: Adoption::new(outline.point(), self.tick, self.rules.pace.tick_rate_hz),
             stamps: Stamps::default(),
         };
         self.population += 1;
-        self.activity.mark_moved(x, y);
+        self.activity.mark_moved(outline.point());
         if let Some(slot) = self.vacant.pop() {
             let at = slot as usize;
-            (self.presences[at], self.positions[at]) = (presence, position);
-            (self.vectors[at], self.deadlines[at]) = (Vector::ZERO, NEVER);
+            (self.outlines[at], self.deadlines[at]) = (outline, NEVER);
             self.players[at] = player;
             slot
         } else {
-            self.presences.push(presence);
-            self.positions.push(position);
-            self.vectors.push(Vector::ZERO);
+            self.outlines.push(outline);
             self.deadlines.push(NEVER);
             self.players.push(player);
-            self.presences.len() as u32 - 1
+            self.outlines.len() as u32 - 1
         }
     }
 
@@ -245,11 +267,11 @@ impl World {
     /// When the slot is vacant.
     pub fn leave(&mut self, slot: u32) {
         let at = slot as usize;
-        assert!(!self.presences[at].is(VACANT), "slot {slot} is vacant");
-        self.activity.mark_changed(self.positions[at].x, self.positions[at].y);
-        self.activity.mark_moved(self.positions[at].x, self.positions[at].y);
-        self.presences[at].id = VACANT;
-        self.vectors[at] = Vector::ZERO;
+        assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
+        self.activity.mark_changed(self.point(at));
+        self.activity.mark_moved(self.point(at));
+        self.outlines[at].id = VACANT;
+        self.outlines[at].vector = Vector::ZERO;
         self.deadlines[at] = NEVER;
         self.population -= 1;
         self.vacant.push(slot);
@@ -261,20 +283,21 @@ impl World {
     /// When the slot is vacant.
     pub fn apply(&mut self, slot: u32, input: Input) -> Option<Ack> {
         let at = slot as usize;
-        assert!(!self.presences[at].is(VACANT), "slot {slot} is vacant");
+        assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
         match input {
             Input::Move { vector, claim } => {
                 self.apply_move(at, vector, claim);
-                return Some(Ack { id: self.presences[at].id, position: self.position(slot) });
+                return Some(Ack { id: self.outlines[at].id, position: self.position(slot) });
             }
             Input::Face { right } => {
-                if self.players[at].facing_right != right {
-                    self.players[at].facing_right = right;
+                if self.outlines[at].facing_right != right {
+                    self.outlines[at].facing_right = right;
                     self.players[at].stamps.facing = self.touch(at);
                 }
             }
             Input::Attack => {
                 self.set_vector(at, Vector::ZERO);
+                self.outlines[at].attacking = true;
                 self.players[at].attack_until = self.tick + self.rules.attack_ticks;
                 self.players[at].stamps.attack = self.touch(at);
                 self.reschedule(at);
@@ -310,22 +333,23 @@ impl World {
         if !self.players[at].adoption.judge(claim, simulated, self.tick, rate_hz) || claim == simulated {
             return;
         }
-        self.positions[at] = claim;
-        self.activity.mark_moved(claim.x, claim.y);
+        self.outlines[at].position = Position { x: x as u16, y: y as u16 };
+        self.activity.mark_moved(claim);
         if !claim.is_within(JUMP_DISTANCE, simulated) {
             self.players[at].stamps.jump = self.touch(at);
         }
     }
 
     fn set_vector(&mut self, at: usize, vector: Vector) {
-        if self.vectors[at] != vector {
-            self.vectors[at] = vector;
+        if self.outlines[at].vector != vector {
+            self.outlines[at].vector = vector;
             self.players[at].stamps.vector = self.touch(at);
         }
     }
 
     fn end_attack(&mut self, at: usize) {
         if self.is_attacking(at) {
+            self.outlines[at].attacking = false;
             self.players[at].attack_until = NEVER;
             // Nobody is told at once, since every client ends the animation by itself; the next full state says it.
             self.touch(at);
@@ -334,14 +358,14 @@ impl World {
     }
 
     fn is_attacking(&self, at: usize) -> bool {
-        self.players[at].attack_until != NEVER
+        self.outlines[at].attacking
     }
 
     /// Stamps a player as changed in the tick under way.
     fn touch(&mut self, at: usize) -> Tick {
-        self.activity.mark_changed(self.positions[at].x, self.positions[at].y);
+        self.activity.mark_changed(self.point(at));
         let stamp = self.tick + 1;
-        self.presences[at].changed = stamp as u32;
+        self.outlines[at].changed = stamp as u32;
         stamp
     }
 
@@ -368,15 +392,16 @@ impl World {
 
     fn walk(&mut self, distance: i32) {
         let (right, bottom) = (i32::from(self.rules.width), i32::from(self.rules.height));
-        for (vector, position) in self.vectors.iter().zip(&mut self.positions) {
-            if *vector == Vector::ZERO {
+        for outline in &mut self.outlines {
+            if !outline.moves() {
                 continue;
             }
-            let before = *position;
-            position.x = (before.x + i32::from(vector.dx) * distance).clamp(0, right);
-            position.y = (before.y + i32::from(vector.dy) * distance).clamp(0, bottom);
-            if *position != before {
-                self.activity.mark_moved(position.x, position.y);
+            let before = outline.point();
+            let x = (before.x + i32::from(outline.vector.dx) * distance).clamp(0, right);
+            let y = (before.y + i32::from(outline.vector.dy) * distance).clamp(0, bottom);
+            if (x, y) != (before.x, before.y) {
+                outline.position = Position { x: x as u16, y: y as u16 };
+                self.activity.mark_moved(Point { x, y });
             }
         }
     }
@@ -417,44 +442,37 @@ impl World {
 
     /// Slots in use or vacant: every slot is below this.
     pub fn slots(&self) -> usize {
-        self.presences.len()
+        self.outlines.len()
     }
 
     /// The id of the player in this slot, or `None` when it is vacant.
     pub fn id(&self, slot: u32) -> Option<u32> {
-        self.presences.get(slot as usize).map(|presence| presence.id).filter(|&id| id != VACANT)
+        self.outlines.get(slot as usize).map(|outline| outline.id).filter(|&id| id != VACANT)
     }
 
     /// Whether the player of this id still holds this slot.
     pub fn is_present(&self, slot: u32, id: u32) -> bool {
-        self.presences[slot as usize].is(id)
+        self.outlines[slot as usize].is(id)
     }
 
     /// Where the player in this slot is.
     pub fn position(&self, slot: u32) -> Position {
-        let Point { x, y } = self.positions[slot as usize];
-        Position { x: x as u16, y: y as u16 }
+        self.outlines[slot as usize].position
     }
 
     /// The vector of the player in this slot.
     pub fn vector(&self, slot: u32) -> Vector {
-        self.vectors[slot as usize]
+        self.outlines[slot as usize].vector
     }
 
     /// Whether the player in this slot looks right.
     pub fn is_facing_right(&self, slot: u32) -> bool {
-        self.players[slot as usize].facing_right
+        self.outlines[slot as usize].facing_right
     }
 
     /// What the player in this slot is doing.
     pub fn state(&self, slot: u32) -> State {
-        if self.is_attacking(slot as usize) {
-            State::Attacking
-        } else if self.vectors[slot as usize] == Vector::ZERO {
-            State::Idle
-        } else {
-            State::Moving
-        }
+        self.outlines[slot as usize].state()
     }
 
     /// Where something happened lately.
@@ -462,9 +480,9 @@ impl World {
         &self.activity
     }
 
-    /// Who is in this slot, and whether anything about it other than its steady movement is new.
-    pub(crate) fn presence(&self, slot: u32) -> Presence {
-        self.presences[slot as usize]
+    /// What others see of whoever is in this slot.
+    pub(crate) fn outline(&self, slot: u32) -> &Outline {
+        &self.outlines[slot as usize]
     }
 
     pub(crate) fn stamps(&self, slot: u32) -> Stamps {
@@ -472,14 +490,14 @@ impl World {
     }
 
     fn point(&self, at: usize) -> Point {
-        self.positions[at]
+        self.outlines[at].point()
     }
 
     /// Puts a player somewhere, for tests of what others see of it.
     #[cfg(test)]
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
-        self.positions[slot as usize] = Point { x: i32::from(x), y: i32::from(y) };
-        self.activity.mark_moved(i32::from(x), i32::from(y));
+        self.outlines[slot as usize].position = Position { x, y };
+        self.activity.mark_moved(self.point(slot as usize));
     }
 }
 

@@ -85,26 +85,20 @@ pub(crate) fn serve(
     let before = frames.out.len();
     match turn {
         Turn::Changes => {
-            let members = viewer.visible.len();
-            changes(viewer, world, settings, members, frames);
+            changes(viewer, world, settings, frames);
         }
         Turn::Look => {
-            let looked_before = viewer.looked;
             let first_entered = look(viewer, scene, settings, u32::MAX, scratch);
-            viewer.altered |= first_entered < viewer.visible.len() || !scratch.left.is_empty();
+            let set_changed = first_entered < viewer.visible.len() || !scratch.left.is_empty();
+            viewer.altered |= set_changed || scratch.any_moves || !scratch.news.is_empty();
             if viewer.is_sync_due(now) {
                 viewer.sync_due = now + settings.sync_interval;
-                if viewer.altered || viewer.visible.iter().any(|member| is_altered(world, viewer, member)) {
+                if viewer.altered {
                     full_state(viewer, world, settings, frames);
                 }
             } else {
-                for &id in &scratch.left {
-                    message::left(frames.out, id);
-                }
-                frames.tally.left += scratch.left.len() as u64;
-                keyframes(viewer, world, settings, looked_before, first_entered, frames);
-                let entered = changes(viewer, world, settings, first_entered, frames);
-                entrances(viewer, world, settings, entered, frames);
+                what_the_look_found(viewer, world, settings, scratch, frames);
+                entrances(viewer, world, settings, first_entered, frames);
             }
         }
     }
@@ -115,14 +109,14 @@ pub(crate) fn serve(
 }
 
 fn entry(world: &World, member: &Member) -> Entry {
-    let (position, vector) = (world.position(member.slot), world.vector(member.slot));
+    let outline = world.outline(member.slot);
     Entry {
         id: member.id,
-        x: position.x,
-        y: position.y,
-        dx: vector.dx(),
-        dy: vector.dy(),
-        state: match world.state(member.slot) {
+        x: outline.position.x,
+        y: outline.position.y,
+        dx: outline.vector.dx(),
+        dy: outline.vector.dy(),
+        state: match outline.state() {
             State::Idle => message::State::Idle,
             State::Moving => message::State::Moving,
             State::Attacking => message::State::Attacking,
@@ -132,7 +126,7 @@ fn entry(world: &World, member: &Member) -> Entry {
 }
 
 fn facing(world: &World, slot: u32) -> Facing {
-    if world.is_facing_right(slot) { Facing::Right } else { Facing::Left }
+    if world.outline(slot).facing_right { Facing::Right } else { Facing::Left }
 }
 
 fn movement(world: &World, member: &Member, frames: &mut Frames<'_>) {
@@ -150,33 +144,23 @@ fn movements(viewer: &Viewer, world: &World, frames: &mut Frames<'_>) {
     }
 }
 
-fn is_altered(world: &World, viewer: &Viewer, member: &Member) -> bool {
-    world.presence(member.slot).has_changed_since(viewer.served) || world.vector(member.slot) != Vector::ZERO
-}
-
-/// What changed about the first `members` members since the viewer was served. Returns how many of them remain: those
-/// who left the world are told as LEFT and dropped.
-fn changes(
-    viewer: &mut Viewer,
-    world: &World,
-    settings: &Settings,
-    members: usize,
-    frames: &mut Frames<'_>,
-) -> usize {
+/// What changed since the viewer was served about those it sees; those who left the world are told as LEFT and dropped.
+fn changes(viewer: &mut Viewer, world: &World, settings: &Settings, frames: &mut Frames<'_>) {
     let now = world.tick();
-    let mut departed = 0;
-    for index in 0..members {
+    let mut someone_departed = false;
+    for index in 0..viewer.visible.len() {
         let member = viewer.visible[index];
-        let presence = world.presence(member.slot);
-        if !presence.is(member.id) {
-            departed += usize::from(member.age(now) >= settings.departure_dwell);
-        } else if presence.has_changed_since(viewer.served) {
+        let outline = world.outline(member.slot);
+        if !outline.is(member.id) {
+            someone_departed = true;
+        } else if outline.has_changed_since(viewer.served) {
             change(viewer, world, settings, &member, frames);
         }
     }
-    if departed == 0 {
-        return members;
+    if !someone_departed {
+        return;
     }
+    let before = viewer.visible.len();
     viewer.visible.retain(|member| {
         let gone = !world.is_present(member.slot, member.id) && member.age(now) >= settings.departure_dwell;
         if gone {
@@ -184,9 +168,29 @@ fn changes(
         }
         !gone
     });
+    let departed = before - viewer.visible.len();
     frames.tally.left += departed as u64;
-    viewer.altered = true;
-    members - departed
+    viewer.altered |= departed > 0;
+}
+
+/// Who went out of view, what is repeated, what is new: of a look without a full state.
+fn what_the_look_found(
+    viewer: &mut Viewer,
+    world: &World,
+    settings: &Settings,
+    scratch: &Scratch,
+    frames: &mut Frames<'_>,
+) {
+    for &id in &scratch.left {
+        message::left(frames.out, id);
+    }
+    frames.tally.left += scratch.left.len() as u64;
+    for member in scratch.repeats.iter().filter(|member| !scratch.was_evicted(member)) {
+        repeat(viewer, world, member, frames);
+    }
+    for member in scratch.news.iter().filter(|member| !scratch.was_evicted(member)) {
+        change(viewer, world, settings, member, frames);
+    }
 }
 
 /// The latest state of what changed about one member.
@@ -248,38 +252,19 @@ fn full_state(viewer: &mut Viewer, world: &World, settings: &Settings, frames: &
     viewer.synced = world.tick();
 }
 
-/// Repeats what a client may have missed of somebody because the sprite was still loading, once, a second after its
-/// entrance; and notes whether anybody moves.
-fn keyframes(
-    viewer: &mut Viewer,
-    world: &World,
-    settings: &Settings,
-    looked_before: Tick,
-    members: usize,
-    frames: &mut Frames<'_>,
-) {
-    let now = world.tick();
-    for member in &viewer.visible[..members] {
-        if !world.is_present(member.slot, member.id) {
-            continue;
-        }
-        let moves = world.vector(member.slot) != Vector::ZERO;
-        viewer.altered |= moves;
-        let age = member.age(now);
-        let age_before = age - (now - looked_before).min(age);
-        if age < settings.keyframe_after || age_before >= settings.keyframe_after {
-            continue;
-        }
-        let (entered, stamps) = (now - age, world.stamps(member.slot));
-        // What changed since the viewer was served comes as a change in this same turn.
-        let is_old_news = |stamp: Tick| stamp <= viewer.served;
-        if (moves || stamps.vector > entered) && is_old_news(stamps.vector) {
-            movement(world, member, frames);
-        }
-        if stamps.facing > entered && is_old_news(stamps.facing) {
-            message::direction(frames.out, member.id, facing(world, member.slot));
-            frames.tally.direction += 1;
-        }
+/// Repeats what a client may have missed of somebody because the sprite was still loading: once, a second after its
+/// entrance.
+fn repeat(viewer: &Viewer, world: &World, member: &Member, frames: &mut Frames<'_>) {
+    let entered = world.tick() - member.age(world.tick());
+    let stamps = world.stamps(member.slot);
+    // What changed since the viewer was served comes as a change in this same turn.
+    let is_old_news = |stamp: Tick| stamp <= viewer.served;
+    if (world.outline(member.slot).moves() || stamps.vector > entered) && is_old_news(stamps.vector) {
+        movement(world, member, frames);
+    }
+    if stamps.facing > entered && is_old_news(stamps.facing) {
+        message::direction(frames.out, member.id, facing(world, member.slot));
+        frames.tally.direction += 1;
     }
 }
 

@@ -31,6 +31,13 @@ pub struct Scratch {
     newcomers: Vec<Ranked>,
     /// Ids of those that went out of view in the last look.
     pub(crate) left: Vec<u32>,
+    /// Members about whom the last look found something new; some may have been evicted after it.
+    pub(crate) news: Vec<Member>,
+    /// Members whose vector is due to be repeated; some may have been evicted after it.
+    pub(crate) repeats: Vec<Member>,
+    /// Somebody in view moves.
+    pub(crate) any_moves: bool,
+    farthest_square: u64,
 }
 
 /// A candidate for a place, packed into one word so that ranking is comparing integers: 34 bits of squared distance (the
@@ -70,10 +77,18 @@ impl Scratch {
         self.ranked.clear();
         self.newcomers.clear();
         self.left.clear();
+        self.news.clear();
+        self.repeats.clear();
+        (self.any_moves, self.farthest_square) = (false, 0);
     }
 
     fn evicted_mark(&self) -> u32 {
         self.mark + 1
+    }
+
+    /// Whether the last look took this member's place from it.
+    pub(crate) fn was_evicted(&self, member: &Member) -> bool {
+        self.marks[member.slot as usize] == self.evicted_mark()
     }
 }
 
@@ -108,7 +123,7 @@ pub(crate) fn look(
         viewer.look_until = now + settings.dwell;
     }
     viewer.looked = now;
-    viewer.regions = regions_of_interest(viewer, world, settings, &eye);
+    viewer.regions = regions_of_interest(viewer, world, settings, &eye, scratch);
     first_entered
 }
 
@@ -133,8 +148,9 @@ impl Eye {
     }
 }
 
-/// Drops members that are gone or out of range, ranks the others, and returns how many places are not up for
-/// discussion: young members', and those of departed players whose LEFT must wait.
+/// Drops members that are gone or out of range, ranks the others, notes what is to be told of them, and returns how many
+/// places are not up for discussion: young members', and those of departed players whose LEFT must wait. One pass, since
+/// reading everybody in view is what a look costs.
 fn keep_members(
     viewer: &mut Viewer,
     world: &World,
@@ -142,35 +158,44 @@ fn keep_members(
     eye: &Eye,
     scratch: &mut Scratch,
 ) -> usize {
-    let now = world.tick();
+    let (now, served) = (world.tick(), viewer.served);
+    let since_look = now - viewer.looked;
     let mut pinned = 0;
-    let (marks, mark, ranked, left) =
-        (&mut scratch.marks, scratch.mark, &mut scratch.ranked, &mut scratch.left);
     viewer.visible.retain(|member| {
         let age = member.age(now);
-        if !world.is_present(member.slot, member.id) {
+        let outline = world.outline(member.slot);
+        if !outline.is(member.id) {
             let waits = age < settings.departure_dwell;
             pinned += usize::from(waits);
             if !waits {
-                left.push(member.id);
+                scratch.left.push(member.id);
             }
             return waits;
         }
-        let position = world.position(member.slot);
+        // Marked even if it goes out of view in this look: it does not come back in it.
+        scratch.marks[member.slot as usize] = scratch.mark;
+        let square = eye.square_to(outline.position.x, outline.position.y);
         if age < settings.dwell {
-            marks[member.slot as usize] = mark;
             pinned += 1;
-            return true;
-        }
-        if !eye.leave.contains(i32::from(position.x), i32::from(position.y)) {
-            left.push(member.id);
-            // Marked all the same: who goes out of view in this look does not come back in it.
-            marks[member.slot as usize] = mark;
+            // The look in which its age passes the mark, once.
+            if age >= settings.keyframe_after && age - since_look.min(age) < settings.keyframe_after {
+                scratch.repeats.push(*member);
+            }
+        } else if eye.leave.contains(i32::from(outline.position.x), i32::from(outline.position.y)) {
+            // A stalled viewer's first look after a while may find it grown old.
+            if age - since_look.min(age) < settings.keyframe_after {
+                scratch.repeats.push(*member);
+            }
+            scratch.ranked.push(Ranked::new(square * MEMBER_SQUARE_PERCENT / 100, member.slot, true));
+        } else {
+            scratch.left.push(member.id);
             return false;
         }
-        marks[member.slot as usize] = mark;
-        let square = eye.square_to(position.x, position.y) * MEMBER_SQUARE_PERCENT / 100;
-        ranked.push(Ranked::new(square, member.slot, true));
+        scratch.farthest_square = scratch.farthest_square.max(square);
+        scratch.any_moves |= outline.moves();
+        if outline.has_changed_since(served) {
+            scratch.news.push(*member);
+        }
         true
     });
     pinned
@@ -271,15 +296,18 @@ fn award_places(viewer: &mut Viewer, world: &World, capacity: usize, scratch: &m
 }
 
 /// The regions in which a change or a movement can matter until the next look.
-fn regions_of_interest(viewer: &Viewer, world: &World, settings: &Settings, eye: &Eye) -> u64 {
+fn regions_of_interest(
+    viewer: &Viewer,
+    world: &World,
+    settings: &Settings,
+    eye: &Eye,
+    scratch: &Scratch,
+) -> u64 {
     let mut area = eye.leave;
     if viewer.visible.len() >= settings.max_visible {
-        let farthest = viewer.visible.iter().map(|member| {
-            let position = world.position(member.slot);
-            eye.square_to(position.x, position.y)
-        });
-        let reach = farthest.max().unwrap_or(0).isqrt() as i32 + 1;
-        area = Area::around(eye.x, eye.y, reach);
+        let entered = scratch.ranked.iter().filter(|ranked| !ranked.is_member());
+        let farthest = entered.map(|ranked| ranked.square()).fold(scratch.farthest_square, u64::max);
+        area = Area::around(eye.x, eye.y, farthest.isqrt() as i32 + 1);
     }
     let drift = settings.drift;
     world.activity().regions(area.left - drift, area.top - drift, area.right + drift, area.bottom + drift)
