@@ -1,0 +1,183 @@
+//! What the client sends.
+
+use super::{DecodeError, Facing, Vector, bytes, u16_at, u32_at};
+
+const JOIN: u8 = 1;
+const LEAVE: u8 = 2;
+const MOVE: u8 = 3;
+const DIRECTION: u8 = 4;
+const ATTACK: u8 = 5;
+const ATTACK_END: u8 = 6;
+const VIEWPORT: u8 = 13;
+
+/// A message from the client to the server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ClientMessage {
+    /// Says nothing: a player joins when its connection is upgraded.
+    Join,
+    /// Removes the player; the server closes with 1000.
+    Leave,
+    /// One step of walking, or the end of it.
+    Move {
+        /// Direction of the step; zero when the key was released.
+        vector: Vector,
+        /// The client's number of this input.
+        sequence: u32,
+        /// Where the client is after the step, in world units; load tools leave it out.
+        claim: Option<(u32, u32)>,
+    },
+    /// The player turned.
+    Direction(Facing),
+    /// An attack began.
+    Attack {
+        /// Where on the *screen* the client aimed; some clients leave it out.
+        aim: Option<(f32, f32)>,
+    },
+    /// The attack animation is over.
+    AttackEnd,
+    /// How much of the world the client shows around its player, in world units.
+    Viewport {
+        /// Extent along x.
+        width: u16,
+        /// Extent along y.
+        height: u16,
+    },
+}
+
+impl ClientMessage {
+    /// Appends the message as the payload of one binary WebSocket message.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            ClientMessage::Join => out.push(JOIN),
+            ClientMessage::Leave => out.push(LEAVE),
+            ClientMessage::Move { vector, sequence, claim } => {
+                out.extend([MOVE, vector.packed()]);
+                out.extend(sequence.to_le_bytes());
+                if let Some((x, y)) = claim {
+                    out.extend(x.to_le_bytes());
+                    out.extend(y.to_le_bytes());
+                }
+            }
+            ClientMessage::Direction(facing) => {
+                let side: i8 = if facing == Facing::Right { 1 } else { -1 };
+                out.extend([DIRECTION, side as u8]);
+            }
+            ClientMessage::Attack { aim } => {
+                out.push(ATTACK);
+                if let Some((x, y)) = aim {
+                    out.extend(x.to_le_bytes());
+                    out.extend(y.to_le_bytes());
+                }
+            }
+            ClientMessage::AttackEnd => out.push(ATTACK_END),
+            ClientMessage::Viewport { width, height } => {
+                out.push(VIEWPORT);
+                out.extend(width.to_le_bytes());
+                out.extend(height.to_le_bytes());
+            }
+        }
+    }
+
+    /// The message as the payload of one binary WebSocket message.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(14);
+        self.encode(&mut out);
+        out
+    }
+
+    /// Reads a client's message back, as a recording holds it.
+    ///
+    /// # Errors
+    ///
+    /// Says why the payload is no valid message of a client.
+    pub fn decode(payload: &[u8]) -> Result<ClientMessage, DecodeError> {
+        let &kind = payload.first().ok_or(DecodeError::Empty)?;
+        match (kind, payload.len()) {
+            (JOIN, 1) => Ok(ClientMessage::Join),
+            (LEAVE, 1) => Ok(ClientMessage::Leave),
+            (MOVE, 6 | 14) => decode_move(payload),
+            (DIRECTION, 2) => match payload[1] as i8 {
+                1 => Ok(ClientMessage::Direction(Facing::Right)),
+                -1 => Ok(ClientMessage::Direction(Facing::Left)),
+                _ => Err(DecodeError::BadFacing(payload[1])),
+            },
+            (ATTACK, 1) => Ok(ClientMessage::Attack { aim: None }),
+            (ATTACK, 9) => Ok(ClientMessage::Attack { aim: Some((f32_at(payload, 1), f32_at(payload, 5))) }),
+            (ATTACK_END, 1) => Ok(ClientMessage::AttackEnd),
+            (VIEWPORT, 5) => {
+                Ok(ClientMessage::Viewport { width: u16_at(payload, 1), height: u16_at(payload, 3) })
+            }
+            (JOIN | LEAVE | MOVE | DIRECTION | ATTACK | ATTACK_END | VIEWPORT, length) => {
+                Err(DecodeError::WrongLength { kind, length })
+            }
+            _ => Err(DecodeError::UnknownType(kind)),
+        }
+    }
+}
+
+fn decode_move(payload: &[u8]) -> Result<ClientMessage, DecodeError> {
+    let packed = payload[1];
+    let (dx, dy) = ((packed & 3) as i8 - 1, (packed >> 2 & 3) as i8 - 1);
+    let vector = Vector::new(dx, dy).filter(|_| packed >> 4 == 0).ok_or(DecodeError::BadPacked(packed))?;
+    let claim = (payload.len() == 14).then(|| (u32_at(payload, 6), u32_at(payload, 10)));
+    Ok(ClientMessage::Move { vector, sequence: u32_at(payload, 2), claim })
+}
+
+fn f32_at(payload: &[u8], at: usize) -> f32 {
+    f32::from_le_bytes(bytes(payload, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every message with its bytes; the first MOVE and the DIRECTION are from a recording of the browser client.
+    fn examples() -> Vec<(ClientMessage, Vec<u8>)> {
+        let step = ClientMessage::Move { vector: Vector::RIGHT, sequence: 1, claim: Some((308, 728)) };
+        let short = ClientMessage::Move { vector: Vector::UP, sequence: 0x0403_0201, claim: None };
+        let attack = ClientMessage::Attack { aim: Some((1.0, -2.0)) };
+        vec![
+            (ClientMessage::Join, vec![1]),
+            (ClientMessage::Leave, vec![2]),
+            (step, vec![3, 6, 1, 0, 0, 0, 0x34, 1, 0, 0, 0xd8, 2, 0, 0]),
+            (short, vec![3, 1, 1, 2, 3, 4]),
+            (ClientMessage::Direction(Facing::Left), vec![4, 255]),
+            (ClientMessage::Direction(Facing::Right), vec![4, 1]),
+            (attack, vec![5, 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0]),
+            (ClientMessage::Attack { aim: None }, vec![5]),
+            (ClientMessage::AttackEnd, vec![6]),
+            (ClientMessage::Viewport { width: 800, height: 258 }, vec![13, 0x20, 3, 2, 1]),
+        ]
+    }
+
+    #[test]
+    fn every_message_is_written_by_the_table_and_read_back() {
+        for (message, payload) in examples() {
+            assert_eq!(message.to_bytes(), payload, "{message:?}");
+            assert_eq!(ClientMessage::decode(&payload), Ok(message));
+        }
+    }
+
+    #[test]
+    fn every_vector_survives_packing() {
+        for (dx, dy) in (-1..=1).flat_map(|dx| (-1..=1).map(move |dy| (dx, dy))) {
+            let vector = Vector::new(dx, dy).unwrap();
+            let message = ClientMessage::Move { vector, sequence: u32::MAX, claim: None };
+            assert_eq!(ClientMessage::decode(&message.to_bytes()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn what_no_client_sends_is_refused_with_its_reason() {
+        let wrong_length = |kind, length| Err(DecodeError::WrongLength { kind, length });
+        assert_eq!(ClientMessage::decode(&[]), Err(DecodeError::Empty));
+        assert_eq!(ClientMessage::decode(&[7]), Err(DecodeError::UnknownType(7)));
+        assert_eq!(ClientMessage::decode(&[3, 5, 0, 0, 0, 0, 0]), wrong_length(3, 7));
+        assert_eq!(ClientMessage::decode(&[13, 1, 0, 1]), wrong_length(13, 4));
+        assert_eq!(ClientMessage::decode(&[4, 0]), Err(DecodeError::BadFacing(0)));
+        for packed in [3, 12, 7, 0x15] {
+            let payload = [3, packed, 0, 0, 0, 0];
+            assert_eq!(ClientMessage::decode(&payload), Err(DecodeError::BadPacked(packed)));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What the server sends, read exactly by the table: the browser ignores surplus bytes, here they are an error.
+
+use super::{DecodeError, Entry, Facing, PlayerId, State, Vector, u16_at, u32_at};
+
+const GAME_STATE: u8 = 7;
+const MOVEMENT_ACK: u8 = 8;
+const PLAYER_JOINED: u8 = 11;
+const PLAYER_LEFT: u8 = 12;
+const PLAYER_ATTACK: u8 = 253;
+const PLAYER_DIRECTION: u8 = 254;
+const PLAYER_MOVEMENT: u8 = 255;
+
+/// Bytes of a type and a count.
+const GAME_STATE_HEAD_BYTES: usize = 5;
+const ENTRY_BYTES: usize = 11;
+
+/// In an entry's flags: the player faces right.
+const FLAG_RIGHT: u8 = 0x80;
+
+/// A message from the server to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerMessage {
+    /// Everybody the client shall show. The first one includes the client itself, with the highest id.
+    GameState(Vec<Entry>),
+    /// The answer to one MOVE.
+    MoveAck {
+        /// The client's own id.
+        id: PlayerId,
+        /// Where the server has it after that input, in world units.
+        x: u16,
+        /// Where the server has it after that input, in world units.
+        y: u16,
+        /// The input's number.
+        sequence: u32,
+    },
+    /// A player came into view.
+    Joined(Entry),
+    /// A player went out of view.
+    Left(PlayerId),
+    /// A player began an attack.
+    Attack {
+        /// The attacker.
+        id: PlayerId,
+        /// Where it stands, in world units.
+        x: u16,
+        /// Where it stands, in world units.
+        y: u16,
+    },
+    /// A player turned.
+    Direction {
+        /// Who turned.
+        id: PlayerId,
+        /// To which side.
+        facing: Facing,
+    },
+    /// A player's direction of movement changed.
+    Movement {
+        /// Who moves.
+        id: PlayerId,
+        /// Where to; zero if it stopped.
+        vector: Vector,
+    },
+}
+
+impl ServerMessage {
+    /// Reads the payload of one binary WebSocket message.
+    ///
+    /// # Errors
+    ///
+    /// Says why the server must not have sent this payload.
+    pub fn decode(payload: &[u8]) -> Result<ServerMessage, DecodeError> {
+        let &kind = payload.first().ok_or(DecodeError::Empty)?;
+        if let Some(expected) = fixed_length(kind)
+            && payload.len() != expected
+        {
+            return Err(DecodeError::WrongLength { kind, length: payload.len() });
+        }
+        match kind {
+            GAME_STATE => decode_game_state(payload),
+            MOVEMENT_ACK => Ok(ServerMessage::MoveAck {
+                id: u32_at(payload, 1),
+                x: u16_at(payload, 5),
+                y: u16_at(payload, 7),
+                sequence: u32_at(payload, 9),
+            }),
+            PLAYER_JOINED => decode_entry(&payload[1..]).map(ServerMessage::Joined),
+            PLAYER_LEFT => Ok(ServerMessage::Left(u32_at(payload, 1))),
+            PLAYER_ATTACK => Ok(ServerMessage::Attack {
+                id: u32_at(payload, 1),
+                x: u16_at(payload, 5),
+                y: u16_at(payload, 7),
+            }),
+            PLAYER_DIRECTION => {
+                let facing = match payload[5] {
+                    0 => Facing::Left,
+                    1 => Facing::Right,
+                    other => return Err(DecodeError::BadFacing(other)),
+                };
+                Ok(ServerMessage::Direction { id: u32_at(payload, 1), facing })
+            }
+            PLAYER_MOVEMENT => {
+                let vector = decode_vector(payload[5], payload[6])?;
+                Ok(ServerMessage::Movement { id: u32_at(payload, 1), vector })
+            }
+            _ => Err(DecodeError::UnknownType(kind)),
+        }
+    }
+}
+
+/// The length of a type's messages, where all have the same; none for the rest.
+fn fixed_length(kind: u8) -> Option<usize> {
+    match kind {
+        MOVEMENT_ACK => Some(13),
+        PLAYER_JOINED => Some(1 + ENTRY_BYTES),
+        PLAYER_LEFT => Some(5),
+        PLAYER_ATTACK => Some(9),
+        PLAYER_DIRECTION => Some(6),
+        PLAYER_MOVEMENT => Some(7),
+        _ => None,
+    }
+}
+
+fn decode_game_state(payload: &[u8]) -> Result<ServerMessage, DecodeError> {
+    let length = payload.len();
+    if length < GAME_STATE_HEAD_BYTES {
+        return Err(DecodeError::WrongLength { kind: GAME_STATE, length });
+    }
+    let count = u32_at(payload, 1);
+    let entries = &payload[GAME_STATE_HEAD_BYTES..];
+    if entries.len() as u64 != u64::from(count) * ENTRY_BYTES as u64 {
+        return Err(DecodeError::WrongCount { count, length });
+    }
+    let entries = entries.chunks_exact(ENTRY_BYTES).map(decode_entry).collect::<Result<_, _>>()?;
+    Ok(ServerMessage::GameState(entries))
+}
+
+fn decode_entry(entry: &[u8]) -> Result<Entry, DecodeError> {
+    let flags = entry[10];
+    let state = match flags & !FLAG_RIGHT {
+        0 => State::Idle,
+        1 => State::Moving,
+        2 => State::Attacking,
+        other => return Err(DecodeError::BadState(other)),
+    };
+    Ok(Entry {
+        id: u32_at(entry, 0),
+        x: u16_at(entry, 4),
+        y: u16_at(entry, 6),
+        vector: decode_vector(entry[8], entry[9])?,
+        facing: if flags & FLAG_RIGHT == 0 { Facing::Left } else { Facing::Right },
+        state,
+    })
+}
+
+fn decode_vector(dx: u8, dy: u8) -> Result<Vector, DecodeError> {
+    let (dx, dy) = (dx as i8, dy as i8);
+    let outside = if (-1..=1).contains(&dx) { dy } else { dx };
+    Vector::new(dx, dy).ok_or(DecodeError::BadVector(outside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: [u8; 11] = [0xec, 3, 0, 0, 0x30, 1, 0xd8, 2, 1, 255, 0x81];
+
+    fn entry() -> Entry {
+        let (facing, state) = (Facing::Right, State::Moving);
+        Entry { id: 1004, x: 304, y: 728, vector: Vector::new(1, -1).unwrap(), facing, state }
+    }
+
+    #[test]
+    fn every_message_is_read_by_the_table() {
+        let joined = [&[11], &ENTRY[..]].concat();
+        let state = [&[7, 2, 0, 0, 0], &ENTRY[..], &ENTRY[..]].concat();
+        let ack = ServerMessage::MoveAck { id: 1004, x: 308, y: 728, sequence: 1 };
+        let examples: [(&[u8], ServerMessage); 9] = [
+            (&[7, 0, 0, 0, 0], ServerMessage::GameState(vec![])),
+            (&state, ServerMessage::GameState(vec![entry(), entry()])),
+            (&[8, 0xec, 3, 0, 0, 0x34, 1, 0xd8, 2, 1, 0, 0, 0], ack),
+            (&joined, ServerMessage::Joined(entry())),
+            (&[12, 0xef, 3, 0, 0], ServerMessage::Left(1007)),
+            (&[253, 0xec, 3, 0, 0, 0x90, 1, 0xd8, 2], ServerMessage::Attack { id: 1004, x: 400, y: 728 }),
+            (&[254, 0xec, 3, 0, 0, 1], ServerMessage::Direction { id: 1004, facing: Facing::Right }),
+            (&[254, 0xed, 3, 0, 0, 0], ServerMessage::Direction { id: 1005, facing: Facing::Left }),
+            (&[255, 0xec, 3, 0, 0, 255, 0], ServerMessage::Movement { id: 1004, vector: Vector::LEFT }),
+        ];
+        for (payload, message) in examples {
+            assert_eq!(ServerMessage::decode(payload), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_byte_too_many_or_too_few_is_an_error() {
+        let lengths = [(7, 5), (8, 13), (11, 12), (12, 5), (253, 9), (254, 6), (255, 7)];
+        for (kind, length) in lengths {
+            let mut payload = vec![0; length];
+            payload[0] = kind;
+            assert!(ServerMessage::decode(&payload).is_ok(), "type {kind}");
+            payload.push(0);
+            assert!(ServerMessage::decode(&payload).is_err(), "type {kind}, one byte more");
+            payload.truncate(length - 1);
+            let error = Err(DecodeError::WrongLength { kind, length: length - 1 });
+            assert_eq!(ServerMessage::decode(&payload), error, "type {kind}, one byte less");
+        }
+    }
+
+    #[test]
+    fn a_game_state_that_counts_other_entries_than_it_holds_is_an_error() {
+        let payload = [&[7, 2, 0, 0, 0], &ENTRY[..]].concat();
+        let error = DecodeError::WrongCount { count: 2, length: 16 };
+        assert_eq!(ServerMessage::decode(&payload), Err(error));
+        let error = DecodeError::WrongCount { count: u32::MAX, length: 5 };
+        assert_eq!(ServerMessage::decode(&[7, 255, 255, 255, 255]), Err(error));
+    }
+
+    #[test]
+    fn messages_that_must_never_be_sent_are_errors() {
+        for kind in [0, 1, 3, 9, 10, 13, 0x20, 252] {
+            assert_eq!(ServerMessage::decode(&[kind, 0, 0, 0, 0]), Err(DecodeError::UnknownType(kind)));
+        }
+        assert_eq!(ServerMessage::decode(&[]), Err(DecodeError::Empty));
+    }
+
+    #[test]
+    fn bytes_that_mean_nothing_are_errors() {
+        assert_eq!(ServerMessage::decode(&[255, 0, 0, 0, 0, 2, 0]), Err(DecodeError::BadVector(2)));
+        assert_eq!(ServerMessage::decode(&[255, 0, 0, 0, 0, 0, 128]), Err(DecodeError::BadVector(-128)));
+        assert_eq!(ServerMessage::decode(&[254, 0, 0, 0, 0, 255]), Err(DecodeError::BadFacing(255)));
+        let mut joined = [&[11], &ENTRY[..]].concat();
+        joined[11] = 0x83;
+        assert_eq!(ServerMessage::decode(&joined), Err(DecodeError::BadState(3)));
+    }
+}

@@ -1,0 +1,109 @@
+//! Another player's sprite: where the client draws it between two messages about it.
+
+use super::UNITS_PER_S;
+use crate::codec::{Entry, Facing, PlayerId, State, Vector};
+
+/// How long the client plays the attack animation, in milliseconds.
+const ATTACK_ANIMATION_MS: u64 = 1_000;
+
+/// Another player as the client draws it. The position is extrapolated up to the last
+/// [`Picture::advance`](super::Picture::advance).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemotePlayer {
+    /// Who it is.
+    pub id: PlayerId,
+    /// Position drawn, in world units.
+    pub x: f64,
+    /// Position drawn, in world units.
+    pub y: f64,
+    /// Direction the sprite moves on in; told by `PLAYER_MOVEMENT` only.
+    pub vector: Vector,
+    /// The side it looks to.
+    pub facing: Facing,
+    /// What it does, as last told.
+    pub state: State,
+    /// When it came into view, in the caller's milliseconds.
+    pub entered_at_ms: u64,
+    /// When its sprite has loaded; until then it misses what is said about it.
+    pub loaded_at_ms: u64,
+    shown: bool,
+    ghost: bool,
+    attack_ends_at_ms: Option<u64>,
+}
+
+impl RemotePlayer {
+    /// A player entering with the client's own starting values: an entry's vector is ignored.
+    pub(super) fn enter(entry: &Entry, now_ms: u64, loading_ms: u64) -> RemotePlayer {
+        RemotePlayer {
+            id: entry.id,
+            x: f64::from(entry.x),
+            y: f64::from(entry.y),
+            vector: Vector::ZERO,
+            facing: entry.facing,
+            state: entry.state,
+            entered_at_ms: now_ms,
+            loaded_at_ms: now_ms + loading_ms,
+            shown: loading_ms == 0,
+            ghost: false,
+            attack_ends_at_ms: None,
+        }
+    }
+
+    /// Whether the sprite had loaded at the last [`Picture::advance`](super::Picture::advance).
+    pub fn shown(&self) -> bool {
+        self.shown
+    }
+
+    /// Whether the player has left and only its sprite remains.
+    pub fn is_ghost(&self) -> bool {
+        self.ghost
+    }
+
+    pub(super) fn set_ghost(&mut self, ghost: bool) {
+        self.ghost = ghost;
+    }
+
+    /// Moves on by the time since the last call and ends what is over by now.
+    pub(super) fn advance(&mut self, elapsed_ms: u64, now_ms: u64, world_side: u16) {
+        let distance = UNITS_PER_S * elapsed_ms as f64 / 1_000.0;
+        let side = f64::from(world_side);
+        self.x = (self.x + f64::from(self.vector.dx()) * distance).clamp(0.0, side);
+        self.y = (self.y + f64::from(self.vector.dy()) * distance).clamp(0.0, side);
+        self.shown = self.shown || now_ms >= self.loaded_at_ms;
+        if self.attack_ends_at_ms.is_some_and(|end| now_ms >= end) {
+            self.attack_ends_at_ms = None;
+            self.state = self.walking_state();
+        }
+    }
+
+    /// Puts the player where a `GAME_STATE` lists it. The entry's vector is ignored.
+    pub(super) fn correct(&mut self, entry: &Entry) {
+        self.x = f64::from(entry.x);
+        self.y = f64::from(entry.y);
+        self.facing = entry.facing;
+        self.state = entry.state;
+        self.attack_ends_at_ms = None;
+    }
+
+    pub(super) fn turn(&mut self, facing: Facing) {
+        self.facing = facing;
+    }
+
+    pub(super) fn attack(&mut self, now_ms: u64) {
+        self.state = State::Attacking;
+        self.attack_ends_at_ms = Some(now_ms + ATTACK_ANIMATION_MS);
+    }
+
+    /// Sets the direction to move on in. Walking ends an attack, standing still does not.
+    pub(super) fn head(&mut self, vector: Vector) {
+        self.vector = vector;
+        if vector != Vector::ZERO || self.state != State::Attacking {
+            self.attack_ends_at_ms = None;
+            self.state = self.walking_state();
+        }
+    }
+
+    fn walking_state(&self) -> State {
+        if self.vector == Vector::ZERO { State::Idle } else { State::Moving }
+    }
+}
