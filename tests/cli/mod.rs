@@ -1,0 +1,196 @@
+//! The command line: what is printed, what is refused, and what the log says at the start.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::support::server::program;
+use crate::support::{Server, Settings};
+
+/// Every setting, as an environment variable.
+const SETTINGS: [&str; 28] = [
+    "HOST",
+    "PORT",
+    "STATIC_DIR",
+    "WORKERS",
+    "MAX_CONNECTIONS",
+    "TICK_RATE",
+    "BATCH_INTERVAL_MS",
+    "SYNC_INTERVAL_SEC",
+    "MAX_VISIBLE",
+    "WORLD_WIDTH",
+    "WORLD_HEIGHT",
+    "SPAWN_MIN_X",
+    "SPAWN_MAX_X",
+    "SPAWN_MIN_Y",
+    "SPAWN_MAX_Y",
+    "SPAWN_SEED",
+    "PLAYER_SPEED",
+    "ATTACK_DURATION_MS",
+    "RATE_LIMIT_MSG_SEC",
+    "RATE_LIMIT_BURST",
+    "READ_BUFFER_SIZE",
+    "WRITE_BUFFER_SIZE",
+    "PING_INTERVAL_SEC",
+    "IDLE_TIMEOUT_SEC",
+    "SHUTDOWN_TIMEOUT_SEC",
+    "LOG_LEVEL",
+    "LOG_FILE",
+    "DEBUG",
+];
+
+/// Runs the program to its end with these variables and arguments.
+fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let variables = variables.iter().copied();
+    program().envs(variables).args(arguments).output().expect("the program runs")
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("text")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("text")
+}
+
+/// The value a printed configuration gives a setting.
+fn value<'a>(printed: &'a str, name: &str) -> Option<&'a str> {
+    printed.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
+#[test]
+fn help_names_every_setting_and_its_flag() {
+    for flag in ["--help", "-h", "-help"] {
+        let output = run(&[], &[flag]);
+        assert_eq!(output.status.code(), Some(0), "{flag}");
+        for name in SETTINGS {
+            let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
+            assert!(stdout(&output).contains(name) && stdout(&output).contains(&flag), "{name}");
+        }
+    }
+}
+
+#[test]
+fn version_names_the_program_and_its_version() {
+    let output = run(&[], &["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output).trim(), concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_printed_configuration_is_complete_and_means_itself() {
+    let variables = [("PORT", "9000"), ("SPAWN_SEED", "7"), ("MAX_VISIBLE", "64"), ("LOG_LEVEL", "warn")];
+    let output = run(&variables, &["--print-config"]);
+    assert_eq!(output.status.code(), Some(0));
+    let printed = stdout(&output);
+    for name in SETTINGS {
+        assert!(value(printed, name).is_some(), "{name} in\n{printed}");
+    }
+    for (name, text) in variables {
+        assert_eq!(value(printed, name), Some(text));
+    }
+    let again: Vec<_> = printed.lines().filter_map(|line| line.split_once('=')).collect();
+    assert_eq!(stdout(&run(&again, &["--print-config"])), printed);
+}
+
+#[test]
+fn the_defaults_are_those_the_game_expects() {
+    let output = run(&[], &["--print-config"]);
+    let defaults = [
+        ("PORT", "8108"),
+        ("TICK_RATE", "60"),
+        ("SYNC_INTERVAL_SEC", "5"),
+        ("BATCH_INTERVAL_MS", "50"),
+        ("MAX_VISIBLE", "128"),
+        ("WORLD_WIDTH", "2000"),
+        ("WORLD_HEIGHT", "2000"),
+        ("SPAWN_MIN_X", "100"),
+        ("SPAWN_MAX_X", "900"),
+        ("SPAWN_MIN_Y", "100"),
+        ("SPAWN_MAX_Y", "900"),
+        ("ATTACK_DURATION_MS", "1000"),
+        ("PING_INTERVAL_SEC", "30"),
+        ("IDLE_TIMEOUT_SEC", "60"),
+    ];
+    for (name, text) in defaults {
+        assert_eq!(value(stdout(&output), name), Some(text), "{name}");
+    }
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    for arguments in [["--port", "9001"], ["-port", "9001"], ["-p", "9001"]] {
+        let output = run(&[("PORT", "9000")], &[&arguments[..], &["--print-config"]].concat());
+        assert_eq!(value(stdout(&output), "PORT"), Some("9001"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_valid_configuration_passes_its_check() {
+    let output = run(&[("MAX_CONNECTIONS", "500")], &["--check-config"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_invalid_is_named_and_exits_with_2() {
+    type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+    let cases: [Case; 7] = [
+        (&[("PORT", "65536")], &["PORT"]),
+        (&[("TICK_RATE", "fast")], &["TICK_RATE", "fast"]),
+        (&[("HOST", "nowhere.example")], &["HOST"]),
+        (&[("STATIC_DIR", "/no/such/directory")], &["STATIC_DIR"]),
+        (&[("MAX_VISIBLE", "0"), ("DEBUG", "perhaps")], &["MAX_VISIBLE", "DEBUG"]),
+        (&[("SPAWN_MIN_X", "500"), ("SPAWN_MAX_X", "500")], &["SPAWN_MIN_X", "SPAWN_MAX_X"]),
+        (&[("PING_INTERVAL_SEC", "60"), ("IDLE_TIMEOUT_SEC", "60")], &["IDLE_TIMEOUT_SEC"]),
+    ];
+    for (variables, names) in cases {
+        for arguments in [&[][..], &["--check-config"]] {
+            assert_invalid(&run(variables, arguments), names);
+        }
+    }
+    assert_invalid(&run(&[], &["--port=x", "--no-such-flag"]), &["--no-such-flag", "port"]);
+    assert_invalid(&run(&[], &["start"]), &["start"]);
+}
+
+fn assert_invalid(output: &Output, names: &[&str]) {
+    let problems = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{problems}");
+    for name in names {
+        assert!(problems.contains(name), "{name} in {problems}");
+    }
+}
+
+#[test]
+fn a_health_check_says_whether_a_server_runs() {
+    let server = Server::start();
+    let port = server.address().port().to_string();
+    let variables = [("HOST", "127.0.0.1"), ("PORT", port.as_str())];
+    let output = run(&variables, &["--health-check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let unspecified = run(&[("PORT", port.as_str())], &["--health-check"]);
+    assert_eq!(unspecified.status.code(), Some(0), "a server on 0.0.0.0 is asked on loopback");
+    drop(server);
+    let output = run(&variables, &["--health-check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&port), "{}", stderr(&output));
+}
+
+#[test]
+fn settings_of_another_runtime_are_answered_with_a_notice() {
+    let retired = ["GOGC", "GOMAXPROCS", "GOMEMLIMIT", "BROADCAST_WORKERS", "EVENT_CHANNEL_SIZE"];
+    let settings = retired.iter().fold(Settings::new(), |settings, name| settings.set(name, 100));
+    let server = settings.start();
+    let log = server.log();
+    for name in retired {
+        assert!(log.contains(name), "{name} in {log}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_a_clear_error() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = Settings::new().set("PORT", port).command().output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&port.to_string()), "{}", stderr(&output));
+    assert!(stderr(&output).to_lowercase().contains("in use"), "{}", stderr(&output));
+}

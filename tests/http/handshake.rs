@@ -1,0 +1,133 @@
+//! The upgrade to a WebSocket: what it takes, what is refused, and how many there may be.
+
+use std::thread;
+
+use crate::support::http::{Response, request_text};
+use crate::support::raw::{ACCEPT, Raw, UPGRADE};
+use crate::support::{Client, Server, Settings, pump, wait_for};
+
+/// What a request with `from` replaced by `to` is answered with.
+fn answer_to(server: &Server, from: &str, to: &str) -> Response {
+    let request = UPGRADE.replacen(from, to, 1);
+    assert_ne!(request, UPGRADE);
+    let mut raw = Raw::connect(server.address());
+    raw.send(request.as_bytes());
+    if to == "HEAD" { raw.head_response() } else { raw.response() }
+}
+
+#[test]
+fn a_handshake_is_accepted_by_the_rfc() {
+    let server = Server::start();
+    let mut raw = Raw::connect(server.address());
+    raw.send(UPGRADE.as_bytes());
+    let response = raw.response();
+    assert_eq!(response.status, 101);
+    assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
+    assert!(response.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")));
+    assert!(response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("upgrade")));
+}
+
+#[test]
+fn what_browsers_and_proxies_write_differently_is_accepted() {
+    let server = Server::start();
+    let variants = [
+        ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        ("Connection: Upgrade", "connection: UPGRADE"),
+        ("Upgrade: websocket", "Upgrade: WebSocket"),
+        ("Host: localhost", "Host: localhost:8108\r\nOrigin: http://localhost:8108"),
+        ("GET /ws HTTP", "GET /ws?room=1 HTTP"),
+        ("GET /ws HTTP", "GET http://localhost/ws HTTP"),
+    ];
+    for (from, to) in variants {
+        assert_eq!(answer_to(&server, from, to).status, 101, "{to}");
+    }
+}
+
+#[test]
+fn offered_extensions_are_declined() {
+    let server = Server::start();
+    let offer = "Host: localhost\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
+    let response = answer_to(&server, "Host: localhost", offer);
+    assert_eq!(response.status, 101);
+    assert_eq!(response.header("sec-websocket-extensions"), None);
+}
+
+#[test]
+fn a_wrong_handshake_is_refused_with_a_reason() {
+    let server = Server::start();
+    let cases = [
+        ("Upgrade: websocket\r\n", "", 426),
+        ("Upgrade: websocket", "Upgrade: h2c", 426),
+        ("Version: 13", "Version: 8", 426),
+        ("Sec-WebSocket-Version: 13\r\n", "", 426),
+        ("Connection: Upgrade", "Connection: keep-alive", 400),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ==", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "not base64 at all!!!!!!==", 400),
+        ("Host: localhost\r\n", "", 400),
+        ("HTTP/1.1", "HTTP/1.0", 400),
+        ("GET", "POST", 405),
+        ("GET", "HEAD", 405),
+    ];
+    for (from, to, status) in cases {
+        let response = answer_to(&server, from, to);
+        assert_eq!(response.status, status, "{from:?} -> {to:?}: {response:?}");
+        assert!(to == "HEAD" || !response.text().trim().is_empty(), "a reason for {status}");
+        if status == 426 {
+            assert_eq!(response.header("upgrade"), Some("websocket"), "{to:?}");
+            assert_eq!(response.header("sec-websocket-version"), Some("13"), "{to:?}");
+        }
+        if status == 405 {
+            assert_eq!(response.header("allow"), Some("GET"), "{to:?}");
+        }
+    }
+    assert_eq!(server.count("players"), 0, "nobody joined by a refused handshake");
+}
+
+#[test]
+fn no_more_than_the_most_connections_are_admitted_however_many_ask_at_once() {
+    const ADMITTED: usize = 7;
+    let server = Settings::new().set("MAX_CONNECTIONS", ADMITTED).start();
+    let mut sockets: Vec<_> = (0..60).map(|_| Raw::connect(server.address())).collect();
+    let (head, last) = UPGRADE.split_at(UPGRADE.len() - 1);
+    for socket in &mut sockets {
+        socket.send(head.as_bytes());
+    }
+    let mut asking = Vec::new();
+    while !sockets.is_empty() {
+        let mut share = sockets.split_off(sockets.len() - 15);
+        asking.push(thread::spawn(move || {
+            for raw in &mut share {
+                raw.send(last.as_bytes());
+            }
+            let responses: Vec<_> = share.iter_mut().map(Raw::response).collect();
+            (share, responses)
+        }));
+    }
+    let (open, answers): (Vec<_>, Vec<_>) = asking.into_iter().map(|thread| thread.join().unwrap()).unzip();
+    let (admitted, refused): (Vec<_>, Vec<_>) =
+        answers.iter().flatten().partition(|response| response.status == 101);
+    assert_eq!(admitted.len(), ADMITTED);
+    for response in refused {
+        assert_eq!(response.status, 503);
+        let seconds = response.header("retry-after").expect("when to ask again");
+        assert!(seconds.parse::<u32>().is_ok(), "Retry-After: {seconds}");
+        assert!(!response.text().trim().is_empty());
+    }
+    assert_eq!(server.count("players"), ADMITTED as u64);
+
+    drop(open);
+    pump(&mut [], "free places", |_| server.count("players") == 0);
+    let mut client = Client::join(&server);
+    client.step(game_client::Vector::ZERO);
+    wait_for(&mut client, "service", Client::is_answered);
+}
+
+#[test]
+fn a_full_server_still_answers_plain_requests() {
+    let server = Settings::new().set("MAX_CONNECTIONS", 1).start();
+    let _player = Client::join(&server);
+    let mut raw = Raw::connect(server.address());
+    raw.send(request_text("GET", "/health", &[]).as_bytes());
+    assert_eq!(raw.response().status, 200);
+}

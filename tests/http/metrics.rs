@@ -1,0 +1,138 @@
+//! `/metrics`: JSON for people and old dashboards, text for Prometheus.
+
+use game_client::Vector;
+use openmetrics_parser::openmetrics::parse_openmetrics;
+use openmetrics_parser::prometheus::parse_prometheus;
+use openmetrics_parser::{PrometheusType, PrometheusValue};
+
+use crate::support::http::{get, get_with};
+use crate::support::{Client, Server, wait_for};
+
+/// Keys whose values are numbers.
+const NUMBERS: [&str; 26] = [
+    "players",
+    "tick_duration_ns",
+    "events_per_second",
+    "uptime_seconds",
+    "goroutines",
+    "tick_rate_hz",
+    "tick_p50_ns",
+    "tick_p99_ns",
+    "tick_max_ns",
+    "ticks_total",
+    "ticks_skipped_total",
+    "loop_busy_ratio",
+    "flush_interval_ms",
+    "max_visible",
+    "messages_in_total",
+    "messages_out_total",
+    "bytes_in_total",
+    "bytes_out_total",
+    "socket_reads_total",
+    "socket_writes_total",
+    "write_stalls_total",
+    "resident_bytes",
+    "bandwidth_saved_ratio",
+    "rate_limited_total",
+    "worker_panics_total",
+    "log_lines_dropped_total",
+];
+
+/// Keys whose values are objects of numbers.
+const OBJECTS: [&str; 5] = ["frames_out", "protocol_errors", "connections", "refused", "closed"];
+
+/// A server that has answered three MOVEs of its only player.
+fn with_traffic() -> (Server, Client) {
+    let server = Server::start();
+    let mut client = Client::join(&server);
+    for _ in 0..3 {
+        client.step(Vector::ZERO);
+    }
+    wait_for(&mut client, "the answers", Client::is_answered);
+    (server, client)
+}
+
+#[test]
+fn the_json_has_every_key() {
+    let (server, _client) = with_traffic();
+    let metrics = server.metrics();
+    for key in NUMBERS {
+        assert!(metrics[key].is_number(), "{key} in {metrics}");
+    }
+    for key in OBJECTS {
+        let object = metrics[key].as_object().unwrap_or_else(|| panic!("{key} in {metrics}"));
+        assert!(!object.is_empty() && object.values().all(serde_json::Value::is_u64), "{key}: {object:?}");
+    }
+}
+
+#[test]
+fn the_counts_follow_what_happens() {
+    let (server, client) = with_traffic();
+    let metrics = server.metrics();
+    assert_eq!(metrics["players"], 1);
+    assert_eq!(metrics["messages_in_total"], 3);
+    assert_eq!(metrics["frames_out"]["ack"], 3);
+    assert_eq!(metrics["frames_out"]["game_state"], 1);
+    assert_eq!(metrics["messages_out_total"], 4);
+    assert_eq!(metrics["max_visible"], 128);
+    assert!(metrics["bytes_in_total"].as_u64() > Some(3 * 20), "{metrics}");
+    assert!(metrics["resident_bytes"].as_u64() > Some(500_000), "{metrics}");
+    let earlier = metrics["ticks_total"].as_u64();
+    drop(client);
+    crate::support::pump(&mut [], "later ticks, and nobody there", |_| {
+        let metrics = server.metrics();
+        metrics["ticks_total"].as_u64() > earlier && metrics["players"] == 0
+    });
+}
+
+/// A gauge's value in a Prometheus exposition.
+fn gauge(text: &str, name: &str) -> f64 {
+    let exposition = parse_prometheus(text).unwrap_or_else(|error| panic!("{error:?} in\n{text}"));
+    let family = &exposition.families.get(name).unwrap_or_else(|| panic!("no {name} in\n{text}"));
+    assert_eq!(family.family_type, PrometheusType::Gauge, "{name}");
+    assert!(!family.help.is_empty(), "{name}");
+    let sample = family.iter_samples().next().expect("a sample");
+    let PrometheusValue::Gauge(value) = &sample.value else { panic!("{name} is no gauge") };
+    value.as_f64()
+}
+
+#[test]
+fn prometheus_reads_the_text() {
+    let (server, _client) = with_traffic();
+    let plain = "text/plain; version=0.0.4; charset=utf-8";
+    let by_path = get(server.address(), "/metrics/prometheus");
+    let by_header = get_with(server.address(), "/metrics", &["Accept: text/plain;version=0.0.4"]);
+    for response in [by_path, by_header] {
+        assert_eq!((response.status, response.header("content-type")), (200, Some(plain)));
+        assert!((gauge(response.text(), "pixi_players") - 1.0).abs() < f64::EPSILON);
+        let families = parse_prometheus(response.text()).unwrap().families;
+        for key in NUMBERS.iter().filter(|key| key.ends_with("_total") && !key.contains("_ns")) {
+            let name = format!("pixi_{key}");
+            let family = families.get(&name).unwrap_or_else(|| panic!("no {name}"));
+            assert_eq!(family.family_type, PrometheusType::Counter, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_open_metrics_reader_gets_its_own_format() {
+    let (server, _client) = with_traffic();
+    let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5,*/*;q=0.1";
+    for path in ["/metrics", "/metrics/prometheus"] {
+        let response = get_with(server.address(), path, &[accept]);
+        let kind = response.header("content-type").unwrap();
+        assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+        let exposition = parse_openmetrics(response.text()).unwrap_or_else(|error| panic!("{error:?}"));
+        assert!(exposition.families.contains_key("pixi_players"));
+    }
+}
+
+#[test]
+fn everybody_else_gets_json() {
+    let server = Server::start();
+    for accept in ["*/*", "application/json", "text/html,application/xhtml+xml,*/*;q=0.8"] {
+        let response = get_with(server.address(), "/metrics", &[&format!("Accept: {accept}")]);
+        assert_eq!(response.header("content-type"), Some("application/json"), "{accept}");
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+    }
+}

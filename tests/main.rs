@@ -1,0 +1,28 @@
+//! Integration tests: the built server as a process, and clients on real sockets.
+//!
+//! One binary, so that it links once and runs in parallel. The areas:
+//!
+//! - `rules`: what the existing browser client needs, rule by rule
+//! - `protocol`: messages and frames, right and wrong, closing, the rate limit
+//! - `http`: the handshake, health, metrics, static files, refusals
+//! - `crowd`: three hundred clients at once, and whether what they see is true
+//! - `replay`: recorded browsers, with their timing and with stalls
+//! - `shutdown`: signals and the drain
+//! - `cli`: flags, variables, exit codes, the log at the start
+//! - `simulation`: wire, game and view without sockets, by seed
+//! - `tidy`: what the tree itself must keep to
+//! - `support`: the server process, clients with a picture of the world, bare sockets, waiting
+//!
+//! Nothing here sleeps for a fixed time and then hopes: tests wait for conditions, with one generous deadline. The
+//! few that look on for a while do so for the sake of what must not happen.
+
+mod cli;
+mod crowd;
+mod http;
+mod protocol;
+mod replay;
+mod rules;
+mod shutdown;
+mod simulation;
+mod support;
+mod tidy;

@@ -1,0 +1,81 @@
+//! How connections end, from either side.
+
+use game_client::{ClientMessage, Facing, ServerMessage, Vector};
+use tungstenite::Message;
+
+use crate::support::raw::{BINARY, CLOSE, FIN, Raw, masked};
+use crate::support::{Client, Server, Settings, pump, wait_for};
+
+#[test]
+fn leave_closes_with_1000() {
+    let server = Server::start();
+    let mut raw = Raw::upgraded(server.address());
+    raw.send_frame(FIN | BINARY, &ClientMessage::Leave.to_bytes());
+    assert_eq!(raw.close_code(), 1000);
+}
+
+#[test]
+fn the_clients_close_is_echoed() {
+    let server = Server::start();
+    for code in [1000_u16, 1001, 3000, 4999] {
+        let mut raw = Raw::upgraded(server.address());
+        let reason = [&code.to_be_bytes()[..], b"bye"].concat();
+        raw.send_frame(FIN | CLOSE, &reason);
+        assert_eq!(raw.close_code(), code);
+    }
+    let mut raw = Raw::upgraded(server.address());
+    raw.send_frame(FIN | CLOSE, b"");
+    assert_eq!(raw.close_code(), 1005, "a Close without a code is echoed without one");
+}
+
+#[test]
+fn nothing_behind_a_close_is_acted_on() {
+    let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).start();
+    let mut viewer = Client::join(&server);
+    let mut raw = Raw::upgraded(server.address());
+    wait_for(&mut viewer, "the entrance", |viewer| viewer.sees(1002));
+    let turn = masked(FIN | BINARY, &ClientMessage::Direction(Facing::Left).to_bytes());
+    let close = masked(FIN | CLOSE, &1000_u16.to_be_bytes());
+    raw.send(&[&close[..], &turn, &masked(FIN | BINARY, &[99])].concat());
+    assert_eq!(raw.close_code(), 1000);
+    wait_for(&mut viewer, "the exit", |viewer| viewer.leaves_since(0, 1002) == 1);
+    let is_turn = |message: &ServerMessage| matches!(message, ServerMessage::Direction { .. });
+    assert_eq!(viewer.count_since(0, is_turn), 0);
+    assert_eq!(server.protocol_errors(), 0);
+}
+
+#[test]
+fn the_code_arrives_although_the_client_is_still_sending() {
+    let server = Server::start();
+    let mut raw = Raw::upgraded(server.address());
+    let step = ClientMessage::Move { vector: Vector::ZERO, sequence: 1, claim: None }.to_bytes();
+    raw.send_frame(FIN | BINARY, &ClientMessage::Leave.to_bytes());
+    for _ in 0..200 {
+        raw.send_frame(FIN | BINARY, &step);
+    }
+    assert_eq!(raw.close_code(), 1000, "a reset must not eat the code");
+}
+
+#[test]
+fn a_closed_connection_makes_room_for_another() {
+    let server = Settings::new().set("MAX_CONNECTIONS", 1).start();
+    for round in 0..5 {
+        let mut client = Client::join(&server);
+        assert_eq!(client.id(), 1001 + round);
+        client.send_message(Message::Close(None));
+        wait_for(&mut client, "the end", |client| client.ended);
+        pump(&mut [], "a free place", |_| server.count("players") == 0);
+    }
+}
+
+#[test]
+fn messages_and_the_end_of_the_connection_in_one_packet_are_both_noticed() {
+    let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).start();
+    for _ in 0..10 {
+        let mut raw = Raw::upgraded(server.address());
+        raw.send_frame(FIN | BINARY, &[4, 255]);
+        raw.finish_sending();
+        pump(&mut [], "the player's exit", |_| server.count("players") == 0);
+    }
+    assert_eq!(server.protocol_errors(), 0);
+}

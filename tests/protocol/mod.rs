@@ -1,0 +1,6 @@
+//! The wire: every message and everything that is none, frames right and wrong, closing, and the rate limit.
+
+mod closing;
+mod framing;
+mod messages;
+mod rate_limit;

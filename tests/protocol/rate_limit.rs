@@ -1,0 +1,61 @@
+//! Too many messages: the surplus is dropped and counted, and who never stops is closed.
+
+use std::time::Duration;
+
+use game_client::Vector;
+
+use crate::support::raw::{BINARY, CLOSE, FIN, Raw, masked};
+use crate::support::server::sum;
+use crate::support::{Client, Settings, observe, wait_for};
+
+#[test]
+fn messages_over_the_rate_are_dropped_and_counted() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
+    let mut clients = [Client::join(&server)];
+    for sequence in 1..=12 {
+        clients[0].send_short_move(Vector::ZERO, sequence);
+    }
+    wait_for(&mut clients[0], "five answers", |client| client.picture.own().answered() >= 5);
+    observe(&mut clients, Duration::from_millis(200));
+    let answered = clients[0].picture.own().answered();
+    assert!((5..=7).contains(&answered), "{answered} of 12 MOVEs answered, with five allowed");
+    assert_eq!(server.count("rate_limited_total"), 12 - answered);
+    assert_eq!(server.protocol_errors(), 0);
+    assert!(!clients[0].ended, "a burst is no reason to close");
+}
+
+#[test]
+fn the_rate_is_counted_for_each_client() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
+    let mut clients = [Client::join(&server), Client::join(&server)];
+    for _ in 0..20 {
+        clients[0].send_payload(&[6]);
+    }
+    for _ in 0..5 {
+        clients[1].step(Vector::ZERO);
+    }
+    wait_for(&mut clients[1], "all answers of the patient one", Client::is_answered);
+}
+
+#[test]
+fn a_persistent_flooder_is_closed_with_1008() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10).set("RATE_LIMIT_BURST", 10).start();
+    let raw = Raw::upgraded(server.address());
+    let mut writer = raw.writer();
+    let mut reader = raw;
+    let flood = std::thread::spawn(move || {
+        let batch = masked(FIN | BINARY, &[6]).repeat(100);
+        // Ends when the server has closed, and in any case.
+        for _ in 0..2_000 {
+            if !writer.send(&batch) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let close = reader.frame_of(CLOSE);
+    assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
+    drop(reader);
+    flood.join().unwrap();
+    assert!(sum(&server.metrics()["closed"]) >= 1);
+}

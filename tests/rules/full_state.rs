@@ -1,0 +1,150 @@
+//! Rule 2: `GAME_STATE` replaces what a client shows. When it comes, what it holds, and what follows it.
+
+use std::time::Duration;
+
+use game_client::{ClientMessage, Facing, PictureOptions, ServerMessage, Vector};
+
+use super::{OTHER, VIEWER, pair, pair_of_late, wait_after_entrance};
+use crate::support::client::picture_options;
+use crate::support::walker::walk;
+use crate::support::{Client, Server, Settings, Walker, observe, pump};
+
+/// Full states as often as the server can be set to.
+fn eager() -> Server {
+    Settings::new().set("SYNC_INTERVAL_SEC", 1).spawn_at(500, 500).start()
+}
+
+/// No full state by interval while a test lasts.
+fn lazy() -> Server {
+    Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start()
+}
+
+fn wait_for_full_state(clients: &mut [Client], what: &str) {
+    let mark = clients[VIEWER].mark();
+    pump(clients, &format!("a GAME_STATE after {what}"), |clients| {
+        clients[VIEWER].game_states_since(mark) > 0
+    });
+}
+
+#[test]
+fn full_states_after_the_first_leave_the_viewer_out() {
+    let server = eager();
+    let mut clients = pair(&server);
+    let mut walkers = [Walker::new(Vector::RIGHT), Walker::new(Vector::DOWN)];
+    pump(&mut clients, "two more GAME_STATEs for both", |clients| {
+        for (walker, client) in walkers.iter_mut().zip(&mut *clients) {
+            walker.drive(client, u32::MAX);
+        }
+        clients.iter().all(|client| client.game_states_since(1) >= 2)
+    });
+    for client in &clients {
+        assert_eq!(client.picture.own().corrections(), 0, "a walking player must not stutter");
+    }
+}
+
+#[test]
+fn no_full_state_comes_while_the_first_sprite_may_be_loading() {
+    let server = eager();
+    let mut clients = vec![Client::join(&server)];
+    // Alone for more than an interval: a full state would be due the moment somebody comes.
+    observe(&mut clients, Duration::from_millis(1_500));
+    assert_eq!(clients[VIEWER].game_states_since(1), 0);
+    clients.push(Client::join(&server));
+    let mut walkers = [Walker::new(Vector::DOWN), Walker::new(Vector::RIGHT)];
+    pump(&mut clients, "another GAME_STATE for both", |clients| {
+        for (walker, client) in walkers.iter_mut().zip(&mut *clients) {
+            walker.drive(client, u32::MAX);
+        }
+        clients.iter().all(|client| client.game_states_since(1) >= 1)
+    });
+    // The pictures have checked this, too, by the same clock.
+    let entered_ms = clients[VIEWER].picture.first_entrance_ms().unwrap();
+    let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
+    let later = clients[VIEWER].received[1..].iter().find(|received| is_state(&received.message)).unwrap();
+    assert!(later.at_ms >= entered_ms + 2_500, "{} ms after the first entrance", later.at_ms - entered_ms);
+}
+
+#[test]
+fn a_full_state_is_followed_by_the_vector_of_every_visible_mover() {
+    let server = eager();
+    let mut clients = pair(&server);
+    clients.push(Client::join(&server));
+    let (right, down) = (clients[1].id(), clients[2].id());
+    clients[1].send_short_move(Vector::RIGHT, 1);
+    clients[2].send_short_move(Vector::DOWN, 1);
+    wait_after_entrance(&mut clients, 2_500);
+    for _ in 0..2 {
+        wait_for_full_state(&mut clients, "a while of walking");
+        let received = &clients[VIEWER].received;
+        let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
+        let mark = received.iter().rposition(|received| is_state(&received.message)).unwrap();
+        pump(&mut clients, "both vectors after the GAME_STATE", |clients| {
+            let told = |id| clients[VIEWER].vectors_since(mark, id);
+            !told(right).is_empty() && !told(down).is_empty()
+        });
+        assert_eq!(clients[VIEWER].vectors_since(mark, right)[0], Vector::RIGHT);
+        assert_eq!(clients[VIEWER].vectors_since(mark, down)[0], Vector::DOWN);
+    }
+}
+
+#[test]
+fn a_view_in_which_nothing_changes_gets_no_full_state() {
+    let server = eager();
+    let mut clients = pair_of_late(&server);
+    wait_for_full_state(&mut clients, "an entrance");
+    observe(&mut clients, Duration::from_millis(2_500));
+    assert_eq!(clients[VIEWER].game_states_since(1), 1, "one for the entrance and no more");
+    assert_eq!(clients[OTHER].game_states_since(1), 0, "its first GAME_STATE has told everything");
+    walk(&mut clients, VIEWER, Vector::UP, 36);
+    assert_eq!(clients[VIEWER].game_states_since(1), 1, "its own walk changes nothing it must be told");
+    clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
+    wait_for_full_state(&mut clients, "a turn");
+}
+
+#[test]
+fn every_kind_of_change_brings_a_full_state() {
+    let server = eager();
+    let mut clients = pair(&server);
+    wait_for_full_state(&mut clients, "an entrance");
+    clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
+    wait_for_full_state(&mut clients, "a turn");
+    walk(&mut clients, OTHER, Vector::UP, 3);
+    wait_for_full_state(&mut clients, "a walk");
+    clients.push(Client::join(&server));
+    wait_for_full_state(&mut clients, "a second entrance");
+    let mut leaver = clients.pop().unwrap();
+    leaver.close(Some(1001));
+    wait_for_full_state(&mut clients, "an exit");
+    assert!(!clients[VIEWER].sees(leaver.id()));
+}
+
+#[test]
+fn a_full_state_heals_a_picture_that_missed_a_turn_and_drifted() {
+    let server = eager();
+    let slow = PictureOptions { loading_ms: 900, ..picture_options() };
+    let mut clients = vec![Client::join_with(&server, slow), Client::join(&server)];
+    clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
+    walk(&mut clients, OTHER, Vector::UP, 3);
+    let (other, truth) = (clients[OTHER].id(), clients[OTHER].acknowledged());
+    pump(&mut clients, "the other player on the picture where it is", |clients| {
+        clients[VIEWER].picture.remote(other).is_some_and(|remote| {
+            let at = (f64::from(truth.0), f64::from(truth.1));
+            remote.shown() && remote.facing == Facing::Left && (remote.x, remote.y) == at
+        })
+    });
+}
+
+#[test]
+fn a_jump_makes_its_viewers_due_for_a_full_state_and_a_smaller_step_does_not() {
+    let server = lazy();
+    let mut clients = pair(&server);
+    wait_after_entrance(&mut clients, 3_000);
+    clients[OTHER].send_claim(Vector::ZERO, 1, 516, 500);
+    observe(&mut clients, Duration::from_millis(1_700));
+    assert_eq!(clients[OTHER].acknowledged(), (516, 500));
+    assert_eq!(clients[VIEWER].game_states_since(1), 0, "16 units are no jump");
+    clients[OTHER].send_claim(Vector::ZERO, 2, 516, 517);
+    wait_for_full_state(&mut clients, "a jump of 17 units");
+    let remote = clients[VIEWER].picture.remote(clients[OTHER].id()).unwrap();
+    assert_eq!((remote.x, remote.y), (516.0, 517.0));
+}

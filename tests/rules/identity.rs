@@ -1,0 +1,57 @@
+//! Rules 1 and 6: the first frame tells a client who it is, and it never meets itself.
+
+use game_client::{ServerMessage, Vector};
+
+use super::{OTHER, VIEWER, pair_of_late};
+use crate::support::client::picture_options;
+use crate::support::{Client, Server, pump, settle};
+
+#[test]
+fn ids_start_at_1001_and_are_never_given_twice() {
+    let server = Server::start();
+    let mut first = Client::join(&server);
+    assert_eq!(first.id(), 1001);
+    let mut clients = vec![Client::join(&server)];
+    assert_eq!(clients[VIEWER].id(), 1002);
+    first.close(Some(1001));
+    pump(&mut clients, "the first player's exit", |clients| !clients[VIEWER].sees(1001));
+    assert_eq!(Client::join(&server).id(), 1003);
+}
+
+#[test]
+fn the_first_frame_lists_the_viewer_as_the_highest_id() {
+    let server = Server::start();
+    let clients = pair_of_late(&server);
+    let ids_of = |client: &Client| match &client.received[0].message {
+        ServerMessage::GameState(entries) => entries.iter().map(|entry| entry.id).collect::<Vec<_>>(),
+        other => panic!("the first frame is {other:?}"),
+    };
+    assert_eq!(ids_of(&clients[VIEWER]), [1001]);
+    let mut ids = ids_of(&clients[OTHER]);
+    ids.sort_unstable();
+    assert_eq!(ids, [1001, 1002]);
+    assert_eq!(clients[VIEWER].joins_since(0, 1002), 1, "who came later follows as JOINED");
+}
+
+#[test]
+fn everybody_who_joins_at_once_finds_itself_and_all_others() {
+    const PLAYERS: usize = 40;
+    let server = Server::start();
+    let mut clients = Client::connect_many(&server, PLAYERS, picture_options());
+    pump(&mut clients, "everybody on every picture", |clients| {
+        clients.iter().all(|client| client.visible().len() == PLAYERS - 1)
+    });
+    let mut ids: Vec<_> = clients.iter().map(Client::id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1001..1001 + PLAYERS as u32).collect::<Vec<_>>());
+
+    // An ack names the player whose connection it is: it would tell if somebody took another one for itself.
+    for client in &mut clients {
+        client.step(Vector::UP);
+    }
+    settle(&mut clients);
+    for client in &clients {
+        assert_eq!(client.joins_since(0, client.id()), 0, "JOINED with the own id");
+        assert_eq!(client.picture.doubles(), [] as [u32; 0]);
+    }
+}

@@ -1,0 +1,36 @@
+//! Rule 12: pings keep a quiet client connected, and a silent one is closed.
+
+use std::time::{Duration, Instant};
+
+use super::VIEWER;
+use crate::support::raw::Raw;
+use crate::support::server::program;
+use crate::support::{Client, Settings, observe, pump};
+
+#[test]
+fn a_client_that_answers_pings_stays_and_a_silent_one_is_closed() {
+    let settings = Settings::new().set("PING_INTERVAL_SEC", 1).set("IDLE_TIMEOUT_SEC", 3);
+    let server = settings.start();
+    let start = Instant::now();
+    let mut clients = vec![Client::join(&server)];
+    let mut silent = Raw::upgraded(server.address());
+    // Reading alone is no sign of life: a dead peer's kernel does as much.
+    let silent_end = std::thread::spawn(move || {
+        silent.rest();
+        Instant::now()
+    });
+    observe(&mut clients, Duration::from_secs(5));
+    assert!(!clients[VIEWER].ended, "a client that answers pings was closed");
+    assert!(clients[VIEWER].pings >= 3, "{} pings in five seconds", clients[VIEWER].pings);
+    pump(&mut clients, "the silent client's end", |_| silent_end.is_finished());
+    let silent_end = silent_end.join().unwrap();
+    assert!(silent_end - start >= Duration::from_millis(2_500), "closed after {:?}", silent_end - start);
+}
+
+#[test]
+fn the_defaults_are_30_and_60_seconds() {
+    let output = program().arg("--print-config").output().expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.lines().any(|line| line == "PING_INTERVAL_SEC=30"), "{text}");
+    assert!(text.lines().any(|line| line == "IDLE_TIMEOUT_SEC=60"), "{text}");
+}

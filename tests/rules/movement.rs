@@ -1,0 +1,148 @@
+//! Rules 3 and 7: vectors are told when they change, every step is answered as claimed, and silence ends a walk.
+
+use std::time::Duration;
+
+use game_client::{ClientMessage, Facing, ServerMessage, Vector};
+
+use super::{OTHER, VIEWER, pair, wait_after_entrance};
+use crate::support::walker::walk;
+use crate::support::{Client, Server, Settings, Walker, observe, pump, settle};
+
+/// A pair without full states and past the repetition of the first vectors: what comes now is news.
+fn undisturbed() -> (Server, Vec<Client>) {
+    let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start();
+    let mut clients = pair(&server);
+    wait_after_entrance(&mut clients, 1_500);
+    (server, clients)
+}
+
+fn wait_for_vector(clients: &mut [Client], vector: Vector) {
+    let other = clients[OTHER].id();
+    pump(clients, &format!("vector {vector} on the picture"), |clients| {
+        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.vector == vector)
+    });
+}
+
+#[test]
+fn a_vector_is_told_when_it_changes_and_not_with_every_move() {
+    let (_server, mut clients) = undisturbed();
+    let mark = clients[VIEWER].mark();
+    walk(&mut clients, OTHER, Vector::RIGHT, 30);
+    wait_for_vector(&mut clients, Vector::ZERO);
+    let told = clients[VIEWER].vectors_since(mark, clients[OTHER].id());
+    assert_eq!(told, [Vector::RIGHT, Vector::ZERO]);
+}
+
+#[test]
+fn every_change_of_vector_reaches_the_others() {
+    let (_server, mut clients) = undisturbed();
+    let mark = clients[VIEWER].mark();
+    let parts = [-1, 0, 1];
+    let mut vectors: Vec<_> =
+        parts.iter().flat_map(|&dx| parts.map(|dy| Vector::new(dx, dy).unwrap())).collect();
+    vectors.push(Vector::ZERO);
+    for (sequence, &vector) in vectors.iter().enumerate() {
+        clients[OTHER].send_short_move(vector, sequence as u32);
+        wait_for_vector(&mut clients, vector);
+    }
+    assert_eq!(clients[VIEWER].vectors_since(mark, clients[OTHER].id()), vectors);
+}
+
+#[test]
+fn a_turn_is_told_when_the_side_changes() {
+    let (_server, mut clients) = undisturbed();
+    let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
+    for side in [Facing::Right, Facing::Left, Facing::Left, Facing::Right] {
+        clients[OTHER].send(&ClientMessage::Direction(side));
+        pump(&mut clients, "the side on the picture", |clients| {
+            clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.facing == side)
+        });
+        // Several updates long: a turn told without need must not hide behind the next one.
+        observe(&mut clients, Duration::from_millis(250));
+    }
+    let turns: Vec<_> = clients[VIEWER]
+        .since(mark)
+        .filter_map(|message| match message {
+            ServerMessage::Direction { id, facing } if *id == other => Some(*facing),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(turns, [Facing::Left, Facing::Right]);
+}
+
+#[test]
+fn the_extrapolated_picture_follows_a_walker() {
+    /// Half a second of walking: far more than a flush and a busy machine delay a vector by.
+    const NEAR: f64 = 48.0;
+    let (_server, mut clients) = undisturbed();
+    let other = clients[OTHER].id();
+    let mut walker = Walker::new(Vector::RIGHT);
+    pump(&mut clients, "a walk", |clients| {
+        walker.drive(&mut clients[OTHER], 60);
+        let shown = clients[VIEWER].picture.remote(other).unwrap().x;
+        let (walked, _) = clients[OTHER].position();
+        assert!((shown - f64::from(walked)).abs() < NEAR, "shown at {shown}, but walked to {walked}");
+        walker.taken() == 60
+    });
+    clients[OTHER].step(Vector::ZERO);
+    wait_for_vector(&mut clients, Vector::ZERO);
+    let remote = clients[VIEWER].picture.remote(other).unwrap();
+    assert!((remote.x - 740.0).abs() < NEAR, "shown at {}, but stopped at 740", remote.x);
+    assert!((remote.y - 500.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn an_honest_walk_is_answered_as_claimed_and_never_corrected() {
+    let server = Settings::new().spawn_at(500, 500).start();
+    let mut clients = pair(&server);
+    for vector in [Vector::RIGHT, Vector::DOWN, Vector::new(-1, -1).unwrap(), Vector::UP] {
+        walk(&mut clients, OTHER, vector, 15);
+    }
+    assert_eq!(clients[OTHER].picture.own().corrections(), 0);
+    assert_eq!(clients[OTHER].acknowledged(), clients[OTHER].position());
+    assert_eq!(clients[OTHER].position(), (500, 440));
+}
+
+#[test]
+fn steps_sent_in_one_burst_are_answered_with_a_position_each() {
+    let server = Settings::new().spawn_at(500, 500).start();
+    let mut clients = vec![Client::join(&server)];
+    for _ in 0..8 {
+        clients[VIEWER].step(Vector::RIGHT);
+    }
+    settle(&mut clients);
+    let answers: Vec<_> = clients[VIEWER]
+        .since(0)
+        .filter_map(|message| match message {
+            ServerMessage::MoveAck { x, y, sequence, .. } => Some((*sequence, *x, *y)),
+            _ => None,
+        })
+        .collect();
+    let claims: Vec<_> = (1..=8_u16).map(|step| (u32::from(step), 500 + 4 * step, 500)).collect();
+    assert_eq!(answers, claims);
+}
+
+#[test]
+fn a_hidden_tab_stops_after_three_seconds_of_silence_and_a_load_tool_walks_on() {
+    let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start();
+    let mut clients = pair(&server);
+    clients.push(Client::join(&server));
+    let (tab, tool) = (clients[1].id(), clients[2].id());
+    clients[1].step(Vector::RIGHT);
+    clients[2].send_short_move(Vector::DOWN, 1);
+    pump(&mut clients, "the silent tab's stop", |clients| {
+        clients[VIEWER].vectors_since(0, tab).last() == Some(&Vector::ZERO)
+    });
+    clients[1].send_short_move(Vector::ZERO, 2);
+    observe(&mut clients, Duration::from_millis(1_500));
+    let told = clients[VIEWER].vectors_since(0, tool);
+    assert!(!told.is_empty() && !told.contains(&Vector::ZERO), "the load tool's player was told: {told:?}");
+    clients[2].send_short_move(Vector::ZERO, 2);
+    settle(&mut clients);
+
+    // Three seconds at 96 units a second, on the server's clock.
+    let (stopped_x, _) = clients[1].acknowledged();
+    assert!((740..=900).contains(&stopped_x), "the tab's player stopped at {stopped_x}");
+    let (_, walked_y) = clients[2].acknowledged();
+    assert!(walked_y > 500 + 380, "four seconds and more of walking led to {walked_y} only");
+}

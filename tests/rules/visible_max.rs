@@ -1,0 +1,74 @@
+//! Rule 11: of more players than `MAX_VISIBLE` the nearest are shown, and they don't take turns.
+
+use std::time::Duration;
+
+use game_client::{PictureOptions, ServerMessage};
+
+use super::{VIEWER, get_settled};
+use crate::support::client::picture_options;
+use crate::support::walker::walk_to_x;
+use crate::support::{Client, Settings, observe, pump};
+
+/// A picture that minds how many it is shown.
+fn capped(visible_max: usize) -> PictureOptions {
+    PictureOptions { visible_max: Some(visible_max), ..picture_options() }
+}
+
+fn distance(one: (i32, i32), other: (i32, i32)) -> f64 {
+    f64::from(one.0 - other.0).hypot(f64::from(one.1 - other.1))
+}
+
+#[test]
+fn a_newcomer_is_shown_the_nearest_and_not_one_more() {
+    const SHOWN: usize = 5;
+    let server = Settings::new().set("MAX_VISIBLE", SHOWN).set("SPAWN_SEED", 5).spawn_anywhere().start();
+    let mut clients: Vec<_> = (0..20).map(|_| Client::join_with(&server, capped(SHOWN))).collect();
+    get_settled(&mut clients);
+    let mut newcomer = Client::join_with(&server, capped(SHOWN));
+    let ServerMessage::GameState(entries) = &newcomer.received[0].message else { panic!("no GAME_STATE") };
+    assert_eq!(entries.len(), SHOWN + 1, "the nearest, and the newcomer itself");
+    let is_listed = |client: &Client| entries.iter().any(|entry| entry.id == client.id());
+    let (listed, left_out): (Vec<_>, Vec<_>) = clients.iter().partition(|client| is_listed(client));
+    let from_newcomer = |client: &&Client| distance(newcomer.position(), client.position());
+    let farthest = listed.iter().map(from_newcomer).fold(0.0, f64::max);
+    let nearest = left_out.iter().map(from_newcomer).fold(f64::INFINITY, f64::min);
+    assert!(farthest <= nearest, "one is listed at {farthest}, another left out at {nearest}");
+
+    // A place that becomes free goes to the nearest of the others.
+    let next = left_out.iter().min_by(|a, b| from_newcomer(a).total_cmp(&from_newcomer(b))).unwrap().id();
+    let gone = listed[0].id();
+    clients.retain(|client| client.id() != gone);
+    std::mem::swap(&mut clients[VIEWER], &mut newcomer);
+    clients.push(newcomer);
+    pump(&mut clients, "the next nearest in the free place", |clients| {
+        !clients[VIEWER].sees(gone) && clients[VIEWER].visible().len() == SHOWN
+    });
+    assert!(clients[VIEWER].sees(next));
+}
+
+#[test]
+fn a_newcomer_must_be_clearly_nearer_to_take_a_place() {
+    const MEMBER: usize = 1;
+    const RIVAL: usize = 2;
+    let server =
+        Settings::new().set("MAX_VISIBLE", 1).set("SYNC_INTERVAL_SEC", 300).spawn_at(1_000, 500).start();
+    let join = || Client::join_with(&server, capped(1));
+    let mut clients = vec![join(), join()];
+    let member = clients[MEMBER].id();
+    pump(&mut clients, "the only other player", |clients| clients[VIEWER].sees(member));
+    walk_to_x(&mut clients, MEMBER, 1_200);
+    // At 0 of the member's 200 units the rival takes its place.
+    clients.push(join());
+    let rival = clients[RIVAL].id();
+    pump(&mut clients, "the rival in the member's place", |clients| clients[VIEWER].visible() == [rival]);
+
+    let mark = clients[VIEWER].mark();
+    walk_to_x(&mut clients, RIVAL, 760);
+    observe(&mut clients, Duration::from_millis(2_500));
+    let changes = clients[VIEWER].joins_since(mark, member) + clients[VIEWER].leaves_since(mark, rival);
+    assert_eq!(changes, 0, "200 units are not clearly nearer than 240");
+    walk_to_x(&mut clients, RIVAL, 680);
+    pump(&mut clients, "the member back in its place", |clients| clients[VIEWER].visible() == [member]);
+    assert_eq!(clients[VIEWER].leaves_since(mark, rival), 1);
+    assert_eq!(clients[VIEWER].joins_since(mark, member), 1);
+}

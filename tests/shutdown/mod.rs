@@ -1,0 +1,76 @@
+//! Stopping: everybody is told, the drain has an end, and a second signal doesn't wait for it.
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::picture_options;
+use crate::support::http::get;
+use crate::support::raw::{CLOSE, Raw, UPGRADE};
+use crate::support::{Client, Server, Settings, pump};
+
+const PLAYERS: usize = 200;
+
+fn wait_for_drain(server: &Server) {
+    pump(&mut [], "the drain", |_| get(server.address(), "/health").status == 503);
+}
+
+/// Stops a server with many players and checks that each of them is told.
+fn stop_with(signal: Signal) {
+    let mut server = Server::start();
+    let mut clients = Client::connect_many(&server, PLAYERS, picture_options());
+    pump(&mut clients, "everybody's identity", |clients| {
+        clients.iter().all(|client| client.picture.own_id().is_some())
+    });
+    server.signal(signal);
+    pump(&mut clients, "everybody's Close and the end of every connection", |clients| {
+        clients.iter().all(|client| client.ended)
+    });
+    for client in &clients {
+        assert_eq!(client.close_code, Some(1001), "{client:?}");
+    }
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn sigterm_tells_everybody_and_exits_with_0() {
+    stop_with(Signal::SIGTERM);
+}
+
+#[test]
+fn sigint_tells_everybody_and_exits_with_0() {
+    stop_with(Signal::SIGINT);
+}
+
+#[test]
+fn a_server_without_players_stops_at_once() {
+    let mut server = Settings::new().set("SHUTDOWN_TIMEOUT_SEC", 300).start();
+    let _idle = Raw::connect(server.address());
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn while_it_drains_health_says_so_and_nobody_new_is_admitted() {
+    let mut server = Server::start();
+    let mut stubborn = Raw::upgraded(server.address());
+    server.signal(Signal::SIGTERM);
+    wait_for_drain(&server);
+    let health = get(server.address(), "/health");
+    assert_eq!(health.status, 503);
+    assert!(health.text().contains("\"draining\""), "{}", health.text());
+    let mut late = Raw::connect(server.address());
+    late.send(UPGRADE.as_bytes());
+    assert_eq!(late.response().status, 503);
+    // It was told, and ignores it: the server leaves it behind and exits all the same.
+    assert_eq!(stubborn.frame_of(CLOSE).payload[..2], 1001_u16.to_be_bytes());
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let mut server = Settings::new().set("SHUTDOWN_TIMEOUT_SEC", 300).start();
+    let _stubborn = Raw::upgraded(server.address());
+    server.signal(Signal::SIGTERM);
+    wait_for_drain(&server);
+    server.signal(Signal::SIGTERM);
+    assert_ne!(server.wait_for_exit().code(), Some(0), "the drain was cut short");
+}

@@ -1,0 +1,141 @@
+//! The comparison of one picture with the truth.
+
+use std::collections::BTreeSet;
+
+use game_client::{Facing, RemotePlayer, State};
+use pixi_game_server::game::{self, Position, World};
+use pixi_game_server::limits::{KEYFRAME_AFTER_MS, VIEW_DWELL_MS, VIEW_LEAVE_MARGIN};
+use pixi_game_server::server::game::Game;
+use pixi_game_server::view::visibility::MEMBER_DISTANCE_FACTOR;
+
+use super::peer::Peer;
+
+/// How exactly a picture must agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Within one client step, and only about those who have been in view for more than a sync interval.
+    SomeStillWalk,
+    /// Exactly, about everybody.
+    AllStand,
+}
+
+/// One client step, and a unit for the tick's rounding.
+const STEP_UNITS: f64 = 4.0 + 1.0;
+
+/// From an entrance to the second full state after the repeated vector, in milliseconds.
+const PROVEN_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
+
+pub fn check(peer: &Peer, game: &Game, now_ms: u64, strictness: Strictness) -> Result<(), String> {
+    let (picture, world) = (&peer.picture, game.world());
+    if let Some(violation) = picture.violations().first() {
+        return Err(format!("{violation} (one of {})", picture.violations().len()));
+    }
+    if picture.own().missing_acks().len() > 0 {
+        return Err(format!("{} MOVEs were never acknowledged", picture.own().missing_acks().len()));
+    }
+    let own_id = picture.own_id().ok_or("it does not know who it is")?;
+    if world.id(peer.slot) != Some(own_id) {
+        return Err(format!("it takes itself for {own_id}"));
+    }
+    if !picture.doubles().is_empty() {
+        return Err(format!("doubles of {:?}", picture.doubles()));
+    }
+    check_set(peer, game, now_ms)?;
+    for remote in picture.remotes() {
+        let slot =
+            slot_of(world, remote.id).ok_or_else(|| format!("{} is gone from the world", remote.id))?;
+        if strictness == Strictness::AllStand || now_ms - remote.entered_at_ms > PROVEN_MS {
+            check_player(world, slot, remote, strictness)?;
+        }
+    }
+    Ok(())
+}
+
+fn slot_of(world: &World, id: u32) -> Option<u32> {
+    (0..world.slots() as u32).find(|&slot| world.id(slot) == Some(id))
+}
+
+/// Whether the right players are shown, by the rules that `view::visibility` states.
+fn check_set(peer: &Peer, game: &Game, now_ms: u64) -> Result<(), String> {
+    let world = game.world();
+    let shown: BTreeSet<u32> = peer.picture.remotes().map(|remote| remote.id).collect();
+    let viewer = game.views().viewer(peer.slot).ok_or("it has no view")?;
+    let here = world.position(peer.slot);
+    let is_settled = |id: u32| {
+        let remote = peer.picture.remote(id).expect("shown");
+        now_ms - remote.entered_at_ms > u64::from(VIEW_DWELL_MS) + 500
+    };
+    let max_visible = game.views().settings().max_visible;
+    let mut farthest: f64 = 0.0;
+    for &id in &shown {
+        let slot = slot_of(world, id).ok_or_else(|| format!("{id} is shown and gone"))?;
+        let there = world.position(slot);
+        if is_settled(id) {
+            // A look happens five times a second, and a walker goes 20 units meanwhile.
+            if outside(viewer.half_sides(), here, there) > i32::from(VIEW_LEAVE_MARGIN) + 2 * 20 {
+                return Err(format!("{id} is shown far outside the rectangle"));
+            }
+            farthest = farthest.max(distance(here, there));
+        }
+    }
+    for slot in 0..world.slots() as u32 {
+        let Some(id) = world.id(slot) else { continue };
+        let there = world.position(slot);
+        let clearly_inside = outside(viewer.half_sides(), here, there) <= -2 * 20;
+        if slot == peer.slot || shown.contains(&id) || !clearly_inside {
+            continue;
+        }
+        let clearly_nearer = distance(here, there) + 2.0 * 20.0 < farthest * MEMBER_DISTANCE_FACTOR;
+        if shown.len() < max_visible || clearly_nearer {
+            return Err(format!(
+                "{id} is not shown, {:.0} units away, {} are",
+                distance(here, there),
+                shown.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How far a point lies outside the rectangle; negative inside. Whoever has no rectangle sees everything.
+fn outside(half_sides: Option<(i32, i32)>, here: Position, there: Position) -> i32 {
+    let Some((half_width, half_height)) = half_sides else { return i32::MIN };
+    let beyond = |a: u16, b: u16, half: i32| (i32::from(a) - i32::from(b)).abs() - half;
+    beyond(here.x, there.x, half_width).max(beyond(here.y, there.y, half_height))
+}
+
+fn distance(a: Position, b: Position) -> f64 {
+    (f64::from(a.x) - f64::from(b.x)).hypot(f64::from(a.y) - f64::from(b.y))
+}
+
+fn check_player(
+    world: &World,
+    slot: u32,
+    remote: &RemotePlayer,
+    strictness: Strictness,
+) -> Result<(), String> {
+    let (position, vector) = (world.position(slot), world.vector(slot));
+    let tolerance = if strictness == Strictness::AllStand { 0.0 } else { STEP_UNITS };
+    let (dx, dy) = (remote.x - f64::from(position.x), remote.y - f64::from(position.y));
+    if dx.abs() > tolerance || dy.abs() > tolerance {
+        return Err(format!("{} is drawn ({dx:.1}, {dy:.1}) units off: {remote:?}, {vector:?}", remote.id));
+    }
+    if (remote.vector.dx(), remote.vector.dy()) != (vector.dx(), vector.dy()) {
+        return Err(format!(
+            "{} moves {:?} on the picture and {vector:?} in truth",
+            remote.id, remote.vector
+        ));
+    }
+    if (remote.facing == Facing::Right) != world.is_facing_right(slot) {
+        return Err(format!("{} faces {:?} on the picture only", remote.id, remote.facing));
+    }
+    let state = match world.state(slot) {
+        game::State::Idle => State::Idle,
+        game::State::Moving => State::Moving,
+        game::State::Attacking => State::Attacking,
+    };
+    if remote.state != state {
+        return Err(format!("{} is {:?} on the picture and {state:?} in truth", remote.id, remote.state));
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! A seeded simulation of wire, game and view without sockets: dozens of clients join, walk, attack, turn, narrow their
+//! viewports, stall and leave on a network with delays; then everybody settles, and every client's picture, built only
+//! from the bytes it got and by the browser client's rules, must equal the truth.
+//!
+//! The margins of "equal", as `view::visibility` documents them: everybody inside the viewer's rectangle is shown, or
+//! everybody shown is at most 1 / 0.7 as far as the nearest not shown; nobody is shown more than 48 units outside the
+//! rectangle. While some still walk, positions are right within one client step (4 units) and the rounding of a tick;
+//! once all stand, exactly.
+//!
+//! A failure names its seed: `SIMULATION_SEED=<seed> cargo test simulation` runs that one alone. `SIMULATION_SEEDS=1000`
+//! runs more of them than the usual few.
+
+mod check;
+mod peer;
+mod random;
+
+use std::ops::Range;
+
+use pixi_game_server::config::Config;
+use pixi_game_server::metrics::Metrics;
+use pixi_game_server::server::game::Game;
+use pixi_game_server::view::pool::Pool;
+
+use check::Strictness;
+use peer::Peer;
+use random::Random;
+
+const TICK_RATE_HZ: u64 = 60;
+const SEEDS_BY_DEFAULT: u64 = 12;
+const PLAYERS_MAX: usize = 60;
+const WILD_TICKS: u64 = 40 * TICK_RATE_HZ;
+/// A sync interval, the first sprite's loading time, a keyframe and a look.
+const SETTLE_TICKS: u64 = 10 * TICK_RATE_HZ;
+
+/// Everything of one run.
+struct Simulation {
+    seed: u64,
+    random: Random,
+    tick: u64,
+    game: Game,
+    metrics: Metrics,
+    peers: Vec<Peer>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut config = Config { spawn_seed: Some(seed), ..Config::default() };
+        // From everybody seen by everybody to many more candidates than places.
+        config.max_visible = [6, 20, 128][random.below(3) as usize];
+        config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
+        config.spawn_max_y = config.spawn_max_x;
+        let game = Game::new(&config);
+        Self { seed, random, tick: 0, game, metrics: Metrics::default(), peers: Vec::new() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.tick * 1000 / TICK_RATE_HZ
+    }
+
+    /// One tick: clients act, the network delivers, the world steps, viewers are served.
+    fn step(&mut self, pool: &mut Pool) {
+        self.tick += 1;
+        let now_ms = self.now_ms();
+        for peer in &mut self.peers {
+            peer.act(now_ms, &mut self.random);
+            peer.deliver_to_server(now_ms, &mut self.game, &mut self.metrics);
+        }
+        let (left, stayed) =
+            std::mem::take(&mut self.peers).into_iter().partition(|peer: &Peer| peer.has_left);
+        self.peers = stayed;
+        for peer in left {
+            let peer: Peer = peer;
+            self.game.leave(peer.slot);
+        }
+        self.game.step(1, &mut self.metrics);
+        let peers = &self.peers;
+        let mut can_be_written =
+            |slot: u32| peers.iter().any(|peer| peer.slot == slot && !peer.is_stalled(now_ms));
+        self.game.begin_round();
+        let mut written: Vec<(u32, Vec<u8>)> = Vec::new();
+        while !self.game.views().is_round_over() {
+            self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);
+            while let Some((segment, frames)) = pool.batch().next_segment() {
+                written.push((segment.slot, frames.to_vec()));
+            }
+        }
+        for (slot, frames) in written {
+            let peer = self.peers.iter_mut().find(|peer| peer.slot == slot);
+            peer.expect("only viewers that can be written to are served").outbox.extend_from_slice(&frames);
+        }
+        for peer in &mut self.peers {
+            peer.transmit(now_ms, &mut self.random);
+            peer.deliver_to_client(now_ms);
+        }
+    }
+
+    /// Joins, leaves, stalls and whims.
+    fn stir(&mut self) {
+        let now_ms = self.now_ms();
+        if self.peers.len() < PLAYERS_MAX && self.random.chance(8) {
+            let mut out = Vec::new();
+            let slot = self.game.join(&mut out, &mut self.metrics);
+            self.peers.push(Peer::new(slot, out, &self.game, now_ms, &mut self.random));
+        }
+        if self.peers.len() > 2 && self.random.chance(150) {
+            let who = self.random.below(self.peers.len() as u64) as usize;
+            self.peers[who].has_left = true;
+        }
+        for peer in &mut self.peers {
+            peer.change_mind(now_ms, &mut self.random);
+        }
+    }
+
+    fn run(mut self) {
+        std::thread::scope(|scope| {
+            let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+            for _ in 0..WILD_TICKS {
+                self.stir();
+                self.step(&mut pool);
+            }
+            // First nobody changes anything any more, but walkers walk on.
+            let now_ms = self.now_ms();
+            for peer in &mut self.peers {
+                peer.calm_down(now_ms, &mut self.random);
+            }
+            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
+            self.check(Strictness::SomeStillWalk);
+            let now_ms = self.now_ms();
+            for peer in &mut self.peers {
+                peer.stand_still(now_ms, &mut self.random);
+            }
+            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
+            self.check(Strictness::AllStand);
+        });
+    }
+
+    fn check(&self, strictness: Strictness) {
+        assert!(self.peers.len() > 5, "seed {}: the world is too empty to prove anything", self.seed);
+        for peer in &self.peers {
+            if let Err(difference) = check::check(peer, &self.game, self.now_ms(), strictness) {
+                let player = peer.picture.own_id();
+                panic!(
+                    "SIMULATION_SEED={}: {strictness:?}, picture of player {player:?}: {difference}",
+                    self.seed
+                );
+            }
+        }
+        let faults = self.metrics.protocol_errors.total() + self.metrics.rate_limited_total;
+        assert_eq!(faults, 0, "SIMULATION_SEED={}: honest clients, yet messages were refused", self.seed);
+    }
+}
+
+fn seeds() -> Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
+    match number("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIMULATION_SEEDS").unwrap_or(SEEDS_BY_DEFAULT),
+    }
+}
+
+#[test]
+fn every_picture_is_right_after_it_settles() {
+    for seed in seeds() {
+        Simulation::new(seed).run();
+    }
+}

@@ -1,0 +1,246 @@
+//! One simulated client: the browser's behaviour, its picture, and its share of the network.
+
+use std::collections::VecDeque;
+
+use game_client::{ClientMessage, Facing, Picture, PictureOptions, Vector};
+use pixi_game_server::metrics::Metrics;
+use pixi_game_server::rate::RateLimiter;
+use pixi_game_server::server::game::Game;
+use pixi_game_server::wire::websocket::Session;
+
+use super::random::Random;
+use crate::support::raw::masked;
+
+/// The browser takes a step this often, in milliseconds.
+const STEP_MS: u64 = 1000 / 24 + 1;
+
+/// The longest the network holds a message, in milliseconds.
+const DELAY_MS_MAX: u64 = 60;
+
+/// The animation of an attack, in milliseconds.
+const ATTACK_MS: u64 = 1000;
+
+const BINARY: u8 = 0x82;
+
+/// What the player is about.
+#[derive(Clone, Copy)]
+enum Mood {
+    Stands,
+    /// Holds a key: a MOVE with a claim each step.
+    Walks(Vector),
+    /// Sent one short MOVE and walks on.
+    Drifts,
+    Attacks {
+        until_ms: u64,
+        then: Vector,
+    },
+}
+
+pub struct Peer {
+    pub slot: u32,
+    pub picture: Picture,
+    /// What the server has written and the socket has not taken.
+    pub outbox: Vec<u8>,
+    pub has_left: bool,
+    session: Session,
+    limiter: RateLimiter,
+    mood: Mood,
+    next_step_ms: u64,
+    next_attack_end_ms: Option<u64>,
+    stalled_until_ms: u64,
+    /// The longest the network holds a message now, in milliseconds.
+    delay_ms: u64,
+    sequence: u32,
+    /// In flight, with arrival times; order is kept as TCP keeps it.
+    upstream: VecDeque<(u64, Vec<u8>)>,
+    downstream: VecDeque<(u64, Vec<u8>)>,
+}
+
+impl Peer {
+    pub fn new(slot: u32, first_frames: Vec<u8>, game: &Game, now_ms: u64, random: &mut Random) -> Self {
+        let options = PictureOptions {
+            loading_ms: 20 + random.below(800),
+            lateness_ms: DELAY_MS_MAX + 40,
+            visible_max: Some(game.views().settings().max_visible),
+            ..PictureOptions::default()
+        };
+        let mut peer = Self {
+            slot,
+            picture: Picture::new(options),
+            outbox: first_frames,
+            has_left: false,
+            session: Session::new(256),
+            limiter: RateLimiter::new(game.rate_limit(), now_ms),
+            mood: Mood::Stands,
+            next_step_ms: now_ms + STEP_MS,
+            next_attack_end_ms: None,
+            stalled_until_ms: 0,
+            delay_ms: DELAY_MS_MAX,
+            sequence: 1 << 20,
+            upstream: VecDeque::new(),
+            downstream: VecDeque::new(),
+        };
+        if random.chance(2) {
+            let (width, height) = (100 + random.below(1200) as u16, 100 + random.below(1200) as u16);
+            peer.send(&ClientMessage::Viewport { width, height }, now_ms, random);
+        }
+        peer
+    }
+
+    pub fn is_stalled(&self, now_ms: u64) -> bool {
+        now_ms < self.stalled_until_ms
+    }
+
+    /// A whim now and then: another mood, a turn, another viewport, a stall.
+    pub fn change_mind(&mut self, now_ms: u64, random: &mut Random) {
+        if self.picture.own_id().is_none() {
+            return;
+        }
+        if random.chance(900) {
+            self.stalled_until_ms = now_ms + random.below(4000);
+        }
+        if random.chance(1200) {
+            let (width, height) = (random.below(2500) as u16, random.below(2500) as u16);
+            self.send(&ClientMessage::Viewport { width, height }, now_ms, random);
+        }
+        if random.chance(80) {
+            let facing = if random.chance(2) { Facing::Left } else { Facing::Right };
+            self.send(&ClientMessage::Direction(facing), now_ms, random);
+        }
+        if matches!(self.mood, Mood::Attacks { .. }) || !random.chance(60) {
+            return;
+        }
+        let vector = any_vector(random);
+        match random.below(6) {
+            0 | 1 => self.stop(now_ms, random),
+            2 | 3 => self.mood = Mood::Walks(vector),
+            4 => {
+                self.stop(now_ms, random);
+                self.mood = Mood::Drifts;
+                self.send_short_move(vector, now_ms, random);
+            }
+            _ => {
+                let then = if let Mood::Walks(vector) = self.mood { vector } else { Vector::ZERO };
+                self.mood = Mood::Attacks { until_ms: now_ms + ATTACK_MS, then };
+                self.send(&ClientMessage::Attack { aim: Some((220.0, 218.4)) }, now_ms, random);
+                self.next_attack_end_ms.get_or_insert(now_ms + ATTACK_MS);
+            }
+        }
+    }
+
+    /// What the browser does by itself: steps while a key is held, `ATTACK_END` for ever after the first attack.
+    pub fn act(&mut self, now_ms: u64, random: &mut Random) {
+        if self.next_attack_end_ms.is_some_and(|at| now_ms >= at) {
+            self.next_attack_end_ms = Some(now_ms + ATTACK_MS);
+            self.send(&ClientMessage::AttackEnd, now_ms, random);
+        }
+        if let Mood::Attacks { until_ms, then } = self.mood
+            && now_ms >= until_ms
+        {
+            self.mood = if then == Vector::ZERO { Mood::Stands } else { Mood::Walks(then) };
+        }
+        if now_ms >= self.next_step_ms {
+            self.next_step_ms += STEP_MS;
+            if let Mood::Walks(vector) = self.mood {
+                self.step(vector, now_ms, random);
+            }
+        }
+    }
+
+    /// No whims any more, and no delays: who holds a key lets it go, who drifts drifts on.
+    pub fn calm_down(&mut self, now_ms: u64, random: &mut Random) {
+        self.stalled_until_ms = 0;
+        self.delay_ms = 1;
+        if !matches!(self.mood, Mood::Drifts) {
+            self.stop(now_ms, random);
+        }
+    }
+
+    /// Even who drifts stops.
+    pub fn stand_still(&mut self, now_ms: u64, random: &mut Random) {
+        self.stop(now_ms, random);
+    }
+
+    fn stop(&mut self, now_ms: u64, random: &mut Random) {
+        match self.mood {
+            Mood::Walks(_) => self.step(Vector::ZERO, now_ms, random),
+            _ => self.send_short_move(Vector::ZERO, now_ms, random),
+        }
+        self.mood = Mood::Stands;
+    }
+
+    fn step(&mut self, vector: Vector, now_ms: u64, random: &mut Random) {
+        let message = self.picture.step(vector);
+        self.send(&message, now_ms, random);
+    }
+
+    /// Load tools number their short MOVEs by themselves; far from the picture's own numbers.
+    fn send_short_move(&mut self, vector: Vector, now_ms: u64, random: &mut Random) {
+        self.sequence += 1;
+        let message = ClientMessage::Move { vector, sequence: self.sequence, claim: None };
+        self.send(&message, now_ms, random);
+    }
+
+    fn send(&mut self, message: &ClientMessage, now_ms: u64, random: &mut Random) {
+        self.picture.sent(message);
+        let last = self.upstream.back().map_or(0, |(at, _)| *at);
+        let arrival = (now_ms + random.below(self.delay_ms)).max(last);
+        let mut payload = Vec::new();
+        message.encode(&mut payload);
+        self.upstream.push_back((arrival, masked(BINARY, &payload)));
+    }
+
+    pub fn deliver_to_server(&mut self, now_ms: u64, game: &mut Game, metrics: &mut Metrics) {
+        while let Some((_, bytes)) = self.upstream.pop_front_if(|(at, _)| *at <= now_ms) {
+            let mut input = bytes.as_slice();
+            while let Some(event) =
+                self.session.next_event(&mut input, &mut self.outbox).expect("a browser frames well")
+            {
+                let verdict = self.limiter.judge(game.rate_limit(), now_ms);
+                let ending = game.act(self.slot, &event, verdict, &mut self.outbox, metrics);
+                assert_eq!(ending, None, "a browser gives no reason to be closed");
+            }
+        }
+        if !self.is_stalled(now_ms) && !self.outbox.is_empty() {
+            game.ride(self.slot, &mut self.outbox, metrics);
+        }
+    }
+
+    /// The socket takes what the server has written, unless it is stalled.
+    pub fn transmit(&mut self, now_ms: u64, random: &mut Random) {
+        if self.outbox.is_empty() || self.is_stalled(now_ms) {
+            return;
+        }
+        let last = self.downstream.back().map_or(0, |(at, _)| *at);
+        let arrival = (now_ms + random.below(self.delay_ms)).max(last);
+        self.downstream.push_back((arrival, std::mem::take(&mut self.outbox)));
+    }
+
+    pub fn deliver_to_client(&mut self, now_ms: u64) {
+        while let Some((_, bytes)) = self.downstream.pop_front_if(|(at, _)| *at <= now_ms) {
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let payload = take_payload(&mut rest);
+                self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+            }
+        }
+        self.picture.advance(now_ms);
+    }
+}
+
+/// Takes one unmasked binary frame off the front.
+fn take_payload<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+    assert_eq!(bytes[0], BINARY, "one whole binary frame for each message");
+    let (length, head) = match bytes[1] {
+        126 => (usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
+        length => (usize::from(length), 2),
+    };
+    let payload = &bytes[head..head + length];
+    *bytes = &bytes[head + length..];
+    payload
+}
+
+fn any_vector(random: &mut Random) -> Vector {
+    let axis = |random: &mut Random| random.below(3) as i8 - 1;
+    Vector::new(axis(random), axis(random)).expect("each axis is -1, 0 or 1")
+}

@@ -1,0 +1,312 @@
+//! A client as the game has it: a WebSocket, and the picture it would draw. Nothing here blocks but the handshake.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+
+use game_client::{ClientMessage, Picture, PictureOptions, PlayerId, ServerMessage, Vector};
+use tungstenite::client::client_with_config;
+use tungstenite::handshake::client::ClientHandshake;
+use tungstenite::handshake::{HandshakeError, MidHandshake};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tungstenite::{Bytes, Error, Message, WebSocket};
+
+use super::{DEADLINE, Server, now_ms, pump::wait_for, pump::wait_until};
+
+/// Messages taken from one client before the others get their turn.
+const MESSAGES_PER_POLL: usize = 256;
+
+/// Messages shown when a test fails.
+const MESSAGES_SHOWN: usize = 12;
+
+/// How late a message may be handed to a picture on a machine that runs many tests at once, in milliseconds.
+const LATENESS_MS: u64 = 500;
+
+/// What pictures suppose unless a test says otherwise.
+pub fn picture_options() -> PictureOptions {
+    PictureOptions { lateness_ms: LATENESS_MS, ..PictureOptions::default() }
+}
+
+/// One message of the server, and when it was read.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Milliseconds of [`now_ms`].
+    pub at_ms: u64,
+    /// What was said.
+    pub message: ServerMessage,
+}
+
+/// One connection to the server and everything it brought.
+pub struct Client {
+    socket: WebSocket<TcpStream>,
+    /// What the browser would draw.
+    pub picture: Picture,
+    /// Every message of the game, in order.
+    pub received: Vec<Received>,
+    /// Payloads of the pongs received.
+    pub pongs: Vec<Vec<u8>>,
+    /// How many pings were received, and answered.
+    pub pings: usize,
+    /// Text messages received; there should be none.
+    pub texts: usize,
+    /// The close code, once a Close arrived; 1005 if it had none.
+    pub close_code: Option<u16>,
+    /// Whether the connection is over, with a Close or without.
+    pub ended: bool,
+}
+
+impl Client {
+    /// Connects, and waits for the first `GAME_STATE`.
+    pub fn join(server: &Server) -> Client {
+        Client::join_with(server, picture_options())
+    }
+
+    /// Connects with a picture of other suppositions, and waits for the first `GAME_STATE`.
+    pub fn join_with(server: &Server, options: PictureOptions) -> Client {
+        let mut client = [Client::connect(server, options)];
+        wait_for(&mut client[0], "the first GAME_STATE", |client| client.picture.own_id().is_some());
+        let [client] = client;
+        client
+    }
+
+    /// Connects and waits for nothing but the upgrade.
+    pub fn connect(server: &Server, options: PictureOptions) -> Client {
+        let stream = TcpStream::connect(server.address()).expect("the server accepts");
+        stream.set_nodelay(true).expect("TCP_NODELAY");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        let url = url(server.address());
+        let (socket, _) = client_with_config(url, stream, Some(config())).expect("the upgrade succeeds");
+        socket.get_ref().set_nonblocking(true).expect("a non-blocking socket");
+        Client::over(socket, options)
+    }
+
+    /// Connects many clients at once: no request waits for another one's answer.
+    pub fn connect_many(server: &Server, count: usize, options: PictureOptions) -> Vec<Client> {
+        let mut handshakes: Vec<_> = (0..count).map(|_| Some(start_handshake(server.address()))).collect();
+        let mut clients: Vec<Option<Client>> = (0..count).map(|_| None).collect();
+        wait_until(&format!("{count} upgrades"), || {
+            for (client, handshake) in clients.iter_mut().zip(&mut handshakes) {
+                match handshake.take().map(MidHandshake::handshake) {
+                    Some(Ok((socket, _))) => *client = Some(Client::over(socket, options)),
+                    Some(Err(HandshakeError::Interrupted(rest))) => *handshake = Some(rest),
+                    Some(Err(HandshakeError::Failure(error))) => panic!("an upgrade failed: {error}"),
+                    None => {}
+                }
+            }
+            clients.iter().all(Option::is_some)
+        });
+        clients.into_iter().flatten().collect()
+    }
+
+    fn over(socket: WebSocket<TcpStream>, options: PictureOptions) -> Client {
+        Client {
+            socket,
+            picture: Picture::new(options),
+            received: Vec::new(),
+            pongs: Vec::new(),
+            pings: 0,
+            texts: 0,
+            close_code: None,
+            ended: false,
+        }
+    }
+
+    /// Its own id, which the first `GAME_STATE` must have told.
+    pub fn id(&self) -> PlayerId {
+        self.picture.own_id().expect("the first GAME_STATE has come")
+    }
+
+    /// Its own predicted position.
+    pub fn position(&self) -> (i32, i32) {
+        self.picture.own().position()
+    }
+
+    /// Sends one message of the game.
+    pub fn send(&mut self, message: &ClientMessage) {
+        self.picture.sent(message);
+        self.send_payload(&message.to_bytes());
+    }
+
+    /// Takes one step as the browser does while a key is held.
+    pub fn step(&mut self, vector: Vector) {
+        let message = self.picture.step(vector);
+        self.send(&message);
+    }
+
+    /// Sends a MOVE as load tools do, without a position.
+    pub fn send_short_move(&mut self, vector: Vector, sequence: u32) {
+        self.send(&ClientMessage::Move { vector, sequence, claim: None });
+    }
+
+    /// Sends a MOVE that claims any position.
+    pub fn send_claim(&mut self, vector: Vector, sequence: u32, x: i32, y: i32) {
+        let claim = Some((x.cast_unsigned(), y.cast_unsigned()));
+        self.send(&ClientMessage::Move { vector, sequence, claim });
+    }
+
+    /// Sends any bytes as one binary message.
+    pub fn send_payload(&mut self, payload: &[u8]) {
+        self.send_message(Message::Binary(Bytes::copy_from_slice(payload)));
+    }
+
+    /// Sends any WebSocket message.
+    pub fn send_message(&mut self, message: Message) {
+        match self.socket.send(message) {
+            Ok(()) => {}
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{self:?} can't send: {error}"),
+        }
+    }
+
+    /// Closes with a code, or without one.
+    pub fn close(&mut self, code: Option<u16>) {
+        let frame = code.map(|code| CloseFrame { code: CloseCode::from(code), reason: "".into() });
+        self.send_message(Message::Close(frame));
+    }
+
+    /// Takes what has arrived, and moves the picture on. Returns whether anything had.
+    pub fn poll(&mut self) -> bool {
+        let now_ms = now_ms();
+        self.picture.advance(now_ms);
+        if self.ended {
+            return false;
+        }
+        for count in 0..MESSAGES_PER_POLL {
+            match self.socket.read() {
+                Ok(message) => self.take(message, now_ms),
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return count > 0,
+                Err(_) => {
+                    self.ended = true;
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    fn take(&mut self, message: Message, now_ms: u64) {
+        match message {
+            Message::Binary(payload) => {
+                if let Ok(message) = self.picture.receive_payload(now_ms, &payload) {
+                    self.received.push(Received { at_ms: now_ms, message });
+                }
+            }
+            Message::Pong(payload) => self.pongs.push(payload.to_vec()),
+            Message::Ping(_) => self.pings += 1,
+            Message::Text(_) => self.texts += 1,
+            Message::Close(frame) => {
+                self.close_code = Some(frame.map_or(1005, |frame| frame.code.into()));
+            }
+            Message::Frame(_) => unreachable!("reading never gives raw frames"),
+        }
+    }
+
+    /// A place in the list of received messages, for [`Client::since`].
+    pub fn mark(&self) -> usize {
+        self.received.len()
+    }
+
+    /// The messages received after a mark.
+    pub fn since(&self, mark: usize) -> impl Iterator<Item = &ServerMessage> {
+        self.received[mark..].iter().map(|received| &received.message)
+    }
+
+    /// How many messages after a mark are such.
+    pub fn count_since(&self, mark: usize, is_such: impl Fn(&ServerMessage) -> bool) -> usize {
+        self.since(mark).filter(|message| is_such(message)).count()
+    }
+
+    /// How many `GAME_STATE`s came after a mark.
+    pub fn game_states_since(&self, mark: usize) -> usize {
+        self.count_since(mark, |message| matches!(message, ServerMessage::GameState(_)))
+    }
+
+    /// The vectors told of a player after a mark, in order.
+    pub fn vectors_since(&self, mark: usize, player: PlayerId) -> Vec<Vector> {
+        let vector_of = |message: &ServerMessage| match message {
+            ServerMessage::Movement { id, vector } if *id == player => Some(*vector),
+            _ => None,
+        };
+        self.since(mark).filter_map(vector_of).collect()
+    }
+
+    /// How often a player entered by `PLAYER_JOINED` after a mark.
+    pub fn joins_since(&self, mark: usize, player: PlayerId) -> usize {
+        self.count_since(
+            mark,
+            |message| matches!(message, ServerMessage::Joined(entry) if entry.id == player),
+        )
+    }
+
+    /// How often a player left by `PLAYER_LEFT` after a mark.
+    pub fn leaves_since(&self, mark: usize, player: PlayerId) -> usize {
+        self.count_since(mark, |message| *message == ServerMessage::Left(player))
+    }
+
+    /// Whether a player is on the picture.
+    pub fn sees(&self, player: PlayerId) -> bool {
+        self.picture.remote(player).is_some_and(|remote| !remote.is_ghost())
+    }
+
+    /// The ids on the picture without ghosts, ascending.
+    pub fn visible(&self) -> Vec<PlayerId> {
+        self.picture.remotes().filter(|remote| !remote.is_ghost()).map(|remote| remote.id).collect()
+    }
+
+    /// Whether every MOVE sent so far has been answered.
+    pub fn is_answered(&self) -> bool {
+        self.picture.own().missing_acks().len() == 0
+    }
+
+    /// Where the server had the player after the MOVE it answered last.
+    pub fn acknowledged(&self) -> (i32, i32) {
+        let (_, x, y) = self.picture.own().last_answer().expect("a MOVE was answered");
+        (i32::from(x), i32::from(y))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.picture.own_id() {
+            Some(id) => write!(formatter, "client {id}")?,
+            None => write!(formatter, "nameless client")?,
+        }
+        if self.ended || self.close_code.is_some() {
+            write!(formatter, " (ended, close code {:?})", self.close_code)?;
+        }
+        let unanswered = self.picture.own().missing_acks().len();
+        write!(
+            formatter,
+            " at {:?}, {unanswered} MOVEs unanswered, sees {:?}",
+            self.position(),
+            self.visible()
+        )?;
+        let skipped = self.received.len().saturating_sub(MESSAGES_SHOWN);
+        write!(formatter, ", {skipped} messages and then:")?;
+        for Received { at_ms, message } in &self.received[skipped..] {
+            let text = format!("{message:?}");
+            write!(formatter, "\n    {at_ms} ms: {}", text.chars().take(200).collect::<String>())?;
+        }
+        Ok(())
+    }
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("ws://{address}/ws")
+}
+
+/// Small buffers: hundreds of clients live in one test process.
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(4 * 1024).write_buffer_size(0)
+}
+
+fn start_handshake(address: SocketAddr) -> MidHandshake<ClientHandshake<TcpStream>> {
+    use tungstenite::client::IntoClientRequest as _;
+
+    let stream = TcpStream::connect(address).expect("the server accepts");
+    stream.set_nodelay(true).expect("TCP_NODELAY");
+    stream.set_nonblocking(true).expect("a non-blocking socket");
+    let request = url(address).into_client_request().expect("a valid request");
+    ClientHandshake::start(stream, request, Some(config())).expect("a valid request")
+}

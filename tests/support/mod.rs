@@ -1,0 +1,27 @@
+//! What the tests stand on: a server process, clients with a picture, bare sockets, and waiting with a deadline.
+
+pub mod client;
+pub mod http;
+pub mod playback;
+pub mod pump;
+pub mod raw;
+pub mod server;
+pub mod walker;
+
+pub use client::Client;
+pub use pump::{observe, pump, settle, wait_for};
+pub use server::{Server, Settings};
+pub use walker::Walker;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to come true. Nothing asserts that it takes less, so it is generous: it only ends
+/// tests that would hang.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Milliseconds since this test process first asked; the clock of every picture.
+pub fn now_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as u64
+}

@@ -1,0 +1,80 @@
+//! The recording of real browsers in `tests/fixtures`, and the clock it is played by.
+
+use game_client::ClientMessage;
+
+const RECORDING: &str = include_str!("../fixtures/three-browsers.txt");
+
+/// What happened to one page of the recording.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It connected, and spawned here.
+    Connected {
+        /// Where its player stood, in world units.
+        spawn: (u16, u16),
+    },
+    /// It sent this payload.
+    Sent(Vec<u8>),
+    /// It was closed.
+    Gone,
+}
+
+/// One line of the recording.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Which page.
+    pub page: char,
+    /// When, in milliseconds since the beginning.
+    pub at_ms: u64,
+    /// What.
+    pub event: Event,
+}
+
+/// The whole recording, in order of time.
+pub fn recording() -> Vec<Line> {
+    RECORDING.lines().filter(|line| !line.starts_with('#')).map(parse).collect()
+}
+
+/// Shortens every pause of all pages to this length; what lies closer together keeps its distance.
+pub fn shorten_pauses(lines: &mut [Line], pause_max_ms: u64) {
+    let (mut before_ms, mut cut_ms) = (0, 0);
+    for line in lines {
+        let pause_ms = line.at_ms - before_ms;
+        before_ms = line.at_ms;
+        cut_ms += pause_ms.saturating_sub(pause_max_ms);
+        line.at_ms -= cut_ms;
+    }
+}
+
+fn parse(line: &str) -> Line {
+    let mut words = line.split(' ');
+    let mut word = || words.next();
+    let page = word().and_then(|page| page.chars().next()).expect("a page");
+    let at_ms = word().and_then(|time| time.parse().ok()).expect("a time");
+    let direction = word().expect("a direction");
+    let payload = unhex(word().unwrap_or_default());
+    let event = match direction {
+        "in" => Event::Connected { spawn: spawn(&payload) },
+        "out" => {
+            ClientMessage::decode(&payload).expect("the browser sends valid messages");
+            Event::Sent(payload)
+        }
+        "gone" => Event::Gone,
+        other => panic!("unknown direction {other}"),
+    };
+    Line { page, at_ms, event }
+}
+
+/// Where the viewer of this `GAME_STATE` stands. Read by hand: the old server's state bits are not this one's.
+fn spawn(game_state: &[u8]) -> (u16, u16) {
+    const HEAD_BYTES: usize = 5;
+    const ENTRY_BYTES: usize = 11;
+    let id = |entry: &&[u8]| u32::from_le_bytes(entry[..4].try_into().expect("four bytes"));
+    let own = game_state[HEAD_BYTES..].chunks_exact(ENTRY_BYTES).max_by_key(id).expect("an entry");
+    let unit = |at: usize| u16::from_le_bytes([own[at], own[at + 1]]);
+    (unit(4), unit(6))
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.chars().map(|digit| digit.to_digit(16).expect("a digit") as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}

@@ -1,0 +1,212 @@
+//! The server as a process of its own, started with the settings a test needs.
+
+use std::fmt::{Display, Write as _};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::{DEADLINE, http};
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
+
+/// Variables of the surroundings the server process keeps; all others would make tests depend on the machine.
+const KEPT_VARIABLES: [&str; 3] = ["PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"];
+
+/// The words before the address in the log line that says the server is ready.
+const LISTENING: &str = "listening on http://";
+
+/// Log lines shown when a test fails.
+const LOG_LINES_SHOWN: usize = 60;
+
+/// A command of the server's program without any setting from the surroundings.
+pub fn program() -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear();
+    for name in KEPT_VARIABLES {
+        if let Some(value) = env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// The environment a server is started with.
+#[derive(Clone, Default)]
+pub struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    /// Loopback, any free port, everything else as it comes.
+    pub fn new() -> Settings {
+        Settings::default().set("HOST", "127.0.0.1").set("PORT", 0)
+    }
+
+    /// Sets one variable.
+    pub fn set(mut self, name: &str, value: impl Display + Copy) -> Settings {
+        self.0.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Lets everybody spawn at one point.
+    pub fn spawn_at(self, x: u16, y: u16) -> Settings {
+        self.spawn_within(x, x + 1, y, y + 1)
+    }
+
+    /// Lets players spawn anywhere in the world.
+    pub fn spawn_anywhere(self) -> Settings {
+        self.spawn_within(0, 2_000, 0, 2_000)
+    }
+
+    fn spawn_within(self, min_x: u16, max_x: u16, min_y: u16, max_y: u16) -> Settings {
+        self.set("SPAWN_MIN_X", min_x)
+            .set("SPAWN_MAX_X", max_x)
+            .set("SPAWN_MIN_Y", min_y)
+            .set("SPAWN_MAX_Y", max_y)
+    }
+
+    /// The command that starts a server with these settings.
+    pub fn command(&self) -> Command {
+        let mut command = program();
+        command.envs(self.0.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts a server and waits until it listens.
+    pub fn start(&self) -> Server {
+        Server::run(self.command())
+    }
+}
+
+/// A running server. Dropped, it is killed; its log is printed if the test fails.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// A server with nothing but the test's own address set.
+    pub fn start() -> Server {
+        Settings::new().start()
+    }
+
+    fn run(mut command: Command) -> Server {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server's program starts");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let ready = follow(stderr, Arc::clone(&log));
+        match ready.recv_timeout(DEADLINE) {
+            Ok(address) => Server { child, address, log },
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = child.wait().expect("the server's status");
+                panic!("the server ended before it listened ({status}):\n{}", tail(&log))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("the server did not say where it listens:\n{}", tail(&log))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with the log").join("\n")
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("the server takes signals");
+    }
+
+    /// Its exit status, once it has exited.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the server's status")
+    }
+
+    /// Waits until it has exited by itself.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.exit_status() {
+                return status;
+            }
+            assert!(start.elapsed() < DEADLINE, "the server did not exit");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// `/metrics` as JSON.
+    pub fn metrics(&self) -> Value {
+        let response = http::get(self.address, "/metrics");
+        assert_eq!(response.status, 200, "/metrics: {response:?}");
+        serde_json::from_slice(&response.body).expect("/metrics is JSON")
+    }
+
+    /// One count of `/metrics`.
+    pub fn count(&self, name: &str) -> u64 {
+        let metrics = self.metrics();
+        metrics[name].as_u64().unwrap_or_else(|| panic!("{name} is no count in {metrics}"))
+    }
+
+    /// All protocol errors counted so far.
+    pub fn protocol_errors(&self) -> u64 {
+        sum(&self.metrics()["protocol_errors"])
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("---- the server's log ----\n{}", tail(&self.log));
+        }
+    }
+}
+
+/// The sum of an object's numbers.
+pub fn sum(object: &Value) -> u64 {
+    let counts = object.as_object().unwrap_or_else(|| panic!("no object: {object}"));
+    counts.values().map(|count| count.as_u64().expect("a count")).sum()
+}
+
+/// Keeps the log, and tells the address from the line that names it.
+fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> Receiver<SocketAddr> {
+    let (send, ready) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines() {
+            let Ok(line) = line else { return };
+            if let Some((_, rest)) = line.split_once(LISTENING) {
+                let address = rest.split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default();
+                let _ = send.send(address.parse().expect("an address and a port"));
+            }
+            log.lock().expect("nobody panics with the log").push(line);
+        }
+    });
+    ready
+}
+
+fn tail(log: &Mutex<Vec<String>>) -> String {
+    let lines = log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let skipped = lines.len().saturating_sub(LOG_LINES_SHOWN);
+    let mut text = String::new();
+    for line in &lines[skipped..] {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}

@@ -1,0 +1,149 @@
+//! The rules of the house that the compiler does not know: who may use what, and how long a file may grow.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pixi_game_server::config::SETTINGS;
+
+/// Past this many lines a file tells two stories.
+const FILE_LINES_MAX: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below a folder of the project, with their text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                found.push((path.strip_prefix(root()).expect("below the root").to_owned(), text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} holds no Rust file");
+    found
+}
+
+/// Lines of code without comments, with their numbers.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let without_comment = |line| str::split(line, "//").next().unwrap_or_default();
+    text.lines().map(without_comment).enumerate().map(|(index, line)| (index + 1, line))
+}
+
+/// Whether the word stands in the line, and not as the end of a longer one (`unix::` is not `nix::`).
+fn mentions(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric()))
+}
+
+/// Asserts that none of the words stands in code below `folder`, except in files whose path starts with an exception.
+fn forbid(folder: &str, words: &[&str], exceptions: &[&str]) {
+    for (path, text) in sources(folder) {
+        if exceptions.iter().any(|exception| path.starts_with(exception)) {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            for word in words {
+                assert!(!mentions(line, word), "{}:{number} uses `{word}`", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn sockets_and_the_operating_system_belong_to_the_server() {
+    let words = ["mio::", "nix::", "TcpStream", "TcpListener", "UdpSocket"];
+    forbid("src", &words, &["src/server"]);
+}
+
+#[test]
+fn only_the_wire_knows_tungstenite() {
+    forbid("src", &["tungstenite"], &["src/wire"]);
+}
+
+#[test]
+fn pure_modules_do_not_read_the_clock() {
+    for folder in ["src/game", "src/view", "src/wire", "src/metrics"] {
+        forbid(folder, &["Instant", "SystemTime", "monotonic_ns"], &[]);
+    }
+    for file in ["tick.rs", "rate.rs", "governor.rs"] {
+        let text = fs::read_to_string(root().join("src").join(file)).expect("a module");
+        assert!(code(&text).all(|(_, line)| !line.contains("Instant")), "{file} reads the clock");
+    }
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let everything = ["config", "game", "metrics", "rate", "server", "tick", "view", "wire", "logging"];
+    let allowed: [(&str, &[&str]); 4] = [
+        ("src/game", &["game"]),
+        ("src/wire", &["wire"]),
+        ("src/view", &["view", "game", "wire"]),
+        ("src/metrics", &["metrics"]),
+    ];
+    for (folder, allowed) in allowed {
+        let others = everything.iter().filter(|module| !allowed.contains(module));
+        let words: Vec<String> = others.map(|module| format!("crate::{module}")).collect();
+        forbid(folder, &words.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    }
+}
+
+#[test]
+fn no_async_runtime_comes_in_by_any_door() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    for runtime in ["tokio", "async-std", "smol", "async-executor", "monoio", "glommio"] {
+        assert!(!lock.contains(&format!("name = \"{runtime}\"")), "{runtime} is a dependency");
+    }
+}
+
+#[test]
+fn a_file_tells_one_story() {
+    for folder in ["src", "tests", "tools", "bench"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines", path.display());
+            assert!(
+                text.starts_with("//!") || folder == "tests",
+                "{} does not say what it is",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_setting_as_it_is() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    for setting in SETTINGS {
+        let default = if setting.default.is_empty() { "unset" } else { setting.default };
+        let row = format!("| `{}` | {default} |", setting.variable);
+        assert!(readme.contains(&row), "README.md lacks the row that begins with {row}");
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let tables = manifest.split("\n[").filter(|table| {
+        let name = table.lines().next().unwrap_or_default();
+        name == "dependencies]" || name == "dev-dependencies]"
+    });
+    let mut dependencies = 0;
+    for line in tables.flat_map(|table| table.lines().skip(1)) {
+        if let Some((name, _)) = line.split_once(" = ") {
+            dependencies += 1;
+            assert!(
+                architecture.contains(&format!("`{name}`")),
+                "ARCHITECTURE.md does not say why {name} is there"
+            );
+        }
+    }
+    assert!(dependencies > 10, "the manifest was not read");
+}
