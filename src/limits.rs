@@ -44,7 +44,7 @@ pub const MOVE_SILENCE_MS: u32 = 3_000;
 // ---- Visibility ----------------------------------------------------------------------------------------------
 
 /// Cells along one side of the spatial grid.
-pub const GRID_CELLS_PER_SIDE: usize = 64;
+pub const GRID_CELLS_PER_SIDE: usize = 128;
 
 /// Most players one client is ever shown (`MAX_VISIBLE` may not exceed it): the client keeps messages in order only
 /// up to about 200 kB, and a full state must stay far below that.

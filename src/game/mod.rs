@@ -8,6 +8,7 @@
 pub mod activity;
 pub mod adoption;
 mod motion;
+mod outline;
 mod random;
 mod world;
 

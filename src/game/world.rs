@@ -2,6 +2,7 @@
 
 use super::activity::Activity;
 use super::adoption::{Adoption, Point};
+use super::outline::{Outline, VACANT};
 use super::random::SplitMix64;
 use super::{Pace, Tick};
 use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS, PLAYER_ID_FIRST};
@@ -130,54 +131,7 @@ struct Player {
     stamps: Stamps,
 }
 
-/// What others see of a player, in 16 bytes: a viewer's turn reads it for everybody in view, a million times a second,
-/// and each read is a cache line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Outline {
-    /// The player's id, or [`VACANT`].
-    id: u32,
-    /// Lower 32 bits of the tick of the last change other than steady movement.
-    changed: u32,
-    pub(crate) position: Position,
-    pub(crate) vector: Vector,
-    pub(crate) facing_right: bool,
-    attacking: bool,
-}
-
-const _: () = assert!(size_of::<Outline>() == 16);
-
-impl Outline {
-    pub(crate) fn is(&self, id: u32) -> bool {
-        self.id == id
-    }
-
-    pub(crate) fn moves(&self) -> bool {
-        self.vector != Vector::ZERO
-    }
-
-    /// Whether anything changed later than in tick `since`. Wraps after 2^31 ticks, a year: then a change may be
-    /// suspected that is none, and the exact stamps find nothing to tell.
-    pub(crate) fn has_changed_since(&self, since: Tick) -> bool {
-        self.changed.wrapping_sub(since as u32) as i32 > 0
-    }
-
-    pub(crate) fn state(&self) -> State {
-        if self.attacking {
-            State::Attacking
-        } else if self.moves() {
-            State::Moving
-        } else {
-            State::Idle
-        }
-    }
-
-    fn point(&self) -> Point {
-        Point { x: i32::from(self.position.x), y: i32::from(self.position.y) }
-    }
-}
-
 const NEVER: Tick = Tick::MAX;
-const VACANT: u32 = 0;
 
 /// All players, in parallel arrays by slot. A slot is reused after its player left; an id never is, so that a slot and
 /// an id together name a player for ever.

@@ -18,9 +18,9 @@ const REPORT_INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
 
 impl Server {
     /// Writes what this batch of events led to: acks first of all, and with them what changed around their players.
-    pub(super) fn write_replies(&mut self, pool: &mut Pool) {
-        // While a round is being written, a rider could overtake older frames of its own viewer.
-        let may_ride = pool.round().is_finished();
+    pub(super) fn write_replies(&mut self, pool: &Pool) {
+        // While a batch is being written, a rider could overtake older frames of its own viewer.
+        let may_ride = pool.batch_is_written();
         let mut replied = std::mem::take(&mut self.replied);
         for token in replied.drain(..) {
             let Some(connection) = self.table.get_mut(token) else { continue };
@@ -33,10 +33,9 @@ impl Server {
             }
             self.write_reply(token);
         }
-        self.replied.append(&mut replied);
-        if self.replied.capacity() == 0 {
-            self.replied = replied;
-        }
+        // Ends of connections may have added to the list; the next turn writes them.
+        replied.append(&mut self.replied);
+        self.replied = replied;
     }
 
     /// Writes a connection's outbox, and goes on with what had to wait for it.
@@ -56,7 +55,7 @@ impl Server {
         }
     }
 
-    pub(super) fn tick_if_due(&mut self, pool: &mut Pool) -> io::Result<()> {
+    pub(super) fn tick_if_due(&mut self, pool: &Pool) -> io::Result<()> {
         // The batch may have taken a while.
         let now_ns = os::monotonic_ns();
         let Some(due) = self.schedule.poll(now_ns) else { return Ok(()) };
@@ -70,29 +69,28 @@ impl Server {
         self.timer.arm(self.schedule.deadline_ns())
     }
 
-    fn tick(&mut self, due: Due, pool: &mut Pool) {
+    fn tick(&mut self, due: Due, pool: &Pool) {
         self.metrics.ticks_skipped_total += u64::from(due.skipped);
         self.game.step(due.steps, &mut self.metrics);
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
-        if pool.round().is_finished() {
-            self.begin_round(pool);
+        if self.is_round_over(pool) {
+            self.game.begin_round();
         }
     }
 
-    fn begin_round(&mut self, pool: &mut Pool) {
-        let (table, owners) = (&self.table, &self.owners);
-        let mut can_be_written = |slot: u32| {
-            let connection = table.get(owners[slot as usize]);
-            connection.is_some_and(|connection| connection.writable && connection.outbox.is_empty())
-        };
-        self.game.begin_round(pool, &mut can_be_written, &mut self.metrics);
+    /// Whether everybody has had the turn of this round, and the frames are written.
+    pub(super) fn is_round_over(&self, pool: &Pool) -> bool {
+        pool.batch_is_written() && self.game.views().is_round_over()
     }
 
-    /// Writes up to a slice of the round under way.
+    /// Writes a slice of the round under way; when a batch is written out, the next one is served first.
     pub(super) fn write_slice(&mut self, pool: &mut Pool) {
+        if pool.batch_is_written() && !self.game.views().is_round_over() {
+            self.serve_batch(pool);
+        }
         let now_ms = self.now_ms();
         for _ in 0..WRITE_SLICE {
-            let Some((segment, frames)) = pool.round().next_segment() else { return };
+            let Some((segment, frames)) = pool.batch().next_segment() else { return };
             // The player may have left since, and its slot have been taken.
             if !self.game.world().is_present(segment.slot, segment.id) {
                 continue;
@@ -108,6 +106,15 @@ impl Server {
                 self.lose(token);
             }
         }
+    }
+
+    fn serve_batch(&mut self, pool: &mut Pool) {
+        let (table, owners) = (&self.table, &self.owners);
+        let mut can_be_written = |slot: u32| {
+            let connection = table.get(owners[slot as usize]);
+            connection.is_some_and(|connection| connection.writable && connection.outbox.is_empty())
+        };
+        self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);
     }
 
     /// Lets the governor look at the load, and follows it.

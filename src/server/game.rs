@@ -190,16 +190,22 @@ impl Game {
         self.scene_mut().world.step(ticks);
     }
 
-    /// Serves the viewers that are due and can be written to; their frames are in the pool's round.
-    pub fn begin_round(
+    /// Begins a round of turns, as of the tick just closed.
+    pub fn begin_round(&mut self) {
+        self.scene_mut().refresh();
+        self.views.begin_round();
+    }
+
+    /// Serves the next batch of the round's viewers, those who can be written to; their frames are in the pool.
+    pub fn serve_batch(
         &mut self,
         pool: &mut Pool,
         can_be_written: &mut dyn FnMut(u32) -> bool,
         metrics: &mut Metrics,
     ) {
         self.scene_mut().refresh();
-        pool.serve_due(&self.scene, &mut self.views, can_be_written);
-        for tally in pool.round().tallies() {
+        pool.serve_batch(&self.scene, &mut self.views, can_be_written);
+        for tally in pool.batch().tallies() {
             count_frames(metrics, tally);
         }
     }

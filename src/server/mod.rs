@@ -160,12 +160,12 @@ impl Server {
         self.metrics.sample(self.now_ns);
         self.timer.arm(self.schedule.deadline_ns())?;
         while !self.is_over() {
-            self.wait(&mut events, &mut pool)?;
+            self.wait(&mut events, &pool)?;
             self.dispatch(&events, &pool);
             self.read_on(&pool);
             self.accept();
-            self.write_replies(&mut pool);
-            self.tick_if_due(&mut pool)?;
+            self.write_replies(&pool);
+            self.tick_if_due(&pool)?;
             self.write_slice(&mut pool);
             self.reap();
         }
@@ -173,9 +173,11 @@ impl Server {
     }
 
     /// Sleeps until there is something to do, or only looks when work is left over.
-    fn wait(&mut self, events: &mut Events, pool: &mut Pool) -> io::Result<()> {
-        let work_is_left =
-            !self.unread.is_empty() || !pool.round().is_finished() || self.acceptor.is_ready(self.now_ms());
+    fn wait(&mut self, events: &mut Events, pool: &Pool) -> io::Result<()> {
+        let work_is_left = !self.unread.is_empty()
+            || !self.replied.is_empty()
+            || !self.is_round_over(pool)
+            || self.acceptor.is_ready(self.now_ms());
         let slept_from = os::monotonic_ns();
         self.metrics.busy_ns_total += slept_from - self.now_ns;
         match self.poll.poll(events, work_is_left.then_some(Duration::ZERO)) {

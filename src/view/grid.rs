@@ -11,6 +11,8 @@ use crate::limits::GRID_CELLS_PER_SIDE;
 pub struct Occupant {
     /// The player's slot in the world.
     pub slot: u32,
+    /// The player's id.
+    pub id: u32,
     /// Units from the left edge.
     pub x: u16,
     /// Units from the top edge.
@@ -101,14 +103,14 @@ impl Grid {
         for cell in 0..CELLS {
             self.starts[cell + 1] += self.starts[cell];
         }
-        self.occupants.resize(world.population(), Occupant { slot: 0, x: 0, y: 0 });
+        self.occupants.resize(world.population(), Occupant { slot: 0, id: 0, x: 0, y: 0 });
         // Filling advances each cell's start to its end, which is the next cell's start: shifted back below.
         for (slot, &cell) in self.cells.iter().enumerate() {
             let slot = slot as u32;
-            if world.id(slot).is_some() {
+            if let Some(id) = world.id(slot) {
                 let position = world.position(slot);
                 let place = &mut self.starts[usize::from(cell)];
-                self.occupants[*place as usize] = Occupant { slot, x: position.x, y: position.y };
+                self.occupants[*place as usize] = Occupant { slot, id, x: position.x, y: position.y };
                 *place += 1;
             }
         }

@@ -15,9 +15,10 @@ use super::views::Assignment;
 use super::visibility::Scratch;
 use super::{Scene, Settings, Views};
 
-/// Fewer viewers than this for each thread are served on the loop's own thread: waking a worker and hearing back costs
-/// 50 to 125 us, in which the loop serves about a hundred viewers itself.
-const VIEWERS_PER_THREAD_MIN: usize = 192;
+/// Viewers served by one thread in one batch. A batch keeps the loop from reading for as long as it takes: some 0.3 ms for
+/// so many looks. Fewer than this are served on the loop's own thread, since waking a worker and hearing back costs 50
+/// to 125 us.
+const VIEWERS_PER_THREAD: usize = 128;
 
 /// The frames of one viewer's turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +43,15 @@ struct Chunk {
     assignments: Vec<Assignment>,
 }
 
-/// The result of one fan-out, to be written out in slices.
+/// The frames of one fan-out, to be written out in slices.
 #[derive(Debug, Default)]
-pub struct Round {
+pub struct Batch {
     chunks: Vec<Chunk>,
     chunk: usize,
     segment: usize,
 }
 
-impl Round {
+impl Batch {
     /// The next segment and its frames.
     pub fn next_segment(&mut self) -> Option<(&Segment, &[u8])> {
         while self.chunks.get(self.chunk).is_some_and(|chunk| self.segment >= chunk.segments.len()) {
@@ -72,7 +73,7 @@ impl Round {
             .all(|(distance, chunk)| chunk.segments.len() <= if distance == 0 { self.segment } else { 0 })
     }
 
-    /// Frames written in this round, by kind.
+    /// Frames written in this batch, by kind.
     pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
         self.chunks.iter().map(|chunk| &chunk.tally)
     }
@@ -89,11 +90,11 @@ struct Worker {
     results: Receiver<Chunk>,
 }
 
-/// The worker threads and the buffers of a round.
+/// The worker threads and the buffers of a batch.
 pub struct Pool {
     workers: Vec<Worker>,
-    round: Round,
-    viewers_per_thread_min: usize,
+    batch: Batch,
+    viewers_per_thread: usize,
 }
 
 impl Pool {
@@ -102,17 +103,17 @@ impl Pool {
     /// # Errors
     /// When the operating system refuses a thread.
     pub fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> std::io::Result<Self> {
-        Self::spawn_with(scope, threads, VIEWERS_PER_THREAD_MIN)
+        Self::spawn_with(scope, threads, VIEWERS_PER_THREAD)
     }
 
-    /// As [`Pool::spawn`], with another threshold below which the loop's thread serves everybody.
+    /// As [`Pool::spawn`], with another share of each thread in a batch.
     ///
     /// # Errors
     /// When the operating system refuses a thread.
     pub fn spawn_with<'scope>(
         scope: &'scope Scope<'scope, '_>,
         threads: usize,
-        viewers_per_thread_min: usize,
+        viewers_per_thread: usize,
     ) -> std::io::Result<Self> {
         let workers = (1..threads).map(|number| {
             let (jobs, inbox) = sync_channel::<Job>(1);
@@ -124,8 +125,8 @@ impl Pool {
         });
         Ok(Self {
             workers: workers.collect::<std::io::Result<_>>()?,
-            round: Round::default(),
-            viewers_per_thread_min,
+            batch: Batch::default(),
+            viewers_per_thread,
         })
     }
 
@@ -134,43 +135,49 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// The round under way.
-    pub fn round(&mut self) -> &mut Round {
-        &mut self.round
+    /// Whether all frames of the last batch have been taken.
+    pub fn batch_is_written(&self) -> bool {
+        self.batch.is_finished()
     }
 
-    /// Serves everybody who is due; the frames are in [`Pool::round`]. When it returns, the caller's is the only
-    /// reference to the scene again.
+    /// The frames of the last batch.
+    pub fn batch(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+
+    /// Serves the next batch of those whose turn it is; the frames are in [`Pool::batch`]. When it returns, the caller's
+    /// is the only reference to the scene again.
     ///
     /// # Panics
     /// When a worker thread has ended, which none does while the pool exists.
-    pub fn serve_due(
+    pub fn serve_batch(
         &mut self,
         scene: &Arc<Scene>,
         views: &mut Views,
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
         let mut due = std::mem::take(&mut self.chunk_of_loop().assignments);
-        views.take_due(scene, &mut due, can_be_written);
-        let threads = (due.len() / self.viewers_per_thread_min.max(1)).clamp(1, self.threads());
+        let most = self.viewers_per_thread * self.threads();
+        views.take_due(scene, most, &mut due, can_be_written);
+        let threads = (due.len() / self.viewers_per_thread).clamp(1, self.threads());
         self.prepare(threads);
         let share = due.len().div_ceil(threads);
 
         if threads > 1 {
             let settings = Arc::new(views.settings().clone());
-            for (worker, chunk) in self.workers.iter().zip(&mut self.round.chunks[1..threads]) {
+            for (worker, chunk) in self.workers.iter().zip(&mut self.batch.chunks[1..threads]) {
                 let mut chunk = std::mem::take(chunk);
                 chunk.assignments.extend(due.drain(due.len() - share.min(due.len())..));
                 let job = Job { scene: Arc::clone(scene), settings: Arc::clone(&settings), chunk };
                 worker.jobs.send(job).expect("workers live as long as the pool");
             }
         }
-        self.round.chunks[0].assignments = due;
-        self.round.chunks[0].run(scene, views.settings());
-        for (worker, chunk) in self.workers.iter().zip(&mut self.round.chunks[1..threads]) {
+        self.batch.chunks[0].assignments = due;
+        self.batch.chunks[0].run(scene, views.settings());
+        for (worker, chunk) in self.workers.iter().zip(&mut self.batch.chunks[1..threads]) {
             *chunk = worker.results.recv().expect("workers catch panics and always answer");
         }
-        for chunk in &mut self.round.chunks {
+        for chunk in &mut self.batch.chunks {
             for (viewer, _) in chunk.assignments.drain(..) {
                 views.put_back(viewer);
             }
@@ -178,23 +185,23 @@ impl Pool {
     }
 
     fn chunk_of_loop(&mut self) -> &mut Chunk {
-        if self.round.chunks.is_empty() {
-            self.round.chunks.push(Chunk::default());
+        if self.batch.chunks.is_empty() {
+            self.batch.chunks.push(Chunk::default());
         }
-        &mut self.round.chunks[0]
+        &mut self.batch.chunks[0]
     }
 
-    /// Empties the buffers of the last round, which keep their memory.
+    /// Empties the buffers of the last batch, which keep their memory.
     fn prepare(&mut self, threads: usize) {
-        if self.round.chunks.len() < threads {
-            self.round.chunks.resize_with(threads, Chunk::default);
+        if self.batch.chunks.len() < threads {
+            self.batch.chunks.resize_with(threads, Chunk::default);
         }
-        for chunk in &mut self.round.chunks {
+        for chunk in &mut self.batch.chunks {
             chunk.arena.clear();
             chunk.segments.clear();
             chunk.tally = Tally::default();
         }
-        (self.round.chunk, self.round.segment) = (0, 0);
+        (self.batch.chunk, self.batch.segment) = (0, 0);
     }
 }
 

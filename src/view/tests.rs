@@ -142,9 +142,12 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
             }
             scene.world.step(1);
             scene.refresh();
-            pool.serve_due(&shared, &mut views, &mut |slot| slot % 7 != 3);
-            while let Some((segment, frames)) = pool.round().next_segment() {
-                sent.get_mut(&segment.id).expect("it joined").extend_from_slice(frames);
+            views.begin_round();
+            while !views.is_round_over() {
+                pool.serve_batch(&shared, &mut views, &mut |slot| slot % 7 != 3);
+                while let Some((segment, frames)) = pool.batch().next_segment() {
+                    sent.get_mut(&segment.id).expect("it joined").extend_from_slice(frames);
+                }
             }
         }
         sent
@@ -167,7 +170,7 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
     let places: Vec<(u16, u16)> = (0..40).map(|n| (n * 10, 500)).collect();
     for threads in [1, 3] {
         std::thread::scope(|scope| {
-            let mut pool = Pool::spawn_with(scope, threads, 1).expect("threads");
+            let mut pool = Pool::spawn_with(scope, threads, 40usize.div_ceil(threads)).expect("threads");
             let mut scene = scene_of(world_of(&places));
             let mut views = Views::new(Settings { flush_interval: 1, flushes_per_look: 1, ..settings(128) });
             for slot in 0..40 {
@@ -176,9 +179,10 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
             }
             views.viewer_mut(17).poisoned = true;
             scene.world.step(1);
-            pool.serve_due(&Arc::new(scene), &mut views, &mut |_| true);
+            views.begin_round();
+            pool.serve_batch(&Arc::new(scene), &mut views, &mut |_| true);
             let (mut served, mut failed) = (0, Vec::new());
-            while let Some((segment, frames)) = pool.round().next_segment() {
+            while let Some((segment, frames)) = pool.batch().next_segment() {
                 if segment.failed {
                     assert!(frames.is_empty());
                     failed.push(segment.slot);
@@ -207,7 +211,8 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
             scene.world.step(1);
             scene.refresh();
             let mut due = Vec::new();
-            views.take_due(scene, &mut due, &mut |_| true);
+            views.begin_round();
+            views.take_due(scene, usize::MAX, &mut due, &mut |_| true);
             for (mut viewer, turn) in due {
                 slots.push(viewer.slot);
                 let (mut out, mut tally) = (Vec::new(), Tally::default());

@@ -3,6 +3,7 @@
 use super::serve::{Frames, Tally, serve, welcome};
 use super::visibility::Scratch;
 use super::{Scene, Settings, Turn, Viewer};
+use crate::game::Tick;
 
 /// The viewers by slot of their player.
 #[derive(Debug)]
@@ -15,6 +16,14 @@ pub struct Views {
     /// Rounds begun. Who is due follows from it and not from the tick, so that nobody's turn is always the one that
     /// an overloaded server has no time for.
     round: u64,
+    due: Due,
+}
+
+/// Whose turn comes next in the round under way: every `interval`-th slot.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    next_slot: usize,
+    interval: Tick,
 }
 
 /// A viewer with something to be told, taken out of [`Views`] for the fan-out.
@@ -23,7 +32,14 @@ pub(super) type Assignment = (Box<Viewer>, Turn);
 impl Views {
     /// No viewers.
     pub fn new(settings: Settings) -> Self {
-        Self { viewers: Vec::new(), settings, scratch: Scratch::default(), visible_total: 0, round: 0 }
+        Self {
+            viewers: Vec::new(),
+            settings,
+            scratch: Scratch::default(),
+            visible_total: 0,
+            round: 0,
+            due: Due { next_slot: usize::MAX, interval: 1 },
+        }
     }
 
     /// The measures in force.
@@ -77,22 +93,34 @@ impl Views {
         }
     }
 
-    /// Takes out those who are due in this tick and have something to be told. `can_be_written` says whether a viewer's
-    /// socket would take the bytes; who can't be written to stays where it is and is served later.
+    /// Begins a round: the turn of every viewer whose slot matches it.
     ///
-    /// Every flush interval each viewer has one turn, in the round that matches its slot, so that the writes of all
-    /// viewers spread evenly over the ticks; every few turns one is a look.
+    /// Every flush interval each viewer has one turn, so that the writes of all viewers spread evenly over the ticks;
+    /// every few turns one is a look.
+    pub fn begin_round(&mut self) {
+        self.round += 1;
+        let interval = self.settings.flush_interval;
+        self.due = Due { next_slot: (self.round % interval) as usize, interval };
+    }
+
+    /// Whether everybody whose turn this round is has had it.
+    pub fn is_round_over(&self) -> bool {
+        self.due.next_slot >= self.viewers.len()
+    }
+
+    /// Takes out up to `most` viewers whose turn it is and who have something to be told. `can_be_written` says whether a
+    /// viewer's socket would take the bytes; who can't be written to stays where it is and is served later.
     pub(super) fn take_due(
         &mut self,
         scene: &Scene,
+        most: usize,
         assignments: &mut Vec<Assignment>,
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
         let now = scene.world.tick();
-        let interval = self.settings.flush_interval;
-        self.round += 1;
-        let first = (self.round % interval) as usize;
-        for slot in (first..self.viewers.len()).step_by(interval as usize) {
+        while assignments.len() < most && !self.is_round_over() {
+            let slot = self.due.next_slot;
+            self.due.next_slot += self.due.interval as usize;
             let turn = self.turn_of(slot);
             let Some(viewer) = self.viewers[slot].as_deref_mut() else { continue };
             let changed = viewer.has_changes(&scene.world, &self.settings);
@@ -102,7 +130,7 @@ impl Views {
                 continue;
             }
             // An ack carried the changes lately; the next turn is soon enough.
-            let is_early = now - viewer.flushed < interval;
+            let is_early = now - viewer.flushed < self.due.interval;
             if (looks || !is_early) && can_be_written(slot as u32) {
                 let viewer = self.viewers[slot].take().expect("looked at above");
                 self.visible_total -= viewer.visible.len();
@@ -112,8 +140,7 @@ impl Views {
     }
 
     fn turn_of(&self, slot: usize) -> Turn {
-        let interval = self.settings.flush_interval;
-        let order = slot as u64 / interval + self.round / interval;
+        let order = slot as u64 / self.due.interval + self.round / self.due.interval;
         if order.is_multiple_of(self.settings.flushes_per_look) { Turn::Look } else { Turn::Changes }
     }
 

@@ -207,7 +207,9 @@ fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scr
     let free = capacity.saturating_sub(scratch.ranked.len());
     let farthest = scratch.ranked.iter().map(|ranked| ranked.square()).max().unwrap_or(0);
     // With no place free only who is nearer than the farthest member counts can get one.
-    let search = Search { ids_below, square_below: if free > 0 { u64::MAX } else { farthest } };
+    let grid_is_fresh = ids_below == u32::MAX;
+    let search =
+        Search { ids_below, grid_is_fresh, square_below: if free > 0 { u64::MAX } else { farthest } };
     if scene.grid.occupants().len() <= LINEAR_SEARCH_MAX {
         collect(scene.grid.occupants(), scene, eye, &search, scratch);
         return;
@@ -244,12 +246,13 @@ fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scr
 /// Who among those in reach is worth ranking.
 struct Search {
     ids_below: u32,
+    grid_is_fresh: bool,
     square_below: u64,
 }
 
 fn collect(run: &[Occupant], scene: &Scene, eye: &Eye, search: &Search, scratch: &mut Scratch) {
     for occupant in run {
-        let Occupant { slot, x, y } = *occupant;
+        let Occupant { slot, id, x, y } = *occupant;
         let square = eye.square_to(x, y);
         if square >= search.square_below
             || scratch.marks[slot as usize] == scratch.mark
@@ -257,10 +260,21 @@ fn collect(run: &[Occupant], scene: &Scene, eye: &Eye, search: &Search, scratch:
         {
             continue;
         }
-        // The grid may be a tick old when a player joins; whoever left since, or took over a slot, is not in it.
-        if scene.world.id(slot).is_some_and(|id| id < search.ids_below) {
+        // When a player joins, the grid may be a tick old: some of those in it may have left since.
+        if id < search.ids_below && (search.grid_is_fresh || scene.world.is_present(slot, id)) {
             scratch.newcomers.push(Ranked::new(square, slot, false));
         }
+    }
+}
+
+/// Up to so many losers are found one by one, by running through all candidates for each; more are worth a selection.
+const FEW: usize = 6;
+
+/// Swaps the farthest of all but the last `done` candidates to the end of those.
+fn move_farthest_last(ranked: &mut [Ranked], done: usize) {
+    let last = ranked.len() - 1 - done;
+    if let Some((farthest, _)) = ranked[..=last].iter().enumerate().max_by_key(|(_, ranked)| **ranked) {
+        ranked.swap(farthest, last);
     }
 }
 
@@ -272,7 +286,12 @@ fn award_places(viewer: &mut Viewer, world: &World, capacity: usize, scratch: &m
     if scratch.ranked.len() <= capacity {
         return;
     }
-    scratch.ranked.select_nth_unstable(capacity);
+    let surplus = scratch.ranked.len() - capacity;
+    if surplus <= FEW {
+        (0..surplus).for_each(|round| move_farthest_last(&mut scratch.ranked, round));
+    } else {
+        scratch.ranked.select_nth_unstable(capacity);
+    }
     let mut evictions = 0;
     for loser in &scratch.ranked[capacity..] {
         if loser.is_member() {
