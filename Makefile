@@ -22,6 +22,8 @@ build: ## Build everything for debugging
 build-release: ## Build the server for release: target/release/pixi-game-server
 	$(CARGO) build --release
 
+# The integration tests mostly wait for a server: more threads than cores finish sooner.
+RUST_TEST_THREADS ?= 8
 test: ## Run all tests
 	$(CARGO) test --workspace
 

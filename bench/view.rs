@@ -1,0 +1,196 @@
+//! What it costs to tell everybody what they see: one fan-out of all viewers who are due in a tick, on one thread, in
+//! a crowd where everybody walks and turns now and then.
+
+mod crowd;
+mod quick;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use crowd::Random;
+use pixi_game_server::game::{Rules, Vector};
+use pixi_game_server::view::pool::Pool;
+use pixi_game_server::view::{Scene, Settings, Tally, Views};
+
+/// How often everybody turns, on average.
+const TURNS_PER_S: usize = 2;
+
+/// Everybody comes within so many ticks, so that full states, and members old enough to leave, are spread over the
+/// rounds as they are in service: the sync interval.
+const JOIN_TICKS: usize = 300;
+
+/// Until everybody has had a full state since.
+const WARM_UP_TICKS: usize = 300;
+
+/// Rounds that are counted to tell how much work one of them is.
+const ROUNDS_COUNTED: usize = 60;
+
+fn main() {
+    let mut criterion = quick::criterion();
+    for players in crowd::POPULATIONS {
+        std::thread::scope(|scope| {
+            let pool = Pool::spawn(scope, 1).expect("one thread is this one");
+            fan_out(&mut criterion, Stage::new(pool, players));
+        });
+    }
+    criterion.final_summary();
+}
+
+fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
+    let players = stage.players;
+    let mut group = criterion.benchmark_group("view");
+    group.throughput(Throughput::Elements(stage.due() as u64));
+    stage.describe("looks and changes");
+    group.bench_function(BenchmarkId::new("looks and changes", players), |bencher| {
+        bencher.iter_custom(|rounds| (0..rounds).map(|_| stage.busy_round()).sum());
+    });
+    // Never a look: everybody keeps in view whom it saw last.
+    stage.views.settings_mut().flushes_per_look = u64::MAX;
+    stage.describe("changes");
+    group.bench_function(BenchmarkId::new("changes", players), |bencher| {
+        bencher.iter_custom(|rounds| (0..rounds).map(|_| stage.busy_round()).sum());
+    });
+    group.finish();
+}
+
+/// A world, its viewers, and what moves it.
+struct Stage {
+    players: usize,
+    random: Random,
+    scene: Arc<Scene>,
+    views: Views,
+    pool: Pool,
+    // What the last round gave: frames, viewers who got any, bytes.
+    tally: Tally,
+    served: usize,
+    bytes: usize,
+}
+
+impl Stage {
+    fn new(pool: Pool, players: usize) -> Self {
+        let rules = crowd::rules();
+        // The default settings.
+        let settings = Settings::new(rules.pace, 128, 50, 5, 1000);
+        let scene = Arc::new(Scene::new(rules));
+        let mut stage = Self {
+            players: 0,
+            random: Random::new(),
+            scene,
+            views: Views::new(settings),
+            pool,
+            tally: Tally::default(),
+            served: 0,
+            bytes: 0,
+        };
+        for tick in 1..=JOIN_TICKS {
+            stage.join_until(players * tick / JOIN_TICKS);
+            stage.round();
+        }
+        for _ in 0..WARM_UP_TICKS {
+            stage.round();
+        }
+        stage
+    }
+
+    fn join_until(&mut self, players: usize) {
+        let newcomers = players - self.players;
+        let (slots, mut out, mut tally) = (self.players as u32..players as u32, Vec::new(), Tally::default());
+        let scene = Arc::get_mut(&mut self.scene).expect("the pool keeps no reference");
+        crowd::populate(&mut scene.world, newcomers, &mut self.random);
+        for slot in slots {
+            out.clear();
+            self.views.join(scene, slot, &mut out, &mut tally);
+        }
+        self.players = players;
+    }
+
+    /// One tick; returns how long its fan-out took.
+    fn round(&mut self) -> Duration {
+        self.turn_some();
+        let scene = self.scene_mut();
+        scene.world.step(1);
+        scene.refresh();
+        self.tally = Tally::default();
+        (self.served, self.bytes) = (0, 0);
+        self.views.begin_round();
+        let mut elapsed = Duration::ZERO;
+        while !self.views.is_round_over() {
+            let start = Instant::now();
+            self.pool.serve_batch(&self.scene, &mut self.views, &mut |_| true);
+            elapsed += start.elapsed();
+            self.take_frames();
+        }
+        elapsed
+    }
+
+    fn scene_mut(&mut self) -> &mut Scene {
+        Arc::get_mut(&mut self.scene).expect("the pool keeps no reference")
+    }
+
+    /// Lets some turn, so that their viewers have something to be told; who left the spawn area turns back, so that
+    /// the crowd stays as dense as it is.
+    fn turn_some(&mut self) {
+        let Rules { spawn, pace, .. } = *self.scene.world.rules();
+        for _ in 0..self.players * TURNS_PER_S / pace.tick_rate_hz as usize {
+            let slot = self.random.below(self.players) as u32;
+            let (position, vector) = (self.scene.world.position(slot), self.random.direction());
+            let homewards = |at: u16, min: u16, max: u16, otherwise: i8| match at {
+                at if at < min => 1,
+                at if at >= max => -1,
+                _ => otherwise,
+            };
+            let dx = homewards(position.x, spawn.min_x, spawn.max_x, vector.dx());
+            let dy = homewards(position.y, spawn.min_y, spawn.max_y, vector.dy());
+            self.scene_mut().world.apply(slot, crowd::walk(Vector::new(dx, dy)));
+        }
+    }
+
+    /// Takes the frames of a batch, as the server does.
+    fn take_frames(&mut self) {
+        let batch = self.pool.batch();
+        batch.tallies().for_each(|tally| self.tally.add(tally));
+        while let Some((segment, frames)) = batch.next_segment() {
+            assert!(!segment.failed, "slot {} was not served", segment.slot);
+            self.bytes += frames.len();
+            self.served += 1;
+        }
+    }
+
+    /// A round in which nearly everybody who was due got something.
+    fn busy_round(&mut self) -> Duration {
+        let elapsed = self.round();
+        let due = self.due();
+        assert!(self.served * 10 >= due * 9, "{} of {due} viewers had anything to be told", self.served);
+        elapsed
+    }
+
+    /// Viewers due in a tick.
+    fn due(&self) -> usize {
+        self.players / self.views.settings().flush_interval as usize
+    }
+
+    /// Says what a round consists of, on average.
+    fn describe(&mut self, name: &str) {
+        let (mut total, mut bytes, mut served) = (Tally::default(), 0, 0);
+        for _ in 0..ROUNDS_COUNTED {
+            self.busy_round();
+            total.add(&self.tally);
+            bytes += self.bytes;
+            served += self.served;
+        }
+        let each = |frames: u64| frames / ROUNDS_COUNTED as u64;
+        println!(
+            "view/{name}/{}: in a round {} viewers, seeing {} players each, get {} bytes: {} movement, {} joined, \
+             {} left, {} game_state",
+            self.players,
+            served / ROUNDS_COUNTED,
+            self.views.visible_total() / self.players,
+            bytes / ROUNDS_COUNTED,
+            each(total.movement),
+            each(total.joined),
+            each(total.left),
+            each(total.game_state),
+        );
+    }
+}
