@@ -23,10 +23,11 @@ impl Pace {
         Self { tick_rate_hz, speed_per_s: units_per_client_step * CLIENT_STEPS_PER_S }
     }
 
-    /// Units a mover goes in the `ticks` steps that follow tick number `from`.
+    /// Units a mover goes in the `ticks` steps that follow tick number `from`; at most 2^20, which is farther than any
+    /// world is wide.
     pub fn distance(self, from: Tick, ticks: u32) -> i32 {
         let travelled = |tick: Tick| tick * u64::from(self.speed_per_s) / u64::from(self.tick_rate_hz);
-        (travelled(from + Tick::from(ticks)) - travelled(from)) as i32
+        (travelled(from + Tick::from(ticks)) - travelled(from)).min(1 << 20) as i32
     }
 
     /// The number of ticks that cover `milliseconds`, rounded up and at least one.
@@ -59,6 +60,11 @@ mod tests {
             let mean = 96 / pace.tick_rate_hz as i32;
             prop_assert!(step == mean || step == mean + 1);
         }
+    }
+
+    #[test]
+    fn the_longest_suspension_is_no_overflow() {
+        assert_eq!(Pace::new(10, 50).distance(0, u32::MAX), 1 << 20);
     }
 
     #[test]
