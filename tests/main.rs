@@ -8,6 +8,7 @@
 //! - `crowd`: three hundred clients at once, and whether what they see is true
 //! - `replay`: recorded browsers, with their timing and with stalls
 //! - `shutdown`: signals and the drain
+//! - `fuzz_seeds`: the fuzz targets' properties over their seeds
 //! - `cli`: flags, variables, exit codes, the log at the start
 //! - `simulation`: wire, game and view without sockets, by seed
 //! - `tidy`: what the tree itself must keep to
@@ -18,6 +19,7 @@
 
 mod cli;
 mod crowd;
+mod fuzz_seeds;
 mod http;
 mod protocol;
 mod replay;

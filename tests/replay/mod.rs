@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use game_client::ClientMessage;
+use pixi_game_server::config::Config;
+use pixi_game_server::rate::{RateLimit, RateLimiter, Verdict};
 
 use crate::support::playback::{Event, Line, recording, shorten_pauses};
 use crate::support::pump::pump_within;
@@ -156,4 +158,35 @@ fn the_recording_is_what_it_says() {
     let pauses = |lines: &[Line]| lines.windows(2).map(|two| two[1].at_ms - two[0].at_ms).collect::<Vec<_>>();
     let cut: Vec<_> = pauses(&lines).into_iter().map(|pause| pause.min(PAUSE_MAX_MS)).collect();
     assert_eq!(pauses(&shortened), cut);
+}
+
+/// The whole recording, every stretch held back and delivered at once, wherever the stretches begin and however long up
+/// to two seconds they are: at the default rate limit no message is one too many. Pure arithmetic, so that all the
+/// combinations can be tried.
+#[test]
+fn no_stall_of_up_to_two_seconds_costs_a_message_at_the_defaults() {
+    let config = Config::default();
+    let limit = RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst };
+    let mut judged = 0;
+    for page in ['A', 'B', 'C', 'D', 'P', 'Q', 'R'] {
+        let sent = |line: &Line| line.page == page && matches!(line.event, Event::Sent(_));
+        let times_ms: Vec<u64> =
+            recording().iter().filter(|line| sent(line)).map(|line| line.at_ms).collect();
+        for stall_ms in (100..=2_000).step_by(100) {
+            for offset_ms in (0..stall_ms).step_by(50) {
+                let mut limiter = RateLimiter::new(limit, 0);
+                for at_ms in &times_ms {
+                    let delivered_ms = (at_ms + offset_ms).next_multiple_of(stall_ms);
+                    let verdict = limiter.judge(limit, delivered_ms);
+                    assert_eq!(
+                        verdict,
+                        Verdict::Accept,
+                        "page {page}, stalls of {stall_ms} ms from {offset_ms} ms"
+                    );
+                    judged += 1;
+                }
+            }
+        }
+    }
+    assert!(judged > 100_000, "the recording is too short to prove anything");
 }

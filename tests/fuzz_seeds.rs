@@ -1,0 +1,46 @@
+//! The seeds of the fuzz targets, run through the same properties: what fuzzing once found stays found.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/properties/client_message.rs"]
+mod client_message;
+#[path = "../fuzz/properties/http_head.rs"]
+mod http_head;
+#[path = "../fuzz/properties/websocket_read.rs"]
+mod websocket_read;
+#[path = "../fuzz/properties/world_inputs.rs"]
+mod world_inputs;
+
+/// Runs every seed of a target. A panic is preceded by the seed's name on standard output.
+fn run_seeds(target: &str, check: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut seeds = 0;
+    for entry in fs::read_dir(&directory).expect("a directory of seeds") {
+        let path = entry.expect("an entry").path();
+        println!("{}", path.display());
+        check(&fs::read(&path).expect("a file"));
+        seeds += 1;
+    }
+    assert!(seeds > 0, "no seeds in {}", directory.display());
+}
+
+#[test]
+fn request_heads_are_read_the_same_however_they_arrive() {
+    run_seeds("http_head", http_head::check);
+}
+
+#[test]
+fn frames_amount_to_the_same_however_they_arrive() {
+    run_seeds("websocket_read", websocket_read::check);
+}
+
+#[test]
+fn messages_mean_exactly_what_they_say() {
+    run_seeds("client_message", client_message::check);
+}
+
+#[test]
+fn the_world_keeps_its_rules_whatever_players_do() {
+    run_seeds("world_inputs", world_inputs::check);
+}
