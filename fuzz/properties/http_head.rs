@@ -1,0 +1,74 @@
+//! Whatever a peer sends as a request head, it is read the same way however it arrives, and can be answered.
+
+use pixi_game_server::limits::HTTP_HEAD_BYTES_MAX;
+use pixi_game_server::wire::http::{
+    Method, Parsed, Request, Response, parse_request, upgrade, write_upgrade_response,
+};
+
+/// Most places at which a head is cut in two, spread over its length.
+const CUTS_MAX: usize = 64;
+
+/// Checks the head that `bytes` begin with.
+pub fn check(bytes: &[u8]) {
+    let whole = parse_request(bytes);
+    match &whole {
+        Ok(Parsed::Complete { request, consumed }) => {
+            assert!(*consumed <= bytes.len().min(HTTP_HEAD_BYTES_MAX), "{consumed} bytes consumed");
+            assert_eq!(parse_request(&bytes[..*consumed]), whole, "what follows a head changes it");
+            for cut in cuts(*consumed) {
+                assert_eq!(parse_request(&bytes[..cut]), Ok(Parsed::Incomplete), "the first {cut} bytes");
+            }
+            answer_request(request);
+        }
+        Ok(Parsed::Incomplete) => {
+            assert!(bytes.len() < HTTP_HEAD_BYTES_MAX, "a head without end is waited for");
+            for cut in cuts(bytes.len()) {
+                assert_eq!(parse_request(&bytes[..cut]), whole, "the first {cut} bytes");
+            }
+        }
+        Err(error) => {
+            // A head with several faults may be refused for another one when less of it has arrived.
+            for cut in cuts(bytes.len()) {
+                let part = parse_request(&bytes[..cut]);
+                assert!(!matches!(part, Ok(Parsed::Complete { .. })), "the first {cut} bytes: {part:?}");
+            }
+            answer(&Response::text(error.status(), error.reason()), error.status().code());
+        }
+    }
+}
+
+/// Lengths below `length`, among them the last few.
+fn cuts(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).step_by(length / CUTS_MAX + 1).chain(length.saturating_sub(4)..length)
+}
+
+fn answer_request(request: &Request) {
+    assert!(request.method == Method::Other || request.path.starts_with('/'), "{}", request.path);
+    match upgrade(request) {
+        Ok(key) => {
+            let mut out = Vec::new();
+            write_upgrade_response(&mut out, &key);
+            require_head(&out, 101);
+        }
+        Err(error) => {
+            let response = Response {
+                headers: error.headers(),
+                head_only: request.method == Method::Head,
+                keep_alive: request.keep_alive,
+                ..Response::text(error.status(), error.reason())
+            };
+            answer(&response, error.status().code());
+        }
+    }
+}
+
+fn answer(response: &Response, code: u16) {
+    let mut out = Vec::new();
+    response.write(&mut out);
+    require_head(&out, code);
+}
+
+fn require_head(out: &[u8], code: u16) {
+    assert!(out.starts_with(format!("HTTP/1.1 {code} ").as_bytes()), "not a response with status {code}");
+    assert!(out.windows(4).any(|four| four == b"\r\n\r\n"), "the response's head has no end");
+}
