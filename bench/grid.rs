@@ -1,0 +1,34 @@
+//! What it costs to sort everybody into the grid, once a tick while anybody moves.
+
+mod crowd;
+mod quick;
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use pixi_game_server::game::World;
+use pixi_game_server::view::grid::Grid;
+
+fn main() {
+    let mut criterion = quick::criterion();
+    rebuild(&mut criterion);
+    criterion.final_summary();
+}
+
+fn rebuild(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("grid");
+    for players in crowd::POPULATIONS {
+        let rules = crowd::rules();
+        let mut grid = Grid::new(rules.width, rules.height);
+        let mut world = World::new(rules);
+        crowd::populate(&mut world, players, &mut crowd::Random::new());
+        group.throughput(Throughput::Elements(players as u64));
+        group.bench_function(BenchmarkId::new("rebuild", players), |bencher| {
+            bencher.iter(|| {
+                grid.rebuild(black_box(&world));
+                assert_eq!(black_box(&grid).occupants().len(), players);
+            });
+        });
+    }
+    group.finish();
+}
