@@ -1,0 +1,128 @@
+//! What players do, and when. Pure: a behaviour is told that the moment it asked for has come and answers with a deed
+//! and the next moment. The moments depend on earlier moments alone, never on answers: the load is an open loop, and
+//! a server that stalls is not spared.
+
+mod artillery;
+mod player;
+mod seed;
+
+use game_client::{Facing, Vector};
+
+use crate::random::Random;
+use artillery::Artillery;
+use player::Player;
+use seed::Seed;
+
+/// Nanoseconds of a second.
+pub const SECOND_NS: u64 = 1_000_000_000;
+
+/// A kind of player.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Profile {
+    /// A random vector at a fixed rate.
+    Seed {
+        /// MOVEs a second.
+        moves_per_s: f64,
+    },
+    /// The browser client in human hands: walks to places all over the world, pauses, turns, attacks.
+    Player {
+        /// Part of the time spent walking.
+        moving: f64,
+    },
+    /// The published load scenario of the game: a MOVE every eight seconds, and perhaps more.
+    Artillery,
+    /// Watches.
+    Idle,
+}
+
+impl Profile {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Seed { .. } => "seed",
+            Profile::Player { .. } => "player",
+            Profile::Artillery => "artillery",
+            Profile::Idle => "idle",
+        }
+    }
+}
+
+/// What a player does at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Nothing that is sent.
+    Rest,
+    /// A MOVE along this vector from now on.
+    Head(Vector),
+    /// One step of the browser client along this vector, and the MOVE that tells it; zero when the key is released.
+    Step(Vector),
+    /// An attack begins.
+    Attack,
+    /// The attack animation is over.
+    AttackEnd,
+}
+
+/// A deed, perhaps with a turn before it, and the moment of the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The player turns to this side first.
+    pub facing: Option<Facing>,
+    /// What it does.
+    pub deed: Deed,
+    /// When to ask again, in nanoseconds of the clock of the moment asked about.
+    pub next_ns: u64,
+}
+
+/// One player's habits and whatever it is in the midst of.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// See [`Profile::Seed`].
+    Seed(Seed),
+    /// See [`Profile::Player`].
+    Player(Player),
+    /// See [`Profile::Artillery`].
+    Artillery(Artillery),
+    /// See [`Profile::Idle`].
+    Idle,
+}
+
+impl Behaviour {
+    /// A player that joined at `now_ns`, and the first moment it wants to do something; none if it never will.
+    pub fn begin(
+        profile: Profile,
+        world_side: u16,
+        now_ns: u64,
+        random: &mut Random,
+    ) -> (Behaviour, Option<u64>) {
+        match profile {
+            Profile::Seed { moves_per_s } => {
+                let (seed, first_ns) = Seed::begin(moves_per_s, now_ns, random);
+                (Behaviour::Seed(seed), Some(first_ns))
+            }
+            Profile::Player { moving } => {
+                let (player, first_ns) = Player::begin(moving, world_side, now_ns, random);
+                (Behaviour::Player(player), first_ns)
+            }
+            Profile::Artillery => {
+                (Behaviour::Artillery(Artillery::default()), Some(now_ns + artillery::THINK_NS))
+            }
+            Profile::Idle => (Behaviour::Idle, None),
+        }
+    }
+
+    /// Acts at the moment asked for, standing at `position`.
+    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Turn {
+        match self {
+            Behaviour::Seed(seed) => seed.act(due_ns, random),
+            Behaviour::Player(player) => player.act(due_ns, position, random),
+            Behaviour::Artillery(artillery) => artillery.act(due_ns, random),
+            Behaviour::Idle => Turn { facing: None, deed: Deed::Rest, next_ns: u64::MAX },
+        }
+    }
+}
+
+/// Any of the nine vectors, zero included.
+fn any_vector(random: &mut Random) -> Vector {
+    let part = |random: &mut Random| random.below(3) as i8 - 1;
+    Vector::new(part(random), part(random)).expect("parts are -1, 0 or 1")
+}

@@ -1,0 +1,230 @@
+//! The browser client in human hands.
+//!
+//! It walks to places all over the world, sending a MOVE for each of its 24 steps a second, and one with no vector when
+//! it arrives; it turns with the direction it walks in, stands still to attack, now and then in the middle of a walk, and
+//! then pauses. After its first attack it sends `ATTACK_END` once a second for ever, as the browser does.
+
+use game_client::{Facing, Vector};
+
+use super::{Deed, SECOND_NS, Turn};
+use crate::random::Random;
+
+/// Steps a second of the browser client.
+const STEPS_PER_S: u64 = 24;
+
+/// Time of one step.
+const STEP_NS: u64 = SECOND_NS / STEPS_PER_S;
+
+/// Units a step goes along each axis: nearer than that, the player is there.
+const STEP_UNITS: f64 = 4.0;
+
+/// How long the attack animation takes, and how often its end is told for ever after.
+const ATTACK_NS: u64 = SECOND_NS;
+
+/// Units a second along each axis.
+const SPEED: f64 = 96.0;
+
+/// Mean time of a walk between two places of the whole world, of which eight directions need the longer side.
+const WALK_MEAN_NS: f64 = 9.7e9;
+
+/// How often a walk is interrupted by an attack.
+const ATTACK_CHANCE: f64 = 0.3;
+
+/// Most steps of a walk before that attack.
+const STEPS_BEFORE_ATTACK_MAX: u64 = 5 * STEPS_PER_S;
+
+/// Longest pause, for players who hardly ever move.
+const PAUSE_NS_MAX: f64 = 3.6e12;
+
+/// A person at the keys.
+#[derive(Clone, Debug)]
+pub struct Player {
+    /// Part of the time spent walking.
+    moving: f64,
+    world_side: u16,
+    /// The part still to go of the walk it is on when it joins.
+    first_part: Option<f64>,
+    doing: Doing,
+    facing: Facing,
+    /// When the next thing to do with the keys is due.
+    keys_due_ns: u64,
+    /// When the next `ATTACK_END` is due; never before the first attack.
+    attack_end_due_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Doing {
+    Pausing,
+    Walking { to: (f64, f64), began_ns: u64, steps_before_attack: Option<u64> },
+}
+
+impl Player {
+    /// A player in the midst of a walk or a pause, as likely as it spends time on either.
+    pub fn begin(moving: f64, world_side: u16, now_ns: u64, random: &mut Random) -> (Player, Option<u64>) {
+        let first_part = random.chance(moving).then(|| random.unit());
+        let within_ns = if first_part.is_some() { STEP_NS } else { pause_ns(moving, WALK_MEAN_NS) };
+        let player = Player {
+            moving,
+            world_side,
+            first_part,
+            doing: Doing::Pausing,
+            facing: Facing::Right,
+            keys_due_ns: now_ns + random.below(within_ns),
+            attack_end_due_ns: u64::MAX,
+        };
+        let first_ns = (moving > 0.0).then_some(player.keys_due_ns);
+        (player, first_ns)
+    }
+
+    /// Does what is due at this moment.
+    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Turn {
+        let (facing, deed) = if self.attack_end_due_ns <= due_ns {
+            self.attack_end_due_ns += ATTACK_NS;
+            (None, Deed::AttackEnd)
+        } else {
+            self.use_keys(due_ns, position, random)
+        };
+        Turn { facing, deed, next_ns: self.keys_due_ns.min(self.attack_end_due_ns) }
+    }
+
+    fn use_keys(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> (Option<Facing>, Deed) {
+        self.keys_due_ns = due_ns + STEP_NS;
+        let (to, began_ns, steps_before_attack) = match self.doing {
+            Doing::Pausing => self.set_out(due_ns, position, random),
+            Doing::Walking { to, began_ns, steps_before_attack } => (to, began_ns, steps_before_attack),
+        };
+        let vector = direction(position, to);
+        if vector == Vector::ZERO {
+            self.doing = Doing::Pausing;
+            let pause_ns = pause_ns(self.moving, (due_ns - began_ns) as f64);
+            self.keys_due_ns = due_ns + STEP_NS + pause_ns / 2 + random.below(pause_ns);
+            return (None, Deed::Step(Vector::ZERO));
+        }
+        if steps_before_attack == Some(0) {
+            self.doing = Doing::Walking { to, began_ns, steps_before_attack: None };
+            self.attack_end_due_ns = due_ns + ATTACK_NS;
+            // Behind the end of the attack, with the vector from before.
+            self.keys_due_ns = due_ns + ATTACK_NS + STEP_NS;
+            return (None, Deed::Attack);
+        }
+        let steps_before_attack = steps_before_attack.map(|steps| steps - 1);
+        self.doing = Doing::Walking { to, began_ns, steps_before_attack };
+        (self.turn_towards(vector), Deed::Step(vector))
+    }
+
+    /// Chooses where to go: the place, when the walk began, and the steps before an attack.
+    fn set_out(
+        &mut self,
+        due_ns: u64,
+        from: (f64, f64),
+        random: &mut Random,
+    ) -> ((f64, f64), u64, Option<u64>) {
+        let mut coordinate = || random.below(u64::from(self.world_side) + 1) as f64;
+        let to = (coordinate(), coordinate());
+        let (way_x, way_y) = (to.0 - from.0, to.1 - from.1);
+        // A newcomer in the midst of a walk has only a part of it to go.
+        let part = self.first_part.take().unwrap_or(1.0);
+        let walk_ns = way_x.abs().max(way_y.abs()) / SPEED * SECOND_NS as f64;
+        let began_ns = due_ns.saturating_sub((walk_ns * (1.0 - part)) as u64);
+        ((from.0 + way_x * part, from.1 + way_y * part), began_ns, attack_chance(random))
+    }
+
+    /// The side to turn to before walking along the vector, unless the player looks there already.
+    fn turn_towards(&mut self, vector: Vector) -> Option<Facing> {
+        let facing = match vector.dx() {
+            0 => return None,
+            1 => Facing::Right,
+            _ => Facing::Left,
+        };
+        let turns = facing != self.facing;
+        self.facing = facing;
+        turns.then_some(facing)
+    }
+}
+
+/// The pause that makes a walk of this length the right part of the time.
+fn pause_ns(moving: f64, walk_ns: f64) -> u64 {
+    (walk_ns * (1.0 - moving) / moving).min(PAUSE_NS_MAX) as u64
+}
+
+fn attack_chance(random: &mut Random) -> Option<u64> {
+    random.chance(ATTACK_CHANCE).then(|| random.below(STEPS_BEFORE_ATTACK_MAX))
+}
+
+/// The one of eight directions that leads there, or none within a step of it.
+fn direction(from: (f64, f64), to: (f64, f64)) -> Vector {
+    let part =
+        |from: f64, to: f64| if (to - from).abs() < STEP_UNITS { 0 } else { (to - from).signum() as i8 };
+    Vector::new(part(from.0, to.0), part(from.1, to.1)).expect("parts are -1, 0 or 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Life {
+        /// What was done, with its moment.
+        deeds: Vec<(u64, Deed)>,
+        turns: usize,
+        position: (f64, f64),
+    }
+
+    /// Lets a player live for a while, walking as told.
+    fn live(moving: f64, seed: u64, seconds: u64) -> Life {
+        let mut random = Random::new(seed);
+        let (mut player, first_ns) = Player::begin(moving, 2_000, 0, &mut random);
+        let mut life = Life { deeds: Vec::new(), turns: 0, position: (500.0, 500.0) };
+        let mut due_ns = first_ns.unwrap_or(u64::MAX);
+        while due_ns < seconds * SECOND_NS {
+            let turn = player.act(due_ns, life.position, &mut random);
+            if let Deed::Step(vector) = turn.deed {
+                life.position.0 += f64::from(vector.dx()) * 4.0;
+                life.position.1 += f64::from(vector.dy()) * 4.0;
+            }
+            life.turns += usize::from(turn.facing.is_some());
+            life.deeds.push((due_ns, turn.deed));
+            assert!(turn.next_ns > due_ns || matches!(turn.deed, Deed::AttackEnd));
+            due_ns = turn.next_ns;
+        }
+        life
+    }
+
+    fn part_walking(moving: f64, seconds: u64) -> f64 {
+        let walks = |deed: &&(u64, Deed)| matches!(deed.1, Deed::Step(vector) if vector != Vector::ZERO);
+        let lives = (0..1_000).map(|seed| live(moving, seed, seconds));
+        let steps: usize = lives.map(|life| life.deeds.iter().filter(walks).count()).sum();
+        steps as f64 / (1_000.0 * (seconds * STEPS_PER_S) as f64)
+    }
+
+    #[test]
+    fn the_part_that_walks_is_about_the_part_asked_for() {
+        for (moving, seconds) in [(0.1, 10), (0.1, 120), (0.5, 120), (1.0, 60)] {
+            let part = part_walking(moving, seconds);
+            assert!((moving * 0.85..=moving * 1.2).contains(&part), "{part} for {moving} in {seconds} s");
+        }
+        assert!(live(0.0, 1, 3_600).deeds.is_empty());
+    }
+
+    #[test]
+    fn walks_cover_the_world_and_stay_in_it() {
+        for seed in 0..20 {
+            let life = live(1.0, seed, 600);
+            assert!((0.0..=2_000.0).contains(&life.position.0), "{:?}", life.position);
+            assert!(life.turns > 10);
+        }
+    }
+
+    #[test]
+    fn an_attack_stands_still_until_its_end_and_the_walk_goes_on() {
+        let deeds = live(1.0, 5, 600).deeds;
+        let at = deeds.iter().position(|(_, deed)| *deed == Deed::Attack).expect("an attack in ten minutes");
+        let (began_ns, before) = (deeds[at].0, deeds[at - 1].1);
+        assert_eq!(deeds[at + 1], (began_ns + ATTACK_NS, Deed::AttackEnd));
+        assert_eq!(deeds[at + 2].1, before, "the same vector as before");
+        let count = |wanted| deeds[at..].iter().filter(|(_, deed)| *deed == wanted).count() as u64;
+        let (ends, attacks) = (count(Deed::AttackEnd), count(Deed::Attack));
+        let seconds = (600 * SECOND_NS - began_ns) / SECOND_NS;
+        // Each attack puts the next end off by less than a second.
+        assert!(ends + attacks >= seconds, "{ends} in {seconds} s with {attacks} attacks");
+    }
+}

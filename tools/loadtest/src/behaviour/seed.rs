@@ -1,0 +1,40 @@
+//! A random vector at a fixed rate, as the game's first load tool sent it every 100 ms.
+
+use super::{Deed, SECOND_NS, Turn, any_vector};
+use crate::random::Random;
+
+/// A player that heads anywhere.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    interval_ns: u64,
+}
+
+impl Seed {
+    /// Begins somewhere within its first interval, so that clients who joined together don't send together.
+    pub fn begin(moves_per_s: f64, now_ns: u64, random: &mut Random) -> (Seed, u64) {
+        let interval_ns = (SECOND_NS as f64 / moves_per_s) as u64;
+        (Seed { interval_ns }, now_ns + random.below(interval_ns))
+    }
+
+    /// Heads anywhere, and again one interval after the moment this was due.
+    pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Turn {
+        Turn { facing: None, deed: Deed::Head(any_vector(random)), next_ns: due_ns + self.interval_ns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_exact_however_late_the_moments_are_taken() {
+        let mut random = Random::new(1);
+        let (mut seed, first_ns) = Seed::begin(10.0, 1_000, &mut random);
+        assert!((1_000..100_001_000).contains(&first_ns));
+        let mut due_ns = first_ns;
+        for _ in 0..600 {
+            due_ns = seed.act(due_ns, &mut random).next_ns;
+        }
+        assert_eq!(due_ns - first_ns, 60 * SECOND_NS);
+    }
+}

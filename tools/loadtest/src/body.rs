@@ -1,0 +1,256 @@
+//! A client's own player: where the client believes it is, what it sends about it, and what others should see of it.
+//!
+//! The same arithmetic as the browser's for those that take steps; the others are moved on by their vector, as the
+//! server does it, so that they can claim a position as well.
+
+use std::collections::VecDeque;
+
+use game_client::{ClientMessage, Facing, Vector};
+
+/// Units a step goes along each axis.
+const STEP_UNITS: f64 = 4.0;
+
+/// Units a second along each axis.
+const SPEED: f64 = 96.0;
+
+/// Inputs the browser keeps to replay after a correction; the oldest falls out.
+const INPUTS_MAX: usize = 10;
+
+/// An acknowledged position farther than this from the predicted one corrects it, in units.
+const ACK_TOLERANCE: f64 = 4.0;
+
+/// Vector changes remembered; others see them within a second, and nobody changes more often than that lasts.
+const CHANGES_MAX: usize = 32;
+
+/// A change of a player's vector, as others should come to see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Counts the player's changes, from 1.
+    pub number: u32,
+    /// The moment it was to be sent, in nanoseconds of the run's clock.
+    pub at_ns: u64,
+    /// The new vector.
+    pub vector: Vector,
+}
+
+/// One client's player.
+#[derive(Clone, Debug)]
+pub struct Body {
+    x: f64,
+    y: f64,
+    world_side: f64,
+    /// The moment `x` and `y` are of, for players that are moved on by their vector.
+    as_of_ns: u64,
+    /// The vector the server was told last.
+    vector: Vector,
+    /// The side the server was told last.
+    facing: Facing,
+    last_sequence: u32,
+    /// It takes steps, and is not moved on by its vector.
+    steps: bool,
+    /// Steps not acknowledged yet.
+    inputs: VecDeque<(u32, Vector)>,
+    changes: VecDeque<Change>,
+    changes_total: u32,
+    corrections: u32,
+}
+
+impl Body {
+    /// A player where the server put it, standing.
+    pub fn new(x: u16, y: u16, facing: Facing, world_side: u16, now_ns: u64) -> Body {
+        Body {
+            x: f64::from(x),
+            y: f64::from(y),
+            world_side: f64::from(world_side),
+            as_of_ns: now_ns,
+            vector: Vector::ZERO,
+            facing,
+            last_sequence: 0,
+            steps: false,
+            inputs: VecDeque::new(),
+            changes: VecDeque::new(),
+            changes_total: 0,
+            corrections: 0,
+        }
+    }
+
+    /// Where the client believes its player is, in units.
+    pub fn position(&self) -> (f64, f64) {
+        (self.x, self.y)
+    }
+
+    /// The side the server was told last.
+    pub fn facing(&self) -> Facing {
+        self.facing
+    }
+
+    /// How often the server put the player elsewhere than the client had it.
+    pub fn corrections(&self) -> u32 {
+        self.corrections
+    }
+
+    /// The latest changes of its vector, oldest first.
+    pub fn changes(&self) -> impl DoubleEndedIterator<Item = &Change> {
+        self.changes.iter()
+    }
+
+    /// Takes one step as the browser does, and writes the MOVE that tells it.
+    pub fn step(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
+        self.steps = true;
+        self.walk(vector);
+        let message = self.message(vector, claims);
+        if self.inputs.len() == INPUTS_MAX {
+            self.inputs.pop_front();
+        }
+        self.inputs.push_back((self.last_sequence, vector));
+        self.change_vector(vector, at_ns);
+        message
+    }
+
+    /// Heads along a vector from now on, and writes the MOVE that tells it.
+    pub fn head(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
+        self.drift(at_ns);
+        let message = self.message(vector, claims);
+        self.change_vector(vector, at_ns);
+        message
+    }
+
+    /// Stands still for an attack.
+    pub fn attack(&mut self, at_ns: u64) -> ClientMessage {
+        self.drift(at_ns);
+        self.change_vector(Vector::ZERO, at_ns);
+        ClientMessage::Attack { aim: Some((self.x as f32, self.y as f32)) }
+    }
+
+    /// Looks to a side.
+    pub fn turn(&mut self, facing: Facing) -> ClientMessage {
+        self.facing = facing;
+        ClientMessage::Direction(facing)
+    }
+
+    /// Takes the server's answer to a MOVE. One who steps goes there only when it is elsewhere, and then replays the
+    /// steps it has taken since, as the browser does.
+    pub fn acknowledged(&mut self, sequence: u32, x: u16, y: u16, now_ns: u64) {
+        let told = (f64::from(x), f64::from(y));
+        self.as_of_ns = now_ns;
+        if !self.steps {
+            (self.x, self.y) = told;
+            return;
+        }
+        self.inputs.retain(|&(input, _)| input != sequence);
+        if (self.x - told.0).hypot(self.y - told.1) <= ACK_TOLERANCE {
+            return;
+        }
+        let before = (self.x, self.y);
+        (self.x, self.y) = told;
+        for index in 0..self.inputs.len() {
+            let (input, vector) = self.inputs[index];
+            if input > sequence {
+                self.walk(vector);
+            }
+        }
+        self.corrections += u32::from((self.x - before.0).hypot(self.y - before.1) > f64::EPSILON);
+    }
+
+    fn message(&mut self, vector: Vector, claims: bool) -> ClientMessage {
+        self.last_sequence = self.last_sequence.wrapping_add(1);
+        let claim = claims.then(|| (self.x.round() as u32, self.y.round() as u32));
+        ClientMessage::Move { vector, sequence: self.last_sequence, claim }
+    }
+
+    fn walk(&mut self, vector: Vector) {
+        self.go(vector, STEP_UNITS);
+    }
+
+    fn drift(&mut self, now_ns: u64) {
+        let elapsed_ns = now_ns.saturating_sub(self.as_of_ns);
+        self.as_of_ns = now_ns;
+        if !self.steps {
+            self.go(self.vector, SPEED * elapsed_ns as f64 / 1e9);
+        }
+    }
+
+    fn go(&mut self, vector: Vector, units: f64) {
+        self.x = (self.x + f64::from(vector.dx()) * units).clamp(0.0, self.world_side);
+        self.y = (self.y + f64::from(vector.dy()) * units).clamp(0.0, self.world_side);
+    }
+
+    fn change_vector(&mut self, vector: Vector, at_ns: u64) {
+        if vector == self.vector {
+            return;
+        }
+        self.vector = vector;
+        self.changes_total += 1;
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(Change { number: self.changes_total, at_ns, vector });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    fn body() -> Body {
+        Body::new(100, 100, Facing::Right, 2_000, 0)
+    }
+
+    fn claim(message: &ClientMessage) -> Option<(u32, u32)> {
+        let ClientMessage::Move { claim, .. } = message else { panic!("{message:?} is no MOVE") };
+        *claim
+    }
+
+    #[test]
+    fn steps_are_claimed_after_they_are_taken_and_clamped_at_the_edge() {
+        let mut body = body();
+        assert_eq!(claim(&body.step(Vector::RIGHT, true, 0)), Some((104, 100)));
+        assert_eq!(claim(&body.step(Vector::ZERO, true, 0)), Some((104, 100)));
+        for _ in 0..30 {
+            body.step(Vector::UP, true, 0);
+        }
+        assert_eq!(body.position(), (104.0, 0.0));
+        assert_eq!(claim(&body.step(Vector::UP, false, 0)), None);
+    }
+
+    #[test]
+    fn a_refused_step_goes_back_and_replays_the_later_ones() {
+        let mut body = body();
+        for _ in 0..3 {
+            body.step(Vector::RIGHT, true, 0);
+        }
+        body.acknowledged(1, 104, 100, 0);
+        assert_eq!(
+            (body.position(), body.corrections()),
+            ((112.0, 100.0), 0),
+            "104 and two steps are where it is"
+        );
+        body.acknowledged(2, 90, 100, 0);
+        assert_eq!((body.position(), body.corrections()), ((94.0, 100.0), 1));
+        body.attack(SECOND_NS);
+        assert_eq!(body.position(), (94.0, 100.0), "one who steps is not moved on by its vector");
+    }
+
+    #[test]
+    fn one_who_heads_is_moved_on_by_its_vector() {
+        let mut body = body();
+        assert_eq!(claim(&body.head(Vector::RIGHT, true, 0)), Some((100, 100)));
+        assert_eq!(claim(&body.head(Vector::DOWN, true, SECOND_NS)), Some((196, 100)));
+        body.acknowledged(2, 190, 101, SECOND_NS);
+        assert_eq!(claim(&body.head(Vector::ZERO, true, 2 * SECOND_NS)), Some((190, 197)));
+    }
+
+    #[test]
+    fn only_changes_of_the_vector_are_remembered() {
+        let mut body = body();
+        body.head(Vector::ZERO, false, 1);
+        body.head(Vector::LEFT, false, 2);
+        body.head(Vector::LEFT, false, 3);
+        body.attack(4);
+        let changes: Vec<_> =
+            body.changes().map(|change| (change.number, change.at_ns, change.vector)).collect();
+        assert_eq!(changes, [(1, 2, Vector::LEFT), (2, 4, Vector::ZERO)]);
+    }
+}

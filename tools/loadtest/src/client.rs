@@ -1,0 +1,247 @@
+//! One client: a socket, a player, and what was sent and not yet answered. Kept small, for there are many.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+
+use mio::net::TcpStream;
+
+use crate::behaviour::Behaviour;
+use crate::body::Body;
+use crate::frame::Inbox;
+use crate::measure::Pending;
+use crate::random::Random;
+
+/// What a client is at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Has not begun to connect, or has ended.
+    Away,
+    /// The kernel connects.
+    Connecting,
+    /// Has asked for the upgrade.
+    Upgrading,
+    /// Is upgraded and does not know yet who it is.
+    Entering,
+    /// Plays.
+    Playing,
+    /// Has said goodbye and waits for the server's.
+    Closing,
+}
+
+impl Phase {
+    /// Whether it is on its way in.
+    pub fn is_arriving(self) -> bool {
+        matches!(self, Phase::Connecting | Phase::Upgrading | Phase::Entering)
+    }
+}
+
+/// Where the server had a player in its last answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acked {
+    /// The MOVE answered.
+    pub sequence: u32,
+    /// Units from the left edge.
+    pub x: u16,
+    /// Units from the top edge.
+    pub y: u16,
+}
+
+/// What came of a read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing for now.
+    Empty,
+    /// The server has ended its side.
+    End,
+    /// The socket failed.
+    Failed(String),
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its socket, while it has one.
+    pub stream: Option<TcpStream>,
+    /// What it is at present.
+    pub phase: Phase,
+    /// Counts its connections, so that plans of an earlier one are void.
+    pub life: u32,
+    /// When it began to connect, in nanoseconds of the run's clock.
+    pub began_ns: u64,
+    /// The response head so far.
+    pub head: Vec<u8>,
+    /// Incoming frames.
+    pub inbox: Inbox,
+    /// What the kernel did not take.
+    pub outbox: Vec<u8>,
+    /// The kernel may take more.
+    pub writable: bool,
+    /// Its id in the world, once it knows.
+    pub id: u32,
+    /// Its player, once it knows where it is.
+    pub body: Option<Body>,
+    /// What its player does.
+    pub behaviour: Behaviour,
+    /// Its own chance.
+    pub random: Random,
+    /// MOVEs not answered yet, in order.
+    pub pending: VecDeque<Pending>,
+    /// The last answer.
+    pub acked: Option<Acked>,
+    /// Sequence of its last MOVE of all, after which it stands still.
+    pub stop_sequence: Option<u32>,
+    /// Reads only now and then.
+    pub is_slow: bool,
+    /// Its place among the sampled viewers.
+    pub watcher: Option<usize>,
+}
+
+impl Client {
+    /// A client that has not begun.
+    pub fn new(random: Random, is_slow: bool, watcher: Option<usize>) -> Client {
+        Client {
+            stream: None,
+            phase: Phase::Away,
+            life: 0,
+            began_ns: 0,
+            head: Vec::new(),
+            inbox: Inbox::default(),
+            outbox: Vec::new(),
+            writable: false,
+            id: 0,
+            body: None,
+            behaviour: Behaviour::Idle,
+            random,
+            pending: VecDeque::new(),
+            acked: None,
+            stop_sequence: None,
+            is_slow,
+            watcher,
+        }
+    }
+
+    /// Starts a new life with this socket.
+    pub fn begin(&mut self, stream: TcpStream, now_ns: u64) {
+        self.leave();
+        self.stream = Some(stream);
+        self.phase = Phase::Connecting;
+        self.life += 1;
+        self.began_ns = now_ns;
+    }
+
+    /// Drops the socket and everything that belonged to the connection.
+    pub fn leave(&mut self) {
+        self.stream = None;
+        self.phase = Phase::Away;
+        self.head = Vec::new();
+        self.inbox = Inbox::default();
+        self.outbox = Vec::new();
+        self.writable = false;
+        self.body = None;
+        self.behaviour = Behaviour::Idle;
+        self.pending.clear();
+        self.acked = None;
+        self.stop_sequence = None;
+    }
+
+    /// Reads once.
+    pub fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
+        let Some(stream) = &mut self.stream else { return ReadOutcome::Empty };
+        loop {
+            return match stream.read(buffer) {
+                Ok(0) => ReadOutcome::End,
+                Ok(count) => ReadOutcome::Bytes(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ReadOutcome::Empty,
+                Err(error) => ReadOutcome::Failed(error.to_string()),
+            };
+        }
+    }
+
+    /// Writes these bytes behind whatever waits; what the kernel does not take, waits. Returns the bytes taken.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.writable || !self.outbox.is_empty() {
+            self.outbox.extend_from_slice(bytes);
+            return Ok(0);
+        }
+        let taken = self.write_once(bytes)?;
+        self.outbox.extend_from_slice(&bytes[taken..]);
+        Ok(taken)
+    }
+
+    /// Writes what waits. Returns the bytes taken.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn flush(&mut self) -> io::Result<usize> {
+        if self.outbox.is_empty() {
+            return Ok(0);
+        }
+        let waiting = std::mem::take(&mut self.outbox);
+        let taken = self.write_once(&waiting)?;
+        self.outbox.extend_from_slice(&waiting[taken..]);
+        Ok(taken)
+    }
+
+    fn write_once(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(stream) = &mut self.stream else { return Ok(bytes.len()) };
+        loop {
+            let taken = match stream.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                result => result?,
+            };
+            self.writable = taken == bytes.len();
+            return Ok(taken);
+        }
+    }
+
+    /// Takes the MOVE of this sequence off the unanswered ones; none if it is not among them. Earlier ones that were
+    /// passed over stay, and are missing in the end unless their answers come late.
+    pub fn answered(&mut self, sequence: u32) -> Option<Pending> {
+        // Nearly always the first.
+        let place = self.pending.iter().position(|pending| pending.sequence == sequence)?;
+        self.pending.remove(place)
+    }
+
+    /// Whether its last MOVE of all has been answered, so that it is known where it stands.
+    pub fn has_stopped(&self) -> bool {
+        self.stop_sequence.is_some() && self.stop_sequence == self.acked.map(|acked| acked.sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client_with(sequences: &[u32]) -> Client {
+        let mut client = Client::new(Random::new(1), false, None);
+        let pending = |&sequence: &u32| Pending { sequence, intended_ns: 0, sent_ns: 0 };
+        client.pending = sequences.iter().map(pending).collect();
+        client
+    }
+
+    #[test]
+    fn answers_take_their_own_move_and_no_other() {
+        let mut client = client_with(&[1, 2, 3]);
+        assert_eq!(client.answered(2).map(|pending| pending.sequence), Some(2));
+        assert!(client.answered(2).is_none());
+        assert!(client.answered(9).is_none());
+        let missing: Vec<u32> = client.pending.iter().map(|pending| pending.sequence).collect();
+        assert_eq!(missing, [1, 3]);
+    }
+
+    #[test]
+    fn bytes_wait_in_order_while_the_socket_takes_none() {
+        let mut client = client_with(&[]);
+        assert_eq!(client.write(b"ab").unwrap(), 0);
+        client.writable = true;
+        assert_eq!(client.write(b"cd").unwrap(), 0);
+        assert_eq!(client.outbox, b"abcd");
+    }
+}

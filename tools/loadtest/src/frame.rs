@@ -1,0 +1,233 @@
+//! WebSocket frames: the few bytes a client writes, and the server's stream cut into frames however it arrives.
+//!
+//! Written by hand, since twenty thousand clients share one core: a frame is looked at where the kernel put it, and only
+//! the beginning of an unfinished one is copied.
+
+use std::fmt;
+
+/// Longest payload a client may send in one frame here; game messages have at most 14 bytes, pongs up to 125.
+const CLIENT_PAYLOAD_BYTES_MAX: usize = 125;
+
+/// A complete frame from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// One game message.
+    Binary(&'a [u8]),
+    /// To be answered with a pong of the same payload.
+    Ping(&'a [u8]),
+    /// An answer to a ping.
+    Pong,
+    /// The end, with its code; 1005 when there is none.
+    Close(u16),
+}
+
+/// Why the server's bytes are not what a game server may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// A first byte other than that of a whole binary, ping, pong or close frame.
+    Unexpected(u8),
+    /// A masked frame, which only clients send.
+    Masked,
+    /// A payload of 64 KiB or more (4,096 entries, the most a server can be set to show, need 45 KiB), or one of more
+    /// than 125 bytes in a control frame.
+    TooLong,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::Unexpected(byte) => write!(out, "unexpected frame {byte:#04x}"),
+            FrameError::Masked => out.write_str("masked frame"),
+            FrameError::TooLong => out.write_str("frame too long"),
+        }
+    }
+}
+
+/// Takes one frame off the front: the frame and how many bytes it occupies, or nothing while it is incomplete.
+///
+/// # Errors
+/// See [`FrameError`]; nothing behind it can be understood.
+pub fn split(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
+    let &[first, second, ..] = bytes else { return Ok(None) };
+    if second & 0x80 != 0 {
+        return Err(FrameError::Masked);
+    }
+    if first & 0x08 != 0 && second > 125 {
+        return Err(FrameError::TooLong);
+    }
+    let (start, length) = match second {
+        126 => match bytes {
+            [_, _, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+            _ => return Ok(None),
+        },
+        127 => return Err(FrameError::TooLong),
+        short => (2, usize::from(short)),
+    };
+    let Some(payload) = bytes.get(start..start + length) else { return Ok(None) };
+    let frame = match first {
+        0x82 => Frame::Binary(payload),
+        0x89 => Frame::Ping(payload),
+        0x8a => Frame::Pong,
+        0x88 => Frame::Close(match payload {
+            [high, low, ..] => u16::from_be_bytes([*high, *low]),
+            _ => 1005,
+        }),
+        other => return Err(FrameError::Unexpected(other)),
+    };
+    Ok(Some((frame, start + length)))
+}
+
+/// One connection's incoming bytes. Holds nothing between frames.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// The beginning of a frame that has not arrived whole.
+    held: Vec<u8>,
+}
+
+impl Inbox {
+    /// Hands every frame that is complete with these bytes to `take`, in order; `false` from `take` ends the stream.
+    ///
+    /// # Errors
+    /// The server sent what is no frame of its; the connection is worth nothing any more.
+    pub fn receive(
+        &mut self,
+        fresh: &[u8],
+        mut take: impl FnMut(Frame<'_>) -> bool,
+    ) -> Result<(), FrameError> {
+        if self.held.is_empty() {
+            let used = take_all(fresh, &mut take)?;
+            self.held.extend_from_slice(&fresh[used..]);
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(fresh);
+        let used = take_all(&bytes, &mut take)?;
+        // A fresh vector, so that a long frame once does not cost its memory for ever.
+        self.held.extend_from_slice(&bytes[used..]);
+        Ok(())
+    }
+}
+
+fn take_all(bytes: &[u8], take: &mut impl FnMut(Frame<'_>) -> bool) -> Result<usize, FrameError> {
+    let mut used = 0;
+    while let Some((frame, length)) = split(&bytes[used..])? {
+        used += length;
+        if !take(frame) {
+            return Ok(bytes.len());
+        }
+    }
+    Ok(used)
+}
+
+/// First byte of a client's frame.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub enum Opcode {
+    /// A game message.
+    Binary = 0x82,
+    /// The end of the connection.
+    Close = 0x88,
+    /// The answer to a ping.
+    Pong = 0x8a,
+}
+
+/// Appends one masked frame.
+///
+/// # Panics
+/// When the payload is longer than 125 bytes, which no message of a client is.
+pub fn append_masked(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: u32) {
+    assert!(payload.len() <= CLIENT_PAYLOAD_BYTES_MAX, "a client's frame has a one-byte length");
+    let mask = mask.to_le_bytes();
+    out.extend_from_slice(&[opcode as u8, 0x80 | payload.len() as u8]);
+    out.extend_from_slice(&mask);
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frames(bytes: &[u8], cuts: &[usize]) -> (Vec<String>, Option<FrameError>) {
+        let (mut inbox, mut taken, mut rest) = (Inbox::default(), Vec::new(), bytes);
+        for &cut in cuts.iter().chain([&usize::MAX]) {
+            let (piece, after) = rest.split_at(cut.min(rest.len()));
+            let result = inbox.receive(piece, |frame| {
+                taken.push(format!("{frame:?}"));
+                true
+            });
+            if let Err(error) = result {
+                return (taken, Some(error));
+            }
+            rest = after;
+        }
+        (taken, None)
+    }
+
+    #[test]
+    fn each_kind_of_frame_is_told_apart() {
+        let mut bytes = vec![0x82, 2, 8, 1, 0x89, 1, 9, 0x8a, 0, 0x82, 126, 0, 126];
+        bytes.extend([7; 126]);
+        bytes.extend([0x88, 2, 3, 0xe9, 0x88, 0]);
+        let (taken, error) = frames(&bytes, &[]);
+        let long = format!("Binary({:?})", [7; 126]);
+        let expected = ["Binary([8, 1])", "Ping([9])", "Pong", long.as_str(), "Close(1001)", "Close(1005)"];
+        assert_eq!(taken, expected);
+        assert_eq!(error, None);
+    }
+
+    #[test]
+    fn what_a_server_never_sends_is_refused() {
+        for (bytes, error) in [
+            ([0x81, 1, 0], FrameError::Unexpected(0x81)),
+            ([0x02, 1, 0], FrameError::Unexpected(0x02)),
+            ([0xc2, 1, 0], FrameError::Unexpected(0xc2)),
+            ([0x82, 0x81, 0], FrameError::Masked),
+            ([0x82, 127, 0], FrameError::TooLong),
+            ([0x89, 126, 0], FrameError::TooLong),
+        ] {
+            assert_eq!(split(&bytes), Err(error));
+        }
+    }
+
+    #[test]
+    fn nothing_is_held_between_frames() {
+        let mut inbox = Inbox::default();
+        inbox.receive(&[0x82, 1, 8, 0x82], |_| true).unwrap();
+        assert_eq!(inbox.held, [0x82]);
+        inbox.receive(&[1, 8], |_| true).unwrap();
+        assert_eq!(inbox.held.capacity(), 0);
+    }
+
+    #[test]
+    fn a_masked_frame_reads_back() {
+        let mut out = Vec::new();
+        append_masked(&mut out, Opcode::Binary, &[1, 2, 3, 4, 5], 0x0403_0201);
+        assert_eq!(out, [0x82, 0x85, 1, 2, 3, 4, 0, 0, 0, 0, 4]);
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_stream_is_cut_it_gives_the_same_frames(
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..400), 0..12),
+            cuts in proptest::collection::vec(0usize..200, 0..30),
+            garbage in proptest::collection::vec(any::<u8>(), 0..6),
+        ) {
+            let mut bytes = Vec::new();
+            for message in &messages {
+                bytes.push(0x82);
+                if message.len() < 126 {
+                    bytes.push(message.len() as u8);
+                } else {
+                    bytes.push(126);
+                    bytes.extend((message.len() as u16).to_be_bytes());
+                }
+                bytes.extend(message);
+            }
+            bytes.extend(garbage);
+            let whole = frames(&bytes, &[]);
+            prop_assert!(whole.0.len() >= messages.len());
+            prop_assert_eq!(frames(&bytes, &cuts), whole);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The WebSocket handshake from the client's side.
+
+/// The key every client sends: the sample of RFC 6455, so that the one right answer is known and needs no hashing.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// The one right answer to [`KEY`].
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// Longest response head accepted, in bytes.
+const HEAD_BYTES_MAX: usize = 4 * 1024;
+
+/// The request that asks for the upgrade; the same for every client of a run.
+pub fn request(authority: &str, path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// What the server answered so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The head is not complete yet.
+    Incomplete,
+    /// Upgraded; what follows this many bytes are frames.
+    Upgraded(usize),
+    /// Not upgraded, and why.
+    Refused(String),
+}
+
+/// Looks at the bytes received since the request.
+pub fn read(bytes: &[u8]) -> Answer {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        let refused = bytes.len() > HEAD_BYTES_MAX;
+        return if refused {
+            Answer::Refused("endless response head".to_owned())
+        } else {
+            Answer::Incomplete
+        };
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).unwrap_or("no HTTP/1.1");
+    if !status.starts_with("101") {
+        return Answer::Refused(format!("HTTP {status}"));
+    }
+    let accepts = lines
+        .filter_map(|line| line.split_once(':'))
+        .any(|(name, value)| name.eq_ignore_ascii_case("Sec-WebSocket-Accept") && value.trim() == ACCEPT);
+    if accepts { Answer::Upgraded(end + 4) } else { Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+    #[test]
+    fn the_head_ends_where_the_frames_begin() {
+        let bytes = [UPGRADED.as_bytes(), &[0x82, 1]].concat();
+        assert_eq!(read(&bytes), Answer::Upgraded(UPGRADED.len()));
+        for length in 0..UPGRADED.len() {
+            assert_eq!(read(&bytes[..length]), Answer::Incomplete);
+        }
+    }
+
+    #[test]
+    fn refusals_name_their_reason() {
+        let full = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\nthe server is full\n";
+        assert_eq!(read(full), Answer::Refused("HTTP 503 Service Unavailable".to_owned()));
+        let forged = UPGRADED.replace("s3pP", "S3pP");
+        assert_eq!(read(forged.as_bytes()), Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()));
+        assert_eq!(read(&[b'x'; 5_000]), Answer::Refused("endless response head".to_owned()));
+    }
+}

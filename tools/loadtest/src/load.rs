@@ -1,0 +1,267 @@
+//! The loop that drives all clients: wait, read what came, let clients connect, send what is due.
+//!
+//! One thread and one poll. Events are read before anything is sent, and at most [`EVENTS_PER_TURN`] reads and
+//! [`TASKS_PER_TURN`] sends make a turn, so that neither delays the other by more than about a millisecond. Every
+//! answer is timed when its bytes are read, and every send has the moment it was meant for.
+//!
+//! * [`arrive`]: connecting and handshakes. [`receive`]: bytes in, frames, messages. [`act`]: what players do.
+//! * [`stage`]: connecting, warming up, measuring, stopping, settling, closing. [`judge`]: what it all amounts to.
+
+mod act;
+mod arrive;
+mod judge;
+mod receive;
+mod stage;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::time::Duration;
+
+use game_client::PlayerId;
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::agenda::{Agenda, Pace};
+use crate::client::{Client, Phase};
+use crate::measure::{Measures, Tally};
+use crate::observe::Observer;
+use crate::options::Options;
+use crate::os::{Clock, StopSignals, Timer};
+use crate::random::Random;
+use crate::report::Report;
+use crate::watch::Watch;
+use arrive::Arrivals;
+use stage::Stage;
+
+/// Most events taken from the kernel in one turn.
+const EVENTS_PER_TURN: usize = 256;
+
+/// Most tasks carried out in one turn.
+const TASKS_PER_TURN: usize = 64;
+
+/// Size of the one buffer all sockets are read into, in bytes.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+const TIMER: Token = Token(usize::MAX - 1);
+const SIGNALS: Token = Token(usize::MAX - 2);
+
+/// A run.
+pub struct Load {
+    options: Options,
+    clock: Clock,
+    poll: Poll,
+    timer: Timer,
+    signals: StopSignals,
+    clients: Vec<Client>,
+    /// By id, who of the clients that is.
+    players: HashMap<PlayerId, usize>,
+    /// Clients in [`Phase::Playing`].
+    playing: usize,
+    arrivals: Arrivals,
+    agenda: Agenda,
+    stage: Stage,
+    /// MOVEs not answered yet, of all clients.
+    outstanding: usize,
+    /// When clients leave and come back.
+    reconnects: Pace,
+    reconnects_total: u64,
+    /// MOVEs of clients that left before their answers came.
+    abandoned: u64,
+    random: Random,
+    watch: Watch,
+    measures: Measures,
+    tally: Tally,
+    observer: Observer,
+    /// Players whose connections ended although nobody wanted it, by reason.
+    disconnects: BTreeMap<String, u64>,
+    /// Clients that were not told goodbye.
+    unclosed: usize,
+    report: Option<Report>,
+    interrupted: bool,
+    woke_ns: u64,
+    scratch: Vec<u8>,
+    /// Frames about to be written.
+    outgoing: Vec<u8>,
+}
+
+impl Load {
+    /// Prepares a run; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses a poll or a descriptor.
+    pub fn new(options: Options) -> io::Result<Load> {
+        let clock = Clock::start();
+        let (poll, timer, signals) = (Poll::new()?, Timer::new()?, StopSignals::new()?);
+        poll.registry().register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
+        let mut random = Random::new(options.seed);
+        let clients = clients(&options, &mut random);
+        Ok(Load {
+            arrivals: Arrivals::new(&options, clock.now_ns()),
+            observer: Observer::new(&options, clock),
+            watch: Watch::new(&options),
+            clock,
+            poll,
+            timer,
+            signals,
+            clients,
+            players: HashMap::new(),
+            playing: 0,
+            agenda: Agenda::default(),
+            stage: Stage::Connecting,
+            outstanding: 0,
+            reconnects: Pace::new(0, 0.0),
+            reconnects_total: 0,
+            abandoned: 0,
+            random,
+            measures: Measures::default(),
+            tally: Tally::default(),
+            disconnects: BTreeMap::new(),
+            unclosed: 0,
+            report: None,
+            interrupted: false,
+            woke_ns: clock.now_ns(),
+            scratch: vec![0; SCRATCH_BYTES],
+            outgoing: Vec::new(),
+            options,
+        })
+    }
+
+    /// Runs to the end and reports.
+    ///
+    /// # Errors
+    /// When the kernel refuses the poll; nothing the server does ends a run before its time.
+    pub fn run(mut self) -> io::Result<Report> {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        while self.stage != Stage::Over {
+            self.wait(&mut events)?;
+            for event in &events {
+                self.dispatch(event);
+            }
+            self.arrive();
+            self.act();
+            self.observe();
+            self.advance();
+        }
+        self.observer.progress_done();
+        let unclosed = self.unclosed;
+        let mut report = self.report.take().unwrap_or_else(|| self.judge(false));
+        report.connections.unclosed = unclosed;
+        Ok(report)
+    }
+
+    /// Sleeps until something arrives or the next moment comes that anything is planned for.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let next_ns = self.next_moment_ns();
+        let now_ns = self.clock.now_ns();
+        let turn_ns = now_ns - self.woke_ns;
+        self.tally.busy_ns += turn_ns;
+        if self.measures.window.contains(now_ns) {
+            self.measures.turns.record(turn_ns);
+        }
+        let timeout = if next_ns <= now_ns {
+            Some(Duration::ZERO)
+        } else {
+            self.timer.arm(self.clock, next_ns)?;
+            None
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+            result => result?,
+        }
+        self.woke_ns = self.clock.now_ns();
+        Ok(())
+    }
+
+    fn next_moment_ns(&self) -> u64 {
+        let planned_ns = self.agenda.earliest_ns().unwrap_or(u64::MAX);
+        planned_ns
+            .min(self.arrivals.next_ns())
+            .min(self.reconnects.next_ns())
+            .min(self.observer.next_ns())
+            .min(self.stage.until_ns())
+    }
+
+    fn dispatch(&mut self, event: &Event) {
+        match event.token() {
+            TIMER => self.timer.fired(),
+            SIGNALS => {
+                while self.signals.take() {
+                    self.interrupt();
+                }
+            }
+            Token(index) => {
+                if event.is_writable() {
+                    self.writable(index);
+                }
+                let ended = event.is_read_closed() || event.is_error();
+                if event.is_readable() || ended {
+                    self.readable(index, ended);
+                }
+            }
+        }
+    }
+
+    /// Takes a client out of the run, in whatever phase it is. What it is owed is for the caller to count.
+    fn remove(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        self.outstanding -= client.pending.len();
+        if client.phase.is_arriving() {
+            self.arrivals.handshaking -= 1;
+        }
+        if client.phase == Phase::Playing {
+            self.playing -= 1;
+            self.players.remove(&client.id);
+        }
+        client.leave();
+    }
+
+    /// A connection has ended although nobody wanted it.
+    fn lose(&mut self, index: usize, reason: &str) {
+        let client = &self.clients[index];
+        if client.phase.is_arriving() {
+            return self.fail(index, reason);
+        }
+        if client.phase == Phase::Playing {
+            *self.disconnects.entry(reason.to_owned()).or_default() += 1;
+            self.tally.acks_lost += client.pending.len() as u64;
+        }
+        self.remove(index);
+    }
+}
+
+/// All clients of a run. Viewers are spread evenly over them, and slow readers by chance over the others.
+fn clients(options: &Options, random: &mut Random) -> Vec<Client> {
+    let viewer_at = |index: usize| {
+        let before = index * options.viewers / options.clients;
+        let is_viewer = (index + 1) * options.viewers / options.clients > before;
+        is_viewer.then_some(before)
+    };
+    (0..options.clients)
+        .map(|index| {
+            let watcher = viewer_at(index);
+            let is_slow = watcher.is_none() && random.chance(options.slow_readers);
+            Client::new(Random::new(random.next()), is_slow, watcher)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Command, parse};
+
+    #[test]
+    fn viewers_are_numbered_once_each_and_read_at_once() {
+        for (clients_wanted, viewers) in [(10, 3), (7, 7), (1_000, 50), (5, 0)] {
+            let flags =
+                [format!("-c={clients_wanted}"), format!("--viewers={viewers}"), "--slow-readers=1".into()];
+            let Ok(Command::Run(options)) = parse(flags) else { panic!("valid flags") };
+            let all = clients(&options, &mut Random::new(1));
+            let numbers: Vec<usize> = all.iter().filter_map(|client| client.watcher).collect();
+            assert_eq!(numbers, (0..viewers).collect::<Vec<_>>());
+            assert!(all.iter().all(|client| client.is_slow != client.watcher.is_some()));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What players do when their moment comes, and how it gets onto the wire.
+
+use game_client::{ClientMessage, Vector};
+
+use super::{Load, TASKS_PER_TURN};
+use crate::agenda::{Entry, Task};
+use crate::behaviour::{Deed, SECOND_NS};
+use crate::client::Phase;
+use crate::frame::{Opcode, append_masked};
+use crate::measure::Pending;
+
+/// How often slow readers read, in nanoseconds.
+pub const SLOW_READ_INTERVAL_NS: u64 = 10 * SECOND_NS;
+
+/// Close frame of a client that goes away: code 1001, as from a closed tab.
+const GOING_AWAY: [u8; 2] = 1001u16.to_be_bytes();
+
+impl Load {
+    /// Carries out what is due, a turn's worth.
+    pub(super) fn act(&mut self) {
+        for _ in 0..TASKS_PER_TURN {
+            let Some(entry) = self.agenda.take_due(self.clock.now_ns()) else { return };
+            let client = &self.clients[entry.client];
+            if client.life != entry.life || client.phase != Phase::Playing {
+                continue;
+            }
+            match entry.task {
+                // Players play on until it is their turn to stop.
+                Task::Play if client.stop_sequence.is_some() => {}
+                Task::Play => self.play(&entry),
+                Task::Stop => self.stop(&entry),
+                Task::Read => {
+                    self.read(entry.client, false);
+                    self.agenda.add(Entry { due_ns: entry.due_ns + SLOW_READ_INTERVAL_NS, ..entry });
+                }
+            }
+        }
+    }
+
+    fn play(&mut self, entry: &Entry) {
+        let (due_ns, claims) = (entry.due_ns, self.options.claims);
+        let client = &mut self.clients[entry.client];
+        let Some(body) = &mut client.body else { return };
+        let turn = client.behaviour.act(due_ns, body.position(), &mut client.random);
+        let facing = turn.facing.map(|facing| body.turn(facing));
+        let deed = match turn.deed {
+            Deed::Rest => None,
+            Deed::Head(vector) => Some(body.head(vector, claims, due_ns)),
+            Deed::Step(vector) => Some(body.step(vector, claims, due_ns)),
+            Deed::Attack => Some(body.attack(due_ns)),
+            Deed::AttackEnd => Some(ClientMessage::AttackEnd),
+        };
+        if turn.next_ns < u64::MAX {
+            self.agenda.add(Entry { due_ns: turn.next_ns, ..*entry });
+        }
+        match (facing, deed) {
+            (Some(facing), Some(deed)) => self.send(entry.client, &[facing, deed], due_ns),
+            (Some(message), None) | (None, Some(message)) => self.send(entry.client, &[message], due_ns),
+            (None, None) => {}
+        }
+    }
+
+    /// The last MOVE of all: the server's answer says where the player stands from now on.
+    fn stop(&mut self, entry: &Entry) {
+        let claims = self.options.claims;
+        let client = &mut self.clients[entry.client];
+        let Some(body) = &mut client.body else { return };
+        let message = body.head(Vector::ZERO, claims, entry.due_ns);
+        if let ClientMessage::Move { sequence, .. } = message {
+            client.stop_sequence = Some(sequence);
+        }
+        self.send(entry.client, &[message], entry.due_ns);
+    }
+
+    /// Writes messages in one go that were meant to be sent at `intended_ns`.
+    pub(super) fn send(&mut self, index: usize, messages: &[ClientMessage], intended_ns: u64) {
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        outgoing.clear();
+        let client = &mut self.clients[index];
+        let sent_ns = self.clock.now_ns();
+        for message in messages {
+            append_message(&mut outgoing, message, client.random.next() as u32);
+            if let ClientMessage::Move { sequence, .. } = *message {
+                client.pending.push_back(Pending { sequence, intended_ns, sent_ns });
+                self.outstanding += 1;
+                self.tally.moves += 1;
+            }
+            if let Some(watcher) = client.watcher {
+                self.watch.sent(watcher, message);
+            }
+        }
+        self.measures.sent(intended_ns, sent_ns);
+        self.tally.frames_out += messages.len() as u64;
+        self.write(index, &outgoing);
+        self.outgoing = outgoing;
+    }
+
+    pub(super) fn answer_ping(&mut self, index: usize, payload: &[u8]) {
+        let mut frame = Vec::with_capacity(6 + payload.len());
+        append_masked(&mut frame, Opcode::Pong, payload, self.random.next() as u32);
+        self.tally.frames_out += 1;
+        self.write(index, &frame);
+    }
+
+    /// Sends a close frame; the server's answer is for the caller to wait for, or not.
+    pub(super) fn say_goodbye(&mut self, index: usize) {
+        let mut frame = Vec::with_capacity(8);
+        append_masked(&mut frame, Opcode::Close, &GOING_AWAY, self.random.next() as u32);
+        self.tally.frames_out += 1;
+        self.write(index, &frame);
+    }
+
+    fn write(&mut self, index: usize, bytes: &[u8]) {
+        self.tally.bytes_out += bytes.len() as u64;
+        if let Err(error) = self.clients[index].write(bytes) {
+            self.lose(index, &error.to_string());
+        }
+    }
+}
+
+fn append_message(out: &mut Vec<u8>, message: &ClientMessage, mask: u32) {
+    let mut payload = Vec::with_capacity(16);
+    message.encode(&mut payload);
+    append_masked(out, Opcode::Binary, &payload, mask);
+}

@@ -1,0 +1,245 @@
+//! Clients come in: at the connect rate, or as fast as the server shakes hands, whichever is slower.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+
+use game_client::ServerMessage;
+use mio::{Interest, Token};
+
+use super::Load;
+use super::act::SLOW_READ_INTERVAL_NS;
+use crate::agenda::{Entry, Pace, Task};
+use crate::behaviour::{Behaviour, SECOND_NS};
+use crate::body::Body;
+use crate::client::Phase;
+use crate::handshake;
+use crate::options::Options;
+use crate::os::begin_connect;
+use game_client::ClientMessage;
+
+/// Most handshakes under way at a time; servers bound them too.
+const HANDSHAKES_MAX: usize = 256;
+
+/// Most connections begun in one turn: each costs the kernel a whole TCP handshake.
+const BEGINS_PER_TURN: usize = 4;
+
+/// How long the server may take from connect to the first full state, in nanoseconds.
+const HANDSHAKE_PATIENCE_NS: u64 = 10 * SECOND_NS;
+
+/// Receive buffer of slow readers, in bytes, so that the server notices them.
+const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
+
+/// Who is still to come, and who could not.
+#[derive(Debug)]
+pub struct Arrivals {
+    pace: Pace,
+    /// Number of clients that have begun.
+    begun: usize,
+    wanted: usize,
+    /// Clients on their way in.
+    pub handshaking: usize,
+    /// Clients that have come in at least once.
+    pub joined: usize,
+    /// When the last of them came in for the first time.
+    last_joined_ns: u64,
+    /// When the first could have begun.
+    began_ns: u64,
+    /// Clients that could not come in, by reason.
+    pub failures: BTreeMap<String, u64>,
+    request: Vec<u8>,
+}
+
+impl Arrivals {
+    pub fn new(options: &Options, now_ns: u64) -> Arrivals {
+        Arrivals {
+            pace: Pace::new(now_ns, options.connect_rate),
+            begun: 0,
+            wanted: options.clients,
+            handshaking: 0,
+            joined: 0,
+            last_joined_ns: now_ns,
+            began_ns: now_ns,
+            failures: BTreeMap::new(),
+            request: handshake::request(&options.server.authority, &options.server.path),
+        }
+    }
+
+    /// When the next one may begin; never while as many as may be are on their way.
+    pub fn next_ns(&self) -> u64 {
+        if self.may_begin() { self.pace.next_ns() } else { u64::MAX }
+    }
+
+    /// Whether everybody has come in or failed to.
+    pub fn is_over(&self) -> bool {
+        self.begun == self.wanted && self.handshaking == 0
+    }
+
+    /// Time until the last one was in, in nanoseconds.
+    pub fn all_joined_ns(&self) -> u64 {
+        self.last_joined_ns - self.began_ns
+    }
+
+    /// Begins no more.
+    pub fn stop(&mut self) {
+        self.wanted = self.begun;
+    }
+
+    fn may_begin(&self) -> bool {
+        self.begun < self.wanted && self.handshaking < HANDSHAKES_MAX
+    }
+}
+
+impl Load {
+    /// Begins the connections that are due, and the reconnections.
+    pub(super) fn arrive(&mut self) {
+        for _ in 0..BEGINS_PER_TURN {
+            let now_ns = self.clock.now_ns();
+            if !self.arrivals.may_begin() || !self.arrivals.pace.take_due(now_ns) {
+                break;
+            }
+            let index = self.arrivals.begun;
+            self.arrivals.begun += 1;
+            self.begin(index, now_ns);
+        }
+        if self.stage.is_lively() && self.reconnects.take_due(self.clock.now_ns()) {
+            self.reconnect_somebody();
+        }
+    }
+
+    fn begin(&mut self, index: usize, now_ns: u64) {
+        let receive_buffer = self.clients[index].is_slow.then_some(SLOW_RECEIVE_BUFFER_BYTES);
+        // 127.0.0.1 stays free for everybody else on the machine.
+        let number = index.checked_rem(self.options.source_addresses as usize);
+        let source = number.map(|number| Ipv4Addr::new(127, 0, 0, 2 + number as u8));
+        self.arrivals.handshaking += 1;
+        let mut stream = match begin_connect(self.options.server.address, source, receive_buffer) {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.clients[index].phase = Phase::Connecting;
+                return self.fail(index, &error.to_string());
+            }
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(&mut stream, Token(index), interest);
+        self.clients[index].begin(stream, now_ns);
+        if let Err(error) = registered {
+            self.fail(index, &error.to_string());
+        }
+    }
+
+    /// A client could not come in.
+    pub(super) fn fail(&mut self, index: usize, reason: &str) {
+        *self.arrivals.failures.entry(reason.to_owned()).or_default() += 1;
+        self.remove(index);
+    }
+
+    /// The kernel has connected, or found that it can't.
+    pub(super) fn finish_connect(&mut self, index: usize) {
+        let Some(stream) = &self.clients[index].stream else { return };
+        if let Ok(Some(error)) | Err(error) = stream.take_error() {
+            return self.fail(index, &error.to_string());
+        }
+        match stream.peer_addr() {
+            Ok(_) => {}
+            // An event of an earlier socket of this client.
+            Err(error) if error.kind() == ErrorKind::NotConnected => return,
+            Err(error) => return self.fail(index, &error.to_string()),
+        }
+        let client = &mut self.clients[index];
+        client.phase = Phase::Upgrading;
+        client.writable = true;
+        if let Err(error) = client.write(&self.arrivals.request) {
+            self.fail(index, &error.to_string());
+        }
+    }
+
+    /// The first full state has come: the client learns who it is (the highest id) and where, and begins to play.
+    pub(super) fn enter(&mut self, index: usize, payload: &[u8], now_ns: u64) -> bool {
+        let own = match ServerMessage::decode(payload) {
+            Ok(ServerMessage::GameState(entries)) => entries.into_iter().max_by_key(|entry| entry.id),
+            Ok(_) => {
+                self.fail(index, "the first message was not a GAME_STATE");
+                return false;
+            }
+            Err(error) => {
+                self.fail(index, &format!("the first message: {error}"));
+                return false;
+            }
+        };
+        let Some(own) = own else {
+            self.fail(index, "the first GAME_STATE was empty");
+            return false;
+        };
+        let client = &mut self.clients[index];
+        client.phase = Phase::Playing;
+        client.id = own.id;
+        client.body = Some(Body::new(own.x, own.y, own.facing, self.options.world_side, now_ns));
+        self.measures.connect.record(now_ns - client.began_ns);
+        self.players.insert(own.id, index);
+        self.playing += 1;
+        self.arrivals.handshaking -= 1;
+        if client.life == 1 {
+            self.arrivals.joined += 1;
+            self.arrivals.last_joined_ns = now_ns;
+        }
+        self.settle_in(index, now_ns);
+        true
+    }
+
+    fn settle_in(&mut self, index: usize, now_ns: u64) {
+        if let Some((width, height)) = self.options.viewport {
+            self.send(index, &[ClientMessage::Viewport { width, height }], now_ns);
+        }
+        let client = &mut self.clients[index];
+        let (profile, side) = (self.options.profile, self.options.world_side);
+        let (behaviour, first_ns) = Behaviour::begin(profile, side, now_ns, &mut client.random);
+        client.behaviour = behaviour;
+        let (life, is_slow) = (client.life, client.is_slow);
+        if !self.stage.is_lively() {
+            // Everybody stops; so does who comes in late.
+            return self.agenda.add(Entry { due_ns: now_ns, client: index, life, task: Task::Stop });
+        }
+        if let Some(due_ns) = first_ns {
+            self.agenda.add(Entry { due_ns, client: index, life, task: Task::Play });
+        }
+        if is_slow {
+            let due_ns = now_ns + client.random.below(SLOW_READ_INTERVAL_NS);
+            self.agenda.add(Entry { due_ns, client: index, life, task: Task::Read });
+        }
+    }
+
+    /// Some client that is no viewer leaves, half of them without a word, and comes back at once.
+    fn reconnect_somebody(&mut self) {
+        let index = self.random.below(self.clients.len() as u64) as usize;
+        let client = &self.clients[index];
+        if client.phase != Phase::Playing || client.watcher.is_some() {
+            return;
+        }
+        if self.random.chance(0.5) {
+            self.say_goodbye(index);
+        }
+        self.abandoned += self.clients[index].pending.len() as u64;
+        self.remove(index);
+        self.reconnects_total += 1;
+        self.begin(index, self.clock.now_ns());
+    }
+
+    /// Gives up on those that have been on their way for too long.
+    pub(super) fn time_out_arrivals(&mut self, now_ns: u64) {
+        if self.arrivals.handshaking == 0 {
+            return;
+        }
+        for index in 0..self.clients.len() {
+            let client = &self.clients[index];
+            if client.phase.is_arriving() && now_ns > client.began_ns + HANDSHAKE_PATIENCE_NS {
+                let reason = match client.phase {
+                    Phase::Connecting => "timed out while connecting",
+                    Phase::Upgrading => "timed out while upgrading",
+                    _ => "timed out before the first GAME_STATE",
+                };
+                self.fail(index, reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What it all amounts to: pictures compared with the truth, and everything counted gathered into a report.
+
+use super::Load;
+use crate::client::{Client, Phase};
+use crate::machine;
+use crate::measure::Second;
+use crate::observe::Mark;
+use crate::report::{Connections, Generator, Moves, Pictures, Report, ServerAccount, ServerMetrics, Traffic};
+use crate::scrape::Scrape;
+use crate::truth::{Eye, Fault, Standing, Truth, compare};
+
+/// Most differences kept in words.
+const EXAMPLES_MAX: usize = 20;
+
+impl Load {
+    /// Gathers the report. Pictures are compared only when everybody stands `at_rest`.
+    pub(super) fn judge(&mut self, at_rest: bool) -> Report {
+        let (scrape_at_rest, window_scrapes) = self.observer.scrapes();
+        let compares = at_rest && self.options.viewers > 0;
+        let pictures = compares.then(|| self.compare_pictures(scrape_at_rest.as_ref()));
+        let measures = &self.measures;
+        let marks = &self.observer.marks;
+        let bodies = self.clients.iter().filter_map(|client| client.body.as_ref());
+        Report {
+            started: machine::utc_before(self.clock.now_ns()),
+            machine: machine::describe(),
+            interrupted: self.interrupted,
+            connections: self.connections(),
+            ack: measures.ack.summary(),
+            ack_from_write: measures.ack_from_write.summary(),
+            ack_while_connecting: measures.ack_while_connecting.summary(),
+            ack_ranges: measures.ack.ranges(4),
+            moves: Moves {
+                sent: self.tally.moves,
+                answered: self.tally.acks,
+                missing: self.outstanding as u64,
+                abandoned: self.abandoned,
+                lost: self.tally.acks_lost,
+                unexpected: self.tally.acks_unexpected,
+            },
+            to_screen: self.watch.delays.summary(),
+            to_screen_ranges: self.watch.delays.ranges(4),
+            traffic: self.traffic(),
+            pictures,
+            corrections: bodies.map(|body| u64::from(body.corrections())).sum(),
+            server: server_account(marks, &window_scrapes, &self.observer.timeline),
+            generator: self.generator(),
+            timeline: self.observer.timeline.clone(),
+            options: self.options.clone(),
+        }
+    }
+
+    fn connections(&self) -> Connections {
+        Connections {
+            joined: self.arrivals.joined,
+            joined_in_s: self.arrivals.all_joined_ns() as f64 / 1e9,
+            connect: self.measures.connect.summary(),
+            failures: self.arrivals.failures.clone(),
+            disconnects: self.disconnects.clone(),
+            reconnects: self.reconnects_total,
+            unclosed: 0,
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        let [begin, end] = self.observer.marks[..] else { return Traffic::default() };
+        Traffic {
+            seconds: (end.at_ns - begin.at_ns) as f64 / 1e9,
+            clients: self.playing,
+            tally: end.tally.since(&begin.tally),
+        }
+    }
+
+    fn generator(&self) -> Generator {
+        let [begin, end] = self.observer.marks[..] else { return Generator::default() };
+        let seconds = (end.at_ns - begin.at_ns) as f64 / 1e9;
+        let busy_ratio = (end.tally.busy_ns - begin.tally.busy_ns) as f64 / 1e9 / seconds;
+        let all_cores_s = seconds * std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        Generator {
+            cores: (end.own.cpu_s - begin.own.cpu_s) / seconds,
+            wait_ratio: (end.own.waited_s - begin.own.waited_s) / seconds,
+            busy_ratio,
+            lateness: self.measures.lateness.summary(),
+            turns: self.measures.turns.summary(),
+            // What arrives while the loop waits is read at once.
+            read_delay_ms: self.measures.turns.mean_residual_ms() * busy_ratio,
+            stolen_ratio: (end.stolen_s - begin.stolen_s) / all_cores_s,
+        }
+    }
+
+    fn compare_pictures(&mut self, at_rest: Option<&Scrape>) -> Pictures {
+        let now_ns = self.clock.now_ns();
+        let truth = self.truth();
+        let playing = self.playing as f64;
+        let players_there = at_rest.and_then(|scrape| scrape.number("players")).unwrap_or(playing);
+        let cap_there = at_rest.and_then(|scrape| scrape.number("max_visible")).unwrap_or(f64::INFINITY);
+        let mut pictures = Pictures {
+            faults: Fault::ALL.map(|fault| (fault, 0)).into(),
+            violations: self.watch.violations(),
+            doubles: self.watch.doubles(),
+            strangers: (players_there - playing).max(0.0) as u64,
+            max_visible: self.options.max_visible.min(cap_there as usize),
+            ..Pictures::default()
+        };
+        for client in &self.clients {
+            let (Some(watcher), Some(standing)) = (client.watcher, standing(client)) else { continue };
+            let eye = Eye {
+                id: client.id,
+                x: standing.x,
+                y: standing.y,
+                viewport: self.options.viewport,
+                max_visible: pictures.max_visible,
+                knows_everybody: pictures.strangers == 0,
+            };
+            let sprites = self.watch.screen(watcher, now_ns);
+            pictures.compared += 1;
+            pictures.sprites += sprites.len();
+            for found in compare(&eye, &sprites, &truth) {
+                *pictures.faults.entry(found.fault).or_default() += 1;
+                if pictures.examples.len() < EXAMPLES_MAX {
+                    let (fault, id, evidence) = (found.fault.name(), found.id, found.evidence);
+                    pictures.examples.push(format!("viewer {}: player {id} {fault}: {evidence}", eye.id));
+                }
+            }
+        }
+        pictures
+    }
+
+    /// Where everybody who plays stands, by the server's own answers.
+    fn truth(&self) -> Truth {
+        let playing = self.clients.iter().filter(|client| client.phase == Phase::Playing);
+        playing.map(|client| (client.id, standing(client))).collect()
+    }
+}
+
+/// Where a client stands, if its last MOVE has been answered.
+fn standing(client: &Client) -> Option<Standing> {
+    let (acked, body) = (client.acked?, client.body.as_ref()?);
+    client.has_stopped().then(|| Standing {
+        x: f64::from(acked.x),
+        y: f64::from(acked.y),
+        facing: body.facing(),
+    })
+}
+
+fn server_account(marks: &[Mark], scrapes: &[Option<Scrape>], timeline: &[Second]) -> ServerAccount {
+    let [begin, end] = marks else { return ServerAccount::default() };
+    let seconds = (end.at_ns - begin.at_ns) as f64 / 1e9;
+    let usages = end.server.zip(begin.server);
+    let cpu_s = usages.map(|(end, begin)| end.cpu_s - begin.cpu_s);
+    let measured = timeline.iter().filter(|second| second.measured);
+    let resident = measured.filter_map(|second| second.server.map(|(_, bytes)| bytes));
+    let at_end = end.server.map(|usage| usage.resident_bytes);
+    let metrics = match scrapes {
+        [Some(before), Some(after)] => Some(server_metrics(before, after)),
+        _ => None,
+    };
+    ServerAccount {
+        cpu_s,
+        cores: cpu_s.map(|cpu_s| cpu_s / seconds),
+        wait_ratio: usages.map(|(end, begin)| (end.waited_s - begin.waited_s) / seconds),
+        resident_bytes_max: resident.chain(at_end).max(),
+        metrics,
+    }
+}
+
+fn server_metrics(before: &Scrape, after: &Scrape) -> ServerMetrics {
+    let seconds = (after.at_ns - before.at_ns) as f64 / 1e9;
+    let per_s = |key| after.growth(before, key).map(|growth| growth / seconds);
+    let sent = after.growth(before, "bytes_out_total");
+    let full = after.growth(before, "snapshot_bytes_total").filter(|bytes| *bytes > 0.0);
+    ServerMetrics {
+        tick_rate_hz: per_s("ticks_total"),
+        ticks_skipped: after.growth(before, "ticks_skipped_total"),
+        tick_p99_ms: after.number("tick_p99_ns").map(|ns| ns / 1e6),
+        bandwidth_saved_ratio: sent.zip(full).map(|(sent, full)| 1.0 - sent / full),
+        reads_per_s: per_s("socket_reads_total"),
+        writes_per_s: per_s("socket_writes_total"),
+        write_stalls: after.growth(before, "write_stalls_total"),
+        rate_limited: after.growth(before, "rate_limited_total"),
+        busy_ratio: per_s("loop_busy_ns_total").map(|ns_per_s| ns_per_s / 1e9),
+        flush_interval_ms: after.number("flush_interval_ms"),
+        max_visible: after.number("max_visible"),
+        governor_level: after.number("governor_level"),
+    }
+}

@@ -1,0 +1,162 @@
+//! Bytes in: read as soon as the kernel says so, timed at the read, cut into frames, and acted on.
+
+use game_client::ServerMessage;
+
+use super::Load;
+use super::stage::Stage;
+use crate::client::{Acked, Phase, ReadOutcome};
+use crate::frame::Frame;
+use crate::handshake::{self, Answer};
+use crate::measure::{PING, frame_kind};
+
+impl Load {
+    /// A socket has room again, or has just been connected.
+    pub(super) fn writable(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        if client.phase == Phase::Connecting {
+            return self.finish_connect(index);
+        }
+        client.writable = true;
+        if let Err(error) = client.flush() {
+            self.lose(index, &error.to_string());
+        }
+    }
+
+    /// A socket has something to read. `ended` says that its end is among it, so that a short read is not the last.
+    pub(super) fn readable(&mut self, index: usize, ended: bool) {
+        let client = &self.clients[index];
+        let waits = client.is_slow && client.phase == Phase::Playing && self.stage.is_lively();
+        if client.phase == Phase::Connecting || (waits && !ended) {
+            return;
+        }
+        self.read(index, ended);
+    }
+
+    /// Reads all there is.
+    pub(super) fn read(&mut self, index: usize, ended: bool) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        loop {
+            match self.clients[index].read(&mut scratch) {
+                ReadOutcome::Bytes(count) => {
+                    let now_ns = self.clock.now_ns();
+                    self.tally.bytes_in += count as u64;
+                    self.take_bytes(index, &scratch[..count], now_ns);
+                    // A short read means drained.
+                    if count < scratch.len() && !ended {
+                        break;
+                    }
+                }
+                ReadOutcome::Empty => break,
+                ReadOutcome::End => {
+                    self.end(index, "closed without a close frame");
+                    break;
+                }
+                ReadOutcome::Failed(error) => {
+                    self.end(index, &error);
+                    break;
+                }
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// The server's side is over.
+    fn end(&mut self, index: usize, reason: &str) {
+        self.unclosed += usize::from(self.clients[index].phase == Phase::Closing);
+        self.lose(index, reason);
+    }
+
+    fn take_bytes(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
+        match self.clients[index].phase {
+            Phase::Away | Phase::Connecting => {}
+            Phase::Upgrading => self.take_head(index, bytes, now_ns),
+            Phase::Entering | Phase::Playing | Phase::Closing => self.take_stream(index, bytes, now_ns),
+        }
+    }
+
+    fn take_head(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
+        let client = &mut self.clients[index];
+        client.head.extend_from_slice(bytes);
+        match handshake::read(&client.head) {
+            Answer::Incomplete => {}
+            Answer::Refused(reason) => self.fail(index, &reason),
+            Answer::Upgraded(length) => {
+                let head = std::mem::take(&mut client.head);
+                client.phase = Phase::Entering;
+                self.take_stream(index, &head[length..], now_ns);
+            }
+        }
+    }
+
+    fn take_stream(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
+        let mut inbox = std::mem::take(&mut self.clients[index].inbox);
+        let life = self.clients[index].life;
+        let result = inbox.receive(bytes, |frame| self.take_frame(index, frame, now_ns));
+        let client = &mut self.clients[index];
+        // Unless the client has gone on one of the frames.
+        if client.phase != Phase::Away && client.life == life {
+            client.inbox = inbox;
+        }
+        if let Err(error) = result {
+            self.lose(index, &error.to_string());
+        }
+    }
+
+    /// Acts on one frame; false when it was the connection's last.
+    fn take_frame(&mut self, index: usize, frame: Frame<'_>, now_ns: u64) -> bool {
+        match frame {
+            Frame::Binary(payload) => {
+                self.tally.frames_in[frame_kind(payload.first())] += 1;
+                self.take_message(index, payload, now_ns)
+            }
+            Frame::Ping(payload) => {
+                self.tally.frames_in[PING] += 1;
+                self.answer_ping(index, payload);
+                true
+            }
+            Frame::Pong => true,
+            Frame::Close(code) => {
+                self.lose(index, &format!("closed by the server with {code}"));
+                false
+            }
+        }
+    }
+
+    fn take_message(&mut self, index: usize, payload: &[u8], now_ns: u64) -> bool {
+        if self.clients[index].phase == Phase::Entering && !self.enter(index, payload, now_ns) {
+            return false;
+        }
+        if let Some(watcher) = self.clients[index].watcher {
+            let (clients, players) = (&self.clients, &self.players);
+            let window = self.measures.window;
+            self.watch
+                .receive(watcher, payload, now_ns, window, |id| clients[*players.get(&id)?].body.as_ref());
+        }
+        // Of all other messages only the kind is looked at.
+        if payload.first() == Some(&8)
+            && let Ok(ServerMessage::MoveAck { id, x, y, sequence }) = ServerMessage::decode(payload)
+        {
+            self.take_ack(index, id, Acked { sequence, x, y }, now_ns);
+        }
+        true
+    }
+
+    fn take_ack(&mut self, index: usize, id: u32, acked: Acked, now_ns: u64) {
+        let client = &mut self.clients[index];
+        let pending = if id == client.id { client.answered(acked.sequence) } else { None };
+        let Some(pending) = pending else {
+            self.tally.acks_unexpected += 1;
+            return;
+        };
+        self.tally.acks += 1;
+        self.outstanding -= 1;
+        client.acked = Some(acked);
+        if let Some(body) = &mut client.body {
+            body.acknowledged(acked.sequence, acked.x, acked.y, now_ns);
+        }
+        // Slow readers know best how slow they are.
+        if !client.is_slow {
+            self.measures.answered(&pending, now_ns, self.stage == Stage::Connecting);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The stages of a run, one after the other.
+
+use super::Load;
+use crate::agenda::{Entry, Pace, Task};
+use crate::behaviour::SECOND_NS;
+use crate::client::Phase;
+use crate::measure::Window;
+
+/// Time over which all players stop, in nanoseconds: not all at once, or the burst would be the test's worst moment.
+const STOP_SPREAD_NS: u64 = SECOND_NS;
+
+/// How long the last answers may take, in nanoseconds.
+const ACK_PATIENCE_NS: u64 = 5 * SECOND_NS;
+
+/// Time beyond a sync interval after which every picture must be right, in nanoseconds.
+const SYNC_MARGIN_NS: u64 = 2 * SECOND_NS;
+
+/// How long the server may take to say goodbye, in nanoseconds.
+const CLOSE_PATIENCE_NS: u64 = 5 * SECOND_NS;
+
+/// Where a run is. Each stage ends at its moment at the latest, in nanoseconds of the run's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Clients come in, and play as soon as they are in.
+    Connecting,
+    /// Everybody plays; nothing is measured yet.
+    WarmingUp(u64),
+    /// What counts.
+    Measuring(u64),
+    /// Everybody stops where it is.
+    Stopping(u64),
+    /// Everybody stands, and the server brings the last pictures up to date.
+    Settling(u64),
+    /// Everybody says goodbye.
+    Closing(u64),
+    /// The end.
+    Over,
+}
+
+impl Stage {
+    /// The word for it in progress lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Connecting => "connecting",
+            Stage::WarmingUp(_) => "warming up",
+            Stage::Measuring(_) => "measuring",
+            Stage::Stopping(_) => "stopping",
+            Stage::Settling(_) => "settling",
+            Stage::Closing(_) => "closing",
+            Stage::Over => "over",
+        }
+    }
+
+    /// When it ends at the latest.
+    pub fn until_ns(self) -> u64 {
+        match self {
+            Stage::Connecting => u64::MAX,
+            Stage::WarmingUp(until_ns)
+            | Stage::Measuring(until_ns)
+            | Stage::Stopping(until_ns)
+            | Stage::Settling(until_ns)
+            | Stage::Closing(until_ns) => until_ns,
+            Stage::Over => 0,
+        }
+    }
+
+    /// Whether players play on, and slow readers are slow.
+    pub fn is_lively(self) -> bool {
+        matches!(self, Stage::Connecting | Stage::WarmingUp(_) | Stage::Measuring(_))
+    }
+}
+
+impl Load {
+    /// Goes on to the next stage when this one is over.
+    pub(super) fn advance(&mut self) {
+        let now_ns = self.clock.now_ns();
+        let is_time = now_ns >= self.stage.until_ns();
+        match self.stage {
+            Stage::Connecting if self.arrivals.is_over() => self.warm_up(now_ns),
+            Stage::WarmingUp(_) if is_time => self.measure(now_ns),
+            Stage::Measuring(_) if is_time => self.stop_all(now_ns),
+            Stage::Stopping(_) if is_time || self.everybody_stands() => self.settle(now_ns),
+            Stage::Settling(_) if is_time => {
+                self.report = Some(self.judge(true));
+                self.close_all(now_ns);
+            }
+            Stage::Closing(_) if is_time || self.clients.iter().all(|client| client.phase == Phase::Away) => {
+                self.unclosed += self.clients.iter().filter(|client| client.phase == Phase::Closing).count();
+                self.stage = Stage::Over;
+            }
+            _ => {}
+        }
+    }
+
+    fn warm_up(&mut self, now_ns: u64) {
+        if self.playing == 0 {
+            self.stage = Stage::Over;
+            return;
+        }
+        self.reconnects = Pace::new(now_ns, self.options.reconnects_per_s);
+        self.stage = Stage::WarmingUp(now_ns + self.options.warm_up.as_nanos() as u64);
+    }
+
+    fn measure(&mut self, now_ns: u64) {
+        let until_ns = now_ns + self.options.duration.as_nanos() as u64;
+        self.measures.window = Window { from_ns: now_ns, until_ns };
+        self.observer.begin_window(&self.tally);
+        self.stage = Stage::Measuring(until_ns);
+    }
+
+    fn stop_all(&mut self, now_ns: u64) {
+        if matches!(self.stage, Stage::Measuring(_)) {
+            self.measures.window.until_ns = self.measures.window.until_ns.min(now_ns);
+            self.observer.end_window(&self.tally);
+        }
+        self.arrivals.stop();
+        self.reconnects = Pace::new(u64::MAX, 0.0);
+        self.stage = Stage::Stopping(now_ns + STOP_SPREAD_NS + ACK_PATIENCE_NS);
+        self.agenda.drop_all(Task::Read);
+        let count = self.clients.len() as u64;
+        for index in 0..self.clients.len() {
+            let life = self.clients[index].life;
+            let due_ns = now_ns + STOP_SPREAD_NS * index as u64 / count;
+            self.agenda.add(Entry { due_ns, client: index, life, task: Task::Stop });
+            if self.clients[index].is_slow {
+                self.read(index, false);
+            }
+        }
+    }
+
+    fn everybody_stands(&self) -> bool {
+        let is_done = |phase, stands| stands || phase != Phase::Playing;
+        self.outstanding == 0 && self.clients.iter().all(|client| is_done(client.phase, client.has_stopped()))
+    }
+
+    fn settle(&mut self, now_ns: u64) {
+        self.observer.ask_at_rest();
+        let wait_ns = if self.options.viewers == 0 {
+            0
+        } else {
+            self.options.sync_interval.as_nanos() as u64 + SYNC_MARGIN_NS
+        };
+        self.stage = Stage::Settling(now_ns + wait_ns);
+    }
+
+    fn close_all(&mut self, now_ns: u64) {
+        self.stage = Stage::Closing(now_ns + CLOSE_PATIENCE_NS);
+        for index in 0..self.clients.len() {
+            if self.clients[index].phase == Phase::Playing {
+                self.say_goodbye(index);
+                self.playing -= usize::from(self.clients[index].phase == Phase::Playing);
+                self.clients[index].phase = Phase::Closing;
+            } else if self.clients[index].phase.is_arriving() {
+                self.remove(index);
+            }
+        }
+    }
+
+    /// Somebody pressed ctrl-C: the first time the run ends early, but in order; the second time it ends.
+    pub(super) fn interrupt(&mut self) {
+        self.interrupted = true;
+        if self.stage.is_lively() {
+            self.stop_all(self.clock.now_ns());
+        } else {
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// Takes stock of the second that is over.
+    pub(super) fn observe(&mut self) {
+        let now_ns = self.clock.now_ns();
+        if now_ns < self.observer.next_ns() {
+            return;
+        }
+        self.time_out_arrivals(now_ns);
+        self.observer.second(now_ns, self.stage.name(), self.playing, &self.tally, &mut self.measures);
+    }
+}

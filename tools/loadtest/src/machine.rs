@@ -1,0 +1,125 @@
+//! What `/proc` tells about processes and the machine.
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::os::kernel_units;
+
+/// CPU time and memory of a process at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// User and system time since its start, in seconds.
+    pub cpu_s: f64,
+    /// Time its main thread was ready to run and had no processor, in seconds.
+    pub waited_s: f64,
+    /// Memory in RAM, in bytes.
+    pub resident_bytes: u64,
+}
+
+impl Usage {
+    /// Asks about a process; none when there is none of this number, or it may not be seen.
+    pub fn of(pid: u32) -> Option<Usage> {
+        let (ticks_per_s, page_bytes) = kernel_units();
+        let usage =
+            parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, ticks_per_s, page_bytes)?;
+        // Not every kernel keeps these; without them nothing has waited.
+        let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+        Some(Usage { waited_s: parse_waited(&schedstat).unwrap_or(0) as f64 / 1e9, ..usage })
+    }
+}
+
+/// Reads a line of proc(5): fields 14 and 15 are the times, 24 the pages; the name before them may hold anything.
+fn parse_stat(stat: &str, ticks_per_s: f64, page_bytes: u64) -> Option<Usage> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+    // Field 3, the state, is the first behind the name.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let cpu_s = (number(14)? + number(15)?) as f64 / ticks_per_s;
+    Some(Usage { cpu_s, waited_s: 0.0, resident_bytes: number(24)? * page_bytes })
+}
+
+/// The second number: nanoseconds spent ready to run.
+fn parse_waited(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Time that other machines took from this one since it started, over all its cores, in seconds.
+pub fn stolen_s() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    parse_stolen(&stat).unwrap_or(0) as f64 / kernel_units().0
+}
+
+/// The eighth number of the first line.
+fn parse_stolen(stat: &str) -> Option<u64> {
+    stat.lines().next()?.split_ascii_whitespace().nth(8)?.parse().ok()
+}
+
+/// The machine in one line: processor, cores, kernel.
+pub fn describe() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} x {model}, Linux {}", kernel.trim())
+}
+
+/// Day and time in UTC so many nanoseconds ago, as RFC 3339 writes it.
+pub fn utc_before(ago_ns: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format_utc(now.saturating_sub(Duration::from_nanos(ago_ns)).as_secs())
+}
+
+/// Days to a date by the rules of the Gregorian calendar, with years that begin in March.
+fn format_utc(unix_s: u64) -> String {
+    let (days, second) = (unix_s / 86_400 + 719_468, unix_s % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_whatever_the_process_is_called() {
+        let stat =
+            "42 (a (b) c) S 1 42 42 0 -1 4194560 1 2 3 4 250 150 0 0 20 0 3 0 99 12345678 1000 18446744";
+        let usage = parse_stat(stat, 100.0, 4_096);
+        assert_eq!(usage, Some(Usage { cpu_s: 4.0, waited_s: 0.0, resident_bytes: 4_096_000 }));
+        assert_eq!(parse_stat("42 (a", 100.0, 4_096), None);
+    }
+
+    #[test]
+    fn this_process_uses_memory() {
+        assert!(Usage::of(std::process::id()).unwrap().resident_bytes > 100_000);
+        assert_eq!(Usage::of(u32::MAX), None);
+    }
+
+    #[test]
+    fn waiting_and_stolen_time_have_their_places() {
+        assert_eq!(parse_waited("216105 2143048 2\n"), Some(2_143_048));
+        assert_eq!(parse_stolen("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 0"), Some(8));
+    }
+
+    #[test]
+    fn moments_have_their_dates() {
+        for (unix_s, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(format_utc(unix_s), text);
+        }
+    }
+}

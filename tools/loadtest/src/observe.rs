@@ -1,0 +1,173 @@
+//! The run seen from outside: second by second, and what processes and server had used before and after the window.
+
+use std::io::{IsTerminal, Write};
+
+use crate::behaviour::SECOND_NS;
+use crate::machine::{Usage, stolen_s};
+use crate::measure::{Measures, Second, Summary, Tally};
+use crate::options::{Options, Server};
+use crate::os::Clock;
+use crate::scrape::{Inquiry, Scrape};
+
+/// Seconds between two progress lines where they are not rewritten in place.
+const PLAIN_LINE_INTERVAL: usize = 5;
+
+/// What had been used up to a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// The moment, in nanoseconds of the run's clock.
+    pub at_ns: u64,
+    /// What this program had counted.
+    pub tally: Tally,
+    /// What this program had used.
+    pub own: Usage,
+    /// What the server had used; none without `--pid`.
+    pub server: Option<Usage>,
+    /// Time stolen by other machines, in seconds.
+    pub stolen_s: f64,
+}
+
+/// Watches a run.
+#[derive(Debug)]
+pub struct Observer {
+    clock: Clock,
+    server: Server,
+    pid: Option<u32>,
+    next_ns: u64,
+    last: Mark,
+    /// Every second so far.
+    pub timeline: Vec<Second>,
+    /// At the beginning and the end of the measured window.
+    pub marks: Vec<Mark>,
+    /// Questions to the server at those two moments.
+    inquiries: Vec<Inquiry>,
+    at_rest: Option<Inquiry>,
+    rewrites: bool,
+}
+
+impl Observer {
+    pub fn new(options: &Options, clock: Clock) -> Observer {
+        let mark = Mark::now(clock, options.pid, &Tally::default());
+        Observer {
+            clock,
+            server: options.server.clone(),
+            pid: options.pid,
+            next_ns: mark.at_ns + SECOND_NS,
+            last: mark,
+            timeline: Vec::new(),
+            marks: Vec::new(),
+            inquiries: Vec::new(),
+            at_rest: None,
+            rewrites: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// When the second under way is over.
+    pub fn next_ns(&self) -> u64 {
+        self.next_ns
+    }
+
+    /// The measured window begins.
+    pub fn begin_window(&mut self, tally: &Tally) {
+        self.mark(tally);
+    }
+
+    /// The measured window has ended.
+    pub fn end_window(&mut self, tally: &Tally) {
+        self.mark(tally);
+    }
+
+    fn mark(&mut self, tally: &Tally) {
+        self.marks.push(Mark::now(self.clock, self.pid, tally));
+        self.inquiries.push(Inquiry::begin(&self.server, self.clock));
+    }
+
+    /// Everybody stands still: asks the server whom it has.
+    pub fn ask_at_rest(&mut self) {
+        self.at_rest = Some(Inquiry::begin(&self.server, self.clock));
+    }
+
+    /// The server's metrics at rest, and at the beginning and the end of the window. Waits for answers under way.
+    pub fn scrapes(&mut self) -> (Option<Scrape>, Vec<Option<Scrape>>) {
+        let at_rest = self.at_rest.take().and_then(Inquiry::answer);
+        (at_rest, self.inquiries.drain(..).map(Inquiry::answer).collect())
+    }
+
+    /// Takes stock of the second that is over, and says how things are.
+    pub fn second(
+        &mut self,
+        now_ns: u64,
+        stage: &str,
+        playing: usize,
+        tally: &Tally,
+        measures: &mut Measures,
+    ) {
+        // A generator that was stopped for long has one long second, not many short ones.
+        self.next_ns = (self.next_ns + SECOND_NS).max(now_ns + SECOND_NS / 2);
+        let mark = Mark::now(self.clock, self.pid, tally);
+        let elapsed_s = (mark.at_ns - self.last.at_ns) as f64 / 1e9;
+        let cores = |now: Usage, before: Usage| (now.cpu_s - before.cpu_s) / elapsed_s;
+        let server = mark.server.zip(self.last.server);
+        let second = Second {
+            at_s: now_ns as f64 / 1e9,
+            measured: measures.window.contains(now_ns),
+            playing,
+            tally: tally.since(&self.last.tally),
+            ack: measures.ack_this_second.summary(),
+            lateness: measures.lateness_this_second.summary(),
+            server: server.map(|(now, before)| (cores(now, before), now.resident_bytes)),
+            generator_cores: cores(mark.own, self.last.own),
+        };
+        measures.ack_this_second.clear();
+        measures.lateness_this_second.clear();
+        self.last = mark;
+        self.timeline.push(second);
+        self.progress(stage, &second, elapsed_s);
+    }
+
+    fn progress(&self, stage: &str, second: &Second, elapsed_s: f64) {
+        if !self.rewrites && !self.timeline.len().is_multiple_of(PLAIN_LINE_INTERVAL) {
+            return;
+        }
+        let per_s = |count: u64| count as f64 / elapsed_s;
+        let ack = match second.ack {
+            Summary { count: 0, .. } => "no acks".to_owned(),
+            Summary { mean_ms, p99_ms, max_ms, .. } => {
+                format!("ack mean {mean_ms:.2} p99 {p99_ms:.2} max {max_ms:.1} ms")
+            }
+        };
+        let line = format!(
+            "{:5.0} s  {stage:<10} {:>6} playing  {:>7.0} moves/s  {ack}  late p99 {:.2} ms  {:.1} MB/s in",
+            second.at_s,
+            second.playing,
+            per_s(second.tally.moves),
+            second.lateness.p99_ms,
+            per_s(second.tally.bytes_in) / 1e6,
+        );
+        // Nobody is told when nobody can be.
+        let _ = if self.rewrites {
+            write!(std::io::stderr(), "\r\x1b[K{line}")
+        } else {
+            writeln!(std::io::stderr(), "{line}")
+        };
+    }
+
+    /// Leaves a rewritten line behind.
+    pub fn progress_done(&self) {
+        if self.rewrites {
+            let _ = writeln!(std::io::stderr());
+        }
+    }
+}
+
+impl Mark {
+    fn now(clock: Clock, pid: Option<u32>, tally: &Tally) -> Mark {
+        Mark {
+            at_ns: clock.now_ns(),
+            tally: *tally,
+            own: Usage::of(std::process::id()).unwrap_or_default(),
+            server: pid.and_then(Usage::of),
+            stolen_s: stolen_s(),
+        }
+    }
+}

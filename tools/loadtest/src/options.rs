@@ -1,0 +1,280 @@
+//! What a run is asked to do: the command line, read and validated in one pass that finds all problems.
+
+mod flags;
+mod values;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::behaviour::Profile;
+pub use flags::help;
+use flags::{CommandLine, FLAGS};
+pub use values::Server;
+use values::{MoveBytes, Value};
+
+/// Clients that share a source address when nobody says how many shall. An address has 28,000 ports, those of ended
+/// connections stay taken for a minute, and once half of all are taken the kernel takes milliseconds to find one.
+const CLIENTS_PER_ADDRESS: usize = 2_000;
+
+/// Source addresses there are for it.
+const ADDRESSES_MAX: usize = 250;
+
+/// A valid set of options.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whom to load.
+    pub server: Server,
+    /// Players.
+    pub clients: usize,
+    /// How long is measured.
+    pub duration: Duration,
+    /// How long nothing is measured after the last client has connected.
+    pub warm_up: Duration,
+    /// Connections begun a second.
+    pub connect_rate: f64,
+    /// What the players do.
+    pub profile: Profile,
+    /// Bytes of a MOVE carry a claimed position: 14 instead of 6.
+    pub claims: bool,
+    /// Width and height every client says it shows, in units.
+    pub viewport: Option<(u16, u16)>,
+    /// Sampled clients, which keep the picture that the real client would keep.
+    pub viewers: usize,
+    /// Part of the clients that read what they are sent only now and then.
+    pub slow_readers: f64,
+    /// Clients a second that leave and come back.
+    pub reconnects_per_s: f64,
+    /// Seed of everything that is left to chance.
+    pub seed: u64,
+    /// Source addresses 127.0.0.2 and up over which connections are spread; 0 leaves the choice to the system.
+    pub source_addresses: u32,
+    /// Process of the server, when it runs on this machine.
+    pub pid: Option<u32>,
+    /// Most players the server shows to a client.
+    pub max_visible: usize,
+    /// Time between two full states of the server to one client.
+    pub sync_interval: Duration,
+    /// Side of the world, in units.
+    pub world_side: u16,
+    /// Print one JSON object instead of text.
+    pub json: bool,
+    /// Where to write the HTML report.
+    pub report: Option<PathBuf>,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+    /// Load a server.
+    Run(Box<Options>),
+}
+
+/// Everything that is wrong with a command line, one line each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// All problems; each names the flag, the value and what is allowed.
+pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, Problems> {
+    let mut line = flags::read(args)?;
+    if line.help {
+        return Ok(Command::Help);
+    }
+    if line.version {
+        return Ok(Command::Version);
+    }
+    let options = validate(&mut line);
+    if line.problems.is_empty() { Ok(Command::Run(Box::new(options))) } else { Err(Problems(line.problems)) }
+}
+
+fn validate(line: &mut CommandLine) -> Options {
+    let clients = line.value("clients");
+    let profile = profile(line);
+    let world_side: u16 = line.value("world-side");
+    let server: Server = line.value("server");
+    let source_addresses = source_addresses(line, &server, clients);
+    Options {
+        server,
+        clients,
+        duration: line.value("duration"),
+        warm_up: line.value("warm-up"),
+        connect_rate: line.value("connect-rate"),
+        claims: match line.text("move-bytes") {
+            "" => matches!(profile, Profile::Player { .. }),
+            _ => line.optional::<MoveBytes>("move-bytes") == Some(MoveBytes(14)),
+        },
+        profile,
+        viewport: line.optional("viewport"),
+        viewers: line.value::<usize>("viewers").min(clients),
+        slow_readers: line.value("slow-readers"),
+        reconnects_per_s: line.value("reconnects-per-second"),
+        seed: line.value("seed"),
+        source_addresses,
+        pid: line.optional("pid"),
+        max_visible: line.value("max-visible"),
+        sync_interval: line.value("sync-interval"),
+        world_side,
+        json: line.json,
+        report: (!line.text("report").is_empty()).then(|| PathBuf::from(line.text("report"))),
+    }
+}
+
+/// As many as asked for; otherwise enough for the clients of a few runs in a row, where the server allows any.
+fn source_addresses(line: &mut CommandLine, server: &Server, clients: usize) -> u32 {
+    let asked: Option<u32> = line.optional("source-addresses");
+    match asked {
+        Some(count) if count > 0 && !server.is_loopback() => {
+            line.problems.push(format!(
+                "--source-addresses {count}: only for a server on 127.0.0.0/8, and {} is not",
+                server.authority
+            ));
+            0
+        }
+        Some(count) => count,
+        None if server.is_loopback() => (1 + clients / CLIENTS_PER_ADDRESS).min(ADDRESSES_MAX) as u32,
+        None => 0,
+    }
+}
+
+fn profile(line: &mut CommandLine) -> Profile {
+    let name = line.text("profile").to_owned();
+    let only_for = [("moves-per-second", "seed"), ("moving", "player")];
+    for (flag, owner) in only_for {
+        if name != owner && !line.text(flag).is_empty() {
+            let given = line.text(flag).to_owned();
+            line.problems.push(format!("--{flag} {given}: only for --profile {owner}"));
+        }
+    }
+    match name.as_str() {
+        "seed" => Profile::Seed { moves_per_s: line.optional("moves-per-second").unwrap_or(10.0) },
+        "player" => Profile::Player { moving: line.optional("moving").unwrap_or(0.8) },
+        "artillery" => Profile::Artillery,
+        "idle" => Profile::Idle,
+        other => {
+            let problem = format!("--profile {other}: expected one of seed, player, artillery, idle");
+            line.problems.push(problem);
+            Profile::Idle
+        }
+    }
+}
+
+impl CommandLine {
+    /// The value of a flag, or its default where the value is invalid and the problem is noted.
+    fn value<T: Value>(&mut self, name: &str) -> T {
+        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("only flags of the table are read");
+        self.optional(name).unwrap_or_else(|| {
+            T::parse(flag.default, flag.bounds).expect("defaults are valid: a test reads them all")
+        })
+    }
+
+    /// The value of a flag that may be left out.
+    fn optional<T: Value>(&mut self, name: &str) -> Option<T> {
+        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("only flags of the table are read");
+        let text = self.text(name).to_owned();
+        if text.is_empty() && flag.default.is_empty() {
+            return None;
+        }
+        match T::parse(&text, flag.bounds) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.problems.push(format!("--{name} {text}: expected {expected}"));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Options {
+        match parse(args.iter().map(ToString::to_string)) {
+            Ok(Command::Run(options)) => *options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn problems(args: &[&str]) -> Vec<String> {
+        parse(args.iter().map(ToString::to_string)).unwrap_err().0
+    }
+
+    #[test]
+    fn every_default_is_valid() {
+        let options = run(&[]);
+        assert_eq!(options.clients, 1_000);
+        assert_eq!(options.duration.as_secs(), 60);
+        assert_eq!(options.server.authority, "127.0.0.1:8108");
+        assert_eq!(options.profile, Profile::Seed { moves_per_s: 10.0 });
+        assert!(!options.claims);
+    }
+
+    #[test]
+    fn single_dash_long_forms_of_old_scripts_are_understood() {
+        let line = ["-clients=5000", "-duration=2m", "-server=ws://127.0.0.1:9/x", "-json", "-seed", "7"];
+        let options = run(&line);
+        assert_eq!((options.clients, options.duration.as_secs()), (5_000, 120));
+        assert_eq!((options.server.authority.as_str(), options.server.path.as_str()), ("127.0.0.1:9", "/x"));
+        assert!(options.json);
+        assert_eq!(options.seed, 7);
+        assert_eq!(run(&["-c=20", "-d", "500ms"]).clients, 20);
+    }
+
+    #[test]
+    fn players_claim_positions_unless_told_otherwise() {
+        assert!(run(&["--profile", "player"]).claims);
+        assert!(!run(&["--profile=player", "--move-bytes=6"]).claims);
+        assert!(run(&["--profile=seed", "--move-bytes=14"]).claims);
+        let options = run(&["--profile=player", "--moving", "0.1"]);
+        assert_eq!(options.profile, Profile::Player { moving: 0.1 });
+    }
+
+    #[test]
+    fn all_problems_are_found_and_name_flag_value_and_what_is_allowed() {
+        let line =
+            ["--clients=none", "--moving=0.5", "--profil=x", "--viewport", "800", "--move-bytes=7", "stray"];
+        assert_eq!(
+            problems(&line),
+            [
+                "--profil: unknown flag; see --help",
+                "stray: unexpected argument; see --help",
+                "--clients none: expected a whole number from 1 to 1000000",
+                "--moving 0.5: only for --profile player",
+                "--move-bytes 7: expected 6 or 14",
+                "--viewport 800: expected WIDTHxHEIGHT in units, such as 800x600",
+            ]
+        );
+        assert_eq!(problems(&["--pid"]), ["--pid: expected a value after it; see --help"]);
+        assert_eq!(problems(&["--json=yes"]), ["--json: takes no value; see --help"]);
+        let remote = ["--server=ws://10.0.0.1:80/ws", "--source-addresses=2"];
+        assert_eq!(
+            problems(&remote),
+            ["--source-addresses 2: only for a server on 127.0.0.0/8, and 10.0.0.1:80 is not"]
+        );
+    }
+
+    #[test]
+    fn many_clients_are_spread_over_source_addresses_where_that_is_possible() {
+        assert_eq!(run(&["--clients=19000"]).source_addresses, 10);
+        assert_eq!(run(&["--clients=19000", "--source-addresses=0"]).source_addresses, 0);
+        assert_eq!(run(&["--clients=19000", "--server=ws://10.0.0.1:80/ws"]).source_addresses, 0);
+    }
+
+    #[test]
+    fn never_more_viewers_than_clients() {
+        assert_eq!(run(&["--clients=3"]).viewers, 3);
+    }
+}

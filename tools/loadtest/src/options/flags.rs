@@ -1,0 +1,180 @@
+//! The table of flags, and getopts to read them. The single-dash long form of old scripts (`-clients=5000`,
+//! `-clients 5000`) gets its second dash here, and unknown flags are picked out, since getopts would stop at the first.
+
+use std::collections::BTreeMap;
+
+use getopts::{Fail, HasArg, Occur, Options as Getopts};
+
+use super::Problems;
+use super::values::Bounds;
+
+/// One flag that takes a value.
+pub struct Flag {
+    /// The long name without dashes.
+    pub name: &'static str,
+    /// The letter without its dash, or empty.
+    short: &'static str,
+    /// The default as one would write it; empty where leaving it out means something of its own.
+    pub default: &'static str,
+    /// Bounds of a number or, in seconds, of a duration.
+    pub bounds: Bounds,
+    /// What it does, in one line.
+    help: &'static str,
+}
+
+const fn flag(
+    name: &'static str,
+    short: &'static str,
+    default: &'static str,
+    bounds: Bounds,
+    help: &'static str,
+) -> Flag {
+    Flag { name, short, default, bounds, help }
+}
+
+const FREE: Bounds = (0.0, 0.0);
+const PART: Bounds = (0.0, 1.0);
+const DAY_S: f64 = 86_400.0;
+
+/// Every flag that takes a value, in the order of the help.
+#[rustfmt::skip] // One row a flag.
+pub static FLAGS: &[Flag] = &[
+    flag("server", "s", "ws://127.0.0.1:8108/ws", FREE, "Server to load, as ws://HOST:PORT/PATH"),
+    flag("clients", "c", "1000", (1.0, 1e6), "Players"),
+    flag("duration", "d", "60s", (0.1, DAY_S), "Time measured, after connecting and warm-up"),
+    flag("warm-up", "", "5s", (0.0, DAY_S), "Time not measured, after the last client has connected"),
+    flag("connect-rate", "", "1000", (0.1, 1e5), "Connections begun a second"),
+    flag("profile", "p", "seed", FREE, "What players do: seed, player, artillery or idle"),
+    flag("moves-per-second", "m", "", (0.01, 1000.0), "Profile seed: MOVEs of each client a second [10]"),
+    flag("moving", "", "", PART, "Profile player: part of the players that walk at a time [0.8]"),
+    flag("move-bytes", "", "", FREE, "Length of a MOVE: 6, or 14 with a position [player: 14, others: 6]"),
+    flag("viewport", "", "", FREE, "Rectangle that clients show, such as 800x600 [the whole world]"),
+    flag("viewers", "", "50", (0.0, 1e4), "Clients whose picture is kept and compared with the truth"),
+    flag("slow-readers", "", "0", PART, "Part of the clients that read only every ten seconds"),
+    flag("reconnects-per-second", "", "0", (0.0, 1000.0), "Clients that leave and come back, a second"),
+    flag("seed", "", "1", (0.0, u64::MAX as f64), "Seed of everything left to chance"),
+    flag("source-addresses", "", "", (0.0, 250.0), "Connect from so many of 127.0.0.2 and up [by clients]"),
+    flag("pid", "", "", (1.0, u32::MAX as f64), "Process of a local server, to account its CPU and memory"),
+    flag("max-visible", "", "128", (1.0, 4096.0), "MAX_VISIBLE of the server"),
+    flag("sync-interval", "", "5s", (1.0, 300.0), "SYNC_INTERVAL_SEC of the server"),
+    flag("world-side", "", "2000", (200.0, 65_535.0), "Side of the server's world, in units"),
+    flag("report", "r", "", FREE, "Write an HTML report with charts to this file"),
+];
+
+/// Flags that take no value.
+#[rustfmt::skip]
+static SWITCHES: &[(&str, &str, &str)] = &[
+    ("json", "", "Print the result as one JSON object"),
+    ("help", "h", "Print this text"),
+    ("version", "V", "Print the version"),
+];
+
+/// The command line, read but not validated.
+#[derive(Debug, Default)]
+pub struct CommandLine {
+    pub help: bool,
+    pub version: bool,
+    pub json: bool,
+    /// One line each.
+    pub problems: Vec<String>,
+    values: BTreeMap<&'static str, String>,
+}
+
+impl CommandLine {
+    /// The last text given for a flag, or its default.
+    pub fn text(&self, name: &str) -> &str {
+        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("only flags of the table are read");
+        self.values.get(flag.name).map_or(flag.default, String::as_str)
+    }
+}
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// What leaves the meaning of the other arguments open: a flag without its value, a value that none is taken for.
+pub fn read(args: impl IntoIterator<Item = String>) -> Result<CommandLine, Problems> {
+    let mut line = CommandLine::default();
+    let args = normalize(args, &mut line.problems);
+    let mut getopts = Getopts::new();
+    for flag in FLAGS {
+        getopts.opt(flag.short, flag.name, "", "", HasArg::Yes, Occur::Multi);
+    }
+    for (name, short, _) in SWITCHES {
+        getopts.opt(short, name, "", "", HasArg::No, Occur::Multi);
+    }
+    let matches = match getopts.parse(args) {
+        Ok(matches) => matches,
+        Err(fail) => {
+            line.problems.push(describe(&fail));
+            return Err(Problems(line.problems));
+        }
+    };
+    line.problems.extend(matches.free.iter().map(|arg| format!("{arg}: unexpected argument; see --help")));
+    let given = |flag: &Flag| matches.opt_strs(flag.name).pop().map(|value| (flag.name, value));
+    line.values = FLAGS.iter().filter_map(given).collect();
+    (line.json, line.help, line.version) =
+        (matches.opt_present("json"), matches.opt_present("help"), matches.opt_present("version"));
+    Ok(line)
+}
+
+/// Gives single-dash long flags (and `-c=20`) their second dash and takes unknown flags out.
+fn normalize(args: impl IntoIterator<Item = String>, problems: &mut Vec<String>) -> Vec<String> {
+    let mut normal = Vec::new();
+    let mut args = args.into_iter().peekable();
+    while let Some(arg) = args.next() {
+        let Some(flag) = arg.strip_prefix('-').filter(|flag| !flag.is_empty()) else {
+            normal.push(arg);
+            continue;
+        };
+        let flag = flag.strip_prefix('-').unwrap_or(flag);
+        let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+        let Some((long, takes_value)) = find(name) else {
+            problems
+                .push(format!("-{}{name}: unknown flag; see --help", if name.len() > 1 { "-" } else { "" }));
+            // What follows is most likely its value, and no problem of its own.
+            args.next_if(|next| value.is_none() && !next.starts_with('-'));
+            continue;
+        };
+        normal.push(value.map_or_else(|| format!("--{long}"), |value| format!("--{long}={value}")));
+        if takes_value && value.is_none() {
+            normal.extend(args.next());
+        }
+    }
+    normal
+}
+
+/// The long name of a flag given by name or letter, and whether it takes a value.
+fn find(name: &str) -> Option<(&'static str, bool)> {
+    let flag = FLAGS.iter().map(|flag| (flag.name, flag.short, true));
+    let mut all = flag.chain(SWITCHES.iter().map(|&(long, short, _)| (long, short, false)));
+    all.find(|(long, short, _)| *long == name || (!short.is_empty() && *short == name))
+        .map(|(long, _, takes_value)| (long, takes_value))
+}
+
+fn describe(fail: &Fail) -> String {
+    match fail {
+        Fail::ArgumentMissing(name) => format!("--{name}: expected a value after it; see --help"),
+        Fail::UnexpectedArgument(name) => format!("--{name}: takes no value; see --help"),
+        other => format!("{other}; see --help"),
+    }
+}
+
+/// The text of `--help`.
+pub fn help() -> String {
+    let mut text = String::from(
+        "Loads a game server with players, and judges it.\n\n\
+         Usage: loadtest --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\
+         Flags (one dash will do: -clients=5000):\n",
+    );
+    let row = |short: &str, name: &str, help: &str, default: &str| {
+        let short = if short.is_empty() { "    ".to_owned() } else { format!("-{short}, ") };
+        let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+        format!("  {short}--{name:<22} {help}{default}\n")
+    };
+    text.extend(FLAGS.iter().map(|flag| row(flag.short, flag.name, flag.help, flag.default)));
+    text.extend(SWITCHES.iter().map(|(name, short, help)| row(short, name, help, "")));
+    text.push_str(
+        "\nExit status: 0 when everything was right, 1 when anything was lost or wrong, 2 for bad usage.\n",
+    );
+    text
+}

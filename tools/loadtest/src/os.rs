@@ -1,0 +1,158 @@
+//! What only Linux can do: sockets with a chosen source address, an exact timer, signals, limits.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+use nix::unistd::{SysconfVar, sysconf};
+
+/// The run's clock: nanoseconds since it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    pub fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    /// Nanoseconds since the start.
+    pub fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+}
+
+/// Begins to connect a non-blocking socket; it is writable once that is done or has failed.
+///
+/// # Errors
+/// No descriptor or port is left, or the address is not this machine's.
+pub fn begin_connect(
+    server: SocketAddr,
+    source: Option<Ipv4Addr>,
+    receive_buffer_bytes: Option<usize>,
+) -> io::Result<TcpStream> {
+    let family = if server.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let descriptor: OwnedFd = socket(family, SockType::Stream, flags, None)?;
+    setsockopt(&descriptor, sockopt::TcpNoDelay, &true)?;
+    if let Some(bytes) = receive_buffer_bytes {
+        setsockopt(&descriptor, sockopt::RcvBuf, &bytes)?;
+    }
+    if let Some(source) = source {
+        // The port is chosen when the destination is known, so that one port can serve several destinations.
+        setsockopt(&descriptor, sockopt::IpBindAddressNoPort, &true)?;
+        let address = SocketAddr::V4(SocketAddrV4::new(source, 0));
+        bind(descriptor.as_raw_fd(), &SockaddrStorage::from(address))?;
+    }
+    match connect(descriptor.as_raw_fd(), &SockaddrStorage::from(server)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from_std(std::net::TcpStream::from(descriptor))),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A timer with the kernel's full resolution; mio rounds timeouts up to a millisecond.
+#[derive(Debug)]
+pub struct Timer {
+    timer: TimerFd,
+    armed_ns: u64,
+}
+
+impl Timer {
+    /// A timer not armed yet.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn new() -> io::Result<Timer> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        Ok(Timer { timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, armed_ns: u64::MAX })
+    }
+
+    /// Fires at a moment of the clock, or not at all if that is the moment it is armed for already.
+    ///
+    /// # Errors
+    /// None for a valid descriptor.
+    pub fn arm(&mut self, clock: Clock, due_ns: u64) -> io::Result<()> {
+        if due_ns == self.armed_ns {
+            return Ok(());
+        }
+        self.armed_ns = due_ns;
+        // Zero would disarm it.
+        let wait_ns = due_ns.saturating_sub(clock.now_ns()).max(1);
+        let wait = TimeSpec::from_duration(Duration::from_nanos(wait_ns));
+        Ok(self.timer.set(Expiration::OneShot(wait), TimerSetTimeFlags::empty())?)
+    }
+
+    /// Notes that it has fired.
+    pub fn fired(&mut self) {
+        self.armed_ns = u64::MAX;
+    }
+
+    /// The descriptor to poll, edge-triggered: every expiry is an edge, and none needs to be read.
+    pub fn raw_fd(&self) -> i32 {
+        self.timer.as_fd().as_raw_fd()
+    }
+}
+
+/// The signals that ask for an early end, read from a descriptor.
+#[derive(Debug)]
+pub struct StopSignals {
+    signals: SignalFd,
+}
+
+impl StopSignals {
+    /// Blocks the signals' default effect for this thread and all it spawns from now on.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn new() -> io::Result<StopSignals> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGTERM);
+        mask.add(Signal::SIGINT);
+        mask.thread_block()?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(StopSignals { signals: SignalFd::with_flags(&mask, flags)? })
+    }
+
+    /// Takes one pending signal; whether there was one.
+    pub fn take(&self) -> bool {
+        matches!(self.signals.read_signal(), Ok(Some(_)))
+    }
+
+    /// The descriptor to poll.
+    pub fn raw_fd(&self) -> i32 {
+        self.signals.as_raw_fd()
+    }
+}
+
+/// Raises the limit of open files to `wanted` as far as the process may, and returns the limit in force.
+///
+/// # Errors
+/// When the kernel does not tell the limit.
+pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let reachable = wanted.min(hard);
+    if soft >= reachable || setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).is_err() {
+        return Ok(soft);
+    }
+    Ok(reachable)
+}
+
+/// Clock ticks of `/proc/PID/stat` in a second, and bytes of a page.
+pub fn kernel_units() -> (f64, u64) {
+    let ask = |variable, usual| sysconf(variable).ok().flatten().unwrap_or(usual);
+    (ask(SysconfVar::CLK_TCK, 100) as f64, ask(SysconfVar::PAGE_SIZE, 4_096) as u64)
+}

@@ -1,0 +1,210 @@
+//! The verdict as one JSON object, for programs. Times are in milliseconds.
+
+use serde_json::{Value as Json, json};
+
+use super::{Report, ServerMetrics};
+use crate::behaviour::Profile;
+use crate::measure::{FRAME_KINDS, Second, Summary};
+
+/// Everything the report holds, as one object.
+pub fn json(report: &Report) -> Json {
+    let (kept_up, sentence) = report.bottleneck();
+    json!({
+        "started": report.started,
+        "machine": report.machine,
+        "interrupted": report.interrupted,
+        "ok": report.problems().is_empty(),
+        "problems": report.problems(),
+        "options": options(report),
+        "connections": connections(report),
+        "ack_ms": times(&report.ack),
+        "ack_from_write_ms": times(&report.ack_from_write),
+        "ack_while_connecting_ms": times(&report.ack_while_connecting),
+        "ack_ranges_ms": report.ack_ranges,
+        "moves": {
+            "sent": report.moves.sent,
+            "answered": report.moves.answered,
+            "missing": report.moves.missing,
+            "lost": report.moves.lost,
+            "abandoned": report.moves.abandoned,
+            "unexpected_answers": report.moves.unexpected,
+        },
+        "to_screen_ms": times(&report.to_screen),
+        "traffic": traffic(report),
+        "pictures": pictures(report),
+        "corrections": report.corrections,
+        "server": server(report),
+        "generator": {
+            "kept_up": kept_up,
+            "statement": sentence,
+            "cores": round(report.generator.cores),
+            "wait_ratio": round(report.generator.wait_ratio),
+            "busy_ratio": round(report.generator.busy_ratio),
+            "lateness_ms": times(&report.generator.lateness),
+            "turn_ms": times(&report.generator.turns),
+            "read_delay_ms": round(report.generator.read_delay_ms),
+            "stolen_ratio": round(report.generator.stolen_ratio),
+        },
+        "timeline": report.timeline.iter().map(second).collect::<Vec<_>>(),
+    })
+}
+
+/// Four decimals: more would be noise.
+fn round(number: f64) -> f64 {
+    (number * 1e4).round() / 1e4
+}
+
+fn times(times: &Summary) -> Json {
+    json!({
+        "count": times.count,
+        "mean": round(times.mean_ms),
+        "p50": round(times.p50_ms),
+        "p90": round(times.p90_ms),
+        "p99": round(times.p99_ms),
+        "p99.9": round(times.p999_ms),
+        "max": round(times.max_ms),
+    })
+}
+
+fn options(report: &Report) -> Json {
+    let options = &report.options;
+    let (mut moves_per_s, mut part_moving) = (None, None);
+    match options.profile {
+        Profile::Seed { moves_per_s: rate } => moves_per_s = Some(rate),
+        Profile::Player { moving } => part_moving = Some(moving),
+        Profile::Artillery | Profile::Idle => {}
+    }
+    json!({
+        "server": format!("ws://{}{}", options.server.authority, options.server.path),
+        "clients": options.clients,
+        "duration_s": options.duration.as_secs_f64(),
+        "warm_up_s": options.warm_up.as_secs_f64(),
+        "connect_rate_per_s": options.connect_rate,
+        "profile": options.profile.name(),
+        "moves_per_s": moves_per_s,
+        "moving": part_moving,
+        "move_bytes": if options.claims { 14 } else { 6 },
+        "viewport": options.viewport.map(|(width, height)| format!("{width}x{height}")),
+        "viewers": options.viewers,
+        "slow_readers": options.slow_readers,
+        "reconnects_per_s": options.reconnects_per_s,
+        "seed": options.seed,
+        "source_addresses": options.source_addresses,
+        "pid": options.pid,
+        "max_visible": options.max_visible,
+        "sync_interval_s": options.sync_interval.as_secs_f64(),
+        "world_side": options.world_side,
+    })
+}
+
+fn connections(report: &Report) -> Json {
+    let connections = &report.connections;
+    json!({
+        "joined": connections.joined,
+        "joined_in_s": round(connections.joined_in_s),
+        "connect_ms": times(&connections.connect),
+        "failed": connections.failures,
+        "lost": connections.disconnects,
+        "reconnects": connections.reconnects,
+        "goodbyes_unanswered": connections.unclosed,
+    })
+}
+
+fn traffic(report: &Report) -> Json {
+    let traffic = &report.traffic;
+    let per_client = |count| round(traffic.per_client_s(count));
+    let kinds = FRAME_KINDS.iter().zip(traffic.tally.frames_in);
+    json!({
+        "seconds": round(traffic.seconds),
+        "clients": traffic.clients,
+        "moves_per_s": round(traffic.tally.moves as f64 / traffic.seconds.max(1e-9)),
+        "per_client_s": {
+            "frames_in": per_client(traffic.tally.frames_in_total()),
+            "bytes_in": per_client(traffic.tally.bytes_in),
+            "frames_out": per_client(traffic.tally.frames_out),
+            "bytes_out": per_client(traffic.tally.bytes_out),
+            "frames_in_by_kind": kinds.map(|(kind, count)| (*kind, per_client(count))).collect::<Json>(),
+        },
+    })
+}
+
+fn pictures(report: &Report) -> Json {
+    let Some(pictures) = &report.pictures else { return Json::Null };
+    let violations = pictures
+        .violations
+        .iter()
+        .map(|(kind, (count, example))| (kind.clone(), json!({ "count": count, "example": example })));
+    json!({
+        "compared": pictures.compared,
+        "sprites": pictures.sprites,
+        "faults": pictures.faults.iter().map(|(fault, count)| (fault.name(), *count)).collect::<Json>(),
+        "examples": pictures.examples,
+        "violations": violations.collect::<Json>(),
+        "doubles": pictures.doubles,
+        "strangers": pictures.strangers,
+        "max_visible": pictures.max_visible,
+    })
+}
+
+fn server(report: &Report) -> Json {
+    let server = &report.server;
+    json!({
+        "cpu_s": server.cpu_s.map(round),
+        "cores": server.cores.map(round),
+        "wait_ratio": server.wait_ratio.map(round),
+        "resident_bytes_max": server.resident_bytes_max,
+        "cpu_us_per_socket_call": server.cpu_us_per_call().map(round),
+        "metrics": server.metrics.as_ref().map(metrics),
+    })
+}
+
+fn metrics(metrics: &ServerMetrics) -> Json {
+    json!({
+        "tick_rate_hz": metrics.tick_rate_hz.map(round),
+        "ticks_skipped": metrics.ticks_skipped,
+        "tick_p99_ms": metrics.tick_p99_ms.map(round),
+        "bandwidth_saved_ratio": metrics.bandwidth_saved_ratio.map(round),
+        "socket_reads_per_s": metrics.reads_per_s.map(round),
+        "socket_writes_per_s": metrics.writes_per_s.map(round),
+        "write_stalls": metrics.write_stalls,
+        "rate_limited": metrics.rate_limited,
+        "loop_busy_ratio": metrics.busy_ratio.map(round),
+        "flush_interval_ms": metrics.flush_interval_ms,
+        "max_visible": metrics.max_visible,
+        "governor_level": metrics.governor_level,
+    })
+}
+
+fn second(second: &Second) -> Json {
+    json!({
+        "at_s": round(second.at_s),
+        "measured": second.measured,
+        "playing": second.playing,
+        "moves": second.tally.moves,
+        "ack_ms": times(&second.ack),
+        "lateness_p99_ms": round(second.lateness.p99_ms),
+        "bytes_in": second.tally.bytes_in,
+        "bytes_out": second.tally.bytes_out,
+        "frames_in": second.tally.frames_in_total(),
+        "server_cores": second.server.map(|(cores, _)| round(cores)),
+        "server_resident_bytes": second.server.map(|(_, bytes)| bytes),
+        "generator_cores": round(second.generator_cores),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::sample;
+
+    #[test]
+    fn programs_find_the_figures_under_plain_names() {
+        let object = json(&sample());
+        assert_eq!(object["ok"], true);
+        assert_eq!(object["ack_ms"]["p99.9"], 9.0);
+        assert_eq!(object["pictures"]["faults"]["displaced"], 0);
+        assert_eq!(object["server"]["metrics"]["tick_rate_hz"], 60.0);
+        assert_eq!(object["options"]["move_bytes"], 6);
+        assert_eq!(object["timeline"].as_array().map(Vec::len), Some(3));
+    }
+}

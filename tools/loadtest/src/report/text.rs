@@ -1,0 +1,240 @@
+//! The verdict as text.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use super::{Pictures, Report};
+use crate::behaviour::Profile;
+use crate::measure::Summary;
+
+/// The verdict as people read it in a terminal.
+pub fn text(report: &Report) -> String {
+    let mut out = String::new();
+    write_all(&mut out, report).expect("a String takes whatever is written");
+    out
+}
+
+fn write_all(out: &mut String, report: &Report) -> fmt::Result {
+    writeln!(out, "{}\n", headline(report))?;
+    write_connections(out, report)?;
+    write_times(out, report)?;
+    write_traffic(out, report)?;
+    if let Some(pictures) = &report.pictures {
+        write_pictures(out, pictures)?;
+    }
+    write_server(out, report)?;
+    write_generator(out, report)?;
+    write_verdict(out, report)
+}
+
+/// What was run, in a line.
+pub fn headline(report: &Report) -> String {
+    let options = &report.options;
+    let pace = match options.profile {
+        Profile::Seed { moves_per_s } => format!(", {moves_per_s} moves/s each"),
+        Profile::Player { moving } => format!(", {:.0} % moving", moving * 100.0),
+        Profile::Artillery | Profile::Idle => String::new(),
+    };
+    format!(
+        "{} clients, profile {}{pace}, {:.0} s measured after {:.0} s of warm-up, {}{}",
+        thousands(options.clients as u64),
+        options.profile.name(),
+        report.traffic.seconds,
+        options.warm_up.as_secs_f64(),
+        options.server.authority,
+        if report.interrupted { " (interrupted)" } else { "" }
+    )
+}
+
+fn write_connections(out: &mut String, report: &Report) -> fmt::Result {
+    let connections = &report.connections;
+    let (failed, lost): (u64, u64) =
+        (connections.failures.values().sum(), connections.disconnects.values().sum());
+    writeln!(
+        out,
+        "connections     {} of {} in {:.1} s, {failed} failed, {lost} lost, {} left and came back",
+        thousands(connections.joined as u64),
+        thousands(report.options.clients as u64),
+        connections.joined_in_s,
+        connections.reconnects
+    )?;
+    write_reasons(out, "failed", &connections.failures)?;
+    write_reasons(out, "lost", &connections.disconnects)?;
+    write_times_line(out, "  until in", &connections.connect)
+}
+
+fn write_reasons(out: &mut String, what: &str, reasons: &BTreeMap<String, u64>) -> fmt::Result {
+    reasons.iter().try_for_each(|(reason, count)| writeln!(out, "                {count} {what}: {reason}"))
+}
+
+fn write_times(out: &mut String, report: &Report) -> fmt::Result {
+    write_times_line(out, "ack round trip", &report.ack)?;
+    write_times_line(out, "  from write", &report.ack_from_write)?;
+    write_times_line(out, "  connecting", &report.ack_while_connecting)?;
+    write_times_line(out, "to the screen", &report.to_screen)
+}
+
+fn write_times_line(out: &mut String, name: &str, times: &Summary) -> fmt::Result {
+    if times.count == 0 {
+        return writeln!(out, "{name:<15} none");
+    }
+    writeln!(
+        out,
+        "{name:<15} mean {:.2}  p50 {:.2}  p90 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2} ms  ({})",
+        times.mean_ms,
+        times.p50_ms,
+        times.p90_ms,
+        times.p99_ms,
+        times.p999_ms,
+        times.max_ms,
+        thousands(times.count)
+    )
+}
+
+fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
+    let (moves, traffic) = (&report.moves, &report.traffic);
+    writeln!(
+        out,
+        "moves           {} sent, {} answered, {} missing, {} lost with their connection, {} abandoned; {} answers to none",
+        thousands(moves.sent),
+        thousands(moves.answered),
+        moves.missing,
+        moves.lost,
+        moves.abandoned,
+        moves.unexpected
+    )?;
+    writeln!(
+        out,
+        "a client        {:.1} frames/s and {:.2} kB/s in, {:.1} frames/s and {:.2} kB/s out; {} corrections in all",
+        traffic.per_client_s(traffic.tally.frames_in_total()),
+        traffic.per_client_s(traffic.tally.bytes_in) / 1e3,
+        traffic.per_client_s(traffic.tally.frames_out),
+        traffic.per_client_s(traffic.tally.bytes_out) / 1e3,
+        report.corrections
+    )
+}
+
+fn write_pictures(out: &mut String, pictures: &Pictures) -> fmt::Result {
+    let faults: Vec<String> =
+        pictures.faults.iter().map(|(fault, count)| format!("{count} {}", fault.name())).collect();
+    writeln!(
+        out,
+        "pictures        {} with {} sprites: {}; {} drawn twice",
+        pictures.compared,
+        thousands(pictures.sprites as u64),
+        faults.join(", "),
+        pictures.doubles
+    )?;
+    if pictures.strangers > 0 {
+        writeln!(
+            out,
+            "                {} other players are there: phantoms can't be told",
+            pictures.strangers
+        )?;
+    }
+    for example in &pictures.examples {
+        writeln!(out, "                {example}")?;
+    }
+    for (kind, (count, example)) in &pictures.violations {
+        writeln!(out, "                {count} x {kind}: {example}")?;
+    }
+    Ok(())
+}
+
+fn write_server(out: &mut String, report: &Report) -> fmt::Result {
+    let server = &report.server;
+    let mut parts = Vec::new();
+    let mut part = |value: Option<f64>, render: &dyn Fn(f64) -> String| parts.extend(value.map(render));
+    part(server.cores, &|cores| format!("{cores:.2} cores"));
+    part(server.wait_ratio, &|ratio| format!("{:.1} % without a processor", ratio * 100.0));
+    part(server.resident_bytes_max.map(|bytes| bytes as f64), &|bytes| {
+        format!("{:.1} MiB in RAM", bytes / f64::from(1 << 20))
+    });
+    part(server.cpu_us_per_call(), &|us| format!("{us:.2} us of CPU a socket call"));
+    if let Some(metrics) = &server.metrics {
+        part(metrics.tick_rate_hz, &|hz| format!("{hz:.2} ticks/s"));
+        part(metrics.ticks_skipped, &|count| format!("{count:.0} skipped"));
+        part(metrics.tick_p99_ms, &|ms| format!("tick p99 {ms:.2} ms"));
+        part(metrics.busy_ratio, &|ratio| format!("loop busy {:.0} %", ratio * 100.0));
+        part(metrics.bandwidth_saved_ratio, &|ratio| format!("{:.2} % bandwidth saved", ratio * 100.0));
+        part(metrics.reads_per_s, &|rate| format!("{} reads/s", thousands(rate as u64)));
+        part(metrics.writes_per_s, &|rate| format!("{} writes/s", thousands(rate as u64)));
+        part(metrics.write_stalls.filter(|n| *n > 0.0), &|count| format!("{count:.0} writes stalled"));
+        part(metrics.rate_limited.filter(|n| *n > 0.0), &|count| {
+            format!("{count:.0} messages over the limit")
+        });
+        part(metrics.flush_interval_ms, &|ms| format!("flush every {ms:.0} ms"));
+        part(metrics.max_visible, &|count| format!("{count:.0} shown at most"));
+        part(metrics.governor_level, &|level| format!("governor at {level:.0}"));
+    }
+    let lines = if parts.is_empty() { vec!["unknown: no --pid, no /metrics".to_owned()] } else { parts };
+    for (index, line) in lines.chunks(5).enumerate() {
+        writeln!(out, "{:<15} {}", if index == 0 { "server" } else { "" }, line.join(", "))?;
+    }
+    Ok(())
+}
+
+fn write_generator(out: &mut String, report: &Report) -> fmt::Result {
+    let own = &report.generator;
+    writeln!(
+        out,
+        "generator       {:.2} cores, {:.1} % without a processor, loop busy {:.0} %; \
+         late by mean {:.2}  p50 {:.2}  p99 {:.2}  max {:.2} ms; {:.1} % of the machine stolen",
+        own.cores,
+        own.wait_ratio * 100.0,
+        own.busy_ratio * 100.0,
+        own.lateness.mean_ms,
+        own.lateness.p50_ms,
+        own.lateness.p99_ms,
+        own.lateness.max_ms,
+        own.stolen_ratio * 100.0
+    )?;
+    writeln!(out, "                {}", report.bottleneck().1)
+}
+
+fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
+    let problems = report.problems();
+    if problems.is_empty() {
+        return writeln!(out, "verdict         nothing was lost or wrong");
+    }
+    writeln!(out, "verdict         FAILED")?;
+    problems.iter().try_for_each(|problem| writeln!(out, "                {problem}"))
+}
+
+/// A number with commas between the thousands.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::sample;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn a_clean_run_says_so_and_a_failed_one_says_why() {
+        let mut report = sample();
+        let clean = text(&report);
+        assert!(clean.contains("verdict         nothing was lost or wrong"), "{clean}");
+        assert!(clean.contains("10,000 of 10,000 in 10.0 s"), "{clean}");
+        assert!(clean.contains("60.00 ticks/s"), "{clean}");
+        report.connections.failures.insert("Connection refused".to_owned(), 1);
+        let failed = text(&report);
+        assert!(failed.contains("FAILED") && failed.contains("1 failed: Connection refused"), "{failed}");
+    }
+}

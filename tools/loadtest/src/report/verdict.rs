@@ -1,0 +1,131 @@
+//! The judgement: what was lost or wrong, and whether it was the generator that could not keep up.
+
+use super::{Generator, Report};
+
+/// A generator that uses more of a core than this has no time left.
+const CORES_MAX: f64 = 0.95;
+
+/// Lateness and reading delay together may make up this part of the mean answer time before it is not the server's.
+const OWN_PART_MAX: f64 = 0.5;
+
+/// Own delays below this don't matter, in milliseconds.
+const OWN_DELAY_MS_MIN: f64 = 1.0;
+
+/// A server that has no processor for more than this part of the time is not itself to blame for its times.
+const SERVER_WAIT_MAX: f64 = 0.05;
+
+impl Report {
+    /// Everything that was lost or wrong, one line each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut count = |count: u64, what: &str| {
+            if count > 0 {
+                problems.push(format!("{count} {what}"));
+            }
+        };
+        let connections = &self.connections;
+        count(connections.failures.values().sum(), "connections failed");
+        count(connections.disconnects.values().sum(), "connections were lost");
+        count(connections.unclosed as u64, "goodbyes were not answered");
+        count(self.moves.missing, "MOVEs were never answered");
+        count(self.moves.lost, "MOVEs were never answered since their connection was lost");
+        count(self.moves.unexpected, "answers to no MOVE");
+        if let Some(pictures) = &self.pictures {
+            for (fault, faults) in &pictures.faults {
+                count(*faults, &format!("players {} on the sampled pictures", fault.name()));
+            }
+            for (kind, (violations, _)) in &pictures.violations {
+                count(*violations, &format!("times {kind}, which the browser does not forgive"));
+            }
+            count(pictures.doubles as u64, "sprites drawn twice");
+            if pictures.compared == 0 {
+                problems.push("no picture could be compared".to_owned());
+            }
+        }
+        if self.traffic.seconds <= 0.0 {
+            problems.push("nothing was measured".to_owned());
+        }
+        problems
+    }
+
+    /// Whether generator and machine kept up, so that the times are the server's; and that in a sentence.
+    pub fn bottleneck(&self) -> (bool, String) {
+        let own = &self.generator;
+        let own_delay_ms = own.lateness.mean_ms + own.read_delay_ms;
+        let server_wait = self.server.wait_ratio.unwrap_or(0.0);
+        if own.cores > CORES_MAX {
+            let text = format!("with {:.2} cores used, the generator was the bottleneck", own.cores);
+            return (false, format!("{text}: {NOT_THE_SERVERS}"));
+        }
+        if own_delay_ms > OWN_DELAY_MS_MIN && own_delay_ms > OWN_PART_MAX * self.ack.mean_ms {
+            let text = format!(
+                "the generator was the bottleneck: {own_delay_ms:.2} ms of the mean answer time of {:.2} ms are its own",
+                self.ack.mean_ms
+            );
+            return (false, format!("{text}; {NOT_THE_SERVERS}"));
+        }
+        if server_wait > SERVER_WAIT_MAX {
+            let percent = server_wait * 100.0;
+            let text = format!(
+                "the machine was the bottleneck: the server had no processor {percent:.0} % of the time"
+            );
+            return (false, format!("{text}; {NOT_THE_SERVERS}"));
+        }
+        (true, kept_up(own))
+    }
+}
+
+const NOT_THE_SERVERS: &str = "the times above are not the server's alone";
+
+fn kept_up(own: &Generator) -> String {
+    format!(
+        "the generator kept up: {:.2} ms late on average, and answers waited {:.2} ms to be read",
+        own.lateness.mean_ms, own.read_delay_ms
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::tests::sample;
+    use crate::truth::Fault;
+
+    #[test]
+    fn a_clean_run_has_no_problems() {
+        assert!(sample().problems().is_empty());
+    }
+
+    #[test]
+    fn whatever_was_lost_or_wrong_is_a_problem() {
+        let mut report = sample();
+        report.connections.failures.insert("refused".to_owned(), 2);
+        report.moves.missing = 3;
+        report.pictures.as_mut().unwrap().faults.insert(Fault::Displaced, 4);
+        let problems = report.problems();
+        assert_eq!(
+            problems,
+            [
+                "2 connections failed",
+                "3 MOVEs were never answered",
+                "4 players displaced on the sampled pictures"
+            ]
+        );
+        report.traffic.seconds = 0.0;
+        assert_eq!(report.problems().len(), 4);
+    }
+
+    #[test]
+    fn the_bottleneck_is_named() {
+        let mut report = sample();
+        assert!(report.bottleneck().0);
+        report.generator.cores = 0.97;
+        assert!(report.bottleneck().1.contains("the generator was the bottleneck"));
+        report.generator.cores = 0.5;
+        report.generator.lateness.mean_ms = 1.2;
+        assert!(report.bottleneck().0, "of 4 ms, 1.2 are little");
+        report.ack.mean_ms = 2.0;
+        assert!(!report.bottleneck().0);
+        report.ack.mean_ms = 4.0;
+        report.server.wait_ratio = Some(0.2);
+        assert!(report.bottleneck().1.contains("the machine was the bottleneck"));
+    }
+}

@@ -1,0 +1,271 @@
+//! The sampled viewers: each keeps the picture that the browser would draw, and measures how long the changes of others
+//! take to its screen.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use game_client::{ClientMessage, Picture, PictureOptions, PlayerId, ServerMessage, Vector, Violation};
+
+use crate::body::Body;
+use crate::measure::{Times, Window};
+use crate::options::Options;
+use crate::truth::{Sprite, Standing};
+
+/// Players around a viewer whose changes are measured: the nearest ones.
+const NEAR_PLAYERS: usize = 50;
+
+/// How often it is worked out anew who is near, in nanoseconds.
+const NEAR_INTERVAL_NS: u64 = 250_000_000;
+
+/// How much later than it arrived a message may be read by a generator under load, in milliseconds.
+const LATENESS_MS: u64 = 250;
+
+/// Nanoseconds of a millisecond.
+const MS: u64 = 1_000_000;
+
+/// All sampled viewers.
+#[derive(Debug, Default)]
+pub struct Watch {
+    watchers: Vec<Watcher>,
+    /// From the moment a change was to be sent to its arrival at a viewer, or that of a later change of the same
+    /// player that took its place.
+    pub delays: Times,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    picture: Picture,
+    in_view: HashMap<PlayerId, InView>,
+    /// Squared distance of the farthest player that counts as near.
+    near_square: f64,
+    near_until_ns: u64,
+}
+
+/// Somebody on a viewer's screen.
+#[derive(Clone, Copy, Debug)]
+struct InView {
+    entered_ns: u64,
+    /// Number of the latest change that has arrived.
+    arrived: u32,
+}
+
+impl Watch {
+    /// So many viewers, who have seen nothing yet.
+    pub fn new(options: &Options) -> Watch {
+        let picture = PictureOptions {
+            lateness_ms: LATENESS_MS,
+            visible_max: Some(options.max_visible),
+            world_side: options.world_side,
+            ..PictureOptions::default()
+        };
+        let watcher = || Watcher {
+            picture: Picture::new(picture),
+            in_view: HashMap::new(),
+            near_square: f64::INFINITY,
+            near_until_ns: 0,
+        };
+        Watch { watchers: (0..options.viewers).map(|_| watcher()).collect(), delays: Times::default() }
+    }
+
+    /// Notes what a viewer sent itself.
+    pub fn sent(&mut self, watcher: usize, message: &ClientMessage) {
+        self.watchers[watcher].picture.sent(message);
+    }
+
+    /// Takes a game message that a viewer received. `player` finds a player of this run by its id; `window` says which
+    /// changes count.
+    pub fn receive<'a>(
+        &mut self,
+        watcher: usize,
+        payload: &[u8],
+        now_ns: u64,
+        window: Window,
+        player: impl Fn(PlayerId) -> Option<&'a Body>,
+    ) {
+        let watcher = &mut self.watchers[watcher];
+        let Ok(message) = watcher.picture.receive_payload(now_ns / MS, payload) else { return };
+        match message {
+            ServerMessage::GameState(entries) => {
+                let mut before = std::mem::take(&mut watcher.in_view);
+                for entry in entries {
+                    let known = before.remove(&entry.id);
+                    let entered = InView { entered_ns: now_ns, arrived: 0 };
+                    watcher.in_view.insert(entry.id, known.unwrap_or(entered));
+                }
+            }
+            ServerMessage::Joined(entry) => {
+                watcher.in_view.insert(entry.id, InView { entered_ns: now_ns, arrived: 0 });
+            }
+            ServerMessage::Left(id) => {
+                watcher.in_view.remove(&id);
+            }
+            ServerMessage::Movement { id, vector } => {
+                if let Some(body) = player(id) {
+                    let is_near = watcher.is_near(id, now_ns);
+                    let delays = is_near.then_some(&mut self.delays);
+                    watcher.moved(id, vector, body, now_ns, window, delays);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What a viewer's screen shows at this moment, sprites of departed players included.
+    pub fn screen(&mut self, watcher: usize, now_ns: u64) -> Vec<Sprite> {
+        let picture = &mut self.watchers[watcher].picture;
+        picture.advance(now_ns / MS);
+        let sprite = |remote: &game_client::RemotePlayer| Sprite {
+            id: remote.id,
+            standing: Standing { x: remote.x, y: remote.y, facing: remote.facing },
+            is_walking: remote.vector != Vector::ZERO,
+        };
+        picture.shown().map(sprite).collect()
+    }
+
+    /// How often the server did each thing that the browser does not forgive, with an example.
+    pub fn violations(&self) -> BTreeMap<String, (u64, String)> {
+        let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
+        for watcher in &self.watchers {
+            let missing: HashSet<u32> = watcher.picture.own().missing_acks().collect();
+            let of_its_own = |violation: &&Violation| match violation {
+                // Every ack behind a missing one is out of order; it is the missing one that counts.
+                Violation::AckOutOfOrder { expected, .. } => !missing.contains(expected),
+                _ => true,
+            };
+            for violation in watcher.picture.violations().iter().filter(of_its_own) {
+                let viewer = watcher.picture.own_id().unwrap_or(0);
+                let example = || (0, format!("viewer {viewer}: {violation}"));
+                counts.entry(kind_of(violation)).or_insert_with(example).0 += 1;
+            }
+        }
+        counts
+    }
+
+    /// Surplus sprites that stand on the screens for good.
+    pub fn doubles(&self) -> usize {
+        self.watchers.iter().map(|watcher| watcher.picture.doubles().len()).sum()
+    }
+}
+
+/// The name of a violation's kind: that of its variant.
+fn kind_of(violation: &Violation) -> String {
+    let words = format!("{violation:?}");
+    words.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}
+
+impl Watcher {
+    /// Notes that a vector has arrived, and how long the changes up to it took. A repetition of what is known, or what
+    /// was changed before the player came into view, is no measurement.
+    fn moved(
+        &mut self,
+        id: PlayerId,
+        vector: Vector,
+        body: &Body,
+        now_ns: u64,
+        window: Window,
+        delays: Option<&mut Times>,
+    ) {
+        let Some(in_view) = self.in_view.get_mut(&id) else { return };
+        let fresh = |number: u32| number > in_view.arrived;
+        let arrived =
+            body.changes().rev().find(|change| change.vector == vector && fresh(change.number)).copied();
+        let Some(arrived) = arrived else { return };
+        if let Some(delays) = delays {
+            body.changes()
+                .filter(|change| fresh(change.number) && change.number <= arrived.number)
+                .filter(|change| change.at_ns > in_view.entered_ns && window.contains(change.at_ns))
+                .for_each(|change| delays.record(now_ns.saturating_sub(change.at_ns)));
+        }
+        in_view.arrived = arrived.number;
+    }
+
+    /// Whether a player on the screen is among the nearest.
+    fn is_near(&mut self, id: PlayerId, now_ns: u64) -> bool {
+        let (own_x, own_y) = self.picture.own().position();
+        let square = |remote: &game_client::RemotePlayer| {
+            (remote.x - f64::from(own_x)).powi(2) + (remote.y - f64::from(own_y)).powi(2)
+        };
+        if now_ns >= self.near_until_ns {
+            self.near_until_ns = now_ns + NEAR_INTERVAL_NS;
+            let mut squares: Vec<f64> = self.picture.remotes().map(square).collect();
+            self.near_square = if squares.len() > NEAR_PLAYERS {
+                *squares.select_nth_unstable_by(NEAR_PLAYERS - 1, f64::total_cmp).1
+            } else {
+                f64::INFINITY
+            };
+        }
+        self.picture.remote(id).is_some_and(|remote| square(remote) <= self.near_square)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Command, parse};
+    use game_client::Facing;
+
+    const VIEWER: u32 = 1_001;
+    const MOVER: u32 = 1_000;
+    const ALWAYS: Window = Window { from_ns: 0, until_ns: u64::MAX };
+
+    fn watch() -> Watch {
+        let Ok(Command::Run(options)) = parse(["--clients=1".to_owned()]) else { panic!("valid options") };
+        let mut watch = Watch::new(&options);
+        let entry = |id: u32| [&id.to_le_bytes()[..], &[100, 0, 100, 0, 0, 0, 0x80]].concat();
+        let state = [&[7, 2, 0, 0, 0][..], &entry(MOVER), &entry(VIEWER)].concat();
+        watch.receive(0, &state, MS, ALWAYS, |_| None);
+        watch
+    }
+
+    fn body(changes: &[(u64, Vector)]) -> Body {
+        let mut body = Body::new(100, 100, Facing::Right, 2_000, 0);
+        for &(at_ms, vector) in changes {
+            body.head(vector, false, at_ms * MS);
+        }
+        body
+    }
+
+    fn movement(watch: &mut Watch, at_ms: u64, vector: Vector, body: &Body) {
+        let parts = [vector.dx() as u8, vector.dy() as u8];
+        let payload = [&[255][..], &MOVER.to_le_bytes(), &parts].concat();
+        watch.receive(0, &payload, at_ms * MS, ALWAYS, |id| (id == MOVER).then_some(body));
+    }
+
+    #[test]
+    fn a_change_is_measured_once_and_not_its_repetitions() {
+        let mut watch = watch();
+        let body = body(&[(1_000, Vector::RIGHT)]);
+        movement(&mut watch, 1_060, Vector::RIGHT, &body);
+        movement(&mut watch, 2_000, Vector::RIGHT, &body);
+        let delays = watch.delays.summary();
+        assert_eq!(delays.count, 1);
+        assert!((delays.max_ms - 60.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_change_that_was_overtaken_counts_until_the_newer_one_arrives() {
+        let mut watch = watch();
+        let body = body(&[(1_000, Vector::RIGHT), (1_100, Vector::UP), (1_200, Vector::RIGHT)]);
+        movement(&mut watch, 1_250, Vector::RIGHT, &body);
+        let delays = watch.delays.summary();
+        assert_eq!(delays.count, 3);
+        assert!((delays.mean_ms - 150.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn what_changed_before_the_entrance_is_no_delay() {
+        let mut watch = watch();
+        movement(&mut watch, 500, Vector::LEFT, &body(&[(0, Vector::LEFT)]));
+        assert_eq!(watch.delays.summary().count, 0);
+    }
+
+    #[test]
+    fn the_screen_shows_loaded_sprites_where_they_have_walked_to() {
+        let mut watch = watch();
+        movement(&mut watch, 1_000, Vector::RIGHT, &body(&[(900, Vector::RIGHT)]));
+        let screen = watch.screen(0, 2_000 * MS);
+        assert_eq!(screen.len(), 1);
+        assert!(screen[0].is_walking);
+        assert!((screen[0].standing.x - 196.0).abs() < 0.01);
+        assert!(watch.violations().is_empty());
+    }
+}

@@ -1,0 +1,102 @@
+//! The built program against the game server: a clean run is judged clean, and a server that loses acks is not.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use pixi_game_server::config;
+use pixi_game_server::server::Server;
+use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::os::StopSignals;
+use serde_json::Value as Json;
+
+/// A server in this process with these settings beside its defaults, until the process ends.
+fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let given = |name: &str| match name {
+            "HOST" => Some(OsString::from("127.0.0.1")),
+            "PORT" => Some(OsString::from("0")),
+            _ => settings.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.into()),
+        };
+        let command = config::parse(std::iter::empty(), given).expect("valid settings");
+        let config::Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
+        let signals = StopSignals::new().expect("a descriptor is left");
+        let server =
+            Server::bind(config, Assets::builtin(), signals, Arc::default()).expect("a port is free");
+        sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
+        server.run()
+    });
+    receiver.recv().expect("the server binds")
+}
+
+fn loadtest(server: SocketAddr, flags: &[&str]) -> (Output, Json) {
+    let program = env!("CARGO_BIN_EXE_loadtest");
+    let mut command = Command::new(program);
+    command.args(["-json", "-clients=20", "-duration=1s", "-warm-up=100ms", "-sync-interval=1s"]);
+    let output = command.arg(format!("-server=ws://{server}/ws")).args(flags).output().expect("it runs");
+    let json = serde_json::from_slice(&output.stdout).unwrap_or(Json::Null);
+    (output, json)
+}
+
+#[test]
+fn a_good_server_is_found_good_by_every_profile() {
+    let judge = |profile| {
+        let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
+        let (output, json) = loadtest(server, &["--profile", profile]);
+        assert_eq!(output.status.code(), Some(0), "{profile}: {json:#}");
+        assert_eq!(json["connections"]["joined"], 20);
+        assert_eq!(json["pictures"]["compared"], 20);
+        assert_eq!(json["pictures"]["sprites"], 20 * 19);
+        assert_eq!(json["moves"]["sent"], json["moves"]["answered"]);
+    };
+    std::thread::scope(|scope| {
+        for profile in ["seed", "player", "artillery", "idle"] {
+            scope.spawn(move || judge(profile));
+        }
+    });
+}
+
+#[test]
+fn a_restless_crowd_is_told_from_a_bad_server() {
+    let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
+    let flags = ["--reconnects-per-second=20", "--slow-readers=0.2", "--viewers=5", "--viewport=300x300"];
+    let (output, json) = loadtest(server, &flags);
+    assert_eq!(output.status.code(), Some(0), "{json:#}");
+    assert!(json["connections"]["reconnects"].as_u64() > Some(0));
+}
+
+#[test]
+fn missing_acks_fail_the_run() {
+    let server = serve(&[("RATE_LIMIT_MSG_SEC", "2"), ("RATE_LIMIT_BURST", "2")]);
+    let (output, json) = loadtest(server, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(json["moves"]["missing"].as_u64() > Some(0), "{json:#}");
+    assert_eq!(json["ok"], false);
+}
+
+#[test]
+fn wrong_pictures_fail_the_run() {
+    // A server that hardly ever sends a full state leaves displaced players on the pictures of those who believe
+    // that it sends one a second.
+    let server = serve(&[("SYNC_INTERVAL_SEC", "300")]);
+    let (output, json) = loadtest(server, &["--moves-per-second=20", "--duration=3s"]);
+    assert_eq!(output.status.code(), Some(1), "{json:#}");
+    assert!(json["pictures"]["faults"]["displaced"].as_u64() > Some(0), "{json:#}");
+}
+
+#[test]
+fn a_server_that_is_not_there_fails_the_run_and_bad_flags_do_not_start_it() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = nobody.local_addr().expect("a listener has an address");
+    drop(nobody);
+    let (output, json) = loadtest(address, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(json["connections"]["failed"]["Connection refused (os error 111)"], 20);
+    let (output, _) = loadtest(address, &["--clients=many"]);
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(complaint, "loadtest: --clients many: expected a whole number from 1 to 1000000\n");
+}
