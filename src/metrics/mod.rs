@@ -1,7 +1,7 @@
 //! What the server counts and measures.
 //!
 //! One [`Metrics`] belongs to the loop, which is one thread: its counters are plain integers. Times are passed in, as
-//! nanoseconds of whatever monotonic clock the caller reads. How it all looks from outside is in [`render`].
+//! nanoseconds of whatever monotonic clock the caller reads. How it all looks from outside is in [`render()`].
 
 mod render;
 mod window;
