@@ -105,6 +105,12 @@ pub const LISTEN_BACKLOG: i32 = 4_096;
 /// Descriptors the process needs beside its connections: listener, timer, signals, epoll, log, standard streams.
 pub const DESCRIPTORS_RESERVED: u64 = 32;
 
+/// Pipelined requests of one connection answered before the others get their turn.
+pub const HTTP_REQUEST_BUDGET: usize = 8;
+
+/// Least time between two log lines about the same lack of descriptors or memory, in milliseconds.
+pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
+
 /// Time for a whole request head to arrive, and for a kept-alive connection to send its next one, in milliseconds.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 

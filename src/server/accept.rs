@@ -9,7 +9,9 @@ use nix::errno::Errno;
 
 use super::Server;
 use super::connection::Connection;
-use crate::limits::{ACCEPT_BUDGET, ACCEPT_PAUSE_MS, HTTP_CONNECTIONS_MAX, HTTP_TIMEOUT_MS};
+use crate::limits::{
+    ACCEPT_BUDGET, ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_CONNECTIONS_MAX, HTTP_TIMEOUT_MS,
+};
 use crate::metrics::Refused;
 use crate::wire::http::{Response, Status};
 
@@ -21,6 +23,8 @@ pub(super) struct Acceptor {
     ready: bool,
     /// Not before this moment, in milliseconds of the loop's clock.
     paused_until_ms: u64,
+    /// When a lack of descriptors or memory may be logged again, in milliseconds of the loop's clock.
+    log_exhaustion_at_ms: u64,
 }
 
 /// What came of one accept.
@@ -35,7 +39,7 @@ enum Accepted {
 
 impl Acceptor {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, ready: true, paused_until_ms: 0 }
+        Self { listener, ready: true, paused_until_ms: 0, log_exhaustion_at_ms: 0 }
     }
 
     pub(super) fn source(&mut self) -> &mut TcpListener {
@@ -84,7 +88,10 @@ impl Server {
                 Accepted::None => return,
                 Accepted::Gone => {}
                 Accepted::Exhausted(error) => {
-                    log::warn!("no new connections for {ACCEPT_PAUSE_MS} ms: {error}");
+                    if now_ms >= self.acceptor.log_exhaustion_at_ms {
+                        log::warn!("no new connections can be taken at present: {error}");
+                        self.acceptor.log_exhaustion_at_ms = now_ms + EXHAUSTION_LOG_INTERVAL_MS;
+                    }
                     self.acceptor.paused_until_ms = now_ms + ACCEPT_PAUSE_MS;
                 }
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 
+use crate::limits::HTTP_HEAD_BYTES_MAX;
 use crate::metrics::Metrics;
 use crate::rate::RateLimiter;
 use crate::wire::websocket::Session;
@@ -32,6 +33,8 @@ pub struct Connection {
     pub input_ended: bool,
     /// It is in the list of connections with fresh replies.
     pub is_listed: bool,
+    /// It is in the list of connections to be read on with.
+    pub is_unread: bool,
     /// When bytes of the peer arrived last, in milliseconds of the loop's clock.
     pub heard_ms: u64,
     /// When its present phase must be over; not used for players.
@@ -104,6 +107,7 @@ impl Connection {
             hung_up: false,
             input_ended: false,
             is_listed: false,
+            is_unread: false,
             heard_ms: now_ms,
             deadline_ms,
             stalled_since_ms: None,
@@ -111,10 +115,11 @@ impl Connection {
     }
 
     /// Whether to read from it now. A peer that does not take its replies is not read, so that replies are bounded by
-    /// `replies_max` and what one read can cause; a half-closed one is read only to be drained.
+    /// `replies_max` and what one read can cause; a half-closed one is read only to be drained. Requests are read on when
+    /// the response before them has been taken.
     pub fn wants_input(&self, replies_max: usize) -> bool {
         match self.phase {
-            Phase::Http(_) => self.outbox.is_empty(),
+            Phase::Http(ref head) => self.outbox.is_empty() && head.len() < HTTP_HEAD_BYTES_MAX,
             Phase::Player(_) => self.outbox.len() < replies_max,
             Phase::Closing { .. } => true,
             Phase::Dead => false,

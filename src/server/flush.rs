@@ -46,7 +46,7 @@ impl Server {
             Ok(()) if connection.outbox.is_empty() => {
                 // It may have been left unread because its replies piled up.
                 if connection.readable || matches!(&connection.phase, Phase::Http(head) if !head.is_empty()) {
-                    self.unread.push(token);
+                    self.list_as_unread(token);
                 }
                 self.finish_closing(token);
             }

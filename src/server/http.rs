@@ -8,7 +8,7 @@ use mio::Token;
 use super::assets::Asset;
 use super::connection::{Connection, Phase, Player};
 use super::{Server, os};
-use crate::limits::HTTP_TIMEOUT_MS;
+use crate::limits::{HTTP_REQUEST_BUDGET, HTTP_TIMEOUT_MS};
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
 use crate::rate::RateLimiter;
 use crate::view::pool::Pool;
@@ -37,9 +37,9 @@ enum Answered {
 }
 
 impl Server {
-    /// Serves the requests that have arrived whole, one response at a time.
+    /// Serves the requests that have arrived whole, one response at a time, up to a budget.
     pub(super) fn serve_http(&mut self, token: Token, pool: &Pool) {
-        loop {
+        for _ in 0..HTTP_REQUEST_BUDGET {
             let Some(connection) = self.table.get_mut(token) else { return };
             let Phase::Http(head) = &mut connection.phase else { return };
             // The next pipelined request waits until this response has been taken.
@@ -61,6 +61,8 @@ impl Server {
                 Answered::Upgraded => return,
             }
         }
+        // What is left in the buffer has its turn after everybody else's.
+        self.list_as_unread(token);
     }
 
     fn answer_broken(&mut self, token: Token, error: HttpError) -> Answered {

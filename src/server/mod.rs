@@ -219,7 +219,10 @@ impl Server {
     /// Goes on with sockets that had more to read than one turn allows.
     fn read_on(&mut self, pool: &Pool) {
         for token in std::mem::take(&mut self.unread) {
-            self.read(token, pool);
+            if let Some(connection) = self.table.get_mut(token) {
+                connection.is_unread = false;
+                self.read(token, pool);
+            }
         }
     }
 
@@ -227,19 +230,16 @@ impl Server {
     fn read(&mut self, token: Token, pool: &Pool) {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
-        if matches!(connection.phase, Phase::Http(_)) && !connection.readable {
-            // A pipelined request may have waited for the response before it to be taken.
-            return self.serve_http(token, pool);
-        }
         if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
-            return;
+            // Pipelined requests may have waited for the response before them to be taken.
+            return self.serve_http(token, pool);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {
             ReadOutcome::Bytes(count) => {
                 connection.heard_ms = now_ms;
                 if connection.readable {
-                    self.unread.push(token);
+                    self.list_as_unread(token);
                 }
                 self.receive(token, &scratch[..count], pool);
             }
@@ -270,6 +270,16 @@ impl Server {
         {
             connection.is_listed = true;
             self.replied.push(token);
+        }
+    }
+
+    /// Puts a connection on the list of those to be read on with in the next turn, once.
+    fn list_as_unread(&mut self, token: Token) {
+        if let Some(connection) = self.table.get_mut(token)
+            && !connection.is_unread
+        {
+            connection.is_unread = true;
+            self.unread.push(token);
         }
     }
 

@@ -143,3 +143,21 @@ fn connections_that_say_nothing_hold_nobody_up() {
     wait_for(&mut client, "service", Client::is_answered);
     assert_eq!(get(server.address(), "/health").status, 200);
 }
+
+#[test]
+fn hundreds_of_pipelined_requests_are_all_answered_in_order() {
+    let server = Server::start();
+    let mut raw = Raw::connect(server.address());
+    let requests = 500;
+    let mut bytes = String::new();
+    for number in 0..requests {
+        let path = if number % 2 == 0 { "/health" } else { "/nowhere" };
+        bytes += &request_text("GET", path, &[]);
+    }
+    // More than one turn's budget of bytes and of requests.
+    assert!(raw.send(bytes.as_bytes()));
+    for number in 0..requests {
+        let expected = if number % 2 == 0 { 200 } else { 404 };
+        assert_eq!(raw.response().status, expected, "request {number}");
+    }
+}
