@@ -5,7 +5,7 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test check fmt lint doc bench fuzz clean
+.PHONY: help run dev build build-release test check fmt lint doc bench load-test fuzz clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ doc: ## Build the documentation, warnings denied
 
 bench: ## Run the micro-benchmarks (about two minutes)
 	$(CARGO) bench
+
+LOAD ?= --clients 1000 --moves-per-second 10 --duration 60s
+load-test: ## Load a server of its own and judge it: make load-test LOAD="--clients 5000 --moves-per-second 2"
+	tools/load-test.sh $(LOAD)
 
 FUZZ_SECONDS ?= 660
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is missing)

@@ -1,6 +1,10 @@
 //! The load governor: when the loop is too busy, viewers are told less often, then looked after less often, then shown
 //! fewer others, in this order; the tick stays what it is. Pure: the caller brings the time.
 //!
+//! Too busy means one of two things: the loop's own processor time leaves too little slack, or its rounds do not end
+//! within their ticks, for whatever reason (a quota, a neighbour). Processor time and not the clock, so that a moment
+//! in which somebody else had the processor costs nobody anything.
+//!
 //! What can be given up is a ladder of [`Rung`]s. A window that was too busy climbs; stepping down waits until the
 //! window's work, were all of it to grow with the lower rung's rate, would still fit. That bound is what keeps the
 //! governor from oscillating: a step down never causes the overload that would lead straight back up.
@@ -16,13 +20,24 @@ pub struct Rung {
     pub max_visible: usize,
 }
 
+/// What the loop has done since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Processor time of the loop's thread, in nanoseconds.
+    pub busy_ns: u64,
+    /// Ticks.
+    pub ticks: u64,
+    /// Ticks at which the round of an earlier one was still under way.
+    pub overruns: u64,
+}
+
 /// Decides on which rung the server stands.
 #[derive(Debug, Clone)]
 pub struct Governor {
     ladder: Vec<Rung>,
     level: usize,
     window_start_ns: u64,
-    busy_at_start_ns: u64,
+    at_start: Load,
     calm_windows: u32,
     climbs_total: u64,
 }
@@ -31,13 +46,19 @@ pub struct Governor {
 const WINDOW_NS: u64 = 500_000_000;
 
 /// The part of a window in which the loop may be busy before the governor climbs, in percent.
-const BUSY_PERCENT_MAX: u64 = 80;
+const BUSY_PERCENT_MAX: u64 = 90;
 
 /// Above this, in percent, it climbs two rungs at once: such a loop has no time left to measure with.
-const BUSY_PERCENT_ALARM: u64 = 95;
+const BUSY_PERCENT_ALARM: u64 = 97;
 
 /// How busy the loop may become by a step down at the worst, in percent.
-const BUSY_PERCENT_AFTER_DESCENT: u64 = 70;
+const BUSY_PERCENT_AFTER_DESCENT: u64 = 80;
+
+/// The part of a window's ticks that may find the round before them unfinished before the governor climbs, in percent.
+const OVERRUN_PERCENT_MAX: u64 = 30;
+
+/// No step down while more than this part of the ticks finds the round before them unfinished, in percent.
+const OVERRUN_PERCENT_CALM: u64 = 5;
 
 /// Windows in a row that must allow a step down before it is taken.
 const CALM_WINDOWS: u32 = 6;
@@ -55,7 +76,7 @@ impl Governor {
             ladder: ladder(configured),
             level: 0,
             window_start_ns: now_ns,
-            busy_at_start_ns: 0,
+            at_start: Load::default(),
             calm_windows: 0,
             climbs_total: 0,
         }
@@ -76,21 +97,23 @@ impl Governor {
         self.climbs_total
     }
 
-    /// Takes note of the time the loop has been busy since the start. Returns the new measures when they change.
-    pub fn observe(&mut self, now_ns: u64, busy_ns_total: u64) -> Option<Rung> {
+    /// Takes note of the load so far. Returns the new measures when they change.
+    pub fn observe(&mut self, now_ns: u64, load: Load) -> Option<Rung> {
         let elapsed_ns = now_ns.saturating_sub(self.window_start_ns);
         if elapsed_ns < WINDOW_NS {
             return None;
         }
-        let busy_ns = busy_ns_total.saturating_sub(self.busy_at_start_ns);
-        (self.window_start_ns, self.busy_at_start_ns) = (now_ns, busy_ns_total);
         let before = self.level;
-        self.decide(busy_ns * 100 / elapsed_ns);
+        let busy_ns = load.busy_ns.saturating_sub(self.at_start.busy_ns);
+        let ticks = load.ticks.saturating_sub(self.at_start.ticks).max(1);
+        let overruns = load.overruns.saturating_sub(self.at_start.overruns);
+        (self.window_start_ns, self.at_start) = (now_ns, load);
+        self.decide(busy_ns * 100 / elapsed_ns, overruns * 100 / ticks);
         (self.level != before).then(|| self.rung())
     }
 
-    fn decide(&mut self, busy_percent: u64) {
-        if busy_percent > BUSY_PERCENT_MAX {
+    fn decide(&mut self, busy_percent: u64, overrun_percent: u64) {
+        if busy_percent > BUSY_PERCENT_MAX || overrun_percent > OVERRUN_PERCENT_MAX {
             let rungs = if busy_percent > BUSY_PERCENT_ALARM { 2 } else { 1 };
             let level = (self.level + rungs).min(self.ladder.len() - 1);
             self.climbs_total += u64::from(level > self.level);
@@ -98,8 +121,9 @@ impl Governor {
             self.calm_windows = 0;
             return;
         }
-        let descent_fits =
-            self.level > 0 && busy_percent * self.growth_percent() / 100 <= BUSY_PERCENT_AFTER_DESCENT;
+        let descent_fits = self.level > 0
+            && overrun_percent <= OVERRUN_PERCENT_CALM
+            && busy_percent * self.growth_percent() / 100 <= BUSY_PERCENT_AFTER_DESCENT;
         self.calm_windows = if descent_fits { self.calm_windows + 1 } else { 0 };
         if self.calm_windows >= CALM_WINDOWS {
             self.level -= 1;
@@ -164,12 +188,14 @@ mod tests {
 
     /// Runs for some windows; returns the level after each.
     fn run(governor: &mut Governor, plant: &Plant, windows: u64) -> Vec<usize> {
-        let (mut now, mut busy) = (governor.window_start_ns, governor.busy_at_start_ns);
+        let (mut now, mut load) = (governor.window_start_ns, governor.at_start);
         (0..windows)
             .map(|window| {
                 now += WINDOW_NS;
-                busy += (plant.busy_percent(governor.rung(), window) * WINDOW_NS as f64 / 100.0) as u64;
-                governor.observe(now, busy);
+                load.busy_ns +=
+                    (plant.busy_percent(governor.rung(), window) * WINDOW_NS as f64 / 100.0) as u64;
+                load.ticks += 30;
+                governor.observe(now, load);
                 governor.level()
             })
             .collect()
@@ -222,6 +248,17 @@ mod tests {
             let changes = levels.windows(2).filter(|pair| pair[0] != pair[1]).count();
             assert!(changes <= 4, "load {load}: {changes} changes in 200 s");
         }
+    }
+
+    #[test]
+    fn rounds_that_outlast_their_ticks_are_overload_however_idle_the_thread_seems() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        let mut load = Load::default();
+        for window in 1..=10 {
+            load = Load { ticks: load.ticks + 30, overruns: load.overruns + 12, ..load };
+            governor.observe(window * WINDOW_NS, load);
+        }
+        assert_eq!(governor.level(), 10);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use pixi_game_server::wire::http::{
     Method, Parsed, Request, Response, parse_request, upgrade, write_upgrade_response,
 };
 
-/// Most places at which a head is cut in two, spread over its length.
+/// Most places of each sort at which a head is cut in two.
 const CUTS_MAX: usize = 64;
 
 /// Checks the head that `bytes` begin with.
@@ -15,20 +15,20 @@ pub fn check(bytes: &[u8]) {
         Ok(Parsed::Complete { request, consumed }) => {
             assert!(*consumed <= bytes.len().min(HTTP_HEAD_BYTES_MAX), "{consumed} bytes consumed");
             assert_eq!(parse_request(&bytes[..*consumed]), whole, "what follows a head changes it");
-            for cut in cuts(*consumed) {
+            for cut in cuts(&bytes[..*consumed]) {
                 assert_eq!(parse_request(&bytes[..cut]), Ok(Parsed::Incomplete), "the first {cut} bytes");
             }
             answer_request(request);
         }
         Ok(Parsed::Incomplete) => {
             assert!(bytes.len() < HTTP_HEAD_BYTES_MAX, "a head without end is waited for");
-            for cut in cuts(bytes.len()) {
+            for cut in cuts(bytes) {
                 assert_eq!(parse_request(&bytes[..cut]), whole, "the first {cut} bytes");
             }
         }
         Err(error) => {
             // A head with several faults may be refused for another one when less of it has arrived.
-            for cut in cuts(bytes.len()) {
+            for cut in cuts(bytes) {
                 let part = parse_request(&bytes[..cut]);
                 assert!(!matches!(part, Ok(Parsed::Complete { .. })), "the first {cut} bytes: {part:?}");
             }
@@ -37,9 +37,12 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// Lengths below `length`, among them the last few.
-fn cuts(length: usize) -> impl Iterator<Item = usize> {
-    (0..length).step_by(length / CUTS_MAX + 1).chain(length.saturating_sub(4)..length)
+/// Lengths at which to cut `bytes`: evenly spread, after lines, and shortly before the end.
+fn cuts(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let length = bytes.len();
+    let spread = (0..length).step_by(length / CUTS_MAX + 1);
+    let line_ends = (1..length).filter(|&cut| bytes[cut - 1] == b'\n').take(CUTS_MAX);
+    spread.chain(line_ends).chain(length.saturating_sub(4)..length)
 }
 
 fn answer_request(request: &Request) {

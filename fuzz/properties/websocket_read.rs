@@ -53,6 +53,7 @@ fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut outcome = Outcome { events: Vec::new(), failure: None, out: Vec::new() };
     for mut input in reads {
         loop {
+            let sent_bytes = outcome.out.len();
             match session.next_event(&mut input, &mut outcome.out) {
                 Ok(None) => break,
                 Ok(Some(Event::Close)) => {
@@ -60,7 +61,10 @@ fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
                     require_silence(session, &outcome.out);
                     return outcome;
                 }
-                Ok(Some(event)) => outcome.events.push(event),
+                Ok(Some(event)) => {
+                    assert!(event != Event::Ping || outcome.out.len() > sent_bytes, "the pong waits");
+                    outcome.events.push(event);
+                }
                 Err(failure) => {
                     outcome.failure = Some(failure);
                     session.close(failure.code(), "refused", &mut outcome.out);

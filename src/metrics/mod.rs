@@ -196,6 +196,8 @@ kinds! {
 pub struct Metrics {
     /// Ticks missed and made up for in a later step.
     pub ticks_skipped_total: u64,
+    /// Ticks at which the round of updates of an earlier one was still being written.
+    pub rounds_overrun_total: u64,
     /// Game messages received from clients.
     pub messages_in_total: u64,
     /// Game messages sent to clients.

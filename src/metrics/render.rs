@@ -184,6 +184,11 @@ fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>
             Counter(metrics.snapshot_bytes_total),
         ),
         metric("visibility_rate_hz", "Visibility computations a second.", Gauge(gauges.visibility_rate_hz)),
+        metric(
+            "rounds_overrun_total",
+            "Ticks that found the round before them unfinished.",
+            Counter(metrics.rounds_overrun_total),
+        ),
         metric("governor_level", "Rungs the load governor stands above 0.", Gauge(gauges.governor_level)),
         metric(
             "governor_climbs_total",

@@ -7,6 +7,7 @@ use mio::Token;
 
 use super::connection::{Broken, Phase};
 use super::{NS_PER_MS, Server, os};
+use crate::governor::Load;
 use crate::limits::WRITE_SLICE;
 use crate::metrics::Closed;
 use crate::tick::Due;
@@ -75,6 +76,8 @@ impl Server {
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
         if self.is_round_over(pool) {
             self.game.begin_round();
+        } else {
+            self.metrics.rounds_overrun_total += 1;
         }
     }
 
@@ -119,7 +122,12 @@ impl Server {
 
     /// Lets the governor look at the load, and follows it.
     fn govern(&mut self, now_ns: u64) {
-        if let Some(rung) = self.governor.observe(now_ns, self.metrics.busy_ns_total) {
+        let load = Load {
+            busy_ns: os::thread_cpu_ns(),
+            ticks: self.metrics.ticks_total(),
+            overruns: self.metrics.rounds_overrun_total,
+        };
+        if let Some(rung) = self.governor.observe(now_ns, load) {
             log::debug!("load governor: level {}, {rung:?}", self.governor.level());
             self.game.set_measures(rung.flush_interval_ms, rung.visibility_rate_hz, rung.max_visible);
         }
