@@ -67,7 +67,7 @@ const CALM_WINDOWS: u32 = 6;
 const FLUSH_INTERVAL_MS_MAX: u32 = 250;
 
 /// Fewest players shown, however busy the server is.
-const VISIBLE_MIN: usize = 16;
+const VISIBLE_MIN: usize = 32;
 
 impl Governor {
     /// A governor on the lowest rung, which is what the operator configured.
@@ -156,7 +156,7 @@ fn ladder(configured: Rung) -> Vec<Rung> {
         }
     }
     while rung.max_visible > VISIBLE_MIN {
-        rung.max_visible = (rung.max_visible * 3 / 4).max(VISIBLE_MIN);
+        rung.max_visible = (rung.max_visible / 2).max(VISIBLE_MIN);
         ladder.push(rung);
     }
     ladder
