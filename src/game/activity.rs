@@ -5,6 +5,7 @@
 
 use super::Tick;
 use super::adoption::Point;
+use super::strips::Strips;
 
 /// Regions along one side of the world; their number is the width of a mask.
 const REGIONS_PER_SIDE: u32 = 8;
@@ -21,8 +22,8 @@ pub const EVERYWHERE: Regions = Regions::MAX;
 /// The regions that saw a change (vector, facing, attack, departure, jump) or a movement (also joins), tick by tick.
 #[derive(Debug, Clone)]
 pub struct Activity {
-    side_x: u32,
-    side_y: u32,
+    columns: Strips,
+    rows: Strips,
     changed: [Regions; TICKS_REMEMBERED],
     moved: [Regions; TICKS_REMEMBERED],
     /// The newest tick that has a place in the rings; what happens now is recorded there.
@@ -33,8 +34,8 @@ impl Activity {
     /// An empty log for a world of this size, in units; the first tick recorded is 1.
     pub fn new(width: u16, height: u16) -> Self {
         Self {
-            side_x: (u32::from(width) + 1).div_ceil(REGIONS_PER_SIDE),
-            side_y: (u32::from(height) + 1).div_ceil(REGIONS_PER_SIDE),
+            columns: Strips::new(width, REGIONS_PER_SIDE),
+            rows: Strips::new(height, REGIONS_PER_SIDE),
             changed: [0; TICKS_REMEMBERED],
             moved: [0; TICKS_REMEMBERED],
             newest: 1,
@@ -43,17 +44,15 @@ impl Activity {
 
     /// The regions touched by the rectangle from `(left, top)` to `(right, bottom)`, all inside the world.
     pub fn regions(&self, left: i32, top: i32, right: i32, bottom: i32) -> Regions {
-        let column = |x: i32| (x.max(0) as u32 / self.side_x).min(REGIONS_PER_SIDE - 1);
-        let row = |y: i32| (y.max(0) as u32 / self.side_y).min(REGIONS_PER_SIDE - 1);
-        let columns = (0xffu64 << column(left)) & (0xffu64 >> (REGIONS_PER_SIDE - 1 - column(right)));
-        (row(top)..=row(bottom)).fold(0, |mask, row| mask | (columns << (row * REGIONS_PER_SIDE)))
+        let (first, last) = (self.columns.of(left), self.columns.of(right));
+        let columns = (0xffu64 << first) & (0xffu64 >> (REGIONS_PER_SIDE - 1 - last));
+        (self.rows.of(top)..=self.rows.of(bottom))
+            .fold(0, |mask, row| mask | (columns << (row * REGIONS_PER_SIDE)))
     }
 
     /// The one region of a point.
-    fn region(&self, at: Point) -> Regions {
-        let column = (at.x as u32 / self.side_x).min(REGIONS_PER_SIDE - 1);
-        let row = (at.y as u32 / self.side_y).min(REGIONS_PER_SIDE - 1);
-        1 << (row * REGIONS_PER_SIDE + column)
+    pub fn region(&self, at: Point) -> Regions {
+        1 << (self.rows.of(at.y) * REGIONS_PER_SIDE + self.columns.of(at.x))
     }
 
     /// Records a change at this place, in the tick under way.
@@ -66,6 +65,11 @@ impl Activity {
     pub fn mark_moved(&mut self, at: Point) {
         let region = self.region(at);
         self.moved[self.newest as usize % TICKS_REMEMBERED] |= region;
+    }
+
+    /// Records movements in all these regions, in the tick under way.
+    pub fn mark_regions_moved(&mut self, regions: Regions) {
+        self.moved[self.newest as usize % TICKS_REMEMBERED] |= regions;
     }
 
     /// Opens the next tick for records.

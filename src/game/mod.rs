@@ -10,9 +10,11 @@ pub mod adoption;
 mod motion;
 mod outline;
 mod random;
+mod strips;
 mod world;
 
 pub use motion::Pace;
+pub use strips::Strips;
 pub use world::{Ack, Input, Position, Rules, Spawn, State, Vector, World};
 
 /// Number of world steps since the start. At 60 Hz it fits 32 bits for 2.2 years; 64 bits last for ever.

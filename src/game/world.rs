@@ -346,6 +346,7 @@ impl World {
 
     fn walk(&mut self, distance: i32) {
         let (right, bottom) = (i32::from(self.rules.width), i32::from(self.rules.height));
+        let mut regions = 0;
         for outline in &mut self.outlines {
             if !outline.moves() {
                 continue;
@@ -355,9 +356,10 @@ impl World {
             let y = (before.y + i32::from(outline.vector.dy) * distance).clamp(0, bottom);
             if (x, y) != (before.x, before.y) {
                 outline.position = Position { x: x as u16, y: y as u16 };
-                self.activity.mark_moved(Point { x, y });
+                regions |= self.activity.region(Point { x, y });
             }
         }
+        self.activity.mark_regions_moved(regions);
     }
 
     fn expire(&mut self, now: Tick) {

@@ -3,7 +3,7 @@
 //! The players of one cell, and the cells of one row, lie side by side in one array, so that looking through a
 //! rectangle reads one contiguous run per row of cells.
 
-use crate::game::World;
+use crate::game::{Strips, World};
 use crate::limits::GRID_CELLS_PER_SIDE;
 
 /// A player as the grid holds it.
@@ -65,8 +65,8 @@ const CELLS: usize = GRID_CELLS_PER_SIDE * GRID_CELLS_PER_SIDE;
 /// Who stands where, as of the last rebuild.
 #[derive(Debug)]
 pub struct Grid {
-    cell_width: u32,
-    cell_height: u32,
+    columns: Strips,
+    rows: Strips,
     /// `starts[cell]..starts[cell + 1]` are the cell's occupants.
     starts: Vec<u32>,
     occupants: Vec<Occupant>,
@@ -79,8 +79,8 @@ impl Grid {
     /// An empty grid over a world of this size, in units.
     pub fn new(width: u16, height: u16) -> Self {
         Self {
-            cell_width: (u32::from(width) + 1).div_ceil(GRID_CELLS_PER_SIDE as u32),
-            cell_height: (u32::from(height) + 1).div_ceil(GRID_CELLS_PER_SIDE as u32),
+            columns: Strips::new(width, GRID_CELLS_PER_SIDE as u32),
+            rows: Strips::new(height, GRID_CELLS_PER_SIDE as u32),
             starts: vec![0; CELLS + 1],
             occupants: Vec::new(),
             cells: Vec::new(),
@@ -139,16 +139,16 @@ impl Grid {
     /// occupied cells; at least one cell.
     pub fn half_side_for(&self, wanted: usize) -> i32 {
         let cells_wanted = (wanted * self.cells_occupied).div_ceil(self.occupants.len().max(1));
-        let cell_side = self.cell_width.max(self.cell_height) as usize;
+        let cell_side = self.columns.width().max(self.rows.width()) as usize;
         (cells_wanted.isqrt().max(1) * cell_side) as i32
     }
 
     fn column(&self, x: i32) -> usize {
-        (x.max(0) as usize / self.cell_width as usize).min(GRID_CELLS_PER_SIDE - 1)
+        self.columns.of(x) as usize
     }
 
     fn row(&self, y: i32) -> usize {
-        (y.max(0) as usize / self.cell_height as usize).min(GRID_CELLS_PER_SIDE - 1)
+        self.rows.of(y) as usize
     }
 }
 
