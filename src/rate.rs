@@ -1,4 +1,7 @@
-//! How many messages a player may send: a token bucket. Pure: the caller brings the time.
+//! How much a player may send: a token bucket of messages, and a leaky one of bytes, since not every frame becomes a
+//! message. Pure: the caller brings the time.
+
+use crate::limits::MESSAGE_BYTES_MAX;
 
 /// One player's allowance.
 #[derive(Debug, Clone)]
@@ -8,6 +11,9 @@ pub struct RateLimiter {
     /// Messages over the limit, fading at the allowed rate.
     excess_milli: u64,
     refilled_ms: u64,
+    /// Bytes received and not faded yet.
+    bytes: u64,
+    bytes_faded_ms: u64,
 }
 
 /// The measures of all players' allowances.
@@ -37,7 +43,24 @@ const FLOOD_BURSTS: u64 = 10;
 impl RateLimiter {
     /// A full bucket.
     pub fn new(limit: RateLimit, now_ms: u64) -> Self {
-        Self { tokens_milli: u64::from(limit.burst) * 1000, excess_milli: 0, refilled_ms: now_ms }
+        Self {
+            tokens_milli: u64::from(limit.burst) * 1000,
+            excess_milli: 0,
+            refilled_ms: now_ms,
+            bytes: 0,
+            bytes_faded_ms: now_ms,
+        }
+    }
+
+    /// Judges bytes that arrive now, whatever they amount to: a stream of empty fragments is a flood as well. What all
+    /// the allowed messages could need at their longest is never too much.
+    pub fn judge_bytes(&mut self, limit: RateLimit, now_ms: u64, count: usize) -> Verdict {
+        let faded_per_s = u64::from(limit.per_s) * FRAME_BYTES_MAX;
+        let elapsed_ms = now_ms.saturating_sub(self.bytes_faded_ms);
+        self.bytes_faded_ms = self.bytes_faded_ms.max(now_ms);
+        self.bytes = self.bytes.saturating_sub(elapsed_ms.saturating_mul(faded_per_s) / 1000) + count as u64;
+        let allowed = (FLOOD_BURSTS + 1) * u64::from(limit.burst) * FRAME_BYTES_MAX;
+        if self.bytes > allowed { Verdict::Flood } else { Verdict::Accept }
     }
 
     /// Judges one message that arrives now.
@@ -55,6 +78,9 @@ impl RateLimiter {
         if self.excess_milli > FLOOD_BURSTS * full_milli { Verdict::Flood } else { Verdict::Drop }
     }
 }
+
+/// The longest game message in the longest frame: header, mask, payload.
+const FRAME_BYTES_MAX: u64 = 14 + MESSAGE_BYTES_MAX as u64;
 
 #[cfg(test)]
 mod tests {
@@ -93,6 +119,21 @@ mod tests {
         let (accepted, flooded) = run(120, 100);
         assert_eq!(flooded, None);
         assert!((6000..=6061).contains(&accepted), "{accepted}");
+    }
+
+    #[test]
+    fn the_longest_messages_at_the_allowed_rate_are_no_flood_of_bytes() {
+        let mut limiter = RateLimiter::new(LIMIT, 0);
+        for n in 0..60 * 60 {
+            assert_eq!(limiter.judge_bytes(LIMIT, n * 1000 / 60, 78), Verdict::Accept);
+        }
+    }
+
+    #[test]
+    fn bytes_without_messages_are_a_flood() {
+        let mut limiter = RateLimiter::new(LIMIT, 0);
+        let reads = (0..100).take_while(|_| limiter.judge_bytes(LIMIT, 5, 16 * 1024) == Verdict::Accept);
+        assert_eq!(reads.count(), 3);
     }
 
     #[test]

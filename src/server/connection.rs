@@ -35,7 +35,7 @@ pub struct Connection {
     pub is_listed: bool,
     /// It is in the list of connections to be read on with.
     pub is_unread: bool,
-    /// When bytes of the peer arrived last, in milliseconds of the loop's clock.
+    /// When a frame of the peer arrived last, in milliseconds of the loop's clock.
     pub heard_ms: u64,
     /// When its present phase must be over; not used for players.
     pub deadline_ms: u64,

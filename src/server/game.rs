@@ -116,16 +116,14 @@ impl Game {
         metrics.frames_out[FrameOut::Pong] += u64::from(*event == Event::Ping);
         match verdict {
             Verdict::Accept => {}
+            // Who wants to go is never in the way.
+            Verdict::Drop if *event == Event::Message(ClientMessage::Leave) => {}
             Verdict::Drop => {
                 metrics.rate_limited_total += u64::from(is_message);
                 return None;
             }
             Verdict::Flood => {
-                metrics.protocol_errors[ProtocolFault::RateFlood] += 1;
-                return Some(Ending {
-                    reason: Closed::Flood,
-                    close: Some((Code::Policy, "too many messages")),
-                });
+                return Some(flood(metrics));
             }
         }
         match *event {
@@ -209,6 +207,12 @@ impl Game {
             count_frames(metrics, tally);
         }
     }
+}
+
+/// How a connection ends whose player floods.
+pub fn flood(metrics: &mut Metrics) -> Ending {
+    metrics.protocol_errors[ProtocolFault::RateFlood] += 1;
+    Ending { reason: Closed::Flood, close: Some((Code::Policy, "too many messages")) }
 }
 
 /// How a connection ends whose framing broke.

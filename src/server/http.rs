@@ -230,6 +230,7 @@ impl Server {
         let out = &mut connection.outbox.bytes;
         write_upgrade_response(out, key);
         let slot = self.game.join(out, &mut self.metrics);
+        connection.heard_ms = now_ms;
         connection.phase = Phase::Player(Player {
             slot,
             session: Session::new(self.config.read_buffer_bytes),

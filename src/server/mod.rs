@@ -228,7 +228,6 @@ impl Server {
 
     /// Reads from a connection, one budget's worth, and acts on it.
     fn read(&mut self, token: Token, pool: &Pool) {
-        let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
         if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
             // Pipelined requests may have waited for the response before them to be taken.
@@ -237,7 +236,6 @@ impl Server {
         let mut scratch = std::mem::take(&mut self.scratch);
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {
             ReadOutcome::Bytes(count) => {
-                connection.heard_ms = now_ms;
                 if connection.readable {
                     self.list_as_unread(token);
                 }

@@ -5,7 +5,7 @@ use mio::Token;
 
 use super::Server;
 use super::connection::Phase;
-use super::game::{Ending, ending_of};
+use super::game::{Ending, ending_of, flood};
 use crate::metrics::FrameOut;
 use crate::rate::Verdict;
 use crate::wire::websocket::Event;
@@ -17,12 +17,19 @@ impl Server {
         let Phase::Player(player) = &mut connection.phase else { return };
         let out = &mut connection.outbox.bytes;
         let mut input = bytes;
+        let limit = self.game.rate_limit();
+        let is_flood = player.limiter.judge_bytes(limit, now_ms, bytes.len()) == Verdict::Flood;
         let ending = loop {
+            if is_flood {
+                // What floods is not taken apart any more.
+                break Some(flood(&mut self.metrics));
+            }
             match player.session.next_event(&mut input, out) {
                 Ok(Some(event)) => {
+                    connection.heard_ms = now_ms;
                     let verdict = match event {
                         Event::Close => Verdict::Accept,
-                        _ => player.limiter.judge(self.game.rate_limit(), now_ms),
+                        _ => player.limiter.judge(limit, now_ms),
                     };
                     let ending = self.game.act(player.slot, &event, verdict, out, &mut self.metrics);
                     if ending.is_some() {

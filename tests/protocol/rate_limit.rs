@@ -59,3 +59,31 @@ fn a_persistent_flooder_is_closed_with_1008() {
     flood.join().unwrap();
     assert!(sum(&server.metrics()["closed"]) >= 1);
 }
+
+#[test]
+fn a_stream_of_empty_fragments_is_a_flood_too() {
+    let server = Settings::new().start();
+    let mut reader = Raw::upgraded(server.address());
+    let mut writer = reader.writer();
+    let flood = std::thread::spawn(move || {
+        let fragments = masked(0, &[]).repeat(500);
+        writer.send(&masked(BINARY, &[]));
+        // Ends when the server has closed and stopped listening, and in any case.
+        (0..2_000).all(|_| writer.send(&fragments));
+    });
+    let close = reader.frame_of(CLOSE);
+    assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
+    drop(reader);
+    flood.join().unwrap();
+}
+
+#[test]
+fn a_player_over_the_rate_may_still_leave() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
+    let mut raw = Raw::upgraded(server.address());
+    for _ in 0..10 {
+        raw.send_frame(FIN | BINARY, &[6]);
+    }
+    raw.send_frame(FIN | BINARY, &[2]);
+    assert_eq!(raw.close_code(), 1000);
+}
