@@ -3,9 +3,8 @@
 //! A viewer remembers the regions that can matter to it as a bit mask; one AND tells whether any of them saw a change
 //! since the viewer was served last, so that a viewer in whose surroundings nothing happens costs nothing.
 
-use super::Tick;
-use super::adoption::Point;
 use super::strips::Strips;
+use super::{Position, Tick};
 
 /// Regions along one side of the world; their number is the width of a mask.
 const REGIONS_PER_SIDE: u32 = 8;
@@ -50,19 +49,19 @@ impl Activity {
             .fold(0, |mask, row| mask | (columns << (row * REGIONS_PER_SIDE)))
     }
 
-    /// The one region of a point.
-    pub fn region(&self, at: Point) -> Regions {
-        1 << (self.rows.of(at.y) * REGIONS_PER_SIDE + self.columns.of(at.x))
+    /// The one region of a position in the world.
+    pub fn region(&self, at: Position) -> Regions {
+        1 << (self.rows.of_inside(at.y) * REGIONS_PER_SIDE + self.columns.of_inside(at.x))
     }
 
     /// Records a change at this place, in the tick under way.
-    pub fn mark_changed(&mut self, at: Point) {
+    pub fn mark_changed(&mut self, at: Position) {
         let region = self.region(at);
         self.changed[self.newest as usize % TICKS_REMEMBERED] |= region;
     }
 
     /// Records a movement at this place, in the tick under way.
-    pub fn mark_moved(&mut self, at: Point) {
+    pub fn mark_moved(&mut self, at: Position) {
         let region = self.region(at);
         self.moved[self.newest as usize % TICKS_REMEMBERED] |= region;
     }
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn a_change_is_seen_where_it_was_until_it_is_served() {
         let mut activity = Activity::new(2000, 2000);
-        activity.mark_changed(Point { x: 2000, y: 2000 });
+        activity.mark_changed(Position { x: 2000, y: 2000 });
         let corner = activity.regions(1990, 1990, 2000, 2000);
         assert_eq!(activity.changed_since(0), corner);
         assert_eq!(activity.moved_since(0), 0);

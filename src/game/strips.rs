@@ -25,6 +25,13 @@ impl Strips {
         (strip as u32).min(self.last)
     }
 
+    /// The strip of a coordinate that is known to lie inside: one multiplication.
+    pub fn of_inside(&self, coordinate: u16) -> u32 {
+        let strip = (u64::from(coordinate) * self.per_unit) >> 32;
+        debug_assert!(strip <= u64::from(self.last), "{coordinate} lies outside");
+        strip as u32
+    }
+
     /// Units from one end of a strip to the other, rounded up.
     pub fn width(&self) -> u32 {
         (1u64 << 32).div_ceil(self.per_unit.max(1)) as u32
@@ -46,6 +53,7 @@ mod tests {
             for coordinate in 0..i32::from(side) {
                 let (here, next) = (strips.of(coordinate), strips.of(coordinate + 1));
                 prop_assert!(here <= next);
+                prop_assert_eq!(strips.of_inside(coordinate as u16), here);
                 let exact = f64::from(coordinate) * f64::from(count) / (f64::from(side) + 1.0);
                 prop_assert!((f64::from(here) - exact.floor()).abs() <= 1.0 && f64::from(here) <= exact);
             }

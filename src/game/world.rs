@@ -201,7 +201,7 @@ impl World {
             stamps: Stamps::default(),
         };
         self.population += 1;
-        self.activity.mark_moved(outline.point());
+        self.activity.mark_moved(outline.position);
         if let Some(slot) = self.vacant.pop() {
             let at = slot as usize;
             (self.outlines[at], self.deadlines[at]) = (outline, NEVER);
@@ -222,8 +222,8 @@ impl World {
     pub fn leave(&mut self, slot: u32) {
         let at = slot as usize;
         assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
-        self.activity.mark_changed(self.point(at));
-        self.activity.mark_moved(self.point(at));
+        self.activity.mark_changed(self.outlines[at].position);
+        self.activity.mark_moved(self.outlines[at].position);
         self.outlines[at].id = VACANT;
         self.outlines[at].vector = Vector::ZERO;
         self.deadlines[at] = NEVER;
@@ -287,8 +287,9 @@ impl World {
         if !self.players[at].adoption.judge(claim, simulated, self.tick, rate_hz) || claim == simulated {
             return;
         }
-        self.outlines[at].position = Position { x: x as u16, y: y as u16 };
-        self.activity.mark_moved(claim);
+        let position = Position { x: x as u16, y: y as u16 };
+        self.outlines[at].position = position;
+        self.activity.mark_moved(position);
         if !claim.is_within(JUMP_DISTANCE, simulated) {
             self.players[at].stamps.jump = self.touch(at);
         }
@@ -317,7 +318,7 @@ impl World {
 
     /// Stamps a player as changed in the tick under way.
     fn touch(&mut self, at: usize) -> Tick {
-        self.activity.mark_changed(self.point(at));
+        self.activity.mark_changed(self.outlines[at].position);
         let stamp = self.tick + 1;
         self.outlines[at].changed = stamp as u32;
         stamp
@@ -351,12 +352,14 @@ impl World {
             if !outline.moves() {
                 continue;
             }
-            let before = outline.point();
-            let x = (before.x + i32::from(outline.vector.dx) * distance).clamp(0, right);
-            let y = (before.y + i32::from(outline.vector.dy) * distance).clamp(0, bottom);
-            if (x, y) != (before.x, before.y) {
-                outline.position = Position { x: x as u16, y: y as u16 };
-                regions |= self.activity.region(Point { x, y });
+            let Position { x, y } = outline.position;
+            let position = Position {
+                x: (i32::from(x) + i32::from(outline.vector.dx) * distance).clamp(0, right) as u16,
+                y: (i32::from(y) + i32::from(outline.vector.dy) * distance).clamp(0, bottom) as u16,
+            };
+            if position != outline.position {
+                outline.position = position;
+                regions |= self.activity.region(position);
             }
         }
         self.activity.mark_regions_moved(regions);
@@ -453,7 +456,7 @@ impl World {
     #[cfg(test)]
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
         self.outlines[slot as usize].position = Position { x, y };
-        self.activity.mark_moved(self.point(slot as usize));
+        self.activity.mark_moved(Position { x, y });
     }
 }
 
