@@ -357,7 +357,8 @@ impl World {
                 x: (i32::from(x) + i32::from(outline.vector.dx) * distance).clamp(0, right) as u16,
                 y: (i32::from(y) + i32::from(outline.vector.dy) * distance).clamp(0, bottom) as u16,
             };
-            if position != outline.position {
+            // One comparison, as above: most walk along one axis only.
+            if (position.x ^ x) | (position.y ^ y) != 0 {
                 outline.position = position;
                 regions |= self.activity.region(position);
             }
