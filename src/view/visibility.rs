@@ -204,42 +204,32 @@ fn keep_members(
 /// Collects everybody who could get a place: enough of the nearest to fill the free ones, and all who are nearer than
 /// the farthest ranked member counts.
 fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scratch: &mut Scratch) {
-    let free = capacity.saturating_sub(scratch.ranked.len());
+    let has_free_places = capacity > scratch.ranked.len();
     let farthest = scratch.ranked.iter().map(|ranked| ranked.square()).max().unwrap_or(0);
     // With no place free only who is nearer than the farthest member counts can get one.
-    let grid_is_fresh = ids_below == u32::MAX;
-    let search =
-        Search { ids_below, grid_is_fresh, square_below: if free > 0 { u64::MAX } else { farthest } };
+    let worth = if has_free_places { u64::MAX } else { farthest };
+    let mut search = Search { ids_below, grid_is_fresh: ids_below == u32::MAX, square_below: worth };
     if scene.grid.occupants().len() <= LINEAR_SEARCH_MAX {
         collect(scene.grid.occupants(), scene, eye, &search, scratch);
         return;
     }
-    let mut half_side = farthest.isqrt() as i32 + 1;
-    if free > 0 {
-        half_side = half_side.max(scene.grid.half_side_for(free));
-    }
+    // Circles of growing reach. Once one holds as many candidates as there are places, nobody outside it can win one;
+    // so a member that has walked far away does not make its viewer search that far.
+    let mut half_side = scene.grid.half_side_for(capacity);
     loop {
         let area = Area::around(eye.x, eye.y, half_side);
+        let is_everywhere = area.covers(&eye.enter);
+        let reach = if is_everywhere { u64::MAX } else { u64::from(half_side.unsigned_abs()).pow(2) };
+        search.square_below = worth.min(reach);
         scratch.newcomers.clear();
         for run in scene.grid.runs(area.intersect(&eye.enter)) {
             collect(run, scene, eye, &search, scratch);
         }
-        if scratch.newcomers.len() >= free || area.covers(&eye.enter) {
-            break;
+        let members = scratch.ranked.iter().filter(|ranked| ranked.square() < reach).count();
+        if members + scratch.newcomers.len() >= capacity || reach >= worth || is_everywhere {
+            return;
         }
         half_side = half_side.saturating_mul(2);
-    }
-    // The square's corners reach farther than its sides: somebody beside it may be nearer than somebody in a corner.
-    if free > 0 && scratch.newcomers.len() >= free {
-        let (_, last, _) = scratch.newcomers.select_nth_unstable(free - 1);
-        let reach = last.square().isqrt() as i32 + 1;
-        if reach > half_side {
-            let area = Area::around(eye.x, eye.y, reach).intersect(&eye.enter);
-            scratch.newcomers.clear();
-            for run in scene.grid.runs(area) {
-                collect(run, scene, eye, &search, scratch);
-            }
-        }
     }
 }
 
