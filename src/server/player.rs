@@ -18,26 +18,26 @@ impl Server {
         let out = &mut connection.outbox.bytes;
         let mut input = bytes;
         let limit = self.game.rate_limit();
-        let is_flood = player.limiter.judge_bytes(limit, now_ms, bytes.len()) == Verdict::Flood;
-        let ending = loop {
-            if is_flood {
-                // What floods is not taken apart any more.
-                break Some(flood(&mut self.metrics));
-            }
-            match player.session.next_event(&mut input, out) {
-                Ok(Some(event)) => {
-                    connection.heard_ms = now_ms;
-                    let verdict = match event {
-                        Event::Close => Verdict::Accept,
-                        _ => player.limiter.judge(limit, now_ms),
-                    };
-                    let ending = self.game.act(player.slot, &event, verdict, out, &mut self.metrics);
-                    if ending.is_some() {
-                        break ending;
+        let ending = if player.limiter.judge_bytes(limit, now_ms, bytes.len()) == Verdict::Flood {
+            // What floods is not taken apart any more.
+            Some(flood(&mut self.metrics))
+        } else {
+            loop {
+                match player.session.next_event(&mut input, out) {
+                    Ok(Some(event)) => {
+                        connection.heard_ms = now_ms;
+                        let verdict = match event {
+                            Event::Close => Verdict::Accept,
+                            _ => player.limiter.judge(limit, now_ms),
+                        };
+                        let ending = self.game.act(player.slot, &event, verdict, out, &mut self.metrics);
+                        if ending.is_some() {
+                            break ending;
+                        }
                     }
+                    Ok(None) => break None,
+                    Err(failure) => break Some(ending_of(failure, &mut self.metrics)),
                 }
-                Ok(None) => break None,
-                Err(failure) => break Some(ending_of(failure, &mut self.metrics)),
             }
         };
         if let Some(Ending { close: Some((code, reason)), .. }) = ending {
