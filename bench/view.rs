@@ -23,6 +23,9 @@ const JOIN_TICKS: usize = 300;
 /// Until everybody has had a full state since.
 const WARM_UP_TICKS: usize = 300;
 
+/// The longest flush interval the load governor falls back to, in milliseconds.
+const FLUSH_INTERVAL_STRETCHED_MS: u32 = 250;
+
 /// Rounds that are counted to tell how much work one of them is.
 const ROUNDS_COUNTED: usize = 60;
 
@@ -45,6 +48,18 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     group.bench_function(BenchmarkId::new("looks and changes", players), |bencher| {
         bencher.iter_custom(|rounds| (0..rounds).map(|_| stage.busy_round()).sum());
     });
+    // As far as the governor stretches intervals: every turn is a look, and much has changed since the last.
+    let pace = stage.scene.world.rules().pace;
+    let (configured, stretched) = (stage.views.settings().clone(), FLUSH_INTERVAL_STRETCHED_MS);
+    stage.views.settings_mut().set_measures(pace, stretched, 1000 / stretched, configured.max_visible);
+    group.throughput(Throughput::Elements(stage.due() as u64));
+    stage.settle();
+    stage.describe("stretched");
+    group.bench_function(BenchmarkId::new("stretched", players), |bencher| {
+        bencher.iter_custom(|rounds| (0..rounds).map(|_| stage.busy_round()).sum());
+    });
+    *stage.views.settings_mut() = configured;
+    group.throughput(Throughput::Elements(stage.due() as u64));
     // Never a look: everybody keeps in view whom it saw last.
     stage.views.settings_mut().flushes_per_look = u64::MAX;
     stage.describe("changes");
@@ -87,10 +102,14 @@ impl Stage {
             stage.join_until(players * tick / JOIN_TICKS);
             stage.round();
         }
-        for _ in 0..WARM_UP_TICKS {
-            stage.round();
-        }
+        stage.settle();
         stage
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..WARM_UP_TICKS {
+            self.round();
+        }
     }
 
     fn join_until(&mut self, players: usize) {

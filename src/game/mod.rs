@@ -10,10 +10,12 @@ pub mod adoption;
 mod motion;
 mod outline;
 mod random;
+mod stamp;
 mod strips;
 mod world;
 
 pub use motion::Pace;
+pub(crate) use stamp::Stamp;
 pub use strips::Strips;
 pub use world::{Ack, Input, Position, Rules, Spawn, State, Vector, World};
 

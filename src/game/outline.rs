@@ -1,6 +1,7 @@
 //! What is read about a player again and again, as small as it can be.
 
 use super::adoption::Point;
+use super::stamp::Stamp;
 use super::{Position, State, Tick, Vector};
 
 /// No player's id.
@@ -12,8 +13,8 @@ pub(super) const VACANT: u32 = 0;
 pub(crate) struct Outline {
     /// The player's id, or [`VACANT`].
     pub(super) id: u32,
-    /// Lower 32 bits of the tick of the last change other than steady movement.
-    pub(super) changed: u32,
+    /// The last change other than steady movement.
+    pub(super) changed: Stamp,
     pub(crate) position: Position,
     pub(crate) vector: Vector,
     pub(crate) facing_right: bool,
@@ -32,10 +33,9 @@ impl Outline {
         (self.vector.dx() | self.vector.dy()) != 0
     }
 
-    /// Whether anything changed later than in tick `since`. Wraps after 2^31 ticks, a year: then a change may be
-    /// suspected that is none, and the exact stamps find nothing to tell.
+    /// Whether anything changed later than in tick `since`.
     pub(crate) fn has_changed_since(&self, since: Tick) -> bool {
-        self.changed.wrapping_sub(since as u32) as i32 > 0
+        self.changed.is_after(since)
     }
 
     pub(crate) fn state(&self) -> State {

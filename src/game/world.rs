@@ -4,6 +4,7 @@ use super::activity::Activity;
 use super::adoption::{Adoption, Point};
 use super::outline::{Outline, VACANT};
 use super::random::SplitMix64;
+use super::stamp::{Stamp, Stamps};
 use super::{Pace, Tick};
 use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS, PLAYER_ID_FIRST};
 
@@ -114,21 +115,11 @@ pub enum State {
     Attacking,
 }
 
-/// When each aspect of a player changed last: the tick whose closing makes the change visible to others.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stamps {
-    pub(crate) vector: Tick,
-    pub(crate) facing: Tick,
-    pub(crate) attack: Tick,
-    pub(crate) jump: Tick,
-}
-
 #[derive(Debug, Clone)]
 struct Player {
     attack_until: Tick,
     silent_at: Tick,
     adoption: Adoption,
-    stamps: Stamps,
 }
 
 const NEVER: Tick = Tick::MAX;
@@ -146,6 +137,7 @@ pub struct World {
     population: usize,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     outlines: Vec<Outline>,
+    stamps: Vec<Stamps>,
     deadlines: Vec<Tick>,
     players: Vec<Player>,
     /// No deadline lies before this tick.
@@ -169,6 +161,7 @@ impl World {
             vacant: Vec::new(),
             population: 0,
             outlines: Vec::new(),
+            stamps: Vec::new(),
             deadlines: Vec::new(),
             players: Vec::new(),
             earliest_deadline: NEVER,
@@ -184,7 +177,7 @@ impl World {
         let spawn = self.rules.spawn;
         let outline = Outline {
             id: self.next_id,
-            changed: self.tick as u32,
+            changed: Stamp::of(self.tick),
             position: Position {
                 x: self.random.in_range(spawn.min_x, spawn.max_x),
                 y: self.random.in_range(spawn.min_y, spawn.max_y),
@@ -198,17 +191,18 @@ impl World {
             attack_until: NEVER,
             silent_at: NEVER,
             adoption: Adoption::new(outline.point(), self.tick, self.rules.pace.tick_rate_hz),
-            stamps: Stamps::default(),
         };
+        let stamps = Stamps::all(Stamp::long_before(self.tick));
         self.population += 1;
         self.activity.mark_moved(outline.position);
         if let Some(slot) = self.vacant.pop() {
             let at = slot as usize;
-            (self.outlines[at], self.deadlines[at]) = (outline, NEVER);
-            self.players[at] = player;
+            (self.outlines[at], self.stamps[at]) = (outline, stamps);
+            (self.deadlines[at], self.players[at]) = (NEVER, player);
             slot
         } else {
             self.outlines.push(outline);
+            self.stamps.push(stamps);
             self.deadlines.push(NEVER);
             self.players.push(player);
             self.outlines.len() as u32 - 1
@@ -246,14 +240,14 @@ impl World {
             Input::Face { right } => {
                 if self.outlines[at].facing_right != right {
                     self.outlines[at].facing_right = right;
-                    self.players[at].stamps.facing = self.touch(at);
+                    self.stamps[at].facing = self.touch(at);
                 }
             }
             Input::Attack => {
                 self.set_vector(at, Vector::ZERO);
                 self.outlines[at].attacking = true;
                 self.players[at].attack_until = self.tick + self.rules.attack_ticks;
-                self.players[at].stamps.attack = self.touch(at);
+                self.stamps[at].attack = self.touch(at);
                 self.reschedule(at);
             }
             Input::AttackEnd => self.end_attack(at),
@@ -291,14 +285,14 @@ impl World {
         self.outlines[at].position = position;
         self.activity.mark_moved(position);
         if !claim.is_within(JUMP_DISTANCE, simulated) {
-            self.players[at].stamps.jump = self.touch(at);
+            self.stamps[at].jump = self.touch(at);
         }
     }
 
     fn set_vector(&mut self, at: usize, vector: Vector) {
         if self.outlines[at].vector != vector {
             self.outlines[at].vector = vector;
-            self.players[at].stamps.vector = self.touch(at);
+            self.stamps[at].vector = self.touch(at);
         }
     }
 
@@ -317,10 +311,10 @@ impl World {
     }
 
     /// Stamps a player as changed in the tick under way.
-    fn touch(&mut self, at: usize) -> Tick {
+    fn touch(&mut self, at: usize) -> Stamp {
         self.activity.mark_changed(self.outlines[at].position);
-        let stamp = self.tick + 1;
-        self.outlines[at].changed = stamp as u32;
+        let stamp = Stamp::of(self.tick + 1);
+        self.outlines[at].changed = stamp;
         stamp
     }
 
@@ -445,8 +439,8 @@ impl World {
         &self.outlines[slot as usize]
     }
 
-    pub(crate) fn stamps(&self, slot: u32) -> Stamps {
-        self.players[slot as usize].stamps
+    pub(crate) fn stamps(&self, slot: u32) -> &Stamps {
+        &self.stamps[slot as usize]
     }
 
     fn point(&self, at: usize) -> Point {

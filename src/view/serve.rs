@@ -6,7 +6,7 @@
 use super::viewer::{Member, Turn, Viewer};
 use super::visibility::{Scratch, look};
 use super::{Scene, Settings};
-use crate::game::{State, Tick, Vector, World};
+use crate::game::{Stamp, State, Tick, Vector, World};
 use crate::wire::message::{self, Entry, Facing};
 
 /// Frames written, by kind.
@@ -195,16 +195,35 @@ fn what_the_look_found(
 
 /// The latest state of what changed about one member.
 fn change(viewer: &mut Viewer, world: &World, settings: &Settings, member: &Member, frames: &mut Frames<'_>) {
-    let (now, since) = (world.tick(), viewer.served);
+    let since = viewer.served;
     let stamps = world.stamps(member.slot);
     viewer.altered = true;
-    if stamps.facing > since {
+    if stamps.is_more_than_vector(since) {
+        return rare_change(viewer, world, settings, member, frames);
+    }
+    if stamps.vector.is_after(since) {
+        movement(world, member, frames);
+    }
+}
+
+/// The same when more may have changed than the vector.
+#[cold]
+fn rare_change(
+    viewer: &mut Viewer,
+    world: &World,
+    settings: &Settings,
+    member: &Member,
+    frames: &mut Frames<'_>,
+) {
+    let (now, since) = (world.tick(), viewer.served);
+    let stamps = world.stamps(member.slot);
+    if stamps.facing.is_after(since) {
         message::direction(frames.out, member.id, facing(world, member.slot));
         frames.tally.direction += 1;
     }
     // The client's animation of an attack is cut off by a vector that comes later: whatever is the latest comes last.
     let attacking = world.state(member.slot) == State::Attacking;
-    let vector_is_news = stamps.vector > since;
+    let vector_is_news = stamps.vector.is_after(since);
     if vector_is_news && attacking {
         movement(world, member, frames);
     }
@@ -212,7 +231,7 @@ fn change(viewer: &mut Viewer, world: &World, settings: &Settings, member: &Memb
     if vector_is_news && !attacking {
         movement(world, member, frames);
     }
-    if stamps.jump > since {
+    if stamps.jump.is_after(since) {
         // Everybody around sees the same jump; their full states need not fall into the same tick.
         let stagger = Tick::from(viewer.id) % (settings.jump_sync / 2).max(1);
         viewer.sync_due = viewer.sync_due.min(now + stagger);
@@ -222,7 +241,7 @@ fn change(viewer: &mut Viewer, world: &World, settings: &Settings, member: &Memb
 /// Tells of an attack that began since, unless it is over anyway.
 fn attack_news(world: &World, settings: &Settings, member: &Member, since: Tick, frames: &mut Frames<'_>) {
     let began = world.stamps(member.slot).attack;
-    if began > since && world.tick() - began.min(world.tick()) < settings.attack {
+    if began.is_after(since) && began.age(world.tick()) < settings.attack {
         let position = world.position(member.slot);
         message::attack(frames.out, member.id, position.x, position.y);
         frames.tally.attack += 1;
@@ -242,7 +261,7 @@ fn full_state(viewer: &mut Viewer, world: &World, settings: &Settings, frames: &
     for member in &viewer.visible {
         let moves = world.vector(member.slot) != Vector::ZERO;
         // A stop is a vector too, and the client may have missed it as well.
-        if moves || world.stamps(member.slot).vector > viewer.synced {
+        if moves || world.stamps(member.slot).vector.is_after(viewer.synced) {
             movement(world, member, frames);
         }
         // It moves on, so its place in the client's picture will be wrong by the next state.
@@ -258,11 +277,11 @@ fn repeat(viewer: &Viewer, world: &World, member: &Member, frames: &mut Frames<'
     let entered = world.tick() - member.age(world.tick());
     let stamps = world.stamps(member.slot);
     // What changed since the viewer was served comes as a change in this same turn.
-    let is_old_news = |stamp: Tick| stamp <= viewer.served;
-    if (world.outline(member.slot).moves() || stamps.vector > entered) && is_old_news(stamps.vector) {
+    let is_old_news = |stamp: Stamp| !stamp.is_after(viewer.served);
+    if (world.outline(member.slot).moves() || stamps.vector.is_after(entered)) && is_old_news(stamps.vector) {
         movement(world, member, frames);
     }
-    if stamps.facing > entered && is_old_news(stamps.facing) {
+    if stamps.facing.is_after(entered) && is_old_news(stamps.facing) {
         message::direction(frames.out, member.id, facing(world, member.slot));
         frames.tally.direction += 1;
     }
