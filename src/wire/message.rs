@@ -3,7 +3,7 @@
 //! All integers are little-endian. One binary WebSocket frame carries exactly one message. The decoder returns values
 //! that cannot be invalid; the encoders append whole frames, header included.
 
-use super::websocket::begin_binary_frame;
+use super::websocket::{begin_binary_frame, short_binary_header};
 
 /// What a client may send, validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,52 +221,47 @@ pub fn game_state(out: &mut Vec<u8>, entries: impl ExactSizeIterator<Item = Entr
 
 /// Appends a `MOVEMENT_ACK` frame: the answer to one accepted MOVE.
 pub fn ack(out: &mut Vec<u8>, id: u32, x: u16, y: u16, sequence: u32) {
-    begin_binary_frame(out, 13);
-    out.push(kind::MOVEMENT_ACK);
-    out.extend_from_slice(&id.to_le_bytes());
-    out.extend_from_slice(&x.to_le_bytes());
-    out.extend_from_slice(&y.to_le_bytes());
-    out.extend_from_slice(&sequence.to_le_bytes());
+    let [[i0, i1, i2, i3], [s0, s1, s2, s3]] = [id, sequence].map(u32::to_le_bytes);
+    let [[x0, x1], [y0, y1]] = [x, y].map(u16::to_le_bytes);
+    let [h0, h1] = short_binary_header(13);
+    out.extend_from_slice(&[h0, h1, kind::MOVEMENT_ACK, i0, i1, i2, i3, x0, x1, y0, y1, s0, s1, s2, s3]);
 }
 
 /// Appends a `PLAYER_JOINED` frame: somebody came into view.
 pub fn joined(out: &mut Vec<u8>, entry: &Entry) {
-    begin_binary_frame(out, 1 + ENTRY_BYTES);
-    out.push(kind::PLAYER_JOINED);
+    let [h0, h1] = short_binary_header(1 + ENTRY_BYTES);
+    out.extend_from_slice(&[h0, h1, kind::PLAYER_JOINED]);
     entry.append(out);
 }
 
 /// Appends a `PLAYER_LEFT` frame: somebody went out of view, or away.
 pub fn left(out: &mut Vec<u8>, id: u32) {
-    begin_binary_frame(out, 5);
-    out.push(kind::PLAYER_LEFT);
-    out.extend_from_slice(&id.to_le_bytes());
+    let [h0, h1] = short_binary_header(5);
+    let [i0, i1, i2, i3] = id.to_le_bytes();
+    out.extend_from_slice(&[h0, h1, kind::PLAYER_LEFT, i0, i1, i2, i3]);
 }
 
 /// Appends a `PLAYER_ATTACK` frame: somebody in view starts an attack at this position.
 pub fn attack(out: &mut Vec<u8>, id: u32, x: u16, y: u16) {
-    begin_binary_frame(out, 9);
-    out.push(kind::PLAYER_ATTACK);
-    out.extend_from_slice(&id.to_le_bytes());
-    out.extend_from_slice(&x.to_le_bytes());
-    out.extend_from_slice(&y.to_le_bytes());
+    let [h0, h1] = short_binary_header(9);
+    let [i0, i1, i2, i3] = id.to_le_bytes();
+    let [[x0, x1], [y0, y1]] = [x, y].map(u16::to_le_bytes);
+    out.extend_from_slice(&[h0, h1, kind::PLAYER_ATTACK, i0, i1, i2, i3, x0, x1, y0, y1]);
 }
 
 /// Appends a `PLAYER_DIRECTION` frame: somebody in view turned.
 pub fn direction(out: &mut Vec<u8>, id: u32, facing: Facing) {
-    begin_binary_frame(out, 6);
-    out.push(kind::PLAYER_DIRECTION);
-    out.extend_from_slice(&id.to_le_bytes());
-    out.push(u8::from(facing == Facing::Right));
+    let [h0, h1] = short_binary_header(6);
+    let [i0, i1, i2, i3] = id.to_le_bytes();
+    let right = u8::from(facing == Facing::Right);
+    out.extend_from_slice(&[h0, h1, kind::PLAYER_DIRECTION, i0, i1, i2, i3, right]);
 }
 
 /// Appends a `PLAYER_MOVEMENT` frame: the vector along which the client moves that player from now on.
 pub fn movement(out: &mut Vec<u8>, id: u32, dx: i8, dy: i8) {
-    begin_binary_frame(out, 7);
-    out.push(kind::PLAYER_MOVEMENT);
-    out.extend_from_slice(&id.to_le_bytes());
-    out.push(dx as u8);
-    out.push(dy as u8);
+    let [h0, h1] = short_binary_header(7);
+    let [i0, i1, i2, i3] = id.to_le_bytes();
+    out.extend_from_slice(&[h0, h1, kind::PLAYER_MOVEMENT, i0, i1, i2, i3, dx as u8, dy as u8]);
 }
 
 #[cfg(test)]

@@ -151,6 +151,13 @@ pub fn begin_binary_frame(out: &mut Vec<u8>, payload_bytes: usize) {
     header.format(payload_bytes as u64, out).expect("writing to a vector cannot fail");
 }
 
+/// The header of an unfragmented binary server frame with a payload of up to 125 bytes, as [`begin_binary_frame`] would
+/// write it. As a value it becomes one store together with the payload; millions are written a second.
+pub const fn short_binary_header(payload_bytes: usize) -> [u8; 2] {
+    assert!(payload_bytes <= 125, "longer payloads need an extended length");
+    [0x82, payload_bytes as u8]
+}
+
 /// What tungstenite takes for a socket: a slice to read, a vector to write.
 struct Memory<'a, 'b> {
     input: &'a mut &'b [u8],
@@ -215,6 +222,15 @@ mod tests {
             assert!(input.is_empty(), "input must be consumed whole");
         }
         (events, None, out)
+    }
+
+    #[test]
+    fn short_headers_are_what_tungstenite_writes() {
+        for payload_bytes in 0..=125 {
+            let mut header = Vec::new();
+            begin_binary_frame(&mut header, payload_bytes);
+            assert_eq!(header, short_binary_header(payload_bytes));
+        }
     }
 
     #[test]
