@@ -61,7 +61,7 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     *stage.views.settings_mut() = configured;
     group.throughput(Throughput::Elements(stage.due() as u64));
     // Never a look: everybody keeps in view whom it saw last.
-    stage.views.settings_mut().flushes_per_look = u64::MAX;
+    stage.views.settings_mut().look_interval = u64::MAX;
     stage.describe("changes");
     group.bench_function(BenchmarkId::new("changes", players), |bencher| {
         bencher.iter_custom(|rounds| (0..rounds).map(|_| stage.busy_round()).sum());
@@ -132,7 +132,7 @@ impl Stage {
         scene.refresh();
         self.tally = Tally::default();
         (self.served, self.bytes) = (0, 0);
-        self.views.begin_round();
+        self.views.begin_round(&self.scene);
         let mut elapsed = Duration::ZERO;
         while !self.views.is_round_over() {
             let start = Instant::now();

@@ -24,6 +24,11 @@ pub(crate) struct Outline {
 const _: () = assert!(size_of::<Outline>() == 16);
 
 impl Outline {
+    /// The player's id; of no meaning when the slot is vacant.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     pub(crate) fn is(&self, id: u32) -> bool {
         self.id == id
     }

@@ -135,6 +135,7 @@ pub struct World {
     activity: Activity,
     vacant: Vec<u32>,
     population: usize,
+    departures: u64,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     outlines: Vec<Outline>,
     stamps: Vec<Stamps>,
@@ -160,6 +161,7 @@ impl World {
             activity: Activity::new(rules.width, rules.height),
             vacant: Vec::new(),
             population: 0,
+            departures: 0,
             outlines: Vec::new(),
             stamps: Vec::new(),
             deadlines: Vec::new(),
@@ -222,6 +224,7 @@ impl World {
         self.outlines[at].vector = Vector::ZERO;
         self.deadlines[at] = NEVER;
         self.population -= 1;
+        self.departures += 1;
         self.vacant.push(slot);
     }
 
@@ -392,6 +395,11 @@ impl World {
     /// Players present.
     pub fn population(&self) -> usize {
         self.population
+    }
+
+    /// How many players have left since the beginning.
+    pub fn departures(&self) -> u64 {
+        self.departures
     }
 
     /// Slots in use or vacant: every slot is below this.

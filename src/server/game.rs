@@ -175,9 +175,9 @@ impl Game {
     }
 
     /// Lets what changed around a player ride along with its acks, when its last flush is old enough.
-    pub fn ride(&mut self, slot: u32, out: &mut Vec<u8>, metrics: &mut Metrics) {
+    pub fn ride(&mut self, slot: u32, round_is_written: bool, out: &mut Vec<u8>, metrics: &mut Metrics) {
         let mut tally = Tally::default();
-        self.views.ride(&self.scene, slot, out, &mut tally);
+        self.views.ride(&self.scene, slot, round_is_written, out, &mut tally);
         count_frames(metrics, &tally);
     }
 
@@ -191,7 +191,7 @@ impl Game {
     /// Begins a round of turns, as of the tick just closed.
     pub fn begin_round(&mut self) {
         self.scene_mut().refresh();
-        self.views.begin_round();
+        self.views.begin_round(&self.scene);
     }
 
     /// Serves the next batch of the round's viewers, those who can be written to; their frames are in the pool.
@@ -201,6 +201,7 @@ impl Game {
         can_be_written: &mut dyn FnMut(u32) -> bool,
         metrics: &mut Metrics,
     ) {
+        // A round may outlast its tick.
         self.scene_mut().refresh();
         pool.serve_batch(&self.scene, &mut self.views, can_be_written);
         for tally in pool.batch().tallies() {

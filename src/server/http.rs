@@ -145,7 +145,7 @@ impl Server {
             resident_bytes: os::resident_bytes(),
             flush_interval_ms,
             max_visible: settings.max_visible as u64,
-            visibility_rate_hz: rate_hz / (settings.flush_interval * settings.flushes_per_look),
+            visibility_rate_hz: rate_hz / settings.look_interval.max(settings.flush_interval),
             governor_level: self.governor.level() as u64,
             governor_climbs_total: self.governor.climbs_total(),
             connections_open: self.table.len() as u64,

@@ -3,7 +3,7 @@
 //! The players of one cell, and the cells of one row, lie side by side in one array, so that looking through a
 //! rectangle reads one contiguous run per row of cells.
 
-use crate::game::{Strips, World};
+use crate::game::{Position, Strips, World};
 use crate::limits::GRID_CELLS_PER_SIDE;
 
 /// A player as the grid holds it.
@@ -13,10 +13,8 @@ pub struct Occupant {
     pub slot: u32,
     /// The player's id.
     pub id: u32,
-    /// Units from the left edge.
-    pub x: u16,
-    /// Units from the top edge.
-    pub y: u16,
+    /// Where it stands.
+    pub place: Position,
 }
 
 /// A rectangle in world units, all four edges included.
@@ -40,7 +38,8 @@ impl Area {
 
     /// Whether the point lies inside or on an edge.
     pub fn contains(&self, x: i32, y: i32) -> bool {
-        (self.left..=self.right).contains(&x) && (self.top..=self.bottom).contains(&y)
+        // One answer and no short cuts: asked about a crowd, each of the four is as good as random.
+        (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
     }
 
     /// What both rectangles cover.
@@ -67,24 +66,25 @@ const CELLS: usize = GRID_CELLS_PER_SIDE * GRID_CELLS_PER_SIDE;
 pub struct Grid {
     columns: Strips,
     rows: Strips,
+    cell_side: i32,
     /// `starts[cell]..starts[cell + 1]` are the cell's occupants.
     starts: Vec<u32>,
     occupants: Vec<Occupant>,
     /// By slot, the cell of each player during a rebuild.
     cells: Vec<u16>,
-    cells_occupied: usize,
 }
 
 impl Grid {
     /// An empty grid over a world of this size, in units.
     pub fn new(width: u16, height: u16) -> Self {
+        let [columns, rows] = [width, height].map(|side| Strips::new(side, GRID_CELLS_PER_SIDE as u32));
         Self {
-            columns: Strips::new(width, GRID_CELLS_PER_SIDE as u32),
-            rows: Strips::new(height, GRID_CELLS_PER_SIDE as u32),
+            columns,
+            rows,
+            cell_side: columns.width().max(rows.width()) as i32,
             starts: vec![0; CELLS + 1],
             occupants: Vec::new(),
             cells: Vec::new(),
-            cells_occupied: 0,
         }
     }
 
@@ -99,19 +99,18 @@ impl Grid {
             self.cells.push(cell as u16);
             self.starts[cell + 1] += u32::from(world.id(slot).is_some());
         }
-        self.cells_occupied = self.starts.iter().filter(|&&count| count > 0).count();
         for cell in 0..CELLS {
             self.starts[cell + 1] += self.starts[cell];
         }
-        self.occupants.resize(world.population(), Occupant { slot: 0, id: 0, x: 0, y: 0 });
+        let nobody = Occupant { slot: 0, id: 0, place: Position { x: 0, y: 0 } };
+        self.occupants.resize(world.population(), nobody);
         // Filling advances each cell's start to its end, which is the next cell's start: shifted back below.
         for (slot, &cell) in self.cells.iter().enumerate() {
             let slot = slot as u32;
             if let Some(id) = world.id(slot) {
-                let position = world.position(slot);
-                let place = &mut self.starts[usize::from(cell)];
-                self.occupants[*place as usize] = Occupant { slot, id, x: position.x, y: position.y };
-                *place += 1;
+                let next = &mut self.starts[usize::from(cell)];
+                self.occupants[*next as usize] = Occupant { slot, id, place: world.position(slot) };
+                *next += 1;
             }
         }
         self.starts.copy_within(0..CELLS, 1);
@@ -135,12 +134,9 @@ impl Grid {
         })
     }
 
-    /// A half side that makes a square around somebody hold about `wanted` players, were they spread evenly over the
-    /// occupied cells; at least one cell.
-    pub fn half_side_for(&self, wanted: usize) -> i32 {
-        let cells_wanted = (wanted * self.cells_occupied).div_ceil(self.occupants.len().max(1));
-        let cell_side = self.columns.width().max(self.rows.width()) as usize;
-        (cells_wanted.isqrt().max(1) * cell_side) as i32
+    /// The longer side of a cell, in units.
+    pub fn cell_side(&self) -> i32 {
+        self.cell_side
     }
 
     fn column(&self, x: i32) -> usize {
@@ -170,7 +166,7 @@ mod tests {
             let mut grid = Grid::new(2000, 2000);
             grid.rebuild(&world);
             let area = Area::around(center.0, center.1, half);
-            let inside = |o: &&Occupant| area.contains(i32::from(o.x), i32::from(o.y));
+            let inside = |o: &&Occupant| area.contains(i32::from(o.place.x), i32::from(o.place.y));
             let mut found: Vec<u32> = grid.runs(area).flatten().filter(inside).map(|o| o.slot).collect();
             found.sort_unstable();
             let truth = |slot: &u32| {

@@ -6,13 +6,18 @@
 //! after its next turn.
 //!
 //! * [`Scene`]: the world and the grid over it, lent to the worker pool during a fan-out.
-//! * [`grid`]: who stands where. [`visibility`]: whom a viewer sees. [`serve`]: the frames that tell it.
+//! * [`grid`]: who stands where. [`visibility`]: whom a viewer sees, with [`search`], [`marks`] and [`sieve`] as its tools.
+//!   [`serve`]: what a turn tells, in [`frames`].
 //! * [`Views`]: all viewers, and which of them are due. [`pool`]: the threads that serve them.
 
+mod frames;
 pub mod grid;
+mod marks;
 pub mod pool;
-pub mod serve;
+mod search;
+mod serve;
 mod settings;
+mod sieve;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -20,8 +25,9 @@ mod tests;
 mod viewer;
 mod views;
 pub mod visibility;
+mod wheel;
 
-pub use serve::Tally;
+pub use frames::Tally;
 pub use settings::Settings;
 pub use viewer::{Turn, Viewer};
 pub use views::Views;
@@ -37,20 +43,31 @@ pub struct Scene {
     /// Where they stand, as of the last [`Scene::refresh`].
     pub grid: Grid,
     refreshed_at: Tick,
+    /// [`World::departures`] as of the last refresh.
+    departures_seen: u64,
 }
 
 impl Scene {
     /// An empty scene.
     pub fn new(rules: Rules) -> Self {
         let grid = Grid::new(rules.width, rules.height);
-        Self { world: World::new(rules), grid, refreshed_at: 0 }
+        Self { world: World::new(rules), grid, refreshed_at: 0, departures_seen: 0 }
     }
 
-    /// Brings the grid up to date; nothing to do while nobody moves, joins or leaves.
+    /// Brings the grid up to date with the tick closed last; nothing to do while nobody moves, joins or leaves.
     pub fn refresh(&mut self) {
+        if self.refreshed_at == self.world.tick() {
+            return;
+        }
         if self.world.activity().moved_since(self.refreshed_at) != 0 {
             self.grid.rebuild(&self.world);
+            self.departures_seen = self.world.departures();
         }
         self.refreshed_at = self.world.tick();
+    }
+
+    /// Whether the grid holds anybody who has left the world since.
+    pub(crate) fn has_departures(&self) -> bool {
+        self.departures_seen != self.world.departures()
     }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
-use super::serve::{Frames, Tally, serve};
+use super::frames::{Frames, Tally};
+use super::serve::serve;
 use super::views::Assignment;
 use super::visibility::Scratch;
 use super::{Scene, Settings, Views};
@@ -207,10 +208,15 @@ impl Pool {
 
 impl Chunk {
     fn run(&mut self, scene: &Scene, settings: &Settings) {
-        for (viewer, turn) in &mut self.assignments {
+        let mut assignments = self.assignments.iter_mut().peekable();
+        while let Some((viewer, turn)) = assignments.next() {
+            if let Some((next, _)) = assignments.peek() {
+                next.warm_up();
+            }
             let start = self.arena.len();
             let served = catch_unwind(AssertUnwindSafe(|| {
-                let mut frames = Frames { out: &mut self.arena, tally: &mut self.tally };
+                let (out, tally) = (&mut self.arena, &mut self.tally);
+                let mut frames = Frames { world: &scene.world, out, tally };
                 serve(viewer, scene, settings, *turn, &mut self.scratch, &mut frames);
             }));
             if served.is_err() {

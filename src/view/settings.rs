@@ -13,8 +13,8 @@ pub struct Settings {
     pub max_visible: usize,
     /// Ticks between two flushes of one viewer.
     pub flush_interval: Tick,
-    /// Visibility is recomputed at every n-th flush.
-    pub flushes_per_look: Tick,
+    /// Ticks between two looks of one viewer.
+    pub look_interval: Tick,
     /// Ticks between two full states of one viewer.
     pub sync_interval: Tick,
     /// Ticks that somebody stays visible at least.
@@ -47,7 +47,7 @@ impl Settings {
         let mut settings = Self {
             max_visible,
             flush_interval: 1,
-            flushes_per_look: 1,
+            look_interval: 1,
             sync_interval: Tick::from(sync_interval_s) * Tick::from(pace.tick_rate_hz),
             dwell: pace.ticks(VIEW_DWELL_MS),
             departure_dwell: pace.ticks(DEPARTURE_DWELL_MS),
@@ -74,7 +74,7 @@ impl Settings {
     ) {
         let rate_hz = u64::from(pace.tick_rate_hz);
         self.flush_interval = (u64::from(flush_interval_ms) * rate_hz / 1000).max(1);
-        self.flushes_per_look = (rate_hz / u64::from(visibility_rate_hz) / self.flush_interval).max(1);
+        self.look_interval = (rate_hz / u64::from(visibility_rate_hz)).max(1);
         self.max_visible = max_visible;
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::frames::Frames;
 use super::pool::Pool;
 use super::testing::{rules, world_of};
 use super::visibility::{MEMBER_DISTANCE_FACTOR, Scratch, look};
@@ -142,7 +143,7 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
             }
             scene.world.step(1);
             scene.refresh();
-            views.begin_round();
+            views.begin_round(scene);
             while !views.is_round_over() {
                 pool.serve_batch(&shared, &mut views, &mut |slot| slot % 7 != 3);
                 while let Some((segment, frames)) = pool.batch().next_segment() {
@@ -172,14 +173,14 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, threads, 40usize.div_ceil(threads)).expect("threads");
             let mut scene = scene_of(world_of(&places));
-            let mut views = Views::new(Settings { flush_interval: 1, flushes_per_look: 1, ..settings(128) });
+            let mut views = Views::new(Settings { flush_interval: 1, look_interval: 1, ..settings(128) });
             for slot in 0..40 {
                 views.join(&scene, slot, &mut Vec::new(), &mut Tally::default());
                 scene.world.apply(slot, Input::Face { right: false });
             }
             views.viewer_mut(17).poisoned = true;
             scene.world.step(1);
-            views.begin_round();
+            views.begin_round(&scene);
             pool.serve_batch(&Arc::new(scene), &mut views, &mut |_| true);
             let (mut served, mut failed) = (0, Vec::new());
             while let Some((segment, frames)) = pool.batch().next_segment() {
@@ -211,12 +212,12 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
             scene.world.step(1);
             scene.refresh();
             let mut due = Vec::new();
-            views.begin_round();
+            views.begin_round(scene);
             views.take_due(scene, usize::MAX, &mut due, &mut |_| true);
             for (mut viewer, turn) in due {
                 slots.push(viewer.slot);
                 let (mut out, mut tally) = (Vec::new(), Tally::default());
-                let mut frames = super::serve::Frames { out: &mut out, tally: &mut tally };
+                let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
                 let mut scratch = Scratch::default();
                 super::serve::serve(&mut viewer, scene, &settings(128), turn, &mut scratch, &mut frames);
                 views.put_back(viewer);
@@ -268,7 +269,7 @@ fn three_changes_while_away_are_told_once() {
         scene.world.step(1);
     }
     let (mut out, mut tally) = (Vec::new(), Tally::default());
-    let mut frames = super::serve::Frames { out: &mut out, tally: &mut tally };
+    let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
     super::serve::serve(&mut viewer, &scene, &settings, Turn::Changes, &mut scratch, &mut frames);
     assert_eq!(tally, Tally { movement: 1, ..Tally::default() });
     assert_eq!(out, [0x82, 7, 255, 0xea, 3, 0, 0, 0xff, 0]);

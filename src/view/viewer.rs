@@ -7,7 +7,7 @@ use crate::game::{Tick, World};
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 
 /// Somebody the viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) slot: u32,
     pub(crate) id: u32,
@@ -36,13 +36,13 @@ pub enum Turn {
 pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
-    /// Whom the client shows beside itself. At most `max_visible`.
+    /// Whom the client shows beside itself, in the order of their entrances. At most `max_visible`.
     pub(crate) visible: Vec<Member>,
     /// Half the viewport's sides; `None` sees the whole world.
     half_viewport: Option<(i32, i32)>,
     /// Changes stamped up to this tick have been sent.
     pub(crate) served: Tick,
-    /// Tick of the last flush that wrote anything.
+    /// Tick of the last flush that wrote anything, or the tick after it when that flush came between two ticks.
     pub(crate) flushed: Tick,
     /// Tick of the last look.
     pub(crate) looked: Tick,
@@ -50,6 +50,8 @@ pub struct Viewer {
     pub(crate) look_until: Tick,
     /// Where changes and movements can matter to this viewer, as of `looked`.
     pub(crate) regions: Regions,
+    /// How far out the next look's search begins, in units.
+    pub(crate) reach: i32,
     /// When the next full state is due.
     pub(crate) sync_due: Tick,
     /// Tick of the last full state.
@@ -76,6 +78,7 @@ impl Viewer {
             looked: now,
             look_until: now,
             regions: EVERYWHERE,
+            reach: 0,
             sync_due: now + settings.sync_interval / 2 + stagger / 2,
             synced: now,
             sync_allowed: None,
@@ -83,6 +86,13 @@ impl Viewer {
             #[cfg(test)]
             poisoned: false,
         }
+    }
+
+    /// Has what a turn reads brought near the processor while another viewer is being served.
+    pub(crate) fn warm_up(&self) {
+        const MEMBERS_PER_LINE: usize = 64 / size_of::<Member>();
+        let touch = |sum: u32, member: &Member| sum ^ member.slot;
+        std::hint::black_box(self.visible.iter().step_by(MEMBERS_PER_LINE).fold(0, touch));
     }
 
     /// The slot of the player who looks.
@@ -125,14 +135,30 @@ impl Viewer {
         (around(0).intersect(&whole), around(i32::from(VIEW_LEAVE_MARGIN)).intersect(&whole))
     }
 
+    /// What a turn at this time would be by the clock.
+    pub(crate) fn due(&self, settings: &Settings, now: Tick) -> Turn {
+        // Turns come when they come: the one nearest to the end of a look's interval is the look.
+        let is_look_due = now - self.looked + settings.flush_interval / 2 >= settings.look_interval;
+        if is_look_due { Turn::Look } else { Turn::Changes }
+    }
+
+    /// What there is to do in a turn that is due: perhaps less, perhaps nothing.
+    pub(crate) fn worthwhile(&self, due: Turn, world: &World, settings: &Settings) -> Option<Turn> {
+        let changed = self.has_changes(world, settings);
+        if due == Turn::Look && (changed || self.must_look(world, settings)) {
+            return Some(Turn::Look);
+        }
+        changed.then_some(Turn::Changes)
+    }
+
     /// Whether anything it sees may have changed since it was served.
-    pub(crate) fn has_changes(&self, world: &World, settings: &Settings) -> bool {
+    fn has_changes(&self, world: &World, settings: &Settings) -> bool {
         self.is_disoriented(world, settings)
             || world.activity().changed_since(self.served) & self.regions != 0
     }
 
     /// Whether a look may find a difference.
-    pub(crate) fn must_look(&self, world: &World, settings: &Settings) -> bool {
+    fn must_look(&self, world: &World, settings: &Settings) -> bool {
         self.looked < self.look_until
             || self.is_disoriented(world, settings)
             || world.activity().moved_since(self.looked) & self.regions != 0

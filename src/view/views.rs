@@ -1,7 +1,9 @@
 //! All viewers, and who of them is due in this tick.
 
-use super::serve::{Frames, Tally, serve, welcome};
+use super::frames::{Frames, Tally};
+use super::serve::{serve, welcome};
 use super::visibility::Scratch;
+use super::wheel::Wheel;
 use super::{Scene, Settings, Turn, Viewer};
 use crate::game::Tick;
 
@@ -13,21 +15,20 @@ pub struct Views {
     scratch: Scratch,
     /// Sum over all viewers of the players they see.
     visible_total: usize,
-    /// Rounds begun. Who is due follows from it and not from the tick, so that nobody's turn is always the one that
-    /// an overloaded server has no time for.
-    round: u64,
-    due: Due,
-}
-
-/// Whose turn comes next in the round under way: every `interval`-th slot.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    next_slot: usize,
-    interval: Tick,
+    /// Every slot that ever had a viewer, by when its next turn is.
+    wheel: Wheel,
+    /// Slots whose turn it is in the round under way, the last one next.
+    round: Vec<u32>,
+    /// The tick in which a viewer was served last by a round.
+    served_by_round: Tick,
 }
 
 /// A viewer with something to be told, taken out of [`Views`] for the fan-out.
 pub(super) type Assignment = (Box<Viewer>, Turn);
+
+/// Viewers in bands of the world so many units high follow one another in a round, from left to right: those who stand
+/// together see the same players, whose data is still near the processor then. As a power of two.
+const BAND_HEIGHT_BITS: u32 = 7;
 
 impl Views {
     /// No viewers.
@@ -37,8 +38,9 @@ impl Views {
             settings,
             scratch: Scratch::default(),
             visible_total: 0,
-            round: 0,
-            due: Due { next_slot: usize::MAX, interval: 1 },
+            wheel: Wheel::new(),
+            round: Vec::new(),
+            served_by_round: 0,
         }
     }
 
@@ -69,10 +71,14 @@ impl Views {
     pub fn join(&mut self, scene: &Scene, slot: u32, out: &mut Vec<u8>, tally: &mut Tally) {
         let id = scene.world.id(slot).expect("a viewer is a player first");
         let mut viewer = Box::new(Viewer::new(slot, id, scene.world.tick(), &self.settings));
-        let mut frames = Frames { out, tally };
+        let mut frames = Frames { world: &scene.world, out, tally };
         welcome(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
-        if self.viewers.len() <= slot as usize {
-            self.viewers.resize_with(slot as usize + 1, || None);
+        while self.viewers.len() <= slot as usize {
+            // Spread over an interval: who joins together must not always be served together.
+            let new = self.viewers.len() as u32;
+            self.viewers.push(None);
+            let stagger = Tick::from(new) % self.settings.flush_interval;
+            self.wheel.add(new, scene.world.tick() + 1 + stagger);
         }
         self.visible_total += viewer.visible.len();
         let before = self.viewers[slot as usize].replace(viewer);
@@ -93,19 +99,22 @@ impl Views {
         }
     }
 
-    /// Begins a round: the turn of every viewer whose slot matches it.
+    /// Begins a round: the turn of every viewer that was told something a flush interval ago, or would have been.
     ///
-    /// Every flush interval each viewer has one turn, so that the writes of all viewers spread evenly over the ticks;
-    /// every few turns one is a look.
-    pub fn begin_round(&mut self) {
-        self.round += 1;
-        let interval = self.settings.flush_interval;
-        self.due = Due { next_slot: (self.round % interval) as usize, interval };
+    /// So each viewer is told of changes in time, with the fewest writes; and since acks carry changes as well, whenever
+    /// it is that a client moves, turns spread by themselves.
+    pub fn begin_round(&mut self, scene: &Scene) {
+        self.wheel.take(scene.world.tick(), &mut self.round);
+        let place = |slot: u32| {
+            let position = scene.world.position(slot);
+            u32::from(position.y) >> BAND_HEIGHT_BITS << u16::BITS | u32::from(position.x)
+        };
+        self.round.sort_unstable_by_key(|&slot| place(slot));
     }
 
     /// Whether everybody whose turn this round is has had it.
     pub fn is_round_over(&self) -> bool {
-        self.due.next_slot >= self.viewers.len()
+        self.round.is_empty()
     }
 
     /// Takes out up to `most` viewers whose turn it is and who have something to be told. `can_be_written` says whether a
@@ -117,31 +126,32 @@ impl Views {
         assignments: &mut Vec<Assignment>,
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
-        let now = scene.world.tick();
-        while assignments.len() < most && !self.is_round_over() {
-            let slot = self.due.next_slot;
-            self.due.next_slot += self.due.interval as usize;
-            let turn = self.turn_of(slot);
-            let Some(viewer) = self.viewers[slot].as_deref_mut() else { continue };
-            let changed = viewer.has_changes(&scene.world, &self.settings);
-            let looks = turn == Turn::Look && (changed || viewer.must_look(&scene.world, &self.settings));
-            if !changed && !looks {
-                viewer.pass(turn, now, &self.settings);
+        let (now, interval) = (scene.world.tick(), self.settings.flush_interval);
+        while assignments.len() < most {
+            let Some(slot) = self.round.pop() else { return };
+            let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else {
+                self.wheel.add(slot, now + interval);
+                continue;
+            };
+            let next = viewer.flushed + interval;
+            if next > now {
+                // An ack carried the changes lately.
+                self.wheel.add(slot, next);
                 continue;
             }
-            // An ack carried the changes lately; the next turn is soon enough.
-            let is_early = now - viewer.flushed < self.due.interval;
-            if (looks || !is_early) && can_be_written(slot as u32) {
-                let viewer = self.viewers[slot].take().expect("looked at above");
-                self.visible_total -= viewer.visible.len();
-                assignments.push((viewer, if looks { Turn::Look } else { Turn::Changes }));
+            self.wheel.add(slot, now + interval);
+            let due = viewer.due(&self.settings, now);
+            match viewer.worthwhile(due, &scene.world, &self.settings) {
+                None => viewer.pass(due, now, &self.settings),
+                Some(turn) if can_be_written(slot) => {
+                    let viewer = self.viewers[slot as usize].take().expect("looked at above");
+                    self.visible_total -= viewer.visible.len();
+                    self.served_by_round = now;
+                    assignments.push((viewer, turn));
+                }
+                Some(_) => {}
             }
         }
-    }
-
-    fn turn_of(&self, slot: usize) -> Turn {
-        let order = slot as u64 / self.due.interval + self.round / self.due.interval;
-        if order.is_multiple_of(self.settings.flushes_per_look) { Turn::Look } else { Turn::Changes }
     }
 
     /// Puts a viewer back after its turn.
@@ -151,19 +161,35 @@ impl Views {
         self.viewers[slot] = Some(viewer);
     }
 
-    /// Lets a viewer's pending changes ride along with its acks, when its last flush is old enough.
-    pub fn ride(&mut self, scene: &Scene, slot: u32, out: &mut Vec<u8>, tally: &mut Tally) {
+    /// Lets what a viewer is to be told ride along with its acks, when its last flush is old enough. While the frames of a
+    /// round are being written, those of this viewer may be among them, which a rider must not overtake.
+    pub fn ride(
+        &mut self,
+        scene: &Scene,
+        slot: u32,
+        round_is_written: bool,
+        out: &mut Vec<u8>,
+        tally: &mut Tally,
+    ) {
         let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { return };
-        let age = scene.world.tick() - viewer.flushed;
-        if age < (self.settings.flush_interval / 2).max(1)
-            || !viewer.has_changes(&scene.world, &self.settings)
+        let now = scene.world.tick();
+        if now.saturating_sub(viewer.flushed) < (self.settings.flush_interval / 2).max(1)
+            || !(round_is_written || viewer.flushed < self.served_by_round)
         {
             return;
         }
-        self.visible_total -= viewer.visible.len();
-        let mut frames = Frames { out, tally };
-        serve(viewer, scene, &self.settings, Turn::Changes, &mut self.scratch, &mut frames);
-        self.visible_total += viewer.visible.len();
+        let due = viewer.due(&self.settings, now);
+        if let Some(turn) = viewer.worthwhile(due, &scene.world, &self.settings) {
+            self.visible_total -= viewer.visible.len();
+            let mut frames = Frames { world: &scene.world, out, tally };
+            serve(viewer, scene, &self.settings, turn, &mut self.scratch, &mut frames);
+            self.visible_total += viewer.visible.len();
+            // The interval to the next flush begins with the tick that comes: a client that moves in step with the interval
+            // would otherwise be flushed just before each of its acks, which then had nothing to carry.
+            if viewer.flushed == now {
+                viewer.flushed = now + 1;
+            }
+        }
     }
 
     #[cfg(test)]

@@ -5,9 +5,16 @@
 //! [`MEMBER_DISTANCE_FACTOR`]: a newcomer takes a member's place only when it is clearly nearer. And who came into view
 //! stays for the dwell time, wherever it goes, since a client can't remove a sprite it is still loading.
 //!
+//! A look costs what reading everybody in view costs, so each pass reads once and decides without branches.
+//!
 //! [`VIEW_LEAVE_MARGIN`]: crate::limits::VIEW_LEAVE_MARGIN
 
-use super::grid::{Area, Occupant};
+use std::ops::Range;
+
+use super::grid::Area;
+use super::marks::Marks;
+use super::search::{Eye, Ranked, Search};
+use super::sieve::Sieve;
 use super::viewer::{Member, Viewer};
 use super::{Scene, Settings};
 use crate::game::{Tick, World};
@@ -18,78 +25,28 @@ pub const MEMBER_DISTANCE_FACTOR: f64 = 0.7;
 /// The same for squared distances, in hundredths.
 const MEMBER_SQUARE_PERCENT: u64 = 49;
 
-/// Populations up to this size are looked through one by one; walking the grid's cells would cost more.
-const LINEAR_SEARCH_MAX: usize = 256;
+/// Farther than any two places of a world are apart, in units.
+const REACH_MAX: i32 = 1 << 17;
 
 /// Memory that looks share, one per worker.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// By slot, the number of the look that found a member (or evicted it) there.
-    marks: Vec<u32>,
-    mark: u32,
-    ranked: Vec<Ranked>,
-    newcomers: Vec<Ranked>,
+    /// Who is in view.
+    marks: Marks,
+    /// Who competes for places; after a look, who won one.
+    ranked: Sieve<Ranked>,
     /// Ids of those that went out of view in the last look.
-    pub(crate) left: Vec<u32>,
-    /// Members about whom the last look found something new; some may have been evicted after it.
-    pub(crate) news: Vec<Member>,
-    /// Members whose vector is due to be repeated; some may have been evicted after it.
-    pub(crate) repeats: Vec<Member>,
+    pub(super) left: Vec<u32>,
+    /// Slots of the members about whom there is something new.
+    pub(super) news: Sieve<u32>,
+    /// Of those, whose news are not just a vector.
+    pub(super) rare_news: Sieve<u32>,
+    /// Who of `viewer.visible`, by index, is to have its vector repeated.
+    pub(super) repeats: Range<usize>,
     /// Somebody in view moves.
-    pub(crate) any_moves: bool,
+    pub(super) any_moves: bool,
+    /// The squared distance of the farthest member.
     farthest_square: u64,
-}
-
-/// A candidate for a place, packed into one word so that ranking is comparing integers: 34 bits of squared distance (the
-/// diagonal of the largest world), 29 of slot, one that says whether it is a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ranked(u64);
-
-const SLOT_BITS: u32 = 29;
-
-impl Ranked {
-    fn new(square: u64, slot: u32, is_member: bool) -> Self {
-        debug_assert!(square < 1 << (63 - SLOT_BITS) && slot < 1 << SLOT_BITS);
-        Self(square << (SLOT_BITS + 1) | u64::from(slot) << 1 | u64::from(is_member))
-    }
-
-    fn square(self) -> u64 {
-        self.0 >> (SLOT_BITS + 1)
-    }
-
-    fn slot(self) -> u32 {
-        (self.0 >> 1) as u32 & ((1 << SLOT_BITS) - 1)
-    }
-
-    fn is_member(self) -> bool {
-        self.0 & 1 == 1
-    }
-}
-
-impl Scratch {
-    fn begin(&mut self, slots: usize) {
-        if self.mark >= u32::MAX - 2 {
-            self.marks.clear();
-            self.mark = 0;
-        }
-        self.marks.resize(slots.max(self.marks.len()), 0);
-        self.mark += 2;
-        self.ranked.clear();
-        self.newcomers.clear();
-        self.left.clear();
-        self.news.clear();
-        self.repeats.clear();
-        (self.any_moves, self.farthest_square) = (false, 0);
-    }
-
-    fn evicted_mark(&self) -> u32 {
-        self.mark + 1
-    }
-
-    /// Whether the last look took this member's place from it.
-    pub(crate) fn was_evicted(&self, member: &Member) -> bool {
-        self.marks[member.slot as usize] == self.evicted_mark()
-    }
 }
 
 /// Recomputes the viewer's set. Those who left are in `scratch.left`; those who entered stand at the end of
@@ -104,19 +61,35 @@ pub(crate) fn look(
     let world = &scene.world;
     let now = world.tick();
     let eye = Eye::of(viewer, world);
-    scratch.begin(world.slots());
-    scratch.marks[viewer.slot as usize] = scratch.mark;
+    scratch.left.clear();
+    (scratch.any_moves, scratch.farthest_square) = (false, 0);
+    scratch.marks.begin(world.slots());
+    scratch.marks.mark(viewer.slot);
 
-    let pinned = keep_members(viewer, world, settings, &eye, scratch);
-    let capacity = settings.max_visible.saturating_sub(pinned);
-    find_newcomers(scene, &eye, capacity, ids_below, scratch);
-    award_places(viewer, world, capacity, scratch);
+    // Members stand in the order of their entrances: first those whose places are up for discussion. They are far from the
+    // cache, where going through them from the start is faster than a binary search.
+    let old = viewer.visible.iter().take_while(|member| member.age(now) >= settings.dwell).count();
+    keep_young(viewer, old, world, settings, &eye, scratch);
+    rank_old(&viewer.visible[..old], world, &eye, scratch);
+    let places = settings.max_visible.saturating_sub(viewer.visible.len() - old);
+    Search { scene, eye: &eye, places, ids_below, marks: &scratch.marks }
+        .run(viewer.reach, &mut scratch.ranked);
+    award_places(places, scratch);
+    keep_old(viewer, old, world, &eye, scratch);
 
     let first_entered = viewer.visible.len();
-    for ranked in scratch.ranked.iter().filter(|ranked| !ranked.is_member()) {
-        let id = world.id(ranked.slot()).expect("newcomers are present");
-        viewer.visible.push(Member { slot: ranked.slot(), id, entered: now as u32 });
+    scratch.repeats = who_came_of_age(&viewer.visible, settings.keyframe_after, viewer.looked, now);
+    let mut farthest_won = 0;
+    for winner in scratch.ranked.kept() {
+        farthest_won = farthest_won.max(winner.square());
+        if !winner.is_member() {
+            let id = world.id(winner.slot()).expect("newcomers are present");
+            viewer.visible.push(Member { slot: winner.slot(), id, entered: now as u32 });
+        }
     }
+    // The next search begins a little farther out than this one had to go: everywhere, when places remained.
+    let reach = farthest_won.isqrt() as i32;
+    viewer.reach = if scratch.ranked.kept().len() < places { REACH_MAX } else { reach + reach / 4 };
     if viewer.visible.len() > first_entered {
         viewer.look_until = now + settings.dwell + 1;
     } else if viewer.look_until == Tick::MAX {
@@ -127,138 +100,91 @@ pub(crate) fn look(
     first_entered
 }
 
-/// Where a viewer looks from, and how far.
-struct Eye {
-    x: i32,
-    y: i32,
-    enter: Area,
-    leave: Area,
+/// The members whose age reached a mark after tick `since`, by index: each member once, however far apart the looks are.
+fn who_came_of_age(members: &[Member], age: Tick, since: Tick, now: Tick) -> Range<usize> {
+    let first = members.partition_point(|member| member.age(now) >= age + (now - since));
+    first..members.partition_point(|member| member.age(now) >= age)
 }
 
-impl Eye {
-    fn of(viewer: &Viewer, world: &World) -> Self {
-        let position = world.position(viewer.slot);
-        let (enter, leave) = viewer.areas(world);
-        Self { x: i32::from(position.x), y: i32::from(position.y), enter, leave }
-    }
-
-    fn square_to(&self, x: u16, y: u16) -> u64 {
-        let (dx, dy) = (i64::from(self.x) - i64::from(x), i64::from(self.y) - i64::from(y));
-        (dx * dx + dy * dy) as u64
-    }
-}
-
-/// Drops members that are gone or out of range, ranks the others, notes what is to be told of them, and returns how many
-/// places are not up for discussion: young members', and those of departed players whose LEFT must wait. One pass, since
-/// reading everybody in view is what a look costs.
-fn keep_members(
+/// Goes through the members too young to lose their places, from index `old` on: they stay, unless they are gone from the
+/// world; then their LEFT may have to wait for a while.
+fn keep_young(
     viewer: &mut Viewer,
+    old: usize,
     world: &World,
     settings: &Settings,
     eye: &Eye,
     scratch: &mut Scratch,
-) -> usize {
+) {
+    let Scratch { marks, news, left, .. } = scratch;
     let (now, served) = (world.tick(), viewer.served);
-    let since_look = now - viewer.looked;
-    let mut pinned = 0;
-    viewer.visible.retain(|member| {
-        let age = member.age(now);
+    let (mut any_moves, mut farthest_square, mut departed) = (false, 0, false);
+    news.clear();
+    news.sift(viewer.visible[old..].iter().map(|member| {
         let outline = world.outline(member.slot);
         if !outline.is(member.id) {
-            let waits = age < settings.departure_dwell;
-            pinned += usize::from(waits);
-            if !waits {
-                scratch.left.push(member.id);
+            departed = true;
+            return (member.slot, false);
+        }
+        marks.mark(member.slot);
+        farthest_square = eye.square_to(outline.position).max(farthest_square);
+        any_moves |= outline.moves();
+        (member.slot, outline.has_changed_since(served))
+    }));
+    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
+    if departed {
+        viewer.visible.retain(|member| {
+            let age = member.age(now);
+            // The old ones get their turn later.
+            let stays = age >= settings.dwell
+                || age < settings.departure_dwell
+                || world.is_present(member.slot, member.id);
+            if !stays {
+                left.push(member.id);
             }
-            return waits;
-        }
-        // Marked even if it goes out of view in this look: it does not come back in it.
-        scratch.marks[member.slot as usize] = scratch.mark;
-        let square = eye.square_to(outline.position.x, outline.position.y);
-        if age < settings.dwell {
-            pinned += 1;
-            // The look in which its age passes the mark, once.
-            if age >= settings.keyframe_after && age - since_look.min(age) < settings.keyframe_after {
-                scratch.repeats.push(*member);
-            }
-        } else if eye.leave.contains(i32::from(outline.position.x), i32::from(outline.position.y)) {
-            // A stalled viewer's first look after a while may find it grown old.
-            if age - since_look.min(age) < settings.keyframe_after {
-                scratch.repeats.push(*member);
-            }
-            scratch.ranked.push(Ranked::new(square * MEMBER_SQUARE_PERCENT / 100, member.slot, true));
-        } else {
-            scratch.left.push(member.id);
-            return false;
-        }
-        scratch.farthest_square = scratch.farthest_square.max(square);
-        scratch.any_moves |= outline.moves();
-        if outline.has_changed_since(served) {
-            scratch.news.push(*member);
-        }
-        true
-    });
-    pinned
-}
-
-/// Collects everybody who could get a place: enough of the nearest to fill the free ones, and all who are nearer than
-/// the farthest ranked member counts.
-fn find_newcomers(scene: &Scene, eye: &Eye, capacity: usize, ids_below: u32, scratch: &mut Scratch) {
-    let has_free_places = capacity > scratch.ranked.len();
-    let farthest = scratch.ranked.iter().map(|ranked| ranked.square()).max().unwrap_or(0);
-    // With no place free only who is nearer than the farthest member counts can get one.
-    let worth = if has_free_places { u64::MAX } else { farthest };
-    let mut search = Search { ids_below, grid_is_fresh: ids_below == u32::MAX, square_below: worth };
-    if scene.grid.occupants().len() <= LINEAR_SEARCH_MAX {
-        collect(scene.grid.occupants(), scene, eye, &search, scratch);
-        return;
-    }
-    // Circles of growing reach. Once one holds as many candidates as there are places, nobody outside it can win one;
-    // so a member that has walked far away does not make its viewer search that far.
-    let mut half_side = scene.grid.half_side_for(capacity);
-    loop {
-        let area = Area::around(eye.x, eye.y, half_side);
-        let is_everywhere = area.covers(&eye.enter);
-        let reach = if is_everywhere { u64::MAX } else { u64::from(half_side.unsigned_abs()).pow(2) };
-        search.square_below = worth.min(reach);
-        scratch.newcomers.clear();
-        for run in scene.grid.runs(area.intersect(&eye.enter)) {
-            collect(run, scene, eye, &search, scratch);
-        }
-        let members = scratch.ranked.iter().filter(|ranked| ranked.square() < reach).count();
-        if members + scratch.newcomers.len() >= capacity || reach >= worth || is_everywhere {
-            return;
-        }
-        half_side = half_side.saturating_mul(2);
+            stays
+        });
     }
 }
 
-/// Who among those in reach is worth ranking.
-struct Search {
-    ids_below: u32,
-    grid_is_fresh: bool,
-    square_below: u64,
-}
-
-fn collect(run: &[Occupant], scene: &Scene, eye: &Eye, search: &Search, scratch: &mut Scratch) {
-    for occupant in run {
-        let Occupant { slot, id, x, y } = *occupant;
-        let square = eye.square_to(x, y);
-        if square >= search.square_below
-            || scratch.marks[slot as usize] == scratch.mark
-            || !eye.enter.contains(i32::from(x), i32::from(y))
-        {
-            continue;
+/// Ranks the old members that are still in range. All are marked, even who goes out of view in this look: it does not
+/// come back in it.
+fn rank_old(old: &[Member], world: &World, eye: &Eye, scratch: &mut Scratch) {
+    let Scratch { marks, ranked, .. } = scratch;
+    ranked.clear();
+    ranked.sift(old.iter().map(|member| {
+        let outline = world.outline(member.slot);
+        if !outline.is(member.id) {
+            return (Ranked::default(), false);
         }
-        // When a player joins, the grid may be a tick old: some of those in it may have left since.
-        if id < search.ids_below && (search.grid_is_fresh || scene.world.is_present(slot, id)) {
-            scratch.newcomers.push(Ranked::new(square, slot, false));
-        }
-    }
+        marks.mark(member.slot);
+        let square = eye.square_to(outline.position) * MEMBER_SQUARE_PERCENT / 100;
+        (Ranked::new(square, member.slot, true), eye.is_in_range(outline.position))
+    }));
 }
 
 /// Up to so many losers are found one by one, by running through all candidates for each; more are worth a selection.
 const FEW: usize = 6;
+
+/// Gives the places to the nearest, and takes the mark off the members that lost theirs. Afterwards `scratch.ranked` holds
+/// the winners alone.
+fn award_places(places: usize, scratch: &mut Scratch) {
+    let Scratch { marks, ranked, .. } = scratch;
+    let candidates = ranked.kept_mut();
+    if candidates.len() <= places {
+        return;
+    }
+    let surplus = candidates.len() - places;
+    if surplus <= FEW {
+        (0..surplus).for_each(|done| move_farthest_last(candidates, done));
+    } else {
+        candidates.select_nth_unstable(places);
+    }
+    for loser in candidates[places..].iter().filter(|loser| loser.is_member()) {
+        marks.unmark(loser.slot());
+    }
+    ranked.truncate(places);
+}
 
 /// Swaps the farthest of all but the last `done` candidates to the end of those.
 fn move_farthest_last(ranked: &mut [Ranked], done: usize) {
@@ -268,40 +194,28 @@ fn move_farthest_last(ranked: &mut [Ranked], done: usize) {
     }
 }
 
-/// Gives the places to the nearest and evicts the members that lost theirs. Afterwards `scratch.ranked` holds the
-/// winners alone.
-fn award_places(viewer: &mut Viewer, world: &World, capacity: usize, scratch: &mut Scratch) {
-    let evicted_mark = scratch.evicted_mark();
-    scratch.ranked.append(&mut scratch.newcomers);
-    if scratch.ranked.len() <= capacity {
-        return;
-    }
-    let surplus = scratch.ranked.len() - capacity;
-    if surplus <= FEW {
-        (0..surplus).for_each(|round| move_farthest_last(&mut scratch.ranked, round));
-    } else {
-        scratch.ranked.select_nth_unstable(capacity);
-    }
-    let mut evictions = 0;
-    for loser in &scratch.ranked[capacity..] {
-        if loser.is_member() {
-            scratch.marks[loser.slot() as usize] = evicted_mark;
-            evictions += 1;
+/// Drops the old members, those before index `old`, that are gone, out of range, or lost their places.
+fn keep_old(viewer: &mut Viewer, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
+    let Scratch { marks, news, left, .. } = scratch;
+    let (mut any_moves, mut farthest_square, mut kept) = (scratch.any_moves, scratch.farthest_square, 0);
+    let served = viewer.served;
+    let members = &mut viewer.visible;
+    news.sift((0..old).map(|at| {
+        let member = members[at];
+        let outline = world.outline(member.slot);
+        let stays = outline.is(member.id) & marks.is_marked(member.slot) & eye.is_in_range(outline.position);
+        if !stays {
+            left.push(member.id);
+            return (member.slot, false);
         }
-    }
-    scratch.ranked.truncate(capacity);
-    if evictions > 0 {
-        let (marks, left) = (&scratch.marks, &mut scratch.left);
-        viewer.visible.retain(|member| {
-            // A departed player whose LEFT must wait keeps its place, whoever holds its slot now.
-            let stays =
-                marks[member.slot as usize] != evicted_mark || !world.is_present(member.slot, member.id);
-            if !stays {
-                left.push(member.id);
-            }
-            stays
-        });
-    }
+        members[kept] = member;
+        kept += 1;
+        farthest_square = eye.square_to(outline.position).max(farthest_square);
+        any_moves |= outline.moves();
+        (member.slot, outline.has_changed_since(served))
+    }));
+    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
+    viewer.visible.drain(kept..old);
 }
 
 /// The regions in which a change or a movement can matter until the next look.
@@ -314,8 +228,8 @@ fn regions_of_interest(
 ) -> u64 {
     let mut area = eye.leave;
     if viewer.visible.len() >= settings.max_visible {
-        let entered = scratch.ranked.iter().filter(|ranked| !ranked.is_member());
-        let farthest = entered.map(|ranked| ranked.square()).fold(scratch.farthest_square, u64::max);
+        let entered = scratch.ranked.kept().iter().filter(|winner| !winner.is_member());
+        let farthest = entered.map(|winner| winner.square()).fold(scratch.farthest_square, u64::max);
         area = Area::around(eye.x, eye.y, farthest.isqrt() as i32 + 1);
     }
     let drift = settings.drift;

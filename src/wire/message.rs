@@ -257,11 +257,14 @@ pub fn direction(out: &mut Vec<u8>, id: u32, facing: Facing) {
     out.extend_from_slice(&[h0, h1, kind::PLAYER_DIRECTION, i0, i1, i2, i3, right]);
 }
 
-/// Appends a `PLAYER_MOVEMENT` frame: the vector along which the client moves that player from now on.
-pub fn movement(out: &mut Vec<u8>, id: u32, dx: i8, dy: i8) {
+/// Bytes of a `PLAYER_MOVEMENT` frame.
+pub const MOVEMENT_FRAME_BYTES: usize = 9;
+
+/// A `PLAYER_MOVEMENT` frame: the vector along which the client moves that player from now on.
+pub fn movement(id: u32, dx: i8, dy: i8) -> [u8; MOVEMENT_FRAME_BYTES] {
     let [h0, h1] = short_binary_header(7);
     let [i0, i1, i2, i3] = id.to_le_bytes();
-    out.extend_from_slice(&[h0, h1, kind::PLAYER_MOVEMENT, i0, i1, i2, i3, dx as u8, dy as u8]);
+    [h0, h1, kind::PLAYER_MOVEMENT, i0, i1, i2, i3, dx as u8, dy as u8]
 }
 
 #[cfg(test)]
@@ -313,7 +316,7 @@ mod tests {
         ack(&mut out, 1004, 308, 728, 1);
         assert_eq!(out, [0x82, 13, 8, 0xec, 3, 0, 0, 0x34, 1, 0xd8, 2, 1, 0, 0, 0]);
         out.clear();
-        movement(&mut out, 1004, -1, 1);
+        out.extend_from_slice(&movement(1004, -1, 1));
         assert_eq!(out, [0x82, 7, 255, 0xec, 3, 0, 0, 0xff, 1]);
         out.clear();
         let entry =

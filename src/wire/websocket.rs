@@ -153,6 +153,9 @@ pub fn begin_binary_frame(out: &mut Vec<u8>, payload_bytes: usize) {
 
 /// The header of an unfragmented binary server frame with a payload of up to 125 bytes, as [`begin_binary_frame`] would
 /// write it. As a value it becomes one store together with the payload; millions are written a second.
+///
+/// # Panics
+/// When the payload is longer.
 pub const fn short_binary_header(payload_bytes: usize) -> [u8; 2] {
     assert!(payload_bytes <= 125, "longer payloads need an extended length");
     [0x82, payload_bytes as u8]

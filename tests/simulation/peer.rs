@@ -202,7 +202,7 @@ impl Peer {
             }
         }
         if !self.is_stalled(now_ms) && !self.outbox.is_empty() {
-            game.ride(self.slot, &mut self.outbox, metrics);
+            game.ride(self.slot, true, &mut self.outbox, metrics);
         }
     }
 

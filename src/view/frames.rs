@@ -1,0 +1,120 @@
+//! The frames of a turn, each made from what the world says now, and counted.
+
+use super::sieve::Sieve;
+use crate::game::{State, Tick, World};
+use crate::wire::message::{self, Entry, Facing, MOVEMENT_FRAME_BYTES};
+
+/// Frames written, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// `GAME_STATE`.
+    pub game_state: u64,
+    /// `PLAYER_JOINED`.
+    pub joined: u64,
+    /// `PLAYER_LEFT`.
+    pub left: u64,
+    /// `PLAYER_ATTACK`.
+    pub attack: u64,
+    /// `PLAYER_DIRECTION`.
+    pub direction: u64,
+    /// `PLAYER_MOVEMENT`.
+    pub movement: u64,
+}
+
+impl Tally {
+    /// Adds another tally's counts to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.game_state += other.game_state;
+        self.joined += other.joined;
+        self.left += other.left;
+        self.attack += other.attack;
+        self.direction += other.direction;
+        self.movement += other.movement;
+    }
+}
+
+/// Where a turn's frames go. Players are named by their slots, and are present unless it says otherwise.
+pub(super) struct Frames<'a> {
+    pub(super) world: &'a World,
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) tally: &'a mut Tally,
+}
+
+impl Frames<'_> {
+    pub(super) fn game_state(&mut self, slots: impl ExactSizeIterator<Item = u32>) {
+        message::game_state(self.out, slots.map(|slot| entry(self.world, slot)));
+        self.tally.game_state += 1;
+    }
+
+    pub(super) fn joined(&mut self, slot: u32) {
+        message::joined(self.out, &entry(self.world, slot));
+        self.tally.joined += 1;
+    }
+
+    /// The player of this id is gone from the view, and perhaps from the world.
+    pub(super) fn left(&mut self, id: u32) {
+        message::left(self.out, id);
+        self.tally.left += 1;
+    }
+
+    pub(super) fn movement(&mut self, slot: u32) {
+        self.out.extend_from_slice(&movement(self.world, slot));
+        self.tally.movement += 1;
+    }
+
+    /// The vectors of those that have a new one since a tick; whose news are more than that are left to the caller, in
+    /// `others`. Which of them it is can't be guessed: a frame is written in any case, and stays if it is wanted.
+    pub(super) fn new_movements(&mut self, slots: &[u32], since: Tick, others: &mut Sieve<u32>) {
+        let (start, most) = (self.out.len(), slots.len() * MOVEMENT_FRAME_BYTES);
+        self.out.resize(start + most, 0);
+        let room = &mut self.out[start..];
+        let mut end = 0;
+        others.clear();
+        others.sift(slots.iter().map(|&slot| {
+            let stamps = self.world.stamps(slot);
+            let is_more = stamps.is_more_than_vector(since);
+            room[end..end + MOVEMENT_FRAME_BYTES].copy_from_slice(&movement(self.world, slot));
+            end += usize::from(stamps.vector.is_after(since) & !is_more) * MOVEMENT_FRAME_BYTES;
+            (slot, is_more)
+        }));
+        self.out.truncate(start + end);
+        self.tally.movement += (end / MOVEMENT_FRAME_BYTES) as u64;
+    }
+
+    pub(super) fn direction(&mut self, slot: u32) {
+        message::direction(self.out, self.world.outline(slot).id(), facing(self.world, slot));
+        self.tally.direction += 1;
+    }
+
+    pub(super) fn attack(&mut self, slot: u32) {
+        let outline = self.world.outline(slot);
+        message::attack(self.out, outline.id(), outline.position.x, outline.position.y);
+        self.tally.attack += 1;
+    }
+}
+
+fn movement(world: &World, slot: u32) -> [u8; MOVEMENT_FRAME_BYTES] {
+    let outline = world.outline(slot);
+    message::movement(outline.id(), outline.vector.dx(), outline.vector.dy())
+}
+
+fn facing(world: &World, slot: u32) -> Facing {
+    if world.outline(slot).facing_right { Facing::Right } else { Facing::Left }
+}
+
+fn entry(world: &World, slot: u32) -> Entry {
+    let outline = world.outline(slot);
+    Entry {
+        id: outline.id(),
+        x: outline.position.x,
+        y: outline.position.y,
+        dx: outline.vector.dx(),
+        dy: outline.vector.dy(),
+        state: match outline.state() {
+            State::Idle => message::State::Idle,
+            State::Moving => message::State::Moving,
+            State::Attacking => message::State::Attacking,
+        },
+        facing: facing(world, slot),
+    }
+}
