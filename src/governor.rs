@@ -6,8 +6,9 @@
 //! in which somebody else had the processor costs nobody anything.
 //!
 //! What can be given up is a ladder of [`Rung`]s. A window that was too busy climbs; stepping down waits until the
-//! window's work, were all of it to grow with the lower rung's rate, would still fit. That bound is what keeps the
-//! governor from oscillating: a step down never causes the overload that would lead straight back up.
+//! window's work, were all that may grow with the lower rung's rate to grow, would still fit: everything when flushes
+//! come more often, the work on views when more is looked at or shown. That bound is what keeps the governor from
+//! oscillating: a step down never causes the overload that would lead straight back up.
 
 /// The measures of one rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Rung {
 pub struct Load {
     /// Processor time of the loop's thread, in nanoseconds.
     pub busy_ns: u64,
+    /// The part of it that went into finding out and encoding what viewers are told, in nanoseconds.
+    pub view_ns: u64,
     /// Ticks.
     pub ticks: u64,
     /// Ticks at which the round of an earlier one was still under way.
@@ -105,14 +108,16 @@ impl Governor {
         }
         let before = self.level;
         let busy_ns = load.busy_ns.saturating_sub(self.at_start.busy_ns);
+        let view_ns = load.view_ns.saturating_sub(self.at_start.view_ns).min(busy_ns);
         let ticks = load.ticks.saturating_sub(self.at_start.ticks).max(1);
         let overruns = load.overruns.saturating_sub(self.at_start.overruns);
         (self.window_start_ns, self.at_start) = (now_ns, load);
-        self.decide(busy_ns * 100 / elapsed_ns, overruns * 100 / ticks);
+        let percent = |ns: u64| ns * 100 / elapsed_ns;
+        self.decide(percent(busy_ns), percent(view_ns), overruns * 100 / ticks);
         (self.level != before).then(|| self.rung())
     }
 
-    fn decide(&mut self, busy_percent: u64, overrun_percent: u64) {
+    fn decide(&mut self, busy_percent: u64, view_percent: u64, overrun_percent: u64) {
         if busy_percent > BUSY_PERCENT_MAX || overrun_percent > OVERRUN_PERCENT_MAX {
             let rungs = if busy_percent > BUSY_PERCENT_ALARM { 2 } else { 1 };
             let level = (self.level + rungs).min(self.ladder.len() - 1);
@@ -123,7 +128,7 @@ impl Governor {
         }
         let descent_fits = self.level > 0
             && overrun_percent <= OVERRUN_PERCENT_CALM
-            && busy_percent * self.growth_percent() / 100 <= BUSY_PERCENT_AFTER_DESCENT;
+            && self.busy_percent_below(busy_percent, view_percent) <= BUSY_PERCENT_AFTER_DESCENT;
         self.calm_windows = if descent_fits { self.calm_windows + 1 } else { 0 };
         if self.calm_windows >= CALM_WINDOWS {
             self.level -= 1;
@@ -131,13 +136,17 @@ impl Governor {
         }
     }
 
-    /// By how much the work could grow at the most one rung down, in percent of what it is.
-    fn growth_percent(&self) -> u64 {
+    /// How busy the loop could be one rung down at the most, in percent.
+    fn busy_percent_below(&self, busy_percent: u64, view_percent: u64) -> u64 {
         let (here, below) = (self.ladder[self.level], self.ladder[self.level - 1]);
-        let ratio = |above: u64, under: u64| (above * 100).div_ceil(under);
-        ratio(u64::from(here.flush_interval_ms), u64::from(below.flush_interval_ms))
-            .max(ratio(u64::from(below.visibility_rate_hz), u64::from(here.visibility_rate_hz)))
-            .max(ratio(below.max_visible as u64, here.max_visible as u64))
+        let grown = |work: u64, above: u64, under: u64| (work * above).div_ceil(under);
+        let flushes =
+            grown(busy_percent, u64::from(here.flush_interval_ms), u64::from(below.flush_interval_ms));
+        let looks =
+            grown(view_percent, u64::from(below.visibility_rate_hz), u64::from(here.visibility_rate_hz));
+        let shown = grown(view_percent, below.max_visible as u64, here.max_visible as u64);
+        // A step down changes one of the three; the other two have not grown.
+        flushes + looks.max(shown) - view_percent
     }
 }
 
@@ -169,6 +178,7 @@ mod tests {
     const CONFIGURED: Rung = Rung { flush_interval_ms: 50, visibility_rate_hz: 5, max_visible: 128 };
 
     /// A server whose busy time, in percent, is a base, plus flushes, looks and what they show; with some noise.
+    #[derive(Clone, Copy)]
     struct Plant {
         base: f64,
         flushes: f64,
@@ -179,10 +189,15 @@ mod tests {
     impl Plant {
         fn busy_percent(&self, rung: Rung, window: u64) -> f64 {
             let noise = ((window.wrapping_mul(2_654_435_761) >> 7) % 1000) as f64 / 500.0 - 1.0;
+            let flushes = self.flushes * 50.0 / f64::from(rung.flush_interval_ms) * 0.5;
+            (self.base + flushes + self.view_percent(rung) + self.noise * noise).clamp(0.0, 100.0)
+        }
+
+        /// Half of what a flush costs is telling what is shown; the rest is the write.
+        fn view_percent(&self, rung: Rung) -> f64 {
             let shown = rung.max_visible as f64 / 128.0;
-            let flushes = self.flushes * 50.0 / f64::from(rung.flush_interval_ms) * (0.5 + 0.5 * shown);
-            let looks = self.looks * f64::from(rung.visibility_rate_hz) / 5.0 * shown;
-            (self.base + flushes + looks + self.noise * noise).clamp(0.0, 100.0)
+            let flushes = self.flushes * 50.0 / f64::from(rung.flush_interval_ms) * 0.5;
+            (flushes + self.looks * f64::from(rung.visibility_rate_hz) / 5.0) * shown
         }
     }
 
@@ -192,8 +207,9 @@ mod tests {
         (0..windows)
             .map(|window| {
                 now += WINDOW_NS;
-                load.busy_ns +=
-                    (plant.busy_percent(governor.rung(), window) * WINDOW_NS as f64 / 100.0) as u64;
+                let spent = |percent: f64| (percent * WINDOW_NS as f64 / 100.0) as u64;
+                load.busy_ns += spent(plant.busy_percent(governor.rung(), window));
+                load.view_ns += spent(plant.view_percent(governor.rung()));
                 load.ticks += 30;
                 governor.observe(now, load);
                 governor.level()
@@ -236,6 +252,17 @@ mod tests {
         assert!(governor.level() > 3);
         run(&mut governor, &Plant { base: 5.0, flushes: 10.0, looks: 3.0, noise: 3.0 }, 200);
         assert_eq!(governor.rung(), CONFIGURED);
+    }
+
+    #[test]
+    fn a_server_kept_busy_by_its_sockets_shows_everybody_again_after_a_rush() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        let service = Plant { base: 50.0, flushes: 60.0, looks: 5.0, noise: 3.0 };
+        run(&mut governor, &Plant { base: 99.0, ..service }, 60);
+        assert_eq!(governor.rung().max_visible, VISIBLE_MIN);
+        run(&mut governor, &service, 100);
+        let rung = governor.rung();
+        assert_eq!((rung.visibility_rate_hz, rung.max_visible), (5, 128), "{rung:?}");
     }
 
     #[test]

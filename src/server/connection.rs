@@ -245,14 +245,16 @@ impl Outbox {
         self.body = Some((body, 0));
     }
 
-    fn next_chunk(&self) -> &[u8] {
+    /// What is written next.
+    pub fn next_chunk(&self) -> &[u8] {
         match &self.body {
             Some((body, cursor)) if self.cursor == self.bytes.len() => &body[*cursor..],
             _ => &self.bytes[self.cursor..],
         }
     }
 
-    fn advance(&mut self, taken: usize) {
+    /// Forgets so many bytes of the next chunk: they are written.
+    pub fn advance(&mut self, taken: usize) {
         if self.cursor < self.bytes.len() {
             self.cursor += taken;
         } else if let Some((_, cursor)) = &mut self.body {

@@ -20,23 +20,42 @@ const REPORT_INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
 impl Server {
     /// Writes what this batch of events led to: acks first of all, and with them what changed around their players.
     pub(super) fn write_replies(&mut self, pool: &Pool) {
-        // While a batch is being written, a rider could overtake older frames of its own viewer.
-        let may_ride = pool.batch_is_written();
+        let round_is_written = pool.batch_is_written();
         let mut replied = std::mem::take(&mut self.replied);
         for token in replied.drain(..) {
             let Some(connection) = self.table.get_mut(token) else { continue };
             connection.is_listed = false;
-            if may_ride
-                && connection.writable
-                && let Phase::Player(player) = &connection.phase
-            {
-                self.game.ride(player.slot, &mut connection.outbox.bytes, &mut self.metrics);
+            if self.write_with_news(token, round_is_written) == Err(Broken) {
+                self.lose(token);
+                continue;
             }
             self.write_reply(token);
         }
         // Ends of connections may have added to the list; the next turn writes them.
         replied.append(&mut self.replied);
         self.replied = replied;
+    }
+
+    /// Writes a player's replies together with what it is to be told, if it is. They meet in a buffer that all share, since
+    /// outboxes that had to hold such a flush would each grow and shrink with it.
+    fn write_with_news(&mut self, token: Token, round_is_written: bool) -> Result<(), Broken> {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get_mut(token) else { return Ok(()) };
+        let Phase::Player(player) = &connection.phase else { return Ok(()) };
+        if !connection.writable {
+            return Ok(());
+        }
+        let (start_ns, flush) = (os::monotonic_ns(), &mut self.flush_buffer);
+        flush.clear();
+        flush.extend_from_slice(connection.outbox.next_chunk());
+        let replies = flush.len();
+        self.game.ride(player.slot, round_is_written, flush, &mut self.metrics);
+        self.view_ns += os::monotonic_ns() - start_ns;
+        if flush.len() == replies {
+            return Ok(());
+        }
+        connection.outbox.advance(replies);
+        connection.write(flush, now_ms, &mut self.metrics)
     }
 
     /// Writes a connection's outbox, and goes on with what had to wait for it.
@@ -117,13 +136,16 @@ impl Server {
             let connection = table.get(owners[slot as usize]);
             connection.is_some_and(|connection| connection.writable && connection.outbox.is_empty())
         };
+        let start_ns = os::monotonic_ns();
         self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);
+        self.view_ns += os::monotonic_ns() - start_ns;
     }
 
     /// Lets the governor look at the load, and follows it.
     fn govern(&mut self, now_ns: u64) {
         let load = Load {
             busy_ns: os::thread_cpu_ns(),
+            view_ns: self.view_ns,
             ticks: self.metrics.ticks_total(),
             overruns: self.metrics.rounds_overrun_total,
         };

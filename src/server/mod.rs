@@ -70,10 +70,14 @@ pub struct Server {
     metrics: Metrics,
     schedule: Schedule,
     governor: Governor,
+    /// Time spent on viewers' turns since the start, in nanoseconds, waiting for workers included.
+    view_ns: u64,
     started_ns: u64,
     /// The time as of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
     now_ns: u64,
     scratch: Vec<u8>,
+    /// Replies and what goes with them in one write.
+    flush_buffer: Vec<u8>,
     /// Connections with fresh bytes in their outboxes.
     replied: Vec<Token>,
     /// Connections whose sockets may hold more than their turn allowed to read.
@@ -120,9 +124,11 @@ impl Server {
             metrics: Metrics::default(),
             schedule: Schedule::new(now_ns, config.tick_rate_hz),
             governor: Governor::new(configured_rung(&config), now_ns),
+            view_ns: 0,
             started_ns: now_ns,
             now_ns,
             scratch: vec![0; SCRATCH_BYTES],
+            flush_buffer: Vec::new(),
             replied: Vec::new(),
             unread: Vec::new(),
             dead: Vec::new(),
