@@ -1,0 +1,257 @@
+//! The figures of a run: which there are, and where in the load test's results they stand.
+
+use serde_json::Value as Json;
+
+/// What the load test found, as it wrote it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Against the game server.
+    pub server: Json,
+    /// Against the floor under the same load; none where the row makes hardly any call.
+    pub floor: Option<Json>,
+}
+
+/// Which of several runs a target is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// The median: noise of the machine is not the server's.
+    ByMedian,
+    /// The worst: what must not happen must not happen once.
+    ByWorst,
+}
+use Judged::{ByMedian, ByWorst};
+
+/// One figure.
+pub struct Figure {
+    /// Its name for programs.
+    pub key: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// Its unit; empty for counts.
+    pub unit: &'static str,
+    /// Decimals that are more than noise.
+    pub decimals: usize,
+    /// Which of several runs counts.
+    pub judged: Judged,
+    /// Its value in a run; none where it was not measured.
+    pub of: fn(&Run) -> Option<f64>,
+}
+
+const fn figure(
+    key: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    decimals: usize,
+    judged: Judged,
+    of: fn(&Run) -> Option<f64>,
+) -> Figure {
+    Figure { key, name, unit, decimals, judged, of }
+}
+
+/// All figures, in the order in which they are told.
+#[rustfmt::skip] // One row a figure.
+pub static FIGURES: &[Figure] = &[
+    figure("ack_mean_ms", "ack round trip, mean", "ms", 2, ByMedian, |run| times(run, "ack_ms", "mean")),
+    figure("ack_p99_ms", "ack round trip, p99", "ms", 2, ByMedian, |run| times(run, "ack_ms", "p99")),
+    figure("ack_max_ms", "ack round trip, longest", "ms", 1, ByMedian, |run| times(run, "ack_ms", "max")),
+    figure("to_screen_p99_ms", "changes of the 50 nearest on the screen, p99", "ms", 0, ByMedian, |run| times(run, "to_screen_ms", "p99")),
+    figure("kb_per_client_s", "sent to each client", "kB/s", 2, ByMedian, |run| Some(at(run, BYTES)? / 1e3)),
+    figure("saved_percent", "saved against full snapshots, acks included", "%", 2, ByMedian, |run| Some(at(run, SAVED)? * 100.0)),
+    figure("resident_mib", "memory of the server", "MiB", 1, ByMedian, |run| Some(at(run, RESIDENT)? / f64::from(1 << 20))),
+    figure("joined_in_s", "everybody in after", "s", 1, ByMedian, |run| at(run, "/connections/joined_in_s")),
+    figure("ack_connecting_mean_ms", "ack round trip while others connect, mean", "ms", 2, ByMedian, |run| times(run, "ack_while_connecting_ms", "mean")),
+    figure("ack_connecting_p99_ms", "ack round trip while others connect, p99", "ms", 2, ByMedian, |run| times(run, "ack_while_connecting_ms", "p99")),
+    figure("tick_rate_hz", "ticks", "Hz", 2, ByWorst, |run| at(run, "/server/metrics/tick_rate_hz")),
+    figure("ticks_skipped", "ticks skipped", "", 0, ByWorst, |run| at(run, SKIPPED)),
+    figure("ticks_unexplained", "ticks skipped that stolen time does not explain", "", 0, ByWorst, ticks_unexplained),
+    figure("stolen_percent", "time stolen from the machine", "%", 2, ByMedian, |run| Some(at(run, STOLEN)? * 100.0)),
+    figure("connections_lost", "connections failed or lost", "", 0, ByWorst, connections_lost),
+    figure("acks_missing", "MOVEs without an ack", "", 0, ByWorst, acks_missing),
+    figure("problems", "kinds of things lost or wrong, pictures included", "", 0, ByWorst, problems),
+    figure("cpu_percent", "CPU of the server, of one core", "%", 1, ByMedian, |run| Some(at(run, CORES)? * 100.0)),
+    figure("cpu_us_per_player_s", "CPU for each player a second", "us", 1, ByMedian, cpu_us_per_player_s),
+    figure("reads_per_s", "reads of sockets a second", "", 0, ByMedian, |run| at(run, READS)),
+    figure("writes_per_s", "writes to sockets a second", "", 0, ByMedian, |run| at(run, WRITES)),
+    figure("bytes_per_write", "bytes in a write", "", 0, ByMedian, bytes_per_write),
+    figure("cpu_us_per_call", "CPU for each read or write", "us", 2, ByMedian, |run| at(run, CALL)),
+    figure("floor_cpu_us_per_call", "CPU for each read or write of the floor", "us", 2, ByMedian, |run| floor_at(run, CALL)),
+    figure("floor_ratio", "CPU for each call, the floor's being 1", "", 2, ByMedian, |run| against_floor(run, CALL)),
+    figure("floor_reads_percent", "reads of the floor, the server's being 100", "%", 1, ByMedian, |run| floor_percent(run, READS)),
+    figure("floor_writes_percent", "writes of the floor, the server's being 100", "%", 1, ByMedian, |run| floor_percent(run, WRITES)),
+    figure("floor_bytes_percent", "bytes of the floor, the server's being 100", "%", 1, ByMedian, |run| floor_percent(run, BYTES)),
+    figure("server_wait_percent", "time the server had no processor", "%", 1, ByMedian, |run| Some(at(run, "/server/wait_ratio")? * 100.0)),
+    figure("flush_interval_ms", "time between two flushes at the end", "ms", 0, ByMedian, |run| at(run, "/server/metrics/flush_interval_ms")),
+    figure("max_visible", "players shown at most at the end", "", 0, ByMedian, |run| at(run, "/server/metrics/max_visible")),
+    figure("governor_level", "level of the governor at the end", "", 0, ByMedian, |run| at(run, "/server/metrics/governor_level")),
+];
+
+/// Bytes a second that a client received.
+pub const BYTES: &str = "/traffic/per_client_s/bytes_in";
+/// Clients at the end of the window.
+pub const CLIENTS: &str = "/traffic/clients";
+/// MOVEs a second of all clients.
+pub const MOVES: &str = "/traffic/moves_per_s";
+/// Writes a second to all clients.
+pub const WRITES: &str = "/server/metrics/socket_writes_per_s";
+const READS: &str = "/server/metrics/socket_reads_per_s";
+const CALL: &str = "/server/cpu_us_per_socket_call";
+const CORES: &str = "/server/cores";
+const RESIDENT: &str = "/server/resident_bytes_max";
+const SAVED: &str = "/server/metrics/bandwidth_saved_ratio";
+const SKIPPED: &str = "/server/metrics/ticks_skipped";
+const STOLEN: &str = "/generator/stolen_ratio";
+
+/// Ticks a second of a server with default settings.
+const TICK_RATE_HZ: f64 = 60.0;
+
+/// The figure of this key.
+#[cfg(test)]
+pub fn by_key(key: &str) -> &'static Figure {
+    FIGURES.iter().find(|figure| figure.key == key).expect("a key of the table")
+}
+
+/// A number of the load test's results.
+pub fn number(load: &Json, path: &str) -> Option<f64> {
+    load.pointer(path)?.as_f64()
+}
+
+/// Sentences of the load test that belong beside the figures: what was wrong, and who could not keep up.
+pub fn remarks(load: &Json) -> Vec<String> {
+    let problems = load["problems"].as_array().into_iter().flatten();
+    let kept_up = load["generator"]["kept_up"] == true;
+    let statement = (!kept_up).then(|| &load["generator"]["statement"]);
+    problems.chain(statement).filter_map(Json::as_str).map(str::to_owned).collect()
+}
+
+fn at(run: &Run, path: &str) -> Option<f64> {
+    number(&run.server, path)
+}
+
+fn floor_at(run: &Run, path: &str) -> Option<f64> {
+    number(run.floor.as_ref()?, path)
+}
+
+/// The server's number as a multiple of the floor's.
+fn against_floor(run: &Run, path: &str) -> Option<f64> {
+    let floor = floor_at(run, path).filter(|number| *number > 0.0)?;
+    Some(at(run, path)? / floor)
+}
+
+fn floor_percent(run: &Run, path: &str) -> Option<f64> {
+    let server = at(run, path).filter(|number| *number > 0.0)?;
+    Some(floor_at(run, path)? / server * 100.0)
+}
+
+/// One of the load test's figures of many times; of no times they are zeros, which would meet every target.
+fn times(run: &Run, of: &str, quantile: &str) -> Option<f64> {
+    at(run, &format!("/{of}/count")).filter(|count| *count > 0.0)?;
+    at(run, &format!("/{of}/{quantile}"))
+}
+
+/// A machine that was gone for a second explains the ticks of that second, and no more.
+fn ticks_unexplained(run: &Run) -> Option<f64> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let stolen_s = at(run, STOLEN)? * at(run, "/traffic/seconds")? * cores;
+    Some((at(run, SKIPPED)? - stolen_s * TICK_RATE_HZ).max(0.0))
+}
+
+fn connections_lost(run: &Run) -> Option<f64> {
+    let sum = |reasons: &Json| -> Option<u64> { reasons.as_object()?.values().map(Json::as_u64).sum() };
+    let connections = &run.server["connections"];
+    Some((sum(&connections["failed"])? + sum(&connections["lost"])?) as f64)
+}
+
+fn acks_missing(run: &Run) -> Option<f64> {
+    Some(at(run, "/moves/missing")? + at(run, "/moves/lost")?)
+}
+
+fn problems(run: &Run) -> Option<f64> {
+    run.server["problems"].as_array().map(|problems| problems.len() as f64)
+}
+
+fn cpu_us_per_player_s(run: &Run) -> Option<f64> {
+    let clients = at(run, CLIENTS).filter(|clients| *clients > 0.0)?;
+    Some(at(run, CORES)? / clients * 1e6)
+}
+
+fn bytes_per_write(run: &Run) -> Option<f64> {
+    let writes_per_s = at(run, WRITES).filter(|writes| *writes > 0.0)?;
+    Some(at(run, BYTES)? * at(run, CLIENTS)? / writes_per_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run() -> Run {
+        let load = |cpu_us: f64, writes: f64| {
+            json!({
+                "problems": [],
+                "ack_ms": { "count": 10, "mean": 1.25 },
+                "to_screen_ms": { "count": 0, "p99": 0.0 },
+                "connections": { "failed": {}, "lost": { "reset": 2, "closed": 1 } },
+                "moves": { "missing": 0, "lost": 4 },
+                "traffic": { "seconds": 10.0, "clients": 1000, "per_client_s": { "bytes_in": 2000.0 } },
+                "server": {
+                    "cores": 0.5,
+                    "cpu_us_per_socket_call": cpu_us,
+                    "metrics": { "ticks_skipped": 3.0, "socket_writes_per_s": writes }
+                },
+                "generator": { "kept_up": true, "statement": "fine", "stolen_ratio": 0.0 },
+            })
+        };
+        Run { server: load(6.0, 20_000.0), floor: Some(load(5.0, 19_000.0)) }
+    }
+
+    fn value(run: &Run, key: &str) -> Option<f64> {
+        (by_key(key).of)(run)
+    }
+
+    #[test]
+    fn figures_are_found_or_worked_out() {
+        let run = run();
+        let expected = [
+            ("ack_mean_ms", 1.25),
+            ("kb_per_client_s", 2.0),
+            ("cpu_percent", 50.0),
+            ("cpu_us_per_player_s", 500.0),
+            ("bytes_per_write", 100.0),
+            ("floor_ratio", 1.2),
+            ("floor_writes_percent", 95.0),
+            ("connections_lost", 3.0),
+            ("acks_missing", 4.0),
+            ("ticks_unexplained", 3.0),
+        ];
+        for (key, expected) in expected {
+            assert_eq!(value(&run, key), Some(expected), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_figure() {
+        let mut run = run();
+        assert_eq!(value(&run, "to_screen_p99_ms"), None, "nothing arrived");
+        assert_eq!(value(&run, "saved_percent"), None);
+        run.floor = None;
+        assert_eq!(value(&run, "floor_ratio"), None);
+        run.server["ack_ms"]["count"] = json!(0);
+        assert_eq!(value(&run, "ack_mean_ms"), None);
+    }
+
+    #[test]
+    fn stolen_time_explains_as_many_ticks_as_fit_into_it() {
+        let mut run = run();
+        run.server["generator"]["stolen_ratio"] = json!(0.5);
+        assert_eq!(value(&run, "ticks_unexplained"), Some(0.0));
+    }
+
+    #[test]
+    fn remarks_tell_what_was_wrong_and_nothing_else() {
+        let mut load = run().server;
+        assert!(remarks(&load).is_empty());
+        load["problems"] = json!(["3 MOVEs were never answered"]);
+        load["generator"]["kept_up"] = json!(false);
+        assert_eq!(remarks(&load), ["3 MOVEs were never answered", "fine"]);
+    }
+}

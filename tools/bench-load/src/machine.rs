@@ -1,0 +1,111 @@
+//! The machine and the code that were measured.
+
+use std::fs;
+use std::process::Command;
+
+use nix::sys::resource::{Resource, getrlimit};
+use serde::{Deserialize, Serialize};
+
+/// The machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its processor.
+    pub cpu: String,
+    /// Cores.
+    pub cores: usize,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// Release of its kernel.
+    pub kernel: String,
+    /// How TCP avoids congestion.
+    pub congestion_control: String,
+    /// Files a process may have open at most.
+    pub open_files_max: u64,
+}
+
+/// The code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Abbreviated name of the commit; empty outside a repository.
+    pub hash: String,
+    /// Whether tracked files differed from it.
+    pub is_dirty: bool,
+}
+
+impl Machine {
+    /// This machine, as far as `/proc` tells.
+    pub fn this() -> Machine {
+        Machine {
+            cpu: value_in(&read("/proc/cpuinfo"), "model name").unwrap_or("unknown").to_owned(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_mib: kib_in(&read("/proc/meminfo"), "MemTotal").unwrap_or(0) / 1024,
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
+            open_files_max: getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard),
+        }
+    }
+
+    /// The folder for today's results of this machine, below that of all results.
+    pub fn folder(&self) -> String {
+        format!("{}-{}core", output_of("date", &["-u", "+%F"]).unwrap_or_default(), self.cores)
+    }
+}
+
+impl Commit {
+    /// What is checked out here.
+    pub fn here() -> Commit {
+        let changes = output_of("git", &["status", "--porcelain", "--untracked-files=no"]);
+        Commit {
+            hash: output_of("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_default(),
+            is_dirty: changes.is_some_and(|changes| !changes.is_empty()),
+        }
+    }
+}
+
+/// The moment, as RFC 3339 writes it.
+pub fn now() -> String {
+    output_of("date", &["-u", "+%FT%TZ"]).unwrap_or_default()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The value of the first line `name : value`.
+fn value_in<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(':'))?;
+    Some(value.trim())
+}
+
+/// As above, where the value is a number of KiB.
+fn kib_in(text: &str, name: &str) -> Option<u64> {
+    value_in(text, name)?.strip_suffix("kB")?.trim_end().parse().ok()
+}
+
+/// What a command prints, if it ends well.
+fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_by_their_whole_name() {
+        let cpuinfo = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: AMD EPYC\nmodel name\t: other\n";
+        assert_eq!(value_in(cpuinfo, "model name"), Some("AMD EPYC"));
+        assert_eq!(value_in(cpuinfo, "model"), Some("1"));
+        assert_eq!(kib_in("MemFree: 1 kB\nMemTotal:   2048 kB\n", "MemTotal"), Some(2_048));
+        assert_eq!(kib_in("", "MemTotal"), None);
+    }
+
+    #[test]
+    fn this_machine_tells_what_it_is() {
+        let machine = Machine::this();
+        assert!(machine.cores > 0 && machine.memory_mib > 0 && machine.open_files_max > 0, "{machine:?}");
+        assert!(machine.folder().ends_with("core"));
+    }
+}

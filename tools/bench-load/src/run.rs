@@ -1,0 +1,143 @@
+//! One run of a row: the load test against a server of its own, then against the floor with the same reads and writes.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use pixi_game_server::config::SETTINGS;
+use pixi_game_server::server::os::StopSignals;
+use serde_json::Value as Json;
+
+use crate::calibrate::Flushes;
+use crate::figures::Run;
+use crate::process::{Failure, Process, free_port, output_of, serve};
+use crate::rows::Row;
+
+/// Players for whom the server has room: what the usual hard limit of 20,000 open files leaves it.
+const MAX_CONNECTIONS: &str = "19400";
+
+/// The floor's CPU time for a call is settled sooner than the server's rarest latencies.
+const FLOOR_PART: u64 = 2;
+
+/// How long the floor is not measured after its last client has connected.
+const FLOOR_WARM_UP: &str = "2s";
+
+/// What runs take.
+pub struct Bench {
+    /// Where the programs are.
+    folder: PathBuf,
+    signals: StopSignals,
+}
+
+impl Bench {
+    /// Takes the programs that lie beside this one.
+    ///
+    /// # Errors
+    /// One of them is not there, or no descriptor is left.
+    pub fn new() -> Result<Bench, Failure> {
+        let broken = |error: std::io::Error| Failure::Broken(error.to_string());
+        let own = std::env::current_exe().map_err(broken)?;
+        let folder = own.parent().map(PathBuf::from).unwrap_or_default();
+        for program in ["pixi-game-server", "loadtest", "floor"] {
+            if !folder.join(program).is_file() {
+                let problem = format!("{program} is not beside {}: run me by make", own.display());
+                return Err(Failure::Broken(problem));
+            }
+        }
+        Ok(Bench { folder, signals: StopSignals::new().map_err(broken)? })
+    }
+
+    /// Runs a row once, measured for so many seconds.
+    ///
+    /// # Errors
+    /// A program does not run, or somebody pressed ctrl-C. What the server does wrong is none: it is for judging.
+    pub fn run(&self, row: &Row, seconds: u64) -> Result<Run, Failure> {
+        let server = self.load_server(&row.flags(seconds))?;
+        let flushes = Flushes::matching(&server).filter(|_| row.has_floor);
+        let floor = match flushes {
+            Some(flushes) => Some(self.load_floor(&flushes, &row.flags(floor_seconds(seconds)))?),
+            None => None,
+        };
+        Ok(Run { server, floor })
+    }
+
+    fn load_server(&self, flags: &str) -> Result<Json, Failure> {
+        eprintln!("  server: loadtest {flags}");
+        let port = free_port()?;
+        let mut command = self.program("pixi-game-server");
+        // The defaults are what is measured, whatever is set around here.
+        for setting in SETTINGS {
+            command.env_remove(setting.variable);
+        }
+        command.envs([("HOST", "127.0.0.1"), ("MAX_CONNECTIONS", MAX_CONNECTIONS), ("LOG_LEVEL", "warn")]);
+        let server = serve(command.env("PORT", port.to_string()), port, "/health", &self.signals)?;
+        self.load(&server, port, flags)
+    }
+
+    fn load_floor(&self, flushes: &Flushes, flags: &str) -> Result<Json, Failure> {
+        eprintln!("  floor: {}", flushes.flags());
+        let port = free_port()?;
+        let mut command = self.program("floor");
+        command.args(["--port", &port.to_string()]).args(flushes.flags().split_whitespace());
+        let floor = serve(&mut command, port, "/metrics", &self.signals)?;
+        self.load(&floor, port, &floor_flags(flags))
+    }
+
+    fn load(&self, server: &Process, port: u16, flags: &str) -> Result<Json, Failure> {
+        let mut command = self.program("loadtest");
+        command.args(["--json", "--server", &format!("ws://127.0.0.1:{port}/ws")]);
+        command.args(["--pid", &server.id().to_string()]).args(flags.split_whitespace());
+        let results = output_of(&mut command, &self.signals)?;
+        serde_json::from_str(&results)
+            .map_err(|error| Failure::Broken(format!("loadtest {flags}: no results: {error}")))
+    }
+
+    fn program(&self, name: &str) -> Command {
+        Command::new(self.folder.join(name))
+    }
+}
+
+fn floor_seconds(seconds: u64) -> u64 {
+    seconds.div_ceil(FLOOR_PART)
+}
+
+/// There are no pictures to compare: the floor has none.
+fn floor_flags(flags: &str) -> String {
+    format!("{flags} --warm-up {FLOOR_WARM_UP} --viewers 0")
+}
+
+/// What to type to run a row by hand: against the server, and against the floor as in this run.
+pub fn commands(row: &Row, seconds: u64, run: &Run) -> Vec<String> {
+    let mut commands = vec![format!("make load-test LOAD=\"{}\"", row.flags(seconds))];
+    if let Some(flushes) = Flushes::matching(&run.server).filter(|_| run.floor.is_some()) {
+        commands.push(format!(
+            "target/release/floor --port 18109 {} & sleep 1; target/release/loadtest --server ws://127.0.0.1:18109/ws \
+             --pid $! {}; kill $!",
+            flushes.flags(),
+            floor_flags(&row.flags(floor_seconds(seconds)))
+        ));
+    }
+    commands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_row_can_be_run_by_hand() {
+        let server = json!({
+            "traffic": { "clients": 1000, "moves_per_s": 10_000.0, "per_client_s": { "bytes_in": 870.0 } },
+            "server": { "metrics": { "socket_writes_per_s": 18_000.0 } },
+        });
+        let row = Row::of("a").unwrap();
+        let mut run = Run { server, floor: None };
+        let load =
+            "make load-test LOAD=\"--clients 1000 --moves-per-second 10 --connect-rate 1500 --duration 60s\"";
+        assert_eq!(commands(row, 60, &run), [load]);
+        run.floor = Some(json!({}));
+        let floor = &commands(row, 60, &run)[1];
+        assert!(floor.starts_with("target/release/floor --port 18109 --flush-bytes 90 "), "{floor}");
+        assert!(floor.contains("--duration 30s --warm-up 2s --viewers 0; kill $!"), "{floor}");
+    }
+}

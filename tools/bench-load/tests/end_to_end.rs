@@ -1,0 +1,78 @@
+//! The built program with other programs in the places of server, load test and floor: it says what is wrong, and
+//! leaves nobody behind.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A folder with the program in it, and `server` in the game server's place.
+fn folder(name: &str, server: impl Fn(&Path)) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a folder of our own");
+    fs::hard_link(env!("CARGO_BIN_EXE_bench-load"), folder.join("bench-load")).expect("the same file system");
+    for program in ["loadtest", "floor"] {
+        symlink("/bin/false", folder.join(program)).expect("nothing is there yet");
+    }
+    server(&folder.join("pixi-game-server"));
+    folder
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(folder.join("bench-load"));
+    command.arg("--check").current_dir(folder).env_remove("ROWS").stderr(Stdio::piped());
+    command
+}
+
+/// Its status and the last line of its complaint.
+fn end_of(output: &Output) -> (Option<i32>, String) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), stderr.lines().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn bad_options_end_it_before_anything_is_run() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench-load")).args(["--rows", "z"]).output();
+    let problem = "bench-load: --rows z: expected some of a,b,c,d,e,f,g with commas between them";
+    assert_eq!(end_of(&output.expect("it runs")), (Some(2), problem.to_owned()));
+}
+
+#[test]
+fn a_server_that_ends_fails_it_and_one_that_hangs_is_killed_with_it() {
+    let folder = folder("processes", |server| {
+        symlink("/bin/false", server).expect("nothing is there yet");
+    });
+    let (status, complaint) = end_of(&command(&folder).output().expect("it runs"));
+    assert_eq!(status, Some(1));
+    assert!(complaint.ends_with("pixi-game-server: ended at its start with exit status: 1"), "{complaint}");
+
+    let server = folder.join("pixi-game-server");
+    fs::remove_file(&server).expect("it is there");
+    fs::write(&server, "#!/bin/sh\necho $$ > pid.new && mv pid.new pid\nexec sleep 60\n").expect("a script");
+    fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let bench = command(&folder).spawn().expect("it runs");
+    let server_pid = Pid::from_raw(wait_for_number(&folder.join("pid")));
+    assert_eq!(kill(server_pid, None), Ok(()));
+    kill(Pid::from_raw(bench.id() as i32), Signal::SIGINT).expect("it runs");
+    let output = bench.wait_with_output().expect("it ends");
+    assert_eq!(end_of(&output), (Some(1), "bench-load: interrupted".to_owned()));
+    assert_eq!(kill(server_pid, None), Err(Errno::ESRCH));
+    fs::remove_dir_all(folder).expect("it is ours");
+}
+
+fn wait_for_number(path: &Path) -> i32 {
+    let began = Instant::now();
+    loop {
+        if let Ok(text) = fs::read_to_string(path) {
+            return text.trim().parse().expect("a number");
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{} does not appear", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
