@@ -5,7 +5,7 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test check fmt lint doc bench load-test fuzz clean
+.PHONY: help run dev build build-release test check fmt lint doc bench bench-load perf-check load-test fuzz clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,15 @@ bench: ## Run the micro-benchmarks (about two minutes)
 LOAD ?= --clients 1000 --moves-per-second 10 --duration 60s
 load-test: ## Load a server of its own and judge it: make load-test LOAD="--clients 5000 --moves-per-second 2"
 	tools/load-test.sh $(LOAD)
+
+BENCH_PACKAGES := --package pixi-game-server --package loadtest --package floor --package bench-load
+bench-load: ## Run the table of loads and keep what came out: make bench-load RUNS=3 DURATION=60s ROWS=a,c
+	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
+	$${CARGO_TARGET_DIR:-target}/release/bench-load
+
+perf-check: ## Run two loads of the table in short and say yes or no (a minute and a half)
+	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
+	$${CARGO_TARGET_DIR:-target}/release/bench-load --check
 
 FUZZ_SECONDS ?= 660
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is missing)
