@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
-/// Where every ack says its player is: nobody looks.
+/// Where a player is who claims to be nowhere else, as two 16-bit coordinates.
 const SOMEWHERE: [u8; 4] = [244, 1, 244, 1];
 
 /// An unmasked binary frame of 13 bytes.
@@ -38,8 +38,9 @@ pub struct Peer {
 /// What a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
-    /// A MOVE of this sequence.
-    Move(u32),
+    /// A MOVE of this sequence, and the position it claims, as an ack carries it: who is put elsewhere goes back, and
+    /// sends other MOVEs than to a game server.
+    Move(u32, [u8; 4]),
     Close,
     Other,
 }
@@ -87,7 +88,7 @@ impl Peer {
         while let Some((frame, length)) = split(rest)? {
             rest = &rest[length..];
             match frame {
-                Frame::Move(sequence) => append_ack(&mut self.outbox, id, sequence),
+                Frame::Move(sequence, position) => append_ack(&mut self.outbox, id, position, sequence),
                 Frame::Close => {
                     self.outbox.extend_from_slice(&[0x88, 0]);
                     self.is_leaving = true;
@@ -153,7 +154,9 @@ fn split(bytes: &[u8]) -> io::Result<Option<(Frame, usize)>> {
     let byte = |at: usize| bytes[MASKED_HEAD_BYTES + at] ^ bytes[2 + at % 4];
     let frame = match first {
         0x82 if length >= 6 && byte(0) == MOVE => {
-            Frame::Move(u32::from_le_bytes([byte(2), byte(3), byte(4), byte(5)]))
+            // Coordinates are claimed in 32 bits; the world needs 16.
+            let position = if length >= 14 { [6, 7, 10, 11].map(byte) } else { SOMEWHERE };
+            Frame::Move(u32::from_le_bytes([2, 3, 4, 5].map(byte)), position)
         }
         0x88 => Frame::Close,
         _ => Frame::Other,
@@ -161,11 +164,11 @@ fn split(bytes: &[u8]) -> io::Result<Option<(Frame, usize)>> {
     Ok(Some((frame, whole)))
 }
 
-fn append_ack(out: &mut Vec<u8>, id: u32, sequence: u32) {
+fn append_ack(out: &mut Vec<u8>, id: u32, position: [u8; 4], sequence: u32) {
     out.extend_from_slice(&ACK_HEAD);
     out.push(ACK);
     out.extend_from_slice(&id.to_le_bytes());
-    out.extend_from_slice(&SOMEWHERE);
+    out.extend_from_slice(&position);
     out.extend_from_slice(&sequence.to_le_bytes());
 }
 
@@ -193,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn moves_of_both_lengths_are_told_with_their_sequence() {
+    fn moves_of_both_lengths_are_told_with_their_sequence_and_place() {
         let short = masked(0x82, &[3, 5, 1, 2, 3, 4]);
-        assert_eq!(split(&short).unwrap(), Some((Frame::Move(0x0403_0201), 12)));
-        let long = masked(0x82, &[3, 5, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
-        assert_eq!(split(&long).unwrap(), Some((Frame::Move(7), 20)));
+        assert_eq!(split(&short).unwrap(), Some((Frame::Move(0x0403_0201, SOMEWHERE), 12)));
+        let long = masked(0x82, &[3, 5, 7, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0, 0]);
+        assert_eq!(split(&long).unwrap(), Some((Frame::Move(7, [1, 2, 3, 4]), 20)));
         for length in 0..short.len() {
             assert_eq!(split(&short[..length]).unwrap(), None);
         }
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn an_ack_is_a_frame_of_fifteen_bytes() {
         let mut out = Vec::new();
-        append_ack(&mut out, 1004, 1);
+        append_ack(&mut out, 1004, SOMEWHERE, 1);
         assert_eq!(out, [0x82, 13, 8, 0xec, 3, 0, 0, 244, 1, 244, 1, 1, 0, 0, 0]);
         assert_eq!(flush_of(95).len(), 90);
         assert!(flush_of(0).is_empty());
