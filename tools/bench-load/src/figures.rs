@@ -73,7 +73,7 @@ pub static FIGURES: &[Figure] = &[
     figure("reads_per_s", "reads of sockets a second", "", 0, ByMedian, |run| at(run, READS)),
     figure("writes_per_s", "writes to sockets a second", "", 0, ByMedian, |run| at(run, WRITES)),
     figure("bytes_per_write", "bytes in a write", "", 0, ByMedian, bytes_per_write),
-    figure("cpu_us_per_call", "CPU for each read or write", "us", 2, ByMedian, |run| at(run, CALL)),
+    figure("cpu_us_per_call", "CPU for each read or write", "us", 2, ByMedian, |run| at(run, CALL).filter(|_| run.floor.is_some())),
     figure("floor_cpu_us_per_call", "CPU for each read or write of the floor", "us", 2, ByMedian, |run| floor_at(run, CALL)),
     figure("floor_ratio", "CPU for each call, the floor's being 1", "", 2, ByMedian, |run| against_floor(run, CALL)),
     figure("floor_reads_percent", "reads of the floor, the server's being 100", "%", 1, ByMedian, |run| floor_percent(run, READS)),
