@@ -26,6 +26,8 @@
 pub mod config;
 pub mod game;
 pub mod governor;
+#[cfg(feature = "profile-mem")]
+pub mod heap_profile;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

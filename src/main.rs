@@ -7,6 +7,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use pixi_game_server::config::{self, Command, Config};
+#[cfg(feature = "profile-mem")]
+use pixi_game_server::heap_profile;
 use pixi_game_server::limits::{DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX};
 use pixi_game_server::logging;
 use pixi_game_server::server::assets::Assets;
@@ -42,6 +44,11 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     let signals = match os::StopSignals::new() {
         Ok(signals) => signals,
         Err(error) => return fail(FAILED, &format!("signals can't be received: {error}")),
+    };
+    #[cfg(feature = "profile-mem")]
+    let _heap_profile = match heap_profile::HeapProfile::start() {
+        Ok(profile) => profile,
+        Err(error) => return fail(FAILED, &format!("the heap can't be profiled: {error}")),
     };
     let log = match logging::start(config.log_level, config.log_file.as_deref()) {
         Ok(log) => log,
