@@ -5,7 +5,8 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test check fmt lint doc bench bench-load perf-check load-test fuzz clean
+.PHONY: help run dev build build-release test check fmt lint doc bench bench-load perf-check load-test \
+  profile-cpu profile-mem fuzz clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +44,7 @@ doc: ## Build the documentation, warnings denied
 bench: ## Run the micro-benchmarks (about two minutes)
 	$(CARGO) bench
 
-LOAD ?= --clients 1000 --moves-per-second 10 --duration 60s
+load-test: LOAD ?= --clients 1000 --moves-per-second 10 --duration 60s
 load-test: ## Load a server of its own and judge it: make load-test LOAD="--clients 5000 --moves-per-second 2"
 	tools/load-test.sh $(LOAD)
 
@@ -55,6 +56,17 @@ bench-load: ## Run the table of loads and keep what came out: make bench-load RU
 perf-check: ## Run two loads of the table in short and say yes or no (a minute and a half)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-load --check
+
+PROFILE_SECONDS ?= 10
+profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2
+profile-cpu profile-mem: programs = --profile profiling --package pixi-game-server --package loadtest --package profile
+profile-cpu: ## See where CPU time goes under load (perf): a flame graph, the top functions; LOAD as above
+	$(CARGO) build $(programs) --bins
+	"$${CARGO_TARGET_DIR:-target}/profiling/profile" cpu --seconds $(PROFILE_SECONDS) -- $(LOAD)
+
+profile-mem: ## See where memory goes under load (dhat): the peak, and the steady state; LOAD as above
+	$(CARGO) build $(programs) --bins --features pixi-game-server/profile-mem
+	"$${CARGO_TARGET_DIR:-target}/profiling/profile" mem --seconds $(PROFILE_SECONDS) -- $(LOAD)
 
 FUZZ_SECONDS ?= 660
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is missing)

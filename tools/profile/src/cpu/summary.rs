@@ -1,0 +1,260 @@
+//! What the stacks say, in words: shares by thread, by mode, by function and by system call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::stacks::{Frame, Stack};
+use crate::stage::Traffic;
+use crate::text::{is_ours, percent, short_name, thousands};
+
+/// Functions in a table.
+const ROWS: usize = 30;
+
+/// Functions in the summary on the terminal.
+const BRIEF_ROWS: usize = 6;
+
+/// Longest name of a function that is shown.
+const NAME_CHARS_MAX: usize = 110;
+
+/// Samples counted in every way of interest.
+#[derive(Debug)]
+pub struct Summary {
+    traffic: Traffic,
+    frequency_hz: u32,
+    all: Count,
+    threads: BTreeMap<String, Count>,
+    functions: BTreeMap<Frame, Cost>,
+    calls: BTreeMap<String, u64>,
+}
+
+/// Samples, and how many of them in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    samples: u64,
+    kernel: u64,
+}
+
+/// Samples of one function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cost {
+    /// It was running itself.
+    own: u64,
+    /// It, or a library's function it had called, was running: in user space, and no other function of the project
+    /// in between. Counted for the project's functions alone.
+    with_libraries: u64,
+    /// It was on the stack.
+    total: u64,
+}
+
+impl Count {
+    fn add(&mut self, stack: &Stack) {
+        self.samples += stack.samples;
+        self.kernel += if stack.is_in_kernel() { stack.samples } else { 0 };
+    }
+}
+
+impl Summary {
+    /// Counts.
+    pub fn new(stacks: &[Stack], traffic: Traffic, frequency_hz: u32) -> Self {
+        let mut summary = Self {
+            traffic,
+            frequency_hz,
+            all: Count::default(),
+            threads: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        };
+        for stack in stacks {
+            summary.add(stack);
+        }
+        summary
+    }
+
+    fn add(&mut self, stack: &Stack) {
+        self.all.add(stack);
+        self.threads.entry(stack.thread.clone()).or_default().add(stack);
+        // Once for each stack, however often it recurs there.
+        for frame in stack.frames.iter().collect::<BTreeSet<_>>() {
+            self.functions.entry(frame.clone()).or_default().total += stack.samples;
+        }
+        if let Some(running) = stack.frames.last() {
+            self.functions.entry(running.clone()).or_default().own += stack.samples;
+        }
+        let nearest = stack.frames.iter().rfind(|frame| is_ours(&frame.function));
+        if let Some(nearest) = nearest.filter(|_| !stack.is_in_kernel()) {
+            self.functions.entry(nearest.clone()).or_default().with_libraries += stack.samples;
+        }
+        let call = stack.frames.iter().filter(|frame| frame.is_kernel).find_map(|f| system_call(&f.function));
+        if let Some(call) = call {
+            *self.calls.entry(call.to_owned()).or_default() += stack.samples;
+        }
+    }
+
+    /// What was measured, in one line.
+    pub fn headline(&self) -> String {
+        let Traffic { seconds, cpu_s, players, messages_in, governor_level } = self.traffic;
+        format!(
+            "{} players, {} messages/s in, {seconds:.0} s, governor at {governor_level}: {:.2} cores, {:.1} us of \
+             CPU a message",
+            thousands(players),
+            thousands((messages_in as f64 / seconds.max(1e-9)) as u64),
+            cpu_s / seconds.max(1e-9),
+            cpu_s * 1e6 / messages_in.max(1) as f64,
+        )
+    }
+
+    /// The whole text.
+    pub fn full(&self) -> String {
+        let mut text = format!("{}\n{}\n", self.headline(), self.modes());
+        text.push_str("\nthreads             share      user    kernel    samples\n");
+        for (thread, count) in ranked(&self.threads, |count| count.samples) {
+            let _ = writeln!(
+                text,
+                "{thread:16} {}  {}  {} {:>10}",
+                self.share(count.samples),
+                self.share(count.samples - count.kernel),
+                self.share(count.kernel),
+                thousands(count.samples)
+            );
+        }
+        text.push_str("\nsystem calls\n");
+        for (call, samples) in ranked(&self.calls, |samples| *samples) {
+            let _ = writeln!(text, "{}  {call}", self.share(*samples));
+        }
+        text.push_str("\nthe project's functions, by user-space time in them and the libraries they call\n");
+        self.write_table(
+            &mut text,
+            |frame, cost| if is_ours(&frame.function) { cost.with_libraries } else { 0 },
+        );
+        text.push_str("\nthe project's functions, by total time\n");
+        self.write_table(&mut text, |frame, cost| if is_ours(&frame.function) { cost.total } else { 0 });
+        text.push_str("\nall functions, by own time\n");
+        self.write_table(&mut text, |_, cost| cost.own);
+        text
+    }
+
+    /// Ten lines for the terminal.
+    pub fn brief(&self) -> String {
+        let mut text = format!("{}\n{}\n", self.headline(), self.modes());
+        let calls: Vec<String> = ranked(&self.calls, |samples| *samples)
+            .take(4)
+            .map(|(call, samples)| format!("{call} {}", self.share(*samples).trim_start()))
+            .collect();
+        let _ = writeln!(text, "system calls: {}", calls.join(", "));
+        text.push_str("user-space time in the project's functions and the libraries they call:\n");
+        let ours = ranked(&self.functions, |cost| cost.with_libraries).take(BRIEF_ROWS);
+        for (frame, cost) in ours {
+            let _ = writeln!(text, "{}  {}", self.share(cost.with_libraries), shown(frame));
+        }
+        text
+    }
+
+    fn modes(&self) -> String {
+        let Count { samples, kernel } = self.all;
+        let blind =
+            if kernel == 0 { " (perf may not look into the kernel: see perf_event_paranoid)" } else { "" };
+        format!(
+            "{} samples at {} Hz: {} in user space, {} in the kernel{blind}",
+            thousands(samples),
+            self.frequency_hz,
+            self.share(samples - kernel).trim_start(),
+            self.share(kernel).trim_start(),
+        )
+    }
+
+    fn write_table(&self, text: &mut String, key: impl Fn(&Frame, &Cost) -> u64) {
+        let mut rows: Vec<(u64, &Frame, &Cost)> =
+            self.functions.iter().map(|(frame, cost)| (key(frame, cost), frame, cost)).collect();
+        rows.retain(|(key, ..)| *key > 0);
+        rows.sort_by_key(|(key, ..)| std::cmp::Reverse(*key));
+        text.push_str("    own  with libraries   total  function\n");
+        for (_, frame, cost) in rows.into_iter().take(ROWS) {
+            let (own, libraries) = (self.share(cost.own), self.share(cost.with_libraries));
+            let libraries = if is_ours(&frame.function) { libraries } else { String::new() };
+            let total = self.share(cost.total);
+            let _ = writeln!(text, "{own}       {libraries:>7}   {total}  {}", shown(frame));
+        }
+    }
+
+    fn share(&self, samples: u64) -> String {
+        percent(samples, self.all.samples)
+    }
+}
+
+/// Those with any, most first, and by name where equal.
+fn ranked<K: Ord, V>(counted: &BTreeMap<K, V>, count: impl Fn(&V) -> u64) -> impl Iterator<Item = (&K, &V)> {
+    let mut rows: Vec<(&K, &V)> = counted.iter().filter(|(_, value)| count(value) > 0).collect();
+    rows.sort_by_key(|(_, value)| std::cmp::Reverse(count(value)));
+    rows.into_iter()
+}
+
+/// The name of a system call, if this is where the kernel enters it: `__x64_sys_sendto` is `sendto`.
+fn system_call(function: &str) -> Option<&str> {
+    let rest = function.strip_prefix("__x64_sys_").or_else(|| function.strip_prefix("__arm64_sys_"));
+    rest.filter(|name| !name.is_empty())
+}
+
+fn shown(frame: &Frame) -> String {
+    let name = short_name(&frame.function);
+    let mark = if frame.is_kernel { " [kernel]" } else { "" };
+    match name.char_indices().nth(NAME_CHARS_MAX) {
+        Some((end, _)) => format!("{}...{mark}", &name[..end]),
+        None => name + mark,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(thread: &str, path: &[&str], samples: u64) -> Stack {
+        let frame = |name: &&str| Frame {
+            function: name.trim_end_matches('!').to_owned(),
+            is_kernel: name.ends_with('!'),
+        };
+        Stack { thread: thread.to_owned(), frames: path.iter().map(frame).collect(), samples }
+    }
+
+    fn summary() -> Summary {
+        let stacks = [
+            stack("main", &["pixi_game_server::a", "send", "__x64_sys_sendto!", "tcp_sendmsg!"], 60),
+            stack("main", &["pixi_game_server::a", "pixi_game_server::b", "memcpy"], 25),
+            stack("view-1", &["pixi_game_server::b", "pixi_game_server::b"], 15),
+        ];
+        let traffic =
+            Traffic { seconds: 2.0, cpu_s: 1.0, players: 1_000, messages_in: 4_000, governor_level: 3 };
+        Summary::new(&stacks, traffic, 100)
+    }
+
+    #[test]
+    fn samples_are_counted_once_for_each_function_thread_mode_and_call() {
+        let summary = summary();
+        assert_eq!(summary.all, Count { samples: 100, kernel: 60 });
+        assert_eq!(summary.threads["view-1"], Count { samples: 15, kernel: 0 });
+        assert_eq!(summary.calls["sendto"], 60);
+        let cost = |name: &str| summary.functions[&Frame { function: name.to_owned(), is_kernel: false }];
+        assert_eq!(cost("pixi_game_server::a"), Cost { own: 0, with_libraries: 0, total: 85 });
+        assert_eq!(cost("pixi_game_server::b"), Cost { own: 15, with_libraries: 40, total: 40 });
+        assert_eq!(cost("memcpy"), Cost { own: 25, with_libraries: 0, total: 25 });
+    }
+
+    #[test]
+    fn the_headline_relates_time_to_traffic() {
+        assert_eq!(
+            summary().headline(),
+            "1,000 players, 2,000 messages/s in, 2 s, governor at 3: 0.50 cores, 250.0 us of CPU a message"
+        );
+    }
+
+    #[test]
+    fn texts_rank_what_takes_most_first() {
+        let text = summary().full();
+        assert!(text.contains("main              85.0 %   25.0 %   60.0 %         85"), "{text}");
+        let own = text.split("by own time").nth(1).unwrap();
+        let ranks = ["tcp_sendmsg [kernel]", "memcpy", "  b\n"].map(|name| own.find(name).unwrap());
+        assert!(ranks.is_sorted(), "{own}");
+        let brief = summary().brief();
+        assert!(brief.contains("system calls: sendto 60.0 %\n"), "{brief}");
+        assert!(brief.lines().count() <= 10);
+    }
+}

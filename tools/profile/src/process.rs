@@ -1,0 +1,145 @@
+//! A child process that never outlives the value that stands for it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::failure::Failure;
+
+/// Time a child gets to end in order before it is killed.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Lines of a child's output that are shown when it fails.
+const TAIL_LINES: usize = 5;
+
+/// A running child; dropped, it is asked to end, and killed when it does not.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+impl Process {
+    /// Starts a program.
+    ///
+    /// # Errors
+    /// It is not there or can't be run; the message names it.
+    pub fn start(name: &'static str, command: &mut Command) -> Result<Self, Failure> {
+        let child = command.spawn().map_err(|error| {
+            let program = command.get_program().display();
+            Failure::Failed(format!("{name}: {program} can't be run: {error}"))
+        })?;
+        Ok(Self { name, child })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it reads from, if that was to be piped and nobody has taken it.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// None for a child of this process.
+    pub fn status(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Asks it to end, and kills it when it does not.
+    ///
+    /// # Errors
+    /// None for a child of this process.
+    pub fn end(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status()? {
+            return Ok(status);
+        }
+        // It has not been waited for, so that the number is still its own.
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.status()? {
+                return Ok(status);
+            }
+            sleep(Duration::from_millis(10));
+        }
+        self.kill()
+    }
+
+    /// Ends it at once.
+    ///
+    /// # Errors
+    /// None for a child of this process.
+    pub fn kill(&mut self) -> io::Result<ExitStatus> {
+        self.child.kill()?;
+        self.child.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("profile: {} (process {}) can't be ended: {error}", self.name, self.id());
+        }
+    }
+}
+
+/// An empty file that children may append to.
+///
+/// # Errors
+/// It can't be written.
+pub fn log_file(path: &Path) -> io::Result<File> {
+    File::create(path)?;
+    OpenOptions::new().append(true).open(path)
+}
+
+/// The last lines of a child's output, to be shown when it fails.
+pub fn tail(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_running(pid: u32) -> bool {
+        Path::new(&format!("/proc/{pid}")).exists()
+    }
+
+    #[test]
+    fn a_child_ends_with_the_value_that_stands_for_it() {
+        let mut child = Process::start("sleep", Command::new("sleep").arg("60")).unwrap();
+        let pid = child.id();
+        assert!(is_running(pid) && child.status().unwrap().is_none());
+        drop(child);
+        assert!(!is_running(pid));
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_left_alone() {
+        let mut child = Process::start("true", &mut Command::new("true")).unwrap();
+        while child.status().unwrap().is_none() {
+            sleep(Duration::from_millis(1));
+        }
+        assert!(child.end().unwrap().success());
+        assert!(child.kill().unwrap().success());
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let failure = Process::start("loadtest", &mut Command::new("/nowhere/loadtest")).unwrap_err();
+        assert!(failure.to_string().starts_with("loadtest: /nowhere/loadtest can't be run: "), "{failure}");
+    }
+}

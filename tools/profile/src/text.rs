@@ -1,0 +1,68 @@
+//! Numbers and names as people read them.
+
+/// The crate whose functions are of interest, as names begin.
+const PROJECT: &str = "pixi_game_server::";
+
+/// A whole number with its thousands apart.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A part of a whole, in percent.
+pub fn percent(part: u64, whole: u64) -> String {
+    format!("{:5.1} %", 100.0 * part as f64 / whole.max(1) as f64)
+}
+
+/// Bytes in the unit that fits.
+pub fn bytes(bytes: u64) -> String {
+    match bytes as f64 {
+        few if few < 10_000.0 => format!("{few} B"),
+        some if some < 1e7 => format!("{:.1} kB", some / 1e3),
+        many => format!("{:.1} MB", many / 1e6),
+    }
+}
+
+/// Whether a function is one of the project's own.
+pub fn is_ours(function: &str) -> bool {
+    function.trim_start_matches(['<', '&']).starts_with(PROJECT)
+}
+
+/// A function's name without the name of the project and without the type a block of methods in another file is for:
+/// `server::flush::<impl server::Server>::write_slice` is `server::flush::write_slice`.
+pub fn short_name(function: &str) -> String {
+    let name = function.replace(PROJECT, "");
+    match name.split_once("::<impl ").and_then(|(module, rest)| Some((module, rest.split_once(">::")?.1))) {
+        Some((module, method)) if is_ours(function) => format!("{module}::{method}"),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_scaled() {
+        assert_eq!([7, 123, 1_234, 1_234_567].map(thousands), ["7", "123", "1,234", "1,234,567"]);
+        assert_eq!([512, 65_536, 31_239_642].map(bytes), ["512 B", "65.5 kB", "31.2 MB"]);
+        assert_eq!((percent(1, 8), percent(0, 0)), (" 12.5 %".to_owned(), "  0.0 %".to_owned()));
+    }
+
+    #[test]
+    fn names_are_as_short_as_the_source_knows_them() {
+        let method = "pixi_game_server::server::flush::<impl pixi_game_server::server::Server>::write_slice";
+        assert_eq!(short_name(method), "server::flush::write_slice");
+        assert_eq!(short_name("pixi_game_server::view::serve::serve"), "view::serve::serve");
+        assert_eq!(short_name("alloc::slice::<impl [T]>::to_vec"), "alloc::slice::<impl [T]>::to_vec");
+        assert!(is_ours("<pixi_game_server::wire::Memory as std::io::Read>::read"));
+        assert!(!is_ours("core::ptr::drop_in_place<pixi_game_server::view::Viewer>"));
+    }
+}
