@@ -2,7 +2,7 @@
 
 use super::sieve::Sieve;
 use crate::game::{State, Tick, World};
-use crate::wire::message::{self, Entry, Facing, MOVEMENT_FRAME_BYTES};
+use crate::wire::message::{self, Entry, Facing, MovementFrame};
 
 /// Frames written, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,23 +62,26 @@ impl Frames<'_> {
         self.tally.movement += 1;
     }
 
-    /// The vectors of those that have a new one since a tick; whose news are more than that are left to the caller, in
-    /// `others`. Which of them it is can't be guessed: a frame is written in any case, and stays if it is wanted.
-    pub(super) fn new_movements(&mut self, slots: &[u32], since: Tick, others: &mut Sieve<u32>) {
-        let (start, most) = (self.out.len(), slots.len() * MOVEMENT_FRAME_BYTES);
-        self.out.resize(start + most, 0);
-        let room = &mut self.out[start..];
-        let mut end = 0;
-        others.clear();
-        others.sift(slots.iter().map(|&slot| {
-            let stamps = self.world.stamps(slot);
+    /// The vectors of those that have a new one since a tick and no other news. Which of them it is can't be guessed: a
+    /// frame is made in any case, and stays in the sieve if it is wanted. Returns whether any have other news.
+    pub(super) fn new_movements(
+        &mut self,
+        slots: &[u32],
+        since: Tick,
+        sieve: &mut Sieve<MovementFrame>,
+    ) -> bool {
+        let world = self.world;
+        let mut any_others = false;
+        sieve.clear();
+        sieve.sift(slots.iter().map(|&slot| {
+            let stamps = world.stamps(slot);
             let is_more = stamps.is_more_than_vector(since);
-            room[end..end + MOVEMENT_FRAME_BYTES].copy_from_slice(&movement(self.world, slot));
-            end += usize::from(stamps.vector.is_after(since) & !is_more) * MOVEMENT_FRAME_BYTES;
-            (slot, is_more)
+            any_others |= is_more;
+            (movement(world, slot), stamps.vector.is_after(since) & !is_more)
         }));
-        self.out.truncate(start + end);
-        self.tally.movement += (end / MOVEMENT_FRAME_BYTES) as u64;
+        self.out.extend_from_slice(sieve.kept().as_flattened());
+        self.tally.movement += sieve.kept().len() as u64;
+        any_others
     }
 
     pub(super) fn direction(&mut self, slot: u32) {
@@ -93,7 +96,7 @@ impl Frames<'_> {
     }
 }
 
-fn movement(world: &World, slot: u32) -> [u8; MOVEMENT_FRAME_BYTES] {
+fn movement(world: &World, slot: u32) -> MovementFrame {
     let outline = world.outline(slot);
     message::movement(outline.id(), outline.vector.dx(), outline.vector.dy())
 }

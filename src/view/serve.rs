@@ -118,11 +118,14 @@ fn what_the_look_found(
 
 /// The latest state of what changed about those in `scratch.news`. Nearly always it is the vector alone.
 fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
-    let Scratch { news, rare_news, .. } = scratch;
+    let Scratch { news, movements, .. } = scratch;
     viewer.altered |= !news.kept().is_empty();
-    frames.new_movements(news.kept(), viewer.served, rare_news);
-    for &slot in rare_news.kept() {
-        tell_rare_news(viewer, settings, slot, frames);
+    if frames.new_movements(news.kept(), viewer.served, movements) {
+        for &slot in news.kept() {
+            if frames.world.stamps(slot).is_more_than_vector(viewer.served) {
+                tell_rare_news(viewer, settings, slot, frames);
+            }
+        }
     }
 }
 

@@ -135,11 +135,17 @@ impl Viewer {
         (around(0).intersect(&whole), around(i32::from(VIEW_LEAVE_MARGIN)).intersect(&whole))
     }
 
-    /// What a turn at this time would be by the clock.
-    pub(crate) fn due(&self, settings: &Settings, now: Tick) -> Turn {
+    /// What a turn in a round would be by the clock.
+    pub(crate) fn due_in_round(&self, settings: &Settings, now: Tick) -> Turn {
         // Turns come when they come: the one nearest to the end of a look's interval is the look.
         let is_look_due = now - self.looked + settings.flush_interval / 2 >= settings.look_interval;
         if is_look_due { Turn::Look } else { Turn::Changes }
+    }
+
+    /// What a turn that rides on an ack would be by the clock. Looks are left to rounds, where those who stand together are
+    /// served together; but whom acks keep from having turns of its own must look some time.
+    pub(crate) fn due_on_ride(&self, settings: &Settings, now: Tick) -> Turn {
+        if now - self.looked >= 2 * settings.look_interval { Turn::Look } else { Turn::Changes }
     }
 
     /// What there is to do in a turn that is due: perhaps less, perhaps nothing.

@@ -140,7 +140,7 @@ impl Views {
                 continue;
             }
             self.wheel.add(slot, now + interval);
-            let due = viewer.due(&self.settings, now);
+            let due = viewer.due_in_round(&self.settings, now);
             match viewer.worthwhile(due, &scene.world, &self.settings) {
                 None => viewer.pass(due, now, &self.settings),
                 Some(turn) if can_be_written(slot) => {
@@ -178,7 +178,7 @@ impl Views {
         {
             return;
         }
-        let due = viewer.due(&self.settings, now);
+        let due = viewer.due_on_ride(&self.settings, now);
         if let Some(turn) = viewer.worthwhile(due, &scene.world, &self.settings) {
             self.visible_total -= viewer.visible.len();
             let mut frames = Frames { world: &scene.world, out, tally };

@@ -18,6 +18,7 @@ use super::sieve::Sieve;
 use super::viewer::{Member, Viewer};
 use super::{Scene, Settings};
 use crate::game::{Tick, World};
+use crate::wire::message::MovementFrame;
 
 /// A member's distance counts as this part of itself when places are given away.
 pub const MEMBER_DISTANCE_FACTOR: f64 = 0.7;
@@ -39,8 +40,8 @@ pub struct Scratch {
     pub(super) left: Vec<u32>,
     /// Slots of the members about whom there is something new.
     pub(super) news: Sieve<u32>,
-    /// Of those, whose news are not just a vector.
-    pub(super) rare_news: Sieve<u32>,
+    /// What is written of those whose news are just a vector.
+    pub(super) movements: Sieve<MovementFrame>,
     /// Who of `viewer.visible`, by index, is to have its vector repeated.
     pub(super) repeats: Range<usize>,
     /// Somebody in view moves.

@@ -257,11 +257,11 @@ pub fn direction(out: &mut Vec<u8>, id: u32, facing: Facing) {
     out.extend_from_slice(&[h0, h1, kind::PLAYER_DIRECTION, i0, i1, i2, i3, right]);
 }
 
-/// Bytes of a `PLAYER_MOVEMENT` frame.
-pub const MOVEMENT_FRAME_BYTES: usize = 9;
+/// A `PLAYER_MOVEMENT` frame.
+pub type MovementFrame = [u8; 9];
 
 /// A `PLAYER_MOVEMENT` frame: the vector along which the client moves that player from now on.
-pub fn movement(id: u32, dx: i8, dy: i8) -> [u8; MOVEMENT_FRAME_BYTES] {
+pub fn movement(id: u32, dx: i8, dy: i8) -> MovementFrame {
     let [h0, h1] = short_binary_header(7);
     let [i0, i1, i2, i3] = id.to_le_bytes();
     [h0, h1, kind::PLAYER_MOVEMENT, i0, i1, i2, i3, dx as u8, dy as u8]
