@@ -14,16 +14,20 @@ pub(crate) struct Outline {
     /// The player's id, or [`VACANT`].
     pub(super) id: u32,
     /// The last change other than steady movement.
-    pub(super) changed: Stamp,
+    changed: Stamp,
     pub(crate) position: Position,
-    pub(crate) vector: Vector,
-    pub(crate) facing_right: bool,
-    pub(super) attacking: bool,
+    details: Details,
 }
 
 const _: () = assert!(size_of::<Outline>() == 16);
 
 impl Outline {
+    /// Somebody who stands there, looks right, and is new in this tick.
+    pub(super) fn new(id: u32, position: Position, tick: Tick) -> Self {
+        let details = Details(0).with(FACING_RIGHT, true).with_stamp(Stamp::long_before(tick));
+        Self { id, changed: Stamp::of(tick), position, details }
+    }
+
     /// The player's id; of no meaning when the slot is vacant.
     pub(crate) fn id(&self) -> u32 {
         self.id
@@ -33,18 +37,25 @@ impl Outline {
         self.id == id
     }
 
-    pub(crate) fn moves(&self) -> bool {
-        // One comparison: whether one axis is zero can't be predicted, whether both are mostly can.
-        (self.vector.dx() | self.vector.dy()) != 0
+    pub(crate) fn vector(&self) -> Vector {
+        Vector::new(self.details.axis(DX), self.details.axis(DY))
     }
 
-    /// Whether anything changed later than in tick `since`.
-    pub(crate) fn has_changed_since(&self, since: Tick) -> bool {
-        self.changed.is_after(since)
+    pub(crate) fn moves(&self) -> bool {
+        // One comparison: whether one axis is zero can't be predicted, whether both are mostly can.
+        self.details.0 & (0b11 << DX | 0b11 << DY) != 0
+    }
+
+    pub(crate) fn is_facing_right(&self) -> bool {
+        self.details.has(FACING_RIGHT)
+    }
+
+    pub(crate) fn is_attacking(&self) -> bool {
+        self.details.has(ATTACKING)
     }
 
     pub(crate) fn state(&self) -> State {
-        if self.attacking {
+        if self.is_attacking() {
             State::Attacking
         } else if self.moves() {
             State::Moving
@@ -53,7 +64,110 @@ impl Outline {
         }
     }
 
+    /// Whether anything changed later than in tick `since`.
+    pub(crate) fn has_changed_since(&self, since: Tick) -> bool {
+        self.changed.is_after(since)
+    }
+
+    /// Whether anything but the vector may have changed later than in tick `since`. A change that is 2^23 ticks old, 38
+    /// hours at 60 a second, looks new again; the stamps themselves know better.
+    pub(crate) fn may_have_more_than_a_vector_since(&self, since: Tick) -> bool {
+        self.details.stamp_is_after(since)
+    }
+
+    pub(super) fn set_vector(&mut self, vector: Vector, stamp: Stamp) {
+        self.details = self.details.with_axis(DX, vector.dx()).with_axis(DY, vector.dy());
+        self.changed = stamp;
+    }
+
+    pub(super) fn set_facing_right(&mut self, right: bool, stamp: Stamp) {
+        self.details = self.details.with(FACING_RIGHT, right);
+        self.touch(stamp);
+    }
+
+    pub(super) fn set_attacking(&mut self, attacks: bool, stamp: Stamp) {
+        self.details = self.details.with(ATTACKING, attacks);
+        self.touch(stamp);
+    }
+
+    /// Notes that something other than the vector changed.
+    pub(super) fn touch(&mut self, stamp: Stamp) {
+        self.details = self.details.with_stamp(stamp);
+        self.changed = stamp;
+    }
+
+    /// Leaves the slot to somebody else.
+    pub(super) fn vacate(&mut self) {
+        self.id = VACANT;
+        self.details = self.details.with_axis(DX, 0).with_axis(DY, 0);
+    }
+
     pub(super) fn point(&self) -> Point {
         Point { x: i32::from(self.position.x), y: i32::from(self.position.y) }
+    }
+}
+
+/// Two axes of two bits, two flags, and from [`STAMP`] on the last change of anything but the vector, without its upper
+/// bits.
+#[derive(Debug, Clone, Copy)]
+struct Details(u32);
+
+const DX: u32 = 0;
+const DY: u32 = 2;
+const FACING_RIGHT: u32 = 4;
+const ATTACKING: u32 = 5;
+const STAMP: u32 = 8;
+
+impl Details {
+    fn axis(self, at: u32) -> i8 {
+        // The two bits are a signed number: up to the sign's place and back.
+        ((self.0 >> at << 6) as i8) >> 6
+    }
+
+    fn with_axis(self, at: u32, sign: i8) -> Self {
+        Self(self.0 & !(0b11 << at) | (u32::from(sign.cast_unsigned()) & 0b11) << at)
+    }
+
+    fn has(self, flag: u32) -> bool {
+        self.0 >> flag & 1 == 1
+    }
+
+    fn with(self, flag: u32, is_set: bool) -> Self {
+        Self(self.0 & !(1 << flag) | u32::from(is_set) << flag)
+    }
+
+    fn with_stamp(self, stamp: Stamp) -> Self {
+        Self(self.0 & ((1 << STAMP) - 1) | stamp.bits() << STAMP)
+    }
+
+    fn stamp_is_after(self, since: Tick) -> bool {
+        let flags = (1 << STAMP) - 1;
+        (self.0 & !flags).wrapping_sub((since as u32) << STAMP).cast_signed() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_packed_comes_out_as_it_went_in(
+            dx in -1i8..=1, dy in -1i8..=1, right: bool, attacks: bool, tick in 0u64..1 << 40, age in 1u64..1 << 22,
+        ) {
+            let mut outline = Outline::new(7, Position { x: 1, y: 2 }, tick);
+            prop_assert!(!outline.may_have_more_than_a_vector_since(tick));
+            outline.set_facing_right(right, Stamp::of(tick + age));
+            outline.set_attacking(attacks, Stamp::of(tick + age));
+            outline.set_vector(Vector::new(dx, dy), Stamp::of(tick + age + 5));
+            prop_assert_eq!(outline.vector(), Vector::new(dx, dy));
+            prop_assert_eq!(outline.moves(), (dx, dy) != (0, 0));
+            prop_assert_eq!((outline.is_facing_right(), outline.is_attacking()), (right, attacks));
+            prop_assert!(outline.may_have_more_than_a_vector_since(tick));
+            prop_assert!(outline.may_have_more_than_a_vector_since(tick + age - 1));
+            prop_assert!(!outline.may_have_more_than_a_vector_since(tick + age));
+            prop_assert!(outline.has_changed_since(tick + age + 4) && !outline.has_changed_since(tick + age + 5));
+        }
     }
 }

@@ -24,13 +24,20 @@ impl Stamp {
         self.0.wrapping_sub(since as u32) as i32 > 0
     }
 
+    /// The tick's lower 32 bits.
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
+
     /// Ticks from the change until `now`; none when it is yet to come.
     pub(crate) fn age(self, now: Tick) -> Tick {
         Tick::from((now as u32).wrapping_sub(self.0).cast_signed().max(0).cast_unsigned())
     }
 }
 
-/// When each aspect of a player changed last.
+/// When each aspect of a player changed last. Hardly ever read: an [`Outline`] says whether it must be.
+///
+/// [`Outline`]: super::outline::Outline
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamps {
     pub(crate) vector: Stamp,
@@ -43,11 +50,6 @@ impl Stamps {
     /// Nothing is news after this tick.
     pub(crate) fn all(stamp: Stamp) -> Self {
         Self { vector: stamp, facing: stamp, attack: stamp, jump: stamp }
-    }
-
-    /// Whether anything but the vector changed later than in tick `since`; asked so often that one branch must do.
-    pub(crate) fn is_more_than_vector(&self, since: Tick) -> bool {
-        self.facing.is_after(since) | self.attack.is_after(since) | self.jump.is_after(since)
     }
 }
 

@@ -177,17 +177,11 @@ impl World {
     /// When 2^32 ids are used up: 13 years at ten joins a second.
     pub fn join(&mut self) -> u32 {
         let spawn = self.rules.spawn;
-        let outline = Outline {
-            id: self.next_id,
-            changed: Stamp::of(self.tick),
-            position: Position {
-                x: self.random.in_range(spawn.min_x, spawn.max_x),
-                y: self.random.in_range(spawn.min_y, spawn.max_y),
-            },
-            vector: Vector::ZERO,
-            facing_right: true,
-            attacking: false,
+        let position = Position {
+            x: self.random.in_range(spawn.min_x, spawn.max_x),
+            y: self.random.in_range(spawn.min_y, spawn.max_y),
         };
+        let outline = Outline::new(self.next_id, position, self.tick);
         self.next_id = self.next_id.checked_add(1).expect("player ids are used up");
         let player = Player {
             attack_until: NEVER,
@@ -220,8 +214,7 @@ impl World {
         assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
         self.activity.mark_changed(self.outlines[at].position);
         self.activity.mark_moved(self.outlines[at].position);
-        self.outlines[at].id = VACANT;
-        self.outlines[at].vector = Vector::ZERO;
+        self.outlines[at].vacate();
         self.deadlines[at] = NEVER;
         self.population -= 1;
         self.departures += 1;
@@ -241,16 +234,18 @@ impl World {
                 return Some(Ack { id: self.outlines[at].id, position: self.position(slot) });
             }
             Input::Face { right } => {
-                if self.outlines[at].facing_right != right {
-                    self.outlines[at].facing_right = right;
-                    self.stamps[at].facing = self.touch(at);
+                if self.outlines[at].is_facing_right() != right {
+                    let stamp = self.stamp_change(at);
+                    self.outlines[at].set_facing_right(right, stamp);
+                    self.stamps[at].facing = stamp;
                 }
             }
             Input::Attack => {
                 self.set_vector(at, Vector::ZERO);
-                self.outlines[at].attacking = true;
                 self.players[at].attack_until = self.tick + self.rules.attack_ticks;
-                self.stamps[at].attack = self.touch(at);
+                let stamp = self.stamp_change(at);
+                self.outlines[at].set_attacking(true, stamp);
+                self.stamps[at].attack = stamp;
                 self.reschedule(at);
             }
             Input::AttackEnd => self.end_attack(at),
@@ -288,37 +283,38 @@ impl World {
         self.outlines[at].position = position;
         self.activity.mark_moved(position);
         if !claim.is_within(JUMP_DISTANCE, simulated) {
-            self.stamps[at].jump = self.touch(at);
+            let stamp = self.stamp_change(at);
+            self.outlines[at].touch(stamp);
+            self.stamps[at].jump = stamp;
         }
     }
 
     fn set_vector(&mut self, at: usize, vector: Vector) {
-        if self.outlines[at].vector != vector {
-            self.outlines[at].vector = vector;
-            self.stamps[at].vector = self.touch(at);
+        if self.outlines[at].vector() != vector {
+            let stamp = self.stamp_change(at);
+            self.outlines[at].set_vector(vector, stamp);
+            self.stamps[at].vector = stamp;
         }
     }
 
     fn end_attack(&mut self, at: usize) {
         if self.is_attacking(at) {
-            self.outlines[at].attacking = false;
             self.players[at].attack_until = NEVER;
             // Nobody is told at once, since every client ends the animation by itself; the next full state says it.
-            self.touch(at);
+            let stamp = self.stamp_change(at);
+            self.outlines[at].set_attacking(false, stamp);
             self.reschedule(at);
         }
     }
 
     fn is_attacking(&self, at: usize) -> bool {
-        self.outlines[at].attacking
+        self.outlines[at].is_attacking()
     }
 
-    /// Stamps a player as changed in the tick under way.
-    fn touch(&mut self, at: usize) -> Stamp {
+    /// The stamp of a change in the tick under way, where this player is.
+    fn stamp_change(&mut self, at: usize) -> Stamp {
         self.activity.mark_changed(self.outlines[at].position);
-        let stamp = Stamp::of(self.tick + 1);
-        self.outlines[at].changed = stamp;
-        stamp
+        Stamp::of(self.tick + 1)
     }
 
     fn reschedule(&mut self, at: usize) {
@@ -349,10 +345,10 @@ impl World {
             if !outline.moves() {
                 continue;
             }
-            let Position { x, y } = outline.position;
+            let (Position { x, y }, vector) = (outline.position, outline.vector());
             let position = Position {
-                x: (i32::from(x) + i32::from(outline.vector.dx) * distance).clamp(0, right) as u16,
-                y: (i32::from(y) + i32::from(outline.vector.dy) * distance).clamp(0, bottom) as u16,
+                x: (i32::from(x) + i32::from(vector.dx) * distance).clamp(0, right) as u16,
+                y: (i32::from(y) + i32::from(vector.dy) * distance).clamp(0, bottom) as u16,
             };
             // One comparison, as above: most walk along one axis only.
             if (position.x ^ x) | (position.y ^ y) != 0 {
@@ -424,12 +420,12 @@ impl World {
 
     /// The vector of the player in this slot.
     pub fn vector(&self, slot: u32) -> Vector {
-        self.outlines[slot as usize].vector
+        self.outlines[slot as usize].vector()
     }
 
     /// Whether the player in this slot looks right.
     pub fn is_facing_right(&self, slot: u32) -> bool {
-        self.outlines[slot as usize].facing_right
+        self.outlines[slot as usize].is_facing_right()
     }
 
     /// What the player in this slot is doing.

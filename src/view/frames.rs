@@ -62,8 +62,8 @@ impl Frames<'_> {
         self.tally.movement += 1;
     }
 
-    /// The vectors of those that have a new one since a tick and no other news. Which of them it is can't be guessed: a
-    /// frame is made in any case, and stays in the sieve if it is wanted. Returns whether any have other news.
+    /// The vectors of those who changed since a tick, but for those of whom there may be other news. Which of them it is can't be guessed: a
+    /// frame is made in any case, and stays in the sieve if it is wanted. Returns whether there are any such others.
     pub(super) fn new_movements(
         &mut self,
         slots: &[u32],
@@ -74,10 +74,9 @@ impl Frames<'_> {
         let mut any_others = false;
         sieve.clear();
         sieve.sift(slots.iter().map(|&slot| {
-            let stamps = world.stamps(slot);
-            let is_more = stamps.is_more_than_vector(since);
+            let is_more = world.outline(slot).may_have_more_than_a_vector_since(since);
             any_others |= is_more;
-            (movement(world, slot), stamps.vector.is_after(since) & !is_more)
+            (movement(world, slot), !is_more)
         }));
         self.out.extend_from_slice(sieve.kept().as_flattened());
         self.tally.movement += sieve.kept().len() as u64;
@@ -97,22 +96,22 @@ impl Frames<'_> {
 }
 
 fn movement(world: &World, slot: u32) -> MovementFrame {
-    let outline = world.outline(slot);
-    message::movement(outline.id(), outline.vector.dx(), outline.vector.dy())
+    let (outline, vector) = (world.outline(slot), world.vector(slot));
+    message::movement(outline.id(), vector.dx(), vector.dy())
 }
 
 fn facing(world: &World, slot: u32) -> Facing {
-    if world.outline(slot).facing_right { Facing::Right } else { Facing::Left }
+    if world.outline(slot).is_facing_right() { Facing::Right } else { Facing::Left }
 }
 
 fn entry(world: &World, slot: u32) -> Entry {
-    let outline = world.outline(slot);
+    let (outline, vector) = (world.outline(slot), world.vector(slot));
     Entry {
         id: outline.id(),
         x: outline.position.x,
         y: outline.position.y,
-        dx: outline.vector.dx(),
-        dy: outline.vector.dy(),
+        dx: vector.dx(),
+        dy: vector.dy(),
         state: match outline.state() {
             State::Idle => message::State::Idle,
             State::Moving => message::State::Moving,

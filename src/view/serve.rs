@@ -122,7 +122,7 @@ fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, fr
     viewer.altered |= !news.kept().is_empty();
     if frames.new_movements(news.kept(), viewer.served, movements) {
         for &slot in news.kept() {
-            if frames.world.stamps(slot).is_more_than_vector(viewer.served) {
+            if frames.world.outline(slot).may_have_more_than_a_vector_since(viewer.served) {
                 tell_rare_news(viewer, settings, slot, frames);
             }
         }
