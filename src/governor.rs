@@ -42,6 +42,7 @@ pub struct Governor {
     window_start_ns: u64,
     at_start: Load,
     calm_windows: u32,
+    busy_windows: u32,
     climbs_total: u64,
 }
 
@@ -55,7 +56,7 @@ const BUSY_PERCENT_MAX: u64 = 90;
 const BUSY_PERCENT_ALARM: u64 = 97;
 
 /// How busy the loop may become by a step down at the worst, in percent.
-const BUSY_PERCENT_AFTER_DESCENT: u64 = 80;
+const BUSY_PERCENT_AFTER_DESCENT: u64 = 86;
 
 /// The part of a window's ticks that may find the round before them unfinished before the governor climbs, in percent.
 const OVERRUN_PERCENT_MAX: u64 = 30;
@@ -65,6 +66,10 @@ const OVERRUN_PERCENT_CALM: u64 = 5;
 
 /// Windows in a row that must allow a step down before it is taken.
 const CALM_WINDOWS: u32 = 6;
+
+/// Windows in a row that must be too busy before anything but the flush interval is given up: a rush of players passes,
+/// and to show them fewer of the others would not help against what it costs to let them in.
+const RUSH_WINDOWS: u32 = 8;
 
 /// The longest flush interval the ladder reaches, in milliseconds; a longer configured one stays as it is.
 const FLUSH_INTERVAL_MS_MAX: u32 = 250;
@@ -81,6 +86,7 @@ impl Governor {
             window_start_ns: now_ns,
             at_start: Load::default(),
             calm_windows: 0,
+            busy_windows: 0,
             climbs_total: 0,
         }
     }
@@ -120,12 +126,12 @@ impl Governor {
     fn decide(&mut self, busy_percent: u64, view_percent: u64, overrun_percent: u64) {
         if busy_percent > BUSY_PERCENT_MAX || overrun_percent > OVERRUN_PERCENT_MAX {
             let rungs = if busy_percent > BUSY_PERCENT_ALARM { 2 } else { 1 };
-            let level = (self.level + rungs).min(self.ladder.len() - 1);
-            self.climbs_total += u64::from(level > self.level);
-            self.level = level;
+            self.busy_windows += 1;
             self.calm_windows = 0;
+            self.climb(rungs);
             return;
         }
+        self.busy_windows = 0;
         let descent_fits = self.level > 0
             && overrun_percent <= OVERRUN_PERCENT_CALM
             && self.busy_percent_below(busy_percent, view_percent) <= BUSY_PERCENT_AFTER_DESCENT;
@@ -134,6 +140,18 @@ impl Governor {
             self.level -= 1;
             self.calm_windows = 0;
         }
+    }
+
+    fn climb(&mut self, rungs: usize) {
+        let mut highest = self.ladder.len() - 1;
+        if self.busy_windows < RUSH_WINDOWS {
+            let longest_ms = self.ladder[highest].flush_interval_ms;
+            let first = self.ladder.iter().position(|rung| rung.flush_interval_ms == longest_ms);
+            highest = first.unwrap_or(highest).max(self.level);
+        }
+        let level = (self.level + rungs).min(highest);
+        self.climbs_total += u64::from(level > self.level);
+        self.level = level;
     }
 
     /// How busy the loop could be one rung down at the most, in percent.
@@ -266,6 +284,14 @@ mod tests {
     }
 
     #[test]
+    fn a_rush_of_seconds_costs_nobody_the_sight_of_others() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        run(&mut governor, &Plant { base: 99.0, flushes: 20.0, looks: 5.0, noise: 0.0 }, 7);
+        let rung = governor.rung();
+        assert_eq!((rung.flush_interval_ms, rung.visibility_rate_hz, rung.max_visible), (250, 5, 128));
+    }
+
+    #[test]
     fn a_steady_load_does_not_make_it_oscillate() {
         for load in 1..60 {
             let mut governor = Governor::new(CONFIGURED, 0);
@@ -285,7 +311,7 @@ mod tests {
             load = Load { ticks: load.ticks + 30, overruns: load.overruns + 12, ..load };
             governor.observe(window * WINDOW_NS, load);
         }
-        assert_eq!(governor.level(), 10);
+        assert_eq!(governor.level(), 9);
     }
 
     #[test]
