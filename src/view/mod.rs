@@ -13,6 +13,7 @@
 mod frames;
 pub mod grid;
 mod marks;
+mod outlook;
 pub mod pool;
 mod search;
 mod serve;
@@ -25,7 +26,6 @@ mod tests;
 mod viewer;
 mod views;
 pub mod visibility;
-mod wheel;
 
 pub use frames::Tally;
 pub use settings::Settings;

@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::grid::Area;
+use super::outlook::Outlook;
 use crate::game::activity::{EVERYWHERE, Regions};
 use crate::game::{Tick, World};
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
@@ -176,19 +177,35 @@ impl Viewer {
         world.tick() - self.looked > settings.regions_valid
     }
 
+    /// What is to be known of it until its next turn.
+    pub(super) fn outlook(&self) -> Outlook {
+        let quiet_until = if self.looked < self.look_until {
+            0
+        } else if self.altered {
+            self.sync_allowed.map_or(Tick::MAX, |allowed| allowed.max(self.sync_due))
+        } else {
+            Tick::MAX
+        };
+        Outlook { regions: self.regions, since: self.served.min(self.looked), quiet_until }
+    }
+
+    /// Puts off full states that would have been due while nothing happened.
+    pub(crate) fn catch_up(&mut self, now: Tick, settings: &Settings) {
+        if !self.altered && self.sync_due < now {
+            self.sync_due += (now - self.sync_due).next_multiple_of(settings.sync_interval);
+        }
+    }
+
     /// Whether the time for a full state has come; whether one is needed is another question.
     pub(crate) fn is_sync_due(&self, now: Tick) -> bool {
         now >= self.sync_due && self.sync_allowed.is_some_and(|allowed| now >= allowed)
     }
 
     /// Notes that nothing happened up to now.
-    pub(crate) fn pass(&mut self, turn: Turn, now: Tick, settings: &Settings) {
+    pub(crate) fn pass(&mut self, turn: Turn, now: Tick) {
         self.served = now;
         if turn == Turn::Look {
             self.looked = now;
-            if now >= self.sync_due && !self.altered {
-                self.sync_due += settings.sync_interval;
-            }
         }
     }
 }

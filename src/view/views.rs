@@ -1,9 +1,9 @@
 //! All viewers, and who of them is due in this tick.
 
 use super::frames::{Frames, Tally};
+use super::outlook::Outlook;
 use super::serve::{serve, welcome};
 use super::visibility::Scratch;
-use super::wheel::Wheel;
 use super::{Scene, Settings, Turn, Viewer};
 use crate::game::Tick;
 
@@ -11,12 +11,14 @@ use crate::game::Tick;
 #[derive(Debug)]
 pub struct Views {
     viewers: Vec<Option<Box<Viewer>>>,
+    /// By slot as well, what tells whether that viewer must be looked at.
+    outlooks: Vec<Outlook>,
     settings: Settings,
     scratch: Scratch,
     /// Sum over all viewers of the players they see.
     visible_total: usize,
-    /// Every slot that ever had a viewer, by when its next turn is.
-    wheel: Wheel,
+    /// By slot too, when its next turn is.
+    due: Vec<Tick>,
     /// Slots whose turn it is in the round under way, the last one next.
     round: Vec<u32>,
     /// The tick in which a viewer was served last by a round.
@@ -35,10 +37,11 @@ impl Views {
     pub fn new(settings: Settings) -> Self {
         Self {
             viewers: Vec::new(),
+            outlooks: Vec::new(),
             settings,
             scratch: Scratch::default(),
             visible_total: 0,
-            wheel: Wheel::new(),
+            due: Vec::new(),
             round: Vec::new(),
             served_by_round: 0,
         }
@@ -73,14 +76,16 @@ impl Views {
         let mut viewer = Box::new(Viewer::new(slot, id, scene.world.tick(), &self.settings));
         let mut frames = Frames { world: &scene.world, out, tally };
         welcome(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
-        while self.viewers.len() <= slot as usize {
-            // Spread over an interval: who joins together must not always be served together.
-            let new = self.viewers.len() as u32;
-            self.viewers.push(None);
-            let stagger = Tick::from(new) % self.settings.flush_interval;
-            self.wheel.add(new, scene.world.tick() + 1 + stagger);
+        if self.viewers.len() <= slot as usize {
+            self.viewers.resize_with(slot as usize + 1, || None);
+            self.outlooks.resize(slot as usize + 1, Outlook::NOBODY);
+            self.due.resize(slot as usize + 1, Tick::MAX);
         }
+        // Spread over an interval: who joins together must not always be served together.
+        let stagger = Tick::from(slot) % self.settings.flush_interval;
+        self.due[slot as usize] = scene.world.tick() + 1 + stagger;
         self.visible_total += viewer.visible.len();
+        self.outlooks[slot as usize] = viewer.outlook();
         let before = self.viewers[slot as usize].replace(viewer);
         assert!(before.is_none(), "slot {slot} has a viewer already");
     }
@@ -89,6 +94,8 @@ impl Views {
     pub fn leave(&mut self, slot: u32) {
         if let Some(viewer) = self.viewers[slot as usize].take() {
             self.visible_total -= viewer.visible.len();
+            self.outlooks[slot as usize] = Outlook::NOBODY;
+            self.due[slot as usize] = Tick::MAX;
         }
     }
 
@@ -96,6 +103,7 @@ impl Views {
     pub fn set_viewport(&mut self, scene: &Scene, slot: u32, width: u16, height: u16) {
         if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
             viewer.set_viewport(width, height, &scene.world);
+            self.outlooks[slot as usize] = viewer.outlook();
         }
     }
 
@@ -104,7 +112,18 @@ impl Views {
     /// So each viewer is told of changes in time, with the fewest writes; and since acks carry changes as well, whenever
     /// it is that a client moves, turns spread by themselves.
     pub fn begin_round(&mut self, scene: &Scene) {
-        self.wheel.take(scene.world.tick(), &mut self.round);
+        let (now, activity) = (scene.world.tick(), scene.world.activity());
+        let flush_interval = self.settings.flush_interval;
+        for (slot, (due, outlook)) in self.due.iter_mut().zip(&mut self.outlooks).enumerate() {
+            if *due > now {
+                continue;
+            }
+            if outlook.is_quiet(activity, now) {
+                *due = now + flush_interval;
+            } else {
+                self.round.push(slot as u32);
+            }
+        }
         let place = |slot: u32| {
             let position = scene.world.position(slot);
             u32::from(position.y) >> BAND_HEIGHT_BITS << u16::BITS | u32::from(position.x)
@@ -129,20 +148,21 @@ impl Views {
         let (now, interval) = (scene.world.tick(), self.settings.flush_interval);
         while assignments.len() < most {
             let Some(slot) = self.round.pop() else { return };
-            let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else {
-                self.wheel.add(slot, now + interval);
-                continue;
-            };
+            let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { continue };
             let next = viewer.flushed + interval;
             if next > now {
                 // An ack carried the changes lately.
-                self.wheel.add(slot, next);
+                self.due[slot as usize] = next;
                 continue;
             }
-            self.wheel.add(slot, now + interval);
+            self.due[slot as usize] = now + interval;
+            viewer.catch_up(now, &self.settings);
             let due = viewer.due_in_round(&self.settings, now);
             match viewer.worthwhile(due, &scene.world, &self.settings) {
-                None => viewer.pass(due, now, &self.settings),
+                None => {
+                    viewer.pass(due, now);
+                    self.outlooks[slot as usize] = viewer.outlook();
+                }
                 Some(turn) if can_be_written(slot) => {
                     let viewer = self.viewers[slot as usize].take().expect("looked at above");
                     self.visible_total -= viewer.visible.len();
@@ -158,6 +178,7 @@ impl Views {
     pub(super) fn put_back(&mut self, viewer: Box<Viewer>) {
         self.visible_total += viewer.visible.len();
         let slot = viewer.slot as usize;
+        self.outlooks[slot] = viewer.outlook();
         self.viewers[slot] = Some(viewer);
     }
 
@@ -178,6 +199,7 @@ impl Views {
         {
             return;
         }
+        viewer.catch_up(now, &self.settings);
         let due = viewer.due_on_ride(&self.settings, now);
         if let Some(turn) = viewer.worthwhile(due, &scene.world, &self.settings) {
             self.visible_total -= viewer.visible.len();
@@ -189,6 +211,7 @@ impl Views {
             if viewer.flushed == now {
                 viewer.flushed = now + 1;
             }
+            self.outlooks[slot as usize] = viewer.outlook();
         }
     }
 

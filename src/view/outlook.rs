@@ -1,0 +1,64 @@
+//! What there is to know about a viewer before it is looked at.
+
+use crate::game::Tick;
+use crate::game::activity::{Activity, Regions};
+
+/// Whether a viewer's turn could be worth anything, told from a few bytes: ten thousand viewers in a world where nothing
+/// happens are asked twenty times a second each, and they themselves lie far from the processor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outlook {
+    /// Where changes and movements can matter.
+    pub(super) regions: Regions,
+    /// Nothing that mattered happened up to this tick.
+    pub(super) since: Tick,
+    /// From this tick on there is something to do whatever happens.
+    pub(super) quiet_until: Tick,
+}
+
+impl Outlook {
+    /// Of a slot without a viewer: there is never anything to do.
+    pub(super) const NOBODY: Self = Self { regions: 0, since: 0, quiet_until: Tick::MAX };
+
+    /// Whether there is nothing to do in tick `now`; if so, remembers it.
+    pub(super) fn is_quiet(&mut self, activity: &Activity, now: Tick) -> bool {
+        let happened = activity.changed_since(self.since) | activity.moved_since(self.since);
+        let is_quiet = now < self.quiet_until && happened & self.regions == 0;
+        if is_quiet {
+            self.since = now;
+        }
+        is_quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::game::Position;
+    use crate::game::activity::EVERYWHERE;
+
+    #[test]
+    fn quiet_ends_with_something_nearby_or_with_its_time() {
+        let mut activity = Activity::new(2000, 2000);
+        let corner = activity.regions(0, 0, 10, 10);
+        let mut outlook = Outlook { regions: corner, since: 0, quiet_until: 200 };
+        for tick in 1..=100 {
+            activity.mark_moved(Position { x: 1500, y: 1500 });
+            activity.advance(tick + 1);
+            assert!(outlook.is_quiet(&activity, tick), "tick {tick}: that is far away");
+        }
+        activity.mark_changed(Position { x: 5, y: 5 });
+        activity.advance(102);
+        assert!(!outlook.is_quiet(&activity, 101));
+        let mut outlook = Outlook { since: 101, ..outlook };
+        assert!(outlook.is_quiet(&activity, 199 - 98));
+        assert!(!outlook.is_quiet(&activity, 200));
+    }
+
+    #[test]
+    fn nobody_is_always_quiet() {
+        let mut activity = Activity::new(2000, 2000);
+        activity.mark_regions_moved(EVERYWHERE);
+        activity.advance(1000);
+        assert!({ Outlook::NOBODY }.is_quiet(&activity, 1000));
+    }
+}
