@@ -77,7 +77,7 @@ struct Stage {
     scene: Arc<Scene>,
     views: Views,
     pool: Pool,
-    // What the last round gave: frames, viewers who got any, bytes.
+    // What the last round or cycle gave: frames, viewers who got any, bytes.
     tally: Tally,
     served: usize,
     bytes: usize,

@@ -196,7 +196,6 @@ mod tests {
     const CONFIGURED: Rung = Rung { flush_interval_ms: 50, visibility_rate_hz: 5, max_visible: 128 };
 
     /// A server whose busy time, in percent, is a base, plus flushes, looks and what they show; with some noise.
-    #[derive(Clone, Copy)]
     struct Plant {
         base: f64,
         flushes: f64,

@@ -8,7 +8,7 @@ use crate::game::{Tick, World};
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 
 /// Somebody the viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) slot: u32,
     pub(crate) id: u32,
