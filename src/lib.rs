@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! readable event -> Server::read -> Session::next_event -> message::decode -> World::apply
-//!     -> ack into the sender's outbox -> Server::write_replies                     (same batch, sub-millisecond)
+//!     -> ack into the batch's replies -> Server::write_replies                      (same batch, sub-millisecond)
 //! tick deadline  -> World::step -> Grid::rebuild -> Views: who is due -> Pool: look, encode
 //!     -> Server::write_slice, 128 writes at a time between polls                   (within the flush interval)
 //! ```

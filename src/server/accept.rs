@@ -119,7 +119,7 @@ impl Server {
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
         let inserted = self.table.insert_with(|token| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            Ok::<_, io::Error>(Connection::new(stream, now_ms, now_ms + HTTP_TIMEOUT_MS))
+            Ok::<_, io::Error>(Connection::new(stream, now_ms + HTTP_TIMEOUT_MS))
         });
         match inserted {
             Ok(_) => self.http_connections += 1,

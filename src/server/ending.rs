@@ -29,8 +29,7 @@ impl Server {
     /// Takes a player out of the world; the connection closes after its last bytes.
     pub(super) fn end_player(&mut self, token: Token, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Player(player) = &connection.phase else { return };
-        let slot = player.slot;
+        let Phase::Player { slot, .. } = connection.phase else { return };
         self.metrics.closed[reason] += 1;
         log::debug!("player {} ended: {reason:?}", self.game.world().id(slot).unwrap_or(0));
         self.game.leave(slot);
@@ -40,8 +39,8 @@ impl Server {
     /// Sends a close frame to a player and ends it.
     pub(super) fn close_player(&mut self, token: Token, code: Code, why: &'static str, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Player(player) = &mut connection.phase else { return };
-        player.session.close(code, why, &mut connection.outbox.bytes);
+        let Phase::Player { player, .. } = &mut connection.phase else { return };
+        player.session.close(code, why, connection.outbox.bytes());
         self.metrics.frames_out[FrameOut::Close] += 1;
         self.list_as_replied(token);
         self.end_player(token, reason);
@@ -139,13 +138,14 @@ impl Server {
     fn overdue(&self, token: Token) -> Overdue {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get(token) else { return Overdue::Nothing };
-        let is_stalled = connection.stalled_since_ms.is_some_and(|since| now_ms - since >= WRITE_STALL_MS);
+        let is_stalled =
+            connection.outbox.stalled_since_ms().is_some_and(|since| now_ms - since >= WRITE_STALL_MS);
         let is_late = now_ms >= connection.deadline_ms;
         match &connection.phase {
             Phase::Http(_) if connection.outbox.is_empty() && is_late => Overdue::DropHandshake,
             Phase::Closing { .. } if is_late => Overdue::Drop,
-            Phase::Player(player) if !is_stalled => {
-                let silent_ms = now_ms - connection.heard_ms;
+            Phase::Player { player, .. } if !is_stalled => {
+                let silent_ms = now_ms - player.heard_ms;
                 if silent_ms >= u64::from(self.config.idle_timeout_s) * 1000 {
                     Overdue::CloseIdle
                 } else if now_ms - player.pinged_ms >= u64::from(self.config.ping_interval_s) * 1000 {
@@ -154,7 +154,7 @@ impl Server {
                     Overdue::Nothing
                 }
             }
-            Phase::Http(_) | Phase::Player(_) if is_stalled => Overdue::DropStalled,
+            Phase::Http(_) | Phase::Player { .. } if is_stalled => Overdue::DropStalled,
             _ => Overdue::Nothing,
         }
     }
@@ -162,11 +162,11 @@ impl Server {
     fn ping(&mut self, token: Token) {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Player(player) = &mut connection.phase else { return };
+        let Phase::Player { player, .. } = &mut connection.phase else { return };
         player.pinged_ms = now_ms;
         // Behind unread bytes a ping would only add to them.
         if connection.outbox.is_empty() {
-            player.session.ping(&mut connection.outbox.bytes);
+            player.session.ping(connection.outbox.bytes());
             self.metrics.frames_out[FrameOut::Ping] += 1;
             self.list_as_replied(token);
         }

@@ -2,10 +2,11 @@
 //! written in slices, so that reads and acks never wait for a long burst of writes.
 
 use std::io;
+use std::ops::Range;
 
 use mio::Token;
 
-use super::connection::{Broken, Phase};
+use super::connection::{Broken, Connection, Phase};
 use super::{NS_PER_MS, Server, os};
 use crate::governor::Load;
 use crate::limits::WRITE_SLICE;
@@ -17,61 +18,85 @@ use crate::wire::websocket::Code;
 /// A line about the load is logged this often, in nanoseconds.
 const REPORT_INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
 
+/// Most room for replies that is kept from batch to batch, in bytes.
+const REPLY_BYTES_KEPT: usize = 256 * 1024;
+
+/// A connection to be written to.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub token: Token,
+    /// Where its replies are in the batch's bytes; empty when only its outbox has something.
+    pub bytes: Range<usize>,
+}
+
 impl Server {
     /// Writes what this batch of events led to: acks first of all, and with them what changed around their players.
     pub(super) fn write_replies(&mut self, pool: &Pool) {
         let round_is_written = pool.batch_is_written();
+        let mut bytes = std::mem::take(&mut self.reply_bytes);
         let mut replied = std::mem::take(&mut self.replied);
-        for token in replied.drain(..) {
-            let Some(connection) = self.table.get_mut(token) else { continue };
-            connection.is_listed = false;
-            if self.write_with_news(token, round_is_written) == Err(Broken) {
-                self.lose(token);
-                continue;
-            }
-            self.write_reply(token);
+        for reply in replied.drain(..) {
+            self.write_reply(reply.token, &bytes[reply.bytes], round_is_written);
         }
+        bytes.clear();
+        bytes.shrink_to(REPLY_BYTES_KEPT);
+        self.reply_bytes = bytes;
         // Ends of connections may have added to the list; the next turn writes them.
         replied.append(&mut self.replied);
         self.replied = replied;
     }
 
-    /// Writes a player's replies together with what it is to be told, if it is. They meet in a buffer that all share, since
-    /// outboxes that had to hold such a flush would each grow and shrink with it.
-    fn write_with_news(&mut self, token: Token, round_is_written: bool) -> Result<(), Broken> {
+    /// Writes these replies and a connection's outbox, and goes on with what had to wait for it. Replies are older than
+    /// whatever else waits: what comes after them in the same batch goes to the outbox.
+    fn write_reply(&mut self, token: Token, replies: &[u8], round_is_written: bool) {
         let now_ms = self.now_ms();
-        let Some(connection) = self.table.get_mut(token) else { return Ok(()) };
-        let Phase::Player(player) = &connection.phase else { return Ok(()) };
-        if !connection.writable {
-            return Ok(());
+        let Some(connection) = self.table.get_mut(token) else { return };
+        connection.is_listed = false;
+        let written = match connection.phase {
+            Phase::Player { slot, .. } if connection.takes_bytes() => {
+                let start_ns = os::monotonic_ns();
+                self.flush_buffer.clear();
+                self.flush_buffer.extend_from_slice(replies);
+                self.game.ride(slot, round_is_written, &mut self.flush_buffer, &mut self.metrics);
+                self.view_ns += os::monotonic_ns() - start_ns;
+                connection.write(&self.flush_buffer, now_ms, &mut self.metrics)
+            }
+            _ => {
+                if !replies.is_empty() {
+                    connection.outbox.prepend(replies);
+                }
+                connection.flush(now_ms, &mut self.metrics)
+            }
+        };
+        match written {
+            Ok(()) if connection.outbox.is_empty() => self.go_on(token),
+            Ok(()) => {}
+            Err(Broken) => self.lose(token),
         }
-        let (start_ns, flush) = (os::monotonic_ns(), &mut self.flush_buffer);
-        flush.clear();
-        flush.extend_from_slice(connection.outbox.next_chunk());
-        let replies = flush.len();
-        self.game.ride(player.slot, round_is_written, flush, &mut self.metrics);
-        self.view_ns += os::monotonic_ns() - start_ns;
-        if flush.len() == replies {
-            return Ok(());
-        }
-        connection.outbox.advance(replies);
-        connection.write(flush, now_ms, &mut self.metrics)
     }
 
-    /// Writes a connection's outbox, and goes on with what had to wait for it.
-    pub(super) fn write_reply(&mut self, token: Token) {
+    /// Writes the response that waits in a connection's outbox.
+    pub(super) fn write_response(&mut self, token: Token) {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
         match connection.flush(now_ms, &mut self.metrics) {
-            Ok(()) if connection.outbox.is_empty() => {
-                // It may have been left unread because its replies piled up.
-                if connection.readable || matches!(&connection.phase, Phase::Http(head) if !head.is_empty()) {
-                    self.list_as_unread(token);
-                }
-                self.finish_closing(token);
-            }
+            Ok(()) if connection.outbox.is_empty() => self.go_on(token),
             Ok(()) => {}
             Err(Broken) => self.lose(token),
+        }
+    }
+
+    /// Goes on with a connection that has been handed everything.
+    fn go_on(&mut self, token: Token) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let requests_wait = match &connection.phase {
+            Phase::Http(head) => !head.is_empty(),
+            Phase::Closing { .. } => return self.finish_closing(token),
+            _ => false,
+        };
+        // It may have been left unread because its replies piled up.
+        if connection.readable || requests_wait {
+            self.list_as_unread(token);
         }
     }
 
@@ -134,7 +159,7 @@ impl Server {
         let (table, owners) = (&self.table, &self.owners);
         let mut can_be_written = |slot: u32| {
             let connection = table.get(owners[slot as usize]);
-            connection.is_some_and(|connection| connection.writable && connection.outbox.is_empty())
+            connection.is_some_and(Connection::takes_bytes)
         };
         let start_ns = os::monotonic_ns();
         self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);

@@ -56,7 +56,7 @@ impl Server {
             };
             self.list_as_replied(token);
             match answered {
-                Answered::KeepAlive => self.write_reply(token),
+                Answered::KeepAlive => self.write_response(token),
                 Answered::Close => return self.close_http(token),
                 Answered::Upgraded => return,
             }
@@ -173,7 +173,7 @@ impl Server {
             keep_alive: request.keep_alive,
         };
         let Some(connection) = self.table.get_mut(token) else { return };
-        response.write_head(&mut connection.outbox.bytes);
+        response.write_head(connection.outbox.bytes());
         if !unchanged && !response.head_only && !body.is_empty() {
             connection.outbox.send_body(Arc::clone(body));
         }
@@ -181,7 +181,7 @@ impl Server {
 
     fn respond(&mut self, token: Token, response: &Response<'_>) {
         if let Some(connection) = self.table.get_mut(token) {
-            response.write(&mut connection.outbox.bytes);
+            response.write(connection.outbox.bytes());
         }
     }
 
@@ -227,16 +227,16 @@ impl Server {
         let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
         };
-        let out = &mut connection.outbox.bytes;
+        let out = connection.outbox.bytes();
         write_upgrade_response(out, key);
         let slot = self.game.join(out, &mut self.metrics);
-        connection.heard_ms = now_ms;
-        connection.phase = Phase::Player(Player {
-            slot,
+        let player = Box::new(Player {
+            heard_ms: now_ms,
             session: Session::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(self.game.rate_limit(), now_ms),
             pinged_ms: now_ms,
         });
+        connection.phase = Phase::Player { slot, player };
         if self.owners.len() <= slot as usize {
             self.owners.resize(slot as usize + 1, token);
         }

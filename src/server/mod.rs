@@ -5,7 +5,7 @@
 //! * [`accept`]: new connections. [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and
 //!   acks. [`flush`]: ticks, and what they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * [`game`]: the game without its sockets, which the simulation drives as well.
-//! * [`connection`], [`table`]: one socket, and all of them. [`os`]: what only Linux can answer.
+//! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
 //! * [`assets`], [`health_check`]: files served, and the question a container asks.
 
 mod accept;
@@ -17,6 +17,7 @@ pub mod game;
 pub mod health_check;
 mod http;
 pub mod os;
+mod outbox;
 mod player;
 mod table;
 
@@ -40,6 +41,7 @@ use accept::Acceptor;
 use assets::Assets;
 use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
+use flush::Reply;
 use game::Game;
 use os::{StopSignals, TickTimer};
 use table::{LISTENER, SIGNALS, TIMER, Table};
@@ -78,8 +80,10 @@ pub struct Server {
     scratch: Vec<u8>,
     /// Replies and what goes with them in one write.
     flush_buffer: Vec<u8>,
-    /// Connections with fresh bytes in their outboxes.
-    replied: Vec<Token>,
+    /// Connections to be written to at the end of this batch of events, each once.
+    replied: Vec<Reply>,
+    /// The replies themselves, one after another, as `replied` divides them.
+    reply_bytes: Vec<u8>,
     /// Connections whose sockets may hold more than their turn allowed to read.
     unread: Vec<Token>,
     /// Connections to be reaped.
@@ -130,6 +134,7 @@ impl Server {
             scratch: vec![0; SCRATCH_BYTES],
             flush_buffer: Vec::new(),
             replied: Vec::new(),
+            reply_bytes: Vec::new(),
             unread: Vec::new(),
             dead: Vec::new(),
             http_connections: 0,
@@ -262,18 +267,18 @@ impl Server {
                 head.extend_from_slice(bytes);
                 self.serve_http(token, pool);
             }
-            Phase::Player(_) => self.receive_from_player(token, bytes),
+            Phase::Player { .. } => self.receive_from_player(token, bytes),
             Phase::Closing { .. } | Phase::Dead => {}
         }
     }
 
-    /// Puts a connection on the list of those with something to write, once.
+    /// Puts a connection on the list of those whose outboxes have something to write, once.
     fn list_as_replied(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
             && !connection.is_listed
         {
             connection.is_listed = true;
-            self.replied.push(token);
+            self.replied.push(Reply { token, bytes: 0..0 });
         }
     }
 

@@ -20,8 +20,16 @@ const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 /// What a connection is known by, from accept to reap.
 #[derive(Debug)]
 pub struct Table<T> {
-    entries: Slab<(u32, T)>,
+    entries: Slab<Entry<T>>,
     next_generation: u32,
+}
+
+/// An occupied place. It begins a cache line, so that one small enough is no more than one.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Entry<T> {
+    generation: u32,
+    value: T,
 }
 
 impl<T> Table<T> {
@@ -43,7 +51,7 @@ impl<T> Table<T> {
         let generation = self.next_generation;
         let vacant = self.entries.vacant_entry();
         let token = token_of(vacant.key(), generation);
-        vacant.insert((generation, make(token)?));
+        vacant.insert(Entry { generation, value: make(token)? });
         // The last generations would reach into the reserved tokens.
         self.next_generation = if generation >= u32::MAX - 1 { 0 } else { generation + 1 };
         Ok(token)
@@ -51,25 +59,25 @@ impl<T> Table<T> {
 
     /// The entry of this token, unless it is gone.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        let (generation, entry) = self.entries.get_mut(token.0 & KEY_MASK)?;
-        (token.0 >> KEY_BITS == *generation as usize).then_some(entry)
+        let entry = self.entries.get_mut(token.0 & KEY_MASK)?;
+        (token.0 >> KEY_BITS == entry.generation as usize).then_some(&mut entry.value)
     }
 
     /// The entry of this token, unless it is gone.
     pub fn get(&self, token: Token) -> Option<&T> {
-        let (generation, entry) = self.entries.get(token.0 & KEY_MASK)?;
-        (token.0 >> KEY_BITS == *generation as usize).then_some(entry)
+        let entry = self.entries.get(token.0 & KEY_MASK)?;
+        (token.0 >> KEY_BITS == entry.generation as usize).then_some(&entry.value)
     }
 
     /// Takes the entry out.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         self.get(token)?;
-        Some(self.entries.remove(token.0 & KEY_MASK).1)
+        Some(self.entries.remove(token.0 & KEY_MASK).value)
     }
 
     /// The token at this place of the slab, if it is occupied; places go from 0 to [`Table::places`].
     pub fn token_at(&self, place: usize) -> Option<Token> {
-        self.entries.get(place).map(|(generation, _)| token_of(place, *generation))
+        self.entries.get(place).map(|entry| token_of(place, entry.generation))
     }
 
     /// Places in use or vacant.
@@ -79,12 +87,12 @@ impl<T> Table<T> {
 
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|(_, (_, entry))| entry)
+        self.entries.iter().map(|(_, entry)| &entry.value)
     }
 
     /// All tokens.
     pub fn tokens(&self) -> Vec<Token> {
-        self.entries.iter().map(|(key, (generation, _))| token_of(key, *generation)).collect()
+        self.entries.iter().map(|(key, entry)| token_of(key, entry.generation)).collect()
     }
 }
 

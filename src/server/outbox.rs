@@ -1,0 +1,137 @@
+//! Bytes that wait for a peer to take them. Most connections have none at any time and pay a pointer.
+
+use std::sync::Arc;
+
+/// What waits to be written: small things by value, and at most one file body by reference behind them.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Made when something must wait, gone when it is written.
+    waiting: Option<Box<Waiting>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Replies and frames; those before `cursor` are written.
+    bytes: Vec<u8>,
+    cursor: usize,
+    body: Option<(Arc<[u8]>, usize)>,
+    /// Since when the peer has taken nothing, in milliseconds of the loop's clock.
+    stalled_since_ms: Option<u64>,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, |(body, cursor)| body.len() - cursor);
+        self.bytes.len() - self.cursor + body
+    }
+}
+
+impl Outbox {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.waiting.as_deref().map_or(0, Waiting::len)
+    }
+
+    /// Where to append what is to be written, in front of any body.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.waiting.get_or_insert_default().bytes
+    }
+
+    /// Puts bytes before all that waits. Of what waits nothing may have been written, or a frame would be torn apart.
+    pub fn prepend(&mut self, bytes: &[u8]) {
+        let waiting = self.waiting.get_or_insert_default();
+        debug_assert_eq!(waiting.cursor, 0, "what waits is untouched");
+        waiting.bytes.splice(..0, bytes.iter().copied());
+    }
+
+    /// A body to be sent from where it lies, after the bytes. Nothing may be appended until it is sent.
+    pub fn send_body(&mut self, body: Arc<[u8]>) {
+        let waiting = self.waiting.get_or_insert_default();
+        debug_assert!(waiting.body.is_none(), "one body at a time");
+        waiting.body = Some((body, 0));
+    }
+
+    /// What is written next.
+    pub fn next_chunk(&self) -> &[u8] {
+        let Some(waiting) = &self.waiting else { return &[] };
+        match &waiting.body {
+            Some((body, cursor)) if waiting.cursor == waiting.bytes.len() => &body[*cursor..],
+            _ => &waiting.bytes[waiting.cursor..],
+        }
+    }
+
+    /// Forgets so many bytes of the next chunk: they are written, so the peer is alive.
+    pub fn advance(&mut self, taken: usize) {
+        let Some(waiting) = &mut self.waiting else { return };
+        if waiting.cursor < waiting.bytes.len() {
+            waiting.cursor += taken;
+        } else if let Some((_, cursor)) = &mut waiting.body {
+            *cursor += taken;
+        }
+        waiting.stalled_since_ms = None;
+        if waiting.len() == 0 {
+            self.waiting = None;
+        }
+    }
+
+    /// Notes that what waits can't be written now, if anything waits.
+    pub fn note_stall(&mut self, now_ms: u64) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.stalled_since_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// Since when the peer has taken nothing of what waits, in milliseconds of the loop's clock.
+    pub fn stalled_since_ms(&self) -> Option<u64> {
+        self.waiting.as_deref()?.stalled_since_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbox_gives_its_bytes_then_its_body_in_order_and_once() {
+        let mut outbox = Outbox::default();
+        outbox.bytes().extend_from_slice(b"head");
+        outbox.send_body(Arc::from(*b"body"));
+        outbox.prepend(b"ahead");
+        assert_eq!(outbox.len(), 13);
+        let mut sent = Vec::new();
+        while !outbox.is_empty() {
+            let chunk = outbox.next_chunk();
+            let taken = chunk.len().min(3);
+            sent.extend_from_slice(&chunk[..taken]);
+            outbox.advance(taken);
+        }
+        assert_eq!(sent, b"aheadheadbody");
+        assert_eq!(outbox.len(), 0);
+    }
+
+    #[test]
+    fn a_stall_lasts_from_the_first_refusal_to_the_next_byte_taken() {
+        let mut outbox = Outbox::default();
+        outbox.note_stall(5);
+        assert_eq!(outbox.stalled_since_ms(), None, "nothing waits");
+        outbox.bytes().extend_from_slice(b"bytes");
+        outbox.note_stall(10);
+        outbox.note_stall(20);
+        assert_eq!(outbox.stalled_since_ms(), Some(10));
+        outbox.advance(1);
+        assert_eq!(outbox.stalled_since_ms(), None);
+    }
+
+    #[test]
+    fn an_empty_outbox_keeps_no_memory() {
+        let mut outbox = Outbox::default();
+        outbox.bytes().extend_from_slice(&[0; 5000]);
+        outbox.advance(5000);
+        assert!(outbox.waiting.is_none());
+    }
+}
