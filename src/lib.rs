@@ -11,6 +11,7 @@
 //!            ├─> view        who sees whom, and the frames that say so ──> game, wire
 //!            ├─> tick, rate, governor   deadlines, allowances, load (pure)
 //!            └─> metrics     what is counted, and how it is shown
+//! last_line, watchdog        how the process ends when the program itself is at fault
 //! limits                     every cap in one place; everybody may look
 //! ```
 //!
@@ -28,6 +29,7 @@ pub mod game;
 pub mod governor;
 #[cfg(feature = "profile-mem")]
 pub mod heap_profile;
+pub mod last_line;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
@@ -35,4 +37,5 @@ pub mod rate;
 pub mod server;
 pub mod tick;
 pub mod view;
+pub mod watchdog;
 pub mod wire;

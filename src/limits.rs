@@ -126,6 +126,18 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// Most log lines waiting to be written; more are dropped and counted.
 pub const LOG_LINES_MAX: usize = 1_024;
 
+/// How long the end of the process waits for the log's thread to write what was logged, in milliseconds.
+pub const LOG_STOP_MS: u64 = 2_000;
+
+/// How long a process that ends in a panic takes to write its last line at most, in milliseconds.
+pub const LAST_LINE_MS: u64 = 3_000;
+
+/// How often the watchdog looks for ticks, in milliseconds of its own sleep.
+pub const WATCHDOG_PERIOD_MS: u64 = 1_000;
+
+/// Wake-ups of the watchdog in a row without a tick after which it aborts the process.
+pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
+
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
@@ -138,3 +150,4 @@ const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach t
 const _: () =
     assert!(KEYFRAME_AFTER_MS <= VIEW_DWELL_MS, "a mover must be visible when its vector is repeated");
 const _: () = assert!(JUMP_DISTANCE < CLAIM_DISTANCE_MAX);
+const _: () = assert!(LOG_STOP_MS < LAST_LINE_MS, "a log that hangs must leave time for the last line");

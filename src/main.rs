@@ -1,7 +1,7 @@
 //! Arguments -> configuration -> log -> limits -> server -> exit status.
 //!
 //! Exit status: 0 after an orderly stop, 1 when the server could not start or failed, 2 for invalid configuration,
-//! 128 plus the signal's number when a second signal cut the drain short.
+//! 70 after a panic, 128 plus the signal's number when a second signal cut the drain short. The watchdog aborts.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use pixi_game_server::config::{self, Command, Config};
 #[cfg(feature = "profile-mem")]
 use pixi_game_server::heap_profile;
+use pixi_game_server::last_line;
 use pixi_game_server::limits::{DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX};
 use pixi_game_server::logging;
 use pixi_game_server::server::assets::Assets;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config, notices: &[String]) -> ExitCode {
+    last_line::watch_panics();
     // Before any thread exists: all of them inherit the blocked signals.
     let signals = match os::StopSignals::new() {
         Ok(signals) => signals,

@@ -9,6 +9,7 @@
 //! - `replay`: recorded browsers, with their timing and with stalls
 //! - `shutdown`: signals and the drain
 //! - `fuzz_seeds`: the fuzz targets' properties over their seeds
+//! - `process`: panics, the watchdog, suspension, the systemd unit
 //! - `cli`: flags, variables, exit codes, the log at the start
 //! - `simulation`: wire, game and view without sockets, by seed
 //! - `tidy`: what the tree itself must keep to
@@ -21,6 +22,7 @@ mod cli;
 mod crowd;
 mod fuzz_seeds;
 mod http;
+mod process;
 mod protocol;
 mod replay;
 mod rules;

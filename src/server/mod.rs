@@ -37,6 +37,7 @@ use crate::limits::{EVENTS_PER_POLL, READ_BUDGET_BYTES, SCRATCH_BYTES, VISIBILIT
 use crate::metrics::Metrics;
 use crate::tick::Schedule;
 use crate::view::pool::Pool;
+use crate::watchdog::{Pulse, Watchdog};
 use accept::Acceptor;
 use assets::Assets;
 use connection::{Connection, Phase, ReadOutcome};
@@ -96,6 +97,8 @@ pub struct Server {
     sweep_place: usize,
     reported_ns: u64,
     log_lines_dropped: Arc<AtomicU64>,
+    /// What the watchdog listens to.
+    pulse: Pulse,
 }
 
 impl Server {
@@ -143,6 +146,7 @@ impl Server {
             sweep_place: 0,
             reported_ns: now_ns,
             log_lines_dropped,
+            pulse: Pulse::default(),
             config,
         })
     }
@@ -160,6 +164,8 @@ impl Server {
     /// # Errors
     /// When the kernel refuses the poll or a thread; nothing a client does ends the loop.
     pub fn run(self) -> io::Result<Outcome> {
+        // On until everything has ended, the workers included.
+        let _watchdog = Watchdog::start(self.pulse.clone())?;
         std::thread::scope(|scope| {
             let pool = Pool::spawn(scope, self.config.workers)?;
             self.run_loop(pool)

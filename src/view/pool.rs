@@ -5,7 +5,6 @@
 //! while one viewer is served costs that viewer, nobody else.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
@@ -15,6 +14,7 @@ use super::serve::serve;
 use super::views::Assignment;
 use super::visibility::Scratch;
 use super::{Scene, Settings, Views};
+use crate::last_line::contain;
 
 /// Viewers served by one thread in one batch. A batch keeps the loop from reading for as long as it takes: some 0.3 ms for
 /// so many looks. Fewer than this are served on the loop's own thread, since waking a worker and hearing back costs 50
@@ -214,21 +214,21 @@ impl Chunk {
                 next.warm_up();
             }
             let start = self.arena.len();
-            let served = catch_unwind(AssertUnwindSafe(|| {
+            let served = contain(|| {
                 let (out, tally) = (&mut self.arena, &mut self.tally);
                 let mut frames = Frames { world: &scene.world, out, tally };
                 serve(viewer, scene, settings, *turn, &mut self.scratch, &mut frames);
-            }));
-            if served.is_err() {
+            });
+            if served.is_none() {
                 self.arena.truncate(start);
             }
-            if self.arena.len() > start || served.is_err() {
+            if self.arena.len() > start || served.is_none() {
                 let range = start..self.arena.len();
                 self.segments.push(Segment {
                     slot: viewer.slot,
                     id: viewer.id,
                     range,
-                    failed: served.is_err(),
+                    failed: served.is_none(),
                 });
             }
         }

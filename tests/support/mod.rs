@@ -1,6 +1,7 @@
 //! What the tests stand on: a server process, clients with a picture, bare sockets, and waiting with a deadline.
 
 pub mod client;
+pub mod debian;
 pub mod http;
 pub mod playback;
 pub mod pump;

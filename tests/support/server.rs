@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::{DEADLINE, http};
+use super::{DEADLINE, http, pump::wait_until};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
@@ -83,6 +84,11 @@ impl Settings {
     pub fn start(&self) -> Server {
         Server::run(self.command())
     }
+
+    /// Starts a server that logs to a file and waits until it listens.
+    pub fn start_logging_to(self, file: &Path) -> Server {
+        Server::run_logging_to(self.set("LOG_FILE", file.to_str().expect("UTF-8")).command(), file)
+    }
 }
 
 /// A running server. Dropped, it is killed; its log is printed if the test fails.
@@ -98,7 +104,8 @@ impl Server {
         Settings::new().start()
     }
 
-    fn run(mut command: Command) -> Server {
+    /// Starts a command that is or becomes a server, and waits until it listens.
+    pub fn run(mut command: Command) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server's program starts");
         let stderr = child.stderr.take().expect("standard error is piped");
@@ -116,6 +123,26 @@ impl Server {
                 panic!("the server did not say where it listens:\n{}", tail(&log))
             }
         }
+    }
+
+    /// Starts a command that is or becomes a server whose log goes to a file.
+    pub fn run_logging_to(mut command: Command, file: &Path) -> Server {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server's program starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let _ready = follow(child.stderr.take().expect("standard error is piped"), Arc::clone(&log));
+        let mut address = None;
+        wait_until("the server's address in its log", || {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            address = text.lines().find_map(address_in);
+            address.is_some()
+        });
+        Server { child, address: address.expect("waited for"), log }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens.
@@ -191,14 +218,19 @@ fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> Receiver<SocketA
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines() {
             let Ok(line) = line else { return };
-            if let Some((_, rest)) = line.split_once(LISTENING) {
-                let address = rest.split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default();
-                let _ = send.send(address.parse().expect("an address and a port"));
+            if let Some(address) = address_in(&line) {
+                let _ = send.send(address);
             }
             log.lock().expect("nobody panics with the log").push(line);
         }
     });
     ready
+}
+
+/// The address in the line that says where the server listens.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    rest.split(|c: char| c.is_whitespace() || c == '/').next()?.parse().ok()
 }
 
 fn tail(log: &Mutex<Vec<String>>) -> String {

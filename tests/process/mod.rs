@@ -1,0 +1,6 @@
+//! The process as a whole: how it ends when the program is at fault, how it survives being suspended, and how it
+//! runs under the restrictions of its systemd unit.
+
+mod fault;
+mod last_line;
+mod watchdog;
