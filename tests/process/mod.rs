@@ -3,4 +3,6 @@
 
 mod fault;
 mod last_line;
+mod sandbox;
+mod unit;
 mod watchdog;

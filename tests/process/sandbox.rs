@@ -1,0 +1,205 @@
+//! The server under what its systemd unit imposes, without systemd: the unit's system call filter, expanded by
+//! systemd's own tool and put in force as seccomp, its address families, no writable and executable memory, no new
+//! privileges, no capabilities, nobody's user id, its limit of files.
+//!
+//! Not imposed here, and left to systemd: the mounts (`ProtectSystem`, `PrivateTmp` and their like) and `MemoryMax`, with which
+//! the peak of memory is compared.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, iter};
+
+use game_client::Vector;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use pixi_game_server::last_line::PANICKED;
+use seccompiler::{BpfMap, TargetArch, apply_filter, compile_from_json};
+use serde_json::{Value, json};
+
+use super::fault::{Fault, knock};
+use super::unit;
+use crate::support::http::get;
+use crate::support::pump::wait_until;
+use crate::support::raw::Raw;
+use crate::support::server::PROGRAM;
+use crate::support::{Client, Server, Settings, debian, settle};
+
+/// Who owns nothing.
+const NOBODY: u32 = 65_534;
+
+/// The name of [`the_rest_of_the_way_into_the_sandbox`] for the test harness.
+const HELPER: &str = "process::sandbox::the_rest_of_the_way_into_the_sandbox";
+
+const FILTER_VARIABLE: &str = "TEST_SECCOMP_FILTER";
+const PROGRAM_VARIABLE: &str = "TEST_PROGRAM";
+
+/// `PROT_WRITE` and `PROT_EXEC`.
+const WRITE_AND_EXECUTE: u32 = 6;
+
+/// `PROT_EXEC`.
+const EXECUTE: u32 = 4;
+
+/// The names of the system calls that the unit allows.
+fn allowed() -> BTreeSet<String> {
+    // systemd's words: these are allowed implicitly.
+    let mut allowed: BTreeSet<String> = unit::group("@default").into_iter().collect();
+    for line in unit::values("SystemCallFilter") {
+        let (names, is_denied) = line.strip_prefix('~').map_or((line.as_str(), false), |names| (names, true));
+        for name in names.split_whitespace() {
+            let members = if name.starts_with('@') { unit::group(name) } else { vec![name.to_owned()] };
+            for member in members {
+                if is_denied {
+                    allowed.remove(&member)
+                } else {
+                    allowed.insert(member)
+                };
+            }
+        }
+    }
+    allowed
+}
+
+/// The rules under which a system call is allowed.
+fn rules(name: &str) -> Vec<Value> {
+    let with = |index: u32, op: &Value, value: u32| json!({"syscall": name, "args": [{"index": index, "type": "dword", "op": op, "val": value}]});
+    match name {
+        "socket" => unit::values("RestrictAddressFamilies")
+            .iter()
+            .flat_map(|line| line.split_whitespace())
+            .map(|family| match family {
+                "AF_INET" => with(0, &json!("eq"), 2),
+                "AF_INET6" => with(0, &json!("eq"), 10),
+                other => panic!("{other} is unknown here"),
+            })
+            .collect(),
+        "mmap" => [0, 2, 4].map(|value| with(2, &json!({"masked_eq": WRITE_AND_EXECUTE}), value)).to_vec(),
+        "mprotect" | "pkey_mprotect" => vec![with(2, &json!({"masked_eq": EXECUTE}), 0)],
+        _ => vec![json!({"syscall": name})],
+    }
+}
+
+fn compile(rules: &[Value]) -> Option<BpfMap> {
+    let filter =
+        json!({"server": {"mismatch_action": {"errno": 1}, "match_action": "allow", "filter": rules}});
+    let arch = TargetArch::try_from(env::consts::ARCH).expect("a known processor");
+    compile_from_json(filter.to_string().as_bytes(), arch).ok()
+}
+
+/// A folder of this test's own that everybody may use.
+fn public_folder(name: &str) -> PathBuf {
+    let folder = env::temp_dir().join(format!("pixi-game-server-{}-{name}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::set_permissions(&folder, Permissions::from_mode(0o777)).expect("a public folder");
+    folder
+}
+
+/// The command that becomes the server in the sandbox, with copies of the programs where nobody may reach them.
+fn command(settings: &Settings, folder: &Path) -> Command {
+    let (helper, program) = (folder.join("helper"), folder.join("pixi-game-server"));
+    fs::copy(env::current_exe().expect("this program"), &helper).expect("a copy of this program");
+    fs::copy(PROGRAM, &program).expect("a copy of the server");
+    let known: Vec<Value> =
+        allowed().iter().map(|name| rules(name)).filter(|rules| compile(rules).is_some()).flatten().collect();
+    assert!(known.len() > 100, "few system calls are known: {known:?}");
+
+    let mut command = Command::new(debian::program("setpriv", "util-linux"));
+    if debian::is_root() {
+        let nobody = NOBODY.to_string();
+        command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+        command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    }
+    command.arg("--no-new-privs").arg(helper).args(["--ignored", "--exact", HELPER, "--nocapture"]);
+    command.env_clear().envs(settings.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env(FILTER_VARIABLE, Value::from(known).to_string()).env(PROGRAM_VARIABLE, program);
+    command.current_dir(folder);
+    command
+}
+
+/// Started by the tests below, as nobody: sets the limits, puts the filter in force and becomes the server.
+#[test]
+#[ignore = "becomes a server in a sandbox"]
+fn the_rest_of_the_way_into_the_sandbox() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of files");
+    let files = unit::values("LimitNOFILE")[0].parse::<u64>().expect("a number").min(hard);
+    setrlimit(Resource::RLIMIT_NOFILE, files, files).expect("a lower limit of files");
+    let rules: Vec<Value> = serde_json::from_str(&env::var(FILTER_VARIABLE).unwrap()).unwrap();
+    let filter = compile(&rules).expect("the tests have compiled every rule");
+    apply_filter(&filter["server"]).expect("the filter in force");
+    assert!(UnixDatagram::unbound().is_err(), "an address family that the unit does not allow");
+    let error = Command::new(env::var_os(PROGRAM_VARIABLE).unwrap())
+        .env_remove(FILTER_VARIABLE)
+        .env_remove(PROGRAM_VARIABLE)
+        .exec();
+    panic!("the server does not start: {error}");
+}
+
+/// One line of a process's status.
+fn status(server: &Server, key: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{}/status", server.id())).expect("a process");
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {key} in {text}")).trim().to_owned()
+}
+
+fn assert_restricted(server: &Server) {
+    assert_eq!(status(server, "Seccomp"), "2", "a filter is in force");
+    assert_eq!(status(server, "NoNewPrivs"), "1");
+    assert_eq!(status(server, "CapEff").trim_start_matches('0'), "");
+    assert_eq!(status(server, "CapPrm").trim_start_matches('0'), "");
+    if debian::is_root() {
+        assert_eq!(status(server, "CapBnd").trim_start_matches('0'), "");
+        let expected: Vec<String> = iter::repeat_n(NOBODY.to_string(), 4).collect();
+        assert_eq!(status(server, "Uid").split_whitespace().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn the_server_serves_and_stops_under_the_units_restrictions() {
+    let folder = public_folder("sandbox");
+    fs::create_dir_all(folder.join("static")).expect("a folder");
+    fs::write(folder.join("static/index.html"), "the client").expect("a file");
+    let settings = Settings::new().set("WORKERS", 3).set("STATIC_DIR", "static").set("LOG_FILE", "log");
+    let mut server = Server::run_logging_to(command(&settings, &folder), &folder.join("log"));
+    assert_restricted(&server);
+
+    let mut clients = Client::connect_many(&server, 300, crate::support::client::picture_options());
+    settle(&mut clients);
+    for client in &mut clients {
+        client.step(Vector::RIGHT);
+        client.step(Vector::ZERO);
+    }
+    settle(&mut clients);
+    assert!(clients.iter().all(|client| !client.ended && client.acknowledged() == client.position()));
+    let _silent = Raw::upgraded(server.address());
+    assert_eq!(get(server.address(), "/health").status, 200);
+    assert_eq!(get(server.address(), "/").text(), "the client");
+    assert!(server.metrics().to_string().len() > 1_000);
+
+    let peak_kib: u64 = status(&server, "VmHWM").trim_end_matches(" kB").parse().expect("a number");
+    let cap = unit::values("MemoryMax")[0].trim_end_matches('M').parse::<u64>().expect("mebibytes");
+    assert!(peak_kib < cap * 1_024 / 2, "{peak_kib} KiB of {cap} MiB");
+    drop(clients);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+    let log = fs::read_to_string(folder.join("log")).expect("the log");
+    assert!(log.lines().last().is_some_and(|line| line.ends_with("stopped")), "{log}");
+    let _ = fs::remove_dir_all(folder);
+}
+
+#[test]
+fn a_panic_under_the_units_restrictions_has_its_last_line() {
+    let folder = public_folder("sandbox-panic");
+    let mut server = Server::run(command(&Settings::new(), &folder));
+    let fault = Fault::inject(server.id(), "recvfrom:retval=1000000");
+    wait_until("the last line", || {
+        knock(server.address());
+        server.log().contains("thread 'main' panicked at ")
+    });
+    drop(fault);
+    assert_eq!(server.wait_for_exit().code(), Some(i32::from(PANICKED)));
+    let _ = fs::remove_dir_all(folder);
+}
