@@ -6,7 +6,7 @@ export
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build build-release test check fmt lint doc bench bench-load perf-check load-test \
-  profile-cpu profile-mem fuzz clean
+  profile-cpu profile-mem fuzz deny clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,14 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is m
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
+
+ADVISORIES := https://github.com/RustSec/advisory-db
+deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing)
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
+	$(CARGO) deny --workspace --locked check bans licenses sources
+	@if GIT_TERMINAL_PROMPT=0 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+	  $(CARGO) deny --workspace --locked check advisories; \
+	else echo "ADVISORIES NOT CHECKED: $(ADVISORIES) can't be reached from here" >&2; fi
 
 clean: ## Delete what was built
 	$(CARGO) clean

@@ -1,5 +1,7 @@
 //! The rules of the house that the compiler does not know: who may use what, and how long a file may grow.
 
+mod supply;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
