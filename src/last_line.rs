@@ -27,6 +27,7 @@ thread_local! {
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// What becomes of the process after its last line.
+#[derive(Clone, Copy)]
 enum Exit {
     Status,
     Abort,
