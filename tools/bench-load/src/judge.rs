@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use stage::statistics::Spread;
 
 use crate::figures::{Figure, Judged};
-use crate::statistics::Spread;
 
 /// What a figure may be.
 #[derive(Clone, Copy, Debug, PartialEq)]

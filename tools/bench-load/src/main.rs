@@ -7,34 +7,30 @@
 //! ```text
 //! main ──> options       flags and environment become one valid set of options
 //!      ├─> rows          the table: loads and targets, as data
-//!      ├─> run           one run of a row ──> process: children that never outlive this program
-//!      │                                  ──> calibrate: the floor's writes made equal to the server's
-//!      ├─> results       rows judged and kept ──> figures, judge, statistics, machine
+//!      ├─> run           one run of a row ──> calibrate: the floor's writes made equal to the server's
+//!      ├─> results       rows judged and kept ──> figures, judge
 //!      └─> report        the same for people
 //! ```
 
 mod calibrate;
 mod figures;
 mod judge;
-mod machine;
 mod options;
-mod process;
 mod report;
 mod results;
 mod rows;
 mod run;
-mod statistics;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use machine::{Commit, Machine};
 use options::{Command, Options};
-use process::Failure;
 use results::{Entry, Results};
 use rows::{GROWTH, Row};
 use run::Bench;
+use stage::Failure;
+use stage::machine::{self, Commit, Machine};
 
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
@@ -101,7 +97,7 @@ fn run_row(bench: &Bench, row: &Row, options: &Options) -> Result<Entry, Failure
 
 fn unwritten(folder: &Path, error: &io::Error) -> Failure {
     let file: PathBuf = folder.join("load.json");
-    Failure::Broken(format!("{}: {error}", file.display()))
+    Failure::Failed(format!("{}: {error}", file.display()))
 }
 
 fn print(text: &str) {

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
+use stage::machine::Commit;
+
 use crate::judge::Measured;
-use crate::machine::Commit;
 use crate::results::{Entry, Results};
 
 /// Everything, as Markdown.

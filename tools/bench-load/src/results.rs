@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use stage::machine::{Commit, Machine};
 
 use crate::figures::{FIGURES, Figure, Judged, Run, remarks};
 use crate::judge::Measured;
-use crate::machine::{Commit, Machine};
 use crate::report::markdown;
 use crate::rows::{GROWTH, ROWS, Row};
 use crate::run::commands;

@@ -1,15 +1,16 @@
 //! One run of a row: the load test against a server of its own, then against the floor with the same reads and writes.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use pixi_game_server::config::SETTINGS;
-use pixi_game_server::server::os::StopSignals;
 use serde_json::Value as Json;
+use stage::process::output_of;
+use stage::server::{Listening, folder_with, free_port, serve};
+use stage::{Failure, Interrupt, Process};
 
 use crate::calibrate::Flushes;
 use crate::figures::Run;
-use crate::process::{Failure, Process, free_port, output_of, serve};
 use crate::rows::Row;
 
 /// Players for whom the server has room: what the usual hard limit of 20,000 open files leaves it.
@@ -25,7 +26,7 @@ const FLOOR_WARM_UP: &str = "2s";
 pub struct Bench {
     /// Where the programs are.
     folder: PathBuf,
-    signals: StopSignals,
+    interrupt: Interrupt,
 }
 
 impl Bench {
@@ -34,16 +35,8 @@ impl Bench {
     /// # Errors
     /// One of them is not there, or no descriptor is left.
     pub fn new() -> Result<Bench, Failure> {
-        let broken = |error: std::io::Error| Failure::Broken(error.to_string());
-        let own = std::env::current_exe().map_err(broken)?;
-        let folder = own.parent().map(PathBuf::from).unwrap_or_default();
-        for program in ["pixi-game-server", "loadtest", "floor"] {
-            if !folder.join(program).is_file() {
-                let problem = format!("{program} is not beside {}: run me by make", own.display());
-                return Err(Failure::Broken(problem));
-            }
-        }
-        Ok(Bench { folder, signals: StopSignals::new().map_err(broken)? })
+        let folder = folder_with(&["pixi-game-server", "loadtest", "floor"])?;
+        Ok(Bench { folder, interrupt: Interrupt::watch()? })
     }
 
     /// Runs a row once, measured for so many seconds.
@@ -69,7 +62,8 @@ impl Bench {
             command.env_remove(setting.variable);
         }
         command.envs([("HOST", "127.0.0.1"), ("MAX_CONNECTIONS", MAX_CONNECTIONS), ("LOG_LEVEL", "warn")]);
-        let server = serve(command.env("PORT", port.to_string()), port, "/health", &self.signals)?;
+        command.env("PORT", port.to_string());
+        let server = self.serve("pixi-game-server", &mut command, port, "/health")?;
         self.load(&server, port, flags)
     }
 
@@ -78,17 +72,28 @@ impl Bench {
         let port = free_port()?;
         let mut command = self.program("floor");
         command.args(["--port", &port.to_string()]).args(flushes.flags().split_whitespace());
-        let floor = serve(&mut command, port, "/metrics", &self.signals)?;
+        let floor = self.serve("floor", &mut command, port, "/metrics")?;
         self.load(&floor, port, &floor_flags(flags))
+    }
+
+    fn serve(
+        &self,
+        name: &'static str,
+        command: &mut Command,
+        port: u16,
+        path: &str,
+    ) -> Result<Process, Failure> {
+        let listening = Listening { port, path, log: None };
+        serve(name, command.stdin(Stdio::null()), listening, &self.interrupt)
     }
 
     fn load(&self, server: &Process, port: u16, flags: &str) -> Result<Json, Failure> {
         let mut command = self.program("loadtest");
         command.args(["--json", "--server", &format!("ws://127.0.0.1:{port}/ws")]);
         command.args(["--pid", &server.id().to_string()]).args(flags.split_whitespace());
-        let results = output_of(&mut command, &self.signals)?;
+        let results = output_of("loadtest", &mut command, &self.interrupt)?;
         serde_json::from_str(&results)
-            .map_err(|error| Failure::Broken(format!("loadtest {flags}: no results: {error}")))
+            .map_err(|error| Failure::Failed(format!("loadtest {flags}: no results: {error}")))
     }
 
     fn program(&self, name: &str) -> Command {

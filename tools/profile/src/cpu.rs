@@ -9,10 +9,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
+use stage::{Failure, Interrupt};
+
 use crate::options::Options;
-use crate::stage::Stage;
+use crate::rig::Rig;
 use perf::Perf;
 use summary::Summary;
 
@@ -31,13 +31,13 @@ pub fn run(
 ) -> Result<String, Failure> {
     let perf = Perf::new(&options.output, frequency_hz);
     perf.check()?;
-    let mut stage = Stage::set(&options.load, binaries, &options.output, interrupt)?;
+    let mut rig = Rig::set_up(&options.load, binaries, &options.output, interrupt)?;
     interrupt.sleep(SETTLING)?;
     eprintln!("profile: sampling for {} s", options.duration.as_secs());
-    let mark = stage.mark()?;
-    perf.record(stage.server.id(), options.duration, interrupt)?;
-    let traffic = stage.since(&mark)?;
-    stage.end()?;
+    let mark = rig.mark()?;
+    perf.record(rig.server.id(), options.duration, interrupt)?;
+    let traffic = rig.since(&mark)?;
+    rig.end()?;
 
     let stacks = stacks::fold(&perf.script()?)?;
     if stacks.is_empty() {

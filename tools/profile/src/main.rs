@@ -6,27 +6,22 @@
 //! main ──> options         the command line
 //!      ├─> cpu             perf, while the load lasts ──> perf, stacks, summary, draw
 //!      ├─> mem             a server that counts allocations ──> dhat, summary
-//!      └─> stage           the server and its load, all connected ──> process, ask
-//! failure, interrupt, text what ends a run before its time, and how things read; everybody may look
+//!      └─> rig             the server and its load, all connected
+//! text                     how things read; everybody may look
 //! ```
 
-mod ask;
 mod cpu;
-mod failure;
-mod interrupt;
 mod mem;
 mod options;
-mod process;
-mod stage;
+mod rig;
 mod text;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use failure::Failure;
-use interrupt::Interrupt;
 use options::{Command, Options, What};
+use stage::{Failure, Interrupt};
 
 fn main() -> ExitCode {
     let result = folder_of_this_program().and_then(|binaries| {

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::process::ChildStdin;
 use std::time::Duration;
 
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
+use stage::{Failure, Interrupt};
+
 use crate::options::Options;
-use crate::stage::Stage;
+use crate::rig::Rig;
 use dhat::Profile;
 use summary::Summary;
 
@@ -46,25 +46,25 @@ pub fn run(options: &Options, binaries: &Path, interrupt: &Interrupt) -> Result<
             fs::remove_file(output.join(file))?;
         }
     }
-    let mut stage = Stage::set(&options.load, binaries, output, interrupt)?;
-    let Some(mut toggle) = stage.server.take_stdin() else {
+    let mut rig = Rig::set_up(&options.load, binaries, output, interrupt)?;
+    let Some(mut toggle) = rig.server.take_stdin() else {
         return Err(Failure::Failed("the server has no standard input".to_owned()));
     };
-    let from_start = stage.mark()?;
+    let from_start = rig.mark()?;
     interrupt.sleep(SETTLING)?;
-    let settled = stage.since(&from_start)?;
+    let settled = rig.since(&from_start)?;
     press(&mut toggle)?;
     let start = read(&output.join(FROM_THE_START), interrupt)?;
     interrupt.sleep(CATCHING_UP)?;
 
     eprintln!("profile: counting the steady state for {} s", options.duration.as_secs());
     press(&mut toggle)?;
-    let mark = stage.mark()?;
+    let mark = rig.mark()?;
     interrupt.sleep(options.duration)?;
-    let traffic = stage.since(&mark)?;
+    let traffic = rig.since(&mark)?;
     press(&mut toggle)?;
     let steady = read(&output.join(SECOND_COUNT), interrupt)?;
-    stage.end()?;
+    rig.end()?;
 
     fs::rename(output.join(SECOND_COUNT), output.join(STEADY))?;
     let summary = Summary { start, players: settled.players, steady, traffic };

@@ -5,8 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use getopts::{Matches, Options as Getopts};
-
-use crate::failure::Failure;
+use stage::Failure;
 
 /// Flags of the load test that are this program's to set.
 const OWN_LOAD_FLAGS: [&str; 10] =

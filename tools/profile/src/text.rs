@@ -3,19 +3,6 @@
 /// The crate whose functions are of interest, as names begin.
 const PROJECT: &str = "pixi_game_server::";
 
-/// A whole number with its thousands apart.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A part of a whole, in percent.
 pub fn percent(part: u64, whole: u64) -> String {
     format!("{:5.1} %", 100.0 * part as f64 / whole.max(1) as f64)
@@ -50,8 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped_and_scaled() {
-        assert_eq!([7, 123, 1_234, 1_234_567].map(thousands), ["7", "123", "1,234", "1,234,567"]);
+    fn numbers_are_scaled() {
         assert_eq!([512, 65_536, 31_239_642].map(bytes), ["512 B", "65.5 kB", "31.2 MB"]);
         assert_eq!((percent(1, 8), percent(0, 0)), (" 12.5 %".to_owned(), "  0.0 %".to_owned()));
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
+use stage::text::thousands;
+
 use super::{Pictures, Report};
 use crate::behaviour::Profile;
 use crate::measure::Summary;
@@ -201,30 +203,10 @@ fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
     problems.iter().try_for_each(|problem| writeln!(out, "                {problem}"))
 }
 
-/// A number with commas between the thousands.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::tests::sample;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(thousands(number), text);
-        }
-    }
 
     #[test]
     fn a_clean_run_says_so_and_a_failed_one_says_why() {

@@ -2,9 +2,9 @@
 
 use inferno::flamegraph::color::{MultiPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
+use stage::Failure;
 
 use super::stacks::Stack;
-use crate::failure::Failure;
 
 /// An SVG to zoom and search in; wide is what takes long, the kernel's functions differ in colour.
 ///

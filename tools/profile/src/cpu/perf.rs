@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::process::{Process, log_file, tail};
+use stage::process::{Process, log_file, tail};
+use stage::{Failure, Interrupt};
 
 /// Time perf gets beyond the time it records, to start and to write.
 const PATIENCE: Duration = Duration::from_secs(30);

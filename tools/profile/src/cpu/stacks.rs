@@ -2,8 +2,8 @@
 
 use inferno::collapse::Collapse;
 use inferno::collapse::perf::{Folder, Options};
+use stage::Failure;
 
-use crate::failure::Failure;
 use crate::text::short_name;
 
 /// How the folder marks a function of the kernel.

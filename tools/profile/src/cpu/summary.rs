@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use stage::text::thousands;
+
 use super::stacks::{Frame, Stack};
-use crate::stage::Traffic;
-use crate::text::{is_ours, percent, short_name, thousands};
+use crate::rig::Traffic;
+use crate::text::{is_ours, percent, short_name};
 
 /// Functions in a table.
 const ROWS: usize = 30;

@@ -3,9 +3,11 @@
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
+use stage::text::thousands;
+
 use super::dhat::{Profile, Tally};
-use crate::stage::Traffic;
-use crate::text::{bytes, percent, thousands};
+use crate::rig::Traffic;
+use crate::text::{bytes, percent};
 
 /// Places in a table.
 const ROWS: usize = 20;

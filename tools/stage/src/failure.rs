@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// Why there is no profile.
+/// Why there is no result.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The command line makes no sense; the text names the option, the value and what is allowed.

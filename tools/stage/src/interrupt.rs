@@ -12,7 +12,7 @@ use signal_hook::flag::register;
 use crate::failure::Failure;
 
 /// Time between two looks at what is waited for.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Whether somebody wants the run to end.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ impl Interrupt {
             register(signal, Arc::clone(&is_wanted))?;
         }
         Ok(Self { is_wanted })
+    }
+
+    /// Whether somebody has asked for an end.
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Sleeps.
@@ -52,7 +57,7 @@ impl Interrupt {
     ) -> Result<Option<T>, Failure> {
         let deadline = Instant::now() + patience;
         loop {
-            if self.is_wanted.load(Ordering::Relaxed) {
+            if self.is_wanted() {
                 return Err(Failure::Interrupted);
             }
             if let Some(found) = look()? {
@@ -64,5 +69,15 @@ impl Interrupt {
             }
             sleep(left.min(LOOK_INTERVAL));
         }
+    }
+    /// For tests, which share a process and would interrupt each other by signals.
+    #[cfg(test)]
+    pub(crate) fn unwatched() -> Self {
+        Self { is_wanted: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ask_to_end(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
     }
 }

@@ -7,28 +7,24 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use stage::process::{log_file, tail};
+use stage::server::{Listening, free_port, serve};
+use stage::{Failure, Interrupt, Process, http};
 
-use crate::ask;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
 use crate::options::Load;
-use crate::process::{Process, log_file, tail};
-
-/// What stands before the address in the server's log.
-const LISTENING: &str = "listening on http://";
 
 /// The unit of `/proc`, on every Linux.
 const JIFFIES_PER_S: f64 = 100.0;
 
-/// Longest wait for the server to listen.
-const START_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for an answer; a server that counts allocations may stand still for seconds.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Longest wait for another client to get in.
 const JOIN_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A server with all clients connected. The load ends first.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Rig {
     load: Process,
     load_log: PathBuf,
     /// The server.
@@ -59,24 +55,24 @@ pub struct Mark {
     messages_in: u64,
 }
 
-impl Stage {
+impl Rig {
     /// Starts the server and the load test from this folder, and waits until all are in. Logs go to `output`, which
     /// is the server's working directory.
     ///
     /// # Errors
     /// Either ends before its time, or fewer clients get in; the message says what was logged.
-    pub fn set(load: &Load, binaries: &Path, output: &Path, interrupt: &Interrupt) -> Result<Self, Failure> {
+    pub fn set_up(
+        load: &Load,
+        binaries: &Path,
+        output: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Failure> {
         let server_log = output.join("server.log");
-        let mut server = start_server(load, binaries, output, &server_log)?;
-        let address = interrupt.wait_for(START_PATIENCE, || {
-            if let Some(status) = server.status()? {
-                return Err(Failure::Failed(format!("the server ended, {status}:\n{}", tail(&server_log))));
-            }
-            Ok(address(&fs::read_to_string(&server_log)?))
-        })?;
-        let address = address.ok_or_else(|| {
-            Failure::Failed(format!("the server does not say where it listens:\n{}", tail(&server_log)))
-        })?;
+        let listening = Listening { port: free_port()?, path: "/health", log: Some(&server_log) };
+        let mut command = server_command(load, binaries, output, listening.port);
+        command.stderr(log_file(&server_log)?);
+        let server = serve("pixi-game-server", &mut command, listening, interrupt)?;
+        let address = listening.address();
         let load_log = output.join("load-test.log");
         let log = log_file(&load_log)?;
         let mut command = Command::new(binaries.join("loadtest"));
@@ -85,9 +81,9 @@ impl Stage {
         command.arg("--duration=24h").arg(format!("--pid={}", server.id()));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let generator = Process::start("loadtest", &mut command)?;
-        let mut stage = Self { load: generator, load_log, server, address };
-        stage.await_clients(load.clients as u64, interrupt)?;
-        Ok(stage)
+        let mut rig = Self { load: generator, load_log, server, address };
+        rig.await_clients(load.clients as u64, interrupt)?;
+        Ok(rig)
     }
 
     /// Waits until so many are in.
@@ -97,7 +93,7 @@ impl Stage {
         while most < clients {
             let more = interrupt.wait_for(JOIN_PATIENCE, || {
                 self.check_load()?;
-                let health = ask::get(self.address, "/health")?;
+                let health = http::get_json(self.address, "/health", ANSWER_PATIENCE)?;
                 Ok(number(&health, "players").filter(|players| *players > most))
             })?;
             most = more.ok_or_else(|| {
@@ -113,7 +109,7 @@ impl Stage {
     /// # Errors
     /// No answer from the server.
     pub fn mark(&self) -> Result<Mark, Failure> {
-        let metrics = ask::get(self.address, "/metrics")?;
+        let metrics = http::get_json(self.address, "/metrics", ANSWER_PATIENCE)?;
         let messages_in = number(&metrics, "messages_in_total").unwrap_or_default();
         Ok(Mark { at: Instant::now(), cpu_s: self.cpu_s(), messages_in })
     }
@@ -124,7 +120,7 @@ impl Stage {
     /// No answer from the server, or the load is gone.
     pub fn since(&mut self, mark: &Mark) -> Result<Traffic, Failure> {
         self.check_load()?;
-        let metrics = ask::get(self.address, "/metrics")?;
+        let metrics = http::get_json(self.address, "/metrics", ANSWER_PATIENCE)?;
         Ok(Traffic {
             seconds: mark.at.elapsed().as_secs_f64(),
             cpu_s: self.cpu_s() - mark.cpu_s,
@@ -162,29 +158,22 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Rig {
     fn drop(&mut self) {
         // Asked politely, it would settle and compare pictures first. The processes themselves do the rest.
         let _ = self.load.kill();
     }
 }
 
-fn start_server(load: &Load, binaries: &Path, output: &Path, log: &Path) -> Result<Process, Failure> {
+fn server_command(load: &Load, binaries: &Path, output: &Path, port: u16) -> Command {
     let mut command = Command::new(binaries.join("pixi-game-server"));
-    command.args(["--host=127.0.0.1", "--port=0"]).current_dir(output);
+    command.args(["--host=127.0.0.1".to_owned(), format!("--port={port}")]).current_dir(output);
     command.env("LOG_LEVEL", "info").env_remove("LOG_FILE").env_remove("STATIC_DIR");
     if std::env::var_os("MAX_CONNECTIONS").is_none() {
         command.arg(format!("--max-connections={}", load.clients));
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log_file(log)?);
-    Process::start("pixi-game-server", &mut command)
-}
-
-/// Where the server listens, by its log.
-fn address(log: &str) -> Option<SocketAddr> {
-    let (_, rest) = log.split_once(LISTENING)?;
-    // Without the end of the line, the address may not be whole yet.
-    rest.split_once('\n')?.0.trim().parse().ok()
+    command.stdin(Stdio::piped());
+    command
 }
 
 /// CPU time in user space and in the kernel, by a process's `stat`.
@@ -202,13 +191,6 @@ fn number(object: &Json, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_address_is_taken_from_a_whole_line_of_the_log() {
-        assert_eq!(address("[INFO] x listening on http://127.0.0.1:81\nmore"), "127.0.0.1:81".parse().ok());
-        assert_eq!(address("[INFO] x listening on http://127.0.0.1:8"), None);
-        assert_eq!(address("[WARN] limits\n"), None);
-    }
 
     #[test]
     fn cpu_time_is_found_behind_any_name() {

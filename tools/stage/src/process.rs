@@ -1,16 +1,18 @@
 //! A child process that never outlives the value that stands for it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus};
-use std::thread::sleep;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::failure::Failure;
+use crate::interrupt::LOOK_INTERVAL;
+use crate::{Failure, Interrupt};
 
 /// Time a child gets to end in order before it is killed.
 const GRACE: Duration = Duration::from_secs(8);
@@ -89,7 +91,43 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            eprintln!("profile: {} (process {}) can't be ended: {error}", self.name, self.id());
+            eprintln!("{} (process {}) can't be ended: {error}", self.name, self.id());
+        }
+    }
+}
+
+/// Runs a program to its end and returns what it printed, whatever its status.
+///
+/// # Errors
+/// It can't be started, or somebody interrupts: then nobody wants its results, and it is killed.
+pub fn output_of(
+    name: &'static str,
+    command: &mut Command,
+    interrupt: &Interrupt,
+) -> Result<String, Failure> {
+    let mut process = Process::start(name, command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let Some(mut stdout) = process.child.stdout.take() else {
+        return Err(Failure::Failed(format!("{name}: has no standard output")));
+    };
+    let (sender, output) = channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        let result = stdout.read_to_string(&mut text).map(|_| text);
+        // Fails when nobody waits any more.
+        let _ = sender.send(result);
+    });
+    loop {
+        match output.recv_timeout(LOOK_INTERVAL) {
+            Ok(Ok(text)) => return Ok(text),
+            Ok(Err(error)) => return Err(Failure::Failed(format!("{name}: {error}"))),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::Failed(format!("{name}: printed nothing")));
+            }
+            Err(RecvTimeoutError::Timeout) if interrupt.is_wanted() => {
+                process.kill()?;
+                return Err(Failure::Interrupted);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }
@@ -141,5 +179,15 @@ mod tests {
     fn a_program_that_is_not_there_is_named() {
         let failure = Process::start("loadtest", &mut Command::new("/nowhere/loadtest")).unwrap_err();
         assert!(failure.to_string().starts_with("loadtest: /nowhere/loadtest can't be run: "), "{failure}");
+    }
+
+    #[test]
+    fn output_is_returned_whole_and_an_interrupt_ends_the_wait() {
+        let interrupt = Interrupt::unwatched();
+        let lines = output_of("seq", Command::new("seq").arg("100000"), &interrupt).unwrap();
+        assert_eq!(lines.lines().count(), 100_000, "more than a pipe holds");
+        interrupt.ask_to_end();
+        let result = output_of("sleep", Command::new("sleep").arg("60"), &interrupt);
+        assert_eq!(result, Err(Failure::Interrupted));
     }
 }
