@@ -8,9 +8,8 @@
 /// Longest game message a client may send, in bytes; a longer one closes the connection with code 1009.
 pub const MESSAGE_BYTES_MAX: usize = 64;
 
-/// Longest WebSocket frame payload tungstenite buffers. One more than a control frame may carry, so that an
-/// oversized control frame reaches tungstenite's own check and is refused with 1002 and not with 1009.
-pub const FRAME_PAYLOAD_BYTES_MAX: usize = 126;
+/// Longest payload of a WebSocket control frame, in bytes (RFC 6455, section 5.5); no frame that passes is longer.
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
 /// The first player's id. Ids only grow, since the client takes the highest id of its first `GAME_STATE` as its own.
 pub const PLAYER_ID_FIRST: u32 = 1001;
@@ -141,9 +140,7 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
-const _: () =
-    assert!(FRAME_PAYLOAD_BYTES_MAX > 125, "oversized control frames must reach the framing's own check");
-const _: () = assert!(MESSAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "tungstenite's cap is on all frames");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
 const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach the client in order");

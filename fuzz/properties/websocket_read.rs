@@ -1,7 +1,7 @@
 //! Whatever a peer sends after the upgrade, it amounts to the same events however it arrives, and what it makes the
 //! server send is whole frames, and little.
 
-use pixi_game_server::limits::FRAME_PAYLOAD_BYTES_MAX;
+use pixi_game_server::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use pixi_game_server::wire::websocket::{Event, Failure, Session};
 
 /// Bytes of read buffer a connection has by default.
@@ -107,7 +107,7 @@ fn first_bytes(mut out: &[u8]) -> Vec<u8> {
     let mut firsts = Vec::new();
     while let [first, length, rest @ ..] = out {
         let length = usize::from(*length);
-        assert!(length < FRAME_PAYLOAD_BYTES_MAX && length <= rest.len(), "{first:02x} {length:02x}");
+        assert!(length <= CONTROL_PAYLOAD_BYTES_MAX && length <= rest.len(), "{first:02x} {length:02x}");
         firsts.push(*first);
         out = &rest[length..];
     }

@@ -221,6 +221,7 @@ pub fn ending_of(failure: Failure, metrics: &mut Metrics) -> Ending {
     let (fault, reason, why) = match failure {
         Failure::Text => (ProtocolFault::Text, Closed::Text, "text messages are not understood here"),
         Failure::TooLong => (ProtocolFault::TooLong, Closed::TooLong, "no message is that long"),
+        Failure::Reason => (ProtocolFault::Framing, Closed::ProtocolError, "a close reason must be UTF-8"),
         Failure::Framing => (ProtocolFault::Framing, Closed::ProtocolError, "broken framing"),
     };
     metrics.protocol_errors[fault] += 1;

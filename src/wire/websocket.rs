@@ -1,7 +1,10 @@
 //! WebSocket framing over memory: tungstenite, fed from a byte slice and writing into a buffer, never near a socket.
 //!
 //! A [`Session`] is one connection after the upgrade. The caller hands in what the kernel gave it and takes out
-//! [`Event`]s one by one; pongs and close replies are appended to the caller's buffer on the way.
+//! [`Event`]s one by one; pongs and close replies are appended to the caller's buffer on the way. Headers pass
+//! `frame_check` before tungstenite sees them.
+
+mod frame_check;
 
 use std::io::{self, Read, Write};
 
@@ -12,12 +15,14 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Message};
 
 use super::message::{ClientMessage, DecodeError, decode};
-use crate::limits::{FRAME_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
+use frame_check::FrameCheck;
 
 /// One connection's framing state.
 #[derive(Debug)]
 pub struct Session {
     context: WebSocketContext,
+    check: FrameCheck,
 }
 
 /// What the peer's bytes amounted to.
@@ -42,6 +47,8 @@ pub enum Failure {
     Text,
     /// A message or frame longer than the cap: code 1009.
     TooLong,
+    /// A close frame whose reason is not UTF-8: code 1007.
+    Reason,
     /// Anything else the framing forbids: code 1002.
     Framing,
 }
@@ -58,6 +65,8 @@ pub enum Code {
     Protocol = 1002,
     /// Text where only binary messages have a meaning.
     Unsupported = 1003,
+    /// What must be UTF-8 is not.
+    InvalidPayload = 1007,
     /// A persistent flooder.
     Policy = 1008,
     /// A message longer than any game message.
@@ -72,6 +81,7 @@ impl Failure {
         match self {
             Self::Text => Code::Unsupported,
             Self::TooLong => Code::TooBig,
+            Self::Reason => Code::InvalidPayload,
             Self::Framing => Code::Protocol,
         }
     }
@@ -85,8 +95,8 @@ impl Session {
             .write_buffer_size(0)
             .max_write_buffer_size(usize::MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
-            .max_frame_size(Some(FRAME_PAYLOAD_BYTES_MAX));
-        Self { context: WebSocketContext::new(Role::Server, Some(config)) }
+            .max_frame_size(Some(CONTROL_PAYLOAD_BYTES_MAX));
+        Self { context: WebSocketContext::new(Role::Server, Some(config)), check: FrameCheck::new() }
     }
 
     /// Takes the next event out of `input`, which shrinks by what was consumed; `None` when all of it was consumed and
@@ -95,12 +105,14 @@ impl Session {
     /// # Errors
     /// [`Failure`] when the peer broke the framing; the session must then be closed.
     pub fn next_event(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Failure> {
-        let mut memory = Memory { input, out };
+        let mut memory = Memory { input, out, check: &mut self.check };
         match self.context.read(&mut memory) {
             Ok(Message::Binary(payload)) => {
                 Ok(Some(decode(&payload).map_or_else(Event::Malformed, Event::Message)))
             }
-            Ok(Message::Text(_)) | Err(Error::Utf8(_)) => Err(Failure::Text),
+            Ok(Message::Text(_)) => Err(Failure::Text),
+            // Text does not get that far: this is a close frame's reason.
+            Err(Error::Utf8(_)) => Err(Failure::Reason),
             Ok(Message::Ping(_)) => {
                 // The pong is tungstenite's and waits for the next call; it must not wait for the peer's next bytes.
                 let _ = self.context.flush(&mut memory);
@@ -113,7 +125,9 @@ impl Session {
                 Ok(Some(Event::Close))
             }
             Ok(Message::Frame(_)) => Ok(None),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.check.failure().map_or(Ok(None), Err)
+            }
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Err(Failure::TooLong),
             Err(_) => Err(Failure::Framing),
         }
@@ -121,7 +135,7 @@ impl Session {
 
     /// Appends a ping without payload.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
-        let mut memory = Memory { input: &mut &[][..], out };
+        let mut memory = Memory { input: &mut &[][..], out, check: &mut self.check };
         // Fails only once a close has been sent, and then a ping has no purpose.
         let _ = self.context.write(&mut memory, Message::Ping(Bytes::new()));
     }
@@ -129,7 +143,7 @@ impl Session {
     /// Appends a close frame; nothing may be sent after it. Does nothing when one was sent before.
     pub fn close(&mut self, code: Code, reason: &'static str, out: &mut Vec<u8>) {
         let frame = CloseFrame { code: CloseCode::from(code as u16), reason: reason.into() };
-        let mut memory = Memory { input: &mut &[][..], out };
+        let mut memory = Memory { input: &mut &[][..], out, check: &mut self.check };
         // Memory accepts every byte, and a session that has sent its close already needs no second one.
         let _ = self.context.close(&mut memory, Some(frame));
     }
@@ -161,18 +175,23 @@ pub const fn short_binary_header(payload_bytes: usize) -> [u8; 2] {
     [0x82, payload_bytes as u8]
 }
 
-/// What tungstenite takes for a socket: a slice to read, a vector to write.
+/// What tungstenite takes for a socket: a slice to read, as far as it is in order, and a vector to write.
 struct Memory<'a, 'b> {
     input: &'a mut &'b [u8],
     out: &'a mut Vec<u8>,
+    check: &'a mut FrameCheck,
 }
 
 impl Read for Memory<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.input.is_empty() {
+        let most = self.input.len().min(buffer.len());
+        let (good, rest) = self.input.split_at(self.check.pass(&self.input[..most]));
+        if good.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.input.read(buffer)
+        buffer[..good.len()].copy_from_slice(good);
+        *self.input = rest;
+        Ok(good.len())
     }
 }
 
@@ -252,7 +271,7 @@ mod tests {
 
     #[test]
     fn each_breach_has_its_code() {
-        let cases: [(&str, Vec<u8>, Code); 9] = [
+        let cases: [(&str, Vec<u8>, Code); 14] = [
             ("text", frame(0x81, b"{}"), Code::Unsupported),
             ("broken utf-8", frame(0x81, &[0xff]), Code::Unsupported),
             ("65 bytes", frame(0x82, &[0; 65]), Code::TooBig),
@@ -262,6 +281,11 @@ mod tests {
             ("unknown opcode", frame(0x83, &[1]), Code::Protocol),
             ("fragmented ping", frame(0x09, &[]), Code::Protocol),
             ("long ping", frame(0x89, &[0; 126]), Code::Protocol),
+            ("very long ping", frame(0x89, &[0; 127]), Code::Protocol),
+            ("65 bytes in fragments", [frame(0x02, &[0; 64]), frame(0x80, &[0])].concat(), Code::TooBig),
+            ("one byte of a close code", frame(0x88, &[3]), Code::Protocol),
+            ("a close code nobody may send", frame(0x88, &[0x03, 0xee]), Code::Protocol),
+            ("a reason in broken utf-8", frame(0x88, &[0x03, 0xe8, 0xff]), Code::InvalidPayload),
         ];
         for (name, bytes, code) in cases {
             let (_, failure, _) = run(&bytes, 1000);
