@@ -4,6 +4,7 @@
 //!
 //! - `rules`: what the existing browser client needs, rule by rule
 //! - `protocol`: messages and frames, right and wrong, closing, the rate limit
+//! - `conformance`: WebSocket framing by RFC 6455, row by row
 //! - `http`: the handshake, health, metrics, static files, refusals
 //! - `crowd`: three hundred clients at once, and whether what they see is true
 //! - `replay`: recorded browsers, with their timing and with stalls
@@ -19,6 +20,7 @@
 //! few that look on for a while do so for the sake of what must not happen.
 
 mod cli;
+mod conformance;
 mod crowd;
 mod fuzz_seeds;
 mod http;
