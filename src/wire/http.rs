@@ -47,7 +47,9 @@ pub struct Request {
     pub path: String,
     /// What follows the first `?` of the target, still percent-encoded.
     pub query: Option<String>,
-    /// Whether the peer wants to send further requests on this connection.
+    /// Whether what follows on this connection is read as a further request: the peer wants it to be, and no proxy could
+    /// take it for anything else. Behind a method not known here may come a body or a tunnel, and behind an upgrade that
+    /// is not granted, bytes of the other protocol.
     pub keep_alive: bool,
     /// The `Accept` header.
     pub accept: Option<String>,
@@ -151,7 +153,7 @@ fn refuse(error: httparse::Error, head: &[u8]) -> HttpError {
         httparse::Error::Version => {
             // `HTTP/2` is a version not spoken here; what doesn't start like that is no version at all.
             let line = head.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
-            match line.rsplit(|&byte| byte == b' ').next() {
+            match line.split(|&byte| byte == b' ').nth(2) {
                 Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..]) => HttpError::Version,
                 _ => HttpError::Malformed("the request line is malformed"),
             }
@@ -247,8 +249,9 @@ impl Request {
         };
         let (path, query) = split_target(method, head.path.unwrap_or_default())?;
         let connection = fields.handshake.connection.as_deref();
-        let keep_alive =
+        let is_wanted =
             !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
+        let keep_alive = is_wanted && method != Method::Other && fields.handshake.upgrade.is_none();
         let Fields { accept, if_none_match, handshake, .. } = fields;
         Ok(Self { method, path, query, keep_alive, accept, if_none_match, version_1_1, handshake })
     }

@@ -63,6 +63,21 @@ fn keeps_the_connection_as_version_and_header_say() {
 }
 
 #[test]
+fn keeps_no_connection_on_which_a_proxy_could_expect_another_protocol() {
+    for (start, field) in [
+        ("POST /", ""),
+        ("CONNECT a:1", ""),
+        ("GET /", "Upgrade: websocket\r\nConnection: upgrade, keep-alive\r\n"),
+        ("GET /", "Upgrade: h2c\r\n"),
+    ] {
+        assert!(
+            !request(&format!("{start} HTTP/1.1\r\nHost: a\r\n{field}\r\n")).keep_alive,
+            "{start} {field}"
+        );
+    }
+}
+
+#[test]
 fn refuses_what_smuggles() {
     for headers in [
         "Content-Length: 0\r\nContent-Length: 0\r\n",
