@@ -4,3 +4,4 @@ mod files;
 mod handshake;
 mod metrics;
 mod requests;
+mod smuggling;
