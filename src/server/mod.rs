@@ -4,7 +4,7 @@
 //!
 //! * [`accept`]: new connections. [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and
 //!   acks. [`flush`]: ticks, and what they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
-//! * [`game`]: the game without its sockets, which the simulation drives as well.
+//! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
 //! * [`assets`], [`health_check`]: files served, and the question a container asks.
 
@@ -16,6 +16,7 @@ mod flush;
 pub mod game;
 pub mod health_check;
 mod http;
+pub mod intake;
 pub mod os;
 mod outbox;
 mod player;
