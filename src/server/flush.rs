@@ -65,7 +65,14 @@ impl Server {
                 if !replies.is_empty() {
                     connection.outbox.prepend(replies);
                 }
-                connection.flush(now_ms, &mut self.metrics)
+                let behind_since_ms = connection.outbox.behind_since_ms();
+                let written = connection.flush(now_ms, &mut self.metrics);
+                if let (Phase::Player { slot, .. }, Some(since_ms)) = (&connection.phase, behind_since_ms)
+                    && connection.outbox.is_empty()
+                {
+                    self.game.caught_up(*slot, now_ms - since_ms);
+                }
+                written
             }
         };
         match written {

@@ -181,6 +181,11 @@ impl Game {
         count_frames(metrics, &tally);
     }
 
+    /// A player's connection has only now taken what had to wait for so long.
+    pub fn caught_up(&mut self, slot: u32, delay_ms: u64) {
+        self.views.caught_up(&self.scene, slot, delay_ms);
+    }
+
     /// Lets time pass.
     pub fn step(&mut self, ticks: u32, metrics: &mut Metrics) {
         let snapshot_bytes = self.views.visible_total() as u64 * ENTRY_BYTES as u64;

@@ -10,7 +10,7 @@
 
 mod accept;
 pub mod assets;
-mod connection;
+pub mod connection;
 mod ending;
 mod flush;
 pub mod game;
@@ -18,7 +18,7 @@ pub mod health_check;
 mod http;
 pub mod intake;
 pub mod os;
-mod outbox;
+pub mod outbox;
 mod player;
 mod table;
 

@@ -17,6 +17,8 @@ struct Waiting {
     body: Option<(Arc<[u8]>, usize)>,
     /// Since when the peer has taken nothing, in milliseconds of the loop's clock.
     stalled_since_ms: Option<u64>,
+    /// Since when the peer has not taken everything.
+    behind_since_ms: Option<u64>,
 }
 
 impl Waiting {
@@ -81,9 +83,19 @@ impl Outbox {
 
     /// Notes that what waits can't be written now, if anything waits.
     pub fn note_stall(&mut self, now_ms: u64) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.stalled_since_ms.get_or_insert(now_ms);
+        match &mut self.waiting {
+            Some(waiting) if waiting.len() > 0 => {
+                waiting.stalled_since_ms.get_or_insert(now_ms);
+                waiting.behind_since_ms.get_or_insert(now_ms);
+            }
+            // Room for bytes was asked for, and none came.
+            waiting => *waiting = None,
         }
+    }
+
+    /// Since when the peer has not taken all it was to be given, in milliseconds of the loop's clock.
+    pub fn behind_since_ms(&self) -> Option<u64> {
+        self.waiting.as_deref()?.behind_since_ms
     }
 
     /// Since when the peer has taken nothing of what waits, in milliseconds of the loop's clock.
@@ -118,6 +130,8 @@ mod tests {
     fn a_stall_lasts_from_the_first_refusal_to_the_next_byte_taken() {
         let mut outbox = Outbox::default();
         outbox.note_stall(5);
+        assert!(outbox.bytes().is_empty());
+        outbox.note_stall(5);
         assert_eq!(outbox.stalled_since_ms(), None, "nothing waits");
         outbox.bytes().extend_from_slice(b"bytes");
         outbox.note_stall(10);
@@ -125,6 +139,8 @@ mod tests {
         assert_eq!(outbox.stalled_since_ms(), Some(10));
         outbox.advance(1);
         assert_eq!(outbox.stalled_since_ms(), None);
+        outbox.note_stall(30);
+        assert_eq!((outbox.stalled_since_ms(), outbox.behind_since_ms()), (Some(30), Some(10)));
     }
 
     #[test]

@@ -161,26 +161,33 @@ fn attack_news(settings: &Settings, slot: u32, since: Tick, frames: &mut Frames<
     }
 }
 
-/// Everybody in view anew: heals positions, facings, and whatever else went wrong; then the vectors, which the client
-/// ignores in a full state. Stands in for the JOINED and LEFT of this turn.
+/// Everybody in view anew: heals positions, facings, and whatever else went wrong. Stands in for the JOINED and LEFT of
+/// this turn. Stops go before it, or a client that gets the rest of this write a little later would walk on from the
+/// positions it has just got; the vectors of those who move go behind it, since the client ignores those in it.
 fn full_state(viewer: &mut Viewer, settings: &Settings, frames: &mut Frames<'_>) {
     let world = frames.world;
-    let members = viewer.visible.len();
+    let (now, members) = (world.tick(), viewer.visible.len());
     viewer.visible.retain(|member| world.is_present(member.slot, member.id));
     // A departed player whose sprite is still loading outlives this state as a ghost; the next one removes it.
     viewer.altered = viewer.visible.len() < members;
-    frames.game_state(viewer.visible.iter().map(|member| member.slot));
     for member in &viewer.visible {
-        let moves = world.outline(member.slot).moves();
-        // A stop is a vector too, and the client may have missed it as well.
-        if moves || world.stamps(member.slot).vector.is_after(viewer.synced) {
+        let has_stopped =
+            world.stamps(member.slot).vector.is_after(viewer.synced) && !world.outline(member.slot).moves();
+        // Told again, since the client may have missed it. Whoever enters with this state stands anyway.
+        if has_stopped && member.age(now) > 0 {
             frames.movement(member.slot);
         }
-        // It moves on, so its place in the client's picture will be wrong by the next state.
-        viewer.altered |= moves;
+    }
+    frames.game_state(viewer.visible.iter().map(|member| member.slot));
+    for member in &viewer.visible {
+        if world.outline(member.slot).moves() {
+            frames.movement(member.slot);
+            // It moves on, so its place in the client's picture will be wrong by the next state.
+            viewer.altered = true;
+        }
         attack_news(settings, member.slot, viewer.served, frames);
     }
-    viewer.synced = world.tick();
+    viewer.synced = now;
 }
 
 /// Repeats what a client may have missed of somebody because the sprite was still loading: once, a second after its

@@ -164,6 +164,22 @@ impl Viewer {
             || world.activity().changed_since(self.served) & self.regions != 0
     }
 
+    /// Its client has only now been handed what was written up to `delay` ticks ago. The players that came into view
+    /// meanwhile have come into its picture just now, and their sprites are loaded from now on: all that counts from an
+    /// entrance counts from here.
+    pub(super) fn caught_up(&mut self, delay: Tick, now: Tick, settings: &Settings) {
+        // In the order of entrances; a tick more, for what was written just before it had to wait.
+        for member in self.visible.iter_mut().rev().take_while(|member| member.age(now) <= delay + 1) {
+            member.entered = now as u32;
+            self.look_until = self.look_until.max(now + settings.dwell + 1);
+        }
+        if let Some(allowed) = &mut self.sync_allowed
+            && *allowed + delay >= now
+        {
+            *allowed = now + settings.first_sprite_load;
+        }
+    }
+
     /// Whether a look may find a difference.
     fn must_look(&self, world: &World, settings: &Settings) -> bool {
         self.looked < self.look_until

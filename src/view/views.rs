@@ -107,6 +107,16 @@ impl Views {
         }
     }
 
+    /// A client has only now been handed what was written for it up to `delay_ms` ago.
+    pub fn caught_up(&mut self, scene: &Scene, slot: u32, delay_ms: u64) {
+        let (now, rules) = (scene.world.tick(), scene.world.rules());
+        let delay = rules.pace.ticks(u32::try_from(delay_ms).unwrap_or(u32::MAX));
+        if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
+            viewer.caught_up(delay, now, &self.settings);
+            self.outlooks[slot as usize] = viewer.outlook();
+        }
+    }
+
     /// Begins a round: the turn of every viewer that was told something a flush interval ago, or would have been.
     ///
     /// So each viewer is told of changes in time, with the fewest writes; and since acks carry changes as well, whenever

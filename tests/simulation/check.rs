@@ -13,14 +13,15 @@ use super::peer::Peer;
 /// How exactly a picture must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
-    /// Within one client step, and only about those who have been in view for more than a sync interval.
+    /// Within [`WALKED_UNITS`], and only about those who have been in view for more than a sync interval.
     SomeStillWalk,
     /// Exactly, about everybody.
     AllStand,
 }
 
-/// One client step, and a unit for the tick's rounding.
-const STEP_UNITS: f64 = 4.0 + 1.0;
+/// One client step, a unit for the tick's rounding, and the way of five ticks: so long a full state may wait for a socket
+/// that takes bytes one by one or, now and then, none.
+const WALKED_UNITS: f64 = 4.0 + 1.0 + 5.0 * 1.6;
 
 /// From an entrance to the second full state after the repeated vector, in milliseconds.
 const PROVEN_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
@@ -115,7 +116,7 @@ fn check_player(
     strictness: Strictness,
 ) -> Result<(), String> {
     let (position, vector) = (world.position(slot), world.vector(slot));
-    let tolerance = if strictness == Strictness::AllStand { 0.0 } else { STEP_UNITS };
+    let tolerance = if strictness == Strictness::AllStand { 0.0 } else { WALKED_UNITS };
     let (dx, dy) = (remote.x - f64::from(position.x), remote.y - f64::from(position.y));
     if dx.abs() > tolerance || dy.abs() > tolerance {
         return Err(format!("{} is drawn ({dx:.1}, {dy:.1}) units off: {remote:?}, {vector:?}", remote.id));

@@ -1,26 +1,39 @@
-//! One simulated client: the browser's behaviour, its picture, and its share of the network.
+//! One simulated client: the browser's behaviour, its picture, its share of the network, and the server's connection at
+//! the other end, on a socket that misbehaves.
 
 use std::collections::VecDeque;
 
 use game_client::{ClientMessage, Facing, Picture, PictureOptions, Vector};
 use pixi_game_server::metrics::Metrics;
 use pixi_game_server::rate::RateLimiter;
+use pixi_game_server::server::connection::{Broken, Connection, Phase, Player, ReadOutcome};
 use pixi_game_server::server::game::Game;
+use pixi_game_server::server::intake::Sender;
 use pixi_game_server::wire::websocket::Session;
 
 use super::random::Random;
+use super::shim::{Plan, Shim};
 use crate::support::raw::masked;
 
 /// The browser takes a step this often, in milliseconds.
 const STEP_MS: u64 = 1000 / 24 + 1;
 
-/// The longest the network holds a message, in milliseconds.
+/// The longest the network holds a message, in milliseconds; a part cut off may take as long again.
 const DELAY_MS_MAX: u64 = 60;
 
 /// The animation of an attack, in milliseconds.
 const ATTACK_MS: u64 = 1000;
 
 const BINARY: u8 = 0x82;
+
+/// Bytes of replies that may wait before the connection is not read any more: a few acks.
+const REPLIES_BYTES_MAX: usize = 4096;
+
+/// What a socket holds for a client: less than some full states.
+const ROOM_BYTES: usize = 400;
+
+/// Bytes read at once: most reads end within a frame.
+const READ_BYTES: usize = 48;
 
 /// What the player is about.
 #[derive(Clone, Copy)]
@@ -39,11 +52,8 @@ enum Mood {
 pub struct Peer {
     pub slot: u32,
     pub picture: Picture,
-    /// What the server has written and the socket has not taken.
-    pub outbox: Vec<u8>,
+    pub connection: Connection<Shim>,
     pub has_left: bool,
-    session: Session,
-    limiter: RateLimiter,
     mood: Mood,
     next_step_ms: u64,
     next_attack_end_ms: Option<u64>,
@@ -54,23 +64,34 @@ pub struct Peer {
     /// In flight, with arrival times; order is kept as TCP keeps it.
     upstream: VecDeque<(u64, Vec<u8>)>,
     downstream: VecDeque<(u64, Vec<u8>)>,
+    /// What arrived at the client: whole frames, and the beginning of one.
+    arrived: Vec<u8>,
 }
 
 impl Peer {
     pub fn new(slot: u32, first_frames: Vec<u8>, game: &Game, now_ms: u64, random: &mut Random) -> Self {
         let options = PictureOptions {
             loading_ms: 20 + random.below(800),
-            lateness_ms: DELAY_MS_MAX + 40,
+            lateness_ms: 2 * DELAY_MS_MAX + 40,
             visible_max: Some(game.views().settings().max_visible),
             ..PictureOptions::default()
         };
+        let player = Box::new(Player {
+            heard_ms: now_ms,
+            session: Session::new(256),
+            limiter: RateLimiter::new(game.rate_limit(), now_ms),
+            pinged_ms: now_ms,
+        });
+        let mut shim = Shim::new(Plan::Passing(Random::new(random.below(u64::from(u32::MAX)))));
+        shim.room = ROOM_BYTES;
+        let mut connection = Connection::new(shim, u64::MAX);
+        connection.phase = Phase::Player { slot, player };
+        connection.outbox.bytes().extend_from_slice(&first_frames);
         let mut peer = Self {
             slot,
             picture: Picture::new(options),
-            outbox: first_frames,
+            connection,
             has_left: false,
-            session: Session::new(256),
-            limiter: RateLimiter::new(game.rate_limit(), now_ms),
             mood: Mood::Stands,
             next_step_ms: now_ms + STEP_MS,
             next_attack_end_ms: None,
@@ -79,6 +100,7 @@ impl Peer {
             sequence: 1 << 20,
             upstream: VecDeque::new(),
             downstream: VecDeque::new(),
+            arrived: Vec::new(),
         };
         if random.chance(2) {
             let (width, height) = (100 + random.below(1200) as u16, 100 + random.below(1200) as u16);
@@ -98,6 +120,8 @@ impl Peer {
         }
         if random.chance(900) {
             self.stalled_until_ms = now_ms + random.below(4000);
+            // Who does not read has filled its socket: from now on it takes nothing.
+            self.connection.stream.room = self.connection.stream.taken.len();
         }
         if random.chance(1200) {
             let (width, height) = (random.below(2500) as u16, random.below(2500) as u16);
@@ -190,54 +214,109 @@ impl Peer {
         self.upstream.push_back((arrival, masked(BINARY, &payload)));
     }
 
-    pub fn deliver_to_server(&mut self, now_ms: u64, game: &mut Game, metrics: &mut Metrics) {
+    /// What the loop does with this connection in one turn: reads, replies, writes.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn deliver_to_server(
+        &mut self,
+        now_ms: u64,
+        game: &mut Game,
+        metrics: &mut Metrics,
+    ) -> Result<(), Broken> {
         while let Some((_, bytes)) = self.upstream.pop_front_if(|(at, _)| *at <= now_ms) {
-            let mut input = bytes.as_slice();
-            while let Some(event) =
-                self.session.next_event(&mut input, &mut self.outbox).expect("a browser frames well")
-            {
-                let verdict = self.limiter.judge(game.rate_limit(), now_ms);
-                let ending = game.act(self.slot, &event, verdict, &mut self.outbox, metrics);
-                assert_eq!(ending, None, "a browser gives no reason to be closed");
+            self.connection.stream.arrived.extend(bytes);
+        }
+        let connection = &mut self.connection;
+        connection.writable |= connection.stream.is_writable_edge();
+        connection.readable |= connection.stream.is_readable_edge();
+        let mut replies = Vec::new();
+        while connection.readable && connection.wants_input(REPLIES_BYTES_MAX) {
+            let mut scratch = [0; READ_BYTES];
+            match connection.read(&mut scratch, metrics) {
+                ReadOutcome::Bytes(count) => {
+                    take_in(connection, &scratch[..count], &mut replies, now_ms, game, metrics);
+                }
+                ReadOutcome::Empty => {}
+                ReadOutcome::End | ReadOutcome::Failed => return Err(Broken),
             }
         }
-        if !self.is_stalled(now_ms) && !self.outbox.is_empty() {
-            game.ride(self.slot, true, &mut self.outbox, metrics);
+        if connection.takes_bytes() && !replies.is_empty() {
+            game.ride(self.slot, true, &mut replies, metrics);
+            return connection.write(&replies, now_ms, metrics);
         }
+        if !replies.is_empty() {
+            connection.outbox.prepend(&replies);
+        }
+        let behind_since_ms = connection.outbox.behind_since_ms();
+        connection.flush(now_ms, metrics)?;
+        if let Some(since_ms) = behind_since_ms
+            && connection.outbox.is_empty()
+        {
+            game.caught_up(self.slot, now_ms - since_ms);
+        }
+        Ok(())
     }
 
-    /// The socket takes what the server has written, unless it is stalled.
+    /// The client reads what its socket holds, unless it is stalled; the network cuts it where it likes.
     pub fn transmit(&mut self, now_ms: u64, random: &mut Random) {
-        if self.outbox.is_empty() || self.is_stalled(now_ms) {
+        if self.is_stalled(now_ms) {
+            return;
+        }
+        let socket = &mut self.connection.stream;
+        socket.room = ROOM_BYTES;
+        let sent = &mut socket.taken;
+        if sent.is_empty() {
             return;
         }
         let last = self.downstream.back().map_or(0, |(at, _)| *at);
         let arrival = (now_ms + random.below(self.delay_ms)).max(last);
-        self.downstream.push_back((arrival, std::mem::take(&mut self.outbox)));
+        let rest = sent.split_off(random.below(sent.len() as u64) as usize);
+        let later = (arrival + random.below(self.delay_ms)).max(arrival);
+        self.downstream.push_back((arrival, std::mem::take(sent)));
+        self.downstream.push_back((later, rest));
     }
 
     pub fn deliver_to_client(&mut self, now_ms: u64) {
         while let Some((_, bytes)) = self.downstream.pop_front_if(|(at, _)| *at <= now_ms) {
-            let mut rest = bytes.as_slice();
-            while !rest.is_empty() {
-                let payload = take_payload(&mut rest);
-                self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
-            }
+            self.arrived.extend_from_slice(&bytes);
         }
+        let mut rest = self.arrived.as_slice();
+        while let Some(payload) = take_payload(&mut rest) {
+            self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+        }
+        self.arrived = rest.to_vec();
         self.picture.advance(now_ms);
     }
 }
 
-/// Takes one unmasked binary frame off the front.
-fn take_payload<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
-    assert_eq!(bytes[0], BINARY, "one whole binary frame for each message");
-    let (length, head) = match bytes[1] {
-        126 => (usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
+/// Takes in what was read. A batch's first replies go to `replies`, what comes after them behind them.
+fn take_in(
+    connection: &mut Connection<Shim>,
+    bytes: &[u8],
+    replies: &mut Vec<u8>,
+    now_ms: u64,
+    game: &mut Game,
+    metrics: &mut Metrics,
+) {
+    let Phase::Player { slot, player } = &mut connection.phase else { unreachable!("nothing else here") };
+    let is_first = replies.is_empty() && connection.outbox.is_empty();
+    let out = if is_first { replies } else { connection.outbox.bytes() };
+    let sender = Sender { slot: *slot, session: &mut player.session, limiter: &mut player.limiter };
+    let intake = game.take_in(sender, bytes, now_ms, out, metrics);
+    assert_eq!(intake.ending, None, "a browser gives no reason to be closed");
+}
+
+/// Takes one unmasked binary frame off the front, if it is there whole.
+fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    assert_eq!(*bytes.first()?, BINARY, "one whole binary frame for each message");
+    let (length, head) = match *bytes.get(1)? {
+        126 => (usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])), 4),
         length => (usize::from(length), 2),
     };
-    let payload = &bytes[head..head + length];
+    let payload = bytes.get(head..head + length)?;
     *bytes = &bytes[head + length..];
-    payload
+    Some(payload)
 }
 
 fn any_vector(random: &mut Random) -> Vector {

@@ -1,6 +1,7 @@
 //! The simulation's dice. The sequence of a seed must stay what it is, so that a failure can be run again.
 
 /// A linear congruential generator (Knuth's MMIX constants); its high bits are good enough to stir a crowd.
+#[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {

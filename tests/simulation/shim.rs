@@ -1,0 +1,153 @@
+//! A socket's stand-in that misbehaves as the kernel may: short reads and writes, `EAGAIN` and `EINTR` at any position, and
+//! ends by `ECONNRESET` or `ETIMEDOUT`. Readiness is edge-triggered, as the server's poll is: whoever was told `EAGAIN`
+//! hears of room or bytes once.
+
+use std::collections::VecDeque;
+use std::io::{self, Error, ErrorKind, Read, Write};
+
+use super::random::Random;
+
+/// How a socket behaves at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Takes or gives one byte only.
+    Short,
+    /// `EAGAIN`.
+    Again,
+    /// `EINTR`.
+    Interrupted,
+    /// `ECONNRESET`, now and ever after.
+    Reset,
+    /// `ETIMEDOUT`, now and ever after.
+    TimedOut,
+}
+
+pub const FAULTS: [Fault; 5] =
+    [Fault::Short, Fault::Again, Fault::Interrupted, Fault::Reset, Fault::TimedOut];
+
+/// What decides about the next fault.
+#[derive(Debug)]
+pub enum Plan {
+    /// All goes well.
+    None,
+    /// This fault, once, when so many bytes have been taken; it stops a write there.
+    WriteAt(usize, Fault),
+    /// Now and then, a fault that passes.
+    Passing(Random),
+}
+
+/// One end of a connection in memory.
+#[derive(Debug)]
+pub struct Shim {
+    /// Bytes from the peer, arrived and not read.
+    pub arrived: VecDeque<u8>,
+    /// Bytes taken, not fetched by the peer.
+    pub taken: Vec<u8>,
+    /// Bytes taken since the start.
+    pub taken_total: usize,
+    /// Most bytes that wait for the peer: the kernel's send buffer.
+    pub room: usize,
+    pub plan: Plan,
+    /// The write side was told `EAGAIN` and has not been told of room since.
+    owes_writable: bool,
+    /// The read side was told `EAGAIN`, or has drained the socket, and has not been told of bytes since.
+    owes_readable: bool,
+    broken: Option<ErrorKind>,
+}
+
+impl Shim {
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            arrived: VecDeque::new(),
+            taken: Vec::new(),
+            taken_total: 0,
+            room: 16 * 1024,
+            plan,
+            owes_writable: false,
+            owes_readable: true,
+            broken: None,
+        }
+    }
+
+    /// Whether an edge says that there is room again; once.
+    pub fn is_writable_edge(&mut self) -> bool {
+        let edge = self.owes_writable && (self.taken.len() < self.room || self.broken.is_some());
+        self.owes_writable &= !edge;
+        edge
+    }
+
+    /// Whether an edge says that there are bytes; once.
+    pub fn is_readable_edge(&mut self) -> bool {
+        let edge = self.owes_readable && (!self.arrived.is_empty() || self.broken.is_some());
+        self.owes_readable &= !edge;
+        edge
+    }
+
+    /// Breaks the connection.
+    pub fn break_with(&mut self, kind: ErrorKind) {
+        self.broken = Some(kind);
+    }
+
+    fn next_fault(&mut self) -> Option<Fault> {
+        match &mut self.plan {
+            Plan::WriteAt(position, fault) if self.taken_total == *position => {
+                let fault = *fault;
+                self.plan = Plan::None;
+                Some(fault)
+            }
+            Plan::None | Plan::WriteAt(..) => None,
+            Plan::Passing(random) => random.chance(6).then(|| FAULTS[random.below(3) as usize]),
+        }
+    }
+
+    /// The bytes a call may move, or why it may not.
+    fn limit(&mut self, wanted: usize) -> io::Result<usize> {
+        match self.next_fault() {
+            None | Some(Fault::Short) if self.broken.is_some() => {}
+            None => return Ok(wanted),
+            Some(Fault::Short) => return Ok(wanted.min(1)),
+            Some(Fault::Again) => return Ok(0),
+            Some(Fault::Interrupted) => return Err(ErrorKind::Interrupted.into()),
+            Some(Fault::Reset) => self.broken = Some(ErrorKind::ConnectionReset),
+            Some(Fault::TimedOut) => self.broken = Some(ErrorKind::TimedOut),
+        }
+        Err(Error::from(self.broken.unwrap_or(ErrorKind::ConnectionReset)))
+    }
+}
+
+impl Read for Shim {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.arrived.len().min(buffer.len());
+        let count = self.limit(available)?;
+        // A read shorter than its buffer has drained a real socket: what comes then comes with an edge.
+        self.owes_readable = count < buffer.len();
+        if count == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.arrived.read(&mut buffer[..count])
+    }
+}
+
+impl Write for Shim {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let free = self.room.saturating_sub(self.taken.len());
+        let mut wanted = bytes.len().min(free);
+        if let Plan::WriteAt(position, _) = self.plan
+            && position > self.taken_total
+        {
+            wanted = wanted.min(position - self.taken_total);
+        }
+        let count = self.limit(wanted)?;
+        if count == 0 {
+            self.owes_writable = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.taken.extend_from_slice(&bytes[..count]);
+        self.taken_total += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
