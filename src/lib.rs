@@ -10,6 +10,7 @@
 //!            ├─> game        the world: inputs, ticks, positions (pure)
 //!            ├─> view        who sees whom, and the frames that say so ──> game, wire
 //!            ├─> tick, rate, governor   deadlines, allowances, load (pure)
+//!            ├─> origins     which web pages may connect (pure)
 //!            └─> metrics     what is counted, and how it is shown
 //! last_line, watchdog        how the process ends when the program itself is at fault
 //! limits                     every cap in one place; everybody may look
@@ -33,6 +34,7 @@ pub mod last_line;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod origins;
 pub mod rate;
 pub mod server;
 pub mod tick;

@@ -20,6 +20,7 @@ use std::thread;
 
 use log::LevelFilter;
 
+use crate::origins::AllowedOrigins;
 use command_line::{Action, CommandLine};
 pub use settings::{Allowed, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};
 use sources::{Sources, one_line};
@@ -32,6 +33,10 @@ pub struct Config {
     pub host: IpAddr,
     /// TCP port to listen on; 0 takes any free one.
     pub port: u16,
+    /// Web pages that may open a game connection.
+    pub allowed_origins: AllowedOrigins,
+    /// Whether a handshake without an `Origin` header is refused.
+    pub require_origin: bool,
     /// Worker threads, at least one.
     pub workers: usize,
     /// Most WebSocket connections at a time.
@@ -179,6 +184,8 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
     let config = Config {
         host: sources.address("HOST"),
         port: sources.whole("PORT"),
+        allowed_origins: sources.origins("ALLOWED_ORIGINS"),
+        require_origin: sources.switch("REQUIRE_ORIGIN"),
         workers: one_per_core_if_zero(sources.whole("WORKERS")),
         max_connections: sources.whole("MAX_CONNECTIONS"),
         tick_rate_hz: sources.whole("TICK_RATE"),

@@ -58,12 +58,14 @@ pub(super) fn environment(config: &Config) -> String {
     lines.join("\n")
 }
 
-fn values(config: &Config) -> [(&'static str, String); 28] {
+fn values(config: &Config) -> [(&'static str, String); 30] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     [
         ("HOST", config.host.to_string()),
         ("PORT", config.port.to_string()),
+        ("ALLOWED_ORIGINS", config.allowed_origins.to_string()),
+        ("REQUIRE_ORIGIN", config.require_origin.to_string()),
         ("STATIC_DIR", path(&config.static_dir)),
         ("WORKERS", config.workers.to_string()),
         ("MAX_CONNECTIONS", config.max_connections.to_string()),

@@ -42,6 +42,8 @@ pub enum Allowed {
     },
     /// An address to listen on.
     Address,
+    /// A list as [`crate::origins::AllowedOrigins`] reads it.
+    Origins,
     /// A name of [`log::LevelFilter`], in any case.
     LogLevel,
     /// Yes or no, in any case. As a flag it needs no value.
@@ -57,6 +59,10 @@ impl fmt::Display for Allowed {
         match self {
             Self::Whole { min, max } => write!(out, "a whole number from {min} to {max}"),
             Self::Address => out.write_str("an IPv4 or IPv6 address or localhost"),
+            Self::Origins => out.write_str(
+                "* or, with commas between them, origins (https://game.example:8443), \
+                 subdomains of one (https://*.example.com) or null",
+            ),
             Self::LogLevel => out.write_str("one of off, error, warn, info, debug, trace"),
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
             Self::Directory => out.write_str("the path of an existing directory"),
@@ -102,6 +108,8 @@ const SPAWN_END: Allowed = whole(1, limits::WORLD_SIDE_MAX as u64);
 pub static SETTINGS: &[Setting] = &[
     setting("HOST", "H", "0.0.0.0", Allowed::Address, "Address to listen on"),
     setting("PORT", "p", "8108", whole(0, 65_535), "TCP port to listen on; 0 takes any free one"),
+    setting("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Web pages that may open a game connection"),
+    setting("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
     setting("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
     setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core"),
     setting("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),

@@ -10,6 +10,7 @@ use log::LevelFilter;
 
 use super::command_line::CommandLine;
 use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
+use crate::origins::AllowedOrigins;
 
 /// The flags and the environment, and what was wrong with them so far.
 pub(super) struct Sources<'a> {
@@ -84,6 +85,11 @@ impl<'a> Sources<'a> {
             "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
             _ => text.parse().ok(),
         })
+    }
+
+    /// A list of origins.
+    pub fn origins(&mut self, variable: &str) -> AllowedOrigins {
+        self.read(variable, |_, text| AllowedOrigins::parse(text))
     }
 
     /// A log level.

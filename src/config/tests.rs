@@ -46,6 +46,8 @@ fn cores() -> usize {
 const ALL_CHANGED: Env = &[
     ("HOST", "::1"),
     ("PORT", "65535"),
+    ("ALLOWED_ORIGINS", "https://*.example.com:8443,null"),
+    ("REQUIRE_ORIGIN", "true"),
     ("STATIC_DIR", "/"),
     ("WORKERS", "63"),
     ("MAX_CONNECTIONS", "1000000"),
@@ -79,6 +81,8 @@ fn defaults_are_the_documented_ones() {
     let expected = Config {
         host: [0, 0, 0, 0].into(),
         port: 8108,
+        allowed_origins: AllowedOrigins::All,
+        require_origin: false,
         workers: cores(),
         max_connections: 12_000,
         tick_rate_hz: 60,
@@ -205,6 +209,12 @@ fn other_invalid_values_are_named_with_what_is_allowed() {
     assert_eq!(problems(&["-debug=2"], &[]), [format!("--debug 2: {switch}")]);
     assert_eq!(problems(&["-s", "/dev/null"], &[]), [format!("--static-dir /dev/null: {directory}")]);
     assert_eq!(problems(&[], &[("LOG_FILE", "/")]), [format!("LOG_FILE=/: {file}")]);
+    let origins = "expected * or, with commas between them, origins (https://game.example:8443), \
+                   subdomains of one (https://*.example.com) or null";
+    assert_eq!(
+        problems(&["--allowed-origins=https://a/"], &[]),
+        [format!("--allowed-origins https://a/: {origins}")]
+    );
     assert_eq!(problems(&[], &[("LOG_FILE", "a\nb")]), [format!("LOG_FILE=a\u{fffd}b: {file}")]);
 }
 

@@ -144,6 +144,12 @@ kinds! {
         Full = "full",
         /// The server is stopping.
         Draining = "draining",
+        /// The page that asks is not one of the allowed origins.
+        OriginNotAllowed = "origin_not_allowed",
+        /// There is no `Origin`, and one is required.
+        OriginMissing = "origin_missing",
+        /// There is more than one `Origin`.
+        OriginRepeated = "origin_repeated",
         /// The request head is malformed.
         BadRequest = "bad_request",
         /// The request head is too long or has too many fields.

@@ -10,6 +10,7 @@ use super::connection::{Connection, Phase, Player};
 use super::{Server, os};
 use crate::limits::{HTTP_REQUEST_BUDGET, HTTP_TIMEOUT_MS};
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
+use crate::origins::Refusal;
 use crate::rate::RateLimiter;
 use crate::view::pool::Pool;
 use crate::wire::http::{
@@ -202,6 +203,10 @@ impl Server {
                 return keep_alive(request);
             }
         };
+        let origins = &self.config.allowed_origins;
+        if let Err(refusal) = origins.judge(request.origin.as_deref(), self.config.require_origin) {
+            return self.refuse_origin(token, request, refusal);
+        }
         let refusal = if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
         } else if self.game.world().population() >= self.config.max_connections {
@@ -218,6 +223,19 @@ impl Server {
         }
         self.make_player(token, &key);
         Answered::Upgraded
+    }
+
+    fn refuse_origin(&mut self, token: Token, request: &Request, refusal: Refusal) -> Answered {
+        self.metrics.refused[match refusal {
+            Refusal::Missing => Refused::OriginMissing,
+            Refusal::Repeated => Refused::OriginRepeated,
+            Refusal::NotAllowed => Refused::OriginNotAllowed,
+        }] += 1;
+        let line = format!("{}\n", refusal.reason());
+        let response =
+            Response { keep_alive: request.keep_alive, ..Response::text(Status::Forbidden, &line) };
+        self.respond(token, &response);
+        keep_alive(request)
     }
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.

@@ -55,6 +55,8 @@ pub struct Request {
     pub accept: Option<String>,
     /// The `If-None-Match` header.
     pub if_none_match: Option<String>,
+    /// The `Origin` header; several are joined with commas.
+    pub origin: Option<String>,
     version_1_1: bool,
     handshake: Handshake,
 }
@@ -173,6 +175,7 @@ struct Fields {
     transfer_encoding: Option<String>,
     accept: Option<String>,
     if_none_match: Option<String>,
+    origin: Option<String>,
     handshake: Handshake,
 }
 
@@ -201,6 +204,7 @@ impl Fields {
             "transfer-encoding" => Some(&mut self.transfer_encoding),
             "accept" => Some(&mut self.accept),
             "if-none-match" => Some(&mut self.if_none_match),
+            "origin" => Some(&mut self.origin),
             "upgrade" => Some(&mut self.handshake.upgrade),
             "connection" => Some(&mut self.handshake.connection),
             "sec-websocket-key" => Some(&mut self.handshake.key),
@@ -252,8 +256,8 @@ impl Request {
         let is_wanted =
             !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
         let keep_alive = is_wanted && method != Method::Other && fields.handshake.upgrade.is_none();
-        let Fields { accept, if_none_match, handshake, .. } = fields;
-        Ok(Self { method, path, query, keep_alive, accept, if_none_match, version_1_1, handshake })
+        let Fields { accept, if_none_match, origin, handshake, .. } = fields;
+        Ok(Self { method, path, query, keep_alive, accept, if_none_match, origin, version_1_1, handshake })
     }
 }
 

@@ -7,9 +7,11 @@ use crate::support::server::program;
 use crate::support::{Server, Settings};
 
 /// Every setting, as an environment variable.
-const SETTINGS: [&str; 28] = [
+const SETTINGS: [&str; 30] = [
     "HOST",
     "PORT",
+    "ALLOWED_ORIGINS",
+    "REQUIRE_ORIGIN",
     "STATIC_DIR",
     "WORKERS",
     "MAX_CONNECTIONS",
@@ -133,10 +135,11 @@ fn a_valid_configuration_passes_its_check() {
 #[test]
 fn what_is_invalid_is_named_and_exits_with_2() {
     type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         (&[("PORT", "65536")], &["PORT"]),
         (&[("TICK_RATE", "fast")], &["TICK_RATE", "fast"]),
         (&[("HOST", "nowhere.example")], &["HOST"]),
+        (&[("ALLOWED_ORIGINS", "game.example")], &["ALLOWED_ORIGINS=game.example", "https://*.example.com"]),
         (&[("STATIC_DIR", "/no/such/directory")], &["STATIC_DIR"]),
         (&[("MAX_VISIBLE", "0"), ("DEBUG", "perhaps")], &["MAX_VISIBLE", "DEBUG"]),
         (&[("SPAWN_MIN_X", "500"), ("SPAWN_MAX_X", "500")], &["SPAWN_MIN_X", "SPAWN_MAX_X"]),

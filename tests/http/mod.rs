@@ -3,5 +3,6 @@
 mod files;
 mod handshake;
 mod metrics;
+mod origins;
 mod requests;
 mod smuggling;
