@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 fn run(config: Config, notices: &[String]) -> ExitCode {
     last_line::watch_panics();
     // Before any thread exists: all of them inherit the blocked signals.
-    let signals = match os::StopSignals::new() {
+    let signals = match os::Signals::to_serve() {
         Ok(signals) => signals,
         Err(error) => return fail(FAILED, &format!("signals can't be received: {error}")),
     };
@@ -68,14 +68,14 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     status
 }
 
-fn serve(mut config: Config, signals: os::StopSignals, log: &logging::LogGuard) -> ExitCode {
+fn serve(mut config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
     fit_connections(&mut config);
     let assets = match config.static_dir.as_deref().map_or_else(|| Ok(Assets::builtin()), Assets::load) {
         Ok(assets) => assets,
         Err(error) => return fail_logged(&format!("STATIC_DIR: {error}")),
     };
     let (host, port) = (config.host, config.port);
-    let server = match Server::bind(config, assets, signals, log.dropped_lines()) {
+    let server = match Server::bind(config, assets, signals, log.handle()) {
         Ok(server) => server,
         Err(error) => return fail_logged(&format!("can't listen on HOST={host} PORT={port}: {error}")),
     };

@@ -7,6 +7,7 @@
 //! - `conformance`: WebSocket framing by RFC 6455, row by row
 //! - `http`: the handshake, health, metrics, static files, refusals
 //! - `crowd`: three hundred clients at once, and whether what they see is true
+//! - `exhaustion`: no descriptors, memory, ports or room on the disk; the log rotated
 //! - `replay`: recorded browsers, with their timing and with stalls
 //! - `shutdown`: signals and the drain
 //! - `fuzz_seeds`: the fuzz targets' properties over their seeds
@@ -22,6 +23,7 @@
 mod cli;
 mod conformance;
 mod crowd;
+mod exhaustion;
 mod fuzz_seeds;
 mod http;
 mod process;

@@ -4,6 +4,7 @@ use mio::Token;
 
 use super::Server;
 use super::connection::{Phase, end_our_side};
+use super::os::Asked;
 use crate::limits::{CLOSE_TIMEOUT_MS, WRITE_STALL_MS};
 use crate::metrics::{Closed, FrameOut, Refused};
 use crate::wire::websocket::Code;
@@ -172,13 +173,14 @@ impl Server {
         }
     }
 
-    /// The first signal starts the drain, a second one ends it.
+    /// The first signal to stop starts the drain, a second one ends it.
     pub(super) fn take_signals(&mut self) {
-        while let Some(signal) = self.signals.next() {
-            if self.draining.is_some() {
-                self.aborted_by = Some(signal);
-            } else {
-                self.drain();
+        while let Some(asked) = self.signals.next() {
+            match asked {
+                Asked::Stop(signal) if self.draining.is_some() => self.aborted_by = Some(signal),
+                Asked::Stop(_) => self.drain(),
+                Asked::ReopenLog if self.log.reopen() => log::info!("SIGHUP: LOG_FILE is opened anew"),
+                Asked::ReopenLog => log::info!("SIGHUP has no effect: there is no LOG_FILE to open anew"),
             }
         }
     }

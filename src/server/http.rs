@@ -1,7 +1,6 @@
 //! Requests on connections that are no players yet: health, metrics, files, and the upgrade to one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use mio::Token;
 
@@ -129,7 +128,7 @@ impl Server {
     }
 
     fn answer_metrics(&mut self, token: Token, request: &Request, pool: &Pool, format: Format) {
-        self.metrics.log_lines_dropped_total = self.log_lines_dropped.load(Ordering::Relaxed);
+        self.metrics.log_lines_dropped_total = self.log.lines_dropped();
         let body = render(&self.metrics, &self.gauges(pool), format);
         self.respond(token, &dynamic(request, Status::Ok, format.content_type(), &body));
     }

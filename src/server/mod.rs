@@ -24,8 +24,6 @@ mod table;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use mio::event::{Event, Events};
@@ -35,6 +33,7 @@ use mio::{Interest, Poll, Token};
 use crate::config::Config;
 use crate::governor::{Governor, Rung};
 use crate::limits::{EVENTS_PER_POLL, READ_BUDGET_BYTES, SCRATCH_BYTES, VISIBILITY_RATE_HZ};
+use crate::logging::LogHandle;
 use crate::metrics::Metrics;
 use crate::tick::Schedule;
 use crate::view::pool::Pool;
@@ -45,7 +44,7 @@ use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
 use flush::Reply;
 use game::Game;
-use os::{StopSignals, TickTimer};
+use os::{Signals, TickTimer};
 use table::{LISTENER, SIGNALS, TIMER, Table};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -64,7 +63,7 @@ pub struct Server {
     config: Config,
     poll: Poll,
     timer: TickTimer,
-    signals: StopSignals,
+    signals: Signals,
     acceptor: Acceptor,
     table: Table<Connection>,
     game: Game,
@@ -97,22 +96,17 @@ pub struct Server {
     aborted_by: Option<u32>,
     sweep_place: usize,
     reported_ns: u64,
-    log_lines_dropped: Arc<AtomicU64>,
+    log: LogHandle,
     /// What the watchdog listens to.
     pulse: Pulse,
 }
 
 impl Server {
-    /// Takes the port. `signals` must have been made before any other thread; `log_lines_dropped` is the log's count.
+    /// Takes the port. `signals` must have been made before any other thread.
     ///
     /// # Errors
     /// The port is taken or not allowed, no descriptors are left; the message says which.
-    pub fn bind(
-        config: Config,
-        assets: Assets,
-        signals: StopSignals,
-        log_lines_dropped: Arc<AtomicU64>,
-    ) -> io::Result<Self> {
+    pub fn bind(config: Config, assets: Assets, signals: Signals, log: LogHandle) -> io::Result<Self> {
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
         let mut acceptor = Acceptor::new(os::listen_on(config.host, config.port)?);
         let registry = poll.registry();
@@ -146,7 +140,7 @@ impl Server {
             aborted_by: None,
             sweep_place: 0,
             reported_ns: now_ns,
-            log_lines_dropped,
+            log,
             pulse: Pulse::default(),
             config,
         })

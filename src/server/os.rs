@@ -69,28 +69,50 @@ impl TickTimer {
     }
 }
 
-/// The signals that ask the server to stop, read from a descriptor.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To stop; the signal's number.
+    Stop(u32),
+    /// To open the log file anew, since it was renamed.
+    ReopenLog,
+}
+
+/// The signals a process takes note of, read from a descriptor.
 #[derive(Debug)]
-pub struct StopSignals {
+pub struct Signals {
     signals: SignalFd,
 }
 
-impl StopSignals {
-    /// Blocks the signals' default effect for this thread and all it spawns from now on.
+impl Signals {
+    /// Takes note of SIGTERM and SIGINT: for programs that can only be asked to stop. Blocks the signals' default effect
+    /// for this thread and all it spawns from now on.
     ///
     /// # Errors
     /// When no descriptor is left.
-    pub fn new() -> io::Result<Self> {
-        let mut mask = SigSet::empty();
-        mask.add(Signal::SIGTERM);
-        mask.add(Signal::SIGINT);
+    pub fn to_stop() -> io::Result<Self> {
+        Self::of([Signal::SIGTERM, Signal::SIGINT])
+    }
+
+    /// Takes note of SIGHUP as well, for a program with a log.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn to_serve() -> io::Result<Self> {
+        Self::of([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+    }
+
+    fn of(signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
+        let mask: SigSet = signals.into_iter().collect();
         mask.thread_block()?;
         Ok(Self { signals: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
     }
 
-    /// The number of the next pending signal.
-    pub fn next(&self) -> Option<u32> {
-        self.signals.read_signal().ok().flatten().map(|info| info.ssi_signo)
+    /// What the next pending signal asks for.
+    pub fn next(&self) -> Option<Asked> {
+        let number = self.signals.read_signal().ok().flatten()?.ssi_signo;
+        let is_hang_up = number == Signal::SIGHUP as u32;
+        Some(if is_hang_up { Asked::ReopenLog } else { Asked::Stop(number) })
     }
 
     /// The descriptor to poll.

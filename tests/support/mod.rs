@@ -4,6 +4,7 @@ pub mod client;
 pub mod debian;
 pub mod http;
 pub mod playback;
+pub mod process;
 pub mod pump;
 pub mod raw;
 pub mod server;

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::{DEADLINE, http, pump::wait_until};
+use super::{DEADLINE, http, process, pump::wait_until};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
@@ -80,6 +80,16 @@ impl Settings {
         command
     }
 
+    /// The command that starts a server through another one, which ends its words with the program to become.
+    pub fn command_through(&self, wrapper: &[&str]) -> Command {
+        let own = self.command();
+        let Some((first, rest)) = wrapper.split_first() else { return own };
+        let mut command = Command::new(first);
+        command.args(rest).arg(PROGRAM).env_clear();
+        command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+
     /// Starts a server and waits until it listens.
     pub fn start(&self) -> Server {
         Server::run(self.command())
@@ -88,6 +98,16 @@ impl Settings {
     /// Starts a server that logs to a file and waits until it listens.
     pub fn start_logging_to(self, file: &Path) -> Server {
         Server::run_logging_to(self.set("LOG_FILE", file.to_str().expect("UTF-8")).command(), file)
+    }
+
+    /// Starts a server through another command and waits until it listens.
+    pub fn start_through(&self, wrapper: &[&str]) -> Server {
+        Server::run(self.command_through(wrapper))
+    }
+
+    /// Starts a server whose log goes elsewhere, and waits until it listens.
+    pub fn start_silent(&self, wrapper: &[&str]) -> Server {
+        Server::run_silent(self.command_through(wrapper))
     }
 }
 
@@ -140,6 +160,25 @@ impl Server {
         Server { child, address: address.expect("waited for"), log }
     }
 
+    /// Starts a server that does not say on standard error where it listens; the kernel knows.
+    fn run_silent(mut command: Command) -> Server {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server's program starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let _ready = follow(child.stderr.take().expect("standard error is piped"), Arc::clone(&log));
+        let start = Instant::now();
+        loop {
+            if let Some(address) = process::listening_address(child.id()) {
+                return Server { child, address, log };
+            }
+            if let Some(status) = child.try_wait().expect("the server's status") {
+                panic!("the server ended before it listened ({status}):\n{}", tail(&log));
+            }
+            assert!(start.elapsed() < DEADLINE, "the server does not listen");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -179,9 +218,7 @@ impl Server {
 
     /// `/metrics` as JSON.
     pub fn metrics(&self) -> Value {
-        let response = http::get(self.address, "/metrics");
-        assert_eq!(response.status, 200, "/metrics: {response:?}");
-        serde_json::from_slice(&response.body).expect("/metrics is JSON")
+        metrics_at(self.address)
     }
 
     /// One count of `/metrics`.
@@ -204,6 +241,12 @@ impl Drop for Server {
             eprintln!("---- the server's log ----\n{}", tail(&self.log));
         }
     }
+}
+
+fn metrics_at(address: SocketAddr) -> Value {
+    let response = http::get(address, "/metrics");
+    assert_eq!(response.status, 200, "/metrics: {response:?}");
+    serde_json::from_slice(&response.body).expect("/metrics is JSON")
 }
 
 /// The sum of an object's numbers.

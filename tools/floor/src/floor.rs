@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 use nix::sys::resource::{UsageWho, getrusage};
 use pixi_game_server::limits::{ACCEPT_BUDGET, EVENTS_PER_POLL, SCRATCH_BYTES, WRITE_SLICE};
-use pixi_game_server::server::os::{StopSignals, TickTimer, listen_on, monotonic_ns};
+use pixi_game_server::server::os::{Signals, TickTimer, listen_on, monotonic_ns};
 use pixi_game_server::tick::Schedule;
 use pixi_game_server::wire::http::{
     Parsed, Request, Response, Status, parse_request, upgrade, write_upgrade_response,
@@ -36,7 +36,7 @@ pub struct Floor {
     options: Options,
     poll: Poll,
     timer: TickTimer,
-    signals: StopSignals,
+    signals: Signals,
     listener: TcpListener,
     listener_ready: bool,
     peers: Slab<Peer>,
@@ -62,7 +62,7 @@ impl Floor {
     ///
     /// # Errors
     /// The port is taken, or no descriptor is left.
-    pub fn bind(options: Options, signals: StopSignals) -> io::Result<Floor> {
+    pub fn bind(options: Options, signals: Signals) -> io::Result<Floor> {
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
         let mut listener = listen_on(options.host, options.port)?;
         let registry = poll.registry();

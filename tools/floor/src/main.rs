@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use floor::Floor;
 use options::{Command, parse};
-use pixi_game_server::server::os::{StopSignals, raise_open_files};
+use pixi_game_server::server::os::{Signals, raise_open_files};
 
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     if let Err(error) = raise_open_files(wanted) {
         return complain(FAILED, &format!("the limit of open files is unknown: {error}"));
     }
-    let result = StopSignals::new().and_then(|signals| {
+    let result = Signals::to_stop().and_then(|signals| {
         let floor = Floor::bind(options, signals)?;
         eprintln!("floor: listening on http://{}", floor.local_addr()?);
         floor.run()

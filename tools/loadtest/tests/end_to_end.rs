@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use pixi_game_server::config;
+use pixi_game_server::logging::LogHandle;
 use pixi_game_server::server::Server;
 use pixi_game_server::server::assets::Assets;
-use pixi_game_server::server::os::StopSignals;
+use pixi_game_server::server::os::Signals;
 use serde_json::Value as Json;
 
 /// A server in this process with these settings beside its defaults, until the process ends.
@@ -23,9 +23,9 @@ fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         };
         let command = config::parse(std::iter::empty(), given).expect("valid settings");
         let config::Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
-        let signals = StopSignals::new().expect("a descriptor is left");
+        let signals = Signals::to_stop().expect("a descriptor is left");
         let server =
-            Server::bind(config, Assets::builtin(), signals, Arc::default()).expect("a port is free");
+            Server::bind(config, Assets::builtin(), signals, LogHandle::default()).expect("a port is free");
         sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
         server.run()
     });

@@ -1,0 +1,208 @@
+//! The log file: it can't be written, it is renamed and opened anew, it is cut, its disk is full.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use game_client::Vector;
+use nix::sys::signal::Signal;
+
+use super::folder;
+use crate::support::debian::{is_root, program};
+use crate::support::http::get;
+use crate::support::process::succeed;
+use crate::support::pump::wait_until;
+use crate::support::{Client, Server, Settings, settle};
+
+/// Longest log a test fills a disk with, in bytes.
+const DISK_BYTES: usize = 64 * 1024;
+
+/// A server that logs who joins and leaves to this file.
+fn logging_to(path: &Path) -> Settings {
+    Settings::new().set("LOG_FILE", path.to_str().expect("a path of text")).set("DEBUG", true)
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn wait_for_line(path: &Path, words: &str) {
+    wait_until(&format!("{words:?} in {}", path.display()), || read(path).contains(words));
+}
+
+/// A player joins, plays and leaves, and the log says so.
+fn visit(server: &Server) -> String {
+    let mut player = [Client::join(server)];
+    player[0].step(Vector::RIGHT);
+    settle(&mut player);
+    format!("player {} joined", player[0].id())
+}
+
+/// A server whose log is this file, with a player's visit written to it.
+fn visited(folder: &Path) -> (Server, PathBuf, String) {
+    let path = folder.join("server.log");
+    let server = logging_to(&path).start_silent(&[]);
+    let first = visit(&server);
+    wait_for_line(&path, &first);
+    (server, path, first)
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_ends_the_start_with_2() {
+    let folder = folder("unwritable");
+    fs::write(folder.join("file"), "").expect("a file");
+    for path in [folder.join("missing/server.log"), folder.join("file/server.log")] {
+        let output = logging_to(&path).command().output().expect("the program runs");
+        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{problem}");
+        assert!(problem.contains(&format!("LOG_FILE={}: can't be written: ", path.display())), "{problem}");
+    }
+}
+
+#[test]
+fn after_a_rename_and_sighup_lines_go_to_a_new_file_and_none_is_lost() {
+    let (server, path, first) = visited(&folder("rotated"));
+    let old = path.with_extension("log.1");
+    fs::rename(&path, &old).expect("renamed");
+    let second = visit(&server);
+    wait_for_line(&old, &second);
+    assert!(!path.exists(), "the old file is used until the signal");
+    server.signal(Signal::SIGHUP);
+    wait_for_line(&path, "SIGHUP: LOG_FILE is opened anew");
+    let third = visit(&server);
+    wait_for_line(&path, &third);
+    let (old, new) = (read(&old), read(&path));
+    assert!(old.contains(&first) && old.contains(&second) && old.contains("listening on"), "{old}");
+    assert!(!old.contains(&third) && !old.contains("SIGHUP") && old.ends_with('\n'), "{old}");
+    assert!(!new.contains(&first) && !new.contains(&second), "{new}");
+    assert_eq!(server.count("log_lines_dropped_total"), 0);
+}
+
+#[test]
+fn sighup_without_a_log_file_has_no_effect_but_a_line() {
+    let server = Server::start();
+    let mut player = [Client::join(&server)];
+    for count in 1..=3 {
+        server.signal(Signal::SIGHUP);
+        wait_until("the line", || server.log().matches("SIGHUP has no effect").count() == count);
+    }
+    player[0].step(Vector::RIGHT);
+    settle(&mut player);
+    assert_eq!(get(server.address(), "/health").status, 200);
+}
+
+#[test]
+fn a_new_file_that_cannot_be_opened_leaves_the_old_one_in_use() {
+    let folder = folder("unopenable");
+    let (server, path, _) = visited(&folder);
+    let moved = folder.with_extension("moved");
+    let _ = fs::remove_dir_all(&moved);
+    fs::rename(&folder, &moved).expect("renamed");
+    let old = moved.join("server.log");
+    server.signal(Signal::SIGHUP);
+    wait_for_line(&old, &format!("LOG_FILE={}: can't be opened anew", path.display()));
+    let line = visit(&server);
+    wait_for_line(&old, &line);
+    fs::create_dir(&folder).expect("the folder is back");
+    server.signal(Signal::SIGHUP);
+    let line = visit(&server);
+    wait_for_line(&path, &line);
+    fs::remove_dir_all(&moved).expect("tidied up");
+}
+
+#[test]
+fn a_file_that_is_cut_is_written_from_its_start() {
+    let (server, path, first) = visited(&folder("cut"));
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_len(0)).expect("cut");
+    let second = visit(&server);
+    wait_for_line(&path, &second);
+    let log = read(&path);
+    assert!(!log.contains('\0') && !log.contains(&first), "{log:?}");
+}
+
+/// The snippet of the README, for this file and this process.
+fn logrotate_snippet(path: &Path, pid: u32) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("/var/log/pixi-game-server.log {").expect("the snippet");
+    let (rules, _) = rest.split_once("\n}").expect("its end");
+    let command = "systemctl kill --signal=HUP pixi-game-server.service";
+    assert!(rules.contains(command), "{rules}");
+    format!("{} {{{}\n}}\n", path.display(), rules.replace(command, &format!("kill -HUP {pid}")))
+}
+
+#[test]
+fn logrotate_rotates_with_the_snippet_of_the_readme() {
+    let folder = folder("logrotate");
+    let (server, path, first) = visited(&folder);
+    let (rules, state) = (folder.join("rules"), folder.join("state"));
+    fs::write(&rules, logrotate_snippet(&path, server.id())).expect("a file");
+    let mut later = vec![first];
+    for generation in 1..=2 {
+        succeed(
+            Command::new(program("logrotate", "logrotate"))
+                .arg("--force")
+                .arg("--state")
+                .arg(&state)
+                .arg(&rules),
+        );
+        wait_for_line(&path, "SIGHUP: LOG_FILE is opened anew");
+        later.push(visit(&server));
+        wait_for_line(&path, &later[generation]);
+        // The last but one is compressed when the next is made, as `delaycompress` has it.
+        let rotated = read(&folder.join("server.log.1"));
+        assert!(
+            rotated.contains(&later[generation - 1]) && !rotated.contains(&later[generation]),
+            "{rotated}"
+        );
+        assert!(!read(&path).contains(&later[generation - 1]));
+    }
+    assert!(folder.join("server.log.2.gz").exists());
+}
+
+#[test]
+fn a_log_on_a_full_disk_does_not_stop_the_server() {
+    let mut server = logging_to(Path::new("/dev/full")).start_silent(&[]);
+    for _ in 0..5 {
+        visit(&server);
+    }
+    assert!(server.count("log_lines_dropped_total") >= 5);
+    assert_eq!(get(server.address(), "/health").status, 200);
+    server.signal(Signal::SIGHUP);
+    visit(&server);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn a_disk_that_has_room_again_gets_whole_lines_again() {
+    let folder = folder("disk");
+    let path = folder.join("server.log");
+    let mount = format!("mount -t tmpfs -o size={DISK_BYTES} tmpfs {} && exec \"$@\"", folder.display());
+    let namespace = if is_root() { &["--mount"][..] } else { &["--mount", "--map-root-user"] };
+    let wrapper = [&["unshare"], namespace, &["sh", "-c", &mount, "sh"]].concat();
+    let server = logging_to(&path).start_silent(&wrapper);
+    // The disk exists in the server's own mount namespace alone.
+    let inside = PathBuf::from(format!("/proc/{}/root", server.id()));
+    let on_disk = |path: &Path| inside.join(path.strip_prefix("/").expect("an absolute path"));
+    let (log, filler) = (on_disk(&path), on_disk(&folder.join("filler")));
+    wait_for_line(&log, "listening on");
+    assert!(fs::write(&filler, vec![b'x'; 2 * DISK_BYTES]).is_err(), "the disk is full now");
+    wait_until("a line without room", || {
+        visit(&server);
+        server.count("log_lines_dropped_total") > 0
+    });
+    assert_eq!(get(server.address(), "/health").status, 200);
+    fs::remove_file(&filler).expect("room again");
+    wait_until("the log to go on", || {
+        visit(&server);
+        read(&log).contains("log lines before this one could not be written")
+    });
+    let dropped = server.count("log_lines_dropped_total");
+    let line = visit(&server);
+    wait_for_line(&log, &line);
+    assert_eq!(server.count("log_lines_dropped_total"), dropped, "nothing is lost any more");
+    let text = read(&log);
+    // Each line has its time and its level, also one whose end was lost: never two.
+    let times = |line: &str| line.matches("Z [").count();
+    assert!(text.lines().all(|line| line.starts_with("20") && times(line) <= 1), "lines are joined: {text}");
+}
