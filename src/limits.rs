@@ -95,13 +95,24 @@ pub const WRITE_SLICE: usize = 128;
 /// Events taken from the kernel in one poll.
 pub const EVENTS_PER_POLL: usize = 1_024;
 
-/// Connections beyond `MAX_CONNECTIONS` kept for plain HTTP (health checks, metrics, pages) and for handshakes.
+/// Connections beyond `MAX_CONNECTIONS` kept for plain HTTP (health checks, metrics, pages) and for handshakes; fewer
+/// where the limit of open files is small.
 pub const HTTP_CONNECTIONS_MAX: usize = 512;
 
 /// Length of the kernel's queue of connections not accepted yet.
 pub const LISTEN_BACKLOG: i32 = 4_096;
 
-/// Descriptors the process needs beside its connections: listener, timer, signals, epoll, log, standard streams.
+/// Connections to `ADMIN_ADDR` at a time, beyond all others; players can't use them up.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+
+/// Descriptors held back for connections that arrive when there are none left: each is answered and sent away.
+pub const SPARE_DESCRIPTORS: usize = 8;
+
+/// How long a connection may take up a spare descriptor, in milliseconds.
+pub const SPARE_TIMEOUT_MS: u64 = 500;
+
+/// Descriptors the process needs beside its connections: listeners, timer, signals, epoll, log, standard streams, and
+/// [`SPARE_DESCRIPTORS`].
 pub const DESCRIPTORS_RESERVED: u64 = 32;
 
 /// Pipelined requests of one connection answered before the others get their turn.
@@ -141,6 +152,8 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
 const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "tungstenite's cap is on all frames");
+const _: () =
+    assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
 const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach the client in order");

@@ -10,9 +10,9 @@ use pixi_game_server::config::{self, Command, Config};
 #[cfg(feature = "profile-mem")]
 use pixi_game_server::heap_profile;
 use pixi_game_server::last_line;
-use pixi_game_server::limits::{DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX};
 use pixi_game_server::logging;
 use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::capacity::Capacity;
 use pixi_game_server::server::{Outcome, Server, health_check, os};
 
 const FAILED: u8 = 1;
@@ -68,22 +68,27 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     status
 }
 
-fn serve(mut config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
-    fit_connections(&mut config);
+fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
+    let capacity = Capacity::reserve(config.max_connections);
     let assets = match config.static_dir.as_deref().map_or_else(|| Ok(Assets::builtin()), Assets::load) {
         Ok(assets) => assets,
         Err(error) => return fail_logged(&format!("STATIC_DIR: {error}")),
     };
-    let (host, port) = (config.host, config.port);
-    let server = match Server::bind(config, assets, signals, log.handle()) {
+    let server = match Server::bind(config, capacity, assets, signals, log.handle()) {
         Ok(server) => server,
-        Err(error) => return fail_logged(&format!("can't listen on HOST={host} PORT={port}: {error}")),
+        Err(error) => return fail_logged(&format!("the server can't start: {error}")),
     };
-    match server.local_addr() {
-        Ok(address) => {
+    match (server.admin_addr(), server.local_addr()) {
+        (Ok(admin), Ok(address)) => {
+            // Last comes the line that says that the server is ready.
+            if let Some(admin) = admin {
+                log::info!("metrics are served on http://{admin}/metrics");
+            }
             log::info!("pixi-game-server {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
         }
-        Err(error) => return fail_logged(&format!("the listening socket has no address: {error}")),
+        (Err(error), _) | (_, Err(error)) => {
+            return fail_logged(&format!("a listening socket has no address: {error}"));
+        }
     }
     match server.run() {
         Ok(Outcome::Stopped) => {
@@ -95,25 +100,6 @@ fn serve(mut config: Config, signals: os::Signals, log: &logging::LogGuard) -> E
             ExitCode::from(128 + u8::try_from(signal).unwrap_or(0))
         }
         Err(error) => fail_logged(&format!("the loop failed: {error}")),
-    }
-}
-
-/// Makes room for all connections under the limit of open files, or serves as many as fit.
-fn fit_connections(config: &mut Config) {
-    let beside_players = HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED;
-    let wanted = config.max_connections as u64 + beside_players;
-    let limit = match os::raise_open_files(wanted) {
-        Ok(limit) => limit,
-        Err(error) => return log::warn!("the limit of open files is unknown: {error}"),
-    };
-    if limit < wanted {
-        let fitting = limit.saturating_sub(beside_players).max(1);
-        log::warn!(
-            "MAX_CONNECTIONS={} needs {wanted} open files and the limit is {limit}: serving {fitting}; \
-             to serve all, run: ulimit -n {wanted}",
-            config.max_connections
-        );
-        config.max_connections = fitting as usize;
     }
 }
 

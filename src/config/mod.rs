@@ -13,7 +13,7 @@ mod tests;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
@@ -33,6 +33,8 @@ pub struct Config {
     pub host: IpAddr,
     /// TCP port to listen on; 0 takes any free one.
     pub port: u16,
+    /// Where metrics are served instead of on the game's port; `None` serves them there.
+    pub admin_addr: Option<SocketAddr>,
     /// Web pages that may open a game connection.
     pub allowed_origins: AllowedOrigins,
     /// Whether a handshake without an `Origin` header is refused.
@@ -184,6 +186,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
     let config = Config {
         host: sources.address("HOST"),
         port: sources.whole("PORT"),
+        admin_addr: sources.socket_address("ADMIN_ADDR"),
         allowed_origins: sources.origins("ALLOWED_ORIGINS"),
         require_origin: sources.switch("REQUIRE_ORIGIN"),
         workers: one_per_core_if_zero(sources.whole("WORKERS")),

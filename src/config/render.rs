@@ -58,12 +58,13 @@ pub(super) fn environment(config: &Config) -> String {
     lines.join("\n")
 }
 
-fn values(config: &Config) -> [(&'static str, String); 30] {
+fn values(config: &Config) -> [(&'static str, String); 31] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     [
         ("HOST", config.host.to_string()),
         ("PORT", config.port.to_string()),
+        ("ADMIN_ADDR", config.admin_addr.map_or(String::new(), |address| address.to_string())),
         ("ALLOWED_ORIGINS", config.allowed_origins.to_string()),
         ("REQUIRE_ORIGIN", config.require_origin.to_string()),
         ("STATIC_DIR", path(&config.static_dir)),

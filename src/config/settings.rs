@@ -42,6 +42,8 @@ pub enum Allowed {
     },
     /// An address to listen on.
     Address,
+    /// An address and a port to listen on.
+    SocketAddress,
     /// A list as [`crate::origins::AllowedOrigins`] reads it.
     Origins,
     /// A name of [`log::LevelFilter`], in any case.
@@ -59,6 +61,7 @@ impl fmt::Display for Allowed {
         match self {
             Self::Whole { min, max } => write!(out, "a whole number from {min} to {max}"),
             Self::Address => out.write_str("an IPv4 or IPv6 address or localhost"),
+            Self::SocketAddress => out.write_str("ADDRESS:PORT, as in 127.0.0.1:9108 or [::1]:9108"),
             Self::Origins => out.write_str(
                 "* or, with commas between them, origins (https://game.example:8443), \
                  subdomains of one (https://*.example.com) or null",
@@ -108,6 +111,7 @@ const SPAWN_END: Allowed = whole(1, limits::WORLD_SIDE_MAX as u64);
 pub static SETTINGS: &[Setting] = &[
     setting("HOST", "H", "0.0.0.0", Allowed::Address, "Address to listen on"),
     setting("PORT", "p", "8108", whole(0, 65_535), "TCP port to listen on; 0 takes any free one"),
+    setting("ADMIN_ADDR", "", "", Allowed::SocketAddress, "Where metrics are served instead of on PORT"),
     setting("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Web pages that may open a game connection"),
     setting("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
     setting("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),

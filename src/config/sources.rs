@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use log::LevelFilter;
@@ -84,6 +84,14 @@ impl<'a> Sources<'a> {
         self.read(variable, |_, text| match text {
             "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
             _ => text.parse().ok(),
+        })
+    }
+
+    /// An address and a port, which may be unset; `localhost` is 127.0.0.1.
+    pub fn socket_address(&mut self, variable: &str) -> Option<SocketAddr> {
+        self.read_optional(variable, |_, text| match text.strip_prefix("localhost:") {
+            Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST).parse().ok(),
+            None => text.parse().ok(),
         })
     }
 

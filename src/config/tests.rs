@@ -46,6 +46,7 @@ fn cores() -> usize {
 const ALL_CHANGED: Env = &[
     ("HOST", "::1"),
     ("PORT", "65535"),
+    ("ADMIN_ADDR", "[::1]:9108"),
     ("ALLOWED_ORIGINS", "https://*.example.com:8443,null"),
     ("REQUIRE_ORIGIN", "true"),
     ("STATIC_DIR", "/"),
@@ -81,6 +82,7 @@ fn defaults_are_the_documented_ones() {
     let expected = Config {
         host: [0, 0, 0, 0].into(),
         port: 8108,
+        admin_addr: None,
         allowed_origins: AllowedOrigins::All,
         require_origin: false,
         workers: cores(),
@@ -209,6 +211,10 @@ fn other_invalid_values_are_named_with_what_is_allowed() {
     assert_eq!(problems(&["-debug=2"], &[]), [format!("--debug 2: {switch}")]);
     assert_eq!(problems(&["-s", "/dev/null"], &[]), [format!("--static-dir /dev/null: {directory}")]);
     assert_eq!(problems(&[], &[("LOG_FILE", "/")]), [format!("LOG_FILE=/: {file}")]);
+    let admin = "expected ADDRESS:PORT, as in 127.0.0.1:9108 or [::1]:9108";
+    for value in ["9108", "localhost", "localhost:+1", "::1:9108", "a.example:1", "127.0.0.1:65536"] {
+        assert_eq!(problems(&[], &[("ADMIN_ADDR", value)]), [format!("ADMIN_ADDR={value}: {admin}")]);
+    }
     let origins = "expected * or, with commas between them, origins (https://game.example:8443), \
                    subdomains of one (https://*.example.com) or null";
     assert_eq!(

@@ -142,6 +142,8 @@ kinds! {
     Refused {
         /// The server has as many connections as it may have.
         Full = "full",
+        /// The process has no descriptor left.
+        Descriptors = "descriptors",
         /// The server is stopping.
         Draining = "draining",
         /// The page that asks is not one of the allowed origins.
@@ -230,6 +232,8 @@ pub struct Metrics {
     pub busy_ns_total: u64,
     /// Connections accepted.
     pub connections_accepted_total: u64,
+    /// Times the kernel had no descriptor or memory for a connection.
+    pub accept_exhausted_total: u64,
     /// Connections upgraded to WebSocket.
     pub connections_upgraded_total: u64,
     /// HTTP requests read, handshakes included.

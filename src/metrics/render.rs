@@ -219,6 +219,11 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
             Counter(metrics.connections_accepted_total),
         ),
         metric(
+            "connections.accept_exhausted_total",
+            "Times the kernel had no descriptor or memory for a connection.",
+            Counter(metrics.accept_exhausted_total),
+        ),
+        metric(
             "connections.upgraded_total",
             "WebSocket handshakes.",
             Counter(metrics.connections_upgraded_total),

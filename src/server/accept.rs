@@ -1,21 +1,40 @@
-//! New connections: a budget per turn, a cap on all, and a pause when the kernel has nothing left to give.
+//! New connections: a budget per turn, a cap on all, and what is done when the kernel has nothing left to give: a spare
+//! descriptor each for a few that are answered and sent away, then a pause.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 
-use mio::Interest;
 use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Token};
 use nix::errno::Errno;
 
-use super::Server;
 use super::connection::Connection;
+use super::{Server, os};
 use crate::limits::{
-    ACCEPT_BUDGET, ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_CONNECTIONS_MAX, HTTP_TIMEOUT_MS,
+    ACCEPT_BUDGET, ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_TIMEOUT_MS,
 };
 use crate::metrics::Refused;
 use crate::wire::http::{Response, Status};
 
-/// The listening socket and whether it is worth asking.
+/// Where a connection came in, and so what it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `HOST` and `PORT`: the game, files, health, and metrics unless they have a door of their own.
+    Game,
+    /// `ADMIN_ADDR`: metrics and health.
+    Admin,
+}
+
+/// The listening sockets, and what is common to them.
+#[derive(Debug)]
+pub(super) struct Doors {
+    game: Acceptor,
+    admin: Option<Acceptor>,
+    /// When a lack of descriptors or memory may be logged again, in milliseconds of the loop's clock.
+    log_exhaustion_at_ms: u64,
+}
+
+/// A listening socket and whether it is worth asking.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: TcpListener,
@@ -23,23 +42,34 @@ pub(super) struct Acceptor {
     ready: bool,
     /// Not before this moment, in milliseconds of the loop's clock.
     paused_until_ms: u64,
-    /// When a lack of descriptors or memory may be logged again, in milliseconds of the loop's clock.
-    log_exhaustion_at_ms: u64,
 }
 
 /// What came of one accept.
+#[derive(Debug)]
 enum Accepted {
     Connection(TcpStream),
     None,
     /// This one is gone already; the next may be well.
     Gone,
-    /// The kernel lacks descriptors or memory.
-    Exhausted(io::Error),
+    /// The kernel lacks descriptors, so that a spare one helps.
+    NoDescriptor(io::Error),
+    /// The kernel lacks memory.
+    NoMemory(io::Error),
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, ready: true, paused_until_ms: 0, log_exhaustion_at_ms: 0 }
+    /// Takes an address.
+    ///
+    /// # Errors
+    /// The message names the settings that ask for the address, and what is in the way.
+    pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<Self> {
+        match os::listen_on(address.ip(), address.port()) {
+            Ok(listener) => Ok(Self { listener, ready: true, paused_until_ms: 0 }),
+            Err(error) => {
+                let problem = format!("can't listen on {settings}: {error}{}", advice(error.kind()));
+                Err(io::Error::new(error.kind(), problem))
+            }
+        }
     }
 
     pub(super) fn source(&mut self) -> &mut TcpListener {
@@ -50,28 +80,86 @@ impl Acceptor {
         self.listener.local_addr()
     }
 
-    pub(super) fn set_ready(&mut self) {
-        self.ready = true;
-    }
-
-    pub(super) fn is_ready(&self, now_ms: u64) -> bool {
+    fn is_ready(&self, now_ms: u64) -> bool {
         self.ready && now_ms >= self.paused_until_ms
     }
 
     fn accept(&mut self) -> Accepted {
         match self.listener.accept() {
             Ok((stream, _)) => Accepted::Connection(stream),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.ready = false;
-                Accepted::None
+            Err(error) => {
+                let accepted = classify(error);
+                self.ready &= !matches!(accepted, Accepted::None);
+                accepted
             }
-            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                    Accepted::Exhausted(error)
-                }
-                // accept(2): errors of the new connection's network are reported here, and are its own.
-                _ => Accepted::Gone,
-            },
+        }
+    }
+}
+
+fn classify(error: io::Error) -> Accepted {
+    if error.kind() == ErrorKind::WouldBlock {
+        return Accepted::None;
+    }
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE) => Accepted::NoDescriptor(error),
+        Some(Errno::ENOBUFS | Errno::ENOMEM) => Accepted::NoMemory(error),
+        // accept(2): errors of the new connection's network are reported here, and are its own.
+        _ => Accepted::Gone,
+    }
+}
+
+/// What an operator can do about an address that can't be had.
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
+        ErrorKind::PermissionDenied => {
+            "; low ports are for root and for programs with CAP_NET_BIND_SERVICE: choose another port, or run: \
+             setcap cap_net_bind_service=+ep pixi-game-server"
+        }
+        ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+impl Doors {
+    pub(super) fn new(game: Acceptor, admin: Option<Acceptor>) -> Self {
+        Self { game, admin, log_exhaustion_at_ms: 0 }
+    }
+
+    pub(super) fn game(&self) -> &Acceptor {
+        &self.game
+    }
+
+    pub(super) fn at(&self, door: Door) -> Option<&Acceptor> {
+        match door {
+            Door::Game => Some(&self.game),
+            Door::Admin => self.admin.as_ref(),
+        }
+    }
+
+    fn at_mut(&mut self, door: Door) -> Option<&mut Acceptor> {
+        match door {
+            Door::Game => Some(&mut self.game),
+            Door::Admin => self.admin.as_mut(),
+        }
+    }
+
+    pub(super) fn set_ready(&mut self, door: Door) {
+        if let Some(acceptor) = self.at_mut(door) {
+            acceptor.ready = true;
+        }
+    }
+
+    pub(super) fn is_any_ready(&self, now_ms: u64) -> bool {
+        let is_ready = |door| self.at(door).is_some_and(|acceptor| acceptor.is_ready(now_ms));
+        is_ready(Door::Game) || is_ready(Door::Admin)
+    }
+
+    fn end_pauses(&mut self) {
+        for door in [Door::Admin, Door::Game] {
+            if let Some(acceptor) = self.at_mut(door) {
+                acceptor.paused_until_ms = 0;
+            }
         }
     }
 }
@@ -79,51 +167,144 @@ impl Acceptor {
 impl Server {
     pub(super) fn accept(&mut self) {
         let now_ms = self.now_ms();
+        while let Some(token) = self.spares.next_overdue(now_ms) {
+            self.metrics.refused[Refused::Descriptors] += 1;
+            self.lose(token);
+        }
+        self.spares.refill(now_ms);
+        self.accept_at(Door::Admin);
+        self.accept_at(Door::Game);
+    }
+
+    fn accept_at(&mut self, door: Door) {
+        let now_ms = self.now_ms();
         for _ in 0..ACCEPT_BUDGET {
-            if !self.acceptor.is_ready(now_ms) {
+            let Some(acceptor) = self.doors.at_mut(door) else { return };
+            if !acceptor.is_ready(now_ms) {
                 return;
             }
-            match self.acceptor.accept() {
-                Accepted::Connection(stream) => self.admit(stream),
+            match acceptor.accept() {
+                Accepted::Connection(stream) => self.admit(stream, door),
                 Accepted::None => return,
                 Accepted::Gone => {}
-                Accepted::Exhausted(error) => {
-                    if now_ms >= self.acceptor.log_exhaustion_at_ms {
-                        log::warn!("no new connections can be taken at present: {error}");
-                        self.acceptor.log_exhaustion_at_ms = now_ms + EXHAUSTION_LOG_INTERVAL_MS;
-                    }
-                    self.acceptor.paused_until_ms = now_ms + ACCEPT_PAUSE_MS;
-                }
+                Accepted::NoDescriptor(error) => self.accept_on_spare(door, &error),
+                Accepted::NoMemory(error) => self.pause(door, &error),
             }
         }
     }
 
-    fn admit(&mut self, mut stream: TcpStream) {
+    /// Takes the next connection on a spare descriptor, so that it can be answered and sent away. Without a spare, new
+    /// connections wait in the kernel's queue.
+    fn accept_on_spare(&mut self, door: Door, error: &io::Error) {
+        let now_ms = self.now_ms();
+        let Some(acceptor) = self.doors.at_mut(door) else { return };
+        if !self.spares.give_up() {
+            return self.pause(door, error);
+        }
+        match acceptor.accept() {
+            Accepted::Connection(stream) => {
+                self.note_exhaustion(error);
+                if let Some(token) = self.insert(stream, door, true) {
+                    self.spares.lend(token, now_ms);
+                }
+            }
+            // Linux says that no descriptor is left also when nobody waits for one.
+            Accepted::None | Accepted::Gone => {}
+            Accepted::NoDescriptor(error) | Accepted::NoMemory(error) => self.pause(door, &error),
+        }
+        self.spares.refill(now_ms);
+    }
+
+    fn pause(&mut self, door: Door, error: &io::Error) {
+        self.note_exhaustion(error);
+        let until_ms = self.now_ms() + ACCEPT_PAUSE_MS;
+        if let Some(acceptor) = self.doors.at_mut(door) {
+            acceptor.paused_until_ms = until_ms;
+        }
+    }
+
+    fn note_exhaustion(&mut self, error: &io::Error) {
+        self.metrics.accept_exhausted_total += 1;
+        let now_ms = self.now_ms();
+        if now_ms >= self.doors.log_exhaustion_at_ms {
+            log::warn!("no new connections can be taken at present: {error}");
+            self.doors.log_exhaustion_at_ms = now_ms + EXHAUSTION_LOG_INTERVAL_MS;
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, door: Door) {
+        let is_full = match door {
+            Door::Game => {
+                let connections = self.table.len() - self.admin_connections - self.spares.lent();
+                let connections_max = self.config.max_connections + self.http_connections_max;
+                self.http_connections >= self.http_connections_max || connections >= connections_max
+            }
+            Door::Admin => self.admin_connections >= ADMIN_CONNECTIONS_MAX,
+        };
+        if is_full {
+            return self.turn_away(stream);
+        }
+        if self.insert(stream, door, false).is_some() {
+            match door {
+                Door::Game => self.http_connections += 1,
+                Door::Admin => self.admin_connections += 1,
+            }
+        }
+    }
+
+    fn turn_away(&mut self, mut stream: TcpStream) {
+        self.metrics.connections_accepted_total += 1;
+        self.metrics.refused[Refused::Full] += 1;
+        // A fresh socket's buffer holds a few hundred bytes; where it does not, there is nobody to tell.
+        let mut answer = Vec::new();
+        let line = "too many connections are waiting for their handshake; try again\n";
+        let response =
+            Response { headers: &[("Retry-After", "1")], ..Response::text(Status::ServiceUnavailable, line) };
+        response.write(&mut answer);
+        let _ = stream.write(&answer);
+    }
+
+    /// From here on the connection is polled.
+    fn insert(&mut self, mut stream: TcpStream, door: Door, is_on_spare: bool) -> Option<Token> {
         self.metrics.connections_accepted_total += 1;
         // Fails only when the peer is gone already, which the first read will tell.
         let _ = stream.set_nodelay(true);
-        let connections_max = self.config.max_connections + HTTP_CONNECTIONS_MAX;
-        if self.http_connections >= HTTP_CONNECTIONS_MAX || self.table.len() >= connections_max {
-            self.metrics.refused[Refused::Full] += 1;
-            // A fresh socket's buffer holds a few hundred bytes; where it does not, there is nobody to tell.
-            let mut answer = Vec::new();
-            let line = "too many connections are waiting for their handshake; try again\n";
-            let response = Response {
-                headers: &[("Retry-After", "1")],
-                ..Response::text(Status::ServiceUnavailable, line)
-            };
-            response.write(&mut answer);
-            let _ = stream.write(&answer);
-            return;
-        }
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
         let inserted = self.table.insert_with(|token| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            Ok::<_, io::Error>(Connection::new(stream, now_ms + HTTP_TIMEOUT_MS))
+            let connection = Connection::new(stream, now_ms + HTTP_TIMEOUT_MS);
+            Ok::<_, io::Error>(Connection { door, is_on_spare, ..connection })
         });
-        match inserted {
-            Ok(_) => self.http_connections += 1,
-            Err(error) => log::warn!("a connection could not be polled and was dropped: {error}"),
+        inserted
+            .inspect_err(|error| log::warn!("a connection could not be polled and was dropped: {error}"))
+            .ok()
+    }
+
+    /// A connection is gone and its descriptor closed: what it took of a reserve is there again.
+    pub(super) fn return_reserves(&mut self, token: Token, door: Door, is_on_spare: bool) {
+        if is_on_spare {
+            self.spares.take_back(token, self.now_ms());
+            self.doors.end_pauses();
+        } else if door == Door::Admin {
+            self.admin_connections -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_errors_are_told_apart() {
+        let of = |errno: Errno| classify(io::Error::from(errno));
+        assert!(matches!(of(Errno::EAGAIN), Accepted::None));
+        assert!(matches!(of(Errno::EMFILE), Accepted::NoDescriptor(_)));
+        assert!(matches!(of(Errno::ENFILE), Accepted::NoDescriptor(_)));
+        assert!(matches!(of(Errno::ENOBUFS), Accepted::NoMemory(_)));
+        assert!(matches!(of(Errno::ENOMEM), Accepted::NoMemory(_)));
+        for errno in [Errno::ECONNABORTED, Errno::EINTR, Errno::EPROTO, Errno::ENETDOWN, Errno::EPERM] {
+            assert!(matches!(of(errno), Accepted::Gone), "{errno}");
         }
     }
 }

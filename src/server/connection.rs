@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
+use super::accept::Door;
 use super::outbox::Outbox;
 use super::table::Entry;
 
@@ -39,6 +40,10 @@ pub struct Connection<S = TcpStream> {
     pub is_listed: bool,
     /// It is in the list of connections to be read on with.
     pub is_unread: bool,
+    /// Where it came in.
+    pub door: Door,
+    /// It lives on a spare descriptor: it gets one answer, and not long to take it.
+    pub is_on_spare: bool,
     /// When its present phase must be over; not used for players.
     pub deadline_ms: u64,
 }
@@ -112,8 +117,15 @@ impl<S: Read + Write> Connection<S> {
             input_ended: false,
             is_listed: false,
             is_unread: false,
+            door: Door::Game,
+            is_on_spare: false,
             deadline_ms,
         }
+    }
+
+    /// Whether it is one of those that wait at the game's door to become players, or for an answer.
+    pub fn is_waiting_at_game(&self) -> bool {
+        matches!(self.phase, Phase::Http(_)) && self.door == Door::Game && !self.is_on_spare
     }
 
     /// Whether to read from it now. A peer that does not take its replies is not read, so that replies are bounded by

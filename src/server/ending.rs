@@ -51,7 +51,7 @@ impl Server {
     pub(super) fn start_closing(&mut self, token: Token, was_player: bool) {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
-        if matches!(connection.phase, Phase::Http(_)) {
+        if connection.is_waiting_at_game() {
             self.http_connections -= 1;
         }
         connection.phase = Phase::Closing { half_closed: false, was_player };
@@ -66,7 +66,8 @@ impl Server {
         let Phase::Closing { half_closed, .. } = &mut connection.phase else { return };
         if !*half_closed && connection.outbox.is_empty() {
             *half_closed = true;
-            if end_our_side(&connection.stream).is_err() || connection.input_ended {
+            let is_done = connection.input_ended || connection.is_on_spare;
+            if end_our_side(&connection.stream).is_err() || is_done {
                 self.lose(token);
             }
         }
@@ -89,7 +90,7 @@ impl Server {
     pub(super) fn lose(&mut self, token: Token) {
         self.end_player(token, Closed::Reset);
         let Some(connection) = self.table.get_mut(token) else { return };
-        if matches!(connection.phase, Phase::Http(_)) {
+        if connection.is_waiting_at_game() {
             self.http_connections -= 1;
         }
         if !matches!(connection.phase, Phase::Dead) {
@@ -106,6 +107,9 @@ impl Server {
                 if let Err(error) = self.poll.registry().deregister(&mut connection.stream) {
                     log::debug!("a socket could not be deregistered: {error}");
                 }
+                let (door, is_on_spare) = (connection.door, connection.is_on_spare);
+                drop(connection);
+                self.return_reserves(token, door, is_on_spare);
             }
         }
     }

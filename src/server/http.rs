@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mio::Token;
 
+use super::accept::Door;
 use super::assets::Asset;
 use super::connection::{Connection, Phase, Player};
 use super::{Server, os};
@@ -48,8 +49,9 @@ impl Server {
             }
             let answered = match parse_request(head) {
                 Ok(Parsed::Incomplete) => return,
-                Ok(Parsed::Complete { request, consumed }) => {
+                Ok(Parsed::Complete { mut request, consumed }) => {
                     head.drain(..consumed);
+                    request.keep_alive &= !connection.is_on_spare;
                     self.answer(token, &request, pool)
                 }
                 Err(error) => self.answer_broken(token, error),
@@ -81,13 +83,17 @@ impl Server {
     fn answer(&mut self, token: Token, request: &Request, pool: &Pool) -> Answered {
         self.metrics.http_requests_total += 1;
         let deadline_ms = self.now_ms() + HTTP_TIMEOUT_MS;
-        if let Some(connection) = self.table.get_mut(token) {
-            connection.deadline_ms = deadline_ms;
+        let Some(connection) = self.table.get_mut(token) else { return Answered::Close };
+        connection.deadline_ms = deadline_ms;
+        let door = connection.door;
+        if connection.is_on_spare && door == Door::Game && request.path != "/health" {
+            return self.refuse(token, Refused::Descriptors, "no descriptor is left for this connection\n");
         }
         if request.method == Method::Other {
             return self.answer_method(token, request);
         }
         match request.path.as_str() {
+            path if !self.is_served(path, door) => self.answer_not_found(token, request),
             "/ws" => return self.answer_upgrade(token, request),
             "/health" => self.answer_health(token, request),
             "/metrics" => {
@@ -104,6 +110,15 @@ impl Server {
             _ => self.answer_file(token, request),
         }
         keep_alive(request)
+    }
+
+    /// Whether this door has anything to do with the path. Operators have their paths to themselves when they have a
+    /// door of their own, and nothing else but the health check there.
+    fn is_served(&self, path: &str, door: Door) -> bool {
+        match door {
+            Door::Game => !is_for_operators(path) || self.config.admin_addr.is_none(),
+            Door::Admin => is_for_operators(path) || path == "/health",
+        }
     }
 
     fn answer_method(&mut self, token: Token, request: &Request) -> Answered {
@@ -154,13 +169,7 @@ impl Server {
 
     fn answer_file(&mut self, token: Token, request: &Request) {
         let Some(asset) = self.assets.lookup(&request.path) else {
-            self.metrics.refused[Refused::NotFound] += 1;
-            let response = Response {
-                keep_alive: request.keep_alive,
-                head_only: request.method == Method::Head,
-                ..Response::text(Status::NotFound, "there is nothing at this address\n")
-            };
-            return self.respond(token, &response);
+            return self.answer_not_found(token, request);
         };
         let unchanged = request.if_none_match.as_deref().is_some_and(|tags| asset.matches(tags));
         let Asset { body, content_type, etag } = asset;
@@ -177,6 +186,16 @@ impl Server {
         if !unchanged && !response.head_only && !body.is_empty() {
             connection.outbox.send_body(Arc::clone(body));
         }
+    }
+
+    fn answer_not_found(&mut self, token: Token, request: &Request) {
+        self.metrics.refused[Refused::NotFound] += 1;
+        let response = Response {
+            keep_alive: request.keep_alive,
+            head_only: request.method == Method::Head,
+            ..Response::text(Status::NotFound, "there is nothing at this address\n")
+        };
+        self.respond(token, &response);
     }
 
     fn respond(&mut self, token: Token, response: &Response<'_>) {
@@ -214,14 +233,19 @@ impl Server {
             None
         };
         if let Some((reason, line)) = refusal {
-            self.metrics.refused[reason] += 1;
-            let response =
-                Response { headers: &[RETRY_AFTER], ..Response::text(Status::ServiceUnavailable, line) };
-            self.respond(token, &response);
-            return Answered::Close;
+            return self.refuse(token, reason, line);
         }
         self.make_player(token, &key);
         Answered::Upgraded
+    }
+
+    /// Sends away whom there is no room for.
+    fn refuse(&mut self, token: Token, reason: Refused, line: &'static str) -> Answered {
+        self.metrics.refused[reason] += 1;
+        let response =
+            Response { headers: &[RETRY_AFTER], ..Response::text(Status::ServiceUnavailable, line) };
+        self.respond(token, &response);
+        Answered::Close
     }
 
     fn refuse_origin(&mut self, token: Token, request: &Request, refusal: Refusal) -> Answered {
@@ -272,6 +296,11 @@ impl Server {
             self.start_closing(token, false);
         }
     }
+}
+
+/// What says more about the server than players are to know.
+fn is_for_operators(path: &str) -> bool {
+    matches!(path, "/metrics" | "/metrics/prometheus")
 }
 
 fn keep_alive(request: &Request) -> Answered {

@@ -2,7 +2,7 @@
 //!
 //! [`Server::run`] is the table of contents. Each of its steps has a file:
 //!
-//! * [`accept`]: new connections. [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and
+//! * [`accept`]: new connections; [`spare`], [`capacity`]: descriptors, when there are few or none. [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and
 //!   acks. [`flush`]: ticks, and what they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
@@ -10,6 +10,7 @@
 
 mod accept;
 pub mod assets;
+pub mod capacity;
 pub mod connection;
 mod ending;
 mod flush;
@@ -20,6 +21,7 @@ pub mod intake;
 pub mod os;
 pub mod outbox;
 mod player;
+mod spare;
 mod table;
 
 use std::io;
@@ -38,14 +40,16 @@ use crate::metrics::Metrics;
 use crate::tick::Schedule;
 use crate::view::pool::Pool;
 use crate::watchdog::{Pulse, Watchdog};
-use accept::Acceptor;
+use accept::{Acceptor, Door, Doors};
 use assets::Assets;
+use capacity::Capacity;
 use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
 use flush::Reply;
 use game::Game;
 use os::{Signals, TickTimer};
-use table::{LISTENER, SIGNALS, TIMER, Table};
+use spare::Spares;
+use table::{ADMIN_LISTENER, LISTENER, SIGNALS, TIMER, Table};
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -64,7 +68,8 @@ pub struct Server {
     poll: Poll,
     timer: TickTimer,
     signals: Signals,
-    acceptor: Acceptor,
+    doors: Doors,
+    spares: Spares,
     table: Table<Connection>,
     game: Game,
     /// By slot, whose connection that player has.
@@ -89,8 +94,11 @@ pub struct Server {
     unread: Vec<Token>,
     /// Connections to be reaped.
     dead: Vec<Token>,
-    /// Connections in the HTTP phase.
+    /// Connections at the game's door in the HTTP phase.
     http_connections: usize,
+    http_connections_max: usize,
+    /// Connections at the operators' door.
+    admin_connections: usize,
     draining: Option<Draining>,
     /// The signal that ended the drain before its time.
     aborted_by: Option<u32>,
@@ -102,15 +110,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the port. `signals` must have been made before any other thread.
+    /// Takes the ports. `signals` must have been made before any other thread; what `capacity` has room for is served.
     ///
     /// # Errors
-    /// The port is taken or not allowed, no descriptors are left; the message says which.
-    pub fn bind(config: Config, assets: Assets, signals: Signals, log: LogHandle) -> io::Result<Self> {
+    /// A port is taken or not allowed, no descriptors are left; the message says which, and names the settings.
+    pub fn bind(
+        mut config: Config,
+        capacity: Capacity,
+        assets: Assets,
+        signals: Signals,
+        log: LogHandle,
+    ) -> io::Result<Self> {
+        config.max_connections = capacity.players;
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
-        let mut acceptor = Acceptor::new(os::listen_on(config.host, config.port)?);
         let registry = poll.registry();
-        registry.register(acceptor.source(), LISTENER, Interest::READABLE)?;
+        let (host, port) = (config.host, config.port);
+        let mut game = Acceptor::bind((host, port).into(), &format!("HOST={host} PORT={port}"))?;
+        registry.register(game.source(), LISTENER, Interest::READABLE)?;
+        let bind_admin = |address| Acceptor::bind(address, &format!("ADMIN_ADDR={address}"));
+        let mut admin = config.admin_addr.map(bind_admin).transpose()?;
+        if let Some(admin) = &mut admin {
+            registry.register(admin.source(), ADMIN_LISTENER, Interest::READABLE)?;
+        }
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
         registry.register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
         let now_ns = os::monotonic_ns();
@@ -118,7 +139,8 @@ impl Server {
             poll,
             timer,
             signals,
-            acceptor,
+            doors: Doors::new(game, admin),
+            spares: Spares::new(),
             table: Table::new(),
             game: Game::new(&config),
             owners: Vec::new(),
@@ -136,6 +158,8 @@ impl Server {
             unread: Vec::new(),
             dead: Vec::new(),
             http_connections: 0,
+            http_connections_max: capacity.http,
+            admin_connections: 0,
             draining: None,
             aborted_by: None,
             sweep_place: 0,
@@ -151,7 +175,15 @@ impl Server {
     /// # Errors
     /// None for a listening socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.acceptor.local_addr()
+        self.doors.game().local_addr()
+    }
+
+    /// The address metrics are served on, if it is one of their own.
+    ///
+    /// # Errors
+    /// None for a listening socket.
+    pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
+        self.doors.at(Door::Admin).map(Acceptor::local_addr).transpose()
     }
 
     /// Serves until it is asked to stop.
@@ -189,7 +221,7 @@ impl Server {
         let work_is_left = !self.unread.is_empty()
             || !self.replied.is_empty()
             || !self.is_round_over(pool)
-            || self.acceptor.is_ready(self.now_ms());
+            || self.doors.is_any_ready(self.now_ms());
         let slept_from = os::monotonic_ns();
         self.metrics.busy_ns_total += slept_from - self.now_ns;
         match self.poll.poll(events, work_is_left.then_some(Duration::ZERO)) {
@@ -203,7 +235,8 @@ impl Server {
     fn dispatch(&mut self, events: &Events, pool: &Pool) {
         for event in events {
             match event.token() {
-                LISTENER => self.acceptor.set_ready(),
+                LISTENER => self.doors.set_ready(Door::Game),
+                ADMIN_LISTENER => self.doors.set_ready(Door::Admin),
                 // The tick step looks at the clock, whatever woke the loop; the timer is armed anew each time.
                 TIMER => {}
                 SIGNALS => self.take_signals(),

@@ -11,8 +11,10 @@ const RESERVED_FROM: usize = usize::MAX - 15;
 pub const LISTENER: Token = Token(RESERVED_FROM);
 /// The tick timer's token.
 pub const TIMER: Token = Token(RESERVED_FROM + 1);
-/// The stop signals' token.
+/// The signals' token.
 pub const SIGNALS: Token = Token(RESERVED_FROM + 2);
+/// The token of the listener for operators.
+pub const ADMIN_LISTENER: Token = Token(RESERVED_FROM + 3);
 
 const KEY_BITS: u32 = 32;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;

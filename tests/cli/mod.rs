@@ -7,9 +7,10 @@ use crate::support::server::program;
 use crate::support::{Server, Settings};
 
 /// Every setting, as an environment variable.
-const SETTINGS: [&str; 30] = [
+const SETTINGS: [&str; 31] = [
     "HOST",
     "PORT",
+    "ADMIN_ADDR",
     "ALLOWED_ORIGINS",
     "REQUIRE_ORIGIN",
     "STATIC_DIR",
@@ -135,10 +136,11 @@ fn a_valid_configuration_passes_its_check() {
 #[test]
 fn what_is_invalid_is_named_and_exits_with_2() {
     type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
         (&[("PORT", "65536")], &["PORT"]),
         (&[("TICK_RATE", "fast")], &["TICK_RATE", "fast"]),
         (&[("HOST", "nowhere.example")], &["HOST"]),
+        (&[("ADMIN_ADDR", "9108")], &["ADMIN_ADDR=9108", "ADDRESS:PORT"]),
         (&[("ALLOWED_ORIGINS", "game.example")], &["ALLOWED_ORIGINS=game.example", "https://*.example.com"]),
         (&[("STATIC_DIR", "/no/such/directory")], &["STATIC_DIR"]),
         (&[("MAX_VISIBLE", "0"), ("DEBUG", "perhaps")], &["MAX_VISIBLE", "DEBUG"]),

@@ -1,5 +1,6 @@
 //! What the server answers beside the game: the handshake, health, metrics, files, and refusals.
 
+mod admin;
 mod files;
 mod handshake;
 mod metrics;

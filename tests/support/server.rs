@@ -25,6 +25,9 @@ const KEPT_VARIABLES: [&str; 3] = ["PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"
 /// The words before the address in the log line that says the server is ready.
 const LISTENING: &str = "listening on http://";
 
+/// The words before the address in the log line about the operators' listener.
+const METRICS_AT: &str = "metrics are served on http://";
+
 /// Log lines shown when a test fails.
 const LOG_LINES_SHOWN: usize = 60;
 
@@ -184,6 +187,13 @@ impl Server {
         self.child.id()
     }
 
+    /// Where operators are served, with `ADMIN_ADDR`.
+    pub fn admin_address(&self) -> SocketAddr {
+        let log = self.log();
+        let (_, rest) = log.split_once(METRICS_AT).expect("the log tells the operators' address");
+        rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address and a port")
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -219,6 +229,11 @@ impl Server {
     /// `/metrics` as JSON.
     pub fn metrics(&self) -> Value {
         metrics_at(self.address)
+    }
+
+    /// `/metrics` as JSON from the operators' listener.
+    pub fn operators_metrics(&self) -> Value {
+        metrics_at(self.admin_address())
     }
 
     /// One count of `/metrics`.

@@ -9,6 +9,7 @@ use pixi_game_server::config;
 use pixi_game_server::logging::LogHandle;
 use pixi_game_server::server::Server;
 use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::capacity::Capacity;
 use pixi_game_server::server::os::Signals;
 use serde_json::Value as Json;
 
@@ -24,8 +25,9 @@ fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         let command = config::parse(std::iter::empty(), given).expect("valid settings");
         let config::Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
         let signals = Signals::to_stop().expect("a descriptor is left");
-        let server =
-            Server::bind(config, Assets::builtin(), signals, LogHandle::default()).expect("a port is free");
+        let capacity = Capacity::reserve(config.max_connections);
+        let server = Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default())
+            .expect("a port is free");
         sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
         server.run()
     });

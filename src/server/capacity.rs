@@ -1,0 +1,104 @@
+//! How many connections the limit of open files has room for: raised as far as it goes, and shared out below that.
+
+use std::fs;
+
+use super::os;
+use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX};
+
+/// Descriptors for everything but players and plain HTTP.
+const BESIDE: u64 = DESCRIPTORS_RESERVED + ADMIN_CONNECTIONS_MAX as u64;
+
+/// Connections there is room for, at least one of each kind. As long as the limit of open files is what it was when
+/// they were counted, whoever comes beyond them is told so, and none is left waiting for lack of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Players.
+    pub players: usize,
+    /// Connections to the game's port that are no players: plain HTTP, handshakes.
+    pub http: usize,
+}
+
+impl Capacity {
+    /// Shares out `limit` descriptors. Plain HTTP has what players leave, but at least a quarter: a server that is full
+    /// must still be able to say so.
+    pub fn within(limit: u64, players_wanted: usize) -> Self {
+        let room = limit.saturating_sub(BESIDE) as usize;
+        let http = room.saturating_sub(players_wanted).max(room / 4).clamp(1, HTTP_CONNECTIONS_MAX);
+        Self { players: players_wanted.min(room.saturating_sub(http)).max(1), http }
+    }
+
+    /// Raises the limit of open files to what so many players need, as far as it may be, and says what fits. Where that is
+    /// fewer, a line in the log names the command that helps.
+    pub fn reserve(players_wanted: usize) -> Self {
+        let needed = players_wanted as u64 + HTTP_CONNECTIONS_MAX as u64 + BESIDE;
+        let limit = os::raise_open_files(needed).unwrap_or_else(|error| {
+            log::warn!("the limit of open files is unknown: {error}");
+            needed
+        });
+        let capacity = Self::within(limit, players_wanted);
+        if capacity.players < players_wanted {
+            log::warn!(
+                "MAX_CONNECTIONS={players_wanted} needs {needed} open files and the limit is {limit}: serving {}; \
+                 to serve all, run this as root in the shell that starts the server: {}",
+                capacity.players,
+                command_that_raises_to(needed, open_files_ceiling())
+            );
+        }
+        capacity
+    }
+}
+
+/// What raises the limit of a shell, and with it of what it starts. `ulimit -n` can't where the hard limit is in the way.
+fn command_that_raises_to(needed: u64, ceiling: Option<u64>) -> String {
+    let raise = format!("prlimit --pid $$ --nofile={needed}:{needed}");
+    match ceiling {
+        Some(ceiling) if ceiling < needed => format!("sysctl -w fs.nr_open={needed} && {raise}"),
+        _ => raise,
+    }
+}
+
+/// The kernel's bound on every process's limit.
+fn open_files_ceiling() -> Option<u64> {
+    fs::read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_needed_holds_all() {
+        let needed = 12_000 + HTTP_CONNECTIONS_MAX as u64 + BESIDE;
+        let all = Capacity { players: 12_000, http: HTTP_CONNECTIONS_MAX };
+        assert_eq!(Capacity::within(needed, 12_000), all);
+        assert_eq!(Capacity::within(u64::MAX / 2, 12_000), all);
+        assert_eq!(Capacity::within(needed - 1, 12_000), Capacity { players: 11_999, ..all });
+    }
+
+    #[test]
+    fn small_limits_leave_a_quarter_to_http() {
+        let room = 1024 - BESIDE as usize;
+        assert_eq!(Capacity::within(1024, 12_000), Capacity { players: room - room / 4, http: room / 4 });
+        assert_eq!(Capacity::within(0, 12_000), Capacity { players: 1, http: 1 });
+    }
+
+    #[test]
+    fn the_command_raises_the_ceiling_only_where_it_is_in_the_way() {
+        assert_eq!(command_that_raises_to(100, Some(100)), "prlimit --pid $$ --nofile=100:100");
+        let both = "sysctl -w fs.nr_open=100 && prlimit --pid $$ --nofile=100:100";
+        assert_eq!(command_that_raises_to(100, Some(99)), both);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_limit_and_never_more_than_wanted(limit in 0u64..30_000, wanted in 1usize..20_000) {
+            let Capacity { players, http } = Capacity::within(limit, wanted);
+            prop_assert!((1..=wanted).contains(&players) && (1..=HTTP_CONNECTIONS_MAX).contains(&http));
+            prop_assert!((players + http) as u64 <= limit.saturating_sub(BESIDE).max(2));
+            let more = Capacity::within(limit + 1, wanted);
+            prop_assert!(more.players >= players, "more descriptors, fewer players");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Descriptors held back for the time when there are none left: each can be given up for a connection that is told so,
+//! or, if it asks for the server's health, gets its answer. Without them such a connection could not even be refused.
+
+use std::fs::File;
+
+use mio::Token;
+
+use crate::limits::{ACCEPT_PAUSE_MS, SPARE_DESCRIPTORS, SPARE_TIMEOUT_MS};
+
+/// The spare descriptors, each held open on nothing or lent to a connection.
+#[derive(Debug)]
+pub(super) struct Spares {
+    held: Vec<File>,
+    /// Connections that live on a spare, and until when, in milliseconds of the loop's clock.
+    lent: Vec<(Token, u64)>,
+    /// Not before this moment are descriptors asked for again, in milliseconds of the loop's clock.
+    refill_at_ms: u64,
+}
+
+impl Spares {
+    /// Takes the descriptors, as far as there are any.
+    pub fn new() -> Self {
+        let mut spares = Self { held: Vec::new(), lent: Vec::new(), refill_at_ms: 0 };
+        spares.refill(0);
+        spares
+    }
+
+    /// Gives one up, so that the kernel can use it for the next connection. False when all are gone.
+    pub fn give_up(&mut self) -> bool {
+        self.held.pop().is_some()
+    }
+
+    /// A connection has what was given up.
+    pub fn lend(&mut self, token: Token, now_ms: u64) {
+        self.lent.push((token, now_ms + SPARE_TIMEOUT_MS));
+    }
+
+    /// The connection is gone and its descriptor closed: takes it back at once.
+    pub fn take_back(&mut self, token: Token, now_ms: u64) {
+        self.lent.retain(|&(lent, _)| lent != token);
+        self.refill_at_ms = now_ms;
+        self.refill(now_ms);
+    }
+
+    /// Connections on spares.
+    pub fn lent(&self) -> usize {
+        self.lent.len()
+    }
+
+    /// A connection that has had its time, each once.
+    pub fn next_overdue(&mut self, now_ms: u64) -> Option<Token> {
+        let (token, deadline_ms) = self.lent.iter_mut().find(|(_, deadline_ms)| now_ms >= *deadline_ms)?;
+        *deadline_ms = u64::MAX;
+        Some(*token)
+    }
+
+    /// Takes back what somebody else was quicker to get. Where there is none it is left alone for a while.
+    pub fn refill(&mut self, now_ms: u64) {
+        while self.held.len() + self.lent.len() < SPARE_DESCRIPTORS && now_ms >= self.refill_at_ms {
+            match File::open("/dev/null") {
+                Ok(file) => self.held.push(file),
+                Err(_) => self.refill_at_ms = now_ms + ACCEPT_PAUSE_MS,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_spares_can_be_lent_once_and_come_back() {
+        let mut spares = Spares::new();
+        for place in 0..SPARE_DESCRIPTORS {
+            assert!(spares.give_up());
+            spares.lend(Token(place), place as u64);
+        }
+        assert!(!spares.give_up());
+        assert_eq!(spares.next_overdue(SPARE_TIMEOUT_MS - 1), None);
+        assert_eq!(spares.next_overdue(SPARE_TIMEOUT_MS), Some(Token(0)));
+        assert_eq!(spares.next_overdue(SPARE_TIMEOUT_MS), None, "each is told once");
+        spares.refill(1_000_000);
+        assert!(!spares.give_up(), "what is lent is not replaced");
+        spares.take_back(Token(0), 0);
+        assert_eq!(spares.lent(), SPARE_DESCRIPTORS - 1);
+        assert!(spares.give_up() && !spares.give_up());
+    }
+}

@@ -1,0 +1,186 @@
+//! No descriptor or no memory left for another connection, while the server runs.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use game_client::Vector;
+use serde_json::Value;
+
+use super::see_each_other;
+use crate::support::client::picture_options;
+use crate::support::debian::program;
+use crate::support::http::{get, request_text};
+use crate::support::process::{descriptors, succeed};
+use crate::support::pump::wait_until;
+use crate::support::raw::{Raw, UPGRADE};
+use crate::support::{Client, Server, Settings, pump, settle};
+
+const PLAYERS: usize = 20;
+
+/// Descriptors a server may still open after its limit was lowered.
+const DESCRIPTORS_LEFT: usize = 3;
+
+/// Silent connections: those that get the last descriptors, those on spare ones, and many that wait.
+const SILENT: usize = 40;
+
+/// Lets the server have this many descriptors at most; none is taken away from it.
+fn limit_descriptors(server: &Server, limit: usize) {
+    let flag = format!("--nofile={limit}:");
+    succeed(Command::new("prlimit").arg("--pid").arg(server.id().to_string()).arg(flag));
+}
+
+/// Asks for metrics on a connection that is open already.
+fn metrics(operator: &mut Raw) -> Value {
+    operator.send(request_text("GET", "/metrics", &[]).as_bytes());
+    serde_json::from_slice(&operator.response().body).expect("/metrics is JSON")
+}
+
+fn exhausted(metrics: &Value) -> u64 {
+    metrics["connections"]["accept_exhausted_total"].as_u64().expect("a count")
+}
+
+/// Every player takes a step and is answered.
+fn play(players: &mut [Client]) {
+    for vector in [Vector::RIGHT, Vector::ZERO] {
+        for player in players.iter_mut() {
+            player.step(vector);
+        }
+        settle(players);
+    }
+    assert!(players.iter().all(|player| !player.ended), "a player was dropped");
+}
+
+#[test]
+fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_later() {
+    let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
+    let at_rest = descriptors(server.id());
+    let mut players = Client::connect_many(&server, PLAYERS, picture_options());
+    see_each_other(&mut players);
+    play(&mut players);
+    limit_descriptors(&server, at_rest + PLAYERS + DESCRIPTORS_LEFT);
+
+    let silent: Vec<_> = (0..SILENT).map(|_| Raw::connect(server.address())).collect();
+    assert_eq!(get(server.address(), "/health").status, 200, "behind all of the silent");
+    let mut late = Raw::connect(server.address());
+    late.send(UPGRADE.as_bytes());
+    let refused = late.response();
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{refused:?}");
+    assert_eq!(late.rest(), b"", "the connection ends behind its answer");
+    assert_eq!(get(server.address(), "/").status, 503);
+    for address in [server.address(), server.admin_address()] {
+        let health = get(address, "/health");
+        assert_eq!((health.status, health.header("connection")), (200, Some("close")));
+    }
+    let metrics = server.operators_metrics();
+    assert!(exhausted(&metrics) > 0 && metrics["refused"]["descriptors"].as_u64() > Some(1), "{metrics}");
+    assert_eq!(metrics["players"], PLAYERS);
+    assert!(server.log().contains("no new connections can be taken at present"), "{}", server.log());
+    play(&mut players);
+
+    // Those who leave make room for others, also while the limit stays as it is.
+    drop(silent);
+    players.truncate(PLAYERS / 2);
+    pump(&mut players, "those who leave to be gone", |_| {
+        server.operators_metrics()["players"] == PLAYERS / 2
+    });
+    players.extend((0..PLAYERS / 2).map(|_| Client::join(&server)));
+    see_each_other(&mut players);
+    play(&mut players);
+    drop((players, late));
+    wait_until("every descriptor to be given back", || descriptors(server.id()) == at_rest);
+}
+
+#[test]
+fn a_server_without_descriptors_does_not_spin() {
+    let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
+    let mut operator = Raw::connect(server.admin_address());
+    let before = metrics(&mut operator);
+    limit_descriptors(&server, descriptors(server.id()));
+    let _silent: Vec<_> = (0..SILENT).map(|_| Raw::connect(server.address())).collect();
+    let mut later = metrics(&mut operator);
+    wait_until("the spares to be used", || {
+        later = metrics(&mut operator);
+        exhausted(&later) >= 16
+    });
+    // Once for each connection taken on a spare, and once for each pause, which lasts several ticks.
+    let ticks = later["ticks_total"].as_u64().unwrap() - before["ticks_total"].as_u64().unwrap();
+    let exhausted = exhausted(&later);
+    assert!(exhausted <= ticks + SILENT as u64, "{exhausted} in {ticks} ticks");
+}
+
+#[test]
+fn one_peer_that_says_nothing_does_not_keep_the_spare_descriptors() {
+    let server = Server::start();
+    limit_descriptors(&server, descriptors(server.id()));
+    let mut silent = Raw::connect(server.address());
+    let mut slow = Raw::connect(server.address());
+    slow.send(b"GET /health HTTP/1.1\r\nHost: a\r\n");
+    for _ in 0..20 {
+        assert_eq!(get(server.address(), "/health").status, 200);
+    }
+    assert_eq!((silent.rest(), slow.rest()), (Vec::new(), Vec::new()), "both are dropped after a moment");
+    let mut broken = Raw::connect(server.address());
+    broken.send(b"\x00\x01\r\n\r\n");
+    assert_eq!(broken.response().status, 400);
+}
+
+/// A tracer that spoils system calls of a server; it lets go when it is dropped.
+struct Tracer(Child);
+
+impl Tracer {
+    /// Lets `accept4` fail as `fault` says, in strace's words.
+    fn spoil_accepts(server: &Server, fault: &str) -> Tracer {
+        let mut tracer = Command::new(program("strace", "strace"))
+            .args(["-f", "-e", "trace=accept4", "-e", &format!("inject=accept4:{fault}")])
+            .args(["-p", &server.id().to_string()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace runs");
+        let mut lines = BufReader::new(tracer.stderr.take().expect("standard error is piped")).lines();
+        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        assert!(first.contains("attached"), "strace must be allowed to trace: {first}");
+        // What else it writes must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Tracer(tracer)
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn without_memory_for_sockets_accepting_pauses_and_goes_on() {
+    for error in ["ENOBUFS", "ENOMEM"] {
+        let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
+        let mut players = vec![Client::join(&server)];
+        let mut operator = Raw::connect(server.admin_address());
+        let before = metrics(&mut operator);
+        let tracer = Tracer::spoil_accepts(&server, &format!("error={error}:when=1..5"));
+        let mut late = Raw::connect(server.address());
+        late.send(UPGRADE.as_bytes());
+        assert_eq!(late.response().status, 101, "admitted once there is memory");
+        play(&mut players);
+        drop(tracer);
+        let after = metrics(&mut operator);
+        assert_eq!(exhausted(&after) - exhausted(&before), 5, "{error}");
+        let ticks = after["ticks_total"].as_u64().unwrap() - before["ticks_total"].as_u64().unwrap();
+        assert!(ticks >= 5, "it pauses after each: {ticks} ticks");
+        assert!(server.log().contains("no new connections can be taken"), "{}", server.log());
+    }
+}
+
+#[test]
+fn connections_that_fail_by_themselves_do_not_hold_up_the_next() {
+    for error in ["ECONNABORTED", "EPROTO", "EINTR", "EPERM"] {
+        let server = Server::start();
+        let tracer = Tracer::spoil_accepts(&server, &format!("error={error}:when=1..3"));
+        assert_eq!(get(server.address(), "/health").status, 200, "{error}");
+        drop(tracer);
+        assert_eq!(exhausted(&server.metrics()), 0, "{error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! `MAX_CONNECTIONS` beyond the limit of open files: raised where that is allowed, served as far as it goes elsewhere.
+
+use std::process::Command;
+
+use super::see_each_other;
+use crate::support::client::picture_options;
+use crate::support::http::get;
+use crate::support::process::{descriptors, succeed, without};
+use crate::support::pump::wait_until;
+use crate::support::raw::{Raw, UPGRADE};
+use crate::support::server::{PROGRAM, program};
+use crate::support::{Client, Server, Settings, pump};
+
+/// A hard limit far below what the default of `MAX_CONNECTIONS` needs, and what it has room for.
+const SMALL_LIMIT: &str = "ulimit -n 64; exec \"$@\"";
+const PLAYERS_FITTING: usize = 12;
+const HTTP_FITTING: usize = 4;
+
+/// A server that may not raise its limit of 64.
+fn small() -> Server {
+    let wrapper = [without("sys_resource"), vec!["sh", "-c", SMALL_LIMIT, "sh"]].concat();
+    Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start_through(&wrapper)
+}
+
+/// The limits of a process, soft and hard.
+fn limits(pid: u32) -> (String, String) {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process of ours");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("its limit");
+    let mut words = line.split_whitespace().map(str::to_owned);
+    (words.next().expect("a soft limit"), words.next().expect("a hard one"))
+}
+
+#[test]
+fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
+    let server = small();
+    let log = server.log();
+    assert!(log.contains("MAX_CONNECTIONS=12000 needs 12560 open files and the limit is 64"), "{log}");
+    assert!(log.contains(&format!("serving {PLAYERS_FITTING}; ")), "{log}");
+    assert!(
+        log.contains("as root in the shell that starts the server: prlimit --pid $$ --nofile=12560:12560")
+    );
+    let at_rest = descriptors(server.id());
+
+    let mut players: Vec<_> = (0..PLAYERS_FITTING).map(|_| Client::join(&server)).collect();
+    see_each_other(&mut players);
+    let mut late = Raw::connect(server.address());
+    late.send(UPGRADE.as_bytes());
+    let refused = late.response();
+    assert_eq!((refused.status, refused.text()), (503, "the server is full\n"));
+    assert!(refused.header("retry-after").is_some());
+    drop(late);
+    wait_until("its place to be free", || get(server.address(), "/health").status == 200);
+
+    let silent: Vec<_> = (0..3 * HTTP_FITTING).map(|_| Raw::connect(server.address())).collect();
+    assert_eq!(get(server.address(), "/health").status, 503, "told so, and not left waiting");
+    drop(silent);
+    wait_until("their places to be free", || get(server.address(), "/health").status == 200);
+    let metrics = server.operators_metrics();
+    assert_eq!(metrics["connections"]["accept_exhausted_total"], 0, "descriptors never ran out");
+    assert_eq!(metrics["players"], PLAYERS_FITTING);
+
+    players.pop();
+    pump(&mut players, "the free place", |_| server.operators_metrics()["players"] == PLAYERS_FITTING - 1);
+    players.push(Client::connect(&server, picture_options()));
+    see_each_other(&mut players);
+    drop(players);
+    wait_until("every descriptor to be given back", || descriptors(server.id()) == at_rest);
+}
+
+#[test]
+fn a_soft_limit_is_raised_without_a_word() {
+    let wrapper = [without("sys_resource"), vec!["sh", "-c", "ulimit -Sn 64; exec \"$@\"", "sh"]].concat();
+    let server = Settings::new().set("MAX_CONNECTIONS", 200).start_through(&wrapper);
+    assert!(!server.log().contains("open files"), "{}", server.log());
+    assert_eq!(limits(server.id()).0, "760", "players, HTTP, operators and the reserve");
+}
+
+/// Raising a hard limit takes a privilege that not even root has everywhere. Setting one to what it is said to be set to
+/// does not, where it is higher; so that the words are right is tested in any case.
+#[test]
+fn the_command_that_is_said_helps() {
+    let settings = Settings::new().set("MAX_CONNECTIONS", 100);
+    let small = [without("sys_resource"), vec!["sh", "-c", SMALL_LIMIT, "sh"]].concat();
+    let log = settings.start_through(&small).log();
+    let (_, command) = log.split_once("starts the server: ").expect("the command");
+    let command = command.lines().next().expect("a line").trim();
+    let script = format!("ulimit -Sn 64; {command} && exec \"$@\"");
+    let server = settings.start_through(&["sh", "-c", &script, "sh"]);
+    assert!(!server.log().contains("needs"), "{}", server.log());
+    assert_eq!(limits(server.id()), ("660".to_owned(), "660".to_owned()));
+}
+
+#[test]
+fn help_does_not_need_any_descriptor_to_spare() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 8; exec \"$@\"", "sh", PROGRAM, "--version"]);
+    succeed(&mut command);
+    succeed(program().arg("--check-config"));
+}

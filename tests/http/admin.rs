@@ -1,0 +1,98 @@
+//! The operators' listener: what it serves, what players no longer see, and that they can't use it up.
+
+use crate::support::http::{get, request};
+use crate::support::pump::wait_until;
+use crate::support::raw::{Raw, UPGRADE};
+use crate::support::server::program;
+use crate::support::{Client, Server, Settings};
+
+/// Connections the operators' listener has at a time.
+const CONNECTIONS_MAX: usize = 16;
+
+/// More connections than the game's port keeps for plain HTTP.
+const HTTP_CONNECTIONS: usize = 520;
+
+fn with_admin() -> Server {
+    Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start()
+}
+
+#[test]
+fn metrics_move_to_a_listener_of_their_own() {
+    let server = with_admin();
+    let (game, admin) = (server.address(), server.admin_address());
+    assert_ne!(game.port(), admin.port());
+    let _player = Client::join(&server);
+    for path in ["/metrics", "/metrics/prometheus", "/metrics?x=1"] {
+        assert_eq!(get(game, path).status, 404, "{path} for players");
+        assert_eq!(get(admin, path).status, 200, "{path} for operators");
+    }
+    assert_eq!(server.operators_metrics()["players"], 1);
+    assert!(get(admin, "/metrics/prometheus").text().contains("\npixi_players 1\n"));
+}
+
+#[test]
+fn operators_have_the_health_check_and_no_game_and_no_files() {
+    let server = with_admin();
+    let (game, admin) = (server.address(), server.admin_address());
+    assert_eq!((get(game, "/health").status, get(admin, "/health").status), (200, 200));
+    assert_eq!((get(game, "/").status, get(admin, "/").status), (200, 404));
+    let mut raw = Raw::connect(admin);
+    raw.send(UPGRADE.as_bytes());
+    assert_eq!(raw.response().status, 404, "nobody plays here");
+    assert_eq!(request(admin, "POST", "/metrics", &[]).status, 405);
+    assert_eq!(server.operators_metrics()["players"], 0);
+}
+
+#[test]
+fn without_the_setting_everything_is_on_one_port() {
+    let server = Server::start();
+    assert_eq!(get(server.address(), "/metrics").status, 200);
+    assert!(!server.log().contains("metrics are served on"));
+}
+
+#[test]
+fn the_health_check_of_containers_asks_the_games_port() {
+    let server = with_admin();
+    let port = server.address().port().to_string();
+    let output = program()
+        .envs([("HOST", "127.0.0.1"), ("PORT", &port), ("ADMIN_ADDR", "127.0.0.1:1")])
+        .arg("--health-check")
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn players_cannot_use_up_the_operators_connections() {
+    let server = with_admin();
+    let silent: Vec<_> = (0..HTTP_CONNECTIONS).map(|_| Raw::connect(server.address())).collect();
+    wait_until("the game's port to be full", || get(server.address(), "/health").status == 503);
+    assert_eq!(get(server.admin_address(), "/health").status, 200);
+    assert!(server.operators_metrics()["refused"]["full"].as_u64() > Some(0));
+    drop(silent);
+    wait_until("the game's port to be free", || get(server.address(), "/health").status == 200);
+}
+
+#[test]
+fn operators_connections_are_bounded_and_come_back() {
+    let server = with_admin();
+    let admin = server.admin_address();
+    let silent: Vec<_> = (0..CONNECTIONS_MAX).map(|_| Raw::connect(admin)).collect();
+    let refused = get(admin, "/health");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(get(server.address(), "/health").status, 200, "the game's port does not notice");
+    let _player = Client::join(&server);
+    drop(silent);
+    wait_until("a free place for operators", || get(admin, "/health").status == 200);
+    for _ in 0..3 * CONNECTIONS_MAX {
+        wait_until("each place to be used again", || get(admin, "/health").status == 200);
+    }
+}
+
+#[test]
+fn a_silent_operator_is_dropped_like_anybody() {
+    let server = with_admin();
+    let mut silent = Raw::connect(server.admin_address());
+    assert_eq!(silent.rest(), b"", "it waits for ten seconds, and nothing is said");
+    assert_eq!(server.operators_metrics()["refused"]["handshake_timeout"], 1);
+}
