@@ -168,14 +168,18 @@ impl Raw {
     /// Reads some bytes more; false at the end of the connection.
     fn fill(&mut self) -> bool {
         let mut bytes = [0; 4096];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => false,
-            Ok(count) => {
-                self.unread.extend(&bytes[..count]);
-                true
-            }
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("nothing came: {error}"),
+        loop {
+            return match self.stream.read(&mut bytes) {
+                Ok(0) => false,
+                Ok(count) => {
+                    self.unread.extend(&bytes[..count]);
+                    true
+                }
+                // The end of a process that another test has started may interrupt a read with a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+                Err(error) => panic!("nothing came: {error}"),
+            };
         }
     }
 }
