@@ -165,7 +165,7 @@ fn a_log_on_a_full_disk_does_not_stop_the_server() {
     for _ in 0..5 {
         visit(&server);
     }
-    assert!(server.count("log_lines_dropped_total") >= 5);
+    wait_until("the lines to be dropped", || server.count("log_lines_dropped_total") >= 5);
     assert_eq!(get(server.address(), "/health").status, 200);
     server.signal(Signal::SIGHUP);
     visit(&server);
