@@ -99,6 +99,15 @@ pub const EVENTS_PER_POLL: usize = 1_024;
 /// where the limit of open files is small.
 pub const HTTP_CONNECTIONS_MAX: usize = 512;
 
+/// Addresses whose rate of connections is remembered at a time, a multiple of 8; what happens to one more is in
+/// [`crate::admission::limiter`]. An address is forgotten as soon as its bucket is full again, which after a single
+/// connection takes 20 ms at the default rate.
+pub const RATED_ADDRESSES_MAX: usize = 16 * 1024;
+
+/// Longest PROXY protocol header, in bytes, its TLVs included; a longer one closes the connection. Proxies that tell
+/// all they know about a client's certificate need some hundreds.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
+
 /// Length of the kernel's queue of connections not accepted yet.
 pub const LISTEN_BACKLOG: i32 = 4_096;
 
@@ -156,6 +165,8 @@ const _: () =
     assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
+const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "it waits in the same buffer");
+const _: () = assert!(RATED_ADDRESSES_MAX.is_multiple_of(8));
 const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach the client in order");
 const _: () =
     assert!(KEYFRAME_AFTER_MS <= VIEW_DWELL_MS, "a mover must be visible when its vector is repeated");

@@ -1,0 +1,295 @@
+//! The PROXY protocol, versions 1 and 2, receiver's side: the header in front of a connection's first byte in which a
+//! proxy says whom it speaks for.
+//!
+//! Written here and not taken from a crate: of those that do no I/O, `ppp` 2.3 calls a version 1 header that is cut
+//! before its last port a final error, and `proxy-header` 0.1 lets any byte stand for the first space. What a server
+//! needs of the specification is the source address and the length.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::limits::PROXY_HEADER_BYTES_MAX;
+
+/// A header for a connection that its sender makes on its own behalf.
+pub const ON_OWN_BEHALF: &[u8] = b"PROXY UNKNOWN\r\n";
+
+/// Longest line of version 1, with its end, in bytes: fixed by the specification.
+const LINE_BYTES_MAX: usize = 107;
+const V1_SIGNATURE: &[u8] = b"PROXY ";
+const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Signature, version and command, family and transport, length of the rest.
+const V2_PREFIX_BYTES: usize = 16;
+
+/// What [`parse`] made of the bytes received so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// The header is not complete: call again with the same bytes and more.
+    Incomplete,
+    /// One whole header; what follows its `consumed` bytes is the connection's own.
+    Complete {
+        /// The client's address; `None` when the proxy speaks for itself (`LOCAL`, `UNKNOWN`) or for a peer that has
+        /// no IP address.
+        source: Option<IpAddr>,
+        /// Bytes of the buffer it took.
+        consumed: usize,
+    },
+}
+
+/// Why the bytes are no header. The caller closes the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyError {
+    /// The connection begins with something else.
+    Missing,
+    /// It begins like a header and does not go on like one.
+    Malformed,
+    /// The header is longer than [`PROXY_HEADER_BYTES_MAX`].
+    TooLong,
+}
+
+/// Decodes the header at the start of `buffer`. Nothing is remembered between calls, and no more than the longest
+/// header is looked at.
+///
+/// # Errors
+/// See [`ProxyError`]; reported as soon as the bytes cannot become a header any more.
+pub fn parse(buffer: &[u8]) -> Result<Parsed, ProxyError> {
+    match (begins_like(buffer, V1_SIGNATURE), begins_like(buffer, V2_SIGNATURE)) {
+        (Some(true), _) => parse_v1(buffer),
+        (_, Some(true)) => parse_v2(buffer),
+        (None, None) => Err(ProxyError::Missing),
+        _ => Ok(Parsed::Incomplete),
+    }
+}
+
+/// Whether the buffer begins with the signature; unclear as long as it is shorter.
+fn begins_like(buffer: &[u8], signature: &[u8]) -> Option<bool> {
+    if buffer.starts_with(signature) { Some(true) } else { signature.starts_with(buffer).then_some(false) }
+}
+
+fn parse_v1(buffer: &[u8]) -> Result<Parsed, ProxyError> {
+    let capped = &buffer[..buffer.len().min(LINE_BYTES_MAX)];
+    let Some(end) = capped.iter().position(|&byte| byte == b'\n') else {
+        let may_go_on = capped.len() < LINE_BYTES_MAX;
+        return if may_go_on { Ok(Parsed::Incomplete) } else { Err(ProxyError::TooLong) };
+    };
+    let line = str::from_utf8(&capped[V1_SIGNATURE.len()..end]).ok();
+    let line = line.and_then(|line| line.strip_suffix('\r')).ok_or(ProxyError::Malformed)?;
+    let source = match line.split(' ').collect::<Vec<_>>()[..] {
+        // Whatever else it says is to be ignored.
+        ["UNKNOWN", ..] => None,
+        ["TCP4", source, destination, source_port, destination_port]
+            if is_port(source_port) && is_port(destination_port) =>
+        {
+            Some(addresses::<Ipv4Addr>(source, destination)?.into())
+        }
+        ["TCP6", source, destination, source_port, destination_port]
+            if is_port(source_port) && is_port(destination_port) =>
+        {
+            Some(addresses::<Ipv6Addr>(source, destination)?.into())
+        }
+        _ => return Err(ProxyError::Malformed),
+    };
+    Ok(Parsed::Complete { source, consumed: end + 1 })
+}
+
+/// The source, if both are addresses.
+fn addresses<A: std::str::FromStr>(source: &str, destination: &str) -> Result<A, ProxyError> {
+    match (source.parse(), destination.parse::<A>()) {
+        (Ok(source), Ok(_)) => Ok(source),
+        _ => Err(ProxyError::Malformed),
+    }
+}
+
+/// Decimal digits up to 65535 without leading zeros.
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port.to_string() == text)
+}
+
+fn parse_v2(buffer: &[u8]) -> Result<Parsed, ProxyError> {
+    let Some((prefix, rest)) = buffer.split_at_checked(V2_PREFIX_BYTES) else {
+        return Ok(Parsed::Incomplete);
+    };
+    let length = usize::from(u16::from_be_bytes([prefix[14], prefix[15]]));
+    let consumed = V2_PREFIX_BYTES + length;
+    let speaks_for_itself = match prefix[12] {
+        0x20 => true,
+        0x21 => false,
+        _ => return Err(ProxyError::Malformed),
+    };
+    // IPv4, IPv6 and Unix addresses, each for streams; what speaks for itself may say anything.
+    let addresses_bytes = match prefix[13] {
+        _ if speaks_for_itself => 0,
+        0x00 => 0,
+        0x11 => 12,
+        0x21 => 36,
+        0x31 => 216,
+        _ => return Err(ProxyError::Malformed),
+    };
+    if length < addresses_bytes {
+        return Err(ProxyError::Malformed);
+    }
+    if consumed > PROXY_HEADER_BYTES_MAX {
+        return Err(ProxyError::TooLong);
+    }
+    if rest.len() < length {
+        return Ok(Parsed::Incomplete);
+    }
+    let source = match addresses_bytes {
+        12 => rest.first_chunk::<4>().map(|&octets| IpAddr::from(octets)),
+        36 => rest.first_chunk::<16>().map(|&octets| IpAddr::from(octets)),
+        _ => None,
+    };
+    Ok(Parsed::Complete { source, consumed })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn v1(line: &str) -> Result<Parsed, ProxyError> {
+        parse(format!("{line}\r\n").as_bytes())
+    }
+
+    fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
+        let length = (body.len() as u16).to_be_bytes();
+        [V2_SIGNATURE, &[command, family], &length, body].concat()
+    }
+
+    fn source(parsed: Result<Parsed, ProxyError>) -> Option<String> {
+        match parsed {
+            Ok(Parsed::Complete { source, .. }) => source.map(|source| source.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn version_1_tells_the_source() {
+        assert_eq!(source(v1("PROXY TCP4 192.0.2.1 10.0.0.1 56324 443")).unwrap(), "192.0.2.1");
+        assert_eq!(source(v1("PROXY TCP6 2001:db8::1 ::1 0 65535")).unwrap(), "2001:db8::1");
+        let longest = format!("PROXY UNKNOWN {0} {0} 65535 65535", ["ffff"; 8].join(":"));
+        assert_eq!(longest.len() + 2, LINE_BYTES_MAX);
+        assert_eq!(source(v1(&longest)), None);
+        assert_eq!(source(parse(ON_OWN_BEHALF)), None);
+        let rest = b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n";
+        let source = Some([1, 2, 3, 4].into());
+        assert_eq!(parse(rest), Ok(Parsed::Complete { source, consumed: 32 }));
+    }
+
+    #[test]
+    fn version_1_is_read_strictly() {
+        for line in [
+            "PROXY TCP4 192.0.2.1 10.0.0.1 56324",
+            "PROXY TCP4 192.0.2.1 10.0.0.1 56324 443 1",
+            "PROXY TCP4  192.0.2.1 10.0.0.1 56324 443",
+            "PROXY TCP4 192.0.2.1 10.0.0.1 56324 0443",
+            "PROXY TCP4 192.0.2.1 10.0.0.1 56324 +443",
+            "PROXY TCP4 192.0.2.1 10.0.0.1 56324 65536",
+            "PROXY TCP4 192.0.2.01 10.0.0.1 56324 443",
+            "PROXY TCP4 2001:db8::1 ::1 1 2",
+            "PROXY TCP6 192.0.2.1 10.0.0.1 1 2",
+            "PROXY UDP4 192.0.2.1 10.0.0.1 1 2",
+            "PROXY UNKNOWNS",
+            "PROXY ",
+            "PROXY \u{e9}",
+        ] {
+            assert_eq!(v1(line), Err(ProxyError::Malformed), "{line}");
+        }
+        assert_eq!(parse(b"PROXY UNKNOWN\n"), Err(ProxyError::Malformed));
+        assert_eq!(parse(&[b"PROXY UNKNOWN ", &[b'x'; 200][..]].concat()), Err(ProxyError::TooLong));
+    }
+
+    #[test]
+    fn version_2_tells_the_source_and_skips_what_follows_it() {
+        let mut v4 = vec![192, 0, 2, 1, 10, 0, 0, 1, 0, 80, 1, 187];
+        assert_eq!(source(parse(&v2(0x21, 0x11, &v4))).unwrap(), "192.0.2.1");
+        v4.extend([0x04, 0, 2, 7, 7, 0xee, 0, 9]);
+        let header = v2(0x21, 0x11, &v4);
+        let parsed = parse(&[&header, &b"GET"[..]].concat());
+        let source_v4 = Some([192, 0, 2, 1].into());
+        assert_eq!(parsed, Ok(Parsed::Complete { source: source_v4, consumed: header.len() }));
+        let mut v6 = [0; 36];
+        v6[..2].copy_from_slice(&[0x20, 0x01]);
+        assert_eq!(source(parse(&v2(0x21, 0x21, &v6))).unwrap(), "2001::");
+        for (command, family, length) in
+            [(0x20, 0x00, 0), (0x20, 0x11, 12), (0x20, 0xff, 3), (0x21, 0, 5), (0x21, 0x31, 216)]
+        {
+            assert_eq!(source(parse(&v2(command, family, &vec![1; length]))), None, "{command:x} {family:x}");
+        }
+    }
+
+    #[test]
+    fn version_2_is_read_strictly() {
+        let malformed = Err(ProxyError::Malformed);
+        for (command, family, length) in [
+            (0x11, 0x11, 12),
+            (0x22, 0x11, 12),
+            (0x21, 0x11, 11),
+            (0x21, 0x21, 12),
+            (0x21, 0x12, 12),
+            (0x21, 0x41, 99),
+        ] {
+            assert_eq!(parse(&v2(command, family, &vec![1; length])), malformed, "{command:x} {family:x}");
+        }
+        let most = PROXY_HEADER_BYTES_MAX - V2_PREFIX_BYTES;
+        assert!(parse(&v2(0x21, 0x11, &vec![0; most])).is_ok());
+        // Known from its first bytes already.
+        assert_eq!(parse(&v2(0x21, 0x11, &vec![0; most + 1])[..16]), Err(ProxyError::TooLong));
+    }
+
+    #[test]
+    fn what_is_no_header_is_found_missing_at_its_first_wrong_byte() {
+        for bytes in [&b"G"[..], b"PROXX", b"\r\n\r\n\0\r\nQUIX", b"\x16", b"p"] {
+            assert_eq!(parse(bytes), Err(ProxyError::Missing), "{bytes:?}");
+            assert_eq!(parse(&bytes[..bytes.len() - 1]), Ok(Parsed::Incomplete));
+        }
+    }
+
+    fn headers() -> impl Strategy<Value = Vec<u8>> {
+        let tail = prop::collection::vec(any::<u8>(), 0..40);
+        prop_oneof![
+            (any::<[u8; 4]>(), any::<u16>()).prop_map(|(octets, port)| {
+                format!("PROXY TCP4 {} 10.0.0.1 {port} 443\r\n", Ipv4Addr::from(octets)).into_bytes()
+            }),
+            any::<[u8; 16]>().prop_map(|octets| {
+                format!("PROXY TCP6 {} ::1 1 443\r\n", Ipv6Addr::from(octets)).into_bytes()
+            }),
+            "[ -~]{0,80}".prop_map(|text| format!("PROXY UNKNOWN {text}\r\n").into_bytes()),
+            (any::<[u8; 36]>(), tail.clone()).prop_map(|(body, tail)| v2(
+                0x21,
+                0x21,
+                &[&body[..], &tail].concat()
+            )),
+            (any::<u8>(), any::<u8>(), tail.clone()).prop_map(|(c, f, tail)| v2(c, f, &tail)),
+            tail,
+        ]
+    }
+
+    proptest! {
+        /// A header that arrives in pieces is told the same as one that arrives whole, and what follows it is no part.
+        #[test]
+        fn it_is_read_the_same_however_it_is_cut(header in headers(), after in any::<[u8; 5]>()) {
+            let whole = parse(&[&header[..], &after].concat());
+            let mut first = Ok(Parsed::Incomplete);
+            let bytes = [&header[..], &after].concat();
+            for cut in 0..=bytes.len() {
+                let parsed = parse(&bytes[..cut]);
+                if first == Ok(Parsed::Incomplete) {
+                    first = parsed;
+                } else {
+                    prop_assert_eq!(parsed, first, "decided at less than {} bytes", cut);
+                }
+            }
+            prop_assert_eq!(first, whole);
+        }
+
+        #[test]
+        fn nothing_panics_and_nothing_is_waited_for_without_end(
+            bytes in prop::collection::vec(any::<u8>(), PROXY_HEADER_BYTES_MAX..PROXY_HEADER_BYTES_MAX + 9),
+            signature in prop::sample::select(vec![&b""[..] as &[u8], V1_SIGNATURE, V2_SIGNATURE]),
+        ) {
+            let mut bytes = bytes;
+            bytes[..signature.len()].copy_from_slice(signature);
+            prop_assert_ne!(parse(&bytes), Ok(Parsed::Incomplete));
+        }
+    }
+}
