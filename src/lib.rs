@@ -9,6 +9,7 @@
 //!            ├─> wire        bytes <-> messages: HTTP heads, WebSocket frames, the game protocol (sans-IO)
 //!            ├─> game        the world: inputs, ticks, positions (pure)
 //!            ├─> view        who sees whom, and the frames that say so ──> game, wire
+//!            ├─> admission       how many connections an address may open and hold, and whose word it is (pure)
 //!            ├─> tick, rate, governor   deadlines, allowances, load (pure)
 //!            ├─> origins     which web pages may connect (pure)
 //!            └─> metrics     what is counted, and how it is shown
@@ -25,6 +26,7 @@
 //!     -> Server::write_slice, 128 writes at a time between polls                   (within the flush interval)
 //! ```
 
+pub mod admission;
 pub mod config;
 pub mod game;
 pub mod governor;

@@ -1,0 +1,181 @@
+//! The limiter against a model, against the clock, and against a million addresses.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MS: u64 = 1_000_000;
+
+fn limiter(connections_max: u32, rate_per_s: u32, burst: u32) -> AddressLimiter {
+    AddressLimiter::new(AddressLimits { connections_max, rate_per_s, burst, spares_loopback: false }, 7)
+}
+
+fn v4(bits: u32) -> Client {
+    Client::known(IpAddr::V4(Ipv4Addr::from_bits(bits)))
+}
+
+fn is_in(limiter: &mut AddressLimiter, client: Client, now_ns: u64) -> bool {
+    limiter.admit(client, now_ns).is_ok()
+}
+
+#[test]
+fn a_burst_passes_and_then_the_rate() {
+    let mut limiter = limiter(0, 50, 100);
+    let passed = (0..300).filter(|_| is_in(&mut limiter, v4(1), 0)).count();
+    assert_eq!(passed, 100);
+    let passed = (1..=1000).filter(|ms| is_in(&mut limiter, v4(1), ms * MS)).count();
+    assert_eq!(passed, 50, "one every 20 ms");
+    assert!(is_in(&mut limiter, v4(2), 0), "others are not concerned");
+}
+
+#[test]
+fn a_refusal_says_when_to_come_again_and_costs_nothing() {
+    let mut limiter = limiter(0, 1, 3);
+    for _ in 0..3 {
+        assert!(is_in(&mut limiter, v4(1), 0));
+    }
+    for _ in 0..100 {
+        assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooFast { retry_after_s: 1 }));
+    }
+    assert!(is_in(&mut limiter, v4(1), NS_PER_S));
+    assert_eq!(limiter.admit(v4(1), NS_PER_S), Err(Refusal::TooFast { retry_after_s: 1 }));
+}
+
+#[test]
+fn nothing_is_limited_or_remembered_while_the_limits_are_off() {
+    for (rate, burst) in [(0, 0), (0, 100), (50, 0)] {
+        let mut limiter = limiter(0, rate, burst);
+        assert!((0..1000).all(|_| is_in(&mut limiter, v4(1), 0)));
+        assert_eq!(limiter.remembered(), (0, 0));
+    }
+}
+
+#[test]
+fn loopback_is_spared_where_asked_but_not_what_hides_behind_it() {
+    let limits = AddressLimits { connections_max: 0, rate_per_s: 1, burst: 1, spares_loopback: true };
+    let mut limiter = AddressLimiter::new(limits, 7);
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    assert!((0..100).all(|_| is_in(&mut limiter, Client::known(loopback), 0)));
+    assert!(is_in(&mut limiter, Client::behind(loopback), 0));
+    assert!(!is_in(&mut limiter, Client::behind(loopback), 0));
+    assert!(is_in(&mut limiter, v4(1), 0));
+    assert!(!is_in(&mut limiter, v4(1), 0));
+}
+
+#[test]
+fn an_ipv6_network_shares_one_allowance() {
+    let mut limiter = limiter(0, 1, 10);
+    let host = |host: u128| Client::known(IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host)));
+    assert_eq!((0..1000).filter(|&n| is_in(&mut limiter, host(n << 30), 0)).count(), 10);
+}
+
+#[test]
+fn a_million_addresses_cost_no_more_than_the_table() {
+    let mut limiter = limiter(1, 50, 100);
+    let victim = v4(0);
+    let mut refused_at = 0;
+    for bits in 1..=1_000_000 {
+        // All within a second: no bucket is full again before the next sixty thousand have come.
+        let now_ns = u64::from(bits) * 1000;
+        let seat = limiter.admit(v4(bits), now_ns).expect("a fresh address");
+        limiter.release(seat);
+        refused_at += u32::from(limiter.admit(v4(bits), now_ns).map(|seat| limiter.release(seat)).is_err());
+    }
+    let (held, rated) = limiter.remembered();
+    assert_eq!(held, 0, "nobody holds a connection");
+    assert!((RATED_ADDRESSES_MAX / 2..=RATED_ADDRESSES_MAX).contains(&rated), "{rated}");
+    assert_eq!(refused_at, 0);
+    assert!(is_in(&mut limiter, victim, NS_PER_S), "and whoever comes next is served");
+}
+
+#[test]
+fn a_crowd_of_addresses_does_not_wash_away_who_has_used_up_its_burst() {
+    let mut limiter = limiter(0, 50, 100);
+    while is_in(&mut limiter, v4(0), 0) {}
+    for bits in 1..=500_000 {
+        assert!(is_in(&mut limiter, v4(bits), 0));
+    }
+    assert!(!is_in(&mut limiter, v4(0), 0));
+    assert!(is_in(&mut limiter, v4(0), 20 * MS));
+}
+
+#[test]
+fn addresses_spread_over_the_sets() {
+    let limiter = limiter(0, 1, 1);
+    let mut sizes = vec![0; SETS];
+    for bits in 0..(SETS as u32 * 16) {
+        sizes[limiter.set_of(Network::V4(bits))] += 1;
+    }
+    assert!(sizes.iter().all(|&size| (1..64).contains(&size)), "{:?}", sizes.iter().max());
+}
+
+proptest! {
+    /// Against a plain model: connections held are exact whatever comes and goes, and nothing is left at the end.
+    #[test]
+    fn connections_held_are_exact(
+        connections_max in 1_u32..5,
+        steps in prop::collection::vec((0_u32..6, any::<bool>(), any::<prop::sample::Index>()), 0..300),
+    ) {
+        let mut limiter = limiter(connections_max, 0, 0);
+        let mut seats: Vec<(u32, Seat)> = Vec::new();
+        for (bits, enters, index) in steps {
+            let held = seats.iter().filter(|(known, _)| *known == bits).count() as u32;
+            if enters {
+                match limiter.admit(v4(bits), 0) {
+                    Ok(seat) => {
+                        prop_assert!(held < connections_max);
+                        seats.push((bits, seat));
+                    }
+                    Err(refusal) => {
+                        prop_assert_eq!(refusal, Refusal::TooMany);
+                        prop_assert_eq!(held, connections_max);
+                    }
+                }
+            } else if !seats.is_empty() {
+                let (_, seat) = seats.swap_remove(index.index(seats.len()));
+                limiter.release(seat);
+            }
+            for bits in 0..6 {
+                let held = seats.iter().filter(|(known, _)| *known == bits).count() as u32;
+                prop_assert_eq!(limiter.held(Network::V4(bits)), held);
+            }
+        }
+        for (_, seat) in seats {
+            limiter.release(seat);
+        }
+        prop_assert_eq!(limiter.remembered(), (0, 0));
+    }
+
+    /// Whatever the arrivals: in no span of time does an address get more than its burst and the rate allow, and one
+    /// that keeps to the rate is never refused.
+    #[test]
+    fn the_rate_holds_over_every_span(
+        rate in 1_u32..200,
+        burst in 1_u32..50,
+        gaps in prop::collection::vec(0_u64..200 * MS, 1..200),
+    ) {
+        let mut limiter = limiter(0, rate, burst);
+        let (mut now_ns, mut admitted) = (5, Vec::new());
+        for gap in gaps {
+            now_ns += gap;
+            if is_in(&mut limiter, v4(1), now_ns) {
+                admitted.push(now_ns);
+            }
+        }
+        for (from, &start_ns) in admitted.iter().enumerate() {
+            for (to, &end_ns) in admitted.iter().enumerate().skip(from) {
+                let allowed = f64::from(burst) + (end_ns - start_ns) as f64 * f64::from(rate) / 1e9 + 0.01;
+                prop_assert!((to - from + 1) as f64 <= allowed);
+            }
+        }
+        let mut patient = limiter_of_rate(rate);
+        let pause_ns = NS_PER_S.div_ceil(u64::from(rate));
+        prop_assert!((0..100).all(|n| is_in(&mut patient, v4(1), n * pause_ns)));
+    }
+}
+
+fn limiter_of_rate(rate: u32) -> AddressLimiter {
+    limiter(0, rate, 1)
+}

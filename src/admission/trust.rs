@@ -1,0 +1,111 @@
+//! Which peers are proxies, and who stands behind them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::wire::forwarded::Hop;
+
+/// The networks whose word is believed about a client's address.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+}
+
+impl TrustedProxies {
+    /// Trusts the hosts of these networks.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self { networks }
+    }
+
+    /// Whether a host is trusted. An IPv4 address mapped into IPv6 is judged as what it is.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client behind a trusted peer that reports these hops, the nearest first: the first one that is not a trusted
+    /// proxy itself, since whatever lies beyond is that one's own claim; the farthest when all are trusted; the peer
+    /// when it reports none. `None` when a hop that decides is hidden or no address.
+    pub fn client(&self, peer: IpAddr, hops: impl IntoIterator<Item = Hop>) -> Option<IpAddr> {
+        let mut client = peer;
+        for hop in hops {
+            let Hop::Address(address) = hop else { return None };
+            client = address.to_canonical();
+            if !self.contains(client) {
+                break;
+            }
+        }
+        Some(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn trusted() -> TrustedProxies {
+        let networks = ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"];
+        TrustedProxies::new(networks.map(|network| network.parse().unwrap()).to_vec())
+    }
+
+    fn ip(address: &str) -> IpAddr {
+        address.parse().unwrap()
+    }
+
+    fn client(hops: &[&str]) -> Option<String> {
+        let hops = hops.iter().map(|hop| match *hop {
+            "hidden" => Hop::Hidden,
+            "malformed" => Hop::Malformed,
+            address => Hop::Address(ip(address)),
+        });
+        trusted().client(ip("10.0.0.1"), hops).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn networks_hold_their_hosts_and_no_others() {
+        for (address, expected) in [
+            ("10.255.0.1", true),
+            ("::ffff:10.1.2.3", true),
+            ("11.0.0.1", false),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+            ("2001:db8:ffff::1", true),
+            ("2001:db9::1", false),
+        ] {
+            assert_eq!(trusted().contains(ip(address)), expected, "{address}");
+        }
+        assert!(!TrustedProxies::default().contains(ip("127.0.0.1")), "nobody is trusted unless named");
+    }
+
+    #[test]
+    fn the_client_is_the_nearest_hop_that_is_not_trusted() {
+        assert_eq!(client(&[]).unwrap(), "10.0.0.1", "the peer speaks for itself");
+        assert_eq!(client(&["198.51.100.1"]).unwrap(), "198.51.100.1");
+        assert_eq!(client(&["198.51.100.1", "203.0.113.9"]).unwrap(), "198.51.100.1", "beyond it are claims");
+        assert_eq!(client(&["10.0.0.2", "192.0.2.7", "198.51.100.1", "malformed"]).unwrap(), "198.51.100.1");
+        assert_eq!(client(&["10.0.0.2", "10.0.0.3"]).unwrap(), "10.0.0.3", "all are trusted");
+        assert_eq!(client(&["::ffff:198.51.100.1"]).unwrap(), "198.51.100.1");
+        assert_eq!(client(&["10.0.0.2", "hidden", "198.51.100.1"]), None);
+        assert_eq!(client(&["malformed"]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_claims_never_matters(
+            own in any::<u32>().prop_map(|bits| IpAddr::V4(bits.into())),
+            claims in prop::collection::vec(any::<[u8; 16]>(), 0..8),
+        ) {
+            prop_assume!(!trusted().contains(own));
+            let claimed = claims.into_iter().map(|bytes| match bytes[0] % 4 {
+                0 => Hop::Hidden,
+                1 => Hop::Malformed,
+                _ => Hop::Address(bytes.into()),
+            });
+            let hops = [Hop::Address(ip("10.0.0.9")), Hop::Address(own)].into_iter().chain(claimed);
+            prop_assert_eq!(trusted().client(ip("10.0.0.1"), hops), Some(own));
+        }
+    }
+}
