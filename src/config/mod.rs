@@ -18,6 +18,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
+use ipnet::IpNet;
 use log::LevelFilter;
 
 use crate::origins::AllowedOrigins;
@@ -43,6 +44,16 @@ pub struct Config {
     pub workers: usize,
     /// Most WebSocket connections at a time.
     pub max_connections: usize,
+    /// Most connections of one address at a time; 0 is without limit.
+    pub max_conns_per_ip: u32,
+    /// Connections of one address a second, 0 without limit; `None` is [`IP_CONN_RATE_DEFAULT`] for all but loopback.
+    pub ip_conn_rate: Option<u32>,
+    /// Connections of one address at once after a pause; 0 is without limit.
+    pub ip_conn_burst: u32,
+    /// Proxies whose word about a client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether trusted proxies, and nobody else, begin each connection with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// Simulation steps a second.
     pub tick_rate_hz: u32,
     /// Time between full states to one client, in seconds.
@@ -92,6 +103,9 @@ pub struct Config {
     /// File to log to; `None` is standard error.
     pub log_file: Option<PathBuf>,
 }
+
+/// Connections a second of one address that is not loopback, unless `IP_CONN_RATE` says otherwise.
+pub const IP_CONN_RATE_DEFAULT: u32 = 50;
 
 impl Default for Config {
     /// The defaults of [`SETTINGS`], with one worker per core.
@@ -191,6 +205,11 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         require_origin: sources.switch("REQUIRE_ORIGIN"),
         workers: one_per_core_if_zero(sources.whole("WORKERS")),
         max_connections: sources.whole("MAX_CONNECTIONS"),
+        max_conns_per_ip: sources.whole("MAX_CONNS_PER_IP"),
+        ip_conn_rate: sources.optional_whole("IP_CONN_RATE"),
+        ip_conn_burst: sources.whole("IP_CONN_BURST"),
+        trusted_proxies: sources.networks("TRUSTED_PROXIES"),
+        proxy_protocol: sources.switch("PROXY_PROTOCOL"),
         tick_rate_hz: sources.whole("TICK_RATE"),
         sync_interval_s: sources.whole("SYNC_INTERVAL_SEC"),
         batch_interval_ms: sources.whole("BATCH_INTERVAL_MS"),
@@ -231,6 +250,12 @@ fn check_relations(config: &Config, sources: &mut Sources<'_>) {
         "IDLE_TIMEOUT_SEC",
         above,
         "PING_INTERVAL_SEC",
+    );
+    sources.require(
+        !config.proxy_protocol || !config.trusted_proxies.is_empty(),
+        "PROXY_PROTOCOL",
+        "off unless a proxy is named by",
+        "TRUSTED_PROXIES",
     );
 }
 

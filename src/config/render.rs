@@ -58,9 +58,10 @@ pub(super) fn environment(config: &Config) -> String {
     lines.join("\n")
 }
 
-fn values(config: &Config) -> [(&'static str, String); 31] {
+fn values(config: &Config) -> [(&'static str, String); 36] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
+    let networks: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
     [
         ("HOST", config.host.to_string()),
         ("PORT", config.port.to_string()),
@@ -70,6 +71,11 @@ fn values(config: &Config) -> [(&'static str, String); 31] {
         ("STATIC_DIR", path(&config.static_dir)),
         ("WORKERS", config.workers.to_string()),
         ("MAX_CONNECTIONS", config.max_connections.to_string()),
+        ("MAX_CONNS_PER_IP", config.max_conns_per_ip.to_string()),
+        ("IP_CONN_RATE", config.ip_conn_rate.map_or(String::new(), |rate| rate.to_string())),
+        ("IP_CONN_BURST", config.ip_conn_burst.to_string()),
+        ("TRUSTED_PROXIES", networks.join(",")),
+        ("PROXY_PROTOCOL", config.proxy_protocol.to_string()),
         ("TICK_RATE", config.tick_rate_hz.to_string()),
         ("BATCH_INTERVAL_MS", config.batch_interval_ms.to_string()),
         ("SYNC_INTERVAL_SEC", config.sync_interval_s.to_string()),

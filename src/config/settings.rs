@@ -46,6 +46,8 @@ pub enum Allowed {
     SocketAddress,
     /// A list as [`crate::origins::AllowedOrigins`] reads it.
     Origins,
+    /// A list of networks and single addresses.
+    Networks,
     /// A name of [`log::LevelFilter`], in any case.
     LogLevel,
     /// Yes or no, in any case. As a flag it needs no value.
@@ -66,6 +68,7 @@ impl fmt::Display for Allowed {
                 "* or, with commas between them, origins (https://game.example:8443), \
                  subdomains of one (https://*.example.com) or null",
             ),
+            Self::Networks => out.write_str("addresses and networks such as 10.0.0.0/8, separated by commas"),
             Self::LogLevel => out.write_str("one of off, error, warn, info, debug, trace"),
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
             Self::Directory => out.write_str("the path of an existing directory"),
@@ -117,6 +120,11 @@ pub static SETTINGS: &[Setting] = &[
     setting("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
     setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core"),
     setting("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),
+    setting("MAX_CONNS_PER_IP", "", "0", whole(0, 1_000_000), "Most connections of one address; 0 is no limit"),
+    setting("IP_CONN_RATE", "", "", whole(0, 100_000), "Connections a second of one address; unset, 50, loopback free"),
+    setting("IP_CONN_BURST", "", "100", whole(0, 1_000_000), "Connections of one address at once after a pause"),
+    setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose word about a client's address counts"),
+    setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Whether trusted proxies speak the PROXY protocol"),
     setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation steps a second"),
     setting("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to one client"),
     setting("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full states to one client"),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::command_line::CommandLine;
@@ -105,6 +106,11 @@ impl<'a> Sources<'a> {
         self.read(variable, |_, text| text.parse().ok())
     }
 
+    /// A list of networks, empty when unset.
+    pub fn networks(&mut self, variable: &str) -> Vec<IpNet> {
+        self.read_optional(variable, |_, text| text.split(',').map(network).collect()).unwrap_or_default()
+    }
+
     /// Yes or no.
     pub fn switch(&mut self, variable: &str) -> bool {
         self.read(variable, |_, text| match &*text.to_ascii_lowercase() {
@@ -186,6 +192,14 @@ fn whole<T: TryFrom<u64>>(allowed: Allowed, text: &str) -> Option<T> {
     let Allowed::Whole { min, max } = allowed else { return None };
     let number = text.parse().ok().filter(|number| (min..=max).contains(number))?;
     T::try_from(number).ok()
+}
+
+/// A network, or a single address; its bits beyond the prefix don't matter. IPv4 mapped into IPv6 would match nothing
+/// and is refused.
+fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim_matches(' ');
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    (network.addr().to_canonical() == network.addr()).then_some(network.trunc())
 }
 
 /// Control characters are refused, so that a printed configuration has one line a setting.

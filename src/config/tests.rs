@@ -52,6 +52,11 @@ const ALL_CHANGED: Env = &[
     ("STATIC_DIR", "/"),
     ("WORKERS", "63"),
     ("MAX_CONNECTIONS", "1000000"),
+    ("MAX_CONNS_PER_IP", "1000000"),
+    ("IP_CONN_RATE", "100000"),
+    ("IP_CONN_BURST", "0"),
+    ("TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.1/32,2001:db8::/32"),
+    ("PROXY_PROTOCOL", "true"),
     ("TICK_RATE", "128"),
     ("BATCH_INTERVAL_MS", "1000"),
     ("SYNC_INTERVAL_SEC", "300"),
@@ -87,6 +92,11 @@ fn defaults_are_the_documented_ones() {
         require_origin: false,
         workers: cores(),
         max_connections: 12_000,
+        max_conns_per_ip: 0,
+        ip_conn_rate: None,
+        ip_conn_burst: 100,
+        trusted_proxies: vec![],
+        proxy_protocol: false,
         tick_rate_hz: 60,
         sync_interval_s: 5,
         batch_interval_ms: 50,
@@ -168,7 +178,7 @@ fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 23);
+    assert_eq!(checked, 26);
 }
 
 #[test]
@@ -179,6 +189,9 @@ fn the_bounds_are_the_documented_ones() {
         ("PORT", 0, 65_535),
         ("WORKERS", 0, 64),
         ("MAX_CONNECTIONS", 1, 1_000_000),
+        ("MAX_CONNS_PER_IP", 0, 1_000_000),
+        ("IP_CONN_RATE", 0, 100_000),
+        ("IP_CONN_BURST", 0, 1_000_000),
         ("TICK_RATE", 10, 128),
         ("SYNC_INTERVAL_SEC", 1, 300),
         ("BATCH_INTERVAL_MS", 10, 1_000),
@@ -225,6 +238,19 @@ fn other_invalid_values_are_named_with_what_is_allowed() {
 }
 
 #[test]
+fn proxies_are_networks_and_single_addresses() {
+    let list = "127.0.0.1, 10.1.2.3/8,::1,2001:db8::5/32";
+    let networks: Vec<_> = config(&[], &[("TRUSTED_PROXIES", list)]).trusted_proxies;
+    let shown: Vec<_> = networks.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/32"]);
+    let allowed = "expected addresses and networks such as 10.0.0.0/8, separated by commas";
+    for value in ["proxy.example", "10.0.0.0/33", "10.0.0.1,", "10.0.0.1 10.0.0.2", "::ffff:10.0.0.1", "*"] {
+        let expected = format!("TRUSTED_PROXIES={value}: {allowed}");
+        assert_eq!(problems(&[], &[("TRUSTED_PROXIES", value)]), [expected]);
+    }
+}
+
+#[test]
 fn violated_relations_name_both_settings_and_their_values() {
     for (args, env, expected) in [
         (
@@ -247,6 +273,11 @@ fn violated_relations_name_both_settings_and_their_values() {
             &["--idle-timeout-sec=9"],
             &[("PING_INTERVAL_SEC", "9")],
             "--idle-timeout-sec 9: must be greater than PING_INTERVAL_SEC=9",
+        ),
+        (
+            &["--proxy-protocol"],
+            &[],
+            "--proxy-protocol true: must be off unless a proxy is named by TRUSTED_PROXIES= (the default)",
         ),
     ] {
         assert_eq!(problems(args, env), [expected]);
