@@ -32,10 +32,12 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        Command::HealthCheck(config) => match health_check::ask(config.host, config.port) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(reason) => fail(FAILED, &reason),
-        },
+        Command::HealthCheck(config) => {
+            match health_check::ask(config.host, config.port, config.proxy_protocol) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(reason) => fail(FAILED, &reason),
+            }
+        }
         Command::Run(config, notices) => run(config, &notices),
     }
 }

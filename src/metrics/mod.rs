@@ -144,6 +144,12 @@ kinds! {
         Full = "full",
         /// The process has no descriptor left.
         Descriptors = "descriptors",
+        /// The address holds as many connections as it may have.
+        AddressConnections = "address_connections",
+        /// The address opens connections faster than it may.
+        AddressRate = "address_rate",
+        /// The PROXY header is missing, wrong, or not the peer's to send.
+        ProxyHeader = "proxy_header",
         /// The server is stopping.
         Draining = "draining",
         /// The page that asks is not one of the allowed origins.
@@ -236,6 +242,8 @@ pub struct Metrics {
     pub accept_exhausted_total: u64,
     /// Connections upgraded to WebSocket.
     pub connections_upgraded_total: u64,
+    /// Upgrades whose proxy did not say clearly whom it speaks for.
+    pub forwarding_unclear_total: u64,
     /// HTTP requests read, handshakes included.
     pub http_requests_total: u64,
     /// Frames sent, by kind.

@@ -228,6 +228,11 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
             "WebSocket handshakes.",
             Counter(metrics.connections_upgraded_total),
         ),
+        metric(
+            "connections.forwarding_unclear_total",
+            "WebSocket handshakes with unclear forwarded addresses.",
+            Counter(metrics.forwarding_unclear_total),
+        ),
         metric("connections.open", "Open sockets.", Gauge(gauges.connections_open)),
         metric("connections.http_requests_total", "HTTP requests.", Counter(metrics.http_requests_total)),
         metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),

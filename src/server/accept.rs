@@ -2,13 +2,14 @@
 //! descriptor each for a few that are answered and sent away, then a pause.
 
 use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use nix::errno::Errno;
 
 use super::connection::Connection;
+use super::origin::{Origin, Turned};
 use super::{Server, os};
 use crate::limits::{
     ACCEPT_BUDGET, ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_TIMEOUT_MS,
@@ -47,7 +48,7 @@ pub(super) struct Acceptor {
 /// What came of one accept.
 #[derive(Debug)]
 enum Accepted {
-    Connection(TcpStream),
+    Connection(TcpStream, IpAddr),
     None,
     /// This one is gone already; the next may be well.
     Gone,
@@ -86,7 +87,7 @@ impl Acceptor {
 
     fn accept(&mut self) -> Accepted {
         match self.listener.accept() {
-            Ok((stream, _)) => Accepted::Connection(stream),
+            Ok((stream, peer)) => Accepted::Connection(stream, peer.ip()),
             Err(error) => {
                 let accepted = classify(error);
                 self.ready &= !matches!(accepted, Accepted::None);
@@ -184,7 +185,7 @@ impl Server {
                 return;
             }
             match acceptor.accept() {
-                Accepted::Connection(stream) => self.admit(stream, door),
+                Accepted::Connection(stream, peer) => self.admit(stream, peer, door),
                 Accepted::None => return,
                 Accepted::Gone => {}
                 Accepted::NoDescriptor(error) => self.accept_on_spare(door, &error),
@@ -202,9 +203,9 @@ impl Server {
             return self.pause(door, error);
         }
         match acceptor.accept() {
-            Accepted::Connection(stream) => {
+            Accepted::Connection(stream, peer) => {
                 self.note_exhaustion(error);
-                if let Some(token) = self.insert(stream, door, true) {
+                if let Some(token) = self.insert(stream, peer, door, true) {
                     self.spares.lend(token, now_ms);
                 }
             }
@@ -232,7 +233,7 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, door: Door) {
+    fn admit(&mut self, stream: TcpStream, peer: IpAddr, door: Door) {
         let is_full = match door {
             Door::Game => {
                 let connections = self.table.len() - self.admin_connections - self.spares.lent();
@@ -242,9 +243,16 @@ impl Server {
             Door::Admin => self.admin_connections >= ADMIN_CONNECTIONS_MAX,
         };
         if is_full {
-            return self.turn_away(stream);
+            self.metrics.connections_accepted_total += 1;
+            self.metrics.refused[Refused::Full] += 1;
+            let line = "too many connections are waiting for their handshake; try again\n";
+            let response = Response {
+                headers: &[("Retry-After", "1")],
+                ..Response::text(Status::ServiceUnavailable, line)
+            };
+            return turn_away(stream, |answer| response.write(answer));
         }
-        if self.insert(stream, door, false).is_some() {
+        if self.insert(stream, peer, door, false).is_some() {
             match door {
                 Door::Game => self.http_connections += 1,
                 Door::Admin => self.admin_connections += 1,
@@ -252,21 +260,28 @@ impl Server {
         }
     }
 
-    fn turn_away(&mut self, mut stream: TcpStream) {
-        self.metrics.connections_accepted_total += 1;
-        self.metrics.refused[Refused::Full] += 1;
-        // A fresh socket's buffer holds a few hundred bytes; where it does not, there is nobody to tell.
-        let mut answer = Vec::new();
-        let line = "too many connections are waiting for their handshake; try again\n";
-        let response =
-            Response { headers: &[("Retry-After", "1")], ..Response::text(Status::ServiceUnavailable, line) };
-        response.write(&mut answer);
-        let _ = stream.write(&answer);
-    }
-
     /// From here on the connection is polled.
-    fn insert(&mut self, mut stream: TcpStream, door: Door, is_on_spare: bool) -> Option<Token> {
+    fn insert(
+        &mut self,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        door: Door,
+        is_on_spare: bool,
+    ) -> Option<Token> {
         self.metrics.connections_accepted_total += 1;
+        let judged = match door {
+            Door::Game => self.judge_peer(&stream, peer),
+            Door::Admin => Ok(Origin::Unknown),
+        };
+        let origin = match judged {
+            Ok(origin) => origin,
+            Err(turned) => {
+                if let Turned::Away(refusal) = turned {
+                    turn_away(stream, |answer| refusal.write(answer));
+                }
+                return None;
+            }
+        };
         // Fails only when the peer is gone already, which the first read will tell.
         let _ = stream.set_nodelay(true);
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
@@ -275,9 +290,17 @@ impl Server {
             let connection = Connection::new(stream, now_ms + HTTP_TIMEOUT_MS);
             Ok::<_, io::Error>(Connection { door, is_on_spare, ..connection })
         });
-        inserted
-            .inspect_err(|error| log::warn!("a connection could not be polled and was dropped: {error}"))
-            .ok()
+        match inserted {
+            Ok(token) => {
+                self.origins.insert(token, origin);
+                Some(token)
+            }
+            Err(error) => {
+                self.origins.release(origin);
+                log::warn!("a connection could not be polled and was dropped: {error}");
+                None
+            }
+        }
     }
 
     /// A connection is gone and its descriptor closed: what it took of a reserve is there again.
@@ -289,6 +312,14 @@ impl Server {
             self.admin_connections -= 1;
         }
     }
+}
+
+/// Answers a fresh connection and drops it.
+fn turn_away(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut answer = Vec::new();
+    write(&mut answer);
+    // A fresh socket's buffer holds a few hundred bytes; where it does not, there is nobody to tell.
+    let _ = stream.write(&answer);
 }
 
 #[cfg(test)]

@@ -40,6 +40,9 @@ enum Answered {
 impl Server {
     /// Serves the requests that have arrived whole, one response at a time, up to a budget.
     pub(super) fn serve_http(&mut self, token: Token, pool: &Pool) {
+        if !self.take_proxy_header(token) {
+            return;
+        }
         for _ in 0..HTTP_REQUEST_BUDGET {
             let Some(connection) = self.table.get_mut(token) else { return };
             let Phase::Http(head) = &mut connection.phase else { return };
@@ -234,6 +237,12 @@ impl Server {
         };
         if let Some((reason, line)) = refusal {
             return self.refuse(token, reason, line);
+        }
+        if let Err(refusal) = self.judge_upgrade(token, request) {
+            if let Some(connection) = self.table.get_mut(token) {
+                refusal.write(connection.outbox.bytes());
+            }
+            return Answered::Close;
         }
         self.make_player(token, &key);
         Answered::Upgraded

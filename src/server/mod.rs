@@ -2,8 +2,10 @@
 //!
 //! [`Server::run`] is the table of contents. Each of its steps has a file:
 //!
-//! * [`accept`]: new connections; [`spare`], [`capacity`]: descriptors, when there are few or none. [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and
-//!   acks. [`flush`]: ticks, and what they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
+//! * [`accept`]: new connections. [`origin`]: whom a connection counts for, and whether that one may have another.
+//!   [`spare`], [`capacity`]: descriptors, when there are few or none.
+//! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
+//!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
 //! * [`assets`], [`health_check`]: files served, and the question a container asks.
@@ -18,6 +20,7 @@ pub mod game;
 pub mod health_check;
 mod http;
 pub mod intake;
+mod origin;
 pub mod os;
 pub mod outbox;
 mod player;
@@ -47,6 +50,7 @@ use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
 use flush::Reply;
 use game::Game;
+use origin::Origins;
 use os::{Signals, TickTimer};
 use spare::Spares;
 use table::{ADMIN_LISTENER, LISTENER, SIGNALS, TIMER, Table};
@@ -71,6 +75,7 @@ pub struct Server {
     doors: Doors,
     spares: Spares,
     table: Table<Connection>,
+    origins: Origins,
     game: Game,
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
@@ -142,6 +147,7 @@ impl Server {
             doors: Doors::new(game, admin),
             spares: Spares::new(),
             table: Table::new(),
+            origins: Origins::new(&config),
             game: Game::new(&config),
             owners: Vec::new(),
             assets,

@@ -98,6 +98,11 @@ impl<T> Table<T> {
     }
 }
 
+/// The place of a token's entry in the slab; places are used again.
+pub fn place_of(token: Token) -> usize {
+    token.0 & KEY_MASK
+}
+
 fn token_of(key: usize, generation: u32) -> Token {
     Token((generation as usize) << KEY_BITS | key)
 }

@@ -57,6 +57,10 @@ pub struct Request {
     pub if_none_match: Option<String>,
     /// The `Origin` header; several are joined with commas.
     pub origin: Option<String>,
+    /// The `X-Forwarded-For` header, for [`super::forwarded::x_forwarded_for`] if the peer is trusted.
+    pub x_forwarded_for: Option<String>,
+    /// The `Forwarded` header, for [`super::forwarded::forwarded`] if the peer is trusted.
+    pub forwarded: Option<String>,
     version_1_1: bool,
     handshake: Handshake,
 }
@@ -176,6 +180,8 @@ struct Fields {
     accept: Option<String>,
     if_none_match: Option<String>,
     origin: Option<String>,
+    x_forwarded_for: Option<String>,
+    forwarded: Option<String>,
     handshake: Handshake,
 }
 
@@ -205,6 +211,8 @@ impl Fields {
             "accept" => Some(&mut self.accept),
             "if-none-match" => Some(&mut self.if_none_match),
             "origin" => Some(&mut self.origin),
+            "x-forwarded-for" => Some(&mut self.x_forwarded_for),
+            "forwarded" => Some(&mut self.forwarded),
             "upgrade" => Some(&mut self.handshake.upgrade),
             "connection" => Some(&mut self.handshake.connection),
             "sec-websocket-key" => Some(&mut self.handshake.key),
@@ -256,8 +264,20 @@ impl Request {
         let is_wanted =
             !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
         let keep_alive = is_wanted && method != Method::Other && fields.handshake.upgrade.is_none();
-        let Fields { accept, if_none_match, origin, handshake, .. } = fields;
-        Ok(Self { method, path, query, keep_alive, accept, if_none_match, origin, version_1_1, handshake })
+        let Fields { accept, if_none_match, origin, x_forwarded_for, forwarded, handshake, .. } = fields;
+        Ok(Self {
+            method,
+            path,
+            query,
+            keep_alive,
+            accept,
+            if_none_match,
+            origin,
+            x_forwarded_for,
+            forwarded,
+            version_1_1,
+            handshake,
+        })
     }
 }
 
