@@ -226,7 +226,7 @@ pub struct Metrics {
     pub socket_writes_total: u64,
     /// Writes that the kernel took only in part or not at all.
     pub write_stalls_total: u64,
-    /// Game messages dropped because they came faster than the rate limit.
+    /// Game messages and pings dropped because they came faster than the rate limit.
     pub rate_limited_total: u64,
     /// Panics of worker threads that were contained.
     pub worker_panics_total: u64,

@@ -195,7 +195,11 @@ fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>
             "Climbs of the load governor.",
             Counter(gauges.governor_climbs_total),
         ),
-        metric("rate_limited_total", "Messages over the rate limit.", Counter(metrics.rate_limited_total)),
+        metric(
+            "rate_limited_total",
+            "Messages and pings over the rate limit.",
+            Counter(metrics.rate_limited_total),
+        ),
         metric("worker_panics_total", "Contained panics of workers.", Counter(metrics.worker_panics_total)),
         metric("log_lines_dropped_total", "Log lines dropped.", Counter(metrics.log_lines_dropped_total)),
         metric("loop_busy_ns_total", "Time the loop did not wait.", CounterNs(metrics.busy_ns_total)),

@@ -113,13 +113,12 @@ impl Game {
     ) -> Option<Ending> {
         let is_message = matches!(event, Event::Message(_) | Event::Malformed(_));
         metrics.messages_in_total += u64::from(is_message);
-        metrics.frames_out[FrameOut::Pong] += u64::from(*event == Event::Ping);
         match verdict {
             Verdict::Accept => {}
             // Who wants to go is never in the way.
             Verdict::Drop if *event == Event::Message(ClientMessage::Leave) => {}
             Verdict::Drop => {
-                metrics.rate_limited_total += u64::from(is_message);
+                metrics.rate_limited_total += u64::from(is_message || *event == Event::Ping);
                 return None;
             }
             Verdict::Flood => {
@@ -132,7 +131,11 @@ impl Game {
                 metrics.protocol_errors[fault_of(error)] += 1;
                 None
             }
-            Event::Ping | Event::Pong => None,
+            Event::Ping => {
+                metrics.frames_out[FrameOut::Pong] += 1;
+                None
+            }
+            Event::Pong => None,
             Event::Close => {
                 metrics.frames_out[FrameOut::Close] += 1;
                 Some(Ending { reason: Closed::ByPeer, close: None })

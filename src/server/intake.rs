@@ -45,6 +45,7 @@ impl Game {
             Some(flood(metrics))
         } else {
             loop {
+                let answered = out.len();
                 match session.next_event(&mut input, out) {
                     Ok(Some(event)) => {
                         heard = true;
@@ -52,6 +53,10 @@ impl Game {
                             Event::Close => Verdict::Accept,
                             _ => limiter.judge(limit, now_ms),
                         };
+                        if event == Event::Ping && verdict != Verdict::Accept {
+                            // The framing has appended the pong already.
+                            out.truncate(answered);
+                        }
                         let ending = self.act(slot, &event, verdict, out, metrics);
                         if ending.is_some() {
                             break ending;

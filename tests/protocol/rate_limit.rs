@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use game_client::Vector;
+use tungstenite::{Bytes, Message};
 
-use crate::support::raw::{BINARY, CLOSE, FIN, Raw, masked};
+use crate::support::raw::{BINARY, CLOSE, FIN, PING, Raw, masked};
 use crate::support::server::sum;
 use crate::support::{Client, Settings, observe, wait_for};
 
@@ -58,6 +59,38 @@ fn a_persistent_flooder_is_closed_with_1008() {
     drop(reader);
     flood.join().unwrap();
     assert!(sum(&server.metrics()["closed"]) >= 1);
+}
+
+#[test]
+fn pings_over_the_rate_are_dropped_and_counted() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
+    let mut clients = [Client::join(&server)];
+    for n in 0..12 {
+        clients[0].send_message(Message::Ping(Bytes::copy_from_slice(&[n])));
+    }
+    wait_for(&mut clients[0], "five pongs", |client| client.pongs.len() >= 5);
+    observe(&mut clients, Duration::from_millis(200));
+    let answered = clients[0].pongs.len() as u64;
+    assert!((5..=7).contains(&answered), "{answered} of 12 pings answered, with five allowed");
+    assert_eq!(server.count("rate_limited_total"), 12 - answered);
+    assert!(!clients[0].ended, "a burst is no reason to close");
+}
+
+#[test]
+fn a_persistent_flood_of_pings_is_closed_with_1008() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10).set("RATE_LIMIT_BURST", 10).start();
+    let mut reader = Raw::upgraded(server.address());
+    let mut writer = reader.writer();
+    let flood = std::thread::spawn(move || {
+        let batch = masked(FIN | PING, b"x").repeat(100);
+        // Ends when the server has closed, and in any case.
+        (0..2_000).all(|_| writer.send(&batch));
+    });
+    let close = reader.frame_of(CLOSE);
+    assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
+    drop(reader);
+    flood.join().unwrap();
+    assert_eq!(server.metrics()["closed"]["flood"], 1);
 }
 
 #[test]
