@@ -5,6 +5,8 @@
 //! - `rules`: what the existing browser client needs, rule by rule
 //! - `protocol`: messages and frames, right and wrong, closing, the rate limit
 //! - `conformance`: WebSocket framing by RFC 6455, row by row
+//! - `limits`: how many may come in, all together and from one address
+//! - `proxies`: whom a connection counts for behind proxies, with real ones and TLS
 //! - `http`: the handshake, health, metrics, static files, refusals
 //! - `crowd`: three hundred clients at once, and whether what they see is true
 //! - `exhaustion`: no descriptors, memory, ports or room on the disk; the log rotated
@@ -27,7 +29,9 @@ mod exhaustion;
 mod fuzz_seeds;
 mod http;
 mod process;
+mod limits;
 mod protocol;
+mod proxies;
 mod replay;
 mod rules;
 mod shutdown;

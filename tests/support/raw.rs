@@ -1,7 +1,10 @@
 //! A bare socket: requests and frames as bytes, right or wrong.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd as _;
+
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 
 use super::DEADLINE;
 use super::http::{self, Response};
@@ -52,11 +55,25 @@ pub struct Raw {
 impl Raw {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        Raw::over(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
         stream.set_write_timeout(Some(DEADLINE)).expect("a write timeout");
         Raw { stream, unread: Vec::new() }
+    }
+
+    /// Connects from one of loopback's many addresses, `127.x.y.z`.
+    pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Raw {
+        let SocketAddr::V4(to) = address else { panic!("an IPv4 address") };
+        let kind = (AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC);
+        let socket = socket::socket(kind.0, kind.1, kind.2, None).expect("a socket");
+        let source = SockaddrIn::from(SocketAddrV4::new(source, 0));
+        socket::bind(socket.as_raw_fd(), &source).expect("loopback has all these addresses");
+        socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).expect("the server accepts");
+        Raw::over(TcpStream::from(socket))
     }
 
     /// Connects and upgrades.

@@ -1,0 +1,92 @@
+//! The limits of one address: connections held, and connections opened a second. Loopback has sixteen million addresses.
+
+use std::net::Ipv4Addr;
+
+use crate::support::http::{Response, request_text};
+use crate::support::pump::wait_until;
+use crate::support::raw::{Raw, UPGRADE};
+use crate::support::{Server, Settings};
+
+const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
+const BOB: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
+
+fn upgrade(server: &Server, source: Ipv4Addr) -> (Raw, Response) {
+    let mut raw = Raw::connect_from(source, server.address());
+    raw.send(UPGRADE.as_bytes());
+    let response = raw.response();
+    (raw, response)
+}
+
+fn assert_turned_away(response: &Response) {
+    assert_eq!(response.status, 429, "{response:?}");
+    let seconds = response.header("retry-after").expect("when to come again");
+    assert!(seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0), "{seconds}");
+}
+
+fn refused(server: &Server, reason: &str) -> u64 {
+    server.metrics()["refused"][reason].as_u64().expect("a count")
+}
+
+#[test]
+fn an_address_holds_as_many_connections_as_it_may() {
+    let server = Settings::new().set("MAX_CONNS_PER_IP", 3).start();
+    let mut alices: Vec<_> = (0..3).map(|_| upgrade(&server, ALICE)).collect();
+    assert!(alices.iter().all(|(_, response)| response.status == 101));
+    for _ in 0..5 {
+        assert_turned_away(&upgrade(&server, ALICE).1);
+    }
+    assert_eq!(upgrade(&server, BOB).1.status, 101, "another address");
+    assert_eq!(refused(&server, "address_connections"), 5);
+    alices.pop();
+    wait_until("the place of who left", || upgrade(&server, ALICE).1.status == 101);
+}
+
+#[test]
+fn places_are_given_back_however_a_connection_ends() {
+    let server = Settings::new().set("MAX_CONNS_PER_IP", 2).start();
+    let get = request_text("GET", "/health", &["Connection: close"]);
+    // What is sent, and what it is answered with; 0 is nothing before the client is gone.
+    let ends = [("", 0), ("GET / HT", 0), ("nonsense\r\n\r\n", 400), (get.as_str(), 200), (UPGRADE, 101)];
+    for (request, status) in ends.into_iter().cycle().take(40) {
+        wait_until("a free place", || {
+            let mut raw = Raw::connect_from(ALICE, server.address());
+            raw.send(request.as_bytes());
+            // Those before it may not all have been seen to be gone.
+            status == 0 || raw.response().status == status
+        });
+    }
+    // Both places, so that one lost on the way would be missed.
+    let get = request_text("GET", "/health", &[]);
+    wait_until("both places", || {
+        let mut pair = [(); 2].map(|()| Raw::connect_from(ALICE, server.address()));
+        pair.iter_mut().all(|raw| {
+            raw.send(get.as_bytes());
+            raw.response().status == 200
+        })
+    });
+}
+
+#[test]
+fn an_address_opens_connections_as_fast_as_it_may() {
+    let server = Settings::new().set("IP_CONN_RATE", 1).set("IP_CONN_BURST", 10).start();
+    let answers: Vec<_> = (0..40).map(|_| upgrade(&server, ALICE)).collect();
+    let refusals: Vec<_> = answers.iter().filter(|(_, response)| response.status != 101).collect();
+    // One more a second, and the machine may be slow.
+    assert!((10..=25).contains(&(40 - refusals.len())), "{} refused", refusals.len());
+    for (_, response) in &refusals {
+        assert_turned_away(response);
+    }
+    assert_eq!(refused(&server, "address_rate"), refusals.len() as u64);
+    assert_eq!(upgrade(&server, BOB).1.status, 101, "another address");
+    wait_until("the rate's next one", || upgrade(&server, ALICE).1.status == 101);
+}
+
+#[test]
+fn loopback_is_free_unless_a_rate_is_set() {
+    let server = Server::start();
+    for _ in 0..300 {
+        let mut raw = Raw::connect_from(ALICE, server.address());
+        raw.send(request_text("GET", "/health", &["Connection: close"]).as_bytes());
+        assert_eq!(raw.response().status, 200);
+    }
+}

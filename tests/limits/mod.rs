@@ -1,0 +1,4 @@
+//! How many may come in: all together, and from one address.
+
+mod address;
+mod storm;

@@ -1,0 +1,68 @@
+//! A storm of upgrades at the same moment: places are reserved before they are granted.
+
+use std::net::SocketAddr;
+use std::sync::Barrier;
+use std::thread;
+
+use crate::support::http::Response;
+use crate::support::pump::wait_until;
+use crate::support::raw::{Raw, UPGRADE};
+use crate::support::{Server, Settings};
+
+const PLACES: usize = 50;
+const THREADS: usize = 4;
+
+/// Asks for so many upgrades at once, over all threads, and returns those granted.
+fn storm(address: SocketAddr, count: usize) -> Vec<Raw> {
+    let barrier = Barrier::new(THREADS);
+    let ask = || {
+        let mut sockets: Vec<_> = (0..count / THREADS).map(|_| Raw::connect(address)).collect();
+        let (head, last) = UPGRADE.split_at(UPGRADE.len() - 1);
+        for socket in &mut sockets {
+            socket.send(head.as_bytes());
+        }
+        barrier.wait();
+        for socket in &mut sockets {
+            socket.send(last.as_bytes());
+        }
+        let answered = sockets.into_iter().map(|mut socket| {
+            let response = socket.response();
+            (socket, response)
+        });
+        answered.collect::<Vec<_>>()
+    };
+    let answers: Vec<(Raw, Response)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(answers.len(), count);
+    let (granted, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|(_, response)| response.status == 101);
+    for (_, response) in refused {
+        assert_eq!(response.status, 503, "{response:?}");
+        assert!(response.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()));
+    }
+    granted.into_iter().map(|(socket, _)| socket).collect()
+}
+
+fn refused(server: &Server) -> u64 {
+    server.metrics()["refused"]["full"].as_u64().expect("a count")
+}
+
+#[test]
+fn exactly_as_many_get_in_as_there_are_places() {
+    let server = Settings::new().set("MAX_CONNECTIONS", PLACES).start();
+    let mut inside = storm(server.address(), 400);
+    assert_eq!(inside.len(), PLACES);
+    assert_eq!(refused(&server), 350);
+    assert_eq!(server.count("players"), PLACES as u64);
+    assert_eq!(server.metrics()["connections"]["upgraded_total"], PLACES as u64);
+
+    let left = 17;
+    inside.truncate(PLACES - left);
+    wait_until("free places", || server.count("players") == (PLACES - left) as u64);
+    let newcomers = storm(server.address(), 200);
+    assert_eq!(newcomers.len(), left, "as many get in as have left");
+    assert_eq!(refused(&server), 350 + 200 - left as u64);
+    assert_eq!(server.count("players"), PLACES as u64);
+}
