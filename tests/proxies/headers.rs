@@ -1,0 +1,86 @@
+//! Forwarded addresses in header fields: believed of trusted proxies, and of nobody else.
+
+use std::net::Ipv4Addr;
+
+use super::upgrade;
+use crate::support::raw::Raw;
+use crate::support::{Server, Settings};
+
+const PROXY: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
+const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 2);
+
+/// Each address holds one connection; two networks are trusted.
+fn server() -> Server {
+    Settings::new().set("MAX_CONNS_PER_IP", 1).set("TRUSTED_PROXIES", "127.9.0.1, 10.0.0.0/8").start()
+}
+
+/// The statuses of upgrades through a proxy, one after the other, all of them held.
+fn statuses(server: &Server, from: Ipv4Addr, headers: &[&[&str]]) -> Vec<u16> {
+    let held: Vec<(Raw, u16)> = headers
+        .iter()
+        .map(|headers| {
+            let (raw, response) = upgrade(from, server.address(), b"", headers);
+            (raw, response.status)
+        })
+        .collect();
+    held.iter().map(|(_, status)| *status).collect()
+}
+
+#[test]
+fn clients_of_a_trusted_proxy_count_for_their_own_addresses() {
+    let server = server();
+    let headers: &[&[&str]] = &[
+        &["X-Forwarded-For: 192.0.2.1"],
+        &["X-Forwarded-For: 192.0.2.2"],
+        &["X-Forwarded-For: 192.0.2.1"],
+        &["X-Forwarded-For: 6.6.6.6, 192.0.2.1"],
+        &["X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 192.0.2.1"],
+        &["X-Forwarded-For: ::ffff:192.0.2.1"],
+        &["X-Forwarded-For: 192.0.2.1:4711, 10.1.2.3"],
+        &["Forwarded: for=192.0.2.1;proto=https"],
+        &["Forwarded: for=192.0.2.3"],
+        &["Forwarded: for=6.6.6.6, for=\"192.0.2.3:80\""],
+        &["Forwarded: for=\"[2001:db8::1]:80\""],
+        &["X-Forwarded-For: 2001:db8::2:3"],
+        &["X-Forwarded-For: 192.0.2.4", "Forwarded: for=192.0.2.4"],
+    ];
+    let expected = [101, 101, 429, 429, 429, 429, 429, 429, 101, 429, 101, 429, 101];
+    assert_eq!(statuses(&server, PROXY, headers), expected);
+    assert_eq!(server.metrics()["connections"]["forwarding_unclear_total"], 0);
+}
+
+#[test]
+fn what_a_trusted_proxy_does_not_say_clearly_counts_for_the_proxy() {
+    let server = server();
+    let headers: &[&[&str]] = &[
+        &["X-Forwarded-For: unknown"],
+        &["X-Forwarded-For: 192.0.2.1, nonsense"],
+        &["Forwarded: for=\"192.0.2.1"],
+        &["Forwarded: for=_hidden"],
+        &["X-Forwarded-For: 192.0.2.1", "Forwarded: for=6.6.6.6"],
+    ];
+    assert_eq!(statuses(&server, PROXY, headers), [101, 429, 429, 429, 429]);
+    assert_eq!(server.metrics()["connections"]["forwarding_unclear_total"], 5);
+    assert_eq!(statuses(&server, PROXY, &[&["X-Forwarded-For: 192.0.2.1"]]), [101], "it did not count");
+}
+
+#[test]
+fn a_stranger_is_not_believed() {
+    let server = server();
+    let headers: &[&[&str]] =
+        &[&["X-Forwarded-For: 192.0.2.1"], &["X-Forwarded-For: 192.0.2.2"], &["Forwarded: for=192.0.2.3"]];
+    assert_eq!(statuses(&server, STRANGER, headers), [101, 429, 429]);
+    let nobody_trusted = Settings::new().set("MAX_CONNS_PER_IP", 1).start();
+    assert_eq!(statuses(&nobody_trusted, PROXY, headers), [101, 429, 429]);
+}
+
+#[test]
+fn the_rate_is_kept_for_the_address_that_the_proxy_tells() {
+    let settings = Settings::new().set("TRUSTED_PROXIES", "127.0.0.1,127.9.0.1");
+    let server = settings.set("IP_CONN_RATE", 1).set("IP_CONN_BURST", 4).start();
+    let one: Vec<&[&str]> = vec![&["X-Forwarded-For: 192.0.2.1"]; 30];
+    let refused = statuses(&server, PROXY, &one).iter().filter(|&&status| status == 429).count();
+    assert!(refused > 0, "{refused} of 30");
+    assert_eq!(server.metrics()["refused"]["address_rate"], refused as u64);
+    assert_eq!(statuses(&server, PROXY, &[&["X-Forwarded-For: 192.0.2.2"]]), [101]);
+}

@@ -1,0 +1,23 @@
+//! Whom a connection counts for: header fields and the PROXY protocol over bare sockets, then real proxies, then the
+//! example configurations with TLS.
+
+mod headers;
+mod programs;
+mod proxy_protocol;
+mod real;
+mod wss;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::support::http::Response;
+use crate::support::raw::{Raw, UPGRADE};
+
+/// Upgrades from an address, with bytes in front and further header lines.
+fn upgrade(from: Ipv4Addr, to: SocketAddr, before: &[u8], headers: &[&str]) -> (Raw, Response) {
+    let mut raw = Raw::connect_from(from, to);
+    let lines = headers.iter().map(|line| format!("{line}\r\n")).collect::<Vec<_>>().concat();
+    let request = UPGRADE.replacen("Connection:", &format!("{lines}Connection:"), 1);
+    raw.send(&[before, request.as_bytes()].concat());
+    let response = raw.response();
+    (raw, response)
+}

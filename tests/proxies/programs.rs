@@ -1,0 +1,105 @@
+//! Real proxies as processes of their own, on addresses of loopback that nobody else listens on.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::pump::wait_until;
+
+/// The command that installs what is missing.
+const INSTALL: &str = "tests/proxies/install.sh (apt-get install nginx-light haproxy openssl, as root)";
+
+/// A folder that is gone when the test is over, and an address to listen on.
+pub struct Place {
+    pub folder: PathBuf,
+    pub address: SocketAddr,
+}
+
+impl Place {
+    /// One that no other test of this process has, nor another process at the same time: addresses, not ports, tell
+    /// them apart, so that none can be taken in between.
+    pub fn new() -> Place {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address = SocketAddr::from((Ipv4Addr::new(127, 64 | high >> 2, low, number), 18_443));
+        let name = format!("proxy-{}-{number}", std::process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        Place { folder, address }
+    }
+
+    /// Writes a file, and gives its path.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        fs::write(&path, text).expect("a file");
+        path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A running proxy; ended with the test.
+pub struct Proxy {
+    child: Child,
+    pub place: Place,
+}
+
+impl Proxy {
+    /// Starts nginx with this configuration, in the foreground, and waits until it accepts.
+    pub fn nginx(place: Place, configuration: &str) -> Proxy {
+        let file = place.write("nginx.conf", configuration);
+        let mut command = Command::new(program("nginx"));
+        command.arg("-c").arg(file).arg("-p").arg(&place.folder).args(["-g", "daemon off;"]);
+        Proxy::start(place, command)
+    }
+
+    /// Starts `HAProxy` with this configuration, in the foreground, and waits until it accepts.
+    pub fn haproxy(place: Place, configuration: &str) -> Proxy {
+        let file = place.write("haproxy.cfg", configuration);
+        let mut command = Command::new(program("haproxy"));
+        command.arg("-db").arg("-f").arg(file);
+        Proxy::start(place, command)
+    }
+
+    fn start(place: Place, mut command: Command) -> Proxy {
+        let output = fs::File::create(place.folder.join("output")).expect("a file");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let child = command.spawn().expect("the proxy starts");
+        let mut proxy = Proxy { child, place };
+        wait_until("a proxy that accepts", || {
+            if let Some(status) = proxy.child.try_wait().expect("a status") {
+                let output = fs::read_to_string(proxy.place.folder.join("output")).unwrap_or_default();
+                panic!("{command:?} ended ({status}):\n{output}");
+            }
+            TcpStream::connect(proxy.place.address).is_ok()
+        });
+        proxy
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // A signal that nginx passes on to its workers.
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// The path of a program that must be there: a test that skips itself proves nothing.
+pub fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where Debian has servers, which not everybody's path includes.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing; run {INSTALL}"))
+}

@@ -1,0 +1,100 @@
+//! Debian's nginx and `HAProxy` in front of the server: limits are kept for the client's own address.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::programs::{Place, Proxy};
+use super::upgrade;
+use crate::support::pump::wait_until;
+use crate::support::raw::{BINARY, FIN};
+use crate::support::{Server, Settings};
+
+const ALICE: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);
+const BOB: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 2);
+
+/// Each address holds one connection; the proxies connect from 127.0.0.1.
+fn server(proxy_protocol: &str) -> Server {
+    let settings = Settings::new().set("TRUSTED_PROXIES", "127.0.0.1").set("PROXY_PROTOCOL", proxy_protocol);
+    settings.set("MAX_CONNS_PER_IP", 1).start()
+}
+
+fn nginx(server: &Server) -> Proxy {
+    let place = Place::new();
+    let (folder, listen, to) = (place.folder.display(), place.address, server.address());
+    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
+        .concat();
+    let text = format!(
+        "pid {folder}/pid;\nerror_log stderr;\nmaster_process off;\nevents {{}}\nhttp {{\n\
+         access_log off;\n{paths}server {{\nlisten {listen};\nlocation / {{\n\
+         proxy_pass http://{to};\nproxy_http_version 1.1;\n\
+         proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;\n\
+         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n}}\n}}\n}}\n"
+    );
+    Proxy::nginx(place, &text)
+}
+
+fn haproxy(server: &Server, mode: &str, frontend: &str, to_server: &str) -> Proxy {
+    let place = Place::new();
+    let (listen, to) = (place.address, server.address());
+    let text = format!(
+        "global\n maxconn 200\ndefaults\n mode {mode}\n {frontend}\n timeout connect 20s\n \
+         timeout client 60s\n timeout server 60s\nlisten game\n bind {listen}\n server one {to} {to_server}\n"
+    );
+    Proxy::haproxy(place, &text)
+}
+
+/// One connection for each client's address, whatever the client claims.
+fn assert_limits_follow_clients(proxy: SocketAddr) {
+    let (mut alice, response) = upgrade(ALICE, proxy, b"", &[]);
+    assert_eq!(response.status, 101, "{response:?}");
+    let first = alice.frame().expect("a frame");
+    assert_eq!((first.first, first.payload[0]), (FIN | BINARY, 7), "GAME_STATE");
+    let (_bob, response) = upgrade(BOB, proxy, b"", &[]);
+    assert_eq!(response.status, 101, "another address: {response:?}");
+    for spoof in [&[][..], &["X-Forwarded-For: 203.0.113.1"], &["X-Forwarded-For: 127.0.0.1"]] {
+        let (_, response) = upgrade(ALICE, proxy, b"", spoof);
+        assert_eq!(response.status, 429, "{spoof:?}: {response:?}");
+        assert!(response.header("retry-after").is_some());
+    }
+    drop(alice);
+    wait_until("the place of who left", || upgrade(ALICE, proxy, b"", &[]).1.status == 101);
+}
+
+/// A field that the proxy does not set and passes on: all who try it share the proxy's own allowance.
+fn assert_other_field_gains_nothing(proxy: SocketAddr) {
+    let spoofs = (0..5).map(|n| upgrade(ALICE, proxy, b"", &[&format!("Forwarded: for=203.0.113.{n}")]));
+    let spoofs: Vec<_> = spoofs.collect();
+    assert!(spoofs.iter().filter(|(_, response)| response.status == 101).count() <= 1);
+}
+
+#[test]
+fn nginx_with_x_forwarded_for() {
+    let server = server("off");
+    let proxy = nginx(&server);
+    assert_limits_follow_clients(proxy.place.address);
+    assert_other_field_gains_nothing(proxy.place.address);
+}
+
+#[test]
+fn haproxy_with_x_forwarded_for() {
+    let server = server("off");
+    let proxy = haproxy(&server, "http", "option forwardfor", "");
+    assert_limits_follow_clients(proxy.place.address);
+    assert_other_field_gains_nothing(proxy.place.address);
+}
+
+#[test]
+fn haproxy_with_version_1_of_the_proxy_protocol() {
+    let server = server("on");
+    let proxy = haproxy(&server, "tcp", "", "send-proxy");
+    assert_limits_follow_clients(proxy.place.address);
+}
+
+#[test]
+fn haproxy_with_version_2_of_the_proxy_protocol() {
+    let server = server("on");
+    // With TLVs behind the addresses.
+    let to_server = "send-proxy-v2 proxy-v2-options unique-id,crc32c";
+    let proxy = haproxy(&server, "tcp", "unique-id-format %pid-%Ts", to_server);
+    assert_limits_follow_clients(proxy.place.address);
+}
