@@ -54,7 +54,6 @@ const _: () = assert!(size_of::<Option<Entry<Connection>>>() == 64, "a connectio
 #[derive(Debug)]
 pub enum Phase {
     /// Speaks HTTP, perhaps to become a player. Holds what came of the next request's head.
-    #[expect(clippy::box_collection, reason = "the phase of a player must stay small")]
     Http(Box<Vec<u8>>),
     /// A player.
     Player {

@@ -106,7 +106,7 @@ impl Simulation {
         if self.peers.len() < PLAYERS_MAX && self.random.chance(8) {
             let mut out = Vec::new();
             let slot = self.game.join(&mut out, &mut self.metrics);
-            self.peers.push(Peer::new(slot, out, &self.game, now_ms, &mut self.random));
+            self.peers.push(Peer::new(slot, &out, &self.game, now_ms, &mut self.random));
         }
         if self.peers.len() > 2 && self.random.chance(150) {
             let who = self.random.below(self.peers.len() as u64) as usize;

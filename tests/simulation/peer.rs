@@ -69,7 +69,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(slot: u32, first_frames: Vec<u8>, game: &Game, now_ms: u64, random: &mut Random) -> Self {
+    pub fn new(slot: u32, first_frames: &[u8], game: &Game, now_ms: u64, random: &mut Random) -> Self {
         let options = PictureOptions {
             loading_ms: 20 + random.below(800),
             lateness_ms: 2 * DELAY_MS_MAX + 40,
@@ -86,7 +86,7 @@ impl Peer {
         shim.room = ROOM_BYTES;
         let mut connection = Connection::new(shim, u64::MAX);
         connection.phase = Phase::Player { slot, player };
-        connection.outbox.bytes().extend_from_slice(&first_frames);
+        connection.outbox.bytes().extend_from_slice(first_frames);
         let mut peer = Self {
             slot,
             picture: Picture::new(options),
