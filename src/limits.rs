@@ -136,8 +136,13 @@ pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 /// Time a closing connection gets to take its last bytes and to end its side, in milliseconds.
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 
-/// How long a client may leave bytes it was sent unread before it is dropped, in milliseconds.
-pub const WRITE_STALL_MS: u64 = 30_000;
+/// Longest time for which a player's messages that were left unread are credited to it, in milliseconds: at the default
+/// rate as long MOVEs they would then fill half a socket's receive buffer.
+pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
+
+/// A turn of the loop that takes longer than this, in milliseconds, was no turn: the process was suspended, or got no
+/// processor. Peers could not make themselves heard meanwhile, so that it counts towards none of their deadlines.
+pub const LOOP_PAUSE_MS_MIN: u64 = 250;
 
 /// Pause after the kernel had no descriptor or memory for another connection, in milliseconds.
 pub const ACCEPT_PAUSE_MS: u64 = 100;

@@ -1,19 +1,51 @@
-//! How much a player may send: a token bucket of messages, and a leaky one of bytes, since not every frame becomes a
-//! message. Pure: the caller brings the time.
+//! How much a player may send: a leaky bucket of messages, and one of bytes, since not every frame becomes a message.
+//! Pure: the caller brings the time.
+//!
+//! What is read now may have arrived earlier: the process was suspended, or the player's replies were at their cap and
+//! its socket was not read. Each message is judged as of the most favourable moment at which it can have arrived, so
+//! that what piled up while nobody read is not held against its sender. A bucket is a moment: when what was accepted
+//! so far is worked off at the allowed rate.
 
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{MESSAGE_BYTES_MAX, UNREAD_CREDIT_MS_MAX};
 
-/// One player's allowance.
+const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// One player's allowance. Moments are nanoseconds of the caller's clock.
 #[derive(Debug, Clone)]
 pub struct RateLimiter {
-    /// Messages in hand, in thousandths.
-    tokens_milli: u64,
-    /// Messages over the limit, fading at the allowed rate.
-    excess_milli: u64,
-    refilled_ms: u64,
-    /// Bytes received and not faded yet.
-    bytes: u64,
-    bytes_faded_ms: u64,
+    /// When the messages accepted are worked off.
+    accepted_until_ns: u64,
+    /// When the messages over the limit are forgotten.
+    dropped_until_ns: u64,
+    /// When the bytes received are worked off.
+    bytes_until_ns: u64,
+    /// Since when bytes may have waited unread, in milliseconds; [`ALL_READ`] when none do.
+    unread_since_ms: u64,
+}
+
+const ALL_READ: u64 = u64::MAX;
+
+/// When something that is read now arrived: at some moment from `since_ms` to `now_ms`, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    since_ms: u64,
+    now_ms: u64,
+}
+
+impl Arrival {
+    /// At this moment.
+    pub fn at(now_ms: u64) -> Self {
+        Self { since_ms: now_ms, now_ms }
+    }
+
+    fn since_ns(self) -> u64 {
+        self.since_ms * NS_PER_MS
+    }
+
+    fn now_ns(self) -> u64 {
+        self.now_ms * NS_PER_MS
+    }
 }
 
 /// The measures of all players' allowances.
@@ -23,6 +55,13 @@ pub struct RateLimit {
     pub per_s: u32,
     /// Messages at once after a pause.
     pub burst: u32,
+}
+
+impl RateLimit {
+    /// Time that a message takes of the allowance; rounded down, so that the allowed rate always passes.
+    fn message_ns(self) -> u64 {
+        NS_PER_S / u64::from(self.per_s)
+    }
 }
 
 /// What to do with a message.
@@ -41,41 +80,56 @@ pub enum Verdict {
 const FLOOD_BURSTS: u64 = 10;
 
 impl RateLimiter {
-    /// A full bucket.
-    pub fn new(limit: RateLimit, now_ms: u64) -> Self {
+    /// A full allowance.
+    pub fn new(now_ms: u64) -> Self {
+        let now_ns = now_ms * NS_PER_MS;
         Self {
-            tokens_milli: u64::from(limit.burst) * 1000,
-            excess_milli: 0,
-            refilled_ms: now_ms,
-            bytes: 0,
-            bytes_faded_ms: now_ms,
+            accepted_until_ns: now_ns,
+            dropped_until_ns: now_ns,
+            bytes_until_ns: now_ns,
+            unread_since_ms: ALL_READ,
         }
     }
 
-    /// Judges bytes that arrive now, whatever they amount to: a stream of empty fragments is a flood as well. What all
-    /// the allowed messages could need at their longest is never too much.
-    pub fn judge_bytes(&mut self, limit: RateLimit, now_ms: u64, count: usize) -> Verdict {
-        let faded_per_s = u64::from(limit.per_s) * FRAME_BYTES_MAX;
-        let elapsed_ms = now_ms.saturating_sub(self.bytes_faded_ms);
-        self.bytes_faded_ms = self.bytes_faded_ms.max(now_ms);
-        self.bytes = self.bytes.saturating_sub(elapsed_ms.saturating_mul(faded_per_s) / 1000) + count as u64;
-        let allowed = (FLOOD_BURSTS + 1) * u64::from(limit.burst) * FRAME_BYTES_MAX;
-        if self.bytes > allowed { Verdict::Flood } else { Verdict::Accept }
+    /// When bytes read now arrived, if the socket had none at `quiet_ms` unless it was left unread before. Longer than
+    /// [`UNREAD_CREDIT_MS_MAX`] no pile grows, since it lies in the socket's receive buffer.
+    pub fn arrival(&self, quiet_ms: u64, now_ms: u64) -> Arrival {
+        let since_ms = quiet_ms.min(self.unread_since_ms).max(now_ms.saturating_sub(UNREAD_CREDIT_MS_MAX));
+        Arrival { since_ms: since_ms.min(now_ms), now_ms }
     }
 
-    /// Judges one message that arrives now.
-    pub fn judge(&mut self, limit: RateLimit, now_ms: u64) -> Verdict {
-        let full_milli = u64::from(limit.burst) * 1000;
-        let refill_milli = now_ms.saturating_sub(self.refilled_ms).saturating_mul(u64::from(limit.per_s));
-        self.refilled_ms = self.refilled_ms.max(now_ms);
-        self.tokens_milli = self.tokens_milli.saturating_add(refill_milli).min(full_milli);
-        self.excess_milli = self.excess_milli.saturating_sub(refill_milli);
-        if self.tokens_milli >= 1000 {
-            self.tokens_milli -= 1000;
+    /// Notes that bytes which may have arrived since this moment stay in the socket.
+    pub fn leave_unread(&mut self, since_ms: u64) {
+        self.unread_since_ms = self.unread_since_ms.min(since_ms);
+    }
+
+    /// Notes whether the socket was read to its end, by the read that brought what arrived so.
+    pub fn note_read(&mut self, arrival: Arrival, to_the_end: bool) {
+        self.unread_since_ms = if to_the_end { ALL_READ } else { arrival.since_ms };
+    }
+
+    /// Judges bytes, whatever they amount to: a stream of empty fragments is a flood as well. What all the allowed
+    /// messages could need at their longest is never too much.
+    pub fn judge_bytes(&mut self, limit: RateLimit, arrival: Arrival, count: usize) -> Verdict {
+        let byte_ns = limit.message_ns() / FRAME_BYTES_MAX;
+        let allowed_ns = (FLOOD_BURSTS + 1) * u64::from(limit.burst) * limit.message_ns();
+        self.bytes_until_ns = self.bytes_until_ns.max(arrival.since_ns()) + count as u64 * byte_ns;
+        let is_flood = self.bytes_until_ns > arrival.now_ns() + allowed_ns;
+        if is_flood { Verdict::Flood } else { Verdict::Accept }
+    }
+
+    /// Judges one message.
+    pub fn judge(&mut self, limit: RateLimit, arrival: Arrival) -> Verdict {
+        let message_ns = limit.message_ns();
+        let burst_ns = u64::from(limit.burst) * message_ns;
+        let accepted_until_ns = self.accepted_until_ns.max(arrival.since_ns()) + message_ns;
+        if accepted_until_ns <= arrival.now_ns() + burst_ns {
+            self.accepted_until_ns = accepted_until_ns;
             return Verdict::Accept;
         }
-        self.excess_milli += 1000;
-        if self.excess_milli > FLOOD_BURSTS * full_milli { Verdict::Flood } else { Verdict::Drop }
+        self.dropped_until_ns = self.dropped_until_ns.max(arrival.since_ns()) + message_ns;
+        let is_flood = self.dropped_until_ns > arrival.now_ns() + FLOOD_BURSTS * burst_ns;
+        if is_flood { Verdict::Flood } else { Verdict::Drop }
     }
 }
 
@@ -85,15 +139,16 @@ const FRAME_BYTES_MAX: u64 = 14 + MESSAGE_BYTES_MAX as u64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const LIMIT: RateLimit = RateLimit { per_s: 60, burst: 60 };
 
     fn run(per_s: u64, seconds: u64) -> (usize, Option<u64>) {
-        let mut limiter = RateLimiter::new(LIMIT, 0);
+        let mut limiter = RateLimiter::new(0);
         let mut accepted = 0;
         for n in 0..per_s * seconds {
             let now_ms = n * 1000 / per_s;
-            match limiter.judge(LIMIT, now_ms) {
+            match limiter.judge(LIMIT, Arrival::at(now_ms)) {
                 Verdict::Accept => accepted += 1,
                 Verdict::Drop => {}
                 Verdict::Flood => return (accepted, Some(now_ms / 1000)),
@@ -109,8 +164,9 @@ mod tests {
 
     #[test]
     fn a_burst_after_a_pause_passes_up_to_its_size() {
-        let mut limiter = RateLimiter::new(LIMIT, 0);
-        let accepted = (0..100).filter(|_| limiter.judge(LIMIT, 5_000) == Verdict::Accept).count();
+        let mut limiter = RateLimiter::new(0);
+        let accepted =
+            (0..100).filter(|_| limiter.judge(LIMIT, Arrival::at(5_000)) == Verdict::Accept).count();
         assert_eq!(accepted, 60);
     }
 
@@ -123,16 +179,17 @@ mod tests {
 
     #[test]
     fn the_longest_messages_at_the_allowed_rate_are_no_flood_of_bytes() {
-        let mut limiter = RateLimiter::new(LIMIT, 0);
+        let mut limiter = RateLimiter::new(0);
         for n in 0..60 * 60 {
-            assert_eq!(limiter.judge_bytes(LIMIT, n * 1000 / 60, 78), Verdict::Accept);
+            assert_eq!(limiter.judge_bytes(LIMIT, Arrival::at(n * 1000 / 60), 78), Verdict::Accept);
         }
     }
 
     #[test]
     fn bytes_without_messages_are_a_flood() {
-        let mut limiter = RateLimiter::new(LIMIT, 0);
-        let reads = (0..100).take_while(|_| limiter.judge_bytes(LIMIT, 5, 16 * 1024) == Verdict::Accept);
+        let mut limiter = RateLimiter::new(0);
+        let reads =
+            (0..100).take_while(|_| limiter.judge_bytes(LIMIT, Arrival::at(5), 16 * 1024) == Verdict::Accept);
         assert_eq!(reads.count(), 3);
     }
 
@@ -140,5 +197,79 @@ mod tests {
     fn a_persistent_flooder_is_found() {
         let (_, flooded) = run(240, 60);
         assert_eq!(flooded, Some(5));
+    }
+
+    /// Reads of a socket that got messages at these moments, whenever the server gets to it, each taking a part of what
+    /// waits. Returns when each message was judged, and how.
+    fn read_late(sent_ms: &[u64], reads: &[(u64, usize)]) -> Vec<(u64, Verdict)> {
+        let (mut limiter, mut judged, mut quiet_ms, mut now_ms) = (RateLimiter::new(0), Vec::new(), 0, 0);
+        for (pause_ms, most) in reads.iter().cycle() {
+            now_ms += pause_ms;
+            let arrived = sent_ms.partition_point(|sent_ms| *sent_ms <= now_ms);
+            let taken = most.min(&(arrived - judged.len())).to_owned();
+            let arrival = limiter.arrival(quiet_ms, now_ms);
+            assert_eq!(limiter.judge_bytes(LIMIT, arrival, taken * 20), Verdict::Accept);
+            judged.extend((0..taken).map(|_| (now_ms, limiter.judge(LIMIT, arrival))));
+            limiter.note_read(arrival, judged.len() == arrived);
+            // As far as the loop knows, others' sockets are quiet; this one is, too, once it is read to its end.
+            quiet_ms = now_ms;
+            if judged.len() == sent_ms.len() {
+                return judged;
+            }
+        }
+        unreachable!("there are reads")
+    }
+
+    #[test]
+    fn a_pile_from_a_suspension_passes_whole_and_a_larger_one_does_not() {
+        let steady: Vec<u64> = (0..600).map(|n| n * 1000 / 60).collect();
+        assert!(
+            read_late(&steady, &[(10_000, 100_000)]).iter().all(|(_, verdict)| *verdict == Verdict::Accept)
+        );
+        let surplus = vec![9_999; 1_000];
+        let accepted = read_late(&surplus, &[(10_000, 100_000)]).into_iter();
+        assert_eq!(accepted.filter(|(_, verdict)| *verdict == Verdict::Accept).count(), 660);
+    }
+
+    #[test]
+    fn credit_for_unread_time_is_bounded() {
+        let hour_ms = 3_600_000;
+        let mut limiter = RateLimiter::new(0);
+        limiter.leave_unread(0);
+        let arrival = limiter.arrival(hour_ms, hour_ms);
+        let accepted = (0..100_000).filter(|_| limiter.judge(LIMIT, arrival) == Verdict::Accept).count();
+        assert_eq!(accepted as u64, 60 + UNREAD_CREDIT_MS_MAX / 1000 * 60);
+    }
+
+    proptest! {
+        #[test]
+        fn who_keeps_to_the_rate_loses_nothing_however_late_it_is_read(
+            pauses in proptest::collection::vec(17u64..400, 1..600),
+            reads in proptest::collection::vec((1u64..8_000, 1usize..500), 1..50),
+        ) {
+            let sent_ms: Vec<u64> = pauses.iter().scan(0, |at, pause| { *at += pause; Some(*at) }).collect();
+            // The pile must fit the credit: reads that take a message or two each would let it grow for ever.
+            let span = sent_ms.last().copied().unwrap_or(0) + 8_000 * 2;
+            prop_assume!(span < UNREAD_CREDIT_MS_MAX);
+            let reads: Vec<_> = reads.into_iter().map(|(pause, most)| (pause, most + 500)).collect();
+            for (at_ms, verdict) in read_late(&sent_ms, &reads) {
+                prop_assert_eq!(verdict, Verdict::Accept, "at {} ms", at_ms);
+            }
+        }
+
+        #[test]
+        fn who_exceeds_the_rate_gets_no_more_over_any_window(
+            pauses in proptest::collection::vec(0u64..20, 200..2_000),
+            reads in proptest::collection::vec((1u64..2_000, 1usize..300), 1..50),
+        ) {
+            let sent_ms: Vec<u64> = pauses.iter().scan(0, |at, pause| { *at += pause; Some(*at) }).collect();
+            let judged = read_late(&sent_ms, &reads);
+            let accepted: Vec<u64> =
+                judged.iter().filter(|(_, verdict)| *verdict == Verdict::Accept).map(|(at, _)| *at).collect();
+            // From the start to any moment: the burst, and the rate.
+            for (count, at_ms) in accepted.iter().enumerate() {
+                prop_assert!(count as u64 <= 60 + at_ms * 60 / 1000, "{} by {} ms", count + 1, at_ms);
+            }
+        }
     }
 }

@@ -94,6 +94,8 @@ pub struct Config {
     pub ping_interval_s: u32,
     /// Silence after which a client is closed, in seconds.
     pub idle_timeout_s: u32,
+    /// Time for which a client may take none of the bytes that wait for it before it is dropped, in seconds.
+    pub write_stall_s: u32,
     /// Time clients get to take their last bytes at shutdown, in seconds.
     pub shutdown_timeout_s: u32,
     /// Least severity that is logged; at least debug when `debug` is set.
@@ -230,6 +232,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         attack_duration_ms: sources.whole("ATTACK_DURATION_MS"),
         ping_interval_s: sources.whole("PING_INTERVAL_SEC"),
         idle_timeout_s: sources.whole("IDLE_TIMEOUT_SEC"),
+        write_stall_s: sources.whole("WRITE_STALL_SEC"),
         shutdown_timeout_s: sources.whole("SHUTDOWN_TIMEOUT_SEC"),
         log_level: if debug { log_level.max(LevelFilter::Debug) } else { log_level },
         debug,

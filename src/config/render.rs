@@ -58,7 +58,7 @@ pub(super) fn environment(config: &Config) -> String {
     lines.join("\n")
 }
 
-fn values(config: &Config) -> [(&'static str, String); 36] {
+fn values(config: &Config) -> [(&'static str, String); 37] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     let networks: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
@@ -95,6 +95,7 @@ fn values(config: &Config) -> [(&'static str, String); 36] {
         ("WRITE_BUFFER_SIZE", config.write_buffer_bytes.to_string()),
         ("PING_INTERVAL_SEC", config.ping_interval_s.to_string()),
         ("IDLE_TIMEOUT_SEC", config.idle_timeout_s.to_string()),
+        ("WRITE_STALL_SEC", config.write_stall_s.to_string()),
         ("SHUTDOWN_TIMEOUT_SEC", config.shutdown_timeout_s.to_string()),
         ("LOG_LEVEL", config.log_level.to_string().to_ascii_lowercase()),
         ("LOG_FILE", path(&config.log_file)),

@@ -144,6 +144,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Bytes of replies that may wait for a client"),
     setting("PING_INTERVAL_SEC", "", "30", whole(1, 3_600), "Seconds between pings to a client"),
     setting("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is closed"),
+    setting("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds a client may leave what it is sent unread"),
     setting("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds clients get to take their last bytes"),
     setting("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severity that is logged"),
     setting("LOG_FILE", "", "", Allowed::File, "File to log to; unset, standard error"),

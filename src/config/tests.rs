@@ -76,6 +76,7 @@ const ALL_CHANGED: Env = &[
     ("WRITE_BUFFER_SIZE", "65535"),
     ("PING_INTERVAL_SEC", "3600"),
     ("IDLE_TIMEOUT_SEC", "7200"),
+    ("WRITE_STALL_SEC", "3600"),
     ("SHUTDOWN_TIMEOUT_SEC", "300"),
     ("LOG_LEVEL", "trace"),
     ("LOG_FILE", "/var/log/a name=with spaces.log"),
@@ -117,6 +118,7 @@ fn defaults_are_the_documented_ones() {
         attack_duration_ms: 1000,
         ping_interval_s: 30,
         idle_timeout_s: 60,
+        write_stall_s: 30,
         shutdown_timeout_s: 5,
         log_level: LevelFilter::Info,
         debug: false,
@@ -178,7 +180,7 @@ fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 26);
+    assert_eq!(checked, 27);
 }
 
 #[test]
@@ -205,6 +207,7 @@ fn the_bounds_are_the_documented_ones() {
         ("MAX_VISIBLE", 1, crate::limits::VISIBLE_MAX),
         ("ATTACK_DURATION_MS", 100, 60_000),
         ("PING_INTERVAL_SEC", 1, 3_600),
+        ("WRITE_STALL_SEC", 1, 3_600),
         ("IDLE_TIMEOUT_SEC", 2, 7_200),
         ("SHUTDOWN_TIMEOUT_SEC", 1, 300),
     ] {

@@ -5,7 +5,7 @@ use mio::Token;
 use super::Server;
 use super::connection::{Phase, end_our_side};
 use super::os::Asked;
-use crate::limits::{CLOSE_TIMEOUT_MS, WRITE_STALL_MS};
+use crate::limits::CLOSE_TIMEOUT_MS;
 use crate::metrics::{Closed, FrameOut, Refused};
 use crate::wire::websocket::Code;
 
@@ -144,8 +144,8 @@ impl Server {
     fn overdue(&self, token: Token) -> Overdue {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get(token) else { return Overdue::Nothing };
-        let is_stalled =
-            connection.outbox.stalled_since_ms().is_some_and(|since| now_ms - since >= WRITE_STALL_MS);
+        let stall_ms = u64::from(self.config.write_stall_s) * 1000;
+        let is_stalled = connection.outbox.stalled_since_ms().is_some_and(|since| now_ms - since >= stall_ms);
         let is_late = now_ms >= connection.deadline_ms;
         match &connection.phase {
             Phase::Http(_) if connection.outbox.is_empty() && is_late => Overdue::DropHandshake,

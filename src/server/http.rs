@@ -140,7 +140,7 @@ impl Server {
     fn answer_health(&mut self, token: Token, request: &Request) {
         let draining = self.draining.is_some();
         let players = self.game.world().population() as u64;
-        let body = health_json(draining, self.now_ms() / 1000, players);
+        let body = health_json(draining, self.uptime_ms() / 1000, players);
         let status = if draining { Status::ServiceUnavailable } else { Status::Ok };
         self.respond(token, &dynamic(request, status, "application/json", &body));
     }
@@ -157,7 +157,7 @@ impl Server {
         let flush_interval_ms = settings.flush_interval * 1000 / rate_hz;
         Gauges {
             players: self.game.world().population() as u64,
-            uptime_ms: self.now_ms(),
+            uptime_ms: self.uptime_ms(),
             // The pool's threads include the loop's; the log writes on one of its own.
             threads: pool.threads() as u64 + 1,
             resident_bytes: os::resident_bytes(),
@@ -272,7 +272,7 @@ impl Server {
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
     fn make_player(&mut self, token: Token, key: &AcceptKey) {
-        let now_ms = self.now_ms();
+        let (now_ms, uptime_ms) = (self.now_ms(), self.uptime_ms());
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
@@ -283,7 +283,7 @@ impl Server {
         let player = Box::new(Player {
             heard_ms: now_ms,
             session: Session::new(self.config.read_buffer_bytes),
-            limiter: RateLimiter::new(self.game.rate_limit(), now_ms),
+            limiter: RateLimiter::new(uptime_ms),
             pinged_ms: now_ms,
         });
         connection.phase = Phase::Player { slot, player };

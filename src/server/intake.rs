@@ -3,7 +3,7 @@
 
 use super::game::{Ending, Game, ending_of, flood};
 use crate::metrics::{Closed, FrameOut, Metrics};
-use crate::rate::{RateLimiter, Verdict};
+use crate::rate::{Arrival, RateLimiter, Verdict};
 use crate::wire::websocket::{Event, Session};
 
 /// What is known of the player who sent them.
@@ -32,7 +32,7 @@ impl Game {
         &mut self,
         sender: Sender<'_>,
         bytes: &[u8],
-        now_ms: u64,
+        arrival: Arrival,
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
     ) -> Intake {
@@ -40,7 +40,7 @@ impl Game {
         let mut heard = false;
         let mut input = bytes;
         let limit = self.rate_limit();
-        let ending = if limiter.judge_bytes(limit, now_ms, bytes.len()) == Verdict::Flood {
+        let ending = if limiter.judge_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
             // What floods is not taken apart any more.
             Some(flood(metrics))
         } else {
@@ -51,7 +51,7 @@ impl Game {
                         heard = true;
                         let verdict = match event {
                             Event::Close => Verdict::Accept,
-                            _ => limiter.judge(limit, now_ms),
+                            _ => limiter.judge(limit, arrival),
                         };
                         if event == Event::Ping && verdict != Verdict::Accept {
                             // The framing has appended the pong already.

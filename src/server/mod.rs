@@ -37,7 +37,9 @@ use mio::{Interest, Poll, Token};
 
 use crate::config::Config;
 use crate::governor::{Governor, Rung};
-use crate::limits::{EVENTS_PER_POLL, READ_BUDGET_BYTES, SCRATCH_BYTES, VISIBILITY_RATE_HZ};
+use crate::limits::{
+    EVENTS_PER_POLL, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES, SCRATCH_BYTES, VISIBILITY_RATE_HZ,
+};
 use crate::logging::LogHandle;
 use crate::metrics::Metrics;
 use crate::tick::Schedule;
@@ -86,6 +88,12 @@ pub struct Server {
     /// Time spent on viewers' turns since the start, in nanoseconds, waiting for workers included.
     view_ns: u64,
     started_ns: u64,
+    /// Time since the start in which the loop did not run, in nanoseconds.
+    paused_ns: u64,
+    /// When the kernel was last asked in vain about the sockets that report something in this turn, and when it was asked
+    /// last about all; in nanoseconds.
+    quiet_ns: u64,
+    looked_ns: u64,
     /// The time as of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
     now_ns: u64,
     scratch: Vec<u8>,
@@ -156,6 +164,9 @@ impl Server {
             governor: Governor::new(configured_rung(&config), now_ns),
             view_ns: 0,
             started_ns: now_ns,
+            paused_ns: 0,
+            quiet_ns: now_ns,
+            looked_ns: now_ns,
             now_ns,
             scratch: vec![0; SCRATCH_BYTES],
             flush_buffer: Vec::new(),
@@ -230,11 +241,23 @@ impl Server {
             || self.doors.is_any_ready(self.now_ms());
         let slept_from = os::monotonic_ns();
         self.metrics.busy_ns_total += slept_from - self.now_ns;
+        self.quiet_ns = self.looked_ns;
         match self.poll.poll(events, work_is_left.then_some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
-            result => result?,
+            result => {
+                result?;
+                // A full batch may have left some out, and one that was interrupted all.
+                if events.iter().count() < EVENTS_PER_POLL {
+                    self.looked_ns = slept_from;
+                }
+            }
         }
-        self.now_ns = os::monotonic_ns();
+        let woken_ns = os::monotonic_ns();
+        // The tick timer alone ends every wait much sooner.
+        if woken_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
+            self.paused_ns += woken_ns - self.now_ns;
+        }
+        self.now_ns = woken_ns;
         Ok(())
     }
 
@@ -279,8 +302,12 @@ impl Server {
 
     /// Reads from a connection, one budget's worth, and acts on it.
     fn read(&mut self, token: Token, pool: &Pool) {
+        let quiet_ms = self.quiet_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
         if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
+            if let (true, Phase::Player { player, .. }) = (connection.readable, &mut connection.phase) {
+                player.limiter.leave_unread(quiet_ms);
+            }
             // Pipelined requests may have waited for the response before them to be taken.
             return self.serve_http(token, pool);
         }
@@ -332,9 +359,19 @@ impl Server {
         }
     }
 
-    /// Milliseconds since the start, as of the last wake-up.
+    /// Milliseconds in which the loop has run since the start, as of the last wake-up: the clock of all deadlines.
     fn now_ms(&self) -> u64 {
+        (self.now_ns - self.started_ns - self.paused_ns) / NS_PER_MS
+    }
+
+    /// Milliseconds since the start, as of the last wake-up.
+    fn uptime_ms(&self) -> u64 {
         (self.now_ns - self.started_ns) / NS_PER_MS
+    }
+
+    /// The last moment, on the clock of [`Server::uptime_ms`], at which the sockets that report something now had nothing.
+    fn quiet_ms(&self) -> u64 {
+        (self.quiet_ns - self.started_ns) / NS_PER_MS
     }
 }
 

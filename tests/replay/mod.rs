@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use game_client::ClientMessage;
 use pixi_game_server::config::Config;
-use pixi_game_server::rate::{RateLimit, RateLimiter, Verdict};
+use pixi_game_server::rate::{Arrival, RateLimit, RateLimiter, Verdict};
 
 use crate::support::playback::{Event, Line, recording, shorten_pauses};
 use crate::support::pump::pump_within;
@@ -174,10 +174,10 @@ fn no_stall_of_up_to_two_seconds_costs_a_message_at_the_defaults() {
             recording().iter().filter(|line| sent(line)).map(|line| line.at_ms).collect();
         for stall_ms in (100..=2_000).step_by(100) {
             for offset_ms in (0..stall_ms).step_by(50) {
-                let mut limiter = RateLimiter::new(limit, 0);
+                let mut limiter = RateLimiter::new(0);
                 for at_ms in &times_ms {
                     let delivered_ms = (at_ms + offset_ms).next_multiple_of(stall_ms);
-                    let verdict = limiter.judge(limit, delivered_ms);
+                    let verdict = limiter.judge(limit, Arrival::at(delivered_ms));
                     assert_eq!(
                         verdict,
                         Verdict::Accept,

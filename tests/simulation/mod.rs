@@ -68,7 +68,9 @@ impl Simulation {
         let now_ms = self.now_ms();
         for peer in &mut self.peers {
             peer.act(now_ms, &mut self.random);
-            peer.has_left |= peer.deliver_to_server(now_ms, &mut self.game, &mut self.metrics).is_err();
+            let delivered =
+                peer.deliver_to_server(now_ms, &mut self.game, &mut self.metrics, &mut self.random);
+            peer.has_left |= delivered.is_err();
         }
         let (left, stayed) =
             std::mem::take(&mut self.peers).into_iter().partition(|peer: &Peer| peer.has_left);

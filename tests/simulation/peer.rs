@@ -27,7 +27,7 @@ const ATTACK_MS: u64 = 1000;
 const BINARY: u8 = 0x82;
 
 /// Bytes of replies that may wait before the connection is not read any more: a few acks.
-const REPLIES_BYTES_MAX: usize = 4096;
+const REPLIES_BYTES_MAX: usize = 100;
 
 /// What a socket holds for a client: less than some full states.
 const ROOM_BYTES: usize = 400;
@@ -71,7 +71,7 @@ pub struct Peer {
 impl Peer {
     pub fn new(slot: u32, first_frames: &[u8], game: &Game, now_ms: u64, random: &mut Random) -> Self {
         let options = PictureOptions {
-            loading_ms: 20 + random.below(800),
+            loading_ms: 20 + random.below(700),
             lateness_ms: 2 * DELAY_MS_MAX + 40,
             visible_max: Some(game.views().settings().max_visible),
             ..PictureOptions::default()
@@ -79,7 +79,7 @@ impl Peer {
         let player = Box::new(Player {
             heard_ms: now_ms,
             session: Session::new(256),
-            limiter: RateLimiter::new(game.rate_limit(), now_ms),
+            limiter: RateLimiter::new(now_ms),
             pinged_ms: now_ms,
         });
         let mut shim = Shim::new(Plan::Passing(Random::new(random.below(u64::from(u32::MAX)))));
@@ -223,13 +223,24 @@ impl Peer {
         now_ms: u64,
         game: &mut Game,
         metrics: &mut Metrics,
+        random: &mut Random,
     ) -> Result<(), Broken> {
-        while let Some((_, bytes)) = self.upstream.pop_front_if(|(at, _)| *at <= now_ms) {
+        while let Some((_, mut bytes)) = self.upstream.pop_front_if(|(at, _)| *at <= now_ms) {
+            if random.chance(10) {
+                let rest = bytes.split_off(random.below(bytes.len() as u64) as usize);
+                self.upstream.push_front((now_ms + 1 + random.below(self.delay_ms), rest));
+            }
             self.connection.stream.arrived.extend(bytes);
         }
         let connection = &mut self.connection;
         connection.writable |= connection.stream.is_writable_edge();
         connection.readable |= connection.stream.is_readable_edge();
+        if connection.readable
+            && !connection.wants_input(REPLIES_BYTES_MAX)
+            && let Phase::Player { player, .. } = &mut connection.phase
+        {
+            player.limiter.leave_unread(now_ms);
+        }
         let mut replies = Vec::new();
         while connection.readable && connection.wants_input(REPLIES_BYTES_MAX) {
             let mut scratch = [0; READ_BYTES];
@@ -302,8 +313,10 @@ fn take_in(
     let Phase::Player { slot, player } = &mut connection.phase else { unreachable!("nothing else here") };
     let is_first = replies.is_empty() && connection.outbox.is_empty();
     let out = if is_first { replies } else { connection.outbox.bytes() };
+    let arrival = player.limiter.arrival(now_ms, now_ms);
+    player.limiter.note_read(arrival, !connection.readable);
     let sender = Sender { slot: *slot, session: &mut player.session, limiter: &mut player.limiter };
-    let intake = game.take_in(sender, bytes, now_ms, out, metrics);
+    let intake = game.take_in(sender, bytes, arrival, out, metrics);
     assert_eq!(intake.ending, None, "a browser gives no reason to be closed");
 }
 

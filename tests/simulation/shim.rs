@@ -1,6 +1,6 @@
-//! A socket's stand-in that misbehaves as the kernel may: short reads and writes, `EAGAIN` and `EINTR` at any position, and
-//! ends by `ECONNRESET` or `ETIMEDOUT`. Readiness is edge-triggered, as the server's poll is: whoever was told `EAGAIN`
-//! hears of room or bytes once.
+//! A socket's stand-in that misbehaves as the kernel may: short writes, `EAGAIN` and `EINTR` at any position, and ends by
+//! `ECONNRESET` or `ETIMEDOUT`. A read gives what has arrived, as the kernel's does; it is the network that cuts that
+//! anywhere. Readiness is edge-triggered, as the server's poll is: whoever was told `EAGAIN` hears of room or bytes once.
 
 use std::collections::VecDeque;
 use std::io::{self, Error, ErrorKind, Read, Write};
@@ -10,7 +10,7 @@ use super::random::Random;
 /// How a socket behaves at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Takes or gives one byte only.
+    /// Takes one byte only.
     Short,
     /// `EAGAIN`.
     Again,
@@ -117,14 +117,21 @@ impl Shim {
 
 impl Read for Shim {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.arrived.len().min(buffer.len());
-        let count = self.limit(available)?;
+        match self.next_fault() {
+            Some(Fault::Interrupted) => return Err(ErrorKind::Interrupted.into()),
+            _ if self.broken.is_some() => {
+                return Err(self.broken.unwrap_or(ErrorKind::ConnectionReset).into());
+            }
+            _ => {}
+        }
+        let count = self.arrived.len().min(buffer.len());
         // A read shorter than its buffer has drained a real socket: what comes then comes with an edge.
         self.owes_readable = count < buffer.len();
         if count == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        self.arrived.read(&mut buffer[..count])
+        self.arrived.read_exact(&mut buffer[..count])?;
+        Ok(count)
     }
 }
 
