@@ -25,8 +25,8 @@ build-release: ## Build the server for release: target/release/pixi-game-server
 
 # The integration tests mostly wait for a server: more threads than cores finish sooner.
 RUST_TEST_THREADS ?= 8
-test: ## Run all tests (installs nginx, HAProxy and openssl when they are missing)
-	tests/proxies/install.sh
+test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
+	tests/install.sh
 	$(CARGO) test --workspace
 
 check: lint test doc ## What CI runs: format, lints, tests, documentation

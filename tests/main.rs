@@ -14,6 +14,7 @@
 //! - `shutdown`: signals and the drain
 //! - `fuzz_seeds`: the fuzz targets' properties over their seeds
 //! - `process`: panics, the watchdog, suspension, the systemd unit
+//! - `hostile`: slow, silent and greedy peers, a vanished one, a suspended server
 //! - `cli`: flags, variables, exit codes, the log at the start
 //! - `simulation`: wire, game and view without sockets, by seed
 //! - `tidy`: what the tree itself must keep to
@@ -27,6 +28,7 @@ mod conformance;
 mod crowd;
 mod exhaustion;
 mod fuzz_seeds;
+mod hostile;
 mod http;
 mod limits;
 mod process;

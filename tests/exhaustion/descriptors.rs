@@ -130,7 +130,7 @@ struct Tracer(Child);
 impl Tracer {
     /// Lets `accept4` fail as `fault` says, in strace's words.
     fn spoil_accepts(server: &Server, fault: &str) -> Tracer {
-        let mut tracer = Command::new(program("strace", "strace"))
+        let mut tracer = Command::new(program("strace"))
             .args(["-f", "-e", "trace=accept4", "-e", &format!("inject=accept4:{fault}")])
             .args(["-p", &server.id().to_string()])
             .stderr(Stdio::piped())

@@ -138,13 +138,7 @@ fn logrotate_rotates_with_the_snippet_of_the_readme() {
     fs::write(&rules, logrotate_snippet(&path, server.id())).expect("a file");
     let mut later = vec![first];
     for generation in 1..=2 {
-        succeed(
-            Command::new(program("logrotate", "logrotate"))
-                .arg("--force")
-                .arg("--state")
-                .arg(&state)
-                .arg(&rules),
-        );
+        succeed(Command::new(program("logrotate")).arg("--force").arg("--state").arg(&state).arg(&rules));
         wait_for_line(&path, "SIGHUP: LOG_FILE is opened anew");
         later.push(visit(&server));
         wait_for_line(&path, &later[generation]);

@@ -33,7 +33,7 @@ impl Fault {
     /// Injects into a thread, by strace's expression, and waits until it is in force.
     pub fn inject(thread: u32, what: &str) -> Fault {
         let system_call = what.split(':').next().expect("a system call");
-        let strace = Command::new(debian::program("strace", "strace"))
+        let strace = Command::new(debian::program("strace"))
             .args(["-qq", "-p", &thread.to_string(), "-o", "/dev/null"])
             .args(["-e", &format!("trace={system_call}"), "-e", &format!("inject={what}")])
             .stdin(Stdio::null())

@@ -107,7 +107,7 @@ fn command(settings: &Settings, folder: &Path) -> Command {
         allowed().iter().map(|name| rules(name)).filter(|rules| compile(rules).is_some()).flatten().collect();
     assert!(known.len() > 100, "few system calls are known: {known:?}");
 
-    let mut command = Command::new(debian::program("setpriv", "util-linux"));
+    let mut command = Command::new(debian::program("setpriv"));
     if debian::is_root() {
         let nobody = NOBODY.to_string();
         command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);

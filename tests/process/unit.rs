@@ -18,7 +18,7 @@ pub fn values(key: &str) -> Vec<String> {
 }
 
 fn analyze(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(debian::program("systemd-analyze", "systemd"))
+    let output = Command::new(debian::program("systemd-analyze"))
         .args(arguments)
         .output()
         .expect("systemd-analyze runs");

@@ -9,10 +9,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::support::debian::program;
 use crate::support::pump::wait_until;
-
-/// The command that installs what is missing.
-const INSTALL: &str = "tests/proxies/install.sh (apt-get install nginx-light haproxy openssl, as root)";
 
 /// A folder that is gone when the test is over, and an address to listen on.
 pub struct Place {
@@ -93,13 +91,4 @@ impl Drop for Proxy {
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
         let _ = self.child.wait();
     }
-}
-
-/// The path of a program that must be there: a test that skips itself proves nothing.
-pub fn program(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Where Debian has servers, which not everybody's path includes.
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.unwrap_or_else(|| panic!("{name} is missing; run {INSTALL}"))
 }

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
-use super::programs::{Place, Proxy, program};
+use super::programs::{Place, Proxy};
+use crate::support::debian::program;
 use crate::support::{Server, Settings};
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 4, 0, 1);

@@ -1,4 +1,4 @@
-//! Programs from Debian's packages that tests need: installed when they are missing, never done without.
+//! Programs that tests run: installed by `tests/install.sh` when they are missing, never done without.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -21,18 +21,12 @@ pub fn is_root() -> bool {
 }
 
 /// Where a program is, after its package was installed if need be.
-pub fn program(name: &str, package: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/install.sh");
     let _one = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(file) = find(name) {
         return file;
     }
-    let install = format!("apt-get install --yes --no-install-recommends {package}");
-    let as_root = if is_root() { "" } else { "sudo --non-interactive " };
-    for command in [&install, "apt-get update", &install] {
-        let _ = Command::new("sh").arg("-c").arg(format!("{as_root}{command} >&2")).status();
-        if let Some(file) = find(name) {
-            return file;
-        }
-    }
-    panic!("{name} is missing and can't be installed; run as root: {install}")
+    let installed = Command::new(SCRIPT).status();
+    find(name).unwrap_or_else(|| panic!("{name} is missing and {SCRIPT} could not install it: {installed:?}"))
 }

@@ -58,7 +58,8 @@ impl Raw {
         Raw::over(TcpStream::connect(address).expect("the server accepts"))
     }
 
-    fn over(stream: TcpStream) -> Raw {
+    /// Takes a connection.
+    pub fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
         stream.set_write_timeout(Some(DEADLINE)).expect("a write timeout");

@@ -1,0 +1,104 @@
+//! A peer that vanishes without a word: both sides live in network namespaces of their own, and the link between them
+//! goes down. Needs root and iproute2; without them it fails and says so.
+
+use std::process::Command;
+use std::{process, thread};
+
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::Mode;
+
+use super::descriptors;
+use crate::support::debian::program;
+use crate::support::pump::wait_until;
+use crate::support::raw::Raw;
+use crate::support::{Client, Settings};
+
+const SERVER_ADDRESS: &str = "198.18.0.1";
+const PEER_ADDRESS: &str = "198.18.0.2";
+
+/// Two namespaces with a link between them; deleted, with whatever is in them, when dropped.
+struct Network {
+    server: String,
+    peer: String,
+}
+
+impl Network {
+    fn new() -> Network {
+        let name = |side: &str| format!("pixi-{side}-{}", process::id());
+        let network = Network { server: name("server"), peer: name("peer") };
+        let (server, peer) = (network.server.as_str(), network.peer.as_str());
+        ip(&["netns", "add", server]);
+        ip(&["netns", "add", peer]);
+        ip(&[
+            "-n", server, "link", "add", "name", "link", "type", "veth", "peer", "name", "link", "netns",
+            peer,
+        ]);
+        for (side, address) in [(server, SERVER_ADDRESS), (peer, PEER_ADDRESS)] {
+            ip(&["-n", side, "address", "add", &format!("{address}/30"), "dev", "link"]);
+            ip(&["-n", side, "link", "set", "dev", "link", "up"]);
+            ip(&["-n", side, "link", "set", "lo", "up"]);
+        }
+        network
+    }
+
+    /// From here on packets between the two vanish.
+    fn cut(&self) {
+        ip(&["-n", &self.peer, "link", "set", "dev", "link", "down"]);
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for side in [&self.server, &self.peer] {
+            let _ = Command::new("ip").args(["netns", "delete", side]).status();
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let command = format!("ip {}", arguments.join(" "));
+    let output = Command::new(program("ip")).args(arguments).output().expect("ip runs");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command}: {complaint}. This test makes network namespaces: run it as root, in a container with CAP_SYS_ADMIN"
+    );
+}
+
+/// Runs this on a thread within a namespace.
+fn within<T: Send>(namespace: &str, run: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            let path = format!("/run/netns/{namespace}");
+            let file =
+                open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).expect("a namespace");
+            setns(file, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+            run()
+        });
+        inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+#[test]
+fn a_peer_that_vanishes_is_gone_after_the_idle_timeout() {
+    let network = Network::new();
+    within(&network.server, || {
+        let mut settings =
+            Settings::new().set("IP_CONN_RATE", 0).set("PING_INTERVAL_SEC", 1).set("IDLE_TIMEOUT_SEC", 2);
+        settings = settings.set("HOST", SERVER_ADDRESS);
+        let server = settings.start();
+        let mut clients = [Client::join(&server)];
+        let before = descriptors(&server);
+        let peers = within(&network.peer, || [(); 3].map(|()| Raw::upgraded(server.address())));
+        wait_until("everybody", || server.count("players") == 4);
+        network.cut();
+        crate::support::pump(&mut clients, "the end of the silent", |clients| {
+            clients[0].visible().is_empty() && server.count("players") == 1
+        });
+        assert_eq!(server.metrics()["closed"]["idle"], 3);
+        wait_until("their descriptors", || descriptors(&server) <= before);
+        assert!(!clients[0].ended);
+        drop(peers);
+    });
+}

@@ -1,0 +1,91 @@
+//! Bytes that come one by one: heads and upgrades that never end are dropped, frames that do are understood.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use std::{iter, thread};
+
+use super::descriptors;
+use crate::support::pump::{pump_within, wait_until};
+use crate::support::raw::{BINARY, CLOSE, FIN, Raw, UPGRADE, masked};
+use crate::support::{Client, DEADLINE, Server, Settings};
+
+/// Time between two bytes of a head that takes longer than any deadline.
+const BYTE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Sends a head byte by byte until the server has enough of it. Returns what it answered.
+fn trickle(address: SocketAddr, head: &'static str) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut raw = Raw::connect(address);
+        raw.stream().set_read_timeout(Some(BYTE_INTERVAL)).expect("a read timeout");
+        let start = Instant::now();
+        for byte in head.bytes().chain(iter::repeat(b'a')) {
+            raw.send(&[byte]);
+            match std::io::Read::read(&mut raw.stream(), &mut [0; 64]) {
+                Ok(0) => return Vec::new(),
+                Ok(count) => return vec![0; count],
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Vec::new(),
+                Err(_) => assert!(start.elapsed() < DEADLINE, "a slow peer was never dropped"),
+            }
+        }
+        unreachable!("the head has no end")
+    })
+}
+
+#[test]
+fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
+    let server = Server::start();
+    let mut clients = [Client::join(&server)];
+    let before = descriptors(&server);
+    let slow: Vec<_> = (0..20)
+        .map(|n| {
+            trickle(server.address(), if n % 2 == 0 { "GET /health HTTP/1.1\r\nX-Filler: " } else { UPGRADE })
+        })
+        .collect();
+    pump_within(DEADLINE, &mut clients, "the end of slow peers", |_| {
+        slow.iter().all(thread::JoinHandle::is_finished)
+    });
+    for peer in slow {
+        assert!(peer.join().unwrap().is_empty(), "a slow peer was answered");
+    }
+    assert_eq!(server.metrics()["refused"]["handshake_timeout"], 20);
+    wait_until("the slow peers' descriptors", || descriptors(&server) <= before);
+    assert!(!clients[0].ended);
+}
+
+#[test]
+fn frames_that_come_byte_by_byte_are_understood() {
+    let server = Server::start();
+    let mut raw = Raw::connect(server.address());
+    for byte in UPGRADE.bytes() {
+        raw.send(&[byte]);
+    }
+    assert_eq!(raw.response().status, 101);
+    let step = masked(FIN | BINARY, &[3, 0b0101, 7, 0, 0, 0]);
+    for byte in step {
+        raw.send(&[byte]);
+    }
+    while raw.frame().expect("an ack").payload[0] != 8 {}
+    assert_eq!(server.protocol_errors(), 0);
+}
+
+#[test]
+fn bytes_that_make_no_frame_are_no_sign_of_life() {
+    let server = Settings::new().set("PING_INTERVAL_SEC", 1).set("IDLE_TIMEOUT_SEC", 2).start();
+    let mut reader = Raw::upgraded(server.address());
+    let mut writer = reader.writer();
+    let trickle = thread::spawn(move || {
+        // Sixty-four bytes at this pace take longer than any silence that is allowed.
+        for byte in masked(FIN | BINARY, &[6; 64]) {
+            if !writer.send(&[byte]) {
+                return;
+            }
+            thread::sleep(BYTE_INTERVAL / 2);
+        }
+    });
+    let close = reader.frame_of(CLOSE);
+    assert_eq!(close.payload[..2], 1001_u16.to_be_bytes());
+    assert_eq!(server.metrics()["closed"]["idle"], 1);
+    drop(reader);
+    trickle.join().unwrap();
+}

@@ -1,0 +1,109 @@
+//! Peers that do not take what they are sent: their acks are capped, they are not read, and they lose nothing once they
+//! read again, or are dropped if they never do.
+
+use std::io::{ErrorKind, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{GROWTH_BYTES_MAX, connect_narrow, descriptors, resident_bytes};
+use crate::support::pump::wait_until;
+use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
+use crate::support::{Client, DEADLINE, Settings};
+
+/// Messages a second that are allowed, so that acks pile up within seconds; the burst is a fraction of the pile.
+const RATE: u32 = 2_000;
+const BURST: u32 = 400;
+
+/// MOVEs sent while nobody reads the acks, in portions at three quarters of the rate.
+const MOVES: u32 = 6_000;
+const PORTION: u32 = 100;
+const PORTION_INTERVAL: Duration = Duration::from_millis(67);
+
+fn moves(sequences: std::ops::Range<u32>) -> Vec<u8> {
+    let step = |sequence: u32| {
+        let bytes = sequence.to_le_bytes();
+        masked(FIN | BINARY, &[3, 0b0101, bytes[0], bytes[1], bytes[2], bytes[3]])
+    };
+    sequences.flat_map(step).collect()
+}
+
+#[test]
+fn acks_are_capped_and_none_is_missing_when_the_peer_reads_again() {
+    let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", RATE).set("RATE_LIMIT_BURST", BURST);
+    let server = settings.start();
+    let before = resident_bytes(&server);
+    let stream = connect_narrow(server.address());
+    let mut reader = Raw::over(stream);
+    reader.send(UPGRADE.as_bytes());
+    assert_eq!(reader.response().status, 101);
+    let mut writer = reader.writer();
+    let sender = thread::spawn(move || {
+        let start = Instant::now();
+        for portion in 0..MOVES / PORTION {
+            let due = PORTION_INTERVAL * portion;
+            thread::sleep(due.saturating_sub(start.elapsed()));
+            assert!(writer.send(&moves(portion * PORTION + 1..(portion + 1) * PORTION + 1)));
+        }
+    });
+    sender.join().unwrap();
+    let read = server.count("messages_in_total");
+    assert!(read < u64::from(MOVES), "all of {read} MOVEs were read of a peer that takes no acks");
+    assert!(server.count("write_stalls_total") > 0);
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more");
+
+    let mut expected = 1;
+    while expected <= MOVES {
+        let payload = reader.frame().expect("the connection stays").payload;
+        if payload.first() == Some(&8) {
+            let sequence = u32::from_le_bytes(payload[9..13].try_into().expect("four bytes"));
+            assert_eq!(sequence, expected, "{} MOVEs were dropped", server.count("rate_limited_total"));
+            expected += 1;
+        }
+    }
+    assert_eq!(server.count("rate_limited_total"), 0);
+}
+
+#[test]
+fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
+    const PEERS: usize = 8;
+    let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000);
+    let server = settings.set("WRITE_STALL_SEC", 1).start();
+    let mut client = [Client::join(&server)];
+    let (before, open) = (resident_bytes(&server), descriptors(&server));
+    let flood = moves(1..5_000);
+    let deaf: Vec<_> = (0..PEERS)
+        .map(|_| {
+            let mut raw = Raw::over(connect_narrow(server.address()));
+            raw.send(UPGRADE.as_bytes());
+            let flood = flood.clone();
+            thread::spawn(move || {
+                raw.stream().set_nonblocking(true).expect("a non-blocking socket");
+                let start = Instant::now();
+                loop {
+                    match raw.stream().write(&flood) {
+                        Ok(_) => {}
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        Err(_) => return,
+                    }
+                    assert!(start.elapsed() < DEADLINE, "a peer that never reads was never dropped");
+                    thread::sleep(Duration::from_millis(5));
+                }
+            })
+        })
+        .collect();
+    let mut sequence = 0;
+    crate::support::pump(&mut client, "the end of deaf peers", |clients| {
+        if clients[0].is_answered() {
+            sequence += 1;
+            clients[0].send_short_move(game_client::Vector::RIGHT, sequence);
+        }
+        deaf.iter().all(thread::JoinHandle::is_finished)
+    });
+    deaf.into_iter().for_each(|peer| peer.join().unwrap());
+    assert_eq!(server.metrics()["closed"]["stalled"], PEERS as u64);
+    assert!(sequence > 1 && !client[0].ended, "{client:?}");
+    wait_until("their descriptors", || descriptors(&server) <= open);
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more");
+}
