@@ -5,6 +5,8 @@ use std::path::Path;
 
 #[path = "../fuzz/properties/client_message.rs"]
 mod client_message;
+#[path = "../fuzz/properties/connection_script.rs"]
+mod connection_script;
 #[path = "../fuzz/properties/http_head.rs"]
 mod http_head;
 #[path = "../fuzz/properties/websocket_read.rs"]
@@ -43,4 +45,9 @@ fn messages_mean_exactly_what_they_say() {
 #[test]
 fn the_world_keeps_its_rules_whatever_players_do() {
     run_seeds("world_inputs", world_inputs::check);
+}
+
+#[test]
+fn whole_connections_get_whole_frames_in_order() {
+    run_seeds("connection_script", connection_script::check);
 }

@@ -1,0 +1,375 @@
+//! Whatever a few connections do from their first byte to their end, and however their bytes are cut, the server says
+//! whole frames in the right order, one ack for each MOVE it accepts, nothing after a Close, and holds little memory.
+//!
+//! The bytes are a script of commands, a byte each with their arguments, see [`Trial::run_command`]. Wire, rate limiter,
+//! game and views are the server's, through `Game::take_in`; sockets and the loop are not there.
+
+use pixi_game_server::config::Config;
+use pixi_game_server::limits::{HTTP_HEAD_BYTES_MAX, READ_BUDGET_BYTES};
+use pixi_game_server::metrics::Metrics;
+use pixi_game_server::rate::RateLimiter;
+use pixi_game_server::server::game::Game;
+use pixi_game_server::server::intake::Sender;
+use pixi_game_server::view::pool::Pool;
+use pixi_game_server::wire::http::{Parsed, parse_request, upgrade, write_upgrade_response};
+use pixi_game_server::wire::websocket::{Code, Session};
+
+mod client_stream;
+mod server_stream;
+
+const CONNECTIONS: usize = 3;
+const TICK_RATE_HZ: u64 = 60;
+/// Most ticks of a script, so that it ends soon.
+const TICKS_MAX: u64 = 600;
+/// Most bytes a script sends, repetitions included.
+const SENT_BYTES_MAX: usize = 128 * 1024;
+/// An ack's frame is longer than a pong's, and longer than the shortest MOVE's that causes it: 15 bytes for 12.
+const REPLIES_OF_ONE_READ_MAX: usize = READ_BUDGET_BYTES * 15 / 12 + 256;
+
+const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Runs the script `bytes` with its bytes delivered in three ways.
+pub fn check(bytes: &[u8]) {
+    let whole = run(bytes, READ_BUDGET_BYTES);
+    for cut in [1, 7] {
+        let again = run(bytes, cut);
+        // A flood is judged by the read: how much of the last one is still acted on depends on its size.
+        if !whole.flooded && !again.flooded {
+            assert_eq!(again.said, whole.said, "cut to {cut} bytes");
+        }
+    }
+}
+
+/// What came of a script.
+struct Outcome {
+    /// All that was sent to each connection that there was.
+    said: Vec<Vec<u8>>,
+    flooded: bool,
+}
+
+fn run(bytes: &[u8], cut: usize) -> Outcome {
+    std::thread::scope(|scope| {
+        let pool = Pool::spawn(scope, 1).expect("no thread is needed");
+        let mut trial = Trial::new(pool, cut);
+        let mut script = Script { bytes };
+        while trial.run_command(&mut script).is_some() {
+            trial.write_replies();
+        }
+        trial.finish()
+    })
+}
+
+/// One connection from accept to end.
+#[derive(Default)]
+struct Connection {
+    phase: Phase,
+    /// What the client has sent and the server not read.
+    unread: Vec<u8>,
+    /// What the server has read after the upgrade.
+    stream: Vec<u8>,
+    outbox: Vec<u8>,
+    said: Vec<u8>,
+    /// The client takes nothing at present.
+    stalls: bool,
+}
+
+#[derive(Default)]
+enum Phase {
+    #[default]
+    Free,
+    Http(Vec<u8>),
+    Player(Box<(u32, Session, RateLimiter)>),
+    Ended,
+}
+
+struct Trial<'a> {
+    config: Config,
+    game: Game,
+    metrics: Metrics,
+    pool: Pool,
+    script_cut: usize,
+    connections: [Connection; CONNECTIONS],
+    current: usize,
+    last_sent: &'a [u8],
+    ticks: u64,
+    now_ms: u64,
+    sent_bytes: usize,
+    said: Vec<Vec<u8>>,
+}
+
+struct Script<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Script<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|taken| taken[0])
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(count)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    /// Bytes, and before them a byte with their number.
+    fn some(&mut self) -> Option<&'a [u8]> {
+        let count = self.byte()?.into();
+        self.take(count)
+    }
+}
+
+impl<'a> Trial<'a> {
+    fn new(pool: Pool, script_cut: usize) -> Self {
+        let config = Config { spawn_seed: Some(1), ..Config::default() };
+        Self {
+            game: Game::new(&config),
+            config,
+            metrics: Metrics::default(),
+            pool,
+            script_cut,
+            connections: Default::default(),
+            current: 0,
+            last_sent: HANDSHAKE,
+            ticks: 0,
+            now_ms: 0,
+            sent_bytes: 0,
+            said: Vec::new(),
+        }
+    }
+
+    /// Runs the next command; none where the script ends.
+    fn run_command(&mut self, script: &mut Script<'a>) -> Option<()> {
+        match script.byte()? % 12 {
+            0 => self.current = usize::from(script.byte()?) % CONNECTIONS,
+            1 => self.send(script.some()?),
+            2 => self.send(HANDSHAKE),
+            3 => {
+                let (first, payload) = (script.byte()?, script.some()?);
+                self.send_frame(first, payload);
+            }
+            4 => {
+                let step = script.take(13)?;
+                self.send_frame(0x82, &[&[3], step].concat());
+            }
+            5 => {
+                let step = script.take(5)?;
+                self.send_frame(0x82, &[&[3], step].concat());
+            }
+            6 => (0..=script.byte()? % 60).for_each(|_| self.tick()),
+            7 => self.now_ms += u64::from(script.byte()?) * 64,
+            8 => self.end(self.current),
+            9 => self.connections[self.current].stalls ^= true,
+            10 => {
+                let times = script.byte()? % 64;
+                (0..times).for_each(|_| self.send(self.last_sent));
+            }
+            _ => self.say(script.byte()?),
+        }
+        Some(())
+    }
+
+    /// A masked frame whose header says its length as it is; the mask is of zeros.
+    fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        let length = payload.len();
+        let mut frame = vec![first];
+        match length {
+            0..=125 => frame.push(0x80 | length as u8),
+            _ => frame.extend([0xfe, (length >> 8) as u8, length as u8]),
+        }
+        frame.extend([0; 4]);
+        frame.extend_from_slice(payload);
+        self.deliver(&frame);
+    }
+
+    fn send(&mut self, bytes: &'a [u8]) {
+        self.last_sent = bytes;
+        self.deliver(bytes);
+    }
+
+    /// A ping, or a close of the server's own.
+    fn say(&mut self, what: u8) {
+        let index = self.current;
+        let connection = &mut self.connections[index];
+        let Phase::Player(player) = &mut connection.phase else { return };
+        match what % 4 {
+            0 => {
+                player.1.close(Code::GoingAway, "nothing heard", &mut connection.outbox);
+                self.leave(index);
+            }
+            _ => player.1.ping(&mut connection.outbox),
+        }
+    }
+
+    fn deliver(&mut self, bytes: &[u8]) {
+        self.sent_bytes += bytes.len();
+        if self.sent_bytes > SENT_BYTES_MAX {
+            return;
+        }
+        let connection = &mut self.connections[self.current];
+        if matches!(connection.phase, Phase::Free) {
+            connection.phase = Phase::Http(Vec::new());
+        }
+        connection.unread.extend_from_slice(bytes);
+        self.read(self.current);
+    }
+
+    /// Reads what the server would, cut by cut. Like the server's, a connection is not read while its replies pile up.
+    fn read(&mut self, index: usize) {
+        let replies_max = self.config.write_buffer_bytes;
+        while !self.connections[index].unread.is_empty() {
+            let connection = &mut self.connections[index];
+            if connection.stalls && connection.outbox.len() >= replies_max {
+                return;
+            }
+            let count = self.script_cut.min(connection.unread.len());
+            let bytes: Vec<u8> = connection.unread.drain(..count).collect();
+            self.receive(index, &bytes);
+            let held = self.connections[index].outbox.len();
+            assert!(
+                !self.connections[index].stalls || held <= replies_max + REPLIES_OF_ONE_READ_MAX,
+                "{held}"
+            );
+        }
+    }
+
+    fn receive(&mut self, index: usize, bytes: &[u8]) {
+        let connection = &mut self.connections[index];
+        match &mut connection.phase {
+            Phase::Http(head) => {
+                head.extend_from_slice(bytes);
+                assert!(head.len() <= HTTP_HEAD_BYTES_MAX + READ_BUDGET_BYTES);
+                self.serve_http(index);
+            }
+            Phase::Player(player) => {
+                connection.stream.extend_from_slice(bytes);
+                let (slot, session, limiter) = &mut **player;
+                let sender = Sender { slot: *slot, session, limiter };
+                let out = &mut connection.outbox;
+                let intake = self.game.take_in(sender, bytes, self.now_ms, out, &mut self.metrics);
+                if intake.ending.is_some() {
+                    self.leave(index);
+                }
+            }
+            Phase::Free | Phase::Ended => {}
+        }
+    }
+
+    /// Requests up to the one that upgrades; what is refused ends the connection.
+    fn serve_http(&mut self, index: usize) {
+        loop {
+            let connection = &mut self.connections[index];
+            let Phase::Http(head) = &mut connection.phase else { return };
+            match parse_request(head) {
+                Ok(Parsed::Incomplete) => return,
+                Err(_) => connection.phase = Phase::Ended,
+                Ok(Parsed::Complete { request, consumed }) => {
+                    head.drain(..consumed);
+                    let early_bytes = std::mem::take(head);
+                    if let Ok(key) = upgrade(&request) {
+                        self.make_player(index);
+                        write_upgrade_response(&mut Vec::new(), &key);
+                        return self.receive(index, &early_bytes);
+                    }
+                    connection.phase =
+                        if request.keep_alive { Phase::Http(early_bytes) } else { Phase::Ended };
+                }
+            }
+        }
+    }
+
+    fn make_player(&mut self, index: usize) {
+        let out = &mut self.connections[index].outbox;
+        let slot = self.game.join(out, &mut self.metrics);
+        let limiter = RateLimiter::new(self.game.rate_limit(), self.now_ms);
+        let session = Session::new(self.config.read_buffer_bytes);
+        self.connections[index].phase = Phase::Player(Box::new((slot, session, limiter)));
+    }
+
+    fn leave(&mut self, index: usize) {
+        if let Phase::Player(player) = std::mem::replace(&mut self.connections[index].phase, Phase::Ended) {
+            self.game.leave(player.0);
+        }
+    }
+
+    /// What the client takes, at the end of a command.
+    fn write_replies(&mut self) {
+        for index in 0..CONNECTIONS {
+            let connection = &mut self.connections[index];
+            if connection.stalls || connection.outbox.is_empty() {
+                continue;
+            }
+            if let Phase::Player(player) = &connection.phase {
+                self.game.ride(player.0, true, &mut connection.outbox, &mut self.metrics);
+            }
+            connection.said.append(&mut connection.outbox);
+            self.read(index);
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.ticks >= TICKS_MAX {
+            return;
+        }
+        self.ticks += 1;
+        self.now_ms += 1000 / TICK_RATE_HZ;
+        self.write_replies();
+        self.game.step(1, &mut self.metrics);
+        self.game.begin_round();
+        while !self.game.views().is_round_over() {
+            let connections = &self.connections;
+            let of = |slot: u32| {
+                connections
+                    .iter()
+                    .position(|one| matches!(&one.phase, Phase::Player(player) if player.0 == slot))
+            };
+            let mut can_be_written = |slot: u32| of(slot).is_some_and(|index| !connections[index].stalls);
+            self.game.serve_batch(&mut self.pool, &mut can_be_written, &mut self.metrics);
+            let mut written = Vec::new();
+            while let Some((segment, frames)) = self.pool.batch().next_segment() {
+                written.push((of(segment.slot).expect("only players are served"), frames.to_vec()));
+            }
+            for (index, frames) in written {
+                self.connections[index].said.extend(frames);
+            }
+        }
+    }
+
+    /// The connection is over, from whatever side; another one may take its place.
+    fn end(&mut self, index: usize) {
+        self.connections[index].stalls = false;
+        self.write_replies();
+        let was_player = matches!(self.connections[index].phase, Phase::Player(_));
+        self.leave(index);
+        let connection = std::mem::take(&mut self.connections[index]);
+        self.require_answers(&connection, was_player);
+        self.said.push([connection.said, connection.outbox].concat());
+    }
+
+    /// Every accepted MOVE has its ack, in order, and nothing else has one.
+    fn require_answers(&self, connection: &Connection, was_player: bool) {
+        let said = [&connection.said[..], &connection.outbox].concat();
+        let heard = server_stream::read(&said);
+        assert!(!was_player || !heard.is_closed, "a player behind a Close");
+        let moves = client_stream::moves(&connection.stream);
+        let mut rest = moves.iter();
+        let in_order = heard.acks.iter().all(|ack| rest.any(|sequence| sequence == ack));
+        assert!(in_order, "acks {:?} for MOVEs {moves:?}", heard.acks);
+        if self.metrics.rate_limited_total == 0 && !self.has_flooded() {
+            assert_eq!(heard.acks, moves, "an accepted MOVE without its ack");
+        }
+    }
+
+    fn has_flooded(&self) -> bool {
+        self.metrics.protocol_errors.iter().any(|(name, count)| name == "rate_flood" && count > 0)
+    }
+
+    fn finish(mut self) -> Outcome {
+        for index in 0..CONNECTIONS {
+            self.end(index);
+        }
+        assert_eq!(self.game.world().population(), 0);
+        Outcome { flooded: self.has_flooded(), said: self.said }
+    }
+}
