@@ -165,7 +165,7 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
-const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "tungstenite's cap is on all frames");
+const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the framing's cap is on all frames");
 const _: () =
     assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
