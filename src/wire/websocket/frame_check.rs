@@ -142,25 +142,29 @@ impl FrameCheck {
 
     fn take_second(&mut self, byte: u8) -> Result<(), Failure> {
         let (opcode, length) = (self.first & OPCODE, byte & !MASKED);
+        let is_control = opcode >= CLOSE;
         if byte & MASKED == 0 {
             return Err(Failure::Framing);
         }
-        if opcode >= CLOSE {
-            // Half a code is none.
-            if usize::from(length) > CONTROL_PAYLOAD_BYTES_MAX || (opcode == CLOSE && length == 1) {
-                return Err(Failure::Framing);
-            }
-        } else {
-            match length {
-                _ if opcode == TEXT => return Err(Failure::Text),
-                LENGTH_16 => return self.expect(Expects::Length16(0)),
-                LENGTH_64 => return self.expect(Expects::Length64(0)),
-                _ if usize::from(length) > MESSAGE_BYTES_MAX => return Err(Failure::TooLong),
-                _ => self.in_message = self.first & FIN == 0,
-            }
+        // Of a Close's payload, half a code is none.
+        if is_control && (usize::from(length) > CONTROL_PAYLOAD_BYTES_MAX || (opcode == CLOSE && length == 1))
+        {
+            return Err(Failure::Framing);
+        }
+        if opcode == TEXT {
+            return Err(Failure::Text);
+        }
+        self.expects = match length {
+            LENGTH_16 => Expects::Length16(0),
+            LENGTH_64 => Expects::Length64(0),
+            _ if !is_control && usize::from(length) > MESSAGE_BYTES_MAX => return Err(Failure::TooLong),
+            _ => Expects::Body,
+        };
+        if !is_control {
+            self.in_message = self.first & FIN == 0;
         }
         (self.body_bytes, self.passed_bytes) = (MASK_BYTES + length, 0);
-        self.expect(Expects::Body)
+        Ok(())
     }
 
     fn take_body(&mut self, rest: &[u8]) -> Result<usize, Failure> {
@@ -190,11 +194,6 @@ impl FrameCheck {
             }
             _ => {}
         }
-        Ok(())
-    }
-
-    fn expect(&mut self, next: Expects) -> Result<(), Failure> {
-        self.expects = next;
         Ok(())
     }
 }
