@@ -54,7 +54,7 @@ fn take_payload<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
         126 => (usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
         length => (usize::from(length), 2),
     };
-    assert!(length <= 125 || (head == 4 && length > 125), "masked, too long, or not the shortest form");
+    assert!(length <= 125 || head == 4, "masked, or longer than the server ever says");
     assert!(head == 2 || length >= 126, "not the shortest form");
     let (payload, rest) = bytes[head..].split_at_checked(length).expect("a whole frame");
     *bytes = rest;

@@ -46,6 +46,11 @@ fn with(lines: &str) -> String {
     format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }
 
+/// A request of this line.
+fn line(line: &str) -> String {
+    format!("{line}\r\nHost: localhost\r\n\r\n")
+}
+
 /// A handshake with something put in the place of something else.
 fn handshake(from: &str, to: &str) -> String {
     let head = UPGRADE.replacen(from, to, 1);
@@ -205,8 +210,7 @@ fn lines_and_fields() {
 }
 
 #[test]
-fn request_lines() {
-    let line = |line: &str| format!("{line}\r\nHost: localhost\r\n\r\n");
+fn targets() {
     let mut rows = vec![
         row("1.0", line("GET /health HTTP/1.0"), 200, Ends),
         row("1.0 that stays", "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, Lives),
@@ -253,6 +257,12 @@ fn request_lines() {
     ] {
         rows.push(row(format!("target {target:?}"), line(&format!("GET {target} HTTP/1.1")), 400, Ends));
     }
+    run(&rows);
+}
+
+#[test]
+fn methods_and_versions() {
+    let mut rows = Vec::new();
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get", "Get", "GETS", "G", "PRI"] {
         rows.push(row(method, line(&format!("{method} /health HTTP/1.1")), 405, Ends));
     }
