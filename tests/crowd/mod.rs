@@ -1,24 +1,12 @@
 //! Three hundred clients on one server: who is who, every answer, and pictures that agree with the truth.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
-use game_client::{Facing, PictureOptions, PlayerId, Vector};
+use game_client::{PictureOptions, PlayerId};
 
 use crate::support::client::picture_options;
-use crate::support::{Client, Server, Settings, observe, pump, settle};
+use crate::support::truth::{is_nearest, is_true, walk_around};
+use crate::support::{Client, Server, Settings, observe, pump};
 
 const PLAYERS: usize = 300;
-
-/// How much nearer than a member of a view a newcomer must be to take its place.
-const CLEARLY_NEARER: f64 = 0.7;
-
-/// Steps every client takes, one every [`STEP_MS`] milliseconds.
-const STEPS: u32 = 24;
-const STEP_MS: u64 = 100;
-
-/// Where a player ended, by its own last answer.
-type Truth = BTreeMap<PlayerId, (f64, f64)>;
 
 /// Lets everybody join at once.
 fn crowd(server: &Server, options: PictureOptions) -> Vec<Client> {
@@ -31,55 +19,6 @@ fn crowd(server: &Server, options: PictureOptions) -> Vec<Client> {
     let expected: Vec<_> = (1001..1001 + PLAYERS as PlayerId).collect();
     assert_eq!(ids, expected, "every client takes itself for somebody else");
     clients
-}
-
-/// Lets everybody walk this way and that, and stand still at the end. Returns where they stand.
-fn walk_around(clients: &mut [Client]) -> Truth {
-    let directions = [Vector::RIGHT, Vector::DOWN, Vector::LEFT, Vector::UP];
-    let (start, mut taken) = (Instant::now(), 0);
-    pump(clients, "a walk of everybody", |clients| {
-        let due = (start.elapsed().as_millis() as u64 / STEP_MS) as u32;
-        while taken < due.min(STEPS) {
-            for (index, client) in clients.iter_mut().enumerate() {
-                client.step(directions[(index + taken as usize / 8) % directions.len()]);
-            }
-            taken += 1;
-        }
-        taken == STEPS
-    });
-    for client in &mut *clients {
-        client.step(Vector::ZERO);
-    }
-    settle(clients);
-    for client in &*clients {
-        let answered = client.picture.own().answered();
-        assert_eq!(answered, u64::from(STEPS) + 1, "every MOVE is answered once");
-    }
-    let standing = |client: &Client| (f64::from(client.acknowledged().0), f64::from(client.acknowledged().1));
-    clients.iter().map(|client| (client.id(), standing(client))).collect()
-}
-
-/// Whether everybody on this picture stands where it does in truth.
-fn is_true(client: &Client, truth: &Truth) -> bool {
-    client.picture.remotes().all(|remote| {
-        let at = truth.get(&remote.id).expect("nobody is shown who does not exist");
-        remote.shown()
-            && (remote.x, remote.y) == *at
-            && remote.vector == Vector::ZERO
-            && remote.facing == Facing::Right
-    })
-}
-
-/// Whether this client is shown as many as it may be, and nobody who is left out is clearly nearer than a member.
-fn is_nearest(client: &Client, truth: &Truth, visible_max: usize) -> bool {
-    let own = truth[&client.id()];
-    let distance = |id: &PlayerId| (truth[id].0 - own.0).hypot(truth[id].1 - own.1);
-    let (members, others): (Vec<_>, Vec<_>) =
-        truth.keys().filter(|id| **id != client.id()).partition(|id| client.sees(**id));
-    let farthest = members.iter().copied().map(distance).fold(0.0, f64::max);
-    let nearest = others.iter().copied().map(distance).fold(f64::INFINITY, f64::min);
-    // A unit for positions rounded and compared as squares.
-    members.len() == visible_max.min(truth.len() - 1) && nearest >= CLEARLY_NEARER * farthest - 1.0
 }
 
 #[test]

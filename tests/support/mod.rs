@@ -8,6 +8,7 @@ pub mod process;
 pub mod pump;
 pub mod raw;
 pub mod server;
+pub mod truth;
 pub mod walker;
 
 pub use client::Client;
