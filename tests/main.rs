@@ -10,6 +10,7 @@
 //! - `http`: the handshake, health, metrics, static files, refusals
 //! - `crowd`: three hundred clients at once, and whether what they see is true
 //! - `exhaustion`: no descriptors, memory, ports or room on the disk; the log rotated
+//! - `churn`: thousands of reconnects, storms, and what they leave behind: nothing
 //! - `replay`: recorded browsers, with their timing and with stalls
 //! - `shutdown`: signals and the drain
 //! - `fuzz_seeds`: the fuzz targets' properties over their seeds
@@ -23,6 +24,7 @@
 //! Nothing here sleeps for a fixed time and then hopes: tests wait for conditions, with one generous deadline. The
 //! few that look on for a while do so for the sake of what must not happen.
 
+mod churn;
 mod cli;
 mod conformance;
 mod crowd;

@@ -14,7 +14,7 @@
 mod check;
 mod faults;
 mod peer;
-mod random;
+pub mod random;
 mod shim;
 
 use std::io::ErrorKind;

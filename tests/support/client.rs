@@ -12,7 +12,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
-use super::{DEADLINE, Server, now_ms, pump::wait_for, pump::wait_until};
+use super::{DEADLINE, Server, now_ms, pump::wait_for, pump::wait_until, raw::reset};
 
 /// Messages taken from one client before the others get their turn.
 const MESSAGES_PER_POLL: usize = 256;
@@ -163,6 +163,11 @@ impl Client {
     pub fn close(&mut self, code: Option<u16>) {
         let frame = code.map(|code| CloseFrame { code: CloseCode::from(code), reason: "".into() });
         self.send_message(Message::Close(frame));
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(self) {
+        reset(self.socket.get_ref());
     }
 
     /// Takes what has arrived, and moves the picture on. Returns whether anything had.

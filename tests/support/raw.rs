@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd as _;
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::DEADLINE;
 use super::http::{self, Response};
 
@@ -200,6 +202,12 @@ impl Raw {
             };
         }
     }
+}
+
+/// Makes the end of a connection, once its last handle is dropped, a reset.
+pub fn reset(stream: &TcpStream) {
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(stream, sockopt::Linger, &linger).expect("SO_LINGER");
 }
 
 /// A client's frame. Lengths are written in the shortest form.

@@ -209,6 +209,12 @@ impl Server {
         self.log.lock().expect("nobody panics with the log").join("\n")
     }
 
+    /// Descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(folder).expect("a running process").count()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("the server takes signals");

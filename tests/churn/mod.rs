@@ -1,0 +1,54 @@
+//! Players who leave in every way there is and come back, and what that leaves behind: nothing.
+
+mod memory;
+mod reconnects;
+mod storm;
+
+use game_client::PlayerId;
+use serde_json::Value;
+
+use crate::support::client::picture_options;
+use crate::support::pump::wait_until;
+use crate::support::server::sum;
+use crate::support::truth::{is_true, walk_around};
+use crate::support::{Client, Server, pump};
+
+/// Lets so many join at once, and checks that their ids are above all those before. Returns the highest.
+fn join(server: &Server, clients: &mut Vec<Client>, count: usize, highest_before: PlayerId) -> PlayerId {
+    let first = clients.len();
+    clients.extend(Client::connect_many(server, count, picture_options()));
+    pump(clients, "the identity of those who came in", |clients| {
+        clients[first..].iter().all(|client| client.picture.own_id().is_some())
+    });
+    let mut ids: Vec<PlayerId> = clients[first..].iter().map(Client::id).collect();
+    ids.sort_unstable();
+    assert!(ids[0] > highest_before, "{} was given after {highest_before}", ids[0]);
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "an id was given twice: {ids:?}");
+    ids[count - 1]
+}
+
+/// Everybody walks and stands still, and everybody's picture shows all the others where they are, and no ghost.
+fn assert_pictures_are_true(clients: &mut [Client]) {
+    let truth = walk_around(clients);
+    let others = clients.len() - 1;
+    pump(clients, "true pictures of everybody", |clients| {
+        clients.iter().all(|client| client.visible().len() == others && is_true(client, &truth))
+    });
+    for client in clients {
+        assert_eq!(client.picture.doubles(), [] as [PlayerId; 0]);
+    }
+}
+
+/// Waits until the server has so many players, and checks that its counts add up. Returns its metrics.
+fn assert_counts_add_up(server: &Server, players: u64) -> Value {
+    wait_until("the players who are left", || server.count("players") == players);
+    let metrics = server.metrics();
+    let (connections, closed) = (&metrics["connections"], sum(&metrics["closed"]));
+    assert_eq!(connections["upgraded_total"].as_u64(), Some(players + closed), "{metrics}");
+    metrics
+}
+
+/// Waits until the server has exactly as many descriptors open as it had before anybody, a scraper included, connected.
+fn wait_for_descriptors(server: &Server, before: usize) {
+    wait_until(&format!("{before} descriptors"), || server.descriptors() == before);
+}

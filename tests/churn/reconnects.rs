@@ -1,0 +1,106 @@
+//! Thousands of reconnects by clients with pictures, seeded: ids, ghosts, counts, descriptors.
+
+use game_client::ClientMessage;
+
+use super::{assert_counts_add_up, assert_pictures_are_true, join, wait_for_descriptors};
+use crate::simulation::random::Random;
+use crate::support::raw::{Raw, UPGRADE, reset};
+use crate::support::{Client, Server, Settings, pump};
+
+/// Players at a time.
+const PLAYERS: usize = 120;
+
+/// Players who leave and come back in one round.
+const LEAVERS: usize = 40;
+
+/// Rounds of all.
+const ROUNDS: usize = 50;
+
+/// Those who ask for the upgrade and are gone before they have read anything, in one round.
+const VANISHERS: usize = 4;
+
+/// How many left in which way.
+#[derive(Default)]
+struct Departures {
+    closed: u64,
+    left: u64,
+    hung_up: u64,
+    reset: u64,
+    vanished: u64,
+}
+
+/// Some leave. Those who say goodbye wait for the answer.
+fn depart(clients: &mut Vec<Client>, random: &mut Random, departures: &mut Departures) {
+    let mut leaving = Vec::new();
+    for _ in 0..LEAVERS {
+        let mut client = clients.swap_remove(random.below(clients.len() as u64) as usize);
+        match random.below(4) {
+            0 => {
+                departures.closed += 1;
+                client.close(Some(1001));
+                leaving.push(client);
+            }
+            1 => {
+                departures.left += 1;
+                client.send(&ClientMessage::Leave);
+                leaving.push(client);
+            }
+            2 => {
+                departures.hung_up += 1;
+                drop(client);
+            }
+            _ => {
+                departures.reset += 1;
+                client.reset();
+            }
+        }
+    }
+    pump(&mut leaving, "the server's goodbye", |leaving| leaving.iter().all(|client| client.ended));
+}
+
+/// Some ask to be let in and are gone before they know that they are.
+fn vanish(server: &Server, random: &mut Random, departures: &mut Departures) {
+    for _ in 0..VANISHERS {
+        let mut raw = Raw::connect(server.address());
+        raw.send(UPGRADE.as_bytes());
+        if random.chance(2) {
+            reset(raw.stream());
+        }
+        departures.vanished += 1;
+    }
+}
+
+#[test]
+fn thousands_of_reconnects_leave_no_ghost_no_descriptor_and_exact_counts() {
+    let server = Settings::new().set("SYNC_INTERVAL_SEC", 1).set("MAX_VISIBLE", 400).start();
+    let descriptors = server.descriptors();
+    let (mut random, mut departures) = (Random::new(7), Departures::default());
+    let mut clients = Vec::new();
+    let mut highest = join(&server, &mut clients, PLAYERS, 1_000);
+    for _ in 0..ROUNDS {
+        depart(&mut clients, &mut random, &mut departures);
+        vanish(&server, &mut random, &mut departures);
+        highest = join(&server, &mut clients, LEAVERS, highest);
+    }
+
+    let metrics = assert_counts_add_up(&server, PLAYERS as u64);
+    let upgraded = metrics["connections"]["upgraded_total"].as_u64().expect("a count");
+    let [closed, left, reset] =
+        ["by_peer", "left", "reset"].map(|reason| metrics["closed"][reason].as_u64().expect("a count"));
+    assert_eq!((closed, left), (departures.closed, departures.left), "{metrics}");
+    // Of a reset right behind a request the server may see the reset alone.
+    let certain = departures.hung_up + departures.reset;
+    assert!((certain..=certain + departures.vanished).contains(&reset), "{metrics}");
+    assert_eq!(upgraded, (PLAYERS + ROUNDS * LEAVERS) as u64 + (reset - certain), "{metrics}");
+
+    assert_pictures_are_true(&mut clients);
+    let last = join(&server, &mut clients, 1, highest);
+    assert_eq!(
+        u64::from(last),
+        1_000 + upgraded + 1,
+        "every upgrade has taken one id, and none was taken twice"
+    );
+    drop(clients);
+    assert_counts_add_up(&server, 0);
+    wait_for_descriptors(&server, descriptors);
+}
