@@ -20,4 +20,4 @@ for _ in $(seq 50); do
   sleep 0.1
 done
 
-"$bin/loadtest" --server "ws://127.0.0.1:$PORT/ws" --pid "$server" "$@"
+"$bin/loadtest" --server "ws://127.0.0.1:$PORT/ws" --pid "$server" --alone "$@"

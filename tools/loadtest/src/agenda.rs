@@ -88,6 +88,11 @@ impl Pace {
         self.taken += u64::from(is_due);
         is_due
     }
+
+    /// Takes the next moment before it comes.
+    pub fn take_early(&mut self) {
+        self.taken += 1;
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +134,8 @@ mod tests {
         }
         assert_eq!(taken, 31);
         assert_eq!(pace.next_ns(), 1_000 + 10_333_333_333);
+        pace.take_early();
+        assert_eq!(pace.next_ns(), 1_000 + 10_666_666_666);
         assert_eq!(Pace::new(5, 0.0).next_ns(), u64::MAX);
     }
 }

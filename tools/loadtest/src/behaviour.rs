@@ -33,6 +33,13 @@ pub enum Profile {
     Artillery,
     /// Watches.
     Idle,
+    /// Any of the above: four in ten as `Player`, three as `Seed`, one as `Artillery`, two as `Idle`.
+    Mixed {
+        /// Part of the time that those like `Player` spend walking.
+        moving: f64,
+        /// MOVEs a second of those like `Seed`.
+        moves_per_s: f64,
+    },
 }
 
 impl Profile {
@@ -43,6 +50,26 @@ impl Profile {
             Profile::Player { .. } => "player",
             Profile::Artillery => "artillery",
             Profile::Idle => "idle",
+            Profile::Mixed { .. } => "mixed",
+        }
+    }
+
+    /// Whether its own program claims positions; none where some of its players do.
+    pub fn claims(self) -> Option<bool> {
+        match self {
+            Profile::Mixed { .. } => None,
+            profile => Some(matches!(profile, Profile::Player { .. })),
+        }
+    }
+
+    /// What one player does: one of the mixed, the profile itself otherwise.
+    pub fn of_one(self, random: &mut Random) -> Profile {
+        let Profile::Mixed { moving, moves_per_s } = self else { return self };
+        match random.below(10) {
+            0..4 => Profile::Player { moving },
+            4..7 => Profile::Seed { moves_per_s },
+            7 => Profile::Artillery,
+            _ => Profile::Idle,
         }
     }
 }
@@ -87,7 +114,8 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// A player that joined at `now_ns`, and the first moment it wants to do something; none if it never will.
+    /// A player that joined at `now_ns`, and the first moment it wants to do something; none if it never will. What
+    /// is mixed must have been told apart by [`Profile::of_one`].
     pub fn begin(
         profile: Profile,
         world_side: u16,
@@ -106,7 +134,7 @@ impl Behaviour {
             Profile::Artillery => {
                 (Behaviour::Artillery(Artillery::default()), Some(now_ns + artillery::THINK_NS))
             }
-            Profile::Idle => (Behaviour::Idle, None),
+            Profile::Idle | Profile::Mixed { .. } => (Behaviour::Idle, None),
         }
     }
 
@@ -125,4 +153,20 @@ impl Behaviour {
 fn any_vector(random: &mut Random) -> Vector {
     let part = |random: &mut Random| random.below(3) as i8 - 1;
     Vector::new(part(random), part(random)).expect("parts are -1, 0 or 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mixed_are_all_kinds_in_their_parts() {
+        let (mixed, mut random) = (Profile::Mixed { moving: 0.2, moves_per_s: 2.0 }, Random::new(1));
+        let kinds: Vec<&str> = (0..10_000).map(|_| mixed.of_one(&mut random).name()).collect();
+        for (kind, part) in [("player", 4_000), ("seed", 3_000), ("artillery", 1_000), ("idle", 2_000)] {
+            let count = kinds.iter().filter(|name| **name == kind).count();
+            assert!((part - 300..part + 300).contains(&count), "{count} of {kind}");
+        }
+        assert_eq!(Profile::Idle.of_one(&mut random), Profile::Idle);
+    }
 }

@@ -61,6 +61,7 @@ pub enum ReadOutcome {
 
 /// One client.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub struct Client {
     /// Its socket, while it has one.
     pub stream: Option<TcpStream>,
@@ -92,6 +93,12 @@ pub struct Client {
     pub acked: Option<Acked>,
     /// Sequence of its last MOVE of all, after which it stands still.
     pub stop_sequence: Option<u32>,
+    /// Its MOVEs claim positions.
+    pub claims: bool,
+    /// The highest id known when it began to connect.
+    pub highest_before: u32,
+    /// Goes right after it has asked for the upgrade.
+    pub vanishes: bool,
     /// Reads only now and then.
     pub is_slow: bool,
     /// Its place among the sampled viewers.
@@ -117,6 +124,9 @@ impl Client {
             pending: VecDeque::new(),
             acked: None,
             stop_sequence: None,
+            claims: false,
+            highest_before: 0,
+            vanishes: false,
             is_slow,
             watcher,
         }

@@ -4,11 +4,12 @@
 //! [`TASKS_PER_TURN`] sends make a turn, so that neither delays the other by more than about a millisecond. Every
 //! answer is timed when its bytes are read, and every send has the moment it was meant for.
 //!
-//! * [`arrive`]: connecting and handshakes. [`receive`]: bytes in, frames, messages. [`act`]: what players do.
+//! * [`arrive`]: connecting and handshakes. [`churn`]: leaving and coming back. [`receive`]: bytes in, frames, messages. [`act`]: what players do.
 //! * [`stage`]: connecting, warming up, measuring, stopping, settling, closing. [`judge`]: what it all amounts to.
 
 mod act;
 mod arrive;
+pub mod churn;
 mod judge;
 mod receive;
 mod stage;
@@ -22,7 +23,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::agenda::{Agenda, Pace};
+use crate::agenda::Agenda;
 use crate::client::{Client, Phase};
 use crate::measure::{Measures, Tally};
 use crate::observe::Observer;
@@ -32,6 +33,7 @@ use crate::random::Random;
 use crate::report::Report;
 use crate::watch::Watch;
 use arrive::Arrivals;
+use churn::Churn;
 use stage::Stage;
 
 /// Most events taken from the kernel in one turn.
@@ -63,9 +65,7 @@ pub struct Load {
     stage: Stage,
     /// MOVEs not answered yet, of all clients.
     outstanding: usize,
-    /// When clients leave and come back.
-    reconnects: Pace,
-    reconnects_total: u64,
+    churn: Churn,
     /// MOVEs of clients that left before their answers came.
     abandoned: u64,
     random: Random,
@@ -111,8 +111,7 @@ impl Load {
             agenda: Agenda::default(),
             stage: Stage::Connecting,
             outstanding: 0,
-            reconnects: Pace::new(0, 0.0),
-            reconnects_total: 0,
+            churn: Churn::new(),
             abandoned: 0,
             random,
             measures: Measures::default(),
@@ -140,6 +139,7 @@ impl Load {
                 self.dispatch(event);
             }
             self.arrive();
+            self.churn();
             self.act();
             self.observe();
             self.advance();
@@ -148,6 +148,7 @@ impl Load {
         let unclosed = self.unclosed;
         let mut report = self.report.take().unwrap_or_else(|| self.judge(false));
         report.connections.unclosed = unclosed;
+        report.server.descriptors_after = self.observer.descriptors_after();
         Ok(report)
     }
 
@@ -178,7 +179,7 @@ impl Load {
         let planned_ns = self.agenda.earliest_ns().unwrap_or(u64::MAX);
         planned_ns
             .min(self.arrivals.next_ns())
-            .min(self.reconnects.next_ns())
+            .min(self.churn.next_ns())
             .min(self.observer.next_ns())
             .min(self.stage.until_ns())
     }

@@ -43,6 +43,11 @@ fn parse_waited(schedstat: &str) -> Option<u64> {
     schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// Descriptors a process has open; none when it may not be asked.
+pub fn descriptors(pid: u32) -> Option<u64> {
+    fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as u64)
+}
+
 /// Time that other machines took from this one since it started, over all its cores, in seconds.
 pub fn stolen_s() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -103,6 +108,7 @@ mod tests {
     fn this_process_uses_memory() {
         assert!(Usage::of(std::process::id()).unwrap().resident_bytes > 100_000);
         assert_eq!(Usage::of(u32::MAX), None);
+        assert!(descriptors(std::process::id()) > Some(2));
     }
 
     #[test]

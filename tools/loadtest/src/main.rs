@@ -11,6 +11,7 @@
 //!      │     ├─> behaviour    what players do ──> body: where they are, what they send
 //!      │     ├─> client       a socket and what is not answered yet ──> frame, handshake
 //!      │     ├─> watch        the sampled viewers: pictures, delays to the screen
+//!      │     ├─> ids          the law of ids
 //!      │     ├─> truth        pictures compared with where everybody stands
 //!      │     ├─> measure      counts and histograms
 //!      │     └─> observe      second by second ──> machine, scrape: what /proc and /metrics tell
@@ -23,6 +24,7 @@ mod body;
 mod client;
 mod frame;
 mod handshake;
+mod ids;
 mod load;
 mod machine;
 mod measure;

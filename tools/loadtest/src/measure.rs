@@ -133,6 +133,10 @@ pub struct Tally {
     pub bytes_out: u64,
     /// Bytes received, without TCP's own.
     pub bytes_in: u64,
+    /// Clients that left to come back.
+    pub left: u64,
+    /// Clients that came back.
+    pub returned: u64,
     /// Time the loop did not wait, in nanoseconds.
     pub busy_ns: u64,
 }
@@ -149,6 +153,8 @@ impl Tally {
             frames_in: std::array::from_fn(|kind| self.frames_in[kind] - earlier.frames_in[kind]),
             bytes_out: self.bytes_out - earlier.bytes_out,
             bytes_in: self.bytes_in - earlier.bytes_in,
+            left: self.left - earlier.left,
+            returned: self.returned - earlier.returned,
             busy_ns: self.busy_ns - earlier.busy_ns,
         }
     }

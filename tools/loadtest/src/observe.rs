@@ -1,9 +1,10 @@
 //! The run seen from outside: second by second, and what processes and server had used before and after the window.
 
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use crate::behaviour::SECOND_NS;
-use crate::machine::{Usage, stolen_s};
+use crate::machine::{Usage, descriptors, stolen_s};
 use crate::measure::{Measures, Second, Summary, Tally};
 use crate::options::{Options, Server};
 use crate::os::Clock;
@@ -11,6 +12,12 @@ use crate::scrape::{Inquiry, Scrape};
 
 /// Seconds between two progress lines where they are not rewritten in place.
 const PLAIN_LINE_INTERVAL: usize = 5;
+
+/// How long the server may take to close the sockets of those who are gone.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether it has.
+const CLOSING_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What had been used up to a moment.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +49,8 @@ pub struct Observer {
     /// Questions to the server at those two moments.
     inquiries: Vec<Inquiry>,
     at_rest: Option<Inquiry>,
+    /// The server's descriptors before the first client came.
+    pub descriptors_before: Option<u64>,
     rewrites: bool,
 }
 
@@ -58,6 +67,7 @@ impl Observer {
             marks: Vec::new(),
             inquiries: Vec::new(),
             at_rest: None,
+            descriptors_before: options.pid.and_then(descriptors),
             rewrites: std::io::stderr().is_terminal(),
         }
     }
@@ -91,6 +101,18 @@ impl Observer {
     pub fn scrapes(&mut self) -> (Option<Scrape>, Vec<Option<Scrape>>) {
         let at_rest = self.at_rest.take().and_then(Inquiry::answer);
         (at_rest, self.inquiries.drain(..).map(Inquiry::answer).collect())
+    }
+
+    /// The server's descriptors now that everybody is gone. It gets a moment to take note of that.
+    pub fn descriptors_after(&self) -> Option<u64> {
+        let asked_from = Instant::now();
+        loop {
+            let count = descriptors(self.pid?);
+            if count <= self.descriptors_before || asked_from.elapsed() > CLOSING_PATIENCE {
+                return count;
+            }
+            std::thread::sleep(CLOSING_LOOK_INTERVAL);
+        }
     }
 
     /// Takes stock of the second that is over, and says how things are.

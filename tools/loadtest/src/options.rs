@@ -13,9 +13,12 @@ use flags::{CommandLine, FLAGS};
 pub use values::Server;
 use values::{MoveBytes, Value};
 
-/// Clients that share a source address when nobody says how many shall. An address has 28,000 ports, those of ended
+/// Connections that share a source address when nobody says how many shall. An address has 28,000 ports, those of ended
 /// connections stay taken for a minute, and once half of all are taken the kernel takes milliseconds to find one.
-const CLIENTS_PER_ADDRESS: usize = 2_000;
+const CONNECTIONS_PER_ADDRESS: usize = 2_000;
+
+/// How long the port of an ended connection stays taken, in seconds.
+const PORT_REST_S: f64 = 60.0;
 
 /// Source addresses there are for it.
 const ADDRESSES_MAX: usize = 250;
@@ -35,16 +38,20 @@ pub struct Options {
     pub connect_rate: f64,
     /// What the players do.
     pub profile: Profile,
-    /// Bytes of a MOVE carry a claimed position: 14 instead of 6.
-    pub claims: bool,
+    /// MOVEs carry a claimed position: 14 bytes instead of 6. None leaves it to what the profile's own program does.
+    pub claims: Option<bool>,
     /// Width and height every client says it shows, in units.
     pub viewport: Option<(u16, u16)>,
     /// Sampled clients, which keep the picture that the real client would keep.
     pub viewers: usize,
     /// Part of the clients that read what they are sent only now and then.
     pub slow_readers: f64,
-    /// Clients a second that leave and come back.
+    /// Clients a second that leave, one way or the other, and come back.
     pub reconnects_per_s: f64,
+    /// When many clients are killed at the same instant, after the beginning of the measured window.
+    pub storm_at: Option<Duration>,
+    /// How many that are.
+    pub storm_clients: usize,
     /// Seed of everything that is left to chance.
     pub seed: u64,
     /// Source addresses 127.0.0.2 and up over which connections are spread; 0 leaves the choice to the system.
@@ -57,6 +64,8 @@ pub struct Options {
     pub sync_interval: Duration,
     /// Side of the world, in units.
     pub world_side: u16,
+    /// Nobody else plays on the server.
+    pub alone: bool,
     /// Print one JSON object instead of text.
     pub json: bool,
     /// Where to write the HTML report.
@@ -105,35 +114,53 @@ fn validate(line: &mut CommandLine) -> Options {
     let profile = profile(line);
     let world_side: u16 = line.value("world-side");
     let server: Server = line.value("server");
-    let source_addresses = source_addresses(line, &server, clients);
+    let reconnects_per_s = line.value("reconnects-per-second");
+    let storm_at = line.optional("storm-at");
+    let storm_clients = storm_clients(line, storm_at.is_some(), clients);
+    let connections = clients + storm_clients + (reconnects_per_s * PORT_REST_S) as usize;
+    let source_addresses = source_addresses(line, &server, connections);
     Options {
         server,
         clients,
         duration: line.value("duration"),
         warm_up: line.value("warm-up"),
         connect_rate: line.value("connect-rate"),
-        claims: match line.text("move-bytes") {
-            "" => matches!(profile, Profile::Player { .. }),
-            _ => line.optional::<MoveBytes>("move-bytes") == Some(MoveBytes(14)),
-        },
+        claims: line.optional::<MoveBytes>("move-bytes").map(|bytes| bytes == MoveBytes(14)),
         profile,
         viewport: line.optional("viewport"),
         viewers: line.value::<usize>("viewers").min(clients),
         slow_readers: line.value("slow-readers"),
-        reconnects_per_s: line.value("reconnects-per-second"),
+        reconnects_per_s,
+        storm_at,
+        storm_clients,
         seed: line.value("seed"),
         source_addresses,
         pid: line.optional("pid"),
         max_visible: line.value("max-visible"),
         sync_interval: line.value("sync-interval"),
         world_side,
+        alone: line.alone,
         json: line.json,
         report: (!line.text("report").is_empty()).then(|| PathBuf::from(line.text("report"))),
     }
 }
 
-/// As many as asked for; otherwise enough for the clients of a few runs in a row, where the server allows any.
-fn source_addresses(line: &mut CommandLine, server: &Server, clients: usize) -> u32 {
+/// How many clients a storm kills: all, unless told otherwise; none without a storm.
+fn storm_clients(line: &mut CommandLine, is_wanted: bool, clients: usize) -> usize {
+    let asked: Option<usize> = line.optional("storm-clients");
+    match asked {
+        Some(count) if !is_wanted => {
+            line.problems.push(format!("--storm-clients {count}: only with --storm-at"));
+            0
+        }
+        Some(count) => count.min(clients),
+        None if is_wanted => clients,
+        None => 0,
+    }
+}
+
+/// As many as asked for; otherwise enough for the connections of a few runs in a row, where the server allows any.
+fn source_addresses(line: &mut CommandLine, server: &Server, connections: usize) -> u32 {
     let asked: Option<u32> = line.optional("source-addresses");
     match asked {
         Some(count) if count > 0 && !server.is_loopback() => {
@@ -144,7 +171,7 @@ fn source_addresses(line: &mut CommandLine, server: &Server, clients: usize) -> 
             0
         }
         Some(count) => count,
-        None if server.is_loopback() => (1 + clients / CLIENTS_PER_ADDRESS).min(ADDRESSES_MAX) as u32,
+        None if server.is_loopback() => (1 + connections / CONNECTIONS_PER_ADDRESS).min(ADDRESSES_MAX) as u32,
         None => 0,
     }
 }
@@ -153,7 +180,7 @@ fn profile(line: &mut CommandLine) -> Profile {
     let name = line.text("profile").to_owned();
     let only_for = [("moves-per-second", "seed"), ("moving", "player")];
     for (flag, owner) in only_for {
-        if name != owner && !line.text(flag).is_empty() {
+        if name != owner && name != "mixed" && !line.text(flag).is_empty() {
             let given = line.text(flag).to_owned();
             line.problems.push(format!("--{flag} {given}: only for --profile {owner}"));
         }
@@ -163,8 +190,12 @@ fn profile(line: &mut CommandLine) -> Profile {
         "player" => Profile::Player { moving: line.optional("moving").unwrap_or(0.8) },
         "artillery" => Profile::Artillery,
         "idle" => Profile::Idle,
+        "mixed" => Profile::Mixed {
+            moving: line.optional("moving").unwrap_or(0.2),
+            moves_per_s: line.optional("moves-per-second").unwrap_or(2.0),
+        },
         other => {
-            let problem = format!("--profile {other}: expected one of seed, player, artillery, idle");
+            let problem = format!("--profile {other}: expected one of seed, player, artillery, idle, mixed");
             line.problems.push(problem);
             Profile::Idle
         }
@@ -219,7 +250,8 @@ mod tests {
         assert_eq!(options.duration.as_secs(), 60);
         assert_eq!(options.server.authority, "127.0.0.1:8108");
         assert_eq!(options.profile, Profile::Seed { moves_per_s: 10.0 });
-        assert!(!options.claims);
+        assert_eq!(options.claims, None);
+        assert_eq!((options.storm_at, options.storm_clients), (None, 0));
     }
 
     #[test]
@@ -234,12 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn players_claim_positions_unless_told_otherwise() {
-        assert!(run(&["--profile", "player"]).claims);
-        assert!(!run(&["--profile=player", "--move-bytes=6"]).claims);
-        assert!(run(&["--profile=seed", "--move-bytes=14"]).claims);
+    fn profiles_have_their_settings() {
+        assert_eq!(run(&["--profile=player", "--move-bytes=6"]).claims, Some(false));
+        assert_eq!(run(&["--profile=seed", "--move-bytes=14"]).claims, Some(true));
         let options = run(&["--profile=player", "--moving", "0.1"]);
         assert_eq!(options.profile, Profile::Player { moving: 0.1 });
+        let options = run(&["--profile=mixed", "--moves-per-second", "3"]);
+        assert_eq!(options.profile, Profile::Mixed { moving: 0.2, moves_per_s: 3.0 });
     }
 
     #[test]
@@ -267,10 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn many_clients_are_spread_over_source_addresses_where_that_is_possible() {
+    fn many_connections_are_spread_over_source_addresses_where_that_is_possible() {
         assert_eq!(run(&["--clients=19000"]).source_addresses, 10);
+        assert_eq!(run(&["--clients=3000", "--reconnects-per-second=1000"]).source_addresses, 32);
         assert_eq!(run(&["--clients=19000", "--source-addresses=0"]).source_addresses, 0);
         assert_eq!(run(&["--clients=19000", "--server=ws://10.0.0.1:80/ws"]).source_addresses, 0);
+    }
+
+    #[test]
+    fn a_storm_hits_everybody_unless_told_otherwise() {
+        let line = ["--clients=50", "--storm-at=20s"];
+        assert_eq!(run(&line).storm_at, Some(Duration::from_secs(20)));
+        assert_eq!(run(&line).storm_clients, 50);
+        assert_eq!(run(&[&line[..], &["--storm-clients=20"]].concat()).storm_clients, 20);
+        assert_eq!(problems(&["--storm-clients=20"]), ["--storm-clients 20: only with --storm-at"]);
     }
 
     #[test]

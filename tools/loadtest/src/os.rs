@@ -64,6 +64,14 @@ pub fn begin_connect(
     }
 }
 
+/// Makes the end of a connection a reset: nothing unsent is sent, and no port stays taken.
+///
+/// # Errors
+/// The connection has ended already.
+pub fn reset_when_closed(stream: &TcpStream) -> io::Result<()> {
+    Ok(setsockopt(stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })?)
+}
+
 /// A timer with the kernel's full resolution; mio rounds timeouts up to a millisecond.
 #[derive(Debug)]
 pub struct Timer {

@@ -28,6 +28,10 @@ pub struct Report {
     pub interrupted: bool,
     /// Who came in, and who did not stay.
     pub connections: Connections,
+    /// Who left and came back; none when nobody was to.
+    pub churn: Option<Churn>,
+    /// Those killed at once; none when nobody was to be, or the run ended before.
+    pub storm: Option<Storm>,
     /// From the moment a MOVE was to be sent to its answer.
     pub ack: Summary,
     /// From the write of a MOVE to its answer.
@@ -69,10 +73,60 @@ pub struct Connections {
     pub failures: BTreeMap<String, u64>,
     /// Those whose connection ended although nobody wanted it, by reason.
     pub disconnects: BTreeMap<String, u64>,
-    /// Clients that left and came back as asked.
-    pub reconnects: u64,
     /// Clients whose goodbye the server did not answer.
     pub unclosed: usize,
+    /// Clients playing once everybody stood still.
+    pub playing: usize,
+    /// Players the server had then; none when it does not tell.
+    pub players_there: Option<u64>,
+    /// Upgrades that the server counts, less its players and those it counts as closed: none of its counts is lost when
+    /// this is 0.
+    pub unaccounted: Option<i64>,
+}
+
+/// Clients that left and came back.
+#[derive(Debug, Default)]
+pub struct Churn {
+    /// How many left, by how.
+    pub left: Vec<(&'static str, u64)>,
+    /// How many came back, and learned who they are.
+    pub returned: u64,
+    /// How many left a second in the measured window.
+    pub left_per_s: f64,
+    /// From the begin of a connection to its first full state, of those who came back.
+    pub connect: Summary,
+    /// Different ids that clients were given.
+    pub ids: usize,
+    /// The highest of them.
+    pub id_highest: u32,
+    /// Ids given that somebody had had before.
+    pub ids_repeated: u64,
+    /// Ids given that were not above all those known when their client began to connect.
+    pub ids_not_above: u64,
+}
+
+impl Churn {
+    /// How many left in all.
+    pub fn left_total(&self) -> u64 {
+        self.left.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// Many clients killed at the same instant.
+#[derive(Debug, Default)]
+pub struct Storm {
+    /// How many were killed.
+    pub killed: usize,
+    /// How long that took, in seconds.
+    pub reset_s: f64,
+    /// How many came back.
+    pub returned: usize,
+    /// Time from the first reset until all were back, in seconds; none when they never were.
+    pub back_s: Option<f64>,
+    /// How many stayed.
+    pub stayed: usize,
+    /// Round trips of those who stayed, until all the others were back.
+    pub ack_of_stayed: Summary,
 }
 
 /// What became of all MOVEs of the run, warm-up included.
@@ -143,6 +197,14 @@ pub struct ServerAccount {
     pub wait_ratio: Option<f64>,
     /// Most memory it had in RAM at the end of a second, in bytes.
     pub resident_bytes_max: Option<u64>,
+    /// Memory it had in RAM when the window began, in bytes.
+    pub resident_bytes_begin: Option<u64>,
+    /// Memory it had in RAM when the window ended, in bytes.
+    pub resident_bytes_end: Option<u64>,
+    /// Descriptors it had open before the first client came.
+    pub descriptors_before: Option<u64>,
+    /// Descriptors it had open after the last client was gone.
+    pub descriptors_after: Option<u64>,
     /// From its own metrics.
     pub metrics: Option<ServerMetrics>,
 }
@@ -230,6 +292,8 @@ mod tests {
             machine: "2 x Test".to_owned(),
             interrupted: false,
             connections: Connections { joined: 10_000, joined_in_s: 10.0, ..Connections::default() },
+            churn: None,
+            storm: None,
             ack: times,
             ack_from_write: times,
             ack_while_connecting: times,

@@ -106,8 +106,13 @@ pub struct Difference {
 /// Everybody who plays, and where they stand where that is known.
 pub type Truth = HashMap<PlayerId, Option<Standing>>;
 
-/// Compares a picture with where everybody stands.
-pub fn compare(eye: &Eye, sprites: &[Sprite], truth: &Truth) -> Vec<Difference> {
+/// Compares a picture with where everybody stands. `is_gone` tells who is known to have left.
+pub fn compare(
+    eye: &Eye,
+    sprites: &[Sprite],
+    truth: &Truth,
+    is_gone: impl Fn(PlayerId) -> bool,
+) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut farthest: f64 = 0.0;
     for sprite in sprites {
@@ -116,7 +121,7 @@ pub fn compare(eye: &Eye, sprites: &[Sprite], truth: &Truth) -> Vec<Difference> 
                 farthest = farthest.max((standing.x - eye.x).hypot(standing.y - eye.y));
                 differences.extend(look_at(sprite, standing));
             }
-            None if eye.knows_everybody => differences.push(Difference {
+            None if eye.knows_everybody || is_gone(sprite.id) => differences.push(Difference {
                 fault: Fault::Phantom,
                 id: sprite.id,
                 evidence: format!("shown at ({:.0}, {:.0})", sprite.standing.x, sprite.standing.y),
@@ -181,6 +186,7 @@ fn missing(eye: &Eye, sprites: &[Sprite], truth: &Truth, farthest: f64) -> Vec<D
 mod tests {
     use super::*;
 
+    const GONE: PlayerId = 8;
     const EYE: Eye = Eye { id: 1, x: 100.0, y: 100.0, viewport: None, max_visible: 2, knows_everybody: true };
 
     fn standing(x: f64) -> Standing {
@@ -196,7 +202,7 @@ mod tests {
     }
 
     fn faults(eye: &Eye, sprites: &[Sprite], truth: &Truth) -> Vec<(Fault, PlayerId)> {
-        compare(eye, sprites, truth).iter().map(|found| (found.fault, found.id)).collect()
+        compare(eye, sprites, truth, |id| id == GONE).iter().map(|found| (found.fault, found.id)).collect()
     }
 
     #[test]
@@ -246,5 +252,7 @@ mod tests {
         );
         let eye = Eye { knows_everybody: false, ..EYE };
         assert_eq!(faults(&eye, &[sprite(2, 150.0), sprite(9, 300.0)], &truth), []);
+        let sprites = [sprite(2, 150.0), sprite(3, 200.0), sprite(GONE, 300.0)];
+        assert_eq!(faults(&eye, &sprites, &truth), [(Fault::Phantom, GONE)]);
     }
 }

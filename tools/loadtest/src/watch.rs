@@ -26,6 +26,9 @@ const MS: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Watch {
     watchers: Vec<Watcher>,
+    /// Pictures of viewers who have begun anew.
+    past: Vec<Watcher>,
+    options: PictureOptions,
     /// From the moment a change was to be sent to its arrival at a viewer, or that of a later change of the same
     /// player that took its place.
     pub delays: Times,
@@ -57,13 +60,14 @@ impl Watch {
             world_side: options.world_side,
             ..PictureOptions::default()
         };
-        let watcher = || Watcher {
-            picture: Picture::new(picture),
-            in_view: HashMap::new(),
-            near_square: f64::INFINITY,
-            near_until_ns: 0,
-        };
-        Watch { watchers: (0..options.viewers).map(|_| watcher()).collect(), delays: Times::default() }
+        let watchers = (0..options.viewers).map(|_| Watcher::new(picture)).collect();
+        Watch { watchers, past: Vec::new(), options: picture, delays: Times::default() }
+    }
+
+    /// A viewer's connection is another one from now on, with an empty picture.
+    pub fn restart(&mut self, watcher: usize) {
+        let fresh = Watcher::new(self.options);
+        self.past.push(std::mem::replace(&mut self.watchers[watcher], fresh));
     }
 
     /// Notes what a viewer sent itself.
@@ -124,7 +128,7 @@ impl Watch {
     /// How often the server did each thing that the browser does not forgive, with an example.
     pub fn violations(&self) -> BTreeMap<String, (u64, String)> {
         let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
-        for watcher in &self.watchers {
+        for watcher in self.watchers.iter().chain(&self.past) {
             let missing: HashSet<u32> = watcher.picture.own().missing_acks().collect();
             let of_its_own = |violation: &&Violation| match violation {
                 // Every ack behind a missing one is out of order; it is the missing one that counts.
@@ -153,6 +157,15 @@ fn kind_of(violation: &Violation) -> String {
 }
 
 impl Watcher {
+    fn new(options: PictureOptions) -> Watcher {
+        Watcher {
+            picture: Picture::new(options),
+            in_view: HashMap::new(),
+            near_square: f64::INFINITY,
+            near_until_ns: 0,
+        }
+    }
+
     /// Notes that a vector has arrived, and how long the changes up to it took. A repetition of what is known, or what
     /// was changed before the player came into view, is no measurement.
     fn moved(
@@ -256,6 +269,17 @@ mod tests {
         let mut watch = watch();
         movement(&mut watch, 500, Vector::LEFT, &body(&[(0, Vector::LEFT)]));
         assert_eq!(watch.delays.summary().count, 0);
+    }
+
+    #[test]
+    fn a_viewer_that_begins_anew_has_an_empty_picture_and_its_past_counts() {
+        let mut watch = watch();
+        let violation = [12, 0xff, 0, 0, 0];
+        watch.receive(0, &violation, 2 * MS, ALWAYS, |_| None);
+        let before = watch.violations().len();
+        watch.restart(0);
+        assert!(watch.screen(0, 2_000 * MS).is_empty());
+        assert_eq!(watch.violations().len(), before);
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn a_good_server_is_found_good_by_every_profile() {
         assert_eq!(json["moves"]["sent"], json["moves"]["answered"]);
     };
     std::thread::scope(|scope| {
-        for profile in ["seed", "player", "artillery", "idle"] {
+        for profile in ["seed", "player", "artillery", "idle", "mixed"] {
             scope.spawn(move || judge(profile));
         }
     });
@@ -67,7 +67,22 @@ fn a_restless_crowd_is_told_from_a_bad_server() {
     let flags = ["--reconnects-per-second=20", "--slow-readers=0.2", "--viewers=5", "--viewport=300x300"];
     let (output, json) = loadtest(server, &flags);
     assert_eq!(output.status.code(), Some(0), "{json:#}");
-    assert!(json["connections"]["reconnects"].as_u64() > Some(0));
+    assert!(json["churn"]["returned"].as_u64() > Some(0), "{json:#}");
+}
+
+#[test]
+fn a_storm_is_weathered_and_leaves_no_trace() {
+    let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
+    let flags = ["--storm-at=300ms", "--storm-clients=15", "--viewers=10", "--alone", "--duration=2s"];
+    let (output, json) = loadtest(server, &flags);
+    assert_eq!(output.status.code(), Some(0), "{json:#}");
+    let storm = &json["storm"];
+    assert_eq!((&storm["killed"], &storm["returned"], &storm["stayed"]), (&15.into(), &15.into(), &5.into()));
+    assert!(storm["back_s"].as_f64() > Some(0.0), "{json:#}");
+    assert_eq!(json["connections"]["unaccounted"], 0);
+    assert_eq!(json["churn"]["ids"], 35);
+    assert_eq!(json["churn"]["id_highest"], 1_035);
+    assert_eq!(json["pictures"]["compared"], 10, "those of viewers who were killed have begun anew");
 }
 
 #[test]

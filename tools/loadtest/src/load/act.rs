@@ -38,8 +38,9 @@ impl Load {
     }
 
     fn play(&mut self, entry: &Entry) {
-        let (due_ns, claims) = (entry.due_ns, self.options.claims);
+        let due_ns = entry.due_ns;
         let client = &mut self.clients[entry.client];
+        let claims = client.claims;
         let Some(body) = &mut client.body else { return };
         let turn = client.behaviour.act(due_ns, body.position(), &mut client.random);
         let facing = turn.facing.map(|facing| body.turn(facing));
@@ -62,8 +63,8 @@ impl Load {
 
     /// The last MOVE of all: the server's answer says where the player stands from now on.
     fn stop(&mut self, entry: &Entry) {
-        let claims = self.options.claims;
         let client = &mut self.clients[entry.client];
+        let claims = client.claims;
         let Some(body) = &mut client.body else { return };
         let message = body.head(Vector::ZERO, claims, entry.due_ns);
         if let ClientMessage::Move { sequence, .. } = message {

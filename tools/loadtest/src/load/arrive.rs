@@ -91,7 +91,7 @@ impl Arrivals {
 }
 
 impl Load {
-    /// Begins the connections that are due, and the reconnections.
+    /// Begins the connections that are due.
     pub(super) fn arrive(&mut self) {
         for _ in 0..BEGINS_PER_TURN {
             let now_ns = self.clock.now_ns();
@@ -102,12 +102,11 @@ impl Load {
             self.arrivals.begun += 1;
             self.begin(index, now_ns);
         }
-        if self.stage.is_lively() && self.reconnects.take_due(self.clock.now_ns()) {
-            self.reconnect_somebody();
-        }
     }
 
-    fn begin(&mut self, index: usize, now_ns: u64) {
+    /// A client begins to connect.
+    pub(super) fn begin(&mut self, index: usize, now_ns: u64) {
+        self.clients[index].highest_before = self.churn.ids.highest();
         let receive_buffer = self.clients[index].is_slow.then_some(SLOW_RECEIVE_BUFFER_BYTES);
         // 127.0.0.1 stays free for everybody else on the machine.
         let number = index.checked_rem(self.options.source_addresses as usize);
@@ -151,6 +150,8 @@ impl Load {
         client.writable = true;
         if let Err(error) = client.write(&self.arrivals.request) {
             self.fail(index, &error.to_string());
+        } else if client.vanishes {
+            self.vanish(index);
         }
     }
 
@@ -175,13 +176,16 @@ impl Load {
         client.phase = Phase::Playing;
         client.id = own.id;
         client.body = Some(Body::new(own.x, own.y, own.facing, self.options.world_side, now_ns));
-        self.measures.connect.record(now_ns - client.began_ns);
+        self.churn.ids.give(own.id, client.highest_before);
         self.players.insert(own.id, index);
         self.playing += 1;
         self.arrivals.handshaking -= 1;
         if client.life == 1 {
+            self.measures.connect.record(now_ns - client.began_ns);
             self.arrivals.joined += 1;
             self.arrivals.last_joined_ns = now_ns;
+        } else {
+            self.note_return(index, now_ns);
         }
         self.settle_in(index, now_ns);
         true
@@ -192,7 +196,9 @@ impl Load {
             self.send(index, &[ClientMessage::Viewport { width, height }], now_ns);
         }
         let client = &mut self.clients[index];
-        let (profile, side) = (self.options.profile, self.options.world_side);
+        let profile = self.options.profile.of_one(&mut client.random);
+        client.claims = self.options.claims.or(profile.claims()).unwrap_or(false);
+        let side = self.options.world_side;
         let (behaviour, first_ns) = Behaviour::begin(profile, side, now_ns, &mut client.random);
         client.behaviour = behaviour;
         let (life, is_slow) = (client.life, client.is_slow);
@@ -207,22 +213,6 @@ impl Load {
             let due_ns = now_ns + client.random.below(SLOW_READ_INTERVAL_NS);
             self.agenda.add(Entry { due_ns, client: index, life, task: Task::Read });
         }
-    }
-
-    /// Some client that is no viewer leaves, half of them without a word, and comes back at once.
-    fn reconnect_somebody(&mut self) {
-        let index = self.random.below(self.clients.len() as u64) as usize;
-        let client = &self.clients[index];
-        if client.phase != Phase::Playing || client.watcher.is_some() {
-            return;
-        }
-        if self.random.chance(0.5) {
-            self.say_goodbye(index);
-        }
-        self.abandoned += self.clients[index].pending.len() as u64;
-        self.remove(index);
-        self.reconnects_total += 1;
-        self.begin(index, self.clock.now_ns());
     }
 
     /// Gives up on those that have been on their way for too long.

@@ -1,11 +1,14 @@
 //! What it all amounts to: pictures compared with the truth, and everything counted gathered into a report.
 
 use super::Load;
+use super::churn::Leaving;
 use crate::client::{Client, Phase};
 use crate::machine;
 use crate::measure::Second;
 use crate::observe::Mark;
-use crate::report::{Connections, Generator, Moves, Pictures, Report, ServerAccount, ServerMetrics, Traffic};
+use crate::report::{
+    Churn, Connections, Generator, Moves, Pictures, Report, ServerAccount, ServerMetrics, Storm, Traffic,
+};
 use crate::scrape::Scrape;
 use crate::truth::{Eye, Fault, Standing, Truth, compare};
 
@@ -16,6 +19,7 @@ impl Load {
     /// Gathers the report. Pictures are compared only when everybody stands `at_rest`.
     pub(super) fn judge(&mut self, at_rest: bool) -> Report {
         let (scrape_at_rest, window_scrapes) = self.observer.scrapes();
+        let connections = self.connections(scrape_at_rest.as_ref());
         let compares = at_rest && self.options.viewers > 0;
         let pictures = compares.then(|| self.compare_pictures(scrape_at_rest.as_ref()));
         let measures = &self.measures;
@@ -25,7 +29,9 @@ impl Load {
             started: machine::utc_before(self.clock.now_ns()),
             machine: machine::describe(),
             interrupted: self.interrupted,
-            connections: self.connections(),
+            connections,
+            churn: self.churn_account(),
+            storm: self.storm_account(),
             ack: measures.ack.summary(),
             ack_from_write: measures.ack_from_write.summary(),
             ack_while_connecting: measures.ack_while_connecting.summary(),
@@ -43,23 +49,56 @@ impl Load {
             traffic: self.traffic(),
             pictures,
             corrections: bodies.map(|body| u64::from(body.corrections())).sum(),
-            server: server_account(marks, &window_scrapes, &self.observer.timeline),
+            server: ServerAccount {
+                descriptors_before: self.observer.descriptors_before,
+                ..server_account(marks, &window_scrapes, &self.observer.timeline)
+            },
             generator: self.generator(),
             timeline: self.observer.timeline.clone(),
             options: self.options.clone(),
         }
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self, at_rest: Option<&Scrape>) -> Connections {
         Connections {
             joined: self.arrivals.joined,
             joined_in_s: self.arrivals.all_joined_ns() as f64 / 1e9,
             connect: self.measures.connect.summary(),
             failures: self.arrivals.failures.clone(),
             disconnects: self.disconnects.clone(),
-            reconnects: self.reconnects_total,
             unclosed: 0,
+            playing: self.playing,
+            players_there: at_rest.and_then(|scrape| scrape.number("players")).map(|count| count as u64),
+            unaccounted: at_rest.and_then(unaccounted),
         }
+    }
+
+    fn churn_account(&self) -> Option<Churn> {
+        let (churn, window) = (&self.churn, self.traffic());
+        let ids = &churn.ids;
+        (churn.left_total() > 0).then(|| Churn {
+            left: Leaving::ALL.map(|leaving| (leaving.name(), churn.left[leaving as usize])).into(),
+            returned: self.tally.returned,
+            left_per_s: window.tally.left as f64 / window.seconds.max(1e-9),
+            connect: churn.connect.summary(),
+            ids: ids.count(),
+            id_highest: ids.highest(),
+            ids_repeated: ids.repeated,
+            ids_not_above: ids.not_above,
+        })
+    }
+
+    fn storm_account(&self) -> Option<Storm> {
+        let storm = &self.churn.storm;
+        let seconds_since = |from_ns: u64, at_ns: u64| (at_ns - from_ns) as f64 / 1e9;
+        storm.broke_ns.map(|broke_ns| Storm {
+            killed: storm.killed,
+            reset_s: seconds_since(broke_ns, storm.reset_ns),
+            returned: storm.returned,
+            back_s: storm.back_ns.map(|back_ns| seconds_since(broke_ns, back_ns)),
+            stayed: self.options.clients - storm.killed,
+            ack_of_stayed: storm.ack_of_stayed.summary(),
+        })
     }
 
     fn traffic(&self) -> Traffic {
@@ -115,7 +154,8 @@ impl Load {
             let sprites = self.watch.screen(watcher, now_ns);
             pictures.compared += 1;
             pictures.sprites += sprites.len();
-            for found in compare(&eye, &sprites, &truth) {
+            // Whoever is in the truth is not asked about.
+            for found in compare(&eye, &sprites, &truth, |id| self.churn.ids.contains(id)) {
                 *pictures.faults.entry(found.fault).or_default() += 1;
                 if pictures.examples.len() < EXAMPLES_MAX {
                     let (fault, id, evidence) = (found.fault.name(), found.id, found.evidence);
@@ -160,8 +200,18 @@ fn server_account(marks: &[Mark], scrapes: &[Option<Scrape>], timeline: &[Second
         cores: cpu_s.map(|cpu_s| cpu_s / seconds),
         wait_ratio: usages.map(|(end, begin)| (end.waited_s - begin.waited_s) / seconds),
         resident_bytes_max: resident.chain(at_end).max(),
+        resident_bytes_begin: begin.server.map(|usage| usage.resident_bytes),
+        resident_bytes_end: at_end,
         metrics,
+        ..ServerAccount::default()
     }
+}
+
+/// What the server's counts of upgrades, players and ends leave open: 0 when they are exact.
+fn unaccounted(scrape: &Scrape) -> Option<i64> {
+    let closed = scrape.body.get("closed")?.as_object()?.values().filter_map(serde_json::Value::as_i64);
+    let upgraded = scrape.body.get("connections")?.get("upgraded_total")?.as_i64()?;
+    Some(upgraded - scrape.number("players")? as i64 - closed.sum::<i64>())
 }
 
 fn server_metrics(before: &Scrape, after: &Scrape) -> ServerMetrics {

@@ -157,6 +157,7 @@ impl Load {
         // Slow readers know best how slow they are.
         if !client.is_slow {
             self.measures.answered(&pending, now_ns, self.stage == Stage::Connecting);
+            self.churn.storm.answered(&pending, client.began_ns, now_ns);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The stages of a run, one after the other.
 
 use super::Load;
-use crate::agenda::{Entry, Pace, Task};
+use crate::agenda::{Entry, Task};
 use crate::behaviour::SECOND_NS;
 use crate::client::Phase;
 use crate::measure::Window;
@@ -97,13 +97,14 @@ impl Load {
             self.stage = Stage::Over;
             return;
         }
-        self.reconnects = Pace::new(now_ns, self.options.reconnects_per_s);
+        self.churn.begin(now_ns, self.options.reconnects_per_s);
         self.stage = Stage::WarmingUp(now_ns + self.options.warm_up.as_nanos() as u64);
     }
 
     fn measure(&mut self, now_ns: u64) {
         let until_ns = now_ns + self.options.duration.as_nanos() as u64;
         self.measures.window = Window { from_ns: now_ns, until_ns };
+        self.churn.await_storm(now_ns, &self.options);
         self.observer.begin_window(&self.tally);
         self.stage = Stage::Measuring(until_ns);
     }
@@ -114,7 +115,7 @@ impl Load {
             self.observer.end_window(&self.tally);
         }
         self.arrivals.stop();
-        self.reconnects = Pace::new(u64::MAX, 0.0);
+        self.churn.stop();
         self.stage = Stage::Stopping(now_ns + STOP_SPREAD_NS + ACK_PATIENCE_NS);
         self.agenda.drop_all(Task::Read);
         let count = self.clients.len() as u64;

@@ -44,14 +44,16 @@ pub static FLAGS: &[Flag] = &[
     flag("duration", "d", "60s", (0.1, DAY_S), "Time measured, after connecting and warm-up"),
     flag("warm-up", "", "5s", (0.0, DAY_S), "Time not measured, after the last client has connected"),
     flag("connect-rate", "", "1000", (0.1, 1e5), "Connections begun a second"),
-    flag("profile", "p", "seed", FREE, "What players do: seed, player, artillery or idle"),
-    flag("moves-per-second", "m", "", (0.01, 1000.0), "Profile seed: MOVEs of each client a second [10]"),
-    flag("moving", "", "", PART, "Profile player: part of the players that walk at a time [0.8]"),
+    flag("profile", "p", "seed", FREE, "What players do: seed, player, artillery, idle or mixed"),
+    flag("moves-per-second", "m", "", (0.01, 1000.0), "Profile seed: MOVEs of each client a second [10; mixed: 2]"),
+    flag("moving", "", "", PART, "Profile player: part of them that walk at a time [0.8; mixed: 0.2]"),
     flag("move-bytes", "", "", FREE, "Length of a MOVE: 6, or 14 with a position [player: 14, others: 6]"),
     flag("viewport", "", "", FREE, "Rectangle that clients show, such as 800x600 [the whole world]"),
     flag("viewers", "", "50", (0.0, 1e4), "Clients whose picture is kept and compared with the truth"),
     flag("slow-readers", "", "0", PART, "Part of the clients that read only every ten seconds"),
-    flag("reconnects-per-second", "", "0", (0.0, 1000.0), "Clients that leave and come back, a second"),
+    flag("reconnects-per-second", "", "0", (0.0, 1e4), "Clients that leave in any way and come back, a second"),
+    flag("storm-at", "", "", (0.0, DAY_S), "Kill clients all at once, so long into the measured time; they come back"),
+    flag("storm-clients", "", "", (1.0, 1e6), "How many of them a storm kills [all]"),
     flag("seed", "", "1", (0.0, u64::MAX as f64), "Seed of everything left to chance"),
     flag("source-addresses", "", "", (0.0, 250.0), "Connect from so many of 127.0.0.2 and up [by clients]"),
     flag("pid", "", "", (1.0, u32::MAX as f64), "Process of a local server, to account its CPU and memory"),
@@ -64,6 +66,7 @@ pub static FLAGS: &[Flag] = &[
 /// Flags that take no value.
 #[rustfmt::skip]
 static SWITCHES: &[(&str, &str, &str)] = &[
+    ("alone", "", "Nobody else plays there: any other player is a ghost, any descriptor left open a leak"),
     ("json", "", "Print the result as one JSON object"),
     ("help", "h", "Print this text"),
     ("version", "V", "Print the version"),
@@ -71,9 +74,11 @@ static SWITCHES: &[(&str, &str, &str)] = &[
 
 /// The command line, read but not validated.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct CommandLine {
     pub help: bool,
     pub version: bool,
+    pub alone: bool,
     pub json: bool,
     /// One line each.
     pub problems: Vec<String>,
@@ -112,8 +117,8 @@ pub fn read(args: impl IntoIterator<Item = String>) -> Result<CommandLine, Probl
     line.problems.extend(matches.free.iter().map(|arg| format!("{arg}: unexpected argument; see --help")));
     let given = |flag: &Flag| matches.opt_strs(flag.name).pop().map(|value| (flag.name, value));
     line.values = FLAGS.iter().filter_map(given).collect();
-    (line.json, line.help, line.version) =
-        (matches.opt_present("json"), matches.opt_present("help"), matches.opt_present("version"));
+    (line.alone, line.json) = (matches.opt_present("alone"), matches.opt_present("json"));
+    (line.help, line.version) = (matches.opt_present("help"), matches.opt_present("version"));
     Ok(line)
 }
 

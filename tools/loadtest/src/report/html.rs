@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
 use super::chart::{Scale, Series, bars, lines};
 use super::text::{headline, text};
+use super::{Churn, Report, Storm};
 use crate::measure::Second;
 
 const STYLE: &str = "
@@ -69,11 +69,15 @@ fn verdict(report: &Report) -> String {
 }
 
 fn table(report: &Report) -> String {
+    let (storm, churn) = (Storm::default(), Churn::default());
+    let (storm, churn) = (report.storm.as_ref().unwrap_or(&storm), report.churn.as_ref().unwrap_or(&churn));
     let rows = [
         ("Ack round trip, from the moment it was due", &report.ack),
         ("Ack round trip, from the write", &report.ack_from_write),
         ("Ack round trip while clients connected", &report.ack_while_connecting),
         ("A change to another player's screen", &report.to_screen),
+        ("Ack round trip of those who stayed while others came back", &storm.ack_of_stayed),
+        ("From connect to the first picture of those who came back", &churn.connect),
         ("Generator's lateness", &report.generator.lateness),
     ];
     let mut table = String::from(
@@ -109,11 +113,20 @@ fn charts(report: &Report) -> Vec<(&'static str, &'static str, String)> {
         line("received", "mid", &|second| Some(per_client(second.tally.bytes_in, second))),
         line("sent", "other", &|second| Some(per_client(second.tally.bytes_out, second))),
     ];
+    let churn = [
+        line("left", "other", &|second| Some(second.tally.left as f64)),
+        line("came back", "mid", &|second| Some(second.tally.returned as f64)),
+    ];
     let cores = [
         line("server", "mid", &|second| second.server.map(|(cores, _)| cores)),
         line("generator", "other", &|second| Some(second.generator_cores)),
     ];
-    vec![
+    let came_and_went = (
+        "Those who left and came back",
+        "Clients in each second.",
+        lines("clients that left and came back", "", Scale::Linear, &churn, shaded),
+    );
+    let mut charts = vec![
         (
             "Ack round trip over time",
             "Each second's median, 99th percentile and maximum, by magnitude; the measured window is shaded.",
@@ -139,7 +152,9 @@ fn charts(report: &Report) -> Vec<(&'static str, &'static str, String)> {
             "Cores used by the generator and, with --pid, by the server.",
             lines("cores used", "", Scale::Linear, &cores, shaded),
         ),
-    ]
+    ];
+    charts.extend(report.churn.is_some().then_some(came_and_went));
+    charts
 }
 
 fn escape(text: &str) -> String {

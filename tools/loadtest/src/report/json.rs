@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Report, ServerMetrics};
+use super::{Churn, Report, ServerMetrics, Storm};
 use crate::behaviour::Profile;
 use crate::measure::{FRAME_KINDS, Second, Summary};
 
@@ -17,6 +17,8 @@ pub fn json(report: &Report) -> Json {
         "problems": report.problems(),
         "options": options(report),
         "connections": connections(report),
+        "churn": report.churn.as_ref().map(churn),
+        "storm": report.storm.as_ref().map(storm),
         "ack_ms": times(&report.ack),
         "ack_from_write_ms": times(&report.ack_from_write),
         "ack_while_connecting_ms": times(&report.ack_while_connecting),
@@ -72,6 +74,9 @@ fn options(report: &Report) -> Json {
     match options.profile {
         Profile::Seed { moves_per_s: rate } => moves_per_s = Some(rate),
         Profile::Player { moving } => part_moving = Some(moving),
+        Profile::Mixed { moving, moves_per_s: rate } => {
+            (moves_per_s, part_moving) = (Some(rate), Some(moving));
+        }
         Profile::Artillery | Profile::Idle => {}
     }
     json!({
@@ -83,11 +88,14 @@ fn options(report: &Report) -> Json {
         "profile": options.profile.name(),
         "moves_per_s": moves_per_s,
         "moving": part_moving,
-        "move_bytes": if options.claims { 14 } else { 6 },
+        "move_bytes": options.claims.or(options.profile.claims()).map(|claims| if claims { 14 } else { 6 }),
         "viewport": options.viewport.map(|(width, height)| format!("{width}x{height}")),
         "viewers": options.viewers,
         "slow_readers": options.slow_readers,
         "reconnects_per_s": options.reconnects_per_s,
+        "storm_at_s": options.storm_at.map(|at| at.as_secs_f64()),
+        "storm_clients": options.storm_clients,
+        "alone": options.alone,
         "seed": options.seed,
         "source_addresses": options.source_addresses,
         "pid": options.pid,
@@ -105,8 +113,35 @@ fn connections(report: &Report) -> Json {
         "connect_ms": times(&connections.connect),
         "failed": connections.failures,
         "lost": connections.disconnects,
-        "reconnects": connections.reconnects,
         "goodbyes_unanswered": connections.unclosed,
+        "playing": connections.playing,
+        "players_there": connections.players_there,
+        "unaccounted": connections.unaccounted,
+    })
+}
+
+fn churn(churn: &Churn) -> Json {
+    json!({
+        "left": churn.left_total(),
+        "left_by_kind": churn.left.iter().copied().collect::<Json>(),
+        "left_per_s": round(churn.left_per_s),
+        "returned": churn.returned,
+        "connect_ms": times(&churn.connect),
+        "ids": churn.ids,
+        "id_highest": churn.id_highest,
+        "ids_repeated": churn.ids_repeated,
+        "ids_not_above": churn.ids_not_above,
+    })
+}
+
+fn storm(storm: &Storm) -> Json {
+    json!({
+        "killed": storm.killed,
+        "reset_s": round(storm.reset_s),
+        "returned": storm.returned,
+        "back_s": storm.back_s.map(round),
+        "stayed": storm.stayed,
+        "ack_of_stayed_ms": times(&storm.ack_of_stayed),
     })
 }
 
@@ -153,6 +188,10 @@ fn server(report: &Report) -> Json {
         "cores": server.cores.map(round),
         "wait_ratio": server.wait_ratio.map(round),
         "resident_bytes_max": server.resident_bytes_max,
+        "resident_bytes_begin": server.resident_bytes_begin,
+        "resident_bytes_end": server.resident_bytes_end,
+        "descriptors_before": server.descriptors_before,
+        "descriptors_after": server.descriptors_after,
         "cpu_us_per_socket_call": server.cpu_us_per_call().map(round),
         "metrics": server.metrics.as_ref().map(metrics),
     })
@@ -180,6 +219,8 @@ fn second(second: &Second) -> Json {
         "at_s": round(second.at_s),
         "measured": second.measured,
         "playing": second.playing,
+        "left": second.tally.left,
+        "returned": second.tally.returned,
         "moves": second.tally.moves,
         "ack_ms": times(&second.ack),
         "lateness_p99_ms": round(second.lateness.p99_ms),
@@ -205,6 +246,7 @@ mod tests {
         assert_eq!(object["pictures"]["faults"]["displaced"], 0);
         assert_eq!(object["server"]["metrics"]["tick_rate_hz"], 60.0);
         assert_eq!(object["options"]["move_bytes"], 6);
+        assert!(object["churn"].is_null() && object["storm"].is_null());
         assert_eq!(object["timeline"].as_array().map(Vec::len), Some(3));
     }
 }

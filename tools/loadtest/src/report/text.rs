@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use stage::text::thousands;
 
-use super::{Pictures, Report};
+use super::{Churn, Pictures, Report, Storm};
 use crate::behaviour::Profile;
 use crate::measure::Summary;
 
@@ -35,6 +35,9 @@ pub fn headline(report: &Report) -> String {
     let pace = match options.profile {
         Profile::Seed { moves_per_s } => format!(", {moves_per_s} moves/s each"),
         Profile::Player { moving } => format!(", {:.0} % moving", moving * 100.0),
+        Profile::Mixed { moving, moves_per_s } => {
+            format!(", {:.0} % moving or {moves_per_s} moves/s each", moving * 100.0)
+        }
         Profile::Artillery | Profile::Idle => String::new(),
     };
     format!(
@@ -54,15 +57,56 @@ fn write_connections(out: &mut String, report: &Report) -> fmt::Result {
         (connections.failures.values().sum(), connections.disconnects.values().sum());
     writeln!(
         out,
-        "connections     {} of {} in {:.1} s, {failed} failed, {lost} lost, {} left and came back",
+        "connections     {} of {} in {:.1} s, {failed} failed, {lost} lost",
         thousands(connections.joined as u64),
         thousands(report.options.clients as u64),
-        connections.joined_in_s,
-        connections.reconnects
+        connections.joined_in_s
     )?;
     write_reasons(out, "failed", &connections.failures)?;
     write_reasons(out, "lost", &connections.disconnects)?;
-    write_times_line(out, "  until in", &connections.connect)
+    write_times_line(out, "  until in", &connections.connect)?;
+    if let Some(churn) = &report.churn {
+        write_churn(out, report, churn)?;
+    }
+    report.storm.as_ref().map_or(Ok(()), |storm| write_storm(out, storm))
+}
+
+fn write_churn(out: &mut String, report: &Report, churn: &Churn) -> fmt::Result {
+    let left: Vec<String> = churn.left.iter().map(|(how, count)| format!("{count} {how}")).collect();
+    writeln!(
+        out,
+        "churn           {} left, {:.0} a second, and {} came back: {}",
+        thousands(churn.left_total()),
+        churn.left_per_s,
+        thousands(churn.returned),
+        left.join(", ")
+    )?;
+    let there = |count: Option<u64>| count.map_or("an unknown number".to_owned(), thousands);
+    writeln!(
+        out,
+        "                {} ids up to {}, {} given twice, {} not above those before; {} players of {} on the server",
+        thousands(churn.ids as u64),
+        churn.id_highest,
+        churn.ids_repeated,
+        churn.ids_not_above,
+        thousands(report.connections.playing as u64),
+        there(report.connections.players_there)
+    )?;
+    write_times_line(out, "  until back", &churn.connect)
+}
+
+fn write_storm(out: &mut String, storm: &Storm) -> fmt::Result {
+    let back =
+        storm.back_s.map_or("never all back".to_owned(), |seconds| format!("all back after {seconds:.2} s"));
+    writeln!(
+        out,
+        "storm           {} killed within {:.0} ms, {} came back, {back}",
+        thousands(storm.killed as u64),
+        storm.reset_s * 1e3,
+        thousands(storm.returned as u64)
+    )?;
+    let name = format!("  {} stayed", storm.stayed);
+    write_times_line(out, &name, &storm.ack_of_stayed)
 }
 
 fn write_reasons(out: &mut String, what: &str, reasons: &BTreeMap<String, u64>) -> fmt::Result {
@@ -152,6 +196,18 @@ fn write_server(out: &mut String, report: &Report) -> fmt::Result {
     part(server.resident_bytes_max.map(|bytes| bytes as f64), &|bytes| {
         format!("{:.1} MiB in RAM", bytes / f64::from(1 << 20))
     });
+    part(
+        server
+            .resident_bytes_end
+            .zip(server.resident_bytes_begin)
+            .map(|(end, begin)| end as f64 - begin as f64),
+        &|bytes| format!("{:+.2} MiB in the window", bytes / f64::from(1 << 20)),
+    );
+    if let Some((before, after)) = server.descriptors_before.zip(server.descriptors_after) {
+        part(Some(after as f64), &|after| {
+            format!("{after:.0} descriptors at the end, {before} at the beginning")
+        });
+    }
     part(server.cpu_us_per_call(), &|us| format!("{us:.2} us of CPU a socket call"));
     if let Some(metrics) = &server.metrics {
         part(metrics.tick_rate_hz, &|hz| format!("{hz:.2} ticks/s"));
@@ -207,6 +263,17 @@ fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::report::tests::sample;
+
+    #[test]
+    fn churn_and_storms_are_told_when_there_were_any() {
+        let mut report = sample();
+        assert!(!text(&report).contains("churn") && !text(&report).contains("storm"));
+        report.churn = Some(Churn { left: vec![("close", 1_000), ("reset", 5)], ..Churn::default() });
+        report.storm = Some(Storm { killed: 5_000, back_s: Some(1.25), stayed: 1_000, ..Storm::default() });
+        let text = text(&report);
+        assert!(text.contains("1,005 left") && text.contains("1000 close, 5 reset"), "{text}");
+        assert!(text.contains("5,000 killed") && text.contains("all back after 1.25 s"), "{text}");
+    }
 
     #[test]
     fn a_clean_run_says_so_and_a_failed_one_says_why() {

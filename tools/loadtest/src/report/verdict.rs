@@ -27,6 +27,27 @@ impl Report {
         count(connections.failures.values().sum(), "connections failed");
         count(connections.disconnects.values().sum(), "connections were lost");
         count(connections.unclosed as u64, "goodbyes were not answered");
+        count(
+            connections.unaccounted.unwrap_or(0).unsigned_abs(),
+            "connections are missing in the server's counts",
+        );
+        if let Some(churn) = &self.churn {
+            count(churn.ids_repeated, "ids were given twice");
+            count(churn.ids_not_above, "ids were not above those before");
+        }
+        if let Some(storm) = &self.storm {
+            count((storm.killed - storm.returned) as u64, "clients did not come back after the storm");
+        }
+        if self.options.alone {
+            let there = connections.players_there.unwrap_or(0);
+            count(
+                there.saturating_sub(connections.playing as u64),
+                "ghosts: players on the server who are gone",
+            );
+            let descriptors = self.server.descriptors_after.zip(self.server.descriptors_before);
+            let left_open = descriptors.map_or(0, |(after, before)| after.saturating_sub(before));
+            count(left_open, "descriptors were left open");
+        }
         count(self.moves.missing, "MOVEs were never answered");
         count(self.moves.lost, "MOVEs were never answered since their connection was lost");
         count(self.moves.unexpected, "answers to no MOVE");
@@ -87,6 +108,7 @@ fn kept_up(own: &Generator) -> String {
 #[cfg(test)]
 mod tests {
     use crate::report::tests::sample;
+    use crate::report::{Churn, Storm};
     use crate::truth::Fault;
 
     #[test]
@@ -111,6 +133,36 @@ mod tests {
         );
         report.traffic.seconds = 0.0;
         assert_eq!(report.problems().len(), 4);
+    }
+
+    #[test]
+    fn a_server_that_keeps_what_is_gone_is_found_out_by_those_who_are_alone() {
+        let mut report = sample();
+        report.connections.players_there = Some(report.connections.playing as u64 + 2);
+        (report.server.descriptors_before, report.server.descriptors_after) = (Some(12), Some(15));
+        assert!(report.problems().is_empty(), "they may be other people's");
+        report.options.alone = true;
+        assert_eq!(
+            report.problems(),
+            ["2 ghosts: players on the server who are gone", "3 descriptors were left open"]
+        );
+    }
+
+    #[test]
+    fn churn_and_storms_must_leave_nothing_behind() {
+        let mut report = sample();
+        report.churn = Some(Churn { ids_repeated: 1, ids_not_above: 2, ..Churn::default() });
+        report.storm = Some(Storm { killed: 10, returned: 7, ..Storm::default() });
+        report.connections.unaccounted = Some(-4);
+        assert_eq!(
+            report.problems(),
+            [
+                "4 connections are missing in the server's counts",
+                "1 ids were given twice",
+                "2 ids were not above those before",
+                "3 clients did not come back after the storm"
+            ]
+        );
     }
 
     #[test]
