@@ -167,7 +167,8 @@ impl<S: Read + Write> Connection<S> {
         self.writable && self.outbox.is_empty()
     }
 
-    /// Writes these bytes after whatever waits already; what the kernel does not take, waits.
+    /// Writes these bytes after whatever waits already; what the kernel does not take, waits. No bytes are no write: a
+    /// player on the list of those to be written to may have been handed everything meanwhile.
     ///
     /// # Errors
     /// [`Broken`]: the connection is to be dropped.
@@ -175,6 +176,9 @@ impl<S: Read + Write> Connection<S> {
         if !self.takes_bytes() {
             self.outbox.bytes().extend_from_slice(bytes);
             return self.flush(now_ms, metrics);
+        }
+        if bytes.is_empty() {
+            return Ok(());
         }
         let taken = write_to(&mut self.stream, bytes, metrics)?;
         self.writable = taken.is_some();
@@ -228,4 +232,22 @@ fn write_to(stream: &mut impl Write, bytes: &[u8], metrics: &mut Metrics) -> Res
 /// When the peer is gone already.
 pub fn end_our_side(stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(std::net::Shutdown::Write)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn nothing_to_write_breaks_nothing() {
+        let (mut connection, mut metrics) = (Connection::new(Cursor::new(Vec::new()), 0), Metrics::default());
+        // A ping is queued after the replies of its turn and goes out with a flush; when the ping's own moment comes,
+        // there may be nothing left.
+        connection.outbox.bytes().extend_from_slice(b"ping");
+        assert_eq!(connection.write(b"frames", 0, &mut metrics), Ok(()));
+        assert_eq!(connection.write(b"", 0, &mut metrics), Ok(()));
+        assert_eq!(connection.stream.into_inner(), b"pingframes");
+    }
 }
