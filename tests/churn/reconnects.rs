@@ -16,6 +16,9 @@ const LEAVERS: usize = 40;
 /// Rounds of all.
 const ROUNDS: usize = 50;
 
+/// Rounds between two in which everybody gets to see who came.
+const ROUNDS_PER_LOOK: usize = 5;
+
 /// Those who ask for the upgrade and are gone before they have read anything, in one round.
 const VANISHERS: usize = 4;
 
@@ -77,10 +80,16 @@ fn thousands_of_reconnects_leave_no_ghost_no_descriptor_and_exact_counts() {
     let (mut random, mut departures) = (Random::new(7), Departures::default());
     let mut clients = Vec::new();
     let mut highest = join(&server, &mut clients, PLAYERS, 1_000);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         depart(&mut clients, &mut random, &mut departures);
         vanish(&server, &mut random, &mut departures);
         highest = join(&server, &mut clients, LEAVERS, highest);
+        // Rounds are faster than looks; now and then everybody gets to see who came.
+        if round % ROUNDS_PER_LOOK == 0 {
+            pump(&mut clients, "the newest on every picture", |clients| {
+                clients.iter().all(|client| client.id() == highest || client.sees(highest))
+            });
+        }
     }
 
     let metrics = assert_counts_add_up(&server, PLAYERS as u64);
