@@ -1,7 +1,7 @@
 //! What a run is asked to do: the command line, read and validated in one pass that finds all problems.
 
 mod flags;
-mod values;
+pub mod values;
 
 use std::fmt;
 use std::path::PathBuf;

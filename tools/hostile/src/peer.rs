@@ -1,0 +1,256 @@
+//! One peer: at most one connection at a time, and what is known of it.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use loadtest::frame::{Frame, Inbox};
+use loadtest::handshake::{self, Answer};
+use mio::net::TcpStream;
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::kind::Kind;
+use crate::script::Script;
+use crate::tally::End;
+
+/// Most bytes that wait for a server that does not read; beyond it nothing new is made up.
+const OUTGOING_BYTES_MAX: usize = 8 * 1024;
+
+/// Reads in a row of one peer; the others get their turn after that.
+const READS_PER_TURN: usize = 4;
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// There is none.
+    Away,
+    /// The kernel connects.
+    Connecting,
+    /// Connected, and not upgraded.
+    Opening,
+    /// Upgraded.
+    Playing,
+}
+
+/// What came of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Nothing that matters; more may be waiting.
+    More,
+    /// All there is has been read.
+    Drained,
+    /// The connection is upgraded now.
+    Upgraded,
+    /// The connection is over.
+    Over(End),
+}
+
+/// A peer.
+#[derive(Debug)]
+pub struct Peer {
+    /// What it does.
+    pub kind: Kind,
+    /// What its present connection does.
+    pub script: Script,
+    /// How far that is.
+    pub phase: Phase,
+    /// The socket; none while away.
+    pub stream: Option<TcpStream>,
+    /// Connections so far: what was planned for an earlier one is void.
+    pub life: u32,
+    /// Whether a read is planned.
+    pub is_read_planned: bool,
+    /// The answer to the request, as far as it has come.
+    head: Vec<u8>,
+    inbox: Inbox,
+    /// Code of the close frame that has come.
+    close_code: Option<u16>,
+    /// What the kernel has not taken yet.
+    pub outgoing: Vec<u8>,
+}
+
+impl Peer {
+    /// A peer that is away.
+    pub fn new(kind: Kind, script: Script) -> Peer {
+        Peer {
+            kind,
+            script,
+            phase: Phase::Away,
+            stream: None,
+            life: 0,
+            is_read_planned: false,
+            head: Vec::new(),
+            inbox: Inbox::default(),
+            close_code: None,
+            outgoing: Vec::new(),
+        }
+    }
+
+    /// Begins another connection.
+    pub fn begin(&mut self, stream: TcpStream, script: Script) {
+        let life = self.life + 1;
+        *self = Peer { life, phase: Phase::Connecting, stream: Some(stream), ..Peer::new(self.kind, script) };
+    }
+
+    /// Whether it takes nothing from its socket any more.
+    pub fn is_deaf(&self) -> bool {
+        self.phase == Phase::Playing && self.kind.is_deaf()
+    }
+
+    /// Whether there is room for more to be sent.
+    pub fn has_room(&self) -> bool {
+        self.outgoing.len() < OUTGOING_BYTES_MAX
+    }
+
+    /// Sends what waits, as far as the kernel takes it.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        while !self.outgoing.is_empty() {
+            match stream.write(&self.outgoing) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => drop(self.outgoing.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads for a turn.
+    pub fn receive(&mut self, scratch: &mut [u8]) -> Received {
+        for _ in 0..READS_PER_TURN {
+            match self.receive_once(scratch) {
+                Received::More => {}
+                other => return other,
+            }
+        }
+        Received::More
+    }
+
+    /// How the connection ended, if all that is left of it is what it had received; for a connection that can't send.
+    pub fn last_words(&mut self, scratch: &mut [u8]) -> End {
+        // A receive buffer is bounded: what does not end in so many turns is not the rest of one.
+        for _ in 0..64 {
+            match self.receive(scratch) {
+                Received::Over(end) => return end,
+                Received::Drained => break,
+                Received::More | Received::Upgraded => {}
+            }
+        }
+        self.end_by_reset()
+    }
+
+    fn receive_once(&mut self, scratch: &mut [u8]) -> Received {
+        let Some(stream) = &mut self.stream else { return Received::Drained };
+        match stream.read(scratch) {
+            Ok(0) => Received::Over(End::Closed(self.close_code)),
+            Ok(count) if self.phase == Phase::Playing => self.take_frames(&scratch[..count]),
+            Ok(count) => self.take_head(&scratch[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Received::Drained,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Received::More,
+            Err(_) => Received::Over(self.end_by_reset()),
+        }
+    }
+
+    /// A server that has said why it closes has closed, however the connection ends.
+    fn end_by_reset(&self) -> End {
+        self.close_code.map_or(End::Reset, |code| End::Closed(Some(code)))
+    }
+
+    fn take_head(&mut self, bytes: &[u8]) -> Received {
+        self.head.extend_from_slice(bytes);
+        match handshake::read(&self.head) {
+            Answer::Incomplete => Received::More,
+            Answer::Upgraded(length) => {
+                self.phase = Phase::Playing;
+                let frames = std::mem::take(&mut self.head).split_off(length);
+                match self.take_frames(&frames) {
+                    Received::Over(end) => Received::Over(end),
+                    _ => Received::Upgraded,
+                }
+            }
+            Answer::Refused(reason) => Received::Over(status_of(&reason).map_or(End::Garbled, End::Refused)),
+        }
+    }
+
+    fn take_frames(&mut self, bytes: &[u8]) -> Received {
+        if self.close_code.is_some() {
+            return Received::More;
+        }
+        let code = &mut self.close_code;
+        let result = self.inbox.receive(bytes, |frame| {
+            if let Frame::Close(said) = frame {
+                *code = Some(said);
+            }
+            code.is_none()
+        });
+        match result {
+            Ok(()) => Received::More,
+            Err(_) => Received::Over(End::Garbled),
+        }
+    }
+
+    /// Ends the connection, with a reset if so wanted.
+    pub fn leave(&mut self, resets: bool) {
+        if let Some(stream) = &self.stream
+            && resets
+        {
+            // Fails only where the kernel has reset it already.
+            let _ = setsockopt(stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
+        }
+        self.stream = None;
+        self.phase = Phase::Away;
+        self.outgoing = Vec::new();
+    }
+}
+
+/// The number in `HTTP 503 Service Unavailable`.
+fn status_of(reason: &str) -> Option<u16> {
+    reason.strip_prefix("HTTP ")?.split(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loadtest::random::Random;
+
+    const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+    fn peer() -> Peer {
+        let script = Script::new(Kind::Silent, 0, 240.0, &mut Random::new(1));
+        Peer { phase: Phase::Opening, ..Peer::new(Kind::Silent, script) }
+    }
+
+    #[test]
+    fn refusals_are_told_by_their_status() {
+        assert_eq!(status_of("HTTP 503 Service Unavailable"), Some(503));
+        assert_eq!(status_of("endless response head"), None);
+        let refused = peer().take_head(b"HTTP/1.1 408 Request Timeout\r\n\r\n");
+        assert_eq!(refused, Received::Over(End::Refused(408)));
+        assert_eq!(peer().take_head(&[b'x'; 5_000]), Received::Over(End::Garbled));
+    }
+
+    #[test]
+    fn a_close_frame_is_remembered_until_the_end_comes() {
+        let mut peer = peer();
+        assert_eq!(peer.take_head(UPGRADED.as_bytes()), Received::Upgraded);
+        assert_eq!(peer.end_by_reset(), End::Reset);
+        assert_eq!(peer.take_frames(&[0x82, 1, 8, 0x88, 2, 3]), Received::More);
+        assert_eq!(peer.take_frames(&[0xf0]), Received::More);
+        assert_eq!(peer.end_by_reset(), End::Closed(Some(1008)));
+    }
+
+    #[test]
+    fn a_close_frame_right_behind_the_upgrade_is_not_missed() {
+        let mut peer = peer();
+        let bytes = [UPGRADED.as_bytes(), &[0x88, 2, 3, 0xf5]].concat();
+        assert_eq!(peer.take_head(&bytes), Received::Upgraded);
+        assert_eq!(peer.end_by_reset(), End::Closed(Some(1013)));
+        let bytes = [UPGRADED.as_bytes(), &[0x81, 0]].concat();
+        assert_eq!(self::peer().take_head(&bytes), Received::Over(End::Garbled), "text is no game message");
+    }
+}

@@ -1,0 +1,278 @@
+//! What a peer sends, and when: no sockets and no clock, so that it can be tried without a server.
+
+use game_client::{ClientMessage, Vector};
+use loadtest::frame::{Opcode, append_masked};
+use loadtest::random::Random;
+
+use crate::kind::Kind;
+
+/// Nanoseconds in a second.
+pub const SECOND_NS: u64 = 1_000_000_000;
+
+/// Time between two bytes of the slow.
+const BYTE_INTERVAL_NS: u64 = SECOND_NS;
+
+/// Time between two pieces of garbage.
+const GARBAGE_INTERVAL_NS: u64 = SECOND_NS;
+
+/// Longest piece of garbage, in bytes.
+const GARBAGE_BYTES_MAX: u64 = 512;
+
+/// Time between two signs of life of the deaf: far less than any server's patience with silence.
+const SIGN_INTERVAL_NS: u64 = 5 * SECOND_NS;
+
+/// Time between two bursts of MOVEs; bursts keep the generator's own share of system calls small.
+const BURST_INTERVAL_NS: u64 = SECOND_NS / 10;
+
+/// MOVEs a second that fill the way back while nobody reads: about as many as the game's own client sends.
+const UNREAD_MOVES_PER_S: f64 = 20.0;
+
+/// Longest stay of a churner, once it is connected.
+const STAY_NS_MAX: u64 = SECOND_NS / 4;
+
+/// The beginning of a head that never ends; what follows is one field value.
+const HEAD: &[u8] = b"GET /ws HTTP/1.1\r\nHost: hostile\r\nX-Endless: ";
+
+/// How a connection goes on after what was just sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More after so many nanoseconds.
+    After(u64),
+    /// Nothing more unless the server upgrades.
+    Wait,
+    /// Closes in the ordinary way.
+    Close,
+    /// Closes with a reset.
+    Reset,
+}
+
+/// What a connection does before it is upgraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// Sends the whole request at once.
+    Request,
+    /// Sends the request byte by byte.
+    RequestSlowly,
+    /// Sends a head without an end, byte by byte.
+    EndlessHead,
+    /// Sends random bytes.
+    Garbage,
+    /// Leaves at once.
+    Leave,
+}
+
+/// One connection of a peer, from its beginning to its end.
+#[derive(Clone, Debug)]
+pub struct Script {
+    kind: Kind,
+    opening: Opening,
+    /// Bytes of the opening that have been sent, if it is a slow one.
+    sent: usize,
+    /// The rest of a frame that is sent slowly, last byte first.
+    frame: Vec<u8>,
+    sequence: u32,
+    /// MOVEs a second.
+    moves_per_s: f64,
+    /// MOVEs that are due, as parts of one.
+    owed: f64,
+    /// Whether it leaves without a word.
+    resets: bool,
+}
+
+impl Script {
+    /// The script of another connection of a peer; `index` says which of its kind's ways it goes where there are two.
+    pub fn new(kind: Kind, index: usize, flood_rate: f64, random: &mut Random) -> Script {
+        let opening = match kind {
+            Kind::SlowHeads => Opening::EndlessHead,
+            Kind::SlowUpgrades => Opening::RequestSlowly,
+            Kind::Garbage if index.is_multiple_of(2) => Opening::Garbage,
+            Kind::Churners if random.chance(0.5) => Opening::Leave,
+            _ => Opening::Request,
+        };
+        let moves_per_s = if kind == Kind::Flooders { flood_rate } else { UNREAD_MOVES_PER_S };
+        let resets = kind == Kind::Churners && random.chance(0.5);
+        Script { kind, opening, sent: 0, frame: Vec::new(), sequence: 0, moves_per_s, owed: 0.0, resets }
+    }
+
+    /// Appends what is sent now, and says how it goes on; asked first when it is connected, and again when it is upgraded.
+    pub fn act(&mut self, is_upgraded: bool, request: &[u8], random: &mut Random, out: &mut Vec<u8>) -> Next {
+        if is_upgraded { self.play(random, out) } else { self.open(request, random, out) }
+    }
+
+    fn open(&mut self, request: &[u8], random: &mut Random, out: &mut Vec<u8>) -> Next {
+        let place = self.sent;
+        self.sent += 1;
+        match self.opening {
+            Opening::Request if place == 0 => {
+                out.extend_from_slice(request);
+                Next::Wait
+            }
+            Opening::RequestSlowly if place < request.len() => {
+                out.push(request[place]);
+                Next::After(BYTE_INTERVAL_NS)
+            }
+            Opening::Request | Opening::RequestSlowly => Next::Wait,
+            Opening::EndlessHead => {
+                out.push(HEAD.get(place).copied().unwrap_or(b'a'));
+                Next::After(BYTE_INTERVAL_NS)
+            }
+            Opening::Garbage => {
+                append_garbage(random, out);
+                Next::After(GARBAGE_INTERVAL_NS)
+            }
+            Opening::Leave => self.leave(),
+        }
+    }
+
+    fn play(&mut self, random: &mut Random, out: &mut Vec<u8>) -> Next {
+        match self.kind {
+            Kind::SlowFrames => {
+                if self.frame.is_empty() {
+                    self.append_move(random, out);
+                    self.frame.extend(out.drain(..).rev());
+                }
+                out.extend(self.frame.pop());
+                Next::After(BYTE_INTERVAL_NS)
+            }
+            Kind::Deaf => {
+                append_masked(out, Opcode::Pong, &[], random.next() as u32);
+                Next::After(SIGN_INTERVAL_NS)
+            }
+            Kind::ZeroWindow | Kind::Flooders => {
+                self.owed += self.moves_per_s * BURST_INTERVAL_NS as f64 / SECOND_NS as f64;
+                while self.owed >= 1.0 {
+                    self.owed -= 1.0;
+                    self.append_move(random, out);
+                }
+                Next::After(BURST_INTERVAL_NS)
+            }
+            Kind::Garbage => {
+                append_garbage(random, out);
+                Next::After(GARBAGE_INTERVAL_NS)
+            }
+            Kind::Churners if self.frame.is_empty() => {
+                // The mark that it has stayed; nothing is sent of it.
+                self.frame.push(0);
+                Next::After(random.below(STAY_NS_MAX))
+            }
+            Kind::Churners => self.leave(),
+            Kind::SlowHeads | Kind::SlowUpgrades | Kind::Silent => Next::Wait,
+        }
+    }
+
+    fn leave(&self) -> Next {
+        if self.resets { Next::Reset } else { Next::Close }
+    }
+
+    fn append_move(&mut self, random: &mut Random, out: &mut Vec<u8>) {
+        let part = |random: &mut Random| random.below(3) as i8 - 1;
+        let vector = Vector::new(part(random), part(random)).unwrap_or(Vector::ZERO);
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut payload = Vec::with_capacity(6);
+        ClientMessage::Move { vector, sequence: self.sequence, claim: None }.encode(&mut payload);
+        append_masked(out, Opcode::Binary, &payload, random.next() as u32);
+    }
+}
+
+fn append_garbage(random: &mut Random, out: &mut Vec<u8>) {
+    let length = 1 + random.below(GARBAGE_BYTES_MAX);
+    out.extend((0..length).map(|_| random.next() as u8));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET /ws HTTP/1.1\r\n\r\n";
+
+    /// What a connection sends in so many steps, and what it wants after the last.
+    fn sent(kind: Kind, index: usize, is_upgraded: bool, steps: usize) -> (Vec<Vec<u8>>, Next) {
+        let mut random = Random::new(7);
+        let mut script = Script::new(kind, index, 240.0, &mut random);
+        let mut next = Next::Wait;
+        let pieces = (0..steps).map(|_| {
+            let mut out = Vec::new();
+            next = script.act(is_upgraded, REQUEST, &mut random, &mut out);
+            out
+        });
+        (pieces.collect(), next)
+    }
+
+    /// Sequence numbers of the MOVEs in a stream of whole frames.
+    fn moves(mut stream: &[u8]) -> Vec<u32> {
+        let mut found = Vec::new();
+        while let [0x82, 0x86, a, b, c, d, rest @ ..] = stream {
+            let (payload, after) = rest.split_at(6);
+            let plain: Vec<u8> =
+                payload.iter().zip([a, b, c, d].into_iter().cycle()).map(|(x, m)| x ^ m).collect();
+            match ClientMessage::decode(&plain) {
+                Ok(ClientMessage::Move { sequence, .. }) => found.push(sequence),
+                other => panic!("{other:?}"),
+            }
+            stream = after;
+        }
+        assert!(stream.is_empty(), "{stream:?} behind the frames");
+        found
+    }
+
+    #[test]
+    fn the_slow_send_a_byte_at_a_time_and_good_ones() {
+        let (pieces, next) = sent(Kind::SlowUpgrades, 0, false, REQUEST.len());
+        assert_eq!(pieces.concat(), REQUEST);
+        assert!(pieces.iter().all(|piece| piece.len() == 1) && next == Next::After(SECOND_NS));
+        assert_eq!(sent(Kind::SlowUpgrades, 0, false, REQUEST.len() + 1).1, Next::Wait);
+        let (pieces, _) = sent(Kind::SlowFrames, 0, true, 24);
+        assert!(pieces.iter().all(|piece| piece.len() == 1));
+        assert_eq!(moves(&pieces.concat()), [1, 2]);
+    }
+
+    #[test]
+    fn an_endless_head_never_ends() {
+        let (pieces, next) = sent(Kind::SlowHeads, 0, false, 5_000);
+        let head = pieces.concat();
+        assert!(head.starts_with(HEAD) && !head.windows(4).any(|window| window == b"\r\n\r\n"));
+        assert_eq!(next, Next::After(SECOND_NS));
+    }
+
+    #[test]
+    fn floods_have_their_rate_and_the_unread_stay_within_the_servers() {
+        assert_eq!(moves(&sent(Kind::Flooders, 0, true, 10).0.concat()).len(), 240);
+        assert_eq!(moves(&sent(Kind::ZeroWindow, 0, true, 10).0.concat()).len(), 20);
+    }
+
+    #[test]
+    fn the_silent_say_nothing_once_they_are_in() {
+        assert_eq!(sent(Kind::Silent, 0, false, 1), (vec![REQUEST.to_vec()], Next::Wait));
+        assert_eq!(sent(Kind::Silent, 0, true, 1), (vec![vec![]], Next::Wait));
+        let pong = sent(Kind::Deaf, 0, true, 1).0.concat();
+        assert_eq!((pong[0], pong.len()), (0x8a, 6), "but the deaf look alive");
+    }
+
+    #[test]
+    fn garbage_comes_before_and_behind_the_upgrade() {
+        assert_ne!(sent(Kind::Garbage, 0, false, 1).0.concat(), REQUEST);
+        assert_eq!(sent(Kind::Garbage, 1, false, 1).0.concat(), REQUEST);
+        assert!(!sent(Kind::Garbage, 1, true, 1).0.concat().is_empty());
+    }
+
+    #[test]
+    fn churners_go_all_ways() {
+        let mut random = Random::new(3);
+        let mut ways = Vec::new();
+        for _ in 0..64 {
+            let mut script = Script::new(Kind::Churners, 0, 240.0, &mut random);
+            let mut out = Vec::new();
+            let first = script.act(false, REQUEST, &mut random, &mut out);
+            let way = if first == Next::Wait {
+                assert!(matches!(script.act(true, REQUEST, &mut random, &mut out), Next::After(_)));
+                (true, script.act(true, REQUEST, &mut random, &mut out))
+            } else {
+                (false, first)
+            };
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        assert_eq!(ways.len(), 4, "{ways:?}");
+    }
+}

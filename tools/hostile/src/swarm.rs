@@ -1,0 +1,330 @@
+//! The loop that keeps all peers busy: at a fixed pace, so that thousands of them cost little.
+//!
+//! A turn takes the events there are, then does what is due, then connects as many as the pace allows. Bytes that have
+//! arrived wait for a while, since nobody here is in a hurry to read them. A peer whose connection has ended comes back
+//! after a pause, so that their number stays up and the server decides how often it has to deal with them.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::Ipv4Addr;
+use std::thread::sleep;
+use std::time::Duration;
+
+use loadtest::handshake;
+use loadtest::os::{Clock, StopSignals, begin_connect};
+use loadtest::random::Random;
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::kind::Kind;
+use crate::options::Options;
+use crate::peer::{Peer, Phase, Received};
+use crate::script::{Next, SECOND_NS, Script};
+use crate::tally::{Counts, End, Tally};
+
+/// Length of a turn.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Most events taken from the kernel in a turn.
+const EVENTS_PER_TURN: usize = 2_048;
+
+/// Most connections begun in a turn, however late it is.
+const BEGINS_PER_TURN: f64 = 200.0;
+
+/// How long bytes for an upgraded peer wait until it reads them.
+const READ_DELAY_NS: u64 = SECOND_NS / 2;
+
+/// Shortest pause before a peer comes back, and how much longer it may be: of churners, and of others.
+const CHURN_PAUSE_NS: (u64, u64) = (SECOND_NS / 4, SECOND_NS / 4);
+const PAUSE_NS: (u64, u64) = (SECOND_NS, SECOND_NS);
+
+/// Size of the one buffer all sockets are read into, in bytes.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// The address before the first source address.
+const SOURCE_BASE: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 0);
+
+/// Something to be done for a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    /// Come back.
+    Connect,
+    /// Send what its script has next.
+    Act,
+    /// Read what has arrived.
+    Read,
+}
+
+/// A run.
+pub struct Swarm {
+    options: Options,
+    clock: Clock,
+    poll: Poll,
+    signals: StopSignals,
+    peers: Vec<Peer>,
+    /// Counts of each of the options' kinds.
+    counts: Vec<Counts>,
+    /// What is due when, for whom, and in which of its lives.
+    agenda: BinaryHeap<Reverse<(u64, usize, u32, Task)>>,
+    /// Who would connect if the pace allowed it.
+    arriving: VecDeque<usize>,
+    /// Connections that may be begun, and when that was reckoned.
+    begins_allowed: f64,
+    reckoned_ns: u64,
+    open: u64,
+    open_max: u64,
+    random: Random,
+    request: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Swarm {
+    /// Prepares a run; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses a poll or a descriptor.
+    pub fn new(options: Options) -> io::Result<Swarm> {
+        let clock = Clock::start();
+        let mut random = Random::new(options.seed);
+        let peers = (0..options.peers).map(|index| {
+            let kind = options.kinds[index % options.kinds.len()];
+            Peer::new(kind, Script::new(kind, index, options.flood_rate, &mut random))
+        });
+        Ok(Swarm {
+            peers: peers.collect(),
+            counts: vec![Counts::default(); options.kinds.len()],
+            clock,
+            poll: Poll::new()?,
+            signals: StopSignals::new()?,
+            agenda: BinaryHeap::new(),
+            arriving: (0..options.peers).collect(),
+            begins_allowed: 0.0,
+            reckoned_ns: clock.now_ns(),
+            open: 0,
+            open_max: 0,
+            random,
+            request: handshake::request(&options.server.authority, &options.server.path),
+            scratch: vec![0; SCRATCH_BYTES],
+            options,
+        })
+    }
+
+    /// Runs for as long as asked for, or until somebody interrupts, and tells what came of it.
+    ///
+    /// # Errors
+    /// When the kernel refuses the poll; nothing the server does ends a run before its time.
+    pub fn run(mut self) -> io::Result<Tally> {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let end_ns = self.options.duration.as_nanos() as u64;
+        let mut interrupted = false;
+        while self.clock.now_ns() < end_ns && !interrupted {
+            sleep(TURN);
+            match self.poll.poll(&mut events, Some(Duration::ZERO)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+                result => result?,
+            }
+            for event in &events {
+                self.dispatch(event);
+            }
+            self.do_what_is_due();
+            self.connect_some();
+            interrupted = self.signals.take();
+        }
+        Ok(self.finish(interrupted))
+    }
+
+    fn finish(mut self, interrupted: bool) -> Tally {
+        for index in 0..self.peers.len() {
+            if matches!(self.peers[index].phase, Phase::Opening | Phase::Playing) {
+                self.counts_of(index).open += 1;
+            }
+        }
+        Tally {
+            kinds: self.options.kinds.iter().copied().zip(self.counts).collect(),
+            seconds: self.clock.now_ns() as f64 / SECOND_NS as f64,
+            peers: self.options.peers,
+            open_max: self.open_max,
+            interrupted,
+        }
+    }
+
+    fn counts_of(&mut self, index: usize) -> &mut Counts {
+        let kinds = self.counts.len();
+        &mut self.counts[index % kinds]
+    }
+
+    fn plan(&mut self, index: usize, after_ns: u64, task: Task) {
+        let due_ns = self.clock.now_ns() + after_ns;
+        self.agenda.push(Reverse((due_ns, index, self.peers[index].life, task)));
+    }
+
+    fn dispatch(&mut self, event: &Event) {
+        let Token(index) = event.token();
+        if self.peers[index].phase == Phase::Connecting {
+            self.finish_connect(index);
+        }
+        if matches!(self.peers[index].phase, Phase::Away | Phase::Connecting) {
+            return;
+        }
+        if event.is_error() || (event.is_read_closed() && event.is_write_closed()) {
+            return self.lose(index);
+        }
+        if event.is_writable() && self.peers[index].flush().is_err() {
+            return self.lose(index);
+        }
+        let is_heard = event.is_read_closed() || (event.is_readable() && !self.peers[index].is_deaf());
+        if is_heard && !self.peers[index].is_read_planned {
+            self.peers[index].is_read_planned = true;
+            let is_playing = self.peers[index].phase == Phase::Playing;
+            self.plan(index, if is_playing { READ_DELAY_NS } else { 0 }, Task::Read);
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now_ns = self.clock.now_ns();
+        while let Some(&Reverse((due_ns, index, life, task))) = self.agenda.peek()
+            && due_ns <= now_ns
+        {
+            self.agenda.pop();
+            if life != self.peers[index].life {
+                continue;
+            }
+            match task {
+                Task::Connect => self.arriving.push_back(index),
+                Task::Act => self.act(index),
+                Task::Read => self.read(index),
+            }
+        }
+    }
+
+    /// Begins as many connections as the pace allows.
+    fn connect_some(&mut self) {
+        let now_ns = self.clock.now_ns();
+        let elapsed_s = (now_ns - self.reckoned_ns) as f64 / SECOND_NS as f64;
+        self.reckoned_ns = now_ns;
+        self.begins_allowed =
+            (self.begins_allowed + elapsed_s * self.options.connect_rate).min(BEGINS_PER_TURN);
+        while self.begins_allowed >= 1.0
+            && let Some(index) = self.arriving.pop_front()
+        {
+            self.begins_allowed -= 1.0;
+            self.begin(index);
+        }
+    }
+
+    fn begin(&mut self, index: usize) {
+        let kind = self.peers[index].kind;
+        let script = Script::new(kind, index / self.counts.len(), self.options.flood_rate, &mut self.random);
+        let source = self.source();
+        let server = self.options.server.address;
+        let stream = begin_connect(server, source, kind.receive_buffer_bytes()).and_then(|mut stream| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut stream, Token(index), interest)?;
+            Ok(stream)
+        });
+        match stream {
+            Ok(stream) => self.peers[index].begin(stream, script),
+            Err(_) => self.end(index, End::Failed),
+        }
+    }
+
+    /// Any of the source addresses.
+    fn source(&mut self) -> Option<Ipv4Addr> {
+        let count = u64::from(self.options.source_addresses);
+        let number = 1 + self.random.below(count) as u32;
+        (count > 0).then(|| Ipv4Addr::from_bits(SOURCE_BASE.to_bits() + number))
+    }
+
+    /// The kernel has connected, or found that it can't.
+    fn finish_connect(&mut self, index: usize) {
+        let Some(stream) = &self.peers[index].stream else { return };
+        if let Ok(Some(_)) | Err(_) = stream.take_error() {
+            return self.end(index, End::Failed);
+        }
+        match stream.peer_addr() {
+            Ok(_) => {}
+            // An event of an earlier socket of this peer.
+            Err(error) if error.kind() == ErrorKind::NotConnected => return,
+            Err(_) => return self.end(index, End::Failed),
+        }
+        self.peers[index].phase = Phase::Opening;
+        self.counts_of(index).opened += 1;
+        self.open += 1;
+        self.open_max = self.open_max.max(self.open);
+        self.act(index);
+    }
+
+    fn act(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let is_upgraded = peer.phase == Phase::Playing;
+        if !peer.has_room() {
+            // The server does not read: it will be asked again in a second.
+            return self.plan(index, SECOND_NS, Task::Act);
+        }
+        let mut fresh = Vec::new();
+        let next = peer.script.act(is_upgraded, &self.request, &mut self.random, &mut fresh);
+        peer.outgoing.append(&mut fresh);
+        if peer.flush().is_err() {
+            return self.lose(index);
+        }
+        match next {
+            Next::After(ns) => self.plan(index, ns, Task::Act),
+            Next::Wait => {}
+            Next::Close | Next::Reset => {
+                self.peers[index].leave(next == Next::Reset);
+                self.end_open(index, End::Left);
+            }
+        }
+    }
+
+    fn read(&mut self, index: usize) {
+        self.peers[index].is_read_planned = false;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let received = self.peers[index].receive(&mut scratch);
+        self.scratch = scratch;
+        match received {
+            Received::Drained => {}
+            Received::More => self.read_later(index),
+            Received::Upgraded => {
+                self.counts_of(index).upgraded += 1;
+                self.act(index);
+                // Only if it has not left at once; what came behind the upgrade raises no further event.
+                if self.peers[index].phase == Phase::Playing && !self.peers[index].is_deaf() {
+                    self.read_later(index);
+                }
+            }
+            Received::Over(end) => self.end_open(index, end),
+        }
+    }
+
+    fn read_later(&mut self, index: usize) {
+        self.peers[index].is_read_planned = true;
+        self.plan(index, READ_DELAY_NS, Task::Read);
+    }
+
+    /// The connection can't be written to any more; what it had received may say why.
+    fn lose(&mut self, index: usize) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let end = self.peers[index].last_words(&mut scratch);
+        self.scratch = scratch;
+        self.end_open(index, end);
+    }
+
+    /// A connection that had come about has ended.
+    fn end_open(&mut self, index: usize, end: End) {
+        self.open -= 1;
+        self.end(index, end);
+    }
+
+    fn end(&mut self, index: usize, end: End) {
+        self.counts_of(index).count(end);
+        let peer = &mut self.peers[index];
+        peer.leave(false);
+        // Whatever was planned for the connection is void.
+        peer.life += 1;
+        let (least_ns, more_ns) = if peer.kind == Kind::Churners { CHURN_PAUSE_NS } else { PAUSE_NS };
+        let pause_ns = least_ns + self.random.below(more_ns);
+        self.plan(index, pause_ns, Task::Connect);
+    }
+}

@@ -1,0 +1,228 @@
+//! What the server did about the peers, counted for each kind.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+
+use crate::kind::Kind;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The server answered the request with this status instead of an upgrade.
+    Refused(u16),
+    /// The server closed; with this code, if it was upgraded and said one.
+    Closed(Option<u16>),
+    /// The server, or its kernel, reset it.
+    Reset,
+    /// It never was a connection.
+    Failed,
+    /// The peer left by its own choice.
+    Left,
+    /// The server sent what a server never sends.
+    Garbled,
+}
+
+/// The counts of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that came about.
+    pub opened: u64,
+    /// Connections that were upgraded.
+    pub upgraded: u64,
+    /// Connections refused, by HTTP status.
+    pub refused: BTreeMap<u16, u64>,
+    /// Connections that the server closed, by code.
+    pub closed: BTreeMap<u16, u64>,
+    /// Connections that the server ended without a code; what is not upgraded has none.
+    pub ended: u64,
+    /// Connections that were reset.
+    pub reset: u64,
+    /// Connections that did not come about.
+    pub failed: u64,
+    /// Connections that the peers themselves ended.
+    pub left: u64,
+    /// Connections whose server made no sense.
+    pub garbled: u64,
+    /// Connections at the end of the run.
+    pub open: u64,
+}
+
+impl Counts {
+    /// Counts an end.
+    pub fn count(&mut self, end: End) {
+        match end {
+            End::Refused(status) => *self.refused.entry(status).or_default() += 1,
+            End::Closed(Some(code)) => *self.closed.entry(code).or_default() += 1,
+            End::Closed(None) => self.ended += 1,
+            End::Reset => self.reset += 1,
+            End::Failed => self.failed += 1,
+            End::Left => self.left += 1,
+            End::Garbled => self.garbled += 1,
+        }
+    }
+
+    /// Every connection that came about and is told of; all that were opened, if nothing is lost.
+    #[cfg(test)]
+    fn accounted(&self) -> u64 {
+        let of = |map: &BTreeMap<u16, u64>| map.values().sum::<u64>();
+        of(&self.refused) + of(&self.closed) + self.ended + self.reset + self.left + self.garbled + self.open
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// The counts, of every kind that took part.
+    pub kinds: Vec<(Kind, Counts)>,
+    /// How long it lasted, in seconds.
+    pub seconds: f64,
+    /// Peers wanted at a time.
+    pub peers: usize,
+    /// Most connections there were at a time.
+    pub open_max: u64,
+    /// Whether somebody ended it before its time.
+    pub interrupted: bool,
+}
+
+impl Tally {
+    /// Counts of all kinds together.
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for (_, counts) in &self.kinds {
+            for (sum, map) in [(&mut total.refused, &counts.refused), (&mut total.closed, &counts.closed)] {
+                for (key, count) in map {
+                    *sum.entry(*key).or_default() += count;
+                }
+            }
+            total.opened += counts.opened;
+            total.upgraded += counts.upgraded;
+            total.ended += counts.ended;
+            total.reset += counts.reset;
+            total.failed += counts.failed;
+            total.left += counts.left;
+            total.garbled += counts.garbled;
+            total.open += counts.open;
+        }
+        total
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Json {
+        let kinds = self.kinds.iter().map(|(kind, counts)| (kind.name().to_owned(), object(counts)));
+        json!({
+            "seconds": (self.seconds * 1e3).round() / 1e3,
+            "peers": self.peers,
+            "open_max": self.open_max,
+            "interrupted": self.interrupted,
+            "kinds": kinds.collect::<Json>(),
+            "total": object(&self.total()),
+        })
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut out = format!(
+            "{} hostile peers for {:.1} s{}, at most {} connected at a time\n\n{:<14}{:>8}{:>9}{:>8}{:>7}{:>7}{:>7}{:>8}{:>7}  \
+             refused and closed\n",
+            self.peers,
+            self.seconds,
+            if self.interrupted { ", interrupted" } else { "" },
+            self.open_max,
+            "",
+            "opened",
+            "upgraded",
+            "failed",
+            "reset",
+            "ended",
+            "left",
+            "garbled",
+            "open",
+        );
+        for (kind, counts) in &self.kinds {
+            write_line(&mut out, kind.name(), counts);
+        }
+        if self.kinds.len() > 1 {
+            write_line(&mut out, "all", &self.total());
+        }
+        out
+    }
+}
+
+fn write_line(out: &mut String, name: &str, counts: &Counts) {
+    let reasons = reasons(counts);
+    let line = format!(
+        "{name:<14}{:>8}{:>9}{:>8}{:>7}{:>7}{:>7}{:>8}{:>7}  {reasons}",
+        counts.opened,
+        counts.upgraded,
+        counts.failed,
+        counts.reset,
+        counts.ended,
+        counts.left,
+        counts.garbled,
+        counts.open
+    );
+    let _ = writeln!(out, "{}", line.trim_end());
+}
+
+/// Statuses and codes, each with how often it came.
+pub fn reasons(counts: &Counts) -> String {
+    let refused = counts.refused.iter().map(|(status, count)| format!("HTTP {status}: {count}"));
+    let closed = counts.closed.iter().map(|(code, count)| format!("{code}: {count}"));
+    refused.chain(closed).collect::<Vec<_>>().join(", ")
+}
+
+fn object(counts: &Counts) -> Json {
+    let map = |map: &BTreeMap<u16, u64>| -> Json {
+        map.iter().map(|(key, count)| (key.to_string(), Json::from(*count))).collect()
+    };
+    json!({
+        "opened": counts.opened,
+        "upgraded": counts.upgraded,
+        "refused": map(&counts.refused),
+        "closed": map(&counts.closed),
+        "ended": counts.ended,
+        "reset": counts.reset,
+        "failed": counts.failed,
+        "left": counts.left,
+        "garbled": counts.garbled,
+        "open": counts.open,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Tally {
+        let mut counts = Counts { opened: 9, upgraded: 6, open: 2, ..Counts::default() };
+        for end in [End::Refused(503), End::Refused(400), End::Closed(Some(1008)), End::Closed(Some(1008))] {
+            counts.count(end);
+        }
+        for end in [End::Closed(None), End::Reset, End::Left, End::Failed] {
+            counts.count(end);
+        }
+        let kinds = vec![(Kind::Flooders, counts.clone()), (Kind::Deaf, counts)];
+        Tally { kinds, seconds: 1.5, peers: 4, open_max: 4, interrupted: false }
+    }
+
+    #[test]
+    fn every_connection_that_came_about_is_accounted_for() {
+        let counts = &sample().kinds[0].1;
+        assert_eq!(counts.accounted(), counts.opened);
+        assert_eq!(counts.failed, 1, "which did not come about");
+        assert_eq!(sample().total().accounted(), 18);
+    }
+
+    #[test]
+    fn programs_and_people_read_the_same() {
+        let object = sample().json();
+        assert_eq!(object["kinds"]["flooders"]["closed"]["1008"], 2);
+        assert_eq!(object["kinds"]["deaf"]["refused"]["503"], 1);
+        assert_eq!(object["total"]["opened"], 18);
+        let text = sample().text();
+        assert!(text.contains("HTTP 400: 1, HTTP 503: 1, 1008: 2\n"), "{text}");
+        assert!(text.lines().last().unwrap().starts_with("all "), "{text}");
+    }
+}
