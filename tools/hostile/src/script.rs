@@ -135,7 +135,7 @@ impl Script {
                 Next::After(BYTE_INTERVAL_NS)
             }
             Kind::Deaf => {
-                append_masked(out, Opcode::Pong, &[], random.next() as u32);
+                append_masked(out, Opcode::Pong, &[], random.next_u64() as u32);
                 Next::After(SIGN_INTERVAL_NS)
             }
             Kind::ZeroWindow | Kind::Flooders => {
@@ -170,13 +170,13 @@ impl Script {
         self.sequence = self.sequence.wrapping_add(1);
         let mut payload = Vec::with_capacity(6);
         ClientMessage::Move { vector, sequence: self.sequence, claim: None }.encode(&mut payload);
-        append_masked(out, Opcode::Binary, &payload, random.next() as u32);
+        append_masked(out, Opcode::Binary, &payload, random.next_u64() as u32);
     }
 }
 
 fn append_garbage(random: &mut Random, out: &mut Vec<u8>) {
     let length = 1 + random.below(GARBAGE_BYTES_MAX);
-    out.extend((0..length).map(|_| random.next() as u8));
+    out.extend((0..length).map(|_| random.next_u64() as u8));
 }
 
 #[cfg(test)]

@@ -243,7 +243,7 @@ fn clients(options: &Options, random: &mut Random) -> Vec<Client> {
         .map(|index| {
             let watcher = viewer_at(index);
             let is_slow = watcher.is_none() && random.chance(options.slow_readers);
-            Client::new(Random::new(random.next()), is_slow, watcher)
+            Client::new(Random::new(random.next_u64()), is_slow, watcher)
         })
         .collect()
 }

@@ -80,7 +80,7 @@ impl Load {
         let client = &mut self.clients[index];
         let sent_ns = self.clock.now_ns();
         for message in messages {
-            append_message(&mut outgoing, message, client.random.next() as u32);
+            append_message(&mut outgoing, message, client.random.next_u64() as u32);
             if let ClientMessage::Move { sequence, .. } = *message {
                 client.pending.push_back(Pending { sequence, intended_ns, sent_ns });
                 self.outstanding += 1;
@@ -98,7 +98,7 @@ impl Load {
 
     pub(super) fn answer_ping(&mut self, index: usize, payload: &[u8]) {
         let mut frame = Vec::with_capacity(6 + payload.len());
-        append_masked(&mut frame, Opcode::Pong, payload, self.random.next() as u32);
+        append_masked(&mut frame, Opcode::Pong, payload, self.random.next_u64() as u32);
         self.tally.frames_out += 1;
         self.write(index, &frame);
     }
@@ -106,7 +106,7 @@ impl Load {
     /// Sends a close frame; the server's answer is for the caller to wait for, or not.
     pub(super) fn say_goodbye(&mut self, index: usize) {
         let mut frame = Vec::with_capacity(8);
-        append_masked(&mut frame, Opcode::Close, &GOING_AWAY, self.random.next() as u32);
+        append_masked(&mut frame, Opcode::Close, &GOING_AWAY, self.random.next_u64() as u32);
         self.tally.frames_out += 1;
         self.write(index, &frame);
     }
