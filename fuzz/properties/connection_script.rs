@@ -7,7 +7,7 @@
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{HTTP_HEAD_BYTES_MAX, READ_BUDGET_BYTES};
 use pixi_game_server::metrics::Metrics;
-use pixi_game_server::rate::RateLimiter;
+use pixi_game_server::rate::{Arrival, RateLimiter};
 use pixi_game_server::server::game::Game;
 use pixi_game_server::server::intake::Sender;
 use pixi_game_server::view::pool::Pool;
@@ -247,7 +247,8 @@ impl<'a> Trial<'a> {
                 let (slot, session, limiter) = &mut **player;
                 let sender = Sender { slot: *slot, session, limiter };
                 let out = &mut connection.outbox;
-                let intake = self.game.take_in(sender, bytes, self.now_ms, out, &mut self.metrics);
+                let intake =
+                    self.game.take_in(sender, bytes, Arrival::at(self.now_ms), out, &mut self.metrics);
                 if intake.ending.is_some() {
                     self.leave(index);
                 }
@@ -282,7 +283,7 @@ impl<'a> Trial<'a> {
     fn make_player(&mut self, index: usize) {
         let out = &mut self.connections[index].outbox;
         let slot = self.game.join(out, &mut self.metrics);
-        let limiter = RateLimiter::new(self.game.rate_limit(), self.now_ms);
+        let limiter = RateLimiter::new(self.now_ms);
         let session = Session::new(self.config.read_buffer_bytes);
         self.connections[index].phase = Phase::Player(Box::new((slot, session, limiter)));
     }
