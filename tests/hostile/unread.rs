@@ -100,7 +100,9 @@ fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
         }
         deaf.iter().all(thread::JoinHandle::is_finished)
     });
-    deaf.into_iter().for_each(|peer| peer.join().unwrap());
+    for peer in deaf {
+        peer.join().unwrap();
+    }
     assert_eq!(server.metrics()["closed"]["stalled"], PEERS as u64);
     assert!(sequence > 1 && !client[0].ended, "{client:?}");
     wait_until("their descriptors", || descriptors(&server) <= open);
