@@ -1,5 +1,6 @@
 //! Peers that are slow, silent or greedy, and a server that was suspended: the others notice nothing, and nothing leaks.
 
+mod garbage;
 mod half_open;
 mod slow;
 mod suspended;

@@ -1,0 +1,95 @@
+//! Random bytes before, during and after the upgrade, on many connections: healthy players notice nothing, every
+//! connection ends or is ended, and the counts add up.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use game_client::Vector;
+
+use super::descriptors;
+use crate::simulation::random::Random;
+use crate::support::pump::{pump_within, wait_until};
+use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
+use crate::support::{Client, DEADLINE, Server, settle};
+
+/// Connections of each kind.
+const CONNECTIONS: u64 = 150;
+
+/// Most random bytes on one connection.
+const BYTES_MAX: u64 = 2_000;
+
+fn bytes(random: &mut Random) -> Vec<u8> {
+    (0..=random.below(BYTES_MAX)).map(|_| random.below(256) as u8).collect()
+}
+
+/// Sends random bytes at some stage of a connection, hangs up, and reads to the end.
+fn throw(address: SocketAddr, seed: u64) {
+    let mut random = Random::new(seed);
+    let mut raw = Raw::connect(address);
+    match seed % 3 {
+        0 => {}
+        1 => {
+            let cut = random.below(UPGRADE.len() as u64 - 1) as usize;
+            raw.send(&UPGRADE.as_bytes()[..cut]);
+        }
+        _ => {
+            raw.send(UPGRADE.as_bytes());
+            assert_eq!(raw.response().status, 101);
+            // Something right before what is wrong, so that the framing is in the midst of it.
+            raw.send(&masked(FIN | BINARY, &[4, 1]));
+        }
+    }
+    for chunk in bytes(&mut random).chunks(1 + random.below(300) as usize) {
+        raw.send(chunk);
+    }
+    raw.finish_sending();
+    raw.rest();
+}
+
+#[test]
+fn random_bytes_at_any_stage_harm_nobody_else() {
+    let server = Server::start();
+    let mut clients = [Client::join(&server), Client::join(&server)];
+    settle(&mut clients);
+    let before = descriptors(&server);
+    let address = server.address();
+    let throwers: Vec<_> = (0..6)
+        .map(|thrower| {
+            thread::spawn(move || {
+                (0..3 * CONNECTIONS).filter(|seed| seed % 6 == thrower).for_each(|seed| throw(address, seed));
+            })
+        })
+        .collect();
+    let mut steps = 0_usize;
+    pump_within(DEADLINE, &mut clients, "the end of the random bytes", |clients| {
+        if clients.iter().all(Client::is_answered) {
+            let direction = [Vector::RIGHT, Vector::LEFT][steps / 10 % 2];
+            for client in clients.iter_mut() {
+                client.step(direction);
+            }
+            steps += 1;
+        }
+        throwers.iter().all(thread::JoinHandle::is_finished)
+    });
+    for thrower in throwers {
+        thrower.join().expect("every connection has an end");
+    }
+    for client in &mut clients {
+        client.step(Vector::ZERO);
+    }
+    settle(&mut clients);
+    assert!(
+        steps > 0 && clients.iter().all(|client| !client.ended && client.picture.violations().is_empty())
+    );
+
+    wait_until("their descriptors", || descriptors(&server) <= before);
+    wait_until("everybody's end", || server.count("players") == 2);
+    let metrics = server.metrics();
+    let sum = |name: &str| -> u64 {
+        metrics[name].as_object().expect("counts").values().filter_map(serde_json::Value::as_u64).sum()
+    };
+    assert_eq!(metrics["connections"]["upgraded_total"], 2 + CONNECTIONS, "{metrics:#}");
+    assert_eq!(sum("closed"), CONNECTIONS, "{metrics:#}");
+    assert!(sum("protocol_errors") >= CONNECTIONS / 2, "{metrics:#}");
+    assert!(metrics["refused"]["bad_request"].as_u64() >= Some(CONNECTIONS), "{metrics:#}");
+}
