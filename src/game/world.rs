@@ -286,6 +286,10 @@ impl World {
             let stamp = self.stamp_change(at);
             self.outlines[at].touch(stamp);
             self.stamps[at].jump = stamp;
+        } else if self.outlines[at].vector() == Vector::ZERO {
+            // Nobody is told at once, and no vector need change; but the next full state must say it.
+            let stamp = self.stamp_change(at);
+            self.outlines[at].touch(stamp);
         }
     }
 

@@ -110,6 +110,10 @@ fn every_kind_of_change_brings_a_full_state() {
     wait_for_full_state(&mut clients, "a turn");
     walk(&mut clients, OTHER, Vector::UP, 3);
     wait_for_full_state(&mut clients, "a walk");
+    let (x, y) = clients[OTHER].acknowledged();
+    clients[OTHER].send_claim(Vector::ZERO, 1 << 20, x + 5, y);
+    wait_for_full_state(&mut clients, "a step aside without a vector");
+    assert_eq!(clients[OTHER].acknowledged(), (x + 5, y));
     clients.push(Client::join(&server));
     wait_for_full_state(&mut clients, "a second entrance");
     let mut leaver = clients.pop().unwrap();
