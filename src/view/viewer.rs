@@ -174,8 +174,9 @@ impl Viewer {
             self.look_until = self.look_until.max(now + settings.dwell + 1);
         }
         if let Some(allowed) = &mut self.sync_allowed
-            && *allowed + delay >= now
+            && *allowed + delay + 1 >= now + settings.first_sprite_load
         {
+            // The first entrance of all was among it.
             *allowed = now + settings.first_sprite_load;
         }
     }
