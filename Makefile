@@ -5,7 +5,7 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test check fmt lint doc bench bench-load perf-check load-test \
+.PHONY: help run dev build build-release test check fmt lint doc bench bench-load perf-check load-test soak \
   profile-cpu profile-mem fuzz deny clean
 
 help: ## Print this list
@@ -57,6 +57,10 @@ bench-load: ## Run the table of loads and keep what came out: make bench-load RU
 perf-check: ## Run two loads of the table in short and say yes or no (a minute and a half)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-load --check
+
+soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
+	$(CARGO) build --release --quiet --workspace --bins
+	$${CARGO_TARGET_DIR:-target}/release/soak
 
 PROFILE_SECONDS ?= 10
 profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2

@@ -1,0 +1,61 @@
+//! Hours of everything at once: players of all kinds, some of them slow, some leaving and coming back, and hostile
+//! peers beside them; and at the end the question whether the server is what it was at the beginning.
+//!
+//! ```text
+//! main ──> options    variables of the environment become one valid set of options
+//!      ├─> run        server, load test and hostile peers as children ──> sample: the server at one moment
+//!      ├─> judge      what had to hold, and whether it did
+//!      └─> report     the same for people
+//! ```
+
+mod judge;
+mod options;
+mod report;
+mod run;
+mod sample;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use options::Options;
+use report::Occasion;
+use run::Soak;
+use stage::Failure;
+use stage::machine::{self, Commit, Machine};
+
+/// Where results are kept, each machine's of a day in a folder of its own.
+const RESULTS_FOLDER: &str = "bench/results";
+
+fn main() -> ExitCode {
+    if let Some(argument) = std::env::args().nth(1) {
+        print!("{}", options::help());
+        return if argument == "--help" { ExitCode::SUCCESS } else { ExitCode::from(2) };
+    }
+    let soaked = options::read(|name| std::env::var(name).ok()).map_err(Failure::Usage);
+    match soaked.and_then(|options| soak(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("soak: {}", failure.to_string().replace('\n', "\nsoak: "));
+            failure.exit_code()
+        }
+    }
+}
+
+/// Soaks, writes down what was seen, and returns whether everything held.
+fn soak(options: &Options) -> Result<bool, Failure> {
+    let occasion = Occasion { started: machine::now(), machine: Machine::this(), commit: Commit::here() };
+    let usual = || Path::new(RESULTS_FOLDER).join(occasion.machine.folder());
+    let folder = options.results.clone().unwrap_or_else(usual);
+    fs::create_dir_all(&folder)?;
+    let run = Soak::new(options)?.run(&folder.join("soak.csv"))?;
+    let findings = judge::judge(options, &run);
+    let file = folder.join("soak.md");
+    fs::write(&file, report::markdown(options, &occasion, &run, &findings))?;
+    print!("{}\nwritten to {}\n", report::text(&findings), file.display());
+    if run.is_interrupted {
+        return Err(Failure::Interrupted);
+    }
+    Ok(findings.iter().all(|finding| finding.holds))
+}

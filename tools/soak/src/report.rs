@@ -1,0 +1,191 @@
+//! What a soak found, as text for people.
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+use stage::machine::{Commit, Machine};
+use stage::text::thousands;
+
+use crate::judge::Finding;
+use crate::options::Options;
+use crate::run::Run;
+use crate::sample::Sample;
+
+/// Rows of the table that shows the run over time.
+const ROWS_MAX: usize = 13;
+
+/// What was soaked, on what, and when.
+#[derive(Debug)]
+pub struct Occasion {
+    /// When it began, as RFC 3339 writes it.
+    pub started: String,
+    /// The machine.
+    pub machine: Machine,
+    /// The code.
+    pub commit: Commit,
+}
+
+/// The report as Markdown.
+pub fn markdown(options: &Options, occasion: &Occasion, run: &Run, findings: &[Finding]) -> String {
+    let Occasion { started, machine, commit } = occasion;
+    let dirty = if commit.is_dirty { " with changes" } else { "" };
+    let verdict = if findings.iter().all(|finding| finding.holds) {
+        "Everything held."
+    } else {
+        "NOT everything held."
+    };
+    let interrupted = if run.is_interrupted { " It was interrupted." } else { "" };
+    let mut text = format!(
+        "# Soak\n\n{} players of all kinds, {} a second of them leaving and coming back, {} hostile peers, {} measured \
+         after {} of warm-up, on the server's defaults. **{verdict}**{interrupted}\n\n\
+         {started}, commit {}{dirty}, {} x {}, {} MiB, Linux {}; the load ran on the same cores.\n\n\
+         | what | had to be | was | |\n|---|---|---|---|\n",
+        thousands(options.clients),
+        options.churn_per_s,
+        options.hostile,
+        time(options.duration.as_secs()),
+        time(options.warm_up().as_secs()),
+        commit.hash,
+        machine.cores,
+        machine.cpu,
+        thousands(machine.memory_mib),
+        machine.kernel,
+    );
+    for Finding { what, expected, found, holds } in findings {
+        let _ = writeln!(
+            text,
+            "| {what} | {expected} | {found} | {} |",
+            if *holds { "held" } else { "**failed**" }
+        );
+    }
+    let edge = time(options.edge().as_secs());
+    let _ = writeln!(
+        text,
+        "\nMemory is the median of what was in RAM in the first {edge} measured, and in the last. Looks every five \
+         seconds are in `soak.csv`.\n\n## Over time\n\n\
+         | at | MiB in RAM | descriptors | players | came in | refused | protocol errors | ticks skipped | governor |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    );
+    let step = run.samples.len().div_ceil(ROWS_MAX).max(1);
+    run.samples.iter().step_by(step).for_each(|sample| over_time(&mut text, sample));
+    if let Some(load) = &run.load {
+        text.push_str(&players(load));
+    }
+    text.push_str("\n## Commands\n\n");
+    let variables = format!(
+        "SOAK_DURATION={}s SOAK_CLIENTS={} SOAK_CHURN={} SOAK_HOSTILE={}",
+        options.duration.as_secs(),
+        options.clients,
+        options.churn_per_s,
+        options.hostile
+    );
+    let _ = writeln!(text, "```sh\nmake soak {variables}\n# which ran\n{}\n```", run.commands.join("\n"));
+    text
+}
+
+fn over_time(text: &mut String, sample: &Sample) {
+    let own = sample.own.clone().unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "| {} | {:.2} | {} | {} | {} | {} | {} | {} | {} |",
+        time(sample.at_s as u64),
+        sample.resident_bytes as f64 / f64::from(1 << 20),
+        thousands(sample.descriptors),
+        thousands(own.players),
+        thousands(own.upgraded),
+        thousands(own.refused),
+        thousands(own.protocol_errors),
+        own.ticks_skipped,
+        own.governor_level
+    );
+}
+
+/// The load test's figures.
+fn players(load: &Json) -> String {
+    let number = |path: &str| load.pointer(path).and_then(Json::as_f64).unwrap_or(0.0);
+    let count = |path: &str| thousands(number(path) as u64);
+    format!(
+        "\n## What the players saw\n\n\
+         * Acks, from the moment each MOVE was due: mean {:.2} ms, p99 {:.2} ms, longest {:.1} ms, of {}.\n\
+         * {} MOVEs sent, {} answered, {} missing, {} lost.\n\
+         * {} left and {} came back, with {} ids up to {}: {} given twice, {} not above those before.\n\
+         * {} pictures with {} sprites compared with the truth at the end.\n\
+         * Server: {:.2} cores, {:.2} ticks/s. Stolen from the machine: {:.2} %. {}.\n",
+        number("/ack_ms/mean"),
+        number("/ack_ms/p99"),
+        number("/ack_ms/max"),
+        count("/ack_ms/count"),
+        count("/moves/sent"),
+        count("/moves/answered"),
+        count("/moves/missing"),
+        count("/moves/lost"),
+        count("/churn/left"),
+        count("/churn/returned"),
+        count("/churn/ids"),
+        number("/churn/id_highest"),
+        count("/churn/ids_repeated"),
+        count("/churn/ids_not_above"),
+        count("/pictures/compared"),
+        count("/pictures/sprites"),
+        number("/server/cores"),
+        number("/server/metrics/tick_rate_hz"),
+        number("/generator/stolen_ratio") * 100.0,
+        load.pointer("/generator/statement").and_then(Json::as_str).unwrap_or("The generator said nothing"),
+    )
+}
+
+/// The findings for a terminal.
+pub fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { what, expected, found, holds } in findings {
+        let mark = if *holds { "held  " } else { "FAILED" };
+        let _ = writeln!(text, "{mark}  {what}: {found} (had to be: {expected})");
+    }
+    text
+}
+
+/// Seconds as people say them.
+fn time(seconds: u64) -> String {
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_failed_and_how_to_run_it_again() {
+        let duration = Duration::from_secs(90);
+        let options = Options { duration, clients: 3_000, churn_per_s: 20, hostile: 150, results: None };
+        let occasion =
+            Occasion { started: "now".to_owned(), machine: Machine::default(), commit: Commit::default() };
+        let run = Run {
+            samples: vec![Sample::default(); 100],
+            load: Some(json!({ "ack_ms": { "mean": 1.25 } })),
+            commands: vec!["loadtest --clients 3000".to_owned()],
+            ..Run::default()
+        };
+        let bad =
+            Finding { what: "threads", found: "3 to 4".to_owned(), expected: "always as many", holds: false };
+        let report = markdown(&options, &occasion, &run, std::slice::from_ref(&bad));
+        for part in [
+            "**NOT everything held.**",
+            "| threads | always as many | 3 to 4 | **failed** |",
+            "mean 1.25 ms",
+            "make soak SOAK_DURATION=90s SOAK_CLIENTS=3000 SOAK_CHURN=20 SOAK_HOSTILE=150",
+            "1 min 30 s measured after 15 s",
+        ] {
+            assert!(report.contains(part), "{part} is not in {report}");
+        }
+        assert!(report.matches("| 0 s |").count() <= ROWS_MAX);
+        assert!(text(&[bad]).starts_with("FAILED  threads: 3 to 4"));
+    }
+}

@@ -1,0 +1,309 @@
+//! One soak: a server, players, hostile peers, and a look at the server every few seconds.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pixi_game_server::config::SETTINGS;
+use serde_json::Value as Json;
+use stage::process::log_file;
+use stage::server::{Listening, folder_with, free_port, serve};
+use stage::text::thousands;
+use stage::{Failure, Interrupt, Process};
+
+use crate::options::Options;
+use crate::sample::{Sample, descriptors};
+
+/// Time between two looks at the server.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Looks between two lines that say how things are.
+const LOOKS_PER_LINE: usize = 12;
+
+/// Players for whom the server has room beside those of the load: hostile peers that reconnect, and what lingers.
+const ROOM: u64 = 1_000;
+
+/// How long the load test may take beyond its measured time: all stop, pictures settle, all say goodbye.
+const LOAD_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How much earlier or later than told the hostile peers may end.
+const HOSTILE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long the server may take to be rid of everybody: longer than any deadline of a connection.
+const REST_PATIENCE: Duration = Duration::from_secs(75);
+
+/// Time in which the questions that waited for the server's start are over.
+const START_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a soak saw.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// The server every few seconds.
+    pub samples: Vec<Sample>,
+    /// Its descriptors before anybody came.
+    pub descriptors_before: u64,
+    /// The server after all had gone.
+    pub rest: Option<Sample>,
+    /// The load test's results.
+    pub load: Option<Json>,
+    /// Programs that did not run as they were to, in words.
+    pub broken: Vec<String>,
+    /// Somebody pressed Ctrl-C.
+    pub is_interrupted: bool,
+    /// What was run, as one would type it.
+    pub commands: Vec<String>,
+}
+
+/// The programs of a soak and where their output goes.
+pub struct Soak<'a> {
+    options: &'a Options,
+    programs: PathBuf,
+    logs: PathBuf,
+    interrupt: Interrupt,
+}
+
+/// The load while it runs.
+struct Load {
+    players: Process,
+    hostile: Option<Process>,
+}
+
+impl<'a> Soak<'a> {
+    /// Takes the programs that lie beside this one.
+    ///
+    /// # Errors
+    /// One of them is not there, or their output can't be written.
+    pub fn new(options: &'a Options) -> Result<Soak<'a>, Failure> {
+        let mut names = vec!["pixi-game-server", "loadtest"];
+        names.extend((options.hostile > 0).then_some("hostile"));
+        let programs = folder_with(&names).map_err(|failure| match failure {
+            Failure::Failed(text) if text.starts_with("hostile") => {
+                Failure::Failed(format!("{text}; or do without hostile peers: SOAK_HOSTILE=0"))
+            }
+            other => other,
+        })?;
+        let logs = programs.parent().unwrap_or(&programs).join("soak");
+        fs::create_dir_all(&logs)?;
+        Ok(Soak { options, programs, logs, interrupt: Interrupt::watch()? })
+    }
+
+    /// Runs to the end, or until somebody interrupts. Samples go to `csv` as they are taken.
+    ///
+    /// # Errors
+    /// A program can't be started, or nothing can be written. What goes wrong afterwards is in the run.
+    pub fn run(&self, csv: &Path) -> Result<Run, Failure> {
+        let mut run = Run::default();
+        let (log, port) = (self.logs.join("server.log"), free_port()?);
+        let listening = Listening { port, path: "/health", log: Some(&log) };
+        let mut command = self.server_command(port, &log)?;
+        run.commands.push(typed(&command));
+        let mut server = serve("server", &mut command, listening, &self.interrupt)?;
+        self.interrupt.sleep(START_PAUSE)?;
+        run.descriptors_before = descriptors(server.id()).unwrap_or(0);
+        let mut load = self.start_load(port, server.id(), &mut run)?;
+        let watched = self.watch(&mut server, &mut load, listening, csv, &mut run);
+        if watched == Err(Failure::Interrupted) {
+            run.is_interrupted = true;
+        } else {
+            watched?;
+            self.end_load(load, &mut run)?;
+            run.rest = self.rest(&server, listening)?;
+        }
+        let status = server.end()?;
+        if !status.success() {
+            run.broken.push(format!("the server ended with {status}, see {}", log.display()));
+        }
+        Ok(run)
+    }
+
+    fn server_command(&self, port: u16, log: &Path) -> Result<Command, Failure> {
+        let mut command = Command::new(self.programs.join("pixi-game-server"));
+        // The defaults are what is tried, whatever is set around here.
+        for setting in SETTINGS {
+            command.env_remove(setting.variable);
+        }
+        let room = (self.options.clients + self.options.hostile + ROOM).to_string();
+        command.envs([("HOST", "127.0.0.1"), ("PORT", &port.to_string()), ("MAX_CONNECTIONS", &room)]);
+        command.env("LOG_LEVEL", "warn").stdin(Stdio::null()).stderr(log_file(log)?);
+        Ok(command)
+    }
+
+    fn start_load(&self, port: u16, server: u32, run: &mut Run) -> Result<Load, Failure> {
+        let Options { duration, clients, churn_per_s, hostile, .. } = *self.options;
+        let (url, warm_up) = (format!("ws://127.0.0.1:{port}/ws"), self.options.warm_up());
+        let mut flags = format!(
+            "--json --server {url} --pid {server} --profile mixed --clients {clients} --slow-readers 0.02 \
+             --reconnects-per-second {churn_per_s} --warm-up {}s --duration {}s",
+            warm_up.as_secs(),
+            duration.as_secs()
+        );
+        if hostile == 0 {
+            flags.push_str(" --alone");
+        }
+        let mut command = Command::new(self.programs.join("loadtest"));
+        command.args(flags.split_whitespace()).stdin(Stdio::null());
+        command.stdout(File::create(self.load_results())?).stderr(log_file(&self.logs.join("load.log"))?);
+        run.commands.push(typed(&command));
+        let players = Process::start("loadtest", &mut command)?;
+        let hostile = if hostile > 0 { Some(self.start_hostile(&url, run)?) } else { None };
+        Ok(Load { players, hostile })
+    }
+
+    fn start_hostile(&self, url: &str, run: &mut Run) -> Result<Process, Failure> {
+        let (peers, seconds) = (self.options.hostile, self.hostile_time().as_secs());
+        let flags = format!("--server {url} --peers {peers} --kinds all --duration {seconds}s");
+        let mut command = Command::new(self.programs.join("hostile"));
+        command.args(flags.split_whitespace()).stdin(Stdio::null());
+        let log = self.logs.join("hostile.log");
+        command.stdout(log_file(&log)?).stderr(log_file(&log)?);
+        run.commands.push(typed(&command));
+        Process::start("hostile", &mut command)
+    }
+
+    /// Hostile peers end with the measured time.
+    fn hostile_time(&self) -> Duration {
+        self.options.lead() + self.options.duration
+    }
+
+    fn load_results(&self) -> PathBuf {
+        self.logs.join("load.json")
+    }
+
+    /// Looks at the server until the players are done, or a program has ended that was not to.
+    fn watch(
+        &self,
+        server: &mut Process,
+        load: &mut Load,
+        listening: Listening<'_>,
+        csv: &Path,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
+        let mut csv = File::create(csv)?;
+        writeln!(csv, "{}", Sample::HEADS)?;
+        let started = Instant::now();
+        let deadline = self.hostile_time() + LOAD_PATIENCE;
+        loop {
+            let elapsed = started.elapsed();
+            let Some(sample) = Sample::take(server.id(), listening.address(), elapsed.as_secs_f64()) else {
+                run.broken.push("the server is gone".to_owned());
+                return Ok(());
+            };
+            writeln!(csv, "{}", sample.row())?;
+            if run.samples.len().is_multiple_of(LOOKS_PER_LINE) {
+                self.progress(&sample);
+            }
+            run.samples.push(sample);
+            self.look_after(load, elapsed, run)?;
+            if elapsed > deadline {
+                run.broken.push("the load test did not end in time".to_owned());
+                return Ok(());
+            }
+            let next = LOOK_INTERVAL * run.samples.len() as u32;
+            let pause = next.saturating_sub(started.elapsed());
+            let ended = self.interrupt.wait_for(pause, || match server.status()? {
+                Some(status) => Err(Failure::Failed(format!("the server ended with {status}"))),
+                None => Ok(load.players.status()?),
+            });
+            match ended {
+                Ok(None) => {}
+                Ok(Some(_)) => return Ok(()),
+                Err(Failure::Failed(problem)) => {
+                    run.broken.push(problem);
+                    return Ok(());
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Notes hostile peers that gave up early.
+    fn look_after(&self, load: &mut Load, elapsed: Duration, run: &mut Run) -> Result<(), Failure> {
+        let Some(hostile) = &mut load.hostile else { return Ok(()) };
+        if let Some(status) = hostile.status()? {
+            if elapsed + HOSTILE_PATIENCE < self.hostile_time() || !status.success() {
+                let after = elapsed.as_secs();
+                run.broken.push(format!("the hostile peers ended after {after} s with {status}"));
+            }
+            load.hostile = None;
+        }
+        Ok(())
+    }
+
+    /// Waits for the hostile peers and reads what the players found.
+    fn end_load(&self, mut load: Load, run: &mut Run) -> Result<(), Failure> {
+        // A server that is gone leaves nothing to wait for.
+        let patience = if run.broken.is_empty() { HOSTILE_PATIENCE } else { Duration::ZERO };
+        if let Some(hostile) = &mut load.hostile {
+            match self.interrupt.wait_for(patience, || Ok(hostile.status()?))? {
+                Some(status) if status.success() => {}
+                Some(status) => run.broken.push(format!("the hostile peers ended with {status}")),
+                None => run.broken.push("the hostile peers did not end in time".to_owned()),
+            }
+        }
+        drop(load);
+        let results = fs::read_to_string(self.load_results())?;
+        run.load = serde_json::from_str(&results).ok();
+        Ok(())
+    }
+
+    /// Waits until the server has nobody left but whoever asks; the last look, whatever it sees.
+    fn rest(&self, server: &Process, listening: Listening<'_>) -> Result<Option<Sample>, Failure> {
+        let look = || Sample::take(server.id(), listening.address(), 0.0);
+        let mut last = look();
+        self.interrupt.wait_for(REST_PATIENCE, || {
+            last = look();
+            let own = last.as_ref().and_then(|sample| sample.own.as_ref());
+            Ok(own.is_none_or(|own| own.open <= 1).then_some(()))
+        })?;
+        // The asker's own socket is gone a moment after its answer.
+        self.interrupt.sleep(START_PAUSE)?;
+        Ok(last.map(|last| Sample { descriptors: descriptors(server.id()).unwrap_or(0), ..last }))
+    }
+
+    fn progress(&self, sample: &Sample) {
+        let minutes = |seconds: u64| format!("{}:{:02}", seconds / 60, seconds % 60);
+        let all = self.hostile_time().as_secs();
+        let own = sample.own.as_ref().map_or("no answer".to_owned(), |own| {
+            format!(
+                "{} players, {} came in so far, {} ticks skipped, governor at {}",
+                thousands(own.players),
+                thousands(own.upgraded),
+                own.ticks_skipped,
+                own.governor_level
+            )
+        });
+        eprintln!(
+            "soak {} of {}: {own}, {:.2} MiB, {} descriptors",
+            minutes(sample.at_s as u64),
+            minutes(all),
+            sample.resident_bytes as f64 / f64::from(1 << 20),
+            thousands(sample.descriptors)
+        );
+    }
+}
+
+/// A command as one would type it: without the folder of the program.
+fn typed(command: &Command) -> String {
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let mut words: Vec<String> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", name.display(), value?.display())))
+        .collect();
+    words.push(name.display().to_string());
+    words.extend(command.get_args().map(|argument| argument.display().to_string()));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_told_as_one_types_it() {
+        let mut command = Command::new("/some/folder/server");
+        command.env("PORT", "1").env_remove("HOST").args(["--flag", "2"]);
+        assert_eq!(typed(&command), "PORT=1 server --flag 2");
+    }
+}

@@ -1,0 +1,229 @@
+//! The server at one moment: what the kernel says about its process, and what it says itself.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use stage::http::get_json;
+
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Clock ticks of `/proc` in a second: fixed at 100 on Linux for whoever asks from outside the kernel.
+const CLOCK_TICKS_PER_S: f64 = 100.0;
+
+/// Bytes of a KiB, the unit of `/proc/PID/status`.
+const KIB: u64 = 1_024;
+
+/// The server at one moment. Totals count from its start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// Seconds since the load began.
+    pub at_s: f64,
+    /// Memory in RAM, in bytes.
+    pub resident_bytes: u64,
+    /// Descriptors open.
+    pub descriptors: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Time its main thread was ready to run and had no processor, in seconds.
+    pub waited_s: f64,
+    /// Time that other machines took from this one, over all cores, in seconds.
+    pub stolen_s: f64,
+    /// What it says itself; none when it did not answer in time.
+    pub own: Option<Own>,
+}
+
+/// What the server says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Players.
+    pub players: u64,
+    /// Sockets open.
+    pub open: u64,
+    /// Ticks run.
+    pub ticks: u64,
+    /// Ticks skipped.
+    pub ticks_skipped: u64,
+    /// Time its loop did not wait, in nanoseconds.
+    pub busy_ns: u64,
+    /// How far its governor has stretched its measures, in steps.
+    pub governor_level: u64,
+    /// Players that came in.
+    pub upgraded: u64,
+    /// Players whose connections ended, whatever the reason.
+    pub closed: u64,
+    /// Players whose connections ended by a fault of the server.
+    pub internal_errors: u64,
+    /// Connections and requests refused.
+    pub refused: u64,
+    /// Protocol errors of clients.
+    pub protocol_errors: u64,
+    /// Messages over the rate limit.
+    pub rate_limited: u64,
+    /// Panics of workers.
+    pub worker_panics: u64,
+    /// Log lines dropped.
+    pub log_lines_dropped: u64,
+}
+
+impl Sample {
+    /// The heads of the columns of [`Sample::row`].
+    pub const HEADS: &'static str = "at_s,resident_bytes,descriptors,threads,waited_s,stolen_s,players,open,ticks,\
+        ticks_skipped,busy_ns,governor_level,upgraded,closed,internal_errors,refused,protocol_errors,rate_limited,\
+        worker_panics,log_lines_dropped";
+
+    /// Looks at the process, and asks the server. None when there is no such process any more.
+    pub fn take(pid: u32, server: SocketAddr, at_s: f64) -> Option<Sample> {
+        let own = get_json(server, "/metrics", PATIENCE).ok().as_ref().and_then(Own::of);
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        Some(Sample {
+            at_s,
+            resident_bytes: number_in(&status, "VmRSS:")? * KIB,
+            descriptors: descriptors(pid)?,
+            threads: number_in(&status, "Threads:")?,
+            waited_s: waited_s(pid),
+            stolen_s: stolen_s(),
+            own,
+        })
+    }
+
+    /// As a row of comma-separated values.
+    pub fn row(&self) -> String {
+        let mut row = format!(
+            "{:.1},{},{},{},{:.2},{:.2}",
+            self.at_s, self.resident_bytes, self.descriptors, self.threads, self.waited_s, self.stolen_s
+        );
+        let own = self.own.as_ref().map(Own::columns);
+        for column in 0..Own::COLUMNS {
+            row.push(',');
+            row.extend(own.map(|own| own[column].to_string()));
+        }
+        row
+    }
+}
+
+impl Own {
+    const COLUMNS: usize = 14;
+
+    fn of(metrics: &Json) -> Option<Own> {
+        let number = |path: &str| metrics.pointer(path)?.as_u64();
+        Some(Own {
+            players: number("/players")?,
+            open: number("/connections/open")?,
+            ticks: number("/ticks_total")?,
+            ticks_skipped: number("/ticks_skipped_total")?,
+            busy_ns: number("/loop_busy_ns_total")?,
+            governor_level: number("/governor_level")?,
+            upgraded: number("/connections/upgraded_total")?,
+            closed: sum(metrics.get("closed")?)?,
+            internal_errors: number("/closed/internal_error")?,
+            refused: sum(metrics.get("refused")?)?,
+            protocol_errors: sum(metrics.get("protocol_errors")?)?,
+            rate_limited: number("/rate_limited_total")?,
+            worker_panics: number("/worker_panics_total")?,
+            log_lines_dropped: number("/log_lines_dropped_total")?,
+        })
+    }
+
+    fn columns(&self) -> [u64; Own::COLUMNS] {
+        [
+            self.players,
+            self.open,
+            self.ticks,
+            self.ticks_skipped,
+            self.busy_ns,
+            self.governor_level,
+            self.upgraded,
+            self.closed,
+            self.internal_errors,
+            self.refused,
+            self.protocol_errors,
+            self.rate_limited,
+            self.worker_panics,
+            self.log_lines_dropped,
+        ]
+    }
+
+    /// Players that came in and are neither there nor counted as closed, or the other way round: 0 when all counts are
+    /// exact.
+    pub fn unaccounted(&self) -> u64 {
+        self.upgraded.abs_diff(self.players + self.closed)
+    }
+}
+
+/// Descriptors a process has open; none when there is no such process.
+pub fn descriptors(pid: u32) -> Option<u64> {
+    fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as u64)
+}
+
+fn sum(object: &Json) -> Option<u64> {
+    object.as_object()?.values().map(Json::as_u64).sum()
+}
+
+/// The number behind a word at the beginning of a line.
+fn number_in(text: &str, word: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(word))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The second number of `schedstat`, where the kernel keeps it.
+fn waited_s(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let waited_ns = text.split_ascii_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+    waited_ns.unwrap_or(0) as f64 / 1e9
+}
+
+/// The eighth number of the first line of `/proc/stat`.
+fn stolen_s() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let first = text.lines().next().unwrap_or_default();
+    let stolen = first.split_ascii_whitespace().nth(8).and_then(|number| number.parse::<u64>().ok());
+    stolen.unwrap_or(0) as f64 / CLOCK_TICKS_PER_S
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_row_has_a_column_for_every_head() {
+        let columns = Sample::HEADS.split(',').count();
+        let silent = Sample::default();
+        assert_eq!(silent.row().split(',').count(), columns);
+        let sample =
+            Sample { own: Some(Own { players: 7, log_lines_dropped: 9, ..Own::default() }), ..silent };
+        let row = sample.row();
+        assert_eq!(row.split(',').count(), columns);
+        assert!(row.starts_with("0.0,0,0,0,0.00,0.00,7,") && row.ends_with(",9"), "{row}");
+    }
+
+    #[test]
+    fn a_servers_account_is_read_from_its_metrics() {
+        let mut metrics = json!({
+            "players": 10, "ticks_total": 60, "ticks_skipped_total": 1, "loop_busy_ns_total": 5, "governor_level": 0,
+            "connections": { "open": 12, "upgraded_total": 15 }, "closed": { "reset": 3, "internal_error": 1 },
+            "refused": { "full": 2 }, "protocol_errors": {}, "rate_limited_total": 0, "worker_panics_total": 0,
+            "log_lines_dropped_total": 0
+        });
+        let own = Own::of(&metrics).unwrap();
+        assert_eq!((own.open, own.closed, own.internal_errors, own.refused), (12, 4, 1, 2));
+        assert_eq!(own.unaccounted(), 1);
+        metrics["closed"] = json!(null);
+        assert_eq!(Own::of(&metrics), None);
+    }
+
+    #[test]
+    fn this_process_can_be_looked_at() {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let sample = Sample::take(std::process::id(), nobody, 1.5).unwrap();
+        assert!(
+            sample.resident_bytes > 100_000 && sample.descriptors > 2 && sample.threads > 0,
+            "{sample:?}"
+        );
+        assert_eq!(sample.own, None);
+        assert_eq!(Sample::take(u32::MAX, nobody, 0.0), None);
+    }
+}
