@@ -54,6 +54,8 @@ pub struct Own {
     pub upgraded: u64,
     /// Players whose connections ended, whatever the reason.
     pub closed: u64,
+    /// Players dropped for not taking what they were sent.
+    pub stalled: u64,
     /// Players whose connections ended by a fault of the server.
     pub internal_errors: u64,
     /// Connections and requests refused.
@@ -71,7 +73,7 @@ pub struct Own {
 impl Sample {
     /// The heads of the columns of [`Sample::row`].
     pub const HEADS: &'static str = "at_s,resident_bytes,descriptors,threads,waited_s,stolen_s,players,open,ticks,\
-        ticks_skipped,busy_ns,governor_level,upgraded,closed,internal_errors,refused,protocol_errors,rate_limited,\
+        ticks_skipped,busy_ns,governor_level,upgraded,closed,stalled,internal_errors,refused,protocol_errors,rate_limited,\
         worker_panics,log_lines_dropped";
 
     /// Looks at the process, and asks the server. None when there is no such process any more.
@@ -105,7 +107,7 @@ impl Sample {
 }
 
 impl Own {
-    const COLUMNS: usize = 14;
+    const COLUMNS: usize = 15;
 
     fn of(metrics: &Json) -> Option<Own> {
         let number = |path: &str| metrics.pointer(path)?.as_u64();
@@ -118,6 +120,7 @@ impl Own {
             governor_level: number("/governor_level")?,
             upgraded: number("/connections/upgraded_total")?,
             closed: sum(metrics.get("closed")?)?,
+            stalled: number("/closed/stalled")?,
             internal_errors: number("/closed/internal_error")?,
             refused: sum(metrics.get("refused")?)?,
             protocol_errors: sum(metrics.get("protocol_errors")?)?,
@@ -137,6 +140,7 @@ impl Own {
             self.governor_level,
             self.upgraded,
             self.closed,
+            self.stalled,
             self.internal_errors,
             self.refused,
             self.protocol_errors,
@@ -204,7 +208,7 @@ mod tests {
     fn a_servers_account_is_read_from_its_metrics() {
         let mut metrics = json!({
             "players": 10, "ticks_total": 60, "ticks_skipped_total": 1, "loop_busy_ns_total": 5, "governor_level": 0,
-            "connections": { "open": 12, "upgraded_total": 15 }, "closed": { "reset": 3, "internal_error": 1 },
+            "connections": { "open": 12, "upgraded_total": 15 }, "closed": { "reset": 3, "stalled": 0, "internal_error": 1 },
             "refused": { "full": 2 }, "protocol_errors": {}, "rate_limited_total": 0, "worker_panics_total": 0,
             "log_lines_dropped_total": 0
         });

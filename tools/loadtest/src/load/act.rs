@@ -30,7 +30,8 @@ impl Load {
                 Task::Play => self.play(&entry),
                 Task::Stop => self.stop(&entry),
                 Task::Read => {
-                    self.read(entry.client, false);
+                    // Its small buffer fills again while it is emptied: a short read is not the last.
+                    self.read(entry.client, true);
                     self.agenda.add(Entry { due_ns: entry.due_ns + SLOW_READ_INTERVAL_NS, ..entry });
                 }
             }

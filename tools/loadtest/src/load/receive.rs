@@ -32,8 +32,8 @@ impl Load {
         self.read(index, ended);
     }
 
-    /// Reads all there is.
-    pub(super) fn read(&mut self, index: usize, ended: bool) {
+    /// Reads all there is: up to a short read, or until nothing is left where the end or more may be behind one.
+    pub(super) fn read(&mut self, index: usize, to_the_last: bool) {
         let mut scratch = std::mem::take(&mut self.scratch);
         loop {
             match self.clients[index].read(&mut scratch) {
@@ -42,7 +42,7 @@ impl Load {
                     self.tally.bytes_in += count as u64;
                     self.take_bytes(index, &scratch[..count], now_ns);
                     // A short read means drained.
-                    if count < scratch.len() && !ended {
+                    if count < scratch.len() && !to_the_last {
                         break;
                     }
                 }
@@ -104,6 +104,10 @@ impl Load {
 
     /// Acts on one frame; false when it was the connection's last.
     fn take_frame(&mut self, index: usize, frame: Frame<'_>, now_ns: u64) -> bool {
+        // An answer to the frame before this one may have found the connection broken.
+        if self.clients[index].phase == Phase::Away {
+            return false;
+        }
         match frame {
             Frame::Binary(payload) => {
                 self.tally.frames_in[frame_kind(payload.first())] += 1;
