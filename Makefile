@@ -5,7 +5,7 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test check fmt lint doc bench bench-load perf-check load-test soak \
+.PHONY: help run dev build build-release test check fmt lint doc bench bench-load bench-hostile perf-check load-test soak \
   profile-cpu profile-mem fuzz deny clean
 
 help: ## Print this list
@@ -50,9 +50,14 @@ load-test: ## Load a server of its own and judge it: make load-test LOAD="--clie
 	tools/load-test.sh $(LOAD)
 
 BENCH_PACKAGES := --package pixi-game-server --package loadtest --package floor --package bench-load
+HOSTILE_PACKAGES := --package pixi-game-server --package loadtest --package hostile --package bench-hostile
 bench-load: ## Run the table of loads and keep what came out: make bench-load RUNS=3 DURATION=60s ROWS=a,c
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-load
+
+bench-hostile: ## Measure 500 players beside 2,000 hostile peers: make bench-hostile PAIRS=3 DURATION=20s
+	$(CARGO) build --release --quiet $(HOSTILE_PACKAGES) --bins
+	$${CARGO_TARGET_DIR:-target}/release/bench-hostile
 
 perf-check: ## Run two loads of the table in short and say yes or no (a minute and a half)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins

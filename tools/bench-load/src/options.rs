@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use getopts::{Matches, Options as Getopts};
+use getopts::Options as Getopts;
+use stage::ask::{given, seconds, value, whole};
 
 use crate::rows::{ROWS, Row};
 
@@ -72,14 +73,16 @@ pub fn parse(
     }
     let is_check = matches.opt_present("check");
     let defaults = if is_check { CHECK } else { TABLE };
-    let given = |name: &str| given(&matches, name, &variable);
+    let given = |name: &str| given(name, matches.opt_str(name), &variable);
     Ok(Command::Run(Options {
-        runs: value(given("runs"), defaults.runs, &format!("a whole number from 1 to {RUNS_MAX}"), runs)?,
+        runs: value(given("runs"), defaults.runs, &format!("a whole number from 1 to {RUNS_MAX}"), |text| {
+            whole(text, RUNS_MAX)
+        })?,
         seconds: value(
             given("duration"),
             defaults.duration,
             &format!("whole seconds or minutes up to {SECONDS_MAX}s, such as 60s or 2m"),
-            seconds,
+            |text| seconds(text, SECONDS_MAX),
         )?,
         rows: value(
             given("rows"),
@@ -90,40 +93,6 @@ pub fn parse(
         results: given("results").map(|(_, folder)| PathBuf::from(folder)),
         is_check,
     }))
-}
-
-/// An option as somebody gave it: its name in the form used, and its text. An empty variable is none.
-fn given(
-    matches: &Matches,
-    name: &str,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Option<(String, String)> {
-    if let Some(text) = matches.opt_str(name) {
-        return Some((format!("--{name} "), text));
-    }
-    let name = name.to_uppercase();
-    let text = variable(&name).filter(|text| !text.is_empty())?;
-    Some((format!("{name}="), text))
-}
-
-fn value<T>(
-    given: Option<(String, String)>,
-    default: &str,
-    allowed: &str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<T, String> {
-    let (name, text) = given.unwrap_or_else(|| (String::new(), default.to_owned()));
-    read(&text).ok_or_else(|| format!("{name}{text}: expected {allowed}"))
-}
-
-fn runs(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|runs| (1..=RUNS_MAX).contains(runs))
-}
-
-fn seconds(text: &str) -> Option<u64> {
-    let in_minutes = || Some(text.strip_suffix('m')?.parse::<u64>().ok()?.saturating_mul(60));
-    let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).or_else(in_minutes)?;
-    (1..=SECONDS_MAX).contains(&seconds).then_some(seconds)
 }
 
 fn rows(text: &str) -> Option<Vec<&'static Row>> {

@@ -2,8 +2,6 @@
 
 use std::fmt::{self, Write as _};
 
-use stage::machine::Commit;
-
 use crate::judge::Measured;
 use crate::results::{Entry, Results};
 
@@ -15,7 +13,6 @@ pub fn markdown(results: &Results) -> String {
 }
 
 fn write_markdown(out: &mut String, results: &Results) -> fmt::Result {
-    let machine = &results.machine;
     writeln!(out, "# Server under load\n")?;
     writeln!(
         out,
@@ -26,12 +23,7 @@ fn write_markdown(out: &mut String, results: &Results) -> fmt::Result {
         "the same machine. Where a row was run several times, \"measured\" is the median, and of what"
     )?;
     writeln!(out, "must not happen the worst.\n")?;
-    writeln!(out, "| machine | |\n|---|---|")?;
-    writeln!(out, "| processor | {} cores of {} |", machine.cores, machine.cpu)?;
-    writeln!(out, "| memory | {} MiB |", machine.memory_mib)?;
-    writeln!(out, "| kernel | {} |", machine.kernel)?;
-    writeln!(out, "| congestion control | {} |", machine.congestion_control)?;
-    writeln!(out, "| open files | {} a process |\n", machine.open_files_max)?;
+    writeln!(out, "{}", results.machine.table())?;
     writeln!(out, "| row | | targets missed |\n|---|---|---|")?;
     for entry in &results.rows {
         let missed: Vec<&str> = entry.missed().map(|measured| measured.name.as_str()).collect();
@@ -77,13 +69,8 @@ fn write_figures(out: &mut String, figures: &[Measured]) -> fmt::Result {
 }
 
 fn circumstances(entry: &Entry) -> String {
-    let code = match &entry.commit {
-        Commit { hash, .. } if hash.is_empty() => "commit unknown".to_owned(),
-        Commit { hash, is_dirty: true } => format!("commit {hash} with changes"),
-        Commit { hash, is_dirty: false } => format!("commit {hash}"),
-    };
     let plural = if entry.runs == 1 { "" } else { "s" };
-    format!("{} run{plural} of {} s, {code}, {}", entry.runs, entry.seconds, entry.started)
+    format!("{} run{plural} of {} s, {}, {}", entry.runs, entry.seconds, entry.commit, entry.started)
 }
 
 /// Figures without a target that tell how far the others can be trusted.
@@ -138,6 +125,8 @@ pub fn missed<'a>(rows: impl Iterator<Item = &'a Entry>, across: &[Measured]) ->
 
 #[cfg(test)]
 mod tests {
+    use stage::machine::Commit;
+
     use super::*;
     use crate::figures::by_key;
     use crate::judge::Bound;

@@ -1,5 +1,6 @@
 //! The machine and the code that were measured.
 
+use std::fmt;
 use std::fs;
 use std::process::Command;
 
@@ -49,6 +50,15 @@ impl Machine {
     pub fn folder(&self) -> String {
         format!("{}-{}core", output_of("date", &["-u", "+%F"]).unwrap_or_default(), self.cores)
     }
+
+    /// The machine as a table in Markdown.
+    pub fn table(&self) -> String {
+        format!(
+            "| machine | |\n|---|---|\n| processor | {} cores of {} |\n| memory | {} MiB |\n| kernel | {} |\n\
+             | congestion control | {} |\n| open files | {} a process |\n",
+            self.cores, self.cpu, self.memory_mib, self.kernel, self.congestion_control, self.open_files_max
+        )
+    }
 }
 
 impl Commit {
@@ -58,6 +68,16 @@ impl Commit {
         Commit {
             hash: output_of("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_default(),
             is_dirty: changes.is_some_and(|changes| !changes.is_empty()),
+        }
+    }
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { hash, .. } if hash.is_empty() => out.write_str("commit unknown"),
+            Self { hash, is_dirty: true } => write!(out, "commit {hash} with changes"),
+            Self { hash, is_dirty: false } => write!(out, "commit {hash}"),
         }
     }
 }
@@ -100,6 +120,16 @@ mod tests {
         assert_eq!(value_in(cpuinfo, "model"), Some("1"));
         assert_eq!(kib_in("MemFree: 1 kB\nMemTotal:   2048 kB\n", "MemTotal"), Some(2_048));
         assert_eq!(kib_in("", "MemTotal"), None);
+    }
+
+    #[test]
+    fn code_is_named_as_far_as_it_is_known() {
+        let commit = |hash: &str, is_dirty| Commit { hash: hash.to_owned(), is_dirty }.to_string();
+        assert_eq!(commit("", true), "commit unknown");
+        assert_eq!(
+            (commit("abc", true).as_str(), commit("abc", false).as_str()),
+            ("commit abc with changes", "commit abc")
+        );
     }
 
     #[test]

@@ -1,0 +1,92 @@
+//! The figures that are read off the load test's results, and what it says was lost.
+
+use serde_json::Value as Json;
+
+/// One figure.
+pub struct Figure {
+    /// Its name for people, with its unit.
+    pub name: &'static str,
+    /// Where it stands in the load test's results.
+    path: &'static str,
+    /// By how much it is multiplied to be in its unit.
+    factor: f64,
+    /// Decimals that are more than noise.
+    pub decimals: usize,
+}
+
+const fn figure(name: &'static str, path: &'static str, factor: f64, decimals: usize) -> Figure {
+    Figure { name, path, factor, decimals }
+}
+
+/// The figure that is judged.
+pub static ACK_MEAN: Figure = figure("ack round trip, mean, ms", "/ack_ms/mean", 1.0, 2);
+
+/// The others, in the order in which they are told.
+pub static OTHERS: [Figure; 14] = [
+    figure("ack round trip, median, ms", "/ack_ms/p50", 1.0, 2),
+    figure("ack round trip, p99, ms", "/ack_ms/p99", 1.0, 2),
+    figure("ack round trip, longest, ms", "/ack_ms/max", 1.0, 1),
+    figure("MOVEs a second", "/traffic/moves_per_s", 1.0, 0),
+    figure("CPU of the server, % of a core", "/server/cores", 100.0, 1),
+    figure("time the server had no processor, %", "/server/wait_ratio", 100.0, 1),
+    figure("ticks a second", "/server/metrics/tick_rate_hz", 1.0, 2),
+    figure("ticks skipped", "/server/metrics/ticks_skipped", 1.0, 0),
+    figure("governor's level at the end", "/server/metrics/governor_level", 1.0, 0),
+    figure("time between two flushes at the end, ms", "/server/metrics/flush_interval_ms", 1.0, 0),
+    figure("players shown at most at the end", "/server/metrics/max_visible", 1.0, 0),
+    figure("messages over the rate", "/server/metrics/rate_limited", 1.0, 0),
+    figure("writes not taken in full", "/server/metrics/write_stalls", 1.0, 0),
+    figure("time stolen from the machine, %", "/generator/stolen_ratio", 100.0, 2),
+];
+
+impl Figure {
+    /// Its value in these results; none where it was not measured.
+    pub fn of(&self, load: &Json) -> Option<f64> {
+        // Of no acks the times are zeros, which would look splendid.
+        if self.path.starts_with("/ack_ms/") && load.pointer("/ack_ms/count")?.as_u64()? == 0 {
+            return None;
+        }
+        Some(load.pointer(self.path)?.as_f64()? * self.factor)
+    }
+}
+
+/// What was lost or wrong, in the load test's words; a result without that is wrong itself.
+pub fn losses(load: &Json) -> Vec<String> {
+    match load["problems"].as_array() {
+        Some(problems) => problems.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        None => vec!["the load test gave no verdict".to_owned()],
+    }
+}
+
+/// Why the times are not the server's alone, if they are not.
+pub fn reservation(load: &Json) -> Option<String> {
+    let kept_up = load["generator"]["kept_up"] == true;
+    (!kept_up).then(|| load["generator"]["statement"].as_str().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn figures_are_found_in_their_unit_and_of_no_acks_there_is_none() {
+        let mut load = json!({ "ack_ms": { "count": 9, "mean": 0.5 }, "server": { "cores": 0.25 } });
+        assert_eq!(ACK_MEAN.of(&load), Some(0.5));
+        assert_eq!(OTHERS[4].of(&load), Some(25.0));
+        assert_eq!(OTHERS[6].of(&load), None);
+        load["ack_ms"]["count"] = json!(0);
+        assert_eq!(ACK_MEAN.of(&load), None);
+    }
+
+    #[test]
+    fn losses_and_reservations_are_told_and_a_missing_verdict_is_a_loss() {
+        let load = json!({ "problems": ["1 MOVEs were never answered"], "generator": { "kept_up": true } });
+        assert_eq!(losses(&load), ["1 MOVEs were never answered"]);
+        assert_eq!(reservation(&load), None);
+        let slow = json!({ "problems": [], "generator": { "kept_up": false, "statement": "too slow" } });
+        assert!(losses(&slow).is_empty());
+        assert_eq!(reservation(&slow).as_deref(), Some("too slow"));
+        assert_eq!(losses(&json!({})).len(), 1);
+    }
+}

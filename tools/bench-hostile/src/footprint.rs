@@ -1,0 +1,99 @@
+//! What a server holds: its memory, its descriptors, and the kernel's memory for TCP, which no process is charged for.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a page on every machine this runs on; the kernel counts TCP's memory in pages.
+const PAGE_BYTES: u64 = 4_096;
+
+/// Time between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What is held at a moment, or the most of it over some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footprint {
+    /// Memory of the process in RAM, in bytes.
+    pub resident_bytes: u64,
+    /// Descriptors of the process.
+    pub descriptors: u64,
+    /// The kernel's memory for TCP, in bytes: of all sockets of the machine, both ends of each connection.
+    pub kernel_tcp_bytes: u64,
+}
+
+impl Footprint {
+    /// Of this process, now; zeros where the kernel does not tell.
+    pub fn of(pid: u32) -> Footprint {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let sockets = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+        Footprint {
+            resident_bytes: resident_kib(&status).unwrap_or_default() * 1_024,
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |all| all.count() as u64),
+            kernel_tcp_bytes: tcp_pages(&sockets).unwrap_or_default() * PAGE_BYTES,
+        }
+    }
+
+    /// The larger of each.
+    #[must_use]
+    pub fn max(self, other: Footprint) -> Footprint {
+        Footprint {
+            resident_bytes: self.resident_bytes.max(other.resident_bytes),
+            descriptors: self.descriptors.max(other.descriptors),
+            kernel_tcp_bytes: self.kernel_tcp_bytes.max(other.kernel_tcp_bytes),
+        }
+    }
+}
+
+/// The most a process holds while something is done.
+pub fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut most = Footprint::of(pid);
+            while !is_over.load(Ordering::Relaxed) {
+                sleep(LOOK_INTERVAL);
+                most = most.max(Footprint::of(pid));
+            }
+            most
+        });
+        let done = work();
+        is_over.store(true, Ordering::Relaxed);
+        (done, watch.join().unwrap_or_default())
+    })
+}
+
+fn resident_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// The number behind `mem` in the line of TCP.
+fn tcp_pages(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "mem");
+    words.nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_where_the_kernel_puts_them() {
+        assert_eq!(resident_kib("VmPeak:\t 9 kB\nVmRSS:\t    6780 kB\n"), Some(6_780));
+        let sockstat = "sockets: used 9\nTCP: inuse 3 orphan 1 tw 7 alloc 5 mem 42\nUDP: inuse 0 mem 1\n";
+        assert_eq!(tcp_pages(sockstat), Some(42));
+        assert_eq!((resident_kib(""), tcp_pages("")), (None, None));
+    }
+
+    #[test]
+    fn the_most_is_at_least_what_is_held_now() {
+        let own = std::process::id();
+        let (answer, most) = most_while(own, || 42);
+        assert_eq!(answer, 42);
+        assert!(most.resident_bytes > 0 && most.descriptors > 0, "{most:?}");
+    }
+}

@@ -1,0 +1,73 @@
+//! What healthy players notice of thousands of hostile peers beside them: measured, judged, and written down.
+//!
+//! A pair is the load test alone and the same beside the hostile peers, each against a server of its own; which of the
+//! two comes first changes from pair to pair, so that what else happens on the machine falls on both.
+//!
+//! ```text
+//! main ──> options    flags and environment become one valid set of options
+//!      ├─> run        one pair: server, load test, hostile peers ──> footprint: what the server holds
+//!      ├─> figures    what is read off the load test's results
+//!      └─> report     all pairs in a few numbers, judged, as Markdown and as JSON
+//! ```
+
+mod figures;
+mod footprint;
+mod options;
+mod report;
+mod run;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use options::{Command, Options};
+use report::Results;
+use run::Bench;
+use stage::Failure;
+use stage::machine::{self, Commit, Machine};
+
+/// Where results are kept, each machine's of a day in a folder of its own.
+const RESULTS_FOLDER: &str = "bench/results";
+
+fn main() -> ExitCode {
+    let result = match options::parse(std::env::args().skip(1), |name| std::env::var(name).ok()) {
+        Ok(Command::Run(options)) => bench(&options),
+        Ok(Command::Help(text)) => {
+            print(&text);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => Err(Failure::Usage(problem)),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("bench-hostile: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Runs all pairs, writes down and prints what came out, and returns whether all is as it should be.
+fn bench(options: &Options) -> Result<bool, Failure> {
+    let bench = Bench::new()?;
+    let mut results = Results::new(Machine::this(), Commit::here(), machine::now(), options);
+    for number in 1..=options.pairs {
+        eprintln!("pair {number} of {}", options.pairs);
+        results.pairs.push(bench.pair(options, number % 2 == 0)?);
+    }
+    let folder = options.results.clone();
+    let folder = folder.unwrap_or_else(|| Path::new(RESULTS_FOLDER).join(results.machine.folder()));
+    results.write(&folder).map_err(|error| Failure::Failed(format!("{}: {error}", folder.display())))?;
+    let missed = results.missed();
+    print(&results.markdown());
+    print(&format!("\nwritten to {}\n", folder.join("hostile.md").display()));
+    let verdict = if missed.is_empty() { "yes".to_owned() } else { format!("no: {}", missed.join("; ")) };
+    print(&format!("\n{verdict}\n"));
+    Ok(missed.is_empty())
+}
+
+fn print(text: &str) {
+    // A closed pipe is the reader's choice.
+    let _ = io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,70 @@
+//! What is asked for: flags, and environment variables of the same names, since `make` passes what it is given on.
+
+/// An option as somebody gave it: its name in the form used, and its text.
+pub type Given = Option<(String, String)>;
+
+/// The flag's text where there is one, otherwise that of the variable of the same name; an empty variable is none.
+pub fn given(name: &str, flag: Option<String>, variable: impl Fn(&str) -> Option<String>) -> Given {
+    if let Some(text) = flag {
+        return Some((format!("--{name} "), text));
+    }
+    let name = name.to_uppercase();
+    let text = variable(&name).filter(|text| !text.is_empty())?;
+    Some((format!("{name}="), text))
+}
+
+/// Reads what was given, or the default.
+///
+/// # Errors
+/// One line that names the option, the value and what is allowed.
+pub fn value<T>(
+    given: Given,
+    default: &str,
+    allowed: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, String> {
+    let (name, text) = given.unwrap_or_else(|| (String::new(), default.to_owned()));
+    read(&text).ok_or_else(|| format!("{name}{text}: expected {allowed}"))
+}
+
+/// Whole seconds or minutes from a second to the most, such as `60s` or `2m`.
+pub fn seconds(text: &str, most: u64) -> Option<u64> {
+    let in_minutes = || Some(text.strip_suffix('m')?.parse::<u64>().ok()?.saturating_mul(60));
+    let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).or_else(in_minutes)?;
+    (1..=most).contains(&seconds).then_some(seconds)
+}
+
+/// A whole number from one to the most.
+pub fn whole(text: &str, most: u32) -> Option<u32> {
+    text.parse().ok().filter(|number| (1..=most).contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_variables_and_empty_ones_are_none() {
+        let variable = |name: &str| (name == "RUNS").then(|| "5".to_owned());
+        assert_eq!(given("runs", Some("1".to_owned()), variable), Some(("--runs ".into(), "1".into())));
+        assert_eq!(given("runs", None, variable), Some(("RUNS=".into(), "5".into())));
+        assert_eq!(given("rows", None, variable), None);
+        assert_eq!(given("runs", None, |_| Some(String::new())), None);
+    }
+
+    #[test]
+    fn values_are_read_or_named_with_what_is_allowed() {
+        let read = |text: &str| whole(text, 9);
+        assert_eq!(value(None, "3", "a digit", read), Ok(3));
+        let given = Some(("RUNS=".to_owned(), "10".to_owned()));
+        assert_eq!(value(given, "3", "a digit", read), Err("RUNS=10: expected a digit".to_owned()));
+    }
+
+    #[test]
+    fn times_have_a_unit_and_an_end() {
+        assert_eq!((seconds("60s", 3_600), seconds("2m", 3_600)), (Some(60), Some(120)));
+        for text in ["60", "0s", "61m", "s", ""] {
+            assert_eq!(seconds(text, 3_600), None, "{text}");
+        }
+    }
+}
