@@ -144,6 +144,11 @@ pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 /// processor. Peers could not make themselves heard meanwhile, so that it counts towards none of their deadlines.
 pub const LOOP_PAUSE_MS_MIN: u64 = 250;
 
+/// Send buffer of each connection in the kernel, in bytes; it keeps as much again for its own account of them. Left to
+/// itself it lets four megabytes wait for a peer that does not read, which at what a player is sent takes minutes, and
+/// until then nothing here notices that the peer takes nothing. Seconds of updates fit, or a full state several times.
+pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
 /// Pause after the kernel had no descriptor or memory for another connection, in milliseconds.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -172,6 +177,8 @@ const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "it waits in the same buffer");
 const _: () = assert!(RATED_ADDRESSES_MAX.is_multiple_of(8));
+const _: () =
+    assert!(5 + 11 * VISIBLE_MAX < SEND_BUFFER_BYTES, "a full state fits into an empty send buffer");
 const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach the client in order");
 const _: () =
     assert!(KEYFRAME_AFTER_MS <= VIEW_DWELL_MS, "a mover must be visible when its vector is repeated");

@@ -17,7 +17,7 @@ use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::time::{ClockId as Clock, clock_gettime};
 
-use crate::limits::LISTEN_BACKLOG;
+use crate::limits::{LISTEN_BACKLOG, SEND_BUFFER_BYTES};
 
 /// Nanoseconds of the monotonic clock: the same clock the tick timer runs on.
 ///
@@ -130,6 +130,8 @@ pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let descriptor: OwnedFd = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
+    // Accepted sockets take it over.
+    setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(host, port)))?;
     listen(&descriptor, Backlog::new(LISTEN_BACKLOG)?)?;
     Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))

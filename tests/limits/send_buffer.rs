@@ -1,0 +1,31 @@
+//! A peer that does not read: the kernel holds little for it, so that the server soon notices.
+
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::support::Settings;
+use crate::support::pump::wait_until;
+use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
+
+/// MOVEs whose acks nobody reads: 300 kB of frames, several times what may wait in the kernel.
+const MOVES: u32 = 20_000;
+
+/// Receive buffer of the peer, in bytes; the kernel takes at least two kilobytes.
+const NARROW_BYTES: usize = 2_048;
+
+#[test]
+fn the_kernel_holds_little_for_a_peer_that_does_not_read() {
+    let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000);
+    let server = settings.start();
+    let mut deaf = Raw::connect(server.address());
+    setsockopt(deaf.stream(), sockopt::RcvBuf, &NARROW_BYTES).expect("a buffer of this size");
+    deaf.send(UPGRADE.as_bytes());
+    assert_eq!(deaf.response().status, 101);
+    let step = |sequence: u32| {
+        let bytes = sequence.to_le_bytes();
+        masked(FIN | BINARY, &[3, 0b0101, bytes[0], bytes[1], bytes[2], bytes[3]])
+    };
+    let moves: Vec<u8> = (1..=MOVES).flat_map(step).collect();
+    deaf.send(&moves);
+    wait_until("a write that the kernel does not take", || server.count("write_stalls_total") > 0);
+    assert!(server.count("messages_in_total") < u64::from(MOVES), "and it is not read any further");
+}
