@@ -56,8 +56,8 @@ pub struct Eye {
     pub viewport: Option<(u16, u16)>,
     /// Most players it is shown.
     pub max_visible: usize,
-    /// Everybody who plays is known, so that somebody unknown is a phantom.
-    pub knows_everybody: bool,
+    /// Players who are not the load test's. While there are none, somebody unknown is a phantom.
+    pub strangers: usize,
 }
 
 /// One thing wrong with a picture.
@@ -121,7 +121,7 @@ pub fn compare(
                 farthest = farthest.max((standing.x - eye.x).hypot(standing.y - eye.y));
                 differences.extend(look_at(sprite, standing));
             }
-            None if eye.knows_everybody || is_gone(sprite.id) => differences.push(Difference {
+            None if eye.strangers == 0 || is_gone(sprite.id) => differences.push(Difference {
                 fault: Fault::Phantom,
                 id: sprite.id,
                 evidence: format!("shown at ({:.0}, {:.0})", sprite.standing.x, sprite.standing.y),
@@ -158,7 +158,8 @@ fn look_at(sprite: &Sprite, standing: &Standing) -> Vec<Difference> {
 
 fn missing(eye: &Eye, sprites: &[Sprite], truth: &Truth, farthest: f64) -> Vec<Difference> {
     let shown: HashSet<PlayerId> = sprites.iter().map(|sprite| sprite.id).collect();
-    let is_full = sprites.len() >= eye.max_visible;
+    // A place that a stranger has left is taken when the server next looks who sees whom.
+    let is_full = sprites.len() + eye.strangers >= eye.max_visible;
     let reach = if is_full { farthest * NEWCOMER_FACTOR - ROUNDING_UNITS } else { f64::INFINITY };
     let half = |side: u16| f64::from(side.max(VIEWPORT_SIDE_MIN) / 2);
     let (half_width, half_height) =
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     const GONE: PlayerId = 8;
-    const EYE: Eye = Eye { id: 1, x: 100.0, y: 100.0, viewport: None, max_visible: 2, knows_everybody: true };
+    const EYE: Eye = Eye { id: 1, x: 100.0, y: 100.0, viewport: None, max_visible: 2, strangers: 0 };
 
     fn standing(x: f64) -> Standing {
         Standing { x, y: 100.0, facing: Facing::Right }
@@ -228,6 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_a_stranger_may_have_left_is_not_free_yet() {
+        let truth = truth(&[(1, 100.0), (2, 150.0), (3, 201.0), (4, 120.0)]);
+        let eye = Eye { strangers: 1, ..EYE };
+        assert_eq!(
+            faults(&eye, &[sprite(2, 150.0)], &truth),
+            [(Fault::Missing, 4)],
+            "the clearly nearer one"
+        );
+        let roomy = Eye { max_visible: 5, ..eye };
+        assert_eq!(
+            faults(&roomy, &[sprite(2, 150.0)], &truth).len(),
+            2,
+            "more are free than one can have left"
+        );
+    }
+
+    #[test]
     fn somebody_whose_place_is_unknown_is_neither_missing_nor_a_phantom() {
         let mut truth = truth(&[(1, 100.0)]);
         truth.insert(7, None);
@@ -250,7 +268,7 @@ mod tests {
             faults(&EYE, &[turned, sprite(9, 300.0)], &truth),
             [(Fault::Turned, 2), (Fault::Phantom, 9)]
         );
-        let eye = Eye { knows_everybody: false, ..EYE };
+        let eye = Eye { strangers: 1, ..EYE };
         assert_eq!(faults(&eye, &[sprite(2, 150.0), sprite(9, 300.0)], &truth), []);
         let sprites = [sprite(2, 150.0), sprite(3, 200.0), sprite(GONE, 300.0)];
         assert_eq!(faults(&eye, &sprites, &truth), [(Fault::Phantom, GONE)]);

@@ -149,7 +149,7 @@ impl Load {
                 y: standing.y,
                 viewport: self.options.viewport,
                 max_visible: pictures.max_visible,
-                knows_everybody: pictures.strangers == 0,
+                strangers: pictures.strangers as usize,
             };
             let sprites = self.watch.screen(watcher, now_ns);
             pictures.compared += 1;
