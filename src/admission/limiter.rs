@@ -84,10 +84,14 @@ impl AddressLimiter {
         {
             self.charge(network, now_ns)?;
         }
-        if self.limits.connections_max > 0 {
-            *self.held.entry(network).or_insert(0) += 1;
-        }
+        // Counted without a limit as well, since one may be set while they are held.
+        *self.held.entry(network).or_insert(0) += 1;
         Ok(Seat(network))
+    }
+
+    /// From now on these limits hold. Whoever holds more connections than they allow keeps them.
+    pub fn set_limits(&mut self, limits: AddressLimits) {
+        self.limits = limits;
     }
 
     /// A connection is gone.

@@ -44,12 +44,27 @@ fn a_refusal_says_when_to_come_again_and_costs_nothing() {
 }
 
 #[test]
-fn nothing_is_limited_or_remembered_while_the_limits_are_off() {
+fn nothing_is_limited_while_the_limits_are_off_and_only_what_is_held_is_remembered() {
     for (rate, burst) in [(0, 0), (0, 100), (50, 0)] {
         let mut limiter = limiter(0, rate, burst);
         assert!((0..1000).all(|_| is_in(&mut limiter, v4(1), 0)));
-        assert_eq!(limiter.remembered(), (0, 0));
+        assert_eq!(limiter.remembered(), (1, 0));
     }
+}
+
+#[test]
+fn a_limit_that_is_set_later_counts_what_is_held() {
+    let mut limiter = limiter(0, 0, 0);
+    let seats: Vec<Seat> = (0..3).map(|_| limiter.admit(v4(1), 0).unwrap()).collect();
+    let limits = AddressLimits { connections_max: 2, ..AddressLimits::default() };
+    limiter.set_limits(limits);
+    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooMany));
+    for (released, seat) in seats.into_iter().enumerate() {
+        limiter.release(seat);
+        assert_eq!(limiter.held(Network::V4(1)), 2 - released as u32);
+    }
+    assert!((0..2).all(|_| is_in(&mut limiter, v4(1), 0)));
+    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooMany));
 }
 
 #[test]
