@@ -91,6 +91,13 @@ impl Governor {
         }
     }
 
+    /// Starts from other measures, as far up as it stands.
+    pub fn reconfigure(&mut self, configured: Rung) {
+        self.ladder = ladder(configured);
+        self.level = self.level.min(self.ladder.len() - 1);
+        self.calm_windows = 0;
+    }
+
     /// The measures in force.
     pub fn rung(&self) -> Rung {
         self.ladder[self.level]
@@ -311,6 +318,19 @@ mod tests {
             governor.observe(window * WINDOW_NS, load);
         }
         assert_eq!(governor.level(), 9);
+    }
+
+    #[test]
+    fn other_measures_take_effect_at_once_and_keep_what_was_given_up() {
+        let mut governor = Governor::new(CONFIGURED, 0);
+        let configured = Rung { flush_interval_ms: 100, max_visible: 64, ..CONFIGURED };
+        governor.reconfigure(configured);
+        assert_eq!(governor.rung(), configured);
+        run(&mut governor, &Plant { base: 99.0, flushes: 50.0, looks: 50.0, noise: 0.0 }, 100);
+        governor.reconfigure(Rung { flush_interval_ms: 1000, max_visible: 8, visibility_rate_hz: 1 });
+        assert_eq!(governor.level(), 0, "there is nothing left to give up");
+        governor.reconfigure(CONFIGURED);
+        assert_eq!(governor.rung(), CONFIGURED);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use pixi_game_server::config::{self, Command, Config};
+use pixi_game_server::config::{self, Command, Config, ConfigError};
 #[cfg(feature = "profile-mem")]
 use pixi_game_server::heap_profile;
 use pixi_game_server::last_line;
@@ -19,7 +19,7 @@ const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+    let command = match read_command() {
         Ok(command) => command,
         Err(error) => return fail(INVALID, &error.to_string()),
     };
@@ -42,6 +42,18 @@ fn main() -> ExitCode {
     }
 }
 
+fn read_command() -> Result<Command, ConfigError> {
+    config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name))
+}
+
+/// What the arguments, the environment and the file they name say now.
+fn reread() -> Result<Config, ConfigError> {
+    match read_command()? {
+        Command::Run(config, _) => Ok(config),
+        _ => unreachable!("a server runs, so its arguments ask for one"),
+    }
+}
+
 fn run(config: Config, notices: &[String]) -> ExitCode {
     last_line::watch_panics();
     // Before any thread exists: all of them inherit the blocked signals.
@@ -54,7 +66,7 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
         Ok(profile) => profile,
         Err(error) => return fail(FAILED, &format!("the heap can't be profiled: {error}")),
     };
-    let log = match logging::start(config.log_level, config.log_file.as_deref()) {
+    let log = match logging::start(config.log_level, config.log_format, config.log_file.as_deref()) {
         Ok(log) => log,
         Err(error) => {
             let path = config.log_file.unwrap_or_default();
@@ -76,7 +88,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
         Ok(assets) => assets,
         Err(error) => return fail_logged(&format!("STATIC_DIR: {error}")),
     };
-    let server = match Server::bind(config, capacity, assets, signals, log.handle()) {
+    let server = match Server::bind(config, capacity, assets, signals, log.handle(), reread) {
         Ok(server) => server,
         Err(error) => return fail_logged(&format!("the server can't start: {error}")),
     };

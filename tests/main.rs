@@ -16,6 +16,7 @@
 //! - `fuzz_seeds`: the fuzz targets' properties over their seeds
 //! - `process`: panics, the watchdog, suspension, the systemd unit
 //! - `hostile`: slow, silent and greedy peers, a vanished one, a suspended server
+//! - `operation`: what operators do to a running server: read its log, reload it
 //! - `cli`: flags, variables, exit codes, the log at the start
 //! - `simulation`: wire, game and view without sockets, by seed
 //! - `tidy`: what the tree itself must keep to
@@ -33,6 +34,7 @@ mod fuzz_seeds;
 mod hostile;
 mod http;
 mod limits;
+mod operation;
 mod process;
 mod protocol;
 mod proxies;

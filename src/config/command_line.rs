@@ -33,6 +33,13 @@ pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
     ),
 ];
 
+/// The long flag of the environment file, which no variable names: what a file says must not depend on another's.
+pub(super) const ENV_FILE_FLAG: &str = "env-file";
+
+/// What it does, in one line.
+pub(super) const ENV_FILE_HELP: &str =
+    "Read settings from a file; it wins over the environment, flags win over it";
+
 /// The command line, read but not validated.
 #[derive(Debug, Default)]
 pub(super) struct CommandLine {
@@ -90,9 +97,10 @@ fn flags() -> Vec<Flag> {
         long: flag_of(retired.variable),
         has_arg: HasArg::Yes,
     });
+    let env_file = Flag { short: "", long: ENV_FILE_FLAG.to_owned(), has_arg: HasArg::Yes };
     let actions =
         ACTIONS.iter().map(|&(_, short, long, _)| Flag { short, long: long.to_owned(), has_arg: HasArg::No });
-    settings.chain(retired).chain(actions).collect()
+    settings.chain(retired).chain([env_file]).chain(actions).collect()
 }
 
 fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<String>> {

@@ -1,10 +1,13 @@
 //! Raw flags and environment -> one validated [`Config`]; nothing below this module sees a flag or a variable.
 //!
-//! [`SETTINGS`] is the table everything here follows. `command_line` reads the arguments, `sources` decides between
-//! flag, variable and default and validates the value, `render` prints. [`parse`] is pure but for asking the file
-//! system about the paths it is given and the machine for its number of cores.
+//! [`SETTINGS`] is the table everything here follows. `command_line` reads the arguments, `env_file` the file they may
+//! name, `sources` decides between flag, file, variable and default and validates the value, `render` prints, `reload`
+//! says what a running server takes over. [`parse`] is pure but for reading that file, asking the file system about the
+//! paths it is given and the machine for its number of cores.
 
 mod command_line;
+mod env_file;
+mod reload;
 mod render;
 mod settings;
 mod sources;
@@ -15,14 +18,17 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use crate::logging::Format;
 use crate::origins::AllowedOrigins;
-use command_line::{Action, CommandLine};
+use command_line::{Action, CommandLine, ENV_FILE_FLAG};
+use env_file::EnvFile;
+pub use reload::{Change, Reloaded};
 pub use settings::{Allowed, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};
 use sources::{Sources, one_line};
 
@@ -104,6 +110,8 @@ pub struct Config {
     pub debug: bool,
     /// File to log to; `None` is standard error.
     pub log_file: Option<PathBuf>,
+    /// How lines of the log are written.
+    pub log_format: Format,
 }
 
 /// Connections a second of one address that is not loopback, unless `IP_CONN_RATE` says otherwise.
@@ -113,7 +121,7 @@ impl Default for Config {
     /// The defaults of [`SETTINGS`], with one worker per core.
     fn default() -> Self {
         let line = CommandLine::default();
-        read_config(&mut Sources::new(&line, &|_| None))
+        read_config(&mut Sources::new(&line, &EnvFile::default(), &|_| None))
     }
 }
 
@@ -160,13 +168,15 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads the arguments after the program's name, and what they leave open from the environment. Help and version are
+/// Reads the arguments after the program's name, and what they leave open from the file that `--env-file` names and then
+/// from the environment. Help and version are
 /// given whatever the values of the settings are.
 ///
 /// # Errors
 ///
 /// Names every unknown flag, stray argument, invalid value and violated relation between settings. A command line
-/// whose structure is unclear (a flag without its value, text that is not UTF-8) is reported alone.
+/// whose structure is unclear (a flag without its value, text that is not UTF-8) is reported alone, and so is an
+/// environment file that can't be read as one.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
@@ -178,7 +188,10 @@ pub fn parse(
         _ => {}
     }
 
-    let mut sources = Sources::new(&line, &env);
+    let path = line.values.get(ENV_FILE_FLAG).filter(|path| !path.is_empty());
+    let file = path.map_or_else(|| Ok(EnvFile::default()), |path| EnvFile::read(Path::new(path)));
+    let file = file.map_err(|problems| ConfigError::new(&[line.problems.clone(), problems].concat()))?;
+    let mut sources = Sources::new(&line, &file, &env);
     let config = read_config(&mut sources);
     let notices = sources.notices();
     let problems = sources.into_problems();
@@ -237,6 +250,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         log_level: if debug { log_level.max(LevelFilter::Debug) } else { log_level },
         debug,
         log_file: sources.path("LOG_FILE"),
+        log_format: sources.log_format("LOG_FORMAT"),
     };
     check_relations(&config, sources);
     config

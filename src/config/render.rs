@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::Config;
-use super::command_line::ACTIONS;
+use super::command_line::{ACTIONS, ENV_FILE_FLAG, ENV_FILE_HELP};
 use super::settings::{RETIRED, SETTINGS};
 
 /// Column at which help texts start.
@@ -28,6 +28,7 @@ pub(super) fn help() -> String {
     for (_, short, long, help) in ACTIONS {
         entry(&mut text, short, long, help);
     }
+    entry(&mut text, "", &format!("{ENV_FILE_FLAG} FILE"), ENV_FILE_HELP);
     text.push_str("\nSettings, each with the environment variable that its flag wins over:\n");
     for setting in SETTINGS {
         entry(&mut text, setting.short, &setting.flag(), setting.help);
@@ -38,6 +39,10 @@ pub(super) fn help() -> String {
     let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
     text.push_str("\nAccepted without effect, from another runtime: ");
     text.push_str(&retired.join(", "));
+    text.push_str("\nTaken over without a restart on SIGHUP, with STATIC_DIR's files: ");
+    let live: Vec<_> =
+        SETTINGS.iter().filter(|setting| setting.is_live).map(|setting| setting.variable).collect();
+    text.push_str(&live.join(", "));
     text
 }
 
@@ -58,7 +63,7 @@ pub(super) fn environment(config: &Config) -> String {
     lines.join("\n")
 }
 
-fn values(config: &Config) -> [(&'static str, String); 37] {
+pub(super) fn values(config: &Config) -> [(&'static str, String); 38] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     let networks: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
@@ -99,6 +104,7 @@ fn values(config: &Config) -> [(&'static str, String); 37] {
         ("SHUTDOWN_TIMEOUT_SEC", config.shutdown_timeout_s.to_string()),
         ("LOG_LEVEL", config.log_level.to_string().to_ascii_lowercase()),
         ("LOG_FILE", path(&config.log_file)),
+        ("LOG_FORMAT", config.log_format.to_string()),
         ("DEBUG", config.debug.to_string()),
     ]
 }

@@ -21,6 +21,8 @@ pub struct Setting {
     pub allowed: Allowed,
     /// What it does, in one line.
     pub help: &'static str,
+    /// Whether a running server takes over a new value when it is reloaded; any other needs a restart.
+    pub is_live: bool,
 }
 
 impl Setting {
@@ -50,6 +52,8 @@ pub enum Allowed {
     Networks,
     /// A name of [`log::LevelFilter`], in any case.
     LogLevel,
+    /// A name of [`crate::logging::Format`], in any case.
+    LogFormat,
     /// Yes or no, in any case. As a flag it needs no value.
     Switch,
     /// The path of a directory that exists when the configuration is read.
@@ -70,6 +74,7 @@ impl fmt::Display for Allowed {
             ),
             Self::Networks => out.write_str("addresses and networks such as 10.0.0.0/8, separated by commas"),
             Self::LogLevel => out.write_str("one of off, error, warn, info, debug, trace"),
+            Self::LogFormat => out.write_str("one of text, json"),
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
             Self::Directory => out.write_str("the path of an existing directory"),
             Self::File => out.write_str("the path of a file"),
@@ -98,7 +103,18 @@ const fn setting(
     allowed: Allowed,
     help: &'static str,
 ) -> Setting {
-    Setting { variable, short, default, allowed, help }
+    Setting { variable, short, default, allowed, help, is_live: false }
+}
+
+/// A setting that a running server takes over.
+const fn live(
+    variable: &'static str,
+    short: &'static str,
+    default: &'static str,
+    allowed: Allowed,
+    help: &'static str,
+) -> Setting {
+    Setting { variable, short, default, allowed, help, is_live: true }
 }
 
 const fn whole(min: u64, max: u64) -> Allowed {
@@ -115,20 +131,20 @@ pub static SETTINGS: &[Setting] = &[
     setting("HOST", "H", "0.0.0.0", Allowed::Address, "Address to listen on"),
     setting("PORT", "p", "8108", whole(0, 65_535), "TCP port to listen on; 0 takes any free one"),
     setting("ADMIN_ADDR", "", "", Allowed::SocketAddress, "Where metrics are served instead of on PORT"),
-    setting("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Web pages that may open a game connection"),
-    setting("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
-    setting("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
+    live("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Web pages that may open a game connection"),
+    live("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
+    live("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
     setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core"),
-    setting("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),
-    setting("MAX_CONNS_PER_IP", "", "0", whole(0, 1_000_000), "Most connections of one address; 0 is no limit"),
-    setting("IP_CONN_RATE", "", "", whole(0, 100_000), "Connections a second of one address; unset, 50, loopback free"),
-    setting("IP_CONN_BURST", "", "100", whole(0, 1_000_000), "Connections of one address at once after a pause"),
+    live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),
+    live("MAX_CONNS_PER_IP", "", "0", whole(0, 1_000_000), "Most connections of one address; 0 is no limit"),
+    live("IP_CONN_RATE", "", "", whole(0, 100_000), "Connections a second of one address; unset, 50, loopback free"),
+    live("IP_CONN_BURST", "", "100", whole(0, 1_000_000), "Connections of one address at once after a pause"),
     setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose word about a client's address counts"),
     setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Whether trusted proxies speak the PROXY protocol"),
     setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation steps a second"),
-    setting("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to one client"),
-    setting("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full states to one client"),
-    setting("MAX_VISIBLE", "", "128", whole(1, limits::VISIBLE_MAX as u64), "Most players shown to one client"),
+    live("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to one client"),
+    live("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full states to one client"),
+    live("MAX_VISIBLE", "", "128", whole(1, limits::VISIBLE_MAX as u64), "Most players shown to one client"),
     setting("WORLD_WIDTH", "", "2000", WORLD_SIDE, "Width of the world, in units"),
     setting("WORLD_HEIGHT", "", "2000", WORLD_SIDE, "Height of the world, in units"),
     setting("SPAWN_MIN_X", "", "100", SPAWN_START, "Left edge of the spawn area, in units, inside it"),
@@ -138,17 +154,18 @@ pub static SETTINGS: &[Setting] = &[
     setting("SPAWN_SEED", "", "", whole(0, u64::MAX), "Seed of the spawn positions; unset, the system's entropy"),
     setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks in 1/24 s, a client's step"),
     setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds until an attack ends by itself"),
-    setting("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),
-    setting("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send at once after a pause"),
+    live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),
+    live("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send at once after a pause"),
     setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer a connection"),
-    setting("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Bytes of replies that may wait for a client"),
-    setting("PING_INTERVAL_SEC", "", "30", whole(1, 3_600), "Seconds between pings to a client"),
-    setting("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is closed"),
-    setting("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds a client may leave what it is sent unread"),
-    setting("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds clients get to take their last bytes"),
-    setting("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severity that is logged"),
+    live("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Bytes of replies that may wait for a client"),
+    live("PING_INTERVAL_SEC", "", "30", whole(1, 3_600), "Seconds between pings to a client"),
+    live("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is closed"),
+    live("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds a client may leave what it is sent unread"),
+    live("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds clients get to take their last bytes"),
+    live("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severity that is logged"),
     setting("LOG_FILE", "", "", Allowed::File, "File to log to; unset, standard error"),
-    setting("DEBUG", "d", "false", Allowed::Switch, "Log at level debug at least"),
+    setting("LOG_FORMAT", "", "text", Allowed::LogFormat, "How lines of the log are written"),
+    live("DEBUG", "d", "false", Allowed::Switch, "Log at level debug at least"),
 ];
 
 /// Every variable that only meant something to another runtime.

@@ -10,12 +10,15 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::command_line::CommandLine;
+use super::env_file::EnvFile;
 use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
+use crate::logging::Format;
 use crate::origins::AllowedOrigins;
 
 /// The flags and the environment, and what was wrong with them so far.
 pub(super) struct Sources<'a> {
     line: &'a CommandLine,
+    file: &'a EnvFile,
     env: &'a dyn Fn(&str) -> Option<OsString>,
     /// One line for each problem.
     problems: Vec<String>,
@@ -26,21 +29,24 @@ pub(super) struct Sources<'a> {
 #[derive(Clone, Copy)]
 enum Origin {
     Flag,
+    File,
     Variable,
     Default,
 }
 
 /// A setting's value as it was given; displayed, it names where that was.
-struct Given {
+struct Given<'a> {
     variable: &'static str,
     origin: Origin,
     text: String,
+    file: &'a EnvFile,
 }
 
-impl fmt::Display for Given {
+impl fmt::Display for Given<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = &self.text;
         match self.origin {
+            Origin::File => write!(out, "{}: {}={text}", self.file.place(self.variable), self.variable),
             Origin::Flag if text.is_empty() => write!(out, "--{} ''", flag_of(self.variable)),
             Origin::Flag => write!(out, "--{} {text}", flag_of(self.variable)),
             Origin::Variable => write!(out, "{}={text}", self.variable),
@@ -50,8 +56,8 @@ impl fmt::Display for Given {
 }
 
 impl<'a> Sources<'a> {
-    pub fn new(line: &'a CommandLine, env: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
-        Self { line, env, problems: line.problems.clone(), invalid: Vec::new() }
+    pub fn new(line: &'a CommandLine, file: &'a EnvFile, env: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self { line, file, env, problems: line.problems.clone(), invalid: Vec::new() }
     }
 
     /// Every problem found, one a line; empty when all that was read is valid.
@@ -64,7 +70,7 @@ impl<'a> Sources<'a> {
         let set = RETIRED.iter().filter_map(|retired| {
             let (origin, text) = self.lookup(retired.variable)?;
             let text = text.to_string_lossy().into_owned();
-            let given = Given { variable: retired.variable, origin, text };
+            let given = Given { variable: retired.variable, origin, text, file: self.file };
             Some(one_line(&format!("{given} has no effect: {}", retired.instead)))
         });
         set.collect()
@@ -104,6 +110,11 @@ impl<'a> Sources<'a> {
     /// A log level.
     pub fn log_level(&mut self, variable: &str) -> LevelFilter {
         self.read(variable, |_, text| text.parse().ok())
+    }
+
+    /// How lines of the log are written.
+    pub fn log_format(&mut self, variable: &str) -> Format {
+        self.read(variable, |_, text| Format::named(&text.to_ascii_lowercase()))
     }
 
     /// A list of networks, empty when unset.
@@ -156,11 +167,11 @@ impl<'a> Sources<'a> {
         self.problems.push(problem);
     }
 
-    fn given(&mut self, setting: &Setting) -> Given {
-        let variable = setting.variable;
-        let default = || Given { variable, origin: Origin::Default, text: setting.default.to_owned() };
+    fn given(&mut self, setting: &Setting) -> Given<'a> {
+        let (variable, file) = (setting.variable, self.file);
+        let default = || Given { variable, origin: Origin::Default, text: setting.default.to_owned(), file };
         match self.lookup(variable).map(|(origin, text)| (origin, text.into_string())) {
-            Some((origin, Ok(text))) => Given { variable, origin, text },
+            Some((origin, Ok(text))) => Given { variable, origin, text, file },
             Some((_, Err(text))) => {
                 self.report(setting, format!("{variable}={}: not valid UTF-8", text.to_string_lossy()));
                 default()
@@ -169,10 +180,14 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// A flag wins over its variable, and a variable that is set but empty counts as unset.
+    /// A flag wins over a line of the file, which wins over a variable. What is set but empty counts as unset, but for a
+    /// flag.
     fn lookup(&self, variable: &str) -> Option<(Origin, OsString)> {
         if let Some(text) = self.line.values.get(&flag_of(variable)) {
             return Some((Origin::Flag, text.into()));
+        }
+        if let Some(text) = self.file.value(variable).filter(|text| !text.is_empty()) {
+            return Some((Origin::File, text.into()));
         }
         let text = (self.env)(variable).filter(|text| !text.is_empty())?;
         Some((Origin::Variable, text))

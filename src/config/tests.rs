@@ -80,6 +80,7 @@ const ALL_CHANGED: Env = &[
     ("SHUTDOWN_TIMEOUT_SEC", "300"),
     ("LOG_LEVEL", "trace"),
     ("LOG_FILE", "/var/log/a name=with spaces.log"),
+    ("LOG_FORMAT", "json"),
     ("DEBUG", "true"),
 ];
 
@@ -123,6 +124,7 @@ fn defaults_are_the_documented_ones() {
         log_level: LevelFilter::Info,
         debug: false,
         log_file: None,
+        log_format: Format::Text,
     };
     assert_eq!(run(&[], &[]), (expected.clone(), vec![]));
     assert_eq!(Config::default(), expected);
@@ -440,4 +442,26 @@ fn text_that_is_not_utf8_is_an_error_that_names_it() {
     let flag = OsString::from_vec(b"--log-file=\xff".to_vec());
     let error = parse([flag, bad()], |_| None).unwrap_err();
     assert_eq!(error.problems, ["--log-file=\u{fffd}: not valid UTF-8", "a\u{fffd}: not valid UTF-8"]);
+}
+
+#[test]
+fn a_running_server_takes_over_what_is_live_and_names_the_rest() {
+    let (before, fresh) = (config(&[], &[]), config(&[], ALL_CHANGED));
+    let reloaded = before.reloaded(fresh.clone());
+    let now = render::values(&reloaded.config);
+    for ((setting, now), (before, fresh)) in
+        SETTINGS.iter().zip(&now).zip(render::values(&before).iter().zip(&render::values(&fresh)))
+    {
+        assert_eq!(setting.variable, now.0);
+        assert_eq!(now, if setting.is_live { fresh } else { before }, "{}", setting.variable);
+    }
+    let variables = |changes: &[Change]| changes.iter().map(|change| change.variable).collect::<Vec<_>>();
+    let of = |is_live: bool| {
+        let settings = SETTINGS.iter().filter(|setting| setting.is_live == is_live);
+        settings.map(|setting| setting.variable).collect::<Vec<_>>()
+    };
+    assert_eq!(variables(&reloaded.changes), of(true));
+    assert_eq!(variables(&reloaded.waiting), of(false));
+    let again = reloaded.config.reloaded(reloaded.config.clone());
+    assert_eq!((again.changes, again.waiting), (vec![], vec![]));
 }

@@ -1,4 +1,4 @@
-//! Static files, all read into memory at start.
+//! Static files, all read into memory at start, and again when the server is reloaded.
 //!
 //! A look-up is one in a table of what was found then. It never touches the disk: the loop is not held up, and no
 //! request can name anything outside the directory.
@@ -119,6 +119,11 @@ impl Assets {
         let mut assets = Self::default();
         assets.insert("index.html".to_owned(), BUILTIN_INDEX.as_bytes().into());
         assets
+    }
+
+    /// How many files are served.
+    pub fn file_count(&self) -> usize {
+        self.by_path.len()
     }
 
     /// The file for a request's path, still percent-encoded. A directory stands for its `index.html`.

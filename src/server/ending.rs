@@ -184,8 +184,12 @@ impl Server {
             match asked {
                 Asked::Stop(signal) if self.draining.is_some() => self.aborted_by = Some(signal),
                 Asked::Stop(_) => self.drain(),
-                Asked::ReopenLog if self.log.reopen() => log::info!("SIGHUP: LOG_FILE is opened anew"),
-                Asked::ReopenLog => log::info!("SIGHUP has no effect: there is no LOG_FILE to open anew"),
+                Asked::Reload => {
+                    if self.log.reopen() {
+                        log::info!("SIGHUP: LOG_FILE is opened anew");
+                    }
+                    self.begin_reload();
+                }
             }
         }
     }

@@ -7,16 +7,13 @@ use std::ops::Range;
 use mio::Token;
 
 use super::connection::{Broken, Connection, Phase};
-use super::{NS_PER_MS, Server, os};
+use super::{Server, os};
 use crate::governor::Load;
 use crate::limits::WRITE_SLICE;
 use crate::metrics::Closed;
 use crate::tick::Due;
 use crate::view::pool::Pool;
 use crate::wire::websocket::Code;
-
-/// A line about the load is logged this often, in nanoseconds.
-const REPORT_INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
 
 /// Most room for replies that is kept from batch to batch, in bytes.
 const REPLY_BYTES_KEPT: usize = 256 * 1024;
@@ -119,6 +116,7 @@ impl Server {
         self.govern(done_ns);
         self.sweep();
         self.report(done_ns);
+        self.finish_reload();
         self.timer.arm(self.schedule.deadline_ns())
     }
 
@@ -184,29 +182,12 @@ impl Server {
         };
         if let Some(rung) = self.governor.observe(now_ns, load) {
             log::debug!("load governor: level {}, {rung:?}", self.governor.level());
-            self.game.set_measures(rung.flush_interval_ms, rung.visibility_rate_hz, rung.max_visible);
+            self.follow_governor();
         }
     }
 
-    /// One line about the load every ten seconds in which anybody plays.
-    fn report(&mut self, now_ns: u64) {
-        if now_ns - self.reported_ns < REPORT_INTERVAL_NS {
-            return;
-        }
-        self.reported_ns = now_ns;
-        let players = self.game.world().population();
-        if players == 0 {
-            return;
-        }
-        let ticks = self.metrics.tick_percentiles();
-        log::info!(
-            "{players} players, {:.1} ticks/s (p50 {} us, p99 {} us), {:.0} messages/s in, loop busy {:.0} %, governor at {}",
-            self.metrics.tick_rate_hz(),
-            ticks.p50_ns / 1000,
-            ticks.p99_ns / 1000,
-            self.metrics.events_per_second(),
-            self.metrics.loop_busy_ratio() * 100.0,
-            self.governor.level(),
-        );
+    pub(super) fn follow_governor(&mut self) {
+        let rung = self.governor.rung();
+        self.game.set_measures(rung.flush_interval_ms, rung.visibility_rate_hz, rung.max_visible);
     }
 }

@@ -57,7 +57,7 @@ impl Game {
         Self {
             scene: Arc::new(Scene::new(rules)),
             views: Views::new(settings),
-            rate_limit: RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst },
+            rate_limit: rate_limit_of(config),
         }
     }
 
@@ -78,6 +78,14 @@ impl Game {
 
     fn scene_mut(&mut self) -> &mut Scene {
         Arc::get_mut(&mut self.scene).expect("workers drop the scene before they answer")
+    }
+
+    /// Takes over what another configuration says of a game under way; the measures the governor decides about are
+    /// [`Game::set_measures`].
+    pub fn reconfigure(&mut self, config: &Config) {
+        let pace = self.scene.world.rules().pace;
+        self.rate_limit = rate_limit_of(config);
+        self.views.settings_mut().set_sync_interval(pace, config.sync_interval_s);
     }
 
     /// Changes how often viewers are told and looked after, and how much they are shown.
@@ -216,6 +224,10 @@ impl Game {
             count_frames(metrics, tally);
         }
     }
+}
+
+fn rate_limit_of(config: &Config) -> RateLimit {
+    RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst }
 }
 
 /// How a connection ends whose player floods.

@@ -6,6 +6,7 @@
 //!   [`spare`], [`capacity`]: descriptors, when there are few or none.
 //! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
+//! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
 //! * [`assets`], [`health_check`]: files served, and the question a container asks.
@@ -24,6 +25,8 @@ mod origin;
 pub mod os;
 pub mod outbox;
 mod player;
+mod reload;
+mod report;
 mod spare;
 mod table;
 
@@ -54,6 +57,9 @@ use flush::Reply;
 use game::Game;
 use origin::Origins;
 use os::{Signals, TickTimer};
+use reload::Reload;
+pub use reload::Reread;
+use report::Report;
 use spare::Spares;
 use table::{ADMIN_LISTENER, LISTENER, SIGNALS, TIMER, Table};
 
@@ -116,7 +122,8 @@ pub struct Server {
     /// The signal that ended the drain before its time.
     aborted_by: Option<u32>,
     sweep_place: usize,
-    reported_ns: u64,
+    report: Report,
+    reload: Reload,
     log: LogHandle,
     /// What the watchdog listens to.
     pulse: Pulse,
@@ -124,6 +131,7 @@ pub struct Server {
 
 impl Server {
     /// Takes the ports. `signals` must have been made before any other thread; what `capacity` has room for is served.
+    /// `reread` is asked for the configuration when the server is told to read it anew.
     ///
     /// # Errors
     /// A port is taken or not allowed, no descriptors are left; the message says which, and names the settings.
@@ -133,7 +141,9 @@ impl Server {
         assets: Assets,
         signals: Signals,
         log: LogHandle,
+        reread: Reread,
     ) -> io::Result<Self> {
+        let reload = Reload::new(config.clone(), reread);
         config.max_connections = capacity.players;
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
         let registry = poll.registry();
@@ -180,7 +190,8 @@ impl Server {
             draining: None,
             aborted_by: None,
             sweep_place: 0,
-            reported_ns: now_ns,
+            report: Report::new(now_ns),
+            reload,
             log,
             pulse: Pulse::default(),
             config,

@@ -56,18 +56,17 @@ pub(super) struct Origins {
 
 impl Origins {
     pub(super) fn new(config: &Config) -> Self {
-        let limits = AddressLimits {
-            connections_max: config.max_conns_per_ip,
-            rate_per_s: config.ip_conn_rate.unwrap_or(IP_CONN_RATE_DEFAULT),
-            burst: config.ip_conn_burst,
-            spares_loopback: config.ip_conn_rate.is_none(),
-        };
         Self {
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
             proxy_protocol: config.proxy_protocol,
-            limiter: AddressLimiter::new(limits, RandomState::new().hash_one(0)),
+            limiter: AddressLimiter::new(limits_of(config), RandomState::new().hash_one(0)),
             by_place: Vec::new(),
         }
+    }
+
+    /// Takes over the limits of another configuration.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        self.limiter.set_limits(limits_of(config));
     }
 
     /// Notes where a connection that was given its place comes from.
@@ -105,6 +104,15 @@ impl Origins {
             (Some(client), None) | (None, Some(client)) => client,
             (Some(by_old), Some(by_rfc)) => by_old.filter(|_| by_old == by_rfc),
         }
+    }
+}
+
+fn limits_of(config: &Config) -> AddressLimits {
+    AddressLimits {
+        connections_max: config.max_conns_per_ip,
+        rate_per_s: config.ip_conn_rate.unwrap_or(IP_CONN_RATE_DEFAULT),
+        burst: config.ip_conn_burst,
+        spares_loopback: config.ip_conn_rate.is_none(),
     }
 }
 

@@ -74,8 +74,8 @@ impl TickTimer {
 pub enum Asked {
     /// To stop; the signal's number.
     Stop(u32),
-    /// To open the log file anew, since it was renamed.
-    ReopenLog,
+    /// To open the log file anew, since it may have been renamed, and to read configuration and files again.
+    Reload,
 }
 
 /// The signals a process takes note of, read from a descriptor.
@@ -94,7 +94,7 @@ impl Signals {
         Self::of([Signal::SIGTERM, Signal::SIGINT])
     }
 
-    /// Takes note of SIGHUP as well, for a program with a log.
+    /// Takes note of SIGHUP as well, for a program that can be reloaded.
     ///
     /// # Errors
     /// When no descriptor is left.
@@ -112,7 +112,7 @@ impl Signals {
     pub fn next(&self) -> Option<Asked> {
         let number = self.signals.read_signal().ok().flatten()?.ssi_signo;
         let is_hang_up = number == Signal::SIGHUP as u32;
-        Some(if is_hang_up { Asked::ReopenLog } else { Asked::Stop(number) })
+        Some(if is_hang_up { Asked::Reload } else { Asked::Stop(number) })
     }
 
     /// The descriptor to poll.

@@ -48,7 +48,7 @@ impl Settings {
             max_visible,
             flush_interval: 1,
             look_interval: 1,
-            sync_interval: Tick::from(sync_interval_s) * Tick::from(pace.tick_rate_hz),
+            sync_interval: sync_interval(pace, sync_interval_s),
             dwell: pace.ticks(VIEW_DWELL_MS),
             departure_dwell: pace.ticks(DEPARTURE_DWELL_MS),
             keyframe_after: pace.ticks(KEYFRAME_AFTER_MS),
@@ -60,6 +60,11 @@ impl Settings {
         };
         settings.set_measures(pace, batch_interval_ms, VISIBILITY_RATE_HZ, max_visible);
         settings
+    }
+
+    /// Changes how often viewers get a full state; who has been promised one gets it as promised.
+    pub fn set_sync_interval(&mut self, pace: Pace, sync_interval_s: u32) {
+        self.sync_interval = sync_interval(pace, sync_interval_s);
     }
 
     /// Changes how often viewers are told and looked after, and how much they are shown.
@@ -77,4 +82,8 @@ impl Settings {
         self.look_interval = (rate_hz / u64::from(visibility_rate_hz)).max(1);
         self.max_visible = max_visible;
     }
+}
+
+fn sync_interval(pace: Pace, seconds: u32) -> Tick {
+    Tick::from(seconds) * Tick::from(pace.tick_rate_hz)
 }

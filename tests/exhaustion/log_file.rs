@@ -7,12 +7,11 @@ use std::process::Command;
 use game_client::Vector;
 use nix::sys::signal::Signal;
 
-use super::folder;
 use crate::support::debian::{is_root, program};
 use crate::support::http::get;
 use crate::support::process::succeed;
 use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, settle};
+use crate::support::{Client, Server, Settings, folder, settle};
 
 /// Longest log a test fills a disk with, in bytes.
 const DISK_BYTES: usize = 64 * 1024;
@@ -76,19 +75,6 @@ fn after_a_rename_and_sighup_lines_go_to_a_new_file_and_none_is_lost() {
     assert!(!old.contains(&third) && !old.contains("SIGHUP") && old.ends_with('\n'), "{old}");
     assert!(!new.contains(&first) && !new.contains(&second), "{new}");
     assert_eq!(server.count("log_lines_dropped_total"), 0);
-}
-
-#[test]
-fn sighup_without_a_log_file_has_no_effect_but_a_line() {
-    let server = Server::start();
-    let mut player = [Client::join(&server)];
-    for count in 1..=3 {
-        server.signal(Signal::SIGHUP);
-        wait_until("the line", || server.log().matches("SIGHUP has no effect").count() == count);
-    }
-    player[0].step(Vector::RIGHT);
-    settle(&mut player);
-    assert_eq!(get(server.address(), "/health").status, 200);
 }
 
 #[test]

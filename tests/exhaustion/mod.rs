@@ -6,8 +6,6 @@ mod descriptors;
 mod log_file;
 mod open_files;
 
-use std::path::PathBuf;
-
 use crate::support::{Client, pump};
 
 /// Waits until all players are on all pictures. Whoever is about to leave them unread for a while does this first, or
@@ -17,12 +15,4 @@ fn see_each_other(players: &mut [Client]) {
     pump(players, "everybody to see everybody", |players| {
         players.iter().all(|player| player.picture.own_id().is_some() && player.visible().len() == others)
     });
-}
-
-/// An empty folder for one test.
-fn folder(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder for the test");
-    folder
 }

@@ -16,6 +16,16 @@ pub use pump::{observe, pump, settle, wait_for};
 pub use server::{Server, Settings};
 pub use walker::Walker;
 
+use std::path::PathBuf;
+
+/// An empty folder for one test.
+pub fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder for the test");
+    folder
+}
+
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 

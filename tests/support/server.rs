@@ -299,7 +299,7 @@ fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> Receiver<SocketA
 /// The address in the line that says where the server listens.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(LISTENING)?;
-    rest.split(|c: char| c.is_whitespace() || c == '/').next()?.parse().ok()
+    rest.split(|c: char| c.is_whitespace() || c == '/' || c == '"').next()?.parse().ok()
 }
 
 fn tail(log: &Mutex<Vec<String>>) -> String {

@@ -132,6 +132,16 @@ fn the_readme_lists_every_setting_as_it_is() {
 }
 
 #[test]
+fn the_readme_lists_what_a_reload_takes_over() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let (_, rest) = readme.split_once("what can change while it runs:").expect("the list");
+    let (list, _) = rest.split_once(". ").expect("its end");
+    let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let live = SETTINGS.iter().filter(|setting| setting.is_live).map(|setting| setting.variable);
+    assert_eq!(listed, live.collect::<Vec<_>>());
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
     let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");

@@ -26,8 +26,10 @@ fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         let config::Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
         let signals = Signals::to_stop().expect("a descriptor is left");
         let capacity = Capacity::reserve(config.max_connections);
-        let server = Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default())
-            .expect("a port is free");
+        let server = Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default(), || {
+            Ok(config::Config::default())
+        })
+        .expect("a port is free");
         sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
         server.run()
     });

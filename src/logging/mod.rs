@@ -2,6 +2,8 @@
 //! up the loop. Lines that the thread can't keep up with, or that the disk has no room for, are dropped and counted.
 //! The file can be opened anew at any time, so that whoever rotates it may rename it.
 
+mod line;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -11,10 +13,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use log::{Level, LevelFilter, Log as _, Record};
-use simplelog::{Config, ConfigBuilder, WriteLogger};
+use log::{Level, LevelFilter, Metadata, Record};
+use time::OffsetDateTime;
 
 use crate::limits::{LOG_LINES_MAX, LOG_STOP_MS};
+pub use line::Format;
 
 /// The name of the thread that stores the lines.
 pub const THREAD_NAME: &str = "log";
@@ -27,6 +30,7 @@ struct Log {
     lines: SyncSender<Line>,
     thread: JoinHandle<()>,
     file: Option<PathBuf>,
+    format: Format,
 }
 
 /// Stops the log when dropped, after the lines logged so far.
@@ -52,14 +56,15 @@ enum Line {
     Last,
 }
 
-/// Starts logging at this level, to a file (appended to) or to standard error.
+/// Starts logging at this level, which [`log::set_max_level`] can change later, to a file (appended to) or to standard
+/// error.
 ///
 /// # Errors
 /// The file can't be opened, or no thread started.
 ///
 /// # Panics
 /// When called twice in a process.
-pub fn start(level: LevelFilter, file: Option<&Path>) -> io::Result<LogGuard> {
+pub fn start(level: LevelFilter, format: Format, file: Option<&Path>) -> io::Result<LogGuard> {
     let output: Box<dyn Write + Send> = match file {
         Some(path) => Box::new(open(path)?),
         None => Box::new(io::stderr()),
@@ -72,21 +77,11 @@ pub fn start(level: LevelFilter, file: Option<&Path>) -> io::Result<LogGuard> {
         .name(THREAD_NAME.to_owned())
         .spawn(move || write_lines(&inbox, sink, path.as_ref(), &reopen))?;
     let dropped = Arc::clone(&handle.dropped);
-    let writer = LineWriter { lines: lines.clone(), partial: Vec::new(), dropped };
-    WriteLogger::init(level, format(), writer).expect("the log is started once");
-    LOG.set(Log { lines, thread, file: file.map(Path::to_owned) }).expect("the log is started once");
+    let logger = Logger { lines: lines.clone(), format, dropped };
+    log::set_boxed_logger(Box::new(logger)).expect("the log is started once");
+    log::set_max_level(level);
+    LOG.set(Log { lines, thread, file: file.map(Path::to_owned), format }).expect("the log is started once");
     Ok(LogGuard { handle })
-}
-
-fn format() -> Config {
-    ConfigBuilder::new()
-        .set_time_format_rfc3339()
-        .set_target_level(LevelFilter::Off)
-        .set_thread_level(LevelFilter::Off)
-        .set_location_level(LevelFilter::Off)
-        // tungstenite logs every frame; what a client sends must not fill the log.
-        .add_filter_allow_str(env!("CARGO_CRATE_NAME"))
-        .build()
 }
 
 /// Appending, so that a file that is cut to nothing while it is written goes on from there.
@@ -139,43 +134,40 @@ pub fn stop() {
 /// Writes a line as an error past the log's thread, which must have been [`stop`]ped or be gone: to standard error, and to
 /// the log's file if there is one.
 pub fn write_last(text: &str) {
+    let format = LOG.get().map_or(Format::Text, |log| log.format);
+    let record = |args| Record::builder().level(Level::Error).args(args).build();
+    let line = format.line(OffsetDateTime::now_utc(), &record(format_args!("{text}")));
     if let Some(path) = LOG.get().and_then(|log| log.file.as_deref())
-        && let Ok(file) = open(path)
+        && let Ok(mut file) = open(path)
     {
-        write_directly(file, text);
+        let _ = file.write_all(&line);
     }
-    write_directly(io::stderr(), text);
+    let _ = io::stderr().write_all(&line);
 }
 
-fn write_directly(sink: impl Write + Send + 'static, text: &str) {
-    // A logger of its own: the one in force may be locked by the very thread that ends the process.
-    let logger = WriteLogger::new(LevelFilter::Error, format(), io::BufWriter::new(sink));
-    let target = env!("CARGO_CRATE_NAME");
-    logger.log(&Record::builder().level(Level::Error).target(target).args(format_args!("{text}")).build());
-    logger.flush();
-}
-
-/// Collects what the formatter writes piece by piece and hands over whole lines without ever waiting.
-struct LineWriter {
+/// Formats where a line is logged, and hands it over without ever waiting.
+struct Logger {
     lines: SyncSender<Line>,
-    partial: Vec<u8>,
+    format: Format,
     dropped: Arc<AtomicU64>,
 }
 
-impl Write for LineWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.partial.extend_from_slice(bytes);
-        if self.partial.ends_with(b"\n")
-            && self.lines.try_send(Line::Text(std::mem::take(&mut self.partial))).is_err()
-        {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(bytes.len())
+impl log::Log for Logger {
+    /// tungstenite logs every frame; what a client sends must not fill the log.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let line = self.format.line(OffsetDateTime::now_utc(), record);
+            if self.lines.try_send(Line::Text(line)).is_err() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
+
+    fn flush(&self) {}
 }
 
 fn write_lines(inbox: &Receiver<Line>, mut sink: Sink, path: Option<&PathBuf>, reopen: &AtomicBool) {

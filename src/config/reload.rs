@@ -1,0 +1,81 @@
+//! What a running server takes over of a configuration that was read anew.
+
+use std::fmt;
+
+use super::Config;
+use super::render::values;
+use super::settings::SETTINGS;
+
+/// A configuration for a running server: what may change comes from the new one, the rest stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The configuration from now on.
+    pub config: Config,
+    /// What it changes.
+    pub changes: Vec<Change>,
+    /// What it would change after a restart.
+    pub waiting: Vec<Change>,
+}
+
+/// A setting whose value is another one now, both as an operator would write them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The setting's variable.
+    pub variable: &'static str,
+    /// Its value so far.
+    pub before: String,
+    /// Its value from now on.
+    pub after: String,
+}
+
+impl Config {
+    /// Takes over from a valid configuration what a running server can change.
+    pub fn reloaded(&self, fresh: Config) -> Reloaded {
+        let is_live = |change: &Change| {
+            SETTINGS.iter().any(|setting| setting.variable == change.variable && setting.is_live)
+        };
+        let (changes, waiting) = self.changes_to(&fresh).into_iter().partition(is_live);
+        Reloaded { config: self.with_live(fresh), changes, waiting }
+    }
+
+    fn changes_to(&self, fresh: &Config) -> Vec<Change> {
+        let pairs = values(self).into_iter().zip(values(fresh));
+        pairs
+            .filter(|((_, before), (_, after))| before != after)
+            .map(|((variable, before), (_, after))| Change { variable, before, after })
+            .collect()
+    }
+
+    /// Every setting that isn't live stays.
+    fn with_live(&self, fresh: Config) -> Config {
+        Config {
+            host: self.host,
+            port: self.port,
+            admin_addr: self.admin_addr,
+            workers: self.workers,
+            trusted_proxies: self.trusted_proxies.clone(),
+            proxy_protocol: self.proxy_protocol,
+            tick_rate_hz: self.tick_rate_hz,
+            player_speed: self.player_speed,
+            world_width: self.world_width,
+            world_height: self.world_height,
+            spawn_min_x: self.spawn_min_x,
+            spawn_max_x: self.spawn_max_x,
+            spawn_min_y: self.spawn_min_y,
+            spawn_max_y: self.spawn_max_y,
+            spawn_seed: self.spawn_seed,
+            attack_duration_ms: self.attack_duration_ms,
+            read_buffer_bytes: self.read_buffer_bytes,
+            log_file: self.log_file.clone(),
+            log_format: self.log_format,
+            ..fresh
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let was = if self.before.is_empty() { "unset" } else { &self.before };
+        write!(out, "{}={}, was {was}", self.variable, self.after)
+    }
+}

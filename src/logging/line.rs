@@ -1,0 +1,114 @@
+//! How a line of the log looks: for people, or for collectors.
+
+use std::fmt;
+
+use log::Record;
+use log::kv::{self, Key, Value, VisitSource};
+use serde_json::{Map, Value as Json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// How lines of the log are written; displayed, its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Time, level and message.
+    Text,
+    /// One JSON object a line: `time` (RFC 3339, UTC), `level` in lower case, `message`, and beside them what the message
+    /// is made of where somebody may want to compute with it.
+    Json,
+}
+
+impl Format {
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Text, Self::Json].into_iter().find(|format| format.to_string() == name)
+    }
+
+    /// The whole line, its end included.
+    pub(super) fn line(self, now: OffsetDateTime, record: &Record<'_>) -> Vec<u8> {
+        let milliseconds = now.replace_millisecond(now.millisecond()).unwrap_or(now);
+        let time = milliseconds.format(&Rfc3339).unwrap_or_default();
+        let mut line = match self {
+            Self::Text => format!("{time} [{}] {}", record.level(), record.args()),
+            Self::Json => {
+                let mut fields = Fields(Map::new());
+                let level = record.level().as_str().to_ascii_lowercase();
+                for (key, text) in [("time", time), ("level", level), ("message", record.args().to_string())]
+                {
+                    fields.0.insert(key.to_owned(), text.into());
+                }
+                // Numbers and texts alone are logged; none of them fails to be visited.
+                let _ = record.key_values().visit(&mut fields);
+                Json::Object(fields.0).to_string()
+            }
+        };
+        line.push('\n');
+        line.into_bytes()
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+struct Fields(Map<String, Json>);
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let value = value
+            .to_u64()
+            .map(Json::from)
+            .or_else(|| value.to_f64().map(Json::from))
+            .unwrap_or_else(|| value.to_string().into());
+        self.0.insert(key.to_string(), value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::Level;
+
+    use super::*;
+
+    fn line(format: Format, message: &str, fields: &[(&str, Value<'_>)]) -> String {
+        let now = OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_123_456_789).unwrap();
+        let mut builder = Record::builder();
+        let line = format.line(
+            now,
+            &builder.level(Level::Warn).key_values(&fields).args(format_args!("{message}")).build(),
+        );
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn text_is_time_level_and_message() {
+        let text = line(Format::Text, "two words", &[("players", 5.into())]);
+        assert_eq!(text, "2023-11-14T22:13:20.123Z [WARN] two words\n");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line_whatever_the_message_holds() {
+        let fields = [("players", 5u64.into()), ("rate", 0.5.into()), ("why", "a \"b\"".into())];
+        let text = line(Format::Json, "a \"quoted\"\nmessage", &fields);
+        assert_eq!(text.matches('\n').count(), 1);
+        let expected = serde_json::json!({
+            "time": "2023-11-14T22:13:20.123Z", "level": "warn", "message": "a \"quoted\"\nmessage",
+            "players": 5, "rate": 0.5, "why": "a \"b\"",
+        });
+        assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), expected);
+    }
+
+    #[test]
+    fn formats_are_known_by_name() {
+        for format in [Format::Text, Format::Json] {
+            assert_eq!(Format::named(&format.to_string()), Some(format));
+        }
+        assert_eq!(Format::named("xml"), None);
+    }
+}

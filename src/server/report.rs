@@ -1,0 +1,96 @@
+//! A line about the load every ten seconds in which anybody plays or tries to: what an operator sees who looks at nothing
+//! but the log. Whoever comes and goes is counted there, and listed at level debug alone.
+
+use super::{NS_PER_MS, Server};
+use crate::metrics::Metrics;
+
+/// Time between two lines, in nanoseconds.
+const INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
+
+/// When the last line was due, and what had been counted by then.
+#[derive(Debug)]
+pub(super) struct Report {
+    at_ns: u64,
+    counted: Counts,
+}
+
+/// Since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    joined: u64,
+    left: u64,
+    refused: u64,
+    ticks_skipped: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Counts {
+    fn of(metrics: &Metrics) -> Self {
+        Self {
+            joined: metrics.connections_upgraded_total,
+            left: metrics.closed.total(),
+            refused: metrics.refused.total(),
+            ticks_skipped: metrics.ticks_skipped_total,
+            bytes_in: metrics.bytes_in_total,
+            bytes_out: metrics.bytes_out_total,
+        }
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            joined: self.joined - earlier.joined,
+            left: self.left - earlier.left,
+            refused: self.refused - earlier.refused,
+            ticks_skipped: self.ticks_skipped - earlier.ticks_skipped,
+            bytes_in: self.bytes_in - earlier.bytes_in,
+            bytes_out: self.bytes_out - earlier.bytes_out,
+        }
+    }
+
+    /// Somebody came, left or was sent away.
+    fn is_news(&self) -> bool {
+        self.joined + self.left + self.refused > 0
+    }
+}
+
+impl Report {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self { at_ns: now_ns, counted: Counts::default() }
+    }
+}
+
+impl Server {
+    /// Logs the line when it is due.
+    pub(super) fn report(&mut self, now_ns: u64) {
+        let elapsed_ns = now_ns - self.report.at_ns;
+        if elapsed_ns < INTERVAL_NS {
+            return;
+        }
+        let counted = Counts::of(&self.metrics);
+        let fresh = counted.since(self.report.counted);
+        self.report = Report { at_ns: now_ns, counted };
+        let players = self.game.world().population();
+        if players == 0 && !fresh.is_news() {
+            return;
+        }
+        let seconds = elapsed_ns as f64 / 1e9;
+        let ticks = self.metrics.tick_percentiles();
+        let (tick_p50_us, tick_p99_us) = (ticks.p50_ns / 1000, ticks.p99_ns / 1000);
+        let tick_rate_hz = self.metrics.tick_rate_hz();
+        let messages_per_s = self.metrics.events_per_second();
+        let (kb_in_per_s, kb_out_per_s) =
+            (fresh.bytes_in as f64 / seconds / 1e3, fresh.bytes_out as f64 / seconds / 1e3);
+        let busy_percent = self.metrics.loop_busy_ratio() * 100.0;
+        let governor_level = self.governor.level();
+        let Counts { joined, left, refused, ticks_skipped, .. } = fresh;
+        log::info!(
+            players, joined, left, refused, tick_rate_hz, tick_p50_us, tick_p99_us, ticks_skipped, messages_per_s,
+            kb_in_per_s, kb_out_per_s, busy_percent, governor_level;
+            "{players} players (+{joined} -{left}, {refused} refused), {tick_rate_hz:.1} ticks/s \
+             (p50 {tick_p50_us} us, p99 {tick_p99_us} us, {ticks_skipped} skipped), {messages_per_s:.0} messages/s in, \
+             {kb_in_per_s:.0} kB/s in, {kb_out_per_s:.0} kB/s out, loop busy {busy_percent:.0} %, \
+             governor at {governor_level}"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! The log as operators and their collectors read it.
+
+use std::collections::BTreeSet;
+
+use game_client::Vector;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::pump::wait_until;
+use crate::support::{Client, Server, Settings, settle};
+
+/// Words of the line about the load.
+const LOAD: &str = " players (+";
+
+/// A server that two players came to, of which one left.
+fn visited(settings: &Settings) -> (Server, Client) {
+    let server = settings.start();
+    let mut players = [Client::join(&server), Client::join(&server)];
+    players[0].step(Vector::RIGHT);
+    settle(&mut players);
+    let [stays, leaves] = players;
+    leaves.reset();
+    (server, stays)
+}
+
+#[test]
+fn players_who_come_and_go_are_summed_up_and_not_listed() {
+    let (mut server, stays) = visited(&Settings::new());
+    wait_until("the line about the load", || server.log().contains(LOAD));
+    drop(stays);
+    server.signal(Signal::SIGTERM);
+    server.wait_for_exit();
+    wait_until("the last line", || server.log().contains("stopped"));
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains(LOAD)).expect("waited for");
+    assert!(line.contains("[INFO] 1 players (+2 -1, 0 refused), "), "{line}");
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines.len() <= 5, "a line for each player: {log}");
+}
+
+#[test]
+fn json_lines_are_objects_with_the_figures_beside_the_message() {
+    let (mut server, stays) = visited(&Settings::new().set("LOG_FORMAT", "JSON"));
+    wait_until("the line about the load", || server.log().contains(LOAD));
+    drop(stays);
+    server.signal(Signal::SIGTERM);
+    server.wait_for_exit();
+    wait_until("the last line", || server.log().contains("stopped"));
+    let lines: Vec<Value> =
+        server.log().lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    for line in &lines {
+        assert_eq!(line["level"], "info", "{line}");
+        assert!(line["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+        assert!(line["message"].is_string(), "{line}");
+    }
+    let load = lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains(LOAD)));
+    let load = load.and_then(Value::as_object).expect("the line about the load");
+    let counts = ["players", "joined", "left", "refused", "ticks_skipped"].map(|name| load[name].as_u64());
+    assert_eq!(counts[..4], [Some(1), Some(2), Some(1), Some(0)], "{load:?}");
+    assert!(load["tick_rate_hz"].as_f64().is_some_and(|rate| rate > 0.0), "{load:?}");
+    let names: BTreeSet<&str> = load.keys().map(String::as_str).collect();
+    let expected = [
+        "time",
+        "level",
+        "message",
+        "players",
+        "joined",
+        "left",
+        "refused",
+        "tick_rate_hz",
+        "tick_p50_us",
+        "tick_p99_us",
+        "ticks_skipped",
+        "messages_per_s",
+        "kb_in_per_s",
+        "kb_out_per_s",
+        "busy_percent",
+        "governor_level",
+    ];
+    assert_eq!(names, BTreeSet::from(expected));
+}
+
+#[test]
+fn a_server_that_nobody_visits_says_nothing_about_its_load() {
+    let server = Server::start();
+    let ticks = || server.count("ticks_total");
+    let first = ticks();
+    // As many as fit into more than the time between two such lines.
+    wait_until("eleven seconds of ticks", || ticks() >= first + 660);
+    assert!(!server.log().contains(LOAD), "{}", server.log());
+}
