@@ -55,7 +55,7 @@ bench-load: ## Run the table of loads and keep what came out: make bench-load RU
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-load
 
-bench-hostile: ## Measure 500 players beside 2,000 hostile peers: make bench-hostile PAIRS=3 DURATION=20s
+bench-hostile: ## Measure 500 players beside 2,000 slow and silent peers: make bench-hostile PAIRS=3 KINDS=all
 	$(CARGO) build --release --quiet $(HOSTILE_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-hostile
 

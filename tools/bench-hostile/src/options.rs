@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use getopts::Options as Getopts;
+use hostile::kind::Kind;
 use serde::{Deserialize, Serialize};
 use stage::ask::{given, seconds, value, whole};
 
@@ -10,6 +11,10 @@ const PAIRS_MAX: u32 = 99;
 const SECONDS_MAX: u64 = 3_600;
 const CONNECTIONS_MAX: u32 = 10_000;
 const MOVES_MAX: u32 = 60;
+
+/// The slow and the silent. Flooders, noise and churn use up processor time, as so many players would, and on a machine
+/// that server, players and peers share they have a price of another order.
+const KINDS: &str = "slow-heads,slow-upgrades,slow-frames,silent,deaf,zero-window";
 
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +29,8 @@ pub struct Options {
     pub moves: u32,
     /// Hostile peers.
     pub peers: u32,
+    /// What kinds of them there are, as the program `hostile` takes them.
+    pub kinds: String,
     /// Where results go, where somebody says so.
     #[serde(skip)]
     pub results: Option<PathBuf>,
@@ -53,6 +60,7 @@ pub fn parse(
     getopts.optopt("", "clients", "healthy players [500], CLIENTS", "N");
     getopts.optopt("", "moves", "MOVEs each of them sends a second [5], MOVES", "N");
     getopts.optopt("", "peers", "hostile peers of all kinds [2000], PEERS", "N");
+    getopts.optopt("", "kinds", "kinds of hostile peers, or all [the slow and silent], KINDS", "LIST");
     getopts.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     getopts.optflag("", "help", "print this text");
     let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
@@ -76,8 +84,15 @@ pub fn parse(
         clients: number("clients", "500", CONNECTIONS_MAX)?,
         moves: number("moves", "5", MOVES_MAX)?,
         peers: number("peers", "2000", CONNECTIONS_MAX)?,
+        kinds: value(given("kinds"), KINDS, &kinds_allowed(), |text| {
+            Kind::list(text).map(|_| text.to_owned())
+        })?,
         results: given("results").map(|(_, folder)| PathBuf::from(folder)),
     }))
+}
+
+fn kinds_allowed() -> String {
+    format!("all or a list of {}", Kind::ALL.map(Kind::name).join(", "))
 }
 
 #[cfg(test)]
@@ -96,11 +111,15 @@ mod tests {
     fn what_is_not_said_has_a_default_and_flags_win_over_variables() {
         let options = run(&["-pairs=1", "--peers", "900"], ("PAIRS", "7")).unwrap();
         assert_eq!((options.pairs, options.peers, options.clients, options.seconds), (1, 900, 500, 20));
+        assert_eq!(run(&[], ("", "")).unwrap().kinds, KINDS);
+        assert_eq!(run(&[], ("KINDS", "all")).unwrap().kinds, "all");
         assert_eq!(run(&[], ("DURATION", "1m")).unwrap().seconds, 60);
     }
 
     #[test]
     fn bad_values_are_named_with_what_is_allowed() {
+        let problem = run(&["--kinds=slow"], ("", "")).unwrap_err();
+        assert!(problem.starts_with("--kinds slow: expected all or a list of slow-heads, "), "{problem}");
         let problem = "PAIRS=0: expected a whole number from 1 to 99";
         assert_eq!(run(&[], ("PAIRS", "0")).unwrap_err(), problem);
         assert!(run(&["--duration=20"], ("", "")).unwrap_err().starts_with("--duration 20: expected whole"));

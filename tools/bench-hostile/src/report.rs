@@ -109,7 +109,7 @@ impl Results {
         )?;
         writeln!(
             out,
-            "{} pairs, each of {} players alone and the same beside {} hostile peers of all kinds, every time",
+            "{} pairs, each of {} players alone and the same beside {} hostile peers, every time",
             options.pairs,
             options.clients,
             thousands(u64::from(options.peers))
@@ -119,7 +119,12 @@ impl Results {
             "against a server of its own with default settings; medians, and in brackets the range.\n"
         )?;
         writeln!(out, "{}, {}\n", self.commit, self.started)?;
-        writeln!(out, "```sh\nloadtest {}\nhostile --peers {}\n```\n", load_flags(options), options.peers)?;
+        let (peers, kinds) = (options.peers, &options.kinds);
+        writeln!(
+            out,
+            "```sh\nloadtest {}\nhostile --peers {peers} --kinds {kinds}\n```\n",
+            load_flags(options)
+        )?;
         writeln!(out, "{}", self.machine.table())?;
         self.write_verdict(out)?;
         self.write_figures(out)?;
@@ -259,7 +264,15 @@ mod tests {
     }
 
     fn results(beside: [f64; 3], problems: &[&str]) -> Results {
-        let options = Options { pairs: 3, seconds: 20, clients: 500, moves: 5, peers: 2_000, results: None };
+        let options = Options {
+            pairs: 3,
+            seconds: 20,
+            clients: 500,
+            moves: 5,
+            peers: 2_000,
+            kinds: "silent,deaf".to_owned(),
+            results: None,
+        };
         let mut results =
             Results::new(Machine::default(), Commit::default(), "2026-01-01T00:00:00Z".to_owned(), &options);
         results.pairs.extend(beside.map(|mean| Pair {

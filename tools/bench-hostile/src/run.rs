@@ -125,7 +125,10 @@ impl Bench {
     fn bother(&self, stand: &Stand, options: &Options, output: &Path) -> Result<Process, Failure> {
         let mut command = self.program("hostile");
         command.args(["--json", "--server", &url(stand), "--duration", HOSTILE_DURATION]);
-        command.args(["--peers", &options.peers.to_string()]).stdin(Stdio::null()).stdout(log_file(output)?);
+        command
+            .args(["--peers", &options.peers.to_string(), "--kinds", &options.kinds])
+            .stdin(Stdio::null())
+            .stdout(log_file(output)?);
         Process::start("hostile", &mut command)
     }
 
