@@ -11,6 +11,8 @@ need ip iproute2                  # tests/hostile, tests/exhaustion: network nam
 need strace strace                # tests/process, tests/exhaustion: faults in system calls
 need systemd-analyze systemd      # tests/process: the unit
 need setpriv util-linux           # tests/process, tests/exhaustion: without privileges
+need curl curl                    # tests/documents
+need jq jq                        # tests/documents
 need logrotate logrotate          # tests/exhaustion
 [ -n "$missing" ] || exit 0
 

@@ -8,6 +8,7 @@
 //! - `limits`: how many may come in, all together and from one address
 //! - `proxies`: whom a connection counts for behind proxies, with real ones and TLS
 //! - `http`: the handshake, health, metrics, static files, refusals
+//! - `documents`: links, targets and commands in what people read
 //! - `crowd`: three hundred clients at once, and whether what they see is true
 //! - `exhaustion`: no descriptors, memory, ports or room on the disk; the log rotated
 //! - `churn`: thousands of reconnects, storms, and what they leave behind: nothing
@@ -29,6 +30,7 @@ mod churn;
 mod cli;
 mod conformance;
 mod crowd;
+mod documents;
 mod exhaustion;
 mod fuzz_seeds;
 mod hostile;

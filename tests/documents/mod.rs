@@ -1,0 +1,164 @@
+//! The documents: their links lead somewhere, their targets exist, and the commands that are marked as quick work.
+//!
+//! A block of commands whose first line is `sh live` is run against a server of the test's own: what it says of port
+//! 8108 goes to that server's port, and `pixi-game-server` is the program under test.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::Server;
+use crate::support::server::PROGRAM;
+
+/// Where documents lie; each folder without those below it.
+const FOLDERS: [&str; 3] = [".", "docs", "deploy"];
+
+/// The port the documents speak of.
+const PORT: &str = "8108";
+
+struct Document {
+    path: PathBuf,
+    text: String,
+}
+
+/// A fenced block of a document.
+struct Block<'a> {
+    info: &'a str,
+    code: Vec<&'a str>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents() -> Vec<Document> {
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        for entry in fs::read_dir(root().join(folder)).expect("a folder of the project") {
+            let path = entry.expect("a readable entry").path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                found.push(Document { path, text });
+            }
+        }
+    }
+    assert!(found.len() > 3, "README and others");
+    found
+}
+
+impl Document {
+    fn name(&self) -> String {
+        self.path.strip_prefix(root()).unwrap_or(&self.path).display().to_string()
+    }
+
+    /// Blocks, and the lines outside them.
+    fn split(&self) -> (Vec<Block<'_>>, Vec<&str>) {
+        let (mut blocks, mut prose, mut open) = (Vec::new(), Vec::new(), None::<Block<'_>>);
+        for line in self.text.lines() {
+            match (line.trim_start().strip_prefix("```"), &mut open) {
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (Some(info), None) => open = Some(Block { info: info.trim(), code: Vec::new() }),
+                (None, Some(block)) => block.code.push(line),
+                (None, None) => prose.push(line),
+            }
+        }
+        assert!(open.is_none(), "{}: a block does not end", self.name());
+        (blocks, prose)
+    }
+
+    /// The anchors that GitHub gives to the headings.
+    fn anchors(&self) -> BTreeSet<String> {
+        let headings = self.split().1.into_iter().filter(|line| line.starts_with('#'));
+        headings
+            .map(|heading| {
+                let text = heading.trim_start_matches('#').trim().to_lowercase();
+                let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+                kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+            })
+            .collect()
+    }
+}
+
+/// The targets of the links in a line of prose.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target)
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_exist() {
+    let documents = documents();
+    let mut checked = 0;
+    for document in &documents {
+        for link in document.split().1.into_iter().flat_map(links) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let name = document.name();
+            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let folder = document.path.parent().expect("a file has a folder");
+            let path = if file.is_empty() { document.path.clone() } else { folder.join(file) };
+            assert!(path.exists(), "{name}: {link} leads nowhere");
+            if let Some(anchor) = anchor {
+                let path = path.canonicalize().expect("it exists");
+                let target = documents.iter().find(|other| other.path.canonicalize().is_ok_and(|p| p == path));
+                let target = target.unwrap_or_else(|| panic!("{name}: {link} names no document"));
+                assert!(target.anchors().contains(anchor), "{name}: {link} names no heading");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "links are found");
+}
+
+#[test]
+fn every_make_target_that_a_document_names_exists() {
+    let makefile = fs::read_to_string(root().join("Makefile")).expect("the Makefile");
+    let exists = |target: &str| {
+        makefile.lines().any(|line| {
+            line.split_once(':').is_some_and(|(targets, _)| targets.split(' ').any(|known| known == target))
+        })
+    };
+    let mut checked = 0;
+    for document in documents() {
+        for (_, rest) in document.text.match_indices("make ").map(|(at, word)| document.text.split_at(at + word.len())) {
+            let target: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            let before = document.text[..document.text.len() - rest.len()].trim_end_matches("make ");
+            // A command, not the verb: at the start of a line, in backticks, or after a variable.
+            let is_command = before.ends_with(['`', '\n']) || before.ends_with("run ");
+            if is_command && !target.is_empty() {
+                assert!(exists(&target), "{}: make {target} is no target", document.name());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 10, "targets are found");
+}
+
+#[test]
+fn the_quick_commands_work_as_they_are_written() {
+    let server = Server::start();
+    let programs = Path::new(PROGRAM).parent().expect("a file has a folder");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a PATH"));
+    let port = server.address().port().to_string();
+    let mut run = 0;
+    for document in documents() {
+        let (blocks, _) = document.split();
+        for block in blocks.iter().filter(|block| block.info == "sh live") {
+            let script = block.code.join("\n").replace(PORT, &port);
+            let mut command = Command::new("sh");
+            command.args(["-eu", "-c", &script]).current_dir(root());
+            let output = command.env("PATH", &path).env("PORT", &port).output().expect("sh runs");
+            assert!(
+                output.status.success(),
+                "{}: {}\n{script}\n{}{}",
+                document.name(),
+                output.status,
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            run += 1;
+        }
+    }
+    assert!(run > 1, "such commands are found");
+}
