@@ -95,13 +95,15 @@ fn every_link_leads_to_a_file_and_a_heading_that_exist() {
                 continue;
             }
             let name = document.name();
-            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let (file, anchor) =
+                link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
             let folder = document.path.parent().expect("a file has a folder");
             let path = if file.is_empty() { document.path.clone() } else { folder.join(file) };
             assert!(path.exists(), "{name}: {link} leads nowhere");
             if let Some(anchor) = anchor {
                 let path = path.canonicalize().expect("it exists");
-                let target = documents.iter().find(|other| other.path.canonicalize().is_ok_and(|p| p == path));
+                let target =
+                    documents.iter().find(|other| other.path.canonicalize().is_ok_and(|p| p == path));
                 let target = target.unwrap_or_else(|| panic!("{name}: {link} names no document"));
                 assert!(target.anchors().contains(anchor), "{name}: {link} names no heading");
             }
@@ -121,7 +123,9 @@ fn every_make_target_that_a_document_names_exists() {
     };
     let mut checked = 0;
     for document in documents() {
-        for (_, rest) in document.text.match_indices("make ").map(|(at, word)| document.text.split_at(at + word.len())) {
+        for (_, rest) in
+            document.text.match_indices("make ").map(|(at, word)| document.text.split_at(at + word.len()))
+        {
             let target: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
             let before = document.text[..document.text.len() - rest.len()].trim_end_matches("make ");
             // A command, not the verb: at the start of a line, in backticks, or after a variable.

@@ -1,0 +1,138 @@
+//! The program as its users start it, against a real server in this process.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::channel;
+
+use hostile::kind::Kind;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pixi_game_server::config;
+use pixi_game_server::logging::LogHandle;
+use pixi_game_server::server::Server;
+use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::capacity::Capacity;
+use pixi_game_server::server::os::Signals;
+use serde_json::Value as Json;
+
+/// A server whose patience with floods is short, so that a run of seconds sees its end. It serves until the process ends.
+fn server() -> SocketAddr {
+    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let given = |name: &str| match name {
+                "HOST" => Some(OsString::from("127.0.0.1")),
+                "PORT" => Some(OsString::from("0")),
+                "RATE_LIMIT_MSG_SEC" | "RATE_LIMIT_BURST" => Some(OsString::from("20")),
+                _ => None,
+            };
+            let command = config::parse(std::iter::empty(), given).expect("valid settings");
+            let config::Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
+            let signals = Signals::to_stop().expect("a descriptor is left");
+            let capacity = Capacity::reserve(config.max_connections);
+            let reread = || Ok(config::Config::default());
+            let server =
+                Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default(), reread)
+                    .expect("a port is free");
+            sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
+            server.run()
+        });
+        receiver.recv().expect("the server binds")
+    })
+}
+
+fn hostile(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hostile"));
+    command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(flags: &[&str]) -> Output {
+    hostile(flags).output().expect("the program runs")
+}
+
+fn url(server: SocketAddr) -> String {
+    format!("--server=ws://{server}/ws")
+}
+
+fn json(output: &Output) -> Json {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn sum(counts: &Json) -> u64 {
+    counts.as_object().expect("counts by key").values().filter_map(Json::as_u64).sum()
+}
+
+#[test]
+fn every_kind_meets_with_what_it_deserves() {
+    let tally = json(&run(&[&url(server()), "--peers=36", "--duration=8s", "--json"]));
+    let count = |kind: &str, key: &str| {
+        tally["kinds"][kind][key].as_u64().unwrap_or_else(|| panic!("{kind}: no {key} in {tally}"))
+    };
+    for kind in Kind::ALL.map(Kind::name) {
+        assert!(count(kind, "opened") >= 4, "{kind}: {tally}");
+        assert_eq!(count(kind, "garbled"), 0, "{kind}: {tally}");
+    }
+    for patient in ["slow-frames", "silent", "deaf", "zero-window"] {
+        let [opened, upgraded, open] = ["opened", "upgraded", "open"].map(|key| count(patient, key));
+        assert_eq!((opened, upgraded, open), (4, 4, 4), "{patient} is left alone for a while: {tally}");
+    }
+    assert_eq!(count("slow-heads", "upgraded"), 0, "{tally}");
+    assert!(tally["kinds"]["flooders"]["closed"]["1008"].as_u64() > Some(0), "{tally}");
+    assert!(tally["kinds"]["garbage"]["refused"]["400"].as_u64() > Some(0), "{tally}");
+    assert!(sum(&tally["kinds"]["garbage"]["closed"]) > 0, "{tally}");
+    assert!(count("churners", "left") > 4, "{tally}");
+    let opened: u64 = Kind::ALL.map(|kind| count(kind.name(), "opened")).iter().sum();
+    assert_eq!(tally["total"]["opened"].as_u64(), Some(opened), "{tally}");
+}
+
+#[test]
+fn kinds_that_are_not_asked_for_do_not_come() {
+    let tally = json(&run(&[&url(server()), "--peers=2", "--kinds=silent", "--duration=1s", "--json"]));
+    let kinds: Vec<&String> = tally["kinds"].as_object().expect("kinds").keys().collect();
+    assert_eq!(kinds, ["silent"]);
+}
+
+#[test]
+fn a_signal_ends_a_run_early_with_what_was_counted() {
+    let child =
+        hostile(&[&url(server()), "--peers=4", "--duration=10m", "--json"]).spawn().expect("it starts");
+    let status = format!("/proc/{}/status", child.id());
+    // Signals are blocked once it takes them from a descriptor.
+    while !std::fs::read_to_string(&status).expect("a process").lines().any(blocks_sigint) {
+        std::thread::yield_now();
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it is there to be asked");
+    assert_eq!(json(&child.wait_with_output().expect("it ends"))["interrupted"], true);
+}
+
+/// Whether a line of a process's status says that it blocks SIGINT.
+fn blocks_sigint(line: &str) -> bool {
+    let mask = line.strip_prefix("SigBlk:").and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (Signal::SIGINT as u32 - 1) & 1 == 1)
+}
+
+#[test]
+fn a_server_that_is_not_there_is_counted_as_such() {
+    let tally = json(&run(&["--server=ws://127.0.0.1:1/ws", "--peers=3", "--duration=1s", "--json"]));
+    assert!(tally["total"]["failed"].as_u64() >= Some(3), "{tally}");
+    assert_eq!(tally["open_max"], 0);
+}
+
+#[test]
+fn bad_usage_names_itself_and_ends_with_2() {
+    for (flag, problem) in [
+        ("--kinds=polite", "--kinds polite: expected all, or some of slow-heads"),
+        ("--peers=0", "--peers 0: expected "),
+        ("--pears=1", "pears"),
+    ] {
+        let output = run(&[flag]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("hostile: ") && said.contains(problem), "{said}");
+    }
+}
