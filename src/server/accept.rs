@@ -8,8 +8,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use nix::errno::Errno;
 
+use super::attribution::{Attribution, Turned};
 use super::connection::Connection;
-use super::origin::{Origin, Turned};
 use super::{Server, os};
 use crate::limits::{
     ACCEPT_BUDGET, ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_TIMEOUT_MS,
@@ -271,10 +271,10 @@ impl Server {
         self.metrics.connections_accepted_total += 1;
         let judged = match door {
             Door::Game => self.judge_peer(&stream, peer),
-            Door::Admin => Ok(Origin::Unknown),
+            Door::Admin => Ok(Attribution::Unknown),
         };
-        let origin = match judged {
-            Ok(origin) => origin,
+        let attribution = match judged {
+            Ok(attribution) => attribution,
             Err(turned) => {
                 if let Turned::Away(refusal) = turned {
                     turn_away(stream, |answer| refusal.write(answer));
@@ -292,11 +292,11 @@ impl Server {
         });
         match inserted {
             Ok(token) => {
-                self.origins.insert(token, origin);
+                self.attributions.insert(token, attribution);
                 Some(token)
             }
             Err(error) => {
-                self.origins.release(origin);
+                self.attributions.release(attribution);
                 log::warn!("a connection could not be polled and was dropped: {error}");
                 None
             }

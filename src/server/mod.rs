@@ -2,7 +2,7 @@
 //!
 //! [`Server::run`] is the table of contents. Each of its steps has a file:
 //!
-//! * [`accept`]: new connections. [`origin`]: whom a connection counts for, and whether that one may have another.
+//! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
 //!   [`spare`], [`capacity`]: descriptors, when there are few or none.
 //! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
@@ -13,6 +13,7 @@
 
 mod accept;
 pub mod assets;
+mod attribution;
 pub mod capacity;
 pub mod connection;
 mod ending;
@@ -21,7 +22,6 @@ pub mod game;
 pub mod health_check;
 mod http;
 pub mod intake;
-mod origin;
 pub mod os;
 pub mod outbox;
 mod player;
@@ -50,12 +50,12 @@ use crate::view::pool::Pool;
 use crate::watchdog::{Pulse, Watchdog};
 use accept::{Acceptor, Door, Doors};
 use assets::Assets;
+use attribution::Attributions;
 use capacity::Capacity;
 use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
 use flush::Reply;
 use game::Game;
-use origin::Origins;
 use os::{Signals, TickTimer};
 use reload::Reload;
 pub use reload::Reread;
@@ -83,7 +83,7 @@ pub struct Server {
     doors: Doors,
     spares: Spares,
     table: Table<Connection>,
-    origins: Origins,
+    attributions: Attributions,
     game: Game,
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
@@ -165,7 +165,7 @@ impl Server {
             doors: Doors::new(game, admin),
             spares: Spares::new(),
             table: Table::new(),
-            origins: Origins::new(&config),
+            attributions: Attributions::new(&config),
             game: Game::new(&config),
             owners: Vec::new(),
             assets,

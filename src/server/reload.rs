@@ -119,7 +119,7 @@ impl Server {
         if let Some(room) = room {
             (self.config.max_connections, self.http_connections_max) = (room.players, room.http);
         }
-        self.origins.reconfigure(&self.config);
+        self.attributions.reconfigure(&self.config);
         self.game.reconfigure(&self.config);
         self.governor.reconfigure(configured_rung(&self.config));
         self.follow_governor();

@@ -26,9 +26,9 @@ use crate::wire::proxy_protocol::{Parsed, parse};
 /// When an address that holds too many connections may ask again, in seconds.
 const TOO_MANY_RETRY_S: u64 = 5;
 
-/// What is known of a connection's origin.
+/// Whom a connection counts for, as far as that is known.
 #[derive(Debug, Default)]
-pub(super) enum Origin {
+pub(super) enum Attribution {
     /// Nothing, or nothing that counts any more.
     #[default]
     Unknown,
@@ -44,17 +44,17 @@ pub(super) enum Origin {
     },
 }
 
-/// The origins of all connections, and the limits of their addresses.
+/// Whom all connections count for, and the limits of their addresses.
 #[derive(Debug)]
-pub(super) struct Origins {
+pub(super) struct Attributions {
     trusted: TrustedProxies,
     proxy_protocol: bool,
     limiter: AddressLimiter,
     /// By place in the table of connections, beside which they lie: no move of a player needs them.
-    by_place: Vec<Origin>,
+    by_place: Vec<Attribution>,
 }
 
-impl Origins {
+impl Attributions {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
@@ -70,25 +70,25 @@ impl Origins {
     }
 
     /// Notes where a connection that was given its place comes from.
-    pub(super) fn insert(&mut self, token: Token, origin: Origin) {
+    pub(super) fn insert(&mut self, token: Token, attribution: Attribution) {
         let place = place_of(token);
         if self.by_place.len() <= place {
-            self.by_place.resize_with(place + 1, Origin::default);
+            self.by_place.resize_with(place + 1, Attribution::default);
         }
-        self.by_place[place] = origin;
+        self.by_place[place] = attribution;
     }
 
     /// A connection is gone, and counts for nobody any more.
     pub(super) fn remove(&mut self, token: Token) {
-        if let Some(origin) = self.by_place.get_mut(place_of(token)) {
-            let origin = std::mem::take(origin);
-            self.release(origin);
+        if let Some(attribution) = self.by_place.get_mut(place_of(token)) {
+            let attribution = std::mem::take(attribution);
+            self.release(attribution);
         }
     }
 
-    /// An origin that was given no place counts for nobody.
-    pub(super) fn release(&mut self, origin: Origin) {
-        if let Origin::Seated(seat) = origin {
+    /// One that was given no place counts for nobody.
+    pub(super) fn release(&mut self, attribution: Attribution) {
+        if let Attribution::Seated(seat) = attribution {
             self.limiter.release(seat);
         }
     }
@@ -143,26 +143,27 @@ pub(super) enum Turned {
 
 impl Server {
     /// Judges a fresh connection, as far as its peer's address tells anything.
-    pub(super) fn judge_peer(&mut self, stream: &TcpStream, peer: IpAddr) -> Result<Origin, Turned> {
+    pub(super) fn judge_peer(&mut self, stream: &TcpStream, peer: IpAddr) -> Result<Attribution, Turned> {
         let peer = peer.to_canonical();
-        let is_trusted = self.origins.trusted.contains(peer);
-        if self.origins.proxy_protocol {
+        let is_trusted = self.attributions.trusted.contains(peer);
+        if self.attributions.proxy_protocol {
             if is_trusted || is_this_machine(stream, peer) {
-                return Ok(Origin::BeforeHeader { peer, is_trusted });
+                return Ok(Attribution::BeforeHeader { peer, is_trusted });
             }
             self.metrics.refused[Refused::ProxyHeader] += 1;
             return Err(Turned::Off);
         }
         if is_trusted {
-            return Ok(Origin::Proxy(peer));
+            return Ok(Attribution::Proxy(peer));
         }
-        self.seat(Client::known(peer)).map(Origin::Seated).map_err(Turned::Away)
+        self.seat(Client::known(peer)).map(Attribution::Seated).map_err(Turned::Away)
     }
 
     /// Takes the PROXY header from the start of what a connection has sent, if it must have one. Returns whether what
     /// follows may be looked at.
     pub(super) fn take_proxy_header(&mut self, token: Token) -> bool {
-        let Some(&Origin::BeforeHeader { peer, is_trusted }) = self.origins.by_place.get(place_of(token))
+        let Some(&Attribution::BeforeHeader { peer, is_trusted }) =
+            self.attributions.by_place.get(place_of(token))
         else {
             return true;
         };
@@ -182,7 +183,7 @@ impl Server {
         };
         match self.seat(Client::known(address)) {
             Ok(seat) => {
-                self.origins.insert(token, Origin::Seated(seat));
+                self.attributions.insert(token, Attribution::Seated(seat));
                 true
             }
             Err(answer) => {
@@ -197,8 +198,10 @@ impl Server {
 
     /// Counts an upgrade for whoever the proxy in front of it names; one without a proxy counts already.
     pub(super) fn judge_upgrade(&mut self, token: Token, request: &Request) -> Result<(), TooManyRequests> {
-        let Some(&Origin::Proxy(proxy)) = self.origins.by_place.get(place_of(token)) else { return Ok(()) };
-        let client = self.origins.client_of(proxy, request).map_or_else(
+        let Some(&Attribution::Proxy(proxy)) = self.attributions.by_place.get(place_of(token)) else {
+            return Ok(());
+        };
+        let client = self.attributions.client_of(proxy, request).map_or_else(
             || {
                 self.metrics.forwarding_unclear_total += 1;
                 Client::behind(proxy)
@@ -206,12 +209,12 @@ impl Server {
             Client::known,
         );
         let seat = self.seat(client)?;
-        self.origins.insert(token, Origin::Seated(seat));
+        self.attributions.insert(token, Attribution::Seated(seat));
         Ok(())
     }
 
     fn seat(&mut self, client: Client) -> Result<Seat, TooManyRequests> {
-        self.origins.limiter.admit(client, self.now_ns).map_err(|refusal| {
+        self.attributions.limiter.admit(client, self.now_ns).map_err(|refusal| {
             let (reason, retry_after_s) = match refusal {
                 Refusal::TooMany => (Refused::AddressConnections, TOO_MANY_RETRY_S),
                 Refusal::TooFast { retry_after_s } => (Refused::AddressRate, retry_after_s),
