@@ -5,7 +5,7 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test check fmt lint doc bench bench-load bench-hostile perf-check load-test soak \
+.PHONY: help run dev build build-release test check fmt lint doc bench bench-load bench-hostile perf-check load-test soak demo \
   profile-cpu profile-mem fuzz deny clean
 
 help: ## Print this list
@@ -66,6 +66,9 @@ perf-check: ## Run two loads of the table in short and say yes or no (a minute a
 soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
 	$(CARGO) build --release --quiet --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/soak
+
+demo: ## Show what it does: a thousand players for half a minute, figures, a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
+	./demo.sh
 
 PROFILE_SECONDS ?= 10
 profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2

@@ -1,4 +1,5 @@
-//! What operators do to a running server: read its log, and give it other settings and files.
+//! What operators do with a server: look at it, read its log, and give it other settings and files while it runs.
 
+mod demo;
 mod log_lines;
 mod reload;

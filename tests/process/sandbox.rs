@@ -179,6 +179,10 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     assert_eq!(get(server.address(), "/").text(), "the client");
     assert!(server.metrics().to_string().len() > 1_000);
 
+    fs::write(folder.join("static/index.html"), "another client").expect("a file");
+    server.signal(Signal::SIGHUP);
+    wait_until("the reload", || get(server.address(), "/").text() == "another client");
+
     let peak_kib: u64 = status(&server, "VmHWM").trim_end_matches(" kB").parse().expect("a number");
     let cap = unit::values("MemoryMax")[0].trim_end_matches('M').parse::<u64>().expect("mebibytes");
     assert!(peak_kib < cap * 1_024 / 2, "{peak_kib} KiB of {cap} MiB");
