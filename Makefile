@@ -6,7 +6,8 @@ export
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build build-release test check fmt lint doc bench bench-load bench-hostile perf-check load-test soak demo \
-  profile-cpu profile-mem fuzz deny clean
+  monitor health metrics \
+  profile-cpu profile-mem fuzz deny sbom clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +68,18 @@ soak: ## Let players, churn and hostile peers loose for an hour, and compare: ma
 	$(CARGO) build --release --quiet --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/soak
 
+SERVER ?= 127.0.0.1:8108
+monitor: ## Watch servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109
+	@$(CARGO) build --release --quiet --package monitor
+	@SERVER="$(SERVER)" $${CARGO_TARGET_DIR:-target}/release/monitor
+
+health: ## Ask a server whether it is well: make health SERVER=127.0.0.1:8109
+	@curl --fail-with-body --silent --show-error "http://$(SERVER)/health" && echo
+
+metrics: ## Print what a server is doing, a figure in a line: make metrics SERVER=127.0.0.1:8109
+	@$(CARGO) build --release --quiet --package monitor
+	@SERVER="$(SERVER)" $${CARGO_TARGET_DIR:-target}/release/monitor --once
+
 demo: ## Show what it does: a thousand players for half a minute, figures, a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
 	./demo.sh
 
@@ -97,6 +110,9 @@ deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing
 	@if GIT_TERMINAL_PROMPT=0 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
 	  $(CARGO) deny --workspace --locked check advisories; \
 	else echo "ADVISORIES NOT CHECKED: $(ADVISORIES) can't be reached from here" >&2; fi
+
+sbom: ## Write what the server is made of, as CycloneDX, and check that nothing is missing (needs jq)
+	tools/sbom.sh
 
 clean: ## Delete what was built
 	$(CARGO) clean

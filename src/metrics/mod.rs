@@ -321,6 +321,8 @@ pub struct Gauges {
     pub threads: u64,
     /// Memory of the process that is in RAM, in bytes.
     pub resident_bytes: u64,
+    /// Processor time of the process since its start, in nanoseconds.
+    pub cpu_ns_total: u64,
     /// How often a client is brought up to date at present, in milliseconds.
     pub flush_interval_ms: u64,
     /// Most players a client is shown at present.

@@ -173,6 +173,7 @@ fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>
         metric("socket_writes_total", "Writes to sockets.", Counter(metrics.socket_writes_total)),
         metric("write_stalls_total", "Writes not taken in full.", Counter(metrics.write_stalls_total)),
         metric("resident_bytes", "Memory of the process that is in RAM.", Gauge(gauges.resident_bytes)),
+        metric("cpu_ns_total", "Processor time of the process.", CounterNs(gauges.cpu_ns_total)),
         metric(
             "bandwidth_saved_ratio",
             "Part of the snapshot bytes that was not sent.",

@@ -161,6 +161,7 @@ impl Server {
             // The pool's threads include the loop's; the log writes on one of its own.
             threads: pool.threads() as u64 + 1,
             resident_bytes: os::resident_bytes(),
+            cpu_ns_total: os::process_cpu_ns(),
             flush_interval_ms,
             max_visible: settings.max_visible as u64,
             visibility_rate_hz: rate_hz / settings.look_interval.max(settings.flush_interval),

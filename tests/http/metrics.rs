@@ -9,7 +9,7 @@ use crate::support::http::{get, get_with};
 use crate::support::{Client, Server, wait_for};
 
 /// Keys whose values are numbers.
-const NUMBERS: [&str; 26] = [
+const NUMBERS: [&str; 27] = [
     "players",
     "tick_duration_ns",
     "events_per_second",
@@ -32,6 +32,7 @@ const NUMBERS: [&str; 26] = [
     "socket_writes_total",
     "write_stalls_total",
     "resident_bytes",
+    "cpu_ns_total",
     "bandwidth_saved_ratio",
     "rate_limited_total",
     "worker_panics_total",

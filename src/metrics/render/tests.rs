@@ -35,6 +35,7 @@ fn example() -> (Metrics, Gauges) {
         uptime_ms: 20_999,
         threads: 3,
         resident_bytes: 14_000_000,
+        cpu_ns_total: 8_100_000_000,
         flush_interval_ms: 50,
         max_visible: 128,
         visibility_rate_hz: 13,
@@ -46,7 +47,8 @@ fn example() -> (Metrics, Gauges) {
 }
 
 /// What both text formats must say of the example.
-const EXPECTED: [(&str, f64); 25] = [
+const EXPECTED: [(&str, f64); 26] = [
+    ("pixi_cpu_seconds_total", 8.1),
     ("pixi_players", 1_000.0),
     ("pixi_last_tick_duration_seconds", 0.003),
     ("pixi_events_per_second", 2_500.0),
@@ -134,7 +136,7 @@ fn json_has_its_keys_in_order_and_the_values() {
     const FIRST_KEYS: &str = "players tick_duration_ns events_per_second uptime_seconds goroutines tick_rate_hz \
         tick_p50_ns tick_p99_ns tick_max_ns ticks_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
         max_visible messages_in_total messages_out_total bytes_in_total bytes_out_total socket_reads_total \
-        socket_writes_total write_stalls_total resident_bytes bandwidth_saved_ratio ";
+        socket_writes_total write_stalls_total resident_bytes cpu_ns_total bandwidth_saved_ratio ";
     const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed";
 
     let (metrics, gauges) = example();

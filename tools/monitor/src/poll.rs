@@ -1,0 +1,85 @@
+//! A thread for each server, so that one which hangs holds up nobody's figures but its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use stage::http;
+
+use crate::options::Server;
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Answers that wait to be looked at; a thread whose answers nobody takes stops asking.
+const ANSWERS_MAX: usize = 64;
+
+/// What came of a question.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// When it came.
+    pub at: Instant,
+    /// The metrics, or why there are none.
+    pub metrics: Result<Json, String>,
+}
+
+/// The questions and their answers.
+pub struct Poll {
+    answers: Receiver<(usize, Answer)>,
+    interval_ms: Arc<AtomicU64>,
+}
+
+impl Poll {
+    /// Begins to ask; the threads end with the process.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub fn start(servers: &[Server], interval: Duration) -> io::Result<Poll> {
+        let (sender, answers) = sync_channel(ANSWERS_MAX);
+        let interval_ms = Arc::new(AtomicU64::new(interval.as_millis() as u64));
+        for (index, server) in servers.iter().enumerate() {
+            let (sender, address, interval_ms) = (sender.clone(), server.address, Arc::clone(&interval_ms));
+            thread::Builder::new().name(format!("poll-{index}")).spawn(move || {
+                loop {
+                    let begun = Instant::now();
+                    let metrics = ask(address);
+                    if sender.send((index, Answer { at: Instant::now(), metrics })).is_err() {
+                        return;
+                    }
+                    let interval = Duration::from_millis(interval_ms.load(Ordering::Relaxed));
+                    thread::sleep(interval.saturating_sub(begun.elapsed()));
+                }
+            })?;
+        }
+        Ok(Poll { answers, interval_ms })
+    }
+
+    /// The next answer and the index of its server, if one comes in time.
+    pub fn next(&self, patience: Duration) -> Option<(usize, Answer)> {
+        self.answers.recv_timeout(patience).ok()
+    }
+
+    /// Time between two questions.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms.load(Ordering::Relaxed))
+    }
+
+    /// Takes effect with the question after the next one.
+    pub fn set_interval(&self, interval: Duration) {
+        self.interval_ms.store(interval.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+fn ask(server: SocketAddr) -> Result<Json, String> {
+    let answer = http::get(server, "/metrics", PATIENCE).map_err(|error| error.to_string())?;
+    match answer.status {
+        200 => serde_json::from_str(&answer.body).map_err(|_| "its answer is no JSON".to_owned()),
+        404 => Err("it serves no metrics here; with ADMIN_ADDR they are served there".to_owned()),
+        status => Err(format!("it answers with status {status}")),
+    }
+}

@@ -1,0 +1,133 @@
+//! What an answer says, and how fast it changes.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+/// The figures that are shown as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The whole answer.
+    metrics: Json,
+}
+
+impl Sample {
+    /// Of an answer to `/metrics`.
+    pub fn new(metrics: Json) -> Sample {
+        Sample { metrics }
+    }
+
+    /// The whole answer.
+    pub fn metrics(&self) -> &Json {
+        &self.metrics
+    }
+
+    /// A figure by its key, with dots between the names of objects; 0 where a server does not tell.
+    pub fn number(&self, key: &str) -> f64 {
+        let value = key.split('.').try_fold(&self.metrics, |value, name| value.get(name));
+        value.and_then(Json::as_f64).unwrap_or(0.0)
+    }
+
+    /// The sum of an object of counts.
+    pub fn sum(&self, key: &str) -> f64 {
+        self.counts(key).map(|(_, count)| count).sum()
+    }
+
+    /// The counts of an object.
+    pub fn counts(&self, key: &str) -> impl Iterator<Item = (&str, f64)> {
+        let object = self.metrics.get(key).and_then(Json::as_object);
+        object.into_iter().flatten().map(|(name, count)| (name.as_str(), count.as_f64().unwrap_or(0.0)))
+    }
+}
+
+/// What happened in a second, between two answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Game messages received.
+    pub messages_in: f64,
+    /// Game messages sent.
+    pub messages_out: f64,
+    /// Bytes read.
+    pub bytes_in: f64,
+    /// Bytes written.
+    pub bytes_out: f64,
+    /// MOVEs answered.
+    pub acks: f64,
+    /// System calls that write.
+    pub writes: f64,
+    /// Writes that the kernel did not take in full.
+    pub stalls: f64,
+    /// Messages dropped since they came too fast.
+    pub rate_limited: f64,
+    /// Connections upgraded.
+    pub joined: f64,
+    /// Games ended.
+    pub ended: f64,
+    /// Connections and requests turned away.
+    pub refused: f64,
+    /// Processor time, in cores.
+    pub cores: f64,
+}
+
+impl Rates {
+    /// Between two answers of one server. None when it was started anew between them, or no time passed.
+    pub fn between(earlier: &Sample, later: &Sample, elapsed: Duration) -> Option<Rates> {
+        let seconds = elapsed.as_secs_f64();
+        if seconds <= 0.0 || later.number("ticks_total") < earlier.number("ticks_total") {
+            return None;
+        }
+        let of = |before: f64, after: f64| (after - before).max(0.0) / seconds;
+        let rate = |key: &str| of(earlier.number(key), later.number(key));
+        let rate_of_sum = |key: &str| of(earlier.sum(key), later.sum(key));
+        Some(Rates {
+            messages_in: rate("messages_in_total"),
+            messages_out: rate("messages_out_total"),
+            bytes_in: rate("bytes_in_total"),
+            bytes_out: rate("bytes_out_total"),
+            acks: rate("frames_out.ack"),
+            writes: rate("socket_writes_total"),
+            stalls: rate("write_stalls_total"),
+            rate_limited: rate("rate_limited_total"),
+            joined: rate("connections.upgraded_total"),
+            ended: rate_of_sum("closed"),
+            refused: rate_of_sum("refused"),
+            cores: rate("cpu_ns_total") / 1e9,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample(ticks: u64, acks: u64, idle: u64) -> Sample {
+        Sample::new(json!({
+            "ticks_total": ticks, "cpu_ns_total": ticks * 1_000_000,
+            "frames_out": { "ack": acks, "joined": 7 }, "closed": { "idle": idle, "left": 1 },
+        }))
+    }
+
+    #[test]
+    fn rates_are_differences_over_time() {
+        let rates = Rates::between(&sample(60, 10, 1), &sample(180, 50, 3), Duration::from_secs(2)).unwrap();
+        assert_eq!((rates.acks, rates.ended, rates.messages_in), (20.0, 1.0, 0.0));
+        assert!((rates.cores - 0.06).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_server_that_was_started_anew_has_no_rates() {
+        assert_eq!(Rates::between(&sample(60, 10, 1), &sample(5, 0, 0), Duration::from_secs(1)), None);
+        assert_eq!(Rates::between(&sample(60, 10, 1), &sample(60, 10, 1), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_a_server_does_not_tell_is_zero() {
+        let sample = Sample::new(json!({ "players": 3, "refused": "none" }));
+        assert_eq!(
+            (sample.number("players"), sample.number("frames_out.ack"), sample.sum("refused")),
+            (3.0, 0.0, 0.0)
+        );
+    }
+}
