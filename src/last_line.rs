@@ -115,6 +115,24 @@ mod tests {
         assert!(!IS_CONTAINED.get(), "containment ends with what was contained");
     }
 
+    /// Runs itself once more, since the hook is the whole process's.
+    #[test]
+    fn a_contained_panic_does_not_end_a_process_whose_panics_are_watched() {
+        const VARIABLE: &str = "TEST_CONTAINED_PANIC";
+        const NAME: &str = "a_contained_panic_does_not_end_a_process_whose_panics_are_watched";
+        if std::env::var_os(VARIABLE).is_some() {
+            watch_panics();
+            assert_eq!(contain(|| -> u32 { panic!("contained") }), None);
+            return;
+        }
+        let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
+        let output =
+            itself.args(["--exact", &format!("last_line::tests::{NAME}")]).env(VARIABLE, "1").output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+    }
+
     #[test]
     fn containment_nests() {
         let outer = contain(|| {

@@ -158,6 +158,45 @@ fn assert_restricted(server: &Server) {
 }
 
 #[test]
+fn the_filter_leaves_no_way_to_change_the_system_or_other_processes() {
+    let allowed = allowed();
+    for name in [
+        "mount",
+        "umount2",
+        "pivot_root",
+        "chroot",
+        "ptrace",
+        "process_vm_readv",
+        "process_vm_writev",
+        "kexec_load",
+        "init_module",
+        "finit_module",
+        "delete_module",
+        "reboot",
+        "swapon",
+        "setuid",
+        "setgid",
+        "setresuid",
+        "chown",
+        "fchownat",
+        "keyctl",
+        "add_key",
+        "bpf",
+        "perf_event_open",
+        "settimeofday",
+        "clock_settime",
+        "sethostname",
+        "open_by_handle_at",
+        "io_uring_setup",
+        "userfaultfd",
+        "syslog",
+        "acct",
+    ] {
+        assert!(!allowed.contains(name), "{name} is allowed");
+    }
+}
+
+#[test]
 fn the_server_serves_and_stops_under_the_units_restrictions() {
     let folder = public_folder("sandbox");
     fs::create_dir_all(folder.join("static")).expect("a folder");
@@ -191,6 +230,7 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     assert_eq!(server.wait_for_exit().code(), Some(0));
     let log = fs::read_to_string(folder.join("log")).expect("the log");
     assert!(log.lines().last().is_some_and(|line| line.ends_with("stopped")), "{log}");
+    assert!(!log.contains("[WARN]") && !log.contains("[ERROR]"), "nothing that it needs is refused: {log}");
     let _ = fs::remove_dir_all(folder);
 }
 
