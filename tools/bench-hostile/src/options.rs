@@ -12,8 +12,8 @@ const SECONDS_MAX: u64 = 3_600;
 const CONNECTIONS_MAX: u32 = 10_000;
 const MOVES_MAX: u32 = 60;
 
-/// The slow and the silent. Flooders, noise and churn use up processor time, as so many players would, and on a machine
-/// that server, players and peers share they have a price of another order.
+/// The slow and the silent, who stay connected. Two in three of them are players in everybody's view, which costs the others
+/// more than floods and noise do.
 const KINDS: &str = "slow-heads,slow-upgrades,slow-frames,silent,deaf,zero-window";
 
 /// A valid set of options.
