@@ -133,6 +133,11 @@ pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
 /// Time for a whole request head to arrive, and for a kept-alive connection to send its next one, in milliseconds.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 
+/// Time that a connection has for its request in any case, in milliseconds. After that it makes room for a new one when
+/// [`HTTP_CONNECTIONS_MAX`] wait: so much a slow line may need, and whoever would keep the others out must open that many
+/// connections in each such span.
+pub const HTTP_TURN_MS: u64 = 500;
+
 /// Time a closing connection gets to take its last bytes and to end its side, in milliseconds.
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 
@@ -175,6 +180,7 @@ const _: () =
     assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
+const _: () = assert!(HTTP_TURN_MS < HTTP_TIMEOUT_MS);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "it waits in the same buffer");
 const _: () = assert!(RATED_ADDRESSES_MAX.is_multiple_of(8));
 const _: () =

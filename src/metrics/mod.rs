@@ -168,6 +168,8 @@ kinds! {
         NotSupported = "not_supported",
         /// The request head did not arrive in time.
         HandshakeTimeout = "handshake_timeout",
+        /// The request head was late, and others had nowhere to wait.
+        HandshakeDisplaced = "handshake_displaced",
         /// The WebSocket handshake is missing or wrong.
         Upgrade = "upgrade",
         /// The resource does not allow the method.

@@ -1,7 +1,7 @@
 //! New connections: a budget per turn, a cap on all, and what is done when the kernel has nothing left to give: a spare
 //! descriptor each for a few that are answered and sent away, then a pause.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpListener, TcpStream};
@@ -12,7 +12,8 @@ use super::attribution::{Attribution, Turned};
 use super::connection::Connection;
 use super::{Server, os};
 use crate::limits::{
-    ACCEPT_BUDGET, ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_TIMEOUT_MS,
+    ACCEPT_BUDGET, ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX,
+    HTTP_TIMEOUT_MS, HTTP_TURN_MS,
 };
 use crate::metrics::Refused;
 use crate::wire::http::{Response, Status};
@@ -236,9 +237,10 @@ impl Server {
     fn admit(&mut self, stream: TcpStream, peer: IpAddr, door: Door) {
         let is_full = match door {
             Door::Game => {
+                self.make_room();
                 let connections = self.table.len() - self.admin_connections - self.spares.lent();
-                let connections_max = self.config.max_connections + self.http_connections_max;
-                self.http_connections >= self.http_connections_max || connections >= connections_max
+                let connections_max = self.config.max_connections + self.waiting.most();
+                self.waiting.is_full() || connections >= connections_max
             }
             Door::Admin => self.admin_connections >= ADMIN_CONNECTIONS_MAX,
         };
@@ -252,11 +254,25 @@ impl Server {
             };
             return turn_away(stream, |answer| response.write(answer));
         }
-        if self.insert(stream, peer, door, false).is_some() {
+        if let Some(token) = self.insert(stream, peer, door, false) {
             match door {
-                Door::Game => self.http_connections += 1,
+                Door::Game => self.waiting.enter(token, self.now_ms() + HTTP_TIMEOUT_MS),
                 Door::Admin => self.admin_connections += 1,
             }
+        }
+    }
+
+    /// When all places at the game's door are taken, drops whoever was not heard for longest, if that is long enough.
+    fn make_room(&mut self) {
+        if !self.waiting.is_full() {
+            return;
+        }
+        let displaced = self.waiting.longest(self.now_ms() + HTTP_TIMEOUT_MS - HTTP_TURN_MS);
+        if let Some(token) = displaced {
+            self.metrics.refused[Refused::HandshakeDisplaced] += 1;
+            self.lose(token);
+            // Its descriptor is needed now.
+            self.reap();
         }
     }
 
@@ -316,6 +332,8 @@ impl Server {
 
 /// Answers a fresh connection and drops it.
 fn turn_away(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
+    // Closing over a request that was not read resets the connection, and the peer may lose the answer.
+    let _ = stream.read(&mut [0; HTTP_HEAD_BYTES_MAX]);
     let mut answer = Vec::new();
     write(&mut answer);
     // A fresh socket's buffer holds a few hundred bytes; where it does not, there is nobody to tell.

@@ -52,7 +52,7 @@ impl Server {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
         if connection.is_waiting_at_game() {
-            self.http_connections -= 1;
+            self.waiting.leave(token, connection.deadline_ms);
         }
         connection.phase = Phase::Closing { half_closed: false, was_player };
         connection.deadline_ms = deadline_ms;
@@ -91,7 +91,7 @@ impl Server {
         self.end_player(token, Closed::Reset);
         let Some(connection) = self.table.get_mut(token) else { return };
         if connection.is_waiting_at_game() {
-            self.http_connections -= 1;
+            self.waiting.leave(token, connection.deadline_ms);
         }
         if !matches!(connection.phase, Phase::Dead) {
             connection.phase = Phase::Dead;

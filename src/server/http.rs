@@ -87,6 +87,7 @@ impl Server {
         self.metrics.http_requests_total += 1;
         let deadline_ms = self.now_ms() + HTTP_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return Answered::Close };
+        self.waiting.renew(token, connection.deadline_ms, deadline_ms);
         connection.deadline_ms = deadline_ms;
         let door = connection.door;
         if connection.is_on_spare && door == Door::Game && request.path != "/health" {
@@ -287,12 +288,12 @@ impl Server {
             limiter: RateLimiter::new(uptime_ms),
             pinged_ms: now_ms,
         });
+        self.waiting.leave(token, connection.deadline_ms);
         connection.phase = Phase::Player { slot, player };
         if self.owners.len() <= slot as usize {
             self.owners.resize(slot as usize + 1, token);
         }
         self.owners[slot as usize] = token;
-        self.http_connections -= 1;
         self.metrics.connections_upgraded_total += 1;
         self.list_as_replied(token);
         log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));

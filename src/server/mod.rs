@@ -3,7 +3,7 @@
 //! [`Server::run`] is the table of contents. Each of its steps has a file:
 //!
 //! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
-//!   [`spare`], [`capacity`]: descriptors, when there are few or none.
+//!   [`waiting`]: who is to make room at the door. [`spare`], [`capacity`]: descriptors, when there are few or none.
 //! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
@@ -29,6 +29,7 @@ mod reload;
 mod report;
 mod spare;
 mod table;
+mod waiting;
 
 use std::io;
 use std::net::SocketAddr;
@@ -62,6 +63,7 @@ pub use reload::Reread;
 use report::Report;
 use spare::Spares;
 use table::{ADMIN_LISTENER, LISTENER, SIGNALS, TIMER, Table};
+use waiting::Waiting;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -114,8 +116,7 @@ pub struct Server {
     /// Connections to be reaped.
     dead: Vec<Token>,
     /// Connections at the game's door in the HTTP phase.
-    http_connections: usize,
-    http_connections_max: usize,
+    waiting: Waiting,
     /// Connections at the operators' door.
     admin_connections: usize,
     draining: Option<Draining>,
@@ -184,8 +185,7 @@ impl Server {
             reply_bytes: Vec::new(),
             unread: Vec::new(),
             dead: Vec::new(),
-            http_connections: 0,
-            http_connections_max: capacity.http,
+            waiting: Waiting::new(capacity.http),
             admin_connections: 0,
             draining: None,
             aborted_by: None,

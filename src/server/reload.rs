@@ -117,7 +117,8 @@ impl Server {
         self.assets = assets;
         self.config = Config { max_connections: self.config.max_connections, ..config };
         if let Some(room) = room {
-            (self.config.max_connections, self.http_connections_max) = (room.players, room.http);
+            self.config.max_connections = room.players;
+            self.waiting.set_most(room.http);
         }
         self.attributions.reconfigure(&self.config);
         self.game.reconfigure(&self.config);

@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
+use game_client::Vector;
+use pixi_game_server::limits::HTTP_CONNECTIONS_MAX;
+
 use super::descriptors;
+use crate::support::http::get;
 use crate::support::pump::{pump_within, wait_until};
 use crate::support::raw::{BINARY, CLOSE, FIN, Raw, UPGRADE, masked};
-use crate::support::{Client, DEADLINE, Server, Settings};
+use crate::support::{Client, DEADLINE, Server, Settings, settle};
 
 /// Time between two bytes of a head that takes longer than any deadline.
 const BYTE_INTERVAL: Duration = Duration::from_millis(250);
@@ -51,6 +55,25 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
     assert_eq!(server.metrics()["refused"]["handshake_timeout"], 20);
     wait_until("the slow peers' descriptors", || descriptors(&server) <= before);
     assert!(!clients[0].ended);
+}
+
+#[test]
+fn more_slow_heads_than_there_are_places_keep_nobody_out() {
+    let server = Server::start();
+    let mut slow: Vec<_> = (0..HTTP_CONNECTIONS_MAX + 50).map(|_| Raw::connect(server.address())).collect();
+    for raw in slow.iter_mut().step_by(2) {
+        raw.send(b"GET /ws HT");
+    }
+    // They have a moment for their requests, whoever comes meanwhile is asked to try again.
+    wait_until("a place", || get(server.address(), "/health").status == 200);
+    let mut clients = [Client::join(&server), Client::join(&server)];
+    clients[0].step(Vector::RIGHT);
+    settle(&mut clients);
+    let refused = &server.metrics()["refused"];
+    assert!(refused["full"].as_u64() >= Some(50), "{refused}");
+    // Whoever came next found the place that the one before had left.
+    assert_eq!(refused["handshake_displaced"], 1, "{refused}");
+    assert_eq!(refused["handshake_timeout"], 0);
 }
 
 #[test]

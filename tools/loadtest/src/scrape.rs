@@ -13,6 +13,10 @@ use crate::os::Clock;
 /// Longest wait for the server, in any direction.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Questions put to a server that has no place for one at the moment, and the pause between them.
+const TRIES: usize = 8;
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
@@ -49,9 +53,12 @@ impl Inquiry {
         let (address, authority) = (server.address, server.authority.clone());
         let (sender, answer) = channel();
         std::thread::spawn(move || {
-            let body = fetch(address, &authority);
+            let body = (0..TRIES).find_map(|tried| {
+                std::thread::sleep(if tried == 0 { Duration::ZERO } else { PAUSE });
+                ask(address, &authority)
+            });
             // Fails when the run has ended meanwhile, and then nobody wants to know.
-            let _ = sender.send(body.map(|body| Scrape { at_ns: clock.now_ns(), body }));
+            let _ = sender.send(body.flatten().map(|body| Scrape { at_ns: clock.now_ns(), body }));
         });
         Inquiry { answer }
     }
@@ -62,7 +69,15 @@ impl Inquiry {
     }
 }
 
-fn fetch(address: SocketAddr, authority: &str) -> Option<Json> {
+/// What the server says, if anything useful; none at all when it had no place for the question and may be asked again.
+fn ask(address: SocketAddr, authority: &str) -> Option<Option<Json>> {
+    match fetch(address, authority) {
+        Some(answer) if answer.starts_with(b"HTTP/1.1 503") => None,
+        answer => Some(answer.and_then(|answer| parse(&answer))),
+    }
+}
+
+fn fetch(address: SocketAddr, authority: &str) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.set_write_timeout(Some(PATIENCE)).ok()?;
@@ -72,7 +87,7 @@ fn fetch(address: SocketAddr, authority: &str) -> Option<Json> {
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).ok()?;
-    parse(&answer)
+    Some(answer)
 }
 
 /// The body of a response, if it is JSON and all is well. It ends where the connection does.
