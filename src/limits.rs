@@ -89,8 +89,10 @@ pub const READ_BUDGET_BYTES: usize = 16 * 1024;
 /// Connections accepted before the others get their turn.
 pub const ACCEPT_BUDGET: usize = 64;
 
-/// Writes made in a row before the loop polls for what arrived meanwhile.
-pub const WRITE_SLICE: usize = 128;
+/// Writes made in a row before the loop polls for what arrived meanwhile: an ack waits for half of them on average. A
+/// poll costs less than a write; with 16 instead of 128 ten thousand players' acks took 0.3 ms instead of 0.9, for the same
+/// CPU time.
+pub const WRITE_SLICE: usize = 16;
 
 /// Events taken from the kernel in one poll.
 pub const EVENTS_PER_POLL: usize = 1_024;
