@@ -40,6 +40,7 @@ pub mod origins;
 pub mod rate;
 pub mod server;
 pub mod tick;
+pub mod tuning;
 pub mod view;
 pub mod watchdog;
 pub mod wire;

@@ -3,6 +3,7 @@
 //! Exit status: 0 after an orderly stop, 1 when the server could not start or failed, 2 for invalid configuration,
 //! 70 after a panic, 128 plus the signal's number when a second signal cut the drain short. The watchdog aborts.
 
+use std::fs;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use pixi_game_server::logging;
 use pixi_game_server::server::assets::Assets;
 use pixi_game_server::server::capacity::Capacity;
 use pixi_game_server::server::{Outcome, Server, health_check, os};
+use pixi_game_server::tuning::{self, Demand};
 
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;
@@ -84,6 +86,7 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
 
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
     let capacity = Capacity::reserve(config.max_connections);
+    warn_of_what_bites(&config, capacity);
     let assets = match config.static_dir.as_deref().map_or_else(|| Ok(Assets::builtin()), Assets::load) {
         Ok(assets) => assets,
         Err(error) => return fail_logged(&format!("STATIC_DIR: {error}")),
@@ -114,6 +117,22 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
             ExitCode::from(128 + u8::try_from(signal).unwrap_or(0))
         }
         Err(error) => fail_logged(&format!("the loop failed: {error}")),
+    }
+}
+
+/// What of the kernel would keep so many players out; the tool `pixi-game-tune` shows all that matters.
+fn warn_of_what_bites(config: &Config, capacity: Capacity) {
+    let is_proxy_local = config.trusted_proxies.iter().any(|network| network.addr().is_loopback());
+    let demand = Demand { players: capacity.players as u64, is_proxy_local };
+    let findings = tuning::examine(&demand, |path| fs::read_to_string(path).ok());
+    for finding in findings.iter().filter(|finding| finding.bites) {
+        let (name, value, wanted) = (finding.name, &finding.value, &finding.wanted);
+        log::warn!(
+            "{name} is {value} and should be {wanted} for {} players ({}); to change it, as root: {}",
+            demand.players,
+            finding.why,
+            finding.command()
+        );
     }
 }
 

@@ -14,6 +14,10 @@ need setpriv util-linux           # tests/process, tests/exhaustion: without pri
 need curl curl                    # tests/documents
 need jq jq                        # tests/documents
 need logrotate logrotate          # tests/exhaustion
+need sysctl procps                # tools/tune
+need mandoc mandoc                # tools/manual: the manual pages
+need zsh zsh                      # tools/manual: completions
+need fish fish                    # tools/manual: completions
 [ -n "$missing" ] || exit 0
 
 as_root=

@@ -33,6 +33,27 @@ pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
     ),
 ];
 
+/// A flag that is no setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionFlag {
+    /// The one-letter flag without its dash, or empty.
+    pub short: &'static str,
+    /// The long flag without its dashes.
+    pub long: &'static str,
+    /// What stands for its value in documents, where it takes one.
+    pub argument: Option<&'static str>,
+    /// What it does, in one line.
+    pub help: &'static str,
+}
+
+/// Every flag that is no setting, in the order in which help and documents show them.
+pub fn actions() -> impl Iterator<Item = ActionFlag> {
+    let env_file = ActionFlag { short: "", long: ENV_FILE_FLAG, argument: Some("FILE"), help: ENV_FILE_HELP };
+    let actions =
+        ACTIONS.iter().map(|&(_, short, long, help)| ActionFlag { short, long, argument: None, help });
+    actions.chain([env_file])
+}
+
 /// The long flag of the environment file, which no variable names: what a file says must not depend on another's.
 pub(super) const ENV_FILE_FLAG: &str = "env-file";
 

@@ -27,6 +27,7 @@ use log::LevelFilter;
 use crate::logging::Format;
 use crate::origins::AllowedOrigins;
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};
+pub use command_line::{ActionFlag, actions};
 use env_file::EnvFile;
 pub use reload::{Change, Reloaded};
 pub use settings::{Allowed, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::Config;
-use super::command_line::{ACTIONS, ENV_FILE_FLAG, ENV_FILE_HELP};
+use super::command_line::actions;
 use super::settings::{RETIRED, SETTINGS};
 
 /// Column at which help texts start.
@@ -25,10 +25,10 @@ pub(super) fn help() -> String {
         env!("CARGO_PKG_DESCRIPTION"),
         env!("CARGO_PKG_NAME"),
     );
-    for (_, short, long, help) in ACTIONS {
-        entry(&mut text, short, long, help);
+    for flag in actions() {
+        let argument = flag.argument.map_or(String::new(), |argument| format!(" {argument}"));
+        entry(&mut text, flag.short, &format!("{}{argument}", flag.long), flag.help);
     }
-    entry(&mut text, "", &format!("{ENV_FILE_FLAG} FILE"), ENV_FILE_HELP);
     text.push_str("\nSettings, each with the environment variable that its flag wins over:\n");
     for setting in SETTINGS {
         entry(&mut text, setting.short, &setting.flag(), setting.help);

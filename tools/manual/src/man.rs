@@ -1,0 +1,113 @@
+//! The manual pages. What is in the table of settings comes from there.
+
+use pixi_game_server::config::{RETIRED, SETTINGS, Setting, actions};
+
+use crate::roff::Page;
+
+/// The server's.
+pub fn server() -> String {
+    let summary = "real-time multiplayer server for a 2D browser game";
+    let mut page =
+        Page::new("pixi-game-server", concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")), summary);
+    page.section("SYNOPSIS")
+        .paragraph("pixi-game-server [--FLAG VALUE | --FLAG=VALUE | -FLAG VALUE | -FLAG=VALUE]...");
+    page.section("DESCRIPTION")
+        .paragraph(
+            "Serves the game to browsers over WebSocket at /ws, and over HTTP its health at /health, what it is doing \
+             at /metrics, and the files of STATIC_DIR. It runs in the foreground until it is told to stop.",
+        )
+        .paragraph(
+            "Each setting is a flag and an environment variable of the same name. A flag wins over the file that \
+             --env-file names, that file over the environment, and the environment over the default. What is invalid is \
+             named with its value and with what is allowed, and ends the start.",
+        );
+    page.section("ACTIONS");
+    for action in actions() {
+        page.entry(&flags(action.short, action.long, action.argument), action.help);
+    }
+    page.section("SETTINGS");
+    for setting in SETTINGS {
+        page.entry(&flags(setting.short, &setting.flag(), Some("VALUE")), setting.help);
+        page.note(&values(setting));
+    }
+    let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
+    page.paragraph(&format!("Accepted without effect, from other runtimes: {}.", retired.join(", ")));
+    page.section("SIGNALS")
+        .entry("TERM, INT", "Stops: players are told, and get SHUTDOWN_TIMEOUT_SEC to take their last bytes. A second one stops at once.")
+        .entry("HUP", "Opens LOG_FILE anew, and takes over the file of --env-file, as far as its settings can change, and the files of STATIC_DIR.");
+    page.section("EXIT STATUS")
+        .entry("0", "An orderly stop.")
+        .entry("1", "The server could not start, or failed.")
+        .entry("2", "The configuration is invalid.")
+        .entry("70", "A panic. The last line of the log says where.")
+        .entry("134", "SIGABRT: the watchdog saw no tick in five wake-ups, one a second.");
+    page.section("FILES").entry(
+        "/etc/pixi-game-server.env",
+        "The settings of the service, which reads them with --env-file; systemctl reload takes over changes.",
+    );
+    page.section("EXAMPLES").example(&[
+        "pixi-game-server --port 8109 --static-dir /srv/game",
+        "pixi-game-server --check-config --env-file /etc/pixi-game-server.env",
+        "pixi-game-server --health-check && echo well",
+    ]);
+    page.section("SEE ALSO").paragraph("pixi-game-tune(8), systemctl(1), ulimit(1)");
+    page.finish()
+}
+
+/// That of the tool for the box.
+pub fn tune() -> String {
+    let summary = "what of a machine limits how many players it can serve";
+    let mut page =
+        Page::new("pixi-game-tune", concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")), summary);
+    page.section("SYNOPSIS")
+        .paragraph("pixi-game-tune [--players N] [--local-proxy] [--print-sysctl | --apply]");
+    page.section("DESCRIPTION").paragraph(
+        "Shows each setting of the kernel that matters to pixi-game-server(8), its value, the value wanted for so many \
+         players, and why. Values are only ever raised.",
+    );
+    page.section("OPTIONS")
+        .entry("--players N", "Players at a time; 12000 unless it is said.")
+        .entry("--local-proxy", "A proxy on this machine passes players on, and needs a local port for each.")
+        .entry("--print-sysctl", "Prints what is to change as a file for /etc/sysctl.d.")
+        .entry("--apply", "Changes it, as root, until the next reboot.")
+        .entry("--help", "Prints a help text.");
+    page.section("EXIT STATUS")
+        .entry("0", "All is as wanted, or was made so.")
+        .entry("1", "Something is not.")
+        .entry("2", "An option is wrong.");
+    page.section("EXAMPLES").example(&[
+        "pixi-game-tune --players 5000",
+        "pixi-game-tune --print-sysctl > /etc/sysctl.d/60-pixi-game-server.conf",
+    ]);
+    page.section("SEE ALSO").paragraph("pixi-game-server(8), sysctl(8), sysctl.d(5)");
+    page.finish()
+}
+
+fn flags(short: &str, long: &str, argument: Option<&str>) -> String {
+    let short = if short.is_empty() { String::new() } else { format!("-{short}, ") };
+    let argument = argument.map_or(String::new(), |argument| format!(" {argument}"));
+    format!("{short}--{long}{argument}")
+}
+
+fn values(setting: &Setting) -> String {
+    let default = if setting.default.is_empty() { "unset" } else { setting.default };
+    let live = if setting.is_live { "; changes on SIGHUP" } else { "" };
+    format!("{}: {}; default {default}{live}", setting.variable, setting.allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_of_the_server_is_in_its_page() {
+        let page = server().replace("\\-", "-");
+        for setting in SETTINGS {
+            assert!(page.contains(&format!("--{} VALUE", setting.flag())), "{}", setting.variable);
+            assert!(page.contains(&format!("{}: ", setting.variable)), "{}", setting.variable);
+        }
+        for action in actions() {
+            assert!(page.contains(&format!("--{}", action.long)), "{}", action.long);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Text in the language of manual pages, as man(7) has it.
+
+use std::fmt::Write as _;
+
+/// A manual page that grows from its head.
+pub struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Begins a page of section 8.
+    pub fn new(name: &str, version: &str, summary: &str) -> Page {
+        let mut page = Page { text: String::new() };
+        let title = escaped(&name.to_uppercase());
+        let _ = writeln!(page.text, ".TH {title} 8 \"\" \"{}\" \"System administration\"", escaped(version));
+        page.section("NAME");
+        let _ = writeln!(page.text, "{} \\- {}", escaped(name), escaped(summary));
+        page
+    }
+
+    /// Begins a section.
+    pub fn section(&mut self, title: &str) -> &mut Page {
+        let _ = writeln!(self.text, ".SH {title}");
+        self
+    }
+
+    /// A paragraph of text.
+    pub fn paragraph(&mut self, text: &str) -> &mut Page {
+        self.divide();
+        let _ = writeln!(self.text, "{}", line(text));
+        self
+    }
+
+    /// An entry of a list: what it is about, in bold, and what is to be said of it.
+    pub fn entry(&mut self, term: &str, text: &str) -> &mut Page {
+        let _ = writeln!(self.text, ".TP\n.B {}\n{}", escaped(term), line(text));
+        self
+    }
+
+    /// A line that belongs to the entry before it, on a line of its own.
+    pub fn note(&mut self, text: &str) -> &mut Page {
+        let _ = writeln!(self.text, ".br\n{}", line(text));
+        self
+    }
+
+    /// Lines as they are, such as commands.
+    pub fn example(&mut self, lines: &[&str]) -> &mut Page {
+        self.divide();
+        let _ = writeln!(self.text, ".EX");
+        for text in lines {
+            let _ = writeln!(self.text, "{}", line(text));
+        }
+        let _ = writeln!(self.text, ".EE");
+        self
+    }
+
+    /// Space above a paragraph, unless the heading has made it.
+    fn divide(&mut self) {
+        if !self.text.lines().last().is_some_and(|last| last.starts_with(".SH")) {
+            self.text.push_str(".PP\n");
+        }
+    }
+
+    /// The page.
+    pub fn finish(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+}
+
+/// Nothing in it is taken for a command or for another sign.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq")
+}
+
+/// The same for a whole line, whose first sign could make it a request.
+fn line(text: &str) -> String {
+    let text = escaped(text);
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_never_becomes_a_request() {
+        let mut page = Page::new("a-b", "1.0", "does things");
+        let text =
+            page.section("S").paragraph("yes").paragraph(".SH no").entry("--flag", "back\\slash").finish();
+        assert!(text.contains("\n\\&.SH no\n"), "{text}");
+        assert!(text.contains("\n.B \\-\\-flag\nback\\eslash\n"), "{text}");
+        assert!(text.starts_with(".TH A\\-B 8 "), "{text}");
+    }
+}

@@ -1,0 +1,112 @@
+//! The files as those who read them do: mandoc, and the three shells.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pixi_game_server::config;
+
+/// The files, in a folder of this test's own.
+fn written(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let status = Command::new(env!("CARGO_BIN_EXE_manual")).arg(&folder).status().expect("it runs");
+    assert!(status.success());
+    folder
+}
+
+/// Runs a program, which `tests/install.sh` has installed where it was missing, and returns what it says.
+fn run(program: &str, arguments: &[&str], file: &Path) -> String {
+    let output = Command::new(program).args(arguments).arg(file).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; tests/install.sh installs it"));
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{program}: {text}");
+    text
+}
+
+#[test]
+fn mandoc_has_nothing_to_warn_of() {
+    let folder = written("lint");
+    for page in ["pixi-game-server.8", "pixi-game-tune.8"] {
+        let output = Command::new("mandoc")
+            .args(["-W", "warning", "-T", "lint"])
+            .arg(folder.join(page))
+            .output()
+            .expect("mandoc runs; tests/install.sh installs it");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let is_style = |line: &str| line.contains(": STYLE: input text line longer than 80 bytes");
+        let complaints: Vec<&str> =
+            text.lines().filter(|line| line.contains(page) && !is_style(line)).collect();
+        // There is no date on purpose: the same source makes the same page.
+        let is_about_the_date = |line: &str| line.contains("missing date");
+        assert!(complaints.len() == 1 && is_about_the_date(complaints[0]), "{page}: {complaints:?}");
+    }
+    let page = run("mandoc", &["-T", "utf8"], &folder.join("pixi-game-server.8"));
+    let words: Vec<&str> = page.split_whitespace().collect();
+    let wanted = "MAX_CONNECTIONS: a whole number from 1 to 1000000; default 12000; changes on SIGHUP";
+    assert!(words.join(" ").contains(wanted), "{page}");
+}
+
+#[test]
+fn the_shells_read_their_completions() {
+    let folder = written("shells");
+    for (shell, file) in
+        [("bash", "pixi-game-server.bash"), ("zsh", "_pixi-game-server"), ("fish", "pixi-game-server.fish")]
+    {
+        assert_eq!(run(shell, &["-n"], &folder.join(file)), "", "{shell}");
+    }
+}
+
+/// What bash offers for a line.
+fn offered_by_bash(line: &[&str]) -> Vec<String> {
+    let folder = written(&format!("bash-{}", line.len()));
+    let words = line.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let script = format!(
+        ". \"$0\"; COMP_WORDS=({words}); COMP_CWORD={}; _pixi_game_server; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        line.len() - 1
+    );
+    let text = run("bash", &["-c", &script], &folder.join("pixi-game-server.bash"));
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_offers_flags_and_the_values_of_those_that_have_few() {
+    let flags = offered_by_bash(&["pixi-game-server", "--max-c"]);
+    assert_eq!(flags, ["--max-connections", "--max-conns-per-ip"]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "--log-format", ""]), ["text", "json"]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "--port", ""]), [""]);
+}
+
+#[test]
+fn fish_offers_flags() {
+    let folder = written("fish");
+    let file = folder.join("pixi-game-server.fish");
+    let script = format!("source {}; complete -C 'pixi-game-server --log-f'", file.display());
+    let output = Command::new("fish").args(["--no-config", "-c", &script]).output().expect("fish runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("--log-file") && text.contains("--log-format"), "{text}");
+}
+
+#[test]
+fn the_environment_file_is_one_the_server_takes() {
+    let folder = written("env");
+    let text = std::fs::read_to_string(folder.join("pixi-game-server.env")).expect("the file");
+    // Every setting on, with the value that stands there.
+    let settings =
+        text.lines().filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')));
+    let settings: Vec<&str> = settings.collect();
+    assert_eq!(settings.len(), config::SETTINGS.len());
+    let file = folder.join("all.env");
+    std::fs::write(&file, settings.join("\n")).expect("a file");
+    let arguments = ["--env-file", file.to_str().expect("a path of text"), "--check-config"];
+    let command = config::parse(arguments.map(Into::into), |_| None).expect("the server takes it");
+    assert!(matches!(command, config::Command::CheckConfig(_)));
+}
+
+#[test]
+fn another_number_of_arguments_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_manual")).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "manual: expected one argument, the folder to write to, and got 0\n"
+    );
+}

@@ -1,0 +1,113 @@
+//! What is asked for: flags, and environment variables of the same names.
+
+use getopts::Options as Getopts;
+use stage::ask::{given, value, whole};
+
+const PLAYERS_MAX: u32 = 1_000_000;
+
+/// A valid set of options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Players at a time.
+    pub players: u32,
+    /// A proxy on this machine passes them on.
+    pub is_proxy_local: bool,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What is done with what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Print a table.
+    Show,
+    /// Print a file for `/etc/sysctl.d`.
+    PrintSysctl,
+    /// Change the running kernel.
+    Apply,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Print this.
+    Help(String),
+    /// Run.
+    Run(Options),
+}
+
+/// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
+///
+/// # Errors
+/// One line that names the option, the value and what is allowed.
+pub fn parse(
+    args: impl Iterator<Item = String>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Command, String> {
+    let mut getopts = Getopts::new();
+    getopts.long_only(true);
+    getopts.optopt("", "players", "players at a time [12000], PLAYERS", "N");
+    getopts.optflag(
+        "",
+        "local-proxy",
+        "a proxy on this machine passes them on: it needs a local port for each",
+    );
+    getopts.optflag("", "print-sysctl", "print what is to change as a file for /etc/sysctl.d");
+    getopts.optflag("", "apply", "change it, as root, until the next reboot");
+    getopts.optflag("", "help", "print this text");
+    let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
+    if matches.opt_present("help") {
+        return Ok(Command::Help(getopts.usage(
+            "Shows what of this machine limits how many players pixi-game-server can serve.\n\n\
+             To keep the changes: pixi-game-tune --print-sysctl > /etc/sysctl.d/60-pixi-game-server.conf\n\n\
+             Exit status: 0 when all is as wanted, 1 when something is not, 2 for bad usage.",
+        )));
+    }
+    if let Some(stray) = matches.free.first() {
+        return Err(format!("{stray}: unexpected argument; see --help"));
+    }
+    let action = match (matches.opt_present("print-sysctl"), matches.opt_present("apply")) {
+        (true, true) => return Err("--print-sysctl and --apply: expected one of them".to_owned()),
+        (true, false) => Action::PrintSysctl,
+        (false, true) => Action::Apply,
+        (false, false) => Action::Show,
+    };
+    let players = given("players", matches.opt_str("players"), variable);
+    let allowed = format!("a whole number from 1 to {PLAYERS_MAX}");
+    Ok(Command::Run(Options {
+        players: value(players, "12000", &allowed, |text| whole(text, PLAYERS_MAX))?,
+        is_proxy_local: matches.opt_present("local-proxy"),
+        action,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str], variable: (&str, &str)) -> Result<Options, String> {
+        let lookup = |name: &str| (name == variable.0).then(|| variable.1.to_owned());
+        match parse(args.iter().map(ToString::to_string), lookup)? {
+            Command::Run(options) => Ok(options),
+            Command::Help(text) => Err(text),
+        }
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_there_is_a_default() {
+        let shown = Options { players: 12_000, is_proxy_local: false, action: Action::Show };
+        assert_eq!(run(&[], ("", "")), Ok(shown));
+        assert_eq!(run(&["--players=9"], ("PLAYERS", "7")), Ok(Options { players: 9, ..shown }));
+        assert_eq!(run(&["-apply"], ("PLAYERS", "7")).unwrap().action, Action::Apply);
+        let printed = run(&["--local-proxy", "--print-sysctl"], ("", "")).unwrap();
+        assert_eq!((printed.is_proxy_local, printed.action), (true, Action::PrintSysctl));
+    }
+
+    #[test]
+    fn bad_values_are_named_with_what_is_allowed() {
+        let problem = "--players many: expected a whole number from 1 to 1000000";
+        assert_eq!(run(&["--players", "many"], ("", "")).unwrap_err(), problem);
+        assert!(run(&["--apply", "--print-sysctl"], ("", "")).unwrap_err().contains("expected one of them"));
+        assert_eq!(run(&["x"], ("", "")).unwrap_err(), "x: unexpected argument; see --help");
+    }
+}

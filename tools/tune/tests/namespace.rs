@@ -1,0 +1,87 @@
+//! The program as operators start it, in a network namespace of its own, whose settings are nobody else's.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Output};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-tune");
+
+/// A shell's commands in a new network namespace; `$0` is the program.
+fn in_namespace(script: &str) -> Output {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    let flags: &[&str] = if is_root { &["--net"] } else { &["--net", "--map-root-user"] };
+    // The settings of a new namespace are those of a kernel without configuration; this one bites.
+    let script = format!("echo 128 > /proc/sys/net/core/somaxconn\n{script}");
+    Command::new("unshare").args(flags).args(["sh", "-c", &script, PROGRAM]).output().expect("unshare runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_is_too_little_is_marked_with_the_command_that_helps() {
+    let output = in_namespace("\"$0\" --players 5000");
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("BAD  net.core.somaxconn ")), "{shown}");
+    assert!(shown.contains("\n  sysctl -w net.core.somaxconn=4096\n"), "{shown}");
+    let few = text(&in_namespace("\"$0\" --players 100"));
+    assert!(few.lines().any(|line| line.starts_with("ok   net.core.somaxconn ")), "{few}");
+}
+
+#[test]
+fn what_is_applied_is_in_force_and_nothing_is_left_to_do() {
+    let output = in_namespace(
+        "\"$0\" --players 3000 --apply; echo \"status $?\"; cat /proc/sys/net/core/somaxconn; \"$0\" --players 3000",
+    );
+    let shown = text(&output);
+    assert!(shown.contains("net.core.somaxconn: 128 -> 3000\n"), "{shown}");
+    assert!(shown.contains("\n3000\n"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("ok   net.core.somaxconn ")), "{shown}");
+}
+
+#[test]
+fn what_is_printed_for_sysctl_can_be_loaded_by_it() {
+    let script = "\"$0\" --players 3000 --print-sysctl | grep -E '^#|somaxconn|syn_backlog' > \"$FILE\"
+        PATH=$PATH:/usr/sbin:/sbin sysctl --load=\"$FILE\" && cat /proc/sys/net/core/somaxconn";
+    let file = format!("{}/printed.conf", env!("CARGO_TARGET_TMPDIR"));
+    let output = in_namespace(&script.replace("$FILE", &file));
+    let shown = text(&output);
+    assert!(output.status.success(), "{output:?}");
+    assert!(shown.ends_with("\n3000\n"), "{shown}");
+    assert!(
+        fs::read_to_string(&file).expect("the file").starts_with("# pixi-game-server for 3000 players\n")
+    );
+}
+
+#[test]
+fn what_the_kernel_does_not_take_is_said_with_what_to_do() {
+    let readonly = "mount -o remount,ro,bind /proc/sys 2>/dev/null || mount --bind -o ro /proc/sys /proc/sys";
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    let flags: &[&str] = if is_root { &[] } else { &["--map-root-user"] };
+    let script = format!(
+        "echo 128 > /proc/sys/net/core/somaxconn; mount --bind /proc/sys /proc/sys && {{ {readonly}; }}
+         \"$0\" --players 3000 --apply"
+    );
+    let output = Command::new("unshare")
+        .args(["--net", "--mount"])
+        .args(flags)
+        .args(["sh", "-c", &script, PROGRAM])
+        .output()
+        .expect("unshare runs");
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let refused = "net.core.somaxconn: 128 stays, as root run: sysctl -w net.core.somaxconn=3000 (";
+    assert!(shown.contains(refused), "{output:?}");
+}
+
+#[test]
+fn wrong_options_are_named() {
+    let output = Command::new(PROGRAM).args(["--players", "0"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "pixi-game-tune: --players 0: expected a whole number from 1 to 1000000\n"
+    );
+}
