@@ -7,7 +7,7 @@ export
 .DEFAULT_GOAL := help
 .PHONY: help run dev build build-release test check fmt lint doc bench bench-load bench-hostile perf-check load-test soak demo \
   monitor health metrics \
-  profile-cpu profile-mem fuzz deny sbom clean
+  install uninstall deb profile-cpu profile-mem tune fuzz deny sbom clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ metrics: ## Print what a server is doing, a figure in a line: make metrics SERVE
 demo: ## Show what it does: a thousand players for half a minute, figures, a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
 	./demo.sh
 
+tune: ## Show what of this machine limits how many players it can serve: make tune PLAYERS=20000
+	@$(CARGO) build --release --quiet --package tune
+	@$${CARGO_TARGET_DIR:-target}/release/pixi-game-tune
+
 PROFILE_SECONDS ?= 10
 profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2
 profile-cpu profile-mem: programs = --profile profiling --package pixi-game-server --package loadtest --package profile
@@ -104,6 +108,26 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is m
 	done
 
 ADVISORIES := https://github.com/RustSec/advisory-db
+# The build that is installed: release, or debug where that has to do.
+INSTALL_BUILD ?= release
+INSTALLED := --package pixi-game-server --package tune --package manual
+install uninstall: export PREFIX ?= /usr/local
+install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR); builds where cargo is
+	@if command -v $(CARGO) >/dev/null; then \
+	  $(CARGO) build $(if $(filter debug,$(INSTALL_BUILD)),,--release) --quiet $(INSTALLED) --bins && \
+	  $${CARGO_TARGET_DIR:-target}/$(INSTALL_BUILD)/manual $${CARGO_TARGET_DIR:-target}/manual; \
+	else echo "cargo is not here: installing what was built before"; fi
+	tools/install.sh install
+
+uninstall: ## Take away what `make install` brought; settings that were changed stay
+	tools/install.sh uninstall
+
+deb: ## Make a package for Debian below target/debian (installs cargo-deb when it is missing)
+	@command -v cargo-deb >/dev/null || $(CARGO) install cargo-deb --locked
+	rm -rf $${CARGO_TARGET_DIR:-target}/deb-root
+	$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR=$${CARGO_TARGET_DIR:-target}/deb-root
+	$(CARGO) deb --no-build --locked --quiet
+
 deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing)
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --workspace --locked check bans licenses sources

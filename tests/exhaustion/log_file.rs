@@ -106,22 +106,21 @@ fn a_file_that_is_cut_is_written_from_its_start() {
     assert!(!log.contains('\0') && !log.contains(&first), "{log:?}");
 }
 
-/// The snippet of the README, for this file and this process.
-fn logrotate_snippet(path: &Path, pid: u32) -> String {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once("/var/log/pixi-game-server.log {").expect("the snippet");
-    let (rules, _) = rest.split_once("\n}").expect("its end");
-    let command = "systemctl kill --signal=HUP pixi-game-server.service";
-    assert!(rules.contains(command), "{rules}");
-    format!("{} {{{}\n}}\n", path.display(), rules.replace(command, &format!("kill -HUP {pid}")))
+/// The rules that are installed, for this file and this process.
+fn rules_for(path: &Path, pid: u32) -> String {
+    let rules = include_str!("../../deploy/pixi-game-server.logrotate");
+    let (files, command) =
+        ("/var/log/pixi-game-server/*.log", "systemctl kill --signal=HUP pixi-game-server.service");
+    assert!(rules.contains(files) && rules.contains(command), "{rules}");
+    rules.replace(files, &path.display().to_string()).replace(command, &format!("kill -HUP {pid}"))
 }
 
 #[test]
-fn logrotate_rotates_with_the_snippet_of_the_readme() {
+fn logrotate_rotates_with_the_rules_that_are_installed() {
     let folder = folder("logrotate");
     let (server, path, first) = visited(&folder);
     let (rules, state) = (folder.join("rules"), folder.join("state"));
-    fs::write(&rules, logrotate_snippet(&path, server.id())).expect("a file");
+    fs::write(&rules, rules_for(&path, server.id())).expect("a file");
     let mut later = vec![first];
     for generation in 1..=2 {
         succeed(Command::new(program("logrotate")).arg("--force").arg("--state").arg(&state).arg(&rules));

@@ -56,7 +56,7 @@ fn systemd_finds_it_hardened() {
 #[test]
 fn its_pillars_stand() {
     for (key, value) in [
-        ("DynamicUser", "yes"),
+        ("User", "pixi-game-server"),
         ("NoNewPrivileges", "yes"),
         ("PrivateTmp", "yes"),
         ("ProtectSystem", "strict"),

@@ -1,0 +1,90 @@
+//! `make install` and `make uninstall`, into a folder that stands for the root of a system.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use crate::support::debian::program;
+use crate::support::folder;
+use crate::support::process::succeed;
+
+const SETTINGS: &str = "etc/pixi-game-server.env";
+const USERS: &str = "usr/lib/sysusers.d/pixi-game-server.conf";
+const UNIT: &str = "usr/lib/systemd/system/pixi-game-server.service";
+
+/// What is made on the way lies in one place: one at a time.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// `make` with these words, for a system below this folder, with the programs that are built for tests.
+fn make(target: &str, root: &Path) -> String {
+    let _one = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let output = succeed(
+        Command::new("make")
+            .args(["--no-print-directory", target, "PREFIX=/usr", "INSTALL_BUILD=debug"])
+            .arg(format!("DESTDIR={}", root.display()))
+            .env_remove("MAKEFLAGS")
+            .env_remove("SYSCONFDIR")
+            .current_dir(env!("CARGO_MANIFEST_DIR")),
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn what_is_installed_works_and_is_taken_away_again() {
+    let root = folder("installed");
+    make("install", &root);
+    let installed = root.join("usr/bin/pixi-game-server");
+    succeed(Command::new(&installed).arg("--check-config").arg("--env-file").arg(root.join(SETTINGS)));
+    succeed(Command::new(root.join("usr/bin/pixi-game-tune")).arg("--help"));
+    let unit = fs::read_to_string(root.join(UNIT)).expect("the unit");
+    assert!(
+        unit.contains("\nExecStart=/usr/bin/pixi-game-server --env-file /etc/pixi-game-server.env\n"),
+        "{unit}"
+    );
+
+    // What logrotate and systemd make of it.
+    succeed(
+        Command::new(program("logrotate")).arg("--debug").arg(root.join("etc/logrotate.d/pixi-game-server")),
+    );
+    let elsewhere = folder("users");
+    fs::create_dir_all(elsewhere.join("etc")).expect("a folder");
+    fs::copy(root.join(USERS), elsewhere.join("users.conf")).expect("copied");
+    let in_root = format!("--root={}", elsewhere.display());
+    succeed(Command::new(program("systemd-sysusers")).arg(in_root).arg(elsewhere.join("users.conf")));
+    let users = fs::read_to_string(elsewhere.join("etc/passwd")).expect("users");
+    assert!(users.contains("pixi-game-server:x:") && users.contains("/usr/sbin/nologin\n"), "{users}");
+    for page in ["pixi-game-server.8", "pixi-game-tune.8"] {
+        assert!(root.join("usr/share/man/man8").join(page).exists(), "{page}");
+    }
+
+    make("uninstall", &root);
+    assert_eq!(files(&root), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn settings_that_somebody_changed_are_kept() {
+    let root = folder("kept");
+    make("install", &root);
+    let settings = root.join(SETTINGS);
+    fs::write(&settings, "PORT=8109\n").expect("changed");
+    assert!(make("install", &root).contains("kept: /etc/pixi-game-server.env"));
+    assert!(make("uninstall", &root).contains("kept: /etc/pixi-game-server.env"));
+    assert_eq!(files(&root), [settings.clone()]);
+    assert_eq!(fs::read_to_string(settings).expect("the settings"), "PORT=8109\n");
+}
+
+#[test]
+fn an_unknown_order_is_named() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/install.sh");
+    let output = Command::new(script).arg("upgrade").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(problem, "tools/install.sh: upgrade: expected install or uninstall\n");
+}
