@@ -5,7 +5,7 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test check fmt lint doc bench bench-load bench-hostile perf-check load-test soak demo \
+.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile perf-check load-test soak demo \
   monitor health metrics \
   install uninstall deb profile-cpu profile-mem tune fuzz deny sbom clean
 
@@ -67,6 +67,10 @@ perf-check: ## Run two loads of the table in short and say yes or no (a minute a
 soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
 	$(CARGO) build --release --quiet --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/soak
+
+test-protocol: ## Ask servers all that the client relies on, and compare: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
+	@$(CARGO) build --release --quiet --package conform --package pixi-game-server --bins
+	@SERVER="$(if $(filter file,$(origin SERVER)),,$(SERVER))" $${CARGO_TARGET_DIR:-target}/release/conform
 
 SERVER ?= 127.0.0.1:8108
 monitor: ## Watch servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109

@@ -55,7 +55,7 @@ impl Inquiry {
         std::thread::spawn(move || {
             let body = (0..TRIES).find_map(|tried| {
                 std::thread::sleep(if tried == 0 { Duration::ZERO } else { PAUSE });
-                ask(address, &authority)
+                ask(address, &authority).ok()
             });
             // Fails when the run has ended meanwhile, and then nobody wants to know.
             let _ = sender.send(body.flatten().map(|body| Scrape { at_ns: clock.now_ns(), body }));
@@ -69,11 +69,14 @@ impl Inquiry {
     }
 }
 
-/// What the server says, if anything useful; none at all when it had no place for the question and may be asked again.
-fn ask(address: SocketAddr, authority: &str) -> Option<Option<Json>> {
+/// The server had no place for the question; it may be asked again.
+struct Busy;
+
+/// What the server says, if anything useful.
+fn ask(address: SocketAddr, authority: &str) -> Result<Option<Json>, Busy> {
     match fetch(address, authority) {
-        Some(answer) if answer.starts_with(b"HTTP/1.1 503") => None,
-        answer => Some(answer.and_then(|answer| parse(&answer))),
+        Some(answer) if answer.starts_with(b"HTTP/1.1 503") => Err(Busy),
+        answer => Ok(answer.and_then(|answer| parse(&answer))),
     }
 }
 

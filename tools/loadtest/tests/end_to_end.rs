@@ -1,40 +1,10 @@
 //! The built program against the game server: a clean run is judged clean, and a server that loses acks is not.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
-use std::sync::mpsc::channel;
 
-use pixi_game_server::config;
-use pixi_game_server::logging::LogHandle;
-use pixi_game_server::server::Server;
-use pixi_game_server::server::assets::Assets;
-use pixi_game_server::server::capacity::Capacity;
-use pixi_game_server::server::os::Signals;
 use serde_json::Value as Json;
-
-/// A server in this process with these settings beside its defaults, until the process ends.
-fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let given = |name: &str| match name {
-            "HOST" => Some(OsString::from("127.0.0.1")),
-            "PORT" => Some(OsString::from("0")),
-            _ => settings.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.into()),
-        };
-        let command = config::parse(std::iter::empty(), given).expect("valid settings");
-        let config::Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
-        let signals = Signals::to_stop().expect("a descriptor is left");
-        let capacity = Capacity::reserve(config.max_connections);
-        let server = Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default(), || {
-            Ok(config::Config::default())
-        })
-        .expect("a port is free");
-        sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
-        server.run()
-    });
-    receiver.recv().expect("the server binds")
-}
+use test_server::serve;
 
 fn loadtest(server: SocketAddr, flags: &[&str]) -> (Output, Json) {
     let program = env!("CARGO_BIN_EXE_loadtest");

@@ -1,42 +1,14 @@
 //! The program as scripts start it, against a real server in this process.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::sync::mpsc::channel;
 
-use pixi_game_server::config;
-use pixi_game_server::logging::LogHandle;
-use pixi_game_server::server::Server;
-use pixi_game_server::server::assets::Assets;
-use pixi_game_server::server::capacity::Capacity;
-use pixi_game_server::server::os::Signals;
 use serde_json::Value as Json;
 
 fn server() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
-    *ADDRESS.get_or_init(|| {
-        let (sender, receiver) = channel();
-        std::thread::spawn(move || {
-            let given = |name: &str| match name {
-                "HOST" => Some(OsString::from("127.0.0.1")),
-                "PORT" => Some(OsString::from("0")),
-                _ => None,
-            };
-            let command = config::parse(std::iter::empty(), given).expect("valid settings");
-            let config::Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
-            let signals = Signals::to_stop().expect("a descriptor is left");
-            let capacity = Capacity::reserve(config.max_connections);
-            let reread = || Ok(config::Config::default());
-            let server =
-                Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default(), reread)
-                    .expect("a port is free");
-            sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
-            server.run()
-        });
-        receiver.recv().expect("the server binds")
-    })
+    *ADDRESS.get_or_init(|| test_server::serve(&[]))
 }
 
 fn monitor(flags: &[&str]) -> Output {

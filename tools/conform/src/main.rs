@@ -1,0 +1,75 @@
+//! Asks servers everything the game's client relies on, over real sockets, and says what each answered.
+//!
+//! ```text
+//! main ──> options   whom to ask
+//!      ├─> checks    what is asked: http, alone, together, endings ──> player: a client that says what it waits for
+//!      └─> report    a line for each check, a column for each server
+//! ```
+//!
+//! Exit status: 0 when the last server passes every check, 1 when it does not, 2 for bad usage.
+
+mod checks;
+mod options;
+mod player;
+mod report;
+
+use std::io::Write as _;
+use std::process::{Command as Program, ExitCode, Stdio};
+
+use options::{Command, Options, Server};
+use report::Column;
+use stage::server::{Listening, folder_with, free_port, serve};
+use stage::{Failure, Interrupt, Process};
+
+const FAILED: u8 = 1;
+const INVALID: u8 = 2;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args().skip(1), |name| std::env::var(name).ok()) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Help(text)) => {
+            let _ = write!(std::io::stdout(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("conform: {problem}");
+            return ExitCode::from(INVALID);
+        }
+    };
+    match run(options) {
+        Ok(is_well) if is_well => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(FAILED),
+        Err(failure) => {
+            eprintln!("conform: {failure}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Whether the last server passed.
+fn run(mut options: Options) -> Result<bool, Failure> {
+    let interrupt = Interrupt::watch()?;
+    let mut own = None;
+    if options.servers.is_empty() {
+        let (process, server) = serve_one(&interrupt)?;
+        own = Some(process);
+        options.servers.push(server);
+    }
+    let columns: Vec<Column> = options.servers.iter().map(Column::of).collect();
+    drop(own);
+    let text = if options.json { report::json(&columns) } else { report::table(&columns) };
+    // A closed pipe is the reader's choice.
+    let _ = write!(std::io::stdout(), "{text}");
+    Ok(columns.last().is_some_and(Column::passed))
+}
+
+/// A server of this run's own: the one built beside this program, with its defaults.
+fn serve_one(interrupt: &Interrupt) -> Result<(Process, Server), Failure> {
+    let program = folder_with(&["pixi-game-server"])?.join("pixi-game-server");
+    let listening = Listening { port: free_port()?, path: "/health", log: None };
+    let mut command = Program::new(program);
+    command.envs([("HOST", "127.0.0.1"), ("LOG_LEVEL", "error"), ("PORT", &listening.port.to_string())]);
+    let process = serve("pixi-game-server", command.stdin(Stdio::null()), listening, interrupt)?;
+    let address = listening.address();
+    Ok((process, Server { name: address.to_string(), address }))
+}

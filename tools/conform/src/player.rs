@@ -1,0 +1,176 @@
+//! A client that says what it waits for: over a blocking socket, with an end to every wait.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use game_client::{ClientMessage, Entry, PlayerId, ServerMessage, Vector};
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Bytes, Message, WebSocket};
+
+/// How long an answer may take that is due at once.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long something may take that a server does every few seconds. The older ones do it every thirty.
+pub const LONG_PATIENCE: Duration = Duration::from_secs(35);
+
+/// How often a wait looks at the clock.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// Something the server sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Heard {
+    /// A message of the game.
+    Game(ServerMessage),
+    /// A pong with this payload.
+    Pong(Vec<u8>),
+    /// The end of the connection; the code, if there was one.
+    Closed(Option<u16>),
+}
+
+/// A connection to the game.
+pub struct Player {
+    socket: WebSocket<TcpStream>,
+    /// Whom the first state says this is.
+    pub own: Entry,
+    /// All whom the first state shows, itself included.
+    pub first_state: Vec<Entry>,
+    next_sequence: u32,
+}
+
+impl Player {
+    /// Connects, and waits for the first state.
+    pub fn join(server: SocketAddr) -> Result<Player, String> {
+        let stream =
+            TcpStream::connect_timeout(&server, PATIENCE).map_err(|error| format!("connecting: {error}"))?;
+        let set = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_nodelay(true));
+        set.map_err(|error| format!("the socket: {error}"))?;
+        let config = Some(WebSocketConfig::default());
+        let (socket, _) =
+            tungstenite::client::client_with_config(format!("ws://{server}/ws"), stream, config)
+                .map_err(|error| format!("the upgrade: {error}"))?;
+        let nobody = Entry {
+            id: 0,
+            x: 0,
+            y: 0,
+            vector: Vector::ZERO,
+            facing: game_client::Facing::Right,
+            state: game_client::State::Idle,
+        };
+        let mut player = Player { socket, own: nobody, first_state: Vec::new(), next_sequence: 1 };
+        let first = player.wait(PATIENCE, "the first message", |heard| Some(heard.clone()))?;
+        let Heard::Game(ServerMessage::GameState(entries)) = first else {
+            return Err(format!("the first message is {first:?}, not GAME_STATE"));
+        };
+        player.own = *entries.iter().max_by_key(|entry| entry.id).ok_or("the first GAME_STATE is empty")?;
+        player.first_state = entries;
+        Ok(player)
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> PlayerId {
+        self.own.id
+    }
+
+    /// Sends a message of the game.
+    pub fn send(&mut self, message: ClientMessage) -> Result<(), String> {
+        self.send_bytes(message.to_bytes())
+    }
+
+    /// Sends a binary message with these bytes.
+    pub fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        self.send_any(Message::Binary(Bytes::from(bytes)))
+    }
+
+    /// Sends any message.
+    pub fn send_any(&mut self, message: Message) -> Result<(), String> {
+        self.socket.send(message).map_err(|error| format!("sending: {error}"))
+    }
+
+    /// Sends a short MOVE and returns its number.
+    pub fn step(&mut self, vector: Vector) -> Result<u32, String> {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.send(ClientMessage::Move { vector, sequence, claim: None })?;
+        Ok(sequence)
+    }
+
+    /// Waits for the ack of this number. Returns where the server has the player.
+    pub fn acked(&mut self, wanted: u32) -> Result<(u16, u16), String> {
+        let own = self.id();
+        let what = format!("the ack of MOVE {wanted}");
+        let (id, x, y) = self.wait_for(PATIENCE, &what, |message| match message {
+            ServerMessage::MoveAck { id, x, y, sequence } if *sequence == wanted => Some((*id, *x, *y)),
+            _ => None,
+        })?;
+        if id == own { Ok((x, y)) } else { Err(format!("the ack is for player {id}, not {own}")) }
+    }
+
+    /// Waits for a message of the game that `pick` likes.
+    pub fn wait_for<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut pick: impl FnMut(&ServerMessage) -> Option<T>,
+    ) -> Result<T, String> {
+        self.wait(patience, what, |heard| match heard {
+            Heard::Game(message) => pick(message),
+            _ => None,
+        })
+    }
+
+    /// Waits until the server ends the connection. Returns the code.
+    pub fn closed(&mut self, what: &str) -> Result<Option<u16>, String> {
+        loop {
+            match self.hear(Instant::now() + PATIENCE)? {
+                Some(Heard::Closed(code)) => return Ok(code),
+                Some(_) => {}
+                None => return Err(format!("{what}: the connection stays open")),
+            }
+        }
+    }
+
+    /// Waits for anything that `pick` likes; messages it does not like are passed over.
+    pub fn wait<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut pick: impl FnMut(&Heard) -> Option<T>,
+    ) -> Result<T, String> {
+        let until = Instant::now() + patience;
+        while let Some(heard) = self.hear(until)? {
+            if let Some(found) = pick(&heard) {
+                return Ok(found);
+            }
+            if let Heard::Closed(code) = heard {
+                return Err(format!("waiting for {what}: the server closed with {code:?}"));
+            }
+        }
+        Err(format!("waiting for {what}: nothing in {} s", patience.as_secs()))
+    }
+
+    /// The next that comes until then.
+    fn hear(&mut self, until: Instant) -> Result<Option<Heard>, String> {
+        while Instant::now() < until {
+            let set = self.socket.get_ref().set_read_timeout(Some(SLICE));
+            set.map_err(|error| format!("the socket: {error}"))?;
+            match self.socket.read() {
+                Ok(Message::Binary(bytes)) => {
+                    let message = ServerMessage::decode(&bytes);
+                    let message = message.map_err(|error| format!("the server sent {bytes:?}: {error}"))?;
+                    return Ok(Some(Heard::Game(message)));
+                }
+                Ok(Message::Pong(payload)) => return Ok(Some(Heard::Pong(payload.to_vec()))),
+                Ok(Message::Close(frame)) => {
+                    return Ok(Some(Heard::Closed(frame.map(|frame| u16::from(frame.code)))));
+                }
+                Ok(Message::Ping(_) | Message::Frame(_)) => {}
+                Ok(Message::Text(text)) => return Err(format!("the server sent text: {text}")),
+                Err(tungstenite::Error::Io(error))
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return Ok(Some(Heard::Closed(None))),
+            }
+        }
+        Ok(None)
+    }
+}

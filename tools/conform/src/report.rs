@@ -1,0 +1,100 @@
+//! What came of the checks: a line for each, a column for each server.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+
+use crate::checks::{self, Check, Weight};
+use crate::options::Server;
+
+/// What one server answered to all checks.
+pub struct Column {
+    name: String,
+    /// In the order of [`checks::all`]; an error says what was found instead.
+    results: Vec<Result<(), String>>,
+}
+
+impl Column {
+    /// Asks a server everything.
+    pub fn of(server: &Server) -> Column {
+        let results = checks::all().map(|check| (check.ask)(server.address)).collect();
+        Column { name: server.name.clone(), results }
+    }
+
+    /// Whether every check holds.
+    pub fn passed(&self) -> bool {
+        self.results.iter().all(Result::is_ok)
+    }
+
+    fn count(&self, weight: Weight) -> (usize, usize) {
+        let of_weight = checks::all().zip(&self.results).filter(|(check, _)| check.weight == weight);
+        let results: Vec<bool> = of_weight.map(|(_, result)| result.is_ok()).collect();
+        (results.iter().filter(|is_ok| **is_ok).count(), results.len())
+    }
+}
+
+fn rows(columns: &[Column]) -> impl Iterator<Item = (&'static Check, Vec<&Result<(), String>>)> {
+    checks::all()
+        .enumerate()
+        .map(|(index, check)| (check, columns.iter().map(|column| &column.results[index]).collect()))
+}
+
+/// For people. Promises are marked: servers before this one need not keep them.
+pub fn table(columns: &[Column]) -> String {
+    let mut text = String::new();
+    let checks = checks::all().map(|check| check.name.len()).max().unwrap_or(0);
+    let width = columns.iter().map(|column| column.name.len()).fold(4, usize::max);
+    let mut line = |part: &str, name: &str, cells: &[&str]| {
+        let cells: String = cells.iter().flat_map(|cell| [format!("  {cell:<width$}")]).collect();
+        let _ = writeln!(text, "{}", format!("{part:<9} {name:<checks$}   {cells}").trim_end());
+    };
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    line("", "", &names);
+    for (check, results) in rows(columns) {
+        let mark = if check.weight == Weight::Promise { " *" } else { "" };
+        let cells: Vec<&str> =
+            results.iter().map(|result| if result.is_ok() { "yes" } else { "NO" }).collect();
+        line(check.part, &format!("{}{mark}", check.name), &cells);
+    }
+    text += "\n* beyond what the client needs\n";
+    for column in columns {
+        let ((kept, contract), (promised, promises)) =
+            (column.count(Weight::Contract), column.count(Weight::Promise));
+        let _ = writeln!(
+            text,
+            "\n{}: {kept} of {contract} that the client needs, {promised} of {promises} beyond",
+            column.name
+        );
+        for (check, result) in checks::all().zip(&column.results) {
+            if let Err(found) = result {
+                let _ = writeln!(text, "  {}: {found}", check.name);
+            }
+        }
+    }
+    if let [one, others @ ..] = columns
+        && !others.is_empty()
+    {
+        let differing = rows(columns)
+            .filter(|(_, results)| results.iter().any(|result| result.is_ok() != results[0].is_ok()));
+        let _ = writeln!(text, "\n{} checks come out differently than at {}", differing.count(), one.name);
+    }
+    text
+}
+
+/// For programs.
+pub fn json(columns: &[Column]) -> String {
+    let checks: Vec<Json> = rows(columns)
+        .map(|(check, results)| {
+            let found = results.iter().map(|result| result.as_ref().err());
+            json!({
+                "part": check.part,
+                "name": check.name,
+                "needed": check.weight == Weight::Contract,
+                "passed": results.iter().map(|result| result.is_ok()).collect::<Vec<_>>(),
+                "found": found.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    format!("{:#}\n", json!({ "servers": names, "checks": checks }))
+}

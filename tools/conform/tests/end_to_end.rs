@@ -1,0 +1,81 @@
+//! The program as its users start it, against servers in this process and against what is none.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+
+use serde_json::Value as Json;
+use test_server::serve;
+
+fn conform(servers: &[SocketAddr], flags: &[&str]) -> Output {
+    let list = servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conform"));
+    command.env_remove("SERVER").arg(format!("--server={list}")).args(flags).output().expect("it runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn this_server_passes_and_is_compared_with_another_that_passes() {
+    let servers = [serve(&[]), serve(&[("MAX_VISIBLE", "32"), ("TICK_RATE", "30")])];
+    let output = conform(&servers, &[]);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.ends_with(&format!("\n0 checks come out differently than at {}\n", servers[0])), "{shown}");
+    assert!(!shown.contains("NO"), "{shown}");
+}
+
+/// Answers every request with 200 and an empty object, and knows no game.
+fn serve_no_game() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_server_lacks_is_said_for_each_check() {
+    let servers = [serve(&[]), serve_no_game()];
+    let output = conform(&servers, &["--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["servers"][1], servers[1].to_string());
+    let checks = report["checks"].as_array().expect("checks");
+    let passed = |name: &str| {
+        let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}"));
+        (check["passed"][0].as_bool(), check["passed"][1].as_bool())
+    };
+    assert_eq!(passed("/health answers 200 with JSON"), (Some(true), Some(true)));
+    assert_eq!(passed("/health counts players"), (Some(true), Some(false)));
+    assert_eq!(passed("a MOVE of 6 bytes is acked with its number"), (Some(true), Some(false)));
+    for check in checks.iter().filter(|check| check["part"] != "HTTP") {
+        let found = check["found"][1].as_str().unwrap_or_default();
+        assert!(found.contains("the upgrade: "), "{check}");
+    }
+}
+
+#[test]
+fn rules_that_a_server_breaks_are_found() {
+    // Its world is the client's no more: players walk at half the speed.
+    let output = conform(&[serve(&[("PLAYER_SPEED", "2")])], &[]);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains(" 22 of 22 that the client needs, 8 of 9 beyond\n"), "{shown}");
+    assert!(shown.contains("\n  a walking player gets ahead by 96 units a second: 4"), "{shown}");
+}
+
+#[test]
+fn nobody_there_is_an_answer_as_well() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let output = conform(&[free], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains(": 0 of 22 that the client needs, 0 of 9 beyond\n"), "{}", text(&output));
+}

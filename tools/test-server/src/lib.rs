@@ -1,0 +1,37 @@
+//! A server in the process of a test, for the tests of the tools: whatever is built of a tool has a server to meet.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::sync::mpsc::channel;
+
+use pixi_game_server::config::{self, Command, Config};
+use pixi_game_server::logging::LogHandle;
+use pixi_game_server::server::Server;
+use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::capacity::Capacity;
+use pixi_game_server::server::os::Signals;
+
+/// Serves on a free port of 127.0.0.1 until the process ends, with these settings beside the defaults.
+///
+/// # Panics
+/// When a setting is invalid, or no port or descriptor is free.
+pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let given = |name: &str| match name {
+            "HOST" => Some(OsString::from("127.0.0.1")),
+            "PORT" => Some(OsString::from("0")),
+            _ => settings.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.into()),
+        };
+        let command = config::parse(std::iter::empty(), given).expect("valid settings");
+        let Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
+        let signals = Signals::to_stop().expect("a descriptor is left");
+        let capacity = Capacity::reserve(config.max_connections);
+        let reread = || Ok(Config::default());
+        let server = Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default(), reread)
+            .expect("a port is free");
+        sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
+        server.run()
+    });
+    receiver.recv().expect("the server binds")
+}
