@@ -7,7 +7,7 @@ export
 .DEFAULT_GOAL := help
 .PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile perf-check load-test soak demo \
   monitor health metrics \
-  install uninstall deb profile-cpu profile-mem tune fuzz deny sbom clean
+  docker docker-run compose-up compose-down install uninstall deb profile-cpu profile-mem tune fuzz deny sbom clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,19 @@ bench-hostile: ## Measure 500 players beside 2,000 slow and silent peers: make b
 perf-check: ## Run two loads of the table in short and say yes or no (a minute and a half)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-load --check
+
+docker: ## Build the image: a static binary and nothing else
+	docker build --tag pixi-game-server:$${VERSION:-latest} .
+
+docker-run: ## Run the image on port 8108: make docker-run PORT=9000
+	docker run --rm --init --publish $${PORT:-8108}:8108 --ulimit nofile=32768:32768 --read-only --cap-drop ALL \
+	  --security-opt no-new-privileges pixi-game-server:$${VERSION:-latest}
+
+compose-up: ## Start the whole stack: game, HAProxy, Prometheus, Grafana
+	docker compose up --build --detach --wait
+
+compose-down: ## Stop the stack; what Prometheus and Grafana remember stays
+	docker compose down
 
 soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
 	$(CARGO) build --release --quiet --workspace --bins

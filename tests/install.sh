@@ -11,6 +11,9 @@ need ip iproute2                  # tests/hostile, tests/exhaustion: network nam
 need strace strace                # tests/process, tests/exhaustion: faults in system calls
 need systemd-analyze systemd      # tests/process: the unit
 need setpriv util-linux           # tests/process, tests/exhaustion: without privileges
+need promtool prometheus          # tests/documents: alert rules
+need docker-compose docker-compose  # tests/documents: the stack
+need socat socat                  # tests/documents: the way from another server
 need curl curl                    # tests/documents
 need jq jq                        # tests/documents
 need logrotate logrotate          # tests/exhaustion

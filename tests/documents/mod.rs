@@ -3,6 +3,8 @@
 //! A block of commands whose first line is `sh live` is run against a server of the test's own: what it says of port
 //! 8108 goes to that server's port, and `pixi-game-server` is the program under test.
 
+mod metrics;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -76,7 +76,7 @@ fn settings_that_somebody_changed_are_kept() {
     fs::write(&settings, "PORT=8109\n").expect("changed");
     assert!(make("install", &root).contains("kept: /etc/pixi-game-server.env"));
     assert!(make("uninstall", &root).contains("kept: /etc/pixi-game-server.env"));
-    assert_eq!(files(&root), [settings.clone()]);
+    assert_eq!(files(&root), std::slice::from_ref(&settings));
     assert_eq!(fs::read_to_string(settings).expect("the settings"), "PORT=8109\n");
 }
 

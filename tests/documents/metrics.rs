@@ -1,0 +1,126 @@
+//! What is said of metrics and what a server tells: the page, the alerts and the dashboard name what there is, and all of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+use super::root;
+use crate::support::Server;
+use crate::support::debian::program;
+use crate::support::http::get;
+use crate::support::process::succeed;
+
+const PAGE: &str = "docs/METRICS.md";
+const ALERTS: &str = "deploy/prometheus/alerts.yml";
+const DASHBOARD: &str = "deploy/grafana/dashboards/pixi-game-server.json";
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Names of metrics in a text, without what a histogram's series add.
+fn names(text: &str) -> BTreeSet<&str> {
+    let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+    let words = text.split(|sign| !is_part(sign)).filter(|word| word.starts_with("pixi_"));
+    words.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
+}
+
+/// Names of the metrics that a server tells Prometheus, and keys of its JSON, members of `connections` with their path.
+fn told() -> (String, Vec<String>) {
+    let server = Server::start();
+    let json = server.metrics();
+    let keys =
+        json.as_object().expect("an object").iter().flat_map(|(key, value)| match (key.as_str(), value) {
+            ("connections", Json::Object(members)) => {
+                members.keys().map(|member| format!("{key}.{member}")).collect()
+            }
+            _ => vec![key.clone()],
+        });
+    let prometheus = get(server.address(), "/metrics/prometheus").text().to_owned();
+    (prometheus, keys.collect())
+}
+
+#[test]
+fn the_page_names_every_metric_and_no_other() {
+    let (prometheus, keys) = told();
+    let types = prometheus.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let page = text(PAGE);
+    let mut known = BTreeSet::new();
+    for (name, kind) in types {
+        let row = page.lines().find(|line| line.contains(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{PAGE} has no row for {name}"));
+        assert!(
+            row.contains(&format!("| {kind} |"))
+                || row.contains("| `kind` |")
+                || row.contains("| `reason` |"),
+            "{row}"
+        );
+        known.insert(name);
+    }
+    for key in keys {
+        assert!(page.contains(&format!("\n| `{key}` |")), "{PAGE} has no row for the key {key}");
+    }
+    for path in [PAGE, ALERTS, DASHBOARD] {
+        let text = text(path);
+        let unknown: Vec<&str> = names(&text).difference(&known).copied().collect();
+        assert!(unknown.is_empty(), "{path} names {unknown:?}, which no server tells");
+    }
+}
+
+#[test]
+fn the_pages_name_every_kind_and_reason() {
+    let (prometheus, _) = told();
+    let pages = text(PAGE) + &text("docs/OPERATIONS.md");
+    let labels = prometheus.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("{kind=\"").or_else(|| line.split_once("{reason=\""))?;
+        rest.split_once('"').map(|(label, _)| label)
+    });
+    let labels: BTreeSet<&str> = labels.collect();
+    assert!(labels.len() > 30, "{labels:?}");
+    for label in labels {
+        assert!(pages.contains(&format!("`{label}`")), "{label} is nowhere explained");
+    }
+}
+
+#[test]
+fn the_page_names_every_alert() {
+    let (alerts, page) = (text(ALERTS), text(PAGE));
+    let mut count = 0;
+    for name in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(page.contains(&format!("\n| `{name}` |")), "{PAGE} has no row for {name}");
+        count += 1;
+    }
+    assert_eq!(page.matches("\n| `Game").count(), count, "a row for each alert");
+}
+
+#[test]
+fn prometheus_understands_the_rules_and_they_speak_when_they_should() {
+    let folder = root().join("deploy/prometheus");
+    for arguments in [
+        &["check", "config", "prometheus.yml"][..],
+        &["check", "rules", "alerts.yml"],
+        &["test", "rules", "alerts_test.yml"],
+    ] {
+        succeed(Command::new(program("promtool")).args(arguments).current_dir(&folder));
+    }
+}
+
+#[test]
+fn the_dashboard_is_one_grafana_takes() {
+    let dashboard: Json = serde_json::from_str(&text(DASHBOARD)).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
+    for panel in panels {
+        assert!(panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()), "{panel}");
+        let place = &panel["gridPos"];
+        assert!(place["x"].as_u64().zip(place["w"].as_u64()).is_some_and(|(x, w)| x + w <= 24), "{panel}");
+    }
+    let source = &dashboard["templating"]["list"][0]["datasource"]["uid"];
+    assert!(
+        text("deploy/grafana/provisioning/datasources/prometheus.yml")
+            .contains(&format!("uid: {}", source.as_str().expect("a name")))
+    );
+}
