@@ -1,7 +1,8 @@
 //! Whom a connection counts for: header fields and the PROXY protocol over bare sockets, then real proxies, then the
-//! example configurations with TLS.
+//! example configurations with TLS, and the way from another server.
 
 mod headers;
+mod migration;
 mod programs;
 mod proxy_protocol;
 mod real;

@@ -64,18 +64,29 @@ impl Client {
 
     /// Connects with a picture of other suppositions, and waits for the first `GAME_STATE`.
     pub fn join_with(server: &Server, options: PictureOptions) -> Client {
-        let mut client = [Client::connect(server, options)];
-        wait_for(&mut client[0], "the first GAME_STATE", |client| client.picture.own_id().is_some());
-        let [client] = client;
-        client
+        Client::connect(server, options).joined()
+    }
+
+    /// The same where something else listens, such as a proxy.
+    pub fn join_at(address: SocketAddr) -> Client {
+        Client::connect_to(address, picture_options()).joined()
+    }
+
+    fn joined(mut self) -> Client {
+        wait_for(&mut self, "the first GAME_STATE", |client| client.picture.own_id().is_some());
+        self
     }
 
     /// Connects and waits for nothing but the upgrade.
     pub fn connect(server: &Server, options: PictureOptions) -> Client {
-        let stream = TcpStream::connect(server.address()).expect("the server accepts");
+        Client::connect_to(server.address(), options)
+    }
+
+    fn connect_to(address: SocketAddr, options: PictureOptions) -> Client {
+        let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
-        let url = url(server.address());
+        let url = url(address);
         let (socket, _) = client_with_config(url, stream, Some(config())).expect("the upgrade succeeds");
         socket.get_ref().set_nonblocking(true).expect("a non-blocking socket");
         Client::over(socket, options)

@@ -1,0 +1,75 @@
+//! The container stack as far as it goes without an engine: the compose file is valid and means what it says, HAProxy takes
+//! its configuration, every file that is mounted exists, and the image is asked nothing that the program does not know.
+
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+use super::root;
+use crate::support::debian::program;
+use crate::support::process::succeed;
+use crate::support::server::PROGRAM;
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_compose_file_is_valid_and_what_it_mounts_exists() {
+    let compose = program("docker-compose");
+    let output = succeed(Command::new(compose).arg("config").current_dir(root()).env("PORT", "9000"));
+    let config = String::from_utf8_lossy(&output.stdout).into_owned();
+    for expected in [
+        "9000:8108",
+        "MAX_CONNECTIONS: '12000'",
+        "net.core.somaxconn: '4096'",
+        "soft: 32768",
+        "read_only: true",
+    ] {
+        assert!(config.contains(expected), "{expected}: {config}");
+    }
+    let mounts: Vec<&str> = config
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ")?.strip_prefix(root().to_str()?)?.split(':').next())
+        .collect();
+    assert_eq!(mounts.len(), 4, "{config}");
+    for mount in mounts {
+        assert!(root().join(mount.trim_start_matches('/')).exists(), "{mount}");
+    }
+}
+
+#[test]
+fn haproxy_takes_the_configuration_of_the_stack() {
+    let file = root().join("deploy/haproxy-compose.cfg");
+    let output =
+        Command::new(program("haproxy")).arg("-c").arg("-f").arg(file).output().expect("haproxy runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    // The name is that of a container.
+    let complaints: Vec<&str> =
+        said.lines().filter(|line| line.contains("[WARNING]") || line.contains("[ALERT]")).collect();
+    assert!(
+        complaints.iter().all(|line| line.contains("could not resolve address 'game'")),
+        "{complaints:?}"
+    );
+}
+
+#[test]
+fn the_image_runs_what_the_program_knows() {
+    let dockerfile = text("Dockerfile");
+    let line = |word: &str| {
+        let found = dockerfile.lines().find_map(|line| line.strip_prefix(word));
+        found.unwrap_or_else(|| panic!("no {word}")).trim().to_owned()
+    };
+    let health = line("HEALTHCHECK");
+    let (_, command) = health.split_once("CMD ").expect("a command");
+    let command: Json = serde_json::from_str(command).expect("a list");
+    let flag = command[1].as_str().expect("a flag");
+    let help = succeed(Command::new(PROGRAM).arg("--help"));
+    assert!(String::from_utf8_lossy(&help.stdout).contains(flag), "{flag}");
+    assert_eq!(line("STOPSIGNAL"), "SIGTERM");
+    assert_eq!(line("EXPOSE"), "8108");
+    assert!(line("USER").split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "not root");
+    assert!(dockerfile.contains("\nFROM scratch\n"));
+    assert_eq!(line("ARG VERSION="), env!("CARGO_PKG_VERSION"));
+}

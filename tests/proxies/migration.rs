@@ -1,0 +1,154 @@
+//! The way from another server, step by step as `docs/MIGRATION.md` has it: two servers, a real `HAProxy` between them, and
+//! the page's own commands.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use super::programs::{Place, Proxy};
+use crate::support::debian::program;
+use crate::support::http::get;
+use crate::support::process::succeed;
+use crate::support::pump::{pump, wait_until};
+use crate::support::server::PROGRAM;
+use crate::support::{Client, Server, Settings, settle};
+
+/// The environment file of an operator who comes from the Go server.
+const OLD_SETTINGS: &str = "MAX_CONNECTIONS=200\nTICK_RATE=60\nGOGC=200\nGOMAXPROCS=4\nBROADCAST_WORKERS=8\n";
+
+/// Where everything is that the page speaks of.
+struct Stage {
+    folder: std::path::PathBuf,
+    old: SocketAddr,
+    new: SocketAddr,
+    proxy: SocketAddr,
+}
+
+impl Stage {
+    /// The commands of one step of the page, for this stage's files and addresses.
+    fn commands(&self, step: &str) -> String {
+        let page = include_str!("../../docs/MIGRATION.md");
+        let (_, rest) =
+            page.split_once(&format!("```sh step {step}\n")).unwrap_or_else(|| panic!("no step {step}"));
+        let (commands, _) = rest.split_once("```").expect("its end");
+        let folder = self.folder.display();
+        commands
+            .replace("old.env", &format!("{folder}/old.env"))
+            .replace("/run/haproxy/game.sock", &format!("{folder}/game.sock"))
+            .replace("127.0.0.1:8107", &self.old.to_string())
+            .replace("127.0.0.1:8108", &self.proxy.to_string())
+            .replace("127.0.0.1:8109", &self.new.to_string())
+    }
+
+    /// Runs a step. Returns what it prints.
+    fn run(&self, step: &str) -> String {
+        let programs = Path::new(PROGRAM).parent().expect("a file has a folder");
+        let path = format!("{}:{}:/usr/sbin", programs.display(), std::env::var("PATH").expect("a PATH"));
+        let _ = program("socat");
+        let output = succeed(
+            Command::new("sh").args(["-eu", "-c", &self.commands(step)]).env("PATH", path).env_remove("PORT"),
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The proxy's configuration, for this stage.
+    fn configuration(&self) -> String {
+        let mut text = include_str!("../../deploy/haproxy-migration.cfg").to_owned();
+        for (from, to) in [
+            // Fits any limit of open files.
+            ("maxconn 26000", "maxconn 100".to_owned()),
+            ("/run/haproxy/game.sock", format!("{}/game.sock", self.folder.display())),
+            ("bind :8108", format!("bind {}", self.proxy)),
+            ("127.0.0.1:8107", self.old.to_string()),
+            ("127.0.0.1:8109", self.new.to_string()),
+        ] {
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            text = text.replace(from, &to);
+        }
+        text
+    }
+}
+
+fn players(server: &Server) -> u64 {
+    server.count("players")
+}
+
+/// Players who come in through the proxy, one after another.
+fn come_in(proxy: SocketAddr, count: usize) -> Vec<Client> {
+    (0..count).map(|_| Client::join_at(proxy)).collect()
+}
+
+#[test]
+fn every_step_does_what_the_page_says_and_nobody_is_cut_off() {
+    let place = Place::new();
+    let old_env = place.write("old.env", OLD_SETTINGS);
+    let from_file = || {
+        let mut settings = Settings::new();
+        for line in fs::read_to_string(&old_env).expect("the file").lines() {
+            let (name, value) = line.split_once('=').expect("a setting");
+            settings = settings.set(name, value);
+        }
+        settings
+    };
+    let (old, new) = (from_file().start(), from_file().set("TRUSTED_PROXIES", "127.0.0.1").start());
+    let stage =
+        Stage { folder: place.folder.clone(), old: old.address(), new: new.address(), proxy: place.address };
+
+    assert!(stage.run("check").contains("valid"));
+    let proxy = Proxy::haproxy(place, &stage.configuration());
+    wait_until("both servers to be found well", || get(proxy.place.address, "/health").status == 200);
+
+    let mut clients = come_in(stage.proxy, 3);
+    assert_eq!((players(&old), players(&new)), (3, 0), "everybody to the old server at first");
+
+    stage.run("tenth");
+    clients.append(&mut come_in(stage.proxy, 20));
+    assert_eq!((players(&old), players(&new)), (3 + 18, 2), "a tenth of the newcomers");
+    assert!(stage.run("look").contains("\"players\":21"));
+
+    stage.run("all");
+    clients.append(&mut come_in(stage.proxy, 5));
+    assert_eq!((players(&old), players(&new)), (21, 7), "all newcomers");
+    settle(&mut clients);
+    assert!(clients.iter().all(|client| !client.ended), "who plays stays");
+
+    stage.run("back");
+    clients.append(&mut come_in(stage.proxy, 4));
+    assert_eq!((players(&old), players(&new)), (25, 7), "the way back");
+
+    stage.run("all");
+    drop(old);
+    pump(&mut clients, "those of the old server to be told", |clients| {
+        clients.iter().filter(|client| client.ended).count() == 25
+    });
+    let back = come_in(stage.proxy, 25);
+    assert_eq!(players(&new), 7 + 25, "they are back on the new server");
+    drop((clients, back));
+}
+
+#[test]
+fn the_commands_that_start_and_ask_programs_name_what_there_is() {
+    let page = include_str!("../../docs/MIGRATION.md");
+    let steps: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("```sh step ")).collect();
+    assert_eq!(steps, ["check", "beside", "validate", "load", "proxy", "tenth", "look", "all", "back"]);
+    let place = Place::new();
+    let old = Settings::new().start();
+    place.write("old.env", OLD_SETTINGS);
+    let stage =
+        Stage { folder: place.folder.clone(), old: old.address(), new: old.address(), proxy: place.address };
+    // The same command with a port of its own, and an end.
+    let beside = stage.commands("beside").replace("8109 &", "0 & sleep 1; kill $!; wait $!");
+    let programs = Path::new(PROGRAM).parent().expect("a file has a folder");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a PATH"));
+    let output = succeed(Command::new("sh").args(["-eu", "-c", &beside]).env("PATH", path));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("listening on") && said.contains("GOGC"), "{said}");
+    succeed(
+        Command::new(program("haproxy"))
+            .arg("-c")
+            .arg("-f")
+            .arg(place.write("h.cfg", &stage.configuration())),
+    );
+    assert!(page.contains("make test-protocol SERVER=") && page.contains("loadtest --server ws://"));
+}
