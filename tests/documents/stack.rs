@@ -20,7 +20,7 @@ fn the_compose_file_is_valid_and_what_it_mounts_exists() {
     let output = succeed(Command::new(compose).arg("config").current_dir(root()).env("PORT", "9000"));
     let config = String::from_utf8_lossy(&output.stdout).into_owned();
     for expected in [
-        "9000:8108",
+        "published: 9000\n      target: 8108",
         "MAX_CONNECTIONS: '12000'",
         "net.core.somaxconn: '4096'",
         "soft: 32768",
