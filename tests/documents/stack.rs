@@ -1,4 +1,4 @@
-//! The container stack as far as it goes without an engine: the compose file is valid and means what it says, HAProxy takes
+//! The container stack as far as it goes without an engine: the compose file is valid and means what it says, `HAProxy` takes
 //! its configuration, every file that is mounted exists, and the image is asked nothing that the program does not know.
 
 use std::process::Command;
