@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use getopts::Options as Getopts;
+use getopts::Options as Flags;
 use hostile::kind::Kind;
 use serde::{Deserialize, Serialize};
-use stage::ask::{given, seconds, value, whole};
+use stage::ask::{self, given, seconds, value, whole};
 
 const PAIRS_MAX: u32 = 99;
 const SECONDS_MAX: u64 = 3_600;
@@ -37,13 +37,7 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-#[derive(Debug)]
-pub enum Command {
-    /// Print this.
-    Help(String),
-    /// Run.
-    Run(Options),
-}
+pub type Command = ask::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -53,42 +47,35 @@ pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let mut getopts = Getopts::new();
-    getopts.long_only(true);
-    getopts.optopt("", "pairs", "how often it is measured, alone and beside [3], PAIRS", "N");
-    getopts.optopt("", "duration", "how long each is measured [20s], DURATION", "TIME");
-    getopts.optopt("", "clients", "healthy players [500], CLIENTS", "N");
-    getopts.optopt("", "moves", "MOVEs each of them sends a second [5], MOVES", "N");
-    getopts.optopt("", "peers", "hostile peers of all kinds [2000], PEERS", "N");
-    getopts.optopt("", "kinds", "kinds of hostile peers, or all [the slow and silent], KINDS", "LIST");
-    getopts.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
-    getopts.optflag("", "help", "print this text");
-    let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
-    if matches.opt_present("help") {
-        return Ok(Command::Help(getopts.usage(
-            "Measures what healthy players notice of hostile peers beside them.\n\n\
-             Exit status: 0 when they lost nothing and their acks took hardly longer, 1 otherwise, 2 for bad usage.",
-        )));
-    }
-    if let Some(stray) = matches.free.first() {
-        return Err(format!("{stray}: unexpected argument; see --help"));
-    }
-    let given = |name: &str| given(name, matches.opt_str(name), &variable);
-    let number = |name: &str, default: &str, most: u32| {
-        value(given(name), default, &format!("a whole number from 1 to {most}"), |text| whole(text, most))
+    let brief = "Measures what healthy players notice of hostile peers beside them.\n\n\
+             Exit status: 0 when they lost nothing and their acks took hardly longer, 1 otherwise, 2 for bad usage.";
+    let declare = |flags: &mut Flags| {
+        flags.optopt("", "pairs", "how often it is measured, alone and beside [3], PAIRS", "N");
+        flags.optopt("", "duration", "how long each is measured [20s], DURATION", "TIME");
+        flags.optopt("", "clients", "healthy players [500], CLIENTS", "N");
+        flags.optopt("", "moves", "MOVEs each of them sends a second [5], MOVES", "N");
+        flags.optopt("", "peers", "hostile peers of all kinds [2000], PEERS", "N");
+        flags.optopt("", "kinds", "kinds of hostile peers, or all [the slow and silent], KINDS", "LIST");
+        flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     };
-    let times = format!("whole seconds or minutes up to {SECONDS_MAX}s, such as 60s or 2m");
-    Ok(Command::Run(Options {
-        pairs: number("pairs", "3", PAIRS_MAX)?,
-        seconds: value(given("duration"), "20s", &times, |text| seconds(text, SECONDS_MAX))?,
-        clients: number("clients", "500", CONNECTIONS_MAX)?,
-        moves: number("moves", "5", MOVES_MAX)?,
-        peers: number("peers", "2000", CONNECTIONS_MAX)?,
-        kinds: value(given("kinds"), KINDS, &kinds_allowed(), |text| {
-            Kind::list(text).map(|_| text.to_owned())
-        })?,
-        results: given("results").map(|(_, folder)| PathBuf::from(folder)),
-    }))
+    ask::command(args, brief, declare, |matches| {
+        let given = |name: &str| given(name, matches.opt_str(name), &variable);
+        let number = |name: &str, default: &str, most: u32| {
+            value(given(name), default, &format!("a whole number from 1 to {most}"), |text| whole(text, most))
+        };
+        let times = format!("whole seconds or minutes up to {SECONDS_MAX}s, such as 60s or 2m");
+        Ok(Options {
+            pairs: number("pairs", "3", PAIRS_MAX)?,
+            seconds: value(given("duration"), "20s", &times, |text| seconds(text, SECONDS_MAX))?,
+            clients: number("clients", "500", CONNECTIONS_MAX)?,
+            moves: number("moves", "5", MOVES_MAX)?,
+            peers: number("peers", "2000", CONNECTIONS_MAX)?,
+            kinds: value(given("kinds"), KINDS, &kinds_allowed(), |text| {
+                Kind::list(text).map(|_| text.to_owned())
+            })?,
+            results: given("results").map(|(_, folder)| PathBuf::from(folder)),
+        })
+    })
 }
 
 fn kinds_allowed() -> String {

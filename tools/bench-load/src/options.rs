@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use getopts::Options as Getopts;
-use stage::ask::{given, seconds, value, whole};
+use getopts::Options as Flags;
+use stage::ask::{self, given, seconds, value, whole};
 
 use crate::rows::{ROWS, Row};
 
@@ -40,13 +40,10 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-#[derive(Debug)]
-pub enum Command {
-    /// Print this.
-    Help(String),
-    /// Run.
-    Run(Options),
-}
+pub type Command = ask::Command<Options>;
+
+const BRIEF: &str = "Runs the table of loads against servers of its own, judges them, and writes down what came out.\n\n\
+     Each run of the server is followed by one of the floor, with the same reads and writes and no game.";
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -56,43 +53,44 @@ pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let mut getopts = Getopts::new();
-    getopts.long_only(true);
-    getopts.optopt("", "runs", "runs of each row [3, to check 1], RUNS", "N");
-    getopts.optopt("", "duration", "how long each is measured [60s, to check 12s], DURATION", "TIME");
-    getopts.optopt("", "rows", "rows to run, such as a,c [all, to check a,c], ROWS", "LETTERS");
-    getopts.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
-    getopts.optflag("", "check", "say yes or no, and write nothing");
-    getopts.optflag("", "help", "print this text");
-    let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
-    if matches.opt_present("help") {
-        return Ok(Command::Help(help(&getopts)));
-    }
-    if let Some(stray) = matches.free.first() {
-        return Err(format!("{stray}: unexpected argument; see --help"));
-    }
-    let is_check = matches.opt_present("check");
-    let defaults = if is_check { CHECK } else { TABLE };
-    let given = |name: &str| given(name, matches.opt_str(name), &variable);
-    Ok(Command::Run(Options {
-        runs: value(given("runs"), defaults.runs, &format!("a whole number from 1 to {RUNS_MAX}"), |text| {
-            whole(text, RUNS_MAX)
-        })?,
-        seconds: value(
-            given("duration"),
-            defaults.duration,
-            &format!("whole seconds or minutes up to {SECONDS_MAX}s, such as 60s or 2m"),
-            |text| seconds(text, SECONDS_MAX),
-        )?,
-        rows: value(
-            given("rows"),
-            defaults.rows,
-            &format!("some of {} with commas between them", TABLE.rows),
-            rows,
-        )?,
-        results: given("results").map(|(_, folder)| PathBuf::from(folder)),
-        is_check,
-    }))
+    let declare = |flags: &mut Flags| {
+        flags.optopt("", "runs", "runs of each row [3, to check 1], RUNS", "N");
+        flags.optopt("", "duration", "how long each is measured [60s, to check 12s], DURATION", "TIME");
+        flags.optopt("", "rows", "rows to run, such as a,c [all, to check a,c], ROWS", "LETTERS");
+        flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
+        flags.optflag("", "check", "say yes or no, and write nothing");
+    };
+    let command = ask::command(args, BRIEF, declare, |matches| {
+        let is_check = matches.opt_present("check");
+        let defaults = if is_check { CHECK } else { TABLE };
+        let given = |name: &str| given(name, matches.opt_str(name), &variable);
+        Ok(Options {
+            runs: value(
+                given("runs"),
+                defaults.runs,
+                &format!("a whole number from 1 to {RUNS_MAX}"),
+                |text| whole(text, RUNS_MAX),
+            )?,
+            seconds: value(
+                given("duration"),
+                defaults.duration,
+                &format!("whole seconds or minutes up to {SECONDS_MAX}s, such as 60s or 2m"),
+                |text| seconds(text, SECONDS_MAX),
+            )?,
+            rows: value(
+                given("rows"),
+                defaults.rows,
+                &format!("some of {} with commas between them", TABLE.rows),
+                rows,
+            )?,
+            results: given("results").map(|(_, folder)| PathBuf::from(folder)),
+            is_check,
+        })
+    })?;
+    Ok(match command {
+        Command::Help(text) => Command::Help(text + &rows_and_statuses()),
+        run @ Command::Run(_) => run,
+    })
 }
 
 fn rows(text: &str) -> Option<Vec<&'static Row>> {
@@ -101,15 +99,11 @@ fn rows(text: &str) -> Option<Vec<&'static Row>> {
     all_known.then(|| ROWS.iter().filter(|row| wanted.contains(&row.id)).collect())
 }
 
-fn help(getopts: &Getopts) -> String {
-    let mut text = getopts.usage(
-        "Runs the table of loads against servers of its own, judges them, and writes down what came out.\n\n\
-         Each run of the server is followed by one of the floor, with the same reads and writes and no game.",
-    );
-    text.push_str("\nRows:\n");
-    text.extend(ROWS.iter().map(|row| format!("    {}  {}\n", row.id, row.title)));
-    text.push_str("\nExit status: 0 when every target is met, 1 when one is missed, 2 for bad usage.\n");
-    text
+/// What follows the flags in the help.
+fn rows_and_statuses() -> String {
+    let rows: Vec<String> = ROWS.iter().map(|row| format!("    {}  {}\n", row.id, row.title)).collect();
+    let statuses = "Exit status: 0 when every target is met, 1 when one is missed, 2 for bad usage.";
+    format!("\nRows:\n{}\n{statuses}\n", rows.concat())
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ mod report;
 use std::io::Write as _;
 use std::process::{Command as Program, ExitCode, Stdio};
 
-use options::{Command, Options, Server};
+use options::{Command, Options};
 use report::Column;
+use stage::ask::Server;
 use stage::server::{Listening, folder_with, free_port, serve};
 use stage::{Failure, Interrupt, Process};
 

@@ -1,31 +1,18 @@
 //! What is asked for: flags, and environment variables of the same names.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use getopts::Options as Getopts;
-use stage::ask::{given, seconds, value};
+use getopts::Options as Flags;
+use stage::ask::{self, Server, given, seconds, value};
 
 /// Longest time between two questions, in seconds.
 const INTERVAL_S_MAX: u64 = 3_600;
-
-/// The port of an address that names none: the server's default.
-const PORT: &str = "8108";
 
 /// Most servers watched at a time; each has a thread.
 const SERVERS_MAX: usize = 32;
 
 const SERVER_ALLOWED: &str =
     "up to 32 addresses with commas between them, such as 127.0.0.1:8108 or http://game.example:9108";
-
-/// A server to watch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// As somebody wrote it.
-    pub name: String,
-    /// Where it answers.
-    pub address: SocketAddr,
-}
 
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,13 +28,7 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-#[derive(Debug)]
-pub enum Command {
-    /// Print this.
-    Help(String),
-    /// Watch.
-    Run(Options),
-}
+pub type Command = ask::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -57,44 +38,29 @@ pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let mut getopts = Getopts::new();
-    getopts.long_only(true);
-    getopts.optopt("", "server", "whose metrics to show [127.0.0.1:8108], SERVER", "LIST");
-    getopts.optopt("", "interval", "time between two questions [1s], INTERVAL", "TIME");
-    getopts.optflag("", "once", "report once and end; status 1 if a server does not answer");
-    getopts.optflag("", "json", "print one JSON object for each answer");
-    getopts.optflag("", "help", "print this text");
-    let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
-    if matches.opt_present("help") {
-        return Ok(Command::Help(getopts.usage(
-            "Shows what servers are doing: a dashboard in a terminal, lines elsewhere.\n\n\
-             Keys: q ends, Tab or a digit chooses the server, p pauses, + and - change the interval.",
-        )));
-    }
-    if let Some(stray) = matches.free.first() {
-        return Err(format!("{stray}: unexpected argument; see --help"));
-    }
-    let given = |name: &str| given(name, matches.opt_str(name), &variable);
-    let times = format!("whole seconds or minutes up to {INTERVAL_S_MAX}s, such as 1s or 2m");
-    let interval_s = value(given("interval"), "1s", &times, |text| seconds(text, INTERVAL_S_MAX))?;
-    Ok(Command::Run(Options {
-        servers: value(given("server"), "127.0.0.1:8108", SERVER_ALLOWED, servers)?,
-        interval: Duration::from_secs(interval_s),
-        once: matches.opt_present("once"),
-        json: matches.opt_present("json"),
-    }))
+    let brief = "Shows what servers are doing: a dashboard in a terminal, lines elsewhere.\n\n\
+             Keys: q ends, Tab or a digit chooses the server, p pauses, + and - change the interval.";
+    let declare = |flags: &mut Flags| {
+        flags.optopt("", "server", "whose metrics to show [127.0.0.1:8108], SERVER", "LIST");
+        flags.optopt("", "interval", "time between two questions [1s], INTERVAL", "TIME");
+        flags.optflag("", "once", "report once and end; status 1 if a server does not answer");
+        flags.optflag("", "json", "print one JSON object for each answer");
+    };
+    ask::command(args, brief, declare, |matches| {
+        let given = |name: &str| given(name, matches.opt_str(name), &variable);
+        let times = format!("whole seconds or minutes up to {INTERVAL_S_MAX}s, such as 1s or 2m");
+        let interval_s = value(given("interval"), "1s", &times, |text| seconds(text, INTERVAL_S_MAX))?;
+        Ok(Options {
+            servers: value(given("server"), "127.0.0.1:8108", SERVER_ALLOWED, servers)?,
+            interval: Duration::from_secs(interval_s),
+            once: matches.opt_present("once"),
+            json: matches.opt_present("json"),
+        })
+    })
 }
 
 fn servers(text: &str) -> Option<Vec<Server>> {
-    let servers = text.split(',').map(server).collect::<Option<Vec<_>>>()?;
-    (servers.len() <= SERVERS_MAX).then_some(servers)
-}
-
-fn server(text: &str) -> Option<Server> {
-    let name = text.trim().trim_start_matches("http://").trim_end_matches('/');
-    let resolve = |text: &str| text.to_socket_addrs().ok()?.next();
-    let address = resolve(name).or_else(|| resolve(&format!("{name}:{PORT}")))?;
-    Some(Server { name: name.to_owned(), address })
+    ask::servers(text, SERVERS_MAX, &["http://"], &[])
 }
 
 #[cfg(test)]

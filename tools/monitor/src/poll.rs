@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use stage::http;
 
-use crate::options::Server;
+use stage::ask::Server;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -10,9 +10,9 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table};
 
 use crate::history::{History, Trend};
-use crate::options::Server;
 use crate::plain::{blocks, bytes, line, memory, nanoseconds, uptime, whole};
 use crate::sample::{Rates, Sample};
+use stage::ask::Server;
 
 /// Least height of a figure as it went, its frame included, and the part of the screen it has where there is more room.
 const TREND_HEIGHT_MIN: u16 = 6;

@@ -1,5 +1,72 @@
 //! What is asked for: flags, and environment variables of the same names, since `make` passes what it is given on.
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use getopts::{Matches, Options as Flags};
+
+/// The port of an address that names none: the game's.
+const PORT: &str = "8108";
+
+/// What a command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command<T> {
+    /// Print this.
+    Help(String),
+    /// Run with these options.
+    Run(T),
+}
+
+/// Reads the arguments that follow a program's name: those flags that `declare` names, with one dash or two, and
+/// `--help`, which answers with `brief` and a line for each flag. `read` makes options of them.
+///
+/// # Errors
+/// One line that names the option, the value and what is allowed.
+pub fn command<T>(
+    args: impl Iterator<Item = String>,
+    brief: &str,
+    declare: impl FnOnce(&mut Flags),
+    read: impl FnOnce(&Matches) -> Result<T, String>,
+) -> Result<Command<T>, String> {
+    let mut flags = Flags::new();
+    flags.long_only(true);
+    declare(&mut flags);
+    flags.optflag("", "help", "print this text");
+    let matches = flags.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
+    if matches.opt_present("help") {
+        return Ok(Command::Help(flags.usage(brief)));
+    }
+    match matches.free.first() {
+        Some(stray) => Err(format!("{stray}: unexpected argument; see --help")),
+        None => read(&matches).map(Command::Run),
+    }
+}
+
+/// A server that somebody named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// As it was written, without what all addresses have in common.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Servers with commas between them, up to so many. Each may begin with one of the schemes and end with one of the paths
+/// that the program knows.
+pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Option<Vec<Server>> {
+    let servers = text.split(',').map(|text| server(text, schemes, paths)).collect::<Option<Vec<_>>>()?;
+    (servers.len() <= most).then_some(servers)
+}
+
+fn server(text: &str, schemes: &[&str], paths: &[&str]) -> Option<Server> {
+    let name = text.trim();
+    let name = schemes.iter().find_map(|scheme| name.strip_prefix(scheme)).unwrap_or(name);
+    let name = name.trim_end_matches('/');
+    let name = paths.iter().find_map(|path| name.strip_suffix(path)).unwrap_or(name);
+    let resolve = |text: &str| text.to_socket_addrs().ok()?.next();
+    let address = resolve(name).or_else(|| resolve(&format!("{name}:{PORT}")))?;
+    Some(Server { name: name.to_owned(), address })
+}
+
 /// An option as somebody gave it: its name in the form used, and its text.
 pub type Given = Option<(String, String)>;
 

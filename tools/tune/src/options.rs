@@ -1,7 +1,7 @@
 //! What is asked for: flags, and environment variables of the same names.
 
-use getopts::Options as Getopts;
-use stage::ask::{given, value, whole};
+use getopts::Options as Flags;
+use stage::ask::{self, given, value, whole};
 
 const PLAYERS_MAX: u32 = 1_000_000;
 
@@ -28,13 +28,7 @@ pub enum Action {
 }
 
 /// What the command line asks for.
-#[derive(Debug)]
-pub enum Command {
-    /// Print this.
-    Help(String),
-    /// Run.
-    Run(Options),
-}
+pub type Command = ask::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -44,41 +38,34 @@ pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let mut getopts = Getopts::new();
-    getopts.long_only(true);
-    getopts.optopt("", "players", "players at a time [12000], PLAYERS", "N");
-    getopts.optflag(
-        "",
-        "local-proxy",
-        "a proxy on this machine passes them on: it needs a local port for each",
-    );
-    getopts.optflag("", "print-sysctl", "print what is to change as a file for /etc/sysctl.d");
-    getopts.optflag("", "apply", "change it, as root, until the next reboot");
-    getopts.optflag("", "help", "print this text");
-    let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
-    if matches.opt_present("help") {
-        return Ok(Command::Help(getopts.usage(
-            "Shows what of this machine limits how many players pixi-game-server can serve.\n\n\
+    let brief = "Shows what of this machine limits how many players pixi-game-server can serve.\n\n\
              To keep the changes: pixi-game-tune --print-sysctl > /etc/sysctl.d/60-pixi-game-server.conf\n\n\
-             Exit status: 0 when all is as wanted, 1 when something is not, 2 for bad usage.",
-        )));
-    }
-    if let Some(stray) = matches.free.first() {
-        return Err(format!("{stray}: unexpected argument; see --help"));
-    }
-    let action = match (matches.opt_present("print-sysctl"), matches.opt_present("apply")) {
-        (true, true) => return Err("--print-sysctl and --apply: expected one of them".to_owned()),
-        (true, false) => Action::PrintSysctl,
-        (false, true) => Action::Apply,
-        (false, false) => Action::Show,
+             Exit status: 0 when all is as wanted, 1 when something is not, 2 for bad usage.";
+    let declare = |flags: &mut Flags| {
+        flags.optopt("", "players", "players at a time [12000], PLAYERS", "N");
+        flags.optflag(
+            "",
+            "local-proxy",
+            "a proxy on this machine passes them on: it needs a local port for each",
+        );
+        flags.optflag("", "print-sysctl", "print what is to change as a file for /etc/sysctl.d");
+        flags.optflag("", "apply", "change it, as root, until the next reboot");
     };
-    let players = given("players", matches.opt_str("players"), variable);
-    let allowed = format!("a whole number from 1 to {PLAYERS_MAX}");
-    Ok(Command::Run(Options {
-        players: value(players, "12000", &allowed, |text| whole(text, PLAYERS_MAX))?,
-        is_proxy_local: matches.opt_present("local-proxy"),
-        action,
-    }))
+    ask::command(args, brief, declare, |matches| {
+        let action = match (matches.opt_present("print-sysctl"), matches.opt_present("apply")) {
+            (true, true) => return Err("--print-sysctl and --apply: expected one of them".to_owned()),
+            (true, false) => Action::PrintSysctl,
+            (false, true) => Action::Apply,
+            (false, false) => Action::Show,
+        };
+        let players = given("players", matches.opt_str("players"), variable);
+        let allowed = format!("a whole number from 1 to {PLAYERS_MAX}");
+        Ok(Options {
+            players: value(players, "12000", &allowed, |text| whole(text, PLAYERS_MAX))?,
+            is_proxy_local: matches.opt_present("local-proxy"),
+            action,
+        })
+    })
 }
 
 #[cfg(test)]
