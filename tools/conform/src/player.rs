@@ -46,25 +46,18 @@ impl Player {
         let set = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_nodelay(true));
         set.map_err(|error| format!("the socket: {error}"))?;
         let config = Some(WebSocketConfig::default());
-        let (socket, _) =
+        let (mut socket, _) =
             tungstenite::client::client_with_config(format!("ws://{server}/ws"), stream, config)
                 .map_err(|error| format!("the upgrade: {error}"))?;
-        let nobody = Entry {
-            id: 0,
-            x: 0,
-            y: 0,
-            vector: Vector::ZERO,
-            facing: game_client::Facing::Right,
-            state: game_client::State::Idle,
-        };
-        let mut player = Player { socket, own: nobody, first_state: Vec::new(), next_sequence: 1 };
-        let first = player.wait(PATIENCE, "the first message", |heard| Some(heard.clone()))?;
-        let Heard::Game(ServerMessage::GameState(entries)) = first else {
-            return Err(format!("the first message is {first:?}, not GAME_STATE"));
-        };
-        player.own = *entries.iter().max_by_key(|entry| entry.id).ok_or("the first GAME_STATE is empty")?;
-        player.first_state = entries;
-        Ok(player)
+        match hear(&mut socket, Instant::now() + PATIENCE)? {
+            Some(Heard::Game(ServerMessage::GameState(first_state))) => {
+                let own = first_state.iter().max_by_key(|entry| entry.id);
+                let own = *own.ok_or("the first GAME_STATE is empty")?;
+                Ok(Player { socket, own, first_state, next_sequence: 1 })
+            }
+            Some(first) => Err(format!("the first message is {first:?}, not GAME_STATE")),
+            None => Err(format!("waiting for the first message: nothing in {} s", PATIENCE.as_secs())),
+        }
     }
 
     /// Who it is.
@@ -122,7 +115,7 @@ impl Player {
     /// Waits until the server ends the connection. Returns the code.
     pub fn closed(&mut self, what: &str) -> Result<Option<u16>, String> {
         loop {
-            match self.hear(Instant::now() + PATIENCE)? {
+            match hear(&mut self.socket, Instant::now() + PATIENCE)? {
                 Some(Heard::Closed(code)) => return Ok(code),
                 Some(_) => {}
                 None => return Err(format!("{what}: the connection stays open")),
@@ -138,7 +131,7 @@ impl Player {
         mut pick: impl FnMut(&Heard) -> Option<T>,
     ) -> Result<T, String> {
         let until = Instant::now() + patience;
-        while let Some(heard) = self.hear(until)? {
+        while let Some(heard) = hear(&mut self.socket, until)? {
             if let Some(found) = pick(&heard) {
                 return Ok(found);
             }
@@ -148,29 +141,29 @@ impl Player {
         }
         Err(format!("waiting for {what}: nothing in {} s", patience.as_secs()))
     }
+}
 
-    /// The next that comes until then.
-    fn hear(&mut self, until: Instant) -> Result<Option<Heard>, String> {
-        while Instant::now() < until {
-            let set = self.socket.get_ref().set_read_timeout(Some(SLICE));
-            set.map_err(|error| format!("the socket: {error}"))?;
-            match self.socket.read() {
-                Ok(Message::Binary(bytes)) => {
-                    let message = ServerMessage::decode(&bytes);
-                    let message = message.map_err(|error| format!("the server sent {bytes:?}: {error}"))?;
-                    return Ok(Some(Heard::Game(message)));
-                }
-                Ok(Message::Pong(payload)) => return Ok(Some(Heard::Pong(payload.to_vec()))),
-                Ok(Message::Close(frame)) => {
-                    return Ok(Some(Heard::Closed(frame.map(|frame| u16::from(frame.code)))));
-                }
-                Ok(Message::Ping(_) | Message::Frame(_)) => {}
-                Ok(Message::Text(text)) => return Err(format!("the server sent text: {text}")),
-                Err(tungstenite::Error::Io(error))
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(_) => return Ok(Some(Heard::Closed(None))),
+/// The next that comes until then.
+fn hear(socket: &mut WebSocket<TcpStream>, until: Instant) -> Result<Option<Heard>, String> {
+    while Instant::now() < until {
+        let set = socket.get_ref().set_read_timeout(Some(SLICE));
+        set.map_err(|error| format!("the socket: {error}"))?;
+        match socket.read() {
+            Ok(Message::Binary(bytes)) => {
+                let message = ServerMessage::decode(&bytes);
+                let message = message.map_err(|error| format!("the server sent {bytes:?}: {error}"))?;
+                return Ok(Some(Heard::Game(message)));
             }
+            Ok(Message::Pong(payload)) => return Ok(Some(Heard::Pong(payload.to_vec()))),
+            Ok(Message::Close(frame)) => {
+                return Ok(Some(Heard::Closed(frame.map(|frame| u16::from(frame.code)))));
+            }
+            Ok(Message::Ping(_) | Message::Frame(_)) => {}
+            Ok(Message::Text(text)) => return Err(format!("the server sent text: {text}")),
+            Err(tungstenite::Error::Io(error))
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => return Ok(Some(Heard::Closed(None))),
         }
-        Ok(None)
     }
+    Ok(None)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 
 use crate::checks::{self, Check, Weight};
-use crate::options::Server;
+use stage::ask::Server;
 
 /// What one server answered to all checks.
 pub struct Column {
@@ -45,8 +45,11 @@ pub fn table(columns: &[Column]) -> String {
     let checks = checks::all().map(|check| check.name.len()).max().unwrap_or(0);
     let width = columns.iter().map(|column| column.name.len()).fold(4, usize::max);
     let mut line = |part: &str, name: &str, cells: &[&str]| {
-        let cells: String = cells.iter().flat_map(|cell| [format!("  {cell:<width$}")]).collect();
-        let _ = writeln!(text, "{}", format!("{part:<9} {name:<checks$}   {cells}").trim_end());
+        let mut row = format!("{part:<9} {name:<checks$}   ");
+        for cell in cells {
+            let _ = write!(row, "  {cell:<width$}");
+        }
+        let _ = writeln!(text, "{}", row.trim_end());
     };
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     line("", "", &names);
