@@ -5,9 +5,9 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile perf-check load-test soak demo \
-  monitor health metrics \
-  docker docker-run compose-up compose-down install uninstall deb profile-cpu profile-mem tune fuzz deny sbom clean
+.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile \
+  perf-check load-test soak demo monitor health metrics \
+  docker docker-run compose-up compose-down install uninstall deb tune profile-cpu profile-mem fuzz deny sbom clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,7 +124,6 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is m
 	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
-ADVISORIES := https://github.com/RustSec/advisory-db
 # The build that is installed: release, or debug where that has to do.
 INSTALL_BUILD ?= release
 INSTALLED := --package pixi-game-server --package tune --package manual
@@ -145,6 +144,7 @@ deb: ## Make a package for Debian below target/debian (installs cargo-deb when i
 	$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR=$${CARGO_TARGET_DIR:-target}/deb-root
 	$(CARGO) deb --no-build --locked --quiet
 
+ADVISORIES := https://github.com/RustSec/advisory-db
 deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing)
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --workspace --locked check bans licenses sources
