@@ -1,12 +1,11 @@
 //! What is said of metrics and what a server tells: the page, the alerts and the dashboard name what there is, and all of it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::process::Command;
 
 use serde_json::Value as Json;
 
-use super::root;
+use super::{root, text};
 use crate::support::Server;
 use crate::support::debian::program;
 use crate::support::http::get;
@@ -15,10 +14,6 @@ use crate::support::process::succeed;
 const PAGE: &str = "docs/METRICS.md";
 const ALERTS: &str = "deploy/prometheus/alerts.yml";
 const DASHBOARD: &str = "deploy/grafana/dashboards/pixi-game-server.json";
-
-fn text(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 /// Names of metrics in a text, without what a histogram's series add.
 fn names(text: &str) -> BTreeSet<&str> {

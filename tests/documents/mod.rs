@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::Server;
-use crate::support::server::PROGRAM;
+use crate::support::server::path_with_program;
 
 /// Where documents lie; each folder without those below it.
 const FOLDERS: [&str; 3] = [".", "docs", "deploy"];
@@ -33,6 +33,11 @@ struct Block<'a> {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file of the project.
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn documents() -> Vec<Document> {
@@ -145,8 +150,7 @@ fn every_make_target_that_a_document_names_exists() {
 #[test]
 fn the_quick_commands_work_as_they_are_written() {
     let server = Server::start();
-    let programs = Path::new(PROGRAM).parent().expect("a file has a folder");
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a PATH"));
+    let path = path_with_program();
     let port = server.address().port().to_string();
     let mut run = 0;
     for document in documents() {

@@ -5,14 +5,10 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use super::root;
+use super::{root, text};
 use crate::support::debian::program;
 use crate::support::process::succeed;
 use crate::support::server::PROGRAM;
-
-fn text(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 #[test]
 fn the_compose_file_is_valid_and_what_it_mounts_exists() {

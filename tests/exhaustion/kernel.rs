@@ -3,18 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::debian::is_root;
+use crate::support::process::unshared;
 use crate::support::pump::wait_until;
 use crate::support::{Settings, folder};
 
 /// What a server says at its start, in a network namespace of its own with a queue this long.
 fn said_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
     let script = format!("echo {length} > /proc/sys/net/core/somaxconn && exec \"$@\"");
-    let namespace = if is_root() { &["--net"][..] } else { &["--net", "--map-root-user"] };
-    let wrapper = [&["unshare"], namespace, &["sh", "-c", &script, "sh"]].concat();
     let settings = Settings::new().set("MAX_CONNECTIONS", max_connections);
     let settings = settings.set("LOG_FILE", file.to_str().expect("a path of text"));
-    let _server = settings.start_silent(&wrapper);
+    let _server = settings.start_silent(&unshared("--net", &script));
     let log = || fs::read_to_string(file).unwrap_or_default();
     wait_until("the server to be ready", || log().contains("listening on"));
     log()

@@ -7,9 +7,9 @@ use std::process::Command;
 use game_client::Vector;
 use nix::sys::signal::Signal;
 
-use crate::support::debian::{is_root, program};
+use crate::support::debian::program;
 use crate::support::http::get;
-use crate::support::process::succeed;
+use crate::support::process::{succeed, unshared};
 use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, folder, settle};
 
@@ -157,9 +157,7 @@ fn a_disk_that_has_room_again_gets_whole_lines_again() {
     let folder = folder("disk");
     let path = folder.join("server.log");
     let mount = format!("mount -t tmpfs -o size={DISK_BYTES} tmpfs {} && exec \"$@\"", folder.display());
-    let namespace = if is_root() { &["--mount"][..] } else { &["--mount", "--map-root-user"] };
-    let wrapper = [&["unshare"], namespace, &["sh", "-c", &mount, "sh"]].concat();
-    let server = logging_to(&path).start_silent(&wrapper);
+    let server = logging_to(&path).start_silent(&unshared("--mount", &mount));
     // The disk exists in the server's own mount namespace alone.
     let inside = PathBuf::from(format!("/proc/{}/root", server.id()));
     let on_disk = |path: &Path| inside.join(path.strip_prefix("/").expect("an absolute path"));

@@ -3,15 +3,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 
-use super::programs::{Place, Proxy};
+use super::programs::{Place, Proxy, example};
 use crate::support::debian::program;
 use crate::support::http::get;
 use crate::support::process::succeed;
 use crate::support::pump::{pump, wait_until};
-use crate::support::server::PROGRAM;
+use crate::support::server::path_with_program;
 use crate::support::{Client, Server, Settings, settle};
 
 /// The environment file of an operator who comes from the Go server.
@@ -43,30 +42,29 @@ impl Stage {
 
     /// Runs a step. Returns what it prints.
     fn run(&self, step: &str) -> String {
-        let programs = Path::new(PROGRAM).parent().expect("a file has a folder");
-        let path = format!("{}:{}:/usr/sbin", programs.display(), std::env::var("PATH").expect("a PATH"));
         let _ = program("socat");
         let output = succeed(
-            Command::new("sh").args(["-eu", "-c", &self.commands(step)]).env("PATH", path).env_remove("PORT"),
+            Command::new("sh")
+                .args(["-eu", "-c", &self.commands(step)])
+                .env("PATH", path_with_program())
+                .env_remove("PORT"),
         );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The proxy's configuration, for this stage.
     fn configuration(&self) -> String {
-        let mut text = include_str!("../../deploy/haproxy-migration.cfg").to_owned();
-        for (from, to) in [
-            // Fits any limit of open files.
-            ("maxconn 26000", "maxconn 100".to_owned()),
-            ("/run/haproxy/game.sock", format!("{}/game.sock", self.folder.display())),
-            ("bind :8108", format!("bind {}", self.proxy)),
-            ("127.0.0.1:8107", self.old.to_string()),
-            ("127.0.0.1:8109", self.new.to_string()),
-        ] {
-            assert_eq!(text.matches(from).count(), 1, "{from}");
-            text = text.replace(from, &to);
-        }
-        text
+        example(
+            "haproxy-migration.cfg",
+            &[
+                // Fits any limit of open files.
+                ("maxconn 26000", "maxconn 100".to_owned()),
+                ("/run/haproxy/game.sock", format!("{}/game.sock", self.folder.display())),
+                ("bind :8108", format!("bind {}", self.proxy)),
+                ("127.0.0.1:8107", self.old.to_string()),
+                ("127.0.0.1:8109", self.new.to_string()),
+            ],
+        )
     }
 }
 
@@ -139,9 +137,7 @@ fn the_commands_that_start_and_ask_programs_name_what_there_is() {
         Stage { folder: place.folder.clone(), old: old.address(), new: old.address(), proxy: place.address };
     // The same command with a port of its own, and an end.
     let beside = stage.commands("beside").replace("8109 &", "0 & sleep 1; kill $!; wait $!");
-    let programs = Path::new(PROGRAM).parent().expect("a file has a folder");
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a PATH"));
-    let output = succeed(Command::new("sh").args(["-eu", "-c", &beside]).env("PATH", path));
+    let output = succeed(Command::new("sh").args(["-eu", "-c", &beside]).env("PATH", path_with_program()));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("listening on") && said.contains("GOGC"), "{said}");
     succeed(

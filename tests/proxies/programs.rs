@@ -92,3 +92,14 @@ impl Drop for Proxy {
         let _ = self.child.wait();
     }
 }
+
+/// An example of the `deploy` folder, with each of these texts, found in it exactly once, replaced.
+pub fn example(name: &str, replacements: &[(&str, String)]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    let mut text = fs::read_to_string(path).expect("an example");
+    for (from, to) in replacements {
+        assert_eq!(text.matches(from).count(), 1, "{from} in {name}");
+        text = text.replacen(from, to, 1);
+    }
+    text
+}

@@ -3,12 +3,12 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
-use super::programs::{Place, Proxy};
+use super::programs::{Place, Proxy, example};
 use crate::support::debian::program;
 use crate::support::{Server, Settings};
 
@@ -96,17 +96,6 @@ fn certify(place: &Place) -> [PathBuf; 2] {
         command.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output().expect("openssl starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     [certificate, key]
-}
-
-/// An example of the `deploy` folder, with each of these texts, found in it exactly once, replaced.
-fn example(name: &str, replacements: &[(&str, String)]) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
-    let mut text = fs::read_to_string(path).expect("an example");
-    for (from, to) in replacements {
-        assert_eq!(text.matches(from).count(), 1, "{from} in {name}");
-        text = text.replacen(from, to, 1);
-    }
-    text
 }
 
 #[test]

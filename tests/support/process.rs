@@ -41,6 +41,13 @@ pub fn without(capability: &'static str) -> Vec<&'static str> {
     if is_root() { vec!["setpriv", flag] } else { Vec::new() }
 }
 
+/// Words before a command that give it a namespace of its own, such as `--net`, where a shell's lines run first; they end
+/// with `exec "$@"`.
+pub fn unshared<'a>(namespace: &'a str, script: &'a str) -> Vec<&'a str> {
+    let root: &[&str] = if is_root() { &[] } else { &["--map-root-user"] };
+    [&["unshare", namespace], root, &["sh", "-c", script, "sh"]].concat()
+}
+
 /// Runs a command to its end, which must be a good one.
 pub fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -31,6 +31,12 @@ const METRICS_AT: &str = "metrics are served on http://";
 /// Log lines shown when a test fails.
 const LOG_LINES_SHOWN: usize = 60;
 
+/// A search path on which the program under test comes first, and those of administrators last.
+pub fn path_with_program() -> String {
+    let folder = Path::new(PROGRAM).parent().expect("a file has a folder");
+    format!("{}:{}:/usr/sbin:/sbin", folder.display(), env::var("PATH").expect("a PATH"))
+}
+
 /// A command of the server's program without any setting from the surroundings.
 pub fn program() -> Command {
     let mut command = Command::new(PROGRAM);

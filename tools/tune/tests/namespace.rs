@@ -6,13 +6,17 @@ use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-tune");
 
-/// A shell's commands in a new network namespace; `$0` is the program.
-fn in_namespace(script: &str) -> Output {
+/// A shell's commands in a new namespace of each of these kinds, with a queue that bites; `$0` is the program.
+fn in_namespaces(kinds: &[&str], script: &str) -> Output {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    let flags: &[&str] = if is_root { &["--net"] } else { &["--net", "--map-root-user"] };
-    // The settings of a new namespace are those of a kernel without configuration; this one bites.
+    let root: &[&str] = if is_root { &[] } else { &["--map-root-user"] };
     let script = format!("echo 128 > /proc/sys/net/core/somaxconn\n{script}");
-    Command::new("unshare").args(flags).args(["sh", "-c", &script, PROGRAM]).output().expect("unshare runs")
+    let mut command = Command::new("unshare");
+    command.args(kinds).args(root).args(["sh", "-c", &script, PROGRAM]).output().expect("unshare runs")
+}
+
+fn in_namespace(script: &str) -> Output {
+    in_namespaces(&["--net"], script)
 }
 
 fn text(output: &Output) -> String {
@@ -58,18 +62,11 @@ fn what_is_printed_for_sysctl_can_be_loaded_by_it() {
 #[test]
 fn what_the_kernel_does_not_take_is_said_with_what_to_do() {
     let readonly = "mount -o remount,ro,bind /proc/sys 2>/dev/null || mount --bind -o ro /proc/sys /proc/sys";
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    let flags: &[&str] = if is_root { &[] } else { &["--map-root-user"] };
     let script = format!(
-        "echo 128 > /proc/sys/net/core/somaxconn; mount --bind /proc/sys /proc/sys && {{ {readonly}; }}
+        "mount --bind /proc/sys /proc/sys && {{ {readonly}; }}
          \"$0\" --players 3000 --apply"
     );
-    let output = Command::new("unshare")
-        .args(["--net", "--mount"])
-        .args(flags)
-        .args(["sh", "-c", &script, PROGRAM])
-        .output()
-        .expect("unshare runs");
+    let output = in_namespaces(&["--net", "--mount"], &script);
     let shown = text(&output);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let refused = "net.core.somaxconn: 128 stays, as root run: sysctl -w net.core.somaxconn=3000 (";
