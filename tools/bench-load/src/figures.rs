@@ -162,7 +162,8 @@ fn connections_lost(run: &Run) -> Option<f64> {
 }
 
 fn acks_missing(run: &Run) -> Option<f64> {
-    Some(at(run, "/moves/missing")? + at(run, "/moves/lost")?)
+    let unanswered = ["/moves/missing", "/moves/held_up", "/moves/lost"];
+    unanswered.iter().map(|path| at(run, path)).sum()
 }
 
 fn problems(run: &Run) -> Option<f64> {
@@ -191,7 +192,7 @@ mod tests {
                 "ack_ms": { "count": 10, "mean": 1.25 },
                 "to_screen_ms": { "count": 0, "p99": 0.0 },
                 "connections": { "failed": {}, "lost": { "reset": 2, "closed": 1 } },
-                "moves": { "missing": 0, "lost": 4 },
+                "moves": { "missing": 0, "held_up": 0, "lost": 4 },
                 "traffic": { "seconds": 10.0, "clients": 1000, "per_client_s": { "bytes_in": 2000.0 } },
                 "server": {
                     "cores": 0.5,

@@ -11,6 +11,11 @@ use crate::frame::Inbox;
 use crate::measure::Pending;
 use crate::random::Random;
 
+/// MOVEs unanswered at a time that make a pile: two seconds of walking. The line of a slow reader stands still now and
+/// then, since a full receive buffer drops acknowledgements as well, and what reaches the server in one piece afterwards
+/// may be over the rate limit.
+const PILE: usize = 48;
+
 /// What a client is at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -211,6 +216,15 @@ impl Client {
         }
     }
 
+    /// Notes a MOVE sent.
+    pub fn sent(&mut self, sequence: u32, intended_ns: u64, sent_ns: u64) {
+        let is_held_up = self.pending.len() + 1 >= PILE;
+        self.pending.push_back(Pending { sequence, intended_ns, sent_ns, is_held_up });
+        if self.pending.len() == PILE {
+            self.pending.iter_mut().for_each(|pending| pending.is_held_up = true);
+        }
+    }
+
     /// Takes the MOVE of this sequence off the unanswered ones; none if it is not among them. Earlier ones that were
     /// passed over stay, and are missing in the end unless their answers come late.
     pub fn answered(&mut self, sequence: u32) -> Option<Pending> {
@@ -231,8 +245,7 @@ mod tests {
 
     fn client_with(sequences: &[u32]) -> Client {
         let mut client = Client::new(Random::new(1), false, None);
-        let pending = |&sequence: &u32| Pending { sequence, intended_ns: 0, sent_ns: 0 };
-        client.pending = sequences.iter().map(pending).collect();
+        sequences.iter().for_each(|&sequence| client.sent(sequence, 0, 0));
         client
     }
 
@@ -244,6 +257,19 @@ mod tests {
         assert!(client.answered(9).is_none());
         let missing: Vec<u32> = client.pending.iter().map(|pending| pending.sequence).collect();
         assert_eq!(missing, [1, 3]);
+    }
+
+    #[test]
+    fn all_of_a_pile_may_be_over_the_rate_and_nothing_else() {
+        let held_up = |client: &Client| client.pending.iter().filter(|pending| pending.is_held_up).count();
+        let mut client = client_with(&(1..PILE as u32).collect::<Vec<_>>());
+        assert_eq!(held_up(&client), 0);
+        client.sent(PILE as u32, 0, 0);
+        client.sent(PILE as u32 + 1, 0, 0);
+        assert_eq!(held_up(&client), PILE + 1);
+        (1..=10).for_each(|sequence| assert!(client.answered(sequence).is_some()));
+        client.sent(100, 0, 0);
+        assert_eq!(held_up(&client), PILE - 9, "the pile has gone");
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct Load {
     churn: Churn,
     /// MOVEs of clients that left before their answers came.
     abandoned: u64,
+    /// Deeds put off since this program was too late for them.
+    postponed: u64,
     random: Random,
     watch: Watch,
     measures: Measures,
@@ -113,6 +115,7 @@ impl Load {
             outstanding: 0,
             churn: Churn::new(),
             abandoned: 0,
+            postponed: 0,
             random,
             measures: Measures::default(),
             tally: Tally::default(),

@@ -138,6 +138,11 @@ pub struct Moves {
     pub answered: u64,
     /// Never answered although the connection was well.
     pub missing: u64,
+    /// Never answered, and sent while so many others were unanswered that they may have been over the rate limit when
+    /// they arrived. As many as the server has dropped for that are no fault of its.
+    pub held_up: u64,
+    /// Messages the server has dropped for being over the rate limit, whosever they were; none if it does not say.
+    pub rate_limited: Option<u64>,
     /// Never answered since the connection was lost.
     pub lost: u64,
     /// Never answered since their client left first, as it was to.
@@ -258,6 +263,8 @@ pub struct Generator {
     pub busy_ratio: f64,
     /// How late it sent.
     pub lateness: Summary,
+    /// What it was so late for that it put it off instead of making up for it, in the whole run.
+    pub postponed: u64,
     /// How long the turns of its loop took.
     pub turns: Summary,
     /// How long an arriving answer waited for its turn to be read, on average, in milliseconds; part of every answer's

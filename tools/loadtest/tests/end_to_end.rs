@@ -1,16 +1,27 @@
 //! The built program against the game server: a clean run is judged clean, and a server that loses acks is not.
 
 use std::net::SocketAddr;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value as Json;
 use test_server::serve;
 
-fn loadtest(server: SocketAddr, flags: &[&str]) -> (Output, Json) {
-    let program = env!("CARGO_BIN_EXE_loadtest");
-    let mut command = Command::new(program);
+fn command(server: SocketAddr, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.args(["-json", "-clients=20", "-duration=1s", "-warm-up=100ms", "-sync-interval=1s"]);
-    let output = command.arg(format!("-server=ws://{server}/ws")).args(flags).output().expect("it runs");
+    command.arg(format!("-server=ws://{server}/ws")).args(flags);
+    command
+}
+
+fn loadtest(server: SocketAddr, flags: &[&str]) -> (Output, Json) {
+    results(command(server, flags).output().expect("it runs"))
+}
+
+fn results(output: Output) -> (Output, Json) {
     let json = serde_json::from_slice(&output.stdout).unwrap_or(Json::Null);
     (output, json)
 }
@@ -64,6 +75,24 @@ fn missing_acks_fail_the_run() {
     assert_eq!(output.status.code(), Some(1));
     assert!(json["moves"]["missing"].as_u64() > Some(0), "{json:#}");
     assert_eq!(json["ok"], false);
+}
+
+#[test]
+fn a_pause_of_its_own_is_told_and_held_against_nobody() {
+    let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
+    let mut load = command(server, &["--profile=player", "--moving=1", "--duration=7s"]);
+    let load = load.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+    let pid = Pid::from_raw(i32::try_from(load.id()).expect("process ids are small"));
+    sleep(Duration::from_secs(2));
+    kill(pid, Signal::SIGSTOP).expect("it is there");
+    // Twenty walkers would have sent 96 MOVEs each, and the rate limit lets 60 pass at once.
+    sleep(Duration::from_secs(4));
+    kill(pid, Signal::SIGCONT).expect("it is there");
+    let (output, json) = results(load.wait_with_output().expect("it ends"));
+    assert_eq!(output.status.code(), Some(0), "{json:#}");
+    assert!(json["generator"]["postponed"].as_u64() >= Some(20), "{json:#}");
+    assert_eq!(json["generator"]["kept_up"], false);
+    assert_eq!(json["moves"]["sent"], json["moves"]["answered"]);
 }
 
 #[test]

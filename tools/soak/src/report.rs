@@ -107,7 +107,7 @@ fn players(load: &Json) -> String {
     format!(
         "\n## What the players saw\n\n\
          * Acks, from the moment each MOVE was due: mean {:.2} ms, p99 {:.2} ms, longest {:.1} ms, of {}.\n\
-         * {} MOVEs sent, {} answered, {} missing, {} lost.\n\
+         * {} MOVEs sent, {} answered, {} missing, {} held up and then over the rate, {} lost.\n\
          * {} left and {} came back, with {} ids up to {}: {} given twice, {} not above those before.\n\
          * {} pictures with {} sprites compared with the truth at the end.\n\
          * Server: {:.2} cores, {:.2} ticks/s. Stolen from the machine: {:.2} %. {}.\n",
@@ -118,6 +118,7 @@ fn players(load: &Json) -> String {
         count("/moves/sent"),
         count("/moves/answered"),
         count("/moves/missing"),
+        count("/moves/held_up"),
         count("/moves/lost"),
         count("/churn/left"),
         count("/churn/returned"),

@@ -7,10 +7,13 @@ use crate::agenda::{Entry, Task};
 use crate::behaviour::{Deed, SECOND_NS};
 use crate::client::Phase;
 use crate::frame::{Opcode, append_masked};
-use crate::measure::Pending;
 
 /// How often slow readers read, in nanoseconds.
 pub const SLOW_READ_INTERVAL_NS: u64 = 10 * SECOND_NS;
+
+/// How late a deed may be to be made up for, in nanoseconds. This program had no processor then, or was stopped; players
+/// whom it all happened to would not send now what they did not send then, and the rate limit would not take it.
+const MAKE_UP_NS_MAX: u64 = SECOND_NS;
 
 /// Close frame of a client that goes away: code 1001, as from a closed tab.
 const GOING_AWAY: [u8; 2] = 1001u16.to_be_bytes();
@@ -27,6 +30,7 @@ impl Load {
             match entry.task {
                 // Players play on until it is their turn to stop.
                 Task::Play if client.stop_sequence.is_some() => {}
+                Task::Play if self.is_postponed(entry) => {}
                 Task::Play => self.play(&entry),
                 Task::Stop => self.stop(&entry),
                 Task::Read => {
@@ -36,6 +40,18 @@ impl Load {
                 }
             }
         }
+    }
+
+    /// Puts off what is too late to be made up for, and notes how late it was.
+    fn is_postponed(&mut self, entry: Entry) -> bool {
+        let now_ns = self.clock.now_ns();
+        let is_postponed = now_ns > entry.due_ns + MAKE_UP_NS_MAX;
+        if is_postponed {
+            self.postponed += 1;
+            self.measures.sent(entry.due_ns, now_ns);
+            self.agenda.add(Entry { due_ns: now_ns, ..entry });
+        }
+        is_postponed
     }
 
     fn play(&mut self, entry: &Entry) {
@@ -83,7 +99,7 @@ impl Load {
         for message in messages {
             append_message(&mut outgoing, message, client.random.next_u64() as u32);
             if let ClientMessage::Move { sequence, .. } = *message {
-                client.pending.push_back(Pending { sequence, intended_ns, sent_ns });
+                client.sent(sequence, intended_ns, sent_ns);
                 self.outstanding += 1;
                 self.tally.moves += 1;
             }

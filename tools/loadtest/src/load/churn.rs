@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     fn pending(intended_ns: u64) -> Pending {
-        Pending { sequence: 1, intended_ns, sent_ns: intended_ns }
+        Pending { sequence: 1, intended_ns, sent_ns: intended_ns, is_held_up: false }
     }
 
     #[test]

@@ -36,14 +36,7 @@ impl Load {
             ack_from_write: measures.ack_from_write.summary(),
             ack_while_connecting: measures.ack_while_connecting.summary(),
             ack_ranges: measures.ack.ranges(4),
-            moves: Moves {
-                sent: self.tally.moves,
-                answered: self.tally.acks,
-                missing: self.outstanding as u64,
-                abandoned: self.abandoned,
-                lost: self.tally.acks_lost,
-                unexpected: self.tally.acks_unexpected,
-            },
+            moves: self.moves(scrape_at_rest.as_ref()),
             to_screen: self.watch.delays.summary(),
             to_screen_ranges: self.watch.delays.ranges(4),
             traffic: self.traffic(),
@@ -56,6 +49,23 @@ impl Load {
             generator: self.generator(),
             timeline: self.observer.timeline.clone(),
             options: self.options.clone(),
+        }
+    }
+
+    fn moves(&self, at_rest: Option<&Scrape>) -> Moves {
+        let pending = self.clients.iter().flat_map(|client| &client.pending);
+        let held_up = pending.filter(|pending| pending.is_held_up).count();
+        Moves {
+            sent: self.tally.moves,
+            answered: self.tally.acks,
+            missing: (self.outstanding - held_up) as u64,
+            held_up: held_up as u64,
+            rate_limited: at_rest
+                .and_then(|scrape| scrape.number("rate_limited_total"))
+                .map(|count| count as u64),
+            abandoned: self.abandoned,
+            lost: self.tally.acks_lost,
+            unexpected: self.tally.acks_unexpected,
         }
     }
 
@@ -120,6 +130,7 @@ impl Load {
             wait_ratio: (end.own.waited_s - begin.own.waited_s) / seconds,
             busy_ratio,
             lateness: self.measures.lateness.summary(),
+            postponed: self.postponed,
             turns: self.measures.turns.summary(),
             // What arrives while the loop waits is read at once.
             read_delay_ms: self.measures.turns.mean_residual_ms() * busy_ratio,

@@ -141,10 +141,12 @@ fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
     let (moves, traffic) = (&report.moves, &report.traffic);
     writeln!(
         out,
-        "moves           {} sent, {} answered, {} missing, {} lost with their connection, {} abandoned; {} answers to none",
+        "moves           {} sent, {} answered, {} missing, {} held up and then over the rate, {} lost with their \
+         connection, {} abandoned; {} answers to none",
         thousands(moves.sent),
         thousands(moves.answered),
         moves.missing,
+        moves.held_up,
         moves.lost,
         moves.abandoned,
         moves.unexpected

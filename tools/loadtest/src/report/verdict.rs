@@ -49,6 +49,10 @@ impl Report {
             count(left_open, "descriptors were left open");
         }
         count(self.moves.missing, "MOVEs were never answered");
+        count(
+            self.moves.held_up.saturating_sub(self.moves.rate_limited.unwrap_or(0)),
+            "MOVEs were never answered that came in a pile, more than the rate limit dropped",
+        );
         count(self.moves.lost, "MOVEs were never answered since their connection was lost");
         count(self.moves.unexpected, "answers to no MOVE");
         if let Some(pictures) = &self.pictures {
@@ -77,6 +81,14 @@ impl Report {
         if own.cores > CORES_MAX {
             let text = format!("with {:.2} cores used, the generator was the bottleneck", own.cores);
             return (false, format!("{text}: {NOT_THE_SERVERS}"));
+        }
+        if own.postponed > 0 {
+            let text = format!(
+                "the generator stood still: {:.1} s late at worst, and {} times too late to make up for it",
+                own.lateness.max_ms / 1e3,
+                own.postponed
+            );
+            return (false, format!("{text}; {NOT_THE_SERVERS}"));
         }
         if own_delay_ms > OWN_DELAY_MS_MIN && own_delay_ms > OWN_PART_MAX * self.ack.mean_ms {
             let text = format!(
@@ -133,6 +145,20 @@ mod tests {
         );
         report.traffic.seconds = 0.0;
         assert_eq!(report.problems().len(), 4);
+    }
+
+    #[test]
+    fn what_came_in_a_pile_may_be_over_the_rate_if_the_server_says_so() {
+        let mut report = sample();
+        report.moves.held_up = 5;
+        assert_eq!(report.problems().len(), 1, "the server says nothing");
+        report.moves.rate_limited = Some(5);
+        assert!(report.problems().is_empty());
+        report.moves.held_up = 7;
+        assert_eq!(
+            report.problems(),
+            ["2 MOVEs were never answered that came in a pile, more than the rate limit dropped"]
+        );
     }
 
     #[test]
