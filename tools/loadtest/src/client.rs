@@ -245,7 +245,9 @@ mod tests {
 
     fn client_with(sequences: &[u32]) -> Client {
         let mut client = Client::new(Random::new(1), false, None);
-        sequences.iter().for_each(|&sequence| client.sent(sequence, 0, 0));
+        for &sequence in sequences {
+            client.sent(sequence, 0, 0);
+        }
         client
     }
 
@@ -267,7 +269,9 @@ mod tests {
         client.sent(PILE as u32, 0, 0);
         client.sent(PILE as u32 + 1, 0, 0);
         assert_eq!(held_up(&client), PILE + 1);
-        (1..=10).for_each(|sequence| assert!(client.answered(sequence).is_some()));
+        for sequence in 1..=10 {
+            assert!(client.answered(sequence).is_some());
+        }
         client.sent(100, 0, 0);
         assert_eq!(held_up(&client), PILE - 9, "the pile has gone");
     }
