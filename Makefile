@@ -6,7 +6,7 @@ export
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile \
-  perf-check load-test soak demo monitor health metrics \
+  perf-check load-test artillery-test artillery-quick soak demo monitor health metrics \
   docker docker-run compose-up compose-down install uninstall deb tune profile-cpu profile-mem fuzz deny sbom clean
 
 help: ## Print this list
@@ -59,6 +59,14 @@ bench-load: ## Run the table of loads and keep what came out: make bench-load RU
 bench-hostile: ## Measure 500 players beside 2,000 slow and silent peers: make bench-hostile PAIRS=3 KINDS=all
 	$(CARGO) build --release --quiet $(HOSTILE_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-hostile
+
+# Another server than one of their own only where that is said, not where it is only the one to be watched.
+artillery-test artillery-quick: export SERVER := $(if $(filter file,$(origin SERVER)),,$(SERVER))
+artillery-test: ## Let Artillery's players loose for two minutes (installs it): make artillery-test SERVER=127.0.0.1:8108
+	tools/artillery/run.sh full
+
+artillery-quick: ## The same in half a minute
+	tools/artillery/run.sh quick
 
 perf-check: ## Run two loads of the table in short and say yes or no (a minute and a half)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins

@@ -15,6 +15,7 @@ need promtool prometheus          # tests/documents: alert rules
 need docker-compose docker-compose  # tests/documents: the stack
 need socat socat                  # tests/documents: the way from another server
 need curl curl                    # tests/documents
+need node nodejs                 # tests/operation: the players of Artillery
 need jq jq                        # tests/documents
 need logrotate logrotate          # tests/exhaustion
 need sysctl procps                # tools/tune

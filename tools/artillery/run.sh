@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Lets Artillery's players loose on a server: run.sh quick, or run.sh full. Without SERVER (host:port) on one of its own, which
+# it stops whatever happens. Installs Artillery here when it is missing, and Node.js from Debian's packages when that is.
+# Ends with 1 when a MOVE had no answer or a player failed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+environment="${1:-}"
+case "$environment" in
+  quick | full) ;;
+  *) echo "artillery: '$environment': expected quick or full" >&2; exit 2 ;;
+esac
+
+here=tools/artillery
+if ! command -v npm >/dev/null; then
+  as_root=
+  [ "$(id -u)" -eq 0 ] || as_root=sudo
+  $as_root apt-get update >&2
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends nodejs npm >&2
+fi
+if [ ! -x "$here/node_modules/.bin/artillery" ]; then
+  echo "installing Artillery below $here/node_modules: 600 MB, some minutes, once" >&2
+  # Its packages' own installation scripts fetch browsers, which nobody needs here.
+  npm ci --prefix "$here" --ignore-scripts --no-audit --no-fund >&2
+fi
+
+export ARTILLERY_DISABLE_TELEMETRY=true
+players() { # host:port
+  "$here/node_modules/.bin/artillery" run --environment "$environment" --target "ws://$1/ws" "$here/players.yml"
+}
+
+if [ -n "${SERVER:-}" ]; then
+  players "$SERVER"
+else
+  export -f players
+  export here environment
+  tools/with-server.sh bash -c 'players "$HOST:$PORT"'
+fi
