@@ -9,6 +9,10 @@ ARG TARGET=x86_64-unknown-linux-musl
 RUN rustup target add "$TARGET"
 RUN cargo build --release --locked --package pixi-game-server --bin pixi-game-server --target "$TARGET" \
     && strip --strip-debug -o /pixi-game-server "target/$TARGET/release/pixi-game-server"
+# What can't start or be asked is no image.
+RUN export HOST=127.0.0.1 && { /pixi-game-server & } && server=$! \
+    && until /pixi-game-server --health-check; do kill -0 "$server" && sleep 0.1 || exit 1; done \
+    && kill "$server" && wait "$server"
 
 FROM scratch
 ARG VERSION=0.1.0

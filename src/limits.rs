@@ -110,8 +110,9 @@ pub const RATED_ADDRESSES_MAX: usize = 16 * 1024;
 /// all they know about a client's certificate need some hundreds.
 pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 
-/// Length of the kernel's queue of connections not accepted yet.
-pub const LISTEN_BACKLOG: i32 = 4_096;
+/// Connections not accepted yet beyond which a longer queue in the kernel helps nobody: so many come in within some
+/// ticks. Its length is the kernel's limit (`net.core.somaxconn`).
+pub const LISTEN_BACKLOG_USEFUL: u64 = 4_096;
 
 /// Connections to `ADMIN_ADDR` at a time, beyond all others; players can't use them up.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX, LISTEN_BACKLOG, SEND_BUFFER_BYTES,
+    ADMIN_CONNECTIONS_MAX, DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX, LISTEN_BACKLOG_USEFUL, SEND_BUFFER_BYTES,
 };
 
 /// Where the kernel keeps what `sysctl` names.
@@ -170,7 +170,7 @@ const RULES: [Rule; 9] = [
 
 /// Length of the queue of new connections that is worth having.
 fn queue(demand: &Demand) -> u64 {
-    demand.players.clamp(128, LISTEN_BACKLOG as u64)
+    demand.players.clamp(128, LISTEN_BACKLOG_USEFUL)
 }
 
 /// What the box has for this demand. `read` gives a file's text; what can't be read is left out.

@@ -17,7 +17,7 @@ use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::time::{ClockId as Clock, clock_gettime};
 
-use crate::limits::{LISTEN_BACKLOG, SEND_BUFFER_BYTES};
+use crate::limits::SEND_BUFFER_BYTES;
 
 /// Nanoseconds of the monotonic clock: the same clock the tick timer runs on.
 ///
@@ -142,7 +142,8 @@ pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
     // Accepted sockets take it over.
     setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(host, port)))?;
-    listen(&descriptor, Backlog::new(LISTEN_BACKLOG)?)?;
+    // As long as the kernel allows, which is the operator's to say. A number may not exceed the C library's idea of it.
+    listen(&descriptor, Backlog::MAXALLOWABLE)?;
     Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
 }
 
