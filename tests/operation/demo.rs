@@ -8,15 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::folder;
 use crate::support::pump::wait_until;
 use crate::support::server::PROGRAM;
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
+use crate::support::{folder, free_port};
 
 fn demo(port: u16, report: &Path) -> Command {
     let programs = Path::new(PROGRAM).parent().expect("a file has a folder");

@@ -5,3 +5,4 @@ mod demo;
 mod install;
 mod log_lines;
 mod reload;
+mod targets;

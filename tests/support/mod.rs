@@ -16,6 +16,7 @@ pub use pump::{observe, pump, settle, wait_for};
 pub use server::{Server, Settings};
 pub use walker::Walker;
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 /// An empty folder for one test.
@@ -24,6 +25,12 @@ pub fn folder(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder for the test");
     folder
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
 }
 
 use std::sync::OnceLock;

@@ -1,0 +1,155 @@
+//! Every target of the Makefile, run as its user would. The programs are those that the tests are built with; cargo, npm,
+//! docker and their like only note what was asked of them. What would take minutes gets a wrong setting, which the
+//! program at the end of the recipe names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::http::get;
+use crate::support::pump::wait_until;
+use crate::support::server::PROGRAM;
+use crate::support::{Server, folder, free_port};
+
+/// What only takes note: a name and, where it stands for more, what it does besides.
+const NOTING: [&str; 6] = ["cargo", "docker", "npm", "cargo-deb", "cargo-deny", "cargo-fuzz"];
+
+/// A place to run targets in.
+struct Desk {
+    folder: PathBuf,
+    server: Server,
+}
+
+impl Desk {
+    fn new(name: &str) -> Desk {
+        let folder = folder(name);
+        let built = Path::new(PROGRAM).parent().expect("a file has a folder");
+        fs::create_dir(folder.join("target")).expect("a folder");
+        for profile in ["release", "profiling", "debug"] {
+            symlink(built, folder.join("target").join(profile)).expect("a link");
+        }
+        fs::create_dir(folder.join("bin")).expect("a folder");
+        for name in NOTING {
+            let path = folder.join("bin").join(name);
+            fs::write(&path, "#!/bin/sh\necho \"NOTED ${0##*/} $*\"\n").expect("a script");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+        }
+        Desk { folder, server: Server::start() }
+    }
+
+    fn make(&self, line: &str) -> Command {
+        let mut command = Command::new("make");
+        command
+            .arg("--no-print-directory")
+            .args(line.split(' ').map(|word| word.replace('+', " ")))
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", self.folder.join("bin").display()));
+        command.env("CARGO_TARGET_DIR", self.folder.join("target")).env("CARGO", "cargo");
+        for inherited in ["MAKEFLAGS", "MAKELEVEL", "PORT", "RUSTDOCFLAGS", "RUST_TEST_THREADS"] {
+            command.env_remove(inherited);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a target with what follows it on the line, where + is a space within a word, and SERVER stands for the
+    /// address of a server that runs.
+    fn run(&self, line: &str) -> (Output, String) {
+        let line = line.replace("SERVER", &format!("SERVER={}", self.server.address()));
+        let output = self.make(&line).env("PORT", free_port().to_string()).output().expect("make runs");
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output, said)
+    }
+}
+
+/// Targets and what they must say; with status 0, unless it is a complaint.
+const TARGETS: [(&str, &str); 33] = [
+    ("help", "make run"),
+    ("dev", "NOTED cargo run"),
+    ("build", "NOTED cargo build --workspace --all-targets"),
+    ("build-release", "NOTED cargo build --release"),
+    ("test", "NOTED cargo test --workspace"),
+    ("check", "NOTED cargo doc --workspace"),
+    ("fmt", "NOTED cargo fmt --all"),
+    ("lint", "NOTED cargo clippy --workspace --all-targets -- -D warnings"),
+    ("doc", "NOTED cargo doc --workspace"),
+    ("bench", "NOTED cargo bench"),
+    ("clean", "NOTED cargo clean"),
+    ("deny", "NOTED cargo deny"),
+    ("fuzz FUZZ_SECONDS=1", "NOTED cargo fuzz run"),
+    ("docker", "NOTED docker build --tag pixi-game-server:latest ."),
+    ("docker-run PORT=9000", "--publish 9000:8108"),
+    ("compose-up", "NOTED docker compose up --build --detach --wait"),
+    ("compose-down", "NOTED docker compose down"),
+    ("health SERVER", "\"status\":\"healthy\""),
+    ("metrics SERVER", "ticks a second"),
+    ("tune PLAYERS=100", "somaxconn"),
+    ("test-protocol SERVER", "22 of 22 that the client needs"),
+    ("load-test LOAD=--clients=5+--duration=1s+--warm-up=100ms", "nothing was lost or wrong"),
+    ("load-test LOAD=--clients=many", "--clients many: expected"),
+    ("demo DEMO_CLIENTS=many", "DEMO_CLIENTS=many: expected"),
+    ("bench-load ROWS=z", "ROWS=z: expected"),
+    ("bench-hostile PAIRS=0", "PAIRS=0: expected"),
+    ("soak SOAK_DURATION=never", "SOAK_DURATION=never: expected"),
+    ("monitor SERVER=nowhere:x", "nowhere:x"),
+    ("perf-check RUNS=0", "RUNS=0: expected"),
+    ("profile-cpu PROFILE_SECONDS=0", "--seconds 0: expected"),
+    ("profile-mem PROFILE_SECONDS=0", "--seconds 0: expected"),
+    ("deb", "NOTED cargo deb --no-build"),
+    ("uninstall DESTDIR=ROOT", ""),
+];
+
+/// Tried elsewhere: in `install`, below, by hand (it installs a program), and with Artillery's players.
+const ELSEWHERE: [&str; 5] = ["install", "run", "sbom", "artillery-test", "artillery-quick"];
+
+#[test]
+fn every_target_does_what_it_says() {
+    let desk = Desk::new("targets");
+    for (line, words) in TARGETS {
+        let line = line.replace("ROOT", &desk.folder.display().to_string());
+        let (output, said) = desk.run(&line);
+        assert!(said.contains(words), "make {line}: {words:?} is missing:\n{said}");
+        let complains = words.contains(": expected") || words == "nowhere:x";
+        assert_eq!(output.status.success(), !complains, "make {line}: {}\n{said}", output.status);
+    }
+}
+
+#[test]
+fn every_target_is_in_the_help_and_tried() {
+    let makefile =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile")).expect("the Makefile");
+    let (_, rest) = makefile.split_once(".PHONY: ").expect("it names its targets");
+    let (names, _) = rest.split_once("\n\n").expect("they end");
+    let names: BTreeSet<&str> = names.split_whitespace().filter(|name| *name != "\\").collect();
+    let tried: BTreeSet<&str> =
+        TARGETS.iter().map(|(line, _)| line.split(' ').next().unwrap_or_default()).chain(ELSEWHERE).collect();
+    assert_eq!(names, tried);
+    let (_, help) = Desk::new("help").run("help");
+    for name in names {
+        assert!(help.lines().any(|line| line.split_whitespace().nth(1) == Some(name)), "{name} has no help");
+    }
+}
+
+#[test]
+fn run_builds_and_serves() {
+    let desk = Desk::new("run");
+    let port = free_port();
+    let mut command = desk.make("run");
+    command.env("PORT", port.to_string()).env("HOST", "127.0.0.1");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("make runs");
+    let address = ([127, 0, 0, 1], port).into();
+    wait_until("the server", || std::net::TcpStream::connect(address).is_ok());
+    assert_eq!(get(address, "/health").status, 200);
+    let pid = child.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("make has a child");
+    let server: i32 = children.trim().parse().expect("one");
+    kill(Pid::from_raw(server), Signal::SIGTERM).expect("it is there");
+    child.wait().expect("make ends");
+}
