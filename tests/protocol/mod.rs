@@ -4,3 +4,4 @@ mod closing;
 mod framing;
 mod messages;
 mod rate_limit;
+mod vectors;
