@@ -18,24 +18,6 @@ const ENTRIES_MAX: usize = 16_384;
 /// Most bytes of all files together; with more, the server does not start.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// The page served without a directory of files.
-const BUILTIN_INDEX: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<link rel="icon" href="data:,">
-<title>pixi-game-server</title>
-<h1>pixi-game-server</h1>
-<p>This is a real-time game server. It has no pages of its own: set <code>STATIC_DIR</code> to a directory with a game
-client, and its files are served here.</p>
-<dl>
-<dt><code>/ws</code></dt><dd>the game, over WebSocket</dd>
-<dt><a href="/health"><code>/health</code></a></dt><dd>whether the server is up</dd>
-<dt><a href="/metrics"><code>/metrics</code></a></dt><dd>what it is doing, as JSON</dd>
-<dt><a href="/metrics/prometheus"><code>/metrics/prometheus</code></a></dt><dd>the same for Prometheus</dd>
-</dl>
-"#;
-
 /// The files of one directory, by their path below it.
 #[derive(Debug, Default)]
 pub struct Assets {
@@ -114,13 +96,6 @@ impl Assets {
         Ok(loader.assets)
     }
 
-    /// A page that says what this server is: what is served without a directory.
-    pub fn builtin() -> Self {
-        let mut assets = Self::default();
-        assets.insert("index.html".to_owned(), BUILTIN_INDEX.as_bytes().into());
-        assets
-    }
-
     /// How many files are served.
     pub fn file_count(&self) -> usize {
         self.by_path.len()
@@ -138,12 +113,17 @@ impl Assets {
     }
 
     fn insert(&mut self, path: String, body: Arc<[u8]>) {
-        let asset = Asset { content_type: content_type(&path), etag: etag(&body), body };
+        let asset = Asset::new(&path, body);
         self.by_path.insert(path, asset);
     }
 }
 
 impl Asset {
+    /// This content under this name, whose ending tells its type.
+    pub fn new(name: &str, body: Arc<[u8]>) -> Self {
+        Self { content_type: content_type(name), etag: etag(&body), body }
+    }
+
     /// Whether the value of `If-None-Match` names this content, so that the answer is 304. Compares weakly, as
     /// RFC 9110 section 13.1.2 asks.
     pub fn matches(&self, if_none_match: &str) -> bool {

@@ -7,6 +7,7 @@ use mio::Token;
 use super::accept::Door;
 use super::assets::Asset;
 use super::connection::{Connection, Phase, Player};
+use super::pages::is_of_dashboard;
 use super::{Server, os};
 use crate::limits::{HTTP_REQUEST_BUDGET, HTTP_TIMEOUT_MS};
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
@@ -173,15 +174,20 @@ impl Server {
     }
 
     fn answer_file(&mut self, token: Token, request: &Request) {
-        let Some(asset) = self.assets.lookup(&request.path) else {
+        let has_front = self.config.static_dir.is_none();
+        let page = self.pages.lookup(&request.path, has_front);
+        let file = || self.assets.lookup(&request.path);
+        let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
             return self.answer_not_found(token, request);
         };
         let unchanged = request.if_none_match.as_deref().is_some_and(|tags| asset.matches(tags));
         let Asset { body, content_type, etag } = asset;
+        let mut headers = vec![("ETag", etag.as_str()), NO_SNIFF];
+        headers.extend(page.map_or_else(|| vec![CACHE_CONTROL], |page| page.headers().to_vec()));
         let response = Response {
             status: if unchanged { Status::NotModified } else { Status::Ok },
             content_type,
-            headers: &[("ETag", etag), CACHE_CONTROL, NO_SNIFF],
+            headers: &headers,
             body,
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive,
@@ -311,7 +317,7 @@ impl Server {
 
 /// What says more about the server than players are to know.
 fn is_for_operators(path: &str) -> bool {
-    matches!(path, "/metrics" | "/metrics/prometheus")
+    matches!(path, "/metrics" | "/metrics/prometheus") || is_of_dashboard(path)
 }
 
 fn keep_alive(request: &Request) -> Answered {

@@ -9,7 +9,7 @@
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
-//! * [`assets`], [`health_check`]: files served, and the question a container asks.
+//! * [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
 
 mod accept;
 pub mod assets;
@@ -24,6 +24,7 @@ mod http;
 pub mod intake;
 pub mod os;
 pub mod outbox;
+mod pages;
 mod player;
 mod reload;
 mod report;
@@ -58,6 +59,7 @@ use ending::Draining;
 use flush::Reply;
 use game::Game;
 use os::{Signals, TickTimer};
+use pages::Pages;
 use reload::Reload;
 pub use reload::Reread;
 use report::Report;
@@ -90,6 +92,7 @@ pub struct Server {
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
     assets: Assets,
+    pages: Pages,
     metrics: Metrics,
     schedule: Schedule,
     governor: Governor,
@@ -170,6 +173,7 @@ impl Server {
             game: Game::new(&config),
             owners: Vec::new(),
             assets,
+            pages: Pages::new(config.admin_addr.is_none()),
             metrics: Metrics::default(),
             schedule: Schedule::new(now_ns, config.tick_rate_hz),
             governor: Governor::new(configured_rung(&config), now_ns),

@@ -67,7 +67,7 @@ fn read(reread: Reread) -> Answer {
     let config = reread().map_err(|error| error.to_string())?;
     let assets = match &config.static_dir {
         Some(folder) => Assets::load(folder).map_err(|error| format!("STATIC_DIR: {error}"))?,
-        None => Assets::builtin(),
+        None => Assets::default(),
     };
     Ok((config, assets))
 }

@@ -156,14 +156,3 @@ fn links_are_followed_inside_the_directory_only() {
     }
     assert_eq!(get(server.address(), "/inside.js").text(), "export {};");
 }
-
-#[test]
-fn without_a_directory_there_is_a_page_that_says_what_this_is() {
-    let server = Server::start();
-    for path in ["/", "/index.html"] {
-        let response = get(server.address(), path);
-        assert_eq!(response.status, 200, "{path}");
-        assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"));
-        assert!(response.text().contains("/ws") && response.text().contains("/metrics"));
-    }
-}

@@ -5,5 +5,6 @@ mod files;
 mod handshake;
 mod metrics;
 mod origins;
+mod pages;
 mod requests;
 mod smuggling;

@@ -183,14 +183,3 @@ fn matches_its_tag_only() {
     // The 64-bit FNV-1a test vector of "foobar".
     assert_eq!(etag(b"foobar"), "\"85944171f73967e8-6\"");
 }
-
-#[test]
-fn has_a_page_of_its_own() {
-    let assets = Assets::builtin();
-    let page = body(&assets, "/").unwrap();
-    for place in ["pixi-game-server", "/ws", "/health", "/metrics", "/metrics/prometheus", "STATIC_DIR"] {
-        assert!(page.contains(place), "{place}");
-    }
-    assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://"));
-    assert_eq!(assets.lookup("/").unwrap().content_type, "text/html; charset=utf-8");
-}

@@ -1,0 +1,167 @@
+//! The server's own pages, part of the program: a client to play with, and a dashboard.
+//!
+//! Each page is at an address of its own. What it consists of is below that address in a folder named after the content of
+//! it all, so that browsers may keep those files for good: another version has another folder.
+
+use std::collections::HashMap;
+
+use super::assets::Asset;
+
+/// What pages may do: run the scripts and styles beside them, and talk to this server. A page of the operator's own
+/// (`STATIC_DIR`) is never told so.
+const POLICY: (&str, &str) = (
+    "Content-Security-Policy",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ws: wss:; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const REFERRER: (&str, &str) = ("Referrer-Policy", "no-referrer");
+
+const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
+const FOR_GOOD: (&str, &str) = ("Cache-Control", "public, max-age=31536000, immutable");
+
+const PLAY: &str = "/play";
+const DASHBOARD: &str = "/dashboard";
+
+/// Where the folder of a page's files stands in its text.
+const BASE: &str = "{{base}}";
+/// Where the link to the dashboard stands.
+const DASHBOARD_LINK: &str = "{{dashboard}}";
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../web/", $name)))),*] };
+}
+
+const PLAY_PAGE: &str = include_str!("../../web/play.html");
+const DASHBOARD_PAGE: &str = include_str!("../../web/dashboard.html");
+const PLAY_FILES: [(&str, &str); 9] = files![
+    "play.css",
+    "play.js",
+    "bots.js",
+    "connection.js",
+    "input.js",
+    "protocol.js",
+    "scene.js",
+    "sprites.js",
+    "world.js",
+];
+const DASHBOARD_FILES: [(&str, &str); 3] = files!["dashboard.css", "dashboard.js", "history.js"];
+
+/// All pages and their files, by address.
+#[derive(Debug)]
+pub struct Pages {
+    by_path: HashMap<String, Page>,
+}
+
+/// A page, or a file of one.
+#[derive(Debug)]
+pub struct Page {
+    /// What it is.
+    pub asset: Asset,
+    is_file: bool,
+}
+
+impl Page {
+    /// Headers that go with it, beside those of any file.
+    pub fn headers(&self) -> [(&'static str, &'static str); 3] {
+        [POLICY, REFERRER, if self.is_file { FOR_GOOD } else { REVALIDATE }]
+    }
+}
+
+impl Pages {
+    /// The pages; the one to play with leads to the dashboard unless that has a door of its own.
+    pub fn new(has_dashboard_beside: bool) -> Pages {
+        let mut pages = Pages { by_path: HashMap::new() };
+        let link = if has_dashboard_beside { "<a href=\"/dashboard\">Dashboard</a>" } else { "" };
+        pages.add(PLAY, &PLAY_PAGE.replace(DASHBOARD_LINK, link), &PLAY_FILES);
+        pages.add(DASHBOARD, DASHBOARD_PAGE, &DASHBOARD_FILES);
+        pages
+    }
+
+    /// What is at a request's path. With `has_front`, the page to play with is the front page as well.
+    pub fn lookup(&self, path: &str, has_front: bool) -> Option<&Page> {
+        let path = if has_front && matches!(path, "/" | "/index.html") { PLAY } else { path };
+        self.by_path.get(path)
+    }
+
+    fn add(&mut self, address: &str, page: &str, files: &[(&str, &str)]) {
+        let all: String = files.iter().map(|(_, text)| *text).collect();
+        let version = Asset::new("", all.as_bytes().into()).etag;
+        let folder = format!("{address}/{}/", version.trim_matches('"'));
+        for (name, text) in files {
+            let asset = Asset::new(name, text.as_bytes().into());
+            self.by_path.insert(format!("{folder}{name}"), Page { asset, is_file: true });
+        }
+        let asset = Asset::new("index.html", page.replace(BASE, &folder).into_bytes().into());
+        self.by_path.insert(address.to_owned(), Page { asset, is_file: false });
+    }
+}
+
+/// Whether a path belongs to the dashboard.
+pub fn is_of_dashboard(path: &str) -> bool {
+    path.strip_prefix(DASHBOARD).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What a text names between these marks.
+    fn named<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
+        text.split(before).skip(1).filter_map(|rest| rest.split(after).next()).collect()
+    }
+
+    #[test]
+    fn everything_a_page_needs_is_there_and_nothing_else() {
+        for (page, files) in [(PLAY_PAGE, &PLAY_FILES[..]), (DASHBOARD_PAGE, &DASHBOARD_FILES[..])] {
+            let mut needed: BTreeSet<&str> = named(page, BASE, '"').into_iter().collect();
+            for (_, text) in files {
+                needed.extend(named(text, "from './", '\''));
+            }
+            assert_eq!(needed, files.iter().map(|(name, _)| *name).collect());
+        }
+    }
+
+    #[test]
+    fn a_page_leads_to_its_files_and_has_no_script_of_its_own() {
+        let pages = Pages::new(true);
+        for address in [PLAY, DASHBOARD] {
+            let page = pages.lookup(address, false).expect("it is there");
+            let text = std::str::from_utf8(&page.asset.body).expect("it is text");
+            let links =
+                named(text, "src=\"", '"').into_iter().chain(named(text, "rel=\"stylesheet\" href=\"", '"'));
+            for link in links {
+                assert!(pages.lookup(link, false).is_some_and(|file| file.is_file), "{link}");
+            }
+            assert!(
+                !text.contains("{{") && !text.contains("style=") && !text.contains("onclick"),
+                "{address}"
+            );
+            assert!(named(text, "<script", '>').iter().all(|script| script.contains("src=")), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_front_page_is_the_game_unless_there_is_another() {
+        let pages = Pages::new(true);
+        assert!(pages.lookup("/", false).is_none());
+        let front = pages.lookup("/", true).expect("a page");
+        assert_eq!(front.asset.etag, pages.lookup("/play", true).expect("a page").asset.etag);
+    }
+
+    #[test]
+    fn the_game_leads_to_a_dashboard_that_players_may_see() {
+        let has_link = |pages: &Pages| {
+            let page = pages.lookup(PLAY, false).expect("a page");
+            String::from_utf8_lossy(&page.asset.body).contains("\"/dashboard\"")
+        };
+        assert!(has_link(&Pages::new(true)));
+        assert!(!has_link(&Pages::new(false)));
+    }
+
+    #[test]
+    fn the_dashboard_is_what_lies_below_it_and_nothing_that_sounds_like_it() {
+        assert!(is_of_dashboard("/dashboard") && is_of_dashboard("/dashboard/1/dashboard.js"));
+        assert!(!is_of_dashboard("/dashboards") && !is_of_dashboard("/play"));
+    }
+}

@@ -1,0 +1,93 @@
+//! The server's own pages: where they are, what may be done with them, and that an operator's files are left alone.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use crate::support::http::{Response, get, get_with};
+use crate::support::{Server, Settings, folder};
+
+/// What a page names with `src` or, where it is a style sheet, `href`.
+fn files_of(page: &Response) -> Vec<String> {
+    let text = page.text();
+    let named = |before: &str| {
+        let rests = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+        rests.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let files = [named("src=\""), named("rel=\"stylesheet\" href=\"")].concat();
+    assert_eq!(files.len(), 2, "{text}");
+    files
+}
+
+fn page(address: SocketAddr, path: &str) -> Response {
+    let page = get(address, path);
+    assert_eq!(page.status, 200, "{path}");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+    page
+}
+
+#[test]
+fn whoever_opens_the_server_gets_the_game() {
+    let server = Server::start();
+    let front = page(server.address(), "/");
+    assert_eq!(front.text(), page(server.address(), "/play").text());
+    assert!(front.text().contains("<canvas"));
+    assert!(page(server.address(), "/play?bots=50").text().contains("<canvas"));
+    assert!(page(server.address(), "/dashboard").text().contains("<h1>pixi-game-server</h1>"));
+}
+
+#[test]
+fn pages_may_run_their_own_scripts_and_nothing_else() {
+    let server = Server::start();
+    for path in ["/", "/play", "/dashboard"] {
+        let page = page(server.address(), path);
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(page.header("cache-control"), Some("no-cache"));
+    }
+}
+
+#[test]
+fn files_of_pages_are_kept_for_good_and_pages_asked_for_again() {
+    let server = Server::start();
+    for path in ["/play", "/dashboard"] {
+        let page = page(server.address(), path);
+        for file in files_of(&page) {
+            assert!(file.starts_with(&format!("{path}/")), "{file}");
+            let answer = get(server.address(), &file);
+            assert_eq!(answer.status, 200, "{file}");
+            let types = ["text/javascript; charset=utf-8", "text/css; charset=utf-8"];
+            assert!(types.contains(&answer.header("content-type").expect("a type")), "{file}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            assert_eq!(answer.header("cache-control"), Some("public, max-age=31536000, immutable"));
+        }
+        let tag = page.header("etag").expect("a tag");
+        let again = get_with(server.address(), path, &[&format!("If-None-Match: {tag}")]);
+        assert_eq!((again.status, again.body.len()), (304, 0));
+    }
+    assert_eq!(get(server.address(), "/play/play.js").status, 404, "without the folder of its version");
+}
+
+#[test]
+fn an_operators_files_come_first_and_without_a_policy() {
+    let folder = folder("front");
+    fs::write(folder.join("index.html"), "the operator's").expect("written");
+    let server = Settings::new().set("STATIC_DIR", folder.to_str().expect("UTF-8")).start();
+    let front = page(server.address(), "/");
+    assert_eq!(front.text(), "the operator's");
+    assert_eq!(front.header("content-security-policy"), None);
+    assert!(page(server.address(), "/play").text().contains("<canvas"), "always under /play");
+}
+
+#[test]
+fn the_dashboard_goes_to_the_operators_own_listener() {
+    let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
+    let (game, admin) = (server.address(), server.admin_address());
+    let dashboard = page(admin, "/dashboard");
+    for path in [vec!["/dashboard".to_owned()], files_of(&dashboard)].concat() {
+        assert_eq!((get(game, &path).status, get(admin, &path).status), (404, 200), "{path}");
+    }
+    assert!(!page(game, "/play").text().contains("/dashboard"), "a link that leads nowhere");
+    assert_eq!(get(admin, "/play").status, 404);
+}

@@ -1,0 +1,86 @@
+/**
+ * Players that wander about by themselves, each on a connection of its own, so that one person sees a crowd.
+ *
+ * @module bots
+ */
+
+import { decodeServer, encodeClient } from './protocol.js';
+
+/** Time between two connections, in milliseconds: below the rate that one address may have. */
+const CONNECT_MS = 50;
+
+/** Shortest and longest time between two changes of mind, in milliseconds. */
+const MIND_MS = [600, 4_000];
+
+/** How often a change of mind is a pause, and an attack. */
+const PAUSES = 0.25;
+const ATTACKS = 0.15;
+
+/** How long an attack takes, in milliseconds. */
+const ATTACK_MS = 1_000;
+
+/**
+ * Lets bots in, one after the other. One whose connection ends is gone.
+ * @param {number} count
+ * @param {string} address Of the game.
+ */
+export function startBots(count, address, random = Math.random) {
+  for (let n = 0; n < count; n += 1) setTimeout(() => startBot(address, random), n * CONNECT_MS);
+}
+
+/**
+ * @param {string} address
+ * @param {() => number} random
+ */
+function startBot(address, random) {
+  const socket = new WebSocket(address);
+  socket.binaryType = 'arraybuffer';
+  let sequence = 0;
+  /** @type {{ x: number, y: number } | undefined} */
+  let place;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const send = (/** @type {import('./protocol.js').ClientMessage} */ message) => {
+    if (socket.readyState === WebSocket.OPEN) socket.send(encodeClient(message));
+  };
+  const wander = () => {
+    const [shortest, longest] = MIND_MS;
+    let wait = shortest + random() * (longest - shortest);
+    const mind = random();
+    sequence += 1;
+    if (mind < ATTACKS) {
+      send({ type: 'attack' });
+      setTimeout(() => send({ type: 'attackEnd' }), ATTACK_MS);
+      wait = ATTACK_MS + 100;
+    } else {
+      const { dx, dy } = mind < ATTACKS + PAUSES ? { dx: /** @type {0} */ (0), dy: /** @type {0} */ (0) } : heading(place, random);
+      if (dx !== 0) send({ type: 'direction', facing: dx > 0 ? 'right' : 'left' });
+      send({ type: 'move', dx, dy, sequence });
+    }
+    timer = setTimeout(wander, wait);
+  };
+  socket.onopen = wander;
+  socket.onclose = () => clearTimeout(timer);
+  socket.onmessage = ({ data }) => {
+    const bytes = new Uint8Array(data);
+    // Of all the rest nothing matters here, and there is much of it.
+    if (bytes[0] !== 8) return;
+    const ack = decodeServer(bytes);
+    if (ack.type === 'ack') place = ack;
+  };
+}
+
+/**
+ * Any direction, but away from an edge that is near.
+ * @param {{ x: number, y: number } | undefined} place
+ * @param {() => number} random
+ * @returns {{ dx: import('./protocol.js').Part, dy: import('./protocol.js').Part }}
+ */
+export function heading(place, random) {
+  const part = (/** @type {number | undefined} */ at) => {
+    if (at !== undefined && at < 100) return 1;
+    if (at !== undefined && at > 1_900) return -1;
+    return /** @type {import('./protocol.js').Part} */ (Math.floor(random() * 3) - 1);
+  };
+  return { dx: part(place?.x), dy: part(place?.y) };
+}

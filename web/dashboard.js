@@ -1,0 +1,207 @@
+/**
+ * How the server is doing, as figures and charts.
+ *
+ * @module dashboard
+ */
+
+import { History, judge, SECONDS_KEPT, short } from './history.js';
+
+/** @import { Sample } from './history.js' */
+
+const ASK_MS = 1_000;
+
+/** How long an answer may take, in milliseconds. */
+const PATIENCE_MS = 3_000;
+
+/** What the charts show at least, in seconds. */
+const SECONDS_SHOWN_MIN = 60;
+
+/** Time of one tick at 60 a second, in milliseconds. */
+const TICK_MS = 1000 / 60;
+
+/**
+ * @typedef {object} Figure
+ * @property {string} name
+ * @property {(sample: Sample) => string} text
+ * @property {(sample: Sample) => '' | 'good' | 'warn' | 'bad'} [judge]
+ */
+
+/** @type {Figure[]} */
+const FIGURES = [
+  { name: 'players', text: (now) => now.players.toLocaleString('en') },
+  {
+    name: 'ticks a second',
+    text: (now) => now.ticksPerS.toFixed(1),
+    judge: (now) => judge(now.skipped, [0.001, 3]),
+  },
+  {
+    name: 'tick, p99',
+    text: (now) => `${now.tickP99Ms.toFixed(2)} ms`,
+    judge: (now) => judge(now.tickP99Ms, [TICK_MS / 2, TICK_MS]),
+  },
+  {
+    name: 'loop busy',
+    text: (now) => `${Math.round(now.busy * 100)} %`,
+    judge: (now) => judge(now.busy, [0.7, 0.9]),
+  },
+  {
+    name: 'governor',
+    text: (now) => (now.governor === 0 ? 'at rest' : `level ${now.governor}`),
+    judge: (now) => judge(now.governor, [1, Infinity]),
+  },
+  { name: 'sent', text: (now) => short(now.bytesOut, 'B/s') },
+  { name: 'processor cores', text: (now) => now.cores.toFixed(2) },
+  { name: 'memory', text: (now) => `${(now.memoryBytes / 2 ** 20).toFixed(1)} MiB` },
+  {
+    name: 'turned away',
+    text: (now) => short(now.refused, '/s'),
+    judge: (now) => judge(now.refused, [1, 100]),
+  },
+];
+
+/**
+ * @typedef {object} Chart
+ * @property {string} title
+ * @property {string} unit
+ * @property {[string, (sample: Sample) => number][]} lines One or two.
+ * @property {{ at: number, name: string }} [mark] A line across.
+ */
+
+/** @type {Chart[]} */
+const CHARTS = [
+  {
+    title: 'Time of a tick',
+    unit: 'ms',
+    lines: [['p99', (now) => now.tickP99Ms], ['p50', (now) => now.tickP50Ms]],
+    mark: { at: TICK_MS, name: '16.7 ms' },
+  },
+  { title: 'Players', unit: '', lines: [['players', (now) => now.players]] },
+  { title: 'Bytes a second', unit: 'B/s', lines: [['out', (now) => now.bytesOut], ['in', (now) => now.bytesIn]] },
+  { title: 'Messages a second', unit: '/s', lines: [['out', (now) => now.messagesOut], ['in', (now) => now.messagesIn]] },
+  {
+    title: 'Turned away a second',
+    unit: '/s',
+    lines: [['connections', (now) => now.refused], ['messages over the rate', (now) => now.overRate]],
+  },
+  { title: 'Governor', unit: '', lines: [['level', (now) => now.governor]] },
+];
+
+const history = new History();
+const figures = /** @type {HTMLElement} */ (document.getElementById('figures'));
+const state = /** @type {HTMLElement} */ (document.getElementById('state'));
+
+/**
+ * @param {string} name
+ * @param {HTMLElement} parent
+ */
+function add(name, parent, text = '') {
+  const element = document.createElement(name);
+  element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+const boxes = FIGURES.map((figure) => {
+  const box = add('div', figures);
+  add('dt', box, figure.name);
+  return add('dd', box, '-');
+});
+
+const canvases = CHARTS.map((chart) => {
+  const section = add('section', /** @type {HTMLElement} */ (document.getElementById('charts')));
+  add('h2', section, chart.title);
+  const legend = add('p', section);
+  for (const [name] of chart.lines) add('span', legend, name);
+  const canvas = /** @type {HTMLCanvasElement} */ (add('canvas', section));
+  canvas.setAttribute('role', 'img');
+  return canvas;
+});
+
+/**
+ * Draws one chart as of now.
+ * @param {Chart} chart
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} now
+ */
+function draw(chart, canvas, now) {
+  const style = getComputedStyle(canvas);
+  const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`);
+  const ratio = devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  context.scale(ratio, ratio);
+  const { samples } = history;
+  const values = chart.lines.map(([, of]) => samples.map(of));
+  const highest = Math.max(chart.mark?.at ?? 0, ...values.flat(), 1e-9) * 1.1;
+  const y = (/** @type {number} */ value) => height - 14 - (value / highest) * (height - 22);
+  const kept = (now - (samples[0]?.at ?? now)) / 1000;
+  const span = Math.min(Math.max(kept, SECONDS_SHOWN_MIN), SECONDS_KEPT);
+  const x = (/** @type {number} */ at) => width - ((now - at) / 1000 / span) * width;
+
+  context.font = '11px system-ui, sans-serif';
+  context.fillStyle = colour('dim');
+  context.strokeStyle = colour('line');
+  context.beginPath();
+  context.moveTo(0, y(0));
+  context.lineTo(width, y(0));
+  context.stroke();
+  context.fillText(span < 120 ? `${Math.round(span)} s ago` : `${Math.round(span / 60)} min ago`, 0, height - 2);
+  context.textAlign = 'right';
+  context.fillText('now', width, height - 2);
+  if (chart.mark) {
+    context.strokeStyle = context.fillStyle = colour('bad');
+    context.setLineDash([4, 4]);
+    context.beginPath();
+    context.moveTo(0, y(chart.mark.at));
+    context.lineTo(width, y(chart.mark.at));
+    context.stroke();
+    context.setLineDash([]);
+    context.fillText(chart.mark.name, width, y(chart.mark.at) - 3);
+  }
+  values.forEach((line, n) => {
+    context.strokeStyle = colour(n === 0 ? 'first' : 'second');
+    context.lineWidth = 1.5;
+    context.beginPath();
+    line.forEach((value, i) => context.lineTo(x(samples[i].at), y(value)));
+    context.stroke();
+  });
+  const text = chart.lines.map(([name], n) => `${name} ${short(values[n].at(-1) ?? 0, chart.unit)}`).join(', ');
+  context.textAlign = 'left';
+  context.fillStyle = colour('ink');
+  context.fillText(text, 2, 10);
+  canvas.setAttribute('aria-label', `${chart.title}: ${text}`);
+}
+
+function show() {
+  const { latest } = history;
+  if (document.hidden || !latest) return;
+  FIGURES.forEach((figure, n) => {
+    boxes[n].textContent = figure.text(latest);
+    boxes[n].className = figure.judge?.(latest) ?? '';
+  });
+  CHARTS.forEach((chart, n) => draw(chart, canvases[n], latest.at));
+}
+
+async function ask() {
+  try {
+    const answer = await fetch('/metrics', {
+      headers: { Accept: 'application/json' },
+      cache: 'no-store',
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    history.add(await answer.json(), performance.now());
+    state.textContent = 'up';
+    state.className = 'good';
+  } catch (error) {
+    state.textContent = `no answer (${error instanceof Error ? error.message : error})`;
+    state.className = 'bad';
+  }
+  show();
+  setTimeout(ask, ASK_MS);
+}
+
+document.addEventListener('visibilitychange', show);
+addEventListener('resize', show);
+ask();

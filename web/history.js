@@ -1,0 +1,120 @@
+/**
+ * What a server said, second by second, and what follows from two answers in a row.
+ *
+ * @module history
+ */
+
+/** Seconds that are kept. */
+export const SECONDS_KEPT = 600;
+
+/**
+ * An answer of `/metrics`.
+ * @typedef {Record<string, any>} Metrics
+ */
+
+/**
+ * What is charted of one moment. Rates are a second's.
+ * @typedef {object} Sample
+ * @property {number} at Milliseconds of the page's clock.
+ * @property {number} players
+ * @property {number} tickP50Ms
+ * @property {number} tickP99Ms
+ * @property {number} ticksPerS
+ * @property {number} messagesIn
+ * @property {number} messagesOut
+ * @property {number} bytesIn
+ * @property {number} bytesOut
+ * @property {number} refused
+ * @property {number} overRate
+ * @property {number} skipped
+ * @property {number} cores
+ * @property {number} memoryBytes
+ * @property {number} busy Part of the time the loop did not wait.
+ * @property {number} governor Level; 0 is at rest.
+ * @property {number} flushMs
+ */
+
+/** @param {Record<string, number>} counts */
+const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
+
+/**
+ * What an answer says beside the one before it; none when there is none, or when the server was started anew in between.
+ * @param {Metrics} metrics
+ * @param {number} at
+ * @param {{ metrics: Metrics, at: number } | undefined} before
+ * @returns {Sample | undefined}
+ */
+export function sample(metrics, at, before) {
+  if (!before || metrics.ticks_total < before.metrics.ticks_total || at <= before.at) return undefined;
+  const seconds = (at - before.at) / 1000;
+  const perS = (/** @type {(metrics: Metrics) => number} */ of) => (of(metrics) - of(before.metrics)) / seconds;
+  return {
+    at,
+    players: metrics.players,
+    tickP50Ms: metrics.tick_p50_ns / 1e6,
+    tickP99Ms: metrics.tick_p99_ns / 1e6,
+    ticksPerS: metrics.tick_rate_hz,
+    messagesIn: perS((of) => of.messages_in_total),
+    messagesOut: perS((of) => of.messages_out_total),
+    bytesIn: perS((of) => of.bytes_in_total),
+    bytesOut: perS((of) => of.bytes_out_total),
+    refused: perS((of) => sum(of.refused)),
+    overRate: perS((of) => of.rate_limited_total),
+    skipped: perS((of) => of.ticks_skipped_total),
+    cores: perS((of) => of.cpu_ns_total) / 1e9,
+    memoryBytes: metrics.resident_bytes,
+    busy: metrics.loop_busy_ratio,
+    governor: metrics.governor_level,
+    flushMs: metrics.flush_interval_ms,
+  };
+}
+
+/** Samples of the last minutes. */
+export class History {
+  /** @type {Sample[]} */
+  samples = [];
+  /** @type {{ metrics: Metrics, at: number } | undefined} */
+  #before;
+
+  /**
+   * Takes an answer.
+   * @param {Metrics} metrics
+   * @param {number} at
+   */
+  add(metrics, at) {
+    const now = sample(metrics, at, this.#before);
+    this.#before = { metrics, at };
+    if (now) this.samples.push(now);
+    const oldest = at - SECONDS_KEPT * 1000;
+    while (this.samples.length > 0 && this.samples[0].at < oldest) this.samples.shift();
+  }
+
+  /** The last one. */
+  get latest() {
+    return this.samples.at(-1);
+  }
+}
+
+/**
+ * A number with few digits and its unit: 1,234 B/s or 12.3 kB/s.
+ * @param {number} value
+ * @param {string} unit Empty for a mere number.
+ */
+export function short(value, unit = '') {
+  for (const [from, size, prefix] of /** @type {[number, number, string][]} */ (PREFIXES)) {
+    if (value >= from) return `${(value / size).toPrecision(3)} ${prefix}${unit}`;
+  }
+  const isWhole = value >= 100 || Number.isInteger(value);
+  return `${isWhole ? Math.round(value).toLocaleString('en') : value.toPrecision(2)} ${unit}`.trimEnd();
+}
+
+/** From where on a prefix is used, and for how many it stands. */
+const PREFIXES = [[1e9, 1e9, 'G'], [1e6, 1e6, 'M'], [1e4, 1e3, 'k']];
+
+/**
+ * How a figure is doing: good below the first threshold, bad from the second on.
+ * @param {number} value
+ * @param {[number, number]} thresholds
+ * @returns {'good' | 'warn' | 'bad'}
+ */
+export const judge = (value, [warn, bad]) => (value >= bad ? 'bad' : value >= warn ? 'warn' : 'good');

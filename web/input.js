@@ -1,0 +1,115 @@
+/**
+ * Keys, mouse and fingers, as what the player is to do.
+ *
+ * @module input
+ */
+
+/** @import { Part } from './protocol.js' */
+
+/** @type {Map<string, [Part, Part]>} */
+const KEYS = new Map([
+  ['KeyW', [0, -1]],
+  ['ArrowUp', [0, -1]],
+  ['KeyS', [0, 1]],
+  ['ArrowDown', [0, 1]],
+  ['KeyA', [-1, 0]],
+  ['ArrowLeft', [-1, 0]],
+  ['KeyD', [1, 0]],
+  ['ArrowRight', [1, 0]],
+]);
+
+/** How far a finger must be from where it began to mean a direction, in CSS pixels. */
+const DRAG_PX = 16;
+
+/** A touch shorter than this that did not move is an attack, in milliseconds. */
+const TAP_MS = 250;
+
+/**
+ * The direction a drag points to: one of eight, or none.
+ * @param {number} x Right, in CSS pixels.
+ * @param {number} y Down, in CSS pixels.
+ * @returns {[Part, Part]}
+ */
+export function dragDirection(x, y) {
+  if (Math.hypot(x, y) < DRAG_PX) return [0, 0];
+  // A part counts from 22.5 degrees off the other axis on.
+  const reach = Math.hypot(x, y) * Math.sin(Math.PI / 8);
+  const part = (/** @type {number} */ along) => /** @type {Part} */ (Math.abs(along) < reach ? 0 : Math.sign(along));
+  return [part(x), part(y)];
+}
+
+/** What is pressed at present. */
+export class Input {
+  /** @type {Set<string>} */
+  #pressed = new Set();
+  /** @type {{ id: number, x: number, y: number, at: number, moved: boolean, direction: [Part, Part] } | undefined} */
+  #drag;
+
+  /**
+   * @param {HTMLElement} surface Where mouse and fingers count.
+   * @param {object} on
+   * @param {() => void} on.attack
+   * @param {(x: number) => void} on.aim Looks at this place, in CSS pixels from the left edge of the surface.
+   */
+  constructor(surface, on) {
+    addEventListener('keydown', (event) => {
+      if (event.ctrlKey || event.altKey || event.metaKey) return;
+      // Buttons and links keep their keys.
+      if (event.code === 'Space' && event.target === document.body) {
+        event.preventDefault();
+        if (!event.repeat) on.attack();
+      } else if (KEYS.has(event.code)) {
+        event.preventDefault();
+        this.#pressed.add(event.code);
+      }
+    });
+    addEventListener('keyup', (event) => this.#pressed.delete(event.code));
+    addEventListener('blur', () => this.release());
+    document.addEventListener('visibilitychange', () => document.hidden && this.release());
+    surface.addEventListener('contextmenu', (event) => event.preventDefault());
+    surface.addEventListener('pointerdown', (event) => {
+      if (event.pointerType === 'mouse') {
+        on.aim(event.offsetX);
+        return on.attack();
+      }
+      surface.setPointerCapture(event.pointerId);
+      if (this.#drag) return on.attack();
+      const [x, y] = [event.offsetX, event.offsetY];
+      this.#drag = { id: event.pointerId, x, y, at: event.timeStamp, moved: false, direction: [0, 0] };
+    });
+    surface.addEventListener('pointermove', (event) => {
+      if (event.pointerType === 'mouse') return on.aim(event.offsetX);
+      if (this.#drag?.id !== event.pointerId) return;
+      this.#drag.direction = dragDirection(event.offsetX - this.#drag.x, event.offsetY - this.#drag.y);
+      this.#drag.moved ||= this.#drag.direction.some((part) => part !== 0);
+    });
+    for (const end of ['pointerup', 'pointercancel']) {
+      surface.addEventListener(end, (event) => {
+        const drag = this.#drag;
+        if (!(event instanceof PointerEvent) || drag?.id !== event.pointerId) return;
+        this.#drag = undefined;
+        if (!drag.moved && event.timeStamp - drag.at < TAP_MS) {
+          on.aim(event.offsetX);
+          on.attack();
+        }
+      });
+    }
+  }
+
+  /** Nothing is pressed any more: the keys' releases go elsewhere. */
+  release() {
+    this.#pressed.clear();
+    this.#drag = undefined;
+  }
+
+  /**
+   * Where to go.
+   * @returns {[Part, Part]}
+   */
+  get direction() {
+    if (this.#drag?.moved) return this.#drag.direction;
+    const pressed = [...this.#pressed].map((code) => KEYS.get(code) ?? [0, 0]);
+    const sum = (/** @type {0 | 1} */ axis) => Math.sign(pressed.reduce((all, key) => all + key[axis], 0));
+    return [/** @type {Part} */ (sum(0)), /** @type {Part} */ (sum(1))];
+  }
+}

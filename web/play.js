@@ -1,0 +1,225 @@
+/**
+ * The game in the browser: connection, input, world and picture, tied together.
+ *
+ * @module play
+ */
+
+import { startBots } from './bots.js';
+import { Connection, gameAddress } from './connection.js';
+import { Input } from './input.js';
+import { Scene } from './scene.js';
+import { ATTACK_MS, STEP_MS, World } from './world.js';
+
+/** @import { Part } from './protocol.js' */
+/** @import { Status } from './connection.js' */
+
+/** A player that stands tells so this often, in milliseconds: the answer says how far the server is. */
+const STANDING_MS = 2_000;
+
+/** Most steps made up for after a frame that took long. */
+const STEPS_AT_ONCE_MAX = 3;
+
+/** How often the figures are written anew, and how often the server is asked how many there are, in milliseconds. */
+const FIGURES_MS = 500;
+const POPULATION_MS = 5_000;
+
+/** How long after the last change of size the server is told, in milliseconds. */
+const RESIZE_MS = 150;
+
+const BOTS_MAX = 200;
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ */
+const element = (id) => /** @type {T} */ (document.getElementById(id));
+
+class Play {
+  world = new World();
+  scene = new Scene(element('scene'));
+  #stepAt = performance.now();
+  #toldAt = -Infinity;
+  #attackUntil = -Infinity;
+  #frames = 0;
+  #figuresAt = performance.now();
+  /** @type {Status} */
+  #status = { is: 'connecting' };
+  #motion = matchMedia('(prefers-reduced-motion: reduce)');
+
+  constructor() {
+    this.input = new Input(this.scene.canvas, { attack: () => this.attack(), aim: (x) => this.aim(x) });
+    this.connection = new Connection({
+      address: gameAddress(),
+      onOpen: () => this.#begin(),
+      onMessage: (message) => this.world.receive(message, performance.now()),
+      onStatus: (status) => this.#show(status),
+    });
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    new ResizeObserver(() => {
+      this.scene.resize();
+      clearTimeout(timer);
+      timer = setTimeout(() => this.#tellViewport(), RESIZE_MS);
+    }).observe(this.scene.canvas);
+    element('retry').addEventListener('click', () => this.connection.retry());
+    element('help-button').addEventListener('click', (event) => {
+      const help = element('help');
+      help.hidden = !help.hidden;
+      /** @type {HTMLElement} */ (event.target).setAttribute('aria-expanded', String(!help.hidden));
+    });
+    // Keys that were down when the page was left have been released elsewhere; nobody steps while it is hidden.
+    document.addEventListener('visibilitychange', () => document.hidden && this.#stop());
+    setInterval(() => this.#askPopulation(), POPULATION_MS);
+    this.#askPopulation();
+    requestAnimationFrame((now) => this.#frame(now));
+  }
+
+  /** Begins an attack, unless one is under way. */
+  attack() {
+    const now = performance.now();
+    const { own } = this.world;
+    if (!own || now < this.#attackUntil || !this.connection.isOpen) return;
+    this.#attackUntil = now + ATTACK_MS;
+    [own.attackedAt, own.dx, own.dy] = [now, 0, 0];
+    this.connection.send({ type: 'attack' });
+  }
+
+  /**
+   * Looks at this place.
+   * @param {number} x CSS pixels from the left edge.
+   */
+  aim(x) {
+    if (Math.abs(x - this.scene.ownX) > 8) this.#face(x > this.scene.ownX ? 'right' : 'left');
+  }
+
+  /** A new connection: another player, in a world yet unknown. */
+  #begin() {
+    this.world = new World();
+    this.#toldAt = -Infinity;
+    this.#attackUntil = -Infinity;
+    this.#tellViewport();
+  }
+
+  #tellViewport() {
+    this.connection.send({ type: 'viewport', ...this.scene.viewport });
+  }
+
+  /** @param {'left' | 'right'} facing */
+  #face(facing) {
+    const { own } = this.world;
+    if (!own || own.facing === facing) return;
+    own.facing = facing;
+    this.connection.send({ type: 'direction', facing });
+  }
+
+  #stop() {
+    const { own } = this.world;
+    if (own && (own.dx !== 0 || own.dy !== 0)) this.#step(0, 0, performance.now());
+  }
+
+  /**
+   * @param {Part} dx
+   * @param {Part} dy
+   * @param {number} now
+   */
+  #step(dx, dy, now) {
+    const { own } = this.world;
+    if (!own) return;
+    this.connection.send(own.step(dx, dy, now));
+    this.#toldAt = now;
+  }
+
+  /** @param {number} now */
+  #frame(now) {
+    requestAnimationFrame((next) => this.#frame(next));
+    this.#live(now);
+    this.scene.draw(this.world, now, this.#motion.matches);
+    this.#frames += 1;
+    if (now - this.#figuresAt >= FIGURES_MS) this.#showFigures(now);
+    if (this.#status.is === 'waiting') this.#showWait(this.#status, now);
+  }
+
+  /**
+   * Makes the steps whose time has come.
+   * @param {number} now
+   */
+  #live(now) {
+    const { own } = this.world;
+    if (!own || !this.connection.isOpen) return void (this.#stepAt = now);
+    if (this.#attackUntil > -Infinity && now >= this.#attackUntil) {
+      this.#attackUntil = -Infinity;
+      this.connection.send({ type: 'attackEnd' });
+    }
+    if (now - this.#stepAt > STEPS_AT_ONCE_MAX * STEP_MS) this.#stepAt = now - STEP_MS;
+    for (; now - this.#stepAt >= STEP_MS; this.#stepAt += STEP_MS) {
+      if (now < this.#attackUntil) continue;
+      const [dx, dy] = this.input.direction;
+      if (dx !== 0 || dy !== 0) {
+        if (dx !== 0 && dx !== own.dx) this.#face(dx > 0 ? 'right' : 'left');
+        this.#step(dx, dy, now);
+      } else if (own.dx !== 0 || own.dy !== 0 || now - this.#toldAt >= STANDING_MS) {
+        this.#step(0, 0, now);
+      }
+    }
+  }
+
+  /** @param {Status} status */
+  #show(status) {
+    this.#status = status;
+    element('notice').hidden = status.is === 'open';
+    element('retry').hidden = status.is !== 'waiting';
+    if (status.is === 'connecting') element('notice-text').textContent = 'Connecting...';
+    if (status.is === 'waiting') this.#showWait(status, performance.now());
+  }
+
+  /**
+   * @param {Extract<Status, { is: 'waiting' }>} status
+   * @param {number} now
+   */
+  #showWait({ reason, until }, now) {
+    const text = `${reason} Trying again in ${Math.max(Math.ceil((until - now) / 1000), 1)} s.`;
+    const notice = element('notice-text');
+    // Only when it changes: it is read out.
+    if (notice.textContent !== text) notice.textContent = text;
+  }
+
+  /** @param {number} now */
+  #showFigures(now) {
+    const framesPerS = (this.#frames * 1000) / (now - this.#figuresAt);
+    [this.#frames, this.#figuresAt] = [0, now];
+    const ping = this.world.own?.pingMs;
+    element('ping').textContent = ping === undefined ? '-' : `${Math.round(ping)} ms`;
+    element('shown').textContent = this.world.own ? String(this.world.remotes.size + 1) : '-';
+    element('frames').textContent = String(Math.round(framesPerS));
+  }
+
+  async #askPopulation() {
+    if (document.hidden) return;
+    const players = await fetch('/health', { cache: 'no-store' })
+      .then((answer) => answer.json())
+      .then((health) => String(health.players))
+      .catch(() => '-');
+    element('players').textContent = players;
+  }
+}
+
+const play = new Play();
+const bots = Math.min(Number(new URLSearchParams(location.search).get('bots')) || 0, BOTS_MAX);
+if (bots > 0) startBots(bots, gameAddress());
+
+/** For tests, and for whoever is curious: who is drawn where at this moment. */
+Object.assign(globalThis, {
+  pixiGame: {
+    own: () => describe(play.world.own),
+    others: () => [...play.world.remotes.values()].map(describe),
+    corrections: () => play.world.own?.corrections,
+    connection: () => ({ isOpen: play.connection.isOpen, errors: play.connection.errors }),
+  },
+});
+
+/** @param {import('./world.js').World['own'] | import('./world.js').World['remotes'] extends Map<number, infer R> ? R | undefined : never} who */
+function describe(who) {
+  if (!who) return undefined;
+  const now = performance.now();
+  return { id: who.id, ...who.drawn(now), state: who.state(now), facing: who.facing };
+}

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { heading } from '../bots.js';
+import { gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
+import { History, judge, sample, SECONDS_KEPT, short } from '../history.js';
+import { dragDirection } from '../input.js';
+
+test('the game is where the page is', () => {
+  assert.equal(gameAddress({ protocol: 'http:', host: 'localhost:8108' }), 'ws://localhost:8108/ws');
+  assert.equal(gameAddress({ protocol: 'https:', host: 'game.example' }), 'wss://game.example/ws');
+});
+
+test('waits grow to a bound and differ', () => {
+  assert.deepEqual([0, 1, 2].map((attempt) => waitMs(attempt, () => 1)), [500, 1000, 2000]);
+  assert.equal(waitMs(50, () => 1), 10_000);
+  assert.equal(waitMs(50, () => 0), 5_000);
+});
+
+test('a refusal has the reason that the server gives, or none', async () => {
+  const answer = (status) => async () => ({ json: async () => ({ status }) });
+  assert.match(await reasonOfRefusal(answer('draining')), /stopping/);
+  assert.match(await reasonOfRefusal(answer('healthy')), /full/);
+  assert.match(await reasonOfRefusal(async () => { throw new TypeError('refused'); }), /does not answer/);
+});
+
+test('a drag means one of eight directions, or none', () => {
+  assert.deepEqual(dragDirection(3, 4), [0, 0]);
+  assert.deepEqual(dragDirection(60, 5), [1, 0]);
+  assert.deepEqual(dragDirection(-40, 40), [-1, 1]);
+  assert.deepEqual(dragDirection(2, -50), [0, -1]);
+});
+
+test('bots turn back at the edges', () => {
+  for (const chance of [0, 0.5, 0.99]) {
+    assert.deepEqual(heading({ x: 50, y: 1950 }, () => chance), { dx: 1, dy: -1 });
+  }
+});
+
+const metrics = (ticks, more = {}) => ({
+  players: 5,
+  tick_p50_ns: 2e6,
+  tick_p99_ns: 4e6,
+  tick_rate_hz: 60,
+  ticks_total: ticks,
+  ticks_skipped_total: 0,
+  messages_in_total: 10 * ticks,
+  messages_out_total: 20 * ticks,
+  bytes_in_total: 100 * ticks,
+  bytes_out_total: 200 * ticks,
+  refused: { full: ticks, draining: 0 },
+  rate_limited_total: 0,
+  cpu_ns_total: 1e6 * ticks,
+  resident_bytes: 5e6,
+  loop_busy_ratio: 0.5,
+  governor_level: 0,
+  flush_interval_ms: 50,
+  ...more,
+});
+
+test('rates are what grew between two answers', () => {
+  const now = sample(metrics(120), 3_000, { metrics: metrics(60), at: 1_000 });
+  assert.deepEqual(
+    [now.tickP50Ms, now.tickP99Ms, now.messagesIn, now.bytesOut, now.refused, now.cores],
+    [2, 4, 300, 6_000, 30, 0.03],
+  );
+});
+
+test('a server that was started anew begins anew', () => {
+  assert.equal(sample(metrics(10), 2_000, { metrics: metrics(60), at: 1_000 }), undefined);
+  const history = new History();
+  for (const [ticks, at] of [[60, 1_000], [120, 2_000], [5, 3_000], [65, 4_000]]) history.add(metrics(ticks), at);
+  assert.deepEqual(history.samples.map(({ at }) => at), [2_000, 4_000]);
+});
+
+test('the last ten minutes are kept', () => {
+  const history = new History();
+  for (let second = 0; second < 2 * SECONDS_KEPT; second += 1) history.add(metrics(60 * second), 1_000 * second);
+  assert.equal(history.samples.length, SECONDS_KEPT + 1);
+  assert.equal(history.latest.at, 1_000 * (2 * SECONDS_KEPT - 1));
+});
+
+test('numbers are short and judged', () => {
+  const shortened = [0, 7, 0.123, 1_234, 45_678, 2_500_000, 3e9].map((value) => short(value));
+  assert.deepEqual(shortened, ['0', '7', '0.12', '1,234', '45.7 k', '2.50 M', '3.00 G']);
+  assert.deepEqual([short(999, 'B/s'), short(45_678, 'B/s')], ['999 B/s', '45.7 kB/s']);
+  assert.deepEqual([1, 2, 5].map((value) => judge(value, [2, 5])), ['good', 'warn', 'bad']);
+});

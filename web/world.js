@@ -1,0 +1,304 @@
+/**
+ * What the player's screen shows: the own player, a step ahead of the server, and the others, as far as the server has told
+ * of them. Pure: time is passed in, in milliseconds of any clock that only goes forward.
+ *
+ * @module world
+ */
+
+/** @import { ClientMessage, Entry, Part, ServerMessage, State } from './protocol.js' */
+
+/** Time of one step of a walking player, in milliseconds. */
+export const STEP_MS = 1000 / 24;
+
+/** Units that a step goes along each axis. */
+export const STEP_UNITS = 4;
+
+/** How long an attack takes, in milliseconds. */
+export const ATTACK_MS = 1000;
+
+/** Units along each side of the world. */
+export const WORLD_SIDE = 2000;
+
+const UNITS_PER_MS = STEP_UNITS / STEP_MS;
+
+/** Time in which a correction of what is drawn is down to a third, in milliseconds. */
+const CORRECTION_MS = 80;
+
+/** Corrections beyond this are made at once, in units. */
+const CORRECTION_UNITS_MAX = 120;
+
+/** Most steps that wait for their answer; older ones are taken as answered. */
+const PENDING_MAX = 240;
+
+/** @param {number} units */
+const clamp = (units) => Math.min(Math.max(units, 0), WORLD_SIDE);
+
+/**
+ * The difference between where something is and where it is drawn, which fades away.
+ */
+class Correction {
+  x = 0;
+  y = 0;
+  at = 0;
+
+  /**
+   * Somebody is moved by so much; what is drawn follows.
+   * @param {number} dx
+   * @param {number} dy
+   * @param {number} now
+   */
+  add(dx, dy, now) {
+    const { x, y } = this.get(now);
+    const isSmall = Math.hypot(x - dx, y - dy) <= CORRECTION_UNITS_MAX;
+    [this.x, this.y, this.at] = isSmall ? [x - dx, y - dy, now] : [0, 0, now];
+  }
+
+  /** @param {number} now */
+  get(now) {
+    const left = Math.exp(-(now - this.at) / CORRECTION_MS);
+    return { x: this.x * left, y: this.y * left };
+  }
+}
+
+/** Another player. */
+class Remote {
+  #correction = new Correction();
+
+  /**
+   * @param {Entry} entry
+   * @param {number} now
+   */
+  constructor(entry, now) {
+    this.id = entry.id;
+    this.x = entry.x;
+    this.y = entry.y;
+    /** @type {Part} */
+    this.dx = entry.dx;
+    /** @type {Part} */
+    this.dy = entry.dy;
+    this.facing = entry.facing;
+    /** When its attack began; in the far past when it never did. */
+    this.attackedAt = entry.state === 'attacking' ? now : -Infinity;
+    this.cameAt = now;
+    this.at = now;
+  }
+
+  /** @param {number} now */
+  advance(now) {
+    const units = UNITS_PER_MS * Math.max(now - this.at, 0);
+    this.x = clamp(this.x + this.dx * units);
+    this.y = clamp(this.y + this.dy * units);
+    this.at = now;
+  }
+
+  /**
+   * The server says where it is.
+   * @param {number} x
+   * @param {number} y
+   * @param {number} now
+   */
+  place(x, y, now) {
+    this.advance(now);
+    this.#correction.add(x - this.x, y - this.y, now);
+    [this.x, this.y] = [x, y];
+  }
+
+  /**
+   * @param {Part} dx
+   * @param {Part} dy
+   * @param {number} now
+   */
+  head(dx, dy, now) {
+    this.advance(now);
+    [this.dx, this.dy] = [dx, dy];
+    if (dx !== 0 || dy !== 0) this.attackedAt = -Infinity;
+  }
+
+  /**
+   * @param {number} now
+   * @returns {State}
+   */
+  state(now) {
+    if (now - this.attackedAt < ATTACK_MS) return 'attacking';
+    return this.dx !== 0 || this.dy !== 0 ? 'moving' : 'idle';
+  }
+
+  /** @param {number} now */
+  drawn(now) {
+    this.advance(now);
+    const correction = this.#correction.get(now);
+    return { x: this.x + correction.x, y: this.y + correction.y };
+  }
+}
+
+/** The own player. It moves at once; the server's answers put right what it sees differently. */
+class Own {
+  #correction = new Correction();
+  #sequence = 0;
+  /** @type {{ sequence: number, dx: number, dy: number, x: number, y: number, sentAt: number }[]} */
+  #pending = [];
+  /** Where it was drawn when the last step began. */
+  #before;
+
+  /** @param {Entry} entry */
+  constructor(entry) {
+    this.#before = { x: entry.x, y: entry.y, at: -Infinity };
+    this.id = entry.id;
+    this.x = entry.x;
+    this.y = entry.y;
+    this.dx = 0;
+    this.dy = 0;
+    this.facing = entry.facing;
+    this.attackedAt = -Infinity;
+    this.corrections = 0;
+    /** Time from the last answered MOVE to its answer, in milliseconds; none before the first. */
+    this.pingMs = /** @type {number | undefined} */ (undefined);
+  }
+
+  /**
+   * One step along the vector, or a stop.
+   * @param {Part} dx
+   * @param {Part} dy
+   * @param {number} now
+   * @returns {ClientMessage} What the server is to be told.
+   */
+  step(dx, dy, now) {
+    this.#before = { ...this.#along(now), at: now };
+    [this.dx, this.dy] = [dx, dy];
+    this.x = clamp(this.x + dx * STEP_UNITS);
+    this.y = clamp(this.y + dy * STEP_UNITS);
+    this.#sequence += 1;
+    this.#pending.push({ sequence: this.#sequence, dx, dy, x: this.x, y: this.y, sentAt: now });
+    if (this.#pending.length > PENDING_MAX) this.#pending.shift();
+    return { type: 'move', dx, dy, sequence: this.#sequence, x: this.x, y: this.y };
+  }
+
+  /**
+   * The server has it there after the step of that number.
+   * @param {{ x: number, y: number, sequence: number }} ack
+   * @param {number} now
+   */
+  acknowledge({ x, y, sequence }, now) {
+    const index = this.#pending.findIndex((step) => step.sequence === sequence);
+    if (index < 0) return;
+    const step = this.#pending[index];
+    this.#pending.splice(0, index + 1);
+    this.pingMs = now - step.sentAt;
+    if (step.x === x && step.y === y) return;
+    this.corrections += 1;
+    const [wasX, wasY] = [this.x, this.y];
+    [this.x, this.y] = [x, y];
+    for (const later of this.#pending) {
+      this.x = later.x = clamp(this.x + later.dx * STEP_UNITS);
+      this.y = later.y = clamp(this.y + later.dy * STEP_UNITS);
+    }
+    const [byX, byY] = [this.x - wasX, this.y - wasY];
+    this.#before = { x: this.#before.x + byX, y: this.#before.y + byY, at: this.#before.at };
+    this.#correction.add(byX, byY, now);
+  }
+
+  /** Steps that the server has not answered. */
+  get unanswered() {
+    return this.#pending.length;
+  }
+
+  /** @param {number} now */
+  isAttacking(now) {
+    return now - this.attackedAt < ATTACK_MS;
+  }
+
+  /**
+   * @param {number} now
+   * @returns {State}
+   */
+  state(now) {
+    if (this.isAttacking(now)) return 'attacking';
+    return this.dx !== 0 || this.dy !== 0 ? 'moving' : 'idle';
+  }
+
+  /**
+   * Between the last two steps, so that it moves evenly at any frame rate.
+   * @param {number} now
+   */
+  #along(now) {
+    const part = Math.min(Math.max((now - this.#before.at) / STEP_MS, 0), 1);
+    return {
+      x: this.#before.x + (this.x - this.#before.x) * part,
+      y: this.#before.y + (this.y - this.#before.y) * part,
+    };
+  }
+
+  /** @param {number} now */
+  drawn(now) {
+    const [{ x, y }, correction] = [this.#along(now), this.#correction.get(now)];
+    return { x: x + correction.x, y: y + correction.y };
+  }
+}
+
+/** Everybody on the screen. */
+export class World {
+  /** @type {Own | undefined} The own player, once the server has said who it is. */
+  own;
+  /** @type {Map<number, Remote>} */
+  remotes = new Map();
+
+  /**
+   * Takes a message of the server.
+   * @param {ServerMessage} message
+   * @param {number} now
+   */
+  receive(message, now) {
+    switch (message.type) {
+      case 'gameState':
+        return this.#replace(message.players, now);
+      case 'ack':
+        return this.own?.acknowledge(message, now);
+      case 'joined':
+        return this.#show(message.player, now);
+      case 'left':
+        return void this.remotes.delete(message.id);
+    }
+    const remote = this.remotes.get(message.id);
+    if (!remote) return;
+    switch (message.type) {
+      case 'movement':
+        return remote.head(message.dx, message.dy, now);
+      case 'direction':
+        remote.facing = message.facing;
+        return;
+      case 'attack':
+        remote.place(message.x, message.y, now);
+        remote.head(0, 0, now);
+        remote.attackedAt = now;
+    }
+  }
+
+  /**
+   * The first state says who this is: whoever has the highest id. Every state says who is there.
+   * @param {Entry[]} players
+   * @param {number} now
+   */
+  #replace(players, now) {
+    if (!this.own && players.length > 0) {
+      this.own = new Own(players.reduce((a, b) => (b.id > a.id ? b : a)));
+    }
+    const there = new Set(players.map((player) => player.id));
+    for (const id of this.remotes.keys()) {
+      if (!there.has(id)) this.remotes.delete(id);
+    }
+    for (const player of players) this.#show(player, now);
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {number} now
+   */
+  #show(entry, now) {
+    if (entry.id === this.own?.id) return;
+    const remote = this.remotes.get(entry.id);
+    if (!remote) return void this.remotes.set(entry.id, new Remote(entry, now));
+    remote.place(entry.x, entry.y, now);
+    remote.facing = entry.facing;
+    if (entry.state !== 'attacking') remote.head(entry.dx, entry.dy, now);
+  }
+}
