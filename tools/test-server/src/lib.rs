@@ -28,7 +28,7 @@ pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         let signals = Signals::to_stop().expect("a descriptor is left");
         let capacity = Capacity::reserve(config.max_connections);
         let reread = || Ok(Config::default());
-        let server = Server::bind(config, capacity, Assets::builtin(), signals, LogHandle::default(), reread)
+        let server = Server::bind(config, capacity, Assets::default(), signals, LogHandle::default(), reread)
             .expect("a port is free");
         sender.send(server.local_addr().expect("a listener has an address")).expect("the test waits");
         server.run()
