@@ -18,7 +18,9 @@ fn demo(port: u16, report: &Path) -> Command {
         programs.join("loadtest").exists(),
         "the workspace's programs are built by `cargo test --workspace`"
     );
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.sh"));
+    // Tests that run in the background ignore some of the signals, and a shell can't trap what it was started to ignore.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM,HUP").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/demo.sh"));
     command.env("DEMO_BIN", programs).env("DEMO_REPORT", report).env("PORT", port.to_string());
     command.env("DEMO_CLIENTS", "20").env("DEMO_SECONDS", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -43,13 +43,16 @@ impl Stage {
     /// Runs a step. Returns what it prints.
     fn run(&self, step: &str) -> String {
         let _ = program("socat");
-        let output = succeed(
-            Command::new("sh")
-                .args(["-eu", "-c", &self.commands(step)])
-                .env("PATH", path_with_program())
-                .env_remove("PORT"),
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        sh(&self.commands(step))
+    }
+
+    /// The same before the proxy is there: the old server has the port that players know. The programs are those that are
+    /// built for tests, and the load is a small one.
+    fn run_early(&self, step: &str) -> String {
+        let commands = self.commands(step).replace(&self.proxy.to_string(), &self.old.to_string());
+        let commands =
+            commands.replace("--clients 1000", "--clients 20").replace("--duration 60s", "--duration 1s");
+        sh(&commands.replace("make test-protocol SERVER=", "conform --server "))
     }
 
     /// The proxy's configuration, for this stage.
@@ -66,6 +69,13 @@ impl Stage {
             ],
         )
     }
+}
+
+fn sh(commands: &str) -> String {
+    let output = succeed(
+        Command::new("sh").args(["-eu", "-c", commands]).env("PATH", path_with_program()).env_remove("PORT"),
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn players(server: &Server) -> u64 {
@@ -94,6 +104,9 @@ fn every_step_does_what_the_page_says_and_nobody_is_cut_off() {
         Stage { folder: place.folder.clone(), old: old.address(), new: new.address(), proxy: place.address };
 
     assert!(stage.run("check").contains("valid"));
+    let compared = stage.run_early("validate");
+    assert_eq!(compared.matches("22 of 22 that the client needs").count(), 2, "{compared}");
+    assert!(stage.run_early("load").contains("nothing was lost or wrong"));
     let proxy = Proxy::haproxy(place, &stage.configuration());
     wait_until("both servers to be found well", || get(proxy.place.address, "/health").status == 200);
 
@@ -146,5 +159,4 @@ fn the_commands_that_start_and_ask_programs_name_what_there_is() {
             .arg("-f")
             .arg(place.write("h.cfg", &stage.configuration())),
     );
-    assert!(page.contains("make test-protocol SERVER=") && page.contains("loadtest --server ws://"));
 }
