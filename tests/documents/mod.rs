@@ -15,7 +15,7 @@ use crate::support::Server;
 use crate::support::server::path_with_program;
 
 /// Where documents lie; each folder without those below it.
-const FOLDERS: [&str; 3] = [".", "docs", "deploy"];
+const FOLDERS: [&str; 4] = [".", "docs", "deploy", "web"];
 
 /// The port the documents speak of.
 const PORT: &str = "8108";

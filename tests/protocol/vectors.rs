@@ -193,7 +193,9 @@ fn both_codecs_agree_on_what_the_server_sends() {
 #[test]
 fn the_page_reads_and_writes_the_same() {
     let output = succeed(
-        Command::new(program("node")).arg("--test").current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")),
+        Command::new(program("node"))
+            .args(["--test", "--test-reporter=tap"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")),
     );
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("# fail 0") && !said.contains("# pass 0"), "{said}");
