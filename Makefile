@@ -6,7 +6,7 @@ export
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile \
-  perf-check load-test artillery-test artillery-quick soak demo monitor health metrics \
+  perf-check load-test artillery-test artillery-quick test-page bench-page soak demo monitor health metrics \
   docker docker-run compose-up compose-down install uninstall deb tune profile-cpu profile-mem fuzz deny sbom clean
 
 help: ## Print this list
@@ -88,6 +88,12 @@ compose-down: ## Stop the stack; what Prometheus and Grafana remember stays
 soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
 	$(CARGO) build --release --quiet --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/soak
+
+test-page: ## Play in a real browser (installs Chromium and playwright-core when they are missing)
+	tests/page/run.sh page.test.mjs
+
+bench-page: ## Count the frames a second of the page with 500 players on the screen: make bench-page PAGE_PLAYERS=200
+	tests/page/run.sh bench.mjs
 
 test-protocol: ## Ask servers all that the client relies on, and compare: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package conform --package pixi-game-server --bins

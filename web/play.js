@@ -221,5 +221,6 @@ Object.assign(globalThis, {
 function describe(who) {
   if (!who) return undefined;
   const now = performance.now();
-  return { id: who.id, ...who.drawn(now), state: who.state(now), facing: who.facing };
+  const at = performance.timeOrigin + now;
+  return { id: who.id, ...who.drawn(now), state: who.state(now), facing: who.facing, at };
 }

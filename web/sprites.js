@@ -32,10 +32,8 @@ export class Sprites {
     this.scale = scale;
     this.width = Math.ceil(SPRITE_WIDTH * scale);
     this.height = Math.ceil(SPRITE_HEIGHT * scale);
-    this.atlas = document.createElement('canvas');
-    this.atlas.width = this.width * COLUMNS;
-    this.atlas.height = this.height * HUES * 2;
-    const context = /** @type {CanvasRenderingContext2D} */ (this.atlas.getContext('2d'));
+    const canvas = new OffscreenCanvas(this.width * COLUMNS, this.height * HUES * 2);
+    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
     for (let row = 0; row < HUES * 2; row += 1) {
       for (const state of /** @type {State[]} */ (['idle', 'moving', 'attacking'])) {
         for (let frame = 0; frame < FRAMES[state]; frame += 1) {
@@ -51,6 +49,7 @@ export class Sprites {
         }
       }
     }
+    this.atlas = canvas.transferToImageBitmap();
   }
 
   /**
@@ -82,7 +81,7 @@ export class Sprites {
 
 /**
  * Draws a character that looks to the right, around the y axis.
- * @param {CanvasRenderingContext2D} context
+ * @param {OffscreenCanvasRenderingContext2D} context
  * @param {number} hue
  * @param {State} state
  * @param {number} part How far the animation is, from 0 to 1.

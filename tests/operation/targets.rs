@@ -106,8 +106,9 @@ const TARGETS: [(&str, &str); 33] = [
     ("uninstall DESTDIR=ROOT", ""),
 ];
 
-/// Tried elsewhere: in `install`, below, by hand (it installs a program), and with Artillery's players.
-const ELSEWHERE: [&str; 5] = ["install", "run", "sbom", "artillery-test", "artillery-quick"];
+/// Tried elsewhere: in `install`, below, by hand (it installs a program), with Artillery's players, and by hand (a browser).
+const ELSEWHERE: [&str; 7] =
+    ["install", "run", "sbom", "artillery-test", "artillery-quick", "test-page", "bench-page"];
 
 #[test]
 fn every_target_does_what_it_says() {

@@ -1,0 +1,128 @@
+// The pages in a real browser, against the real server.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { browse, other, own, serve, until } from './stage.mjs';
+
+/** Where players come in, so close together that they see each other. */
+const TOGETHER = { SPAWN_MIN_X: '500', SPAWN_MAX_X: '600', SPAWN_MIN_Y: '500', SPAWN_MAX_Y: '600', SYNC_INTERVAL_SEC: '1' };
+
+const apart = (a, b) => Math.max(Math.abs(a.x - b.x), Math.abs(a.y - b.y));
+
+/** Units that a player walks in a millisecond along an axis. */
+const SPEED = 0.096;
+
+test('two people see each other walk, turn, attack and leave', async (t) => {
+  const server = await serve(t, TOGETHER);
+  const { open, complaints } = await browse(t);
+  const [anna, bert] = [await open(server.url), await open(`${server.url}/play`)];
+  const { id } = await own(anna);
+  await own(bert);
+  await until('Anna on the screen of Bert', () => other(bert, id));
+
+  await anna.bringToFront();
+  await anna.keyboard.down('d');
+  await until('Anna walking', async () => (await other(bert, id)).state === 'moving');
+  // What one page draws of itself and the other of it; the two can't be asked at the same moment.
+  for (let look = 0; look < 10; look += 1) {
+    const [here, there] = await Promise.all([own(anna), other(bert, id)]);
+    there.x += (here.at - there.at) * SPEED;
+    assert.ok(apart(here, there) <= 8, `${JSON.stringify(here)} is drawn at ${JSON.stringify(there)}`);
+  }
+  await anna.keyboard.up('d');
+  await until('the exact place', async () => apart(await own(anna), await other(bert, id)) < 0.5);
+  assert.equal((await other(bert, id)).facing, 'right');
+
+  await anna.mouse.move(100, 400);
+  await until('Anna looking left', async () => (await other(bert, id)).facing === 'left');
+  await anna.keyboard.press('Space');
+  await until('Anna attacking', async () => (await other(bert, id)).state === 'attacking');
+  await until('Anna standing again', async () => (await other(bert, id)).state === 'idle');
+  assert.equal(await anna.evaluate(() => globalThis.pixiGame.corrections()), 0, 'the server agrees with every step');
+
+  await anna.close();
+  await until('Anna gone', async () => !(await other(bert, id)));
+  assert.deepEqual(complaints, []);
+});
+
+test('bots come along and wander', async (t) => {
+  const server = await serve(t, TOGETHER);
+  const { open, complaints } = await browse(t);
+  const page = await open(`${server.url}/play?bots=15`);
+  const count = () => page.evaluate(() => globalThis.pixiGame?.others().length);
+  await until('15 bots', async () => (await count()) === 15);
+  await until('one that walks', () => page.evaluate(() => globalThis.pixiGame.others().some(({ state }) => state === 'moving')));
+  assert.deepEqual(complaints, []);
+});
+
+test('a restart of the server is survived', async (t) => {
+  const first = await serve(t);
+  const { open } = await browse(t);
+  const page = await open(first.url);
+  await own(page);
+  await first.end();
+  const notice = page.locator('#notice');
+  await until('the reason', async () => /restarting|does not answer/.test(await notice.innerText()));
+  await serve(t, { PORT: String(first.port) });
+  await until('the game again', async () => !(await notice.isVisible()));
+  const { id } = await own(page);
+  assert.ok(id >= 1001);
+  await page.keyboard.down('ArrowDown');
+  await until('a step', async () => (await own(page)).state === 'moving');
+});
+
+test('who does not get in is told why, and gets in later', async (t) => {
+  const server = await serve(t, { MAX_CONNECTIONS: '1' });
+  const { open } = await browse(t);
+  const first = await open(server.url);
+  await own(first);
+  const second = await open(server.url);
+  const notice = second.locator('#notice');
+  await until('the reason', async () => /The server is full.*Trying again in \d+ s/s.test(await notice.innerText()));
+  await first.close();
+  await second.locator('#retry').click().catch(() => undefined);
+  await own(second);
+  await until('the notice gone', async () => !(await notice.isVisible()));
+});
+
+test('fingers walk and attack', async (t) => {
+  const server = await serve(t, TOGETHER);
+  const { open, complaints } = await browse(t);
+  const page = await open(server.url, { hasTouch: true, isMobile: true, viewport: { width: 390, height: 780 } });
+  const before = await own(page);
+  const touch = (type, x, y) =>
+    page.evaluate(
+      ([type, x, y]) =>
+        document
+          .getElementById('scene')
+          .dispatchEvent(new PointerEvent(type, { pointerId: 7, pointerType: 'touch', clientX: x, clientY: y, bubbles: true })),
+      [type, x, y],
+    );
+  // The browser knows of no such finger.
+  await page.evaluate(() => (HTMLElement.prototype.setPointerCapture = () => undefined));
+  await touch('pointerdown', 100, 500);
+  await touch('pointermove', 100, 560);
+  await until('a walk', async () => (await own(page)).y > before.y + 8);
+  await touch('pointerup', 100, 560);
+  await until('the end of it', async () => (await own(page)).state === 'idle');
+  await page.touchscreen.tap(300, 300);
+  await until('an attack', async () => (await own(page)).state === 'attacking');
+  assert.deepEqual(complaints, []);
+});
+
+test('the dashboard shows what the server does', async (t) => {
+  const server = await serve(t);
+  const { open, complaints } = await browse(t);
+  await own(await open(`${server.url}/play?bots=5`));
+  for (const colorScheme of ['light', 'dark']) {
+    const page = await open(`${server.url}/dashboard`, { colorScheme, viewport: { width: 390, height: 800 } });
+    const figures = page.locator('#figures');
+    await until('six players', async () => /players\s+6\s/.test(await figures.innerText()));
+    await until('charts', async () => (await page.locator('canvas[aria-label]').count()) === 6);
+    assert.match(await page.locator('canvas').first().getAttribute('aria-label'), /^Time of a tick: p99 [\d.]+ ms, p50 [\d.]+ ms$/);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${overflow} px wider than a phone`);
+  }
+  assert.deepEqual(complaints, []);
+});

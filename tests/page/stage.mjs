@@ -1,0 +1,81 @@
+// What the tests of the pages stand on: a server process, and a browser whose complaints are kept.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { chromium } from 'playwright-core';
+
+const PROGRAMS = process.env.PROGRAMS ?? new URL('../../target/release', import.meta.url).pathname;
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** How long anything may take, in milliseconds. */
+export const PATIENCE_MS = 20_000;
+
+export async function freePort() {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address();
+  listener.close();
+  return port;
+}
+
+/** Waits until something is so, and returns it. */
+export async function until(what, look) {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** A program of this project, ended when the test is. */
+export function run(test, name, args, env = {}) {
+  const child = spawn(`${PROGRAMS}/${name}`, args, { env: { ...process.env, ...env }, stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  child.end = async (signal = 'SIGTERM') => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    await ended;
+  };
+  test.after(() => child.end('SIGKILL'));
+  return child;
+}
+
+/** A server, with these settings. */
+export async function serve(test, settings = {}) {
+  const port = settings.PORT ?? (await freePort());
+  const env = { HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn', ...settings };
+  const process = run(test, 'pixi-game-server', [], env);
+  const url = `http://127.0.0.1:${port}`;
+  await until('the server', () => fetch(`${url}/health`).then((answer) => answer.ok, () => false));
+  return { url, port, process, end: (signal) => process.end(signal) };
+}
+
+/** A browser; what its pages complain of is in `complaints`. */
+export async function browse(test) {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
+  test.after(() => browser.close());
+  const complaints = [];
+  const open = async (url, options = {}) => {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+    const page = await context.newPage();
+    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('request', (request) => {
+      if (new URL(request.url()).origin !== new URL(url).origin && !request.url().startsWith('data:')) {
+        complaints.push(`asked elsewhere: ${request.url()}`);
+      }
+    });
+    await page.goto(url);
+    return page;
+  };
+  return { open, complaints };
+}
+
+/** The page's player, once it plays. */
+export const own = async (page) => (await page.waitForFunction(() => globalThis.pixiGame?.own())).jsonValue();
+
+/** Another player on a page. */
+export const other = (page, id) =>
+  page.evaluate((id) => globalThis.pixiGame.others().find((player) => player.id === id), id);
