@@ -148,7 +148,11 @@ impl Server {
         let is_stalled = connection.outbox.stalled_since_ms().is_some_and(|since| now_ms - since >= stall_ms);
         let is_late = now_ms >= connection.deadline_ms;
         match &connection.phase {
-            Phase::Http(_) if connection.outbox.is_empty() && is_late => Overdue::DropHandshake,
+            Phase::Http(head) if connection.outbox.is_empty() && is_late => {
+                // Its buffer has held a request and is empty: it was answered and has no more to ask, as browsers do.
+                let is_done = head.is_empty() && head.capacity() > 0;
+                if is_done { Overdue::Drop } else { Overdue::DropHandshake }
+            }
             Phase::Closing { .. } if is_late => Overdue::Drop,
             Phase::Player { player, .. } if !is_stalled => {
                 let silent_ms = now_ms - player.heard_ms;
