@@ -172,7 +172,8 @@ impl Server {
         let address = match parse(head) {
             Ok(Parsed::Incomplete) => return false,
             Ok(Parsed::Complete { source, consumed }) if is_trusted || source.is_none() => {
-                head.drain(..consumed);
+                // Into a buffer of its own: one that has held something and is empty tells that a request was answered.
+                **head = head.split_off(consumed);
                 source.unwrap_or(peer)
             }
             Ok(Parsed::Complete { .. }) | Err(_) => {
