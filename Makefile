@@ -61,7 +61,7 @@ bench-hostile: ## Measure 500 players beside 2,000 slow and silent peers: make b
 	$${CARGO_TARGET_DIR:-target}/release/bench-hostile
 
 # Another server than one of their own only where that is said, not where it is only the one to be watched.
-artillery-test artillery-quick: export SERVER := $(if $(filter file,$(origin SERVER)),,$(SERVER))
+artillery-test artillery-quick test-protocol: export SERVER := $(if $(filter file,$(origin SERVER)),,$(SERVER))
 artillery-test: ## Let Artillery's players loose for two minutes (installs it): make artillery-test SERVER=127.0.0.1:8108
 	tools/artillery/run.sh full
 
@@ -97,7 +97,7 @@ bench-page: ## Count the frames a second of the page with 500 players on the scr
 
 test-protocol: ## Ask servers all that the client relies on, and compare: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package conform --package pixi-game-server --bins
-	@SERVER="$(if $(filter file,$(origin SERVER)),,$(SERVER))" $${CARGO_TARGET_DIR:-target}/release/conform
+	@$${CARGO_TARGET_DIR:-target}/release/conform
 
 SERVER ?= 127.0.0.1:8108
 monitor: ## Watch servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109

@@ -14,7 +14,7 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 # It writes beside every manifest of the workspace: into a copy of them, not among the sources.
-find . \( -path ./target -o -path ./fuzz -o -path ./tools/artillery \) -prune -o \( -name '*.toml' -o -name '*.rs' -o -name Cargo.lock \) -print0 |
+find . \( -path ./target -o -path ./fuzz -o -name node_modules \) -prune -o \( -name '*.toml' -o -name '*.rs' -o -name Cargo.lock \) -print0 |
   tar --create --null --files-from - | tar --extract --directory "$work"
 (cd "$work" && cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename "$name")
 

@@ -4,16 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-missing=
-for need in node:nodejs npm:npm chromium:chromium; do
-  command -v "${need%:*}" >/dev/null || missing="$missing ${need#*:}"
-done
-if [ -n "$missing" ]; then
-  as_root=
-  [ "$(id -u)" -eq 0 ] || as_root=sudo
-  $as_root apt-get update >&2
-  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing >&2
-fi
+tools/need.sh node:nodejs npm:npm chromium:chromium
 [ -d tests/page/node_modules/playwright-core ] ||
   npm ci --prefix tests/page --ignore-scripts --no-audit --no-fund >&2
 

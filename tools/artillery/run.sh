@@ -12,12 +12,7 @@ case "$environment" in
 esac
 
 here=tools/artillery
-if ! command -v npm >/dev/null; then
-  as_root=
-  [ "$(id -u)" -eq 0 ] || as_root=sudo
-  $as_root apt-get update >&2
-  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends nodejs npm >&2
-fi
+tools/need.sh node:nodejs npm:npm
 if [ ! -x "$here/node_modules/.bin/artillery" ]; then
   echo "installing Artillery below $here/node_modules: 600 MB, some minutes, once" >&2
   # Its packages' own installation scripts fetch browsers, which nobody needs here.
