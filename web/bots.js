@@ -4,7 +4,8 @@
  * @module bots
  */
 
-import { decodeServer, encodeClient } from './protocol.js';
+import { decodeServer, encodeClient, TYPE } from './protocol.js';
+import { ATTACK_MS, WORLD_SIDE } from './world.js';
 
 /** Time between two connections, in milliseconds: below the rate that one address may have. */
 const CONNECT_MS = 50;
@@ -16,8 +17,8 @@ const MIND_MS = [600, 4_000];
 const PAUSES = 0.25;
 const ATTACKS = 0.15;
 
-/** How long an attack takes, in milliseconds. */
-const ATTACK_MS = 1_000;
+/** How near an edge is that a bot turns away from, in units. */
+const EDGE = 100;
 
 /**
  * Lets bots in, one after the other. One whose connection ends is gone.
@@ -64,7 +65,7 @@ function startBot(address, random) {
   socket.onmessage = ({ data }) => {
     const bytes = new Uint8Array(data);
     // Of all the rest nothing matters here, and there is much of it.
-    if (bytes[0] !== 8) return;
+    if (bytes[0] !== TYPE.MOVEMENT_ACK) return;
     const ack = decodeServer(bytes);
     if (ack.type === 'ack') place = ack;
   };
@@ -78,8 +79,8 @@ function startBot(address, random) {
  */
 export function heading(place, random) {
   const part = (/** @type {number | undefined} */ at) => {
-    if (at !== undefined && at < 100) return 1;
-    if (at !== undefined && at > 1_900) return -1;
+    if (at !== undefined && at < EDGE) return 1;
+    if (at !== undefined && at > WORLD_SIDE - EDGE) return -1;
     return /** @type {import('./protocol.js').Part} */ (Math.floor(random() * 3) - 1);
   };
   return { dx: part(place?.x), dy: part(place?.y) };

@@ -70,8 +70,6 @@ export class Connection {
   #timer;
   #isOver = false;
 
-  /** Bytes received so far. */
-  bytesIn = 0;
   /** Messages received that are none of this protocol. */
   errors = 0;
 
@@ -139,7 +137,6 @@ export class Connection {
   /** @param {ArrayBuffer | string} data */
   #receive(data) {
     if (typeof data === 'string') return void (this.errors += 1);
-    this.bytesIn += data.byteLength;
     try {
       this.options.onMessage(decodeServer(new Uint8Array(data)));
     } catch (error) {

@@ -96,20 +96,23 @@ export class History {
 }
 
 /**
+ * From where on a prefix is used, and for how many it stands.
+ * @type {[number, number, string][]}
+ */
+const PREFIXES = [[1e9, 1e9, 'G'], [1e6, 1e6, 'M'], [1e4, 1e3, 'k']];
+
+/**
  * A number with few digits and its unit: 1,234 B/s or 12.3 kB/s.
  * @param {number} value
  * @param {string} unit Empty for a mere number.
  */
 export function short(value, unit = '') {
-  for (const [from, size, prefix] of /** @type {[number, number, string][]} */ (PREFIXES)) {
+  for (const [from, size, prefix] of PREFIXES) {
     if (value >= from) return `${(value / size).toPrecision(3)} ${prefix}${unit}`;
   }
   const isWhole = value >= 100 || Number.isInteger(value);
   return `${isWhole ? Math.round(value).toLocaleString('en') : value.toPrecision(2)} ${unit}`.trimEnd();
 }
-
-/** From where on a prefix is used, and for how many it stands. */
-const PREFIXES = [[1e9, 1e9, 'G'], [1e6, 1e6, 'M'], [1e4, 1e3, 'k']];
 
 /**
  * How a figure is doing: good below the first threshold, bad from the second on.

@@ -7,8 +7,8 @@
 /** @import { State } from './protocol.js' */
 
 /** Size of one picture in units; the character stands with its feet in the middle of the lower part. */
-export const SPRITE_WIDTH = 48;
-export const SPRITE_HEIGHT = 48;
+const SPRITE_WIDTH = 48;
+const SPRITE_HEIGHT = 48;
 const FEET_Y = 42;
 
 const HUES = 12;

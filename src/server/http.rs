@@ -20,8 +20,8 @@ use crate::wire::http::{
 };
 use crate::wire::websocket::Session;
 
-/// Header fields of every file: browsers ask again each time, and get 304 while nothing changed.
-const CACHE_CONTROL: (&str, &str) = ("Cache-Control", "no-cache");
+/// Of every file that keeps its address: browsers ask again each time, and get 304 while nothing changed.
+pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
 const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 /// Nobody may cache what changes from second to second.
 const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
@@ -183,7 +183,10 @@ impl Server {
         let unchanged = request.if_none_match.as_deref().is_some_and(|tags| asset.matches(tags));
         let Asset { body, content_type, etag } = asset;
         let mut headers = vec![("ETag", etag.as_str()), NO_SNIFF];
-        headers.extend(page.map_or_else(|| vec![CACHE_CONTROL], |page| page.headers().to_vec()));
+        match page {
+            Some(page) => headers.extend(page.headers()),
+            None => headers.push(REVALIDATE),
+        }
         let response = Response {
             status: if unchanged { Status::NotModified } else { Status::Ok },
             content_type,

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::assets::Asset;
+use super::http::REVALIDATE;
 
 /// What pages may do: run the scripts and styles beside them, and talk to this server. A page of the operator's own
 /// (`STATIC_DIR`) is never told so.
@@ -16,7 +17,6 @@ const POLICY: (&str, &str) = (
 );
 const REFERRER: (&str, &str) = ("Referrer-Policy", "no-referrer");
 
-const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
 const FOR_GOOD: (&str, &str) = ("Cache-Control", "public, max-age=31536000, immutable");
 
 const PLAY: &str = "/play";

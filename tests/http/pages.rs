@@ -29,7 +29,9 @@ fn page(address: SocketAddr, path: &str) -> Response {
 fn whoever_opens_the_server_gets_the_game() {
     let server = Server::start();
     let front = page(server.address(), "/");
-    assert_eq!(front.text(), page(server.address(), "/play").text());
+    for path in ["/index.html", "/play"] {
+        assert_eq!(front.text(), page(server.address(), path).text(), "{path}");
+    }
     assert!(front.text().contains("<canvas"));
     assert!(page(server.address(), "/play?bots=50").text().contains("<canvas"));
     assert!(page(server.address(), "/dashboard").text().contains("<h1>pixi-game-server</h1>"));

@@ -9,6 +9,7 @@ use std::process::Command;
 use game_client::ClientMessage;
 
 use crate::support::debian::program;
+use crate::support::from_hex;
 use crate::support::process::succeed;
 
 /// The server's answer to a MOVE; its last four bytes are the sequence.
@@ -30,10 +31,7 @@ fn players_send_what_the_server_understands_and_time_its_answers() {
             *kinds.entry(line).or_default() += 1;
             continue;
         };
-        let bytes: Vec<u8> = (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"))
-            .collect();
+        let bytes = from_hex(hex);
         let kind = match ClientMessage::decode(&bytes).unwrap_or_else(|error| panic!("{hex}: {error}")) {
             ClientMessage::Move { sequence, claim, .. } => {
                 assert_eq!(claim, None);

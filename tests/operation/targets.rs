@@ -1,5 +1,5 @@
-//! Every target of the Makefile, run as its user would. The programs are those that the tests are built with; cargo, npm,
-//! docker and their like only note what was asked of them. What would take minutes gets a wrong setting, which the
+//! Every target of the Makefile, run as its user would. The programs are those that the tests are built with; cargo, docker
+//! and their like only note what was asked of them. What would take minutes gets a wrong setting, which the
 //! program at the end of the recipe names.
 
 use std::collections::BTreeSet;
@@ -16,8 +16,8 @@ use crate::support::pump::wait_until;
 use crate::support::server::PROGRAM;
 use crate::support::{Server, folder, free_port};
 
-/// What only takes note: a name and, where it stands for more, what it does besides.
-const NOTING: [&str; 6] = ["cargo", "docker", "npm", "cargo-deb", "cargo-deny", "cargo-fuzz"];
+/// What only takes note.
+const NOTING: [&str; 5] = ["cargo", "docker", "cargo-deb", "cargo-deny", "cargo-fuzz"];
 
 /// A place to run targets in.
 struct Desk {

@@ -9,9 +9,9 @@ const PROGRAMS = process.env.PROGRAMS ?? new URL('../../target/release', import.
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** How long anything may take, in milliseconds. */
-export const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 20_000;
 
-export async function freePort() {
+async function freePort() {
   const listener = createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const { port } = listener.address();

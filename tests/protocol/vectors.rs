@@ -8,6 +8,7 @@ use pixi_game_server::wire::message;
 use serde_json::{Value as Json, json};
 
 use crate::support::debian::program;
+use crate::support::from_hex;
 use crate::support::process::succeed;
 
 /// Bytes of a server's frame before the payload, for all messages here.
@@ -26,12 +27,8 @@ fn cases(from: &str) -> Vec<Case> {
     let cases: Vec<Case> = of_side
         .map(|case| {
             let hex = case["hex"].as_str().expect("bytes in hex");
-            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
             assert_ne!(case.get("message").is_some(), case.get("error").is_some(), "{hex}");
-            Case {
-                bytes: (0..hex.len()).step_by(2).map(byte).collect(),
-                message: case.get("message").cloned(),
-            }
+            Case { bytes: from_hex(hex), message: case.get("message").cloned() }
         })
         .collect();
     assert!(cases.len() > 20);

@@ -18,6 +18,8 @@ pub use walker::Walker;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// An empty folder for one test.
 pub fn folder(name: &str) -> PathBuf {
@@ -33,8 +35,11 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+/// The bytes that a text of two hexadecimal digits each stands for.
+pub fn from_hex(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
 
 /// How long a condition may take to come true. Nothing asserts that it takes less, so it is generous: it only ends
 /// tests that would hang.
