@@ -29,6 +29,7 @@ RUST_TEST_THREADS ?= 8
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
 	$(CARGO) test --workspace
+	tests/page/run.sh page.test.mjs
 
 check: lint test doc ## What CI runs: format, lints, tests, documentation
 
@@ -89,11 +90,11 @@ soak: ## Let players, churn and hostile peers loose for an hour, and compare: ma
 	$(CARGO) build --release --quiet --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/soak
 
-test-page: ## Play in a real browser (installs Chromium and playwright-core when they are missing)
+test-page: ## Of all tests, play in a real browser alone (installs Chromium and playwright-core when they are missing)
 	tests/page/run.sh page.test.mjs
 
 bench-page: ## Count the frames a second of the page with 500 players on the screen: make bench-page PAGE_PLAYERS=200
-	tests/page/run.sh bench.mjs
+	BUILD=release tests/page/run.sh bench.mjs
 
 test-protocol: ## Ask servers all that the client relies on, and compare: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package conform --package pixi-game-server --bins

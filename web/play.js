@@ -217,7 +217,7 @@ Object.assign(globalThis, {
   },
 });
 
-/** @param {import('./world.js').World['own'] | import('./world.js').World['remotes'] extends Map<number, infer R> ? R | undefined : never} who */
+/** @param {import('./world.js').Own | import('./world.js').Remote | undefined} who */
 function describe(who) {
   if (!who) return undefined;
   const now = performance.now();

@@ -95,7 +95,7 @@ export class ProtocolError extends Error {
 /**
  * A client's message as the payload of one binary WebSocket message.
  * @param {ClientMessage} message
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  * @throws {ProtocolError} A field is missing or out of its range.
  */
 export function encodeClient(message) {
@@ -177,7 +177,7 @@ export function decodeClient(bytes) {
 /**
  * A server's message as the payload of one binary WebSocket message.
  * @param {ServerMessage} message
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  * @throws {ProtocolError} A field is missing or out of its range.
  */
 export function encodeServer(message) {
@@ -351,7 +351,7 @@ function writer(type, length) {
   return out;
 }
 
-/** @param {DataView} out */
+/** @param {DataView<ArrayBuffer>} out */
 const bytesOf = (out) => new Uint8Array(out.buffer);
 
 /** @param {Uint8Array} bytes */

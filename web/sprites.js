@@ -130,7 +130,7 @@ function drawCharacter(context, hue, state, part) {
 }
 
 /**
- * @param {CanvasRenderingContext2D} context
+ * @param {OffscreenCanvasRenderingContext2D} context
  * @param {number} x
  * @param {number} y
  * @param {number} width Half of it.
@@ -143,7 +143,7 @@ function ellipse(context, x, y, width, height) {
 }
 
 /**
- * @param {CanvasRenderingContext2D} context
+ * @param {OffscreenCanvasRenderingContext2D} context
  * @param {number} fromX
  * @param {number} fromY
  * @param {number} toX

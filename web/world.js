@@ -61,7 +61,7 @@ class Correction {
 }
 
 /** Another player. */
-class Remote {
+export class Remote {
   #correction = new Correction();
 
   /**
@@ -132,7 +132,7 @@ class Remote {
 }
 
 /** The own player. It moves at once; the server's answers put right what it sees differently. */
-class Own {
+export class Own {
   #correction = new Correction();
   #sequence = 0;
   /** @type {{ sequence: number, dx: number, dy: number, x: number, y: number, sentAt: number }[]} */

@@ -106,7 +106,8 @@ const TARGETS: [(&str, &str); 33] = [
     ("uninstall DESTDIR=ROOT", ""),
 ];
 
-/// Tried elsewhere: in `install`, below, by hand (it installs a program), with Artillery's players, and by hand (a browser).
+/// Tried elsewhere: in `install`, below, by hand (it installs a program), with Artillery's players, by `make test`, and by hand (a
+/// browser that shows how fast it is).
 const ELSEWHERE: [&str; 7] =
     ["install", "run", "sbom", "artillery-test", "artillery-quick", "test-page", "bench-page"];
 

@@ -1,9 +1,11 @@
 // The pages in a real browser, against the real server.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
-import { browse, other, own, serve, until } from './stage.mjs';
+import { browse, crowd, other, own, serve, shown, until } from './stage.mjs';
 
 /** Where players come in, so close together that they see each other. */
 const TOGETHER = { SPAWN_MIN_X: '500', SPAWN_MAX_X: '600', SPAWN_MIN_Y: '500', SPAWN_MAX_Y: '600', SYNC_INTERVAL_SEC: '1' };
@@ -50,9 +52,29 @@ test('bots come along and wander', async (t) => {
   const server = await serve(t, TOGETHER);
   const { open, complaints } = await browse(t);
   const page = await open(`${server.url}/play?bots=15`);
-  const count = () => page.evaluate(() => globalThis.pixiGame?.others().length);
-  await until('15 bots', async () => (await count()) === 15);
+  await until('15 bots', async () => (await shown(page)) === 15);
   await until('one that walks', () => page.evaluate(() => globalThis.pixiGame.others().some(({ state }) => state === 'moving')));
+  assert.deepEqual(complaints, []);
+});
+
+test('of five hundred players each one is drawn', async (t) => {
+  const server = await crowd(t, 500, 60);
+  const { open, complaints } = await browse(t);
+  const page = await open(server.url);
+  await until('everybody', async () => (await shown(page)) === 500);
+  const drawn = await page.evaluate(async () => {
+    const { drawImage } = CanvasRenderingContext2D.prototype;
+    let characters = 0;
+    CanvasRenderingContext2D.prototype.drawImage = function (picture, ...where) {
+      if (picture instanceof ImageBitmap) characters += 1;
+      return drawImage.call(this, picture, ...where);
+    };
+    await new Promise((resolve) => requestAnimationFrame(resolve));
+    characters = 0;
+    await new Promise((resolve) => requestAnimationFrame(resolve));
+    return characters;
+  });
+  assert.equal(drawn, 501);
   assert.deepEqual(complaints, []);
 });
 
@@ -125,4 +147,54 @@ test('the dashboard shows what the server does', async (t) => {
     assert.ok(overflow <= 0, `${overflow} px wider than a phone`);
   }
   assert.deepEqual(complaints, []);
+});
+
+test('everybody can read and operate the pages', async (t) => {
+  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  const server = await serve(t, { MAX_CONNECTIONS: '1' });
+  const { open } = await browse(t);
+  const judge = async (page, what) => {
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => globalThis.axe.run());
+    assert.deepEqual(violations.map(({ id, nodes }) => `${what}: ${id}: ${nodes[0].html}`), []);
+  };
+  const player = await open(server.url);
+  await own(player);
+  await player.keyboard.press('Tab');
+  await player.keyboard.press('Enter');
+  assert.ok(await player.locator('#help').isVisible(), 'help by keyboard alone');
+  await judge(player, 'playing');
+  const outside = await open(server.url);
+  await outside.locator('#retry').waitFor();
+  await judge(outside, 'waiting');
+  for (const colorScheme of ['light', 'dark']) {
+    const page = await open(`${server.url}/dashboard`, { colorScheme });
+    await until('charts', async () => (await page.locator('canvas[aria-label]').count()) === 6);
+    await judge(page, colorScheme);
+  }
+});
+
+test('whoever wants no motion sees none but of the players', async (t) => {
+  const server = await serve(t);
+  const { open } = await browse(t);
+  const pictures = async (reducedMotion) => {
+    const page = await open(server.url, { reducedMotion });
+    await own(page);
+    const pictures = await page.evaluate(async () => {
+      // The minimap is drawn anew every 100 ms.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const pictures = new Set();
+      const until = performance.now() + 2000;
+      while (performance.now() < until) {
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+        pictures.add(document.getElementById('scene').toDataURL());
+      }
+      return pictures.size;
+    });
+    await page.close();
+    return pictures;
+  };
+  assert.ok((await pictures('no-preference')) > 1, 'somebody who stands breathes');
+  await until('nobody there', async () => (await (await fetch(`${server.url}/health`)).json()).players === 0);
+  assert.equal(await pictures('reduce'), 1);
 });

@@ -5,8 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { chromium } from 'playwright-core';
 
-const PROGRAMS = process.env.PROGRAMS ?? new URL('../../target/release', import.meta.url).pathname;
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const { PROGRAMS, CHROMIUM } = process.env;
 
 /** How long anything may take, in milliseconds. */
 const PATIENCE_MS = 20_000;
@@ -52,6 +51,19 @@ export async function serve(test, settings = {}) {
   return { url, port, process, end: (signal) => process.end(signal) };
 }
 
+/**
+ * A server with so many players that all fit one screen. They turn so often that none gets far enough to leave it, and see
+ * little themselves, for it would cost the same processors.
+ */
+export async function crowd(test, players, seconds) {
+  const spawn = { SPAWN_MIN_X: '850', SPAWN_MAX_X: '1150', SPAWN_MIN_Y: '960', SPAWN_MAX_Y: '1040' };
+  const server = await serve(test, { MAX_VISIBLE: String(players + 100), ...spawn });
+  const behaviour = ['--clients', String(players), '--moves-per-second', '20', '--viewport', '100x100'];
+  const load = [...behaviour, '--duration', `${seconds}s`, '--viewers', '0'];
+  run(test, 'loadtest', ['--server', `${server.url.replace('http', 'ws')}/ws`, ...load]);
+  return server;
+}
+
 /** A browser; what its pages complain of is in `complaints`. */
 export async function browse(test) {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
@@ -75,6 +87,9 @@ export async function browse(test) {
 
 /** The page's player, once it plays. */
 export const own = async (page) => (await page.waitForFunction(() => globalThis.pixiGame?.own())).jsonValue();
+
+/** How many others are on a page. */
+export const shown = (page) => page.evaluate(() => globalThis.pixiGame?.others().length);
 
 /** Another player on a page. */
 export const other = (page, id) =>
