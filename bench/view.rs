@@ -120,7 +120,7 @@ impl Stage {
         crowd::populate(&mut scene.world, newcomers, &mut self.random);
         for slot in slots {
             out.clear();
-            self.views.join(scene, slot, &mut out, &mut tally);
+            self.views.join(scene, slot, None, &mut out, &mut tally);
         }
         self.players = players;
     }

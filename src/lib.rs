@@ -11,6 +11,7 @@
 //!            ├─> view        who sees whom, and the frames that say so ──> game, wire
 //!            ├─> admission       how many connections an address may open and hold, and whose word it is (pure)
 //!            ├─> tick, rate, governor   deadlines, allowances, load (pure)
+//!            ├─> resume      who comes back where it was, and the store for it
 //!            ├─> origins     which web pages may connect (pure)
 //!            └─> metrics     what is counted, and how it is shown
 //! last_line, watchdog        how the process ends when the program itself is at fault
@@ -23,7 +24,7 @@
 //! readable event -> Server::read -> Session::next_event -> message::decode -> World::apply
 //!     -> ack into the batch's replies -> Server::write_replies                      (same batch, sub-millisecond)
 //! tick deadline  -> World::step -> Grid::rebuild -> Views: who is due -> Pool: look, encode
-//!     -> Server::write_slice, 128 writes at a time between polls                   (within the flush interval)
+//!     -> Server::write_slice, 16 writes at a time between polls                    (within the flush interval)
 //! ```
 
 pub mod admission;
@@ -38,6 +39,7 @@ pub mod logging;
 pub mod metrics;
 pub mod origins;
 pub mod rate;
+pub mod resume;
 pub mod server;
 pub mod tick;
 pub mod tuning;

@@ -72,6 +72,30 @@ pub const JUMP_SYNC_MS: u32 = 1_000;
 /// Visibility is recomputed this many times a second when the server is not under load.
 pub const VISIBILITY_RATE_HZ: u32 = 5;
 
+// ---- Coming back ---------------------------------------------------------------------------------------------
+
+/// Longest time for which what players left behind may be remembered, in seconds.
+pub const RESUME_TTL_S_MAX: u32 = 86_400;
+
+/// Players who have left and are remembered at most; with more, those who left first are forgotten. Some 100 bytes each.
+pub const RESUMES_MAX: usize = 64 * 1024;
+
+/// A player that was heard from within this time is there: whoever shows its ticket is a second tab. Beyond it, its
+/// connection is taken for broken. In milliseconds.
+pub const RESUME_QUIET_MS: u64 = 5_000;
+
+/// How often a player is written to a store that outlives the process, in milliseconds.
+pub const RESUME_SAVE_MS: u64 = 10_000;
+
+/// How often that store is written, in milliseconds.
+pub const RESUME_STORE_MS: u64 = 1_000;
+
+/// How long the end of the process waits for the store, in milliseconds.
+pub const RESUME_STOP_MS: u64 = 2_000;
+
+/// Most memory in which the store keeps what it has read, in bytes.
+pub const RESUME_CACHE_BYTES: usize = 4 * 1024 * 1024;
+
 // ---- Connections ---------------------------------------------------------------------------------------------
 
 /// Longest HTTP request head, in bytes; a longer one is answered with 431.

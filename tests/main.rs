@@ -12,6 +12,7 @@
 //! - `crowd`: three hundred clients at once, and whether what they see is true
 //! - `exhaustion`: no descriptors, memory, ports or room on the disk; the log rotated
 //! - `churn`: thousands of reconnects, storms, and what they leave behind: nothing
+//! - `resume`: who comes back is where it was, also after a restart
 //! - `replay`: recorded browsers, with their timing and with stalls
 //! - `shutdown`: signals and the drain
 //! - `fuzz_seeds`: the fuzz targets' properties over their seeds
@@ -41,6 +42,7 @@ mod process;
 mod protocol;
 mod proxies;
 mod replay;
+mod resume;
 mod rules;
 mod shutdown;
 mod simulation;

@@ -270,7 +270,7 @@ impl<'a> Trial<'a> {
                     let early_bytes = std::mem::take(head);
                     if let Ok(key) = upgrade(&request) {
                         self.make_player(index);
-                        write_upgrade_response(&mut Vec::new(), &key);
+                        write_upgrade_response(&mut Vec::new(), &key, None);
                         return self.receive(index, &early_bytes);
                     }
                     connection.phase =
@@ -282,7 +282,7 @@ impl<'a> Trial<'a> {
 
     fn make_player(&mut self, index: usize) {
         let out = &mut self.connections[index].outbox;
-        let slot = self.game.join(out, &mut self.metrics);
+        let slot = self.game.join(None, out, &mut self.metrics);
         let limiter = RateLimiter::new(self.now_ms);
         let session = Session::new(self.config.read_buffer_bytes);
         self.connections[index].phase = Phase::Player(Box::new((slot, session, limiter)));

@@ -50,7 +50,7 @@ fn answer_request(request: &Request) {
     match upgrade(request) {
         Ok(key) => {
             let mut out = Vec::new();
-            write_upgrade_response(&mut out, &key);
+            write_upgrade_response(&mut out, &key, None);
             require_head(&out, 101);
         }
         Err(error) => {

@@ -83,6 +83,10 @@ pub struct Config {
     pub spawn_max_y: u16,
     /// Seed of the spawn positions; `None` asks for one from the operating system's entropy.
     pub spawn_seed: Option<u64>,
+    /// Time for which what a player left behind is remembered, in seconds; 0 is not at all.
+    pub resume_ttl_s: u32,
+    /// Directory that keeps what players left behind over a restart.
+    pub state_dir: Option<PathBuf>,
     /// Messages a second a client may send.
     pub rate_limit_msg_per_s: u32,
     /// Messages a client may send at once after a pause.
@@ -237,6 +241,8 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         spawn_min_y: sources.whole("SPAWN_MIN_Y"),
         spawn_max_y: sources.whole("SPAWN_MAX_Y"),
         spawn_seed: sources.optional_whole("SPAWN_SEED"),
+        resume_ttl_s: sources.whole("RESUME_TTL_SEC"),
+        state_dir: sources.path("STATE_DIR"),
         rate_limit_msg_per_s: sources.whole("RATE_LIMIT_MSG_SEC"),
         rate_limit_burst: sources.whole("RATE_LIMIT_BURST"),
         read_buffer_bytes: sources.whole("READ_BUFFER_SIZE"),

@@ -65,6 +65,7 @@ impl Config {
             spawn_max_y: self.spawn_max_y,
             spawn_seed: self.spawn_seed,
             attack_duration_ms: self.attack_duration_ms,
+            state_dir: self.state_dir.clone(),
             read_buffer_bytes: self.read_buffer_bytes,
             log_file: self.log_file.clone(),
             log_format: self.log_format,

@@ -122,6 +122,7 @@ const fn whole(min: u64, max: u64) -> Allowed {
 }
 
 const WORLD_SIDE: Allowed = whole(200, limits::WORLD_SIDE_MAX as u64);
+const RESUME_TTL: Allowed = whole(0, limits::RESUME_TTL_S_MAX as u64);
 const SPAWN_START: Allowed = whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
 const SPAWN_END: Allowed = whole(1, limits::WORLD_SIDE_MAX as u64);
 
@@ -154,6 +155,8 @@ pub static SETTINGS: &[Setting] = &[
     setting("SPAWN_SEED", "", "", whole(0, u64::MAX), "Seed of the spawn positions; unset, the system's entropy"),
     setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks in 1/24 s, a client's step"),
     setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds until an attack ends by itself"),
+    live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds for which who left may come back to its place; 0 is off"),
+    setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those places over a restart"),
     live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),
     live("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send at once after a pause"),
     setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer a connection"),

@@ -70,6 +70,8 @@ const ALL_CHANGED: Env = &[
     ("SPAWN_SEED", "18446744073709551615"),
     ("PLAYER_SPEED", "50"),
     ("ATTACK_DURATION_MS", "60000"),
+    ("RESUME_TTL_SEC", "86400"),
+    ("STATE_DIR", "/"),
     ("RATE_LIMIT_MSG_SEC", "10000"),
     ("RATE_LIMIT_BURST", "100000"),
     ("READ_BUFFER_SIZE", "65536"),
@@ -110,6 +112,8 @@ fn defaults_are_the_documented_ones() {
         spawn_min_y: 100,
         spawn_max_y: 900,
         spawn_seed: None,
+        resume_ttl_s: 300,
+        state_dir: None,
         rate_limit_msg_per_s: 60,
         rate_limit_burst: 60,
         read_buffer_bytes: 256,
@@ -182,7 +186,7 @@ fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 27);
+    assert_eq!(checked, 28);
 }
 
 #[test]
@@ -191,6 +195,7 @@ fn the_bounds_are_the_documented_ones() {
         |variable| SETTINGS.iter().find(|setting| setting.variable == variable).unwrap().allowed.to_string();
     for (variable, min, max) in [
         ("PORT", 0, 65_535),
+        ("RESUME_TTL_SEC", 0, 86_400),
         ("WORKERS", 0, 64),
         ("MAX_CONNECTIONS", 1, 1_000_000),
         ("MAX_CONNS_PER_IP", 0, 1_000_000),

@@ -204,6 +204,22 @@ kinds! {
         InternalError = "internal_error",
         /// The socket failed, or was closed without a close frame.
         Reset = "reset",
+        /// The player went on over another connection.
+        TakenOver = "taken_over",
+    }
+}
+
+kinds! {
+    /// What came of a ticket that a handshake showed.
+    Resume {
+        /// Its player had left, and was remembered.
+        Hit = "hit",
+        /// Its player's connection had gone quiet, and was closed.
+        TakenOver = "taken_over",
+        /// Its player is there: another tab of the same browser.
+        SecondTab = "second_tab",
+        /// Nothing is known about it.
+        Miss = "miss",
     }
 }
 
@@ -256,6 +272,8 @@ pub struct Metrics {
     pub refused: Counters<Refused, { Refused::ALL.len() }>,
     /// Ended game connections, by reason.
     pub closed: Counters<Closed, { Closed::ALL.len() }>,
+    /// Tickets shown, by what came of them.
+    pub resumes: Counters<Resume, { Resume::ALL.len() }>,
     ticks: TickWindow,
     load: LoadWindow,
 }
@@ -337,6 +355,10 @@ pub struct Gauges {
     pub governor_climbs_total: u64,
     /// Open sockets, whether upgraded or not.
     pub connections_open: u64,
+    /// Players who have left and are remembered.
+    pub resumes_remembered: u64,
+    /// Failed attempts to write down players.
+    pub resume_store_failures_total: u64,
 }
 
 #[cfg(test)]
@@ -365,6 +387,7 @@ mod tests {
         check::<ProtocolFault>();
         check::<Refused>();
         check::<Closed>();
+        check::<Resume>();
     }
 
     #[test]

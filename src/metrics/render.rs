@@ -203,6 +203,12 @@ fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>
         ),
         metric("worker_panics_total", "Contained panics of workers.", Counter(metrics.worker_panics_total)),
         metric("log_lines_dropped_total", "Log lines dropped.", Counter(metrics.log_lines_dropped_total)),
+        metric("resumes_remembered", "Players who may come back.", Gauge(gauges.resumes_remembered)),
+        metric(
+            "resume_store_failures_total",
+            "Failed writes below STATE_DIR.",
+            Counter(gauges.resume_store_failures_total),
+        ),
         metric("loop_busy_ns_total", "Time the loop did not wait.", CounterNs(metrics.busy_ns_total)),
         metric("tick_durations", "Durations of all ticks.", Value::Histogram(metrics.ticks.histogram()))
             .named("tick_duration_seconds"),
@@ -242,6 +248,7 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
         metric("connections.http_requests_total", "HTTP requests.", Counter(metrics.http_requests_total)),
         metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),
         metric("closed", "Ended game connections.", Kinds("reason", metrics.closed.iter().collect())),
+        metric("resumes", "Tickets shown.", Kinds("outcome", metrics.resumes.iter().collect())),
     ]
 }
 

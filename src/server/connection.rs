@@ -11,6 +11,7 @@ use super::table::Entry;
 use crate::limits::HTTP_HEAD_BYTES_MAX;
 use crate::metrics::Metrics;
 use crate::rate::RateLimiter;
+use crate::resume::Ticket;
 use crate::wire::websocket::Session;
 
 /// A connection from accept to reap. What every write to a player needs is here and in one cache line; what only its
@@ -84,6 +85,10 @@ pub struct Player {
     pub limiter: RateLimiter,
     /// When it was pinged last, in milliseconds of the loop's clock.
     pub pinged_ms: u64,
+    /// What it shows when it comes back; none when nothing is remembered.
+    pub ticket: Option<Ticket>,
+    /// When it was written down last, in milliseconds of the loop's clock.
+    pub saved_ms: u64,
 }
 
 /// What came of a read.

@@ -30,7 +30,9 @@ impl Server {
     /// Takes a player out of the world; the connection closes after its last bytes.
     pub(super) fn end_player(&mut self, token: Token, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Player { slot, .. } = connection.phase else { return };
+        let Phase::Player { slot, ref player } = connection.phase else { return };
+        let ticket = player.ticket;
+        self.remember(slot, ticket);
         self.metrics.closed[reason] += 1;
         log::debug!("player {} ended: {reason:?}", self.game.world().id(slot).unwrap_or(0));
         self.game.leave(slot);
@@ -115,13 +117,14 @@ impl Server {
         }
     }
 
-    /// Looks after the deadlines of one tick's share of the connections, so that each is looked at once a second.
+    /// Looks after the deadlines (and what is to be written down) of one tick's share of the connections, so that each is looked at once a second.
     pub(super) fn sweep(&mut self) {
         let share = self.table.places().div_ceil(self.config.tick_rate_hz as usize);
         for _ in 0..share {
             self.sweep_place =
                 if self.sweep_place + 1 < self.table.places() { self.sweep_place + 1 } else { 0 };
             let Some(token) = self.table.token_at(self.sweep_place) else { continue };
+            self.save_if_due(token);
             match self.overdue(token) {
                 Overdue::Nothing => {}
                 Overdue::Ping => self.ping(token),

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::game::{Input, Pace, Rules, Spawn, Vector, World};
+use crate::game::{Input, Pace, Position, Rules, Spawn, Vector, World};
 use crate::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
 use crate::rate::{RateLimit, Verdict};
+use crate::resume::Saved;
 use crate::view::pool::Pool;
-use crate::view::{Scene, Settings, Tally, Views};
+use crate::view::{Scene, Settings, Tally, Viewer, Views};
 use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
 use crate::wire::websocket::{Code, Event, Failure};
 
@@ -94,13 +95,26 @@ impl Game {
         self.views.settings_mut().set_measures(pace, flush_interval_ms, visibility_rate_hz, max_visible);
     }
 
-    /// A new player; its first picture is appended to `out`. Returns its slot.
-    pub fn join(&mut self, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
-        let slot = self.scene_mut().world.join();
+    /// A new player, where an earlier one was if there is anything `saved`; its first picture is appended to `out`. Returns
+    /// its slot.
+    pub fn join(&mut self, saved: Option<Saved>, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
+        let world = &mut self.scene_mut().world;
+        let slot = match saved {
+            Some(Saved { x, y, faces_right, .. }) => world.rejoin(Position { x, y }, faces_right),
+            None => world.join(),
+        };
         let mut tally = Tally::default();
-        self.views.join(&self.scene, slot, out, &mut tally);
+        self.views.join(&self.scene, slot, saved.and_then(|saved| saved.viewport), out, &mut tally);
         count_frames(metrics, &tally);
         slot
+    }
+
+    /// What the player in this slot would find again.
+    pub fn saved(&self, slot: u32) -> Saved {
+        let Position { x, y } = self.world().position(slot);
+        let half_sides = self.views.viewer(slot).and_then(Viewer::half_sides);
+        let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
+        Saved { x, y, faces_right: self.world().is_facing_right(slot), viewport }
     }
 
     /// Takes a player out of the world.

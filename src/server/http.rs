@@ -170,6 +170,8 @@ impl Server {
             governor_level: self.governor.level() as u64,
             governor_climbs_total: self.governor.climbs_total(),
             connections_open: self.table.len() as u64,
+            resumes_remembered: self.resumes.remembered() as u64,
+            resume_store_failures_total: self.resumes.failures(),
         }
     }
 
@@ -241,7 +243,7 @@ impl Server {
         }
         let refusal = if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
-        } else if self.game.world().population() >= self.config.max_connections {
+        } else if self.is_full() && self.quiet_owner(request).is_none() {
             Some((Refused::Full, "the server is full\n"))
         } else {
             None
@@ -255,8 +257,12 @@ impl Server {
             }
             return Answered::Close;
         }
-        self.make_player(token, &key);
+        self.make_player(token, request, &key);
         Answered::Upgraded
+    }
+
+    fn is_full(&self) -> bool {
+        self.game.world().population() >= self.config.max_connections
     }
 
     /// Sends away whom there is no room for.
@@ -282,21 +288,28 @@ impl Server {
     }
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
-    fn make_player(&mut self, token: Token, key: &AcceptKey) {
+    fn make_player(&mut self, token: Token, request: &Request, key: &AcceptKey) {
         let (now_ms, uptime_ms) = (self.now_ms(), self.uptime_ms());
+        let (ticket, saved) = self.recognise(request);
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
         };
         let out = connection.outbox.bytes();
-        write_upgrade_response(out, key);
-        let slot = self.game.join(out, &mut self.metrics);
+        let set_cookie = ticket.map(|ticket| ticket.set_cookie(&request.path));
+        write_upgrade_response(out, key, set_cookie.as_deref());
+        let slot = self.game.join(saved, out, &mut self.metrics);
         let player = Box::new(Player {
             heard_ms: now_ms,
             session: Session::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(uptime_ms),
             pinged_ms: now_ms,
+            ticket,
+            saved_ms: now_ms,
         });
+        if let Some(ticket) = ticket {
+            self.resumes.enter(ticket, token);
+        }
         self.waiting.leave(token, connection.deadline_ms);
         connection.phase = Phase::Player { slot, player };
         if self.owners.len() <= slot as usize {

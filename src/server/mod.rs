@@ -6,6 +6,7 @@
 //!   [`waiting`]: who is to make room at the door. [`spare`], [`capacity`]: descriptors, when there are few or none.
 //! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
+//! * `coming_back`: whom a ticket brings back where it was.
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
@@ -15,6 +16,7 @@ mod accept;
 pub mod assets;
 mod attribution;
 pub mod capacity;
+mod coming_back;
 pub mod connection;
 mod ending;
 mod flush;
@@ -47,6 +49,7 @@ use crate::limits::{
 };
 use crate::logging::LogHandle;
 use crate::metrics::Metrics;
+use crate::resume::Resumes;
 use crate::tick::Schedule;
 use crate::view::pool::Pool;
 use crate::watchdog::{Pulse, Watchdog};
@@ -89,6 +92,7 @@ pub struct Server {
     table: Table<Connection>,
     attributions: Attributions,
     game: Game,
+    resumes: Resumes<Token>,
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
     assets: Assets,
@@ -171,6 +175,7 @@ impl Server {
             table: Table::new(),
             attributions: Attributions::new(&config),
             game: Game::new(&config),
+            resumes: coming_back::resumes_of(&config),
             owners: Vec::new(),
             assets,
             pages: Pages::new(config.admin_addr.is_none()),

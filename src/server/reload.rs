@@ -122,6 +122,7 @@ impl Server {
         }
         self.attributions.reconfigure(&self.config);
         self.game.reconfigure(&self.config);
+        self.resumes.set_ttl(self.config.resume_ttl_s);
         self.governor.reconfigure(configured_rung(&self.config));
         self.follow_governor();
         log::set_max_level(self.config.log_level);

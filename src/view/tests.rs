@@ -127,7 +127,7 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
                     Deed::Join => {
                         let slot = scene.world.join();
                         let out = sent.entry(scene.world.id(slot).expect("just joined")).or_default();
-                        views.join(scene, slot, out, &mut tally);
+                        views.join(scene, slot, None, out, &mut tally);
                         present.push(slot);
                     }
                     Deed::Leave(who) if !present.is_empty() => {
@@ -175,7 +175,7 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
             let mut scene = scene_of(world_of(&places));
             let mut views = Views::new(Settings { flush_interval: 1, look_interval: 1, ..settings(128) });
             for slot in 0..40 {
-                views.join(&scene, slot, &mut Vec::new(), &mut Tally::default());
+                views.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
                 scene.world.apply(slot, Input::Face { right: false });
             }
             views.viewer_mut(17).poisoned = true;
@@ -203,7 +203,7 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
     let mut views = Views::new(settings(128));
     let mut scene = scene_of(world_of(&[(100, 100), (110, 100), (1900, 1900), (1910, 1900)]));
     for slot in 0..4 {
-        views.join(&scene, slot, &mut Vec::new(), &mut Tally::default());
+        views.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
         views.set_viewport(&scene, slot, 300, 300);
     }
     let mut due_after = |scene: &mut Scene, ticks: u32| {

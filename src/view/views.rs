@@ -67,13 +67,23 @@ impl Views {
         self.viewers.get(slot as usize)?.as_deref()
     }
 
-    /// A new player's view; its first frames are appended to `out`.
+    /// A new player's view, of a rectangle so wide and high if that is known; its first frames are appended to `out`.
     ///
     /// # Panics
     /// When the slot is vacant in the world, or has a viewer already.
-    pub fn join(&mut self, scene: &Scene, slot: u32, out: &mut Vec<u8>, tally: &mut Tally) {
+    pub fn join(
+        &mut self,
+        scene: &Scene,
+        slot: u32,
+        viewport: Option<(u16, u16)>,
+        out: &mut Vec<u8>,
+        tally: &mut Tally,
+    ) {
         let id = scene.world.id(slot).expect("a viewer is a player first");
         let mut viewer = Box::new(Viewer::new(slot, id, scene.world.tick(), &self.settings));
+        if let Some((width, height)) = viewport {
+            viewer.set_viewport(width, height, &scene.world);
+        }
         let mut frames = Frames { world: &scene.world, out, tally };
         welcome(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
         if self.viewers.len() <= slot as usize {

@@ -10,6 +10,8 @@ mod response;
 pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
 pub use response::{Response, Status};
 
+use std::borrow::Cow;
+
 use crate::limits;
 
 /// What [`parse_request`] made of the bytes received so far.
@@ -61,6 +63,9 @@ pub struct Request {
     pub x_forwarded_for: Option<String>,
     /// The `Forwarded` header, for [`super::forwarded::forwarded`] if the peer is trusted.
     pub forwarded: Option<String>,
+    /// The `Cookie` header; several are joined with commas. What in it is no text is replaced, since most of it is not
+    /// ours.
+    pub cookie: Option<String>,
     version_1_1: bool,
     handshake: Handshake,
 }
@@ -182,6 +187,7 @@ struct Fields {
     origin: Option<String>,
     x_forwarded_for: Option<String>,
     forwarded: Option<String>,
+    cookie: Option<String>,
     handshake: Handshake,
 }
 
@@ -190,14 +196,16 @@ impl Fields {
         let mut fields = Self::default();
         for header in headers {
             let Some(slot) = fields.slot(&header.name.to_ascii_lowercase()) else { continue };
-            let value = str::from_utf8(header.value)
-                .map_err(|_| HttpError::Malformed("a header value is not text"))?;
+            let value = String::from_utf8_lossy(header.value);
+            if matches!(value, Cow::Owned(_)) && !header.name.eq_ignore_ascii_case("cookie") {
+                return Err(HttpError::Malformed("a header value is not text"));
+            }
             match slot {
                 Some(joined) => {
                     joined.push(',');
-                    joined.push_str(value);
+                    joined.push_str(&value);
                 }
-                None => *slot = Some(value.to_owned()),
+                None => *slot = Some(value.into_owned()),
             }
         }
         Ok(fields)
@@ -213,6 +221,7 @@ impl Fields {
             "origin" => Some(&mut self.origin),
             "x-forwarded-for" => Some(&mut self.x_forwarded_for),
             "forwarded" => Some(&mut self.forwarded),
+            "cookie" => Some(&mut self.cookie),
             "upgrade" => Some(&mut self.handshake.upgrade),
             "connection" => Some(&mut self.handshake.connection),
             "sec-websocket-key" => Some(&mut self.handshake.key),
@@ -264,7 +273,8 @@ impl Request {
         let is_wanted =
             !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
         let keep_alive = is_wanted && method != Method::Other && fields.handshake.upgrade.is_none();
-        let Fields { accept, if_none_match, origin, x_forwarded_for, forwarded, handshake, .. } = fields;
+        let Fields { accept, if_none_match, origin, x_forwarded_for, forwarded, cookie, handshake, .. } =
+            fields;
         Ok(Self {
             method,
             path,
@@ -275,6 +285,7 @@ impl Request {
             origin,
             x_forwarded_for,
             forwarded,
+            cookie,
             version_1_1,
             handshake,
         })

@@ -48,8 +48,7 @@ fn the_page_names_every_metric_and_no_other() {
         let row = row.unwrap_or_else(|| panic!("{PAGE} has no row for {name}"));
         assert!(
             row.contains(&format!("| {kind} |"))
-                || row.contains("| `kind` |")
-                || row.contains("| `reason` |"),
+                || ["kind", "reason", "outcome"].iter().any(|label| row.contains(&format!("| `{label}` |"))),
             "{row}"
         );
         known.insert(name);
@@ -69,7 +68,9 @@ fn the_pages_name_every_kind_and_reason() {
     let (prometheus, _) = told();
     let pages = text(PAGE) + &text("docs/OPERATIONS.md");
     let labels = prometheus.lines().filter_map(|line| {
-        let (_, rest) = line.split_once("{kind=\"").or_else(|| line.split_once("{reason=\""))?;
+        let (_, rest) = ["kind", "reason", "outcome"]
+            .iter()
+            .find_map(|label| line.split_once(&format!("{{{label}=\"")))?;
         rest.split_once('"').map(|(label, _)| label)
     });
     let labels: BTreeSet<&str> = labels.collect();

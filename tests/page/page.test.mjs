@@ -1,8 +1,10 @@
 // The pages in a real browser, against the real server.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { browse, crowd, other, own, serve, shown, until } from './stage.mjs';
@@ -26,12 +28,16 @@ test('two people see each other walk, turn, attack and leave', async (t) => {
   await anna.bringToFront();
   await anna.keyboard.down('d');
   await until('Anna walking', async () => (await other(bert, id)).state === 'moving');
-  // What one page draws of itself and the other of it; the two can't be asked at the same moment.
-  for (let look = 0; look < 10; look += 1) {
+  // What one page draws of itself and the other of it; the two can't be asked at the same moment. A machine that is busy
+  // elsewhere may hold up a message once, and the next full state puts that right.
+  let right = 0;
+  await until('ten looks in a row with less than 8 units between the two pictures', async () => {
     const [here, there] = await Promise.all([own(anna), other(bert, id)]);
+    assert.ok(here.x < 1900, 'it has come right before the end of the world');
     there.x += (here.at - there.at) * SPEED;
-    assert.ok(apart(here, there) <= 8, `${JSON.stringify(here)} is drawn at ${JSON.stringify(there)}`);
-  }
+    right = apart(here, there) <= 8 ? right + 1 : 0;
+    return right === 10;
+  });
   await anna.keyboard.up('d');
   await until('the exact place', async () => apart(await own(anna), await other(bert, id)) < 0.5);
   assert.equal((await other(bert, id)).facing, 'right');
@@ -92,6 +98,40 @@ test('a restart of the server is survived', async (t) => {
   assert.ok(id >= 1001);
   await page.keyboard.down('ArrowDown');
   await until('a step', async () => (await own(page)).state === 'moving');
+});
+
+test('whoever reloads the page is where it was, also after a restart', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const settings = { ...TOGETHER, STATE_DIR: folder };
+  const first = await serve(t, settings);
+  const { open, complaints } = await browse(t);
+  const page = await open(first.url);
+  const { id, x } = await own(page);
+  await page.keyboard.down('d');
+  await until('a way off', async () => (await own(page)).x > x + 200);
+  await page.keyboard.up('d');
+  // The server knows of it when another page does.
+  const witness = await open(first.url);
+  const stands = async () => {
+    const [here, there] = [await own(page), await other(witness, id)];
+    return there && here.state === 'idle' && apart(here, there) < 0.5;
+  };
+  await until('the stop on another screen', stands);
+  await witness.close();
+  const place = await own(page);
+
+  await page.reload();
+  const reloaded = await own(page);
+  assert.ok(reloaded.id > id, 'another player');
+  assert.deepEqual([reloaded.x, reloaded.y, reloaded.facing], [place.x, place.y, 'right']);
+  assert.deepEqual(complaints, []);
+
+  await first.end();
+  await serve(t, { ...settings, PORT: String(first.port) });
+  await page.reload();
+  const restarted = await own(page);
+  assert.deepEqual([restarted.x, restarted.y, restarted.facing], [place.x, place.y, 'right']);
 });
 
 test('who does not get in is told why, and gets in later', async (t) => {

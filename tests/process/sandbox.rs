@@ -202,6 +202,7 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     fs::create_dir_all(folder.join("static")).expect("a folder");
     fs::write(folder.join("static/index.html"), "the client").expect("a file");
     let settings = Settings::new().set("WORKERS", 3).set("STATIC_DIR", "static").set("LOG_FILE", "log");
+    let settings = settings.set("STATE_DIR", ".");
     let mut server = Server::run_logging_to(command(&settings, &folder), &folder.join("log"));
     assert_restricted(&server);
 
@@ -217,6 +218,8 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     assert_eq!(get(server.address(), "/health").status, 200);
     assert_eq!(get(server.address(), "/").text(), "the client");
     assert!(server.metrics().to_string().len() > 1_000);
+    clients.pop().expect("one of many").reset();
+    wait_until("one who may come back", || server.count("resumes_remembered") == 1);
 
     fs::write(folder.join("static/index.html"), "another client").expect("a file");
     server.signal(Signal::SIGHUP);
@@ -231,6 +234,11 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     let log = fs::read_to_string(folder.join("log")).expect("the log");
     assert!(log.lines().last().is_some_and(|line| line.ends_with("stopped")), "{log}");
     assert!(!log.contains("[WARN]") && !log.contains("[ERROR]"), "nothing that it needs is refused: {log}");
+    let settings = settings.set("LOG_FILE", "log-2");
+    let mut server = Server::run_logging_to(command(&settings, &folder), &folder.join("log-2"));
+    assert_eq!(server.count("resumes_remembered"), 300, "all of them, over the restart");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
     let _ = fs::remove_dir_all(folder);
 }
 

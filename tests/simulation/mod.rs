@@ -107,7 +107,7 @@ impl Simulation {
         let now_ms = self.now_ms();
         if self.peers.len() < PLAYERS_MAX && self.random.chance(8) {
             let mut out = Vec::new();
-            let slot = self.game.join(&mut out, &mut self.metrics);
+            let slot = self.game.join(None, &mut out, &mut self.metrics);
             self.peers.push(Peer::new(slot, &out, &self.game, now_ms, &mut self.random));
         }
         if self.peers.len() > 2 && self.random.chance(150) {

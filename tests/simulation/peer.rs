@@ -81,6 +81,8 @@ impl Peer {
             session: Session::new(256),
             limiter: RateLimiter::new(now_ms),
             pinged_ms: now_ms,
+            ticket: None,
+            saved_ms: 0,
         });
         let mut shim = Shim::new(Plan::Passing(Random::new(random.below(u64::from(u32::MAX)))));
         shim.room = ROOM_BYTES;

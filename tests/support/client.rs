@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
 use game_client::{ClientMessage, Picture, PictureOptions, PlayerId, ServerMessage, Vector};
+use tungstenite::client::IntoClientRequest as _;
 use tungstenite::client::client_with_config;
-use tungstenite::handshake::client::ClientHandshake;
+use tungstenite::handshake::client::{ClientHandshake, Request};
 use tungstenite::handshake::{HandshakeError, MidHandshake};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -52,6 +53,8 @@ pub struct Client {
     pub texts: usize,
     /// The close code, once a Close arrived; 1005 if it had none.
     pub close_code: Option<u16>,
+    /// The cookie that the handshake set, as a browser would send it again.
+    pub cookie: Option<String>,
     /// Whether the connection is over, with a Close or without.
     pub ended: bool,
 }
@@ -82,14 +85,28 @@ impl Client {
         Client::connect_to(server.address(), options)
     }
 
+    /// Connects with a cookie, and waits for the first `GAME_STATE`.
+    pub fn return_to(server: &Server, cookie: &str) -> Client {
+        let mut request = url(server.address()).into_client_request().expect("a valid request");
+        request.headers_mut().insert("Cookie", cookie.parse().expect("a valid header"));
+        Client::connect_as(request, server.address(), picture_options()).joined()
+    }
+
     fn connect_to(address: SocketAddr, options: PictureOptions) -> Client {
+        let request = url(address).into_client_request().expect("a valid request");
+        Client::connect_as(request, address, options)
+    }
+
+    fn connect_as(request: Request, address: SocketAddr, options: PictureOptions) -> Client {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
-        let url = url(address);
-        let (socket, _) = client_with_config(url, stream, Some(config())).expect("the upgrade succeeds");
+        let (socket, response) =
+            client_with_config(request, stream, Some(config())).expect("the upgrade succeeds");
         socket.get_ref().set_nonblocking(true).expect("a non-blocking socket");
-        Client::over(socket, options)
+        let set = response.headers().get("Set-Cookie").map(|cookie| cookie.to_str().expect("text"));
+        let cookie = set.map(|cookie| cookie.split(';').next().unwrap_or_default().to_owned());
+        Client { cookie, ..Client::over(socket, options) }
     }
 
     /// Connects many clients at once: no request waits for another one's answer.
@@ -119,6 +136,7 @@ impl Client {
             pings: 0,
             texts: 0,
             close_code: None,
+            cookie: None,
             ended: false,
         }
     }
@@ -318,8 +336,6 @@ fn config() -> WebSocketConfig {
 }
 
 fn start_handshake(address: SocketAddr) -> MidHandshake<ClientHandshake<TcpStream>> {
-    use tungstenite::client::IntoClientRequest as _;
-
     let stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     stream.set_nonblocking(true).expect("a non-blocking socket");

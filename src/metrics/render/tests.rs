@@ -7,7 +7,7 @@ use openmetrics_parser::{
 };
 
 use super::*;
-use crate::metrics::{Closed, FrameOut, ProtocolFault, Refused};
+use crate::metrics::{Closed, FrameOut, ProtocolFault, Refused, Resume};
 
 const MS: u64 = 1_000_000;
 
@@ -29,6 +29,7 @@ fn example() -> (Metrics, Gauges) {
     metrics.protocol_errors[ProtocolFault::Framing] = 10;
     metrics.refused[Refused::Full] = 11;
     metrics.closed[Closed::Idle] = 12;
+    metrics.resumes[Resume::Hit] = 13;
     metrics.sample(12_000 * MS);
     let gauges = Gauges {
         players: 1_000,
@@ -42,12 +43,14 @@ fn example() -> (Metrics, Gauges) {
         governor_level: 2,
         governor_climbs_total: 5,
         connections_open: 15,
+        resumes_remembered: 16,
+        resume_store_failures_total: 17,
     };
     (metrics, gauges)
 }
 
 /// What both text formats must say of the example.
-const EXPECTED: [(&str, f64); 26] = [
+const EXPECTED: [(&str, f64); 29] = [
     ("pixi_cpu_seconds_total", 8.1),
     ("pixi_players", 1_000.0),
     ("pixi_last_tick_duration_seconds", 0.003),
@@ -70,6 +73,9 @@ const EXPECTED: [(&str, f64); 26] = [
     ("pixi_protocol_errors_total{framing}", 10.0),
     ("pixi_refused_total{full}", 11.0),
     ("pixi_closed_total{idle}", 12.0),
+    ("pixi_resumes_total{hit}", 13.0),
+    ("pixi_resumes_remembered", 16.0),
+    ("pixi_resume_store_failures_total", 17.0),
     ("pixi_tick_duration_seconds_bucket{0.0025}", 1.0),
     ("pixi_tick_duration_seconds_bucket{0.25}", 2.0),
     ("pixi_tick_duration_seconds_bucket{inf}", 3.0),
@@ -137,7 +143,7 @@ fn json_has_its_keys_in_order_and_the_values() {
         tick_p50_ns tick_p99_ns tick_max_ns ticks_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
         max_visible messages_in_total messages_out_total bytes_in_total bytes_out_total socket_reads_total \
         socket_writes_total write_stalls_total resident_bytes cpu_ns_total bandwidth_saved_ratio ";
-    const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed";
+    const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed resumes";
 
     let (metrics, gauges) = example();
     let root: Json = serde_json::from_str(&render(&metrics, &gauges, Format::Json)).unwrap();
@@ -156,6 +162,8 @@ fn json_has_its_keys_in_order_and_the_values() {
         ("/connections/accepted_total", json!(8)),
         ("/refused/full", json!(11)),
         ("/closed/idle", json!(12)),
+        ("/resumes/hit", json!(13)),
+        ("/resumes_remembered", json!(16)),
         ("/tick_durations/le_ns/2500000", json!(1)),
         ("/tick_durations/count", json!(3)),
     ] {

@@ -91,12 +91,17 @@ fn is_base64_of_16_bytes(key: &str) -> bool {
     key.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.bytes().all(digit))
 }
 
-/// Appends the response that completes the handshake; the next byte either way is a WebSocket frame's.
-pub fn write_upgrade_response(out: &mut Vec<u8>, key: &AcceptKey) {
+/// Appends the response that completes the handshake, perhaps with a cookie; the next byte either way is a WebSocket
+/// frame's.
+pub fn write_upgrade_response(out: &mut Vec<u8>, key: &AcceptKey, set_cookie: Option<&str>) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
     );
     out.extend_from_slice(key.0.as_bytes());
+    if let Some(cookie) = set_cookie {
+        out.extend_from_slice(b"\r\nSet-Cookie: ");
+        out.extend_from_slice(cookie.as_bytes());
+    }
     out.extend_from_slice(b"\r\n\r\n");
 }
 
@@ -112,10 +117,12 @@ mod tests {
     fn upgrades_the_sample_of_the_rfc() {
         let key = upgrade(&request(HANDSHAKE)).unwrap();
         let mut out = Vec::new();
-        write_upgrade_response(&mut out, &key);
+        write_upgrade_response(&mut out, &key, Some("a=b; HttpOnly"));
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
-        assert!(text.ends_with("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        let end =
+            "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSet-Cookie: a=b; HttpOnly\r\n\r\n";
+        assert!(text.ends_with(end));
     }
 
     #[test]

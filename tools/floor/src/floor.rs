@@ -206,7 +206,7 @@ impl Floor {
     fn respond(&mut self, key: usize, request: &Request) -> io::Result<()> {
         if let Ok(accept_key) = upgrade(request) {
             let peer = &mut self.peers[key];
-            write_upgrade_response(&mut peer.outbox, &accept_key);
+            write_upgrade_response(&mut peer.outbox, &accept_key, None);
             append_first_state(&mut peer.outbox, self.next_id);
             peer.id = Some(self.next_id);
             self.next_id += 1;

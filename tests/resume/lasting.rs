@@ -1,0 +1,153 @@
+//! With `STATE_DIR` a restart is survived, and whatever is wrong there costs that alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+
+use super::{cookie, resumes, wait_until_gone, wanderer};
+use crate::support::pump::wait_until;
+use crate::support::{Client, Server, Settings, folder};
+
+fn settings(folder: &Path) -> Settings {
+    Settings::new().spawn_at(500, 500).set("STATE_DIR", folder.to_str().expect("UTF-8"))
+}
+
+fn store_in(folder: &Path) -> PathBuf {
+    folder.join("resume.redb")
+}
+
+/// A player's cookie after a server that stopped in order.
+fn cookie_of_a_stopped_server(folder: &Path) -> String {
+    let mut server = settings(folder).start();
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    server.signal(Signal::SIGTERM);
+    drop(client);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+    cookie
+}
+
+#[test]
+fn a_restart_is_survived_in_place() {
+    let folder = folder("resume-restart");
+    let cookie = cookie_of_a_stopped_server(&folder);
+    let server = settings(&folder).start();
+    assert_eq!(Client::return_to(&server, &cookie).position(), (500, 540));
+}
+
+/// Waits until the file knows of one player: servers with copies of it tell.
+fn wait_until_written(folder: &Path) {
+    let copy = crate::support::folder(&format!("{}-copy", folder.file_name().expect("a name").display()));
+    wait_until("the player in the file", || {
+        fs::copy(store_in(folder), store_in(&copy)).expect("a copy");
+        settings(&copy).start().count("resumes_remembered") == 1
+    });
+}
+
+#[test]
+fn so_is_the_death_of_a_server_whose_players_were_away() {
+    let folder = folder("resume-killed-empty");
+    let server = settings(&folder).start();
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    client.reset();
+    wait_until_gone(&server);
+    wait_until_written(&folder);
+    drop(server);
+    assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
+}
+
+#[test]
+fn so_is_the_death_of_a_server_under_its_players() {
+    let folder = folder("resume-killed");
+    let server = settings(&folder).start();
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    wait_until_written(&folder);
+    drop(server);
+    assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
+}
+
+#[test]
+fn a_file_that_is_no_store_is_put_aside() {
+    let folder = folder("resume-broken");
+    fs::write(store_in(&folder), "no store at all, but long enough to be taken for one".repeat(1000))
+        .expect("a file");
+    let server = settings(&folder).start();
+    assert!(server.log().contains("put aside as"), "{}", server.log());
+    assert!(folder.join("resume.redb.broken").exists());
+    drop(server);
+    let cookie = cookie_of_a_stopped_server(&folder);
+    assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
+}
+
+#[test]
+fn so_is_a_store_whose_bytes_have_been_damaged() {
+    let folder = folder("resume-damaged");
+    cookie_of_a_stopped_server(&folder);
+    let whole = fs::read(store_in(&folder)).expect("the file");
+    for seed in 0..12 {
+        let mut bytes = whole.clone();
+        // Here a stretch of other bytes, there the end cut off.
+        let at = 64 + seed * bytes.len() / 13;
+        if seed % 3 == 0 {
+            bytes.truncate(at);
+        } else {
+            for (n, byte) in bytes[at..].iter_mut().take(4096).enumerate() {
+                *byte ^= (n * 31 + seed) as u8;
+            }
+        }
+        fs::write(store_in(&folder), &bytes).expect("a damaged file");
+        let server = settings(&folder).start();
+        let client = Client::join(&server);
+        assert!(client.cookie.is_some());
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_a_file() {
+    let folder = folder("resume-shared");
+    let (_first, second) = (settings(&folder).start(), settings(&folder).start());
+    assert!(second.log().contains("begins anew"), "{}", second.log());
+    assert_eq!(Client::join(&second).position(), (500, 500));
+}
+
+#[test]
+fn a_full_disk_costs_resumes_and_one_line() {
+    // What a process may write to files, in the shell's blocks of 512 or 1024 bytes.
+    let folder = folder("resume-full");
+    drop(settings(&folder).start());
+    let server =
+        settings(&folder).start_through(&["sh", "-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""]);
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    client.reset();
+    wait_until("a failed write", || server.count("resume_store_failures_total") > 0);
+    assert_eq!(Client::return_to(&server, &cookie).position(), (500, 540), "in memory it is remembered");
+    assert_eq!(resumes(&server, "hit"), 1);
+    assert_eq!(server.log().matches("can't be written").count(), 1, "{}", server.log());
+}
+
+#[test]
+fn a_wrong_folder_is_named() {
+    let output = Settings::new().set("STATE_DIR", "/nowhere").command().output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("STATE_DIR=/nowhere: expected the path of an existing directory"), "{said}");
+}
+
+#[test]
+fn no_cookie_is_ever_logged() {
+    let folder = folder("resume-log");
+    let server: Server = settings(&folder).set("LOG_LEVEL", "trace").start();
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    client.reset();
+    wait_until_gone(&server);
+    drop(Client::return_to(&server, &cookie));
+    wait_until_gone(&server);
+    let (_, value) = cookie.split_once('=').expect("a name and a value");
+    assert!(server.log().contains("joined"), "it logs at all");
+    assert!(!server.log().contains(value));
+}

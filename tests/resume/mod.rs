@@ -1,0 +1,172 @@
+//! Coming back: a cookie of the handshake brings a player where it was, as another player, on this server or the next one.
+
+mod lasting;
+
+use std::thread;
+use std::time::Duration;
+
+use game_client::{ClientMessage, Facing, ServerMessage, Vector};
+
+use crate::support::http::get;
+use crate::support::pump::wait_until;
+use crate::support::walker::walk;
+use crate::support::{Client, Server, Settings, pump, settle, wait_for};
+
+/// Longer than a player's silence may be that is taken for presence.
+const QUIET: Duration = Duration::from_millis(5_500);
+
+fn server() -> Server {
+    Settings::new().spawn_at(500, 500).start()
+}
+
+/// A player who has walked away from where everybody comes in, and looks left.
+fn wanderer(server: &Server) -> Client {
+    let mut clients = [Client::join(server)];
+    walk(&mut clients, 0, Vector::DOWN, 10);
+    clients[0].send(&ClientMessage::Direction(Facing::Left));
+    let [mut client] = clients;
+    settle(std::slice::from_mut(&mut client));
+    client
+}
+
+fn cookie(client: &Client) -> String {
+    client.cookie.clone().expect("the handshake sets a cookie")
+}
+
+/// Which way its first `GAME_STATE` says that a player looks.
+fn facing_at_first(client: &Client) -> Facing {
+    let mut told = client.since(0).filter_map(|message| match message {
+        ServerMessage::GameState(entries) => entries.iter().find(|entry| entry.id == client.id()),
+        _ => None,
+    });
+    told.next().expect("itself in the first GAME_STATE").facing
+}
+
+fn resumes(server: &Server, outcome: &str) -> u64 {
+    server.metrics()["resumes"][outcome].as_u64().expect("a count")
+}
+
+fn wait_until_gone(server: &Server) {
+    wait_until("nobody in the world", || server.count("players") == 0);
+}
+
+#[test]
+fn who_comes_back_is_another_player_in_the_same_place() {
+    let server = server();
+    let client = wanderer(&server);
+    let (id, place, cookie) = (client.id(), client.position(), cookie(&client));
+    assert_eq!(place, (500, 540));
+    client.reset();
+    wait_until_gone(&server);
+    assert_eq!(server.count("resumes_remembered"), 1);
+
+    let back = Client::return_to(&server, &cookie);
+    assert!(back.id() > id, "a new id, as everybody's");
+    assert_eq!(back.position(), place);
+    assert_eq!(facing_at_first(&back), Facing::Left);
+    assert_eq!(back.cookie.as_deref(), Some(&*cookie), "the same cookie goes on");
+    assert_eq!((resumes(&server, "hit"), server.count("resumes_remembered")), (1, 0));
+}
+
+#[test]
+fn who_comes_back_sees_what_its_screen_showed() {
+    let server = server();
+    let mut client = Client::join(&server);
+    client.send(&ClientMessage::Viewport { width: 200, height: 100 });
+    settle(std::slice::from_mut(&mut client));
+    let cookie = cookie(&client);
+    client.close(None);
+    // Somebody stands outside that, and inside what is shown to whoever never told.
+    let mut others = [Client::join(&server)];
+    walk(&mut others, 0, Vector::DOWN, 25);
+    let back = Client::return_to(&server, &cookie);
+    assert!(back.visible().is_empty(), "{back:?}");
+    let mut newcomer = Client::join(&server);
+    wait_for(&mut newcomer, "both of them on another screen", |client| client.visible().len() == 2);
+}
+
+#[test]
+fn a_second_tab_is_a_player_of_its_own() {
+    let server = server();
+    let mut client = wanderer(&server);
+    let second = Client::return_to(&server, &cookie(&client));
+    assert_eq!(second.position(), (500, 500));
+    assert_ne!(second.cookie, client.cookie);
+    client.step(Vector::ZERO);
+    settle(std::slice::from_mut(&mut client));
+    assert_eq!(resumes(&server, "second_tab"), 1);
+}
+
+#[test]
+fn a_connection_gone_quiet_is_taken_over() {
+    // Even where there is room for nobody else.
+    let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
+    let mut client = wanderer(&server);
+    thread::sleep(QUIET);
+    let back = Client::return_to(&server, &cookie(&client));
+    assert_eq!(back.position(), (500, 540));
+    wait_for(&mut client, "the end of the old connection", |client| client.ended);
+    assert_eq!(client.close_code, Some(1001));
+    let metrics = server.metrics();
+    assert_eq!((&metrics["resumes"]["taken_over"], &metrics["closed"]["taken_over"]), (&1.into(), &1.into()));
+    assert_eq!(server.count("players"), 1);
+}
+
+#[test]
+fn nobody_goes_on_under_a_cookie_that_was_not_handed_out() {
+    let server = server();
+    let made_up = format!("pixi_resume={}", "0123456789abcdef".repeat(2));
+    let client = Client::return_to(&server, &made_up);
+    assert_eq!(client.position(), (500, 500));
+    assert_ne!(cookie(&client), made_up);
+    assert_eq!(resumes(&server, "miss"), 1);
+}
+
+#[test]
+fn after_its_time_nothing_is_left() {
+    let server = Settings::new().spawn_at(500, 500).set("RESUME_TTL_SEC", 1).start();
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    client.reset();
+    wait_until_gone(&server);
+    thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(Client::return_to(&server, &cookie).position(), (500, 500));
+}
+
+#[test]
+fn switched_off_there_is_no_cookie() {
+    let server = Settings::new().set("RESUME_TTL_SEC", 0).start();
+    assert_eq!(Client::join(&server).cookie, None);
+}
+
+#[test]
+fn other_cookies_of_the_site_do_no_harm() {
+    let server = server();
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    client.reset();
+    wait_until_gone(&server);
+    let among_others = format!("theme=dark; {cookie}; name=J\u{fc}rgen");
+    assert_eq!(Client::return_to(&server, &among_others).position(), (500, 540));
+    assert_eq!(get(server.address(), "/health").status, 200);
+}
+
+#[test]
+fn what_many_leave_behind_is_found_by_each() {
+    let server = server();
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::join(&server)).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        client.send_claim(Vector::ZERO, 1, 500 + at as i32, 500);
+    }
+    pump(&mut clients, "every claim adopted", |clients| {
+        clients.iter().enumerate().all(|(at, client)| {
+            client.picture.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
+        })
+    });
+    let cookies: Vec<String> = clients.iter().map(cookie).collect();
+    drop(clients);
+    wait_until_gone(&server);
+    for (at, cookie) in cookies.iter().enumerate().rev() {
+        assert_eq!(Client::return_to(&server, cookie).position(), (500 + at as i32, 500));
+    }
+}
