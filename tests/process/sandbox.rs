@@ -236,7 +236,7 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     assert!(!log.contains("[WARN]") && !log.contains("[ERROR]"), "nothing that it needs is refused: {log}");
     let settings = settings.set("LOG_FILE", "log-2");
     let mut server = Server::run_logging_to(command(&settings, &folder), &folder.join("log-2"));
-    assert_eq!(server.count("resumes_remembered"), 300, "all of them, over the restart");
+    assert_eq!(server.count("resumes_remembered"), 301, "all of them, over the restart");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_for_exit().code(), Some(0));
     let _ = fs::remove_dir_all(folder);
