@@ -7,6 +7,7 @@
 
 pub mod activity;
 pub mod adoption;
+mod ids;
 mod motion;
 mod outline;
 mod random;
@@ -17,7 +18,7 @@ mod world;
 pub use motion::Pace;
 pub(crate) use stamp::Stamp;
 pub use strips::Strips;
-pub use world::{Ack, Input, Position, Rules, Spawn, State, Vector, World};
+pub use world::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
 
 /// Number of world steps since the start. At 60 Hz it fits 32 bits for 2.2 years; 64 bits last for ever.
 pub type Tick = u64;

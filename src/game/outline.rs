@@ -54,6 +54,15 @@ impl Outline {
         self.details.has(ATTACKING)
     }
 
+    /// Whether another process has the player, and this is what that tells of it.
+    pub(crate) fn is_ghost(&self) -> bool {
+        self.details.has(GHOST)
+    }
+
+    pub(super) fn set_ghost(&mut self) {
+        self.details = self.details.with(GHOST, true);
+    }
+
     pub(crate) fn state(&self) -> State {
         if self.is_attacking() {
             State::Attacking
@@ -107,7 +116,7 @@ impl Outline {
     }
 }
 
-/// Two axes of two bits, two flags, and from [`STAMP`] on the last change of anything but the vector, without its upper
+/// Two axes of two bits, three flags, and from [`STAMP`] on the last change of anything but the vector, without its upper
 /// bits.
 #[derive(Debug, Clone, Copy)]
 struct Details(u32);
@@ -116,6 +125,7 @@ const DX: u32 = 0;
 const DY: u32 = 2;
 const FACING_RIGHT: u32 = 4;
 const ATTACKING: u32 = 5;
+const GHOST: u32 = 6;
 const STAMP: u32 = 8;
 
 impl Details {

@@ -1,12 +1,18 @@
 //! The players and the rules they live by.
 
+mod ghosts;
+
+use std::ops::Range;
+
 use super::activity::Activity;
 use super::adoption::{Adoption, Point};
+use super::ids::Ids;
 use super::outline::{Outline, VACANT};
 use super::random::SplitMix64;
 use super::stamp::{Stamp, Stamps};
 use super::{Pace, Tick};
-use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS, PLAYER_ID_FIRST};
+use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS};
+pub use ghosts::Told;
 
 /// What does not change while the world exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,11 +136,13 @@ const NEVER: Tick = Tick::MAX;
 pub struct World {
     rules: Rules,
     tick: Tick,
-    next_id: u32,
+    ids: Ids,
     random: SplitMix64,
     activity: Activity,
     vacant: Vec<u32>,
     population: usize,
+    /// How many of them are ghosts.
+    ghosts: usize,
     departures: u64,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     outlines: Vec<Outline>,
@@ -156,11 +164,12 @@ impl World {
         assert!(spawn.min_y < spawn.max_y && spawn.max_y - 1 <= rules.height, "spawn area outside the world");
         Self {
             tick: 0,
-            next_id: PLAYER_ID_FIRST,
+            ids: Ids::all(),
             random: SplitMix64::new(rules.seed),
             activity: Activity::new(rules.width, rules.height),
             vacant: Vec::new(),
             population: 0,
+            ghosts: 0,
             departures: 0,
             outlines: Vec::new(),
             stamps: Vec::new(),
@@ -171,10 +180,28 @@ impl World {
         }
     }
 
+    /// From here on newcomers get ids out of ranges that are granted, and of no others.
+    pub fn wait_for_ids(&mut self) {
+        self.ids = Ids::none();
+    }
+
+    /// Grants a range of ids, which must all lie above those granted before.
+    ///
+    /// # Panics
+    /// When they don't.
+    pub fn grant_ids(&mut self, range: Range<u32>) {
+        self.ids.grant(range);
+    }
+
+    /// How many newcomers there are ids for.
+    pub fn ids_left(&self) -> usize {
+        self.ids.left()
+    }
+
     /// A new player at a spawn point, with the next id; returns its slot.
     ///
     /// # Panics
-    /// When 2^32 ids are used up: 13 years at ten joins a second.
+    /// When no ids are left: alone, that is after 13 years at ten joins a second.
     pub fn join(&mut self) -> u32 {
         let spawn = self.rules.spawn;
         let position = Position {
@@ -197,8 +224,11 @@ impl World {
     }
 
     fn enter(&mut self, position: Position) -> u32 {
-        let outline = Outline::new(self.next_id, position, self.tick);
-        self.next_id = self.next_id.checked_add(1).expect("player ids are used up");
+        let id = self.ids.take().expect("there is an id for whoever is let in");
+        self.occupy(Outline::new(id, position, self.tick))
+    }
+
+    fn occupy(&mut self, outline: Outline) -> u32 {
         let player = Player {
             attack_until: NEVER,
             silent_at: NEVER,
@@ -230,6 +260,7 @@ impl World {
         assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
         self.activity.mark_changed(self.outlines[at].position);
         self.activity.mark_moved(self.outlines[at].position);
+        self.ghosts -= usize::from(self.outlines[at].is_ghost());
         self.outlines[at].vacate();
         self.deadlines[at] = NEVER;
         self.population -= 1;
@@ -249,21 +280,8 @@ impl World {
                 self.apply_move(at, vector, claim);
                 return Some(Ack { id: self.outlines[at].id, position: self.position(slot) });
             }
-            Input::Face { right } => {
-                if self.outlines[at].is_facing_right() != right {
-                    let stamp = self.stamp_change(at);
-                    self.outlines[at].set_facing_right(right, stamp);
-                    self.stamps[at].facing = stamp;
-                }
-            }
-            Input::Attack => {
-                self.set_vector(at, Vector::ZERO);
-                self.players[at].attack_until = self.tick + self.rules.attack_ticks;
-                let stamp = self.stamp_change(at);
-                self.outlines[at].set_attacking(true, stamp);
-                self.stamps[at].attack = stamp;
-                self.reschedule(at);
-            }
+            Input::Face { right } => self.face(at, right),
+            Input::Attack => self.attack(at),
             Input::AttackEnd => self.end_attack(at),
         }
         None
@@ -295,10 +313,15 @@ impl World {
         if !self.players[at].adoption.judge(claim, simulated, self.tick, rate_hz) || claim == simulated {
             return;
         }
-        let position = Position { x: x as u16, y: y as u16 };
+        self.put(at, Position { x: x as u16, y: y as u16 });
+    }
+
+    /// Puts a player somewhere else than it walked to.
+    fn put(&mut self, at: usize, position: Position) {
+        let before = self.point(at);
         self.outlines[at].position = position;
         self.activity.mark_moved(position);
-        if !claim.is_within(JUMP_DISTANCE, simulated) {
+        if !self.point(at).is_within(JUMP_DISTANCE, before) {
             let stamp = self.stamp_change(at);
             self.outlines[at].touch(stamp);
             self.stamps[at].jump = stamp;
@@ -307,6 +330,23 @@ impl World {
             let stamp = self.stamp_change(at);
             self.outlines[at].touch(stamp);
         }
+    }
+
+    fn face(&mut self, at: usize, right: bool) {
+        if self.outlines[at].is_facing_right() != right {
+            let stamp = self.stamp_change(at);
+            self.outlines[at].set_facing_right(right, stamp);
+            self.stamps[at].facing = stamp;
+        }
+    }
+
+    fn attack(&mut self, at: usize) {
+        self.set_vector(at, Vector::ZERO);
+        self.players[at].attack_until = self.tick + self.rules.attack_ticks;
+        let stamp = self.stamp_change(at);
+        self.outlines[at].set_attacking(true, stamp);
+        self.stamps[at].attack = stamp;
+        self.reschedule(at);
     }
 
     fn set_vector(&mut self, at: usize, vector: Vector) {
@@ -408,7 +448,7 @@ impl World {
         self.tick
     }
 
-    /// Players present.
+    /// Players present, those of other processes included.
     pub fn population(&self) -> usize {
         self.population
     }

@@ -1,0 +1,143 @@
+//! Players that other processes have: in the same arrays as everybody else, so that nobody who looks knows the difference.
+
+use super::super::outline::Outline;
+use super::super::{Position, Tick, Vector};
+use super::World;
+
+/// All that one process tells another of a player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Its id.
+    pub id: u32,
+    /// Where it is.
+    pub position: Position,
+    /// Where it walks.
+    pub vector: Vector,
+    /// Whether it looks right.
+    pub faces_right: bool,
+    /// Whether it attacks.
+    pub attacks: bool,
+    /// Whether the attack is one that has not been told of.
+    pub begins_attack: bool,
+}
+
+impl World {
+    /// A player that another process has, as that tells of it; returns its slot.
+    pub fn haunt(&mut self, told: &Told) -> u32 {
+        let mut outline = Outline::new(told.id, told.position, self.tick);
+        outline.set_ghost();
+        let slot = self.occupy(outline);
+        self.ghosts += 1;
+        self.follow(slot, told);
+        slot
+    }
+
+    /// Takes over what is told of the ghost in this slot.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn follow(&mut self, slot: u32, told: &Told) {
+        let at = slot as usize;
+        assert!(
+            self.outlines[at].is(told.id) && self.outlines[at].is_ghost(),
+            "slot {slot} holds no such ghost"
+        );
+        if self.outlines[at].position != told.position {
+            self.put(at, told.position);
+        }
+        self.face(at, told.faces_right);
+        if told.begins_attack || (told.attacks && !self.is_attacking(at)) {
+            self.attack(at);
+        } else if !told.attacks {
+            self.end_attack(at);
+            self.set_vector(at, told.vector);
+        }
+    }
+
+    /// What is to be told of the player in this slot to whoever knows everything up to tick `since`.
+    pub fn tell(&self, slot: u32, since: Tick) -> Told {
+        let outline = self.outline(slot);
+        Told {
+            id: outline.id,
+            position: outline.position,
+            vector: outline.vector(),
+            faces_right: outline.is_facing_right(),
+            attacks: outline.is_attacking(),
+            begins_attack: outline.is_attacking() && self.stamps(slot).attack.is_after(since),
+        }
+    }
+
+    /// Whether there is anything to be told of it.
+    pub fn has_changed_since(&self, slot: u32, since: Tick) -> bool {
+        self.outline(slot).has_changed_since(since)
+    }
+
+    /// Whether whoever is in this slot is another process's player.
+    pub fn is_ghost(&self, slot: u32) -> bool {
+        self.outlines[slot as usize].is_ghost()
+    }
+
+    /// Players present that other processes have.
+    pub fn ghosts(&self) -> usize {
+        self.ghosts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::game::{Input, State};
+    use crate::view::testing::world_of;
+
+    fn told(id: u32) -> Told {
+        Told {
+            id,
+            position: Position { x: 10, y: 10 },
+            vector: Vector::new(1, 0),
+            faces_right: false,
+            attacks: false,
+            begins_attack: false,
+        }
+    }
+
+    #[test]
+    fn a_ghost_walks_on_by_itself_and_is_as_its_process_says() {
+        let mut world = world_of(&[(0, 0)]);
+        let slot = world.haunt(&told(5_000));
+        assert_eq!((world.population(), world.ghosts(), world.id(slot)), (2, 1, Some(5_000)));
+        assert!(world.is_ghost(slot) && !world.is_ghost(0));
+        world.step(60);
+        assert_eq!(world.position(slot), Position { x: 106, y: 10 });
+        let stands = Told { vector: Vector::ZERO, position: Position { x: 104, y: 10 }, ..told(5_000) };
+        world.follow(slot, &stands);
+        assert_eq!((world.tell(slot, 0), world.state(slot)), (stands, State::Idle));
+        world.leave(slot);
+        assert_eq!((world.population(), world.ghosts()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_told_of_a_player_makes_its_ghost_the_same() {
+        let (mut here, mut there) = (world_of(&[(0, 0)]), world_of(&[]));
+        here.apply(0, Input::Face { right: false });
+        here.apply(0, Input::Attack);
+        let ghost = there.haunt(&here.tell(0, 0));
+        assert_eq!((there.state(ghost), there.is_facing_right(ghost)), (State::Attacking, false));
+        here.step(1);
+        assert!(here.tell(0, 0).begins_attack && !here.tell(0, 1).begins_attack);
+        here.apply(0, Input::AttackEnd);
+        here.apply(0, Input::Move { vector: Vector::new(0, 1), claim: None });
+        there.follow(ghost, &here.tell(0, 1));
+        assert_eq!((there.state(ghost), there.vector(ghost)), (State::Moving, Vector::new(0, 1)));
+    }
+
+    #[test]
+    fn nobody_comes_in_without_an_id() {
+        let mut world = world_of(&[]);
+        world.wait_for_ids();
+        assert_eq!(world.ids_left(), 0);
+        world.grant_ids(70..72);
+        let slots = [world.join(), world.join()];
+        assert_eq!(slots.map(|slot| world.id(slot)), [Some(70), Some(71)]);
+        assert_eq!(world.ids_left(), 0);
+    }
+}
