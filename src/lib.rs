@@ -28,6 +28,7 @@
 //! ```
 
 pub mod admission;
+pub mod cluster;
 pub mod config;
 pub mod game;
 pub mod governor;

@@ -96,6 +96,54 @@ pub const RESUME_STOP_MS: u64 = 2_000;
 /// Most memory in which the store keeps what it has read, in bytes.
 pub const RESUME_CACHE_BYTES: usize = 4 * 1024 * 1024;
 
+// ---- Cluster -------------------------------------------------------------------------------------------------
+
+/// Side of the regions in which processes tell one another of their players, in units.
+pub const REGION_SIDE: u16 = 250;
+
+/// How far beyond what its viewers see a process listens, in units: a second's walk, so that who comes into view is known.
+pub const REGION_MARGIN: i32 = 100;
+
+/// How often a process looks which regions its viewers see, in milliseconds.
+pub const INTEREST_MS: u64 = 250;
+
+/// How long a process listens on to a region that nobody sees any more, in milliseconds.
+pub const INTEREST_LINGER_MS: u64 = 2_000;
+
+/// How often a process tells all its players of a region, in milliseconds: whatever was lost is right again by then.
+pub const SNAPSHOT_MS: u64 = 2_000;
+
+/// So many times it tells of a region that none of its players is in any more.
+pub const EMPTY_SNAPSHOTS: u8 = 2;
+
+/// How often a process says that it lives, in milliseconds.
+pub const BEAT_MS: u64 = 500;
+
+/// A process that has said nothing for so long is gone, and its players with it, in milliseconds.
+pub const PEER_SILENCE_MS: u64 = 2_250;
+
+/// Players of a region whose process has not told of it for so long are gone, in milliseconds: two snapshots, and some more.
+pub const REGION_SILENCE_MS: u64 = 5_000;
+
+/// Processes of one world at most; more are not listened to.
+pub const PEERS_MAX: usize = 256;
+
+/// Players of other processes that are shown at most.
+pub const GHOSTS_MAX: usize = 200_000;
+
+/// How long the slot of another process's player who has gone is kept for it, in milliseconds: by then everybody who takes
+/// what it is sent has been told that it went.
+pub const HAUNT_MS: u32 = 60_000;
+
+/// Ids that a process is granted at a time; it asks for more while it has less than that in reserve.
+pub const LEASE_IDS: u32 = 16_384;
+
+/// Longest message between processes, in bytes: a region with a hundred thousand players.
+pub const BUS_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest name of a process, in bytes.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+
 // ---- Connections ---------------------------------------------------------------------------------------------
 
 /// Longest HTTP request head, in bytes; a longer one is answered with 431.
@@ -202,6 +250,8 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
+const _: () = assert!(PEER_SILENCE_MS > 4 * BEAT_MS, "a few beats may be lost");
+const _: () = assert!(REGION_SILENCE_MS > 2 * SNAPSHOT_MS, "a snapshot may be lost");
 const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the framing's cap is on all frames");
 const _: () =
     assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");

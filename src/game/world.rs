@@ -12,6 +12,7 @@ use super::random::SplitMix64;
 use super::stamp::{Stamp, Stamps};
 use super::{Pace, Tick};
 use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS};
+use ghosts::Haunts;
 pub use ghosts::Told;
 
 /// What does not change while the world exists.
@@ -143,6 +144,7 @@ pub struct World {
     population: usize,
     /// How many of them are ghosts.
     ghosts: usize,
+    haunts: Haunts,
     departures: u64,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     outlines: Vec<Outline>,
@@ -170,6 +172,7 @@ impl World {
             vacant: Vec::new(),
             population: 0,
             ghosts: 0,
+            haunts: Haunts::default(),
             departures: 0,
             outlines: Vec::new(),
             stamps: Vec::new(),
@@ -260,12 +263,17 @@ impl World {
         assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
         self.activity.mark_changed(self.outlines[at].position);
         self.activity.mark_moved(self.outlines[at].position);
-        self.ghosts -= usize::from(self.outlines[at].is_ghost());
+        let (id, was_ghost) = (self.outlines[at].id, self.outlines[at].is_ghost());
         self.outlines[at].vacate();
         self.deadlines[at] = NEVER;
         self.population -= 1;
         self.departures += 1;
-        self.vacant.push(slot);
+        if was_ghost {
+            self.ghosts -= 1;
+            self.haunts.reserve(id, slot, self.tick);
+        } else {
+            self.vacant.push(slot);
+        }
     }
 
     /// Applies what a player did; a MOVE is answered with where the player is now.
@@ -396,6 +404,7 @@ impl World {
         }
         self.tick = closing;
         self.activity.advance(closing + 1);
+        self.release_haunts();
     }
 
     fn walk(&mut self, distance: i32) {

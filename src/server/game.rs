@@ -1,13 +1,18 @@
 //! The game without its sockets: where messages become inputs, inputs acks, and ticks rounds of frames. The loop owns
 //! one; the simulation drives one by hand.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cluster::region::{RegionSet, Regions};
+use crate::cluster::{Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::game::{Input, Pace, Position, Rules, Spawn, Vector, World};
+use crate::limits::REGION_MARGIN;
 use crate::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
 use crate::rate::{RateLimit, Verdict};
 use crate::resume::Saved;
+use crate::view::grid::Area;
 use crate::view::pool::Pool;
 use crate::view::{Scene, Settings, Tally, Viewer, Views};
 use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
@@ -115,6 +120,58 @@ impl Game {
         let half_sides = self.views.viewer(slot).and_then(Viewer::half_sides);
         let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
         Saved { x, y, faces_right: self.world().is_facing_right(slot), viewport }
+    }
+
+    /// Hears what another process says.
+    pub fn hear(&mut self, node: &mut Node, bytes: &[u8], now: Now) -> Heard {
+        node.hear(bytes, now, &mut self.scene_mut().world)
+    }
+
+    /// Says what there is to say to other processes, as of the tick just closed.
+    pub fn tell(&self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) {
+        node.round(self.world(), now, out);
+    }
+
+    /// Keeps up with other processes: listens to the regions that are seen, and forgets who is silent. Returns whether the
+    /// regions are others now, and the names of processes that are gone.
+    pub fn keep_up(&mut self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) -> (bool, Vec<String>) {
+        let gone = node.expire(now, &mut self.scene_mut().world);
+        if !node.is_interest_due(now) {
+            return (false, gone);
+        }
+        let seen = self.seen(node.regions());
+        (node.attend(&seen, now, &mut self.scene_mut().world, out), gone)
+    }
+
+    /// The regions that somebody sees, or could see in a second.
+    fn seen(&self, regions: Regions) -> RegionSet {
+        let mut seen = RegionSet::none(regions);
+        for area in self.views.areas(self.world()) {
+            let Area { left, top, right, bottom } = area;
+            let margin = REGION_MARGIN;
+            for region in regions.touched(left - margin, top - margin, right + margin, bottom + margin) {
+                seen.insert(region);
+            }
+            if seen.len() == regions.count() {
+                break;
+            }
+        }
+        seen
+    }
+
+    /// From here on newcomers get ids that are granted, and no others.
+    pub fn wait_for_ids(&mut self) {
+        self.scene_mut().world.wait_for_ids();
+    }
+
+    /// Ids are granted to this process.
+    pub fn grant_ids(&mut self, node: &mut Node, ids: Range<u32>) {
+        node.grant(ids, &mut self.scene_mut().world);
+    }
+
+    /// Players of this process.
+    pub fn players(&self) -> usize {
+        self.world().population() - self.world().ghosts()
     }
 
     /// Takes a player out of the world.

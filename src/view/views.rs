@@ -1,11 +1,12 @@
 //! All viewers, and who of them is due in this tick.
 
 use super::frames::{Frames, Tally};
+use super::grid::Area;
 use super::outlook::Outlook;
 use super::serve::{serve, welcome};
 use super::visibility::Scratch;
 use super::{Scene, Settings, Turn, Viewer};
-use crate::game::Tick;
+use crate::game::{Tick, World};
 
 /// The viewers by slot of their player.
 #[derive(Debug)]
@@ -107,6 +108,11 @@ impl Views {
             self.outlooks[slot as usize] = Outlook::NOBODY;
             self.due[slot as usize] = Tick::MAX;
         }
+    }
+
+    /// Where somebody is in view, for each viewer.
+    pub fn areas<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Area> + 'a {
+        self.viewers.iter().flatten().map(|viewer| viewer.areas(world).1)
     }
 
     /// The rectangle a client says it shows, full width and height in units.

@@ -12,6 +12,7 @@
 //! runs more of them than the usual few.
 
 mod check;
+mod cluster;
 mod faults;
 mod peer;
 pub mod random;
@@ -48,7 +49,11 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        let mut random = Random::new(seed);
+        Self::with(seed, Random::new(seed))
+    }
+
+    /// One of the worlds of a seed, with dice of its own.
+    fn with(seed: u64, mut random: Random) -> Self {
         let mut config = Config { spawn_seed: Some(seed), ..Config::default() };
         // From everybody seen by everybody to many more candidates than places.
         config.max_visible = [6, 20, 128][random.below(3) as usize];

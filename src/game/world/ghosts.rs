@@ -1,8 +1,12 @@
 //! Players that other processes have: in the same arrays as everybody else, so that nobody who looks knows the difference.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use super::super::outline::Outline;
+use super::super::stamp::{Stamp, Stamps};
 use super::super::{Position, Tick, Vector};
 use super::World;
+use crate::limits::HAUNT_MS;
 
 /// All that one process tells another of a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +25,71 @@ pub struct Told {
     pub begins_attack: bool,
 }
 
+/// The slots of ghosts that have gone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Haunts {
+    slots: BTreeMap<u32, (u32, Tick)>,
+    /// Who went when, the first one first; some have returned since.
+    order: VecDeque<(Tick, u32)>,
+}
+
+impl Haunts {
+    pub(super) fn reserve(&mut self, id: u32, slot: u32, now: Tick) {
+        self.slots.insert(id, (slot, now));
+        self.order.push_back((now, id));
+    }
+
+    fn take(&mut self, id: u32) -> Option<u32> {
+        self.slots.remove(&id).map(|(slot, _)| slot)
+    }
+
+    /// The slot of somebody who went in tick `before` or earlier, and is not back.
+    fn release(&mut self, before: Tick) -> Option<u32> {
+        while let Some(&(went, id)) = self.order.front().filter(|(went, _)| *went < before) {
+            self.order.pop_front();
+            if self.slots.get(&id).is_some_and(|&(_, at)| at == went) {
+                return self.take(id);
+            }
+        }
+        None
+    }
+}
+
 impl World {
-    /// A player that another process has, as that tells of it; returns its slot.
+    /// A player that another process has, as that tells of it; returns its slot. One that was here lately gets the slot that
+    /// it had, so that whoever has not been told of its absence sees it go on.
     pub fn haunt(&mut self, told: &Told) -> u32 {
         let mut outline = Outline::new(told.id, told.position, self.tick);
         outline.set_ghost();
-        let slot = self.occupy(outline);
+        let slot = match self.haunts.take(told.id) {
+            Some(slot) => self.return_to(slot, outline, told),
+            None => self.occupy(outline),
+        };
         self.ghosts += 1;
         self.follow(slot, told);
         slot
+    }
+
+    /// Whatever it did meanwhile is news to those who see it still.
+    fn return_to(&mut self, slot: u32, outline: Outline, told: &Told) -> u32 {
+        let at = slot as usize;
+        self.outlines[at] = outline;
+        self.population += 1;
+        self.activity.mark_moved(told.position);
+        let stamp = self.stamp_change(at);
+        self.outlines[at].set_vector(told.vector, stamp);
+        self.outlines[at].touch(stamp);
+        let unknown = Stamp::long_before(self.tick);
+        self.stamps[at] = Stamps { vector: stamp, facing: stamp, attack: unknown, jump: stamp };
+        slot
+    }
+
+    /// Gives the slots of those who have not returned for long to others.
+    pub(super) fn release_haunts(&mut self) {
+        let kept = self.rules.pace.ticks(HAUNT_MS);
+        while let Some(slot) = self.haunts.release(self.tick.saturating_sub(kept)) {
+            self.vacant.push(slot);
+        }
     }
 
     /// Takes over what is told of the ghost in this slot.
@@ -128,6 +188,22 @@ mod tests {
         here.apply(0, Input::Move { vector: Vector::new(0, 1), claim: None });
         there.follow(ghost, &here.tell(0, 1));
         assert_eq!((there.state(ghost), there.vector(ghost)), (State::Moving, Vector::new(0, 1)));
+    }
+
+    #[test]
+    fn who_returns_has_its_slot_until_it_is_given_away() {
+        let mut world = world_of(&[(0, 0)]);
+        let slot = world.haunt(&told(5_000));
+        world.leave(slot);
+        world.step(60);
+        let other = world.haunt(&told(6_000));
+        assert_ne!(other, slot, "it may come back");
+        let since = world.tick();
+        assert_eq!(world.haunt(&told(5_000)), slot);
+        assert!(world.has_changed_since(slot, since), "who saw it go is told anew");
+        world.leave(slot);
+        world.step(HAUNT_MS * 60 / 1000 + 2);
+        assert_eq!(world.haunt(&told(7_000)), slot);
     }
 
     #[test]

@@ -1,0 +1,249 @@
+//! What a process tells of its own players. Nothing is queued: what was not told in one round is told as it is in the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::message::{Body, Changes};
+use super::region::{Region, Regions};
+use crate::game::{Tick, Told, World};
+use crate::limits::{EMPTY_SNAPSHOTS, SNAPSHOT_MS};
+
+/// What has been told.
+#[derive(Debug)]
+pub struct Authority {
+    regions: Regions,
+    /// By slot, who was told of, and where; id 0 is nobody.
+    known: Vec<(u32, Region)>,
+    /// Everything up to this tick has been told.
+    told: Tick,
+    /// Regions to be told of in full now and then.
+    held: BTreeMap<Region, Held>,
+    /// Regions that somebody has asked for.
+    asked: BTreeSet<Region>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    players: usize,
+    snapshot_due_ms: u64,
+    /// Snapshots yet to be made after the last player has gone.
+    empty_left: u8,
+}
+
+impl Authority {
+    /// Of nobody.
+    pub fn new(regions: Regions) -> Self {
+        Self { regions, known: Vec::new(), told: 0, held: BTreeMap::new(), asked: BTreeSet::new() }
+    }
+
+    /// Somebody wants to know all of these; what lies beyond the world does not matter.
+    pub fn ask(&mut self, regions: &[Region]) {
+        self.asked.extend(regions.iter().filter(|region| self.held.contains_key(region)));
+    }
+
+    /// Somebody wants to know all there is.
+    pub fn ask_all(&mut self) {
+        self.asked.extend(self.held.keys());
+    }
+
+    /// What is to be told as of the tick just closed. In each region changes come before its snapshot.
+    pub fn round(&mut self, world: &World, now_ms: u64) -> Vec<(Region, Body)> {
+        let changes = self.changes(world, now_ms);
+        let due = self.due(now_ms);
+        let mut snapshots: BTreeMap<Region, Vec<Told>> =
+            due.iter().map(|&region| (region, Vec::new())).collect();
+        if !due.is_empty() {
+            for (slot, &(id, region)) in self.known.iter().enumerate() {
+                if id != 0
+                    && let Some(players) = snapshots.get_mut(&region)
+                {
+                    players.push(world.tell(slot as u32, self.told));
+                }
+            }
+        }
+        self.told = world.tick();
+        let changes = changes.into_values().map(|changes| (changes.region, Body::Changes(changes)));
+        let snapshots =
+            snapshots.into_iter().map(|(region, players)| (region, Body::Snapshot { region, players }));
+        changes.chain(snapshots).collect()
+    }
+
+    fn changes(&mut self, world: &World, now_ms: u64) -> BTreeMap<Region, Changes> {
+        let mut changes: BTreeMap<Region, Changes> = BTreeMap::new();
+        self.known.resize(world.slots(), (0, 0));
+        for slot in 0..world.slots() as u32 {
+            let before = self.known[slot as usize];
+            let id = world.id(slot).filter(|_| !world.is_ghost(slot)).unwrap_or(0);
+            if (before.0, id) == (0, 0) {
+                continue;
+            }
+            if before.0 != 0 && before.0 != id {
+                of(&mut changes, before.1).left.push(before.0);
+                self.step_out(before.1);
+            }
+            if id == 0 {
+                self.known[slot as usize] = (0, 0);
+                continue;
+            }
+            let region = self.regions.of(world.position(slot));
+            if before == (id, region) {
+                if world.has_changed_since(slot, self.told) {
+                    of(&mut changes, region).told.push(world.tell(slot, self.told));
+                }
+                continue;
+            }
+            let told = world.tell(slot, self.told);
+            if before.0 == id {
+                of(&mut changes, before.1).moved.push((region, told));
+                self.step_out(before.1);
+            }
+            of(&mut changes, region).told.push(told);
+            self.step_in(region, now_ms);
+            self.known[slot as usize] = (id, region);
+        }
+        changes
+    }
+
+    fn step_in(&mut self, region: Region, now_ms: u64) {
+        // Not all in the same round.
+        let stagger_ms = u64::from(region) * 37 % SNAPSHOT_MS;
+        let fresh = Held { players: 0, snapshot_due_ms: now_ms + stagger_ms, empty_left: EMPTY_SNAPSHOTS };
+        self.held.entry(region).or_insert(fresh).players += 1;
+    }
+
+    fn step_out(&mut self, region: Region) {
+        if let Some(held) = self.held.get_mut(&region) {
+            held.players -= 1;
+            held.empty_left = EMPTY_SNAPSHOTS;
+        }
+    }
+
+    /// The regions whose snapshot is due, or was asked for.
+    fn due(&mut self, now_ms: u64) -> BTreeSet<Region> {
+        let mut due = std::mem::take(&mut self.asked);
+        self.held.retain(|&region, held| {
+            if now_ms >= held.snapshot_due_ms {
+                due.insert(region);
+                held.snapshot_due_ms = now_ms + SNAPSHOT_MS;
+                if held.players == 0 {
+                    held.empty_left -= 1;
+                }
+            }
+            held.players > 0 || held.empty_left > 0
+        });
+        due
+    }
+}
+
+fn of(changes: &mut BTreeMap<Region, Changes>, region: Region) -> &mut Changes {
+    changes.entry(region).or_insert_with(|| Changes { region, ..Changes::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::game::{Input, Position, Vector};
+    use crate::view::testing::world_of;
+
+    /// Rounds in which nothing is told but snapshots that are due anyway.
+    fn changes(bodies: Vec<(Region, Body)>) -> Vec<Changes> {
+        let only = |(_, body)| match body {
+            Body::Changes(changes) => Some(changes),
+            _ => None,
+        };
+        bodies.into_iter().filter_map(only).collect()
+    }
+
+    fn authority() -> Authority {
+        Authority::new(Regions::new(2000, 2000))
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let mut world = world_of(&[(10, 10)]);
+        let mut authority = authority();
+        world.step(1);
+        assert_eq!(changes(authority.round(&world, 0))[0].told[0].position, Position { x: 10, y: 10 });
+        assert_eq!(changes(authority.round(&world, 50)), []);
+        world.apply(0, Input::Attack);
+        world.step(1);
+        let told = changes(authority.round(&world, 100));
+        assert!(told[0].told[0].begins_attack, "{told:?}");
+        world.step(1);
+        assert_eq!(changes(authority.round(&world, 150)), []);
+    }
+
+    #[test]
+    fn who_crosses_a_border_leaves_one_region_and_enters_the_other() {
+        let mut world = world_of(&[(245, 10)]);
+        let mut authority = authority();
+        world.step(1);
+        authority.round(&world, 0);
+        world.apply(0, Input::Move { vector: Vector::new(1, 0), claim: None });
+        world.step(60);
+        let told = changes(authority.round(&world, 50));
+        let crossing = world.tell(0, 1);
+        assert_eq!((told[0].region, &*told[0].moved), (0, &[(1, crossing)][..]));
+        assert_eq!((told[1].region, &*told[1].told), (1, &[crossing][..]));
+        assert!(told.iter().all(|changes| changes.left.is_empty()));
+    }
+
+    #[test]
+    fn who_leaves_is_told_of_even_when_the_slot_is_taken_at_once() {
+        let mut world = world_of(&[(10, 10)]);
+        let mut authority = authority();
+        world.step(1);
+        authority.round(&world, 0);
+        let id = world.id(0).unwrap();
+        world.leave(0);
+        world.join();
+        world.step(1);
+        let told = changes(authority.round(&world, 50));
+        let left: Vec<u32> = told.iter().flat_map(|changes| changes.left.clone()).collect();
+        assert_eq!(left, [id]);
+        assert_eq!(told.iter().map(|changes| changes.told.len()).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn a_region_is_told_in_full_every_two_seconds_and_on_request_and_twice_when_it_is_empty() {
+        let mut world = world_of(&[(10, 10)]);
+        let mut authority = authority();
+        world.step(1);
+        let mut snapshots = Vec::new();
+        for round in 0..200 {
+            let now_ms = round * 50;
+            if round == 10 {
+                authority.ask(&[0, 1, 9_999]);
+            }
+            if round == 100 {
+                world.leave(0);
+                world.step(1);
+            }
+            for (_, body) in authority.round(&world, now_ms) {
+                if let Body::Snapshot { region: 0, players } = body {
+                    snapshots.push((now_ms, players.len()));
+                }
+            }
+        }
+        let expected = [(0, 1), (500, 1), (2_000, 1), (4_000, 1), (6_000, 0), (8_000, 0)];
+        assert_eq!(snapshots, expected);
+        assert!(authority.held.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_told_of_other_processes_players() {
+        let mut world = world_of(&[]);
+        let mut authority = authority();
+        let position = Position { x: 1, y: 1 };
+        let told = Told {
+            id: 9,
+            position,
+            vector: Vector::ZERO,
+            faces_right: true,
+            attacks: false,
+            begins_attack: false,
+        };
+        world.haunt(&told);
+        world.step(1);
+        assert_eq!(authority.round(&world, 0), []);
+    }
+}

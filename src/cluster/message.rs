@@ -1,0 +1,333 @@
+//! What processes say to one another: versioned, of a length that follows from what is in it, little-endian.
+//!
+//! A message is a head of 34 bytes (magic, version, size of the world, sender, number, time, kind) and a body by its kind.
+//! Whoever reads one trusts nothing: anything could be on the bus.
+
+use crate::game::{Position, Told, Vector};
+use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
+
+use super::region::Region;
+
+const MAGIC: [u8; 2] = *b"PX";
+
+/// The format; a process that speaks another one is not listened to.
+pub const VERSION: u8 = 1;
+
+/// A process, from its start to its end: drawn by chance.
+pub type NodeId = u64;
+
+/// What precedes every body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Width and height of the sender's world, in units.
+    pub world: (u16, u16),
+    /// Who says it.
+    pub node: NodeId,
+    /// The sender's messages are numbered, from 1.
+    pub number: u64,
+    /// When it was said, in microseconds since 1970 by the sender's clock.
+    pub sent_us: u64,
+}
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// What changed in a region, of the sender's own players, since it spoke of the region last.
+    Changes(Changes),
+    /// All of the sender's players in a region.
+    Snapshot {
+        /// Which.
+        region: Region,
+        /// Them.
+        players: Vec<Told>,
+    },
+    /// The sender lives.
+    Beat(Beat),
+    /// The sender ends, and so do its players.
+    Farewell,
+    /// Whoever has players in these regions is to tell all of them.
+    Ask(Vec<Region>),
+}
+
+/// What changed in a region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Which.
+    pub region: Region,
+    /// Ids of those who left the world.
+    pub left: Vec<u32>,
+    /// Who went over to another region, and to which.
+    pub moved: Vec<(Region, Told)>,
+    /// Who came in or did something.
+    pub told: Vec<Told>,
+}
+
+/// What a process says of itself twice a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// Its name, for people.
+    pub name: String,
+    /// All ids it was ever granted are below this.
+    pub ids_end: u32,
+    /// Its own players.
+    pub players: u32,
+}
+
+/// Why bytes are no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not ours at all, or damaged.
+    Malformed,
+    /// Another version of the format, by this sender if the head could be read.
+    Version(u8),
+}
+
+/// Bytes of a player told of.
+const TOLD_BYTES: usize = 9;
+
+const KIND_CHANGES: u8 = 1;
+const KIND_SNAPSHOT: u8 = 2;
+const KIND_BEAT: u8 = 3;
+const KIND_FAREWELL: u8 = 4;
+const KIND_ASK: u8 = 5;
+
+/// The bytes of a message.
+pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.extend_from_slice(&MAGIC);
+    out.push(VERSION);
+    out.push(match body {
+        Body::Changes(_) => KIND_CHANGES,
+        Body::Snapshot { .. } => KIND_SNAPSHOT,
+        Body::Beat(_) => KIND_BEAT,
+        Body::Farewell => KIND_FAREWELL,
+        Body::Ask(_) => KIND_ASK,
+    });
+    out.extend_from_slice(&head.world.0.to_le_bytes());
+    out.extend_from_slice(&head.world.1.to_le_bytes());
+    out.extend_from_slice(&head.node.to_le_bytes());
+    out.extend_from_slice(&head.number.to_le_bytes());
+    out.extend_from_slice(&head.sent_us.to_le_bytes());
+    match body {
+        Body::Changes(Changes { region, left, moved, told }) => {
+            put(&mut out, [*region, left.len() as u32, moved.len() as u32]);
+            put(&mut out, left.iter().copied());
+            put(&mut out, moved.iter().map(|(to, _)| *to));
+            moved.iter().for_each(|(_, player)| put_told(&mut out, player));
+            told.iter().for_each(|player| put_told(&mut out, player));
+        }
+        Body::Snapshot { region, players } => {
+            put(&mut out, [*region]);
+            players.iter().for_each(|player| put_told(&mut out, player));
+        }
+        Body::Beat(Beat { name, ids_end, players }) => {
+            put(&mut out, [*ids_end, *players]);
+            out.extend_from_slice(name.as_bytes());
+        }
+        Body::Farewell => {}
+        Body::Ask(regions) => put(&mut out, regions.iter().copied()),
+    }
+    out
+}
+
+/// The message that these bytes are.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn decode(bytes: &[u8]) -> Result<(Head, Body), Refusal> {
+    if bytes.len() > BUS_MESSAGE_BYTES_MAX {
+        return Err(Refusal::Malformed);
+    }
+    let mut reader = Reader(bytes);
+    let read = (|| {
+        if reader.take::<2>()? != MAGIC {
+            return Some(Err(Refusal::Malformed));
+        }
+        let version = reader.byte()?;
+        if version != VERSION {
+            return Some(Err(Refusal::Version(version)));
+        }
+        let kind = reader.byte()?;
+        let head = Head {
+            world: (reader.u16()?, reader.u16()?),
+            node: reader.u64()?,
+            number: reader.u64()?,
+            sent_us: reader.u64()?,
+        };
+        Some(Ok((head, reader.body(kind)?)))
+    })();
+    match read {
+        Some(Ok(message)) if reader.0.is_empty() => Ok(message),
+        Some(Err(refusal)) => Err(refusal),
+        _ => Err(Refusal::Malformed),
+    }
+}
+
+fn put(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
+    numbers.into_iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+}
+
+fn put_told(out: &mut Vec<u8>, told: &Told) {
+    out.extend_from_slice(&told.id.to_le_bytes());
+    out.extend_from_slice(&told.position.x.to_le_bytes());
+    out.extend_from_slice(&told.position.y.to_le_bytes());
+    let part = |part: i8| (part + 1).cast_unsigned();
+    let flags = [told.faces_right, told.attacks, told.begins_attack];
+    let bits = flags.iter().enumerate().map(|(at, &flag)| u8::from(flag) << (4 + at)).sum::<u8>();
+    out.push(part(told.vector.dx()) | part(told.vector.dy()) << 2 | bits);
+}
+
+/// Bytes yet to be read; `None` when they end too early or mean nothing.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn told(&mut self) -> Option<Told> {
+        let id = self.u32().filter(|&id| id != 0)?;
+        let position = Position { x: self.u16()?, y: self.u16()? };
+        let bits = self.byte()?;
+        let part = |bits: u8| Some(bits & 0b11).filter(|&part| part < 3).map(|part| part.cast_signed() - 1);
+        Some(Told {
+            id,
+            position,
+            vector: Vector::new(part(bits)?, part(bits >> 2)?),
+            faces_right: bits >> 4 & 1 == 1,
+            attacks: bits >> 5 & 1 == 1,
+            begins_attack: bits >> 6 & 1 == 1,
+        })
+    }
+
+    /// So many of them; what is announced is not made room for before it has been seen.
+    fn many<T>(&mut self, count: usize, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        if count > self.0.len() {
+            return None;
+        }
+        (0..count).map(|_| read(self)).collect()
+    }
+
+    /// All that follow.
+    fn rest(&mut self) -> Option<Vec<Told>> {
+        self.many(self.0.len().div_ceil(TOLD_BYTES), Self::told)
+    }
+
+    fn body(&mut self, kind: u8) -> Option<Body> {
+        Some(match kind {
+            KIND_CHANGES => {
+                let region = self.u32()?;
+                let (left, moved) = (self.u32()? as usize, self.u32()? as usize);
+                let left = self.many(left, Self::u32)?;
+                let to = self.many(moved, Self::u32)?;
+                let movers = self.many(moved, Self::told)?;
+                Body::Changes(Changes {
+                    region,
+                    left,
+                    moved: to.into_iter().zip(movers).collect(),
+                    told: self.rest()?,
+                })
+            }
+            KIND_SNAPSHOT => Body::Snapshot { region: self.u32()?, players: self.rest()? },
+            KIND_BEAT => {
+                let (ids_end, players) = (self.u32()?, self.u32()?);
+                let name = str::from_utf8(std::mem::take(&mut self.0)).ok()?;
+                if name.len() > NODE_NAME_BYTES_MAX || name.contains(char::is_control) {
+                    return None;
+                }
+                Body::Beat(Beat { name: name.to_owned(), ids_end, players })
+            }
+            KIND_FAREWELL => Body::Farewell,
+            KIND_ASK => {
+                let count = self.0.len().div_ceil(size_of::<Region>());
+                Body::Ask(self.many(count, Self::u32)?)
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn told()(
+            id in 1u32.., x: u16, y: u16, dx in -1i8..=1, dy in -1i8..=1,
+            faces_right: bool, attacks: bool, begins_attack: bool,
+        ) -> Told {
+            Told { id, position: Position { x, y }, vector: Vector::new(dx, dy), faces_right, attacks, begins_attack }
+        }
+    }
+
+    fn body() -> impl Strategy<Value = Body> {
+        let players = || proptest::collection::vec(told(), 0..20);
+        let moved = proptest::collection::vec((any::<u32>(), told()), 0..20);
+        let ids = || proptest::collection::vec(any::<u32>(), 0..20);
+        prop_oneof![
+            (any::<u32>(), ids(), moved, players()).prop_map(|(region, left, moved, told)| {
+                Body::Changes(Changes { region, left, moved, told })
+            }),
+            (any::<u32>(), players()).prop_map(|(region, players)| Body::Snapshot { region, players }),
+            ("[a-z0-9-]{0,20}", any::<u32>(), any::<u32>())
+                .prop_map(|(name, ids_end, players)| Body::Beat(Beat { name, ids_end, players })),
+            Just(Body::Farewell),
+            ids().prop_map(Body::Ask),
+        ]
+    }
+
+    const HEAD: Head = Head { world: (2000, 1000), node: 7, number: 8, sent_us: 9 };
+
+    proptest! {
+        #[test]
+        fn what_is_said_is_understood_and_nothing_shorter_or_longer(body in body(), cut in 1usize..40, more: u8) {
+            let mut bytes = encode(&HEAD, &body);
+            prop_assert_eq!(decode(&bytes), Ok((HEAD, body.clone())));
+            // Another length is another message, or none.
+            let shorter = &bytes[..bytes.len().saturating_sub(cut)];
+            prop_assert_ne!(decode(shorter), Ok((HEAD, body.clone())));
+            bytes.push(more);
+            prop_assert_ne!(decode(&bytes), Ok((HEAD, body)));
+        }
+
+        #[test]
+        fn anything_at_all_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+            let _ = decode(&[b"PX\x01".as_slice(), &bytes].concat());
+        }
+    }
+
+    #[test]
+    fn another_version_says_so() {
+        let mut bytes = encode(&HEAD, &Body::Farewell);
+        bytes[2] = 2;
+        assert_eq!(decode(&bytes), Err(Refusal::Version(2)));
+    }
+
+    #[test]
+    fn what_announces_more_than_it_has_costs_nothing() {
+        let mut bytes = encode(&HEAD, &Body::Changes(Changes::default()));
+        let at = bytes.len() - 8;
+        bytes[at..].fill(0xff);
+        assert_eq!(decode(&bytes), Err(Refusal::Malformed));
+    }
+}

@@ -1,0 +1,270 @@
+//! The players of other processes, as those tell of them. Whatever was lost on the way is right again with the next
+//! snapshot; who falls silent is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::message::{Beat, Changes, NodeId};
+use super::region::{Region, RegionSet, Regions};
+use crate::game::{Told, World};
+use crate::limits::{GHOSTS_MAX, PEER_SILENCE_MS, PEERS_MAX, REGION_SILENCE_MS};
+
+/// Other processes and their players.
+#[derive(Debug)]
+pub struct Mirror {
+    regions: Regions,
+    /// Of which this process wants to know.
+    wanted: RegionSet,
+    peers: BTreeMap<NodeId, Peer>,
+    ghosts: BTreeMap<u32, Ghost>,
+    /// Snapshots that put something right that was not told as a change.
+    resyncs: u64,
+}
+
+/// Another process.
+#[derive(Debug, Default)]
+pub struct Peer {
+    /// Its name, once it has told.
+    pub name: String,
+    /// All ids it was granted are below this.
+    pub ids_end: u32,
+    /// Its own players.
+    pub players: u32,
+    heard_ms: u64,
+    parts: BTreeMap<Region, Part>,
+}
+
+/// What is known of a process's players in one region.
+#[derive(Debug, Default)]
+struct Part {
+    /// The newest message about it.
+    number: u64,
+    heard_ms: u64,
+    /// A snapshot has come.
+    is_whole: bool,
+    ids: BTreeSet<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ghost {
+    slot: u32,
+    node: NodeId,
+    region: Region,
+    /// The message that told of it last.
+    number: u64,
+}
+
+/// Who says something, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Word {
+    /// The process.
+    pub node: NodeId,
+    /// The number of its message.
+    pub number: u64,
+    /// When it arrived, in milliseconds of the loop's clock.
+    pub now_ms: u64,
+}
+
+impl Mirror {
+    /// Nobody yet, and nothing wanted.
+    pub fn new(regions: Regions) -> Self {
+        let wanted = RegionSet::none(regions);
+        Self { regions, wanted, peers: BTreeMap::new(), ghosts: BTreeMap::new(), resyncs: 0 }
+    }
+
+    /// The other processes.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// Whether there is any other process.
+    pub fn has_peers(&self) -> bool {
+        !self.peers.is_empty()
+    }
+
+    /// Whether that process is known to live.
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.peers.contains_key(&node)
+    }
+
+    /// The regions listened to.
+    pub fn wanted(&self) -> &RegionSet {
+        &self.wanted
+    }
+
+    /// Snapshots that put something right that was not told as a change.
+    pub fn resyncs(&self) -> u64 {
+        self.resyncs
+    }
+
+    /// Listens to one more region.
+    pub fn want(&mut self, region: Region) {
+        self.wanted.insert(region);
+    }
+
+    /// Listens to a region no more; who is there is not shown any longer.
+    pub fn leave_alone(&mut self, region: Region, world: &mut World) {
+        self.wanted.remove(region);
+        for peer in self.peers.values_mut() {
+            let part = peer.parts.remove(&region).unwrap_or_default();
+            vanish(&mut self.ghosts, part.ids, world);
+        }
+    }
+
+    /// A process says that it lives. Returns whether nothing was heard of it before.
+    pub fn beat(&mut self, word: Word, beat: Beat) -> bool {
+        let is_new = !self.knows(word.node);
+        if let Some(peer) = self.hear(word) {
+            peer.ids_end = peer.ids_end.max(beat.ids_end);
+            (peer.name, peer.players) = (beat.name, beat.players);
+        }
+        is_new
+    }
+
+    /// Whoever speaks lives; one too many is not listened to.
+    fn hear(&mut self, word: Word) -> Option<&mut Peer> {
+        if !self.knows(word.node) && self.peers.len() >= PEERS_MAX {
+            return None;
+        }
+        let peer = self.peers.entry(word.node).or_insert_with(Peer::default);
+        peer.heard_ms = word.now_ms;
+        Some(peer)
+    }
+
+    /// A process is gone, and its players with it.
+    pub fn forget(&mut self, node: NodeId, world: &mut World) {
+        for (_, part) in self.peers.remove(&node).map(|peer| peer.parts).unwrap_or_default() {
+            vanish(&mut self.ghosts, part.ids, world);
+        }
+    }
+
+    /// Takes over what changed.
+    pub fn change(&mut self, word: Word, changes: &Changes, world: &mut World) {
+        if self.open(word, changes.region).is_none() {
+            return;
+        }
+        for id in &changes.left {
+            self.drop_from(word, changes.region, *id, world);
+        }
+        for (to, told) in &changes.moved {
+            if self.wanted.contains(*to) {
+                self.show(word, *to, told, world);
+            } else {
+                self.drop_from(word, changes.region, told.id, world);
+            }
+        }
+        for told in &changes.told {
+            self.show(word, changes.region, told, world);
+        }
+    }
+
+    /// Takes over a snapshot: who is not in it is not there.
+    pub fn replace(&mut self, word: Word, region: Region, players: &[Told], world: &mut World) {
+        let Some(part) = self.open(word, region) else { return };
+        let listed: BTreeSet<u32> = players.iter().map(|told| told.id).collect();
+        let gone: Vec<u32> = part.ids.difference(&listed).copied().collect();
+        let was_right = gone.is_empty() && part.ids.len() == listed.len();
+        let is_first = !std::mem::replace(&mut part.is_whole, true);
+        self.resyncs += u64::from(!was_right && !is_first);
+        for id in gone {
+            self.drop_from(word, region, id, world);
+        }
+        for told in players {
+            self.show(word, region, told, world);
+        }
+    }
+
+    /// Forgets who has been silent for too long. Returns the names of processes that are gone.
+    pub fn expire(&mut self, now_ms: u64, world: &mut World) -> Vec<String> {
+        let is_silent = |heard_ms: u64, limit_ms: u64| now_ms.saturating_sub(heard_ms) > limit_ms;
+        let silent = self.peers.iter().filter(|(_, peer)| is_silent(peer.heard_ms, PEER_SILENCE_MS));
+        let gone: Vec<(NodeId, String)> = silent.map(|(&node, peer)| (node, peer.name.clone())).collect();
+        for (node, _) in &gone {
+            self.forget(*node, world);
+        }
+        for peer in self.peers.values_mut() {
+            peer.parts.retain(|_, part| {
+                let is_over = is_silent(part.heard_ms, REGION_SILENCE_MS);
+                if is_over {
+                    vanish(&mut self.ghosts, std::mem::take(&mut part.ids), world);
+                }
+                !is_over
+            });
+        }
+        gone.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// What is known of a region, if this message about it counts: it is wanted, and newer than that.
+    fn open(&mut self, word: Word, region: Region) -> Option<&mut Part> {
+        if !self.wanted.contains(region) {
+            return None;
+        }
+        let part = self.hear(word)?.parts.entry(region).or_default();
+        if part.number >= word.number {
+            return None;
+        }
+        (part.number, part.heard_ms) = (word.number, word.now_ms);
+        Some(part)
+    }
+
+    /// Shows a player as it is told of, unless something newer is known, or it is nobody's to tell.
+    fn show(&mut self, word: Word, region: Region, told: &Told, world: &mut World) {
+        let rules = world.rules();
+        if told.position.x > rules.width || told.position.y > rules.height {
+            return;
+        }
+        let has_room = self.ghosts.len() < GHOSTS_MAX;
+        match self.ghosts.get_mut(&told.id) {
+            Some(ghost) if ghost.node != word.node || ghost.number > word.number => return,
+            Some(ghost) => {
+                world.follow(ghost.slot, told);
+                let before = std::mem::replace(&mut ghost.region, region);
+                ghost.number = word.number;
+                if before != region
+                    && let Some(part) = self.part(word.node, before)
+                {
+                    part.ids.remove(&told.id);
+                }
+            }
+            None if !has_room => return,
+            None => {
+                let slot = world.haunt(told);
+                let ghost = Ghost { slot, node: word.node, region, number: word.number };
+                self.ghosts.insert(told.id, ghost);
+            }
+        }
+        let peer = self.peers.get_mut(&word.node).expect("who tells of players is known");
+        let part =
+            peer.parts.entry(region).or_insert_with(|| Part { heard_ms: word.now_ms, ..Part::default() });
+        part.ids.insert(told.id);
+    }
+
+    /// A player is in this region no more, unless something newer is known.
+    fn drop_from(&mut self, word: Word, region: Region, id: u32, world: &mut World) {
+        let is_it =
+            |ghost: &&Ghost| ghost.node == word.node && ghost.region == region && ghost.number <= word.number;
+        if let Some(ghost) = self.ghosts.get(&id).filter(is_it) {
+            world.leave(ghost.slot);
+            self.ghosts.remove(&id);
+            if let Some(part) = self.part(word.node, region) {
+                part.ids.remove(&id);
+            }
+        }
+    }
+
+    fn part(&mut self, node: NodeId, region: Region) -> Option<&mut Part> {
+        self.peers.get_mut(&node)?.parts.get_mut(&region)
+    }
+
+    /// The regions of the world.
+    pub fn regions(&self) -> Regions {
+        self.regions
+    }
+}
+
+fn vanish(ghosts: &mut BTreeMap<u32, Ghost>, ids: BTreeSet<u32>, world: &mut World) {
+    for id in ids {
+        if let Some(ghost) = ghosts.remove(&id) {
+            world.leave(ghost.slot);
+        }
+    }
+}

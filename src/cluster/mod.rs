@@ -1,0 +1,254 @@
+//! One world over several processes: each is the authority for its own players, tells the others of them region by region,
+//! and shows theirs as ghosts.
+//!
+//! ```text
+//! World ──> Authority: what changed, what is due ──> message ──> the bus ──> message ──> Mirror ──> World of another
+//! ```
+//!
+//! * [`region`]: the parts of the world that are spoken of. [`message`]: the words.
+//! * [`authority`]: what is told of one's own players. [`mirror`]: what is believed of the others'.
+//! * [`Node`]: both together, as bytes in and bytes out, which simulation drives as well as the server.
+//!
+//! The bus may lose, double and reorder what it carries. A message counts for its region only if it is newer than the last
+//! one, and all of a region is told every two seconds; so whatever went wrong is right again by then.
+
+pub mod authority;
+pub mod message;
+pub mod mirror;
+pub mod region;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::game::World;
+use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS};
+use authority::Authority;
+use message::{Beat, Body, Head, NodeId, Refusal, decode, encode};
+use mirror::{Mirror, Word};
+use region::{Region, RegionSet, Regions};
+
+/// Where on the bus something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Channel {
+    /// Everybody listens.
+    All,
+    /// Whoever wants to know about this region listens.
+    Region(Region),
+}
+
+/// Something to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where.
+    pub channel: Channel,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// The time, as the caller's clocks have it.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Milliseconds of a clock that only goes forward.
+    pub ms: u64,
+    /// Microseconds since 1970.
+    pub unix_us: u64,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// One's own.
+    Echo,
+    /// Taken in, so many microseconds after it was said, by the clocks of both.
+    Taken {
+        /// The delay.
+        delay_us: u64,
+        /// It told of players.
+        is_news: bool,
+    },
+    /// Not listened to, for a reason to be logged unless it is the same as before.
+    Refused(Option<String>),
+}
+
+/// One process of a world.
+#[derive(Debug)]
+pub struct Node {
+    id: NodeId,
+    name: String,
+    world: (u16, u16),
+    /// The number of the last message.
+    number: u64,
+    authority: Authority,
+    mirror: Mirror,
+    /// All ids granted to this process are below this.
+    ids_end: u32,
+    beat_due_ms: u64,
+    interest_due_ms: u64,
+    /// Since when nobody has wanted to see a region that is listened to.
+    unseen_since_ms: BTreeMap<Region, u64>,
+    /// What was refused already: each is logged once.
+    refused: BTreeSet<String>,
+}
+
+/// Different refusals that are logged at most.
+const REFUSALS_LOGGED_MAX: usize = 64;
+
+impl Node {
+    /// A process of this name and number in a world of this size, in units.
+    pub fn new(id: NodeId, name: String, (width, height): (u16, u16)) -> Self {
+        let regions = Regions::new(width, height);
+        Self {
+            id,
+            name,
+            world: (width, height),
+            number: 0,
+            authority: Authority::new(regions),
+            mirror: Mirror::new(regions),
+            ids_end: 0,
+            beat_due_ms: 0,
+            interest_due_ms: 0,
+            unseen_since_ms: BTreeMap::new(),
+            refused: BTreeSet::new(),
+        }
+    }
+
+    /// The other processes and their players.
+    pub fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// The regions of the world.
+    pub fn regions(&self) -> Regions {
+        self.mirror.regions()
+    }
+
+    /// Above all ids granted to any process heard of.
+    pub fn ids_end(&self) -> u32 {
+        self.mirror.peers().map(|peer| peer.ids_end).fold(self.ids_end, u32::max)
+    }
+
+    /// Ids were granted to this process, which the others are to know before anything else.
+    pub fn grant(&mut self, ids: Range<u32>, world: &mut World) {
+        self.ids_end = self.ids_end.max(ids.end);
+        self.beat_due_ms = 0;
+        world.grant_ids(ids);
+    }
+
+    /// Whether it is time to look again who sees what.
+    pub fn is_interest_due(&self, now: Now) -> bool {
+        now.ms >= self.interest_due_ms
+    }
+
+    /// Listens to what is seen, and a while longer to what was. Returns whether anything changed.
+    pub fn attend(&mut self, seen: &RegionSet, now: Now, world: &mut World, out: &mut Vec<Outgoing>) -> bool {
+        self.interest_due_ms = now.ms + INTEREST_MS;
+        let fresh: Vec<Region> =
+            seen.iter().filter(|&region| !self.mirror.wanted().contains(region)).collect();
+        for &region in &fresh {
+            self.mirror.want(region);
+        }
+        self.unseen_since_ms.retain(|&region, _| !seen.contains(region));
+        let unseen: Vec<Region> =
+            self.mirror.wanted().iter().filter(|&region| !seen.contains(region)).collect();
+        let mut has_changed = !fresh.is_empty();
+        for region in unseen {
+            let since_ms = *self.unseen_since_ms.entry(region).or_insert(now.ms);
+            if now.ms - since_ms >= INTEREST_LINGER_MS {
+                self.unseen_since_ms.remove(&region);
+                self.mirror.leave_alone(region, world);
+                has_changed = true;
+            }
+        }
+        if !fresh.is_empty() {
+            self.say(Channel::All, &Body::Ask(fresh), now, out);
+        }
+        has_changed
+    }
+
+    /// The bus is there, perhaps again: everybody is asked for everything, and told everything.
+    pub fn reconnect(&mut self, now: Now, out: &mut Vec<Outgoing>) {
+        self.beat_due_ms = 0;
+        self.beat_if_due(0, now, out);
+        let wanted = self.mirror.wanted().iter().collect();
+        self.say(Channel::All, &Body::Ask(wanted), now, out);
+        self.authority.ask_all();
+    }
+
+    /// Says that this process lives, twice a second, and what is new of its players.
+    pub fn round(&mut self, world: &World, now: Now, out: &mut Vec<Outgoing>) {
+        self.beat_if_due((world.population() - world.ghosts()) as u32, now, out);
+        // Alone there is nobody to tell.
+        if self.mirror.has_peers() {
+            for (region, body) in self.authority.round(world, now.ms) {
+                self.say(Channel::Region(region), &body, now, out);
+            }
+        }
+    }
+
+    /// Takes leave of everybody.
+    pub fn farewell(&mut self, now: Now, out: &mut Vec<Outgoing>) {
+        self.say(Channel::All, &Body::Farewell, now, out);
+    }
+
+    /// Forgets who has been silent for too long. Returns their names.
+    pub fn expire(&mut self, now: Now, world: &mut World) -> Vec<String> {
+        self.mirror.expire(now.ms, world)
+    }
+
+    /// Hears what somebody says.
+    pub fn hear(&mut self, bytes: &[u8], now: Now, world: &mut World) -> Heard {
+        let (head, body) = match decode(bytes) {
+            Ok(message) => message,
+            Err(Refusal::Malformed) => return self.refuse("bytes that are no message".to_owned()),
+            Err(Refusal::Version(version)) => {
+                let own = message::VERSION;
+                return self
+                    .refuse(format!("a process that speaks version {version} of the format and not {own}"));
+            }
+        };
+        if head.node == self.id {
+            return Heard::Echo;
+        }
+        if head.world != self.world {
+            let ((width, height), (own_width, own_height)) = (head.world, self.world);
+            return self.refuse(format!(
+                "a process whose world is {width} by {height} units and not {own_width} by {own_height}"
+            ));
+        }
+        let word = Word { node: head.node, number: head.number, now_ms: now.ms };
+        let is_news = matches!(body, Body::Changes(_) | Body::Snapshot { .. });
+        match body {
+            Body::Changes(changes) => self.mirror.change(word, &changes, world),
+            Body::Snapshot { region, players } => self.mirror.replace(word, region, &players, world),
+            Body::Ask(regions) => self.authority.ask(&regions),
+            Body::Farewell => self.mirror.forget(head.node, world),
+            Body::Beat(beat) => {
+                if self.mirror.beat(word, beat) {
+                    // It is to know of this process, and of all its players, at once.
+                    self.beat_due_ms = 0;
+                    self.authority.ask_all();
+                }
+            }
+        }
+        Heard::Taken { delay_us: now.unix_us.saturating_sub(head.sent_us), is_news }
+    }
+
+    fn beat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
+        if now.ms >= self.beat_due_ms {
+            self.beat_due_ms = now.ms + BEAT_MS;
+            let beat = Beat { name: self.name.clone(), ids_end: self.ids_end, players };
+            self.say(Channel::All, &Body::Beat(beat), now, out);
+        }
+    }
+
+    fn say(&mut self, channel: Channel, body: &Body, now: Now, out: &mut Vec<Outgoing>) {
+        self.number += 1;
+        let head = Head { world: self.world, node: self.id, number: self.number, sent_us: now.unix_us };
+        out.push(Outgoing { channel, bytes: encode(&head, body) });
+    }
+
+    fn refuse(&mut self, why: String) -> Heard {
+        let is_known = self.refused.len() >= REFUSALS_LOGGED_MAX || !self.refused.insert(why.clone());
+        Heard::Refused((!is_known).then_some(why))
+    }
+}

@@ -1,0 +1,232 @@
+//! Three worlds joined by a bus that loses, doubles and reorders, and that falls apart for seconds. After it has been quiet for a
+//! while, every picture must be that of its own world, and every world the same as the others wherever it looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
+use pixi_game_server::game::{Told, World};
+use pixi_game_server::view::pool::Pool;
+
+use super::check::Strictness;
+use super::random::Random;
+use super::{SETTLE_TICKS, Simulation, TICK_RATE_HZ, seeds};
+
+const WORLDS: usize = 3;
+const WILD_TICKS: u64 = 25 * TICK_RATE_HZ;
+
+/// Ticks between two rounds of a process.
+const ROUND_TICKS: u64 = 3;
+
+/// One process, its bus included.
+struct Process {
+    simulation: Simulation,
+    node: Node,
+    /// What has arrived, and when it is heard.
+    inbox: BTreeMap<(u64, u64), Vec<u8>>,
+    listens_to: BTreeSet<Channel>,
+    cut_off_until: u64,
+    frozen_until: u64,
+}
+
+impl Process {
+    fn new(seed: u64, number: usize) -> Self {
+        let mut simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64));
+        let rules = simulation.game.world().rules();
+        let mut node = Node::new(number as u64 + 1, format!("node-{number}"), (rules.width, rules.height));
+        simulation.game.wait_for_ids();
+        // Those of the last process are the lowest: whoever joins there meets higher ones.
+        let first = 1_001 + (WORLDS - number) as u32 * 10_000;
+        simulation.game.grant_ids(&mut node, first..first + 10_000);
+        let listens_to = BTreeSet::from([Channel::All]);
+        Self { simulation, node, inbox: BTreeMap::new(), listens_to, cut_off_until: 0, frozen_until: 0 }
+    }
+
+    fn now(&self) -> Now {
+        let ms = self.simulation.now_ms();
+        Now { ms, unix_us: ms * 1_000 }
+    }
+
+    fn world(&self) -> &World {
+        self.simulation.game.world()
+    }
+
+    /// One tick, and what it says.
+    fn step(&mut self, tick: u64, pool: &mut Pool) -> Vec<Outgoing> {
+        let now = self.now();
+        while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= tick) {
+            let heard = self.simulation.game.hear(&mut self.node, &entry.remove(), now);
+            assert!(!matches!(heard, Heard::Refused(_)), "{heard:?}");
+        }
+        self.simulation.step(pool);
+        let (now, mut out) = (self.now(), Vec::new());
+        if tick.is_multiple_of(ROUND_TICKS) {
+            self.simulation.game.tell(&mut self.node, now, &mut out);
+        }
+        if self.simulation.game.keep_up(&mut self.node, now, &mut out).0 {
+            self.listens_to = self.node.mirror().wanted().iter().map(Channel::Region).collect();
+            self.listens_to.insert(Channel::All);
+        }
+        out
+    }
+}
+
+struct Cluster {
+    seed: u64,
+    random: Random,
+    tick: u64,
+    processes: Vec<Process>,
+    sent: u64,
+}
+
+impl Cluster {
+    fn new(seed: u64) -> Self {
+        let processes = (0..WORLDS).map(|number| Process::new(seed, number)).collect();
+        Self { seed, random: Random::new(seed ^ 0xc1u64), tick: 0, processes, sent: 0 }
+    }
+
+    fn step(&mut self, pool: &mut Pool, is_wild: bool) {
+        self.tick += 1;
+        for from in 0..WORLDS {
+            if self.tick < self.processes[from].frozen_until {
+                continue;
+            }
+            let said = self.processes[from].step(self.tick, pool);
+            let is_cut_off = self.tick < self.processes[from].cut_off_until;
+            for Outgoing { channel, bytes } in said {
+                for to in 0..WORLDS {
+                    let is_reached = !is_cut_off && self.tick >= self.processes[to].cut_off_until;
+                    if is_reached && self.processes[to].listens_to.contains(&channel) {
+                        self.carry(to, &bytes, is_wild);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The bus: in the wild time it loses a message in ten, doubles one in ten, and holds each for up to a second.
+    fn carry(&mut self, to: usize, bytes: &[u8], is_wild: bool) {
+        let copies = match self.random.below(10) {
+            0 if is_wild => 0,
+            1 if is_wild => 2,
+            _ => 1,
+        };
+        for _ in 0..copies {
+            let held = match self.random.below(4) {
+                0 if is_wild => self.random.below(60),
+                _ => self.random.below(2),
+            };
+            self.sent += 1;
+            self.processes[to].inbox.insert((self.tick + 1 + held, self.sent), bytes.to_vec());
+        }
+    }
+
+    fn stir(&mut self) {
+        for at in 0..WORLDS {
+            self.processes[at].simulation.stir();
+            if self.random.chance(600) {
+                self.processes[at].cut_off_until = self.tick + self.random.below(6 * TICK_RATE_HZ);
+            }
+            if self.random.chance(1_500) {
+                // Stopped, it lags behind the others' clocks from then on; what is said to it waits.
+                self.processes[at].frozen_until = self.tick + self.random.below(5 * TICK_RATE_HZ);
+            }
+        }
+    }
+
+    fn run(mut self) {
+        std::thread::scope(|scope| {
+            let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+            for _ in 0..WILD_TICKS {
+                self.stir();
+                self.step(&mut pool, true);
+            }
+            for process in &mut self.processes {
+                (process.cut_off_until, process.frozen_until) = (0, 0);
+                let now_ms = process.simulation.now_ms();
+                for peer in &mut process.simulation.peers {
+                    peer.calm_down(now_ms, &mut process.simulation.random);
+                }
+            }
+            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool, false));
+            self.check(Strictness::SomeStillWalk);
+            for process in &mut self.processes {
+                let now_ms = process.simulation.now_ms();
+                for peer in &mut process.simulation.peers {
+                    peer.stand_still(now_ms, &mut process.simulation.random);
+                }
+            }
+            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool, false));
+            self.check(Strictness::AllStand);
+        });
+    }
+
+    fn check(&self, strictness: Strictness) {
+        for process in &self.processes {
+            process.simulation.check(strictness);
+        }
+        for (here, process) in self.processes.iter().enumerate() {
+            let mut ghosts: BTreeMap<u32, Told> = tell_all(process.world(), true);
+            assert!(
+                !ghosts.is_empty(),
+                "SIMULATION_SEED={}: nobody of the other worlds to compare",
+                self.seed
+            );
+            for (there, other) in self.processes.iter().enumerate().filter(|&(there, _)| there != here) {
+                for (id, truth) in tell_all(other.world(), false) {
+                    let ghost = ghosts.remove(&id);
+                    if let Err(difference) = self.compare(process, truth, ghost, strictness) {
+                        panic!(
+                            "SIMULATION_SEED={}: {strictness:?}, world {here}, player {id} of {there}: {difference}",
+                            self.seed
+                        );
+                    }
+                }
+            }
+            assert!(ghosts.is_empty(), "SIMULATION_SEED={}: world {here}: nobody has {ghosts:?}", self.seed);
+        }
+    }
+
+    fn compare(
+        &self,
+        process: &Process,
+        truth: Told,
+        ghost: Option<Told>,
+        strictness: Strictness,
+    ) -> Result<(), String> {
+        let region = self.processes[0].node.regions().of(truth.position);
+        let Some(ghost) = ghost else {
+            let is_wanted = process.node.mirror().wanted().contains(region);
+            // Who walks over a border may be told of there in a moment.
+            return if is_wanted && strictness == Strictness::AllStand {
+                Err("missing".to_owned())
+            } else {
+                Ok(())
+            };
+        };
+        let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
+        let units = off(ghost.position.x, truth.position.x).max(off(ghost.position.y, truth.position.y));
+        // The bus takes ticks, clocks differ, and a walker goes on meanwhile.
+        let tolerance = if strictness == Strictness::AllStand { 0 } else { 24 };
+        if units > tolerance {
+            return Err(format!("{units} units off: {ghost:?}, {truth:?}"));
+        }
+        let looks = |told: Told| (told.vector, told.faces_right, told.attacks);
+        if looks(ghost) != looks(truth) {
+            return Err(format!("{ghost:?}, {truth:?}"));
+        }
+        Ok(())
+    }
+}
+
+fn tell_all(world: &World, ghosts: bool) -> BTreeMap<u32, Told> {
+    let slots = 0..world.slots() as u32;
+    let those = slots.filter(|&slot| world.id(slot).is_some() && world.is_ghost(slot) == ghosts);
+    those.map(|slot| world.tell(slot, world.tick())).map(|told| (told.id, told)).collect()
+}
+
+#[test]
+fn every_view_of_three_joined_worlds_is_right_after_it_settles() {
+    for seed in seeds() {
+        Cluster::new(seed).run();
+    }
+}
