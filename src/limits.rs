@@ -3,6 +3,8 @@
 //! A number that an operator may change is a setting (see [`crate::config`]); what stands here is fixed by the
 //! protocol, by the existing client, or by the memory and time one connection may cost.
 
+use std::ops::Range;
+
 // ---- Protocol ------------------------------------------------------------------------------------------------
 
 /// Longest game message a client may send, in bytes; a longer one closes the connection with code 1009.
@@ -138,6 +140,28 @@ pub const HAUNT_MS: u32 = 60_000;
 /// Ids that a process is granted at a time; it asks for more while it has less than that in reserve.
 pub const LEASE_IDS: u32 = 16_384;
 
+/// A process without ids waits so long for others to say which are taken before it begins to count anew, in milliseconds:
+/// longer than they may take to come back to a bus that has lost everything.
+pub const LEASE_BEGIN_MS: u64 = 3_000;
+
+/// Shortest and longest wait before another attempt to reach the bus, in milliseconds.
+pub const LINK_BACKOFF_MS: Range<u64> = 100..1_500;
+
+/// How long the bus may take for an answer, in milliseconds.
+pub const LINK_TIMEOUT_MS: u64 = 1_000;
+
+/// How long the end of the process waits for the last words to be said, in milliseconds.
+pub const LINK_STOP_MS: u64 = 1_000;
+
+/// Orders that may wait for the bus; more are lost, as anything on the bus may be. Three seconds of rounds.
+pub const BUS_ORDERS_MAX: usize = 64;
+
+/// Messages of others that may wait for the loop; more are lost.
+pub const BUS_NEWS_MAX: usize = 8_192;
+
+/// Messages of others that are taken in before everybody else gets their turn.
+pub const BUS_BUDGET: usize = 128;
+
 /// Longest message between processes, in bytes: a region with a hundred thousand players.
 pub const BUS_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -250,6 +274,7 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
+const _: () = assert!(LEASE_BEGIN_MS > LINK_BACKOFF_MS.end + LINK_TIMEOUT_MS);
 const _: () = assert!(PEER_SILENCE_MS > 4 * BEAT_MS, "a few beats may be lost");
 const _: () = assert!(REGION_SILENCE_MS > 2 * SNAPSHOT_MS, "a snapshot may be lost");
 const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the framing's cap is on all frames");

@@ -5,6 +5,7 @@ needed=
 need() { needed="$needed $1:$2"; }
 need nginx nginx-light            # tests/proxies
 need haproxy haproxy              # tests/proxies
+need redis-server redis-server  # tests/cluster
 need openssl openssl              # tests/proxies: certificates, a client over TLS
 need ip iproute2                  # tests/hostile, tests/exhaustion: network namespaces
 need strace strace                # tests/process, tests/exhaustion: faults in system calls

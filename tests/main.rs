@@ -12,6 +12,7 @@
 //! - `crowd`: three hundred clients at once, and whether what they see is true
 //! - `exhaustion`: no descriptors, memory, ports or room on the disk; the log rotated
 //! - `churn`: thousands of reconnects, storms, and what they leave behind: nothing
+//! - `cluster`: several servers and one world, with a real Redis between them
 //! - `resume`: who comes back is where it was, also after a restart
 //! - `replay`: recorded browsers, with their timing and with stalls
 //! - `shutdown`: signals and the drain
@@ -29,6 +30,7 @@
 
 mod churn;
 mod cli;
+mod cluster;
 mod conformance;
 mod crowd;
 mod documents;

@@ -141,8 +141,8 @@ fn of(changes: &mut BTreeMap<Region, Changes>, region: Region) -> &mut Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::game::testing::world_of;
     use crate::game::{Input, Position, Vector};
-    use crate::view::testing::world_of;
 
     /// Rounds in which nothing is told but snapshots that are due anyway.
     fn changes(bodies: Vec<(Region, Body)>) -> Vec<Changes> {

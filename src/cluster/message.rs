@@ -113,12 +113,11 @@ pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
             put(&mut out, [*region, left.len() as u32, moved.len() as u32]);
             put(&mut out, left.iter().copied());
             put(&mut out, moved.iter().map(|(to, _)| *to));
-            moved.iter().for_each(|(_, player)| put_told(&mut out, player));
-            told.iter().for_each(|player| put_told(&mut out, player));
+            put_all(&mut out, moved.iter().map(|(_, player)| player).chain(told));
         }
         Body::Snapshot { region, players } => {
             put(&mut out, [*region]);
-            players.iter().for_each(|player| put_told(&mut out, player));
+            put_all(&mut out, players);
         }
         Body::Beat(Beat { name, ids_end, players }) => {
             put(&mut out, [*ids_end, *players]);
@@ -164,7 +163,15 @@ pub fn decode(bytes: &[u8]) -> Result<(Head, Body), Refusal> {
 }
 
 fn put(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
-    numbers.into_iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+    for number in numbers {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+fn put_all<'a>(out: &mut Vec<u8>, players: impl IntoIterator<Item = &'a Told>) {
+    for player in players {
+        put_told(out, player);
+    }
 }
 
 fn put_told(out: &mut Vec<u8>, told: &Told) {

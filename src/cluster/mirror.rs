@@ -25,8 +25,6 @@ pub struct Mirror {
 pub struct Peer {
     /// Its name, once it has told.
     pub name: String,
-    /// All ids it was granted are below this.
-    pub ids_end: u32,
     /// Its own players.
     pub players: u32,
     heard_ms: u64,
@@ -114,7 +112,6 @@ impl Mirror {
     pub fn beat(&mut self, word: Word, beat: Beat) -> bool {
         let is_new = !self.knows(word.node);
         if let Some(peer) = self.hear(word) {
-            peer.ids_end = peer.ids_end.max(beat.ids_end);
             (peer.name, peer.players) = (beat.name, beat.players);
         }
         is_new
@@ -125,7 +122,7 @@ impl Mirror {
         if !self.knows(word.node) && self.peers.len() >= PEERS_MAX {
             return None;
         }
-        let peer = self.peers.entry(word.node).or_insert_with(Peer::default);
+        let peer = self.peers.entry(word.node).or_default();
         peer.heard_ms = word.now_ms;
         Some(peer)
     }

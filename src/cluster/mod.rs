@@ -8,11 +8,13 @@
 //! * [`region`]: the parts of the world that are spoken of. [`message`]: the words.
 //! * [`authority`]: what is told of one's own players. [`mirror`]: what is believed of the others'.
 //! * [`Node`]: both together, as bytes in and bytes out, which simulation drives as well as the server.
+//! * [`link`]: the way to Redis and back.
 //!
 //! The bus may lose, double and reorder what it carries. A message counts for its region only if it is newer than the last
 //! one, and all of a region is told every two seconds; so whatever went wrong is right again by then.
 
 pub mod authority;
+pub mod link;
 pub mod message;
 pub mod mirror;
 pub mod region;
@@ -82,6 +84,8 @@ pub struct Node {
     mirror: Mirror,
     /// All ids granted to this process are below this.
     ids_end: u32,
+    /// All ids granted to any process ever heard of are below this.
+    ids_end_heard: u32,
     beat_due_ms: u64,
     interest_due_ms: u64,
     /// Since when nobody has wanted to see a region that is listened to.
@@ -105,6 +109,7 @@ impl Node {
             authority: Authority::new(regions),
             mirror: Mirror::new(regions),
             ids_end: 0,
+            ids_end_heard: 0,
             beat_due_ms: 0,
             interest_due_ms: 0,
             unseen_since_ms: BTreeMap::new(),
@@ -124,7 +129,7 @@ impl Node {
 
     /// Above all ids granted to any process heard of.
     pub fn ids_end(&self) -> u32 {
-        self.mirror.peers().map(|peer| peer.ids_end).fold(self.ids_end, u32::max)
+        self.ids_end.max(self.ids_end_heard)
     }
 
     /// Ids were granted to this process, which the others are to know before anything else.
@@ -223,6 +228,7 @@ impl Node {
             Body::Ask(regions) => self.authority.ask(&regions),
             Body::Farewell => self.mirror.forget(head.node, world),
             Body::Beat(beat) => {
+                self.ids_end_heard = self.ids_end_heard.max(beat.ids_end);
                 if self.mirror.beat(word, beat) {
                     // It is to know of this process, and of all its players, at once.
                     self.beat_due_ms = 0;

@@ -87,6 +87,12 @@ pub struct Config {
     pub resume_ttl_s: u32,
     /// Directory that keeps what players left behind over a restart.
     pub state_dir: Option<PathBuf>,
+    /// The bus that joins servers to one world; `None` is a world of one's own.
+    pub cluster_url: Option<String>,
+    /// Which world of that bus.
+    pub cluster_world: String,
+    /// What this server is called there; `None` is where it runs.
+    pub node_name: Option<String>,
     /// Messages a second a client may send.
     pub rate_limit_msg_per_s: u32,
     /// Messages a client may send at once after a pause.
@@ -243,6 +249,9 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         spawn_seed: sources.optional_whole("SPAWN_SEED"),
         resume_ttl_s: sources.whole("RESUME_TTL_SEC"),
         state_dir: sources.path("STATE_DIR"),
+        cluster_url: sources.redis_url("CLUSTER_URL"),
+        cluster_world: sources.name("CLUSTER_WORLD"),
+        node_name: sources.optional_name("NODE_NAME"),
         rate_limit_msg_per_s: sources.whole("RATE_LIMIT_MSG_SEC"),
         rate_limit_burst: sources.whole("RATE_LIMIT_BURST"),
         read_buffer_bytes: sources.whole("READ_BUFFER_SIZE"),

@@ -5,6 +5,7 @@ use std::fmt;
 use super::Config;
 use super::render::values;
 use super::settings::SETTINGS;
+use super::sources::without_password;
 
 /// A configuration for a running server: what may change comes from the new one, the rest stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,9 @@ impl Config {
             spawn_seed: self.spawn_seed,
             attack_duration_ms: self.attack_duration_ms,
             state_dir: self.state_dir.clone(),
+            cluster_url: self.cluster_url.clone(),
+            cluster_world: self.cluster_world.clone(),
+            node_name: self.node_name.clone(),
             read_buffer_bytes: self.read_buffer_bytes,
             log_file: self.log_file.clone(),
             log_format: self.log_format,
@@ -76,7 +80,8 @@ impl Config {
 
 impl fmt::Display for Change {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let was = if self.before.is_empty() { "unset" } else { &self.before };
-        write!(out, "{}={}, was {was}", self.variable, self.after)
+        let [after, before] = [&self.after, &self.before].map(|value| without_password(value));
+        let was = if before.is_empty() { "unset" } else { &before };
+        write!(out, "{}={after}, was {was}", self.variable)
     }
 }

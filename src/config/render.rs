@@ -63,7 +63,7 @@ pub(super) fn environment(config: &Config) -> String {
     lines.join("\n")
 }
 
-pub(super) fn values(config: &Config) -> [(&'static str, String); 40] {
+pub(super) fn values(config: &Config) -> [(&'static str, String); 43] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     let networks: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
@@ -96,6 +96,9 @@ pub(super) fn values(config: &Config) -> [(&'static str, String); 40] {
         ("ATTACK_DURATION_MS", config.attack_duration_ms.to_string()),
         ("RESUME_TTL_SEC", config.resume_ttl_s.to_string()),
         ("STATE_DIR", path(&config.state_dir)),
+        ("CLUSTER_URL", config.cluster_url.clone().unwrap_or_default()),
+        ("CLUSTER_WORLD", config.cluster_world.clone()),
+        ("NODE_NAME", config.node_name.clone().unwrap_or_default()),
         ("RATE_LIMIT_MSG_SEC", config.rate_limit_msg_per_s.to_string()),
         ("RATE_LIMIT_BURST", config.rate_limit_burst.to_string()),
         ("READ_BUFFER_SIZE", config.read_buffer_bytes.to_string()),

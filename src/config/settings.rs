@@ -60,6 +60,10 @@ pub enum Allowed {
     Directory,
     /// The path of a file, which need not exist.
     File,
+    /// The address of a Redis.
+    RedisUrl,
+    /// A short name.
+    Name,
 }
 
 impl fmt::Display for Allowed {
@@ -78,6 +82,8 @@ impl fmt::Display for Allowed {
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
             Self::Directory => out.write_str("the path of an existing directory"),
             Self::File => out.write_str("the path of a file"),
+            Self::RedisUrl => out.write_str("redis://[user:password@]host[:port][/db]"),
+            Self::Name => out.write_str("1 to 64 letters, digits, dots, colons, hyphens and underscores"),
         }
     }
 }
@@ -157,6 +163,9 @@ pub static SETTINGS: &[Setting] = &[
     setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds until an attack ends by itself"),
     live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds for which who left may come back to its place; 0 is off"),
     setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those places over a restart"),
+    setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers to one world; unset, this is the only one"),
+    setting("CLUSTER_WORLD", "", "main", Allowed::Name, "Which world of that Redis this is"),
+    setting("NODE_NAME", "", "", Allowed::Name, "What this server is called there; unset, its host and port"),
     live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),
     live("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send at once after a pause"),
     setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer a connection"),

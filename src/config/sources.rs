@@ -1,6 +1,7 @@
 //! Where a setting's value comes from (flag, variable or default), and the value's validation. Problems are
 //! collected, and a default stands in for an invalid value, so that one pass finds them all.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,6 +13,8 @@ use log::LevelFilter;
 use super::command_line::CommandLine;
 use super::env_file::EnvFile;
 use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
+use crate::cluster::link::Address;
+use crate::limits::NODE_NAME_BYTES_MAX;
 use crate::logging::Format;
 use crate::origins::AllowedOrigins;
 
@@ -44,7 +47,7 @@ struct Given<'a> {
 
 impl fmt::Display for Given<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.text;
+        let text = &*without_password(&self.text);
         match self.origin {
             Origin::File => write!(out, "{}: {}={text}", self.file.place(self.variable), self.variable),
             Origin::Flag if text.is_empty() => write!(out, "--{} ''", flag_of(self.variable)),
@@ -136,6 +139,21 @@ impl<'a> Sources<'a> {
         self.read_optional(variable, path)
     }
 
+    /// The address of a Redis, which may be unset.
+    pub fn redis_url(&mut self, variable: &str) -> Option<String> {
+        self.read_optional(variable, |_, text| Address::parse(text).map(|(url, _)| url))
+    }
+
+    /// A name.
+    pub fn name(&mut self, variable: &str) -> String {
+        self.read(variable, name)
+    }
+
+    /// A name that may be unset.
+    pub fn optional_name(&mut self, variable: &str) -> Option<String> {
+        self.read_optional(variable, name)
+    }
+
     /// Reports the relation between two settings when it does not `hold`, unless one of them is invalid anyway.
     pub fn require(&mut self, hold: bool, left: &'static str, relation: &str, right: &'static str) {
         if hold || self.invalid.contains(&left) || self.invalid.contains(&right) {
@@ -197,6 +215,20 @@ impl<'a> Sources<'a> {
 /// Replaces what would break the line that a message is.
 pub(super) fn one_line(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
+}
+
+/// A value as it may be shown: in an address, what precedes the host may be a secret.
+pub(super) fn without_password(text: &str) -> Cow<'_, str> {
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => Cow::Owned(format!("{scheme}://***@{host}")),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn name(_: Allowed, text: &str) -> Option<String> {
+    let is_fit = |character: char| character.is_ascii_alphanumeric() || ".:-_".contains(character);
+    let fits = !text.is_empty() && text.len() <= NODE_NAME_BYTES_MAX && text.chars().all(is_fit);
+    fits.then(|| text.to_owned())
 }
 
 fn setting(variable: &str) -> &'static Setting {

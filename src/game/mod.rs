@@ -13,6 +13,8 @@ mod outline;
 mod random;
 mod stamp;
 mod strips;
+#[cfg(test)]
+pub(crate) mod testing;
 mod world;
 
 pub use motion::Pace;

@@ -13,7 +13,7 @@ use std::{
 
 pub use render::{Format, health_json, render};
 pub use window::TickPercentiles;
-use window::{LoadSample, LoadWindow, TickWindow};
+use window::{Histogram, LoadSample, LoadWindow, TickWindow};
 
 /// A closed set of names that something is counted by.
 pub trait Kind: Copy + 'static {
@@ -150,6 +150,8 @@ kinds! {
         AddressRate = "address_rate",
         /// The PROXY header is missing, wrong, or not the peer's to send.
         ProxyHeader = "proxy_header",
+        /// There is no id for another player: the bus of the cluster was not reached yet.
+        NoIds = "no_ids",
         /// The server is stopping.
         Draining = "draining",
         /// The page that asks is not one of the allowed origins.
@@ -272,8 +274,11 @@ pub struct Metrics {
     pub refused: Counters<Refused, { Refused::ALL.len() }>,
     /// Ended game connections, by reason.
     pub closed: Counters<Closed, { Closed::ALL.len() }>,
+    /// Messages of the bus that were not listened to.
+    pub bus_refused_total: u64,
     /// Tickets shown, by what came of them.
     pub resumes: Counters<Resume, { Resume::ALL.len() }>,
+    bus_delays: Histogram,
     ticks: TickWindow,
     load: LoadWindow,
 }
@@ -282,6 +287,11 @@ impl Metrics {
     /// Counts a tick that ended at `now_ns` and took `duration_ns`.
     pub fn record_tick(&mut self, now_ns: u64, duration_ns: u64) {
         self.ticks.record(now_ns, duration_ns);
+    }
+
+    /// Counts news of another process that came so many nanoseconds after it was said.
+    pub fn record_bus_delay(&mut self, delay_ns: u64) {
+        self.bus_delays.record(delay_ns);
     }
 
     /// Takes a sample for the rates, unless the last one is less than a second old: to be called at every tick, and
@@ -330,6 +340,37 @@ impl Metrics {
     }
 }
 
+/// Measurements of a cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClusterGauges {
+    /// Whether the bus answers.
+    pub is_up: bool,
+    /// Other processes.
+    pub peers: u64,
+    /// Their players, as they say.
+    pub peer_players: u64,
+    /// Those of their players that are shown here.
+    pub ghosts: u64,
+    /// Regions listened to.
+    pub regions: u64,
+    /// Snapshots that put something right that was not told as a change.
+    pub resyncs_total: u64,
+    /// Newcomers there are ids for.
+    pub ids_left: u64,
+    /// Messages said on the bus.
+    pub messages_out_total: u64,
+    /// Messages heard on it, one's own included.
+    pub messages_in_total: u64,
+    /// Bytes said.
+    pub bytes_out_total: u64,
+    /// Bytes heard.
+    pub bytes_in_total: u64,
+    /// What was lost on this side, for want of room.
+    pub dropped_total: u64,
+    /// Connections to the bus that failed or broke.
+    pub failures_total: u64,
+}
+
 /// Measurements the loop takes when somebody asks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
@@ -355,6 +396,8 @@ pub struct Gauges {
     pub governor_climbs_total: u64,
     /// Open sockets, whether upgraded or not.
     pub connections_open: u64,
+    /// Of the cluster, where there is one.
+    pub cluster: Option<ClusterGauges>,
     /// Players who have left and are remembered.
     pub resumes_remembered: u64,
     /// Failed attempts to write down players.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Gauges, Metrics, window::Histogram};
+use super::{ClusterGauges, Gauges, Metrics, window::Histogram};
 
 /// Goes before every Prometheus name.
 const PREFIX: &str = "pixi_";
@@ -63,9 +63,9 @@ fn quality(accept: &str, media_type: &str) -> f32 {
 }
 
 /// The body of `/health`.
-pub fn health_json(draining: bool, uptime_s: u64, players: u64) -> String {
-    let status = if draining { "draining" } else { "healthy" };
-    format!(r#"{{"status":"{status}","uptime_seconds":{uptime_s},"players":{players}}}"#)
+pub fn health_json(status: &str, uptime_s: u64, players: u64, cluster: Option<&str>) -> String {
+    let cluster = cluster.map_or(String::new(), |cluster| format!(r#","cluster":"{cluster}""#));
+    format!(r#"{{"status":"{status}","uptime_seconds":{uptime_s},"players":{players}{cluster}}}"#)
 }
 
 /// The body of `/metrics`.
@@ -133,6 +133,9 @@ fn describe<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
     let mut described = describe_load(metrics, gauges);
     described.extend(describe_traffic(metrics, gauges));
     described.extend(describe_kinds(metrics, gauges));
+    if let Some(cluster) = &gauges.cluster {
+        described.extend(describe_cluster(metrics, cluster));
+    }
     described
 }
 
@@ -249,6 +252,36 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
         metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),
         metric("closed", "Ended game connections.", Kinds("reason", metrics.closed.iter().collect())),
         metric("resumes", "Tickets shown.", Kinds("outcome", metrics.resumes.iter().collect())),
+    ]
+}
+
+/// The other processes of the world, and the bus between them.
+fn describe_cluster<'a>(metrics: &'a Metrics, cluster: &ClusterGauges) -> Vec<Metric<'a>> {
+    vec![
+        metric("cluster.up", "Whether the bus answers.", Gauge(u64::from(cluster.is_up))),
+        metric("cluster.peers", "Other processes.", Gauge(cluster.peers)),
+        metric("cluster.peer_players", "Players of other processes.", Gauge(cluster.peer_players)),
+        metric("cluster.ghosts", "Players of others that are shown here.", Gauge(cluster.ghosts)),
+        metric("cluster.regions", "Regions listened to.", Gauge(cluster.regions)),
+        metric("cluster.ids_left", "Newcomers there are ids for.", Gauge(cluster.ids_left)),
+        metric(
+            "cluster.resyncs_total",
+            "Differences put right by snapshots.",
+            Counter(cluster.resyncs_total),
+        ),
+        metric("cluster.bus_messages_out_total", "Messages said.", Counter(cluster.messages_out_total)),
+        metric("cluster.bus_messages_in_total", "Messages heard.", Counter(cluster.messages_in_total)),
+        metric("cluster.bus_bytes_out_total", "Bytes said.", Counter(cluster.bytes_out_total)),
+        metric("cluster.bus_bytes_in_total", "Bytes heard.", Counter(cluster.bytes_in_total)),
+        metric("cluster.bus_refused_total", "Messages not listened to.", Counter(metrics.bus_refused_total)),
+        metric(
+            "cluster.bus_dropped_total",
+            "Messages there was no room for.",
+            Counter(cluster.dropped_total),
+        ),
+        metric("cluster.bus_failures_total", "Connections that broke.", Counter(cluster.failures_total)),
+        metric("cluster.bus_delays", "From saying to hearing.", Value::Histogram(&metrics.bus_delays))
+            .named("cluster_bus_delay_seconds"),
     ]
 }
 

@@ -102,7 +102,7 @@ impl Histogram {
         250_000_000,
     ];
 
-    fn record(&mut self, duration_ns: u64) {
+    pub(super) fn record(&mut self, duration_ns: u64) {
         self.counts[Self::BOUNDS_NS.partition_point(|&bound_ns| bound_ns < duration_ns)] += 1;
         self.sum_ns += duration_ns;
     }

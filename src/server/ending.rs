@@ -202,13 +202,14 @@ impl Server {
     }
 
     fn drain(&mut self) {
-        let players = self.game.world().population();
+        let players = self.game.players();
         log::info!("stopping: {players} players are told");
         let timeout_ms = u64::from(self.config.shutdown_timeout_s) * 1000;
         self.draining = Some(Draining { deadline_ms: self.now_ms() + timeout_ms });
         for token in self.table.tokens() {
             self.close_player(token, Code::GoingAway, "the server is shutting down", Closed::Shutdown);
         }
+        self.leave_bus();
     }
 
     /// Whether the loop may end: every player has taken its last bytes and closed, or the time is up.

@@ -60,11 +60,11 @@ impl Game {
             config.sync_interval_s,
             config.attack_duration_ms,
         );
-        Self {
-            scene: Arc::new(Scene::new(rules)),
-            views: Views::new(settings),
-            rate_limit: rate_limit_of(config),
+        let mut scene = Scene::new(rules);
+        if config.cluster_url.is_some() {
+            scene.world.wait_for_ids();
         }
+        Self { scene: Arc::new(scene), views: Views::new(settings), rate_limit: rate_limit_of(config) }
     }
 
     /// The players.
@@ -157,11 +157,6 @@ impl Game {
             }
         }
         seen
-    }
-
-    /// From here on newcomers get ids that are granted, and no others.
-    pub fn wait_for_ids(&mut self) {
-        self.scene_mut().world.wait_for_ids();
     }
 
     /// Ids are granted to this process.

@@ -6,6 +6,7 @@ use mio::Token;
 
 use super::accept::Door;
 use super::assets::Asset;
+use super::cluster::Health;
 use super::connection::{Connection, Phase, Player};
 use super::pages::is_of_dashboard;
 use super::{Server, os};
@@ -140,10 +141,19 @@ impl Server {
     }
 
     fn answer_health(&mut self, token: Token, request: &Request) {
-        let draining = self.draining.is_some();
-        let players = self.game.world().population() as u64;
-        let body = health_json(draining, self.uptime_ms() / 1000, players);
-        let status = if draining { Status::ServiceUnavailable } else { Status::Ok };
+        let state = if self.draining.is_some() {
+            "draining"
+        } else if !self.has_ids() {
+            "starting"
+        } else {
+            "healthy"
+        };
+        let cluster = self.cluster.as_ref().map(|cluster| match cluster.health() {
+            Health::Ok => "ok",
+            Health::Degraded => "degraded",
+        });
+        let body = health_json(state, self.uptime_ms() / 1000, self.game.players() as u64, cluster);
+        let status = if state == "healthy" { Status::Ok } else { Status::ServiceUnavailable };
         self.respond(token, &dynamic(request, status, "application/json", &body));
     }
 
@@ -158,7 +168,7 @@ impl Server {
         let rate_hz = u64::from(self.config.tick_rate_hz);
         let flush_interval_ms = settings.flush_interval * 1000 / rate_hz;
         Gauges {
-            players: self.game.world().population() as u64,
+            players: self.game.players() as u64,
             uptime_ms: self.uptime_ms(),
             // The pool's threads include the loop's; the log writes on one of its own.
             threads: pool.threads() as u64 + 1,
@@ -170,6 +180,7 @@ impl Server {
             governor_level: self.governor.level() as u64,
             governor_climbs_total: self.governor.climbs_total(),
             connections_open: self.table.len() as u64,
+            cluster: self.cluster.as_ref().map(|cluster| self.cluster_gauges(cluster)),
             resumes_remembered: self.resumes.remembered() as u64,
             resume_store_failures_total: self.resumes.failures(),
         }
@@ -245,6 +256,8 @@ impl Server {
             Some((Refused::Draining, "the server is shutting down\n"))
         } else if self.is_full() && self.quiet_owner(request).is_none() {
             Some((Refused::Full, "the server is full\n"))
+        } else if !self.has_ids() {
+            Some((Refused::NoIds, "the server has no ids for players yet\n"))
         } else {
             None
         };
@@ -262,7 +275,7 @@ impl Server {
     }
 
     fn is_full(&self) -> bool {
-        self.game.world().population() >= self.config.max_connections
+        self.game.players() >= self.config.max_connections
     }
 
     /// Sends away whom there is no room for.

@@ -6,7 +6,7 @@
 //!   [`waiting`]: who is to make room at the door. [`spare`], [`capacity`]: descriptors, when there are few or none.
 //! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
-//! * `coming_back`: whom a ticket brings back where it was.
+//! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was.
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
@@ -16,6 +16,7 @@ mod accept;
 pub mod assets;
 mod attribution;
 pub mod capacity;
+mod cluster;
 mod coming_back;
 pub mod connection;
 mod ending;
@@ -57,6 +58,7 @@ use accept::{Acceptor, Door, Doors};
 use assets::Assets;
 use attribution::Attributions;
 use capacity::Capacity;
+use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
 use flush::Reply;
@@ -67,7 +69,7 @@ use reload::Reload;
 pub use reload::Reread;
 use report::Report;
 use spare::Spares;
-use table::{ADMIN_LISTENER, LISTENER, SIGNALS, TIMER, Table};
+use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
 use waiting::Waiting;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -93,6 +95,7 @@ pub struct Server {
     attributions: Attributions,
     game: Game,
     resumes: Resumes<Token>,
+    cluster: Option<Cluster>,
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
     assets: Assets,
@@ -165,6 +168,7 @@ impl Server {
         }
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
         registry.register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
+        let cluster = Cluster::join(&config, registry)?;
         let now_ns = os::monotonic_ns();
         Ok(Self {
             poll,
@@ -175,6 +179,7 @@ impl Server {
             table: Table::new(),
             attributions: Attributions::new(&config),
             game: Game::new(&config),
+            cluster,
             resumes: coming_back::resumes_of(&config),
             owners: Vec::new(),
             assets,
@@ -243,6 +248,7 @@ impl Server {
         while !self.is_over() {
             self.wait(&mut events, &pool)?;
             self.dispatch(&events, &pool);
+            self.hear_bus();
             self.read_on(&pool);
             self.accept();
             self.write_replies(&pool);
@@ -258,6 +264,7 @@ impl Server {
         let work_is_left = !self.unread.is_empty()
             || !self.replied.is_empty()
             || !self.is_round_over(pool)
+            || self.cluster.as_ref().is_some_and(Cluster::has_news)
             || self.doors.is_any_ready(self.now_ms());
         let slept_from = os::monotonic_ns();
         self.metrics.busy_ns_total += slept_from - self.now_ns;
@@ -287,7 +294,8 @@ impl Server {
                 LISTENER => self.doors.set_ready(Door::Game),
                 ADMIN_LISTENER => self.doors.set_ready(Door::Admin),
                 // The tick step looks at the clock, whatever woke the loop; the timer is armed anew each time.
-                TIMER => {}
+                // What the bus has brought is looked for in every turn.
+                TIMER | BUS => {}
                 SIGNALS => self.take_signals(),
                 token => self.note_readiness(token, event, pool),
             }

@@ -70,7 +70,7 @@ impl Server {
         let counted = Counts::of(&self.metrics);
         let fresh = counted.since(self.report.counted);
         self.report = Report { at_ns: now_ns, counted };
-        let players = self.game.world().population();
+        let players = self.game.players();
         if players == 0 && !fresh.is_news() {
             return;
         }

@@ -16,6 +16,9 @@ pub const SIGNALS: Token = Token(RESERVED_FROM + 2);
 /// The token of the listener for operators.
 pub const ADMIN_LISTENER: Token = Token(RESERVED_FROM + 3);
 
+/// The token of the bus to other processes.
+pub const BUS: Token = Token(RESERVED_FROM + 4);
+
 const KEY_BITS: u32 = 32;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 

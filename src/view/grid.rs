@@ -153,7 +153,7 @@ const _: () = assert!(CELLS <= 1 << 16, "a cell's number must fit 16 bits");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::testing::world_of;
+    use crate::game::testing::world_of;
     use proptest::prelude::*;
 
     proptest! {

@@ -20,8 +20,6 @@ mod serve;
 mod settings;
 mod sieve;
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
 mod viewer;
 mod views;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::frames::Frames;
 use super::pool::Pool;
-use super::testing::{rules, world_of};
 use super::visibility::{MEMBER_DISTANCE_FACTOR, Scratch, look};
 use super::{Scene, Settings, Tally, Turn, Viewer, Views};
+use crate::game::testing::{rules, world_of};
 use crate::game::{Input, Pace, Position, Vector, World};
 use crate::limits::VIEW_LEAVE_MARGIN;
 use proptest::prelude::*;

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 use super::{root, text};
-use crate::support::Server;
+use crate::support::Settings;
 use crate::support::debian::program;
 use crate::support::http::get;
 use crate::support::process::succeed;
@@ -22,13 +22,14 @@ fn names(text: &str) -> BTreeSet<&str> {
     words.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
 }
 
-/// Names of the metrics that a server tells Prometheus, and keys of its JSON, members of `connections` with their path.
+/// Names of the metrics that a server tells Prometheus, and keys of its JSON, members of `connections` and `cluster` with their path.
 fn told() -> (String, Vec<String>) {
-    let server = Server::start();
+    // A bus that nobody has started is enough to be asked about.
+    let server = Settings::new().set("CLUSTER_URL", "redis://127.0.0.1:1").start();
     let json = server.metrics();
     let keys =
         json.as_object().expect("an object").iter().flat_map(|(key, value)| match (key.as_str(), value) {
-            ("connections", Json::Object(members)) => {
+            ("connections" | "cluster", Json::Object(members)) => {
                 members.keys().map(|member| format!("{key}.{member}")).collect()
             }
             _ => vec![key.clone()],

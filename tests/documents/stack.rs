@@ -35,6 +35,21 @@ fn the_compose_file_is_valid_and_what_it_mounts_exists() {
 }
 
 #[test]
+fn the_compose_file_of_several_servers_is_valid_and_names_what_the_program_knows() {
+    let mut command = Command::new(program("docker-compose"));
+    command.args(["--file", "docker-compose.cluster.yml", "config"]).current_dir(root());
+    let output = succeed(&mut command);
+    let config = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(config.matches("CLUSTER_URL: redis://redis:6379/0").count(), 3, "{config}");
+    for name in ["one", "two", "three"] {
+        assert!(config.contains(&format!("NODE_NAME: {name}\n")), "{name}: {config}");
+        assert!(config.contains(&format!(": {name}:8108\n")), "{name}: {config}");
+    }
+    let mount = root().join("deploy/haproxy-cluster.cfg");
+    assert!(mount.exists() && config.contains(mount.to_str().expect("UTF-8")), "{config}");
+}
+
+#[test]
 fn haproxy_takes_the_configuration_of_the_stack() {
     let file = root().join("deploy/haproxy-compose.cfg");
     let output =

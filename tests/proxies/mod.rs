@@ -3,7 +3,7 @@
 
 mod headers;
 mod migration;
-mod programs;
+pub mod programs;
 mod proxy_protocol;
 mod real;
 mod wss;

@@ -86,7 +86,8 @@ fn check_set(peer: &Peer, game: &Game, now_ms: u64) -> Result<(), String> {
         if slot == peer.slot || shown.contains(&id) || !clearly_inside {
             continue;
         }
-        let clearly_nearer = distance(here, there) + 2.0 * 20.0 < farthest * MEMBER_DISTANCE_FACTOR;
+        // Both may walk, and across the diagonal.
+        let clearly_nearer = distance(here, there) + 2.0 * 28.0 < farthest * MEMBER_DISTANCE_FACTOR;
         if shown.len() < max_visible || clearly_nearer {
             return Err(format!(
                 "{id} is not shown, {:.0} units away, {} are",

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
+use pixi_game_server::config::Config;
 use pixi_game_server::game::{Told, World};
 use pixi_game_server::view::pool::Pool;
 
@@ -30,10 +31,11 @@ struct Process {
 
 impl Process {
     fn new(seed: u64, number: usize) -> Self {
-        let mut simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64));
+        // Who is in a cluster gets its ids from there.
+        let config = Config { cluster_url: Some(String::new()), ..Config::default() };
+        let mut simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64), config);
         let rules = simulation.game.world().rules();
         let mut node = Node::new(number as u64 + 1, format!("node-{number}"), (rules.width, rules.height));
-        simulation.game.wait_for_ids();
         // Those of the last process are the lowest: whoever joins there meets higher ones.
         let first = 1_001 + (WORLDS - number) as u32 * 10_000;
         simulation.game.grant_ids(&mut node, first..first + 10_000);
@@ -112,7 +114,8 @@ impl Cluster {
         };
         for _ in 0..copies {
             let held = match self.random.below(4) {
-                0 if is_wild => self.random.below(60),
+                _ if !is_wild => 0,
+                0 => self.random.below(60),
                 _ => self.random.below(2),
             };
             self.sent += 1;

@@ -49,14 +49,15 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        Self::with(seed, Random::new(seed))
+        Self::with(seed, Random::new(seed), Config::default())
     }
 
     /// One of the worlds of a seed, with dice of its own.
-    fn with(seed: u64, mut random: Random) -> Self {
-        let mut config = Config { spawn_seed: Some(seed), ..Config::default() };
-        // From everybody seen by everybody to many more candidates than places.
-        config.max_visible = [6, 20, 128][random.below(3) as usize];
+    fn with(seed: u64, mut random: Random, config: Config) -> Self {
+        let mut config = Config { spawn_seed: Some(seed), ..config };
+        // From everybody seen by everybody to many more candidates than places; never more than there are players of one
+        // world, since a full state of more takes longer on the sockets here.
+        config.max_visible = [6, 20, 128][random.below(3) as usize].min(PLAYERS_MAX);
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
         let game = Game::new(&config);

@@ -285,7 +285,9 @@ impl Peer {
         let last = self.downstream.back().map_or(0, |(at, _)| *at);
         let arrival = (now_ms + random.below(self.delay_ms)).max(last);
         let rest = sent.split_off(random.below(sent.len() as u64) as usize);
-        let later = (arrival + random.below(self.delay_ms)).max(arrival);
+        // However much is under way, none of it takes longer.
+        let latest = arrival.max(now_ms + 2 * self.delay_ms);
+        let later = (arrival + random.below(self.delay_ms)).min(latest);
         self.downstream.push_back((arrival, std::mem::take(sent)));
         self.downstream.push_back((later, rest));
     }

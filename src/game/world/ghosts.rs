@@ -146,8 +146,8 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::game::world::tests::world_at;
     use crate::game::{Input, State};
-    use crate::view::testing::world_of;
 
     fn told(id: u32) -> Told {
         Told {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_ghost_walks_on_by_itself_and_is_as_its_process_says() {
-        let mut world = world_of(&[(0, 0)]);
+        let mut world = world_at(0, 0);
         let slot = world.haunt(&told(5_000));
         assert_eq!((world.population(), world.ghosts(), world.id(slot)), (2, 1, Some(5_000)));
         assert!(world.is_ghost(slot) && !world.is_ghost(0));
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_told_of_a_player_makes_its_ghost_the_same() {
-        let (mut here, mut there) = (world_of(&[(0, 0)]), world_of(&[]));
+        let (mut here, mut there) = (world_at(0, 0), world_at(9, 9));
         here.apply(0, Input::Face { right: false });
         here.apply(0, Input::Attack);
         let ghost = there.haunt(&here.tell(0, 0));
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn who_returns_has_its_slot_until_it_is_given_away() {
-        let mut world = world_of(&[(0, 0)]);
+        let mut world = world_at(0, 0);
         let slot = world.haunt(&told(5_000));
         world.leave(slot);
         world.step(60);
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn nobody_comes_in_without_an_id() {
-        let mut world = world_of(&[]);
+        let mut world = world_at(0, 0);
         world.wait_for_ids();
         assert_eq!(world.ids_left(), 0);
         world.grant_ids(70..72);

@@ -7,7 +7,7 @@ use openmetrics_parser::{
 };
 
 use super::*;
-use crate::metrics::{Closed, FrameOut, ProtocolFault, Refused, Resume};
+use crate::metrics::{Closed, ClusterGauges, FrameOut, ProtocolFault, Refused, Resume};
 
 const MS: u64 = 1_000_000;
 
@@ -43,6 +43,12 @@ fn example() -> (Metrics, Gauges) {
         governor_level: 2,
         governor_climbs_total: 5,
         connections_open: 15,
+        cluster: Some(ClusterGauges {
+            is_up: true,
+            peers: 18,
+            bytes_in_total: 19,
+            ..ClusterGauges::default()
+        }),
         resumes_remembered: 16,
         resume_store_failures_total: 17,
     };
@@ -50,7 +56,7 @@ fn example() -> (Metrics, Gauges) {
 }
 
 /// What both text formats must say of the example.
-const EXPECTED: [(&str, f64); 29] = [
+const EXPECTED: [(&str, f64); 32] = [
     ("pixi_cpu_seconds_total", 8.1),
     ("pixi_players", 1_000.0),
     ("pixi_last_tick_duration_seconds", 0.003),
@@ -74,6 +80,9 @@ const EXPECTED: [(&str, f64); 29] = [
     ("pixi_refused_total{full}", 11.0),
     ("pixi_closed_total{idle}", 12.0),
     ("pixi_resumes_total{hit}", 13.0),
+    ("pixi_cluster_up", 1.0),
+    ("pixi_cluster_peers", 18.0),
+    ("pixi_cluster_bus_bytes_in_total", 19.0),
     ("pixi_resumes_remembered", 16.0),
     ("pixi_resume_store_failures_total", 17.0),
     ("pixi_tick_duration_seconds_bucket{0.0025}", 1.0),
@@ -143,7 +152,7 @@ fn json_has_its_keys_in_order_and_the_values() {
         tick_p50_ns tick_p99_ns tick_max_ns ticks_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
         max_visible messages_in_total messages_out_total bytes_in_total bytes_out_total socket_reads_total \
         socket_writes_total write_stalls_total resident_bytes cpu_ns_total bandwidth_saved_ratio ";
-    const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed resumes";
+    const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed resumes cluster";
 
     let (metrics, gauges) = example();
     let root: Json = serde_json::from_str(&render(&metrics, &gauges, Format::Json)).unwrap();
@@ -182,8 +191,16 @@ fn renders_before_the_first_tick() {
 
 #[test]
 fn health_is_exact() {
-    assert_eq!(health_json(false, 150, 1_000), r#"{"status":"healthy","uptime_seconds":150,"players":1000}"#);
-    assert_eq!(health_json(true, 0, 0), r#"{"status":"draining","uptime_seconds":0,"players":0}"#);
+    assert_eq!(
+        health_json("healthy", 150, 1_000, None),
+        r#"{"status":"healthy","uptime_seconds":150,"players":1000}"#
+    );
+    assert_eq!(
+        health_json("draining", 0, 0, None),
+        r#"{"status":"draining","uptime_seconds":0,"players":0}"#
+    );
+    let clustered = r#"{"status":"healthy","uptime_seconds":0,"players":0,"cluster":"degraded"}"#;
+    assert_eq!(health_json("healthy", 0, 0, Some("degraded")), clustered);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Worlds for the tests of this module.
+//! Worlds for tests.
 
-use crate::game::{Pace, Rules, Spawn, World};
+use super::{Pace, Rules, Spawn, World};
 
 pub(crate) fn rules() -> Rules {
     let pace = Pace::new(60, 4);

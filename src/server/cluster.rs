@@ -1,0 +1,224 @@
+//! The other processes of the same world: what they say is heard between events, and what there is to say to them is said with
+//! the ticks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{fs, io};
+
+use mio::{Registry, Waker};
+
+use super::Server;
+use super::table::BUS;
+use crate::cluster::link::{Address, Link, News, Order};
+use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
+use crate::config::Config;
+use crate::limits::{BUS_BUDGET, LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX};
+use crate::metrics::ClusterGauges;
+
+/// How a cluster is, from this process's point of view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The bus answers.
+    Ok,
+    /// It does not: this process goes on with its own players.
+    Degraded,
+}
+
+/// This process's part in a cluster.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    node: Node,
+    link: Link,
+    /// As of the last look.
+    generation: u64,
+    /// Since when the bus has answered without a break, in milliseconds of the loop's clock; none while it does not.
+    up_since_ms: Option<u64>,
+    round_due_ms: u64,
+    /// When more ids may be asked for.
+    lease_due_ms: u64,
+    has_news: bool,
+}
+
+impl Cluster {
+    /// Joins the cluster that is configured, if one is.
+    pub(super) fn join(config: &Config, registry: &Registry) -> io::Result<Option<Self>> {
+        let Some(url) = &config.cluster_url else { return Ok(None) };
+        let id = getrandom::u64().map_err(io::Error::other)?;
+        let address = Address::new(url, &config.cluster_world, id)
+            .ok_or_else(|| io::Error::other("CLUSTER_URL is no address of a Redis"))?;
+        let waker = Arc::new(Waker::new(registry, BUS)?);
+        let wake = move || {
+            // A loop that can't be woken looks with the next tick.
+            let _ = waker.wake();
+        };
+        let node = Node::new(id, name_of(config), (config.world_width, config.world_height));
+        let link = Link::start(address, wake)?;
+        log::info!("cluster: world {} by the bus at {}", config.cluster_world, link.shown());
+        Ok(Some(Self {
+            node,
+            link,
+            generation: 0,
+            up_since_ms: None,
+            round_due_ms: 0,
+            lease_due_ms: 0,
+            has_news: false,
+        }))
+    }
+
+    /// How it is.
+    pub(super) fn health(&self) -> Health {
+        if self.up_since_ms.is_some() { Health::Ok } else { Health::Degraded }
+    }
+
+    /// Whether the last look left something over.
+    pub(super) fn has_news(&self) -> bool {
+        self.has_news
+    }
+}
+
+impl Server {
+    /// Takes in what other processes have said, a budget's worth.
+    pub(super) fn hear_bus(&mut self) {
+        let now = self.bus_now();
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.has_news = false;
+        for _ in 0..BUS_BUDGET {
+            match cluster.link.news() {
+                None => return,
+                Some(News::Leased(ids)) => {
+                    cluster.lease_due_ms = now.ms;
+                    log::debug!("cluster: ids {} to {} are this process's", ids.start, ids.end - 1);
+                    self.game.grant_ids(&mut cluster.node, ids);
+                }
+                Some(News::Message(bytes)) => match self.game.hear(&mut cluster.node, &bytes, now) {
+                    Heard::Taken { delay_us, is_news: true } => {
+                        self.metrics.record_bus_delay(delay_us * 1_000);
+                    }
+                    Heard::Taken { .. } | Heard::Echo => {}
+                    Heard::Refused(why) => {
+                        self.metrics.bus_refused_total += 1;
+                        if let Some(why) = why {
+                            log::warn!("cluster: not listened to: {why}");
+                        }
+                    }
+                },
+            }
+        }
+        cluster.has_news = true;
+    }
+
+    /// Says what there is to say as of the tick just closed.
+    pub(super) fn tell_bus(&mut self) {
+        let now = self.bus_now();
+        let is_draining = self.draining.is_some();
+        let Some(cluster) = &mut self.cluster else { return };
+        let mut out = Vec::new();
+        cluster.watch_link(now, &mut out);
+        cluster.ask_for_ids(now, self.game.world().ids_left());
+        if now.ms >= cluster.round_due_ms {
+            cluster.round_due_ms = now.ms + u64::from(self.config.batch_interval_ms);
+            let (is_other, gone) = self.game.keep_up(&mut cluster.node, now, &mut out);
+            for name in gone {
+                log::info!("cluster: nothing is heard of {name} any more");
+            }
+            if is_other {
+                let regions = cluster.node.mirror().wanted().iter().map(Channel::Region);
+                let channels: BTreeSet<Channel> = regions.chain([Channel::All]).collect();
+                cluster.link.listen(channels);
+            }
+            // Who has taken its leave says nothing more.
+            if cluster.up_since_ms.is_some() && !is_draining {
+                self.game.tell(&mut cluster.node, now, &mut out);
+            }
+        }
+        if !out.is_empty() {
+            cluster.link.order(Order::Say(out));
+        }
+    }
+
+    /// Takes leave of the other processes.
+    pub(super) fn leave_bus(&mut self) {
+        let now = self.bus_now();
+        let Some(cluster) = &mut self.cluster else { return };
+        let mut out = Vec::new();
+        cluster.node.farewell(now, &mut out);
+        cluster.link.order(Order::Say(out));
+    }
+
+    /// Whether somebody could come in: there is an id for it.
+    pub(super) fn has_ids(&self) -> bool {
+        self.game.world().ids_left() > 0
+    }
+
+    fn bus_now(&self) -> Now {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        Now { ms: self.uptime_ms(), unix_us: since_1970.map_or(0, |since| since.as_micros() as u64) }
+    }
+}
+
+impl Server {
+    /// What is measured of the cluster.
+    pub(super) fn cluster_gauges(&self, cluster: &Cluster) -> ClusterGauges {
+        let (mirror, counts) = (cluster.node.mirror(), cluster.link.counts());
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ClusterGauges {
+            is_up: cluster.up_since_ms.is_some(),
+            peers: mirror.peers().count() as u64,
+            peer_players: mirror.peers().map(|peer| u64::from(peer.players)).sum(),
+            ghosts: self.game.world().ghosts() as u64,
+            regions: mirror.wanted().len() as u64,
+            resyncs_total: mirror.resyncs(),
+            ids_left: self.game.world().ids_left() as u64,
+            messages_out_total: count(&counts.messages_out),
+            messages_in_total: count(&counts.messages_in),
+            bytes_out_total: count(&counts.bytes_out),
+            bytes_in_total: count(&counts.bytes_in),
+            dropped_total: count(&counts.dropped),
+            failures_total: count(&counts.failures),
+        }
+    }
+}
+
+impl Cluster {
+    /// Notes whether the bus answers, and begins anew with a new connection.
+    fn watch_link(&mut self, now: Now, out: &mut Vec<Outgoing>) {
+        let (is_up, generation) = (self.link.is_up(), self.link.generation());
+        if !is_up {
+            if self.up_since_ms.take().is_some() {
+                log::warn!("cluster: degraded, on with the players of this process alone");
+            }
+            return;
+        }
+        if self.up_since_ms.is_none() || generation != self.generation {
+            log::info!("cluster: the bus at {} answers", self.link.shown());
+            (self.up_since_ms, self.generation) = (Some(now.ms), generation);
+            self.lease_due_ms = now.ms;
+            self.link.order(Order::Raise(self.node.ids_end()));
+            self.node.reconnect(now, out);
+        }
+    }
+
+    /// Asks for more ids ahead of need.
+    fn ask_for_ids(&mut self, now: Now, left: usize) {
+        let Some(up_since_ms) = self.up_since_ms else { return };
+        if left >= LEASE_IDS as usize || now.ms < self.lease_due_ms {
+            return;
+        }
+        // The answer comes sooner, or not at all.
+        self.lease_due_ms = now.ms + LINK_TIMEOUT_MS;
+        let may_begin = now.ms - up_since_ms >= LEASE_BEGIN_MS;
+        self.link.order(Order::Lease { above: self.node.ids_end(), may_begin });
+    }
+}
+
+/// What this process calls itself: what was configured, or where it runs.
+fn name_of(config: &Config) -> String {
+    config.node_name.clone().unwrap_or_else(|| {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let mut name = format!("{}:{}", host.trim(), config.port);
+        name.truncate(NODE_NAME_BYTES_MAX);
+        name
+    })
+}

@@ -1,0 +1,107 @@
+//! Three servers behind the example configurations as they are, but for addresses and paths.
+
+use std::net::SocketAddr;
+
+use nix::sys::signal::Signal;
+
+use super::redis::Redis;
+use super::settings;
+use crate::proxies::programs::{Place, Proxy, example};
+use crate::support::http::get;
+use crate::support::pump::wait_until;
+use crate::support::{Client, Server, Settings, pump};
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+
+/// Three servers that know each other.
+fn three(redis: &Redis, also: impl Fn(Settings) -> Settings) -> Vec<Server> {
+    let servers: Vec<Server> = NAMES.iter().map(|name| also(settings(redis, name)).start()).collect();
+    wait_until("three servers that know each other", || {
+        servers.iter().all(|server| server_metric(server, "peers") == 2)
+    });
+    servers
+}
+
+fn server_metric(server: &Server, name: &str) -> u64 {
+    let metrics = server.operators_metrics();
+    metrics["cluster"][name].as_u64().expect("a metric")
+}
+
+fn players(server: &Server) -> u64 {
+    server.operators_metrics()["players"].as_u64().expect("a count")
+}
+
+fn with_door(settings: Settings) -> Settings {
+    settings.set("ADMIN_ADDR", "127.0.0.1:0")
+}
+
+/// Lets players in through the balancer, has one server stop, and looks where new ones go.
+fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
+    wait_until("a way to the servers", || get(address, "/health").status == 200);
+    let mut clients: Vec<Client> = (0..9).map(|_| Client::join_at(address)).collect();
+    assert!(servers.iter().all(|server| players(server) > 0), "everybody has some");
+    pump(&mut clients, "nine who see each other", |clients| {
+        clients.iter().all(|client| client.visible().len() == 8)
+    });
+
+    let mut stopped = servers.remove(0);
+    let left = players(&stopped);
+    stopped.signal(Signal::SIGTERM);
+    let ended = |clients: &[Client]| clients.iter().filter(|client| client.ended).count() as u64;
+    pump(&mut clients, "the end of its players' connections", |clients| ended(clients) == left);
+    assert!(clients.iter().all(|client| !client.ended || client.close_code == Some(1001)));
+    clients.retain(|client| !client.ended);
+    // They come back, to the others.
+    for _ in 0..left {
+        clients.push(Client::join_at(address));
+    }
+    assert_eq!(servers.iter().map(players).sum::<u64>(), 9);
+    pump(&mut clients, "nine again who see each other", |clients| {
+        clients.iter().all(|client| client.visible().len() == 8)
+    });
+    assert_eq!(stopped.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn haproxy_spreads_players_and_gives_none_to_who_stops() {
+    let redis = Redis::start();
+    let servers = three(&redis, |settings| {
+        with_door(settings).set("PROXY_PROTOCOL", "on").set("TRUSTED_PROXIES", "127.0.0.0/8")
+    });
+    let place = Place::new();
+    let mut replacements =
+        vec![("\"${BIND-:8108}\"", place.address.to_string()), ("\"${MAXCONN-13000}\"", "900".to_owned())];
+    let addresses: Vec<String> = servers.iter().map(|server| server.address().to_string()).collect();
+    let lines = [
+        "\"${SERVER_1-127.0.0.1:8111}\"",
+        "\"${SERVER_2-127.0.0.1:8112}\"",
+        "\"${SERVER_3-127.0.0.1:8113}\"",
+    ];
+    replacements.extend(lines.into_iter().zip(addresses));
+    let text = example("haproxy-cluster.cfg", &replacements);
+    let proxy = Proxy::haproxy(place, &text);
+    assert_eq!(get(proxy.place.address, "/metrics").status, 404);
+    assert_balanced(proxy.place.address, servers);
+}
+
+#[test]
+fn nginx_spreads_players_and_gives_none_to_who_stops() {
+    let redis = Redis::start();
+    let servers = three(&redis, |settings| with_door(settings).set("TRUSTED_PROXIES", "127.0.0.0/8"));
+    let place = Place::new();
+    let folder = place.folder.display().to_string();
+    let mut replacements = vec![
+        ("listen 8108", format!("listen {}", place.address)),
+        ("user www-data;", String::new()),
+        ("pid /run/nginx.pid;", format!("pid {folder}/nginx.pid;")),
+        ("/var/log/nginx/error.log", format!("{folder}/error.log")),
+        ("worker_rlimit_nofile 65536;", String::new()),
+        ("worker_connections 30000", "worker_connections 500".to_owned()),
+    ];
+    let lines = ["127.0.0.1:8111", "127.0.0.1:8112", "127.0.0.1:8113"];
+    let addresses: Vec<String> = servers.iter().map(|server| server.address().to_string()).collect();
+    replacements.extend(lines.into_iter().zip(addresses));
+    let text = example("nginx-cluster.conf", &replacements);
+    let proxy = Proxy::nginx(place, &text);
+    assert_balanced(proxy.place.address, servers);
+}

@@ -1,0 +1,120 @@
+//! Servers and Redis that die, hang and come back: everybody plays on, and the world is whole again by itself.
+
+use nix::sys::signal::Signal;
+
+use game_client::Vector;
+
+use super::redis::Redis;
+use super::{OTHER, VIEWER, cluster, health, pair, settings, start, two, wait_until_mutual};
+use crate::support::pump::wait_until;
+use crate::support::walker::walk;
+use crate::support::{Client, pump};
+
+/// Whether both servers say that they are on their own, and are well.
+fn are_degraded(servers: &[crate::support::Server; 2]) -> bool {
+    servers.iter().all(|server| {
+        let (status, body) = health(server);
+        assert_eq!(status, 200, "{body}");
+        body.contains("\"cluster\":\"degraded\"")
+    })
+}
+
+#[test]
+fn the_players_of_a_killed_server_vanish() {
+    let redis = Redis::start();
+    let [first, second] = two(&redis);
+    let mut clients = vec![Client::join(&first)];
+    let other = Client::join(&second);
+    pump(&mut clients, "the other", |clients| clients[0].sees(other.id()));
+    drop(second);
+    pump(&mut clients, "its exit", |clients| !clients[0].sees(other.id()));
+    assert!(first.log().contains("nothing is heard of second any more"), "{}", first.log());
+    walk(&mut clients, 0, Vector::DOWN, 3);
+}
+
+#[test]
+fn without_redis_everybody_plays_on_and_finds_the_others_again() {
+    let mut redis = Redis::start();
+    let servers = two(&redis);
+    let mut clients = pair(&servers);
+    let other = clients[OTHER].id();
+    redis.vanish();
+    pump(&mut clients, "degraded servers", |_| are_degraded(&servers));
+    pump(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
+    walk(&mut clients, VIEWER, Vector::DOWN, 5);
+    let mut neighbour = Client::join(&servers[0]);
+    let neighbour_id = neighbour.id();
+    pump(&mut clients, "who is on the same server", |clients| clients[VIEWER].sees(neighbour_id));
+    neighbour.poll();
+
+    redis.come_back();
+    wait_until_mutual(&mut clients);
+    wait_until("all well", || servers.iter().all(|server| health(server).1.contains("\"cluster\":\"ok\"")));
+}
+
+#[test]
+fn a_redis_that_hangs_holds_up_nobody() {
+    let redis = Redis::start();
+    let servers = two(&redis);
+    let mut clients = pair(&servers);
+    let other = clients[OTHER].id();
+    redis.signal(Signal::SIGSTOP);
+    pump(&mut clients, "degraded servers", |_| are_degraded(&servers));
+    pump(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
+    walk(&mut clients, OTHER, Vector::DOWN, 5);
+    redis.signal(Signal::SIGCONT);
+    wait_until_mutual(&mut clients);
+    // Where it went meanwhile is known as well.
+    let place = clients[OTHER].position();
+    pump(&mut clients, "the place", |clients| {
+        clients[VIEWER]
+            .picture
+            .remote(other)
+            .is_some_and(|remote| (remote.x, remote.y) == (f64::from(place.0), f64::from(place.1)))
+    });
+    assert!(servers.iter().all(|server| cluster(server, "bus_failures_total") > 0));
+}
+
+#[test]
+fn a_server_that_hangs_is_missed_and_found_again() {
+    let redis = Redis::start();
+    let servers = two(&redis);
+    let mut clients = pair(&servers);
+    let other = clients[OTHER].id();
+    servers[1].signal(Signal::SIGSTOP);
+    let viewer = &mut clients[..1];
+    pump(viewer, "the exit of whose server hangs", |clients| !clients[VIEWER].sees(other));
+    walk(viewer, VIEWER, Vector::DOWN, 5);
+    let place = viewer[VIEWER].position();
+    servers[1].signal(Signal::SIGCONT);
+    wait_until_mutual(&mut clients);
+    let viewer = clients[VIEWER].id();
+    pump(&mut clients, "the place of who walked meanwhile", |clients| {
+        clients[OTHER]
+            .picture
+            .remote(viewer)
+            .is_some_and(|remote| (remote.x, remote.y) == (f64::from(place.0), f64::from(place.1)))
+    });
+}
+
+#[test]
+fn servers_are_replaced_one_by_one_under_their_players() {
+    let redis = Redis::start();
+    let mut servers: Vec<_> = ["a", "b", "c"].map(|name| start(&settings(&redis, name))).into();
+    let mut clients: Vec<Client> = servers.iter().map(Client::join).collect();
+    for (at, server) in servers.iter_mut().enumerate() {
+        let mut old = std::mem::replace(server, start(&settings(&redis, "fresh")));
+        old.signal(Signal::SIGTERM);
+        let gone = clients.remove(at);
+        let gone_id = gone.id();
+        drop(gone);
+        pump(&mut clients, "the exit of whose server stops", |clients| {
+            clients.iter().all(|client| !client.sees(gone_id))
+        });
+        assert_eq!(old.wait_for_exit().code(), Some(0));
+        clients.insert(at, Client::join(server));
+        pump(&mut clients, "three who see each other", |clients| {
+            clients.iter().all(|client| client.visible().len() == 2)
+        });
+    }
+}

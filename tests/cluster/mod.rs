@@ -1,0 +1,221 @@
+//! Several servers and one world: with a real Redis between them, and what happens when any of them is gone for a while.
+
+mod balancing;
+mod faults;
+mod ids;
+mod redis;
+
+use game_client::{ClientMessage, Facing, State, Vector};
+use nix::sys::signal::Signal;
+
+use crate::support::http::get;
+use crate::support::pump::wait_until;
+use crate::support::raw::Raw;
+use crate::support::walker::walk;
+use crate::support::{Client, Server, Settings, pump};
+use redis::Redis;
+
+/// The client that looks, on one server.
+const VIEWER: usize = 0;
+/// The client that is looked at, on another.
+const OTHER: usize = 1;
+
+fn settings(redis: &Redis, name: &str) -> Settings {
+    let url = redis.url();
+    Settings::new().spawn_at(500, 500).set("CLUSTER_URL", &*url).set("NODE_NAME", name)
+}
+
+/// A server that has found the others and can take players.
+fn start(settings: &Settings) -> Server {
+    let server = settings.start();
+    wait_until("a server that takes players", || health(&server).0 == 200);
+    server
+}
+
+/// Two of them that know of each other.
+fn two(redis: &Redis) -> [Server; 2] {
+    let servers = ["first", "second"].map(|name| start(&settings(redis, name)));
+    wait_until("two servers that know each other", || {
+        servers.iter().all(|server| cluster(server, "peers") == 1)
+    });
+    servers
+}
+
+/// Status and body of `/health`.
+fn health(server: &Server) -> (u16, String) {
+    let response = get(server.address(), "/health");
+    (response.status, response.text().to_owned())
+}
+
+fn cluster(server: &Server, name: &str) -> u64 {
+    let metrics = server.metrics();
+    metrics["cluster"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {metrics}"))
+}
+
+/// A viewer on one server and a player on the other, who see each other.
+fn pair(servers: &[Server; 2]) -> Vec<Client> {
+    let mut clients: Vec<Client> = servers.iter().map(Client::join).collect();
+    wait_until_mutual(&mut clients);
+    clients
+}
+
+fn wait_until_mutual(clients: &mut [Client]) {
+    let ids = [clients[VIEWER].id(), clients[OTHER].id()];
+    pump(clients, "each on the other's screen", |clients| {
+        clients[VIEWER].sees(ids[OTHER]) && clients[OTHER].sees(ids[VIEWER])
+    });
+}
+
+#[test]
+fn somebody_elsewhere_is_seen_as_if_it_were_here() {
+    let redis = Redis::start();
+    let servers = two(&redis);
+    let mut clients = pair(&servers);
+    let other = clients[OTHER].id();
+
+    walk(&mut clients, OTHER, Vector::DOWN, 10);
+    let place = clients[OTHER].position();
+    pump(&mut clients, "the exact place", |clients| {
+        clients[VIEWER]
+            .picture
+            .remote(other)
+            .is_some_and(|remote| (remote.x, remote.y) == (f64::from(place.0), f64::from(place.1)))
+    });
+    clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
+    pump(&mut clients, "the turn", |clients| {
+        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.facing == Facing::Left)
+    });
+    clients[OTHER].send(&ClientMessage::Attack { aim: None });
+    pump(&mut clients, "the attack", |clients| {
+        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.state == State::Attacking)
+    });
+    clients[OTHER].send(&ClientMessage::AttackEnd);
+    pump(&mut clients, "the end of it", |clients| {
+        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.state == State::Idle)
+    });
+    let left = clients.pop().expect("the other");
+    left.reset();
+    pump(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
+    for server in &servers {
+        assert_eq!(cluster(server, "bus_dropped_total") + cluster(server, "bus_refused_total"), 0);
+    }
+}
+
+#[test]
+fn players_are_counted_where_they_are() {
+    let redis = Redis::start();
+    let servers = two(&redis);
+    let _clients = pair(&servers);
+    for server in &servers {
+        assert_eq!((server.count("players"), cluster(server, "ghosts")), (1, 1));
+        assert_eq!(health(server).1.split(',').next_back(), Some("\"cluster\":\"ok\"}"));
+    }
+}
+
+#[test]
+fn a_full_server_is_full_of_its_own_players_alone() {
+    let redis = Redis::start();
+    let limited = settings(&redis, "small").set("MAX_CONNECTIONS", 1);
+    let servers = [start(&limited), start(&settings(&redis, "large"))];
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::join(&servers[1])).collect();
+    pump(&mut clients, "ghosts", |_| cluster(&servers[0], "peer_players") == 5);
+    clients.push(Client::join(&servers[0]));
+    let mut late = Raw::connect(servers[0].address());
+    late.send(crate::support::raw::UPGRADE.as_bytes());
+    assert_eq!(late.response().status, 503);
+}
+
+#[test]
+fn only_what_somebody_sees_is_listened_to() {
+    let redis = Redis::start();
+    let servers = two(&redis);
+    let mut clients = pair(&servers);
+    let other = clients[OTHER].id();
+    assert_eq!(cluster(&servers[0], "regions"), 81, "without a viewport the whole world");
+    clients[VIEWER].send(&ClientMessage::Viewport { width: 300, height: 300 });
+    pump(&mut clients, "a narrower interest", |_| cluster(&servers[0], "regions") <= 16);
+    assert!(clients[VIEWER].sees(other));
+
+    // It walks out of what is listened to, and comes in again.
+    walk(&mut clients, OTHER, Vector::RIGHT, 150);
+    pump(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
+    pump(&mut clients, "no ghost", |_| cluster(&servers[0], "ghosts") == 0);
+    walk(&mut clients, OTHER, Vector::LEFT, 150);
+    pump(&mut clients, "its return", |clients| clients[VIEWER].sees(other));
+}
+
+#[test]
+fn a_server_that_stops_in_order_takes_its_players_along_at_once() {
+    let redis = Redis::start();
+    let [first, mut second] = two(&redis);
+    let mut viewer = Client::join(&first);
+    let other = Client::join(&second);
+    pump(std::slice::from_mut(&mut viewer), "the other", |clients| clients[0].sees(other.id()));
+    second.signal(Signal::SIGTERM);
+    pump(std::slice::from_mut(&mut viewer), "its exit", |clients| !clients[0].sees(other.id()));
+    assert_eq!(second.wait_for_exit().code(), Some(0));
+    assert!(!first.log().contains("nothing is heard"), "it said goodbye: {}", first.log());
+    assert_eq!(cluster(&first, "peers"), 0);
+}
+
+#[test]
+fn alone_in_a_cluster_nothing_is_told_of_players() {
+    let redis = Redis::start();
+    let server = start(&settings(&redis, "alone"));
+    let mut clients = [Client::join(&server)];
+    let before = cluster(&server, "bus_messages_out_total");
+    walk(&mut clients, 0, Vector::DOWN, 20);
+    let told = cluster(&server, "bus_messages_out_total") - before;
+    assert!(told <= 10, "{told} messages: beats alone");
+}
+
+#[test]
+fn worlds_of_another_name_do_not_meet() {
+    let redis = Redis::start();
+    let here = start(&settings(&redis, "here"));
+    let there = start(&settings(&redis, "there").set("CLUSTER_WORLD", "elsewhere"));
+    let mut clients = [Client::join(&here), Client::join(&there)];
+    crate::support::observe(&mut clients, std::time::Duration::from_millis(1_500));
+    assert_eq!((cluster(&here, "peers"), cluster(&there, "peers")), (0, 0));
+    assert!(clients.iter().all(|client| client.visible().is_empty()));
+}
+
+#[test]
+fn who_speaks_another_language_is_not_listened_to_and_named_once() {
+    let redis = Redis::start();
+    let server = start(&settings(&redis, "here"));
+    let other_size = start(&settings(&redis, "small").set("WORLD_WIDTH", 1_000));
+    for _ in 0..3 {
+        redis.command(&[b"PUBLISH", b"pixi:main:all", b"PX\x07whatever follows"]);
+        redis.command(&[b"PUBLISH", b"pixi:main:all", b"no message"]);
+        redis.command(&[b"PUBLISH", b"pixi:main:all", b""]);
+    }
+    wait_until("many refusals", || cluster(&server, "bus_refused_total") > 12);
+    let log = server.log();
+    for line in [
+        "a process that speaks version 7 of the format and not 1",
+        "bytes that are no message",
+        "a process whose world is 1000 by 2000 units and not 2000 by 2000",
+    ] {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
+    assert_eq!((cluster(&server, "peers"), cluster(&other_size, "peers")), (0, 0));
+}
+
+#[test]
+fn a_password_is_used_and_never_shown() {
+    let redis = Redis::start_with(Some("s3cr3t-of-the-bus"));
+    let server = settings(&redis, "first").set("LOG_LEVEL", "trace").start();
+    wait_until("a server that takes players", || health(&server).0 == 200);
+    let wrong = redis.url().replace("s3cr3t", "wr0ng");
+    let locked_out = settings(&redis, "second").set("CLUSTER_URL", &*wrong).set("LOG_LEVEL", "trace").start();
+    wait_until("the refusal", || locked_out.log().contains("does not answer"));
+    for log in [server.log(), locked_out.log()] {
+        assert!(!log.contains("of-the-bus"), "{log}");
+    }
+    let broken = "redis://:s3cr3t-of-the-bus@host:port/x";
+    let output = Settings::new().set("CLUSTER_URL", broken).command().output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("CLUSTER_URL=redis://***@host:port/x: expected redis://"), "{said}");
+}
