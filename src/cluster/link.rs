@@ -22,9 +22,13 @@ use crate::limits::{
     BEAT_MS, BUS_NEWS_MAX, BUS_ORDERS_MAX, LEASE_IDS, LINK_BACKOFF_MS, LINK_STOP_MS, LINK_TIMEOUT_MS,
     PLAYER_ID_FIRST,
 };
+use crate::resume::{Keepsake, Saved, Ticket};
 
 /// Channels in one SUBSCRIBE.
 const CHANNELS_AT_ONCE: usize = 1_000;
+
+/// Keys in one write.
+const KEYS_AT_ONCE: usize = 1_000;
 
 /// Raises the counter above all ids known to be taken, and takes some more if there are any to be taken: without a counter,
 /// somebody else might be about to raise it, so that it is only made when that was waited for.
@@ -53,6 +57,10 @@ pub enum Order {
     Listen,
     /// Ids below this are taken.
     Raise(u32),
+    /// Keep these for so many seconds.
+    Keep(Vec<Keepsake>, u32),
+    /// Give out what is kept under this ticket, once.
+    Fetch(Ticket),
     /// Get more ids, all above this one; where there is no counter yet, perhaps make one.
     Lease {
         /// Ids below this are taken.
@@ -69,6 +77,44 @@ pub enum News {
     Message(Vec<u8>),
     /// Ids were granted.
     Leased(Range<u32>),
+    /// What was kept under this ticket, if anything.
+    Fetched(Ticket, Option<Record>),
+}
+
+/// What is kept under a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// The process that had its player.
+    pub node: NodeId,
+    /// Whether it has left there.
+    pub has_left: bool,
+    /// Where it was.
+    pub saved: Saved,
+}
+
+impl Record {
+    /// The format, so that whoever reads another one knows that it does.
+    const VERSION: u8 = 1;
+
+    const BYTES: usize = 2 + size_of::<NodeId>() + Saved::BYTES;
+
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = vec![Self::VERSION, u8::from(self.has_left)];
+        bytes.extend_from_slice(&self.node.to_le_bytes());
+        bytes.extend_from_slice(&self.saved.to_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; Self::BYTES] = bytes.try_into().ok()?;
+        let ([version, has_left], rest) = bytes.split_first_chunk::<2>()?;
+        let (node, saved) = rest.split_first_chunk()?;
+        if (*version, *has_left > 1) != (Self::VERSION, false) {
+            return None;
+        }
+        let saved = Saved::from_bytes(saved.try_into().ok()?)?;
+        Some(Self { node: NodeId::from_le_bytes(*node), has_left: *has_left == 1, saved })
+    }
 }
 
 /// What is counted on both threads.
@@ -142,6 +188,11 @@ impl Address {
 
     fn wake_channel(&self) -> String {
         format!("pixi:{}:wake:{:016x}", self.world, self.node)
+    }
+
+    /// Whoever can read the keys of the bus can be anybody: it is to be as private as the servers.
+    fn key_of(&self, ticket: Ticket) -> String {
+        format!("pixi:{}:resume:{:032x}", self.world, ticket.number())
     }
 
     fn counter(&self) -> String {
@@ -319,10 +370,39 @@ impl Commander {
                     let end = self.lease(&mut connection, above, LEASE_IDS, may_begin)?;
                     self.pass_on_ids(end);
                 }
+                Ok(Order::Keep(keepsakes, ttl_s)) => self.keep(&mut connection, &keepsakes, ttl_s)?,
+                Ok(Order::Fetch(ticket)) => self.fetch(&mut connection, ticket)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
+    }
+
+    fn keep(
+        &self,
+        connection: &mut redis::Connection,
+        keepsakes: &[Keepsake],
+        ttl_s: u32,
+    ) -> RedisResult<()> {
+        let node = self.shared.address.node;
+        for keepsakes in keepsakes.chunks(KEYS_AT_ONCE) {
+            let mut pipe = redis::pipe();
+            for &Keepsake { ticket, saved, has_left } in keepsakes {
+                let record = Record { node, has_left, saved };
+                let key = self.shared.address.key_of(ticket);
+                pipe.cmd("SET").arg(key).arg(record.to_bytes()).arg("EX").arg(ttl_s).ignore();
+            }
+            pipe.exec(connection)?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, connection: &mut redis::Connection, ticket: Ticket) -> RedisResult<()> {
+        let bytes: Option<Vec<u8>> =
+            redis::cmd("GETDEL").arg(self.shared.address.key_of(ticket)).query(connection)?;
+        let record = bytes.as_deref().and_then(Record::from_bytes);
+        self.shared.pass_on(&self.news, News::Fetched(ticket, record));
+        Ok(())
     }
 
     fn wake_subscriber(&self, connection: &mut redis::Connection) -> RedisResult<()> {
@@ -428,5 +508,57 @@ impl Subscriber {
         }
         *current = wanted;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_nothing_else() {
+        let saved = Saved { x: 1, y: 2, faces_right: true, viewport: Some((800, 600)) };
+        let record = Record { node: 7, has_left: true, saved };
+        let bytes = record.to_bytes();
+        assert_eq!(Record::from_bytes(&bytes), Some(record));
+        for cut in 0..bytes.len() {
+            assert_eq!(Record::from_bytes(&bytes[..cut]), None);
+        }
+        for (at, value) in [(0, 2), (1, 2), (10, 4)] {
+            let mut other = bytes.clone();
+            other[at] = value;
+            assert_eq!(Record::from_bytes(&other), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_taken_apart_and_shown_without_secrets() {
+        for (url, shown) in [
+            ("redis://127.0.0.1", "127.0.0.1:6379/0"),
+            ("redis://user:secret@bus.example:6380/3", "bus.example:6380/3"),
+            ("redis://:secret@[::1]:1/0", "::1:1/0"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().1, shown, "{url}");
+        }
+        for url in [
+            "",
+            "redis://",
+            "rediss://host",
+            "unix:///socket",
+            "redis://host:port",
+            "redis://host/x",
+            "host:1",
+        ] {
+            assert_eq!(Address::parse(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn each_wait_is_longer_up_to_a_bound() {
+        for failures in 0..40 {
+            let waited_ms = backoff(failures).as_millis() as u64;
+            assert!((LINK_BACKOFF_MS.start / 2..=LINK_BACKOFF_MS.end).contains(&waited_ms), "{waited_ms}");
+        }
+        assert!(backoff(9).as_millis() as u64 >= LINK_BACKOFF_MS.end / 2);
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::game::{Position, Told, Vector};
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
+use crate::resume::{Saved, Ticket};
 
 use super::region::Region;
 
@@ -47,6 +48,10 @@ pub enum Body {
     Farewell,
     /// Whoever has players in these regions is to tell all of them.
     Ask(Vec<Region>),
+    /// Somebody shows this ticket at the sender's door; whoever has its player is to say what becomes of it.
+    Claim(Ticket),
+    /// The answer: where its player was, whose connection had gone quiet and is closed now; or nothing, since it is there.
+    Answer(Ticket, Option<Saved>),
 }
 
 /// What changed in a region.
@@ -90,6 +95,8 @@ const KIND_SNAPSHOT: u8 = 2;
 const KIND_BEAT: u8 = 3;
 const KIND_FAREWELL: u8 = 4;
 const KIND_ASK: u8 = 5;
+const KIND_CLAIM: u8 = 6;
+const KIND_ANSWER: u8 = 7;
 
 /// The bytes of a message.
 pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
@@ -102,6 +109,8 @@ pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
         Body::Beat(_) => KIND_BEAT,
         Body::Farewell => KIND_FAREWELL,
         Body::Ask(_) => KIND_ASK,
+        Body::Claim(_) => KIND_CLAIM,
+        Body::Answer(..) => KIND_ANSWER,
     });
     out.extend_from_slice(&head.world.0.to_le_bytes());
     out.extend_from_slice(&head.world.1.to_le_bytes());
@@ -125,6 +134,11 @@ pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
         }
         Body::Farewell => {}
         Body::Ask(regions) => put(&mut out, regions.iter().copied()),
+        Body::Claim(ticket) => out.extend_from_slice(&ticket.number().to_le_bytes()),
+        Body::Answer(ticket, saved) => {
+            out.extend_from_slice(&ticket.number().to_le_bytes());
+            out.extend(saved.iter().flat_map(Saved::to_bytes));
+        }
     }
     out
 }
@@ -225,6 +239,10 @@ impl Reader<'_> {
         })
     }
 
+    fn ticket(&mut self) -> Option<Ticket> {
+        self.take().map(|bytes| Ticket::of(u128::from_le_bytes(bytes)))
+    }
+
     /// So many of them; what is announced is not made room for before it has been seen.
     fn many<T>(&mut self, count: usize, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         if count > self.0.len() {
@@ -267,6 +285,12 @@ impl Reader<'_> {
                 let count = self.0.len().div_ceil(size_of::<Region>());
                 Body::Ask(self.many(count, Self::u32)?)
             }
+            KIND_CLAIM => Body::Claim(self.ticket()?),
+            KIND_ANSWER => {
+                let ticket = self.ticket()?;
+                let saved = if self.0.is_empty() { None } else { Some(Saved::from_bytes(self.take()?)?) };
+                Body::Answer(ticket, saved)
+            }
             _ => return None,
         })
     }
@@ -286,6 +310,12 @@ mod tests {
         }
     }
 
+    prop_compose! {
+        fn saved()(x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>) -> Saved {
+            Saved { x, y, faces_right, viewport }
+        }
+    }
+
     fn body() -> impl Strategy<Value = Body> {
         let players = || proptest::collection::vec(told(), 0..20);
         let moved = proptest::collection::vec((any::<u32>(), told()), 0..20);
@@ -299,6 +329,9 @@ mod tests {
                 .prop_map(|(name, ids_end, players)| Body::Beat(Beat { name, ids_end, players })),
             Just(Body::Farewell),
             ids().prop_map(Body::Ask),
+            any::<u128>().prop_map(|number| Body::Claim(Ticket::of(number))),
+            (any::<u128>(), proptest::option::of(saved()))
+                .prop_map(|(number, saved)| Body::Answer(Ticket::of(number), saved)),
         ]
     }
 

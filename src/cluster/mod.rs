@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use crate::game::World;
 use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS};
+use crate::resume::{Saved, Ticket};
 use authority::Authority;
 use message::{Beat, Body, Head, NodeId, Refusal, decode, encode};
 use mirror::{Mirror, Word};
@@ -68,6 +69,10 @@ pub enum Heard {
         /// It told of players.
         is_news: bool,
     },
+    /// Somebody shows this ticket elsewhere.
+    Claim(Ticket),
+    /// What has become of the player whose ticket was shown here.
+    Answer(Ticket, Option<Saved>),
     /// Not listened to, for a reason to be logged unless it is the same as before.
     Refused(Option<String>),
 }
@@ -115,6 +120,11 @@ impl Node {
             unseen_since_ms: BTreeMap::new(),
             refused: BTreeSet::new(),
         }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> NodeId {
+        self.id
     }
 
     /// The other processes and their players.
@@ -190,6 +200,16 @@ impl Node {
         }
     }
 
+    /// Asks whoever has the player of this ticket what becomes of it.
+    pub fn claim(&mut self, ticket: Ticket, now: Now, out: &mut Vec<Outgoing>) {
+        self.say(Channel::All, &Body::Claim(ticket), now, out);
+    }
+
+    /// Says what becomes of it.
+    pub fn answer(&mut self, ticket: Ticket, saved: Option<Saved>, now: Now, out: &mut Vec<Outgoing>) {
+        self.say(Channel::All, &Body::Answer(ticket, saved), now, out);
+    }
+
     /// Takes leave of everybody.
     pub fn farewell(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         self.say(Channel::All, &Body::Farewell, now, out);
@@ -227,6 +247,8 @@ impl Node {
             Body::Snapshot { region, players } => self.mirror.replace(word, region, &players, world),
             Body::Ask(regions) => self.authority.ask(&regions),
             Body::Farewell => self.mirror.forget(head.node, world),
+            Body::Claim(ticket) => return Heard::Claim(ticket),
+            Body::Answer(ticket, saved) => return Heard::Answer(ticket, saved),
             Body::Beat(beat) => {
                 self.ids_end_heard = self.ids_end_heard.max(beat.ids_end);
                 if self.mirror.beat(word, beat) {

@@ -25,6 +25,31 @@ pub struct Saved {
     pub viewport: Option<(u16, u16)>,
 }
 
+impl Saved {
+    /// Bytes of one that is passed on.
+    pub const BYTES: usize = 9;
+
+    /// As it is passed on to other processes.
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[0] = u8::from(self.faces_right) | u8::from(self.viewport.is_some()) << 1;
+        let (width, height) = self.viewport.unwrap_or_default();
+        for (at, number) in [self.x, self.y, width, height].into_iter().enumerate() {
+            bytes[1 + 2 * at..3 + 2 * at].copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// What these bytes say; `None` if they are not ours.
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Option<Self> {
+        let number = |at: usize| u16::from_le_bytes([bytes[1 + 2 * at], bytes[2 + 2 * at]]);
+        let flags = bytes[0];
+        let viewport = (flags & 2 != 0).then(|| (number(2), number(3)));
+        let saved = Self { x: number(0), y: number(1), faces_right: flags & 1 != 0, viewport };
+        (saved.to_bytes() == bytes).then_some(saved)
+    }
+}
+
 /// What is known about a ticket; `P` is what a player is known by.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Claim<P> {
@@ -44,7 +69,28 @@ pub struct Resumes<P> {
     left: HashMap<Ticket, Departure>,
     /// When each left, on the clock of [`clock_ms`], the earliest first; a ticket that has been claimed since, or has left anew, is in here all the same.
     order: VecDeque<(u64, Ticket)>,
-    store: Option<Store>,
+    keeper: Keeper,
+}
+
+/// What outlives the process.
+#[derive(Debug)]
+enum Keeper {
+    Nothing,
+    /// A file.
+    File(Store),
+    /// The bus of a cluster: what is to be kept waits here until it is taken there.
+    Bus(Vec<Keepsake>),
+}
+
+/// What is to be kept of a player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepsake {
+    /// Whose it is.
+    pub ticket: Ticket,
+    /// Where it is.
+    pub saved: Saved,
+    /// Whether it has left, so that whoever shows the ticket may have it.
+    pub has_left: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,19 +103,36 @@ struct Departure {
 impl<P: Copy> Resumes<P> {
     /// Remembers for `ttl_s` seconds, 0 not at all; with a store, also what that holds.
     pub fn new(ttl_s: u32, store: Option<Store>) -> Self {
+        Self::with(ttl_s, store.map_or(Keeper::Nothing, Keeper::File))
+    }
+
+    /// The same, where somebody takes what is to be kept with [`Resumes::take_kept`].
+    pub fn kept_elsewhere(ttl_s: u32) -> Self {
+        Self::with(ttl_s, Keeper::Bus(Vec::new()))
+    }
+
+    fn with(ttl_s: u32, keeper: Keeper) -> Self {
         Self {
             ttl_ms: u64::from(ttl_s) * 1000,
             playing: HashMap::new(),
             left: HashMap::new(),
             order: VecDeque::new(),
-            store,
+            keeper,
+        }
+    }
+
+    /// What is to be kept elsewhere since it was taken last.
+    pub fn take_kept(&mut self) -> Vec<Keepsake> {
+        match &mut self.keeper {
+            Keeper::Bus(waiting) => std::mem::take(waiting),
+            _ => Vec::new(),
         }
     }
 
     /// Changes how long is remembered, in seconds, also for those who have left already.
     pub fn set_ttl(&mut self, ttl_s: u32) {
         self.ttl_ms = u64::from(ttl_s) * 1000;
-        if let Some(store) = &self.store {
+        if let Keeper::File(store) = &self.keeper {
             store.set_ttl(ttl_s);
         }
     }
@@ -81,7 +144,7 @@ impl<P: Copy> Resumes<P> {
 
     /// Whether what is remembered outlives the process, so that players are to be saved now and then.
     pub fn is_lasting(&self) -> bool {
-        self.store.is_some()
+        !matches!(self.keeper, Keeper::Nothing)
     }
 
     /// Those who have left and may come back.
@@ -91,7 +154,10 @@ impl<P: Copy> Resumes<P> {
 
     /// Writes to the store that failed so far.
     pub fn failures(&self) -> u64 {
-        self.store.as_ref().map_or(0, Store::failures)
+        match &self.keeper {
+            Keeper::File(store) => store.failures(),
+            _ => 0,
+        }
     }
 
     /// The player in the world who has this ticket.
@@ -119,20 +185,32 @@ impl<P: Copy> Resumes<P> {
         self.playing.remove(&ticket);
         if self.is_on() {
             self.remember(ticket, saved, clock_ms(now_ms));
-            self.save(ticket, saved);
+            self.keep(Keepsake { ticket, saved, has_left: true });
         }
     }
 
     /// Writes down where a player is, so that it is not lost with the process.
-    pub fn save(&self, ticket: Ticket, saved: Saved) {
-        if let Some(store) = &self.store {
-            store.save(ticket, saved);
+    pub fn save(&mut self, ticket: Ticket, saved: Saved) {
+        self.keep(Keepsake { ticket, saved, has_left: false });
+    }
+
+    fn keep(&mut self, keepsake: Keepsake) {
+        match &mut self.keeper {
+            Keeper::Nothing => {}
+            Keeper::File(store) => store.save(keepsake.ticket, keepsake.saved),
+            Keeper::Bus(waiting) => waiting.push(keepsake),
         }
+    }
+
+    /// Forgets what a player left behind, since it is known elsewhere.
+    pub fn forget(&mut self, ticket: Ticket) {
+        self.left.remove(&ticket);
     }
 
     /// Takes over what the store has kept from an earlier process.
     pub fn recall(&mut self, now_ms: u64) {
-        let mut kept = self.store.as_mut().map(Store::take_kept).unwrap_or_default();
+        let Keeper::File(store) = &mut self.keeper else { return };
+        let mut kept = store.take_kept();
         kept.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.age_s));
         for Kept { ticket, saved, age_s } in kept {
             let age_ms = u64::from(age_s) * 1000;

@@ -12,10 +12,12 @@ use mio::{Registry, Waker};
 use super::Server;
 use super::table::BUS;
 use crate::cluster::link::{Address, Link, News, Order};
+use crate::cluster::message::NodeId;
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::limits::{BUS_BUDGET, LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX};
 use crate::metrics::ClusterGauges;
+use crate::resume::{Saved, Ticket};
 
 /// How a cluster is, from this process's point of view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,22 @@ impl Cluster {
 
     /// How it is.
     pub(super) fn health(&self) -> Health {
-        if self.up_since_ms.is_some() { Health::Ok } else { Health::Degraded }
+        if self.is_up() { Health::Ok } else { Health::Degraded }
+    }
+
+    /// Whether the bus answers.
+    pub(super) fn is_up(&self) -> bool {
+        self.up_since_ms.is_some()
+    }
+
+    /// Whether that process is known to live.
+    pub(super) fn knows(&self, node: NodeId) -> bool {
+        self.node.mirror().knows(node)
+    }
+
+    /// Gives the bus something to do.
+    pub(super) fn order(&self, order: Order) {
+        self.link.order(order);
     }
 
     /// Whether the last look left something over.
@@ -82,17 +99,19 @@ impl Server {
     /// Takes in what other processes have said, a budget's worth.
     pub(super) fn hear_bus(&mut self) {
         let now = self.bus_now();
-        let Some(cluster) = &mut self.cluster else { return };
-        cluster.has_news = false;
         for _ in 0..BUS_BUDGET {
+            let Some(cluster) = &mut self.cluster else { return };
             match cluster.link.news() {
-                None => return,
+                None => return cluster.has_news = false,
                 Some(News::Leased(ids)) => {
                     cluster.lease_due_ms = now.ms;
                     log::debug!("cluster: ids {} to {} are this process's", ids.start, ids.end - 1);
                     self.game.grant_ids(&mut cluster.node, ids);
                 }
+                Some(News::Fetched(ticket, record)) => self.fetched(ticket, record),
                 Some(News::Message(bytes)) => match self.game.hear(&mut cluster.node, &bytes, now) {
+                    Heard::Claim(ticket) => self.hand_over(ticket),
+                    Heard::Answer(ticket, saved) => self.answered_elsewhere(ticket, saved),
                     Heard::Taken { delay_us, is_news: true } => {
                         self.metrics.record_bus_delay(delay_us * 1_000);
                     }
@@ -106,7 +125,9 @@ impl Server {
                 },
             }
         }
-        cluster.has_news = true;
+        if let Some(cluster) = &mut self.cluster {
+            cluster.has_news = true;
+        }
     }
 
     /// Says what there is to say as of the tick just closed.
@@ -129,17 +150,55 @@ impl Server {
                 cluster.link.listen(channels);
             }
             // Who has taken its leave says nothing more.
-            if cluster.up_since_ms.is_some() && !is_draining {
+            if cluster.is_up() && !is_draining {
                 self.game.tell(&mut cluster.node, now, &mut out);
             }
         }
         if !out.is_empty() {
             cluster.link.order(Order::Say(out));
         }
+        self.end_waits();
+    }
+
+    /// Has the bus keep what players have left behind in this turn: they may be at another door already.
+    pub(super) fn keep_on_bus(&mut self) {
+        let Some(cluster) = &self.cluster else { return };
+        let kept = self.resumes.take_kept();
+        if !kept.is_empty() && cluster.is_up() {
+            // Any process may give it out now, so that this one must not.
+            for keepsake in kept.iter().filter(|keepsake| keepsake.has_left) {
+                self.resumes.forget(keepsake.ticket);
+            }
+            cluster.link.order(Order::Keep(kept, self.config.resume_ttl_s));
+        }
+    }
+
+    /// Where a player is, for the other processes, should it turn up there.
+    pub(super) fn save_to_bus(&mut self, ticket: Ticket, slot: u32) {
+        if self.cluster.is_some() {
+            self.resumes.save(ticket, self.game.saved(slot));
+        }
+    }
+
+    /// Asks the other processes what becomes of the player of this ticket.
+    pub(super) fn claim_elsewhere(&mut self, ticket: Ticket) {
+        let (now, mut out) = (self.bus_now(), Vec::new());
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.node.claim(ticket, now, &mut out);
+        cluster.link.order(Order::Say(out));
+    }
+
+    /// Says what becomes of it.
+    pub(super) fn answer_claim(&mut self, ticket: Ticket, saved: Option<Saved>) {
+        let (now, mut out) = (self.bus_now(), Vec::new());
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.node.answer(ticket, saved, now, &mut out);
+        cluster.link.order(Order::Say(out));
     }
 
     /// Takes leave of the other processes.
     pub(super) fn leave_bus(&mut self) {
+        self.keep_on_bus();
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
         let mut out = Vec::new();
@@ -164,7 +223,7 @@ impl Server {
         let (mirror, counts) = (cluster.node.mirror(), cluster.link.counts());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClusterGauges {
-            is_up: cluster.up_since_ms.is_some(),
+            is_up: cluster.is_up(),
             peers: mirror.peers().count() as u64,
             peer_players: mirror.peers().map(|peer| u64::from(peer.players)).sum(),
             ghosts: self.game.world().ghosts() as u64,
@@ -195,7 +254,10 @@ impl Cluster {
             log::info!("cluster: the bus at {} answers", self.link.shown());
             (self.up_since_ms, self.generation) = (Some(now.ms), generation);
             self.lease_due_ms = now.ms;
-            self.link.order(Order::Raise(self.node.ids_end()));
+            // Who knows of no ids has nothing to say about them.
+            if self.node.ids_end() > 0 {
+                self.link.order(Order::Raise(self.node.ids_end()));
+            }
             self.node.reconnect(now, out);
         }
     }

@@ -7,6 +7,7 @@ use mio::Token;
 use super::accept::Door;
 use super::assets::Asset;
 use super::cluster::Health;
+use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player};
 use super::pages::is_of_dashboard;
 use super::{Server, os};
@@ -14,6 +15,7 @@ use crate::limits::{HTTP_REQUEST_BUDGET, HTTP_TIMEOUT_MS};
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
 use crate::origins::Refusal;
 use crate::rate::RateLimiter;
+use crate::resume::{Saved, Ticket};
 use crate::view::pool::Pool;
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Parsed, Request, Response, Status, parse_request, upgrade,
@@ -37,12 +39,15 @@ enum Answered {
     Close,
     /// It is a player now.
     Upgraded,
+    /// It will be, when its ticket has been looked up.
+    Later,
 }
 
 impl Server {
     /// Serves the requests that have arrived whole, one response at a time, up to a budget.
     pub(super) fn serve_http(&mut self, token: Token, pool: &Pool) {
-        if !self.take_proxy_header(token) {
+        // What comes behind a handshake that waits is the player's.
+        if self.returning.contains(token) || !self.take_proxy_header(token) {
             return;
         }
         for _ in 0..HTTP_REQUEST_BUDGET {
@@ -65,7 +70,7 @@ impl Server {
             match answered {
                 Answered::KeepAlive => self.write_response(token),
                 Answered::Close => return self.close_http(token),
-                Answered::Upgraded => return,
+                Answered::Upgraded | Answered::Later => return,
             }
         }
         // What is left in the buffer has its turn after everybody else's.
@@ -252,16 +257,7 @@ impl Server {
         if let Err(refusal) = origins.judge(request.origin.as_deref(), self.config.require_origin) {
             return self.refuse_origin(token, request, refusal);
         }
-        let refusal = if self.draining.is_some() {
-            Some((Refused::Draining, "the server is shutting down\n"))
-        } else if self.is_full() && self.quiet_owner(request).is_none() {
-            Some((Refused::Full, "the server is full\n"))
-        } else if !self.has_ids() {
-            Some((Refused::NoIds, "the server has no ids for players yet\n"))
-        } else {
-            None
-        };
-        if let Some((reason, line)) = refusal {
+        if let Some((reason, line)) = self.no_room(self.quiet_owner(request).is_some()) {
             return self.refuse(token, reason, line);
         }
         if let Err(refusal) = self.judge_upgrade(token, request) {
@@ -270,8 +266,48 @@ impl Server {
             }
             return Answered::Close;
         }
-        self.make_player(token, request, &key);
-        Answered::Upgraded
+        match self.recognise(request) {
+            Recognised::As { ticket, saved } => {
+                self.make_player(token, &request.path, &key, ticket, saved);
+                Answered::Upgraded
+            }
+            Recognised::Elsewhere(ticket) => {
+                self.ask_elsewhere(token, &request.path, key, ticket);
+                Answered::Later
+            }
+        }
+    }
+
+    /// Makes a player of a handshake that had to wait, if there is room still.
+    pub(super) fn let_in(
+        &mut self,
+        token: Token,
+        path: &str,
+        key: &AcceptKey,
+        ticket: Option<Ticket>,
+        saved: Option<Saved>,
+    ) {
+        match self.no_room(false) {
+            None => self.make_player(token, path, key, ticket, saved),
+            Some((reason, line)) => {
+                self.refuse(token, reason, line);
+                self.list_as_replied(token);
+                self.close_http(token);
+            }
+        }
+    }
+
+    /// Why nobody can come in at present, and what to say; unless somebody leaves for it.
+    fn no_room(&self, makes_room: bool) -> Option<(Refused, &'static str)> {
+        if self.draining.is_some() {
+            Some((Refused::Draining, "the server is shutting down\n"))
+        } else if self.is_full() && !makes_room {
+            Some((Refused::Full, "the server is full\n"))
+        } else if !self.has_ids() {
+            Some((Refused::NoIds, "the server has no ids for players yet\n"))
+        } else {
+            None
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -301,15 +337,21 @@ impl Server {
     }
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
-    fn make_player(&mut self, token: Token, request: &Request, key: &AcceptKey) {
+    fn make_player(
+        &mut self,
+        token: Token,
+        path: &str,
+        key: &AcceptKey,
+        ticket: Option<Ticket>,
+        saved: Option<Saved>,
+    ) {
         let (now_ms, uptime_ms) = (self.now_ms(), self.uptime_ms());
-        let (ticket, saved) = self.recognise(request);
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
         };
         let out = connection.outbox.bytes();
-        let set_cookie = ticket.map(|ticket| ticket.set_cookie(&request.path));
+        let set_cookie = ticket.map(|ticket| ticket.set_cookie(path));
         write_upgrade_response(out, key, set_cookie.as_deref());
         let slot = self.game.join(saved, out, &mut self.metrics);
         let player = Box::new(Player {
@@ -329,6 +371,9 @@ impl Server {
             self.owners.resize(slot as usize + 1, token);
         }
         self.owners[slot as usize] = token;
+        if let Some(ticket) = ticket {
+            self.save_to_bus(ticket, slot);
+        }
         self.metrics.connections_upgraded_total += 1;
         self.list_as_replied(token);
         log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));

@@ -6,7 +6,8 @@
 //!   [`waiting`]: who is to make room at the door. [`spare`], [`capacity`]: descriptors, when there are few or none.
 //! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
-//! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was.
+//! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was. `returning`: those
+//!   who may be known elsewhere.
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
@@ -31,6 +32,7 @@ mod pages;
 mod player;
 mod reload;
 mod report;
+mod returning;
 mod spare;
 mod table;
 mod waiting;
@@ -68,6 +70,7 @@ use pages::Pages;
 use reload::Reload;
 pub use reload::Reread;
 use report::Report;
+use returning::Waiters;
 use spare::Spares;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
 use waiting::Waiting;
@@ -96,6 +99,8 @@ pub struct Server {
     game: Game,
     resumes: Resumes<Token>,
     cluster: Option<Cluster>,
+    /// Handshakes that wait for word from other processes.
+    returning: Waiters,
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
     assets: Assets,
@@ -180,6 +185,7 @@ impl Server {
             attributions: Attributions::new(&config),
             game: Game::new(&config),
             cluster,
+            returning: Waiters::default(),
             resumes: coming_back::resumes_of(&config),
             owners: Vec::new(),
             assets,
@@ -255,6 +261,7 @@ impl Server {
             self.tick_if_due(&pool)?;
             self.write_slice(&mut pool);
             self.reap();
+            self.keep_on_bus();
         }
         Ok(self.aborted_by.map_or(Outcome::Stopped, Outcome::Aborted))
     }

@@ -16,8 +16,10 @@ const NAMES: [&str; 3] = ["one", "two", "three"];
 /// Three servers that know each other.
 fn three(redis: &Redis, also: impl Fn(Settings) -> Settings) -> Vec<Server> {
     let servers: Vec<Server> = NAMES.iter().map(|name| also(settings(redis, name)).start()).collect();
-    wait_until("three servers that know each other", || {
-        servers.iter().all(|server| server_metric(server, "peers") == 2)
+    wait_until("three servers that know each other and take players", || {
+        servers.iter().all(|server| {
+            get(server.admin_address(), "/health").status == 200 && server_metric(server, "peers") == 2
+        })
     });
     servers
 }
@@ -39,7 +41,8 @@ fn with_door(settings: Settings) -> Settings {
 fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
     wait_until("a way to the servers", || get(address, "/health").status == 200);
     let mut clients: Vec<Client> = (0..9).map(|_| Client::join_at(address)).collect();
-    assert!(servers.iter().all(|server| players(server) > 0), "everybody has some");
+    let spread: Vec<u64> = servers.iter().map(players).collect();
+    assert_eq!(spread, [3, 3, 3]);
     pump(&mut clients, "nine who see each other", |clients| {
         clients.iter().all(|client| client.visible().len() == 8)
     });

@@ -37,7 +37,8 @@ fn a_redis_that_has_forgotten_does_not_give_them_again() {
     assert!(fresh > *most, "{fresh} after {before:?}");
     let mut ids: BTreeSet<u32> = before.iter().copied().chain([fresh]).collect();
     for server in &servers {
-        assert!(ids.insert(Client::join(server).id()), "an id twice");
+        let id = Client::join(server).id();
+        assert!(ids.insert(id), "{id} twice: {ids:?}");
     }
 }
 

@@ -4,6 +4,7 @@ mod balancing;
 mod faults;
 mod ids;
 mod redis;
+mod returning;
 
 use game_client::{ClientMessage, Facing, State, Vector};
 use nix::sys::signal::Signal;

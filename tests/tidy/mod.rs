@@ -102,7 +102,7 @@ fn dependencies_point_one_way() {
         ("src/wire", &["wire"]),
         ("src/view", &["view", "game", "wire"]),
         ("src/metrics", &["metrics"]),
-        ("src/cluster", &["cluster", "game"]),
+        ("src/cluster", &["cluster", "game", "resume"]),
         ("src/resume", &["resume"]),
     ];
     for (folder, allowed) in allowed {

@@ -1,0 +1,134 @@
+//! Who comes back to another server of the same world is where it was, as if it had come back to its own.
+
+use std::thread;
+use std::time::Duration;
+
+use game_client::Vector;
+use nix::sys::signal::Signal;
+
+use super::redis::Redis;
+use super::{cluster, health, pair, settings, start, two};
+use crate::support::pump::wait_until;
+use crate::support::walker::walk;
+use crate::support::{Client, Server, wait_for};
+
+/// Longer than a player's silence may be that is taken for presence.
+const QUIET: Duration = Duration::from_millis(5_500);
+
+/// A player who has walked away from where everybody comes in, and its cookie.
+fn wanderer(server: &Server) -> (Client, String) {
+    let mut clients = [Client::join(server)];
+    walk(&mut clients, 0, Vector::DOWN, 10);
+    let [client] = clients;
+    assert_eq!(client.position(), (500, 540));
+    let cookie = client.cookie.clone().expect("the handshake sets a cookie");
+    (client, cookie)
+}
+
+fn resumes(server: &Server, outcome: &str) -> u64 {
+    server.metrics()["resumes"][outcome].as_u64().expect("a count")
+}
+
+fn wait_until_gone(server: &Server) {
+    wait_until("nobody on it", || server.count("players") == 0);
+}
+
+#[test]
+fn who_left_one_server_is_found_again_by_another_and_once() {
+    let redis = Redis::start();
+    let [first, second] = two(&redis);
+    let (client, cookie) = wanderer(&first);
+    client.reset();
+    wait_until_gone(&first);
+    let back = Client::return_to(&second, &cookie);
+    assert_eq!(back.position(), (500, 540));
+    assert_eq!(back.cookie.as_deref(), Some(&*cookie));
+    assert_eq!(resumes(&second, "hit"), 1);
+    // A copy of the cookie, where the player has been before: it is elsewhere now.
+    let copy = Client::return_to(&first, &cookie);
+    assert_eq!(copy.position(), (500, 500));
+    assert_eq!(resumes(&first, "second_tab"), 1);
+}
+
+#[test]
+fn who_is_still_there_is_another_player_here_too() {
+    let redis = Redis::start();
+    let [first, second] = two(&redis);
+    let (mut client, cookie) = wanderer(&first);
+    let other = Client::return_to(&second, &cookie);
+    assert_eq!(other.position(), (500, 500));
+    assert_ne!(other.cookie.as_deref(), Some(&*cookie));
+    assert_eq!(resumes(&second, "second_tab"), 1);
+    wait_for(&mut client, "both on one screen", |client| client.sees(other.id()));
+}
+
+#[test]
+fn a_connection_gone_quiet_elsewhere_is_taken_over() {
+    let redis = Redis::start();
+    let [first, second] = two(&redis);
+    let (mut client, cookie) = wanderer(&first);
+    thread::sleep(QUIET);
+    let back = Client::return_to(&second, &cookie);
+    assert_eq!(back.position(), (500, 540));
+    assert_eq!(resumes(&second, "taken_over"), 1);
+    wait_for(&mut client, "the end of the old connection", |client| client.ended);
+    assert_eq!(client.close_code, Some(1001));
+    assert_eq!(first.metrics()["closed"]["taken_over"], 1);
+}
+
+#[test]
+fn the_players_of_a_killed_server_find_their_places_on_another() {
+    let redis = Redis::start();
+    let [first, second] = two(&redis);
+    let (client, cookie) = wanderer(&first);
+    // Where it is gets written down every ten seconds.
+    thread::sleep(Duration::from_secs(12));
+    drop((client, first));
+    wait_until("a server that knows it is alone", || cluster(&second, "peers") == 0);
+    assert_eq!(Client::return_to(&second, &cookie).position(), (500, 540));
+}
+
+#[test]
+fn a_rolling_restart_costs_nobody_its_place() {
+    let redis = Redis::start();
+    let [mut first, second] = two(&redis);
+    let (client, cookie) = wanderer(&first);
+    first.signal(Signal::SIGTERM);
+    drop(client);
+    assert_eq!(first.wait_for_exit().code(), Some(0));
+    assert_eq!(Client::return_to(&second, &cookie).position(), (500, 540));
+}
+
+#[test]
+fn an_unknown_cookie_waits_for_nothing_but_an_answer() {
+    let redis = Redis::start();
+    let server = start(&settings(&redis, "only"));
+    let made_up = format!("pixi_resume={}", "0123456789abcdef".repeat(2));
+    assert_eq!(Client::return_to(&server, &made_up).position(), (500, 500));
+    assert_eq!(resumes(&server, "miss"), 1);
+}
+
+#[test]
+fn without_redis_each_server_remembers_its_own() {
+    let mut redis = Redis::start();
+    let servers = two(&redis);
+    let _clients = pair(&servers);
+    let (client, cookie) = wanderer(&servers[0]);
+    redis.vanish();
+    wait_until("a degraded server", || health(&servers[0]).1.contains("degraded"));
+    client.reset();
+    wait_until("one player less", || servers[0].count("players") == 1);
+    assert_eq!(Client::return_to(&servers[0], &cookie).position(), (500, 540));
+}
+
+#[test]
+fn a_redis_that_hangs_holds_up_a_newcomer_for_a_moment_only() {
+    let redis = Redis::start();
+    let server = start(&settings(&redis, "only"));
+    let made_up = format!("pixi_resume={}", "0123456789abcdef".repeat(2));
+    redis.signal(Signal::SIGSTOP);
+    let client = Client::return_to(&server, &made_up);
+    redis.signal(Signal::SIGCONT);
+    assert_eq!(client.position(), (500, 500));
+    assert_eq!(resumes(&server, "miss"), 1);
+}
