@@ -41,6 +41,10 @@ pub(super) struct Cluster {
     /// When more ids may be asked for.
     lease_due_ms: u64,
     has_news: bool,
+    /// What is to be said with the end of this turn.
+    said: Vec<Outgoing>,
+    /// Tickets to be looked up with the end of this turn.
+    wanted: Vec<Ticket>,
 }
 
 impl Cluster {
@@ -66,6 +70,8 @@ impl Cluster {
             round_due_ms: 0,
             lease_due_ms: 0,
             has_news: false,
+            said: Vec::new(),
+            wanted: Vec::new(),
         }))
     }
 
@@ -84,9 +90,9 @@ impl Cluster {
         self.node.mirror().knows(node)
     }
 
-    /// Gives the bus something to do.
-    pub(super) fn order(&self, order: Order) {
-        self.link.order(order);
+    /// Asks the bus what is kept under a ticket.
+    pub(super) fn want(&mut self, ticket: Ticket) {
+        self.wanted.push(ticket);
     }
 
     /// Whether the last look left something over.
@@ -98,6 +104,9 @@ impl Cluster {
 impl Server {
     /// Takes in what other processes have said, a budget's worth.
     pub(super) fn hear_bus(&mut self) {
+        if self.cluster.is_none() {
+            return;
+        }
         let now = self.bus_now();
         for _ in 0..BUS_BUDGET {
             let Some(cluster) = &mut self.cluster else { return };
@@ -108,7 +117,11 @@ impl Server {
                     log::debug!("cluster: ids {} to {} are this process's", ids.start, ids.end - 1);
                     self.game.grant_ids(&mut cluster.node, ids);
                 }
-                Some(News::Fetched(ticket, record)) => self.fetched(ticket, record),
+                Some(News::Fetched(fetched)) => {
+                    for (ticket, record) in fetched {
+                        self.fetched(ticket, record);
+                    }
+                }
                 Some(News::Message(bytes)) => match self.game.hear(&mut cluster.node, &bytes, now) {
                     Heard::Claim(ticket) => self.hand_over(ticket),
                     Heard::Answer(ticket, saved) => self.answered_elsewhere(ticket, saved),
@@ -132,10 +145,12 @@ impl Server {
 
     /// Says what there is to say as of the tick just closed.
     pub(super) fn tell_bus(&mut self) {
-        let now = self.bus_now();
-        let is_draining = self.draining.is_some();
+        if self.cluster.is_none() {
+            return;
+        }
+        let (now, is_draining) = (self.bus_now(), self.draining.is_some());
         let Some(cluster) = &mut self.cluster else { return };
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut cluster.said);
         cluster.watch_link(now, &mut out);
         cluster.ask_for_ids(now, self.game.world().ids_left());
         if now.ms >= cluster.round_due_ms {
@@ -154,15 +169,19 @@ impl Server {
                 self.game.tell(&mut cluster.node, now, &mut out);
             }
         }
-        if !out.is_empty() {
-            cluster.link.order(Order::Say(out));
-        }
+        cluster.said = out;
         self.end_waits();
     }
 
-    /// Has the bus keep what players have left behind in this turn: they may be at another door already.
-    pub(super) fn keep_on_bus(&mut self) {
-        let Some(cluster) = &self.cluster else { return };
+    /// Passes on to the bus what has come together in this turn. Players who have left may be at another door already.
+    pub(super) fn flush_bus(&mut self) {
+        let Some(cluster) = &mut self.cluster else { return };
+        if !cluster.said.is_empty() {
+            cluster.link.order(Order::Say(std::mem::take(&mut cluster.said)));
+        }
+        if !cluster.wanted.is_empty() {
+            cluster.link.order(Order::Fetch(std::mem::take(&mut cluster.wanted)));
+        }
         let kept = self.resumes.take_kept();
         if !kept.is_empty() && cluster.is_up() {
             // Any process may give it out now, so that this one must not.
@@ -182,28 +201,24 @@ impl Server {
 
     /// Asks the other processes what becomes of the player of this ticket.
     pub(super) fn claim_elsewhere(&mut self, ticket: Ticket) {
-        let (now, mut out) = (self.bus_now(), Vec::new());
+        let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.claim(ticket, now, &mut out);
-        cluster.link.order(Order::Say(out));
+        cluster.node.claim(ticket, now, &mut cluster.said);
     }
 
     /// Says what becomes of it.
     pub(super) fn answer_claim(&mut self, ticket: Ticket, saved: Option<Saved>) {
-        let (now, mut out) = (self.bus_now(), Vec::new());
+        let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.answer(ticket, saved, now, &mut out);
-        cluster.link.order(Order::Say(out));
+        cluster.node.answer(ticket, saved, now, &mut cluster.said);
     }
 
     /// Takes leave of the other processes.
     pub(super) fn leave_bus(&mut self) {
-        self.keep_on_bus();
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        let mut out = Vec::new();
-        cluster.node.farewell(now, &mut out);
-        cluster.link.order(Order::Say(out));
+        cluster.node.farewell(now, &mut cluster.said);
+        self.flush_bus();
     }
 
     /// Whether somebody could come in: there is an id for it.

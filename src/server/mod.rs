@@ -261,7 +261,7 @@ impl Server {
             self.tick_if_due(&pool)?;
             self.write_slice(&mut pool);
             self.reap();
-            self.keep_on_bus();
+            self.flush_bus();
         }
         Ok(self.aborted_by.map_or(Outcome::Stopped, Outcome::Aborted))
     }

@@ -7,7 +7,7 @@ use mio::Token;
 
 use super::Server;
 use super::connection::Phase;
-use crate::cluster::link::{Order, Record};
+use crate::cluster::link::Record;
 use crate::limits::RETURN_WAIT_MS;
 use crate::metrics::{Closed, Resume};
 use crate::resume::{Saved, Ticket};
@@ -81,8 +81,8 @@ impl Server {
         let until_ms = self.now_ms() + RETURN_WAIT_MS;
         let returning = Returning { token, path: path.to_owned(), key, until_ms, kept: None };
         self.returning.push(ticket, returning);
-        if let Some(cluster) = &self.cluster {
-            cluster.order(Order::Fetch(ticket));
+        if let Some(cluster) = &mut self.cluster {
+            cluster.want(ticket);
         }
     }
 

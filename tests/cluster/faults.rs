@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use game_client::Vector;
 
 use super::redis::Redis;
-use super::{OTHER, VIEWER, cluster, health, pair, settings, start, two, wait_until_mutual};
+use super::{OTHER, VIEWER, cluster, health, is_shown_at, pair, settings, start, two, wait_until_mutual};
 use crate::support::pump::wait_until;
 use crate::support::walker::walk;
 use crate::support::{Client, pump};
@@ -28,7 +28,7 @@ fn the_players_of_a_killed_server_vanish() {
     pump(&mut clients, "the other", |clients| clients[0].sees(other.id()));
     drop(second);
     pump(&mut clients, "its exit", |clients| !clients[0].sees(other.id()));
-    assert!(first.log().contains("nothing is heard of second any more"), "{}", first.log());
+    wait_until("a line about it", || first.log().contains("nothing is heard of second any more"));
     walk(&mut clients, 0, Vector::DOWN, 3);
 }
 
@@ -66,12 +66,7 @@ fn a_redis_that_hangs_holds_up_nobody() {
     wait_until_mutual(&mut clients);
     // Where it went meanwhile is known as well.
     let place = clients[OTHER].position();
-    pump(&mut clients, "the place", |clients| {
-        clients[VIEWER]
-            .picture
-            .remote(other)
-            .is_some_and(|remote| (remote.x, remote.y) == (f64::from(place.0), f64::from(place.1)))
-    });
+    pump(&mut clients, "the place", |clients| is_shown_at(&clients[VIEWER], other, place));
     assert!(servers.iter().all(|server| cluster(server, "bus_failures_total") > 0));
 }
 
@@ -90,10 +85,7 @@ fn a_server_that_hangs_is_missed_and_found_again() {
     wait_until_mutual(&mut clients);
     let viewer = clients[VIEWER].id();
     pump(&mut clients, "the place of who walked meanwhile", |clients| {
-        clients[OTHER]
-            .picture
-            .remote(viewer)
-            .is_some_and(|remote| (remote.x, remote.y) == (f64::from(place.0), f64::from(place.1)))
+        is_shown_at(&clients[OTHER], viewer, place)
     });
 }
 

@@ -6,7 +6,7 @@ mod ids;
 mod redis;
 mod returning;
 
-use game_client::{ClientMessage, Facing, State, Vector};
+use game_client::{ClientMessage, Facing, PlayerId, State, Vector};
 use nix::sys::signal::Signal;
 
 use crate::support::http::get;
@@ -60,6 +60,12 @@ fn pair(servers: &[Server; 2]) -> Vec<Client> {
     clients
 }
 
+/// Whether somebody is drawn exactly there.
+fn is_shown_at(client: &Client, other: PlayerId, (x, y): (i32, i32)) -> bool {
+    let drawn = client.picture.remote(other).map(|remote| (remote.x, remote.y));
+    drawn == Some((f64::from(x), f64::from(y)))
+}
+
 fn wait_until_mutual(clients: &mut [Client]) {
     let ids = [clients[VIEWER].id(), clients[OTHER].id()];
     pump(clients, "each on the other's screen", |clients| {
@@ -76,12 +82,7 @@ fn somebody_elsewhere_is_seen_as_if_it_were_here() {
 
     walk(&mut clients, OTHER, Vector::DOWN, 10);
     let place = clients[OTHER].position();
-    pump(&mut clients, "the exact place", |clients| {
-        clients[VIEWER]
-            .picture
-            .remote(other)
-            .is_some_and(|remote| (remote.x, remote.y) == (f64::from(place.0), f64::from(place.1)))
-    });
+    pump(&mut clients, "the exact place", |clients| is_shown_at(&clients[VIEWER], other, place));
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
     pump(&mut clients, "the turn", |clients| {
         clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.facing == Facing::Left)
@@ -192,13 +193,13 @@ fn who_speaks_another_language_is_not_listened_to_and_named_once() {
         redis.command(&[b"PUBLISH", b"pixi:main:all", b""]);
     }
     wait_until("many refusals", || cluster(&server, "bus_refused_total") > 12);
-    let log = server.log();
     for line in [
         "a process that speaks version 7 of the format and not 1",
         "bytes that are no message",
         "a process whose world is 1000 by 2000 units and not 2000 by 2000",
     ] {
-        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+        wait_until(line, || server.log().contains(line));
+        assert_eq!(server.log().matches(line).count(), 1, "{line}: {}", server.log());
     }
     assert_eq!((cluster(&server, "peers"), cluster(&other_size, "peers")), (0, 0));
 }

@@ -10,7 +10,7 @@ use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
 use crate::support::pump::wait_until;
 use crate::support::walker::walk;
-use crate::support::{Client, Server, wait_for};
+use crate::support::{Client, Server, settle, wait_for};
 
 /// Longer than a player's silence may be that is taken for presence.
 const QUIET: Duration = Duration::from_millis(5_500);
@@ -97,6 +97,32 @@ fn a_rolling_restart_costs_nobody_its_place() {
     drop(client);
     assert_eq!(first.wait_for_exit().code(), Some(0));
     assert_eq!(Client::return_to(&second, &cookie).position(), (500, 540));
+}
+
+#[test]
+fn all_players_of_a_server_that_stops_find_their_places_at_once() {
+    let redis = Redis::start();
+    let [mut first, second] = two(&redis);
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::join(&first)).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        client.send_claim(Vector::ZERO, 1, 500 + at as i32 / 2, 500);
+    }
+    settle(&mut clients);
+    let left: Vec<(String, (i32, i32))> = clients
+        .iter()
+        .map(|client| (client.cookie.clone().expect("a cookie"), client.acknowledged()))
+        .collect();
+    first.signal(Signal::SIGTERM);
+    drop(clients);
+    assert_eq!(first.wait_for_exit().code(), Some(0));
+    thread::scope(|scope| {
+        for (cookie, place) in &left {
+            let second = &second;
+            scope.spawn(move || assert_eq!(Client::return_to(second, cookie).position(), *place));
+        }
+    });
+    assert_eq!(resumes(&second, "hit"), 100);
+    assert_eq!(cluster(&second, "bus_dropped_total"), 0);
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Desk {
 }
 
 /// Targets and what they must say; with status 0, unless it is a complaint.
-const TARGETS: [(&str, &str); 33] = [
+const TARGETS: [(&str, &str); 35] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),
@@ -97,6 +97,8 @@ const TARGETS: [(&str, &str); 33] = [
     ("demo DEMO_CLIENTS=many", "DEMO_CLIENTS=many: expected"),
     ("bench-load ROWS=z", "ROWS=z: expected"),
     ("bench-hostile PAIRS=0", "PAIRS=0: expected"),
+    ("bench-cluster PARTS=all", "PARTS=all: expected"),
+    ("cluster-demo PORT=0", "PORT=0: expected"),
     ("soak SOAK_DURATION=never", "SOAK_DURATION=never: expected"),
     ("monitor SERVER=nowhere:x", "nowhere:x"),
     ("perf-check RUNS=0", "RUNS=0: expected"),

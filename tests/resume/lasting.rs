@@ -126,6 +126,7 @@ fn a_full_disk_costs_resumes_and_one_line() {
     wait_until("a failed write", || server.count("resume_store_failures_total") > 0);
     assert_eq!(Client::return_to(&server, &cookie).position(), (500, 540), "in memory it is remembered");
     assert_eq!(resumes(&server, "hit"), 1);
+    wait_until("a line about it", || server.log().contains("can't be written"));
     assert_eq!(server.log().matches("can't be written").count(), 1, "{}", server.log());
 }
 
@@ -148,6 +149,6 @@ fn no_cookie_is_ever_logged() {
     drop(Client::return_to(&server, &cookie));
     wait_until_gone(&server);
     let (_, value) = cookie.split_once('=').expect("a name and a value");
-    assert!(server.log().contains("joined"), "it logs at all");
+    wait_until("a log of it all", || server.log().matches("joined").count() == 2);
     assert!(!server.log().contains(value));
 }

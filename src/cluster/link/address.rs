@@ -1,0 +1,83 @@
+//! Where the bus is, and what things are called there.
+
+use redis::{ConnectionAddr, IntoConnectionInfo};
+
+use super::super::Channel;
+use super::super::message::NodeId;
+use crate::resume::Ticket;
+
+/// Where the bus is, and which world this is.
+#[derive(Debug, Clone)]
+pub struct Address {
+    pub(super) url: String,
+    /// Host, port and database: what may be shown.
+    pub(super) shown: String,
+    world: String,
+    pub(super) node: NodeId,
+}
+
+impl Address {
+    /// Takes a URL apart: `redis://[user:password@]host[:port][/db]`, without TLS.
+    pub fn parse(url: &str) -> Option<(String, String)> {
+        if !url.starts_with("redis://") {
+            return None;
+        }
+        let info = url.into_connection_info().ok()?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else { return None };
+        let is_whole = !host.is_empty() && !url.contains(char::is_whitespace);
+        is_whole.then(|| (url.to_owned(), format!("{host}:{port}/{}", info.redis_settings().db())))
+    }
+
+    /// The bus at this URL, for this process of this world; `None` if it is no URL that [`Address::parse`] takes.
+    pub fn new(url: &str, world: &str, node: NodeId) -> Option<Self> {
+        let (url, shown) = Self::parse(url)?;
+        Some(Self { url, shown, world: world.to_owned(), node })
+    }
+
+    pub(super) fn channel(&self, channel: Channel) -> String {
+        match channel {
+            Channel::All => format!("pixi:{}:all", self.world),
+            Channel::Region(region) => format!("pixi:{}:region:{region}", self.world),
+        }
+    }
+
+    pub(super) fn wake_channel(&self) -> String {
+        format!("pixi:{}:wake:{:016x}", self.world, self.node)
+    }
+
+    /// Whoever can read the keys of the bus can be anybody: it is to be as private as the servers.
+    pub(super) fn key_of(&self, ticket: Ticket) -> String {
+        format!("pixi:{}:resume:{:032x}", self.world, ticket.number())
+    }
+
+    pub(super) fn counter(&self) -> String {
+        format!("pixi:{}:ids", self.world)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart_and_shown_without_secrets() {
+        for (url, shown) in [
+            ("redis://127.0.0.1", "127.0.0.1:6379/0"),
+            ("redis://user:secret@bus.example:6380/3", "bus.example:6380/3"),
+            ("redis://:secret@[::1]:1/0", "::1:1/0"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().1, shown, "{url}");
+        }
+        for url in [
+            "",
+            "redis://",
+            "rediss://host",
+            "unix:///socket",
+            "redis://host:port",
+            "redis://host/x",
+            "host:1",
+        ] {
+            assert_eq!(Address::parse(url), None, "{url}");
+        }
+    }
+}
