@@ -5,7 +5,7 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile \
+.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile bench-cluster cluster-demo \
   perf-check load-test artillery-test artillery-quick test-page bench-page soak demo monitor health metrics \
   docker docker-run compose-up compose-down install uninstall deb tune profile-cpu profile-mem fuzz deny sbom clean
 
@@ -111,6 +111,17 @@ health: ## Ask a server whether it is well: make health SERVER=127.0.0.1:8109
 metrics: ## Print what a server is doing, a figure in a line: make metrics SERVER=127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package monitor
 	@SERVER="$(SERVER)" $${CARGO_TARGET_DIR:-target}/release/monitor --once
+
+CLUSTER_PACKAGES := --package pixi-game-server --package loadtest --package cluster
+cluster-demo: ## Start Redis, three servers and HAProxy, and leave them open: make cluster-demo LOAD="--clients 600"
+	@tools/need.sh redis-server:redis-server haproxy:haproxy
+	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
+	@$${CARGO_TARGET_DIR:-target}/release/cluster-demo
+
+bench-cluster: ## Measure one world of several servers, and what is lost when one fails: make bench-cluster PARTS=faults
+	@tools/need.sh redis-server:redis-server haproxy:haproxy
+	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
+	@$${CARGO_TARGET_DIR:-target}/release/bench-cluster
 
 demo: ## Show what it does: a thousand players for half a minute, figures, a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
 	./demo.sh

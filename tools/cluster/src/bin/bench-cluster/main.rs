@@ -1,0 +1,72 @@
+//! One world of several servers, measured: what players notice of it, what is lost and for how long when a part of it fails, and
+//! what it costs.
+
+mod cost;
+mod faults;
+mod views;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use stage::machine::{self, Commit, Machine};
+use stage::{Failure, Interrupt};
+
+/// Where results are kept, each machine's of a day in a folder of its own.
+const RESULTS_FOLDER: &str = "bench/results";
+
+/// What can be measured.
+const PARTS: [&str; 3] = ["views", "faults", "cost"];
+
+fn main() -> ExitCode {
+    match bench() {
+        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
+        Ok(problems) => {
+            println!("no: {}", problems.join("; "));
+            ExitCode::FAILURE
+        }
+        Err(failure) => {
+            eprintln!("bench-cluster: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// What is wrong with the parts that were asked for.
+fn bench() -> Result<Vec<String>, Failure> {
+    let parts = variable("PARTS").unwrap_or_else(|| PARTS.join(","));
+    if let Some(part) = parts.split(',').find(|part| !PARTS.contains(part)) {
+        return Err(Failure::Usage(format!("PARTS={part}: expected some of {}", PARTS.join(","))));
+    }
+    let interrupt = Interrupt::watch()?;
+    let (machine, mut problems) = (Machine::this(), Vec::new());
+    let folder =
+        variable("RESULTS").map_or_else(|| Path::new(RESULTS_FOLDER).join(machine.folder()), PathBuf::from);
+    fs::create_dir_all(&folder)?;
+    let commit = Commit::here();
+    for part in parts.split(',') {
+        let mut text = format!("# One world of several servers: {part}\n\n{}\n", machine.table());
+        let changed = if commit.is_dirty { ", with changes" } else { "" };
+        let _ = writeln!(
+            text,
+            "`make bench-cluster PARTS={part}`, commit {}{changed}, {}.\n",
+            commit.hash,
+            machine::now()
+        );
+        text += &match part {
+            "views" => views::measure(&interrupt, &mut problems)?,
+            "faults" => faults::measure(&interrupt, &mut problems)?,
+            _ => cost::measure(&interrupt)?,
+        };
+        println!("{text}");
+        let file = folder.join(format!("cluster-{part}.md"));
+        fs::write(&file, &text).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
+        println!("written to {}\n", file.display());
+    }
+    Ok(problems)
+}

@@ -1,0 +1,57 @@
+//! Starts Redis, three servers and `HAProxy` on this machine and leaves them open to whoever likes, until Ctrl-C. With `LOAD` it
+//! runs the load test through the balancer, and ends with its verdict.
+
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use cluster::{NAMES, Stand};
+use stage::{Failure, Interrupt, Process};
+
+/// The game's port.
+const PORT: u16 = 8108;
+
+fn main() -> ExitCode {
+    match demo() {
+        // Ctrl-C is how it is meant to end.
+        Ok(true) | Err(Failure::Interrupted) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("cluster-demo: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Whether the load test found everything right, if there was one.
+fn demo() -> Result<bool, Failure> {
+    let port =
+        match std::env::var("PORT") {
+            Ok(text) if !text.is_empty() => text.parse().ok().filter(|&port| port > 0).ok_or_else(|| {
+                Failure::Usage(format!("PORT={text}: expected a whole number from 1 to 65535"))
+            })?,
+            _ => PORT,
+        };
+    let interrupt = Interrupt::watch()?;
+    eprintln!("starting Redis, {} servers and HAProxy; the first ids take three seconds", NAMES.len());
+    let stand = Stand::start(NAMES.len(), Some(port), &interrupt)?;
+    let address = stand.address();
+    println!("one world of {} servers at http://{address}/; logs in {}", NAMES.len(), stand.logs().display());
+    let load = std::env::var("LOAD").unwrap_or_default();
+    if load.is_empty() {
+        println!(
+            "players for it: target/release/loadtest --clients 600 --server ws://{address}/ws; Ctrl-C ends it"
+        );
+        loop {
+            interrupt.sleep(Duration::from_hours(1))?;
+        }
+    }
+    let mut command = stand.program("loadtest");
+    command.args(["--server", &format!("ws://{address}/ws")]).args(load.split_whitespace());
+    let mut load_test = Process::start("loadtest", command.stdin(Stdio::null()))?;
+    loop {
+        if let Some(status) = load_test.status()? {
+            return Ok(status.success());
+        }
+        interrupt.sleep(Duration::from_millis(100))?;
+    }
+}

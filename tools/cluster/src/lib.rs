@@ -1,0 +1,280 @@
+//! Several servers of one world on this machine, with Redis between them and `HAProxy` in front: started in order, ended in
+//! order, and each of them to be stopped in every way.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pixi_game_server::config::SETTINGS;
+use serde_json::Value as Json;
+use stage::process::log_file;
+use stage::server::{folder_with, free_port};
+use stage::{Failure, Interrupt, Process, http};
+
+/// Names of the servers, as the balancer's configuration has them; also how many there can be.
+pub const NAMES: [&str; 3] = ["one", "two", "three"];
+
+/// The balancer's configuration, from the folder of the project.
+const HAPROXY_CONFIG: &str = "deploy/haproxy-cluster.cfg";
+
+/// Players that the balancer lets in: two descriptors each, within the usual limit of a process.
+const MAXCONN: &str = "9000";
+
+/// How long anything may take to start.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+
+/// By then the balancer has found out who is there.
+const CHECKED: Duration = Duration::from_secs(2);
+
+/// How long an answer may take.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// One server, running or not.
+#[derive(Debug)]
+pub struct Node {
+    name: &'static str,
+    port: u16,
+    admin_port: u16,
+    process: Option<Process>,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub struct Stand {
+    folder: PathBuf,
+    logs: PathBuf,
+    port: u16,
+    redis_port: u16,
+    redis: Option<Process>,
+    /// The servers.
+    pub nodes: Vec<Node>,
+    proxy: Option<Process>,
+}
+
+impl Stand {
+    /// Starts Redis, so many servers, and the balancer on this port, or on any free one.
+    ///
+    /// # Errors
+    /// A program is missing or does not start; or somebody interrupts.
+    pub fn start(count: usize, port: Option<u16>, interrupt: &Interrupt) -> Result<Stand, Failure> {
+        let folder = folder_with(&["pixi-game-server", "loadtest"])?;
+        let logs = std::env::temp_dir().join(format!("pixi-cluster-{}", std::process::id()));
+        fs::create_dir_all(&logs)?;
+        let port = port.map_or_else(free_port, Ok)?;
+        let redis_port = free_port()?;
+        let mut stand = Stand { folder, logs, port, redis_port, redis: None, nodes: Vec::new(), proxy: None };
+        stand.start_redis(interrupt)?;
+        for name in NAMES.into_iter().take(count) {
+            let node = Node { name, port: free_port()?, admin_port: free_port()?, process: None };
+            stand.nodes.push(node);
+            stand.start_node(stand.nodes.len() - 1)?;
+        }
+        for at in 0..count {
+            stand.await_node(at, interrupt)?;
+        }
+        stand.start_proxy()?;
+        let address = stand.address();
+        wait(interrupt, "haproxy", || {
+            Ok(http::get(address, "/health", ANSWER_PATIENCE).is_ok_and(|answer| answer.status == 200))
+        })?;
+        if count < NAMES.len() {
+            // Until it has looked, it takes those that are not there for well.
+            interrupt.sleep(CHECKED)?;
+        }
+        Ok(stand)
+    }
+
+    /// Where players come in.
+    pub fn address(&self) -> SocketAddr {
+        local(self.port)
+    }
+
+    /// Where the logs are.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// A program of this project.
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.folder.join(name))
+    }
+
+    /// Process numbers of Redis and of the balancer.
+    pub fn helpers(&self) -> [Option<u32>; 2] {
+        [self.redis.as_ref().map(Process::id), self.proxy.as_ref().map(Process::id)]
+    }
+
+    /// Starts Redis, empty, where it was.
+    ///
+    /// # Errors
+    /// It does not start, or somebody interrupts.
+    pub fn start_redis(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &self.redis_port.to_string()]);
+        command.args(["--save", "", "--appendonly", "no"]).current_dir(&self.logs);
+        command.stdin(Stdio::null()).stdout(log_file(&self.logs.join("redis.log"))?);
+        self.redis = Some(Process::start("redis-server", &mut command)?);
+        let address = local(self.redis_port);
+        wait(interrupt, "redis-server", || Ok(TcpStream::connect(address).is_ok()))
+    }
+
+    /// Kills Redis.
+    ///
+    /// # Errors
+    /// None for a child of this process.
+    pub fn kill_redis(&mut self) -> Result<(), Failure> {
+        if let Some(mut redis) = self.redis.take() {
+            redis.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Stops Redis where it is, or lets it go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal_redis(&self, signal: Signal) -> Result<(), Failure> {
+        send(self.redis.as_ref(), signal)
+    }
+
+    /// Starts a server that does not run.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn start_node(&mut self, at: usize) -> Result<(), Failure> {
+        let mut command = self.program("pixi-game-server");
+        // The defaults are what is measured, whatever is set around here.
+        for setting in SETTINGS {
+            command.env_remove(setting.variable);
+        }
+        let node = &self.nodes[at];
+        command.envs([
+            ("HOST", "127.0.0.1".to_owned()),
+            ("PORT", node.port.to_string()),
+            ("ADMIN_ADDR", local(node.admin_port).to_string()),
+            ("NODE_NAME", node.name.to_owned()),
+            ("CLUSTER_URL", format!("redis://{}/0", local(self.redis_port))),
+            ("PROXY_PROTOCOL", "on".to_owned()),
+            ("TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
+        ]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(log_file(&self.logs.join(format!("{}.log", node.name)))?);
+        self.nodes[at].process = Some(Process::start("pixi-game-server", &mut command)?);
+        Ok(())
+    }
+
+    /// Waits until a server takes players.
+    ///
+    /// # Errors
+    /// It does not in time, or somebody interrupts.
+    pub fn await_node(&mut self, at: usize, interrupt: &Interrupt) -> Result<(), Failure> {
+        let address = local(self.nodes[at].admin_port);
+        wait(interrupt, self.nodes[at].name, || {
+            Ok(http::get(address, "/health", ANSWER_PATIENCE).is_ok_and(|answer| answer.status == 200))
+        })
+    }
+
+    fn start_proxy(&mut self) -> Result<(), Failure> {
+        // Debian has it where only administrators look.
+        let installed = Path::new("/usr/sbin/haproxy");
+        let program = if installed.exists() { installed } else { Path::new("haproxy") };
+        let mut command = Command::new(program);
+        command.args(["-db", "-f", HAPROXY_CONFIG]).env("BIND", self.address().to_string());
+        command.env("MAXCONN", MAXCONN).stdin(Stdio::null());
+        for at in 0..NAMES.len() {
+            // Whoever is not there is found to be down.
+            let address = local(self.nodes.get(at).map_or(1, |node| node.port));
+            command.env(format!("SERVER_{}", at + 1), address.to_string());
+        }
+        let log = log_file(&self.logs.join("haproxy.log"))?;
+        command.stdout(Stdio::null()).stderr(log);
+        self.proxy = Some(Process::start("haproxy", &mut command)?);
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether it was started and has not been ended since.
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its `/metrics`; nothing when it does not answer.
+    pub fn metrics(&self) -> Option<Json> {
+        http::get_json(local(self.admin_port), "/metrics", ANSWER_PATIENCE).ok()
+    }
+
+    /// Kills it.
+    ///
+    /// # Errors
+    /// None for a child of this process.
+    pub fn kill(&mut self) -> Result<(), Failure> {
+        if let Some(mut process) = self.process.take() {
+            process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, and waits.
+    ///
+    /// # Errors
+    /// None for a child of this process.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        if let Some(mut process) = self.process.take() {
+            process.end()?;
+        }
+        Ok(())
+    }
+
+    /// Stops it where it is, or lets it go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        send(self.process.as_ref(), signal)
+    }
+}
+
+fn send(process: Option<&Process>, signal: Signal) -> Result<(), Failure> {
+    let process = process.ok_or_else(|| Failure::Failed("nothing to signal".to_owned()))?;
+    kill(Pid::from_raw(process.id().cast_signed()), signal)
+        .map_err(|error| Failure::Failed(format!("{signal} can't be sent: {error}")))
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn wait(
+    interrupt: &Interrupt,
+    what: &str,
+    mut is_there: impl FnMut() -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let found = interrupt.wait_for(START_PATIENCE, || Ok(is_there()?.then_some(())))?;
+    found.ok_or_else(|| Failure::Failed(format!("{what} does not answer")))
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        // Those in front first, so that nobody complains of those behind.
+        self.proxy = None;
+        self.nodes.clear();
+        self.redis = None;
+        match fs::remove_dir_all(&self.logs) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                eprintln!("{}: can't be removed: {error}", self.logs.display());
+            }
+            _ => {}
+        }
+    }
+}
