@@ -22,7 +22,7 @@ const TICK_MS = 1000 / 60;
 /**
  * @typedef {object} Figure
  * @property {string} name
- * @property {(sample: Sample) => string} text
+ * @property {(sample: Sample) => string | undefined} text None where there is nothing to show.
  * @property {(sample: Sample) => '' | 'good' | 'warn' | 'bad'} [judge]
  */
 
@@ -57,6 +57,13 @@ const FIGURES = [
     text: (now) => short(now.refused, '/s'),
     judge: (now) => judge(now.refused, [1, 100]),
   },
+  { name: 'came back', text: (now) => short(now.returned, '/s') },
+  {
+    name: 'cluster',
+    text: ({ cluster }) => cluster && (cluster.isUp ? `${cluster.peers} other servers` : 'degraded'),
+    judge: ({ cluster }) => (cluster?.isUp ? 'good' : 'warn'),
+  },
+  { name: 'players of others', text: ({ cluster }) => cluster?.ghosts.toLocaleString('en') },
 ];
 
 /**
@@ -65,6 +72,7 @@ const FIGURES = [
  * @property {string} unit
  * @property {[string, (sample: Sample) => number][]} lines One or two.
  * @property {{ at: number, name: string }} [mark] A line across.
+ * @property {boolean} [isOfCluster] Shown where the server is one of several.
  */
 
 /** @type {Chart[]} */
@@ -84,6 +92,12 @@ const CHARTS = [
     lines: [['connections', (now) => now.refused], ['messages over the rate', (now) => now.overRate]],
   },
   { title: 'Governor', unit: '', lines: [['level', (now) => now.governor]] },
+  {
+    title: 'Bytes a second between servers',
+    unit: 'B/s',
+    lines: [['in', (now) => now.cluster?.busIn ?? 0], ['out', (now) => now.cluster?.busOut ?? 0]],
+    isOfCluster: true,
+  },
 ];
 
 const history = new History();
@@ -177,10 +191,16 @@ function show() {
   const { latest } = history;
   if (document.hidden || !latest) return;
   FIGURES.forEach((figure, n) => {
-    boxes[n].textContent = figure.text(latest);
+    const text = figure.text(latest);
+    /** @type {HTMLElement} */ (boxes[n].parentElement).hidden = text === undefined;
+    boxes[n].textContent = text ?? '';
     boxes[n].className = figure.judge?.(latest) ?? '';
   });
-  CHARTS.forEach((chart, n) => draw(chart, canvases[n], latest.at));
+  CHARTS.forEach((chart, n) => {
+    const isHidden = Boolean(chart.isOfCluster) && !latest.cluster;
+    /** @type {HTMLElement} */ (canvases[n].parentElement).hidden = isHidden;
+    if (!isHidden) draw(chart, canvases[n], latest.at);
+  });
 }
 
 async function ask() {

@@ -32,6 +32,18 @@ export const SECONDS_KEPT = 600;
  * @property {number} busy Part of the time the loop did not wait.
  * @property {number} governor Level; 0 is at rest.
  * @property {number} flushMs
+ * @property {number} returned Players who came back to their places.
+ * @property {Cluster} [cluster] Where the server is one of several.
+ */
+
+/**
+ * What a server says of the other ones of its world.
+ * @typedef {object} Cluster
+ * @property {boolean} isUp Whether the bus between them answers.
+ * @property {number} peers
+ * @property {number} ghosts Players of theirs that are shown here.
+ * @property {number} busIn Bytes a second.
+ * @property {number} busOut
  */
 
 /** @param {Record<string, number>} counts */
@@ -66,6 +78,14 @@ export function sample(metrics, at, before) {
     busy: metrics.loop_busy_ratio,
     governor: metrics.governor_level,
     flushMs: metrics.flush_interval_ms,
+    returned: perS((of) => of.resumes.hit + of.resumes.taken_over),
+    cluster: metrics.cluster && {
+      isUp: metrics.cluster.up === 1,
+      peers: metrics.cluster.peers,
+      ghosts: metrics.cluster.ghosts,
+      busIn: perS((of) => of.cluster.bus_bytes_in_total),
+      busOut: perS((of) => of.cluster.bus_bytes_out_total),
+    },
   };
 }
 

@@ -55,6 +55,7 @@ const metrics = (ticks, more = {}) => ({
   loop_busy_ratio: 0.5,
   governor_level: 0,
   flush_interval_ms: 50,
+  resumes: { hit: 2 * ticks, taken_over: ticks, second_tab: 7, miss: 8 },
   ...more,
 });
 
@@ -64,6 +65,15 @@ test('rates are what grew between two answers', () => {
     [now.tickP50Ms, now.tickP99Ms, now.messagesIn, now.bytesOut, now.refused, now.cores],
     [2, 4, 300, 6_000, 30, 0.03],
   );
+});
+
+test('what is told of a cluster is shown where there is one', () => {
+  const cluster = (ticks) => ({ up: 1, peers: 2, ghosts: 30, bus_bytes_in_total: 40 * ticks, bus_bytes_out_total: 50 * ticks });
+  const [before, after] = [60, 120].map((ticks) => metrics(ticks, { cluster: cluster(ticks) }));
+  const now = sample(after, 3_000, { metrics: before, at: 1_000 });
+  assert.equal(now.returned, 90);
+  assert.deepEqual(now.cluster, { isUp: true, peers: 2, ghosts: 30, busIn: 1_200, busOut: 1_500 });
+  assert.equal(sample(metrics(120), 3_000, { metrics: metrics(60), at: 1_000 }).cluster, undefined);
 });
 
 test('a server that was started anew begins anew', () => {

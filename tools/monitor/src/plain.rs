@@ -127,7 +127,11 @@ pub fn blocks(history: &History) -> Vec<(&'static str, Vec<Row>)> {
                 row("connections", whole(number("connections.open"))),
                 row("panics contained", whole(number("worker_panics_total"))),
                 row("log lines dropped", whole(number("log_lines_dropped_total"))),
-            ],
+            ]
+            .into_iter()
+            .chain([row("came back, in vain", returned(sample))])
+            .chain(cluster(sample).map(|text| row("cluster", text)))
+            .collect(),
         ),
         ("Turned away, in all", turned_away(history)),
     ]
@@ -149,6 +153,22 @@ fn turned_away(history: &History) -> Vec<Row> {
     counted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     rows.extend(counted.into_iter().map(|(name, count)| (name.replace('_', " "), whole(count))));
     rows
+}
+
+/// Players who came back to their places, and cookies of whom nothing was known.
+fn returned(sample: &Sample) -> String {
+    let number = |key: &str| sample.number(key);
+    [whole(number("resumes.hit") + number("resumes.taken_over")), whole(number("resumes.miss"))].join(", ")
+}
+
+/// What a server that is one of several says of the others.
+fn cluster(sample: &Sample) -> Option<String> {
+    sample.metrics().get("cluster")?;
+    let number = |key: &str| whole(sample.number(key));
+    if sample.number("cluster.up") == 0.0 {
+        return Some("degraded, on its own".to_owned());
+    }
+    Some(format!("{} others, {} ghosts", number("cluster.peers"), number("cluster.ghosts")))
 }
 
 fn governor(level: f64) -> String {
