@@ -153,8 +153,7 @@ impl Server {
         let mut out = std::mem::take(&mut cluster.said);
         cluster.watch_link(now, &mut out);
         cluster.ask_for_ids(now, self.game.world().ids_left());
-        if now.ms >= cluster.round_due_ms {
-            cluster.round_due_ms = now.ms + u64::from(self.config.batch_interval_ms);
+        if cluster.is_round_due(now, &self.config) {
             let (is_other, gone) = self.game.keep_up(&mut cluster.node, now, &mut out);
             for name in gone {
                 log::info!("cluster: nothing is heard of {name} any more");
@@ -275,6 +274,21 @@ impl Cluster {
             }
             self.node.reconnect(now, out);
         }
+    }
+
+    /// Whether this is the tick of a round: the one nearest to its time, or whatever a tick is late by would add up.
+    fn is_round_due(&mut self, now: Now, config: &Config) -> bool {
+        let half_a_tick_ms = 500 / u64::from(config.tick_rate_hz);
+        if now.ms + half_a_tick_ms < self.round_due_ms {
+            return false;
+        }
+        let interval_ms = u64::from(config.batch_interval_ms);
+        self.round_due_ms += interval_ms;
+        // After a pause it begins anew.
+        if self.round_due_ms <= now.ms {
+            self.round_due_ms = now.ms + interval_ms;
+        }
+        true
     }
 
     /// Asks for more ids ahead of need.
