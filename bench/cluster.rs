@@ -7,7 +7,7 @@ mod quick;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Throughput};
 use pixi_game_server::cluster::region::RegionSet;
 use pixi_game_server::cluster::{Node, Now, Outgoing};
 use pixi_game_server::game::World;
