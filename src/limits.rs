@@ -150,6 +150,9 @@ pub const RETURN_WAIT_MS: u64 = 300;
 /// Shortest and longest wait before another attempt to reach the bus, in milliseconds.
 pub const LINK_BACKOFF_MS: Range<u64> = 100..1_500;
 
+/// A connection to the bus that stood for so long was a good one, in milliseconds: what comes then is news.
+pub const LINK_STEADY_MS: u64 = 3_000;
+
 /// How long the bus may take for an answer, in milliseconds.
 pub const LINK_TIMEOUT_MS: u64 = 1_000;
 

@@ -16,16 +16,18 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use redis::{Client, RedisResult};
 
 use super::{Channel, Outgoing};
-use crate::limits::{BUS_NEWS_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STOP_MS, LINK_TIMEOUT_MS};
+use crate::limits::{
+    BUS_NEWS_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS, LINK_STOP_MS, LINK_TIMEOUT_MS,
+};
 use crate::resume::{Keepsake, Ticket};
 pub use address::Address;
-use commander::Commander;
+use commander::{Asked, Commander};
 pub use record::Record;
 use subscriber::Subscriber;
 
@@ -77,6 +79,8 @@ pub struct Counts {
     pub dropped: AtomicU64,
     /// Connections that failed or broke.
     pub failures: AtomicU64,
+    /// Times it would not keep places, or give them out.
+    pub refusals: AtomicU64,
 }
 
 struct Shared {
@@ -89,6 +93,8 @@ struct Shared {
     /// How many connections there have been.
     generation: AtomicU64,
     is_over: AtomicBool,
+    /// What it refuses at present.
+    is_refusing: [AtomicBool; Asked::COUNT],
     counts: Counts,
 }
 
@@ -125,6 +131,7 @@ impl Link {
             is_subscribed: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            is_refusing: Default::default(),
             counts: Counts::default(),
         });
         let commander = Commander { shared: Arc::clone(&shared), news: tell.clone() };
@@ -217,6 +224,11 @@ impl Shared {
             log::warn!("the bus at {} does not answer: {error}; trying again", self.address.shown);
         }
     }
+}
+
+/// How many attempts in a row have failed before this one, which began then: a connection that stood for a while ends a row.
+fn failures_before(failures: u32, began: Instant) -> u32 {
+    if began.elapsed() >= Duration::from_millis(LINK_STEADY_MS) { 0 } else { failures }
 }
 
 /// How long to wait before the next attempt after so many failures: longer each time, and by chance, so that not all processes

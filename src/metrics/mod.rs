@@ -400,7 +400,7 @@ pub struct Gauges {
     pub cluster: Option<ClusterGauges>,
     /// Players who have left and are remembered.
     pub resumes_remembered: u64,
-    /// Failed attempts to write down players.
+    /// Failed attempts to write down players, in the store or on the bus.
     pub resume_store_failures_total: u64,
 }
 

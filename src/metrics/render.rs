@@ -209,7 +209,7 @@ fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>
         metric("resumes_remembered", "Players who may come back.", Gauge(gauges.resumes_remembered)),
         metric(
             "resume_store_failures_total",
-            "Failed writes below STATE_DIR.",
+            "Failed writes of players' places.",
             Counter(gauges.resume_store_failures_total),
         ),
         metric("loop_busy_ns_total", "Time the loop did not wait.", CounterNs(metrics.busy_ns_total)),

@@ -85,6 +85,11 @@ impl Cluster {
         self.up_since_ms.is_some()
     }
 
+    /// Times the bus would not keep places, or give them out.
+    pub(super) fn refusals(&self) -> u64 {
+        self.link.counts().refusals.load(Ordering::Relaxed)
+    }
+
     /// Whether that process is known to live.
     pub(super) fn knows(&self, node: NodeId) -> bool {
         self.node.mirror().knows(node)

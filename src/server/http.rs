@@ -6,7 +6,7 @@ use mio::Token;
 
 use super::accept::Door;
 use super::assets::Asset;
-use super::cluster::Health;
+use super::cluster::{Cluster, Health};
 use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player};
 use super::pages::is_of_dashboard;
@@ -187,7 +187,8 @@ impl Server {
             connections_open: self.table.len() as u64,
             cluster: self.cluster.as_ref().map(|cluster| self.cluster_gauges(cluster)),
             resumes_remembered: self.resumes.remembered() as u64,
-            resume_store_failures_total: self.resumes.failures(),
+            resume_store_failures_total: self.resumes.failures()
+                + self.cluster.as_ref().map_or(0, Cluster::refusals),
         }
     }
 

@@ -126,6 +126,24 @@ fn all_players_of_a_server_that_stops_find_their_places_at_once() {
 }
 
 #[test]
+fn a_redis_that_is_full_costs_places_and_one_line() {
+    let redis = Redis::start();
+    let [first, second] = two(&redis);
+    assert!(redis.command(&[b"CONFIG", b"SET", b"maxmemory", b"1"]).starts_with("+OK"));
+    let (client, cookie) = wanderer(&first);
+    client.reset();
+    wait_until("a refusal", || first.count("resume_store_failures_total") > 0);
+    let back = Client::return_to(&second, &cookie);
+    assert_eq!(back.position(), (500, 500));
+    // Everything else goes on.
+    let mut other = Client::join(&first);
+    wait_for(&mut other, "somebody on the other server", |client| client.sees(back.id()));
+    assert_eq!((cluster(&first, "up"), cluster(&first, "bus_failures_total")), (1, 0));
+    wait_until("a line about it", || first.log().contains("refuses to keep players' places"));
+    assert_eq!(first.log().matches("refuses to keep players' places").count(), 1, "{}", first.log());
+}
+
+#[test]
 fn an_unknown_cookie_waits_for_nothing_but_an_answer() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redis::RedisResult;
 
 use super::super::Outgoing;
-use super::{News, Order, Record, Shared, backoff};
+use super::{News, Order, Record, Shared, backoff, failures_before};
 use crate::limits::{BEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
 use crate::resume::{Keepsake, Ticket};
 
@@ -23,6 +23,28 @@ if counter == 0 and ARGV[3] == '0' then return 0 end
 if counter < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 return redis.call('INCRBY', KEYS[1], ARGV[2])";
 
+/// What the bus may refuse.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    ForIds,
+    ToKeep,
+    ToGive,
+}
+
+impl Asked {
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
+
+    /// What is lost.
+    fn loss(self) -> &'static str {
+        match self {
+            Self::ForIds => "ids for newcomers",
+            Self::ToKeep => "to keep players' places",
+            Self::ToGive => "to give out players' places",
+        }
+    }
+}
+
 pub(super) struct Commander {
     pub(super) shared: Arc<Shared>,
     pub(super) news: SyncSender<News>,
@@ -32,14 +54,15 @@ impl Commander {
     pub(super) fn run(&self, orders: &Receiver<Order>) {
         let mut failures = 0;
         while !self.shared.is_over() {
+            let began = Instant::now();
             let result = self.shared.connect().and_then(|connection| {
-                failures = 0;
                 self.shared.generation.fetch_add(1, Ordering::AcqRel);
                 self.shared.is_commanding.store(true, Ordering::Release);
                 self.obey(connection, orders)
             });
             self.shared.is_commanding.store(false, Ordering::Release);
             let Err(error) = result else { return };
+            failures = failures_before(failures, began);
             self.shared.note_failure(failures, &error);
             let until = Instant::now() + backoff(failures);
             failures += 1;
@@ -65,17 +88,49 @@ impl Commander {
                 Ok(Order::Say(said)) => self.say(&mut connection, &said)?,
                 Ok(Order::Listen) => self.wake_subscriber(&mut connection)?,
                 Ok(Order::Raise(above)) => {
-                    self.lease(&mut connection, above, 0, true)?;
+                    let result = self.lease(&mut connection, above, 0, true);
+                    self.unless_refused(Asked::ForIds, result)?;
                 }
                 Ok(Order::Lease { above, may_begin }) => {
-                    let end = self.lease(&mut connection, above, LEASE_IDS, may_begin)?;
-                    self.pass_on_ids(end);
+                    let result = self.lease(&mut connection, above, LEASE_IDS, may_begin);
+                    if let Some(end) = self.unless_refused(Asked::ForIds, result)? {
+                        self.pass_on_ids(end);
+                    }
                 }
-                Ok(Order::Keep(keepsakes, ttl_s)) => self.keep(&mut connection, &keepsakes, ttl_s)?,
-                Ok(Order::Fetch(tickets)) => self.fetch(&mut connection, &tickets)?,
+                Ok(Order::Keep(keepsakes, ttl_s)) => {
+                    let result = self.keep(&mut connection, &keepsakes, ttl_s);
+                    self.unless_refused(Asked::ToKeep, result)?;
+                }
+                Ok(Order::Fetch(tickets)) => {
+                    let result = self.fetch(&mut connection, &tickets);
+                    self.unless_refused(Asked::ToGive, result)?;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+        }
+    }
+
+    /// What the bus answered, unless it is there and would not do what it was asked, since it is full, say: that costs what was
+    /// asked and nothing else. One line when it begins, and one when it is over.
+    fn unless_refused<T>(&self, asked: Asked, result: RedisResult<T>) -> RedisResult<Option<T>> {
+        let (shared, shown) = (&self.shared, &self.shared.address.shown);
+        let is_refusing = &shared.is_refusing[asked as usize];
+        match result {
+            Err(error) if !error.is_io_error() && !error.is_unrecoverable_error() => {
+                shared.counts.refusals.fetch_add(1, Ordering::Relaxed);
+                if !is_refusing.swap(true, Ordering::Relaxed) {
+                    log::error!("the bus at {shown} refuses {}: {error}", asked.loss());
+                }
+                Ok(None)
+            }
+            Ok(answer) => {
+                if is_refusing.swap(false, Ordering::Relaxed) {
+                    log::info!("the bus at {shown} does not refuse {} any more", asked.loss());
+                }
+                Ok(Some(answer))
+            }
+            Err(error) => Err(error),
         }
     }
 

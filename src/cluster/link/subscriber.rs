@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::RedisResult;
 
 use super::super::Channel;
-use super::{News, Shared, backoff};
+use super::{News, Shared, backoff, failures_before};
 use crate::limits::BEAT_MS;
 
 /// Channels in one SUBSCRIBE.
@@ -25,7 +25,9 @@ impl Subscriber {
     pub(super) fn run(&self) {
         let mut failures = 0;
         while !self.shared.is_over() {
-            let Err(error) = self.listen(&mut failures) else { return };
+            let began = Instant::now();
+            let Err(error) = self.listen() else { return };
+            failures = failures_before(failures, began);
             self.shared.is_subscribed.store(false, Ordering::Release);
             self.shared.note_failure(failures, &error);
             thread::sleep(backoff(failures));
@@ -34,7 +36,7 @@ impl Subscriber {
     }
 
     /// Until the connection breaks, or nobody wants to know any more.
-    fn listen(&self, failures: &mut u32) -> RedisResult<()> {
+    fn listen(&self) -> RedisResult<()> {
         let mut connection = self.shared.connect()?;
         let mut bus = connection.as_pubsub();
         let wake_channel = self.shared.address.wake_channel();
@@ -43,7 +45,6 @@ impl Subscriber {
         self.follow(&mut bus, &mut current)?;
         // Several beats may be late.
         bus.set_read_timeout(Some(Duration::from_millis(4 * BEAT_MS)))?;
-        *failures = 0;
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
         self.shared.is_subscribed.store(true, Ordering::Release);
         (self.shared.wake)();
