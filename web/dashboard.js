@@ -59,11 +59,11 @@ const FIGURES = [
   },
   { name: 'came back', text: (now) => short(now.returned, '/s') },
   {
-    name: 'cluster',
-    text: ({ cluster }) => cluster && (cluster.isUp ? `${cluster.peers} other servers` : 'degraded'),
+    name: 'other servers',
+    text: ({ cluster }) => cluster && (cluster.isUp ? String(cluster.peers) : 'degraded'),
     judge: ({ cluster }) => (cluster?.isUp ? 'good' : 'warn'),
   },
-  { name: 'players of others', text: ({ cluster }) => cluster?.ghosts.toLocaleString('en') },
+  { name: 'their players', text: ({ cluster }) => cluster?.ghosts.toLocaleString('en') },
 ];
 
 /**
