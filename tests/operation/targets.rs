@@ -1,5 +1,5 @@
-//! Every target of the Makefile, run as its user would. The programs are those that the tests are built with; cargo, docker
-//! and their like only note what was asked of them. What would take minutes gets a wrong setting, which the
+//! Every target of the Makefile, run as its user would. The programs are those that the tests are built with; cargo, docker,
+//! node and their like only note what was asked of them. What would take minutes gets a wrong setting, which the
 //! program at the end of the recipe names.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::support::server::PROGRAM;
 use crate::support::{Server, folder, free_port};
 
 /// What only takes note.
-const NOTING: [&str; 5] = ["cargo", "docker", "cargo-deb", "cargo-deny", "cargo-fuzz"];
+const NOTING: [&str; 6] = ["cargo", "docker", "node", "cargo-deb", "cargo-deny", "cargo-fuzz"];
 
 /// A place to run targets in.
 struct Desk {
