@@ -26,10 +26,11 @@ build-release: ## Build the server for release: target/release/pixi-game-server
 
 # The integration tests mostly wait for a server: more threads than cores finish sooner.
 RUST_TEST_THREADS ?= 8
+PAGE_TESTS ?= tests/page/run.sh page.test.mjs
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
 	$(CARGO) test --workspace
-	tests/page/run.sh page.test.mjs
+	$(PAGE_TESTS)
 
 check: lint test doc ## What CI runs: format, lints, tests, documentation
 
@@ -91,7 +92,7 @@ soak: ## Let players, churn and hostile peers loose for an hour, and compare: ma
 	$${CARGO_TARGET_DIR:-target}/release/soak
 
 test-page: ## Of all tests, play in a real browser alone (installs Chromium and playwright-core when they are missing)
-	tests/page/run.sh page.test.mjs
+	$(PAGE_TESTS)
 
 bench-page: ## Count the frames a second of the page with 500 players on the screen: make bench-page PAGE_PLAYERS=200
 	BUILD=release tests/page/run.sh bench.mjs

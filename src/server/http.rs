@@ -299,7 +299,7 @@ impl Server {
     }
 
     /// Why nobody can come in at present, and what to say; unless somebody leaves for it.
-    fn no_room(&self, makes_room: bool) -> Option<(Refused, &'static str)> {
+    pub(super) fn no_room(&self, makes_room: bool) -> Option<(Refused, &'static str)> {
         if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
         } else if self.is_full() && !makes_room {

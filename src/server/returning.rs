@@ -130,11 +130,13 @@ impl Server {
 
     fn end_wait(&mut self, ticket: Ticket, outcome: Resume, saved: Option<Saved>) {
         let Some(Returning { token, path, key, .. }) = self.returning.pop(ticket) else { return };
-        let is_there = |server: &Self| {
-            let connection = server.table.get(token);
-            connection.is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
-        };
-        if !is_there(self) {
+        let connection = self.table.get(token);
+        let is_there = connection.is_some_and(|connection| matches!(connection.phase, Phase::Http(_)));
+        if let Some(saved) = saved.filter(|_| !is_there || self.no_room(false).is_some()) {
+            // It does not come in after all, and may try again.
+            self.resumes.leave(ticket, saved, self.now_ms());
+        }
+        if !is_there {
             return;
         }
         self.metrics.resumes[outcome] += 1;
