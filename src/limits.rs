@@ -144,8 +144,8 @@ pub const LEASE_IDS: u32 = 16_384;
 /// longer than they may take to come back to a bus that has lost everything.
 pub const LEASE_BEGIN_MS: u64 = 3_000;
 
-/// How long a handshake waits for word about its ticket from other processes, in milliseconds.
-pub const RETURN_WAIT_MS: u64 = 300;
+/// How long a handshake waits for word about its ticket from other processes, in milliseconds; twice at most.
+pub const RETURN_WAIT_MS: u64 = 150;
 
 /// Shortest and longest wait before another attempt to reach the bus, in milliseconds.
 pub const LINK_BACKOFF_MS: Range<u64> = 100..1_500;

@@ -23,6 +23,8 @@ struct Returning {
     until_ms: u64,
     /// What was kept, whose process has been asked since.
     kept: Option<Saved>,
+    /// The bus has been asked a second time.
+    is_asked_again: bool,
 }
 
 /// All of them.
@@ -63,6 +65,26 @@ impl Waiters {
         returning
     }
 
+    /// Lets the first one that waits for this ticket wait once more, if something was kept for it. Returns whether it does.
+    fn wait_again(&mut self, ticket: Ticket, until_ms: u64) -> bool {
+        let waits = self.first(ticket).is_some_and(|returning| {
+            let waits = returning.kept.is_some() && !returning.is_asked_again;
+            if waits {
+                (returning.until_ms, returning.is_asked_again) = (until_ms, true);
+            }
+            waits
+        });
+        if waits {
+            self.order.push_back((until_ms, ticket));
+        }
+        waits
+    }
+
+    /// What was kept for the first one that waits for this ticket.
+    fn kept(&mut self, ticket: Ticket) -> Option<Saved> {
+        self.first(ticket)?.kept
+    }
+
     /// The ticket of one whose time is up.
     fn overdue(&mut self, now_ms: u64) -> Option<Ticket> {
         while let Some(&(until_ms, ticket)) = self.order.front().filter(|(until_ms, _)| *until_ms <= now_ms) {
@@ -79,7 +101,8 @@ impl Server {
     /// Lets a handshake wait until it is known elsewhere what becomes of its ticket.
     pub(super) fn ask_elsewhere(&mut self, token: Token, path: &str, key: AcceptKey, ticket: Ticket) {
         let until_ms = self.now_ms() + RETURN_WAIT_MS;
-        let returning = Returning { token, path: path.to_owned(), key, until_ms, kept: None };
+        let returning =
+            Returning { token, path: path.to_owned(), key, until_ms, kept: None, is_asked_again: false };
         self.returning.push(ticket, returning);
         if let Some(cluster) = &mut self.cluster {
             cluster.want(ticket);
@@ -88,7 +111,7 @@ impl Server {
 
     /// This is what was kept under a ticket.
     pub(super) fn fetched(&mut self, ticket: Ticket, record: Option<Record>) {
-        let Some(record) = record else { return self.end_wait(ticket, Resume::Miss, None) };
+        let Some(record) = record else { return self.end_wait_with_kept(ticket) };
         let Some(cluster) = &mut self.cluster else { return };
         if record.has_left || !cluster.knows(record.node) {
             return self.end_wait(ticket, Resume::Hit, Some(record.saved));
@@ -122,10 +145,21 @@ impl Server {
     pub(super) fn end_waits(&mut self) {
         let now_ms = self.now_ms();
         while let Some(ticket) = self.returning.overdue(now_ms) {
-            // Its process lives and does not have the player any more: it was there a moment ago.
-            let kept = self.returning.first(ticket).and_then(|returning| returning.kept);
-            self.end_wait(ticket, if kept.is_some() { Resume::Hit } else { Resume::Miss }, kept);
+            // Its process lives and does not have the player any more: where it left it is being written down just now.
+            if self.returning.wait_again(ticket, now_ms + RETURN_WAIT_MS) {
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.want(ticket);
+                }
+            } else {
+                self.end_wait_with_kept(ticket);
+            }
         }
+    }
+
+    /// Nothing more is to be heard: what was kept must do, if anything was.
+    fn end_wait_with_kept(&mut self, ticket: Ticket) {
+        let kept = self.returning.kept(ticket);
+        self.end_wait(ticket, if kept.is_some() { Resume::Hit } else { Resume::Miss }, kept);
     }
 
     fn end_wait(&mut self, ticket: Ticket, outcome: Resume, saved: Option<Saved>) {
