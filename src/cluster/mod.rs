@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::game::World;
-use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS};
+use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, PLAYER_ID_FIRST};
 use crate::resume::{Saved, Ticket};
 use authority::Authority;
 use message::{Beat, Body, Head, NodeId, Refusal, decode, encode};
@@ -122,11 +122,6 @@ impl Node {
         }
     }
 
-    /// Its number.
-    pub fn id(&self) -> NodeId {
-        self.id
-    }
-
     /// The other processes and their players.
     pub fn mirror(&self) -> &Mirror {
         &self.mirror
@@ -142,9 +137,13 @@ impl Node {
         self.ids_end.max(self.ids_end_heard)
     }
 
-    /// Ids were granted to this process, which the others are to know before anything else.
+    /// Ids were granted to this process, which the others are to know before anything else. Those that may be somebody's
+    /// already are not taken: whoever can reach the bus could have set its counter back.
     pub fn grant(&mut self, ids: Range<u32>, world: &mut World) {
-        self.ids_end = self.ids_end.max(ids.end);
+        if ids.start < self.ids_end.max(PLAYER_ID_FIRST) {
+            return;
+        }
+        self.ids_end = ids.end;
         self.beat_due_ms = 0;
         world.grant_ids(ids);
     }
@@ -183,7 +182,6 @@ impl Node {
     /// The bus is there, perhaps again: everybody is asked for everything, and told everything.
     pub fn reconnect(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         self.beat_due_ms = 0;
-        self.beat_if_due(0, now, out);
         let wanted = self.mirror.wanted().iter().collect();
         self.say(Channel::All, &Body::Ask(wanted), now, out);
         self.authority.ask_all();
@@ -278,5 +276,23 @@ impl Node {
     fn refuse(&mut self, why: String) -> Heard {
         let is_known = self.refused.len() >= REFUSALS_LOGGED_MAX || !self.refused.insert(why.clone());
         Heard::Refused((!is_known).then_some(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::game::testing::world_of;
+
+    #[test]
+    fn ids_that_may_be_taken_are_not_granted_again() {
+        let (mut node, mut world) = (Node::new(1, "node".to_owned(), (2000, 2000)), world_of(&[]));
+        world.wait_for_ids();
+        node.grant(0..16_384, &mut world);
+        assert_eq!((world.ids_left(), node.ids_end()), (0, 0), "nobody has an id below the first");
+        node.grant(5_000..5_010, &mut world);
+        node.grant(5_005..6_000, &mut world);
+        node.grant(2_000..3_000, &mut world);
+        assert_eq!((world.ids_left(), node.ids_end()), (10, 5_010));
     }
 }

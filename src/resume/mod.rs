@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::limits::{RESUME_TTL_S_MAX, RESUMES_MAX};
 use store::{Kept, Store};
-pub use ticket::{COOKIE, Ticket};
+pub use ticket::Ticket;
 
 /// What a player finds again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,8 @@ pub struct Resumes<P> {
     ttl_ms: u64,
     playing: HashMap<Ticket, P>,
     left: HashMap<Ticket, Departure>,
-    /// When each left, on the clock of [`clock_ms`], the earliest first; a ticket that has been claimed since, or has left anew, is in here all the same.
+    /// When each left, on the clock of [`clock_ms`], the earliest first; a ticket that has been claimed since, or has left anew,
+    /// is in here all the same.
     order: VecDeque<(u64, Ticket)>,
     keeper: Keeper,
 }

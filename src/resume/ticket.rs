@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The name of the cookie.
-pub const COOKIE: &str = "pixi_resume";
+const COOKIE: &str = "pixi_resume";
 
 /// Bits in hexadecimal digits.
 const DIGITS: usize = 32;

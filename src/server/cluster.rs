@@ -19,15 +19,6 @@ use crate::limits::{BUS_BUDGET, LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE
 use crate::metrics::ClusterGauges;
 use crate::resume::{Saved, Ticket};
 
-/// How a cluster is, from this process's point of view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// The bus answers.
-    Ok,
-    /// It does not: this process goes on with its own players.
-    Degraded,
-}
-
 /// This process's part in a cluster.
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -75,12 +66,7 @@ impl Cluster {
         }))
     }
 
-    /// How it is.
-    pub(super) fn health(&self) -> Health {
-        if self.is_up() { Health::Ok } else { Health::Degraded }
-    }
-
-    /// Whether the bus answers.
+    /// Whether the bus answers; while it does not, this process goes on with its own players.
     pub(super) fn is_up(&self) -> bool {
         self.up_since_ms.is_some()
     }
@@ -234,9 +220,7 @@ impl Server {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         Now { ms: self.uptime_ms(), unix_us: since_1970.map_or(0, |since| since.as_micros() as u64) }
     }
-}
 
-impl Server {
     /// What is measured of the cluster.
     pub(super) fn cluster_gauges(&self, cluster: &Cluster) -> ClusterGauges {
         let (mirror, counts) = (cluster.node.mirror(), cluster.link.counts());
@@ -313,8 +297,9 @@ impl Cluster {
 fn name_of(config: &Config) -> String {
     config.node_name.clone().unwrap_or_else(|| {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let mut name = format!("{}:{}", host.trim(), config.port);
-        name.truncate(NODE_NAME_BYTES_MAX);
-        name
+        let port = format!(":{}", config.port);
+        // Whatever the host is called, the name is one that others take.
+        let host = host.chars().filter(char::is_ascii_graphic).take(NODE_NAME_BYTES_MAX - port.len());
+        host.chain(port.chars()).collect()
     })
 }

@@ -6,7 +6,7 @@ use mio::Token;
 
 use super::accept::Door;
 use super::assets::Asset;
-use super::cluster::{Cluster, Health};
+use super::cluster::Cluster;
 use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player};
 use super::pages::is_of_dashboard;
@@ -153,10 +153,7 @@ impl Server {
         } else {
             "healthy"
         };
-        let cluster = self.cluster.as_ref().map(|cluster| match cluster.health() {
-            Health::Ok => "ok",
-            Health::Degraded => "degraded",
-        });
+        let cluster = self.cluster.as_ref().map(|cluster| if cluster.is_up() { "ok" } else { "degraded" });
         let body = health_json(state, self.uptime_ms() / 1000, self.game.players() as u64, cluster);
         let status = if state == "healthy" { Status::Ok } else { Status::ServiceUnavailable };
         self.respond(token, &dynamic(request, status, "application/json", &body));
@@ -363,9 +360,6 @@ impl Server {
             ticket,
             saved_ms: now_ms,
         });
-        if let Some(ticket) = ticket {
-            self.resumes.enter(ticket, token);
-        }
         self.waiting.leave(token, connection.deadline_ms);
         connection.phase = Phase::Player { slot, player };
         if self.owners.len() <= slot as usize {
@@ -373,6 +367,7 @@ impl Server {
         }
         self.owners[slot as usize] = token;
         if let Some(ticket) = ticket {
+            self.resumes.enter(ticket, token);
             self.save_to_bus(ticket, slot);
         }
         self.metrics.connections_upgraded_total += 1;
