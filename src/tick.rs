@@ -98,7 +98,8 @@ mod tests {
                 while let Some(due) = schedule.poll(now) {
                     steps += u64::from(due.steps);
                 }
-                prop_assert_eq!(steps, (now - 7) * u64::from(rate) / 1_000_000_000);
+                // Deadlines are whole nanoseconds, rounded down: a tick is due in the one in which its exact time lies.
+                prop_assert_eq!(steps, ((now - 7 + 1) * u64::from(rate) - 1) / 1_000_000_000);
             }
         }
     }
