@@ -18,7 +18,6 @@ pub(crate) mod testing;
 mod world;
 
 pub use motion::Pace;
-pub(crate) use stamp::Stamp;
 pub use strips::Strips;
 pub use world::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
 

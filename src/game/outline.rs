@@ -24,7 +24,7 @@ const _: () = assert!(size_of::<Outline>() == 16);
 impl Outline {
     /// Somebody who stands there, looks right, and is new in this tick.
     pub(super) fn new(id: u32, position: Position, tick: Tick) -> Self {
-        let details = Details(0).with(FACING_RIGHT, true).with_stamp(Stamp::long_before(tick));
+        let details = Details(0).with(FACING_RIGHT, true).with_stamp(Stamp::of(tick));
         Self { id, changed: Stamp::of(tick), position, details }
     }
 

@@ -407,8 +407,34 @@ impl World {
         &self.outlines[slot as usize]
     }
 
-    pub(crate) fn stamps(&self, slot: u32) -> &Stamps {
-        &self.stamps[slot as usize]
+    /// Whether the vector of the player in this slot changed later than in tick `since`.
+    pub(crate) fn has_new_vector(&self, slot: u32, since: Tick) -> bool {
+        // The last change of anything is that of the vector, unless the outline says that something else changed as well.
+        self.outline(slot).has_changed_since(since)
+            && self.rare_stamps(slot, since).is_none_or(|stamps| stamps.vector.is_after(since))
+    }
+
+    /// Whether it turned around later than in tick `since`.
+    pub(crate) fn has_new_facing(&self, slot: u32, since: Tick) -> bool {
+        self.rare_stamps(slot, since).is_some_and(|stamps| stamps.facing.is_after(since))
+    }
+
+    /// Whether it began an attack later than in tick `since` and less than `ticks` ago.
+    pub(crate) fn has_begun_attack(&self, slot: u32, since: Tick, ticks: Tick) -> bool {
+        self.rare_stamps(slot, since)
+            .is_some_and(|stamps| stamps.attack.is_after(since) && stamps.attack.age(self.tick) < ticks)
+    }
+
+    /// Whether it was put elsewhere later than in tick `since`.
+    pub(crate) fn has_jumped(&self, slot: u32, since: Tick) -> bool {
+        self.rare_stamps(slot, since).is_some_and(|stamps| stamps.jump.is_after(since))
+    }
+
+    /// When what changed of the player in this slot, if it may be more than its vector. The outline knows without another
+    /// line of memory that it mostly is not.
+    fn rare_stamps(&self, slot: u32, since: Tick) -> Option<&Stamps> {
+        let is_rare = self.outline(slot).may_have_more_than_a_vector_since(since);
+        is_rare.then(|| &self.stamps[slot as usize])
     }
 
     fn point(&self, at: usize) -> Point {

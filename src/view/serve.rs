@@ -7,7 +7,7 @@ use super::frames::Frames;
 use super::viewer::{Member, Turn, Viewer};
 use super::visibility::{Scratch, look};
 use super::{Scene, Settings};
-use crate::game::{Stamp, State, Tick};
+use crate::game::{State, Tick};
 
 /// The first frames of a new player: a full state of whom it sees, itself included and nobody with a higher id, and
 /// the vectors of those who move.
@@ -132,13 +132,13 @@ fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, fr
 /// The latest state of what changed about one member, when it is more than the vector.
 fn tell_rare_news(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &mut Frames<'_>) {
     let (now, since) = (frames.world.tick(), viewer.served);
-    let stamps = frames.world.stamps(slot);
-    if stamps.facing.is_after(since) {
+    let world = frames.world;
+    if world.has_new_facing(slot, since) {
         frames.direction(slot);
     }
     // The client's animation of an attack is cut off by a vector that comes later: whatever is the latest comes last.
-    let attacking = frames.world.state(slot) == State::Attacking;
-    let vector_is_news = stamps.vector.is_after(since);
+    let attacking = world.state(slot) == State::Attacking;
+    let vector_is_news = world.has_new_vector(slot, since);
     if vector_is_news && attacking {
         frames.movement(slot);
     }
@@ -146,7 +146,7 @@ fn tell_rare_news(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &
     if vector_is_news && !attacking {
         frames.movement(slot);
     }
-    if stamps.jump.is_after(since) {
+    if world.has_jumped(slot, since) {
         // Everybody around sees the same jump; their full states need not fall into the same tick.
         let stagger = Tick::from(viewer.id) % (settings.jump_sync / 2).max(1);
         viewer.sync_due = viewer.sync_due.min(now + stagger);
@@ -155,8 +155,7 @@ fn tell_rare_news(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &
 
 /// Tells of an attack that began since, unless it is over anyway.
 fn attack_news(settings: &Settings, slot: u32, since: Tick, frames: &mut Frames<'_>) {
-    let began = frames.world.stamps(slot).attack;
-    if began.is_after(since) && began.age(frames.world.tick()) < settings.attack {
+    if frames.world.has_begun_attack(slot, since, settings.attack) {
         frames.attack(slot);
     }
 }
@@ -172,7 +171,7 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, frames: &mut Frames<'_>)
     viewer.altered = viewer.visible.len() < members;
     for member in &viewer.visible {
         let has_stopped =
-            world.stamps(member.slot).vector.is_after(viewer.synced) && !world.outline(member.slot).moves();
+            !world.outline(member.slot).moves() && world.has_new_vector(member.slot, viewer.synced);
         // Told again, since the client may have missed it. Whoever enters with this state stands anyway.
         if has_stopped && member.age(now) > 0 {
             frames.movement(member.slot);
@@ -191,19 +190,16 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, frames: &mut Frames<'_>)
 }
 
 /// Repeats what a client may have missed of somebody because the sprite was still loading: once, a second after its
-/// entrance.
+/// entrance. What changed since the viewer was served comes as a change in this same turn.
 fn repeat(viewer: &Viewer, member: &Member, frames: &mut Frames<'_>) {
-    let now = frames.world.tick();
-    let entered = now - member.age(now);
-    let stamps = frames.world.stamps(member.slot);
-    // What changed since the viewer was served comes as a change in this same turn.
-    let is_old_news = |stamp: Stamp| !stamp.is_after(viewer.served);
-    let moves = frames.world.outline(member.slot).moves();
-    if (moves || stamps.vector.is_after(entered)) && is_old_news(stamps.vector) {
-        frames.movement(member.slot);
+    let (world, slot) = (frames.world, member.slot);
+    let entered = world.tick() - member.age(world.tick());
+    let is_vector_wanted = world.outline(slot).moves() || world.has_new_vector(slot, entered);
+    if is_vector_wanted && !world.has_new_vector(slot, viewer.served) {
+        frames.movement(slot);
     }
-    if stamps.facing.is_after(entered) && is_old_news(stamps.facing) {
-        frames.direction(member.slot);
+    if world.has_new_facing(slot, entered) && !world.has_new_facing(slot, viewer.served) {
+        frames.direction(slot);
     }
 }
 

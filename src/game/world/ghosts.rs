@@ -123,7 +123,7 @@ impl World {
             vector: outline.vector(),
             faces_right: outline.is_facing_right(),
             attacks: outline.is_attacking(),
-            begins_attack: outline.is_attacking() && self.stamps(slot).attack.is_after(since),
+            begins_attack: outline.is_attacking() && self.has_begun_attack(slot, since, Tick::MAX),
         }
     }
 

@@ -98,7 +98,7 @@ fn an_attack_stands_still_and_the_same_vector_afterwards_is_a_change() {
     assert_eq!(world.state(0), State::Idle);
     let before = world.tick();
     world.apply(0, walk(1, 0));
-    assert!(world.stamps(0).vector.is_after(before));
+    assert!(world.stamps[0].vector.is_after(before));
     assert_eq!(world.state(0), State::Moving);
 }
 
@@ -128,7 +128,7 @@ fn a_player_whose_claims_fell_silent_stops_and_one_without_claims_walks_on() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(1, 504, 500));
     world.step(180);
-    assert_eq!((world.vector(0), world.stamps(0).vector), (Vector::ZERO, Stamp::of(180)));
+    assert_eq!((world.vector(0), world.stamps[0].vector), (Vector::ZERO, Stamp::of(180)));
     world.apply(0, walk(1, 0));
     world.step(600);
     assert_eq!(world.vector(0), Vector::new(1, 0));
@@ -147,12 +147,40 @@ fn repeating_a_vector_is_no_change() {
 fn an_adopted_leap_is_marked_as_a_jump_and_a_small_correction_is_not() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(1, 516, 500));
-    assert!(!world.stamps(0).jump.is_after(0));
+    assert!(!world.stamps[0].jump.is_after(0));
     world.apply(0, claim(1, 533, 500));
-    assert_eq!(world.stamps(0).jump, Stamp::of(1));
+    assert_eq!(world.stamps[0].jump, Stamp::of(1));
 }
 
 proptest! {
+    #[test]
+    fn what_is_news_of_somebody_is_what_its_stamps_say(
+        inputs in proptest::collection::vec((0u8..6, -1i8..=1, 1u32..40), 1..40),
+        since in 0u64..400,
+    ) {
+        let mut world = world_at(500, 500);
+        world.step(7);
+        let slot = world.join();
+        for (kind, dx, pause) in inputs {
+            let Position { x, y } = world.position(slot);
+            world.apply(slot, match kind {
+                0 => walk(dx, 0),
+                1 => claim(1, u32::from(x) + 30, u32::from(y)),
+                2 => Input::Face { right: dx > 0 },
+                3 => Input::Attack,
+                4 => Input::AttackEnd,
+                _ => walk(0, dx),
+            });
+            world.step(pause);
+        }
+        let stamps = world.stamps[slot as usize];
+        prop_assert_eq!(world.has_new_vector(slot, since), stamps.vector.is_after(since));
+        prop_assert_eq!(world.has_new_facing(slot, since), stamps.facing.is_after(since));
+        prop_assert_eq!(world.has_jumped(slot, since), stamps.jump.is_after(since));
+        let began = stamps.attack.is_after(since) && stamps.attack.age(world.tick()) < 60;
+        prop_assert_eq!(world.has_begun_attack(slot, since, 60), began);
+    }
+
     #[test]
     fn the_average_speed_is_exact_at_every_tick_rate(
         rate in proptest::sample::select(vec![10u32, 20, 24, 30, 60, 128]),
