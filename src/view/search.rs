@@ -62,6 +62,9 @@ impl Ranked {
     }
 }
 
+/// Farther than any two places of a world are apart, in units.
+pub(super) const REACH_MAX: i32 = 1 << 17;
+
 /// Populations up to this size are looked through one by one; walking the grid's cells would cost more.
 const LINEAR_SEARCH_MAX: usize = 256;
 
@@ -93,7 +96,8 @@ impl Search<'_> {
         }
         // Circles of growing reach. Once one holds as many candidates as there are places, nobody outside it can win one;
         // so a member that has walked far away does not make its viewer search that far.
-        let mut reach = reach.max(grid.cell_side());
+        let reach_worth = worth.isqrt().min(REACH_MAX as u64) as i32 + 1;
+        let mut reach = reach.min(reach_worth).max(grid.cell_side());
         loop {
             let area = Area::around(self.eye.x, self.eye.y, reach);
             let is_everywhere = area.covers(&self.eye.enter);

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::grid::Area;
 use super::marks::Marks;
-use super::search::{Eye, Ranked, Search};
+use super::search::{Eye, REACH_MAX, Ranked, Search};
 use super::sieve::Sieve;
 use super::viewer::{Member, Viewer};
 use super::{Scene, Settings};
@@ -25,9 +25,6 @@ pub const MEMBER_DISTANCE_FACTOR: f64 = 0.7;
 
 /// The same for squared distances, in hundredths.
 const MEMBER_SQUARE_PERCENT: u64 = 49;
-
-/// Farther than any two places of a world are apart, in units.
-const REACH_MAX: i32 = 1 << 17;
 
 /// Memory that looks share, one per worker.
 #[derive(Debug, Default)]
