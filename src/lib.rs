@@ -15,7 +15,7 @@
 //!            ├─> origins     which web pages may connect (pure)
 //!            └─> metrics     what is counted, and how it is shown
 //! last_line, watchdog        how the process ends when the program itself is at fault
-//! limits                     every cap in one place; everybody may look
+//! limits, prefetch           every cap in one place, and memory called before it is needed: for everybody
 //! ```
 //!
 //! One MOVE, from the socket that sent it to the sockets that show it:
@@ -39,6 +39,7 @@ pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod origins;
+pub mod prefetch;
 pub mod rate;
 pub mod resume;
 pub mod server;

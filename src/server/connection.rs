@@ -10,6 +10,7 @@ use super::table::Entry;
 
 use crate::limits::HTTP_HEAD_BYTES_MAX;
 use crate::metrics::Metrics;
+use crate::prefetch::prefetch;
 use crate::rate::RateLimiter;
 use crate::resume::Ticket;
 use crate::wire::websocket::Session;
@@ -89,6 +90,15 @@ pub struct Player {
     pub ticket: Option<Ticket>,
     /// When it was written down last, in milliseconds of the loop's clock.
     pub saved_ms: u64,
+}
+
+impl Player {
+    /// Calls what every message needs near the processor.
+    pub fn prefetch(&self) {
+        prefetch(&self.heard_ms);
+        prefetch(&self.limiter);
+        self.session.prefetch();
+    }
 }
 
 /// What came of a read.

@@ -143,6 +143,9 @@ impl Server {
             self.serve_batch(pool);
         }
         let now_ms = self.now_ms();
+        for slot in pool.batch().upcoming(WRITE_SLICE) {
+            self.table.prefetch(self.owners[slot as usize]);
+        }
         for _ in 0..WRITE_SLICE {
             let Some((segment, frames)) = pool.batch().next_segment() else { return };
             // The player may have left since, and its slot have been taken.
@@ -168,6 +171,9 @@ impl Server {
             let connection = table.get(owners[slot as usize]);
             connection.is_some_and(Connection::takes_bytes)
         };
+        for slot in self.game.views().upcoming(pool.batch_size()) {
+            table.prefetch(owners[slot as usize]);
+        }
         let start_ns = os::monotonic_ns();
         self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);
         self.view_ns += os::monotonic_ns() - start_ns;

@@ -297,6 +297,9 @@ impl Server {
 
     fn dispatch(&mut self, events: &Events, pool: &Pool) {
         for event in events {
+            self.table.prefetch(event.token());
+        }
+        for event in events {
             match event.token() {
                 LISTENER => self.doors.set_ready(Door::Game),
                 ADMIN_LISTENER => self.doors.set_ready(Door::Admin),
@@ -345,6 +348,11 @@ impl Server {
             }
             // Pipelined requests may have waited for the response before them to be taken.
             return self.serve_http(token, pool);
+        }
+        if let Phase::Player { slot, player } = &connection.phase {
+            // They come while the kernel is asked.
+            player.prefetch();
+            self.game.views().prefetch(*slot);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {

@@ -4,6 +4,8 @@
 use mio::Token;
 use slab::Slab;
 
+use crate::prefetch::prefetch;
+
 /// Tokens at and above this are not connections.
 const RESERVED_FROM: usize = usize::MAX - 15;
 
@@ -72,6 +74,13 @@ impl<T> Table<T> {
     pub fn get(&self, token: Token) -> Option<&T> {
         let entry = self.entries.get(token.0 & KEY_MASK)?;
         (token.0 >> KEY_BITS == entry.generation as usize).then_some(&entry.value)
+    }
+
+    /// Calls the entry at this token's place near the processor.
+    pub fn prefetch(&self, token: Token) {
+        if let Some(entry) = self.entries.get(place_of(token)) {
+            prefetch(entry);
+        }
     }
 
     /// Takes the entry out.

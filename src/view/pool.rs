@@ -14,12 +14,19 @@ use super::serve::serve;
 use super::views::Assignment;
 use super::visibility::Scratch;
 use super::{Scene, Settings, Views};
+use crate::game::World;
 use crate::last_line::contain;
 
 /// Viewers served by one thread in one batch. A batch keeps the loop from reading for as long as it takes: some 0.3 ms for
 /// so many looks. Fewer than this are served on the loop's own thread, since waking a worker and hearing back costs 50
 /// to 125 us.
 const VIEWERS_PER_THREAD: usize = 128;
+
+/// So many turns before its own a viewer is called near the processor, then whom it sees, then what those look like: each
+/// says where the next is.
+const VIEWER_AHEAD: usize = 4;
+const MEMBERS_AHEAD: usize = 2;
+const OUTLINES_AHEAD: usize = 1;
 
 /// The frames of one viewer's turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +70,12 @@ impl Batch {
         let segment = &chunk.segments[self.segment];
         self.segment += 1;
         Some((segment, &chunk.arena[segment.range.clone()]))
+    }
+
+    /// Whose segments come next in this chunk, up to so many.
+    pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
+        let chunk = self.chunks.get(self.chunk).map_or(&[][..], |chunk| &chunk.segments);
+        chunk.iter().skip(self.segment).take(most).map(|segment| segment.slot)
     }
 
     /// Whether everything has been taken.
@@ -136,6 +149,11 @@ impl Pool {
         self.workers.len() + 1
     }
 
+    /// Most viewers in a batch.
+    pub fn batch_size(&self) -> usize {
+        self.viewers_per_thread * self.threads()
+    }
+
     /// Whether all frames of the last batch have been taken.
     pub fn batch_is_written(&self) -> bool {
         self.batch.is_finished()
@@ -158,7 +176,7 @@ impl Pool {
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
         let mut due = std::mem::take(&mut self.chunk_of_loop().assignments);
-        let most = self.viewers_per_thread * self.threads();
+        let most = self.batch_size();
         views.take_due(scene, most, &mut due, can_be_written);
         let threads = (due.len() / self.viewers_per_thread).clamp(1, self.threads());
         self.prepare(threads);
@@ -208,11 +226,9 @@ impl Pool {
 
 impl Chunk {
     fn run(&mut self, scene: &Scene, settings: &Settings) {
-        let mut assignments = self.assignments.iter_mut().peekable();
-        while let Some((viewer, turn)) = assignments.next() {
-            if let Some((next, _)) = assignments.peek() {
-                next.warm_up();
-            }
+        for at in 0..self.assignments.len() {
+            self.prefetch_ahead(at, &scene.world);
+            let (viewer, turn) = &mut self.assignments[at];
             let start = self.arena.len();
             let served = contain(|| {
                 let (out, tally) = (&mut self.arena, &mut self.tally);
@@ -231,6 +247,22 @@ impl Chunk {
                     failed: served.is_none(),
                 });
             }
+        }
+    }
+}
+
+impl Chunk {
+    /// Calls near what the turns after the one at this place will read.
+    fn prefetch_ahead(&self, at: usize, world: &World) {
+        let viewer = |ahead| self.assignments.get(at + ahead).map(|(viewer, _)| viewer);
+        if let Some(viewer) = viewer(VIEWER_AHEAD) {
+            viewer.prefetch();
+        }
+        if let Some(viewer) = viewer(MEMBERS_AHEAD) {
+            viewer.prefetch_members();
+        }
+        if let Some(viewer) = viewer(OUTLINES_AHEAD) {
+            viewer.prefetch_outlines(world);
         }
     }
 }

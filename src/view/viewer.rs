@@ -1,11 +1,14 @@
 //! One viewer: whom it sees, and up to when it has been told.
 
+use std::mem::offset_of;
+
 use super::Settings;
 use super::grid::Area;
 use super::outlook::Outlook;
 use crate::game::activity::{EVERYWHERE, Regions};
 use crate::game::{Tick, World};
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
+use crate::prefetch::{LINE_BYTES, prefetch, prefetch_all};
 
 /// Somebody the viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +35,9 @@ pub enum Turn {
     Look,
 }
 
-/// A player as a viewer.
+/// A player as a viewer. It takes two cache lines, which have to come from far away at each of its turns.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
@@ -65,6 +69,10 @@ pub struct Viewer {
     pub(crate) poisoned: bool,
 }
 
+const _: () = assert!(size_of::<Viewer>() == 2 * LINE_BYTES);
+const _: () =
+    assert!(offset_of!(Viewer, visible) / LINE_BYTES == 0 && offset_of!(Viewer, altered) / LINE_BYTES == 1);
+
 impl Viewer {
     pub(crate) fn new(slot: u32, id: u32, now: Tick, settings: &Settings) -> Self {
         // Spread by id, which is as good as chance: those who join together must not all be synchronised together.
@@ -89,11 +97,23 @@ impl Viewer {
         }
     }
 
-    /// Has what a turn reads brought near the processor while another viewer is being served.
-    pub(crate) fn warm_up(&self) {
-        const MEMBERS_PER_LINE: usize = 64 / size_of::<Member>();
-        let touch = |sum: u32, member: &Member| sum ^ member.slot;
-        std::hint::black_box(self.visible.iter().step_by(MEMBERS_PER_LINE).fold(0, touch));
+    /// Calls the viewer itself near the processor.
+    pub(super) fn prefetch(&self) {
+        // A field of each of its lines.
+        prefetch(&self.visible);
+        prefetch(&self.altered);
+    }
+
+    /// Calls whom it sees near the processor; the viewer itself must be there already.
+    pub(super) fn prefetch_members(&self) {
+        prefetch_all(&self.visible);
+    }
+
+    /// Calls what those look like near the processor; whom it sees must be there already.
+    pub(super) fn prefetch_outlines(&self, world: &World) {
+        for member in &self.visible {
+            prefetch(world.outline(member.slot));
+        }
     }
 
     /// The slot of the player who looks.

@@ -157,6 +157,11 @@ impl Views {
         self.round.sort_unstable_by_key(|&slot| place(slot));
     }
 
+    /// Up to `most` of those whose turn comes next in this round.
+    pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
+        self.round.iter().rev().take(most).copied()
+    }
+
     /// Whether everybody whose turn this round is has had it.
     pub fn is_round_over(&self) -> bool {
         self.round.is_empty()
@@ -172,6 +177,7 @@ impl Views {
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
         let (now, interval) = (scene.world.tick(), self.settings.flush_interval);
+        self.upcoming(most).for_each(|slot| self.prefetch(slot));
         while assignments.len() < most {
             let Some(slot) = self.round.pop() else { return };
             let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { continue };
@@ -238,6 +244,13 @@ impl Views {
                 viewer.flushed = now + 1;
             }
             self.outlooks[slot as usize] = viewer.outlook();
+        }
+    }
+
+    /// Calls what a turn of this viewer reads near the processor.
+    pub fn prefetch(&self, slot: u32) {
+        if let Some(viewer) = self.viewer(slot) {
+            viewer.prefetch();
         }
     }
 

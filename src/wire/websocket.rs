@@ -16,6 +16,7 @@ use tungstenite::{Bytes, Message};
 
 use super::message::{ClientMessage, DecodeError, decode};
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::prefetch::prefetch;
 use frame_check::FrameCheck;
 
 /// One connection's framing state.
@@ -131,6 +132,12 @@ impl Session {
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Err(Failure::TooLong),
             Err(_) => Err(Failure::Framing),
         }
+    }
+
+    /// Calls what the next bytes need near the processor.
+    pub fn prefetch(&self) {
+        prefetch(&self.context);
+        prefetch(&self.check);
     }
 
     /// Appends a ping without payload.
