@@ -81,21 +81,22 @@ impl Activity {
         self.newest = to;
     }
 
-    /// The regions that saw a change later than in tick `since`.
-    pub fn changed_since(&self, since: Tick) -> Regions {
-        self.collect(&self.changed, since)
+    /// Whether any of these regions saw a change later than in tick `since`.
+    pub fn has_changed(&self, regions: Regions, since: Tick) -> bool {
+        self.is_any_in(&self.changed, regions, since)
     }
 
-    /// The regions that saw a movement or a join later than in tick `since`.
-    pub fn moved_since(&self, since: Tick) -> Regions {
-        self.collect(&self.moved, since)
+    /// Whether any of these regions saw a movement or a join later than in tick `since`.
+    pub fn has_moved(&self, regions: Regions, since: Tick) -> bool {
+        self.is_any_in(&self.moved, regions, since)
     }
 
-    fn collect(&self, ring: &[Regions; TICKS_REMEMBERED], since: Tick) -> Regions {
+    /// The newest first: in a crowd the first answer is the last.
+    fn is_any_in(&self, ring: &[Regions; TICKS_REMEMBERED], regions: Regions, since: Tick) -> bool {
         if self.newest - since.min(self.newest) >= TICKS_REMEMBERED as Tick {
-            return EVERYWHERE;
+            return regions != 0;
         }
-        (since + 1..=self.newest).fold(0, |mask, tick| mask | ring[tick as usize % TICKS_REMEMBERED])
+        (since + 1..=self.newest).rev().any(|tick| ring[tick as usize % TICKS_REMEMBERED] & regions != 0)
     }
 }
 
@@ -108,19 +109,19 @@ mod tests {
         let mut activity = Activity::new(2000, 2000);
         activity.mark_changed(Position { x: 2000, y: 2000 });
         let corner = activity.regions(1990, 1990, 2000, 2000);
-        assert_eq!(activity.changed_since(0), corner);
-        assert_eq!(activity.moved_since(0), 0);
+        assert!(activity.has_changed(corner, 0) && !activity.has_changed(!corner, 0));
+        assert!(!activity.has_moved(EVERYWHERE, 0));
         activity.advance(2);
-        assert_eq!(activity.changed_since(1), 0);
-        assert_eq!(activity.changed_since(0), corner);
+        assert!(!activity.has_changed(EVERYWHERE, 1));
+        assert!(activity.has_changed(corner, 0) && !activity.has_changed(!corner, 0));
     }
 
     #[test]
     fn what_is_too_old_to_know_may_have_changed_everywhere() {
         let mut activity = Activity::new(2000, 2000);
         activity.advance(1000);
-        assert_eq!(activity.changed_since(990), 0);
-        assert_eq!(activity.changed_since(900), EVERYWHERE);
+        assert!(!activity.has_changed(EVERYWHERE, 990));
+        assert!(activity.has_changed(1, 900) && activity.has_changed(1 << 63, 900));
     }
 
     #[test]

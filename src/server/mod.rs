@@ -349,8 +349,8 @@ impl Server {
             // Pipelined requests may have waited for the response before them to be taken.
             return self.serve_http(token, pool);
         }
+        // What its messages need comes near while the kernel is asked for them.
         if let Phase::Player { slot, player } = &connection.phase {
-            // They come while the kernel is asked.
             player.prefetch();
             self.game.views().prefetch(*slot);
         }

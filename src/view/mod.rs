@@ -30,6 +30,7 @@ pub use settings::Settings;
 pub use viewer::{Turn, Viewer};
 pub use views::Views;
 
+use crate::game::activity::EVERYWHERE;
 use crate::game::{Rules, Tick, World};
 use grid::Grid;
 
@@ -57,7 +58,7 @@ impl Scene {
         if self.refreshed_at == self.world.tick() {
             return;
         }
-        if self.world.activity().moved_since(self.refreshed_at) != 0 {
+        if self.world.activity().has_moved(EVERYWHERE, self.refreshed_at) {
             self.grid.rebuild(&self.world);
             self.departures_seen = self.world.departures();
         }

@@ -21,8 +21,9 @@ impl Outlook {
 
     /// Whether there is nothing to do in tick `now`; if so, remembers it.
     pub(super) fn is_quiet(&mut self, activity: &Activity, now: Tick) -> bool {
-        let happened = activity.changed_since(self.since) | activity.moved_since(self.since);
-        let is_quiet = now < self.quiet_until && happened & self.regions == 0;
+        let is_quiet = now < self.quiet_until
+            && !activity.has_moved(self.regions, self.since)
+            && !activity.has_changed(self.regions, self.since);
         if is_quiet {
             self.since = now;
         }

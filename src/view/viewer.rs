@@ -1,7 +1,5 @@
 //! One viewer: whom it sees, and up to when it has been told.
 
-use std::mem::offset_of;
-
 use super::Settings;
 use super::grid::Area;
 use super::outlook::Outlook;
@@ -35,9 +33,10 @@ pub enum Turn {
     Look,
 }
 
-/// A player as a viewer. It takes two cache lines, which have to come from far away at each of its turns.
+/// A player as a viewer. It takes two cache lines, which have to come from far away at each of its turns; its first field is in
+/// the one, its last in the other.
 #[derive(Debug, Clone)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
@@ -45,6 +44,8 @@ pub struct Viewer {
     pub(crate) visible: Vec<Member>,
     /// Half the viewport's sides; `None` sees the whole world.
     half_viewport: Option<(i32, i32)>,
+    /// How far out the next look's search begins, in units.
+    pub(crate) reach: i32,
     /// Changes stamped up to this tick have been sent.
     pub(crate) served: Tick,
     /// Tick of the last flush that wrote anything, or the tick after it when that flush came between two ticks.
@@ -55,8 +56,6 @@ pub struct Viewer {
     pub(crate) look_until: Tick,
     /// Where changes and movements can matter to this viewer, as of `looked`.
     pub(crate) regions: Regions,
-    /// How far out the next look's search begins, in units.
-    pub(crate) reach: i32,
     /// When the next full state is due.
     pub(crate) sync_due: Tick,
     /// Tick of the last full state.
@@ -70,8 +69,6 @@ pub struct Viewer {
 }
 
 const _: () = assert!(size_of::<Viewer>() == 2 * LINE_BYTES);
-const _: () =
-    assert!(offset_of!(Viewer, visible) / LINE_BYTES == 0 && offset_of!(Viewer, altered) / LINE_BYTES == 1);
 
 impl Viewer {
     pub(crate) fn new(slot: u32, id: u32, now: Tick, settings: &Settings) -> Self {
@@ -82,12 +79,12 @@ impl Viewer {
             id,
             visible: Vec::new(),
             half_viewport: None,
+            reach: 0,
             served: now,
             flushed: now,
             looked: now,
             look_until: now,
             regions: EVERYWHERE,
-            reach: 0,
             sync_due: now + settings.sync_interval / 2 + stagger / 2,
             synced: now,
             sync_allowed: None,
@@ -99,8 +96,7 @@ impl Viewer {
 
     /// Calls the viewer itself near the processor.
     pub(super) fn prefetch(&self) {
-        // A field of each of its lines.
-        prefetch(&self.visible);
+        prefetch(&self.slot);
         prefetch(&self.altered);
     }
 
@@ -180,8 +176,7 @@ impl Viewer {
 
     /// Whether anything it sees may have changed since it was served.
     fn has_changes(&self, world: &World, settings: &Settings) -> bool {
-        self.is_disoriented(world, settings)
-            || world.activity().changed_since(self.served) & self.regions != 0
+        self.is_disoriented(world, settings) || world.activity().has_changed(self.regions, self.served)
     }
 
     /// Its client has only now been handed what was written up to `delay` ticks ago. The players that came into view
@@ -205,7 +200,7 @@ impl Viewer {
     fn must_look(&self, world: &World, settings: &Settings) -> bool {
         self.looked < self.look_until
             || self.is_disoriented(world, settings)
-            || world.activity().moved_since(self.looked) & self.regions != 0
+            || world.activity().has_moved(self.regions, self.looked)
             || (self.altered && self.is_sync_due(world.tick()))
     }
 
