@@ -22,10 +22,14 @@ use crate::last_line::contain;
 /// to 125 us.
 const VIEWERS_PER_THREAD: usize = 128;
 
-/// So many turns before its own a viewer is called near the processor, then whom it sees, then what those look like: each
-/// says where the next is.
+/// Turns before its own in which a viewer is called near the processor that serves it, which need not be the loop's. What is
+/// called later is found by it.
 const VIEWER_AHEAD: usize = 4;
+
+/// The same for whom it sees.
 const MEMBERS_AHEAD: usize = 2;
+
+/// The same for what those look like.
 const OUTLINES_AHEAD: usize = 1;
 
 /// The frames of one viewer's turn.
@@ -249,9 +253,7 @@ impl Chunk {
             }
         }
     }
-}
 
-impl Chunk {
     /// Calls near what the turns after the one at this place will read.
     fn prefetch_ahead(&self, at: usize, world: &World) {
         let viewer = |ahead| self.assignments.get(at + ahead).map(|(viewer, _)| viewer);

@@ -96,6 +96,7 @@ impl Search<'_> {
         }
         // Circles of growing reach. Once one holds as many candidates as there are places, nobody outside it can win one;
         // so a member that has walked far away does not make its viewer search that far.
+        // Nobody beyond what counts can win one either.
         let reach_worth = worth.isqrt().min(REACH_MAX as u64) as i32 + 1;
         let mut reach = reach.min(reach_worth).max(grid.cell_side());
         loop {
