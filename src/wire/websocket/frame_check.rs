@@ -66,6 +66,19 @@ enum Expects {
     Body,
 }
 
+/// The payload of a message that came in one frame.
+pub(super) struct WholeMessage {
+    bytes: [u8; MESSAGE_BYTES_MAX],
+    length: usize,
+}
+
+impl WholeMessage {
+    /// What was sent, unmasked.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 impl FrameCheck {
     /// A connection that has sent nothing.
     pub(super) fn new() -> Self {
@@ -98,6 +111,23 @@ impl FrameCheck {
             }
         }
         passed
+    }
+
+    /// Whether all frames that have begun have passed whole.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.expects == Expects::First && self.failure.is_none()
+    }
+
+    /// Takes the frame that `input` begins with, if it is a whole, unfragmented message.
+    pub(super) fn take_whole_message(&self, input: &mut &[u8]) -> Option<WholeMessage> {
+        let frame;
+        (frame, *input) = input.split_at(self.whole_message(input)?);
+        let (mask, masked) = frame[HEADER_BYTES..].split_first_chunk::<{ MASK_BYTES as usize }>()?;
+        let mut message = WholeMessage { bytes: [0; MESSAGE_BYTES_MAX], length: masked.len() };
+        for (at, (byte, masked)) in message.bytes.iter_mut().zip(masked).enumerate() {
+            *byte = masked ^ mask[at % mask.len()];
+        }
+        Some(message)
     }
 
     /// The length of the frame that `rest` begins with, if it is what nearly all are: a whole, unfragmented message.
