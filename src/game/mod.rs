@@ -3,7 +3,8 @@
 //!
 //! * [`World`]: the players in arrays by slot; [`World::apply`] an input, [`World::step`] the time.
 //! * [`adoption`]: which claimed positions are believed.
-//! * [`activity`]: where something changed lately, so that viewers elsewhere need not look.
+//! * [`activity`]: where something changed lately, so that viewers elsewhere need not look. `recent`: who
+//!   changed lately, so that viewers nearby need not ask everybody.
 
 pub mod activity;
 pub mod adoption;
@@ -11,6 +12,7 @@ mod ids;
 mod motion;
 mod outline;
 mod random;
+pub(crate) mod recent;
 mod stamp;
 mod strips;
 #[cfg(test)]

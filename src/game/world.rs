@@ -11,6 +11,7 @@ use super::adoption::{Adoption, Point};
 use super::ids::Ids;
 use super::outline::{Outline, VACANT};
 use super::random::SplitMix64;
+use super::recent::{Changed, RecentChanges};
 use super::stamp::{Stamp, Stamps};
 use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS};
 use ghosts::Haunts;
@@ -35,6 +36,7 @@ pub struct World {
     ids: Ids,
     random: SplitMix64,
     activity: Activity,
+    recent: RecentChanges,
     vacant: Vec<u32>,
     population: usize,
     /// How many of them are ghosts.
@@ -64,6 +66,7 @@ impl World {
             ids: Ids::all(),
             random: SplitMix64::new(rules.seed),
             activity: Activity::new(rules.width, rules.height),
+            recent: RecentChanges::new(),
             vacant: Vec::new(),
             population: 0,
             ghosts: 0,
@@ -145,6 +148,7 @@ impl World {
             self.stamps.push(stamps);
             self.deadlines.push(NEVER);
             self.players.push(player);
+            self.recent.reserve(self.outlines.len());
             self.outlines.len() as u32 - 1
         }
     }
@@ -156,7 +160,7 @@ impl World {
     pub fn leave(&mut self, slot: u32) {
         let at = slot as usize;
         assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
-        self.activity.mark_changed(self.outlines[at].position);
+        self.stamp_change(at);
         self.activity.mark_moved(self.outlines[at].position);
         let (id, was_ghost) = (self.outlines[at].id, self.outlines[at].is_ghost());
         self.outlines[at].vacate();
@@ -277,6 +281,7 @@ impl World {
     /// The stamp of a change in the tick under way, where this player is.
     fn stamp_change(&mut self, at: usize) -> Stamp {
         self.activity.mark_changed(self.outlines[at].position);
+        self.recent.mark(at);
         Stamp::of(self.tick + 1)
     }
 
@@ -291,6 +296,7 @@ impl World {
         let distance = self.rules.pace.distance(self.tick, ticks);
         let closing = self.tick + Tick::from(ticks);
         self.activity.advance(closing);
+        self.recent.close(ticks - 1);
         self.walk(distance);
         // Stamps name the tick under way; expiries belong to the one that closes now.
         self.tick = closing - 1;
@@ -299,6 +305,7 @@ impl World {
         }
         self.tick = closing;
         self.activity.advance(closing + 1);
+        self.recent.close(1);
         self.release_haunts();
     }
 
@@ -402,6 +409,12 @@ impl World {
         &self.activity
     }
 
+    /// Whose changes of the ticks after `since` and up to [`World::tick`] are to be told; what happens in the tick under way
+    /// is told when it has closed, or it would be told twice.
+    pub(crate) fn changed_since(&self, since: Tick) -> Changed<'_> {
+        self.recent.within(self.tick - since)
+    }
+
     /// What others see of whoever is in this slot.
     pub(crate) fn outline(&self, slot: u32) -> &Outline {
         &self.outlines[slot as usize]
@@ -419,10 +432,11 @@ impl World {
         self.rare_stamps(slot, since).is_some_and(|stamps| stamps.facing.is_after(since))
     }
 
-    /// Whether it began an attack later than in tick `since` and less than `ticks` ago.
+    /// Whether it began an attack later than in tick `since`, in one that has closed, and less than `ticks` ago.
     pub(crate) fn has_begun_attack(&self, slot: u32, since: Tick, ticks: Tick) -> bool {
-        self.rare_stamps(slot, since)
-            .is_some_and(|stamps| stamps.attack.is_after(since) && stamps.attack.age(self.tick) < ticks)
+        self.rare_stamps(slot, since).is_some_and(|Stamps { attack, .. }| {
+            attack.is_after(since) && !attack.is_after(self.tick) && attack.age(self.tick) < ticks
+        })
     }
 
     /// Whether it was put elsewhere later than in tick `since`.

@@ -1,6 +1,7 @@
 //! The frames of a turn, each made from what the world says now, and counted.
 
 use super::sieve::Sieve;
+use super::viewer::Member;
 use crate::game::{State, Tick, World};
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
 
@@ -33,6 +34,17 @@ impl Tally {
     }
 }
 
+/// What became of members of whom something may have changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Something did.
+    pub(super) any: bool,
+    /// It may be more than a vector.
+    pub(super) any_others: bool,
+    /// Somebody is gone from the world.
+    pub(super) any_departed: bool,
+}
+
 /// Where a turn's frames go. Players are named by their slots, and are present unless it says otherwise.
 pub(super) struct Frames<'a> {
     pub(super) world: &'a World,
@@ -62,25 +74,30 @@ impl Frames<'_> {
         self.tally.movement += 1;
     }
 
-    /// The vectors of those who changed since a tick, but for those of whom there may be other news. Which of them it is can't be guessed: a
-    /// frame is made in any case, and stays in the sieve if it is wanted. Returns whether there are any such others.
+    /// The vectors of those among these who changed since a tick, but for those of whom there may be other news. Which of them it
+    /// is can't be guessed: a frame is made in any case, and stays in the sieve if it is wanted.
     pub(super) fn new_movements(
         &mut self,
-        slots: &[u32],
+        members: &[Member],
         since: Tick,
         sieve: &mut Sieve<MovementFrame>,
-    ) -> bool {
+    ) -> News {
         let world = self.world;
-        let mut any_others = false;
+        let mut news = News::default();
         sieve.clear();
-        sieve.sift(slots.iter().map(|&slot| {
-            let is_more = world.outline(slot).may_have_more_than_a_vector_since(since);
-            any_others |= is_more;
-            (movement(world, slot), !is_more)
+        sieve.sift(members.iter().map(|member| {
+            let outline = world.outline(member.slot);
+            let is_present = outline.is(member.id);
+            let is_news = is_present & outline.has_changed_since(since);
+            let is_more = is_news & outline.may_have_more_than_a_vector_since(since);
+            news.any |= is_news;
+            news.any_others |= is_more;
+            news.any_departed |= !is_present;
+            (movement(world, member.slot), is_news & !is_more)
         }));
         self.out.extend_from_slice(sieve.kept().as_flattened());
         self.tally.movement += sieve.kept().len() as u64;
-        any_others
+        news
     }
 
     pub(super) fn direction(&mut self, slot: u32) {

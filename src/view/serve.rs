@@ -75,25 +75,22 @@ pub(super) fn serve(
 /// What changed since the viewer was served about those it sees; those who left the world are told as LEFT and dropped.
 fn changes(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
-    let (now, served) = (world.tick(), viewer.served);
-    let mut someone_departed = false;
+    let (now, changed) = (world.tick(), world.changed_since(viewer.served));
     scratch.news.clear();
-    scratch.news.sift(viewer.visible.iter().map(|member| {
-        let outline = world.outline(member.slot);
-        let is_present = outline.is(member.id);
-        someone_departed |= !is_present;
-        (member.slot, is_present & outline.has_changed_since(served))
-    }));
+    scratch.news.sift(viewer.visible.iter().map(|member| (*member, changed.has(member.slot))));
     tell_news(viewer, settings, scratch, frames);
-    if someone_departed {
+    if viewer.departed {
+        viewer.departed = false;
+        let departed = &mut viewer.departed;
         viewer.visible.retain(|member| {
-            let gone =
-                !world.is_present(member.slot, member.id) && member.age(now) >= settings.departure_dwell;
-            if gone {
+            let is_gone = !world.is_present(member.slot, member.id);
+            let is_told = is_gone && member.age(now) >= settings.departure_dwell;
+            if is_told {
                 frames.left(member.id);
                 viewer.altered = true;
             }
-            !gone
+            *departed |= is_gone && !is_told;
+            !is_told
         });
     }
 }
@@ -119,11 +116,14 @@ fn what_the_look_found(
 /// The latest state of what changed about those in `scratch.news`. Nearly always it is the vector alone.
 fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let Scratch { news, movements, .. } = scratch;
-    viewer.altered |= !news.kept().is_empty();
-    if frames.new_movements(news.kept(), viewer.served, movements) {
-        for &slot in news.kept() {
-            if frames.world.outline(slot).may_have_more_than_a_vector_since(viewer.served) {
-                tell_rare_news(viewer, settings, slot, frames);
+    let found = frames.new_movements(news.kept(), viewer.served, movements);
+    viewer.altered |= found.any;
+    viewer.departed |= found.any_departed;
+    if found.any_others {
+        for member in news.kept() {
+            let outline = frames.world.outline(member.slot);
+            if outline.is(member.id) && outline.may_have_more_than_a_vector_since(viewer.served) {
+                tell_rare_news(viewer, settings, member.slot, frames);
             }
         }
     }

@@ -274,3 +274,41 @@ fn three_changes_while_away_are_told_once() {
     assert_eq!(tally, Tally { movement: 1, ..Tally::default() });
     assert_eq!(out, [0x82, 7, 255, 0xea, 3, 0, 0, 0xff, 0]);
 }
+
+#[test]
+fn what_happens_in_the_tick_under_way_is_told_once_when_that_has_closed() {
+    let settings = settings(128);
+    let mut scene = scene_of(world_of(&[(1000, 1000), (1100, 1000)]));
+    let mut viewer = Viewer::new(0, 1001, 0, &settings);
+    let mut scratch = Scratch::default();
+    look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
+    scene.world.apply(1, Input::Attack);
+    let mut told = |scene: &Scene| {
+        let (mut out, mut tally) = (Vec::new(), Tally::default());
+        let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
+        super::serve::serve(&mut viewer, scene, &settings, Turn::Changes, &mut scratch, &mut frames);
+        tally
+    };
+    assert_eq!(told(&scene), Tally::default());
+    scene.world.step(1);
+    assert_eq!(told(&scene), Tally { attack: 1, ..Tally::default() });
+    scene.world.step(1);
+    assert_eq!(told(&scene), Tally::default());
+}
+
+#[test]
+fn a_look_after_a_long_silence_finds_no_news_where_there_are_none() {
+    let settings = settings(128);
+    let mut scene = scene_of(world_of(&[(1000, 1000), (1100, 1000)]));
+    let mut viewer = Viewer::new(0, 1001, 0, &settings);
+    let mut scratch = Scratch::default();
+    for pause in [1, 10, 100, 1000] {
+        scene.world.step(pause);
+        look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
+        assert!(scratch.news.kept().is_empty(), "after {pause} ticks");
+    }
+    scene.world.apply(1, Input::Face { right: false });
+    scene.world.step(1000);
+    look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
+    assert_eq!(scratch.news.kept().len(), 1);
+}

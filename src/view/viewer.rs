@@ -9,7 +9,7 @@ use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch, prefetch_all};
 
 /// Somebody the viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) slot: u32,
     pub(crate) id: u32,
@@ -64,6 +64,8 @@ pub struct Viewer {
     pub(crate) sync_allowed: Option<Tick>,
     /// Something in view changed since the last full state.
     pub(crate) altered: bool,
+    /// Some member may be gone from the world, and its LEFT be untold.
+    pub(crate) departed: bool,
     #[cfg(test)]
     pub(crate) poisoned: bool,
 }
@@ -89,6 +91,7 @@ impl Viewer {
             synced: now,
             sync_allowed: None,
             altered: false,
+            departed: false,
             #[cfg(test)]
             poisoned: false,
         }

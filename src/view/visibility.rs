@@ -35,8 +35,8 @@ pub struct Scratch {
     ranked: Sieve<Ranked>,
     /// Ids of those that went out of view in the last look.
     pub(super) left: Vec<u32>,
-    /// Slots of the members about whom there is something new.
-    pub(super) news: Sieve<u32>,
+    /// The members about whom there is something new; in a turn without a look, may be.
+    pub(super) news: Sieve<Member>,
     /// What is written of those whose news are just a vector.
     pub(super) movements: Sieve<MovementFrame>,
     /// Who of `viewer.visible`, by index, is to have its vector repeated.
@@ -115,21 +115,22 @@ fn keep_young(
     scratch: &mut Scratch,
 ) {
     let Scratch { marks, news, left, .. } = scratch;
-    let (now, served) = (world.tick(), viewer.served);
+    let (now, served, changed) = (world.tick(), viewer.served, world.changed_since(viewer.served));
     let (mut any_moves, mut farthest_square, mut departed) = (false, 0, false);
     news.clear();
     news.sift(viewer.visible[old..].iter().map(|member| {
         let outline = world.outline(member.slot);
         if !outline.is(member.id) {
             departed = true;
-            return (member.slot, false);
+            return (*member, false);
         }
         marks.mark(member.slot);
         farthest_square = eye.square_to(outline.position).max(farthest_square);
         any_moves |= outline.moves();
-        (member.slot, outline.has_changed_since(served))
+        (*member, changed.has(member.slot) & outline.has_changed_since(served))
     }));
     (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
+    viewer.departed = departed;
     if departed {
         viewer.visible.retain(|member| {
             let age = member.age(now);
@@ -196,7 +197,7 @@ fn move_farthest_last(ranked: &mut [Ranked], done: usize) {
 fn keep_old(viewer: &mut Viewer, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
     let Scratch { marks, news, left, .. } = scratch;
     let (mut any_moves, mut farthest_square, mut kept) = (scratch.any_moves, scratch.farthest_square, 0);
-    let served = viewer.served;
+    let (served, changed) = (viewer.served, world.changed_since(viewer.served));
     let members = &mut viewer.visible;
     news.sift((0..old).map(|at| {
         let member = members[at];
@@ -204,13 +205,13 @@ fn keep_old(viewer: &mut Viewer, old: usize, world: &World, eye: &Eye, scratch: 
         let stays = outline.is(member.id) & marks.is_marked(member.slot) & eye.is_in_range(outline.position);
         if !stays {
             left.push(member.id);
-            return (member.slot, false);
+            return (member, false);
         }
         members[kept] = member;
         kept += 1;
         farthest_square = eye.square_to(outline.position).max(farthest_square);
         any_moves |= outline.moves();
-        (member.slot, outline.has_changed_since(served))
+        (member, changed.has(member.slot) & outline.has_changed_since(served))
     }));
     (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
     viewer.visible.drain(kept..old);
