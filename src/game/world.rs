@@ -160,7 +160,7 @@ impl World {
     pub fn leave(&mut self, slot: u32) {
         let at = slot as usize;
         assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
-        self.stamp_change(at);
+        self.mark_changed(at);
         self.activity.mark_moved(self.outlines[at].position);
         let (id, was_ghost) = (self.outlines[at].id, self.outlines[at].is_ghost());
         self.outlines[at].vacate();
@@ -280,9 +280,14 @@ impl World {
 
     /// The stamp of a change in the tick under way, where this player is.
     fn stamp_change(&mut self, at: usize) -> Stamp {
+        self.mark_changed(at);
+        Stamp::of(self.tick + 1)
+    }
+
+    /// Notes that something changed in the tick under way: where, and about whom.
+    fn mark_changed(&mut self, at: usize) {
         self.activity.mark_changed(self.outlines[at].position);
         self.recent.mark(at);
-        Stamp::of(self.tick + 1)
     }
 
     fn reschedule(&mut self, at: usize) {
