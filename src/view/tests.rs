@@ -256,59 +256,74 @@ fn a_member_leaves_beyond_the_margin_and_not_before_its_time() {
     assert_eq!(shown_at(&mut scene, 1100, 1), 1, "back in the rectangle");
 }
 
+/// One player who sees another, and what it takes to serve it.
+struct Pair {
+    settings: Settings,
+    scene: Scene,
+    viewer: Viewer,
+    scratch: Scratch,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let mut pair = Self {
+            settings: settings(128),
+            scene: scene_of(world_of(&[(1000, 1000), (1100, 1000)])),
+            viewer: Viewer::new(0, 1001, 0, &settings(128)),
+            scratch: Scratch::default(),
+        };
+        pair.look();
+        pair
+    }
+
+    fn look(&mut self) {
+        look(&mut self.viewer, &self.scene, &self.settings, u32::MAX, &mut self.scratch);
+    }
+
+    /// What it is told in a turn without a look.
+    fn changes(&mut self) -> (Vec<u8>, Tally) {
+        let (mut out, mut tally) = (Vec::new(), Tally::default());
+        let mut frames = Frames { world: &self.scene.world, out: &mut out, tally: &mut tally };
+        let (viewer, scratch) = (&mut self.viewer, &mut self.scratch);
+        super::serve::serve(viewer, &self.scene, &self.settings, Turn::Changes, scratch, &mut frames);
+        (out, tally)
+    }
+}
+
 #[test]
 fn three_changes_while_away_are_told_once() {
     // A viewer that can't be written to keeps its place in time and gets the latest state once.
-    let settings = settings(128);
-    let mut scene = scene_of(world_of(&[(1000, 1000), (1100, 1000)]));
-    let mut viewer = Viewer::new(0, 1001, 0, &settings);
-    let mut scratch = Scratch::default();
-    look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
+    let mut pair = Pair::new();
     for vector in [(1, 0), (0, 1), (-1, 0)] {
-        scene.world.apply(1, Input::Move { vector: Vector::new(vector.0, vector.1), claim: None });
-        scene.world.step(1);
+        pair.scene.world.apply(1, Input::Move { vector: Vector::new(vector.0, vector.1), claim: None });
+        pair.scene.world.step(1);
     }
-    let (mut out, mut tally) = (Vec::new(), Tally::default());
-    let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
-    super::serve::serve(&mut viewer, &scene, &settings, Turn::Changes, &mut scratch, &mut frames);
+    let (out, tally) = pair.changes();
     assert_eq!(tally, Tally { movement: 1, ..Tally::default() });
     assert_eq!(out, [0x82, 7, 255, 0xea, 3, 0, 0, 0xff, 0]);
 }
 
 #[test]
 fn what_happens_in_the_tick_under_way_is_told_once_when_that_has_closed() {
-    let settings = settings(128);
-    let mut scene = scene_of(world_of(&[(1000, 1000), (1100, 1000)]));
-    let mut viewer = Viewer::new(0, 1001, 0, &settings);
-    let mut scratch = Scratch::default();
-    look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
-    scene.world.apply(1, Input::Attack);
-    let mut told = |scene: &Scene| {
-        let (mut out, mut tally) = (Vec::new(), Tally::default());
-        let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
-        super::serve::serve(&mut viewer, scene, &settings, Turn::Changes, &mut scratch, &mut frames);
-        tally
-    };
-    assert_eq!(told(&scene), Tally::default());
-    scene.world.step(1);
-    assert_eq!(told(&scene), Tally { attack: 1, ..Tally::default() });
-    scene.world.step(1);
-    assert_eq!(told(&scene), Tally::default());
+    let mut pair = Pair::new();
+    pair.scene.world.apply(1, Input::Attack);
+    assert_eq!(pair.changes().1, Tally::default());
+    pair.scene.world.step(1);
+    assert_eq!(pair.changes().1, Tally { attack: 1, ..Tally::default() });
+    pair.scene.world.step(1);
+    assert_eq!(pair.changes().1, Tally::default());
 }
 
 #[test]
 fn a_look_after_a_long_silence_finds_no_news_where_there_are_none() {
-    let settings = settings(128);
-    let mut scene = scene_of(world_of(&[(1000, 1000), (1100, 1000)]));
-    let mut viewer = Viewer::new(0, 1001, 0, &settings);
-    let mut scratch = Scratch::default();
+    let mut pair = Pair::new();
     for pause in [1, 10, 100, 1000] {
-        scene.world.step(pause);
-        look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
-        assert!(scratch.news.kept().is_empty(), "after {pause} ticks");
+        pair.scene.world.step(pause);
+        pair.look();
+        assert!(pair.scratch.news.kept().is_empty(), "after {pause} ticks");
     }
-    scene.world.apply(1, Input::Face { right: false });
-    scene.world.step(1000);
-    look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
-    assert_eq!(scratch.news.kept().len(), 1);
+    pair.scene.world.apply(1, Input::Face { right: false });
+    pair.scene.world.step(1000);
+    pair.look();
+    assert_eq!(pair.scratch.news.kept().len(), 1);
 }

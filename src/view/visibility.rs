@@ -35,7 +35,8 @@ pub struct Scratch {
     ranked: Sieve<Ranked>,
     /// Ids of those that went out of view in the last look.
     pub(super) left: Vec<u32>,
-    /// The members about whom there is something new; in a turn without a look, may be.
+    /// The members about whom there is something new, as the bits say and, where these know too little, the stamps; in a
+    /// turn without a look, where there may be.
     pub(super) news: Sieve<Member>,
     /// What is written of those whose news are just a vector.
     pub(super) movements: Sieve<MovementFrame>,
