@@ -65,12 +65,14 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
 #[test]
 fn more_slow_heads_than_there_are_places_keep_nobody_out() {
     let server = Server::start();
+    let before = descriptors(&server);
     let mut slow: Vec<_> = (0..HTTP_CONNECTIONS_MAX + 50).map(|_| Raw::connect(server.address())).collect();
     for raw in slow.iter_mut().step_by(2) {
         raw.send(b"GET /ws HT");
     }
     // They have a moment for their requests, whoever comes meanwhile is asked to try again.
     wait_until("a place", || get(server.address(), "/health").status == 200);
+    wait_until("that place again", || descriptors(&server) < before + HTTP_CONNECTIONS_MAX);
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
     settle(&mut clients);
