@@ -13,7 +13,7 @@ use super::frames::{Frames, Tally};
 use super::serve::serve;
 use super::views::Assignment;
 use super::visibility::Scratch;
-use super::{Scene, Settings, Views};
+use super::{Scene, Settings, Turn, Views};
 use crate::game::World;
 use crate::last_line::contain;
 
@@ -29,7 +29,7 @@ const VIEWER_AHEAD: usize = 4;
 /// The same for whom it sees.
 const MEMBERS_AHEAD: usize = 2;
 
-/// The same for what those look like.
+/// The same for what those look like, if that turn is a look.
 const OUTLINES_AHEAD: usize = 1;
 
 /// The frames of one viewer's turn.
@@ -256,14 +256,14 @@ impl Chunk {
 
     /// Calls near what the turns after the one at this place will read.
     fn prefetch_ahead(&self, at: usize, world: &World) {
-        let viewer = |ahead| self.assignments.get(at + ahead).map(|(viewer, _)| viewer);
-        if let Some(viewer) = viewer(VIEWER_AHEAD) {
+        if let Some((viewer, _)) = self.assignments.get(at + VIEWER_AHEAD) {
             viewer.prefetch();
         }
-        if let Some(viewer) = viewer(MEMBERS_AHEAD) {
+        if let Some((viewer, _)) = self.assignments.get(at + MEMBERS_AHEAD) {
             viewer.prefetch_members();
         }
-        if let Some(viewer) = viewer(OUTLINES_AHEAD) {
+        // Other turns read few of them.
+        if let Some((viewer, Turn::Look)) = self.assignments.get(at + OUTLINES_AHEAD) {
             viewer.prefetch_outlines(world);
         }
     }
