@@ -1,7 +1,7 @@
 //! The frames of a turn, each made from what the world says now, and counted.
 
+use super::members::Members;
 use super::sieve::Sieve;
-use super::viewer::Member;
 use crate::game::{State, Tick, World};
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
 
@@ -74,26 +74,30 @@ impl Frames<'_> {
         self.tally.movement += 1;
     }
 
-    /// The vectors of those among these who changed since a tick, but for those of whom there may be other news. Which of them it
-    /// is can't be guessed: a frame is made in any case, and stays in the sieve if it is wanted.
+    /// The vectors of those at these positions who changed since a tick, but for those of whom there may be other news. Which of
+    /// them it is can't be guessed: a frame is made in any case, and stays in the sieve if it is wanted.
     pub(super) fn new_movements(
         &mut self,
-        members: &[Member],
+        members: &Members,
+        positions: &[u32],
         since: Tick,
+        may_be_gone: bool,
         sieve: &mut Sieve<MovementFrame>,
     ) -> News {
         let world = self.world;
         let mut news = News::default();
         sieve.clear();
-        sieve.sift(members.iter().map(|member| {
-            let outline = world.outline(member.slot);
-            let is_present = outline.is(member.id);
+        let (slots, ids) = (members.slots(), members.ids());
+        sieve.sift(positions.iter().map(|&at| {
+            let slot = slots[at as usize];
+            let outline = world.outline(slot);
+            let is_present = !may_be_gone || outline.is(ids[at as usize]);
             let is_news = is_present & outline.has_changed_since(since);
             let is_more = is_news & outline.may_have_more_than_a_vector_since(since);
             news.any |= is_news;
             news.any_others |= is_more;
             news.any_departed |= !is_present;
-            (movement(world, member.slot), is_news & !is_more)
+            (movement(world, slot), is_news & !is_more)
         }));
         self.out.extend_from_slice(sieve.kept().as_flattened());
         self.tally.movement += sieve.kept().len() as u64;

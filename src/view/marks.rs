@@ -26,10 +26,6 @@ impl Marks {
         self.rounds[slot as usize] = self.round;
     }
 
-    pub(super) fn unmark(&mut self, slot: u32) {
-        self.rounds[slot as usize] = 0;
-    }
-
     pub(super) fn is_marked(&self, slot: u32) -> bool {
         self.rounds[slot as usize] == self.round
     }
@@ -48,10 +44,6 @@ mod tests {
             assert!((0..10).all(|slot| !marks.is_marked(slot)), "round {round}");
             marks.mark(slot);
             assert!((0..10).all(|other| marks.is_marked(other) == (other == slot)));
-            if round % 3 == 0 {
-                marks.unmark(slot);
-                assert!(!marks.is_marked(slot));
-            }
         }
     }
 }

@@ -6,13 +6,15 @@
 //! after its next turn.
 //!
 //! * [`Scene`]: the world and the grid over it, lent to the worker pool during a fan-out.
-//! * [`grid`]: who stands where. [`visibility`]: whom a viewer sees, with [`search`], [`marks`] and [`sieve`] as its tools.
+//! * [`grid`]: who stands where. [`visibility`]: whom a viewer sees, with [`search`], [`members`],
+//!   [`marks`] and [`sieve`] as its tools.
 //!   [`serve`]: what a turn tells, in [`frames`].
 //! * [`Views`]: all viewers, and which of them are due. [`pool`]: the threads that serve them.
 
 mod frames;
 pub mod grid;
 mod marks;
+mod members;
 mod outlook;
 pub mod pool;
 mod search;

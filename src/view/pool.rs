@@ -259,8 +259,8 @@ impl Chunk {
         if let Some((viewer, _)) = self.assignments.get(at + VIEWER_AHEAD) {
             viewer.prefetch();
         }
-        if let Some((viewer, _)) = self.assignments.get(at + MEMBERS_AHEAD) {
-            viewer.prefetch_members();
+        if let Some((viewer, turn)) = self.assignments.get(at + MEMBERS_AHEAD) {
+            viewer.prefetch_members(*turn);
         }
         // Other turns read few of them.
         if let Some((viewer, Turn::Look)) = self.assignments.get(at + OUTLINES_AHEAD) {

@@ -36,25 +36,34 @@ impl Eye {
     }
 }
 
-/// A candidate for a place, packed into one word so that ranking is comparing integers: 34 bits of squared distance (the
-/// diagonal of the largest world), 29 of slot, one that says whether it is a member.
+/// A candidate for a place and its distance, packed into one word so that ranking is comparing integers: 34 bits of squared distance (the
+/// diagonal of the largest world), 29 of position or slot, one that says which it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ranked(u64);
 
-const SLOT_BITS: u32 = 29;
+const NUMBER_BITS: u32 = 29;
 
 impl Ranked {
-    pub(super) fn new(square: u64, slot: u32, is_member: bool) -> Self {
-        debug_assert!(square < 1 << (63 - SLOT_BITS) && slot < 1 << SLOT_BITS);
-        Self(square << (SLOT_BITS + 1) | u64::from(slot) << 1 | u64::from(is_member))
+    pub(super) fn member(square: u64, position: u32) -> Self {
+        Self::new(square, position, true)
+    }
+
+    pub(super) fn newcomer(square: u64, slot: u32) -> Self {
+        Self::new(square, slot, false)
+    }
+
+    fn new(square: u64, number: u32, is_member: bool) -> Self {
+        debug_assert!(square < 1 << (63 - NUMBER_BITS) && number < 1 << NUMBER_BITS);
+        Self(square << (NUMBER_BITS + 1) | u64::from(number) << 1 | u64::from(is_member))
     }
 
     pub(super) fn square(self) -> u64 {
-        self.0 >> (SLOT_BITS + 1)
+        self.0 >> (NUMBER_BITS + 1)
     }
 
-    pub(super) fn slot(self) -> u32 {
-        (self.0 >> 1) as u32 & ((1 << SLOT_BITS) - 1)
+    /// The position in the view of a member, the slot of anybody else.
+    pub(super) fn number(self) -> u32 {
+        (self.0 >> 1) as u32 & ((1 << NUMBER_BITS) - 1)
     }
 
     pub(super) fn is_member(self) -> bool {
@@ -129,7 +138,7 @@ impl Search<'_> {
                 & self.eye.enter.contains(i32::from(place.x), i32::from(place.y))
                 & (id < self.ids_below)
                 & (is_fresh || world.is_present(slot, id));
-            (Ranked::new(square, slot, false), counts)
+            (Ranked::newcomer(square, slot), counts)
         }));
     }
 }

@@ -4,10 +4,11 @@
 //! worker serves it.
 
 use super::frames::Frames;
-use super::viewer::{Member, Turn, Viewer};
+use super::members::Member;
+use super::viewer::{Turn, Viewer};
 use super::visibility::{Scratch, look};
 use super::{Scene, Settings};
-use crate::game::{State, Tick};
+use crate::game::{State, Tick, World};
 
 /// The first frames of a new player: a full state of whom it sees, itself included and nobody with a higher id, and
 /// the vectors of those who move.
@@ -24,12 +25,11 @@ pub(super) fn welcome(
     if !viewer.visible.is_empty() {
         viewer.sync_allowed = Some(world.tick() + settings.first_sprite_load);
     }
-    let others = viewer.visible.iter().map(|member| member.slot);
-    let everybody: Vec<u32> = std::iter::once(viewer.slot).chain(others).collect();
+    let everybody = [&[viewer.slot], viewer.visible.slots()].concat();
     frames.game_state(everybody.into_iter());
-    for member in &viewer.visible {
-        if world.outline(member.slot).moves() {
-            frames.movement(member.slot);
+    for &slot in viewer.visible.slots() {
+        if world.outline(slot).moves() {
+            frames.movement(slot);
         }
     }
     // Those who joined since the grid was made are not seen yet.
@@ -53,11 +53,12 @@ pub(super) fn serve(
         Turn::Changes => changes(viewer, settings, scratch, frames),
         Turn::Look => {
             let first_entered = look(viewer, scene, settings, u32::MAX, scratch);
-            let set_changed = first_entered < viewer.visible.len() || !scratch.left.is_empty();
-            viewer.altered |= set_changed || scratch.any_moves || !scratch.news.kept().is_empty();
+            let set_changed = first_entered < viewer.visible.len() || !scratch.left.kept().is_empty();
+            viewer.altered |= set_changed || scratch.any_moves;
+            find_news(viewer, first_entered, &scene.world, scratch);
             if viewer.is_sync_due(now) {
                 viewer.sync_due = now + settings.sync_interval;
-                if viewer.altered {
+                if viewer.altered || has_news(viewer, &scene.world, scratch) {
                     full_state(viewer, settings, frames);
                 }
             } else {
@@ -75,9 +76,8 @@ pub(super) fn serve(
 /// What changed since the viewer was served about those it sees; those who left the world are told as LEFT and dropped.
 fn changes(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
-    let (now, changed) = (world.tick(), world.changed_since(viewer.served));
-    scratch.news.clear();
-    scratch.news.sift(viewer.visible.iter().map(|member| (*member, changed.has(member.slot))));
+    let now = world.tick();
+    find_news(viewer, viewer.visible.len(), world, scratch);
     tell_news(viewer, settings, scratch, frames);
     if viewer.departed {
         viewer.departed = false;
@@ -102,10 +102,11 @@ fn what_the_look_found(
     scratch: &mut Scratch,
     frames: &mut Frames<'_>,
 ) {
-    for &id in &scratch.left {
+    for &id in scratch.left.kept() {
         frames.left(id);
     }
-    for member in &viewer.visible[scratch.repeats.clone()] {
+    for at in scratch.repeats.clone() {
+        let member = viewer.visible.at(at);
         if frames.world.is_present(member.slot, member.id) {
             repeat(viewer, member, frames);
         }
@@ -113,17 +114,36 @@ fn what_the_look_found(
     tell_news(viewer, settings, scratch, frames);
 }
 
+/// Finds the members, of the first so many, about whom there may be something new: as the bits say, which after a long time say
+/// it of all.
+fn find_news(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scratch) {
+    let changed = world.changed_since(viewer.served);
+    let slots = viewer.visible.slots()[..members].iter().enumerate();
+    scratch.news.clear();
+    scratch.news.sift(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
+}
+
+/// Whether there is something new about any of those in `scratch.news`.
+fn has_news(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
+    let mut slots = scratch.news.kept().iter().map(|&at| viewer.visible.slots()[at as usize]);
+    slots.any(|slot| world.outline(slot).has_changed_since(viewer.served))
+}
+
 /// The latest state of what changed about those in `scratch.news`. Nearly always it is the vector alone.
 fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let Scratch { news, movements, .. } = scratch;
-    let found = frames.new_movements(news.kept(), viewer.served, movements);
+    let world = frames.world;
+    // While nobody left the world, whoever is in a member's slot is the member.
+    let may_be_gone = viewer.departed || world.has_departures_since(viewer.served);
+    let found = frames.new_movements(&viewer.visible, news.kept(), viewer.served, may_be_gone, movements);
     viewer.altered |= found.any;
     viewer.departed |= found.any_departed;
     if found.any_others {
-        for member in news.kept() {
-            let outline = frames.world.outline(member.slot);
-            if outline.is(member.id) && outline.may_have_more_than_a_vector_since(viewer.served) {
-                tell_rare_news(viewer, settings, member.slot, frames);
+        for &at in news.kept() {
+            let Member { slot, id, .. } = viewer.visible.at(at as usize);
+            let outline = world.outline(slot);
+            if outline.is(id) && outline.may_have_more_than_a_vector_since(viewer.served) {
+                tell_rare_news(viewer, settings, slot, frames);
             }
         }
     }
@@ -169,7 +189,7 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, frames: &mut Frames<'_>)
     viewer.visible.retain(|member| world.is_present(member.slot, member.id));
     // A departed player whose sprite is still loading outlives this state as a ghost; the next one removes it.
     viewer.altered = viewer.visible.len() < members;
-    for member in &viewer.visible {
+    for member in viewer.visible.iter() {
         let has_stopped =
             !world.outline(member.slot).moves() && world.has_new_vector(member.slot, viewer.synced);
         // Told again, since the client may have missed it. Whoever enters with this state stands anyway.
@@ -177,21 +197,21 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, frames: &mut Frames<'_>)
             frames.movement(member.slot);
         }
     }
-    frames.game_state(viewer.visible.iter().map(|member| member.slot));
-    for member in &viewer.visible {
-        if world.outline(member.slot).moves() {
-            frames.movement(member.slot);
+    frames.game_state(viewer.visible.slots().iter().copied());
+    for &slot in viewer.visible.slots() {
+        if world.outline(slot).moves() {
+            frames.movement(slot);
             // It moves on, so its place in the client's picture will be wrong by the next state.
             viewer.altered = true;
         }
-        attack_news(settings, member.slot, viewer.served, frames);
+        attack_news(settings, slot, viewer.served, frames);
     }
     viewer.synced = now;
 }
 
 /// Repeats what a client may have missed of somebody because the sprite was still loading: once, a second after its
 /// entrance. What changed since the viewer was served comes as a change in this same turn.
-fn repeat(viewer: &Viewer, member: &Member, frames: &mut Frames<'_>) {
+fn repeat(viewer: &Viewer, member: Member, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let entered = world.tick() - member.age(world.tick());
     let is_vector_wanted = world.outline(slot).moves() || world.has_new_vector(slot, entered);
@@ -205,10 +225,10 @@ fn repeat(viewer: &Viewer, member: &Member, frames: &mut Frames<'_>) {
 
 /// Those who came into view: JOINED, and the vector of whoever moves.
 fn entrances(viewer: &mut Viewer, settings: &Settings, first: usize, frames: &mut Frames<'_>) {
-    for member in &viewer.visible[first..] {
-        frames.joined(member.slot);
-        if frames.world.outline(member.slot).moves() {
-            frames.movement(member.slot);
+    for &slot in &viewer.visible.slots()[first..] {
+        frames.joined(slot);
+        if frames.world.outline(slot).moves() {
+            frames.movement(slot);
         }
     }
     if first < viewer.visible.len() {

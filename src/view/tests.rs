@@ -81,8 +81,8 @@ proptest! {
             check_set(&viewer, &scene, &settings)?;
             let entered: Vec<u32> = viewer.visible_ids().skip(first_entered).collect();
             prop_assert!(entered.iter().all(|id| !before.contains(id)), "an entrance is news");
-            prop_assert!(scratch.left.iter().all(|id| before.contains(id)), "a departure was visible");
-            prop_assert_eq!(before.len() + entered.len() - scratch.left.len(), viewer.visible.len());
+            prop_assert!(scratch.left.kept().iter().all(|id| before.contains(id)), "a departure was visible");
+            prop_assert_eq!(before.len() + entered.len() - scratch.left.kept().len(), viewer.visible.len());
             scene.world.step(40);
             scene.grid.rebuild(&scene.world);
         }
@@ -272,20 +272,16 @@ impl Pair {
             viewer: Viewer::new(0, 1001, 0, &settings(128)),
             scratch: Scratch::default(),
         };
-        pair.look();
+        look(&mut pair.viewer, &pair.scene, &pair.settings, u32::MAX, &mut pair.scratch);
         pair
     }
 
-    fn look(&mut self) {
-        look(&mut self.viewer, &self.scene, &self.settings, u32::MAX, &mut self.scratch);
-    }
-
-    /// What it is told in a turn without a look.
-    fn changes(&mut self) -> (Vec<u8>, Tally) {
+    /// What it is told in a turn.
+    fn told(&mut self, turn: Turn) -> (Vec<u8>, Tally) {
         let (mut out, mut tally) = (Vec::new(), Tally::default());
         let mut frames = Frames { world: &self.scene.world, out: &mut out, tally: &mut tally };
         let (viewer, scratch) = (&mut self.viewer, &mut self.scratch);
-        super::serve::serve(viewer, &self.scene, &self.settings, Turn::Changes, scratch, &mut frames);
+        super::serve::serve(viewer, &self.scene, &self.settings, turn, scratch, &mut frames);
         (out, tally)
     }
 }
@@ -298,7 +294,7 @@ fn three_changes_while_away_are_told_once() {
         pair.scene.world.apply(1, Input::Move { vector: Vector::new(vector.0, vector.1), claim: None });
         pair.scene.world.step(1);
     }
-    let (out, tally) = pair.changes();
+    let (out, tally) = pair.told(Turn::Changes);
     assert_eq!(tally, Tally { movement: 1, ..Tally::default() });
     assert_eq!(out, [0x82, 7, 255, 0xea, 3, 0, 0, 0xff, 0]);
 }
@@ -307,23 +303,22 @@ fn three_changes_while_away_are_told_once() {
 fn what_happens_in_the_tick_under_way_is_told_once_when_that_has_closed() {
     let mut pair = Pair::new();
     pair.scene.world.apply(1, Input::Attack);
-    assert_eq!(pair.changes().1, Tally::default());
+    assert_eq!(pair.told(Turn::Changes).1, Tally::default());
     pair.scene.world.step(1);
-    assert_eq!(pair.changes().1, Tally { attack: 1, ..Tally::default() });
+    assert_eq!(pair.told(Turn::Changes).1, Tally { attack: 1, ..Tally::default() });
     pair.scene.world.step(1);
-    assert_eq!(pair.changes().1, Tally::default());
+    assert_eq!(pair.told(Turn::Changes).1, Tally::default());
 }
 
 #[test]
 fn a_look_after_a_long_silence_finds_no_news_where_there_are_none() {
     let mut pair = Pair::new();
+    pair.viewer.sync_allowed = Some(0);
     for pause in [1, 10, 100, 1000] {
         pair.scene.world.step(pause);
-        pair.look();
-        assert!(pair.scratch.news.kept().is_empty(), "after {pause} ticks");
+        assert_eq!(pair.told(Turn::Look).1, Tally::default(), "after {pause} ticks");
     }
     pair.scene.world.apply(1, Input::Face { right: false });
     pair.scene.world.step(1000);
-    pair.look();
-    assert_eq!(pair.scratch.news.kept().len(), 1);
+    assert_eq!(pair.told(Turn::Look).1, Tally { game_state: 1, ..Tally::default() });
 }

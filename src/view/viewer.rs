@@ -2,27 +2,12 @@
 
 use super::Settings;
 use super::grid::Area;
+use super::members::Members;
 use super::outlook::Outlook;
 use crate::game::activity::{EVERYWHERE, Regions};
 use crate::game::{Tick, World};
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
-use crate::prefetch::{LINE_BYTES, prefetch, prefetch_all};
-
-/// Somebody the viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) slot: u32,
-    pub(crate) id: u32,
-    /// Lower 32 bits of the tick of its entrance; differences wrap.
-    pub(crate) entered: u32,
-}
-
-impl Member {
-    /// Ticks since the entrance, right up to 2^32.
-    pub(crate) fn age(&self, now: Tick) -> Tick {
-        Tick::from((now as u32).wrapping_sub(self.entered))
-    }
-}
+use crate::prefetch::{LINE_BYTES, prefetch};
 
 /// What a viewer's turn consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +26,7 @@ pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
     /// Whom the client shows beside itself, in the order of their entrances. At most `max_visible`.
-    pub(crate) visible: Vec<Member>,
+    pub(crate) visible: Members,
     /// Half the viewport's sides; `None` sees the whole world.
     half_viewport: Option<(i32, i32)>,
     /// How far out the next look's search begins, in units.
@@ -79,7 +64,7 @@ impl Viewer {
         Self {
             slot,
             id,
-            visible: Vec::new(),
+            visible: Members::default(),
             half_viewport: None,
             reach: 0,
             served: now,
@@ -103,15 +88,18 @@ impl Viewer {
         prefetch(&self.altered);
     }
 
-    /// Calls whom it sees near the processor; the viewer itself must be there already.
-    pub(super) fn prefetch_members(&self) {
-        prefetch_all(&self.visible);
+    /// Calls what such a turn reads of whom it sees near the processor; the viewer itself must be there already.
+    pub(super) fn prefetch_members(&self, turn: Turn) {
+        match turn {
+            Turn::Changes => self.visible.prefetch_slots(),
+            Turn::Look => self.visible.prefetch(),
+        }
     }
 
     /// Calls what those look like near the processor; whom it sees must be there already.
     pub(super) fn prefetch_outlines(&self, world: &World) {
-        for member in &self.visible {
-            prefetch(world.outline(member.slot));
+        for &slot in self.visible.slots() {
+            prefetch(world.outline(slot));
         }
     }
 
@@ -122,7 +110,7 @@ impl Viewer {
 
     /// The ids of those it sees.
     pub fn visible_ids(&self) -> impl Iterator<Item = u32> {
-        self.visible.iter().map(|member| member.id)
+        self.visible.ids().iter().copied()
     }
 
     /// Half the sides of its rectangle, in units, as clamped; `None` sees the whole world.
@@ -186,9 +174,10 @@ impl Viewer {
     /// meanwhile have come into its picture just now, and their sprites are loaded from now on: all that counts from an
     /// entrance counts from here.
     pub(super) fn caught_up(&mut self, delay: Tick, now: Tick, settings: &Settings) {
-        // In the order of entrances; a tick more, for what was written just before it had to wait.
-        for member in self.visible.iter_mut().rev().take_while(|member| member.age(now) <= delay + 1) {
-            member.entered = now as u32;
+        // A tick more, for what was written just before it had to wait.
+        let first = self.visible.as_old_as(delay + 2, now);
+        if first < self.visible.len() {
+            self.visible.enter_anew(first, now);
             self.look_until = self.look_until.max(now + settings.dwell + 1);
         }
         if let Some(allowed) = &mut self.sync_allowed

@@ -13,9 +13,10 @@ use std::ops::Range;
 
 use super::grid::Area;
 use super::marks::Marks;
+use super::members::Members;
 use super::search::{Eye, REACH_MAX, Ranked, Search};
 use super::sieve::Sieve;
-use super::viewer::{Member, Viewer};
+use super::viewer::Viewer;
 use super::{Scene, Settings};
 use crate::game::{Tick, World};
 use crate::wire::message::MovementFrame;
@@ -33,11 +34,16 @@ pub struct Scratch {
     marks: Marks,
     /// Who competes for places; after a look, who won one.
     ranked: Sieve<Ranked>,
+    /// By position, whether a member stays in view.
+    stays: Vec<bool>,
+    /// Positions of the members that lost their places.
+    losers: Sieve<u32>,
+    /// Slots of those that come into view.
+    entering: Sieve<u32>,
     /// Ids of those that went out of view in the last look.
-    pub(super) left: Vec<u32>,
-    /// The members about whom there is something new, as the bits say and, where these know too little, the stamps; in a
-    /// turn without a look, where there may be.
-    pub(super) news: Sieve<Member>,
+    pub(super) left: Sieve<u32>,
+    /// By position in the view, the members about whom there may be something new.
+    pub(super) news: Sieve<u32>,
     /// What is written of those whose news are just a vector.
     pub(super) movements: Sieve<MovementFrame>,
     /// Who of `viewer.visible`, by index, is to have its vector repeated.
@@ -61,30 +67,27 @@ pub(crate) fn look(
     let now = world.tick();
     let eye = Eye::of(viewer, world);
     scratch.left.clear();
+    scratch.stays.clear();
+    scratch.stays.resize(viewer.visible.len(), true);
     (scratch.any_moves, scratch.farthest_square) = (false, 0);
     scratch.marks.begin(world.slots());
     scratch.marks.mark(viewer.slot);
 
-    // Members stand in the order of their entrances: first those whose places are up for discussion. They are far from the
-    // cache, where going through them from the start is faster than a binary search.
-    let old = viewer.visible.iter().take_while(|member| member.age(now) >= settings.dwell).count();
-    keep_young(viewer, old, world, settings, &eye, scratch);
-    rank_old(&viewer.visible[..old], world, &eye, scratch);
-    let places = settings.max_visible.saturating_sub(viewer.visible.len() - old);
+    // Members stand in the order of their entrances: first those whose places are up for discussion.
+    let old = viewer.visible.as_old_as(settings.dwell, now);
+    rank_old(&viewer.visible, old, world, &eye, scratch);
+    let young = keep_young(viewer, old, world, settings, &eye, scratch);
+    let places = settings.max_visible.saturating_sub(young);
     Search { scene, eye: &eye, places, ids_below, marks: &scratch.marks }
         .run(viewer.reach, &mut scratch.ranked);
     award_places(places, scratch);
-    keep_old(viewer, old, world, &eye, scratch);
+    viewer.visible.keep(&scratch.stays, &mut scratch.left);
 
     let first_entered = viewer.visible.len();
     scratch.repeats = who_came_of_age(&viewer.visible, settings.keyframe_after, viewer.looked, now);
-    let mut farthest_won = 0;
-    for winner in scratch.ranked.kept() {
-        farthest_won = farthest_won.max(winner.square());
-        if !winner.is_member() {
-            let id = world.id(winner.slot()).expect("newcomers are present");
-            viewer.visible.push(Member { slot: winner.slot(), id, entered: now as u32 });
-        }
+    let farthest_won = find_entering(scratch);
+    for &slot in scratch.entering.kept() {
+        viewer.visible.enter(slot, world.outline(slot).id(), now);
     }
     // The next search begins a little farther out than this one had to go: everywhere, when places remained.
     let reach = farthest_won.isqrt() as i32;
@@ -99,14 +102,36 @@ pub(crate) fn look(
     first_entered
 }
 
-/// The members whose age reached a mark after tick `since`, by index: each member once, however far apart the looks are.
-fn who_came_of_age(members: &[Member], age: Tick, since: Tick, now: Tick) -> Range<usize> {
-    let first = members.partition_point(|member| member.age(now) >= age + (now - since));
-    first..members.partition_point(|member| member.age(now) >= age)
+/// The members whose age reached a mark after tick `since`, by position: each member once, however far apart the looks are.
+fn who_came_of_age(members: &Members, age: Tick, since: Tick, now: Tick) -> Range<usize> {
+    members.as_old_as(age + (now - since), now)..members.as_old_as(age, now)
 }
 
-/// Goes through the members too young to lose their places, from index `old` on: they stay, unless they are gone from the
-/// world; then their LEFT may have to wait for a while.
+/// Ranks the old members, those before position `old`, that are still in range. All who are in the world are marked, even
+/// who goes out of view in this look: it does not come back in it.
+fn rank_old(members: &Members, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
+    let Scratch { marks, ranked, stays, .. } = scratch;
+    let (mut any_moves, mut farthest_square) = (false, 0);
+    let named = members.slots()[..old].iter().zip(&members.ids()[..old]).zip(stays);
+    ranked.clear();
+    ranked.sift(named.enumerate().map(|(at, ((&slot, &id), stays))| {
+        let outline = world.outline(slot);
+        if !outline.is(id) {
+            *stays = false;
+            return (Ranked::default(), false);
+        }
+        marks.mark(slot);
+        *stays = eye.is_in_range(outline.position);
+        let square = eye.square_to(outline.position);
+        farthest_square = if *stays { square.max(farthest_square) } else { farthest_square };
+        any_moves |= outline.moves();
+        (Ranked::member(square * MEMBER_SQUARE_PERCENT / 100, at as u32), *stays)
+    }));
+    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
+}
+
+/// Goes through the members too young to lose their places, from position `old` on: they stay, unless they are gone from the
+/// world; then their LEFT may have to wait for a while. Returns how many stay.
 fn keep_young(
     viewer: &mut Viewer,
     old: usize,
@@ -114,62 +139,36 @@ fn keep_young(
     settings: &Settings,
     eye: &Eye,
     scratch: &mut Scratch,
-) {
-    let Scratch { marks, news, left, .. } = scratch;
-    let (now, served, changed) = (world.tick(), viewer.served, world.changed_since(viewer.served));
-    let (mut any_moves, mut farthest_square, mut departed) = (false, 0, false);
-    news.clear();
-    news.sift(viewer.visible[old..].iter().map(|member| {
+) -> usize {
+    let Scratch { marks, stays, .. } = scratch;
+    let (mut any_moves, mut farthest_square) = (scratch.any_moves, scratch.farthest_square);
+    let (mut kept, mut departed) = (0, false);
+    for (member, stays) in viewer.visible.iter().zip(stays).skip(old) {
         let outline = world.outline(member.slot);
-        if !outline.is(member.id) {
+        if outline.is(member.id) {
+            marks.mark(member.slot);
+            farthest_square = eye.square_to(outline.position).max(farthest_square);
+            any_moves |= outline.moves();
+        } else if member.age(world.tick()) >= settings.departure_dwell {
+            *stays = false;
+            continue;
+        } else {
             departed = true;
-            return (*member, false);
         }
-        marks.mark(member.slot);
-        farthest_square = eye.square_to(outline.position).max(farthest_square);
-        any_moves |= outline.moves();
-        (*member, changed.has(member.slot) & outline.has_changed_since(served))
-    }));
-    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
-    viewer.departed = departed;
-    if departed {
-        viewer.visible.retain(|member| {
-            let age = member.age(now);
-            // The old ones get their turn later.
-            let stays = age >= settings.dwell
-                || age < settings.departure_dwell
-                || world.is_present(member.slot, member.id);
-            if !stays {
-                left.push(member.id);
-            }
-            stays
-        });
+        kept += 1;
     }
-}
-
-/// Ranks the old members that are still in range. All are marked, even who goes out of view in this look: it does not
-/// come back in it.
-fn rank_old(old: &[Member], world: &World, eye: &Eye, scratch: &mut Scratch) {
-    let Scratch { marks, ranked, .. } = scratch;
-    ranked.clear();
-    ranked.sift(old.iter().map(|member| {
-        let outline = world.outline(member.slot);
-        if !outline.is(member.id) {
-            return (Ranked::default(), false);
-        }
-        marks.mark(member.slot);
-        let square = eye.square_to(outline.position) * MEMBER_SQUARE_PERCENT / 100;
-        (Ranked::new(square, member.slot, true), eye.is_in_range(outline.position))
-    }));
+    viewer.departed = departed;
+    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
+    kept
 }
 
 /// Up to so many losers are found one by one, by running through all candidates for each; more are worth a selection.
 const FEW: usize = 6;
 
-/// Gives the places to the nearest, and takes the mark off the members that lost theirs. Afterwards `scratch.ranked` holds
-/// the winners alone.
+/// Gives the places to the nearest, and shows the door to members that lost theirs. Afterwards `scratch.ranked` holds the winners
+/// alone.
 fn award_places(places: usize, scratch: &mut Scratch) {
-    let Scratch { marks, ranked, .. } = scratch;
+    let Scratch { ranked, stays, losers, .. } = scratch;
     let candidates = ranked.kept_mut();
     if candidates.len() <= places {
         return;
@@ -180,9 +179,9 @@ fn award_places(places: usize, scratch: &mut Scratch) {
     } else {
         candidates.select_nth_unstable(places);
     }
-    for loser in candidates[places..].iter().filter(|loser| loser.is_member()) {
-        marks.unmark(loser.slot());
-    }
+    losers.clear();
+    losers.sift(candidates[places..].iter().map(|loser| (loser.number(), loser.is_member())));
+    losers.kept().iter().for_each(|&at| stays[at as usize] = false);
     ranked.truncate(places);
 }
 
@@ -194,28 +193,16 @@ fn move_farthest_last(ranked: &mut [Ranked], done: usize) {
     }
 }
 
-/// Drops the old members, those before index `old`, that are gone, out of range, or lost their places.
-fn keep_old(viewer: &mut Viewer, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
-    let Scratch { marks, news, left, .. } = scratch;
-    let (mut any_moves, mut farthest_square, mut kept) = (scratch.any_moves, scratch.farthest_square, 0);
-    let (served, changed) = (viewer.served, world.changed_since(viewer.served));
-    let members = &mut viewer.visible;
-    news.sift((0..old).map(|at| {
-        let member = members[at];
-        let outline = world.outline(member.slot);
-        let stays = outline.is(member.id) & marks.is_marked(member.slot) & eye.is_in_range(outline.position);
-        if !stays {
-            left.push(member.id);
-            return (member, false);
-        }
-        members[kept] = member;
-        kept += 1;
-        farthest_square = eye.square_to(outline.position).max(farthest_square);
-        any_moves |= outline.moves();
-        (member, changed.has(member.slot) & outline.has_changed_since(served))
+/// Finds those among the winners who come into view. Returns the squared distance of the farthest winner.
+fn find_entering(scratch: &mut Scratch) -> u64 {
+    let Scratch { ranked, entering, .. } = scratch;
+    let mut farthest = 0;
+    entering.clear();
+    entering.sift(ranked.kept().iter().map(|winner| {
+        farthest = winner.square().max(farthest);
+        (winner.number(), !winner.is_member())
     }));
-    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
-    viewer.visible.drain(kept..old);
+    farthest
 }
 
 /// The regions in which a change or a movement can matter until the next look.

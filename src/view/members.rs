@@ -1,0 +1,198 @@
+//! Whom a viewer sees.
+//!
+//! What is known of a member stands in three rows of one block: slots, ids, entrances. A turn without a look reads the slots
+//! alone, and those lie far away: a third of the lines to wait for.
+
+use super::sieve::Sieve;
+use crate::game::Tick;
+use crate::prefetch::prefetch_all;
+
+/// Somebody a viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) slot: u32,
+    pub(crate) id: u32,
+    /// Lower 32 bits of the tick of its entrance; differences wrap.
+    pub(crate) entered: u32,
+}
+
+impl Member {
+    /// Ticks since the entrance, right up to 2^32.
+    pub(crate) fn age(self, now: Tick) -> Tick {
+        age(self.entered, now)
+    }
+}
+
+fn age(entered: u32, now: Tick) -> Tick {
+    Tick::from((now as u32).wrapping_sub(entered))
+}
+
+/// The members of a view, in the order of their entrances.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Members {
+    /// The rows, one behind the other, each with room for as many.
+    rows: Box<[u32]>,
+    len: u32,
+}
+
+/// Slots, ids, entrances.
+const ROWS: usize = 3;
+
+/// Room in the first rows of a view: those of a cache line.
+const ROOM_MIN: usize = 16;
+
+impl Members {
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn slots(&self) -> &[u32] {
+        self.row(0)
+    }
+
+    pub(crate) fn ids(&self) -> &[u32] {
+        self.row(1)
+    }
+
+    fn entrances(&self) -> &[u32] {
+        self.row(2)
+    }
+
+    fn row(&self, row: usize) -> &[u32] {
+        let room = self.room();
+        &self.rows[row * room..row * room + self.len()]
+    }
+
+    /// How many have room.
+    fn room(&self) -> usize {
+        self.rows.len() / ROWS
+    }
+
+    /// The member at this position.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub(crate) fn at(&self, position: usize) -> Member {
+        Member { slot: self.slots()[position], id: self.ids()[position], entered: self.entrances()[position] }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Member> + ExactSizeIterator {
+        let pairs = self.slots().iter().zip(self.ids()).zip(self.entrances());
+        pairs.map(|((&slot, &id), &entered)| Member { slot, id, entered })
+    }
+
+    /// How many have been in view for so many ticks; they are the first.
+    pub(crate) fn as_old_as(&self, ticks: Tick, now: Tick) -> usize {
+        self.entrances().partition_point(|&entered| age(entered, now) >= ticks)
+    }
+
+    /// Adds somebody who comes into view now.
+    pub(crate) fn enter(&mut self, slot: u32, id: u32, now: Tick) {
+        if self.len() == self.room() {
+            self.grow();
+        }
+        let (room, len) = (self.room(), self.len());
+        for (row, value) in [slot, id, now as u32].into_iter().enumerate() {
+            self.rows[row * room + len] = value;
+        }
+        self.len += 1;
+    }
+
+    fn grow(&mut self) {
+        let room = (2 * self.room()).max(ROOM_MIN);
+        let mut rows = vec![0; ROWS * room].into_boxed_slice();
+        for row in 0..ROWS {
+            rows[row * room..][..self.len()].copy_from_slice(self.row(row));
+        }
+        self.rows = rows;
+    }
+
+    /// The members from this position on have come into view only now.
+    pub(crate) fn enter_anew(&mut self, first: usize, now: Tick) {
+        let (start, end) = (2 * self.room() + first, 2 * self.room() + self.len());
+        self.rows[start..end].fill(now as u32);
+    }
+
+    /// Keeps those of whom `stays` says so, by position; the ids of the others go into `left`.
+    pub(super) fn keep(&mut self, stays: &[bool], left: &mut Sieve<u32>) {
+        let len = self.len();
+        let Some(first) = stays[..len].iter().position(|stays| !stays) else { return };
+        left.sift(self.ids()[first..].iter().zip(&stays[first..]).map(|(&id, &stays)| (id, !stays)));
+        let room = self.room();
+        for row in self.rows.chunks_exact_mut(room) {
+            let mut kept = first;
+            for (at, stays) in stays[..len].iter().enumerate().skip(first) {
+                row[kept] = row[at];
+                kept += usize::from(*stays);
+            }
+            self.len = kept as u32;
+        }
+    }
+
+    /// Keeps those of whom `stays` says so.
+    pub(crate) fn retain(&mut self, stays: impl FnMut(Member) -> bool) {
+        let stays: Vec<bool> = self.iter().map(stays).collect();
+        self.keep(&stays, &mut Sieve::default());
+    }
+
+    /// Calls near what a turn without a look reads.
+    pub(crate) fn prefetch_slots(&self) {
+        prefetch_all(self.slots());
+    }
+
+    /// Calls everything near.
+    pub(crate) fn prefetch(&self) {
+        (0..ROWS).for_each(|row| prefetch_all(self.row(row)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn member(number: u32) -> Member {
+        Member { slot: number, id: 1000 + number, entered: 2 * number }
+    }
+
+    fn members(count: u32) -> Members {
+        let mut members = Members::default();
+        (0..count).for_each(|number| members.enter(number, 1000 + number, Tick::from(2 * number)));
+        members
+    }
+
+    #[test]
+    fn they_are_as_old_as_their_entrance_even_when_ticks_outgrow_32_bits() {
+        let mut members = Members::default();
+        let start = Tick::from(u32::MAX) - 1;
+        (0..4).for_each(|n| members.enter(n, n, start + Tick::from(n)));
+        assert_eq!(members.at(0).age(start + 10), 10);
+        assert_eq!(members.at(3).age(start + 10), 7);
+        assert_eq!([7, 8, 9, 11].map(|ticks| members.as_old_as(ticks, start + 10)), [4, 3, 2, 0]);
+        members.enter_anew(2, start + 9);
+        assert_eq!([1, 2, 9].map(|ticks| members.as_old_as(ticks, start + 10)), [4, 2, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_a_list(count in 0u32..200, gone in proptest::collection::vec(any::<bool>(), 200)) {
+            let mut kept = members(count);
+            let everybody: Vec<Member> = (0..count).map(member).collect();
+            prop_assert_eq!(kept.iter().collect::<Vec<_>>(), everybody.clone());
+            let stays = |member: &Member| !gone[member.slot as usize];
+            let (expected, others): (Vec<Member>, Vec<Member>) = everybody.into_iter().partition(stays);
+            let mut left = Sieve::default();
+            kept.keep(&gone.iter().map(|gone| !gone).collect::<Vec<_>>(), &mut left);
+            let mut retained = members(count);
+            retained.retain(|member| stays(&member));
+            prop_assert_eq!(kept.iter().collect::<Vec<_>>(), expected.clone());
+            prop_assert_eq!(retained.iter().collect::<Vec<_>>(), expected.clone());
+            prop_assert_eq!(left.kept(), others.iter().map(|member| member.id).collect::<Vec<_>>());
+            prop_assert_eq!(kept.iter().next_back(), expected.last().copied());
+        }
+    }
+}
