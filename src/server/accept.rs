@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::attribution::{Attribution, Turned};
 use super::connection::Connection;
+use super::socket::Socket;
 use super::{Server, os};
 use crate::limits::{
     ACCEPT_BUDGET, ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX,
@@ -303,7 +304,7 @@ impl Server {
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
         let inserted = self.table.insert_with(|token| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            let connection = Connection::new(stream, now_ms + HTTP_TIMEOUT_MS);
+            let connection = Connection::new(Socket::of(stream), now_ms + HTTP_TIMEOUT_MS);
             Ok::<_, io::Error>(Connection { door, is_on_spare, ..connection })
         });
         match inserted {

@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 
 use super::accept::Door;
 use super::outbox::Outbox;
+use super::socket::Socket;
 use super::table::Entry;
 
 use crate::limits::HTTP_HEAD_BYTES_MAX;
@@ -23,7 +24,7 @@ use crate::wire::websocket::Session;
     clippy::struct_excessive_bools,
     reason = "each is a fact the kernel reported, true or not by itself"
 )]
-pub struct Connection<S = TcpStream> {
+pub struct Connection<S = Socket> {
     /// The socket, non-blocking.
     pub stream: S,
     /// What it is at present.

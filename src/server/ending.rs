@@ -69,7 +69,7 @@ impl Server {
         if !*half_closed && connection.outbox.is_empty() {
             *half_closed = true;
             let is_done = connection.input_ended || connection.is_on_spare;
-            if end_our_side(&connection.stream).is_err() || is_done {
+            if end_our_side(connection.stream.stream()).is_err() || is_done {
                 self.lose(token);
             }
         }
@@ -107,7 +107,7 @@ impl Server {
             if let Some(mut connection) = self.table.remove(token) {
                 self.attributions.remove(token);
                 // Closing the descriptor would deregister it as well; told first, mio can say what goes wrong.
-                if let Err(error) = self.poll.registry().deregister(&mut connection.stream) {
+                if let Err(error) = self.poll.registry().deregister(connection.stream.stream()) {
                     log::debug!("a socket could not be deregistered: {error}");
                 }
                 let (door, is_on_spare) = (connection.door, connection.is_on_spare);

@@ -10,7 +10,7 @@
 //!   who may be known elsewhere.
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
-//! * [`connection`], [`outbox`], [`table`]: one socket, what waits for it, all of them. [`os`]: what only Linux can answer.
+//! * [`connection`], [`socket`], [`outbox`], [`table`]: one connection, its calls, what waits for it, all of them. [`os`]: what only Linux can answer.
 //! * [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
 
 mod accept;
@@ -33,6 +33,7 @@ mod player;
 mod reload;
 mod report;
 mod returning;
+mod socket;
 mod spare;
 mod table;
 mod waiting;
