@@ -9,8 +9,9 @@
 //! * [`grid`]: who stands where. [`visibility`]: whom a viewer sees, with [`search`], [`members`],
 //!   [`marks`] and [`sieve`] as its tools.
 //!   [`serve`]: what a turn tells, in [`frames`].
-//! * [`Views`]: all viewers, and which of them are due. [`pool`]: the threads that serve them.
+//! * [`Views`]: all viewers, and which of them are due by the [`calendar`]. [`pool`]: the threads that serve them.
 
+mod calendar;
 mod frames;
 pub mod grid;
 mod marks;

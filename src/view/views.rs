@@ -1,12 +1,13 @@
 //! All viewers, and who of them is due in this tick.
 
+use super::calendar::{Calendar, Spread};
 use super::frames::{Frames, Tally};
 use super::grid::Area;
 use super::outlook::Outlook;
 use super::serve::{serve, welcome};
 use super::visibility::Scratch;
 use super::{Scene, Settings, Turn, Viewer};
-use crate::game::{Tick, World};
+use crate::game::{Position, Tick, World};
 
 /// The viewers by slot of their player.
 #[derive(Debug)]
@@ -18,10 +19,14 @@ pub struct Views {
     scratch: Scratch,
     /// Sum over all viewers of the players they see.
     visible_total: usize,
-    /// By slot too, when its next turn is.
-    due: Vec<Tick>,
-    /// Slots whose turn it is in the round under way, the last one next.
-    round: Vec<u32>,
+    /// How many there are.
+    count: usize,
+    /// When their next turns are.
+    calendar: Calendar,
+    /// Slots that a round is made of.
+    due: Vec<u32>,
+    /// Whose turn it is in the round under way, the last one next.
+    round: Vec<Placed>,
     /// The tick in which a viewer was served last by a round.
     served_by_round: Tick,
 }
@@ -29,9 +34,26 @@ pub struct Views {
 /// A viewer with something to be told, taken out of [`Views`] for the fan-out.
 pub(super) type Assignment = (Box<Viewer>, Turn);
 
-/// Viewers in bands of the world so many units high follow one another in a round, from left to right: those who stand
-/// together see the same players, whose data is still near the processor then. As a power of two.
+/// A slot of a round, with its place in it packed before it.
+///
+/// Viewers in bands of the world follow one another, from left to right: those who stand together see the same players, whose
+/// data is still near the processor then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Placed(u64);
+
+/// How high a band is, in units, as a power of two.
 const BAND_HEIGHT_BITS: u32 = 7;
+
+impl Placed {
+    fn new(position: Position, slot: u32) -> Self {
+        let band = u64::from(position.y >> BAND_HEIGHT_BITS);
+        Self(band << (u16::BITS + u32::BITS) | u64::from(position.x) << u32::BITS | u64::from(slot))
+    }
+
+    fn slot(self) -> u32 {
+        self.0 as u32
+    }
+}
 
 impl Views {
     /// No viewers.
@@ -42,6 +64,8 @@ impl Views {
             settings,
             scratch: Scratch::default(),
             visible_total: 0,
+            count: 0,
+            calendar: Calendar::default(),
             due: Vec::new(),
             round: Vec::new(),
             served_by_round: 0,
@@ -90,11 +114,11 @@ impl Views {
         if self.viewers.len() <= slot as usize {
             self.viewers.resize_with(slot as usize + 1, || None);
             self.outlooks.resize(slot as usize + 1, Outlook::NOBODY);
-            self.due.resize(slot as usize + 1, Tick::MAX);
         }
         // Spread over an interval: who joins together must not always be served together.
         let stagger = Tick::from(slot) % self.settings.flush_interval;
-        self.due[slot as usize] = scene.world.tick() + 1 + stagger;
+        self.calendar.enter(slot, scene.world.tick() + 1 + stagger);
+        self.count += 1;
         self.visible_total += viewer.visible.len();
         self.outlooks[slot as usize] = viewer.outlook();
         let before = self.viewers[slot as usize].replace(viewer);
@@ -106,7 +130,8 @@ impl Views {
         if let Some(viewer) = self.viewers[slot as usize].take() {
             self.visible_total -= viewer.visible.len();
             self.outlooks[slot as usize] = Outlook::NOBODY;
-            self.due[slot as usize] = Tick::MAX;
+            self.count -= 1;
+            self.calendar.cancel(slot);
         }
     }
 
@@ -139,27 +164,29 @@ impl Views {
     /// it is that a client moves, turns spread by themselves.
     pub fn begin_round(&mut self, scene: &Scene) {
         let (now, activity) = (scene.world.tick(), scene.world.activity());
-        let flush_interval = self.settings.flush_interval;
-        for (slot, (due, outlook)) in self.due.iter_mut().zip(&mut self.outlooks).enumerate() {
-            if *due > now {
-                continue;
-            }
-            if outlook.is_quiet(activity, now) {
-                *due = now + flush_interval;
+        let spread = self.spread();
+        self.calendar.open(now, &mut self.due);
+        for slot in self.due.drain(..) {
+            if self.outlooks[slot as usize].is_quiet(activity, now) {
+                self.calendar.enter_level(slot, now + self.settings.flush_interval, &spread);
             } else {
-                self.round.push(slot as u32);
+                self.round.push(Placed::new(scene.world.position(slot), slot));
             }
         }
-        let place = |slot: u32| {
-            let position = scene.world.position(slot);
-            u32::from(position.y) >> BAND_HEIGHT_BITS << u16::BITS | u32::from(position.x)
-        };
-        self.round.sort_unstable_by_key(|&slot| place(slot));
+        self.round.sort_unstable();
+    }
+
+    /// What keeps rounds about equally long. A round of twice as many takes longer than its tick, delays the next one, which is
+    /// larger for it, and they would all come together again an interval later.
+    fn spread(&self) -> Spread {
+        let interval = self.settings.flush_interval;
+        let share = self.count.div_ceil(interval as usize);
+        Spread { share: share + share / 8, leeway: interval / 3 }
     }
 
     /// Up to `most` of those whose turn comes next in this round.
     pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
-        self.round.iter().rev().take(most).copied()
+        self.round.iter().rev().take(most).map(|placed| placed.slot())
     }
 
     /// Whether everybody whose turn this round is has had it.
@@ -177,17 +204,18 @@ impl Views {
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
         let (now, interval) = (scene.world.tick(), self.settings.flush_interval);
+        let spread = self.spread();
         self.upcoming(most).for_each(|slot| self.prefetch(slot));
         while assignments.len() < most {
-            let Some(slot) = self.round.pop() else { return };
+            let Some(slot) = self.round.pop().map(Placed::slot) else { return };
             let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { continue };
             let next = viewer.flushed + interval;
             if next > now {
                 // An ack carried the changes lately.
-                self.due[slot as usize] = next;
+                self.calendar.enter_level(slot, next, &spread);
                 continue;
             }
-            self.due[slot as usize] = now + interval;
+            self.calendar.enter_level(slot, now + interval, &spread);
             viewer.catch_up(now, &self.settings);
             let due = viewer.due_in_round(&self.settings, now);
             match viewer.worthwhile(due, &scene.world, &self.settings) {

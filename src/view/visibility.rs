@@ -143,13 +143,14 @@ fn keep_young(
     let Scratch { marks, stays, .. } = scratch;
     let (mut any_moves, mut farthest_square) = (scratch.any_moves, scratch.farthest_square);
     let (mut kept, mut departed) = (0, false);
-    for (member, stays) in viewer.visible.iter().zip(stays).skip(old) {
-        let outline = world.outline(member.slot);
-        if outline.is(member.id) {
-            marks.mark(member.slot);
+    let named = viewer.visible.slots()[old..].iter().zip(&viewer.visible.ids()[old..]);
+    for (at, ((&slot, &id), stays)) in named.zip(&mut stays[old..]).enumerate() {
+        let outline = world.outline(slot);
+        if outline.is(id) {
+            marks.mark(slot);
             farthest_square = eye.square_to(outline.position).max(farthest_square);
             any_moves |= outline.moves();
-        } else if member.age(world.tick()) >= settings.departure_dwell {
+        } else if viewer.visible.at(old + at).age(world.tick()) >= settings.departure_dwell {
             *stays = false;
             continue;
         } else {
