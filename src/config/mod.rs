@@ -229,7 +229,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         admin_addr: sources.socket_address("ADMIN_ADDR"),
         allowed_origins: sources.origins("ALLOWED_ORIGINS"),
         require_origin: sources.switch("REQUIRE_ORIGIN"),
-        workers: one_per_core_if_zero(sources.whole("WORKERS")),
+        workers: as_many_as_pay_if_zero(sources.whole("WORKERS")),
         max_connections: sources.whole("MAX_CONNECTIONS"),
         max_conns_per_ip: sources.whole("MAX_CONNS_PER_IP"),
         ip_conn_rate: sources.optional_whole("IP_CONN_RATE"),
@@ -292,9 +292,15 @@ fn check_relations(config: &Config, sources: &mut Sources<'_>) {
     );
 }
 
-fn one_per_core_if_zero(workers: usize) -> usize {
+fn as_many_as_pay_if_zero(workers: usize) -> usize {
     match workers {
-        0 => thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX as usize),
+        0 => workers_that_pay(thread::available_parallelism().map_or(1, NonZero::get)),
         _ => workers,
     }
+}
+
+/// One per core. But on two cores the loop's thread does all alone: handing half of the work on views to another and hearing
+/// back costs as much as that half.
+fn workers_that_pay(cores: usize) -> usize {
+    if cores == 2 { 1 } else { cores.min(WORKERS_MAX as usize) }
 }

@@ -141,7 +141,7 @@ pub static SETTINGS: &[Setting] = &[
     live("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Web pages that may open a game connection"),
     live("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
     live("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
-    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core"),
+    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core, and one on two cores"),
     live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),
     live("MAX_CONNS_PER_IP", "", "0", whole(0, 1_000_000), "Most connections of one address; 0 is no limit"),
     live("IP_CONN_RATE", "", "", whole(0, 100_000), "Connections a second of one address; unset, 50, loopback free"),

@@ -38,8 +38,8 @@ fn lines(text: &str) -> Vec<(&str, &str)> {
     text.lines().map(|line| line.split_once('=').unwrap()).collect()
 }
 
-fn cores() -> usize {
-    thread::available_parallelism().unwrap().get().min(64)
+fn workers_here() -> usize {
+    workers_that_pay(thread::available_parallelism().unwrap().get())
 }
 
 /// Every setting with a valid value that is not its default.
@@ -97,7 +97,7 @@ fn defaults_are_the_documented_ones() {
         admin_addr: None,
         allowed_origins: AllowedOrigins::All,
         require_origin: false,
-        workers: cores(),
+        workers: workers_here(),
         max_connections: 12_000,
         max_conns_per_ip: 0,
         ip_conn_rate: None,
@@ -354,8 +354,9 @@ fn debug_raises_the_log_level_and_never_lowers_it() {
 }
 
 #[test]
-fn zero_workers_are_one_per_core() {
-    assert_eq!(config(&["-w0"], &[("WORKERS", "3")]).workers, cores());
+fn zero_workers_are_one_per_core_where_that_pays() {
+    assert_eq!([1, 2, 3, 4, 64, 65].map(workers_that_pay), [1, 1, 3, 4, 64, 64]);
+    assert_eq!(config(&["-w0"], &[("WORKERS", "3")]).workers, workers_here());
     assert_eq!(config(&[], &[("WORKERS", "3")]).workers, 3);
 }
 
@@ -391,7 +392,7 @@ fn printed_configuration_reads_back_as_the_same() {
 #[test]
 fn printed_configuration_has_every_setting_with_its_effective_value() {
     assert_eq!(lines(&printed(ALL_CHANGED)), ALL_CHANGED);
-    let workers = cores().to_string();
+    let workers = workers_here().to_string();
     let defaults: Vec<_> = SETTINGS.iter().map(|setting| (setting.variable, setting.default)).collect();
     let text = printed(&[]);
     for ((line, default), changed) in lines(&text).into_iter().zip(&defaults).zip(ALL_CHANGED) {
