@@ -56,7 +56,8 @@ pub static FIGURES: &[Figure] = &[
     figure("ack_max_ms", "ack round trip, longest", "ms", 1, ByMedian, |run| times(run, "ack_ms", "max")),
     figure("to_screen_p99_ms", "changes of the 50 nearest on the screen, p99", "ms", 0, ByMedian, |run| times(run, "to_screen_ms", "p99")),
     figure("kb_per_client_s", "sent to each client", "kB/s", 2, ByMedian, |run| Some(at(run, BYTES)? / 1e3)),
-    figure("saved_percent", "saved against full snapshots, acks included", "%", 2, ByMedian, |run| Some(at(run, SAVED)? * 100.0)),
+    figure("saved_percent", "saved against full snapshots of those shown, acks included", "%", 2, ByMedian, |run| Some(at(run, SAVED)? * 100.0)),
+    figure("saved_of_all_percent", "saved against full snapshots of everybody, acks included", "%", 2, ByMedian, saved_of_all_percent),
     figure("resident_mib", "memory of the server", "MiB", 1, ByMedian, |run| Some(at(run, RESIDENT)? / f64::from(1 << 20))),
     figure("joined_in_s", "everybody in after", "s", 1, ByMedian, |run| at(run, "/connections/joined_in_s")),
     figure("ack_connecting_mean_ms", "ack round trip while others connect, mean", "ms", 2, ByMedian, |run| times(run, "ack_while_connecting_ms", "mean")),
@@ -100,6 +101,9 @@ const RESIDENT: &str = "/server/resident_bytes_max";
 const SAVED: &str = "/server/metrics/bandwidth_saved_ratio";
 const SKIPPED: &str = "/server/metrics/ticks_skipped";
 const STOLEN: &str = "/generator/stolen_ratio";
+
+/// A player's entry in a `GAME_STATE`.
+const ENTRY_BYTES: f64 = 11.0;
 
 /// Ticks a second of a server with default settings.
 const TICK_RATE_HZ: f64 = 60.0;
@@ -170,6 +174,12 @@ fn problems(run: &Run) -> Option<f64> {
     run.server["problems"].as_array().map(|problems| problems.len() as f64)
 }
 
+/// Against what the server replaced sends: to every player, at each tick, the entries of all others.
+fn saved_of_all_percent(run: &Run) -> Option<f64> {
+    let others = at(run, CLIENTS).map(|clients| clients - 1.0).filter(|others| *others > 0.0)?;
+    Some((1.0 - at(run, BYTES)? / (others * ENTRY_BYTES * TICK_RATE_HZ)) * 100.0)
+}
+
 fn cpu_us_per_player_s(run: &Run) -> Option<f64> {
     let clients = at(run, CLIENTS).filter(|clients| *clients > 0.0)?;
     Some(at(run, CORES)? / clients * 1e6)
@@ -218,6 +228,7 @@ mod tests {
             ("cpu_percent", 50.0),
             ("cpu_us_per_player_s", 500.0),
             ("bytes_per_write", 100.0),
+            ("saved_of_all_percent", (1.0 - 2000.0 / (999.0 * 660.0)) * 100.0),
             ("floor_ratio", 1.2),
             ("floor_writes_percent", 95.0),
             ("connections_lost", 3.0),
