@@ -95,11 +95,15 @@ impl Members {
         if self.len() == self.room() {
             self.grow();
         }
-        let (room, len) = (self.room(), self.len());
-        for (row, value) in [slot, id, now as u32].into_iter().enumerate() {
-            self.rows[row * room + len] = value;
-        }
+        self.set(self.len(), Member { slot, id, entered: now as u32 });
         self.len += 1;
+    }
+
+    fn set(&mut self, position: usize, member: Member) {
+        let room = self.room();
+        for (row, value) in [member.slot, member.id, member.entered].into_iter().enumerate() {
+            self.rows[row * room + position] = value;
+        }
     }
 
     fn grow(&mut self) {
@@ -134,9 +138,16 @@ impl Members {
     }
 
     /// Keeps those of whom `stays` says so.
-    pub(crate) fn retain(&mut self, stays: impl FnMut(Member) -> bool) {
-        let stays: Vec<bool> = self.iter().map(stays).collect();
-        self.keep(&stays, &mut Sieve::default());
+    pub(crate) fn retain(&mut self, mut stays: impl FnMut(Member) -> bool) {
+        let mut kept = 0;
+        for position in 0..self.len() {
+            let member = self.at(position);
+            if stays(member) {
+                self.set(kept, member);
+                kept += 1;
+            }
+        }
+        self.len = kept as u32;
     }
 
     /// Calls near what a turn without a look reads.
