@@ -27,7 +27,8 @@ impl Socket {
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (count, _) = recv(&self.0, buffer, RecvFlags::empty())?;
+        // As the kernel says, not cut to what the buffer holds: a kernel that says more must not have it taken for input.
+        let (_, count) = recv(&self.0, buffer, RecvFlags::empty())?;
         Ok(count)
     }
 }
