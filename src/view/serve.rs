@@ -134,7 +134,7 @@ fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, fr
     let Scratch { news, movements, .. } = scratch;
     let world = frames.world;
     // While nobody left the world, whoever is in a member's slot is the member.
-    let may_be_gone = viewer.departed || world.has_departures_since(viewer.served);
+    let may_be_gone = viewer.may_show_departed(world);
     let found = frames.new_movements(&viewer.visible, news.kept(), viewer.served, may_be_gone, movements);
     viewer.altered |= found.any;
     viewer.departed |= found.any_departed;

@@ -196,6 +196,11 @@ impl Viewer {
             || (self.altered && self.is_sync_due(world.tick()))
     }
 
+    /// Whether somebody it shows may have left the world.
+    pub(crate) fn may_show_departed(&self, world: &World) -> bool {
+        self.departed || world.has_departures_since(self.served)
+    }
+
     /// Whether the remembered regions are too old to be trusted.
     fn is_disoriented(&self, world: &World, settings: &Settings) -> bool {
         world.tick() - self.looked > settings.regions_valid

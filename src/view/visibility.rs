@@ -132,6 +132,9 @@ fn rank_old(members: &Members, old: usize, world: &World, eye: &Eye, scratch: &m
 
 /// Goes through the members too young to lose their places, from position `old` on: they stay, unless they are gone from the
 /// world; then their LEFT may have to wait for a while. Returns how many stay.
+///
+/// In a crowd most members are young. As long as nobody left, and it is known that something changed, they need not be looked
+/// at; only how far they are is not known then.
 fn keep_young(
     viewer: &mut Viewer,
     old: usize,
@@ -141,6 +144,12 @@ fn keep_young(
     scratch: &mut Scratch,
 ) -> usize {
     let Scratch { marks, stays, .. } = scratch;
+    if viewer.altered && !viewer.may_show_departed(world) && old < viewer.visible.len() {
+        let slots = &viewer.visible.slots()[old..];
+        slots.iter().for_each(|&slot| marks.mark(slot));
+        scratch.farthest_square = u64::MAX;
+        return slots.len();
+    }
     let (mut any_moves, mut farthest_square) = (scratch.any_moves, scratch.farthest_square);
     let (mut kept, mut departed) = (0, false);
     let named = viewer.visible.slots()[old..].iter().zip(&viewer.visible.ids()[old..]);
@@ -218,7 +227,7 @@ fn regions_of_interest(
     if viewer.visible.len() >= settings.max_visible {
         let entered = scratch.ranked.kept().iter().filter(|winner| !winner.is_member());
         let farthest = entered.map(|winner| winner.square()).fold(scratch.farthest_square, u64::max);
-        area = Area::around(eye.x, eye.y, farthest.isqrt() as i32 + 1);
+        area = Area::around(eye.x, eye.y, farthest.isqrt().min(REACH_MAX as u64) as i32 + 1);
     }
     let drift = settings.drift;
     world.activity().regions(area.left - drift, area.top - drift, area.right + drift, area.bottom + drift)
