@@ -164,11 +164,11 @@ impl Views {
     /// it is that a client moves, turns spread by themselves.
     pub fn begin_round(&mut self, scene: &Scene) {
         let (now, activity) = (scene.world.tick(), scene.world.activity());
-        let spread = self.spread();
         self.calendar.open(now, &mut self.due);
         for slot in self.due.drain(..) {
             if self.outlooks[slot as usize].is_quiet(activity, now) {
-                self.calendar.enter_level(slot, now + self.settings.flush_interval, &spread);
+                // It costs next to nothing, however many there are.
+                self.calendar.enter(slot, now + self.settings.flush_interval);
             } else {
                 self.round.push(Placed::new(scene.world.position(slot), slot));
             }
