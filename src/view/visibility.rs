@@ -145,10 +145,11 @@ fn keep_young(
 ) -> usize {
     let Scratch { marks, stays, .. } = scratch;
     if viewer.altered && !viewer.may_show_departed(world) && old < viewer.visible.len() {
-        let slots = &viewer.visible.slots()[old..];
-        slots.iter().for_each(|&slot| marks.mark(slot));
+        for &slot in &viewer.visible.slots()[old..] {
+            marks.mark(slot);
+        }
         scratch.farthest_square = u64::MAX;
-        return slots.len();
+        return viewer.visible.len() - old;
     }
     let (mut any_moves, mut farthest_square) = (scratch.any_moves, scratch.farthest_square);
     let (mut kept, mut departed) = (0, false);
