@@ -43,8 +43,6 @@ pub struct World {
     ghosts: usize,
     haunts: Haunts,
     departures: u64,
-    /// The tick whose closing makes the latest departure visible.
-    last_departure: Tick,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     outlines: Vec<Outline>,
     stamps: Vec<Stamps>,
@@ -74,7 +72,6 @@ impl World {
             ghosts: 0,
             haunts: Haunts::default(),
             departures: 0,
-            last_departure: 0,
             outlines: Vec::new(),
             stamps: Vec::new(),
             deadlines: Vec::new(),
@@ -170,7 +167,6 @@ impl World {
         self.deadlines[at] = NEVER;
         self.population -= 1;
         self.departures += 1;
-        self.last_departure = self.tick + 1;
         if was_ghost {
             self.ghosts -= 1;
             self.haunts.reserve(id, slot, self.tick);
@@ -422,11 +418,6 @@ impl World {
     /// is told when it has closed, or it would be told twice.
     pub(crate) fn changed_since(&self, since: Tick) -> Changed<'_> {
         self.recent.within(self.tick - since)
-    }
-
-    /// Whether anybody left after this tick had closed.
-    pub(crate) fn has_departures_since(&self, since: Tick) -> bool {
-        self.last_departure > since
     }
 
     /// What others see of whoever is in this slot.

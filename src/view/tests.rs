@@ -322,3 +322,16 @@ fn a_look_after_a_long_silence_finds_no_news_where_there_are_none() {
     pair.scene.world.step(1000);
     assert_eq!(pair.told(Turn::Look).1, Tally { game_state: 1, ..Tally::default() });
 }
+
+#[test]
+fn who_takes_the_slot_of_somebody_that_left_unnoticed_is_not_taken_for_it() {
+    let mut pair = Pair::new();
+    pair.scene.world.leave(1);
+    pair.scene.world.step(1);
+    // It was far off, where nothing matters to the viewer.
+    pair.viewer.pass(Turn::Changes, pair.scene.world.tick());
+    assert_eq!(pair.scene.world.join(), 1);
+    pair.scene.world.apply(1, Input::Move { vector: Vector::new(1, 0), claim: None });
+    pair.scene.world.step(1);
+    assert_eq!(pair.told(Turn::Changes).1, Tally::default());
+}

@@ -53,6 +53,8 @@ pub struct Viewer {
     pub(crate) departed: bool,
     #[cfg(test)]
     pub(crate) poisoned: bool,
+    /// [`World::departures`] when it was last made sure that everybody in view is there, as its lower 32 bits.
+    departures_seen: u32,
 }
 
 const _: () = assert!(size_of::<Viewer>() == 2 * LINE_BYTES);
@@ -79,6 +81,7 @@ impl Viewer {
             departed: false,
             #[cfg(test)]
             poisoned: false,
+            departures_seen: 0,
         }
     }
 
@@ -198,7 +201,13 @@ impl Viewer {
 
     /// Whether somebody it shows may have left the world.
     pub(crate) fn may_show_departed(&self, world: &World) -> bool {
-        self.departed || world.has_departures_since(self.served)
+        self.departed || self.departures_seen != world.departures() as u32
+    }
+
+    /// Notes that everybody it shows is in the world, but for those that `departed` tells of.
+    pub(crate) fn note_departed(&mut self, departed: bool, world: &World) {
+        self.departed = departed;
+        self.departures_seen = world.departures() as u32;
     }
 
     /// Whether the remembered regions are too old to be trusted.

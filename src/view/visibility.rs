@@ -168,7 +168,7 @@ fn keep_young(
         }
         kept += 1;
     }
-    viewer.departed = departed;
+    viewer.note_departed(departed, world);
     (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
     kept
 }
