@@ -36,8 +36,8 @@ impl Eye {
     }
 }
 
-/// A candidate for a place and its distance, packed into one word so that ranking is comparing integers: 34 bits of squared distance (the
-/// diagonal of the largest world), 29 of position or slot, one that says which it is.
+/// A candidate for a place and its distance, packed into one word so that ranking is comparing integers: 34 bits of squared
+/// distance (the diagonal of the largest world), 29 of position or slot, one that says which it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ranked(u64);
 

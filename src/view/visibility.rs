@@ -98,7 +98,9 @@ pub(crate) fn look(
         viewer.look_until = now + settings.dwell;
     }
     viewer.looked = now;
-    viewer.regions = regions_of_interest(viewer, world, settings, &eye, scratch);
+    // Members among the winners count as nearer than they are, and so do not add to how far members are.
+    let farthest = scratch.farthest_square.max(farthest_won);
+    viewer.regions = regions_of_interest(viewer, world, settings, &eye, farthest);
     first_entered
 }
 
@@ -216,18 +218,11 @@ fn find_entering(scratch: &mut Scratch) -> u64 {
     farthest
 }
 
-/// The regions in which a change or a movement can matter until the next look.
-fn regions_of_interest(
-    viewer: &Viewer,
-    world: &World,
-    settings: &Settings,
-    eye: &Eye,
-    scratch: &Scratch,
-) -> u64 {
+/// The regions in which a change or a movement can matter until the next look; `farthest` is the squared distance of whoever is
+/// farthest away in view.
+fn regions_of_interest(viewer: &Viewer, world: &World, settings: &Settings, eye: &Eye, farthest: u64) -> u64 {
     let mut area = eye.leave;
     if viewer.visible.len() >= settings.max_visible {
-        let entered = scratch.ranked.kept().iter().filter(|winner| !winner.is_member());
-        let farthest = entered.map(|winner| winner.square()).fold(scratch.farthest_square, u64::max);
         area = Area::around(eye.x, eye.y, farthest.isqrt().min(REACH_MAX as u64) as i32 + 1);
     }
     let drift = settings.drift;
