@@ -14,6 +14,7 @@ use super::random::SplitMix64;
 use super::recent::{Changed, RecentChanges};
 use super::stamp::{Stamp, Stamps};
 use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS};
+use crate::prefetch::prefetch;
 use ghosts::Haunts;
 pub use ghosts::Told;
 pub use terms::{Ack, Input, Position, Rules, Spawn, State, Vector};
@@ -418,6 +419,16 @@ impl World {
     /// is told when it has closed, or it would be told twice.
     pub(crate) fn changed_since(&self, since: Tick) -> Changed<'_> {
         self.recent.within(self.tick - since)
+    }
+
+    /// Calls what an input of the player in this slot reads and changes near the processor.
+    pub(crate) fn prefetch(&self, slot: u32) {
+        let at = slot as usize;
+        prefetch(&self.outlines[at]);
+        prefetch(&self.stamps[at]);
+        prefetch(&self.deadlines[at]);
+        prefetch(&self.players[at]);
+        prefetch(&self.players[at].adoption);
     }
 
     /// What others see of whoever is in this slot.

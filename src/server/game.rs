@@ -77,6 +77,12 @@ impl Game {
         &self.views
     }
 
+    /// Calls what a message of this player reads and changes near the processor.
+    pub fn prefetch(&self, slot: u32) {
+        self.scene.world.prefetch(slot);
+        self.views.prefetch(slot);
+    }
+
     /// How much a player may say.
     pub fn rate_limit(&self) -> RateLimit {
         self.rate_limit

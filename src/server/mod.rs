@@ -353,7 +353,7 @@ impl Server {
         // What its messages need comes near while the kernel is asked for them.
         if let Phase::Player { slot, player } = &connection.phase {
             player.prefetch();
-            self.game.views().prefetch(*slot);
+            self.game.prefetch(*slot);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {

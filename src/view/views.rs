@@ -8,6 +8,7 @@ use super::serve::{serve, welcome};
 use super::visibility::Scratch;
 use super::{Scene, Settings, Turn, Viewer};
 use crate::game::{Position, Tick, World};
+use crate::prefetch::prefetch;
 
 /// The viewers by slot of their player.
 #[derive(Debug)]
@@ -40,6 +41,9 @@ pub(super) type Assignment = (Box<Viewer>, Turn);
 /// data is still near the processor then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Placed(u64);
+
+/// How many outlooks before its own one is called near the processor.
+const OUTLOOKS_AHEAD: usize = 8;
 
 /// How high a band is, in units, as a power of two.
 const BAND_HEIGHT_BITS: u32 = 7;
@@ -165,7 +169,10 @@ impl Views {
     pub fn begin_round(&mut self, scene: &Scene) {
         let (now, activity) = (scene.world.tick(), scene.world.activity());
         self.calendar.open(now, &mut self.due);
-        for slot in self.due.drain(..) {
+        for (at, &slot) in self.due.iter().enumerate() {
+            if let Some(&ahead) = self.due.get(at + OUTLOOKS_AHEAD) {
+                prefetch(&self.outlooks[ahead as usize]);
+            }
             if self.outlooks[slot as usize].is_quiet(activity, now) {
                 // It costs next to nothing, however many there are.
                 self.calendar.enter(slot, now + self.settings.flush_interval);
@@ -173,6 +180,7 @@ impl Views {
                 self.round.push(Placed::new(scene.world.position(slot), slot));
             }
         }
+        self.due.clear();
         self.round.sort_unstable();
     }
 
