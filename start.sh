@@ -16,6 +16,9 @@ export RATE_LIMIT_MSG_SEC="${RATE_LIMIT_MSG_SEC:-60}"
 export RATE_LIMIT_BURST="${RATE_LIMIT_BURST:-60}"
 export LOG_LEVEL="${LOG_LEVEL:-info}"
 
+# The heap in huge pages, where the kernel gives them on demand: fewer addresses for the processor to look up.
+export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
+
 cargo build --release --package pixi-game-server --bin pixi-game-server
 
 # The soft limit up to the hard one; the server itself says what it lacks, and how to get it.

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export HOST=127.0.0.1 PORT="${PORT:-18108}" MAX_CONNECTIONS="${MAX_CONNECTIONS:-19400}"
+# As start.sh.
+export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 bin="${CARGO_TARGET_DIR:-target}/release"
 cargo build --release --quiet --package pixi-game-server --bins
 
