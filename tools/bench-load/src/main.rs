@@ -1,6 +1,6 @@
 //! The table of loads that the server must bear: run, judged, and written down to be compared with.
 //!
-//! Each run of the game server is followed by one of the floor under the same load, which makes as many reads and
+//! Each run of the game server is followed by two of the floor under the same load, which makes as many reads and
 //! writes with no game behind them, so that the server's CPU time can be given as a multiple of what the machine
 //! charges for the sockets alone. With `--check` a short form of two rows ends in yes or no, and nothing is written.
 //!
@@ -90,7 +90,7 @@ fn run_row(bench: &Bench, row: &Row, options: &Options) -> Result<Entry, Failure
     let mut runs = Vec::new();
     for number in 1..=options.runs {
         eprintln!("row {}, run {number} of {}: {}", row.id, options.runs, row.title);
-        runs.push(bench.run(row, options.seconds)?);
+        runs.push(bench.run(row, options.seconds, options.floor_runs)?);
     }
     Ok(Entry::judge(row, options.seconds, started, commit, &runs))
 }

@@ -15,13 +15,14 @@ const SECONDS_MAX: u64 = 3_600;
 
 /// What is run when nobody says otherwise: for results worth keeping, and for a quick yes or no. That one still counts
 /// so many ticks that one more or less does not decide.
-const TABLE: Defaults = Defaults { runs: "3", duration: "60s", rows: "a,b,c,d,e,f,g" };
-const CHECK: Defaults = Defaults { runs: "1", duration: "12s", rows: "a,c" };
+const TABLE: Defaults = Defaults { runs: "3", duration: "60s", rows: "a,b,c,d,e,f,g", floor_runs: 2 };
+const CHECK: Defaults = Defaults { runs: "1", duration: "12s", rows: "a,c", floor_runs: 1 };
 
 struct Defaults {
     runs: &'static str,
     duration: &'static str,
     rows: &'static str,
+    floor_runs: usize,
 }
 
 /// A valid set of options.
@@ -33,6 +34,8 @@ pub struct Options {
     pub seconds: u64,
     /// What is run, in the order of the table.
     pub rows: Vec<&'static Row>,
+    /// Runs of the floor after each run of a row.
+    pub floor_runs: usize,
     /// Where results go, where somebody says so.
     pub results: Option<PathBuf>,
     /// Says yes or no, and writes nothing.
@@ -43,7 +46,7 @@ pub struct Options {
 pub type Command = ask::Command<Options>;
 
 const BRIEF: &str = "Runs the table of loads against servers of its own, judges them, and writes down what came out.\n\n\
-     Each run of the server is followed by one of the floor, with the same reads and writes and no game.";
+     Each run of the server is followed by two of the floor (to check by one), with the same reads and writes and no game.";
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -83,6 +86,7 @@ pub fn parse(
                 &format!("some of {} with commas between them", TABLE.rows),
                 rows,
             )?,
+            floor_runs: defaults.floor_runs,
             results: given("results").map(|(_, folder)| PathBuf::from(folder)),
             is_check,
         })
@@ -128,8 +132,10 @@ mod tests {
     fn the_whole_table_is_run_unless_told_otherwise() {
         let options = run(&[], &[("ROWS", "")]).unwrap();
         assert_eq!((options.runs, options.seconds, letters(&options).as_str()), (3, 60, "abcdefg"));
+        assert_eq!(options.floor_runs, 2);
         let check = run(&["--check"], &[]).unwrap();
         assert_eq!((check.runs, check.seconds, letters(&check).as_str()), (1, 12, "ac"));
+        assert_eq!(check.floor_runs, 1);
     }
 
     #[test]

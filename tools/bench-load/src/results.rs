@@ -95,7 +95,7 @@ fn remarks_of(number: usize, run: &Run) -> Vec<String> {
         remarks.iter().map(|remark| format!("run {number}, {whom}: {remark}")).collect()
     };
     let mut all = of("server", remarks(&run.server));
-    all.extend(run.floor.iter().flat_map(|floor| of("floor", remarks(floor))));
+    all.extend(run.floors.iter().flat_map(|floor| of("floor", remarks(floor))));
     all
 }
 
@@ -171,7 +171,7 @@ mod tests {
             "generator": { "kept_up": true },
         });
         let commit = Commit { hash: commit.to_owned(), is_dirty: false };
-        let runs = [Run { server, floor: None }];
+        let runs = [Run { server, floors: Vec::new() }];
         Entry::judge(Row::of(id).unwrap(), 5, "now".to_owned(), commit, &runs)
     }
 

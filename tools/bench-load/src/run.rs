@@ -16,6 +16,9 @@ use crate::rows::Row;
 /// Players for whom the server has room: what the usual hard limit of 20,000 open files leaves it.
 const MAX_CONNECTIONS: &str = "19400";
 
+/// What `start.sh` and the service set for the server, and what the floor is to have as well.
+const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+
 /// The floor's CPU time for a call is settled sooner than the server's rarest latencies.
 const FLOOR_PART: u64 = 2;
 
@@ -39,18 +42,18 @@ impl Bench {
         Ok(Bench { folder, interrupt: Interrupt::watch()? })
     }
 
-    /// Runs a row once, measured for so many seconds.
+    /// Runs a row once, measured for so many seconds, and then the floor so many times: from one start to the next that takes up to
+    /// a tenth more or less for the same calls.
     ///
     /// # Errors
     /// A program does not run, or somebody pressed ctrl-C. What the server does wrong is none: it is for judging.
-    pub fn run(&self, row: &Row, seconds: u64) -> Result<Run, Failure> {
+    pub fn run(&self, row: &Row, seconds: u64, floor_runs: usize) -> Result<Run, Failure> {
         let server = self.load_server(&row.flags(seconds))?;
         let flushes = Flushes::matching(&server).filter(|_| row.has_floor);
-        let floor = match flushes {
-            Some(flushes) => Some(self.load_floor(&flushes, &row.flags(floor_seconds(seconds)))?),
-            None => None,
-        };
-        Ok(Run { server, floor })
+        let flags = row.flags(floor_seconds(seconds));
+        let floors = flushes.iter().flat_map(|flushes| std::iter::repeat_n(flushes, floor_runs));
+        let floors = floors.map(|flushes| self.load_floor(flushes, &flags)).collect::<Result<_, _>>()?;
+        Ok(Run { server, floors })
     }
 
     fn load_server(&self, flags: &str) -> Result<Json, Failure> {
@@ -97,7 +100,9 @@ impl Bench {
     }
 
     fn program(&self, name: &str) -> Command {
-        Command::new(self.folder.join(name))
+        let mut command = Command::new(self.folder.join(name));
+        command.env(ENVIRONMENT.0, ENVIRONMENT.1);
+        command
     }
 }
 
@@ -113,10 +118,12 @@ fn floor_flags(flags: &str) -> String {
 /// What to type to run a row by hand: against the server, and against the floor as in this run.
 pub fn commands(row: &Row, seconds: u64, run: &Run) -> Vec<String> {
     let mut commands = vec![format!("make load-test LOAD=\"{}\"", row.flags(seconds))];
-    if let Some(flushes) = Flushes::matching(&run.server).filter(|_| run.floor.is_some()) {
+    if let Some(flushes) = Flushes::matching(&run.server).filter(|_| !run.floors.is_empty()) {
         commands.push(format!(
-            "target/release/floor --port 18109 {} & sleep 1; target/release/loadtest --server ws://127.0.0.1:18109/ws \
+            "export {}={}; target/release/floor --port 18109 {} & sleep 1; target/release/loadtest --server ws://127.0.0.1:18109/ws \
              --pid $! {}; kill $!",
+            ENVIRONMENT.0,
+            ENVIRONMENT.1,
             flushes.flags(),
             floor_flags(&row.flags(floor_seconds(seconds)))
         ));
@@ -136,13 +143,14 @@ mod tests {
             "server": { "metrics": { "socket_writes_per_s": 18_000.0 } },
         });
         let row = Row::of("a").unwrap();
-        let mut run = Run { server, floor: None };
+        let mut run = Run { server, floors: Vec::new() };
         let load =
             "make load-test LOAD=\"--clients 1000 --moves-per-second 10 --connect-rate 1500 --duration 60s\"";
         assert_eq!(commands(row, 60, &run), [load]);
-        run.floor = Some(json!({}));
+        run.floors.push(json!({}));
         let floor = &commands(row, 60, &run)[1];
-        assert!(floor.starts_with("target/release/floor --port 18109 --flush-bytes 90 "), "{floor}");
+        let start = "export GLIBC_TUNABLES=glibc.malloc.hugetlb=1; target/release/floor --port 18109 --flush-bytes 90 ";
+        assert!(floor.starts_with(start), "{floor}");
         assert!(floor.contains("--duration 30s --warm-up 2s --viewers 0; kill $!"), "{floor}");
     }
 }
