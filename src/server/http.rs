@@ -43,6 +43,18 @@ enum Answered {
     Later,
 }
 
+/// Who has asked for a place in the game, and may have it.
+pub(super) struct Newcomer<'a> {
+    /// Where it asked: its ticket is shown to nobody else.
+    pub path: &'a str,
+    /// What the upgrade is confirmed with.
+    pub key: &'a AcceptKey,
+    /// What it shows when it comes back; none when nothing is remembered.
+    pub ticket: Option<Ticket>,
+    /// What it finds again.
+    pub saved: Option<Saved>,
+}
+
 impl Server {
     /// Serves the requests that have arrived whole, one response at a time, up to a budget.
     pub(super) fn serve_http(&mut self, token: Token, pool: &Pool) {
@@ -266,7 +278,8 @@ impl Server {
         }
         match self.recognise(request) {
             Recognised::As { ticket, saved } => {
-                self.make_player(token, &request.path, &key, ticket, saved);
+                let newcomer = Newcomer { path: &request.path, key: &key, ticket, saved };
+                self.make_player(token, &newcomer);
                 Answered::Upgraded
             }
             Recognised::Elsewhere(ticket) => {
@@ -277,16 +290,9 @@ impl Server {
     }
 
     /// Makes a player of a handshake that had to wait, if there is room still.
-    pub(super) fn let_in(
-        &mut self,
-        token: Token,
-        path: &str,
-        key: &AcceptKey,
-        ticket: Option<Ticket>,
-        saved: Option<Saved>,
-    ) {
+    pub(super) fn let_in(&mut self, token: Token, newcomer: &Newcomer<'_>) {
         match self.no_room(false) {
-            None => self.make_player(token, path, key, ticket, saved),
+            None => self.make_player(token, newcomer),
             Some((reason, line)) => {
                 self.refuse(token, reason, line);
                 self.list_as_replied(token);
@@ -335,14 +341,8 @@ impl Server {
     }
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
-    fn make_player(
-        &mut self,
-        token: Token,
-        path: &str,
-        key: &AcceptKey,
-        ticket: Option<Ticket>,
-        saved: Option<Saved>,
-    ) {
+    fn make_player(&mut self, token: Token, newcomer: &Newcomer<'_>) {
+        let Newcomer { path, key, ticket, saved } = *newcomer;
         let (now_ms, uptime_ms) = (self.now_ms(), self.uptime_ms());
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Dead) else {

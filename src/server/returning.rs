@@ -7,6 +7,7 @@ use mio::Token;
 
 use super::Server;
 use super::connection::Phase;
+use super::http::Newcomer;
 use crate::cluster::link::Record;
 use crate::limits::RETURN_WAIT_MS;
 use crate::metrics::{Closed, Resume};
@@ -176,6 +177,6 @@ impl Server {
         self.metrics.resumes[outcome] += 1;
         // Nobody goes on under a ticket that was not drawn by one of us.
         let ticket = if saved.is_some() { Some(ticket) } else { Ticket::draw() };
-        self.let_in(token, &path, &key, ticket, saved);
+        self.let_in(token, &Newcomer { path: &path, key: &key, ticket, saved });
     }
 }
