@@ -133,6 +133,8 @@ tune: ## Show what of this machine limits how many players it can serve: make tu
 
 PROFILE_SECONDS ?= 10
 profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2
+# As start.sh.
+profile-cpu: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 profile-cpu profile-mem: programs = --profile profiling --package pixi-game-server --package loadtest --package profile
 profile-cpu: ## See where CPU time goes under load (perf): a flame graph, the top functions; LOAD as above
 	$(CARGO) build $(programs) --bins
