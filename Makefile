@@ -70,7 +70,7 @@ artillery-test: ## Let Artillery's players loose for two minutes (installs it): 
 artillery-quick: ## The same in half a minute
 	tools/artillery/run.sh quick
 
-perf-check: ## Run two loads of the table in short and say yes or no (a minute and a half)
+perf-check: ## Run the load of 10,000 players in short and say yes or no (a minute)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-load --check
 

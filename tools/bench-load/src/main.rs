@@ -2,7 +2,7 @@
 //!
 //! Each run of the game server is followed by two of the floor under the same load, which makes as many reads and
 //! writes with no game behind them, so that the server's CPU time can be given as a multiple of what the machine
-//! charges for the sockets alone. With `--check` a short form of two rows ends in yes or no, and nothing is written.
+//! charges for the sockets alone. With `--check` a short form of one row ends in yes or no, and nothing is written.
 //!
 //! ```text
 //! main ──> options       flags and environment become one valid set of options
