@@ -16,7 +16,8 @@ use crate::rows::Row;
 /// Players for whom the server has room: what the usual hard limit of 20,000 open files leaves it.
 const MAX_CONNECTIONS: &str = "19400";
 
-/// What `start.sh` and the service set for the server, and what the floor is to have as well.
+/// What `start.sh` and the service set for the server. The floor and the load test have it as well, for comparison and as with
+/// `make load-test`.
 const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
 /// The floor's CPU time for a call is settled sooner than the server's rarest latencies.
@@ -49,10 +50,13 @@ impl Bench {
     /// A program does not run, or somebody pressed ctrl-C. What the server does wrong is none: it is for judging.
     pub fn run(&self, row: &Row, seconds: u64, floor_runs: usize) -> Result<Run, Failure> {
         let server = self.load_server(&row.flags(seconds))?;
-        let flushes = Flushes::matching(&server).filter(|_| row.has_floor);
-        let flags = row.flags(floor_seconds(seconds));
-        let floors = flushes.iter().flat_map(|flushes| std::iter::repeat_n(flushes, floor_runs));
-        let floors = floors.map(|flushes| self.load_floor(flushes, &flags)).collect::<Result<_, _>>()?;
+        let floors = match Flushes::matching(&server).filter(|_| row.has_floor) {
+            Some(flushes) => {
+                let flags = row.flags(floor_seconds(seconds));
+                (0..floor_runs).map(|_| self.load_floor(&flushes, &flags)).collect::<Result<_, _>>()?
+            }
+            None => Vec::new(),
+        };
         Ok(Run { server, floors })
     }
 
