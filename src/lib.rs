@@ -15,6 +15,7 @@
 //!            ├─> origins     which web pages may connect (pure)
 //!            └─> metrics     what is counted, and how it is shown
 //! last_line, watchdog        how the process ends when the program itself is at fault
+//! secret, printable          what never leaves the process, and how foreign text does
 //! limits, prefetch           every cap in one place, and memory called before it is needed: for everybody
 //! ```
 //!
@@ -40,8 +41,10 @@ pub mod logging;
 pub mod metrics;
 pub mod origins;
 pub mod prefetch;
+pub mod printable;
 pub mod rate;
 pub mod resume;
+pub mod secret;
 pub mod server;
 pub mod tick;
 pub mod tuning;

@@ -12,6 +12,8 @@ use pixi_game_server::config::{self, Command, Config, ConfigError};
 use pixi_game_server::heap_profile;
 use pixi_game_server::last_line;
 use pixi_game_server::logging;
+use pixi_game_server::printable::printable;
+use pixi_game_server::secret;
 use pixi_game_server::server::assets::Assets;
 use pixi_game_server::server::capacity::Capacity;
 use pixi_game_server::server::{Outcome, Server, health_check, os};
@@ -40,7 +42,10 @@ fn main() -> ExitCode {
                 Err(reason) => fail(FAILED, &reason),
             }
         }
-        Command::Run(config, notices) => run(config, &notices),
+        Command::Run(config, notices) => {
+            secret::hide(config.secrets());
+            run(config, &notices)
+        }
     }
 }
 
@@ -51,7 +56,10 @@ fn read_command() -> Result<Command, ConfigError> {
 /// What the arguments, the environment and the file they name say now.
 fn reread() -> Result<Config, ConfigError> {
     match read_command()? {
-        Command::Run(config, _) => Ok(config),
+        Command::Run(config, _) => {
+            secret::hide(config.secrets());
+            Ok(config)
+        }
         _ => unreachable!("a server runs, so its arguments ask for one"),
     }
 }
@@ -137,7 +145,11 @@ fn warn_of_what_bites(config: &Config, capacity: Capacity) {
 }
 
 fn fail(status: u8, problem: &str) -> ExitCode {
-    eprintln!("pixi-game-server: {}", problem.replace('\n', "\npixi-game-server: "));
+    let problem = secret::scrub(problem);
+    for line in problem.lines() {
+        // Standard error may be closed, or full: the status says what matters.
+        let _ = writeln!(std::io::stderr(), "pixi-game-server: {}", printable(line));
+    }
     ExitCode::from(status)
 }
 

@@ -118,7 +118,7 @@ impl Link {
     /// # Errors
     /// When the operating system refuses a thread, or the client library the address.
     pub fn start(address: Address, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
-        let client = Client::open(address.url.as_str()).map_err(io::Error::other)?;
+        let client = Client::open(address.url.reveal()).map_err(io::Error::other)?;
         let (orders, ordered) = sync_channel(BUS_ORDERS_MAX);
         let (tell, news) = sync_channel(BUS_NEWS_MAX);
         let (ended, commander_ended) = sync_channel(1);

@@ -1,6 +1,7 @@
 //! Arguments -> the flags that were given. getopts does the reading; before it, the single-dash long form of old
 //! start scripts (`-port=8109`, `-port 8109`) is rewritten to two dashes, and unknown flags are picked out, since
-//! getopts would stop at the first.
+//! getopts would stop at the first. What no flag explains may be a secret in the wrong place: a problem names its place and
+//! never repeats it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -62,7 +63,7 @@ pub(super) const ENV_FILE_HELP: &str =
     "Read settings from a file; it wins over the environment, flags win over it";
 
 /// The command line, read but not validated.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct CommandLine {
     pub action: Option<Action>,
     /// Long flag without its dashes -> its last value; a switch without a value counts as `true`.
@@ -80,7 +81,9 @@ pub(super) struct CommandLine {
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Vec<String>> {
     let flags = flags();
     let mut problems = Vec::new();
-    let args = normalize(&flags, utf8(args)?, &mut problems);
+    let args = utf8(args)?;
+    let given = args.clone();
+    let args = normalize(&flags, args, &mut problems);
 
     let mut options = Options::new();
     for flag in &flags {
@@ -97,8 +100,23 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLi
     let action = ACTIONS.iter().find(|(_, _, long, _)| matches.opt_present(long)).map(|&(action, ..)| action);
     let with_value = |flag: Flag| last_value(&matches, &flag.long).map(|value| (flag.long, value));
     let values = flags.into_iter().filter_map(with_value).collect();
-    problems.extend(matches.free.iter().map(|arg| format!("{arg}: unexpected argument; see --help")));
+    problems.extend(strays(&given, &matches.free));
     Ok(CommandLine { action, values, problems })
+}
+
+/// A line for each argument that belongs to no flag, in their order.
+fn strays(given: &[String], free: &[String]) -> Vec<String> {
+    let mut end = given.len();
+    let mut lines: Vec<_> = free
+        .iter()
+        .rev()
+        .map(|stray| {
+            end = given[..end].iter().rposition(|arg| arg == stray).unwrap_or(end);
+            format!("argument {}: unexpected; see --help", end + 1)
+        })
+        .collect();
+    lines.reverse();
+    lines
 }
 
 struct Flag {
@@ -127,10 +145,10 @@ fn flags() -> Vec<Flag> {
 fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<String>> {
     let mut problems = Vec::new();
     let mut texts = Vec::new();
-    for arg in args {
+    for (index, arg) in args.into_iter().enumerate() {
         match arg.into_string() {
             Ok(text) => texts.push(text),
-            Err(arg) => problems.push(format!("{}: not valid UTF-8", arg.to_string_lossy())),
+            Err(_) => problems.push(format!("argument {}: not valid UTF-8", index + 1)),
         }
     }
     if problems.is_empty() { Ok(texts) } else { Err(problems) }
@@ -140,25 +158,26 @@ fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<Str
 /// another flag's value is never touched, and neither is anything behind `--`.
 fn normalize(flags: &[Flag], args: Vec<String>, problems: &mut Vec<String>) -> Vec<String> {
     let mut normal = Vec::with_capacity(args.len());
-    let mut args = args.into_iter().peekable();
-    while let Some(arg) = args.next() {
+    let mut args = args.into_iter().enumerate().peekable();
+    while let Some((index, arg)) = args.next() {
         if arg == "--" {
             normal.push(arg);
-            normal.extend(args);
+            normal.extend(args.map(|(_, arg)| arg));
             break;
         }
         let arg = with_two_dashes(flags, arg);
         if is_unknown(flags, &arg) {
             let (name, value) = split(&arg);
-            problems.push(format!("{name}: unknown flag; see --help"));
+            let shown = if is_flag_like(name) { name.to_owned() } else { format!("argument {}", index + 1) };
+            problems.push(format!("{shown}: unknown flag; see --help"));
             // What follows is most likely its value, and no problem of its own.
-            args.next_if(|next| value.is_none() && !next.starts_with('-'));
+            args.next_if(|(_, next)| value.is_none() && !next.starts_with('-'));
             continue;
         }
         let value_follows = value_follows(flags, &arg);
         normal.push(arg);
         if value_follows {
-            normal.extend(args.next());
+            normal.extend(args.next().map(|(_, arg)| arg));
         }
     }
     normal
@@ -189,6 +208,13 @@ fn is_unknown(flags: &[Flag], arg: &str) -> bool {
     }
     let letter = arg.strip_prefix('-').and_then(|letters| letters.chars().next());
     letter.is_some_and(|letter| find(flags, letter.encode_utf8(&mut [0; 4])).is_none())
+}
+
+/// Whether this is a flag's name by its looks: words of small letters. Most secrets have other characters in them.
+fn is_flag_like(name: &str) -> bool {
+    let words = name.strip_prefix("--").or_else(|| name.strip_prefix('-')).unwrap_or(name);
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    words.split('-').all(is_word)
 }
 
 /// Whether getopts will take the next argument as this one's value, whatever it looks like.
@@ -322,14 +348,20 @@ mod tests {
             [
                 "--prot: unknown flag; see --help",
                 "-xyz: unknown flag; see --help",
-                "first: unexpected argument; see --help",
-                "start: unexpected argument; see --help",
-                "-p: unexpected argument; see --help",
+                "argument 2: unexpected; see --help",
+                "argument 5: unexpected; see --help",
+                "argument 8: unexpected; see --help",
             ]
         );
-        assert_eq!(problems(&["--=1"]), ["--: unknown flag; see --help"]);
-        assert_eq!(problems(&["-=1"]), ["-: unknown flag; see --help"]);
-        assert_eq!(problems(&["-"]), ["-: unexpected argument; see --help"]);
+        assert_eq!(problems(&["--=1"]), ["argument 1: unknown flag; see --help"]);
+        assert_eq!(problems(&["-=1"]), ["argument 1: unknown flag; see --help"]);
+        assert_eq!(problems(&["-"]), ["argument 1: unexpected; see --help"]);
+        assert_eq!(problems(&["--x", "-Zunter2"]).len(), 2);
+        assert!(
+            problems(&["--x", "--hunter2=1", "-azur3", "--http://:a@b"])
+                .iter()
+                .all(|line| !line.contains('2'))
+        );
         assert_eq!(problems(&["-hx"]), ["-x: unknown flag; see --help"]);
     }
 

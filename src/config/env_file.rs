@@ -2,20 +2,22 @@
 //!
 //! A line is blank, a comment (`#` at its start), or a variable, `=` and its value, which may stand in single or double
 //! quotes. Nothing is substituted or escaped. Keys are the server's own variables and nothing else, so that a mistyped
-//! one is no silent default.
+//! one is no silent default. A message names a line by its number and never repeats it: it may hold a secret.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::settings::{RETIRED, SETTINGS};
+use crate::secret::without_password;
 
 /// Longest environment file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a file says; without one, nothing.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct EnvFile {
     path: PathBuf,
     /// Variable -> its line, counted from 1, and its value.
@@ -28,8 +30,9 @@ impl EnvFile {
     /// # Errors
     /// One line for each thing that is wrong, with the file and the line's number.
     pub fn read(path: &Path) -> Result<Self, Vec<String>> {
-        let unreadable = |why: &dyn std::fmt::Display| {
-            vec![format!("--env-file {}: can't be read: {why}", path.display())]
+        let unreadable = |why: &dyn fmt::Display| {
+            let path = path.to_string_lossy();
+            vec![format!("--env-file {}: can't be read: {why}", without_password(&path))]
         };
         let mut text = String::new();
         let file = File::open(path).map_err(|error| unreadable(&error))?;
@@ -49,9 +52,11 @@ impl EnvFile {
             }
             let mut report = |what: String| problems.push(format!("{}:{number}: {what}", path.display()));
             match line.split_once('=') {
-                None => report(format!("{line}: expected KEY=value")),
+                None => report("expected KEY=value".to_owned()),
                 Some((key, _)) if !is_known(key.trim()) => {
-                    report(format!("{}: no setting has this name; see --help", key.trim()));
+                    let name =
+                        if is_name_like(key.trim()) { format!("{}: ", key.trim()) } else { String::new() };
+                    report(format!("{name}no setting has this name; see --help"));
                 }
                 // As in a shell, the last line counts.
                 Some((key, value)) => {
@@ -72,6 +77,19 @@ impl EnvFile {
         let line = self.values.get(variable).map_or(0, |(line, _)| *line);
         format!("{}:{line}", self.path.display())
     }
+}
+
+impl fmt::Debug for EnvFile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("EnvFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Whether this is a variable's name by its looks: words of capital letters. A secret has digits, small letters or no `_`.
+fn is_name_like(key: &str) -> bool {
+    let key = key.strip_prefix("export ").unwrap_or(key);
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    key.contains('_') && key.split('_').all(is_word)
 }
 
 fn is_known(key: &str) -> bool {
@@ -110,12 +128,16 @@ mod tests {
 
     #[test]
     fn everything_else_is_named_with_its_line() {
-        let problems = parse("PORT\n=3\nMAX_VISIBEL=1\nGOGC=50\nexport PORT=1").unwrap_err();
+        let problems =
+            parse("PORT\n=3\nMAX_VISIBEL=1\nGOGC=50\nexport TICK_RATE=1\nJBSWY3DP====\nhunter_two=1")
+                .unwrap_err();
         let expected = [
-            "game.env:1: PORT: expected KEY=value",
-            "game.env:2: : no setting has this name; see --help",
+            "game.env:1: expected KEY=value",
+            "game.env:2: no setting has this name; see --help",
             "game.env:3: MAX_VISIBEL: no setting has this name; see --help",
-            "game.env:5: export PORT: no setting has this name; see --help",
+            "game.env:5: export TICK_RATE: no setting has this name; see --help",
+            "game.env:6: no setting has this name; see --help",
+            "game.env:7: no setting has this name; see --help",
         ];
         assert_eq!(problems, expected);
     }

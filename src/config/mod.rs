@@ -9,6 +9,8 @@ mod command_line;
 mod env_file;
 mod reload;
 mod render;
+#[cfg(test)]
+mod secret_tests;
 mod settings;
 mod sources;
 #[cfg(test)]
@@ -26,12 +28,14 @@ use log::LevelFilter;
 
 use crate::logging::Format;
 use crate::origins::AllowedOrigins;
+use crate::printable::printable;
+use crate::secret::Secret;
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};
 pub use command_line::{ActionFlag, actions};
 use env_file::EnvFile;
 pub use reload::{Change, Reloaded};
 pub use settings::{Allowed, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};
-use sources::{Sources, one_line};
+use sources::Sources;
 
 /// The configuration of a server. One that [`parse`] returns is within the bounds of [`SETTINGS`], its spawn area is
 /// not empty and lies in the world, and its idle timeout exceeds its ping interval.
@@ -88,7 +92,7 @@ pub struct Config {
     /// Directory that keeps what players left behind over a restart.
     pub state_dir: Option<PathBuf>,
     /// The bus that joins servers to one world; `None` is a world of one's own.
-    pub cluster_url: Option<String>,
+    pub cluster_url: Option<Secret>,
     /// Which world of that bus.
     pub cluster_world: String,
     /// What this server is called there; `None` is where it runs.
@@ -123,6 +127,15 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// How lines of the log are written.
     pub log_format: Format,
+}
+
+impl Config {
+    /// Everything in it that must not leave the process, for [`crate::secret::hide`].
+    pub fn secrets(&self) -> Vec<Secret> {
+        let values = render::values(self);
+        let parts = values.iter().map(|(variable, value)| sources::setting(variable).secrecy.parts(value));
+        parts.flatten().collect()
+    }
 }
 
 /// Connections a second of one address that is not loopback, unless `IP_CONN_RATE` says otherwise.
@@ -162,7 +175,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(problems: &[String]) -> Self {
-        Self { problems: problems.iter().map(|problem| one_line(problem)).collect() }
+        Self { problems: problems.iter().map(|problem| printable(problem).into_owned()).collect() }
     }
 
     /// The problems, one a line, each with the flag or variable it is about; never empty.

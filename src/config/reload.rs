@@ -5,7 +5,8 @@ use std::fmt;
 use super::Config;
 use super::render::values;
 use super::settings::SETTINGS;
-use super::sources::without_password;
+use super::sources;
+use crate::secret::without_password;
 
 /// A configuration for a running server: what may change comes from the new one, the rest stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Reloaded {
     pub waiting: Vec<Change>,
 }
 
-/// A setting whose value is another one now, both as an operator would write them.
+/// A setting whose value is another one now, both as an operator would write them, but for what is secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The setting's variable.
@@ -43,7 +44,7 @@ impl Config {
         let pairs = values(self).into_iter().zip(values(fresh));
         pairs
             .filter(|((_, before), (_, after))| before != after)
-            .map(|((variable, before), (_, after))| Change { variable, before, after })
+            .map(|((variable, before), (_, after))| Change::new(variable, &before, &after))
             .collect()
     }
 
@@ -78,10 +79,18 @@ impl Config {
     }
 }
 
+impl Change {
+    fn new(variable: &'static str, before: &str, after: &str) -> Self {
+        let secrecy = sources::setting(variable).secrecy;
+        let [before, after] =
+            [before, after].map(|value| without_password(&secrecy.shown(value)).into_owned());
+        Self { variable, before, after }
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [after, before] = [&self.after, &self.before].map(|value| without_password(value));
-        let was = if before.is_empty() { "unset" } else { &before };
-        write!(out, "{}={after}, was {was}", self.variable)
+        let was = if self.before.is_empty() { "unset" } else { &self.before };
+        write!(out, "{}={}, was {was}", self.variable, self.after)
     }
 }

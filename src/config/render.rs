@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use super::Config;
 use super::command_line::actions;
 use super::settings::{RETIRED, SETTINGS};
+use super::sources;
+use crate::secret::{MASK, Secret, without_password};
 
 /// Column at which help texts start.
 const HELP_COLUMN: usize = 30;
@@ -56,13 +58,27 @@ fn line(text: &mut String, left: &str, right: &str) {
 }
 
 /// The configuration as `KEY=value` lines in the order of the table, without a newline at their end; what is unset
-/// has no value.
+/// has no value. A value with a secret is a comment, so that the file is shown and still read.
 pub(super) fn environment(config: &Config) -> String {
     let lines: Vec<_> =
-        values(config).iter().map(|(variable, value)| format!("{variable}={value}")).collect();
+        values(config).iter().map(|(variable, value)| environment_line(variable, value)).collect();
     lines.join("\n")
 }
 
+fn environment_line(variable: &str, value: &str) -> String {
+    // A URL with a password may stand in the wrong setting, too.
+    let shown = sources::setting(variable).secrecy.shown(value);
+    let shown = without_password(&shown);
+    if shown == value {
+        format!("{variable}={value}")
+    } else if shown == MASK {
+        format!("# {variable} is set; its value is secret")
+    } else {
+        format!("# {variable} is set; its value is secret: {shown}")
+    }
+}
+
+/// Every setting with its value as it is: what is secret in it must not be shown.
 pub(super) fn values(config: &Config) -> [(&'static str, String); 43] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
@@ -96,7 +112,7 @@ pub(super) fn values(config: &Config) -> [(&'static str, String); 43] {
         ("ATTACK_DURATION_MS", config.attack_duration_ms.to_string()),
         ("RESUME_TTL_SEC", config.resume_ttl_s.to_string()),
         ("STATE_DIR", path(&config.state_dir)),
-        ("CLUSTER_URL", config.cluster_url.clone().unwrap_or_default()),
+        ("CLUSTER_URL", config.cluster_url.as_ref().map_or("", Secret::reveal).to_owned()),
         ("CLUSTER_WORLD", config.cluster_world.clone()),
         ("NODE_NAME", config.node_name.clone().unwrap_or_default()),
         ("RATE_LIMIT_MSG_SEC", config.rate_limit_msg_per_s.to_string()),

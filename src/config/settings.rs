@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::limits;
+use crate::secret::Secrecy;
 
 /// Most worker threads `WORKERS` may ask for.
 pub const WORKERS_MAX: u64 = 64;
@@ -23,12 +24,18 @@ pub struct Setting {
     pub help: &'static str,
     /// Whether a running server takes over a new value when it is reloaded; any other needs a restart.
     pub is_live: bool,
+    /// Which part of it is secret: shown nowhere, and refused as a flag, which every user of the machine can read.
+    pub secrecy: Secrecy,
 }
 
 impl Setting {
     /// The long flag without its dashes: `max-connections` for `MAX_CONNECTIONS`.
     pub fn flag(&self) -> String {
         flag_of(self.variable)
+    }
+
+    const fn secret(self, secrecy: Secrecy) -> Self {
+        Self { secrecy, ..self }
     }
 }
 
@@ -109,7 +116,7 @@ const fn setting(
     allowed: Allowed,
     help: &'static str,
 ) -> Setting {
-    Setting { variable, short, default, allowed, help, is_live: false }
+    Setting { variable, short, default, allowed, help, is_live: false, secrecy: Secrecy::Public }
 }
 
 /// A setting that a running server takes over.
@@ -120,7 +127,7 @@ const fn live(
     allowed: Allowed,
     help: &'static str,
 ) -> Setting {
-    Setting { variable, short, default, allowed, help, is_live: true }
+    Setting { variable, short, default, allowed, help, is_live: true, secrecy: Secrecy::Public }
 }
 
 const fn whole(min: u64, max: u64) -> Allowed {
@@ -163,7 +170,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds until an attack ends by itself"),
     live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds for which who left may come back to its place; 0 is off"),
     setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those places over a restart"),
-    setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers to one world; unset, this is the only one"),
+    setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers to one world; unset, this is the only one").secret(Secrecy::Password),
     setting("CLUSTER_WORLD", "", "main", Allowed::Name, "Which world of that Redis this is"),
     setting("NODE_NAME", "", "", Allowed::Name, "What this server is called there; unset, its host and port"),
     live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),

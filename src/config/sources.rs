@@ -1,7 +1,6 @@
 //! Where a setting's value comes from (flag, variable or default), and the value's validation. Problems are
 //! collected, and a default stands in for an invalid value, so that one pass finds them all.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +16,7 @@ use crate::cluster::link::Address;
 use crate::limits::NODE_NAME_BYTES_MAX;
 use crate::logging::Format;
 use crate::origins::AllowedOrigins;
+use crate::secret::Secret;
 
 /// The flags and the environment, and what was wrong with them so far.
 pub(super) struct Sources<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Sources<'a> {
     invalid: Vec<&'static str>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Flag,
     File,
@@ -37,7 +37,7 @@ enum Origin {
     Default,
 }
 
-/// A setting's value as it was given; displayed, it names where that was.
+/// A setting's value as it was given; displayed, it names where that was, and shows no secret.
 struct Given<'a> {
     variable: &'static str,
     origin: Origin,
@@ -47,7 +47,7 @@ struct Given<'a> {
 
 impl fmt::Display for Given<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &*without_password(&self.text);
+        let text = &*setting(self.variable).secrecy.shown_unchecked(&self.text);
         match self.origin {
             Origin::File => write!(out, "{}: {}={text}", self.file.place(self.variable), self.variable),
             Origin::Flag if text.is_empty() => write!(out, "--{} ''", flag_of(self.variable)),
@@ -71,10 +71,14 @@ impl<'a> Sources<'a> {
     /// One line for each variable or flag that only meant something to another runtime.
     pub fn notices(&self) -> Vec<String> {
         let set = RETIRED.iter().filter_map(|retired| {
-            let (origin, text) = self.lookup(retired.variable)?;
-            let text = text.to_string_lossy().into_owned();
-            let given = Given { variable: retired.variable, origin, text, file: self.file };
-            Some(one_line(&format!("{given} has no effect: {}", retired.instead)))
+            let variable = retired.variable;
+            // Its value has no type that would say whether it may be shown.
+            let place = match self.lookup(variable)?.0 {
+                Origin::File => format!("{}: {variable}", self.file.place(variable)),
+                Origin::Flag => format!("--{}", flag_of(variable)),
+                Origin::Variable | Origin::Default => variable.to_owned(),
+            };
+            Some(format!("{place} has no effect: {}", retired.instead))
         });
         set.collect()
     }
@@ -140,8 +144,8 @@ impl<'a> Sources<'a> {
     }
 
     /// The address of a Redis, which may be unset.
-    pub fn redis_url(&mut self, variable: &str) -> Option<String> {
-        self.read_optional(variable, |_, text| Address::parse(text).map(|(url, _)| url))
+    pub fn redis_url(&mut self, variable: &str) -> Option<Secret> {
+        self.read_optional(variable, |_, text| Address::parse(text).map(|(url, _)| Secret::new(url)))
     }
 
     /// A name.
@@ -166,8 +170,19 @@ impl<'a> Sources<'a> {
     fn read<T>(&mut self, variable: &str, parse: impl Fn(Allowed, &str) -> Option<T>) -> T {
         let setting = setting(variable);
         let given = self.given(setting);
-        parse(setting.allowed, &given.text).unwrap_or_else(|| {
-            self.report(setting, format!("{given}: expected {}", setting.allowed));
+        let is_exposed = given.origin == Origin::Flag && setting.secrecy.is_in(&given.text);
+        let value = if is_exposed { None } else { parse(setting.allowed, &given.text) };
+        value.unwrap_or_else(|| {
+            let problem = if is_exposed {
+                format!(
+                    "--{}: every user of this machine can read a flag, and this value is secret: set {variable} in the \
+                     environment or in the file of --env-file",
+                    flag_of(variable)
+                )
+            } else {
+                format!("{given}: expected {}", setting.allowed)
+            };
+            self.report(setting, problem);
             parse(setting.allowed, setting.default).expect("defaults are valid: a test reads them all")
         })
     }
@@ -191,7 +206,9 @@ impl<'a> Sources<'a> {
         match self.lookup(variable).map(|(origin, text)| (origin, text.into_string())) {
             Some((origin, Ok(text))) => Given { variable, origin, text, file },
             Some((_, Err(text))) => {
-                self.report(setting, format!("{variable}={}: not valid UTF-8", text.to_string_lossy()));
+                let text = text.to_string_lossy();
+                let shown = setting.secrecy.shown_unchecked(&text);
+                self.report(setting, format!("{variable}={shown}: not valid UTF-8"));
                 default()
             }
             None => default(),
@@ -212,26 +229,14 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Replaces what would break the line that a message is.
-pub(super) fn one_line(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
-/// A value as it may be shown: in an address, what precedes the host may be a secret.
-pub(super) fn without_password(text: &str) -> Cow<'_, str> {
-    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, host)) => Cow::Owned(format!("{scheme}://***@{host}")),
-        None => Cow::Borrowed(text),
-    }
-}
-
 fn name(_: Allowed, text: &str) -> Option<String> {
     let is_fit = |character: char| character.is_ascii_alphanumeric() || ".:-_".contains(character);
     let fits = !text.is_empty() && text.len() <= NODE_NAME_BYTES_MAX && text.chars().all(is_fit);
     fits.then(|| text.to_owned())
 }
 
-fn setting(variable: &str) -> &'static Setting {
+/// The setting of this variable.
+pub(super) fn setting(variable: &str) -> &'static Setting {
     SETTINGS.iter().find(|setting| setting.variable == variable).expect("only settings of the table are read")
 }
 

@@ -8,6 +8,9 @@ use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::printable::{printable, printable_json};
+use crate::secret::scrub;
+
 /// How lines of the log are written; displayed, its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -24,22 +27,24 @@ impl Format {
         [Self::Text, Self::Json].into_iter().find(|format| format.to_string() == name)
     }
 
-    /// The whole line, its end included.
+    /// The whole line, its end included: one line, whatever the message holds, without a secret and without a character that
+    /// a terminal acts on.
     pub(super) fn line(self, now: OffsetDateTime, record: &Record<'_>) -> Vec<u8> {
         let milliseconds = now.replace_millisecond(now.millisecond()).unwrap_or(now);
         let time = milliseconds.format(&Rfc3339).unwrap_or_default();
+        let message = record.args().to_string();
+        let message = scrub(&message);
         let mut line = match self {
-            Self::Text => format!("{time} [{}] {}", record.level(), record.args()),
+            Self::Text => format!("{time} [{}] {}", record.level(), printable(&message)),
             Self::Json => {
                 let mut fields = Fields(Map::new());
                 let level = record.level().as_str().to_ascii_lowercase();
-                for (key, text) in [("time", time), ("level", level), ("message", record.args().to_string())]
-                {
+                for (key, text) in [("time", time), ("level", level), ("message", message.into_owned())] {
                     fields.0.insert(key.to_owned(), text.into());
                 }
                 // Numbers and texts alone are logged; none of them fails to be visited.
                 let _ = record.key_values().visit(&mut fields);
-                Json::Object(fields.0).to_string()
+                printable_json(Json::Object(fields.0).to_string())
             }
         };
         line.push('\n');
@@ -64,7 +69,7 @@ impl<'kvs> VisitSource<'kvs> for Fields {
             .to_u64()
             .map(Json::from)
             .or_else(|| value.to_f64().map(Json::from))
-            .unwrap_or_else(|| value.to_string().into());
+            .unwrap_or_else(|| scrub(&value.to_string()).into());
         self.0.insert(key.to_string(), value);
         Ok(())
     }
@@ -102,6 +107,26 @@ mod tests {
             "players": 5, "rate": 0.5, "why": "a \"b\"",
         });
         assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_message_stays_one_line_that_no_terminal_acts_on() {
+        let message = "a\nb\u{1b}[2J\u{9b}\u{202e}c";
+        let text = line(Format::Text, message, &[]);
+        assert_eq!(text, "2023-11-14T22:13:20.123Z [WARN] a\\nb\\u{1b}[2J\\u{9b}\\u{202e}c\n");
+        let json = line(Format::Json, message, &[("why", message.into())]);
+        assert!(json.is_ascii() && json.matches('\n').count() == 1, "{json}");
+        let value: Json = serde_json::from_str(&json).unwrap();
+        assert_eq!((&value["message"], &value["why"]), (&message.into(), &message.into()));
+    }
+
+    #[test]
+    fn no_line_holds_a_hidden_secret() {
+        crate::secret::hide([crate::secret::Secret::new("secret-of-this-test")]);
+        for format in [Format::Text, Format::Json] {
+            let text = line(format, "ERR 'secret-of-this-test'", &[("why", "secret-of-this-test".into())]);
+            assert!(!text.contains("of-this-test") && text.contains("ERR '***'"), "{text}");
+        }
     }
 
     #[test]

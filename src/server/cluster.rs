@@ -43,7 +43,7 @@ impl Cluster {
     pub(super) fn join(config: &Config, registry: &Registry) -> io::Result<Option<Self>> {
         let Some(url) = &config.cluster_url else { return Ok(None) };
         let id = getrandom::u64().map_err(io::Error::other)?;
-        let address = Address::new(url, &config.cluster_world, id)
+        let address = Address::new(url.reveal(), &config.cluster_world, id)
             .ok_or_else(|| io::Error::other("CLUSTER_URL is no address of a Redis"))?;
         let waker = Arc::new(Waker::new(registry, BUS)?);
         let wake = move || {

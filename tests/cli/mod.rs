@@ -1,5 +1,7 @@
 //! The command line: what is printed, what is refused, and what the log says at the start.
 
+mod secrets;
+
 use std::net::TcpListener;
 use std::process::Output;
 
@@ -153,7 +155,7 @@ fn what_is_invalid_is_named_and_exits_with_2() {
         }
     }
     assert_invalid(&run(&[], &["--port=x", "--no-such-flag"]), &["--no-such-flag", "port"]);
-    assert_invalid(&run(&[], &["start"]), &["start"]);
+    assert_invalid(&run(&[], &["start"]), &["argument 1: unexpected"]);
 }
 
 fn assert_invalid(output: &Output, names: &[&str]) {

@@ -219,5 +219,5 @@ fn a_password_is_used_and_never_shown() {
     let output = Settings::new().set("CLUSTER_URL", broken).command().output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("CLUSTER_URL=redis://***@host:port/x: expected redis://"), "{said}");
+    assert!(said.contains("CLUSTER_URL=***: expected redis://"), "{said}");
 }

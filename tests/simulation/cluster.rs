@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
 use pixi_game_server::config::Config;
 use pixi_game_server::game::{Told, World};
+use pixi_game_server::secret::Secret;
 use pixi_game_server::view::pool::Pool;
 
 use super::check::Strictness;
@@ -32,7 +33,7 @@ struct Process {
 impl Process {
     fn new(seed: u64, number: usize) -> Self {
         // Who is in a cluster gets its ids from there.
-        let config = Config { cluster_url: Some(String::new()), ..Config::default() };
+        let config = Config { cluster_url: Some(Secret::new("")), ..Config::default() };
         let mut simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64), config);
         let rules = simulation.game.world().rules();
         let mut node = Node::new(number as u64 + 1, format!("node-{number}"), (rules.width, rules.height));

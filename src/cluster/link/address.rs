@@ -5,11 +5,12 @@ use redis::{ConnectionAddr, IntoConnectionInfo};
 use super::super::Channel;
 use super::super::message::NodeId;
 use crate::resume::Ticket;
+use crate::secret::Secret;
 
 /// Where the bus is, and which world this is.
 #[derive(Debug, Clone)]
 pub struct Address {
-    pub(super) url: String,
+    pub(super) url: Secret,
     /// Host, port and database: what may be shown.
     pub(super) shown: String,
     world: String,
@@ -19,7 +20,11 @@ pub struct Address {
 impl Address {
     /// Takes a URL apart: `redis://[user:password@]host[:port][/db]`, without TLS.
     pub fn parse(url: &str) -> Option<(String, String)> {
-        if !url.starts_with("redis://") {
+        // A password may hold none of these unless they are encoded: what is behind them would be shown as the host's.
+        let (_, rest) = url.split_once("redis://").filter(|(before, _)| before.is_empty())?;
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let user = &rest[..rest.len() - host.len()];
+        if user.contains(['/', '?', '#']) {
             return None;
         }
         let info = url.into_connection_info().ok()?;
@@ -31,7 +36,7 @@ impl Address {
     /// The bus at this URL, for this process of this world; `None` if it is no URL that [`Address::parse`] takes.
     pub fn new(url: &str, world: &str, node: NodeId) -> Option<Self> {
         let (url, shown) = Self::parse(url)?;
-        Some(Self { url, shown, world: world.to_owned(), node })
+        Some(Self { url: Secret::new(url), shown, world: world.to_owned(), node })
     }
 
     pub(super) fn channel(&self, channel: Channel) -> String {
@@ -76,6 +81,8 @@ mod tests {
             "redis://host:port",
             "redis://host/x",
             "host:1",
+            "redis://host:1?pass@word",
+            "redis://:pass/word@host",
         ] {
             assert_eq!(Address::parse(url), None, "{url}");
         }

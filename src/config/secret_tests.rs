@@ -1,0 +1,79 @@
+//! What the configuration says of secrets: that they are there, and where.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::secret::Secrecy;
+
+const URL: &str = "redis://user:hunter2@127.0.0.1:6379/1";
+
+fn command(args: &[&str], env: &[(&str, &str)]) -> Result<Command, ConfigError> {
+    let env: BTreeMap<_, _> = env.iter().copied().collect();
+    parse(args.iter().map(OsString::from), |variable| env.get(variable).map(OsString::from))
+}
+
+fn config(url: &str) -> Config {
+    match command(&[], &[("CLUSTER_URL", url)]) {
+        Ok(Command::Run(config, _)) => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_printed_configuration_says_that_a_secret_is_set_and_reads_back_without_it() {
+    let Ok(Command::PrintConfig(text)) = command(&["--print-config"], &[("CLUSTER_URL", URL)]) else {
+        panic!("it is printed")
+    };
+    let line = "# CLUSTER_URL is set; its value is secret: redis://***@127.0.0.1:6379/1";
+    assert!(text.lines().any(|printed| printed == line), "{text}");
+    let lines: Vec<_> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    assert!(matches!(command(&[], &lines), Ok(Command::Run(read, _)) if read.cluster_url.is_none()));
+}
+
+#[test]
+fn a_secret_that_stands_where_none_belongs_is_not_printed_either() {
+    let Ok(Command::PrintConfig(text)) = command(&["--print-config"], &[("LOG_FILE", URL)]) else {
+        panic!("it is printed")
+    };
+    assert!(!text.contains("hunter2") && text.contains("# LOG_FILE is set"), "{text}");
+}
+
+#[test]
+fn a_secret_is_refused_as_a_flag_and_never_repeated() {
+    for args in [&["--cluster-url", URL][..], &["-cluster-url=redis://:hunter2@host"]] {
+        let error = command(args, &[("CLUSTER_URL", "redis://host")]).unwrap_err();
+        assert_eq!(
+            error.problems,
+            [
+                "--cluster-url: every user of this machine can read a flag, and this value is secret: set CLUSTER_URL in \
+              the environment or in the file of --env-file"
+            ]
+        );
+    }
+    let Ok(Command::Run(config, _)) = command(&["--cluster-url=redis://host"], &[]) else {
+        panic!("a URL without a password is a flag like any other")
+    };
+    assert_eq!(config.cluster_url.unwrap().reveal(), "redis://host");
+}
+
+#[test]
+fn a_reload_names_a_changed_secret_without_its_values() {
+    let reloaded = config(URL).reloaded(config("redis://user:other@127.0.0.1:6379/1"));
+    let said: Vec<_> = reloaded.waiting.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["CLUSTER_URL=redis://***@127.0.0.1:6379/1, was redis://***@127.0.0.1:6379/1"],
+        "the change is seen although it is not shown"
+    );
+    assert!(!format!("{reloaded:?}").contains("hunter2") && !format!("{reloaded:?}").contains("other@"));
+}
+
+#[test]
+fn the_secrets_of_a_configuration_are_those_of_the_table() {
+    let secrets = config(URL).secrets();
+    assert_eq!(secrets.first().map(Secret::reveal), Some("hunter2"));
+    assert_eq!(Config::default().secrets(), []);
+    let named: Vec<_> = SETTINGS.iter().filter(|row| row.secrecy != Secrecy::Public).collect();
+    assert!(named.iter().all(|row| row.default.is_empty()), "no default is a secret");
+    assert!(named.iter().any(|row| row.variable == "CLUSTER_URL"));
+}

@@ -1,0 +1,88 @@
+//! Foreign text in a line of ours: whatever it holds, it can't end the line, move the cursor or turn the reading direction.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The text with every character escaped that a terminal, a pager or a collector of lines acts on: `\n`, `\u{1b}`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if acts(character) {
+            let _ = write!(escaped, "{}", character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// The same within JSON, whose own rules escape the ASCII ones alone. Outside its strings JSON holds none of them.
+pub fn printable_json(json: String) -> String {
+    if !json.contains(acts) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if acts(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Control characters, separators of lines, and the invisible ones of Unicode: marks of direction, joiners, tags.
+fn acts(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_acts_is_escaped_and_all_else_stays() {
+        for (text, expected) in [
+            ("a\nb\r\t", "a\\nb\\r\\t"),
+            ("\u{1b}[2J\u{7f}\0", "\\u{1b}[2J\\u{7f}\\u{0}"),
+            ("\u{9b}31m\u{85}", "\\u{9b}31m\\u{85}"),
+            ("\u{202e}gnp.\u{2066}\u{2069}\u{200f}", "\\u{202e}gnp.\\u{2066}\\u{2069}\\u{200f}"),
+            ("\u{2028}\u{2029}\u{feff}", "\\u{2028}\\u{2029}\\u{feff}"),
+            ("Grüße, 世界 🎮 \\n", "Grüße, 世界 🎮 \\n"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_leaves_anything_that_acts(text: String) {
+            prop_assert!(!printable(&text).contains(acts));
+        }
+
+        #[test]
+        fn json_stays_the_same_value(text: String) {
+            let json = serde_json::Value::from(text);
+            let escaped = printable_json(json.to_string());
+            prop_assert!(!escaped.contains(acts));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), json);
+        }
+    }
+}
