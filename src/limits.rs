@@ -156,6 +156,13 @@ pub const LINK_STEADY_MS: u64 = 3_000;
 /// How long the bus may take for an answer, in milliseconds.
 pub const LINK_TIMEOUT_MS: u64 = 1_000;
 
+/// Addresses of the bus's name that are tried in one attempt.
+pub const LINK_ADDRESSES_MAX: usize = 8;
+
+/// How long a node may hear no peer although the bus counts other subscribers before it is degraded, in milliseconds:
+/// longer than a peer's silence, so that a peer that stops does not count.
+pub const DEAF_MS: u64 = 3_000;
+
 /// How long the end of the process waits for the last words to be said, in milliseconds.
 pub const LINK_STOP_MS: u64 = 1_000;
 
@@ -281,6 +288,7 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
 const _: () = assert!(LEASE_BEGIN_MS > LINK_BACKOFF_MS.end + LINK_TIMEOUT_MS);
+const _: () = assert!(DEAF_MS > PEER_SILENCE_MS + BEAT_MS);
 const _: () = assert!(PEER_SILENCE_MS > 4 * BEAT_MS, "a few beats may be lost");
 const _: () = assert!(REGION_SILENCE_MS > 2 * SNAPSHOT_MS, "a snapshot may be lost");
 const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the framing's cap is on all frames");

@@ -8,6 +8,7 @@
 
 mod address;
 mod commander;
+mod primary;
 mod record;
 mod subscriber;
 
@@ -22,12 +23,11 @@ use std::{io, thread};
 use redis::{Client, RedisResult};
 
 use super::{Channel, Outgoing};
-use crate::limits::{
-    BUS_NEWS_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS, LINK_STOP_MS, LINK_TIMEOUT_MS,
-};
+use crate::limits::{BUS_NEWS_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS, LINK_STOP_MS};
 use crate::resume::{Keepsake, Ticket};
 pub use address::Address;
 use commander::{Asked, Commander};
+use primary::Role;
 pub use record::Record;
 use subscriber::Subscriber;
 
@@ -93,6 +93,12 @@ struct Shared {
     /// How many connections there have been.
     generation: AtomicU64,
     is_over: AtomicBool,
+    /// How often the commander found its instance unfit: the subscriber then reconnects as well.
+    departures: AtomicU64,
+    /// The bus has refused to tell its role.
+    is_role_untold: AtomicBool,
+    /// Subscribers of the common channel, this node included, as the bus counts them.
+    subscribers: AtomicU64,
     /// What it refuses at present.
     is_refusing: [AtomicBool; Asked::COUNT],
     counts: Counts,
@@ -131,6 +137,9 @@ impl Link {
             is_subscribed: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            departures: AtomicU64::new(0),
+            is_role_untold: AtomicBool::new(false),
+            subscribers: AtomicU64::new(0),
             is_refusing: Default::default(),
             counts: Counts::default(),
         });
@@ -158,6 +167,11 @@ impl Link {
     /// Whether both connections stand.
     pub fn is_up(&self) -> bool {
         self.shared.is_commanding.load(Ordering::Acquire) && self.shared.is_subscribed.load(Ordering::Acquire)
+    }
+
+    /// Subscribers of the common channel, this node included, as the bus counted them last; 0 when unknown.
+    pub fn subscribers(&self) -> u64 {
+        self.shared.subscribers.load(Ordering::Relaxed)
     }
 
     /// A number that grows with every connection.
@@ -201,11 +215,19 @@ impl Shared {
     }
 
     fn connect(&self) -> RedisResult<redis::Connection> {
-        let timeout = Duration::from_millis(LINK_TIMEOUT_MS);
-        let connection = self.client.get_connection_with_timeout(timeout)?;
-        connection.set_read_timeout(Some(timeout))?;
-        connection.set_write_timeout(Some(timeout))?;
+        let (connection, role) = primary::connect(&self.client)?;
+        if role == Role::Untold && !self.is_role_untold.swap(true, Ordering::Relaxed) {
+            let shown = &self.address.shown;
+            log::warn!(
+                "the bus at {shown} does not tell its role: a switch-over is noticed by refused writes alone"
+            );
+        }
         Ok(connection)
+    }
+
+    /// The subscriber leaves the instance it listens to, which has ceased to be the primary.
+    fn leave_instance(&self) {
+        self.departures.fetch_add(1, Ordering::AcqRel);
     }
 
     fn pass_on(&self, news: &SyncSender<News>, piece: News) {

@@ -15,7 +15,7 @@ use crate::cluster::link::{Address, Link, News, Order};
 use crate::cluster::message::NodeId;
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
-use crate::limits::{BUS_BUDGET, LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX};
+use crate::limits::{BUS_BUDGET, DEAF_MS, LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX};
 use crate::metrics::ClusterGauges;
 use crate::resume::{Saved, Ticket};
 
@@ -29,6 +29,10 @@ pub(super) struct Cluster {
     /// Since when the bus has answered without a break, in milliseconds of the loop's clock; none while it does not.
     up_since_ms: Option<u64>,
     round_due_ms: u64,
+    /// Since when no peer has been heard although the bus counts other subscribers.
+    deaf_since_ms: Option<u64>,
+    /// When that was looked at last.
+    looked_ms: u64,
     /// When more ids may be asked for.
     lease_due_ms: u64,
     has_news: bool,
@@ -59,6 +63,8 @@ impl Cluster {
             generation: 0,
             up_since_ms: None,
             round_due_ms: 0,
+            deaf_since_ms: None,
+            looked_ms: 0,
             lease_due_ms: 0,
             has_news: false,
             said: Vec::new(),
@@ -69,6 +75,11 @@ impl Cluster {
     /// Whether the bus answers; while it does not, this process goes on with its own players.
     pub(super) fn is_up(&self) -> bool {
         self.up_since_ms.is_some()
+    }
+
+    /// Whether the bus answers and, where the bus counts other subscribers, a peer is heard.
+    pub(super) fn is_whole(&self, now_ms: u64) -> bool {
+        self.is_up() && !self.deaf_since_ms.is_some_and(|since_ms| now_ms - since_ms >= DEAF_MS)
     }
 
     /// Times the bus would not keep places, or give them out.
@@ -143,6 +154,7 @@ impl Server {
         let Some(cluster) = &mut self.cluster else { return };
         let mut out = std::mem::take(&mut cluster.said);
         cluster.watch_link(now, &mut out);
+        cluster.watch_peers(now);
         cluster.ask_for_ids(now, self.game.world().ids_left());
         if cluster.is_round_due(now, &self.config) {
             let (is_other, gone) = self.game.keep_up(&mut cluster.node, now, &mut out);
@@ -226,7 +238,7 @@ impl Server {
         let (mirror, counts) = (cluster.node.mirror(), cluster.link.counts());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClusterGauges {
-            is_up: cluster.is_up(),
+            is_up: cluster.is_whole(self.uptime_ms()),
             peers: mirror.peers().count() as u64,
             peer_players: mirror.peers().map(|peer| u64::from(peer.players)).sum(),
             ghosts: self.game.world().ghosts() as u64,
@@ -244,6 +256,26 @@ impl Server {
 }
 
 impl Cluster {
+    /// Notes since when no peer has been heard although there are some.
+    fn watch_peers(&mut self, now: Now) {
+        let is_deaf = self.is_up() && self.link.subscribers() > 1 && !self.node.mirror().has_peers();
+        if !is_deaf {
+            if self.deaf_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= DEAF_MS) {
+                log::info!("cluster: peers are heard again");
+            }
+            return;
+        }
+        let was_whole = self.is_whole(self.looked_ms);
+        self.deaf_since_ms.get_or_insert(now.ms);
+        if was_whole && !self.is_whole(now.ms) {
+            let shown = self.link.shown();
+            log::warn!(
+                "cluster: degraded, no peer is heard although the bus at {shown} counts other subscribers"
+            );
+        }
+        self.looked_ms = now.ms;
+    }
+
     /// Notes whether the bus answers, and begins anew with a new connection.
     fn watch_link(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         let (is_up, generation) = (self.link.is_up(), self.link.generation());

@@ -165,7 +165,8 @@ impl Server {
         } else {
             "healthy"
         };
-        let cluster = self.cluster.as_ref().map(|cluster| if cluster.is_up() { "ok" } else { "degraded" });
+        let is_whole = |cluster: &Cluster| cluster.is_whole(self.uptime_ms());
+        let cluster = self.cluster.as_ref().map(|cluster| if is_whole(cluster) { "ok" } else { "degraded" });
         let body = health_json(state, self.uptime_ms() / 1000, self.game.players() as u64, cluster);
         let status = if state == "healthy" { Status::Ok } else { Status::ServiceUnavailable };
         self.respond(token, &dynamic(request, status, "application/json", &body));

@@ -4,7 +4,9 @@ mod balancing;
 mod faults;
 mod ids;
 mod redis;
+mod relay;
 mod returning;
+mod switch_over;
 
 use game_client::{ClientMessage, Facing, PlayerId, State, Vector};
 use nix::sys::signal::Signal;

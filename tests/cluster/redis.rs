@@ -69,6 +69,18 @@ impl Redis {
         format!("redis://{password}127.0.0.1:{}/0", self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A subscriber that says nothing, until it is dropped.
+    pub fn subscribe(&self, channel: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it accepts");
+        stream.write_all(format!("SUBSCRIBE {channel}\r\n").as_bytes()).expect("it takes a command");
+        stream
+    }
+
     /// Has it do something, and returns the first bytes of its answer.
     pub fn command(&self, words: &[&[u8]]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it accepts");

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use redis::RedisResult;
+use redis::{ErrorKind, RedisResult, ServerErrorKind};
 
-use super::super::Outgoing;
+use super::super::{Channel, Outgoing};
+use super::primary::{is_wrong_instance, require_primary};
 use super::{News, Order, Record, Shared, backoff, failures_before};
 use crate::limits::{BEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
 use crate::resume::{Keepsake, Ticket};
@@ -61,7 +62,11 @@ impl Commander {
                 self.obey(connection, orders)
             });
             self.shared.is_commanding.store(false, Ordering::Release);
+            self.shared.subscribers.store(0, Ordering::Relaxed);
             let Err(error) = result else { return };
+            if is_wrong_instance(&error) {
+                self.shared.leave_instance();
+            }
             failures = failures_before(failures, began);
             self.shared.note_failure(failures, &error);
             let until = Instant::now() + backoff(failures);
@@ -81,7 +86,7 @@ impl Commander {
         let mut woke = None;
         loop {
             if woke.is_none_or(|woke: Instant| woke.elapsed() >= beat) {
-                self.wake_subscriber(&mut connection)?;
+                self.beat(&mut connection)?;
                 woke = Some(Instant::now());
             }
             match orders.recv_timeout(beat) {
@@ -117,7 +122,9 @@ impl Commander {
         let (shared, shown) = (&self.shared, &self.shared.address.shown);
         let is_refusing = &shared.is_refusing[asked as usize];
         match result {
-            Err(error) if !error.is_io_error() && !error.is_unrecoverable_error() => {
+            Err(error)
+                if !error.is_io_error() && !error.is_unrecoverable_error() && !is_wrong_instance(&error) =>
+            {
                 shared.counts.refusals.fetch_add(1, Ordering::Relaxed);
                 if !is_refusing.swap(true, Ordering::Relaxed) {
                     log::error!("the bus at {shown} refuses {}: {error}", asked.loss());
@@ -164,6 +171,24 @@ impl Commander {
             let fetched = tickets.iter().copied().zip(records).collect();
             self.shared.pass_on(&self.news, News::Fetched(fetched));
         }
+        Ok(())
+    }
+
+    /// Twice a second: the role is asked for, the subscriber woken, and the common channel's subscribers are counted.
+    fn beat(&self, connection: &mut redis::Connection) -> RedisResult<()> {
+        if !self.shared.is_role_untold.load(Ordering::Relaxed) {
+            require_primary(connection)?;
+        }
+        self.wake_subscriber(connection)?;
+        let channel = self.shared.address.channel(Channel::All);
+        let counted: RedisResult<(String, u64)> =
+            redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query(connection);
+        let subscribers = match counted {
+            Ok((_, subscribers)) => subscribers,
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => 0,
+            Err(error) => return Err(error),
+        };
+        self.shared.subscribers.store(subscribers, Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The thread that listens.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
@@ -37,6 +38,7 @@ impl Subscriber {
 
     /// Until the connection breaks, or nobody wants to know any more.
     fn listen(&self) -> RedisResult<()> {
+        let departures = self.shared.departures.load(Ordering::Acquire);
         let mut connection = self.shared.connect()?;
         let mut bus = connection.as_pubsub();
         let wake_channel = self.shared.address.wake_channel();
@@ -50,6 +52,9 @@ impl Subscriber {
         (self.shared.wake)();
         while !self.shared.is_over() {
             let message = bus.get_message()?;
+            if self.shared.departures.load(Ordering::Acquire) != departures {
+                return Err(io::Error::other("the instance is no primary any more").into());
+            }
             if message.get_channel_name() == wake_channel {
                 self.follow(&mut bus, &mut current)?;
                 continue;

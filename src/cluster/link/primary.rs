@@ -1,0 +1,95 @@
+//! Finding the primary of the bus: a connection leads to it, or ends.
+//!
+//! A switch-over makes a replica of the old primary. A replica answers, and passes messages on, so that a node that stays
+//! with it notices nothing. The node therefore asks for the role after each connect and with each heartbeat.
+
+use std::io;
+use std::net::ToSocketAddrs;
+use std::time::Duration;
+
+use redis::{Client, Connection, ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind};
+
+use crate::limits::{LINK_ADDRESSES_MAX, LINK_TIMEOUT_MS};
+
+/// The role of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Takes writes.
+    Primary,
+    /// Refuses to say, since the user of the connection lacks the permission.
+    Untold,
+}
+
+/// A connection to the primary behind the client's host name, which is resolved again each time. Of several addresses, the
+/// first one that is a primary.
+///
+/// # Errors
+/// The last address's error, when none is a primary.
+pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
+    let info = client.get_connection_info();
+    let ConnectionAddr::Tcp(host, port) = info.addr() else {
+        return Err(RedisError::from((ErrorKind::InvalidClientConfig, "not a TCP address")));
+    };
+    let mut failure = RedisError::from(io::Error::other("the name has no address"));
+    for address in (host.as_str(), *port).to_socket_addrs()?.take(LINK_ADDRESSES_MAX) {
+        let target = ConnectionAddr::Tcp(address.ip().to_string(), address.port());
+        match Client::open(info.clone().set_addr(target)).and_then(|client| open(&client)) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn open(client: &Client) -> RedisResult<(Connection, Role)> {
+    let timeout = Duration::from_millis(LINK_TIMEOUT_MS);
+    let mut connection = client.get_connection_with_timeout(timeout)?;
+    connection.set_read_timeout(Some(timeout))?;
+    connection.set_write_timeout(Some(timeout))?;
+    let role = require_primary(&mut connection)?;
+    Ok((connection, role))
+}
+
+/// Asks for the instance's role.
+///
+/// # Errors
+/// When the instance is no primary, or does not answer.
+pub(super) fn require_primary(connection: &mut Connection) -> RedisResult<Role> {
+    let answer: RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query(connection);
+    match answer {
+        Ok(parts) => match parts.first() {
+            Some(redis::Value::BulkString(role)) if role == b"master" => Ok(Role::Primary),
+            _ => Err(RedisError::from((
+                ErrorKind::Server(ServerErrorKind::ReadOnly),
+                "the instance is no primary",
+            ))),
+        },
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(Role::Untold),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error says that the instance can't serve as the bus: it is a replica, still loads, or has lost its primary.
+pub(super) fn is_wrong_instance(error: &RedisError) -> bool {
+    let ErrorKind::Server(kind) = error.kind() else { return false };
+    matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(line: &str) -> RedisError {
+        redis::parse_redis_value(line.as_bytes()).and_then(redis::Value::extract_error).expect_err("an error")
+    }
+
+    #[test]
+    fn replicas_and_loading_instances_are_left_and_refusals_are_not() {
+        for line in ["-READONLY replica\r\n", "-LOADING dataset\r\n", "-MASTERDOWN link down\r\n"] {
+            assert!(is_wrong_instance(&answer(line)), "{line}");
+        }
+        for line in ["-OOM maxmemory\r\n", "-NOPERM no\r\n", "-WRONGTYPE value\r\n", "-ERR unknown\r\n"] {
+            assert!(!is_wrong_instance(&answer(line)), "{line}");
+        }
+    }
+}

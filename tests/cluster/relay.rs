@@ -1,0 +1,56 @@
+//! A host name that can move: connections are passed on to the port that it names when they are made.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+
+pub struct Relay {
+    port: u16,
+    target: Arc<AtomicU16>,
+}
+
+impl Relay {
+    /// A name of the instance at this port.
+    pub fn to(target: u16) -> Relay {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let target = Arc::new(AtomicU16::new(target));
+        let named = Arc::clone(&target);
+        // The thread ends with the test's process.
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", named.load(Ordering::Acquire))) else {
+                    continue;
+                };
+                let (Ok(client_copy), Ok(server_copy)) = (client.try_clone(), server.try_clone()) else {
+                    continue;
+                };
+                thread::spawn(move || pass_on(client, server));
+                thread::spawn(move || pass_on(server_copy, client_copy));
+            }
+        });
+        Relay { port, target }
+    }
+
+    /// New connections lead to another instance; those that stand stay where they are.
+    pub fn move_to(&self, target: u16) {
+        self.target.store(target, Ordering::Release);
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}

@@ -1,0 +1,109 @@
+//! A switch-over of Redis: another instance becomes the primary, the name moves, and the world stays one.
+
+use std::collections::BTreeSet;
+
+use super::redis::Redis;
+use super::relay::Relay;
+use super::{cluster, health, settings, start};
+use crate::support::pump::wait_until;
+use crate::support::{Client, Server, Settings, pump};
+
+fn at(url: &str, name: &str) -> Settings {
+    Settings::new().spawn_at(500, 500).set("CLUSTER_URL", url).set("NODE_NAME", name)
+}
+
+fn all_know_each_other(servers: &[Server]) -> bool {
+    servers.iter().all(|server| {
+        cluster(server, "peers") == servers.len() as u64 - 1
+            && health(server).1.contains("\"cluster\":\"ok\"")
+    })
+}
+
+fn replicate(replica: &Redis, primary: &Redis) {
+    let port = primary.port().to_string();
+    assert!(replica.command(&[b"REPLICAOF", b"127.0.0.1", port.as_bytes()]).starts_with("+OK"));
+    wait_until("a replica in step", || {
+        let role = replica.command(&[b"ROLE"]);
+        role.contains("slave") && role.contains("connected")
+    });
+}
+
+#[test]
+fn a_switch_over_leaves_the_world_whole() {
+    let (old, new) = (Redis::start(), Redis::start());
+    replicate(&new, &old);
+    let name = Relay::to(old.port());
+    let servers = ["a", "b", "c"].map(|node| start(&at(&name.url(), node)));
+    wait_until("three nodes that know each other", || all_know_each_other(&servers));
+    let mut clients: Vec<Client> = servers.iter().map(Client::join).collect();
+
+    assert!(new.command(&[b"REPLICAOF", b"NO", b"ONE"]).starts_with("+OK"));
+    name.move_to(new.port());
+    // The old primary is there, answers, and passes on what is published on the new one.
+    let port = new.port().to_string();
+    assert!(old.command(&[b"REPLICAOF", b"127.0.0.1", port.as_bytes()]).starts_with("+OK"));
+    pump(&mut clients, "all subscribers at the new primary", |_| {
+        new.command(&[b"PUBSUB", b"NUMSUB", b"pixi:main:all"]).ends_with(":3\r\n")
+    });
+    pump(&mut clients, "three nodes that know each other again", |_| all_know_each_other(&servers));
+    assert!(old.command(&[b"PUBSUB", b"NUMSUB", b"pixi:main:all"]).ends_with(":0\r\n"));
+
+    clients.extend(servers.iter().map(Client::join));
+    pump(&mut clients, "six who see each other", |clients| {
+        clients.iter().all(|client| client.visible().len() == 5)
+    });
+    let ids: BTreeSet<u32> = clients.iter().map(Client::id).collect();
+    assert_eq!(ids.len(), clients.len());
+    let log = servers[0].log();
+    assert!(log.contains("the instance is no primary") || log.contains("read only replica"), "{log}");
+}
+
+#[test]
+fn a_replica_is_not_taken_for_the_bus() {
+    let (primary, replica) = (Redis::start(), Redis::start());
+    replicate(&replica, &primary);
+    let server = at(&replica.url(), "lost").start();
+    wait_until("a line about it", || server.log().contains("the instance is no primary"));
+    assert_eq!((health(&server).0, cluster(&server, "up")), (503, 0));
+}
+
+#[test]
+fn a_node_that_hears_nobody_although_there_is_somebody_is_degraded() {
+    let redis = Redis::start();
+    let server = start(&settings(&redis, "alone"));
+    assert!(health(&server).1.contains("\"cluster\":\"ok\""));
+    // Subscribed to the common channel, as a node of this world is; and says nothing.
+    let silent = redis.subscribe("pixi:main:all");
+    wait_until("a degraded node", || health(&server).1.contains("\"cluster\":\"degraded\""));
+    assert_eq!((health(&server).0, cluster(&server, "up")), (200, 0));
+    wait_until("a line about it", || server.log().contains("no peer is heard although"));
+    drop(silent);
+    wait_until("all well", || health(&server).1.contains("\"cluster\":\"ok\""));
+}
+
+#[test]
+fn a_user_without_the_right_to_ask_for_the_role_is_warned() {
+    let redis = Redis::start();
+    let rules: [&[u8]; 15] = [
+        b"ACL",
+        b"SETUSER",
+        b"node",
+        b"on",
+        b">secret",
+        b"~pixi:*",
+        b"&pixi:*",
+        b"+publish",
+        b"+subscribe",
+        b"+unsubscribe",
+        b"+eval",
+        b"+get",
+        b"+getdel",
+        b"+set",
+        b"+incrby",
+    ];
+    assert!(redis.command(&rules).starts_with("+OK"));
+    let server = start(&at(&redis.url().replace("redis://", "redis://node:secret@"), "small"));
+    wait_until("a line about it", || server.log().contains("does not tell its role"));
+    assert_eq!(server.log().matches("does not tell its role").count(), 1);
+    assert!(Client::join(&server).id() >= 1001);
+}
