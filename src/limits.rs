@@ -257,6 +257,10 @@ pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// rate as long MOVEs they would then fill half a socket's receive buffer.
 pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 
+/// Players whose messages over the rate are looked at in one tick, to see whether they can be applied by now; others wait for
+/// the next tick. A thousand take half a millisecond.
+pub const POSTPONED_PER_TICK: usize = 1_024;
+
 /// A turn of the loop that takes longer than this, in milliseconds, was no turn: the process was suspended, or got no
 /// processor. Peers could not make themselves heard meanwhile, so that it counts towards none of their deadlines.
 pub const LOOP_PAUSE_MS_MIN: u64 = 250;

@@ -120,16 +120,35 @@ impl RateLimiter {
 
     /// Judges one message.
     pub fn judge(&mut self, limit: RateLimit, arrival: Arrival) -> Verdict {
-        let message_ns = limit.message_ns();
-        let burst_ns = u64::from(limit.burst) * message_ns;
-        let accepted_until_ns = self.accepted_until_ns.max(arrival.since_ns()) + message_ns;
-        if accepted_until_ns <= arrival.now_ns() + burst_ns {
-            self.accepted_until_ns = accepted_until_ns;
+        if self.accept(limit, arrival) {
             return Verdict::Accept;
         }
+        let message_ns = limit.message_ns();
+        let burst_ns = u64::from(limit.burst) * message_ns;
         self.dropped_until_ns = self.dropped_until_ns.max(arrival.since_ns()) + message_ns;
         let is_flood = self.dropped_until_ns > arrival.now_ns() + FLOOD_BURSTS * burst_ns;
         if is_flood { Verdict::Flood } else { Verdict::Drop }
+    }
+
+    /// Accepts a message that was judged [`Verdict::Drop`] and has waited since, if the allowance has returned. It is no longer
+    /// one of the dropped, so that waiting brings nobody nearer to [`Verdict::Flood`].
+    pub fn accept_late(&mut self, limit: RateLimit, arrival: Arrival) -> bool {
+        let is_accepted = self.accept(limit, arrival);
+        if is_accepted {
+            self.dropped_until_ns = self.dropped_until_ns.saturating_sub(limit.message_ns());
+        }
+        is_accepted
+    }
+
+    /// Charges the allowance with one message, if that has room.
+    fn accept(&mut self, limit: RateLimit, arrival: Arrival) -> bool {
+        let message_ns = limit.message_ns();
+        let accepted_until_ns = self.accepted_until_ns.max(arrival.since_ns()) + message_ns;
+        let has_room = accepted_until_ns <= arrival.now_ns() + u64::from(limit.burst) * message_ns;
+        if has_room {
+            self.accepted_until_ns = accepted_until_ns;
+        }
+        has_room
     }
 }
 

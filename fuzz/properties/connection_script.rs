@@ -10,6 +10,7 @@ use pixi_game_server::metrics::Metrics;
 use pixi_game_server::rate::{Arrival, RateLimiter};
 use pixi_game_server::server::game::Game;
 use pixi_game_server::server::intake::Sender;
+use pixi_game_server::server::postponed::Postponed;
 use pixi_game_server::view::pool::Pool;
 use pixi_game_server::wire::http::{Parsed, parse_request, upgrade, write_upgrade_response};
 use pixi_game_server::wire::websocket::{Code, Session};
@@ -79,7 +80,7 @@ enum Phase {
     #[default]
     Free,
     Http(Vec<u8>),
-    Player(Box<(u32, Session, RateLimiter)>),
+    Player(Box<(u32, Session, RateLimiter, Postponed)>),
     Ended,
 }
 
@@ -244,8 +245,8 @@ impl<'a> Trial<'a> {
             }
             Phase::Player(player) => {
                 connection.stream.extend_from_slice(bytes);
-                let (slot, session, limiter) = &mut **player;
-                let sender = Sender { slot: *slot, session, limiter };
+                let (slot, session, limiter, postponed) = &mut **player;
+                let sender = Sender { slot: *slot, session, limiter, postponed };
                 let out = &mut connection.outbox;
                 let intake =
                     self.game.take_in(sender, bytes, Arrival::at(self.now_ms), out, &mut self.metrics);
@@ -285,11 +286,13 @@ impl<'a> Trial<'a> {
         let slot = self.game.join(None, out, &mut self.metrics);
         let limiter = RateLimiter::new(self.now_ms);
         let session = Session::new(self.config.read_buffer_bytes);
-        self.connections[index].phase = Phase::Player(Box::new((slot, session, limiter)));
+        self.connections[index].phase =
+            Phase::Player(Box::new((slot, session, limiter, Postponed::default())));
     }
 
     fn leave(&mut self, index: usize) {
         if let Phase::Player(player) = std::mem::replace(&mut self.connections[index].phase, Phase::Ended) {
+            self.metrics.rate_limited_total += player.3.len() as u64;
             self.game.leave(player.0);
         }
     }
@@ -309,12 +312,26 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// What waits for the players' allowances.
+    fn take_up(&mut self) {
+        for connection in &mut self.connections {
+            let Phase::Player(player) = &mut connection.phase else { continue };
+            let (slot, session, limiter, postponed) = &mut **player;
+            let mut sender = Sender { slot: *slot, session, limiter, postponed };
+            if connection.outbox.len() < self.config.write_buffer_bytes {
+                let arrival = Arrival::at(self.now_ms);
+                self.game.take_up(&mut sender, arrival, &mut connection.outbox, &mut self.metrics);
+            }
+        }
+    }
+
     fn tick(&mut self) {
         if self.ticks >= TICKS_MAX {
             return;
         }
         self.ticks += 1;
         self.now_ms += 1000 / TICK_RATE_HZ;
+        self.take_up();
         self.write_replies();
         self.game.step(1, &mut self.metrics);
         self.game.begin_round();

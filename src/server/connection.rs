@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 
 use super::accept::Door;
 use super::outbox::Outbox;
+use super::postponed::Postponed;
 use super::socket::Socket;
 use super::table::Entry;
 
@@ -85,6 +86,8 @@ pub struct Player {
     pub session: Session,
     /// Its message allowance.
     pub limiter: RateLimiter,
+    /// What waits for that.
+    pub postponed: Postponed,
     /// When it was pinged last, in milliseconds of the loop's clock.
     pub pinged_ms: u64,
     /// What it shows when it comes back; none when nothing is remembered.
@@ -98,6 +101,7 @@ impl Player {
     pub fn prefetch(&self) {
         prefetch(&self.heard_ms);
         prefetch(&self.limiter);
+        prefetch(&self.postponed);
         self.session.prefetch();
     }
 }

@@ -32,6 +32,8 @@ impl Server {
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { slot, ref player } = connection.phase else { return };
         let ticket = player.ticket;
+        // What a player said last before it goes is not worth more than its allowance.
+        self.metrics.rate_limited_total += player.postponed.len() as u64;
         self.remember(slot, ticket);
         self.metrics.closed[reason] += 1;
         log::debug!("player {} ended: {reason:?}", self.game.world().id(slot).unwrap_or(0));

@@ -122,6 +122,7 @@ impl Server {
 
     fn tick(&mut self, due: Due, pool: &Pool) {
         self.metrics.ticks_skipped_total += u64::from(due.skipped);
+        self.take_up_postponed();
         self.game.step(due.steps, &mut self.metrics);
         self.tell_bus();
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.

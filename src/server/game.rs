@@ -223,7 +223,7 @@ impl Game {
         }
     }
 
-    fn act_on_message(
+    pub(super) fn act_on_message(
         &mut self,
         slot: u32,
         message: ClientMessage,

@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player};
 use super::pages::is_of_dashboard;
+use super::postponed::Postponed;
 use super::{Server, os};
 use crate::limits::{HTTP_REQUEST_BUDGET, HTTP_TIMEOUT_MS};
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
@@ -357,6 +358,7 @@ impl Server {
             heard_ms: now_ms,
             session: Session::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(uptime_ms),
+            postponed: Postponed::default(),
             pinged_ms: now_ms,
             ticket,
             saved_ms: now_ms,

@@ -2,6 +2,7 @@
 //! they came from, so that the loop and the fuzzing of whole connections run the same lines.
 
 use super::game::{Ending, Game, ending_of, flood};
+use super::postponed::Postponed;
 use crate::metrics::{Closed, FrameOut, Metrics};
 use crate::rate::{Arrival, RateLimiter, Verdict};
 use crate::wire::websocket::{Event, Session};
@@ -15,6 +16,8 @@ pub struct Sender<'a> {
     pub session: &'a mut Session,
     /// Its message allowance.
     pub limiter: &'a mut RateLimiter,
+    /// What waits for that.
+    pub postponed: &'a mut Postponed,
 }
 
 /// What the bytes came to.
@@ -22,6 +25,8 @@ pub struct Sender<'a> {
 pub struct Intake {
     /// A frame arrived whole.
     pub heard: bool,
+    /// Messages wait for the allowance: [`Game::take_up`] is to be called until none does.
+    pub postpones: bool,
     /// Why the connection ends; its close frame has been written.
     pub ending: Option<Closed>,
 }
@@ -36,28 +41,40 @@ impl Game {
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
     ) -> Intake {
-        let Sender { slot, session, limiter } = sender;
+        let mut sender = sender;
         let mut heard = false;
         let mut input = bytes;
         let limit = self.rate_limit();
-        let ending = if limiter.judge_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
+        let ending = if sender.limiter.judge_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
             // What floods is not taken apart any more.
             Some(flood(metrics))
         } else {
             loop {
+                if !sender.postponed.is_empty() {
+                    // It came before what comes now.
+                    self.take_up(&mut sender, arrival, out, metrics);
+                }
                 let answered = out.len();
-                match session.next_event(&mut input, out) {
+                match sender.session.next_event(&mut input, out) {
                     Ok(Some(event)) => {
                         heard = true;
                         let verdict = match event {
                             Event::Close => Verdict::Accept,
-                            _ => limiter.judge(limit, arrival),
+                            _ => sender.limiter.judge(limit, arrival),
                         };
+                        if verdict == Verdict::Drop
+                            && let Event::Message(message) = event
+                            && Postponed::takes(message)
+                        {
+                            metrics.messages_in_total += 1;
+                            metrics.rate_limited_total += u64::from(sender.postponed.replace(message));
+                            continue;
+                        }
                         if event == Event::Ping && verdict != Verdict::Accept {
                             // The framing has appended the pong already.
                             out.truncate(answered);
                         }
-                        let ending = self.act(slot, &event, verdict, out, metrics);
+                        let ending = self.act(sender.slot, &event, verdict, out, metrics);
                         if ending.is_some() {
                             break ending;
                         }
@@ -68,9 +85,10 @@ impl Game {
             }
         };
         if let Some(Ending { close: Some((code, reason)), .. }) = ending {
-            session.close(code, reason, out);
+            sender.session.close(code, reason, out);
             metrics.frames_out[FrameOut::Close] += 1;
         }
-        Intake { heard, ending: ending.map(|ending| ending.reason) }
+        let postpones = ending.is_none() && !sender.postponed.is_empty();
+        Intake { heard, postpones, ending: ending.map(|ending| ending.reason) }
     }
 }

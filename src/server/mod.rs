@@ -4,7 +4,8 @@
 //!
 //! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
 //!   [`waiting`]: who is to make room at the door. [`spare`], [`capacity`]: descriptors, when there are few or none.
-//! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks. [`flush`]: ticks, and what
+//! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks.
+//!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was. `returning`: those
 //!   who may be known elsewhere.
@@ -30,6 +31,7 @@ pub mod os;
 pub mod outbox;
 mod pages;
 mod player;
+pub mod postponed;
 mod reload;
 mod report;
 mod returning;
@@ -38,6 +40,7 @@ mod spare;
 mod table;
 mod waiting;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -129,6 +132,8 @@ pub struct Server {
     reply_bytes: Vec<u8>,
     /// Connections whose sockets may hold more than their turn allowed to read.
     unread: Vec<Token>,
+    /// Players with messages that wait for their allowances.
+    postponed: VecDeque<Token>,
     /// Connections to be reaped.
     dead: Vec<Token>,
     /// Connections at the game's door in the HTTP phase.
@@ -205,6 +210,7 @@ impl Server {
             replied: Vec::new(),
             reply_bytes: Vec::new(),
             unread: Vec::new(),
+            postponed: VecDeque::new(),
             dead: Vec::new(),
             waiting: Waiting::new(capacity.http),
             admin_connections: 0,

@@ -2,27 +2,64 @@
 
 use std::time::Duration;
 
-use game_client::Vector;
+use game_client::{ClientMessage, Facing, PictureOptions, RemotePlayer, Vector};
 use tungstenite::{Bytes, Message};
 
+use crate::support::client::picture_options;
+use crate::support::pump::wait_until;
 use crate::support::raw::{BINARY, CLOSE, FIN, PING, Raw, masked};
 use crate::support::server::sum;
-use crate::support::{Client, Settings, observe, wait_for};
+use crate::support::{Client, Settings, observe, pump, wait_for};
 
 #[test]
 fn messages_over_the_rate_are_dropped_and_counted() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
-    let mut clients = [Client::join(&server)];
+    let options = PictureOptions { exceeds_rate: true, ..picture_options() };
+    let mut clients = [Client::join_with(&server, options)];
     for sequence in 1..=12 {
         clients[0].send_short_move(Vector::ZERO, sequence);
     }
-    wait_for(&mut clients[0], "five answers", |client| client.picture.own().answered() >= 5);
-    observe(&mut clients, Duration::from_millis(200));
+    // The last of the surplus waits until the allowance returns; the others are dropped.
+    wait_for(&mut clients[0], "the last answer", Client::is_answered);
     let answered = clients[0].picture.own().answered();
-    assert!((5..=7).contains(&answered), "{answered} of 12 MOVEs answered, with five allowed");
+    assert!((6..=8).contains(&answered), "{answered} of 12 MOVEs answered, with five allowed at once");
     assert_eq!(server.count("rate_limited_total"), 12 - answered);
     assert_eq!(server.protocol_errors(), 0);
     assert!(!clients[0].ended, "a burst is no reason to close");
+}
+
+#[test]
+fn what_waits_for_the_allowance_takes_effect_by_itself() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 5).set("RATE_LIMIT_BURST", 5).start();
+    let mut clients = [Client::join(&server), Client::join(&server)];
+    let id = clients[0].id();
+    pump(&mut clients, "the player on the other screen", |clients| {
+        clients[1].picture.remote(id).is_some_and(RemotePlayer::shown)
+    });
+    // Within the allowance the player walks right; over it, it turns and stops, and says no more.
+    for sequence in 1..=5 {
+        clients[0].send_short_move(Vector::RIGHT, sequence);
+    }
+    clients[0].send(&ClientMessage::Direction(Facing::Left));
+    clients[0].send_short_move(Vector::ZERO, 6);
+    pump(&mut clients, "the stop and the turn on the other screen", |clients| {
+        let remote = clients[1].picture.remote(id);
+        remote.is_some_and(|remote| remote.vector == Vector::ZERO && remote.facing == Facing::Left)
+            && clients[0].is_answered()
+    });
+    assert_eq!(server.count("rate_limited_total"), 0, "nothing is lost");
+}
+
+#[test]
+fn what_waits_for_the_allowance_is_dropped_when_the_player_goes() {
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 1).start();
+    let mut client = Client::join(&server);
+    for sequence in 1..=2 {
+        client.send_short_move(Vector::ZERO, sequence);
+    }
+    client.send(&ClientMessage::Leave);
+    wait_for(&mut client, "the close", |client| client.close_code == Some(1000));
+    wait_until("the MOVE that waited among the dropped", || server.count("rate_limited_total") == 1);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Recorded browsers: what real pages sent, sent again with its timing.
 
+mod stalls;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -14,7 +14,7 @@
 mod check;
 mod cluster;
 mod faults;
-mod peer;
+pub mod peer;
 pub mod random;
 mod shim;
 

@@ -8,7 +8,7 @@ use pixi_game_server::metrics::Metrics;
 use pixi_game_server::rate::RateLimiter;
 use pixi_game_server::server::connection::{Broken, Connection, Phase, Player, ReadOutcome};
 use pixi_game_server::server::game::Game;
-use pixi_game_server::server::intake::Sender;
+use pixi_game_server::server::postponed::Postponed;
 use pixi_game_server::wire::websocket::Session;
 
 use super::random::Random;
@@ -80,6 +80,7 @@ impl Peer {
             heard_ms: now_ms,
             session: Session::new(256),
             limiter: RateLimiter::new(now_ms),
+            postponed: Postponed::default(),
             pinged_ms: now_ms,
             ticket: None,
             saved_ms: 0,
@@ -319,13 +320,12 @@ fn take_in(
     let out = if is_first { replies } else { connection.outbox.bytes() };
     let arrival = player.limiter.arrival(now_ms, now_ms);
     player.limiter.note_read(arrival, !connection.readable);
-    let sender = Sender { slot: *slot, session: &mut player.session, limiter: &mut player.limiter };
-    let intake = game.take_in(sender, bytes, arrival, out, metrics);
+    let intake = game.take_in(player.sender(*slot), bytes, arrival, out, metrics);
     assert_eq!(intake.ending, None, "a browser gives no reason to be closed");
 }
 
 /// Takes one unmasked binary frame off the front, if it is there whole.
-fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     assert_eq!(*bytes.first()?, BINARY, "one whole binary frame for each message");
     let (length, head) = match *bytes.get(1)? {
         126 => (usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])), 4),

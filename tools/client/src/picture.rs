@@ -42,11 +42,19 @@ pub struct PictureOptions {
     pub visible_max: Option<usize>,
     /// Side of the world, in units.
     pub world_side: u16,
+    /// The client sends MOVEs over the server's rate: an ack for a later one tells that those before it were dropped.
+    pub exceeds_rate: bool,
 }
 
 impl Default for PictureOptions {
     fn default() -> PictureOptions {
-        PictureOptions { loading_ms: 300, lateness_ms: 0, visible_max: None, world_side: 2_000 }
+        PictureOptions {
+            loading_ms: 300,
+            lateness_ms: 0,
+            visible_max: None,
+            world_side: 2_000,
+            exceeds_rate: false,
+        }
     }
 }
 
@@ -69,7 +77,7 @@ impl Picture {
         Picture {
             options,
             now_ms: 0,
-            own: OwnPlayer::new(options.world_side),
+            own: OwnPlayer::new(&options),
             remotes: BTreeMap::new(),
             doubles: Vec::new(),
             first_entrance_ms: None,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{UNITS_PER_STEP, Violation};
+use super::{PictureOptions, UNITS_PER_STEP, Violation};
 use crate::codec::{ClientMessage, PlayerId, Vector};
 
 /// Inputs the client keeps to replay after a correction; the oldest falls out.
@@ -28,6 +28,7 @@ pub struct OwnPlayer {
     x: i32,
     y: i32,
     world_side: i32,
+    exceeds_rate: bool,
     corrections: u64,
     last_sequence: u32,
     inputs: VecDeque<Input>,
@@ -38,12 +39,13 @@ pub struct OwnPlayer {
 }
 
 impl OwnPlayer {
-    pub(super) fn new(world_side: u16) -> OwnPlayer {
+    pub(super) fn new(options: &PictureOptions) -> OwnPlayer {
         OwnPlayer {
             id: None,
             x: 0,
             y: 0,
-            world_side: i32::from(world_side),
+            world_side: i32::from(options.world_side),
+            exceeds_rate: options.exceeds_rate,
             corrections: 0,
             last_sequence: 0,
             inputs: VecDeque::with_capacity(INPUTS_MAX),
@@ -143,6 +145,10 @@ impl OwnPlayer {
                 Violation::AckForUnknownSequence { sequence }
             });
         };
+        if self.exceeds_rate && index > 0 {
+            self.unanswered.drain(..index);
+            return self.settle(sequence);
+        }
         let expected = self.unanswered[0];
         self.unanswered.remove(index);
         self.answered += 1;

@@ -1,0 +1,122 @@
+//! Messages over a player's allowance that wait until it returns: the latest of each kind that changes what others see.
+//!
+//! A line that stalls for seconds delivers everything at once. The surplus is dropped, but not its last word: without the
+//! stop at its end the server walks a player on that stands still on its own screen. The messages wait in the order in
+//! which they came, so that the player ends as if the dropped ones had been applied as well.
+
+use std::mem::discriminant;
+
+use mio::Token;
+
+use super::Server;
+use super::connection::Phase;
+use super::game::Game;
+use super::intake::Sender;
+use crate::limits::POSTPONED_PER_TICK;
+use crate::metrics::Metrics;
+use crate::rate::Arrival;
+use crate::wire::message::ClientMessage;
+
+/// What waits for one player's allowance: at most one message of each kind. It takes memory only while something waits.
+#[derive(Debug, Clone, Default)]
+pub struct Postponed {
+    messages: Vec<ClientMessage>,
+    /// The loop has this player on its list.
+    is_listed: bool,
+}
+
+impl Postponed {
+    /// Whether no message waits.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether a message of this kind may wait at all.
+    pub(super) fn takes(message: ClientMessage) -> bool {
+        match message {
+            ClientMessage::Move(_)
+            | ClientMessage::Direction(_)
+            | ClientMessage::Attack
+            | ClientMessage::AttackEnd
+            | ClientMessage::Viewport { .. } => true,
+            ClientMessage::Join | ClientMessage::Leave => false,
+        }
+    }
+
+    /// Lets a message wait in place of an earlier one of its kind. Returns whether there was one, which is dropped.
+    pub(super) fn replace(&mut self, message: ClientMessage) -> bool {
+        let is_same_kind = |earlier: &ClientMessage| discriminant(earlier) == discriminant(&message);
+        let earlier = self.messages.iter().position(is_same_kind);
+        if let Some(at) = earlier {
+            self.messages.remove(at);
+        }
+        self.messages.push(message);
+        earlier.is_some()
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether the player is to be put on the loop's list; true once.
+    fn enlist(&mut self) -> bool {
+        !self.is_empty() && !std::mem::replace(&mut self.is_listed, true)
+    }
+}
+
+impl Game {
+    /// Acts on what waits, as far as the player's allowance has returned. Acks are appended to `out`.
+    pub fn take_up(
+        &mut self,
+        sender: &mut Sender<'_>,
+        arrival: Arrival,
+        out: &mut Vec<u8>,
+        metrics: &mut Metrics,
+    ) {
+        let limit = self.rate_limit();
+        while !sender.postponed.is_empty() && sender.limiter.accept_late(limit, arrival) {
+            let message = sender.postponed.messages.remove(0);
+            let ending = self.act_on_message(sender.slot, message, out, metrics);
+            debug_assert!(ending.is_none(), "LEAVE does not wait");
+        }
+        if sender.postponed.is_empty() {
+            sender.postponed.messages = Vec::new();
+        }
+    }
+}
+
+impl Server {
+    /// Puts a player with waiting messages on the list, once.
+    pub(super) fn list_as_postponed(&mut self, token: Token) {
+        if let Some(connection) = self.table.get_mut(token)
+            && let Phase::Player { player, .. } = &mut connection.phase
+            && player.postponed.enlist()
+        {
+            self.postponed.push_back(token);
+        }
+    }
+
+    /// Acts on what waits for players' allowances. The players that this tick has no time for are the first in the next
+    /// tick.
+    pub(super) fn take_up_postponed(&mut self) {
+        let arrival = Arrival::at(self.uptime_ms());
+        for _ in 0..self.postponed.len().min(POSTPONED_PER_TICK) {
+            let Some(token) = self.postponed.pop_front() else { return };
+            let replies_max = self.config.write_buffer_bytes;
+            let Some(connection) = self.table.get_mut(token) else { continue };
+            let takes_replies = connection.wants_input(replies_max);
+            let Phase::Player { player, .. } = &mut connection.phase else { continue };
+            player.postponed.is_listed = false;
+            if takes_replies {
+                self.reply(token, |game, slot, player, out, metrics| {
+                    game.take_up(&mut player.sender(slot), arrival, out, metrics);
+                });
+            }
+            self.list_as_postponed(token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

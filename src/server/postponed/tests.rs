@@ -1,0 +1,165 @@
+//! What waits, for how long, and what it takes of the allowance.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Config;
+use crate::metrics::{Closed, FrameOut};
+use crate::rate::RateLimiter;
+use crate::wire::message::{Facing, Move, Vector};
+use crate::wire::websocket::Session;
+
+fn step(sequence: u32) -> ClientMessage {
+    ClientMessage::Move(Move { vector: Vector::default(), sequence, claim: None })
+}
+
+#[test]
+fn the_latest_of_each_kind_waits_in_the_order_of_arrival() {
+    let mut postponed = Postponed::default();
+    let surplus = [
+        (step(1), false),
+        (ClientMessage::Direction(Facing::Left), false),
+        (step(2), true),
+        (ClientMessage::AttackEnd, false),
+        (ClientMessage::Direction(Facing::Right), true),
+    ];
+    for (message, is_replaced) in surplus {
+        assert_eq!(postponed.replace(message), is_replaced, "{message:?}");
+    }
+    let expected = [step(2), ClientMessage::AttackEnd, ClientMessage::Direction(Facing::Right)];
+    assert_eq!(postponed.messages, expected);
+}
+
+/// A player and everything between its bytes and the world.
+struct Player {
+    game: Game,
+    metrics: Metrics,
+    slot: u32,
+    session: Session,
+    limiter: RateLimiter,
+    postponed: Postponed,
+    out: Vec<u8>,
+}
+
+const TICK_MS: u64 = 16;
+
+impl Player {
+    fn join() -> Self {
+        let (mut game, mut metrics) = (Game::new(&Config::default()), Metrics::default());
+        let slot = game.join(None, &mut Vec::new(), &mut metrics);
+        Self {
+            game,
+            metrics,
+            slot,
+            session: Session::new(256),
+            limiter: RateLimiter::new(0),
+            postponed: Postponed::default(),
+            out: Vec::new(),
+        }
+    }
+
+    fn parts(&mut self) -> (&mut Game, Sender<'_>, &mut Vec<u8>, &mut Metrics) {
+        let sender = Sender {
+            slot: self.slot,
+            session: &mut self.session,
+            limiter: &mut self.limiter,
+            postponed: &mut self.postponed,
+        };
+        (&mut self.game, sender, &mut self.out, &mut self.metrics)
+    }
+
+    /// Sends one message. Returns why the connection ends.
+    fn send(&mut self, payload: &[u8], now_ms: u64) -> Option<Closed> {
+        let frame = [&[0x82, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
+        let (game, sender, out, metrics) = self.parts();
+        game.take_in(sender, &frame, Arrival::at(now_ms), out, metrics).ending
+    }
+
+    fn send_move(&mut self, sequence: u32, now_ms: u64) -> Option<Closed> {
+        self.send(&[&[3, 0b0101][..], &sequence.to_le_bytes()].concat(), now_ms)
+    }
+
+    fn tick(&mut self, now_ms: u64) {
+        let (game, mut sender, out, metrics) = self.parts();
+        game.take_up(&mut sender, Arrival::at(now_ms), out, metrics);
+    }
+
+    /// The sequences of the acks so far.
+    fn acks(&self) -> Vec<u32> {
+        let sequence = |ack: &[u8]| u32::from_le_bytes(ack[11..15].try_into().expect("four bytes"));
+        self.out.chunks_exact(15).map(sequence).collect()
+    }
+}
+
+/// Sends so many MOVEs a second. Returns how many were accepted, and the second in which the connection was closed.
+fn flood(per_s: u64, seconds: u64) -> (u64, Option<u64>) {
+    let mut player = Player::join();
+    let mut ticked_ms = 0;
+    for n in 0..per_s * seconds {
+        let now_ms = n * 1000 / per_s;
+        while ticked_ms + TICK_MS <= now_ms {
+            ticked_ms += TICK_MS;
+            player.tick(ticked_ms);
+        }
+        if player.send_move(n as u32, now_ms) == Some(Closed::Flood) {
+            return (player.metrics.frames_out[FrameOut::Ack], Some(now_ms / 1000));
+        }
+    }
+    (player.metrics.frames_out[FrameOut::Ack], None)
+}
+
+#[test]
+fn a_flooder_gets_no_more_and_is_closed_as_early() {
+    let (accepted, closed_s) = flood(240, 60);
+    assert_eq!(closed_s, Some(5));
+    assert!(accepted <= 60 + 60 * 6, "{accepted}");
+    let (accepted, closed_s) = flood(120, 100);
+    assert_eq!(closed_s, None, "twice the rate is no flood");
+    assert!((6000..=6061).contains(&accepted), "{accepted}");
+}
+
+#[test]
+fn a_ping_over_the_allowance_takes_no_ack_with_it() {
+    let mut player = Player::join();
+    for sequence in 1..=61 {
+        player.send_move(sequence, 0);
+    }
+    // The allowance returns for one message: the MOVE, and not the ping that came after it.
+    let ping = [0x89, 0x80, 0, 0, 0, 0];
+    let (game, sender, out, metrics) = player.parts();
+    game.take_in(sender, &ping, Arrival::at(TICK_MS + 1), out, metrics);
+    assert_eq!(player.acks().last(), Some(&61));
+    assert_eq!(player.metrics.rate_limited_total, 1, "the ping");
+}
+
+proptest! {
+    #[test]
+    fn the_last_word_is_acted_on_within_the_allowance(
+        bursts in proptest::collection::vec((0u64..3_000, 1u32..200), 1..12),
+    ) {
+        let mut player = Player::join();
+        let (mut now_ms, mut sequence, mut is_closed) = (0, 0, false);
+        for (pause_ms, moves) in bursts {
+            for at_ms in (now_ms..=now_ms + pause_ms).step_by(TICK_MS as usize) {
+                player.tick(at_ms);
+            }
+            now_ms += pause_ms;
+            for _ in 0..moves {
+                sequence += 1;
+                is_closed |= player.send_move(sequence, now_ms).is_some();
+            }
+            let accepted = player.metrics.frames_out[FrameOut::Ack];
+            prop_assert!(accepted <= 60 + now_ms * 60 / 1000, "{accepted} by {now_ms} ms");
+            prop_assert!(player.postponed.len() <= 1, "one MOVE at most");
+            if is_closed {
+                return Ok(());
+            }
+        }
+        player.tick(now_ms + 2 * TICK_MS);
+        let acks = player.acks();
+        prop_assert!(acks.is_sorted());
+        prop_assert_eq!(acks.last(), Some(&sequence), "the last MOVE is answered");
+        let (came, dropped) = (player.metrics.messages_in_total, player.metrics.rate_limited_total);
+        prop_assert_eq!(came, acks.len() as u64 + dropped, "each is accepted or counted as dropped");
+    }
+}

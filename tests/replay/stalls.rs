@@ -1,0 +1,195 @@
+//! Stalls of some seconds, in virtual time: what a recorded page sent meanwhile arrives in one burst, more than its allowance
+//! takes. Two seconds later the server, the page and another page that watches must agree.
+
+use std::thread;
+
+use game_client::{ClientMessage, Picture, PictureOptions};
+use pixi_game_server::config::Config;
+use pixi_game_server::game::{Position, Vector};
+use pixi_game_server::metrics::Metrics;
+use pixi_game_server::rate::{Arrival, RateLimiter};
+use pixi_game_server::server::game::Game;
+use pixi_game_server::server::intake::Sender;
+use pixi_game_server::server::postponed::Postponed;
+use pixi_game_server::view::pool::Pool;
+use pixi_game_server::wire::websocket::Session;
+
+use crate::simulation::peer::take_payload;
+use crate::support::playback::{Event, Line, recording};
+use crate::support::raw::{BINARY, FIN, masked};
+
+const TICK_RATE_HZ: u64 = 60;
+
+/// How long the page plays before its line stalls, in milliseconds.
+const BEFORE_MS: u64 = 1_000;
+
+/// After the stall the server and the page must agree by this time, in milliseconds.
+const AGREED_MS: u64 = 2_000;
+
+/// After that the watcher must agree by this time, in milliseconds: a full state.
+const WATCHED_MS: u64 = 5_000;
+
+/// A step of the client, and a unit for the rounding of ticks.
+const STEP: f64 = 4.0 + 1.0;
+
+/// A connection of the game, and what its client draws.
+struct Page {
+    slot: u32,
+    session: Session,
+    limiter: RateLimiter,
+    postponed: Postponed,
+    picture: Picture,
+    /// What the line has not delivered yet, in either direction.
+    upstream: Vec<u8>,
+    downstream: Vec<u8>,
+}
+
+impl Page {
+    fn join(game: &mut Game, metrics: &mut Metrics) -> Self {
+        let mut downstream = Vec::new();
+        let slot = game.join(None, &mut downstream, metrics);
+        let options = PictureOptions { exceeds_rate: true, ..PictureOptions::default() };
+        Self {
+            slot,
+            session: Session::new(256),
+            limiter: RateLimiter::new(0),
+            postponed: Postponed::default(),
+            picture: Picture::new(options),
+            upstream: Vec::new(),
+            downstream,
+        }
+    }
+
+    /// Does what a recorded page did, from where this one draws itself.
+    fn perform(&mut self, recorded: &ClientMessage) {
+        let message = match recorded {
+            ClientMessage::Move { vector, .. } => self.picture.step(*vector),
+            other => *other,
+        };
+        self.picture.sent(&message);
+        let mut payload = Vec::new();
+        message.encode(&mut payload);
+        self.upstream.extend(masked(FIN | BINARY, &payload));
+    }
+
+    fn exchange(&mut self, now_ms: u64, game: &mut Game, metrics: &mut Metrics) {
+        let sent = std::mem::take(&mut self.upstream);
+        let mut sender = Sender {
+            slot: self.slot,
+            session: &mut self.session,
+            limiter: &mut self.limiter,
+            postponed: &mut self.postponed,
+        };
+        game.take_up(&mut sender, Arrival::at(now_ms), &mut self.downstream, metrics);
+        let intake = game.take_in(sender, &sent, Arrival::at(now_ms), &mut self.downstream, metrics);
+        assert_eq!(intake.ending, None, "a stall is no reason to be closed");
+        let received = std::mem::take(&mut self.downstream);
+        let mut rest = received.as_slice();
+        while let Some(payload) = take_payload(&mut rest) {
+            self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+        }
+        assert_eq!(self.picture.violations(), []);
+    }
+}
+
+/// Page A of the recording from a second before a stall on.
+fn page_a(stall_from_ms: u64) -> Vec<Line> {
+    let start_ms = stall_from_ms - BEFORE_MS;
+    let is_of_it =
+        |line: &Line| line.page == 'A' && line.at_ms >= start_ms && matches!(line.event, Event::Sent(_));
+    let shifted = |line: Line| Line { at_ms: line.at_ms - start_ms, ..line };
+    recording().into_iter().filter(is_of_it).map(shifted).collect()
+}
+
+/// How far a place at which the page is drawn lies from where the server has it, along the longer axis.
+fn distance(game: &Game, page: &Page, (x, y): (f64, f64)) -> f64 {
+    let Position { x: true_x, y: true_y } = game.world().position(page.slot);
+    (x - f64::from(true_x)).abs().max((y - f64::from(true_y)).abs())
+}
+
+/// How far the page draws itself from there.
+fn distance_by_itself(game: &Game, page: &Page) -> f64 {
+    let (x, y) = page.picture.own().position();
+    distance(game, page, (f64::from(x), f64::from(y)))
+}
+
+/// How far the watcher does; without limit while it draws another vector.
+fn distance_by_watcher(game: &Game, page: &Page, watcher: &Page) -> f64 {
+    let id = page.picture.own_id().expect("the page knows itself");
+    let remote = watcher.picture.remote(id).expect("the page is in view");
+    let vector = game.world().vector(page.slot);
+    let is_same_way = (remote.vector.dx(), remote.vector.dy()) == (vector.dx(), vector.dy());
+    if is_same_way { distance(game, page, (remote.x, remote.y)) } else { f64::INFINITY }
+}
+
+/// Plays page A with one stall.
+fn play(stall_from_ms: u64, stall_ms: u64, config: &Config) {
+    let case = format!("a stall of {stall_ms} ms from {stall_from_ms} ms");
+    let (mut game, mut metrics) = (Game::new(config), Metrics::default());
+    let mut watcher = Page::join(&mut game, &mut metrics);
+    let mut page = Page::join(&mut game, &mut metrics);
+    let (mut answered, mut is_watched) = (0, false);
+    let mut lines = page_a(stall_from_ms).into_iter().peekable();
+    thread::scope(|scope| {
+        let mut pool = Pool::spawn_with(scope, 1, 8).expect("a thread");
+        let stall = BEFORE_MS..BEFORE_MS + stall_ms;
+        for tick in 0..(stall.end + AGREED_MS + WATCHED_MS) * TICK_RATE_HZ / 1000 {
+            let now_ms = tick * 1000 / TICK_RATE_HZ;
+            while let Some(line) = lines.next_if(|line| line.at_ms <= now_ms) {
+                let Event::Sent(payload) = line.event else { continue };
+                page.perform(&ClientMessage::decode(&payload).expect("the browser sends valid messages"));
+            }
+            page.picture.advance(now_ms);
+            watcher.picture.advance(now_ms);
+            watcher.exchange(now_ms, &mut game, &mut metrics);
+            let is_stalled = stall.contains(&now_ms);
+            if !is_stalled {
+                page.exchange(now_ms, &mut game, &mut metrics);
+            }
+            if now_ms >= stall.end + AGREED_MS {
+                // Between its steps the page draws itself where it was, and the server moves it on.
+                let (stands, steps) = (
+                    game.world().vector(page.slot) == Vector::ZERO,
+                    page.picture.own().answered() > answered,
+                );
+                let distance = distance_by_itself(&game, &page);
+                assert!(
+                    !(stands || steps) || distance <= STEP,
+                    "{case}: {distance} units off at {now_ms} ms"
+                );
+                is_watched |= distance_by_watcher(&game, &page, &watcher) <= STEP;
+            }
+            answered = page.picture.own().answered();
+            game.step(1, &mut metrics);
+            game.begin_round();
+            while !game.views().is_round_over() {
+                game.serve_batch(&mut pool, &mut |slot| slot == watcher.slot || !is_stalled, &mut metrics);
+                while let Some((segment, frames)) = pool.batch().next_segment() {
+                    let of = if segment.slot == page.slot { &mut page } else { &mut watcher };
+                    of.downstream.extend_from_slice(frames);
+                }
+            }
+        }
+    });
+    assert!(is_watched, "{case}: the watcher never draws it right again");
+}
+
+/// Where page A walks at first, and again later.
+fn config() -> Config {
+    Config { spawn_min_x: 560, spawn_max_x: 561, spawn_min_y: 728, spawn_max_y: 729, ..Config::default() }
+}
+
+#[test]
+fn after_a_stall_in_which_a_key_is_held_all_agree() {
+    // Page A holds a key from 18.2 s to 27.0 s and another one from 28.3 s to 36.5 s of the recording.
+    for (stall_from_ms, stall_ms) in [(20_000, 3_000), (19_500, 5_000), (21_000, 10_000)] {
+        play(stall_from_ms, stall_ms, &config());
+    }
+}
+
+#[test]
+fn after_a_stall_in_which_a_key_is_released_all_agree() {
+    for (stall_from_ms, stall_ms) in [(34_500, 3_000), (32_500, 5_000), (28_000, 10_000)] {
+        play(stall_from_ms, stall_ms, &config());
+    }
+}
