@@ -1,6 +1,9 @@
 //! What it costs to tell everybody what they see: the fan-outs of one flush interval, on one thread, in a crowd where
 //! everybody walks and turns now and then.
 
+// Figures beside criterion's own.
+#![allow(clippy::print_stdout)]
+
 mod crowd;
 mod quick;
 

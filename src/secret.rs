@@ -112,15 +112,12 @@ fn percent_decoded(text: &str) -> String {
     while let Some((&byte, behind)) = rest.split_first() {
         let digits =
             behind.get(..2).filter(|_| byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                rest = &behind[2..];
-            }
-            None => {
-                decoded.push(byte);
-                rest = behind;
-            }
+        if let Some(value) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            decoded.push(value);
+            rest = &behind[2..];
+        } else {
+            decoded.push(byte);
+            rest = behind;
         }
     }
     String::from_utf8_lossy(&decoded).into_owned()

@@ -28,6 +28,9 @@
 //! Nothing here sleeps for a fixed time and then hopes: tests wait for conditions, with one generous deadline. The
 //! few that look on for a while do so for the sake of what must not happen.
 
+// The test harness catches these macros alone.
+#![allow(clippy::print_stderr, clippy::print_stdout)]
+
 mod churn;
 mod cli;
 mod cluster;

@@ -24,6 +24,7 @@ use options::{Command, Options};
 use report::Results;
 use run::Bench;
 use stage::Failure;
+use stage::console::{complain, say};
 use stage::machine::{self, Commit, Machine};
 
 /// Where results are kept, each machine's of a day in a folder of its own.
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("bench-hostile: {failure}");
+            complain("bench-hostile", &failure);
             failure.exit_code()
         }
     }
@@ -53,7 +54,7 @@ fn bench(options: &Options) -> Result<bool, Failure> {
     let bench = Bench::new()?;
     let mut results = Results::new(Machine::this(), Commit::here(), machine::now(), options);
     for number in 1..=options.pairs {
-        eprintln!("pair {number} of {}", options.pairs);
+        say(format_args!("pair {number} of {}", options.pairs));
         results.pairs.push(bench.pair(options, number % 2 == 0)?);
     }
     let folder = options.results.clone();

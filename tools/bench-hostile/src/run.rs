@@ -8,6 +8,7 @@ use std::time::Duration;
 use pixi_game_server::config::SETTINGS;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use stage::console::say;
 use stage::process::{log_file, output_of};
 use stage::server::{Listening, folder_with, free_port, serve};
 use stage::{Failure, Interrupt, Process, http};
@@ -82,14 +83,14 @@ impl Bench {
     }
 
     fn alone(&self, options: &Options) -> Result<Json, Failure> {
-        eprintln!("  {} players alone", options.clients);
+        say(format_args!("  {} players alone", options.clients));
         let stand = self.serve()?;
         self.load(&stand, options)
     }
 
     /// Everything but the players alone.
     fn beside(&self, options: &Options) -> Result<Pair, Failure> {
-        eprintln!("  {} players beside {} hostile peers", options.clients, options.peers);
+        say(format_args!("  {} players beside {} hostile peers", options.clients, options.peers));
         let stand = self.serve()?;
         let pid = stand.server.id();
         let before = Footprint::of(pid);

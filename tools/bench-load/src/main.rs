@@ -30,6 +30,7 @@ use results::{Entry, Results};
 use rows::{GROWTH, Row};
 use run::Bench;
 use stage::Failure;
+use stage::console;
 use stage::machine::{self, Commit, Machine};
 
 const FAILED: u8 = 1;
@@ -89,7 +90,7 @@ fn run_row(bench: &Bench, row: &Row, options: &Options) -> Result<Entry, Failure
     let (started, commit) = (machine::now(), Commit::here());
     let mut runs = Vec::new();
     for number in 1..=options.runs {
-        eprintln!("row {}, run {number} of {}: {}", row.id, options.runs, row.title);
+        console::say(format_args!("row {}, run {number} of {}: {}", row.id, options.runs, row.title));
         runs.push(bench.run(row, options.seconds, options.floor_runs)?);
     }
     Ok(Entry::judge(row, options.seconds, started, commit, &runs))
@@ -106,6 +107,6 @@ fn print(text: &str) {
 }
 
 fn complain(status: u8, problem: &str) -> ExitCode {
-    eprintln!("bench-load: {problem}");
+    console::complain("bench-load", &problem);
     ExitCode::from(status)
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
+use stage::console::say;
 use stage::process::output_of;
 use stage::server::{Listening, folder_with, free_port, serve};
 use stage::{Failure, Interrupt, Process};
@@ -61,7 +62,7 @@ impl Bench {
     }
 
     fn load_server(&self, flags: &str) -> Result<Json, Failure> {
-        eprintln!("  server: loadtest {flags}");
+        say(format_args!("  server: loadtest {flags}"));
         let port = free_port()?;
         let mut command = self.program("pixi-game-server");
         // The defaults are what is measured, whatever is set around here.
@@ -75,7 +76,7 @@ impl Bench {
     }
 
     fn load_floor(&self, flushes: &Flushes, flags: &str) -> Result<Json, Failure> {
-        eprintln!("  floor: {}", flushes.flags());
+        say(format_args!("  floor: {}", flushes.flags()));
         let port = free_port()?;
         let mut command = self.program("floor");
         command.args(["--port", &port.to_string()]).args(flushes.flags().split_whitespace());

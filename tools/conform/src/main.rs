@@ -19,6 +19,7 @@ use std::process::{Command as Program, ExitCode, Stdio};
 use options::{Command, Options};
 use report::Column;
 use stage::ask::Server;
+use stage::console::complain;
 use stage::server::{Listening, folder_with, free_port, serve};
 use stage::{Failure, Interrupt, Process};
 
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(problem) => {
-            eprintln!("conform: {problem}");
+            complain("conform", &problem);
             return ExitCode::from(INVALID);
         }
     };
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         Ok(is_well) if is_well => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(FAILED),
         Err(failure) => {
-            eprintln!("conform: {failure}");
+            complain("conform", &failure);
             ExitCode::from(FAILED)
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::checks::{self, Check, Weight};
 use stage::ask::Server;
+use stage::text::printable;
 
 /// What one server answered to all checks.
 pub struct Column {
@@ -70,7 +71,7 @@ pub fn table(columns: &[Column]) -> String {
         );
         for (check, result) in checks::all().zip(&column.results) {
             if let Err(found) = result {
-                let _ = writeln!(text, "  {}: {found}", check.name);
+                let _ = writeln!(text, "  {}: {}", check.name, printable(found));
             }
         }
     }

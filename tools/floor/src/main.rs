@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
     let result = Signals::to_stop().and_then(|signals| {
         let floor = Floor::bind(options, signals)?;
-        eprintln!("floor: listening on http://{}", floor.local_addr()?);
+        let _ = writeln!(io::stderr(), "floor: listening on http://{}", floor.local_addr()?);
         floor.run()
     });
     match result {
@@ -63,6 +63,6 @@ fn print(text: &str) {
 }
 
 fn complain(status: u8, problem: &str) -> ExitCode {
-    eprintln!("floor: {problem}");
+    let _ = writeln!(io::stderr(), "floor: {problem}");
     ExitCode::from(status)
 }

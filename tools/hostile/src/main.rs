@@ -53,6 +53,6 @@ fn print(text: &str) {
 }
 
 fn complain(status: u8, problem: &str) -> ExitCode {
-    eprintln!("hostile: {problem}");
+    let _ = writeln!(io::stderr(), "hostile: {problem}");
     ExitCode::from(status)
 }

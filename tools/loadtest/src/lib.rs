@@ -46,6 +46,7 @@ use load::Load;
 pub use options::values;
 use options::{Command, Options};
 use report::Report;
+use stage::console;
 
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
@@ -118,6 +119,6 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn complain(status: u8, problem: &str) -> ExitCode {
-    eprintln!("loadtest: {}", problem.replace('\n', "\nloadtest: "));
+    console::complain("loadtest", &problem);
     ExitCode::from(status)
 }

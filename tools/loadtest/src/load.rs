@@ -23,6 +23,8 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use ::stage::text::printable;
+
 use crate::agenda::Agenda;
 use crate::client::{Client, Phase};
 use crate::measure::{Measures, Tally};
@@ -228,7 +230,7 @@ impl Load {
             return self.fail(index, reason);
         }
         if client.phase == Phase::Playing {
-            *self.disconnects.entry(reason.to_owned()).or_default() += 1;
+            *self.disconnects.entry(printable(reason).into_owned()).or_default() += 1;
             self.tally.acks_lost += client.pending.len() as u64;
         }
         self.remove(index);

@@ -8,6 +8,7 @@ mod env_file;
 mod man;
 mod roff;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
@@ -18,13 +19,17 @@ const INVALID: u8 = 2;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder] = arguments.as_slice() else {
-        eprintln!("manual: expected one argument, the folder to write to, and got {}", arguments.len());
+        let _ = writeln!(
+            io::stderr(),
+            "manual: expected one argument, the folder to write to, and got {}",
+            arguments.len()
+        );
         return ExitCode::from(INVALID);
     };
     match write_to(Path::new(folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("manual: {folder}: {error}");
+            let _ = writeln!(io::stderr(), "manual: {folder}: {error}");
             ExitCode::from(FAILED)
         }
     }

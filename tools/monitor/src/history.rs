@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use stage::text::printable;
+
 use crate::poll::Answer;
 use crate::sample::{Rates, Sample};
 
@@ -37,7 +39,7 @@ impl History {
             Ok(metrics) => metrics,
             Err(why) => {
                 let since = self.unreachable.take().map_or(answer.at, |(since, _)| since);
-                self.unreachable = Some((since, why));
+                self.unreachable = Some((since, printable(&why).into_owned()));
                 self.rates = None;
                 return;
             }

@@ -25,6 +25,7 @@ use history::History;
 use options::{Command, Options};
 use poll::Poll;
 use stage::Interrupt;
+use stage::console::complain;
 
 /// Longest wait for an answer before signals are looked at again.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(problem) => {
-            eprintln!("monitor: {problem}");
+            complain("monitor", &problem);
             return ExitCode::from(BAD_USAGE);
         }
     };
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return ExitCode::SUCCESS;
         }
-        eprintln!("monitor: {error}");
+        complain("monitor", &error);
         ExitCode::from(UNREACHABLE)
     })
 }

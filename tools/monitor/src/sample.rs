@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use stage::text::printable_json;
 
 /// The figures that are shown as they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The whole answer.
+    /// The whole answer, its texts and names without anything that a terminal acts on.
     metrics: Json,
 }
 
 impl Sample {
     /// Of an answer to `/metrics`.
     pub fn new(metrics: Json) -> Sample {
-        Sample { metrics }
+        Sample { metrics: printable_json(metrics) }
     }
 
     /// The whole answer.

@@ -1,6 +1,7 @@
 //! The program as scripts start it, against a real server in this process.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
@@ -58,4 +59,45 @@ fn bad_usage_ends_with_2() {
     let output = monitor(&["--interval=0s"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).starts_with("monitor: --interval 0s: expected whole seconds"), "{}", said(&output));
+}
+
+/// A server whose every name and text holds what a terminal would act on.
+fn spiteful_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 1024]);
+            let spite = "\\u001b[2J\\nplayers 9\\u009b\\u202e";
+            let body = format!(
+                "{{\"players\":1,\"ticks_total\":1,\"closed\":{{\"{spite}\":3}},\"refused\":{{\"{spite}\":3}},\
+                 \"protocol_errors\":{{\"{spite}\":3}},\"version\":\"{spite}\"}}"
+            );
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\n\r\n{body}");
+        }
+    });
+    address
+}
+
+#[test]
+fn nothing_that_a_server_says_acts_on_the_terminal() {
+    let server = spiteful_server().to_string();
+    for flags in [&["--once"][..], &["--once", "--json"]] {
+        let said = said(&monitor(&[flags, &["--server", &server]].concat()));
+        let acts = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
+        assert!(!said.contains(acts) && !said.lines().any(|line| line.starts_with("players 9")), "{said:?}");
+        assert!(said.contains("\\u{1b}[2J"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_closed_or_full_terminal_is_no_reason_to_panic() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
+    let status = command.arg("--no-such-flag").stdout(full()).stderr(full()).status().expect("it runs");
+    assert_eq!(status.code(), Some(2));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
+    let status = command.arg("--help").stdout(full()).stderr(full()).status().expect("it runs");
+    assert_eq!(status.code(), Some(0));
 }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use options::{Command, Options, What};
+use stage::console::complain;
 use stage::{Failure, Interrupt};
 
 fn main() -> ExitCode {
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            eprintln!("profile: {}", failure.to_string().replace('\n', "\nprofile: "));
+            complain("profile", &failure);
             failure.exit_code()
         }
     }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use stage::console::say;
 use stage::process::{log_file, tail};
 use stage::server::{Listening, free_port, serve};
 use stage::{Failure, Interrupt, Process, http};
@@ -88,7 +89,7 @@ impl Rig {
 
     /// Waits until so many are in.
     fn await_clients(&mut self, clients: u64, interrupt: &Interrupt) -> Result<(), Failure> {
-        eprintln!("profile: connecting {clients} clients to {}", self.address);
+        say(format_args!("profile: connecting {clients} clients to {}", self.address));
         let mut most = 0;
         while most < clients {
             let more = interrupt.wait_for(JOIN_PATIENCE, || {

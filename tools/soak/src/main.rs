@@ -22,6 +22,7 @@ use options::Options;
 use report::Occasion;
 use run::Soak;
 use stage::Failure;
+use stage::console::{complain, tell};
 use stage::machine::{self, Commit, Machine};
 
 /// Where results are kept, each machine's of a day in a folder of its own.
@@ -29,7 +30,7 @@ const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {
     if let Some(argument) = std::env::args().nth(1) {
-        print!("{}", options::help());
+        tell(format_args!("{}", options::help().trim_end()));
         return if argument == "--help" { ExitCode::SUCCESS } else { ExitCode::from(2) };
     }
     let soaked = options::read(|name| std::env::var(name).ok()).map_err(Failure::Usage);
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("soak: {}", failure.to_string().replace('\n', "\nsoak: "));
+            complain("soak", &failure);
             failure.exit_code()
         }
     }
@@ -53,7 +54,7 @@ fn soak(options: &Options) -> Result<bool, Failure> {
     let findings = judge::judge(options, &run);
     let file = folder.join("soak.md");
     fs::write(&file, report::markdown(options, &occasion, &run, &findings))?;
-    print!("{}\nwritten to {}\n", report::text(&findings), file.display());
+    tell(format_args!("{}\nwritten to {}", report::text(&findings), file.display()));
     if run.is_interrupted {
         return Err(Failure::Interrupted);
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
+use stage::console::say;
 use stage::process::log_file;
 use stage::server::{Listening, folder_with, free_port, serve};
 use stage::text::thousands;
@@ -274,13 +275,13 @@ impl<'a> Soak<'a> {
                 own.governor_level
             )
         });
-        eprintln!(
+        say(format_args!(
             "soak {} of {}: {own}, {:.2} MiB, {} descriptors",
             minutes(sample.at_s as u64),
             minutes(all),
             sample.resident_bytes as f64 / f64::from(1 << 20),
             thousands(sample.descriptors)
-        );
+        ));
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::text::printable_json;
+
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
@@ -34,12 +36,12 @@ pub fn get(server: SocketAddr, path: &str, patience: Duration) -> io::Result<Ans
     parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer isn't HTTP"))
 }
 
-/// The body of an answer that is JSON.
+/// The body of an answer that is JSON, its texts printable.
 ///
 /// # Errors
 /// No answer in time, or one that isn't JSON.
 pub fn get_json(server: SocketAddr, path: &str, patience: Duration) -> io::Result<Json> {
-    Ok(serde_json::from_str(&get(server, path, patience)?.body)?)
+    Ok(printable_json(serde_json::from_str(&get(server, path, patience)?.body)?))
 }
 
 fn parse(answer: &str) -> Option<Answer> {

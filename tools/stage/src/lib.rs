@@ -3,9 +3,11 @@
 //! * [`process`]: a child that never outlives the value that stands for it. [`server`]: one that listens, once it does.
 //! * [`interrupt`]: waiting that Ctrl-C ends. [`failure`]: what else ends a run before its time.
 //! * [`http`]: one question and its answer. [`ask`]: what people ask for, by flags or variables.
+//! * [`console`]: words for the terminal, which may be closed or full.
 //! * [`machine`], [`statistics`], [`text`]: what was measured on, several runs in a few numbers, numbers as people read them.
 
 pub mod ask;
+pub mod console;
 pub mod failure;
 pub mod http;
 pub mod interrupt;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::console::say;
 use crate::interrupt::LOOK_INTERVAL;
 use crate::{Failure, Interrupt};
 
@@ -91,7 +92,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            eprintln!("{} (process {}) can't be ended: {error}", self.name, self.id());
+            say(format_args!("{} (process {}) can't be ended: {error}", self.name, self.id()));
         }
     }
 }

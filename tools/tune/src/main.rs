@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use options::{Action, Command};
 use pixi_game_server::tuning::{Demand, examine, sysctl_file};
+use stage::console::complain;
 
 const NOT_AS_WANTED: u8 = 1;
 const INVALID: u8 = 2;
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => return print(&text, true),
         Ok(Command::Run(options)) => options,
         Err(problem) => {
-            eprintln!("pixi-game-tune: {problem}");
+            complain("pixi-game-tune", &problem);
             return ExitCode::from(INVALID);
         }
     };

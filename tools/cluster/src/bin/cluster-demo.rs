@@ -5,6 +5,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use cluster::{NAMES, Stand};
+use stage::console::{complain, say, tell};
 use stage::{Failure, Interrupt, Process};
 
 /// The game's port.
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
         Ok(true) | Err(Failure::Interrupted) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("cluster-demo: {failure}");
+            complain("cluster-demo", &failure);
             failure.exit_code()
         }
     }
@@ -32,15 +33,22 @@ fn demo() -> Result<bool, Failure> {
             _ => PORT,
         };
     let interrupt = Interrupt::watch()?;
-    eprintln!("starting Redis, {} servers and HAProxy; the first ids take three seconds", NAMES.len());
+    say(format_args!(
+        "starting Redis, {} servers and HAProxy; the first ids take three seconds",
+        NAMES.len()
+    ));
     let stand = Stand::start(NAMES.len(), Some(port), &interrupt)?;
     let address = stand.address();
-    println!("one world of {} servers at http://{address}/; logs in {}", NAMES.len(), stand.logs().display());
+    tell(format_args!(
+        "one world of {} servers at http://{address}/; logs in {}",
+        NAMES.len(),
+        stand.logs().display()
+    ));
     let load = std::env::var("LOAD").unwrap_or_default();
     if load.is_empty() {
-        println!(
+        tell(format_args!(
             "players for it: target/release/loadtest --clients 600 --server ws://{address}/ws; Ctrl-C ends it"
-        );
+        ));
         loop {
             interrupt.sleep(Duration::from_hours(1))?;
         }

@@ -9,6 +9,8 @@ use mio::{Interest, Token};
 
 use super::Load;
 use super::act::SLOW_READ_INTERVAL_NS;
+use ::stage::text::printable;
+
 use crate::agenda::{Entry, Pace, Task};
 use crate::behaviour::{Behaviour, SECOND_NS};
 use crate::body::Body;
@@ -129,7 +131,7 @@ impl Load {
 
     /// A client could not come in.
     pub(super) fn fail(&mut self, index: usize, reason: &str) {
-        *self.arrivals.failures.entry(reason.to_owned()).or_default() += 1;
+        *self.arrivals.failures.entry(printable(reason).into_owned()).or_default() += 1;
         self.remove(index);
     }
 

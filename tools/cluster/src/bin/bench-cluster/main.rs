@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use stage::console::{complain, tell};
 use stage::machine::{self, Commit, Machine};
 use stage::{Failure, Interrupt};
 
@@ -23,11 +24,11 @@ fn main() -> ExitCode {
     match bench() {
         Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
         Ok(problems) => {
-            println!("no: {}", problems.join("; "));
+            tell(format_args!("no: {}", problems.join("; ")));
             ExitCode::FAILURE
         }
         Err(failure) => {
-            eprintln!("bench-cluster: {failure}");
+            complain("bench-cluster", &failure);
             failure.exit_code()
         }
     }
@@ -63,10 +64,10 @@ fn bench() -> Result<Vec<String>, Failure> {
             "faults" => faults::measure(&interrupt, &mut problems)?,
             _ => cost::measure(&interrupt)?,
         };
-        println!("{text}");
+        tell(format_args!("{text}"));
         let file = folder.join(format!("cluster-{part}.md"));
         fs::write(&file, &text).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
-        println!("written to {}\n", file.display());
+        tell(format_args!("written to {}\n", file.display()));
     }
     Ok(problems)
 }

@@ -1,0 +1,24 @@
+//! Words for the terminal. Standard output and error may be closed, full, or a pipe that nothing reads any more: that is the
+//! reader's choice and never ends a tool, as `println!` would.
+
+use std::fmt::{Arguments, Display};
+use std::io::{self, Write as _};
+
+use crate::text::printable;
+
+/// A line for people on standard error: progress.
+pub fn say(line: Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A line of the result on standard output.
+pub fn tell(line: Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A problem on standard error, the program's name before each of its lines. It may repeat foreign text.
+pub fn complain(program: &str, problem: &dyn Display) {
+    for line in problem.to_string().lines() {
+        let _ = writeln!(io::stderr(), "{program}: {}", printable(line));
+    }
+}
