@@ -15,6 +15,7 @@
 //!            ├─> origins     which web pages may connect (pure)
 //!            └─> metrics     what is counted, and how it is shown
 //! last_line, watchdog        how the process ends when the program itself is at fault
+//! files                      opened without waiting for a peer
 //! secret, printable          what never leaves the process, and how foreign text does
 //! limits, prefetch           every cap in one place, and memory called before it is needed: for everybody
 //! ```
@@ -31,6 +32,7 @@
 pub mod admission;
 pub mod cluster;
 pub mod config;
+pub mod files;
 pub mod game;
 pub mod governor;
 #[cfg(feature = "profile-mem")]

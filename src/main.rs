@@ -23,10 +23,18 @@ const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
+    // First of all, and before any thread exists: all of them inherit it.
+    if let Err(error) = os::Signals::hold() {
+        return fail(FAILED, &format!("signals can't be blocked: {error}"));
+    }
     let command = match read_command() {
         Ok(command) => command,
         Err(error) => return fail(INVALID, &error.to_string()),
     };
+    if !matches!(command, Command::Run(..)) {
+        // Ctrl-C ends a question that takes long.
+        let _ = os::Signals::release();
+    }
     match command {
         Command::Help(text)
         | Command::Version(text)
@@ -66,7 +74,6 @@ fn reread() -> Result<Config, ConfigError> {
 
 fn run(config: Config, notices: &[String]) -> ExitCode {
     last_line::watch_panics();
-    // Before any thread exists: all of them inherit the blocked signals.
     let signals = match os::Signals::to_serve() {
         Ok(signals) => signals,
         Err(error) => return fail(FAILED, &format!("signals can't be received: {error}")),

@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::settings::{RETIRED, SETTINGS};
+use crate::files;
 use crate::secret::without_password;
 
 /// Longest environment file that is read, in bytes.
@@ -34,9 +33,7 @@ impl EnvFile {
             let path = path.to_string_lossy();
             vec![format!("--env-file {}: can't be read: {why}", without_password(&path))]
         };
-        let mut text = String::new();
-        let file = File::open(path).map_err(|error| unreadable(&error))?;
-        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
+        let text = files::read_text(path, FILE_BYTES_MAX).map_err(|error| unreadable(&error))?;
         if text.len() as u64 > FILE_BYTES_MAX {
             return Err(unreadable(&format_args!("it is longer than {FILE_BYTES_MAX} bytes")));
         }

@@ -4,7 +4,6 @@
 
 mod line;
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Metadata, Record};
 use time::OffsetDateTime;
 
+use crate::files::open_to_append;
 use crate::limits::{LOG_LINES_MAX, LOG_STOP_MS};
 pub use line::Format;
 
@@ -66,7 +66,8 @@ enum Line {
 /// When called twice in a process.
 pub fn start(level: LevelFilter, format: Format, file: Option<&Path>) -> io::Result<LogGuard> {
     let output: Box<dyn Write + Send> = match file {
-        Some(path) => Box::new(open(path)?),
+        // Appending, so that a file that is cut to nothing while it is written goes on from there.
+        Some(path) => Box::new(open_to_append(path)?),
         None => Box::new(io::stderr()),
     };
     let (lines, inbox) = sync_channel(LOG_LINES_MAX);
@@ -82,11 +83,6 @@ pub fn start(level: LevelFilter, format: Format, file: Option<&Path>) -> io::Res
     log::set_max_level(level);
     LOG.set(Log { lines, thread, file: file.map(Path::to_owned), format }).expect("the log is started once");
     Ok(LogGuard { handle })
-}
-
-/// Appending, so that a file that is cut to nothing while it is written goes on from there.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 impl LogGuard {
@@ -138,7 +134,7 @@ pub fn write_last(text: &str) {
     let record = |args| Record::builder().level(Level::Error).args(args).build();
     let line = format.line(OffsetDateTime::now_utc(), &record(format_args!("{text}")));
     if let Some(path) = LOG.get().and_then(|log| log.file.as_deref())
-        && let Ok(mut file) = open(path)
+        && let Ok(mut file) = open_to_append(path)
     {
         let _ = file.write_all(&line);
     }
@@ -181,7 +177,7 @@ fn write_lines(inbox: &Receiver<Line>, mut sink: Sink, path: Option<&PathBuf>, r
             Line::Last => break,
         };
         if let (true, Some(path)) = (asked, path) {
-            match open(path) {
+            match open_to_append(path) {
                 Ok(file) => sink.turn_to(Box::new(file)),
                 // Goes through the channel, like every line, and into the old file.
                 Err(error) => log::error!(

@@ -87,6 +87,13 @@ pub enum Asked {
     Reload,
 }
 
+/// What a server takes note of.
+const TO_SERVE: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
+/// Their default ends the process for a write that fails; blocked, the write fails with an error like any other
+/// (`EFBIG`, `EPIPE`). They are never read: one that stays pending has no effect.
+const OF_WRITES: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGPIPE];
+
 /// The signals a process takes note of, read from a descriptor.
 #[derive(Debug)]
 pub struct Signals {
@@ -95,7 +102,7 @@ pub struct Signals {
 
 impl Signals {
     /// Takes note of SIGTERM and SIGINT: for programs that can only be asked to stop. Blocks the signals' default effect
-    /// for this thread and all it spawns from now on.
+    /// for this thread and all it spawns from now on, and that of [`OF_WRITES`].
     ///
     /// # Errors
     /// When no descriptor is left.
@@ -108,12 +115,31 @@ impl Signals {
     /// # Errors
     /// When no descriptor is left.
     pub fn to_serve() -> io::Result<Self> {
-        Self::of([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+        Self::of(TO_SERVE)
+    }
+
+    /// Blocks the signals of [`Signals::to_serve`] for this thread and all it spawns from now on: first of all, so that one
+    /// that comes before the server is ready waits for it and does not end the process.
+    ///
+    /// # Errors
+    /// None on Linux.
+    pub fn hold() -> io::Result<()> {
+        Ok(TO_SERVE.into_iter().chain(OF_WRITES).collect::<SigSet>().thread_block()?)
+    }
+
+    /// Undoes [`Signals::hold`] for a program that does not serve after all: what came meanwhile takes effect now. Those of
+    /// writes stay blocked.
+    ///
+    /// # Errors
+    /// None on Linux.
+    pub fn release() -> io::Result<()> {
+        Ok(TO_SERVE.into_iter().collect::<SigSet>().thread_unblock()?)
     }
 
     fn of(signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
         let mask: SigSet = signals.into_iter().collect();
         mask.thread_block()?;
+        OF_WRITES.into_iter().collect::<SigSet>().thread_block()?;
         Ok(Self { signals: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
     }
 

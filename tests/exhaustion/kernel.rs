@@ -3,16 +3,24 @@
 use std::fs;
 use std::path::Path;
 
+use crate::process::unit;
 use crate::support::process::unshared;
 use crate::support::pump::wait_until;
 use crate::support::{Settings, folder};
 
-/// What a server says at its start, in a network namespace of its own with a queue this long.
+/// What a server says at its start, in a network namespace of its own with a queue this long, with the view of `/proc` that
+/// the systemd unit gives it.
 fn said_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
-    let script = format!("echo {length} > /proc/sys/net/core/somaxconn && exec \"$@\"");
+    // The processes that the unit leaves visible, and the kernel's settings if it leaves those.
+    let subset =
+        unit::values("ProcSubset").iter().map(|subset| format!(",subset={subset}")).collect::<String>();
+    let options = format!("hidepid={}{subset}", unit::values("ProtectProc").concat());
+    let script = format!(
+        "echo {length} > /proc/sys/net/core/somaxconn && mount -t proc -o {options} proc /proc && exec \"$@\""
+    );
     let settings = Settings::new().set("MAX_CONNECTIONS", max_connections);
     let settings = settings.set("LOG_FILE", file.to_str().expect("a path of text"));
-    let _server = settings.start_silent(&unshared("--net", &script));
+    let _server = settings.start_silent(&unshared("-mn", &script));
     let log = || fs::read_to_string(file).unwrap_or_default();
     wait_until("the server to be ready", || log().contains("listening on"));
     log()

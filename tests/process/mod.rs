@@ -4,5 +4,6 @@
 mod fault;
 mod last_line;
 mod sandbox;
-mod unit;
+mod signals;
+pub mod unit;
 mod watchdog;

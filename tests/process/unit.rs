@@ -68,5 +68,7 @@ fn its_pillars_stand() {
     ] {
         assert_eq!(values(key), [value], "{key}");
     }
+    // Without /proc/sys the server could not warn of the kernel's settings.
+    assert_eq!((values("ProtectProc"), values("ProcSubset")), (vec!["invisible".to_owned()], vec![]));
     assert!(!values("MemoryMax").is_empty() && !values("LimitNOFILE").is_empty());
 }

@@ -1,0 +1,96 @@
+//! Signals that must not end the process: one that comes before the server is ready, those of writes that fail.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+
+use crate::support::http::get;
+use crate::support::pump::wait_until;
+use crate::support::{Client, Server, Settings, folder};
+
+fn fifo_in(folder: &Path) -> PathBuf {
+    let fifo = folder.join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");
+    fifo
+}
+
+/// Signals that a process has blocked, as a mask.
+fn blocked(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    mask.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).expect("a mask"))
+}
+
+#[test]
+fn one_that_comes_while_the_configuration_is_read_waits_for_the_server() {
+    let folder = folder("early-signal");
+    let fifo = fifo_in(&folder);
+    // With a writer that writes nothing yet, the server is held up before anything else.
+    let writer = fs::File::options().read(true).write(true).open(&fifo).expect("both ends");
+    let log = folder.join("server.log");
+    let mut command = Settings::new().set("LOG_FILE", log.to_str().expect("text")).command();
+    command.arg("--env-file").arg(&fifo).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    let hang_up = 1 << (Signal::SIGHUP as u64 - 1);
+    wait_until("the signals to be blocked", || blocked(child.id()) & hang_up != 0);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).expect("sent");
+    (&writer).write_all(b"LOG_LEVEL=info\n").expect("written");
+    drop(writer);
+    let read = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the reload", || read().contains("reload: nothing changes"));
+    assert!(read().contains("listening on"), "{}", read());
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("sent");
+    assert_eq!(child.wait().expect("a status").code(), Some(0));
+}
+
+/// A player comes and goes; the log and the store are to tell of it.
+fn visit(server: &Server) {
+    Client::join(server).reset();
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_costs_lines_and_places_alone() {
+    let folder = folder("file-size");
+    let state = folder.to_str().expect("text");
+    let log = folder.join("server.log");
+    let settings = Settings::new().set("STATE_DIR", state).set("DEBUG", true);
+    drop(settings.start());
+    let settings = settings.set("LOG_FILE", log.to_str().expect("text"));
+    // In the shell's blocks of 512 or 1024 bytes.
+    let mut server = settings.start_silent(&["sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\""]);
+    wait_until("lines and a write to fail", || {
+        visit(&server);
+        server.count("log_lines_dropped_total") > 0 && server.count("resume_store_failures_total") > 0
+    });
+    assert_eq!(get(server.address(), "/health").status, 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+    assert!(fs::metadata(&log).expect("a log").len() <= 1024);
+}
+
+#[test]
+fn a_log_whose_reader_is_gone_costs_lines_alone() {
+    let folder = folder("reader-gone");
+    let fifo = fifo_in(&folder);
+    let reader = fs::File::options().read(true).write(true).open(&fifo).expect("both ends");
+    let settings = Settings::new().set("LOG_FILE", fifo.to_str().expect("text")).set("DEBUG", true);
+    let mut server = settings.start_silent(&[]);
+    visit(&server);
+    drop(reader);
+    wait_until("lines to be dropped", || {
+        visit(&server);
+        server.count("log_lines_dropped_total") > 0
+    });
+    let dropped = server.count("log_lines_dropped_total");
+    // It can't be opened again without a reader, and the server does not wait for one.
+    server.signal(Signal::SIGHUP);
+    wait_until("the line about it", || server.count("log_lines_dropped_total") > dropped);
+    assert_eq!(get(server.address(), "/health").status, 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_for_exit().code(), Some(0));
+}
