@@ -56,11 +56,11 @@ BENCH_PACKAGES := --package pixi-game-server --package loadtest --package floor 
 HOSTILE_PACKAGES := --package pixi-game-server --package loadtest --package hostile --package bench-hostile
 bench-load: ## Run the table of loads and keep what came out: make bench-load RUNS=3 DURATION=60s ROWS=a,c
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
-	$${CARGO_TARGET_DIR:-target}/release/bench-load
+	"$${CARGO_TARGET_DIR:-target}/release/bench-load"
 
 bench-hostile: ## Measure 500 players beside 2,000 slow and silent peers: make bench-hostile PAIRS=3 KINDS=all
 	$(CARGO) build --release --quiet $(HOSTILE_PACKAGES) --bins
-	$${CARGO_TARGET_DIR:-target}/release/bench-hostile
+	"$${CARGO_TARGET_DIR:-target}/release/bench-hostile"
 
 # Another server than one of their own only where that is said, not where it is only the one to be watched.
 artillery-test artillery-quick test-protocol: export SERVER := $(if $(filter file,$(origin SERVER)),,$(SERVER))
@@ -72,7 +72,7 @@ artillery-quick: ## The same in half a minute
 
 perf-check: ## Run the load of 10,000 players in short and say yes or no (a minute)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
-	$${CARGO_TARGET_DIR:-target}/release/bench-load --check
+	"$${CARGO_TARGET_DIR:-target}/release/bench-load" --check
 
 docker: ## Build the image: a static binary and nothing else
 	docker build --tag pixi-game-server:$${VERSION:-latest} .
@@ -89,7 +89,7 @@ compose-down: ## Stop the stack; what Prometheus and Grafana remember stays
 
 soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
 	$(CARGO) build --release --quiet --workspace --bins
-	$${CARGO_TARGET_DIR:-target}/release/soak
+	"$${CARGO_TARGET_DIR:-target}/release/soak"
 
 test-page: ## Of all tests, play in a real browser alone (installs Chromium and playwright-core when they are missing)
 	$(PAGE_TESTS)
@@ -99,37 +99,37 @@ bench-page: ## Count the frames a second of the page with 500 players on the scr
 
 test-protocol: ## Ask servers all that the client relies on, and compare: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package conform --package pixi-game-server --bins
-	@$${CARGO_TARGET_DIR:-target}/release/conform
+	@"$${CARGO_TARGET_DIR:-target}/release/conform"
 
 SERVER ?= 127.0.0.1:8108
 monitor: ## Watch servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package monitor
-	@SERVER="$(SERVER)" $${CARGO_TARGET_DIR:-target}/release/monitor
+	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/monitor"
 
 health: ## Ask a server whether it is well: make health SERVER=127.0.0.1:8109
 	@curl --fail-with-body --silent --show-error "http://$(SERVER)/health" && echo
 
 metrics: ## Print what a server is doing, a figure in a line: make metrics SERVER=127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package monitor
-	@SERVER="$(SERVER)" $${CARGO_TARGET_DIR:-target}/release/monitor --once
+	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/monitor" --once
 
 CLUSTER_PACKAGES := --package pixi-game-server --package loadtest --package cluster
 cluster-demo: ## Start Redis, three servers and HAProxy, and leave them open: make cluster-demo LOAD="--clients 600"
 	@tools/need.sh redis-server:redis-server haproxy:haproxy
 	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
-	@$${CARGO_TARGET_DIR:-target}/release/cluster-demo
+	@"$${CARGO_TARGET_DIR:-target}/release/cluster-demo"
 
 bench-cluster: ## Measure one world of several servers, and what is lost when one fails: make bench-cluster PARTS=faults
 	@tools/need.sh redis-server:redis-server haproxy:haproxy
 	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
-	@$${CARGO_TARGET_DIR:-target}/release/bench-cluster
+	@"$${CARGO_TARGET_DIR:-target}/release/bench-cluster"
 
 demo: ## Show what it does: a thousand players for half a minute, figures, a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
 	./demo.sh
 
 tune: ## Show what of this machine limits how many players it can serve: make tune PLAYERS=20000
 	@$(CARGO) build --release --quiet --package tune
-	@$${CARGO_TARGET_DIR:-target}/release/pixi-game-tune
+	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-tune"
 
 PROFILE_SECONDS ?= 10
 profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2
@@ -160,7 +160,7 @@ install uninstall: export PREFIX ?= /usr/local
 install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR); builds where cargo is
 	@if command -v $(CARGO) >/dev/null; then \
 	  $(CARGO) build $(if $(filter debug,$(INSTALL_BUILD)),,--release) --quiet $(INSTALLED) --bins && \
-	  $${CARGO_TARGET_DIR:-target}/$(INSTALL_BUILD)/manual $${CARGO_TARGET_DIR:-target}/manual; \
+	  "$${CARGO_TARGET_DIR:-target}/$(INSTALL_BUILD)/manual" "$${CARGO_TARGET_DIR:-target}/manual"; \
 	else echo "cargo is not here: installing what was built before"; fi
 	tools/install.sh install
 
@@ -169,8 +169,8 @@ uninstall: ## Take away what `make install` brought; settings that were changed 
 
 deb: ## Make a package for Debian below target/debian (installs cargo-deb when it is missing)
 	@command -v cargo-deb >/dev/null || $(CARGO) install cargo-deb --locked
-	rm -rf $${CARGO_TARGET_DIR:-target}/deb-root
-	$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR=$${CARGO_TARGET_DIR:-target}/deb-root
+	rm -rf "$${CARGO_TARGET_DIR:-target}/deb-root"
+	$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR="$${CARGO_TARGET_DIR:-target}/deb-root"
 	$(CARGO) deb --no-build --locked --quiet
 
 ADVISORIES := https://github.com/RustSec/advisory-db

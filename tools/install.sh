@@ -6,47 +6,97 @@ set -eu
 cd "$(dirname "$0")/.."
 PREFIX="${PREFIX:-/usr/local}" SYSCONFDIR="${SYSCONFDIR:-/etc}" DESTDIR="${DESTDIR:-}"
 target="${CARGO_TARGET_DIR:-target}" build="${INSTALL_BUILD:-release}"
-settings="$SYSCONFDIR/pixi-game-server.env"
+settings="$SYSCONFDIR/pixi-game-server.env" service=pixi-game-server
 # Debian's zsh looks elsewhere for what packages bring.
 zsh="$PREFIX/share/zsh/site-functions"
 if [ "$PREFIX" = /usr ] && [ -e /etc/debian_version ]; then zsh=/usr/share/zsh/vendor-completions; fi
 
-# Source, mode, where to: all that is installed but the settings.
-files() {
-    cat <<LIST
-$target/$build/pixi-game-server 755 $PREFIX/bin/pixi-game-server
-$target/$build/pixi-game-tune 755 $PREFIX/bin/pixi-game-tune
-$target/manual/pixi-game-server.service 644 $PREFIX/lib/systemd/system/pixi-game-server.service
-deploy/pixi-game-server.sysusers 644 $PREFIX/lib/sysusers.d/pixi-game-server.conf
-deploy/pixi-game-server.logrotate 644 $SYSCONFDIR/logrotate.d/pixi-game-server
-$target/manual/pixi-game-server.8 644 $PREFIX/share/man/man8/pixi-game-server.8
-$target/manual/pixi-game-tune.8 644 $PREFIX/share/man/man8/pixi-game-tune.8
-$target/manual/pixi-game-server.bash 644 $PREFIX/share/bash-completion/completions/pixi-game-server
-$target/manual/_pixi-game-server 644 $zsh/_pixi-game-server
-$target/manual/pixi-game-server.fish 644 $PREFIX/share/fish/vendor_completions.d/pixi-game-server.fish
-README.md 644 $PREFIX/share/doc/pixi-game-server/README.md
-CHANGELOG.md 644 $PREFIX/share/doc/pixi-game-server/CHANGELOG.md
-SECURITY.md 644 $PREFIX/share/doc/pixi-game-server/SECURITY.md
-deploy/haproxy.cfg 644 $PREFIX/share/doc/pixi-game-server/examples/haproxy.cfg
-deploy/nginx.conf 644 $PREFIX/share/doc/pixi-game-server/examples/nginx.conf
-LIST
+complain() {
+    printf '%s\n' "tools/install.sh: $1" >&2
+    exit "$2"
+}
+
+# What a unit can't carry in the path of a program.
+case "$PREFIX$SYSCONFDIR" in
+*[\"\\\$\']* | *"
+"*) complain "PREFIX=$PREFIX, SYSCONFDIR=$SYSCONFDIR: expected paths without quotes, backslashes, dollars and newlines" 2 ;;
+esac
+
+# Calls "$1" with source, mode and destination of all that is installed but the settings.
+each_file() {
+    doc="$PREFIX/share/doc/pixi-game-server"
+    "$1" "$target/$build/pixi-game-server" 755 "$PREFIX/bin/pixi-game-server"
+    "$1" "$target/$build/pixi-game-tune" 755 "$PREFIX/bin/pixi-game-tune"
+    "$1" "$target/manual/pixi-game-server.service" 644 "$PREFIX/lib/systemd/system/pixi-game-server.service"
+    "$1" deploy/pixi-game-server.sysusers 644 "$PREFIX/lib/sysusers.d/pixi-game-server.conf"
+    "$1" deploy/pixi-game-server.logrotate 644 "$SYSCONFDIR/logrotate.d/pixi-game-server"
+    "$1" "$target/manual/pixi-game-server.8" 644 "$PREFIX/share/man/man8/pixi-game-server.8"
+    "$1" "$target/manual/pixi-game-tune.8" 644 "$PREFIX/share/man/man8/pixi-game-tune.8"
+    "$1" "$target/manual/pixi-game-server.bash" 644 "$PREFIX/share/bash-completion/completions/pixi-game-server"
+    "$1" "$target/manual/_pixi-game-server" 644 "$zsh/_pixi-game-server"
+    "$1" "$target/manual/pixi-game-server.fish" 644 "$PREFIX/share/fish/vendor_completions.d/pixi-game-server.fish"
+    "$1" README.md 644 "$doc/README.md"
+    "$1" CHANGELOG.md 644 "$doc/CHANGELOG.md"
+    "$1" SECURITY.md 644 "$doc/SECURITY.md"
+    "$1" deploy/haproxy.cfg 644 "$doc/examples/haproxy.cfg"
+    "$1" deploy/nginx.conf 644 "$doc/examples/nginx.conf"
+}
+
+install_file() { install -D -m "$2" "$1" "$DESTDIR$3"; }
+uninstall_file() { rm -f "$DESTDIR$3"; }
+
+# The unit, which names the program and its settings by where they are. Character by character, so that none is special to sed;
+# in quotes where systemd would take a path apart.
+unit() {
+    PROGRAM="$PREFIX/bin/pixi-game-server" SETTINGS="$settings" awk '
+        function word(text,    at, one, quoted) {
+            if (text ~ /^[A-Za-z0-9_.,:@+\/=-]+$/) return text
+            for (at = 1; at <= length(text); at++) {
+                one = substr(text, at, 1)
+                quoted = quoted (one == "%" ? "%%" : one)
+            }
+            return "\"" quoted "\""
+        }
+        /^ExecStart=/ { print "ExecStart=" word(ENVIRON["PROGRAM"]) " --env-file " word(ENVIRON["SETTINGS"]); next }
+        at = index($0, "/etc/pixi-game-server.env") {
+            $0 = substr($0, 1, at - 1) ENVIRON["SETTINGS"] substr($0, at + length("/etc/pixi-game-server.env"))
+        }
+        { print }' deploy/pixi-game-server.service
+}
+
+# Settings may hold secrets: root writes them, the service reads them, nobody else does. An earlier installation made them
+# readable by everybody; a group that somebody chose stays.
+protect_settings() {
+    file="$DESTDIR$settings"
+    mode="$(stat -L -c %a "$file")" group="$(stat -L -c %G "$file")"
+    if [ -n "$DESTDIR" ]; then
+        chmod o-rwx "$file"
+    elif ! getent group "$service" >/dev/null; then
+        # Whoever runs the server must still be able to read them.
+        case "$mode" in *0) ;; *) echo "readable by everybody, and perhaps secret: $settings" ;; esac
+    elif [ "$(id -u)" -eq 0 ]; then
+        case "$mode:$group" in
+        *0:root) chgrp "$service" "$file" && chmod g+r,g-wx "$file" ;;
+        *0:*) ;;
+        *) chgrp "$service" "$file" && chmod 640 "$file" ;;
+        esac
+    fi
 }
 
 install_all() {
-    # The unit names the program and its settings by where they are.
-    sed "s|/usr/local/bin|$PREFIX/bin|; s|/etc/pixi-game-server.env|$settings|" \
-        deploy/pixi-game-server.service >"$target/manual/pixi-game-server.service"
-    files | while read -r source mode file; do
-        install -D -m "$mode" "$source" "$DESTDIR$file"
-    done
-    if [ -e "$DESTDIR$settings" ]; then
-        echo "kept: $settings"
-    else
-        install -D -m 644 "$target/manual/pixi-game-server.env" "$DESTDIR$settings"
-    fi
+    unit >"$target/manual/pixi-game-server.service"
+    each_file install_file
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
         systemd-sysusers pixi-game-server.conf
         systemctl daemon-reload
+    fi
+    if [ -e "$DESTDIR$settings" ]; then
+        echo "kept: $settings"
+    else
+        install -D -m 640 "$target/manual/pixi-game-server.env" "$DESTDIR$settings"
+    fi
+    protect_settings
+    if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
         echo "installed below $PREFIX; next: edit $settings, then run: systemctl enable --now pixi-game-server"
     elif [ -z "$DESTDIR" ]; then
         echo "installed below $PREFIX; systemd does not run here: start $PREFIX/bin/pixi-game-server as you like"
@@ -57,9 +107,7 @@ uninstall_all() {
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
         systemctl disable --now pixi-game-server.service || true
     fi
-    files | while read -r _ _ file; do
-        rm -f "$DESTDIR$file"
-    done
+    each_file uninstall_file
     rmdir "$DESTDIR$PREFIX/share/doc/pixi-game-server/examples" "$DESTDIR$PREFIX/share/doc/pixi-game-server" 2>/dev/null || true
     # Settings that somebody made are theirs.
     if cmp -s "$target/manual/pixi-game-server.env" "$DESTDIR$settings"; then
@@ -75,8 +123,5 @@ uninstall_all() {
 case "${1:-}" in
 install) install_all ;;
 uninstall) uninstall_all ;;
-*)
-    echo "tools/install.sh: ${1:-nothing}: expected install or uninstall" >&2
-    exit 2
-    ;;
+*) complain "${1:-nothing}: expected install or uninstall" 2 ;;
 esac

@@ -21,7 +21,7 @@ find . \( -path ./target -o -path ./fuzz -o -name node_modules \) -prune -o \( -
 # The tool sees the features of the whole workspace; what its other programs alone bring in is left out.
 linked="$(cargo tree --package pixi-game-server --edges normal --prefix none --format '{p}' --locked |
   sed -E 's/^(\S+) v(\S+).*/\1 \2/' | grep -v '^pixi-game-server ' | sort -u)"
-sed "s|$work|.|g" "$work/$name.json" | jq --sort-keys --arg linked "$linked" '
+sed "s|$(printf %s "$work" | sed 's/[].[*^$\\|]/\\&/g')|.|g" "$work/$name.json" | jq --sort-keys --arg linked "$linked" '
   ($linked | split("\n")) as $names |
   .components |= map(select("\(.name) \(.version)" as $name | $names | index($name))) |
   ([.components[]."bom-ref"] + [.metadata.component."bom-ref"]) as $kept |

@@ -16,13 +16,14 @@ const UNIT: &str = "usr/lib/systemd/system/pixi-game-server.service";
 /// What is made on the way lies in one place: one at a time.
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// `make` with these words, for a system below this folder, with the programs that are built for tests.
-fn make(target: &str, root: &Path) -> String {
+/// `make` for a system below this folder, with the programs that are built for tests; these words change what it is told.
+pub fn make(target: &str, root: &Path, words: &[String]) -> String {
     let _one = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let output = succeed(
         Command::new("make")
             .args(["--no-print-directory", target, "PREFIX=/usr", "INSTALL_BUILD=debug"])
             .arg(format!("DESTDIR={}", root.display()))
+            .args(words)
             .env_remove("MAKEFLAGS")
             .env_remove("SYSCONFDIR")
             .current_dir(env!("CARGO_MANIFEST_DIR")),
@@ -31,7 +32,7 @@ fn make(target: &str, root: &Path) -> String {
 }
 
 /// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
@@ -39,7 +40,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn what_is_installed_works_and_is_taken_away_again() {
     let root = folder("installed");
-    make("install", &root);
+    make("install", &root, &[]);
     let installed = root.join("usr/bin/pixi-game-server");
     succeed(Command::new(&installed).arg("--check-config").arg("--env-file").arg(root.join(SETTINGS)));
     succeed(Command::new(root.join("usr/bin/pixi-game-tune")).arg("--help"));
@@ -64,18 +65,18 @@ fn what_is_installed_works_and_is_taken_away_again() {
         assert!(root.join("usr/share/man/man8").join(page).exists(), "{page}");
     }
 
-    make("uninstall", &root);
+    make("uninstall", &root, &[]);
     assert_eq!(files(&root), Vec::<PathBuf>::new());
 }
 
 #[test]
 fn settings_that_somebody_changed_are_kept() {
     let root = folder("kept");
-    make("install", &root);
+    make("install", &root, &[]);
     let settings = root.join(SETTINGS);
     fs::write(&settings, "PORT=8109\n").expect("changed");
-    assert!(make("install", &root).contains("kept: /etc/pixi-game-server.env"));
-    assert!(make("uninstall", &root).contains("kept: /etc/pixi-game-server.env"));
+    assert!(make("install", &root, &[]).contains("kept: /etc/pixi-game-server.env"));
+    assert!(make("uninstall", &root, &[]).contains("kept: /etc/pixi-game-server.env"));
     assert_eq!(files(&root), std::slice::from_ref(&settings));
     assert_eq!(fs::read_to_string(settings).expect("the settings"), "PORT=8109\n");
 }

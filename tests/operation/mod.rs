@@ -3,6 +3,7 @@
 mod artillery;
 mod demo;
 mod install;
+mod installed_modes;
 mod log_lines;
 mod reload;
 mod targets;
