@@ -195,9 +195,6 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// Bytes read from one connection before the others get their turn.
 pub const READ_BUDGET_BYTES: usize = 16 * 1024;
 
-/// Connections accepted before the others get their turn.
-pub const ACCEPT_BUDGET: usize = 64;
-
 /// Writes made in a row before the loop polls for what arrived meanwhile: an ack waits for half of them on average. A
 /// poll costs less than a write; with 16 instead of 128 ten thousand players' acks took 0.3 ms instead of 0.9, for the same
 /// CPU time.
@@ -236,21 +233,47 @@ pub const SPARE_TIMEOUT_MS: u64 = 500;
 /// [`SPARE_DESCRIPTORS`].
 pub const DESCRIPTORS_RESERVED: u64 = 32;
 
-/// Pipelined requests of one connection answered before the others get their turn.
-pub const HTTP_REQUEST_BUDGET: usize = 8;
+/// Longest time that HTTP work takes in one turn of the loop, in nanoseconds: an ack waits half as long on average.
+pub const HTTP_TURN_NS: i64 = 200_000;
+
+/// Visits of HTTP connections in one turn of the loop: a request answered, or a piece of an answer written.
+pub const HTTP_TURN_VISITS: usize = 32;
+
+/// Time that HTTP work may save up while there is none, in nanoseconds.
+pub const HTTP_ALLOWANCE_NS_MAX: i64 = 2_000_000;
+
+/// Bytes of an answer that are written before other connections get their turn.
+pub const HTTP_WRITE_BYTES: usize = 64 * 1024;
+
+/// Longest sleep of the loop while HTTP work waits for its share of the time, in milliseconds.
+pub const HTTP_WAIT_MS: u64 = 1;
+
+/// Time after which an answer whose peer takes nothing of it may make room for a new connection, in milliseconds.
+pub const HTTP_PROGRESS_MS: u64 = 10_000;
+
+/// Places of [`HTTP_CONNECTIONS_MAX`] that are kept for questions about health and metrics; one in four where there are
+/// few. They are taken only when no other place can be had.
+pub const HTTP_RESERVED_MAX: usize = 8;
+
+/// Time that a connection in a kept place has in any case, in milliseconds; after that it makes room for the next one.
+pub const HTTP_RESERVED_TURN_MS: u64 = 100;
+
+/// Bytes by which a reader may fall behind `HTTP_MIN_RATE` before its answer is cut: as much as the kernel takes at once,
+/// and half a minute without a byte at the default.
+pub const HTTP_SLACK_BYTES: u64 = 64 * 1024;
+
+/// Renderings of `/metrics` a second in each format; more questions get the same bytes again.
+pub const METRICS_RENDERS_PER_S: u64 = 4;
 
 /// Least time between two log lines about the same lack of descriptors or memory, in milliseconds.
 pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
 
-/// Time for a whole request head to arrive, and for a kept-alive connection to send its next one, in milliseconds.
+/// Time for a whole request head to arrive, and for a kept-alive connection to send its next one after the last byte of an
+/// answer, in milliseconds.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 
-/// Time that a connection has for its request in any case, in milliseconds. After that it makes room for a new one when
-/// [`HTTP_CONNECTIONS_MAX`] wait: so much a slow line may need, and whoever would keep the others out must open that many
-/// connections in each such span.
-pub const HTTP_TURN_MS: u64 = 500;
-
-/// Time a closing connection gets to take its last bytes and to end its side, in milliseconds.
+/// Time a connection gets to end its side after it has been sent its last byte, in milliseconds; also the longest time in
+/// which a player that is sent away takes nothing of its last bytes.
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 
 /// Longest time for which a player's messages that were left unread are credited to it, in milliseconds: at the default
@@ -261,8 +284,9 @@ pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 /// the next tick. A thousand take half a millisecond.
 pub const POSTPONED_PER_TICK: usize = 1_024;
 
-/// A turn of the loop that takes longer than this, in milliseconds, was no turn: the process was suspended, or got no
-/// processor. Peers could not make themselves heard meanwhile, so that it counts towards none of their deadlines.
+/// A turn of the loop in which the thread did not run for longer than this, in milliseconds, was no turn: the process was
+/// suspended, or got no processor. Peers could not make themselves heard meanwhile, so that it counts towards none of
+/// their deadlines.
 pub const LOOP_PAUSE_MS_MIN: u64 = 250;
 
 /// Send buffer of each connection in the kernel, in bytes; it keeps as much again for its own account of them. Left to
@@ -300,7 +324,9 @@ const _: () =
     assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
-const _: () = assert!(HTTP_TURN_MS < HTTP_TIMEOUT_MS);
+const _: () = assert!(HTTP_RESERVED_TURN_MS < SPARE_TIMEOUT_MS);
+const _: () = assert!(HTTP_RESERVED_MAX * 4 < HTTP_CONNECTIONS_MAX);
+const _: () = assert!(1_000 % METRICS_RENDERS_PER_S == 0, "a rendering costs whole milliseconds");
 const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "it waits in the same buffer");
 const _: () = assert!(RATED_ADDRESSES_MAX.is_multiple_of(8));
 const _: () =

@@ -5,11 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::RATED_ADDRESSES_MAX;
 
 const MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000 * MS;
 
-fn limiter(connections_max: u32, rate_per_s: u32, burst: u32) -> AddressLimiter {
-    AddressLimiter::new(AddressLimits { connections_max, rate_per_s, burst, spares_loopback: false }, 7)
+fn limiter(connections_max: u32, per_s: u32, burst: u32) -> AddressLimiter {
+    AddressLimiter::new(
+        AddressLimits {
+            connections_max,
+            rate: Rate { per_s, burst, spares_loopback: false },
+            ..AddressLimits::default()
+        },
+        7,
+    )
 }
 
 fn v4(bits: u32) -> Client {
@@ -69,7 +78,8 @@ fn a_limit_that_is_set_later_counts_what_is_held() {
 
 #[test]
 fn loopback_is_spared_where_asked_but_not_what_hides_behind_it() {
-    let limits = AddressLimits { connections_max: 0, rate_per_s: 1, burst: 1, spares_loopback: true };
+    let rate = Rate { per_s: 1, burst: 1, spares_loopback: true };
+    let limits = AddressLimits { rate, ..AddressLimits::default() };
     let mut limiter = AddressLimiter::new(limits, 7);
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     assert!((0..100).all(|_| is_in(&mut limiter, Client::known(loopback), 0)));
@@ -117,13 +127,14 @@ fn a_crowd_of_addresses_does_not_wash_away_who_has_used_up_its_burst() {
 }
 
 #[test]
-fn addresses_spread_over_the_sets() {
-    let limiter = limiter(0, 1, 1);
-    let mut sizes = vec![0; SETS];
-    for bits in 0..(SETS as u32 * 16) {
-        sizes[limiter.set_of(Network::V4(bits))] += 1;
-    }
-    assert!(sizes.iter().all(|&size| (1..64).contains(&size)), "{:?}", sizes.iter().max());
+fn loopback_may_hold_any_number_where_that_is_asked_for() {
+    let limits =
+        AddressLimits { connections_max: 2, connections_spare_loopback: true, ..AddressLimits::default() };
+    let mut limiter = AddressLimiter::new(limits, 7);
+    let loopback = IpAddr::V4(Ipv4Addr::new(127, 1, 2, 3));
+    assert!((0..100).all(|_| is_in(&mut limiter, Client::known(loopback), 0)));
+    assert!((0..2).all(|_| is_in(&mut limiter, v4(1), 0)));
+    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooMany));
 }
 
 proptest! {

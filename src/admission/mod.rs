@@ -1,13 +1,14 @@
 //! Who is let in, judged by address: how many connections an address may hold, how fast it may open them, and whose
 //! word is believed about which address that is.
 //!
-//! * [`limiter`]: the limits themselves, exact for connections held, bounded in memory for rates.
+//! * [`limiter`]: the limits themselves, exact for connections held. [`buckets`]: rates, bounded in memory.
 //! * [`trust`]: which peers are proxies, and who stands behind them.
 //!
 //! Pure: no sockets and no clock; `server::attribution` brings addresses and time. An address is a *network* here: one IPv4
 //! address, however it is written, or the 64-bit prefix of an IPv6 address, since whoever has one address of such a
 //! network has them all. Ports don't matter.
 
+pub mod buckets;
 pub mod limiter;
 pub mod trust;
 
@@ -53,7 +54,8 @@ impl Client {
         Self { address: proxy, is_own: false }
     }
 
-    fn is_loopback(&self) -> bool {
+    /// Whether the client is on this machine, and says so itself.
+    pub fn is_loopback(&self) -> bool {
         self.is_own && self.address.to_canonical().is_loopback()
     }
 }

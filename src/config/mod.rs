@@ -55,12 +55,22 @@ pub struct Config {
     pub workers: usize,
     /// Most WebSocket connections at a time.
     pub max_connections: usize,
-    /// Most connections of one address at a time; 0 is without limit.
-    pub max_conns_per_ip: u32,
-    /// Connections of one address a second, 0 without limit; `None` is [`IP_CONN_RATE_DEFAULT`] for all but loopback.
+    /// Most game connections of one address at a time, 0 without limit; `None` is [`MAX_CONNS_PER_IP_DEFAULT`] for all but
+    /// loopback.
+    pub max_conns_per_ip: Option<u32>,
+    /// Game connections of one address a second, 0 without limit; `None` is [`IP_CONN_RATE_DEFAULT`] for all but loopback.
     pub ip_conn_rate: Option<u32>,
-    /// Connections of one address at once after a pause; 0 is without limit.
+    /// Game connections of one address at once after a pause; 0 is without limit.
     pub ip_conn_burst: u32,
+    /// Most connections of one address at a time that are no players, 0 without limit; `None` is
+    /// [`HTTP_CONNS_PER_IP_DEFAULT`] for all but loopback.
+    pub http_conns_per_ip: Option<u32>,
+    /// HTTP requests of one address a second, 0 without limit; `None` is [`HTTP_RATE_DEFAULT`] for all but loopback.
+    pub http_rate: Option<u32>,
+    /// HTTP requests of one address at once after a pause; 0 is without limit.
+    pub http_burst: u32,
+    /// Bytes a second of an answer that a client must take on average; 0 is without limit.
+    pub http_min_rate: u32,
     /// Proxies whose word about a client's address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether trusted proxies, and nobody else, begin each connection with a PROXY protocol header.
@@ -138,8 +148,18 @@ impl Config {
     }
 }
 
-/// Connections a second of one address that is not loopback, unless `IP_CONN_RATE` says otherwise.
+/// Game connections of one address that is not loopback at a time, unless `MAX_CONNS_PER_IP` says otherwise.
+pub const MAX_CONNS_PER_IP_DEFAULT: u32 = 1_000;
+
+/// Game connections a second of one address that is not loopback, unless `IP_CONN_RATE` says otherwise.
 pub const IP_CONN_RATE_DEFAULT: u32 = 50;
+
+/// Connections of one address that is not loopback and that are no players, unless `HTTP_CONNS_PER_IP` says otherwise:
+/// half of the places, and more than thirty browsers behind one address open at once.
+pub const HTTP_CONNS_PER_IP_DEFAULT: u32 = 256;
+
+/// HTTP requests a second of one address that is not loopback, unless `HTTP_RATE` says otherwise.
+pub const HTTP_RATE_DEFAULT: u32 = 1_000;
 
 impl Default for Config {
     /// The defaults of [`SETTINGS`], with one worker per core.
@@ -244,9 +264,13 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         require_origin: sources.switch("REQUIRE_ORIGIN"),
         workers: as_many_as_pay_if_zero(sources.whole("WORKERS")),
         max_connections: sources.whole("MAX_CONNECTIONS"),
-        max_conns_per_ip: sources.whole("MAX_CONNS_PER_IP"),
+        max_conns_per_ip: sources.optional_whole("MAX_CONNS_PER_IP"),
         ip_conn_rate: sources.optional_whole("IP_CONN_RATE"),
         ip_conn_burst: sources.whole("IP_CONN_BURST"),
+        http_conns_per_ip: sources.optional_whole("HTTP_CONNS_PER_IP"),
+        http_rate: sources.optional_whole("HTTP_RATE"),
+        http_burst: sources.whole("HTTP_BURST"),
+        http_min_rate: sources.whole("HTTP_MIN_RATE"),
         trusted_proxies: sources.networks("TRUSTED_PROXIES"),
         proxy_protocol: sources.switch("PROXY_PROTOCOL"),
         tick_rate_hz: sources.whole("TICK_RATE"),

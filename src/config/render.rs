@@ -79,9 +79,10 @@ fn environment_line(variable: &str, value: &str) -> String {
 }
 
 /// Every setting with its value as it is: what is secret in it must not be shown.
-pub(super) fn values(config: &Config) -> [(&'static str, String); 43] {
+pub(super) fn values(config: &Config) -> [(&'static str, String); 47] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
+    let optional = |number: Option<u32>| number.map_or(String::new(), |number| number.to_string());
     let networks: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
     [
         ("HOST", config.host.to_string()),
@@ -92,9 +93,13 @@ pub(super) fn values(config: &Config) -> [(&'static str, String); 43] {
         ("STATIC_DIR", path(&config.static_dir)),
         ("WORKERS", config.workers.to_string()),
         ("MAX_CONNECTIONS", config.max_connections.to_string()),
-        ("MAX_CONNS_PER_IP", config.max_conns_per_ip.to_string()),
-        ("IP_CONN_RATE", config.ip_conn_rate.map_or(String::new(), |rate| rate.to_string())),
+        ("MAX_CONNS_PER_IP", optional(config.max_conns_per_ip)),
+        ("IP_CONN_RATE", optional(config.ip_conn_rate)),
         ("IP_CONN_BURST", config.ip_conn_burst.to_string()),
+        ("HTTP_CONNS_PER_IP", optional(config.http_conns_per_ip)),
+        ("HTTP_RATE", optional(config.http_rate)),
+        ("HTTP_BURST", config.http_burst.to_string()),
+        ("HTTP_MIN_RATE", config.http_min_rate.to_string()),
         ("TRUSTED_PROXIES", networks.join(",")),
         ("PROXY_PROTOCOL", config.proxy_protocol.to_string()),
         ("TICK_RATE", config.tick_rate_hz.to_string()),

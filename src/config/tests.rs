@@ -56,6 +56,10 @@ const ALL_CHANGED: Env = &[
     ("MAX_CONNS_PER_IP", "1000000"),
     ("IP_CONN_RATE", "100000"),
     ("IP_CONN_BURST", "0"),
+    ("HTTP_CONNS_PER_IP", "512"),
+    ("HTTP_RATE", "1000000"),
+    ("HTTP_BURST", "0"),
+    ("HTTP_MIN_RATE", "0"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.1/32,2001:db8::/32"),
     ("PROXY_PROTOCOL", "true"),
     ("TICK_RATE", "128"),
@@ -100,9 +104,13 @@ fn defaults_are_the_documented_ones() {
         require_origin: false,
         workers: workers_here(),
         max_connections: 12_000,
-        max_conns_per_ip: 0,
+        max_conns_per_ip: None,
         ip_conn_rate: None,
         ip_conn_burst: 100,
+        http_conns_per_ip: None,
+        http_rate: None,
+        http_burst: 10_000,
+        http_min_rate: 2_000,
         trusted_proxies: vec![],
         proxy_protocol: false,
         tick_rate_hz: 60,
@@ -193,7 +201,7 @@ fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 28);
+    assert_eq!(checked, 32);
 }
 
 #[test]
@@ -208,6 +216,10 @@ fn the_bounds_are_the_documented_ones() {
         ("MAX_CONNS_PER_IP", 0, 1_000_000),
         ("IP_CONN_RATE", 0, 100_000),
         ("IP_CONN_BURST", 0, 1_000_000),
+        ("HTTP_CONNS_PER_IP", 0, 512),
+        ("HTTP_RATE", 0, 1_000_000),
+        ("HTTP_BURST", 0, 1_000_000),
+        ("HTTP_MIN_RATE", 0, 1_000_000),
         ("TICK_RATE", 10, 128),
         ("SYNC_INTERVAL_SEC", 1, 300),
         ("BATCH_INTERVAL_MS", 10, 1_000),

@@ -148,6 +148,8 @@ kinds! {
         AddressConnections = "address_connections",
         /// The address opens connections faster than it may.
         AddressRate = "address_rate",
+        /// The address sends requests faster than it may.
+        RequestRate = "request_rate",
         /// The PROXY header is missing, wrong, or not the peer's to send.
         ProxyHeader = "proxy_header",
         /// There is no id for another player: the bus of the cluster was not reached yet.
@@ -208,6 +210,18 @@ kinds! {
         Reset = "reset",
         /// The player went on over another connection.
         TakenOver = "taken_over",
+    }
+}
+
+kinds! {
+    /// Why an HTTP answer ended before its last byte.
+    Cut {
+        /// The client took nothing of it for too long.
+        Stalled = "stalled",
+        /// The client took it more slowly than it must.
+        Slow = "slow",
+        /// The client took nothing of it for a while, and others needed the place.
+        Displaced = "displaced",
     }
 }
 
@@ -274,6 +288,10 @@ pub struct Metrics {
     pub refused: Counters<Refused, { Refused::ALL.len() }>,
     /// Ended game connections, by reason.
     pub closed: Counters<Closed, { Closed::ALL.len() }>,
+    /// HTTP answers that ended before their last byte, by reason.
+    pub answers_cut: Counters<Cut, { Cut::ALL.len() }>,
+    /// Connections without a request that were closed for others.
+    pub idle_displaced_total: u64,
     /// Messages of the bus that were not listened to.
     pub bus_refused_total: u64,
     /// Tickets shown, by what came of them.
@@ -431,6 +449,7 @@ mod tests {
         check::<Refused>();
         check::<Closed>();
         check::<Resume>();
+        check::<Cut>();
     }
 
     #[test]

@@ -221,6 +221,11 @@ fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>
 /// Connections and what is counted by kind.
 fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
     vec![
+        metric(
+            "answers_cut",
+            "HTTP answers that ended before their last byte.",
+            Kinds("reason", metrics.answers_cut.iter().collect()),
+        ),
         metric("frames_out", "Frames sent.", Kinds("kind", metrics.frames_out.iter().collect())),
         metric(
             "protocol_errors",
@@ -249,6 +254,11 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
         ),
         metric("connections.open", "Open sockets.", Gauge(gauges.connections_open)),
         metric("connections.http_requests_total", "HTTP requests.", Counter(metrics.http_requests_total)),
+        metric(
+            "connections.idle_displaced_total",
+            "Idle HTTP connections closed to make room.",
+            Counter(metrics.idle_displaced_total),
+        ),
         metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),
         metric("closed", "Ended game connections.", Kinds("reason", metrics.closed.iter().collect())),
         metric("resumes", "Tickets shown.", Kinds("outcome", metrics.resumes.iter().collect())),

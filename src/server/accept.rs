@@ -1,4 +1,4 @@
-//! New connections: a budget per turn, a cap on all, and what is done when the kernel has nothing left to give: a spare
+//! New connections: a cap on all, room made for them (`places`), and what is done when the kernel has nothing left to give: a spare
 //! descriptor each for a few that are answered and sent away, then a pause.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,15 +8,18 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use nix::errno::Errno;
 
-use super::attribution::{Attribution, Turned};
-use super::connection::Connection;
+use super::attribution::{Attribution, TooManyRequests, Turned};
+use super::connection::{Connection, Http, Phase, Room};
+use super::places::Kind;
+use super::share::Slice;
 use super::socket::Socket;
 use super::{Server, os};
+use crate::admission::Network;
 use crate::limits::{
-    ACCEPT_BUDGET, ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX,
-    HTTP_TIMEOUT_MS, HTTP_TURN_MS,
+    ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,
+    SPARE_TIMEOUT_MS,
 };
-use crate::metrics::Refused;
+use crate::metrics::{Cut, Refused};
 use crate::wire::http::{Response, Status};
 
 /// Where a connection came in, and so what it is served.
@@ -168,32 +171,38 @@ impl Doors {
 }
 
 impl Server {
-    pub(super) fn accept(&mut self) {
+    /// Ends the time of connections on spare descriptors, and takes back what can be had.
+    pub(super) fn tend_spares(&mut self) {
         let now_ms = self.now_ms();
         while let Some(token) = self.spares.next_overdue(now_ms) {
             self.metrics.refused[Refused::Descriptors] += 1;
             self.lose(token);
         }
         self.spares.refill(now_ms);
-        self.accept_at(Door::Admin);
-        self.accept_at(Door::Game);
     }
 
-    fn accept_at(&mut self, door: Door) {
+    /// Takes the next connection, an operator's first, if there is one and the turn's slice allows it. Returns whether there
+    /// may be more.
+    pub(super) fn accept_next(&mut self, slice: &mut Slice) -> bool {
         let now_ms = self.now_ms();
-        for _ in 0..ACCEPT_BUDGET {
-            let Some(acceptor) = self.doors.at_mut(door) else { return };
+        for door in [Door::Admin, Door::Game] {
+            let Some(acceptor) = self.doors.at_mut(door) else { continue };
             if !acceptor.is_ready(now_ms) {
-                return;
+                continue;
+            }
+            if !slice.take(os::monotonic_ns()) {
+                return false;
             }
             match acceptor.accept() {
                 Accepted::Connection(stream, peer) => self.admit(stream, peer, door),
-                Accepted::None => return,
+                Accepted::None => continue,
                 Accepted::Gone => {}
                 Accepted::NoDescriptor(error) => self.accept_on_spare(door, &error),
                 Accepted::NoMemory(error) => self.pause(door, &error),
             }
+            return true;
         }
+        false
     }
 
     /// Takes the next connection on a spare descriptor, so that it can be answered and sent away. Without a spare, new
@@ -207,7 +216,10 @@ impl Server {
         match acceptor.accept() {
             Accepted::Connection(stream, peer) => {
                 self.note_exhaustion(error);
-                if let Some(token) = self.insert(stream, peer, door, true) {
+                let judged = self.judge(stream, peer, door);
+                if let Some((stream, attribution)) = judged
+                    && let Some(token) = self.insert(stream, attribution, door, Room::Spare)
+                {
                     self.spares.lend(token, now_ms);
                 }
             }
@@ -236,44 +248,103 @@ impl Server {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: IpAddr, door: Door) {
-        let is_full = match door {
-            Door::Game => {
-                self.make_room();
-                let connections = self.table.len() - self.admin_connections - self.spares.lent();
-                let connections_max = self.config.max_connections + self.waiting.most();
-                self.waiting.is_full() || connections >= connections_max
+        let Some((stream, attribution)) = self.judge(stream, peer, door) else { return };
+        if door == Door::Admin {
+            if self.admin_connections >= ADMIN_CONNECTIONS_MAX {
+                return self.turn_away_full(stream);
             }
-            Door::Admin => self.admin_connections >= ADMIN_CONNECTIONS_MAX,
-        };
-        if is_full {
-            self.metrics.connections_accepted_total += 1;
-            self.metrics.refused[Refused::Full] += 1;
-            let line = "too many connections are waiting for their handshake; try again\n";
-            let response = Response {
-                headers: &[("Retry-After", "1")],
-                ..Response::text(Status::ServiceUnavailable, line)
-            };
-            return turn_away(stream, |answer| response.write(answer));
+            let token = self.insert(stream, attribution, door, Room::Common);
+            self.admin_connections += usize::from(token.is_some());
+            return;
         }
-        if let Some(token) = self.insert(stream, peer, door, false) {
-            match door {
-                Door::Game => self.waiting.enter(token, self.now_ms() + HTTP_TIMEOUT_MS),
-                Door::Admin => self.admin_connections += 1,
-            }
+        let network = self.attributions.counted(&attribution);
+        if !self.make_room_of(network) {
+            self.metrics.refused[Refused::AddressConnections] += 1;
+            self.attributions.release(attribution);
+            return turn_away(stream, |answer| TooManyRequests::held().write(answer, false));
+        }
+        let Some(room) = self.make_room() else {
+            self.attributions.release(attribution);
+            return self.turn_away_full(stream);
+        };
+        let Some(token) = self.insert(stream, attribution, door, room) else { return };
+        match room {
+            Room::Common => self.places.enter(token, network, self.now_ms()),
+            _ => self.reserve.enter(token, self.now_ms()),
         }
     }
 
-    /// When all places at the game's door are taken, drops whoever was not heard for longest, if that is long enough.
-    fn make_room(&mut self) {
-        if !self.waiting.is_full() {
-            return;
+    fn turn_away_full(&mut self, stream: TcpStream) {
+        self.metrics.refused[Refused::Full] += 1;
+        let line = "too many connections are waiting for their handshake; try again\n";
+        let response =
+            Response { headers: &[("Retry-After", "1")], ..Response::text(Status::ServiceUnavailable, line) };
+        turn_away(stream, |answer| response.write(answer));
+    }
+
+    /// Counts a connection whose PROXY header has told its address among those of that address. False when the address has
+    /// all it may have and none of its connections makes room.
+    pub(super) fn take_own_place(&mut self, token: Token, network: Option<Network>) -> bool {
+        let Some(network) = network else { return true };
+        let has_room = self.make_room_of(Some(network));
+        self.places.count_for(token, network);
+        has_room
+    }
+
+    /// Sees to it that an address may have another connection. False when it has all it may have and none makes room.
+    fn make_room_of(&mut self, network: Option<Network>) -> bool {
+        let most = self.attributions.http_places_max();
+        let Some(network) = network.filter(|&network| most > 0 && self.places.of(network) >= most) else {
+            return true;
+        };
+        let displaced = self.places.displaced_of(network, self.now_ms());
+        displaced.map(|(token, kind)| self.displace(token, kind)).is_some()
+    }
+
+    /// What there is for another connection: a place, if need be that of a connection that makes room, or one of those kept.
+    fn make_room(&mut self) -> Option<Room> {
+        let now_ms = self.now_ms();
+        let connections = self.table.len() - self.admin_connections - self.spares.lent();
+        let connections_max = self.config.max_connections + self.places.most();
+        if !self.places.is_full() && connections < connections_max {
+            return Some(Room::Common);
         }
-        let displaced = self.waiting.longest(self.now_ms() + HTTP_TIMEOUT_MS - HTTP_TURN_MS);
-        if let Some(token) = displaced {
-            self.metrics.refused[Refused::HandshakeDisplaced] += 1;
-            self.lose(token);
-            // Its descriptor is needed now.
-            self.reap();
+        if let Some((token, kind)) = self.places.displaced(now_ms) {
+            self.displace(token, kind);
+            return Some(Room::Common);
+        }
+        if self.reserve.is_full() {
+            let token = self.reserve.displaced(now_ms)?;
+            self.displace(token, Kind::Head);
+        }
+        Some(Room::Reserved)
+    }
+
+    fn displace(&mut self, token: Token, kind: Kind) {
+        match kind {
+            Kind::Ended | Kind::Idle => self.metrics.idle_displaced_total += 1,
+            Kind::Head => self.metrics.refused[Refused::HandshakeDisplaced] += 1,
+            Kind::Answering => self.metrics.answers_cut[Cut::Displaced] += 1,
+        }
+        self.lose(token);
+        // Its descriptor is needed now.
+        self.reap();
+    }
+
+    /// Judges a connection by where it comes from; one that may not come in is answered and gone.
+    fn judge(&mut self, stream: TcpStream, peer: IpAddr, door: Door) -> Option<(TcpStream, Attribution)> {
+        self.metrics.connections_accepted_total += 1;
+        let judged = match door {
+            Door::Game => self.judge_peer(&stream, peer),
+            Door::Admin => Ok(Attribution::Unknown),
+        };
+        match judged {
+            Ok(attribution) => Some((stream, attribution)),
+            Err(Turned::Away(refusal)) => {
+                turn_away(stream, |answer| refusal.write(answer, false));
+                None
+            }
+            Err(Turned::Off) => None,
         }
     }
 
@@ -281,31 +352,19 @@ impl Server {
     fn insert(
         &mut self,
         mut stream: TcpStream,
-        peer: IpAddr,
+        attribution: Attribution,
         door: Door,
-        is_on_spare: bool,
+        room: Room,
     ) -> Option<Token> {
-        self.metrics.connections_accepted_total += 1;
-        let judged = match door {
-            Door::Game => self.judge_peer(&stream, peer),
-            Door::Admin => Ok(Attribution::Unknown),
-        };
-        let attribution = match judged {
-            Ok(attribution) => attribution,
-            Err(turned) => {
-                if let Turned::Away(refusal) = turned {
-                    turn_away(stream, |answer| refusal.write(answer));
-                }
-                return None;
-            }
-        };
         // Fails only when the peer is gone already, which the first read will tell.
         let _ = stream.set_nodelay(true);
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
+        let time_ms = if room == Room::Reserved { SPARE_TIMEOUT_MS } else { HTTP_TIMEOUT_MS };
         let inserted = self.table.insert_with(|token| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            let connection = Connection::new(Socket::of(stream), now_ms + HTTP_TIMEOUT_MS);
-            Ok::<_, io::Error>(Connection { door, is_on_spare, ..connection })
+            let connection = Connection::new(Socket::of(stream), now_ms + time_ms);
+            let http = Http { accepted_ms: now_ms, ..Http::default() };
+            Ok::<_, io::Error>(Connection { door, room, phase: Phase::Http(Box::new(http)), ..connection })
         });
         match inserted {
             Ok(token) => {
@@ -321,12 +380,14 @@ impl Server {
     }
 
     /// A connection is gone and its descriptor closed: what it took of a reserve is there again.
-    pub(super) fn return_reserves(&mut self, token: Token, door: Door, is_on_spare: bool) {
-        if is_on_spare {
-            self.spares.take_back(token, self.now_ms());
-            self.doors.end_pauses();
-        } else if door == Door::Admin {
-            self.admin_connections -= 1;
+    pub(super) fn return_reserves(&mut self, token: Token, door: Door, room: Room) {
+        match room {
+            Room::Spare => {
+                self.spares.take_back(token, self.now_ms());
+                self.doors.end_pauses();
+            }
+            Room::Reserved => self.reserve.leave(token),
+            Room::Common => self.admin_connections -= usize::from(door == Door::Admin),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Where connections come from, and whether their address may have another one. The address is known at accept, or, from
-//! a trusted proxy, from the PROXY header that the connection begins with, or else from the header fields of the
-//! upgrade: a proxy's plain requests may be anybody's, one after the other on the same connection, and are not counted.
+//! a trusted proxy, from the PROXY header that the connection begins with, or else from the header fields of each
+//! request: a proxy's plain requests may be anybody's, one after the other on the same connection.
+//!
+//! Players count from their upgrade on, by [`AddressLimiter`]. What is no player counts by its place (`places`), and each
+//! connection and each request by the rate of HTTP requests. Connections of trusted proxies are exempt; a request that one
+//! forwards counts for the address it names.
 //!
 //! With the PROXY protocol, nobody but trusted proxies is served, with one exception: a peer on this very machine may
 //! send a header that claims nothing, so that the server's own health check needs no proxy.
@@ -14,10 +18,13 @@ use mio::net::TcpStream;
 use super::Server;
 use super::connection::Phase;
 use super::table::place_of;
-use crate::admission::Client;
+use crate::admission::buckets::{Buckets, Rate, TooFast};
 use crate::admission::limiter::{AddressLimiter, AddressLimits, Refusal, Seat};
 use crate::admission::trust::TrustedProxies;
-use crate::config::{Config, IP_CONN_RATE_DEFAULT};
+use crate::admission::{Client, Network};
+use crate::config::{
+    Config, HTTP_CONNS_PER_IP_DEFAULT, HTTP_RATE_DEFAULT, IP_CONN_RATE_DEFAULT, MAX_CONNS_PER_IP_DEFAULT,
+};
 use crate::metrics::Refused;
 use crate::wire::forwarded::{forwarded, x_forwarded_for};
 use crate::wire::http::{Request, Response, Status};
@@ -32,9 +39,11 @@ pub(super) enum Attribution {
     /// Nothing, or nothing that counts any more.
     #[default]
     Unknown,
-    /// It counts for an address.
+    /// No player yet, of this address.
+    Visitor(Client),
+    /// A player, which counts for an address.
     Seated(Seat),
-    /// A trusted proxy's: its upgrade tells.
+    /// A trusted proxy's: each request tells.
     Proxy(IpAddr),
     /// Its PROXY header has not arrived whole.
     BeforeHeader {
@@ -50,6 +59,11 @@ pub(super) struct Attributions {
     trusted: TrustedProxies,
     proxy_protocol: bool,
     limiter: AddressLimiter,
+    /// How fast addresses may ask.
+    http_rate: Rate,
+    requests: Buckets,
+    /// Connections of one address that are no players; `None` exempts loopback.
+    http_conns_per_ip: Option<u32>,
     /// By place in the table of connections, beside which they lie: no move of a player needs them.
     by_place: Vec<Attribution>,
 }
@@ -60,6 +74,9 @@ impl Attributions {
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
             proxy_protocol: config.proxy_protocol,
             limiter: AddressLimiter::new(limits_of(config), RandomState::new().hash_one(0)),
+            http_rate: http_rate_of(config),
+            requests: Buckets::new(RandomState::new().hash_one(1)),
+            http_conns_per_ip: config.http_conns_per_ip,
             by_place: Vec::new(),
         }
     }
@@ -67,6 +84,30 @@ impl Attributions {
     /// Takes over the limits of another configuration.
     pub(super) fn reconfigure(&mut self, config: &Config) {
         self.limiter.set_limits(limits_of(config));
+        self.http_rate = http_rate_of(config);
+        self.http_conns_per_ip = config.http_conns_per_ip;
+    }
+
+    /// Most connections of one address that are no players; 0 is without limit.
+    pub(super) fn http_places_max(&self) -> usize {
+        self.http_conns_per_ip.unwrap_or(HTTP_CONNS_PER_IP_DEFAULT) as usize
+    }
+
+    /// The address that a connection's place counts for, if it counts.
+    pub(super) fn counted(&self, attribution: &Attribution) -> Option<Network> {
+        let Attribution::Visitor(client) = attribution else { return None };
+        let is_spared = self.http_conns_per_ip.is_none() && client.is_loopback();
+        (!is_spared).then(|| Network::of(client.address))
+    }
+
+    fn charge(&mut self, client: Client, now_ns: u64) -> Result<(), TooManyRequests> {
+        if self.http_rate.spares_loopback && client.is_loopback() {
+            return Ok(());
+        }
+        let charged = self.requests.charge(Network::of(client.address), self.http_rate, now_ns);
+        charged.map_err(|TooFast { retry_after_s }| {
+            TooManyRequests::new("too many requests from your address\n", retry_after_s)
+        })
     }
 
     /// Notes where a connection that was given its place comes from.
@@ -109,25 +150,46 @@ impl Attributions {
 
 fn limits_of(config: &Config) -> AddressLimits {
     AddressLimits {
-        connections_max: config.max_conns_per_ip,
-        rate_per_s: config.ip_conn_rate.unwrap_or(IP_CONN_RATE_DEFAULT),
-        burst: config.ip_conn_burst,
-        spares_loopback: config.ip_conn_rate.is_none(),
+        connections_max: config.max_conns_per_ip.unwrap_or(MAX_CONNS_PER_IP_DEFAULT),
+        connections_spare_loopback: config.max_conns_per_ip.is_none(),
+        rate: Rate {
+            per_s: config.ip_conn_rate.unwrap_or(IP_CONN_RATE_DEFAULT),
+            burst: config.ip_conn_burst,
+            spares_loopback: config.ip_conn_rate.is_none(),
+        },
     }
 }
 
-/// The answer to a connection that its address may not have.
+fn http_rate_of(config: &Config) -> Rate {
+    Rate {
+        per_s: config.http_rate.unwrap_or(HTTP_RATE_DEFAULT),
+        burst: config.http_burst,
+        spares_loopback: config.http_rate.is_none(),
+    }
+}
+
+/// The answer to a connection or a request that its address may not have.
 pub(super) struct TooManyRequests {
+    line: &'static str,
     retry_after_s: String,
 }
 
 impl TooManyRequests {
+    fn new(line: &'static str, retry_after_s: u64) -> Self {
+        Self { line, retry_after_s: retry_after_s.to_string() }
+    }
+
+    /// The address holds as many connections as it may.
+    pub(super) fn held() -> Self {
+        Self::new("too many connections from your address\n", TOO_MANY_RETRY_S)
+    }
+
     /// Appends it.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let line = "too many connections from your address\n";
+    pub(super) fn write(&self, out: &mut Vec<u8>, keep_alive: bool) {
         let response = Response {
             headers: &[("Retry-After", &self.retry_after_s)],
-            ..Response::text(Status::TooManyRequests, line)
+            keep_alive,
+            ..Response::text(Status::TooManyRequests, self.line)
         };
         response.write(out);
     }
@@ -156,7 +218,30 @@ impl Server {
         if is_trusted {
             return Ok(Attribution::Proxy(peer));
         }
-        self.seat(Client::known(peer)).map(Attribution::Seated).map_err(Turned::Away)
+        self.visitor(Client::known(peer)).map_err(Turned::Away)
+    }
+
+    /// Counts a connection of this address as a request: connections without requests are no cheaper.
+    fn visitor(&mut self, client: Client) -> Result<Attribution, TooManyRequests> {
+        let charged = self.attributions.charge(client, self.now_ns);
+        self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
+        charged.map(|()| Attribution::Visitor(client))
+    }
+
+    /// Counts a request for the address it comes from. A trusted proxy's own requests are free.
+    pub(super) fn judge_request(&mut self, token: Token, request: &Request) -> Result<(), TooManyRequests> {
+        let client = match self.attributions.by_place.get(place_of(token)) {
+            Some(&Attribution::Visitor(client)) => client,
+            Some(&Attribution::Proxy(proxy)) => match self.attributions.client_of(proxy, request) {
+                Some(client) if client == proxy => return Ok(()),
+                Some(client) => Client::known(client),
+                None => Client::behind(proxy),
+            },
+            _ => return Ok(()),
+        };
+        let charged = self.attributions.charge(client, self.now_ns);
+        self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
+        charged
     }
 
     /// Takes the PROXY header from the start of what a connection has sent, if it must have one. Returns whether what
@@ -168,12 +253,11 @@ impl Server {
             return true;
         };
         let Some(connection) = self.table.get_mut(token) else { return false };
-        let Phase::Http(head) = &mut connection.phase else { return false };
-        let address = match parse(head) {
+        let Phase::Http(http) = &mut connection.phase else { return false };
+        let address = match parse(&http.head) {
             Ok(Parsed::Incomplete) => return false,
             Ok(Parsed::Complete { source, consumed }) if is_trusted || source.is_none() => {
-                // Into a buffer of its own: one that has held something and is empty tells that a request was answered.
-                **head = head.split_off(consumed);
+                http.head.drain(..consumed);
                 source.unwrap_or(peer)
             }
             Ok(Parsed::Complete { .. }) | Err(_) => {
@@ -182,14 +266,18 @@ impl Server {
                 return false;
             }
         };
-        match self.seat(Client::known(address)) {
-            Ok(seat) => {
-                self.attributions.insert(token, Attribution::Seated(seat));
+        let visitor = self.visitor(Client::known(address)).and_then(|visitor| {
+            let counted = self.attributions.counted(&visitor);
+            if self.take_own_place(token, counted) { Ok(visitor) } else { Err(TooManyRequests::held()) }
+        });
+        match visitor {
+            Ok(visitor) => {
+                self.attributions.insert(token, visitor);
                 true
             }
             Err(answer) => {
                 if let Some(connection) = self.table.get_mut(token) {
-                    answer.write(connection.outbox.bytes());
+                    answer.write(connection.outbox.bytes(), false);
                 }
                 self.start_closing(token, false);
                 false
@@ -197,18 +285,24 @@ impl Server {
         }
     }
 
-    /// Counts an upgrade for whoever the proxy in front of it names; one without a proxy counts already.
+    /// Whether a connection is a trusted proxy's.
+    pub(super) fn is_proxied(&self, token: Token) -> bool {
+        matches!(self.attributions.by_place.get(place_of(token)), Some(Attribution::Proxy(_)))
+    }
+
+    /// Counts an upgrade for its address; behind a proxy for the address that the proxy names.
     pub(super) fn judge_upgrade(&mut self, token: Token, request: &Request) -> Result<(), TooManyRequests> {
-        let Some(&Attribution::Proxy(proxy)) = self.attributions.by_place.get(place_of(token)) else {
-            return Ok(());
+        let client = match self.attributions.by_place.get(place_of(token)) {
+            Some(&Attribution::Visitor(client)) => client,
+            Some(&Attribution::Proxy(proxy)) => self.attributions.client_of(proxy, request).map_or_else(
+                || {
+                    self.metrics.forwarding_unclear_total += 1;
+                    Client::behind(proxy)
+                },
+                Client::known,
+            ),
+            _ => return Ok(()),
         };
-        let client = self.attributions.client_of(proxy, request).map_or_else(
-            || {
-                self.metrics.forwarding_unclear_total += 1;
-                Client::behind(proxy)
-            },
-            Client::known,
-        );
         let seat = self.seat(client)?;
         self.attributions.insert(token, Attribution::Seated(seat));
         Ok(())
@@ -216,12 +310,15 @@ impl Server {
 
     fn seat(&mut self, client: Client) -> Result<Seat, TooManyRequests> {
         self.attributions.limiter.admit(client, self.now_ns).map_err(|refusal| {
-            let (reason, retry_after_s) = match refusal {
-                Refusal::TooMany => (Refused::AddressConnections, TOO_MANY_RETRY_S),
-                Refusal::TooFast { retry_after_s } => (Refused::AddressRate, retry_after_s),
+            let (reason, answer) = match refusal {
+                Refusal::TooMany => (Refused::AddressConnections, TooManyRequests::held()),
+                Refusal::TooFast { retry_after_s } => {
+                    let line = "too many connections from your address\n";
+                    (Refused::AddressRate, TooManyRequests::new(line, retry_after_s))
+                }
             };
             self.metrics.refused[reason] += 1;
-            TooManyRequests { retry_after_s: retry_after_s.to_string() }
+            answer
         })
     }
 }

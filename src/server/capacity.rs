@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::os;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
 /// Descriptors for everything but players and plain HTTP.
 const BESIDE: u64 = DESCRIPTORS_RESERVED + ADMIN_CONNECTIONS_MAX as u64;
@@ -19,6 +19,16 @@ pub struct Capacity {
 }
 
 impl Capacity {
+    /// Places of connections that are no players, without those kept for questions about health and metrics.
+    pub fn common(&self) -> usize {
+        self.http - self.reserved()
+    }
+
+    /// Places kept for such questions.
+    pub fn reserved(&self) -> usize {
+        HTTP_RESERVED_MAX.min(self.http / 4)
+    }
+
     /// Shares out `limit` descriptors. Plain HTTP has what players leave, but at least a quarter: a server that is full
     /// must still be able to say so.
     pub fn within(limit: u64, players_wanted: usize) -> Self {

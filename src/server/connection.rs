@@ -42,23 +42,48 @@ pub struct Connection<S = Socket> {
     pub input_ended: bool,
     /// It is in the list of connections with fresh replies.
     pub is_listed: bool,
-    /// It is in the list of connections to be read on with.
+    /// It is in a list of connections to go on with: the game's, or the queue of HTTP.
     pub is_unread: bool,
     /// Where it came in.
     pub door: Door,
-    /// It lives on a spare descriptor: it gets one answer, and not long to take it.
-    pub is_on_spare: bool,
+    /// What it lives on.
+    pub room: Room,
     /// When its present phase must be over; not used for players.
     pub deadline_ms: u64,
 }
 
 const _: () = assert!(size_of::<Option<Entry<Connection>>>() == 64, "a connection fits a cache line");
 
+/// What a connection lives on, and so what it may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// A place like any other: everything.
+    Common,
+    /// A place kept for questions about health and metrics: one answer.
+    Reserved,
+    /// A spare descriptor: one answer about health, and not long to take it.
+    Spare,
+}
+
+/// A connection that speaks HTTP.
+#[derive(Debug, Default)]
+pub struct Http {
+    /// What came of the next request's head.
+    pub head: Vec<u8>,
+    /// A request was answered.
+    pub was_answered: bool,
+    /// When the connection was accepted, and when the last byte of its last answer was written, in milliseconds of the
+    /// loop's clock.
+    pub accepted_ms: u64,
+    /// See `accepted_ms`.
+    pub idle_since_ms: u64,
+}
+
 /// What a connection is at present. It only moves forward.
 #[derive(Debug)]
 pub enum Phase {
-    /// Speaks HTTP, perhaps to become a player. Holds what came of the next request's head.
-    Http(Box<Vec<u8>>),
+    /// Speaks HTTP, perhaps to become a player.
+    Http(Box<Http>),
     /// A player.
     Player {
         /// Its slot in the world.
@@ -137,14 +162,14 @@ impl<S: Read + Write> Connection<S> {
             is_listed: false,
             is_unread: false,
             door: Door::Game,
-            is_on_spare: false,
+            room: Room::Common,
             deadline_ms,
         }
     }
 
-    /// Whether it is one of those that wait at the game's door to become players, or for an answer.
-    pub fn is_waiting_at_game(&self) -> bool {
-        matches!(self.phase, Phase::Http(_)) && self.door == Door::Game && !self.is_on_spare
+    /// Whether it belongs to the game: a player, or one that is being sent away.
+    pub fn is_of_game(&self) -> bool {
+        matches!(self.phase, Phase::Player { .. } | Phase::Closing { was_player: true, .. })
     }
 
     /// Whether to read from it now. A peer that does not take its replies is not read, so that replies are bounded by
@@ -152,7 +177,7 @@ impl<S: Read + Write> Connection<S> {
     /// the response before them has been taken.
     pub fn wants_input(&self, replies_max: usize) -> bool {
         match self.phase {
-            Phase::Http(ref head) => self.outbox.is_empty() && head.len() < HTTP_HEAD_BYTES_MAX,
+            Phase::Http(ref http) => self.outbox.is_empty() && http.head.len() < HTTP_HEAD_BYTES_MAX,
             Phase::Player { .. } => self.outbox.len() < replies_max,
             Phase::Closing { .. } => true,
             Phase::Dead => false,
@@ -207,6 +232,27 @@ impl<S: Read + Write> Connection<S> {
         }
         self.outbox.bytes().extend_from_slice(&bytes[taken.unwrap_or(0)..]);
         self.flush(now_ms, metrics)
+    }
+
+    /// Writes what waits up to some bytes, as far as the kernel takes it. Returns how many it took.
+    ///
+    /// # Errors
+    /// [`Broken`]: the connection is to be dropped.
+    pub fn flush_some(&mut self, most: usize, now_ms: u64, metrics: &mut Metrics) -> Result<usize, Broken> {
+        let mut written = 0;
+        while written < most && self.writable && !self.outbox.is_empty() {
+            let chunk = self.outbox.next_chunk();
+            let chunk = &chunk[..chunk.len().min(most - written)];
+            match write_to(&mut self.stream, chunk, metrics)? {
+                Some(taken) => {
+                    self.outbox.advance(taken);
+                    written += taken;
+                }
+                None => self.writable = false,
+            }
+        }
+        self.outbox.note_stall(now_ms);
+        Ok(written)
     }
 
     /// Writes what waits, as far as the kernel takes it.

@@ -3,10 +3,10 @@
 use mio::Token;
 
 use super::Server;
-use super::connection::{Phase, end_our_side};
+use super::connection::{Phase, Room, end_our_side};
 use super::os::Asked;
-use crate::limits::CLOSE_TIMEOUT_MS;
-use crate::metrics::{Closed, FrameOut, Refused};
+use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
+use crate::metrics::{Closed, Cut, FrameOut, Refused};
 use crate::wire::websocket::Code;
 
 /// A shutdown under way.
@@ -23,6 +23,7 @@ enum Overdue {
     CloseIdle,
     DropStalled,
     DropHandshake,
+    Cut(Cut),
     Drop,
 }
 
@@ -55,22 +56,21 @@ impl Server {
     pub(super) fn start_closing(&mut self, token: Token, was_player: bool) {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
-        if connection.is_waiting_at_game() {
-            self.waiting.leave(token, connection.deadline_ms);
-        }
         connection.phase = Phase::Closing { half_closed: false, was_player };
         connection.deadline_ms = deadline_ms;
-        self.list_as_replied(token);
+        if was_player { self.list_as_replied(token) } else { self.queue_http(token) }
     }
 
     /// Ends our side once everything has been written. The socket stays until the peer ends its own, so that the bytes
     /// it still sends don't turn into a reset that eats our close frame.
     pub(super) fn finish_closing(&mut self, token: Token) {
+        let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Closing { half_closed, .. } = &mut connection.phase else { return };
         if !*half_closed && connection.outbox.is_empty() {
             *half_closed = true;
-            let is_done = connection.input_ended || connection.is_on_spare;
+            connection.deadline_ms = deadline_ms;
+            let is_done = connection.input_ended || connection.room != Room::Common;
             if end_our_side(connection.stream.stream()).is_err() || is_done {
                 self.lose(token);
             }
@@ -80,11 +80,13 @@ impl Server {
     /// The peer sends nothing more. What it has been promised it still gets; a player who hangs up without a close
     /// frame is gone.
     pub(super) fn end_of_input(&mut self, token: Token) {
+        let waits_elsewhere = self.returning.contains(token);
         let Some(connection) = self.table.get_mut(token) else { return };
         connection.input_ended = true;
         connection.readable = false;
         match connection.phase {
-            Phase::Http(_) if !connection.outbox.is_empty() => self.start_closing(token, false),
+            // Requests that have arrived are answered first; the visit that finds none left ends it.
+            Phase::Http(_) if !waits_elsewhere => {}
             Phase::Closing { half_closed: false, .. } if !connection.outbox.is_empty() => {}
             _ => self.lose(token),
         }
@@ -94,9 +96,7 @@ impl Server {
     pub(super) fn lose(&mut self, token: Token) {
         self.end_player(token, Closed::Reset);
         let Some(connection) = self.table.get_mut(token) else { return };
-        if connection.is_waiting_at_game() {
-            self.waiting.leave(token, connection.deadline_ms);
-        }
+        self.places.leave(token);
         if !matches!(connection.phase, Phase::Dead) {
             connection.phase = Phase::Dead;
             self.dead.push(token);
@@ -112,9 +112,9 @@ impl Server {
                 if let Err(error) = self.poll.registry().deregister(connection.stream.stream()) {
                     log::debug!("a socket could not be deregistered: {error}");
                 }
-                let (door, is_on_spare) = (connection.door, connection.is_on_spare);
+                let (door, room) = (connection.door, connection.room);
                 drop(connection);
-                self.return_reserves(token, door, is_on_spare);
+                self.return_reserves(token, door, room);
             }
         }
     }
@@ -141,25 +141,39 @@ impl Server {
                     self.metrics.refused[Refused::HandshakeTimeout] += 1;
                     self.lose(token);
                 }
+                Overdue::Cut(cut) => {
+                    self.metrics.answers_cut[cut] += 1;
+                    self.lose(token);
+                }
                 Overdue::Drop => self.lose(token),
             }
         }
     }
 
-    fn overdue(&self, token: Token) -> Overdue {
+    fn overdue(&mut self, token: Token) -> Overdue {
         let now_ms = self.now_ms();
-        let Some(connection) = self.table.get(token) else { return Overdue::Nothing };
-        let stall_ms = u64::from(self.config.write_stall_s) * 1000;
-        let is_stalled = connection.outbox.stalled_since_ms().is_some_and(|since| now_ms - since >= stall_ms);
+        let Some(connection) = self.table.get_mut(token) else { return Overdue::Nothing };
+        let stalled_ms = connection.outbox.stalled_since_ms().map_or(0, |since_ms| now_ms - since_ms);
+        let is_stalled = stalled_ms >= u64::from(self.config.write_stall_s) * 1000;
         let is_late = now_ms >= connection.deadline_ms;
         match &connection.phase {
-            Phase::Http(head) if connection.outbox.is_empty() && is_late => {
-                // Its buffer has held a request and is empty: it was answered and has no more to ask, as browsers do.
-                let is_done = head.is_empty() && head.capacity() > 0;
-                if is_done { Overdue::Drop } else { Overdue::DropHandshake }
+            Phase::Http(_) | Phase::Closing { was_player: false, .. } if !connection.outbox.is_empty() => {
+                let least_rate = self.config.http_min_rate;
+                if is_stalled {
+                    Overdue::Cut(Cut::Stalled)
+                } else if connection.outbox.owed_bytes(least_rate, now_ms) > HTTP_SLACK_BYTES {
+                    Overdue::Cut(Cut::Slow)
+                } else {
+                    Overdue::Nothing
+                }
             }
-            Phase::Closing { .. } if is_late => Overdue::Drop,
-            Phase::Player { player, .. } if !is_stalled => {
+            // It was answered and has no more to ask, as browsers do.
+            Phase::Http(http) if is_late && http.head.is_empty() && http.was_answered => Overdue::Drop,
+            Phase::Http(_) if is_late => Overdue::DropHandshake,
+            Phase::Closing { .. } if connection.outbox.is_empty() && is_late => Overdue::Drop,
+            Phase::Closing { .. } if stalled_ms >= CLOSE_TIMEOUT_MS => Overdue::Drop,
+            Phase::Player { .. } if is_stalled => Overdue::DropStalled,
+            Phase::Player { player, .. } => {
                 let silent_ms = now_ms - player.heard_ms;
                 if silent_ms >= u64::from(self.config.idle_timeout_s) * 1000 {
                     Overdue::CloseIdle
@@ -169,7 +183,6 @@ impl Server {
                     Overdue::Nothing
                 }
             }
-            Phase::Http(_) | Phase::Player { .. } if is_stalled => Overdue::DropStalled,
             _ => Overdue::Nothing,
         }
     }

@@ -79,27 +79,14 @@ impl Server {
         }
     }
 
-    /// Writes the response that waits in a connection's outbox.
-    pub(super) fn write_response(&mut self, token: Token) {
-        let now_ms = self.now_ms();
-        let Some(connection) = self.table.get_mut(token) else { return };
-        match connection.flush(now_ms, &mut self.metrics) {
-            Ok(()) if connection.outbox.is_empty() => self.go_on(token),
-            Ok(()) => {}
-            Err(Broken) => self.lose(token),
-        }
-    }
-
-    /// Goes on with a connection that has been handed everything.
+    /// Goes on with a connection of the game that has been handed everything.
     fn go_on(&mut self, token: Token) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        let requests_wait = match &connection.phase {
-            Phase::Http(head) => !head.is_empty(),
-            Phase::Closing { .. } => return self.finish_closing(token),
-            _ => false,
-        };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return self.finish_closing(token);
+        }
         // It may have been left unread because its replies piled up.
-        if connection.readable || requests_wait {
+        if connection.readable {
             self.list_as_unread(token);
         }
     }
@@ -182,8 +169,10 @@ impl Server {
 
     /// Lets the governor look at the load, and follows it.
     fn govern(&mut self, now_ns: u64) {
+        let busy_ns = os::thread_cpu_ns();
+        self.run_clock.sample(now_ns, busy_ns);
         let load = Load {
-            busy_ns: os::thread_cpu_ns(),
+            busy_ns,
             view_ns: self.view_ns,
             ticks: self.metrics.ticks_total(),
             overruns: self.metrics.rounds_overrun_total,

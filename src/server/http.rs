@@ -6,13 +6,13 @@ use mio::Token;
 
 use super::accept::Door;
 use super::assets::Asset;
+use super::attribution::TooManyRequests;
 use super::cluster::Cluster;
 use super::coming_back::Recognised;
-use super::connection::{Connection, Phase, Player};
+use super::connection::{Connection, Phase, Player, Room};
 use super::pages::is_of_dashboard;
 use super::postponed::Postponed;
 use super::{Server, os};
-use crate::limits::{HTTP_REQUEST_BUDGET, HTTP_TIMEOUT_MS};
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
 use crate::origins::Refusal;
 use crate::rate::RateLimiter;
@@ -57,37 +57,34 @@ pub(super) struct Newcomer<'a> {
 }
 
 impl Server {
-    /// Serves the requests that have arrived whole, one response at a time, up to a budget.
-    pub(super) fn serve_http(&mut self, token: Token, pool: &Pool) {
+    /// Answers the next request that has arrived whole, once the answer before it has been taken. Returns whether there
+    /// was one.
+    pub(super) fn answer_next(&mut self, token: Token, pool: &Pool) -> bool {
         // What comes behind a handshake that waits is the player's.
         if self.returning.contains(token) || !self.take_proxy_header(token) {
-            return;
+            return false;
         }
-        for _ in 0..HTTP_REQUEST_BUDGET {
-            let Some(connection) = self.table.get_mut(token) else { return };
-            let Phase::Http(head) = &mut connection.phase else { return };
-            // The next pipelined request waits until this response has been taken.
-            if head.is_empty() || !connection.outbox.is_empty() {
-                return;
-            }
-            let answered = match parse_request(head) {
-                Ok(Parsed::Incomplete) => return,
-                Ok(Parsed::Complete { mut request, consumed }) => {
-                    head.drain(..consumed);
-                    request.keep_alive &= !connection.is_on_spare;
-                    self.answer(token, &request, pool)
-                }
-                Err(error) => self.answer_broken(token, error),
-            };
-            self.list_as_replied(token);
-            match answered {
-                Answered::KeepAlive => self.write_response(token),
-                Answered::Close => return self.close_http(token),
-                Answered::Upgraded | Answered::Later => return,
-            }
+        let Some(connection) = self.table.get_mut(token) else { return false };
+        let Phase::Http(http) = &mut connection.phase else { return false };
+        if http.head.is_empty() || !connection.outbox.is_empty() {
+            return false;
         }
-        // What is left in the buffer has its turn after everybody else's.
-        self.list_as_unread(token);
+        let answered = match parse_request(&http.head) {
+            Ok(Parsed::Incomplete) => return false,
+            Ok(Parsed::Complete { mut request, consumed }) => {
+                http.head.drain(..consumed);
+                http.was_answered = true;
+                request.keep_alive &= connection.room == Room::Common;
+                self.answer(token, &request, pool)
+            }
+            Err(error) => self.answer_broken(token, error),
+        };
+        match answered {
+            Answered::KeepAlive | Answered::Later => {}
+            Answered::Close => self.close_http(token),
+            Answered::Upgraded => self.list_as_replied(token),
+        }
+        true
     }
 
     fn answer_broken(&mut self, token: Token, error: HttpError) -> Answered {
@@ -105,18 +102,23 @@ impl Server {
 
     fn answer(&mut self, token: Token, request: &Request, pool: &Pool) -> Answered {
         self.metrics.http_requests_total += 1;
-        let deadline_ms = self.now_ms() + HTTP_TIMEOUT_MS;
-        let Some(connection) = self.table.get_mut(token) else { return Answered::Close };
-        self.waiting.renew(token, connection.deadline_ms, deadline_ms);
-        connection.deadline_ms = deadline_ms;
-        let door = connection.door;
-        if connection.is_on_spare && door == Door::Game && request.path != "/health" {
+        if let Err(refusal) = self.judge_request(token, request) {
+            // On a proxy's connection others may ask next.
+            let keep_alive = request.keep_alive && self.is_proxied(token);
+            return self.refuse_address(token, &refusal, keep_alive);
+        }
+        let Some(connection) = self.table.get(token) else { return Answered::Close };
+        let (door, room, path) = (connection.door, connection.room, request.path.as_str());
+        if room == Room::Spare && door == Door::Game && path != "/health" {
             return self.refuse(token, Refused::Descriptors, "no descriptor is left for this connection\n");
+        }
+        if room == Room::Reserved && !(path == "/health" || is_metrics(path)) {
+            return self.refuse(token, Refused::Full, "too many connections are open; try again\n");
         }
         if request.method == Method::Other {
             return self.answer_method(token, request);
         }
-        match request.path.as_str() {
+        match path {
             path if !self.is_served(path, door) => self.answer_not_found(token, request),
             "/ws" => return self.answer_upgrade(token, request),
             "/health" => self.answer_health(token, request),
@@ -175,8 +177,16 @@ impl Server {
 
     fn answer_metrics(&mut self, token: Token, request: &Request, pool: &Pool, format: Format) {
         self.metrics.log_lines_dropped_total = self.log.lines_dropped();
-        let body = render(&self.metrics, &self.gauges(pool), format);
-        self.respond(token, &dynamic(request, Status::Ok, format.content_type(), &body));
+        let mut renderings = std::mem::take(&mut self.renderings);
+        let body =
+            renderings.body(format, self.now_ms(), || render(&self.metrics, &self.gauges(pool), format));
+        self.renderings = renderings;
+        let response = Response { body: &body, ..dynamic(request, Status::Ok, format.content_type(), "") };
+        let Some(connection) = self.table.get_mut(token) else { return };
+        response.write_head(connection.outbox.bytes());
+        if !response.head_only {
+            connection.outbox.send_body(body);
+        }
     }
 
     fn gauges(&self, pool: &Pool) -> Gauges {
@@ -273,10 +283,7 @@ impl Server {
             return self.refuse(token, reason, line);
         }
         if let Err(refusal) = self.judge_upgrade(token, request) {
-            if let Some(connection) = self.table.get_mut(token) {
-                refusal.write(connection.outbox.bytes());
-            }
-            return Answered::Close;
+            return self.refuse_address(token, &refusal, false);
         }
         match self.recognise(request) {
             Recognised::As { ticket, saved } => {
@@ -297,7 +304,6 @@ impl Server {
             None => self.make_player(token, newcomer),
             Some((reason, line)) => {
                 self.refuse(token, reason, line);
-                self.list_as_replied(token);
                 self.close_http(token);
             }
         }
@@ -329,6 +335,13 @@ impl Server {
         Answered::Close
     }
 
+    fn refuse_address(&mut self, token: Token, refusal: &TooManyRequests, keep_alive: bool) -> Answered {
+        if let Some(connection) = self.table.get_mut(token) {
+            refusal.write(connection.outbox.bytes(), keep_alive);
+        }
+        if keep_alive { Answered::KeepAlive } else { Answered::Close }
+    }
+
     fn refuse_origin(&mut self, token: Token, request: &Request, refusal: Refusal) -> Answered {
         self.metrics.refused[match refusal {
             Refusal::Missing => Refused::OriginMissing,
@@ -347,9 +360,11 @@ impl Server {
         let Newcomer { path, key, ticket, saved } = *newcomer;
         let (now_ms, uptime_ms) = (self.now_ms(), self.uptime_ms());
         let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Http(early_bytes) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
+        let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
         };
+        // A read will say again that the peer has ended its side.
+        connection.readable |= connection.input_ended;
         let out = connection.outbox.bytes();
         let set_cookie = ticket.map(|ticket| ticket.set_cookie(path));
         write_upgrade_response(out, key, set_cookie.as_deref());
@@ -363,7 +378,7 @@ impl Server {
             ticket,
             saved_ms: now_ms,
         });
-        self.waiting.leave(token, connection.deadline_ms);
+        self.places.leave(token);
         connection.phase = Phase::Player { slot, player };
         if self.owners.len() <= slot as usize {
             self.owners.resize(slot as usize + 1, token);
@@ -376,8 +391,8 @@ impl Server {
         self.metrics.connections_upgraded_total += 1;
         self.list_as_replied(token);
         log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));
-        if !early_bytes.is_empty() {
-            self.receive_from_player(token, &early_bytes);
+        if !http.head.is_empty() {
+            self.receive_from_player(token, &http.head);
         }
     }
 
@@ -390,7 +405,11 @@ impl Server {
 
 /// What says more about the server than players are to know.
 fn is_for_operators(path: &str) -> bool {
-    matches!(path, "/metrics" | "/metrics/prometheus") || is_of_dashboard(path)
+    is_metrics(path) || is_of_dashboard(path)
+}
+
+fn is_metrics(path: &str) -> bool {
+    matches!(path, "/metrics" | "/metrics/prometheus")
 }
 
 fn keep_alive(request: &Request) -> Answered {

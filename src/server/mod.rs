@@ -3,8 +3,10 @@
 //! [`Server::run`] is the table of contents. Each of its steps has a file:
 //!
 //! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
-//!   [`waiting`]: who is to make room at the door. [`spare`], [`capacity`]: descriptors, when there are few or none.
-//! * [`http`]: requests and the upgrade. [`player`]: a player's bytes become inputs, and acks.
+//!   [`places`], [`reserve`]: which connection makes room for another one. [`spare`], [`capacity`]: descriptors, when
+//!   there are few or none.
+//! * [`http`]: requests and the upgrade. [`http_turn`], [`share`]: when they are served, and how much time they get.
+//!   [`renderings`]: metrics, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
 //!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was. `returning`: those
@@ -12,7 +14,7 @@
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`socket`], [`outbox`], [`table`]: one connection, its calls, what waits for it, all of them. [`os`]: what only Linux can answer.
-//! * [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
+//! * [`run_clock`]: what is a pause of the process. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
 
 mod accept;
 pub mod assets;
@@ -26,19 +28,24 @@ mod flush;
 pub mod game;
 pub mod health_check;
 mod http;
+mod http_turn;
 pub mod intake;
 pub mod os;
 pub mod outbox;
 mod pages;
+mod places;
 mod player;
 pub mod postponed;
 mod reload;
+mod renderings;
 mod report;
+mod reserve;
 mod returning;
+mod run_clock;
+mod share;
 mod socket;
 mod spare;
 mod table;
-mod waiting;
 
 use std::collections::VecDeque;
 use std::io;
@@ -71,13 +78,17 @@ use flush::Reply;
 use game::Game;
 use os::{Signals, TickTimer};
 use pages::Pages;
+use places::Places;
 use reload::Reload;
 pub use reload::Reread;
+use renderings::Renderings;
 use report::Report;
+use reserve::Reserve;
 use returning::Waiters;
+use run_clock::RunClock;
+use share::Share;
 use spare::Spares;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
-use waiting::Waiting;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -136,8 +147,16 @@ pub struct Server {
     postponed: VecDeque<Token>,
     /// Connections to be reaped.
     dead: Vec<Token>,
-    /// Connections at the game's door in the HTTP phase.
-    waiting: Waiting,
+    /// HTTP connections with something to do.
+    http_queue: VecDeque<Token>,
+    /// The part of the loop's time that HTTP may have.
+    share: Share,
+    /// Connections at the game's listener that are no players.
+    places: Places,
+    /// Places beside those, for health and metrics.
+    reserve: Reserve,
+    renderings: Renderings,
+    run_clock: RunClock,
     /// Connections at the operators' door.
     admin_connections: usize,
     draining: Option<Draining>,
@@ -212,7 +231,12 @@ impl Server {
             unread: Vec::new(),
             postponed: VecDeque::new(),
             dead: Vec::new(),
-            waiting: Waiting::new(capacity.http),
+            http_queue: VecDeque::new(),
+            share: Share::new(now_ns),
+            places: Places::new(capacity.common()),
+            reserve: Reserve::new(capacity.reserved()),
+            renderings: Renderings::default(),
+            run_clock: RunClock::new(now_ns, os::thread_cpu_ns()),
             admin_connections: 0,
             draining: None,
             aborted_by: None,
@@ -260,13 +284,13 @@ impl Server {
         self.timer.arm(self.schedule.deadline_ns())?;
         while !self.is_over() {
             self.wait(&mut events, &pool)?;
-            self.dispatch(&events, &pool);
+            self.dispatch(&events);
             self.hear_bus();
-            self.read_on(&pool);
-            self.accept();
+            self.read_on();
             self.write_replies(&pool);
             self.tick_if_due(&pool)?;
             self.write_slice(&mut pool);
+            self.serve_http(&pool);
             self.reap();
             self.flush_bus();
         }
@@ -278,12 +302,13 @@ impl Server {
         let work_is_left = !self.unread.is_empty()
             || !self.replied.is_empty()
             || !self.is_round_over(pool)
-            || self.cluster.as_ref().is_some_and(Cluster::has_news)
-            || self.doors.is_any_ready(self.now_ms());
+            || self.cluster.as_ref().is_some_and(Cluster::has_news);
+        let timeout =
+            if work_is_left { Some(Duration::ZERO) } else { self.has_http_work().then(|| self.http_wait()) };
         let slept_from = os::monotonic_ns();
         self.metrics.busy_ns_total += slept_from - self.now_ns;
         self.quiet_ns = self.looked_ns;
-        match self.poll.poll(events, work_is_left.then_some(Duration::ZERO)) {
+        match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             result => {
                 result?;
@@ -296,13 +321,16 @@ impl Server {
         let woken_ns = os::monotonic_ns();
         // The tick timer alone ends every wait much sooner.
         if woken_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
-            self.paused_ns += woken_ns - self.now_ns;
+            let not_run_ns = self.run_clock.not_run_ns(self.now_ns, woken_ns, os::thread_cpu_ns());
+            if not_run_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
+                self.paused_ns += not_run_ns;
+            }
         }
         self.now_ns = woken_ns;
         Ok(())
     }
 
-    fn dispatch(&mut self, events: &Events, pool: &Pool) {
+    fn dispatch(&mut self, events: &Events) {
         for event in events {
             self.table.prefetch(event.token());
         }
@@ -314,47 +342,47 @@ impl Server {
                 // What the bus has brought is looked for in every turn.
                 TIMER | BUS => {}
                 SIGNALS => self.take_signals(),
-                token => self.note_readiness(token, event, pool),
+                token => self.note_readiness(token, event),
             }
         }
     }
 
-    fn note_readiness(&mut self, token: Token, event: &Event, pool: &Pool) {
+    fn note_readiness(&mut self, token: Token, event: &Event) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        if event.is_writable() {
-            connection.writable = true;
-            if !connection.outbox.is_empty() {
-                self.list_as_replied(token);
-            }
+        let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        connection.writable |= event.is_writable();
+        connection.readable |= is_readable;
+        connection.hung_up |= event.is_read_closed() || event.is_error();
+        if !connection.is_of_game() {
+            return self.queue_http(token);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            let Some(connection) = self.table.get_mut(token) else { return };
-            connection.readable = true;
-            connection.hung_up |= event.is_read_closed() || event.is_error();
-            self.read(token, pool);
+        if event.is_writable() && !connection.outbox.is_empty() {
+            self.list_as_replied(token);
+        }
+        if is_readable {
+            self.read(token);
         }
     }
 
     /// Goes on with sockets that had more to read than one turn allows.
-    fn read_on(&mut self, pool: &Pool) {
+    fn read_on(&mut self) {
         for token in std::mem::take(&mut self.unread) {
             if let Some(connection) = self.table.get_mut(token) {
                 connection.is_unread = false;
-                self.read(token, pool);
+                self.read(token);
             }
         }
     }
 
-    /// Reads from a connection, one budget's worth, and acts on it.
-    fn read(&mut self, token: Token, pool: &Pool) {
+    /// Reads from a connection of the game, one budget's worth, and acts on it.
+    fn read(&mut self, token: Token) {
         let quiet_ms = self.quiet_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
         if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
             if let (true, Phase::Player { player, .. }) = (connection.readable, &mut connection.phase) {
                 player.limiter.leave_unread(quiet_ms);
             }
-            // Pipelined requests may have waited for the response before them to be taken.
-            return self.serve_http(token, pool);
+            return;
         }
         // What its messages need comes near while the kernel is asked for them.
         if let Phase::Player { slot, player } = &connection.phase {
@@ -367,26 +395,14 @@ impl Server {
                 if connection.readable {
                     self.list_as_unread(token);
                 }
-                self.receive(token, &scratch[..count], pool);
+                // Of a player that is being sent away nothing counts any more.
+                self.receive_from_player(token, &scratch[..count]);
             }
             ReadOutcome::Empty => {}
             ReadOutcome::End => self.end_of_input(token),
             ReadOutcome::Failed => self.lose(token),
         }
         self.scratch = scratch;
-    }
-
-    /// Hands bytes to whatever the connection is at present.
-    fn receive(&mut self, token: Token, bytes: &[u8], pool: &Pool) {
-        let Some(connection) = self.table.get_mut(token) else { return };
-        match &mut connection.phase {
-            Phase::Http(head) => {
-                head.extend_from_slice(bytes);
-                self.serve_http(token, pool);
-            }
-            Phase::Player { .. } => self.receive_from_player(token, bytes),
-            Phase::Closing { .. } | Phase::Dead => {}
-        }
     }
 
     /// Puts a connection on the list of those whose outboxes have something to write, once.

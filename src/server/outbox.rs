@@ -19,6 +19,9 @@ struct Waiting {
     stalled_since_ms: Option<u64>,
     /// Since when the peer has not taken everything.
     behind_since_ms: Option<u64>,
+    /// By how many bytes the peer is behind the least rate, as of `judged_ms`: time adds to it, bytes taken pay it back.
+    owed_bytes: u64,
+    judged_ms: u64,
 }
 
 impl Waiting {
@@ -76,6 +79,7 @@ impl Outbox {
             *cursor += taken;
         }
         waiting.stalled_since_ms = None;
+        waiting.owed_bytes = waiting.owed_bytes.saturating_sub(taken as u64);
         if waiting.len() == 0 {
             self.waiting = None;
         }
@@ -86,7 +90,9 @@ impl Outbox {
         match &mut self.waiting {
             Some(waiting) if waiting.len() > 0 => {
                 waiting.stalled_since_ms.get_or_insert(now_ms);
-                waiting.behind_since_ms.get_or_insert(now_ms);
+                if waiting.behind_since_ms.is_none() {
+                    (waiting.behind_since_ms, waiting.judged_ms) = (Some(now_ms), now_ms);
+                }
             }
             // Room for bytes was asked for, and none came.
             waiting => *waiting = None,
@@ -96,6 +102,19 @@ impl Outbox {
     /// Since when the peer has not taken all it was to be given, in milliseconds of the loop's clock.
     pub fn behind_since_ms(&self) -> Option<u64> {
         self.waiting.as_deref()?.behind_since_ms
+    }
+
+    /// By how many bytes the peer is behind this rate, in bytes a second. What it takes ahead of the rate is not saved up,
+    /// so that bytes taken early buy no rest later.
+    pub fn owed_bytes(&mut self, rate_per_s: u32, now_ms: u64) -> u64 {
+        let Some(waiting) = &mut self.waiting else { return 0 };
+        if waiting.behind_since_ms.is_none() {
+            return 0;
+        }
+        let elapsed_ms = now_ms.saturating_sub(waiting.judged_ms);
+        waiting.owed_bytes += elapsed_ms * u64::from(rate_per_s) / 1_000;
+        waiting.judged_ms = now_ms;
+        waiting.owed_bytes
     }
 
     /// Since when the peer has taken nothing of what waits, in milliseconds of the loop's clock.
@@ -141,6 +160,19 @@ mod tests {
         assert_eq!(outbox.stalled_since_ms(), None);
         outbox.note_stall(30);
         assert_eq!((outbox.stalled_since_ms(), outbox.behind_since_ms()), (Some(30), Some(10)));
+    }
+
+    #[test]
+    fn a_reader_below_the_rate_falls_behind_and_one_above_it_saves_nothing_up() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.owed_bytes(1_000, 5_000), 0, "nothing waits");
+        outbox.send_body(vec![0; 1_000_000].into());
+        outbox.note_stall(5_000);
+        assert_eq!(outbox.owed_bytes(1_000, 7_000), 2_000);
+        outbox.advance(500);
+        assert_eq!(outbox.owed_bytes(1_000, 7_000), 1_500);
+        outbox.advance(900_000);
+        assert_eq!(outbox.owed_bytes(1_000, 8_000), 1_000);
     }
 
     #[test]

@@ -118,7 +118,8 @@ impl Server {
         self.config = Config { max_connections: self.config.max_connections, ..config };
         if let Some(room) = room {
             self.config.max_connections = room.players;
-            self.waiting.set_most(room.http);
+            self.places.set_most(room.common());
+            self.reserve.set_most(room.reserved());
         }
         self.attributions.reconfigure(&self.config);
         self.game.reconfigure(&self.config);

@@ -2,6 +2,8 @@
 
 mod garbage;
 mod half_open;
+mod pipelining;
+mod places;
 mod slow;
 mod suspended;
 mod unread;

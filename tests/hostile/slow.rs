@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{iter, thread};
 
 use game_client::Vector;
-use pixi_game_server::limits::HTTP_CONNECTIONS_MAX;
+use pixi_game_server::limits::{HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
 use super::descriptors;
 use crate::support::http::get;
@@ -64,23 +64,22 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
 
 #[test]
 fn more_slow_heads_than_there_are_places_keep_nobody_out() {
+    const MORE: usize = 50;
     let server = Server::start();
-    let before = descriptors(&server);
-    let mut slow: Vec<_> = (0..HTTP_CONNECTIONS_MAX + 50).map(|_| Raw::connect(server.address())).collect();
-    for raw in slow.iter_mut().step_by(2) {
+    let mut slow: Vec<_> = (0..HTTP_CONNECTIONS_MAX + MORE).map(|_| Raw::connect(server.address())).collect();
+    for raw in slow.iter_mut().skip(2 * MORE).step_by(2) {
         raw.send(b"GET /ws HT");
     }
-    // They have a moment for their requests, whoever comes meanwhile is asked to try again.
-    wait_until("a place", || get(server.address(), "/health").status == 200);
-    wait_until("that place again", || descriptors(&server) < before + HTTP_CONNECTIONS_MAX);
+    assert_eq!(get(server.address(), "/health").status, 200, "whoever comes next has a place");
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
     settle(&mut clients);
     let refused = &server.metrics()["refused"];
-    assert!(refused["full"].as_u64() >= Some(50), "{refused}");
-    // Whoever came next found the place that the one before had left.
-    assert_eq!(refused["handshake_displaced"], 1, "{refused}");
+    assert_eq!(refused["full"], 0, "{refused}");
+    let displaced = MORE + HTTP_RESERVED_MAX + 1;
+    assert!(refused["handshake_displaced"].as_u64() >= Some(displaced as u64), "{refused}");
     assert_eq!(refused["handshake_timeout"], 0);
+    assert_eq!(slow[0].rest(), b"", "the first that was accepted made room");
 }
 
 #[test]

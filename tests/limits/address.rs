@@ -56,13 +56,9 @@ fn places_are_given_back_however_a_connection_ends() {
         });
     }
     // Both places, so that one lost on the way would be missed.
-    let get = request_text("GET", "/health", &[]);
     wait_until("both places", || {
-        let mut pair = [(); 2].map(|()| Raw::connect_from(ALICE, server.address()));
-        pair.iter_mut().all(|raw| {
-            raw.send(get.as_bytes());
-            raw.response().status == 200
-        })
+        let pair = [(); 2].map(|()| upgrade(&server, ALICE));
+        pair.iter().all(|(_, response)| response.status == 101)
     });
 }
 

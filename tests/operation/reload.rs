@@ -84,11 +84,12 @@ fn a_limit_of_connections_an_address_counts_those_it_held_before() {
     let mut subject = Subject::start("held", &Settings::new(), "");
     let players = [Client::join(&subject.server), Client::join(&subject.server)];
     subject.reload("MAX_CONNS_PER_IP=2\n");
-    let turned_away = || get(subject.server.address(), "/health").status;
-    assert_eq!(turned_away(), 429);
+    let upgrade = || subject.upgrade_status("https://a.example");
+    assert_eq!(upgrade(), 429);
+    assert_eq!(get(subject.server.address(), "/health").status, 200, "what is no player does not count");
     let [first, _second] = players;
     first.reset();
-    wait_until("a place", || turned_away() == 200);
+    wait_until("a place", || upgrade() == 101);
 }
 
 #[test]

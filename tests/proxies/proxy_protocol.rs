@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::upgrade;
 use crate::support::http::request_text;
-use crate::support::raw::Raw;
+use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Server, Settings};
 
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
@@ -72,16 +72,16 @@ fn a_header_that_arrives_byte_by_byte_is_taken() {
         for byte in header {
             raw.send(&[byte]);
         }
-        raw.send(request_text("GET", "/health", &[]).as_bytes());
+        raw.send(UPGRADE.as_bytes());
         let status = raw.response().status;
         (raw, status)
     };
     let (_held, status) = drip(v1("192.0.2.1"));
-    assert_eq!(status, 200);
+    assert_eq!(status, 101);
     let (_refused, status) = drip(v2(0x21, [192, 0, 2, 1], 9));
     assert_eq!(status, 429, "the same client");
     let (_other, status) = drip(v2(0x21, [192, 0, 2, 2], 9));
-    assert_eq!(status, 200);
+    assert_eq!(status, 101);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::AsRawFd as _;
 
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -113,6 +113,15 @@ impl Raw {
         self.send(&masked(first, payload));
     }
 
+    /// Writes bytes and the end of this side, which the kernel puts into one segment if it is short.
+    pub fn send_and_finish(&mut self, bytes: &[u8]) {
+        let sent =
+            socket::send(self.stream.as_raw_fd(), bytes, MsgFlags::from_bits_retain(nix::libc::MSG_MORE))
+                .expect("room for it");
+        assert_eq!(sent, bytes.len());
+        self.finish_sending();
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish_sending(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -169,6 +178,21 @@ impl Raw {
         let close = self.frame_of(CLOSE);
         assert_eq!(self.frame(), None, "nothing follows a Close");
         close.payload.get(..2).map_or(1005, |code| u16::from_be_bytes(code.try_into().expect("two bytes")))
+    }
+
+    /// Takes some bytes, up to so many, and returns how many; none at the end of the connection.
+    pub fn some_of(&mut self, most: usize) -> usize {
+        if self.unread.is_empty() {
+            let mut bytes = vec![0; most];
+            return match self.stream.read(&mut bytes) {
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+                Err(error) => panic!("nothing came: {error}"),
+            };
+        }
+        let count = most.min(self.unread.len());
+        self.unread.drain(..count);
+        count
     }
 
     /// Reads to the end of the connection.

@@ -275,10 +275,22 @@ impl Drop for Server {
     }
 }
 
+/// What is counted as of now: the server answers from a rendering that may be a fraction of a second old, so that this asks
+/// until a tick has passed since the first answer was rendered.
 fn metrics_at(address: SocketAddr) -> Value {
-    let response = http::get(address, "/metrics");
-    assert_eq!(response.status, 200, "/metrics: {response:?}");
-    serde_json::from_slice(&response.body).expect("/metrics is JSON")
+    let ask = || -> Value {
+        let response = http::get(address, "/metrics");
+        assert_eq!(response.status, 200, "/metrics: {response:?}");
+        serde_json::from_slice(&response.body).expect("/metrics is JSON")
+    };
+    let first = ask();
+    loop {
+        let later = ask();
+        if later["ticks_total"] != first["ticks_total"] {
+            return later;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// The sum of an object's numbers.

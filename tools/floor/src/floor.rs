@@ -9,7 +9,7 @@ use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 use nix::sys::resource::{UsageWho, getrusage};
-use pixi_game_server::limits::{ACCEPT_BUDGET, EVENTS_PER_POLL, SCRATCH_BYTES, WRITE_SLICE};
+use pixi_game_server::limits::{EVENTS_PER_POLL, SCRATCH_BYTES, WRITE_SLICE};
 use pixi_game_server::server::os::{Signals, TickTimer, listen_on, monotonic_ns};
 use pixi_game_server::tick::Schedule;
 use pixi_game_server::wire::http::{
@@ -20,6 +20,9 @@ use slab::Slab;
 
 use crate::options::Options;
 use crate::peer::{Peer, append_first_state, flush_of};
+
+/// Connections accepted before the others get their turn.
+const ACCEPT_BUDGET: usize = 64;
 
 /// Ticks a second, as the game server's.
 const TICK_RATE_HZ: u32 = 60;

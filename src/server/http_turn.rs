@@ -1,0 +1,189 @@
+//! HTTP's part of a turn of the loop: behind the game, within its share of the time (`share`), one visit after another.
+//!
+//! Connections that have something to do wait in one queue. A visit writes a piece of an answer, or reads once and
+//! answers one request; a connection with more to do waits again behind all others. Operators' connections go first.
+
+use std::time::Duration;
+
+use mio::Token;
+
+use super::accept::Door;
+use super::connection::{Phase, ReadOutcome};
+use super::places::Kind;
+use super::share::Slice;
+use super::{Server, os};
+use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
+use crate::view::pool::Pool;
+
+impl Server {
+    /// Puts a connection into the queue of those with HTTP work, once.
+    pub(super) fn queue_http(&mut self, token: Token) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        if connection.is_unread {
+            return;
+        }
+        connection.is_unread = true;
+        match connection.door {
+            Door::Admin => self.http_queue.push_front(token),
+            Door::Game => self.http_queue.push_back(token),
+        }
+    }
+
+    /// Whether there is HTTP work, new connections included.
+    pub(super) fn has_http_work(&self) -> bool {
+        !self.http_queue.is_empty() || self.doors.is_any_ready(self.now_ms())
+    }
+
+    /// For how long the loop may sleep with HTTP work left.
+    pub(super) fn http_wait(&self) -> Duration {
+        if self.share.is_dry() { Duration::from_millis(HTTP_WAIT_MS) } else { Duration::ZERO }
+    }
+
+    /// Does HTTP work, new connections included, as long as this turn's slice lasts.
+    pub(super) fn serve_http(&mut self, pool: &Pool) {
+        self.tend_spares();
+        if !self.has_http_work() {
+            return;
+        }
+        let start_ns = os::monotonic_ns();
+        self.share.refill(start_ns, self.metrics.busy_ns_total + (start_ns - self.now_ns));
+        let mut slice = self.share.slice(start_ns);
+        // One by one in turns, so that neither newcomers nor those who are there take all of the slice.
+        loop {
+            let accepted = self.accept_next(&mut slice);
+            let queued = self.next_queued(&mut slice);
+            if let Some(token) = queued {
+                self.visit(token, pool);
+            }
+            if !accepted && queued.is_none() {
+                break;
+            }
+        }
+        self.share.spend(os::monotonic_ns() - start_ns);
+    }
+
+    fn next_queued(&mut self, slice: &mut Slice) -> Option<Token> {
+        if self.http_queue.is_empty() || !slice.take(os::monotonic_ns()) {
+            return None;
+        }
+        self.http_queue.pop_front()
+    }
+
+    fn visit(&mut self, token: Token, pool: &Pool) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        connection.is_unread = false;
+        if connection.is_of_game() {
+            return self.list_as_unread(token);
+        }
+        let mut took = self.write_answer(token);
+        let mut answered = self.answer_next(token, pool);
+        if !answered && self.read_http(token) {
+            answered = self.answer_next(token, pool);
+        }
+        if answered {
+            took |= self.write_answer(token);
+        }
+        self.finish_half_closed(token, answered);
+        self.settle(token, took, answered);
+    }
+
+    /// Writes a piece of the answer that waits. Returns whether the peer took some.
+    fn write_answer(&mut self, token: Token) -> bool {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get_mut(token) else { return false };
+        if connection.is_of_game() || matches!(connection.phase, Phase::Dead) {
+            return false;
+        }
+        let was_empty = connection.outbox.is_empty();
+        let Ok(taken) = connection.flush_some(HTTP_WRITE_BYTES, now_ms, &mut self.metrics) else {
+            self.lose(token);
+            return false;
+        };
+        if connection.outbox.is_empty() {
+            match &mut connection.phase {
+                Phase::Http(http) if !was_empty => {
+                    http.idle_since_ms = now_ms;
+                    connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
+                }
+                Phase::Closing { .. } => self.finish_closing(token),
+                _ => {}
+            }
+        }
+        taken > 0
+    }
+
+    /// Reads once. Returns whether more of a request has come.
+    fn read_http(&mut self, token: Token) -> bool {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get_mut(token) else { return false };
+        if connection.is_of_game()
+            || !connection.readable
+            || !connection.wants_input(self.config.write_buffer_bytes)
+        {
+            return false;
+        }
+        let outcome = connection.read(&mut self.scratch[..READ_BUDGET_BYTES], &mut self.metrics);
+        match outcome {
+            ReadOutcome::Bytes(count) => {
+                let Phase::Http(http) = &mut connection.phase else { return false };
+                if http.head.is_empty() && http.was_answered {
+                    connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
+                }
+                http.head.extend_from_slice(&self.scratch[..count]);
+                true
+            }
+            ReadOutcome::Empty => false,
+            ReadOutcome::End => {
+                self.end_of_input(token);
+                false
+            }
+            ReadOutcome::Failed => {
+                self.lose(token);
+                false
+            }
+        }
+    }
+
+    /// Closes a connection whose peer sends nothing more, once all that it asked for is answered.
+    fn finish_half_closed(&mut self, token: Token, answered: bool) {
+        let Some(connection) = self.table.get(token) else { return };
+        let Phase::Http(http) = &connection.phase else { return };
+        let may_hold_more = answered && !http.head.is_empty();
+        if connection.input_ended && connection.outbox.is_empty() && !may_hold_more {
+            self.lose(token);
+        }
+    }
+
+    /// Says what a connection is now, and queues it again if there is more to do for it.
+    fn settle(&mut self, token: Token, took: bool, answered: bool) {
+        let now_ms = self.now_ms();
+        let waits_elsewhere = self.returning.contains(token);
+        let Some(connection) = self.table.get(token) else { return };
+        let is_answering = !connection.outbox.is_empty();
+        let (kind, since_ms) = match &connection.phase {
+            Phase::Http(_) | Phase::Closing { .. } if is_answering || waits_elsewhere => {
+                (Kind::Answering, now_ms)
+            }
+            Phase::Http(http) if http.head.is_empty() && http.was_answered => {
+                (Kind::Idle, http.idle_since_ms)
+            }
+            Phase::Http(http) => (Kind::Head, http.accepted_ms),
+            Phase::Closing { .. } => (Kind::Ended, connection.deadline_ms - CLOSE_TIMEOUT_MS),
+            Phase::Player { .. } | Phase::Dead => return,
+        };
+        let has_more = match &connection.phase {
+            _ if is_answering => connection.writable,
+            Phase::Http(http) => {
+                let wants_input = connection.wants_input(self.config.write_buffer_bytes);
+                connection.readable && wants_input || answered && !http.head.is_empty()
+            }
+            _ => connection.readable,
+        };
+        if kind != Kind::Answering || took || self.places.kind(token) != Some(kind) {
+            self.places.set(token, kind, since_ms);
+        }
+        if has_more {
+            self.queue_http(token);
+        }
+    }
+}

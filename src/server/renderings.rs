@@ -1,0 +1,72 @@
+//! `/metrics` as it was rendered last, for each format: rendering is dear, and nothing changes in a moment that a scraper
+//! could use. Each format is rendered [`METRICS_RENDERS_PER_S`] times a second at most; in between everybody gets the
+//! same bytes.
+
+use std::sync::Arc;
+
+use crate::limits::METRICS_RENDERS_PER_S;
+use crate::metrics::Format;
+
+/// Time that one rendering costs, in milliseconds.
+const COST_MS: u64 = 1_000 / METRICS_RENDERS_PER_S;
+
+#[derive(Debug, Default)]
+struct Rendering {
+    body: Option<Arc<[u8]>>,
+    /// When the allowance is full again, in milliseconds of the loop's clock.
+    full_at_ms: u64,
+}
+
+/// The last rendering of each format.
+#[derive(Debug, Default)]
+pub(super) struct Renderings {
+    by_format: [Rendering; 3],
+}
+
+impl Renderings {
+    /// What to answer now: fresh while the allowance lasts, and what was rendered last otherwise.
+    pub fn body(&mut self, format: Format, now_ms: u64, render: impl FnOnce() -> String) -> Arc<[u8]> {
+        let rendering = &mut self.by_format[format as usize];
+        let full_at_ms = rendering.full_at_ms.max(now_ms);
+        if let Some(body) = &rendering.body
+            && full_at_ms - now_ms > (METRICS_RENDERS_PER_S - 1) * COST_MS
+        {
+            return Arc::clone(body);
+        }
+        let body: Arc<[u8]> = render().into_bytes().into();
+        *rendering = Rendering { body: Some(Arc::clone(&body)), full_at_ms: full_at_ms + COST_MS };
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_questions_costs_a_few_renderings_a_second() {
+        let (mut renderings, mut rendered) = (Renderings::default(), 0);
+        for now_ms in 0..10_000 {
+            for _ in 0..10 {
+                renderings.body(Format::Json, now_ms, || {
+                    rendered += 1;
+                    String::new()
+                });
+            }
+        }
+        let most = METRICS_RENDERS_PER_S * 10 + METRICS_RENDERS_PER_S;
+        assert!((METRICS_RENDERS_PER_S * 10..=most).contains(&rendered), "{rendered}");
+    }
+
+    #[test]
+    fn formats_are_kept_apart_and_bytes_are_shared() {
+        let mut renderings = Renderings::default();
+        let render = |text: &'static str| move || text.to_owned();
+        for _ in 0..METRICS_RENDERS_PER_S {
+            renderings.body(Format::Json, 0, render("old"));
+        }
+        assert_eq!(&*renderings.body(Format::Json, 0, render("new")), b"old");
+        assert_eq!(&*renderings.body(Format::Prometheus, 0, render("text")), b"text");
+        assert_eq!(&*renderings.body(Format::Json, COST_MS, render("new")), b"new");
+    }
+}

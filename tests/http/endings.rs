@@ -1,0 +1,127 @@
+//! How connections end: with every byte of their answers, or for a reason that is counted.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::support::http::request_text;
+use crate::support::pump::wait_until;
+use crate::support::raw::Raw;
+use crate::support::{Server, Settings, folder};
+
+const LENGTH: usize = 4 << 20;
+
+/// A server of one file.
+fn serve_file(name: &str, settings: Settings) -> Server {
+    let site = folder(name);
+    std::fs::write(site.join("file.bin"), vec![7; LENGTH]).expect("a file");
+    settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
+}
+
+/// Asks for the file and takes it in pieces with pauses between them. Returns the connection and how much of the body came.
+fn take(address: SocketAddr, request: &str, piece: usize, pause: Duration) -> (Raw, usize) {
+    let mut raw = Raw::connect(address);
+    // Otherwise the kernel takes megabytes for a reader that is in no hurry.
+    setsockopt(raw.stream(), sockopt::RcvBuf, &(64 << 10)).expect("a buffer");
+    raw.send(request.as_bytes());
+    let head = raw.head_response();
+    assert_eq!((head.status, head.header("content-length")), (200, Some(&*LENGTH.to_string())));
+    let mut read = 0;
+    while read < LENGTH {
+        let count = raw.some_of(piece.min(LENGTH - read));
+        if count == 0 {
+            break;
+        }
+        read += count;
+        thread::sleep(pause);
+    }
+    (raw, read)
+}
+
+fn cut(server: &Server, reason: &str) -> u64 {
+    server.metrics()["answers_cut"][reason].as_u64().expect("a count")
+}
+
+#[test]
+fn a_connection_that_is_to_close_lives_while_its_answer_is_taken() {
+    let server = serve_file("to-close", Settings::new());
+    let address = server.address();
+    let requests = [
+        request_text("GET", "/file.bin", &["Connection: close"]),
+        "GET /file.bin HTTP/1.0\r\n\r\n".to_owned(),
+        request_text("GET", "/file.bin", &["Connection: Upgrade", "Upgrade: h2c"]),
+    ];
+    let readers = requests.map(|request| {
+        // Over five seconds in all.
+        thread::spawn(move || {
+            let (mut raw, read) = take(address, &request, 32 << 10, Duration::from_millis(40));
+            assert_eq!(read, LENGTH, "{request}");
+            assert_eq!(raw.rest(), b"", "and then it ends");
+        })
+    });
+    for reader in readers {
+        reader.join().expect("a whole answer");
+    }
+    wait_until("their ends", || server.metrics()["connections"]["open"] == 1);
+}
+
+#[test]
+fn the_time_of_a_connection_kept_alive_counts_from_the_last_byte() {
+    let server = serve_file("kept-alive", Settings::new());
+    let request = request_text("GET", "/file.bin", &[]);
+    // Longer than a connection is kept without a request.
+    let (mut raw, read) = take(server.address(), &request, 32 << 10, Duration::from_millis(85));
+    assert_eq!(read, LENGTH);
+    thread::sleep(Duration::from_millis(1_500));
+    raw.send(request_text("GET", "/health", &[]).as_bytes());
+    assert_eq!(raw.response().status, 200);
+}
+
+#[test]
+fn requests_and_the_end_in_one_segment_are_all_answered() {
+    let server = serve_file("one-segment", Settings::new());
+    for paths in [["/health"; 9], ["/nothing"; 9], ["/file.bin"; 9]] {
+        let mut raw = Raw::connect(server.address());
+        let requests: String = paths.iter().map(|path| request_text("GET", path, &[])).collect();
+        raw.send_and_finish(requests.as_bytes());
+        for path in paths {
+            let status = if path == "/nothing" { 404 } else { 200 };
+            assert_eq!(raw.response().status, status, "{path}");
+        }
+        assert_eq!(raw.rest(), b"");
+    }
+    let mut raw = Raw::connect(server.address());
+    raw.send_and_finish(format!("{}GET /he", request_text("GET", "/health", &[])).as_bytes());
+    assert_eq!(raw.response().status, 200);
+    assert_eq!(raw.rest(), b"", "what is not whole is not answered");
+}
+
+#[test]
+fn a_reader_below_the_least_rate_is_cut_and_counted() {
+    let server = serve_file("least-rate", Settings::new().set("HTTP_MIN_RATE", 200_000));
+    let address = server.address();
+    let slow = thread::spawn(move || {
+        let request = request_text("GET", "/file.bin", &[]);
+        take(address, &request, 1_000, Duration::from_millis(50)).1
+    });
+    let fast = take(address, &request_text("GET", "/file.bin", &[]), 64 << 10, Duration::from_millis(20)).1;
+    assert_eq!(fast, LENGTH);
+    wait_until("the end of the slow one", || cut(&server, "slow") == 1);
+    drop(slow);
+    assert_eq!((cut(&server, "stalled"), cut(&server, "displaced")), (0, 0));
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_cut_and_counted_closing_or_not() {
+    let server = serve_file("no-reader", Settings::new().set("WRITE_STALL_SEC", 1));
+    let mut deaf = [&["Connection: close"][..], &[]].map(|headers| {
+        let mut raw = Raw::connect(server.address());
+        raw.send(request_text("GET", "/file.bin", headers).as_bytes());
+        raw
+    });
+    wait_until("their ends", || cut(&server, "stalled") == 2);
+    assert!(deaf.iter_mut().all(|raw| raw.rest().len() < LENGTH));
+    wait_until("nobody", || server.metrics()["connections"]["open"] == 1);
+}
