@@ -16,8 +16,7 @@ use super::socket::Socket;
 use super::{Server, os};
 use crate::admission::Network;
 use crate::limits::{
-    ACCEPT_PAUSE_MS, ADMIN_CONNECTIONS_MAX, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,
-    SPARE_TIMEOUT_MS,
+    ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS, SPARE_TIMEOUT_MS,
 };
 use crate::metrics::{Cut, Refused};
 use crate::wire::http::{Response, Status};
@@ -250,12 +249,7 @@ impl Server {
     fn admit(&mut self, stream: TcpStream, peer: IpAddr, door: Door) {
         let Some((stream, attribution)) = self.judge(stream, peer, door) else { return };
         if door == Door::Admin {
-            if self.admin_connections >= ADMIN_CONNECTIONS_MAX {
-                return self.turn_away_full(stream);
-            }
-            let token = self.insert(stream, attribution, door, Room::Common);
-            self.admin_connections += usize::from(token.is_some());
-            return;
+            return self.admit_operator(stream, attribution);
         }
         let network = self.attributions.counted(&attribution);
         if !self.make_room_of(network) {
@@ -271,6 +265,20 @@ impl Server {
         match room {
             Room::Common => self.places.enter(token, network, self.now_ms()),
             _ => self.reserve.enter(token, self.now_ms()),
+        }
+    }
+
+    /// Operators' connections make room for each other alone.
+    fn admit_operator(&mut self, stream: TcpStream, attribution: Attribution) {
+        let now_ms = self.now_ms();
+        if self.admin_places.is_full() {
+            let Some((token, kind)) = self.admin_places.displaced(now_ms) else {
+                return self.turn_away_full(stream);
+            };
+            self.displace(token, kind);
+        }
+        if let Some(token) = self.insert(stream, attribution, Door::Admin, Room::Common) {
+            self.admin_places.enter(token, None, now_ms);
         }
     }
 
@@ -304,7 +312,7 @@ impl Server {
     /// What there is for another connection: a place, if need be that of a connection that makes room, or one of those kept.
     fn make_room(&mut self) -> Option<Room> {
         let now_ms = self.now_ms();
-        let connections = self.table.len() - self.admin_connections - self.spares.lent();
+        let connections = self.table.len() - self.admin_places.len() - self.spares.lent();
         let connections_max = self.config.max_connections + self.places.most();
         if !self.places.is_full() && connections < connections_max {
             return Some(Room::Common);
@@ -380,14 +388,14 @@ impl Server {
     }
 
     /// A connection is gone and its descriptor closed: what it took of a reserve is there again.
-    pub(super) fn return_reserves(&mut self, token: Token, door: Door, room: Room) {
+    pub(super) fn return_reserves(&mut self, token: Token, room: Room) {
         match room {
             Room::Spare => {
                 self.spares.take_back(token, self.now_ms());
                 self.doors.end_pauses();
             }
             Room::Reserved => self.reserve.leave(token),
-            Room::Common => self.admin_connections -= usize::from(door == Door::Admin),
+            Room::Common => {}
         }
     }
 }

@@ -97,6 +97,7 @@ impl Server {
         self.end_player(token, Closed::Reset);
         let Some(connection) = self.table.get_mut(token) else { return };
         self.places.leave(token);
+        self.admin_places.leave(token);
         if !matches!(connection.phase, Phase::Dead) {
             connection.phase = Phase::Dead;
             self.dead.push(token);
@@ -112,9 +113,9 @@ impl Server {
                 if let Err(error) = self.poll.registry().deregister(connection.stream.stream()) {
                     log::debug!("a socket could not be deregistered: {error}");
                 }
-                let (door, room) = (connection.door, connection.room);
+                let room = connection.room;
                 drop(connection);
-                self.return_reserves(token, door, room);
+                self.return_reserves(token, room);
             }
         }
     }

@@ -179,8 +179,12 @@ impl Server {
             }
             _ => connection.readable,
         };
-        if kind != Kind::Answering || took || self.places.kind(token) != Some(kind) {
-            self.places.set(token, kind, since_ms);
+        let places = match connection.door {
+            Door::Admin => &mut self.admin_places,
+            Door::Game => &mut self.places,
+        };
+        if kind != Kind::Answering || took || places.kind(token) != Some(kind) {
+            places.set(token, kind, since_ms);
         }
         if has_more {
             self.queue_http(token);

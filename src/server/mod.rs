@@ -59,7 +59,8 @@ use mio::{Interest, Poll, Token};
 use crate::config::Config;
 use crate::governor::{Governor, Rung};
 use crate::limits::{
-    EVENTS_PER_POLL, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES, SCRATCH_BYTES, VISIBILITY_RATE_HZ,
+    ADMIN_CONNECTIONS_MAX, EVENTS_PER_POLL, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES, SCRATCH_BYTES,
+    VISIBILITY_RATE_HZ,
 };
 use crate::logging::LogHandle;
 use crate::metrics::Metrics;
@@ -157,8 +158,8 @@ pub struct Server {
     reserve: Reserve,
     renderings: Renderings,
     run_clock: RunClock,
-    /// Connections at the operators' door.
-    admin_connections: usize,
+    /// Connections at the operators' listener.
+    admin_places: Places,
     draining: Option<Draining>,
     /// The signal that ended the drain before its time.
     aborted_by: Option<u32>,
@@ -237,7 +238,7 @@ impl Server {
             reserve: Reserve::new(capacity.reserved()),
             renderings: Renderings::default(),
             run_clock: RunClock::new(now_ns, os::thread_cpu_ns()),
-            admin_connections: 0,
+            admin_places: Places::new(ADMIN_CONNECTIONS_MAX),
             draining: None,
             aborted_by: None,
             sweep_place: 0,

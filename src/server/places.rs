@@ -1,4 +1,4 @@
-//! The places of connections at the game's listener that are no players, and which of them makes room for a new one.
+//! The places of connections at a listener that are no players, and which of them makes room for a new one.
 //!
 //! What a connection *is* decides: first one that has been sent everything and only has to end, then an idle one kept
 //! alive, then one whose request has not arrived whole, then one whose peer has taken nothing of its answer for
@@ -62,6 +62,11 @@ impl Places {
     /// Places, taken or not.
     pub fn most(&self) -> usize {
         self.most
+    }
+
+    /// Places taken.
+    pub fn len(&self) -> usize {
+        self.taken.len()
     }
 
     /// Whether all places are taken.
