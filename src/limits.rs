@@ -71,6 +71,14 @@ pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
 /// Viewers of a player whose position jumped get a full state within this time, in milliseconds.
 pub const JUMP_SYNC_MS: u32 = 1_000;
 
+/// A player that stays for so long is entered in the views of those whose nearest it is, in milliseconds; one that leaves
+/// sooner, and does nothing, may go unseen.
+pub const ENTRANCE_STAY_MS: u32 = 250;
+
+/// Players that have gone and stay in the world until viewers have been told of them. They take no place of `MAX_CONNECTIONS`. With
+/// one more, the one that would have gone next goes at once.
+pub const LINGERING_MAX: usize = 1_024;
+
 /// Visibility is recomputed this many times a second when the server is not under load.
 pub const VISIBILITY_RATE_HZ: u32 = 5;
 

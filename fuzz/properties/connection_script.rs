@@ -387,7 +387,7 @@ impl<'a> Trial<'a> {
         for index in 0..CONNECTIONS {
             self.end(index);
         }
-        assert_eq!(self.game.world().population(), 0);
+        assert_eq!(self.game.players(), 0);
         Outcome { flooded: self.has_flooded(), said: self.said }
     }
 }

@@ -240,7 +240,7 @@ impl Mirror {
         let is_it =
             |ghost: &&Ghost| ghost.node == word.node && ghost.region == region && ghost.number <= word.number;
         if let Some(ghost) = self.ghosts.get(&id).filter(is_it) {
-            world.leave(ghost.slot);
+            world.depart(ghost.slot);
             self.ghosts.remove(&id);
             if let Some(part) = self.part(word.node, region) {
                 part.ids.remove(&id);
@@ -261,7 +261,7 @@ impl Mirror {
 fn vanish(ghosts: &mut BTreeMap<u32, Ghost>, ids: BTreeSet<u32>, world: &mut World) {
     for id in ids {
         if let Some(ghost) = ghosts.remove(&id) {
-            world.leave(ghost.slot);
+            world.depart(ghost.slot);
         }
     }
 }

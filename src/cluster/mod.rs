@@ -189,7 +189,7 @@ impl Node {
 
     /// Says that this process lives, twice a second, and what is new of its players.
     pub fn round(&mut self, world: &World, now: Now, out: &mut Vec<Outgoing>) {
-        self.beat_if_due((world.population() - world.ghosts()) as u32, now, out);
+        self.beat_if_due(world.players() as u32, now, out);
         // Alone there is nobody to tell.
         if self.mirror.has_peers() {
             for (region, body) in self.authority.round(world, now.ms) {

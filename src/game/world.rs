@@ -1,6 +1,7 @@
 //! The players and the rules they live by.
 
 mod ghosts;
+mod lingering;
 mod terms;
 
 use std::ops::Range;
@@ -17,12 +18,14 @@ use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS};
 use crate::prefetch::prefetch;
 use ghosts::Haunts;
 pub use ghosts::Told;
+use lingering::{Lingering, Presence};
 pub use terms::{Ack, Input, Position, Rules, Spawn, State, Vector};
 
 #[derive(Debug, Clone)]
 struct Player {
     attack_until: Tick,
     silent_at: Tick,
+    presence: Presence,
     adoption: Adoption,
 }
 
@@ -43,6 +46,9 @@ pub struct World {
     /// How many of them are ghosts.
     ghosts: usize,
     haunts: Haunts,
+    lingering: Lingering,
+    /// Slots in which an attack began in the tick under way, each once.
+    attackers: Vec<u32>,
     departures: u64,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     outlines: Vec<Outline>,
@@ -72,6 +78,8 @@ impl World {
             population: 0,
             ghosts: 0,
             haunts: Haunts::default(),
+            lingering: Lingering::default(),
+            attackers: Vec::new(),
             departures: 0,
             outlines: Vec::new(),
             stamps: Vec::new(),
@@ -134,6 +142,7 @@ impl World {
         let player = Player {
             attack_until: NEVER,
             silent_at: NEVER,
+            presence: Presence::since(self.tick),
             adoption: Adoption::new(outline.point(), self.tick, self.rules.pace.tick_rate_hz),
         };
         let stamps = Stamps::all(Stamp::long_before(self.tick));
@@ -253,7 +262,7 @@ impl World {
         self.players[at].attack_until = self.tick + self.rules.attack_ticks;
         let stamp = self.stamp_change(at);
         self.outlines[at].set_attacking(true, stamp);
-        self.stamps[at].attack = stamp;
+        self.note_attack(at);
         self.reschedule(at);
     }
 
@@ -299,6 +308,7 @@ impl World {
 
     /// Lets `ticks` ticks pass at once: movers go on, attacks end, silent players stop.
     pub fn step(&mut self, ticks: u32) {
+        self.close_attacks();
         let distance = self.rules.pace.distance(self.tick, ticks);
         let closing = self.tick + Tick::from(ticks);
         self.activity.advance(closing);
@@ -313,6 +323,7 @@ impl World {
         self.activity.advance(closing + 1);
         self.recent.close(1);
         self.release_haunts();
+        self.release_lingering();
     }
 
     fn walk(&mut self, distance: i32) {
@@ -450,9 +461,8 @@ impl World {
 
     /// Whether it began an attack later than in tick `since`, in one that has closed, and less than `ticks` ago.
     pub(crate) fn has_begun_attack(&self, slot: u32, since: Tick, ticks: Tick) -> bool {
-        self.rare_stamps(slot, since).is_some_and(|Stamps { attack, .. }| {
-            attack.is_after(since) && !attack.is_after(self.tick) && attack.age(self.tick) < ticks
-        })
+        self.rare_stamps(slot, since)
+            .is_some_and(|Stamps { attack, .. }| attack.is_after(since) && attack.age(self.tick) < ticks)
     }
 
     /// Whether it was put elsewhere later than in tick `since`.

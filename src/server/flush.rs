@@ -136,7 +136,7 @@ impl Server {
         }
         for _ in 0..WRITE_SLICE {
             let Some((segment, frames)) = pool.batch().next_segment() else { return };
-            // The player may have left since, and its slot have been taken.
+            // The player may have left since, and its slot have been taken; or it lingers, and its connection has ended.
             if !self.game.world().is_present(segment.slot, segment.id) {
                 continue;
             }
@@ -147,6 +147,9 @@ impl Server {
                 continue;
             }
             let Some(connection) = self.table.get_mut(token) else { continue };
+            if !matches!(connection.phase, Phase::Player { .. }) {
+                continue;
+            }
             if connection.write(frames, now_ms, &mut self.metrics) == Err(Broken) {
                 self.lose(token);
             }

@@ -61,6 +61,7 @@ impl Game {
             config.attack_duration_ms,
         );
         let mut scene = Scene::new(rules);
+        scene.world.set_linger(settings.linger());
         if config.cluster_url.is_some() {
             scene.world.wait_for_ids();
         }
@@ -104,6 +105,8 @@ impl Game {
     pub fn set_measures(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
         let pace = self.scene.world.rules().pace;
         self.views.settings_mut().set_measures(pace, flush_interval_ms, visibility_rate_hz, max_visible);
+        let linger = self.views.settings().linger();
+        self.scene_mut().world.set_linger(linger);
     }
 
     /// A new player, where an earlier one was if there is anything `saved`; its first picture is appended to `out`. Returns
@@ -172,12 +175,12 @@ impl Game {
 
     /// Players of this process.
     pub fn players(&self) -> usize {
-        self.world().population() - self.world().ghosts()
+        self.world().players()
     }
 
-    /// Takes a player out of the world.
+    /// Takes a player out of the world; others may see it for some ticks more.
     pub fn leave(&mut self, slot: u32) {
-        self.scene_mut().world.leave(slot);
+        self.scene_mut().world.depart(slot);
         self.views.leave(slot);
     }
 

@@ -52,6 +52,7 @@ pub(super) fn serve(
     match turn {
         Turn::Changes => changes(viewer, settings, scratch, frames),
         Turn::Look => {
+            let looked = viewer.looked;
             let first_entered = look(viewer, scene, settings, u32::MAX, scratch);
             let set_changed = first_entered < viewer.visible.len() || !scratch.left.kept().is_empty();
             viewer.altered |= set_changed || scratch.any_moves;
@@ -59,11 +60,11 @@ pub(super) fn serve(
             if viewer.is_sync_due(now) {
                 viewer.sync_due = now + settings.sync_interval;
                 if viewer.altered || has_news(viewer, &scene.world, scratch) {
-                    full_state(viewer, settings, frames);
+                    full_state(viewer, settings, looked, frames);
                 }
             } else {
                 what_the_look_found(viewer, settings, scratch, frames);
-                entrances(viewer, settings, first_entered, frames);
+                entrances(viewer, settings, looked, first_entered, frames);
             }
         }
     }
@@ -180,10 +181,18 @@ fn attack_news(settings: &Settings, slot: u32, since: Tick, frames: &mut Frames<
     }
 }
 
+/// Tells of an attack that a player began between the look before and the one in which it enters. However late that look comes,
+/// the viewer has not been told.
+fn attack_of_newcomer(slot: u32, looked: Tick, frames: &mut Frames<'_>) {
+    if frames.world.has_begun_attack(slot, looked, Tick::MAX) {
+        frames.attack(slot);
+    }
+}
+
 /// Everybody in view anew: heals positions, facings, and whatever else went wrong. Stands in for the JOINED and LEFT of
 /// this turn. Stops go before it, or a client that gets the rest of this write a little later would walk on from the
 /// positions it has just got; the vectors of those who move go behind it, since the client ignores those in it.
-fn full_state(viewer: &mut Viewer, settings: &Settings, frames: &mut Frames<'_>) {
+fn full_state(viewer: &mut Viewer, settings: &Settings, looked: Tick, frames: &mut Frames<'_>) {
     let world = frames.world;
     let (now, members) = (world.tick(), viewer.visible.len());
     viewer.visible.retain(|member| world.is_present(member.slot, member.id));
@@ -198,13 +207,18 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, frames: &mut Frames<'_>)
         }
     }
     frames.game_state(viewer.visible.slots().iter().copied());
-    for &slot in viewer.visible.slots() {
+    for member in viewer.visible.iter() {
+        let slot = member.slot;
         if world.outline(slot).moves() {
             frames.movement(slot);
             // It moves on, so its place in the client's picture will be wrong by the next state.
             viewer.altered = true;
         }
-        attack_news(settings, slot, viewer.served, frames);
+        if member.age(now) == 0 {
+            attack_of_newcomer(slot, looked, frames);
+        } else {
+            attack_news(settings, slot, viewer.served, frames);
+        }
     }
     viewer.synced = now;
 }
@@ -223,10 +237,11 @@ fn repeat(viewer: &Viewer, member: Member, frames: &mut Frames<'_>) {
     }
 }
 
-/// Those who came into view: JOINED, and the vector of whoever moves.
-fn entrances(viewer: &mut Viewer, settings: &Settings, first: usize, frames: &mut Frames<'_>) {
+/// Players that came into view: JOINED, an attack since the look before, and the vector of those that move.
+fn entrances(viewer: &mut Viewer, settings: &Settings, looked: Tick, first: usize, frames: &mut Frames<'_>) {
     for &slot in &viewer.visible.slots()[first..] {
         frames.joined(slot);
+        attack_of_newcomer(slot, looked, frames);
         if frames.world.outline(slot).moves() {
             frames.movement(slot);
         }

@@ -62,6 +62,12 @@ impl Settings {
         settings
     }
 
+    /// Ticks within which every viewer looks that is flushed: looks that are left to rides come at twice the interval, and each
+    /// waits for a flush.
+    pub fn linger(&self) -> Tick {
+        2 * (self.look_interval + self.flush_interval)
+    }
+
     /// Changes how often viewers get a full state; who has been promised one gets it as promised.
     pub fn set_sync_interval(&mut self, pace: Pace, sync_interval_s: u32) {
         self.sync_interval = sync_interval(pace, sync_interval_s);

@@ -10,6 +10,7 @@ mod identity;
 mod keepalive;
 mod lag_compensation;
 mod movement;
+mod passing;
 mod viewport;
 mod visible_max;
 mod world;

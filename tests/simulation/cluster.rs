@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
 use pixi_game_server::config::Config;
-use pixi_game_server::game::{Told, World};
+use pixi_game_server::game::{Position, Told, World};
+use pixi_game_server::metrics::FrameOut;
+use pixi_game_server::rate::Verdict;
 use pixi_game_server::secret::Secret;
 use pixi_game_server::view::pool::Pool;
+use pixi_game_server::wire::message::ClientMessage;
+use pixi_game_server::wire::websocket::Event;
 
 use super::check::Strictness;
+use super::peer::Peer;
 use super::random::Random;
 use super::{SETTLE_TICKS, Simulation, TICK_RATE_HZ, seeds};
 
@@ -232,5 +237,75 @@ fn tell_all(world: &World, ghosts: bool) -> BTreeMap<u32, Told> {
 fn every_view_of_three_joined_worlds_is_right_after_it_settles() {
     for seed in seeds() {
         Cluster::new(seed).run();
+    }
+}
+
+/// Ticks from one player that passes to the next: a few are in view at a time, fewer than the smallest view has places.
+const PASSING_TICKS: u64 = 20;
+
+impl Process {
+    fn act(&mut self, slot: u32, message: ClientMessage) {
+        let Simulation { game, metrics, .. } = &mut self.simulation;
+        let ending = game.act(slot, &Event::Message(message), Verdict::Accept, &mut Vec::new(), metrics);
+        assert_eq!(ending, None);
+    }
+
+    /// Whether the watcher's rectangle holds this place.
+    fn is_watched(&self, place: Position) -> bool {
+        let slot = self.simulation.peers[0].slot;
+        let (half_width, half_height) =
+            self.simulation.game.views().viewer(slot).unwrap().half_sides().unwrap();
+        let here = self.world().position(slot);
+        let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
+        off(here.x, place.x) <= half_width && off(here.y, place.y) <= half_height
+    }
+
+    fn join_watcher(&mut self) {
+        let now_ms = self.simulation.now_ms();
+        let Simulation { game, metrics, peers, random, .. } = &mut self.simulation;
+        let mut out = Vec::new();
+        let slot = game.join(None, &mut out, metrics);
+        peers.push(Peer::new(slot, &out, game, now_ms, random));
+    }
+}
+
+#[test]
+fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
+    const PASSING: u64 = 30;
+    let (mut cluster, mut expected) = (Cluster::new(1), [0; 2]);
+    std::thread::scope(|scope| {
+        let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+        (0..2).for_each(|world| cluster.processes[world].join_watcher());
+        (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
+        for (world, process) in cluster.processes[..2].iter_mut().enumerate() {
+            let slot = process.simulation.peers[0].slot;
+            process.act(slot, ClientMessage::Viewport { width: u16::MAX, height: u16::MAX });
+            assert_eq!(process.simulation.metrics.frames_out[FrameOut::Attack], 0, "world {world}");
+        }
+        (0..TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
+        for n in 0..PASSING {
+            let slot =
+                cluster.processes[0].simulation.game.join(None, &mut Vec::new(), &mut Default::default());
+            cluster.processes[0].act(slot, ClientMessage::Attack);
+            let place = cluster.processes[0].world().position(slot);
+            for (count, process) in expected.iter_mut().zip(&cluster.processes) {
+                *count += u64::from(process.is_watched(place));
+            }
+            if n % 2 == 0 {
+                cluster.processes[0].act(slot, ClientMessage::AttackEnd);
+            }
+            // Within the tick, or within three.
+            (0..n % 3).for_each(|_| cluster.step(&mut pool, false));
+            cluster.processes[0].simulation.game.leave(slot);
+            (0..PASSING_TICKS).for_each(|_| cluster.step(&mut pool, false));
+        }
+        (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
+    });
+    for (world, process) in cluster.processes[..2].iter().enumerate() {
+        let frames = &process.simulation.metrics.frames_out;
+        assert!(expected[world] > PASSING / 3, "world {world}: too few to prove anything");
+        assert_eq!(frames[FrameOut::Attack], expected[world], "world {world}");
+        assert_eq!(process.simulation.peers[0].picture.violations(), [], "world {world}");
+        assert_eq!(process.world().population(), 2, "world {world}: two watchers, and nobody lingers");
     }
 }

@@ -6,6 +6,7 @@ use super::super::outline::Outline;
 use super::super::stamp::{Stamp, Stamps};
 use super::super::{Position, Tick, Vector};
 use super::World;
+use super::lingering::Presence;
 use crate::limits::HAUNT_MS;
 
 /// All that one process tells another of a player.
@@ -61,6 +62,10 @@ impl World {
     pub fn haunt(&mut self, told: &Told) -> u32 {
         let mut outline = Outline::new(told.id, told.position, self.tick);
         outline.set_ghost();
+        if let Some(slot) = self.stay_after_all(told.id) {
+            self.follow(slot, told);
+            return slot;
+        }
         let slot = match self.haunts.take(told.id) {
             Some(slot) => self.return_to(slot, outline, told),
             None => self.occupy(outline),
@@ -80,6 +85,7 @@ impl World {
         self.outlines[at].set_vector(told.vector, stamp);
         self.outlines[at].touch(stamp);
         let unknown = Stamp::long_before(self.tick);
+        self.players[at].presence = Presence::since(self.tick);
         self.stamps[at] = Stamps { vector: stamp, facing: stamp, attack: unknown, jump: stamp };
         slot
     }
@@ -108,7 +114,8 @@ impl World {
         self.face(at, told.faces_right);
         if told.begins_attack || (told.attacks && !self.is_attacking(at)) {
             self.attack(at);
-        } else if !told.attacks {
+        }
+        if !told.attacks {
             self.end_attack(at);
             self.set_vector(at, told.vector);
         }
@@ -123,7 +130,7 @@ impl World {
             vector: outline.vector(),
             faces_right: outline.is_facing_right(),
             attacks: outline.is_attacking(),
-            begins_attack: outline.is_attacking() && self.has_begun_attack(slot, since, Tick::MAX),
+            begins_attack: self.has_begun_attack(slot, since, Tick::MAX),
         }
     }
 
@@ -204,6 +211,34 @@ mod tests {
         world.leave(slot);
         world.step(HAUNT_MS * 60 / 1000 + 2);
         assert_eq!(world.haunt(&told(7_000)), slot);
+    }
+
+    #[test]
+    fn an_attack_that_is_over_when_it_is_told_is_told_all_the_same() {
+        let (mut here, mut there) = (world_at(0, 0), world_at(9, 9));
+        there.set_linger(30);
+        here.apply(0, Input::Attack);
+        here.apply(0, Input::AttackEnd);
+        here.step(1);
+        let ghost = there.haunt(&here.tell(0, 0));
+        assert_eq!(there.state(ghost), State::Idle);
+        there.depart(ghost);
+        there.step(1);
+        assert!(there.is_lingering(ghost) && there.has_begun_attack(ghost, 0, 60));
+        assert_eq!((there.ghosts(), there.players()), (1, 1));
+    }
+
+    #[test]
+    fn a_ghost_that_returns_while_it_lingers_is_the_same() {
+        let mut world = world_at(0, 0);
+        world.set_linger(30);
+        let attacker = Told { attacks: true, begins_attack: true, ..told(5_000) };
+        let slot = world.haunt(&attacker);
+        world.depart(slot);
+        assert!(world.is_lingering(slot));
+        assert_eq!(world.haunt(&attacker), slot);
+        world.step(60);
+        assert_eq!((world.id(slot), world.ghosts(), world.population()), (Some(5_000), 1, 2));
     }
 
     #[test]
