@@ -52,6 +52,8 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
     // The players take a step as soon as the one before is answered.
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
+    let mut endless = Raw::connect(server.address());
+    endless.send(b"GET /ws HT");
     let stop = Arc::new(AtomicBool::new(false));
     let (address, told) = (server.address(), Arc::clone(&stop));
     let flood = thread::spawn(move || flood(address, 100, &told));
@@ -68,6 +70,8 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
         steps > 100
     });
     assert_eq!(get(server.address(), "/health").status, 200);
+    assert_eq!(endless.rest(), b"", "a request that never ends is dropped at its deadline");
+    assert_eq!(server.metrics()["refused"]["handshake_timeout"], 1);
     stop.store(true, Ordering::Relaxed);
     assert!(flood.join().expect("a flood") > 0);
     assert!(clients.iter().all(|client| !client.ended && client.picture.violations().is_empty()));
