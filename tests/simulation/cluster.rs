@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
 use pixi_game_server::config::Config;
 use pixi_game_server::game::{Position, Told, World};
-use pixi_game_server::metrics::FrameOut;
+use pixi_game_server::metrics::{FrameOut, Metrics};
 use pixi_game_server::rate::Verdict;
 use pixi_game_server::secret::Secret;
+use pixi_game_server::view::Viewer;
 use pixi_game_server::view::pool::Pool;
 use pixi_game_server::wire::message::ClientMessage;
 use pixi_game_server::wire::websocket::Event;
@@ -254,7 +255,7 @@ impl Process {
     fn is_watched(&self, place: Position) -> bool {
         let slot = self.simulation.peers[0].slot;
         let (half_width, half_height) =
-            self.simulation.game.views().viewer(slot).unwrap().half_sides().unwrap();
+            self.simulation.game.views().viewer(slot).and_then(Viewer::half_sides).expect("a rectangle");
         let here = self.world().position(slot);
         let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
         off(here.x, place.x) <= half_width && off(here.y, place.y) <= half_height
@@ -285,7 +286,7 @@ fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
         (0..TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
         for n in 0..PASSING {
             let slot =
-                cluster.processes[0].simulation.game.join(None, &mut Vec::new(), &mut Default::default());
+                cluster.processes[0].simulation.game.join(None, &mut Vec::new(), &mut Metrics::default());
             cluster.processes[0].act(slot, ClientMessage::Attack);
             let place = cluster.processes[0].world().position(slot);
             for (count, process) in expected.iter_mut().zip(&cluster.processes) {
