@@ -204,10 +204,14 @@ impl Server {
         false
     }
 
-    /// Takes the next connection on a spare descriptor, so that it can be answered and sent away. Without a spare, new
-    /// connections wait in the kernel's queue.
+    /// Frees the descriptor of an idle connection, or else takes the next connection on a spare one, so that it can be answered
+    /// and sent away. Without a spare, new connections wait in the kernel's queue.
     fn accept_on_spare(&mut self, door: Door, error: &io::Error) {
         let now_ms = self.now_ms();
+        if let Some((token, kind @ (Kind::Ended | Kind::Idle))) = self.places.displaced(now_ms) {
+            self.metrics.accept_exhausted_total += 1;
+            return self.displace(token, kind);
+        }
         let Some(acceptor) = self.doors.at_mut(door) else { return };
         if !self.spares.give_up() {
             return self.pause(door, error);

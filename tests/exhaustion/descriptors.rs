@@ -51,6 +51,23 @@ fn play(players: &mut [Client]) {
 }
 
 #[test]
+fn without_descriptors_idle_connections_make_room() {
+    let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
+    let mut idle: Vec<_> = (0..SILENT).map(|_| Raw::connect(server.address())).collect();
+    for raw in &mut idle {
+        raw.send(request_text("GET", "/health", &[]).as_bytes());
+        assert_eq!(raw.response().status, 200);
+    }
+    limit_descriptors(&server, descriptors(server.id()));
+    let mut players = Client::connect_many(&server, PLAYERS / 2, picture_options());
+    see_each_other(&mut players);
+    play(&mut players);
+    assert_eq!(get(server.address(), "/").status, 200);
+    assert_eq!(idle[0].rest(), b"");
+    assert_eq!(server.operators_metrics()["refused"]["descriptors"], 0);
+}
+
+#[test]
 fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_later() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let at_rest = descriptors(server.id());
