@@ -4,10 +4,10 @@
 //! two comes first changes from pair to pair, so that what else happens on the machine falls on both.
 //!
 //! ```text
-//! main ──> options    flags and environment become one valid set of options
+//! main ──> options    flags and environment become one valid set of options: a plan for each series of pairs
 //!      ├─> run        one pair: server, load test, hostile peers ──> footprint: what the server holds
-//!      ├─> figures    what is read off the load test's results
-//!      └─> report     all pairs in a few numbers, judged, as Markdown and as JSON
+//!      ├─> section    a series in a few numbers, judged ──> figures: what is read off the load test's results
+//!      └─> report     all series, as Markdown and as JSON
 //! ```
 
 mod figures;
@@ -15,6 +15,7 @@ mod footprint;
 mod options;
 mod report;
 mod run;
+mod section;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use options::{Command, Options};
 use report::Results;
 use run::Bench;
+use section::Series;
 use stage::Failure;
 use stage::console::{complain, say};
 use stage::machine::{self, Commit, Machine};
@@ -52,10 +54,14 @@ fn main() -> ExitCode {
 /// Runs all pairs, writes down and prints what came out, and returns whether all is as it should be.
 fn bench(options: &Options) -> Result<bool, Failure> {
     let bench = Bench::new()?;
-    let mut results = Results::new(Machine::this(), Commit::here(), machine::now(), options);
-    for number in 1..=options.pairs {
-        say(format_args!("pair {number} of {}", options.pairs));
-        results.pairs.push(bench.pair(options, number % 2 == 0)?);
+    let mut results = Results::new(Machine::this(), Commit::here(), machine::now());
+    for plan in &options.plans {
+        let mut pairs = Vec::new();
+        for number in 1..=plan.pairs {
+            say(format_args!("{}, pair {number} of {}", plan.name(), plan.pairs));
+            pairs.push(bench.pair(plan, number % 2 == 0)?);
+        }
+        results.series.push(Series { plan: plan.clone(), pairs });
     }
     let folder = options.results.clone();
     let folder = folder.unwrap_or_else(|| Path::new(RESULTS_FOLDER).join(results.machine.folder()));
@@ -63,7 +69,7 @@ fn bench(options: &Options) -> Result<bool, Failure> {
     let missed = results.missed();
     print(&results.markdown());
     print(&format!("\nwritten to {}\n", folder.join("hostile.md").display()));
-    let verdict = if missed.is_empty() { "yes".to_owned() } else { format!("no: {}", missed.join("; ")) };
+    let verdict = if missed.is_empty() { "yes".to_owned() } else { format!("no:\n{}", missed.join("\n")) };
     print(&format!("\n{verdict}\n"));
     Ok(missed.is_empty())
 }

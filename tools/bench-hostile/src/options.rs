@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use getopts::Options as Flags;
+use hostile::attack::Attack;
 use hostile::kind::Kind;
 use serde::{Deserialize, Serialize};
 use stage::ask::{self, given, seconds, value, whole};
@@ -16,9 +17,36 @@ const MOVES_MAX: u32 = 60;
 /// more than floods and noise do.
 const KINDS: &str = "slow-heads,slow-upgrades,slow-frames,silent,deaf,zero-window";
 
+/// How long it is measured beside the peers of these kinds, and beside an attack, in seconds.
+const CROWD_SECONDS: u64 = 10;
+const ATTACK_SECONDS: u64 = 5;
+
+/// How often beside the peers of these kinds, and beside an attack.
+const CROWD_PAIRS: u32 = 3;
+const ATTACK_PAIRS: u32 = 2;
+
+/// Warm-up of the load test beside an attack, in seconds; beside the peers of these kinds it takes its own.
+const ATTACK_WARM_UP_S: u64 = 1;
+
+/// Healthy players beside the peers of these kinds.
+const CROWD_PLAYERS: u32 = 500;
+
 /// A valid set of options.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// What is measured, one after the other.
+    pub plans: Vec<Plan>,
+    /// Where results go, where somebody says so.
+    pub results: Option<PathBuf>,
+}
+
+/// What one series of pairs measures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The attack; none where it is peers of these kinds.
+    pub attack: Option<Attack>,
+    /// The kinds, as the program `hostile` takes them.
+    pub kinds: String,
     /// How often it is measured, alone and beside.
     pub pairs: u32,
     /// How long each is measured, in seconds.
@@ -29,11 +57,28 @@ pub struct Options {
     pub moves: u32,
     /// Hostile peers.
     pub peers: u32,
-    /// What kinds of them there are, as the program `hostile` takes them.
-    pub kinds: String,
-    /// Where results go, where somebody says so.
-    #[serde(skip)]
-    pub results: Option<PathBuf>,
+}
+
+impl Plan {
+    /// The name of the series.
+    pub fn name(&self) -> &'static str {
+        self.attack.map_or("crowd", Attack::name)
+    }
+
+    /// What the load test is told beside the server.
+    pub fn load_flags(&self) -> String {
+        let warm_up = self.attack.map_or(String::new(), |_| format!(" --warm-up {ATTACK_WARM_UP_S}s"));
+        let (clients, moves, seconds) = (self.clients, self.moves, self.seconds);
+        format!("--clients {clients} --moves-per-second {moves}{warm_up} --duration {seconds}s")
+    }
+
+    /// What the program `hostile` is told beside the server.
+    pub fn hostile_flags(&self) -> String {
+        let what = self
+            .attack
+            .map_or(format!("--kinds {}", self.kinds), |attack| format!("--attack {}", attack.name()));
+        format!("--peers {} {what}", self.peers)
+    }
 }
 
 /// What the command line asks for.
@@ -50,12 +95,32 @@ pub fn parse(
     let brief = "Measures what healthy players notice of hostile peers beside them.\n\n\
              Exit status: 0 when they lost nothing and their acks took hardly longer, 1 otherwise, 2 for bad usage.";
     let declare = |flags: &mut Flags| {
-        flags.optopt("", "pairs", "how often it is measured, alone and beside [3], PAIRS", "N");
-        flags.optopt("", "duration", "how long each is measured [20s], DURATION", "TIME");
-        flags.optopt("", "clients", "healthy players [500], CLIENTS", "N");
+        flags.optopt(
+            "",
+            "pairs",
+            "how often it is measured, alone and beside [3; 2 beside an attack], PAIRS",
+            "N",
+        );
+        flags.optopt(
+            "",
+            "duration",
+            "how long each is measured [10s; 5s beside an attack], DURATION",
+            "TIME",
+        );
+        flags.optopt(
+            "",
+            "clients",
+            "healthy players [500; fewer where an observer must be shown all], CLIENTS",
+            "N",
+        );
         flags.optopt("", "moves", "MOVEs each of them sends a second [5], MOVES", "N");
-        flags.optopt("", "peers", "hostile peers of all kinds [2000], PEERS", "N");
-        flags.optopt("", "kinds", "kinds of hostile peers, or all [the slow and silent], KINDS", "LIST");
+        flags.optopt("", "peers", "hostile peers of all kinds [2000; of an attack its own], PEERS", "N");
+        flags.optopt(
+            "",
+            "kinds",
+            "kinds of hostile peers and attacks [the slow and silent, all attacks], KINDS",
+            "LIST",
+        );
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     };
     ask::command(args, brief, declare, |matches| {
@@ -64,22 +129,56 @@ pub fn parse(
             value(given(name), default, &format!("a whole number from 1 to {most}"), |text| whole(text, most))
         };
         let times = format!("whole seconds or minutes up to {SECONDS_MAX}s, such as 60s or 2m");
+        let if_given = |name: &str, most: u32| given(name).map(|_| number(name, "", most)).transpose();
+        let pairs = if_given("pairs", PAIRS_MAX)?;
+        let duration = given("duration");
+        let duration =
+            duration.map(|given| value(Some(given), "", &times, |text| seconds(text, SECONDS_MAX)));
+        let (duration, clients) = (duration.transpose()?, if_given("clients", CONNECTIONS_MAX)?);
+        let (peers, moves) = (if_given("peers", CONNECTIONS_MAX)?, number("moves", "5", MOVES_MAX)?);
+        let plan = |(attack, kinds): (Option<Attack>, String)| Plan {
+            attack,
+            kinds,
+            pairs: pairs.unwrap_or(if attack.is_some() { ATTACK_PAIRS } else { CROWD_PAIRS }),
+            seconds: duration.unwrap_or(if attack.is_some() { ATTACK_SECONDS } else { CROWD_SECONDS }),
+            clients: clients.unwrap_or_else(|| attack.map_or(CROWD_PLAYERS, Attack::players)),
+            moves,
+            peers: peers.unwrap_or_else(|| attack.map_or(2_000, |attack| attack.peers() as u32)),
+        };
+        let series = value(given("kinds"), &default_kinds(), &kinds_allowed(), series)?;
         Ok(Options {
-            pairs: number("pairs", "3", PAIRS_MAX)?,
-            seconds: value(given("duration"), "20s", &times, |text| seconds(text, SECONDS_MAX))?,
-            clients: number("clients", "500", CONNECTIONS_MAX)?,
-            moves: number("moves", "5", MOVES_MAX)?,
-            peers: number("peers", "2000", CONNECTIONS_MAX)?,
-            kinds: value(given("kinds"), KINDS, &kinds_allowed(), |text| {
-                Kind::list(text).map(|_| text.to_owned())
-            })?,
+            plans: series.into_iter().map(plan).collect(),
             results: given("results").map(|(_, folder)| PathBuf::from(folder)),
         })
     })
 }
 
+/// The series that a list asks for: one of all its kinds together, and one of each of its attacks.
+fn series(text: &str) -> Option<Vec<(Option<Attack>, String)>> {
+    if text == "all" {
+        let attacks = Attack::ALL.map(|attack| (Some(attack), String::new()));
+        return Some([(None, text.to_owned())].into_iter().chain(attacks).collect());
+    }
+    let names = text.split(',').map(str::trim);
+    let (attacks, kinds): (Vec<&str>, Vec<&str>) = names.partition(|name| Attack::named(name).is_some());
+    let mut series = Vec::new();
+    if !kinds.is_empty() {
+        let kinds = kinds.join(",");
+        Kind::list(&kinds)?;
+        series.push((None, kinds));
+    }
+    let asked = |attack: &Attack| attacks.contains(&attack.name());
+    series.extend(Attack::ALL.into_iter().filter(asked).map(|attack| (Some(attack), String::new())));
+    Some(series)
+}
+
+fn default_kinds() -> String {
+    format!("{KINDS},{}", Attack::ALL.map(Attack::name).join(","))
+}
+
 fn kinds_allowed() -> String {
-    format!("all or a list of {}", Kind::ALL.map(Kind::name).join(", "))
+    let (kinds, attacks) = (Kind::ALL.map(Kind::name), Attack::ALL.map(Attack::name));
+    format!("all or a list of {}, {}", kinds.join(", "), attacks.join(", "))
 }
 
 #[cfg(test)]
@@ -97,10 +196,22 @@ mod tests {
     #[test]
     fn what_is_not_said_has_a_default_and_flags_win_over_variables() {
         let options = run(&["-pairs=1", "--peers", "900"], ("PAIRS", "7")).unwrap();
-        assert_eq!((options.pairs, options.peers, options.clients, options.seconds), (1, 900, 500, 20));
-        assert_eq!(run(&[], ("", "")).unwrap().kinds, KINDS);
-        assert_eq!(run(&[], ("KINDS", "all")).unwrap().kinds, "all");
-        assert_eq!(run(&[], ("DURATION", "1m")).unwrap().seconds, 60);
+        let crowd = &options.plans[0];
+        assert_eq!((crowd.pairs, crowd.peers, crowd.clients, crowd.seconds), (1, 900, 500, 10));
+        assert_eq!((crowd.kinds.as_str(), options.plans.len()), (KINDS, 1 + Attack::ALL.len()));
+        assert_eq!(run(&[], ("DURATION", "1m")).unwrap().plans[0].seconds, 60);
+    }
+
+    #[test]
+    fn kinds_are_a_series_together_and_each_attack_is_one() {
+        let plans = run(&[], ("KINDS", "desync,deaf, jump,silent")).unwrap().plans;
+        assert_eq!(plans.iter().map(Plan::name).collect::<Vec<_>>(), ["crowd", "jump", "desync"]);
+        assert_eq!(plans[0].hostile_flags(), "--peers 2000 --kinds deaf,silent");
+        assert_eq!(plans[1].hostile_flags(), "--peers 15 --attack jump");
+        assert_eq!(plans[1].load_flags(), "--clients 500 --moves-per-second 5 --warm-up 1s --duration 5s");
+        assert_eq!((plans[0].pairs, plans[1].pairs, plans[2].clients), (3, 2, 100));
+        assert_eq!(run(&[], ("KINDS", "all")).unwrap().plans[0].kinds, "all");
+        assert_eq!(run(&[], ("KINDS", "jump")).unwrap().plans.len(), 1);
     }
 
     #[test]

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pixi_game_server::config::SETTINGS;
+use bench_hostile::stand::{self, Stand};
+use hostile::attack::{Attack, Figure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use stage::console::say;
 use stage::process::{log_file, output_of};
-use stage::server::{Listening, folder_with, free_port, serve};
+use stage::server::folder_with;
 use stage::{Failure, Interrupt, Process, http};
 
 use crate::footprint::{Footprint, most_while};
-use crate::options::Options;
+use crate::options::Plan;
 
 /// How long a server may take to answer; beside hostile peers it is busy.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +28,10 @@ const PEERS_PART: f64 = 0.5;
 
 /// Beyond any run: the hostile peers are ended from here.
 const HOSTILE_DURATION: &str = "24h";
+
+/// The file that a healthy client downloads slowly, and its size: four seconds' worth.
+const DOWNLOAD: &str = "download.bin";
+const DOWNLOAD_BYTES: usize = 4 << 20;
 
 /// What came of a pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,17 +50,36 @@ pub struct Pair {
     pub after: Footprint,
 }
 
+impl Pair {
+    /// The attack's own figures; none of peers that attack in no plan of theirs.
+    pub fn outcomes(&self) -> Vec<Figure> {
+        if self.hostile["kinds"].is_object() {
+            return Vec::new();
+        }
+        let lacking = || Figure {
+            name: "the attack's figures".to_owned(),
+            value: None,
+            at_most: None,
+            at_least: Some(1.0),
+        };
+        serde_json::from_value(self.hostile["figures"].clone()).unwrap_or_else(|_| vec![lacking()])
+    }
+}
+
 /// What runs take.
 pub struct Bench {
     /// Where the programs are.
     folder: PathBuf,
+    /// Where the servers' files are, while there are any.
+    files: PathBuf,
     interrupt: Interrupt,
 }
 
-/// A server of its own, and where it listens.
-struct Stand {
-    server: Process,
-    listening: Listening<'static>,
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // It is not there where no plan needed it.
+        let _ = fs::remove_dir_all(&self.files);
+    }
 }
 
 impl Bench {
@@ -65,40 +89,46 @@ impl Bench {
     /// One of them is not there, or no descriptor is left.
     pub fn new() -> Result<Bench, Failure> {
         let folder = folder_with(&["pixi-game-server", "loadtest", "hostile"])?;
-        Ok(Bench { folder, interrupt: Interrupt::watch()? })
+        let files = std::env::temp_dir().join(format!("bench-hostile-files-{}", std::process::id()));
+        Ok(Bench { folder, files, interrupt: Interrupt::watch()? })
     }
 
     /// Measures alone and beside, in this order or the other.
     ///
     /// # Errors
     /// A program does not run, or somebody interrupts. What the server does wrong is none: it is for judging.
-    pub fn pair(&self, options: &Options, beside_first: bool) -> Result<Pair, Failure> {
-        let first = if beside_first { None } else { Some(self.alone(options)?) };
-        let mut pair = self.beside(options)?;
+    pub fn pair(&self, plan: &Plan, beside_first: bool) -> Result<Pair, Failure> {
+        let first = if beside_first { None } else { Some(self.alone(plan)?) };
+        let mut pair = self.beside(plan)?;
         pair.alone = match first {
             Some(alone) => alone,
-            None => self.alone(options)?,
+            None => self.alone(plan)?,
         };
         Ok(pair)
     }
 
-    fn alone(&self, options: &Options) -> Result<Json, Failure> {
-        say(format_args!("  {} players alone", options.clients));
-        let stand = self.serve()?;
-        self.load(&stand, options)
+    fn alone(&self, plan: &Plan) -> Result<Json, Failure> {
+        say(format_args!("  {} players alone", plan.clients));
+        let stand = self.serve(plan)?;
+        self.load(&stand, plan)
     }
 
     /// Everything but the players alone.
-    fn beside(&self, options: &Options) -> Result<Pair, Failure> {
-        say(format_args!("  {} players beside {} hostile peers", options.clients, options.peers));
-        let stand = self.serve()?;
+    fn beside(&self, plan: &Plan) -> Result<Pair, Failure> {
+        say(format_args!("  {} players beside {} hostile peers", plan.clients, plan.peers));
+        let stand = self.serve(plan)?;
         let pid = stand.server.id();
         let before = Footprint::of(pid);
         let output = std::env::temp_dir().join(format!("bench-hostile-{}.json", std::process::id()));
-        let mut hostile = self.bother(&stand, options, &output)?;
-        let wanted = (f64::from(options.peers) * PEERS_PART) as u64;
-        self.await_connections(&stand, Some(&mut hostile), |open| open >= wanted)?;
-        let (beside, with) = most_while(pid, || self.load(&stand, options));
+        let mut hostile = self.bother(&stand, plan, &output)?;
+        if let Some(attack) = plan.attack {
+            // How many of these the server lets in is its own affair.
+            self.interrupt.sleep(Duration::from_secs(attack.lead_seconds()))?;
+        } else {
+            let wanted = (f64::from(plan.peers) * PEERS_PART) as u64;
+            self.await_connections(&stand, Some(&mut hostile), |open| open >= wanted)?;
+        }
+        let (beside, with) = most_while(pid, || self.load(&stand, plan));
         let beside = beside?;
         let status = hostile.end()?;
         let counts = fs::read_to_string(&output)?;
@@ -110,33 +140,31 @@ impl Bench {
         Ok(Pair { alone: Json::Null, beside, hostile, before, with, after: Footprint::of(pid) })
     }
 
-    fn serve(&self) -> Result<Stand, Failure> {
-        let listening = Listening { port: free_port()?, path: "/health", log: None };
+    fn serve(&self, plan: &Plan) -> Result<Stand, Failure> {
         let mut command = self.program("pixi-game-server");
-        // The defaults are what is measured, whatever is set around here.
-        for setting in SETTINGS {
-            command.env_remove(setting.variable);
+        if plan.attack == Some(Attack::Slots) {
+            fs::create_dir_all(&self.files)?;
+            fs::write(self.files.join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
+            return stand::serve(command.arg("--static-dir").arg(&self.files), &self.interrupt);
         }
-        command.envs([("HOST", "127.0.0.1"), ("LOG_LEVEL", "error")]);
-        command.env("PORT", listening.port.to_string()).stdin(Stdio::null());
-        let server = serve("pixi-game-server", &mut command, listening, &self.interrupt)?;
-        Ok(Stand { server, listening })
+        stand::serve(&mut command, &self.interrupt)
     }
 
-    fn bother(&self, stand: &Stand, options: &Options, output: &Path) -> Result<Process, Failure> {
+    fn bother(&self, stand: &Stand, plan: &Plan, output: &Path) -> Result<Process, Failure> {
         let mut command = self.program("hostile");
         command.args(["--json", "--server", &url(stand), "--duration", HOSTILE_DURATION]);
-        command
-            .args(["--peers", &options.peers.to_string(), "--kinds", &options.kinds])
-            .stdin(Stdio::null())
-            .stdout(log_file(output)?);
+        command.args(plan.hostile_flags().split(' '));
+        if plan.attack == Some(Attack::Slots) {
+            command.args(["--download", &format!("/{DOWNLOAD}")]);
+        }
+        command.stdin(Stdio::null()).stdout(log_file(output)?);
         Process::start("hostile", &mut command)
     }
 
-    fn load(&self, stand: &Stand, options: &Options) -> Result<Json, Failure> {
+    fn load(&self, stand: &Stand, plan: &Plan) -> Result<Json, Failure> {
         let mut command = self.program("loadtest");
         command.args(["--json", "--server", &url(stand), "--pid", &stand.server.id().to_string()]);
-        command.args(load_flags(options).split(' '));
+        command.args(plan.load_flags().split(' '));
         let results = output_of("loadtest", &mut command, &self.interrupt)?;
         serde_json::from_str(&results)
             .map_err(|error| Failure::Failed(format!("loadtest: no results: {error}")))
@@ -157,7 +185,7 @@ impl Bench {
                 return Err(Failure::Failed(format!("hostile: ended at its start with {status}")));
             }
             // Beside those who keep all places at its door the server may have none for the question.
-            let answer = http::get_json(stand.listening.address(), "/metrics", ANSWER_PATIENCE);
+            let answer = http::get_json(stand.address(), "/metrics", ANSWER_PATIENCE);
             let Ok(metrics) = answer else { return Ok(None) };
             open = metrics["connections"]["open"].as_u64().unwrap_or_default();
             Ok(is_wanted(open).then_some(()))
@@ -172,13 +200,5 @@ impl Bench {
 }
 
 fn url(stand: &Stand) -> String {
-    format!("ws://{}/ws", stand.listening.address())
-}
-
-/// What the load test is told beside the server.
-pub fn load_flags(options: &Options) -> String {
-    format!(
-        "--clients {} --moves-per-second {} --duration {}s",
-        options.clients, options.moves, options.seconds
-    )
+    format!("ws://{}/ws", stand.address())
 }

@@ -3,15 +3,17 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use hostile::attack::{Attack, Figure, Site};
 use hostile::options::{Command, Options, parse};
 use hostile::swarm::Swarm;
-use loadtest::os::raise_open_files;
+use loadtest::os::{StopSignals, raise_open_files};
+use serde_json::json;
 
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Descriptors needed beside the peers': poll, signals, standard streams.
-const DESCRIPTORS_RESERVED: usize = 16;
+/// Descriptors needed beside the peers': poll, signals, standard streams, observers.
+const DESCRIPTORS_RESERVED: usize = 32;
 
 fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
@@ -25,6 +27,15 @@ fn main() -> ExitCode {
     if let Err(problem) = make_room(&options) {
         return complain(BAD_USAGE, &problem);
     }
+    if let Some(attack) = options.attack {
+        return match run(options, attack) {
+            Ok(text) => {
+                print(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => complain(FAILED, &format!("the run failed: {error}")),
+        };
+    }
     let json = options.json;
     match Swarm::new(options).and_then(Swarm::run) {
         Ok(tally) if json => print(&format!("{:#}\n", tally.json())),
@@ -32,6 +43,22 @@ fn main() -> ExitCode {
         Err(error) => return complain(FAILED, &format!("the run failed: {error}")),
     }
     ExitCode::SUCCESS
+}
+
+/// Attacks, and returns the figures as text or JSON.
+fn run(options: Options, attack: Attack) -> io::Result<String> {
+    // Before any thread is there, so that none is ended by them.
+    let signals = StopSignals::new()?;
+    let site = Site::new(options.server, options.peers, options.download);
+    let figures = site.attack(attack, options.duration, || signals.take());
+    if options.json {
+        return Ok(format!("{:#}\n", json!({ "attack": attack.name(), "figures": figures })));
+    }
+    let line = |figure: &Figure| {
+        let value = figure.value.map_or("not measured".to_owned(), |value| value.to_string());
+        format!("{:<56}{value:>12}  {}", figure.name, figure.limit()).trim_end().to_owned() + "\n"
+    };
+    Ok(figures.iter().map(line).collect())
 }
 
 /// Raises the limit of open files to what the peers need.

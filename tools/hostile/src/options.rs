@@ -5,6 +5,7 @@ use std::time::Duration;
 use getopts::{Matches, Options as Getopts};
 use loadtest::values::{Bounds, Server, Value};
 
+use crate::attack::Attack;
 use crate::kind::Kind;
 
 const FREE: Bounds = (0.0, 0.0);
@@ -19,6 +20,10 @@ pub struct Options {
     pub peers: usize,
     /// Kinds of them, in equal parts.
     pub kinds: Vec<Kind>,
+    /// What is done instead of what the kinds do, if anything is.
+    pub attack: Option<Attack>,
+    /// Path of a file that a healthy client downloads slowly beside the attack on HTTP.
+    pub download: Option<String>,
     /// How long.
     pub duration: Duration,
     /// Most connections begun a second, those that come back included.
@@ -56,8 +61,12 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> 
         return Err(format!("{stray}: unexpected argument; see --help"));
     }
     let server: Server = value(&matches, "server", "ws://127.0.0.1:8108/ws", FREE)?;
+    let attack = attack(&matches)?;
+    let peers = attack.map_or(2_000, Attack::peers).to_string();
     Ok(Command::Run(Box::new(Options {
-        peers: value(&matches, "peers", "2000", (1.0, 1e5))?,
+        peers: value(&matches, "peers", &peers, (1.0, 1e5))?,
+        attack,
+        download: matches.opt_str("download"),
         kinds: kinds(&matches)?,
         duration: value(&matches, "duration", "60s", (0.1, DAY_S))?,
         connect_rate: value(&matches, "connect-rate", "500", (0.1, 1e4))?,
@@ -73,8 +82,10 @@ fn flags() -> Getopts {
     let mut getopts = Getopts::new();
     getopts.long_only(true);
     getopts.optopt("", "server", "whom to bother [ws://127.0.0.1:8108/ws]", "URL");
-    getopts.optopt("", "peers", "connections to keep up [2000]", "N");
+    getopts.optopt("", "peers", "connections to keep up [2000; of an attack its own]", "N");
     getopts.optopt("", "kinds", "what they do, such as deaf,silent [all]", "LIST");
+    getopts.optopt("", "attack", "let a few do this instead, such as jump", "NAME");
+    getopts.optopt("", "download", "file that is downloaded slowly beside the attack on HTTP", "PATH");
     getopts.optopt("", "duration", "for how long [60s]", "TIME");
     getopts.optopt("", "connect-rate", "most connections begun a second [500]", "N");
     getopts.optopt("", "flood-rate", "MOVEs a second of each flooder [240]", "N");
@@ -92,6 +103,7 @@ fn help(getopts: &Getopts) -> String {
     );
     let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     text.extend(["\nKinds: ", &names.join(", "), ".\n"]);
+    text.extend(["Attacks: ", &Attack::ALL.map(Attack::name).join(", "), ".\n"]);
     text.push_str("\nExit status: 0 whatever the server did, 1 when the run failed, 2 for bad usage.\n");
     text
 }
@@ -107,6 +119,14 @@ fn kinds(matches: &Matches) -> Result<Vec<Kind>, String> {
         let names = Kind::ALL.map(Kind::name).join(", ");
         format!("--kinds {text}: expected all, or some of {names} with commas between them")
     })
+}
+
+fn attack(matches: &Matches) -> Result<Option<Attack>, String> {
+    let read = |text: String| {
+        let names = Attack::ALL.map(Attack::name).join(", ");
+        Attack::named(&text).ok_or_else(|| format!("--attack {text}: expected one of {names}"))
+    };
+    matches.opt_str("attack").map(read).transpose()
 }
 
 /// As many as asked for; otherwise so many that none runs out of ports, where the server allows any.
@@ -140,13 +160,19 @@ mod tests {
         let line = ["-peers=20", "-kinds", "deaf", "--duration=1m30s", "-json", "-seed=7"];
         let options = run(&line).unwrap();
         assert_eq!((options.peers, options.duration.as_secs(), options.seed), (20, 90, 7));
-        assert!(options.json && options.kinds == [Kind::Deaf]);
+        assert!(options.json && options.kinds == [Kind::Deaf] && options.attack.is_none());
+        let options = run(&["--attack=jump"]).unwrap();
+        assert_eq!((options.attack, options.peers), (Some(Attack::Jump), 15));
     }
 
     #[test]
     fn bad_values_are_named_with_what_is_allowed() {
         for (args, problem) in [
             (&["--peers=0"][..], "--peers 0: expected a whole number from 1 to 100000"),
+            (
+                &["--attack=slow"],
+                "--attack slow: expected one of slots, pipelining, jump, join-attack-leave, desync, return",
+            ),
             (&["x"], "x: unexpected argument; see --help"),
             (
                 &["--server=ws://10.0.0.1:80/ws", "--source-addresses=2"],

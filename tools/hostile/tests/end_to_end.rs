@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use hostile::attack::{Attack, Figure};
 use hostile::kind::Kind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -69,6 +70,27 @@ fn kinds_that_are_not_asked_for_do_not_come() {
 }
 
 #[test]
+fn every_attack_measures_what_it_came_to() {
+    // All at once: each needs seconds, and none the others.
+    let children = Attack::ALL.map(|attack| {
+        let (url, attack) = (url(server()), format!("--attack={}", attack.name()));
+        hostile(&[&url, &attack, "--peers=3", "--duration=5s", "--json"]).spawn().expect("it starts")
+    });
+    for (attack, child) in Attack::ALL.into_iter().zip(children) {
+        let told = json(&child.wait_with_output().expect("it ends"));
+        assert_eq!(told["attack"], attack.name());
+        let figures: Vec<Figure> = serde_json::from_value(told["figures"].clone()).expect("figures");
+        assert!(!figures.is_empty(), "{told}");
+        for figure in &figures {
+            assert!(figure.value.is_some(), "{}: {}: not measured", attack.name(), figure.name);
+        }
+        let is_judged = figures.iter().any(|figure| !figure.limit().is_empty());
+        // Of pipelining the times of others are judged, and nothing of its own.
+        assert_eq!(is_judged, attack != Attack::Pipelining, "{told}");
+    }
+}
+
+#[test]
 fn a_signal_ends_a_run_early_with_what_was_counted() {
     let child =
         hostile(&[&url(server()), "--peers=4", "--duration=10m", "--json"]).spawn().expect("it starts");
@@ -98,6 +120,7 @@ fn a_server_that_is_not_there_is_counted_as_such() {
 fn bad_usage_names_itself_and_ends_with_2() {
     for (flag, problem) in [
         ("--kinds=polite", "--kinds polite: expected all, or some of slow-heads"),
+        ("--attack=polite", "--attack polite: expected one of slots, "),
         ("--peers=0", "--peers 0: expected "),
         ("--pears=1", "pears"),
     ] {

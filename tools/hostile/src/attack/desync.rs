@@ -1,0 +1,141 @@
+//! MOVEs to the right that claim the same place: the server keeps the player there, others extrapolate it away. An observer
+//! compares its picture with the positions that the server acknowledges.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use game_client::{Picture, PictureOptions, PlayerId, ServerMessage, Vector};
+
+use super::{Beat, Figure, REFUSED_PAUSE, Site};
+use crate::line::Line;
+
+/// Time between two claims.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Time between two looks at the picture.
+const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+
+/// How old an acknowledged position may be to be compared.
+const TRUTH_AGE_MAX: Duration = Duration::from_millis(150);
+
+/// How long an attacker must have been in the picture: its sprite may miss the first vector, which is repeated.
+const SETTLING_MS: u64 = 1_500;
+
+/// Largest distance in order, in units: that of a jump, and what a mover walks until its viewers' next snapshot is due (2 s) and sent.
+const DISTANCE_MAX: f64 = 16.0 + 96.0 * 2.25;
+
+/// Where the server has each attacker, and since when that is known.
+type Truth = Mutex<BTreeMap<PlayerId, (f64, f64, Instant)>>;
+
+/// Attacks until the site is over.
+pub fn run(site: &Site) -> Vec<Figure> {
+    let truth = Truth::default();
+    thread::scope(|scope| {
+        let observer = scope.spawn(|| observe(site, &truth));
+        for _ in 0..site.peers {
+            scope.spawn(|| {
+                while !site.is_over() {
+                    // Refused, or thrown out: it comes again.
+                    let _ = attack(site, &truth);
+                    sleep(REFUSED_PAUSE);
+                }
+            });
+        }
+        observer.join().expect("an observer does not panic")
+    })
+}
+
+fn attack(site: &Site, truth: &Truth) -> std::io::Result<()> {
+    let mut line = Line::open(&site.server, None, |_, _| ())?;
+    let (id, home, mut beat) = (line.id, line.position, Beat::every(CLAIM_INTERVAL));
+    while !site.is_over() {
+        line.step(Vector::RIGHT, Some(home))?;
+        line.hear_until(beat.next(), |_, message| {
+            if let ServerMessage::MoveAck { x, y, .. } = message {
+                let place = (f64::from(*x), f64::from(*y), Instant::now());
+                truth.lock().expect("no holder panics").insert(id, place);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn observe(site: &Site, truth: &Truth) -> Vec<Figure> {
+    let mut picture = Picture::new(PictureOptions { loading_ms: 0, ..PictureOptions::default() });
+    let started = Instant::now();
+    let now_ms = || started.elapsed().as_millis() as u64;
+    let mut distances = Distances::default();
+    let line = Line::open(&site.server, None, |_, message| picture.receive(now_ms(), message));
+    if let Ok(mut line) = line {
+        while !site.is_over() {
+            let until = Instant::now() + LOOK_INTERVAL;
+            if line.hear_until(until, |_, message| picture.receive(now_ms(), message)).is_err() {
+                break;
+            }
+            picture.advance(now_ms());
+            distances.compare(&picture, now_ms(), truth);
+        }
+    }
+    let (mean, largest) = (distances.mean(), distances.largest);
+    vec![
+        Figure::count("comparisons of picture and truth", distances.count),
+        Figure::new("largest distance between them, units", mean.map(|_| largest)).at_most(DISTANCE_MAX),
+        Figure::new("mean distance between them, units", mean),
+    ]
+}
+
+#[derive(Debug, Default)]
+struct Distances {
+    count: u64,
+    sum: f64,
+    largest: f64,
+}
+
+impl Distances {
+    fn compare(&mut self, picture: &Picture, now_ms: u64, truth: &Truth) {
+        let truth = truth.lock().expect("no holder panics");
+        let fresh = truth.iter().filter(|(_, (_, _, known))| known.elapsed() <= TRUTH_AGE_MAX);
+        for (&id, &(x, y, _)) in fresh {
+            let settled = |entered_ms: u64| now_ms.saturating_sub(entered_ms) >= SETTLING_MS;
+            if let Some(drawn) = picture.remote(id).filter(|remote| settled(remote.entered_at_ms)) {
+                self.add((drawn.x - x).hypot(drawn.y - y));
+            }
+        }
+    }
+
+    fn add(&mut self, distance: f64) {
+        self.count += 1;
+        self.sum += distance;
+        self.largest = self.largest.max(distance);
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use game_client::{Entry, Facing, State};
+
+    #[test]
+    fn the_picture_is_compared_with_what_the_server_acknowledged() {
+        let entry = |id| {
+            let (vector, facing, state) = (Vector::ZERO, Facing::Right, State::Idle);
+            Entry { id, x: 500, y: 500, vector, facing, state }
+        };
+        let mut picture = Picture::new(PictureOptions { loading_ms: 0, ..PictureOptions::default() });
+        picture.receive(1, &ServerMessage::GameState(vec![entry(1001), entry(1002)]));
+        picture.receive(1, &ServerMessage::Movement { id: 1001, vector: Vector::RIGHT });
+        picture.advance(2_001);
+        let truth = Truth::new(BTreeMap::from([(1001, (500.0, 500.0, Instant::now()))]));
+        let mut distances = Distances::default();
+        distances.compare(&picture, 1_000, &truth);
+        assert_eq!(distances.mean(), None, "it is not settled yet");
+        distances.compare(&picture, 2_001, &truth);
+        assert_eq!((distances.count, distances.largest), (1, 192.0));
+    }
+}

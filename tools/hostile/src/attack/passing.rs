@@ -1,0 +1,126 @@
+//! Join, attack, leave, within a few milliseconds and again with the session cookie. An observer counts which attackers and
+//! which attacks it was shown.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use game_client::{ClientMessage, PlayerId, ServerMessage};
+
+use super::{Beat, Figure, REFUSED_PAUSE, Site};
+use crate::line::Line;
+
+/// How long an attacker stays.
+const STAY: Duration = Duration::from_millis(20);
+
+/// Time from one arrival of an attacker to the next: so few are there at a time that the observer can be shown all.
+const ARRIVAL_INTERVAL: Duration = Duration::from_millis(400);
+
+/// How long what has happened may take to reach the observer.
+const NEWS_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How long the observer hears at a time.
+const HEAR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What an observer was shown.
+#[derive(Default)]
+struct Shown {
+    players: BTreeSet<PlayerId>,
+    attacks: BTreeSet<PlayerId>,
+}
+
+impl Shown {
+    fn hear(&mut self, message: &ServerMessage) {
+        match message {
+            ServerMessage::GameState(entries) => self.players.extend(entries.iter().map(|entry| entry.id)),
+            ServerMessage::Joined(entry) => drop(self.players.insert(entry.id)),
+            ServerMessage::Attack { id, .. } if self.players.contains(id) => drop(self.attacks.insert(*id)),
+            _ => {}
+        }
+    }
+}
+
+/// Attacks until the site is over.
+pub fn run(site: &Site) -> Vec<Figure> {
+    let attackers = Mutex::new(BTreeSet::new());
+    let shown = thread::scope(|scope| {
+        let Ok(observer) = Line::open(&site.server, None, |_, _| ()) else { return None };
+        let observed = scope.spawn(|| observe(site, observer));
+        for _ in 0..site.peers {
+            scope.spawn(|| pass(site, &attackers));
+        }
+        observed.join().expect("an observer does not panic")
+    });
+    figures(&attackers.into_inner().unwrap_or_default(), shown.as_ref())
+}
+
+fn figures(attackers: &BTreeSet<PlayerId>, shown: Option<&Shown>) -> Vec<Figure> {
+    let part = |seen: &BTreeSet<PlayerId>| {
+        let count = seen.intersection(attackers).count() as f64;
+        (!attackers.is_empty()).then(|| 100.0 * count / attackers.len() as f64)
+    };
+    vec![
+        Figure::count("attackers", attackers.len() as u64),
+        Figure::new("attackers that an observer was shown, %", shown.and_then(|shown| part(&shown.players)))
+            .at_least(100.0),
+        Figure::new("attacks that an observer was shown, %", shown.and_then(|shown| part(&shown.attacks)))
+            .at_least(100.0),
+    ]
+}
+
+/// One attacker after the other, all with the cookie of the one before.
+fn pass(site: &Site, attackers: &Mutex<BTreeSet<PlayerId>>) {
+    let (mut cookie, mut beat) = (None, Beat::every(ARRIVAL_INTERVAL));
+    while !site.is_over() {
+        match attack(site, cookie.as_deref()) {
+            Ok(line) => {
+                attackers.lock().expect("no holder panics").insert(line.id);
+                cookie.clone_from(&line.cookie);
+                line.leave();
+                beat.sleep();
+            }
+            Err(_) => sleep(REFUSED_PAUSE),
+        }
+    }
+}
+
+fn attack(site: &Site, cookie: Option<&str>) -> std::io::Result<Line> {
+    let mut line = Line::open(&site.server, cookie, |_, _| ())?;
+    line.send(&ClientMessage::Attack { aim: Some((0.0, 0.0)) })?;
+    line.hear_until(Instant::now() + STAY, |_, _| ())?;
+    Ok(line)
+}
+
+/// What is shown until all news must have come; none if the observer was thrown out.
+fn observe(site: &Site, mut line: Line) -> Option<Shown> {
+    let mut shown = Shown::default();
+    let mut over_at = None;
+    while over_at.is_none_or(|over: Instant| over.elapsed() < NEWS_PATIENCE) {
+        line.hear_until(Instant::now() + HEAR_INTERVAL, |_, message| shown.hear(message)).ok()?;
+        if site.is_over() {
+            over_at.get_or_insert(Instant::now());
+        }
+    }
+    Some(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attack_counts_only_of_an_attacker_that_was_entered_first() {
+        let mut shown = Shown::default();
+        shown.hear(&ServerMessage::Attack { id: 1002, x: 0, y: 0 });
+        shown.players.insert(1003);
+        shown.hear(&ServerMessage::Attack { id: 1003, x: 0, y: 0 });
+        let attackers = BTreeSet::from([1002, 1003]);
+        let values: Vec<_> =
+            figures(&attackers, Some(&shown)).into_iter().map(|figure| figure.value).collect();
+        assert_eq!(values, [Some(2.0), Some(50.0), Some(50.0)]);
+        assert!(
+            !figures(&attackers, None)[1].is_met() && !figures(&BTreeSet::new(), Some(&shown))[1].is_met()
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! A claim of all that the allowance holds, then out and in again with the session cookie, as if that gave another allowance.
+
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use game_client::{ServerMessage, Vector};
+
+use super::{Beat, Figure, REFUSED_PAUSE, Site};
+use crate::line::Line;
+
+/// How far a claim goes, in units: the server refuses more in any case.
+const CLAIM_UNITS: i32 = 48;
+
+/// How long an ack may take.
+const ACK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Time from one arrival to the next.
+const ARRIVAL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Farther than a player can have walked while it was away: it is another one.
+const SAME_PLACE_UNITS: f64 = 60.0;
+
+/// What a player walks in a second.
+const UNITS_PER_S: f64 = 96.0;
+
+/// Units beyond those of the clock that are in order: one budget of 50, a step, and what rounding adds.
+const BEYOND_MAX: f64 = 60.0;
+
+/// The last place that is turned back at.
+const FAR_SIDE: i32 = 1_900;
+
+/// One player's way through all its sessions, as long as it is the same player.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    since: Instant,
+    at: f64,
+    units: f64,
+}
+
+/// What an attacker came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Travel {
+    sessions: u64,
+    units: f64,
+    seconds: f64,
+    /// The most that a way went beyond the clock.
+    beyond: f64,
+}
+
+impl Travel {
+    fn add(&mut self, way: Way) {
+        let seconds = way.since.elapsed().as_secs_f64();
+        self.units += way.units;
+        self.seconds += seconds;
+        self.beyond = self.beyond.max(way.units - UNITS_PER_S * seconds);
+    }
+}
+
+/// Attacks until the site is over.
+pub fn run(site: &Site) -> Vec<Figure> {
+    let travels: Vec<Travel> = thread::scope(|scope| {
+        let attackers: Vec<_> = (0..site.peers).map(|_| scope.spawn(|| travel(site))).collect();
+        attackers.into_iter().map(|attacker| attacker.join().expect("an attacker does not panic")).collect()
+    });
+    let sessions = travels.iter().map(|travel| travel.sessions).sum();
+    let (units, seconds) =
+        travels.iter().fold((0.0, 0.0), |sum, travel| (sum.0 + travel.units, sum.1 + travel.seconds));
+    let is_measured = sessions > 0 && seconds > 0.0;
+    let beyond = travels.iter().map(|travel| travel.beyond).fold(0.0, f64::max);
+    vec![
+        Figure::count("sessions", sessions),
+        Figure::new("units a second that one player travelled", is_measured.then(|| units / seconds)),
+        Figure::new("units beyond 96 a second, the most of any", is_measured.then_some(beyond))
+            .at_most(BEYOND_MAX),
+    ]
+}
+
+fn travel(site: &Site) -> Travel {
+    let (mut travel, mut way, mut cookie): (_, Option<Way>, _) = (Travel::default(), None, None);
+    let (mut step, mut beat) = (CLAIM_UNITS, Beat::every(ARRIVAL_INTERVAL));
+    while !site.is_over() {
+        let Ok(mut line) = Line::open(&site.server, cookie.as_deref(), |_, _| ()) else {
+            sleep(REFUSED_PAUSE);
+            continue;
+        };
+        travel.sessions += 1;
+        let at = f64::from(line.position.0);
+        let same = way.take_if(|way| (way.at - at).abs() <= SAME_PLACE_UNITS);
+        if let Some(other) = way.take() {
+            travel.add(other);
+        }
+        let mut now = same.unwrap_or(Way { since: Instant::now(), at, units: 0.0 });
+        now.go_to(at);
+        if claim(&mut line, &mut step).is_ok() {
+            now.go_to(f64::from(line.position.0));
+        }
+        way = Some(now);
+        cookie.clone_from(&line.cookie);
+        line.leave();
+        beat.sleep();
+    }
+    if let Some(way) = way {
+        travel.add(way);
+    }
+    travel
+}
+
+impl Way {
+    fn go_to(&mut self, place: f64) {
+        self.units += (place - self.at).abs();
+        self.at = place;
+    }
+}
+
+/// Claims a place as far away as it may be, and waits for the answer.
+fn claim(line: &mut Line, step: &mut i32) -> std::io::Result<()> {
+    let (x, y) = (i32::from(line.position.0), line.position.1);
+    if x > FAR_SIDE {
+        *step = -CLAIM_UNITS;
+    } else if x < CLAIM_UNITS {
+        *step = CLAIM_UNITS;
+    }
+    let vector = if *step > 0 { Vector::RIGHT } else { Vector::LEFT };
+    line.step(vector, Some(((x + *step) as u16, y)))?;
+    let deadline = Instant::now() + ACK_PATIENCE;
+    let mut is_acked = false;
+    while !is_acked && Instant::now() < deadline {
+        line.hear_until(Instant::now() + Duration::from_millis(2), |_, message| {
+            is_acked |= matches!(message, ServerMessage::MoveAck { .. });
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_beyond_the_clock_is_the_most_of_any_way() {
+        let since = Instant::now();
+        let mut way = Way { since, at: 100.0, units: 0.0 };
+        way.go_to(600.0);
+        way.go_to(500.0);
+        let mut travel = Travel::default();
+        travel.add(way);
+        travel.add(Way { since, at: 0.0, units: 10.0 });
+        assert_eq!((travel.units, way.at), (610.0, 500.0));
+        assert!(travel.beyond > 0.0 && travel.beyond <= 600.0, "{travel:?}");
+    }
+}

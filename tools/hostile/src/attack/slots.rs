@@ -1,0 +1,195 @@
+//! Kept-alive and silent HTTP connections on every place that there is; beside them a health check, players who arrive, and
+//! somebody who downloads slowly.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use loadtest::os::begin_connect;
+
+use super::{Beat, Figure, Site};
+use crate::line::{Line, PATIENCE};
+use crate::requester::{Requester, Requests};
+
+/// One peer in so many says nothing; the others keep their connections alive.
+const SILENT_ONE_IN: usize = 9;
+
+/// Time between two requests of a connection.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(400);
+
+/// Groups of peers that act together, one after the other.
+const GROUPS: usize = 40;
+
+/// Time between two questions whether there is room.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A download takes so many bytes, and then waits so long: a megabyte a second.
+const PIECE_BYTES: usize = 20_000;
+const PIECE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Receive buffer of the download: what the kernel takes is not taken slowly.
+const DOWNLOAD_BUFFER_BYTES: usize = 64 * 1_024;
+
+/// Looks, a piece's interval apart, for which nothing may come before a download counts as cut.
+const LOOKS_MAX: u32 = 500;
+
+/// How often something was tried, and failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    tried: u64,
+    failed: u64,
+}
+
+impl Tries {
+    fn count<T>(&mut self, result: &io::Result<T>) {
+        self.tried += 1;
+        self.failed += u64::from(result.is_err());
+    }
+}
+
+/// Attacks until the site is over.
+pub fn run(site: &Site) -> Vec<Figure> {
+    thread::scope(|scope| {
+        let (upgrades, health) = (scope.spawn(|| upgrades(site)), scope.spawn(|| health(site)));
+        let downloads = scope.spawn(|| downloads(site));
+        let requests = hold(site);
+        let done = |handle: thread::ScopedJoinHandle<Tries>| handle.join().expect("a probe does not panic");
+        let (upgrades, health, downloads) = (done(upgrades), done(health), done(downloads));
+        let mut figures = vec![
+            Figure::count("connections of the attacker that the server ended", requests.ended),
+            Figure::count("requests of the attacker answered", requests.answered),
+            Figure::count("upgrades tried", upgrades.tried).at_least(1.0),
+            Figure::count("upgrades refused", upgrades.failed).at_most(0.0),
+            Figure::count("health checks tried", health.tried).at_least(1.0),
+            Figure::count("health checks refused", health.failed).at_most(0.0),
+        ];
+        if site.download.is_some() {
+            figures.push(Figure::count("downloads begun", downloads.tried).at_least(1.0));
+            figures.push(Figure::count("downloads cut", downloads.failed).at_most(0.0));
+        }
+        figures
+    })
+}
+
+/// The attackers.
+fn hold(site: &Site) -> Requests {
+    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority);
+    let mut peers: Vec<Requester> = (0..site.peers).map(|_| Requester::new(site.server.address)).collect();
+    let mut beat = Beat::every(REQUEST_INTERVAL / GROUPS as u32);
+    for group in (0..GROUPS).cycle() {
+        if site.is_over() {
+            break;
+        }
+        for (index, peer) in peers.iter_mut().enumerate().skip(group).step_by(GROUPS) {
+            let is_silent = index % SILENT_ONE_IN == 0;
+            peer.act(if is_silent { b"" } else { request.as_bytes() });
+        }
+        beat.sleep();
+    }
+    peers.iter().fold(Requests::default(), |sum, peer| sum.plus(peer.requests))
+}
+
+/// Players who arrive and leave.
+fn upgrades(site: &Site) -> Tries {
+    probe(site, || Line::open(&site.server, None, |_, _| ()).map(Line::leave))
+}
+
+fn health(site: &Site) -> Tries {
+    probe(site, || ask(site.server.address, &site.server.authority))
+}
+
+fn probe(site: &Site, mut ask: impl FnMut() -> io::Result<()>) -> Tries {
+    let (mut tries, mut beat) = (Tries::default(), Beat::every(PROBE_INTERVAL));
+    while !site.is_over() {
+        tries.count(&ask());
+        beat.sleep();
+    }
+    tries
+}
+
+/// Whether `/health` answers with 200.
+fn ask(server: SocketAddr, authority: &str) -> io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = format!("GET /health HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200 ") { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }
+}
+
+/// One download after the other; one that the end of the run cuts does not count.
+fn downloads(site: &Site) -> Tries {
+    let mut tries = Tries::default();
+    let Some(path) = &site.download else { return tries };
+    while !site.is_over() {
+        let result = download(site, path);
+        if !site.is_over() {
+            tries.count(&result);
+        }
+        if result.is_err() {
+            sleep(PROBE_INTERVAL);
+        }
+    }
+    tries
+}
+
+/// Takes a file slowly, to its last byte.
+fn download(site: &Site, path: &str) -> io::Result<()> {
+    let mut stream = begin_connect(site.server.address, None, Some(DOWNLOAD_BUFFER_BYTES))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority);
+    let (mut is_asked, mut head, mut left) = (false, Vec::new(), None);
+    let (mut beat, mut buffer, mut looks) = (Beat::every(PIECE_INTERVAL), vec![0; PIECE_BYTES], 0);
+    while left != Some(0) && !site.is_over() {
+        beat.sleep();
+        looks += 1;
+        if looks > LOOKS_MAX {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        // Before it is connected it can't be written to.
+        is_asked = is_asked || stream.write(request.as_bytes()).is_ok_and(|count| count == request.len());
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => continue,
+            Err(error) => return Err(error),
+        };
+        looks = 0;
+        left = if let Some(left) = left {
+            Some(usize::saturating_sub(left, count))
+        } else {
+            head.extend_from_slice(&buffer[..count]);
+            body_left(&head)?
+        };
+    }
+    Ok(())
+}
+
+/// Bytes of the body that are still to come behind what was received; none while the head is incomplete.
+fn body_left(received: &[u8]) -> io::Result<Option<usize>> {
+    let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let head = String::from_utf8_lossy(&received[..end]);
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("Content-Length"));
+    match length.and_then(|(_, length)| length.parse::<usize>().ok()) {
+        Some(length) if head.starts_with("HTTP/1.1 200 ") => {
+            Ok(Some(length.saturating_sub(received.len() - end - 4)))
+        }
+        _ => Err(ErrorKind::ConnectionRefused.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_knows_what_is_still_to_come() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+        assert_eq!(body_left(&head.as_bytes()[..20]).unwrap(), None);
+        assert_eq!(body_left(head.as_bytes()).unwrap(), Some(9));
+        assert_eq!(body_left(format!("{head}1234").as_bytes()).unwrap(), Some(5));
+        assert!(body_left(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\n").is_err());
+    }
+}

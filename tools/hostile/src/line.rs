@@ -1,0 +1,256 @@
+//! A player's connection for code that runs straight down: open, send, hear for a while, leave.
+//!
+//! One thread serves one line; a thread that serves many makes them non-blocking with [`Line::stop_waiting`].
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
+use loadtest::frame::{Frame, Inbox, Opcode, append_masked};
+use loadtest::handshake::{self, Answer};
+use loadtest::values::Server;
+
+/// How long the server may take to connect, to upgrade, and to take what is sent.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Size of the buffer that a line reads into, in bytes.
+const READ_BYTES: usize = 16 * 1_024;
+
+/// The mask of every frame: any will do.
+const MASK: u32 = 0x5a5a_5a5a;
+
+/// One player's connection.
+#[derive(Debug)]
+pub struct Line {
+    stream: TcpStream,
+    inbox: Inbox,
+    /// What the server sets as cookie, as a `Cookie` header gives it back.
+    pub cookie: Option<String>,
+    /// The player's id.
+    pub id: PlayerId,
+    /// Where the player stands by the last message that says so.
+    pub position: (u16, u16),
+    sequence: u32,
+    /// Bytes sent so far, the request included.
+    pub bytes_sent: u64,
+}
+
+impl Line {
+    /// Connects, upgrades, and waits for the first `GAME_STATE`, which `hear` gets with all that comes behind it.
+    ///
+    /// # Errors
+    /// The server refuses, or does not answer in time.
+    pub fn open(
+        server: &Server,
+        cookie: Option<&str>,
+        mut hear: impl FnMut(&[u8], &ServerMessage),
+    ) -> io::Result<Line> {
+        let mut stream = TcpStream::connect_timeout(&server.address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let request = request(server, cookie);
+        stream.write_all(&request)?;
+        let (head, rest) = read_head(&mut stream)?;
+        let cookie = cookie_in(&head).or(cookie.map(str::to_owned));
+        let (inbox, position) = (Inbox::default(), (0, 0));
+        let mut line =
+            Line { stream, inbox, cookie, id: 0, position, sequence: 0, bytes_sent: request.len() as u64 };
+        let deadline = Instant::now() + PATIENCE;
+        line.take(&rest, &mut hear)?;
+        while line.id == 0 {
+            if Instant::now() > deadline {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            line.read(&mut hear)?;
+        }
+        Ok(line)
+    }
+
+    /// From now on hearing takes what is there and does not wait.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn stop_waiting(&mut self) -> io::Result<()> {
+        self.stream.set_nonblocking(true)
+    }
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// The connection is over, or the server does not read.
+    pub fn send(&mut self, message: &ClientMessage) -> io::Result<()> {
+        self.send_payload(&message.to_bytes())
+    }
+
+    /// Sends these bytes as a message.
+    ///
+    /// # Errors
+    /// As [`Line::send`].
+    pub fn send_payload(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.send_frame(Opcode::Binary as u8, payload)
+    }
+
+    /// Sends a frame with this first byte.
+    ///
+    /// # Errors
+    /// As [`Line::send`].
+    pub fn send_frame(&mut self, first: u8, payload: &[u8]) -> io::Result<()> {
+        let mut frame = Vec::with_capacity(6 + payload.len());
+        append_masked(&mut frame, Opcode::Binary, payload, MASK);
+        frame[0] = first;
+        self.bytes_sent += frame.len() as u64;
+        self.stream.write_all(&frame)
+    }
+
+    /// Sends a MOVE, with a claim if one is given.
+    ///
+    /// # Errors
+    /// As [`Line::send`].
+    pub fn step(&mut self, vector: Vector, claim: Option<(u16, u16)>) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let claim = claim.map(|(x, y)| (u32::from(x), u32::from(y)));
+        self.send(&ClientMessage::Move { vector, sequence: self.sequence, claim })
+    }
+
+    /// Hears until a moment; `hear` gets the payload and the meaning of each message.
+    ///
+    /// # Errors
+    /// The server ended the connection, or sent what no server sends.
+    pub fn hear_until(
+        &mut self,
+        moment: Instant,
+        mut hear: impl FnMut(&[u8], &ServerMessage),
+    ) -> io::Result<()> {
+        loop {
+            let left = moment.saturating_duration_since(Instant::now());
+            // Zero would wait for ever.
+            if left < Duration::from_micros(100) {
+                return Ok(());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            self.read(&mut hear)?;
+        }
+    }
+
+    /// Hears what has arrived on a line that does not wait.
+    ///
+    /// # Errors
+    /// As [`Line::hear_until`].
+    pub fn hear_now(&mut self, mut hear: impl FnMut(&[u8], &ServerMessage)) -> io::Result<()> {
+        while self.read(&mut hear)? {}
+        Ok(())
+    }
+
+    /// Leaves in order, and waits until the server has closed.
+    pub fn leave(mut self) {
+        if self.send(&ClientMessage::Leave).is_ok() {
+            // The end is what is waited for.
+            let _ = self.hear_until(Instant::now() + PATIENCE, |_, _| ());
+        }
+    }
+
+    /// Reads once; whether anything came.
+    fn read(&mut self, hear: &mut impl FnMut(&[u8], &ServerMessage)) -> io::Result<bool> {
+        let mut buffer = [0; READ_BYTES];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => self.take(&buffer[..count], hear).map(|()| true),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], hear: &mut impl FnMut(&[u8], &ServerMessage)) -> io::Result<()> {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let mut result = Ok(());
+        let framed = inbox.receive(bytes, |frame| {
+            result = match frame {
+                Frame::Binary(payload) => self.understand(payload, hear),
+                Frame::Ping(payload) => self.send_frame(Opcode::Pong as u8, payload),
+                Frame::Pong => Ok(()),
+                Frame::Close(code) => Err(closed(code)),
+            };
+            result.is_ok()
+        });
+        self.inbox = inbox;
+        framed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
+        result
+    }
+
+    fn understand(&mut self, payload: &[u8], hear: &mut impl FnMut(&[u8], &ServerMessage)) -> io::Result<()> {
+        let message = ServerMessage::decode(payload)
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
+        match &message {
+            ServerMessage::GameState(entries) if self.id == 0 => {
+                let own = entries.iter().max_by_key(|entry| entry.id);
+                let own = own.ok_or_else(|| io::Error::from(ErrorKind::InvalidData))?;
+                (self.id, self.position) = (own.id, (own.x, own.y));
+            }
+            ServerMessage::MoveAck { x, y, .. } => self.position = (*x, *y),
+            _ => {}
+        }
+        hear(payload, &message);
+        Ok(())
+    }
+}
+
+fn closed(code: u16) -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, format!("closed with {code}"))
+}
+
+fn request(server: &Server, cookie: Option<&str>) -> Vec<u8> {
+    let mut request = handshake::request(&server.authority, &server.path);
+    if let Some(cookie) = cookie {
+        request.truncate(request.len() - 2);
+        request.extend_from_slice(format!("Cookie: {cookie}\r\n\r\n").as_bytes());
+    }
+    request
+}
+
+/// The head of the answer, and what came behind it.
+fn read_head(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut received, mut buffer) = (Vec::new(), [0; READ_BYTES]);
+    loop {
+        let count = stream.read(&mut buffer)?;
+        received.extend_from_slice(&buffer[..count]);
+        match handshake::read(&received) {
+            Answer::Upgraded(length) => {
+                let rest = received.split_off(length);
+                return Ok((received, rest));
+            }
+            Answer::Incomplete if count > 0 => {}
+            Answer::Incomplete => return Err(ErrorKind::UnexpectedEof.into()),
+            Answer::Refused(reason) => return Err(io::Error::new(ErrorKind::ConnectionRefused, reason)),
+        }
+    }
+}
+
+/// The cookie that a head sets, without its attributes.
+fn cookie_in(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head);
+    let header = head.lines().filter_map(|line| line.split_once(':'));
+    let mut set = header.filter(|(name, _)| name.eq_ignore_ascii_case("Set-Cookie"));
+    Some(set.next()?.1.split(';').next()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loadtest::values::Value as _;
+
+    #[test]
+    fn a_cookie_is_taken_from_the_answer_and_given_back_in_the_request() {
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nset-cookie: a=1f; Path=/ws; HttpOnly\r\n\r\n";
+        assert_eq!(cookie_in(head).as_deref(), Some("a=1f"));
+        assert_eq!(cookie_in(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), None);
+        let server = Server::parse("ws://127.0.0.1:1/ws", (0.0, 0.0)).unwrap();
+        let request = String::from_utf8(request(&server, Some("a=1f"))).unwrap();
+        assert!(
+            request.ends_with("\r\nCookie: a=1f\r\n\r\n") && !request.contains("\r\n\r\nCookie"),
+            "{request}"
+        );
+    }
+}
