@@ -5,8 +5,8 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile bench-cluster cluster-demo \
-  perf-check load-test artillery-test artillery-quick test-page bench-page soak demo monitor health metrics \
+.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile bench-amplification \
+  bench-cluster cluster-demo perf-check load-test artillery-test artillery-quick test-page bench-page soak demo monitor health metrics \
   docker docker-run compose-up compose-down install uninstall deb tune profile-cpu profile-mem fuzz deny sbom clean
 
 help: ## Print this list
@@ -58,9 +58,13 @@ bench-load: ## Run the table of loads and keep what came out: make bench-load RU
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/bench-load"
 
-bench-hostile: ## Measure 500 players beside 2,000 slow and silent peers: make bench-hostile PAIRS=3 KINDS=all
+bench-hostile: ## Measure players beside slow and silent peers, and beside each attack: make bench-hostile PAIRS=1 KINDS=slots,jump
 	$(CARGO) build --release --quiet $(HOSTILE_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/bench-hostile"
+
+bench-amplification: ## Measure bytes out and CPU for each byte that a client sends: make bench-amplification VIEWERS=120
+	$(CARGO) build --release --quiet --package pixi-game-server --package bench-hostile --bins
+	$${CARGO_TARGET_DIR:-target}/release/bench-amplification
 
 # Another server than one of their own only where that is said, not where it is only the one to be watched.
 artillery-test artillery-quick test-protocol: export SERVER := $(if $(filter file,$(origin SERVER)),,$(SERVER))

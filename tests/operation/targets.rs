@@ -71,7 +71,7 @@ impl Desk {
 }
 
 /// Targets and what they must say; with status 0, unless it is a complaint.
-const TARGETS: [(&str, &str); 35] = [
+const TARGETS: [(&str, &str); 36] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),
@@ -98,6 +98,7 @@ const TARGETS: [(&str, &str); 35] = [
     ("demo DEMO_CLIENTS=many", "DEMO_CLIENTS=many: expected"),
     ("bench-load ROWS=z", "ROWS=z: expected"),
     ("bench-hostile PAIRS=0", "PAIRS=0: expected"),
+    ("bench-amplification VIEWERS=0", "VIEWERS=0: expected"),
     ("bench-cluster PARTS=all", "PARTS=all: expected"),
     ("cluster-demo PORT=0", "PORT=0: expected"),
     ("soak SOAK_DURATION=never", "SOAK_DURATION=never: expected"),

@@ -1,0 +1,277 @@
+//! A case between two looks at the server's counters.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use game_client::{ClientMessage, Facing, Vector};
+use hostile::line::Line;
+use hostile::requester::Requester;
+use loadtest::values::Server;
+use stage::console::say;
+use stage::{Failure, Interrupt, http};
+
+use crate::cases::{Act, Case, ask, etag_in, messages, requests, still_world, visits};
+use crate::options::Options;
+use crate::report::Row;
+
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time before the first look at the counters, in which a case gets going.
+const LEAD: Duration = Duration::from_millis(500);
+
+/// How long a route or an event is measured: unlike a message it has no consequences seconds later.
+const REQUESTS_SECONDS: u64 = 2;
+
+/// How long new viewers get to receive the snapshots that newcomers are due.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// How long the viewers get to receive what an arrival, or a change, is worth.
+const ARRIVAL: Duration = Duration::from_secs(6);
+
+/// Time between two turns of the player by whom the world is a live one.
+const TURN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time between two looks at what viewers received.
+const VIEWERS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the server has counted so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    bytes_out: f64,
+    cpu_ns: f64,
+}
+
+impl Counters {
+    fn of(server: SocketAddr) -> io::Result<Counters> {
+        let metrics = http::get_json(server, "/metrics", PATIENCE)?;
+        let number = |key: &str| {
+            metrics[key].as_f64().ok_or_else(|| io::Error::other(format!("/metrics has no {key}")))
+        };
+        Ok(Counters { bytes_out: number("bytes_out_total")?, cpu_ns: number("cpu_ns_total")? })
+    }
+
+    fn minus(self, other: Counters) -> Counters {
+        Counters { bytes_out: self.bytes_out - other.bytes_out, cpu_ns: self.cpu_ns - other.cpu_ns }
+    }
+}
+
+/// What came of a window.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    bytes_in: f64,
+    counters: Counters,
+    seconds: f64,
+}
+
+/// Measures every case.
+///
+/// # Errors
+/// The server does not answer, or somebody interrupts. A case that the server ends is a row without figures.
+pub fn all(address: SocketAddr, options: &Options, interrupt: &Interrupt) -> Result<Vec<Row>, Failure> {
+    let server = Server { authority: address.to_string(), address, path: "/ws".to_owned() };
+    let viewers = (0..options.viewers).map(|_| viewer(&server)).collect::<io::Result<Vec<_>>>()?;
+    let world = World::default();
+    thread::scope(|scope| {
+        scope.spawn(|| world.watch(viewers));
+        let rows = measure(&server, options, interrupt, &world);
+        world.is_over.store(true, Ordering::Relaxed);
+        rows
+    })
+}
+
+fn measure(
+    server: &Server,
+    options: &Options,
+    interrupt: &Interrupt,
+    world: &World,
+) -> Result<Vec<Row>, Failure> {
+    let question = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.authority);
+    let etag = etag_in(&ask(server, &question)?).unwrap_or_default();
+    let mut attacker = Attacker::new(server)?;
+    interrupt.sleep(SETTLING)?;
+    let length = Duration::from_secs(options.seconds);
+    let mut rows = attacker.measure(vec![still_world()], length, interrupt)?;
+    attacker.line = None;
+    interrupt.sleep(ARRIVAL)?;
+    // They change nothing in the world, and are small: nothing else may happen.
+    let requests = requests(&server.authority, &etag);
+    rows.extend(attacker.measure(requests, Duration::from_secs(REQUESTS_SECONDS), interrupt)?);
+    world.is_live.store(true, Ordering::Relaxed);
+    attacker.line = Some(viewer(server)?);
+    interrupt.sleep(ARRIVAL)?;
+    rows.extend(attacker.measure(messages(), length, interrupt)?);
+    rows.extend(attacker.measure(visits(), length, interrupt)?);
+    Ok(rows)
+}
+
+fn row(case: &Case, idle: &Window, measured: io::Result<Window>) -> Row {
+    let name = case.name.to_owned();
+    let mut row = Row { name, rate: case.rate, ratio_max: case.ratio_max(), ..Row::default() };
+    match measured {
+        Ok(window) => {
+            let more = window.counters.minus(idle.counters);
+            row.bytes_in = window.bytes_in / window.seconds;
+            row.bytes_out = more.bytes_out.max(0.0) / window.seconds;
+            row.cpu_ns = more.cpu_ns.max(0.0) / window.seconds;
+        }
+        Err(error) => row.problem = Some(error.to_string()),
+    }
+    row
+}
+
+/// Acts at this rate, and looks at the counters in the midst of it; the inner error is the case's.
+fn window(
+    server: &Server,
+    length: Duration,
+    rate: f64,
+    interrupt: &Interrupt,
+    mut act: impl FnMut(u64) -> io::Result<u64>,
+) -> Result<io::Result<Window>, Failure> {
+    let started = Instant::now();
+    let mut number = 0;
+    let mut act_until = |moment: Duration| -> Result<io::Result<u64>, Failure> {
+        let mut sent = 0;
+        loop {
+            let due = Duration::from_secs_f64(number as f64 / rate);
+            if due >= moment {
+                break;
+            }
+            sleep(due.saturating_sub(started.elapsed()));
+            if interrupt.is_wanted() {
+                return Err(Failure::Interrupted);
+            }
+            match act(number) {
+                Ok(bytes) => sent += bytes,
+                Err(error) => return Ok(Err(error)),
+            }
+            number += 1;
+        }
+        sleep(moment.saturating_sub(started.elapsed()));
+        Ok(Ok(sent))
+    };
+    if let Err(error) = act_until(LEAD)? {
+        return Ok(Err(error));
+    }
+    let (before, since) = (Counters::of(server.address)?, Instant::now());
+    let sent = match act_until(LEAD + length)? {
+        Ok(sent) => sent as f64,
+        Err(error) => return Ok(Err(error)),
+    };
+    let seconds = since.elapsed().as_secs_f64();
+    let counters = Counters::of(server.address)?.minus(before);
+    Ok(Ok(Window { bytes_in: sent, counters, seconds }))
+}
+
+/// The one that acts: a player, and plain HTTP connections.
+struct Attacker<'a> {
+    server: &'a Server,
+    /// The player's connection, while there is one.
+    line: Option<Line>,
+    requester: Requester,
+    cookie: Option<String>,
+}
+
+impl Attacker<'_> {
+    fn new(server: &Server) -> io::Result<Attacker<'_>> {
+        let line = Some(viewer(server)?);
+        Ok(Attacker { server, line, requester: Requester::new(server.address), cookie: None })
+    }
+
+    /// Measures cases, and before them the same time without any.
+    fn measure(
+        &mut self,
+        cases: Vec<Case>,
+        length: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Row>, Failure> {
+        let server = self.server;
+        let idle = window(server, length, 1.0, interrupt, |_| Ok(0))??;
+        let mut rows = Vec::new();
+        for case in cases {
+            say(format_args!("{} at {:.0}/s", case.name, case.rate));
+            let measured = window(server, length, case.rate, interrupt, |n| self.act(&case.act, n))?;
+            rows.push(row(&case, &idle, measured));
+            self.rest();
+        }
+        Ok(rows)
+    }
+
+    /// Acts once, and returns the bytes sent.
+    fn act(&mut self, act: &Act, number: u64) -> io::Result<u64> {
+        match act {
+            Act::Message(send) | Act::Still(send) => {
+                let mut line = match self.line.take() {
+                    Some(line) => line,
+                    None => viewer(self.server)?,
+                };
+                let before = line.bytes_sent;
+                line.hear_now(|_, _| ())?;
+                send(&mut line, number)?;
+                let sent = line.bytes_sent - before;
+                self.line = Some(line);
+                Ok(sent)
+            }
+            Act::Request(bytes) => {
+                let before = self.requester.requests.bytes_sent;
+                self.requester.act(bytes.as_bytes());
+                Ok(self.requester.requests.bytes_sent - before)
+            }
+            Act::Fresh(bytes) => ask(self.server, bytes).map(|_| bytes.len() as u64),
+            Act::Visit { with_cookie } => {
+                let cookie = self.cookie.take().filter(|_| *with_cookie);
+                let mut line = Line::open(self.server, cookie.as_deref(), |_, _| ())?;
+                line.send(&ClientMessage::Leave)?;
+                self.cookie.clone_from(&line.cookie);
+                Ok(line.bytes_sent)
+            }
+        }
+    }
+
+    /// Ends what a case has begun.
+    fn rest(&mut self) {
+        if let Some(line) = &mut self.line {
+            let ended = line.send(&ClientMessage::AttackEnd).and_then(|()| line.step(Vector::ZERO, None));
+            if ended.is_err() {
+                self.line = None;
+            }
+        }
+    }
+}
+
+/// A player who is there.
+fn viewer(server: &Server) -> io::Result<Line> {
+    let mut line = Line::open(server, None, |_, _| ())?;
+    line.stop_waiting()?;
+    Ok(line)
+}
+
+/// The viewers' world.
+#[derive(Debug, Default)]
+struct World {
+    /// Whether one of the viewers turns now and then.
+    is_live: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl World {
+    /// Takes what the viewers are sent; one that is thrown out is let go of.
+    fn watch(&self, mut viewers: Vec<Line>) {
+        let (mut turned, mut facing) = (Instant::now(), Facing::Right);
+        while !self.is_over.load(Ordering::Relaxed) {
+            viewers.retain_mut(|line| line.hear_now(|_, _| ()).is_ok());
+            if self.is_live.load(Ordering::Relaxed) && turned.elapsed() >= TURN_INTERVAL {
+                turned = Instant::now();
+                facing = if facing == Facing::Right { Facing::Left } else { Facing::Right };
+                if let Some(line) = viewers.first_mut() {
+                    // Its end is found when it is read.
+                    let _ = line.send(&ClientMessage::Direction(facing));
+                }
+            }
+            sleep(VIEWERS_INTERVAL);
+        }
+    }
+}
