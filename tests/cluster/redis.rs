@@ -42,6 +42,8 @@ impl Redis {
         let mut command = Command::new(program("redis-server"));
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
         command.args(["--save", "", "--appendonly", "no", "--loglevel", "warning"]);
+        // A replica puts what it is sent into a file.
+        command.arg("--dir").arg(std::env::temp_dir());
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }
