@@ -11,6 +11,7 @@ use criterion::{BenchmarkId, Throughput};
 use pixi_game_server::cluster::region::RegionSet;
 use pixi_game_server::cluster::{Node, Now, Outgoing};
 use pixi_game_server::game::World;
+use pixi_game_server::limits::{LEASE_IDS, PLAYER_ID_FIRST};
 
 /// Ticks of a round.
 const TICKS: u32 = 3;
@@ -50,9 +51,15 @@ impl Pair {
     fn new(players: usize) -> Self {
         let rules = crowd::rules();
         let size = (rules.width, rules.height);
-        let [speaker, listener] = [1, 2].map(|id| Node::new(id, format!("node-{id}"), size));
+        let [mut speaker, listener] = [1, 2].map(|id| Node::new(id, format!("node-{id}"), size));
         let mut random = crowd::Random::new();
         let (mut here, there) = (World::new(rules.clone()), World::new(rules));
+        here.wait_for_ids();
+        assert!(speaker.grant(
+            PLAYER_ID_FIRST..PLAYER_ID_FIRST + LEASE_IDS,
+            Now { ms: 0, unix_us: 0 },
+            &mut here
+        ));
         crowd::populate(&mut here, players, &mut random);
         let mut pair = Self { here, there, speaker, listener, round: 0, random };
         let mut all = RegionSet::none(pair.listener.regions());

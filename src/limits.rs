@@ -138,8 +138,12 @@ pub const REGION_SILENCE_MS: u64 = 5_000;
 /// Processes of one world at most; more are not listened to.
 pub const PEERS_MAX: usize = 256;
 
-/// Players of other processes that are shown at most.
-pub const GHOSTS_MAX: usize = 200_000;
+/// Slots for other nodes' players at most, those kept for ghosts that may return included: some 200 bytes each. Beyond it the
+/// oldest kept slot is given away; a new ghost is not shown when none is kept.
+pub const GHOST_SLOTS_MAX: usize = 200_000;
+
+/// Regions of all peers together of which something is remembered, some 100 bytes each; more are not listened to.
+pub const PEER_REGIONS_MAX: usize = 64 * 1024;
 
 /// How long the slot of another process's player who has gone is kept for it, in milliseconds: by then everybody who takes
 /// what it is sent has been told that it went.
@@ -147,6 +151,18 @@ pub const HAUNT_MS: u32 = 60_000;
 
 /// Ids that a process is granted at a time; it asks for more while it has less than that in reserve.
 pub const LEASE_IDS: u32 = 16_384;
+
+/// How far a claim about ids may lie ahead of a node's own, in ids: what 256 restarts of nodes take at once.
+pub const IDS_LEAD_MAX: u32 = 256 * LEASE_IDS;
+
+/// Ids that a whole cluster uses up in a second at most: claims may lie ahead by that for each second since the last lease.
+pub const IDS_PER_S_MAX: u64 = 1_000;
+
+/// Highest counter that a node believes before its first lease. What lies above lasts for ten months at ten joins a second.
+pub const IDS_FRESH_END_MAX: u32 = u32::MAX - (1 << 28);
+
+/// Ranges of ids that a node remembers of itself.
+pub const ID_BLOCKS_MAX: usize = 4_096;
 
 /// A process without ids waits so long for others to say which are taken before it begins to count anew, in milliseconds:
 /// longer than they may take to come back to a bus that has lost everything.
@@ -177,14 +193,45 @@ pub const LINK_STOP_MS: u64 = 1_000;
 /// Orders that may wait for the bus; more are lost, as anything on the bus may be. Three seconds of rounds.
 pub const BUS_ORDERS_MAX: usize = 64;
 
-/// Messages of others that may wait for the loop; more are lost.
+/// Bytes of orders that may wait for the bus; more are lost.
+pub const BUS_ORDERS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Messages of others that may wait for the loop; more are lost and healed by later snapshots.
 pub const BUS_NEWS_MAX: usize = 8_192;
 
-/// Messages of others that are taken in before everybody else gets their turn.
+/// Bytes of messages of others that may wait for the loop; more are lost and healed by later snapshots.
+pub const BUS_NEWS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Messages of others that are taken in during one turn of the loop.
 pub const BUS_BUDGET: usize = 128;
 
-/// Longest message between processes, in bytes: a region with a hundred thousand players.
-pub const BUS_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of messages of others that are taken in during one turn of the loop; the last message may exceed it.
+pub const BUS_BUDGET_BYTES: usize = 64 * 1024;
+
+/// Time for messages of others in one turn of the loop, in nanoseconds; the last message may exceed it.
+pub const BUS_BUDGET_NS: u64 = 2_000_000;
+
+/// After a turn that used up its time the bus rests for so many times as long: it takes a quarter of the loop at most.
+pub const BUS_REST_FACTOR: u64 = 3;
+
+/// Longest message between nodes, in bytes: 29,000 players of one node in one region.
+pub const BUS_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// Longest delay of a message that is measured, in milliseconds: more is a clock that is wrong, or a lie.
+pub const BUS_DELAY_MS_MAX: u64 = 60_000;
+
+/// How old a message with a tag may be, or how far ahead its sender's clock, in milliseconds: a replay is of no use after that.
+pub const SEALED_AGE_MS_MAX: u64 = 30_000;
+
+/// Shortest and longest `CLUSTER_SECRET`, in bytes.
+pub const CLUSTER_SECRET_BYTES: Range<usize> = 32..257;
+
+/// Least time between two snapshots of a region on request, in milliseconds.
+pub const SNAPSHOT_ASKED_MS: u64 = 250;
+
+/// How long a newer number holds off older ones of the same player or region, in milliseconds. A forged number can be the
+/// highest there is; then the node's own messages count again after this time.
+pub const NUMBER_HOLD_MS: u64 = 5_000;
 
 /// Longest name of a process, in bytes.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
@@ -323,6 +370,8 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
+const _: () = assert!(BUS_MESSAGE_BYTES_MAX <= BUS_NEWS_BYTES_MAX);
+const _: () = assert!(IDS_FRESH_END_MAX < u32::MAX - 2 * LEASE_IDS);
 const _: () = assert!(LEASE_BEGIN_MS > LINK_BACKOFF_MS.end + LINK_TIMEOUT_MS);
 const _: () = assert!(DEAF_MS > PEER_SILENCE_MS + BEAT_MS);
 const _: () = assert!(PEER_SILENCE_MS > 4 * BEAT_MS, "a few beats may be lost");

@@ -82,6 +82,7 @@ impl Secrecy {
     pub fn parts(self, value: &str) -> Vec<Secret> {
         match self {
             Self::Public => Vec::new(),
+            Self::Whole if value.is_empty() => Vec::new(),
             Self::Whole => vec![Secret::new(value)],
             Self::Password => {
                 let password = user_and_host(value).and_then(|(_, user, _)| Some(user.split_once(':')?.1));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::message::{Body, Changes};
 use super::region::{Region, Regions};
 use crate::game::{Tick, Told, World};
-use crate::limits::{EMPTY_SNAPSHOTS, SNAPSHOT_MS};
+use crate::limits::{EMPTY_SNAPSHOTS, SNAPSHOT_ASKED_MS, SNAPSHOT_MS};
 
 /// What has been told.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Authority {
 struct Held {
     players: usize,
     snapshot_due_ms: u64,
+    /// No request is answered before.
+    askable_ms: u64,
     /// Snapshots yet to be made after the last player has gone.
     empty_left: u8,
 }
@@ -106,7 +108,12 @@ impl Authority {
     fn step_in(&mut self, region: Region, now_ms: u64) {
         // Not all in the same round.
         let stagger_ms = u64::from(region) * 37 % SNAPSHOT_MS;
-        let fresh = Held { players: 0, snapshot_due_ms: now_ms + stagger_ms, empty_left: EMPTY_SNAPSHOTS };
+        let fresh = Held {
+            players: 0,
+            snapshot_due_ms: now_ms + stagger_ms,
+            askable_ms: 0,
+            empty_left: EMPTY_SNAPSHOTS,
+        };
         self.held.entry(region).or_insert(fresh).players += 1;
     }
 
@@ -119,11 +126,22 @@ impl Authority {
 
     /// The regions whose snapshot is due, or was asked for.
     fn due(&mut self, now_ms: u64) -> BTreeSet<Region> {
-        let mut due = std::mem::take(&mut self.asked);
+        let mut due = BTreeSet::new();
+        let held = &mut self.held;
+        self.asked.retain(|region| match held.get_mut(region) {
+            Some(held) if now_ms < held.askable_ms => true,
+            Some(held) => {
+                held.askable_ms = now_ms + SNAPSHOT_ASKED_MS;
+                due.insert(*region);
+                false
+            }
+            None => false,
+        });
         self.held.retain(|&region, held| {
             if now_ms >= held.snapshot_due_ms {
                 due.insert(region);
                 held.snapshot_due_ms = now_ms + SNAPSHOT_MS;
+                held.askable_ms = now_ms + SNAPSHOT_ASKED_MS;
                 if held.players == 0 {
                     held.empty_left -= 1;
                 }
@@ -230,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn requests_by_the_dozen_are_answered_at_a_bounded_rate() {
+        let mut world = world_of(&[(10, 10)]);
+        let mut authority = authority();
+        world.step(1);
+        let mut snapshots = 0;
+        for round in 0..200 {
+            authority.ask(&[0]);
+            authority.ask_all();
+            let told = authority.round(&world, round * 50);
+            snapshots += told.iter().filter(|(_, body)| matches!(body, Body::Snapshot { .. })).count();
+        }
+        // Ten seconds: four a second on request, and those that are due anyway.
+        assert_eq!(snapshots, 40);
+    }
+
+    #[test]
     fn nothing_is_told_of_other_processes_players() {
         let mut world = world_of(&[]);
         let mut authority = authority();
@@ -242,7 +276,7 @@ mod tests {
             attacks: false,
             begins_attack: false,
         };
-        world.haunt(&told);
+        world.haunt(&told).expect("room for a ghost");
         world.step(1);
         assert_eq!(authority.round(&world, 0), []);
     }

@@ -12,18 +12,24 @@ mod primary;
 mod record;
 mod subscriber;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use redis::{Client, RedisResult};
 
+use super::ids::Bounds;
+use super::seal::{Seal, TAG_BYTES};
 use super::{Channel, Outgoing};
-use crate::limits::{BUS_NEWS_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS, LINK_STOP_MS};
+use crate::limits::{
+    BUS_NEWS_BYTES_MAX, BUS_NEWS_MAX, BUS_ORDERS_BYTES_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS,
+    LINK_STOP_MS,
+};
 use crate::resume::{Keepsake, Ticket};
 pub use address::Address;
 use commander::{Asked, Commander};
@@ -38,16 +44,16 @@ pub enum Order {
     Say(Vec<Outgoing>),
     /// The channels have changed.
     Listen,
-    /// Ids below this are taken.
-    Raise(u32),
+    /// A counter below these bounds is raised.
+    Raise(Bounds),
     /// Keep these for so many seconds.
     Keep(Vec<Keepsake>, u32),
     /// Give out what is kept under these tickets, once.
     Fetch(Vec<Ticket>),
-    /// Get more ids, all above this one; where there is no counter yet, perhaps make one.
+    /// Get more ids, within these bounds; where there is no plausible counter yet, perhaps make one.
     Lease {
-        /// Ids below this are taken.
-        above: u32,
+        /// What the counter may say.
+        bounds: Bounds,
         /// Whether a missing counter is made.
         may_begin: bool,
     },
@@ -64,6 +70,34 @@ pub enum News {
     Fetched(Vec<(Ticket, Option<Record>)>),
 }
 
+impl News {
+    /// How much of the queue it takes up, in bytes.
+    pub fn bytes(&self) -> usize {
+        NEWS_BYTES
+            + match self {
+                Self::Message(bytes) => bytes.len(),
+                Self::Leased(_) => 0,
+                Self::Fetched(fetched) => size_of_val(fetched.as_slice()),
+            }
+    }
+}
+
+impl Order {
+    /// How much of the queue it takes up, in bytes.
+    fn bytes(&self) -> usize {
+        NEWS_BYTES
+            + match self {
+                Self::Say(said) => said.iter().map(|said| NEWS_BYTES + said.bytes.len()).sum(),
+                Self::Keep(kept, _) => size_of_val(kept.as_slice()),
+                Self::Fetch(tickets) => size_of_val(tickets.as_slice()),
+                Self::Listen | Self::Raise(_) | Self::Lease { .. } => 0,
+            }
+    }
+}
+
+/// What a message costs in a queue beside its own bytes.
+const NEWS_BYTES: usize = 64;
+
 /// What is counted on both threads.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -79,14 +113,27 @@ pub struct Counts {
     pub dropped: AtomicU64,
     /// Connections that failed or broke.
     pub failures: AtomicU64,
+    /// Answers of the bus that can't be true.
+    pub implausible: AtomicU64,
+    /// Messages and places without a valid tag.
+    pub unauthenticated: AtomicU64,
     /// Times it would not keep places, or give them out.
     pub refusals: AtomicU64,
 }
 
 struct Shared {
     address: Address,
+    seal: Option<Seal>,
+    /// A missing tag has been logged.
+    is_untagged_logged: AtomicBool,
     client: Client,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// The loop has been woken and has not looked yet.
+    is_woken: AtomicBool,
+    /// Bytes of news that wait for the loop.
+    news_bytes: AtomicUsize,
+    /// Bytes of orders that wait for the commander.
+    orders_bytes: AtomicUsize,
     listens_to: Mutex<BTreeSet<Channel>>,
     is_commanding: AtomicBool,
     is_subscribed: AtomicBool,
@@ -95,6 +142,8 @@ struct Shared {
     is_over: AtomicBool,
     /// How often the commander found its instance unfit: the subscriber then reconnects as well.
     departures: AtomicU64,
+    /// How the last lease came about.
+    lease_outcome: AtomicU32,
     /// The bus has refused to tell its role.
     is_role_untold: AtomicBool,
     /// Subscribers of the common channel, this node included, as the bus counts them.
@@ -119,25 +168,35 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Starts both threads. `wake` is called when there is news.
+    /// Starts both threads. With a seal, whatever has no valid tag is dropped. `wake` is called when there is news.
     ///
     /// # Errors
     /// When the operating system refuses a thread, or the client library the address.
-    pub fn start(address: Address, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+    pub fn start(
+        address: Address,
+        seal: Option<Seal>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let client = Client::open(address.url.reveal()).map_err(io::Error::other)?;
         let (orders, ordered) = sync_channel(BUS_ORDERS_MAX);
         let (tell, news) = sync_channel(BUS_NEWS_MAX);
         let (ended, commander_ended) = sync_channel(1);
         let shared = Arc::new(Shared {
             address,
+            seal,
+            is_untagged_logged: AtomicBool::new(false),
             client,
             wake: Box::new(wake),
+            is_woken: AtomicBool::new(false),
+            news_bytes: AtomicUsize::new(0),
+            orders_bytes: AtomicUsize::new(0),
             listens_to: Mutex::new(BTreeSet::from([Channel::All])),
             is_commanding: AtomicBool::new(false),
             is_subscribed: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
             departures: AtomicU64::new(0),
+            lease_outcome: AtomicU32::new(0),
             is_role_untold: AtomicBool::new(false),
             subscribers: AtomicU64::new(0),
             is_refusing: Default::default(),
@@ -182,8 +241,13 @@ impl Link {
     /// Gives an order; lost when there is no room. Returns whether there was.
     pub fn order(&self, order: Order) -> bool {
         let Some(orders) = &self.orders else { return false };
-        let is_taken = orders.try_send(order).is_ok();
-        self.shared.counts.dropped.fetch_add(u64::from(!is_taken), Ordering::Relaxed);
+        let (waiting, bytes) = (&self.shared.orders_bytes, order.bytes());
+        let has_room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= BUS_ORDERS_BYTES_MAX;
+        let is_taken = has_room && orders.try_send(order).is_ok();
+        if !is_taken {
+            waiting.fetch_sub(bytes, Ordering::AcqRel);
+            self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
         is_taken
     }
 
@@ -194,9 +258,17 @@ impl Link {
         self.order(Order::Listen);
     }
 
+    /// Whether news waits. What comes from now on wakes the loop again.
+    pub fn look(&self) -> bool {
+        self.shared.is_woken.store(false, Ordering::SeqCst);
+        self.shared.news_bytes.load(Ordering::SeqCst) > 0
+    }
+
     /// The next piece of news, if there is one.
     pub fn news(&self) -> Option<News> {
-        self.news.try_recv().ok()
+        let news = self.news.try_recv().ok()?;
+        self.shared.news_bytes.fetch_sub(news.bytes(), Ordering::SeqCst);
+        Some(news)
     }
 }
 
@@ -230,13 +302,43 @@ impl Shared {
         self.departures.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn pass_on(&self, news: &SyncSender<News>, piece: News) {
-        match news.try_send(piece) {
-            Ok(()) => (self.wake)(),
-            Err(TrySendError::Full(_)) => {
-                self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+    /// These bytes as they go to that place on the bus.
+    fn sealed<'a>(&self, place: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(seal) = &self.seal else { return Cow::Borrowed(bytes) };
+        let mut sealed = Vec::with_capacity(bytes.len() + TAG_BYTES);
+        sealed.extend_from_slice(bytes);
+        seal.seal(place, &mut sealed);
+        Cow::Owned(sealed)
+    }
+
+    /// What a node of this cluster put there; none without a valid tag, which is counted and logged once.
+    fn opened<'a>(&self, place: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let Some(seal) = &self.seal else { return Some(bytes) };
+        let opened = seal.open(place, bytes);
+        if opened.is_none() {
+            self.counts.unauthenticated.fetch_add(1, Ordering::Relaxed);
+            if !self.is_untagged_logged.swap(true, Ordering::Relaxed) {
+                let shown = &self.address.shown;
+                log::warn!(
+                    "the bus at {shown} carries what has no valid tag, which is dropped and counted: CLUSTER_SECRET must be \
+                     the same on all servers of a world"
+                );
             }
-            Err(TrySendError::Disconnected(_)) => {}
+        }
+        opened
+    }
+
+    /// Lets news wait for the loop, and wakes the loop once until it looks. What finds no room is lost.
+    fn pass_on(&self, news: &SyncSender<News>, piece: News) {
+        let bytes = piece.bytes();
+        let has_room = self.news_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= BUS_NEWS_BYTES_MAX;
+        if has_room && news.try_send(piece).is_ok() {
+            if !self.is_woken.swap(true, Ordering::SeqCst) {
+                (self.wake)();
+            }
+        } else {
+            self.news_bytes.fetch_sub(bytes, Ordering::SeqCst);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -275,7 +275,8 @@ impl Reader<'_> {
             KIND_BEAT => {
                 let (ids_end, players) = (self.u32()?, self.u32()?);
                 let name = str::from_utf8(std::mem::take(&mut self.0)).ok()?;
-                if name.len() > NODE_NAME_BYTES_MAX || name.contains(char::is_control) {
+                // Names end up in the log.
+                if name.len() > NODE_NAME_BYTES_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return None;
                 }
                 Body::Beat(Beat { name: name.to_owned(), ids_end, players })

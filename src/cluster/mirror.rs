@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ids::Ids;
 use super::message::{Beat, Changes, NodeId};
 use super::region::{Region, RegionSet, Regions};
 use crate::game::{Told, World};
-use crate::limits::{GHOSTS_MAX, PEER_SILENCE_MS, PEERS_MAX, REGION_SILENCE_MS};
+use crate::limits::{NUMBER_HOLD_MS, PEER_REGIONS_MAX, PEER_SILENCE_MS, PEERS_MAX, REGION_SILENCE_MS};
 
 /// Other processes and their players.
 #[derive(Debug)]
@@ -16,8 +17,24 @@ pub struct Mirror {
     wanted: RegionSet,
     peers: BTreeMap<NodeId, Peer>,
     ghosts: BTreeMap<u32, Ghost>,
+    ids: Ids,
+    /// Regions of all peers of which something is remembered, at most: as of the last look, and since.
+    parts: usize,
     /// Snapshots that put something right that was not told as a change.
     resyncs: u64,
+    /// Players, regions and ids that were told of and not believed, or for which there was no room.
+    implausible: u64,
+}
+
+/// What a beat says of its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing was heard of it before.
+    New,
+    /// It was known already.
+    Already,
+    /// One too many, to which this node does not listen.
+    TooMany,
 }
 
 /// Another process.
@@ -27,6 +44,10 @@ pub struct Peer {
     pub name: String,
     /// Its own players.
     pub players: u32,
+    /// Above all ids it was granted, as far as its claims were plausible; 0 before the first.
+    ids_end: u32,
+    /// Its last claim about ids was not plausible.
+    has_lied: bool,
     heard_ms: u64,
     parts: BTreeMap<Region, Part>,
 }
@@ -49,6 +70,14 @@ struct Ghost {
     region: Region,
     /// The message that told of it last.
     number: u64,
+    heard_ms: u64,
+}
+
+impl Ghost {
+    /// Whether what is known is newer than this message, and holds it off.
+    fn is_newer_than(&self, word: Word) -> bool {
+        self.number > word.number && word.now_ms.saturating_sub(self.heard_ms) < NUMBER_HOLD_MS
+    }
 }
 
 /// Who says something, and when.
@@ -66,7 +95,16 @@ impl Mirror {
     /// Nobody yet, and nothing wanted.
     pub fn new(regions: Regions) -> Self {
         let wanted = RegionSet::none(regions);
-        Self { regions, wanted, peers: BTreeMap::new(), ghosts: BTreeMap::new(), resyncs: 0 }
+        Self {
+            regions,
+            wanted,
+            peers: BTreeMap::new(),
+            ghosts: BTreeMap::new(),
+            ids: Ids::default(),
+            parts: 0,
+            resyncs: 0,
+            implausible: 0,
+        }
     }
 
     /// The other processes.
@@ -94,6 +132,25 @@ impl Mirror {
         self.resyncs
     }
 
+    /// Players, regions and ids that were told of and not believed, or for which there was no room.
+    pub fn implausible(&self) -> u64 {
+        self.implausible
+    }
+
+    /// What is known of ids.
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    pub(super) fn ids_mut(&mut self) -> &mut Ids {
+        &mut self.ids
+    }
+
+    /// Whether the last claim of a peer about its ids was plausible.
+    pub fn has_plausible_ids(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_none_or(|peer| !peer.has_lied)
+    }
+
     /// Listens to one more region.
     pub fn want(&mut self, region: Region) {
         self.wanted.insert(region);
@@ -108,13 +165,18 @@ impl Mirror {
         }
     }
 
-    /// A process says that it lives. Returns whether nothing was heard of it before.
-    pub fn beat(&mut self, word: Word, beat: Beat) -> bool {
+    /// A peer says that it lives, and up to where its ids reach.
+    pub fn beat(&mut self, word: Word, beat: Beat) -> Known {
         let is_new = !self.knows(word.node);
-        if let Some(peer) = self.hear(word) {
-            (peer.name, peer.players) = (beat.name, beat.players);
+        let has_room = !is_new || self.peers.len() < PEERS_MAX;
+        let is_plausible = has_room && self.ids.hear(word.node, beat.ids_end, word.now_ms);
+        self.implausible += u64::from(!is_plausible);
+        let Some(peer) = self.hear(word) else { return Known::TooMany };
+        (peer.name, peer.players, peer.has_lied) = (beat.name, beat.players, !is_plausible);
+        if is_plausible {
+            peer.ids_end = peer.ids_end.max(beat.ids_end);
         }
-        is_new
+        if is_new { Known::New } else { Known::Already }
     }
 
     /// Whoever speaks lives; one too many is not listened to.
@@ -129,6 +191,7 @@ impl Mirror {
 
     /// A process is gone, and its players with it.
     pub fn forget(&mut self, node: NodeId, world: &mut World) {
+        self.ids.forget(node);
         for (_, part) in self.peers.remove(&node).map(|peer| peer.parts).unwrap_or_default() {
             vanish(&mut self.ghosts, part.ids, world);
         }
@@ -187,6 +250,7 @@ impl Mirror {
                 !is_over
             });
         }
+        self.parts = self.peers.values().map(|peer| peer.parts.len()).sum();
         gone.into_iter().map(|(_, name)| name).collect()
     }
 
@@ -195,7 +259,14 @@ impl Mirror {
         if !self.wanted.contains(region) {
             return None;
         }
-        let part = self.hear(word)?.parts.entry(region).or_default();
+        let has_room = self.parts < PEER_REGIONS_MAX;
+        let is_new = !self.hear(word)?.parts.contains_key(&region);
+        if is_new && !has_room {
+            self.implausible += 1;
+            return None;
+        }
+        self.parts += usize::from(is_new);
+        let part = self.peers.get_mut(&word.node)?.parts.entry(region).or_default();
         if part.number >= word.number {
             return None;
         }
@@ -203,30 +274,41 @@ impl Mirror {
         Some(part)
     }
 
-    /// Shows a player as it is told of, unless something newer is known, or it is nobody's to tell.
+    /// Shows a player as it is told of, unless something newer is known, or the sender can't have it there.
     fn show(&mut self, word: Word, region: Region, told: &Told, world: &mut World) {
         let rules = world.rules();
-        if told.position.x > rules.width || told.position.y > rules.height {
+        let is_inside = told.position.x <= rules.width && told.position.y <= rules.height;
+        if !is_inside || self.regions.of(told.position) != region {
+            self.implausible += 1;
             return;
         }
-        let has_room = self.ghosts.len() < GHOSTS_MAX;
         match self.ghosts.get_mut(&told.id) {
-            Some(ghost) if ghost.node != word.node || ghost.number > word.number => return,
+            Some(ghost) if ghost.node != word.node => {
+                self.implausible += 1;
+                return;
+            }
+            Some(ghost) if ghost.is_newer_than(word) => return,
             Some(ghost) => {
                 world.follow(ghost.slot, told);
                 let before = std::mem::replace(&mut ghost.region, region);
-                ghost.number = word.number;
+                (ghost.number, ghost.heard_ms) = (word.number, word.now_ms);
                 if before != region
                     && let Some(part) = self.part(word.node, before)
                 {
                     part.ids.remove(&told.id);
                 }
             }
-            None if !has_room => return,
             None => {
-                let slot = world.haunt(told);
-                let ghost = Ghost { slot, node: word.node, region, number: word.number };
-                self.ghosts.insert(told.id, ghost);
+                if !self.may_appear(word.node, told.id) {
+                    self.implausible += 1;
+                    return;
+                }
+                let Some(slot) = world.haunt(told) else {
+                    self.implausible += 1;
+                    return;
+                };
+                let (number, heard_ms) = (word.number, word.now_ms);
+                self.ghosts.insert(told.id, Ghost { slot, node: word.node, region, number, heard_ms });
             }
         }
         let peer = self.peers.get_mut(&word.node).expect("who tells of players is known");
@@ -235,10 +317,15 @@ impl Mirror {
         part.ids.insert(told.id);
     }
 
+    /// Whether a peer can have a player of this id.
+    fn may_appear(&self, node: NodeId, id: u32) -> bool {
+        self.peers.get(&node).is_some_and(|peer| self.ids.may_have(node, peer.ids_end, id))
+    }
+
     /// A player is in this region no more, unless something newer is known.
     fn drop_from(&mut self, word: Word, region: Region, id: u32, world: &mut World) {
         let is_it =
-            |ghost: &&Ghost| ghost.node == word.node && ghost.region == region && ghost.number <= word.number;
+            |ghost: &&Ghost| ghost.node == word.node && ghost.region == region && !ghost.is_newer_than(word);
         if let Some(ghost) = self.ghosts.get(&id).filter(is_it) {
             world.depart(ghost.slot);
             self.ghosts.remove(&id);

@@ -14,20 +14,23 @@
 //! one, and all of a region is told every two seconds; so whatever went wrong is right again by then.
 
 pub mod authority;
+pub mod ids;
 pub mod link;
 pub mod message;
 pub mod mirror;
 pub mod region;
+pub mod seal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::game::World;
-use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, PLAYER_ID_FIRST};
+use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, SEALED_AGE_MS_MAX};
 use crate::resume::{Saved, Ticket};
 use authority::Authority;
+use ids::Ids;
 use message::{Beat, Body, Head, NodeId, Refusal, decode, encode};
-use mirror::{Mirror, Word};
+use mirror::{Known, Mirror, Word};
 use region::{Region, RegionSet, Regions};
 
 /// Where on the bus something is said.
@@ -87,14 +90,12 @@ pub struct Node {
     number: u64,
     authority: Authority,
     mirror: Mirror,
-    /// All ids granted to this process are below this.
-    ids_end: u32,
-    /// All ids granted to any process ever heard of are below this.
-    ids_end_heard: u32,
     beat_due_ms: u64,
     interest_due_ms: u64,
     /// Since when nobody has wanted to see a region that is listened to.
     unseen_since_ms: BTreeMap<Region, u64>,
+    /// Refuses messages whose time is farther than this from the own clock's, in microseconds.
+    age_us_max: Option<u64>,
     /// What was refused already: each is logged once.
     refused: BTreeSet<String>,
 }
@@ -113,13 +114,19 @@ impl Node {
             number: 0,
             authority: Authority::new(regions),
             mirror: Mirror::new(regions),
-            ids_end: 0,
-            ids_end_heard: 0,
             beat_due_ms: 0,
             interest_due_ms: 0,
             unseen_since_ms: BTreeMap::new(),
+            age_us_max: None,
             refused: BTreeSet::new(),
         }
+    }
+
+    /// Refuses messages that were sent long ago, as replayed ones were: for a bus with tags, which cover the time. Clocks of
+    /// nodes must agree that far.
+    #[must_use]
+    pub fn require_fresh(self) -> Self {
+        Self { age_us_max: Some(SEALED_AGE_MS_MAX * 1_000), ..self }
     }
 
     /// The other processes and their players.
@@ -132,20 +139,20 @@ impl Node {
         self.mirror.regions()
     }
 
-    /// Above all ids granted to any process heard of.
-    pub fn ids_end(&self) -> u32 {
-        self.ids_end.max(self.ids_end_heard)
+    /// What is known of ids.
+    pub fn ids(&self) -> &Ids {
+        self.mirror.ids()
     }
 
-    /// Ids were granted to this process, which the others are to know before anything else. Those that may be somebody's
-    /// already are not taken: whoever can reach the bus could have set its counter back.
-    pub fn grant(&mut self, ids: Range<u32>, world: &mut World) {
-        if ids.start < self.ids_end.max(PLAYER_ID_FIRST) {
-            return;
+    /// Ids were granted to this node, which its peers are to know before anything else. Returns whether the lease was
+    /// plausible and is taken.
+    pub fn grant(&mut self, ids: Range<u32>, now: Now, world: &mut World) -> bool {
+        let is_taken = self.mirror.ids_mut().grant(&ids, now.ms);
+        if is_taken {
+            self.beat_due_ms = 0;
+            world.grant_ids(ids);
         }
-        self.ids_end = ids.end;
-        self.beat_due_ms = 0;
-        world.grant_ids(ids);
+        is_taken
     }
 
     /// Whether it is time to look again who sees what.
@@ -238,6 +245,12 @@ impl Node {
                 "a process whose world is {width} by {height} units and not {own_width} by {own_height}"
             ));
         }
+        if self.age_us_max.is_some_and(|most| now.unix_us.abs_diff(head.sent_us) > most) {
+            return self.refuse(format!(
+                "a message sent more than {} s ago, or from the future: replayed, or clocks differ",
+                SEALED_AGE_MS_MAX / 1_000
+            ));
+        }
         let word = Word { node: head.node, number: head.number, now_ms: now.ms };
         let is_news = matches!(body, Body::Changes(_) | Body::Snapshot { .. });
         match body {
@@ -248,11 +261,14 @@ impl Node {
             Body::Claim(ticket) => return Heard::Claim(ticket),
             Body::Answer(ticket, saved) => return Heard::Answer(ticket, saved),
             Body::Beat(beat) => {
-                self.ids_end_heard = self.ids_end_heard.max(beat.ids_end);
-                if self.mirror.beat(word, beat) {
-                    // It is to know of this process, and of all its players, at once.
+                let known = self.mirror.beat(word, beat);
+                if known == Known::New {
+                    // It is to know of this node, and of all its players, at once.
                     self.beat_due_ms = 0;
                     self.authority.ask_all();
+                }
+                if !self.mirror.has_plausible_ids(head.node) {
+                    return self.refuse("a beat that claims ids which its sender can't have".to_owned());
                 }
             }
         }
@@ -262,7 +278,8 @@ impl Node {
     fn beat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
         if now.ms >= self.beat_due_ms {
             self.beat_due_ms = now.ms + BEAT_MS;
-            let beat = Beat { name: self.name.clone(), ids_end: self.ids_end, players };
+            let ids_end = self.mirror.ids().own_end();
+            let beat = Beat { name: self.name.clone(), ids_end, players };
             self.say(Channel::All, &Body::Beat(beat), now, out);
         }
     }
@@ -288,11 +305,12 @@ mod tests {
     fn ids_that_may_be_taken_are_not_granted_again() {
         let (mut node, mut world) = (Node::new(1, "node".to_owned(), (2000, 2000)), world_of(&[]));
         world.wait_for_ids();
-        node.grant(0..16_384, &mut world);
-        assert_eq!((world.ids_left(), node.ids_end()), (0, 0), "nobody has an id below the first");
-        node.grant(5_000..5_010, &mut world);
-        node.grant(5_005..6_000, &mut world);
-        node.grant(2_000..3_000, &mut world);
-        assert_eq!((world.ids_left(), node.ids_end()), (10, 5_010));
+        let now = Now { ms: 0, unix_us: 0 };
+        assert!(!node.grant(0..16_384, now, &mut world));
+        assert_eq!((world.ids_left(), node.ids().end()), (0, 0), "nobody has an id below the first");
+        assert!(node.grant(5_000..5_010, now, &mut world));
+        assert!(!node.grant(5_005..6_000, now, &mut world));
+        assert!(!node.grant(2_000..3_000, now, &mut world));
+        assert_eq!((world.ids_left(), node.ids().end()), (10, 5_010));
     }
 }

@@ -103,6 +103,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// The bus that joins servers to one world; `None` is a world of one's own.
     pub cluster_url: Option<Secret>,
+    /// What the servers of a world prove themselves with; `None` believes all of that bus.
+    pub cluster_secret: Option<Secret>,
     /// Which world of that bus.
     pub cluster_world: String,
     /// What this server is called there; `None` is where it runs.
@@ -287,6 +289,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         resume_ttl_s: sources.whole("RESUME_TTL_SEC"),
         state_dir: sources.path("STATE_DIR"),
         cluster_url: sources.redis_url("CLUSTER_URL"),
+        cluster_secret: sources.shared_secret("CLUSTER_SECRET"),
         cluster_world: sources.name("CLUSTER_WORLD"),
         node_name: sources.optional_name("NODE_NAME"),
         rate_limit_msg_per_s: sources.whole("RATE_LIMIT_MSG_SEC"),

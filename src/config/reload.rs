@@ -69,6 +69,7 @@ impl Config {
             attack_duration_ms: self.attack_duration_ms,
             state_dir: self.state_dir.clone(),
             cluster_url: self.cluster_url.clone(),
+            cluster_secret: self.cluster_secret.clone(),
             cluster_world: self.cluster_world.clone(),
             node_name: self.node_name.clone(),
             read_buffer_bytes: self.read_buffer_bytes,

@@ -79,7 +79,7 @@ fn environment_line(variable: &str, value: &str) -> String {
 }
 
 /// Every setting with its value as it is: what is secret in it must not be shown.
-pub(super) fn values(config: &Config) -> [(&'static str, String); 47] {
+pub(super) fn values(config: &Config) -> [(&'static str, String); 48] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     let optional = |number: Option<u32>| number.map_or(String::new(), |number| number.to_string());
@@ -118,6 +118,7 @@ pub(super) fn values(config: &Config) -> [(&'static str, String); 47] {
         ("RESUME_TTL_SEC", config.resume_ttl_s.to_string()),
         ("STATE_DIR", path(&config.state_dir)),
         ("CLUSTER_URL", config.cluster_url.as_ref().map_or("", Secret::reveal).to_owned()),
+        ("CLUSTER_SECRET", config.cluster_secret.as_ref().map_or("", Secret::reveal).to_owned()),
         ("CLUSTER_WORLD", config.cluster_world.clone()),
         ("NODE_NAME", config.node_name.clone().unwrap_or_default()),
         ("RATE_LIMIT_MSG_SEC", config.rate_limit_msg_per_s.to_string()),

@@ -2,6 +2,7 @@
 //! documents all follow it, and a default or a bound stands nowhere else.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::limits;
 use crate::secret::Secrecy;
@@ -69,6 +70,8 @@ pub enum Allowed {
     File,
     /// The address of a Redis.
     RedisUrl,
+    /// A text that nobody guesses.
+    SharedSecret,
     /// A short name.
     Name,
 }
@@ -90,6 +93,10 @@ impl fmt::Display for Allowed {
             Self::Directory => out.write_str("the path of an existing directory"),
             Self::File => out.write_str("the path of a file"),
             Self::RedisUrl => out.write_str("redis://[user:password@]host[:port][/db]"),
+            Self::SharedSecret => {
+                let Range { start, end } = limits::CLUSTER_SECRET_BYTES;
+                write!(out, "{start} to {} letters, digits and other visible ASCII characters", end - 1)
+            }
             Self::Name => out.write_str("1 to 64 letters, digits, dots, colons, hyphens and underscores"),
         }
     }
@@ -175,6 +182,7 @@ pub static SETTINGS: &[Setting] = &[
     live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds for which who left may come back to its place; 0 is off"),
     setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those places over a restart"),
     setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers to one world; unset, this is the only one").secret(Secrecy::Password),
+    setting("CLUSTER_SECRET", "", "", Allowed::SharedSecret, "What servers of a world prove themselves with; unset, all of that Redis is believed").secret(Secrecy::Whole),
     setting("CLUSTER_WORLD", "", "main", Allowed::Name, "Which world of that Redis this is"),
     setting("NODE_NAME", "", "", Allowed::Name, "What this server is called there; unset, its host and port"),
     live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),

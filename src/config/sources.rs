@@ -13,7 +13,7 @@ use super::command_line::CommandLine;
 use super::env_file::EnvFile;
 use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
 use crate::cluster::link::Address;
-use crate::limits::NODE_NAME_BYTES_MAX;
+use crate::limits::{CLUSTER_SECRET_BYTES, NODE_NAME_BYTES_MAX};
 use crate::logging::Format;
 use crate::origins::AllowedOrigins;
 use crate::secret::Secret;
@@ -146,6 +146,15 @@ impl<'a> Sources<'a> {
     /// The address of a Redis, which may be unset.
     pub fn redis_url(&mut self, variable: &str) -> Option<Secret> {
         self.read_optional(variable, |_, text| Address::parse(text).map(|(url, _)| Secret::new(url)))
+    }
+
+    /// A secret of all servers of a world, which may be unset.
+    pub fn shared_secret(&mut self, variable: &str) -> Option<Secret> {
+        self.read_optional(variable, |_, text| {
+            let is_fit = CLUSTER_SECRET_BYTES.contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic());
+            is_fit.then(|| Secret::new(text))
+        })
     }
 
     /// A name.

@@ -179,7 +179,7 @@ impl World {
         self.departures += 1;
         if was_ghost {
             self.ghosts -= 1;
-            self.haunts.reserve(id, slot, self.tick);
+            self.vacant.extend(self.haunts.reserve(id, slot, self.tick));
         } else {
             self.vacant.push(slot);
         }

@@ -385,6 +385,10 @@ pub struct ClusterGauges {
     pub bytes_in_total: u64,
     /// What was lost on this side, for want of room.
     pub dropped_total: u64,
+    /// Claims of the bus that can't be true, or for which there was no room.
+    pub implausible_total: u64,
+    /// Messages and places without a valid tag.
+    pub unauthenticated_total: u64,
     /// Connections to the bus that failed or broke.
     pub failures_total: u64,
 }

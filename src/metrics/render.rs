@@ -289,6 +289,16 @@ fn describe_cluster<'a>(metrics: &'a Metrics, cluster: &ClusterGauges) -> Vec<Me
             "Messages there was no room for.",
             Counter(cluster.dropped_total),
         ),
+        metric(
+            "cluster.bus_implausible_total",
+            "Claims on the bus that were not believed.",
+            Counter(cluster.implausible_total),
+        ),
+        metric(
+            "cluster.bus_unauthenticated_total",
+            "Messages and places without a valid tag.",
+            Counter(cluster.unauthenticated_total),
+        ),
         metric("cluster.bus_failures_total", "Connections that broke.", Counter(cluster.failures_total)),
         metric("cluster.bus_delays", "From saying to hearing.", Value::Histogram(&metrics.bus_delays))
             .named("cluster_bus_delay_seconds"),

@@ -9,13 +9,17 @@ use std::{fs, io};
 
 use mio::{Registry, Waker};
 
-use super::Server;
 use super::table::BUS;
+use super::{Server, os};
 use crate::cluster::link::{Address, Link, News, Order};
 use crate::cluster::message::NodeId;
+use crate::cluster::seal::Seal;
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
-use crate::limits::{BUS_BUDGET, DEAF_MS, LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX};
+use crate::limits::{
+    BUS_BUDGET, BUS_BUDGET_BYTES, BUS_BUDGET_NS, BUS_DELAY_MS_MAX, BUS_REST_FACTOR, DEAF_MS, LEASE_BEGIN_MS,
+    LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
+};
 use crate::metrics::ClusterGauges;
 use crate::resume::{Saved, Ticket};
 
@@ -36,6 +40,8 @@ pub(super) struct Cluster {
     /// When more ids may be asked for.
     lease_due_ms: u64,
     has_news: bool,
+    /// Messages of others used up their time: no more are taken in before, in nanoseconds of the loop's clock.
+    rest_until_ns: u64,
     /// What is to be said with the end of this turn.
     said: Vec<Outgoing>,
     /// Tickets to be looked up with the end of this turn.
@@ -55,7 +61,9 @@ impl Cluster {
             let _ = waker.wake();
         };
         let node = Node::new(id, name_of(config), (config.world_width, config.world_height));
-        let link = Link::start(address, wake)?;
+        let seal = config.cluster_secret.as_ref().map(Seal::new);
+        let node = if seal.is_some() { node.require_fresh() } else { node };
+        let link = Link::start(address, seal, wake)?;
         log::info!("cluster: world {} by the bus at {}", config.cluster_world, link.shown());
         Ok(Some(Self {
             node,
@@ -67,6 +75,7 @@ impl Cluster {
             looked_ms: 0,
             lease_due_ms: 0,
             has_news: false,
+            rest_until_ns: 0,
             said: Vec::new(),
             wanted: Vec::new(),
         }))
@@ -79,7 +88,7 @@ impl Cluster {
 
     /// Whether the bus answers and, where the bus counts other subscribers, a peer is heard.
     pub(super) fn is_whole(&self, now_ms: u64) -> bool {
-        self.is_up() && !self.deaf_since_ms.is_some_and(|since_ms| now_ms - since_ms >= DEAF_MS)
+        self.is_up() && self.deaf_since_ms.is_none_or(|since_ms| now_ms - since_ms < DEAF_MS)
     }
 
     /// Times the bus would not keep places, or give them out.
@@ -104,44 +113,72 @@ impl Cluster {
 }
 
 impl Server {
-    /// Takes in what other processes have said, a budget's worth.
+    /// Takes in what other nodes have said, within a budget of messages, bytes and time. What exceeds it waits in the link's
+    /// bounded queue.
     pub(super) fn hear_bus(&mut self) {
-        if self.cluster.is_none() {
+        let Some(cluster) = &mut self.cluster else { return };
+        if self.now_ns < cluster.rest_until_ns {
             return;
         }
-        let now = self.bus_now();
-        for _ in 0..BUS_BUDGET {
+        cluster.has_news = cluster.link.look();
+        if !cluster.has_news {
+            return;
+        }
+        let (now, began_ns) = (self.bus_now(), os::monotonic_ns());
+        let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
+        while messages < BUS_BUDGET && bytes < BUS_BUDGET_BYTES && spent_ns < BUS_BUDGET_NS {
             let Some(cluster) = &mut self.cluster else { return };
-            match cluster.link.news() {
-                None => return cluster.has_news = false,
-                Some(News::Leased(ids)) => {
+            let Some(news) = cluster.link.news() else { return cluster.has_news = false };
+            messages += 1;
+            bytes += news.bytes();
+            self.hear_news(news, now);
+            spent_ns = os::monotonic_ns() - began_ns;
+        }
+        if spent_ns >= BUS_BUDGET_NS
+            && let Some(cluster) = &mut self.cluster
+        {
+            // The next tick looks again.
+            cluster.rest_until_ns = began_ns + spent_ns * (1 + BUS_REST_FACTOR);
+            cluster.has_news = false;
+        }
+    }
+
+    fn hear_news(&mut self, news: News, now: Now) {
+        let Some(cluster) = &mut self.cluster else { return };
+        match news {
+            News::Leased(ids) => {
+                let (start, end) = (ids.start, ids.end);
+                if self.game.grant_ids(&mut cluster.node, ids, now) {
                     cluster.lease_due_ms = now.ms;
-                    log::debug!("cluster: ids {} to {} are this process's", ids.start, ids.end - 1);
-                    self.game.grant_ids(&mut cluster.node, ids);
+                    log::debug!("cluster: ids {start} to {} are this process's", end - 1);
+                } else {
+                    // Asked for again after a while.
+                    self.metrics.bus_refused_total += 1;
+                    log::debug!("cluster: a lease of the ids {start} to {end} is refused: not plausible");
                 }
-                Some(News::Fetched(fetched)) => {
-                    for (ticket, record) in fetched {
-                        self.fetched(ticket, record);
-                    }
+            }
+            News::Fetched(fetched) => {
+                for (ticket, record) in fetched {
+                    self.fetched(ticket, record);
                 }
-                Some(News::Message(bytes)) => match self.game.hear(&mut cluster.node, &bytes, now) {
-                    Heard::Claim(ticket) => self.hand_over(ticket),
-                    Heard::Answer(ticket, saved) => self.answered_elsewhere(ticket, saved),
-                    Heard::Taken { delay_us, is_news: true } => {
+            }
+            News::Message(bytes) => match self.game.hear(&mut cluster.node, &bytes, now) {
+                Heard::Claim(ticket) => self.hand_over(ticket),
+                Heard::Answer(ticket, saved) => self.answered_elsewhere(ticket, saved),
+                Heard::Taken { delay_us, is_news: true } => {
+                    // A clock that is far off measures nothing.
+                    if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
                         self.metrics.record_bus_delay(delay_us * 1_000);
                     }
-                    Heard::Taken { .. } | Heard::Echo => {}
-                    Heard::Refused(why) => {
-                        self.metrics.bus_refused_total += 1;
-                        if let Some(why) = why {
-                            log::warn!("cluster: not listened to: {why}");
-                        }
+                }
+                Heard::Taken { .. } | Heard::Echo => {}
+                Heard::Refused(why) => {
+                    self.metrics.bus_refused_total += 1;
+                    if let Some(why) = why {
+                        log::warn!("cluster: not listened to: {why}");
                     }
-                },
-            }
-        }
-        if let Some(cluster) = &mut self.cluster {
-            cluster.has_news = true;
+                }
+            },
         }
     }
 
@@ -250,6 +287,8 @@ impl Server {
             bytes_out_total: count(&counts.bytes_out),
             bytes_in_total: count(&counts.bytes_in),
             dropped_total: count(&counts.dropped),
+            implausible_total: mirror.implausible() + count(&counts.implausible),
+            unauthenticated_total: count(&counts.unauthenticated),
             failures_total: count(&counts.failures),
         }
     }
@@ -289,9 +328,10 @@ impl Cluster {
             log::info!("cluster: the bus at {} answers", self.link.shown());
             (self.up_since_ms, self.generation) = (Some(now.ms), generation);
             self.lease_due_ms = now.ms;
-            // Who knows of no ids has nothing to say about them.
-            if self.node.ids_end() > 0 {
-                self.link.order(Order::Raise(self.node.ids_end()));
+            // A node that knows of no ids has nothing to say about them.
+            let bounds = self.node.ids().bounds(now.ms);
+            if bounds.above > 0 {
+                self.link.order(Order::Raise(bounds));
             }
             self.node.reconnect(now, out);
         }
@@ -321,7 +361,7 @@ impl Cluster {
         // The answer comes sooner, or not at all.
         self.lease_due_ms = now.ms + LINK_TIMEOUT_MS;
         let may_begin = now.ms - up_since_ms >= LEASE_BEGIN_MS;
-        self.link.order(Order::Lease { above: self.node.ids_end(), may_begin });
+        self.link.order(Order::Lease { bounds: self.node.ids().bounds(now.ms), may_begin });
     }
 }
 

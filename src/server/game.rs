@@ -168,9 +168,9 @@ impl Game {
         seen
     }
 
-    /// Ids are granted to this process.
-    pub fn grant_ids(&mut self, node: &mut Node, ids: Range<u32>) {
-        node.grant(ids, &mut self.scene_mut().world);
+    /// Ids are granted to this node. Returns whether the lease is plausible and taken.
+    pub fn grant_ids(&mut self, node: &mut Node, ids: Range<u32>, now: Now) -> bool {
+        node.grant(ids, now, &mut self.scene_mut().world)
     }
 
     /// Players of this process.

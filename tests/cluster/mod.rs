@@ -2,10 +2,12 @@
 
 mod balancing;
 mod faults;
+mod hostile;
 mod ids;
 mod redis;
 mod relay;
 mod returning;
+mod secret;
 mod switch_over;
 
 use game_client::{ClientMessage, Facing, PlayerId, State, Vector};

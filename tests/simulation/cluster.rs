@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
 use pixi_game_server::config::Config;
 use pixi_game_server::game::{Position, Told, World};
+use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_IDS};
 use pixi_game_server::metrics::{FrameOut, Metrics};
 use pixi_game_server::rate::Verdict;
 use pixi_game_server::secret::Secret;
@@ -15,6 +16,7 @@ use pixi_game_server::wire::message::ClientMessage;
 use pixi_game_server::wire::websocket::Event;
 
 use super::check::Strictness;
+use super::forger::forge;
 use super::peer::Peer;
 use super::random::Random;
 use super::{SETTLE_TICKS, Simulation, TICK_RATE_HZ, seeds};
@@ -44,8 +46,9 @@ impl Process {
         let rules = simulation.game.world().rules();
         let mut node = Node::new(number as u64 + 1, format!("node-{number}"), (rules.width, rules.height));
         // Those of the last process are the lowest: whoever joins there meets higher ones.
-        let first = 1_001 + (WORLDS - number) as u32 * 10_000;
-        simulation.game.grant_ids(&mut node, first..first + 10_000);
+        let first = 1_001 + (WORLDS - number) as u32 * LEASE_IDS;
+        let now = Now { ms: 0, unix_us: 0 };
+        assert!(simulation.game.grant_ids(&mut node, first..first + LEASE_IDS, now), "a plausible lease");
         let listens_to = BTreeSet::from([Channel::All]);
         Self { simulation, node, inbox: BTreeMap::new(), listens_to, cut_off_until: 0, frozen_until: 0 }
     }
@@ -60,11 +63,11 @@ impl Process {
     }
 
     /// One tick, and what it says.
-    fn step(&mut self, tick: u64, pool: &mut Pool) -> Vec<Outgoing> {
+    fn step(&mut self, tick: u64, is_lied_to: bool, pool: &mut Pool) -> Vec<Outgoing> {
         let now = self.now();
         while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= tick) {
             let heard = self.simulation.game.hear(&mut self.node, &entry.remove(), now);
-            assert!(!matches!(heard, Heard::Refused(_)), "{heard:?}");
+            assert!(is_lied_to || !matches!(heard, Heard::Refused(_)), "{heard:?}");
         }
         self.simulation.step(pool);
         let (now, mut out) = (self.now(), Vec::new());
@@ -85,12 +88,14 @@ struct Cluster {
     tick: u64,
     processes: Vec<Process>,
     sent: u64,
+    /// A liar is on the bus in the wild time.
+    has_forger: bool,
 }
 
 impl Cluster {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, has_forger: bool) -> Self {
         let processes = (0..WORLDS).map(|number| Process::new(seed, number)).collect();
-        Self { seed, random: Random::new(seed ^ 0xc1u64), tick: 0, processes, sent: 0 }
+        Self { seed, random: Random::new(seed ^ 0xc1u64), tick: 0, processes, sent: 0, has_forger }
     }
 
     fn step(&mut self, pool: &mut Pool, is_wild: bool) {
@@ -99,7 +104,7 @@ impl Cluster {
             if self.tick < self.processes[from].frozen_until {
                 continue;
             }
-            let said = self.processes[from].step(self.tick, pool);
+            let said = self.processes[from].step(self.tick, self.has_forger, pool);
             let is_cut_off = self.tick < self.processes[from].cut_off_until;
             for Outgoing { channel, bytes } in said {
                 for to in 0..WORLDS {
@@ -107,8 +112,41 @@ impl Cluster {
                     if is_reached && self.processes[to].listens_to.contains(&channel) {
                         self.carry(to, &bytes, is_wild);
                     }
+                    if is_wild && self.has_forger && self.random.chance(20) {
+                        let ids = self.player_ids();
+                        let forged = forge(&bytes, &ids, WORLDS as u64, &mut self.random);
+                        self.carry(to, &forged, true);
+                    }
                 }
             }
+        }
+    }
+
+    fn player_ids(&self) -> Vec<u32> {
+        let own = |process: &Process| tell_all(process.world(), false).into_keys().collect::<Vec<_>>();
+        self.processes.iter().flat_map(own).chain([1_001]).collect()
+    }
+
+    /// What must hold however the bus lies: nobody is there twice, no ghost has an id of the node's own, and all are inside.
+    fn require_sane(&self) {
+        for process in &self.processes {
+            let (own, ghosts) = (tell_all(process.world(), false), tell_all(process.world(), true));
+            assert_eq!(
+                own.len() + ghosts.len(),
+                process.world().population(),
+                "SIMULATION_SEED={}",
+                self.seed
+            );
+            for (id, ghost) in &ghosts {
+                let is_sane =
+                    !process.node.ids().is_own(*id) && ghost.position.x <= 2_000 && ghost.position.y <= 2_000;
+                assert!(is_sane, "SIMULATION_SEED={}: {ghost:?}", self.seed);
+            }
+            assert!(
+                process.node.ids().end() < 1_001 + IDS_LEAD_MAX + 6 * LEASE_IDS,
+                "SIMULATION_SEED={}",
+                self.seed
+            );
         }
     }
 
@@ -149,6 +187,7 @@ impl Cluster {
             for _ in 0..WILD_TICKS {
                 self.stir();
                 self.step(&mut pool, true);
+                self.require_sane();
             }
             for process in &mut self.processes {
                 (process.cut_off_until, process.frozen_until) = (0, 0);
@@ -237,7 +276,14 @@ fn tell_all(world: &World, ghosts: bool) -> BTreeMap<u32, Told> {
 #[test]
 fn every_view_of_three_joined_worlds_is_right_after_it_settles() {
     for seed in seeds() {
-        Cluster::new(seed).run();
+        Cluster::new(seed, false).run();
+    }
+}
+
+#[test]
+fn whatever_a_liar_on_the_bus_does_is_over_soon_after_it() {
+    for seed in seeds() {
+        Cluster::new(seed, true).run();
     }
 }
 
@@ -273,7 +319,7 @@ impl Process {
 #[test]
 fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
     const PASSING: u64 = 30;
-    let (mut cluster, mut expected) = (Cluster::new(1), [0; 2]);
+    let (mut cluster, mut expected) = (Cluster::new(1, false), [0; 2]);
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
         (0..2).for_each(|world| cluster.processes[world].join_watcher());

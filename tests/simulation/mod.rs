@@ -14,6 +14,7 @@
 mod check;
 mod cluster;
 mod faults;
+mod forger;
 mod passing;
 pub mod peer;
 pub mod random;

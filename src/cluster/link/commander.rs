@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use redis::{ErrorKind, RedisResult, ServerErrorKind};
 
+use super::super::ids::Bounds;
 use super::super::{Channel, Outgoing};
 use super::primary::{is_wrong_instance, require_primary};
 use super::{News, Order, Record, Shared, backoff, failures_before};
@@ -16,13 +17,42 @@ use crate::resume::{Keepsake, Ticket};
 /// Keys in one write.
 const KEYS_AT_ONCE: usize = 1_000;
 
-/// Raises the counter above all ids known to be taken, and takes some more if there are any to be taken: without a counter,
-/// somebody else might be about to raise it, so that it is only made when that was waited for.
+/// Longest place that is read, in bytes.
+const RECORD_BYTES_MAX: usize = 256;
+
+/// Raises the counter to `above`, and takes `count` ids. Returns the end of the lease and one of the outcomes below.
+///
+/// Whatever is at the key: a counter that is no number, or above `most`, is none at all. Without a counter another node
+/// might be about to raise it, so that one is made only if that was waited for (`may_begin`). A counter that is plausible
+/// follows `above` by no more than `lead`.
 const LEASE: &str = "
-local counter = tonumber(redis.call('GET', KEYS[1]) or '0')
-if counter == 0 and ARGV[3] == '0' then return 0 end
-if counter < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
-return redis.call('INCRBY', KEYS[1], ARGV[2])";
+local above, count, most, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
+if above > most then return {0, 2} end
+local text, counter, outcome = redis.pcall('GET', KEYS[1]), 0, 0
+if text then
+  if type(text) == 'string' and #text <= 10 and string.match(text, '^%d+$') then counter = tonumber(text) end
+  if counter == 0 or counter > most then counter, outcome = 0, 1 end
+end
+if counter == 0 and ARGV[3] == '0' then return {0, outcome} end
+if counter < above and (counter == 0 or above - counter <= lead) then counter = above end
+counter = counter + count
+redis.call('SET', KEYS[1], string.format('%.0f', counter))
+return {counter, outcome}";
+
+/// The counter was not plausible, and counts as none.
+const COUNTER_IMPLAUSIBLE: u32 = 1;
+/// All ids that may be granted are.
+const IDS_USED_UP: u32 = 2;
+
+/// Gives out what is kept under each key once. What is too long, or no string, is nothing.
+const FETCH: &str = "
+local kept = {}
+for at, key in ipairs(KEYS) do
+  local value = redis.pcall('GETDEL', key)
+  if type(value) ~= 'string' or #value > tonumber(ARGV[1]) then value = false end
+  kept[at] = value
+end
+return kept";
 
 /// What the bus may refuse.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +103,12 @@ impl Commander {
             failures += 1;
             // What is ordered meanwhile is lost, as if it had been said.
             while let Some(left) = until.checked_duration_since(Instant::now()) {
-                if matches!(orders.recv_timeout(left), Err(RecvTimeoutError::Disconnected)) {
-                    return;
+                match orders.recv_timeout(left) {
+                    Ok(order) => {
+                        self.shared.orders_bytes.fetch_sub(order.bytes(), Ordering::AcqRel);
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {}
                 }
             }
         }
@@ -89,17 +123,21 @@ impl Commander {
                 self.beat(&mut connection)?;
                 woke = Some(Instant::now());
             }
-            match orders.recv_timeout(beat) {
+            let order = orders.recv_timeout(beat);
+            if let Ok(order) = &order {
+                self.shared.orders_bytes.fetch_sub(order.bytes(), Ordering::AcqRel);
+            }
+            match order {
                 Ok(Order::Say(said)) => self.say(&mut connection, &said)?,
                 Ok(Order::Listen) => self.wake_subscriber(&mut connection)?,
-                Ok(Order::Raise(above)) => {
-                    let result = self.lease(&mut connection, above, 0, true);
+                Ok(Order::Raise(bounds)) => {
+                    let result = self.lease(&mut connection, bounds, 0, true);
                     self.unless_refused(Asked::ForIds, result)?;
                 }
-                Ok(Order::Lease { above, may_begin }) => {
-                    let result = self.lease(&mut connection, above, LEASE_IDS, may_begin);
-                    if let Some(end) = self.unless_refused(Asked::ForIds, result)? {
-                        self.pass_on_ids(end);
+                Ok(Order::Lease { bounds, may_begin }) => {
+                    let result = self.lease(&mut connection, bounds, LEASE_IDS, may_begin);
+                    if let Some(lease) = self.unless_refused(Asked::ForIds, result)? {
+                        self.pass_on_ids(lease);
                     }
                 }
                 Ok(Order::Keep(keepsakes, ttl_s)) => {
@@ -153,7 +191,8 @@ impl Commander {
             for &Keepsake { ticket, saved, has_left } in keepsakes {
                 let record = Record { node, has_left, saved };
                 let key = self.shared.address.key_of(ticket);
-                pipe.cmd("SET").arg(key).arg(record.to_bytes()).arg("EX").arg(ttl_s).ignore();
+                let sealed = self.shared.sealed(&key, &record.to_bytes()).into_owned();
+                pipe.cmd("SET").arg(key).arg(sealed).arg("EX").arg(ttl_s).ignore();
             }
             pipe.exec(connection)?;
         }
@@ -162,13 +201,18 @@ impl Commander {
 
     fn fetch(&self, connection: &mut redis::Connection, tickets: &[Ticket]) -> RedisResult<()> {
         for tickets in tickets.chunks(KEYS_AT_ONCE) {
-            let mut pipe = redis::pipe();
+            let mut command = redis::cmd("EVAL");
+            command.arg(FETCH).arg(tickets.len());
             for &ticket in tickets {
-                pipe.cmd("GETDEL").arg(self.shared.address.key_of(ticket));
+                command.arg(self.shared.address.key_of(ticket));
             }
-            let kept: Vec<Option<Vec<u8>>> = pipe.query(connection)?;
-            let records = kept.iter().map(|bytes| bytes.as_deref().and_then(Record::from_bytes));
-            let fetched = tickets.iter().copied().zip(records).collect();
+            let kept: Vec<Option<Vec<u8>>> = command.arg(RECORD_BYTES_MAX).query(connection)?;
+            let read = |(&ticket, bytes): (&Ticket, &Option<Vec<u8>>)| {
+                let place = self.shared.address.key_of(ticket);
+                let opened = bytes.as_deref().and_then(|bytes| self.shared.opened(&place, bytes));
+                (ticket, opened.and_then(Record::from_bytes))
+            };
+            let fetched = tickets.iter().zip(&kept).map(read).collect();
             self.shared.pass_on(&self.news, News::Fetched(fetched));
         }
         Ok(())
@@ -200,7 +244,9 @@ impl Commander {
     fn say(&self, connection: &mut redis::Connection, said: &[Outgoing]) -> RedisResult<()> {
         let mut pipe = redis::pipe();
         for Outgoing { channel, bytes } in said {
-            pipe.cmd("PUBLISH").arg(self.shared.address.channel(*channel)).arg(bytes.as_slice()).ignore();
+            let channel = self.shared.address.channel(*channel);
+            let sealed = self.shared.sealed(&channel, bytes);
+            pipe.cmd("PUBLISH").arg(channel).arg(&*sealed).ignore();
         }
         pipe.exec(connection)?;
         let counts = &self.shared.counts;
@@ -210,26 +256,41 @@ impl Commander {
         Ok(())
     }
 
-    /// Raises the counter, and takes so many; returns where it stands now.
+    /// Raises the counter, and takes so many ids. Returns the end of the lease, 0 for none, and how it came about.
     fn lease(
         &self,
         connection: &mut redis::Connection,
-        above: u32,
+        bounds: Bounds,
         count: u32,
         may_begin: bool,
-    ) -> RedisResult<i64> {
+    ) -> RedisResult<(u32, u32)> {
+        let Bounds { above, most, lead } = bounds;
         let mut command = redis::cmd("EVAL");
         command.arg(LEASE).arg(1).arg(self.shared.address.counter());
-        command.arg(above.max(PLAYER_ID_FIRST)).arg(count).arg(u8::from(may_begin));
+        command.arg(above.max(PLAYER_ID_FIRST)).arg(count).arg(u8::from(may_begin)).arg(most).arg(lead);
         command.query(connection)
     }
 
-    fn pass_on_ids(&self, end: i64) {
-        match u32::try_from(end) {
-            // There is no counter yet.
-            Ok(0) => {}
-            Ok(end) => self.shared.pass_on(&self.news, News::Leased(end.saturating_sub(LEASE_IDS)..end)),
-            Err(_) => log::error!("the bus at {} has no ids left: {end}", self.shared.address.shown),
+    fn pass_on_ids(&self, (end, outcome): (u32, u32)) {
+        let (shared, shown) = (&self.shared, &self.shared.address.shown);
+        if outcome != 0 {
+            shared.counts.implausible.fetch_add(1, Ordering::Relaxed);
+        }
+        if outcome != shared.lease_outcome.swap(outcome, Ordering::Relaxed) {
+            match outcome {
+                COUNTER_IMPLAUSIBLE => {
+                    log::error!(
+                        "the bus at {shown} has a counter of ids that can't be true: counting on without it"
+                    );
+                }
+                IDS_USED_UP => {
+                    log::error!("the bus at {shown} has no ids left: restart all servers of this world");
+                }
+                _ => log::info!("the bus at {shown} grants ids again"),
+            }
+        }
+        if end > 0 {
+            shared.pass_on(&self.news, News::Leased(end.saturating_sub(LEASE_IDS)..end));
         }
     }
 }

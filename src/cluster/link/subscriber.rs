@@ -12,7 +12,7 @@ use redis::RedisResult;
 
 use super::super::Channel;
 use super::{News, Shared, backoff, failures_before};
-use crate::limits::BEAT_MS;
+use crate::limits::{BEAT_MS, BUS_MESSAGE_BYTES_MAX};
 
 /// Channels in one SUBSCRIBE.
 const CHANNELS_AT_ONCE: usize = 1_000;
@@ -62,7 +62,13 @@ impl Subscriber {
             let bytes = message.get_payload_bytes();
             self.shared.counts.messages_in.fetch_add(1, Ordering::Relaxed);
             self.shared.counts.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.shared.pass_on(&self.news, News::Message(bytes.to_vec()));
+            if bytes.len() > BUS_MESSAGE_BYTES_MAX {
+                self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            if let Some(bytes) = self.shared.opened(message.get_channel_name(), bytes) {
+                self.shared.pass_on(&self.news, News::Message(bytes.to_vec()));
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::super::stamp::{Stamp, Stamps};
 use super::super::{Position, Tick, Vector};
 use super::World;
 use super::lingering::Presence;
-use crate::limits::HAUNT_MS;
+use crate::limits::{GHOST_SLOTS_MAX, HAUNT_MS};
 
 /// All that one process tells another of a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +35,16 @@ pub(super) struct Haunts {
 }
 
 impl Haunts {
-    pub(super) fn reserve(&mut self, id: u32, slot: u32, now: Tick) {
+    /// Keeps a slot. Returns another one that is not kept any longer, when too many ghosts went and came back.
+    pub(super) fn reserve(&mut self, id: u32, slot: u32, now: Tick) -> Option<u32> {
         self.slots.insert(id, (slot, now));
         self.order.push_back((now, id));
+        if self.order.len() > 2 * GHOST_SLOTS_MAX { self.release(Tick::MAX) } else { None }
+    }
+
+    /// How many slots are kept.
+    fn len(&self) -> usize {
+        self.slots.len()
     }
 
     fn take(&mut self, id: u32) -> Option<u32> {
@@ -58,21 +65,29 @@ impl Haunts {
 
 impl World {
     /// A player that another process has, as that tells of it; returns its slot. One that was here lately gets the slot that
-    /// it had, so that whoever has not been told of its absence sees it go on.
-    pub fn haunt(&mut self, told: &Told) -> u32 {
-        let mut outline = Outline::new(told.id, told.position, self.tick);
-        outline.set_ghost();
+    /// it had, so that whoever has not been told of its absence sees it go on. None when there are too many ghosts.
+    pub fn haunt(&mut self, told: &Told) -> Option<u32> {
         if let Some(slot) = self.stay_after_all(told.id) {
             self.follow(slot, told);
-            return slot;
+            return Some(slot);
         }
-        let slot = match self.haunts.take(told.id) {
-            Some(slot) => self.return_to(slot, outline, told),
-            None => self.occupy(outline),
+        if self.ghosts >= GHOST_SLOTS_MAX {
+            return None;
+        }
+        let mut outline = Outline::new(told.id, told.position, self.tick);
+        outline.set_ghost();
+        let slot = if let Some(slot) = self.haunts.take(told.id) {
+            self.return_to(slot, outline, told)
+        } else {
+            if self.ghosts + self.haunts.len() >= GHOST_SLOTS_MAX {
+                // The oldest of those that are kept.
+                self.vacant.extend(self.haunts.release(Tick::MAX));
+            }
+            self.occupy(outline)
         };
         self.ghosts += 1;
         self.follow(slot, told);
-        slot
+        Some(slot)
     }
 
     /// Whatever it did meanwhile is news to those who see it still.
@@ -170,7 +185,7 @@ mod tests {
     #[test]
     fn a_ghost_walks_on_by_itself_and_is_as_its_process_says() {
         let mut world = world_at(0, 0);
-        let slot = world.haunt(&told(5_000));
+        let slot = world.haunt(&told(5_000)).unwrap();
         assert_eq!((world.population(), world.ghosts(), world.id(slot)), (2, 1, Some(5_000)));
         assert!(world.is_ghost(slot) && !world.is_ghost(0));
         world.step(60);
@@ -187,7 +202,7 @@ mod tests {
         let (mut here, mut there) = (world_at(0, 0), world_at(9, 9));
         here.apply(0, Input::Face { right: false });
         here.apply(0, Input::Attack);
-        let ghost = there.haunt(&here.tell(0, 0));
+        let ghost = there.haunt(&here.tell(0, 0)).unwrap();
         assert_eq!((there.state(ghost), there.is_facing_right(ghost)), (State::Attacking, false));
         here.step(1);
         assert!(here.tell(0, 0).begins_attack && !here.tell(0, 1).begins_attack);
@@ -200,17 +215,41 @@ mod tests {
     #[test]
     fn who_returns_has_its_slot_until_it_is_given_away() {
         let mut world = world_at(0, 0);
-        let slot = world.haunt(&told(5_000));
+        let slot = world.haunt(&told(5_000)).unwrap();
         world.leave(slot);
         world.step(60);
-        let other = world.haunt(&told(6_000));
+        let other = world.haunt(&told(6_000)).unwrap();
         assert_ne!(other, slot, "it may come back");
         let since = world.tick();
-        assert_eq!(world.haunt(&told(5_000)), slot);
+        assert_eq!(world.haunt(&told(5_000)), Some(slot));
         assert!(world.has_changed_since(slot, since), "who saw it go is told anew");
         world.leave(slot);
         world.step(HAUNT_MS * 60 / 1000 + 2);
-        assert_eq!(world.haunt(&told(7_000)), slot);
+        assert_eq!(world.haunt(&told(7_000)), Some(slot));
+    }
+
+    #[test]
+    fn slots_are_bounded_over_ghosts_that_are_there_and_gone() {
+        let mut world = world_at(0, 0);
+        let bound = GHOST_SLOTS_MAX as u32;
+        // Twice as many come and go as there may be: each takes the slot that has been kept longest.
+        for id in 0..2 * bound {
+            let slot = world.haunt(&told(10_000 + id)).unwrap();
+            world.leave(slot);
+        }
+        assert_eq!(world.slots(), 1 + GHOST_SLOTS_MAX);
+        // One that comes and goes keeps its one slot, and leaves no trace of each time.
+        for _ in 0..3 * bound {
+            let slot = world.haunt(&told(10_000 + 2 * bound)).unwrap();
+            world.leave(slot);
+        }
+        assert!(world.haunts.order.len() <= 2 * GHOST_SLOTS_MAX && world.slots() <= 1 + GHOST_SLOTS_MAX);
+        for id in 0..bound {
+            assert!(world.haunt(&told(1_000_000 + id)).is_some());
+        }
+        assert_eq!((world.haunt(&told(5)), world.slots()), (None, 1 + GHOST_SLOTS_MAX));
+        world.join();
+        assert_eq!(world.slots(), 2 + GHOST_SLOTS_MAX, "own players have slots of their own");
     }
 
     #[test]
@@ -220,7 +259,7 @@ mod tests {
         here.apply(0, Input::Attack);
         here.apply(0, Input::AttackEnd);
         here.step(1);
-        let ghost = there.haunt(&here.tell(0, 0));
+        let ghost = there.haunt(&here.tell(0, 0)).unwrap();
         assert_eq!(there.state(ghost), State::Idle);
         there.depart(ghost);
         there.step(1);
@@ -233,10 +272,10 @@ mod tests {
         let mut world = world_at(0, 0);
         world.set_linger(30);
         let attacker = Told { attacks: true, begins_attack: true, ..told(5_000) };
-        let slot = world.haunt(&attacker);
+        let slot = world.haunt(&attacker).unwrap();
         world.depart(slot);
         assert!(world.is_lingering(slot));
-        assert_eq!(world.haunt(&attacker), slot);
+        assert_eq!(world.haunt(&attacker), Some(slot));
         world.step(60);
         assert_eq!((world.id(slot), world.ghosts(), world.population()), (Some(5_000), 1, 2));
     }

@@ -4,7 +4,7 @@
 //! A lingering player has its slot and its id, stands still, and obeys nobody. It is no player of [`World::players`] any more.
 //! At most [`LINGERING_MAX`] linger; with one more, the player that would have gone next goes at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Tick;
 use super::super::stamp::Stamp;
@@ -30,8 +30,8 @@ impl Presence {
 pub(super) struct Lingering {
     /// Until when each does; the first goes next.
     slots: BTreeSet<(Tick, u32)>,
-    /// How many are ghosts.
-    ghosts: usize,
+    /// Those of them that are ghosts, by id: a bus that lies asks for many.
+    ghosts: BTreeMap<u32, (Tick, u32)>,
     /// How long after its entrance or its attack a player stays in the world, in ticks.
     duration: Tick,
 }
@@ -45,7 +45,7 @@ impl World {
 
     /// Players of this process that have not gone.
     pub fn players(&self) -> usize {
-        self.population - self.ghosts - (self.lingering.slots.len() - self.lingering.ghosts)
+        self.population - self.ghosts - (self.lingering.slots.len() - self.lingering.ghosts.len())
     }
 
     /// Whether a player has gone and lingers.
@@ -67,7 +67,9 @@ impl World {
         self.players[at].silent_at = NEVER;
         self.reschedule(at);
         self.lingering.slots.insert((until, slot));
-        self.lingering.ghosts += usize::from(self.is_ghost(slot));
+        if self.is_ghost(slot) {
+            self.lingering.ghosts.insert(self.outlines[at].id, (until, slot));
+        }
     }
 
     fn lingers_until(&self, at: usize) -> Option<Tick> {
@@ -83,10 +85,8 @@ impl World {
 
     /// The ghost of this id, if it lingers, is back.
     pub(super) fn stay_after_all(&mut self, id: u32) -> Option<u32> {
-        let is_it = |&&(_, slot): &&(Tick, u32)| self.outlines[slot as usize].is(id);
-        let found = *self.lingering.slots.iter().find(is_it)?;
+        let found = self.lingering.ghosts.remove(&id)?;
         self.lingering.slots.remove(&found);
-        self.lingering.ghosts -= 1;
         Some(found.1)
     }
 
@@ -99,7 +99,7 @@ impl World {
 
     fn release_first(&mut self) {
         if let Some((_, slot)) = self.lingering.slots.pop_first() {
-            self.lingering.ghosts -= usize::from(self.is_ghost(slot));
+            self.lingering.ghosts.remove(&self.outlines[slot as usize].id);
             self.leave(slot);
         }
     }

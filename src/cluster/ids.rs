@@ -1,0 +1,216 @@
+//! Which ids are whose, and which claims about ids are plausible.
+//!
+//! Everything that the bus says of ids is a claim: the counter, and the end of the ids that a peer was granted. A claim counts
+//! only up to a bound that moves with this node's own leases and with time. A claim beyond the bound can neither use ids up nor
+//! raise the counter, however often it is repeated.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::message::NodeId;
+use crate::limits::{
+    ID_BLOCKS_MAX, IDS_FRESH_END_MAX, IDS_LEAD_MAX, IDS_PER_S_MAX, LEASE_IDS, PLAYER_ID_FIRST,
+};
+
+/// What the counter of the bus may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Ids below this are taken: a lower counter is raised.
+    pub above: u32,
+    /// A counter above this is not believed.
+    pub most: u32,
+    /// How far `above` may lie ahead of the counter that the bus has.
+    pub lead: u32,
+}
+
+/// The ids of this node and, as far as they are known, of its peers.
+#[derive(Debug, Default)]
+pub struct Ids {
+    /// Granted to this node, in order; neighbours are one range.
+    own: Vec<Range<u32>>,
+    /// Above all ids granted to this node.
+    own_end: u32,
+    /// When the last lease came, in milliseconds of the loop's clock; none before the first.
+    leased_ms: Option<u64>,
+    /// The highest end that a peer claimed and that was plausible.
+    heard_end: u32,
+    /// The latest block of each living peer by its first id.
+    peers: BTreeMap<u32, Block>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    end: u32,
+    node: NodeId,
+}
+
+impl Ids {
+    /// Above all ids known to be granted.
+    pub fn end(&self) -> u32 {
+        self.own_end.max(self.heard_end)
+    }
+
+    /// Above all ids granted to this node.
+    pub fn own_end(&self) -> u32 {
+        self.own_end
+    }
+
+    /// What the counter may say now.
+    pub fn bounds(&self, now_ms: u64) -> Bounds {
+        let lead = if self.leased_ms.is_none() { IDS_LEAD_MAX } else { u32::MAX };
+        Bounds { above: self.end(), most: self.most(now_ms), lead }
+    }
+
+    /// The highest plausible end of granted ids: ahead of this node's own by what a cluster may use up meanwhile.
+    fn most(&self, now_ms: u64) -> u32 {
+        let Some(leased_ms) = self.leased_ms else { return IDS_FRESH_END_MAX };
+        let used_meanwhile = now_ms.saturating_sub(leased_ms) / 1_000 * IDS_PER_S_MAX;
+        let most = u64::from(self.own_end) + u64::from(IDS_LEAD_MAX) + used_meanwhile;
+        most.min(u64::from(u32::MAX - LEASE_IDS)) as u32
+    }
+
+    /// Takes a lease. Returns whether it is plausible: ids that may be another player's already are refused, and so is a lease
+    /// that jumps.
+    pub fn grant(&mut self, ids: &Range<u32>, now_ms: u64) -> bool {
+        let is_next = ids.start >= self.own_end.max(PLAYER_ID_FIRST) && ids.start < ids.end;
+        let is_near = ids.end <= self.most(now_ms).saturating_add(LEASE_IDS);
+        if !is_next || !is_near || ids.len() > LEASE_IDS as usize {
+            return false;
+        }
+        (self.own_end, self.leased_ms) = (ids.end, Some(now_ms));
+        match self.own.last_mut().filter(|last| last.end == ids.start) {
+            Some(last) => last.end = ids.end,
+            None => self.own.push(ids.clone()),
+        }
+        if self.own.len() > ID_BLOCKS_MAX {
+            // What lies between the two oldest counts as own from then on.
+            self.own[1].start = self.own[0].start;
+            self.own.remove(0);
+        }
+        true
+    }
+
+    /// A peer claims to have been granted ids up to this end. Returns whether that is plausible: the end lies within the bound,
+    /// and its block is nobody else's.
+    pub fn hear(&mut self, node: NodeId, end: u32, now_ms: u64) -> bool {
+        if self.peers.get(&first_of(end)).is_some_and(|block| (block.node, block.end) == (node, end)) {
+            return true;
+        }
+        // One block each, and none while the latest claim is refused: a forged claim in a peer's name is over with its next beat.
+        self.forget(node);
+        if end == 0 {
+            return true;
+        }
+        if end <= PLAYER_ID_FIRST || end > self.most(now_ms).saturating_add(LEASE_IDS) {
+            return false;
+        }
+        let start = first_of(end);
+        let mut overlapping = self.peers.range(..end).rev().take_while(|(_, block)| block.end > start);
+        let is_taken = overlapping.any(|(_, block)| block.node != node);
+        if is_taken || self.own.iter().rev().any(|own| own.start < end && own.end > start) {
+            return false;
+        }
+        self.heard_end = self.heard_end.max(end);
+        self.peers.insert(start, Block { end, node });
+        true
+    }
+
+    /// A peer is gone, and its ids with it.
+    pub fn forget(&mut self, node: NodeId) {
+        self.peers.retain(|_, block| block.node != node);
+    }
+
+    /// Whether a peer that was granted ids up to `end` may have a player of this id: not an id of this node, and none of
+    /// another peer's blocks.
+    pub fn may_have(&self, node: NodeId, end: u32, id: u32) -> bool {
+        (PLAYER_ID_FIRST..end).contains(&id) && !self.is_own(id) && !self.is_of_another(node, id)
+    }
+
+    /// Whether this id was granted to this node.
+    pub fn is_own(&self, id: u32) -> bool {
+        let at = self.own.partition_point(|own| own.end <= id);
+        self.own.get(at).is_some_and(|own| own.contains(&id))
+    }
+
+    fn is_of_another(&self, node: NodeId, id: u32) -> bool {
+        let before = self.peers.range(..=id).next_back();
+        before.is_some_and(|(_, block)| id < block.end && block.node != node)
+    }
+}
+
+/// The first id of the lease that ends there.
+fn first_of(end: u32) -> u32 {
+    end.saturating_sub(LEASE_IDS).max(PLAYER_ID_FIRST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BLOCK: u32 = LEASE_IDS;
+
+    #[test]
+    fn one_claim_can_not_use_ids_up() {
+        let mut ids = Ids::default();
+        assert!(ids.grant(&(20_000..20_000 + BLOCK), 0));
+        for end in [u32::MAX, u32::MAX - BLOCK, 20_000 + 3 * BLOCK + IDS_LEAD_MAX] {
+            assert!(!ids.hear(7, end, 0), "{end}");
+        }
+        assert_eq!(ids.end(), 20_000 + BLOCK);
+        // Nor can many, each a little higher.
+        for step in 0..10_000 {
+            ids.hear(step, ids.end().saturating_add(BLOCK), 0);
+        }
+        assert!(ids.end() <= 20_000 + 2 * BLOCK + IDS_LEAD_MAX);
+    }
+
+    #[test]
+    fn a_lease_that_jumps_is_refused_and_one_after_long_is_not() {
+        let mut ids = Ids::default();
+        assert!(ids.grant(&(5_000..5_000 + BLOCK), 0));
+        let far = 5_000 + 2 * BLOCK + IDS_LEAD_MAX;
+        assert!(!ids.grant(&(far..far + BLOCK), 0));
+        assert!(!ids.grant(&(u32::MAX - BLOCK..u32::MAX), 0));
+        assert!(ids.grant(&(far..far + BLOCK), 1_000 * u64::from(2 * BLOCK) / IDS_PER_S_MAX + 1_000));
+    }
+
+    #[test]
+    fn an_id_is_of_the_node_that_leased_it() {
+        let mut ids = Ids::default();
+        assert!(ids.grant(&(20_000..20_000 + BLOCK), 0));
+        assert!(ids.hear(7, 20_000 + 2 * BLOCK, 0));
+        let (own, theirs, end) = (20_001, 20_000 + BLOCK + 1, 20_000 + 3 * BLOCK);
+        assert!(ids.may_have(7, end, theirs) && !ids.may_have(8, end, theirs));
+        assert!(!ids.may_have(7, end, own), "an own id");
+        assert!(!ids.may_have(7, end, end) && !ids.may_have(7, end, 1_000), "never granted");
+        // A block that overlaps another node's is not believed.
+        assert!(!ids.hear(8, 20_000 + 2 * BLOCK + 5, 0));
+        assert!(!ids.hear(8, 20_000 + 5, 0));
+        ids.forget(7);
+        assert!(ids.may_have(8, end, theirs));
+    }
+
+    #[test]
+    fn claims_forged_crosswise_are_over_with_the_next_beats() {
+        let mut ids = Ids::default();
+        let (first, second) = (20_000 + BLOCK, 20_000 + 2 * BLOCK);
+        assert!(ids.hear(1, second, 0) && ids.hear(2, first, 0), "forged: each claims the other's");
+        assert!(!ids.hear(1, first, 0));
+        assert!(ids.hear(2, second, 0));
+        assert!(ids.hear(1, first, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_mix_of_claims_moves_the_bound(claims in proptest::collection::vec((0u64..4, any::<u32>()), 0..200)) {
+            let mut ids = Ids::default();
+            prop_assert!(ids.grant(&(2_000..2_000 + BLOCK), 0));
+            for (node, end) in claims {
+                ids.hear(node, end, 0);
+            }
+            prop_assert!(ids.end() <= 2_000 + 2 * BLOCK + IDS_LEAD_MAX);
+            prop_assert!((2_000..2_000 + BLOCK).all(|id| !ids.may_have(1, u32::MAX, id)));
+        }
+    }
+}

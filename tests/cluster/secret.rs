@@ -1,0 +1,142 @@
+//! `CLUSTER_SECRET`: nodes that know it believe one another, and nobody else.
+
+use game_client::Vector;
+use pixi_game_server::cluster::message::{Beat, Body, Head, encode};
+use pixi_game_server::cluster::seal::Seal;
+use pixi_game_server::secret::Secret;
+
+use super::redis::Redis;
+use super::{OTHER, VIEWER, cluster, health, pair, settings, start, wait_until_mutual};
+use crate::support::pump::wait_until;
+use crate::support::walker::walk;
+use crate::support::{Client, Server, Settings, pump};
+
+const SECRET: &str = "a-secret-of-thirty-two-characters-or-more";
+
+fn with_secret(redis: &Redis, name: &str) -> Settings {
+    settings(redis, name).set("CLUSTER_SECRET", SECRET)
+}
+
+fn two_with_secret(redis: &Redis) -> [Server; 2] {
+    let servers = ["first", "second"].map(|name| start(&with_secret(redis, name)));
+    wait_until("two servers that know each other", || {
+        servers.iter().all(|server| cluster(server, "peers") == 1)
+    });
+    servers
+}
+
+fn beat(sent_us: u64) -> Vec<u8> {
+    let beat = Beat { name: "forged".to_owned(), ids_end: 0, players: 7 };
+    encode(&Head { world: (2_000, 2_000), node: 0xf0f0, number: 1, sent_us }, &Body::Beat(beat))
+}
+
+fn sealed(place: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    Seal::new(&Secret::new(SECRET)).seal(place, &mut bytes);
+    bytes
+}
+
+fn now_us() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("a clock").as_micros() as u64
+}
+
+#[test]
+fn nodes_with_the_secret_are_one_world_and_believe_nobody_else() {
+    let redis = Redis::start();
+    let servers = two_with_secret(&redis);
+    let mut clients = pair(&servers);
+    assert_eq!(cluster(&servers[0], "bus_unauthenticated_total"), 0);
+    for _ in 0..3 {
+        redis.command(&[b"PUBLISH", b"pixi:main:all", &beat(now_us())]);
+        redis.command(&[b"PUBLISH", b"pixi:main:all", b"short"]);
+        // A valid tag of another channel, and of another world.
+        for place in ["pixi:main:region:20", "pixi:other:all"] {
+            redis.command(&[b"PUBLISH", b"pixi:main:all", &sealed(place, beat(now_us()))]);
+        }
+    }
+    wait_until("twelve dropped messages", || cluster(&servers[0], "bus_unauthenticated_total") == 12);
+    assert_eq!(cluster(&servers[0], "peers"), 1);
+    assert_eq!(servers[0].log().matches("has no valid tag").count(), 1, "{}", servers[0].log());
+    // The same with a tag of its own is a peer.
+    redis.command(&[b"PUBLISH", b"pixi:main:all", &sealed("pixi:main:all", beat(now_us()))]);
+    wait_until("a peer", || cluster(&servers[0], "peers") == 2);
+    let without = start(&settings(&redis, "without"));
+    wait_until("a node that stays outside", || {
+        cluster(&servers[0], "bus_unauthenticated_total") > 12 && health(&without).1.contains("degraded")
+    });
+    assert_eq!(cluster(&without, "peers"), 0);
+    wait_until_mutual(&mut clients);
+    assert!(servers.iter().all(|server| !server.log().contains(SECRET)));
+}
+
+#[test]
+fn a_message_recorded_a_minute_ago_is_refused() {
+    let redis = Redis::start();
+    let server = start(&with_secret(&redis, "only"));
+    let minute_us = 60_000_000;
+    for sent_us in [now_us() - minute_us, now_us() + minute_us, 0, u64::MAX] {
+        redis.command(&[b"PUBLISH", b"pixi:main:all", &sealed("pixi:main:all", beat(sent_us))]);
+    }
+    wait_until("four refusals", || cluster(&server, "bus_refused_total") == 4);
+    assert_eq!(cluster(&server, "peers"), 0);
+    assert_eq!(server.log().matches("replayed, or clocks differ").count(), 1, "{}", server.log());
+}
+
+#[test]
+fn places_are_found_again_and_forged_ones_are_not() {
+    let redis = Redis::start();
+    let servers = two_with_secret(&redis);
+    let cookie_of_one_who_left = |redis: &Redis| {
+        let mut clients = [Client::join(&servers[0])];
+        walk(&mut clients, 0, Vector::DOWN, 10);
+        let [client] = clients;
+        let cookie = client.cookie.clone().expect("a cookie");
+        client.reset();
+        let key = format!("pixi:main:resume:{}", cookie.split_once('=').expect("a value").1);
+        wait_until("a place", || redis.command(&[b"EXISTS", key.as_bytes()]).starts_with(":1"));
+        (cookie, key)
+    };
+    let (cookie, _) = cookie_of_one_who_left(&redis);
+    assert_eq!(Client::return_to(&servers[1], &cookie).position(), (500, 540));
+    // One byte of the place is another one.
+    let (cookie, key) = cookie_of_one_who_left(&redis);
+    redis.command(&[b"SETRANGE", key.as_bytes(), b"11", b"\x07"]);
+    assert_eq!(Client::return_to(&servers[1], &cookie).position(), (500, 500));
+    assert_eq!(cluster(&servers[1], "bus_unauthenticated_total"), 1);
+    // Nor is a place that is no string, or a long one, and the others' are found all the same.
+    let long = vec![0; 100_000];
+    for (command, value) in [(b"LPUSH".as_slice(), b"1".as_slice()), (b"SET", &long)] {
+        let (cookie, key) = cookie_of_one_who_left(&redis);
+        redis.command(&[b"DEL", key.as_bytes()]);
+        redis.command(&[command, key.as_bytes(), value]);
+        assert_eq!(Client::return_to(&servers[1], &cookie).position(), (500, 500));
+    }
+    assert_eq!(servers[1].count("resume_store_failures_total"), 0);
+}
+
+#[test]
+fn a_short_secret_ends_the_start_and_is_not_shown() {
+    let output =
+        Settings::new().set("CLUSTER_SECRET", "hunter2-hunter2").command().output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("CLUSTER_SECRET") && said.contains("32 to 256") && !said.contains("hunter2"),
+        "{said}"
+    );
+}
+
+#[test]
+fn two_who_see_each_other_walk_as_without_a_secret() {
+    let redis = Redis::start();
+    let servers = two_with_secret(&redis);
+    let mut clients = pair(&servers);
+    let other = clients[OTHER].id();
+    walk(&mut clients, OTHER, Vector::DOWN, 10);
+    let place = clients[OTHER].position();
+    pump(&mut clients, "the exact place", |clients| super::is_shown_at(&clients[VIEWER], other, place));
+    assert_eq!(
+        cluster(&servers[0], "bus_unauthenticated_total") + cluster(&servers[0], "bus_refused_total"),
+        0
+    );
+}

@@ -1,0 +1,71 @@
+//! A peer that can write to the bus and lies: each message is made of an overheard one.
+
+use pixi_game_server::cluster::message::{Beat, Body, Changes, decode, encode};
+use pixi_game_server::game::{Position, Told, Vector};
+
+use super::random::Random;
+
+/// A lie, made of a message that a node sent. `ids` are those of players, of all nodes.
+pub fn forge(overheard: &[u8], ids: &[u32], nodes: u64, random: &mut Random) -> Vec<u8> {
+    let (mut head, body) = decode(overheard).expect("a node sent it");
+    head.node = match random.below(3) {
+        0 => random.below(1 << 40) + 100,
+        1 => 1 + random.below(nodes),
+        _ => head.node,
+    };
+    head.number = match random.below(4) {
+        0 => u64::MAX,
+        1 => 0,
+        2 => head.number + random.below(100_000),
+        _ => head.number,
+    };
+    head.sent_us = if random.chance(2) { head.sent_us } else { random.below(u64::MAX) };
+    let body = match random.below(8) {
+        0 => Body::Farewell,
+        1 => Body::Ask((0..random.below(200)).map(|_| random.below(100) as u32).collect()),
+        2 | 3 => {
+            Body::Beat(Beat { name: "forged".to_owned(), ids_end: any_id(ids, random), players: u32::MAX })
+        }
+        _ => lie_about_players(body, ids, random),
+    };
+    encode(&head, &body)
+}
+
+fn any_id(ids: &[u32], random: &mut Random) -> u32 {
+    match random.below(4) {
+        0 => random.below(u64::from(u32::MAX)) as u32,
+        1 => u32::MAX,
+        _ => ids[random.below(ids.len() as u64) as usize].saturating_add(random.below(3) as u32),
+    }
+}
+
+fn lie_about_players(body: Body, ids: &[u32], random: &mut Random) -> Body {
+    let mut any_players =
+        || -> Vec<Told> { (0..random.below(20)).map(|_| any_player(ids, random)).collect() };
+    let (told, moved) = (any_players(), any_players());
+    match body {
+        Body::Changes(changes) => Body::Changes(Changes {
+            left: told.iter().map(|told| told.id).collect(),
+            moved: moved.into_iter().map(|told| (random.below(100) as u32, told)).collect(),
+            told,
+            ..changes
+        }),
+        Body::Snapshot { region, players } => {
+            let keeps_truth = random.chance(2);
+            Body::Snapshot { region, players: if keeps_truth { [players, told].concat() } else { told } }
+        }
+        other => other,
+    }
+}
+
+fn any_player(ids: &[u32], random: &mut Random) -> Told {
+    let mut part = |limit| random.below(limit) as u16;
+    Told {
+        position: Position { x: part(2_500), y: part(2_500) },
+        vector: Vector::new(part(3) as i8 - 1, part(3) as i8 - 1),
+        faces_right: part(2) == 0,
+        attacks: part(2) == 0,
+        begins_attack: part(2) == 0,
+        id: any_id(ids, random).max(1),
+    }
+}
