@@ -36,11 +36,30 @@ pub const ADOPTION_BUDGET_MAX: i32 = 50;
 /// How fast the adoption budget refills, in units a second: a quarter of the client's walking speed.
 pub const ADOPTION_REFILL_PER_S: u32 = 24;
 
-/// An adopted claim farther than this from the simulated position, in units, makes its viewers due for a full state.
+/// A player farther than this from where viewers draw it, in units, has jumped: its viewers are due for a full state.
 pub const JUMP_DISTANCE: i32 = 16;
+
+/// The same where the delay with which viewers learn of vectors counts as well. An honest player's delays come to some 5
+/// units in a sync interval.
+pub const FLUSH_DELAY_DISTANCE: i32 = 2 * JUMP_DISTANCE;
+
+/// Farthest a claim may lie from where viewers draw its player, in units; and a player that some viewer draws farther off
+/// gets no new vector. A client that is a quarter too fast or too slow comes to 96 between two jumps, and lags by the stall
+/// of a moment.
+pub const DRAWN_DISTANCE_MAX: i32 = 2 * CLAIM_DISTANCE_MAX + JUMP_DISTANCE;
+
+/// How often a player may jump, in milliseconds: hardly more often than each viewer gets a full state in any case. More
+/// jumps have to wait, and claims that lead too far from where the player is drawn are refused meanwhile.
+pub const JUMP_INTERVAL_MS: u32 = 4_000;
+
+/// Jumps that a player may save up.
+pub const JUMPS_MAX: u64 = 3;
 
 /// A player whose last MOVE with a claim is this old stops, in milliseconds: a hidden tab sends no key release.
 pub const MOVE_SILENCE_MS: u32 = 3_000;
+
+/// An ATTACK this soon after the attack under way began belongs to it, in milliseconds: a quarter of the client's animation.
+pub const ATTACK_REPEAT_MS: u32 = 250;
 
 // ---- Visibility ----------------------------------------------------------------------------------------------
 
@@ -68,7 +87,8 @@ pub const KEYFRAME_AFTER_MS: u32 = 1_000;
 /// loading its first sprite and would draw every listed player twice for good.
 pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
 
-/// Viewers of a player whose position jumped get a full state within this time, in milliseconds.
+/// Viewers of a player whose position jumped get a full state within this time, in milliseconds, unless
+/// [`JUMP_SYNC_PAUSE_MS`] keeps them waiting.
 pub const JUMP_SYNC_MS: u32 = 1_000;
 
 /// A player that stays for so long is entered in the views of those whose nearest it is, in milliseconds; one that leaves
@@ -78,6 +98,9 @@ pub const ENTRANCE_STAY_MS: u32 = 250;
 /// Players that have gone and stay in the world until viewers have been told of them. They take no place of `MAX_CONNECTIONS`. With
 /// one more, the one that would have gone next goes at once.
 pub const LINGERING_MAX: usize = 1_024;
+
+/// Least time between two full states of a viewer, in milliseconds, however many players jump.
+pub const JUMP_SYNC_PAUSE_MS: u32 = 2_000;
 
 /// Visibility is recomputed this many times a second when the server is not under load.
 pub const VISIBILITY_RATE_HZ: u32 = 5;
@@ -392,4 +415,9 @@ const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach t
 const _: () =
     assert!(KEYFRAME_AFTER_MS <= VIEW_DWELL_MS, "a mover must be visible when its vector is repeated");
 const _: () = assert!(JUMP_DISTANCE < CLAIM_DISTANCE_MAX);
+const _: () = assert!(
+    ADOPTION_REFILL_PER_S * JUMP_INTERVAL_MS / 1000 + (JUMP_DISTANCE as u32) < DRAWN_DISTANCE_MAX as u32,
+    "a client that is as fast as it may be is not refused between two jumps"
+);
+const _: () = assert!(FLUSH_DELAY_DISTANCE < DRAWN_DISTANCE_MAX);
 const _: () = assert!(LOG_STOP_MS < LAST_LINE_MS, "a log that hangs must leave time for the last line");

@@ -5,7 +5,7 @@
 //! over the path the server simulated can be paid from a budget that refills slowly. The account is signed: a client
 //! that lags gives back what it was ahead, so that network jitter averages out.
 
-use super::Tick;
+use super::{Position, Tick};
 use crate::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S, CLAIM_DISTANCE_MAX};
 
 /// A point in world units; signed, so that differences need no care.
@@ -18,6 +18,11 @@ pub struct Point {
 }
 
 impl Point {
+    /// A place in the world.
+    pub fn of(position: Position) -> Self {
+        Self { x: i32::from(position.x), y: i32::from(position.y) }
+    }
+
     /// The larger of both axes' distances: a client's diagonal step goes a whole step along each axis.
     fn steps_to(self, other: Self) -> i32 {
         (self.x - other.x).abs().max((self.y - other.y).abs())
@@ -54,15 +59,23 @@ impl Adoption {
         Self { anchor: position, walked: 0, segment_start: position, budget_scaled, refilled_at: now }
     }
 
-    /// Judges a claim against the simulated position; true means adopted, and the account is charged.
+    /// Judges a claim against the simulated position, and against what else is known of it (`may_be`). True means
+    /// adopted, and the account is charged.
     ///
     /// To be called before the vector changes, once for every claim, since between two calls the simulated path is
     /// taken for a straight line.
-    pub fn judge(&mut self, claim: Point, simulated: Point, now: Tick, tick_rate_hz: u32) -> bool {
+    pub fn judge(
+        &mut self,
+        claim: Point,
+        simulated: Point,
+        may_be: bool,
+        now: Tick,
+        tick_rate_hz: u32,
+    ) -> bool {
         self.refill(now, tick_rate_hz);
         self.walked = (self.walked + self.segment_start.steps_to(simulated)).min(WALKED_MAX);
         self.segment_start = simulated;
-        if !claim.is_within(CLAIM_DISTANCE_MAX, simulated) {
+        if !may_be || !claim.is_within(CLAIM_DISTANCE_MAX, simulated) {
             return false;
         }
         let lead_scaled = (self.anchor.steps_to(claim) - self.walked) * tick_rate_hz as i32;
@@ -118,7 +131,7 @@ mod tests {
             }
             (now, moving) = (at, true);
             let claim = Point { x: claim as i32, y: 0 };
-            if account.judge(claim, Point { x, y: 0 }, now, RATE_HZ) {
+            if account.judge(claim, Point { x, y: 0 }, true, now, RATE_HZ) {
                 x = claim.x;
             } else {
                 refused += 1;
@@ -151,7 +164,7 @@ mod tests {
             for (dx, dy, wait) in claims {
                 now += wait;
                 let claim = Point { x: position.x + dx, y: position.y + dy };
-                if account.judge(claim, position, now, RATE_HZ) {
+                if account.judge(claim, position, true, now, RATE_HZ) {
                     gained += position.steps_to(claim);
                     position = claim;
                 }
@@ -168,7 +181,7 @@ mod tests {
         let mut simulated = Point { x: 29, y: 0 };
         for step in 1..=7 {
             let claim = Point { x: 4 * step, y: 0 };
-            assert!(account.judge(claim, simulated, 18, RATE_HZ), "step {step}");
+            assert!(account.judge(claim, simulated, true, 18, RATE_HZ), "step {step}");
             simulated = claim;
         }
     }
@@ -180,7 +193,7 @@ mod tests {
         for tick in 1..=60 {
             position.x += 1;
             let claim = Point { x: position.x - 45, y: 0 };
-            if account.judge(claim, position, tick, RATE_HZ) {
+            if account.judge(claim, position, true, tick, RATE_HZ) {
                 position = claim;
             }
         }

@@ -3,11 +3,13 @@
 //!
 //! * [`World`]: the players in arrays by slot; [`World::apply`] an input, [`World::step`] the time.
 //! * [`adoption`]: which claimed positions are believed.
+//! * `extrapolation`: where viewers draw a player, and when that is too far off.
 //! * [`activity`]: where something changed lately, so that viewers elsewhere need not look. `recent`: who
 //!   changed lately, so that viewers nearby need not ask everybody.
 
 pub mod activity;
 pub mod adoption;
+mod extrapolation;
 mod ids;
 mod motion;
 mod outline;

@@ -1,7 +1,9 @@
 //! The players and the rules they live by.
 
+mod attacks;
 mod ghosts;
 mod lingering;
+mod pictures;
 mod terms;
 
 use std::ops::Range;
@@ -9,12 +11,13 @@ use std::ops::Range;
 use super::Tick;
 use super::activity::Activity;
 use super::adoption::{Adoption, Point};
+use super::extrapolation::{Cadence, Extrapolation};
 use super::ids::Ids;
 use super::outline::{Outline, VACANT};
 use super::random::SplitMix64;
 use super::recent::{Changed, RecentChanges};
 use super::stamp::{Stamp, Stamps};
-use crate::limits::{JUMP_DISTANCE, MOVE_SILENCE_MS};
+use crate::limits::MOVE_SILENCE_MS;
 use crate::prefetch::prefetch;
 use ghosts::Haunts;
 pub use ghosts::Told;
@@ -26,17 +29,28 @@ struct Player {
     attack_until: Tick,
     silent_at: Tick,
     presence: Presence,
+    /// When it is decided whether it has jumped.
+    jump_at: Tick,
     adoption: Adoption,
+    drawn: Extrapolation,
 }
 
 const NEVER: Tick = Tick::MAX;
+
+/// How often viewers are told unless [`World::set_cadence`] says otherwise, in milliseconds.
+const FLUSH_MS: u32 = 50;
+/// How often they are told everything, likewise.
+const SYNC_MS: u32 = 5_000;
 
 /// All players, in parallel arrays by slot. A slot is reused after its player left; an id never is, so that a slot and
 /// an id together name a player for ever.
 #[derive(Debug, Clone)]
 pub struct World {
     rules: Rules,
+    cadence: Cadence,
     tick: Tick,
+    /// Units that a mover has gone along each axis since the start, as the lower 32 bits.
+    odometer: u32,
     ids: Ids,
     random: SplitMix64,
     activity: Activity,
@@ -68,8 +82,11 @@ impl World {
         let spawn = rules.spawn;
         assert!(spawn.min_x < spawn.max_x && spawn.max_x - 1 <= rules.width, "spawn area outside the world");
         assert!(spawn.min_y < spawn.max_y && spawn.max_y - 1 <= rules.height, "spawn area outside the world");
+        let pace = rules.pace;
         Self {
+            cadence: Cadence::new(pace, pace.ticks(FLUSH_MS), pace.ticks(SYNC_MS)),
             tick: 0,
+            odometer: 0,
             ids: Ids::all(),
             random: SplitMix64::new(rules.seed),
             activity: Activity::new(rules.width, rules.height),
@@ -143,7 +160,9 @@ impl World {
             attack_until: NEVER,
             silent_at: NEVER,
             presence: Presence::since(self.tick),
+            jump_at: NEVER,
             adoption: Adoption::new(outline.point(), self.tick, self.rules.pace.tick_rate_hz),
+            drawn: Extrapolation::new(outline.position, self.odometer, self.tick, &self.cadence),
         };
         let stamps = Stamps::all(Stamp::long_before(self.tick));
         self.population += 1;
@@ -198,7 +217,7 @@ impl World {
                 return Some(Ack { id: self.outlines[at].id, position: self.position(slot) });
             }
             Input::Face { right } => self.face(at, right),
-            Input::Attack => self.attack(at),
+            Input::Attack => self.begin_attack(at),
             Input::AttackEnd => self.end_attack(at),
         }
         None
@@ -214,6 +233,7 @@ impl World {
             let position = self.point(at);
             self.players[at].adoption.settle(position);
         }
+        let vector = self.granted(at, vector);
         self.set_vector(at, vector);
         let silence = self.rules.pace.ticks(MOVE_SILENCE_MS);
         let walks_on_claims = claim.is_some() && vector != Vector::ZERO;
@@ -227,25 +247,11 @@ impl World {
         }
         let (claim, simulated) = (Point { x: x as i32, y: y as i32 }, self.point(at));
         let rate_hz = self.rules.pace.tick_rate_hz;
-        if !self.players[at].adoption.judge(claim, simulated, self.tick, rate_hz) || claim == simulated {
-            return;
-        }
-        self.put(at, Position { x: x as u16, y: y as u16 });
-    }
-
-    /// Puts a player somewhere else than it walked to.
-    fn put(&mut self, at: usize, position: Position) {
-        let before = self.point(at);
-        self.outlines[at].position = position;
-        self.activity.mark_moved(position);
-        if !self.point(at).is_within(JUMP_DISTANCE, before) {
-            let stamp = self.stamp_change(at);
-            self.outlines[at].touch(stamp);
-            self.stamps[at].jump = stamp;
-        } else if self.outlines[at].vector() == Vector::ZERO {
-            // Nobody is told at once, and no vector need change; but the next full state must say it.
-            let stamp = self.stamp_change(at);
-            self.outlines[at].touch(stamp);
+        self.extrapolate(at);
+        let Player { adoption, drawn, .. } = &mut self.players[at];
+        let may_be = drawn.may_be_at(claim);
+        if adoption.judge(claim, simulated, may_be, self.tick, rate_hz) && claim != simulated {
+            self.put(at, Position { x: x as u16, y: y as u16 });
         }
     }
 
@@ -257,35 +263,13 @@ impl World {
         }
     }
 
-    fn attack(&mut self, at: usize) {
-        self.set_vector(at, Vector::ZERO);
-        self.players[at].attack_until = self.tick + self.rules.attack_ticks;
-        let stamp = self.stamp_change(at);
-        self.outlines[at].set_attacking(true, stamp);
-        self.note_attack(at);
-        self.reschedule(at);
-    }
-
     fn set_vector(&mut self, at: usize, vector: Vector) {
         if self.outlines[at].vector() != vector {
+            self.settle(at);
             let stamp = self.stamp_change(at);
             self.outlines[at].set_vector(vector, stamp);
             self.stamps[at].vector = stamp;
         }
-    }
-
-    fn end_attack(&mut self, at: usize) {
-        if self.is_attacking(at) {
-            self.players[at].attack_until = NEVER;
-            // Nobody is told at once, since every client ends the animation by itself; the next full state says it.
-            let stamp = self.stamp_change(at);
-            self.outlines[at].set_attacking(false, stamp);
-            self.reschedule(at);
-        }
-    }
-
-    fn is_attacking(&self, at: usize) -> bool {
-        self.outlines[at].is_attacking()
     }
 
     /// The stamp of a change in the tick under way, where this player is.
@@ -302,7 +286,7 @@ impl World {
 
     fn reschedule(&mut self, at: usize) {
         let player = &self.players[at];
-        self.deadlines[at] = player.attack_until.min(player.silent_at);
+        self.deadlines[at] = player.attack_until.min(player.silent_at).min(player.jump_at);
         self.earliest_deadline = self.earliest_deadline.min(self.deadlines[at]);
     }
 
@@ -314,6 +298,7 @@ impl World {
         self.activity.advance(closing);
         self.recent.close(ticks - 1);
         self.walk(distance);
+        self.odometer = self.odometer.wrapping_add(distance.cast_unsigned());
         // Stamps name the tick under way; expiries belong to the one that closes now.
         self.tick = closing - 1;
         if self.earliest_deadline <= closing {
@@ -359,6 +344,9 @@ impl World {
                 self.players[at].silent_at = NEVER;
                 self.set_vector(at, Vector::ZERO);
                 self.reschedule(at);
+            }
+            if self.players[at].jump_at <= now {
+                self.decide_jump(at, now);
             }
         }
         self.earliest_deadline = self.deadlines.iter().copied().min().unwrap_or(NEVER);
@@ -440,6 +428,7 @@ impl World {
         prefetch(&self.deadlines[at]);
         prefetch(&self.players[at]);
         prefetch(&self.players[at].adoption);
+        prefetch(&self.players[at].drawn);
     }
 
     /// What others see of whoever is in this slot.
@@ -486,6 +475,7 @@ impl World {
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
         self.outlines[slot as usize].position = Position { x, y };
         self.activity.mark_moved(Position { x, y });
+        self.players[slot as usize].drawn.redraw(Position { x, y }, self.tick);
     }
 }
 

@@ -65,7 +65,16 @@ impl Game {
         if config.cluster_url.is_some() {
             scene.world.wait_for_ids();
         }
-        Self { scene: Arc::new(scene), views: Views::new(settings), rate_limit: rate_limit_of(config) }
+        let views = Views::new(settings);
+        let mut game = Self { scene: Arc::new(scene), views, rate_limit: rate_limit_of(config) };
+        game.tell_cadence();
+        game
+    }
+
+    /// Lets the world know how often viewers are told.
+    fn tell_cadence(&mut self) {
+        let (flush, sync) = (self.views.settings().flush_interval, self.views.settings().sync_interval);
+        self.scene_mut().world.set_cadence(flush, sync);
     }
 
     /// The players.
@@ -99,6 +108,7 @@ impl Game {
         let pace = self.scene.world.rules().pace;
         self.rate_limit = rate_limit_of(config);
         self.views.settings_mut().set_sync_interval(pace, config.sync_interval_s);
+        self.tell_cadence();
     }
 
     /// Changes how often viewers are told and looked after, and how much they are shown.
@@ -107,6 +117,7 @@ impl Game {
         self.views.settings_mut().set_measures(pace, flush_interval_ms, visibility_rate_hz, max_visible);
         let linger = self.views.settings().linger();
         self.scene_mut().world.set_linger(linger);
+        self.tell_cadence();
     }
 
     /// A new player, where an earlier one was if there is anything `saved`; its first picture is appended to `out`. Returns

@@ -170,7 +170,8 @@ fn tell_rare_news(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &
     if world.has_jumped(slot, since) {
         // Everybody around sees the same jump; their full states need not fall into the same tick.
         let stagger = Tick::from(viewer.id) % (settings.jump_sync / 2).max(1);
-        viewer.sync_due = viewer.sync_due.min(now + stagger);
+        let earliest = (now + stagger).max(viewer.synced + settings.jump_sync_pause);
+        viewer.sync_due = viewer.sync_due.min(earliest);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::game::{Pace, Tick};
 use crate::limits::{
-    CLAIM_DISTANCE_MAX, DEPARTURE_DWELL_MS, FIRST_SPRITE_LOAD_MS, JUMP_SYNC_MS, KEYFRAME_AFTER_MS,
-    VIEW_DWELL_MS, VISIBILITY_RATE_HZ,
+    CLAIM_DISTANCE_MAX, DEPARTURE_DWELL_MS, FIRST_SPRITE_LOAD_MS, JUMP_SYNC_MS, JUMP_SYNC_PAUSE_MS,
+    KEYFRAME_AFTER_MS, VIEW_DWELL_MS, VISIBILITY_RATE_HZ,
 };
 
 /// How often, how much and how long.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub first_sprite_load: Tick,
     /// Ticks within which a jump is followed by a full state.
     pub jump_sync: Tick,
+    /// Ticks between two full states of one viewer at least, whoever jumps.
+    pub jump_sync_pause: Tick,
     /// Ticks after which an attack is old news.
     pub attack: Tick,
     /// How far anybody can get within a second, in units: what a remembered region may be off by.
@@ -54,6 +56,7 @@ impl Settings {
             keyframe_after: pace.ticks(KEYFRAME_AFTER_MS),
             first_sprite_load: pace.ticks(FIRST_SPRITE_LOAD_MS),
             jump_sync: pace.ticks(JUMP_SYNC_MS),
+            jump_sync_pause: pace.ticks(JUMP_SYNC_PAUSE_MS),
             attack: pace.ticks(attack_ms),
             drift: pace.speed_per_s as i32 + CLAIM_DISTANCE_MAX,
             regions_valid: pace.ticks(1000),

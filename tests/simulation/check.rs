@@ -9,6 +9,7 @@ use pixi_game_server::server::game::Game;
 use pixi_game_server::view::visibility::MEMBER_DISTANCE_FACTOR;
 
 use super::peer::Peer;
+use super::pictures;
 
 /// How exactly a picture must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,17 @@ const WALKED_UNITS: f64 = 4.0 + 1.0 + 5.0 * 1.6;
 /// From an entrance to the second full state after the repeated vector, in milliseconds.
 const PROVEN_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
 
-pub fn check(peer: &Peer, game: &Game, now_ms: u64, strictness: Strictness) -> Result<(), String> {
+/// Compares one picture with the truth; of those in `hostile` it is asked only that they are drawn near where they are.
+///
+/// # Errors
+/// The first difference.
+pub fn check(
+    peer: &Peer,
+    game: &Game,
+    hostile: &BTreeSet<u32>,
+    now_ms: u64,
+    strictness: Strictness,
+) -> Result<(), String> {
     let (picture, world) = (&peer.picture, game.world());
     if let Some(violation) = picture.violations().first() {
         return Err(format!("{violation} (one of {})", picture.violations().len()));
@@ -41,11 +52,13 @@ pub fn check(peer: &Peer, game: &Game, now_ms: u64, strictness: Strictness) -> R
     if !picture.doubles().is_empty() {
         return Err(format!("doubles of {:?}", picture.doubles()));
     }
-    check_set(peer, game, now_ms)?;
+    check_set(peer, game, hostile, now_ms)?;
     for remote in picture.remotes() {
         let slot =
             slot_of(world, remote.id).ok_or_else(|| format!("{} is gone from the world", remote.id))?;
-        if strictness == Strictness::AllStand || now_ms - remote.entered_at_ms > PROVEN_MS {
+        if hostile.contains(&remote.id) {
+            check_hostile(world, slot, remote)?;
+        } else if strictness == Strictness::AllStand || now_ms - remote.entered_at_ms > PROVEN_MS {
             check_player(world, slot, remote, strictness)?;
         }
     }
@@ -57,7 +70,7 @@ fn slot_of(world: &World, id: u32) -> Option<u32> {
 }
 
 /// Whether the right players are shown, by the rules that `view::visibility` states.
-fn check_set(peer: &Peer, game: &Game, now_ms: u64) -> Result<(), String> {
+fn check_set(peer: &Peer, game: &Game, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
     let world = game.world();
     let shown: BTreeSet<u32> = peer.picture.remotes().map(|remote| remote.id).collect();
     let viewer = game.views().viewer(peer.slot).ok_or("it has no view")?;
@@ -71,7 +84,7 @@ fn check_set(peer: &Peer, game: &Game, now_ms: u64) -> Result<(), String> {
     for &id in &shown {
         let slot = slot_of(world, id).ok_or_else(|| format!("{id} is shown and gone"))?;
         let there = world.position(slot);
-        if is_settled(id) {
+        if is_settled(id) && !hostile.contains(&id) {
             // A look happens five times a second, and a walker goes 20 units meanwhile.
             if outside(viewer.half_sides(), here, there) > i32::from(VIEW_LEAVE_MARGIN) + 2 * 20 {
                 return Err(format!("{id} is shown far outside the rectangle"));
@@ -83,7 +96,7 @@ fn check_set(peer: &Peer, game: &Game, now_ms: u64) -> Result<(), String> {
         let Some(id) = world.id(slot) else { continue };
         let there = world.position(slot);
         let clearly_inside = outside(viewer.half_sides(), here, there) <= -2 * 20;
-        if slot == peer.slot || shown.contains(&id) || !clearly_inside {
+        if slot == peer.slot || shown.contains(&id) || !clearly_inside || hostile.contains(&id) {
             continue;
         }
         // Both may walk, and across the diagonal.
@@ -108,6 +121,17 @@ fn outside(half_sides: Option<(i32, i32)>, here: Position, there: Position) -> i
 
 fn distance(a: Position, b: Position) -> f64 {
     (f64::from(a.x) - f64::from(b.x)).hypot(f64::from(a.y) - f64::from(b.y))
+}
+
+fn check_hostile(world: &World, slot: u32, remote: &RemotePlayer) -> Result<(), String> {
+    let position = world.position(slot);
+    let (dx, dy) = (remote.x - f64::from(position.x), remote.y - f64::from(position.y));
+    // As in `pictures`, and the way of a full state that has to wait for its socket.
+    let tolerance = f64::from(pictures::LEAPING) + 2.0 * 96.0;
+    if dx.abs() > tolerance || dy.abs() > tolerance {
+        return Err(format!("the hostile player {} is drawn ({dx:.1}, {dy:.1}) units off", remote.id));
+    }
+    Ok(())
 }
 
 fn check_player(

@@ -11,14 +11,20 @@
 //! A failure names its seed: `SIMULATION_SEED=<seed> cargo test simulation` runs that one alone. `SIMULATION_SEEDS=1000`
 //! runs more of them than the usual few.
 
+mod among_hostile;
+mod amplification;
+mod arena;
 mod check;
 mod cluster;
 mod faults;
 mod forger;
+mod hostile;
 mod passing;
 pub mod peer;
+mod pictures;
 pub mod random;
 mod shim;
+mod stalls;
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -28,6 +34,7 @@ use pixi_game_server::metrics::Metrics;
 use pixi_game_server::server::game::Game;
 use pixi_game_server::view::pool::Pool;
 
+use among_hostile::Hostiles;
 use check::Strictness;
 use peer::Peer;
 use random::Random;
@@ -47,6 +54,7 @@ struct Simulation {
     game: Game,
     metrics: Metrics,
     peers: Vec<Peer>,
+    hostiles: Hostiles,
 }
 
 impl Simulation {
@@ -63,7 +71,15 @@ impl Simulation {
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
         let game = Game::new(&config);
-        Self { seed, random, tick: 0, game, metrics: Metrics::default(), peers: Vec::new() }
+        Self {
+            seed,
+            random,
+            tick: 0,
+            game,
+            metrics: Metrics::default(),
+            peers: Vec::new(),
+            hostiles: Hostiles::default(),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -88,6 +104,7 @@ impl Simulation {
             self.game.leave(peer.slot);
         }
         self.game.step(1, &mut self.metrics);
+        self.keep_to_the_law();
         let peers = &self.peers;
         let mut can_be_written =
             |slot: u32| peers.iter().any(|peer| peer.slot == slot && peer.connection.takes_bytes());
@@ -158,7 +175,11 @@ impl Simulation {
     fn check(&self, strictness: Strictness) {
         assert!(self.peers.len() > 5, "seed {}: the world is too empty to prove anything", self.seed);
         for peer in &self.peers {
-            if let Err(difference) = check::check(peer, &self.game, self.now_ms(), strictness) {
+            if peer.hostile.is_some() {
+                continue;
+            }
+            let hostile = &self.hostiles.ids;
+            if let Err(difference) = check::check(peer, &self.game, hostile, self.now_ms(), strictness) {
                 let player = peer.picture.own_id();
                 panic!(
                     "SIMULATION_SEED={}: {strictness:?}, picture of player {player:?}: {difference}",
@@ -166,7 +187,8 @@ impl Simulation {
                 );
             }
         }
-        let faults = self.metrics.protocol_errors.total() + self.metrics.rate_limited_total;
+        let dropped = if self.hostiles.wanted == 0 { self.metrics.rate_limited_total } else { 0 };
+        let faults = self.metrics.protocol_errors.total() + dropped;
         assert_eq!(faults, 0, "SIMULATION_SEED={}: honest clients, yet messages were refused", self.seed);
     }
 }

@@ -11,6 +11,7 @@ use pixi_game_server::server::game::Game;
 use pixi_game_server::server::postponed::Postponed;
 use pixi_game_server::wire::websocket::Session;
 
+use super::hostile::Hostile;
 use super::random::Random;
 use super::shim::{Plan, Shim};
 use crate::support::raw::masked;
@@ -24,7 +25,7 @@ const DELAY_MS_MAX: u64 = 60;
 /// The animation of an attack, in milliseconds.
 const ATTACK_MS: u64 = 1000;
 
-const BINARY: u8 = 0x82;
+pub const BINARY: u8 = 0x82;
 
 /// Bytes of replies that may wait before the connection is not read any more: a few acks.
 const REPLIES_BYTES_MAX: usize = 100;
@@ -54,6 +55,8 @@ pub struct Peer {
     pub picture: Picture,
     pub connection: Connection<Shim>,
     pub has_left: bool,
+    /// Sends what it likes instead.
+    pub hostile: Option<Hostile>,
     mood: Mood,
     next_step_ms: u64,
     next_attack_end_ms: Option<u64>,
@@ -95,6 +98,7 @@ impl Peer {
             picture: Picture::new(options),
             connection,
             has_left: false,
+            hostile: None,
             mood: Mood::Stands,
             next_step_ms: now_ms + STEP_MS,
             next_attack_end_ms: None,
@@ -118,7 +122,7 @@ impl Peer {
 
     /// A whim now and then: another mood, a turn, another viewport, a stall.
     pub fn change_mind(&mut self, now_ms: u64, random: &mut Random) {
-        if self.picture.own_id().is_none() {
+        if self.picture.own_id().is_none() || self.hostile.is_some() {
             return;
         }
         if random.chance(900) {
@@ -157,6 +161,14 @@ impl Peer {
 
     /// What the browser does by itself: steps while a key is held, `ATTACK_END` for ever after the first attack.
     pub fn act(&mut self, now_ms: u64, random: &mut Random) {
+        if let Some(hostile) = &mut self.hostile {
+            let (x, y) = self.picture.own().position();
+            let message = hostile.next((x as u16, y as u16), random);
+            if let Some(message) = message {
+                self.send(&message, now_ms, random);
+            }
+            return;
+        }
         if self.next_attack_end_ms.is_some_and(|at| now_ms >= at) {
             self.next_attack_end_ms = Some(now_ms + ATTACK_MS);
             self.send(&ClientMessage::AttackEnd, now_ms, random);
@@ -336,7 +348,7 @@ pub fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(payload)
 }
 
-fn any_vector(random: &mut Random) -> Vector {
+pub fn any_vector(random: &mut Random) -> Vector {
     let axis = |random: &mut Random| random.below(3) as i8 - 1;
     Vector::new(axis(random), axis(random)).expect("each axis is -1, 0 or 1")
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::super::extrapolation::Extrapolation;
 use super::super::outline::Outline;
 use super::super::stamp::{Stamp, Stamps};
 use super::super::{Position, Tick, Vector};
-use super::World;
 use super::lingering::Presence;
+use super::{NEVER, World};
 use crate::limits::{GHOST_SLOTS_MAX, HAUNT_MS};
 
 /// All that one process tells another of a player.
@@ -102,6 +103,8 @@ impl World {
         let unknown = Stamp::long_before(self.tick);
         self.players[at].presence = Presence::since(self.tick);
         self.stamps[at] = Stamps { vector: stamp, facing: stamp, attack: unknown, jump: stamp };
+        let drawn = Extrapolation::new(told.position, self.odometer, self.tick, &self.cadence);
+        (self.players[at].jump_at, self.players[at].drawn) = (NEVER, drawn);
         slot
     }
 
@@ -124,6 +127,7 @@ impl World {
             "slot {slot} holds no such ghost"
         );
         if self.outlines[at].position != told.position {
+            self.extrapolate(at);
             self.put(at, told.position);
         }
         self.face(at, told.faces_right);

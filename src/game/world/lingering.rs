@@ -184,6 +184,8 @@ mod tests {
     fn an_attack_repeated_in_every_tick_is_one_in_every_tick() {
         let mut world = world();
         for tick in 0..20 {
+            // One that was ended: repeated at once, it would belong to the one under way.
+            world.apply(0, Input::AttackEnd);
             world.apply(0, Input::Attack);
             assert_eq!(tick > 0, world.has_begun_attack(0, tick.max(1) - 1, 60), "tick {tick}");
             world.step(1);

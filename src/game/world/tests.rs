@@ -114,6 +114,25 @@ fn an_attack_that_is_never_ended_ends_by_itself() {
 }
 
 #[test]
+fn attacks_in_quick_succession_are_one_and_one_that_was_ended_begins_again() {
+    let mut world = world_at(500, 500);
+    world.step(7);
+    let began = |world: &World| world.players[0].presence.attacked;
+    world.apply(0, Input::Attack);
+    let first = began(&world);
+    world.step(14);
+    world.apply(0, Input::Attack);
+    assert_eq!(began(&world), first);
+    world.step(1);
+    world.apply(0, Input::Attack);
+    assert_eq!(began(&world), Stamp::of(23));
+    world.apply(0, Input::AttackEnd);
+    world.step(1);
+    world.apply(0, Input::Attack);
+    assert_eq!(began(&world), Stamp::of(24));
+}
+
+#[test]
 fn a_stray_attack_end_changes_nothing() {
     let mut world = world_at(500, 500);
     world.apply(0, walk(1, 0));
@@ -146,10 +165,13 @@ fn repeating_a_vector_is_no_change() {
 #[test]
 fn an_adopted_leap_is_marked_as_a_jump_and_a_small_correction_is_not() {
     let mut world = world_at(500, 500);
-    world.apply(0, claim(1, 516, 500));
+    world.apply(0, claim(0, 516, 500));
+    world.step(1);
     assert!(!world.stamps[0].jump.is_after(0));
-    world.apply(0, claim(1, 533, 500));
-    assert_eq!(world.stamps[0].jump, Stamp::of(1));
+    world.step(120);
+    world.apply(0, claim(0, 533, 500));
+    world.step(1);
+    assert_eq!(world.stamps[0].jump, Stamp::of(122));
 }
 
 proptest! {

@@ -1,0 +1,106 @@
+//! Honest players among some that claim, turn, leap, attack, leave and come back as they like: the pictures of the honest stay
+//! right, and nobody is faster than the law allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pixi_game_server::resume::Saved;
+use pixi_game_server::view::pool::Pool;
+
+use super::check::Strictness;
+use super::hostile::{Hostile, SpeedLaw};
+use super::peer::Peer;
+use super::{SETTLE_TICKS, Simulation, WILD_TICKS, seeds};
+
+/// The hostile players of a simulation.
+#[derive(Default)]
+pub struct Hostiles {
+    /// How many there shall be.
+    pub wanted: usize,
+    /// Those that are there.
+    pub ids: BTreeSet<u32>,
+    /// What those left behind that may come back.
+    saved: Vec<Saved>,
+    laws: BTreeMap<u32, SpeedLaw>,
+}
+
+impl Simulation {
+    /// Everybody keeps to the law of speed.
+    pub fn keep_to_the_law(&mut self) {
+        if self.hostiles.wanted == 0 {
+            return;
+        }
+        let world = self.game.world();
+        for slot in 0..world.slots() as u32 {
+            let Some(id) = world.id(slot) else { continue };
+            let at = world.position(slot);
+            let law = self.hostiles.laws.entry(id).or_insert_with(SpeedLaw::new);
+            if let Err(error) = law.note((at.x, at.y)) {
+                panic!("SIMULATION_SEED={}: player {id}: {error}", self.seed);
+            }
+        }
+    }
+
+    /// Hostile players come, leave, and come back.
+    fn stir_hostiles(&mut self) {
+        let now_ms = self.now_ms();
+        if self.hostiles.ids.len() < self.hostiles.wanted && self.random.chance(20) {
+            let mut out = Vec::new();
+            let saved = if self.random.chance(2) { self.hostiles.saved.pop() } else { None };
+            let slot = self.game.join(saved, &mut out, &mut self.metrics);
+            let mut peer = Peer::new(slot, &out, &self.game, now_ms, &mut self.random);
+            peer.hostile = Some(Hostile::new());
+            self.peers.push(peer);
+        }
+        for peer in self.peers.iter_mut().filter(|peer| peer.hostile.is_some()) {
+            if self.random.chance(600) {
+                peer.has_left = true;
+                self.hostiles.saved.push(self.game.saved(peer.slot));
+            }
+        }
+        self.count_hostiles();
+    }
+
+    fn count_hostiles(&mut self) {
+        let there = self.peers.iter().filter(|peer| peer.hostile.is_some() && !peer.has_left);
+        self.hostiles.ids = there.filter_map(|peer| self.game.world().id(peer.slot)).collect();
+    }
+
+    fn run_among_hostiles(mut self) {
+        self.hostiles.wanted = 5 + self.random.below(4) as usize;
+        std::thread::scope(|scope| {
+            let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+            for _ in 0..WILD_TICKS {
+                self.stir();
+                self.stir_hostiles();
+                self.step(&mut pool);
+            }
+            // The honest calm down; the hostile do not, but none of them comes or goes.
+            let now_ms = self.now_ms();
+            for peer in self.peers.iter_mut().filter(|peer| peer.hostile.is_none()) {
+                peer.calm_down(now_ms, &mut self.random);
+            }
+            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
+            self.count_hostiles();
+            assert!(!self.hostiles.ids.is_empty(), "SIMULATION_SEED={}: nobody is hostile", self.seed);
+            self.check(Strictness::SomeStillWalk);
+            // Once they behave, they are drawn as everybody is.
+            self.hostiles.ids.clear();
+            let now_ms = self.now_ms();
+            for peer in &mut self.peers {
+                if peer.hostile.take().is_some() {
+                    peer.calm_down(now_ms, &mut self.random);
+                }
+                peer.stand_still(now_ms, &mut self.random);
+            }
+            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
+            self.check(Strictness::AllStand);
+        });
+    }
+}
+
+#[test]
+fn pictures_of_the_honest_stay_right_among_hostile_players() {
+    for seed in seeds() {
+        Simulation::new(seed).run_among_hostiles();
+    }
+}

@@ -1,0 +1,199 @@
+//! A game without a network: what a player sends arrives at once, and so does what a viewer is told. What is off here is off
+//! by the server's own doing. Bytes are counted as they would be on the wire.
+
+use std::thread;
+
+use game_client::{ClientMessage, Picture, PictureOptions};
+use pixi_game_server::config::Config;
+use pixi_game_server::game::Position;
+use pixi_game_server::metrics::Metrics;
+use pixi_game_server::rate::{Arrival, RateLimiter};
+use pixi_game_server::server::game::Game;
+use pixi_game_server::server::intake::Sender;
+use pixi_game_server::server::postponed::Postponed;
+use pixi_game_server::view::pool::Pool;
+use pixi_game_server::wire::websocket::Session;
+
+use super::peer::{BINARY, take_payload};
+use crate::support::raw::masked;
+
+pub const TICK_RATE_HZ: u64 = 60;
+
+/// One player with its connection and its picture.
+pub struct Inhabitant {
+    pub slot: u32,
+    pub picture: Picture,
+    /// Bytes of whole frames that it has sent.
+    pub bytes_in: u64,
+    /// Bytes of whole frames that it has been sent.
+    pub bytes_out: u64,
+    /// Full states that it has been sent.
+    pub full_states: u64,
+    session: Session,
+    limiter: RateLimiter,
+    postponed: Postponed,
+    /// What the network holds back, both ways; `None` while it holds nothing.
+    held: Option<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    upstream: Vec<ClientMessage>,
+    downstream: Vec<u8>,
+}
+
+pub struct Arena {
+    pub game: Game,
+    pub metrics: Metrics,
+    pub inhabitants: Vec<Inhabitant>,
+    tick: u64,
+}
+
+impl Arena {
+    /// Runs a test in an empty world with these settings.
+    pub fn run(config: &Config, test: impl FnOnce(&mut Arena, &mut Pool)) {
+        thread::scope(|scope| {
+            let mut pool = Pool::spawn_with(scope, 1, 64).expect("threads");
+            let game = Game::new(config);
+            let mut arena = Arena { game, metrics: Metrics::default(), inhabitants: Vec::new(), tick: 0 };
+            test(&mut arena, &mut pool);
+        });
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.tick * 1000 / TICK_RATE_HZ
+    }
+
+    /// A new player; returns its index.
+    pub fn join(&mut self) -> usize {
+        let mut out = Vec::new();
+        let slot = self.game.join(None, &mut out, &mut self.metrics);
+        let options = PictureOptions { loading_ms: 0, exceeds_rate: true, ..PictureOptions::default() };
+        let mut inhabitant = Inhabitant {
+            slot,
+            picture: Picture::new(options),
+            bytes_in: 0,
+            bytes_out: 0,
+            full_states: 0,
+            session: Session::new(256),
+            limiter: RateLimiter::new(self.now_ms()),
+            postponed: Postponed::default(),
+            held: None,
+        };
+        inhabitant.receive(&out, self.now_ms());
+        self.inhabitants.push(inhabitant);
+        self.inhabitants.len() - 1
+    }
+
+    /// One player sends a message, and takes the answer.
+    pub fn send(&mut self, who: usize, message: &ClientMessage) {
+        let now_ms = self.now_ms();
+        let inhabitant = &mut self.inhabitants[who];
+        if let Some(held) = &mut inhabitant.held {
+            held.upstream.push(*message);
+            return;
+        }
+        inhabitant.picture.sent(message);
+        let frame = masked(BINARY, &message.to_bytes());
+        inhabitant.bytes_in += frame.len() as u64;
+        let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
+        let sender = inhabitant.sender();
+        let intake = self.game.take_in(sender, &frame, arrival, &mut replies, &mut self.metrics);
+        assert_eq!(intake.ending, None);
+        if !replies.is_empty() {
+            self.game.ride(inhabitant.slot, true, &mut replies, &mut self.metrics);
+        }
+        inhabitant.receive(&replies, now_ms);
+    }
+
+    /// From now on the network holds back what a player sends and is sent.
+    pub fn stall(&mut self, who: usize) {
+        self.inhabitants[who].held = Some(Held::default());
+    }
+
+    /// What the network held back arrives all at once.
+    pub fn resume(&mut self, who: usize) {
+        let now_ms = self.now_ms();
+        let held = self.inhabitants[who].held.take().unwrap_or_default();
+        self.inhabitants[who].receive(&held.downstream, now_ms);
+        for message in &held.upstream {
+            self.send(who, message);
+        }
+    }
+
+    /// Lets a tick pass and serves all viewers that are due.
+    pub fn step(&mut self, pool: &mut Pool) {
+        self.tick += 1;
+        let now_ms = self.now_ms();
+        for inhabitant in &mut self.inhabitants {
+            let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
+            self.game.take_up(&mut inhabitant.sender(), arrival, &mut replies, &mut self.metrics);
+            inhabitant.receive(&replies, now_ms);
+        }
+        self.game.step(1, &mut self.metrics);
+        self.game.begin_round();
+        while !self.game.views().is_round_over() {
+            self.game.serve_batch(pool, &mut |_| true, &mut self.metrics);
+            while let Some((segment, frames)) = pool.batch().next_segment() {
+                let slot = segment.slot;
+                let mut viewers = self.inhabitants.iter_mut();
+                let viewer = viewers.find(|inhabitant| inhabitant.slot == slot).expect("it is here");
+                viewer.receive(frames, now_ms);
+            }
+        }
+        for inhabitant in &mut self.inhabitants {
+            inhabitant.picture.advance(now_ms);
+        }
+    }
+
+    /// Lets so many milliseconds pass.
+    pub fn pass(&mut self, pool: &mut Pool, milliseconds: u64) {
+        let end_ms = self.now_ms() + milliseconds;
+        while self.now_ms() < end_ms {
+            self.step(pool);
+        }
+    }
+
+    /// Where the server has a player.
+    pub fn position(&self, who: usize) -> Position {
+        self.game.world().position(self.inhabitants[who].slot)
+    }
+
+    /// How far from there a viewer draws it, along the axis on which that is more; `None` when it is not in view.
+    pub fn error(&self, viewer: usize, of: usize) -> Option<f64> {
+        let id = self.inhabitants[of].picture.own_id().expect("it has been told");
+        let remote = self.inhabitants[viewer].picture.remote(id)?;
+        let Position { x, y } = self.position(of);
+        Some((remote.x - f64::from(x)).abs().max((remote.y - f64::from(y)).abs()))
+    }
+
+    /// Asserts that no picture was told anything it may not be told.
+    pub fn assert_no_violations(&self) {
+        for inhabitant in &self.inhabitants {
+            assert_eq!(inhabitant.picture.violations(), []);
+            assert_eq!(inhabitant.picture.doubles(), [] as [u32; 0]);
+        }
+    }
+}
+
+impl Inhabitant {
+    fn sender(&mut self) -> Sender<'_> {
+        let Self { slot, session, limiter, postponed, .. } = self;
+        Sender { slot: *slot, session, limiter, postponed }
+    }
+
+    fn receive(&mut self, frames: &[u8], now_ms: u64) {
+        const GAME_STATE: u8 = 7;
+        if let Some(held) = &mut self.held {
+            held.downstream.extend_from_slice(frames);
+            return;
+        }
+        self.bytes_out += frames.len() as u64;
+        let mut rest = frames;
+        while let Some(payload) = take_payload(&mut rest) {
+            self.full_states += u64::from(payload[0] == GAME_STATE);
+            self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+        }
+        assert!(rest.is_empty(), "frames come whole");
+    }
+}

@@ -1,0 +1,154 @@
+//! No player makes others draw it far from where it is, whatever it claims and however it turns; and once it behaves, all
+//! pictures are right again.
+
+use game_client::{ClientMessage, Vector};
+use pixi_game_server::config::Config;
+use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, DRAWN_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE};
+use pixi_game_server::view::pool::Pool;
+
+use super::arena::Arena;
+use super::hostile::{Hostile, SpeedLaw};
+use super::random::Random;
+use super::seeds;
+
+/// Viewers that stand about, each flushed in ticks of its own.
+const VIEWERS: usize = 6;
+
+/// A tick's way, the rounding of positions, the delay of a flush, and that of the last vector granted.
+const SLACK: f64 = 2.0 + 1.0 + 2.0 * 3.0 * 1.6;
+
+/// What made a player jump that drifts off, and how far it may drift again until its viewers are told of the jump.
+const DRIFTING: i32 = FLUSH_DELAY_DISTANCE + DRAWN_DISTANCE_MAX;
+
+/// The same for one that leaps, and swings from one side of where it is drawn to the other.
+pub const LEAPING: i32 = JUMP_DISTANCE + CLAIM_DISTANCE_MAX + 2 * DRAWN_DISTANCE_MAX;
+
+fn crowd(arena: &mut Arena, pool: &mut Pool) -> usize {
+    for _ in 0..VIEWERS {
+        arena.join();
+        arena.step(pool);
+    }
+    let hostile = arena.join();
+    arena.pass(pool, 4_000);
+    hostile
+}
+
+fn config(at: u16) -> Config {
+    let spawn = Config { spawn_min_x: at, spawn_max_x: at + 1, ..Config::default() };
+    Config { spawn_min_y: 1_000, spawn_max_y: 1_001, spawn_seed: Some(1), ..spawn }
+}
+
+/// The largest error of any viewer now.
+fn worst(arena: &Arena, of: usize) -> f64 {
+    (0..VIEWERS).filter_map(|viewer| arena.error(viewer, of)).fold(0.0, f64::max)
+}
+
+#[test]
+fn a_player_that_claims_to_stand_while_it_says_it_walks_is_drawn_near_where_it_is() {
+    Arena::run(&config(500), |arena, pool| {
+        let hostile = crowd(arena, pool);
+        let mut farthest: f64 = 0.0;
+        for sequence in 0..300 {
+            let claim = Some((500, 1_000));
+            arena.send(hostile, &ClientMessage::Move { vector: Vector::RIGHT, sequence, claim });
+            for _ in 0..6 {
+                arena.step(pool);
+                farthest = farthest.max(worst(arena, hostile));
+            }
+        }
+        assert!(farthest <= f64::from(DRIFTING) + SLACK, "drawn {farthest} units off");
+        arena.assert_no_violations();
+    });
+}
+
+#[test]
+fn vectors_that_change_between_two_flushes_carry_nobody_away() {
+    for (on, off) in [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (1, 5), (5, 1), (4, 5)] {
+        Arena::run(&config(500), |arena, pool| {
+            let hostile = crowd(arena, pool);
+            let (mut farthest, mut sequence): (f64, u32) = (0.0, 0);
+            for tick in 0..20 * 60 {
+                let vector = match tick % (on + off) {
+                    0 => Some(Vector::RIGHT),
+                    phase if phase == on => Some(Vector::ZERO),
+                    _ => None,
+                };
+                if let Some(vector) = vector {
+                    sequence += 1;
+                    arena.send(hostile, &ClientMessage::Move { vector, sequence, claim: None });
+                }
+                arena.step(pool);
+                farthest = farthest.max(worst(arena, hostile));
+            }
+            assert!(
+                farthest <= f64::from(DRIFTING) + SLACK,
+                "{on} on, {off} off: drawn {farthest} units off"
+            );
+        });
+    }
+}
+
+#[test]
+fn whatever_a_player_sends_it_is_drawn_near_where_it_is() {
+    for seed in seeds() {
+        let mut random = Random::new(seed);
+        let at = [30, 1_000, 1_970][random.below(3) as usize];
+        Arena::run(&config(at), |arena, pool| {
+            let who = crowd(arena, pool);
+            let (mut hostile, mut law) = (Hostile::new(), SpeedLaw::new());
+            for _ in 0..60 * 60 {
+                let here = arena.position(who);
+                if let Some(message) = hostile.next((here.x, here.y), &mut random) {
+                    arena.send(who, &message);
+                }
+                arena.step(pool);
+                let here = arena.position(who);
+                law.note((here.x, here.y)).unwrap_or_else(|error| panic!("SIMULATION_SEED={seed}: {error}"));
+                let worst = worst(arena, who);
+                assert!(
+                    worst <= f64::from(LEAPING) + SLACK,
+                    "SIMULATION_SEED={seed}: drawn {worst} units off in way {}",
+                    hostile.way
+                );
+            }
+            arena.assert_no_violations();
+            let (vector, sequence) = (Vector::ZERO, hostile.sequence + 1);
+            arena.send(who, &ClientMessage::Move { vector, sequence, claim: None });
+            arena.pass(pool, 6_000);
+            assert!(
+                worst(arena, who) < f64::EPSILON,
+                "SIMULATION_SEED={seed}: it stands, but not in all pictures"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_client_a_quarter_too_fast_or_too_slow_is_never_refused() {
+    for (factor, jitter_ms) in [(1.24, 0), (0.76, 0), (1.0, 80), (1.1, 60), (0.9, 60)] {
+        Arena::run(&config(500), |arena, pool| {
+            let who = crowd(arena, pool);
+            let mut random = Random::new(1);
+            let (start_ms, mut at) = (arena.now_ms(), 500.0);
+            let mut arrives_ms = start_ms;
+            for sequence in 0..60 * 24 {
+                // Ten seconds this way, ten seconds that way.
+                let way = if sequence / 240 % 2 == 0 { 1 } else { -1 };
+                at += 4.0 * factor * f64::from(way);
+                let sent_ms = start_ms + u64::from(sequence) * 1_000 / 24;
+                arrives_ms = arrives_ms.max(sent_ms + random.below(jitter_ms + 1));
+                while arena.now_ms() < arrives_ms {
+                    arena.step(pool);
+                }
+                let vector = Vector::new(way, 0).expect("a way along x");
+                let claim = Some((at as u32, 1_000));
+                arena.send(who, &ClientMessage::Move { vector, sequence, claim });
+                assert_eq!(
+                    arena.position(who).x,
+                    at as u16,
+                    "{factor} times the speed, {jitter_ms} ms of jitter: refused in step {sequence}"
+                );
+            }
+        });
+    }
+}

@@ -1,0 +1,158 @@
+//! What others see of a player whose line stalled for seconds: it walks on, it jumps once at most, and then it is where it is.
+
+use std::ops::Range;
+
+use game_client::{ClientMessage, PlayerId, Vector};
+use pixi_game_server::config::Config;
+use pixi_game_server::limits::JUMP_DISTANCE;
+
+use super::arena::Arena;
+use crate::support::playback::{Event, recording};
+
+const VIEWERS: usize = 3;
+
+/// By then a jump has been told: the least time between two full states, and a second.
+const OVER_MS: u64 = 3_500;
+
+/// A walker's picture may be off to the one side when it is told, and to the other before it jumps.
+const WALKER: f64 = 2.0 * JUMP_DISTANCE as f64;
+
+/// The recorded browser walked a quarter slower than it said at times, and a player jumps once in four seconds.
+const RECORDED: f64 = 24.0 * 4.0;
+
+/// A tick's way, the rounding of positions, and the delay of a flush.
+const SLACK: f64 = 2.0 + 1.0 + 3.0 * 1.6;
+
+/// The steps that page A of the recording took: when, in milliseconds since the first, and which way.
+fn recorded_steps() -> Vec<(u64, Vector)> {
+    let of_page_a = recording().into_iter().filter(|line| line.page == 'A');
+    let steps: Vec<_> = of_page_a
+        .filter_map(|line| match line.event {
+            Event::Sent(payload) => match ClientMessage::decode(&payload) {
+                Ok(ClientMessage::Move { vector, .. }) => Some((line.at_ms, vector)),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    let first_ms = steps[0].0;
+    steps.into_iter().map(|(at_ms, vector)| (at_ms - first_ms, vector)).collect()
+}
+
+/// A key that is held for so long, in milliseconds.
+fn held_key(held_ms: u64) -> Vec<(u64, Vector)> {
+    let steps = held_ms * 24 / 1_000;
+    let walk = (0..steps).map(|step| (step * 1_000 / 24, Vector::RIGHT));
+    walk.chain([(held_ms, Vector::ZERO)]).collect()
+}
+
+/// Looks on as somebody plays.
+struct Audience {
+    who: usize,
+    id: PlayerId,
+    before: Vec<(f64, f64)>,
+    /// How often each viewer saw the player jump.
+    jumps: Vec<u32>,
+}
+
+impl Audience {
+    fn new(arena: &Arena, who: usize) -> Self {
+        let id = arena.inhabitants[who].picture.own_id().expect("it has been told");
+        let mut audience = Self { who, id, before: vec![(0.0, 0.0); VIEWERS], jumps: Vec::new() };
+        audience.look(arena);
+        audience.jumps = vec![0; VIEWERS];
+        audience
+    }
+
+    /// Takes a look at where the player is drawn, and counts those that have seen it jump.
+    fn look(&mut self, arena: &Arena) {
+        for (viewer, before) in self.before.iter_mut().enumerate() {
+            let remote = arena.inhabitants[viewer].picture.remote(self.id).expect("it is in view");
+            let gone = (remote.x - before.0).abs().max((remote.y - before.1).abs());
+            *before = (remote.x, remote.y);
+            if let Some(jumps) = self.jumps.get_mut(viewer) {
+                *jumps += u32::from(gone > f64::from(JUMP_DISTANCE));
+            }
+        }
+    }
+
+    /// How far off the worst picture is.
+    fn error(&self, arena: &Arena) -> f64 {
+        (0..VIEWERS).filter_map(|viewer| arena.error(viewer, self.who)).fold(0.0, f64::max)
+    }
+}
+
+/// Plays the steps; for the time of the stall, if it is one, all messages of the player are held back. Returns how many jumps a
+/// viewer sees within so many milliseconds after its end at most. [`OVER_MS`] after it and from then on all viewers draw the
+/// player within the tolerance.
+fn play(steps: &[(u64, Vector)], stall: &Range<u64>, is_stall: bool, within_ms: u64, tolerance: f64) -> u32 {
+    let spawn = Config { spawn_min_x: 500, spawn_max_x: 501, ..Config::default() };
+    let config = Config { spawn_min_y: 700, spawn_max_y: 701, spawn_seed: Some(1), ..spawn };
+    let mut most = 0;
+    Arena::run(&config, |arena, pool| {
+        for _ in 0..VIEWERS {
+            arena.join();
+            arena.step(pool);
+        }
+        let who = arena.join();
+        arena.pass(pool, 8_000);
+        let (start_ms, mut next) = (arena.now_ms(), steps.iter().peekable());
+        let (mut audience, mut was_held) = (Audience::new(arena, who), false);
+        while arena.now_ms() - start_ms < stall.end + 12_000 {
+            let now_ms = arena.now_ms() - start_ms;
+            let is_held = is_stall && stall.contains(&now_ms);
+            match (was_held, is_held) {
+                (false, true) => arena.stall(who),
+                (true, false) => arena.resume(who),
+                _ => {}
+            }
+            was_held = is_held;
+            while let Some((_, vector)) = next.next_if(|(at_ms, _)| *at_ms <= now_ms) {
+                let message = arena.inhabitants[who].picture.step(*vector);
+                arena.send(who, &message);
+            }
+            arena.step(pool);
+            audience.look(arena);
+            if now_ms < stall.end {
+                audience.jumps.fill(0);
+            } else if now_ms <= stall.end + within_ms {
+                most = audience.jumps.iter().copied().max().unwrap_or(0);
+            }
+            if now_ms > stall.end + OVER_MS {
+                let error = audience.error(arena);
+                assert!(error <= tolerance + SLACK, "{stall:?}: {error} units off at {now_ms} ms");
+            }
+        }
+        // A hidden tab sends nothing more: it stops, and the next full state says where.
+        arena.pass(pool, 9_000);
+        let error = audience.error(arena);
+        assert!(error < f64::EPSILON, "{stall:?}: drawn {error} units off for good");
+    });
+    most
+}
+
+#[test]
+fn a_recorded_walk_that_stalled_jumps_once_more_at_most() {
+    let steps = recorded_steps();
+    assert!(steps.len() > 300 && steps.last().is_some_and(|(at_ms, _)| *at_ms > 20_000));
+    for stall_ms in [3_000, 5_000, 10_000] {
+        for from_ms in (500..20_000).step_by(1_300) {
+            let stall = from_ms..from_ms + stall_ms;
+            // The recorded browser itself was so slow at times that its player jumped.
+            let without = play(&steps, &stall, false, 2_000, RECORDED);
+            let with = play(&steps, &stall, true, 2_000, RECORDED);
+            assert!(with <= without + 1, "{stall:?}: {with} jumps seen, without the stall {without}");
+        }
+    }
+}
+
+#[test]
+fn a_key_held_or_released_in_a_stall_is_one_jump_at_most() {
+    for stall_ms in [3_000, 5_000, 10_000] {
+        for held_ms in [1_500, 3_000, 4_500, 9_000, 14_000] {
+            let stall = 1_000..1_000 + stall_ms;
+            let jumps = play(&held_key(held_ms), &stall, true, OVER_MS, WALKER);
+            assert!(jumps <= 1, "held for {held_ms} ms, stalled for {stall_ms} ms: {jumps} jumps seen");
+        }
+    }
+}
