@@ -9,6 +9,9 @@ use stage::ask::{self, given, seconds, value, whole};
 const VIEWERS_MAX: u32 = 10_000;
 const SECONDS_MAX: u64 = 600;
 
+/// Seconds between a viewer's regular snapshots: in any other time there may be more of them beside a message than without it.
+const SNAPSHOT_INTERVAL_S: u64 = 5;
+
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
@@ -49,10 +52,13 @@ pub fn parse(
     ask::command(args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let viewers = format!("a whole number from 1 to {VIEWERS_MAX}");
-        let times = format!("whole seconds or minutes up to {SECONDS_MAX}s, such as 5s or 1m");
+        let times = format!("a multiple of {SNAPSHOT_INTERVAL_S}s up to {SECONDS_MAX}s, such as 5s or 1m");
+        let rounds = |text: &str| {
+            seconds(text, SECONDS_MAX).filter(|seconds| seconds.is_multiple_of(SNAPSHOT_INTERVAL_S))
+        };
         Ok(Options {
             viewers: value(given("viewers"), "120", &viewers, |text| whole(text, VIEWERS_MAX))?,
-            seconds: value(given("duration"), "5s", &times, |text| seconds(text, SECONDS_MAX))?,
+            seconds: value(given("duration"), "5s", &times, rounds)?,
             results: given("results").map(|(_, folder)| PathBuf::from(folder)),
         })
     })
