@@ -102,7 +102,7 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
     let capacity = Capacity::reserve(config.max_connections);
     warn_of_what_bites(&config, capacity);
-    let assets = match config.static_dir.as_deref().map_or_else(|| Ok(Assets::default()), Assets::load) {
+    let assets = match Assets::configured(&config, &Assets::default()) {
         Ok(assets) => assets,
         Err(error) => return fail_logged(&format!("STATIC_DIR: {error}")),
     };

@@ -119,6 +119,10 @@ pub struct Config {
     pub write_buffer_bytes: usize,
     /// Directory of files to serve over HTTP.
     pub static_dir: Option<PathBuf>,
+    /// Most files and directories below it.
+    pub static_max_files: usize,
+    /// Most MiB of all its files together.
+    pub static_max_mib: u64,
     /// Most players shown to one client.
     pub max_visible: usize,
     /// Time after which an attack ends by itself, in milliseconds.
@@ -297,6 +301,8 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         read_buffer_bytes: sources.whole("READ_BUFFER_SIZE"),
         write_buffer_bytes: sources.whole("WRITE_BUFFER_SIZE"),
         static_dir: sources.path("STATIC_DIR"),
+        static_max_files: sources.whole("STATIC_MAX_FILES"),
+        static_max_mib: sources.whole("STATIC_MAX_MIB"),
         max_visible: sources.whole("MAX_VISIBLE"),
         attack_duration_ms: sources.whole("ATTACK_DURATION_MS"),
         ping_interval_s: sources.whole("PING_INTERVAL_SEC"),

@@ -79,7 +79,7 @@ fn environment_line(variable: &str, value: &str) -> String {
 }
 
 /// Every setting with its value as it is: what is secret in it must not be shown.
-pub(super) fn values(config: &Config) -> [(&'static str, String); 48] {
+pub(super) fn values(config: &Config) -> [(&'static str, String); 50] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     let optional = |number: Option<u32>| number.map_or(String::new(), |number| number.to_string());
@@ -91,6 +91,8 @@ pub(super) fn values(config: &Config) -> [(&'static str, String); 48] {
         ("ALLOWED_ORIGINS", config.allowed_origins.to_string()),
         ("REQUIRE_ORIGIN", config.require_origin.to_string()),
         ("STATIC_DIR", path(&config.static_dir)),
+        ("STATIC_MAX_FILES", config.static_max_files.to_string()),
+        ("STATIC_MAX_MIB", config.static_max_mib.to_string()),
         ("WORKERS", config.workers.to_string()),
         ("MAX_CONNECTIONS", config.max_connections.to_string()),
         ("MAX_CONNS_PER_IP", optional(config.max_conns_per_ip)),

@@ -155,6 +155,8 @@ pub static SETTINGS: &[Setting] = &[
     live("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Web pages that may open a game connection"),
     live("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
     live("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
+    live("STATIC_MAX_FILES", "", "16384", whole(1, 1_000_000), "Most files and directories in STATIC_DIR"),
+    live("STATIC_MAX_MIB", "", "256", whole(1, 65_536), "Most MiB of all files in STATIC_DIR together"),
     setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core, and one on two cores"),
     live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),
     live("MAX_CONNS_PER_IP", "", "", whole(0, 1_000_000), "Most players of one address; unset, 1000, loopback free"),

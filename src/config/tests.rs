@@ -51,6 +51,8 @@ const ALL_CHANGED: Env = &[
     ("ALLOWED_ORIGINS", "https://*.example.com:8443,null"),
     ("REQUIRE_ORIGIN", "true"),
     ("STATIC_DIR", "/"),
+    ("STATIC_MAX_FILES", "1000000"),
+    ("STATIC_MAX_MIB", "65536"),
     ("WORKERS", "63"),
     ("MAX_CONNECTIONS", "1000000"),
     ("MAX_CONNS_PER_IP", "1000000"),
@@ -136,6 +138,8 @@ fn defaults_are_the_documented_ones() {
         read_buffer_bytes: 256,
         write_buffer_bytes: 4096,
         static_dir: None,
+        static_max_files: 16_384,
+        static_max_mib: 256,
         max_visible: 128,
         attack_duration_ms: 1000,
         ping_interval_s: 30,
@@ -203,7 +207,7 @@ fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 32);
+    assert_eq!(checked, 34);
 }
 
 #[test]
@@ -213,6 +217,8 @@ fn the_bounds_are_the_documented_ones() {
     for (variable, min, max) in [
         ("PORT", 0, 65_535),
         ("RESUME_TTL_SEC", 0, 86_400),
+        ("STATIC_MAX_FILES", 1, 1_000_000),
+        ("STATIC_MAX_MIB", 1, 65_536),
         ("WORKERS", 0, 64),
         ("MAX_CONNECTIONS", 1, 1_000_000),
         ("MAX_CONNS_PER_IP", 0, 1_000_000),

@@ -3,26 +3,36 @@
 //! A look-up is one in a table of what was found then. It never touches the disk: the loop is not held up, and no
 //! request can name anything outside the directory.
 
+mod load;
+
 use std::{
     collections::HashMap,
-    error,
-    ffi::OsStr,
-    fmt, fs, io,
+    error, fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// Most files and directories loaded; with more, the server does not start.
-const ENTRIES_MAX: usize = 16_384;
+use crate::config::Config;
+use load::{Content, Identity};
 
-/// Most bytes of all files together; with more, the server does not start.
-const BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What a directory may hold. With more, the server does not start, and a reload changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most files and directories.
+    pub files: usize,
+    /// Most bytes of all files together.
+    pub bytes: u64,
+}
 
 /// The files of one directory, by their path below it.
 #[derive(Debug, Default)]
 pub struct Assets {
     /// Keys are relative, `/` between segments, not percent-encoded.
     by_path: HashMap<String, Asset>,
+    /// The same files as the next reload will know them.
+    contents: HashMap<Identity, Content>,
+    /// Files whose bytes were read, since none were there that could be kept.
+    read: usize,
 }
 
 /// One file.
@@ -46,6 +56,8 @@ pub enum AssetError {
     TooManyEntries(PathBuf, usize),
     /// The files hold more bytes than the limit; this is the file that goes beyond it.
     TooManyBytes(PathBuf, u64),
+    /// A file did not stay the same while it was read, several times. It may be whole at the next attempt.
+    Changed(PathBuf),
 }
 
 impl fmt::Display for AssetError {
@@ -53,11 +65,13 @@ impl fmt::Display for AssetError {
         match self {
             Self::Read(path, error) => write!(f, "can't read {}: {error}", path.display()),
             Self::TooManyEntries(path, limit) => {
-                write!(f, "{} exceeds the limit of {limit} static files and directories", path.display())
+                write!(f, "{} exceeds STATIC_MAX_FILES={limit} files and directories", path.display())
             }
             Self::TooManyBytes(path, limit) => {
-                write!(f, "{} exceeds the limit of {limit} bytes of static files", path.display())
+                let mib = limit >> 20;
+                write!(f, "{} exceeds STATIC_MAX_MIB={mib} of all files together", path.display())
             }
+            Self::Changed(path) => write!(f, "{} changes while it is read", path.display()),
         }
     }
 }
@@ -66,34 +80,36 @@ impl error::Error for AssetError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Read(_, error) => Some(error),
-            Self::TooManyEntries(..) | Self::TooManyBytes(..) => None,
+            Self::TooManyEntries(..) | Self::TooManyBytes(..) | Self::Changed(..) => None,
         }
     }
 }
 
 impl Assets {
-    /// Reads every regular file below `dir`. Names that start with a dot are left out. A symbolic link is followed
+    /// The files of this configuration. Those that `previous` holds already are shared with it and not read.
+    ///
+    /// # Errors
+    /// As [`Assets::load`].
+    pub fn configured(config: &Config, previous: &Self) -> Result<Self, AssetError> {
+        let limits = Limits { files: config.static_max_files, bytes: config.static_max_mib << 20 };
+        config
+            .static_dir
+            .as_deref()
+            .map_or_else(|| Ok(Self::default()), |dir| Self::load(dir, limits, previous))
+    }
+
+    /// Takes every regular file below `dir`. Names that start with a dot are left out. A symbolic link is followed
     /// if its target lies in `dir`; others are left out with a warning.
     ///
     /// # Errors
-    /// If something can't be read or a limit is exceeded; see [`AssetError`].
-    pub fn load(dir: &Path) -> Result<Self, AssetError> {
-        Self::load_within(dir, ENTRIES_MAX, BYTES_MAX)
+    /// If something can't be read or a limit is exceeded, which is known before anything is read; see [`AssetError`].
+    pub fn load(dir: &Path, limits: Limits, previous: &Self) -> Result<Self, AssetError> {
+        load::load(dir, limits, previous)
     }
 
-    fn load_within(dir: &Path, entries_max: usize, bytes_max: u64) -> Result<Self, AssetError> {
-        let root = fs::canonicalize(dir).map_err(|error| AssetError::Read(dir.to_owned(), error))?;
-        let mut loader = Loader {
-            open_dirs: vec![root.clone()],
-            root,
-            entries_left: entries_max,
-            entries_max,
-            bytes_left: bytes_max,
-            bytes_max,
-            assets: Self::default(),
-        };
-        loader.load_dir("")?;
-        Ok(loader.assets)
+    /// How many files were read; the others are shared with the files before them.
+    pub fn read_count(&self) -> usize {
+        self.read
     }
 
     /// How many files are served.
@@ -111,17 +127,17 @@ impl Assets {
         let index = if path.is_empty() || path.ends_with('/') { "index.html" } else { "/index.html" };
         self.by_path.get(&format!("{path}{index}"))
     }
-
-    fn insert(&mut self, path: String, body: Arc<[u8]>) {
-        let asset = Asset::new(&path, body);
-        self.by_path.insert(path, asset);
-    }
 }
 
 impl Asset {
     /// This content under this name, whose ending tells its type.
     pub fn new(name: &str, body: Arc<[u8]>) -> Self {
-        Self { content_type: content_type(name), etag: etag(&body), body }
+        let etag = etag(&body);
+        Self::of(name, body, etag)
+    }
+
+    fn of(name: &str, body: Arc<[u8]>, etag: String) -> Self {
+        Self { content_type: content_type(name), etag, body }
     }
 
     /// Whether the value of `If-None-Match` names this content, so that the answer is 304. Compares weakly, as
@@ -129,89 +145,6 @@ impl Asset {
     pub fn matches(&self, if_none_match: &str) -> bool {
         let names_this = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag;
         if_none_match.split(',').any(|tag| names_this(tag.trim_ascii()))
-    }
-}
-
-/// The state of one [`Assets::load`].
-struct Loader {
-    /// Canonical, so that a canonical target below it can't leave it.
-    root: PathBuf,
-    /// The canonical directories from the root to the one being read. A link back to one of them is not followed,
-    /// so that every walk ends.
-    open_dirs: Vec<PathBuf>,
-    entries_left: usize,
-    entries_max: usize,
-    bytes_left: u64,
-    bytes_max: u64,
-    assets: Assets,
-}
-
-impl Loader {
-    /// Reads the last of `open_dirs`, whose files get `prefix` before their names.
-    fn load_dir(&mut self, prefix: &str) -> Result<(), AssetError> {
-        let Some(dir) = self.open_dirs.last().cloned() else { return Ok(()) };
-        let unreadable = |error| AssetError::Read(dir.clone(), error);
-        for entry in fs::read_dir(&dir).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            match path.file_name().and_then(|name| name.to_str()) {
-                Some(name) if name.starts_with('.') => {}
-                Some(name) => self.load_entry(&path, format!("{prefix}{name}"))?,
-                None => log::warn!("not served, as its name is not UTF-8: {}", path.display()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Loads what is found at `path` under the key `key`.
-    fn load_entry(&mut self, path: &Path, key: String) -> Result<(), AssetError> {
-        self.entries_left = self
-            .entries_left
-            .checked_sub(1)
-            .ok_or_else(|| AssetError::TooManyEntries(path.to_owned(), self.entries_max))?;
-        let unreadable = |error| AssetError::Read(path.to_owned(), error);
-        let is_link = fs::symlink_metadata(path).map_err(unreadable)?.is_symlink();
-        let target = match fs::canonicalize(path) {
-            Ok(target) => target,
-            Err(error) if is_link => {
-                log::warn!("not served, as the link leads nowhere: {}: {error}", path.display());
-                return Ok(());
-            }
-            Err(error) => return Err(unreadable(error)),
-        };
-        if is_link && !self.may_serve(&target) {
-            log::warn!("not served, as the link leads out of what is served: {}", path.display());
-            return Ok(());
-        }
-        let metadata = fs::metadata(&target).map_err(unreadable)?;
-        if metadata.is_file() {
-            self.load_file(&target, &metadata, key)
-        } else if metadata.is_dir() && !self.open_dirs.contains(&target) {
-            self.open_dirs.push(target);
-            self.load_dir(&format!("{key}/"))?;
-            self.open_dirs.pop();
-            Ok(())
-        } else {
-            log::warn!("not served, as it is a loop or no regular file: {}", path.display());
-            Ok(())
-        }
-    }
-
-    /// Whether a link may lead to `target`: below the root, and to nothing hidden.
-    fn may_serve(&self, target: &Path) -> bool {
-        let hidden = |part: &OsStr| part.as_encoded_bytes().starts_with(b".");
-        target.strip_prefix(&self.root).is_ok_and(|inside| !inside.iter().any(hidden))
-    }
-
-    fn load_file(&mut self, path: &Path, metadata: &fs::Metadata, key: String) -> Result<(), AssetError> {
-        let too_many = || AssetError::TooManyBytes(path.to_owned(), self.bytes_max);
-        // Asked before reading, so that a huge file is refused and not read; then the bytes that really came count.
-        if metadata.len() > self.bytes_left {
-            return Err(too_many());
-        }
-        let body = fs::read(path).map_err(|error| AssetError::Read(path.to_owned(), error))?;
-        self.bytes_left = self.bytes_left.checked_sub(body.len() as u64).ok_or_else(too_many)?;
-        self.assets.insert(key, body.into());
-        Ok(())
     }
 }
 

@@ -50,6 +50,7 @@ mod table;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::{Event, Events};
@@ -119,7 +120,7 @@ pub struct Server {
     returning: Waiters,
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
-    assets: Assets,
+    assets: Arc<Assets>,
     pages: Pages,
     metrics: Metrics,
     schedule: Schedule,
@@ -214,7 +215,7 @@ impl Server {
             returning: Waiters::default(),
             resumes: coming_back::resumes_of(&config),
             owners: Vec::new(),
-            assets,
+            assets: Arc::new(assets),
             pages: Pages::new(config.admin_addr.is_none()),
             metrics: Metrics::default(),
             schedule: Schedule::new(now_ns, config.tick_rate_hz),

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
@@ -39,11 +40,15 @@ impl Reload {
         Self { configured, reread, under_way: None, is_due: false }
     }
 
-    fn begin(&mut self) -> io::Result<()> {
+    /// `served` is what is served until then.
+    fn begin(&mut self, served: Arc<Assets>) -> io::Result<()> {
         let (answers, inbox) = sync_channel(1);
         let reread = self.reread;
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            let answer = contain(|| read(reread)).unwrap_or_else(|| Err("the attempt panicked".to_owned()));
+            let answer =
+                contain(|| read(reread, &served)).unwrap_or_else(|| Err("the attempt panicked".to_owned()));
+            // Before the answer: the loop is to hold the last of the old files.
+            drop(served);
             // Nobody listens when the server has ended meanwhile.
             let _ = answers.send(answer);
         })?;
@@ -63,12 +68,9 @@ impl Reload {
     }
 }
 
-fn read(reread: Reread) -> Answer {
+fn read(reread: Reread, served: &Assets) -> Answer {
     let config = reread().map_err(|error| error.to_string())?;
-    let assets = match &config.static_dir {
-        Some(folder) => Assets::load(folder).map_err(|error| format!("STATIC_DIR: {error}"))?,
-        None => Assets::default(),
-    };
+    let assets = Assets::configured(&config, served).map_err(|error| format!("STATIC_DIR: {error}"))?;
     Ok((config, assets))
 }
 
@@ -77,7 +79,7 @@ impl Server {
     pub(super) fn begin_reload(&mut self) {
         if self.reload.under_way.is_some() {
             self.reload.is_due = true;
-        } else if let Err(error) = self.reload.begin() {
+        } else if let Err(error) = self.reload.begin(Arc::clone(&self.assets)) {
             log::error!("reload: nothing changes, no thread could be started: {error}");
         }
     }
@@ -106,7 +108,12 @@ impl Server {
         for change in waiting {
             log::warn!("reload: {change}, at the next start");
         }
-        log::info!("reload: {} settings changed, {} files are served", changes.len(), assets.file_count());
+        log::info!(
+            "reload: {} settings changed, {} files are served, {} of them read",
+            changes.len(),
+            assets.file_count(),
+            assets.read_count()
+        );
         let wanted = config.max_connections;
         let room = if wanted == self.reload.configured.max_connections {
             None
@@ -114,7 +121,7 @@ impl Server {
             Some(Capacity::reserve(wanted))
         };
         self.reload.configured = config.clone();
-        self.assets = assets;
+        self.assets = Arc::new(assets);
         self.config = Config { max_connections: self.config.max_connections, ..config };
         if let Some(room) = room {
             self.config.max_connections = room.players;

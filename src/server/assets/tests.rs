@@ -1,7 +1,7 @@
 //! What is found, what is not, and that nothing outside is.
 
 use std::{
-    env,
+    env, fs,
     os::unix::fs::symlink,
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -10,7 +10,7 @@ use std::{
 use super::*;
 
 /// A directory that is removed when the test ends.
-struct TempDir(PathBuf);
+pub(super) struct TempDir(pub PathBuf);
 
 impl TempDir {
     fn new() -> Self {
@@ -22,7 +22,7 @@ impl TempDir {
     }
 
     /// A directory with these files, each holding its own path.
-    fn with_files(paths: &[&str]) -> Self {
+    pub fn with_files(paths: &[&str]) -> Self {
         let dir = Self::new();
         for path in paths {
             dir.write(path, path.as_bytes());
@@ -30,7 +30,7 @@ impl TempDir {
         dir
     }
 
-    fn write(&self, path: &str, body: &[u8]) {
+    pub fn write(&self, path: &str, body: &[u8]) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, body).unwrap();
@@ -40,8 +40,8 @@ impl TempDir {
         symlink(to, self.0.join(from)).unwrap();
     }
 
-    fn load(&self) -> Assets {
-        Assets::load(&self.0).unwrap()
+    pub fn load(&self) -> Assets {
+        load_after(&self.0, &Assets::default())
     }
 }
 
@@ -49,6 +49,16 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).unwrap();
     }
+}
+
+pub(super) const AMPLE: Limits = Limits { files: 1_000, bytes: 1 << 20 };
+
+pub(super) fn load_after(dir: &Path, previous: &Assets) -> Assets {
+    Assets::load(dir, AMPLE, previous).unwrap()
+}
+
+pub(super) fn load_within(dir: &Path, files: usize, bytes: u64) -> Result<Assets, AssetError> {
+    Assets::load(dir, Limits { files, bytes }, &Assets::default())
 }
 
 fn body<'a>(assets: &'a Assets, path: &str) -> Option<&'a str> {
@@ -79,7 +89,7 @@ fn finds_files_and_indexes() {
 #[test]
 fn refuses_paths_that_would_escape() {
     let outside = TempDir::with_files(&["secret.txt", "site/index.html", "site/a/b.txt"]);
-    let assets = Assets::load(&outside.0.join("site")).unwrap();
+    let assets = load_after(&outside.0.join("site"), &Assets::default());
     for path in [
         "/../secret.txt",
         "/%2e%2e/secret.txt",
@@ -143,14 +153,14 @@ fn leaves_out_dotfiles() {
 #[test]
 fn refuses_directories_past_the_limits() {
     let dir = TempDir::with_files(&["1", "2", "sub/3"]);
-    assert_eq!(Assets::load_within(&dir.0, 4, 7).unwrap().by_path.len(), 3);
-    let error = Assets::load_within(&dir.0, 3, 7).unwrap_err();
+    assert_eq!(load_within(&dir.0, 4, 7).unwrap().by_path.len(), 3);
+    let error = load_within(&dir.0, 3, 7).unwrap_err();
     assert!(matches!(error, AssetError::TooManyEntries(_, 3)), "{error}");
-    let error = Assets::load_within(&dir.0, 4, 6).unwrap_err();
+    let error = load_within(&dir.0, 4, 6).unwrap_err();
     assert!(matches!(error, AssetError::TooManyBytes(_, 6)), "{error}");
-    let error = Assets::load(&dir.0.join("nothing")).unwrap_err();
+    let error = load_within(&dir.0.join("nothing"), 9, 9).unwrap_err();
     assert!(error.to_string().contains("nothing"), "{error}");
-    assert!(matches!(Assets::load(&dir.0.join("1")), Err(AssetError::Read(..))));
+    assert!(matches!(load_within(&dir.0.join("1"), 9, 9), Err(AssetError::Read(..))));
 }
 
 #[test]

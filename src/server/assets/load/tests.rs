@@ -1,0 +1,113 @@
+//! What a second reading keeps, reads and refuses.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::super::tests::{AMPLE, TempDir, load_after, load_within};
+use super::*;
+
+fn body<'a>(assets: &'a Assets, path: &str) -> &'a Arc<[u8]> {
+    &assets.lookup(path).unwrap_or_else(|| panic!("{path} is served")).body
+}
+
+#[test]
+fn of_three_files_the_two_that_stay_the_same_keep_their_bytes() {
+    let dir = TempDir::with_files(&["one", "sub/two", "three"]);
+    let before = dir.load();
+    assert_eq!(before.read_count(), 3);
+    dir.write("sub/two", b"another text");
+    let after = load_after(&dir.0, &before);
+    assert_eq!((after.read_count(), after.file_count()), (1, 3));
+    for path in ["/one", "/three"] {
+        assert!(Arc::ptr_eq(body(&before, path), body(&after, path)), "{path}");
+        assert_eq!(before.lookup(path).unwrap().etag, after.lookup(path).unwrap().etag);
+    }
+    assert_eq!(&**body(&after, "/sub/two"), b"another text");
+    assert_ne!(before.lookup("/sub/two").unwrap().etag, after.lookup("/sub/two").unwrap().etag);
+    assert_eq!(load_after(&dir.0, &after).read_count(), 0);
+}
+
+#[test]
+fn a_change_is_seen_whatever_of_the_file_it_leaves_alone() {
+    let dir = TempDir::with_files(&["same-size", "replaced", "moved"]);
+    let before = dir.load();
+    // The same size, and a time of modification that somebody set back.
+    let path = dir.0.join("same-size");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, b"SAME-SIZE").unwrap();
+    let set_time =
+        |time: SystemTime| File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    set_time(modified + Duration::from_secs(1));
+    set_time(modified);
+    fs::write(dir.0.join("new"), b"REPLACED").unwrap();
+    fs::rename(dir.0.join("new"), dir.0.join("replaced")).unwrap();
+    fs::rename(dir.0.join("moved"), dir.0.join("elsewhere")).unwrap();
+    let after = load_after(&dir.0, &before);
+    assert_eq!(&**body(&after, "/same-size"), b"SAME-SIZE");
+    assert_eq!(&**body(&after, "/replaced"), b"REPLACED");
+    assert_eq!(&**body(&after, "/elsewhere"), b"moved");
+    assert!(after.lookup("/moved").is_none());
+}
+
+#[test]
+fn a_file_that_was_written_with_the_same_text_keeps_its_bytes() {
+    let dir = TempDir::with_files(&["one"]);
+    let before = dir.load();
+    fs::remove_file(dir.0.join("one")).unwrap();
+    dir.write("one", b"one");
+    let after = load_after(&dir.0, &before);
+    assert!(Arc::ptr_eq(body(&before, "/one"), body(&after, "/one")));
+}
+
+#[test]
+fn a_file_with_several_names_is_held_and_counted_once() {
+    let dir = TempDir::with_files(&["one"]);
+    symlink("one", dir.0.join("link.html")).unwrap();
+    fs::hard_link(dir.0.join("one"), dir.0.join("hard")).unwrap();
+    let assets = load_within(&dir.0, 3, 3).unwrap();
+    assert_eq!((assets.file_count(), assets.read_count()), (3, 1));
+    assert!(Arc::ptr_eq(body(&assets, "/one"), body(&assets, "/hard")));
+    assert_eq!(assets.lookup("/link.html").unwrap().content_type, "text/html; charset=utf-8");
+}
+
+#[test]
+fn the_limits_are_known_before_anything_is_read() {
+    let dir = TempDir::with_files(&["0", "1"]);
+    // So large that reading it would be noticed: it has no bytes on the disk.
+    File::create(dir.0.join("huge")).unwrap().set_len(1 << 40).unwrap();
+    let error = Assets::load(&dir.0, AMPLE, &Assets::default()).unwrap_err();
+    assert!(matches!(error, AssetError::TooManyBytes(..)), "{error}");
+    assert!(error.to_string().ends_with("huge exceeds STATIC_MAX_MIB=1 of all files together"), "{error}");
+    let error = load_within(&dir.0, 2, 1 << 60).unwrap_err();
+    assert!(error.to_string().ends_with("exceeds STATIC_MAX_FILES=2 files and directories"), "{error}");
+}
+
+#[test]
+fn a_file_that_grows_after_the_survey_is_read_within_its_limit_alone() {
+    let dir = TempDir::with_files(&["one"]);
+    let path = fs::canonicalize(dir.0.join("one")).unwrap();
+    let limits = Limits { files: 9, bytes: 9 };
+    assert_eq!(&*read_file(&path, 3, limits).unwrap().1, b"one");
+    fs::write(&path, b"four").unwrap();
+    assert!(matches!(read_file(&path, 3, limits), Err(AssetError::TooManyBytes(_, 9))));
+    let mut file = File::open(&path).unwrap();
+    assert!(read_exactly(&mut file, 5).unwrap().is_none(), "a file that shrank is not served");
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_file_after_the_survey_is_not_waited_for_and_not_followed() {
+    let (dir, outside) = (TempDir::with_files(&["one", "two"]), TempDir::with_files(&["secret"]));
+    let root = fs::canonicalize(&dir.0).unwrap();
+    let (fifo, link) = (root.join("one"), root.join("two"));
+    fs::remove_file(&fifo).unwrap();
+    fs::remove_file(&link).unwrap();
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    symlink(outside.0.join("secret"), &link).unwrap();
+    let limits = Limits { files: 9, bytes: 9 };
+    assert!(matches!(read_file(&fifo, 9, limits), Err(AssetError::Read(..))));
+    assert!(matches!(read_file(&link, 9, limits), Err(AssetError::Changed(_))));
+}
