@@ -1,9 +1,10 @@
 //! What the configuration says of secrets: that they are there, and where.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStringExt as _;
 
 use super::*;
-use crate::secret::Secrecy;
+use crate::secret::{MASK, Secrecy};
 
 const URL: &str = "redis://user:hunter2@127.0.0.1:6379/1";
 
@@ -76,4 +77,18 @@ fn the_secrets_of_a_configuration_are_those_of_the_table() {
     let named: Vec<_> = SETTINGS.iter().filter(|row| row.secrecy != Secrecy::Public).collect();
     assert!(named.iter().all(|row| row.default.is_empty()), "no default is a secret");
     assert!(named.iter().any(|row| row.variable == "CLUSTER_URL"));
+}
+
+#[test]
+fn text_that_is_not_utf8_is_an_error_that_names_it() {
+    let bad = || OsString::from_vec(b"a\xff".to_vec());
+    let none = Vec::<OsString>::new();
+    for variable in SETTINGS.iter().map(|setting| setting.variable) {
+        let shown = if sources::setting(variable).secrecy == Secrecy::Public { "a\u{fffd}" } else { MASK };
+        let error = parse(none.clone(), |name| (name == variable).then(bad)).unwrap_err();
+        assert_eq!(error.problems, [format!("{variable}={shown}: not valid UTF-8")]);
+    }
+    let flag = OsString::from_vec(b"--log-file=\xff".to_vec());
+    let error = parse([flag, bad()], |_| None).unwrap_err();
+    assert_eq!(error.problems, ["argument 1: not valid UTF-8", "argument 2: not valid UTF-8"]);
 }

@@ -1,10 +1,9 @@
 //! The behaviour of [`parse`] as operators meet it. The forms of a flag are tested in `command_line`.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStringExt as _;
 
 use super::*;
-use crate::secret::{MASK, Secrecy};
+use crate::secret::Secrecy;
 
 type Env<'a> = &'a [(&'a str, &'a str)];
 
@@ -467,20 +466,6 @@ fn the_other_actions_validate_first() {
             ["PORT=x: expected a whole number from 0 to 65535"]
         );
     }
-}
-
-#[test]
-fn text_that_is_not_utf8_is_an_error_that_names_it() {
-    let bad = || OsString::from_vec(b"a\xff".to_vec());
-    let none = Vec::<OsString>::new();
-    for variable in SETTINGS.iter().map(|setting| setting.variable) {
-        let shown = if sources::setting(variable).secrecy == Secrecy::Public { "a\u{fffd}" } else { MASK };
-        let error = parse(none.clone(), |name| (name == variable).then(bad)).unwrap_err();
-        assert_eq!(error.problems, [format!("{variable}={shown}: not valid UTF-8")]);
-    }
-    let flag = OsString::from_vec(b"--log-file=\xff".to_vec());
-    let error = parse([flag, bad()], |_| None).unwrap_err();
-    assert_eq!(error.problems, ["argument 1: not valid UTF-8", "argument 2: not valid UTF-8"]);
 }
 
 #[test]
