@@ -13,7 +13,7 @@ use crate::support::{Settings, folder};
 fn said_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
     // The processes that the unit leaves visible, and the kernel's settings if it leaves those.
     let subset =
-        unit::values("ProcSubset").iter().map(|subset| format!(",subset={subset}")).collect::<String>();
+        unit::values("ProcSubset").iter().fold(String::new(), |so_far, subset| so_far + ",subset=" + subset);
     let options = format!("hidepid={}{subset}", unit::values("ProtectProc").concat());
     let script = format!(
         "echo {length} > /proc/sys/net/core/somaxconn && mount -t proc -o {options} proc /proc && exec \"$@\""

@@ -4,7 +4,7 @@
 //! reload holds the old files and the changed ones at most. A file is the same if its device, inode, size and times are;
 //! one that was written within the same tick of the kernel's clock, with the same size, goes unnoticed until it is written again.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read as _};
@@ -58,7 +58,7 @@ pub(super) fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Asse
         limits,
         entries: 0,
         bytes: 0,
-        sizes: HashMap::new(),
+        counted: HashSet::new(),
         found: Vec::new(),
     };
     survey.walk("")?;
@@ -85,7 +85,7 @@ struct Survey {
     entries: usize,
     /// Of all files, each counted once however many names it has.
     bytes: u64,
-    sizes: HashMap<Identity, ()>,
+    counted: HashSet<Identity>,
     found: Vec<Found>,
 }
 
@@ -146,7 +146,7 @@ impl Survey {
     }
 
     fn note_file(&mut self, path: PathBuf, key: String, identity: Identity) -> Result<(), AssetError> {
-        if self.sizes.insert(identity, ()).is_none() {
+        if self.counted.insert(identity) {
             self.bytes = self.bytes.saturating_add(identity.bytes);
         }
         if self.bytes > self.limits.bytes {
