@@ -43,15 +43,22 @@ impl Postponed {
         }
     }
 
-    /// Lets a message wait in place of an earlier one of its kind. Returns whether there was one, which is dropped.
+    /// Lets a message wait in place of an earlier one of its kind. Returns whether there was one, so that one of the two is
+    /// dropped.
     pub(super) fn replace(&mut self, message: ClientMessage) -> bool {
         let is_same_kind = |earlier: &ClientMessage| discriminant(earlier) == discriminant(&message);
-        let earlier = self.messages.iter().position(is_same_kind);
-        if let Some(at) = earlier {
+        let Some(at) = self.messages.iter().position(is_same_kind) else {
+            self.messages.push(message);
+            return false;
+        };
+        // An attack ends once: its end said again, behind a MOVE, would leave that MOVE in the midst of the attack.
+        let says_it_again =
+            message == ClientMessage::AttackEnd && !self.messages[at..].contains(&ClientMessage::Attack);
+        if !says_it_again {
             self.messages.remove(at);
+            self.messages.push(message);
         }
-        self.messages.push(message);
-        earlier.is_some()
+        true
     }
 
     /// How many messages wait.

@@ -30,6 +30,22 @@ fn the_latest_of_each_kind_waits_in_the_order_of_arrival() {
     assert_eq!(postponed.messages, expected);
 }
 
+#[test]
+fn an_end_of_an_attack_that_is_repeated_overtakes_no_move() {
+    // The client goes on saying for ever, once a second, that its attack is over.
+    let attack = ClientMessage::Attack;
+    let end = ClientMessage::AttackEnd;
+    let mut postponed = Postponed::default();
+    let surplus = [(attack, false), (end, false), (step(1), false), (end, true), (end, true)];
+    for (message, is_dropped) in surplus {
+        assert_eq!(postponed.replace(message), is_dropped, "{message:?}");
+    }
+    assert_eq!(postponed.messages, [attack, end, step(1)]);
+    // The end of another attack is the last word again.
+    assert!(postponed.replace(attack) && postponed.replace(end));
+    assert_eq!(postponed.messages, [step(1), attack, end]);
+}
+
 /// A player and everything between its bytes and the world.
 struct Player {
     game: Game,
