@@ -133,7 +133,8 @@ impl RateLimiter {
     /// Accepts a message that was judged [`Verdict::Drop`] and has waited since, if the allowance has returned. It is no longer
     /// one of the dropped, so that waiting brings nobody nearer to [`Verdict::Flood`].
     pub fn accept_late(&mut self, limit: RateLimit, arrival: Arrival) -> bool {
-        let is_accepted = self.accept(limit, arrival);
+        // What waits in the socket behind it keeps the credit for the time since it arrived.
+        let is_accepted = self.accept(limit, self.arrival(arrival.since_ms, arrival.now_ms));
         if is_accepted {
             self.dropped_until_ns = self.dropped_until_ns.saturating_sub(limit.message_ns());
         }
@@ -258,6 +259,17 @@ mod tests {
         let arrival = limiter.arrival(hour_ms, hour_ms);
         let accepted = (0..100_000).filter(|_| limiter.judge(LIMIT, arrival) == Verdict::Accept).count();
         assert_eq!(accepted as u64, 60 + UNREAD_CREDIT_MS_MAX / 1000 * 60);
+    }
+
+    #[test]
+    fn what_waited_takes_no_credit_from_messages_that_wait_unread() {
+        // The socket was left unread for ten seconds, in which its player kept to the rate.
+        let mut limiter = RateLimiter::new(0);
+        limiter.leave_unread(0);
+        assert!(limiter.accept_late(LIMIT, Arrival::at(10_000)));
+        let arrival = limiter.arrival(10_000, 10_000);
+        let accepted = (0..600).filter(|_| limiter.judge(LIMIT, arrival) == Verdict::Accept).count();
+        assert_eq!(accepted, 600);
     }
 
     proptest! {
