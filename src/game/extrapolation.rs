@@ -24,6 +24,10 @@ pub(super) struct Cadence {
     pub(super) told: Tick,
     /// Way of a tick, in units times [`PARTS`].
     way_parts: i32,
+    /// [`FLUSH_DELAY_DISTANCE`], or more where a turn between two flushes alone comes to that.
+    off: i32,
+    /// [`DRAWN_DISTANCE_MAX`], likewise.
+    lost: i32,
 }
 
 /// Parts of a unit in which the delay of a flush counts.
@@ -33,7 +37,10 @@ impl Cadence {
     pub(super) fn new(pace: Pace, flush: Tick, sync: Tick) -> Self {
         let way_parts = PARTS * pace.speed_per_s as i32 / pace.tick_rate_hz as i32;
         let (jump, told) = (pace.ticks(JUMP_INTERVAL_MS), pace.ticks(JUMP_SYNC_PAUSE_MS));
-        Self { flush, sync, jump, told, way_parts }
+        // A turn reverses the vector.
+        let turn = 2 * (flush * u64::from(pace.speed_per_s)).div_ceil(u64::from(pace.tick_rate_hz)) as i32;
+        let (off, lost) = (FLUSH_DELAY_DISTANCE.max(turn), DRAWN_DISTANCE_MAX.max(2 * turn));
+        Self { flush, sync, jump, told, way_parts, off, lost }
     }
 }
 
@@ -72,7 +79,8 @@ impl Extrapolation {
 
     /// Moves what is drawn along the vector in force up to now.
     pub(super) fn advance(&mut self, vector: Vector, odometer: u32, rules: &Rules) {
-        let gone = odometer.wrapping_sub(self.odometer).cast_signed();
+        // More than a world is wide ends at its edge.
+        let gone = odometer.wrapping_sub(self.odometer).min(u32::from(u16::MAX)).cast_signed();
         self.odometer = odometer;
         if vector == Vector::ZERO || gone == 0 {
             return;
@@ -113,7 +121,7 @@ impl Extrapolation {
 
     /// Forgets small differences when all views have had a full state since.
     pub(super) fn heal(&mut self, position: Position, now: Tick, cadence: &Cadence) {
-        if now.saturating_sub(self.healed) >= cadence.sync && !self.is_off(position) {
+        if now.saturating_sub(self.healed) >= cadence.sync && !self.is_off(position, cadence) {
             self.redraw(position, now);
         }
     }
@@ -135,16 +143,16 @@ impl Extrapolation {
     }
 
     /// Whether it is drawn so far from where it is that it has jumped.
-    pub(super) fn is_off(&self, position: Position) -> bool {
+    pub(super) fn is_off(&self, position: Position, cadence: &Cadence) -> bool {
         let place = Point::of(position);
         self.has_drifted(position)
-            || self.late.iter().any(|late| !place.is_within(FLUSH_DELAY_DISTANCE, late.point(self.at)))
+            || self.late.iter().any(|late| !place.is_within(cadence.off, late.point(self.at)))
     }
 
     /// Whether some viewer draws it farther off than any claim may lie.
-    pub(super) fn is_lost(&self, position: Position) -> bool {
+    pub(super) fn is_lost(&self, position: Position, cadence: &Cadence) -> bool {
         let place = Point::of(position);
-        self.late.iter().any(|late| !place.is_within(DRAWN_DISTANCE_MAX, late.point(self.at)))
+        self.late.iter().any(|late| !place.is_within(cadence.lost, late.point(self.at)))
     }
 
     /// When it may jump next: when its allowance has a jump, and viewers have been told of the one before.
@@ -197,16 +205,27 @@ mod tests {
         let (cadence, rules) = (cadence(), rules());
         let mut drawn = Extrapolation::new(at(500), 0, 0, &cadence);
         drawn.advance(RIGHT, 16, &rules);
-        assert!(!drawn.is_off(at(500)), "16 units are no jump");
+        assert!(!drawn.is_off(at(500), &cadence), "16 units are no jump");
         drawn.advance(RIGHT, 17, &rules);
-        assert!(drawn.is_off(at(500)));
+        assert!(drawn.is_off(at(500), &cadence));
     }
 
     #[test]
     fn who_walks_against_the_edge_is_drawn_there() {
         let mut drawn = Extrapolation::new(at(1_990), 0, 0, &cadence());
         drawn.advance(RIGHT, 1_000, &rules());
-        assert!(!drawn.is_off(at(2_000)));
+        assert!(!drawn.is_off(at(2_000), &cadence()));
+    }
+
+    #[test]
+    fn after_months_along_one_vector_it_is_drawn_at_the_edge() {
+        for gone in [(1 << 31) - 1, 1 << 31, u32::MAX] {
+            for (vector, edge) in [(RIGHT, 2_000), (Vector { dx: -1, dy: 0 }, 0)] {
+                let mut drawn = Extrapolation::new(at(500), 7, 0, &cadence());
+                drawn.advance(vector, gone.wrapping_add(7), &rules());
+                assert_eq!(drawn.at, at(edge), "{gone} units");
+            }
+        }
     }
 
     #[test]

@@ -104,7 +104,8 @@ impl World {
         self.players[at].presence = Presence::since(self.tick);
         self.stamps[at] = Stamps { vector: stamp, facing: stamp, attack: unknown, jump: stamp };
         let drawn = Extrapolation::new(told.position, self.odometer, self.tick, &self.cadence);
-        (self.players[at].jump_at, self.players[at].drawn) = (NEVER, drawn);
+        (self.players[at].jump_at, self.players[at].attack_until) = (NEVER, NEVER);
+        self.players[at].drawn = drawn;
         slot
     }
 
@@ -282,6 +283,18 @@ mod tests {
         assert_eq!(world.haunt(&attacker), Some(slot));
         world.step(60);
         assert_eq!((world.id(slot), world.ghosts(), world.population()), (Some(5_000), 1, 2));
+    }
+
+    #[test]
+    fn a_ghost_that_returns_has_no_deadline_of_its_earlier_stay() {
+        let mut world = world_at(0, 0);
+        let slot = world.haunt(&Told { attacks: true, begins_attack: true, ..told(5_000) }).unwrap();
+        world.leave(slot);
+        world.step(120);
+        assert_eq!(world.haunt(&told(5_000)), Some(slot));
+        world.follow(slot, &Told { position: Position { x: 60, y: 10 }, ..told(5_000) });
+        world.step(1);
+        assert!(world.earliest_deadline > world.tick(), "nothing is due over and over");
     }
 
     #[test]

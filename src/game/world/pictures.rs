@@ -32,7 +32,7 @@ impl World {
         let (vector, position) = (self.outlines[at].vector(), self.outlines[at].position);
         let drawn = &mut self.players[at].drawn;
         drawn.settle(vector, self.tick, &self.cadence);
-        if drawn.is_off(position) {
+        if drawn.is_off(position, &self.cadence) {
             self.expect_jump(at);
         }
     }
@@ -46,7 +46,8 @@ impl World {
             return vector;
         }
         self.settle(at);
-        if self.players[at].drawn.is_lost(self.outlines[at].position) { Vector::ZERO } else { vector }
+        let is_lost = self.players[at].drawn.is_lost(self.outlines[at].position, &self.cadence);
+        if is_lost { Vector::ZERO } else { vector }
     }
 
     /// Puts a player somewhere else than it walked to; [`World::extrapolate`] has been called in this tick.
@@ -77,7 +78,7 @@ impl World {
         self.players[at].jump_at = Tick::MAX;
         self.extrapolate(at);
         let position = self.outlines[at].position;
-        if self.players[at].drawn.is_off(position) {
+        if self.players[at].drawn.is_off(position, &self.cadence) {
             let stamp = self.stamp_change(at);
             self.outlines[at].touch(stamp);
             self.stamps[at].jump = stamp;

@@ -33,6 +33,26 @@ pub(in crate::game) fn world_at(x: u16, y: u16) -> World {
 }
 
 #[test]
+fn a_player_that_turns_is_granted_its_vectors_however_rarely_viewers_are_flushed() {
+    for (flush_ms, units_per_step, rate_hz) in
+        [(50, 4, 60), (1_000, 4, 60), (50, 50, 60), (50, 50, 10), (1_000, 50, 128)]
+    {
+        let pace = Pace::new(rate_hz, units_per_step);
+        let mut world = World::new(Rules { pace, ..rules(rate_hz) });
+        world.set_cadence(pace.ticks(flush_ms), pace.ticks(5_000));
+        let slot = world.join();
+        world.step(10 * rate_hz);
+        let case = format!("{flush_ms} ms, {units_per_step} units a step, {rate_hz} Hz");
+        for turn in 0..10 {
+            let dx = if turn % 2 == 0 { 1 } else { -1 };
+            world.apply(slot, walk(dx, 0));
+            assert_eq!(world.vector(slot), Vector::new(dx, 0), "{case}, turn {turn}");
+            (0..rate_hz).for_each(|_| world.step(1));
+        }
+    }
+}
+
+#[test]
 fn ids_only_grow_and_slots_are_reused() {
     let mut world = World::new(rules(60));
     let (a, b) = (world.join(), world.join());
