@@ -73,10 +73,13 @@ impl Hostile {
     }
 }
 
-/// In any time, a player comes no farther along an axis than walking and one budget carry it, and what that earned meanwhile.
-/// What it walked to and fro before without claiming anything may be claimed in one leap, which is no longer than any claim.
+/// From its entrance on, a player comes no farther along an axis than walking and one budget carry it, and what that earned
+/// meanwhile. From any other moment on it comes one claim farther at most: one back to where client and server agreed, before
+/// the server walked on the other way, is free.
 pub struct SpeedLaw {
     ticks: u64,
+    /// For each way along an axis, where the player entered.
+    entered: Option<[f64; 4]>,
     /// For each way along an axis, the least of where the player was, less how far it could have come by then.
     least: [f64; 4],
 }
@@ -88,7 +91,7 @@ const ROUNDING: f64 = 4.0;
 
 impl SpeedLaw {
     pub fn new() -> Self {
-        Self { ticks: 0, least: [f64::INFINITY; 4] }
+        Self { ticks: 0, entered: None, least: [f64::INFINITY; 4] }
     }
 
     /// Notes where the player is after another tick.
@@ -100,12 +103,17 @@ impl SpeedLaw {
         let allowed_per_tick = (WALK_PER_S + f64::from(ADOPTION_REFILL_PER_S)) / TICK_RATE_HZ as f64;
         let allowed = self.ticks as f64 * allowed_per_tick;
         let (x, y) = (f64::from(x), f64::from(y));
-        for (least, along) in self.least.iter_mut().zip([x, -x, y, -y]) {
+        let ways = [x, -x, y, -y];
+        let entered = *self.entered.get_or_insert(ways);
+        for ((least, along), entered) in self.least.iter_mut().zip(ways).zip(entered) {
             let over = along - allowed;
             *least = least.min(over);
-            let lead = over - *least;
-            if lead > f64::from(ADOPTION_BUDGET_MAX + CLAIM_DISTANCE_MAX) + ROUNDING {
-                return Err(format!("{lead} units farther than it can walk, at ({x}, {y})"));
+            let (in_all, lately) = (over - entered, over - *least);
+            let budget = f64::from(ADOPTION_BUDGET_MAX) + ROUNDING;
+            if in_all > budget || lately > budget + f64::from(CLAIM_DISTANCE_MAX) {
+                return Err(format!(
+                    "{in_all} units farther than it can walk, {lately} lately, at ({x}, {y})"
+                ));
             }
         }
         Ok(())

@@ -18,6 +18,7 @@ mod check;
 mod cluster;
 mod faults;
 mod forger;
+mod honest;
 mod hostile;
 mod passing;
 pub mod peer;

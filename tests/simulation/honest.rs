@@ -1,0 +1,143 @@
+//! Honest clients on lines and at frame rates that are not: whatever they claim is believed.
+
+use game_client::{ClientMessage, Vector};
+use pixi_game_server::config::Config;
+use pixi_game_server::view::pool::Pool;
+
+use super::arena::Arena;
+use super::peer::any_vector;
+use super::random::Random;
+use super::seeds;
+
+const STEPS_PER_S: u64 = 24;
+
+/// How long each plays, in milliseconds.
+const PLAYED_MS: u64 = 60_000;
+
+/// How a client plays, and over which line.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    frames_per_s: u64,
+    /// One way.
+    delay_ms: u64,
+    jitter_ms: u64,
+    /// Now and then everything waits for so long.
+    stall_ms: u64,
+}
+
+/// A client that walks where it likes, stands, and attacks.
+struct Client {
+    at: (i32, i32),
+    vector: Vector,
+    steps: u64,
+    steps_until_whim: u64,
+    /// Until this step its attack lasts, and it takes none.
+    attacks_until: Option<u64>,
+    sequence: u32,
+}
+
+impl Client {
+    fn new() -> Self {
+        let (at, vector) = ((1_000, 1_000), Vector::ZERO);
+        Self { at, vector, steps: 0, steps_until_whim: 0, attacks_until: None, sequence: 0 }
+    }
+
+    fn step(&mut self, random: &mut Random) -> Option<ClientMessage> {
+        self.steps += 1;
+        if let Some(until) = self.attacks_until {
+            let is_over = self.steps >= until;
+            self.attacks_until = self.attacks_until.filter(|_| !is_over);
+            return is_over.then_some(ClientMessage::AttackEnd);
+        }
+        if self.steps_until_whim == 0 {
+            self.steps_until_whim = 5 + random.below(3 * STEPS_PER_S);
+            if random.chance(6) {
+                self.attacks_until = Some(self.steps + STEPS_PER_S);
+                return Some(ClientMessage::Attack { aim: None });
+            }
+            let before = std::mem::replace(&mut self.vector, any_vector(random));
+            if before == Vector::ZERO && self.vector == Vector::ZERO {
+                return None;
+            }
+        } else {
+            self.steps_until_whim -= 1;
+            if self.vector == Vector::ZERO {
+                return None;
+            }
+        }
+        let moved = |from: i32, direction: i8| (from + 4 * i32::from(direction)).clamp(0, 2_000);
+        self.at = (moved(self.at.0, self.vector.dx()), moved(self.at.1, self.vector.dy()));
+        self.sequence += 1;
+        let claim = Some((self.at.0 as u32, self.at.1 as u32));
+        Some(ClientMessage::Move { vector: self.vector, sequence: self.sequence, claim })
+    }
+}
+
+/// What the line brings, and when.
+fn sent_by(client: &mut Client, line: Line, random: &mut Random) -> Vec<(u64, ClientMessage)> {
+    let (mut sent, mut arrives_ms, mut stalled_until_ms) = (Vec::new(), 0, 0);
+    for frame in 0..PLAYED_MS * line.frames_per_s / 1_000 {
+        let now_ms = frame * 1_000 / line.frames_per_s;
+        if line.stall_ms > 0 && now_ms >= stalled_until_ms + 2_000 && random.chance(60) {
+            stalled_until_ms = now_ms + line.stall_ms;
+        }
+        // A slow frame takes all steps that are due, back to back.
+        while client.steps < now_ms * STEPS_PER_S / 1_000 {
+            let Some(message) = client.step(random) else { continue };
+            let jitter_ms = random.below(line.jitter_ms + 1);
+            arrives_ms = arrives_ms.max(now_ms.max(stalled_until_ms) + line.delay_ms + jitter_ms);
+            sent.push((arrives_ms, message));
+        }
+    }
+    sent
+}
+
+fn play(seed: u64, line: Line, arena: &mut Arena, pool: &mut Pool) {
+    let mut random = Random::new(seed);
+    arena.join();
+    let who = arena.join();
+    arena.pass(pool, 4_000);
+    let start_ms = arena.now_ms();
+    let mut client = Client::new();
+    let mut attacks = false;
+    for (at_ms, message) in sent_by(&mut client, line, &mut random) {
+        while arena.now_ms() < start_ms + at_ms {
+            arena.step(pool);
+        }
+        arena.send(who, &message);
+        match message {
+            ClientMessage::Attack { .. } => attacks = true,
+            ClientMessage::AttackEnd => attacks = false,
+            ClientMessage::Move { claim: Some(claim), .. } if !attacks => {
+                let here = arena.position(who);
+                assert_eq!(
+                    (u32::from(here.x), u32::from(here.y)),
+                    claim,
+                    "SIMULATION_SEED={seed}: {line:?}: refused at {at_ms} ms"
+                );
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(arena.metrics.rate_limited_total, 0, "SIMULATION_SEED={seed}: {line:?}");
+    arena.assert_no_violations();
+}
+
+#[test]
+fn no_honest_claim_is_refused_on_a_bad_line() {
+    let good = Line { frames_per_s: 60, delay_ms: 100, jitter_ms: 80, stall_ms: 0 };
+    let lines = [
+        good,
+        Line { frames_per_s: 15, ..good },
+        Line { frames_per_s: 15, jitter_ms: 0, ..good },
+        Line { stall_ms: 200, jitter_ms: 0, ..good },
+        Line { stall_ms: 200, ..good },
+    ];
+    let spawn = Config { spawn_min_x: 1_000, spawn_max_x: 1_001, ..Config::default() };
+    let config = Config { spawn_min_y: 1_000, spawn_max_y: 1_001, ..spawn };
+    for seed in seeds() {
+        for line in lines {
+            Arena::run(&config, |arena, pool| play(seed, line, arena, pool));
+        }
+    }
+}
