@@ -5,7 +5,7 @@
 //! what was being done there and nothing else. Panics unwind for the sake of that containment; what must not go on is ended
 //! here, by the hook, before anything is unwound, so that no thread is left waiting for one that is gone.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ pub const PANICKED: u8 = 70;
 
 thread_local! {
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+    /// Where the text of a contained panic goes instead of the log, if the caller wants it.
+    static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Set by the first thread that ends the process.
@@ -41,12 +43,26 @@ pub fn contain<T>(act: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
+/// The same for a caller that says itself what went wrong.
+///
+/// # Errors
+/// It panicked; this is where and why.
+pub fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    let outer = CAUGHT.replace(Some(String::new()));
+    let result = contain(act);
+    let text = CAUGHT.replace(outer).filter(|text| !text.is_empty());
+    result.ok_or_else(|| text.unwrap_or_else(|| "it panicked".to_owned()))
+}
+
 /// From here on every panic is logged, and one that is not contained ends the process.
 pub fn watch_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = describe(panic);
         if IS_CONTAINED.get() {
-            log::error!("contained: {text}");
+            CAUGHT.with_borrow_mut(|caught| match caught {
+                Some(caught) => *caught = text,
+                None => log::error!("contained: {text}"),
+            });
         } else {
             end(&text, Exit::Status);
         }
@@ -113,6 +129,13 @@ mod tests {
         assert_eq!(contain(|| 7), Some(7));
         assert_eq!(contain(|| -> u32 { panic!("a wrong turn") }), None);
         assert!(!IS_CONTAINED.get(), "containment ends with what was contained");
+    }
+
+    #[test]
+    fn who_catches_a_panic_says_itself_what_it_was() {
+        assert_eq!(caught(|| 7), Ok(7));
+        assert!(caught(|| -> u32 { panic!("a wrong turn") }).is_err());
+        assert!(!IS_CONTAINED.get() && CAUGHT.with_borrow(Option::is_none));
     }
 
     /// Runs itself once more, since the hook is the whole process's.

@@ -3,7 +3,7 @@
 //! Connections held are exact: a count for each address that holds any, so that there are never more counts than
 //! connections. Rates are [`Buckets`], whose memory is bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::buckets::{Buckets, Rate, TooFast};
 use super::{Client, Network};
@@ -36,19 +36,33 @@ pub enum Refusal {
 #[must_use = "a seat that is not handed back counts for ever"]
 pub struct Seat(Network);
 
+/// A connection beyond what its address may hold, until it is handed back to [`AddressLimiter::release_over`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an address has one such seat"]
+pub struct OverSeat(Network);
+
 /// The limits of all addresses. Time is passed in, in nanoseconds of any monotonic clock.
 #[derive(Debug)]
 pub struct AddressLimiter {
     limits: AddressLimits,
     /// Connections held, by address; none is 0.
     held: HashMap<Network, u32>,
+    /// Addresses with one connection more than they may hold.
+    over: HashSet<Network>,
     opened: Buckets,
+}
+
+impl OverSeat {
+    /// Whether the seat's connection comes from the same address.
+    pub fn is_of(&self, seat: &Seat) -> bool {
+        self.0 == seat.0
+    }
 }
 
 impl AddressLimiter {
     /// Nobody has connected yet. The seed keeps addresses from being chosen for the set they fall into.
     pub fn new(limits: AddressLimits, seed: u64) -> Self {
-        Self { limits, held: HashMap::new(), opened: Buckets::new(seed) }
+        Self { limits, held: HashMap::new(), over: HashSet::new(), opened: Buckets::new(seed) }
     }
 
     /// Judges a connection that opens now, and counts it when it is let in.
@@ -57,18 +71,45 @@ impl AddressLimiter {
     /// The connection is over a limit, and counts for nothing.
     pub fn admit(&mut self, client: Client, now_ns: u64) -> Result<Seat, Refusal> {
         let network = Network::of(client.address);
-        let AddressLimits { connections_max, connections_spare_loopback, rate } = self.limits;
+        let AddressLimits { connections_max, connections_spare_loopback, .. } = self.limits;
         let is_held_free = connections_max == 0 || connections_spare_loopback && client.is_loopback();
         if !is_held_free && self.held(network) >= connections_max {
             return Err(Refusal::TooMany);
         }
-        if !(rate.spares_loopback && client.is_loopback()) {
-            let charged = self.opened.charge(network, rate, now_ns);
-            charged.map_err(|TooFast { retry_after_s }| Refusal::TooFast { retry_after_s })?;
-        }
+        self.charge_client(client, now_ns)?;
         // Counted without a limit as well, since one may be set while they are held.
         *self.held.entry(network).or_insert(0) += 1;
         Ok(Seat(network))
+    }
+
+    /// Judges a connection that [`AddressLimiter::admit`] found to be one too many. One at a time may show that it replaces a
+    /// connection that its address holds.
+    ///
+    /// # Errors
+    /// There is such a connection already, or the address is over its rate.
+    pub fn admit_over(&mut self, client: Client, now_ns: u64) -> Result<OverSeat, Refusal> {
+        let network = Network::of(client.address);
+        if self.over.contains(&network) {
+            return Err(Refusal::TooMany);
+        }
+        self.charge_client(client, now_ns)?;
+        self.over.insert(network);
+        Ok(OverSeat(network))
+    }
+
+    /// The seat for a connection beyond the limit, which it replaces, if its address may hold one more by now.
+    pub fn settle(&mut self, &mut OverSeat(network): &mut OverSeat) -> Option<Seat> {
+        if self.limits.connections_max > 0 && self.held(network) >= self.limits.connections_max {
+            return None;
+        }
+        self.over.remove(&network);
+        *self.held.entry(network).or_insert(0) += 1;
+        Some(Seat(network))
+    }
+
+    /// A connection beyond the limit is gone, or has a seat now.
+    pub fn release_over(&mut self, OverSeat(network): OverSeat) {
+        self.over.remove(&network);
     }
 
     /// From now on these limits hold. Whoever holds more connections than they allow keeps them.
@@ -94,6 +135,15 @@ impl AddressLimiter {
     /// Addresses that anything is remembered of: those that hold connections, and those with a place in the table.
     pub fn remembered(&self) -> (usize, usize) {
         (self.held.len(), self.opened.remembered())
+    }
+
+    fn charge_client(&mut self, client: Client, now_ns: u64) -> Result<(), Refusal> {
+        let rate = self.limits.rate;
+        if rate.spares_loopback && client.is_loopback() {
+            return Ok(());
+        }
+        let charged = self.opened.charge(Network::of(client.address), rate, now_ns);
+        charged.map_err(|TooFast { retry_after_s }| Refusal::TooFast { retry_after_s })
     }
 }
 

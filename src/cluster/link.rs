@@ -66,7 +66,7 @@ pub enum News {
     Message(Vec<u8>),
     /// Ids were granted.
     Leased(Range<u32>),
-    /// What was kept under these tickets, if anything.
+    /// What was kept of the sessions of these tickets, if anything.
     Fetched(Vec<(Ticket, Option<Record>)>),
 }
 

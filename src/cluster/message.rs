@@ -12,7 +12,7 @@ use super::region::Region;
 const MAGIC: [u8; 2] = *b"PX";
 
 /// The format; a process that speaks another one is not listened to.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A process, from its start to its end: drawn by chance.
 pub type NodeId = u64;
@@ -48,10 +48,33 @@ pub enum Body {
     Farewell,
     /// Whoever has players in these regions is to tell all of them.
     Ask(Vec<Region>),
-    /// Somebody shows this ticket at the sender's door; whoever has its player is to say what becomes of it.
-    Claim(Ticket),
-    /// The answer: where its player was, whose connection had gone quiet and is closed now; or nothing, since it is there.
-    Answer(Ticket, Option<Saved>),
+    /// A client shows this ticket to the sender; its owner is to say what becomes of the player.
+    Claim {
+        /// The session's current token.
+        ticket: Ticket,
+        /// The node that had the player last.
+        owner: NodeId,
+    },
+    /// The answer.
+    Answer {
+        /// The ticket of the claim.
+        ticket: Ticket,
+        /// The node that claimed it.
+        asker: NodeId,
+        /// What became of its player.
+        fate: Fate,
+    },
+}
+
+/// What becomes of a player whose ticket is shown to another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is here: its connection answers.
+    Present,
+    /// It is not here. If it left, the bus knows.
+    Unknown,
+    /// Its connection was silent and is closed; its session belongs to the asker now.
+    HandedOver(Saved),
 }
 
 /// What changed in a region.
@@ -98,6 +121,10 @@ const KIND_ASK: u8 = 5;
 const KIND_CLAIM: u8 = 6;
 const KIND_ANSWER: u8 = 7;
 
+const FATE_PRESENT: u8 = 0;
+const FATE_UNKNOWN: u8 = 1;
+const FATE_HANDED_OVER: u8 = 2;
+
 /// The bytes of a message.
 pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
@@ -109,8 +136,8 @@ pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
         Body::Beat(_) => KIND_BEAT,
         Body::Farewell => KIND_FAREWELL,
         Body::Ask(_) => KIND_ASK,
-        Body::Claim(_) => KIND_CLAIM,
-        Body::Answer(..) => KIND_ANSWER,
+        Body::Claim { .. } => KIND_CLAIM,
+        Body::Answer { .. } => KIND_ANSWER,
     });
     out.extend_from_slice(&head.world.0.to_le_bytes());
     out.extend_from_slice(&head.world.1.to_le_bytes());
@@ -134,10 +161,17 @@ pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
         }
         Body::Farewell => {}
         Body::Ask(regions) => put(&mut out, regions.iter().copied()),
-        Body::Claim(ticket) => out.extend_from_slice(&ticket.number().to_le_bytes()),
-        Body::Answer(ticket, saved) => {
-            out.extend_from_slice(&ticket.number().to_le_bytes());
-            out.extend(saved.iter().flat_map(Saved::to_bytes));
+        Body::Claim { ticket, owner } => put_ticket(&mut out, *ticket, *owner),
+        Body::Answer { ticket, asker, fate } => {
+            put_ticket(&mut out, *ticket, *asker);
+            match fate {
+                Fate::Present => out.push(FATE_PRESENT),
+                Fate::Unknown => out.push(FATE_UNKNOWN),
+                Fate::HandedOver(saved) => {
+                    out.push(FATE_HANDED_OVER);
+                    out.extend_from_slice(&saved.to_bytes());
+                }
+            }
         }
     }
     out
@@ -180,6 +214,11 @@ fn put(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
     for number in numbers {
         out.extend_from_slice(&number.to_le_bytes());
     }
+}
+
+fn put_ticket(out: &mut Vec<u8>, ticket: Ticket, node: NodeId) {
+    out.extend_from_slice(&ticket.number().to_le_bytes());
+    out.extend_from_slice(&node.to_le_bytes());
 }
 
 fn put_all<'a>(out: &mut Vec<u8>, players: impl IntoIterator<Item = &'a Told>) {
@@ -286,11 +325,18 @@ impl Reader<'_> {
                 let count = self.0.len().div_ceil(size_of::<Region>());
                 Body::Ask(self.many(count, Self::u32)?)
             }
-            KIND_CLAIM => Body::Claim(self.ticket()?),
+            KIND_CLAIM => Body::Claim { ticket: self.ticket()?, owner: self.u64()? },
             KIND_ANSWER => {
-                let ticket = self.ticket()?;
-                let saved = if self.0.is_empty() { None } else { Some(Saved::from_bytes(self.take()?)?) };
-                Body::Answer(ticket, saved)
+                let (ticket, asker) = (self.ticket()?, self.u64()?);
+                let fate = match self.byte()? {
+                    FATE_PRESENT => Fate::Present,
+                    FATE_UNKNOWN => Fate::Unknown,
+                    FATE_HANDED_OVER => {
+                        Fate::HandedOver(Saved::from_bytes(&self.take::<{ Saved::BYTES }>()?)?)
+                    }
+                    _ => return None,
+                };
+                Body::Answer { ticket, asker, fate }
             }
             _ => return None,
         })
@@ -300,6 +346,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::game::Budget;
     use proptest::prelude::*;
 
     prop_compose! {
@@ -312,8 +359,15 @@ mod tests {
     }
 
     prop_compose! {
-        fn saved()(x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>) -> Saved {
-            Saved { x, y, faces_right, viewport }
+        fn fate()(
+            x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, kind in 0u8..3,
+        ) -> Fate {
+            let (budget, returned_ms_ago) = (Budget::EMPTY.refilled(ms), 0);
+            match kind {
+                0 => Fate::Present,
+                1 => Fate::Unknown,
+                _ => Fate::HandedOver(Saved { x, y, faces_right, viewport, budget, returned_ms_ago }),
+            }
         }
     }
 
@@ -330,9 +384,13 @@ mod tests {
                 .prop_map(|(name, ids_end, players)| Body::Beat(Beat { name, ids_end, players })),
             Just(Body::Farewell),
             ids().prop_map(Body::Ask),
-            any::<u128>().prop_map(|number| Body::Claim(Ticket::of(number))),
-            (any::<u128>(), proptest::option::of(saved()))
-                .prop_map(|(number, saved)| Body::Answer(Ticket::of(number), saved)),
+            (any::<u128>(), any::<u64>())
+                .prop_map(|(number, owner)| Body::Claim { ticket: Ticket::of(number), owner }),
+            (any::<u128>(), any::<u64>(), fate()).prop_map(|(number, asker, fate)| Body::Answer {
+                ticket: Ticket::of(number),
+                asker,
+                fate
+            }),
         ]
     }
 
@@ -353,15 +411,15 @@ mod tests {
         #[test]
         fn anything_at_all_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes);
-            let _ = decode(&[b"PX\x01".as_slice(), &bytes].concat());
+            let _ = decode(&[b"PX".as_slice(), &[VERSION], &bytes].concat());
         }
     }
 
     #[test]
     fn another_version_says_so() {
         let mut bytes = encode(&HEAD, &Body::Farewell);
-        bytes[2] = 2;
-        assert_eq!(decode(&bytes), Err(Refusal::Version(2)));
+        bytes[2] = VERSION + 1;
+        assert_eq!(decode(&bytes), Err(Refusal::Version(VERSION + 1)));
     }
 
     #[test]

@@ -26,10 +26,10 @@ use std::ops::Range;
 
 use crate::game::World;
 use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, SEALED_AGE_MS_MAX};
-use crate::resume::{Saved, Ticket};
+use crate::resume::Ticket;
 use authority::Authority;
 use ids::Ids;
-use message::{Beat, Body, Head, NodeId, Refusal, decode, encode};
+use message::{Beat, Body, Fate, Head, NodeId, Refusal, decode, encode};
 use mirror::{Known, Mirror, Word};
 use region::{Region, RegionSet, Regions};
 
@@ -72,10 +72,10 @@ pub enum Heard {
         /// It told of players.
         is_news: bool,
     },
-    /// Somebody shows this ticket elsewhere.
-    Claim(Ticket),
+    /// A client shows this ticket to that node, and its player is said to be here.
+    Claim(Ticket, NodeId),
     /// What has become of the player whose ticket was shown here.
-    Answer(Ticket, Option<Saved>),
+    Answer(Ticket, Fate),
     /// Not listened to, for a reason to be logged unless it is the same as before.
     Refused(Option<String>),
 }
@@ -205,14 +205,14 @@ impl Node {
         }
     }
 
-    /// Asks whoever has the player of this ticket what becomes of it.
-    pub fn claim(&mut self, ticket: Ticket, now: Now, out: &mut Vec<Outgoing>) {
-        self.say(Channel::All, &Body::Claim(ticket), now, out);
+    /// Asks the node that has the player of this ticket what becomes of it.
+    pub fn claim(&mut self, ticket: Ticket, owner: NodeId, now: Now, out: &mut Vec<Outgoing>) {
+        self.say(Channel::All, &Body::Claim { ticket, owner }, now, out);
     }
 
-    /// Says what becomes of it.
-    pub fn answer(&mut self, ticket: Ticket, saved: Option<Saved>, now: Now, out: &mut Vec<Outgoing>) {
-        self.say(Channel::All, &Body::Answer(ticket, saved), now, out);
+    /// Tells the node that asked what becomes of it.
+    pub fn answer(&mut self, ticket: Ticket, asker: NodeId, fate: Fate, now: Now, out: &mut Vec<Outgoing>) {
+        self.say(Channel::All, &Body::Answer { ticket, asker, fate }, now, out);
     }
 
     /// Takes leave of everybody.
@@ -258,8 +258,10 @@ impl Node {
             Body::Snapshot { region, players } => self.mirror.replace(word, region, &players, world),
             Body::Ask(regions) => self.authority.ask(&regions),
             Body::Farewell => self.mirror.forget(head.node, world),
-            Body::Claim(ticket) => return Heard::Claim(ticket),
-            Body::Answer(ticket, saved) => return Heard::Answer(ticket, saved),
+            Body::Claim { ticket, owner } if owner == self.id => return Heard::Claim(ticket, head.node),
+            Body::Answer { ticket, asker, fate } if asker == self.id => return Heard::Answer(ticket, fate),
+            // Between two others.
+            Body::Claim { .. } | Body::Answer { .. } => {}
             Body::Beat(beat) => {
                 let known = self.mirror.beat(word, beat);
                 if known == Known::New {

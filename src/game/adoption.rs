@@ -5,6 +5,7 @@
 //! over the path the server simulated can be paid from a budget that refills slowly. The account is signed: a client
 //! that lags gives back what it was ahead, so that network jitter averages out.
 
+use super::budget::Budget;
 use super::{Position, Tick};
 use crate::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S, CLAIM_DISTANCE_MAX};
 
@@ -55,8 +56,20 @@ const WALKED_MAX: i32 = 1 << 20;
 impl Adoption {
     /// A full account of a player that stands at `position`.
     pub fn new(position: Point, now: Tick, tick_rate_hz: u32) -> Self {
-        let budget_scaled = ADOPTION_BUDGET_MAX * tick_rate_hz as i32;
+        Self::with_budget(position, now, tick_rate_hz, Budget::FULL)
+    }
+
+    /// The account of a returning player that stands at `position`, with the budget of its session.
+    pub fn with_budget(position: Point, now: Tick, tick_rate_hz: u32, budget: Budget) -> Self {
+        let budget_scaled = budget.scaled(tick_rate_hz);
         Self { anchor: position, walked: 0, segment_start: position, budget_scaled, refilled_at: now }
+    }
+
+    /// The budget as of `now`, for the player's session.
+    pub fn budget(&self, now: Tick, tick_rate_hz: u32) -> Budget {
+        let mut account = self.clone();
+        account.refill(now, tick_rate_hz);
+        Budget::of_scaled(account.budget_scaled, tick_rate_hz)
     }
 
     /// Judges a claim against the simulated position, and against what else is known of it (`may_be`). True means

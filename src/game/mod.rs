@@ -2,13 +2,14 @@
 //! nothing here knows of messages, sockets or viewers.
 //!
 //! * [`World`]: the players in arrays by slot; [`World::apply`] an input, [`World::step`] the time.
-//! * [`adoption`]: which claimed positions are believed.
+//! * [`adoption`]: which claimed positions are believed. [`Budget`]: what of that outlives a player.
 //! * `extrapolation`: where viewers draw a player, and when that is too far off.
 //! * [`activity`]: where something changed lately, so that viewers elsewhere need not look. `recent`: who
 //!   changed lately, so that viewers nearby need not ask everybody.
 
 pub mod activity;
 pub mod adoption;
+mod budget;
 mod extrapolation;
 mod ids;
 mod motion;
@@ -21,6 +22,7 @@ mod strips;
 pub(crate) mod testing;
 mod world;
 
+pub use budget::Budget;
 pub use motion::Pace;
 pub use strips::Strips;
 pub use world::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};

@@ -4,6 +4,7 @@ mod attacks;
 mod ghosts;
 mod lingering;
 mod pictures;
+mod sessions;
 mod terms;
 
 use std::ops::Range;
@@ -136,18 +137,6 @@ impl World {
             y: self.random.in_range(spawn.min_y, spawn.max_y),
         };
         self.enter(position)
-    }
-
-    /// A new player where an earlier one stood, or as near to that as the world reaches, looking the same way; with the
-    /// next id. Returns its slot.
-    ///
-    /// # Panics
-    /// As [`World::join`].
-    pub fn rejoin(&mut self, at: Position, faces_right: bool) -> u32 {
-        let position = Position { x: at.x.min(self.rules.width), y: at.y.min(self.rules.height) };
-        let slot = self.enter(position);
-        self.apply(slot, Input::Face { right: faces_right });
-        slot
     }
 
     fn enter(&mut self, position: Position) -> u32 {

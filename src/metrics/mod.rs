@@ -226,7 +226,7 @@ kinds! {
 }
 
 kinds! {
-    /// What came of a ticket that a handshake showed.
+    /// What came of a session token that a handshake showed.
     Resume {
         /// Its player had left, and was remembered.
         Hit = "hit",
@@ -234,6 +234,8 @@ kinds! {
         TakenOver = "taken_over",
         /// Its player is there: another tab of the same browser.
         SecondTab = "second_tab",
+        /// Its session returned less than a second ago.
+        TooSoon = "too_soon",
         /// Nothing is known about it.
         Miss = "miss",
     }

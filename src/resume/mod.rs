@@ -1,54 +1,22 @@
-//! Players who come back: who left, or whose connection broke, is where it was when it returns within a while.
+//! Sessions: who left, or whose connection broke, is where it was when it returns within a while.
 //!
-//! A [`Ticket`], which only the player's own browser has, tells who it is; [`Resumes`] remembers what it left behind. With a
-//! [`store`] that outlives the process, so does the memory; without one, all of this is memory alone.
+//! A session token ([`Ticket`]), which only the player's own browser has, tells who it is; [`Resumes`] remembers what it left
+//! behind. With a [`store`] that outlives the process, so does the memory; without one, all of this is memory alone.
+//!
+//! Each return rotates the token. The response that carries the new one may get lost, so that the token before it stands
+//! for the same session until the client has confirmed the new one with its first frame. Both are one session: whichever
+//! of them returns first takes it, and the other is worth nothing from then on.
 
+mod saved;
 pub mod store;
 mod ticket;
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::limits::{RESUME_TTL_S_MAX, RESUMES_MAX};
-use store::{Kept, Store};
+use crate::limits::{RESUME_TTL_S_MAX, RESUMES_MAX, RETURN_INTERVAL_MS};
+pub use saved::Saved;
+use store::{Found, Store};
 pub use ticket::Ticket;
-
-/// What a player finds again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Saved {
-    /// Units from the left edge.
-    pub x: u16,
-    /// Units from the top edge.
-    pub y: u16,
-    /// Whether it looks right.
-    pub faces_right: bool,
-    /// Width and height of what its client shows, in units; none if it never said.
-    pub viewport: Option<(u16, u16)>,
-}
-
-impl Saved {
-    /// Bytes of one that is passed on.
-    pub const BYTES: usize = 9;
-
-    /// As it is passed on to other processes.
-    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
-        let mut bytes = [0; Self::BYTES];
-        bytes[0] = u8::from(self.faces_right) | u8::from(self.viewport.is_some()) << 1;
-        let (width, height) = self.viewport.unwrap_or_default();
-        for (at, number) in [self.x, self.y, width, height].into_iter().enumerate() {
-            bytes[1 + 2 * at..3 + 2 * at].copy_from_slice(&number.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// What these bytes say; `None` if they are not ours.
-    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Option<Self> {
-        let number = |at: usize| u16::from_le_bytes([bytes[1 + 2 * at], bytes[2 + 2 * at]]);
-        let flags = bytes[0];
-        let viewport = (flags & 2 != 0).then(|| (number(2), number(3)));
-        let saved = Self { x: number(0), y: number(1), faces_right: flags & 1 != 0, viewport };
-        (saved.to_bytes() == bytes).then_some(saved)
-    }
-}
 
 /// What is known about a ticket; `P` is what a player is known by.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,18 +27,41 @@ pub enum Claim<P> {
     Playing(P),
     /// Its player left this behind.
     Left(Saved),
+    /// Its player left something behind that stays there, since the session returned less than a second ago.
+    TooSoon,
 }
 
 /// Who is to find what when it comes back. Times are milliseconds of any clock that only goes forward.
+///
+/// Every session has a current token, and at most one before that; `former` leads from that one to the current one. So
+/// there are never more of those than sessions.
 #[derive(Debug)]
 pub struct Resumes<P> {
     ttl_ms: u64,
-    playing: HashMap<Ticket, P>,
+    playing: HashMap<Ticket, Playing<P>>,
     left: HashMap<Ticket, Departure>,
+    former: HashMap<Ticket, Ticket>,
     /// When each left, on the clock of [`clock_ms`], the earliest first; a ticket that has been claimed since, or has left anew,
     /// is in here all the same.
     order: VecDeque<(u64, Ticket)>,
     keeper: Keeper,
+}
+
+#[derive(Debug)]
+struct Playing<P> {
+    player: P,
+    /// When the session returned last; none for a newcomer.
+    returned_ms: Option<u64>,
+    /// The token before the current one, until that is confirmed.
+    former: Option<Ticket>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Departure {
+    /// On the clock of [`clock_ms`].
+    at_ms: u64,
+    saved: Saved,
+    former: Option<Ticket>,
 }
 
 /// What outlives the process.
@@ -83,22 +74,26 @@ enum Keeper {
     Bus(Vec<Keepsake>),
 }
 
-/// What is to be kept of a player.
+/// What is to be kept under a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepsake {
-    /// Whose it is.
+    /// The session's token, current or former.
     pub ticket: Ticket,
-    /// Where it is.
-    pub saved: Saved,
-    /// Whether it has left, so that whoever shows the ticket may have it.
-    pub has_left: bool,
+    /// What.
+    pub what: Kept,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Departure {
-    /// On the clock of [`clock_ms`].
-    at_ms: u64,
-    saved: Saved,
+/// What is kept under a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Its player is in the world, and this is where.
+    Playing(Saved),
+    /// Its player left this behind, so that whoever shows the ticket may have it.
+    Left(Saved),
+    /// The session has this token now, which is not confirmed yet.
+    Former(Ticket),
+    /// Nothing any more.
+    Gone,
 }
 
 impl<P: Copy> Resumes<P> {
@@ -117,6 +112,7 @@ impl<P: Copy> Resumes<P> {
             ttl_ms: u64::from(ttl_s) * 1000,
             playing: HashMap::new(),
             left: HashMap::new(),
+            former: HashMap::new(),
             order: VecDeque::new(),
             keeper,
         }
@@ -161,72 +157,162 @@ impl<P: Copy> Resumes<P> {
         }
     }
 
-    /// The player in the world who has this ticket.
-    pub fn player(&self, ticket: Ticket) -> Option<P> {
-        self.playing.get(&ticket).copied()
+    /// The current token of the session that this one stands for.
+    pub fn current(&self, shown: Ticket) -> Ticket {
+        self.former.get(&shown).copied().unwrap_or(shown)
     }
 
-    /// Looks a ticket up. What its player left behind is handed out once.
-    pub fn claim(&mut self, ticket: Ticket, now_ms: u64) -> Claim<P> {
+    /// The player in the world whose session this token stands for.
+    pub fn player(&self, shown: Ticket) -> Option<P> {
+        self.playing.get(&self.current(shown)).map(|playing| playing.player)
+    }
+
+    /// Looks a ticket up. What its player left behind is handed out once, for whichever of its tokens comes first.
+    pub fn claim(&mut self, shown: Ticket, now_ms: u64) -> Claim<P> {
         self.forget_expired(now_ms);
-        if let Some(player) = self.player(ticket) {
-            return Claim::Playing(player);
+        let ticket = self.current(shown);
+        if let Some(playing) = self.playing.get(&ticket) {
+            return Claim::Playing(playing.player);
         }
-        self.left.remove(&ticket).map_or(Claim::Unknown, |departure| Claim::Left(departure.saved))
+        let Some(&Departure { at_ms, saved, former }) = self.left.get(&ticket) else { return Claim::Unknown };
+        let saved = saved.after(clock_ms(now_ms) - at_ms);
+        if !saved.may_return() {
+            return Claim::TooSoon;
+        }
+        self.take_left(ticket);
+        // What is kept under the token shown stays until the session has been entered under the next one.
+        for other in [Some(ticket), former].into_iter().flatten().filter(|&other| other != shown) {
+            self.keep(other, Kept::Gone);
+        }
+        Claim::Left(saved)
     }
 
-    /// This player has that ticket from now on.
+    /// A newcomer has this ticket from now on.
     pub fn enter(&mut self, ticket: Ticket, player: P) {
-        self.playing.insert(ticket, player);
+        self.playing.insert(ticket, Playing { player, returned_ms: None, former: None });
     }
 
-    /// The player of this ticket is gone, and this is what it left behind.
-    pub fn leave(&mut self, ticket: Ticket, saved: Saved, now_ms: u64) {
-        self.forget_expired(now_ms);
-        self.playing.remove(&ticket);
-        if self.is_on() {
-            self.remember(ticket, saved, clock_ms(now_ms));
-            self.keep(Keepsake { ticket, saved, has_left: true });
+    /// A returning player has this ticket from now on. The one it has shown stands for the same session until
+    /// [`Resumes::confirm`]; it is the same when no new one could be had.
+    pub fn reenter(&mut self, ticket: Ticket, shown: Ticket, player: P, now_ms: u64) {
+        let former = (shown != ticket).then_some(shown);
+        self.playing.insert(ticket, Playing { player, returned_ms: Some(now_ms), former });
+        if let Some(former) = former {
+            self.former.insert(former, ticket);
+            self.keep(former, Kept::Former(ticket));
         }
+    }
+
+    /// The client has its ticket: the one before it is worth nothing any more.
+    pub fn confirm(&mut self, ticket: Ticket) {
+        let former = self.playing.get_mut(&ticket).and_then(|playing| playing.former.take());
+        if let Some(former) = former {
+            self.former.remove(&former);
+            self.keep(former, Kept::Gone);
+        }
+    }
+
+    /// The player of this ticket is gone, and this is what it left behind; nothing if the session has been released.
+    pub fn leave(&mut self, ticket: Ticket, saved: Saved, now_ms: u64) {
+        let Some(Playing { returned_ms, former, .. }) = self.playing.remove(&ticket) else { return };
+        if self.is_on() {
+            self.lay_down(ticket, former, timed(saved, returned_ms, now_ms), now_ms);
+        } else if let Some(former) = former {
+            self.former.remove(&former);
+        }
+    }
+
+    /// What was handed out, here or elsewhere, is not taken after all: its player may try again.
+    pub fn put_back(&mut self, ticket: Ticket, saved: Saved, now_ms: u64) {
+        if self.is_on() {
+            self.lay_down(ticket, None, saved, now_ms);
+        }
+    }
+
+    fn lay_down(&mut self, ticket: Ticket, former: Option<Ticket>, saved: Saved, now_ms: u64) {
+        self.forget_expired(now_ms);
+        self.remember(ticket, Departure { at_ms: clock_ms(now_ms), saved, former });
+        if let Some(former) = former {
+            self.keep(former, Kept::Former(ticket));
+        }
+        self.keep(ticket, Kept::Left(saved));
+    }
+
+    /// The session of this player goes on elsewhere: nothing of it is left here, and nothing will be when it leaves.
+    pub fn release(&mut self, ticket: Ticket) {
+        let Some(Playing { former, .. }) = self.playing.remove(&ticket) else { return };
+        if let Some(former) = former {
+            self.former.remove(&former);
+            self.keep(former, Kept::Gone);
+        }
+        self.keep(ticket, Kept::Gone);
     }
 
     /// Writes down where a player is, so that it is not lost with the process.
-    pub fn save(&mut self, ticket: Ticket, saved: Saved) {
-        self.keep(Keepsake { ticket, saved, has_left: false });
+    pub fn save(&mut self, ticket: Ticket, saved: Saved, now_ms: u64) {
+        let saved = self.as_of(ticket, saved, now_ms);
+        self.keep(ticket, Kept::Playing(saved));
     }
 
-    fn keep(&mut self, keepsake: Keepsake) {
+    /// The same with the time since this player's session returned.
+    pub fn as_of(&self, ticket: Ticket, saved: Saved, now_ms: u64) -> Saved {
+        let returned_ms = self.playing.get(&ticket).and_then(|playing| playing.returned_ms);
+        timed(saved, returned_ms, now_ms)
+    }
+
+    fn keep(&mut self, ticket: Ticket, what: Kept) {
         match &mut self.keeper {
             Keeper::Nothing => {}
-            Keeper::File(store) => store.save(keepsake.ticket, keepsake.saved),
-            Keeper::Bus(waiting) => waiting.push(keepsake),
+            Keeper::File(store) => store.save(ticket, what),
+            Keeper::Bus(waiting) => waiting.push(Keepsake { ticket, what }),
         }
     }
 
     /// Forgets what a player left behind, since it is known elsewhere.
     pub fn forget(&mut self, ticket: Ticket) {
-        self.left.remove(&ticket);
+        self.take_left(ticket);
     }
 
     /// Takes over what the store has kept from an earlier process.
     pub fn recall(&mut self, now_ms: u64) {
         let Keeper::File(store) = &mut self.keeper else { return };
-        let mut kept = store.take_kept();
-        kept.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.age_s));
-        for Kept { ticket, saved, age_s } in kept {
+        let mut found = store.take_found();
+        found.sort_unstable_by_key(|found| std::cmp::Reverse(found.age_s));
+        let mut formers = Vec::new();
+        for Found { ticket, what, age_s } in found {
             let age_ms = u64::from(age_s) * 1000;
-            if age_ms < self.ttl_ms {
-                self.remember(ticket, saved, clock_ms(now_ms) - age_ms);
+            match what {
+                Kept::Playing(saved) | Kept::Left(saved) if age_ms < self.ttl_ms => {
+                    // Seconds are rounded: one less counts, so that no budget gains by it.
+                    let at_ms = clock_ms(now_ms) - age_ms.saturating_sub(1_000);
+                    self.remember(ticket, Departure { at_ms, saved, former: None });
+                }
+                Kept::Former(current) => formers.push((ticket, current)),
+                _ => {}
+            }
+        }
+        for (former, current) in formers {
+            if let Some(departure) =
+                self.left.get_mut(&current).filter(|departure| departure.former.is_none())
+            {
+                departure.former = Some(former);
+                self.former.insert(former, current);
             }
         }
     }
 
-    fn remember(&mut self, ticket: Ticket, saved: Saved, at_ms: u64) {
+    fn remember(&mut self, ticket: Ticket, departure: Departure) {
         while self.order.len() >= RESUMES_MAX {
             self.forget_first();
         }
-        self.left.insert(ticket, Departure { at_ms, saved });
-        self.order.push_back((at_ms, ticket));
+        self.left.insert(ticket, departure);
+        self.order.push_back((departure.at_ms, ticket));
+    }
+
+    fn take_left(&mut self, ticket: Ticket) {
+        if let Some(Departure { former: Some(former), .. }) = self.left.remove(&ticket) {
+            self.former.remove(&former);
+        }
     }
 
     fn forget_expired(&mut self, now_ms: u64) {
@@ -238,9 +324,15 @@ impl<P: Copy> Resumes<P> {
     fn forget_first(&mut self) {
         let Some((at_ms, ticket)) = self.order.pop_front() else { return };
         if self.left.get(&ticket).is_some_and(|departure| departure.at_ms == at_ms) {
-            self.left.remove(&ticket);
+            self.take_left(ticket);
         }
     }
+}
+
+/// The same with the time since a session returned.
+fn timed(saved: Saved, returned_ms: Option<u64>, now_ms: u64) -> Saved {
+    let ago_ms = returned_ms.map_or(u64::MAX, |returned_ms| now_ms - returned_ms);
+    Saved { returned_ms_ago: ago_ms.min(RETURN_INTERVAL_MS.into()) as u16, ..saved }
 }
 
 /// The caller's clock, put forward so far that what an earlier process has kept has its time on it as well.
@@ -249,82 +341,4 @@ fn clock_ms(now_ms: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const HERE: Saved = Saved { x: 3, y: 4, faces_right: true, viewport: Some((800, 600)) };
-
-    fn ticket(number: u128) -> Ticket {
-        Ticket::of(number)
-    }
-
-    #[test]
-    fn what_was_left_behind_is_found_once_and_in_time() {
-        let mut resumes: Resumes<u32> = Resumes::new(300, None);
-        assert_eq!(resumes.claim(ticket(1), 0), Claim::Unknown);
-        resumes.enter(ticket(1), 7);
-        assert_eq!(resumes.claim(ticket(1), 0), Claim::Playing(7));
-        resumes.leave(ticket(1), HERE, 1_000);
-        assert_eq!(resumes.claim(ticket(1), 300_999), Claim::Left(HERE));
-        assert_eq!(resumes.claim(ticket(1), 300_999), Claim::Unknown, "it is playing, or gone");
-        resumes.leave(ticket(1), HERE, 400_000);
-        assert_eq!(resumes.claim(ticket(1), 700_000), Claim::Unknown);
-        assert_eq!(resumes.remembered(), 0);
-    }
-
-    #[test]
-    fn who_left_twice_is_remembered_as_of_the_second_time() {
-        let mut resumes: Resumes<u32> = Resumes::new(10, None);
-        resumes.leave(ticket(1), HERE, 0);
-        assert_eq!(resumes.claim(ticket(1), 5_000), Claim::Left(HERE));
-        let there = Saved { x: 500, ..HERE };
-        resumes.leave(ticket(1), there, 6_000);
-        assert_eq!(resumes.claim(ticket(1), 15_000), Claim::Left(there));
-    }
-
-    #[test]
-    fn switched_off_nothing_is_kept() {
-        let mut resumes: Resumes<u32> = Resumes::new(300, None);
-        resumes.leave(ticket(1), HERE, 0);
-        resumes.set_ttl(0);
-        assert!(!resumes.is_on());
-        resumes.leave(ticket(2), HERE, 1);
-        assert_eq!(resumes.claim(ticket(1), 2), Claim::Unknown);
-        assert_eq!(resumes.claim(ticket(2), 2), Claim::Unknown);
-    }
-
-    #[test]
-    fn with_too_many_the_first_are_forgotten() {
-        let mut resumes: Resumes<u32> = Resumes::new(300, None);
-        for number in 0..=RESUMES_MAX as u128 {
-            resumes.leave(ticket(number), HERE, 1);
-        }
-        assert_eq!(resumes.remembered(), RESUMES_MAX);
-        assert_eq!(resumes.claim(ticket(0), 1), Claim::Unknown);
-        assert_eq!(resumes.claim(ticket(1), 1), Claim::Left(HERE));
-        assert!(resumes.order.len() <= RESUMES_MAX);
-    }
-
-    proptest! {
-        #[test]
-        fn it_answers_as_a_list_of_all_departures_would(
-            deeds in proptest::collection::vec((0u128..4, any::<bool>(), 0u64..6_000), 1..200),
-        ) {
-            let mut resumes: Resumes<u32> = Resumes::new(10, None);
-            let (mut now_ms, mut departures) = (0, HashMap::new());
-            for (number, leaves, wait_ms) in deeds {
-                now_ms += wait_ms;
-                let saved = Saved { x: now_ms as u16, ..HERE };
-                if leaves {
-                    resumes.leave(ticket(number), saved, now_ms);
-                    departures.insert(number, (now_ms, saved));
-                } else {
-                    let known = departures.remove(&number).filter(|&(at_ms, _)| now_ms - at_ms < 10_000);
-                    let expected = known.map_or(Claim::Unknown, |(_, saved)| Claim::Left(saved));
-                    prop_assert_eq!(resumes.claim(ticket(number), now_ms), expected);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,9 @@
 //! What outlives the process of what players left behind: a file, written by a thread of its own.
 //!
 //! The loop puts what is to be kept into a map and goes on; the thread takes the map every second and writes it in one
-//! transaction. A store that fails costs the resumes in it and a line in the log.
+//! transaction. A store that fails costs the sessions in it and a line in the log.
+
+mod file;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,31 +11,25 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{fs, io, mem, thread};
+use std::{mem, thread};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-
-use super::{Saved, Ticket};
-use crate::last_line::contain;
-use crate::limits::{RESUME_CACHE_BYTES, RESUME_STOP_MS, RESUME_STORE_MS, RESUMES_MAX};
+use super::{Kept, Ticket};
+use crate::limits::{RESUME_FILES_BROKEN_MAX, RESUME_STOP_MS, RESUME_STORE_MS, RESUMES_MAX};
+use file::{StoreFile, Trouble, set_aside};
 
 /// The file below the folder that is given.
 pub const FILE: &str = "resume.redb";
-
-/// By ticket: when it was saved, in seconds since 1970, and what.
-const TABLE: TableDefinition<'_, u128, Row> = TableDefinition::new("players-1");
-type Row = (u64, u16, u16, bool, Option<(u16, u16)>);
 
 /// How often what is too old is taken out, in rounds of writing.
 const ROUNDS_PER_CLEANING: u32 = 60;
 
 /// What was kept by an earlier process.
 #[derive(Debug)]
-pub struct Kept {
+pub struct Found {
     /// Whose it is.
     pub ticket: Ticket,
-    /// What it left behind.
-    pub saved: Saved,
+    /// What it left behind, or which token its session has now.
+    pub what: Kept,
     /// How long ago, in seconds.
     pub age_s: u32,
 }
@@ -42,7 +38,7 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    kept: Vec<Kept>,
+    found: Vec<Found>,
     stop: Option<Sender<()>>,
     stopped: Receiver<()>,
 }
@@ -50,20 +46,20 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     ttl_s: AtomicU32,
-    /// What waits to be written, the latest of each player.
-    waiting: Mutex<HashMap<Ticket, Saved>>,
+    /// What waits to be written, the latest of each token.
+    waiting: Mutex<HashMap<Ticket, Kept>>,
     failures: AtomicU64,
 }
 
 impl Store {
-    /// Opens the store in this folder and reads it. A file that is broken is put aside for a new one.
+    /// Opens the store in this folder and reads it. A file that is broken is set aside for a new one.
     ///
     /// # Errors
     /// A line about why there is none: the folder can't be written to, or another process has it.
     pub fn open(folder: &Path, ttl_s: u32) -> Result<Self, String> {
         let path = folder.join(FILE);
         let complain = |why: &str| format!("STATE_DIR: {}: {why}", path.display());
-        let (database, kept) = open_whole(&path, ttl_s).map_err(|why| complain(&why))?;
+        let (file, found) = open_whole(&path, ttl_s).map_err(|why| complain(&why))?;
         let shared = Arc::new(Shared {
             ttl_s: AtomicU32::new(ttl_s),
             waiting: Mutex::default(),
@@ -71,7 +67,8 @@ impl Store {
         });
         let (stop, asked_to_stop) = channel();
         let (has_stopped, stopped) = channel();
-        let writer = Writer { database, path: path.clone(), shared: Arc::clone(&shared), is_failing: false };
+        let (path, shared_with) = (path.clone(), Arc::clone(&shared));
+        let writer = Writer { file: Some(file), path, shared: shared_with, is_failing: false, broken: 0 };
         thread::Builder::new()
             .name("resume-store".to_owned())
             .spawn(move || {
@@ -80,12 +77,12 @@ impl Store {
                 let _ = has_stopped.send(());
             })
             .map_err(|error| complain(&error.to_string()))?;
-        Ok(Self { shared, kept, stop: Some(stop), stopped })
+        Ok(Self { shared, found, stop: Some(stop), stopped })
     }
 
     /// What earlier processes kept, once.
-    pub(super) fn take_kept(&mut self) -> Vec<Kept> {
-        mem::take(&mut self.kept)
+    pub(super) fn take_found(&mut self) -> Vec<Found> {
+        mem::take(&mut self.found)
     }
 
     pub(super) fn set_ttl(&self, ttl_s: u32) {
@@ -96,11 +93,11 @@ impl Store {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
-    /// Has this written with the next round. While the disk hangs, the latest of so many players is remembered.
-    pub(super) fn save(&self, ticket: Ticket, saved: Saved) {
+    /// Has this written with the next round. While the disk hangs, the latest of so many tokens is remembered.
+    pub(super) fn save(&self, ticket: Ticket, what: Kept) {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < RESUMES_MAX || waiting.contains_key(&ticket) {
-            waiting.insert(ticket, saved);
+            waiting.insert(ticket, what);
         }
     }
 }
@@ -116,72 +113,26 @@ impl Drop for Store {
 }
 
 /// Opens and reads the file; one that can't be read is moved out of the way.
-fn open_whole(path: &Path, ttl_s: u32) -> Result<(Database, Vec<Kept>), String> {
-    let broken = match open_and_read(path, ttl_s) {
-        Ok(whole) => return Ok(whole),
-        Err(Trouble::Elsewhere(why)) => return Err(why),
-        Err(Trouble::Broken(why)) => why,
-    };
-    let aside = path.with_extension("redb.broken");
-    fs::rename(path, &aside).map_err(|error| format!("{broken}; it can't be put aside: {error}"))?;
-    log::error!("STATE_DIR: {}: {broken}; put aside as {}", path.display(), aside.display());
-    open_and_read(path, ttl_s).map_err(|trouble| match trouble {
-        Trouble::Broken(why) | Trouble::Elsewhere(why) => why,
-    })
-}
-
-enum Trouble {
-    /// The file is no store, or not any more.
-    Broken(String),
-    /// Something that another file would not change.
-    Elsewhere(String),
-}
-
-fn open_and_read(path: &Path, ttl_s: u32) -> Result<(Database, Vec<Kept>), Trouble> {
-    let panicked = || Trouble::Broken("it is broken".to_owned());
-    let create = || Database::builder().set_cache_size(RESUME_CACHE_BYTES).create(path);
-    let database = contain(create).ok_or_else(panicked)?.map_err(trouble_of)?;
-    let kept = contain(|| read(&database, ttl_s)).ok_or_else(panicked)?;
-    Ok((database, kept.map_err(|error| Trouble::Broken(error.to_string()))?))
-}
-
-fn trouble_of(error: redb::DatabaseError) -> Trouble {
-    use redb::{DatabaseError, StorageError};
-    let why = error.to_string();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => Trouble::Elsewhere(why),
-        // What is no store at all is reported as invalid data.
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
-            Trouble::Elsewhere(why)
-        }
-        _ => Trouble::Broken(why),
-    }
-}
-
-fn read(database: &Database, ttl_s: u32) -> Result<Vec<Kept>, redb::Error> {
-    let now_s = unix_s();
-    let table = match database.begin_read()?.open_table(TABLE) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        table => table?,
-    };
-    let mut kept = Vec::new();
-    for row in table.iter()? {
-        let (ticket, row) = row?;
-        let (saved_s, x, y, faces_right, viewport) = row.value();
-        let age_s = now_s.saturating_sub(saved_s);
-        if age_s < u64::from(ttl_s) && kept.len() < RESUMES_MAX {
-            let saved = Saved { x, y, faces_right, viewport };
-            kept.push(Kept { ticket: Ticket::of(ticket.value()), saved, age_s: age_s as u32 });
+fn open_whole(path: &Path, ttl_s: u32) -> Result<(StoreFile, Vec<Found>), String> {
+    let open = || StoreFile::open(path)?.read(ttl_s, unix_s());
+    match open() {
+        Ok(whole) => Ok(whole),
+        Err(Trouble::Elsewhere(why)) => Err(why),
+        Err(Trouble::Broken(why)) => {
+            set_aside(path, &why)?;
+            open().map_err(Trouble::why)
         }
     }
-    Ok(kept)
 }
 
 struct Writer {
-    database: Database,
+    /// None after a failure, until it can be opened again.
+    file: Option<StoreFile>,
     path: PathBuf,
     shared: Arc<Shared>,
     is_failing: bool,
+    /// Files that broke under this process.
+    broken: u32,
 }
 
 impl Writer {
@@ -190,38 +141,59 @@ impl Writer {
         loop {
             let is_last = asked_to_stop.recv_timeout(Duration::from_millis(RESUME_STORE_MS))
                 != Err(RecvTimeoutError::Timeout);
-            let waiting = mem::take(&mut *self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let rows = mem::take(&mut *self.waiting());
             let is_cleaning = round % ROUNDS_PER_CLEANING == 0;
-            if !waiting.is_empty() || is_cleaning {
-                let result = contain(|| self.write(&waiting, is_cleaning));
-                self.note(
-                    result.map_or(Err("it is broken".to_owned()), |done| {
-                        done.map_err(|error| error.to_string())
-                    }),
-                );
+            if !rows.is_empty() || is_cleaning {
+                let result = self.write(&rows, is_cleaning);
+                if result.is_err() {
+                    self.put_back(rows);
+                }
+                self.note(result);
             }
             if is_last {
+                if let Some(file) = self.file {
+                    file.close();
+                }
                 return;
             }
             round += 1;
         }
     }
 
-    fn write(&self, waiting: &HashMap<Ticket, Saved>, is_cleaning: bool) -> Result<(), redb::Error> {
-        let now_s = unix_s();
-        let transaction = self.database.begin_write()?;
-        {
-            let mut table = transaction.open_table(TABLE)?;
-            for (ticket, &Saved { x, y, faces_right, viewport }) in waiting {
-                table.insert(ticket.number(), (now_s, x, y, faces_right, viewport))?;
-            }
-            if is_cleaning {
-                let ttl_s = u64::from(self.shared.ttl_s.load(Ordering::Relaxed));
-                table.retain(|_, (saved_s, ..)| now_s.saturating_sub(saved_s) < ttl_s)?;
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<Ticket, Kept>> {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What could not be written is written with a later round, unless something newer is.
+    fn put_back(&self, rows: HashMap<Ticket, Kept>) {
+        let mut waiting = self.waiting();
+        for (ticket, what) in rows {
+            if waiting.len() < RESUMES_MAX {
+                waiting.entry(ticket).or_insert(what);
             }
         }
-        transaction.commit()?;
-        Ok(())
+    }
+
+    /// Writes rows; a file that turns out to be broken is set aside, and the rows go into a new one.
+    fn write(&mut self, rows: &HashMap<Ticket, Kept>, is_cleaning: bool) -> Result<(), String> {
+        let ttl_s = is_cleaning.then(|| self.shared.ttl_s.load(Ordering::Relaxed));
+        loop {
+            if self.broken >= RESUME_FILES_BROKEN_MAX {
+                return Err("it broke too often".to_owned());
+            }
+            let file = self.file.take().map_or_else(|| StoreFile::open(&self.path), Ok);
+            match file.and_then(|file| file.write(rows, unix_s(), ttl_s)) {
+                Ok(file) => {
+                    self.file = Some(file);
+                    return Ok(());
+                }
+                Err(Trouble::Elsewhere(why)) => return Err(why),
+                Err(Trouble::Broken(why)) => {
+                    self.broken += 1;
+                    set_aside(&self.path, &why)?;
+                }
+            }
+        }
     }
 
     /// One line when it begins to fail, and one when it is well again.
@@ -244,4 +216,84 @@ impl Writer {
 /// Seconds since 1970: what is kept outlives every other clock.
 fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A writer over a file of its own below the folder for temporary files.
+    fn writer(name: &str) -> Writer {
+        let folder = std::env::temp_dir().join(format!("pixi-store-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let shared =
+            Shared { ttl_s: AtomicU32::new(300), waiting: Mutex::default(), failures: AtomicU64::new(0) };
+        Writer { file: None, path: folder.join(FILE), shared: Arc::new(shared), is_failing: false, broken: 0 }
+    }
+
+    fn rows(numbers: std::ops::Range<u128>) -> HashMap<Ticket, Kept> {
+        numbers.map(|number| (Ticket::of(number), Kept::Former(Ticket::of(number + 1)))).collect()
+    }
+
+    fn found(writer: &Writer) -> usize {
+        open_whole(&writer.path, 300).unwrap().1.len()
+    }
+
+    /// Damages the file, which the writer has closed as after a failure.
+    fn break_under(writer: &mut Writer) {
+        writer.file.take().unwrap().close();
+        let bytes = std::fs::read(&writer.path).unwrap();
+        let zeros: Vec<u8> =
+            bytes.iter().enumerate().map(|(at, &byte)| if at < 512 { byte } else { 0xa5 }).collect();
+        std::fs::write(&writer.path, zeros).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_breaks_in_use_is_replaced_and_costs_its_own_rows() {
+        let mut writer = writer("breaks");
+        writer.write(&rows(0..20_000), true).unwrap();
+        break_under(&mut writer);
+        writer.write(&rows(30_000..30_005), true).unwrap();
+        assert!(writer.path.with_extension("redb.broken").exists());
+        writer.file.take().unwrap().close();
+        assert_eq!((writer.broken, found(&writer)), (1, 5));
+    }
+
+    #[test]
+    fn files_that_break_again_and_again_are_given_up() {
+        let mut writer = writer("again");
+        for round in 0..RESUME_FILES_BROKEN_MAX {
+            writer.write(&rows(0..20_000), true).unwrap();
+            break_under(&mut writer);
+            assert_eq!(writer.broken, round);
+            // Of the last one nothing more is written.
+            assert_eq!(writer.write(&rows(0..1), true).is_ok(), round + 1 < RESUME_FILES_BROKEN_MAX);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later_unless_something_newer_is() {
+        let mut writer = writer("later");
+        std::fs::create_dir(&writer.path).unwrap();
+        assert!(writer.write(&rows(0..3), false).is_err());
+        writer.waiting().insert(Ticket::of(1), Kept::Gone);
+        writer.put_back(rows(0..3));
+        std::fs::remove_dir(&writer.path).unwrap();
+        let waiting = mem::take(&mut *writer.waiting());
+        writer.write(&waiting, false).unwrap();
+        writer.file.take().unwrap().close();
+        assert_eq!(found(&writer), 2);
+    }
+
+    #[test]
+    fn the_file_stays_small_however_much_is_written() {
+        let mut writer = writer("size");
+        for round in 0..6 {
+            writer.write(&rows(round * 50_000..(round + 1) * 50_000), false).unwrap();
+        }
+        writer.file.take().unwrap().close();
+        assert!(std::fs::metadata(&writer.path).unwrap().len() <= crate::limits::RESUME_FILE_BYTES_MAX);
+        assert!(found(&writer) <= RESUMES_MAX);
+    }
 }

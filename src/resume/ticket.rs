@@ -41,10 +41,11 @@ impl Ticket {
         })
     }
 
-    /// The value of the `Set-Cookie` header that hands it out: for this endpoint alone, out of the reach of scripts, and as
-    /// long as the browser is open.
-    pub fn set_cookie(self, path: &str) -> String {
-        format!("{COOKIE}={:0DIGITS$x}; Path={path}; HttpOnly; SameSite=Lax", self.0)
+    /// The value of the `Set-Cookie` header that hands it out: for this endpoint alone, out of the reach of scripts, as long
+    /// as the browser is open, and over `https` alone where the client speaks that.
+    pub fn set_cookie(self, path: &str, is_https: bool) -> String {
+        let secure = if is_https { "; Secure" } else { "" };
+        format!("{COOKIE}={:0DIGITS$x}; Path={path}; HttpOnly; SameSite=Lax{secure}", self.0)
     }
 }
 
@@ -61,7 +62,8 @@ mod tests {
     #[test]
     fn a_cookie_handed_out_is_recognised() {
         for ticket in [Ticket::of(0), Ticket::of(u128::MAX), Ticket::draw().unwrap()] {
-            let set = ticket.set_cookie("/ws");
+            let set = ticket.set_cookie("/ws", false);
+            assert_eq!(ticket.set_cookie("/ws", true), format!("{set}; Secure"));
             let (cookie, attributes) = set.split_once("; ").unwrap();
             assert_eq!(attributes, "Path=/ws; HttpOnly; SameSite=Lax");
             assert_eq!(Ticket::in_cookies(cookie), Some(ticket));

@@ -9,6 +9,7 @@
 //! With the PROXY protocol, nobody but trusted proxies is served, with one exception: a peer on this very machine may
 //! send a header that claims nothing, so that the server's own health check needs no proxy.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
@@ -19,14 +20,14 @@ use super::Server;
 use super::connection::Phase;
 use super::table::place_of;
 use crate::admission::buckets::{Buckets, Rate, TooFast};
-use crate::admission::limiter::{AddressLimiter, AddressLimits, Refusal, Seat};
+use crate::admission::limiter::{AddressLimiter, AddressLimits, OverSeat, Refusal, Seat};
 use crate::admission::trust::TrustedProxies;
 use crate::admission::{Client, Network};
 use crate::config::{
     Config, HTTP_CONNS_PER_IP_DEFAULT, HTTP_RATE_DEFAULT, IP_CONN_RATE_DEFAULT, MAX_CONNS_PER_IP_DEFAULT,
 };
 use crate::metrics::Refused;
-use crate::wire::forwarded::{forwarded, x_forwarded_for};
+use crate::wire::forwarded::{forwarded, forwarded_is_https, proto_is_https, x_forwarded_for};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::proxy_protocol::{Parsed, parse};
 
@@ -43,6 +44,8 @@ pub(super) enum Attribution {
     Visitor(Client),
     /// A player, which counts for an address.
     Seated(Seat),
+    /// A player to be, whose address holds all that it may: it must take over one of those connections.
+    Over(OverSeat),
     /// A trusted proxy's: each request tells.
     Proxy(IpAddr),
     /// Its PROXY header has not arrived whole.
@@ -66,6 +69,8 @@ pub(super) struct Attributions {
     http_conns_per_ip: Option<u32>,
     /// By place in the table of connections, beside which they lie: no move of a player needs them.
     by_place: Vec<Attribution>,
+    /// Connections whose PROXY header says that the client speaks TLS.
+    tls: HashSet<Token>,
 }
 
 impl Attributions {
@@ -78,6 +83,7 @@ impl Attributions {
             requests: Buckets::new(RandomState::new().hash_one(1)),
             http_conns_per_ip: config.http_conns_per_ip,
             by_place: Vec::new(),
+            tls: HashSet::new(),
         }
     }
 
@@ -125,12 +131,56 @@ impl Attributions {
             let attribution = std::mem::take(attribution);
             self.release(attribution);
         }
+        if !self.tls.is_empty() {
+            self.tls.remove(&token);
+        }
     }
 
     /// One that was given no place counts for nobody.
     pub(super) fn release(&mut self, attribution: Attribution) {
-        if let Attribution::Seated(seat) = attribution {
-            self.limiter.release(seat);
+        match attribution {
+            Attribution::Seated(seat) => self.limiter.release(seat),
+            Attribution::Over(seat) => self.limiter.release_over(seat),
+            Attribution::Unknown
+            | Attribution::Visitor(_)
+            | Attribution::Proxy(_)
+            | Attribution::BeforeHeader { .. } => {}
+        }
+    }
+
+    /// A connection takes the place of another one, whose seat it gets if it has none and both come from one address.
+    pub(super) fn replace(&mut self, old: Token, new: Token) {
+        let (old, new) = (place_of(old), place_of(new));
+        let is_exchange = match (self.by_place.get(old), self.by_place.get(new)) {
+            (Some(Attribution::Seated(seat)), Some(Attribution::Over(over))) => over.is_of(seat),
+            _ => false,
+        };
+        if is_exchange {
+            let seat = std::mem::take(&mut self.by_place[old]);
+            let over = std::mem::replace(&mut self.by_place[new], seat);
+            self.release(over);
+        }
+    }
+
+    /// A connection beyond its address's limit gets a seat if there is one by now. Returns whether it is within the limit.
+    pub(super) fn settle(&mut self, token: Token) -> bool {
+        let Some(attribution) = self.by_place.get_mut(place_of(token)) else { return true };
+        if let Attribution::Over(over) = attribution
+            && let Some(seat) = self.limiter.settle(over)
+        {
+            *attribution = Attribution::Seated(seat);
+        }
+        !matches!(attribution, Attribution::Over(_))
+    }
+
+    /// Whether the client speaks `https` to the trusted proxy in front of this connection, by that proxy's word.
+    pub(super) fn is_https(&self, token: Token, request: &Request) -> bool {
+        match self.by_place.get(place_of(token)) {
+            Some(Attribution::Proxy(_)) => {
+                request.x_forwarded_proto.as_deref().is_some_and(proto_is_https)
+                    || request.forwarded.as_deref().is_some_and(forwarded_is_https)
+            }
+            _ => self.tls.contains(&token),
         }
     }
 
@@ -256,7 +306,10 @@ impl Server {
         let Phase::Http(http) = &mut connection.phase else { return false };
         let address = match parse(&http.head) {
             Ok(Parsed::Incomplete) => return false,
-            Ok(Parsed::Complete { source, consumed }) if is_trusted || source.is_none() => {
+            Ok(Parsed::Complete { source, consumed, is_tls }) if is_trusted || source.is_none() => {
+                if is_tls && is_trusted {
+                    self.attributions.tls.insert(token);
+                }
                 http.head.drain(..consumed);
                 source.unwrap_or(peer)
             }
@@ -291,7 +344,13 @@ impl Server {
     }
 
     /// Counts an upgrade for its address; behind a proxy for the address that the proxy names.
-    pub(super) fn judge_upgrade(&mut self, token: Token, request: &Request) -> Result<(), TooManyRequests> {
+    /// One too many is refused unless it may take over a connection.
+    pub(super) fn judge_upgrade(
+        &mut self,
+        token: Token,
+        request: &Request,
+        may_take_over: bool,
+    ) -> Result<(), TooManyRequests> {
         let client = match self.attributions.by_place.get(place_of(token)) {
             Some(&Attribution::Visitor(client)) => client,
             Some(&Attribution::Proxy(proxy)) => self.attributions.client_of(proxy, request).map_or_else(
@@ -303,13 +362,27 @@ impl Server {
             ),
             _ => return Ok(()),
         };
-        let seat = self.seat(client)?;
-        self.attributions.insert(token, Attribution::Seated(seat));
+        let attribution = self.seat(client, may_take_over)?;
+        self.attributions.insert(token, attribution);
         Ok(())
     }
 
-    fn seat(&mut self, client: Client) -> Result<Seat, TooManyRequests> {
-        self.attributions.limiter.admit(client, self.now_ns).map_err(|refusal| {
+    /// The answer to a connection of an address that holds all that it may.
+    pub(super) fn too_many(&mut self) -> TooManyRequests {
+        self.metrics.refused[Refused::AddressConnections] += 1;
+        TooManyRequests::held()
+    }
+
+    /// Counts a connection for its address. One too many may be let in to take over another.
+    fn seat(&mut self, client: Client, may_take_over: bool) -> Result<Attribution, TooManyRequests> {
+        let (limiter, now_ns) = (&mut self.attributions.limiter, self.now_ns);
+        let judged = match limiter.admit(client, now_ns) {
+            Err(Refusal::TooMany) if may_take_over => {
+                limiter.admit_over(client, now_ns).map(Attribution::Over)
+            }
+            judged => judged.map(Attribution::Seated),
+        };
+        judged.map_err(|refusal| {
             let (reason, answer) = match refusal {
                 Refusal::TooMany => (Refused::AddressConnections, TooManyRequests::held()),
                 Refusal::TooFast { retry_after_s } => {

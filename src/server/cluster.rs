@@ -12,7 +12,7 @@ use mio::{Registry, Waker};
 use super::table::BUS;
 use super::{Server, os};
 use crate::cluster::link::{Address, Link, News, Order};
-use crate::cluster::message::NodeId;
+use crate::cluster::message::{Fate, NodeId};
 use crate::cluster::seal::Seal;
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
@@ -21,7 +21,7 @@ use crate::limits::{
     LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
 };
 use crate::metrics::ClusterGauges;
-use crate::resume::{Saved, Ticket};
+use crate::resume::{Kept, Ticket};
 
 /// This process's part in a cluster.
 #[derive(Debug)]
@@ -163,8 +163,8 @@ impl Server {
                 }
             }
             News::Message(bytes) => match self.game.hear(&mut cluster.node, &bytes, now) {
-                Heard::Claim(ticket) => self.hand_over(ticket),
-                Heard::Answer(ticket, saved) => self.answered_elsewhere(ticket, saved),
+                Heard::Claim(ticket, asker) => self.hand_over(ticket, asker),
+                Heard::Answer(ticket, fate) => self.answered_elsewhere(ticket, fate),
                 Heard::Taken { delay_us, is_news: true } => {
                     // A clock that is far off measures nothing.
                     if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
@@ -209,47 +209,40 @@ impl Server {
             }
         }
         cluster.said = out;
-        self.end_waits();
     }
 
     /// Passes on to the bus what has come together in this turn. Players who have left may be at another door already.
     pub(super) fn flush_bus(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
+        // First of all: what is said may send another node to look for it.
+        let kept = self.resumes.take_kept();
+        if !kept.is_empty() && cluster.is_up() {
+            // Any process may give it out now, so that this one must not.
+            for keepsake in kept.iter().filter(|keepsake| matches!(keepsake.what, Kept::Left(_))) {
+                self.resumes.forget(keepsake.ticket);
+            }
+            cluster.link.order(Order::Keep(kept, self.config.resume_ttl_s));
+        }
         if !cluster.said.is_empty() {
             cluster.link.order(Order::Say(std::mem::take(&mut cluster.said)));
         }
         if !cluster.wanted.is_empty() {
             cluster.link.order(Order::Fetch(std::mem::take(&mut cluster.wanted)));
         }
-        let kept = self.resumes.take_kept();
-        if !kept.is_empty() && cluster.is_up() {
-            // Any process may give it out now, so that this one must not.
-            for keepsake in kept.iter().filter(|keepsake| keepsake.has_left) {
-                self.resumes.forget(keepsake.ticket);
-            }
-            cluster.link.order(Order::Keep(kept, self.config.resume_ttl_s));
-        }
     }
 
-    /// Where a player is, for the other processes, should it turn up there.
-    pub(super) fn save_to_bus(&mut self, ticket: Ticket, slot: u32) {
-        if self.cluster.is_some() {
-            self.resumes.save(ticket, self.game.saved(slot));
-        }
-    }
-
-    /// Asks the other processes what becomes of the player of this ticket.
-    pub(super) fn claim_elsewhere(&mut self, ticket: Ticket) {
+    /// Asks the node that had the player of this ticket last what becomes of it.
+    pub(super) fn claim_elsewhere(&mut self, ticket: Ticket, owner: NodeId) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.claim(ticket, now, &mut cluster.said);
+        cluster.node.claim(ticket, owner, now, &mut cluster.said);
     }
 
-    /// Says what becomes of it.
-    pub(super) fn answer_claim(&mut self, ticket: Ticket, saved: Option<Saved>) {
+    /// Tells the node that asked what becomes of it.
+    pub(super) fn answer_claim(&mut self, ticket: Ticket, asker: NodeId, fate: Fate) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.answer(ticket, saved, now, &mut cluster.said);
+        cluster.node.answer(ticket, asker, fate, now, &mut cluster.said);
     }
 
     /// Takes leave of the other processes.

@@ -1,4 +1,4 @@
-//! Players who come back: what a handshake's ticket leads to, and what is remembered of whoever goes.
+//! Sessions: what a handshake's token leads to, and what is remembered of a player that goes.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,20 @@ use mio::Token;
 use super::Server;
 use super::cluster::Cluster;
 use super::connection::Phase;
+use super::http::Return;
 use crate::config::Config;
-use crate::limits::{RESUME_QUIET_MS, RESUME_SAVE_MS};
-use crate::metrics::{Closed, Resume};
+use crate::limits::RESUME_SAVE_MS;
+use crate::metrics::Resume;
 use crate::resume::store::Store;
 use crate::resume::{Claim, Resumes, Saved, Ticket};
 use crate::wire::http::Request;
-use crate::wire::websocket::Code;
 
-/// Whom a handshake's ticket makes of its player.
+/// What the token of a handshake makes of its player.
 pub(super) enum Recognised {
-    /// This one.
-    As {
-        /// The ticket it gets.
-        ticket: Option<Ticket>,
-        /// What it finds again.
-        saved: Option<Saved>,
-    },
+    /// A newcomer, or one that finds this again.
+    As(Option<Return>),
+    /// Its player is in the world, with this connection.
+    InUse(Ticket, Token),
     /// Another process of the world may know.
     Elsewhere(Ticket),
 }
@@ -47,76 +44,103 @@ pub(super) fn resumes_of(config: &Config) -> Resumes<Token> {
 }
 
 impl Server {
-    /// Whose connection this handshake takes over: one that shows the ticket of a player not heard from for a while.
-    pub(super) fn quiet_owner(&self, request: &Request) -> Option<Token> {
-        let owner = self.resumes.player(shown_in(request)?)?;
-        self.is_quiet(owner).then_some(owner)
-    }
-
-    /// Whether nothing has been heard of a player for a while.
-    pub(super) fn is_quiet(&self, owner: Token) -> bool {
-        let heard_ms = self.table.get(owner).and_then(|connection| match &connection.phase {
-            Phase::Player { player, .. } => Some(player.heard_ms),
-            _ => None,
-        });
-        heard_ms.is_some_and(|heard_ms| self.now_ms() - heard_ms >= RESUME_QUIET_MS)
+    /// The connection of the player whose token a handshake shows, if that player is in the world.
+    pub(super) fn owner_of_shown(&mut self, request: &Request) -> Option<Token> {
+        let shown = shown_in(request)?;
+        let owner = self.resumes.player(shown)?;
+        self.confirm_if_heard(owner);
+        // The token shown may have been the one before, which is worth nothing now.
+        self.resumes.player(shown)
     }
 
     /// What a player would find again.
     pub(super) fn saved_of(&self, owner: Token) -> Option<Saved> {
-        let Phase::Player { slot, .. } = self.table.get(owner)?.phase else { return None };
-        Some(self.game.saved(slot))
+        let Phase::Player { slot, ref player } = self.table.get(owner)?.phase else { return None };
+        let saved = self.game.saved(slot);
+        Some(player.ticket.map_or(saved, |ticket| self.resumes.as_of(ticket, saved, self.now_ms())))
     }
 
-    /// The ticket that a new player gets, and what it finds again. The connection it still has, if that has gone quiet, is
-    /// closed.
+    /// What the token that a handshake shows leads to.
     pub(super) fn recognise(&mut self, request: &Request) -> Recognised {
-        let is_new = |ticket| Recognised::As { ticket, saved: None };
         if !self.resumes.is_on() {
-            return is_new(None);
+            return Recognised::As(None);
         }
-        let Some(ticket) = shown_in(request) else { return is_new(Ticket::draw()) };
-        let owner = self.quiet_owner(request);
-        if let Some(owner) = owner {
-            self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
-        }
-        let outcome = match self.resumes.claim(ticket, self.now_ms()) {
+        let Some(shown) = shown_in(request) else { return Recognised::As(None) };
+        let outcome = match self.resumes.claim(shown, self.now_ms()) {
             Claim::Left(saved) => {
-                self.metrics.resumes[if owner.is_some() { Resume::TakenOver } else { Resume::Hit }] += 1;
-                return Recognised::As { ticket: Some(ticket), saved: Some(saved) };
+                self.metrics.resumes[Resume::Hit] += 1;
+                return Recognised::As(Some(Return { shown, saved }));
             }
-            Claim::Playing(_) => Resume::SecondTab,
+            Claim::Playing(owner) => return Recognised::InUse(shown, owner),
+            Claim::TooSoon => Resume::TooSoon,
             Claim::Unknown if self.cluster.as_ref().is_some_and(Cluster::is_up) => {
-                return Recognised::Elsewhere(ticket);
+                return Recognised::Elsewhere(shown);
             }
             Claim::Unknown => Resume::Miss,
         };
         self.metrics.resumes[outcome] += 1;
-        // Nobody goes on under a ticket that was not drawn here.
-        is_new(Ticket::draw())
+        Recognised::As(None)
+    }
+
+    /// A player comes in under a token of its own. No client goes on under one that was not drawn by a node of the world.
+    pub(super) fn give_ticket(&mut self, token: Token, ticket: Option<Ticket>, returning: Option<&Return>) {
+        let (Some(ticket), now_ms) = (ticket, self.now_ms()) else { return };
+        match returning {
+            Some(Return { shown, .. }) => self.resumes.reenter(ticket, *shown, token, now_ms),
+            None => self.resumes.enter(ticket, token),
+        }
+        // A newcomer without a cluster has nothing to lose yet.
+        if returning.is_some() || self.cluster.is_some() {
+            self.save_session(token);
+        }
+    }
+
+    /// Lets the token before the current one lapse, once its player's client is known to have that.
+    fn confirm_if_heard(&mut self, token: Token) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let Phase::Player { player, .. } = &mut connection.phase else { return };
+        if let (Some(since_ms), Some(ticket)) = (player.unconfirmed_since_ms, player.ticket)
+            && player.heard_ms >= since_ms
+        {
+            player.unconfirmed_since_ms = None;
+            self.resumes.confirm(ticket);
+        }
     }
 
     /// Remembers a player that is about to leave the world.
-    pub(super) fn remember(&mut self, slot: u32, ticket: Option<Ticket>) {
-        if let Some(ticket) = ticket {
+    pub(super) fn remember(&mut self, token: Token) {
+        self.confirm_if_heard(token);
+        let Some(connection) = self.table.get(token) else { return };
+        if let Phase::Player { slot, ref player } = connection.phase
+            && let Some(ticket) = player.ticket
+        {
             let (saved, now_ms) = (self.game.saved(slot), self.now_ms());
             self.resumes.leave(ticket, saved, now_ms);
         }
     }
 
-    /// Writes down where a player is, every few seconds, when that outlives the process.
-    pub(super) fn save_if_due(&mut self, token: Token) {
+    /// Looks after a player's session once a second: its token, and what is written down of it every few seconds when that
+    /// outlives the process.
+    pub(super) fn tend_session(&mut self, token: Token) {
+        self.confirm_if_heard(token);
         let now_ms = self.now_ms();
         if !self.resumes.is_lasting() {
             return;
         }
         let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Player { slot, player } = &mut connection.phase else { return };
-        if let Some(ticket) = player.ticket
-            && now_ms - player.saved_ms >= RESUME_SAVE_MS
-        {
+        let Phase::Player { player, .. } = &mut connection.phase else { return };
+        if now_ms - player.saved_ms >= RESUME_SAVE_MS {
             player.saved_ms = now_ms;
-            self.resumes.save(ticket, self.game.saved(*slot));
+            self.save_session(token);
+        }
+    }
+
+    fn save_session(&mut self, token: Token) {
+        let Some(connection) = self.table.get(token) else { return };
+        if let Phase::Player { slot, ref player } = connection.phase
+            && let Some(ticket) = player.ticket
+        {
+            self.resumes.save(ticket, self.game.saved(slot), self.now_ms());
         }
     }
 }

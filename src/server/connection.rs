@@ -115,6 +115,8 @@ pub struct Player {
     pub postponed: Postponed,
     /// When it was pinged last, in milliseconds of the loop's clock.
     pub pinged_ms: u64,
+    /// Since when its client may not have its token, in milliseconds of the loop's clock: until its first frame.
+    pub unconfirmed_since_ms: Option<u64>,
     /// What it shows when it comes back; none when nothing is remembered.
     pub ticket: Option<Ticket>,
     /// When it was written down last, in milliseconds of the loop's clock.

@@ -32,10 +32,9 @@ impl Server {
     pub(super) fn end_player(&mut self, token: Token, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { slot, ref player } = connection.phase else { return };
-        let ticket = player.ticket;
         // What a player said last before it goes is not worth more than its allowance.
         self.metrics.rate_limited_total += player.postponed.len() as u64;
-        self.remember(slot, ticket);
+        self.remember(token);
         self.metrics.closed[reason] += 1;
         log::debug!("player {} ended: {reason:?}", self.game.world().id(slot).unwrap_or(0));
         self.game.leave(slot);
@@ -127,10 +126,10 @@ impl Server {
             self.sweep_place =
                 if self.sweep_place + 1 < self.table.places() { self.sweep_place + 1 } else { 0 };
             let Some(token) = self.table.token_at(self.sweep_place) else { continue };
-            self.save_if_due(token);
+            self.tend_session(token);
             match self.overdue(token) {
                 Overdue::Nothing => {}
-                Overdue::Ping => self.ping(token),
+                Overdue::Ping => self.ping_now(token),
                 Overdue::CloseIdle => {
                     self.close_player(token, Code::GoingAway, "nothing heard", Closed::Idle);
                 }
@@ -185,19 +184,6 @@ impl Server {
                 }
             }
             _ => Overdue::Nothing,
-        }
-    }
-
-    fn ping(&mut self, token: Token) {
-        let now_ms = self.now_ms();
-        let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Player { player, .. } = &mut connection.phase else { return };
-        player.pinged_ms = now_ms;
-        // Behind unread bytes a ping would only add to them.
-        if connection.outbox.is_empty() {
-            player.session.ping(connection.outbox.bytes());
-            self.metrics.frames_out[FrameOut::Ping] += 1;
-            self.list_as_replied(token);
         }
     }
 

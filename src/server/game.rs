@@ -125,7 +125,9 @@ impl Game {
     pub fn join(&mut self, saved: Option<Saved>, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
         let world = &mut self.scene_mut().world;
         let slot = match saved {
-            Some(Saved { x, y, faces_right, .. }) => world.rejoin(Position { x, y }, faces_right),
+            Some(Saved { x, y, faces_right, budget, .. }) => {
+                world.rejoin(Position { x, y }, faces_right, budget)
+            }
             None => world.join(),
         };
         let mut tally = Tally::default();
@@ -139,7 +141,8 @@ impl Game {
         let Position { x, y } = self.world().position(slot);
         let half_sides = self.views.viewer(slot).and_then(Viewer::half_sides);
         let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
-        Saved { x, y, faces_right: self.world().is_facing_right(slot), viewport }
+        let (faces_right, budget) = (self.world().is_facing_right(slot), self.world().budget(slot));
+        Saved { x, y, faces_right, viewport, budget, returned_ms_ago: Saved::LONG_AGO }
     }
 
     /// Hears what another process says.

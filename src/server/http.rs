@@ -12,6 +12,7 @@ use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player, Room};
 use super::pages::is_of_dashboard;
 use super::postponed::Postponed;
+use super::returning::Asker;
 use super::{Server, os};
 use crate::metrics::{Format, Gauges, Refused, health_json, render};
 use crate::origins::Refusal;
@@ -44,16 +45,26 @@ enum Answered {
     Later,
 }
 
-/// Who has asked for a place in the game, and may have it.
-pub(super) struct Newcomer<'a> {
-    /// Where it asked: its ticket is shown to nobody else.
-    pub path: &'a str,
+/// A request for a place in the game.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    /// The connection it came on.
+    pub token: Token,
+    /// Where it asked: its session token is shown to nobody else.
+    pub path: String,
     /// What the upgrade is confirmed with.
-    pub key: &'a AcceptKey,
-    /// What it shows when it comes back; none when nothing is remembered.
-    pub ticket: Option<Ticket>,
-    /// What it finds again.
-    pub saved: Option<Saved>,
+    pub key: AcceptKey,
+    /// Whether the client speaks `https` to the proxy in front.
+    pub is_https: bool,
+}
+
+/// A session that goes on.
+#[derive(Debug)]
+pub(super) struct Return {
+    /// The token that the client showed.
+    pub shown: Ticket,
+    /// What its player finds again.
+    pub saved: Saved,
 }
 
 impl Server {
@@ -279,33 +290,46 @@ impl Server {
         if let Err(refusal) = origins.judge(request.origin.as_deref(), self.config.require_origin) {
             return self.refuse_origin(token, request, refusal);
         }
-        if let Some((reason, line)) = self.no_room(self.quiet_owner(request).is_some()) {
+        // A player that may have to make room for this one.
+        let owner = self.owner_of_shown(request);
+        if let Some((reason, line)) = self.no_room(owner.is_some()) {
             return self.refuse(token, reason, line);
         }
-        if let Err(refusal) = self.judge_upgrade(token, request) {
+        let is_https = self.attributions.is_https(token, request);
+        if let Err(refusal) = self.judge_upgrade(token, request, owner.is_some()) {
             return self.refuse_address(token, &refusal, false);
         }
+        let handshake = Handshake { token, path: request.path.clone(), key, is_https };
         match self.recognise(request) {
-            Recognised::As { ticket, saved } => {
-                let newcomer = Newcomer { path: &request.path, key: &key, ticket, saved };
-                self.make_player(token, &newcomer);
-                Answered::Upgraded
+            Recognised::As(returning) => {
+                self.make_player(&handshake, returning.as_ref());
+                return Answered::Upgraded;
             }
-            Recognised::Elsewhere(ticket) => {
-                self.ask_elsewhere(token, &request.path, key, ticket);
-                Answered::Later
-            }
+            Recognised::InUse(shown, owner) => self.ask_player(Asker::Client(handshake), shown, owner),
+            Recognised::Elsewhere(shown) => self.ask_elsewhere(handshake, shown),
         }
+        Answered::Later
     }
 
-    /// Makes a player of a handshake that had to wait, if there is room still.
-    pub(super) fn let_in(&mut self, token: Token, newcomer: &Newcomer<'_>) {
-        match self.no_room(false) {
-            None => self.make_player(token, newcomer),
-            Some((reason, line)) => {
-                self.refuse(token, reason, line);
-                self.close_http(token);
+    /// Makes a player of a handshake whose token was in use or known elsewhere, if there is room still. A session that can't
+    /// go on is put back.
+    pub(super) fn let_in(&mut self, handshake: &Handshake, returning: Option<&Return>) {
+        let token = handshake.token;
+        if self.is_waiting(token) {
+            let refused = if self.attributions.settle(token) {
+                self.no_room(false).map(|(reason, line)| self.refuse(token, reason, line))
+            } else {
+                let refusal = self.too_many();
+                Some(self.refuse_address(token, &refusal, false))
+            };
+            if refused.is_none() {
+                return self.make_player(handshake, returning);
             }
+            self.list_as_replied(token);
+            self.close_http(token);
+        }
+        if let Some(&Return { shown, saved }) = returning {
+            self.resumes.put_back(shown, saved, self.now_ms());
         }
     }
 
@@ -356,9 +380,12 @@ impl Server {
     }
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
-    fn make_player(&mut self, token: Token, newcomer: &Newcomer<'_>) {
-        let Newcomer { path, key, ticket, saved } = *newcomer;
+    fn make_player(&mut self, handshake: &Handshake, returning: Option<&Return>) {
+        let Handshake { token, ref path, ref key, is_https } = *handshake;
         let (now_ms, uptime_ms) = (self.now_ms(), self.uptime_ms());
+        // Without random numbers a session goes on under its old token.
+        let shown = returning.map(|returning| returning.shown);
+        let ticket = if self.resumes.is_on() { Ticket::draw().or(shown) } else { None };
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
@@ -366,15 +393,17 @@ impl Server {
         // A read will say again that the peer has ended its side.
         connection.readable |= connection.input_ended;
         let out = connection.outbox.bytes();
-        let set_cookie = ticket.map(|ticket| ticket.set_cookie(path));
+        let set_cookie = ticket.map(|ticket| ticket.set_cookie(path, is_https));
         write_upgrade_response(out, key, set_cookie.as_deref());
-        let slot = self.game.join(saved, out, &mut self.metrics);
+        let slot = self.game.join(returning.map(|returning| returning.saved), out, &mut self.metrics);
         let player = Box::new(Player {
-            heard_ms: now_ms,
+            // Nothing was heard yet, not even in this millisecond.
+            heard_ms: now_ms.saturating_sub(1),
             session: Session::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(uptime_ms),
             postponed: Postponed::default(),
             pinged_ms: now_ms,
+            unconfirmed_since_ms: returning.map(|_| now_ms),
             ticket,
             saved_ms: now_ms,
         });
@@ -384,10 +413,7 @@ impl Server {
             self.owners.resize(slot as usize + 1, token);
         }
         self.owners[slot as usize] = token;
-        if let Some(ticket) = ticket {
-            self.resumes.enter(ticket, token);
-            self.save_to_bus(ticket, slot);
-        }
+        self.give_ticket(token, ticket, returning);
         self.metrics.connections_upgraded_total += 1;
         self.list_as_replied(token);
         log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));

@@ -1,40 +1,69 @@
-//! Handshakes that wait for word from elsewhere: the ticket they show may be that of a player of another process, or of one that
-//! has left there. They wait for a fraction of a second; then whoever has found nothing begins anew.
+//! Handshakes whose session token is in use, here or on another node. They wait, and nothing else does.
+//!
+//! A connection that answers a ping is alive: then the newcomer is a fresh player, such as a second tab of the same browser.
+//! One that stays silent for [`RETURN_PING_MS`] gives way. Another node that has the player asks it in the same way. One
+//! handshake waits for a session at a time: the newest takes the place of the one before it, which becomes a fresh player
+//! at once, and the clock goes on.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use mio::Token;
 
 use super::Server;
 use super::connection::Phase;
-use super::http::Newcomer;
+use super::http::{Handshake, Return};
 use crate::cluster::link::Record;
-use crate::limits::RETURN_WAIT_MS;
-use crate::metrics::{Closed, Resume};
-use crate::resume::{Saved, Ticket};
-use crate::wire::http::AcceptKey;
+use crate::cluster::message::{Fate, NodeId};
+use crate::limits::{RETURN_OWNER_WAIT_MS, RETURN_PING_MS, RETURN_WAIT_MS, RETURNS_WAITING_MAX};
+use crate::metrics::{Closed, FrameOut, Resume};
+use crate::resume::{Claim, Saved, Ticket};
 use crate::wire::websocket::Code;
 
-/// A handshake that waits.
+/// For whom something is waited for.
 #[derive(Debug)]
-struct Returning {
-    token: Token,
-    path: String,
-    key: AcceptKey,
-    until_ms: u64,
-    /// What was kept, whose process has been asked since.
-    kept: Option<Saved>,
-    /// The bus has been asked a second time.
-    is_asked_again: bool,
+pub(super) enum Asker {
+    /// A client of this node.
+    Client(Handshake),
+    /// A node to which a client shows the token.
+    Node(NodeId),
 }
 
-/// All of them.
+/// What is waited for.
+#[derive(Debug)]
+enum Awaits {
+    /// A frame from this player's connection, after it was pinged.
+    Frame {
+        /// The connection.
+        owner: Token,
+        /// When it was heard last before that, in milliseconds of the loop's clock.
+        before_ms: u64,
+    },
+    /// What the bus keeps.
+    Bus,
+    /// The answer of the node that has the player.
+    Owner {
+        /// What the bus has kept.
+        record: Record,
+        /// When the bus is asked a second time, unless it was: the player may have left just now.
+        asks_again_ms: Option<u64>,
+    },
+}
+
+#[derive(Debug)]
+struct Wait {
+    asker: Asker,
+    /// The token that was shown.
+    shown: Ticket,
+    awaits: Awaits,
+    until_ms: u64,
+}
+
+/// All that wait, by the current token of the session as far as it is known. At most [`RETURNS_WAITING_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    by_ticket: HashMap<Ticket, VecDeque<Returning>>,
+    by_ticket: HashMap<Ticket, Wait>,
+    /// The connections of those of this node.
     tokens: HashSet<Token>,
-    /// Until when each waits, the first one first; some have been answered since.
-    order: VecDeque<(u64, Ticket)>,
 }
 
 impl Waiters {
@@ -43,140 +72,263 @@ impl Waiters {
         !self.tokens.is_empty() && self.tokens.contains(&token)
     }
 
-    fn push(&mut self, ticket: Ticket, returning: Returning) {
-        self.tokens.insert(returning.token);
-        self.order.push_back((returning.until_ms, ticket));
-        self.by_ticket.entry(ticket).or_default().push_back(returning);
-    }
-
-    /// The first one that waits for this ticket.
-    fn first(&mut self, ticket: Ticket) -> Option<&mut Returning> {
-        self.by_ticket.get_mut(&ticket)?.front_mut()
-    }
-
-    fn pop(&mut self, ticket: Ticket) -> Option<Returning> {
-        let waiting = self.by_ticket.get_mut(&ticket)?;
-        let returning = waiting.pop_front();
-        if waiting.is_empty() {
-            self.by_ticket.remove(&ticket);
-        }
-        if let Some(returning) = &returning {
-            self.tokens.remove(&returning.token);
-        }
-        returning
-    }
-
-    /// Lets the first one that waits for this ticket wait once more, if something was kept for it. Returns whether it does.
-    fn wait_again(&mut self, ticket: Ticket, until_ms: u64) -> bool {
-        let waits = self.first(ticket).is_some_and(|returning| {
-            let waits = returning.kept.is_some() && !returning.is_asked_again;
-            if waits {
-                (returning.until_ms, returning.is_asked_again) = (until_ms, true);
-            }
-            waits
+    /// One more waits. One that waited for the same session gives up its place, and is returned.
+    fn push(&mut self, ticket: Ticket, mut wait: Wait) -> Option<Asker> {
+        let before = self.remove(ticket).map(|before| {
+            (wait.awaits, wait.until_ms) = (before.awaits, before.until_ms);
+            before.asker
         });
-        if waits {
-            self.order.push_back((until_ms, ticket));
+        if let Asker::Client(handshake) = &wait.asker {
+            self.tokens.insert(handshake.token);
         }
-        waits
+        self.by_ticket.insert(ticket, wait);
+        before
     }
 
-    /// What was kept for the first one that waits for this ticket.
-    fn kept(&mut self, ticket: Ticket) -> Option<Saved> {
-        self.first(ticket)?.kept
-    }
-
-    /// The ticket of one whose time is up.
-    fn overdue(&mut self, now_ms: u64) -> Option<Ticket> {
-        while let Some(&(until_ms, ticket)) = self.order.front().filter(|(until_ms, _)| *until_ms <= now_ms) {
-            self.order.pop_front();
-            if self.first(ticket).is_some_and(|returning| returning.until_ms <= until_ms) {
-                return Some(ticket);
-            }
+    fn remove(&mut self, ticket: Ticket) -> Option<Wait> {
+        let wait = self.by_ticket.remove(&ticket)?;
+        if let Asker::Client(handshake) = &wait.asker {
+            self.tokens.remove(&handshake.token);
         }
-        None
+        Some(wait)
     }
 }
 
 impl Server {
-    /// Lets a handshake wait until it is known elsewhere what becomes of its ticket.
-    pub(super) fn ask_elsewhere(&mut self, token: Token, path: &str, key: AcceptKey, ticket: Ticket) {
+    /// A client shows the token of a player of this node: its connection is pinged, and the handshake waits for what comes.
+    pub(super) fn ask_player(&mut self, asker: Asker, shown: Ticket, owner: Token) {
+        let (ticket, now_ms) = (self.resumes.current(shown), self.now_ms());
+        if self.is_waiting_room_full(ticket) {
+            return self.be_present(ticket, asker);
+        }
+        // One that is asked already has its own moment, and its answer may have come in this millisecond.
+        let before_ms = if self.returning.by_ticket.contains_key(&ticket) {
+            now_ms
+        } else {
+            self.ping_now(owner);
+            self.forget_this_millisecond(owner)
+        };
+        let awaits = Awaits::Frame { owner, before_ms };
+        self.let_wait(ticket, Wait { asker, shown, awaits, until_ms: now_ms + RETURN_PING_MS });
+    }
+
+    /// Lets a handshake wait until it is known elsewhere what becomes of its token.
+    pub(super) fn ask_elsewhere(&mut self, handshake: Handshake, shown: Ticket) {
+        let asker = Asker::Client(handshake);
+        if self.is_waiting_room_full(shown) {
+            return self.be_present(shown, asker);
+        }
+        if !self.returning.by_ticket.contains_key(&shown)
+            && let Some(cluster) = &mut self.cluster
+        {
+            cluster.want(shown);
+        }
         let until_ms = self.now_ms() + RETURN_WAIT_MS;
-        let returning =
-            Returning { token, path: path.to_owned(), key, until_ms, kept: None, is_asked_again: false };
-        self.returning.push(ticket, returning);
-        if let Some(cluster) = &mut self.cluster {
-            cluster.want(ticket);
+        self.let_wait(shown, Wait { asker, shown, awaits: Awaits::Bus, until_ms });
+    }
+
+    fn is_waiting_room_full(&self, ticket: Ticket) -> bool {
+        let most = RETURNS_WAITING_MAX.min(self.places.most() / 2).max(1);
+        let waiting = &self.returning.by_ticket;
+        waiting.len() >= most && !waiting.contains_key(&ticket)
+    }
+
+    fn let_wait(&mut self, ticket: Ticket, wait: Wait) {
+        if let Some(displaced) = self.returning.push(ticket, wait) {
+            self.be_present(ticket, displaced);
         }
     }
 
-    /// This is what was kept under a ticket.
-    pub(super) fn fetched(&mut self, ticket: Ticket, record: Option<Record>) {
-        let Some(record) = record else { return self.end_wait_with_kept(ticket) };
-        let Some(cluster) = &mut self.cluster else { return };
-        if record.has_left || !cluster.knows(record.node) {
-            return self.end_wait(ticket, Resume::Hit, Some(record.saved));
-        }
-        // Only that process can tell whether its player is there.
-        if let Some(returning) = self.returning.first(ticket) {
-            returning.kept = Some(record.saved);
-            self.claim_elsewhere(ticket);
-        }
-    }
-
-    /// The process of a ticket's player has answered.
-    pub(super) fn answered_elsewhere(&mut self, ticket: Ticket, saved: Option<Saved>) {
-        let outcome = if saved.is_some() { Resume::TakenOver } else { Resume::SecondTab };
-        self.end_wait(ticket, outcome, saved);
-    }
-
-    /// Somebody shows a ticket elsewhere: what becomes of its player, if it is here. One whose connection has gone quiet is
-    /// handed over.
-    pub(super) fn hand_over(&mut self, ticket: Ticket) {
-        let Some(owner) = self.resumes.player(ticket) else { return };
-        let saved = self.is_quiet(owner).then(|| {
-            let saved = self.saved_of(owner);
-            self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
-            saved
-        });
-        self.answer_claim(ticket, saved.flatten());
-    }
-
-    /// Ends the waits whose time is up.
-    pub(super) fn end_waits(&mut self) {
+    /// This is what was kept under a token.
+    pub(super) fn fetched(&mut self, shown: Ticket, record: Option<Record>) {
         let now_ms = self.now_ms();
-        while let Some(ticket) = self.returning.overdue(now_ms) {
-            // Its process lives and does not have the player any more: where it left it is being written down just now.
-            if self.returning.wait_again(ticket, now_ms + RETURN_WAIT_MS) {
+        let Some(wait) = self.returning.by_ticket.get(&shown) else {
+            // The handshake is over; its player may try again.
+            if let Some(Record { ticket, saved, has_left: true, .. }) = record {
+                self.resumes.put_back(ticket, saved, now_ms);
+            }
+            return;
+        };
+        let Some(record) = record else {
+            if matches!(wait.awaits, Awaits::Bus) {
+                self.end_wait(shown, Resume::Miss, None);
+            }
+            return;
+        };
+        let Some(cluster) = &mut self.cluster else { return };
+        if !record.has_left && cluster.knows(record.node) {
+            // Only that node can tell whether its player is there.
+            let Some(wait) = self.returning.remove(shown) else { return };
+            self.claim_elsewhere(record.ticket, record.node);
+            let awaits = Awaits::Owner { record, asks_again_ms: Some(now_ms + RETURN_WAIT_MS) };
+            let until_ms = now_ms + RETURN_OWNER_WAIT_MS;
+            self.let_wait(record.ticket, Wait { awaits, until_ms, ..wait });
+        } else if record.saved.may_return() {
+            self.end_wait(shown, Resume::Hit, Some(record.saved));
+        } else {
+            self.resumes.put_back(record.ticket, record.saved, now_ms);
+            self.end_wait(shown, Resume::TooSoon, None);
+        }
+    }
+
+    /// The node of a token's player has answered.
+    pub(super) fn answered_elsewhere(&mut self, ticket: Ticket, fate: Fate) {
+        match fate {
+            Fate::HandedOver(saved) => self.end_wait(ticket, Resume::TakenOver, Some(saved)),
+            Fate::Present => self.end_wait(ticket, Resume::SecondTab, None),
+            Fate::Unknown => {
+                let until_ms = self.now_ms() + RETURN_WAIT_MS;
+                let Some(wait) = self.returning.by_ticket.get_mut(&ticket) else { return };
+                // If it has left, that has been written down by now.
+                (wait.awaits, wait.until_ms) = (Awaits::Bus, until_ms);
                 if let Some(cluster) = &mut self.cluster {
                     cluster.want(ticket);
                 }
-            } else {
-                self.end_wait_with_kept(ticket);
             }
         }
     }
 
-    /// Nothing more is to be heard: what was kept must do, if anything was.
-    fn end_wait_with_kept(&mut self, ticket: Ticket) {
-        let kept = self.returning.kept(ticket);
-        self.end_wait(ticket, if kept.is_some() { Resume::Hit } else { Resume::Miss }, kept);
+    /// A client shows a token to another node, and its player should be here.
+    pub(super) fn hand_over(&mut self, ticket: Ticket, asker: NodeId) {
+        match self.resumes.claim(ticket, self.now_ms()) {
+            Claim::Playing(owner) => self.ask_player(Asker::Node(asker), ticket, owner),
+            Claim::Left(saved) => self.answer_claim(ticket, asker, Fate::HandedOver(saved)),
+            Claim::TooSoon => self.answer_claim(ticket, asker, Fate::Present),
+            Claim::Unknown => self.answer_claim(ticket, asker, Fate::Unknown),
+        }
     }
 
-    fn end_wait(&mut self, ticket: Ticket, outcome: Resume, saved: Option<Saved>) {
-        let Some(Returning { token, path, key, .. }) = self.returning.pop(ticket) else { return };
-        let connection = self.table.get(token);
-        let is_there = connection.is_some_and(|connection| matches!(connection.phase, Phase::Http(_)));
-        if let Some(saved) = saved.filter(|_| !is_there || self.no_room(false).is_some()) {
-            // It does not come in after all, and may try again.
-            self.resumes.leave(ticket, saved, self.now_ms());
-        }
-        if !is_there {
+    /// Ends the waits that are over. To be called with each tick.
+    pub(super) fn tend_waits(&mut self) {
+        if self.returning.by_ticket.is_empty() {
             return;
         }
-        self.metrics.resumes[outcome] += 1;
-        // Nobody goes on under a ticket that was not drawn by one of us.
-        let ticket = if saved.is_some() { Some(ticket) } else { Ticket::draw() };
-        self.let_in(token, &Newcomer { path: &path, key: &key, ticket, saved });
+        let waiting: Vec<Ticket> = self.returning.by_ticket.keys().copied().collect();
+        for ticket in waiting {
+            self.tend_wait(ticket);
+        }
+    }
+
+    fn tend_wait(&mut self, ticket: Ticket) {
+        let now_ms = self.now_ms();
+        let Some(wait) = self.returning.by_ticket.get_mut(&ticket) else { return };
+        let is_over = now_ms >= wait.until_ms;
+        match &mut wait.awaits {
+            &mut Awaits::Frame { owner, before_ms } => match self.heard_ms(owner) {
+                Some(heard_ms) if heard_ms > before_ms => self.end_wait(ticket, Resume::SecondTab, None),
+                Some(_) if is_over => self.give_over(ticket, owner),
+                Some(_) => {}
+                // Its connection has ended meanwhile.
+                None => self.give_over(ticket, owner),
+            },
+            Awaits::Bus if is_over => self.end_wait(ticket, Resume::Miss, None),
+            Awaits::Owner { record, .. } if is_over => {
+                // Nothing more is to be heard: what was kept must do.
+                let saved = record.saved;
+                self.end_wait(ticket, Resume::Hit, Some(saved));
+            }
+            Awaits::Owner { asks_again_ms, .. } if asks_again_ms.is_some_and(|at_ms| now_ms >= at_ms) => {
+                *asks_again_ms = None;
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.want(ticket);
+                }
+            }
+            Awaits::Bus | Awaits::Owner { .. } => {}
+        }
+    }
+
+    /// The session goes on with whoever waits for it: its player's connection is silent, or has ended.
+    fn give_over(&mut self, ticket: Ticket, owner: Token) {
+        let Some(Wait { asker, shown, .. }) = self.returning.remove(ticket) else { return };
+        match asker {
+            Asker::Client(handshake) => {
+                if !self.is_waiting(handshake.token) {
+                    return;
+                }
+                let was_playing = self.resumes.player(ticket).is_some();
+                self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
+                if self.table.get(owner).is_some() {
+                    self.attributions.replace(owner, handshake.token);
+                }
+                let (outcome, saved) = match self.resumes.claim(shown, self.now_ms()) {
+                    Claim::Left(saved) if was_playing => (Resume::TakenOver, Some(saved)),
+                    Claim::Left(saved) => (Resume::Hit, Some(saved)),
+                    Claim::TooSoon => (Resume::TooSoon, None),
+                    Claim::Playing(_) | Claim::Unknown => (Resume::Miss, None),
+                };
+                self.metrics.resumes[outcome] += 1;
+                self.let_in(&handshake, saved.map(|saved| Return { shown, saved }).as_ref());
+            }
+            Asker::Node(node) => {
+                let Some(saved) = self.saved_of(owner) else { return self.hand_over(ticket, node) };
+                self.resumes.release(ticket);
+                self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
+                self.answer_claim(ticket, node, Fate::HandedOver(saved));
+            }
+        }
+    }
+
+    /// Ends a wait with what came of it.
+    fn end_wait(&mut self, ticket: Ticket, outcome: Resume, saved: Option<Saved>) {
+        let Some(Wait { asker, shown, .. }) = self.returning.remove(ticket) else { return };
+        match asker {
+            Asker::Client(handshake) => {
+                self.metrics.resumes[outcome] += 1;
+                self.let_in(&handshake, saved.map(|saved| Return { shown, saved }).as_ref());
+            }
+            // Nodes wait for nothing but a player's frames.
+            Asker::Node(node) => self.answer_claim(ticket, node, Fate::Present),
+        }
+    }
+
+    /// The token is in use and stays so.
+    fn be_present(&mut self, ticket: Ticket, asker: Asker) {
+        match asker {
+            Asker::Client(handshake) => {
+                self.metrics.resumes[Resume::SecondTab] += 1;
+                self.let_in(&handshake, None);
+            }
+            Asker::Node(node) => self.answer_claim(ticket, node, Fate::Present),
+        }
+    }
+
+    /// Whether this connection is still there to become a player.
+    pub(super) fn is_waiting(&self, token: Token) -> bool {
+        self.table.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
+    }
+
+    /// When a frame of this player's connection arrived last; none if it is no player any more.
+    fn heard_ms(&self, owner: Token) -> Option<u64> {
+        match &self.table.get(owner)?.phase {
+            Phase::Player { player, .. } => Some(player.heard_ms),
+            _ => None,
+        }
+    }
+
+    /// What a player's connection said in the millisecond under way counts as said before it: an answer to a ping comes later.
+    /// Returns when it was heard last.
+    fn forget_this_millisecond(&mut self, owner: Token) -> u64 {
+        let before_ms = self.now_ms().saturating_sub(1);
+        if let Some(connection) = self.table.get_mut(owner)
+            && let Phase::Player { player, .. } = &mut connection.phase
+        {
+            player.heard_ms = player.heard_ms.min(before_ms);
+            return player.heard_ms;
+        }
+        before_ms
+    }
+
+    /// Pings a player's connection, unless it takes nothing at present.
+    pub(super) fn ping_now(&mut self, token: Token) {
+        let now_ms = self.now_ms();
+        let Some(connection) = self.table.get_mut(token) else { return };
+        let Phase::Player { player, .. } = &mut connection.phase else { return };
+        player.pinged_ms = now_ms;
+        // Behind unread bytes a ping would only add to them.
+        if connection.outbox.is_empty() {
+            player.session.ping(connection.outbox.bytes());
+            self.metrics.frames_out[FrameOut::Ping] += 1;
+            self.list_as_replied(token);
+        }
     }
 }

@@ -31,7 +31,7 @@ pub fn forwarded(value: &str) -> Vec<Hop> {
     let mut hops = Vec::new();
     let mut rest = value;
     loop {
-        match element(rest) {
+        match element(rest, &mut |_, _| ()) {
             Some((hop, after)) => {
                 hops.extend(hop);
                 match after.strip_prefix(',') {
@@ -46,8 +46,33 @@ pub fn forwarded(value: &str) -> Vec<Hop> {
     hops
 }
 
-/// One element, up to the comma or the end behind it; no hop for an empty one, which lists may contain.
-fn element(mut rest: &str) -> Option<(Option<Hop>, &str)> {
+/// Whether an `X-Forwarded-Proto` value says that a client speaks `https`, to any of the proxies on its way.
+pub fn proto_is_https(value: &str) -> bool {
+    value.split(',').any(|proto| is_https(proto.trim_matches([' ', '\t'])))
+}
+
+/// The same of a `Forwarded` value; one that breaks the grammar says nothing.
+pub fn forwarded_is_https(value: &str) -> bool {
+    let (mut rest, mut found) = (value, false);
+    loop {
+        let mut see =
+            |name: &str, value: &str| found |= name.eq_ignore_ascii_case("proto") && is_https(value);
+        match element(rest, &mut see) {
+            Some((_, after)) => match after.strip_prefix(',') {
+                Some(next) => rest = next,
+                None => return found,
+            },
+            None => return false,
+        }
+    }
+}
+
+fn is_https(proto: &str) -> bool {
+    proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss")
+}
+
+/// One element, its parameters shown one by one, up to the comma or the end behind it; no hop for an empty one, which lists may contain.
+fn element<'a>(mut rest: &'a str, see: &mut dyn FnMut(&str, &str)) -> Option<(Option<Hop>, &'a str)> {
     let (mut hop, mut is_empty) = (None, true);
     loop {
         rest = skip_blanks(rest);
@@ -55,6 +80,7 @@ fn element(mut rest: &str) -> Option<(Option<Hop>, &str)> {
             let (name, after) = token(rest)?;
             let (value, after) = value(after.strip_prefix('=')?)?;
             is_empty = false;
+            see(name, &value);
             if name.eq_ignore_ascii_case("for") {
                 // A parameter may come once only.
                 if hop.replace(node(&value)).is_some() {
@@ -166,6 +192,31 @@ mod tests {
             ("1.2.3.4.5, 010.0.0.1, 1.2.3.4:x", &["Malformed", "Malformed", "Malformed"]),
         ] {
             assert_eq!(show(x_forwarded_for(value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_found_in_both_fields() {
+        for (value, expected) in [
+            ("https", true),
+            ("HTTPS", true),
+            ("wss", true),
+            ("http, https", true),
+            ("http", false),
+            ("", false),
+            ("httpsx", false),
+        ] {
+            assert_eq!(proto_is_https(value), expected, "{value}");
+        }
+        for (value, expected) in [
+            ("for=192.0.2.1;proto=https", true),
+            ("Proto=\"https\";for=_x, for=192.0.2.1;proto=http", true),
+            ("for=192.0.2.1;proto=http", false),
+            ("for=\"proto=https\"", false),
+            ("proto=https;for=\"", false),
+            ("", false),
+        ] {
+            assert_eq!(forwarded_is_https(value), expected, "{value}");
         }
     }
 

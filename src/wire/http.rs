@@ -63,6 +63,8 @@ pub struct Request {
     pub x_forwarded_for: Option<String>,
     /// The `Forwarded` header, for [`super::forwarded::forwarded`] if the peer is trusted.
     pub forwarded: Option<String>,
+    /// The `X-Forwarded-Proto` header, if the peer is trusted.
+    pub x_forwarded_proto: Option<String>,
     /// The `Cookie` header; several are joined with commas. What in it is no text is replaced, since most of it is not
     /// ours.
     pub cookie: Option<String>,
@@ -187,6 +189,7 @@ struct Fields {
     origin: Option<String>,
     x_forwarded_for: Option<String>,
     forwarded: Option<String>,
+    x_forwarded_proto: Option<String>,
     cookie: Option<String>,
     handshake: Handshake,
 }
@@ -221,6 +224,7 @@ impl Fields {
             "origin" => Some(&mut self.origin),
             "x-forwarded-for" => Some(&mut self.x_forwarded_for),
             "forwarded" => Some(&mut self.forwarded),
+            "x-forwarded-proto" => Some(&mut self.x_forwarded_proto),
             "cookie" => Some(&mut self.cookie),
             "upgrade" => Some(&mut self.handshake.upgrade),
             "connection" => Some(&mut self.handshake.connection),
@@ -273,21 +277,20 @@ impl Request {
         let is_wanted =
             !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
         let keep_alive = is_wanted && method != Method::Other && fields.handshake.upgrade.is_none();
-        let Fields { accept, if_none_match, origin, x_forwarded_for, forwarded, cookie, handshake, .. } =
-            fields;
         Ok(Self {
             method,
             path,
             query,
             keep_alive,
-            accept,
-            if_none_match,
-            origin,
-            x_forwarded_for,
-            forwarded,
-            cookie,
+            accept: fields.accept,
+            if_none_match: fields.if_none_match,
+            origin: fields.origin,
+            x_forwarded_for: fields.x_forwarded_for,
+            forwarded: fields.forwarded,
+            x_forwarded_proto: fields.x_forwarded_proto,
+            cookie: fields.cookie,
             version_1_1,
-            handshake,
+            handshake: fields.handshake,
         })
     }
 }

@@ -18,6 +18,10 @@ const V1_SIGNATURE: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and transport, length of the rest.
 const V2_PREFIX_BYTES: usize = 16;
+/// `PP2_TYPE_SSL`: what the proxy says of the client's TLS, beginning with a byte of flags.
+const TYPE_TLS: u8 = 0x20;
+/// `PP2_CLIENT_SSL`: the client has connected over TLS.
+const CLIENT_SPEAKS_TLS: u8 = 0x01;
 
 /// What [`parse`] made of the bytes received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub enum Parsed {
         source: Option<IpAddr>,
         /// Bytes of the buffer it took.
         consumed: usize,
+        /// Whether the client speaks TLS to the proxy, by the proxy's word.
+        is_tls: bool,
     },
 }
 
@@ -87,7 +93,7 @@ fn parse_v1(buffer: &[u8]) -> Result<Parsed, ProxyError> {
         }
         _ => return Err(ProxyError::Malformed),
     };
-    Ok(Parsed::Complete { source, consumed: end + 1 })
+    Ok(Parsed::Complete { source, consumed: end + 1, is_tls: false })
 }
 
 /// The source, if both are addresses.
@@ -137,7 +143,21 @@ fn parse_v2(buffer: &[u8]) -> Result<Parsed, ProxyError> {
         36 => rest.first_chunk::<16>().map(|&octets| IpAddr::from(octets)),
         _ => None,
     };
-    Ok(Parsed::Complete { source, consumed })
+    let is_tls = !speaks_for_itself && tells_tls(&rest[addresses_bytes..length]);
+    Ok(Parsed::Complete { source, consumed, is_tls })
+}
+
+/// Whether one of these type-length-value vectors says that the client speaks TLS. What is cut short says nothing.
+fn tells_tls(mut vectors: &[u8]) -> bool {
+    while let Some(([kind, length @ ..], rest)) = vectors.split_first_chunk::<3>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let Some((value, rest)) = rest.split_at_checked(length) else { return false };
+        if *kind == TYPE_TLS {
+            return value.first().is_some_and(|client| client & CLIENT_SPEAKS_TLS != 0);
+        }
+        vectors = rest;
+    }
+    false
 }
 
 #[cfg(test)]
@@ -172,7 +192,25 @@ mod tests {
         assert_eq!(source(parse(ON_OWN_BEHALF)), None);
         let rest = b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n";
         let source = Some([1, 2, 3, 4].into());
-        assert_eq!(parse(rest), Ok(Parsed::Complete { source, consumed: 32 }));
+        assert_eq!(parse(rest), Ok(Parsed::Complete { source, consumed: 32, is_tls: false }));
+    }
+
+    #[test]
+    fn version_2_tells_whether_the_client_speaks_tls() {
+        let addresses = [192, 0, 2, 1, 10, 0, 0, 1, 0, 80, 1, 187];
+        let is_tls =
+            |command, vectors: &[u8]| match parse(&v2(command, 0x11, &[&addresses, vectors].concat())) {
+                Ok(Parsed::Complete { is_tls, .. }) => is_tls,
+                other => panic!("{other:?}"),
+            };
+        assert!(is_tls(0x21, &[0x20, 0, 5, 1, 0, 0, 0, 0]));
+        assert!(is_tls(0x21, &[1, 0, 2, b'h', b'2', 0x20, 0, 5, 7, 0, 0, 0, 0]), "behind another vector");
+        for vectors in
+            [&[][..], &[0x20], &[0x20, 0, 0], &[0x20, 0, 5, 6, 0, 0, 0, 0], &[0x20, 0, 9, 1], &[4, 0, 1, 1]]
+        {
+            assert!(!is_tls(0x21, vectors), "{vectors:?}");
+        }
+        assert!(!is_tls(0x20, &[0x20, 0, 5, 1, 0, 0, 0, 0]), "the proxy speaks for itself");
     }
 
     #[test]
@@ -206,7 +244,7 @@ mod tests {
         let header = v2(0x21, 0x11, &v4);
         let parsed = parse(&[&header, &b"GET"[..]].concat());
         let source_v4 = Some([192, 0, 2, 1].into());
-        assert_eq!(parsed, Ok(Parsed::Complete { source: source_v4, consumed: header.len() }));
+        assert_eq!(parsed, Ok(Parsed::Complete { source: source_v4, consumed: header.len(), is_tls: false }));
         let mut v6 = [0; 36];
         v6[..2].copy_from_slice(&[0x20, 0x01]);
         assert_eq!(source(parse(&v2(0x21, 0x21, &v6))).unwrap(), "2001::");

@@ -1,7 +1,7 @@
 //! Who comes back to another server of the same world is where it was, as if it had come back to its own.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use game_client::Vector;
 use nix::sys::signal::Signal;
@@ -9,11 +9,9 @@ use nix::sys::signal::Signal;
 use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
 use crate::support::pump::wait_until;
+use crate::support::raw::{Raw, UPGRADE};
 use crate::support::walker::walk;
-use crate::support::{Client, Server, settle, wait_for};
-
-/// Longer than a player's silence may be that is taken for presence.
-const QUIET: Duration = Duration::from_millis(5_500);
+use crate::support::{Client, Server, pump, settle, wait_for};
 
 /// A player who has walked away from where everybody comes in, and its cookie.
 fn wanderer(server: &Server) -> (Client, String) {
@@ -42,12 +40,66 @@ fn who_left_one_server_is_found_again_by_another_and_once() {
     wait_until_gone(&first);
     let back = Client::return_to(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
-    assert_eq!(back.cookie.as_deref(), Some(&*cookie));
+    assert!(back.cookie.as_deref().is_some_and(|next| next != cookie));
     assert_eq!(resumes(&second, "hit"), 1);
-    // A copy of the cookie, where the player has been before: it is elsewhere now.
-    let copy = Client::return_to(&first, &cookie);
+    // The cookie before the current one leads to the player as long as its client may not have another.
+    let mut clients = [back];
+    let copy = return_beside(&first, &cookie, &mut clients);
     assert_eq!(copy.position(), (500, 500));
     assert_eq!(resumes(&first, "second_tab"), 1);
+    // It has answered a ping, so that it has it.
+    let copy = Client::return_to(&first, &cookie);
+    assert_eq!((copy.position(), resumes(&first, "miss")), ((500, 500), 1));
+}
+
+/// A client shows a cookie, while these ones go on answering pings.
+fn return_beside(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
+    thread::scope(|scope| {
+        let back = scope.spawn(|| Client::return_to(server, cookie));
+        pump(clients, "the other client's upgrade", |_| back.is_finished());
+        back.join().expect("it joins")
+    })
+}
+
+#[test]
+fn a_cookie_whose_successor_got_lost_elsewhere_leads_to_the_player() {
+    let redis = Redis::start();
+    let [first, second] = two(&redis);
+    let (client, cookie) = wanderer(&first);
+    client.reset();
+    wait_until_gone(&first);
+    // Its client never reads the response, and is silent.
+    let mut lost = Raw::connect(second.address());
+    lost.send(UPGRADE.replacen("Connection:", &format!("Cookie: {cookie}\r\nConnection:"), 1).as_bytes());
+    wait_until("the return", || resumes(&second, "hit") == 1);
+    assert_eq!(Client::return_to(&first, &cookie).position(), (500, 540));
+    wait_until_gone(&second);
+    assert_eq!(resumes(&first, "taken_over"), 1);
+}
+
+#[test]
+fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
+    let redis = Redis::start();
+    let servers = two(&redis);
+    let start = Instant::now();
+    let mut client = Client::join(&servers[0]);
+    for round in 1..=4u32 {
+        let (x, y) = client.position();
+        client.send_claim(Vector::ZERO, round, x + 50, y);
+        settle(std::slice::from_mut(&mut client));
+        let place = client.acknowledged();
+        let allowed = 500.0 + 50.0 + 24.0 * start.elapsed().as_secs_f64() + 1.0;
+        assert!(f64::from(place.0) <= allowed, "round {round}: at {place:?}, {allowed} allowed");
+        let cookie = client.cookie.clone().expect("a cookie");
+        client.close(None);
+        wait_until_gone(&servers[(round as usize + 1) % 2]);
+        let next = &servers[round as usize % 2];
+        // A return that comes too soon makes a fresh player, which is as quickly gone.
+        wait_until("a return that is due", || {
+            client = Client::return_to(next, &cookie);
+            client.position() == place
+        });
+    }
 }
 
 #[test]
@@ -55,7 +107,7 @@ fn who_is_still_there_is_another_player_here_too() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let (mut client, cookie) = wanderer(&first);
-    let other = Client::return_to(&second, &cookie);
+    let other = return_beside(&second, &cookie, std::slice::from_mut(&mut client));
     assert_eq!(other.position(), (500, 500));
     assert_ne!(other.cookie.as_deref(), Some(&*cookie));
     assert_eq!(resumes(&second, "second_tab"), 1);
@@ -63,11 +115,10 @@ fn who_is_still_there_is_another_player_here_too() {
 }
 
 #[test]
-fn a_connection_gone_quiet_elsewhere_is_taken_over() {
+fn a_silent_connection_elsewhere_is_taken_over() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let (mut client, cookie) = wanderer(&first);
-    thread::sleep(QUIET);
     let back = Client::return_to(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
     assert_eq!(resumes(&second, "taken_over"), 1);

@@ -86,3 +86,31 @@ fn loopback_is_free_unless_a_rate_is_set() {
         assert_eq!(raw.response().status, 200);
     }
 }
+
+/// An upgrade with the cookie of an earlier one.
+fn upgrade_with(server: &Server, source: Ipv4Addr, cookie: &str) -> (Raw, Response) {
+    let mut raw = Raw::connect_from(source, server.address());
+    raw.send(UPGRADE.replacen("Connection:", &format!("Cookie: {cookie}\r\nConnection:"), 1).as_bytes());
+    let response = raw.response();
+    (raw, response)
+}
+
+fn cookie_of(response: &Response) -> String {
+    let cookie = response.header("set-cookie").expect("a cookie");
+    cookie.split(';').next().expect("name and value").to_owned()
+}
+
+#[test]
+fn a_player_whose_line_broke_takes_its_own_place_at_the_limit() {
+    let server = Settings::new().set("MAX_CONNS_PER_IP", 1).start();
+    let (_silent, response) = upgrade(&server, ALICE);
+    assert_turned_away(&upgrade(&server, ALICE).1);
+    let (_back, returned) = upgrade_with(&server, ALICE, &cookie_of(&response));
+    assert_eq!(returned.status, 101);
+    assert_eq!((server.metrics()["resumes"]["taken_over"].as_u64(), server.count("players")), (Some(1), 1));
+    // It holds the one place that there is; another address has none of it.
+    assert_turned_away(&upgrade(&server, ALICE).1);
+    let (_bob, response) = upgrade(&server, BOB);
+    assert_eq!(response.status, 101);
+    assert_turned_away(&upgrade_with(&server, ALICE, &cookie_of(&response)).1);
+}

@@ -84,3 +84,17 @@ fn the_rate_is_kept_for_the_address_that_the_proxy_tells() {
     assert_eq!(server.metrics()["refused"]["address_rate"], refused as u64);
     assert_eq!(statuses(&server, PROXY, &[&["X-Forwarded-For: 192.0.2.2"]]), [101]);
 }
+
+#[test]
+fn the_cookie_is_secure_where_a_trusted_proxy_says_https() {
+    let server = Settings::new().set("TRUSTED_PROXIES", "127.9.0.1").start();
+    let is_secure = |from, headers: &[&str]| {
+        let (_raw, response) = upgrade(from, server.address(), b"", headers);
+        response.header("set-cookie").expect("a cookie").ends_with("; Secure")
+    };
+    assert!(is_secure(PROXY, &["X-Forwarded-Proto: https"]));
+    assert!(is_secure(PROXY, &["Forwarded: for=192.0.2.1;proto=https"]));
+    assert!(!is_secure(PROXY, &["X-Forwarded-Proto: http"]));
+    assert!(!is_secure(PROXY, &[]));
+    assert!(!is_secure(STRANGER, &["X-Forwarded-Proto: https", "Forwarded: proto=https"]));
+}

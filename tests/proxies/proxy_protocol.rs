@@ -138,3 +138,17 @@ fn a_header_that_never_ends_is_dropped_at_the_deadline_of_the_handshake() {
     assert_eq!((raw.rest(), silent.rest()), (vec![], vec![]));
     assert!(metrics(&server).contains("\"handshake_timeout\":2,"));
 }
+
+#[test]
+fn the_cookie_is_secure_where_the_header_tells_of_tls() {
+    let server = settings().start();
+    let mut header = v2(0x21, [192, 0, 2, 1], 8);
+    let at = header.len() - 8;
+    for (client, is_secure) in [(1, true), (0, false)] {
+        header[at..].copy_from_slice(&[0x20, 0, 5, client, 0, 0, 0, 0]);
+        header[19] += 1;
+        let (_raw, response) = upgrade(PROXY, server.address(), &header, &["X-Forwarded-Proto: https"]);
+        let cookie = response.header("set-cookie").expect("a cookie");
+        assert_eq!(cookie.ends_with("; Secure"), is_secure, "{cookie}");
+    }
+}

@@ -9,16 +9,16 @@ use super::{cookie, resumes, wait_until_gone, wanderer};
 use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, folder};
 
-fn settings(folder: &Path) -> Settings {
+pub fn settings(folder: &Path) -> Settings {
     Settings::new().spawn_at(500, 500).set("STATE_DIR", folder.to_str().expect("UTF-8"))
 }
 
-fn store_in(folder: &Path) -> PathBuf {
+pub fn store_in(folder: &Path) -> PathBuf {
     folder.join("resume.redb")
 }
 
 /// A player's cookie after a server that stopped in order.
-fn cookie_of_a_stopped_server(folder: &Path) -> String {
+pub fn cookie_of_a_stopped_server(folder: &Path) -> String {
     let mut server = settings(folder).start();
     let client = wanderer(&server);
     let cookie = cookie(&client);
@@ -70,12 +70,12 @@ fn so_is_the_death_of_a_server_under_its_players() {
 }
 
 #[test]
-fn a_file_that_is_no_store_is_put_aside() {
+fn a_file_that_is_no_store_is_set_aside() {
     let folder = folder("resume-broken");
     fs::write(store_in(&folder), "no store at all, but long enough to be taken for one".repeat(1000))
         .expect("a file");
     let server = settings(&folder).start();
-    assert!(server.log().contains("put aside as"), "{}", server.log());
+    assert!(server.log().contains("set aside as"), "{}", server.log());
     assert!(folder.join("resume.redb.broken").exists());
     drop(server);
     let cookie = cookie_of_a_stopped_server(&folder);

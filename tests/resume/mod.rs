@@ -1,6 +1,9 @@
 //! Coming back: a cookie of the handshake brings a player where it was, as another player, on this server or the next one.
 
+mod damage;
 mod lasting;
+mod speed;
+mod tokens;
 
 use std::thread;
 use std::time::Duration;
@@ -9,11 +12,9 @@ use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
 use crate::support::http::get;
 use crate::support::pump::wait_until;
+use crate::support::raw::{BINARY, FIN, Raw, UPGRADE};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, pump, settle, wait_for};
-
-/// Longer than a player's silence may be that is taken for presence.
-const QUIET: Duration = Duration::from_millis(5_500);
 
 fn server() -> Server {
     Settings::new().spawn_at(500, 500).start()
@@ -42,6 +43,11 @@ fn facing_at_first(client: &Client) -> Facing {
     told.next().expect("itself in the first GAME_STATE").facing
 }
 
+/// An upgrade that shows a cookie.
+fn with_cookie(cookie: &str) -> String {
+    UPGRADE.replacen("Connection:", &format!("Cookie: {cookie}\r\nConnection:"), 1)
+}
+
 fn resumes(server: &Server, outcome: &str) -> u64 {
     server.metrics()["resumes"][outcome].as_u64().expect("a count")
 }
@@ -64,7 +70,7 @@ fn who_comes_back_is_another_player_in_the_same_place() {
     assert!(back.id() > id, "a new id, as everybody's");
     assert_eq!(back.position(), place);
     assert_eq!(facing_at_first(&back), Facing::Left);
-    assert_eq!(back.cookie.as_deref(), Some(&*cookie), "the same cookie goes on");
+    assert!(back.cookie.as_ref().is_some_and(|next| *next != cookie), "another cookie goes on");
     assert_eq!((resumes(&server, "hit"), server.count("resumes_remembered")), (1, 0));
 }
 
@@ -85,24 +91,61 @@ fn who_comes_back_sees_what_its_screen_showed() {
     wait_for(&mut newcomer, "both of them on another screen", |client| client.visible().len() == 2);
 }
 
+/// Another client shows a cookie, while these ones go on answering pings.
+fn return_beside(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
+    thread::scope(|scope| {
+        let back = scope.spawn(|| Client::return_to(server, cookie));
+        pump(clients, "the other client's upgrade", |_| back.is_finished());
+        back.join().expect("it joins")
+    })
+}
+
 #[test]
 fn a_second_tab_is_a_player_of_its_own() {
     let server = server();
     let mut client = wanderer(&server);
-    let second = Client::return_to(&server, &cookie(&client));
+    // It says nothing of its own while it stands still, for however long, and answers the ping.
+    let second = return_beside(&server, &cookie(&client), std::slice::from_mut(&mut client));
     assert_eq!(second.position(), (500, 500));
     assert_ne!(second.cookie, client.cookie);
+    assert_eq!((client.pings, client.ended), (1, false));
     client.step(Vector::ZERO);
     settle(std::slice::from_mut(&mut client));
+    assert_eq!(client.acknowledged(), (500, 540));
     assert_eq!(resumes(&server, "second_tab"), 1);
 }
 
 #[test]
-fn a_connection_gone_quiet_is_taken_over() {
+fn any_frame_is_an_answer() {
+    let server = server();
+    let cookie = {
+        let client = wanderer(&server);
+        let cookie = cookie(&client);
+        client.reset();
+        cookie
+    };
+    wait_until_gone(&server);
+    let mut mute = Raw::connect(server.address());
+    mute.send(with_cookie(&cookie).as_bytes());
+    let next = mute.response().header("set-cookie").expect("a cookie").to_owned();
+    let next = next.split(';').next().expect("name and value");
+    let second = thread::scope(|scope| {
+        let second = scope.spawn(|| Client::return_to(&server, next));
+        wait_until("the other client's upgrade", || {
+            mute.send_frame(FIN | BINARY, &[6]);
+            second.is_finished()
+        });
+        second.join().expect("it joins")
+    });
+    assert_eq!(second.position(), (500, 500));
+    assert_eq!(resumes(&server, "second_tab"), 1);
+}
+
+#[test]
+fn a_silent_connection_is_taken_over() {
     // Even where there is room for nobody else.
     let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
     let mut client = wanderer(&server);
-    thread::sleep(QUIET);
     let back = Client::return_to(&server, &cookie(&client));
     assert_eq!(back.position(), (500, 540));
     wait_for(&mut client, "the end of the old connection", |client| client.ended);
@@ -110,6 +153,37 @@ fn a_connection_gone_quiet_is_taken_over() {
     let metrics = server.metrics();
     assert_eq!((&metrics["resumes"]["taken_over"], &metrics["closed"]["taken_over"]), (&1.into(), &1.into()));
     assert_eq!(server.count("players"), 1);
+}
+
+#[test]
+fn a_full_server_refuses_a_second_tab() {
+    let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
+    let mut client = wanderer(&server);
+    let cookie = cookie(&client);
+    let status = thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            let mut raw = Raw::connect(server.address());
+            raw.send(with_cookie(&cookie).as_bytes());
+            raw.response().status
+        });
+        pump(std::slice::from_mut(&mut client), "the refusal", |_| second.is_finished());
+        second.join().expect("an answer")
+    });
+    assert_eq!((status, client.ended), (503, false));
+}
+
+#[test]
+fn a_connection_that_ends_while_it_is_asked_leaves_its_place_at_once() {
+    let server = server();
+    let client = wanderer(&server);
+    let cookie = cookie(&client);
+    let back = thread::scope(|scope| {
+        let back = scope.spawn(|| Client::return_to(&server, &cookie));
+        wait_until("a ping", || server.metrics()["frames_out"]["ping"] == 1);
+        client.reset();
+        back.join().expect("it joins")
+    });
+    assert_eq!(back.position(), (500, 540));
 }
 
 #[test]

@@ -85,6 +85,7 @@ impl Peer {
             limiter: RateLimiter::new(now_ms),
             postponed: Postponed::default(),
             pinged_ms: now_ms,
+            unconfirmed_since_ms: None,
             ticket: None,
             saved_ms: 0,
         });

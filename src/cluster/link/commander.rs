@@ -10,9 +10,10 @@ use redis::{ErrorKind, RedisResult, ServerErrorKind};
 use super::super::ids::Bounds;
 use super::super::{Channel, Outgoing};
 use super::primary::{is_wrong_instance, require_primary};
-use super::{News, Order, Record, Shared, backoff, failures_before};
+use super::record::Value;
+use super::{News, Order, Shared, backoff, failures_before};
 use crate::limits::{BEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
-use crate::resume::{Keepsake, Ticket};
+use crate::resume::{Keepsake, Kept, Ticket};
 
 /// Keys in one write.
 const KEYS_AT_ONCE: usize = 1_000;
@@ -48,9 +49,10 @@ const IDS_USED_UP: u32 = 2;
 const FETCH: &str = "
 local kept = {}
 for at, key in ipairs(KEYS) do
+  kept[2 * at - 1] = redis.call('PTTL', key)
   local value = redis.pcall('GETDEL', key)
   if type(value) ~= 'string' or #value > tonumber(ARGV[1]) then value = false end
-  kept[at] = value
+  kept[2 * at] = value
 end
 return kept";
 
@@ -188,10 +190,19 @@ impl Commander {
         let node = self.shared.address.node;
         for keepsakes in keepsakes.chunks(KEYS_AT_ONCE) {
             let mut pipe = redis::pipe();
-            for &Keepsake { ticket, saved, has_left } in keepsakes {
-                let record = Record { node, has_left, saved };
+            for &Keepsake { ticket, what } in keepsakes {
                 let key = self.shared.address.key_of(ticket);
-                let sealed = self.shared.sealed(&key, &record.to_bytes()).into_owned();
+                let session = |saved, has_left| Value::Session { node, has_left, saved, ttl_s };
+                let value = match what {
+                    Kept::Playing(saved) => session(saved, false),
+                    Kept::Left(saved) => session(saved, true),
+                    Kept::Former(current) => Value::Former(current),
+                    Kept::Gone => {
+                        pipe.cmd("DEL").arg(key).ignore();
+                        continue;
+                    }
+                };
+                let sealed = self.shared.sealed(&key, &value.to_bytes()).into_owned();
                 pipe.cmd("SET").arg(key).arg(sealed).arg("EX").arg(ttl_s).ignore();
             }
             pipe.exec(connection)?;
@@ -201,18 +212,20 @@ impl Commander {
 
     fn fetch(&self, connection: &mut redis::Connection, tickets: &[Ticket]) -> RedisResult<()> {
         for tickets in tickets.chunks(KEYS_AT_ONCE) {
-            let mut command = redis::cmd("EVAL");
-            command.arg(FETCH).arg(tickets.len());
-            for &ticket in tickets {
-                command.arg(self.shared.address.key_of(ticket));
+            let shown = self.take(connection, tickets)?;
+            // A token that has been rotated leads to the current one, which leads nowhere else.
+            let current: Vec<Ticket> = shown.iter().filter_map(|(value, _)| value.former()).collect();
+            let mut current = self.take(connection, &current)?.into_iter();
+            let mut fetched = Vec::with_capacity(tickets.len());
+            for (&ticket, (value, left_ms)) in tickets.iter().zip(shown) {
+                let record = match value.former() {
+                    Some(rotated) => {
+                        current.next().and_then(|(value, left_ms)| value.record(rotated, left_ms))
+                    }
+                    None => value.record(ticket, left_ms),
+                };
+                fetched.push((ticket, record));
             }
-            let kept: Vec<Option<Vec<u8>>> = command.arg(RECORD_BYTES_MAX).query(connection)?;
-            let read = |(&ticket, bytes): (&Ticket, &Option<Vec<u8>>)| {
-                let place = self.shared.address.key_of(ticket);
-                let opened = bytes.as_deref().and_then(|bytes| self.shared.opened(&place, bytes));
-                (ticket, opened.and_then(Record::from_bytes))
-            };
-            let fetched = tickets.iter().zip(&kept).map(read).collect();
             self.shared.pass_on(&self.news, News::Fetched(fetched));
         }
         Ok(())
@@ -234,6 +247,27 @@ impl Commander {
         };
         self.shared.subscribers.store(subscribers, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Takes what lies under these tickets, each with the milliseconds that it would have been kept on.
+    fn take(&self, connection: &mut redis::Connection, tickets: &[Ticket]) -> RedisResult<Vec<(Value, i64)>> {
+        if tickets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = redis::cmd("EVAL");
+        command.arg(FETCH).arg(tickets.len());
+        for &ticket in tickets {
+            command.arg(self.shared.address.key_of(ticket));
+        }
+        let answers: Vec<redis::Value> = command.arg(RECORD_BYTES_MAX).query(connection)?;
+        let taken = tickets.iter().zip(answers.chunks_exact(2)).map(|(&ticket, answer)| {
+            let left_ms = redis::from_redis_value(answer[0].clone())?;
+            let bytes: Option<Vec<u8>> = redis::from_redis_value(answer[1].clone())?;
+            let place = self.shared.address.key_of(ticket);
+            let opened = bytes.as_deref().and_then(|bytes| self.shared.opened(&place, bytes));
+            Ok((opened.map_or(Value::Nothing, Value::from_bytes), left_ms))
+        });
+        taken.collect()
     }
 
     fn wake_subscriber(&self, connection: &mut redis::Connection) -> RedisResult<()> {

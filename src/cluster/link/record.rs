@@ -1,61 +1,153 @@
 //! What the bus keeps of players who may turn up at another process.
 
 use super::super::message::NodeId;
-use crate::resume::Saved;
+use crate::resume::{Saved, Ticket};
 
-/// What is kept under a ticket.
+/// What is kept of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
+    /// The session's current token, which need not be the one that was shown.
+    pub ticket: Ticket,
     /// The process that had its player.
     pub node: NodeId,
     /// Whether it has left there.
     pub has_left: bool,
-    /// Where it was.
+    /// Where it was, and its budget as of now.
     pub saved: Saved,
 }
 
-impl Record {
-    /// The format, so that whoever reads another one knows that it does.
-    const VERSION: u8 = 1;
+/// What lies under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Nothing, or nothing that is understood.
+    Nothing,
+    /// A session.
+    Session {
+        /// See [`Record`].
+        node: NodeId,
+        /// See [`Record`].
+        has_left: bool,
+        /// As of when it was written.
+        saved: Saved,
+        /// For how long it is kept, in seconds: with what is left of that, the bus's own clock tells its age. 0 is unknown.
+        ttl_s: u32,
+    },
+    /// The session of this key has that token now.
+    Former(Ticket),
+}
 
-    const BYTES: usize = 2 + size_of::<NodeId>() + Saved::BYTES;
+impl Value {
+    /// The format, so that a node that reads another one knows it.
+    const VERSION: u8 = 2;
+
+    /// The first format: sessions alone, without a budget and without the time for which they are kept.
+    const FIRST_VERSION: u8 = 1;
+
+    const FORMER: u8 = 2;
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = vec![Self::VERSION, u8::from(self.has_left)];
-        bytes.extend_from_slice(&self.node.to_le_bytes());
-        bytes.extend_from_slice(&self.saved.to_bytes());
-        bytes
+        let (kind, parts) = match self {
+            Self::Nothing => return Vec::new(),
+            Self::Session { node, has_left, saved, ttl_s } => {
+                let parts = [&node.to_le_bytes()[..], &ttl_s.to_le_bytes(), &saved.to_bytes()].concat();
+                (u8::from(has_left), parts)
+            }
+            Self::Former(ticket) => (Self::FORMER, ticket.number().to_le_bytes().to_vec()),
+        };
+        [&[Self::VERSION, kind][..], &parts].concat()
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: [u8; Self::BYTES] = bytes.try_into().ok()?;
-        let ([version, has_left], rest) = bytes.split_first_chunk::<2>()?;
-        let (node, saved) = rest.split_first_chunk()?;
-        if (*version, *has_left > 1) != (Self::VERSION, false) {
-            return None;
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        Self::read(bytes).unwrap_or(Self::Nothing)
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let ([version, kind], rest) = bytes.split_first_chunk::<2>()?;
+        if (*version, *kind) == (Self::VERSION, Self::FORMER) {
+            return Some(Self::Former(Ticket::of(u128::from_le_bytes(rest.try_into().ok()?))));
         }
-        let saved = Saved::from_bytes(saved.try_into().ok()?)?;
-        Some(Self { node: NodeId::from_le_bytes(*node), has_left: *has_left == 1, saved })
+        let has_left = [false, true].into_iter().find(|&has_left| u8::from(has_left) == *kind)?;
+        let (node, rest) = rest.split_first_chunk()?;
+        let (ttl_s, rest) = match *version {
+            Self::VERSION => rest.split_first_chunk()?,
+            Self::FIRST_VERSION => (&[0; 4], rest),
+            _ => return None,
+        };
+        let is_first_form = rest.len() < Saved::BYTES;
+        let saved = Saved::from_bytes(rest).filter(|_| is_first_form == (*version == Self::FIRST_VERSION))?;
+        let (node, ttl_s) = (NodeId::from_le_bytes(*node), u32::from_le_bytes(*ttl_s));
+        Some(Self::Session { node, has_left, saved, ttl_s })
+    }
+
+    /// The token to look under instead, if the one of this key has been rotated.
+    pub(super) fn former(self) -> Option<Ticket> {
+        match self {
+            Self::Former(ticket) => Some(ticket),
+            _ => None,
+        }
+    }
+
+    /// What is kept of a session, if it is one, with its budget refilled since. It would have been kept on for so many
+    /// milliseconds.
+    pub(super) fn record(self, ticket: Ticket, left_ms: i64) -> Option<Record> {
+        let Self::Session { node, has_left, saved, ttl_s } = self else { return None };
+        let age_ms =
+            u64::try_from(left_ms).map_or(0, |left_ms| (u64::from(ttl_s) * 1000).saturating_sub(left_ms));
+        Some(Record { ticket, node, has_left, saved: saved.after(age_ms) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::game::Budget;
+
+    const SAVED: Saved = Saved {
+        x: 1,
+        y: 2,
+        faces_right: true,
+        viewport: Some((800, 600)),
+        budget: Budget::EMPTY,
+        returned_ms_ago: 0,
+    };
 
     #[test]
-    fn a_record_is_read_as_it_was_written_and_nothing_else() {
-        let saved = Saved { x: 1, y: 2, faces_right: true, viewport: Some((800, 600)) };
-        let record = Record { node: 7, has_left: true, saved };
-        let bytes = record.to_bytes();
-        assert_eq!(Record::from_bytes(&bytes), Some(record));
-        for cut in 0..bytes.len() {
-            assert_eq!(Record::from_bytes(&bytes[..cut]), None);
+    fn a_value_is_read_as_it_was_written_and_nothing_else() {
+        let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
+        for value in [session, Value::Former(Ticket::of(9))] {
+            let bytes = value.to_bytes();
+            assert_eq!(Value::from_bytes(&bytes), value);
+            for cut in 0..bytes.len() {
+                assert_eq!(Value::from_bytes(&bytes[..cut]), Value::Nothing, "{cut} bytes");
+            }
         }
-        for (at, value) in [(0, 2), (1, 2), (10, 4)] {
+        let bytes = session.to_bytes();
+        for (at, value) in [(0, 1), (0, 3), (1, 2), (1, 3), (14, 4)] {
             let mut other = bytes.clone();
             other[at] = value;
-            assert_eq!(Record::from_bytes(&other), None, "byte {at}");
+            assert_eq!(Value::from_bytes(&other), Value::Nothing, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn the_first_format_is_understood_and_has_an_empty_budget() {
+        let session = |saved, ttl_s| Value::Session { node: 7, has_left: true, saved, ttl_s };
+        let mut bytes = session(Saved { budget: Budget::FULL, ..SAVED }, 300).to_bytes();
+        bytes[0] = 1;
+        bytes.drain(10..14);
+        bytes.truncate(bytes.len() - 4);
+        let expected = Saved { budget: Budget::EMPTY, returned_ms_ago: Saved::LONG_AGO, ..SAVED };
+        assert_eq!(Value::from_bytes(&bytes), session(expected, 0));
+    }
+
+    #[test]
+    fn its_age_is_what_is_missing_of_the_time_it_is_kept() {
+        let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
+        let saved = |value: Value, left_ms| value.record(Ticket::of(1), left_ms).unwrap().saved;
+        assert_eq!(saved(session, 299_000), SAVED.after(1_000));
+        // Without an expiry, or kept for longer than it says, no time has passed.
+        for left_ms in [-1, -2, 301_000] {
+            assert_eq!(saved(session, left_ms), SAVED, "{left_ms}");
         }
     }
 }

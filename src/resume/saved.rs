@@ -1,0 +1,121 @@
+//! What a session keeps of its player, and its encoded form.
+
+use crate::game::Budget;
+use crate::limits::RETURN_INTERVAL_MS;
+
+/// What a player finds again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saved {
+    /// Units from the left edge.
+    pub x: u16,
+    /// Units from the top edge.
+    pub y: u16,
+    /// Whether it looks right.
+    pub faces_right: bool,
+    /// Width and height of what its client shows, in units; none if it never said.
+    pub viewport: Option<(u16, u16)>,
+    /// Its reconciliation budget.
+    pub budget: Budget,
+    /// How long ago the session returned last, in milliseconds; what is longer than [`RETURN_INTERVAL_MS`] does not count.
+    pub returned_ms_ago: u16,
+}
+
+/// Bytes of the first format, which had neither a budget nor a time.
+const FIRST_BYTES: usize = 9;
+
+impl Saved {
+    /// Bytes of the encoded form.
+    pub const BYTES: usize = FIRST_BYTES + Budget::BYTES + size_of::<u16>();
+
+    /// [`Saved::returned_ms_ago`] of a session that may return at once.
+    pub const LONG_AGO: u16 = RETURN_INTERVAL_MS;
+
+    /// The encoded form, the same for every store and node.
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[0] = u8::from(self.faces_right) | u8::from(self.viewport.is_some()) << 1;
+        let (width, height) = self.viewport.unwrap_or_default();
+        let numbers = [self.x, self.y, width, height].map(u16::to_le_bytes);
+        bytes[1..FIRST_BYTES].copy_from_slice(numbers.as_flattened());
+        bytes[FIRST_BYTES..][..Budget::BYTES].copy_from_slice(&self.budget.to_bytes());
+        bytes[FIRST_BYTES + Budget::BYTES..].copy_from_slice(&self.returned_ms_ago.to_le_bytes());
+        bytes
+    }
+
+    /// What these bytes say, those of the first format included, whose budget is empty; `None` if they are not ours.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_first_chunk::<FIRST_BYTES>()?;
+        let number = |at: usize| u16::from_le_bytes([first[1 + 2 * at], first[2 + 2 * at]]);
+        let flags = first[0];
+        let viewport = (flags & 2 != 0).then(|| (number(2), number(3)));
+        let (budget, returned_ms_ago) = match *rest {
+            [] => (Budget::EMPTY, Self::LONG_AGO),
+            [low, high, ago_low, ago_high] => {
+                (Budget::from_bytes([low, high])?, u16::from_le_bytes([ago_low, ago_high]))
+            }
+            _ => return None,
+        };
+        let faces_right = flags & 1 != 0;
+        let saved = Self { x: number(0), y: number(1), faces_right, viewport, budget, returned_ms_ago };
+        let is_ours = returned_ms_ago <= Self::LONG_AGO && saved.to_bytes().starts_with(first);
+        is_ours.then_some(saved)
+    }
+
+    /// The same after so many milliseconds away: the budget has refilled.
+    #[must_use]
+    pub fn after(self, elapsed_ms: u64) -> Self {
+        let returned_ms_ago =
+            (u64::from(self.returned_ms_ago) + elapsed_ms).min(Self::LONG_AGO.into()) as u16;
+        Self { budget: self.budget.refilled(elapsed_ms), returned_ms_ago, ..self }
+    }
+
+    /// Whether the session may return: it has not done so within the last [`RETURN_INTERVAL_MS`].
+    pub fn may_return(&self) -> bool {
+        self.returned_ms_ago >= RETURN_INTERVAL_MS
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A player somewhere.
+    pub const HERE: Saved = Saved {
+        x: 3,
+        y: 4,
+        faces_right: true,
+        viewport: Some((800, 600)),
+        budget: Budget::FULL,
+        returned_ms_ago: Saved::LONG_AGO,
+    };
+
+    proptest! {
+        #[test]
+        fn it_is_read_as_it_was_written_and_nothing_shorter_or_longer(
+            x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, ago in 0u16..=1000, more: u8,
+        ) {
+            let budget = Budget::EMPTY.refilled(ms);
+            let saved = Saved { x, y, faces_right, viewport, budget, returned_ms_ago: ago };
+            let bytes = saved.to_bytes();
+            prop_assert_eq!(Saved::from_bytes(&bytes), Some(saved));
+            for cut in (0..bytes.len()).filter(|&cut| cut != FIRST_BYTES) {
+                prop_assert_eq!(Saved::from_bytes(&bytes[..cut]), None);
+            }
+            prop_assert_eq!(Saved::from_bytes(&[&bytes[..], &[more]].concat()), None);
+        }
+    }
+
+    #[test]
+    fn the_first_format_has_an_empty_budget() {
+        let old = &HERE.to_bytes()[..FIRST_BYTES];
+        assert_eq!(Saved::from_bytes(old), Some(Saved { budget: Budget::EMPTY, ..HERE }));
+    }
+
+    #[test]
+    fn a_session_returns_at_most_once_a_second() {
+        let returned = Saved { returned_ms_ago: 0, ..HERE };
+        assert!(!returned.may_return() && !returned.after(999).may_return());
+        assert!(returned.after(1_000).may_return() && returned.after(u64::from(u32::MAX)).may_return());
+    }
+}

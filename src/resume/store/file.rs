@@ -1,0 +1,317 @@
+//! The file of a store: rows in a redb database, which may be damaged in any way.
+//!
+//! redb panics over some damage, also when it closes a file. So everything it does happens within
+//! [`last_line::caught`](crate::last_line::caught), and a database that panicked is not closed but forgotten. The number of
+//! times is bounded by the caller.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _, TableDefinition};
+
+use super::super::{Kept, Saved, Ticket};
+use super::Found;
+use crate::game::Budget;
+use crate::last_line::caught;
+use crate::limits::{RESUME_CACHE_BYTES, RESUME_FILE_BYTES_MAX, RESUMES_MAX};
+
+/// By token: a row as [`row_of`] writes it.
+const TABLE: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("sessions-2");
+
+/// What earlier versions wrote: when it was saved, in seconds since 1970, and what. It is read once and taken away.
+const FIRST_TABLE: TableDefinition<'_, u128, FirstRow> = TableDefinition::new("players-1");
+type FirstRow = (u64, u16, u16, bool, Option<(u16, u16)>);
+
+/// Nobody but the service reads tokens.
+const MODE: u32 = 0o600;
+
+const KIND_SESSION: u8 = 1;
+const KIND_FORMER: u8 = 2;
+
+/// A database at work.
+#[derive(Debug)]
+pub(super) struct StoreFile {
+    database: Database,
+    path: PathBuf,
+}
+
+/// Why something could not be done.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The file is no store, or not any more: it must make room for a new one.
+    Broken(String),
+    /// Something that another file would not change. The database must be opened again.
+    Elsewhere(String),
+}
+
+impl Trouble {
+    /// What is wrong.
+    pub(super) fn why(self) -> String {
+        match self {
+            Self::Broken(why) | Self::Elsewhere(why) => why,
+        }
+    }
+}
+
+impl From<redb::Error> for Trouble {
+    fn from(error: redb::Error) -> Self {
+        use redb::Error;
+        let why = error.to_string();
+        match error {
+            // Bytes that are missing or make no sense are reported so as well.
+            Error::Io(error) => match error.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::Broken(why),
+                _ => Self::Elsewhere(why),
+            },
+            Error::PreviousIo | Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => {
+                Self::Elsewhere(why)
+            }
+            _ => Self::Broken(why),
+        }
+    }
+}
+
+impl StoreFile {
+    /// Opens or makes the file.
+    pub(super) fn open(path: &Path) -> Result<Self, Trouble> {
+        let file = open_private(path).map_err(|error| Trouble::Elsewhere(error.to_string()))?;
+        let create = || {
+            let backend = FileBackend::new(file)?;
+            Database::builder().set_cache_size(RESUME_CACHE_BYTES).create_with_backend(backend)
+        };
+        let database = caught(create).map_err(Trouble::Broken)?.map_err(redb::Error::from)?;
+        Ok(Self { database, path: path.to_owned() })
+    }
+
+    /// Does something with the database. One that panicked is not touched again, not even to close it.
+    fn attempt<T>(
+        self,
+        act: impl FnOnce(&mut Database) -> Result<T, redb::Error>,
+    ) -> Result<(Self, T), Trouble> {
+        let Self { database, path } = self;
+        let mut database = ManuallyDrop::new(database);
+        let result = caught(|| act(&mut database)).map_err(Trouble::Broken)?;
+        let file = Self { database: ManuallyDrop::into_inner(database), path };
+        match result {
+            Ok(done) => Ok((file, done)),
+            Err(error) => {
+                file.close();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What the file holds and is no older than `ttl_s`.
+    pub(super) fn read(self, ttl_s: u32, now_s: u64) -> Result<(Self, Vec<Found>), Trouble> {
+        let (file, ()) = self.attempt(|database| take_over_first(database))?;
+        file.attempt(|database| read(database, ttl_s, now_s))
+    }
+
+    /// Writes these rows, and takes out what is older than `ttl_s` if that is given.
+    pub(super) fn write(
+        self,
+        rows: &HashMap<Ticket, Kept>,
+        now_s: u64,
+        ttl_s: Option<u32>,
+    ) -> Result<Self, Trouble> {
+        let (file, ()) = self.attempt(|database| write(database, rows, now_s, ttl_s))?;
+        if !file.is_too_large() {
+            return Ok(file);
+        }
+        let (file, _) = file.attempt(|database| {
+            database.compact().map_err(|error| match error {
+                redb::CompactionError::Storage(error) => error.into(),
+                other => redb::Error::Corrupted(other.to_string()),
+            })
+        })?;
+        if file.is_too_large() {
+            file.close();
+            return Err(Trouble::Broken(format!("it is larger than {RESUME_FILE_BYTES_MAX} bytes")));
+        }
+        Ok(file)
+    }
+
+    fn is_too_large(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|file| file.len() > RESUME_FILE_BYTES_MAX)
+    }
+
+    /// Closes the file. What goes wrong then concerns nobody.
+    pub(super) fn close(self) {
+        let _ = caught(move || drop(self));
+    }
+}
+
+/// Opens a file that nobody else may read, one that exists already included.
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    // A FIFO would keep whoever opens it.
+    if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o777 != MODE
+        && let Err(error) = file.set_permissions(Permissions::from_mode(MODE))
+    {
+        log::warn!("STATE_DIR: others may read {}, which holds session tokens: {error}", path.display());
+    }
+    Ok(file)
+}
+
+/// Takes over the rows of earlier versions. What they knew of no budget returns with an empty one.
+fn take_over_first(database: &Database) -> Result<(), redb::Error> {
+    let has_none =
+        matches!(database.begin_read()?.open_table(FIRST_TABLE), Err(redb::TableError::TableDoesNotExist(_)));
+    if has_none {
+        return Ok(());
+    }
+    in_transaction(database, |transaction| {
+        {
+            let (first, mut table) = (transaction.open_table(FIRST_TABLE)?, transaction.open_table(TABLE)?);
+            for row in first.iter()? {
+                let (ticket, row) = row?;
+                let (saved_s, x, y, faces_right, viewport) = row.value();
+                let (budget, returned_ms_ago) = (Budget::EMPTY, Saved::LONG_AGO);
+                let saved = Saved { x, y, faces_right, viewport, budget, returned_ms_ago };
+                table.insert(ticket.value(), &*row_of(&Kept::Left(saved), saved_s))?;
+            }
+        }
+        transaction.delete_table(FIRST_TABLE)?;
+        Ok(())
+    })
+}
+
+/// Does something in a transaction. A panic leaves it as it is: to unwind through it could panic a second time, which would
+/// end the process.
+fn in_transaction(
+    database: &Database,
+    act: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let transaction = ManuallyDrop::new(database.begin_write()?);
+    let result = act(&transaction);
+    let transaction = ManuallyDrop::into_inner(transaction);
+    result?;
+    Ok(transaction.commit()?)
+}
+
+fn read(database: &Database, ttl_s: u32, now_s: u64) -> Result<Vec<Found>, redb::Error> {
+    let table = match database.begin_read()?.open_table(TABLE) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        table => table?,
+    };
+    let mut found = Vec::new();
+    for row in table.iter()? {
+        let (ticket, row) = row?;
+        let Some((what, saved_s)) = read_row(row.value()) else { continue };
+        let age_s = now_s.saturating_sub(saved_s);
+        if age_s < u64::from(ttl_s) {
+            found.push(Found { ticket: Ticket::of(ticket.value()), what, age_s: age_s as u32 });
+        }
+    }
+    Ok(found)
+}
+
+fn write(
+    database: &Database,
+    rows: &HashMap<Ticket, Kept>,
+    now_s: u64,
+    ttl_s: Option<u32>,
+) -> Result<(), redb::Error> {
+    in_transaction(database, |transaction| {
+        let mut table = transaction.open_table(TABLE)?;
+        for (ticket, what) in rows {
+            match what {
+                Kept::Gone => drop(table.remove(ticket.number())?),
+                what => drop(table.insert(ticket.number(), &*row_of(what, now_s))?),
+            }
+        }
+        if let Some(ttl_s) = ttl_s {
+            let is_young =
+                |row: &[u8]| saved_s(row).is_some_and(|at_s| now_s.saturating_sub(at_s) < ttl_s.into());
+            table.retain(|_, row| is_young(row))?;
+        }
+        if table.len()? > RESUMES_MAX as u64 {
+            take_out_oldest(&mut table)?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes out the oldest rows over the bound, and a sixteenth of the bound with them: not every round is to look at all.
+fn take_out_oldest(table: &mut redb::Table<'_, u128, &'static [u8]>) -> Result<(), redb::Error> {
+    let mut rows = Vec::with_capacity(table.len()? as usize);
+    for row in table.iter()? {
+        let (ticket, row) = row?;
+        rows.push((saved_s(row.value()).unwrap_or(0), ticket.value()));
+    }
+    let over = (rows.len() - (RESUMES_MAX - RESUMES_MAX / 16)).min(rows.len() - 1);
+    let (oldest, ..) = rows.select_nth_unstable(over);
+    for (_, ticket) in oldest {
+        table.remove(*ticket)?;
+    }
+    Ok(())
+}
+
+/// A row: its kind, the time in seconds since 1970, and what is kept.
+fn row_of(what: &Kept, now_s: u64) -> Vec<u8> {
+    let (kind, kept) = match what {
+        Kept::Playing(saved) | Kept::Left(saved) => (KIND_SESSION, saved.to_bytes().to_vec()),
+        Kept::Former(ticket) => (KIND_FORMER, ticket.number().to_le_bytes().to_vec()),
+        Kept::Gone => return Vec::new(),
+    };
+    [&[kind][..], &now_s.to_le_bytes(), &kept].concat()
+}
+
+fn saved_s(row: &[u8]) -> Option<u64> {
+    row.get(1..9)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// What a row says and since when; `None` if it is none of ours.
+fn read_row(row: &[u8]) -> Option<(Kept, u64)> {
+    let (saved_s, kept) = (saved_s(row)?, &row[9..]);
+    let what = match row[0] {
+        KIND_SESSION => Kept::Left(Saved::from_bytes(kept)?),
+        KIND_FORMER => Kept::Former(Ticket::of(u128::from_le_bytes(kept.try_into().ok()?))),
+        _ => return None,
+    };
+    Some((what, saved_s))
+}
+
+/// Moves a broken file out of the way, in place of the one before.
+pub(super) fn set_aside(path: &Path, why: &str) -> Result<(), String> {
+    let aside = path.with_extension("redb.broken");
+    fs::rename(path, &aside).map_err(|error| format!("{why}; it can't be set aside: {error}"))?;
+    log::error!("STATE_DIR: {}: {why}; set aside as {}", path.display(), aside.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_the_database_and_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("pixi-store-panic-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = StoreFile::open(&folder.join("store")).unwrap();
+        let result = file.attempt(|database| -> Result<(), _> {
+            in_transaction(database, |_| panic!("in the midst of a transaction"))
+        });
+        assert!(matches!(result, Err(Trouble::Broken(_))), "{result:?}");
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_was_written_and_anything_else_is_skipped() {
+        let row = row_of(&Kept::Former(Ticket::of(7)), 1_000);
+        assert_eq!(read_row(&row), Some((Kept::Former(Ticket::of(7)), 1_000)));
+        for cut in 0..row.len() {
+            assert_eq!(read_row(&row[..cut]), None);
+        }
+        let unknown = [&[9][..], &row[1..]].concat();
+        assert_eq!(read_row(&unknown), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! No mix of claims, reversals, stalls, leaves and returns, on one node or several, is faster than walking and the
+//! reconciliation budget allow.
+
+use std::time::Instant;
+
+use game_client::{ClientMessage, Vector as ClientVector};
+use pixi_game_server::game::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
+use pixi_game_server::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S};
+use pixi_game_server::resume::{Claim, Resumes, Saved, Ticket};
+use proptest::prelude::*;
+
+use super::{cookie, server, wait_until_gone};
+use crate::support::pump::wait_until;
+use crate::support::{Client, settle, wait_for};
+
+/// What walking gains in a second, and what the budget refills by.
+const UNITS_PER_S: u64 = 96 + ADOPTION_REFILL_PER_S as u64;
+
+/// Whole units and whole ticks: no law is finer.
+const ROUNDING: u64 = 6;
+
+/// One thing that a hostile player does.
+#[derive(Debug, Clone)]
+enum Deed {
+    Claim {
+        dx: i32,
+        dy: i32,
+        vector: (i8, i8),
+    },
+    Walk {
+        vector: (i8, i8),
+    },
+    Attack,
+    Stall {
+        ms: u64,
+    },
+    /// Leaves and returns later: to the same node, to another one, or to one that has restarted with its store.
+    Return {
+        after_ms: u64,
+        to: usize,
+        by_store: bool,
+    },
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let vector = || (-1i8..=1, -1i8..=1);
+    prop_oneof![
+        6 => (-50i32..=50, -50i32..=50, vector()).prop_map(|(dx, dy, vector)| Deed::Claim { dx, dy, vector }),
+        // All that is to be had in one direction.
+        6 => Just(Deed::Claim { dx: 50, dy: 0, vector: (1, 0) }),
+        2 => Just(Deed::Claim { dx: 25, dy: 0, vector: (-1, 0) }),
+        2 => vector().prop_map(|vector| Deed::Walk { vector }),
+        1 => Just(Deed::Attack),
+        4 => (0u64..700).prop_map(|ms| Deed::Stall { ms }),
+        6 => (0u64..1_500, 0usize..3, any::<bool>())
+            .prop_map(|(after_ms, to, by_store)| Deed::Return { after_ms, to, by_store }),
+    ]
+}
+
+/// A node: its world ticks at a rate of its own.
+struct Node {
+    world: World,
+    resumes: Resumes<u32>,
+    rate_hz: u32,
+}
+
+impl Node {
+    fn new(rate_hz: u32) -> Self {
+        let spawn = Spawn { min_x: 30_000, max_x: 30_001, min_y: 30_000, max_y: 30_001 };
+        let pace = Pace::new(rate_hz, 4);
+        let rules = Rules { width: 60_000, height: 60_000, spawn, pace, attack_ticks: 60, seed: 1 };
+        Self { world: World::new(rules), resumes: Resumes::new(300, None), rate_hz }
+    }
+
+    /// Lets the world catch up with the clock.
+    fn step_to(&mut self, now_ms: u64) {
+        let due = now_ms * u64::from(self.rate_hz) / 1000;
+        let ticks = due - self.world.tick();
+        if ticks > 0 {
+            self.world.step(ticks as u32);
+        }
+    }
+
+    fn leave(&mut self, slot: u32, ticket: Ticket, now_ms: u64) {
+        let Position { x, y } = self.world.position(slot);
+        let saved = Saved {
+            x,
+            y,
+            faces_right: true,
+            viewport: None,
+            budget: self.world.budget(slot),
+            returned_ms_ago: Saved::LONG_AGO,
+        };
+        self.resumes.leave(ticket, saved, now_ms);
+        self.world.leave(slot);
+    }
+}
+
+/// Where a player was after a deed.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    ms: u64,
+    position: Position,
+    /// Client and server agree on it: in between, a claim may tell that the walk was another one.
+    is_agreed: bool,
+}
+
+/// What a hostile player does, played.
+fn play(deeds: Vec<Deed>) -> Vec<Seen> {
+    let mut nodes = [60, 20, 128].map(Node::new);
+    let (mut at, mut now_ms, mut drawn) = (0, 0u64, 1u128);
+    let mut ticket = Ticket::of(drawn);
+    let mut slot = nodes[at].world.join();
+    nodes[at].resumes.enter(ticket, slot);
+    let mut seen = vec![Seen { ms: now_ms, position: nodes[at].world.position(slot), is_agreed: true }];
+    for deed in deeds {
+        let mut is_agreed = false;
+        match deed {
+            Deed::Claim { dx, dy, vector } => {
+                let Position { x, y } = nodes[at].world.position(slot);
+                let claim = Some(((i32::from(x) + dx) as u32, (i32::from(y) + dy) as u32));
+                let vector = Vector::new(vector.0, vector.1);
+                nodes[at].world.apply(slot, Input::Move { vector, claim });
+                let Position { x, y } = nodes[at].world.position(slot);
+                is_agreed = claim == Some((x.into(), y.into()));
+            }
+            Deed::Walk { vector } => {
+                let vector = Vector::new(vector.0, vector.1);
+                nodes[at].world.apply(slot, Input::Move { vector, claim: None });
+                is_agreed = true;
+            }
+            Deed::Attack => drop(nodes[at].world.apply(slot, Input::Attack)),
+            Deed::Stall { ms } => now_ms += ms,
+            Deed::Return { after_ms, to, by_store } => {
+                nodes[at].leave(slot, ticket, now_ms);
+                // A second tab's worth of tries: what comes too soon costs time and nothing else.
+                let saved = loop {
+                    now_ms += after_ms.max(1);
+                    match nodes[at].resumes.claim(ticket, now_ms) {
+                        Claim::Left(saved) => break saved,
+                        Claim::TooSoon => {}
+                        other => panic!("{other:?}"),
+                    }
+                };
+                let saved = if by_store {
+                    Saved::from_bytes(&saved.to_bytes()).expect("its own bytes")
+                } else {
+                    saved
+                };
+                at = to;
+                for node in &mut nodes {
+                    node.step_to(now_ms);
+                }
+                let Saved { x, y, budget, .. } = saved;
+                slot = nodes[at].world.rejoin(Position { x, y }, true, budget);
+                drawn += 1;
+                let shown = std::mem::replace(&mut ticket, Ticket::of(drawn));
+                nodes[at].resumes.reenter(ticket, shown, slot, now_ms);
+                is_agreed = true;
+            }
+        }
+        for node in &mut nodes {
+            node.step_to(now_ms);
+        }
+        seen.push(Seen { ms: now_ms, position: nodes[at].world.position(slot), is_agreed });
+    }
+    seen
+}
+
+/// The larger of both axes' distances: a diagonal step goes a whole step along each axis.
+fn distance(a: Position, b: Position) -> u64 {
+    u64::from(a.x.abs_diff(b.x).max(a.y.abs_diff(b.y)))
+}
+
+fn assert_lawful(seen: &[Seen]) {
+    for (from, start) in seen.iter().enumerate().filter(|(_, start)| start.is_agreed) {
+        for end in &seen[from..] {
+            let ms = end.ms - start.ms;
+            let allowed = UNITS_PER_S * ms / 1000 + ADOPTION_BUDGET_MAX as u64 + ROUNDING;
+            let gained = distance(start.position, end.position);
+            assert!(gained <= allowed, "{gained} units in {ms} ms, {allowed} allowed");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn nothing_outruns_walking_and_one_budget(deeds in proptest::collection::vec(deed(), 1..150)) {
+        assert_lawful(&play(deeds));
+    }
+}
+
+#[test]
+fn returning_as_fast_as_may_be_gains_no_more() {
+    let round = [
+        Deed::Claim { dx: 50, dy: 0, vector: (0, 0) },
+        Deed::Return { after_ms: 20, to: 0, by_store: false },
+    ];
+    let seen = play(round.into_iter().cycle().take(200).collect());
+    assert_lawful(&seen);
+    let Seen { ms: end_ms, position: end, .. } = *seen.last().expect("the end");
+    // It stands still: all that it gains is budget.
+    let budget = ADOPTION_BUDGET_MAX as u64 + u64::from(ADOPTION_REFILL_PER_S) * end_ms / 1000;
+    assert!(distance(seen[0].position, end) <= budget, "{end:?} after {end_ms} ms");
+    assert!(end_ms > 90_000, "at most one return a second, of 100 in {end_ms} ms");
+}
+
+#[test]
+fn an_unknown_budget_is_an_empty_one() {
+    let mut node = Node::new(60);
+    let slot = node.world.rejoin(Position { x: 500, y: 500 }, true, Budget::EMPTY);
+    node.world.apply(slot, Input::Move { vector: Vector::ZERO, claim: Some((501, 500)) });
+    assert_eq!(node.world.position(slot), Position { x: 500, y: 500 });
+    node.step_to(1_000);
+    node.world.apply(slot, Input::Move { vector: Vector::ZERO, claim: Some((524, 500)) });
+    assert_eq!(node.world.position(slot), Position { x: 524, y: 500 });
+}
+
+/// The attack itself, over sockets: claim, leave, return, and so on.
+#[test]
+fn a_player_that_leaves_after_each_claim_gets_nowhere() {
+    let server = server();
+    let start = Instant::now();
+    let mut client = Client::join(&server);
+    for round in 1..=4 {
+        let (x, y) = client.position();
+        client.send_claim(ClientVector::ZERO, round, x + 50, y);
+        settle(std::slice::from_mut(&mut client));
+        let ((x, _), cookie) = (client.acknowledged(), cookie(&client));
+        let allowed = 500.0 + 50.0 + 24.0 * start.elapsed().as_secs_f64() + 1.0;
+        assert!(f64::from(x) <= allowed, "round {round}: at {x}, {allowed} allowed");
+        client.send(&ClientMessage::Leave);
+        wait_for(&mut client, "the close", |client| client.ended);
+        wait_until_gone(&server);
+        wait_until("a return that is due", || {
+            client = Client::return_to(&server, &cookie);
+            client.position() == (x, y)
+        });
+    }
+}
