@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::resume::Saved;
+use pixi_game_server::server::game::Game;
 use pixi_game_server::view::pool::Pool;
 
 use super::check::Strictness;
@@ -18,9 +19,19 @@ pub struct Hostiles {
     pub wanted: usize,
     /// Those that are there.
     pub ids: BTreeSet<u32>,
-    /// What those left behind that may come back.
-    saved: Vec<Saved>,
+    /// What those left behind that may come back, with the ids that they had.
+    saved: Vec<(u32, Saved)>,
     laws: BTreeMap<u32, SpeedLaw>,
+}
+
+impl Hostiles {
+    /// A player leaves the world; a hostile one may come back.
+    pub fn remember(&mut self, peer: &Peer, game: &Game) {
+        if peer.hostile.is_some() {
+            let id = game.world().id(peer.slot).expect("it is still there");
+            self.saved.push((id, game.saved(peer.slot)));
+        }
+    }
 }
 
 impl Simulation {
@@ -45,16 +56,22 @@ impl Simulation {
         let now_ms = self.now_ms();
         if self.hostiles.ids.len() < self.hostiles.wanted && self.random.chance(20) {
             let mut out = Vec::new();
-            let saved = if self.random.chance(2) { self.hostiles.saved.pop() } else { None };
-            let slot = self.game.join(saved, &mut out, &mut self.metrics);
+            let returns = if self.random.chance(2) { self.hostiles.saved.pop() } else { None };
+            let slot = self.game.join(returns.map(|(_, saved)| saved), &mut out, &mut self.metrics);
+            if let Some((before, _)) = returns
+                && let Some(id) = self.game.world().id(slot)
+                && let Some(law) = self.hostiles.laws.remove(&before)
+            {
+                // Leaving and returning gains nothing.
+                self.hostiles.laws.insert(id, law);
+            }
             let mut peer = Peer::new(slot, &out, &self.game, now_ms, &mut self.random);
             peer.hostile = Some(Hostile::new());
             self.peers.push(peer);
         }
         for peer in self.peers.iter_mut().filter(|peer| peer.hostile.is_some()) {
-            if self.random.chance(600) {
+            if self.random.chance(200) {
                 peer.has_left = true;
-                self.hostiles.saved.push(self.game.saved(peer.slot));
             }
         }
         self.count_hostiles();

@@ -102,6 +102,7 @@ impl Simulation {
         self.peers = stayed;
         for peer in left {
             let peer: Peer = peer;
+            self.hostiles.remember(&peer, &self.game);
             self.game.leave(peer.slot);
         }
         self.game.step(1, &mut self.metrics);
