@@ -259,7 +259,7 @@ impl Server {
         if !self.make_room_of(network) {
             self.metrics.refused[Refused::AddressConnections] += 1;
             self.attributions.release(attribution);
-            return turn_away(stream, |answer| TooManyRequests::held().write(answer, false));
+            return turn_away(stream, |answer| TooManyRequests::held().write(answer, None, false));
         }
         let Some(room) = self.make_room() else {
             self.attributions.release(attribution);
@@ -353,7 +353,7 @@ impl Server {
         match judged {
             Ok(attribution) => Some((stream, attribution)),
             Err(Turned::Away(refusal)) => {
-                turn_away(stream, |answer| refusal.write(answer, false));
+                turn_away(stream, |answer| refusal.write(answer, None, false));
                 None
             }
             Err(Turned::Off) => None,

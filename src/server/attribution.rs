@@ -28,7 +28,7 @@ use crate::config::{
 };
 use crate::metrics::Refused;
 use crate::wire::forwarded::{forwarded, forwarded_is_https, proto_is_https, x_forwarded_for};
-use crate::wire::http::{Request, Response, Status};
+use crate::wire::http::{Method, Request, Response, Status};
 use crate::wire::proxy_protocol::{Parsed, parse};
 
 /// When an address that holds too many connections may ask again, in seconds.
@@ -234,10 +234,12 @@ impl TooManyRequests {
         Self::new("too many connections from your address\n", TOO_MANY_RETRY_S)
     }
 
-    /// Appends it.
-    pub(super) fn write(&self, out: &mut Vec<u8>, keep_alive: bool) {
+    /// Appends it. `asked` is the request it answers, if that was read: HEAD gets no body, or the next answer on the same
+    /// connection would begin with it.
+    pub(super) fn write(&self, out: &mut Vec<u8>, asked: Option<&Request>, keep_alive: bool) {
         let response = Response {
             headers: &[("Retry-After", &self.retry_after_s)],
+            head_only: asked.is_some_and(|request| request.method == Method::Head),
             keep_alive,
             ..Response::text(Status::TooManyRequests, self.line)
         };
@@ -330,7 +332,7 @@ impl Server {
             }
             Err(answer) => {
                 if let Some(connection) = self.table.get_mut(token) {
-                    answer.write(connection.outbox.bytes(), false);
+                    answer.write(connection.outbox.bytes(), None, false);
                 }
                 self.start_closing(token, false);
                 false

@@ -116,7 +116,7 @@ impl Server {
         if let Err(refusal) = self.judge_request(token, request) {
             // On a proxy's connection others may ask next.
             let keep_alive = request.keep_alive && self.is_proxied(token);
-            return self.refuse_address(token, &refusal, keep_alive);
+            return self.refuse_address(token, Some(request), &refusal, keep_alive);
         }
         let Some(connection) = self.table.get(token) else { return Answered::Close };
         let (door, room, path) = (connection.door, connection.room, request.path.as_str());
@@ -297,7 +297,7 @@ impl Server {
         }
         let is_https = self.attributions.is_https(token, request);
         if let Err(refusal) = self.judge_upgrade(token, request, owner.is_some()) {
-            return self.refuse_address(token, &refusal, false);
+            return self.refuse_address(token, Some(request), &refusal, false);
         }
         let handshake = Handshake { token, path: request.path.clone(), key, is_https };
         match self.recognise(request) {
@@ -320,7 +320,7 @@ impl Server {
                 self.no_room(false).map(|(reason, line)| self.refuse(token, reason, line))
             } else {
                 let refusal = self.too_many();
-                Some(self.refuse_address(token, &refusal, false))
+                Some(self.refuse_address(token, None, &refusal, false))
             };
             if refused.is_none() {
                 return self.make_player(handshake, returning);
@@ -359,9 +359,15 @@ impl Server {
         Answered::Close
     }
 
-    fn refuse_address(&mut self, token: Token, refusal: &TooManyRequests, keep_alive: bool) -> Answered {
+    fn refuse_address(
+        &mut self,
+        token: Token,
+        asked: Option<&Request>,
+        refusal: &TooManyRequests,
+        keep_alive: bool,
+    ) -> Answered {
         if let Some(connection) = self.table.get_mut(token) {
-            refusal.write(connection.outbox.bytes(), keep_alive);
+            refusal.write(connection.outbox.bytes(), asked, keep_alive);
         }
         if keep_alive { Answered::KeepAlive } else { Answered::Close }
     }

@@ -138,3 +138,18 @@ fn behind_a_proxy_each_address_has_its_own_rate() {
         assert_eq!(own.response().status, 200, "the proxy's own questions are free");
     }
 }
+
+#[test]
+fn an_answer_to_head_has_no_body_when_an_address_asks_too_fast() {
+    let settings = Settings::new().set("HTTP_RATE", 1).set("HTTP_BURST", 1);
+    let server = settings.set("TRUSTED_PROXIES", PROXY).start();
+    let mut proxy = Raw::connect_from(PROXY, server.address());
+    let mut head = |client: &str| {
+        let header = format!("X-Forwarded-For: {client}");
+        proxy.send(request_text("HEAD", "/health", &[&header]).as_bytes());
+        proxy.head_response().status
+    };
+    let answers: Vec<_> = (0..5).map(|_| head("203.0.113.1")).collect();
+    assert!(answers[1..].contains(&429), "{answers:?}");
+    assert_eq!(head("203.0.113.2"), 200, "the next answer begins where the one before ends");
+}
