@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::attribution::{Attribution, TooManyRequests, Turned};
 use super::connection::{Connection, Http, Phase, Room};
+use super::http_queue::Turns;
 use super::places::Kind;
 use super::share::Slice;
 use super::socket::Socket;
@@ -35,6 +36,7 @@ pub enum Door {
 pub(super) struct Doors {
     game: Acceptor,
     admin: Option<Acceptor>,
+    turns: Turns,
     /// When a lack of descriptors or memory may be logged again, in milliseconds of the loop's clock.
     log_exhaustion_at_ms: u64,
 }
@@ -128,7 +130,7 @@ fn advice(kind: ErrorKind) -> &'static str {
 
 impl Doors {
     pub(super) fn new(game: Acceptor, admin: Option<Acceptor>) -> Self {
-        Self { game, admin, log_exhaustion_at_ms: 0 }
+        Self { game, admin, turns: Turns::default(), log_exhaustion_at_ms: 0 }
     }
 
     pub(super) fn game(&self) -> &Acceptor {
@@ -180,11 +182,11 @@ impl Server {
         self.spares.refill(now_ms);
     }
 
-    /// Takes the next connection, an operator's first, if there is one and the turn's slice allows it. Returns whether there
-    /// may be more.
+    /// Takes the next connection of the listener whose turn it is, if there is one and the turn's slice allows it. Returns
+    /// whether there may be more.
     pub(super) fn accept_next(&mut self, slice: &mut Slice) -> bool {
         let now_ms = self.now_ms();
-        for door in [Door::Admin, Door::Game] {
+        for door in self.doors.turns.order() {
             let Some(acceptor) = self.doors.at_mut(door) else { continue };
             if !acceptor.is_ready(now_ms) {
                 continue;
@@ -192,7 +194,9 @@ impl Server {
             if !slice.take(os::monotonic_ns()) {
                 return false;
             }
-            match acceptor.accept() {
+            let accepted = acceptor.accept();
+            self.doors.turns.took(door);
+            match accepted {
                 Accepted::Connection(stream, peer) => self.admit(stream, peer, door),
                 Accepted::None => continue,
                 Accepted::Gone => {}

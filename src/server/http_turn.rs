@@ -1,7 +1,7 @@
 //! HTTP's part of a turn of the loop: behind the game, within its share of the time (`share`), one visit after another.
 //!
-//! Connections that have something to do wait in one queue. A visit writes a piece of an answer, or reads once and
-//! answers one request; a connection with more to do waits again behind all others. Operators' connections go first.
+//! Connections that have something to do wait in a queue (`http_queue`). A visit writes a piece of an answer, or reads once
+//! and answers one request; a connection with more to do waits again behind all others of its listener.
 
 use std::time::Duration;
 
@@ -23,10 +23,7 @@ impl Server {
             return;
         }
         connection.is_unread = true;
-        match connection.door {
-            Door::Admin => self.http_queue.push_front(token),
-            Door::Game => self.http_queue.push_back(token),
-        }
+        self.http_queue.push(connection.door, token);
     }
 
     /// Whether there is HTTP work, new connections included.
@@ -66,7 +63,7 @@ impl Server {
         if self.http_queue.is_empty() || !slice.take(os::monotonic_ns()) {
             return None;
         }
-        self.http_queue.pop_front()
+        self.http_queue.pop()
     }
 
     fn visit(&mut self, token: Token, pool: &Pool) {

@@ -5,7 +5,7 @@
 //! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
 //!   [`places`], [`reserve`]: which connection makes room for another one. [`spare`], [`capacity`]: descriptors, when
 //!   there are few or none.
-//! * [`http`]: requests and the upgrade. [`http_turn`], [`share`]: when they are served, and how much time they get.
+//! * [`http`]: requests and the upgrade. [`http_turn`], [`http_queue`], [`share`]: when they are served, and how much time they get.
 //!   [`renderings`]: metrics, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
 //!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
@@ -28,6 +28,7 @@ mod flush;
 pub mod game;
 pub mod health_check;
 mod http;
+mod http_queue;
 mod http_turn;
 pub mod intake;
 pub mod os;
@@ -78,6 +79,7 @@ use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
 use flush::Reply;
 use game::Game;
+use http_queue::HttpQueue;
 use os::{Signals, TickTimer};
 use pages::Pages;
 use places::Places;
@@ -150,7 +152,7 @@ pub struct Server {
     /// Connections to be reaped.
     dead: Vec<Token>,
     /// HTTP connections with something to do.
-    http_queue: VecDeque<Token>,
+    http_queue: HttpQueue,
     /// The part of the loop's time that HTTP may have.
     share: Share,
     /// Connections at the game's listener that are no players.
@@ -233,7 +235,7 @@ impl Server {
             unread: Vec::new(),
             postponed: VecDeque::new(),
             dead: Vec::new(),
-            http_queue: VecDeque::new(),
+            http_queue: HttpQueue::default(),
             share: Share::new(now_ns),
             places: Places::new(capacity.common()),
             reserve: Reserve::new(capacity.reserved()),
@@ -356,7 +358,11 @@ impl Server {
         connection.readable |= is_readable;
         connection.hung_up |= event.is_read_closed() || event.is_error();
         if !connection.is_of_game() {
-            return self.queue_http(token);
+            // A socket that is writable is no work when nothing waits, as after each accept.
+            if is_readable || !connection.outbox.is_empty() {
+                self.queue_http(token);
+            }
+            return;
         }
         if event.is_writable() && !connection.outbox.is_empty() {
             self.list_as_replied(token);

@@ -20,6 +20,9 @@ const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 
+/// Connections that pipeline at the operators' listener, which has places for twice as many.
+const OPERATORS: usize = 8;
+
 /// Renderings of metrics a second, and at once.
 const RENDERS: f64 = 4.0;
 
@@ -45,6 +48,10 @@ fn flood(address: SocketAddr, connections: usize, stop: &AtomicBool) -> usize {
         thread::sleep(Duration::from_millis(1));
     }
     read
+}
+
+fn requests_answered(server: &Server) -> u64 {
+    server.operators_metrics()["connections"]["http_requests_total"].as_u64().expect("a number")
 }
 
 #[test]
@@ -75,6 +82,20 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
     stop.store(true, Ordering::Relaxed);
     assert!(flood.join().expect("a flood") > 0);
     assert!(clients.iter().all(|client| !client.ended && client.picture.violations().is_empty()));
+}
+
+#[test]
+fn players_come_in_beside_operators_that_pipeline() {
+    let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (admin, told) = (server.admin_address(), Arc::clone(&stop));
+    let flood = thread::spawn(move || flood(admin, OPERATORS, &told));
+    wait_until("the flood", || requests_answered(&server) > 1_000);
+    let clients: Vec<_> = (0..50).map(|_| Client::join(&server)).collect();
+    assert_eq!(get(server.address(), "/health").status, 200);
+    stop.store(true, Ordering::Relaxed);
+    assert!(flood.join().expect("a flood") > 0);
+    assert!(clients.iter().all(|client| !client.ended));
 }
 
 #[test]
