@@ -18,13 +18,14 @@ pub struct Address {
 }
 
 impl Address {
-    /// Takes a URL apart: `redis://[user:password@]host[:port][/db]`, without TLS.
+    /// Takes a URL apart: `redis://[user:password@]host[:port][/db]`, without TLS. A query is refused: the client library would
+    /// ignore a password in it, and it would be shown as part of the address.
     pub fn parse(url: &str) -> Option<(String, String)> {
         // A password may hold none of these unless they are encoded: what is behind them would be shown as the host's.
         let (_, rest) = url.split_once("redis://").filter(|(before, _)| before.is_empty())?;
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
         let user = &rest[..rest.len() - host.len()];
-        if user.contains(['/', '?', '#']) {
+        if user.contains('/') || url.contains(['?', '#']) {
             return None;
         }
         let info = url.into_connection_info().ok()?;
@@ -83,6 +84,8 @@ mod tests {
             "host:1",
             "redis://host:1?pass@word",
             "redis://:pass/word@host",
+            "redis://host:1/0?password=word",
+            "redis://host#word",
         ] {
             assert_eq!(Address::parse(url), None, "{url}");
         }
