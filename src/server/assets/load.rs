@@ -4,7 +4,7 @@
 //! reload holds the old files and the changed ones at most. A file is the same if its device, inode, size and times are;
 //! one that was written within the same tick of the kernel's clock, with the same size, goes unnoticed until it is written again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read as _};
@@ -52,6 +52,11 @@ pub(super) struct Content {
 /// Reads every regular file below `dir` that `previous` does not hold.
 pub(super) fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Assets, AssetError> {
     let root = fs::canonicalize(dir).map_err(|error| AssetError::Read(dir.to_owned(), error))?;
+    read_all(survey(root, limits)?, previous)
+}
+
+/// What is below `root`, which is canonical.
+fn survey(root: PathBuf, limits: Limits) -> Result<Survey, AssetError> {
     let mut survey = Survey {
         open_dirs: vec![root.clone()],
         root,
@@ -62,7 +67,7 @@ pub(super) fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Asse
         found: Vec::new(),
     };
     survey.walk("")?;
-    read_all(survey, previous)
+    Ok(survey)
 }
 
 /// A file that is to be served.
@@ -161,7 +166,10 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
     let mut assets = Assets::default();
     // What the files that are not read yet may still take, as surveyed, is part of it.
     let mut bytes = survey.bytes;
+    // A file that changed since the survey, by what it was then: its other names are not read, and not subtracted, again.
+    let mut changed = HashMap::new();
     for Found { key, path, identity } in survey.found {
+        let identity = *changed.get(&identity).unwrap_or(&identity);
         let known = assets.contents.get(&identity).or_else(|| previous.contents.get(&identity));
         let (identity, content) = if let Some(content) = known {
             (identity, content.clone())
@@ -170,6 +178,7 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
             let (read, body) = read_file(&path, survey.limits.bytes - others, survey.limits)?;
             bytes = others + read.bytes;
             assets.read += 1;
+            changed.insert(identity, read);
             (read, content_of(body, previous.by_path.get(&key)))
         };
         assets.by_path.insert(key.clone(), Asset::of(&key, content.body.clone(), content.etag.clone()));

@@ -99,6 +99,19 @@ fn a_file_that_grows_after_the_survey_is_read_within_its_limit_alone() {
 }
 
 #[test]
+fn a_file_with_several_names_that_shrinks_after_the_survey_is_read_and_counted_once() {
+    let dir = TempDir::with_files(&["shrinking"]);
+    fs::hard_link(dir.0.join("shrinking"), dir.0.join("hard")).unwrap();
+    let survey = survey(fs::canonicalize(&dir.0).unwrap(), Limits { files: 2, bytes: 9 }).unwrap();
+    fs::write(dir.0.join("shrinking"), b"").unwrap();
+    let assets = read_all(survey, &Assets::default()).unwrap();
+    assert_eq!((assets.file_count(), assets.read_count()), (2, 1));
+    assert!(
+        body(&assets, "/hard").is_empty() && Arc::ptr_eq(body(&assets, "/hard"), body(&assets, "/shrinking"))
+    );
+}
+
+#[test]
 fn what_stands_in_the_place_of_a_file_after_the_survey_is_not_waited_for_and_not_followed() {
     let (dir, outside) = (TempDir::with_files(&["one", "two"]), TempDir::with_files(&["secret"]));
     let root = fs::canonicalize(&dir.0).unwrap();
