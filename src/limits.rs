@@ -256,6 +256,9 @@ pub const BUS_BUDGET_NS: u64 = 2_000_000;
 /// After a turn that used up its time the bus rests for so many times as long: it takes a quarter of the loop at most.
 pub const BUS_REST_FACTOR: u64 = 3;
 
+/// Longest such rest, in nanoseconds: the process may have been stopped in the midst of a turn.
+pub const BUS_REST_NS_MAX: u64 = 100_000_000;
+
 /// Longest message between nodes, in bytes: 29,000 players of one node in one region.
 pub const BUS_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 

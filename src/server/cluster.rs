@@ -17,8 +17,8 @@ use crate::cluster::seal::Seal;
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::limits::{
-    BUS_BUDGET, BUS_BUDGET_BYTES, BUS_BUDGET_NS, BUS_DELAY_MS_MAX, BUS_REST_FACTOR, DEAF_MS, LEASE_BEGIN_MS,
-    LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
+    BUS_BUDGET, BUS_BUDGET_BYTES, BUS_BUDGET_NS, BUS_DELAY_MS_MAX, BUS_REST_FACTOR, BUS_REST_NS_MAX, DEAF_MS,
+    LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
 };
 use crate::metrics::ClusterGauges;
 use crate::resume::{Kept, Ticket};
@@ -138,7 +138,7 @@ impl Server {
             && let Some(cluster) = &mut self.cluster
         {
             // The next tick looks again.
-            cluster.rest_until_ns = began_ns + spent_ns * (1 + BUS_REST_FACTOR);
+            cluster.rest_until_ns = began_ns + spent_ns + rest_ns(spent_ns);
             cluster.has_news = false;
         }
     }
@@ -358,6 +358,11 @@ impl Cluster {
     }
 }
 
+/// How long the bus rests after a turn that took so long.
+fn rest_ns(spent_ns: u64) -> u64 {
+    spent_ns.saturating_mul(BUS_REST_FACTOR).min(BUS_REST_NS_MAX)
+}
+
 /// What this process calls itself: what was configured, or where it runs.
 fn name_of(config: &Config) -> String {
     config.node_name.clone().unwrap_or_else(|| {
@@ -367,4 +372,15 @@ fn name_of(config: &Config) -> String {
         let host = host.chars().filter(char::is_ascii_graphic).take(NODE_NAME_BYTES_MAX - port.len());
         host.chain(port.chars()).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bus_rests_in_proportion_and_not_for_long_after_a_stop_of_the_process() {
+        assert_eq!(rest_ns(2_000_000), 6_000_000);
+        assert_eq!(rest_ns(3_600 * 1_000_000_000), BUS_REST_NS_MAX);
+    }
 }
