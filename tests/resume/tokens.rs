@@ -114,7 +114,7 @@ fn a_session_returns_at_most_once_a_second() {
         tries += 1;
         Client::return_to(&server, &second).position() == (500, 540)
     });
-    // However slow the machine is, the server saw both returns in between.
-    assert!(start.elapsed() >= Duration::from_secs(1), "{tries} tries in {:?}", start.elapsed());
+    // However slow the machine is, the server saw both returns in between; its clock may be a turn of the loop behind.
+    assert!(start.elapsed() >= Duration::from_millis(900), "{tries} tries in {:?}", start.elapsed());
     assert_eq!((resumes(&server, "hit"), resumes(&server, "too_soon")), (2, tries - 1));
 }
