@@ -76,7 +76,7 @@ impl Attack {
             Attack::Pipelining => 100,
             Attack::Jump => 15,
             Attack::JoinAttackLeave | Attack::Desync => 8,
-            Attack::Return => 5,
+            Attack::Return => 1,
         }
     }
 
@@ -85,7 +85,7 @@ impl Attack {
     pub fn players(self) -> u32 {
         match self {
             Attack::JoinAttackLeave => 50,
-            Attack::Desync => 100,
+            Attack::Desync | Attack::Return => 100,
             _ => 500,
         }
     }

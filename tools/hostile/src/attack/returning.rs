@@ -17,8 +17,8 @@ const ACK_PATIENCE: Duration = Duration::from_millis(500);
 /// Time from one arrival to the next.
 const ARRIVAL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Farther than a player can have walked while it was away: it is another one.
-const SAME_PLACE_UNITS: f64 = 60.0;
+/// Farther than a player walks between its last ack and its LEAVE: it is another one.
+const SAME_PLACE_UNITS: f64 = 12.0;
 
 /// What a player walks in a second.
 const UNITS_PER_S: f64 = 96.0;
@@ -34,6 +34,8 @@ const FAR_SIDE: i32 = 1_900;
 struct Way {
     since: Instant,
     at: f64,
+    /// The place along the other axis, on which no claim goes anywhere.
+    row: u16,
     units: f64,
 }
 
@@ -59,6 +61,7 @@ impl Travel {
 /// Attacks until the site is over.
 pub fn run(site: &Site) -> Vec<Figure> {
     let travels: Vec<Travel> = thread::scope(|scope| {
+        scope.spawn(|| stay(site));
         let attackers: Vec<_> = (0..site.peers).map(|_| scope.spawn(|| travel(site))).collect();
         attackers.into_iter().map(|attacker| attacker.join().expect("an attacker does not panic")).collect()
     });
@@ -75,6 +78,13 @@ pub fn run(site: &Site) -> Vec<Figure> {
     ]
 }
 
+/// One player that stays, so that the load test counts strangers at any time: it takes a player that has just left for one
+/// that was never there.
+fn stay(site: &Site) {
+    let Ok(mut line) = Line::open(&site.server, None, |_, _| ()) else { return };
+    while !site.is_over() && line.hear_until(Instant::now() + ACK_PATIENCE, |_, _| ()).is_ok() {}
+}
+
 fn travel(site: &Site) -> Travel {
     let (mut travel, mut way, mut cookie): (_, Option<Way>, _) = (Travel::default(), None, None);
     let (mut step, mut beat) = (CLAIM_UNITS, Beat::every(ARRIVAL_INTERVAL));
@@ -84,12 +94,12 @@ fn travel(site: &Site) -> Travel {
             continue;
         };
         travel.sessions += 1;
-        let at = f64::from(line.position.0);
-        let same = way.take_if(|way| (way.at - at).abs() <= SAME_PLACE_UNITS);
+        let (at, row) = (f64::from(line.position.0), line.position.1);
+        let same = way.take_if(|way| way.row == row && (way.at - at).abs() <= SAME_PLACE_UNITS);
         if let Some(other) = way.take() {
             travel.add(other);
         }
-        let mut now = same.unwrap_or(Way { since: Instant::now(), at, units: 0.0 });
+        let mut now = same.unwrap_or(Way { since: Instant::now(), at, row, units: 0.0 });
         now.go_to(at);
         if claim(&mut line, &mut step).is_ok() {
             now.go_to(f64::from(line.position.0));
@@ -139,12 +149,12 @@ mod tests {
     #[test]
     fn what_goes_beyond_the_clock_is_the_most_of_any_way() {
         let since = Instant::now();
-        let mut way = Way { since, at: 100.0, units: 0.0 };
+        let mut way = Way { since, at: 100.0, row: 7, units: 0.0 };
         way.go_to(600.0);
         way.go_to(500.0);
         let mut travel = Travel::default();
         travel.add(way);
-        travel.add(Way { since, at: 0.0, units: 10.0 });
+        travel.add(Way { since, at: 0.0, row: 7, units: 10.0 });
         assert_eq!((travel.units, way.at), (610.0, 500.0));
         assert!(travel.beyond > 0.0 && travel.beyond <= 600.0, "{travel:?}");
     }
