@@ -51,7 +51,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Reads a text of at most so many bytes, and a byte more if there are more. A FIFO with a writer is read to its end, as
+/// Reads a text of at most this many bytes, and a byte more if there are more. A FIFO with a writer is read to its end, as
 /// `<(...)` in a shell makes one.
 ///
 /// # Errors

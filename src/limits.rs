@@ -253,7 +253,7 @@ pub const BUS_BUDGET_BYTES: usize = 64 * 1024;
 /// Time for messages of others in one turn of the loop, in nanoseconds; the last message may exceed it.
 pub const BUS_BUDGET_NS: u64 = 2_000_000;
 
-/// After a turn that used up its time the bus rests for so many times as long: it takes a quarter of the loop at most.
+/// After a turn that used up its time the bus rests for this many times as long: it takes a quarter of the loop at most.
 pub const BUS_REST_FACTOR: u64 = 3;
 
 /// Longest such rest, in nanoseconds: the process may have been stopped in the midst of a turn.

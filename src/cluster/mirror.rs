@@ -22,7 +22,7 @@ pub struct Mirror {
     parts: usize,
     /// Snapshots that put something right that was not told as a change.
     resyncs: u64,
-    /// Players, regions and ids that were told of and not believed, or for which there was no room.
+    /// Players, regions and ids of the bus that were refused, or for which there was no room.
     implausible: u64,
 }
 
@@ -132,7 +132,7 @@ impl Mirror {
         self.resyncs
     }
 
-    /// Players, regions and ids that were told of and not believed, or for which there was no room.
+    /// Players, regions and ids of the bus that were refused, or for which there was no room.
     pub fn implausible(&self) -> u64 {
         self.implausible
     }
@@ -274,7 +274,7 @@ impl Mirror {
         Some(part)
     }
 
-    /// Shows a player as it is told of, unless something newer is known, or the sender can't have it there.
+    /// Shows a player as its node describes it, unless something newer is known, or the sender can't have it there.
     fn show(&mut self, word: Word, region: Region, told: &Told, world: &mut World) {
         let rules = world.rules();
         let is_inside = told.position.x <= rules.width && told.position.y <= rules.height;

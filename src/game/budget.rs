@@ -27,7 +27,7 @@ impl Budget {
     /// All that a budget holds: a newcomer's.
     pub const FULL: Self = Self { milli: FULL_MILLI };
 
-    /// The budget after so many milliseconds.
+    /// The budget after this many milliseconds.
     #[must_use]
     pub fn refilled(self, elapsed_ms: u64) -> Self {
         // Thousandths of a unit per millisecond are units per second.
@@ -36,7 +36,7 @@ impl Budget {
         Self { milli: milli as u16 }
     }
 
-    /// Of so many units times the tick rate, rounded down.
+    /// From units times the tick rate, rounded down.
     pub(super) fn of_scaled(budget_scaled: i32, tick_rate_hz: u32) -> Self {
         let milli = i64::from(budget_scaled) * 1000 / i64::from(tick_rate_hz);
         Self { milli: milli.clamp(0, i64::from(FULL_MILLI)) as u16 }

@@ -1,6 +1,6 @@
 //! Where viewers draw a player, and how far that is from where it is.
 //!
-//! A viewer is told vectors and extrapolates. What the server corrects meanwhile, an adopted claim or the word of another
+//! A viewer gets vectors and extrapolates. What the server corrects meanwhile, an adopted claim or the word of another
 //! process, no viewer sees before its next full state. So each player carries the place at which it is drawn: that of the
 //! last jump, moved along every vector since and clamped as the client clamps. A viewer learns a vector with its next
 //! flush and not at once; three model viewers, flushed in turns, keep how far each is off for that reason.
@@ -11,7 +11,7 @@ use crate::limits::{
     DRAWN_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE, JUMP_INTERVAL_MS, JUMP_SYNC_PAUSE_MS, JUMPS_MAX,
 };
 
-/// How often viewers are told, in ticks.
+/// How often viewers get changes, in ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cadence {
     /// Between two flushes of a viewer.

@@ -38,9 +38,9 @@ struct Player {
 
 const NEVER: Tick = Tick::MAX;
 
-/// How often viewers are told unless [`World::set_cadence`] says otherwise, in milliseconds.
+/// How often viewers get changes unless [`World::set_cadence`] says otherwise, in milliseconds.
 const FLUSH_MS: u32 = 50;
-/// How often they are told everything, likewise.
+/// How often they get a snapshot, likewise.
 const SYNC_MS: u32 = 5_000;
 
 /// All players, in parallel arrays by slot. A slot is reused after its player left; an id never is, so that a slot and

@@ -226,7 +226,7 @@ kinds! {
 }
 
 kinds! {
-    /// What came of a session token that a handshake showed.
+    /// What a session token in a handshake led to.
     Resume {
         /// Its player had left, and was remembered.
         Hit = "hit",

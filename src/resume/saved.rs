@@ -61,7 +61,7 @@ impl Saved {
         is_ours.then_some(saved)
     }
 
-    /// The same after so many milliseconds away: the budget has refilled.
+    /// The same after this many milliseconds away: the budget has refilled.
     #[must_use]
     pub fn after(self, elapsed_ms: u64) -> Self {
         let returned_ms_ago =

@@ -1,4 +1,4 @@
-//! What is remembered, for whom, and for how long.
+//! What is remembered of a session, and for how long.
 
 use super::saved::tests::HERE;
 use super::*;

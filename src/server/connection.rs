@@ -68,7 +68,7 @@ pub enum Room {
 /// A connection that speaks HTTP.
 #[derive(Debug, Default)]
 pub struct Http {
-    /// What came of the next request's head.
+    /// What has arrived of the next request's head.
     pub head: Vec<u8>,
     /// A request was answered.
     pub was_answered: bool,

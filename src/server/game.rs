@@ -71,7 +71,7 @@ impl Game {
         game
     }
 
-    /// Lets the world know how often viewers are told.
+    /// Lets the world know how often viewers get changes.
     fn tell_cadence(&mut self) {
         let (flush, sync) = (self.views.settings().flush_interval, self.views.settings().sync_interval);
         self.scene_mut().world.set_cadence(flush, sync);

@@ -19,7 +19,7 @@ use crate::metrics::{Closed, FrameOut, Resume};
 use crate::resume::{Claim, Saved, Ticket};
 use crate::wire::websocket::Code;
 
-/// For whom something is waited for.
+/// The client or node that waits.
 #[derive(Debug)]
 pub(super) enum Asker {
     /// A client of this node.
@@ -237,7 +237,7 @@ impl Server {
         }
     }
 
-    /// The session goes on with whoever waits for it: its player's connection is silent, or has ended.
+    /// The session goes on with the handshake that waits for it: its player's connection is silent, or has ended.
     fn give_over(&mut self, ticket: Ticket, owner: Token) {
         let Some(Wait { asker, shown, .. }) = self.returning.remove(ticket) else { return };
         match asker {

@@ -290,7 +290,7 @@ impl Commander {
         Ok(())
     }
 
-    /// Raises the counter, and takes so many ids. Returns the end of the lease, 0 for none, and how it came about.
+    /// Raises the counter, and takes this many ids. Returns the end of the lease, 0 for none, and how it came about.
     fn lease(
         &self,
         connection: &mut redis::Connection,

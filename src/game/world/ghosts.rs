@@ -66,7 +66,7 @@ impl Haunts {
 
 impl World {
     /// A player that another process has, as that tells of it; returns its slot. One that was here lately gets the slot that
-    /// it had, so that whoever has not been told of its absence sees it go on. None when there are too many ghosts.
+    /// it had, so that a viewer that missed its absence sees it go on. None when there are too many ghosts.
     pub fn haunt(&mut self, told: &Told) -> Option<u32> {
         if let Some(slot) = self.stay_after_all(told.id) {
             self.follow(slot, told);

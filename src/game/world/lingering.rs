@@ -1,4 +1,4 @@
-//! Players that have gone and linger, so that viewers are told what they did: a viewer looks for newcomers a few times a
+//! Players that have gone and linger, so that viewers learn what they did: a viewer looks for newcomers a few times a
 //! second, and between two looks a player may join, attack and leave.
 //!
 //! A lingering player has its slot and its id, stands still, and obeys nobody. It is no player of [`World::players`] any more.
@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    /// Notes an attack in the tick under way. Viewers are told of it when that closes; until then they are told of the one
+    /// Notes an attack in the tick under way. Viewers learn of it when that closes; until then they learn of the one
     /// before, however often it is repeated.
     pub(super) fn note_attack(&mut self, at: usize) {
         let stamp = Stamp::of(self.tick + 1);

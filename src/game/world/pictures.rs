@@ -5,7 +5,7 @@ use super::super::{Position, Tick, Vector};
 use super::World;
 
 impl World {
-    /// Viewers are told every `flush` ticks, and everything every `sync` ticks.
+    /// Viewers get changes every `flush` ticks, and a snapshot every `sync` ticks.
     pub fn set_cadence(&mut self, flush: Tick, sync: Tick) {
         self.cadence = Cadence::new(self.rules.pace, flush, sync);
     }

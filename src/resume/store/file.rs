@@ -148,7 +148,7 @@ impl StoreFile {
 
 /// Opens a file that nobody else may read, one that exists already included.
 fn open_private(path: &Path) -> io::Result<fs::File> {
-    // A FIFO would keep whoever opens it.
+    // Opening a FIFO would block.
     if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
         return Err(io::Error::other("it is no regular file"));
     }

@@ -107,7 +107,7 @@ impl Player {
     }
 }
 
-/// Sends so many MOVEs a second. Returns how many were accepted, and the second in which the connection was closed.
+/// Sends this many MOVEs a second. Returns how many were accepted, and the second in which the connection was closed.
 fn flood(per_s: u64, seconds: u64) -> (u64, Option<u64>) {
     let mut player = Player::join();
     let mut ticked_ms = 0;

@@ -35,7 +35,7 @@ fn of_three_files_the_two_that_stay_the_same_keep_their_bytes() {
 fn a_change_is_seen_whatever_of_the_file_it_leaves_alone() {
     let dir = TempDir::with_files(&["same-size", "replaced", "moved"]);
     let before = dir.load();
-    // The same size, and a time of modification that somebody set back.
+    // The same size, and a time of modification that was set back.
     let path = dir.0.join("same-size");
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     fs::write(&path, b"SAME-SIZE").unwrap();
