@@ -87,8 +87,8 @@ impl Value {
         }
     }
 
-    /// What is kept of a session, if it is one, with its budget refilled since. It would have been kept on for so many
-    /// milliseconds.
+    /// What is kept of a session, if it is one, with its budget refilled since. Redis would have kept it on for
+    /// `left_ms` milliseconds.
     pub(super) fn record(self, ticket: Ticket, left_ms: i64) -> Option<Record> {
         let Self::Session { node, has_left, saved, ttl_s } = self else { return None };
         let age_ms =
