@@ -88,7 +88,7 @@ pub struct Keepsake {
 pub enum Kept {
     /// Its player is in the world, and this is where.
     Playing(Saved),
-    /// Its player left this behind, so that whoever shows the ticket may have it.
+    /// Its player left this behind, for the client that shows the token.
     Left(Saved),
     /// The session has this token now, which is not confirmed yet.
     Former(Ticket),

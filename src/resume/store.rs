@@ -93,7 +93,7 @@ impl Store {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
-    /// Has this written with the next round. While the disk hangs, the latest of so many tokens is remembered.
+    /// Has this written with the next round. While the disk hangs, [`RESUMES_MAX`] tokens wait, each with its latest state.
     pub(super) fn save(&self, ticket: Ticket, what: Kept) {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < RESUMES_MAX || waiting.contains_key(&ticket) {

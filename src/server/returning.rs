@@ -268,7 +268,7 @@ impl Server {
         }
     }
 
-    /// Ends a wait with what came of it.
+    /// Ends a wait with its outcome.
     fn end_wait(&mut self, ticket: Ticket, outcome: Resume, saved: Option<Saved>) {
         let Some(Wait { asker, shown, .. }) = self.returning.remove(ticket) else { return };
         match asker {

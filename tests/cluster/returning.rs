@@ -8,10 +8,10 @@ use nix::sys::signal::Signal;
 
 use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
-use crate::support::pump::wait_until;
+use crate::support::pump::{return_beside, wait_until};
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::walker::walk;
-use crate::support::{Client, Server, pump, settle, wait_for};
+use crate::support::{Client, Server, settle, wait_for};
 
 /// A player who has walked away from where everybody comes in, and its cookie.
 fn wanderer(server: &Server) -> (Client, String) {
@@ -50,15 +50,6 @@ fn who_left_one_server_is_found_again_by_another_and_once() {
     // It has answered a ping, so that it has it.
     let copy = Client::return_to(&first, &cookie);
     assert_eq!((copy.position(), resumes(&first, "miss")), ((500, 500), 1));
-}
-
-/// A client shows a cookie, while these ones go on answering pings.
-fn return_beside(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
-    thread::scope(|scope| {
-        let back = scope.spawn(|| Client::return_to(server, cookie));
-        pump(clients, "the other client's upgrade", |_| back.is_finished());
-        back.join().expect("it joins")
-    })
 }
 
 #[test]

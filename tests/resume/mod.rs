@@ -11,7 +11,7 @@ use std::time::Duration;
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
 use crate::support::http::get;
-use crate::support::pump::wait_until;
+use crate::support::pump::{return_beside, wait_until};
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, pump, settle, wait_for};
@@ -89,15 +89,6 @@ fn who_comes_back_sees_what_its_screen_showed() {
     assert!(back.visible().is_empty(), "{back:?}");
     let mut newcomer = Client::join(&server);
     wait_for(&mut newcomer, "both of them on another screen", |client| client.visible().len() == 2);
-}
-
-/// Another client shows a cookie, while these ones go on answering pings.
-fn return_beside(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
-    thread::scope(|scope| {
-        let back = scope.spawn(|| Client::return_to(server, cookie));
-        pump(clients, "the other client's upgrade", |_| back.is_finished());
-        back.join().expect("it joins")
-    })
 }
 
 #[test]

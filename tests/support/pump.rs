@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Client, DEADLINE};
+use super::{Client, DEADLINE, Server};
 
 /// Pause when nothing had arrived for anybody.
 const IDLE: Duration = Duration::from_millis(1);
@@ -87,4 +87,13 @@ fn describe(clients: &[Client]) -> String {
         let _ = write!(text, "and {} more clients", clients.len() - CLIENTS_SHOWN);
     }
     text
+}
+
+/// Another client shows a cookie, while these ones go on answering pings.
+pub fn return_beside(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
+    thread::scope(|scope| {
+        let back = scope.spawn(|| Client::return_to(server, cookie));
+        pump(clients, "the other client's upgrade", |_| back.is_finished());
+        back.join().expect("it joins")
+    })
 }

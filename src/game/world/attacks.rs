@@ -25,7 +25,7 @@ impl World {
     pub(super) fn end_attack(&mut self, at: usize) {
         if self.is_attacking(at) {
             self.players[at].attack_until = NEVER;
-            // Nobody is told at once, since every client ends the animation by itself; the next full state says it.
+            // No message goes out at once, since every client ends the animation by itself; the next snapshot has it.
             let stamp = self.stamp_change(at);
             self.outlines[at].set_attacking(false, stamp);
             self.reschedule(at);

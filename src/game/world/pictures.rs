@@ -56,7 +56,7 @@ impl World {
         self.outlines[at].position = position;
         self.activity.mark_moved(position);
         if self.outlines[at].vector() == Vector::ZERO {
-            // Nobody is told at once, and no vector need change; but the next full state must say it.
+            // No message goes out at once, and no vector need change; but the next snapshot must have it.
             let stamp = self.stamp_change(at);
             self.outlines[at].touch(stamp);
         }
