@@ -51,12 +51,12 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Reads a text of at most this many bytes, and a byte more if there are more. A FIFO with a writer is read to its end, as
+/// Reads a file of at most this many bytes, and a byte more if there are more. A FIFO with a writer is read to its end, as
 /// `<(...)` in a shell makes one.
 ///
 /// # Errors
-/// As the operating system has it, text that is not UTF-8, a FIFO that is empty or whose writer stays silent.
-pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+/// As the operating system has it; a FIFO that is empty or whose writer stays silent.
+pub fn read_all(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(AT_ONCE.bits() as i32).open(path)?;
     let is_fifo = file.metadata()?.file_type().is_fifo();
     let (mut source, mut bytes) = (file.take(bytes_max + 1), Vec::new());
@@ -68,10 +68,7 @@ pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
             Ok(_) if is_fifo && bytes.is_empty() => {
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, "it is a FIFO that nothing writes"));
             }
-            Ok(_) => {
-                let text = String::from_utf8(bytes);
-                return text.map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not valid UTF-8"));
-            }
+            Ok(_) => return Ok(bytes),
         }
     }
     Err(io::Error::new(ErrorKind::TimedOut, "its writer stays silent"))

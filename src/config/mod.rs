@@ -15,6 +15,8 @@ mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_tests;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -184,7 +186,7 @@ pub enum Command {
     Help(String),
     /// Print the name and the version.
     Version(String),
-    /// Print the effective configuration, `KEY=value` lines.
+    /// Print the effective configuration, `NAME=value` lines.
     PrintConfig(String),
     /// Print that the configuration is valid, and the notices, a line each.
     CheckConfig(String),

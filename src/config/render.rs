@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Config;
 use super::command_line::actions;
+use super::env_file;
 use super::settings::{RETIRED, SETTINGS};
 use super::sources;
 use crate::secret::{MASK, Secret, without_password};
@@ -57,7 +58,7 @@ fn line(text: &mut String, left: &str, right: &str) {
     writeln!(text, "{left:HELP_COLUMN$}{right}").expect("writing to a string does not fail");
 }
 
-/// The configuration as `KEY=value` lines in the order of the table, without a newline at their end; what is unset
+/// The configuration as `NAME=value` lines in the order of the table, without a newline at their end; what is unset
 /// has no value. A value with a secret is a comment, so that the file is shown and still read.
 pub(super) fn environment(config: &Config) -> String {
     let lines: Vec<_> =
@@ -70,7 +71,7 @@ fn environment_line(variable: &str, value: &str) -> String {
     let shown = sources::setting(variable).secrecy.shown(value);
     let shown = without_password(&shown);
     if shown == value {
-        format!("{variable}={value}")
+        env_file::write(variable, value)
     } else if shown == MASK {
         format!("# {variable} is set; its value is secret")
     } else {

@@ -58,7 +58,7 @@ pub enum Allowed {
     Origins,
     /// A list of networks and single addresses.
     Networks,
-    /// A name of [`log::LevelFilter`], in any case.
+    /// A name of [`log::LevelFilter`], or `warning`, in any case.
     LogLevel,
     /// A name of [`crate::logging::Format`], in any case.
     LogFormat,
@@ -87,7 +87,7 @@ impl fmt::Display for Allowed {
                  subdomains of one (https://*.example.com) or null",
             ),
             Self::Networks => out.write_str("addresses and networks such as 10.0.0.0/8, separated by commas"),
-            Self::LogLevel => out.write_str("one of off, error, warn, info, debug, trace"),
+            Self::LogLevel => out.write_str("one of off, error, warn, warning, info, debug, trace"),
             Self::LogFormat => out.write_str("one of text, json"),
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
             Self::Directory => out.write_str("the path of an existing directory"),

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -95,28 +95,35 @@ impl<'a> Sources<'a> {
 
     /// An address; `localhost` is 127.0.0.1.
     pub fn address(&mut self, variable: &str) -> IpAddr {
-        self.read(variable, |_, text| match text {
-            "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
-            _ => text.parse().ok(),
+        self.read(variable, |_, text| {
+            if text.eq_ignore_ascii_case("localhost") {
+                Some(Ipv4Addr::LOCALHOST.into())
+            } else {
+                address(text)
+            }
         })
     }
 
     /// An address and a port, which may be unset; `localhost` is 127.0.0.1.
     pub fn socket_address(&mut self, variable: &str) -> Option<SocketAddr> {
-        self.read_optional(variable, |_, text| match text.strip_prefix("localhost:") {
-            Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST).parse().ok(),
-            None => text.parse().ok(),
+        self.read_optional(variable, |_, text| match text.rsplit_once(':') {
+            Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
+                format!("{}:{port}", Ipv4Addr::LOCALHOST).parse().ok()
+            }
+            _ => text.parse().ok(),
         })
     }
 
     /// A list of origins.
     pub fn origins(&mut self, variable: &str) -> AllowedOrigins {
-        self.read(variable, |_, text| AllowedOrigins::parse(text))
+        self.read(variable, |_, text| AllowedOrigins::parse(list(text)))
     }
 
     /// A log level.
     pub fn log_level(&mut self, variable: &str) -> LevelFilter {
-        self.read(variable, |_, text| text.parse().ok())
+        self.read(variable, |_, text| {
+            if text.eq_ignore_ascii_case("warning") { Some(LevelFilter::Warn) } else { text.parse().ok() }
+        })
     }
 
     /// How lines of the log are written.
@@ -126,7 +133,8 @@ impl<'a> Sources<'a> {
 
     /// A list of networks, empty when unset.
     pub fn networks(&mut self, variable: &str) -> Vec<IpNet> {
-        self.read_optional(variable, |_, text| text.split(',').map(network).collect()).unwrap_or_default()
+        self.read_optional(variable, |_, text| list(text).split(',').map(network).collect())
+            .unwrap_or_default()
     }
 
     /// Yes or no.
@@ -225,16 +233,30 @@ impl<'a> Sources<'a> {
     }
 
     /// A flag wins over a line of the file, which wins over a variable. What is set but empty counts as unset, but for a
-    /// flag.
+    /// flag. Blanks around a value are no part of it, wherever it comes from.
     fn lookup(&self, variable: &str) -> Option<(Origin, OsString)> {
         if let Some(text) = self.line.values.get(&flag_of(variable)) {
-            return Some((Origin::Flag, text.into()));
+            return Some((Origin::Flag, text.trim().into()));
         }
-        if let Some(text) = self.file.value(variable).filter(|text| !text.is_empty()) {
+        if let Some(text) = self.file.value(variable).map(str::trim).filter(|text| !text.is_empty()) {
             return Some((Origin::File, text.into()));
         }
-        let text = (self.env)(variable).filter(|text| !text.is_empty())?;
-        Some((Origin::Variable, text))
+        let text = (self.env)(variable)?;
+        let text = text.to_str().map_or_else(|| text.clone(), |text| text.trim().into());
+        (!text.is_empty()).then_some((Origin::Variable, text))
+    }
+}
+
+/// A list without the commas and blanks at its end.
+fn list(text: &str) -> &str {
+    text.trim_end_matches(|character: char| character == ',' || character.is_whitespace())
+}
+
+/// An address; one of IPv6 may stand in brackets, as it does before a port.
+fn address(text: &str) -> Option<IpAddr> {
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+        None => text.parse().ok(),
     }
 }
 
@@ -258,8 +280,13 @@ fn whole<T: TryFrom<u64>>(allowed: Allowed, text: &str) -> Option<T> {
 /// A network, or a single address; its bits beyond the prefix don't matter. IPv4 mapped into IPv6 would match nothing
 /// and is refused.
 fn network(text: &str) -> Option<IpNet> {
-    let text = text.trim_matches(' ');
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    let text = text.trim();
+    let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
+    let address = address(host)?;
+    let network = match prefix {
+        Some(prefix) => format!("{address}/{prefix}").parse().ok()?,
+        None => IpNet::from(address),
+    };
     (network.addr().to_canonical() == network.addr()).then_some(network.trunc())
 }
 

@@ -196,7 +196,7 @@ fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
             min.checked_sub(1).map_or("-1".to_owned(), |n| n.to_string()),
             (u128::from(max) + 1).to_string(),
         ];
-        for value in beyond.into_iter().chain(["ten".to_owned(), "1.5".to_owned(), " 60".to_owned()]) {
+        for value in beyond.into_iter().chain(["ten".to_owned(), "1.5".to_owned(), "6 0".to_owned()]) {
             let range = format!("expected a whole number from {min} to {max}");
             assert_eq!(
                 problems(&[], &[(setting.variable, &value)]),
@@ -251,7 +251,7 @@ fn the_bounds_are_the_documented_ones() {
 #[test]
 fn other_invalid_values_are_named_with_what_is_allowed() {
     let address = "expected an IPv4 or IPv6 address or localhost";
-    let level = "expected one of off, error, warn, info, debug, trace";
+    let level = "expected one of off, error, warn, warning, info, debug, trace";
     let switch = "expected one of true, false, 1, 0, yes, no, on, off";
     let directory = "expected the path of an existing directory";
     let file = "expected the path of a file";
@@ -271,19 +271,6 @@ fn other_invalid_values_are_named_with_what_is_allowed() {
         [format!("--allowed-origins https://a/: {origins}")]
     );
     assert_eq!(problems(&[], &[("LOG_FILE", "a\nb")]), [format!("LOG_FILE=a\\nb: {file}")]);
-}
-
-#[test]
-fn proxies_are_networks_and_single_addresses() {
-    let list = "127.0.0.1, 10.1.2.3/8,::1,2001:db8::5/32";
-    let networks: Vec<_> = config(&[], &[("TRUSTED_PROXIES", list)]).trusted_proxies;
-    let shown: Vec<_> = networks.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/32"]);
-    let allowed = "expected addresses and networks such as 10.0.0.0/8, separated by commas";
-    for value in ["proxy.example", "10.0.0.0/33", "10.0.0.1,", "10.0.0.1 10.0.0.2", "::ffff:10.0.0.1", "*"] {
-        let expected = format!("TRUSTED_PROXIES={value}: {allowed}");
-        assert_eq!(problems(&[], &[("TRUSTED_PROXIES", value)]), [expected]);
-    }
 }
 
 #[test]
@@ -342,13 +329,13 @@ fn no_relation_is_checked_on_an_invalid_value() {
 
 #[test]
 fn all_problems_are_reported_one_a_line() {
-    let env = [("PORT", "99999"), ("SPAWN_MAX_X", "100"), ("DEBUG", "\n")];
+    let env = [("PORT", "99999"), ("SPAWN_MAX_X", "100"), ("DEBUG", "\u{1}")];
     let error = command(&["--bogus", "-t", "0", "st\nart"], &env).unwrap_err();
     let text = error.to_string();
     let expected = [
         "--bogus: unknown flag; see --help",
         "argument 4: unexpected; see --help",
-        "DEBUG=\\n: expected one of true, false, 1, 0, yes, no, on, off",
+        "DEBUG=\\u{1}: expected one of true, false, 1, 0, yes, no, on, off",
         "PORT=99999: expected a whole number from 0 to 65535",
         "--tick-rate 0: expected a whole number from 10 to 128",
         "SPAWN_MIN_X=100 (the default): must be less than SPAWN_MAX_X=100",

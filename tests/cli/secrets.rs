@@ -159,7 +159,7 @@ fn a_running_server_says_it_nowhere_not_even_in_the_words_of_a_redis() {
     wait_until("the change", || read().contains("CLUSTER_URL=redis://***@"));
     write("CLUSTER_URL=redis://bus:pl4nt3d-two@host:x/\npl4nt3d==\n".to_owned());
     server.signal(Signal::SIGHUP);
-    wait_until("the refusal", || read().contains("game.env:2: "));
+    wait_until("the refusal", || read().contains("game.env:2:1: "));
 
     for path in ["/metrics", "/health"] {
         let text = get(server.address(), path).text().to_lowercase();

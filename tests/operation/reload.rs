@@ -139,13 +139,13 @@ fn a_bad_file_changes_nothing_and_says_why() {
     for (text, problem) in [
         (
             "MAX_VISIBLE=50\nRATE_LIMIT_BURST=0\n",
-            ":2: RATE_LIMIT_BURST=0: expected a whole number from 1 to 100000",
+            ":2:18: RATE_LIMIT_BURST=0: expected a whole number from 1 to 100000",
         ),
-        ("MAX_VISIBEL=50\n", ":1: MAX_VISIBEL: no setting has this name; see --help"),
+        ("MAX_VISIBEL=50\n", ":1:1: MAX_VISIBEL: no setting has this name; see --help"),
         ("MAX_VISIBLE=50\nPING_INTERVAL_SEC=90\n", ": must be greater than "),
         (
             "MAX_VISIBLE=50\nSTATIC_DIR=/nowhere\n",
-            ":2: STATIC_DIR=/nowhere: expected the path of an existing directory",
+            ":2:12: STATIC_DIR=/nowhere: expected the path of an existing directory",
         ),
     ] {
         let said = subject.reload(text);
@@ -220,6 +220,7 @@ fn a_file_that_is_wrong_at_the_start_ends_it_with_2() {
     let output = program().arg("--env-file").arg(&file).output().expect("the program runs");
     let problem = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{problem}");
-    let expected = format!("{}:2: MAX_VISIBLE=none: expected a whole number from 1 to 4096", file.display());
+    let expected =
+        format!("{}:2:13: MAX_VISIBLE=none: expected a whole number from 1 to 4096", file.display());
     assert!(problem.contains(&expected), "{problem}");
 }

@@ -7,7 +7,7 @@ use pixi_game_server::config::SETTINGS;
 /// Each setting as a comment, so that its default holds until somebody takes the sign away.
 pub fn commented() -> String {
     let mut text =
-        "# Settings of pixi-game-server, one KEY=value a line. What is a comment has its default.\n\
+        "# Settings of pixi-game-server, one NAME=value a line. What is a comment has its default.\n\
                     # `systemctl reload pixi-game-server` takes over what can change while it runs.\n"
             .to_owned();
     for setting in SETTINGS {

@@ -1,0 +1,86 @@
+//! Values as people write them: blanks, brackets, lists.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+type Env<'a> = &'a [(&'a str, &'a str)];
+
+fn command(args: &[&str], env: Env) -> Result<Command, ConfigError> {
+    let env: BTreeMap<_, _> = env.iter().copied().collect();
+    parse(args.iter().map(OsString::from), |variable| env.get(variable).map(OsString::from))
+}
+
+fn config(args: &[&str], env: Env) -> Config {
+    match command(args, env) {
+        Ok(Command::Run(config, _)) => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn problems(args: &[&str], env: Env) -> Vec<String> {
+    command(args, env).unwrap_err().problems
+}
+
+#[test]
+fn values_are_taken_as_people_write_them_wherever_they_come_from() {
+    for (variable, written, read) in [
+        ("PORT", " 9000 ", "9000"),
+        ("PORT", "9000\r\n", "9000"),
+        ("SPAWN_SEED", "\t7", "7"),
+        ("SPAWN_SEED", "  ", ""),
+        ("HOST", "[::]", "::"),
+        ("HOST", " [::1]\u{a0}", "::1"),
+        ("HOST", "LocalHost", "127.0.0.1"),
+        ("ADMIN_ADDR", " [::]:9108 ", "[::]:9108"),
+        ("ADMIN_ADDR", "Localhost:9108", "127.0.0.1:9108"),
+        ("TRUSTED_PROXIES", "[::1] , 10.0.0.0/8 ,", "::1/128,10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "[2001:db8::]/32,,", "2001:db8::/32"),
+        ("ALLOWED_ORIGINS", "https://a.example , https://b.example, ", "https://a.example,https://b.example"),
+        ("ALLOWED_ORIGINS", "*,", "*"),
+        ("LOG_LEVEL", "Warning ", "warn"),
+        ("LOG_LEVEL", "WARN", "warn"),
+        ("LOG_FORMAT", "JSON ", "json"),
+        ("DEBUG", " Yes", "true"),
+        ("STATIC_DIR", " / ", "/"),
+        ("LOG_FILE", "/var/log/a b.log ", "/var/log/a b.log"),
+        ("NODE_NAME", "one ", "one"),
+        ("CLUSTER_URL", "redis://[::1]:6380/3 ", "redis://[::1]:6380/3"),
+    ] {
+        let folder = std::env::temp_dir().join(format!("pixi-values-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("game.env");
+        std::fs::write(&file, format!("{variable}=\"{}\"\n", written.trim_end_matches(['\r', '\n'])))
+            .unwrap();
+        let flag = format!("--{}={written}", settings::flag_of(variable));
+        let of = |args: &[&str], env: Env| {
+            let values = render::values(&config(args, env));
+            values.into_iter().find(|(name, _)| *name == variable).unwrap().1
+        };
+        assert_eq!(of(&[], &[(variable, written)]), read, "{variable}={written}");
+        assert_eq!(of(&[&flag], &[]), read, "{flag}");
+        assert_eq!(of(&["--env-file", file.to_str().unwrap()], &[]), read, "{variable}={written} in a file");
+    }
+}
+
+#[test]
+fn proxies_are_networks_and_single_addresses() {
+    let list = "127.0.0.1, 10.1.2.3/8,::1,2001:db8::5/32";
+    let networks: Vec<_> = config(&[], &[("TRUSTED_PROXIES", list)]).trusted_proxies;
+    let shown: Vec<_> = networks.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/32"]);
+    let allowed = "expected addresses and networks such as 10.0.0.0/8, separated by commas";
+    for value in [
+        "proxy.example",
+        "10.0.0.0/33",
+        "10.0.0.1,,10.0.0.2",
+        ",",
+        "[10.0.0.1]",
+        "10.0.0.1 10.0.0.2",
+        "::ffff:10.0.0.1",
+        "*",
+    ] {
+        let expected = format!("TRUSTED_PROXIES={value}: {allowed}");
+        assert_eq!(problems(&[], &[("TRUSTED_PROXIES", value)]), [expected]);
+    }
+}
