@@ -138,7 +138,7 @@ export class Connection {
   #receive(data) {
     if (typeof data === 'string') return void (this.errors += 1);
     try {
-      this.options.onMessage(decodeServer(new Uint8Array(data)));
+      this.options.onMessage(decodeServer(data));
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.errors += 1;

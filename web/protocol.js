@@ -7,7 +7,7 @@
  * ```js
  * socket.binaryType = 'arraybuffer';
  * socket.send(encodeClient({ type: 'move', dx: 1, dy: 0, sequence: 1, x: 104, y: 200 }));
- * socket.onmessage = ({ data }) => console.log(decodeServer(new Uint8Array(data)));
+ * socket.onmessage = ({ data }) => console.log(decodeServer(data));
  * ```
  *
  * @module protocol
@@ -58,6 +58,12 @@
  *   | { type: 'movement', id: number, dx: Part, dy: Part }} ServerMessage
  */
 
+/**
+ * The payload of a binary WebSocket message: a buffer, or a view of one, such as `Uint8Array`, `DataView` or Node's `Buffer`.
+ * A view counts from its offset and for its length.
+ * @typedef {ArrayBufferLike | ArrayBufferView} Bytes
+ */
+
 /** First byte of each message. */
 export const TYPE = Object.freeze({
   JOIN: 1,
@@ -83,11 +89,13 @@ const GAME_STATE_HEAD_BYTES = 5;
 const FLAG_RIGHT = 0x80;
 /** @type {State[]} */
 const STATES = ['idle', 'moving', 'attacking'];
+/** Longest text that an error message repeats. */
+const SHOWN_CHARACTERS_MAX = 40;
 const U8_MAX = 0xff;
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffffffff;
 
-/** Bytes that are no message, or an object that can't be one. */
+/** Bytes that are no message, or fields out of their range. An argument of another kind is a `TypeError`. */
 export class ProtocolError extends Error {
   name = 'ProtocolError';
 }
@@ -97,8 +105,10 @@ export class ProtocolError extends Error {
  * @param {ClientMessage} message
  * @returns {Uint8Array<ArrayBuffer>}
  * @throws {ProtocolError} A field is missing or out of its range.
+ * @throws {TypeError} The message is no object.
  */
 export function encodeClient(message) {
+  if (!isObject(message)) throw new TypeError(`expected a message as an object, got ${kindOf(message)}`);
   switch (message.type) {
     case 'join':
       return Uint8Array.of(TYPE.JOIN);
@@ -120,8 +130,8 @@ export function encodeClient(message) {
     case 'attack': {
       if (!isPair(message.x, message.y)) return Uint8Array.of(TYPE.ATTACK);
       const out = writer(TYPE.ATTACK, 9);
-      out.setFloat32(1, Number(message.x), true);
-      out.setFloat32(5, Number(message.y), true);
+      out.setFloat32(1, real('x', message.x), true);
+      out.setFloat32(5, real('y', message.y), true);
       return bytesOf(out);
     }
     case 'attackEnd':
@@ -133,18 +143,20 @@ export function encodeClient(message) {
       return bytesOf(out);
     }
     default:
-      throw new ProtocolError(`no message of a client: ${JSON.stringify(message)}`);
+      throw new ProtocolError(`no message of a client: type ${shown(/** @type {{ type?: unknown }} */ (message).type)}`);
   }
 }
 
 /**
  * A client's message from the payload of one binary WebSocket message.
- * @param {Uint8Array} bytes
+ * @param {Bytes} payload
  * @returns {ClientMessage}
  * @throws {ProtocolError} No message of a client looks like that.
+ * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
-export function decodeClient(bytes) {
-  const view = viewOf(bytes);
+export function decodeClient(payload) {
+  const view = viewOf(payload);
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   const lengths = CLIENT_LENGTHS.get(bytes[0]);
   if (!lengths) throw new ProtocolError(`unknown type ${bytes[0]}`);
   if (!lengths.includes(bytes.length)) throw wrongLength(bytes);
@@ -179,10 +191,13 @@ export function decodeClient(bytes) {
  * @param {ServerMessage} message
  * @returns {Uint8Array<ArrayBuffer>}
  * @throws {ProtocolError} A field is missing or out of its range.
+ * @throws {TypeError} The message is no object.
  */
 export function encodeServer(message) {
+  if (!isObject(message)) throw new TypeError(`expected a message as an object, got ${kindOf(message)}`);
   switch (message.type) {
     case 'gameState': {
+      if (!Array.isArray(message.players)) throw new ProtocolError(`players ${shown(message.players)}: expected an array`);
       const out = writer(TYPE.GAME_STATE, GAME_STATE_HEAD_BYTES + ENTRY_BYTES * message.players.length);
       out.setUint32(1, message.players.length, true);
       message.players.forEach((player, n) => writeEntry(out, GAME_STATE_HEAD_BYTES + ENTRY_BYTES * n, player));
@@ -223,18 +238,20 @@ export function encodeServer(message) {
       return bytesOf(out);
     }
     default:
-      throw new ProtocolError(`no message of a server: ${JSON.stringify(message)}`);
+      throw new ProtocolError(`no message of a server: type ${shown(/** @type {{ type?: unknown }} */ (message).type)}`);
   }
 }
 
 /**
  * A server's message from the payload of one binary WebSocket message.
- * @param {Uint8Array} bytes
+ * @param {Bytes} payload
  * @returns {ServerMessage}
  * @throws {ProtocolError} No message of a server looks like that.
+ * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
-export function decodeServer(bytes) {
-  const view = viewOf(bytes);
+export function decodeServer(payload) {
+  const view = viewOf(payload);
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   if (bytes[0] === TYPE.GAME_STATE) return decodeGameState(bytes, view);
   const length = SERVER_LENGTHS.get(bytes[0]);
   if (length === undefined) throw new ProtocolError(`unknown type ${bytes[0]}`);
@@ -316,8 +333,9 @@ function readEntry(view, at) {
  * @param {Entry} entry
  */
 function writeEntry(out, at, entry) {
+  if (!isObject(entry)) throw new ProtocolError(`player ${shown(entry)}: expected an object`);
   const state = STATES.indexOf(entry.state);
-  if (state < 0) throw new ProtocolError(`state ${entry.state}`);
+  if (state < 0) throw new ProtocolError(`state ${shown(entry.state)}: expected idle, moving or attacking`);
   out.setUint32(at, whole('id', entry.id, U32_MAX), true);
   out.setUint16(at + 4, whole('x', entry.x, U16_MAX), true);
   out.setUint16(at + 6, whole('y', entry.y, U16_MAX), true);
@@ -354,11 +372,58 @@ function writer(type, length) {
 /** @param {DataView<ArrayBuffer>} out */
 const bytesOf = (out) => new Uint8Array(out.buffer);
 
-/** @param {Uint8Array} bytes */
-function viewOf(bytes) {
-  if (bytes.length === 0) throw new ProtocolError('empty');
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** Buffers as they name themselves, those of other frames and contexts included, which `instanceof` does not know. */
+const BUFFERS = ['[object ArrayBuffer]', '[object SharedArrayBuffer]'];
+
+/**
+ * @param {Bytes} payload
+ * @returns {DataView}
+ */
+function viewOf(payload) {
+  const view = ArrayBuffer.isView(payload)
+    ? new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
+    : new DataView(bufferOf(payload));
+  if (view.byteLength === 0) throw new ProtocolError('empty');
+  return view;
 }
+
+/**
+ * @param {unknown} payload
+ * @returns {ArrayBufferLike}
+ */
+function bufferOf(payload) {
+  if (BUFFERS.includes(toString.call(payload))) return /** @type {ArrayBufferLike} */ (payload);
+  const hint = kindOf(payload) === 'a Blob' ? "; set the socket's binaryType to 'arraybuffer'" : '';
+  throw new TypeError(`expected an ArrayBuffer or a view of one, such as Uint8Array, got ${kindOf(payload)}${hint}`);
+}
+
+const { toString } = Object.prototype;
+
+/**
+ * What a value is, in words.
+ * @param {unknown} value
+ */
+function kindOf(value) {
+  if (value === null || value === undefined) return String(value);
+  const kind = typeof value === 'object' ? toString.call(value).slice('[object '.length, -1) : typeof value;
+  return `${/^[aeio]/i.test(kind) ? 'an' : 'a'} ${kind}`;
+}
+
+/**
+ * A value as a line of code would have it, where it is short.
+ * @param {unknown} value
+ */
+function shown(value) {
+  if (isObject(value) || typeof value === 'function') return kindOf(value);
+  if (typeof value === 'string') return value.length > SHOWN_CHARACTERS_MAX ? kindOf(value) : JSON.stringify(value);
+  return typeof value === 'bigint' ? kindOf(value) : String(value);
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is object}
+ */
+const isObject = (value) => typeof value === 'object' && value !== null;
 
 /** @param {Uint8Array} bytes */
 const wrongLength = (bytes) => new ProtocolError(`type ${bytes[0]} with ${bytes.length} bytes`);
@@ -370,8 +435,17 @@ const wrongLength = (bytes) => new ProtocolError(`type ${bytes[0]} with ${bytes.
  */
 function whole(name, value, max) {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > max) {
-    throw new ProtocolError(`${name} ${value}: expected a whole number from 0 to ${max}`);
+    throw new ProtocolError(`${name} ${shown(value)}: expected a whole number from 0 to ${max}`);
   }
+  return value;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
+function real(name, value) {
+  if (typeof value !== 'number') throw new ProtocolError(`${name} ${shown(value)}: expected a number`);
   return value;
 }
 
@@ -382,7 +456,7 @@ function whole(name, value, max) {
  */
 function part(name, value) {
   if (value === 0 || value === 1 || value === -1) return value;
-  throw new ProtocolError(`${name} ${value}: expected -1, 0 or 1`);
+  throw new ProtocolError(`${name} ${shown(value)}: expected -1, 0 or 1`);
 }
 
 /**
@@ -393,7 +467,7 @@ const partOf = (value) => part('direction', value);
 
 /** @param {unknown} facing */
 function isRight(facing) {
-  if (facing !== 'left' && facing !== 'right') throw new ProtocolError(`facing ${facing}: expected left or right`);
+  if (facing !== 'left' && facing !== 'right') throw new ProtocolError(`facing ${shown(facing)}: expected left or right`);
   return facing === 'right';
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one of the scripts beside it, which drive the pages in a browser: run.sh page.test.mjs. Installs what is missing:
+# Runs scripts beside it, which drive the pages in a browser: run.sh page.test.mjs package.test.mjs. Installs what is missing:
 # Node.js, npm and Chromium from Debian's packages, the rest from npm. BUILD=release: against the optimised programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -17,4 +17,4 @@ BUILD=${BUILD:-debug}
 cargo build --quiet --package pixi-game-server --package loadtest --bins --profile "${BUILD/debug/dev}"
 PROGRAMS="$(realpath "${CARGO_TARGET_DIR:-target}")/$BUILD" CHROMIUM="$(command -v chromium)"
 export PROGRAMS CHROMIUM
-exec node --test --test-reporter=spec "tests/page/$1"
+exec node --test --test-reporter=spec "${@/#/tests/page/}"

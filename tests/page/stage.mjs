@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { resolve } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const { PROGRAMS, CHROMIUM } = process.env;
@@ -29,9 +30,9 @@ export async function until(what, look) {
   }
 }
 
-/** A program of this project, ended when the test is. */
-export function run(test, name, args, env = {}) {
-  const child = spawn(`${PROGRAMS}/${name}`, args, { env: { ...process.env, ...env }, stdio: 'ignore' });
+/** A program of this project, or another by its whole path, ended when the test is. */
+export function run(test, name, args, env = {}, options = {}) {
+  const child = spawn(resolve(PROGRAMS, name), args, { env: { ...process.env, ...env }, stdio: 'ignore', ...options });
   const ended = once(child, 'exit');
   child.end = async (signal = 'SIGTERM') => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal);
@@ -41,9 +42,10 @@ export function run(test, name, args, env = {}) {
   return child;
 }
 
-/** A server, with these settings. */
-export async function serve(test, settings = {}) {
+/** A server, with these settings; `prepare` is called with its host and port before it starts. */
+export async function serve(test, settings = {}, prepare = async () => undefined) {
   const port = settings.PORT ?? (await freePort());
+  await prepare(`127.0.0.1:${port}`);
   const env = { HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn', ...settings };
   const process = run(test, 'pixi-game-server', [], env);
   const url = `http://127.0.0.1:${port}`;
