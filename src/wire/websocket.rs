@@ -20,7 +20,7 @@ use tungstenite::{Bytes, Message};
 use super::message::{ClientMessage, DecodeError, decode};
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::prefetch::prefetch;
-use frame_check::FrameCheck;
+use frame_check::{BAD_GATEWAY, FrameCheck};
 
 /// One connection's framing state.
 #[derive(Debug)]
@@ -136,9 +136,13 @@ impl Session {
                 Ok(Some(Event::Ping))
             }
             Ok(Message::Pong(_)) => Ok(Some(Event::Pong)),
-            Ok(Message::Close(_)) => {
+            Ok(Message::Close(frame)) => {
+                let reply_at = memory.out.len();
                 // Writes the reply; reports the end of the connection as an error, which `Event::Close` says already.
                 let _ = self.context.flush(&mut memory);
+                if frame.is_some() && self.check.close_code() == BAD_GATEWAY {
+                    name_bad_gateway(&mut out[reply_at..]);
+                }
                 Ok(Some(Event::Close))
             }
             Ok(Message::Frame(_)) => Ok(None),
@@ -169,6 +173,20 @@ impl Session {
         let mut memory = Memory { input: &mut &[][..], out, check: &mut self.check };
         // Memory accepts every byte, and a session that has sent its close already needs no second one.
         let _ = self.context.close(&mut memory, Some(frame));
+    }
+}
+
+/// tungstenite takes [`BAD_GATEWAY`] for a breach, so that it is shown this code in its place.
+const STAND_IN: u16 = 1013;
+
+/// What makes the one code of the other, whatever the mask: they differ in the lower byte alone.
+const STAND_IN_BITS: u8 = (STAND_IN ^ BAD_GATEWAY) as u8;
+const _: () = assert!(STAND_IN >> 8 == BAD_GATEWAY >> 8);
+
+/// Gives the reply to a close frame, if there is one, the code that the peer sent.
+fn name_bad_gateway(reply: &mut [u8]) {
+    if let Some(byte) = reply.get_mut(short_binary_header(0).len() + 1) {
+        *byte ^= STAND_IN_BITS;
     }
 }
 
@@ -212,11 +230,15 @@ struct Memory<'a, 'b> {
 impl Read for Memory<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = self.input.len().min(buffer.len());
-        let (good, rest) = self.input.split_at(self.check.pass(&self.input[..most]));
+        let passed = self.check.pass(&self.input[..most]);
+        let (good, rest) = self.input.split_at(passed.bytes);
         if good.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         buffer[..good.len()].copy_from_slice(good);
+        if let Some(at) = passed.bad_gateway_at {
+            buffer[at] ^= STAND_IN_BITS;
+        }
         *self.input = rest;
         Ok(good.len())
     }
@@ -325,6 +347,42 @@ mod tests {
         let (events, failure, out) = run(&frame(0x88, &[0x03, 0xe9]), 1000);
         assert_eq!((events, failure), (vec![Event::Close], None));
         assert_eq!(out, [0x88, 2, 0x03, 0xe9]);
+    }
+
+    #[test]
+    fn every_code_is_echoed_with_its_reason_or_refused() {
+        for code in 0..=u16::MAX {
+            let payload = [&code.to_be_bytes()[..], b"bye"].concat();
+            let is_registered = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+            for chunk in [1, 1000] {
+                let (events, failure, out) = run(&frame(0x88, &payload), chunk);
+                if is_registered {
+                    assert_eq!((events, failure), (vec![Event::Close], None), "{code}");
+                    assert_eq!(out, [&[0x88, 5], &payload[..]].concat(), "{code}");
+                } else {
+                    assert_eq!((events, failure), (vec![], Some(Failure::Framing)), "{code}");
+                    assert!(out.is_empty(), "{code}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_close_is_echoed_whatever_its_mask() {
+        let (mut session, mut out) = (Session::new(256), Vec::new());
+        let mut input = &[0x88, 0x80, 0x03, 0xf6, 0, 0][..];
+        assert_eq!(session.next_event(&mut input, &mut out), Ok(Some(Event::Close)));
+        assert_eq!(out, [0x88, 0]);
+    }
+
+    #[test]
+    fn a_reply_to_our_own_close_is_not_answered() {
+        let (mut session, mut out) = (Session::new(256), Vec::new());
+        session.close(Code::GoingAway, "bye", &mut out);
+        let sent = out.clone();
+        let reply = frame(0x88, &BAD_GATEWAY.to_be_bytes());
+        assert_eq!(session.next_event(&mut &reply[..], &mut out), Ok(Some(Event::Close)));
+        assert_eq!(out, sent);
     }
 
     #[test]

@@ -7,8 +7,10 @@ use crate::support::raw::{BINARY, CLOSE, CONTINUATION, FIN, TEXT, masked};
 #[test]
 fn codes() {
     let mut cases = Vec::new();
-    let sendable =
-        [1000_u16, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3001, 3999, 4000, 4999];
+    let sendable = [
+        1000_u16, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3001, 3999, 4000,
+        4999,
+    ];
     for code in sendable {
         for reason in ["", "reason"] {
             let payload = [&code.to_be_bytes()[..], reason.as_bytes()].concat();
@@ -21,8 +23,7 @@ fn codes() {
             ));
         }
     }
-    let forbidden =
-        [0, 1, 500, 999, 1004, 1005, 1006, 1014, 1015, 1016, 1100, 2000, 2999, 5000, 9999, 65_535];
+    let forbidden = [0, 1, 500, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 9999, 65_535];
     for code in forbidden {
         for reason in [&b""[..], b"reason", &[0xff]] {
             let bytes = [a_move(1), close(code, reason), a_move(2)].concat();

@@ -4,8 +4,6 @@
 //! them, and does not tell a close frame it objects to from any other. What is refused here never reaches it, and since
 //! no message is longer than 64 bytes, no extended length is ever good: two bytes of a header are all there is to know.
 
-use tungstenite::protocol::frame::coding::CloseCode;
-
 use super::Failure;
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 
@@ -29,9 +27,14 @@ const LENGTH_64_UPPER_BYTES: u8 = 6;
 
 const HEADER_BYTES: usize = 2;
 const MASK_BYTES: u8 = 4;
+/// The place of a close code's last byte in mask and payload.
+const CODE_LAST: u8 = MASK_BYTES + 1;
 
 /// The second byte of the longest binary frame that is a message by itself.
 const MESSAGE_SECOND_BYTE_MAX: u8 = MASKED | MESSAGE_BYTES_MAX as u8;
+
+/// A close code that is registered with IANA (Bad Gateway), and that tungstenite does not know.
+pub(super) const BAD_GATEWAY: u16 = 1014;
 
 /// Follows one connection's frames through its bytes, however these are cut.
 #[derive(Debug)]
@@ -64,6 +67,15 @@ enum Expects {
     Length64(u8),
     /// One of the mask or the payload.
     Body,
+}
+
+/// What [`FrameCheck::pass`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// How many bytes are in order.
+    pub(super) bytes: usize,
+    /// Where among them the last byte of a close code is that says [`BAD_GATEWAY`].
+    pub(super) bad_gateway_at: Option<usize>,
 }
 
 /// The payload of a message that came in one frame.
@@ -100,17 +112,31 @@ impl FrameCheck {
 
     /// Looks at what follows the bytes looked at before, and says how many are in order: all of them, or those before
     /// the first byte that no frame may have there.
-    pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
-        let mut passed = 0;
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> Passed {
+        let (mut passed, mut bad_gateway_at) = (0, None);
         while passed < bytes.len() && self.failure.is_none() {
             let rest = &bytes[passed..];
+            let was_code = self.expects_last_of_code();
             let step = if let Some(whole) = self.whole_message(rest) { Ok(whole) } else { self.step(rest) };
             match step {
-                Ok(count) => passed += count,
+                Ok(count) => {
+                    bad_gateway_at =
+                        (was_code && self.close_code() == BAD_GATEWAY).then_some(passed).or(bad_gateway_at);
+                    passed += count;
+                }
                 Err(failure) => self.failure = Some(failure),
             }
         }
-        passed
+        Passed { bytes: passed, bad_gateway_at }
+    }
+
+    /// The code of the close frame that passed last, if that had one.
+    pub(super) fn close_code(&self) -> u16 {
+        u16::from_be_bytes(self.close_code)
+    }
+
+    fn expects_last_of_code(&self) -> bool {
+        self.expects == Expects::Body && self.first & OPCODE == CLOSE && self.passed_bytes == CODE_LAST
     }
 
     /// Whether all frames that have begun have passed whole.
@@ -216,9 +242,9 @@ impl FrameCheck {
         match self.passed_bytes {
             at @ 0..2 => self.close_code[usize::from(at)] = byte,
             MASK_BYTES => self.close_code[0] ^= byte,
-            5 => {
+            CODE_LAST => {
                 self.close_code[1] ^= byte;
-                if !CloseCode::from(u16::from_be_bytes(self.close_code)).is_allowed() {
+                if !is_sendable(self.close_code()) {
                     return Err(Failure::Framing);
                 }
             }
@@ -226,6 +252,12 @@ impl FrameCheck {
         }
         Ok(())
     }
+}
+
+/// Whether a close frame may carry this code: those of RFC 6455 (section 7.4) and IANA's registry that may be sent, and those
+/// for libraries and applications. 1004 has no meaning, 1005, 1006 and 1015 are never sent, 1016 to 2999 are not registered.
+fn is_sendable(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// The next byte's place in a length of two bytes, unless this one decides: all such lengths are too long, or should
@@ -256,7 +288,7 @@ mod tests {
     /// What passes of these bytes, and why no more.
     fn pass(bytes: &[u8], chunk: usize) -> (usize, Option<Failure>) {
         let mut check = FrameCheck::new();
-        let passed = bytes.chunks(chunk).map(|piece| check.pass(piece)).sum();
+        let passed = bytes.chunks(chunk).map(|piece| check.pass(piece).bytes).sum();
         (passed, check.failure())
     }
 
@@ -300,11 +332,24 @@ mod tests {
         for code in 0..=u16::MAX {
             let [high, low] = code.to_be_bytes();
             let frame = [0x88, 0x83, 1, 2, 3, 4, high ^ 1, low ^ 2, b'x' ^ 3];
-            let is_good = matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);
+            let is_good = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
             let expected = if is_good { (9, None) } else { (7, Some(Failure::Framing)) };
             assert_eq!(pass(&frame, 9), expected, "{code}");
             assert_eq!(pass(&frame, 1), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn the_code_that_tungstenite_lacks_is_found_where_it_ends() {
+        for code in 0..=u16::MAX {
+            let [high, low] = code.to_be_bytes();
+            let frame = [0x89, 0x80, 1, 2, 3, 4, 0x88, 0x83, 1, 2, 3, 4, high ^ 1, low ^ 2, b'x' ^ 3];
+            let expected = (code == BAD_GATEWAY).then_some(13);
+            assert_eq!(FrameCheck::new().pass(&frame).bad_gateway_at, expected, "{code}");
+        }
+        // The mask of a close frame without a payload is no code.
+        let empty = [0x88, 0x80, 0x03, 0xf6, 0, 0];
+        assert_eq!(FrameCheck::new().pass(&empty), Passed { bytes: 6, bad_gateway_at: None });
     }
 
     #[test]

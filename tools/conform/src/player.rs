@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, Entry, PlayerId, ServerMessage, Vector};
-use tungstenite::protocol::WebSocketConfig;
-use tungstenite::{Bytes, Message, WebSocket};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket};
 
 /// How long an answer may take that is due at once.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -121,6 +122,13 @@ impl Player {
                 None => return Err(format!("{what}: the connection stays open")),
             }
         }
+    }
+
+    /// Sends a close frame with this code. Returns the code of the answer.
+    pub fn close_with(&mut self, code: u16) -> Result<Option<u16>, String> {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static("") };
+        self.send_any(Message::Close(Some(frame)))?;
+        self.closed(&format!("a close with {code}"))
     }
 
     /// Waits for anything that `pick` likes; messages it does not like are passed over.

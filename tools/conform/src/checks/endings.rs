@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 
 use game_client::ClientMessage;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::{Message, Utf8Bytes};
+use tungstenite::Message;
 
 use super::{Check, Weight, expect};
 use crate::player::Player;
@@ -15,6 +13,18 @@ const PART: &str = "endings";
 pub const CHECKS: &[Check] = &[
     Check { part: PART, name: "LEAVE closes with 1000", weight: Weight::Contract, ask: leave },
     Check { part: PART, name: "the client's close is answered", weight: Weight::Contract, ask: close },
+    Check {
+        part: PART,
+        name: "close codes registered with IANA are echoed",
+        weight: Weight::Promise,
+        ask: registered,
+    },
+    Check {
+        part: PART,
+        name: "close codes nobody may send are answered with 1002",
+        weight: Weight::Promise,
+        ask: forbidden,
+    },
     Check { part: PART, name: "a text message closes with 1003", weight: Weight::Promise, ask: text },
     Check {
         part: PART,
@@ -37,9 +47,29 @@ fn leave(server: SocketAddr) -> Result<(), String> {
 
 fn close(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
-    let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::from_static("") };
-    player.send_any(Message::Close(Some(frame)))?;
-    ends_with(&mut player, "a close with 1000", 1000)
+    let code = player.close_with(1000)?;
+    expect(code == Some(1000), || format!("a close with 1000: closed with {code:?}"))
+}
+
+/// Codes that a close frame may carry: RFC 6455, section 7.4, and IANA's registry.
+const REGISTERED: &[u16] =
+    &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
+
+/// The first and the last of each range of codes that none may carry.
+const FORBIDDEN: &[u16] = &[0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535];
+
+fn registered(server: SocketAddr) -> Result<(), String> {
+    REGISTERED.iter().try_for_each(|&code| {
+        let answer = Player::join(server)?.close_with(code)?;
+        expect(answer == Some(code), || format!("{code}: answered with {answer:?}"))
+    })
+}
+
+fn forbidden(server: SocketAddr) -> Result<(), String> {
+    FORBIDDEN.iter().try_for_each(|&code| {
+        let answer = Player::join(server)?.close_with(code)?;
+        expect(answer == Some(1002), || format!("{code}: answered with {answer:?}"))
+    })
 }
 
 fn text(server: SocketAddr) -> Result<(), String> {
