@@ -7,9 +7,16 @@
 //! What matches: scheme, host and port must all be equal, schemes and hosts whatever their case, a scheme's default port
 //! the same as none. `https://*.example.com` stands for every subdomain at any depth (`a.example.com`,
 //! `a.b.example.com`), and neither for `example.com` itself nor for what merely ends alike (`evilexample.com`) or
-//! begins alike (`example.com.evil`). `null`, the origin of sandboxed frames and local files, must be listed to match.
+//! begins alike (`example.com.evil`). `null`, the origin of sandboxed frames and of local files in most browsers, and
+//! `file://`, that of local files in Electron and older web views, match only where they are listed, letter by letter.
 
 use std::fmt;
+
+/// The origin of what has none, as browsers write it.
+const NULL: &str = "null";
+
+/// The origin of a local file in Electron and in older web views.
+const FILE: &str = "file://";
 
 /// The origins an operator allows; displayed, the setting's value that means the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +33,8 @@ pub enum AllowedOrigins {
 pub enum Pattern {
     /// `null`.
     Null,
+    /// `file://`.
+    File,
     /// This origin and no other.
     Exactly(Origin),
     /// Every subdomain of this origin's host.
@@ -86,7 +95,8 @@ impl AllowedOrigins {
         }
         let is_allowed = match self {
             Self::All => true,
-            Self::Listed(patterns) if header == "null" => patterns.contains(&Pattern::Null),
+            Self::Listed(patterns) if header == NULL => patterns.contains(&Pattern::Null),
+            Self::Listed(patterns) if header == FILE => patterns.contains(&Pattern::File),
             Self::Listed(patterns) => Origin::parse(header)
                 .is_some_and(|origin| patterns.iter().any(|pattern| pattern.matches(&origin))),
         };
@@ -96,8 +106,10 @@ impl AllowedOrigins {
 
 impl Pattern {
     fn parse(text: &str) -> Option<Self> {
-        if text == "null" {
-            return Some(Self::Null);
+        match text {
+            NULL => return Some(Self::Null),
+            FILE => return Some(Self::File),
+            _ => {}
         }
         match text.split_once("://*.") {
             Some((scheme, parent)) => {
@@ -111,7 +123,7 @@ impl Pattern {
 
     fn matches(&self, origin: &Origin) -> bool {
         match self {
-            Self::Null => false,
+            Self::Null | Self::File => false,
             Self::Exactly(allowed) => origin == allowed,
             Self::SubdomainsOf(parent) => {
                 let below = origin.host.strip_suffix(&parent.host).and_then(|rest| rest.strip_suffix('.'));
@@ -178,7 +190,8 @@ impl fmt::Display for AllowedOrigins {
 impl fmt::Display for Pattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (wildcard, Origin { scheme, host, port }) = match self {
-            Self::Null => return out.write_str("null"),
+            Self::Null => return out.write_str(NULL),
+            Self::File => return out.write_str(FILE),
             Self::Exactly(origin) => ("", origin),
             Self::SubdomainsOf(origin) => ("*.", origin),
         };

@@ -84,7 +84,7 @@ impl fmt::Display for Allowed {
             Self::SocketAddress => out.write_str("ADDRESS:PORT, as in 127.0.0.1:9108 or [::1]:9108"),
             Self::Origins => out.write_str(
                 "* or, with commas between them, origins (https://game.example:8443), \
-                 subdomains of one (https://*.example.com) or null",
+                 subdomains of one (https://*.example.com), file:// or null",
             ),
             Self::Networks => out.write_str("addresses and networks such as 10.0.0.0/8, separated by commas"),
             Self::LogLevel => out.write_str("one of off, error, warn, warning, info, debug, trace"),

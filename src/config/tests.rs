@@ -47,7 +47,7 @@ const ALL_CHANGED: Env = &[
     ("HOST", "::1"),
     ("PORT", "65535"),
     ("ADMIN_ADDR", "[::1]:9108"),
-    ("ALLOWED_ORIGINS", "https://*.example.com:8443,null"),
+    ("ALLOWED_ORIGINS", "https://*.example.com:8443,null,file://"),
     ("REQUIRE_ORIGIN", "true"),
     ("STATIC_DIR", "/"),
     ("STATIC_MAX_FILES", "1000000"),
@@ -265,7 +265,7 @@ fn other_invalid_values_are_named_with_what_is_allowed() {
         assert_eq!(problems(&[], &[("ADMIN_ADDR", value)]), [format!("ADMIN_ADDR={value}: {admin}")]);
     }
     let origins = "expected * or, with commas between them, origins (https://game.example:8443), \
-                   subdomains of one (https://*.example.com) or null";
+                   subdomains of one (https://*.example.com), file:// or null";
     assert_eq!(
         problems(&["--allowed-origins=https://a/"], &[]),
         [format!("--allowed-origins https://a/: {origins}")]

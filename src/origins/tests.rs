@@ -88,6 +88,19 @@ fn null_must_be_listed() {
 }
 
 #[test]
+fn local_files_must_be_listed() {
+    assert!(
+        allows("file://", "file://") && allows("https://a, file://", "file://") && allows("*", "file://")
+    );
+    for list in ["https://a", "null", "https://*.example.com"] {
+        assert!(!allows(list, "file://"), "{list}");
+    }
+    for origin in ["null", "file:///", "file://a", "file:", "FILE://", "file:///home/me/page.html"] {
+        assert!(!allows("file://", origin), "{origin}");
+    }
+}
+
+#[test]
 fn a_missing_origin_is_refused_only_where_one_is_required() {
     for list in ["*", "https://a", "null"] {
         let list = AllowedOrigins::parse(list).unwrap();
@@ -114,6 +127,10 @@ fn what_is_no_list_of_origins_is_refused() {
         "example.com",
         "*.example.com",
         "https://",
+        "file:",
+        "file:///",
+        "file://*.",
+        "file:///home/me/page.html",
         "https://a/",
         "https://a/path",
         "https://a,",
@@ -139,8 +156,8 @@ fn what_is_no_list_of_origins_is_refused() {
 
 #[test]
 fn the_value_shown_is_normalised() {
-    let list = AllowedOrigins::parse(" HTTPS://*.Example.com:443 , null,http://a:81").unwrap();
-    assert_eq!(list.to_string(), "https://*.example.com,null,http://a:81");
+    let list = AllowedOrigins::parse(" HTTPS://*.Example.com:443 , null,file:// ,http://a:81").unwrap();
+    assert_eq!(list.to_string(), "https://*.example.com,null,file://,http://a:81");
     assert_eq!(AllowedOrigins::parse("*").unwrap().to_string(), "*");
 }
 

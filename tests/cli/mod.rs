@@ -144,7 +144,10 @@ fn what_is_invalid_is_named_and_exits_with_2() {
         (&[("TICK_RATE", "fast")], &["TICK_RATE", "fast"]),
         (&[("HOST", "nowhere.example")], &["HOST"]),
         (&[("ADMIN_ADDR", "9108")], &["ADMIN_ADDR=9108", "ADDRESS:PORT"]),
-        (&[("ALLOWED_ORIGINS", "game.example")], &["ALLOWED_ORIGINS=game.example", "https://*.example.com"]),
+        (
+            &[("ALLOWED_ORIGINS", "game.example")],
+            &["ALLOWED_ORIGINS=game.example", "https://*.example.com", "file:// or null"],
+        ),
         (&[("STATIC_DIR", "/no/such/directory")], &["STATIC_DIR"]),
         (&[("MAX_VISIBLE", "0"), ("DEBUG", "perhaps")], &["MAX_VISIBLE", "DEBUG"]),
         (&[("SPAWN_MIN_X", "500"), ("SPAWN_MAX_X", "500")], &["SPAWN_MIN_X", "SPAWN_MAX_X"]),

@@ -88,6 +88,18 @@ fn null_plays_only_where_it_is_listed() {
 }
 
 #[test]
+fn local_files_play_only_where_they_are_listed() {
+    let server = Settings::new().set("ALLOWED_ORIGINS", "file://,https://game.example").start();
+    for (origin, expected) in
+        [("file://", 101), ("https://game.example", 101), ("null", 403), ("file:///", 403), ("file://a", 403)]
+    {
+        assert_eq!(status(&server, &[origin]), expected, "{origin}");
+    }
+    let strict = Settings::new().set("ALLOWED_ORIGINS", "https://game.example,null").start();
+    assert_eq!((status(&strict, &["file://"]), status(&strict, &["null"])), (403, 101));
+}
+
+#[test]
 fn a_refused_page_may_see_everything_but_the_game() {
     let server = Settings::new().set("ALLOWED_ORIGINS", "https://game.example").start();
     assert_eq!(status(&server, &["https://evil.example"]), 403);
