@@ -1,8 +1,10 @@
-//! Completions for the shells: flags, and the values of those that have few.
+//! Completions for the shells: flags, and the values of those that have few. They offer nothing that the server refuses: a
+//! switch has no value in an argument of its own, and a setting that is secret as a whole is no flag.
 
 use std::fmt::Write as _;
 
 use pixi_game_server::config::{Allowed, SETTINGS, actions};
+use pixi_game_server::secret::Secrecy;
 
 /// What may follow a flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,14 +30,14 @@ fn flags() -> Vec<Flag> {
         help: action.help,
         values: if action.argument.is_some() { Values::Files } else { Values::Nothing },
     });
-    let settings = SETTINGS.iter().map(|setting| Flag {
+    let settings = SETTINGS.iter().filter(|setting| setting.secrecy != Secrecy::Whole).map(|setting| Flag {
         short: setting.short,
         long: setting.flag(),
         help: setting.help,
         values: match setting.allowed {
             Allowed::Directory => Values::Folders,
             Allowed::File => Values::Files,
-            Allowed::Switch => Values::Words(&["true", "false"]),
+            Allowed::Switch => Values::Nothing,
             Allowed::LogLevel => Values::Words(&["off", "error", "warn", "info", "debug", "trace"]),
             Allowed::LogFormat => Values::Words(&["text", "json"]),
             _ => Values::Anything,
@@ -48,7 +50,7 @@ impl Flag {
     /// All ways to write it, with dashes, separated by `between`.
     fn names(&self, between: &str) -> String {
         let long = format!("--{}", self.long);
-        if self.short.is_empty() { long } else { format!("-{}{between}{long}", self.short) }
+        if self.short.is_empty() { long } else { format!("{long}{between}-{}", self.short) }
     }
 }
 
@@ -72,8 +74,13 @@ pub fn bash() -> String {
     format!(
         "# bash completion for pixi-game-server\n\n\
          _pixi_game_server() {{\n    \
-             local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n    \
+             local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} attached=\n    \
+             # bash takes --flag=value apart at the sign.\n    \
+             if [[ $word == = ]]; then word='' attached=1\n    \
+             elif [[ $before == = ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}} attached=1\n    \
+             fi\n    \
              case $before in\n{cases}    esac\n    \
+             [[ -z $attached ]] || return\n    \
              mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$word\")\n\
          }}\ncomplete -F _pixi_game_server pixi-game-server\n",
         names.join(" ")
@@ -93,7 +100,13 @@ pub fn zsh() -> String {
             Values::Words(words) => format!(":value:({})", words.join(" ")),
         };
         for name in flag.names(" ").split(' ') {
-            let _ = writeln!(text, "  '{name}[{help}]{values}' \\");
+            // What may stand between a flag and its value: an equals sign behind a long one, nothing behind a letter.
+            let joint = match (flag.values, name.starts_with("--")) {
+                (Values::Nothing, _) => "",
+                (_, true) => "=",
+                (_, false) => "+",
+            };
+            let _ = writeln!(text, "  '{name}{joint}[{help}]{values}' \\");
         }
     }
     text + "  && return 0\n"
@@ -115,4 +128,72 @@ pub fn fish() -> String {
         let _ = writeln!(text, "complete -c pixi-game-server -l {}{short} -d '{help}'{values}", flag.long);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use pixi_game_server::config::{Command, ConfigError, parse};
+
+    use super::*;
+
+    fn run(args: &[&str]) -> Result<Command, ConfigError> {
+        parse(args.iter().map(Into::into), |_| None)
+    }
+
+    /// A value that the parser takes, for a setting without a list of words.
+    fn some_value(flag: &Flag) -> String {
+        let setting = SETTINGS.iter().find(|setting| setting.flag() == flag.long).expect("a setting");
+        let text = match setting.allowed {
+            Allowed::Whole { min, max } => return min.midpoint(max).to_string(),
+            Allowed::Address | Allowed::Networks => "::1",
+            Allowed::SocketAddress => "[::1]:9",
+            Allowed::Directory => "/",
+            Allowed::File => "/dev/null",
+            Allowed::RedisUrl => "redis://host",
+            Allowed::Origins => "*",
+            Allowed::Name => "one",
+            Allowed::LogLevel | Allowed::LogFormat | Allowed::Switch | Allowed::SharedSecret => {
+                panic!("--{} has words, no value, or is no flag", flag.long)
+            }
+        };
+        text.to_owned()
+    }
+
+    /// What the parser complains of. Relations between settings may be violated here: they are not the flag's fault.
+    fn problems(args: &[&str]) -> Vec<String> {
+        let problems = run(args).err().map_or(Vec::new(), |error| error.problems().to_vec());
+        problems.into_iter().filter(|problem| !problem.contains(": must be ")).collect()
+    }
+
+    #[test]
+    fn the_parser_takes_what_is_offered_and_nothing_else() {
+        for flag in flags() {
+            for name in flag.names(" ").split(' ') {
+                let needs_value = format!("{name}: expected a value after it; see --help");
+                let expected = if flag.values == Values::Nothing { vec![] } else { vec![needs_value] };
+                assert_eq!(problems(&[name]), expected);
+                match flag.values {
+                    // The help and the version are given whatever follows, and a letter takes what its word does not.
+                    Values::Nothing if name.len() == 2 || ["--help", "--version"].contains(&name) => {}
+                    Values::Nothing => {
+                        assert_eq!(
+                            problems(&[name, "true"]),
+                            ["argument 2: unexpected; see --help"],
+                            "{name}"
+                        );
+                    }
+                    Values::Words(words) => {
+                        assert!(words.iter().all(|word| problems(&[name, word]).is_empty()), "{name}");
+                        assert_eq!(problems(&[name, "no-word"]).len(), 1, "{name}");
+                    }
+                    Values::Files if flag.long == "env-file" => {
+                        assert_eq!(problems(&[name, "/dev/null"]), [""; 0]);
+                    }
+                    Values::Anything | Values::Files | Values::Folders => {
+                        assert_eq!(problems(&[name, &some_value(&flag)]), [""; 0]);
+                    }
+                }
+            }
+        }
+    }
 }

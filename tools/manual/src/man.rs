@@ -1,6 +1,7 @@
 //! The manual pages. What is in the table of settings comes from there.
 
-use pixi_game_server::config::{RETIRED, SETTINGS, Setting, actions};
+use pixi_game_server::config::{Allowed, RETIRED, SETTINGS, Setting, actions};
+use pixi_game_server::secret::Secrecy;
 
 use crate::roff::Page;
 
@@ -27,7 +28,7 @@ pub fn server() -> String {
     }
     page.section("SETTINGS");
     for setting in SETTINGS {
-        page.entry(&flags(setting.short, &setting.flag(), Some("VALUE")), setting.help);
+        page.entry(&term(setting), setting.help);
         page.note(&values(setting));
     }
     let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
@@ -70,7 +71,8 @@ pub fn tune() -> String {
         .entry("--local-proxy", "A proxy on this machine passes players on, and needs a local port for each.")
         .entry("--print-sysctl", "Prints what is to change as a file for /etc/sysctl.d.")
         .entry("--apply", "Changes it, as root, until the next reboot.")
-        .entry("--help", "Prints a help text.");
+        .entry("--help, -h", "Prints a help text.")
+        .entry("--version, -V", "Prints name and version.");
     page.section("EXIT STATUS")
         .entry("0", "All is as wanted, or was made so.")
         .entry("1", "Something is not.")
@@ -84,9 +86,18 @@ pub fn tune() -> String {
 }
 
 fn flags(short: &str, long: &str, argument: Option<&str>) -> String {
-    let short = if short.is_empty() { String::new() } else { format!("-{short}, ") };
+    let short = if short.is_empty() { String::new() } else { format!(", -{short}") };
     let argument = argument.map_or(String::new(), |argument| format!(" {argument}"));
-    format!("{short}--{long}{argument}")
+    format!("--{long}{short}{argument}")
+}
+
+/// A setting as an argument; one that is secret as a whole is none, and a switch needs no value.
+fn term(setting: &Setting) -> String {
+    if setting.secrecy == Secrecy::Whole {
+        return setting.variable.to_owned();
+    }
+    let argument = (setting.allowed != Allowed::Switch).then_some("VALUE");
+    flags(setting.short, &setting.flag(), argument)
 }
 
 fn values(setting: &Setting) -> String {
@@ -103,11 +114,13 @@ mod tests {
     fn every_flag_of_the_server_is_in_its_page() {
         let page = server().replace("\\-", "-");
         for setting in SETTINGS {
-            assert!(page.contains(&format!("--{} VALUE", setting.flag())), "{}", setting.variable);
+            assert!(page.contains(&format!("\n.B {}\n", term(setting))), "{}", setting.variable);
             assert!(page.contains(&format!("{}: ", setting.variable)), "{}", setting.variable);
         }
         for action in actions() {
             assert!(page.contains(&format!("--{}", action.long)), "{}", action.long);
         }
+        assert!(page.contains("\n.B --debug, -d\n") && page.contains("\n.B --port, -p VALUE\n"), "{page}");
+        assert!(!page.contains("--cluster-secret"), "{page}");
     }
 }

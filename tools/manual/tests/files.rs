@@ -57,7 +57,7 @@ fn the_shells_read_their_completions() {
 
 /// What bash offers for a line.
 fn offered_by_bash(line: &[&str]) -> Vec<String> {
-    let folder = written(&format!("bash-{}", line.len()));
+    let folder = written("bash");
     let words = line.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let script = format!(
         ". \"$0\"; COMP_WORDS=({words}); COMP_CWORD={}; _pixi_game_server; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
@@ -72,7 +72,12 @@ fn bash_offers_flags_and_the_values_of_those_that_have_few() {
     let flags = offered_by_bash(&["pixi-game-server", "--max-c"]);
     assert_eq!(flags, ["--max-connections", "--max-conns-per-ip"]);
     assert_eq!(offered_by_bash(&["pixi-game-server", "--log-format", ""]), ["text", "json"]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "--log-format", "=", "j"]), ["json"]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "--log-format", "="]), ["text", "json"]);
     assert_eq!(offered_by_bash(&["pixi-game-server", "--port", ""]), [""]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "--debug", "--max-v"]), ["--max-visible"]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "--debug", "t"]), [""], "a switch takes no value");
+    assert_eq!(offered_by_bash(&["pixi-game-server", "--vers"]), ["--version"]);
 }
 
 #[test]
@@ -83,6 +88,13 @@ fn fish_offers_flags() {
     let output = Command::new("fish").args(["--no-config", "-c", &script]).output().expect("fish runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("--log-file") && text.contains("--log-format"), "{text}");
+    let offered = |line: &str| {
+        let script = format!("source {}; complete -C '{line}'", file.display());
+        let output = Command::new("fish").args(["--no-config", "-c", &script]).output().expect("fish runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(offered("pixi-game-server --log-format j").starts_with("json\t"));
+    assert_eq!(offered("pixi-game-server --debug t"), "", "a switch takes no value");
 }
 
 #[test]
