@@ -50,8 +50,8 @@ pub(super) fn help() -> String {
 }
 
 fn entry(text: &mut String, short: &str, long: &str, help: &str) {
-    let short = if short.is_empty() { "    ".to_owned() } else { format!("-{short}, ") };
-    line(text, &format!("  {short}--{long}"), help);
+    let short = if short.is_empty() { String::new() } else { format!(", -{short}") };
+    line(text, &format!("  --{long}{short}"), help);
 }
 
 fn line(text: &mut String, left: &str, right: &str) {

@@ -419,8 +419,8 @@ fn printed_configuration_has_every_setting_with_its_effective_value() {
 fn help_tells_everything_about_every_setting() {
     let Ok(Command::Help(help)) = command(&["-h"], &[]) else { panic!() };
     for setting in SETTINGS {
-        let short = if setting.short.is_empty() { String::new() } else { format!("-{}, ", setting.short) };
-        let flag = format!("{short}--{} ", setting.flag());
+        let short = if setting.short.is_empty() { String::new() } else { format!(", -{}", setting.short) };
+        let flag = format!("  --{}{short} ", setting.flag());
         let at = help.find(&flag).unwrap_or_else(|| panic!("{flag} is missing"));
         let entry: Vec<_> = help[at..].lines().take(2).collect();
         assert!(entry[0].ends_with(setting.help), "{entry:?}");

@@ -5,5 +5,6 @@ mod demo;
 mod install;
 mod installed_modes;
 mod log_lines;
+mod programs;
 mod reload;
 mod targets;

@@ -63,7 +63,7 @@ pub fn parse(
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
         flags.optflag("", "check", "say yes or no, and write nothing");
     };
-    let command = ask::command(args, BRIEF, declare, |matches| {
+    ask::command("bench-load", args, &brief(), declare, |matches| {
         let is_check = matches.opt_present("check");
         let defaults = if is_check { CHECK } else { TABLE };
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
@@ -90,10 +90,6 @@ pub fn parse(
             results: given("results").map(|(_, folder)| PathBuf::from(folder)),
             is_check,
         })
-    })?;
-    Ok(match command {
-        Command::Help(text) => Command::Help(text + &rows_and_statuses()),
-        run @ Command::Run(_) => run,
     })
 }
 
@@ -103,11 +99,11 @@ fn rows(text: &str) -> Option<Vec<&'static Row>> {
     all_known.then(|| ROWS.iter().filter(|row| wanted.contains(&row.id)).collect())
 }
 
-/// What follows the flags in the help.
-fn rows_and_statuses() -> String {
+/// What `--help` says beside the flags.
+fn brief() -> String {
     let rows: Vec<String> = ROWS.iter().map(|row| format!("    {}  {}\n", row.id, row.title)).collect();
     let statuses = "Exit status: 0 when every target is met, 1 when one is missed, 2 for bad usage.";
-    format!("\nRows:\n{}\n{statuses}\n", rows.concat())
+    format!("{BRIEF}\n\nRows:\n{}\n{statuses}", rows.concat())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use getopts::{Matches, Options as Getopts};
+use stage::ask;
 
 /// What to do at the sockets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,48 +22,41 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-#[derive(Debug, PartialEq)]
-pub enum Command {
-    /// Print this.
-    Help(String),
-    /// Serve.
-    Run(Options),
-}
+pub type Command = ask::Command<Options>;
+
+const BRIEF: &str = "Makes a game server's reads and writes with no game behind them.
+
+On SIGTERM, and on GET /metrics, it tells how many and what CPU time they took.";
 
 /// Reads the arguments that follow the program's name.
 ///
 /// # Errors
 /// One line that names the flag, the value and what is allowed.
 pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut getopts = Getopts::new();
-    getopts.long_only(true);
+    ask::command("floor", args, BRIEF, declare, read)
+}
+
+fn declare(getopts: &mut Getopts) {
     getopts.optopt("", "host", "address to listen on [127.0.0.1]", "ADDRESS");
     getopts.optopt("", "port", "port to listen on [8108]", "PORT");
     getopts.optopt("", "max-connections", "connections there may be [19900]", "N");
     getopts.optopt("", "flush-bytes", "bytes of a flush to a client, 0 for no flushes [90]", "BYTES");
     getopts.optopt("", "flush-interval-ms", "time between two flushes to a client [50]", "MS");
-    getopts.optflag("", "help", "print this text");
-    let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
-    if matches.opt_present("help") {
-        let brief = "Makes a game server's reads and writes with no game behind them.\n\n\
-                     On SIGTERM, and on GET /metrics, it tells how many and what CPU time they took.";
-        return Ok(Command::Help(getopts.usage(brief)));
-    }
-    if let Some(stray) = matches.free.first() {
-        return Err(format!("{stray}: unexpected argument; see --help"));
-    }
+}
+
+fn read(matches: &Matches) -> Result<Options, String> {
     let whole = "a whole number from 0 to";
-    Ok(Command::Run(Options {
-        host: value(&matches, "host", Ipv4Addr::LOCALHOST.into(), "an address", |_| true)?,
-        port: value(&matches, "port", 8108, &format!("{whole} 65535"), |_| true)?,
-        max_connections: value(&matches, "max-connections", 19_900, &format!("{whole} 1000000"), |n| {
+    Ok(Options {
+        host: value(matches, "host", Ipv4Addr::LOCALHOST.into(), "an address", |_| true)?,
+        port: value(matches, "port", 8108, &format!("{whole} 65535"), |_| true)?,
+        max_connections: value(matches, "max-connections", 19_900, &format!("{whole} 1000000"), |n| {
             *n <= 1_000_000
         })?,
-        flush_bytes: value(&matches, "flush-bytes", 90, &format!("{whole} 65536"), |n| *n <= 65_536)?,
-        flush_interval_ms: value(&matches, "flush-interval-ms", 50.0, "a number from 1 to 60000", |ms| {
+        flush_bytes: value(matches, "flush-bytes", 90, &format!("{whole} 65536"), |n| *n <= 65_536)?,
+        flush_interval_ms: value(matches, "flush-interval-ms", 50.0, "a number from 1 to 60000", |ms| {
             (1.0..=60_000.0).contains(ms)
         })?,
-    }))
+    })
 }
 
 fn value<T: FromStr>(

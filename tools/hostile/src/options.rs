@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use getopts::{Matches, Options as Getopts};
 use loadtest::values::{Bounds, Server, Value};
+use stage::ask;
 
 use crate::attack::Attack;
 use crate::kind::Kind;
@@ -39,48 +40,36 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-#[derive(Debug)]
-pub enum Command {
-    /// Print this.
-    Help(String),
-    /// Run.
-    Run(Box<Options>),
-}
+pub type Command = ask::Command<Box<Options>>;
 
 /// Reads the arguments that follow the program's name; one dash will do for each flag.
 ///
 /// # Errors
 /// One line that names the flag, the value and what is allowed.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    let getopts = flags();
-    let matches = getopts.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
-    if matches.opt_present("help") {
-        return Ok(Command::Help(help(&getopts)));
-    }
-    if let Some(stray) = matches.free.first() {
-        return Err(format!("{stray}: unexpected argument; see --help"));
-    }
-    let server: Server = value(&matches, "server", "ws://127.0.0.1:8108/ws", FREE)?;
-    let attack = attack(&matches)?;
-    let peers = attack.map_or(2_000, Attack::peers).to_string();
-    Ok(Command::Run(Box::new(Options {
-        peers: value(&matches, "peers", &peers, (1.0, 1e5))?,
-        attack,
-        download: matches.opt_str("download"),
-        kinds: kinds(&matches)?,
-        duration: value(&matches, "duration", "60s", (0.1, DAY_S))?,
-        connect_rate: value(&matches, "connect-rate", "500", (0.1, 1e4))?,
-        flood_rate: value(&matches, "flood-rate", "240", (1.0, 1e4))?,
-        source_addresses: source_addresses(&matches, &server)?,
-        seed: value(&matches, "seed", "1", (0.0, u64::MAX as f64))?,
-        json: matches.opt_present("json"),
-        server,
-    })))
+    ask::command("hostile", args.into_iter(), &brief(), declare, read)
 }
 
-fn flags() -> Getopts {
-    let mut getopts = Getopts::new();
-    getopts.long_only(true);
+fn read(matches: &Matches) -> Result<Box<Options>, String> {
+    let server: Server = value(matches, "server", "ws://127.0.0.1:8108/ws", FREE)?;
+    let attack = attack(matches)?;
+    let peers = attack.map_or(2_000, Attack::peers).to_string();
+    Ok(Box::new(Options {
+        peers: value(matches, "peers", &peers, (1.0, 1e5))?,
+        attack,
+        download: matches.opt_str("download"),
+        kinds: kinds(matches)?,
+        duration: value(matches, "duration", "60s", (0.1, DAY_S))?,
+        connect_rate: value(matches, "connect-rate", "500", (0.1, 1e4))?,
+        flood_rate: value(matches, "flood-rate", "240", (1.0, 1e4))?,
+        source_addresses: source_addresses(matches, &server)?,
+        seed: value(matches, "seed", "1", (0.0, u64::MAX as f64))?,
+        json: matches.opt_present("json"),
+        server,
+    }))
+}
+
+fn declare(getopts: &mut Getopts) {
     getopts.optopt("", "server", "whom to bother [ws://127.0.0.1:8108/ws]", "URL");
     getopts.optopt("", "peers", "connections to keep up [2000; of an attack its own]", "N");
     getopts.optopt("", "kinds", "what they do, such as deaf,silent [all]", "LIST");
@@ -92,20 +81,18 @@ fn flags() -> Getopts {
     getopts.optopt("", "source-addresses", "connect from so many of 127.0.0.0/8 [250 to loopback]", "N");
     getopts.optopt("", "seed", "seed of everything left to chance [1]", "N");
     getopts.optflag("", "json", "print the counts as one JSON object");
-    getopts.optflag("", "help", "print this text");
-    getopts
 }
 
-fn help(getopts: &Getopts) -> String {
-    let mut text = getopts.usage(
+/// What `--help` says beside the flags.
+fn brief() -> String {
+    format!(
         "Bothers a game server with peers that mean no good, and counts what it did about them.\n\n\
-         Usage: hostile --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s",
-    );
-    let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-    text.extend(["\nKinds: ", &names.join(", "), ".\n"]);
-    text.extend(["Attacks: ", &Attack::ALL.map(Attack::name).join(", "), ".\n"]);
-    text.push_str("\nExit status: 0 whatever the server did, 1 when the run failed, 2 for bad usage.\n");
-    text
+         Usage: hostile --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s\n\n\
+         Kinds: {}.\nAttacks: {}.\n\n\
+         Exit status: 0 whatever the server did, 1 when the run failed, 2 for bad usage.",
+        Kind::ALL.map(Kind::name).join(", "),
+        Attack::ALL.map(Attack::name).join(", ")
+    )
 }
 
 fn value<T: Value>(matches: &Matches, name: &str, default: &str, bounds: Bounds) -> Result<T, String> {

@@ -58,7 +58,7 @@ const DESCRIPTORS_RESERVED: usize = 16;
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     match options::parse(args) {
         Ok(Command::Help) => print(&options::help()),
-        Ok(Command::Version) => print(concat!("loadtest ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Version) => print(&stage::ask::version("loadtest")),
         Ok(Command::Run(options)) => match prepare(&options) {
             Ok(()) => run(*options),
             Err(problem) => complain(BAD_USAGE, &problem),

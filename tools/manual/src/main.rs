@@ -8,28 +8,47 @@ mod env_file;
 mod man;
 mod roff;
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
+
+use stage::ask::{self, Command};
+use stage::console::{complain, tell};
+
+const BRIEF: &str =
+    "Writes manual pages, shell completions and the environment file, made from the table of settings.
+
+Usage: manual FOLDER";
 
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder] = arguments.as_slice() else {
-        let _ = writeln!(
-            io::stderr(),
-            "manual: expected one argument, the folder to write to, and got {}",
-            arguments.len()
-        );
-        return ExitCode::from(INVALID);
+    let asked = ask::arguments(
+        "manual",
+        std::env::args().skip(1),
+        BRIEF,
+        |_| {},
+        |given| match given.free.as_slice() {
+            [folder] => Ok(folder.clone()),
+            others => Err(format!("expected one argument, the folder to write to, and got {}", others.len())),
+        },
+    );
+    let folder = match asked {
+        Ok(Command::Run(folder)) => folder,
+        Ok(Command::Help(text)) => {
+            tell(format_args!("{}", text.trim_end()));
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            complain("manual", &problem);
+            return ExitCode::from(INVALID);
+        }
     };
-    match write_to(Path::new(folder)) {
+    match write_to(Path::new(&folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "manual: {folder}: {error}");
+            complain("manual", &format_args!("{folder}: {error}"));
             ExitCode::from(FAILED)
         }
     }

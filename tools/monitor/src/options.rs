@@ -46,7 +46,7 @@ pub fn parse(
         flags.optflag("", "once", "report once and end; status 1 if a server does not answer");
         flags.optflag("", "json", "print one JSON object for each answer");
     };
-    ask::command(args, brief, declare, |matches| {
+    ask::command("monitor", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let times = format!("whole seconds or minutes up to {INTERVAL_S_MAX}s, such as 1s or 2m");
         let interval_s = value(given("interval"), "1s", &times, |text| seconds(text, INTERVAL_S_MAX))?;
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn bad_values_are_named_with_what_is_allowed() {
-        for text in ["", "127.0.0.1:port", "127.0.0.1,", "https://127.0.0.1:1"] {
+        for text in ["", "127.0.0.1:port", "127.0.0.1,,127.0.0.1", "https://127.0.0.1:1"] {
             let problem = run(&["--server", text], ("", "")).unwrap_err();
             assert_eq!(problem, format!("--server {text}: expected {SERVER_ALLOWED}"));
         }

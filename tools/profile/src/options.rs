@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use getopts::{Matches, Options as Getopts};
-use stage::Failure;
+use stage::{Failure, ask};
 
 /// Flags of the load test that are this program's to set.
-const OWN_LOAD_FLAGS: [&str; 10] =
-    ["server", "s", "duration", "d", "warm-up", "pid", "json", "report", "r", "help"];
+const OWN_LOAD_FLAGS: [&str; 13] =
+    ["server", "s", "duration", "d", "warm-up", "pid", "json", "report", "r", "help", "h", "version", "V"];
 
 /// The load test's own default.
 const CLIENTS: usize = 1_000;
@@ -49,13 +49,7 @@ pub struct Load {
 }
 
 /// What the command line asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Print this.
-    Help(String),
-    /// Measure.
-    Run(Options),
-}
+pub type Command = ask::Command<Options>;
 
 /// Reads the arguments that follow the program's name; `output` is the folder of the results unless one is named.
 ///
@@ -65,17 +59,15 @@ pub fn parse(args: impl Iterator<Item = String>, output: PathBuf) -> Result<Comm
     let mut args: Vec<String> = args.collect();
     let own_args = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let load_args = args.split_off(own_args).into_iter().skip(1).collect();
-    let getopts = flags();
-    let matches = getopts.parse(args).map_err(|fail| Failure::Usage(format!("{fail}; see --help")))?;
-    if matches.opt_present("help") {
-        return Ok(Command::Help(getopts.usage(BRIEF)));
-    }
-    Ok(Command::Run(Options {
-        what: what(&matches)?,
-        duration: Duration::from_secs(number(&matches, "seconds", 10, 3600)?),
-        output: matches.opt_str("output").map_or(output, PathBuf::from),
-        load: load(load_args)?,
-    }))
+    let command = ask::arguments("profile", args.into_iter(), BRIEF, declare, |matches| {
+        Ok(Options {
+            what: what(matches)?,
+            duration: Duration::from_secs(number(matches, "seconds", 10, 3600)?),
+            output: matches.opt_str("output").map_or(output, PathBuf::from),
+            load: load(load_args)?,
+        })
+    });
+    command.map_err(Failure::Usage)
 }
 
 const BRIEF: &str = "Measures a server of its own under load, and says where its CPU time or its memory goes.
@@ -87,31 +79,26 @@ cpu: perf samples stacks; cpu.svg is a flame graph, cpu.txt the top functions.
 mem: every allocation is counted, from the start until all have settled, and in the steady state after that;
      mem.txt is the summary, dhat-heap.json and dhat-heap-steady.json are for Valgrind's dh_view.html.";
 
-fn flags() -> Getopts {
-    let mut getopts = Getopts::new();
+fn declare(getopts: &mut Getopts) {
     getopts.optopt("", "seconds", "time measured, once all are connected and settled [10]", "N");
     getopts.optopt("", "frequency", "cpu: samples a second of CPU time [997]", "HZ");
     getopts.optopt("", "output", "folder of the results [profile, beside this program's folder]", "DIR");
-    getopts.optflag("", "help", "print this text");
-    getopts
 }
 
-fn what(matches: &Matches) -> Result<What, Failure> {
+fn what(matches: &Matches) -> Result<What, String> {
     if let Some(stray) = matches.free.get(1) {
-        return Err(Failure::Usage(format!(
-            "{stray}: unexpected argument; flags of the load test follow after --"
-        )));
+        return Err(format!("{stray}: unexpected argument; flags of the load test follow after --"));
     }
     match matches.free.first().map(String::as_str) {
         // A prime number, so as not to beat with what happens at round intervals.
         Some("cpu") => Ok(What::Cpu { frequency_hz: number(matches, "frequency", 997, 10_000)? }),
         Some("mem") => match matches.opt_str("frequency") {
-            Some(text) => Err(Failure::Usage(format!("--frequency {text}: only for cpu"))),
+            Some(text) => Err(format!("--frequency {text}: only for cpu")),
             None => Ok(What::Mem),
         },
         other => {
             let given = other.map_or(String::new(), |other| format!("{other}: "));
-            Err(Failure::Usage(format!("{given}expected cpu or mem; see --help")))
+            Err(format!("{given}expected cpu or mem; see --help"))
         }
     }
 }
@@ -121,14 +108,14 @@ fn number<T: FromStr + PartialOrd + From<u16>>(
     name: &str,
     default: u16,
     most: u16,
-) -> Result<T, Failure> {
+) -> Result<T, String> {
     let Some(text) = matches.opt_str(name) else { return Ok(default.into()) };
     let value = text.parse().ok().filter(|value| (T::from(1)..=most.into()).contains(value));
-    value.ok_or_else(|| Failure::Usage(format!("--{name} {text}: expected a whole number from 1 to {most}")))
+    value.ok_or_else(|| format!("--{name} {text}: expected a whole number from 1 to {most}"))
 }
 
 /// Looks for what this program has to know or to set itself; the rest the load test judges.
-fn load(args: Vec<String>) -> Result<Load, Failure> {
+fn load(args: Vec<String>) -> Result<Load, String> {
     let mut clients = CLIENTS;
     for (place, arg) in args.iter().enumerate().filter(|(_, arg)| arg.starts_with('-')) {
         let (name, value) = match arg.trim_start_matches('-').split_once('=') {
@@ -137,12 +124,14 @@ fn load(args: Vec<String>) -> Result<Load, Failure> {
         };
         if OWN_LOAD_FLAGS.contains(&name) {
             let text = format!("{arg}: the load lasts as long as the profile needs, on a server of its own");
-            return Err(Failure::Usage(text));
+            return Err(text);
         }
         if ["clients", "c"].contains(&name) {
-            clients = value.parse().ok().filter(|clients| *clients > 0).ok_or_else(|| {
-                Failure::Usage(format!("--{name} {value}: expected a whole number from 1 to 1000000"))
-            })?;
+            clients = value
+                .parse()
+                .ok()
+                .filter(|clients| *clients > 0)
+                .ok_or_else(|| format!("--{name} {value}: expected a whole number from 1 to 1000000"))?;
         }
     }
     Ok(Load { args, clients })

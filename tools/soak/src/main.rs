@@ -22,6 +22,7 @@ use options::Options;
 use report::Occasion;
 use run::Soak;
 use stage::Failure;
+use stage::ask::{self, Command};
 use stage::console::{complain, tell};
 use stage::machine::{self, Commit, Machine};
 
@@ -29,12 +30,16 @@ use stage::machine::{self, Commit, Machine};
 const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {
-    if let Some(argument) = std::env::args().nth(1) {
-        tell(format_args!("{}", options::help().trim_end()));
-        return if argument == "--help" { ExitCode::SUCCESS } else { ExitCode::from(2) };
-    }
-    let soaked = options::read(|name| std::env::var(name).ok()).map_err(Failure::Usage);
-    match soaked.and_then(|options| soak(&options)) {
+    let read = |_: &_| options::read(|name| std::env::var(name).ok());
+    let soaked = match ask::command("soak", std::env::args().skip(1), &options::help(), |_| {}, read) {
+        Ok(Command::Help(text)) => {
+            tell(format_args!("{}", text.trim_end()));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Run(options)) => soak(&options),
+        Err(problem) => Err(Failure::Usage(problem)),
+    };
+    match soaked {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {

@@ -119,7 +119,7 @@ fn seconds(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(total)
 }
 
-/// The text of `--help`.
+/// What `--help` says beside the flags.
 pub fn help() -> String {
     let mut text = String::from(
         "Lets players of all kinds, churn and hostile peers loose on a server for long, and judges it.\n\n\
@@ -129,7 +129,7 @@ pub fn help() -> String {
         let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
         let _ = writeln!(text, "  {name:<14} {meaning}{default}");
     }
-    text.push_str("\nExit status: 0 when everything held, 1 when something did not, 2 for bad usage.\n");
+    text.push_str("\nExit status: 0 when everything held, 1 when something did not, 2 for bad usage.");
     text
 }
 

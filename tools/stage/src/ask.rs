@@ -10,18 +10,36 @@ const PORT: &str = "8108";
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command<T> {
-    /// Print this.
+    /// Print this: the help, or the version.
     Help(String),
     /// Run with these options.
     Run(T),
 }
 
-/// Reads the arguments that follow a program's name: those flags that `declare` names, with one dash or two, and
-/// `--help`, which answers with `brief` and a line for each flag. `read` makes options of them.
+/// Reads the arguments that follow a program's name: those flags that `declare` names, with one dash or two, `--help`, which
+/// answers with `brief` and a line for each flag, and `--version`. `read` makes options of them.
 ///
 /// # Errors
 /// One line that names the option, the value and what is allowed.
 pub fn command<T>(
+    program: &str,
+    args: impl Iterator<Item = String>,
+    brief: &str,
+    declare: impl FnOnce(&mut Flags),
+    read: impl FnOnce(&Matches) -> Result<T, String>,
+) -> Result<Command<T>, String> {
+    arguments(program, args, brief, declare, |matches| match matches.free.first() {
+        Some(stray) => Err(format!("{stray}: unexpected argument; see --help")),
+        None => read(matches),
+    })
+}
+
+/// The same for a program that takes arguments beside its flags.
+///
+/// # Errors
+/// As [`command`].
+pub fn arguments<T>(
+    program: &str,
     args: impl Iterator<Item = String>,
     brief: &str,
     declare: impl FnOnce(&mut Flags),
@@ -30,15 +48,38 @@ pub fn command<T>(
     let mut flags = Flags::new();
     flags.long_only(true);
     declare(&mut flags);
-    flags.optflag("", "help", "print this text");
+    flags.optflag("h", "help", "print this text");
+    flags.optflag("V", "version", "print the version");
     let matches = flags.parse(args).map_err(|fail| format!("{fail}; see --help"))?;
     if matches.opt_present("help") {
-        return Ok(Command::Help(flags.usage(brief)));
+        return Ok(Command::Help(usage(brief, &mut flags)));
     }
-    match matches.free.first() {
-        Some(stray) => Err(format!("{stray}: unexpected argument; see --help")),
-        None => read(&matches).map(Command::Run),
+    if matches.opt_present("version") {
+        return Ok(Command::Help(version(program)));
     }
+    read(&matches).map(Command::Run)
+}
+
+/// The line that `--version` prints.
+pub fn version(program: &str) -> String {
+    format!("{program} {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// A line for each flag. Each has two dashes, and its letter behind it.
+fn usage(brief: &str, flags: &mut Flags) -> String {
+    // The library shows flags with the one dash that is also taken.
+    flags.long_only(false);
+    let long_first = |row: String| {
+        let letter_and_rest = row.strip_prefix("    -").and_then(|row| row.split_once(", "));
+        match letter_and_rest.and_then(|(letter, rest)| Some((letter, rest.split_once(' ')?))) {
+            Some((letter, (long, help))) => {
+                format!("{:24}{}", format!("        {long}, -{letter}"), help.trim_start())
+            }
+            None => row,
+        }
+    };
+    let rows = flags.usage_with_format(|rows| rows.map(long_first).collect::<Vec<_>>().join("\n"));
+    format!("{brief}\n\nOptions:\n{rows}\n")
 }
 
 /// A server that somebody named.
@@ -53,6 +94,7 @@ pub struct Server {
 /// Servers with commas between them, up to so many. Each may begin with one of the schemes and end with one of the paths
 /// that the program knows.
 pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Option<Vec<Server>> {
+    let text = text.trim_end_matches([',', ' ']);
     let servers = text.split(',').map(|text| server(text, schemes, paths)).collect::<Option<Vec<_>>>()?;
     (servers.len() <= most).then_some(servers)
 }
@@ -91,7 +133,7 @@ pub fn value<T>(
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<T, String> {
     let (name, text) = given.unwrap_or_else(|| (String::new(), default.to_owned()));
-    read(&text).ok_or_else(|| format!("{name}{text}: expected {allowed}"))
+    read(text.trim()).ok_or_else(|| format!("{name}{text}: expected {allowed}"))
 }
 
 /// Whole seconds or minutes from a second to the most, such as `60s` or `2m`.
@@ -123,8 +165,38 @@ mod tests {
     fn values_are_read_or_named_with_what_is_allowed() {
         let read = |text: &str| whole(text, 9);
         assert_eq!(value(None, "3", "a digit", read), Ok(3));
+        assert_eq!(value(Some(("RUNS=".to_owned(), " 4 ".to_owned())), "3", "a digit", read), Ok(4));
         let given = Some(("RUNS=".to_owned(), "10".to_owned()));
         assert_eq!(value(given, "3", "a digit", read), Err("RUNS=10: expected a digit".to_owned()));
+    }
+
+    #[test]
+    fn every_program_has_help_and_a_version() {
+        let run = |args: &[&str]| {
+            let declare = |flags: &mut Flags| {
+                flags.optopt("", "runs", "how often", "N");
+                flags.optflag("", "json", "print JSON");
+            };
+            command("tool", args.iter().map(ToString::to_string), "Does it.", declare, |_| Ok(()))
+        };
+        for flag in ["--version", "-version", "-V"] {
+            let version = format!("tool {}\n", env!("CARGO_PKG_VERSION"));
+            assert_eq!(run(&[flag]), Ok(Command::Help(version)), "{flag}");
+        }
+        for flag in ["--help", "-help", "-h"] {
+            let Ok(Command::Help(text)) = run(&[flag, "--version"]) else { panic!("{flag}") };
+            let rows: Vec<_> = text.lines().skip(3).collect();
+            assert_eq!(
+                rows,
+                [
+                    "        --runs N        how often",
+                    "        --json          print JSON",
+                    "        --help, -h      print this text",
+                    "        --version, -V   print the version"
+                ]
+            );
+        }
+        assert_eq!(run(&["x"]), Err("x: unexpected argument; see --help".to_owned()));
     }
 
     #[test]

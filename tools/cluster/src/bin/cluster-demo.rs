@@ -5,14 +5,30 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use cluster::{NAMES, Stand};
+use stage::ask::{self, Command, given, value};
 use stage::console::{complain, say, tell};
 use stage::{Failure, Interrupt, Process};
 
 /// The game's port.
-const PORT: u16 = 8108;
+const PORT: &str = "8108";
+
+const BRIEF: &str = "Starts Redis, three servers and HAProxy, and leaves them open until Ctrl-C.
+
+With these variables of the environment:
+  PORT           where players come in [8108]
+  LOAD           flags of a load test that is run through the balancer and ends it";
 
 fn main() -> ExitCode {
-    match demo() {
+    let asked = ask::command("cluster-demo", std::env::args().skip(1), BRIEF, |_| {}, |_| port());
+    let shown = match asked {
+        Ok(Command::Help(text)) => {
+            tell(format_args!("{}", text.trim_end()));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Run(port)) => demo(port),
+        Err(problem) => Err(Failure::Usage(problem)),
+    };
+    match shown {
         // Ctrl-C is how it is meant to end.
         Ok(true) | Err(Failure::Interrupted) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -23,15 +39,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// The port that is asked for.
+fn port() -> Result<u16, String> {
+    let given = given("port", None, |name| std::env::var(name).ok());
+    let read = |text: &str| text.parse().ok().filter(|&port: &u16| port > 0);
+    value(given, PORT, "a whole number from 1 to 65535", read)
+}
+
 /// Whether the load test found everything right, if there was one.
-fn demo() -> Result<bool, Failure> {
-    let port =
-        match std::env::var("PORT") {
-            Ok(text) if !text.is_empty() => text.parse().ok().filter(|&port| port > 0).ok_or_else(|| {
-                Failure::Usage(format!("PORT={text}: expected a whole number from 1 to 65535"))
-            })?,
-            _ => PORT,
-        };
+fn demo(port: u16) -> Result<bool, Failure> {
     let interrupt = Interrupt::watch()?;
     say(format_args!(
         "starting Redis, {} servers and HAProxy; the first ids take three seconds",

@@ -172,9 +172,9 @@ pub fn help() -> String {
          Flags (one dash will do: -clients=5000):\n",
     );
     let row = |short: &str, name: &str, help: &str, default: &str| {
-        let short = if short.is_empty() { "    ".to_owned() } else { format!("-{short}, ") };
+        let short = if short.is_empty() { String::new() } else { format!(", -{short}") };
         let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
-        format!("  {short}--{name:<22} {help}{default}\n")
+        format!("  {:<24} {help}{default}\n", format!("--{name}{short}"))
     };
     text.extend(FLAGS.iter().map(|flag| row(flag.short, flag.name, flag.help, flag.default)));
     text.extend(SWITCHES.iter().map(|(name, short, help)| row(short, name, help, "")));

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use stage::ask::{self, Command};
 use stage::console::{complain, tell};
 use stage::machine::{self, Commit, Machine};
 use stage::{Failure, Interrupt};
@@ -20,8 +21,23 @@ const RESULTS_FOLDER: &str = "bench/results";
 /// What can be measured.
 const PARTS: [&str; 3] = ["views", "faults", "cost"];
 
+const BRIEF: &str = "Measures one world of several servers, and what is lost when one fails.
+
+With these variables of the environment:
+  PARTS          what is measured, such as views,faults [views,faults,cost]
+  RESULTS        folder to write to [bench/results/DAY-MACHINE]";
+
 fn main() -> ExitCode {
-    match bench() {
+    let asked = ask::command("bench-cluster", std::env::args().skip(1), BRIEF, |_| {}, |_| parts());
+    let measured = match asked {
+        Ok(Command::Help(text)) => {
+            tell(format_args!("{}", text.trim_end()));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Run(parts)) => bench(&parts),
+        Err(problem) => Err(Failure::Usage(problem)),
+    };
+    match measured {
         Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
         Ok(problems) => {
             tell(format_args!("no: {}", problems.join("; ")));
@@ -38,12 +54,17 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// What is wrong with the parts that were asked for.
-fn bench() -> Result<Vec<String>, Failure> {
+/// What is asked for, with commas between.
+fn parts() -> Result<String, String> {
     let parts = variable("PARTS").unwrap_or_else(|| PARTS.join(","));
-    if let Some(part) = parts.split(',').find(|part| !PARTS.contains(part)) {
-        return Err(Failure::Usage(format!("PARTS={part}: expected some of {}", PARTS.join(","))));
+    match parts.split(',').find(|part| !PARTS.contains(part)) {
+        Some(part) => Err(format!("PARTS={part}: expected some of {}", PARTS.join(","))),
+        None => Ok(parts),
     }
+}
+
+/// What is wrong with the parts that were asked for.
+fn bench(parts: &str) -> Result<Vec<String>, Failure> {
     let interrupt = Interrupt::watch()?;
     let (machine, mut problems) = (Machine::this(), Vec::new());
     let folder =

@@ -1,0 +1,83 @@
+//! What all programs of the workspace have in common: `--help` and `--version`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::server::PROGRAM;
+
+/// Every program, by name, with its version, as cargo knows them.
+fn programs() -> BTreeMap<String, String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["metadata", "--no-deps", "--offline", "--locked", "--format-version=1"]);
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut programs = BTreeMap::new();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let version = package["version"].as_str().expect("a version");
+        for target in package["targets"].as_array().expect("targets") {
+            if target["kind"].as_array().expect("kinds").iter().any(|kind| kind == "bin") {
+                programs.insert(target["name"].as_str().expect("a name").to_owned(), version.to_owned());
+            }
+        }
+    }
+    assert!(programs.contains_key("pixi-game-server") && programs.len() > 10, "{programs:?}");
+    programs
+}
+
+/// Runs a program beside the server's, which `cargo test --workspace` has built, with one argument and no settings.
+fn run(name: &str, argument: &str) -> Output {
+    let program = Path::new(PROGRAM).with_file_name(name);
+    let mut command = Command::new(&program);
+    command.arg(argument).env_clear().stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+}
+
+/// What it prints; it does nothing else.
+fn printed(name: &str, argument: &str) -> String {
+    let output = run(name, argument);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*complaint), (Some(0), ""), "{name} {argument}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn every_program_tells_its_name_and_version() {
+    for (name, version) in programs() {
+        for flag in ["--version", "-V"] {
+            assert_eq!(printed(&name, flag), format!("{name} {version}\n"), "{name} {flag}");
+        }
+    }
+}
+
+#[test]
+fn every_program_shows_its_flags_with_two_dashes_first() {
+    for name in programs().into_keys() {
+        for flag in ["--help", "-h"] {
+            let help = printed(&name, flag);
+            let flags: Vec<&str> =
+                help.lines().map(str::trim_start).filter(|line| line.starts_with('-')).collect();
+            for known in ["--help, -h", "--version, -V"] {
+                assert!(flags.iter().any(|line| line.starts_with(known)), "{name}: {known} in\n{help}");
+            }
+            let one_dash = flags.iter().find(|line| !line.starts_with("--"));
+            assert_eq!(one_dash, None, "{name}: {help}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_flag_ends_every_program_with_2() {
+    for name in programs().into_keys() {
+        let output = run(&name, "--no-such-flag");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {complaint}");
+        assert!(
+            complaint.starts_with(&format!("{name}: ")) && complaint.contains("no-such-flag"),
+            "{complaint}"
+        );
+    }
+}
