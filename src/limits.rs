@@ -368,8 +368,8 @@ pub const METRICS_RENDERS_PER_S: u64 = 4;
 /// Least time between two log lines about the same lack of descriptors or memory, in milliseconds.
 pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
 
-/// Time for a whole request head to arrive, and for a kept-alive connection to send its next one after the last byte of an
-/// answer, in milliseconds.
+/// Time for a whole request head to arrive, in milliseconds: since the connection was accepted, or since the first byte of a
+/// further head. Between two requests `KEEPALIVE_TIMEOUT_SEC` counts.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 
 /// Time a connection gets to end its side after it has been sent its last byte, in milliseconds; also the longest time in

@@ -73,6 +73,8 @@ pub struct Config {
     pub http_burst: u32,
     /// Bytes a second of an answer that a client must take on average; 0 is without limit.
     pub http_min_rate: u32,
+    /// Time for which an HTTP connection is kept open after an answer without another request, in seconds.
+    pub keepalive_timeout_s: u32,
     /// Proxies whose word about a client's address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether trusted proxies, and nobody else, begin each connection with a PROXY protocol header.
@@ -279,6 +281,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         http_rate: sources.optional_whole("HTTP_RATE"),
         http_burst: sources.whole("HTTP_BURST"),
         http_min_rate: sources.whole("HTTP_MIN_RATE"),
+        keepalive_timeout_s: sources.whole("KEEPALIVE_TIMEOUT_SEC"),
         trusted_proxies: sources.networks("TRUSTED_PROXIES"),
         proxy_protocol: sources.switch("PROXY_PROTOCOL"),
         tick_rate_hz: sources.whole("TICK_RATE"),

@@ -80,7 +80,7 @@ fn environment_line(variable: &str, value: &str) -> String {
 }
 
 /// Every setting with its value as it is: what is secret in it must not be shown.
-pub(super) fn values(config: &Config) -> [(&'static str, String); 50] {
+pub(super) fn values(config: &Config) -> [(&'static str, String); 51] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     let optional = |number: Option<u32>| number.map_or(String::new(), |number| number.to_string());
@@ -103,6 +103,7 @@ pub(super) fn values(config: &Config) -> [(&'static str, String); 50] {
         ("HTTP_RATE", optional(config.http_rate)),
         ("HTTP_BURST", config.http_burst.to_string()),
         ("HTTP_MIN_RATE", config.http_min_rate.to_string()),
+        ("KEEPALIVE_TIMEOUT_SEC", config.keepalive_timeout_s.to_string()),
         ("TRUSTED_PROXIES", networks.join(",")),
         ("PROXY_PROTOCOL", config.proxy_protocol.to_string()),
         ("TICK_RATE", config.tick_rate_hz.to_string()),

@@ -166,6 +166,7 @@ pub static SETTINGS: &[Setting] = &[
     live("HTTP_RATE", "", "", whole(0, 1_000_000), "HTTP requests of one address a second; unset, 1000, loopback free"),
     live("HTTP_BURST", "", "10000", whole(0, 1_000_000), "HTTP requests of one address at once after a pause"),
     live("HTTP_MIN_RATE", "", "2000", whole(0, 1_000_000), "Bytes a second of an answer that a client must take"),
+    live("KEEPALIVE_TIMEOUT_SEC", "", "75", whole(1, 3_600), "Seconds an HTTP connection may be idle between requests"),
     setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose word about a client's address counts"),
     setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Whether trusted proxies speak the PROXY protocol"),
     setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation steps a second"),

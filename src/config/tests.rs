@@ -61,6 +61,7 @@ const ALL_CHANGED: Env = &[
     ("HTTP_RATE", "1000000"),
     ("HTTP_BURST", "0"),
     ("HTTP_MIN_RATE", "0"),
+    ("KEEPALIVE_TIMEOUT_SEC", "600"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.1/32,2001:db8::/32"),
     ("PROXY_PROTOCOL", "true"),
     ("TICK_RATE", "128"),
@@ -113,6 +114,7 @@ fn defaults_are_the_documented_ones() {
         http_rate: None,
         http_burst: 10_000,
         http_min_rate: 2_000,
+        keepalive_timeout_s: 75,
         trusted_proxies: vec![],
         proxy_protocol: false,
         tick_rate_hz: 60,
@@ -206,7 +208,7 @@ fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 34);
+    assert_eq!(checked, 35);
 }
 
 #[test]
@@ -240,6 +242,7 @@ fn the_bounds_are_the_documented_ones() {
         ("MAX_VISIBLE", 1, crate::limits::VISIBLE_MAX),
         ("ATTACK_DURATION_MS", 100, 60_000),
         ("PING_INTERVAL_SEC", 1, 3_600),
+        ("KEEPALIVE_TIMEOUT_SEC", 1, 3_600),
         ("WRITE_STALL_SEC", 1, 3_600),
         ("IDLE_TIMEOUT_SEC", 2, 7_200),
         ("SHUTDOWN_TIMEOUT_SEC", 1, 300),

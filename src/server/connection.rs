@@ -79,6 +79,22 @@ pub struct Http {
     pub idle_since_ms: u64,
 }
 
+impl Http {
+    /// Whether all of its requests are answered, and nothing of another one has arrived.
+    pub fn is_between_requests(&self) -> bool {
+        self.was_answered && self.head.is_empty()
+    }
+
+    /// Whether it has had its time: between requests that of an idle connection, otherwise that of a head.
+    pub fn is_late(&self, now_ms: u64, head_deadline_ms: u64, keepalive_ms: u64) -> bool {
+        if self.is_between_requests() {
+            now_ms.saturating_sub(self.idle_since_ms) >= keepalive_ms
+        } else {
+            now_ms >= head_deadline_ms
+        }
+    }
+}
+
 /// What a connection is at present. It only moves forward.
 #[derive(Debug)]
 pub enum Phase {
@@ -307,6 +323,21 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
+
+    #[test]
+    fn an_idle_connection_has_another_time_than_a_head() {
+        let (head_deadline_ms, keepalive_ms) = (10_000, 75_000);
+        let is_late = |http: &Http, now_ms| http.is_late(now_ms, head_deadline_ms, keepalive_ms);
+        let idle = Http { was_answered: true, idle_since_ms: 2_000, ..Http::default() };
+        assert!(!is_late(&idle, 10_000) && !is_late(&idle, 76_999) && is_late(&idle, 77_000));
+        assert!(idle.is_late(3_000, head_deadline_ms, 1_000), "a shorter one as well");
+        let silent = Http::default();
+        let half = Http { head: b"GET /".to_vec(), ..Http::default() };
+        let further = Http { head: b"GET /".to_vec(), was_answered: true, ..Http::default() };
+        for http in [silent, half, further] {
+            assert!(!is_late(&http, 9_999) && is_late(&http, 10_000), "{http:?}");
+        }
+    }
 
     #[test]
     fn nothing_to_write_breaks_nothing() {

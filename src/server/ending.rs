@@ -155,6 +155,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(token) else { return Overdue::Nothing };
         let stalled_ms = connection.outbox.stalled_since_ms().map_or(0, |since_ms| now_ms - since_ms);
         let is_stalled = stalled_ms >= u64::from(self.config.write_stall_s) * 1000;
+        let keepalive_ms = u64::from(self.config.keepalive_timeout_s) * 1000;
         let is_late = now_ms >= connection.deadline_ms;
         match &connection.phase {
             Phase::Http(_) | Phase::Closing { was_player: false, .. } if !connection.outbox.is_empty() => {
@@ -167,9 +168,13 @@ impl Server {
                     Overdue::Nothing
                 }
             }
-            // It was answered and has no more to ask, as browsers do.
-            Phase::Http(http) if is_late && http.head.is_empty() && http.was_answered => Overdue::Drop,
-            Phase::Http(_) if is_late => Overdue::DropHandshake,
+            // A handshake that waits has a time of its own, and what waits in the queue may be the next request.
+            Phase::Http(_) if self.returning.contains(token) || connection.is_unread => Overdue::Nothing,
+            Phase::Http(http) if !http.is_late(now_ms, connection.deadline_ms, keepalive_ms) => {
+                Overdue::Nothing
+            }
+            Phase::Http(http) if http.is_between_requests() => Overdue::Drop,
+            Phase::Http(_) => Overdue::DropHandshake,
             Phase::Closing { .. } if connection.outbox.is_empty() && is_late => Overdue::Drop,
             Phase::Closing { .. } if stalled_ms >= CLOSE_TIMEOUT_MS => Overdue::Drop,
             Phase::Player { .. } if is_stalled => Overdue::DropStalled,

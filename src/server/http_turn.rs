@@ -100,6 +100,7 @@ impl Server {
             match &mut connection.phase {
                 Phase::Http(http) if !was_empty => {
                     http.idle_since_ms = now_ms;
+                    // Part of another head may be there already.
                     connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
                 }
                 Phase::Closing { .. } => self.finish_closing(token),
@@ -123,7 +124,7 @@ impl Server {
         match outcome {
             ReadOutcome::Bytes(count) => {
                 let Phase::Http(http) = &mut connection.phase else { return false };
-                if http.head.is_empty() && http.was_answered {
+                if http.is_between_requests() {
                     connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
                 }
                 http.head.extend_from_slice(&self.scratch[..count]);
@@ -161,9 +162,7 @@ impl Server {
             Phase::Http(_) | Phase::Closing { .. } if is_answering || waits_elsewhere => {
                 (Kind::Answering, now_ms)
             }
-            Phase::Http(http) if http.head.is_empty() && http.was_answered => {
-                (Kind::Idle, http.idle_since_ms)
-            }
+            Phase::Http(http) if http.is_between_requests() => (Kind::Idle, http.idle_since_ms),
             Phase::Http(http) => (Kind::Head, http.accepted_ms),
             Phase::Closing { .. } => (Kind::Ended, connection.deadline_ms - CLOSE_TIMEOUT_MS),
             Phase::Player { .. } | Phase::Dead => return,

@@ -10,7 +10,7 @@ use crate::support::server::program;
 use crate::support::{Server, Settings};
 
 /// Every setting, as an environment variable.
-const SETTINGS: [&str; 31] = [
+const SETTINGS: [&str; 32] = [
     "HOST",
     "PORT",
     "ADMIN_ADDR",
@@ -38,6 +38,7 @@ const SETTINGS: [&str; 31] = [
     "WRITE_BUFFER_SIZE",
     "PING_INTERVAL_SEC",
     "IDLE_TIMEOUT_SEC",
+    "KEEPALIVE_TIMEOUT_SEC",
     "SHUTDOWN_TIMEOUT_SEC",
     "LOG_LEVEL",
     "LOG_FILE",
@@ -116,6 +117,7 @@ fn the_defaults_are_those_the_game_expects() {
         ("ATTACK_DURATION_MS", "1000"),
         ("PING_INTERVAL_SEC", "30"),
         ("IDLE_TIMEOUT_SEC", "60"),
+        ("KEEPALIVE_TIMEOUT_SEC", "75"),
     ];
     for (name, text) in defaults {
         assert_eq!(value(stdout(&output), name), Some(text), "{name}");

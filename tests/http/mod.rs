@@ -4,6 +4,7 @@ mod admin;
 mod endings;
 mod files;
 mod handshake;
+mod keepalive;
 mod metrics;
 mod origins;
 mod pages;

@@ -112,6 +112,17 @@ fn rates_and_origins_change() {
 }
 
 #[test]
+fn connections_that_are_idle_already_get_a_new_time() {
+    let mut subject = Subject::start("idle", &Settings::new(), "");
+    let mut idle = Raw::connect(subject.server.address());
+    idle.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(idle.response().status, 200);
+    let said = subject.reload("KEEPALIVE_TIMEOUT_SEC=1\n");
+    assert!(said.contains("KEEPALIVE_TIMEOUT_SEC=1, was 75"), "{said}");
+    assert_eq!(idle.rest(), b"");
+}
+
+#[test]
 fn files_are_served_as_they_are_now() {
     let site = folder("reloaded-site");
     fs::write(site.join("index.html"), "before").expect("a file");
