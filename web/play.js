@@ -7,6 +7,7 @@
 import { startBots } from './bots.js';
 import { Connection, gameAddress } from './connection.js';
 import { Input } from './input.js';
+import { Population } from './population.js';
 import { Scene } from './scene.js';
 import { ATTACK_MS, STEP_MS, World } from './world.js';
 
@@ -19,9 +20,8 @@ const STANDING_MS = 2_000;
 /** Most steps made up for after a frame that took long. */
 const STEPS_AT_ONCE_MAX = 3;
 
-/** How often the figures are written anew, and how often the server is asked how many there are, in milliseconds. */
+/** How often the figures are written anew, in milliseconds. */
 const FIGURES_MS = 500;
-const POPULATION_MS = 5_000;
 
 /** How long after the last change of size the server is told, in milliseconds. */
 const RESIZE_MS = 150;
@@ -37,6 +37,7 @@ const element = (id) => /** @type {T} */ (document.getElementById(id));
 class Play {
   world = new World();
   scene = new Scene(element('scene'));
+  #population = new Population();
   #stepAt = performance.now();
   #toldAt = -Infinity;
   #attackUntil = -Infinity;
@@ -69,8 +70,6 @@ class Play {
     });
     // Keys that were down when the page was left have been released elsewhere; nobody steps while it is hidden.
     document.addEventListener('visibilitychange', () => document.hidden && this.#stop());
-    setInterval(() => this.#askPopulation(), POPULATION_MS);
-    this.#askPopulation();
     requestAnimationFrame((now) => this.#frame(now));
   }
 
@@ -95,6 +94,7 @@ class Play {
   /** A new connection: another player, in a world yet unknown. */
   #begin() {
     this.world = new World();
+    this.#population.forget();
     this.#toldAt = -Infinity;
     this.#attackUntil = -Infinity;
     this.#tellViewport();
@@ -135,6 +135,7 @@ class Play {
     this.#live(now);
     this.scene.draw(this.world, now, this.#motion.matches);
     this.#frames += 1;
+    this.#showPlayers(now);
     if (now - this.#figuresAt >= FIGURES_MS) this.#showFigures(now);
     if (this.#status.is === 'waiting') this.#showWait(this.#status, now);
   }
@@ -189,18 +190,31 @@ class Play {
     [this.#frames, this.#figuresAt] = [0, now];
     const ping = this.world.own?.pingMs;
     element('ping').textContent = ping === undefined ? '-' : `${Math.round(ping)} ms`;
-    element('shown').textContent = this.world.own ? String(this.world.remotes.size + 1) : '-';
     element('frames').textContent = String(Math.round(framesPerS));
   }
 
-  async #askPopulation() {
-    if (document.hidden) return;
-    const players = await fetch('/health', { cache: 'no-store' })
-      .then((answer) => answer.json())
-      .then((health) => String(health.players))
-      .catch(() => '-');
-    element('players').textContent = players;
+  /**
+   * Shows the players in view and on the server. Before the first GAME_STATE the server may not count the own player.
+   * @param {number} now
+   */
+  #showPlayers(now) {
+    const isIn = this.world.own !== undefined && this.connection.isOpen;
+    const inView = isIn ? this.world.remotes.size + 1 : undefined;
+    if (inView !== undefined) this.#population.follow(inView, () => performance.now());
+    const players = inView === undefined ? undefined : this.#population.count(inView, now);
+    write('shown', inView?.toString() ?? '-');
+    write('players', players?.toString() ?? '-');
   }
+}
+
+/**
+ * Writes a figure when it changes.
+ * @param {string} id
+ * @param {string} text
+ */
+function write(id, text) {
+  const figure = element(id);
+  if (figure.textContent !== text) figure.textContent = text;
 }
 
 const play = new Play();

@@ -33,12 +33,13 @@ macro_rules! files {
 
 const PLAY_PAGE: &str = include_str!("../../web/play.html");
 const DASHBOARD_PAGE: &str = include_str!("../../web/dashboard.html");
-const PLAY_FILES: [(&str, &str); 9] = files![
+const PLAY_FILES: [(&str, &str); 10] = files![
     "play.css",
     "play.js",
     "bots.js",
     "connection.js",
     "input.js",
+    "population.js",
     "protocol.js",
     "scene.js",
     "sprites.js",

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { browse, crowd, other, own, serve, shown, until } from './stage.mjs';
+import { browse, crowd, other, own, run, serve, shown, until } from './stage.mjs';
 
 /** Where players come in, so close together that they see each other. */
 const TOGETHER = { SPAWN_MIN_X: '500', SPAWN_MAX_X: '600', SPAWN_MIN_Y: '500', SPAWN_MAX_Y: '600', SYNC_INTERVAL_SEC: '1' };
@@ -180,6 +180,132 @@ test('fingers walk and attack', async (t) => {
   await page.touchscreen.tap(300, 300);
   await until('an attack', async () => (await own(page)).state === 'attacking');
   assert.deepEqual(complaints, []);
+});
+
+/** All texts that a page has shown in this element, the first first. */
+async function figures(page, id) {
+  return page.evaluate((id) => globalThis.shownFigures[id], id);
+}
+
+/** Keeps every text of these elements, before a script of the page runs. */
+async function keepFigures(context) {
+  await context.addInitScript(() => {
+    globalThis.shownFigures = { shown: [], players: [] };
+    new MutationObserver(() => {
+      for (const [id, texts] of Object.entries(globalThis.shownFigures)) {
+        const text = document.getElementById(id)?.textContent;
+        if (text !== undefined && text !== texts.at(-1)) texts.push(text);
+      }
+    }).observe(document, { childList: true, subtree: true, characterData: true });
+  });
+}
+
+test('the page counts the players in view and on the server truly from its first figure on', async (t) => {
+  const server = await serve(t, { ...TOGETHER, MAX_VISIBLE: '3', ADMIN_ADDR: '127.0.0.1:0' });
+  const behaviour = ['--clients', '5', '--profile', 'idle', '--duration', '300s', '--viewers', '0'];
+  const load = run(t, 'loadtest', ['--server', `${server.url.replace('http', 'ws')}/ws`, ...behaviour]);
+  const population = async () => (await (await fetch(`${server.url}/health`)).json()).players;
+  await until('five players', async () => (await population()) === 5);
+
+  const { open, complaints } = await browse(t);
+  const page = await open(server.url, {}, keepFigures);
+  await until('a figure', async () => (await figures(page, 'players')).length > 1);
+  await until('the picture', async () => (await shown(page)) === 3);
+  assert.deepEqual(await figures(page, 'players'), ['-', '6']);
+  const inView = await figures(page, 'shown');
+  assert.equal(inView[0], '-');
+  assert.equal(inView.at(-1), '4');
+
+  const other = await open(server.url, {}, keepFigures);
+  await until('the newcomer counted', async () => (await figures(page, 'players')).at(-1) === '7');
+  await until('the newcomer counting', async () => (await figures(other, 'players')).length > 1);
+  assert.deepEqual(await figures(other, 'players'), ['-', '7']);
+  await other.close();
+  await until('the newcomer gone', async () => (await figures(page, 'players')).at(-1) === '6');
+  await load.end();
+  await until('the player alone', async () => (await figures(page, 'players')).at(-1) === '1');
+  await until('an empty view', async () => (await figures(page, 'shown')).at(-1) === '1');
+  assert.deepEqual(complaints, []);
+});
+
+/** Screens of phones, a tablet and a desktop, in CSS pixels. */
+const SCREENS = [
+  [320, 568],
+  [360, 640],
+  [640, 360],
+  [768, 1024],
+  [1280, 800],
+];
+
+/** The minimap in the lower right corner, which is part of the scene. */
+const MINIMAP_PX = 160;
+
+test('no panel covers another or leaves the screen, on any size of screen', async (t) => {
+  const server = await serve(t);
+  const { open } = await browse(t);
+  for (const [width, height] of SCREENS) {
+    const what = `${width} by ${height}`;
+    const page = await open(server.url, { viewport: { width, height }, hasTouch: true, isMobile: width < 1280 });
+    await own(page);
+    // With figures as wide as they get: the next frame of the page writes its own.
+    const boxes = (ids) =>
+      page.evaluate((ids) => {
+        for (const figure of document.querySelectorAll('dd')) figure.textContent = '12000';
+        const box = (id) => document.querySelector(id).getBoundingClientRect().toJSON();
+        return ids.map((id) => ({ id, ...box(id) }));
+      }, ids);
+    const judge = async (boxes, situation) => {
+      for (const box of boxes) {
+        const isWhole = box.width > 0 && box.height > 0;
+        const isInside = box.left >= 0 && box.top >= 0 && box.right <= width && box.bottom <= height;
+        assert.ok(isWhole && isInside, `${what}, ${situation}: ${JSON.stringify(box)}`);
+      }
+      for (const [n, a] of boxes.entries()) {
+        for (const b of boxes.slice(n + 1)) {
+          const isApart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+          assert.ok(isApart, `${what}, ${situation}: ${a.id} and ${b.id}: ${JSON.stringify([a, b])}`);
+        }
+      }
+    };
+    const minimap = { id: 'minimap', left: width - MINIMAP_PX, top: height - MINIMAP_PX, right: width, bottom: height };
+    const map = { ...minimap, width: MINIMAP_PX, height: MINIMAP_PX };
+    await judge([...(await boxes(['#figures', 'nav'])), map], 'playing');
+    await page.locator('#help-button').click();
+    await judge([...(await boxes(['#figures', 'nav', '#help'])), map], 'with help');
+    const help = page.locator('#help');
+    assert.equal(await help.evaluate((help) => help.scrollHeight - help.clientHeight), 0, `${what}: all of the help is seen`);
+
+    // The longest of the reasons.
+    await page.evaluate(() => {
+      document.getElementById('notice').hidden = document.getElementById('retry').hidden = false;
+      document.getElementById('notice-text').textContent =
+        'The server closed the connection: too many messages, or none taken. Trying again in 10 s.';
+    });
+    await judge(await boxes(['#figures', 'nav', '#help', '#notice']), 'with help and a notice');
+    await page.locator('#help-button').click();
+    await judge(await boxes(['#figures', 'nav', '#notice']), 'with a notice');
+    await page.close();
+
+    const dashboard = await open(`${server.url}/dashboard`, { viewport: { width, height } });
+    await until('charts', async () => (await dashboard.locator('canvas[aria-label]').count()) === 6);
+    const overflow = await dashboard.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${what}: the dashboard is ${overflow} px too wide`);
+    const cards = await dashboard.evaluate(() =>
+      [...document.querySelectorAll('h1, #state, #figures > div, #charts > section, footer')].map((card) => {
+        const { left, right, top, bottom } = card.getBoundingClientRect();
+        return { id: card.textContent, left, right, top, bottom, isCut: card.scrollWidth > card.clientWidth };
+      }),
+    );
+    assert.ok(cards.length > 15);
+    for (const [n, a] of cards.entries()) {
+      assert.ok(a.left >= 0 && a.right <= width && !a.isCut, `${what}: ${JSON.stringify(a)}`);
+      for (const b of cards.slice(n + 1)) {
+        const isApart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+        assert.ok(isApart, `${what}: ${a.id} and ${b.id}`);
+      }
+    }
+    await dashboard.close();
+  }
 });
 
 test('the dashboard shows what the server does', async (t) => {

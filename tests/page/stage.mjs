@@ -71,8 +71,9 @@ export async function browse(test) {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
   test.after(() => browser.close());
   const complaints = [];
-  const open = async (url, options = {}) => {
+  const open = async (url, options = {}, prepare = async () => undefined) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+    await prepare(context);
     const page = await context.newPage();
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(String(error)));

@@ -5,6 +5,7 @@ import { heading } from '../bots.js';
 import { gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
 import { History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
+import { askServer, Population } from '../population.js';
 
 test('the game is where the page is', () => {
   assert.equal(gameAddress({ protocol: 'http:', host: 'localhost:8108' }), 'ws://localhost:8108/ws');
@@ -22,6 +23,67 @@ test('a refusal has the reason that the server gives, or none', async () => {
   assert.match(await reasonOfRefusal(answer('draining')), /stopping/);
   assert.match(await reasonOfRefusal(answer('healthy')), /full/);
   assert.match(await reasonOfRefusal(async () => { throw new TypeError('refused'); }), /does not answer/);
+});
+
+test('an answer of the server has its players, and says whether it is alone', async () => {
+  const answer = (health) => async () => ({ json: async () => health });
+  assert.deepEqual(await askServer(answer({ status: 'draining', players: 7 })), { players: 7, isAlone: true });
+  assert.deepEqual(await askServer(answer({ players: 7, cluster: 'ok' })), { players: 7, isAlone: false });
+  await assert.rejects(askServer(answer({ status: 'healthy' })), /expected a number of players/);
+});
+
+/** A population whose answers are given here, at times that are set here. */
+function asked() {
+  const questions = [];
+  const population = new Population(() => new Promise((answer, fail) => questions.push({ answer, fail })));
+  const at = (now) => ({
+    follow: (inView) => population.follow(inView, () => now),
+    count: (inView) => population.count(inView, now),
+  });
+  return { population, questions, at };
+}
+
+test('the number of players is unknown until the server has answered, and follows', async () => {
+  const { questions, at } = asked();
+  assert.equal(at(0).count(1), undefined);
+  const first = at(0).follow(1);
+  at(10).follow(2);
+  assert.equal(questions.length, 1, 'one question at a time');
+  assert.equal(at(10).count(2), undefined);
+  questions[0].answer({ players: 6, isAlone: true });
+  await first;
+  assert.deepEqual([at(20).count(2), at(20).count(8)], [6, 8], 'players in view count at once');
+  at(1_999).follow(2);
+  assert.equal(questions.length, 1);
+  const second = at(2_000).follow(2);
+  assert.equal(questions.length, 2, 'the view changed');
+  questions[1].answer({ players: 7, isAlone: false });
+  await second;
+  assert.equal(at(2_100).count(8), 7, 'in a cluster, players in view may be on another server');
+  at(6_999).follow(2);
+  assert.equal(questions.length, 2);
+  at(7_000).follow(2);
+  assert.equal(questions.length, 3, 'the view did not change');
+});
+
+test('a number of players that is old, or of another connection, is not shown', async () => {
+  const { population, questions, at } = asked();
+  const first = at(0).follow(1);
+  population.forget();
+  const second = at(1).follow(1);
+  questions[0].answer({ players: 90, isAlone: true });
+  await first;
+  assert.equal(at(2).count(1), undefined);
+  questions[1].answer({ players: 3, isAlone: true });
+  await second;
+  const third = at(5_001).follow(1);
+  questions[2].fail(new TypeError('refused'));
+  await third;
+  assert.deepEqual([at(15_000).count(1), at(15_002).count(1)], [3, undefined]);
+  const fourth = at(15_003).follow(1);
+  questions[3].answer({ players: 4, isAlone: true });
+  await fourth;
+  assert.equal(at(15_003).count(1), 4);
 });
 
 test('a drag means one of eight directions, or none', () => {

@@ -1,0 +1,83 @@
+/**
+ * The number of players on the server. The game's messages name players in view alone, so the page asks `/health`.
+ *
+ * @module population
+ */
+
+/** Time between two requests: after a change of the number of players in view, and without one; in milliseconds. */
+const ASK_MS_MIN = 2_000;
+const ASK_MS_MAX = 5_000;
+
+/** How long the page waits for an answer, and how long an answer is shown without a newer one, in milliseconds. */
+const PATIENCE_MS = 5_000;
+const ANSWER_MS_MAX = 15_000;
+
+/**
+ * What the server answers. `isAlone`: the server belongs to no cluster, so all players in view are on it.
+ * @typedef {{ players: number, isAlone: boolean }} Answer
+ */
+
+/**
+ * Asks the server of this page.
+ * @param {typeof fetch} ask
+ * @returns {Promise<Answer>}
+ */
+export async function askServer(ask = fetch) {
+  const answer = await ask('/health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
+  const { players, cluster } = await answer.json();
+  if (!Number.isSafeInteger(players)) throw new TypeError('expected a number of players');
+  return { players, isAlone: cluster === undefined };
+}
+
+/** The number of players on the server; unknown until the server answers. */
+export class Population {
+  #askedAt = -Infinity;
+  #answeredAt = -Infinity;
+  #isAsking = false;
+  #inView = 0;
+  /** Number of the connection; answers to requests of an earlier one are dropped. */
+  #connection = 0;
+  /** @type {Answer | undefined} */
+  #answer;
+
+  /** @param {() => Promise<Answer>} ask */
+  constructor(ask = () => askServer()) {
+    this.ask = ask;
+  }
+
+  /** Drops what is known: a new connection may lead to another server. */
+  forget() {
+    this.#connection += 1;
+    this.#answer = undefined;
+    this.#isAsking = false;
+    this.#askedAt = -Infinity;
+  }
+
+  /**
+   * Asks the server when a request is due.
+   * @param {number} inView Players on the screen, the own player included.
+   * @param {() => number} clock Milliseconds.
+   */
+  async follow(inView, clock) {
+    const now = clock();
+    const wait = inView === this.#inView ? ASK_MS_MAX : ASK_MS_MIN;
+    if (this.#isAsking || now - this.#askedAt < wait) return;
+    [this.#isAsking, this.#askedAt, this.#inView] = [true, now, inView];
+    const connection = this.#connection;
+    const answer = await this.ask().catch(() => undefined);
+    if (connection !== this.#connection) return;
+    this.#isAsking = false;
+    if (answer) [this.#answer, this.#answeredAt] = [answer, clock()];
+  }
+
+  /**
+   * Players on the server. Players that entered the view after the last answer count at once.
+   * @param {number} inView
+   * @param {number} now
+   * @returns {number | undefined}
+   */
+  count(inView, now) {
+    if (!this.#answer || now - this.#answeredAt > ANSWER_MS_MAX) return undefined;
+    return this.#answer.isAlone ? Math.max(this.#answer.players, inView) : this.#answer.players;
+  }
+}
