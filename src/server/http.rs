@@ -1,11 +1,8 @@
-//! Requests on connections that are no players yet: health, metrics, files, and the upgrade to one.
-
-use std::sync::Arc;
+//! Requests on connections that are no players yet: health, metrics, and the upgrade to one.
 
 use mio::Token;
 
 use super::accept::Door;
-use super::assets::Asset;
 use super::attribution::TooManyRequests;
 use super::cluster::Cluster;
 use super::coming_back::Recognised;
@@ -27,7 +24,7 @@ use crate::wire::websocket::Session;
 
 /// Of every file that keeps its address: browsers ask again each time, and get 304 while nothing changed.
 pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
-const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
+pub(super) const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 /// Nobody may cache what changes from second to second.
 const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 /// When a client that was refused for lack of room may ask again, in seconds.
@@ -224,46 +221,7 @@ impl Server {
         }
     }
 
-    fn answer_file(&mut self, token: Token, request: &Request) {
-        let has_front = self.config.static_dir.is_none();
-        let page = self.pages.lookup(&request.path, has_front);
-        let file = || self.assets.lookup(&request.path);
-        let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
-            return self.answer_not_found(token, request);
-        };
-        let unchanged = request.if_none_match.as_deref().is_some_and(|tags| asset.matches(tags));
-        let Asset { body, content_type, etag } = asset;
-        let mut headers = vec![("ETag", etag.as_str()), NO_SNIFF];
-        match page {
-            Some(page) => headers.extend(page.headers()),
-            None => headers.push(REVALIDATE),
-        }
-        let response = Response {
-            status: if unchanged { Status::NotModified } else { Status::Ok },
-            content_type,
-            headers: &headers,
-            body,
-            head_only: request.method == Method::Head,
-            keep_alive: request.keep_alive,
-        };
-        let Some(connection) = self.table.get_mut(token) else { return };
-        response.write_head(connection.outbox.bytes());
-        if !unchanged && !response.head_only && !body.is_empty() {
-            connection.outbox.send_body(Arc::clone(body));
-        }
-    }
-
-    fn answer_not_found(&mut self, token: Token, request: &Request) {
-        self.metrics.refused[Refused::NotFound] += 1;
-        let response = Response {
-            keep_alive: request.keep_alive,
-            head_only: request.method == Method::Head,
-            ..Response::text(Status::NotFound, "there is nothing at this address\n")
-        };
-        self.respond(token, &response);
-    }
-
-    fn respond(&mut self, token: Token, response: &Response<'_>) {
+    pub(super) fn respond(&mut self, token: Token, response: &Response<'_>) {
         if let Some(connection) = self.table.get_mut(token) {
             response.write(connection.outbox.bytes());
         }

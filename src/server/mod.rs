@@ -5,7 +5,7 @@
 //! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
 //!   [`places`], [`reserve`]: which connection makes room for another one. [`spare`], [`capacity`]: descriptors, when
 //!   there are few or none.
-//! * [`http`]: requests and the upgrade. [`http_turn`], [`http_queue`], [`share`]: when they are served, and how much time they get.
+//! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`http_turn`], [`http_queue`], [`share`]: when they are served, and how much time they get.
 //!   [`renderings`]: metrics, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
 //!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
@@ -44,6 +44,7 @@ mod reserve;
 mod returning;
 mod run_clock;
 mod share;
+mod site;
 mod socket;
 mod spare;
 mod table;
