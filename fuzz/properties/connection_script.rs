@@ -12,7 +12,7 @@ use pixi_game_server::server::game::Game;
 use pixi_game_server::server::intake::Sender;
 use pixi_game_server::server::postponed::Postponed;
 use pixi_game_server::view::pool::Pool;
-use pixi_game_server::wire::http::{Parsed, parse_request, upgrade, write_upgrade_response};
+use pixi_game_server::wire::http::{Date, Parsed, parse_request, upgrade, write_upgrade_response};
 use pixi_game_server::wire::websocket::{Code, Session};
 
 mod client_stream;
@@ -271,7 +271,7 @@ impl<'a> Trial<'a> {
                     let early_bytes = std::mem::take(head);
                     if let Ok(key) = upgrade(&request) {
                         self.make_player(index);
-                        write_upgrade_response(&mut Vec::new(), &key, None);
+                        write_upgrade_response(&mut Vec::new(), &key, None, &Date::from_unix_s(0));
                         return self.receive(index, &early_bytes);
                     }
                     connection.phase =

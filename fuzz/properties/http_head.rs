@@ -2,7 +2,7 @@
 
 use pixi_game_server::limits::HTTP_HEAD_BYTES_MAX;
 use pixi_game_server::wire::http::{
-    Method, Parsed, Request, Response, parse_request, upgrade, write_upgrade_response,
+    Date, Method, Parsed, Request, Response, parse_request, upgrade, write_upgrade_response,
 };
 
 /// Most places of each sort at which a head is cut in two.
@@ -50,7 +50,7 @@ fn answer_request(request: &Request) {
     match upgrade(request) {
         Ok(key) => {
             let mut out = Vec::new();
-            write_upgrade_response(&mut out, &key, None);
+            write_upgrade_response(&mut out, &key, None, &Date::from_unix_s(0));
             require_head(&out, 101);
         }
         Err(error) => {
@@ -67,7 +67,7 @@ fn answer_request(request: &Request) {
 
 fn answer(response: &Response, code: u16) {
     let mut out = Vec::new();
-    response.write(&mut out);
+    response.write(&mut out, &Date::from_unix_s(0));
     require_head(&out, code);
 }
 

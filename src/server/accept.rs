@@ -263,7 +263,8 @@ impl Server {
         if !self.make_room_of(network) {
             self.metrics.refused[Refused::AddressConnections] += 1;
             self.attributions.release(attribution);
-            return turn_away(stream, |answer| TooManyRequests::held().write(answer, None, false));
+            let date = self.date();
+            return turn_away(stream, |answer| TooManyRequests::held().write(answer, None, false, &date));
         }
         let Some(room) = self.make_room() else {
             self.attributions.release(attribution);
@@ -295,7 +296,8 @@ impl Server {
         let line = "too many connections are waiting for their handshake; try again\n";
         let response =
             Response { headers: &[("Retry-After", "1")], ..Response::text(Status::ServiceUnavailable, line) };
-        turn_away(stream, |answer| response.write(answer));
+        let date = self.date();
+        turn_away(stream, |answer| response.write(answer, &date));
     }
 
     /// Counts a connection whose PROXY header has told its address among those of that address. False when the address has
@@ -357,7 +359,8 @@ impl Server {
         match judged {
             Ok(attribution) => Some((stream, attribution)),
             Err(Turned::Away(refusal)) => {
-                turn_away(stream, |answer| refusal.write(answer, None, false));
+                let date = self.date();
+                turn_away(stream, |answer| refusal.write(answer, None, false, &date));
                 None
             }
             Err(Turned::Off) => None,

@@ -28,7 +28,7 @@ use crate::config::{
 };
 use crate::metrics::Refused;
 use crate::wire::forwarded::{forwarded, forwarded_is_https, proto_is_https, x_forwarded_for};
-use crate::wire::http::{Method, Request, Response, Status};
+use crate::wire::http::{Date, Method, Request, Response, Status};
 use crate::wire::proxy_protocol::{Parsed, parse};
 
 /// When an address that holds too many connections may ask again, in seconds.
@@ -236,14 +236,14 @@ impl TooManyRequests {
 
     /// Appends it. `asked` is the request it answers, if that was read: HEAD gets no body, or the next answer on the same
     /// connection would begin with it.
-    pub(super) fn write(&self, out: &mut Vec<u8>, asked: Option<&Request>, keep_alive: bool) {
+    pub(super) fn write(&self, out: &mut Vec<u8>, asked: Option<&Request>, keep_alive: bool, date: &Date) {
         let response = Response {
             headers: &[("Retry-After", &self.retry_after_s)],
             head_only: asked.is_some_and(|request| request.method == Method::Head),
             keep_alive,
             ..Response::text(Status::TooManyRequests, self.line)
         };
-        response.write(out);
+        response.write(out, date);
     }
 }
 
@@ -331,8 +331,9 @@ impl Server {
                 true
             }
             Err(answer) => {
+                let date = self.date();
                 if let Some(connection) = self.table.get_mut(token) {
-                    answer.write(connection.outbox.bytes(), None, false);
+                    answer.write(connection.outbox.bytes(), None, false, &date);
                 }
                 self.start_closing(token, false);
                 false

@@ -189,9 +189,10 @@ impl Server {
         let body =
             renderings.body(format, self.now_ms(), || render(&self.metrics, &self.gauges(pool), format));
         self.renderings = renderings;
+        let date = self.date();
         let response = Response { body: &body, ..dynamic(request, Status::Ok, format.content_type(), "") };
         let Some(connection) = self.table.get_mut(token) else { return };
-        response.write_head(connection.outbox.bytes());
+        response.write_head(connection.outbox.bytes(), &date);
         if !response.head_only {
             connection.outbox.send_body(body);
         }
@@ -222,8 +223,9 @@ impl Server {
     }
 
     pub(super) fn respond(&mut self, token: Token, response: &Response<'_>) {
+        let date = self.date();
         if let Some(connection) = self.table.get_mut(token) {
-            response.write(connection.outbox.bytes());
+            response.write(connection.outbox.bytes(), &date);
         }
     }
 
@@ -324,8 +326,9 @@ impl Server {
         refusal: &TooManyRequests,
         keep_alive: bool,
     ) -> Answered {
+        let date = self.date();
         if let Some(connection) = self.table.get_mut(token) {
-            refusal.write(connection.outbox.bytes(), asked, keep_alive);
+            refusal.write(connection.outbox.bytes(), asked, keep_alive, &date);
         }
         if keep_alive { Answered::KeepAlive } else { Answered::Close }
     }
@@ -346,7 +349,7 @@ impl Server {
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
     fn make_player(&mut self, handshake: &Handshake, returning: Option<&Return>) {
         let Handshake { token, ref path, ref key, is_https } = *handshake;
-        let (now_ms, uptime_ms) = (self.now_ms(), self.uptime_ms());
+        let (now_ms, uptime_ms, date) = (self.now_ms(), self.uptime_ms(), self.date());
         // Without random numbers a session goes on under its old token.
         let shown = returning.map(|returning| returning.shown);
         let ticket = if self.resumes.is_on() { Ticket::draw().or(shown) } else { None };
@@ -358,7 +361,7 @@ impl Server {
         connection.readable |= connection.input_ended;
         let out = connection.outbox.bytes();
         let set_cookie = ticket.map(|ticket| ticket.set_cookie(path, is_https));
-        write_upgrade_response(out, key, set_cookie.as_deref());
+        write_upgrade_response(out, key, set_cookie.as_deref(), &date);
         let slot = self.game.join(returning.map(|returning| returning.saved), out, &mut self.metrics);
         let player = Box::new(Player {
             // Nothing was heard yet, not even in this millisecond.

@@ -14,7 +14,7 @@
 //! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`socket`], [`outbox`], [`table`]: one connection, its calls, what waits for it, all of them. [`os`]: what only Linux can answer.
-//! * [`run_clock`]: what is a pause of the process. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
+//! * [`run_clock`]: what is a pause of the process. [`wall_clock`]: the date of answers. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
 
 mod accept;
 pub mod assets;
@@ -48,6 +48,7 @@ mod site;
 mod socket;
 mod spare;
 mod table;
+mod wall_clock;
 
 use std::collections::VecDeque;
 use std::io;
@@ -94,6 +95,7 @@ use run_clock::RunClock;
 use share::Share;
 use spare::Spares;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
+use wall_clock::WallClock;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -162,6 +164,7 @@ pub struct Server {
     reserve: Reserve,
     renderings: Renderings,
     run_clock: RunClock,
+    wall_clock: WallClock,
     /// Connections at the operators' listener.
     admin_places: Places,
     draining: Option<Draining>,
@@ -242,6 +245,7 @@ impl Server {
             reserve: Reserve::new(capacity.reserved()),
             renderings: Renderings::default(),
             run_clock: RunClock::new(now_ns, os::thread_cpu_ns()),
+            wall_clock: WallClock::new(),
             admin_places: Places::new(ADMIN_CONNECTIONS_MAX),
             draining: None,
             aborted_by: None,

@@ -12,6 +12,7 @@ use crate::wire::http::{Method, Request, Response, Status};
 
 impl Server {
     pub(super) fn answer_file(&mut self, token: Token, request: &Request) {
+        let date = self.date();
         let has_front = self.config.static_dir.is_none();
         let page = self.pages.lookup(&request.path, has_front);
         let file = || self.assets.lookup(&request.path);
@@ -34,7 +35,7 @@ impl Server {
             keep_alive: request.keep_alive,
         };
         let Some(connection) = self.table.get_mut(token) else { return };
-        response.write_head(connection.outbox.bytes());
+        response.write_head(connection.outbox.bytes(), &date);
         if !unchanged && !response.head_only && !body.is_empty() {
             connection.outbox.send_body(Arc::clone(body));
         }

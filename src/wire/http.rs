@@ -4,9 +4,11 @@
 //! front of it could understand a head differently than it does (RFC 9112, section 11.2), the head is refused and
 //! the connection closed, so that nobody can smuggle a request past the proxy.
 
+mod date;
 mod handshake;
 mod response;
 
+pub use date::{Date, moment};
 pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
 pub use response::{Response, Status};
 

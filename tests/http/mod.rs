@@ -1,6 +1,7 @@
 //! What the server answers beside the game: the handshake, health, metrics, files, and refusals.
 
 mod admin;
+mod dates;
 mod endings;
 mod files;
 mod handshake;

@@ -2,7 +2,7 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Method, Request, Status, has_token};
+use super::{Date, Method, Request, Status, has_token};
 
 /// The value of `Sec-WebSocket-Accept` that completes a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,10 +93,10 @@ fn is_base64_of_16_bytes(key: &str) -> bool {
 
 /// Appends the response that completes the handshake, perhaps with a cookie; the next byte either way is a WebSocket
 /// frame's.
-pub fn write_upgrade_response(out: &mut Vec<u8>, key: &AcceptKey, set_cookie: Option<&str>) {
-    out.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
-    );
+pub fn write_upgrade_response(out: &mut Vec<u8>, key: &AcceptKey, set_cookie: Option<&str>, date: &Date) {
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nDate: ");
+    out.extend_from_slice(date.text());
+    out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
     out.extend_from_slice(key.0.as_bytes());
     if let Some(cookie) = set_cookie {
         out.extend_from_slice(b"\r\nSet-Cookie: ");
@@ -117,9 +117,11 @@ mod tests {
     fn upgrades_the_sample_of_the_rfc() {
         let key = upgrade(&request(HANDSHAKE)).unwrap();
         let mut out = Vec::new();
-        write_upgrade_response(&mut out, &key, Some("a=b; HttpOnly"));
+        write_upgrade_response(&mut out, &key, Some("a=b; HttpOnly"), &Date::from_unix_s(0));
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+        assert!(
+            text.starts_with("HTTP/1.1 101 Switching Protocols\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n")
+        );
         let end =
             "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSet-Cookie: a=b; HttpOnly\r\n\r\n";
         assert!(text.ends_with(end));

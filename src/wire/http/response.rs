@@ -1,17 +1,23 @@
 //! Responses, appended to a buffer.
 
+use super::Date;
+
 /// The statuses the server answers with, named as in RFC 9110.
 #[expect(missing_docs, reason = "each is documented by the RFC under its name")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     SwitchingProtocols = 101,
     Ok = 200,
+    PartialContent = 206,
+    MovedPermanently = 301,
     NotModified = 304,
     BadRequest = 400,
     Forbidden = 403,
     NotFound = 404,
     MethodNotAllowed = 405,
+    PreconditionFailed = 412,
     ContentTooLarge = 413,
+    RangeNotSatisfiable = 416,
     UpgradeRequired = 426,
     TooManyRequests = 429,
     RequestHeaderFieldsTooLarge = 431,
@@ -31,12 +37,16 @@ impl Status {
         match self {
             Self::SwitchingProtocols => "Switching Protocols",
             Self::Ok => "OK",
+            Self::PartialContent => "Partial Content",
+            Self::MovedPermanently => "Moved Permanently",
             Self::NotModified => "Not Modified",
             Self::BadRequest => "Bad Request",
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
+            Self::PreconditionFailed => "Precondition Failed",
             Self::ContentTooLarge => "Content Too Large",
+            Self::RangeNotSatisfiable => "Range Not Satisfiable",
             Self::UpgradeRequired => "Upgrade Required",
             Self::TooManyRequests => "Too Many Requests",
             Self::RequestHeaderFieldsTooLarge => "Request Header Fields Too Large",
@@ -55,7 +65,7 @@ pub struct Response<'a> {
     pub status: Status,
     /// The `Content-Type`.
     pub content_type: &'a str,
-    /// Further headers, beside those for type, length, connection and server. An `Upgrade` among them is also named
+    /// Further headers, beside those for date, type, length, connection and server. An `Upgrade` among them is also named
     /// in `Connection`, as it must be.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
@@ -80,18 +90,21 @@ impl<'a> Response<'a> {
     }
 
     /// Appends head and body. The body is left out where there is none by definition: for `HEAD` and in a 304.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        self.write_head(out);
+    pub fn write(&self, out: &mut Vec<u8>, date: &Date) {
+        self.write_head(out, date);
         if !self.head_only && self.status != Status::NotModified {
             out.extend_from_slice(self.body);
         }
     }
 
     /// Appends the head, up to and with the empty line: for a body that is sent from where it lies.
-    pub fn write_head(&self, out: &mut Vec<u8>) {
+    pub fn write_head(&self, out: &mut Vec<u8>, date: &Date) {
         let line = format!("HTTP/1.1 {} {}\r\n", self.status.code(), self.status.phrase());
         out.extend_from_slice(line.as_bytes());
         write_header(out, "Server", "pixi-game-server");
+        out.extend_from_slice(b"Date: ");
+        out.extend_from_slice(date.text());
+        out.extend_from_slice(b"\r\n");
         if self.status != Status::NotModified {
             write_header(out, "Content-Type", self.content_type);
             write_header(out, "Content-Length", &self.body.len().to_string());
@@ -127,7 +140,7 @@ mod tests {
 
     fn response(response: &Response) -> String {
         let mut out = Vec::new();
-        response.write(&mut out);
+        response.write(&mut out, &Date::from_unix_s(784_111_777));
         String::from_utf8(out).unwrap()
     }
 
@@ -141,8 +154,8 @@ mod tests {
             head_only: false,
             keep_alive: true,
         };
-        let head = "HTTP/1.1 200 OK\r\nServer: pixi-game-server\r\nContent-Type: text/html\r\n\
-                    Content-Length: 3\r\nConnection: keep-alive\r\nETag: \"1\"\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\nServer: pixi-game-server\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                    Content-Type: text/html\r\nContent-Length: 3\r\nConnection: keep-alive\r\nETag: \"1\"\r\n\r\n";
         assert_eq!(response(&found), format!("{head}<p>"));
         assert_eq!(response(&Response { head_only: true, ..found }), head);
         let unchanged = response(&Response { status: Status::NotModified, ..found });

@@ -13,7 +13,7 @@ use pixi_game_server::limits::{EVENTS_PER_POLL, SCRATCH_BYTES, WRITE_SLICE};
 use pixi_game_server::server::os::{Signals, TickTimer, listen_on, monotonic_ns};
 use pixi_game_server::tick::Schedule;
 use pixi_game_server::wire::http::{
-    Parsed, Request, Response, Status, parse_request, upgrade, write_upgrade_response,
+    Date, Parsed, Request, Response, Status, parse_request, upgrade, write_upgrade_response,
 };
 use serde_json::{Value as Json, json};
 use slab::Slab;
@@ -209,7 +209,7 @@ impl Floor {
     fn respond(&mut self, key: usize, request: &Request) -> io::Result<()> {
         if let Ok(accept_key) = upgrade(request) {
             let peer = &mut self.peers[key];
-            write_upgrade_response(&mut peer.outbox, &accept_key, None);
+            write_upgrade_response(&mut peer.outbox, &accept_key, None, &Date::from_unix_s(0));
             append_first_state(&mut peer.outbox, self.next_id);
             peer.id = Some(self.next_id);
             self.next_id += 1;
@@ -227,7 +227,7 @@ impl Floor {
             keep_alive: false,
         };
         let peer = &mut self.peers[key];
-        response.write(&mut peer.outbox);
+        response.write(&mut peer.outbox, &Date::from_unix_s(0));
         peer.is_leaving = true;
         Ok(())
     }
