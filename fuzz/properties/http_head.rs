@@ -2,11 +2,15 @@
 
 use pixi_game_server::limits::HTTP_HEAD_BYTES_MAX;
 use pixi_game_server::wire::http::{
-    Date, Method, Parsed, Request, Response, parse_request, upgrade, write_upgrade_response,
+    Date, Method, Parsed, Request, Response, Selection, Validators, choose_coding, moment, parse_request,
+    upgrade, write_upgrade_response,
 };
 
 /// Most places of each sort at which a head is cut in two.
 const CUTS_MAX: usize = 64;
+
+/// Bytes of the file that is asked for.
+const FILE_BYTES: usize = 1_000;
 
 /// Checks the head that `bytes` begin with.
 pub fn check(bytes: &[u8]) {
@@ -47,6 +51,11 @@ fn cuts(bytes: &[u8]) -> impl Iterator<Item = usize> {
 
 fn answer_request(request: &Request) {
     assert!(request.method == Method::Other || request.path.starts_with('/'), "{}", request.path);
+    let validators = Validators { etag: "\"1\"", modified: Some(moment(784_111_777)) };
+    if let Selection::Part(part) = request.conditions.select(request.method, validators, FILE_BYTES) {
+        assert!(part.start < part.end && part.end <= FILE_BYTES, "{part:?} of {FILE_BYTES}");
+    }
+    choose_coding(request.accept_encoding.as_deref(), |_| true);
     match upgrade(request) {
         Ok(key) => {
             let mut out = Vec::new();

@@ -12,7 +12,10 @@ use std::{
     sync::Arc,
 };
 
+use httpdate::HttpDate;
+
 use crate::config::Config;
+use crate::wire::http::moment;
 use load::{Content, Identity};
 
 /// What a directory may hold. With more, the server does not start, and a reload changes nothing.
@@ -45,6 +48,8 @@ pub struct Asset {
     /// The value of `ETag`: strong, of the content's 64-bit FNV-1a hash and its length. It tells a client whether the
     /// operator's file changed; it is no defence against an operator who makes two files collide.
     pub etag: String,
+    /// When its content was written last, if that is known.
+    pub modified: Option<HttpDate>,
 }
 
 /// Why a directory can't be served. The caller reports it and does not start.
@@ -137,14 +142,12 @@ impl Asset {
     }
 
     fn of(name: &str, body: Arc<[u8]>, etag: String) -> Self {
-        Self { content_type: content_type(name), etag, body }
+        Self { content_type: content_type(name), etag, body, modified: None }
     }
 
-    /// Whether the value of `If-None-Match` names this content, so that the answer is 304. Compares weakly, as
-    /// RFC 9110 section 13.1.2 asks.
-    pub fn matches(&self, if_none_match: &str) -> bool {
-        let names_this = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag;
-        if_none_match.split(',').any(|tag| names_this(tag.trim_ascii()))
+    /// The same, written last in the second `seconds` after the start of 1970.
+    fn modified_at(self, seconds: i64) -> Self {
+        Self { modified: Some(moment(seconds.max(0) as u64)), ..self }
     }
 }
 

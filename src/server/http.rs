@@ -26,7 +26,7 @@ use crate::wire::websocket::Session;
 pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
 pub(super) const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 /// Nobody may cache what changes from second to second.
-const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
+pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 /// When a client that was refused for lack of room may ask again, in seconds.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
@@ -194,7 +194,8 @@ impl Server {
         let Some(connection) = self.table.get_mut(token) else { return };
         response.write_head(connection.outbox.bytes(), &date);
         if !response.head_only {
-            connection.outbox.send_body(body);
+            let all = 0..body.len();
+            connection.outbox.send_body(body, all);
         }
     }
 

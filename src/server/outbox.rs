@@ -1,8 +1,9 @@
 //! Bytes that wait for a peer to take them. Most connections have none at any time and pay a pointer.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-/// What waits to be written: small things by value, and at most one file body by reference behind them.
+/// What waits to be written: small things by value, and at most one body, or part of one, by reference behind them.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// Made when something must wait, gone when it is written.
@@ -14,7 +15,8 @@ struct Waiting {
     /// Replies and frames; those before `cursor` are written.
     bytes: Vec<u8>,
     cursor: usize,
-    body: Option<(Arc<[u8]>, usize)>,
+    /// The bytes of the body that wait.
+    body: Option<(Arc<[u8]>, Range<usize>)>,
     /// Since when the peer has taken nothing, in milliseconds of the loop's clock.
     stalled_since_ms: Option<u64>,
     /// Since when the peer has not taken everything.
@@ -26,7 +28,7 @@ struct Waiting {
 
 impl Waiting {
     fn len(&self) -> usize {
-        let body = self.body.as_ref().map_or(0, |(body, cursor)| body.len() - cursor);
+        let body = self.body.as_ref().map_or(0, |(_, part)| part.len());
         self.bytes.len() - self.cursor + body
     }
 }
@@ -54,18 +56,22 @@ impl Outbox {
         waiting.bytes.splice(..0, bytes.iter().copied());
     }
 
-    /// A body to be sent from where it lies, after the bytes. Nothing may be appended until it is sent.
-    pub fn send_body(&mut self, body: Arc<[u8]>) {
+    /// A part of a body to be sent from where it lies, after the bytes. Nothing may be appended until it is sent.
+    ///
+    /// # Panics
+    /// If the part is not one of the body: here, and not when it is written.
+    pub fn send_body(&mut self, body: Arc<[u8]>, part: Range<usize>) {
+        assert!(part.start <= part.end && part.end <= body.len(), "{part:?} of {} bytes", body.len());
         let waiting = self.waiting.get_or_insert_default();
         debug_assert!(waiting.body.is_none(), "one body at a time");
-        waiting.body = Some((body, 0));
+        waiting.body = Some((body, part));
     }
 
     /// What is written next.
     pub fn next_chunk(&self) -> &[u8] {
         let Some(waiting) = &self.waiting else { return &[] };
         match &waiting.body {
-            Some((body, cursor)) if waiting.cursor == waiting.bytes.len() => &body[*cursor..],
+            Some((body, part)) if waiting.cursor == waiting.bytes.len() => &body[part.clone()],
             _ => &waiting.bytes[waiting.cursor..],
         }
     }
@@ -75,8 +81,8 @@ impl Outbox {
         let Some(waiting) = &mut self.waiting else { return };
         if waiting.cursor < waiting.bytes.len() {
             waiting.cursor += taken;
-        } else if let Some((_, cursor)) = &mut waiting.body {
-            *cursor += taken;
+        } else if let Some((_, part)) = &mut waiting.body {
+            part.start += taken;
         }
         waiting.stalled_since_ms = None;
         waiting.owed_bytes = waiting.owed_bytes.saturating_sub(taken as u64);
@@ -131,7 +137,7 @@ mod tests {
     fn an_outbox_gives_its_bytes_then_its_body_in_order_and_once() {
         let mut outbox = Outbox::default();
         outbox.bytes().extend_from_slice(b"head");
-        outbox.send_body(Arc::from(*b"body"));
+        outbox.send_body(Arc::from(*b"some bodyguard"), 5..9);
         outbox.prepend(b"ahead");
         assert_eq!(outbox.len(), 13);
         let mut sent = Vec::new();
@@ -166,7 +172,7 @@ mod tests {
     fn a_reader_below_the_rate_falls_behind_and_one_above_it_saves_nothing_up() {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.owed_bytes(1_000, 5_000), 0, "nothing waits");
-        outbox.send_body(vec![0; 1_000_000].into());
+        outbox.send_body(vec![0; 1_000_000].into(), 0..1_000_000);
         outbox.note_stall(5_000);
         assert_eq!(outbox.owed_bytes(1_000, 7_000), 2_000);
         outbox.advance(500);

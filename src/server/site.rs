@@ -5,10 +5,11 @@ use std::sync::Arc;
 use mio::Token;
 
 use super::Server;
-use super::assets::Asset;
-use super::http::{NO_SNIFF, REVALIDATE};
+use super::http::{NO_SNIFF, NO_STORE, REVALIDATE};
 use crate::metrics::Refused;
-use crate::wire::http::{Method, Request, Response, Status};
+use crate::wire::http::{Method, Request, Response, Selection, Status, Validators};
+
+const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
 
 impl Server {
     pub(super) fn answer_file(&mut self, token: Token, request: &Request) {
@@ -19,34 +20,76 @@ impl Server {
         let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
             return self.answer_not_found(token, request);
         };
-        let unchanged = request.if_none_match.as_deref().is_some_and(|tags| asset.matches(tags));
-        let Asset { body, content_type, etag } = asset;
-        let mut headers = vec![("ETag", etag.as_str()), NO_SNIFF];
+        let length = asset.body.len();
+        // RFC 9110, section 8.8.2.1: no date is later than that of the answer.
+        let modified = asset.modified.map(|modified| modified.min(date.moment));
+        let validators = Validators { etag: &asset.etag, modified };
+        let (status, part) = match request.conditions.select(request.method, validators, length) {
+            Selection::Whole => (Status::Ok, 0..length),
+            Selection::Part(part) => (Status::PartialContent, part),
+            Selection::NotModified => (Status::NotModified, 0..0),
+            Selection::Failed => return self.answer_failed(token, request),
+            Selection::Unsatisfiable => return self.answer_unsatisfiable(token, request, length),
+        };
+        let last_modified = modified.map(|modified| modified.to_string());
+        let content_range = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));
+        let mut headers = vec![("ETag", asset.etag.as_str()), ACCEPT_RANGES, NO_SNIFF];
+        headers.extend(last_modified.as_deref().map(|date| ("Last-Modified", date)));
+        if status == Status::PartialContent {
+            headers.push(("Content-Range", &content_range));
+        }
         match page {
             Some(page) => headers.extend(page.headers()),
             None => headers.push(REVALIDATE),
         }
         let response = Response {
-            status: if unchanged { Status::NotModified } else { Status::Ok },
-            content_type,
+            status,
+            content_type: asset.content_type,
             headers: &headers,
-            body,
+            body: &asset.body[part.clone()],
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive,
         };
         let Some(connection) = self.table.get_mut(token) else { return };
         response.write_head(connection.outbox.bytes(), &date);
-        if !unchanged && !response.head_only && !body.is_empty() {
-            connection.outbox.send_body(Arc::clone(body));
+        if !response.head_only && !part.is_empty() {
+            connection.outbox.send_body(Arc::clone(&asset.body), part);
         }
+    }
+
+    /// The file is not what the client expects.
+    fn answer_failed(&mut self, token: Token, request: &Request) {
+        let line = "the file is another one than the request expects\n";
+        self.answer_line(token, request, Status::PreconditionFailed, &[NO_STORE], line);
+    }
+
+    /// The file, which has `length` bytes, has none of those asked for.
+    fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize) {
+        let content_range = format!("bytes */{length}");
+        let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str())];
+        let line = "the file ends before the range begins\n";
+        self.answer_line(token, request, Status::RangeNotSatisfiable, &headers, line);
     }
 
     pub(super) fn answer_not_found(&mut self, token: Token, request: &Request) {
         self.metrics.refused[Refused::NotFound] += 1;
+        self.answer_line(token, request, Status::NotFound, &[], "there is nothing at this address\n");
+    }
+
+    /// A line of text; none for HEAD.
+    fn answer_line(
+        &mut self,
+        token: Token,
+        request: &Request,
+        status: Status,
+        headers: &[(&str, &str)],
+        line: &str,
+    ) {
         let response = Response {
+            headers,
             keep_alive: request.keep_alive,
             head_only: request.method == Method::Head,
-            ..Response::text(Status::NotFound, "there is nothing at this address\n")
+            ..Response::text(status, line)
         };
         self.respond(token, &response);
     }

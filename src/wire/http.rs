@@ -4,10 +4,14 @@
 //! front of it could understand a head differently than it does (RFC 9112, section 11.2), the head is refused and
 //! the connection closed, so that nobody can smuggle a request past the proxy.
 
+mod coding;
+mod conditions;
 mod date;
 mod handshake;
 mod response;
 
+pub use coding::{Coding, choose_coding};
+pub use conditions::{Conditions, Selection, Validators};
 pub use date::{Date, moment};
 pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
 pub use response::{Response, Status};
@@ -57,8 +61,10 @@ pub struct Request {
     pub keep_alive: bool,
     /// The `Accept` header.
     pub accept: Option<String>,
-    /// The `If-None-Match` header.
-    pub if_none_match: Option<String>,
+    /// The `Accept-Encoding` header, for [`choose_coding`].
+    pub accept_encoding: Option<String>,
+    /// What the client has already, and which part it wants.
+    pub conditions: Conditions,
     /// The `Origin` header; several are joined with commas.
     pub origin: Option<String>,
     /// The `X-Forwarded-For` header, for [`super::forwarded::x_forwarded_for`] if the peer is trusted.
@@ -187,7 +193,8 @@ struct Fields {
     content_length: Option<String>,
     transfer_encoding: Option<String>,
     accept: Option<String>,
-    if_none_match: Option<String>,
+    accept_encoding: Option<String>,
+    conditions: Conditions,
     origin: Option<String>,
     x_forwarded_for: Option<String>,
     forwarded: Option<String>,
@@ -202,7 +209,7 @@ impl Fields {
         for header in headers {
             let Some(slot) = fields.slot(&header.name.to_ascii_lowercase()) else { continue };
             let value = String::from_utf8_lossy(header.value);
-            if matches!(value, Cow::Owned(_)) && !header.name.eq_ignore_ascii_case("cookie") {
+            if matches!(value, Cow::Owned(_)) && !may_be_no_text(header.name) {
                 return Err(HttpError::Malformed("a header value is not text"));
             }
             match slot {
@@ -222,7 +229,13 @@ impl Fields {
             "content-length" => Some(&mut self.content_length),
             "transfer-encoding" => Some(&mut self.transfer_encoding),
             "accept" => Some(&mut self.accept),
-            "if-none-match" => Some(&mut self.if_none_match),
+            "accept-encoding" => Some(&mut self.accept_encoding),
+            "if-match" => Some(&mut self.conditions.if_match),
+            "if-none-match" => Some(&mut self.conditions.if_none_match),
+            "if-modified-since" => Some(&mut self.conditions.if_modified_since),
+            "if-unmodified-since" => Some(&mut self.conditions.if_unmodified_since),
+            "if-range" => Some(&mut self.conditions.if_range),
+            "range" => Some(&mut self.conditions.range),
             "origin" => Some(&mut self.origin),
             "x-forwarded-for" => Some(&mut self.x_forwarded_for),
             "forwarded" => Some(&mut self.forwarded),
@@ -262,6 +275,13 @@ impl Fields {
     }
 }
 
+/// Whether a field is looked at whatever bytes it holds: where it is no text, nothing of ours is named in it.
+fn may_be_no_text(name: &str) -> bool {
+    let names = ["cookie", "range", "accept-encoding"];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"))
+}
+
 impl Request {
     /// `head` must be completely parsed.
     fn from_head(head: &httparse::Request) -> Result<Self, HttpError> {
@@ -285,7 +305,8 @@ impl Request {
             query,
             keep_alive,
             accept: fields.accept,
-            if_none_match: fields.if_none_match,
+            accept_encoding: fields.accept_encoding,
+            conditions: fields.conditions,
             origin: fields.origin,
             x_forwarded_for: fields.x_forwarded_for,
             forwarded: fields.forwarded,

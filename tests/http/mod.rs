@@ -9,5 +9,6 @@ mod keepalive;
 mod metrics;
 mod origins;
 mod pages;
+mod ranges;
 mod requests;
 mod smuggling;

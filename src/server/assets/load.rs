@@ -181,7 +181,8 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
             changed.insert(identity, read);
             (read, content_of(body, previous.by_path.get(&key)))
         };
-        assets.by_path.insert(key.clone(), Asset::of(&key, content.body.clone(), content.etag.clone()));
+        let asset = Asset::of(&key, content.body.clone(), content.etag.clone());
+        assets.by_path.insert(key, asset.modified_at(identity.modified.0));
         assets.contents.insert(identity, content);
     }
     Ok(assets)
