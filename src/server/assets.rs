@@ -6,6 +6,7 @@
 mod load;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     error, fmt, io,
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use std::{
 };
 
 use httpdate::HttpDate;
+use percent_encoding::percent_decode_str;
 
 use crate::config::Config;
 use crate::wire::http::moment;
@@ -122,15 +124,20 @@ impl Assets {
         self.by_path.len()
     }
 
-    /// The file for a request's path, still percent-encoded. A directory stands for its `index.html`.
+    /// The file for a request's path, still percent-encoded. A folder with a slash at its end stands for its `index.html`.
     pub fn lookup(&self, percent_encoded_path: &str) -> Option<&Asset> {
         let path = decode_path(percent_encoded_path)?;
         let path = path.strip_prefix('/')?;
-        if let Some(asset) = self.by_path.get(path) {
-            return Some(asset);
+        if path.is_empty() || path.ends_with('/') {
+            return self.by_path.get(&format!("{path}index.html"));
         }
-        let index = if path.is_empty() || path.ends_with('/') { "index.html" } else { "/index.html" };
-        self.by_path.get(&format!("{path}{index}"))
+        self.by_path.get(path)
+    }
+
+    /// Whether a path without a slash at its end names a folder that has an `index.html`.
+    pub fn is_folder(&self, percent_encoded_path: &str) -> bool {
+        let Some(path) = decode_path(percent_encoded_path) else { return false };
+        path.strip_prefix('/').is_some_and(|path| self.by_path.contains_key(&format!("{path}/index.html")))
     }
 }
 
@@ -151,24 +158,12 @@ impl Asset {
     }
 }
 
-/// The path in plain text, decoded once. `None` for what no file here can be named: broken or non-UTF-8 encodings,
-/// NUL, backslashes, `.` and `..`.
-fn decode_path(percent_encoded: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(percent_encoded.len());
-    let mut bytes = percent_encoded.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex_digit(bytes.next()?)? << 4 | hex_digit(bytes.next()?)?,
-            _ => byte,
-        });
-    }
-    let path = String::from_utf8(decoded).ok()?;
+/// The path in plain text, decoded once. `None` for what no file here can be named: what is not UTF-8, NUL, backslashes,
+/// `.` and `..`.
+fn decode_path(percent_encoded: &str) -> Option<Cow<'_, str>> {
+    let path = percent_decode_str(percent_encoded).decode_utf8().ok()?;
     let unsafe_segment = path.split('/').any(|segment| segment == "." || segment == "..");
     (!unsafe_segment && !path.contains(['\0', '\\'])).then_some(path)
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
 fn etag(body: &[u8]) -> String {

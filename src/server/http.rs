@@ -116,7 +116,8 @@ impl Server {
             return self.refuse_address(token, Some(request), &refusal, keep_alive);
         }
         let Some(connection) = self.table.get(token) else { return Answered::Close };
-        let (door, room, path) = (connection.door, connection.room, request.path.as_str());
+        let (door, room) = (connection.door, connection.room);
+        let path = self.without_slash(&request.path, door);
         if room == Room::Spare && door == Door::Game && path != "/health" {
             return self.refuse(token, Refused::Descriptors, "no descriptor is left for this connection\n");
         }
@@ -124,11 +125,11 @@ impl Server {
             return self.refuse(token, Refused::Full, "too many connections are open; try again\n");
         }
         if request.method == Method::Other {
-            return self.answer_method(token, request);
+            return self.answer_method(token, request, path);
         }
         match path {
             path if !self.is_served(path, door) => self.answer_not_found(token, request),
-            "/ws" => return self.answer_upgrade(token, request),
+            "/ws" => return self.answer_upgrade(token, request, path),
             "/health" => self.answer_health(token, request),
             "/metrics" => {
                 let format = Format::negotiate(request.accept.as_deref());
@@ -141,7 +142,7 @@ impl Server {
                 };
                 self.answer_metrics(token, request, pool, format);
             }
-            _ => self.answer_file(token, request),
+            _ => self.answer_file(token, request, path),
         }
         keep_alive(request)
     }
@@ -155,9 +156,9 @@ impl Server {
         }
     }
 
-    fn answer_method(&mut self, token: Token, request: &Request) -> Answered {
+    fn answer_method(&mut self, token: Token, request: &Request, path: &str) -> Answered {
         self.metrics.refused[Refused::Method] += 1;
-        let allow = if request.path == "/ws" { "GET" } else { "GET, HEAD" };
+        let allow = if path == "/ws" { "GET" } else { "GET, HEAD" };
         let line = "only GET and HEAD are answered here\n";
         let response = Response {
             headers: &[("Allow", allow)],
@@ -231,7 +232,7 @@ impl Server {
     }
 
     /// The upgrade: room is reserved before it is granted.
-    fn answer_upgrade(&mut self, token: Token, request: &Request) -> Answered {
+    fn answer_upgrade(&mut self, token: Token, request: &Request, path: &str) -> Answered {
         let key = match upgrade(request) {
             Ok(key) => key,
             Err(error) => {
@@ -260,7 +261,7 @@ impl Server {
         if let Err(refusal) = self.judge_upgrade(token, request, owner.is_some()) {
             return self.refuse_address(token, Some(request), &refusal, false);
         }
-        let handshake = Handshake { token, path: request.path.clone(), key, is_https };
+        let handshake = Handshake { token, path: path.to_owned(), key, is_https };
         match self.recognise(request) {
             Recognised::As(returning) => {
                 self.make_player(&handshake, returning.as_ref());

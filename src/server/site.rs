@@ -3,22 +3,45 @@
 use std::sync::Arc;
 
 use mio::Token;
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Server;
+use super::accept::Door;
+use super::assets::Asset;
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE};
 use crate::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators};
 
+/// What the program itself serves at a fixed address. A slash at the end makes no difference.
+const FIXED: [&str; 6] = ["/ws", "/health", "/metrics", "/metrics/prometheus", "/play", "/dashboard"];
+
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
 
 impl Server {
-    pub(super) fn answer_file(&mut self, token: Token, request: &Request) {
+    /// The path without a slash at its end, where that makes it an address of the program and no file stands there.
+    pub(super) fn without_slash<'a>(&self, path: &'a str, door: Door) -> &'a str {
+        match path.strip_suffix('/') {
+            Some(bare) if FIXED.contains(&bare) => {
+                let is_file = door == Door::Game && self.assets.lookup(path).is_some();
+                if is_file { path } else { bare }
+            }
+            _ => path,
+        }
+    }
+
+    /// Answers with a page or a file; `path` is the request's, as [`Server::without_slash`] gives it.
+    pub(super) fn answer_file(&mut self, token: Token, request: &Request, path: &str) {
         let date = self.date();
+        if path.len() < request.path.len() {
+            // A page has one address: links in it count from there.
+            let name = path.rsplit('/').next().unwrap_or_default();
+            return self.answer_moved(token, request, &format!("../{name}"));
+        }
         let has_front = self.config.static_dir.is_none();
-        let page = self.pages.lookup(&request.path, has_front);
-        let file = || self.assets.lookup(&request.path);
+        let page = self.pages.lookup(path, has_front);
+        let file = || self.assets.lookup(path);
         let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
-            return self.answer_not_found(token, request);
+            return self.answer_no_file(token, request);
         };
         let length = asset.body.len();
         // RFC 9110, section 8.8.2.1: no date is later than that of the answer.
@@ -42,19 +65,40 @@ impl Server {
             Some(page) => headers.extend(page.headers()),
             None => headers.push(REVALIDATE),
         }
+        let Asset { body, content_type, .. } = asset;
         let response = Response {
             status,
-            content_type: asset.content_type,
+            content_type,
             headers: &headers,
-            body: &asset.body[part.clone()],
+            body: &body[part.clone()],
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive,
         };
         let Some(connection) = self.table.get_mut(token) else { return };
         response.write_head(connection.outbox.bytes(), &date);
         if !response.head_only && !part.is_empty() {
-            connection.outbox.send_body(Arc::clone(&asset.body), part);
+            connection.outbox.send_body(Arc::clone(body), part);
         }
+    }
+
+    /// There is no file; but it may be a folder, whose address ends in a slash, since links in its index count from there.
+    fn answer_no_file(&mut self, token: Token, request: &Request) {
+        if !self.assets.is_folder(&request.path) {
+            return self.answer_not_found(token, request);
+        }
+        let name = request.path.rsplit('/').next().unwrap_or_default();
+        self.answer_moved(token, request, &format!("./{name}/"));
+    }
+
+    /// Leads to an address that is relative to the one asked for, so that it is right behind a proxy that strips a prefix of
+    /// the path. It begins with a dot, so that no part of it can be taken for another host or scheme.
+    fn answer_moved(&mut self, token: Token, request: &Request, address: &str) {
+        let query = request.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+        let address = format!("{address}{query}");
+        let location = utf8_percent_encode(&address, CONTROLS).to_string();
+        let headers = [("Location", location.as_str()), REVALIDATE];
+        let line = "this address has moved to the one in Location\n";
+        self.answer_line(token, request, Status::MovedPermanently, &headers, line);
     }
 
     /// The file is not what the client expects.
@@ -63,7 +107,7 @@ impl Server {
         self.answer_line(token, request, Status::PreconditionFailed, &[NO_STORE], line);
     }
 
-    /// The file, which has `length` bytes, has none of those asked for.
+    /// What is served of the file has `length` bytes, and none of those asked for.
     fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize) {
         let content_range = format!("bytes */{length}");
         let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str())];

@@ -4,6 +4,7 @@ mod admin;
 mod dates;
 mod endings;
 mod files;
+mod folders;
 mod handshake;
 mod keepalive;
 mod metrics;

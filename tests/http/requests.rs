@@ -25,7 +25,7 @@ fn health_says_how_it_is_and_nothing_else() {
 #[test]
 fn what_is_not_there_is_404_and_other_methods_are_405() {
     let server = Server::start();
-    for path in ["/nothing", "/ws/", "/health/x", "/metrics/x", "/index.html/x"] {
+    for path in ["/nothing", "/ws/x", "/health/x", "/metrics/x", "/index.html/x"] {
         let response = get(server.address(), path);
         assert_eq!(response.status, 404, "{path}");
         assert!(!response.body.is_empty(), "{path}");

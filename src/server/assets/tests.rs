@@ -76,14 +76,27 @@ fn finds_files_and_indexes() {
         ("/a%20b.txt", "a b.txt"),
         ("/js/app.js", "js/app.js"),
         ("/%6As/app%2ejs", "js/app.js"),
-        ("/docs", "docs/index.html"),
         ("/docs/", "docs/index.html"),
         ("/%2541.txt", "%41.txt"),
     ] {
         assert_eq!(body(&assets, path), Some(file), "{path}");
     }
-    for path in ["", "js/app.js", "/js", "/js/", "//index.html", "/index.html/", "/A.txt", "/nothing"] {
+    for path in
+        ["", "js/app.js", "/js", "/docs", "/js/", "//index.html", "/index.html/", "/A.txt", "/nothing"]
+    {
         assert_eq!(body(&assets, path), None, "{path}");
+    }
+}
+
+#[test]
+fn knows_folders_with_an_index() {
+    let dir = TempDir::with_files(&["index.html", "docs/a b/index.html", "docs/index.html", "js/app.js"]);
+    let assets = dir.load();
+    for path in ["/docs", "/docs/a%20b", "/%64ocs"] {
+        assert!(assets.is_folder(path), "{path}");
+    }
+    for path in ["/", "/docs/", "//docs", "//", "/js", "/nothing", "/docs/../docs", "/index.html", "docs"] {
+        assert!(!assets.is_folder(path), "{path}");
     }
 }
 
