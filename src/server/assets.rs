@@ -4,6 +4,7 @@
 //! request can name anything outside the directory.
 
 mod load;
+mod types;
 
 use std::{
     borrow::Cow,
@@ -19,6 +20,7 @@ use percent_encoding::percent_decode_str;
 use crate::config::Config;
 use crate::wire::http::moment;
 use load::{Content, Identity};
+use types::content_type;
 
 /// What a directory may hold. With more, the server does not start, and a reload changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub struct Asset {
     /// The content. Shared, so that a connection sends it from where it lies.
     pub body: Arc<[u8]>,
     /// The value of `Content-Type`.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// The value of `ETag`: strong, of the content's 64-bit FNV-1a hash and its length. It tells a client whether the
     /// operator's file changed; it is no defence against an operator who makes two files collide.
     pub etag: String,
@@ -171,41 +173,6 @@ fn etag(body: &[u8]) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("\"{hash:016x}-{:x}\"", body.len())
-}
-
-fn content_type(path: &str) -> &'static str {
-    let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("", |(_, ext)| ext);
-    match extension.to_ascii_lowercase().as_str() {
-        "html" | "htm" => "text/html; charset=utf-8",
-        "js" | "mjs" => "text/javascript; charset=utf-8",
-        "css" => "text/css; charset=utf-8",
-        "txt" | "md" | "atlas" | "fnt" => "text/plain; charset=utf-8",
-        "json" | "map" => "application/json",
-        "xml" => "application/xml",
-        "webmanifest" => "application/manifest+json",
-        "wasm" => "application/wasm",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "gif" => "image/gif",
-        "webp" => "image/webp",
-        "avif" => "image/avif",
-        "svg" => "image/svg+xml",
-        "ico" => "image/x-icon",
-        "ktx2" => "image/ktx2",
-        "mp3" => "audio/mpeg",
-        "ogg" => "audio/ogg",
-        "wav" => "audio/wav",
-        "m4a" => "audio/mp4",
-        "mp4" => "video/mp4",
-        "webm" => "video/webm",
-        "woff" => "font/woff",
-        "woff2" => "font/woff2",
-        "ttf" => "font/ttf",
-        "otf" => "font/otf",
-        "glb" => "model/gltf-binary",
-        "gltf" => "model/gltf+json",
-        _ => "application/octet-stream",
-    }
 }
 
 #[cfg(test)]

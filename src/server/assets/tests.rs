@@ -178,21 +178,6 @@ fn refuses_directories_past_the_limits() {
 }
 
 #[test]
-fn knows_content_types() {
-    for (path, expected) in [
-        ("index.html", "text/html; charset=utf-8"),
-        ("js/app.min.MJS", "text/javascript; charset=utf-8"),
-        ("sheet.json", "application/json"),
-        ("game.wasm", "application/wasm"),
-        ("hero.png", "image/png"),
-        ("v1.png/raw", "application/octet-stream"),
-        ("png", "application/octet-stream"),
-    ] {
-        assert_eq!(content_type(path), expected, "{path}");
-    }
-}
-
-#[test]
 fn tags_tell_contents_apart() {
     let dir = TempDir::with_files(&["one.txt", "two.txt"]);
     let assets = dir.load();
