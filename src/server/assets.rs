@@ -3,6 +3,7 @@
 //! A look-up is one in a table of what was found then. It never touches the disk: the loop is not held up, and no
 //! request can name anything outside the directory.
 
+mod coded;
 mod load;
 mod types;
 
@@ -18,7 +19,7 @@ use httpdate::HttpDate;
 use percent_encoding::percent_decode_str;
 
 use crate::config::Config;
-use crate::wire::http::moment;
+use crate::wire::http::{Coding, moment};
 use load::{Content, Identity};
 use types::content_type;
 
@@ -54,6 +55,8 @@ pub struct Asset {
     pub etag: String,
     /// When its content was written last, if that is known.
     pub modified: Option<HttpDate>,
+    /// Its compressed forms, by [`Coding`]; each has the type of the file, and a tag of its own.
+    coded: [Option<Box<Asset>>; Coding::ALL.len()],
 }
 
 /// Why a directory can't be served. The caller reports it and does not start.
@@ -151,7 +154,17 @@ impl Asset {
     }
 
     fn of(name: &str, body: Arc<[u8]>, etag: String) -> Self {
-        Self { content_type: content_type(name), etag, body, modified: None }
+        Self { content_type: content_type(name), etag, body, modified: None, coded: Default::default() }
+    }
+
+    /// Its form in this coding, if there is one.
+    pub fn coded(&self, coding: Coding) -> Option<&Self> {
+        self.coded[coding as usize].as_deref()
+    }
+
+    /// Whether the answer depends on the codings that a client takes.
+    pub fn has_forms(&self) -> bool {
+        self.coded.iter().any(Option::is_some)
     }
 
     /// The same, written last in the second `seconds` after the start of 1970.

@@ -10,12 +10,14 @@ use super::accept::Door;
 use super::assets::Asset;
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE};
 use crate::metrics::Refused;
-use crate::wire::http::{Method, Request, Response, Selection, Status, Validators};
+use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
 
 /// What the program itself serves at a fixed address. A slash at the end makes no difference.
 const FIXED: [&str; 6] = ["/ws", "/health", "/metrics", "/metrics/prometheus", "/play", "/dashboard"];
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
+/// Of every answer for a file that has compressed forms: a cache must not give one client the form of another.
+const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 
 impl Server {
     /// The path without a slash at its end, where that makes it an address of the program and no file stands there.
@@ -43,21 +45,28 @@ impl Server {
         let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
             return self.answer_no_file(token, request);
         };
-        let length = asset.body.len();
+        let form = choose_coding(request.accept_encoding.as_deref(), |coding| asset.coded(coding).is_some());
+        let sent = form.and_then(|coding| asset.coded(coding)).unwrap_or(asset);
+        let length = sent.body.len();
         // RFC 9110, section 8.8.2.1: no date is later than that of the answer.
-        let modified = asset.modified.map(|modified| modified.min(date.moment));
-        let validators = Validators { etag: &asset.etag, modified };
+        let modified = sent.modified.map(|modified| modified.min(date.moment));
+        let validators = Validators { etag: &sent.etag, modified };
+        let has_forms = asset.has_forms();
         let (status, part) = match request.conditions.select(request.method, validators, length) {
             Selection::Whole => (Status::Ok, 0..length),
             Selection::Part(part) => (Status::PartialContent, part),
             Selection::NotModified => (Status::NotModified, 0..0),
-            Selection::Failed => return self.answer_failed(token, request),
-            Selection::Unsatisfiable => return self.answer_unsatisfiable(token, request, length),
+            Selection::Failed => return self.answer_failed(token, request, has_forms),
+            Selection::Unsatisfiable => return self.answer_unsatisfiable(token, request, length, has_forms),
         };
         let last_modified = modified.map(|modified| modified.to_string());
         let content_range = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));
-        let mut headers = vec![("ETag", asset.etag.as_str()), ACCEPT_RANGES, NO_SNIFF];
+        let mut headers = vec![("ETag", sent.etag.as_str()), ACCEPT_RANGES, NO_SNIFF];
         headers.extend(last_modified.as_deref().map(|date| ("Last-Modified", date)));
+        headers.extend(has_forms.then_some(VARY));
+        if status != Status::NotModified {
+            headers.extend(form.map(|coding| ("Content-Encoding", coding.name())));
+        }
         if status == Status::PartialContent {
             headers.push(("Content-Range", &content_range));
         }
@@ -65,7 +74,7 @@ impl Server {
             Some(page) => headers.extend(page.headers()),
             None => headers.push(REVALIDATE),
         }
-        let Asset { body, content_type, .. } = asset;
+        let Asset { body, content_type, .. } = sent;
         let response = Response {
             status,
             content_type,
@@ -102,17 +111,20 @@ impl Server {
     }
 
     /// The file is not what the client expects.
-    fn answer_failed(&mut self, token: Token, request: &Request) {
+    fn answer_failed(&mut self, token: Token, request: &Request, has_forms: bool) {
+        let headers = [NO_STORE, VARY];
+        let headers = if has_forms { &headers[..] } else { &headers[..1] };
         let line = "the file is another one than the request expects\n";
-        self.answer_line(token, request, Status::PreconditionFailed, &[NO_STORE], line);
+        self.answer_line(token, request, Status::PreconditionFailed, headers, line);
     }
 
     /// What is served of the file has `length` bytes, and none of those asked for.
-    fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize) {
+    fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize, has_forms: bool) {
         let content_range = format!("bytes */{length}");
-        let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str())];
+        let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str()), VARY];
+        let headers = if has_forms { &headers[..] } else { &headers[..3] };
         let line = "the file ends before the range begins\n";
-        self.answer_line(token, request, Status::RangeNotSatisfiable, &headers, line);
+        self.answer_line(token, request, Status::RangeNotSatisfiable, headers, line);
     }
 
     pub(super) fn answer_not_found(&mut self, token: Token, request: &Request) {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod dates;
+mod encodings;
 mod endings;
 mod files;
 mod folders;

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Asset, AssetError, Assets, Limits, etag};
+use super::{Asset, AssetError, Assets, Limits, coded, etag};
 use crate::files::open_regular;
 
 /// Times a file is read that changes while it is.
@@ -185,6 +185,7 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
         assets.by_path.insert(key, asset.modified_at(identity.modified.0));
         assets.contents.insert(identity, content);
     }
+    coded::attach(&mut assets.by_path);
     Ok(assets)
 }
 

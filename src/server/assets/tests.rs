@@ -101,6 +101,47 @@ fn knows_folders_with_an_index() {
 }
 
 #[test]
+fn compressed_forms_belong_to_their_files() {
+    let dir = TempDir::with_files(&[
+        "app.js",
+        "app.js.br",
+        "only.css.br",
+        "empty.js",
+        "fake.js",
+        "fake.js.gz",
+        "a",
+    ]);
+    dir.write("app.js.gz", b"\x1f\x8b...");
+    dir.write("a.gz", b"\x1f\x8b...");
+    dir.write("empty.js.br", b"");
+    let set = |name: &str, seconds| {
+        let file = fs::File::open(dir.0.join(name)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_millis(seconds)).unwrap();
+    };
+    let times =
+        [("app.js", 9_900), ("app.js.br", 9_000), ("app.js.gz", 10_000), ("a", 10_000), ("a.gz", 9_999)];
+    for (name, ms) in times {
+        set(name, ms);
+    }
+    let assets = dir.load();
+    let forms = |path| {
+        let file = assets.lookup(path).unwrap();
+        Coding::ALL.map(|coding| file.coded(coding).map(|form| &form.body[..]))
+    };
+    assert_eq!(forms("/app.js"), [Some(&b"app.js.br"[..]), Some(b"\x1f\x8b...")]);
+    for path in ["/a", "/empty.js", "/fake.js", "/app.js.br", "/only.css.br"] {
+        assert_eq!(forms(path), [None, None], "{path}");
+        assert!(!assets.lookup(path).unwrap().has_forms());
+    }
+    let file = assets.lookup("/app.js").unwrap();
+    let (brotli, gzip) = (file.coded(Coding::Brotli).unwrap(), file.coded(Coding::Gzip).unwrap());
+    assert_eq!((&brotli.content_type, brotli.modified), (&file.content_type, Some(moment(9))));
+    let own = assets.lookup("/app.js.br").unwrap();
+    let tags = [&file.etag, &brotli.etag, &gzip.etag, &own.etag];
+    assert!(tags.iter().all(|tag| tags.iter().filter(|other| *other == tag).count() == 1), "{tags:?}");
+}
+
+#[test]
 fn refuses_paths_that_would_escape() {
     let outside = TempDir::with_files(&["secret.txt", "site/index.html", "site/a/b.txt"]);
     let assets = load_after(&outside.0.join("site"), &Assets::default());

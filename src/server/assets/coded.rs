@@ -1,0 +1,70 @@
+//! Compressed forms that lie beside their files: `app.js.br` and `app.js.gz` beside `app.js`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Asset;
+use crate::wire::http::Coding;
+
+/// What every gzip file begins with (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Gives each file its compressed forms. One that is older than its file would bring back what the file said before, and one
+/// that is not compressed would break it in the browser: these are left out with a warning.
+pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
+    let (mut stale, mut broken) = (Vec::new(), Vec::new());
+    for coding in Coding::ALL {
+        let ending = ending(coding);
+        let plain_of = |key: &String| key.strip_suffix(ending).map(str::to_owned);
+        let pairs: Vec<String> =
+            by_path.keys().filter_map(plain_of).filter(|plain| by_path.contains_key(plain)).collect();
+        for path in pairs {
+            let (plain, coded) = (&by_path[&path], &by_path[&format!("{path}{ending}")]);
+            if !looks_coded(coding, &coded.body) {
+                broken.push(path + ending);
+                continue;
+            }
+            // In whole seconds: archives, and some compressors, keep no parts of them.
+            if coded.modified < plain.modified {
+                stale.push(path + ending);
+                continue;
+            }
+            let form = Asset {
+                body: Arc::clone(&coded.body),
+                content_type: plain.content_type.clone(),
+                etag: format!("\"{}-{}\"", coded.etag.trim_matches('"'), coding.name()),
+                modified: coded.modified,
+                coded: Default::default(),
+            };
+            if let Some(plain) = by_path.get_mut(&path) {
+                plain.coded[coding as usize] = Some(Box::new(form));
+            }
+        }
+    }
+    warn("older than the file itself; compress it again", stale);
+    warn("not compressed", broken);
+}
+
+fn ending(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Brotli => ".br",
+        Coding::Gzip => ".gz",
+    }
+}
+
+/// Whether these may be bytes of this coding. Brotli has no mark to know it by, but nothing compresses to nothing.
+fn looks_coded(coding: Coding, body: &[u8]) -> bool {
+    match coding {
+        Coding::Brotli => !body.is_empty(),
+        Coding::Gzip => body.starts_with(&GZIP_MAGIC),
+    }
+}
+
+/// One line, however many there are.
+fn warn(why: &str, mut paths: Vec<String>) {
+    paths.sort();
+    if let [first, others @ ..] = &paths[..] {
+        let count = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+        log::warn!("not served as the compressed form of its file, as it is {why}: {first}{count}");
+    }
+}
