@@ -26,7 +26,7 @@ build-release: ## Build the server for release: target/release/pixi-game-server
 
 # The integration tests mostly wait for a server: more threads than cores finish sooner.
 RUST_TEST_THREADS ?= 8
-PAGE_TESTS ?= tests/page/run.sh page.test.mjs package.test.mjs
+PAGE_TESTS ?= tests/page/run.sh page.test.mjs files.test.mjs package.test.mjs
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
 	$(CARGO) test --workspace

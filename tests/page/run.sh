@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs scripts beside it, which drive the pages in a browser: run.sh page.test.mjs package.test.mjs. Installs what is missing:
+# Runs scripts beside it, which drive the pages in a browser: run.sh page.test.mjs files.test.mjs package.test.mjs. Installs what is missing:
 # Node.js, npm and Chromium from Debian's packages, the rest from npm. BUILD=release: against the optimised programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
