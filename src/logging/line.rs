@@ -1,15 +1,22 @@
 //! How a line of the log looks: for people, or for collectors.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
 use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::{BorrowedFormatItem, parse_borrowed};
 
 use crate::printable::{printable, printable_json};
 use crate::secret::scrub;
+
+/// RFC 3339 in UTC, with milliseconds. The ready-made format of the library leaves zeros at the end out, and columns would shift.
+static TIME: LazyLock<Vec<BorrowedFormatItem<'static>>> = LazyLock::new(|| {
+    let description = "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z";
+    parse_borrowed::<2>(description).expect("a description that the tests format with")
+});
 
 /// How lines of the log are written; displayed, its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +35,9 @@ impl Format {
     }
 
     /// The whole line, its end included: one line, whatever the message holds, without a secret and without a character that
-    /// a terminal acts on.
+    /// a terminal acts on. `now` is in UTC.
     pub(super) fn line(self, now: OffsetDateTime, record: &Record<'_>) -> Vec<u8> {
-        let milliseconds = now.replace_millisecond(now.millisecond()).unwrap_or(now);
-        let time = milliseconds.format(&Rfc3339).unwrap_or_default();
+        let time = now.format(&TIME[..]).unwrap_or_default();
         let message = record.args().to_string();
         let message = scrub(&message);
         let mut line = match self {
@@ -82,7 +88,11 @@ mod tests {
     use super::*;
 
     fn line(format: Format, message: &str, fields: &[(&str, Value<'_>)]) -> String {
-        let now = OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_123_456_789).unwrap();
+        line_at(123_456_789, format, message, fields)
+    }
+
+    fn line_at(nanosecond: i128, format: Format, message: &str, fields: &[(&str, Value<'_>)]) -> String {
+        let now = OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_000_000_000 + nanosecond).unwrap();
         let mut builder = Record::builder();
         let line = format.line(
             now,
@@ -95,6 +105,18 @@ mod tests {
     fn text_is_time_level_and_message() {
         let text = line(Format::Text, "two words", &[("players", 5.into())]);
         assert_eq!(text, "2023-11-14T22:13:20.123Z [WARN] two words\n");
+    }
+
+    #[test]
+    fn every_time_has_three_digits_of_a_second() {
+        for (nanosecond, digits) in
+            [(0, "000"), (100_000_000, "100"), (120_000_000, "120"), (7_000_000, "007"), (999_999_999, "999")]
+        {
+            let time = format!("2023-11-14T22:13:20.{digits}Z");
+            assert_eq!(line_at(nanosecond, Format::Text, "a", &[]), format!("{time} [WARN] a\n"));
+            let json: Json = serde_json::from_str(&line_at(nanosecond, Format::Json, "a", &[])).unwrap();
+            assert_eq!(json["time"], time);
+        }
     }
 
     #[test]

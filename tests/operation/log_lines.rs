@@ -35,6 +35,7 @@ fn players_who_come_and_go_are_summed_up_and_not_listed() {
     let line = log.lines().find(|line| line.contains(LOAD)).expect("waited for");
     assert!(line.contains("[INFO] 1 players (+2 -1, 0 refused), "), "{line}");
     let lines: Vec<&str> = log.lines().collect();
+    assert!(lines.iter().all(|line| line.find("Z [") == Some(23)), "a column that shifts: {log}");
     assert!(lines.len() <= 5, "a line for each player: {log}");
 }
 
@@ -50,7 +51,7 @@ fn json_lines_are_objects_with_the_figures_beside_the_message() {
         server.log().lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
     for line in &lines {
         assert_eq!(line["level"], "info", "{line}");
-        assert!(line["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+        assert!(line["time"].as_str().is_some_and(|time| time.ends_with('Z') && time.len() == 24), "{line}");
         assert!(line["message"].is_string(), "{line}");
     }
     let load = lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains(LOAD)));
