@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 /// Pause between two looks at a FIFO whose writer has written nothing yet.
@@ -36,6 +36,44 @@ pub fn open_to_append(path: &Path) -> io::Result<File> {
     })?;
     fcntl_setfl(&file, fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
     Ok(file)
+}
+
+/// Whether [`open_to_append`] could open a file, found out without making one.
+///
+/// # Errors
+/// As the operating system has it.
+pub fn check_append(path: &Path) -> io::Result<()> {
+    check_opening(path, OpenOptions::new().append(true))
+}
+
+/// The same for a file that is read and written.
+///
+/// # Errors
+/// As the operating system has it.
+pub fn check_read_write(path: &Path) -> io::Result<()> {
+    check_opening(path, OpenOptions::new().read(true).write(true))
+}
+
+/// Only a regular file is opened: to the reader of a FIFO this would look like a writer that has ended.
+fn check_opening(path: &Path, options: &mut OpenOptions) -> io::Result<()> {
+    match path.metadata() {
+        Ok(metadata) if metadata.is_file() => {
+            options.custom_flags(AT_ONCE.bits() as i32).open(path).map(drop)
+        }
+        Ok(_) => check_access(path, Access::WRITE_OK),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Behind a link that leads nowhere, a file is made where it leads.
+            let folder_of = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+            let folder = path.read_link().map_or(folder_of(path), |to| folder_of(&folder_of(path).join(to)));
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+            check_access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn check_access(path: &Path, access: Access) -> io::Result<()> {
+    Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
 /// Opens a file to read it.

@@ -4,19 +4,21 @@
 //! 70 after a panic, 128 plus the signal's number when a second signal cut the drain short. The watchdog aborts.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use pixi_game_server::config::{self, Command, Config, ConfigError};
+use pixi_game_server::files;
 #[cfg(feature = "profile-mem")]
 use pixi_game_server::heap_profile;
 use pixi_game_server::last_line;
 use pixi_game_server::logging;
 use pixi_game_server::printable::printable;
 use pixi_game_server::secret;
-use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::assets::{AssetError, Assets};
 use pixi_game_server::server::capacity::Capacity;
-use pixi_game_server::server::{Outcome, Server, health_check, os};
+use pixi_game_server::server::{self, Outcome, Server, health_check, os};
 use pixi_game_server::tuning::{self, Demand};
 
 const FAILED: u8 = 1;
@@ -36,13 +38,14 @@ fn main() -> ExitCode {
         let _ = os::Signals::release();
     }
     match command {
-        Command::Help(text)
-        | Command::Version(text)
-        | Command::PrintConfig(text)
-        | Command::CheckConfig(text) => {
+        Command::Help(text) | Command::Version(text) | Command::PrintConfig(text) => {
             // A closed pipe (`--help | head`) is the reader's choice.
-            let _ = writeln!(std::io::stdout(), "{text}");
+            let _ = writeln!(io::stdout(), "{text}");
             ExitCode::SUCCESS
+        }
+        Command::CheckConfig(config, notices) => {
+            secret::hide(config.secrets());
+            check(&config, notices)
         }
         Command::HealthCheck(config) => {
             match health_check::ask(config.host, config.port, config.proxy_protocol) {
@@ -85,10 +88,7 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     };
     let log = match logging::start(config.log_level, config.log_format, config.log_file.as_deref()) {
         Ok(log) => log,
-        Err(error) => {
-            let path = config.log_file.unwrap_or_default();
-            return fail(INVALID, &format!("LOG_FILE={}: can't be written: {error}", path.display()));
-        }
+        Err(error) => return fail(INVALID, &unwritable_log(&config, &error)),
     };
     for notice in notices {
         log::warn!("{notice}");
@@ -99,16 +99,54 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     status
 }
 
+/// Takes the steps of a start that leave no trace, and prints its complaints. The exit status is that of the first problem that
+/// would end the start.
+fn check(config: &Config, notices: Vec<String>) -> ExitCode {
+    logging::collect();
+    let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
+    let log_file = log_file.map_err(|error| (INVALID, unwritable_log(config, &error)));
+    let capacity = Capacity::reserve(config.max_connections);
+    warn_of_what_bites(config, capacity);
+    let assets = Assets::configured(config, &Assets::default());
+    let assets = assets.map(drop).map_err(|error| (FAILED, unserved_files(&error)));
+    let sockets = server::check(config).into_iter().map(|error| (FAILED, no_start(&error)));
+    let problems: Vec<(u8, String)> =
+        [log_file, assets].into_iter().filter_map(Result::err).chain(sockets).collect();
+    let mut lines: Vec<String> = problems.iter().map(|(_, problem)| problem.clone()).collect();
+    lines.extend(notices.into_iter().chain(logging::collected()));
+    if let Some((status, _)) = problems.first() {
+        return fail(*status, &lines.join("\n"));
+    }
+    lines.insert(0, "configuration is valid".to_owned());
+    for line in secret::scrub(&lines.join("\n")).lines() {
+        let _ = writeln!(io::stdout(), "{}", printable(line));
+    }
+    ExitCode::SUCCESS
+}
+
+fn unwritable_log(config: &Config, error: &io::Error) -> String {
+    let path = config.log_file.as_deref().unwrap_or(Path::new(""));
+    format!("LOG_FILE={}: can't be written: {error}", path.display())
+}
+
+fn unserved_files(error: &AssetError) -> String {
+    format!("STATIC_DIR: {error}")
+}
+
+fn no_start(error: &io::Error) -> String {
+    format!("the server can't start: {error}")
+}
+
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
     let capacity = Capacity::reserve(config.max_connections);
     warn_of_what_bites(&config, capacity);
     let assets = match Assets::configured(&config, &Assets::default()) {
         Ok(assets) => assets,
-        Err(error) => return fail_logged(&format!("STATIC_DIR: {error}")),
+        Err(error) => return fail_logged(&unserved_files(&error)),
     };
     let server = match Server::bind(config, capacity, assets, signals, log.handle(), reread) {
         Ok(server) => server,
-        Err(error) => return fail_logged(&format!("the server can't start: {error}")),
+        Err(error) => return fail_logged(&no_start(&error)),
     };
     match (server.admin_addr(), server.local_addr()) {
         (Ok(admin), Ok(address)) => {
@@ -155,7 +193,7 @@ fn fail(status: u8, problem: &str) -> ExitCode {
     let problem = secret::scrub(problem);
     for line in problem.lines() {
         // Standard error may be closed, or full: the status says what matters.
-        let _ = writeln!(std::io::stderr(), "pixi-game-server: {}", printable(line));
+        let _ = writeln!(io::stderr(), "pixi-game-server: {}", printable(line));
     }
     ExitCode::from(status)
 }

@@ -14,6 +14,7 @@ mod subscriber;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -345,9 +346,14 @@ impl Shared {
     fn note_failure(&self, failures: u32, error: &redis::RedisError) {
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         if failures == 0 && !self.is_over() {
-            log::warn!("the bus at {} does not answer: {error}; trying again", self.address.shown);
+            log::warn!("{}", silence(&self.address.shown, error));
         }
     }
+}
+
+/// The line about a bus that can't be reached.
+fn silence(shown: &str, error: &dyn Display) -> String {
+    format!("CLUSTER_URL: the bus at {shown} does not answer: {error}; the server keeps trying")
 }
 
 /// How many attempts in a row have failed before this one, which began then: a connection that stood for a while ends a row.

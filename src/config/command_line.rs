@@ -24,7 +24,7 @@ pub(super) enum Action {
 pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
     (Action::Help, "h", "help", "Print this text"),
     (Action::Version, "V", "version", "Print the version"),
-    (Action::CheckConfig, "", "check-config", "Validate the configuration, do nothing else"),
+    (Action::CheckConfig, "", "check-config", "Print the complaints of a start, do nothing else"),
     (Action::PrintConfig, "", "print-config", "Print the effective configuration as an environment file"),
     (
         Action::HealthCheck,

@@ -21,10 +21,10 @@ pub(super) use line::{entry, write};
 /// Longest environment file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// What editors of Windows put before a text in UTF-8.
+/// The byte order mark of UTF-8, which editors on Windows write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The same before UTF-16, whose bytes come in either order.
+/// The byte order marks of UTF-16, in both orders.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// What a file says; without one, nothing.

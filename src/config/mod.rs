@@ -190,8 +190,8 @@ pub enum Command {
     Version(String),
     /// Print the effective configuration, `NAME=value` lines.
     PrintConfig(String),
-    /// Print that the configuration is valid, and the notices, a line each.
-    CheckConfig(String),
+    /// Print the complaints of a start with this configuration, and the notices.
+    CheckConfig(Config, Vec<String>),
     /// Ask the server that runs with this configuration whether it is well.
     HealthCheck(Config),
 }
@@ -254,9 +254,7 @@ pub fn parse(
     }
 
     Ok(match line.action {
-        Some(Action::CheckConfig) => {
-            Command::CheckConfig([vec!["configuration is valid".to_owned()], notices].concat().join("\n"))
-        }
+        Some(Action::CheckConfig) => Command::CheckConfig(config, notices),
         Some(Action::PrintConfig) => Command::PrintConfig(render::environment(&config)),
         Some(Action::HealthCheck) => Command::HealthCheck(config),
         _ => Command::Run(config, notices),
@@ -335,12 +333,28 @@ fn check_relations(config: &Config, sources: &mut Sources<'_>) {
         above,
         "PING_INTERVAL_SEC",
     );
+    let (game, admin) = (SocketAddr::new(config.host, config.port), config.admin_addr);
+    sources.require(
+        !sources.is_valid("HOST") || !admin.is_some_and(|admin| exclude_each_other(game, admin)),
+        "ADMIN_ADDR",
+        "on another port than",
+        "PORT",
+    );
     sources.require(
         !config.proxy_protocol || !config.trusted_proxies.is_empty(),
         "PROXY_PROTOCOL",
         "off unless a proxy is named by",
         "TRUSTED_PROXIES",
     );
+}
+
+/// Whether no two sockets can listen on these at the same time. `::` stands for all addresses of IPv4 as well.
+fn exclude_each_other(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |one: IpAddr, other: IpAddr| {
+        one == other || (one.is_unspecified() && (one.is_ipv6() || other.is_ipv4()))
+    };
+    let (ips, ports) = ((one.ip(), other.ip()), (one.port(), other.port()));
+    ports.0 == ports.1 && ports.0 != 0 && (covers(ips.0, ips.1) || covers(ips.1, ips.0))
 }
 
 fn as_many_as_pay_if_zero(workers: usize) -> usize {

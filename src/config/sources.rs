@@ -184,6 +184,11 @@ impl<'a> Sources<'a> {
         self.problems.push(format!("{left}: must be {relation} {right}"));
     }
 
+    /// Whether nothing is wrong with the value of a setting that was read.
+    pub fn is_valid(&self, variable: &str) -> bool {
+        !self.invalid.contains(&variable)
+    }
+
     fn read<T>(&mut self, variable: &str, parse: impl Fn(Allowed, &str) -> Option<T>) -> T {
         let setting = setting(variable);
         let given = self.given(setting);

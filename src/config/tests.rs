@@ -301,6 +301,16 @@ fn violated_relations_name_both_settings_and_their_values() {
             "--idle-timeout-sec 9: must be greater than PING_INTERVAL_SEC=9",
         ),
         (
+            &["--admin-addr=127.0.0.1:8108"],
+            &[],
+            "--admin-addr 127.0.0.1:8108: must be on another port than PORT=8108 (the default)",
+        ),
+        (
+            &["--admin-addr=[::]:9"],
+            &[("HOST", "127.0.0.1"), ("PORT", "9")],
+            "--admin-addr [::]:9: must be on another port than PORT=9",
+        ),
+        (
             &["--proxy-protocol"],
             &[],
             "--proxy-protocol true: must be off unless a proxy is named by TRUSTED_PROXIES= (the default)",
@@ -318,6 +328,11 @@ fn relations_hold_at_their_limits() {
         ("WORLD_HEIGHT", "900"),
         ("PING_INTERVAL_SEC", "59"),
     ];
+    let of = |host, port, admin| config(&[], &[("HOST", host), ("PORT", port), ("ADMIN_ADDR", admin)]).port;
+    assert_eq!(
+        [of("127.0.0.1", "9", "127.0.0.2:9"), of("0.0.0.0", "9", "[::1]:9"), of("::", "0", "[::]:0")],
+        [9, 9, 0]
+    );
     let config = config(&[], &env);
     assert_eq!((config.spawn_min_x, config.spawn_max_x, config.world_width), (899, 900, 900));
 }
@@ -326,6 +341,8 @@ fn relations_hold_at_their_limits() {
 fn no_relation_is_checked_on_an_invalid_value() {
     let env = [("IDLE_TIMEOUT_SEC", "x"), ("PING_INTERVAL_SEC", "90")];
     assert_eq!(problems(&[], &env), ["IDLE_TIMEOUT_SEC=x: expected a whole number from 2 to 7200"]);
+    let env = [("HOST", "x"), ("ADMIN_ADDR", "127.0.0.1:8108")];
+    assert_eq!(problems(&[], &env).len(), 1);
     let env = [("IDLE_TIMEOUT_SEC", "20"), ("PING_INTERVAL_SEC", "x")];
     assert_eq!(problems(&[], &env), ["PING_INTERVAL_SEC=x: expected a whole number from 1 to 3600"]);
 }
@@ -385,9 +402,8 @@ fn settings_of_another_runtime_give_a_notice_each_and_change_nothing() {
     ];
     assert_eq!(notices, expected);
     let checked = command(&["--check-config"], &[("GOMEMLIMIT", "1GiB")]).unwrap();
-    let text = "configuration is valid\n\
-                GOMEMLIMIT has no effect: nothing to tune, memory per connection is capped";
-    assert_eq!(checked, Command::CheckConfig(text.to_owned()));
+    let notice = "GOMEMLIMIT has no effect: nothing to tune, memory per connection is capped";
+    assert_eq!(checked, Command::CheckConfig(Config::default(), vec![notice.to_owned()]));
 }
 
 /// [`ALL_CHANGED`] without what is secret, which is not printed.
@@ -446,7 +462,7 @@ fn help_and_version_do_not_care_about_invalid_settings() {
 
 #[test]
 fn the_other_actions_validate_first() {
-    let valid = Command::CheckConfig("configuration is valid".to_owned());
+    let valid = Command::CheckConfig(Config::default(), vec![]);
     assert_eq!(command(&["-check-config"], &[]), Ok(valid));
     let expected = Config { port: 9, ..Config::default() };
     assert_eq!(command(&["--health-check", "-p9"], &[]), Ok(Command::HealthCheck(expected)));

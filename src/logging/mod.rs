@@ -2,6 +2,7 @@
 //! up the loop. Lines that the thread can't keep up with, or that the disk has no room for, are dropped and counted.
 //! The file can be opened anew at any time, so that whoever rotates it may rename it.
 
+mod collector;
 mod line;
 
 use std::io::{self, ErrorKind, Write};
@@ -17,6 +18,7 @@ use time::OffsetDateTime;
 
 use crate::files::open_to_append;
 use crate::limits::{LOG_LINES_MAX, LOG_STOP_MS};
+pub use collector::{collect, collected};
 pub use line::Format;
 
 /// The name of the thread that stores the lines.
@@ -141,6 +143,11 @@ pub fn write_last(text: &str) {
     let _ = io::stderr().write_all(&line);
 }
 
+/// tungstenite logs every frame; what a client sends must not fill the log.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+}
+
 /// Formats where a line is logged, and hands it over without ever waiting.
 struct Logger {
     lines: SyncSender<Line>,
@@ -149,9 +156,8 @@ struct Logger {
 }
 
 impl log::Log for Logger {
-    /// tungstenite logs every frame; what a client sends must not fill the log.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+        is_ours(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {

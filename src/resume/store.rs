@@ -58,7 +58,7 @@ impl Store {
     /// A line about why there is none: the folder can't be written to, or another process has it.
     pub fn open(folder: &Path, ttl_s: u32) -> Result<Self, String> {
         let path = folder.join(FILE);
-        let complain = |why: &str| format!("STATE_DIR: {}: {why}", path.display());
+        let complain = |why: &str| complaint(&path, why);
         let (file, found) = open_whole(&path, ttl_s).map_err(|why| complain(&why))?;
         let shared = Arc::new(Shared {
             ttl_s: AtomicU32::new(ttl_s),
@@ -110,6 +110,20 @@ impl Drop for Store {
             log::error!("STATE_DIR: {FILE} is not written in time: who left lately is not remembered");
         }
     }
+}
+
+/// Checks whether [`Store::open`] could have the file, without making or changing one. The lock of another process is no
+/// problem: the server that runs has it.
+///
+/// # Errors
+/// The line of [`Store::open`].
+pub fn check(folder: &Path) -> Result<(), String> {
+    let path = folder.join(FILE);
+    file::check(&path).map_err(|error| complaint(&path, &error.to_string()))
+}
+
+fn complaint(path: &Path, why: &str) -> String {
+    format!("STATE_DIR: {}: {why}", path.display())
 }
 
 /// Opens and reads the file; one that can't be read is moved out of the way.

@@ -72,10 +72,22 @@ impl Acceptor {
     pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<Self> {
         match os::listen_on(address.ip(), address.port()) {
             Ok(listener) => Ok(Self { listener, ready: true, paused_until_ms: 0 }),
-            Err(error) => {
-                let problem = format!("can't listen on {settings}: {error}{}", advice(error.kind()));
-                Err(io::Error::new(error.kind(), problem))
+            Err(error) => Err(not_to_be_had(&error, settings)),
+        }
+    }
+
+    /// Checks whether [`Acceptor::bind`] could have the address, without listening there. One in use is a warning: a server
+    /// that runs with this configuration has it.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn check(address: SocketAddr, settings: &str) -> io::Result<()> {
+        match os::check_address(address.ip(), address.port()) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                log::warn!("{settings} is in use at present, by the server that runs or by another program");
+                Ok(())
             }
+            result => result.map_err(|error| not_to_be_had(&error, settings)),
         }
     }
 
@@ -113,6 +125,11 @@ fn classify(error: io::Error) -> Accepted {
         // accept(2): errors of the new connection's network are reported here, and are its own.
         _ => Accepted::Gone,
     }
+}
+
+fn not_to_be_had(error: &io::Error, settings: &str) -> io::Error {
+    let problem = format!("can't listen on {settings}: {error}{}", advice(error.kind()));
+    io::Error::new(error.kind(), problem)
 }
 
 /// What an operator can do about an address that can't be had.

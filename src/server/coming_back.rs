@@ -11,7 +11,7 @@ use super::http::Return;
 use crate::config::Config;
 use crate::limits::RESUME_SAVE_MS;
 use crate::metrics::Resume;
-use crate::resume::store::Store;
+use crate::resume::store::{self, Store};
 use crate::resume::{Claim, Resumes, Saved, Ticket};
 use crate::wire::http::Request;
 
@@ -27,20 +27,38 @@ pub(super) enum Recognised {
 
 /// What is remembered by this configuration, with what earlier processes have kept.
 pub(super) fn resumes_of(config: &Config) -> Resumes<Token> {
+    let folder = state_dir(config);
     if config.cluster_url.is_some() {
-        if config.state_dir.is_some() {
-            log::warn!("STATE_DIR has no effect: in a cluster places are kept by the bus");
-        }
         return Resumes::kept_elsewhere(config.resume_ttl_s);
     }
     let open = |folder: &PathBuf| Store::open(folder, config.resume_ttl_s);
-    let store = config.state_dir.as_ref().map(open).transpose().unwrap_or_else(|why| {
-        log::error!("{why}; who comes back after a restart begins anew");
+    let store = folder.map(open).transpose().unwrap_or_else(|why| {
+        log_unsaved(&why);
         None
     });
     let mut resumes = Resumes::new(config.resume_ttl_s, store);
     resumes.recall(0);
     resumes
+}
+
+/// Logs the complaints of [`resumes_of`] about the folder, and leaves the folder as it is.
+pub(super) fn check(config: &Config) {
+    if let Some(Err(why)) = state_dir(config).map(|folder| store::check(folder)) {
+        log_unsaved(&why);
+    }
+}
+
+/// The folder for a store, where there is to be one.
+fn state_dir(config: &Config) -> Option<&PathBuf> {
+    if config.cluster_url.is_some() && config.state_dir.is_some() {
+        log::warn!("STATE_DIR has no effect: in a cluster places are kept by the bus");
+        return None;
+    }
+    config.state_dir.as_ref()
+}
+
+fn log_unsaved(why: &str) {
+    log::error!("{why}; who comes back after a restart begins anew");
 }
 
 impl Server {

@@ -11,7 +11,7 @@
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was. `returning`: those
 //!   who may be known elsewhere.
-//! * `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
+//! * `check`: what a start would say. `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
 //! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`socket`], [`outbox`], [`table`]: one connection, its calls, what waits for it, all of them. [`os`]: what only Linux can answer.
 //! * [`run_clock`]: what is a pause of the process. [`wall_clock`]: the date of answers. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
@@ -20,6 +20,7 @@ mod accept;
 pub mod assets;
 mod attribution;
 pub mod capacity;
+mod check;
 mod cluster;
 mod coming_back;
 pub mod connection;
@@ -76,6 +77,8 @@ use accept::{Acceptor, Door, Doors};
 use assets::Assets;
 use attribution::Attributions;
 use capacity::Capacity;
+pub use check::check;
+use check::listeners;
 use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
 use ending::Draining;
@@ -196,14 +199,14 @@ impl Server {
         config.max_connections = capacity.players;
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
         let registry = poll.registry();
-        let (host, port) = (config.host, config.port);
-        let mut game = Acceptor::bind((host, port).into(), &format!("HOST={host} PORT={port}"))?;
-        registry.register(game.source(), LISTENER, Interest::READABLE)?;
-        let bind_admin = |address| Acceptor::bind(address, &format!("ADMIN_ADDR={address}"));
-        let mut admin = config.admin_addr.map(bind_admin).transpose()?;
-        if let Some(admin) = &mut admin {
-            registry.register(admin.source(), ADMIN_LISTENER, Interest::READABLE)?;
+        let mut acceptors = Vec::new();
+        for ((address, settings), token) in listeners(&config).into_iter().zip([LISTENER, ADMIN_LISTENER]) {
+            let mut acceptor = Acceptor::bind(address, &settings)?;
+            registry.register(acceptor.source(), token, Interest::READABLE)?;
+            acceptors.push(acceptor);
         }
+        let admin = (acceptors.len() > 1).then(|| acceptors.remove(1));
+        let game = acceptors.remove(0);
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
         registry.register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
         let cluster = Cluster::join(&config, registry)?;

@@ -161,6 +161,21 @@ impl Signals {
 /// # Errors
 /// The address is taken, not this machine's, or not allowed; the message is the kernel's.
 pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let descriptor = bound_to(host, port)?;
+    // As long as the kernel allows, which is the operator's to say. A number may not exceed the C library's idea of it.
+    listen(&descriptor, Backlog::MAXALLOWABLE)?;
+    Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
+}
+
+/// Whether [`listen_on`] could have the address. It is not listened on, and free again at once.
+///
+/// # Errors
+/// As those of `bind`.
+pub fn check_address(host: IpAddr, port: u16) -> io::Result<()> {
+    bound_to(host, port).map(drop)
+}
+
+fn bound_to(host: IpAddr, port: u16) -> io::Result<OwnedFd> {
     let family = if host.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let descriptor: OwnedFd = socket(family, SockType::Stream, flags, None)?;
@@ -168,9 +183,7 @@ pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
     // Accepted sockets take it over.
     setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(host, port)))?;
-    // As long as the kernel allows, which is the operator's to say. A number may not exceed the C library's idea of it.
-    listen(&descriptor, Backlog::MAXALLOWABLE)?;
-    Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
+    Ok(descriptor)
 }
 
 /// Raises the limit of open files to `wanted` as far as the hard limit, or the process's privileges, allow; returns the

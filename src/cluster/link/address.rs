@@ -4,6 +4,7 @@ use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use super::super::Channel;
 use super::super::message::NodeId;
+use super::primary;
 use crate::resume::Ticket;
 use crate::secret::Secret;
 
@@ -21,6 +22,21 @@ impl Address {
     /// Takes a URL apart: `redis://[user:password@]host[:port][/db]`, without TLS. A query is refused: the client library would
     /// ignore a password in it, and it would be shown as part of the address.
     pub fn parse(url: &str) -> Option<(String, String)> {
+        let (host, port, database) = Self::parts(url)?;
+        Some((url.to_owned(), format!("{host}:{port}/{database}")))
+    }
+
+    /// Whether the host's name can be resolved. Redis is not asked anything.
+    ///
+    /// # Errors
+    /// The line that a link logs where it can't be.
+    pub fn check(url: &str) -> Result<(), String> {
+        let Some((host, port, database)) = Self::parts(url) else { return Ok(()) };
+        let shown = format!("{host}:{port}/{database}");
+        primary::addresses(&host, port).map(drop).map_err(|error| super::silence(&shown, &error))
+    }
+
+    fn parts(url: &str) -> Option<(String, u16, i64)> {
         // A password may hold none of these unless they are encoded: what is behind them would be shown as the host's.
         let (_, rest) = url.split_once("redis://").filter(|(before, _)| before.is_empty())?;
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -31,7 +47,7 @@ impl Address {
         let info = url.into_connection_info().ok()?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else { return None };
         let is_whole = !host.is_empty() && !url.contains(char::is_whitespace);
-        is_whole.then(|| (url.to_owned(), format!("{host}:{port}/{}", info.redis_settings().db())))
+        is_whole.then(|| (host.clone(), *port, info.redis_settings().db()))
     }
 
     /// The bus at this URL, for this process of this world; `None` if it is no URL that [`Address::parse`] takes.

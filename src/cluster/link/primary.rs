@@ -4,7 +4,7 @@
 //! with it notices nothing. The node therefore asks for the role after each connect and with each heartbeat.
 
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use redis::{Client, Connection, ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind};
@@ -30,8 +30,8 @@ pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
     let ConnectionAddr::Tcp(host, port) = info.addr() else {
         return Err(RedisError::from((ErrorKind::InvalidClientConfig, "not a TCP address")));
     };
-    let mut failure = RedisError::from(io::Error::other("the name has no address"));
-    for address in (host.as_str(), *port).to_socket_addrs()?.take(LINK_ADDRESSES_MAX) {
+    let mut failure = RedisError::from(nameless());
+    for address in addresses(host, *port)? {
         let target = ConnectionAddr::Tcp(address.ip().to_string(), address.port());
         match Client::open(info.clone().set_addr(target)).and_then(|client| open(&client)) {
             Ok(opened) => return Ok(opened),
@@ -39,6 +39,19 @@ pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
         }
     }
     Err(failure)
+}
+
+/// The addresses of a host, as many as are tried.
+///
+/// # Errors
+/// The name has none, or can't be resolved.
+pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.take(LINK_ADDRESSES_MAX).collect();
+    if addresses.is_empty() { Err(nameless()) } else { Ok(addresses) }
+}
+
+fn nameless() -> io::Error {
+    io::Error::other("the name has no address")
 }
 
 fn open(client: &Client) -> RedisResult<(Connection, Role)> {

@@ -21,12 +21,12 @@ pub(in crate::config) struct Entry<'a> {
     pub column: usize,
 }
 
-/// What is not understood.
+/// A character that is not understood.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::config) struct Fault {
-    /// Which character of the line, counted from 1.
+    /// Its place in the line, counted from 1.
     pub column: usize,
-    /// What is wrong with it, without the text of the line.
+    /// The problem, without the text of the line.
     pub what: String,
 }
 

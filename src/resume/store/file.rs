@@ -16,6 +16,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _
 
 use super::super::{Kept, Saved, Ticket};
 use super::Found;
+use crate::files::check_read_write;
 use crate::game::Budget;
 use crate::last_line::caught;
 use crate::limits::{RESUME_CACHE_BYTES, RESUME_FILE_BYTES_MAX, RESUMES_MAX};
@@ -146,12 +147,23 @@ impl StoreFile {
     }
 }
 
-/// Opens a file that nobody else may read, one that exists already included.
-fn open_private(path: &Path) -> io::Result<fs::File> {
-    // Opening a FIFO would block.
+/// Checks whether [`StoreFile::open`] could have the file, without making one.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    expect_regular(path)?;
+    check_read_write(path)
+}
+
+/// Opening a FIFO would block.
+fn expect_regular(path: &Path) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
         return Err(io::Error::other("it is no regular file"));
     }
+    Ok(())
+}
+
+/// Opens a file that nobody else may read, one that exists already included.
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    expect_regular(path)?;
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path)?;
     if file.metadata()?.permissions().mode() & 0o777 != MODE
