@@ -45,13 +45,14 @@ impl Server {
         let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
             return self.answer_no_file(token, request);
         };
-        let form = choose_coding(request.accept_encoding.as_deref(), |coding| asset.coded(coding).is_some());
+        let has_forms = asset.has_forms();
+        let accepted = request.accept_encoding.as_deref().filter(|_| has_forms);
+        let form = choose_coding(accepted, |coding| asset.coded(coding).is_some());
         let sent = form.and_then(|coding| asset.coded(coding)).unwrap_or(asset);
         let length = sent.body.len();
         // RFC 9110, section 8.8.2.1: no date is later than that of the answer.
         let modified = sent.modified.map(|modified| modified.min(date.moment));
         let validators = Validators { etag: &sent.etag, modified };
-        let has_forms = asset.has_forms();
         let (status, part) = match request.conditions.select(request.method, validators, length) {
             Selection::Whole => (Status::Ok, 0..length),
             Selection::Part(part) => (Status::PartialContent, part),

@@ -165,7 +165,7 @@ fn a_file_that_has_not_changed_since_is_not_sent_again() {
 
 #[test]
 fn no_file_is_younger_than_its_answer() {
-    let server = serve("future", SystemTime::now() + Duration::from_secs(86_400));
+    let server = serve("future", SystemTime::now() + Duration::from_hours(24));
     let answer = of_file(&server, &[]);
     let modified = answer.header("last-modified").expect("a date");
     assert_eq!(Some(modified), answer.header("date"));
