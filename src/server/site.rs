@@ -12,7 +12,7 @@ use super::http::{NO_SNIFF, NO_STORE, REVALIDATE};
 use crate::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
 
-/// What the program itself serves at a fixed address. A slash at the end makes no difference.
+/// Addresses at which the program itself answers. A slash at the end makes no difference.
 const FIXED: [&str; 6] = ["/ws", "/health", "/metrics", "/metrics/prometheus", "/play", "/dashboard"];
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");

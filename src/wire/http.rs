@@ -275,7 +275,7 @@ impl Fields {
     }
 }
 
-/// Whether a field is looked at whatever bytes it holds: where it is no text, nothing of ours is named in it.
+/// Whether a field may hold bytes that are no text. They are replaced, since they name nothing of the server.
 fn may_be_no_text(name: &str) -> bool {
     let names = ["cookie", "range", "accept-encoding"];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))

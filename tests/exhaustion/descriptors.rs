@@ -82,6 +82,7 @@ fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_l
     late.send(UPGRADE.as_bytes());
     let refused = late.response();
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{refused:?}");
+    assert!(refused.header("date").is_some(), "{refused:?}");
     assert_eq!(late.rest(), b"", "the connection ends behind its answer");
     assert_eq!(get(server.address(), "/").status, 503);
     for address in [server.address(), server.admin_address()] {

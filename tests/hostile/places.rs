@@ -174,6 +174,7 @@ fn health_and_metrics_are_answered_while_every_place_holds_an_answer() {
         raw.send(request.as_bytes());
         let refused = raw.response();
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some(retry)), "{refused:?}");
+        assert!(refused.header("date").is_some(), "{refused:?}");
     }
     drop(deaf);
     wait_until("places", || get(address, "/file.bin").status == 200);

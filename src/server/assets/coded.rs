@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Asset;
 use crate::wire::http::Coding;
 
-/// What every gzip file begins with (RFC 1952, section 2.3.1).
+/// The first bytes of every gzip file (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Gives each file its compressed forms. One that is older than its file would bring back what the file said before, and one

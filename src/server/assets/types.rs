@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What the table of `mime_guess` lacks or calls by another name than the registered one: modules of JavaScript, textures
+/// Types that `mime_guess` lacks or calls by another name than the registered one: modules of JavaScript, textures
 /// and models of games, the sheets of Pixi's fonts and of Spine.
 const OWN: [(&str, &str); 17] = [
     ("atlas", "text/plain"),
@@ -25,7 +25,7 @@ const OWN: [(&str, &str); 17] = [
     ("xml", "application/xml"),
 ];
 
-/// The value of `Content-Type` for a file of this name. What has no known ending is a stream of bytes, and text is UTF-8.
+/// The value of `Content-Type` for a file of this name. Text is UTF-8, and a file without a known ending is a stream of bytes.
 pub(super) fn content_type(path: &str) -> Cow<'static, str> {
     let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("", |(_, ext)| ext);
     let own = OWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|&(_, own)| own);

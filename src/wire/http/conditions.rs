@@ -97,13 +97,13 @@ fn names(tags: &str, is_this: impl Fn(&str) -> bool) -> bool {
     tags.split(',').map(str::trim_ascii).any(|tag| tag == "*" || is_this(tag))
 }
 
-/// What is no date is ignored.
+/// The date of a field; a malformed one is ignored.
 fn date(value: Option<&str>) -> Option<HttpDate> {
     value?.parse().ok()
 }
 
 fn select_range(range: &str, length: usize) -> Selection {
-    // Whatever is malformed, has another unit or more than one range is ignored.
+    // A malformed field, another unit and a second range are ignored.
     let Ok(ranges) = parse_range_header_with_max_ranges(range, RANGES_MAX) else { return Selection::Whole };
     match ranges.validate(length as u64).as_deref() {
         Ok([range]) => Selection::Part(*range.start() as usize..*range.end() as usize + 1),
