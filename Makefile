@@ -91,8 +91,9 @@ compose-up: ## Start the whole stack: game, HAProxy, Prometheus, Grafana
 compose-down: ## Stop the stack; what Prometheus and Grafana remember stays
 	docker compose down
 
+SOAK_PACKAGES := $(HOSTILE_PACKAGES:bench-hostile=soak)
 soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
-	$(CARGO) build --release --quiet --workspace --bins
+	$(CARGO) build --release --quiet $(SOAK_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/soak"
 
 test-page: ## Of all tests, play in a real browser alone (installs Chromium and playwright-core when they are missing)

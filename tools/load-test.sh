@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export LOADTEST="${CARGO_TARGET_DIR:-target}/release/loadtest"
-cargo build --release --quiet --package loadtest --bins
+# Both at once: the server that is started below is then built alike, and the load test as the demo has it.
+cargo build --release --quiet --package pixi-game-server --package loadtest --bins
 exec tools/with-server.sh sh -c \
   'exec "$LOADTEST" --server "ws://$HOST:$PORT/ws" --pid "$SERVER_PID" --alone "$@"' load-test "$@"

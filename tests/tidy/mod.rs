@@ -1,5 +1,6 @@
 //! The rules of the house that the compiler does not know: who may use what, and how long a file may grow.
 
+mod builds;
 mod supply;
 
 use std::fs;
