@@ -1,15 +1,19 @@
 //! The question a container's health check asks: is the server at this address well?
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::wire::proxy_protocol::ON_OWN_BEHALF;
 
+/// Time for the whole exchange: a server that sends a byte now and then does not extend it.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Shortest timeout that a socket takes; zero would wait for ever.
+const SHORTEST: Duration = Duration::from_micros(100);
+
 /// Longest answer read, in bytes.
-const ANSWER_BYTES_MAX: u64 = 4 * 1024;
+const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
 /// Asks `/health` of the server that listens on this address; an unspecified address stands for loopback. A server that
 /// wants a PROXY header gets one that speaks for nobody else.
@@ -33,15 +37,33 @@ pub fn ask(host: IpAddr, port: u16, proxy_protocol: bool) -> Result<(), String> 
     }
 }
 
-fn exchange(address: SocketAddr, proxy_protocol: bool) -> std::io::Result<String> {
+fn exchange(address: SocketAddr, proxy_protocol: bool) -> io::Result<String> {
+    let deadline = Instant::now() + TIMEOUT;
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    // The question fits into any socket's buffer: no write waits twice.
     stream.set_write_timeout(Some(TIMEOUT))?;
     if proxy_protocol {
         stream.write_all(ON_OWN_BEHALF)?;
     }
     write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
+    let (mut answer, mut buffer) = (Vec::new(), [0; ANSWER_BYTES_MAX]);
+    while answer.len() < ANSWER_BYTES_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left < SHORTEST {
+            return Err(io::Error::new(ErrorKind::TimedOut, "no whole answer in time"));
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer[..ANSWER_BYTES_MAX - answer.len()]) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&buffer[..count]),
+            // The deadline is looked at above.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

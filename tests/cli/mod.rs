@@ -4,8 +4,10 @@ mod check;
 mod files;
 mod secrets;
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::Duration;
 
 use crate::support::server::program;
 use crate::support::{Server, Settings};
@@ -171,6 +173,21 @@ fn assert_invalid(output: &Output, names: &[&str]) {
     for name in names {
         assert!(problems.contains(name), "{name} in {problems}");
     }
+}
+
+#[test]
+fn a_health_check_waits_no_longer_for_a_server_that_sends_a_byte_a_second() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        while stream.write_all(b"H").is_ok() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    let output = run(&[("HOST", "127.0.0.1"), ("PORT", port.as_str())], &["--health-check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no whole answer in time"), "{}", stderr(&output));
 }
 
 #[test]

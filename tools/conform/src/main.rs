@@ -18,8 +18,8 @@ use std::process::{Command as Program, ExitCode, Stdio};
 
 use options::{Command, Options};
 use report::Column;
-use stage::ask::Server;
 use stage::console::complain;
+use stage::place::Server;
 use stage::server::{Listening, folder_with, free_port, serve};
 use stage::{Failure, Interrupt, Process};
 
@@ -73,5 +73,5 @@ fn serve_one(interrupt: &Interrupt) -> Result<(Process, Server), Failure> {
     command.envs([("HOST", "127.0.0.1"), ("LOG_LEVEL", "error"), ("PORT", &listening.port.to_string())]);
     let process = serve("pixi-game-server", command.stdin(Stdio::null()), listening, interrupt)?;
     let address = listening.address();
-    Ok((process, Server { name: address.to_string(), address }))
+    Ok((process, Server::at(address)))
 }

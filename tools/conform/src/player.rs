@@ -1,10 +1,11 @@
 //! A client that says what it waits for: over a blocking socket, with an end to every wait.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, Entry, PlayerId, ServerMessage, Vector};
+use stage::timed::Timed;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket};
@@ -14,9 +15,6 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long something may take that a server does every few seconds. The older ones do it every thirty.
 pub const LONG_PATIENCE: Duration = Duration::from_secs(35);
-
-/// How often a wait looks at the clock.
-const SLICE: Duration = Duration::from_millis(20);
 
 /// Something the server sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +29,7 @@ pub enum Heard {
 
 /// A connection to the game.
 pub struct Player {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Timed>,
     /// Whom the first state says this is.
     pub own: Entry,
     /// All whom the first state shows, itself included.
@@ -42,10 +40,8 @@ pub struct Player {
 impl Player {
     /// Connects, and waits for the first state.
     pub fn join(server: SocketAddr) -> Result<Player, String> {
-        let stream =
-            TcpStream::connect_timeout(&server, PATIENCE).map_err(|error| format!("connecting: {error}"))?;
-        let set = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_nodelay(true));
-        set.map_err(|error| format!("the socket: {error}"))?;
+        let stream = Timed::connect(&[server], Instant::now() + PATIENCE)
+            .map_err(|error| format!("connecting: {error}"))?;
         let config = Some(WebSocketConfig::default());
         let (mut socket, _) =
             tungstenite::client::client_with_config(format!("ws://{server}/ws"), stream, config)
@@ -78,6 +74,7 @@ impl Player {
 
     /// Sends any message.
     pub fn send_any(&mut self, message: Message) -> Result<(), String> {
+        self.socket.get_mut().set_deadline(Instant::now() + PATIENCE);
         self.socket.send(message).map_err(|error| format!("sending: {error}"))
     }
 
@@ -152,10 +149,9 @@ impl Player {
 }
 
 /// The next that comes until then.
-fn hear(socket: &mut WebSocket<TcpStream>, until: Instant) -> Result<Option<Heard>, String> {
-    while Instant::now() < until {
-        let set = socket.get_ref().set_read_timeout(Some(SLICE));
-        set.map_err(|error| format!("the socket: {error}"))?;
+fn hear(socket: &mut WebSocket<Timed>, until: Instant) -> Result<Option<Heard>, String> {
+    socket.get_mut().set_deadline(until);
+    loop {
         match socket.read() {
             Ok(Message::Binary(bytes)) => {
                 let message = ServerMessage::decode(&bytes);
@@ -168,10 +164,8 @@ fn hear(socket: &mut WebSocket<TcpStream>, until: Instant) -> Result<Option<Hear
             }
             Ok(Message::Ping(_) | Message::Frame(_)) => {}
             Ok(Message::Text(text)) => return Err(format!("the server sent text: {text}")),
-            Err(tungstenite::Error::Io(error))
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::TimedOut => return Ok(None),
             Err(_) => return Ok(Some(Heard::Closed(None))),
         }
     }
-    Ok(None)
 }

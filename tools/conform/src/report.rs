@@ -1,12 +1,16 @@
 //! What came of the checks: a line for each, a column for each server.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
+use stage::place::{self, Server};
+use stage::text::printable;
+use stage::timed::Timed;
 
 use crate::checks::{self, Check, Weight};
-use stage::ask::Server;
-use stage::text::printable;
+use crate::player::PATIENCE;
 
 /// What one server answered to all checks.
 pub struct Column {
@@ -18,8 +22,9 @@ pub struct Column {
 impl Column {
     /// Asks a server everything.
     pub fn of(server: &Server) -> Column {
-        let results = checks::all().map(|check| (check.ask)(server.address)).collect();
-        Column { name: server.name.clone(), results }
+        let reached = reach(server);
+        let ask = |check: &Check| reached.clone().and_then(check.ask);
+        Column { name: server.name.clone(), results: checks::all().map(ask).collect() }
     }
 
     /// Whether every check holds.
@@ -32,6 +37,14 @@ impl Column {
         let results: Vec<bool> = of_weight.map(|(_, result)| result.is_ok()).collect();
         (results.iter().filter(|is_ok| **is_ok).count(), results.len())
     }
+}
+
+/// The first of a server's addresses that accepts connections.
+fn reach(server: &Server) -> Result<SocketAddr, String> {
+    let unreachable = |why: String| format!("unreachable: {why}");
+    let addresses = place::addresses(&server.host, server.port, PATIENCE).map_err(unreachable)?;
+    let stream = Timed::connect(&addresses, Instant::now() + PATIENCE).map(Timed::into_stream);
+    stream.and_then(|stream| stream.peer_addr()).map_err(|error| unreachable(error.to_string()))
 }
 
 fn rows(columns: &[Column]) -> impl Iterator<Item = (&'static Check, Vec<&Result<(), String>>)> {

@@ -73,6 +73,18 @@ fn rules_that_a_server_breaks_are_found() {
 }
 
 #[test]
+fn a_name_that_does_not_resolve_spoils_no_other_server() {
+    let named = format!("no-such-host.invalid,{}", serve(&[]));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conform"));
+    let output = command.args(["--server", &named]).output().expect("it runs");
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(0), "the last server passes: {shown}");
+    assert!(shown.contains("no-such-host.invalid: 0 of 22 that the client needs"), "{shown}");
+    assert!(shown.contains(": unreachable: the name no-such-host.invalid does not resolve: "), "{shown}");
+    assert!(shown.contains(": 22 of 22 that the client needs"), "{shown}");
+}
+
+#[test]
 fn nobody_there_is_an_answer_as_well() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let output = conform(&[free], &[]);

@@ -10,6 +10,7 @@ use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 use loadtest::frame::{Frame, Inbox, Opcode, append_masked};
 use loadtest::handshake::{self, Answer};
 use loadtest::values::Server;
+use stage::timed::Timed;
 
 /// How long the server may take to connect, to upgrade, and to take what is sent.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,18 +47,18 @@ impl Line {
         cookie: Option<&str>,
         mut hear: impl FnMut(&[u8], &ServerMessage),
     ) -> io::Result<Line> {
-        let mut stream = TcpStream::connect_timeout(&server.address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut stream = Timed::connect(&[server.address], deadline)?;
         let request = request(server, cookie);
         stream.write_all(&request)?;
         let (head, rest) = read_head(&mut stream)?;
+        let stream = stream.into_stream();
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         let cookie = cookie_in(&head).or(cookie.map(str::to_owned));
         let (inbox, position) = (Inbox::default(), (0, 0));
         let mut line =
             Line { stream, inbox, cookie, id: 0, position, sequence: 0, bytes_sent: request.len() as u64 };
-        let deadline = Instant::now() + PATIENCE;
         line.take(&rest, &mut hear)?;
         while line.id == 0 {
             if Instant::now() > deadline {
@@ -211,7 +212,7 @@ fn request(server: &Server, cookie: Option<&str>) -> Vec<u8> {
 }
 
 /// The head of the answer, and what came behind it.
-fn read_head(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
+fn read_head(stream: &mut Timed) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (mut received, mut buffer) = (Vec::new(), [0; READ_BYTES]);
     loop {
         let count = stream.read(&mut buffer)?;

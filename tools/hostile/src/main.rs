@@ -27,6 +27,9 @@ fn main() -> ExitCode {
     if let Err(problem) = make_room(&options) {
         return complain(BAD_USAGE, &problem);
     }
+    if let Some(problem) = &options.server.problem {
+        return complain(FAILED, &format!("the server is unreachable: {problem}"));
+    }
     if let Some(attack) = options.attack {
         return match run(options, attack) {
             Ok(text) => {

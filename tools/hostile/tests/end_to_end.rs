@@ -117,6 +117,15 @@ fn a_server_that_is_not_there_is_counted_as_such() {
 }
 
 #[test]
+fn a_name_that_does_not_resolve_is_unreachable_and_no_bad_usage() {
+    let output = run(&["--server=ws://no-such-host.invalid/ws"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let problem = "hostile: the server is unreachable: the name no-such-host.invalid does not resolve: ";
+    assert!(said.starts_with(problem), "{said}");
+}
+
+#[test]
 fn bad_usage_names_itself_and_ends_with_2() {
     for (flag, problem) in [
         ("--kinds=polite", "--kinds polite: expected all, or some of slow-heads"),

@@ -16,7 +16,7 @@
 //!      │     ├─> ids          the law of ids
 //!      │     ├─> truth        pictures compared with where everybody stands
 //!      │     ├─> measure      counts and histograms
-//!      │     └─> observe      second by second ──> machine, scrape: what /proc and /metrics tell
+//!      │     └─> observe      second by second ──> machine, scrape: what /proc and /metrics tell; progress: the live line
 //!      └─> report             the verdict as text, JSON or HTML
 //! ```
 
@@ -33,6 +33,7 @@ mod measure;
 mod observe;
 mod options;
 pub mod os;
+mod progress;
 pub mod random;
 mod report;
 mod scrape;
@@ -59,9 +60,10 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     match options::parse(args) {
         Ok(Command::Help) => print(&options::help()),
         Ok(Command::Version) => print(&stage::ask::version("loadtest")),
-        Ok(Command::Run(options)) => match prepare(&options) {
-            Ok(()) => run(*options),
-            Err(problem) => complain(BAD_USAGE, &problem),
+        Ok(Command::Run(options)) => match (&options.server.problem, prepare(&options)) {
+            (_, Err(problem)) => complain(BAD_USAGE, &problem),
+            (Some(problem), Ok(())) => complain(FAILED, &format!("the server is unreachable: {problem}")),
+            (None, Ok(())) => run(*options),
         },
         Err(problems) => complain(BAD_USAGE, &problems.to_string()),
     }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::behaviour::SECOND_NS;
 use crate::machine::{Usage, descriptors, stolen_s};
-use crate::measure::{Measures, Second, Summary, Tally};
+use crate::measure::{Measures, Second, Tally};
 use crate::options::{Options, Server};
 use crate::os::Clock;
+use crate::progress;
 use crate::scrape::{Inquiry, Scrape};
 
 /// Seconds between two progress lines where they are not rewritten in place.
@@ -151,24 +152,10 @@ impl Observer {
         if !self.rewrites && !self.timeline.len().is_multiple_of(PLAIN_LINE_INTERVAL) {
             return;
         }
-        let per_s = |count: u64| count as f64 / elapsed_s;
-        let ack = match second.ack {
-            Summary { count: 0, .. } => "no acks".to_owned(),
-            Summary { mean_ms, p99_ms, max_ms, .. } => {
-                format!("ack mean {mean_ms:.2} p99 {p99_ms:.2} max {max_ms:.1} ms")
-            }
-        };
-        let line = format!(
-            "{:5.0} s  {stage:<10} {:>6} playing  {:>7.0} moves/s  {ack}  late p99 {:.2} ms  {:.1} MB/s in",
-            second.at_s,
-            second.playing,
-            per_s(second.tally.moves),
-            second.lateness.p99_ms,
-            per_s(second.tally.bytes_in) / 1e6,
-        );
-        // Nobody is told when nobody can be.
+        let line = progress::line(stage, second, elapsed_s);
+        // A terminal that has gone takes no line, and the run goes on.
         let _ = if self.rewrites {
-            write!(std::io::stderr(), "\r\x1b[K{line}")
+            write!(std::io::stderr(), "{}", progress::in_place(&line))
         } else {
             writeln!(std::io::stderr(), "{line}")
         };

@@ -1,24 +1,21 @@
 //! The server's own account of itself: `GET /metrics`, asked on a thread of its own, so that the traffic never waits.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use stage::http::exchange;
 
 use crate::options::Server;
 use crate::os::Clock;
 
-/// Longest wait for the server, in any direction.
+/// Longest wait for a whole answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Questions put to a server that has no place for one at the moment, and the pause between them.
 const TRIES: usize = 8;
 const PAUSE: Duration = Duration::from_millis(300);
-
-/// Longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// The metrics at one moment.
 #[derive(Clone, Debug)]
@@ -81,15 +78,11 @@ fn ask(address: SocketAddr, authority: &str) -> Result<Option<Json>, Busy> {
 }
 
 fn fetch(address: SocketAddr, authority: &str) -> Option<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
     let request = format!(
         "GET /metrics HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).ok()?;
+    exchange(&[address], request.as_bytes(), Instant::now() + PATIENCE, &mut answer).ok()?;
     Some(answer)
 }
 

@@ -13,7 +13,10 @@ use test_server::serve;
 fn command(server: SocketAddr, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.args(["-json", "-clients=20", "-duration=1s", "-warm-up=100ms", "-sync-interval=1s"]);
-    command.arg(format!("-server=ws://{server}/ws")).args(flags);
+    if !flags.iter().any(|flag| flag.starts_with("--server")) {
+        command.arg(format!("-server=ws://{server}/ws"));
+    }
+    command.args(flags);
     command
 }
 
@@ -113,8 +116,23 @@ fn a_server_that_is_not_there_fails_the_run_and_bad_flags_do_not_start_it() {
     let (output, json) = loadtest(address, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(json["connections"]["failed"]["Connection refused (os error 111)"], 20);
+    let (output, _) = loadtest(address, &["--server=ws://no-such-host.invalid/ws"]);
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    let problem = "loadtest: the server is unreachable: the name no-such-host.invalid does not resolve: ";
+    assert!(complaint.starts_with(problem), "{complaint}");
     let (output, _) = loadtest(address, &["--clients=many"]);
     assert_eq!(output.status.code(), Some(2));
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(complaint, "loadtest: --clients many: expected a whole number from 1 to 1000000\n");
+}
+
+#[test]
+fn progress_in_a_file_has_no_carriage_return_and_fits_a_terminal() {
+    let server = serve(&[]);
+    let (output, _) = loadtest(server, &["--duration=6s"]);
+    let progress = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(progress.contains(" players ") && progress.contains(" moves/s "), "{progress:?}");
+    let plain = |line: &str| line.len() <= 80 && !line.contains(['\r', '\u{1b}']);
+    assert!(progress.lines().all(plain) && !progress.contains('\r'), "{progress:?}");
 }

@@ -6,7 +6,7 @@
 //!      ├─> poll       a thread for each server asks it again and again ──> sample: what an answer says, and rates of two
 //!      ├─> history    what is remembered of each server
 //!      ├─> plain      one answer as text or JSON
-//!      └─> dashboard  the terminal: keys, and when to draw ──> screen: what is drawn where
+//!      └─> dashboard  what keys do, and when to draw ──> screen: what is drawn where; terminal: taken over, given back
 //! ```
 
 mod dashboard;
@@ -16,6 +16,7 @@ mod plain;
 mod poll;
 mod sample;
 mod screen;
+mod terminal;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ use stage::console::complain;
 
 /// Longest wait for an answer before signals are looked at again.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Time in which the main thread ends after a signal, unless a full pipe holds it.
+const END_GRACE: Duration = Duration::from_secs(1);
 
 const UNREACHABLE: u8 = 1;
 const BAD_USAGE: u8 = 2;
@@ -60,11 +64,15 @@ fn main() -> ExitCode {
 /// Lines for people or objects for programs, one for each answer.
 fn report(options: &Options) -> io::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
+    interrupt.end_within(END_GRACE, || ())?;
     let poll = Poll::start(&options.servers, options.interval)?;
     let mut histories: Vec<History> = options.servers.iter().map(|_| History::default()).collect();
     let mut told = vec![false; options.servers.len()];
     let mut out = io::stdout().lock();
-    while !interrupt.is_wanted() {
+    loop {
+        if let Some(status) = interrupt.status() {
+            return Ok(ExitCode::from(status));
+        }
         if options.once && told.iter().all(|told| *told) {
             break;
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use getopts::Options as Flags;
-use stage::ask::{self, Server, given, seconds, value};
+use stage::ask::{self, given, seconds, value};
+use stage::place::Server;
 
 /// Longest time between two questions, in seconds.
 const INTERVAL_S_MAX: u64 = 3_600;
@@ -78,16 +79,15 @@ mod tests {
     #[test]
     fn servers_have_a_port_or_the_usual_one() {
         let options = run(&["-server=http://127.0.0.1:9108/, 127.0.0.2"], ("SERVER", "x")).unwrap();
-        let addresses: Vec<String> =
-            options.servers.iter().map(|server| server.address.to_string()).collect();
-        assert_eq!(addresses, ["127.0.0.1:9108", "127.0.0.2:8108"]);
-        assert_eq!(options.servers[0].name, "127.0.0.1:9108");
-        assert_eq!(run(&[], ("SERVER", "[::1]:1")).unwrap().servers[0].address.port(), 1);
+        let at = |host: [u8; 4], port: u16| Server::at((host, port).into());
+        assert_eq!(options.servers[0], at([127, 0, 0, 1], 9_108));
+        assert_eq!(options.servers[1], Server { name: "127.0.0.2".to_owned(), ..at([127, 0, 0, 2], 8_108) });
+        assert_eq!(run(&[], ("SERVER", "[::1]:1")).unwrap().servers[0].port, 1);
     }
 
     #[test]
     fn bad_values_are_named_with_what_is_allowed() {
-        for text in ["", "127.0.0.1:port", "127.0.0.1,,127.0.0.1", "https://127.0.0.1:1"] {
+        for text in ["", "127.0.0.1:port", "127.0.0.1,,127.0.0.1", "https://127.0.0.1:1", "127.0.0.256"] {
             let problem = run(&["--server", text], ("", "")).unwrap_err();
             assert_eq!(problem, format!("--server {text}: expected {SERVER_ALLOWED}"));
         }

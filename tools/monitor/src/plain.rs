@@ -66,9 +66,12 @@ pub fn line(name: &str, history: &History) -> String {
     )
 }
 
-/// What is known, a figure in a line.
+/// What is known, a figure in a line; the players first.
 pub fn page(name: &str, history: &History) -> String {
     let mut text = format!("{name}\n");
+    if let (Some(sample), None) = (history.last(), history.unreachable()) {
+        let _ = writeln!(text, "\n{:<24}{}", "players", whole(sample.number("players")));
+    }
     for (title, rows) in blocks(history) {
         let _ = writeln!(text, "\n{title}");
         for (name, value) in rows {

@@ -1,7 +1,6 @@
 //! A thread for each server, so that one which hangs holds up nobody's figures but its own.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -10,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use stage::http;
+use stage::place::{Lookup, Server};
 
-use stage::ask::Server;
-
-/// Longest wait for an answer.
+/// Longest wait for an answer, all of it: looking the name up, connecting, asking, reading.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Answers that wait to be looked at; a thread whose answers nobody takes stops asking.
@@ -43,11 +41,12 @@ impl Poll {
         let (sender, answers) = sync_channel(ANSWERS_MAX);
         let interval_ms = Arc::new(AtomicU64::new(interval.as_millis() as u64));
         for (index, server) in servers.iter().enumerate() {
-            let (sender, address, interval_ms) = (sender.clone(), server.address, Arc::clone(&interval_ms));
+            let (sender, server, interval_ms) = (sender.clone(), server.clone(), Arc::clone(&interval_ms));
+            let mut lookup = Lookup::new(server.host, server.port);
             thread::Builder::new().name(format!("poll-{index}")).spawn(move || {
                 loop {
                     let begun = Instant::now();
-                    let metrics = ask(address);
+                    let metrics = ask(&mut lookup, &server.name, begun + PATIENCE);
                     if sender.send((index, Answer { at: Instant::now(), metrics })).is_err() {
                         return;
                     }
@@ -75,8 +74,12 @@ impl Poll {
     }
 }
 
-fn ask(server: SocketAddr) -> Result<Json, String> {
-    let answer = http::get(server, "/metrics", PATIENCE).map_err(|error| error.to_string())?;
+fn ask(lookup: &mut Lookup, authority: &str, deadline: Instant) -> Result<Json, String> {
+    let addresses = lookup.addresses(deadline)?;
+    let answer = http::get_from(addresses, authority, "/metrics", deadline).map_err(|error| {
+        lookup.forget();
+        error.to_string()
+    })?;
     match answer.status {
         200 => serde_json::from_str(&answer.body).map_err(|_| "its answer is no JSON".to_owned()),
         404 => Err("it serves no metrics here; with ADMIN_ADDR they are served there".to_owned()),

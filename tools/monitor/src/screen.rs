@@ -12,7 +12,7 @@ use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table}
 use crate::history::{History, Trend};
 use crate::plain::{blocks, bytes, line, memory, nanoseconds, uptime, whole};
 use crate::sample::{Rates, Sample};
-use stage::ask::Server;
+use stage::place::Server;
 
 /// Least height of a figure as it went, its frame included, and the part of the screen it has where there is more room.
 const TREND_HEIGHT_MIN: u16 = 6;
@@ -159,12 +159,7 @@ mod tests {
     use crate::poll::Answer;
 
     fn servers(count: usize) -> Vec<Server> {
-        (1..=count)
-            .map(|number| Server {
-                name: format!("127.0.0.{number}:8108"),
-                address: ([127, 0, 0, 1], 8108).into(),
-            })
-            .collect()
+        (1..=count).map(|number| Server::at(([127, 0, 0, number as u8], 8108).into())).collect()
     }
 
     fn busy() -> History {

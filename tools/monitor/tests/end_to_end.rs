@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value as Json;
 
 fn server() -> SocketAddr {
@@ -33,6 +35,8 @@ fn once_is_a_page_with_every_block() {
     {
         assert!(said.contains(words), "{words} is missing: {said}");
     }
+    let first = said.lines().skip(1).find(|line| !line.is_empty());
+    assert_eq!(first, Some("players                 0"), "{said}");
 }
 
 #[test]
@@ -52,6 +56,63 @@ fn one_of_several_that_does_not_answer_is_said_and_costs_the_status() {
     assert_eq!(output.status.code(), Some(1));
     let said = said(&output);
     assert!(said.contains("ticks a second") && said.contains("127.0.0.1:1\n\nunreachable: "), "{said}");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_unreachable_and_spoils_no_other() {
+    let both = format!("no-such-host.invalid,{}", server());
+    let output = monitor(&["--once", "--server", &both]);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let problem = "no-such-host.invalid\n\nunreachable: the name no-such-host.invalid does not resolve: ";
+    assert!(said.contains("ticks a second") && said.contains(problem), "{said}");
+    for text in ["127.0.0.1:port", "127.0.0.256", "a b"] {
+        assert_eq!(monitor(&["--once", "--server", text]).status.code(), Some(2), "{text}");
+    }
+}
+
+/// A server that sends the same piece again and again, until the client has gone.
+fn endless_server(piece: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || while stream.write_all(piece).is_ok() {});
+        }
+    });
+    address
+}
+
+#[test]
+fn an_answer_without_end_is_given_up() {
+    for piece in [&b"HTTP/1.1 200 OK\r\n"[..], &[b' '; 65_536]] {
+        let output = monitor(&["--once", "--server", &endless_server(piece).to_string()]);
+        assert_eq!(output.status.code(), Some(1));
+        let problem = "unreachable: the answer is longer than 1048576 bytes";
+        assert!(said(&output).contains(problem), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_signal_ends_it_while_a_full_pipe_holds_it() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
+    command.args(["--json", "--interval=1s", "--server", &server().to_string()]).env_remove("SERVER");
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut filler = writer.try_clone().expect("a descriptor");
+    let mut child = command.stdin(Stdio::null()).stdout(writer).spawn().expect("it starts");
+    // One object has come: the signals are watched. Then the pipe fills, and is read no more.
+    reader.read_exact(&mut [0; 64]).expect("an object");
+    std::thread::spawn(move || while filler.write_all(&[b' '; 4_096]).is_ok() {});
+    // By its first argument, the descriptor, the system call that it waits in is the write.
+    let waits = || std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).unwrap_or_default();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while waits().split(' ').nth(1) != Some("0x1") {
+        assert!(std::time::Instant::now() < deadline, "it writes on: {}", waits());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("it is there");
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
 }
 
 #[test]

@@ -1,11 +1,8 @@
 //! What is asked for: flags, and environment variables of the same names, since `make` passes what it is given on.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
-
 use getopts::{Matches, Options as Flags};
 
-/// The port of an address that names none: the game's.
-const PORT: &str = "8108";
+use crate::place::Server;
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,31 +79,13 @@ fn usage(brief: &str, flags: &mut Flags) -> String {
     format!("{brief}\n\nOptions:\n{rows}\n")
 }
 
-/// A server that somebody named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// As it was written, without what all addresses have in common.
-    pub name: String,
-    /// Where it listens.
-    pub address: SocketAddr,
-}
-
 /// Servers with commas between them, up to so many. Each may begin with one of the schemes and end with one of the paths
 /// that the program knows.
 pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Option<Vec<Server>> {
     let text = text.trim_end_matches([',', ' ']);
-    let servers = text.split(',').map(|text| server(text, schemes, paths)).collect::<Option<Vec<_>>>()?;
+    let servers =
+        text.split(',').map(|text| Server::parse(text, schemes, paths)).collect::<Option<Vec<_>>>()?;
     (servers.len() <= most).then_some(servers)
-}
-
-fn server(text: &str, schemes: &[&str], paths: &[&str]) -> Option<Server> {
-    let name = text.trim();
-    let name = schemes.iter().find_map(|scheme| name.strip_prefix(scheme)).unwrap_or(name);
-    let name = name.trim_end_matches('/');
-    let name = paths.iter().find_map(|path| name.strip_suffix(path)).unwrap_or(name);
-    let resolve = |text: &str| text.to_socket_addrs().ok()?.next();
-    let address = resolve(name).or_else(|| resolve(&format!("{name}:{PORT}")))?;
-    Some(Server { name: name.to_owned(), address })
 }
 
 /// An option as somebody gave it: its name in the form used, and its text.

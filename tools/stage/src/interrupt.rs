@@ -1,41 +1,84 @@
 //! Waiting that Ctrl-C ends, so that whoever waits can tidy up behind itself.
 
-use std::io;
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag::register;
+use signal_hook::flag::register_usize;
+use signal_hook::low_level::{exit, pipe};
 
 use crate::failure::Failure;
 
 /// Time between two looks at what is waited for.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether somebody wants the run to end.
+/// The exit status that a shell gives a process which a signal ended, less the signal's number.
+const SIGNALLED: i32 = 128;
+
+/// Whether the run is to end.
 #[derive(Debug)]
 pub struct Interrupt {
-    is_wanted: Arc<AtomicBool>,
+    /// The last signal that asked for it; 0 for none.
+    signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// From now on, signals that ask for an end are noted instead of ending the process.
+    /// From now on, signals that ask for an end are noted instead of ending the process. A SIGHUP that the process was
+    /// started to ignore (`nohup`) stays ignored.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn watch() -> io::Result<Self> {
-        let is_wanted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            register(signal, Arc::clone(&is_wanted))?;
+        let signal = Arc::new(AtomicUsize::new(0));
+        for number in ending_signals() {
+            register_usize(number, Arc::clone(&signal), number as usize)?;
         }
-        Ok(Self { is_wanted })
+        Ok(Self { signal })
     }
 
-    /// Whether somebody has asked for an end.
+    /// Whether a signal has asked for an end.
     pub fn is_wanted(&self) -> bool {
-        self.is_wanted.load(Ordering::Relaxed)
+        self.signal().is_some()
+    }
+
+    /// The last signal that asked for an end.
+    pub fn signal(&self) -> Option<i32> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => None,
+            number => Some(number as i32),
+        }
+    }
+
+    /// The exit status for that signal, as a shell has it: 130 for Ctrl-C.
+    pub fn status(&self) -> Option<u8> {
+        self.signal().map(|number| (SIGNALLED + number) as u8)
+    }
+
+    /// Ends the process even when its main thread waits for what never comes, such as a terminal that takes nothing: that
+    /// long after a signal it runs `last`, and exits with the signal's status.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn end_within(&self, grace: Duration, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let (mut noted, writer) = UnixStream::pair()?;
+        let interrupt = Interrupt { signal: Arc::clone(&self.signal) };
+        for number in ending_signals() {
+            pipe::register(number, writer.try_clone()?)?;
+        }
+        thread::Builder::new().name("end".to_owned()).spawn(move || {
+            let is_noted = noted.read_exact(&mut [0]).is_ok();
+            sleep(grace);
+            if is_noted {
+                last();
+                exit(interrupt.signal().map_or(SIGNALLED, |number| SIGNALLED + number));
+            }
+        })?;
+        Ok(())
     }
 
     /// Sleeps.
@@ -70,14 +113,51 @@ impl Interrupt {
             sleep(left.min(LOOK_INTERVAL));
         }
     }
+
     /// For tests, which share a process and would interrupt each other by signals.
     #[cfg(test)]
     pub(crate) fn unwatched() -> Self {
-        Self { is_wanted: Arc::default() }
+        Self { signal: Arc::default() }
     }
 
     #[cfg(test)]
     pub(crate) fn ask_to_end(&self) {
-        self.is_wanted.store(true, Ordering::Relaxed);
+        self.signal.store(SIGINT as usize, Ordering::Relaxed);
+    }
+}
+
+/// The signals that ask for an end.
+fn ending_signals() -> Vec<i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    [SIGINT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|&number| number != SIGHUP || !ignores(&status, number))
+        .collect()
+}
+
+/// Whether a process ignores a signal, by its `/proc/PID/status`.
+fn ignores(status: &str, number: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_ignores_stands_in_its_status() {
+        let status =
+            "Name:\tx\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t00000000000004ff\n";
+        assert!(ignores(status, SIGHUP) && !ignores(status, SIGINT) && !ignores("", SIGHUP));
+    }
+
+    #[test]
+    fn a_signal_has_the_status_that_a_shell_gives_it() {
+        let interrupt = Interrupt::unwatched();
+        assert_eq!((interrupt.signal(), interrupt.status()), (None, None));
+        interrupt.ask_to_end();
+        assert_eq!((interrupt.signal(), interrupt.status()), (Some(SIGINT), Some(130)));
     }
 }

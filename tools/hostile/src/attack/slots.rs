@@ -2,11 +2,12 @@
 //! somebody who downloads slowly.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loadtest::os::begin_connect;
+use stage::http;
 
 use super::{Beat, Figure, Site};
 use crate::line::{Line, PATIENCE};
@@ -110,13 +111,8 @@ fn probe(site: &Site, mut ask: impl FnMut() -> io::Result<()>) -> Tries {
 
 /// Whether `/health` answers with 200.
 fn ask(server: SocketAddr, authority: &str) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let request = format!("GET /health HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    if answer.starts_with(b"HTTP/1.1 200 ") { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }
+    let answer = http::get_from(&[server], authority, "/health", Instant::now() + PATIENCE)?;
+    if answer.status == 200 { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }
 }
 
 /// One download after the other; one that the end of the run cuts does not count.

@@ -1,7 +1,15 @@
 //! The values that flags take, and the words that say what is allowed.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+use stage::place::{addresses, host_and_port};
+
+/// The port of an address that names none: that of HTTP.
+const PORT: u16 = 80;
+
+/// How long looking a name up may take.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Smallest and largest value of a number, both allowed.
 pub type Bounds = (f64, f64);
@@ -113,8 +121,10 @@ impl Value for (u16, u16) {
 pub struct Server {
     /// Host and port as given.
     pub authority: String,
-    /// The first address the host has.
+    /// The first address the host has; 0.0.0.0 if it has none.
     pub address: SocketAddr,
+    /// Why the host has no address, if so.
+    pub problem: Option<String>,
     /// Path of the WebSocket endpoint.
     pub path: String,
 }
@@ -128,16 +138,16 @@ impl Server {
 
 impl Value for Server {
     fn parse(text: &str, _: Bounds) -> Result<Server, String> {
-        let allowed = || "ws://HOST:PORT/PATH with a host that has an address".to_owned();
+        let allowed = || "ws://HOST:PORT/PATH".to_owned();
         let rest = text.strip_prefix("ws://").ok_or_else(allowed)?;
         let (authority, path) = rest.find('/').map_or((rest, "/ws"), |slash| rest.split_at(slash));
-        let with_port = if authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-            authority.to_owned()
-        } else {
-            format!("{authority}:80")
-        };
-        let address = with_port.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(allowed)?;
-        Ok(Server { authority: with_port, address, path: path.to_owned() })
+        let (host, port) = host_and_port(authority, PORT).ok_or_else(allowed)?;
+        let names_port = authority.ends_with(&format!(":{port}"));
+        let authority = if names_port { authority.to_owned() } else { format!("{authority}:{port}") };
+        let found = addresses(&host, port, LOOKUP_PATIENCE);
+        let first = found.as_ref().ok().and_then(|found| found.first().copied());
+        let address = first.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
+        Ok(Server { authority, address, problem: found.err(), path: path.to_owned() })
     }
 }
 
@@ -164,7 +174,11 @@ mod tests {
         assert!(server.is_loopback());
         assert_eq!(Server::parse("ws://127.9.9.9", (0.0, 0.0)).unwrap().authority, "127.9.9.9:80");
         assert_eq!(Server::parse("ws://[::1]:81/", (0.0, 0.0)).unwrap().address.port(), 81);
-        for text in ["127.0.0.1:8108", "wss://127.0.0.1/ws", "http://127.0.0.1", "ws://:x/ws"] {
+        let nowhere = Server::parse("ws://no-such-host.invalid/ws", (0.0, 0.0)).unwrap();
+        assert!(nowhere.problem.unwrap().starts_with("the name no-such-host.invalid does not resolve: "));
+        for text in
+            ["127.0.0.1:8108", "wss://127.0.0.1/ws", "http://127.0.0.1", "ws://:x/ws", "ws://a:80x/ws"]
+        {
             assert!(Server::parse(text, (0.0, 0.0)).is_err(), "{text}");
         }
     }

@@ -1,13 +1,13 @@
 //! What is sent, and how often: as much as the server's limits allow, and at rates at which nothing is merged.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, Facing, Vector};
 use hostile::line::Line;
 use loadtest::frame::Opcode;
 use loadtest::values::Server;
+use stage::http::exchange;
 
 /// Messages a second: just under `RATE_LIMIT_MSG_SEC`.
 const FULL: f64 = 57.0;
@@ -160,13 +160,10 @@ pub fn requests(authority: &str, etag: &str) -> Vec<Case> {
 /// # Errors
 /// The server does not take the question.
 pub fn ask(server: &Server, request: &str) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&server.address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
+    let result = exchange(&[server.address], request.as_bytes(), Instant::now() + PATIENCE, &mut answer);
     // What has come by the end of patience is the answer.
-    let _ = stream.read_to_end(&mut answer);
-    Ok(answer)
+    if answer.is_empty() { result.map(|()| answer) } else { Ok(answer) }
 }
 
 /// The value of `ETag` in an answer.

@@ -72,7 +72,7 @@ struct Window {
 /// # Errors
 /// The server does not answer, or somebody interrupts. A case that the server ends is a row without figures.
 pub fn all(address: SocketAddr, options: &Options, interrupt: &Interrupt) -> Result<Vec<Row>, Failure> {
-    let server = Server { authority: address.to_string(), address, path: "/ws".to_owned() };
+    let server = Server { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() };
     let viewers = (0..options.viewers).map(|_| viewer(&server)).collect::<io::Result<Vec<_>>>()?;
     let world = World::default();
     thread::scope(|scope| {

@@ -1,0 +1,238 @@
+//! Where a server is: how people write it, and which addresses its name has.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The port of an address that names none: the game's.
+const PORT: u16 = 8108;
+
+/// Longest name of a host and longest part of it between dots, in bytes (RFC 1035).
+const NAME_BYTES_MAX: usize = 253;
+const LABEL_BYTES_MAX: usize = 63;
+
+/// Addresses of a name that are tried at most.
+const ADDRESSES_MAX: usize = 8;
+
+/// A host, its name not looked up yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// An address.
+    Address(IpAddr),
+    /// A name that may have addresses.
+    Name(String),
+}
+
+/// A server as it was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// As it was written, without what all addresses have in common.
+    pub name: String,
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+}
+
+impl Server {
+    /// Reads `host`, `host:port`, `[v6]:port` or a bare address; a name is not looked up. The text may begin with one of
+    /// the schemes and end with one of the paths that the program knows. None for what can't be an address.
+    pub fn parse(text: &str, schemes: &[&str], paths: &[&str]) -> Option<Server> {
+        let name = text.trim();
+        let name = schemes.iter().find_map(|scheme| name.strip_prefix(scheme)).unwrap_or(name);
+        let name = name.trim_end_matches('/');
+        let name = paths.iter().find_map(|path| name.strip_suffix(path)).unwrap_or(name);
+        let (host, port) = host_and_port(name, PORT)?;
+        Some(Server { name: name.to_owned(), host, port })
+    }
+
+    /// The server at this address.
+    pub fn at(address: SocketAddr) -> Server {
+        Server { name: address.to_string(), host: Host::Address(address.ip()), port: address.port() }
+    }
+}
+
+/// A host and its port, or this port where the text names none. None for what can't be either.
+pub fn host_and_port(text: &str, port: u16) -> Option<(Host, u16)> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return (address.port() > 0).then(|| (Host::Address(address.ip()), address.port()));
+    }
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(address) = bracketed.and_then(|text| text.parse::<Ipv6Addr>().ok()) {
+        return Some((Host::Address(address.into()), port));
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some((Host::Address(address), port));
+    }
+    let (name, port) = match text.split_once(':') {
+        Some((name, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (name, digits.parse().ok().filter(|&port| port > 0)?)
+        }
+        Some(_) => return None,
+        None => (text, port),
+    };
+    is_name(name).then(|| (Host::Name(name.to_owned()), port))
+}
+
+/// Whether it may be the name of a host. A last part of digits alone is a mistyped address (`10.0.0.256`).
+fn is_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=LABEL_BYTES_MAX).contains(&label.len()) && label.bytes().all(allowed) && !label.starts_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= NAME_BYTES_MAX
+        && text.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The addresses of a host: looked up on a thread of its own, since the system's resolver may take half a minute, and kept
+/// until [`Lookup::forget`].
+#[derive(Debug)]
+pub struct Lookup {
+    host: Host,
+    port: u16,
+    found: Vec<SocketAddr>,
+    /// The question under way; there is never more than one.
+    asked: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
+}
+
+impl Lookup {
+    /// Nothing is looked up yet.
+    pub fn new(host: Host, port: u16) -> Lookup {
+        let found = match host {
+            Host::Address(address) => vec![SocketAddr::new(address, port)],
+            Host::Name(_) => Vec::new(),
+        };
+        Lookup { host, port, found, asked: None }
+    }
+
+    /// The addresses, once they are there. A question that is not answered in time goes on, and the next call waits for it.
+    ///
+    /// # Errors
+    /// The name does not resolve, or not in time.
+    pub fn addresses(&mut self, deadline: Instant) -> Result<&[SocketAddr], String> {
+        let Host::Name(name) = &self.host else { return Ok(&self.found) };
+        if self.found.is_empty() {
+            let asked = match self.asked.take() {
+                Some(asked) => asked,
+                None => ask(name.clone(), self.port).map_err(|error| error.to_string())?,
+            };
+            match asked.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Ok(found)) => self.found = found,
+                Ok(Err(error)) => return Err(unresolved(name, &error)),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.asked = Some(asked);
+                    return Err(format!("the name {name} does not resolve in time"));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(format!("{name}: the resolver failed")),
+            }
+        }
+        Ok(&self.found)
+    }
+
+    /// Nothing answers there: the next call looks the name up again.
+    pub fn forget(&mut self) {
+        if let Host::Name(_) = self.host {
+            self.found.clear();
+        }
+    }
+}
+
+fn ask(name: String, port: u16) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
+    let (sender, answer) = sync_channel(1);
+    thread::Builder::new().name("lookup".to_owned()).spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs();
+        // Fails when the lookup was dropped meanwhile.
+        let _ = sender.send(found.map(|found| found.take(ADDRESSES_MAX).collect()));
+    })?;
+    Ok(answer)
+}
+
+fn unresolved(name: &str, error: &io::Error) -> String {
+    let error = error.to_string();
+    let why = error.strip_prefix("failed to lookup address information: ").unwrap_or(&error);
+    format!("the name {name} does not resolve: {why}")
+}
+
+/// The addresses of a host, looked up once.
+///
+/// # Errors
+/// The name does not resolve, or not in time.
+pub fn addresses(host: &Host, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, String> {
+    let mut lookup = Lookup::new(host.clone(), port);
+    lookup.addresses(Instant::now() + patience).map(<[SocketAddr]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<(Host, u16)> {
+        host_and_port(text, PORT)
+    }
+
+    #[test]
+    fn addresses_and_names_are_told_from_what_is_neither() {
+        let address = |text: &str| Host::Address(text.parse().unwrap());
+        assert_eq!(read("127.0.0.1"), Some((address("127.0.0.1"), PORT)));
+        assert_eq!(read("127.0.0.1:9"), Some((address("127.0.0.1"), 9)));
+        assert_eq!(read("[::1]:9"), Some((address("::1"), 9)));
+        assert_eq!(
+            (read("[::1]"), read("::1")),
+            (Some((address("::1"), PORT)), Some((address("::1"), PORT)))
+        );
+        for name in ["localhost", "game.example", "a_b.c-d.example.", "4you", "1.2.3.4.example"] {
+            assert_eq!(read(name), Some((Host::Name(name.to_owned()), PORT)), "{name}");
+            assert_eq!(read(&format!("{name}:65535")), Some((Host::Name(name.to_owned()), 65_535)), "{name}");
+        }
+        let long = ["a".repeat(64), vec!["a"; 128].join(".")];
+        let malformed =
+            ["", ":1", "a:", "a:0", "a:65536", "a:x", "a:+1", "a b", "a..b", ".", "-a", "a/b", "ü"];
+        let numbers =
+            ["10.0.0.256", "1.2.3", "300", "127.0.0.1:0", "127.0.0.1:x", "[::1", "[::1]:x", "[a]:1"];
+        for text in malformed.into_iter().chain(numbers).chain(long.iter().map(String::as_str)) {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_is_named_and_asked_again() {
+        let mut lookup = Lookup::new(Host::Name("no-such-host.invalid".to_owned()), 1);
+        let deadline = Instant::now() + Duration::from_mins(1);
+        for _ in 0..2 {
+            let problem = lookup.addresses(deadline).unwrap_err();
+            assert!(problem.starts_with("the name no-such-host.invalid does not resolve: "), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_slow_resolver_is_waited_for_no_longer_than_is_left_and_asked_once() {
+        let (sender, answer) = sync_channel(1);
+        let mut lookup = Lookup::new(Host::Name("slow.example".to_owned()), 1);
+        lookup.asked = Some(answer);
+        let problem = lookup.addresses(Instant::now()).unwrap_err();
+        assert_eq!(problem, "the name slow.example does not resolve in time");
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        sender.send(Ok(vec![address])).unwrap();
+        assert_eq!(
+            lookup.addresses(Instant::now()),
+            Ok(&[address][..]),
+            "the first question was not dropped"
+        );
+        assert_eq!(lookup.addresses(Instant::now()), Ok(&[address][..]), "it is kept");
+        lookup.forget();
+        assert!(lookup.found.is_empty());
+    }
+
+    #[test]
+    fn an_address_needs_no_question() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut lookup = Lookup::new(Server::at(address).host, 1);
+        lookup.forget();
+        assert_eq!(lookup.addresses(Instant::now()), Ok(&[address][..]));
+    }
+}

@@ -1,0 +1,112 @@
+//! A connection with one deadline for all its reads and writes: a server that sends a byte now and then does not extend it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// A blocking socket whose reads and writes fail with [`ErrorKind::TimedOut`] once the deadline is over.
+#[derive(Debug)]
+pub struct Timed {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    /// Connects to the first of these addresses that accepts. Each has its share of the time that is left.
+    ///
+    /// # Errors
+    /// That of the last address; none is an error as well.
+    pub fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Timed> {
+        let mut result = Err(io::Error::new(ErrorKind::NotFound, "no address"));
+        for (index, address) in addresses.iter().enumerate() {
+            let share = left(deadline)? / (addresses.len() - index) as u32;
+            result = TcpStream::connect_timeout(address, share.max(SHORTEST));
+            if result.is_ok() {
+                break;
+            }
+        }
+        let stream = result?;
+        stream.set_nodelay(true)?;
+        Ok(Timed { stream, deadline })
+    }
+
+    /// From now on, this is the deadline.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// The socket, which keeps the last timeout.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.deadline)?))?;
+        self.stream.read(buffer).map_err(late)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.deadline)?))?;
+        self.stream.write(bytes).map_err(late)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Shortest timeout that a socket takes; zero would wait for ever.
+const SHORTEST: Duration = Duration::from_micros(100);
+
+fn left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        left if left < SHORTEST => Err(late(ErrorKind::TimedOut.into())),
+        left => Ok(left),
+    }
+}
+
+/// A socket's timeout in words; Linux calls it `WouldBlock`.
+fn late(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            io::Error::new(ErrorKind::TimedOut, "no whole answer in time")
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_is_over_ends_reads_and_writes_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut timed = Timed::connect(&[address], Instant::now() + Duration::from_mins(1)).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"x").unwrap();
+        assert_eq!(timed.read(&mut [0; 8]).unwrap(), 1);
+        peer.write_all(b"y").unwrap();
+        timed.set_deadline(Instant::now());
+        assert_eq!(timed.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(timed.write(b"z").unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn the_second_address_is_tried_when_the_first_refuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let refusing = SocketAddr::from(([127, 0, 0, 2], address.port()));
+        let deadline = Instant::now() + Duration::from_mins(1);
+        assert!(Timed::connect(&[refusing, address], deadline).is_ok());
+        assert_eq!(Timed::connect(&[refusing], deadline).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(Timed::connect(&[], deadline).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
