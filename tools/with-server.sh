@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a server on a port of its own, runs a command beside it, and stops the server whatever happens. The command finds
+# Starts a server on a port of its own, runs a command beside it, and stops both whatever happens. The command finds
 # HOST, PORT and SERVER_PID in its environment: tools/with-server.sh sh -c 'curl -s $HOST:$PORT/health'
 # PORT (default 18108) and every setting of the server may be set from outside.
 set -euo pipefail
@@ -11,10 +11,23 @@ export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 bin="${CARGO_TARGET_DIR:-target}/release"
 cargo build --release --quiet --package pixi-game-server --bins
 
-log="$(mktemp)"
+log="$(mktemp)" command='' signalled=''
+stop() {
+  trap '' INT TERM HUP
+  [[ -z $command ]] || kill -TERM -- "-$command" 2>/dev/null || true
+  kill "$SERVER_PID" 2>/dev/null || true
+  wait "$SERVER_PID" 2>/dev/null || true
+  rm -f "$log"
+}
+# Both have a process group of their own: Ctrl-C does not stop the server before the command, and a signal to this script
+# reaches all of the command's processes, once.
+set -m
 "$bin/pixi-game-server" 2>"$log" &
 export SERVER_PID=$!
-trap 'kill "$SERVER_PID" 2>/dev/null || true; wait "$SERVER_PID" 2>/dev/null || true; rm -f "$log"' EXIT
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 
 for _ in $(seq 50); do
   "$bin/pixi-game-server" --health-check 2>/dev/null && break
@@ -22,4 +35,21 @@ for _ in $(seq 50); do
   sleep 0.1
 done
 
-"$@"
+pass() { # signal
+  signalled=yes
+  kill "-$1" -- "-$command" 2>/dev/null || true
+}
+"$@" &
+command=$!
+for signal in INT TERM HUP; do
+  # shellcheck disable=SC2064
+  trap "pass $signal" "$signal"
+done
+# A signal ends the wait, and the command decides what it does about it.
+while :; do
+  signalled='' status=0
+  wait "$command" || status=$?
+  [[ -n $signalled ]] || break
+done
+command=''
+exit "$status"
