@@ -1,6 +1,7 @@
 //! What only Linux can answer: the clock, the tick timer, signals, the listening socket, limits and memory.
 
-use std::io;
+use std::cell::Cell;
+use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -98,6 +99,8 @@ const OF_WRITES: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGPIPE];
 #[derive(Debug)]
 pub struct Signals {
     signals: SignalFd,
+    /// Standard error was a terminal at the start, and no signal has said since that it has gone.
+    is_on_terminal: Cell<bool>,
 }
 
 impl Signals {
@@ -140,14 +143,24 @@ impl Signals {
         let mask: SigSet = signals.into_iter().collect();
         mask.thread_block()?;
         OF_WRITES.into_iter().collect::<SigSet>().thread_block()?;
-        Ok(Self { signals: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { signals, is_on_terminal: Cell::new(io::stderr().is_terminal()) })
     }
 
-    /// What the next pending signal asks for.
+    /// What the next pending signal asks for. SIGHUP asks for a reload, unless it says that the terminal has gone on which
+    /// the server was started.
     pub fn next(&self) -> Option<Asked> {
         let number = self.signals.read_signal().ok().flatten()?.ssi_signo;
-        let is_hang_up = number == Signal::SIGHUP as u32;
-        Some(if is_hang_up { Asked::Reload } else { Asked::Stop(number) })
+        if number != Signal::SIGHUP as u32 {
+            return Some(Asked::Stop(number));
+        }
+        // Shell and kernel may both say so; the second signal does not cut the drain short.
+        let has_lost_terminal = self.is_on_terminal.get() && !io::stderr().is_terminal();
+        if has_lost_terminal {
+            self.is_on_terminal.set(false);
+            return Some(Asked::Stop(number));
+        }
+        Some(Asked::Reload)
     }
 
     /// The descriptor to poll.

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -11,7 +12,7 @@ use nix::unistd::{Pid, mkfifo};
 
 use crate::support::http::get;
 use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, folder};
+use crate::support::{Client, Server, Settings, folder, free_port};
 
 fn fifo_in(folder: &Path) -> PathBuf {
     let fifo = folder.join("fifo");
@@ -46,6 +47,26 @@ fn one_that_comes_while_the_configuration_is_read_waits_for_the_server() {
     assert!(read().contains("listening on"), "{}", read());
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("sent");
     assert_eq!(child.wait().expect("a status").code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_goes_ends_the_server_that_was_started_on_it() {
+    let port = free_port();
+    let server = Settings::new().set("PORT", port).command();
+    // `script` has a terminal of its own; killed, it leaves nobody before it.
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &format!("exec {}", server.get_program().display())]);
+    command
+        .arg("/dev/null")
+        .env_clear()
+        .envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("PATH", std::env::var("PATH").unwrap_or_default()).env("SHELL", "/bin/sh");
+    let mut terminal = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("script starts");
+    let is_there = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    wait_until("the server", is_there);
+    terminal.kill().expect("it runs");
+    terminal.wait().expect("it ends");
+    wait_until("the server's end", || !is_there());
 }
 
 /// A player comes and goes; the log and the store are to tell of it.
