@@ -144,6 +144,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
         Ok(assets) => assets,
         Err(error) => return fail_logged(&unserved_files(&error)),
     };
+    assets.log_notices();
     let server = match Server::bind(config, capacity, assets, signals, log.handle(), reread) {
         Ok(server) => server,
         Err(error) => return fail_logged(&no_start(&error)),

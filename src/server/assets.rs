@@ -4,7 +4,9 @@
 //! request can name anything outside the directory.
 
 mod coded;
+mod left_out;
 mod load;
+mod survey;
 mod types;
 
 use std::{
@@ -20,6 +22,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::Config;
 use crate::wire::http::{Coding, moment};
+use left_out::LeftOut;
 use load::{Content, Identity};
 use types::content_type;
 
@@ -41,6 +44,9 @@ pub struct Assets {
     contents: HashMap<Identity, Content>,
     /// Files whose bytes were read, since none were there that could be kept.
     read: usize,
+    /// Of all files, each counted once however many names it has.
+    bytes: u64,
+    left_out: LeftOut,
 }
 
 /// One file.
@@ -62,14 +68,12 @@ pub struct Asset {
 /// Why a directory can't be served. The caller reports it and does not start.
 #[derive(Debug)]
 pub enum AssetError {
-    /// A file or directory can't be read.
+    /// The directory itself can't be read.
     Read(PathBuf, io::Error),
     /// The directory holds more entries than the limit; this is the first one beyond it.
     TooManyEntries(PathBuf, usize),
     /// The files hold more bytes than the limit; this is the file that goes beyond it.
     TooManyBytes(PathBuf, u64),
-    /// A file did not stay the same while it was read, several times. It may be whole at the next attempt.
-    Changed(PathBuf),
 }
 
 impl fmt::Display for AssetError {
@@ -83,7 +87,6 @@ impl fmt::Display for AssetError {
                 let mib = limit >> 20;
                 write!(f, "{} exceeds STATIC_MAX_MIB={mib} of all files together", path.display())
             }
-            Self::Changed(path) => write!(f, "{} changes while it is read", path.display()),
         }
     }
 }
@@ -92,7 +95,7 @@ impl error::Error for AssetError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Read(_, error) => Some(error),
-            Self::TooManyEntries(..) | Self::TooManyBytes(..) | Self::Changed(..) => None,
+            Self::TooManyEntries(..) | Self::TooManyBytes(..) => None,
         }
     }
 }
@@ -110,13 +113,26 @@ impl Assets {
             .map_or_else(|| Ok(Self::default()), |dir| Self::load(dir, limits, previous))
     }
 
-    /// Takes every regular file below `dir`. Names that start with a dot are left out. A symbolic link is followed
-    /// if its target lies in `dir`; others are left out with a warning.
+    /// Takes every regular file below `dir`. Hidden names are left out, except `/.well-known`. A link is followed if its
+    /// target lies in `dir` and has no hidden name itself. What else can't be served is left out as well, and part of
+    /// [`Assets::notices`].
     ///
     /// # Errors
-    /// If something can't be read or a limit is exceeded, which is known before anything is read; see [`AssetError`].
+    /// If `dir` can't be read or a limit is exceeded, which is known before anything is read; see [`AssetError`].
     pub fn load(dir: &Path, limits: Limits, previous: &Self) -> Result<Self, AssetError> {
         load::load(dir, limits, previous)
+    }
+
+    /// What the log is to say about entries that were left out: a bounded number of lines.
+    pub fn notices(&self) -> Vec<(log::Level, String)> {
+        self.left_out.notices()
+    }
+
+    /// Writes the notices to the log.
+    pub fn log_notices(&self) {
+        for (level, line) in self.notices() {
+            log::log!(level, "{line}");
+        }
     }
 
     /// How many files were read; the others are shared with the files before them.
@@ -124,9 +140,19 @@ impl Assets {
         self.read
     }
 
+    /// How many bytes are held in memory.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// How many files are served.
     pub fn file_count(&self) -> usize {
         self.by_path.len()
+    }
+
+    /// Whether there is a file of this path below the directory.
+    pub fn has(&self, key: &str) -> bool {
+        self.by_path.contains_key(key)
     }
 
     /// The file for a request's path, still percent-encoded. A folder with a slash at its end stands for its `index.html`.

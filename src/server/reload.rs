@@ -108,11 +108,13 @@ impl Server {
         for change in waiting {
             log::warn!("reload: {change}, at the next start");
         }
+        assets.log_notices();
+        self.assets = Arc::new(assets);
         log::info!(
             "reload: {} settings changed, {} files are served, {} of them read",
             changes.len(),
-            assets.file_count(),
-            assets.read_count()
+            self.assets.file_count(),
+            self.assets.read_count()
         );
         let wanted = config.max_connections;
         let room = if wanted == self.reload.configured.max_connections {
@@ -121,7 +123,6 @@ impl Server {
             Some(Capacity::reserve(wanted))
         };
         self.reload.configured = config.clone();
-        self.assets = Arc::new(assets);
         self.config = Config { max_connections: self.config.max_connections, ..config };
         if let Some(room) = room {
             self.config.max_connections = room.players;

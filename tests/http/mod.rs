@@ -13,4 +13,5 @@ mod origins;
 mod pages;
 mod ranges;
 mod requests;
+mod site;
 mod smuggling;

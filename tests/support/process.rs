@@ -31,10 +31,12 @@ pub fn listening_address(pid: u32) -> Option<SocketAddr> {
     })
 }
 
-/// Words before a command that take this capability from it. Only root has any to lose.
+/// Words before a command that take this capability, or these, from it. Only root has any to lose.
 pub fn without(capability: &'static str) -> Vec<&'static str> {
     let flag = match capability {
         "sys_resource" => "--bounding-set=-sys_resource",
+        // A file's mode binds root as well.
+        "dac" => "--bounding-set=-dac_override,-dac_read_search",
         "net_bind_service" => "--bounding-set=-net_bind_service",
         _ => panic!("name {capability} here"),
     };

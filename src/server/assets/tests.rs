@@ -200,9 +200,84 @@ fn ends_on_cyclic_links() {
 }
 
 #[test]
-fn leaves_out_dotfiles() {
-    let dir = TempDir::with_files(&["index.html", ".env", ".git/config", "a/.git/config"]);
-    assert_eq!(dir.load().by_path.len(), 1);
+fn of_hidden_names_the_well_known_directory_of_the_root_alone_is_served() {
+    let dir = TempDir::with_files(&[
+        "index.html",
+        ".env",
+        ".git/config",
+        "a/.git/config",
+        ".well-known/security.txt",
+        ".well-known/acme-challenge/token",
+        ".well-known/.git/config",
+        "a/.well-known/security.txt",
+    ]);
+    let assets = dir.load();
+    let mut found: Vec<&str> = assets.by_path.keys().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, [".well-known/acme-challenge/token", ".well-known/security.txt", "index.html"]);
+    assert_eq!(body(&assets, "/.well-known/security.txt"), Some(".well-known/security.txt"));
+    let notices = assets.notices();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].1.contains("that are not served: 5;"), "{notices:?}");
+}
+
+#[test]
+fn a_link_may_lead_through_hidden_directories_and_not_to_hidden_names() {
+    let dir = TempDir::with_files(&[
+        ".releases/42/index.html",
+        ".releases/42/.env",
+        ".releases/43/.well-known/security.txt",
+        ".git/config",
+        ".env",
+    ]);
+    dir.link("current", ".releases/42");
+    dir.link("page.html", ".releases/42/index.html");
+    dir.link(".well-known", ".releases/43/.well-known");
+    dir.link("env", ".env");
+    dir.link("git", ".git");
+    dir.link("inner", ".releases/42/.env");
+    dir.link(".hidden", ".releases/42/index.html");
+    let assets = dir.load();
+    let mut found: Vec<&str> = assets.by_path.keys().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, [".well-known/security.txt", "current/index.html", "page.html"]);
+    let root = fs::canonicalize(&dir.0).unwrap();
+    for name in ["env", "git", "inner"] {
+        let line = format!(
+            "STATIC_DIR: not served: {}: the link leads to a hidden file or directory",
+            root.join(name).display()
+        );
+        assert!(assets.notices().iter().any(|(_, notice)| *notice == line), "{name}: {:?}", assets.notices());
+    }
+}
+
+#[test]
+fn each_link_that_is_refused_is_named_with_its_own_reason() {
+    let outside = TempDir::with_files(&["secret.txt"]);
+    let dir = TempDir::with_files(&["sub/one.txt"]);
+    dir.link("out", outside.0.join("secret.txt"));
+    dir.link("broken", "nothing");
+    dir.link("through-a-file", "sub/one.txt/more");
+    dir.link("knot", "knot");
+    dir.link("sub/up", "..");
+    let assets = dir.load();
+    assert_eq!(assets.file_count(), 1);
+    let mut reasons: Vec<String> = assets
+        .notices()
+        .iter()
+        .map(|(_, line)| line.replace(fs::canonicalize(&dir.0).unwrap().to_str().unwrap(), ""))
+        .collect();
+    reasons.sort_unstable();
+    assert_eq!(
+        reasons,
+        [
+            "STATIC_DIR: not served: /broken: the link leads nowhere",
+            "STATIC_DIR: not served: /knot: the link is a loop",
+            "STATIC_DIR: not served: /out: the link leads out of the directory",
+            "STATIC_DIR: not served: /sub/up: the link is a loop",
+            "STATIC_DIR: not served: /through-a-file: the link leads nowhere",
+        ]
+    );
 }
 
 #[test]

@@ -90,10 +90,9 @@ fn the_limits_are_known_before_anything_is_read() {
 fn a_file_that_grows_after_the_survey_is_read_within_its_limit_alone() {
     let dir = TempDir::with_files(&["one"]);
     let path = fs::canonicalize(dir.0.join("one")).unwrap();
-    let limits = Limits { files: 9, bytes: 9 };
-    assert_eq!(&*read_file(&path, 3, limits).unwrap().1, b"one");
+    assert_eq!(&*read_file(&path, 3).unwrap().1, b"one");
     fs::write(&path, b"four").unwrap();
-    assert!(matches!(read_file(&path, 3, limits), Err(AssetError::TooManyBytes(_, 9))));
+    assert!(matches!(read_file(&path, 3), Err(Failure::TooLarge)));
     let mut file = File::open(&path).unwrap();
     assert!(read_exactly(&mut file, 5).unwrap().is_none(), "a file that shrank is not served");
 }
@@ -102,7 +101,7 @@ fn a_file_that_grows_after_the_survey_is_read_within_its_limit_alone() {
 fn a_file_with_several_names_that_shrinks_after_the_survey_is_read_and_counted_once() {
     let dir = TempDir::with_files(&["shrinking"]);
     fs::hard_link(dir.0.join("shrinking"), dir.0.join("hard")).unwrap();
-    let survey = survey(fs::canonicalize(&dir.0).unwrap(), Limits { files: 2, bytes: 9 }).unwrap();
+    let survey = survey(&dir.0, Limits { files: 2, bytes: 9 }).unwrap();
     fs::write(dir.0.join("shrinking"), b"").unwrap();
     let assets = read_all(survey, &Assets::default()).unwrap();
     assert_eq!((assets.file_count(), assets.read_count()), (2, 1));
@@ -120,7 +119,83 @@ fn what_stands_in_the_place_of_a_file_after_the_survey_is_not_waited_for_and_not
     fs::remove_file(&link).unwrap();
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     symlink(outside.0.join("secret"), &link).unwrap();
-    let limits = Limits { files: 9, bytes: 9 };
-    assert!(matches!(read_file(&fifo, 9, limits), Err(AssetError::Read(..))));
-    assert!(matches!(read_file(&link, 9, limits), Err(AssetError::Changed(_))));
+    assert!(matches!(read_file(&fifo, 9), Err(Failure::Unreadable(_))));
+    assert!(matches!(read_file(&link, 9), Err(Failure::Changes)));
+}
+
+#[test]
+fn a_directory_that_is_replaced_after_the_survey_is_surveyed_once_more() {
+    let dir = TempDir::with_files(&["..1/index.html"]);
+    symlink("..1", dir.0.join("..data")).unwrap();
+    symlink("..data/index.html", dir.0.join("index.html")).unwrap();
+    let mut surveys = 0;
+    let surveyed = || {
+        let survey = survey(&dir.0, AMPLE);
+        surveys += 1;
+        if surveys == 1 {
+            dir.write("..2/index.html", b"the second");
+            symlink("..2", dir.0.join("..data_tmp")).unwrap();
+            fs::rename(dir.0.join("..data_tmp"), dir.0.join("..data")).unwrap();
+            fs::remove_dir_all(dir.0.join("..1")).unwrap();
+        }
+        survey
+    };
+    let assets = load_surveyed(surveyed, &Assets::default()).unwrap();
+    assert_eq!(surveys, 2);
+    assert_eq!(&**body(&assets, "/index.html"), b"the second");
+}
+
+#[test]
+fn surveys_end_when_entries_vanish_each_time() {
+    let mut surveys = 0;
+    let surveyed = || {
+        let dir = TempDir::with_files(&["index.html", "one"]);
+        surveys += 1;
+        survey(&dir.0, AMPLE)
+    };
+    let assets = load_surveyed(surveyed, &Assets::default()).unwrap();
+    assert_eq!((surveys, assets.file_count()), (SURVEYS_MAX, 0));
+    let lines = assets.notices();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|(_, line)| line.contains("can't be read: No such file")), "{lines:?}");
+}
+
+/// A directory whose file `one` has become another, behind a link, since the survey: reading it never succeeds.
+fn changing() -> (TempDir, Survey) {
+    let dir = TempDir::with_files(&["one", "two"]);
+    fs::write(dir.0.join("one"), b"other").unwrap();
+    let survey = survey(&dir.0, Limits { files: 9, bytes: 11 }).unwrap();
+    fs::rename(dir.0.join("one"), dir.0.join("away")).unwrap();
+    symlink("away", dir.0.join("one")).unwrap();
+    (dir, survey)
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_left_out() {
+    let (_dir, survey) = changing();
+    let assets = read_all(survey, &Assets::default()).unwrap();
+    assert!(assets.lookup("/one").is_none());
+    assert_eq!(&**body(&assets, "/two"), b"two");
+    let lines = assets.notices();
+    assert!(lines.len() == 1 && lines[0].1.ends_with("/one: it changes while it is read"), "{lines:?}");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_keeps_the_content_of_the_load_before() {
+    let before = TempDir::with_files(&["one", "two"]).load();
+    let (_dir, survey) = changing();
+    let assets = read_all(survey, &before).unwrap();
+    assert!(Arc::ptr_eq(body(&assets, "/one"), body(&before, "/one")));
+    let lines = assets.notices();
+    assert!(lines.len() == 1 && lines[0].1.starts_with("STATIC_DIR: not updated: "), "{lines:?}");
+    assert!(lines[0].1.contains("/one: it changes while it is read; the content of the previous load"));
+}
+
+#[test]
+fn old_content_is_kept_within_the_limit_alone() {
+    let before = TempDir::with_files(&["two"]);
+    before.write("one", b"four");
+    let (_dir, survey) = changing();
+    let assets = read_all(survey, &before.load()).unwrap();
+    assert!(assets.lookup("/one").is_none(), "8 bytes and 4 exceed 11");
 }

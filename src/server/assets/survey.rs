@@ -1,0 +1,167 @@
+//! The walk through the directory that reads no file: what is there, how large it is, and what is left out.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::left_out::{LeftOut, Reason, WELL_KNOWN, is_hidden};
+use super::load::Identity;
+use super::{AssetError, Limits};
+
+/// A file that is to be served.
+pub(super) struct Found {
+    /// Its path below the root, the key of [`super::Assets`].
+    pub key: String,
+    /// Canonical.
+    pub path: PathBuf,
+    pub identity: Identity,
+}
+
+/// What is below a directory.
+pub(super) struct Survey {
+    /// Canonical, so that a canonical target below it can't leave it.
+    root: PathBuf,
+    /// The canonical directories from the root to the one being read. A link back to one of them is not followed,
+    /// so that every walk ends.
+    open_dirs: Vec<PathBuf>,
+    pub limits: Limits,
+    entries: usize,
+    /// Of all files, each counted once however many names it has.
+    pub bytes: u64,
+    counted: HashSet<Identity>,
+    pub found: Vec<Found>,
+    pub left_out: LeftOut,
+}
+
+/// What is below `dir`. Everything but `dir` itself may be unreadable.
+pub(super) fn survey(dir: &Path, limits: Limits) -> Result<Survey, AssetError> {
+    let unreadable = |error| AssetError::Read(dir.to_owned(), error);
+    let root = fs::canonicalize(dir).map_err(unreadable)?;
+    let mut survey = Survey {
+        open_dirs: vec![root.clone()],
+        root: root.clone(),
+        limits,
+        entries: 0,
+        bytes: 0,
+        counted: HashSet::new(),
+        found: Vec::new(),
+        left_out: LeftOut::default(),
+    };
+    let entries = survey.list(&root)?.map_err(unreadable)?;
+    survey.walk(entries, "")?;
+    Ok(survey)
+}
+
+impl Survey {
+    /// The paths of a directory's entries, all or none: those that may be served, and that are within the limit together
+    /// with all others found so far.
+    fn list(&mut self, dir: &Path) -> Result<io::Result<Vec<PathBuf>>, AssetError> {
+        let mut paths = Vec::new();
+        let listing = match fs::read_dir(dir) {
+            Ok(listing) => listing,
+            Err(error) => return Ok(Err(error)),
+        };
+        for entry in listing {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Ok(Err(error)),
+            };
+            let name = entry.file_name();
+            if is_hidden(&name) && !(dir == self.root && name == WELL_KNOWN) {
+                self.left_out.note_hidden();
+                continue;
+            }
+            self.entries += 1;
+            if self.entries > self.limits.files {
+                return Err(AssetError::TooManyEntries(entry.path(), self.limits.files));
+            }
+            paths.push(entry.path());
+        }
+        Ok(Ok(paths))
+    }
+
+    /// Notes the entries of the last of `open_dirs`, whose files get `prefix` before their names.
+    fn walk(&mut self, entries: Vec<PathBuf>, prefix: &str) -> Result<(), AssetError> {
+        for path in entries {
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(name) => self.note_entry(&path, format!("{prefix}{name}"))?,
+                None => self.left_out.note(&path, Reason::NotUtf8),
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is found at `path` under the key `key`.
+    fn note_entry(&mut self, path: &Path, key: String) -> Result<(), AssetError> {
+        let (target, metadata) = match resolve(path) {
+            Ok(resolved) => resolved,
+            Err(Unresolved::Link(reason)) => {
+                self.left_out.note(path, reason);
+                return Ok(());
+            }
+            Err(Unresolved::Unreadable(error)) => {
+                self.left_out.note_unreadable(path, error);
+                return Ok(());
+            }
+        };
+        if let Some(reason) = self.objection(&target) {
+            self.left_out.note(path, reason);
+        } else if metadata.is_file() {
+            return self.note_file(target, key, Identity::of(&metadata));
+        } else if !metadata.is_dir() {
+            self.left_out.note(path, Reason::NotRegular);
+        } else if self.open_dirs.contains(&target) {
+            self.left_out.note(path, Reason::Loop);
+        } else {
+            match self.list(&target)? {
+                Ok(entries) => {
+                    self.open_dirs.push(target);
+                    self.walk(entries, &format!("{key}/"))?;
+                    self.open_dirs.pop();
+                }
+                Err(error) => self.left_out.note_unreadable(path, error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Why nothing may lead to this target: it lies outside, or its own name is hidden. The directories on the way may be
+    /// hidden, as `..data` of a Kubernetes volume is. What is no link leads to itself, which passed for its name before.
+    fn objection(&self, target: &Path) -> Option<Reason> {
+        let Ok(inside) = target.strip_prefix(&self.root) else { return Some(Reason::LeadsOut) };
+        let name = inside.file_name()?;
+        (is_hidden(name) && name != WELL_KNOWN).then_some(Reason::LeadsToHidden)
+    }
+
+    fn note_file(&mut self, path: PathBuf, key: String, identity: Identity) -> Result<(), AssetError> {
+        if self.counted.insert(identity) {
+            self.bytes = self.bytes.saturating_add(identity.bytes);
+        }
+        if self.bytes > self.limits.bytes {
+            return Err(AssetError::TooManyBytes(path, self.limits.bytes));
+        }
+        self.found.push(Found { key, path, identity });
+        Ok(())
+    }
+}
+
+/// Why a path has no target.
+enum Unresolved {
+    Link(Reason),
+    Unreadable(io::Error),
+}
+
+/// The canonical path that `path` leads to, and what is there.
+fn resolve(path: &Path) -> Result<(PathBuf, fs::Metadata), Unresolved> {
+    let is_link = fs::symlink_metadata(path).map_err(Unresolved::Unreadable)?.is_symlink();
+    let target = fs::canonicalize(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory if is_link => Unresolved::Link(Reason::LeadsNowhere),
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Unresolved::Link(Reason::Loop),
+        _ => Unresolved::Unreadable(error),
+    })?;
+    let metadata = fs::metadata(&target).map_err(Unresolved::Unreadable)?;
+    Ok((target, metadata))
+}
