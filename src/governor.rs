@@ -117,6 +117,16 @@ impl Governor {
         self.level
     }
 
+    /// The measures that were configured.
+    pub fn configured(&self) -> Rung {
+        self.ladder[0]
+    }
+
+    /// How far up it can stand.
+    pub fn level_max(&self) -> usize {
+        self.ladder.len() - 1
+    }
+
     /// How often it has climbed since the start.
     pub fn climbs_total(&self) -> u64 {
         self.climbs_total
@@ -250,6 +260,18 @@ mod tests {
                 governor.level()
             })
             .collect()
+    }
+
+    #[test]
+    fn the_highest_level_follows_from_what_was_configured() {
+        let level_max = |flush_interval_ms, max_visible| {
+            let configured = Rung { flush_interval_ms, max_visible, ..CONFIGURED };
+            let mut governor = Governor::new(CONFIGURED, 0);
+            governor.reconfigure(configured);
+            assert_eq!(governor.configured(), configured);
+            governor.level_max()
+        };
+        assert_eq!((level_max(50, 128), level_max(100, 128), level_max(100, 32)), (6, 4, 2));
     }
 
     #[test]

@@ -16,9 +16,6 @@ const PATIENCE_MS = 3_000;
 /** What the charts show at least, in seconds. */
 const SECONDS_SHOWN_MIN = 60;
 
-/** Time of one tick at 60 a second, in milliseconds. */
-const TICK_MS = 1000 / 60;
-
 /**
  * @typedef {object} Figure
  * @property {string} name
@@ -37,7 +34,7 @@ const FIGURES = [
   {
     name: 'tick, p99',
     text: (now) => `${now.tickP99Ms.toFixed(2)} ms`,
-    judge: (now) => judge(now.tickP99Ms, [TICK_MS / 2, TICK_MS]),
+    judge: (now) => judge(now.tickP99Ms, [now.tickMs / 2, now.tickMs]),
   },
   {
     name: 'loop busy',
@@ -46,7 +43,7 @@ const FIGURES = [
   },
   {
     name: 'governor',
-    text: (now) => (now.governor === 0 ? 'at rest' : `level ${now.governor}`),
+    text: (now) => (now.governor === 0 ? 'at rest' : `level ${now.governor} of ${now.governorMax}`),
     judge: (now) => judge(now.governor, [1, Infinity]),
   },
   { name: 'sent', text: (now) => short(now.bytesOut, 'B/s') },
@@ -71,7 +68,7 @@ const FIGURES = [
  * @property {string} title
  * @property {string} unit
  * @property {[string, (sample: Sample) => number][]} lines One or two.
- * @property {{ at: number, name: string }} [mark] A line across.
+ * @property {(sample: Sample) => { at: number, name: string }} [mark] A line across, as of the last sample.
  * @property {boolean} [isOfCluster] Shown where the server is one of several.
  */
 
@@ -81,7 +78,7 @@ const CHARTS = [
     title: 'Time of a tick',
     unit: 'ms',
     lines: [['p99', (now) => now.tickP99Ms], ['p50', (now) => now.tickP50Ms]],
-    mark: { at: TICK_MS, name: '16.7 ms' },
+    mark: (now) => ({ at: now.tickMs, name: `${now.tickMs.toFixed(1)} ms` }),
   },
   { title: 'Players', unit: '', lines: [['players', (now) => now.players]] },
   { title: 'Bytes a second', unit: 'B/s', lines: [['out', (now) => now.bytesOut], ['in', (now) => now.bytesIn]] },
@@ -147,7 +144,9 @@ function draw(chart, canvas, now) {
   context.scale(ratio, ratio);
   const { samples } = history;
   const values = chart.lines.map(([, of]) => samples.map(of));
-  const highest = Math.max(chart.mark?.at ?? 0, ...values.flat(), 1e-9) * 1.1;
+  const last = samples.at(-1);
+  const mark = last && chart.mark?.(last);
+  const highest = Math.max(mark?.at ?? 0, ...values.flat(), 1e-9) * 1.1;
   const y = (/** @type {number} */ value) => height - 14 - (value / highest) * (height - 22);
   const kept = (now - (samples[0]?.at ?? now)) / 1000;
   const span = Math.min(Math.max(kept, SECONDS_SHOWN_MIN), SECONDS_KEPT);
@@ -163,15 +162,15 @@ function draw(chart, canvas, now) {
   context.fillText(span < 120 ? `${Math.round(span)} s ago` : `${Math.round(span / 60)} min ago`, 0, height - 2);
   context.textAlign = 'right';
   context.fillText('now', width, height - 2);
-  if (chart.mark) {
+  if (mark) {
     context.strokeStyle = context.fillStyle = colour('bad');
     context.setLineDash([4, 4]);
     context.beginPath();
-    context.moveTo(0, y(chart.mark.at));
-    context.lineTo(width, y(chart.mark.at));
+    context.moveTo(0, y(mark.at));
+    context.lineTo(width, y(mark.at));
     context.stroke();
     context.setLineDash([]);
-    context.fillText(chart.mark.name, width, y(chart.mark.at) - 3);
+    context.fillText(mark.name, width, y(mark.at) - 3);
   }
   values.forEach((line, n) => {
     context.strokeStyle = colour(n === 0 ? 'first' : 'second');

@@ -30,7 +30,9 @@ export const SECONDS_KEPT = 600;
  * @property {number} cores
  * @property {number} memoryBytes
  * @property {number} busy Part of the time the loop did not wait.
+ * @property {number} tickMs Period of a tick as configured.
  * @property {number} governor Level; 0 is at rest.
+ * @property {number} governorMax The highest level.
  * @property {number} flushMs
  * @property {number} returned Players who came back to their places.
  * @property {Cluster} [cluster] Where the server is one of several.
@@ -76,7 +78,9 @@ export function sample(metrics, at, before) {
     cores: perS((of) => of.cpu_ns_total) / 1e9,
     memoryBytes: metrics.resident_bytes,
     busy: metrics.loop_busy_ratio,
+    tickMs: 1000 / metrics.tick_rate_configured_hz,
     governor: metrics.governor_level,
+    governorMax: metrics.governor_level_max,
     flushMs: metrics.flush_interval_ms,
     returned: perS((of) => of.resumes.hit + of.resumes.taken_over),
     cluster: metrics.cluster && {

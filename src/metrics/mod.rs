@@ -395,6 +395,21 @@ pub struct ClusterGauges {
     pub failures_total: u64,
 }
 
+/// What the operator configured: what the gauges of the same names are held against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Configured {
+    /// Ticks a second.
+    pub tick_rate_hz: u64,
+    /// How often a client is brought up to date, in milliseconds.
+    pub flush_interval_ms: u64,
+    /// Most players a client is shown.
+    pub max_visible: u64,
+    /// The highest level the load governor can reach.
+    pub governor_level_max: u64,
+    /// Most players in the world, within what there are descriptors for.
+    pub players_max: u64,
+}
+
 /// Measurements the loop takes when somebody asks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
@@ -420,6 +435,10 @@ pub struct Gauges {
     pub governor_climbs_total: u64,
     /// Open sockets, whether upgraded or not.
     pub connections_open: u64,
+    /// Bytes of the static files in memory.
+    pub static_bytes: u64,
+    /// What several of these are held against.
+    pub configured: Configured,
     /// Of the cluster, where there is one.
     pub cluster: Option<ClusterGauges>,
     /// Players who have left and are remembered.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{ClusterGauges, Gauges, Metrics, window::Histogram};
+use super::{ClusterGauges, Configured, Gauges, Metrics, window::Histogram};
 
 /// Goes before every Prometheus name.
 const PREFIX: &str = "pixi_";
@@ -101,8 +101,10 @@ enum Value<'a> {
     /// One counter for each value of the label that comes first.
     Kinds(&'static str, Vec<(&'static str, u64)>),
     Histogram(&'a Histogram),
+    /// What does not change, as the label that comes first; its number is 1.
+    Info(&'static str, &'static str),
 }
-use Value::{Counter, CounterNs, Gauge, GaugeMs, GaugeNs, Kinds, Ratio};
+use Value::{Counter, CounterNs, Gauge, GaugeMs, GaugeNs, Info, Kinds, Ratio};
 
 fn metric<'a>(key: &'static str, help: &'static str, value: Value<'a>) -> Metric<'a> {
     Metric { key, name: None, help, value }
@@ -132,6 +134,7 @@ impl Metric<'_> {
 fn describe<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
     let mut described = describe_load(metrics, gauges);
     described.extend(describe_traffic(metrics, gauges));
+    described.extend(describe_configured(&gauges.configured));
     described.extend(describe_kinds(metrics, gauges));
     if let Some(cluster) = &gauges.cluster {
         described.extend(describe_cluster(metrics, cluster));
@@ -206,6 +209,7 @@ fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>
         ),
         metric("worker_panics_total", "Contained panics of workers.", Counter(metrics.worker_panics_total)),
         metric("log_lines_dropped_total", "Log lines dropped.", Counter(metrics.log_lines_dropped_total)),
+        metric("static_bytes", "Bytes of the static files in memory.", Gauge(gauges.static_bytes)),
         metric("resumes_remembered", "Players who may come back.", Gauge(gauges.resumes_remembered)),
         metric(
             "resume_store_failures_total",
@@ -262,6 +266,30 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
         metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),
         metric("closed", "Ended game connections.", Kinds("reason", metrics.closed.iter().collect())),
         metric("resumes", "Tickets shown.", Kinds("outcome", metrics.resumes.iter().collect())),
+    ]
+}
+
+/// What the others are held against: a rule that takes its thresholds from here holds for every configuration.
+fn describe_configured(configured: &Configured) -> Vec<Metric<'static>> {
+    vec![
+        metric("tick_rate_configured_hz", "Ticks a second, as configured.", Gauge(configured.tick_rate_hz)),
+        metric(
+            "flush_interval_configured_ms",
+            "Time between two flushes, as configured.",
+            GaugeMs(configured.flush_interval_ms),
+        ),
+        metric(
+            "max_visible_configured",
+            "Most players a client is shown, as configured.",
+            Gauge(configured.max_visible),
+        ),
+        metric(
+            "governor_level_max",
+            "Highest level of the load governor.",
+            Gauge(configured.governor_level_max),
+        ),
+        metric("players_max", "Most players in the world.", Gauge(configured.players_max)),
+        metric("build_info", "The server's version.", Info("version", env!("CARGO_PKG_VERSION"))),
     ]
 }
 
@@ -327,6 +355,7 @@ fn json_value(value: &Value) -> Json {
         // Four decimals: more would be noise.
         Ratio(ratio) => json!((ratio * 1e4).round() / 1e4),
         Kinds(_, counts) => counts.iter().map(|&(name, count)| (name, count)).collect(),
+        Info(label, text) => json!({ *label: text }),
         Value::Histogram(histogram) => {
             let buckets: Json = histogram.cumulative().map(|(ns, count)| (ns.to_string(), count)).collect();
             json!({ "le_ns": buckets, "count": histogram.count(), "sum_ns": histogram.sum_ns() })
@@ -354,11 +383,14 @@ fn write_metric(out: &mut String, metric: &Metric, open_metrics: bool) -> fmt::R
         Counter(_) | CounterNs(_) | Kinds(..) => ("counter", name.as_str()),
         Gauge(_) | GaugeNs(_) | GaugeMs(_) | Ratio(_) => ("gauge", name.as_str()),
         Value::Histogram(_) => ("histogram", name.as_str()),
+        Info(..) if open_metrics => ("info", name.trim_end_matches("_info")),
+        Info(..) => ("gauge", name.as_str()),
     };
     writeln!(out, "# HELP {family} {}\n# TYPE {family} {kind}", metric.help)?;
     match &metric.value {
         Counter(count) | Gauge(count) => writeln!(out, "{name} {count}"),
         Ratio(ratio) => writeln!(out, "{name} {ratio}"),
+        Info(label, text) => writeln!(out, "{name}{{{label}=\"{text}\"}} 1"),
         CounterNs(ns) | GaugeNs(ns) => writeln!(out, "{name} {}", seconds(*ns)),
         GaugeMs(ms) => writeln!(out, "{name} {}", seconds(ms * 1_000_000)),
         Kinds(label, counts) => {

@@ -2,6 +2,7 @@
 
 use mio::Token;
 
+use super::Server;
 use super::accept::Door;
 use super::attribution::TooManyRequests;
 use super::cluster::Cluster;
@@ -10,8 +11,7 @@ use super::connection::{Connection, Phase, Player, Room};
 use super::pages::is_of_dashboard;
 use super::postponed::Postponed;
 use super::returning::Asker;
-use super::{Server, os};
-use crate::metrics::{Format, Gauges, Refused, health_json, render};
+use crate::metrics::{Format, Refused, health_json, render};
 use crate::origins::Refusal;
 use crate::rate::RateLimiter;
 use crate::resume::{Saved, Ticket};
@@ -197,30 +197,6 @@ impl Server {
         if !response.head_only {
             let all = 0..body.len();
             connection.outbox.send_body(body, all);
-        }
-    }
-
-    fn gauges(&self, pool: &Pool) -> Gauges {
-        let settings = self.game.views().settings();
-        let rate_hz = u64::from(self.config.tick_rate_hz);
-        let flush_interval_ms = settings.flush_interval * 1000 / rate_hz;
-        Gauges {
-            players: self.game.players() as u64,
-            uptime_ms: self.uptime_ms(),
-            // The pool's threads include the loop's; the log writes on one of its own.
-            threads: pool.threads() as u64 + 1,
-            resident_bytes: os::resident_bytes(),
-            cpu_ns_total: os::process_cpu_ns(),
-            flush_interval_ms,
-            max_visible: settings.max_visible as u64,
-            visibility_rate_hz: rate_hz / settings.look_interval.max(settings.flush_interval),
-            governor_level: self.governor.level() as u64,
-            governor_climbs_total: self.governor.climbs_total(),
-            connections_open: self.table.len() as u64,
-            cluster: self.cluster.as_ref().map(|cluster| self.cluster_gauges(cluster)),
-            resumes_remembered: self.resumes.remembered() as u64,
-            resume_store_failures_total: self.resumes.failures()
-                + self.cluster.as_ref().map_or(0, Cluster::refusals),
         }
     }
 

@@ -29,7 +29,7 @@ mod views;
 pub mod visibility;
 
 pub use frames::Tally;
-pub use settings::Settings;
+pub use settings::{Settings, flush_interval};
 pub use viewer::{Turn, Viewer};
 pub use views::Views;
 

@@ -87,10 +87,15 @@ impl Settings {
         max_visible: usize,
     ) {
         let rate_hz = u64::from(pace.tick_rate_hz);
-        self.flush_interval = (u64::from(flush_interval_ms) * rate_hz / 1000).max(1);
+        self.flush_interval = flush_interval(rate_hz, flush_interval_ms);
         self.look_interval = (rate_hz / u64::from(visibility_rate_hz)).max(1);
         self.max_visible = max_visible;
     }
+}
+
+/// Ticks between two flushes.
+pub fn flush_interval(tick_rate_hz: u64, flush_interval_ms: u32) -> Tick {
+    (u64::from(flush_interval_ms) * tick_rate_hz / 1000).max(1)
 }
 
 fn sync_interval(pace: Pace, seconds: u32) -> Tick {

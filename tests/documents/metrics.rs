@@ -93,6 +93,44 @@ fn the_page_names_every_alert() {
 }
 
 #[test]
+fn every_alert_is_tested_to_fire() {
+    let tests = text("deploy/prometheus/alerts_test.yml");
+    for name in text(ALERTS).lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        let fires = format!("{{labels: '{{alertname=\"{name}\"}}', value: 1}}");
+        assert!(tests.contains(&fires), "{name}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_a_setting_comes_from_the_metrics() {
+    let dashboard: Json = serde_json::from_str(&text(DASHBOARD)).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let shown = |panel: &Json, metric: &str| {
+        panel["targets"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|target| target["expr"].as_str().is_some_and(|expr| names(expr).contains(metric)))
+    };
+    for (metric, limit) in [
+        ("pixi_tick_rate_hertz", "pixi_tick_rate_configured_hertz"),
+        ("pixi_tick_duration_seconds", "pixi_tick_rate_configured_hertz"),
+        ("pixi_flush_interval_seconds", "pixi_flush_interval_configured_seconds"),
+        ("pixi_max_visible", "pixi_max_visible_configured"),
+        ("pixi_governor_level", "pixi_governor_level_max"),
+    ] {
+        let of_metric: Vec<&Json> = panels.iter().filter(|panel| shown(panel, metric)).collect();
+        assert!(!of_metric.is_empty(), "{metric} is charted");
+        assert!(of_metric.iter().all(|panel| shown(panel, limit)), "{metric} without {limit}");
+        // No number of one configuration stands where the limit belongs.
+        for panel in of_metric {
+            let description = panel["description"].as_str().expect("a text").replace("Above 0 ", "");
+            assert!(!description.contains(|sign: char| sign.is_ascii_digit()), "{description}");
+        }
+    }
+}
+
+#[test]
 fn prometheus_understands_the_rules_and_they_speak_when_they_should() {
     let folder = root().join("deploy/prometheus");
     for arguments in [

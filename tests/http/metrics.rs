@@ -6,10 +6,16 @@ use openmetrics_parser::prometheus::parse_prometheus;
 use openmetrics_parser::{PrometheusType, PrometheusValue};
 
 use crate::support::http::{get, get_with};
-use crate::support::{Client, Server, wait_for};
+use crate::support::{Client, Server, Settings, folder, wait_for};
 
 /// Keys whose values are numbers.
-const NUMBERS: [&str; 27] = [
+const NUMBERS: [&str; 33] = [
+    "tick_rate_configured_hz",
+    "flush_interval_configured_ms",
+    "max_visible_configured",
+    "governor_level_max",
+    "players_max",
+    "static_bytes",
     "players",
     "tick_duration_ns",
     "events_per_second",
@@ -135,5 +141,38 @@ fn everybody_else_gets_json() {
         let response = get_with(server.address(), "/metrics", &[&format!("Accept: {accept}")]);
         assert_eq!(response.header("content-type"), Some("application/json"), "{accept}");
         assert_eq!(response.header("cache-control"), Some("no-store"));
+    }
+}
+
+#[test]
+fn what_is_configured_is_told_beside_what_is() {
+    let site = folder("counted-files");
+    std::fs::write(site.join("one.bin"), [0; 1_000]).expect("a file");
+    std::fs::hard_link(site.join("one.bin"), site.join("two.bin")).expect("a second name");
+    let settings = Settings::new().set("TICK_RATE", 30).set("BATCH_INTERVAL_MS", 100).set("MAX_VISIBLE", 64);
+    let settings = settings.set("MAX_CONNECTIONS", 50).set("STATIC_DIR", site.to_str().expect("UTF-8"));
+    let server = settings.start();
+    let expected = [
+        ("tick_rate_configured_hz", 30),
+        ("flush_interval_configured_ms", 100),
+        ("max_visible_configured", 64),
+        ("governor_level_max", 3),
+        ("players_max", 50),
+        ("static_bytes", 1_000),
+    ];
+    for (key, value) in expected {
+        assert_eq!(server.count(key), value, "{key}");
+    }
+    // At rest they are what is in force.
+    assert_eq!((server.count("flush_interval_ms"), server.count("max_visible")), (100, 64));
+    assert_eq!(server.metrics()["build_info"]["version"], env!("CARGO_PKG_VERSION"));
+    let text = get(server.address(), "/metrics/prometheus").text().to_owned();
+    let version = env!("CARGO_PKG_VERSION");
+    for line in [
+        "pixi_tick_rate_configured_hertz 30",
+        "pixi_flush_interval_configured_seconds 0.1",
+        &format!("pixi_build_info{{version=\"{version}\"}} 1"),
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}");
     }
 }

@@ -103,7 +103,8 @@ const metrics = (ticks, more = {}) => ({
   players: 5,
   tick_p50_ns: 2e6,
   tick_p99_ns: 4e6,
-  tick_rate_hz: 60,
+  tick_rate_hz: 29,
+  tick_rate_configured_hz: 30,
   ticks_total: ticks,
   ticks_skipped_total: 0,
   messages_in_total: 10 * ticks,
@@ -116,6 +117,7 @@ const metrics = (ticks, more = {}) => ({
   resident_bytes: 5e6,
   loop_busy_ratio: 0.5,
   governor_level: 0,
+  governor_level_max: 4,
   flush_interval_ms: 50,
   resumes: { hit: 2 * ticks, taken_over: ticks, second_tab: 7, miss: 8 },
   ...more,
@@ -127,6 +129,7 @@ test('rates are what grew between two answers', () => {
     [now.tickP50Ms, now.tickP99Ms, now.messagesIn, now.bytesOut, now.refused, now.cores],
     [2, 4, 300, 6_000, 30, 0.03],
   );
+  assert.deepEqual([now.tickMs, now.governorMax], [1000 / 30, 4]);
 });
 
 test('what is told of a cluster is shown where there is one', () => {

@@ -49,6 +49,14 @@ fn example() -> (Metrics, Gauges) {
             bytes_in_total: 19,
             ..ClusterGauges::default()
         }),
+        static_bytes: 21,
+        configured: Configured {
+            tick_rate_hz: 30,
+            flush_interval_ms: 100,
+            max_visible: 256,
+            governor_level_max: 22,
+            players_max: 23,
+        },
         resumes_remembered: 16,
         resume_store_failures_total: 17,
     };
@@ -56,7 +64,14 @@ fn example() -> (Metrics, Gauges) {
 }
 
 /// What both text formats must say of the example.
-const EXPECTED: [(&str, f64); 32] = [
+const EXPECTED: [(&str, f64); 39] = [
+    (concat!("pixi_build_info{", env!("CARGO_PKG_VERSION"), "}"), 1.0),
+    ("pixi_static_bytes", 21.0),
+    ("pixi_tick_rate_configured_hertz", 30.0),
+    ("pixi_flush_interval_configured_seconds", 0.1),
+    ("pixi_max_visible_configured", 256.0),
+    ("pixi_governor_level_max", 22.0),
+    ("pixi_players_max", 23.0),
     ("pixi_cpu_seconds_total", 8.1),
     ("pixi_players", 1_000.0),
     ("pixi_last_tick_duration_seconds", 0.003),
@@ -116,6 +131,7 @@ macro_rules! samples {
                         }
                         ("_sum", histogram.sum.unwrap().as_f64())
                     }
+                    _ if family == "pixi_build" => ("_info", 1.0),
                     _ => panic!("{family} has an unexpected type"),
                 };
                 let name = format!("{}{suffix}{}", family.trim_end_matches("_total"), labels.concat());
@@ -134,6 +150,7 @@ fn text_formats_parse_and_hold_the_values() {
     let (plain, families) = samples!(parse_prometheus, PrometheusValue, &text);
     let text = render(&metrics, &gauges, Format::OpenMetrics);
     assert!(text.contains("# TYPE pixi_ticks counter\npixi_ticks_total 3\n"));
+    assert!(text.contains("# TYPE pixi_build info\npixi_build_info{version="), "{text}");
     assert!(text.ends_with("\n# EOF\n"));
     let (open, open_families) = samples!(parse_openmetrics, OpenMetricsValue, &text);
 
@@ -175,6 +192,8 @@ fn json_has_its_keys_in_order_and_the_values() {
         ("/resumes_remembered", json!(16)),
         ("/tick_durations/le_ns/2500000", json!(1)),
         ("/tick_durations/count", json!(3)),
+        ("/flush_interval_configured_ms", json!(100)),
+        ("/build_info/version", json!(env!("CARGO_PKG_VERSION"))),
     ] {
         assert_eq!(root.pointer(pointer), Some(&expected), "{pointer}");
     }

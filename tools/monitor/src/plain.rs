@@ -104,7 +104,7 @@ pub fn blocks(history: &History) -> Vec<(&'static str, Vec<Row>)> {
                 row("longest tick", nanoseconds(number("tick_max_ns"))),
                 row("ticks skipped", whole(number("ticks_skipped_total"))),
                 row("busy", format!("{:.0} %", number("loop_busy_ratio") * 100.0)),
-                row("governor", governor(number("governor_level"))),
+                row("governor", governor(number("governor_level"), number("governor_level_max"))),
             ],
         ),
         (
@@ -174,8 +174,8 @@ fn cluster(sample: &Sample) -> Option<String> {
     Some(format!("{} others, {} ghosts", number("cluster.peers"), number("cluster.ghosts")))
 }
 
-fn governor(level: f64) -> String {
-    if level > 0.0 { format!("{level:.0} rungs up") } else { "at rest".to_owned() }
+fn governor(level: f64, level_max: f64) -> String {
+    if level > 0.0 { format!("level {level:.0} of {level_max:.0}") } else { "at rest".to_owned() }
 }
 
 /// What is known, for programs.

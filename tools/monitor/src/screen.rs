@@ -168,7 +168,7 @@ mod tests {
             let metrics = json!({
                 "players": second * 1_000, "tick_rate_hz": 60.0, "tick_p50_ns": 120_000, "tick_p99_ns": 240_000,
                 "ticks_total": second * 60, "uptime_seconds": second, "bytes_out_total": second * 39_000_000,
-                "resident_bytes": 30_000_000, "governor_level": 6, "frames_out": { "ack": second * 20_000 },
+                "resident_bytes": 30_000_000, "governor_level": 6, "governor_level_max": 7, "frames_out": { "ack": second * 20_000 },
                 "refused": { "full": 3, "upgrade": 0 }, "closed": { "reset": 9 }, "cpu_ns_total": second * 810_000_000,
             });
             history.take(Answer { at: start + Duration::from_secs(second), metrics: Ok(metrics) });
@@ -199,7 +199,7 @@ mod tests {
                 "tick p99 240 us",
                 "out 39.00 MB/s",
                 "20,000",
-                "6 rungs up",
+                "level 6 of 7",
                 "0.81 cores",
                 "28.6 MiB",
                 "refused full",

@@ -1,0 +1,47 @@
+//! What `/metrics` measures at the moment it is asked.
+
+use super::cluster::Cluster;
+use super::{Server, os};
+use crate::metrics::{Configured, Gauges};
+use crate::view::flush_interval;
+use crate::view::pool::Pool;
+
+impl Server {
+    pub(super) fn gauges(&self, pool: &Pool) -> Gauges {
+        let settings = self.game.views().settings();
+        let rate_hz = u64::from(self.config.tick_rate_hz);
+        Gauges {
+            players: self.game.players() as u64,
+            uptime_ms: self.uptime_ms(),
+            // The pool's threads include the loop's; the log writes on one of its own.
+            threads: pool.threads() as u64 + 1,
+            resident_bytes: os::resident_bytes(),
+            cpu_ns_total: os::process_cpu_ns(),
+            flush_interval_ms: settings.flush_interval * 1000 / rate_hz,
+            max_visible: settings.max_visible as u64,
+            visibility_rate_hz: rate_hz / settings.look_interval.max(settings.flush_interval),
+            governor_level: self.governor.level() as u64,
+            governor_climbs_total: self.governor.climbs_total(),
+            connections_open: self.table.len() as u64,
+            static_bytes: self.assets.bytes(),
+            configured: self.configured(),
+            cluster: self.cluster.as_ref().map(|cluster| self.cluster_gauges(cluster)),
+            resumes_remembered: self.resumes.remembered() as u64,
+            resume_store_failures_total: self.resumes.failures()
+                + self.cluster.as_ref().map_or(0, Cluster::refusals),
+        }
+    }
+
+    fn configured(&self) -> Configured {
+        let rate_hz = u64::from(self.config.tick_rate_hz);
+        let rung = self.governor.configured();
+        Configured {
+            tick_rate_hz: rate_hz,
+            // In whole ticks, as it is kept: at rest it equals the one in force.
+            flush_interval_ms: flush_interval(rate_hz, rung.flush_interval_ms) * 1000 / rate_hz,
+            max_visible: rung.max_visible as u64,
+            governor_level_max: self.governor.level_max() as u64,
+            players_max: self.config.max_connections as u64,
+        }
+    }
+}
