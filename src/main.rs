@@ -108,7 +108,8 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     let capacity = Capacity::reserve(config.max_connections);
     warn_of_what_bites(config, capacity);
     let assets = Assets::configured(config, &Assets::default());
-    let assets = assets.map(drop).map_err(|error| (FAILED, unserved_files(&error)));
+    let assets =
+        assets.map(|assets| tell_of_files(config, &assets)).map_err(|error| (FAILED, unserved_files(&error)));
     let sockets = server::check(config).into_iter().map(|error| (FAILED, no_start(&error)));
     let problems: Vec<(u8, String)> =
         [log_file, assets].into_iter().filter_map(Result::err).chain(sockets).collect();
@@ -129,6 +130,12 @@ fn unwritable_log(config: &Config, error: &io::Error) -> String {
     format!("LOG_FILE={}: can't be written: {error}", path.display())
 }
 
+/// What is left out of the files that are served.
+fn tell_of_files(config: &Config, assets: &Assets) {
+    assets.log_notices();
+    server::log_hidden_files(config, assets);
+}
+
 fn unserved_files(error: &AssetError) -> String {
     format!("STATIC_DIR: {error}")
 }
@@ -144,7 +151,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
         Ok(assets) => assets,
         Err(error) => return fail_logged(&unserved_files(&error)),
     };
-    assets.log_notices();
+    tell_of_files(&config, &assets);
     let server = match Server::bind(config, capacity, assets, signals, log.handle(), reread) {
         Ok(server) => server,
         Err(error) => return fail_logged(&no_start(&error)),

@@ -8,7 +8,6 @@ use super::attribution::TooManyRequests;
 use super::cluster::Cluster;
 use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player, Room};
-use super::pages::is_of_dashboard;
 use super::postponed::Postponed;
 use super::returning::Asker;
 use crate::metrics::{Format, Refused, health_json, render};
@@ -121,21 +120,21 @@ impl Server {
         if room == Room::Spare && door == Door::Game && path != "/health" {
             return self.refuse(token, Refused::Descriptors, "no descriptor is left for this connection\n");
         }
-        if room == Room::Reserved && !(path == "/health" || is_metrics(path)) {
+        let is_metrics = self.is_metrics(door, path);
+        if room == Room::Reserved && !(path == "/health" || is_metrics) {
             return self.refuse(token, Refused::Full, "too many connections are open; try again\n");
         }
         if request.method == Method::Other {
             return self.answer_method(token, request, path);
         }
         match path {
-            path if !self.is_served(path, door) => self.answer_not_found(token, request),
-            "/ws" => return self.answer_upgrade(token, request, path),
+            "/ws" if door == Door::Game => return self.answer_upgrade(token, request, path),
             "/health" => self.answer_health(token, request),
-            "/metrics" => {
+            "/metrics" if is_metrics => {
                 let format = Format::negotiate(request.accept.as_deref());
                 self.answer_metrics(token, request, pool, format);
             }
-            "/metrics/prometheus" => {
+            "/metrics/prometheus" if is_metrics => {
                 let format = match Format::negotiate(request.accept.as_deref()) {
                     Format::Json => Format::Prometheus,
                     format => format,
@@ -145,15 +144,6 @@ impl Server {
             _ => self.answer_file(token, request, path),
         }
         keep_alive(request)
-    }
-
-    /// Whether this door has anything to do with the path. Operators have their paths to themselves when they have a
-    /// door of their own, and nothing else but the health check there.
-    fn is_served(&self, path: &str, door: Door) -> bool {
-        match door {
-            Door::Game => !is_for_operators(path) || self.config.admin_addr.is_none(),
-            Door::Admin => is_for_operators(path) || path == "/health",
-        }
     }
 
     fn answer_method(&mut self, token: Token, request: &Request, path: &str) -> Answered {
@@ -372,15 +362,6 @@ impl Server {
             self.start_closing(token, false);
         }
     }
-}
-
-/// What says more about the server than players are to know.
-fn is_for_operators(path: &str) -> bool {
-    is_metrics(path) || is_of_dashboard(path)
-}
-
-fn is_metrics(path: &str) -> bool {
-    matches!(path, "/metrics" | "/metrics/prometheus")
 }
 
 fn keep_alive(request: &Request) -> Answered {

@@ -5,7 +5,7 @@
 //! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
 //!   [`places`], [`reserve`]: which connection makes room for another one. [`spare`], [`capacity`]: descriptors, when
 //!   there are few or none.
-//! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`http_turn`], [`http_queue`], [`share`]: when they are served, and how much time they get.
+//! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`addresses`]: what is where, at which listener. [`http_turn`], [`http_queue`], [`share`]: when they are served, and how much time they get.
 //!   [`renderings`], [`gauges`]: metrics, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
 //!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
@@ -17,6 +17,7 @@
 //! * [`run_clock`]: what is a pause of the process. [`wall_clock`]: the date of answers. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
 
 mod accept;
+mod addresses;
 pub mod assets;
 mod attribution;
 pub mod capacity;
@@ -75,6 +76,7 @@ use crate::tick::Schedule;
 use crate::view::pool::Pool;
 use crate::watchdog::{Pulse, Watchdog};
 use accept::{Acceptor, Door, Doors};
+pub use addresses::log_hidden_files;
 use assets::Assets;
 use attribution::Attributions;
 use capacity::Capacity;

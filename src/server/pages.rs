@@ -19,8 +19,8 @@ const REFERRER: (&str, &str) = ("Referrer-Policy", "no-referrer");
 
 const FOR_GOOD: (&str, &str) = ("Cache-Control", "public, max-age=31536000, immutable");
 
-const PLAY: &str = "/play";
-const DASHBOARD: &str = "/dashboard";
+pub(super) const PLAY: &str = "/play";
+pub(super) const DASHBOARD: &str = "/dashboard";
 
 /// Where the folder of a page's files stands in its text.
 const BASE: &str = "{{base}}";

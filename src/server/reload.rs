@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
+use super::addresses::log_hidden_files;
 use super::assets::Assets;
 use super::capacity::Capacity;
 use super::{Server, configured_rung};
@@ -110,6 +111,7 @@ impl Server {
         }
         assets.log_notices();
         self.assets = Arc::new(assets);
+        log_hidden_files(&config, &self.assets);
         log::info!(
             "reload: {} settings changed, {} files are served, {} of them read",
             changes.len(),

@@ -7,13 +7,11 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Server;
 use super::accept::Door;
+use super::addresses::{file_at, is_own, page_at};
 use super::assets::Asset;
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE};
 use crate::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
-
-/// Addresses at which the program itself answers. A slash at the end makes no difference.
-const FIXED: [&str; 6] = ["/ws", "/health", "/metrics", "/metrics/prometheus", "/play", "/dashboard"];
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
 /// Of every answer for a file that has compressed forms: a cache must not give one client the form of another.
@@ -23,8 +21,8 @@ impl Server {
     /// The path without a slash at its end, where that makes it an address of the program and no file stands there.
     pub(super) fn without_slash<'a>(&self, path: &'a str, door: Door) -> &'a str {
         match path.strip_suffix('/') {
-            Some(bare) if FIXED.contains(&bare) => {
-                let is_file = door == Door::Game && self.assets.lookup(path).is_some();
+            Some(bare) if is_own(&self.config, door, bare) => {
+                let is_file = file_at(&self.assets, door, path).is_some();
                 if is_file { path } else { bare }
             }
             _ => path,
@@ -39,11 +37,11 @@ impl Server {
             let name = path.rsplit('/').next().unwrap_or_default();
             return self.answer_moved(token, request, &format!("../{name}"));
         }
-        let has_front = self.config.static_dir.is_none();
-        let page = self.pages.lookup(path, has_front);
-        let file = || self.assets.lookup(path);
+        let door = self.door_of(token);
+        let page = page_at(&self.pages, &self.config, door, path);
+        let file = || file_at(&self.assets, door, path);
         let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
-            return self.answer_no_file(token, request);
+            return self.answer_no_file(token, request, door);
         };
         let has_forms = asset.has_forms();
         let accepted = request.accept_encoding.as_deref().filter(|_| has_forms);
@@ -92,8 +90,8 @@ impl Server {
     }
 
     /// There is no file; but it may be a folder, whose address ends in a slash, since links in its index count from there.
-    fn answer_no_file(&mut self, token: Token, request: &Request) {
-        if !self.assets.is_folder(&request.path) {
+    fn answer_no_file(&mut self, token: Token, request: &Request, door: Door) {
+        if door == Door::Admin || !self.assets.is_folder(&request.path) {
             return self.answer_not_found(token, request);
         }
         let name = request.path.rsplit('/').next().unwrap_or_default();

@@ -128,7 +128,12 @@ fn the_log_counts_hidden_entries_once_and_names_a_few_links() {
         1
     );
     assert_eq!(log.matches("/link-").count() + log.matches("a\\nb\\u{202e}").count(), 5, "{log}");
-    assert!(log.contains("996 more for the same reason: the link leads out of the directory"), "{log}");
+    let rest = "996 more for the same reason: the link leads out of the directory";
+    assert!(log.contains(rest), "{log}");
+    let mut check = settings(&site).command();
+    let output = check.arg("--check-config").output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains(rest), "{said}");
 }
 
 #[test]
@@ -205,4 +210,75 @@ fn a_file_on_a_bad_block_is_left_out_of_start_and_reload() {
     assert!(said.contains(&line), "{said}");
     assert_eq!(served(&server, "/new.js").as_deref(), Some("1;"));
     assert_eq!(served(&server, "/broken.png"), None);
+}
+
+/// A site with a file at each address that the server may have itself.
+fn overlapping(name: &str) -> PathBuf {
+    let site = folder(name);
+    for path in ["health", "ws", "play/index.html", "dashboard/index.html", "dashboard/app.js"] {
+        write(&site, path, "the site's");
+    }
+    write(&site, "metrics/prometheus", "the site's");
+    write(&site, "metrics/index.html", "the site's");
+    write(&site, "playground.html", "the site's");
+    site
+}
+
+const HIDES: &str = "[WARN] STATIC_DIR: the server's own resources come first: ";
+
+#[test]
+fn files_have_the_operators_addresses_when_operators_have_a_listener_of_their_own() {
+    let site = overlapping("with-admin");
+    let server = settings(&site).set("ADMIN_ADDR", "127.0.0.1:0").start();
+    let admin = server.admin_address();
+    for path in
+        ["/dashboard/index.html", "/dashboard/", "/dashboard/app.js", "/metrics/prometheus", "/metrics/"]
+    {
+        assert_eq!(served(&server, path).as_deref(), Some("the site's"), "{path}");
+    }
+    let log = server.log();
+    let hidden = "/health before health, /play before play/index.html, /ws before ws";
+    assert!(log.lines().any(|line| line.ends_with(&format!("{HIDES}{hidden}"))), "{log}");
+    // Operators find the server's own there, and none of the files.
+    assert!(get(admin, "/metrics").text().contains("\"players\""));
+    assert!(get(admin, "/metrics/prometheus").text().contains("pixi_players"));
+    assert!(get(admin, "/dashboard").text().contains("<h1>pixi-game-server</h1>"));
+    for path in
+        ["/dashboard/app.js", "/dashboard/index.html", "/playground.html", "/play", "/play/", "/", "/ws/"]
+    {
+        assert_eq!(get(admin, path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn without_files_the_operators_addresses_are_nothing_to_players() {
+    let site = folder("without-files");
+    write(&site, "index.html", "the site's");
+    let server = settings(&site).set("ADMIN_ADDR", "127.0.0.1:0").start();
+    for path in ["/metrics", "/metrics/prometheus", "/dashboard", "/dashboard/"] {
+        assert_eq!(get(server.address(), path).status, 404, "{path}");
+    }
+    assert!(!server.log().contains("come first"), "{}", server.log());
+}
+
+#[test]
+fn on_one_listener_the_log_names_the_files_that_the_servers_own_resources_hide() {
+    let site = overlapping("without-admin");
+    let server = settings(&site).start();
+    let hidden = "/dashboard before dashboard/index.html, /health before health, /metrics before metrics/index.html, \
+                  /metrics/prometheus before metrics/prometheus, /play before play/index.html, /ws before ws";
+    let log = server.log();
+    assert!(log.lines().any(|line| line.ends_with(&format!("{HIDES}{hidden}"))), "{log}");
+    assert_eq!(served(&server, "/dashboard/app.js").as_deref(), Some("the site's"));
+    for path in ["/health", "/play", "/dashboard", "/metrics", "/metrics/prometheus"] {
+        assert_ne!(served(&server, path).as_deref(), Some("the site's"), "{path}");
+    }
+    let said = reload(&server);
+    assert_eq!(said.matches(HIDES).count(), 1, "{said}");
+    for path in ["health", "ws", "play/index.html", "dashboard/index.html", "metrics/index.html"] {
+        fs::remove_file(site.join(path)).expect("the file is there");
+    }
+    fs::remove_dir_all(site.join("metrics")).expect("the folder is there");
+    let said = reload(&server);
+    assert!(said.contains("2 files are served") && !said.contains(HIDES), "{said}");
 }

@@ -1,0 +1,80 @@
+//! Which addresses the server answers itself, at which listener, and which files of `STATIC_DIR` have the same ones.
+
+use mio::Token;
+
+use super::Server;
+use super::accept::Door;
+use super::assets::{Asset, Assets};
+use super::pages::{DASHBOARD, PLAY, Page, Pages, is_of_dashboard};
+use crate::config::Config;
+
+const METRICS: [&str; 2] = ["/metrics", "/metrics/prometheus"];
+
+/// Whether this listener serves what says more about the server than players are to know. Operators with a listener of
+/// their own find it there alone, and at the other one its addresses are free for files.
+fn serves_operators(config: &Config, door: Door) -> bool {
+    door == Door::Admin || config.admin_addr.is_none()
+}
+
+/// Whether the server itself answers at exactly this address, files of its pages aside. A slash at the end makes no
+/// difference to these.
+pub(super) fn is_own(config: &Config, door: Door, path: &str) -> bool {
+    match path {
+        "/health" => true,
+        "/ws" | PLAY => door == Door::Game,
+        _ => (METRICS.contains(&path) || path == DASHBOARD) && serves_operators(config, door),
+    }
+}
+
+/// The page of the server's own that is found at a path.
+pub(super) fn page_at<'a>(pages: &'a Pages, config: &Config, door: Door, path: &str) -> Option<&'a Page> {
+    let is_here = match door {
+        Door::Game => serves_operators(config, door) || !is_of_dashboard(path),
+        Door::Admin => is_of_dashboard(path),
+    };
+    if is_here { pages.lookup(path, config.static_dir.is_none()) } else { None }
+}
+
+/// The file that is found at a path. Operators have none.
+pub(super) fn file_at<'a>(assets: &'a Assets, door: Door, path: &str) -> Option<&'a Asset> {
+    match door {
+        Door::Game => assets.lookup(path),
+        Door::Admin => None,
+    }
+}
+
+impl Server {
+    /// Whether a path is that of metrics at this listener.
+    pub(super) fn is_metrics(&self, door: Door, path: &str) -> bool {
+        METRICS.contains(&path) && serves_operators(&self.config, door)
+    }
+
+    /// The listener at which a connection came in.
+    pub(super) fn door_of(&self, token: Token) -> Door {
+        self.table.get(token).map_or(Door::Game, |connection| connection.door)
+    }
+}
+
+/// Writes to the log, in one line, which files give way to the server's own resources at an address.
+pub fn log_hidden_files(config: &Config, assets: &Assets) {
+    let own = ["/health", "/ws", PLAY, DASHBOARD].into_iter().chain(METRICS);
+    let hidden = hidden_files(own.filter(|address| is_own(config, Door::Game, address)), assets);
+    if !hidden.is_empty() {
+        let hidden: Vec<String> =
+            hidden.iter().map(|(address, file)| format!("{address} before {file}")).collect();
+        log::warn!("STATIC_DIR: the server's own resources come first: {}", hidden.join(", "));
+    }
+}
+
+/// Of these addresses those that files have as well, with the files. A folder's file has the folder's address too.
+fn hidden_files<'a>(own: impl Iterator<Item = &'a str>, assets: &Assets) -> Vec<(&'a str, String)> {
+    let mut hidden: Vec<(&str, String)> = own
+        .flat_map(|address| {
+            let key = address.trim_start_matches('/');
+            [key.to_owned(), format!("{key}/index.html")].map(|key| (address, key))
+        })
+        .filter(|(_, key)| assets.has(key))
+        .collect();
+    hidden.sort_unstable();
+    hidden
+}
