@@ -9,6 +9,7 @@ use nix::unistd::mkfifo;
 
 use super::{run, stderr, stdout, value};
 use crate::support::http::get;
+use crate::support::pump::wait_until;
 use crate::support::server::{PROGRAM, program};
 use crate::support::{Settings, folder};
 
@@ -51,9 +52,11 @@ fn a_log_that_is_read_through_a_fifo_arrives() {
     let both = File::options().read(true).write(true).open(&fifo).expect("both ends");
     let server = Settings::new().set("LOG_FILE", fifo.to_str().expect("text")).start_silent(&[]);
     drop(both);
+    wait_until("the line in cat's copy", || {
+        fs::read_to_string(&text).is_ok_and(|log| log.contains("listening on"))
+    });
     drop(server);
     reader.wait().expect("the end of the log ends cat");
-    assert!(fs::read_to_string(text).expect("a log").contains("listening on"));
 }
 
 #[test]
