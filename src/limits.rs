@@ -110,6 +110,9 @@ pub const VISIBILITY_RATE_HZ: u32 = 5;
 /// Longest time for which what players left behind may be remembered, in seconds.
 pub const RESUME_TTL_S_MAX: u32 = 86_400;
 
+/// Longest `COOKIE_PATH`, in bytes.
+pub const COOKIE_PATH_BYTES_MAX: usize = 256;
+
 /// Players who have left and are remembered at most; with more, those who left first are forgotten. Some 100 bytes each.
 pub const RESUMES_MAX: usize = 64 * 1024;
 

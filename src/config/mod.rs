@@ -103,6 +103,8 @@ pub struct Config {
     pub spawn_seed: Option<u64>,
     /// Time for which what a player left behind is remembered, in seconds; 0 is not at all.
     pub resume_ttl_s: u32,
+    /// The `Path` of the session cookie.
+    pub cookie_path: String,
     /// Directory that keeps what players left behind over a restart.
     pub state_dir: Option<PathBuf>,
     /// The bus that joins servers to one world; `None` is a world of one's own.
@@ -294,6 +296,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         spawn_max_y: sources.whole("SPAWN_MAX_Y"),
         spawn_seed: sources.optional_whole("SPAWN_SEED"),
         resume_ttl_s: sources.whole("RESUME_TTL_SEC"),
+        cookie_path: sources.cookie_path("COOKIE_PATH"),
         state_dir: sources.path("STATE_DIR"),
         cluster_url: sources.redis_url("CLUSTER_URL"),
         cluster_secret: sources.shared_secret("CLUSTER_SECRET"),

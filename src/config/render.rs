@@ -80,7 +80,7 @@ fn environment_line(variable: &str, value: &str) -> String {
 }
 
 /// Every setting with its value as it is: what is secret in it must not be shown.
-pub(super) fn values(config: &Config) -> [(&'static str, String); 51] {
+pub(super) fn values(config: &Config) -> [(&'static str, String); 52] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
     let optional = |number: Option<u32>| number.map_or(String::new(), |number| number.to_string());
@@ -120,6 +120,7 @@ pub(super) fn values(config: &Config) -> [(&'static str, String); 51] {
         ("PLAYER_SPEED", config.player_speed.to_string()),
         ("ATTACK_DURATION_MS", config.attack_duration_ms.to_string()),
         ("RESUME_TTL_SEC", config.resume_ttl_s.to_string()),
+        ("COOKIE_PATH", config.cookie_path.clone()),
         ("STATE_DIR", path(&config.state_dir)),
         ("CLUSTER_URL", config.cluster_url.as_ref().map_or("", Secret::reveal).to_owned()),
         ("CLUSTER_SECRET", config.cluster_secret.as_ref().map_or("", Secret::reveal).to_owned()),

@@ -74,6 +74,8 @@ pub enum Allowed {
     SharedSecret,
     /// A short name.
     Name,
+    /// The `Path` of a cookie.
+    CookiePath,
 }
 
 impl fmt::Display for Allowed {
@@ -97,6 +99,11 @@ impl fmt::Display for Allowed {
                 let Range { start, end } = limits::CLUSTER_SECRET_BYTES;
                 write!(out, "{start} to {} letters, digits and other visible ASCII characters", end - 1)
             }
+            Self::CookiePath => write!(
+                out,
+                "a path that begins with /, of 1 to {} visible ASCII characters without ;",
+                limits::COOKIE_PATH_BYTES_MAX
+            ),
             Self::Name => out.write_str("1 to 64 letters, digits, dots, colons, hyphens and underscores"),
         }
     }
@@ -183,6 +190,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks in 1/24 s, a client's step"),
     setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds until an attack ends by itself"),
     live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds for which who left may come back to its place; 0 is off"),
+    live("COOKIE_PATH", "", "/", Allowed::CookiePath, "Path for which browsers send the session cookie again"),
     setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those places over a restart"),
     setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers to one world; unset, this is the only one").secret(Secrecy::Password),
     setting("CLUSTER_SECRET", "", "", Allowed::SharedSecret, "What servers of a world prove themselves with; unset, all of that Redis is believed").secret(Secrecy::Whole),

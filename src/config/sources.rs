@@ -13,7 +13,7 @@ use super::command_line::CommandLine;
 use super::env_file::EnvFile;
 use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
 use crate::cluster::link::Address;
-use crate::limits::{CLUSTER_SECRET_BYTES, NODE_NAME_BYTES_MAX};
+use crate::limits::{CLUSTER_SECRET_BYTES, COOKIE_PATH_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::logging::Format;
 use crate::origins::AllowedOrigins;
 use crate::secret::Secret;
@@ -165,6 +165,11 @@ impl<'a> Sources<'a> {
         })
     }
 
+    /// The path of a cookie.
+    pub fn cookie_path(&mut self, variable: &str) -> String {
+        self.read(variable, cookie_path)
+    }
+
     /// A name.
     pub fn name(&mut self, variable: &str) -> String {
         self.read(variable, name)
@@ -268,6 +273,12 @@ fn address(text: &str) -> Option<IpAddr> {
 fn name(_: Allowed, text: &str) -> Option<String> {
     let is_fit = |character: char| character.is_ascii_alphanumeric() || ".:-_".contains(character);
     let fits = !text.is_empty() && text.len() <= NODE_NAME_BYTES_MAX && text.chars().all(is_fit);
+    fits.then(|| text.to_owned())
+}
+
+fn cookie_path(_: Allowed, text: &str) -> Option<String> {
+    let is_fit = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+    let fits = text.starts_with('/') && text.len() <= COOKIE_PATH_BYTES_MAX && text.bytes().all(is_fit);
     fits.then(|| text.to_owned())
 }
 

@@ -84,3 +84,17 @@ fn proxies_are_networks_and_single_addresses() {
         assert_eq!(problems(&[], &[("TRUSTED_PROXIES", value)]), [expected]);
     }
 }
+
+#[test]
+fn a_cookie_path_ends_no_attribute() {
+    let longest = format!("/{}", "a".repeat(255));
+    for path in ["/", "/game", "/game/", "/a,b=c%20", longest.as_str()] {
+        assert_eq!(config(&[], &[("COOKIE_PATH", path)]).cookie_path, path);
+    }
+    let allowed = "expected a path that begins with /, of 1 to 256 visible ASCII characters without ;";
+    let longer = longest.clone() + "a";
+    for path in ["game", "/a;Domain=example", "/a b", "/a\u{7f}", "/\u{e9}", longer.as_str()] {
+        let shown = path.replace('\u{7f}', "\\u{7f}");
+        assert_eq!(problems(&[], &[("COOKIE_PATH", path)]), [format!("COOKIE_PATH={shown}: {allowed}")]);
+    }
+}

@@ -13,7 +13,6 @@ use crate::limits::RESUME_SAVE_MS;
 use crate::metrics::Resume;
 use crate::resume::store::{self, Store};
 use crate::resume::{Claim, Resumes, Saved, Ticket};
-use crate::wire::http::Request;
 
 /// What the token of a handshake makes of its player.
 pub(super) enum Recognised {
@@ -63,8 +62,7 @@ fn log_unsaved(why: &str) {
 
 impl Server {
     /// The connection of the player whose token a handshake shows, if that player is in the world.
-    pub(super) fn owner_of_shown(&mut self, request: &Request) -> Option<Token> {
-        let shown = shown_in(request)?;
+    pub(super) fn owner_of_shown(&mut self, shown: Ticket) -> Option<Token> {
         let owner = self.resumes.player(shown)?;
         self.confirm_if_heard(owner);
         // The token shown may have been the one before, which is worth nothing now.
@@ -79,11 +77,11 @@ impl Server {
     }
 
     /// What the token that a handshake shows leads to.
-    pub(super) fn recognise(&mut self, request: &Request) -> Recognised {
+    pub(super) fn recognise(&mut self, shown: Option<Ticket>) -> Recognised {
         if !self.resumes.is_on() {
             return Recognised::As(None);
         }
-        let Some(shown) = shown_in(request) else { return Recognised::As(None) };
+        let Some(shown) = shown else { return Recognised::As(None) };
         let outcome = match self.resumes.claim(shown, self.now_ms()) {
             Claim::Left(saved) => {
                 self.metrics.resumes[Resume::Hit] += 1;
@@ -161,8 +159,4 @@ impl Server {
             self.resumes.save(ticket, self.game.saved(slot), self.now_ms());
         }
     }
-}
-
-fn shown_in(request: &Request) -> Option<Ticket> {
-    request.cookie.as_deref().and_then(Ticket::in_cookies)
 }

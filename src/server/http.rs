@@ -46,8 +46,8 @@ enum Answered {
 pub(super) struct Handshake {
     /// The connection it came on.
     pub token: Token,
-    /// Where it asked: its session token is shown to nobody else.
-    pub path: String,
+    /// The port that the client addressed: part of the name of its cookie.
+    pub port: u16,
     /// What the upgrade is confirmed with.
     pub key: AcceptKey,
     /// Whether the client speaks `https` to the proxy in front.
@@ -128,7 +128,7 @@ impl Server {
             return self.answer_method(token, request, path);
         }
         match path {
-            "/ws" if door == Door::Game => return self.answer_upgrade(token, request, path),
+            "/ws" if door == Door::Game => return self.answer_upgrade(token, request),
             "/health" => self.answer_health(token, request),
             "/metrics" if is_metrics => {
                 let format = Format::negotiate(request.accept.as_deref());
@@ -198,7 +198,7 @@ impl Server {
     }
 
     /// The upgrade: room is reserved before it is granted.
-    fn answer_upgrade(&mut self, token: Token, request: &Request, path: &str) -> Answered {
+    fn answer_upgrade(&mut self, token: Token, request: &Request) -> Answered {
         let key = match upgrade(request) {
             Ok(key) => key,
             Err(error) => {
@@ -219,16 +219,18 @@ impl Server {
             return self.refuse_origin(token, request, refusal);
         }
         // A player that may have to make room for this one.
-        let owner = self.owner_of_shown(request);
+        let is_https = self.attributions.is_https(token, request);
+        let port = request.port(is_https).unwrap_or_else(|| self.own_port());
+        let shown = request.cookie.as_deref().and_then(|cookies| Ticket::in_cookies(cookies, port));
+        let owner = shown.and_then(|shown| self.owner_of_shown(shown));
         if let Some((reason, line)) = self.no_room(owner.is_some()) {
             return self.refuse(token, reason, line);
         }
-        let is_https = self.attributions.is_https(token, request);
         if let Err(refusal) = self.judge_upgrade(token, request, owner.is_some()) {
             return self.refuse_address(token, Some(request), &refusal, false);
         }
-        let handshake = Handshake { token, path: path.to_owned(), key, is_https };
-        match self.recognise(request) {
+        let handshake = Handshake { token, port, key, is_https };
+        match self.recognise(shown) {
             Recognised::As(returning) => {
                 self.make_player(&handshake, returning.as_ref());
                 return Answered::Upgraded;
@@ -274,6 +276,11 @@ impl Server {
         }
     }
 
+    /// The port of the game's listener, for a client that addresses no host.
+    fn own_port(&self) -> u16 {
+        self.local_addr().map_or(self.config.port, |address| address.port())
+    }
+
     fn is_full(&self) -> bool {
         self.game.players() >= self.config.max_connections
     }
@@ -316,7 +323,7 @@ impl Server {
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
     fn make_player(&mut self, handshake: &Handshake, returning: Option<&Return>) {
-        let Handshake { token, ref path, ref key, is_https } = *handshake;
+        let Handshake { token, port, ref key, is_https } = *handshake;
         let (now_ms, uptime_ms, date) = (self.now_ms(), self.uptime_ms(), self.date());
         // Without random numbers a session goes on under its old token.
         let shown = returning.map(|returning| returning.shown);
@@ -328,7 +335,7 @@ impl Server {
         // A read will say again that the peer has ended its side.
         connection.readable |= connection.input_ended;
         let out = connection.outbox.bytes();
-        let set_cookie = ticket.map(|ticket| ticket.set_cookie(path, is_https));
+        let set_cookie = ticket.map(|ticket| ticket.set_cookie(port, &self.config.cookie_path, is_https));
         write_upgrade_response(out, key, set_cookie.as_deref(), &date);
         let slot = self.game.join(returning.map(|returning| returning.saved), out, &mut self.metrics);
         let player = Box::new(Player {

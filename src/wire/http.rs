@@ -20,6 +20,11 @@ use std::borrow::Cow;
 
 use crate::limits;
 
+/// The port of `http` addresses that name none.
+const HTTP_PORT: u16 = 80;
+/// The port of `https` addresses that name none.
+const HTTPS_PORT: u16 = 443;
+
 /// What [`parse_request`] made of the bytes received so far.
 #[expect(clippy::large_enum_variant, reason = "taken apart where it is returned, never stored")]
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +81,8 @@ pub struct Request {
     /// The `Cookie` header; several are joined with commas. What in it is no text is replaced, since most of it is not
     /// ours.
     pub cookie: Option<String>,
+    /// Host and port that the client addressed; empty if it names none.
+    authority: String,
     version_1_1: bool,
     handshake: Handshake,
 }
@@ -283,9 +290,23 @@ fn may_be_no_text(name: &str) -> bool {
 }
 
 impl Request {
+    /// The port that the client addressed: the scheme's own where the host has none, or no valid one. `None` without a host.
+    pub fn port(&self, is_https: bool) -> Option<u16> {
+        if self.authority.is_empty() {
+            return None;
+        }
+        let named = self.authority.rsplit_once(':').and_then(|(host, port)| {
+            // The colons of an IPv6 address stand in brackets.
+            let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
+            let is_host = host.ends_with(']') || !host.contains(':');
+            port.parse().ok().filter(|&port| port > 0 && is_port && is_host)
+        });
+        named.or(Some(if is_https { HTTPS_PORT } else { HTTP_PORT }))
+    }
+
     /// `head` must be completely parsed.
     fn from_head(head: &httparse::Request) -> Result<Self, HttpError> {
-        let fields = Fields::collect(head.headers)?;
+        let mut fields = Fields::collect(head.headers)?;
         let version_1_1 = head.version == Some(1);
         fields.require_host(version_1_1)?;
         fields.require_no_body()?;
@@ -294,7 +315,13 @@ impl Request {
             Some("HEAD") => Method::Head,
             _ => Method::Other,
         };
-        let (path, query) = split_target(method, head.path.unwrap_or_default())?;
+        let target = head.path.unwrap_or_default();
+        let (path, query) = split_target(method, target)?;
+        // The target's own wins over the field (RFC 9112, section 3.2.2).
+        let authority = match absolute_form(target) {
+            Some(rest) => rest.split(['/', '?']).next().unwrap_or_default().to_owned(),
+            None => fields.host.take().unwrap_or_default(),
+        };
         let connection = fields.handshake.connection.as_deref();
         let is_wanted =
             !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
@@ -312,6 +339,7 @@ impl Request {
             forwarded: fields.forwarded,
             x_forwarded_proto: fields.x_forwarded_proto,
             cookie: fields.cookie,
+            authority,
             version_1_1,
             handshake: fields.handshake,
         })

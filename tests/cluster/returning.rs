@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
 use crate::support::pump::{return_beside, wait_until};
-use crate::support::raw::{Raw, UPGRADE};
+use crate::support::raw::{COOKIE, Raw, UPGRADE};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, settle, wait_for};
 
@@ -189,7 +189,7 @@ fn a_redis_that_is_full_costs_places_and_one_line() {
 fn an_unknown_cookie_waits_for_nothing_but_an_answer() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
-    let made_up = format!("pixi_resume={}", "0123456789abcdef".repeat(2));
+    let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     assert_eq!(Client::return_to(&server, &made_up).position(), (500, 500));
     assert_eq!(resumes(&server, "miss"), 1);
 }
@@ -211,7 +211,7 @@ fn without_redis_each_server_remembers_its_own() {
 fn a_redis_that_hangs_holds_up_a_newcomer_for_a_moment_only() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
-    let made_up = format!("pixi_resume={}", "0123456789abcdef".repeat(2));
+    let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     redis.signal(Signal::SIGSTOP);
     let client = Client::return_to(&server, &made_up);
     redis.signal(Signal::SIGCONT);

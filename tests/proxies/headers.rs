@@ -98,3 +98,16 @@ fn the_cookie_is_secure_where_a_trusted_proxy_says_https() {
     assert!(!is_secure(PROXY, &[]));
     assert!(!is_secure(STRANGER, &["X-Forwarded-Proto: https", "Forwarded: proto=https"]));
 }
+
+#[test]
+fn the_cookie_has_the_port_of_https_where_a_trusted_proxy_says_so() {
+    let server = Settings::new().set("TRUSTED_PROXIES", "127.9.0.1").start();
+    let name = |from, headers: &[&str]| {
+        let (_raw, response) = upgrade(from, server.address(), b"", headers);
+        let set = response.header("set-cookie").expect("a cookie");
+        set.split('=').next().expect("a name").to_owned()
+    };
+    assert_eq!(name(PROXY, &["X-Forwarded-Proto: https"]), "pixi_resume_443");
+    assert_eq!(name(PROXY, &[]), "pixi_resume_80");
+    assert_eq!(name(STRANGER, &["X-Forwarded-Proto: https"]), "pixi_resume_80");
+}

@@ -3,6 +3,7 @@
 
 mod headers;
 mod migration;
+mod prefix;
 pub mod programs;
 mod proxy_protocol;
 mod real;

@@ -15,6 +15,9 @@ use crate::support::{Server, Settings};
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 4, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 4, 0, 2);
 
+/// The host that players address.
+const HOST: &str = "localhost:8443";
+
 /// A TLS connection through the openssl program, which checks the certificate. It ends by itself when nothing comes.
 struct Tls {
     child: Child,
@@ -59,8 +62,12 @@ impl Drop for Tls {
 
 /// Plays a little over wss: the upgrade, the first `GAME_STATE`, one MOVE and its ack. Otherwise the refusal's status.
 fn play(place: &Place, source: Ipv4Addr) -> Result<WebSocket<Tls>, u16> {
-    let mut socket = match tungstenite::client("ws://localhost/ws", Tls::connect(place, source)) {
-        Ok((socket, _)) => socket,
+    let mut socket = match tungstenite::client(format!("ws://{HOST}/ws"), Tls::connect(place, source)) {
+        Ok((socket, response)) => {
+            let set = response.headers()["set-cookie"].to_str().expect("text");
+            assert!(set.starts_with("pixi_resume_8443="), "the host is passed on with its port: {set}");
+            socket
+        }
         Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => {
             return Err(response.status().as_u16());
         }

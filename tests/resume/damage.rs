@@ -9,6 +9,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDef
 
 use super::lasting::{cookie_of_a_stopped_server, settings, store_in};
 use super::wait_until_gone;
+use crate::support::raw::COOKIE;
 use crate::support::{Client, folder};
 
 /// Stores that are damaged here; `DAMAGED_STORES` asks for more.
@@ -112,7 +113,7 @@ fn what_an_earlier_version_kept_is_found() {
     transaction.commit().expect("a commit");
     drop(database);
     let server = settings(&folder).start();
-    let back = Client::return_to(&server, &format!("pixi_resume={:032x}", 7));
+    let back = Client::return_to(&server, &format!("{COOKIE}={:032x}", 7));
     assert_eq!(back.position(), (700, 710));
 }
 
@@ -134,7 +135,7 @@ fn the_file_holds_as_many_rows_as_are_promised() {
     drop(database);
     let mut server = settings(&folder).start();
     assert_eq!(server.count("resumes_remembered"), 65_536);
-    let back = Client::return_to(&server, &format!("pixi_resume={:032x}", 69_999));
+    let back = Client::return_to(&server, &format!("{COOKIE}={:032x}", 69_999));
     assert_eq!(back.position(), (500, 540));
     drop(back);
     server.signal(Signal::SIGTERM);

@@ -2,6 +2,7 @@
 
 mod damage;
 mod lasting;
+mod ports;
 mod speed;
 mod tokens;
 
@@ -12,7 +13,7 @@ use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
 use crate::support::http::get;
 use crate::support::pump::{return_beside, wait_until};
-use crate::support::raw::{BINARY, FIN, Raw, UPGRADE};
+use crate::support::raw::{BINARY, COOKIE, FIN, Raw, UPGRADE};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, pump, settle, wait_for};
 
@@ -180,7 +181,7 @@ fn a_connection_that_ends_while_it_is_asked_leaves_its_place_at_once() {
 #[test]
 fn nobody_goes_on_under_a_cookie_that_was_not_handed_out() {
     let server = server();
-    let made_up = format!("pixi_resume={}", "0123456789abcdef".repeat(2));
+    let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     let client = Client::return_to(&server, &made_up);
     assert_eq!(client.position(), (500, 500));
     assert_ne!(cookie(&client), made_up);

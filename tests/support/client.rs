@@ -13,7 +13,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
-use super::{DEADLINE, Server, now_ms, pump::wait_for, pump::wait_until, raw::reset};
+use super::{DEADLINE, Server, jar::Jar, now_ms, pump::wait_for, pump::wait_until, raw::HOST, raw::reset};
 
 /// Messages taken from one client before the others get their turn.
 const MESSAGES_PER_POLL: usize = 256;
@@ -87,26 +87,44 @@ impl Client {
 
     /// Connects with a cookie, and waits for the first `GAME_STATE`.
     pub fn return_to(server: &Server, cookie: &str) -> Client {
-        let mut request = url(server.address()).into_client_request().expect("a valid request");
+        let mut request = request_to(server.address());
         request.headers_mut().insert("Cookie", cookie.parse().expect("a valid header"));
         Client::connect_as(request, server.address(), picture_options()).joined()
     }
 
+    /// Connects as a page of a browser does: with the cookies that its jar has for this URL. Keeps those that are set.
+    pub fn visit(address: SocketAddr, authority: &str, path: &str, jar: &mut Jar) -> Client {
+        let mut request = request_for(address, authority, path);
+        if let Some(cookies) = jar.header(authority, path) {
+            request.headers_mut().insert("Cookie", cookies.parse().expect("a valid header"));
+        }
+        let (client, set) = Client::open(request, address, picture_options());
+        if let Some(set) = set {
+            jar.store(authority, path, &set);
+        }
+        client.joined()
+    }
+
     fn connect_to(address: SocketAddr, options: PictureOptions) -> Client {
-        let request = url(address).into_client_request().expect("a valid request");
+        let request = request_to(address);
         Client::connect_as(request, address, options)
     }
 
     fn connect_as(request: Request, address: SocketAddr, options: PictureOptions) -> Client {
+        Client::open(request, address, options).0
+    }
+
+    /// The value of `Set-Cookie` as well.
+    fn open(request: Request, address: SocketAddr, options: PictureOptions) -> (Client, Option<String>) {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
         let (socket, response) =
             client_with_config(request, stream, Some(config())).expect("the upgrade succeeds");
         socket.get_ref().set_nonblocking(true).expect("a non-blocking socket");
-        let set = response.headers().get("Set-Cookie").map(|cookie| cookie.to_str().expect("text"));
-        let cookie = set.map(|cookie| cookie.split(';').next().unwrap_or_default().to_owned());
-        Client { cookie, ..Client::over(socket, options) }
+        let set = response.headers().get("Set-Cookie").map(|set| set.to_str().expect("text").to_owned());
+        let cookie = set.as_deref().map(|set| set.split(';').next().unwrap_or_default().to_owned());
+        (Client { cookie, ..Client::over(socket, options) }, set)
     }
 
     /// Connects many clients at once: no request waits for another one's answer.
@@ -326,8 +344,16 @@ impl fmt::Debug for Client {
     }
 }
 
-fn url(address: SocketAddr) -> String {
-    format!("ws://{address}/ws")
+fn request_to(address: SocketAddr) -> Request {
+    request_for(address, HOST, "/ws")
+}
+
+/// An upgrade at an address, for a host that may have another name there.
+fn request_for(address: SocketAddr, host: &str, path: &str) -> Request {
+    let url = format!("ws://{address}{path}");
+    let mut request = url.into_client_request().expect("a valid request");
+    request.headers_mut().insert("Host", host.parse().expect("a valid header"));
+    request
 }
 
 /// Small buffers: hundreds of clients live in one test process.
@@ -339,6 +365,6 @@ fn start_handshake(address: SocketAddr) -> MidHandshake<ClientHandshake<TcpStrea
     let stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     stream.set_nonblocking(true).expect("a non-blocking socket");
-    let request = url(address).into_client_request().expect("a valid request");
+    let request = request_to(address);
     ClientHandshake::start(stream, request, Some(config())).expect("a valid request")
 }

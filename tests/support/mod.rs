@@ -3,6 +3,7 @@
 pub mod client;
 pub mod debian;
 pub mod http;
+pub mod jar;
 pub mod playback;
 pub mod process;
 pub mod pump;

@@ -32,7 +32,13 @@ const MASKED: u8 = 0x80;
 /// The mask of every frame sent; any four bytes will do.
 const MASK: [u8; 4] = [0x1c, 0xe2, 0x53, 0x9d];
 
-/// A request that upgrades to a WebSocket.
+/// The host that upgrades address. It has no port, and so is the same for all servers of a world, as behind a balancer.
+pub const HOST: &str = "localhost";
+
+/// The name of the session cookie for [`HOST`].
+pub const COOKIE: &str = "pixi_resume_80";
+
+/// A request that upgrades to a WebSocket, at [`HOST`].
 pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 

@@ -22,6 +22,33 @@ fn refused_head(head: &str) -> u16 {
 }
 
 #[test]
+fn the_port_addressed_is_that_of_the_host_or_of_the_scheme() {
+    for (host, plain, secure) in [
+        ("game.example:8108", 8108, 8108),
+        ("game.example", 80, 443),
+        ("game.example:", 80, 443),
+        ("game.example:65535", 65_535, 65_535),
+        ("game.example:0443", 443, 443),
+        ("127.0.0.1:8109", 8109, 8109),
+        ("[::1]:8108", 8108, 8108),
+        ("[::1]", 80, 443),
+        ("::1", 80, 443),
+        ("game.example:0", 80, 443),
+        ("game.example:65536", 80, 443),
+        ("game.example:+80", 80, 443),
+        ("game.example:8108:1", 80, 443),
+    ] {
+        let request = request(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!((request.port(false), request.port(true)), (Some(plain), Some(secure)), "{host}");
+    }
+    for head in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n"] {
+        assert_eq!(request(head).port(false), None, "{head}");
+    }
+    let absolute = request("GET http://a:81?x HTTP/1.1\r\nHost: b:82\r\n\r\n");
+    assert_eq!(absolute.port(false), Some(81), "the target wins over the field");
+}
+
+#[test]
 fn reads_target_and_headers() {
     let got = request(
         "\r\nGET /a%20b?c=d?e HTTP/1.1\r\nhost:a\r\nACCEPT: text/plain \r\nAccept: */*\r\n\

@@ -147,7 +147,7 @@ mod tests {
             Allowed::Whole { min, max } => return min.midpoint(max).to_string(),
             Allowed::Address | Allowed::Networks => "::1",
             Allowed::SocketAddress => "[::1]:9",
-            Allowed::Directory => "/",
+            Allowed::Directory | Allowed::CookiePath => "/",
             Allowed::File => "/dev/null",
             Allowed::RedisUrl => "redis://host",
             Allowed::Origins => "*",

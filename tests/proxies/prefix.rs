@@ -1,0 +1,58 @@
+//! A proxy that serves the game below a path, and strips that from what it passes on.
+
+use game_client::Vector;
+
+use super::programs::{Place, Proxy};
+use crate::support::jar::Jar;
+use crate::support::pump::wait_until;
+use crate::support::walker::walk;
+use crate::support::{Client, Server, Settings, settle};
+
+fn nginx(server: &Server) -> Proxy {
+    let place = Place::new();
+    let (folder, listen, to) = (place.folder.display(), place.address, server.address());
+    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
+        .concat();
+    let text = format!(
+        "pid {folder}/pid;\nerror_log stderr;\nmaster_process off;\nevents {{}}\nhttp {{\n\
+         access_log off;\n{paths}server {{\nlisten {listen};\nlocation /game/ {{\n\
+         proxy_pass http://{to}/;\nproxy_http_version 1.1;\nproxy_set_header Host $http_host;\n\
+         proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;\n}}\n}}\n}}\n"
+    );
+    Proxy::nginx(place, &text)
+}
+
+/// A player that walks, leaves and returns through the proxy. Gives the browser's cookies.
+fn return_through(settings: &Settings) -> (Jar, String) {
+    let server = settings.clone().spawn_at(500, 500).start();
+    let proxy = nginx(&server);
+    let (address, authority) = (proxy.place.address, proxy.place.address.to_string());
+    let mut jar = Jar::default();
+    let mut clients = [Client::visit(address, &authority, "/game/ws", &mut jar)];
+    walk(&mut clients, 0, Vector::DOWN, 10);
+    settle(&mut clients);
+    drop(clients);
+    wait_until("nobody in the world", || server.count("players") == 0);
+    let back = Client::visit(address, &authority, "/game/ws", &mut jar);
+    assert_eq!(back.position(), (500, 540));
+    assert_eq!(jar.len(), 1);
+    let cookie = back.cookie.expect("a cookie");
+    assert!(cookie.starts_with(&format!("pixi_resume_{}=", address.port())), "the proxy's port: {cookie}");
+    (jar, authority)
+}
+
+#[test]
+fn a_browser_keeps_the_cookie_of_a_game_below_a_path() {
+    let (jar, authority) = return_through(&Settings::new());
+    assert!(jar.header(&authority, "/").is_some());
+}
+
+#[test]
+fn a_cookie_with_the_path_of_the_game_goes_nowhere_else() {
+    let (jar, authority) = return_through(&Settings::new().set("COOKIE_PATH", "/game"));
+    assert!(jar.header(&authority, "/game/ws").is_some());
+    for path in ["/", "/other/ws", "/gamesomething"] {
+        assert_eq!(jar.header(&authority, path), None, "{path}");
+    }
+}

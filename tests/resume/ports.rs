@@ -1,0 +1,63 @@
+//! Several servers of one host: a browser keeps cookies by host, whatever the port.
+
+use game_client::Vector;
+
+use super::{server, wait_until_gone};
+use crate::support::http::Response;
+use crate::support::jar::Jar;
+use crate::support::raw::{Raw, UPGRADE};
+use crate::support::walker::walk;
+use crate::support::{Client, Server, Settings, settle};
+
+/// The cookie that an upgrade for this host sets.
+fn set_for(server: &Server, host: &str) -> String {
+    let mut raw = Raw::connect(server.address());
+    raw.send(UPGRADE.replacen("Host: localhost", &format!("Host: {host}"), 1).as_bytes());
+    let response: Response = raw.response();
+    assert_eq!(response.status, 101, "{host}");
+    response.header("set-cookie").expect("a cookie").to_owned()
+}
+
+#[test]
+fn two_servers_of_one_host_keep_their_players_apart() {
+    let servers = [server(), server()];
+    let mut jar = Jar::default();
+    let visit = |server: &Server, jar: &mut Jar| {
+        let (address, authority) = (server.address(), server.address().to_string());
+        Client::visit(address, &authority, "/ws", jar)
+    };
+    for (server, way) in servers.iter().zip([Vector::DOWN, Vector::RIGHT]) {
+        let mut clients = [visit(server, &mut jar)];
+        walk(&mut clients, 0, way, 10);
+        settle(&mut clients);
+    }
+    servers.iter().for_each(wait_until_gone);
+    assert_eq!(jar.len(), 2);
+    assert_eq!(visit(&servers[0], &mut jar).position(), (500, 540));
+    assert_eq!(visit(&servers[1], &mut jar).position(), (540, 500));
+    assert_eq!(jar.len(), 2, "the next token replaces the one before");
+}
+
+#[test]
+fn the_name_has_the_port_that_the_client_addressed() {
+    let server = server();
+    let own = server.address().port().to_string();
+    for (host, port) in [
+        ("game.example:8108", "8108"),
+        ("game.example", "80"),
+        ("[::1]:8109", "8109"),
+        ("game.example:99999", "80"),
+        ("", &*own),
+    ] {
+        let set = set_for(&server, host);
+        assert!(set.starts_with(&format!("pixi_resume_{port}=")), "{host}: {set}");
+        assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{host}: {set}");
+    }
+}
+
+#[test]
+fn the_path_is_the_operators() {
+    let server = Settings::new().set("COOKIE_PATH", "/game").start();
+    let set = set_for(&server, "game.example");
+    assert!(set.ends_with("; Path=/game; HttpOnly; SameSite=Lax"), "{set}");
+}
