@@ -42,14 +42,19 @@ impl Desk {
         Desk { folder, server: Server::start() }
     }
 
+    /// Where programs are found, first of all those that only take note.
+    fn path(&self) -> String {
+        let path = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{path}", self.folder.join("bin").display())
+    }
+
     fn make(&self, line: &str) -> Command {
         let mut command = Command::new("make");
         command
             .arg("--no-print-directory")
             .args(line.split(' ').map(|word| word.replace('+', " ")))
             .current_dir(env!("CARGO_MANIFEST_DIR"));
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", self.folder.join("bin").display()));
+        command.env("PATH", self.path());
         command.env("PAGE_TESTS", "echo NOTED the pages");
         command.env("CARGO_TARGET_DIR", self.folder.join("target")).env("CARGO", "cargo");
         for inherited in ["MAKEFLAGS", "MAKELEVEL", "PORT", "RUSTDOCFLAGS", "RUST_TEST_THREADS"] {
@@ -158,4 +163,27 @@ fn run_builds_and_serves() {
     let server: i32 = children.trim().parse().expect("one");
     kill(Pid::from_raw(server), Signal::SIGTERM).expect("it is there");
     child.wait().expect("make ends");
+}
+
+#[test]
+fn a_signal_to_the_script_ends_the_server_and_what_runs_beside_it() {
+    let desk = Desk::new("with-server");
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        let started = desk.folder.join(format!("started-{signal}"));
+        let beside =
+            format!("echo $$ $SERVER_PID >'{0}.new'; mv '{0}.new' '{0}'; sleep 600", started.display());
+        // Tests that run in the background ignore some of the signals, and a shell can't trap what it was started to ignore.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM,HUP", "tools/with-server.sh", "sh", "-c", &beside]);
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", desk.path());
+        command.env("CARGO_TARGET_DIR", desk.folder.join("target")).env("PORT", free_port().to_string());
+        let script = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut script = script.expect("the script starts");
+        wait_until("the command beside the server", || started.exists());
+        kill(Pid::from_raw(script.id().cast_signed()), signal).expect("it runs");
+        assert!(!script.wait().expect("it ends").success());
+        for pid in fs::read_to_string(&started).expect("process ids").split_whitespace() {
+            wait_until("its end", || !Path::new("/proc").join(pid).exists());
+        }
+    }
 }

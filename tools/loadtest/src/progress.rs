@@ -50,12 +50,10 @@ fn short(number: f64) -> String {
         number if number < 999.5e6 => (number / 1e6, "M"),
         number => (number.min(999e9) / 1e9, "G"),
     };
-    let decimals = if scaled < 9.995 {
-        2
-    } else if scaled < 99.95 {
-        1
-    } else {
-        0
+    let decimals = match scaled {
+        scaled if scaled < 9.995 => 2,
+        scaled if scaled < 99.95 => 1,
+        _ => 0,
     };
     format!("{scaled:.decimals$}{unit}")
 }
