@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::measure::{Second, Summary};
 
-/// Characters of a line.
-const COLUMNS_MAX: usize = 80;
+/// Characters of a line: the usual terminal's, less the one behind it.
+const COLUMNS_MAX: usize = 79;
 
 /// Lateness of the generator that is worth a word, in milliseconds.
 const LATE_MS: f64 = 1.0;
@@ -17,7 +17,7 @@ const UNIT: &str = " ms";
 pub fn line(stage: &str, second: &Second, elapsed_s: f64) -> String {
     let per_s = |count: u64| count as f64 / elapsed_s;
     let (at_s, moves) = (second.at_s, short(per_s(second.tally.moves)));
-    let mut line = format!("{at_s:4.0} s {stage:<10} {:>5} players {moves:>5} moves/s", second.playing);
+    let mut line = format!("{at_s:4.0}s {stage:<10} {:>5} players {moves:>5} moves/s", second.playing);
     match second.ack {
         Summary { count: 0, .. } => line.push_str(" no acks"),
         Summary { p99_ms, max_ms, .. } => {
@@ -37,9 +37,10 @@ pub fn line(stage: &str, second: &Second, elapsed_s: f64) -> String {
     line
 }
 
-/// A line in place of the one before. A terminal that is narrower cuts it off: it does not wrap.
+/// A line in place of the one before. A terminal that is narrower cuts it off: it does not wrap, and shows what comes last in
+/// its last column, a space.
 pub fn in_place(line: &str) -> String {
-    format!("\r\x1b[K\x1b[?7l{line}\x1b[?7h")
+    format!("\r\x1b[K\x1b[?7l{line} \x1b[?7h")
 }
 
 /// A number in at most five characters.
@@ -83,12 +84,12 @@ mod tests {
         let usual = Second { lateness: Summary::default(), ..second(12.0, 10_000, 19_984, 12.3) };
         assert_eq!(
             line("measuring", &usual, 1.0),
-            "  12 s measuring  10000 players 20.0k moves/s ack p99 12.3 max 12.3 ms 40.0MB/s"
+            "  12s measuring  10000 players 20.0k moves/s ack p99 12.3 max 12.3 ms 40.0MB/s"
         );
         let quiet = line("connecting", &Second::default(), 1.0);
-        assert_eq!(quiet, "   0 s connecting     0 players     0 moves/s no acks 0B/s");
+        assert_eq!(quiet, "   0s connecting     0 players     0 moves/s no acks 0B/s");
         let late = line("settling", &second(3.0, 10, 20, 5.0), 1.0);
-        assert_eq!(late, "   3 s settling      10 players    20 moves/s ack p99 5.00 max 5.00 late 5.00 ms");
+        assert_eq!(late, "   3s settling      10 players    20 moves/s ack p99 5.00 max 5.00 late 5.00 ms");
     }
 
     #[test]
@@ -108,6 +109,6 @@ mod tests {
 
     #[test]
     fn a_line_in_place_does_not_wrap_and_leaves_the_terminal_as_it_was() {
-        assert_eq!(in_place("x"), "\r\x1b[K\x1b[?7lx\x1b[?7h");
+        assert_eq!(in_place("x"), "\r\x1b[K\x1b[?7lx \x1b[?7h");
     }
 }
