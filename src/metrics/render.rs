@@ -381,10 +381,9 @@ fn write_metric(out: &mut String, metric: &Metric, open_metrics: bool) -> fmt::R
     let (kind, family) = match &metric.value {
         Counter(_) | CounterNs(_) | Kinds(..) if open_metrics => ("counter", name.trim_end_matches("_total")),
         Counter(_) | CounterNs(_) | Kinds(..) => ("counter", name.as_str()),
-        Gauge(_) | GaugeNs(_) | GaugeMs(_) | Ratio(_) => ("gauge", name.as_str()),
-        Value::Histogram(_) => ("histogram", name.as_str()),
         Info(..) if open_metrics => ("info", name.trim_end_matches("_info")),
-        Info(..) => ("gauge", name.as_str()),
+        Gauge(_) | GaugeNs(_) | GaugeMs(_) | Ratio(_) | Info(..) => ("gauge", name.as_str()),
+        Value::Histogram(_) => ("histogram", name.as_str()),
     };
     writeln!(out, "# HELP {family} {}\n# TYPE {family} {kind}", metric.help)?;
     match &metric.value {
