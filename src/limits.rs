@@ -286,11 +286,12 @@ pub const NODE_NAME_BYTES_MAX: usize = 64;
 
 // ---- Connections ---------------------------------------------------------------------------------------------
 
-/// Longest HTTP request head, in bytes; a longer one is answered with 431.
-pub const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Longest HTTP request head, in bytes; a longer one is answered with 431. Cookies of a domain that many programs share take
+/// more than 8 KiB.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Most header fields of an HTTP request; more are answered with 431.
-pub const HTTP_HEADERS_MAX: usize = 64;
+pub const HTTP_HEADERS_MAX: usize = 100;
 
 /// Size of the one buffer all sockets are read into, in bytes.
 pub const SCRATCH_BYTES: usize = 64 * 1024;

@@ -2,8 +2,8 @@
 
 use pixi_game_server::limits::HTTP_HEAD_BYTES_MAX;
 use pixi_game_server::wire::http::{
-    Date, Method, Parsed, Request, Response, Selection, Validators, choose_coding, moment, parse_request,
-    upgrade, write_upgrade_response,
+    Arriving, Date, Method, Parsed, Request, Response, Selection, Validators, choose_coding, moment,
+    parse_request, upgrade, write_upgrade_response,
 };
 
 /// Most places of each sort at which a head is cut in two.
@@ -22,6 +22,7 @@ pub fn check(bytes: &[u8]) {
             for cut in cuts(&bytes[..*consumed]) {
                 assert_eq!(parse_request(&bytes[..cut]), Ok(Parsed::Incomplete), "the first {cut} bytes");
             }
+            require_same_byte_by_byte(&bytes[..*consumed], request);
             answer_request(request);
         }
         Ok(Parsed::Incomplete) => {
@@ -38,6 +39,16 @@ pub fn check(bytes: &[u8]) {
             }
             answer(&Response::text(error.status(), error.reason()), error.status().code());
         }
+    }
+}
+
+/// A head that arrives byte by byte is complete with its last byte, and the same.
+fn require_same_byte_by_byte(head: &[u8], request: &Request) {
+    let mut arriving = Arriving::default();
+    for (at, byte) in head.iter().enumerate() {
+        arriving.append(&[*byte]);
+        let next = arriving.next_request().expect("a head that is good as a whole");
+        assert_eq!(next.as_ref(), (at + 1 == head.len()).then_some(request), "after {} bytes", at + 1);
     }
 }
 

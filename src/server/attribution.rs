@@ -306,13 +306,13 @@ impl Server {
         };
         let Some(connection) = self.table.get_mut(token) else { return false };
         let Phase::Http(http) = &mut connection.phase else { return false };
-        let address = match parse(&http.head) {
+        let address = match parse(http.head.bytes()) {
             Ok(Parsed::Incomplete) => return false,
             Ok(Parsed::Complete { source, consumed, is_tls }) if is_trusted || source.is_none() => {
                 if is_tls && is_trusted {
                     self.attributions.tls.insert(token);
                 }
-                http.head.drain(..consumed);
+                http.head.consume(consumed);
                 source.unwrap_or(peer)
             }
             Ok(Parsed::Complete { .. }) | Err(_) => {

@@ -10,11 +10,11 @@ use super::postponed::Postponed;
 use super::socket::Socket;
 use super::table::Entry;
 
-use crate::limits::HTTP_HEAD_BYTES_MAX;
 use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::rate::RateLimiter;
 use crate::resume::Ticket;
+use crate::wire::http::Arriving;
 use crate::wire::websocket::Session;
 
 /// A connection from accept to reap. What every write to a player needs is here and in one cache line; what only its
@@ -68,8 +68,8 @@ pub enum Room {
 /// A connection that speaks HTTP.
 #[derive(Debug, Default)]
 pub struct Http {
-    /// What has arrived of the next request's head.
-    pub head: Vec<u8>,
+    /// What has arrived of further requests.
+    pub head: Arriving,
     /// A request was answered.
     pub was_answered: bool,
     /// When the connection was accepted, and when the last byte of its last answer was written, in milliseconds of the
@@ -195,7 +195,7 @@ impl<S: Read + Write> Connection<S> {
     /// the response before them has been taken.
     pub fn wants_input(&self, replies_max: usize) -> bool {
         match self.phase {
-            Phase::Http(ref http) => self.outbox.is_empty() && http.head.len() < HTTP_HEAD_BYTES_MAX,
+            Phase::Http(ref http) => self.outbox.is_empty() && !http.head.is_full(),
             Phase::Player { .. } => self.outbox.len() < replies_max,
             Phase::Closing { .. } => true,
             Phase::Dead => false,
@@ -332,8 +332,10 @@ mod tests {
         assert!(!is_late(&idle, 10_000) && !is_late(&idle, 76_999) && is_late(&idle, 77_000));
         assert!(idle.is_late(3_000, head_deadline_ms, 1_000), "a shorter one as well");
         let silent = Http::default();
-        let half = Http { head: b"GET /".to_vec(), ..Http::default() };
-        let further = Http { head: b"GET /".to_vec(), was_answered: true, ..Http::default() };
+        let mut half = Http::default();
+        half.head.append(b"GET /");
+        let mut further = Http { was_answered: true, ..Http::default() };
+        further.head.append(b"GET /");
         for http in [silent, half, further] {
             assert!(!is_late(&http, 9_999) && is_late(&http, 10_000), "{http:?}");
         }

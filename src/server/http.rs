@@ -16,8 +16,7 @@ use crate::rate::RateLimiter;
 use crate::resume::{Saved, Ticket};
 use crate::view::pool::Pool;
 use crate::wire::http::{
-    AcceptKey, HttpError, Method, Parsed, Request, Response, Status, parse_request, upgrade,
-    write_upgrade_response,
+    AcceptKey, HttpError, Method, Request, Response, Status, upgrade, write_upgrade_response,
 };
 use crate::wire::websocket::Session;
 
@@ -76,10 +75,9 @@ impl Server {
         if http.head.is_empty() || !connection.outbox.is_empty() {
             return false;
         }
-        let answered = match parse_request(&http.head) {
-            Ok(Parsed::Incomplete) => return false,
-            Ok(Parsed::Complete { mut request, consumed }) => {
-                http.head.drain(..consumed);
+        let answered = match http.head.next_request() {
+            Ok(None) => return false,
+            Ok(Some(mut request)) => {
                 http.was_answered = true;
                 request.keep_alive &= connection.room == Room::Common;
                 self.answer(token, &request, pool)
@@ -360,7 +358,7 @@ impl Server {
         self.list_as_replied(token);
         log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));
         if !http.head.is_empty() {
-            self.receive_from_player(token, &http.head);
+            self.receive_from_player(token, http.head.bytes());
         }
     }
 

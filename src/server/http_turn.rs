@@ -127,7 +127,7 @@ impl Server {
                 if http.is_between_requests() {
                     connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
                 }
-                http.head.extend_from_slice(&self.scratch[..count]);
+                http.head.append(&self.scratch[..count]);
                 true
             }
             ReadOutcome::Empty => false,

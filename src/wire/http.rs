@@ -4,12 +4,14 @@
 //! front of it could understand a head differently than it does (RFC 9112, section 11.2), the head is refused and
 //! the connection closed, so that nobody can smuggle a request past the proxy.
 
+mod arriving;
 mod coding;
 mod conditions;
 mod date;
 mod handshake;
 mod response;
 
+pub use arriving::Arriving;
 pub use coding::{Coding, choose_coding};
 pub use conditions::{Conditions, Selection, Validators};
 pub use date::{Date, moment};
@@ -141,8 +143,8 @@ impl HttpError {
 
 /// Decodes the request head at the start of `buffer`; empty lines before it are skipped.
 ///
-/// One call takes time linear in the head. Nothing is remembered between calls: a head that arrives in pieces is
-/// read again from its start, at most [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time.
+/// One call takes time linear in the head. Nothing is remembered between calls: a head that arrives in pieces is read again from
+/// its start, at most [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`Arriving`] bounds how often.
 ///
 /// # Errors
 /// See [`HttpError`]; reported as soon as the bytes seen so far cannot become a valid head any more.

@@ -1,0 +1,209 @@
+//! Requests as they arrive, piece by piece, decoded when a piece can decide something.
+//!
+//! [`parse_request`] reads a head from its start. A peer that sends a head byte by byte would make that quadratic, at the cost
+//! of a packet each. So a head is only read when it begins, when a line of it ends or breaks, and at its cap: some hundred
+//! times at most, since [`limits::HTTP_HEADERS_MAX`] bounds its lines.
+
+use std::mem;
+
+use super::{HttpError, Parsed, Request, parse_request};
+use crate::limits;
+
+/// What a connection has sent and the server has not acted on.
+///
+/// Holds what one read brings beyond [`limits::HTTP_HEAD_BYTES_MAX`] at most, if the caller reads no more while it is
+/// [full](Self::is_full).
+#[derive(Debug)]
+pub struct Arriving {
+    bytes: Vec<u8>,
+    /// There are only ends of lines so far.
+    is_blank: bool,
+    /// Something has arrived that can complete or break a head.
+    is_due: bool,
+}
+
+impl Default for Arriving {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), is_blank: true, is_due: false }
+    }
+}
+
+impl Arriving {
+    /// All bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Whether a head that is not complete by now is too long.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= limits::HTTP_HEAD_BYTES_MAX
+    }
+
+    /// Appends what was read.
+    pub fn append(&mut self, bytes: &[u8]) {
+        let decides = self.decides(bytes);
+        self.is_due |= decides || self.bytes.is_empty();
+        self.bytes.extend_from_slice(bytes);
+        self.is_due |= self.is_full();
+    }
+
+    /// Takes bytes from the start that were acted on.
+    pub fn consume(&mut self, count: usize) {
+        self.bytes.drain(..count);
+        self.is_blank = self.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        self.is_due = !self.bytes.is_empty();
+    }
+
+    /// Takes the next request, if it is complete.
+    ///
+    /// # Errors
+    /// See [`HttpError`]; reported at the end of the broken line at the latest.
+    pub fn next_request(&mut self) -> Result<Option<Request>, HttpError> {
+        if !mem::take(&mut self.is_due) {
+            return Ok(None);
+        }
+        match parse_request(&self.bytes)? {
+            Parsed::Incomplete => Ok(None),
+            Parsed::Complete { request, consumed } => {
+                self.consume(consumed);
+                Ok(Some(request))
+            }
+        }
+    }
+
+    /// Whether these bytes, behind those that are there, begin the first line, end a line, or break one. Empty lines before
+    /// a request are not bounded in number and decide nothing.
+    fn decides(&mut self, bytes: &[u8]) -> bool {
+        let mut before = self.bytes.last().copied().unwrap_or_default();
+        let mut decides = false;
+        for &byte in bytes {
+            let is_behind_cr = mem::replace(&mut before, byte) == b'\r';
+            decides |= match byte {
+                b'\n' => !self.is_blank || !is_behind_cr,
+                b'\r' | b'\t' => is_behind_cr,
+                _ => is_behind_cr || self.is_blank || byte.is_ascii_control(),
+            };
+            self.is_blank &= matches!(byte, b'\r' | b'\n');
+        }
+        decides
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What comes of bytes that arrive in these pieces, and how often they were read as a head.
+    fn arrive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Vec<Request>, HttpError>, usize) {
+        let (mut arriving, mut requests, mut readings) = (Arriving::default(), Vec::new(), 0);
+        for piece in pieces {
+            arriving.append(piece);
+            while arriving.is_due {
+                readings += 1;
+                match arriving.next_request() {
+                    Ok(request) => requests.extend(request),
+                    Err(error) => return (Err(error), readings),
+                }
+            }
+        }
+        (Ok(requests), readings)
+    }
+
+    fn head_of(fields: usize, bytes: usize) -> Vec<u8> {
+        let mut head = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
+        head.extend(b"A: b\r\n".repeat(fields - 2));
+        head.extend(b"Pad: ");
+        head.resize(bytes - 4, b'a');
+        head.extend(b"\r\n\r\n");
+        head
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_read_once_a_line() {
+        let head = head_of(limits::HTTP_HEADERS_MAX, limits::HTTP_HEAD_BYTES_MAX);
+        let (requests, readings) = arrive(head.chunks(1));
+        assert_eq!(requests.map(|requests| requests.len()), Ok(1));
+        // The first byte, the lines, the empty line. Its last byte is at the cap as well.
+        assert_eq!(readings, 1 + 1 + limits::HTTP_HEADERS_MAX + 1);
+        let (requests, readings) = arrive([&head[..]].into_iter());
+        assert_eq!((requests.map(|requests| requests.len()), readings), (Ok(1), 1));
+    }
+
+    #[test]
+    fn what_has_no_end_is_read_a_few_times_and_refused() {
+        let most = limits::HTTP_HEAD_BYTES_MAX;
+        for (endless, readings) in [
+            (b"\r\n".repeat(most / 2), 2),
+            ([&b"GET /"[..], &vec![b'a'; most]].concat(), 2),
+            ([&b"\r\n".repeat(100)[..], b"GET /", &vec![b'a'; most]].concat(), 3),
+            ([&b"GET / HTTP/1.1\r\nA: "[..], &vec![b'\t'; most]].concat(), 3),
+        ] {
+            assert_eq!(arrive(endless.chunks(1)), (Err(HttpError::HeadTooLong), readings));
+        }
+        let fields = [&b"GET / HTTP/1.1\r\n"[..], &b"A: b\r\n".repeat(most / 6)].concat();
+        let (refused, readings) = arrive(fields.chunks(1));
+        assert_eq!(refused, Err(HttpError::TooManyFields));
+        assert!(readings <= limits::HTTP_HEADERS_MAX + 4, "{readings}");
+    }
+
+    #[test]
+    fn what_breaks_a_line_is_refused_at_once() {
+        for broken in [
+            "\x16\x03\x01",
+            "\n",
+            "\r\n\n",
+            "\r\r",
+            "\rG",
+            "\r\n\rG",
+            "GET / HTTP/1.1\rH",
+            "GET / HTTP/1.1\r\nX: a\0",
+            "GET / HTTP/1.1\r\nX: a\x7f",
+            "GET / HTTP/1.1\r\nX: a\n",
+            "GET / HTTP/1.1\r\nX: a\r\r",
+        ] {
+            let (refused, _) = arrive(broken.as_bytes().chunks(1));
+            assert!(matches!(refused, Err(HttpError::Malformed(_))), "{broken:?}: {refused:?}");
+        }
+    }
+
+    /// Whole requests, parts of them, and what is none.
+    fn any_piece() -> impl Strategy<Value = &'static [u8]> {
+        prop::sample::select(vec![
+            &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            b"GET /a?b HTTP/1.1\r\n",
+            b"Host: a\r\n",
+            b"X: y\r\n",
+            b"\r\n",
+            b"\r\n",
+            b"\r",
+            b"\n",
+            b"\t",
+            b"PUT ",
+            b" ",
+            b"\xc3\xa9",
+            b"\0",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_give_the_requests_of_the_whole(pieces in prop::collection::vec(any_piece(), 0..12), cut in 1_usize..9) {
+            // The end of a line is where a fault is reported at the latest.
+            let bytes = [&pieces.concat()[..], b"\r\n"].concat();
+            let (whole, _) = arrive([&bytes[..]].into_iter());
+            let (cut, _) = arrive(bytes.chunks(cut));
+            match whole {
+                Ok(_) => prop_assert_eq!(cut, whole),
+                // A head with several faults may be refused for another one.
+                Err(_) => prop_assert!(cut.is_err(), "{:?}", cut),
+            }
+        }
+    }
+}
