@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use pixi_game_server::config::{Allowed, SETTINGS, actions};
 use pixi_game_server::secret::Secrecy;
 
+use crate::tools::Row;
+
 /// What may follow a flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Values {
@@ -16,24 +18,26 @@ enum Values {
     Words(&'static [&'static str]),
 }
 
-struct Flag {
-    short: &'static str,
+/// A flag of a program.
+pub struct Flag {
+    short: String,
     long: String,
-    help: &'static str,
+    help: String,
     values: Values,
 }
 
-fn flags() -> Vec<Flag> {
+/// The server's.
+pub fn server() -> Vec<Flag> {
     let actions = actions().map(|action| Flag {
-        short: action.short,
+        short: action.short.to_owned(),
         long: action.long.to_owned(),
-        help: action.help,
+        help: action.help.to_owned(),
         values: if action.argument.is_some() { Values::Files } else { Values::Nothing },
     });
     let settings = SETTINGS.iter().filter(|setting| setting.secrecy != Secrecy::Whole).map(|setting| Flag {
-        short: setting.short,
+        short: setting.short.to_owned(),
         long: setting.flag(),
-        help: setting.help,
+        help: setting.help.to_owned(),
         values: match setting.allowed {
             Allowed::Directory => Values::Folders,
             Allowed::File => Values::Files,
@@ -46,6 +50,21 @@ fn flags() -> Vec<Flag> {
     actions.chain(settings).collect()
 }
 
+/// Those of a program that says them in its help.
+pub fn tool(rows: &[Row]) -> Vec<Flag> {
+    let flag = |row: &Row| Flag {
+        short: row.short.clone(),
+        long: row.long.clone(),
+        help: row.help.clone(),
+        values: match row.argument.as_deref() {
+            None => Values::Nothing,
+            Some("FILE") => Values::Files,
+            Some(_) => Values::Anything,
+        },
+    };
+    rows.iter().map(flag).collect()
+}
+
 impl Flag {
     /// All ways to write it, with dashes, separated by `between`.
     fn names(&self, between: &str) -> String {
@@ -55,10 +74,9 @@ impl Flag {
 }
 
 /// For bash.
-pub fn bash() -> String {
-    let flags = flags();
+pub fn bash(program: &str, flags: &[Flag]) -> String {
     let mut cases = String::new();
-    for flag in &flags {
+    for flag in flags {
         let reply = match flag.values {
             Values::Nothing => continue,
             Values::Anything => "COMPREPLY=()".to_owned(),
@@ -71,9 +89,10 @@ pub fn bash() -> String {
         let _ = writeln!(cases, "        {}) {reply}; return ;;", flag.names("|"));
     }
     let names: Vec<String> = flags.iter().map(|flag| format!("--{}", flag.long)).collect();
+    let function = program.replace('-', "_");
     format!(
-        "# bash completion for pixi-game-server\n\n\
-         _pixi_game_server() {{\n    \
+        "# bash completion for {program}\n\n\
+         _{function}() {{\n    \
              local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} attached=\n    \
              # bash takes --flag=value apart at the sign.\n    \
              if [[ $word == = ]]; then word='' attached=1\n    \
@@ -82,15 +101,15 @@ pub fn bash() -> String {
              case $before in\n{cases}    esac\n    \
              [[ -z $attached ]] || return\n    \
              mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$word\")\n\
-         }}\ncomplete -F _pixi_game_server pixi-game-server\n",
+         }}\ncomplete -F _{function} {program}\n",
         names.join(" ")
     )
 }
 
 /// For zsh.
-pub fn zsh() -> String {
-    let mut text = "#compdef pixi-game-server\n\n_arguments \\\n".to_owned();
-    for flag in flags() {
+pub fn zsh(program: &str, flags: &[Flag]) -> String {
+    let mut text = format!("#compdef {program}\n\n_arguments \\\n");
+    for flag in flags {
         let help = flag.help.replace('\'', "'\\''").replace('[', "(").replace(']', ")").replace(':', "");
         let values = match flag.values {
             Values::Nothing => String::new(),
@@ -113,9 +132,9 @@ pub fn zsh() -> String {
 }
 
 /// For fish.
-pub fn fish() -> String {
-    let mut text = "# fish completion for pixi-game-server\n\ncomplete -c pixi-game-server -f\n".to_owned();
-    for flag in flags() {
+pub fn fish(program: &str, flags: &[Flag]) -> String {
+    let mut text = format!("# fish completion for {program}\n\ncomplete -c {program} -f\n");
+    for flag in flags {
         let short = if flag.short.is_empty() { String::new() } else { format!(" -s {}", flag.short) };
         let values = match flag.values {
             Values::Nothing => String::new(),
@@ -125,7 +144,7 @@ pub fn fish() -> String {
             Values::Words(words) => format!(" -x -a '{}'", words.join(" ")),
         };
         let help = flag.help.replace('\'', "\\'");
-        let _ = writeln!(text, "complete -c pixi-game-server -l {}{short} -d '{help}'{values}", flag.long);
+        let _ = writeln!(text, "complete -c {program} -l {}{short} -d '{help}'{values}", flag.long);
     }
     text
 }
@@ -167,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_parser_takes_what_is_offered_and_nothing_else() {
-        for flag in flags() {
+        for flag in server() {
             for name in flag.names(" ").split(' ') {
                 let needs_value = format!("{name}: expected a value after it; see --help");
                 let expected = if flag.values == Values::Nothing { vec![] } else { vec![needs_value] };

@@ -1,5 +1,5 @@
-//! Writes what is installed beside the programs and made from the table of settings: manual pages, shell completions and
-//! the environment file, so that none of them says what `--help` does not.
+//! Writes what is installed beside the programs: manual pages, shell completions and the environment file. They are made from
+//! the table of settings, and from `--help` of the programs beside this one, so that none says what `--help` does not.
 //!
 //! Exit status: 0, 1 when a file can't be written, 2 for bad usage.
 
@@ -7,13 +7,16 @@ mod completions;
 mod env_file;
 mod man;
 mod roff;
+mod tools;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
+use completions::Flag;
 use stage::ask::{self, Command};
 use stage::console::{complain, tell};
+use tools::TOOLS;
 
 const BRIEF: &str =
     "Writes manual pages, shell completions and the environment file, made from the table of settings.
@@ -56,13 +59,21 @@ fn main() -> ExitCode {
 
 fn write_to(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let files = [
-        ("pixi-game-server.8", man::server()),
-        ("pixi-game-tune.8", man::tune()),
-        ("pixi-game-server.bash", completions::bash()),
-        ("_pixi-game-server", completions::zsh()),
-        ("pixi-game-server.fish", completions::fish()),
-        ("pixi-game-server.env", env_file::commented()),
-    ];
-    files.into_iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
+    let programs = std::env::current_exe()?;
+    let programs = programs.parent().unwrap_or(Path::new("/"));
+    fs::write(folder.join("pixi-game-server.8"), man::server())?;
+    fs::write(folder.join("pixi-game-server.env"), env_file::commented())?;
+    write_completions(folder, "pixi-game-server", &completions::server())?;
+    for tool in TOOLS {
+        let rows = tool.rows(programs)?;
+        fs::write(folder.join(format!("{}.8", tool.installed)), man::tool(tool, &rows))?;
+        write_completions(folder, tool.installed, &completions::tool(&rows))?;
+    }
+    Ok(())
+}
+
+fn write_completions(folder: &Path, program: &str, flags: &[Flag]) -> io::Result<()> {
+    fs::write(folder.join(format!("{program}.bash")), completions::bash(program, flags))?;
+    fs::write(folder.join(format!("_{program}")), completions::zsh(program, flags))?;
+    fs::write(folder.join(format!("{program}.fish")), completions::fish(program, flags))
 }

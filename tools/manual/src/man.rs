@@ -4,6 +4,7 @@ use pixi_game_server::config::{Allowed, RETIRED, SETTINGS, Setting, actions};
 use pixi_game_server::secret::Secrecy;
 
 use crate::roff::Page;
+use crate::tools::{Row, Tool};
 
 /// The server's.
 pub fn server() -> String {
@@ -51,37 +52,27 @@ pub fn server() -> String {
         "pixi-game-server --check-config --env-file /etc/pixi-game-server.env",
         "pixi-game-server --health-check && echo well",
     ]);
-    page.section("SEE ALSO").paragraph("pixi-game-tune(8), systemctl(1), ulimit(1)");
+    page.section("SEE ALSO")
+        .paragraph("pixi-game-tune(8), pixi-game-monitor(8), pixi-game-loadtest(8), systemctl(1), ulimit(1)");
     page.finish()
 }
 
-/// That of the tool for the box.
-pub fn tune() -> String {
-    let summary = "what of a machine limits how many players it can serve";
+/// That of a program beside the server, with these flags.
+pub fn tool(tool: &Tool, rows: &[Row]) -> String {
     let mut page =
-        Page::new("pixi-game-tune", concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")), summary);
-    page.section("SYNOPSIS")
-        .paragraph("pixi-game-tune [--players N] [--local-proxy] [--print-sysctl | --apply]");
-    page.section("DESCRIPTION").paragraph(
-        "Shows each setting of the kernel that matters to pixi-game-server(8), its value, the value wanted for so many \
-         players, and why. Values are only ever raised.",
-    );
-    page.section("OPTIONS")
-        .entry("--players N", "Players at a time; 12000 unless it is said.")
-        .entry("--local-proxy", "A proxy on this machine passes players on, and needs a local port for each.")
-        .entry("--print-sysctl", "Prints what is to change as a file for /etc/sysctl.d.")
-        .entry("--apply", "Changes it, as root, until the next reboot.")
-        .entry("--help, -h", "Prints a help text.")
-        .entry("--version, -V", "Prints name and version.");
-    page.section("EXIT STATUS")
-        .entry("0", "All is as wanted, or was made so.")
-        .entry("1", "Something is not.")
-        .entry("2", "An option is wrong.");
-    page.section("EXAMPLES").example(&[
-        "pixi-game-tune --players 5000",
-        "pixi-game-tune --print-sysctl > /etc/sysctl.d/60-pixi-game-server.conf",
-    ]);
-    page.section("SEE ALSO").paragraph("pixi-game-server(8), sysctl(8), sysctl.d(5)");
+        Page::new(tool.installed, concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")), tool.summary);
+    page.section("SYNOPSIS").paragraph(&format!("{} [--FLAG | --FLAG VALUE]...", tool.installed));
+    page.section("DESCRIPTION").paragraph(tool.description);
+    page.section("OPTIONS");
+    for row in rows {
+        page.entry(&flags(&row.short, &row.long, row.argument.as_deref()), &row.help);
+    }
+    page.section("EXIT STATUS");
+    for (status, meaning) in tool.statuses {
+        page.entry(status, meaning);
+    }
+    page.section("EXAMPLES").example(tool.examples);
+    page.section("SEE ALSO").paragraph(tool.see_also);
     page.finish()
 }
 

@@ -5,11 +5,15 @@ use std::process::Command;
 
 use pixi_game_server::config;
 
+/// What is installed.
+const PROGRAMS: [&str; 4] = ["pixi-game-server", "pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"];
+
 /// The files, in a folder of this test's own.
 fn written(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let status = Command::new(env!("CARGO_BIN_EXE_manual")).arg(&folder).status().expect("it runs");
-    assert!(status.success());
+    let output = Command::new(env!("CARGO_BIN_EXE_manual")).arg(&folder).output().expect("it runs");
+    // The other programs lie beside it when the whole workspace is built.
+    assert!(output.status.success(), "cargo build --workspace --bins: {output:?}");
     folder
 }
 
@@ -25,7 +29,8 @@ fn run(program: &str, arguments: &[&str], file: &Path) -> String {
 #[test]
 fn mandoc_has_nothing_to_warn_of() {
     let folder = written("lint");
-    for page in ["pixi-game-server.8", "pixi-game-tune.8"] {
+    for program in PROGRAMS {
+        let page = &format!("{program}.8");
         let output = Command::new("mandoc")
             .args(["-W", "warning", "-T", "lint"])
             .arg(folder.join(page))
@@ -48,22 +53,28 @@ fn mandoc_has_nothing_to_warn_of() {
 #[test]
 fn the_shells_read_their_completions() {
     let folder = written("shells");
-    for (shell, file) in
-        [("bash", "pixi-game-server.bash"), ("zsh", "_pixi-game-server"), ("fish", "pixi-game-server.fish")]
-    {
-        assert_eq!(run(shell, &["-n"], &folder.join(file)), "", "{shell}");
+    for program in PROGRAMS {
+        for (shell, file) in [
+            ("bash", format!("{program}.bash")),
+            ("zsh", format!("_{program}")),
+            ("fish", format!("{program}.fish")),
+        ] {
+            assert_eq!(run(shell, &["-n"], &folder.join(file)), "", "{shell}");
+        }
     }
 }
 
 /// What bash offers for a line.
 fn offered_by_bash(line: &[&str]) -> Vec<String> {
-    let folder = written("bash");
+    let program = line[0];
+    let folder = written(&format!("bash-{program}"));
     let words = line.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let script = format!(
-        ". \"$0\"; COMP_WORDS=({words}); COMP_CWORD={}; _pixi_game_server; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        line.len() - 1
+        ". \"$0\"; COMP_WORDS=({words}); COMP_CWORD={}; _{}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        line.len() - 1,
+        program.replace('-', "_")
     );
-    let text = run("bash", &["-c", &script], &folder.join("pixi-game-server.bash"));
+    let text = run("bash", &["-c", &script], &folder.join(format!("{program}.bash")));
     text.lines().map(str::to_owned).collect()
 }
 
@@ -78,6 +89,20 @@ fn bash_offers_flags_and_the_values_of_those_that_have_few() {
     assert_eq!(offered_by_bash(&["pixi-game-server", "--debug", "--max-v"]), ["--max-visible"]);
     assert_eq!(offered_by_bash(&["pixi-game-server", "--debug", "t"]), [""], "a switch takes no value");
     assert_eq!(offered_by_bash(&["pixi-game-server", "--vers"]), ["--version"]);
+}
+
+#[test]
+fn bash_offers_what_the_tools_say_in_their_help() {
+    assert_eq!(offered_by_bash(&["pixi-game-tune", "--p"]), ["--players", "--print-sysctl"]);
+    assert_eq!(offered_by_bash(&["pixi-game-monitor", "--i"]), ["--interval"]);
+    assert_eq!(offered_by_bash(&["pixi-game-monitor", "--once", "--js"]), ["--json"]);
+    assert_eq!(offered_by_bash(&["pixi-game-loadtest", "--cl"]), ["--clients"]);
+    assert_eq!(offered_by_bash(&["pixi-game-loadtest", "--clients", "--"]), [""], "a number comes next");
+    assert_eq!(
+        offered_by_bash(&["pixi-game-loadtest", "--alone", "--js"]),
+        ["--json"],
+        "a switch takes no value"
+    );
 }
 
 #[test]

@@ -171,13 +171,16 @@ pub fn help() -> String {
          Usage: loadtest --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\
          Flags (one dash will do: -clients=5000):\n",
     );
-    let row = |short: &str, name: &str, help: &str, default: &str| {
+    let row = |short: &str, name: &str, argument: &str, help: &str, default: &str| {
         let short = if short.is_empty() { String::new() } else { format!(", -{short}") };
         let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
-        format!("  {:<24} {help}{default}\n", format!("--{name}{short}"))
+        format!("  {:<29} {help}{default}\n", format!("--{name}{short}{argument}"))
     };
-    text.extend(FLAGS.iter().map(|flag| row(flag.short, flag.name, flag.help, flag.default)));
-    text.extend(SWITCHES.iter().map(|(name, short, help)| row(short, name, help, "")));
+    let argument = |name: &str| if name == "report" { " FILE" } else { " VALUE" };
+    text.extend(
+        FLAGS.iter().map(|flag| row(flag.short, flag.name, argument(flag.name), flag.help, flag.default)),
+    );
+    text.extend(SWITCHES.iter().map(|(name, short, help)| row(short, name, "", help, "")));
     text.push_str(
         "\nExit status: 0 when everything was right, 1 when anything was lost or wrong, 2 for bad usage.\n",
     );
