@@ -160,7 +160,7 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is m
 
 # The build that is installed: release, or debug where that has to do.
 INSTALL_BUILD ?= release
-INSTALLED := --package pixi-game-server --package tune --package manual
+INSTALLED := --package pixi-game-server --package tune --package monitor --package loadtest --package manual
 install uninstall: export PREFIX ?= /usr/local
 install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR); builds where cargo is
 	@if command -v $(CARGO) >/dev/null; then \
@@ -172,11 +172,10 @@ install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSC
 uninstall: ## Take away what `make install` brought; settings that were changed stay
 	tools/install.sh uninstall
 
-deb: ## Make a package for Debian below target/debian (installs cargo-deb when it is missing)
-	@command -v cargo-deb >/dev/null || $(CARGO) install cargo-deb --locked
+deb: ## Make a package for Debian below target/debian
 	rm -rf "$${CARGO_TARGET_DIR:-target}/deb-root"
-	$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR="$${CARGO_TARGET_DIR:-target}/deb-root"
-	$(CARGO) deb --no-build --locked --quiet
+	$(MAKE) --no-print-directory install PREFIX=/usr SYSCONFDIR=/etc DESTDIR="$${CARGO_TARGET_DIR:-target}/deb-root"
+	tools/deb.sh
 
 ADVISORIES := https://github.com/RustSec/advisory-db
 deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing)

@@ -21,5 +21,6 @@ need logrotate logrotate          # tests/exhaustion
 need sysctl procps                # tools/tune
 need mandoc mandoc                # tools/manual: the manual pages
 need zsh zsh                      # tools/manual: completions
+need dpkg-shlibdeps dpkg-dev      # tests/operation: the package
 need fish fish                    # tools/manual: completions
 exec "$(dirname "$0")/../tools/need.sh" $needed

@@ -25,21 +25,25 @@ esac
 # Calls "$1" with source, mode and destination of all that is installed but the settings.
 each_file() {
     doc="$PREFIX/share/doc/pixi-game-server"
-    "$1" "$target/$build/pixi-game-server" 755 "$PREFIX/bin/pixi-game-server"
-    "$1" "$target/$build/pixi-game-tune" 755 "$PREFIX/bin/pixi-game-tune"
+    # Programs as they are built and as they are installed: each has a manual page and completions.
+    for program in pixi-game-server:pixi-game-server pixi-game-tune:pixi-game-tune monitor:pixi-game-monitor loadtest:pixi-game-loadtest; do
+        name="${program#*:}"
+        "$1" "$target/$build/${program%:*}" 755 "$PREFIX/bin/$name"
+        "$1" "$target/manual/$name.8" 644 "$PREFIX/share/man/man8/$name.8"
+        "$1" "$target/manual/$name.bash" 644 "$PREFIX/share/bash-completion/completions/$name"
+        "$1" "$target/manual/_$name" 644 "$zsh/_$name"
+        "$1" "$target/manual/$name.fish" 644 "$PREFIX/share/fish/vendor_completions.d/$name.fish"
+    done
     "$1" "$target/manual/pixi-game-server.service" 644 "$PREFIX/lib/systemd/system/pixi-game-server.service"
     "$1" deploy/pixi-game-server.sysusers 644 "$PREFIX/lib/sysusers.d/pixi-game-server.conf"
     "$1" deploy/pixi-game-server.logrotate 644 "$SYSCONFDIR/logrotate.d/pixi-game-server"
-    "$1" "$target/manual/pixi-game-server.8" 644 "$PREFIX/share/man/man8/pixi-game-server.8"
-    "$1" "$target/manual/pixi-game-tune.8" 644 "$PREFIX/share/man/man8/pixi-game-tune.8"
-    "$1" "$target/manual/pixi-game-server.bash" 644 "$PREFIX/share/bash-completion/completions/pixi-game-server"
-    "$1" "$target/manual/_pixi-game-server" 644 "$zsh/_pixi-game-server"
-    "$1" "$target/manual/pixi-game-server.fish" 644 "$PREFIX/share/fish/vendor_completions.d/pixi-game-server.fish"
-    "$1" README.md 644 "$doc/README.md"
-    "$1" CHANGELOG.md 644 "$doc/CHANGELOG.md"
-    "$1" SECURITY.md 644 "$doc/SECURITY.md"
-    "$1" deploy/haproxy.cfg 644 "$doc/examples/haproxy.cfg"
-    "$1" deploy/nginx.conf 644 "$doc/examples/nginx.conf"
+    for document in README.md CHANGELOG.md SECURITY.md ARCHITECTURE.md LICENSE docs/*.md docs/*.png; do
+        "$1" "$document" 644 "$doc/$document"
+    done
+    for example in deploy/haproxy*.cfg deploy/nginx*.conf deploy/prometheus/alerts.yml deploy/prometheus/prometheus.yml \
+        deploy/grafana/dashboards/*.json; do
+        "$1" "$example" 644 "$doc/examples/${example#deploy/}"
+    done
 }
 
 install_file() { install -D -m "$2" "$1" "$DESTDIR$3"; }
@@ -108,7 +112,9 @@ uninstall_all() {
         systemctl disable --now pixi-game-server.service || true
     fi
     each_file uninstall_file
-    rmdir "$DESTDIR$PREFIX/share/doc/pixi-game-server/examples" "$DESTDIR$PREFIX/share/doc/pixi-game-server" 2>/dev/null || true
+    for folder in examples/grafana/dashboards examples/grafana examples/prometheus examples docs .; do
+        rmdir "$DESTDIR$PREFIX/share/doc/pixi-game-server/$folder" 2>/dev/null || true
+    done
     # Settings that somebody made are theirs.
     if cmp -s "$target/manual/pixi-game-server.env" "$DESTDIR$settings"; then
         rm "$DESTDIR$settings"

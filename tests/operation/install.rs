@@ -43,7 +43,9 @@ fn what_is_installed_works_and_is_taken_away_again() {
     make("install", &root, &[]);
     let installed = root.join("usr/bin/pixi-game-server");
     succeed(Command::new(&installed).arg("--check-config").arg("--env-file").arg(root.join(SETTINGS)));
-    succeed(Command::new(root.join("usr/bin/pixi-game-tune")).arg("--help"));
+    for tool in ["pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"] {
+        succeed(Command::new(root.join("usr/bin").join(tool)).arg("--help"));
+    }
     let unit = fs::read_to_string(root.join(UNIT)).expect("the unit");
     assert!(
         unit.contains("\nExecStart=/usr/bin/pixi-game-server --env-file /etc/pixi-game-server.env\n"),
@@ -61,7 +63,7 @@ fn what_is_installed_works_and_is_taken_away_again() {
     succeed(Command::new(program("systemd-sysusers")).arg(in_root).arg(elsewhere.join("users.conf")));
     let users = fs::read_to_string(elsewhere.join("etc/passwd")).expect("users");
     assert!(users.contains("pixi-game-server:x:") && users.contains("/usr/sbin/nologin\n"), "{users}");
-    for page in ["pixi-game-server.8", "pixi-game-tune.8"] {
+    for page in ["pixi-game-server.8", "pixi-game-tune.8", "pixi-game-monitor.8", "pixi-game-loadtest.8"] {
         assert!(root.join("usr/share/man/man8").join(page).exists(), "{page}");
     }
 

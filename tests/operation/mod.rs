@@ -5,6 +5,7 @@ mod demo;
 mod install;
 mod installed_modes;
 mod log_lines;
+mod package;
 mod programs;
 mod reload;
 mod targets;

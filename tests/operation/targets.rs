@@ -17,7 +17,7 @@ use crate::support::server::PROGRAM;
 use crate::support::{Server, folder, free_port};
 
 /// What only takes note.
-const NOTING: [&str; 5] = ["cargo", "docker", "cargo-deb", "cargo-deny", "cargo-fuzz"];
+const NOTING: [&str; 4] = ["cargo", "docker", "cargo-deny", "cargo-fuzz"];
 
 /// A place to run targets in.
 struct Desk {
@@ -76,7 +76,7 @@ impl Desk {
 }
 
 /// Targets and what they must say; with status 0, unless it is a complaint.
-const TARGETS: [(&str, &str); 36] = [
+const TARGETS: [(&str, &str); 35] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),
@@ -111,14 +111,13 @@ const TARGETS: [(&str, &str); 36] = [
     ("perf-check RUNS=0", "RUNS=0: expected"),
     ("profile-cpu PROFILE_SECONDS=0", "--seconds 0: expected"),
     ("profile-mem PROFILE_SECONDS=0", "--seconds 0: expected"),
-    ("deb", "NOTED cargo deb --no-build"),
     ("uninstall DESTDIR=ROOT", ""),
 ];
 
-/// Tried elsewhere: in `install`, below, by hand (it installs a program), with Artillery's players, by `make test`, and by hand (a
+/// Tried elsewhere: in `install`, in `package`, below, by hand (it installs a program), with Artillery's players, by `make test`, and by hand (a
 /// browser that shows how fast it is).
-const ELSEWHERE: [&str; 7] =
-    ["install", "run", "sbom", "artillery-test", "artillery-quick", "test-page", "bench-page"];
+const ELSEWHERE: [&str; 8] =
+    ["install", "deb", "run", "sbom", "artillery-test", "artillery-quick", "test-page", "bench-page"];
 
 #[test]
 fn every_target_does_what_it_says() {
