@@ -135,6 +135,17 @@ fn an_open_metrics_reader_gets_its_own_format() {
 }
 
 #[test]
+fn a_reader_of_any_text_gets_the_prometheus_format() {
+    let server = Server::start();
+    for accept in ["text/*", "text/*;q=0.5, application/json;q=0.2", "text/plain", "text/*, */*;q=0.1"] {
+        let response = get_with(server.address(), "/metrics", &[&format!("Accept: {accept}")]);
+        let kind = response.header("content-type");
+        assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"), "{accept}");
+        assert!(response.text().starts_with("# "), "{accept}");
+    }
+}
+
+#[test]
 fn everybody_else_gets_json() {
     let server = Server::start();
     for accept in ["*/*", "application/json", "text/html,application/xhtml+xml,*/*;q=0.8"] {
