@@ -29,7 +29,7 @@ pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
 /// What a request led to.
-enum Answered {
+pub(super) enum Answered {
     /// The connection speaks HTTP on.
     KeepAlive,
     /// Its last response has been written.
@@ -122,8 +122,10 @@ impl Server {
         if room == Room::Reserved && !(path == "/health" || is_metrics) {
             return self.refuse(token, Refused::Full, "too many connections are open; try again\n");
         }
-        if request.method == Method::Other {
-            return self.answer_method(token, request, path);
+        match request.method {
+            Method::Get | Method::Head => {}
+            Method::Options => return self.answer_options(token, request, path),
+            Method::Other => return self.answer_method(token, request, path),
         }
         match path {
             "/ws" if door == Door::Game => return self.answer_upgrade(token, request),
@@ -146,10 +148,9 @@ impl Server {
 
     fn answer_method(&mut self, token: Token, request: &Request, path: &str) -> Answered {
         self.metrics.refused[Refused::Method] += 1;
-        let allow = if path == "/ws" { "GET" } else { "GET, HEAD" };
-        let line = "only GET and HEAD are answered here\n";
+        let line = "only GET, HEAD and OPTIONS are answered here\n";
         let response = Response {
-            headers: &[("Allow", allow)],
+            headers: &[allow(path)],
             keep_alive: request.keep_alive,
             ..Response::text(Status::MethodNotAllowed, line)
         };
@@ -369,7 +370,12 @@ impl Server {
     }
 }
 
-fn keep_alive(request: &Request) -> Answered {
+/// The methods of the resource at a path.
+pub(super) fn allow(path: &str) -> (&'static str, &'static str) {
+    ("Allow", if path == "/ws" { "GET, OPTIONS" } else { "GET, HEAD, OPTIONS" })
+}
+
+pub(super) fn keep_alive(request: &Request) -> Answered {
     if request.keep_alive { Answered::KeepAlive } else { Answered::Close }
 }
 

@@ -9,7 +9,7 @@ use super::Server;
 use super::accept::Door;
 use super::addresses::{file_at, is_own, page_at};
 use super::assets::Asset;
-use super::http::{NO_SNIFF, NO_STORE, REVALIDATE};
+use super::http::{Answered, NO_SNIFF, NO_STORE, REVALIDATE, allow, keep_alive};
 use crate::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
 
@@ -124,6 +124,22 @@ impl Server {
         let headers = if has_forms { &headers[..] } else { &headers[..3] };
         let line = "the file ends before the range begins\n";
         self.answer_line(token, request, Status::RangeNotSatisfiable, headers, line);
+    }
+
+    /// Answers with the methods that the resource has, the server as a whole for `*`.
+    pub(super) fn answer_options(&mut self, token: Token, request: &Request, path: &str) -> Answered {
+        let door = self.door_of(token);
+        let is_here = path == "*"
+            || is_own(&self.config, door, path)
+            || page_at(&self.pages, &self.config, door, path).is_some()
+            || file_at(&self.assets, door, path).is_some()
+            || (door == Door::Game && self.assets.is_folder(path));
+        if is_here {
+            self.answer_line(token, request, Status::NoContent, &[allow(path)], "");
+        } else {
+            self.answer_not_found(token, request);
+        }
+        keep_alive(request)
     }
 
     pub(super) fn answer_not_found(&mut self, token: Token, request: &Request) {

@@ -1,6 +1,6 @@
 //! HTTP/1.x, server side, without I/O: request heads are decoded from bytes, responses are appended to a buffer.
 //!
-//! The server answers `GET` and `HEAD` and upgrades to WebSocket; it takes no request bodies. Wherever a proxy in
+//! The server answers `GET`, `HEAD` and `OPTIONS` and upgrades to WebSocket; it takes no request bodies. Wherever a proxy in
 //! front of it could understand a head differently than it does (RFC 9112, section 11.2), the head is refused and
 //! the connection closed, so that nobody can smuggle a request past the proxy.
 
@@ -19,6 +19,8 @@ pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
 pub use response::{Response, Status};
 
 use std::borrow::Cow;
+
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use crate::limits;
 
@@ -49,6 +51,8 @@ pub enum Method {
     Get,
     /// `HEAD`: answered like `GET`, without the body.
     Head,
+    /// `OPTIONS`: answered with the methods that the resource has.
+    Options,
     /// Any other method; no resource here allows it.
     Other,
 }
@@ -58,9 +62,10 @@ pub enum Method {
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The target's path, still percent-encoded. Starts with `/` when the method is `Get` or `Head`.
+    /// The target's path, percent-encoded: what came as raw UTF-8, too. Starts with `/` when the method is `Get` or `Head`, and
+    /// may also be `*`, the server as a whole, when it is `Options`.
     pub path: String,
-    /// What follows the first `?` of the target, still percent-encoded.
+    /// What follows the first `?` of the target, percent-encoded in the same way.
     pub query: Option<String>,
     /// Whether what follows on this connection is read as a further request: the peer wants it to be, and no proxy could
     /// take it for anything else. Behind a method not known here may come a body or a tunnel, and behind an upgrade that
@@ -315,6 +320,7 @@ impl Request {
         let method = match head.method {
             Some("GET") => Method::Get,
             Some("HEAD") => Method::Head,
+            Some("OPTIONS") => Method::Options,
             _ => Method::Other,
         };
         let target = head.path.unwrap_or_default();
@@ -349,9 +355,10 @@ impl Request {
 }
 
 /// Path and query of a target in origin form (`/path?query`) or absolute form (`http://host/path?query`, whose host
-/// is not looked at: there is one site here).
+/// is not looked at: there is one site here). Programs such as curl send what people type, raw UTF-8: it means the same as its
+/// percent-encoded form. Bytes that are no UTF-8 do not get here.
 fn split_target(method: Method, target: &str) -> Result<(String, Option<String>), HttpError> {
-    if !target.is_ascii() || target.contains('#') {
+    if target.contains('#') {
         return Err(HttpError::Malformed("the request target is not percent-encoded"));
     }
     let local = match absolute_form(target) {
@@ -360,15 +367,18 @@ fn split_target(method: Method, target: &str) -> Result<(String, Option<String>)
         None => target,
     };
     let (path, query) = match local.split_once('?') {
-        Some((path, query)) => (path, Some(query.to_owned())),
+        Some((path, query)) => (path, Some(query)),
         None => (local, None),
     };
     let path = if path.is_empty() { "/" } else { path };
-    // Other forms belong to OPTIONS and CONNECT, which are refused for their method.
-    if !path.starts_with('/') && method != Method::Other {
+    // Other forms belong to CONNECT, which is refused for its method.
+    let is_asterisk = method == Method::Options && target == "*";
+    if !path.starts_with('/') && !is_asterisk && method != Method::Other {
         return Err(HttpError::Malformed("the request target is not a path"));
     }
-    Ok((path.to_owned(), query))
+    // Of what a target may hold, only letters beyond ASCII are encoded.
+    let encoded = |text: &str| utf8_percent_encode(text, CONTROLS).to_string();
+    Ok((encoded(path), query.map(encoded)))
 }
 
 /// What follows `http://` or `https://`; empty if no host does.

@@ -156,3 +156,19 @@ fn links_are_followed_inside_the_directory_only() {
     }
     assert_eq!(get(server.address(), "/inside.js").text(), "export {};");
 }
+
+#[test]
+fn raw_utf_8_is_served_like_its_percent_encoded_form() {
+    let site = Site::new();
+    site.write("déjà vu.txt", b"seen");
+    let server = site.serve();
+    for path in ["/d%C3%A9j%C3%A0%20vu.txt", "/déjà%20vu.txt", "/d%C3%A9jà%20vu.txt?von=Jürgen"] {
+        assert_eq!(get(server.address(), path).text(), "seen", "{path}");
+    }
+    for broken in [&b"/d\xe9j\xe0"[..], b"/?\xff", b"/\xed\xa0\x80"] {
+        let mut raw = Raw::connect(server.address());
+        raw.send(&[b"GET ", broken, b" HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat());
+        let response = raw.response();
+        assert_eq!((response.status, response.header("connection")), (400, Some("close")), "{broken:x?}");
+    }
+}

@@ -48,6 +48,7 @@ fn a_folder_leads_to_its_address_with_a_slash() {
         ("/docs/a%20b", "/docs/a%20b/", paths[1]),
         ("/docs/c:d", "/docs/c:d/", paths[2]),
         ("/docs/%C3%A9", "/docs/%C3%A9/", paths[3]),
+        ("/docs/é?ö", "/docs/%C3%A9/?%C3%B6", paths[3]),
         ("/%64ocs", "/%64ocs/", paths[0]),
     ] {
         let answer = get(server.address(), path);
@@ -108,7 +109,7 @@ fn the_programs_own_addresses_take_a_slash() {
     }
     assert_eq!(upgrade_status(address, "/ws/"), 101, "a client of WebSocket follows no redirect");
     let refused = request(address, "POST", "/ws/", &[]);
-    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET")));
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, OPTIONS")));
     for path in ["/health//", "//health/", "/playground/", "/ws/x/", "/metrics/x/"] {
         assert_eq!(get(address, path).status, 404, "{path}");
     }

@@ -78,7 +78,7 @@ fn a_wrong_handshake_is_refused_with_a_reason() {
             assert_eq!(response.header("sec-websocket-version"), Some("13"), "{to:?}");
         }
         if status == 405 {
-            assert_eq!(response.header("allow"), Some("GET"), "{to:?}");
+            assert_eq!(response.header("allow"), Some("GET, OPTIONS"), "{to:?}");
         }
     }
     assert_eq!(server.count("players"), 0, "nobody joined by a refused handshake");

@@ -9,6 +9,7 @@ mod folders;
 mod handshake;
 mod keepalive;
 mod metrics;
+mod options;
 mod origins;
 mod pages;
 mod ranges;

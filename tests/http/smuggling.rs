@@ -213,6 +213,8 @@ fn lines_and_fields() {
 fn targets() {
     let mut rows = vec![
         row("1.0", line("GET /health HTTP/1.0"), 200, Ends),
+        row("raw UTF-8", line("GET /health?\u{e9}\u{1f600} HTTP/1.1"), 200, Lives),
+        row("Latin-1", [&b"GET /\xe9 HTTP/1.1\r\nHost: a\r\n\r\n"[..]].concat(), 400, Ends),
         row("1.0 that stays", "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, Lives),
     ];
     for (target, status) in [
@@ -253,7 +255,6 @@ fn targets() {
         "/hea\u{7f}lth",
         "/hea\0lth",
         "/hea\tlth",
-        "/\u{e9}",
         "",
     ] {
         rows.push(row(format!("target {target:?}"), line(&format!("GET {target} HTTP/1.1")), 400, Ends));
@@ -267,7 +268,16 @@ fn methods_and_versions() {
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get", "Get", "GETS", "G", "PRI"] {
         rows.push(row(method, line(&format!("{method} /health HTTP/1.1")), 405, Ends));
     }
-    rows.push(row("OPTIONS *", line("OPTIONS * HTTP/1.1"), 405, Ends));
+    for target in ["*", "/health", "http://localhost/health"] {
+        rows.push(row(format!("OPTIONS {target}"), line(&format!("OPTIONS {target} HTTP/1.1")), 204, Lives));
+    }
+    for (name, lines, status) in [
+        ("a length", "Content-Length: 44\r\n", 413),
+        ("an encoding", "Transfer-Encoding: chunked\r\n", 501),
+        ("an upgrade", "Upgrade: websocket\r\nConnection: upgrade\r\n", 204),
+    ] {
+        rows.push(row(format!("OPTIONS with {name}"), with(lines).replace("GET", "OPTIONS"), status, Ends));
+    }
     rows.push(row("CONNECT", line("CONNECT localhost:22 HTTP/1.1"), 405, Ends));
     for start in [
         "GET  /health HTTP/1.1",

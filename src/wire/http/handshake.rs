@@ -39,7 +39,7 @@ impl UpgradeError {
     /// Headers that belong to the status.
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Method => &[("Allow", "GET")],
+            Self::Method => &[("Allow", "GET, OPTIONS")],
             Self::NotAsked | Self::Version => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
             Self::HttpVersion | Self::Connection | Self::Key => &[],
         }

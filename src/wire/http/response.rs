@@ -8,6 +8,7 @@ use super::Date;
 pub enum Status {
     SwitchingProtocols = 101,
     Ok = 200,
+    NoContent = 204,
     PartialContent = 206,
     MovedPermanently = 301,
     NotModified = 304,
@@ -33,10 +34,15 @@ impl Status {
         self as u16
     }
 
+    fn has_body(self) -> bool {
+        !matches!(self, Self::NoContent | Self::NotModified)
+    }
+
     fn phrase(self) -> &'static str {
         match self {
             Self::SwitchingProtocols => "Switching Protocols",
             Self::Ok => "OK",
+            Self::NoContent => "No Content",
             Self::PartialContent => "Partial Content",
             Self::MovedPermanently => "Moved Permanently",
             Self::NotModified => "Not Modified",
@@ -89,10 +95,11 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Appends head and body. The body is left out where there is none by definition: for `HEAD` and in a 304.
+    /// Appends head and body. The body is left out where there is none by definition: for `HEAD`, in a 204
+    /// and in a 304.
     pub fn write(&self, out: &mut Vec<u8>, date: &Date) {
         self.write_head(out, date);
-        if !self.head_only && self.status != Status::NotModified {
+        if !self.head_only && self.status.has_body() {
             out.extend_from_slice(self.body);
         }
     }
@@ -105,7 +112,7 @@ impl<'a> Response<'a> {
         out.extend_from_slice(b"Date: ");
         out.extend_from_slice(date.text());
         out.extend_from_slice(b"\r\n");
-        if self.status != Status::NotModified {
+        if self.status.has_body() {
             write_header(out, "Content-Type", self.content_type);
             write_header(out, "Content-Length", &self.body.len().to_string());
         }
@@ -161,6 +168,9 @@ mod tests {
         let unchanged = response(&Response { status: Status::NotModified, ..found });
         assert!(unchanged.starts_with("HTTP/1.1 304 Not Modified\r\n") && unchanged.ends_with("\r\n\r\n"));
         assert!(!unchanged.contains("Content-"));
+        let nothing = response(&Response { status: Status::NoContent, ..found });
+        assert!(nothing.starts_with("HTTP/1.1 204 No Content\r\n") && nothing.ends_with("\r\n\r\n"));
+        assert!(!nothing.contains("Content-"), "RFC 9110, section 8.6: {nothing}");
     }
 
     #[test]

@@ -67,11 +67,32 @@ fn accepts_absolute_targets() {
     {
         assert_eq!(request(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).path, path);
     }
-    for target in ["http:///b", "http://?q", "ftp://a/b", "*", "b", "a:1", "/#top", "/\u{e9}"] {
+    for target in ["http:///b", "http://?q", "ftp://a/b", "*", "b", "a:1", "/#top"] {
         assert_eq!(refused_head(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), 400, "{target}");
     }
-    assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").method, Method::Other);
     assert_eq!(request("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").method, Method::Other);
+}
+
+#[test]
+fn raw_utf_8_in_a_target_means_its_percent_encoded_form() {
+    let got = request("GET /d\u{e9}j\u{e0}%20vu?q=\u{1f600}&r=%C3%A9 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((&*got.path, got.query.as_deref()), ("/d%C3%A9j%C3%A0%20vu", Some("q=%F0%9F%98%80&r=%C3%A9")));
+    assert_eq!(request("GET http://b/\u{fc} HTTP/1.1\r\nHost: a\r\n\r\n").path, "/%C3%BC");
+    for broken in [&b"\xe9"[..], b"\xc3", b"\xc3\x28", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"?\xff"] {
+        let head = [&b"GET /"[..], broken, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        assert!(matches!(parse_request(&head), Err(HttpError::Malformed(_))), "{broken:x?}");
+    }
+}
+
+#[test]
+fn options_may_ask_about_the_whole_server() {
+    let whole = request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((whole.method, &*whole.path, whole.keep_alive), (Method::Options, "*", true));
+    assert_eq!(request("OPTIONS /a?b HTTP/1.1\r\nHost: a\r\n\r\n").path, "/a");
+    for target in ["*?", "*/", "**", "a"] {
+        assert_eq!(refused_head(&format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n")), 400, "{target}");
+    }
+    assert_eq!(refused_head("OPTIONS / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"), 413);
 }
 
 #[test]
