@@ -23,7 +23,7 @@ pub enum Format {
 
 impl Format {
     /// What a request with this `Accept` header gets: the format it likes best (RFC 9110, section 12.5.1), in the order JSON,
-    /// OpenMetrics, Prometheus where it likes several alike. So browsers and curl see JSON, and so does a header that fits none.
+    /// `OpenMetrics`, Prometheus where it likes several alike. So browsers and curl see JSON, and so does a header that fits none.
     /// Versions aren't looked at: a client that reads an older one reads this one.
     pub fn negotiate(accept: Option<&str>) -> Self {
         let accept = accept.unwrap_or_default();
