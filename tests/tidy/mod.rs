@@ -176,3 +176,11 @@ fn every_dependency_has_its_reason() {
     }
     assert!(dependencies > 10, "the manifest was not read");
 }
+
+#[test]
+fn the_start_script_leaves_settings_to_the_server() {
+    let script = fs::read_to_string(root().join("start.sh")).expect("the script");
+    for setting in SETTINGS {
+        assert!(!mentions(&script, setting.variable), "start.sh repeats {}", setting.variable);
+    }
+}
