@@ -1,6 +1,6 @@
 //! What processes say to one another: versioned, of a length that follows from what is in it, little-endian.
 //!
-//! A message is a head of 34 bytes (magic, version, size of the world, sender, number, time, kind) and a body by its kind.
+//! A message is a head of [`HEAD_BYTES`] (magic, version, kind, size of the world, sender, number, time) and a body by its kind.
 //! Whoever reads one trusts nothing: anything could be on the bus.
 
 use crate::game::{Position, Told, Vector};
@@ -13,6 +13,9 @@ const MAGIC: [u8; 2] = *b"PX";
 
 /// The format; a process that speaks another one is not listened to.
 pub const VERSION: u8 = 2;
+
+/// Bytes of a message before its body.
+pub const HEAD_BYTES: usize = 32;
 
 /// A process, from its start to its end: drawn by chance.
 pub type NodeId = u64;
@@ -413,6 +416,11 @@ mod tests {
             let _ = decode(&bytes);
             let _ = decode(&[b"PX".as_slice(), &[VERSION], &bytes].concat());
         }
+    }
+
+    #[test]
+    fn a_message_without_a_body_is_its_head() {
+        assert_eq!(encode(&HEAD, &Body::Farewell).len(), HEAD_BYTES);
     }
 
     #[test]
