@@ -1,11 +1,13 @@
 //! What all programs of the workspace have in common: `--help` and `--version`.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::support::folder;
 use crate::support::server::PROGRAM;
 
 /// Every program, by name, with its version, as cargo knows them.
@@ -28,12 +30,21 @@ fn programs() -> BTreeMap<String, String> {
     programs
 }
 
-/// Runs a program beside the server's, which `cargo test --workspace` has built, with one argument and no settings.
+/// Runs a program beside the server's, which `cargo test --workspace` has built, with one argument and no settings. A program
+/// of an older build may not know the argument and start its work. It therefore finds no other program, writes into a folder
+/// of its own, and ends with all that it started after some seconds, with status 124.
 fn run(name: &str, argument: &str) -> Output {
     let program = Path::new(PROGRAM).with_file_name(name);
-    let mut command = Command::new(&program);
-    command.arg(argument).env_clear().stdin(Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    assert!(program.is_file(), "{} is not built: cargo build --workspace", program.display());
+    let folder = folder(&format!("{name}{argument}"));
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "10", "env", "PATH=/nonexistent"]).arg(&program).arg(argument);
+    command.env_clear().current_dir(&folder).stdin(Stdio::null());
+    let output = command.output().expect("timeout runs");
+    let written: Vec<_> = fs::read_dir(&folder).expect("the folder").flatten().collect();
+    assert!(written.is_empty(), "{name} {argument} wrote {written:?}");
+    fs::remove_dir(&folder).expect("an empty folder");
+    output
 }
 
 /// What it prints; it does nothing else.
