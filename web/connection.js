@@ -29,9 +29,11 @@ const REASONS = new Map([
  * @typedef {{ is: 'connecting' } | { is: 'open' } | { is: 'waiting', reason: string, until: number }} Status
  */
 
-/** The address of the game beside this page. */
-export function gameAddress(location = globalThis.location) {
-  return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`;
+/** The address of the game beside this page, which may lie below a path that a proxy strips. */
+export function gameAddress(page = globalThis.location.href) {
+  const address = new URL('ws', page);
+  address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
+  return address.href;
 }
 
 /**
@@ -41,7 +43,7 @@ export function gameAddress(location = globalThis.location) {
  */
 export async function reasonOfRefusal(ask = fetch) {
   try {
-    const answer = await ask('/health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
+    const answer = await ask('health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
     const { status } = await answer.json();
     if (status === 'draining') return 'The server is stopping and lets nobody in.';
     return 'The server is full, or lets nobody in from here. It is well otherwise.';

@@ -204,7 +204,7 @@ function show() {
 
 async function ask() {
   try {
-    const answer = await fetch('/metrics', {
+    const answer = await fetch('metrics', {
       headers: { Accept: 'application/json' },
       cache: 'no-store',
       signal: AbortSignal.timeout(PATIENCE_MS),

@@ -23,7 +23,7 @@ const ANSWER_MS_MAX = 15_000;
  * @returns {Promise<Answer>}
  */
 export async function askServer(ask = fetch) {
-  const answer = await ask('/health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
+  const answer = await ask('health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
   const { players, cluster } = await answer.json();
   if (!Number.isSafeInteger(players)) throw new TypeError('expected a number of players');
   return { players, isAlone: cluster === undefined };

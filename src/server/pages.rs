@@ -1,7 +1,8 @@
 //! The server's own pages, part of the program: a client to play with, and a dashboard.
 //!
 //! Each page is at an address of its own. What it consists of is below that address in a folder named after the content of
-//! it all, so that browsers may keep those files for good: another version has another folder.
+//! it all, so that browsers may keep those files for good: another version has another folder. Pages name all addresses
+//! relative to their own, since a proxy may serve them below a path that it strips.
 
 use std::collections::HashMap;
 
@@ -72,7 +73,7 @@ impl Pages {
     /// The pages; the one to play with leads to the dashboard unless that has a door of its own.
     pub fn new(has_dashboard_beside: bool) -> Pages {
         let mut pages = Pages { by_path: HashMap::new() };
-        let link = if has_dashboard_beside { "<a href=\"/dashboard\">Dashboard</a>" } else { "" };
+        let link = if has_dashboard_beside { "<a href=\"dashboard\">Dashboard</a>" } else { "" };
         pages.add(PLAY, &PLAY_PAGE.replace(DASHBOARD_LINK, link), &PLAY_FILES);
         pages.add(DASHBOARD, DASHBOARD_PAGE, &DASHBOARD_FILES);
         pages
@@ -92,7 +93,8 @@ impl Pages {
             let asset = Asset::new(name, text.as_bytes().into());
             self.by_path.insert(format!("{folder}{name}"), Page { asset, is_file: true });
         }
-        let asset = Asset::new("index.html", page.replace(BASE, &folder).into_bytes().into());
+        let base = folder.trim_start_matches('/');
+        let asset = Asset::new("index.html", page.replace(BASE, base).into_bytes().into());
         self.by_path.insert(address.to_owned(), Page { asset, is_file: false });
     }
 }
@@ -132,7 +134,8 @@ mod tests {
             let links =
                 named(text, "src=\"", '"').into_iter().chain(named(text, "rel=\"stylesheet\" href=\"", '"'));
             for link in links {
-                assert!(pages.lookup(link, false).is_some_and(|file| file.is_file), "{link}");
+                let file = pages.lookup(&format!("/{link}"), false);
+                assert!(file.is_some_and(|file| file.is_file), "{link}");
             }
             assert!(
                 !text.contains("{{") && !text.contains("style=") && !text.contains("onclick"),
@@ -154,7 +157,7 @@ mod tests {
     fn the_game_leads_to_a_dashboard_that_players_may_see() {
         let has_link = |pages: &Pages| {
             let page = pages.lookup(PLAY, false).expect("a page");
-            String::from_utf8_lossy(&page.asset.body).contains("\"/dashboard\"")
+            String::from_utf8_lossy(&page.asset.body).contains("\"dashboard\"")
         };
         assert!(has_link(&Pages::new(true)));
         assert!(!has_link(&Pages::new(false)));

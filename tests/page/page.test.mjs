@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { browse, crowd, other, own, run, serve, shown, until } from './stage.mjs';
+import { browse, crowd, other, own, run, serve, shown, strip, until } from './stage.mjs';
 
 /** Where players come in, so close together that they see each other. */
 const TOGETHER = { SPAWN_MIN_X: '500', SPAWN_MAX_X: '600', SPAWN_MIN_Y: '500', SPAWN_MAX_Y: '600', SYNC_INTERVAL_SEC: '1' };
@@ -320,6 +320,27 @@ test('the dashboard shows what the server does', async (t) => {
     assert.match(await page.locator('canvas').first().getAttribute('aria-label'), /^Time of a tick: p99 [\d.]+ ms, p50 [\d.]+ ms$/);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${overflow} px wider than a phone`);
+  }
+  assert.deepEqual(complaints, []);
+});
+
+test('the pages work below a path that a proxy strips', async (t) => {
+  const server = await serve(t, TOGETHER);
+  const { open, complaints } = await browse(t);
+  const proxy = await strip(t, server, '/game');
+  for (const path of ['/game/', '/game/play/?bots=2', '/game/index.html']) {
+    const page = await open(`${proxy}${path}`);
+    await own(page);
+    await until('the number of players', async () => /^\d+$/.test(await page.locator('#players').innerText()));
+    await page.getByRole('button', { name: 'Help' }).click();
+    await page.getByRole('link', { name: '?bots=50' }).click();
+    await until('a bot', async () => (await shown(page)) > 0);
+    assert.equal(page.url(), `${proxy}/game/play?bots=50`);
+    await page.getByRole('link', { name: 'Dashboard' }).click();
+    await until('figures', async () => /players\s+\d+\s/.test(await page.locator('#figures').innerText()));
+    await page.getByRole('link', { name: '/metrics' }).click();
+    assert.equal(page.url(), `${proxy}/game/metrics`);
+    await page.close();
   }
   assert.deepEqual(complaints, []);
 });

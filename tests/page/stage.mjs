@@ -2,7 +2,8 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer as createProxy, request as ask } from 'node:http';
+import { connect, createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { chromium } from 'playwright-core';
 
@@ -51,6 +52,37 @@ export async function serve(test, settings = {}, prepare = async () => undefined
   const url = `http://127.0.0.1:${port}`;
   await until('the server', () => fetch(`${url}/health`).then((answer) => answer.ok, () => false));
   return { url, port, process, end: (signal) => process.end(signal) };
+}
+
+/** A proxy with a server below a path, which it strips; everything else is a 404. Its address. */
+export async function strip(test, server, prefix) {
+  const proxy = createProxy((request, response) => {
+    if (!request.url.startsWith(`${prefix}/`)) return void response.writeHead(404).end();
+    const { method, headers } = request;
+    const path = request.url.slice(prefix.length);
+    const onward = ask({ host: '127.0.0.1', port: server.port, method, path, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.rawHeaders);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+  proxy.on('upgrade', (request, socket, head) => {
+    if (!request.url.startsWith(`${prefix}/`)) return void socket.end('HTTP/1.1 404 Not Found\r\n\r\n');
+    const onward = connect(server.port, '127.0.0.1');
+    const fields = request.rawHeaders.map((text, n) => (n % 2 ? `${text}\r\n` : `${text}: `));
+    onward.write(`GET ${request.url.slice(prefix.length)} HTTP/1.1\r\n${fields.join('')}\r\n`);
+    onward.write(head);
+    socket.pipe(onward).pipe(socket);
+    for (const [one, other] of [[socket, onward], [onward, socket]]) one.on('error', () => other.destroy());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  test.after(() => {
+    proxy.close();
+    proxy.closeAllConnections();
+  });
+  return `http://127.0.0.1:${proxy.address().port}`;
 }
 
 /**

@@ -8,8 +8,10 @@ import { dragDirection } from '../input.js';
 import { askServer, Population } from '../population.js';
 
 test('the game is where the page is', () => {
-  assert.equal(gameAddress({ protocol: 'http:', host: 'localhost:8108' }), 'ws://localhost:8108/ws');
-  assert.equal(gameAddress({ protocol: 'https:', host: 'game.example' }), 'wss://game.example/ws');
+  assert.equal(gameAddress('http://localhost:8108/'), 'ws://localhost:8108/ws');
+  assert.equal(gameAddress('https://game.example/play?bots=5#x'), 'wss://game.example/ws');
+  assert.equal(gameAddress('https://example.com/game/'), 'wss://example.com/game/ws');
+  assert.equal(gameAddress('http://example.com/game/play'), 'ws://example.com/game/ws');
 });
 
 test('waits grow to a bound and differ', () => {
