@@ -83,8 +83,24 @@ fn play(place: &Place, source: Ipv4Addr) -> Result<WebSocket<Tls>, u16> {
     Ok(socket)
 }
 
-/// One connection for each address, told by the proxy.
+/// The status of the proxy's answer about a path.
+fn status(place: &Place, path: &str) -> String {
+    let mut connection = Tls::connect(place, ALICE);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).expect("an answer");
+    String::from_utf8_lossy(&answer).split(' ').nth(1).expect("a status").to_owned()
+}
+
+/// One connection for each address, told by the proxy; nothing for operators.
 fn assert_game_over_tls(place: &Place) {
+    for path in ["/health", "/play"] {
+        assert_eq!(status(place, path), "200", "{path}");
+    }
+    for path in ["/metrics", "/metrics/", "/metrics/prometheus", "/dashboard", "/dashboard/"] {
+        assert_eq!(status(place, path), "404", "{path}");
+    }
     let _alice = play(place, ALICE).expect("let in");
     let _bob = play(place, BOB).expect("let in, from another address");
     assert_eq!(play(place, ALICE).err(), Some(429));
