@@ -368,6 +368,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_close_is_echoed_whatever_comes_with_it() {
+        for (first, second) in [(1014, 1014_u16), (1014, 1000), (1013, 1014), (1014, 1005)] {
+            let [first, second] = [u16::to_be_bytes(first), second.to_be_bytes()];
+            let bytes = [frame(0x88, &first), frame(0x88, &second)].concat();
+            for chunk in [1, 9, 1000] {
+                let (events, failure, out) = run(&bytes, chunk);
+                assert_eq!((events, failure), (vec![Event::Close], None), "{first:?}, {second:?}");
+                assert_eq!(out, [&[0x88, 2], &first[..]].concat(), "{first:?}, {second:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_empty_close_is_echoed_whatever_its_mask() {
         let (mut session, mut out) = (Session::new(256), Vec::new());
         let mut input = &[0x88, 0x80, 0x03, 0xf6, 0, 0][..];

@@ -86,6 +86,11 @@ fn what_comes_behind() {
         let replies = [Ack(1), pong(b"before")];
         cases.push(Case::echoed(format!("Close, then {name}"), bytes, &replies, &normal));
     }
+    let codes = [(1014_u16, 1014), (1014, 1000), (1013, 1014), (1014, 1005)];
+    for (first, second) in codes {
+        let bytes = [close(first, b""), close(second, b"")].concat();
+        cases.push(Case::echoed(format!("Close {first}, then {second}"), bytes, &[], &first.to_be_bytes()));
+    }
     let inside = [masked(BINARY, &step(2)[..3]), bye(), masked(FIN | CONTINUATION, &step(2)[3..])].concat();
     cases.push(Case::echoed("Close inside a message", inside, &[], &normal));
     let leave = [masked(FIN | BINARY, &[3; 65]), bye(), ping(b"?")].concat();

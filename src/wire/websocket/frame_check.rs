@@ -50,6 +50,8 @@ pub(super) struct FrameCheck {
     close_code: [u8; 2],
     /// A message has begun, and its last fragment has not.
     in_message: bool,
+    /// A close frame has passed whole: the peer may send nothing behind it, and nothing passes any more.
+    is_over: bool,
     /// What stopped it: nothing passes any more.
     failure: Option<Failure>,
 }
@@ -101,6 +103,7 @@ impl FrameCheck {
             passed_bytes: 0,
             close_code: [0; 2],
             in_message: false,
+            is_over: false,
             failure: None,
         }
     }
@@ -111,10 +114,10 @@ impl FrameCheck {
     }
 
     /// Looks at what follows the bytes looked at before, and says how many are in order: all of them, or those before
-    /// the first byte that no frame may have there.
+    /// the first byte that no frame may have there, or those up to the end of a close frame.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Passed {
         let (mut passed, mut bad_gateway_at) = (0, None);
-        while passed < bytes.len() && self.failure.is_none() {
+        while passed < bytes.len() && !self.is_over && self.failure.is_none() {
             let rest = &bytes[passed..];
             let was_code = self.expects_last_of_code();
             let step = if let Some(whole) = self.whole_message(rest) { Ok(whole) } else { self.step(rest) };
@@ -130,7 +133,7 @@ impl FrameCheck {
         Passed { bytes: passed, bad_gateway_at }
     }
 
-    /// The code of the close frame that passed last, if that had one.
+    /// The code of the close frame that has passed, if it has one.
     pub(super) fn close_code(&self) -> u16 {
         u16::from_be_bytes(self.close_code)
     }
@@ -233,6 +236,7 @@ impl FrameCheck {
         self.passed_bytes += count;
         if count == left {
             self.expects = Expects::First;
+            self.is_over = self.first & OPCODE == CLOSE;
         }
         Ok(count.into())
     }
@@ -350,6 +354,23 @@ mod tests {
         // The mask of a close frame without a payload is no code.
         let empty = [0x88, 0x80, 0x03, 0xf6, 0, 0];
         assert_eq!(FrameCheck::new().pass(&empty), Passed { bytes: 6, bad_gateway_at: None });
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_close() {
+        let close = |code: u16| {
+            let [high, low] = code.to_be_bytes();
+            [0x88, 0x82, 0, 0, 0, 0, high, low]
+        };
+        for (first, second) in [(1014, 1014), (1014, 1000), (1013, 1014), (1000, 1005)] {
+            let frames = [close(first), close(second)].concat();
+            for chunk in [1, 5, 8, 100] {
+                assert_eq!(pass(&frames, chunk), (8, None), "{first}, {second}");
+            }
+            let mut check = FrameCheck::new();
+            let expected = Passed { bytes: 8, bad_gateway_at: (first == BAD_GATEWAY).then_some(7) };
+            assert_eq!((check.pass(&frames), check.close_code()), (expected, first), "{second}");
+        }
     }
 
     #[test]
