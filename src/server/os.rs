@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use mio::net::TcpListener;
+use nix::libc::SI_KERNEL;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -17,6 +18,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::time::{ClockId as Clock, clock_gettime};
+use rustix::process::getsid;
 
 use crate::limits::SEND_BUFFER_BYTES;
 
@@ -98,9 +100,11 @@ const OF_WRITES: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGPIPE];
 /// The signals a process takes note of, read from a descriptor.
 #[derive(Debug)]
 pub struct Signals {
-    signals: SignalFd,
+    pending: SignalFd,
     /// Standard error was a terminal at the start, and no signal has said since that it has gone.
     is_on_terminal: Cell<bool>,
+    /// The process that leads the session: a shell, as a rule.
+    leader: Option<u32>,
 }
 
 impl Signals {
@@ -143,29 +147,32 @@ impl Signals {
         let mask: SigSet = signals.into_iter().collect();
         mask.thread_block()?;
         OF_WRITES.into_iter().collect::<SigSet>().thread_block()?;
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { signals, is_on_terminal: Cell::new(io::stderr().is_terminal()) })
+        let pending = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let leader = getsid(None).ok().map(|leader| leader.as_raw_nonzero().get().cast_unsigned());
+        Ok(Self { pending, is_on_terminal: Cell::new(io::stderr().is_terminal()), leader })
     }
 
     /// What the next pending signal asks for. SIGHUP asks for a reload, unless it says that the terminal has gone on which
     /// the server was started.
     pub fn next(&self) -> Option<Asked> {
-        let number = self.signals.read_signal().ok().flatten()?.ssi_signo;
-        if number != Signal::SIGHUP as u32 {
-            return Some(Asked::Stop(number));
+        let info = self.pending.read_signal().ok().flatten()?;
+        if info.ssi_signo != Signal::SIGHUP as u32 {
+            return Some(Asked::Stop(info.ssi_signo));
         }
-        // Shell and kernel may both say so; the second signal does not cut the drain short.
-        let has_lost_terminal = self.is_on_terminal.get() && !io::stderr().is_terminal();
+        // Only kernel and shell say so. A server that outlived its terminal (`setsid`, `disown`) is reloaded by others.
+        let is_hang_up = info.ssi_code == SI_KERNEL || Some(info.ssi_pid) == self.leader;
+        let has_lost_terminal = is_hang_up && self.is_on_terminal.get() && !io::stderr().is_terminal();
         if has_lost_terminal {
+            // Both may say so; the second signal does not cut the drain short.
             self.is_on_terminal.set(false);
-            return Some(Asked::Stop(number));
+            return Some(Asked::Stop(info.ssi_signo));
         }
         Some(Asked::Reload)
     }
 
     /// The descriptor to poll.
     pub fn raw_fd(&self) -> i32 {
-        self.signals.as_raw_fd()
+        self.pending.as_raw_fd()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -49,24 +49,59 @@ fn one_that_comes_while_the_configuration_is_read_waits_for_the_server() {
     assert_eq!(child.wait().expect("a status").code(), Some(0));
 }
 
+/// A terminal of its own with this command on it, which has the server's program as `$0`. Killed, it leaves nobody before it.
+fn terminal(server: &Command, command: &str) -> Child {
+    let program = server.get_program().to_str().expect("text");
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["--quiet", "--return", "--command", &format!("exec sh -c '{command}' {program}"), "/dev/null"])
+        .env_clear()
+        .envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("PATH", std::env::var("PATH").unwrap_or_default())
+        .env("SHELL", "/bin/sh");
+    terminal.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("script starts")
+}
+
 #[test]
 fn a_terminal_that_goes_ends_the_server_that_was_started_on_it() {
     let port = free_port();
     let server = Settings::new().set("PORT", port).command();
-    // `script` has a terminal of its own; killed, it leaves nobody before it.
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &format!("exec {}", server.get_program().display())]);
-    command
-        .arg("/dev/null")
-        .env_clear()
-        .envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("PATH", std::env::var("PATH").unwrap_or_default()).env("SHELL", "/bin/sh");
-    let mut terminal = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("script starts");
+    let mut terminal = terminal(&server, r#"exec "$0""#);
     let is_there = || TcpStream::connect(("127.0.0.1", port)).is_ok();
     wait_until("the server", is_there);
     terminal.kill().expect("it runs");
     terminal.wait().expect("it ends");
     wait_until("the server's end", || !is_there());
+}
+
+#[test]
+fn a_server_that_outlives_its_terminal_is_reloaded() {
+    let folder = folder("detached");
+    let log = folder.join("server.log");
+    let server = Settings::new().set("LOG_FILE", log.to_str().expect("text")).command();
+    // In a session of its own, as below `setsid` and systemd, no signal tells it that the terminal has gone.
+    let mut terminal = terminal(&server, r#"exec setsid --wait "$0""#);
+    let read = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the server", || read().contains("listening on"));
+    let pid = pid_that_has_open(&log);
+    terminal.kill().expect("it runs");
+    terminal.wait().expect("it ends");
+    kill(pid, Signal::SIGHUP).expect("it runs");
+    wait_until("the reload", || read().contains("files are served") || read().contains("stopping"));
+    assert!(!read().contains("stopping"), "{}", read());
+    kill(pid, Signal::SIGTERM).expect("it runs");
+    wait_until("the server's end", || read().contains("stopped"));
+}
+
+/// The process that has this file open.
+fn pid_that_has_open(file: &Path) -> Pid {
+    let processes = fs::read_dir("/proc").expect("processes").flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has_it_open = |pid: &i32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == file)
+    };
+    Pid::from_raw(pids.find(has_it_open).expect("a process"))
 }
 
 /// A player comes and goes; the log and the store are to tell of it.
