@@ -40,6 +40,9 @@ fn one_that_comes_while_the_configuration_is_read_waits_for_the_server() {
     let hang_up = 1 << (Signal::SIGHUP as u64 - 1);
     wait_until("the signals to be blocked", || blocked(child.id()) & hang_up != 0);
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).expect("sent");
+    // What is written to a FIFO that nothing reads is lost with its writer.
+    let pid = i32::try_from(child.id()).expect("a pid");
+    wait_until("the file to be opened", || has_open(pid, &fifo));
     (&writer).write_all(b"LOG_LEVEL=info\n").expect("written");
     drop(writer);
     let read = || fs::read_to_string(&log).unwrap_or_default();
@@ -97,11 +100,12 @@ fn a_server_that_outlives_its_terminal_is_reloaded() {
 fn pid_that_has_open(file: &Path) -> Pid {
     let processes = fs::read_dir("/proc").expect("processes").flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let has_it_open = |pid: &i32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == file)
-    };
-    Pid::from_raw(pids.find(has_it_open).expect("a process"))
+    Pid::from_raw(pids.find(|&pid| has_open(pid, file)).expect("a process"))
+}
+
+fn has_open(pid: i32, file: &Path) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == file)
 }
 
 /// A player comes and goes; the log and the store are to tell of it.
