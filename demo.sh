@@ -45,13 +45,18 @@ if [[ -z $bin ]]; then
 fi
 mkdir -p "$(dirname "$report")"
 
+# The server of another start would answer the question below in place of this one.
+if (: <"/dev/tcp/$HOST/$PORT") 2>/dev/null; then
+  die 1 "port $PORT is taken; choose another: PORT=$((PORT + 1)) ./demo.sh"
+fi
+
 folder="$(mktemp -d)"
 "$bin/pixi-game-server" 2>"$folder/log" &
 server=$!
 until "$bin/pixi-game-server" --health-check 2>/dev/null && kill -0 "$server" 2>/dev/null; do
   if ! kill -0 "$server" 2>/dev/null; then
     cat "$folder/log" >&2
-    die 1 "the server did not start; if port $PORT is taken, choose another: PORT=8109 ./demo.sh"
+    die 1 "the server did not start"
   fi
   sleep 0.1
 done

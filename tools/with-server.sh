@@ -11,6 +11,12 @@ export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 bin="${CARGO_TARGET_DIR:-target}/release"
 cargo build --release --quiet --package pixi-game-server --bins
 
+# The server of another start would answer the question below in place of this one.
+if (: <"/dev/tcp/$HOST/$PORT") 2>/dev/null; then
+  echo "with-server.sh: port $PORT is taken; choose another: PORT=$((PORT + 1))" >&2
+  exit 1
+fi
+
 log="$(mktemp)" command='' signalled=''
 stop() {
   trap '' INT TERM HUP

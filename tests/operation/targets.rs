@@ -165,6 +165,17 @@ fn run_builds_and_serves() {
 }
 
 #[test]
+fn a_port_that_another_server_has_is_named() {
+    let desk = Desk::new("taken");
+    let port = desk.server.address().port().to_string();
+    let output = desk.make("load-test LOAD=--duration+1s").env("PORT", &port).output().expect("make runs");
+    assert_eq!(output.status.code(), Some(2), "of make");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with(&format!("with-server.sh: port {port} is taken; choose another: PORT=")), "{said}");
+    assert_eq!(desk.server.metrics()["connections"]["upgraded_total"], 0, "nobody plays on the other server");
+}
+
+#[test]
 fn a_signal_to_the_script_ends_the_server_and_what_runs_beside_it() {
     let desk = Desk::new("with-server");
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
