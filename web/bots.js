@@ -24,9 +24,13 @@ const EDGE = 100;
  * Lets bots in, one after the other. One whose connection ends is gone.
  * @param {number} count
  * @param {string} address Of the game.
+ * @returns {() => number} Counts the bots that are in.
  */
 export function startBots(count, address, random = Math.random) {
-  for (let n = 0; n < count; n += 1) setTimeout(() => startBot(address, random), n * CONNECT_MS);
+  /** @type {WebSocket[]} */
+  const sockets = [];
+  for (let n = 0; n < count; n += 1) setTimeout(() => sockets.push(startBot(address, random)), n * CONNECT_MS);
+  return () => sockets.filter(({ readyState }) => readyState === WebSocket.OPEN).length;
 }
 
 /**
@@ -69,6 +73,7 @@ function startBot(address, random) {
     const ack = decodeServer(bytes);
     if (ack.type === 'ack') place = ack;
   };
+  return socket;
 }
 
 /**

@@ -38,6 +38,8 @@ class Play {
   world = new World();
   scene = new Scene(element('scene'));
   #population = new Population();
+  /** Bots of this page that are in. */
+  bots = () => 0;
   #stepAt = performance.now();
   #toldAt = -Infinity;
   #attackUntil = -Infinity;
@@ -201,7 +203,7 @@ class Play {
     const isIn = this.world.own !== undefined && this.connection.isOpen;
     const inView = isIn ? this.world.remotes.size + 1 : undefined;
     if (inView !== undefined) this.#population.follow(inView, () => performance.now());
-    const players = inView === undefined ? undefined : this.#population.count(inView, now);
+    const players = inView === undefined ? undefined : this.#population.count(Math.max(inView, this.bots() + 1), now);
     write('shown', inView?.toString() ?? '-');
     write('players', players?.toString() ?? '-');
   }
@@ -219,7 +221,7 @@ function write(id, text) {
 
 const play = new Play();
 const bots = Math.min(Number(new URLSearchParams(location.search).get('bots')) || 0, BOTS_MAX);
-if (bots > 0) startBots(bots, gameAddress());
+if (bots > 0) play.bots = startBots(bots, gameAddress());
 
 /** For tests, and for whoever is curious: who is drawn where at this moment. */
 Object.assign(globalThis, {

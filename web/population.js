@@ -13,7 +13,7 @@ const PATIENCE_MS = 5_000;
 const ANSWER_MS_MAX = 15_000;
 
 /**
- * What the server answers. `isAlone`: the server belongs to no cluster, so all players in view are on it.
+ * What the server answers. `isAlone`: the server belongs to no cluster, so all players that the page knows of are on it.
  * @typedef {{ players: number, isAlone: boolean }} Answer
  */
 
@@ -71,13 +71,13 @@ export class Population {
   }
 
   /**
-   * Players on the server. Players that entered the view after the last answer count at once.
-   * @param {number} inView
+   * Players on the server. Players that entered the view after the last answer, and the page's own bots, count at once.
+   * @param {number} known Players that the page knows of, the own player included.
    * @param {number} now
    * @returns {number | undefined}
    */
-  count(inView, now) {
+  count(known, now) {
     if (!this.#answer || now - this.#answeredAt > ANSWER_MS_MAX) return undefined;
-    return this.#answer.isAlone ? Math.max(this.#answer.players, inView) : this.#answer.players;
+    return this.#answer.isAlone ? Math.max(this.#answer.players, known) : this.#answer.players;
   }
 }

@@ -228,6 +228,17 @@ test('the page counts the players in view and on the server truly from its first
   assert.deepEqual(complaints, []);
 });
 
+test('bots of the page count as soon as they are in', async (t) => {
+  const server = await serve(t, { ...TOGETHER, MAX_VISIBLE: '3' });
+  const { open, complaints } = await browse(t);
+  // The server's answer of before the bots, for good.
+  const page = await open(`${server.url}/play?bots=8`, {}, (context) =>
+    context.route('**/health', (route) => route.fulfill({ json: { status: 'healthy', players: 1 } })),
+  );
+  await until('nine players', async () => (await page.locator('#players').innerText()) === '9');
+  assert.deepEqual(complaints, []);
+});
+
 /** Screens of phones, a tablet and a desktop, in CSS pixels. */
 const SCREENS = [
   [320, 568],
