@@ -44,7 +44,13 @@ fn what_is_installed_works_and_is_taken_away_again() {
     let installed = root.join("usr/bin/pixi-game-server");
     succeed(Command::new(&installed).arg("--check-config").arg("--env-file").arg(root.join(SETTINGS)));
     for tool in ["pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"] {
-        succeed(Command::new(root.join("usr/bin").join(tool)).arg("--help"));
+        let said =
+            |argument| Command::new(root.join("usr/bin").join(tool)).arg(argument).output().expect("it runs");
+        assert_eq!(said("--help").status.code(), Some(0), "{tool}");
+        let version = String::from_utf8(said("--version").stdout).expect("text");
+        assert_eq!(version, format!("{tool} {}\n", env!("CARGO_PKG_VERSION")));
+        let complaint = String::from_utf8(said("--no-such-flag").stderr).expect("text");
+        assert!(complaint.starts_with(&format!("{tool}: ")), "{complaint}");
     }
     let unit = fs::read_to_string(root.join(UNIT)).expect("the unit");
     assert!(

@@ -171,7 +171,10 @@ fn a_port_that_another_server_has_is_named() {
     let output = desk.make("load-test LOAD=--duration+1s").env("PORT", &port).output().expect("make runs");
     assert_eq!(output.status.code(), Some(2), "of make");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.starts_with(&format!("with-server.sh: port {port} is taken; choose another: PORT=")), "{said}");
+    assert!(
+        said.starts_with(&format!("with-server.sh: port {port} is taken; choose another: PORT=")),
+        "{said}"
+    );
     assert_eq!(desk.server.metrics()["connections"]["upgraded_total"], 0, "nobody plays on the other server");
 }
 

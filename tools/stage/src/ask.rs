@@ -2,6 +2,7 @@
 
 use getopts::{Matches, Options as Flags};
 
+use crate::console;
 use crate::place::Server;
 
 /// What a command line asks for.
@@ -59,7 +60,7 @@ pub fn arguments<T>(
 
 /// The line that `--version` prints.
 pub fn version(program: &str) -> String {
-    format!("{program} {}\n", env!("CARGO_PKG_VERSION"))
+    format!("{} {}\n", console::name(program), env!("CARGO_PKG_VERSION"))
 }
 
 /// A line for each flag. Each has two dashes, and its letter behind it.

@@ -3,6 +3,7 @@
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use crate::text::printable;
 
@@ -16,8 +17,16 @@ pub fn tell(line: Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
+/// The name under which a program runs: an installation makes `pixi-game-monitor` of `monitor`.
+pub fn name(built: &str) -> String {
+    let path = std::env::args_os().next();
+    let name = path.as_ref().and_then(|path| Path::new(path).file_name()?.to_str());
+    name.filter(|name| name.ends_with(&format!("-{built}"))).unwrap_or(built).to_owned()
+}
+
 /// A problem on standard error, the program's name before each of its lines. It may repeat foreign text.
 pub fn complain(program: &str, problem: &dyn Display) {
+    let program = name(program);
     for line in problem.to_string().lines() {
         let _ = writeln!(io::stderr(), "{program}: {}", printable(line));
     }

@@ -166,9 +166,10 @@ fn describe(fail: &Fail) -> String {
 
 /// The text of `--help`.
 pub fn help() -> String {
-    let mut text = String::from(
+    let name = stage::console::name("loadtest");
+    let mut text = format!(
         "Loads a game server with players, and judges it.\n\n\
-         Usage: loadtest --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\
+         Usage: {name} --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\
          Flags (one dash will do: -clients=5000):\n",
     );
     let row = |short: &str, name: &str, argument: &str, help: &str, default: &str| {
