@@ -29,6 +29,8 @@ pub(super) enum Reason {
     LeadsNowhere,
     /// A link to itself, or to a directory that holds it.
     Loop,
+    /// A directory below too many others.
+    TooDeep,
     /// A FIFO, a socket, a device.
     NotRegular,
     /// A name that no request can spell.
@@ -50,6 +52,7 @@ impl Reason {
             Self::LeadsToHidden => "the link leads to a hidden file or directory",
             Self::LeadsNowhere => "the link leads nowhere",
             Self::Loop => "the link is a loop",
+            Self::TooDeep => "it lies too deep",
             Self::NotRegular => "it is no regular file",
             Self::NotUtf8 => "its name is not UTF-8",
             Self::Unreadable => "it can't be read",

@@ -11,6 +11,10 @@ use super::left_out::{LeftOut, Reason, WELL_KNOWN, is_hidden};
 use super::load::Identity;
 use super::{AssetError, Limits};
 
+/// Directories within each other that are looked into. A walk through links could otherwise be as deep as there are
+/// directories, and take the stack.
+pub(super) const DEPTH_MAX: usize = 64;
+
 /// A file that is to be served.
 pub(super) struct Found {
     /// Its path below the root, the key of [`super::Assets`].
@@ -115,6 +119,8 @@ impl Survey {
             self.left_out.note(path, Reason::NotRegular);
         } else if self.open_dirs.contains(&target) {
             self.left_out.note(path, Reason::Loop);
+        } else if self.open_dirs.len() > DEPTH_MAX {
+            self.left_out.note(path, Reason::TooDeep);
         } else {
             match self.list(&target)? {
                 Ok(entries) => {

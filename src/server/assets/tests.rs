@@ -281,6 +281,23 @@ fn each_link_that_is_refused_is_named_with_its_own_reason() {
 }
 
 #[test]
+fn what_lies_too_deep_is_left_out_before_it_takes_the_stack() {
+    let dir = TempDir::with_files(&[]);
+    for number in 0..200 {
+        dir.write(&format!(".chain/{number}/file"), b"x");
+        dir.link(&format!(".chain/{number}/n"), format!("../{}", number + 1));
+    }
+    dir.link("start", ".chain/0");
+    let assets = dir.load();
+    assert_eq!(assets.file_count(), survey::DEPTH_MAX);
+    let deepest = format!("/start/{}", "n/".repeat(survey::DEPTH_MAX - 1));
+    assert_eq!(body(&assets, &format!("{deepest}file")), Some("x"));
+    assert_eq!(body(&assets, &format!("{deepest}n/file")), None);
+    let notices = assets.notices();
+    assert!(notices.iter().any(|(_, line)| line.ends_with("/n: it lies too deep")), "{notices:?}");
+}
+
+#[test]
 fn refuses_directories_past_the_limits() {
     let dir = TempDir::with_files(&["1", "2", "sub/3"]);
     assert_eq!(load_within(&dir.0, 4, 7).unwrap().by_path.len(), 3);
