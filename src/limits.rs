@@ -293,6 +293,10 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Most header fields of an HTTP request; more are answered with 431.
 pub const HTTP_HEADERS_MAX: usize = 100;
 
+/// Most entries of a header field with a list (what a client accepts, entity tags) that are looked at. Clients send a dozen; a
+/// head has room for thousands of empty ones.
+pub const HTTP_LIST_ITEMS_MAX: usize = 64;
+
 /// Size of the one buffer all sockets are read into, in bytes.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 

@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use serde_json::{Map, Value as Json, json};
 
 use super::{ClusterGauges, Configured, Gauges, Metrics, window::Histogram};
+use crate::limits::HTTP_LIST_ITEMS_MAX;
 
 /// Goes before every Prometheus name.
 const PREFIX: &str = "pixi_";
@@ -65,7 +66,7 @@ fn quality(accept: &str, kind: &str, subtype: &str) -> u32 {
         let q = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
         Some((specificity, q.map_or(Some(1_000), thousandths)?))
     };
-    accept.split(',').filter_map(fit).max().map_or(0, |(_, quality)| quality)
+    accept.split(',').take(HTTP_LIST_ITEMS_MAX).filter_map(fit).max().map_or(0, |(_, quality)| quality)
 }
 
 /// A weight: from 0 to 1, with three digits behind the point at most.

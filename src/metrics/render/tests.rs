@@ -7,6 +7,7 @@ use openmetrics_parser::{
 };
 
 use super::*;
+use crate::limits::HTTP_LIST_ITEMS_MAX;
 use crate::metrics::{Closed, ClusterGauges, FrameOut, ProtocolFault, Refused, Resume};
 
 const MS: u64 = 1_000_000;
@@ -267,4 +268,14 @@ fn negotiates_the_format() {
         assert_eq!(Format::negotiate(Some(accept)), format, "{accept}");
     }
     assert_eq!(Format::negotiate(None), Format::Json);
+}
+
+#[test]
+fn only_the_first_ranges_of_a_long_header_are_read() {
+    for (before, format) in
+        [(HTTP_LIST_ITEMS_MAX - 1, Format::Prometheus), (HTTP_LIST_ITEMS_MAX, Format::Json)]
+    {
+        let accept = ",".repeat(before) + "text/plain";
+        assert_eq!(Format::negotiate(Some(&accept)), format, "{before}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Which content coding of a representation a client gets: RFC 9110, section 12.5.3.
 
+use crate::limits::HTTP_LIST_ITEMS_MAX;
+
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
@@ -60,7 +62,7 @@ impl Weights {
     /// Of a coding that is named twice the last weight counts. An entry with a malformed weight is ignored.
     fn read(accept_encoding: &str) -> Self {
         let mut weights = Self::default();
-        for entry in accept_encoding.split(',') {
+        for entry in accept_encoding.split(',').take(HTTP_LIST_ITEMS_MAX) {
             let (name, parameter) = match entry.split_once(';') {
                 Some((name, parameter)) => (name.trim_ascii(), Some(parameter.trim_ascii())),
                 None => (entry.trim_ascii(), None),
@@ -138,6 +140,13 @@ mod tests {
             assert_eq!(of_both(field), expected, "{field}");
         }
         assert_eq!(choose_coding(None, |_| true), None, "a client that does not ask gets the plain file");
+    }
+
+    #[test]
+    fn only_the_first_entries_of_a_long_field_are_read() {
+        let behind = |count| of_both(&(",".repeat(count) + "gzip"));
+        assert_eq!(behind(HTTP_LIST_ITEMS_MAX - 1), Some(Coding::Gzip));
+        assert_eq!(behind(HTTP_LIST_ITEMS_MAX), None);
     }
 
     #[test]

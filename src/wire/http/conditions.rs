@@ -1,6 +1,6 @@
 //! What of a representation a request asks for, by what its client has already: RFC 9110, sections 13 and 14.
 //!
-//! Everything here takes time linear in the fields. One range is answered at most, so that no request gets more bytes than
+//! Everything here takes time linear in the fields, and of their lists the first entries alone are looked at. One range is answered at most, so that no request gets more bytes than
 //! the representation has.
 
 use std::num::NonZeroUsize;
@@ -10,6 +10,7 @@ use http_range_header::{RangeUnsatisfiableError, parse_range_header_with_max_ran
 use httpdate::HttpDate;
 
 use super::Method;
+use crate::limits::HTTP_LIST_ITEMS_MAX;
 
 /// Of a request for several ranges, which RFC 9110 section 14.2 lets a server ignore, all is sent.
 const RANGES_MAX: NonZeroUsize = NonZeroUsize::MIN;
@@ -92,9 +93,10 @@ impl Conditions {
     }
 }
 
-/// Whether a list of entity tags holds one of this kind, or stands for all. No tag of the server contains a comma.
+/// Whether the first entity tags of a list hold one of this kind, or stand for all. No tag of the server contains a comma.
 fn names(tags: &str, is_this: impl Fn(&str) -> bool) -> bool {
-    tags.split(',').map(str::trim_ascii).any(|tag| tag == "*" || is_this(tag))
+    let mut tags = tags.split(',').take(HTTP_LIST_ITEMS_MAX).map(str::trim_ascii);
+    tags.any(|tag| tag == "*" || is_this(tag))
 }
 
 /// The date of a field; a malformed one is ignored.
@@ -242,6 +244,18 @@ mod tests {
         ];
         for (fields, expected) in cases {
             assert_eq!(selected(fields), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_tags_of_a_long_list_are_read() {
+        for (before, known, expected) in [
+            (HTTP_LIST_ITEMS_MAX - 1, Selection::NotModified, Selection::Whole),
+            (HTTP_LIST_ITEMS_MAX, Selection::Whole, Selection::Failed),
+        ] {
+            let tags = ",".repeat(before) + TAG;
+            assert_eq!(selected(&[("if-none-match", &tags)]), known, "{before}");
+            assert_eq!(selected(&[("if-match", &tags)]), expected, "{before}");
         }
     }
 
