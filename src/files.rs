@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ const WRITER_POLL: Duration = Duration::from_millis(10);
 
 /// Looks in all at a FIFO whose writer is slow: five seconds.
 const WRITER_POLLS_MAX: usize = 500;
+
+/// Links in a row that Linux follows.
+const LINKS_MAX: usize = 40;
 
 /// Without waiting for a peer, and without a terminal becoming the process's own.
 const AT_ONCE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
@@ -62,14 +65,22 @@ fn check_opening(path: &Path, options: &mut OpenOptions) -> io::Result<()> {
         }
         Ok(_) => check_access(path, Access::WRITE_OK),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // Behind a link that leads nowhere, a file is made where it leads.
-            let folder_of = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
-            let folder = path.read_link().map_or(folder_of(path), |to| folder_of(&folder_of(path).join(to)));
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
-            check_access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            let path = end_of_links(path);
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            check_access(folder.unwrap_or(Path::new(".")), Access::WRITE_OK | Access::EXEC_OK)
         }
         Err(error) => Err(error),
     }
+}
+
+/// The path at which a file is made that is not there: behind links, where they lead.
+fn end_of_links(path: &Path) -> PathBuf {
+    let mut end = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(to) = end.read_link() else { break };
+        end = end.parent().unwrap_or(Path::new("")).join(to);
+    }
+    end
 }
 
 fn check_access(path: &Path, access: Access) -> io::Result<()> {

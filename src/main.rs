@@ -127,7 +127,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
 
 fn unwritable_log(config: &Config, error: &io::Error) -> String {
     let path = config.log_file.as_deref().unwrap_or(Path::new(""));
-    format!("LOG_FILE={}: can't be written: {error}", path.display())
+    format!("LOG_FILE={}: can't be written: {error}", secret::without_password(&path.to_string_lossy()))
 }
 
 /// What is left out of the files that are served.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -92,12 +92,16 @@ fn the_check_ends_as_the_start_does_with_the_same_words_and_status() {
     for name in ["a.js", "b.js", "c.js"] {
         fs::write(site.join(name), "x").expect("a file");
     }
+    let links = place.folder("links");
+    symlink("/nowhere/server.log", links.join("last")).expect("a link");
+    symlink("last", links.join("first")).expect("a link");
     let log = "LOG_FILE=";
     let bind = "the server can't start: can't listen on ";
     let cases = [
         (set(&[("LOG_FILE", Path::new("/nowhere/server.log"))]), log, 2),
         (set(&[("LOG_FILE", Path::new("/dev/null/server.log"))]), log, 2),
         (set(&[("LOG_FILE", &closed.join("server.log"))]), log, 2),
+        (set(&[("LOG_FILE", &links.join("first"))]), log, 2),
         (set(&[("LOG_FILE", &place.file("read-only.log", 0o444))]), log, 2),
         (set(&[("STATIC_DIR", &hidden)]), "STATIC_DIR: ", 1),
         (set(&[("STATIC_DIR", &site)]).set("STATIC_MAX_FILES", 2), "STATIC_DIR: ", 1),

@@ -8,6 +8,7 @@ use std::process::Output;
 use std::thread;
 
 use nix::sys::signal::Signal;
+use pixi_game_server::config::SETTINGS;
 
 use super::run;
 use crate::support::http::get;
@@ -107,10 +108,11 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
     for arguments in cases {
         assert_refused(&format!("{arguments:?}"), &run(&[], arguments));
     }
-    for name in
-        ["PORT", "HOST", "ADMIN_ADDR", "NODE_NAME", "TRUSTED_PROXIES", "STATIC_DIR", "LOG_LEVEL", "DEBUG"]
-    {
-        assert_refused(name, &run(&[(name, URL)], &[]));
+    let takes_it = |name: &str| ["CLUSTER_URL", "CLUSTER_SECRET"].contains(&name);
+    for name in SETTINGS.iter().map(|setting| setting.variable).filter(|name| !takes_it(name)) {
+        for action in [&[][..], &["--check-config"]] {
+            assert_refused(name, &run(&[(name, URL)], action));
+        }
     }
 }
 
