@@ -16,12 +16,15 @@ const UNIT: &str = "usr/lib/systemd/system/pixi-game-server.service";
 /// What is made on the way lies in one place: one at a time.
 static MAKING: Mutex<()> = Mutex::new(());
 
+/// The programs as `cargo test --workspace` builds them: built from fewer packages, they would be compiled once more.
+const BUILT: &str = "INSTALLED=--workspace --tests";
+
 /// `make` for a system below this folder, with the programs that are built for tests; these words change what it is told.
 pub fn make(target: &str, root: &Path, words: &[String]) -> String {
     let _one = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let output = succeed(
         Command::new("make")
-            .args(["--no-print-directory", target, "PREFIX=/usr", "INSTALL_BUILD=debug"])
+            .args(["--no-print-directory", target, "PREFIX=/usr", "INSTALL_BUILD=debug", BUILT])
             .arg(format!("DESTDIR={}", root.display()))
             .args(words)
             .env_remove("MAKEFLAGS")
