@@ -20,7 +20,7 @@ const STANDING_MS = 2_000;
 /** Most steps made up for after a frame that took long. */
 const STEPS_AT_ONCE_MAX = 3;
 
-/** How often the figures are written anew, in milliseconds. */
+/** Interval between two updates of the figures, in milliseconds. */
 const FIGURES_MS = 500;
 
 /** How long after the last change of size the server is told, in milliseconds. */

@@ -1,5 +1,5 @@
 //! Programs are built alike by every command of the Makefile and the scripts. Cargo unites the features that all packages of one
-//! command ask of a dependency: where two commands differ in that, each builds the server anew, a minute of link-time
+//! command ask of a dependency: where two commands differ in that, each compiles the server again, a minute of link-time
 //! optimisation.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -24,7 +24,7 @@ const TICKS_MAX: u64 = 50;
 
 /// A monitor on a terminal of its own.
 struct Desk {
-    /// The side of whoever sits before the terminal.
+    /// The side of the person at the terminal.
     master: Option<File>,
     slave: File,
     child: Child,
