@@ -349,8 +349,8 @@ test('the pages work below a path that a proxy strips', async (t) => {
     assert.equal(page.url(), `${proxy}/game/play?bots=50`);
     await page.getByRole('link', { name: 'Dashboard' }).click();
     await until('figures', async () => /players\s+\d+\s/.test(await page.locator('#figures').innerText()));
-    await page.getByRole('link', { name: '/metrics' }).click();
-    assert.equal(page.url(), `${proxy}/game/metrics`);
+    // A visit would let the browser ask for an icon of the proxy's own.
+    assert.equal(await page.getByRole('link', { name: '/metrics' }).evaluate(({ href }) => href), `${proxy}/game/metrics`);
     await page.close();
   }
   assert.deepEqual(complaints, []);
