@@ -187,7 +187,12 @@ fn removal_keeps_what_the_service_wrote_and_purge_takes_it_away() {
 
     assert!(installed.contains("run: systemctl enable --now pixi-game-server\n"), "{said}");
     assert!(installed.contains("\nmode: 640 root:pixi-game-server\nverified:\n"), "{said}");
-    let versions = ["pixi-game-server 0.1.0", "pixi-game-tune 0.1.0", "monitor 0.1.0", "loadtest 0.1.0"];
+    let versions = [
+        "pixi-game-server 0.1.0",
+        "pixi-game-tune 0.1.0",
+        "pixi-game-monitor 0.1.0",
+        "pixi-game-loadtest 0.1.0",
+    ];
     assert!(installed.contains(&versions.join("\n")), "{said}");
     let wanted = "gone: /etc/systemd/system/multi-user.target.wants/pixi-game-server.service";
     assert!(installed.contains(wanted), "{said}");
