@@ -6,7 +6,6 @@ use std::fmt::{self, Write as _};
 use serde_json::{Map, Value as Json, json};
 
 use super::{ClusterGauges, Configured, Gauges, Metrics, window::Histogram};
-use crate::limits::HTTP_LIST_ITEMS_MAX;
 
 /// Goes before every Prometheus name.
 const PREFIX: &str = "pixi_";
@@ -23,23 +22,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// What a request with this `Accept` header gets: the format it likes best (RFC 9110, section 12.5.1), in the order JSON,
-    /// `OpenMetrics`, Prometheus where it likes several alike. So browsers and curl see JSON, and so does a header that fits none.
-    /// Versions aren't looked at: a client that reads an older one reads this one.
-    pub fn negotiate(accept: Option<&str>) -> Self {
-        let accept = accept.unwrap_or_default();
-        let json = quality(accept, "application", "json");
-        let open_metrics = quality(accept, "application", "openmetrics-text");
-        let plain = quality(accept, "text", "plain");
-        if json >= open_metrics && json >= plain {
-            Self::Json
-        } else if open_metrics >= plain {
-            Self::OpenMetrics
-        } else {
-            Self::Prometheus
-        }
-    }
-
     /// The value of `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -48,34 +30,6 @@ impl Format {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
-}
-
-/// How much an `Accept` header likes a media type, in thousandths: as the most specific of its ranges that fit says, and the best
-/// of several. 0 if none fits.
-fn quality(accept: &str, kind: &str, subtype: &str) -> u32 {
-    let fit = |range: &str| {
-        let mut parts = range.split(';').map(str::trim);
-        let (range_kind, range_subtype) = parts.next()?.split_once('/')?;
-        let is_kind = range_kind.eq_ignore_ascii_case(kind);
-        let specificity = match (range_kind, range_subtype) {
-            ("*", "*") => 0,
-            (_, "*") if is_kind => 1,
-            _ if is_kind && range_subtype.eq_ignore_ascii_case(subtype) => 2,
-            _ => return None,
-        };
-        let q = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        Some((specificity, q.map_or(Some(1_000), thousandths)?))
-    };
-    accept.split(',').take(HTTP_LIST_ITEMS_MAX).filter_map(fit).max().map_or(0, |(_, quality)| quality)
-}
-
-/// A weight: from 0 to 1, with three digits behind the point at most.
-fn thousandths(q: &str) -> Option<u32> {
-    let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
-    let is_weight =
-        matches!(whole, "0" | "1") && fraction.len() <= 3 && fraction.bytes().all(|b| b.is_ascii_digit());
-    let number = format!("{whole}{fraction:0<3}").parse().ok().filter(|&number| number <= 1_000);
-    number.filter(|_| is_weight)
 }
 
 /// The body of `/health`.

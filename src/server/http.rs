@@ -8,6 +8,7 @@ use super::attribution::TooManyRequests;
 use super::cluster::Cluster;
 use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player, Room};
+use super::negotiation::negotiate;
 use super::postponed::Postponed;
 use super::returning::Asker;
 use crate::metrics::{Format, Refused, health_json, render};
@@ -131,11 +132,11 @@ impl Server {
             "/ws" if door == Door::Game => return self.answer_upgrade(token, request),
             "/health" => self.answer_health(token, request),
             "/metrics" if is_metrics => {
-                let format = Format::negotiate(request.accept.as_deref());
+                let format = negotiate(request.accept.as_deref());
                 self.answer_metrics(token, request, pool, format);
             }
             "/metrics/prometheus" if is_metrics => {
-                let format = match Format::negotiate(request.accept.as_deref()) {
+                let format = match negotiate(request.accept.as_deref()) {
                     Format::Json => Format::Prometheus,
                     format => format,
                 };

@@ -6,7 +6,7 @@
 //!   [`places`], [`reserve`]: which connection makes room for another one. [`spare`], [`capacity`]: descriptors, when
 //!   there are few or none.
 //! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`addresses`]: what is where, at which listener. [`http_turn`], [`http_queue`], [`share`]: when they are served, and how much time they get.
-//!   [`renderings`], [`gauges`]: metrics, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
+//!   [`negotiation`], [`renderings`], [`gauges`]: metrics, their format, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
 //!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was. `returning`: those
@@ -34,6 +34,7 @@ mod http;
 mod http_queue;
 mod http_turn;
 pub mod intake;
+mod negotiation;
 pub mod os;
 pub mod outbox;
 mod pages;

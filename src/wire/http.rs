@@ -10,6 +10,7 @@ mod conditions;
 mod date;
 mod handshake;
 mod response;
+mod weight;
 
 pub use arriving::Arriving;
 pub use coding::{Coding, choose_coding};
@@ -17,6 +18,7 @@ pub use conditions::{Conditions, Selection, Validators};
 pub use date::{Date, moment};
 pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
 pub use response::{Response, Status};
+pub use weight::media_weight;
 
 use std::borrow::Cow;
 

@@ -7,7 +7,6 @@ use openmetrics_parser::{
 };
 
 use super::*;
-use crate::limits::HTTP_LIST_ITEMS_MAX;
 use crate::metrics::{Closed, ClusterGauges, FrameOut, ProtocolFault, Refused, Resume};
 
 const MS: u64 = 1_000_000;
@@ -221,61 +220,4 @@ fn health_is_exact() {
     );
     let clustered = r#"{"status":"healthy","uptime_seconds":0,"players":0,"cluster":"degraded"}"#;
     assert_eq!(health_json("healthy", 0, 0, Some("degraded")), clustered);
-}
-
-#[test]
-fn negotiates_the_format() {
-    for (accept, format) in [
-        ("", Format::Json),
-        ("*/*", Format::Json),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json),
-        ("application/json, text/plain, */*", Format::Json),
-        ("text/*", Format::Prometheus),
-        ("TEXT/*;q=0.1", Format::Prometheus),
-        ("text/*;q=0.5, application/json;q=0.4", Format::Prometheus),
-        ("text/*;q=0.5, application/json;q=0.5", Format::Json),
-        ("text/*, */*;q=0.1", Format::Prometheus),
-        ("*/*;q=0.1, text/*;q=0.2", Format::Prometheus),
-        // The most specific range counts, whatever the others say.
-        ("text/plain;q=0.1, text/*, application/json;q=0.2", Format::Json),
-        ("*/*, application/json;q=0.2", Format::OpenMetrics),
-        ("*/*, application/*;q=0.2", Format::Prometheus),
-        ("*/*, application/json;q=0", Format::OpenMetrics),
-        ("application/*", Format::Json),
-        ("application/*, application/json;q=0.9", Format::OpenMetrics),
-        ("text/html, text/*;q=0", Format::Json),
-        ("text/*;q=0.001", Format::Prometheus),
-        ("text/plain;q=1.001", Format::Json),
-        ("text/plain;q=2", Format::Json),
-        ("text/plain;q=0.0001", Format::Json),
-        ("text/plain;q=nan", Format::Json),
-        ("text/plain;q=-1", Format::Json),
-        ("text/plain;q=", Format::Json),
-        ("*/plain", Format::Json),
-        ("text", Format::Json),
-        ("text/plain;q=0", Format::Json),
-        ("text/plain;q=x", Format::Json),
-        ("application/json;q=0.1, text/plain", Format::Prometheus),
-        ("Text/Plain; version=0.0.4; q=0.5", Format::Prometheus),
-        ("application/openmetrics-text;q=0.2,text/plain;q=0.3", Format::Prometheus),
-        ("application/openmetrics-text,text/plain", Format::OpenMetrics),
-        (
-            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
-             text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-            Format::OpenMetrics,
-        ),
-    ] {
-        assert_eq!(Format::negotiate(Some(accept)), format, "{accept}");
-    }
-    assert_eq!(Format::negotiate(None), Format::Json);
-}
-
-#[test]
-fn only_the_first_ranges_of_a_long_header_are_read() {
-    for (before, format) in
-        [(HTTP_LIST_ITEMS_MAX - 1, Format::Prometheus), (HTTP_LIST_ITEMS_MAX, Format::Json)]
-    {
-        let accept = ",".repeat(before) + "text/plain";
-        assert_eq!(Format::negotiate(Some(&accept)), format, "{before}");
-    }
 }

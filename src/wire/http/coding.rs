@@ -1,5 +1,6 @@
 //! Which content coding of a representation a client gets: RFC 9110, section 12.5.3.
 
+use super::weight::{WEIGHT_MAX, weight};
 use crate::limits::HTTP_LIST_ITEMS_MAX;
 
 /// A content coding.
@@ -27,9 +28,6 @@ impl Coding {
         name.eq_ignore_ascii_case(self.name()) || self == Self::Gzip && name.eq_ignore_ascii_case("x-gzip")
     }
 }
-
-/// The weight of what a client accepts without giving one, in thousandths.
-const WEIGHT_MAX: u16 = 1_000;
 
 /// The coding that the client likes best of those that there are; `None` for the plain representation, also where the
 /// client takes none at all. Of equals the earlier one of [`Coding::ALL`] is chosen, and the plain one last.
@@ -80,23 +78,10 @@ impl Weights {
     }
 }
 
-/// The number of `q=0.5`, in thousandths; three decimals at most.
+/// The weight of `q=0.5`.
 fn read_weight(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
-    if !name.eq_ignore_ascii_case("q") {
-        return None;
-    }
-    let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
-    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let digits = decimals.bytes().fold(0, |digits, digit| digits * 10 + u16::from(digit - b'0'));
-    let thousandths = digits * [1_000, 100, 10, 1][decimals.len()];
-    match whole {
-        "0" => Some(thousandths),
-        "1" if thousandths == 0 => Some(WEIGHT_MAX),
-        _ => None,
-    }
+    name.eq_ignore_ascii_case("q").then(|| weight(value))?
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What of a representation a request asks for, by what its client has already: RFC 9110, sections 13 and 14.
 //!
-//! Everything here takes time linear in the fields, and of their lists the first entries alone are looked at. One range is answered at most, so that no request gets more bytes than
-//! the representation has.
+//! All work is linear in the fields, and stops at the first [`HTTP_LIST_ITEMS_MAX`] entries of a list. One range is answered at
+//! most, so that no request gets more bytes than the representation has.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
