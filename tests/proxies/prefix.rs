@@ -2,25 +2,14 @@
 
 use game_client::Vector;
 
-use super::programs::{Place, Proxy};
+use super::programs::Proxy;
 use crate::support::jar::Jar;
 use crate::support::pump::wait_until;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, settle};
 
 fn nginx(server: &Server) -> Proxy {
-    let place = Place::new();
-    let (folder, listen, to) = (place.folder.display(), place.address, server.address());
-    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
-        .concat();
-    let text = format!(
-        "pid {folder}/pid;\nerror_log stderr;\nmaster_process off;\nevents {{}}\nhttp {{\n\
-         access_log off;\n{paths}server {{\nlisten {listen};\nlocation /game/ {{\n\
-         proxy_pass http://{to}/;\nproxy_http_version 1.1;\nproxy_set_header Host $http_host;\n\
-         proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;\n}}\n}}\n}}\n"
-    );
-    Proxy::nginx(place, &text)
+    Proxy::nginx_before(server, "/game/", "/", "proxy_set_header Host $http_host;\n")
 }
 
 /// A player that walks, leaves and returns through the proxy. Gives the browser's cookies.

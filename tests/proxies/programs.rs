@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::support::Server;
 use crate::support::debian::program;
 use crate::support::pump::wait_until;
 
@@ -30,6 +31,14 @@ impl Place {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).expect("a folder");
         Place { folder, address }
+    }
+
+    /// Lines for nginx that keep its temporary files below the folder.
+    pub fn nginx_paths(&self) -> String {
+        let folder = self.folder.display();
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
+            .concat()
     }
 
     /// Writes a file, and gives its path.
@@ -59,6 +68,21 @@ impl Proxy {
         let mut command = Command::new(program("nginx"));
         command.arg("-c").arg(file).arg("-p").arg(&place.folder).args(["-g", "daemon off;"]);
         Proxy::start(place, command)
+    }
+
+    /// Starts nginx that passes `path` on to the server, with these further lines of its location.
+    pub fn nginx_before(server: &Server, path: &str, to: &str, lines: &str) -> Proxy {
+        let place = Place::new();
+        let (folder, listen, server) = (place.folder.display(), place.address, server.address());
+        let paths = place.nginx_paths();
+        let text = format!(
+            "pid {folder}/pid;\nerror_log stderr;\nmaster_process off;\nevents {{}}\nhttp {{\n\
+             access_log off;\n{paths}server {{\nlisten {listen};\nlocation {path} {{\n\
+             proxy_pass http://{server}{to};\nproxy_http_version 1.1;\n\
+             proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;\n\
+             {lines}}}\n}}\n}}\n"
+        );
+        Proxy::nginx(place, &text)
     }
 
     /// Starts `HAProxy` with this configuration, in the foreground, and waits until it accepts.

@@ -18,19 +18,8 @@ fn server(proxy_protocol: &str) -> Server {
 }
 
 fn nginx(server: &Server) -> Proxy {
-    let place = Place::new();
-    let (folder, listen, to) = (place.folder.display(), place.address, server.address());
-    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
-        .concat();
-    let text = format!(
-        "pid {folder}/pid;\nerror_log stderr;\nmaster_process off;\nevents {{}}\nhttp {{\n\
-         access_log off;\n{paths}server {{\nlisten {listen};\nlocation / {{\n\
-         proxy_pass http://{to};\nproxy_http_version 1.1;\n\
-         proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;\n\
-         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n}}\n}}\n}}\n"
-    );
-    Proxy::nginx(place, &text)
+    let forwarded = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n";
+    Proxy::nginx_before(server, "/", "", forwarded)
 }
 
 fn haproxy(server: &Server, mode: &str, frontend: &str, to_server: &str) -> Proxy {

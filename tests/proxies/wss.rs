@@ -126,9 +126,7 @@ fn the_example_for_nginx_serves_the_game_over_tls() {
     let (server, place) = (server(), Place::new());
     let [certificate, key] = certify(&place);
     let folder = place.folder.display();
-    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
-        .concat();
+    let paths = place.nginx_paths();
     let text = example(
         "nginx.conf",
         &[
