@@ -57,7 +57,7 @@ fn state_dir(config: &Config) -> Option<&PathBuf> {
 }
 
 fn log_unsaved(why: &str) {
-    log::error!("{why}; who comes back after a restart begins anew");
+    log::error!("{why}; a player that returns after a restart begins anew");
 }
 
 impl Server {
