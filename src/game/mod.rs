@@ -10,6 +10,7 @@
 pub mod activity;
 pub mod adoption;
 mod budget;
+mod entities;
 mod extrapolation;
 mod ids;
 mod motion;
@@ -20,12 +21,11 @@ mod stamp;
 mod strips;
 #[cfg(test)]
 pub(crate) mod testing;
-mod world;
 
 pub use budget::Budget;
+pub use entities::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
 pub use motion::Pace;
 pub use strips::Strips;
-pub use world::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
 
 /// Number of world steps since the start. At 60 Hz it fits 32 bits for 2.2 years; 64 bits last for ever.
 pub type Tick = u64;

@@ -173,7 +173,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::world::tests::world_at;
+    use crate::game::entities::tests::world_at;
     use crate::game::{Input, State};
 
     fn told(id: u32) -> Told {

@@ -130,7 +130,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::world::tests::world_at;
+    use crate::game::entities::tests::world_at;
     use crate::game::{Input, State};
 
     const DURATION: Tick = 30;
