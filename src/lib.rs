@@ -33,7 +33,8 @@ pub mod admission;
 pub mod cluster;
 pub mod config;
 pub mod files;
-pub mod game;
+pub mod world;
+pub use world as game;
 pub mod governor;
 #[cfg(feature = "profile-mem")]
 pub mod heap_profile;

@@ -35,8 +35,8 @@ pub struct Spawn {
 /// A direction of movement; each axis is -1, 0 or 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Vector {
-    pub(in crate::game) dx: i8,
-    pub(in crate::game) dy: i8,
+    pub(in crate::world) dx: i8,
+    pub(in crate::world) dy: i8,
 }
 
 impl Vector {

@@ -25,7 +25,7 @@ fn claim(dx: i8, x: u32, y: u32) -> Input {
 }
 
 /// A world with one player at a known place.
-pub(in crate::game) fn world_at(x: u16, y: u16) -> World {
+pub(in crate::world) fn world_at(x: u16, y: u16) -> World {
     let spawn = Spawn { min_x: x, max_x: x + 1, min_y: y, max_y: y + 1 };
     let mut world = World::new(Rules { spawn, ..rules(60) });
     world.join();
