@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Throughput};
 use pixi_game_server::cluster::region::RegionSet;
 use pixi_game_server::cluster::{Node, Now, Outgoing};
-use pixi_game_server::game::World;
 use pixi_game_server::limits::{LEASE_IDS, PLAYER_ID_FIRST};
+use pixi_game_server::world::World;
 
 /// Ticks of a round.
 const TICKS: u32 = 3;

@@ -1,6 +1,6 @@
 //! A crowd on the spawn area of the default configuration, 800 x 800 units, in which everybody walks.
 
-use pixi_game_server::game::{Input, Pace, Rules, Spawn, Vector, World};
+use pixi_game_server::world::{Input, Pace, Rules, Spawn, Vector, World};
 
 /// A busy server, and the crowd the server is made for.
 pub const POPULATIONS: [usize; 2] = [1_000, 10_000];

@@ -6,8 +6,8 @@ mod quick;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use pixi_game_server::game::World;
 use pixi_game_server::view::grid::Grid;
+use pixi_game_server::world::World;
 
 fn main() {
     let mut criterion = quick::criterion();

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crowd::Random;
-use pixi_game_server::game::{Rules, Vector};
 use pixi_game_server::view::pool::Pool;
 use pixi_game_server::view::{Scene, Settings, Tally, Views};
+use pixi_game_server::world::{Rules, Vector};
 
 /// How often everybody turns, on average.
 const TURNS_PER_S: usize = 2;

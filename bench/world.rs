@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use pixi_game_server::game::{Input, Position, Vector, World};
+use pixi_game_server::world::{Input, Position, Vector, World};
 
 /// Ticks that everybody walks one way before turning round: 96 units, so that nobody reaches the world's edge, where
 /// walking would cost less.

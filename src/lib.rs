@@ -33,8 +33,6 @@ pub mod admission;
 pub mod cluster;
 pub mod config;
 pub mod files;
-pub mod world;
-pub use world as game;
 pub mod governor;
 #[cfg(feature = "profile-mem")]
 pub mod heap_profile;
@@ -54,3 +52,4 @@ pub mod tuning;
 pub mod view;
 pub mod watchdog;
 pub mod wire;
+pub mod world;

@@ -3,8 +3,8 @@
 //! The bytes are a script: first the rules of the world, see [`rules`], then commands of a byte each with their
 //! arguments, see [`Trial::run_command`]. It ends where the bytes end.
 
-use pixi_game_server::game::{Ack, Input, Pace, Position, Rules, Spawn, State, Vector, World};
 use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, PLAYER_ID_FIRST};
+use pixi_game_server::world::{Ack, Input, Pace, Position, Rules, Spawn, State, Vector, World};
 
 /// Most players at a time; a join beyond is left out.
 const PLAYERS_MAX: usize = 64;

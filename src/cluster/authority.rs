@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{Body, Changes};
 use super::region::{Region, Regions};
-use crate::game::{Tick, Told, World};
 use crate::limits::{EMPTY_SNAPSHOTS, SNAPSHOT_ASKED_MS, SNAPSHOT_MS};
+use crate::world::{Tick, Told, World};
 
 /// What has been told.
 #[derive(Debug)]
@@ -159,8 +159,8 @@ fn of(changes: &mut BTreeMap<Region, Changes>, region: Region) -> &mut Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::testing::world_of;
-    use crate::game::{Input, Position, Vector};
+    use crate::world::testing::world_of;
+    use crate::world::{Input, Position, Vector};
 
     /// Rounds in which nothing is told but snapshots that are due anyway.
     fn changes(bodies: Vec<(Region, Body)>) -> Vec<Changes> {

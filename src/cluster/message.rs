@@ -3,9 +3,9 @@
 //! A message is a head of [`HEAD_BYTES`] (magic, version, kind, size of the world, sender, number, time) and a body by its kind.
 //! Whoever reads one trusts nothing: anything could be on the bus.
 
-use crate::game::{Position, Told, Vector};
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::resume::{Saved, Ticket};
+use crate::world::{Position, Told, Vector};
 
 use super::region::Region;
 
@@ -349,7 +349,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::Budget;
+    use crate::world::Budget;
     use proptest::prelude::*;
 
     prop_compose! {

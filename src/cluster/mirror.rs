@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ids::Ids;
 use super::message::{Beat, Changes, NodeId};
 use super::region::{Region, RegionSet, Regions};
-use crate::game::{Told, World};
 use crate::limits::{NUMBER_HOLD_MS, PEER_REGIONS_MAX, PEER_SILENCE_MS, PEERS_MAX, REGION_SILENCE_MS};
+use crate::world::{Told, World};
 
 /// Other processes and their players.
 #[derive(Debug)]

@@ -24,9 +24,9 @@ pub mod seal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::game::World;
 use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, SEALED_AGE_MS_MAX};
 use crate::resume::Ticket;
+use crate::world::World;
 use authority::Authority;
 use ids::Ids;
 use message::{Beat, Body, Fate, Head, NodeId, Refusal, decode, encode};
@@ -301,7 +301,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::testing::world_of;
+    use crate::world::testing::world_of;
 
     #[test]
     fn ids_that_may_be_taken_are_not_granted_again() {

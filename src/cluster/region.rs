@@ -1,7 +1,7 @@
 //! The parts of the world that processes tell one another of.
 
-use crate::game::Position;
 use crate::limits::REGION_SIDE;
+use crate::world::Position;
 
 /// The number of a part, row by row.
 pub type Region = u32;

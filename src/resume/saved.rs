@@ -1,7 +1,7 @@
 //! What a session keeps of its player, and its encoded form.
 
-use crate::game::Budget;
 use crate::limits::RETURN_INTERVAL_MS;
+use crate::world::Budget;
 
 /// What a player finds again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

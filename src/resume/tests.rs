@@ -2,7 +2,7 @@
 
 use super::saved::tests::HERE;
 use super::*;
-use crate::game::Budget;
+use crate::world::Budget;
 use proptest::prelude::*;
 
 fn ticket(number: u128) -> Ticket {

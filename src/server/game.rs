@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::cluster::region::{RegionSet, Regions};
 use crate::cluster::{Heard, Node, Now, Outgoing};
 use crate::config::Config;
-use crate::game::{Input, Pace, Position, Rules, Spawn, Vector, World};
 use crate::limits::REGION_MARGIN;
 use crate::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
 use crate::rate::{RateLimit, Verdict};
@@ -17,6 +16,7 @@ use crate::view::pool::Pool;
 use crate::view::{Scene, Settings, Tally, Viewer, Views};
 use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
 use crate::wire::websocket::{Code, Event, Failure};
+use crate::world::{Input, Pace, Position, Rules, Spawn, Vector, World};
 
 /// The world, everybody's view of it, and how much each may say.
 #[derive(Debug)]

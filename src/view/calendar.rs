@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::game::Tick;
+use crate::world::Tick;
 
 /// The ticks to come, a page each, with the slots whose turn it is then. Opening a page costs what stands on it, however many
 /// others there are.

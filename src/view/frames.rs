@@ -2,8 +2,8 @@
 
 use super::members::Members;
 use super::sieve::Sieve;
-use crate::game::{State, Tick, World};
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
+use crate::world::{State, Tick, World};
 
 /// Frames written, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! The players of one cell, and the cells of one row, lie side by side in one array, so that looking through a
 //! rectangle reads one contiguous run per row of cells.
 
-use crate::game::{Position, Strips, World};
 use crate::limits::GRID_CELLS_PER_SIDE;
+use crate::world::{Position, Strips, World};
 
 /// A player as the grid holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ const _: () = assert!(CELLS <= 1 << 16, "a cell's number must fit 16 bits");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::testing::world_of;
+    use crate::world::testing::world_of;
     use proptest::prelude::*;
 
     proptest! {

@@ -4,8 +4,8 @@
 //! alone, and those lie far away: a third of the lines to wait for.
 
 use super::sieve::Sieve;
-use crate::game::Tick;
 use crate::prefetch::prefetch_all;
+use crate::world::Tick;
 
 /// Somebody a viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,8 +33,8 @@ pub use settings::{Settings, flush_interval};
 pub use viewer::{Turn, Viewer};
 pub use views::Views;
 
-use crate::game::activity::EVERYWHERE;
-use crate::game::{Rules, Tick, World};
+use crate::world::activity::EVERYWHERE;
+use crate::world::{Rules, Tick, World};
 use grid::Grid;
 
 /// The world and what is derived from it for viewers.

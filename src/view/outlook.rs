@@ -1,7 +1,7 @@
 //! What there is to know about a viewer before it is looked at.
 
-use crate::game::Tick;
-use crate::game::activity::{Activity, Regions};
+use crate::world::Tick;
+use crate::world::activity::{Activity, Regions};
 
 /// Whether a viewer's turn could be worth anything, told from a few bytes: ten thousand viewers in a world where nothing
 /// happens are asked twenty times a second each, and they themselves lie far from the processor.
@@ -34,8 +34,8 @@ impl Outlook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::Position;
-    use crate::game::activity::EVERYWHERE;
+    use crate::world::Position;
+    use crate::world::activity::EVERYWHERE;
 
     #[test]
     fn quiet_ends_with_something_nearby_or_with_its_time() {

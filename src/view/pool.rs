@@ -14,8 +14,8 @@ use super::serve::serve;
 use super::views::Assignment;
 use super::visibility::Scratch;
 use super::{Scene, Settings, Turn, Views};
-use crate::game::World;
 use crate::last_line::contain;
+use crate::world::World;
 
 /// Viewers served by one thread in one batch. A batch keeps the loop from reading for as long as it takes: some 0.3 ms for
 /// so many looks. Fewer than this are served on the loop's own thread, since waking a worker and hearing back costs 50

@@ -5,7 +5,7 @@ use super::grid::{Area, Occupant};
 use super::marks::Marks;
 use super::sieve::Sieve;
 use super::viewer::Viewer;
-use crate::game::{Position, World};
+use crate::world::{Position, World};
 
 /// Where a viewer looks from, and how far.
 pub(super) struct Eye {

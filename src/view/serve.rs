@@ -8,7 +8,7 @@ use super::members::Member;
 use super::viewer::{Turn, Viewer};
 use super::visibility::{Scratch, look};
 use super::{Scene, Settings};
-use crate::game::{State, Tick, World};
+use crate::world::{State, Tick, World};
 
 /// The first frames of a new player: a full state of whom it sees, itself included and nobody with a higher id, and
 /// the vectors of those who move.

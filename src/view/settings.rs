@@ -1,10 +1,10 @@
 //! The measures of replication in ticks, as in force now: the load governor stretches some of them.
 
-use crate::game::{Pace, Tick};
 use crate::limits::{
     CLAIM_DISTANCE_MAX, DEPARTURE_DWELL_MS, FIRST_SPRITE_LOAD_MS, JUMP_SYNC_MS, JUMP_SYNC_PAUSE_MS,
     KEYFRAME_AFTER_MS, VIEW_DWELL_MS, VISIBILITY_RATE_HZ,
 };
+use crate::world::{Pace, Tick};
 
 /// How often, how much and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use super::frames::Frames;
 use super::pool::Pool;
 use super::visibility::{MEMBER_DISTANCE_FACTOR, Scratch, look};
 use super::{Scene, Settings, Tally, Turn, Viewer, Views};
-use crate::game::testing::{rules, world_of};
-use crate::game::{Input, Pace, Position, Vector, World};
 use crate::limits::VIEW_LEAVE_MARGIN;
+use crate::world::testing::{rules, world_of};
+use crate::world::{Input, Pace, Position, Vector, World};
 use proptest::prelude::*;
 
 fn settings(max_visible: usize) -> Settings {

@@ -4,10 +4,10 @@ use super::Settings;
 use super::grid::Area;
 use super::members::Members;
 use super::outlook::Outlook;
-use crate::game::activity::{EVERYWHERE, Regions};
-use crate::game::{Tick, World};
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
+use crate::world::activity::{EVERYWHERE, Regions};
+use crate::world::{Tick, World};
 
 /// What a viewer's turn consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

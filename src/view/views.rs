@@ -7,8 +7,8 @@ use super::outlook::Outlook;
 use super::serve::{serve, welcome};
 use super::visibility::Scratch;
 use super::{Scene, Settings, Turn, Viewer};
-use crate::game::{Position, Tick, World};
 use crate::prefetch::prefetch;
+use crate::world::{Position, Tick, World};
 
 /// The viewers by slot of their player.
 #[derive(Debug)]

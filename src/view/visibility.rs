@@ -18,8 +18,8 @@ use super::search::{Eye, REACH_MAX, Ranked, Search};
 use super::sieve::Sieve;
 use super::viewer::Viewer;
 use super::{Scene, Settings};
-use crate::game::{Tick, World};
 use crate::wire::message::MovementFrame;
+use crate::world::{Tick, World};
 
 /// A member's distance counts as this part of itself when places are given away.
 pub const MEMBER_DISTANCE_FACTOR: f64 = 0.7;

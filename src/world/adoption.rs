@@ -119,7 +119,7 @@ impl Adoption {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::Pace;
+    use crate::world::Pace;
     use proptest::prelude::*;
 
     const RATE_HZ: u32 = 60;

@@ -187,7 +187,7 @@ fn moved(from: i16, direction: i8, way: i32) -> i16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::testing::rules;
+    use crate::world::testing::rules;
     use proptest::prelude::*;
 
     const RIGHT: Vector = Vector { dx: 1, dy: 0 };

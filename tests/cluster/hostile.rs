@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use pixi_game_server::cluster::message::{Beat, Body, Changes, Head, encode};
-use pixi_game_server::game::{Position, Told, Vector};
 use pixi_game_server::limits::{BUS_MESSAGE_BYTES_MAX, GHOST_SLOTS_MAX, IDS_LEAD_MAX, LEASE_IDS};
+use pixi_game_server::world::{Position, Told, Vector};
 
 use super::redis::Redis;
 use super::{OTHER, VIEWER, cluster, pair, settings, start, two, wait_until_mutual};

@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use game_client::{ClientMessage, Vector as ClientVector};
-use pixi_game_server::game::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
 use pixi_game_server::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S};
 use pixi_game_server::resume::{Claim, Resumes, Saved, Ticket};
+use pixi_game_server::world::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
 use proptest::prelude::*;
 
 use super::{cookie, server, wait_until_gone};

@@ -5,7 +5,6 @@ use std::thread;
 
 use game_client::{ClientMessage, Picture, PictureOptions};
 use pixi_game_server::config::Config;
-use pixi_game_server::game::Position;
 use pixi_game_server::metrics::Metrics;
 use pixi_game_server::rate::{Arrival, RateLimiter};
 use pixi_game_server::server::game::Game;
@@ -13,6 +12,7 @@ use pixi_game_server::server::intake::Sender;
 use pixi_game_server::server::postponed::Postponed;
 use pixi_game_server::view::pool::Pool;
 use pixi_game_server::wire::websocket::Session;
+use pixi_game_server::world::Position;
 
 use super::peer::{BINARY, take_payload};
 use crate::support::raw::masked;

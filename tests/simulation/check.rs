@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use game_client::{Facing, RemotePlayer, State};
-use pixi_game_server::game::{self, Position, World};
 use pixi_game_server::limits::{KEYFRAME_AFTER_MS, VIEW_DWELL_MS, VIEW_LEAVE_MARGIN};
 use pixi_game_server::server::game::Game;
 use pixi_game_server::view::visibility::MEMBER_DISTANCE_FACTOR;
+use pixi_game_server::world::{self, Position, World};
 
 use super::peer::Peer;
 use super::pictures;
@@ -156,9 +156,9 @@ fn check_player(
         return Err(format!("{} faces {:?} on the picture only", remote.id, remote.facing));
     }
     let state = match world.state(slot) {
-        game::State::Idle => State::Idle,
-        game::State::Moving => State::Moving,
-        game::State::Attacking => State::Attacking,
+        world::State::Idle => State::Idle,
+        world::State::Moving => State::Moving,
+        world::State::Attacking => State::Attacking,
     };
     if remote.state != state {
         return Err(format!("{} is {:?} on the picture and {state:?} in truth", remote.id, remote.state));

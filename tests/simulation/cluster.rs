@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
 use pixi_game_server::config::Config;
-use pixi_game_server::game::{Position, Told, World};
 use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_IDS};
 use pixi_game_server::metrics::{FrameOut, Metrics};
 use pixi_game_server::rate::Verdict;
@@ -14,6 +13,7 @@ use pixi_game_server::view::Viewer;
 use pixi_game_server::view::pool::Pool;
 use pixi_game_server::wire::message::ClientMessage;
 use pixi_game_server::wire::websocket::Event;
+use pixi_game_server::world::{Position, Told, World};
 
 use super::check::Strictness;
 use super::forger::forge;

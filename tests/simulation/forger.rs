@@ -1,7 +1,7 @@
 //! A peer that can write to the bus and lies: each message is made of an overheard one.
 
 use pixi_game_server::cluster::message::{Beat, Body, Changes, decode, encode};
-use pixi_game_server::game::{Position, Told, Vector};
+use pixi_game_server::world::{Position, Told, Vector};
 
 use super::random::Random;
 

@@ -100,7 +100,7 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::Budget;
+    use crate::world::Budget;
 
     const SAVED: Saved = Saved {
         x: 1,

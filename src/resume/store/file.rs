@@ -17,9 +17,9 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _
 use super::super::{Kept, Saved, Ticket};
 use super::Found;
 use crate::files::check_read_write;
-use crate::game::Budget;
 use crate::last_line::caught;
 use crate::limits::{RESUME_CACHE_BYTES, RESUME_FILE_BYTES_MAX, RESUMES_MAX};
+use crate::world::Budget;
 
 /// By token: a row as [`row_of`] writes it.
 const TABLE: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("sessions-2");

@@ -173,8 +173,8 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::entities::tests::world_at;
-    use crate::game::{Input, State};
+    use crate::world::entities::tests::world_at;
+    use crate::world::{Input, State};
 
     fn told(id: u32) -> Told {
         Told {

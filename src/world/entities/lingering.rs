@@ -130,8 +130,8 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::entities::tests::world_at;
-    use crate::game::{Input, State};
+    use crate::world::entities::tests::world_at;
+    use crate::world::{Input, State};
 
     const DURATION: Tick = 30;
 

@@ -1,7 +1,7 @@
 //! The rules of the world, one by one.
 
 use super::*;
-use crate::game::Pace;
+use crate::world::Pace;
 use proptest::prelude::*;
 
 fn rules(tick_rate_hz: u32) -> Rules {
