@@ -72,7 +72,7 @@ fn only_the_wire_knows_tungstenite() {
 
 #[test]
 fn pure_modules_do_not_read_the_clock() {
-    for folder in ["src/admission", "src/world", "src/view", "src/wire", "src/metrics"] {
+    for folder in ["src/admission", "src/world", "src/replication", "src/wire", "src/metrics"] {
         forbid(folder, &["Instant", "SystemTime", "monotonic_ns"], &[]);
     }
     for file in ["tick.rs", "rate.rs", "governor.rs", "origins.rs"] {
@@ -101,7 +101,7 @@ fn dependencies_point_one_way() {
         ("src/admission", &["admission", "wire"]),
         ("src/world", &["world"]),
         ("src/wire", &["wire"]),
-        ("src/view", &["view", "world", "wire"]),
+        ("src/replication", &["view", "world", "wire"]),
         ("src/metrics", &["metrics"]),
         ("src/cluster", &["cluster", "world", "resume"]),
         ("src/resume", &["resume", "world"]),
