@@ -6,7 +6,7 @@ mod quick;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use pixi_game_server::view::grid::Grid;
+use pixi_game_server::replication::grid::Grid;
 use pixi_game_server::world::World;
 
 fn main() {

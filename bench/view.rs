@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crowd::Random;
-use pixi_game_server::view::pool::Pool;
-use pixi_game_server::view::{Scene, Settings, Tally, Views};
+use pixi_game_server::replication::pool::Pool;
+use pixi_game_server::replication::{Scene, Settings, Tally, Views};
 use pixi_game_server::world::{Rules, Vector};
 
 /// How often everybody turns, on average.

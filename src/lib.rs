@@ -50,7 +50,6 @@ pub mod secret;
 pub mod server;
 pub mod tick;
 pub mod tuning;
-pub use replication as view;
 pub mod watchdog;
 pub mod wire;
 pub mod world;

@@ -11,8 +11,8 @@ use super::{Server, os};
 use crate::governor::Load;
 use crate::limits::WRITE_SLICE;
 use crate::metrics::Closed;
+use crate::replication::pool::Pool;
 use crate::tick::Due;
-use crate::view::pool::Pool;
 use crate::wire::websocket::Code;
 
 /// Most room for replies that is kept from batch to batch, in bytes.

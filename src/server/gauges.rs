@@ -3,8 +3,8 @@
 use super::cluster::Cluster;
 use super::{Server, os};
 use crate::metrics::{Configured, Gauges};
-use crate::view::flush_interval;
-use crate::view::pool::Pool;
+use crate::replication::flush_interval;
+use crate::replication::pool::Pool;
 
 impl Server {
     pub(super) fn gauges(&self, pool: &Pool) -> Gauges {

@@ -14,8 +14,8 @@ use super::returning::Asker;
 use crate::metrics::{Format, Refused, health_json, render};
 use crate::origins::Refusal;
 use crate::rate::RateLimiter;
+use crate::replication::pool::Pool;
 use crate::resume::{Saved, Ticket};
-use crate::view::pool::Pool;
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Request, Response, Status, upgrade, write_upgrade_response,
 };

@@ -13,7 +13,7 @@ use super::places::Kind;
 use super::share::Slice;
 use super::{Server, os};
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
-use crate::view::pool::Pool;
+use crate::replication::pool::Pool;
 
 impl Server {
     /// Puts a connection into the queue of those with HTTP work, once.

@@ -72,9 +72,9 @@ use crate::limits::{
 };
 use crate::logging::LogHandle;
 use crate::metrics::Metrics;
+use crate::replication::pool::Pool;
 use crate::resume::Resumes;
 use crate::tick::Schedule;
-use crate::view::pool::Pool;
 use crate::watchdog::{Pulse, Watchdog};
 use accept::{Acceptor, Door, Doors};
 pub use addresses::log_hidden_files;

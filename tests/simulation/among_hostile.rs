@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::resume::Saved;
 use pixi_game_server::server::game::Game;
-use pixi_game_server::view::pool::Pool;
 
 use super::check::Strictness;
 use super::hostile::{Hostile, SpeedLaw};

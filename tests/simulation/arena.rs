@@ -7,10 +7,10 @@ use game_client::{ClientMessage, Picture, PictureOptions};
 use pixi_game_server::config::Config;
 use pixi_game_server::metrics::Metrics;
 use pixi_game_server::rate::{Arrival, RateLimiter};
+use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
 use pixi_game_server::server::intake::Sender;
 use pixi_game_server::server::postponed::Postponed;
-use pixi_game_server::view::pool::Pool;
 use pixi_game_server::wire::websocket::Session;
 use pixi_game_server::world::Position;
 

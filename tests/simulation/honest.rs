@@ -2,7 +2,7 @@
 
 use game_client::{ClientMessage, Vector};
 use pixi_game_server::config::Config;
-use pixi_game_server::view::pool::Pool;
+use pixi_game_server::replication::pool::Pool;
 
 use super::arena::Arena;
 use super::peer::any_vector;

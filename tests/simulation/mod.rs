@@ -32,8 +32,8 @@ use std::ops::Range;
 
 use pixi_game_server::config::Config;
 use pixi_game_server::metrics::Metrics;
+use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
-use pixi_game_server::view::pool::Pool;
 
 use among_hostile::Hostiles;
 use check::Strictness;

@@ -7,8 +7,8 @@ use game_client::ServerMessage;
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::ENTRANCE_STAY_MS;
 use pixi_game_server::metrics::Metrics;
+use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
-use pixi_game_server::view::pool::Pool;
 
 use super::TICK_RATE_HZ;
 use super::peer::take_payload;

@@ -4,7 +4,7 @@
 use game_client::{ClientMessage, Vector};
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, DRAWN_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE};
-use pixi_game_server::view::pool::Pool;
+use pixi_game_server::replication::pool::Pool;
 
 use super::arena::Arena;
 use super::hostile::{Hostile, SpeedLaw};

@@ -93,7 +93,7 @@ fn dependencies_point_one_way() {
         "resume",
         "server",
         "tick",
-        "view",
+        "replication",
         "wire",
         "logging",
     ];
@@ -101,7 +101,7 @@ fn dependencies_point_one_way() {
         ("src/admission", &["admission", "wire"]),
         ("src/world", &["world"]),
         ("src/wire", &["wire"]),
-        ("src/replication", &["view", "world", "wire"]),
+        ("src/replication", &["replication", "world", "wire"]),
         ("src/metrics", &["metrics"]),
         ("src/cluster", &["cluster", "world", "resume"]),
         ("src/resume", &["resume", "world"]),

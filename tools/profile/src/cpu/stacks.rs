@@ -114,7 +114,7 @@ pixi-game-serve  6780/6780    521.258037: cpu-clock:ppp:
 	ffffffffffffffff [unknown] ([unknown])
 
 view-1  6780/6781    521.3: cpu-clock:ppp: 
-	           60d70 pixi_game_server::view::serve::serve (/bin/server)
+	           60d70 pixi_game_server::replication::serve::serve (/bin/server)
 
 pixi-game-serve  6780/6780    521.4: cpu-clock:ppp: 
 	ffffffff8201011d tcp_sendmsg ([kernel.kallsyms])
