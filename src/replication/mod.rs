@@ -13,6 +13,7 @@
 
 mod calendar;
 mod frames;
+pub mod governor;
 pub mod grid;
 mod marks;
 mod members;
