@@ -33,7 +33,6 @@ pub mod admission;
 pub mod cluster;
 pub mod config;
 pub mod files;
-pub use replication::governor;
 #[cfg(feature = "profile-mem")]
 pub mod heap_profile;
 pub mod last_line;

@@ -8,9 +8,9 @@ use mio::Token;
 
 use super::connection::{Broken, Connection, Phase};
 use super::{Server, os};
-use crate::governor::Load;
 use crate::limits::WRITE_SLICE;
 use crate::metrics::Closed;
+use crate::replication::governor::Load;
 use crate::replication::pool::Pool;
 use crate::tick::Due;
 use crate::wire::websocket::Code;

@@ -65,13 +65,13 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 
 use crate::config::Config;
-use crate::governor::{Governor, Rung};
 use crate::limits::{
     ADMIN_CONNECTIONS_MAX, EVENTS_PER_POLL, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES, SCRATCH_BYTES,
     VISIBILITY_RATE_HZ,
 };
 use crate::logging::LogHandle;
 use crate::metrics::Metrics;
+use crate::replication::governor::{Governor, Rung};
 use crate::replication::pool::Pool;
 use crate::resume::Resumes;
 use crate::tick::Schedule;
