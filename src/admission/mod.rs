@@ -10,6 +10,8 @@
 
 pub mod buckets;
 pub mod limiter;
+pub mod origins;
+pub mod rate;
 pub mod trust;
 
 use std::net::IpAddr;
