@@ -39,7 +39,6 @@ pub mod last_line;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
-pub use admission::{origins, rate};
 pub mod prefetch;
 pub mod printable;
 pub mod replication;

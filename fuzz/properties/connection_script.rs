@@ -4,10 +4,10 @@
 //! The bytes are a script of commands, a byte each with their arguments, see [`Trial::run_command`]. Wire, rate limiter,
 //! game and views are the server's, through `Game::take_in`; sockets and the loop are not there.
 
+use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{HTTP_HEAD_BYTES_MAX, READ_BUDGET_BYTES};
 use pixi_game_server::metrics::Metrics;
-use pixi_game_server::rate::{Arrival, RateLimiter};
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
 use pixi_game_server::server::intake::Sender;

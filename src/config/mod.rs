@@ -28,8 +28,8 @@ use std::thread;
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use crate::admission::origins::AllowedOrigins;
 use crate::logging::Format;
-use crate::origins::AllowedOrigins;
 use crate::printable::printable;
 use crate::secret::Secret;
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};

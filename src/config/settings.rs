@@ -54,7 +54,7 @@ pub enum Allowed {
     Address,
     /// An address and a port to listen on.
     SocketAddress,
-    /// A list as [`crate::origins::AllowedOrigins`] reads it.
+    /// A list as [`crate::admission::origins::AllowedOrigins`] reads it.
     Origins,
     /// A list of networks and single addresses.
     Networks,

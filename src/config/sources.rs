@@ -12,10 +12,10 @@ use log::LevelFilter;
 use super::command_line::CommandLine;
 use super::env_file::EnvFile;
 use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
+use crate::admission::origins::AllowedOrigins;
 use crate::cluster::link::Address;
 use crate::limits::{CLUSTER_SECRET_BYTES, COOKIE_PATH_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::logging::Format;
-use crate::origins::AllowedOrigins;
 use crate::secret::Secret;
 
 /// The flags and the environment, and what was wrong with them so far.

@@ -10,9 +10,9 @@ use super::postponed::Postponed;
 use super::socket::Socket;
 use super::table::Entry;
 
+use crate::admission::rate::RateLimiter;
 use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
-use crate::rate::RateLimiter;
 use crate::resume::Ticket;
 use crate::wire::http::Arriving;
 use crate::wire::websocket::Session;

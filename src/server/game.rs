@@ -4,12 +4,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::admission::rate::{RateLimit, Verdict};
 use crate::cluster::region::{RegionSet, Regions};
 use crate::cluster::{Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::limits::REGION_MARGIN;
 use crate::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
-use crate::rate::{RateLimit, Verdict};
 use crate::replication::grid::Area;
 use crate::replication::pool::Pool;
 use crate::replication::{Scene, Settings, Tally, Viewer, Views};

@@ -11,9 +11,9 @@ use super::connection::{Connection, Phase, Player, Room};
 use super::negotiation::negotiate;
 use super::postponed::Postponed;
 use super::returning::Asker;
+use crate::admission::origins::Refusal;
+use crate::admission::rate::RateLimiter;
 use crate::metrics::{Format, Refused, health_json, render};
-use crate::origins::Refusal;
-use crate::rate::RateLimiter;
 use crate::replication::pool::Pool;
 use crate::resume::{Saved, Ticket};
 use crate::wire::http::{

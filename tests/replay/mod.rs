@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use game_client::ClientMessage;
+use pixi_game_server::admission::rate::{Arrival, RateLimit, RateLimiter, Verdict};
 use pixi_game_server::config::Config;
-use pixi_game_server::rate::{Arrival, RateLimit, RateLimiter, Verdict};
 
 use crate::support::playback::{Event, Line, recording, shorten_pauses};
 use crate::support::pump::pump_within;

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pixi_game_server::admission::rate::Verdict;
 use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_IDS};
 use pixi_game_server::metrics::{FrameOut, Metrics};
-use pixi_game_server::rate::Verdict;
 use pixi_game_server::replication::Viewer;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::secret::Secret;

@@ -89,7 +89,6 @@ fn dependencies_point_one_way() {
         "config",
         "world",
         "metrics",
-        "rate",
         "resume",
         "server",
         "tick",

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::admission::rate::RateLimiter;
 use crate::config::Config;
 use crate::metrics::{Closed, FrameOut};
-use crate::rate::RateLimiter;
 use crate::wire::message::{Facing, Move, Vector};
 use crate::wire::websocket::Session;
 
