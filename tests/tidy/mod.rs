@@ -103,7 +103,7 @@ fn dependencies_point_one_way() {
         ("src/replication", &["replication", "world", "wire"]),
         ("src/metrics", &["metrics"]),
         ("src/cluster", &["cluster", "world", "resume"]),
-        ("src/resume", &["resume", "world"]),
+        ("src/sessions", &["resume", "world"]),
     ];
     for (folder, allowed) in allowed {
         let others = everything.iter().filter(|module| !allowed.contains(module));
