@@ -31,7 +31,7 @@ use crate::limits::{
     BUS_NEWS_BYTES_MAX, BUS_NEWS_MAX, BUS_ORDERS_BYTES_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS,
     LINK_STOP_MS,
 };
-use crate::resume::{Keepsake, Ticket};
+use crate::sessions::{Keepsake, Ticket};
 pub use address::Address;
 use commander::{Asked, Commander};
 use primary::Role;

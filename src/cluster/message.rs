@@ -4,7 +4,7 @@
 //! Whoever reads one trusts nothing: anything could be on the bus.
 
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
-use crate::resume::{Saved, Ticket};
+use crate::sessions::{Saved, Ticket};
 use crate::world::{Position, Told, Vector};
 
 use super::region::Region;

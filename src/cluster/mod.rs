@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, SEALED_AGE_MS_MAX};
-use crate::resume::Ticket;
+use crate::sessions::Ticket;
 use crate::world::World;
 use authority::Authority;
 use ids::Ids;

@@ -21,7 +21,7 @@ use crate::limits::{
     LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
 };
 use crate::metrics::ClusterGauges;
-use crate::resume::{Kept, Ticket};
+use crate::sessions::{Kept, Ticket};
 
 /// This process's part in a cluster.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use super::http::Return;
 use crate::config::Config;
 use crate::limits::RESUME_SAVE_MS;
 use crate::metrics::Resume;
-use crate::resume::store::{self, Store};
-use crate::resume::{Claim, Resumes, Saved, Ticket};
+use crate::sessions::store::{self, Store};
+use crate::sessions::{Claim, Resumes, Saved, Ticket};
 
 /// What the token of a handshake makes of its player.
 pub(super) enum Recognised {

@@ -13,7 +13,7 @@ use super::table::Entry;
 use crate::admission::rate::RateLimiter;
 use crate::metrics::Metrics;
 use crate::prefetch::prefetch;
-use crate::resume::Ticket;
+use crate::sessions::Ticket;
 use crate::wire::http::Arriving;
 use crate::wire::websocket::Session;
 

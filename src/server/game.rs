@@ -13,7 +13,7 @@ use crate::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
 use crate::replication::grid::Area;
 use crate::replication::pool::Pool;
 use crate::replication::{Scene, Settings, Tally, Viewer, Views};
-use crate::resume::Saved;
+use crate::sessions::Saved;
 use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
 use crate::wire::websocket::{Code, Event, Failure};
 use crate::world::{Input, Pace, Position, Rules, Spawn, Vector, World};

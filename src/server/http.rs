@@ -15,7 +15,7 @@ use crate::admission::origins::Refusal;
 use crate::admission::rate::RateLimiter;
 use crate::metrics::{Format, Refused, health_json, render};
 use crate::replication::pool::Pool;
-use crate::resume::{Saved, Ticket};
+use crate::sessions::{Saved, Ticket};
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Request, Response, Status, upgrade, write_upgrade_response,
 };

@@ -73,7 +73,7 @@ use crate::logging::LogHandle;
 use crate::metrics::Metrics;
 use crate::replication::governor::{Governor, Rung};
 use crate::replication::pool::Pool;
-use crate::resume::Resumes;
+use crate::sessions::Resumes;
 use crate::tick::Schedule;
 use crate::watchdog::{Pulse, Watchdog};
 use accept::{Acceptor, Door, Doors};

@@ -16,7 +16,7 @@ use crate::cluster::link::Record;
 use crate::cluster::message::{Fate, NodeId};
 use crate::limits::{RETURN_OWNER_WAIT_MS, RETURN_PING_MS, RETURN_WAIT_MS, RETURNS_WAITING_MAX};
 use crate::metrics::{Closed, FrameOut, Resume};
-use crate::resume::{Claim, Saved, Ticket};
+use crate::sessions::{Claim, Saved, Ticket};
 use crate::wire::websocket::Code;
 
 /// The client or node that waits.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use game_client::{ClientMessage, Vector as ClientVector};
 use pixi_game_server::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S};
-use pixi_game_server::resume::{Claim, Resumes, Saved, Ticket};
+use pixi_game_server::sessions::{Claim, Resumes, Saved, Ticket};
 use pixi_game_server::world::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
 use proptest::prelude::*;
 

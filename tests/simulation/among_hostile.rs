@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::resume::Saved;
 use pixi_game_server::server::game::Game;
+use pixi_game_server::sessions::Saved;
 
 use super::check::Strictness;
 use super::hostile::{Hostile, SpeedLaw};

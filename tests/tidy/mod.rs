@@ -89,7 +89,7 @@ fn dependencies_point_one_way() {
         "config",
         "world",
         "metrics",
-        "resume",
+        "sessions",
         "server",
         "tick",
         "replication",
@@ -102,8 +102,8 @@ fn dependencies_point_one_way() {
         ("src/wire", &["wire"]),
         ("src/replication", &["replication", "world", "wire"]),
         ("src/metrics", &["metrics"]),
-        ("src/cluster", &["cluster", "world", "resume"]),
-        ("src/sessions", &["resume", "world"]),
+        ("src/cluster", &["cluster", "world", "sessions"]),
+        ("src/sessions", &["sessions", "world"]),
     ];
     for (folder, allowed) in allowed {
         let others = everything.iter().filter(|module| !allowed.contains(module));

@@ -5,8 +5,8 @@ use redis::{ConnectionAddr, IntoConnectionInfo};
 use super::super::Channel;
 use super::super::message::NodeId;
 use super::primary;
-use crate::resume::Ticket;
 use crate::secret::Secret;
+use crate::sessions::Ticket;
 
 /// Where the bus is, and which world this is.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use super::primary::{is_wrong_instance, require_primary};
 use super::record::Value;
 use super::{News, Order, Shared, backoff, failures_before};
 use crate::limits::{BEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
-use crate::resume::{Keepsake, Kept, Ticket};
+use crate::sessions::{Keepsake, Kept, Ticket};
 
 /// Keys in one write.
 const KEYS_AT_ONCE: usize = 1_000;

@@ -1,7 +1,7 @@
 //! What the bus keeps of players who may turn up at another process.
 
 use super::super::message::NodeId;
-use crate::resume::{Saved, Ticket};
+use crate::sessions::{Saved, Ticket};
 
 /// What is kept of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
