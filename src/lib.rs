@@ -32,21 +32,17 @@
 pub mod admission;
 pub mod cluster;
 pub mod config;
-pub mod files;
-#[cfg(feature = "profile-mem")]
-pub mod heap_profile;
-pub mod last_line;
 pub mod limits;
-pub mod logging;
-pub mod metrics;
+pub mod ops;
 pub mod prefetch;
-pub mod printable;
 pub mod replication;
-pub mod secret;
 pub mod server;
 pub mod sessions;
 pub mod tick;
-pub mod tuning;
-pub mod watchdog;
 pub mod wire;
 pub mod world;
+pub use ops::crash as last_line;
+#[cfg(feature = "profile-mem")]
+pub use ops::heap_profile;
+pub use ops::kernel_limits as tuning;
+pub use ops::{files, logging, metrics, printable, secret, watchdog};

@@ -72,7 +72,7 @@ fn only_the_wire_knows_tungstenite() {
 
 #[test]
 fn pure_modules_do_not_read_the_clock() {
-    for folder in ["src/admission", "src/world", "src/replication", "src/wire", "src/metrics"] {
+    for folder in ["src/admission", "src/world", "src/replication", "src/wire", "src/ops/metrics"] {
         forbid(folder, &["Instant", "SystemTime", "monotonic_ns"], &[]);
     }
     for file in ["tick.rs", "admission/rate.rs", "replication/governor.rs", "admission/origins.rs"] {
@@ -101,7 +101,7 @@ fn dependencies_point_one_way() {
         ("src/world", &["world"]),
         ("src/wire", &["wire"]),
         ("src/replication", &["replication", "world", "wire"]),
-        ("src/metrics", &["metrics"]),
+        ("src/ops/metrics", &["metrics"]),
         ("src/cluster", &["cluster", "world", "sessions"]),
         ("src/sessions", &["sessions", "world"]),
     ];

@@ -150,7 +150,7 @@ mod tests {
         }
         let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
         let output =
-            itself.args(["--exact", &format!("last_line::tests::{NAME}")]).env(VARIABLE, "1").output();
+            itself.args(["--exact", &format!("ops::crash::tests::{NAME}")]).env(VARIABLE, "1").output();
         let output = output.unwrap();
         assert!(output.status.success(), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");

@@ -1,0 +1,12 @@
+//! Support for operating the server: logs, metrics, crashes, kernel limits.
+
+pub mod crash;
+pub mod files;
+#[cfg(feature = "profile-mem")]
+pub mod heap_profile;
+pub mod kernel_limits;
+pub mod logging;
+pub mod metrics;
+pub mod printable;
+pub mod secret;
+pub mod watchdog;
