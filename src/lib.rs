@@ -41,8 +41,3 @@ pub mod sessions;
 pub mod tick;
 pub mod wire;
 pub mod world;
-pub use ops::crash as last_line;
-#[cfg(feature = "profile-mem")]
-pub use ops::heap_profile;
-pub use ops::kernel_limits as tuning;
-pub use ops::{files, logging, metrics, printable, secret, watchdog};

@@ -9,17 +9,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use pixi_game_server::config::{self, Command, Config, ConfigError};
-use pixi_game_server::files;
+use pixi_game_server::ops::crash;
+use pixi_game_server::ops::files;
 #[cfg(feature = "profile-mem")]
-use pixi_game_server::heap_profile;
-use pixi_game_server::last_line;
-use pixi_game_server::logging;
-use pixi_game_server::printable::printable;
-use pixi_game_server::secret;
+use pixi_game_server::ops::heap_profile;
+use pixi_game_server::ops::kernel_limits::{self, Demand};
+use pixi_game_server::ops::logging;
+use pixi_game_server::ops::printable::printable;
+use pixi_game_server::ops::secret;
 use pixi_game_server::server::assets::{AssetError, Assets};
 use pixi_game_server::server::capacity::Capacity;
 use pixi_game_server::server::{self, Outcome, Server, health_check, os};
-use pixi_game_server::tuning::{self, Demand};
 
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;
@@ -76,7 +76,7 @@ fn reread() -> Result<Config, ConfigError> {
 }
 
 fn run(config: Config, notices: &[String]) -> ExitCode {
-    last_line::watch_panics();
+    crash::watch_panics();
     let signals = match os::Signals::to_serve() {
         Ok(signals) => signals,
         Err(error) => return fail(FAILED, &format!("signals can't be received: {error}")),
@@ -185,7 +185,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
 fn warn_of_what_bites(config: &Config, capacity: Capacity) {
     let is_proxy_local = config.trusted_proxies.iter().any(|network| network.addr().is_loopback());
     let demand = Demand { players: capacity.players as u64, is_proxy_local };
-    let findings = tuning::examine(&demand, |path| fs::read_to_string(path).ok());
+    let findings = kernel_limits::examine(&demand, |path| fs::read_to_string(path).ok());
     for finding in findings.iter().filter(|finding| finding.bites) {
         let (name, value, wanted) = (finding.name, &finding.value, &finding.wanted);
         log::warn!(

@@ -7,7 +7,7 @@
 use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{HTTP_HEAD_BYTES_MAX, READ_BUDGET_BYTES};
-use pixi_game_server::metrics::Metrics;
+use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
 use pixi_game_server::server::intake::Sender;

@@ -7,7 +7,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::secret::Secret;
+use crate::ops::secret::Secret;
 
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 16;

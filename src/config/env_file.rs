@@ -13,8 +13,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::settings::{RETIRED, SETTINGS};
-use crate::files;
-use crate::secret::without_password;
+use crate::ops::files;
+use crate::ops::secret::without_password;
 use line::{Entry, Fault};
 pub(super) use line::{entry, write};
 

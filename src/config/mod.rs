@@ -29,9 +29,9 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use crate::admission::origins::AllowedOrigins;
-use crate::logging::Format;
-use crate::printable::printable;
-use crate::secret::Secret;
+use crate::ops::logging::Format;
+use crate::ops::printable::printable;
+use crate::ops::secret::Secret;
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};
 pub use command_line::{ActionFlag, actions};
 use env_file::EnvFile;
@@ -152,7 +152,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Everything in it that must not leave the process, for [`crate::secret::hide`].
+    /// Everything in it that must not leave the process, for [`crate::ops::secret::hide`].
     pub fn secrets(&self) -> Vec<Secret> {
         let values = render::values(self);
         let parts = values.iter().map(|(variable, value)| sources::setting(variable).secrecy.parts(value));

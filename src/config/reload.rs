@@ -6,7 +6,7 @@ use super::Config;
 use super::render::values;
 use super::settings::SETTINGS;
 use super::sources;
-use crate::secret::without_password;
+use crate::ops::secret::without_password;
 
 /// A configuration for a running server: what may change comes from the new one, the rest stays.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::command_line::actions;
 use super::env_file;
 use super::settings::{RETIRED, SETTINGS};
 use super::sources;
-use crate::secret::{MASK, Secret, without_password};
+use crate::ops::secret::{MASK, Secret, without_password};
 
 /// Column at which help texts start.
 const HELP_COLUMN: usize = 30;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStringExt as _;
 
 use super::*;
-use crate::secret::{MASK, Secrecy};
+use crate::ops::secret::{MASK, Secrecy};
 
 const URL: &str = "redis://user:hunter2@127.0.0.1:6379/1";
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::limits;
-use crate::secret::Secrecy;
+use crate::ops::secret::Secrecy;
 
 /// Most worker threads `WORKERS` may ask for.
 pub const WORKERS_MAX: u64 = 64;
@@ -60,7 +60,7 @@ pub enum Allowed {
     Networks,
     /// A name of [`log::LevelFilter`], or `warning`, in any case.
     LogLevel,
-    /// A name of [`crate::logging::Format`], in any case.
+    /// A name of [`crate::ops::logging::Format`], in any case.
     LogFormat,
     /// Yes or no, in any case. As a flag it needs no value.
     Switch,

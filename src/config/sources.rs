@@ -15,8 +15,8 @@ use super::settings::{Allowed, RETIRED, SETTINGS, Setting, flag_of};
 use crate::admission::origins::AllowedOrigins;
 use crate::cluster::link::Address;
 use crate::limits::{CLUSTER_SECRET_BYTES, COOKIE_PATH_BYTES_MAX, NODE_NAME_BYTES_MAX};
-use crate::logging::Format;
-use crate::secret::Secret;
+use crate::ops::logging::Format;
+use crate::ops::secret::Secret;
 
 /// The flags and the environment, and what was wrong with them so far.
 pub(super) struct Sources<'a> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::secret::Secrecy;
+use crate::ops::secret::Secrecy;
 
 type Env<'a> = &'a [(&'a str, &'a str)];
 

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::limits::LAST_LINE_MS;
-use crate::logging;
+use crate::ops::logging;
 
 /// Exit status after a panic that was not contained: `EX_SOFTWARE` of sysexits.h.
 pub const PANICKED: u8 = 70;

@@ -11,8 +11,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use std::{fs, io, thread};
 
-use crate::last_line;
 use crate::limits::{WATCHDOG_PERIOD_MS, WATCHDOG_WAKE_UPS_MAX};
+use crate::ops::crash;
 
 /// Threads named in the last line at most.
 const THREADS_NAMED_MAX: usize = 32;
@@ -73,7 +73,7 @@ impl Watchdog {
                 == Err(RecvTimeoutError::Timeout)
             {
                 if watch.sees_standstill(pulse.beats()) {
-                    last_line::abort(&obituary(pulse.beats()));
+                    crash::abort(&obituary(pulse.beats()));
                 }
             }
         })?;

@@ -14,7 +14,7 @@ use super::serve::serve;
 use super::views::Assignment;
 use super::visibility::Scratch;
 use super::{Scene, Settings, Turn, Views};
-use crate::last_line::contain;
+use crate::ops::crash::contain;
 use crate::world::World;
 
 /// Viewers served by one thread in one batch. A batch keeps the loop from reading for as long as it takes: some 0.3 ms for

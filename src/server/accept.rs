@@ -19,7 +19,7 @@ use crate::admission::Network;
 use crate::limits::{
     ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS, SPARE_TIMEOUT_MS,
 };
-use crate::metrics::{Cut, Refused};
+use crate::ops::metrics::{Cut, Refused};
 use crate::wire::http::{Response, Status};
 
 /// Where a connection came in, and so what it is served.

@@ -26,7 +26,7 @@ use crate::admission::{Client, Network};
 use crate::config::{
     Config, HTTP_CONNS_PER_IP_DEFAULT, HTTP_RATE_DEFAULT, IP_CONN_RATE_DEFAULT, MAX_CONNS_PER_IP_DEFAULT,
 };
-use crate::metrics::Refused;
+use crate::ops::metrics::Refused;
 use crate::wire::forwarded::{forwarded, forwarded_is_https, proto_is_https, x_forwarded_for};
 use crate::wire::http::{Date, Method, Request, Response, Status};
 use crate::wire::proxy_protocol::{Parsed, parse};

@@ -20,7 +20,7 @@ use crate::limits::{
     BUS_BUDGET, BUS_BUDGET_BYTES, BUS_BUDGET_NS, BUS_DELAY_MS_MAX, BUS_REST_FACTOR, BUS_REST_NS_MAX, DEAF_MS,
     LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
 };
-use crate::metrics::ClusterGauges;
+use crate::ops::metrics::ClusterGauges;
 use crate::sessions::{Kept, Ticket};
 
 /// This process's part in a cluster.

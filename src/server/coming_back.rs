@@ -10,7 +10,7 @@ use super::connection::Phase;
 use super::http::Return;
 use crate::config::Config;
 use crate::limits::RESUME_SAVE_MS;
-use crate::metrics::Resume;
+use crate::ops::metrics::Resume;
 use crate::sessions::store::{self, Store};
 use crate::sessions::{Claim, Resumes, Saved, Ticket};
 

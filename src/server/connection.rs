@@ -11,7 +11,7 @@ use super::socket::Socket;
 use super::table::Entry;
 
 use crate::admission::rate::RateLimiter;
-use crate::metrics::Metrics;
+use crate::ops::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::sessions::Ticket;
 use crate::wire::http::Arriving;

@@ -6,7 +6,7 @@ use super::Server;
 use super::connection::{Phase, Room, end_our_side};
 use super::os::Asked;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
-use crate::metrics::{Closed, Cut, FrameOut, Refused};
+use crate::ops::metrics::{Closed, Cut, FrameOut, Refused};
 use crate::wire::websocket::Code;
 
 /// A shutdown under way.

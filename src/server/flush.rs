@@ -9,7 +9,7 @@ use mio::Token;
 use super::connection::{Broken, Connection, Phase};
 use super::{Server, os};
 use crate::limits::WRITE_SLICE;
-use crate::metrics::Closed;
+use crate::ops::metrics::Closed;
 use crate::replication::governor::Load;
 use crate::replication::pool::Pool;
 use crate::tick::Due;

@@ -9,7 +9,7 @@ use crate::cluster::region::{RegionSet, Regions};
 use crate::cluster::{Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::limits::REGION_MARGIN;
-use crate::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
+use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
 use crate::replication::grid::Area;
 use crate::replication::pool::Pool;
 use crate::replication::{Scene, Settings, Tally, Viewer, Views};

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::{Server, os};
-use crate::metrics::{Configured, Gauges};
+use crate::ops::metrics::{Configured, Gauges};
 use crate::replication::flush_interval;
 use crate::replication::pool::Pool;
 

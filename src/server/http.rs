@@ -13,7 +13,7 @@ use super::postponed::Postponed;
 use super::returning::Asker;
 use crate::admission::origins::Refusal;
 use crate::admission::rate::RateLimiter;
-use crate::metrics::{Format, Refused, health_json, render};
+use crate::ops::metrics::{Format, Refused, health_json, render};
 use crate::replication::pool::Pool;
 use crate::sessions::{Saved, Ticket};
 use crate::wire::http::{

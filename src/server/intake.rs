@@ -4,7 +4,7 @@
 use super::game::{Ending, Game, ending_of, flood};
 use super::postponed::Postponed;
 use crate::admission::rate::{Arrival, RateLimiter, Verdict};
-use crate::metrics::{Closed, FrameOut, Metrics};
+use crate::ops::metrics::{Closed, FrameOut, Metrics};
 use crate::wire::websocket::{Event, Session};
 
 /// What is known of the player who sent them.

@@ -69,13 +69,13 @@ use crate::limits::{
     ADMIN_CONNECTIONS_MAX, EVENTS_PER_POLL, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES, SCRATCH_BYTES,
     VISIBILITY_RATE_HZ,
 };
-use crate::logging::LogHandle;
-use crate::metrics::Metrics;
+use crate::ops::logging::LogHandle;
+use crate::ops::metrics::Metrics;
+use crate::ops::watchdog::{Pulse, Watchdog};
 use crate::replication::governor::{Governor, Rung};
 use crate::replication::pool::Pool;
 use crate::sessions::Resumes;
 use crate::tick::Schedule;
-use crate::watchdog::{Pulse, Watchdog};
 use accept::{Acceptor, Door, Doors};
 pub use addresses::log_hidden_files;
 use assets::Assets;

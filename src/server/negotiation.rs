@@ -1,6 +1,6 @@
 //! Which format of `/metrics` a client gets.
 
-use crate::metrics::Format;
+use crate::ops::metrics::Format;
 use crate::wire::http::media_weight;
 
 /// What a request with this `Accept` header gets: the format it likes best (RFC 9110, section 12.5.1), in the order JSON,

@@ -8,7 +8,7 @@ use super::connection::{Phase, Player};
 use super::flush::Reply;
 use super::game::Game;
 use super::intake::Sender;
-use crate::metrics::Metrics;
+use crate::ops::metrics::Metrics;
 
 impl Player {
     /// What of it a message needs.

@@ -14,7 +14,7 @@ use super::game::Game;
 use super::intake::Sender;
 use crate::admission::rate::Arrival;
 use crate::limits::POSTPONED_PER_TICK;
-use crate::metrics::Metrics;
+use crate::ops::metrics::Metrics;
 use crate::wire::message::ClientMessage;
 
 /// What waits for one player's allowance: at most one message of each kind. It takes memory only while something waits.

@@ -12,7 +12,7 @@ use super::assets::Assets;
 use super::capacity::Capacity;
 use super::{Server, configured_rung};
 use crate::config::{Config, ConfigError, Reloaded};
-use crate::last_line::contain;
+use crate::ops::crash::contain;
 
 /// Reads the configuration once more, from where the server got its own.
 pub type Reread = fn() -> Result<Config, ConfigError>;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::limits::METRICS_RENDERS_PER_S;
-use crate::metrics::Format;
+use crate::ops::metrics::Format;
 
 /// Time that one rendering costs, in milliseconds.
 const COST_MS: u64 = 1_000 / METRICS_RENDERS_PER_S;

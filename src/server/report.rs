@@ -2,7 +2,7 @@
 //! but the log. Whoever comes and goes is counted there, and listed at level debug alone.
 
 use super::{NS_PER_MS, Server};
-use crate::metrics::Metrics;
+use crate::ops::metrics::Metrics;
 
 /// Time between two lines, in nanoseconds.
 const INTERVAL_NS: u64 = 10_000 * NS_PER_MS;

@@ -15,7 +15,7 @@ use super::http::{Handshake, Return};
 use crate::cluster::link::Record;
 use crate::cluster::message::{Fate, NodeId};
 use crate::limits::{RETURN_OWNER_WAIT_MS, RETURN_PING_MS, RETURN_WAIT_MS, RETURNS_WAITING_MAX};
-use crate::metrics::{Closed, FrameOut, Resume};
+use crate::ops::metrics::{Closed, FrameOut, Resume};
 use crate::sessions::{Claim, Saved, Ticket};
 use crate::wire::websocket::Code;
 

@@ -10,7 +10,7 @@ use super::accept::Door;
 use super::addresses::{file_at, is_own, page_at};
 use super::assets::Asset;
 use super::http::{Answered, NO_SNIFF, NO_STORE, REVALIDATE, allow, keep_alive};
-use crate::metrics::Refused;
+use crate::ops::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");

@@ -3,7 +3,7 @@
 use game_client::Vector;
 use pixi_game_server::cluster::message::{Beat, Body, Head, encode};
 use pixi_game_server::cluster::seal::Seal;
-use pixi_game_server::secret::Secret;
+use pixi_game_server::ops::secret::Secret;
 
 use super::redis::Redis;
 use super::{OTHER, VIEWER, cluster, health, pair, settings, start, wait_until_mutual};

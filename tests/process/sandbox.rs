@@ -17,7 +17,7 @@ use std::{env, iter};
 use game_client::Vector;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use pixi_game_server::last_line::PANICKED;
+use pixi_game_server::ops::crash::PANICKED;
 use seccompiler::{BpfMap, TargetArch, apply_filter, compile_from_json};
 use serde_json::{Value, json};
 

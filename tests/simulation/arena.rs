@@ -6,7 +6,7 @@ use std::thread;
 use game_client::{ClientMessage, Picture, PictureOptions};
 use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
-use pixi_game_server::metrics::Metrics;
+use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
 use pixi_game_server::server::intake::Sender;

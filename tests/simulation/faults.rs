@@ -1,7 +1,7 @@
 //! Every fault at every position of what one connection writes: no byte is lost, doubled or out of order, and after an
 //! error that does not pass nothing more is written.
 
-use pixi_game_server::metrics::Metrics;
+use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::server::connection::{Broken, Connection};
 
 use super::random::Random;

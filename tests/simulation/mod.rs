@@ -31,7 +31,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 
 use pixi_game_server::config::Config;
-use pixi_game_server::metrics::Metrics;
+use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use game_client::ServerMessage;
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::ENTRANCE_STAY_MS;
-use pixi_game_server::metrics::Metrics;
+use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::game::Game;
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use game_client::{ClientMessage, Facing, Picture, PictureOptions, Vector};
 use pixi_game_server::admission::rate::RateLimiter;
-use pixi_game_server::metrics::Metrics;
+use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::server::connection::{Broken, Connection, Phase, Player, ReadOutcome};
 use pixi_game_server::server::game::Game;
 use pixi_game_server::server::postponed::Postponed;

@@ -88,20 +88,20 @@ fn dependencies_point_one_way() {
         "cluster",
         "config",
         "world",
-        "metrics",
+        "ops::metrics",
         "sessions",
         "server",
         "tick",
         "replication",
         "wire",
-        "logging",
+        "ops::logging",
     ];
     let allowed: [(&str, &[&str]); 7] = [
         ("src/admission", &["admission", "wire"]),
         ("src/world", &["world"]),
         ("src/wire", &["wire"]),
         ("src/replication", &["replication", "world", "wire"]),
-        ("src/ops/metrics", &["metrics"]),
+        ("src/ops/metrics", &["ops::metrics"]),
         ("src/cluster", &["cluster", "world", "sessions"]),
         ("src/sessions", &["sessions", "world"]),
     ];

@@ -5,7 +5,7 @@ use redis::{ConnectionAddr, IntoConnectionInfo};
 use super::super::Channel;
 use super::super::message::NodeId;
 use super::primary;
-use crate::secret::Secret;
+use crate::ops::secret::Secret;
 use crate::sessions::Ticket;
 
 /// Where the bus is, and which world this is.

@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 use time::format_description::{BorrowedFormatItem, parse_borrowed};
 
-use crate::printable::{printable, printable_json};
-use crate::secret::scrub;
+use crate::ops::printable::{printable, printable_json};
+use crate::ops::secret::scrub;
 
 /// RFC 3339 in UTC, with milliseconds. The ready-made format of the library leaves zeros at the end out, and columns would shift.
 static TIME: LazyLock<Vec<BorrowedFormatItem<'static>>> = LazyLock::new(|| {
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn no_line_holds_a_hidden_secret() {
-        crate::secret::hide([crate::secret::Secret::new("secret-of-this-test")]);
+        crate::ops::secret::hide([crate::ops::secret::Secret::new("secret-of-this-test")]);
         for format in [Format::Text, Format::Json] {
             let text = line(format, "ERR 'secret-of-this-test'", &[("why", "secret-of-this-test".into())]);
             assert!(!text.contains("of-this-test") && text.contains("ERR '***'"), "{text}");

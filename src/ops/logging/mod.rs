@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Metadata, Record};
 use time::OffsetDateTime;
 
-use crate::files::open_to_append;
 use crate::limits::{LOG_LINES_MAX, LOG_STOP_MS};
+use crate::ops::files::open_to_append;
 pub use collector::{collect, collected};
 pub use line::Format;
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::left_out::Reason;
 use super::survey::{Found, Survey, survey};
 use super::{Asset, AssetError, Assets, Limits, coded, etag};
-use crate::files::open_regular;
+use crate::ops::files::open_regular;
 
 /// Times a directory is surveyed out of which an entry vanishes before it is read: a deployment is under way, and what
 /// replaces the entry may have another path.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::admission::rate::RateLimiter;
 use crate::config::Config;
-use crate::metrics::{Closed, FrameOut};
+use crate::ops::metrics::{Closed, FrameOut};
 use crate::wire::message::{Facing, Move, Vector};
 use crate::wire::websocket::Session;
 

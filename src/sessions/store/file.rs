@@ -1,7 +1,7 @@
 //! The file of a store: rows in a redb database, which may be damaged in any way.
 //!
 //! redb panics over some damage, also when it closes a file. So everything it does happens within
-//! [`last_line::caught`](crate::last_line::caught), and a database that panicked is not closed but forgotten. The number of
+//! [`last_line::caught`](crate::ops::crash::caught), and a database that panicked is not closed but forgotten. The number of
 //! times is bounded by the caller.
 
 use std::collections::HashMap;
@@ -16,9 +16,9 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _
 
 use super::super::{Kept, Saved, Ticket};
 use super::Found;
-use crate::files::check_read_write;
-use crate::last_line::caught;
 use crate::limits::{RESUME_CACHE_BYTES, RESUME_FILE_BYTES_MAX, RESUMES_MAX};
+use crate::ops::crash::caught;
+use crate::ops::files::check_read_write;
 use crate::world::Budget;
 
 /// By token: a row as [`row_of`] writes it.

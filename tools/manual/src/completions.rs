@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use pixi_game_server::config::{Allowed, SETTINGS, actions};
-use pixi_game_server::secret::Secrecy;
+use pixi_game_server::ops::secret::Secrecy;
 
 use crate::tools::Row;
 

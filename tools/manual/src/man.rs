@@ -1,7 +1,7 @@
 //! The manual pages. What is in the table of settings comes from there.
 
 use pixi_game_server::config::{Allowed, RETIRED, SETTINGS, Setting, actions};
-use pixi_game_server::secret::Secrecy;
+use pixi_game_server::ops::secret::Secrecy;
 
 use crate::roff::Page;
 use crate::tools::{Row, Tool};

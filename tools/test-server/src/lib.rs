@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 
 use pixi_game_server::config::{self, Command, Config};
-use pixi_game_server::logging::LogHandle;
+use pixi_game_server::ops::logging::LogHandle;
 use pixi_game_server::server::Server;
 use pixi_game_server::server::assets::Assets;
 use pixi_game_server::server::capacity::Capacity;

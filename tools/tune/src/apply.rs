@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::{fs, iter};
 
-use pixi_game_server::tuning::{CPU_GOVERNOR, Finding, GOVERNOR};
+use pixi_game_server::ops::kernel_limits::{CPU_GOVERNOR, Finding, GOVERNOR};
 
 /// What became of a change.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use options::{Action, Command};
-use pixi_game_server::tuning::{Demand, examine, sysctl_file};
+use pixi_game_server::ops::kernel_limits::{Demand, examine, sysctl_file};
 use stage::console::complain;
 
 const NOT_AS_WANTED: u8 = 1;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use pixi_game_server::tuning::Finding;
+use pixi_game_server::ops::kernel_limits::Finding;
 
 /// Each setting with its value, the one wanted, and why; below them the commands for those that are to change.
 pub fn show(findings: &[Finding], players: u32) -> String {

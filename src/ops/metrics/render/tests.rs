@@ -7,7 +7,7 @@ use openmetrics_parser::{
 };
 
 use super::*;
-use crate::metrics::{Closed, ClusterGauges, FrameOut, ProtocolFault, Refused, Resume};
+use crate::ops::metrics::{Closed, ClusterGauges, FrameOut, ProtocolFault, Refused, Resume};
 
 const MS: u64 = 1_000_000;
 
