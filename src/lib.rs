@@ -38,6 +38,5 @@ pub mod prefetch;
 pub mod replication;
 pub mod server;
 pub mod sessions;
-pub mod tick;
 pub mod wire;
 pub mod world;

@@ -12,7 +12,7 @@ use crate::limits::WRITE_SLICE;
 use crate::ops::metrics::Closed;
 use crate::replication::governor::Load;
 use crate::replication::pool::Pool;
-use crate::tick::Due;
+use crate::server::tick::Due;
 use crate::wire::websocket::Code;
 
 /// Most room for replies that is kept from batch to batch, in bytes.

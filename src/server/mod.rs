@@ -52,6 +52,7 @@ mod site;
 mod socket;
 mod spare;
 mod table;
+pub mod tick;
 mod wall_clock;
 
 use std::collections::VecDeque;
@@ -74,8 +75,8 @@ use crate::ops::metrics::Metrics;
 use crate::ops::watchdog::{Pulse, Watchdog};
 use crate::replication::governor::{Governor, Rung};
 use crate::replication::pool::Pool;
+use crate::server::tick::Schedule;
 use crate::sessions::Resumes;
-use crate::tick::Schedule;
 use accept::{Acceptor, Door, Doors};
 pub use addresses::log_hidden_files;
 use assets::Assets;
