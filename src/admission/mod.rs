@@ -4,7 +4,7 @@
 //! * [`limiter`]: the limits themselves, exact for connections held. [`buckets`]: rates, bounded in memory.
 //! * [`trust`]: which peers are proxies, and who stands behind them.
 //!
-//! Pure: no sockets and no clock; `server::attribution` brings addresses and time. An address is a *network* here: one IPv4
+//! Pure: no sockets and no clock; `server::peer_address` brings addresses and time. An address is a *network* here: one IPv4
 //! address, however it is written, or the 64-bit prefix of an IPv6 address, since whoever has one address of such a
 //! network has them all. Ports don't matter.
 

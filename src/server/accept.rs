@@ -8,11 +8,11 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use nix::errno::Errno;
 
-use super::attribution::{Attribution, TooManyRequests, Turned};
 use super::connection::{Connection, Http, Phase, Room};
+use super::displacement::Kind;
+use super::http_budget::Slice;
 use super::http_queue::Turns;
-use super::places::Kind;
-use super::share::Slice;
+use super::peer_address::{Attribution, TooManyRequests, Turned};
 use super::socket::Socket;
 use super::{Server, os};
 use crate::admission::Network;

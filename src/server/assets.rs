@@ -3,10 +3,10 @@
 //! A look-up is one in a table of what was found then. It never touches the disk: the loop is not held up, and no
 //! request can name anything outside the directory.
 
-mod coded;
-mod left_out;
+mod encoded;
 mod load;
-mod survey;
+mod scan;
+mod skipped;
 mod types;
 
 use std::{
@@ -22,8 +22,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::Config;
 use crate::wire::http::{Coding, moment};
-use left_out::LeftOut;
 use load::{Content, Identity};
+use skipped::LeftOut;
 use types::content_type;
 
 /// What a directory may hold. With more, the server does not start, and a reload changes nothing.

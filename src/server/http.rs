@@ -4,11 +4,11 @@ use mio::Token;
 
 use super::Server;
 use super::accept::Door;
-use super::attribution::TooManyRequests;
 use super::cluster::Cluster;
 use super::coming_back::Recognised;
 use super::connection::{Connection, Phase, Player, Room};
 use super::negotiation::negotiate;
+use super::peer_address::TooManyRequests;
 use super::postponed::Postponed;
 use super::returning::Asker;
 use crate::admission::origins::Refusal;

@@ -2,11 +2,11 @@
 //!
 //! [`Server::run`] is the table of contents. Each of its steps has a file:
 //!
-//! * [`accept`]: new connections. [`attribution`]: whom a connection counts for, and whether that one may have another.
-//!   [`places`], [`reserve`]: which connection makes room for another one. [`spare`], [`capacity`]: descriptors, when
+//! * [`accept`]: new connections. [`peer_address`]: whom a connection counts for, and whether that one may have another.
+//!   [`displacement`], [`monitoring_connections`]: which connection makes room for another one. [`reserve_descriptors`], [`capacity`]: descriptors, when
 //!   there are few or none.
-//! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`addresses`]: what is where, at which listener. [`http_turn`], [`http_queue`], [`share`]: when they are served, and how much time they get.
-//!   [`negotiation`], [`renderings`], [`gauges`]: metrics, their format, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
+//! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`routes`]: what is where, at which listener. [`http_slice`], [`http_queue`], [`http_budget`]: when they are served, and how much time they get.
+//!   [`negotiation`], [`metrics_cache`], [`gauges`]: metrics, their format, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
 //!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
 //!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
 //! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was. `returning`: those
@@ -17,40 +17,40 @@
 //! * [`run_clock`]: what is a pause of the process. [`wall_clock`]: the date of answers. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
 
 mod accept;
-mod addresses;
 pub mod assets;
-mod attribution;
 pub mod capacity;
 mod check;
 mod cluster;
 mod coming_back;
 pub mod connection;
+mod displacement;
 mod ending;
 mod flush;
 pub mod game;
 mod gauges;
 pub mod health_check;
 mod http;
+mod http_budget;
 mod http_queue;
-mod http_turn;
+mod http_slice;
 pub mod intake;
+mod metrics_cache;
+mod monitoring_connections;
 mod negotiation;
 pub mod os;
 pub mod outbox;
 mod pages;
-mod places;
+mod peer_address;
 mod player;
 pub mod postponed;
 mod reload;
-mod renderings;
 mod report;
-mod reserve;
+mod reserve_descriptors;
 mod returning;
+mod routes;
 mod run_clock;
-mod share;
 mod site;
 mod socket;
-mod spare;
 mod table;
 pub mod tick;
 mod wall_clock;
@@ -78,30 +78,30 @@ use crate::replication::pool::Pool;
 use crate::server::tick::Schedule;
 use crate::sessions::Resumes;
 use accept::{Acceptor, Door, Doors};
-pub use addresses::log_hidden_files;
 use assets::Assets;
-use attribution::Attributions;
 use capacity::Capacity;
 pub use check::check;
 use check::listeners;
 use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
+use displacement::Places;
 use ending::Draining;
 use flush::Reply;
 use game::Game;
+use http_budget::Share;
 use http_queue::HttpQueue;
+use metrics_cache::Renderings;
+use monitoring_connections::Reserve;
 use os::{Signals, TickTimer};
 use pages::Pages;
-use places::Places;
+use peer_address::Attributions;
 use reload::Reload;
 pub use reload::Reread;
-use renderings::Renderings;
 use report::Report;
-use reserve::Reserve;
+use reserve_descriptors::Spares;
 use returning::Waiters;
+pub use routes::log_hidden_files;
 use run_clock::RunClock;
-use share::Share;
-use spare::Spares;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
 use wall_clock::WallClock;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
-use super::addresses::log_hidden_files;
 use super::assets::Assets;
 use super::capacity::Capacity;
+use super::routes::log_hidden_files;
 use super::{Server, configured_rung};
 use crate::config::{Config, ConfigError, Reloaded};
 use crate::ops::crash::contain;

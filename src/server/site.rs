@@ -7,9 +7,9 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Server;
 use super::accept::Door;
-use super::addresses::{file_at, is_own, page_at};
 use super::assets::Asset;
 use super::http::{Answered, NO_SNIFF, NO_STORE, REVALIDATE, allow, keep_alive};
+use super::routes::{file_at, is_own, page_at};
 use crate::ops::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
 

@@ -12,9 +12,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::left_out::Reason;
-use super::survey::{Found, Survey, survey};
-use super::{Asset, AssetError, Assets, Limits, coded, etag};
+use super::scan::{Found, Survey, survey};
+use super::skipped::Reason;
+use super::{Asset, AssetError, Assets, Limits, encoded, etag};
 use crate::ops::files::open_regular;
 
 /// Times a directory is surveyed out of which an entry vanishes before it is read: a deployment is under way, and what
@@ -113,7 +113,7 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
             }
         }
     }
-    coded::attach(&mut assets.by_path);
+    encoded::attach(&mut assets.by_path);
     Ok(assets)
 }
 

@@ -289,8 +289,8 @@ fn what_lies_too_deep_is_left_out_before_it_takes_the_stack() {
     }
     dir.link("start", ".chain/0");
     let assets = dir.load();
-    assert_eq!(assets.file_count(), survey::DEPTH_MAX);
-    let deepest = format!("/start/{}", "n/".repeat(survey::DEPTH_MAX - 1));
+    assert_eq!(assets.file_count(), scan::DEPTH_MAX);
+    let deepest = format!("/start/{}", "n/".repeat(scan::DEPTH_MAX - 1));
     assert_eq!(body(&assets, &format!("{deepest}file")), Some("x"));
     assert_eq!(body(&assets, &format!("{deepest}n/file")), None);
     let notices = assets.notices();

@@ -152,5 +152,5 @@ fn first(order: &Order, now_ms: u64) -> Option<(Token, Kind)> {
 }
 
 #[cfg(test)]
-#[path = "places_tests.rs"]
+#[path = "displacement_tests.rs"]
 mod tests;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::left_out::{LeftOut, Reason, WELL_KNOWN, is_hidden};
 use super::load::Identity;
+use super::skipped::{LeftOut, Reason, WELL_KNOWN, is_hidden};
 use super::{AssetError, Limits};
 
 /// Directories within each other that are looked into. A walk through links could otherwise be as deep as there are

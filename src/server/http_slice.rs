@@ -9,8 +9,8 @@ use mio::Token;
 
 use super::accept::Door;
 use super::connection::{Phase, ReadOutcome};
-use super::places::Kind;
-use super::share::Slice;
+use super::displacement::Kind;
+use super::http_budget::Slice;
 use super::{Server, os};
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
 use crate::replication::pool::Pool;
