@@ -34,7 +34,7 @@ pub use settings::{Settings, flush_interval};
 pub use viewer::{Turn, Viewer};
 pub use views::Views;
 
-use crate::world::activity::EVERYWHERE;
+use crate::world::dirty_regions::EVERYWHERE;
 use crate::world::{Rules, Tick, World};
 use grid::Grid;
 

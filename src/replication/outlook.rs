@@ -1,7 +1,7 @@
 //! What there is to know about a viewer before it is looked at.
 
 use crate::world::Tick;
-use crate::world::activity::{Activity, Regions};
+use crate::world::dirty_regions::{Activity, Regions};
 
 /// Whether a viewer's turn could be worth anything, told from a few bytes: ten thousand viewers in a world where nothing
 /// happens are asked twenty times a second each, and they themselves lie far from the processor.
@@ -35,7 +35,7 @@ impl Outlook {
 mod tests {
     use super::*;
     use crate::world::Position;
-    use crate::world::activity::EVERYWHERE;
+    use crate::world::dirty_regions::EVERYWHERE;
 
     #[test]
     fn quiet_ends_with_something_nearby_or_with_its_time() {

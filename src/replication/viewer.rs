@@ -6,7 +6,7 @@ use super::members::Members;
 use super::outlook::Outlook;
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
-use crate::world::activity::{EVERYWHERE, Regions};
+use crate::world::dirty_regions::{EVERYWHERE, Regions};
 use crate::world::{Tick, World};
 
 /// What a viewer's turn consists of.

@@ -1,29 +1,29 @@
 //! The players and the rules they live by.
 
 mod attacks;
+mod dead_reckoning;
 mod ghosts;
 mod lingering;
-mod pictures;
 mod sessions;
-mod terms;
+mod types;
 
 use std::ops::Range;
 
 use super::Tick;
-use super::activity::Activity;
-use super::adoption::{Adoption, Point};
+use super::change_tick::{Stamp, Stamps};
+use super::dirty_regions::Activity;
+use super::dirty_set::{Changed, RecentChanges};
+use super::entity_state::{Outline, VACANT};
 use super::extrapolation::{Cadence, Extrapolation};
-use super::ids::Ids;
-use super::outline::{Outline, VACANT};
+use super::id_allocator::Ids;
 use super::random::SplitMix64;
-use super::recent::{Changed, RecentChanges};
-use super::stamp::{Stamp, Stamps};
+use super::reconciliation::{Adoption, Point};
 use crate::limits::MOVE_SILENCE_MS;
 use crate::prefetch::prefetch;
 use ghosts::Haunts;
 pub use ghosts::Told;
 use lingering::{Lingering, Presence};
-pub use terms::{Ack, Input, Position, Rules, Spawn, State, Vector};
+pub use types::{Ack, Input, Position, Rules, Spawn, State, Vector};
 
 #[derive(Debug, Clone)]
 struct Player {

@@ -5,7 +5,7 @@
 //! last jump, moved along every vector since and clamped as the client clamps. A viewer learns a vector with its next
 //! flush and not at once; three model viewers, flushed in turns, keep how far each is off for that reason.
 
-use super::adoption::Point;
+use super::reconciliation::Point;
 use super::{Pace, Position, Rules, Tick, Vector};
 use crate::limits::{
     DRAWN_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE, JUMP_INTERVAL_MS, JUMP_SYNC_PAUSE_MS, JUMPS_MAX,

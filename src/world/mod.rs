@@ -2,30 +2,30 @@
 //! nothing here knows of messages, sockets or viewers.
 //!
 //! * [`World`]: the players in arrays by slot; [`World::apply`] an input, [`World::step`] the time.
-//! * [`adoption`]: which claimed positions are believed. [`Budget`]: what of that outlives a player.
+//! * [`reconciliation`]: which claimed positions are believed. [`Budget`]: what of that outlives a player.
 //! * `extrapolation`: where viewers draw a player, and when that is too far off.
-//! * [`activity`]: where something changed lately, so that viewers elsewhere need not look. `recent`: who
+//! * [`dirty_regions`]: where something changed lately, so that viewers elsewhere need not look. `dirty_set`: who
 //!   changed lately, so that viewers nearby need not ask everybody.
 
-pub mod activity;
-pub mod adoption;
 mod budget;
+mod change_tick;
+pub mod dirty_regions;
+pub(crate) mod dirty_set;
 mod entities;
+mod entity_state;
 mod extrapolation;
-mod ids;
+mod grid_axis;
+mod id_allocator;
 mod motion;
-mod outline;
 mod random;
-pub(crate) mod recent;
-mod stamp;
-mod strips;
+pub mod reconciliation;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use budget::Budget;
 pub use entities::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
+pub use grid_axis::Strips;
 pub use motion::Pace;
-pub use strips::Strips;
 
 /// Number of world steps since the start. At 60 Hz it fits 32 bits for 2.2 years; 64 bits last for ever.
 pub type Tick = u64;

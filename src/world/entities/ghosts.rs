@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::super::change_tick::{Stamp, Stamps};
+use super::super::entity_state::Outline;
 use super::super::extrapolation::Extrapolation;
-use super::super::outline::Outline;
-use super::super::stamp::{Stamp, Stamps};
 use super::super::{Position, Tick, Vector};
 use super::lingering::Presence;
 use super::{NEVER, World};

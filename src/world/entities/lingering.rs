@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Tick;
-use super::super::stamp::Stamp;
+use super::super::change_tick::Stamp;
 use super::{NEVER, Vector, World};
 use crate::limits::{ENTRANCE_STAY_MS, LINGERING_MAX};
 

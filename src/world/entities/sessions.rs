@@ -1,7 +1,7 @@
 //! Players of saved sessions: what a session takes from the world, and what it brings back.
 
-use super::super::adoption::Adoption;
 use super::super::budget::Budget;
+use super::super::reconciliation::Adoption;
 use super::{Input, Position, World};
 
 impl World {

@@ -3,7 +3,7 @@
 //! A viewer remembers the regions that can matter to it as a bit mask; one AND tells whether any of them saw a change
 //! since the viewer was served last, so that a viewer in whose surroundings nothing happens costs nothing.
 
-use super::strips::Strips;
+use super::grid_axis::Strips;
 use super::{Position, Tick};
 
 /// Regions along one side of the world; their number is the width of a mask.

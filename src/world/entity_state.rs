@@ -1,7 +1,7 @@
 //! What is read about a player again and again, as small as it can be.
 
-use super::adoption::Point;
-use super::stamp::Stamp;
+use super::change_tick::Stamp;
+use super::reconciliation::Point;
 use super::{Position, State, Tick, Vector};
 
 /// No player's id.

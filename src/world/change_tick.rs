@@ -37,7 +37,7 @@ impl Stamp {
 
 /// When each aspect of a player changed last. Hardly ever read: an [`Outline`] says whether it must be.
 ///
-/// [`Outline`]: super::outline::Outline
+/// [`Outline`]: super::entity_state::Outline
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamps {
     pub(crate) vector: Stamp,
