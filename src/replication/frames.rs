@@ -1,7 +1,7 @@
 //! The frames of a turn, each made from what the world says now, and counted.
 
-use super::members::Members;
-use super::sieve::Sieve;
+use super::compaction::Sieve;
+use super::interest_set::Members;
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
 use crate::world::{State, Tick, World};
 

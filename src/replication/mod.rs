@@ -6,33 +6,33 @@
 //! after its next turn.
 //!
 //! * [`Scene`]: the world and the grid over it, lent to the worker pool during a fan-out.
-//! * [`grid`]: who stands where. [`visibility`]: whom a viewer sees, with [`search`], [`members`],
-//!   [`marks`] and [`sieve`] as its tools.
-//!   [`serve`]: what a turn tells, in [`frames`].
-//! * [`Views`]: all viewers, and which of them are due by the [`calendar`]. [`pool`]: the threads that serve them.
+//! * [`grid`]: who stands where. [`interest`]: whom a viewer sees, with [`search`], [`interest_set`],
+//!   [`epoch_set`] and [`compaction`] as its tools.
+//!   [`flush`]: what a turn tells, in [`frames`].
+//! * [`Views`]: all viewers, and which of them are due by the [`timer_wheel`]. [`pool`]: the threads that serve them.
 
-mod calendar;
+mod compaction;
+mod epoch_set;
+mod flush;
 mod frames;
 pub mod governor;
 pub mod grid;
-mod marks;
-mod members;
-mod outlook;
+pub mod interest;
+mod interest_mask;
+mod interest_set;
 pub mod pool;
 mod search;
-mod serve;
 mod settings;
-mod sieve;
 #[cfg(test)]
 mod tests;
+mod timer_wheel;
 mod viewer;
-mod views;
-pub mod visibility;
+mod viewers;
 
 pub use frames::Tally;
 pub use settings::{Settings, flush_interval};
 pub use viewer::{Turn, Viewer};
-pub use views::Views;
+pub use viewers::Views;
 
 use crate::world::dirty_regions::EVERYWHERE;
 use crate::world::{Rules, Tick, World};

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
+use super::flush::serve;
 use super::frames::{Frames, Tally};
-use super::serve::serve;
-use super::views::Assignment;
-use super::visibility::Scratch;
+use super::interest::Scratch;
+use super::viewers::Assignment;
 use super::{Scene, Settings, Turn, Views};
 use crate::ops::crash::contain;
 use crate::world::World;

@@ -1,9 +1,9 @@
 //! The search for those who could come into a viewer's sight.
 
 use super::Scene;
+use super::compaction::Sieve;
+use super::epoch_set::Marks;
 use super::grid::{Area, Occupant};
-use super::marks::Marks;
-use super::sieve::Sieve;
 use super::viewer::Viewer;
 use crate::world::{Position, World};
 

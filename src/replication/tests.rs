@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::frames::Frames;
+use super::interest::{MEMBER_DISTANCE_FACTOR, Scratch, look};
 use super::pool::Pool;
-use super::visibility::{MEMBER_DISTANCE_FACTOR, Scratch, look};
 use super::{Scene, Settings, Tally, Turn, Viewer, Views};
 use crate::limits::VIEW_LEAVE_MARGIN;
 use crate::world::testing::{rules, world_of};
@@ -219,7 +219,7 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
                 let (mut out, mut tally) = (Vec::new(), Tally::default());
                 let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
                 let mut scratch = Scratch::default();
-                super::serve::serve(&mut viewer, scene, &settings(128), turn, &mut scratch, &mut frames);
+                super::flush::serve(&mut viewer, scene, &settings(128), turn, &mut scratch, &mut frames);
                 views.put_back(viewer);
             }
         }
@@ -281,7 +281,7 @@ impl Pair {
         let (mut out, mut tally) = (Vec::new(), Tally::default());
         let mut frames = Frames { world: &self.scene.world, out: &mut out, tally: &mut tally };
         let (viewer, scratch) = (&mut self.viewer, &mut self.scratch);
-        super::serve::serve(viewer, &self.scene, &self.settings, turn, scratch, &mut frames);
+        super::flush::serve(viewer, &self.scene, &self.settings, turn, scratch, &mut frames);
         (out, tally)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Settings;
 use super::grid::Area;
-use super::members::Members;
-use super::outlook::Outlook;
+use super::interest_mask::Outlook;
+use super::interest_set::Members;
 use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::world::dirty_regions::{EVERYWHERE, Regions};

@@ -11,11 +11,11 @@
 
 use std::ops::Range;
 
+use super::compaction::Sieve;
+use super::epoch_set::Marks;
 use super::grid::Area;
-use super::marks::Marks;
-use super::members::Members;
+use super::interest_set::Members;
 use super::search::{Eye, REACH_MAX, Ranked, Search};
-use super::sieve::Sieve;
 use super::viewer::Viewer;
 use super::{Scene, Settings};
 use crate::wire::message::MovementFrame;

@@ -1,11 +1,11 @@
 //! All viewers, and who of them is due in this tick.
 
-use super::calendar::{Calendar, Spread};
+use super::flush::{serve, welcome};
 use super::frames::{Frames, Tally};
 use super::grid::Area;
-use super::outlook::Outlook;
-use super::serve::{serve, welcome};
-use super::visibility::Scratch;
+use super::interest::Scratch;
+use super::interest_mask::Outlook;
+use super::timer_wheel::{Calendar, Spread};
 use super::{Scene, Settings, Turn, Viewer};
 use crate::prefetch::prefetch;
 use crate::world::{Position, Tick, World};

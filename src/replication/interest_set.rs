@@ -3,7 +3,7 @@
 //! What is known of a member stands in three rows of one block: slots, ids, entrances. A turn without a look reads the slots
 //! alone, and those lie far away: a third of the lines to wait for.
 
-use super::sieve::Sieve;
+use super::compaction::Sieve;
 use crate::prefetch::prefetch_all;
 use crate::world::Tick;
 

@@ -4,9 +4,9 @@
 //! worker serves it.
 
 use super::frames::Frames;
-use super::members::Member;
+use super::interest::{Scratch, look};
+use super::interest_set::Member;
 use super::viewer::{Turn, Viewer};
-use super::visibility::{Scratch, look};
 use super::{Scene, Settings};
 use crate::world::{State, Tick, World};
 
