@@ -24,8 +24,8 @@ use std::{io, thread};
 
 use redis::{Client, RedisResult};
 
+use super::authentication::{Seal, TAG_BYTES};
 use super::ids::Bounds;
-use super::seal::{Seal, TAG_BYTES};
 use super::{Channel, Outgoing};
 use crate::limits::{
     BUS_NEWS_BYTES_MAX, BUS_NEWS_MAX, BUS_ORDERS_BYTES_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS,

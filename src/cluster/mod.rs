@@ -6,20 +6,20 @@
 //! ```
 //!
 //! * [`region`]: the parts of the world that are spoken of. [`message`]: the words.
-//! * [`authority`]: what is told of one's own players. [`mirror`]: what is believed of the others'.
+//! * [`publisher`]: what is told of one's own players. [`remote`]: what is believed of the others'.
 //! * [`Node`]: both together, as bytes in and bytes out, which simulation drives as well as the server.
 //! * [`link`]: the way to Redis and back.
 //!
 //! The bus may lose, double and reorder what it carries. A message counts for its region only if it is newer than the last
 //! one, and all of a region is told every two seconds; so whatever went wrong is right again by then.
 
-pub mod authority;
+pub mod authentication;
 pub mod ids;
 pub mod link;
 pub mod message;
-pub mod mirror;
+pub mod publisher;
 pub mod region;
-pub mod seal;
+pub mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,11 +27,11 @@ use std::ops::Range;
 use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, SEALED_AGE_MS_MAX};
 use crate::sessions::Ticket;
 use crate::world::World;
-use authority::Authority;
 use ids::Ids;
 use message::{Beat, Body, Fate, Head, NodeId, Refusal, decode, encode};
-use mirror::{Known, Mirror, Word};
+use publisher::Authority;
 use region::{Region, RegionSet, Regions};
+use remote::{Known, Mirror, Word};
 
 /// Where on the bus something is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -11,9 +11,9 @@ use mio::{Registry, Waker};
 
 use super::table::BUS;
 use super::{Server, os};
+use crate::cluster::authentication::Seal;
 use crate::cluster::link::{Address, Link, News, Order};
 use crate::cluster::message::{Fate, NodeId};
-use crate::cluster::seal::Seal;
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::limits::{

@@ -4,21 +4,21 @@
 //! front of it could understand a head differently than it does (RFC 9112, section 11.2), the head is refused and
 //! the connection closed, so that nobody can smuggle a request past the proxy.
 
-mod arriving;
-mod coding;
-mod conditions;
+mod content_coding;
 mod date;
 mod handshake;
+mod preconditions;
+mod quality;
+mod request_parser;
 mod response;
-mod weight;
 
-pub use arriving::Arriving;
-pub use coding::{Coding, choose_coding};
-pub use conditions::{Conditions, Selection, Validators};
+pub use content_coding::{Coding, choose_coding};
 pub use date::{Date, moment};
 pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
+pub use preconditions::{Conditions, Selection, Validators};
+pub use quality::media_weight;
+pub use request_parser::Arriving;
 pub use response::{Response, Status};
-pub use weight::media_weight;
 
 use std::borrow::Cow;
 

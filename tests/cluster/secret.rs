@@ -1,8 +1,8 @@
 //! `CLUSTER_SECRET`: nodes that know it believe one another, and nobody else.
 
 use game_client::Vector;
+use pixi_game_server::cluster::authentication::Seal;
 use pixi_game_server::cluster::message::{Beat, Body, Head, encode};
-use pixi_game_server::cluster::seal::Seal;
 use pixi_game_server::ops::secret::Secret;
 
 use super::redis::Redis;

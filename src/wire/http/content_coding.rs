@@ -1,6 +1,6 @@
 //! Which content coding of a representation a client gets: RFC 9110, section 12.5.3.
 
-use super::weight::{WEIGHT_MAX, weight};
+use super::quality::{WEIGHT_MAX, weight};
 use crate::limits::HTTP_LIST_ITEMS_MAX;
 
 /// A content coding.
