@@ -3,7 +3,7 @@
 //! The server's tests and the load tools look at the server with the eyes of the game's existing client. This
 //! crate is those eyes. [`codec`] writes the client's messages and reads the server's; it shares no code with the
 //! server on purpose, so that a mistake in the server's encoding can't hide behind the same mistake here, and it
-//! is stricter than the browser, which ignores what it does not expect. [`picture`] is the scene the browser would
+//! is stricter than the browser, which ignores what it does not expect. [`replica`] is the scene the browser would
 //! show after what it received, its defects included: sprites that load for a while and miss what arrives
 //! meanwhile, ghosts, doubles. Whatever a server must never do to that client is recorded as a
 //! [`Violation`].
@@ -11,7 +11,7 @@
 //! No IO and no clock: payloads come in as byte slices, time as milliseconds since any fixed moment.
 
 pub mod codec;
-pub mod picture;
+pub mod replica;
 
 pub use codec::{ClientMessage, DecodeError, Entry, Facing, PlayerId, ServerMessage, State, Vector};
-pub use picture::{Picture, PictureOptions, RemotePlayer, Violation};
+pub use replica::{Picture, PictureOptions, RemotePlayer, Violation};
