@@ -6,7 +6,7 @@ use getopts::Options as Flags;
 use hostile::attack::Attack;
 use hostile::kind::Kind;
 use serde::{Deserialize, Serialize};
-use stage::ask::{self, given, seconds, value, whole};
+use stage::cli::{self, given, seconds, value, whole};
 
 const PAIRS_MAX: u32 = 99;
 const SECONDS_MAX: u64 = 3_600;
@@ -82,7 +82,7 @@ impl Plan {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -123,7 +123,7 @@ pub fn parse(
         );
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     };
-    ask::command("bench-hostile", args, brief, declare, |matches| {
+    cli::command("bench-hostile", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let number = |name: &str, default: &str, most: u32| {
             value(given(name), default, &format!("a whole number from 1 to {most}"), |text| whole(text, most))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use getopts::Options as Flags;
-use stage::ask::{self, given, seconds, value, whole};
+use stage::cli::{self, given, seconds, value, whole};
 
 use crate::rows::{ROWS, Row};
 
@@ -43,7 +43,7 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 const BRIEF: &str = "Runs the table of loads against servers of its own, judges them, and writes down what came out.\n\n\
      Each run of the server is followed by two of the floor (to check by one), with the same reads and writes and no game.";
@@ -63,7 +63,7 @@ pub fn parse(
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
         flags.optflag("", "check", "say yes or no, and write nothing");
     };
-    ask::command("bench-load", args, &brief(), declare, |matches| {
+    cli::command("bench-load", args, &brief(), declare, |matches| {
         let is_check = matches.opt_present("check");
         let defaults = if is_check { CHECK } else { TABLE };
         let given = |name: &str| given(name, matches.opt_str(name), &variable);

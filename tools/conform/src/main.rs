@@ -19,7 +19,7 @@ use std::process::{Command as Program, ExitCode, Stdio};
 use options::{Command, Options};
 use report::Column;
 use stage::console::complain;
-use stage::place::Server;
+use stage::endpoint::Server;
 use stage::server::{Listening, folder_with, free_port, serve};
 use stage::{Failure, Interrupt, Process};
 

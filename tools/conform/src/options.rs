@@ -1,8 +1,8 @@
 //! What is asked for: flags, and environment variables of the same names.
 
 use getopts::Options as Flags;
-use stage::ask::{self, given, value};
-use stage::place::Server;
+use stage::cli::{self, given, value};
+use stage::endpoint::Server;
 
 /// Most servers compared.
 const SERVERS_MAX: usize = 4;
@@ -20,7 +20,7 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -36,7 +36,7 @@ pub fn parse(
         flags.optopt("", "server", "servers to ask and compare [one of its own], SERVER", "LIST");
         flags.optflag("", "json", "print a JSON object");
     };
-    ask::command("conform", args, brief, declare, |matches| {
+    cli::command("conform", args, brief, declare, |matches| {
         let server = given("server", matches.opt_str("server"), variable);
         Ok(Options {
             servers: value(server, "", SERVER_ALLOWED, servers)?,
@@ -49,7 +49,7 @@ fn servers(text: &str) -> Option<Vec<Server>> {
     if text.is_empty() {
         return Some(Vec::new());
     }
-    ask::servers(text, SERVERS_MAX, &["ws://", "http://"], &["/ws"])
+    cli::servers(text, SERVERS_MAX, &["ws://", "http://"], &["/ws"])
 }
 
 #[cfg(test)]

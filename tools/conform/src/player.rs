@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, Entry, PlayerId, ServerMessage, Vector};
-use stage::timed::Timed;
+use stage::deadline::Timed;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket};

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde_json::{Value as Json, json};
-use stage::place::{self, Server};
+use stage::deadline::Timed;
+use stage::endpoint::{self, Server};
 use stage::text::printable;
-use stage::timed::Timed;
 
 use crate::checks::{self, Check, Weight};
 use crate::player::PATIENCE;
@@ -42,7 +42,7 @@ impl Column {
 /// The first of a server's addresses that accepts connections.
 fn reach(server: &Server) -> Result<SocketAddr, String> {
     let unreachable = |why: String| format!("unreachable: {why}");
-    let addresses = place::addresses(&server.host, server.port, PATIENCE).map_err(unreachable)?;
+    let addresses = endpoint::addresses(&server.host, server.port, PATIENCE).map_err(unreachable)?;
     let stream = Timed::connect(&addresses, Instant::now() + PATIENCE).map(Timed::into_stream);
     stream.and_then(|stream| stream.peer_addr()).map_err(|error| unreachable(error.to_string()))
 }

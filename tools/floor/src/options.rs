@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use getopts::{Matches, Options as Getopts};
-use stage::ask;
+use stage::cli;
 
 /// What to do at the sockets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 const BRIEF: &str = "Makes a game server's reads and writes with no game behind them.
 
@@ -33,7 +33,7 @@ On SIGTERM, and on GET /metrics, it tells how many and what CPU time they took."
 /// # Errors
 /// One line that names the flag, the value and what is allowed.
 pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
-    ask::command("floor", args, BRIEF, declare, read)
+    cli::command("floor", args, BRIEF, declare, read)
 }
 
 fn declare(getopts: &mut Getopts) {

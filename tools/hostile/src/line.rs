@@ -10,7 +10,7 @@ use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 use loadtest::frame::{Frame, Inbox, Opcode, append_masked};
 use loadtest::handshake::{self, Answer};
 use loadtest::values::Server;
-use stage::timed::Timed;
+use stage::deadline::Timed;
 
 /// How long the server may take to connect, to upgrade, and to take what is sent.
 pub const PATIENCE: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use getopts::{Matches, Options as Getopts};
 use loadtest::values::{Bounds, Server, Value};
-use stage::ask;
+use stage::cli;
 
 use crate::attack::Attack;
 use crate::kind::Kind;
@@ -40,14 +40,14 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Box<Options>>;
+pub type Command = cli::Command<Box<Options>>;
 
 /// Reads the arguments that follow the program's name; one dash will do for each flag.
 ///
 /// # Errors
 /// One line that names the flag, the value and what is allowed.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    ask::command("hostile", args.into_iter(), &brief(), declare, read)
+    cli::command("hostile", args.into_iter(), &brief(), declare, read)
 }
 
 fn read(matches: &Matches) -> Result<Box<Options>, String> {

@@ -59,7 +59,7 @@ const DESCRIPTORS_RESERVED: usize = 16;
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     match options::parse(args) {
         Ok(Command::Help) => print(&options::help()),
-        Ok(Command::Version) => print(&stage::ask::version("loadtest")),
+        Ok(Command::Version) => print(&stage::cli::version("loadtest")),
         Ok(Command::Run(options)) => match (&options.server.problem, prepare(&options)) {
             (_, Err(problem)) => complain(BAD_USAGE, &problem),
             (Some(problem), Ok(())) => complain(FAILED, &format!("the server is unreachable: {problem}")),

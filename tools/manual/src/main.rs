@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use completions::Flag;
-use stage::ask::{self, Command};
+use stage::cli::{self, Command};
 use stage::console::{complain, tell};
 use tools::TOOLS;
 
@@ -27,7 +27,7 @@ const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
-    let asked = ask::arguments(
+    let asked = cli::arguments(
         "manual",
         std::env::args().skip(1),
         BRIEF,

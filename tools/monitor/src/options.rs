@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use getopts::Options as Flags;
-use stage::ask::{self, given, seconds, value};
-use stage::place::Server;
+use stage::cli::{self, given, seconds, value};
+use stage::endpoint::Server;
 
 /// Longest time between two questions, in seconds.
 const INTERVAL_S_MAX: u64 = 3_600;
@@ -29,7 +29,7 @@ pub struct Options {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -47,7 +47,7 @@ pub fn parse(
         flags.optflag("", "once", "report once and end; status 1 if a server does not answer");
         flags.optflag("", "json", "print one JSON object for each answer");
     };
-    ask::command("monitor", args, brief, declare, |matches| {
+    cli::command("monitor", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let times = format!("whole seconds or minutes up to {INTERVAL_S_MAX}s, such as 1s or 2m");
         let interval_s = value(given("interval"), "1s", &times, |text| seconds(text, INTERVAL_S_MAX))?;
@@ -61,7 +61,7 @@ pub fn parse(
 }
 
 fn servers(text: &str) -> Option<Vec<Server>> {
-    ask::servers(text, SERVERS_MAX, &["http://"], &[])
+    cli::servers(text, SERVERS_MAX, &["http://"], &[])
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use stage::endpoint::{Lookup, Server};
 use stage::http;
-use stage::place::{Lookup, Server};
 
 /// Longest wait for an answer, all of it: looking the name up, connecting, asking, reading.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -12,7 +12,7 @@ use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table}
 use crate::history::{History, Trend};
 use crate::plain::{blocks, bytes, line, memory, nanoseconds, uptime, whole};
 use crate::sample::{Rates, Sample};
-use stage::place::Server;
+use stage::endpoint::Server;
 
 /// Least height of a figure as it went, its frame included, and the part of the screen it has where there is more room.
 const TREND_HEIGHT_MIN: u16 = 6;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use getopts::{Matches, Options as Getopts};
-use stage::{Failure, ask};
+use stage::{Failure, cli};
 
 /// Flags of the load test that are this program's to set.
 const OWN_LOAD_FLAGS: [&str; 13] =
@@ -49,7 +49,7 @@ pub struct Load {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 /// Reads the arguments that follow the program's name; `output` is the folder of the results unless one is named.
 ///
@@ -59,7 +59,7 @@ pub fn parse(args: impl Iterator<Item = String>, output: PathBuf) -> Result<Comm
     let mut args: Vec<String> = args.collect();
     let own_args = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let load_args = args.split_off(own_args).into_iter().skip(1).collect();
-    let command = ask::arguments("profile", args.into_iter(), BRIEF, declare, |matches| {
+    let command = cli::arguments("profile", args.into_iter(), BRIEF, declare, |matches| {
         Ok(Options {
             what: what(matches)?,
             duration: Duration::from_secs(number(matches, "seconds", 10, 3600)?),

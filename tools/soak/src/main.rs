@@ -22,7 +22,7 @@ use options::Options;
 use report::Occasion;
 use run::Soak;
 use stage::Failure;
-use stage::ask::{self, Command};
+use stage::cli::{self, Command};
 use stage::console::{complain, tell};
 use stage::machine::{self, Commit, Machine};
 
@@ -31,7 +31,7 @@ const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {
     let read = |_: &_| options::read(|name| std::env::var(name).ok());
-    let soaked = match ask::command("soak", std::env::args().skip(1), &options::help(), |_| {}, read) {
+    let soaked = match cli::command("soak", std::env::args().skip(1), &options::help(), |_| {}, read) {
         Ok(Command::Help(text)) => {
             tell(format_args!("{}", text.trim_end()));
             return ExitCode::SUCCESS;

@@ -3,7 +3,7 @@
 use getopts::{Matches, Options as Flags};
 
 use crate::console;
-use crate::place::Server;
+use crate::endpoint::Server;
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
+use crate::deadline::Timed;
 use crate::text::printable_json;
-use crate::timed::Timed;
 
 /// Longest answer that is read, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 1 << 20;

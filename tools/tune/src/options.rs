@@ -1,7 +1,7 @@
 //! What is asked for: flags, and environment variables of the same names.
 
 use getopts::Options as Flags;
-use stage::ask::{self, given, value, whole};
+use stage::cli::{self, given, value, whole};
 
 const PLAYERS_MAX: u32 = 1_000_000;
 
@@ -28,7 +28,7 @@ pub enum Action {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -51,7 +51,7 @@ pub fn parse(
         flags.optflag("", "print-sysctl", "print what is to change as a file for /etc/sysctl.d");
         flags.optflag("", "apply", "change it, as root, until the next reboot");
     };
-    ask::command("pixi-game-tune", args, brief, declare, |matches| {
+    cli::command("pixi-game-tune", args, brief, declare, |matches| {
         let action = match (matches.opt_present("print-sysctl"), matches.opt_present("apply")) {
             (true, true) => return Err("--print-sysctl and --apply: expected one of them".to_owned()),
             (true, false) => Action::PrintSysctl,

@@ -5,7 +5,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use cluster::{NAMES, Stand};
-use stage::ask::{self, Command, given, value};
+use stage::cli::{self, Command, given, value};
 use stage::console::{complain, say, tell};
 use stage::{Failure, Interrupt, Process};
 
@@ -19,7 +19,7 @@ With these variables of the environment:
   LOAD           flags of a load test that is run through the balancer and ends it";
 
 fn main() -> ExitCode {
-    let asked = ask::command("cluster-demo", std::env::args().skip(1), BRIEF, |_| {}, |_| port());
+    let asked = cli::command("cluster-demo", std::env::args().skip(1), BRIEF, |_| {}, |_| port());
     let shown = match asked {
         Ok(Command::Help(text)) => {
             tell(format_args!("{}", text.trim_end()));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use stage::place::{addresses, host_and_port};
+use stage::endpoint::{addresses, host_and_port};
 
 /// The port of an address that names none: that of HTTP.
 const PORT: u16 = 80;

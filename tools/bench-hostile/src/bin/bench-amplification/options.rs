@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use getopts::Options as Flags;
 use serde::{Deserialize, Serialize};
-use stage::ask::{self, given, seconds, value, whole};
+use stage::cli::{self, given, seconds, value, whole};
 
 const VIEWERS_MAX: u32 = 10_000;
 const SECONDS_MAX: u64 = 600;
@@ -32,7 +32,7 @@ impl Options {
 }
 
 /// What the command line asks for.
-pub type Command = ask::Command<Options>;
+pub type Command = cli::Command<Options>;
 
 /// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
 ///
@@ -49,7 +49,7 @@ pub fn parse(
         flags.optopt("", "duration", "how long each message is measured [5s], DURATION", "TIME");
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     };
-    ask::command("bench-amplification", args, brief, declare, |matches| {
+    cli::command("bench-amplification", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let viewers = format!("a whole number from 1 to {VIEWERS_MAX}");
         let times = format!("a multiple of {SNAPSHOT_INTERVAL_S}s up to {SECONDS_MAX}s, such as 5s or 1m");

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use stage::ask::{self, Command};
+use stage::cli::{self, Command};
 use stage::console::{complain, tell};
 use stage::machine::{self, Commit, Machine};
 use stage::{Failure, Interrupt};
@@ -28,7 +28,7 @@ With these variables of the environment:
   RESULTS        folder to write to [bench/results/DAY-MACHINE]";
 
 fn main() -> ExitCode {
-    let asked = ask::command("bench-cluster", std::env::args().skip(1), BRIEF, |_| {}, |_| parts());
+    let asked = cli::command("bench-cluster", std::env::args().skip(1), BRIEF, |_| {}, |_| parts());
     let measured = match asked {
         Ok(Command::Help(text)) => {
             tell(format_args!("{}", text.trim_end()));
