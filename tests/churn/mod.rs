@@ -7,7 +7,7 @@ mod storm;
 use game_client::PlayerId;
 use serde_json::Value;
 
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::pump::wait_until;
 use crate::support::server::sum;
 use crate::support::truth::{is_true, walk_around};
@@ -16,9 +16,9 @@ use crate::support::{Client, Server, pump};
 /// Lets so many join at once, and checks that their ids are above all those before. Returns the highest.
 fn join(server: &Server, clients: &mut Vec<Client>, count: usize, highest_before: PlayerId) -> PlayerId {
     let first = clients.len();
-    clients.extend(Client::connect_many(server, count, picture_options()));
+    clients.extend(Client::connect_many(server, count, replica_options()));
     pump(clients, "the identity of those who came in", |clients| {
-        clients[first..].iter().all(|client| client.picture.own_id().is_some())
+        clients[first..].iter().all(|client| client.replica.own_id().is_some())
     });
     let mut ids: Vec<PlayerId> = clients[first..].iter().map(Client::id).collect();
     ids.sort_unstable();
@@ -35,7 +35,7 @@ fn assert_pictures_are_true(clients: &mut [Client]) {
         clients.iter().all(|client| client.visible().len() == others && is_true(client, &truth))
     });
     for client in clients {
-        assert_eq!(client.picture.doubles(), [] as [PlayerId; 0]);
+        assert_eq!(client.replica.duplicates(), [] as [PlayerId; 0]);
     }
 }
 

@@ -66,7 +66,7 @@ fn pair(servers: &[Server; 2]) -> Vec<Client> {
 
 /// Whether somebody is drawn exactly there.
 fn is_shown_at(client: &Client, other: PlayerId, (x, y): (i32, i32)) -> bool {
-    let drawn = client.picture.remote(other).map(|remote| (remote.x, remote.y));
+    let drawn = client.replica.remote(other).map(|remote| (remote.x, remote.y));
     drawn == Some((f64::from(x), f64::from(y)))
 }
 
@@ -89,15 +89,15 @@ fn somebody_elsewhere_is_seen_as_if_it_were_here() {
     pump(&mut clients, "the exact place", |clients| is_shown_at(&clients[VIEWER], other, place));
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
     pump(&mut clients, "the turn", |clients| {
-        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.facing == Facing::Left)
+        clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.facing == Facing::Left)
     });
     clients[OTHER].send(&ClientMessage::Attack { aim: None });
     pump(&mut clients, "the attack", |clients| {
-        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.state == State::Attacking)
+        clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.state == State::Attacking)
     });
     clients[OTHER].send(&ClientMessage::AttackEnd);
     pump(&mut clients, "the end of it", |clients| {
-        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.state == State::Idle)
+        clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.state == State::Idle)
     });
     let left = clients.pop().expect("the other");
     left.reset();

@@ -1,18 +1,18 @@
 //! Three hundred clients on one server: who is who, every answer, and pictures that agree with the truth.
 
-use game_client::{PictureOptions, PlayerId};
+use game_client::{PlayerId, ReplicaOptions};
 
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::truth::{is_nearest, is_true, walk_around};
 use crate::support::{Client, Server, Settings, observe, pump};
 
 const PLAYERS: usize = 300;
 
 /// Lets everybody join at once.
-fn crowd(server: &Server, options: PictureOptions) -> Vec<Client> {
+fn crowd(server: &Server, options: ReplicaOptions) -> Vec<Client> {
     let mut clients = Client::connect_many(server, PLAYERS, options);
     pump(&mut clients, "everybody's identity", |clients| {
-        clients.iter().all(|client| client.picture.own_id().is_some())
+        clients.iter().all(|client| client.replica.own_id().is_some())
     });
     let mut ids: Vec<_> = clients.iter().map(Client::id).collect();
     ids.sort_unstable();
@@ -25,7 +25,7 @@ fn crowd(server: &Server, options: PictureOptions) -> Vec<Client> {
 fn a_crowd_sees_the_nearest_where_they_are() {
     const VISIBLE_MAX: usize = 128;
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 2).start();
-    let options = PictureOptions { visible_max: Some(VISIBLE_MAX), ..picture_options() };
+    let options = ReplicaOptions { visible_max: Some(VISIBLE_MAX), ..replica_options() };
     let mut clients = crowd(&server, options);
     let truth = walk_around(&mut clients);
     pump(&mut clients, "true pictures of the nearest", |clients| {
@@ -47,13 +47,13 @@ fn a_crowd_sees_the_nearest_where_they_are() {
 #[test]
 fn a_crowd_within_the_cap_sees_everybody_where_they_are() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 2).set("MAX_VISIBLE", 400).start();
-    let mut clients = crowd(&server, picture_options());
+    let mut clients = crowd(&server, replica_options());
     let truth = walk_around(&mut clients);
     pump(&mut clients, "true pictures of everybody", |clients| {
         clients.iter().all(|client| client.visible().len() == PLAYERS - 1 && is_true(client, &truth))
     });
     for client in &clients {
-        assert_eq!(client.picture.doubles(), [] as [PlayerId; 0]);
+        assert_eq!(client.replica.duplicates(), [] as [PlayerId; 0]);
         for other in truth.keys().filter(|id| **id != client.id()) {
             assert!(client.joins_since(0, *other) <= 1, "{other} entered twice");
         }

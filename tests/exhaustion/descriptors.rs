@@ -7,7 +7,7 @@ use game_client::Vector;
 use serde_json::Value;
 
 use super::see_each_other;
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::debian::program;
 use crate::support::http::{get, request_text};
 use crate::support::process::{descriptors, succeed};
@@ -59,7 +59,7 @@ fn without_descriptors_idle_connections_make_room() {
         assert_eq!(raw.response().status, 200);
     }
     limit_descriptors(&server, descriptors(server.id()));
-    let mut players = Client::connect_many(&server, PLAYERS / 2, picture_options());
+    let mut players = Client::connect_many(&server, PLAYERS / 2, replica_options());
     see_each_other(&mut players);
     play(&mut players);
     assert_eq!(get(server.address(), "/").status, 200);
@@ -71,7 +71,7 @@ fn without_descriptors_idle_connections_make_room() {
 fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_later() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let at_rest = descriptors(server.id());
-    let mut players = Client::connect_many(&server, PLAYERS, picture_options());
+    let mut players = Client::connect_many(&server, PLAYERS, replica_options());
     see_each_other(&mut players);
     play(&mut players);
     limit_descriptors(&server, at_rest + PLAYERS + DESCRIPTORS_LEFT);

@@ -14,6 +14,6 @@ use crate::support::{Client, pump};
 fn see_each_other(players: &mut [Client]) {
     let others = players.len() - 1;
     pump(players, "everybody to see everybody", |players| {
-        players.iter().all(|player| player.picture.own_id().is_some() && player.visible().len() == others)
+        players.iter().all(|player| player.replica.own_id().is_some() && player.visible().len() == others)
     });
 }

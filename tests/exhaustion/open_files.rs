@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::see_each_other;
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::http::get;
 use crate::support::process::{descriptors, succeed, without};
 use crate::support::pump::wait_until;
@@ -63,7 +63,7 @@ fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
 
     players.pop();
     pump(&mut players, "the free place", |_| server.operators_metrics()["players"] == PLAYERS_FITTING - 1);
-    players.push(Client::connect(&server, picture_options()));
+    players.push(Client::connect(&server, replica_options()));
     see_each_other(&mut players);
     drop(players);
     wait_until("every descriptor to be given back", || descriptors(server.id()) == at_rest);

@@ -80,7 +80,7 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
     }
     settle(&mut clients);
     assert!(
-        steps > 0 && clients.iter().all(|client| !client.ended && client.picture.violations().is_empty())
+        steps > 0 && clients.iter().all(|client| !client.ended && client.replica.violations().is_empty())
     );
 
     wait_until("their descriptors", || descriptors(&server) <= before);

@@ -81,7 +81,7 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
     assert_eq!(server.metrics()["refused"]["handshake_timeout"], 1);
     stop.store(true, Ordering::Relaxed);
     assert!(flood.join().expect("a flood") > 0);
-    assert!(clients.iter().all(|client| !client.ended && client.picture.violations().is_empty()));
+    assert!(clients.iter().all(|client| !client.ended && client.replica.violations().is_empty()));
 }
 
 #[test]

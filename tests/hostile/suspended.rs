@@ -66,7 +66,7 @@ fn a_suspended_server_goes_on_without_a_spiral_and_without_losing_anybody() {
     pump(&mut clients, "true pictures", |clients| {
         clients.iter().all(|client| {
             truth[..WALKERS].iter().filter(|(id, _)| *id != client.id()).all(|(id, (x, y))| {
-                let seen = client.picture.remote(*id);
+                let seen = client.replica.remote(*id);
                 seen.is_some_and(|remote| {
                     let off = (remote.x - f64::from(*x)).abs().max((remote.y - f64::from(*y)).abs());
                     off <= DISPLACED_UNITS && remote.vector == Vector::ZERO

@@ -206,7 +206,7 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     let mut server = Server::run_logging_to(command(&settings, &folder), &folder.join("log"));
     assert_restricted(&server);
 
-    let mut clients = Client::connect_many(&server, 300, crate::support::client::picture_options());
+    let mut clients = Client::connect_many(&server, 300, crate::support::client::replica_options());
     settle(&mut clients);
     for client in &mut clients {
         client.step(Vector::RIGHT);

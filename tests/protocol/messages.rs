@@ -2,7 +2,7 @@
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::{Client, Server, Settings, observe, pump, settle, wait_for};
 
 const VIEWER: usize = 0;
@@ -107,14 +107,14 @@ fn a_repeated_sequence_number_is_answered_every_time() {
     for _ in 0..3 {
         client.send_short_move(Vector::ZERO, 7);
     }
-    wait_for(&mut client, "three answers", |client| client.picture.own().answered() == 3);
+    wait_for(&mut client, "three answers", |client| client.replica.own().answered() == 3);
 }
 
 #[test]
 fn every_message_of_the_server_reaches_a_viewer_exactly_as_the_table_says() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 1).spawn_at(300, 400).start();
-    let mut clients = vec![Client::join(&server), Client::connect(&server, picture_options())];
-    pump(&mut clients, "the other player's identity", |clients| clients[OTHER].picture.own_id().is_some());
+    let mut clients = vec![Client::join(&server), Client::connect(&server, replica_options())];
+    pump(&mut clients, "the other player's identity", |clients| clients[OTHER].replica.own_id().is_some());
     let other = clients[OTHER].id();
     pump(&mut clients, "JOINED", |clients| {
         clients[VIEWER].count_since(0, |message| match message {

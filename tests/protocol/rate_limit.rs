@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use game_client::{ClientMessage, Facing, PictureOptions, RemotePlayer, Vector};
+use game_client::{ClientMessage, Facing, RemotePlayer, ReplicaOptions, Vector};
 use tungstenite::{Bytes, Message};
 
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::pump::wait_until;
 use crate::support::raw::{BINARY, CLOSE, FIN, PING, Raw, masked};
 use crate::support::server::sum;
@@ -14,14 +14,14 @@ use crate::support::{Client, Settings, observe, pump, wait_for};
 #[test]
 fn messages_over_the_rate_are_dropped_and_counted() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
-    let options = PictureOptions { exceeds_rate: true, ..picture_options() };
+    let options = ReplicaOptions { exceeds_rate: true, ..replica_options() };
     let mut clients = [Client::join_with(&server, options)];
     for sequence in 1..=12 {
         clients[0].send_short_move(Vector::ZERO, sequence);
     }
     // The last of the surplus waits until the allowance returns; the others are dropped.
     wait_for(&mut clients[0], "the last answer", Client::is_answered);
-    let answered = clients[0].picture.own().answered();
+    let answered = clients[0].replica.own().answered();
     assert!((6..=8).contains(&answered), "{answered} of 12 MOVEs answered, with five allowed at once");
     assert_eq!(server.count("rate_limited_total"), 12 - answered);
     assert_eq!(server.protocol_errors(), 0);
@@ -34,7 +34,7 @@ fn what_waits_for_the_allowance_takes_effect_by_itself() {
     let mut clients = [Client::join(&server), Client::join(&server)];
     let id = clients[0].id();
     pump(&mut clients, "the player on the other screen", |clients| {
-        clients[1].picture.remote(id).is_some_and(RemotePlayer::shown)
+        clients[1].replica.remote(id).is_some_and(RemotePlayer::shown)
     });
     // Within the allowance the player walks right; over it, it turns and stops, and says no more.
     for sequence in 1..=5 {
@@ -43,7 +43,7 @@ fn what_waits_for_the_allowance_takes_effect_by_itself() {
     clients[0].send(&ClientMessage::Direction(Facing::Left));
     clients[0].send_short_move(Vector::ZERO, 6);
     pump(&mut clients, "the stop and the turn on the other screen", |clients| {
-        let remote = clients[1].picture.remote(id);
+        let remote = clients[1].replica.remote(id);
         remote.is_some_and(|remote| remote.vector == Vector::ZERO && remote.facing == Facing::Left)
             && clients[0].is_answered()
     });

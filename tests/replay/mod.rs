@@ -86,10 +86,10 @@ fn the_recorded_pages_are_served_without_errors_or_violations() {
     shorten_pauses(&mut lines, PAUSE_MAX_MS);
     let (replay, clients) = play_to_the_end(Replay::new(lines), &server);
     assert_eq!(clients.len(), 8);
-    let answered: u64 = clients.iter().map(|client| client.picture.own().answered()).sum();
+    let answered: u64 = clients.iter().map(|client| client.replica.own().answered()).sum();
     assert_eq!(answered, replay.moves_sent);
     for client in &clients {
-        assert_eq!(client.picture.doubles(), [] as [u32; 0]);
+        assert_eq!(client.replica.duplicates(), [] as [u32; 0]);
         assert!(client.close_code.is_none_or(|code| code == 1001), "{client:?}");
     }
     assert_eq!(server.protocol_errors(), 0);
@@ -134,7 +134,7 @@ fn bursts_after_stalls_of_two_seconds_lose_no_message() {
     let longest = lines.chunk_by(|a, b| a.at_ms == b.at_ms).map(<[Line]>::len).max().unwrap_or(0);
     assert!(longest >= 35, "the largest burst has {longest} messages only");
     let (replay, clients) = play_to_the_end(Replay::new(lines), &server);
-    assert_eq!(clients[0].picture.own().answered(), replay.moves_sent);
+    assert_eq!(clients[0].replica.own().answered(), replay.moves_sent);
     assert_eq!(server.count("rate_limited_total"), 0);
     assert_eq!(server.protocol_errors(), 0);
 }

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use game_client::{ClientMessage, Picture, PictureOptions};
+use game_client::{ClientMessage, Replica, ReplicaOptions};
 use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
@@ -42,7 +42,7 @@ struct Page {
     session: Session,
     limiter: RateLimiter,
     postponed: Postponed,
-    picture: Picture,
+    replica: Replica,
     /// What the line has not delivered yet, in either direction.
     upstream: Vec<u8>,
     downstream: Vec<u8>,
@@ -52,13 +52,13 @@ impl Page {
     fn join(game: &mut Game, metrics: &mut Metrics) -> Self {
         let mut downstream = Vec::new();
         let slot = game.join(None, &mut downstream, metrics);
-        let options = PictureOptions { exceeds_rate: true, ..PictureOptions::default() };
+        let options = ReplicaOptions { exceeds_rate: true, ..ReplicaOptions::default() };
         Self {
             slot,
             session: Session::new(256),
             limiter: RateLimiter::new(0),
             postponed: Postponed::default(),
-            picture: Picture::new(options),
+            replica: Replica::new(options),
             upstream: Vec::new(),
             downstream,
         }
@@ -67,10 +67,10 @@ impl Page {
     /// Does what a recorded page did, from where this one draws itself.
     fn perform(&mut self, recorded: &ClientMessage) {
         let message = match recorded {
-            ClientMessage::Move { vector, .. } => self.picture.step(*vector),
+            ClientMessage::Move { vector, .. } => self.replica.step(*vector),
             other => *other,
         };
-        self.picture.sent(&message);
+        self.replica.sent(&message);
         let mut payload = Vec::new();
         message.encode(&mut payload);
         self.upstream.extend(masked(FIN | BINARY, &payload));
@@ -90,9 +90,9 @@ impl Page {
         let received = std::mem::take(&mut self.downstream);
         let mut rest = received.as_slice();
         while let Some(payload) = take_payload(&mut rest) {
-            self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+            self.replica.receive_payload(now_ms, payload).expect("the server speaks the protocol");
         }
-        assert_eq!(self.picture.violations(), []);
+        assert_eq!(self.replica.violations(), []);
     }
 }
 
@@ -113,14 +113,14 @@ fn distance(game: &Game, page: &Page, (x, y): (f64, f64)) -> f64 {
 
 /// How far the page draws itself from there.
 fn distance_by_itself(game: &Game, page: &Page) -> f64 {
-    let (x, y) = page.picture.own().position();
+    let (x, y) = page.replica.own().position();
     distance(game, page, (f64::from(x), f64::from(y)))
 }
 
 /// How far the watcher does; without limit while it draws another vector.
 fn distance_by_watcher(game: &Game, page: &Page, watcher: &Page) -> f64 {
-    let id = page.picture.own_id().expect("the page knows itself");
-    let remote = watcher.picture.remote(id).expect("the page is in view");
+    let id = page.replica.own_id().expect("the page knows itself");
+    let remote = watcher.replica.remote(id).expect("the page is in view");
     let vector = game.world().vector(page.slot);
     let is_same_way = (remote.vector.dx(), remote.vector.dy()) == (vector.dx(), vector.dy());
     if is_same_way { distance(game, page, (remote.x, remote.y)) } else { f64::INFINITY }
@@ -143,8 +143,8 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
                 let Event::Sent(payload) = line.event else { continue };
                 page.perform(&ClientMessage::decode(&payload).expect("the browser sends valid messages"));
             }
-            page.picture.advance(now_ms);
-            watcher.picture.advance(now_ms);
+            page.replica.advance(now_ms);
+            watcher.replica.advance(now_ms);
             watcher.exchange(now_ms, &mut game, &mut metrics);
             let is_stalled = stall.contains(&now_ms);
             if !is_stalled {
@@ -154,7 +154,7 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
                 // Between its steps the page draws itself where it was, and the server moves it on.
                 let (stands, steps) = (
                     game.world().vector(page.slot) == Vector::ZERO,
-                    page.picture.own().answered() > answered,
+                    page.replica.own().answered() > answered,
                 );
                 let distance = distance_by_itself(&game, &page);
                 assert!(
@@ -165,7 +165,7 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
                     watched_from_ms.get_or_insert(now_ms - stall.end - AGREED_MS);
                 }
             }
-            answered = page.picture.own().answered();
+            answered = page.replica.own().answered();
             game.step(1, &mut metrics);
             game.begin_round();
             while !game.views().is_round_over() {

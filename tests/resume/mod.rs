@@ -226,7 +226,7 @@ fn what_many_leave_behind_is_found_by_each() {
     }
     pump(&mut clients, "every claim adopted", |clients| {
         clients.iter().enumerate().all(|(at, client)| {
-            client.picture.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
+            client.replica.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
         })
     });
     let cookies: Vec<String> = clients.iter().map(cookie).collect();

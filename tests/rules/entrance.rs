@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use game_client::{ClientMessage, PictureOptions, PlayerId, ServerMessage, Vector};
+use game_client::{ClientMessage, PlayerId, ReplicaOptions, ServerMessage, Vector};
 
 use super::{OTHER, VIEWER, get_settled, pair};
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::{Client, Server, Settings, observe, pump, wait_for};
 
 /// Sprites that load almost as long as the server waits before it repeats a vector or tells of an exit.
-fn slow_sprites() -> PictureOptions {
-    PictureOptions { loading_ms: 800, ..picture_options() }
+fn slow_sprites() -> ReplicaOptions {
+    ReplicaOptions { loading_ms: 800, ..replica_options() }
 }
 
 fn lazy() -> Server {
@@ -19,7 +19,7 @@ fn lazy() -> Server {
 
 fn wait_for_vector(clients: &mut [Client], player: PlayerId, vector: Vector) {
     pump(clients, &format!("vector {vector} on the picture of slow sprites"), |clients| {
-        clients[VIEWER].picture.remote(player).is_some_and(|remote| remote.vector == vector)
+        clients[VIEWER].replica.remote(player).is_some_and(|remote| remote.vector == vector)
     });
 }
 

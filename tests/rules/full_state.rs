@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use game_client::{ClientMessage, Facing, PictureOptions, ServerMessage, Vector};
+use game_client::{ClientMessage, Facing, ReplicaOptions, ServerMessage, Vector};
 
 use super::{OTHER, VIEWER, pair, pair_of_late, wait_after_entrance};
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, Walker, observe, pump};
 
@@ -38,7 +38,7 @@ fn full_states_after_the_first_leave_the_viewer_out() {
         clients.iter().all(|client| client.game_states_since(1) >= 2)
     });
     for client in &clients {
-        assert_eq!(client.picture.own().corrections(), 0, "a walking player must not stutter");
+        assert_eq!(client.replica.own().corrections(), 0, "a walking player must not stutter");
     }
 }
 
@@ -58,7 +58,7 @@ fn no_full_state_comes_while_the_first_sprite_may_be_loading() {
         clients.iter().all(|client| client.game_states_since(1) >= 1)
     });
     // The pictures have checked this, too, by the same clock.
-    let entered_ms = clients[VIEWER].picture.first_entrance_ms().unwrap();
+    let entered_ms = clients[VIEWER].replica.first_enter_ms().unwrap();
     let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
     let later = clients[VIEWER].received[1..].iter().find(|received| is_state(&received.message)).unwrap();
     assert!(later.at_ms >= entered_ms + 2_500, "{} ms after the first entrance", later.at_ms - entered_ms);
@@ -125,13 +125,13 @@ fn every_kind_of_change_brings_a_full_state() {
 #[test]
 fn a_full_state_heals_a_picture_that_missed_a_turn_and_drifted() {
     let server = eager();
-    let slow = PictureOptions { loading_ms: 900, ..picture_options() };
+    let slow = ReplicaOptions { loading_ms: 900, ..replica_options() };
     let mut clients = vec![Client::join_with(&server, slow), Client::join(&server)];
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
     walk(&mut clients, OTHER, Vector::UP, 3);
     let (other, truth) = (clients[OTHER].id(), clients[OTHER].acknowledged());
     pump(&mut clients, "the other player on the picture where it is", |clients| {
-        clients[VIEWER].picture.remote(other).is_some_and(|remote| {
+        clients[VIEWER].replica.remote(other).is_some_and(|remote| {
             let at = (f64::from(truth.0), f64::from(truth.1));
             remote.shown() && remote.facing == Facing::Left && (remote.x, remote.y) == at
         })
@@ -149,6 +149,6 @@ fn a_jump_makes_its_viewers_due_for_a_full_state_and_a_smaller_step_does_not() {
     assert_eq!(clients[VIEWER].game_states_since(1), 0, "16 units are no jump");
     clients[OTHER].send_claim(Vector::ZERO, 2, 516, 517);
     wait_for_full_state(&mut clients, "a jump of 17 units");
-    let remote = clients[VIEWER].picture.remote(clients[OTHER].id()).unwrap();
+    let remote = clients[VIEWER].replica.remote(clients[OTHER].id()).unwrap();
     assert_eq!((remote.x, remote.y), (516.0, 517.0));
 }

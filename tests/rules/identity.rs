@@ -3,7 +3,7 @@
 use game_client::{ServerMessage, Vector};
 
 use super::{OTHER, VIEWER, pair_of_late};
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::{Client, Server, pump, settle};
 
 #[test]
@@ -37,7 +37,7 @@ fn the_first_frame_lists_the_viewer_as_the_highest_id() {
 fn everybody_who_joins_at_once_finds_itself_and_all_others() {
     const PLAYERS: usize = 40;
     let server = Server::start();
-    let mut clients = Client::connect_many(&server, PLAYERS, picture_options());
+    let mut clients = Client::connect_many(&server, PLAYERS, replica_options());
     pump(&mut clients, "everybody on every picture", |clients| {
         clients.iter().all(|client| client.visible().len() == PLAYERS - 1)
     });
@@ -52,6 +52,6 @@ fn everybody_who_joins_at_once_finds_itself_and_all_others() {
     settle(&mut clients);
     for client in &clients {
         assert_eq!(client.joins_since(0, client.id()), 0, "JOINED with the own id");
-        assert_eq!(client.picture.doubles(), [] as [u32; 0]);
+        assert_eq!(client.replica.duplicates(), [] as [u32; 0]);
     }
 }

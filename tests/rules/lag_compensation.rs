@@ -148,7 +148,7 @@ fn an_honest_client_whose_steps_arrive_in_bursts_is_never_refused() {
         taken += STEPS_PER_BURST;
     }
     wait_for(&mut client, "the last answers", Client::is_answered);
-    assert_eq!(client.picture.own().corrections(), 0);
+    assert_eq!(client.replica.own().corrections(), 0);
     assert_eq!(client.acknowledged(), (100 + 96 * 4, 500));
 }
 

@@ -51,7 +51,7 @@ fn get_settled(clients: &mut [Client]) {
 /// Waits until this long after the viewer's first remote entrance.
 fn wait_after_entrance(clients: &mut [Client], after_ms: u64) {
     pump(clients, "some time after the first entrance", |clients| {
-        let entered_ms = clients[VIEWER].picture.first_entrance_ms().expect("somebody entered");
+        let entered_ms = clients[VIEWER].replica.first_enter_ms().expect("somebody entered");
         crate::support::now_ms() >= entered_ms + after_ms
     });
 }

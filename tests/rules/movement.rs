@@ -19,7 +19,7 @@ fn undisturbed() -> (Server, Vec<Client>) {
 fn wait_for_vector(clients: &mut [Client], vector: Vector) {
     let other = clients[OTHER].id();
     pump(clients, &format!("vector {vector} on the picture"), |clients| {
-        clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.vector == vector)
+        clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.vector == vector)
     });
 }
 
@@ -55,7 +55,7 @@ fn a_turn_is_told_when_the_side_changes() {
     for side in [Facing::Right, Facing::Left, Facing::Left, Facing::Right] {
         clients[OTHER].send(&ClientMessage::Direction(side));
         pump(&mut clients, "the side on the picture", |clients| {
-            clients[VIEWER].picture.remote(other).is_some_and(|remote| remote.facing == side)
+            clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.facing == side)
         });
         // Several updates long: a turn told without need must not hide behind the next one.
         observe(&mut clients, Duration::from_millis(250));
@@ -79,14 +79,14 @@ fn the_extrapolated_picture_follows_a_walker() {
     let mut walker = Walker::new(Vector::RIGHT);
     pump(&mut clients, "a walk", |clients| {
         walker.drive(&mut clients[OTHER], 60);
-        let shown = clients[VIEWER].picture.remote(other).unwrap().x;
+        let shown = clients[VIEWER].replica.remote(other).unwrap().x;
         let (walked, _) = clients[OTHER].position();
         assert!((shown - f64::from(walked)).abs() < NEAR, "shown at {shown}, but walked to {walked}");
         walker.taken() == 60
     });
     clients[OTHER].step(Vector::ZERO);
     wait_for_vector(&mut clients, Vector::ZERO);
-    let remote = clients[VIEWER].picture.remote(other).unwrap();
+    let remote = clients[VIEWER].replica.remote(other).unwrap();
     assert!((remote.x - 740.0).abs() < NEAR, "shown at {}, but stopped at 740", remote.x);
     assert!((remote.y - 500.0).abs() < f64::EPSILON);
 }
@@ -98,7 +98,7 @@ fn an_honest_walk_is_answered_as_claimed_and_never_corrected() {
     for vector in [Vector::RIGHT, Vector::DOWN, Vector::new(-1, -1).unwrap(), Vector::UP] {
         walk(&mut clients, OTHER, vector, 15);
     }
-    assert_eq!(clients[OTHER].picture.own().corrections(), 0);
+    assert_eq!(clients[OTHER].replica.own().corrections(), 0);
     assert_eq!(clients[OTHER].acknowledged(), clients[OTHER].position());
     assert_eq!(clients[OTHER].position(), (500, 440));
 }

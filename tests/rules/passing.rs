@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::{Client, Server, Settings, Walker, pump};
 
 /// Players that pass, fewer than a view has places.
@@ -15,11 +15,11 @@ const AT_ONCE: usize = 3;
 
 /// A player joins, attacks and leaves, all in a few milliseconds. Returns its id.
 fn pass(server: &Server) -> PlayerId {
-    let mut player = Client::connect(server, picture_options());
+    let mut player = Client::connect(server, replica_options());
     player.send(&ClientMessage::Attack { aim: None });
     player.send(&ClientMessage::Leave);
     pump(std::slice::from_mut(&mut player), "the first GAME_STATE and the close", |clients| {
-        clients[0].picture.own_id().is_some() && clients[0].close_code == Some(1000)
+        clients[0].replica.own_id().is_some() && clients[0].close_code == Some(1000)
     });
     player.id()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use game_client::{ClientMessage, ServerMessage, Vector};
 
 use super::{OTHER, VIEWER, pair};
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::walker::walk_to_x;
 use crate::support::{Client, Server, Settings, observe, pump};
 
@@ -24,7 +24,7 @@ fn viewport(width: u16, height: u16) -> ClientMessage {
 /// Many players all over the world, who all see each other.
 fn everywhere(players: usize) -> (Server, Vec<Client>) {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).set("SPAWN_SEED", 11).spawn_anywhere().start();
-    let mut clients = Client::connect_many(&server, players, picture_options());
+    let mut clients = Client::connect_many(&server, players, replica_options());
     pump(&mut clients, "the whole world on every picture", |clients| {
         clients.iter().all(|client| client.visible().len() == players - 1)
     });

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use game_client::{PictureOptions, ServerMessage};
+use game_client::{ReplicaOptions, ServerMessage};
 
 use super::{VIEWER, get_settled};
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::walker::walk_to_x;
 use crate::support::{Client, Settings, observe, pump};
 
 /// A picture that minds how many it is shown.
-fn capped(visible_max: usize) -> PictureOptions {
-    PictureOptions { visible_max: Some(visible_max), ..picture_options() }
+fn capped(visible_max: usize) -> ReplicaOptions {
+    ReplicaOptions { visible_max: Some(visible_max), ..replica_options() }
 }
 
 fn distance(one: (i32, i32), other: (i32, i32)) -> f64 {

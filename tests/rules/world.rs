@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use game_client::Vector;
 
 use super::VIEWER;
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, observe, wait_for};
 
@@ -47,9 +47,9 @@ fn a_world_of_another_size_ends_elsewhere() {
 #[test]
 fn players_appear_all_over_the_spawn_area_and_nowhere_else() {
     let server = Server::start();
-    let mut clients = Client::connect_many(&server, 60, picture_options());
+    let mut clients = Client::connect_many(&server, 60, replica_options());
     for client in &mut clients {
-        wait_for(client, "the first GAME_STATE", |client| client.picture.own_id().is_some());
+        wait_for(client, "the first GAME_STATE", |client| client.replica.own_id().is_some());
     }
     let spawns: Vec<_> = clients.iter().map(Client::position).collect();
     assert!(spawns.iter().all(|(x, y)| (100..900).contains(x) && (100..900).contains(y)), "{spawns:?}");

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::client::picture_options;
+use crate::support::client::replica_options;
 use crate::support::http::get;
 use crate::support::raw::{CLOSE, Raw, UPGRADE};
 use crate::support::{Client, Server, Settings, pump};
@@ -16,9 +16,9 @@ fn wait_for_drain(server: &Server) {
 /// Stops a server with many players and checks that each of them is told.
 fn stop_with(signal: Signal) {
     let mut server = Server::start();
-    let mut clients = Client::connect_many(&server, PLAYERS, picture_options());
+    let mut clients = Client::connect_many(&server, PLAYERS, replica_options());
     pump(&mut clients, "everybody's identity", |clients| {
-        clients.iter().all(|client| client.picture.own_id().is_some())
+        clients.iter().all(|client| client.replica.own_id().is_some())
     });
     server.signal(signal);
     pump(&mut clients, "everybody's Close and the end of every connection", |clients| {

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use game_client::{ClientMessage, Picture, PictureOptions};
+use game_client::{ClientMessage, Replica, ReplicaOptions};
 use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
@@ -22,7 +22,7 @@ pub const TICK_RATE_HZ: u64 = 60;
 /// One player with its connection and its picture.
 pub struct Inhabitant {
     pub slot: u32,
-    pub picture: Picture,
+    pub replica: Replica,
     /// Bytes of whole frames that it has sent.
     pub bytes_in: u64,
     /// Bytes of whole frames that it has been sent.
@@ -68,10 +68,10 @@ impl Arena {
     pub fn join(&mut self) -> usize {
         let mut out = Vec::new();
         let slot = self.game.join(None, &mut out, &mut self.metrics);
-        let options = PictureOptions { loading_ms: 0, exceeds_rate: true, ..PictureOptions::default() };
+        let options = ReplicaOptions { loading_ms: 0, exceeds_rate: true, ..ReplicaOptions::default() };
         let mut inhabitant = Inhabitant {
             slot,
-            picture: Picture::new(options),
+            replica: Replica::new(options),
             bytes_in: 0,
             bytes_out: 0,
             full_states: 0,
@@ -93,7 +93,7 @@ impl Arena {
             held.upstream.push(*message);
             return;
         }
-        inhabitant.picture.sent(message);
+        inhabitant.replica.sent(message);
         let frame = masked(BINARY, &message.to_bytes());
         inhabitant.bytes_in += frame.len() as u64;
         let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
@@ -142,7 +142,7 @@ impl Arena {
             }
         }
         for inhabitant in &mut self.inhabitants {
-            inhabitant.picture.advance(now_ms);
+            inhabitant.replica.advance(now_ms);
         }
     }
 
@@ -161,8 +161,8 @@ impl Arena {
 
     /// How far from there a viewer draws it, along the axis on which that is more; `None` when it is not in view.
     pub fn error(&self, viewer: usize, of: usize) -> Option<f64> {
-        let id = self.inhabitants[of].picture.own_id().expect("it has been told");
-        let remote = self.inhabitants[viewer].picture.remote(id)?;
+        let id = self.inhabitants[of].replica.own_id().expect("it has been told");
+        let remote = self.inhabitants[viewer].replica.remote(id)?;
         let Position { x, y } = self.position(of);
         Some((remote.x - f64::from(x)).abs().max((remote.y - f64::from(y)).abs()))
     }
@@ -170,8 +170,8 @@ impl Arena {
     /// Asserts that no picture was told anything it may not be told.
     pub fn assert_no_violations(&self) {
         for inhabitant in &self.inhabitants {
-            assert_eq!(inhabitant.picture.violations(), []);
-            assert_eq!(inhabitant.picture.doubles(), [] as [u32; 0]);
+            assert_eq!(inhabitant.replica.violations(), []);
+            assert_eq!(inhabitant.replica.duplicates(), [] as [u32; 0]);
         }
     }
 }
@@ -192,7 +192,7 @@ impl Inhabitant {
         let mut rest = frames;
         while let Some(payload) = take_payload(&mut rest) {
             self.full_states += u64::from(payload[0] == GAME_STATE);
-            self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+            self.replica.receive_payload(now_ms, payload).expect("the server speaks the protocol");
         }
         assert!(rest.is_empty(), "frames come whole");
     }

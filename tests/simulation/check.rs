@@ -38,22 +38,22 @@ pub fn check(
     now_ms: u64,
     strictness: Strictness,
 ) -> Result<(), String> {
-    let (picture, world) = (&peer.picture, game.world());
-    if let Some(violation) = picture.violations().first() {
-        return Err(format!("{violation} (one of {})", picture.violations().len()));
+    let (replica, world) = (&peer.replica, game.world());
+    if let Some(violation) = replica.violations().first() {
+        return Err(format!("{violation} (one of {})", replica.violations().len()));
     }
-    if picture.own().missing_acks().len() > 0 {
-        return Err(format!("{} MOVEs were never acknowledged", picture.own().missing_acks().len()));
+    if replica.own().missing_acks().len() > 0 {
+        return Err(format!("{} MOVEs were never acknowledged", replica.own().missing_acks().len()));
     }
-    let own_id = picture.own_id().ok_or("it does not know who it is")?;
+    let own_id = replica.own_id().ok_or("it does not know who it is")?;
     if world.id(peer.slot) != Some(own_id) {
         return Err(format!("it takes itself for {own_id}"));
     }
-    if !picture.doubles().is_empty() {
-        return Err(format!("doubles of {:?}", picture.doubles()));
+    if !replica.duplicates().is_empty() {
+        return Err(format!("doubles of {:?}", replica.duplicates()));
     }
     check_set(peer, game, hostile, now_ms)?;
-    for remote in picture.remotes() {
+    for remote in replica.remotes() {
         let slot =
             slot_of(world, remote.id).ok_or_else(|| format!("{} is gone from the world", remote.id))?;
         if hostile.contains(&remote.id) {
@@ -72,11 +72,11 @@ fn slot_of(world: &World, id: u32) -> Option<u32> {
 /// Whether the right players are shown, by the rules that `view::visibility` states.
 fn check_set(peer: &Peer, game: &Game, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
     let world = game.world();
-    let shown: BTreeSet<u32> = peer.picture.remotes().map(|remote| remote.id).collect();
+    let shown: BTreeSet<u32> = peer.replica.remotes().map(|remote| remote.id).collect();
     let viewer = game.views().viewer(peer.slot).ok_or("it has no view")?;
     let here = world.position(peer.slot);
     let is_settled = |id: u32| {
-        let remote = peer.picture.remote(id).expect("shown");
+        let remote = peer.replica.remote(id).expect("shown");
         now_ms - remote.entered_at_ms > u64::from(VIEW_DWELL_MS) + 500
     };
     let max_visible = game.views().settings().max_visible;

@@ -352,7 +352,7 @@ fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
         let frames = &process.simulation.metrics.frames_out;
         assert!(expected[world] > PASSING / 3, "world {world}: too few to prove anything");
         assert_eq!(frames[FrameOut::Attack], expected[world], "world {world}");
-        assert_eq!(process.simulation.peers[0].picture.violations(), [], "world {world}");
+        assert_eq!(process.simulation.peers[0].replica.violations(), [], "world {world}");
         assert_eq!(process.world().population(), 2, "world {world}: two watchers, and nobody lingers");
     }
 }

@@ -182,7 +182,7 @@ impl Simulation {
             }
             let hostile = &self.hostiles.ids;
             if let Err(difference) = check::check(peer, &self.game, hostile, self.now_ms(), strictness) {
-                let player = peer.picture.own_id();
+                let player = peer.replica.own_id();
                 panic!(
                     "SIMULATION_SEED={}: {strictness:?}, picture of player {player:?}: {difference}",
                     self.seed

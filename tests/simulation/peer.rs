@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use game_client::{ClientMessage, Facing, Picture, PictureOptions, Vector};
+use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
 use pixi_game_server::admission::rate::RateLimiter;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::server::connection::{Broken, Connection, Phase, Player, ReadOutcome};
@@ -52,7 +52,7 @@ enum Mood {
 
 pub struct Peer {
     pub slot: u32,
-    pub picture: Picture,
+    pub replica: Replica,
     pub connection: Connection<Shim>,
     pub has_left: bool,
     /// Sends what it likes instead.
@@ -73,11 +73,11 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(slot: u32, first_frames: &[u8], game: &Game, now_ms: u64, random: &mut Random) -> Self {
-        let options = PictureOptions {
+        let options = ReplicaOptions {
             loading_ms: 20 + random.below(700),
             lateness_ms: 2 * DELAY_MS_MAX + 40,
             visible_max: Some(game.views().settings().max_visible),
-            ..PictureOptions::default()
+            ..ReplicaOptions::default()
         };
         let player = Box::new(Player {
             heard_ms: now_ms,
@@ -96,7 +96,7 @@ impl Peer {
         connection.outbox.bytes().extend_from_slice(first_frames);
         let mut peer = Self {
             slot,
-            picture: Picture::new(options),
+            replica: Replica::new(options),
             connection,
             has_left: false,
             hostile: None,
@@ -123,7 +123,7 @@ impl Peer {
 
     /// A whim now and then: another mood, a turn, another viewport, a stall.
     pub fn change_mind(&mut self, now_ms: u64, random: &mut Random) {
-        if self.picture.own_id().is_none() || self.hostile.is_some() {
+        if self.replica.own_id().is_none() || self.hostile.is_some() {
             return;
         }
         if random.chance(900) {
@@ -163,7 +163,7 @@ impl Peer {
     /// What the browser does by itself: steps while a key is held, `ATTACK_END` for ever after the first attack.
     pub fn act(&mut self, now_ms: u64, random: &mut Random) {
         if let Some(hostile) = &mut self.hostile {
-            let (x, y) = self.picture.own().position();
+            let (x, y) = self.replica.own().position();
             let message = hostile.next((x as u16, y as u16), random);
             if let Some(message) = message {
                 self.send(&message, now_ms, random);
@@ -210,7 +210,7 @@ impl Peer {
     }
 
     fn step(&mut self, vector: Vector, now_ms: u64, random: &mut Random) {
-        let message = self.picture.step(vector);
+        let message = self.replica.step(vector);
         self.send(&message, now_ms, random);
     }
 
@@ -222,7 +222,7 @@ impl Peer {
     }
 
     fn send(&mut self, message: &ClientMessage, now_ms: u64, random: &mut Random) {
-        self.picture.sent(message);
+        self.replica.sent(message);
         let last = self.upstream.back().map_or(0, |(at, _)| *at);
         let arrival = (now_ms + random.below(self.delay_ms)).max(last);
         let mut payload = Vec::new();
@@ -312,10 +312,10 @@ impl Peer {
         }
         let mut rest = self.arrived.as_slice();
         while let Some(payload) = take_payload(&mut rest) {
-            self.picture.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+            self.replica.receive_payload(now_ms, payload).expect("the server speaks the protocol");
         }
         self.arrived = rest.to_vec();
-        self.picture.advance(now_ms);
+        self.replica.advance(now_ms);
     }
 }
 

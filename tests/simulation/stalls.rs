@@ -57,7 +57,7 @@ struct Audience {
 
 impl Audience {
     fn new(arena: &Arena, who: usize) -> Self {
-        let id = arena.inhabitants[who].picture.own_id().expect("it has been told");
+        let id = arena.inhabitants[who].replica.own_id().expect("it has been told");
         let mut audience = Self { who, id, before: vec![(0.0, 0.0); VIEWERS], jumps: Vec::new() };
         audience.look(arena);
         audience.jumps = vec![0; VIEWERS];
@@ -67,7 +67,7 @@ impl Audience {
     /// Takes a look at where the player is drawn, and counts those that have seen it jump.
     fn look(&mut self, arena: &Arena) {
         for (viewer, before) in self.before.iter_mut().enumerate() {
-            let remote = arena.inhabitants[viewer].picture.remote(self.id).expect("it is in view");
+            let remote = arena.inhabitants[viewer].replica.remote(self.id).expect("it is in view");
             let gone = (remote.x - before.0).abs().max((remote.y - before.1).abs());
             *before = (remote.x, remote.y);
             if let Some(jumps) = self.jumps.get_mut(viewer) {
@@ -108,7 +108,7 @@ fn play(steps: &[(u64, Vector)], stall: &Range<u64>, is_stall: bool, within_ms: 
             }
             was_held = is_held;
             while let Some((_, vector)) = next.next_if(|(at_ms, _)| *at_ms <= now_ms) {
-                let message = arena.inhabitants[who].picture.step(*vector);
+                let message = arena.inhabitants[who].replica.step(*vector);
                 arena.send(who, &message);
             }
             arena.step(pool);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
-use game_client::{ClientMessage, Picture, PictureOptions, PlayerId, ServerMessage, Vector};
+use game_client::{ClientMessage, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::client::client_with_config;
 use tungstenite::handshake::client::{ClientHandshake, Request};
@@ -25,8 +25,8 @@ const MESSAGES_SHOWN: usize = 12;
 const LATENESS_MS: u64 = 500;
 
 /// What pictures suppose unless a test says otherwise.
-pub fn picture_options() -> PictureOptions {
-    PictureOptions { lateness_ms: LATENESS_MS, ..PictureOptions::default() }
+pub fn replica_options() -> ReplicaOptions {
+    ReplicaOptions { lateness_ms: LATENESS_MS, ..ReplicaOptions::default() }
 }
 
 /// One message of the server, and when it was read.
@@ -42,7 +42,7 @@ pub struct Received {
 pub struct Client {
     socket: WebSocket<TcpStream>,
     /// What the browser would draw.
-    pub picture: Picture,
+    pub replica: Replica,
     /// Every message of the game, in order.
     pub received: Vec<Received>,
     /// Payloads of the pongs received.
@@ -62,26 +62,26 @@ pub struct Client {
 impl Client {
     /// Connects, and waits for the first `GAME_STATE`.
     pub fn join(server: &Server) -> Client {
-        Client::join_with(server, picture_options())
+        Client::join_with(server, replica_options())
     }
 
     /// Connects with a picture of other suppositions, and waits for the first `GAME_STATE`.
-    pub fn join_with(server: &Server, options: PictureOptions) -> Client {
+    pub fn join_with(server: &Server, options: ReplicaOptions) -> Client {
         Client::connect(server, options).joined()
     }
 
     /// The same where something else listens, such as a proxy.
     pub fn join_at(address: SocketAddr) -> Client {
-        Client::connect_to(address, picture_options()).joined()
+        Client::connect_to(address, replica_options()).joined()
     }
 
     fn joined(mut self) -> Client {
-        wait_for(&mut self, "the first GAME_STATE", |client| client.picture.own_id().is_some());
+        wait_for(&mut self, "the first GAME_STATE", |client| client.replica.own_id().is_some());
         self
     }
 
     /// Connects and waits for nothing but the upgrade.
-    pub fn connect(server: &Server, options: PictureOptions) -> Client {
+    pub fn connect(server: &Server, options: ReplicaOptions) -> Client {
         Client::connect_to(server.address(), options)
     }
 
@@ -89,7 +89,7 @@ impl Client {
     pub fn return_to(server: &Server, cookie: &str) -> Client {
         let mut request = request_to(server.address());
         request.headers_mut().insert("Cookie", cookie.parse().expect("a valid header"));
-        Client::connect_as(request, server.address(), picture_options()).joined()
+        Client::connect_as(request, server.address(), replica_options()).joined()
     }
 
     /// Connects as a page of a browser does: with the cookies that its jar has for this URL. Keeps those that are set.
@@ -98,24 +98,24 @@ impl Client {
         if let Some(cookies) = jar.header(authority, path) {
             request.headers_mut().insert("Cookie", cookies.parse().expect("a valid header"));
         }
-        let (client, set) = Client::open(request, address, picture_options());
+        let (client, set) = Client::open(request, address, replica_options());
         if let Some(set) = set {
             jar.store(authority, path, &set);
         }
         client.joined()
     }
 
-    fn connect_to(address: SocketAddr, options: PictureOptions) -> Client {
+    fn connect_to(address: SocketAddr, options: ReplicaOptions) -> Client {
         let request = request_to(address);
         Client::connect_as(request, address, options)
     }
 
-    fn connect_as(request: Request, address: SocketAddr, options: PictureOptions) -> Client {
+    fn connect_as(request: Request, address: SocketAddr, options: ReplicaOptions) -> Client {
         Client::open(request, address, options).0
     }
 
     /// The value of `Set-Cookie` as well.
-    fn open(request: Request, address: SocketAddr, options: PictureOptions) -> (Client, Option<String>) {
+    fn open(request: Request, address: SocketAddr, options: ReplicaOptions) -> (Client, Option<String>) {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
@@ -128,7 +128,7 @@ impl Client {
     }
 
     /// Connects many clients at once: no request waits for another one's answer.
-    pub fn connect_many(server: &Server, count: usize, options: PictureOptions) -> Vec<Client> {
+    pub fn connect_many(server: &Server, count: usize, options: ReplicaOptions) -> Vec<Client> {
         let mut handshakes: Vec<_> = (0..count).map(|_| Some(start_handshake(server.address()))).collect();
         let mut clients: Vec<Option<Client>> = (0..count).map(|_| None).collect();
         wait_until(&format!("{count} upgrades"), || {
@@ -145,10 +145,10 @@ impl Client {
         clients.into_iter().flatten().collect()
     }
 
-    fn over(socket: WebSocket<TcpStream>, options: PictureOptions) -> Client {
+    fn over(socket: WebSocket<TcpStream>, options: ReplicaOptions) -> Client {
         Client {
             socket,
-            picture: Picture::new(options),
+            replica: Replica::new(options),
             received: Vec::new(),
             pongs: Vec::new(),
             pings: 0,
@@ -161,23 +161,23 @@ impl Client {
 
     /// Its own id, which the first `GAME_STATE` must have told.
     pub fn id(&self) -> PlayerId {
-        self.picture.own_id().expect("the first GAME_STATE has come")
+        self.replica.own_id().expect("the first GAME_STATE has come")
     }
 
     /// Its own predicted position.
     pub fn position(&self) -> (i32, i32) {
-        self.picture.own().position()
+        self.replica.own().position()
     }
 
     /// Sends one message of the game.
     pub fn send(&mut self, message: &ClientMessage) {
-        self.picture.sent(message);
+        self.replica.sent(message);
         self.send_payload(&message.to_bytes());
     }
 
     /// Takes one step as the browser does while a key is held.
     pub fn step(&mut self, vector: Vector) {
-        let message = self.picture.step(vector);
+        let message = self.replica.step(vector);
         self.send(&message);
     }
 
@@ -220,7 +220,7 @@ impl Client {
     /// Takes what has arrived, and moves the picture on. Returns whether anything had.
     pub fn poll(&mut self) -> bool {
         let now_ms = now_ms();
-        self.picture.advance(now_ms);
+        self.replica.advance(now_ms);
         if self.ended {
             return false;
         }
@@ -240,7 +240,7 @@ impl Client {
     fn take(&mut self, message: Message, now_ms: u64) {
         match message {
             Message::Binary(payload) => {
-                if let Ok(message) = self.picture.receive_payload(now_ms, &payload) {
+                if let Ok(message) = self.replica.receive_payload(now_ms, &payload) {
                     self.received.push(Received { at_ms: now_ms, message });
                 }
             }
@@ -298,36 +298,36 @@ impl Client {
 
     /// Whether a player is on the picture.
     pub fn sees(&self, player: PlayerId) -> bool {
-        self.picture.remote(player).is_some_and(|remote| !remote.is_ghost())
+        self.replica.remote(player).is_some_and(|remote| !remote.is_ghost())
     }
 
     /// The ids on the picture without ghosts, ascending.
     pub fn visible(&self) -> Vec<PlayerId> {
-        self.picture.remotes().filter(|remote| !remote.is_ghost()).map(|remote| remote.id).collect()
+        self.replica.remotes().filter(|remote| !remote.is_ghost()).map(|remote| remote.id).collect()
     }
 
     /// Whether every MOVE sent so far has been answered.
     pub fn is_answered(&self) -> bool {
-        self.picture.own().missing_acks().len() == 0
+        self.replica.own().missing_acks().len() == 0
     }
 
     /// Where the server had the player after the MOVE it answered last.
     pub fn acknowledged(&self) -> (i32, i32) {
-        let (_, x, y) = self.picture.own().last_answer().expect("a MOVE was answered");
+        let (_, x, y) = self.replica.own().last_answer().expect("a MOVE was answered");
         (i32::from(x), i32::from(y))
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.picture.own_id() {
+        match self.replica.own_id() {
             Some(id) => write!(formatter, "client {id}")?,
             None => write!(formatter, "nameless client")?,
         }
         if self.ended || self.close_code.is_some() {
             write!(formatter, " (ended, close code {:?})", self.close_code)?;
         }
-        let unanswered = self.picture.own().missing_acks().len();
+        let unanswered = self.replica.own().missing_acks().len();
         write!(
             formatter,
             " at {:?}, {unanswered} MOVEs unanswered, sees {:?}",

@@ -66,7 +66,7 @@ fn serve(clients: &mut [Client]) -> bool {
     let mut busy = false;
     for client in clients {
         busy |= client.poll();
-        let violations = client.picture.violations();
+        let violations = client.replica.violations();
         if let Some(first) = violations.first() {
             panic!(
                 "the server violated a rule: {first} ({} violations in all)\n{client:?}",

@@ -20,7 +20,7 @@ pub type Truth = BTreeMap<PlayerId, (f64, f64)>;
 /// Lets everybody walk this way and that, and stand still at the end. Returns where they stand.
 pub fn walk_around(clients: &mut [Client]) -> Truth {
     let directions = [Vector::RIGHT, Vector::DOWN, Vector::LEFT, Vector::UP];
-    let sent: Vec<u64> = clients.iter().map(|client| client.picture.own().answered()).collect();
+    let sent: Vec<u64> = clients.iter().map(|client| client.replica.own().answered()).collect();
     let (start, mut taken) = (Instant::now(), 0);
     pump(clients, "a walk of everybody", |clients| {
         let due = (start.elapsed().as_millis() as u64 / STEP_MS) as u32;
@@ -37,7 +37,7 @@ pub fn walk_around(clients: &mut [Client]) -> Truth {
     }
     settle(clients);
     for (client, before) in clients.iter().zip(sent) {
-        let answered = client.picture.own().answered() - before;
+        let answered = client.replica.own().answered() - before;
         assert_eq!(answered, u64::from(STEPS) + 1, "every MOVE is answered once");
     }
     let standing = |client: &Client| (f64::from(client.acknowledged().0), f64::from(client.acknowledged().1));
@@ -47,7 +47,7 @@ pub fn walk_around(clients: &mut [Client]) -> Truth {
 /// Whether everybody on this picture stands where it does in truth. Somebody shown who is not in truth is a ghost, and
 /// the picture is not true.
 pub fn is_true(client: &Client, truth: &Truth) -> bool {
-    client.picture.remotes().all(|remote| {
+    client.replica.remotes().all(|remote| {
         truth.get(&remote.id) == Some(&(remote.x, remote.y))
             && remote.shown()
             && remote.vector == Vector::ZERO

@@ -14,4 +14,4 @@ pub mod codec;
 pub mod replica;
 
 pub use codec::{ClientMessage, DecodeError, Entry, Facing, PlayerId, ServerMessage, State, Vector};
-pub use replica::{Picture, PictureOptions, RemotePlayer, Violation};
+pub use replica::{RemotePlayer, Replica, ReplicaOptions, Violation};

@@ -2,7 +2,7 @@
 //!
 //! The client trusts the server: it takes the highest id of the first `GAME_STATE` as its own, moves the others on
 //! by their last vector, and creates sprites asynchronously, so that what is said about a player whose sprite is
-//! still loading is lost. [`Picture`] does the same, with the same defects, and records what the server did wrong.
+//! still loading is lost. [`Replica`] does the same, with the same defects, and records what the server did wrong.
 
 mod own;
 mod remote;
@@ -32,7 +32,7 @@ const VIOLATIONS_MAX: usize = 100;
 
 /// What the picture supposes about the browser and is told about the server.
 #[derive(Clone, Copy, Debug)]
-pub struct PictureOptions {
+pub struct ReplicaOptions {
     /// How long a sprite loads after its player entered, in milliseconds.
     pub loading_ms: u64,
     /// How much later than it arrived a message may be handed to the picture, in milliseconds. By so much the
@@ -46,9 +46,9 @@ pub struct PictureOptions {
     pub exceeds_rate: bool,
 }
 
-impl Default for PictureOptions {
-    fn default() -> PictureOptions {
-        PictureOptions {
+impl Default for ReplicaOptions {
+    fn default() -> ReplicaOptions {
+        ReplicaOptions {
             loading_ms: 300,
             lateness_ms: 0,
             visible_max: None,
@@ -60,27 +60,27 @@ impl Default for PictureOptions {
 
 /// One client's picture of the world.
 #[derive(Clone, Debug)]
-pub struct Picture {
-    options: PictureOptions,
+pub struct Replica {
+    options: ReplicaOptions,
     now_ms: u64,
     own: OwnPlayer,
     remotes: BTreeMap<PlayerId, RemotePlayer>,
-    doubles: Vec<PlayerId>,
-    first_entrance_ms: Option<u64>,
+    duplicates: Vec<PlayerId>,
+    first_enter_ms: Option<u64>,
     has_received: bool,
     violations: Vec<Violation>,
 }
 
-impl Picture {
+impl Replica {
     /// A client that has received nothing yet.
-    pub fn new(options: PictureOptions) -> Picture {
-        Picture {
+    pub fn new(options: ReplicaOptions) -> Replica {
+        Replica {
             options,
             now_ms: 0,
             own: OwnPlayer::new(&options),
             remotes: BTreeMap::new(),
-            doubles: Vec::new(),
-            first_entrance_ms: None,
+            duplicates: Vec::new(),
+            first_enter_ms: None,
             has_received: false,
             violations: Vec::new(),
         }
@@ -112,13 +112,13 @@ impl Picture {
     }
 
     /// The players, the viewer included, of whom a surplus sprite stands on the screen for good.
-    pub fn doubles(&self) -> &[PlayerId] {
-        &self.doubles
+    pub fn duplicates(&self) -> &[PlayerId] {
+        &self.duplicates
     }
 
     /// When the first other player came into view, in the caller's milliseconds.
-    pub fn first_entrance_ms(&self) -> Option<u64> {
-        self.first_entrance_ms
+    pub fn first_enter_ms(&self) -> Option<u64> {
+        self.first_enter_ms
     }
 
     /// What the server did wrong so far; only the first hundred.
@@ -139,7 +139,7 @@ impl Picture {
     }
 
     /// Takes one own step as the browser does while a key is held. The caller sends the MOVE and then tells
-    /// [`Picture::sent`] so.
+    /// [`Replica::sent`] so.
     pub fn step(&mut self, vector: Vector) -> ClientMessage {
         self.own.step(vector)
     }
@@ -242,13 +242,13 @@ impl Picture {
     /// A later `GAME_STATE` must keep its distance from the first remote entrance; one that really meets the first
     /// sprite loading draws everybody it lists a second time.
     fn check_first_sprite(&mut self, entries: &[Entry], own_id: PlayerId) {
-        let Some(entered_ms) = self.first_entrance_ms else { return };
+        let Some(entered_ms) = self.first_enter_ms else { return };
         let after_ms = self.now_ms - entered_ms;
         if after_ms + self.options.lateness_ms < FIRST_SPRITE_LOAD_MS {
             self.violated(Violation::GameStateWhileLoadingFirstSprite { after_ms });
         }
         if after_ms < self.options.loading_ms {
-            self.doubles.extend(entries.iter().map(|entry| entry.id).filter(|&id| id != own_id));
+            self.duplicates.extend(entries.iter().map(|entry| entry.id).filter(|&id| id != own_id));
         }
     }
 
@@ -256,7 +256,7 @@ impl Picture {
         self.check_position(entry.id, entry.x, entry.y);
         if self.own.id() == Some(entry.id) {
             self.violated(Violation::OwnIdJoined);
-            self.doubles.push(entry.id);
+            self.duplicates.push(entry.id);
             return;
         }
         let Some(remote) = self.remotes.get_mut(&entry.id) else {
@@ -267,10 +267,10 @@ impl Picture {
         let (loaded, ghost) = (remote.shown(), remote.is_ghost());
         remote.set_ghost(false);
         if !loaded {
-            self.doubles.push(entry.id);
+            self.duplicates.push(entry.id);
         }
         if !ghost {
-            self.violated(Violation::DuplicateEntrance { id: entry.id });
+            self.violated(Violation::DuplicateEnter { id: entry.id });
         }
     }
 
@@ -316,7 +316,7 @@ impl Picture {
     }
 
     fn enter(&mut self, entry: &Entry) {
-        self.first_entrance_ms.get_or_insert(self.now_ms);
+        self.first_enter_ms.get_or_insert(self.now_ms);
         self.remotes.insert(entry.id, RemotePlayer::enter(entry, self.now_ms, self.options.loading_ms));
     }
 

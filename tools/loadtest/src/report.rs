@@ -184,7 +184,7 @@ pub struct Pictures {
     /// What the browser would not have forgiven during the run, by kind, with an example each.
     pub violations: BTreeMap<String, (u64, String)>,
     /// Surplus sprites that would stand on the screens for good.
-    pub doubles: usize,
+    pub duplicates: usize,
     /// Players on the server that are not of this run, so that phantoms can't be told.
     pub strangers: u64,
     /// Most players the server showed to a client.

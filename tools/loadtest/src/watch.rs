@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use game_client::{ClientMessage, Picture, PictureOptions, PlayerId, ServerMessage, Vector, Violation};
+use game_client::{ClientMessage, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector, Violation};
 
 use crate::body::Body;
 use crate::measure::{Times, Window};
@@ -28,7 +28,7 @@ pub struct Watch {
     watchers: Vec<Watcher>,
     /// Pictures of viewers who have begun anew.
     past: Vec<Watcher>,
-    options: PictureOptions,
+    options: ReplicaOptions,
     /// From the moment a change was to be sent to its arrival at a viewer, or that of a later change of the same
     /// player that took its place.
     pub delays: Times,
@@ -36,7 +36,7 @@ pub struct Watch {
 
 #[derive(Debug)]
 struct Watcher {
-    picture: Picture,
+    replica: Replica,
     in_view: HashMap<PlayerId, InView>,
     /// Squared distance of the farthest player that counts as near.
     near_square: f64,
@@ -54,14 +54,14 @@ struct InView {
 impl Watch {
     /// So many viewers, who have seen nothing yet.
     pub fn new(options: &Options) -> Watch {
-        let picture = PictureOptions {
+        let replica = ReplicaOptions {
             lateness_ms: LATENESS_MS,
             visible_max: Some(options.max_visible),
             world_side: options.world_side,
-            ..PictureOptions::default()
+            ..ReplicaOptions::default()
         };
-        let watchers = (0..options.viewers).map(|_| Watcher::new(picture)).collect();
-        Watch { watchers, past: Vec::new(), options: picture, delays: Times::default() }
+        let watchers = (0..options.viewers).map(|_| Watcher::new(replica)).collect();
+        Watch { watchers, past: Vec::new(), options: replica, delays: Times::default() }
     }
 
     /// A viewer's connection is another one from now on, with an empty picture.
@@ -72,7 +72,7 @@ impl Watch {
 
     /// Notes what a viewer sent itself.
     pub fn sent(&mut self, watcher: usize, message: &ClientMessage) {
-        self.watchers[watcher].picture.sent(message);
+        self.watchers[watcher].replica.sent(message);
     }
 
     /// Takes a game message that a viewer received. `player` finds a player of this run by its id; `window` says which
@@ -86,7 +86,7 @@ impl Watch {
         player: impl Fn(PlayerId) -> Option<&'a Body>,
     ) {
         let watcher = &mut self.watchers[watcher];
-        let Ok(message) = watcher.picture.receive_payload(now_ns / MS, payload) else { return };
+        let Ok(message) = watcher.replica.receive_payload(now_ns / MS, payload) else { return };
         match message {
             ServerMessage::GameState(entries) => {
                 let mut before = std::mem::take(&mut watcher.in_view);
@@ -115,28 +115,28 @@ impl Watch {
 
     /// What a viewer's screen shows at this moment, sprites of departed players included.
     pub fn screen(&mut self, watcher: usize, now_ns: u64) -> Vec<Sprite> {
-        let picture = &mut self.watchers[watcher].picture;
-        picture.advance(now_ns / MS);
+        let replica = &mut self.watchers[watcher].replica;
+        replica.advance(now_ns / MS);
         let sprite = |remote: &game_client::RemotePlayer| Sprite {
             id: remote.id,
             standing: Standing { x: remote.x, y: remote.y, facing: remote.facing },
             is_walking: remote.vector != Vector::ZERO,
         };
-        picture.shown().map(sprite).collect()
+        replica.shown().map(sprite).collect()
     }
 
     /// How often the server did each thing that the browser does not forgive, with an example.
     pub fn violations(&self) -> BTreeMap<String, (u64, String)> {
         let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
         for watcher in self.watchers.iter().chain(&self.past) {
-            let missing: HashSet<u32> = watcher.picture.own().missing_acks().collect();
+            let missing: HashSet<u32> = watcher.replica.own().missing_acks().collect();
             let of_its_own = |violation: &&Violation| match violation {
                 // Every ack behind a missing one is out of order; it is the missing one that counts.
                 Violation::AckOutOfOrder { expected, .. } => !missing.contains(expected),
                 _ => true,
             };
-            for violation in watcher.picture.violations().iter().filter(of_its_own) {
-                let viewer = watcher.picture.own_id().unwrap_or(0);
+            for violation in watcher.replica.violations().iter().filter(of_its_own) {
+                let viewer = watcher.replica.own_id().unwrap_or(0);
                 let example = || (0, format!("viewer {viewer}: {violation}"));
                 counts.entry(kind_of(violation)).or_insert_with(example).0 += 1;
             }
@@ -145,8 +145,8 @@ impl Watch {
     }
 
     /// Surplus sprites that stand on the screens for good.
-    pub fn doubles(&self) -> usize {
-        self.watchers.iter().map(|watcher| watcher.picture.doubles().len()).sum()
+    pub fn duplicates(&self) -> usize {
+        self.watchers.iter().map(|watcher| watcher.replica.duplicates().len()).sum()
     }
 }
 
@@ -157,9 +157,9 @@ fn kind_of(violation: &Violation) -> String {
 }
 
 impl Watcher {
-    fn new(options: PictureOptions) -> Watcher {
+    fn new(options: ReplicaOptions) -> Watcher {
         Watcher {
-            picture: Picture::new(options),
+            replica: Replica::new(options),
             in_view: HashMap::new(),
             near_square: f64::INFINITY,
             near_until_ns: 0,
@@ -193,20 +193,20 @@ impl Watcher {
 
     /// Whether a player on the screen is among the nearest.
     fn is_near(&mut self, id: PlayerId, now_ns: u64) -> bool {
-        let (own_x, own_y) = self.picture.own().position();
+        let (own_x, own_y) = self.replica.own().position();
         let square = |remote: &game_client::RemotePlayer| {
             (remote.x - f64::from(own_x)).powi(2) + (remote.y - f64::from(own_y)).powi(2)
         };
         if now_ns >= self.near_until_ns {
             self.near_until_ns = now_ns + NEAR_INTERVAL_NS;
-            let mut squares: Vec<f64> = self.picture.remotes().map(square).collect();
+            let mut squares: Vec<f64> = self.replica.remotes().map(square).collect();
             self.near_square = if squares.len() > NEAR_PLAYERS {
                 *squares.select_nth_unstable_by(NEAR_PLAYERS - 1, f64::total_cmp).1
             } else {
                 f64::INFINITY
             };
         }
-        self.picture.remote(id).is_some_and(|remote| square(remote) <= self.near_square)
+        self.replica.remote(id).is_some_and(|remote| square(remote) <= self.near_square)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{PictureOptions, UNITS_PER_STEP, Violation};
+use super::{ReplicaOptions, UNITS_PER_STEP, Violation};
 use crate::codec::{ClientMessage, PlayerId, Vector};
 
 /// Inputs the client keeps to replay after a correction; the oldest falls out.
@@ -39,7 +39,7 @@ pub struct OwnPlayer {
 }
 
 impl OwnPlayer {
-    pub(super) fn new(options: &PictureOptions) -> OwnPlayer {
+    pub(super) fn new(options: &ReplicaOptions) -> OwnPlayer {
         OwnPlayer {
             id: None,
             x: 0,

@@ -7,7 +7,7 @@ use crate::codec::{Entry, Facing, PlayerId, State, Vector};
 const ATTACK_ANIMATION_MS: u64 = 1_000;
 
 /// Another player as the client draws it. The position is extrapolated up to the last
-/// [`Picture::advance`](super::Picture::advance).
+/// [`Replica::advance`](super::Picture::advance).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemotePlayer {
     /// Who it is.
@@ -49,7 +49,7 @@ impl RemotePlayer {
         }
     }
 
-    /// Whether the sprite had loaded at the last [`Picture::advance`](super::Picture::advance).
+    /// Whether the sprite had loaded at the last [`Replica::advance`](super::Picture::advance).
     pub fn shown(&self) -> bool {
         self.shown
     }

@@ -28,7 +28,7 @@ pub enum Violation {
         after_ms: u64,
     },
     /// `PLAYER_JOINED` of a player that is on the picture already.
-    DuplicateEntrance {
+    DuplicateEnter {
         /// The player.
         id: PlayerId,
     },
@@ -113,7 +113,7 @@ impl fmt::Display for Violation {
             Violation::GameStateWhileLoadingFirstSprite { after_ms } => {
                 write!(formatter, "GAME_STATE {after_ms} ms after the first remote entrance")
             }
-            Violation::DuplicateEntrance { id } => write!(formatter, "player {id} entered a second time"),
+            Violation::DuplicateEnter { id } => write!(formatter, "player {id} entered a second time"),
             Violation::LeftUnknown { id } => write!(formatter, "LEFT of player {id}, who is not shown"),
             Violation::LeftWhileLoading { id, after_ms } => {
                 write!(formatter, "LEFT of player {id} {after_ms} ms after its entrance")

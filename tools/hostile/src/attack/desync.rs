@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use game_client::{Picture, PictureOptions, PlayerId, ServerMessage, Vector};
+use game_client::{PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
 
 use super::{Beat, Figure, REFUSED_PAUSE, Site};
 use crate::line::Line;
@@ -63,19 +63,19 @@ fn attack(site: &Site, truth: &Truth) -> std::io::Result<()> {
 }
 
 fn observe(site: &Site, truth: &Truth) -> Vec<Figure> {
-    let mut picture = Picture::new(PictureOptions { loading_ms: 0, ..PictureOptions::default() });
+    let mut replica = Replica::new(ReplicaOptions { loading_ms: 0, ..ReplicaOptions::default() });
     let started = Instant::now();
     let now_ms = || started.elapsed().as_millis() as u64;
     let mut distances = Distances::default();
-    let line = Line::open(&site.server, None, |_, message| picture.receive(now_ms(), message));
+    let line = Line::open(&site.server, None, |_, message| replica.receive(now_ms(), message));
     if let Ok(mut line) = line {
         while !site.is_over() {
             let until = Instant::now() + LOOK_INTERVAL;
-            if line.hear_until(until, |_, message| picture.receive(now_ms(), message)).is_err() {
+            if line.hear_until(until, |_, message| replica.receive(now_ms(), message)).is_err() {
                 break;
             }
-            picture.advance(now_ms());
-            distances.compare(&picture, now_ms(), truth);
+            replica.advance(now_ms());
+            distances.compare(&replica, now_ms(), truth);
         }
     }
     let (mean, largest) = (distances.mean(), distances.largest);
@@ -94,12 +94,12 @@ struct Distances {
 }
 
 impl Distances {
-    fn compare(&mut self, picture: &Picture, now_ms: u64, truth: &Truth) {
+    fn compare(&mut self, replica: &Replica, now_ms: u64, truth: &Truth) {
         let truth = truth.lock().expect("no holder panics");
         let fresh = truth.iter().filter(|(_, (_, _, known))| known.elapsed() <= TRUTH_AGE_MAX);
         for (&id, &(x, y, _)) in fresh {
             let settled = |entered_ms: u64| now_ms.saturating_sub(entered_ms) >= SETTLING_MS;
-            if let Some(drawn) = picture.remote(id).filter(|remote| settled(remote.entered_at_ms)) {
+            if let Some(drawn) = replica.remote(id).filter(|remote| settled(remote.entered_at_ms)) {
                 self.add((drawn.x - x).hypot(drawn.y - y));
             }
         }
@@ -127,15 +127,15 @@ mod tests {
             let (vector, facing, state) = (Vector::ZERO, Facing::Right, State::Idle);
             Entry { id, x: 500, y: 500, vector, facing, state }
         };
-        let mut picture = Picture::new(PictureOptions { loading_ms: 0, ..PictureOptions::default() });
-        picture.receive(1, &ServerMessage::GameState(vec![entry(1001), entry(1002)]));
-        picture.receive(1, &ServerMessage::Movement { id: 1001, vector: Vector::RIGHT });
-        picture.advance(2_001);
+        let mut replica = Replica::new(ReplicaOptions { loading_ms: 0, ..ReplicaOptions::default() });
+        replica.receive(1, &ServerMessage::GameState(vec![entry(1001), entry(1002)]));
+        replica.receive(1, &ServerMessage::Movement { id: 1001, vector: Vector::RIGHT });
+        replica.advance(2_001);
         let truth = Truth::new(BTreeMap::from([(1001, (500.0, 500.0, Instant::now()))]));
         let mut distances = Distances::default();
-        distances.compare(&picture, 1_000, &truth);
+        distances.compare(&replica, 1_000, &truth);
         assert_eq!(distances.mean(), None, "it is not settled yet");
-        distances.compare(&picture, 2_001, &truth);
+        distances.compare(&replica, 2_001, &truth);
         assert_eq!((distances.count, distances.largest), (1, 192.0));
     }
 }

@@ -147,7 +147,7 @@ impl Load {
         let mut pictures = Pictures {
             faults: Fault::ALL.map(|fault| (fault, 0)).into(),
             violations: self.watch.violations(),
-            doubles: self.watch.doubles(),
+            duplicates: self.watch.duplicates(),
             strangers: (players_there - playing).max(0.0) as u64,
             max_visible: self.options.max_visible.min(cap_there as usize),
             ..Pictures::default()

@@ -178,7 +178,7 @@ fn pictures(report: &Report) -> Json {
         "faults": pictures.faults.iter().map(|(fault, count)| (fault.name(), *count)).collect::<Json>(),
         "examples": pictures.examples,
         "violations": violations.collect::<Json>(),
-        "doubles": pictures.doubles,
+        "doubles": pictures.duplicates,
         "strangers": pictures.strangers,
         "max_visible": pictures.max_visible,
     })

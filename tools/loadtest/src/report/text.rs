@@ -171,7 +171,7 @@ fn write_pictures(out: &mut String, pictures: &Pictures) -> fmt::Result {
         pictures.compared,
         thousands(pictures.sprites as u64),
         faults.join(", "),
-        pictures.doubles
+        pictures.duplicates
     )?;
     if pictures.strangers > 0 {
         writeln!(

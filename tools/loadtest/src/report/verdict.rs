@@ -62,7 +62,7 @@ impl Report {
             for (kind, (violations, _)) in &pictures.violations {
                 count(*violations, &format!("times {kind}, which the browser does not forgive"));
             }
-            count(pictures.doubles as u64, "sprites drawn twice");
+            count(pictures.duplicates as u64, "sprites drawn twice");
             if pictures.compared == 0 {
                 problems.push("no picture could be compared".to_owned());
             }
