@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const PAGE_BYTES: u64 = 4_096;
 
 /// Time between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What is held at a moment, or the most of it over some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
         let watch = scope.spawn(|| {
             let mut most = Footprint::of(pid);
             while !is_over.load(Ordering::Relaxed) {
-                sleep(LOOK_INTERVAL);
+                sleep(POLL_INTERVAL);
                 most = most.max(Footprint::of(pid));
             }
             most

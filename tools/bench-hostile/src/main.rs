@@ -26,7 +26,7 @@ use report::Results;
 use run::Bench;
 use section::Series;
 use stage::Failure;
-use stage::console::{complain, say};
+use stage::console::{progress, report_error};
 use stage::machine::{self, Commit, Machine};
 
 /// Where results are kept, each machine's of a day in a folder of its own.
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            complain("bench-hostile", &failure);
+            report_error("bench-hostile", &failure);
             failure.exit_code()
         }
     }
@@ -54,11 +54,11 @@ fn main() -> ExitCode {
 /// Runs all pairs, writes down and prints what came out, and returns whether all is as it should be.
 fn bench(options: &Options) -> Result<bool, Failure> {
     let bench = Bench::new()?;
-    let mut results = Results::new(Machine::this(), Commit::here(), machine::now());
+    let mut results = Results::new(Machine::current(), Commit::current(), machine::now());
     for plan in &options.plans {
         let mut pairs = Vec::new();
         for number in 1..=plan.pairs {
-            say(format_args!("{}, pair {number} of {}", plan.name(), plan.pairs));
+            progress(format_args!("{}, pair {number} of {}", plan.name(), plan.pairs));
             pairs.push(bench.pair(plan, number % 2 == 0)?);
         }
         results.series.push(Series { plan: plan.clone(), pairs });

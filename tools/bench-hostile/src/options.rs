@@ -123,7 +123,7 @@ pub fn parse(
         );
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     };
-    cli::command("bench-hostile", args, brief, declare, |matches| {
+    cli::parse("bench-hostile", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let number = |name: &str, default: &str, most: u32| {
             value(given(name), default, &format!("a whole number from 1 to {most}"), |text| whole(text, most))

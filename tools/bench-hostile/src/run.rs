@@ -9,7 +9,7 @@ use bench_hostile::stand::{self, Stand};
 use hostile::attack::{Attack, Figure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use stage::console::say;
+use stage::console::progress;
 use stage::process::{log_file, output_of};
 use stage::server::folder_with;
 use stage::{Failure, Interrupt, Process, http};
@@ -108,15 +108,15 @@ impl Bench {
     }
 
     fn alone(&self, plan: &Plan) -> Result<Json, Failure> {
-        say(format_args!("  {} players alone", plan.clients));
-        let stand = self.serve(plan)?;
+        progress(format_args!("  {} players alone", plan.clients));
+        let stand = self.start_server(plan)?;
         self.load(&stand, plan)
     }
 
     /// Everything but the players alone.
     fn beside(&self, plan: &Plan) -> Result<Pair, Failure> {
-        say(format_args!("  {} players beside {} hostile peers", plan.clients, plan.peers));
-        let stand = self.serve(plan)?;
+        progress(format_args!("  {} players beside {} hostile peers", plan.clients, plan.peers));
+        let stand = self.start_server(plan)?;
         let pid = stand.server.id();
         let before = Footprint::of(pid);
         let output = std::env::temp_dir().join(format!("bench-hostile-{}.json", std::process::id()));
@@ -140,14 +140,14 @@ impl Bench {
         Ok(Pair { alone: Json::Null, beside, hostile, before, with, after: Footprint::of(pid) })
     }
 
-    fn serve(&self, plan: &Plan) -> Result<Stand, Failure> {
+    fn start_server(&self, plan: &Plan) -> Result<Stand, Failure> {
         let mut command = self.program("pixi-game-server");
         if plan.attack == Some(Attack::Slots) {
             fs::create_dir_all(&self.files)?;
             fs::write(self.files.join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
-            return stand::serve(command.arg("--static-dir").arg(&self.files), &self.interrupt);
+            return stand::start_server(command.arg("--static-dir").arg(&self.files), &self.interrupt);
         }
-        stand::serve(&mut command, &self.interrupt)
+        stand::start_server(&mut command, &self.interrupt)
     }
 
     fn bother(&self, stand: &Stand, plan: &Plan, output: &Path) -> Result<Process, Failure> {

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 /// Runs what is asked for, prints what came out, and returns what missed its target.
 fn bench(options: &Options) -> Result<Vec<String>, Failure> {
     let bench = Bench::new()?;
-    let machine = Machine::this();
+    let machine = Machine::current();
     let folder = (!options.is_check)
         .then(|| options.results.clone().unwrap_or_else(|| Path::new(RESULTS_FOLDER).join(machine.folder())));
     let mut results = match &folder {
@@ -87,10 +87,10 @@ fn bench(options: &Options) -> Result<Vec<String>, Failure> {
 }
 
 fn run_row(bench: &Bench, row: &Row, options: &Options) -> Result<Entry, Failure> {
-    let (started, commit) = (machine::now(), Commit::here());
+    let (started, commit) = (machine::now(), Commit::current());
     let mut runs = Vec::new();
     for number in 1..=options.runs {
-        console::say(format_args!("row {}, run {number} of {}: {}", row.id, options.runs, row.title));
+        console::progress(format_args!("row {}, run {number} of {}: {}", row.id, options.runs, row.title));
         runs.push(bench.run(row, options.seconds, options.floor_runs)?);
     }
     Ok(Entry::judge(row, options.seconds, started, commit, &runs))
@@ -107,6 +107,6 @@ fn print(text: &str) {
 }
 
 fn complain(status: u8, problem: &str) -> ExitCode {
-    console::complain("bench-load", &problem);
+    console::report_error("bench-load", &problem);
     ExitCode::from(status)
 }

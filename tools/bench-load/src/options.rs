@@ -63,7 +63,7 @@ pub fn parse(
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
         flags.optflag("", "check", "say yes or no, and write nothing");
     };
-    cli::command("bench-load", args, &brief(), declare, |matches| {
+    cli::parse("bench-load", args, &brief(), declare, |matches| {
         let is_check = matches.opt_present("check");
         let defaults = if is_check { CHECK } else { TABLE };
         let given = |name: &str| given(name, matches.opt_str(name), &variable);

@@ -210,14 +210,14 @@ mod tests {
     #[test]
     fn results_are_read_as_they_were_written() {
         let folder = std::env::temp_dir().join(format!("bench-load-{}", std::process::id()));
-        let mut results = Results::read(&folder, Machine::this()).unwrap();
+        let mut results = Results::read(&folder, Machine::current()).unwrap();
         results.put(entry("a", 12.5, "1"));
         results.write(&folder).unwrap();
-        assert_eq!(Results::read(&folder, Machine::this()).unwrap(), results);
-        let other = Machine { cores: 99, ..Machine::this() };
+        assert_eq!(Results::read(&folder, Machine::current()).unwrap(), results);
+        let other = Machine { cores: 99, ..Machine::current() };
         assert!(Results::read(&folder, other).is_err(), "another machine's");
         fs::write(folder.join("load.json"), "{").unwrap();
-        assert!(Results::read(&folder, Machine::this()).is_err());
+        assert!(Results::read(&folder, Machine::current()).is_err());
         fs::remove_dir_all(folder).unwrap();
     }
 }

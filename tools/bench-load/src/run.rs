@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
-use stage::console::say;
+use stage::console::progress;
 use stage::process::output_of;
-use stage::server::{Listening, folder_with, free_port, serve};
+use stage::server::{ReadinessProbe, folder_with, free_port, start_server};
 use stage::{Failure, Interrupt, Process};
 
 use crate::calibrate::Flushes;
@@ -62,7 +62,7 @@ impl Bench {
     }
 
     fn load_server(&self, flags: &str) -> Result<Json, Failure> {
-        say(format_args!("  server: loadtest {flags}"));
+        progress(format_args!("  server: loadtest {flags}"));
         let port = free_port()?;
         let mut command = self.program("pixi-game-server");
         // The defaults are what is measured, whatever is set around here.
@@ -71,28 +71,28 @@ impl Bench {
         }
         command.envs([("HOST", "127.0.0.1"), ("MAX_CONNECTIONS", MAX_CONNECTIONS), ("LOG_LEVEL", "warn")]);
         command.env("PORT", port.to_string());
-        let server = self.serve("pixi-game-server", &mut command, port, "/health")?;
+        let server = self.start_server("pixi-game-server", &mut command, port, "/health")?;
         self.load(&server, port, flags)
     }
 
     fn load_floor(&self, flushes: &Flushes, flags: &str) -> Result<Json, Failure> {
-        say(format_args!("  floor: {}", flushes.flags()));
+        progress(format_args!("  floor: {}", flushes.flags()));
         let port = free_port()?;
         let mut command = self.program("floor");
         command.args(["--port", &port.to_string()]).args(flushes.flags().split_whitespace());
-        let floor = self.serve("floor", &mut command, port, "/metrics")?;
+        let floor = self.start_server("floor", &mut command, port, "/metrics")?;
         self.load(&floor, port, &floor_flags(flags))
     }
 
-    fn serve(
+    fn start_server(
         &self,
         name: &'static str,
         command: &mut Command,
         port: u16,
         path: &str,
     ) -> Result<Process, Failure> {
-        let listening = Listening { port, path, log: None };
-        serve(name, command.stdin(Stdio::null()), listening, &self.interrupt)
+        let probe = ReadinessProbe { port, path, log: None };
+        start_server(name, command.stdin(Stdio::null()), probe, &self.interrupt)
     }
 
     fn load(&self, server: &Process, port: u16, flags: &str) -> Result<Json, Failure> {

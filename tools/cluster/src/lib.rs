@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
-use stage::console::say;
+use stage::console::progress;
 use stage::process::log_file;
 use stage::server::{folder_with, free_port};
 use stage::{Failure, Interrupt, Process, http};
@@ -273,7 +273,7 @@ impl Drop for Stand {
         self.redis = None;
         match fs::remove_dir_all(&self.logs) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                say(format_args!("{}: can't be removed: {error}", self.logs.display()));
+                progress(format_args!("{}: can't be removed: {error}", self.logs.display()));
             }
             _ => {}
         }

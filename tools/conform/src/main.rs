@@ -18,9 +18,9 @@ use std::process::{Command as Program, ExitCode, Stdio};
 
 use options::{Command, Options};
 use report::Column;
-use stage::console::complain;
+use stage::console::report_error;
 use stage::endpoint::Server;
-use stage::server::{Listening, folder_with, free_port, serve};
+use stage::server::{ReadinessProbe, folder_with, free_port, start_server};
 use stage::{Failure, Interrupt, Process};
 
 const FAILED: u8 = 1;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(problem) => {
-            complain("conform", &problem);
+            report_error("conform", &problem);
             return ExitCode::from(INVALID);
         }
     };
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(is_well) if is_well => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(FAILED),
         Err(failure) => {
-            complain("conform", &failure);
+            report_error("conform", &failure);
             ExitCode::from(FAILED)
         }
     }
@@ -68,10 +68,10 @@ fn run(mut options: Options) -> Result<bool, Failure> {
 /// A server of this run's own: the one built beside this program, with its defaults.
 fn serve_one(interrupt: &Interrupt) -> Result<(Process, Server), Failure> {
     let program = folder_with(&["pixi-game-server"])?.join("pixi-game-server");
-    let listening = Listening { port: free_port()?, path: "/health", log: None };
+    let probe = ReadinessProbe { port: free_port()?, path: "/health", log: None };
     let mut command = Program::new(program);
-    command.envs([("HOST", "127.0.0.1"), ("LOG_LEVEL", "error"), ("PORT", &listening.port.to_string())]);
-    let process = serve("pixi-game-server", command.stdin(Stdio::null()), listening, interrupt)?;
-    let address = listening.address();
+    command.envs([("HOST", "127.0.0.1"), ("LOG_LEVEL", "error"), ("PORT", &probe.port.to_string())]);
+    let process = start_server("pixi-game-server", command.stdin(Stdio::null()), probe, interrupt)?;
+    let address = probe.address();
     Ok((process, Server::at(address)))
 }

@@ -36,7 +36,7 @@ pub fn parse(
         flags.optopt("", "server", "servers to ask and compare [one of its own], SERVER", "LIST");
         flags.optflag("", "json", "print a JSON object");
     };
-    cli::command("conform", args, brief, declare, |matches| {
+    cli::parse("conform", args, brief, declare, |matches| {
         let server = given("server", matches.opt_str("server"), variable);
         Ok(Options {
             servers: value(server, "", SERVER_ALLOWED, servers)?,

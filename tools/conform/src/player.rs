@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, Entry, PlayerId, ServerMessage, Vector};
-use stage::deadline::Timed;
+use stage::deadline::DeadlineStream;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket};
@@ -29,7 +29,7 @@ pub enum Heard {
 
 /// A connection to the game.
 pub struct Player {
-    socket: WebSocket<Timed>,
+    socket: WebSocket<DeadlineStream>,
     /// Whom the first state says this is.
     pub own: Entry,
     /// All whom the first state shows, itself included.
@@ -40,7 +40,7 @@ pub struct Player {
 impl Player {
     /// Connects, and waits for the first state.
     pub fn join(server: SocketAddr) -> Result<Player, String> {
-        let stream = Timed::connect(&[server], Instant::now() + PATIENCE)
+        let stream = DeadlineStream::connect(&[server], Instant::now() + PATIENCE)
             .map_err(|error| format!("connecting: {error}"))?;
         let config = Some(WebSocketConfig::default());
         let (mut socket, _) =
@@ -149,7 +149,7 @@ impl Player {
 }
 
 /// The next that comes until then.
-fn hear(socket: &mut WebSocket<Timed>, until: Instant) -> Result<Option<Heard>, String> {
+fn hear(socket: &mut WebSocket<DeadlineStream>, until: Instant) -> Result<Option<Heard>, String> {
     socket.get_mut().set_deadline(until);
     loop {
         match socket.read() {

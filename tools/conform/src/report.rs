@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde_json::{Value as Json, json};
-use stage::deadline::Timed;
+use stage::deadline::DeadlineStream;
 use stage::endpoint::{self, Server};
 use stage::text::printable;
 
@@ -43,7 +43,8 @@ impl Column {
 fn reach(server: &Server) -> Result<SocketAddr, String> {
     let unreachable = |why: String| format!("unreachable: {why}");
     let addresses = endpoint::addresses(&server.host, server.port, PATIENCE).map_err(unreachable)?;
-    let stream = Timed::connect(&addresses, Instant::now() + PATIENCE).map(Timed::into_stream);
+    let stream =
+        DeadlineStream::connect(&addresses, Instant::now() + PATIENCE).map(DeadlineStream::into_stream);
     stream.and_then(|stream| stream.peer_addr()).map_err(|error| unreachable(error.to_string()))
 }
 

@@ -33,7 +33,7 @@ On SIGTERM, and on GET /metrics, it tells how many and what CPU time they took."
 /// # Errors
 /// One line that names the flag, the value and what is allowed.
 pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
-    cli::command("floor", args, BRIEF, declare, read)
+    cli::parse("floor", args, BRIEF, declare, read)
 }
 
 fn declare(getopts: &mut Getopts) {

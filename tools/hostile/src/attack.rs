@@ -18,7 +18,7 @@ use loadtest::values::Server;
 use serde::{Deserialize, Serialize};
 
 /// Time between two looks at whether a run is over.
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Pause of a peer that was refused, before it tries again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
@@ -189,7 +189,7 @@ impl Site {
         thread::scope(|scope| {
             let figures = scope.spawn(|| attack.run(self));
             while self.started.elapsed() < duration && !ends() && !figures.is_finished() {
-                sleep(LOOK_INTERVAL);
+                sleep(POLL_INTERVAL);
             }
             self.is_over.store(true, Ordering::Relaxed);
             figures.join().expect("no attack panics")

@@ -10,7 +10,7 @@ use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 use loadtest::frame::{Frame, Inbox, Opcode, append_masked};
 use loadtest::handshake::{self, Answer};
 use loadtest::values::Server;
-use stage::deadline::Timed;
+use stage::deadline::DeadlineStream;
 
 /// How long the server may take to connect, to upgrade, and to take what is sent.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ impl Line {
         mut hear: impl FnMut(&[u8], &ServerMessage),
     ) -> io::Result<Line> {
         let deadline = Instant::now() + PATIENCE;
-        let mut stream = Timed::connect(&[server.address], deadline)?;
+        let mut stream = DeadlineStream::connect(&[server.address], deadline)?;
         let request = request(server, cookie);
         stream.write_all(&request)?;
         let (head, rest) = read_head(&mut stream)?;
@@ -212,7 +212,7 @@ fn request(server: &Server, cookie: Option<&str>) -> Vec<u8> {
 }
 
 /// The head of the answer, and what came behind it.
-fn read_head(stream: &mut Timed) -> io::Result<(Vec<u8>, Vec<u8>)> {
+fn read_head(stream: &mut DeadlineStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (mut received, mut buffer) = (Vec::new(), [0; READ_BYTES]);
     loop {
         let count = stream.read(&mut buffer)?;

@@ -47,7 +47,7 @@ pub type Command = cli::Command<Box<Options>>;
 /// # Errors
 /// One line that names the flag, the value and what is allowed.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    cli::command("hostile", args.into_iter(), &brief(), declare, read)
+    cli::parse("hostile", args.into_iter(), &brief(), declare, read)
 }
 
 fn read(matches: &Matches) -> Result<Box<Options>, String> {

@@ -121,6 +121,6 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn complain(status: u8, problem: &str) -> ExitCode {
-    console::complain("loadtest", &problem);
+    console::report_error("loadtest", &problem);
     ExitCode::from(status)
 }

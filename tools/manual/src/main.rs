@@ -15,7 +15,7 @@ use std::{fs, io};
 
 use completions::Flag;
 use stage::cli::{self, Command};
-use stage::console::{complain, tell};
+use stage::console::{output, report_error};
 use tools::TOOLS;
 
 const BRIEF: &str =
@@ -27,7 +27,7 @@ const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
-    let asked = cli::arguments(
+    let asked = cli::parse_with_arguments(
         "manual",
         std::env::args().skip(1),
         BRIEF,
@@ -40,18 +40,18 @@ fn main() -> ExitCode {
     let folder = match asked {
         Ok(Command::Run(folder)) => folder,
         Ok(Command::Help(text)) => {
-            tell(format_args!("{}", text.trim_end()));
+            output(format_args!("{}", text.trim_end()));
             return ExitCode::SUCCESS;
         }
         Err(problem) => {
-            complain("manual", &problem);
+            report_error("manual", &problem);
             return ExitCode::from(INVALID);
         }
     };
     match write_to(Path::new(&folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain("manual", &format_args!("{folder}: {error}"));
+            report_error("manual", &format_args!("{folder}: {error}"));
             ExitCode::from(FAILED)
         }
     }

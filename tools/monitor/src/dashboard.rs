@@ -32,7 +32,7 @@ const INTERVALS: (Duration, Duration) = (Duration::from_millis(250), Duration::f
 /// The terminal's, or the kernel refuses a thread.
 pub fn run(options: &Options) -> io::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
-    interrupt.end_within(END_GRACE, terminal::abandon)?;
+    interrupt.exit_within(END_GRACE, terminal::abandon)?;
     let poll = Poll::start(&options.servers, options.interval)?;
     let mut terminal = Terminal::open()?;
     watch(options, &interrupt, &poll, &mut terminal).map(ExitCode::from)

@@ -26,7 +26,7 @@ use history::History;
 use options::{Command, Options};
 use poll::Poll;
 use stage::Interrupt;
-use stage::console::complain;
+use stage::console::report_error;
 
 /// Longest wait for an answer before signals are looked at again.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(100);
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(problem) => {
-            complain("monitor", &problem);
+            report_error("monitor", &problem);
             return ExitCode::from(BAD_USAGE);
         }
     };
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return ExitCode::SUCCESS;
         }
-        complain("monitor", &error);
+        report_error("monitor", &error);
         ExitCode::from(UNREACHABLE)
     })
 }
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 /// Lines for people or objects for programs, one for each answer.
 fn report(options: &Options) -> io::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
-    interrupt.end_within(END_GRACE, || ())?;
+    interrupt.exit_within(END_GRACE, || ())?;
     let poll = Poll::start(&options.servers, options.interval)?;
     let mut histories: Vec<History> = options.servers.iter().map(|_| History::default()).collect();
     let mut told = vec![false; options.servers.len()];

@@ -47,7 +47,7 @@ pub fn parse(
         flags.optflag("", "once", "report once and end; status 1 if a server does not answer");
         flags.optflag("", "json", "print one JSON object for each answer");
     };
-    cli::command("monitor", args, brief, declare, |matches| {
+    cli::parse("monitor", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let times = format!("whole seconds or minutes up to {INTERVAL_S_MAX}s, such as 1s or 2m");
         let interval_s = value(given("interval"), "1s", &times, |text| seconds(text, INTERVAL_S_MAX))?;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use stage::console::say;
+use stage::console::progress;
 use stage::{Failure, Interrupt};
 
 use crate::options::Options;
@@ -34,7 +34,7 @@ pub fn run(
     perf.check()?;
     let mut rig = Rig::set_up(&options.load, binaries, &options.output, interrupt)?;
     interrupt.sleep(SETTLING)?;
-    say(format_args!("profile: sampling for {} s", options.duration.as_secs()));
+    progress(format_args!("profile: sampling for {} s", options.duration.as_secs()));
     let mark = rig.mark()?;
     perf.record(rig.server.id(), options.duration, interrupt)?;
     let traffic = rig.since(&mark)?;

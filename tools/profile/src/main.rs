@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use options::{Command, Options, What};
-use stage::console::complain;
+use stage::console::report_error;
 use stage::{Failure, Interrupt};
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            complain("profile", &failure);
+            report_error("profile", &failure);
             failure.exit_code()
         }
     }

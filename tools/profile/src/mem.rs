@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::ChildStdin;
 use std::time::Duration;
 
-use stage::console::say;
+use stage::console::progress;
 use stage::{Failure, Interrupt};
 
 use crate::options::Options;
@@ -58,7 +58,7 @@ pub fn run(options: &Options, binaries: &Path, interrupt: &Interrupt) -> Result<
     let start = read(&output.join(FROM_THE_START), interrupt)?;
     interrupt.sleep(CATCHING_UP)?;
 
-    say(format_args!("profile: counting the steady state for {} s", options.duration.as_secs()));
+    progress(format_args!("profile: counting the steady state for {} s", options.duration.as_secs()));
     press(&mut toggle)?;
     let mark = rig.mark()?;
     interrupt.sleep(options.duration)?;

@@ -59,7 +59,7 @@ pub fn parse(args: impl Iterator<Item = String>, output: PathBuf) -> Result<Comm
     let mut args: Vec<String> = args.collect();
     let own_args = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let load_args = args.split_off(own_args).into_iter().skip(1).collect();
-    let command = cli::arguments("profile", args.into_iter(), BRIEF, declare, |matches| {
+    let command = cli::parse_with_arguments("profile", args.into_iter(), BRIEF, declare, |matches| {
         Ok(Options {
             what: what(matches)?,
             duration: Duration::from_secs(number(matches, "seconds", 10, 3600)?),

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use stage::console::say;
+use stage::console::progress;
 use stage::process::{log_file, tail};
-use stage::server::{Listening, free_port, serve};
+use stage::server::{ReadinessProbe, free_port, start_server};
 use stage::{Failure, Interrupt, Process, http};
 
 use crate::options::Load;
@@ -69,11 +69,11 @@ impl Rig {
         interrupt: &Interrupt,
     ) -> Result<Self, Failure> {
         let server_log = output.join("server.log");
-        let listening = Listening { port: free_port()?, path: "/health", log: Some(&server_log) };
-        let mut command = server_command(load, binaries, output, listening.port);
+        let probe = ReadinessProbe { port: free_port()?, path: "/health", log: Some(&server_log) };
+        let mut command = server_command(load, binaries, output, probe.port);
         command.stderr(log_file(&server_log)?);
-        let server = serve("pixi-game-server", &mut command, listening, interrupt)?;
-        let address = listening.address();
+        let server = start_server("pixi-game-server", &mut command, probe, interrupt)?;
+        let address = probe.address();
         let load_log = output.join("load-test.log");
         let log = log_file(&load_log)?;
         let mut command = Command::new(binaries.join("loadtest"));
@@ -89,7 +89,7 @@ impl Rig {
 
     /// Waits until so many are in.
     fn await_clients(&mut self, clients: u64, interrupt: &Interrupt) -> Result<(), Failure> {
-        say(format_args!("profile: connecting {clients} clients to {}", self.address));
+        progress(format_args!("profile: connecting {clients} clients to {}", self.address));
         let mut most = 0;
         while most < clients {
             let more = interrupt.wait_for(JOIN_PATIENCE, || {

@@ -23,7 +23,7 @@ use report::Occasion;
 use run::Soak;
 use stage::Failure;
 use stage::cli::{self, Command};
-use stage::console::{complain, tell};
+use stage::console::{output, report_error};
 use stage::machine::{self, Commit, Machine};
 
 /// Where results are kept, each machine's of a day in a folder of its own.
@@ -31,9 +31,9 @@ const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {
     let read = |_: &_| options::read(|name| std::env::var(name).ok());
-    let soaked = match cli::command("soak", std::env::args().skip(1), &options::help(), |_| {}, read) {
+    let soaked = match cli::parse("soak", std::env::args().skip(1), &options::help(), |_| {}, read) {
         Ok(Command::Help(text)) => {
-            tell(format_args!("{}", text.trim_end()));
+            output(format_args!("{}", text.trim_end()));
             return ExitCode::SUCCESS;
         }
         Ok(Command::Run(options)) => soak(&options),
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            complain("soak", &failure);
+            report_error("soak", &failure);
             failure.exit_code()
         }
     }
@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 
 /// Soaks, writes down what was seen, and returns whether everything held.
 fn soak(options: &Options) -> Result<bool, Failure> {
-    let occasion = Occasion { started: machine::now(), machine: Machine::this(), commit: Commit::here() };
+    let occasion =
+        Occasion { started: machine::now(), machine: Machine::current(), commit: Commit::current() };
     let usual = || Path::new(RESULTS_FOLDER).join(occasion.machine.folder());
     let folder = options.results.clone().unwrap_or_else(usual);
     fs::create_dir_all(&folder)?;
@@ -59,7 +60,7 @@ fn soak(options: &Options) -> Result<bool, Failure> {
     let findings = judge::judge(options, &run);
     let file = folder.join("soak.md");
     fs::write(&file, report::markdown(options, &occasion, &run, &findings))?;
-    tell(format_args!("{}\nwritten to {}", report::text(&findings), file.display()));
+    output(format_args!("{}\nwritten to {}", report::text(&findings), file.display()));
     if run.is_interrupted {
         return Err(Failure::Interrupted);
     }

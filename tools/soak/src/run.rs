@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
-use stage::console::say;
+use stage::console::progress;
 use stage::process::log_file;
-use stage::server::{Listening, folder_with, free_port, serve};
+use stage::server::{ReadinessProbe, folder_with, free_port, start_server};
 use stage::text::thousands;
 use stage::{Failure, Interrupt, Process};
 
@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::sample::{Sample, descriptors};
 
 /// Time between two looks at the server.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Looks between two lines that say how things are.
 const LOOKS_PER_LINE: usize = 12;
@@ -97,20 +97,20 @@ impl<'a> Soak<'a> {
     pub fn run(&self, csv: &Path) -> Result<Run, Failure> {
         let mut run = Run::default();
         let (log, port) = (self.logs.join("server.log"), free_port()?);
-        let listening = Listening { port, path: "/health", log: Some(&log) };
+        let probe = ReadinessProbe { port, path: "/health", log: Some(&log) };
         let mut command = self.server_command(port, &log)?;
         run.commands.push(typed(&command));
-        let mut server = serve("server", &mut command, listening, &self.interrupt)?;
+        let mut server = start_server("server", &mut command, probe, &self.interrupt)?;
         self.interrupt.sleep(START_PAUSE)?;
         run.descriptors_before = descriptors(server.id()).unwrap_or(0);
         let mut load = self.start_load(port, server.id(), &mut run)?;
-        let watched = self.watch(&mut server, &mut load, listening, csv, &mut run);
+        let watched = self.watch(&mut server, &mut load, probe, csv, &mut run);
         if watched == Err(Failure::Interrupted) {
             run.is_interrupted = true;
         } else {
             watched?;
             self.end_load(load, &mut run)?;
-            run.rest = self.rest(&server, listening)?;
+            run.rest = self.rest(&server, probe)?;
         }
         let status = server.end()?;
         if !status.success() {
@@ -177,7 +177,7 @@ impl<'a> Soak<'a> {
         &self,
         server: &mut Process,
         load: &mut Load,
-        listening: Listening<'_>,
+        probe: ReadinessProbe<'_>,
         csv: &Path,
         run: &mut Run,
     ) -> Result<(), Failure> {
@@ -187,7 +187,7 @@ impl<'a> Soak<'a> {
         let deadline = self.hostile_time() + LOAD_PATIENCE;
         loop {
             let elapsed = started.elapsed();
-            let Some(sample) = Sample::take(server.id(), listening.address(), elapsed.as_secs_f64()) else {
+            let Some(sample) = Sample::take(server.id(), probe.address(), elapsed.as_secs_f64()) else {
                 run.broken.push("the server is gone".to_owned());
                 return Ok(());
             };
@@ -201,7 +201,7 @@ impl<'a> Soak<'a> {
                 run.broken.push("the load test did not end in time".to_owned());
                 return Ok(());
             }
-            let next = LOOK_INTERVAL * run.samples.len() as u32;
+            let next = POLL_INTERVAL * run.samples.len() as u32;
             let pause = next.saturating_sub(started.elapsed());
             let ended = self.interrupt.wait_for(pause, || match server.status()? {
                 Some(status) => Err(Failure::Failed(format!("the server ended with {status}"))),
@@ -250,8 +250,8 @@ impl<'a> Soak<'a> {
     }
 
     /// Waits until the server has nobody left but whoever asks; the last look, whatever it sees.
-    fn rest(&self, server: &Process, listening: Listening<'_>) -> Result<Option<Sample>, Failure> {
-        let look = || Sample::take(server.id(), listening.address(), 0.0);
+    fn rest(&self, server: &Process, probe: ReadinessProbe<'_>) -> Result<Option<Sample>, Failure> {
+        let look = || Sample::take(server.id(), probe.address(), 0.0);
         let mut last = look();
         self.interrupt.wait_for(REST_PATIENCE, || {
             last = look();
@@ -275,7 +275,7 @@ impl<'a> Soak<'a> {
                 own.governor_level
             )
         });
-        say(format_args!(
+        progress(format_args!(
             "soak {} of {}: {own}, {:.2} MiB, {} descriptors",
             minutes(sample.at_s as u64),
             minutes(all),

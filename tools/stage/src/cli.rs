@@ -19,14 +19,14 @@ pub enum Command<T> {
 ///
 /// # Errors
 /// One line that names the option, the value and what is allowed.
-pub fn command<T>(
+pub fn parse<T>(
     program: &str,
     args: impl Iterator<Item = String>,
     brief: &str,
     declare: impl FnOnce(&mut Flags),
     read: impl FnOnce(&Matches) -> Result<T, String>,
 ) -> Result<Command<T>, String> {
-    arguments(program, args, brief, declare, |matches| match matches.free.first() {
+    parse_with_arguments(program, args, brief, declare, |matches| match matches.free.first() {
         Some(stray) => Err(format!("{stray}: unexpected argument; see --help")),
         None => read(matches),
     })
@@ -35,8 +35,8 @@ pub fn command<T>(
 /// The same for a program that takes arguments beside its flags.
 ///
 /// # Errors
-/// As [`command`].
-pub fn arguments<T>(
+/// As [`parse`].
+pub fn parse_with_arguments<T>(
     program: &str,
     args: impl Iterator<Item = String>,
     brief: &str,
@@ -157,7 +157,7 @@ mod tests {
                 flags.optopt("", "runs", "how often", "N");
                 flags.optflag("", "json", "print JSON");
             };
-            command("tool", args.iter().map(ToString::to_string), "Does it.", declare, |_| Ok(()))
+            parse("tool", args.iter().map(ToString::to_string), "Does it.", declare, |_| Ok(()))
         };
         for flag in ["--version", "-version", "-V"] {
             let version = format!("tool {}\n", env!("CARGO_PKG_VERSION"));

@@ -8,12 +8,12 @@ use std::path::Path;
 use crate::text::printable;
 
 /// A line for people on standard error: progress.
-pub fn say(line: Arguments<'_>) {
+pub fn progress(line: Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// A line of the result on standard output.
-pub fn tell(line: Arguments<'_>) {
+pub fn output(line: Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
@@ -25,7 +25,7 @@ pub fn name(built: &str) -> String {
 }
 
 /// A problem on standard error, the program's name before each of its lines. It may repeat foreign text.
-pub fn complain(program: &str, problem: &dyn Display) {
+pub fn report_error(program: &str, problem: &dyn Display) {
     let program = name(program);
     for line in problem.to_string().lines() {
         let _ = writeln!(io::stderr(), "{program}: {}", printable(line));

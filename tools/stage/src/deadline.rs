@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 /// A blocking socket whose reads and writes fail with [`ErrorKind::TimedOut`] once the deadline is over.
 #[derive(Debug)]
-pub struct Timed {
+pub struct DeadlineStream {
     stream: TcpStream,
     deadline: Instant,
 }
 
-impl Timed {
+impl DeadlineStream {
     /// Connects to the first of these addresses that accepts. Each has its share of the time that is left.
     ///
     /// # Errors
     /// That of the last address; none is an error as well.
-    pub fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Timed> {
+    pub fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<DeadlineStream> {
         let mut result = Err(io::Error::new(ErrorKind::NotFound, "no address"));
         for (index, address) in addresses.iter().enumerate() {
             let share = left(deadline)? / (addresses.len() - index) as u32;
@@ -27,7 +27,7 @@ impl Timed {
         }
         let stream = result?;
         stream.set_nodelay(true)?;
-        Ok(Timed { stream, deadline })
+        Ok(DeadlineStream { stream, deadline })
     }
 
     /// From now on, this is the deadline.
@@ -41,14 +41,14 @@ impl Timed {
     }
 }
 
-impl Read for Timed {
+impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(left(self.deadline)?))?;
         self.stream.read(buffer).map_err(late)
     }
 }
 
-impl Write for Timed {
+impl Write for DeadlineStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(left(self.deadline)?))?;
         self.stream.write(bytes).map_err(late)
@@ -89,7 +89,7 @@ mod tests {
     fn a_deadline_that_is_over_ends_reads_and_writes_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut timed = Timed::connect(&[address], Instant::now() + Duration::from_mins(1)).unwrap();
+        let mut timed = DeadlineStream::connect(&[address], Instant::now() + Duration::from_mins(1)).unwrap();
         let (mut peer, _) = listener.accept().unwrap();
         peer.write_all(b"x").unwrap();
         assert_eq!(timed.read(&mut [0; 8]).unwrap(), 1);
@@ -105,8 +105,11 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let refusing = SocketAddr::from(([127, 0, 0, 2], address.port()));
         let deadline = Instant::now() + Duration::from_mins(1);
-        assert!(Timed::connect(&[refusing, address], deadline).is_ok());
-        assert_eq!(Timed::connect(&[refusing], deadline).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        assert_eq!(Timed::connect(&[], deadline).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(DeadlineStream::connect(&[refusing, address], deadline).is_ok());
+        assert_eq!(
+            DeadlineStream::connect(&[refusing], deadline).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused
+        );
+        assert_eq!(DeadlineStream::connect(&[], deadline).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

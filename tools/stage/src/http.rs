@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::deadline::Timed;
+use crate::deadline::DeadlineStream;
 use crate::text::printable_json;
 
 /// Longest answer that is read, in bytes.
-pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes taken from the socket at a time.
 const READ_BYTES: usize = 16 * 1_024;
 
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status code.
     pub status: u16,
     /// What follows the head.
@@ -27,8 +27,8 @@ pub struct Answer {
 /// Asks, and waits for the whole answer; `patience` is the time for all of it.
 ///
 /// # Errors
-/// No whole answer in time, one longer than [`ANSWER_BYTES_MAX`], or one that isn't HTTP.
-pub fn get(server: SocketAddr, path: &str, patience: Duration) -> io::Result<Answer> {
+/// No whole answer in time, one longer than [`RESPONSE_BYTES_MAX`], or one that isn't HTTP.
+pub fn get(server: SocketAddr, path: &str, patience: Duration) -> io::Result<Response> {
     get_from(&[server], &server.to_string(), path, Instant::now() + patience)
 }
 
@@ -41,7 +41,7 @@ pub fn get_from(
     authority: &str,
     path: &str,
     deadline: Instant,
-) -> io::Result<Answer> {
+) -> io::Result<Response> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
     exchange(addresses, request.as_bytes(), deadline, &mut answer)?;
@@ -60,24 +60,24 @@ pub fn get_json(server: SocketAddr, path: &str, patience: Duration) -> io::Resul
 /// Sends a request, and appends what comes to `answer` until the server closes.
 ///
 /// # Errors
-/// The deadline is over, or the answer is longer than [`ANSWER_BYTES_MAX`]; what came before stands in `answer`.
+/// The deadline is over, or the answer is longer than [`RESPONSE_BYTES_MAX`]; what came before stands in `answer`.
 pub fn exchange(
     addresses: &[SocketAddr],
     request: &[u8],
     deadline: Instant,
     answer: &mut Vec<u8>,
 ) -> io::Result<()> {
-    let mut stream = Timed::connect(addresses, deadline)?;
+    let mut stream = DeadlineStream::connect(addresses, deadline)?;
     // In one piece: a server that has no place for the question answers and closes at once.
     stream.write_all(request)?;
     let mut buffer = [0; READ_BYTES];
     loop {
-        let room = ANSWER_BYTES_MAX - answer.len().min(ANSWER_BYTES_MAX);
+        let room = RESPONSE_BYTES_MAX - answer.len().min(RESPONSE_BYTES_MAX);
         match stream.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) if count > room => {
                 answer.extend_from_slice(&buffer[..room]);
-                let problem = format!("the answer is longer than {ANSWER_BYTES_MAX} bytes");
+                let problem = format!("the answer is longer than {RESPONSE_BYTES_MAX} bytes");
                 return Err(io::Error::new(ErrorKind::InvalidData, problem));
             }
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
@@ -87,10 +87,10 @@ pub fn exchange(
     }
 }
 
-fn parse(answer: &str) -> Option<Answer> {
+fn parse(answer: &str) -> Option<Response> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;
-    Some(Answer { status, body: body.to_owned() })
+    Some(Response { status, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn an_answer_is_its_status_and_its_body() {
         let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\nfull\n";
-        assert_eq!(parse(busy), Some(Answer { status: 503, body: "full\n".to_owned() }));
-        assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\n"), Some(Answer { status: 200, body: String::new() }));
+        assert_eq!(parse(busy), Some(Response { status: 503, body: "full\n".to_owned() }));
+        assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\n"), Some(Response { status: 200, body: String::new() }));
         for text in ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0 x\r\n\r\n", "HTTP/1.1 many\r\n\r\n"] {
             assert_eq!(parse(text), None, "{text}");
         }
@@ -141,6 +141,6 @@ mod tests {
         let deadline = Instant::now() + Duration::from_mins(1);
         let error = exchange(&[server], b"GET / HTTP/1.1\r\n\r\n", deadline, &mut answer).unwrap_err();
         assert_eq!(error.to_string(), "the answer is longer than 1048576 bytes");
-        assert_eq!(answer.len(), ANSWER_BYTES_MAX);
+        assert_eq!(answer.len(), RESPONSE_BYTES_MAX);
     }
 }

@@ -15,7 +15,7 @@ use signal_hook::low_level::{exit, pipe};
 use crate::failure::Failure;
 
 /// Time between two looks at what is waited for.
-pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The exit status that a shell gives a process which a signal ended, less the signal's number.
 const SIGNALLED: i32 = 128;
@@ -42,7 +42,7 @@ impl Interrupt {
     }
 
     /// Whether a signal has asked for an end.
-    pub fn is_wanted(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.signal().is_some()
     }
 
@@ -64,7 +64,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn end_within(&self, grace: Duration, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub fn exit_within(&self, grace: Duration, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let (mut noted, writer) = UnixStream::pair()?;
         let interrupt = Interrupt { signal: Arc::clone(&self.signal) };
         for number in ending_signals() {
@@ -100,7 +100,7 @@ impl Interrupt {
     ) -> Result<Option<T>, Failure> {
         let deadline = Instant::now() + patience;
         loop {
-            if self.is_wanted() {
+            if self.is_requested() {
                 return Err(Failure::Interrupted);
             }
             if let Some(found) = look()? {
@@ -110,7 +110,7 @@ impl Interrupt {
             if left.is_zero() {
                 return Ok(None);
             }
-            sleep(left.min(LOOK_INTERVAL));
+            sleep(left.min(POLL_INTERVAL));
         }
     }
 
@@ -121,7 +121,7 @@ impl Interrupt {
     }
 
     #[cfg(test)]
-    pub(crate) fn ask_to_end(&self) {
+    pub(crate) fn request(&self) {
         self.signal.store(SIGINT as usize, Ordering::Relaxed);
     }
 }
@@ -157,7 +157,7 @@ mod tests {
     fn a_signal_has_the_status_that_a_shell_gives_it() {
         let interrupt = Interrupt::unwatched();
         assert_eq!((interrupt.signal(), interrupt.status()), (None, None));
-        interrupt.ask_to_end();
+        interrupt.request();
         assert_eq!((interrupt.signal(), interrupt.status()), (Some(SIGINT), Some(130)));
     }
 }

@@ -35,7 +35,7 @@ pub struct Commit {
 
 impl Machine {
     /// This machine, as far as `/proc` tells.
-    pub fn this() -> Machine {
+    pub fn current() -> Machine {
         Machine {
             cpu: value_in(&read("/proc/cpuinfo"), "model name").unwrap_or("unknown").to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -63,7 +63,7 @@ impl Machine {
 
 impl Commit {
     /// What is checked out here.
-    pub fn here() -> Commit {
+    pub fn current() -> Commit {
         let changes = output_of("git", &["status", "--porcelain", "--untracked-files=no"]);
         Commit {
             hash: output_of("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_default(),
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn this_machine_tells_what_it_is() {
-        let machine = Machine::this();
+        let machine = Machine::current();
         assert!(machine.cores > 0 && machine.memory_mib > 0 && machine.open_files_max > 0, "{machine:?}");
         assert!(machine.folder().ends_with("core"));
     }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::console::say;
-use crate::interrupt::LOOK_INTERVAL;
+use crate::console::progress;
+use crate::interrupt::POLL_INTERVAL;
 use crate::{Failure, Interrupt};
 
 /// Time a child gets to end in order before it is killed.
@@ -92,7 +92,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            say(format_args!("{} (process {}) can't be ended: {error}", self.name, self.id()));
+            progress(format_args!("{} (process {}) can't be ended: {error}", self.name, self.id()));
         }
     }
 }
@@ -118,13 +118,13 @@ pub fn output_of(
         let _ = sender.send(result);
     });
     loop {
-        match output.recv_timeout(LOOK_INTERVAL) {
+        match output.recv_timeout(POLL_INTERVAL) {
             Ok(Ok(text)) => return Ok(text),
             Ok(Err(error)) => return Err(Failure::Failed(format!("{name}: {error}"))),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(Failure::Failed(format!("{name}: printed nothing")));
             }
-            Err(RecvTimeoutError::Timeout) if interrupt.is_wanted() => {
+            Err(RecvTimeoutError::Timeout) if interrupt.is_requested() => {
                 process.kill()?;
                 return Err(Failure::Interrupted);
             }
@@ -187,7 +187,7 @@ mod tests {
         let interrupt = Interrupt::unwatched();
         let lines = output_of("seq", Command::new("seq").arg("100000"), &interrupt).unwrap();
         assert_eq!(lines.lines().count(), 100_000, "more than a pipe holds");
-        interrupt.ask_to_end();
+        interrupt.request();
         let result = output_of("sleep", Command::new("sleep").arg("60"), &interrupt);
         assert_eq!(result, Err(Failure::Interrupted));
     }

@@ -26,7 +26,7 @@ pub fn free_port() -> Result<u16, Failure> {
 
 /// Where a server will answer, and what it says when it does not.
 #[derive(Clone, Copy, Debug)]
-pub struct Listening<'a> {
+pub struct ReadinessProbe<'a> {
     /// The port of 127.0.0.1 that it was told.
     pub port: u16,
     /// What it answers with status 200 once it is ready.
@@ -35,7 +35,7 @@ pub struct Listening<'a> {
     pub log: Option<&'a Path>,
 }
 
-impl Listening<'_> {
+impl ReadinessProbe<'_> {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
@@ -56,20 +56,20 @@ impl Listening<'_> {
 ///
 /// # Errors
 /// It ends, or does not answer in time; or somebody interrupts.
-pub fn serve(
+pub fn start_server(
     name: &'static str,
     command: &mut Command,
-    listening: Listening<'_>,
+    probe: ReadinessProbe<'_>,
     interrupt: &Interrupt,
 ) -> Result<Process, Failure> {
     let mut server = Process::start(name, command.stdout(Stdio::null()))?;
     let answered = interrupt.wait_for(START_PATIENCE, || match server.status()? {
-        Some(status) => Err(listening.failure(name, &format!("ended at its start with {status}"))),
-        None => Ok(listening.answers().then_some(())),
+        Some(status) => Err(probe.failure(name, &format!("ended at its start with {status}"))),
+        None => Ok(probe.answers().then_some(())),
     })?;
     match answered {
         Some(()) => Ok(server),
-        None => Err(listening.failure(name, &format!("did not answer on port {}", listening.port))),
+        None => Err(probe.failure(name, &format!("did not answer on port {}", probe.port))),
     }
 }
 
@@ -94,17 +94,17 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_start_is_named() {
-        let listening = Listening { port: free_port().unwrap(), path: "/", log: None };
-        let ended = serve("false", &mut Command::new("false"), listening, &Interrupt::unwatched());
+        let probe = ReadinessProbe { port: free_port().unwrap(), path: "/", log: None };
+        let ended = start_server("false", &mut Command::new("false"), probe, &Interrupt::unwatched());
         assert_eq!(ended.unwrap_err().to_string(), "false: ended at its start with exit status: 1");
     }
 
     #[test]
     fn a_wait_for_a_server_can_be_interrupted() {
         let interrupt = Interrupt::unwatched();
-        interrupt.ask_to_end();
-        let listening = Listening { port: free_port().unwrap(), path: "/", log: None };
-        let result = serve("sleep", Command::new("sleep").arg("60"), listening, &interrupt);
+        interrupt.request();
+        let probe = ReadinessProbe { port: free_port().unwrap(), path: "/", log: None };
+        let result = start_server("sleep", Command::new("sleep").arg("60"), probe, &interrupt);
         assert_eq!(result.unwrap_err(), Failure::Interrupted);
     }
 

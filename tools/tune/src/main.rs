@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use options::{Action, Command};
 use pixi_game_server::ops::kernel_limits::{Demand, examine, sysctl_file};
-use stage::console::complain;
+use stage::console::report_error;
 
 const NOT_AS_WANTED: u8 = 1;
 const INVALID: u8 = 2;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(Command::Help(text)) => return print(&text, true),
         Ok(Command::Run(options)) => options,
         Err(problem) => {
-            complain("pixi-game-tune", &problem);
+            report_error("pixi-game-tune", &problem);
             return ExitCode::from(INVALID);
         }
     };

@@ -51,7 +51,7 @@ pub fn parse(
         flags.optflag("", "print-sysctl", "print what is to change as a file for /etc/sysctl.d");
         flags.optflag("", "apply", "change it, as root, until the next reboot");
     };
-    cli::command("pixi-game-tune", args, brief, declare, |matches| {
+    cli::parse("pixi-game-tune", args, brief, declare, |matches| {
         let action = match (matches.opt_present("print-sysctl"), matches.opt_present("apply")) {
             (true, true) => return Err("--print-sysctl and --apply: expected one of them".to_owned()),
             (true, false) => Action::PrintSysctl,

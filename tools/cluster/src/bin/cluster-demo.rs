@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cluster::{NAMES, Stand};
 use stage::cli::{self, Command, given, value};
-use stage::console::{complain, say, tell};
+use stage::console::{output, progress, report_error};
 use stage::{Failure, Interrupt, Process};
 
 /// The game's port.
@@ -19,10 +19,10 @@ With these variables of the environment:
   LOAD           flags of a load test that is run through the balancer and ends it";
 
 fn main() -> ExitCode {
-    let asked = cli::command("cluster-demo", std::env::args().skip(1), BRIEF, |_| {}, |_| port());
+    let asked = cli::parse("cluster-demo", std::env::args().skip(1), BRIEF, |_| {}, |_| port());
     let shown = match asked {
         Ok(Command::Help(text)) => {
-            tell(format_args!("{}", text.trim_end()));
+            output(format_args!("{}", text.trim_end()));
             return ExitCode::SUCCESS;
         }
         Ok(Command::Run(port)) => demo(port),
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Ok(true) | Err(Failure::Interrupted) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            complain("cluster-demo", &failure);
+            report_error("cluster-demo", &failure);
             failure.exit_code()
         }
     }
@@ -49,20 +49,20 @@ fn port() -> Result<u16, String> {
 /// Whether the load test found everything right, if there was one.
 fn demo(port: u16) -> Result<bool, Failure> {
     let interrupt = Interrupt::watch()?;
-    say(format_args!(
+    progress(format_args!(
         "starting Redis, {} servers and HAProxy; the first ids take three seconds",
         NAMES.len()
     ));
     let stand = Stand::start(NAMES.len(), Some(port), &interrupt)?;
     let address = stand.address();
-    tell(format_args!(
+    output(format_args!(
         "one world of {} servers at http://{address}/; logs in {}",
         NAMES.len(),
         stand.logs().display()
     ));
     let load = std::env::var("LOAD").unwrap_or_default();
     if load.is_empty() {
-        tell(format_args!(
+        output(format_args!(
             "players for it: target/release/loadtest --clients 600 --server ws://{address}/ws; Ctrl-C ends it"
         ));
         loop {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value as Json;
-use stage::http::{Answer, get};
+use stage::http::{Response, get};
 
 use super::{Check, Weight, expect};
 use crate::player::PATIENCE;
@@ -23,7 +23,7 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-fn ask(server: SocketAddr, path: &str) -> Result<Answer, String> {
+fn ask(server: SocketAddr, path: &str) -> Result<Response, String> {
     get(server, path, PATIENCE).map_err(|error| format!("{path}: {error}"))
 }
 

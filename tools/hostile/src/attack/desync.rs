@@ -15,7 +15,7 @@ use crate::line::Line;
 const CLAIM_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Time between two looks at the picture.
-const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// How old an acknowledged position may be to be compared.
 const TRUTH_AGE_MAX: Duration = Duration::from_millis(150);
@@ -70,7 +70,7 @@ fn observe(site: &Site, truth: &Truth) -> Vec<Figure> {
     let line = Line::open(&site.server, None, |_, message| replica.receive(now_ms(), message));
     if let Ok(mut line) = line {
         while !site.is_over() {
-            let until = Instant::now() + LOOK_INTERVAL;
+            let until = Instant::now() + POLL_INTERVAL;
             if line.hear_until(until, |_, message| replica.receive(now_ms(), message)).is_err() {
                 break;
             }

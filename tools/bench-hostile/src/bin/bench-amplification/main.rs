@@ -22,7 +22,7 @@ use std::process::{Command as Program, ExitCode};
 use bench_hostile::stand;
 use options::{Command, Options};
 use report::Results;
-use stage::console::complain;
+use stage::console::report_error;
 use stage::machine::{self, Commit, Machine};
 use stage::server::folder_with;
 use stage::{Failure, Interrupt};
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            complain("bench-amplification", &failure);
+            report_error("bench-amplification", &failure);
             failure.exit_code()
         }
     }
@@ -53,8 +53,8 @@ fn main() -> ExitCode {
 fn bench(options: &Options) -> Result<bool, Failure> {
     let interrupt = Interrupt::watch()?;
     let program = folder_with(&["pixi-game-server"])?.join("pixi-game-server");
-    let mut results = Results::new(Machine::this(), Commit::here(), machine::now(), options);
-    let stand = stand::serve(&mut Program::new(program), &interrupt)?;
+    let mut results = Results::new(Machine::current(), Commit::current(), machine::now(), options);
+    let stand = stand::start_server(&mut Program::new(program), &interrupt)?;
     results.rows = measure::all(stand.address(), options, &interrupt)?;
     drop(stand);
     let folder = options.results.clone();

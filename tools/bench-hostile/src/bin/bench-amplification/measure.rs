@@ -10,7 +10,7 @@ use game_client::{ClientMessage, Facing, Vector};
 use hostile::line::Line;
 use hostile::requester::Requester;
 use loadtest::values::Server;
-use stage::console::say;
+use stage::console::progress;
 use stage::{Failure, Interrupt, http};
 
 use crate::cases::{Act, Case, ask, etag_in, messages, requests, still_world, visits};
@@ -141,7 +141,7 @@ fn window(
                 break;
             }
             sleep(due.saturating_sub(started.elapsed()));
-            if interrupt.is_wanted() {
+            if interrupt.is_requested() {
                 return Err(Failure::Interrupted);
             }
             match act(number) {
@@ -192,7 +192,7 @@ impl Attacker<'_> {
         let idle = window(server, length, 1.0, interrupt, |_| Ok(0))??;
         let mut rows = Vec::new();
         for case in cases {
-            say(format_args!("{} at {:.0}/s", case.name, case.rate));
+            progress(format_args!("{} at {:.0}/s", case.name, case.rate));
             let measured = window(server, length, case.rate, interrupt, |n| self.act(&case.act, n))?;
             rows.push(row(&case, &idle, measured));
             self.rest();

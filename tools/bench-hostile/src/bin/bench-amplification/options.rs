@@ -49,7 +49,7 @@ pub fn parse(
         flags.optopt("", "duration", "how long each message is measured [5s], DURATION", "TIME");
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     };
-    cli::command("bench-amplification", args, brief, declare, |matches| {
+    cli::parse("bench-amplification", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
         let viewers = format!("a whole number from 1 to {VIEWERS_MAX}");
         let times = format!("a multiple of {SNAPSHOT_INTERVAL_S}s up to {SECONDS_MAX}s, such as 5s or 1m");

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cluster::{NAMES, Stand};
-use stage::console::say;
+use stage::console::progress;
 use stage::{Failure, Interrupt, Process};
 
 const CLIENTS: u64 = 3_000;
@@ -72,7 +72,7 @@ pub fn measure(interrupt: &Interrupt) -> Result<String, Failure> {
         MEASURED.as_secs()
     );
     for count in 1..=NAMES.len() {
-        say(format_args!("{CLIENTS} players on {count}"));
+        progress(format_args!("{CLIENTS} players on {count}"));
         let stand = Stand::start(count, None, interrupt)?;
         let mut command = stand.program("loadtest");
         command.args(["--server", &format!("ws://{}/ws", stand.address())]).args(LOAD.split(' '));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cluster::{NAMES, Stand};
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
-use stage::console::say;
+use stage::console::progress;
 use stage::process::log_file;
 use stage::{Failure, Interrupt, Process};
 
@@ -95,7 +95,7 @@ fn numbers(object: &Json) -> u64 {
 }
 
 fn run(name: &str, fault: Fault, interrupt: &Interrupt) -> Result<Outcome, Failure> {
-    say(format_args!("{name}"));
+    progress(format_args!("{name}"));
     let mut stand = Stand::start(NAMES.len(), None, interrupt)?;
     let output = stand.logs().join("load.json");
     let mut load = start_load(&stand, &output)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use stage::cli::{self, Command};
-use stage::console::{complain, tell};
+use stage::console::{output, report_error};
 use stage::machine::{self, Commit, Machine};
 use stage::{Failure, Interrupt};
 
@@ -28,10 +28,10 @@ With these variables of the environment:
   RESULTS        folder to write to [bench/results/DAY-MACHINE]";
 
 fn main() -> ExitCode {
-    let asked = cli::command("bench-cluster", std::env::args().skip(1), BRIEF, |_| {}, |_| parts());
+    let asked = cli::parse("bench-cluster", std::env::args().skip(1), BRIEF, |_| {}, |_| parts());
     let measured = match asked {
         Ok(Command::Help(text)) => {
-            tell(format_args!("{}", text.trim_end()));
+            output(format_args!("{}", text.trim_end()));
             return ExitCode::SUCCESS;
         }
         Ok(Command::Run(parts)) => bench(&parts),
@@ -40,11 +40,11 @@ fn main() -> ExitCode {
     match measured {
         Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
         Ok(problems) => {
-            tell(format_args!("no: {}", problems.join("; ")));
+            output(format_args!("no: {}", problems.join("; ")));
             ExitCode::FAILURE
         }
         Err(failure) => {
-            complain("bench-cluster", &failure);
+            report_error("bench-cluster", &failure);
             failure.exit_code()
         }
     }
@@ -66,11 +66,11 @@ fn parts() -> Result<String, String> {
 /// What is wrong with the parts that were asked for.
 fn bench(parts: &str) -> Result<Vec<String>, Failure> {
     let interrupt = Interrupt::watch()?;
-    let (machine, mut problems) = (Machine::this(), Vec::new());
+    let (machine, mut problems) = (Machine::current(), Vec::new());
     let folder =
         variable("RESULTS").map_or_else(|| Path::new(RESULTS_FOLDER).join(machine.folder()), PathBuf::from);
     fs::create_dir_all(&folder)?;
-    let commit = Commit::here();
+    let commit = Commit::current();
     for part in parts.split(',') {
         let mut text = format!("# One world of several servers: {part}\n\n{}\n", machine.table());
         let changed = if commit.is_dirty { ", with changes" } else { "" };
@@ -85,10 +85,10 @@ fn bench(parts: &str) -> Result<Vec<String>, Failure> {
             "faults" => faults::measure(&interrupt, &mut problems)?,
             _ => cost::measure(&interrupt)?,
         };
-        tell(format_args!("{text}"));
+        output(format_args!("{text}"));
         let file = folder.join(format!("cluster-{part}.md"));
         fs::write(&file, &text).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
-        tell(format_args!("written to {}\n", file.display()));
+        output(format_args!("written to {}\n", file.display()));
     }
     Ok(problems)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use cluster::{NAMES, Stand};
 use serde_json::{Value as Json, json};
-use stage::console::say;
+use stage::console::progress;
 use stage::process::output_of;
 use stage::statistics::Spread;
 use stage::{Failure, Interrupt};
@@ -21,7 +21,7 @@ const ADDED_MS_MAX: f64 = 5.0;
 
 /// The results of the load test against so many servers, with the bus's own delay in milliseconds beside them.
 fn load(count: usize, interrupt: &Interrupt) -> Result<Json, Failure> {
-    say(format_args!("600 players on {count}"));
+    progress(format_args!("600 players on {count}"));
     let stand = Stand::start(count, None, interrupt)?;
     let mut command = stand.program("loadtest");
     command.args(["--json", "--server", &format!("ws://{}/ws", stand.address())]).args(LOAD.split(' '));
