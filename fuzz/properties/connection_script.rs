@@ -9,9 +9,9 @@ use pixi_game_server::config::Config;
 use pixi_game_server::limits::{HTTP_HEAD_BYTES_MAX, READ_BUDGET_BYTES};
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::game::Game;
-use pixi_game_server::server::intake::Sender;
-use pixi_game_server::server::postponed::Postponed;
+use pixi_game_server::server::deferred::Postponed;
+use pixi_game_server::server::engine::Game;
+use pixi_game_server::server::input::Sender;
 use pixi_game_server::wire::http::{Date, Parsed, parse_request, upgrade, write_upgrade_response};
 use pixi_game_server::wire::websocket::{Code, Session};
 

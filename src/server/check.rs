@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::accept::Acceptor;
-use super::coming_back;
+use super::reconnect;
 use crate::cluster::link::Address;
 use crate::config::Config;
 
@@ -24,6 +24,6 @@ pub fn check(config: &Config) -> Vec<io::Error> {
     if let Some(Err(silence)) = config.cluster_url.as_ref().map(|url| Address::check(url.reveal())) {
         log::warn!("{silence}");
     }
-    coming_back::check(config);
+    reconnect::check(config);
     problems
 }

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::TcpStream;
 
 use super::accept::Door;
+use super::deferred::Postponed;
 use super::outbox::Outbox;
-use super::postponed::Postponed;
 use super::socket::Socket;
 use super::table::Entry;
 

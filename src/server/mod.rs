@@ -7,12 +7,12 @@
 //!   there are few or none.
 //! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`routes`]: what is where, at which listener. [`http_slice`], [`http_queue`], [`http_budget`]: when they are served, and how much time they get.
 //!   [`negotiation`], [`metrics_cache`], [`gauges`]: metrics, their format, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
-//!   [`postponed`]: inputs over the allowance. [`flush`]: ticks, and what
-//!   they bring to viewers, in slices. [`ending`]: closing, sweeping, draining.
-//! * `cluster`: other processes of the same world. `coming_back`: whom a ticket brings back where it was. `returning`: those
+//!   [`deferred`]: inputs over the allowance. [`flush`]: ticks, and what
+//!   they bring to viewers, in slices. [`close`]: closing, sweeping, draining.
+//! * `cluster`: other processes of the same world. `reconnect`: whom a ticket brings back where it was. `takeover`: those
 //!   who may be known elsewhere.
 //! * `check`: what a start would say. `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
-//! * [`game`], [`intake`]: the game without its sockets, which simulation and fuzzing drive as well.
+//! * [`engine`], [`input`]: the game without its sockets, which simulation and fuzzing drive as well.
 //! * [`connection`], [`socket`], [`outbox`], [`table`]: one connection, its calls, what waits for it, all of them. [`os`]: what only Linux can answer.
 //! * [`run_clock`]: what is a pause of the process. [`wall_clock`]: the date of answers. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
 
@@ -20,20 +20,20 @@ mod accept;
 pub mod assets;
 pub mod capacity;
 mod check;
+mod close;
 mod cluster;
-mod coming_back;
 pub mod connection;
+pub mod deferred;
 mod displacement;
-mod ending;
+pub mod engine;
 mod flush;
-pub mod game;
 mod gauges;
 pub mod health_check;
 mod http;
 mod http_budget;
 mod http_queue;
 mod http_slice;
-pub mod intake;
+pub mod input;
 mod metrics_cache;
 mod monitoring_connections;
 mod negotiation;
@@ -42,16 +42,16 @@ pub mod outbox;
 mod pages;
 mod peer_address;
 mod player;
-pub mod postponed;
+mod reconnect;
 mod reload;
 mod report;
 mod reserve_descriptors;
-mod returning;
 mod routes;
 mod run_clock;
 mod site;
 mod socket;
 mod table;
+mod takeover;
 pub mod tick;
 mod wall_clock;
 
@@ -82,12 +82,12 @@ use assets::Assets;
 use capacity::Capacity;
 pub use check::check;
 use check::listeners;
+use close::Draining;
 use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
 use displacement::Places;
-use ending::Draining;
+use engine::Game;
 use flush::Reply;
-use game::Game;
 use http_budget::Share;
 use http_queue::HttpQueue;
 use metrics_cache::Renderings;
@@ -99,10 +99,10 @@ use reload::Reload;
 pub use reload::Reread;
 use report::Report;
 use reserve_descriptors::Spares;
-use returning::Waiters;
 pub use routes::log_hidden_files;
 use run_clock::RunClock;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
+use takeover::Waiters;
 use wall_clock::WallClock;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -227,7 +227,7 @@ impl Server {
             game: Game::new(&config),
             cluster,
             returning: Waiters::default(),
-            resumes: coming_back::resumes_of(&config),
+            resumes: reconnect::resumes_of(&config),
             owners: Vec::new(),
             assets: Arc::new(assets),
             pages: Pages::new(config.admin_addr.is_none()),

@@ -5,9 +5,9 @@ use mio::Token;
 
 use super::Server;
 use super::connection::{Phase, Player};
+use super::engine::Game;
 use super::flush::Reply;
-use super::game::Game;
-use super::intake::Sender;
+use super::input::Sender;
 use crate::ops::metrics::Metrics;
 
 impl Player {

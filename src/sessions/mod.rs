@@ -7,16 +7,16 @@
 //! for the same session until the client has confirmed the new one with its first frame. Both are one session: whichever
 //! of them returns first takes it, and the other is worth nothing from then on.
 
-mod saved;
+mod saved_player;
 pub mod store;
-mod ticket;
+mod token;
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::limits::{RESUME_TTL_S_MAX, RESUMES_MAX, RETURN_INTERVAL_MS};
-pub use saved::Saved;
+pub use saved_player::Saved;
 use store::{Found, Store};
-pub use ticket::Ticket;
+pub use token::Ticket;
 
 /// What is known about a ticket; `P` is what a player is known by.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What is remembered of a session, and for how long.
 
-use super::saved::tests::HERE;
+use super::saved_player::tests::HERE;
 use super::*;
 use crate::world::Budget;
 use proptest::prelude::*;

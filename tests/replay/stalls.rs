@@ -8,9 +8,9 @@ use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::game::Game;
-use pixi_game_server::server::intake::Sender;
-use pixi_game_server::server::postponed::Postponed;
+use pixi_game_server::server::deferred::Postponed;
+use pixi_game_server::server::engine::Game;
+use pixi_game_server::server::input::Sender;
 use pixi_game_server::wire::websocket::Session;
 use pixi_game_server::world::{Position, Vector};
 

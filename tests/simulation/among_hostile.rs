@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::game::Game;
+use pixi_game_server::server::engine::Game;
 use pixi_game_server::sessions::Saved;
 
 use super::check::Strictness;

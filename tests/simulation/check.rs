@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use game_client::{Facing, RemotePlayer, State};
 use pixi_game_server::limits::{KEYFRAME_AFTER_MS, VIEW_DWELL_MS, VIEW_LEAVE_MARGIN};
 use pixi_game_server::replication::interest::MEMBER_DISTANCE_FACTOR;
-use pixi_game_server::server::game::Game;
+use pixi_game_server::server::engine::Game;
 use pixi_game_server::world::{self, Position, World};
 
 use super::peer::Peer;

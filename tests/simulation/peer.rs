@@ -7,8 +7,8 @@ use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
 use pixi_game_server::admission::rate::RateLimiter;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::server::connection::{Broken, Connection, Phase, Player, ReadOutcome};
-use pixi_game_server::server::game::Game;
-use pixi_game_server::server::postponed::Postponed;
+use pixi_game_server::server::deferred::Postponed;
+use pixi_game_server::server::engine::Game;
 use pixi_game_server::wire::websocket::Session;
 
 use super::hostile::Hostile;

@@ -1,8 +1,8 @@
 //! What a player's bytes come to: frames, messages, verdicts, acks, and the end when they bring it. Without the socket
 //! they came from, so that the loop and the fuzzing of whole connections run the same lines.
 
-use super::game::{Ending, Game, ending_of, flood};
-use super::postponed::Postponed;
+use super::deferred::Postponed;
+use super::engine::{Ending, Game, ending_of, flood};
 use crate::admission::rate::{Arrival, RateLimiter, Verdict};
 use crate::ops::metrics::{Closed, FrameOut, Metrics};
 use crate::wire::websocket::{Event, Session};

@@ -10,8 +10,8 @@ use mio::Token;
 
 use super::Server;
 use super::connection::Phase;
-use super::game::Game;
-use super::intake::Sender;
+use super::engine::Game;
+use super::input::Sender;
 use crate::admission::rate::Arrival;
 use crate::limits::POSTPONED_PER_TICK;
 use crate::ops::metrics::Metrics;
