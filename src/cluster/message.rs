@@ -1,6 +1,6 @@
 //! What processes say to one another: versioned, of a length that follows from what is in it, little-endian.
 //!
-//! A message is a head of [`HEAD_BYTES`] (magic, version, kind, size of the world, sender, number, time) and a body by its kind.
+//! A message is a header of [`HEADER_BYTES`] (magic, version, kind, size of the world, sender, number, time) and a body by its kind.
 //! Whoever reads one trusts nothing: anything could be on the bus.
 
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
@@ -15,20 +15,20 @@ const MAGIC: [u8; 2] = *b"PX";
 pub const VERSION: u8 = 2;
 
 /// Bytes of a message before its body.
-pub const HEAD_BYTES: usize = 32;
+pub const HEADER_BYTES: usize = 32;
 
 /// A process, from its start to its end: drawn by chance.
 pub type NodeId = u64;
 
 /// What precedes every body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct Header {
     /// Width and height of the sender's world, in units.
     pub world: (u16, u16),
     /// Who says it.
     pub node: NodeId,
     /// The sender's messages are numbered, from 1.
-    pub number: u64,
+    pub sequence: u64,
     /// When it was said, in microseconds since 1970 by the sender's clock.
     pub sent_us: u64,
 }
@@ -46,38 +46,38 @@ pub enum Body {
         players: Vec<Told>,
     },
     /// The sender lives.
-    Beat(Beat),
+    Heartbeat(Heartbeat),
     /// The sender ends, and so do its players.
-    Farewell,
+    Shutdown,
     /// Whoever has players in these regions is to tell all of them.
-    Ask(Vec<Region>),
+    SnapshotRequest(Vec<Region>),
     /// A client shows this ticket to the sender; its owner is to say what becomes of the player.
-    Claim {
+    SessionRequest {
         /// The session's current token.
         ticket: Ticket,
         /// The node that had the player last.
         owner: NodeId,
     },
     /// The answer.
-    Answer {
+    SessionReply {
         /// The ticket of the claim.
         ticket: Ticket,
         /// The node that claimed it.
-        asker: NodeId,
+        requester: NodeId,
         /// What became of its player.
-        fate: Fate,
+        outcome: SessionOutcome,
     },
 }
 
 /// What becomes of a player whose ticket is shown to another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum SessionOutcome {
     /// It is here: its connection answers.
-    Present,
+    Active,
     /// It is not here. If it left, the bus knows.
     Unknown,
-    /// Its connection was silent and is closed; its session belongs to the asker now.
-    HandedOver(Saved),
+    /// Its connection was silent and is closed; its session belongs to the requester now.
+    Transferred(Saved),
 }
 
 /// What changed in a region.
@@ -90,12 +90,12 @@ pub struct Changes {
     /// Who went over to another region, and to which.
     pub moved: Vec<(Region, Told)>,
     /// Who came in or did something.
-    pub told: Vec<Told>,
+    pub updated: Vec<Told>,
 }
 
 /// What a process says of itself twice a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// Its name, for people.
     pub name: String,
     /// All ids it was ever granted are below this.
@@ -106,72 +106,72 @@ pub struct Beat {
 
 /// Why bytes are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum DecodeError {
     /// Not ours at all, or damaged.
     Malformed,
-    /// Another version of the format, by this sender if the head could be read.
+    /// Another version of the format, by this sender if the header could be read.
     Version(u8),
 }
 
 /// Bytes of a player told of.
-const TOLD_BYTES: usize = 9;
+const ENTITY_BYTES: usize = 9;
 
 const KIND_CHANGES: u8 = 1;
 const KIND_SNAPSHOT: u8 = 2;
-const KIND_BEAT: u8 = 3;
-const KIND_FAREWELL: u8 = 4;
-const KIND_ASK: u8 = 5;
-const KIND_CLAIM: u8 = 6;
-const KIND_ANSWER: u8 = 7;
+const KIND_HEARTBEAT: u8 = 3;
+const KIND_SHUTDOWN: u8 = 4;
+const KIND_SNAPSHOT_REQUEST: u8 = 5;
+const KIND_SESSION_REQUEST: u8 = 6;
+const KIND_SESSION_REPLY: u8 = 7;
 
-const FATE_PRESENT: u8 = 0;
-const FATE_UNKNOWN: u8 = 1;
-const FATE_HANDED_OVER: u8 = 2;
+const OUTCOME_ACTIVE: u8 = 0;
+const OUTCOME_UNKNOWN: u8 = 1;
+const OUTCOME_TRANSFERRED: u8 = 2;
 
 /// The bytes of a message.
-pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
+pub fn encode(header: &Header, body: &Body) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     out.extend_from_slice(&MAGIC);
     out.push(VERSION);
     out.push(match body {
         Body::Changes(_) => KIND_CHANGES,
         Body::Snapshot { .. } => KIND_SNAPSHOT,
-        Body::Beat(_) => KIND_BEAT,
-        Body::Farewell => KIND_FAREWELL,
-        Body::Ask(_) => KIND_ASK,
-        Body::Claim { .. } => KIND_CLAIM,
-        Body::Answer { .. } => KIND_ANSWER,
+        Body::Heartbeat(_) => KIND_HEARTBEAT,
+        Body::Shutdown => KIND_SHUTDOWN,
+        Body::SnapshotRequest(_) => KIND_SNAPSHOT_REQUEST,
+        Body::SessionRequest { .. } => KIND_SESSION_REQUEST,
+        Body::SessionReply { .. } => KIND_SESSION_REPLY,
     });
-    out.extend_from_slice(&head.world.0.to_le_bytes());
-    out.extend_from_slice(&head.world.1.to_le_bytes());
-    out.extend_from_slice(&head.node.to_le_bytes());
-    out.extend_from_slice(&head.number.to_le_bytes());
-    out.extend_from_slice(&head.sent_us.to_le_bytes());
+    out.extend_from_slice(&header.world.0.to_le_bytes());
+    out.extend_from_slice(&header.world.1.to_le_bytes());
+    out.extend_from_slice(&header.node.to_le_bytes());
+    out.extend_from_slice(&header.sequence.to_le_bytes());
+    out.extend_from_slice(&header.sent_us.to_le_bytes());
     match body {
-        Body::Changes(Changes { region, left, moved, told }) => {
-            put(&mut out, [*region, left.len() as u32, moved.len() as u32]);
-            put(&mut out, left.iter().copied());
-            put(&mut out, moved.iter().map(|(to, _)| *to));
-            put_all(&mut out, moved.iter().map(|(_, player)| player).chain(told));
+        Body::Changes(Changes { region, left, moved, updated }) => {
+            put_u32s(&mut out, [*region, left.len() as u32, moved.len() as u32]);
+            put_u32s(&mut out, left.iter().copied());
+            put_u32s(&mut out, moved.iter().map(|(to, _)| *to));
+            put_entities(&mut out, moved.iter().map(|(_, player)| player).chain(updated));
         }
         Body::Snapshot { region, players } => {
-            put(&mut out, [*region]);
-            put_all(&mut out, players);
+            put_u32s(&mut out, [*region]);
+            put_entities(&mut out, players);
         }
-        Body::Beat(Beat { name, ids_end, players }) => {
-            put(&mut out, [*ids_end, *players]);
+        Body::Heartbeat(Heartbeat { name, ids_end, players }) => {
+            put_u32s(&mut out, [*ids_end, *players]);
             out.extend_from_slice(name.as_bytes());
         }
-        Body::Farewell => {}
-        Body::Ask(regions) => put(&mut out, regions.iter().copied()),
-        Body::Claim { ticket, owner } => put_ticket(&mut out, *ticket, *owner),
-        Body::Answer { ticket, asker, fate } => {
-            put_ticket(&mut out, *ticket, *asker);
-            match fate {
-                Fate::Present => out.push(FATE_PRESENT),
-                Fate::Unknown => out.push(FATE_UNKNOWN),
-                Fate::HandedOver(saved) => {
-                    out.push(FATE_HANDED_OVER);
+        Body::Shutdown => {}
+        Body::SnapshotRequest(regions) => put_u32s(&mut out, regions.iter().copied()),
+        Body::SessionRequest { ticket, owner } => put_ticket(&mut out, *ticket, *owner),
+        Body::SessionReply { ticket, requester, outcome } => {
+            put_ticket(&mut out, *ticket, *requester);
+            match outcome {
+                SessionOutcome::Active => out.push(OUTCOME_ACTIVE),
+                SessionOutcome::Unknown => out.push(OUTCOME_UNKNOWN),
+                SessionOutcome::Transferred(saved) => {
+                    out.push(OUTCOME_TRANSFERRED);
                     out.extend_from_slice(&saved.to_bytes());
                 }
             }
@@ -183,37 +183,37 @@ pub fn encode(head: &Head, body: &Body) -> Vec<u8> {
 /// The message that these bytes are.
 ///
 /// # Errors
-/// See [`Refusal`].
-pub fn decode(bytes: &[u8]) -> Result<(Head, Body), Refusal> {
+/// See [`DecodeError`].
+pub fn decode(bytes: &[u8]) -> Result<(Header, Body), DecodeError> {
     if bytes.len() > BUS_MESSAGE_BYTES_MAX {
-        return Err(Refusal::Malformed);
+        return Err(DecodeError::Malformed);
     }
     let mut reader = Reader(bytes);
     let read = (|| {
         if reader.take::<2>()? != MAGIC {
-            return Some(Err(Refusal::Malformed));
+            return Some(Err(DecodeError::Malformed));
         }
         let version = reader.byte()?;
         if version != VERSION {
-            return Some(Err(Refusal::Version(version)));
+            return Some(Err(DecodeError::Version(version)));
         }
         let kind = reader.byte()?;
-        let head = Head {
+        let header = Header {
             world: (reader.u16()?, reader.u16()?),
             node: reader.u64()?,
-            number: reader.u64()?,
+            sequence: reader.u64()?,
             sent_us: reader.u64()?,
         };
-        Some(Ok((head, reader.body(kind)?)))
+        Some(Ok((header, reader.body(kind)?)))
     })();
     match read {
         Some(Ok(message)) if reader.0.is_empty() => Ok(message),
         Some(Err(refusal)) => Err(refusal),
-        _ => Err(Refusal::Malformed),
+        _ => Err(DecodeError::Malformed),
     }
 }
 
-fn put(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
+fn put_u32s(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
     for number in numbers {
         out.extend_from_slice(&number.to_le_bytes());
     }
@@ -224,13 +224,13 @@ fn put_ticket(out: &mut Vec<u8>, ticket: Ticket, node: NodeId) {
     out.extend_from_slice(&node.to_le_bytes());
 }
 
-fn put_all<'a>(out: &mut Vec<u8>, players: impl IntoIterator<Item = &'a Told>) {
+fn put_entities<'a>(out: &mut Vec<u8>, players: impl IntoIterator<Item = &'a Told>) {
     for player in players {
-        put_told(out, player);
+        put_entity(out, player);
     }
 }
 
-fn put_told(out: &mut Vec<u8>, told: &Told) {
+fn put_entity(out: &mut Vec<u8>, told: &Told) {
     out.extend_from_slice(&told.id.to_le_bytes());
     out.extend_from_slice(&told.position.x.to_le_bytes());
     out.extend_from_slice(&told.position.y.to_le_bytes());
@@ -266,7 +266,7 @@ impl Reader<'_> {
         self.take().map(u64::from_le_bytes)
     }
 
-    fn told(&mut self) -> Option<Told> {
+    fn entity(&mut self) -> Option<Told> {
         let id = self.u32().filter(|&id| id != 0)?;
         let position = Position { x: self.u16()?, y: self.u16()? };
         let bits = self.byte()?;
@@ -285,8 +285,8 @@ impl Reader<'_> {
         self.take().map(|bytes| Ticket::of(u128::from_le_bytes(bytes)))
     }
 
-    /// So many of them; what is announced is not made room for before it has been seen.
-    fn many<T>(&mut self, count: usize, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    /// So list of them; what is announced is not made room for before it has been seen.
+    fn list<T>(&mut self, count: usize, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         if count > self.0.len() {
             return None;
         }
@@ -294,8 +294,8 @@ impl Reader<'_> {
     }
 
     /// All that follow.
-    fn rest(&mut self) -> Option<Vec<Told>> {
-        self.many(self.0.len().div_ceil(TOLD_BYTES), Self::told)
+    fn remaining_entities(&mut self) -> Option<Vec<Told>> {
+        self.list(self.0.len().div_ceil(ENTITY_BYTES), Self::entity)
     }
 
     fn body(&mut self, kind: u8) -> Option<Body> {
@@ -303,43 +303,43 @@ impl Reader<'_> {
             KIND_CHANGES => {
                 let region = self.u32()?;
                 let (left, moved) = (self.u32()? as usize, self.u32()? as usize);
-                let left = self.many(left, Self::u32)?;
-                let to = self.many(moved, Self::u32)?;
-                let movers = self.many(moved, Self::told)?;
+                let left = self.list(left, Self::u32)?;
+                let to = self.list(moved, Self::u32)?;
+                let movers = self.list(moved, Self::entity)?;
                 Body::Changes(Changes {
                     region,
                     left,
                     moved: to.into_iter().zip(movers).collect(),
-                    told: self.rest()?,
+                    updated: self.remaining_entities()?,
                 })
             }
-            KIND_SNAPSHOT => Body::Snapshot { region: self.u32()?, players: self.rest()? },
-            KIND_BEAT => {
+            KIND_SNAPSHOT => Body::Snapshot { region: self.u32()?, players: self.remaining_entities()? },
+            KIND_HEARTBEAT => {
                 let (ids_end, players) = (self.u32()?, self.u32()?);
                 let name = str::from_utf8(std::mem::take(&mut self.0)).ok()?;
                 // Names end up in the log.
                 if name.len() > NODE_NAME_BYTES_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return None;
                 }
-                Body::Beat(Beat { name: name.to_owned(), ids_end, players })
+                Body::Heartbeat(Heartbeat { name: name.to_owned(), ids_end, players })
             }
-            KIND_FAREWELL => Body::Farewell,
-            KIND_ASK => {
+            KIND_SHUTDOWN => Body::Shutdown,
+            KIND_SNAPSHOT_REQUEST => {
                 let count = self.0.len().div_ceil(size_of::<Region>());
-                Body::Ask(self.many(count, Self::u32)?)
+                Body::SnapshotRequest(self.list(count, Self::u32)?)
             }
-            KIND_CLAIM => Body::Claim { ticket: self.ticket()?, owner: self.u64()? },
-            KIND_ANSWER => {
-                let (ticket, asker) = (self.ticket()?, self.u64()?);
-                let fate = match self.byte()? {
-                    FATE_PRESENT => Fate::Present,
-                    FATE_UNKNOWN => Fate::Unknown,
-                    FATE_HANDED_OVER => {
-                        Fate::HandedOver(Saved::from_bytes(&self.take::<{ Saved::BYTES }>()?)?)
+            KIND_SESSION_REQUEST => Body::SessionRequest { ticket: self.ticket()?, owner: self.u64()? },
+            KIND_SESSION_REPLY => {
+                let (ticket, requester) = (self.ticket()?, self.u64()?);
+                let outcome = match self.byte()? {
+                    OUTCOME_ACTIVE => SessionOutcome::Active,
+                    OUTCOME_UNKNOWN => SessionOutcome::Unknown,
+                    OUTCOME_TRANSFERRED => {
+                        SessionOutcome::Transferred(Saved::from_bytes(&self.take::<{ Saved::BYTES }>()?)?)
                     }
                     _ => return None,
                 };
-                Body::Answer { ticket, asker, fate }
+                Body::SessionReply { ticket, requester, outcome }
             }
             _ => return None,
         })
@@ -362,14 +362,14 @@ mod tests {
     }
 
     prop_compose! {
-        fn fate()(
+        fn outcome()(
             x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, kind in 0u8..3,
-        ) -> Fate {
+        ) -> SessionOutcome {
             let (budget, returned_ms_ago) = (Budget::EMPTY.refilled(ms), 0);
             match kind {
-                0 => Fate::Present,
-                1 => Fate::Unknown,
-                _ => Fate::HandedOver(Saved { x, y, faces_right, viewport, budget, returned_ms_ago }),
+                0 => SessionOutcome::Active,
+                1 => SessionOutcome::Unknown,
+                _ => SessionOutcome::Transferred(Saved { x, y, faces_right, viewport, budget, returned_ms_ago }),
             }
         }
     }
@@ -379,36 +379,34 @@ mod tests {
         let moved = proptest::collection::vec((any::<u32>(), told()), 0..20);
         let ids = || proptest::collection::vec(any::<u32>(), 0..20);
         prop_oneof![
-            (any::<u32>(), ids(), moved, players()).prop_map(|(region, left, moved, told)| {
-                Body::Changes(Changes { region, left, moved, told })
+            (any::<u32>(), ids(), moved, players()).prop_map(|(region, left, moved, updated)| {
+                Body::Changes(Changes { region, left, moved, updated })
             }),
             (any::<u32>(), players()).prop_map(|(region, players)| Body::Snapshot { region, players }),
             ("[a-z0-9-]{0,20}", any::<u32>(), any::<u32>())
-                .prop_map(|(name, ids_end, players)| Body::Beat(Beat { name, ids_end, players })),
-            Just(Body::Farewell),
-            ids().prop_map(Body::Ask),
+                .prop_map(|(name, ids_end, players)| Body::Heartbeat(Heartbeat { name, ids_end, players })),
+            Just(Body::Shutdown),
+            ids().prop_map(Body::SnapshotRequest),
             (any::<u128>(), any::<u64>())
-                .prop_map(|(number, owner)| Body::Claim { ticket: Ticket::of(number), owner }),
-            (any::<u128>(), any::<u64>(), fate()).prop_map(|(number, asker, fate)| Body::Answer {
-                ticket: Ticket::of(number),
-                asker,
-                fate
+                .prop_map(|(number, owner)| Body::SessionRequest { ticket: Ticket::of(number), owner }),
+            (any::<u128>(), any::<u64>(), outcome()).prop_map(|(number, requester, outcome)| {
+                Body::SessionReply { ticket: Ticket::of(number), requester, outcome }
             }),
         ]
     }
 
-    const HEAD: Head = Head { world: (2000, 1000), node: 7, number: 8, sent_us: 9 };
+    const HEADER: Header = Header { world: (2000, 1000), node: 7, sequence: 8, sent_us: 9 };
 
     proptest! {
         #[test]
         fn what_is_said_is_understood_and_nothing_shorter_or_longer(body in body(), cut in 1usize..40, more: u8) {
-            let mut bytes = encode(&HEAD, &body);
-            prop_assert_eq!(decode(&bytes), Ok((HEAD, body.clone())));
+            let mut bytes = encode(&HEADER, &body);
+            prop_assert_eq!(decode(&bytes), Ok((HEADER, body.clone())));
             // Another length is another message, or none.
             let shorter = &bytes[..bytes.len().saturating_sub(cut)];
-            prop_assert_ne!(decode(shorter), Ok((HEAD, body.clone())));
+            prop_assert_ne!(decode(shorter), Ok((HEADER, body.clone())));
             bytes.push(more);
-            prop_assert_ne!(decode(&bytes), Ok((HEAD, body)));
+            prop_assert_ne!(decode(&bytes), Ok((HEADER, body)));
         }
 
         #[test]
@@ -420,21 +418,21 @@ mod tests {
 
     #[test]
     fn a_message_without_a_body_is_its_head() {
-        assert_eq!(encode(&HEAD, &Body::Farewell).len(), HEAD_BYTES);
+        assert_eq!(encode(&HEADER, &Body::Shutdown).len(), HEADER_BYTES);
     }
 
     #[test]
     fn another_version_says_so() {
-        let mut bytes = encode(&HEAD, &Body::Farewell);
+        let mut bytes = encode(&HEADER, &Body::Shutdown);
         bytes[2] = VERSION + 1;
-        assert_eq!(decode(&bytes), Err(Refusal::Version(VERSION + 1)));
+        assert_eq!(decode(&bytes), Err(DecodeError::Version(VERSION + 1)));
     }
 
     #[test]
     fn what_announces_more_than_it_has_costs_nothing() {
-        let mut bytes = encode(&HEAD, &Body::Changes(Changes::default()));
+        let mut bytes = encode(&HEADER, &Body::Changes(Changes::default()));
         let at = bytes.len() - 8;
         bytes[at..].fill(0xff);
-        assert_eq!(decode(&bytes), Err(Refusal::Malformed));
+        assert_eq!(decode(&bytes), Err(DecodeError::Malformed));
     }
 }

@@ -28,7 +28,7 @@ use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, SEALED_AGE_MS_MAX}
 use crate::sessions::Ticket;
 use crate::world::World;
 use ids::Ids;
-use message::{Beat, Body, Fate, Head, NodeId, Refusal, decode, encode};
+use message::{Body, DecodeError, Header, Heartbeat, NodeId, SessionOutcome, decode, encode};
 use publisher::Authority;
 use region::{Region, RegionSet, Regions};
 use remote::{Known, Mirror, Word};
@@ -75,7 +75,7 @@ pub enum Heard {
     /// A client shows this ticket to that node, and its player is said to be here.
     Claim(Ticket, NodeId),
     /// What has become of the player whose ticket was shown here.
-    Answer(Ticket, Fate),
+    Answer(Ticket, SessionOutcome),
     /// Not listened to, for a reason to be logged unless it is the same as before.
     Refused(Option<String>),
 }
@@ -181,7 +181,7 @@ impl Node {
             }
         }
         if !fresh.is_empty() {
-            self.say(Channel::All, &Body::Ask(fresh), now, out);
+            self.say(Channel::All, &Body::SnapshotRequest(fresh), now, out);
         }
         has_changed
     }
@@ -190,7 +190,7 @@ impl Node {
     pub fn reconnect(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         self.beat_due_ms = 0;
         let wanted = self.mirror.wanted().iter().collect();
-        self.say(Channel::All, &Body::Ask(wanted), now, out);
+        self.say(Channel::All, &Body::SnapshotRequest(wanted), now, out);
         self.authority.ask_all();
     }
 
@@ -207,17 +207,24 @@ impl Node {
 
     /// Asks the node that has the player of this ticket what becomes of it.
     pub fn claim(&mut self, ticket: Ticket, owner: NodeId, now: Now, out: &mut Vec<Outgoing>) {
-        self.say(Channel::All, &Body::Claim { ticket, owner }, now, out);
+        self.say(Channel::All, &Body::SessionRequest { ticket, owner }, now, out);
     }
 
     /// Tells the node that asked what becomes of it.
-    pub fn answer(&mut self, ticket: Ticket, asker: NodeId, fate: Fate, now: Now, out: &mut Vec<Outgoing>) {
-        self.say(Channel::All, &Body::Answer { ticket, asker, fate }, now, out);
+    pub fn answer(
+        &mut self,
+        ticket: Ticket,
+        requester: NodeId,
+        outcome: SessionOutcome,
+        now: Now,
+        out: &mut Vec<Outgoing>,
+    ) {
+        self.say(Channel::All, &Body::SessionReply { ticket, requester, outcome }, now, out);
     }
 
     /// Takes leave of everybody.
     pub fn farewell(&mut self, now: Now, out: &mut Vec<Outgoing>) {
-        self.say(Channel::All, &Body::Farewell, now, out);
+        self.say(Channel::All, &Body::Shutdown, now, out);
     }
 
     /// Forgets who has been silent for too long. Returns their names.
@@ -227,69 +234,73 @@ impl Node {
 
     /// Hears what somebody says.
     pub fn hear(&mut self, bytes: &[u8], now: Now, world: &mut World) -> Heard {
-        let (head, body) = match decode(bytes) {
+        let (header, body) = match decode(bytes) {
             Ok(message) => message,
-            Err(Refusal::Malformed) => return self.refuse("bytes that are no message".to_owned()),
-            Err(Refusal::Version(version)) => {
+            Err(DecodeError::Malformed) => return self.refuse("bytes that are no message".to_owned()),
+            Err(DecodeError::Version(version)) => {
                 let own = message::VERSION;
                 return self
                     .refuse(format!("a process that speaks version {version} of the format and not {own}"));
             }
         };
-        if head.node == self.id {
+        if header.node == self.id {
             return Heard::Echo;
         }
-        if head.world != self.world {
-            let ((width, height), (own_width, own_height)) = (head.world, self.world);
+        if header.world != self.world {
+            let ((width, height), (own_width, own_height)) = (header.world, self.world);
             return self.refuse(format!(
                 "a process whose world is {width} by {height} units and not {own_width} by {own_height}"
             ));
         }
-        if self.age_us_max.is_some_and(|most| now.unix_us.abs_diff(head.sent_us) > most) {
+        if self.age_us_max.is_some_and(|most| now.unix_us.abs_diff(header.sent_us) > most) {
             return self.refuse(format!(
                 "a message sent more than {} s ago, or from the future: replayed, or clocks differ",
                 SEALED_AGE_MS_MAX / 1_000
             ));
         }
-        let word = Word { node: head.node, number: head.number, now_ms: now.ms };
+        let word = Word { node: header.node, number: header.sequence, now_ms: now.ms };
         let is_news = matches!(body, Body::Changes(_) | Body::Snapshot { .. });
         match body {
             Body::Changes(changes) => self.mirror.change(word, &changes, world),
             Body::Snapshot { region, players } => self.mirror.replace(word, region, &players, world),
-            Body::Ask(regions) => self.authority.ask(&regions),
-            Body::Farewell => self.mirror.forget(head.node, world),
-            Body::Claim { ticket, owner } if owner == self.id => return Heard::Claim(ticket, head.node),
-            Body::Answer { ticket, asker, fate } if asker == self.id => return Heard::Answer(ticket, fate),
+            Body::SnapshotRequest(regions) => self.authority.ask(&regions),
+            Body::Shutdown => self.mirror.forget(header.node, world),
+            Body::SessionRequest { ticket, owner } if owner == self.id => {
+                return Heard::Claim(ticket, header.node);
+            }
+            Body::SessionReply { ticket, requester, outcome } if requester == self.id => {
+                return Heard::Answer(ticket, outcome);
+            }
             // Between two others.
-            Body::Claim { .. } | Body::Answer { .. } => {}
-            Body::Beat(beat) => {
+            Body::SessionRequest { .. } | Body::SessionReply { .. } => {}
+            Body::Heartbeat(beat) => {
                 let known = self.mirror.beat(word, beat);
                 if known == Known::New {
                     // It is to know of this node, and of all its players, at once.
                     self.beat_due_ms = 0;
                     self.authority.ask_all();
                 }
-                if !self.mirror.has_plausible_ids(head.node) {
+                if !self.mirror.has_plausible_ids(header.node) {
                     return self.refuse("a beat that claims ids which its sender can't have".to_owned());
                 }
             }
         }
-        Heard::Taken { delay_us: now.unix_us.saturating_sub(head.sent_us), is_news }
+        Heard::Taken { delay_us: now.unix_us.saturating_sub(header.sent_us), is_news }
     }
 
     fn beat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
         if now.ms >= self.beat_due_ms {
             self.beat_due_ms = now.ms + BEAT_MS;
             let ids_end = self.mirror.ids().own_end();
-            let beat = Beat { name: self.name.clone(), ids_end, players };
-            self.say(Channel::All, &Body::Beat(beat), now, out);
+            let beat = Heartbeat { name: self.name.clone(), ids_end, players };
+            self.say(Channel::All, &Body::Heartbeat(beat), now, out);
         }
     }
 
     fn say(&mut self, channel: Channel, body: &Body, now: Now, out: &mut Vec<Outgoing>) {
         self.number += 1;
-        let head = Head { world: self.world, node: self.id, number: self.number, sent_us: now.unix_us };
-        out.push(Outgoing { channel, bytes: encode(&head, body) });
+        let header = Header { world: self.world, node: self.id, sequence: self.number, sent_us: now.unix_us };
+        out.push(Outgoing { channel, bytes: encode(&header, body) });
     }
 
     fn refuse(&mut self, why: String) -> Heard {

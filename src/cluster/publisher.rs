@@ -89,7 +89,7 @@ impl Authority {
             let region = self.regions.of(world.position(slot));
             if before == (id, region) {
                 if world.has_changed_since(slot, self.told) {
-                    of(&mut changes, region).told.push(world.tell(slot, self.told));
+                    of(&mut changes, region).updated.push(world.tell(slot, self.told));
                 }
                 continue;
             }
@@ -98,7 +98,7 @@ impl Authority {
                 of(&mut changes, before.1).moved.push((region, told));
                 self.step_out(before.1);
             }
-            of(&mut changes, region).told.push(told);
+            of(&mut changes, region).updated.push(told);
             self.step_in(region, now_ms);
             self.known[slot as usize] = (id, region);
         }
@@ -180,12 +180,12 @@ mod tests {
         let mut world = world_of(&[(10, 10)]);
         let mut authority = authority();
         world.step(1);
-        assert_eq!(changes(authority.round(&world, 0))[0].told[0].position, Position { x: 10, y: 10 });
+        assert_eq!(changes(authority.round(&world, 0))[0].updated[0].position, Position { x: 10, y: 10 });
         assert_eq!(changes(authority.round(&world, 50)), []);
         world.apply(0, Input::Attack);
         world.step(1);
         let told = changes(authority.round(&world, 100));
-        assert!(told[0].told[0].begins_attack, "{told:?}");
+        assert!(told[0].updated[0].begins_attack, "{told:?}");
         world.step(1);
         assert_eq!(changes(authority.round(&world, 150)), []);
     }
@@ -201,7 +201,7 @@ mod tests {
         let told = changes(authority.round(&world, 50));
         let crossing = world.tell(0, 1);
         assert_eq!((told[0].region, &*told[0].moved), (0, &[(1, crossing)][..]));
-        assert_eq!((told[1].region, &*told[1].told), (1, &[crossing][..]));
+        assert_eq!((told[1].region, &*told[1].updated), (1, &[crossing][..]));
         assert!(told.iter().all(|changes| changes.left.is_empty()));
     }
 
@@ -218,7 +218,7 @@ mod tests {
         let told = changes(authority.round(&world, 50));
         let left: Vec<u32> = told.iter().flat_map(|changes| changes.left.clone()).collect();
         assert_eq!(left, [id]);
-        assert_eq!(told.iter().map(|changes| changes.told.len()).sum::<usize>(), 1);
+        assert_eq!(told.iter().map(|changes| changes.updated.len()).sum::<usize>(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ids::Ids;
-use super::message::{Beat, Changes, NodeId};
+use super::message::{Changes, Heartbeat, NodeId};
 use super::region::{Region, RegionSet, Regions};
 use crate::limits::{NUMBER_HOLD_MS, PEER_REGIONS_MAX, PEER_SILENCE_MS, PEERS_MAX, REGION_SILENCE_MS};
 use crate::world::{Told, World};
@@ -166,7 +166,7 @@ impl Mirror {
     }
 
     /// A peer says that it lives, and up to where its ids reach.
-    pub fn beat(&mut self, word: Word, beat: Beat) -> Known {
+    pub fn beat(&mut self, word: Word, beat: Heartbeat) -> Known {
         let is_new = !self.knows(word.node);
         let has_room = !is_new || self.peers.len() < PEERS_MAX;
         let is_plausible = has_room && self.ids.hear(word.node, beat.ids_end, word.now_ms);
@@ -212,7 +212,7 @@ impl Mirror {
                 self.drop_from(word, changes.region, told.id, world);
             }
         }
-        for told in &changes.told {
+        for told in &changes.updated {
             self.show(word, changes.region, told, world);
         }
     }

@@ -13,7 +13,7 @@ use super::table::BUS;
 use super::{Server, os};
 use crate::cluster::authentication::Seal;
 use crate::cluster::link::{Address, Link, News, Order};
-use crate::cluster::message::{Fate, NodeId};
+use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::limits::{
@@ -239,7 +239,7 @@ impl Server {
     }
 
     /// Tells the node that asked what becomes of it.
-    pub(super) fn answer_claim(&mut self, ticket: Ticket, asker: NodeId, fate: Fate) {
+    pub(super) fn answer_claim(&mut self, ticket: Ticket, asker: NodeId, fate: SessionOutcome) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.node.answer(ticket, asker, fate, now, &mut cluster.said);

@@ -13,7 +13,7 @@ use super::Server;
 use super::connection::Phase;
 use super::http::{Handshake, Return};
 use crate::cluster::link::Record;
-use crate::cluster::message::{Fate, NodeId};
+use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::limits::{RETURN_OWNER_WAIT_MS, RETURN_PING_MS, RETURN_WAIT_MS, RETURNS_WAITING_MAX};
 use crate::ops::metrics::{Closed, FrameOut, Resume};
 use crate::sessions::{Claim, Saved, Ticket};
@@ -172,11 +172,11 @@ impl Server {
     }
 
     /// The node of a token's player has answered.
-    pub(super) fn answered_elsewhere(&mut self, ticket: Ticket, fate: Fate) {
+    pub(super) fn answered_elsewhere(&mut self, ticket: Ticket, fate: SessionOutcome) {
         match fate {
-            Fate::HandedOver(saved) => self.end_wait(ticket, Resume::TakenOver, Some(saved)),
-            Fate::Present => self.end_wait(ticket, Resume::SecondTab, None),
-            Fate::Unknown => {
+            SessionOutcome::Transferred(saved) => self.end_wait(ticket, Resume::TakenOver, Some(saved)),
+            SessionOutcome::Active => self.end_wait(ticket, Resume::SecondTab, None),
+            SessionOutcome::Unknown => {
                 let until_ms = self.now_ms() + RETURN_WAIT_MS;
                 let Some(wait) = self.returning.by_ticket.get_mut(&ticket) else { return };
                 // If it has left, that has been written down by now.
@@ -192,9 +192,9 @@ impl Server {
     pub(super) fn hand_over(&mut self, ticket: Ticket, asker: NodeId) {
         match self.resumes.claim(ticket, self.now_ms()) {
             Claim::Playing(owner) => self.ask_player(Asker::Node(asker), ticket, owner),
-            Claim::Left(saved) => self.answer_claim(ticket, asker, Fate::HandedOver(saved)),
-            Claim::TooSoon => self.answer_claim(ticket, asker, Fate::Present),
-            Claim::Unknown => self.answer_claim(ticket, asker, Fate::Unknown),
+            Claim::Left(saved) => self.answer_claim(ticket, asker, SessionOutcome::Transferred(saved)),
+            Claim::TooSoon => self.answer_claim(ticket, asker, SessionOutcome::Active),
+            Claim::Unknown => self.answer_claim(ticket, asker, SessionOutcome::Unknown),
         }
     }
 
@@ -263,7 +263,7 @@ impl Server {
                 let Some(saved) = self.saved_of(owner) else { return self.hand_over(ticket, node) };
                 self.resumes.release(ticket);
                 self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
-                self.answer_claim(ticket, node, Fate::HandedOver(saved));
+                self.answer_claim(ticket, node, SessionOutcome::Transferred(saved));
             }
         }
     }
@@ -277,7 +277,7 @@ impl Server {
                 self.let_in(&handshake, saved.map(|saved| Return { shown, saved }).as_ref());
             }
             // Nodes wait for nothing but a player's frames.
-            Asker::Node(node) => self.answer_claim(ticket, node, Fate::Present),
+            Asker::Node(node) => self.answer_claim(ticket, node, SessionOutcome::Active),
         }
     }
 
@@ -288,7 +288,7 @@ impl Server {
                 self.metrics.resumes[Resume::SecondTab] += 1;
                 self.let_in(&handshake, None);
             }
-            Asker::Node(node) => self.answer_claim(ticket, node, Fate::Present),
+            Asker::Node(node) => self.answer_claim(ticket, node, SessionOutcome::Active),
         }
     }
 

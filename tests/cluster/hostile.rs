@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use pixi_game_server::cluster::message::{Beat, Body, Changes, Head, encode};
+use pixi_game_server::cluster::message::{Body, Changes, Header, Heartbeat, encode};
 use pixi_game_server::limits::{BUS_MESSAGE_BYTES_MAX, GHOST_SLOTS_MAX, IDS_LEAD_MAX, LEASE_IDS};
 use pixi_game_server::world::{Position, Told, Vector};
 
@@ -15,12 +15,12 @@ use crate::support::{Client, Server, pump};
 /// The node id under which the attacker speaks, unless it takes another's.
 const FORGER: u64 = 0x000f_0f0f;
 
-fn message(number: u64, body: &Body) -> Vec<u8> {
-    encode(&Head { world: (2_000, 2_000), node: FORGER, number, sent_us: 0 }, body)
+fn message(sequence: u64, body: &Body) -> Vec<u8> {
+    encode(&Header { world: (2_000, 2_000), node: FORGER, sequence, sent_us: 0 }, body)
 }
 
 fn beat(ids_end: u32) -> Vec<u8> {
-    message(1, &Body::Beat(Beat { name: "forger".to_owned(), ids_end, players: u32::MAX }))
+    message(1, &Body::Heartbeat(Heartbeat { name: "forger".to_owned(), ids_end, players: u32::MAX }))
 }
 
 fn ghost(id: u32) -> Told {
@@ -151,7 +151,7 @@ fn nobody_is_shown_a_player_that_its_node_does_not_have() {
     let outside = Told { position: Position { x: 2_001, y: 510 }, ..ghost(1_001 + 99 * LEASE_IDS) };
     // Ids of the players here and there, one that nobody was granted, and one beyond the world.
     let players = vec![ghost(own), ghost(other), ghost(u32::MAX), outside];
-    let changes = Changes { region: REGION, told: players.clone(), ..Changes::default() };
+    let changes = Changes { region: REGION, updated: players.clone(), ..Changes::default() };
     for body in [Body::Snapshot { region: REGION, players }, Body::Changes(changes)] {
         publish(&redis, CHANNEL, &message(u64::MAX - 1, &body));
     }

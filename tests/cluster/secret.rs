@@ -2,7 +2,7 @@
 
 use game_client::Vector;
 use pixi_game_server::cluster::authentication::Seal;
-use pixi_game_server::cluster::message::{Beat, Body, Head, encode};
+use pixi_game_server::cluster::message::{Body, Header, Heartbeat, encode};
 use pixi_game_server::ops::secret::Secret;
 
 use super::redis::Redis;
@@ -26,8 +26,8 @@ fn two_with_secret(redis: &Redis) -> [Server; 2] {
 }
 
 fn beat(sent_us: u64) -> Vec<u8> {
-    let beat = Beat { name: "forged".to_owned(), ids_end: 0, players: 7 };
-    encode(&Head { world: (2_000, 2_000), node: 0xf0f0, number: 1, sent_us }, &Body::Beat(beat))
+    let beat = Heartbeat { name: "forged".to_owned(), ids_end: 0, players: 7 };
+    encode(&Header { world: (2_000, 2_000), node: 0xf0f0, sequence: 1, sent_us }, &Body::Heartbeat(beat))
 }
 
 fn sealed(place: &str, mut bytes: Vec<u8>) -> Vec<u8> {

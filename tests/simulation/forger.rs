@@ -1,34 +1,36 @@
 //! A peer that can write to the bus and lies: each message is made of an overheard one.
 
-use pixi_game_server::cluster::message::{Beat, Body, Changes, decode, encode};
+use pixi_game_server::cluster::message::{Body, Changes, Heartbeat, decode, encode};
 use pixi_game_server::world::{Position, Told, Vector};
 
 use super::random::Random;
 
 /// A lie, made of a message that a node sent. `ids` are those of players, of all nodes.
 pub fn forge(overheard: &[u8], ids: &[u32], nodes: u64, random: &mut Random) -> Vec<u8> {
-    let (mut head, body) = decode(overheard).expect("a node sent it");
-    head.node = match random.below(3) {
+    let (mut header, body) = decode(overheard).expect("a node sent it");
+    header.node = match random.below(3) {
         0 => random.below(1 << 40) + 100,
         1 => 1 + random.below(nodes),
-        _ => head.node,
+        _ => header.node,
     };
-    head.number = match random.below(4) {
+    header.sequence = match random.below(4) {
         0 => u64::MAX,
         1 => 0,
-        2 => head.number + random.below(100_000),
-        _ => head.number,
+        2 => header.sequence + random.below(100_000),
+        _ => header.sequence,
     };
-    head.sent_us = if random.chance(2) { head.sent_us } else { random.below(u64::MAX) };
+    header.sent_us = if random.chance(2) { header.sent_us } else { random.below(u64::MAX) };
     let body = match random.below(8) {
-        0 => Body::Farewell,
-        1 => Body::Ask((0..random.below(200)).map(|_| random.below(100) as u32).collect()),
-        2 | 3 => {
-            Body::Beat(Beat { name: "forged".to_owned(), ids_end: any_id(ids, random), players: u32::MAX })
-        }
+        0 => Body::Shutdown,
+        1 => Body::SnapshotRequest((0..random.below(200)).map(|_| random.below(100) as u32).collect()),
+        2 | 3 => Body::Heartbeat(Heartbeat {
+            name: "forged".to_owned(),
+            ids_end: any_id(ids, random),
+            players: u32::MAX,
+        }),
         _ => lie_about_players(body, ids, random),
     };
-    encode(&head, &body)
+    encode(&header, &body)
 }
 
 fn any_id(ids: &[u32], random: &mut Random) -> u32 {
@@ -42,17 +44,20 @@ fn any_id(ids: &[u32], random: &mut Random) -> u32 {
 fn lie_about_players(body: Body, ids: &[u32], random: &mut Random) -> Body {
     let mut any_players =
         || -> Vec<Told> { (0..random.below(20)).map(|_| any_player(ids, random)).collect() };
-    let (told, moved) = (any_players(), any_players());
+    let (updated, moved) = (any_players(), any_players());
     match body {
         Body::Changes(changes) => Body::Changes(Changes {
-            left: told.iter().map(|told| told.id).collect(),
+            left: updated.iter().map(|told| told.id).collect(),
             moved: moved.into_iter().map(|told| (random.below(100) as u32, told)).collect(),
-            told,
+            updated,
             ..changes
         }),
         Body::Snapshot { region, players } => {
             let keeps_truth = random.chance(2);
-            Body::Snapshot { region, players: if keeps_truth { [players, told].concat() } else { told } }
+            Body::Snapshot {
+                region,
+                players: if keeps_truth { [players, updated].concat() } else { updated },
+            }
         }
         other => other,
     }
