@@ -32,8 +32,8 @@
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod churn;
-mod cli;
 mod cluster;
+mod config;
 mod conformance;
 mod crowd;
 mod documents;

@@ -1,7 +1,6 @@
 //! What runs out: descriptors, queues of the kernel, memory for sockets, ports, room on the disk. The server says so, serves whom it can, and
 //! goes on when there is more.
 
-mod addresses;
 mod descriptors;
 mod kernel;
 mod log_file;

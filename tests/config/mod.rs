@@ -1,5 +1,6 @@
 //! The command line: what is printed, what is refused, and what the log says at the start.
 
+mod addresses;
 mod check;
 mod files;
 mod secrets;
