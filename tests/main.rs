@@ -47,7 +47,6 @@ mod process;
 mod protocol;
 mod proxies;
 mod replay;
-mod rules;
 mod sessions;
 mod shutdown;
 mod simulation;

@@ -4,4 +4,5 @@ mod closing;
 mod framing;
 mod messages;
 mod rate_limit;
+mod rules;
 mod vectors;
