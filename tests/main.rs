@@ -34,7 +34,6 @@
 mod churn;
 mod cluster;
 mod config;
-mod conformance;
 mod crowd;
 mod documents;
 mod exhaustion;
