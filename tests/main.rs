@@ -45,7 +45,6 @@ mod operation;
 mod process;
 mod protocol;
 mod proxies;
-mod replay;
 mod sessions;
 mod shutdown;
 mod simulation;

@@ -5,5 +5,6 @@ mod conformance;
 mod framing;
 mod messages;
 mod rate_limit;
+mod replay;
 mod rules;
 mod vectors;
