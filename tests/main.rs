@@ -31,6 +31,7 @@
 // The test harness catches these macros alone.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
+mod admission;
 mod churn;
 mod cluster;
 mod config;
@@ -44,7 +45,6 @@ mod limits;
 mod operation;
 mod process;
 mod protocol;
-mod proxies;
 mod sessions;
 mod shutdown;
 mod simulation;

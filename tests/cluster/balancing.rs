@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::redis::Redis;
 use super::settings;
-use crate::proxies::programs::{Place, Proxy, example};
+use crate::admission::proxies::programs::{Place, Proxy, example};
 use crate::support::http::get;
 use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, pump};

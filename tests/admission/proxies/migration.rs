@@ -27,7 +27,7 @@ struct Stage {
 impl Stage {
     /// The commands of one step of the page, for this stage's files and addresses.
     fn commands(&self, step: &str) -> String {
-        let page = include_str!("../../docs/MIGRATION.md");
+        let page = include_str!("../../../docs/MIGRATION.md");
         let (_, rest) =
             page.split_once(&format!("```sh step {step}\n")).unwrap_or_else(|| panic!("no step {step}"));
         let (commands, _) = rest.split_once("```").expect("its end");
@@ -140,7 +140,7 @@ fn every_step_does_what_the_page_says_and_nobody_is_cut_off() {
 
 #[test]
 fn the_commands_that_start_and_ask_programs_name_what_there_is() {
-    let page = include_str!("../../docs/MIGRATION.md");
+    let page = include_str!("../../../docs/MIGRATION.md");
     let steps: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("```sh step ")).collect();
     assert_eq!(steps, ["check", "beside", "validate", "load", "proxy", "tenth", "look", "all", "back"]);
     let place = Place::new();

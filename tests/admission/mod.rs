@@ -1,0 +1,3 @@
+//! Who may connect: limits, proxies and origins.
+
+pub mod proxies;
