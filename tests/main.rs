@@ -41,7 +41,6 @@ mod exhaustion;
 mod fuzz_seeds;
 mod hostile;
 mod http;
-mod limits;
 mod operation;
 mod process;
 mod protocol;

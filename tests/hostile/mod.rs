@@ -4,6 +4,7 @@ mod garbage;
 mod half_open;
 mod pipelining;
 mod places;
+mod send_buffer;
 mod slow;
 mod suspended;
 mod unread;

@@ -10,7 +10,6 @@ mod handshake;
 mod keepalive;
 mod metrics;
 mod options;
-mod origins;
 mod pages;
 mod ranges;
 mod requests;
