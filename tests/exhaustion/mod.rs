@@ -3,7 +3,6 @@
 
 mod descriptors;
 mod kernel;
-mod log_file;
 mod open_files;
 
 use crate::support::{Client, pump};

@@ -3,6 +3,7 @@
 
 mod fault;
 mod last_line;
+mod log_file;
 mod sandbox;
 mod signals;
 pub mod unit;
