@@ -45,7 +45,6 @@ mod operation;
 mod process;
 mod protocol;
 mod sessions;
-mod shutdown;
 mod simulation;
 mod support;
 mod tidy;

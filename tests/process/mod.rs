@@ -5,6 +5,7 @@ mod fault;
 mod last_line;
 mod log_file;
 mod sandbox;
+mod shutdown;
 mod signals;
 pub mod unit;
 mod watchdog;
