@@ -2,10 +2,5 @@
 
 mod artillery;
 mod demo;
-mod install;
-mod installed_modes;
-mod log_lines;
-mod package;
 mod programs;
-mod reload;
 mod targets;

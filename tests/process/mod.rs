@@ -2,8 +2,13 @@
 //! runs under the restrictions of its systemd unit.
 
 mod fault;
+mod install;
+mod installed_modes;
 mod last_line;
 mod log_file;
+mod log_lines;
+mod package;
+mod reload;
 mod sandbox;
 mod shutdown;
 mod signals;
