@@ -21,7 +21,7 @@ fn tool(name: &str) -> String {
 
 #[test]
 fn players_send_what_the_server_understands_and_time_its_answers() {
-    let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/operation/artillery.js");
+    let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/artillery.js");
     let output = succeed(Command::new(program("node")).arg(driver).args([&tool("players.js"), ACK]));
     let text = String::from_utf8(output.stdout).expect("it prints text");
     let mut kinds: HashMap<&str, usize> = HashMap::new();
