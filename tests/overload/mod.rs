@@ -1,0 +1,3 @@
+//! Overload: many clients, hostile peers and exhausted resources.
+
+mod exhaustion;
