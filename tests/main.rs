@@ -32,7 +32,6 @@
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod admission;
-mod churn;
 mod cluster;
 mod config;
 mod crowd;

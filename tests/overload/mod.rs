@@ -1,3 +1,4 @@
 //! Overload: many clients, hostile peers and exhausted resources.
 
+mod churn;
 mod exhaustion;
