@@ -34,7 +34,6 @@
 mod admission;
 mod cluster;
 mod config;
-mod crowd;
 mod documents;
 mod fuzz_seeds;
 mod hostile;

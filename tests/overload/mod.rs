@@ -1,4 +1,5 @@
 //! Overload: many clients, hostile peers and exhausted resources.
 
 mod churn;
+mod crowd;
 mod exhaustion;
