@@ -36,7 +36,6 @@ mod cluster;
 mod config;
 mod documents;
 mod fuzz_seeds;
-mod hostile;
 mod http;
 mod overload;
 mod process;

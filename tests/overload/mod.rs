@@ -3,3 +3,4 @@
 mod churn;
 mod crowd;
 mod exhaustion;
+mod hostile;
