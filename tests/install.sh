@@ -3,24 +3,24 @@
 set -eu
 needed=
 need() { needed="$needed $1:$2"; }
-need nginx nginx-light            # tests/proxies
-need haproxy haproxy              # tests/proxies
+need nginx nginx-light            # tests/admission/proxies
+need haproxy haproxy              # tests/admission/proxies
 need redis-server redis-server  # tests/cluster
-need openssl openssl              # tests/proxies: certificates, a client over TLS
-need ip iproute2                  # tests/hostile, tests/exhaustion: network namespaces
-need strace strace                # tests/process, tests/exhaustion: faults in system calls
+need openssl openssl              # tests/admission/proxies: certificates, a client over TLS
+need ip iproute2                  # tests/overload: network namespaces
+need strace strace                # tests/process, tests/overload: faults in system calls
 need systemd-analyze systemd      # tests/process: the unit
-need setpriv util-linux           # tests/process, tests/exhaustion: without privileges
+need setpriv util-linux           # tests/process, tests/overload: without privileges
 need promtool prometheus          # tests/documents: alert rules
 need docker-compose docker-compose  # tests/documents: the stack
 need socat socat                  # tests/documents: the way from another server
 need curl curl                    # tests/documents
-need node nodejs                  # tests/operation, tests/protocol: what runs in JavaScript
+need node nodejs                  # tests/tools, tests/protocol: JavaScript
 need jq jq                        # tests/documents
-need logrotate logrotate          # tests/exhaustion
+need logrotate logrotate          # tests/process: log rotation
 need sysctl procps                # tools/tune
 need mandoc mandoc                # tools/manual: the manual pages
 need zsh zsh                      # tools/manual: completions
-need dpkg-shlibdeps dpkg-dev      # tests/operation: the package
+need dpkg-shlibdeps dpkg-dev      # tests/process: the package
 need fish fish                    # tools/manual: completions
 exec "$(dirname "$0")/../tools/need.sh" $needed

@@ -1,32 +1,26 @@
 //! Integration tests: the built server as a process, and clients on real sockets.
 //!
-//! One binary, so that it links once and runs in parallel. The areas:
+//! All tests are one binary: it links once and runs them in parallel. Each area is a feature:
 //!
-//! - `rules`: what the existing browser client needs, rule by rule
-//! - `protocol`: messages and frames, right and wrong, closing, the rate limit
-//! - `conformance`: WebSocket framing by RFC 6455, row by row
-//! - `limits`: how many may come in, all together and from one address
-//! - `proxies`: whom a connection counts for behind proxies, with real ones and TLS
-//! - `http`: the handshake, health, metrics, static files, refusals
-//! - `documents`: links, targets and commands in what people read
-//! - `crowd`: three hundred clients at once, and whether what they see is true
-//! - `exhaustion`: no descriptors, memory, ports or room on the disk; the log rotated
-//! - `churn`: thousands of reconnects, storms, and what they leave behind: nothing
-//! - `cluster`: several servers and one world, with a real Redis between them
-//! - `resume`: who comes back is where it was, also after a restart
-//! - `replay`: recorded browsers, with their timing and with stalls
-//! - `shutdown`: signals and the drain
-//! - `fuzz_seeds`: the fuzz targets' properties over their seeds
-//! - `process`: panics, the watchdog, suspension, the systemd unit
-//! - `hostile`: slow, silent and greedy peers, a vanished one, a suspended server
-//! - `operation`: what operators do to a running server: read its log, reload it
-//! - `cli`: flags, variables, exit codes, the log at the start
-//! - `simulation`: wire, game and view without sockets, by seed
-//! - `tidy`: what the tree itself must keep to
-//! - `support`: the server process, clients with a picture of the world, bare sockets, waiting
+//! - `protocol`: messages, frames, the rules of the browser client, RFC 6455 conformance, replayed recordings
+//! - `http`: the handshake, health, metrics, static files, the server's own pages, refused requests
+//! - `admission`: limits per address and in total, trusted proxies, allowed origins
+//! - `overload`: crowds, reconnect storms, hostile peers, exhausted descriptors, memory and ports
+//! - `sessions`: reconnecting with a session token, also after a restart
+//! - `cluster`: several servers that share one world over a real Redis
+//! - `process`: signals, the drain, panics, the watchdog, the systemd unit, reload, log files, installed packages
+//! - `config`: flags, variables, secrets, exit codes
+//! - `tools`: make targets, the demo, the load tools
+//! - `simulation`: wire, world and replication without sockets, by seed
+//! - `fuzz_seeds`: the properties of the fuzz targets, run over their seeds
+//! - `tidy`: rules for the source tree itself
+//! - `documents`: links, commands and numbers in the documents
+//! - `support`: the server process, clients that model the browser's picture, raw sockets, `/proc`, waiting
+//! - `fixtures`: recordings of real browsers
+//! - `page`: Node tests of the pages, run by `make test-page`
 //!
-//! Nothing here sleeps for a fixed time and then hopes: tests wait for conditions, with one generous deadline. The
-//! few that look on for a while do so for the sake of what must not happen.
+//! No test sleeps for a fixed time to let something happen: tests wait for a condition, with one generous deadline.
+//! A test that asserts an absence observes for a fixed time.
 
 // The test harness catches these macros alone.
 #![allow(clippy::print_stderr, clippy::print_stdout)]

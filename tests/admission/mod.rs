@@ -1,4 +1,9 @@
-//! Who may connect: limits, proxies and origins.
+//! Which connections the server admits.
+//!
+//! - `address_limits`, `browsers`: limits per peer address, and thirty browsers behind one address
+//! - `handshake_storm`: `MAX_CONNECTIONS` under simultaneous upgrades
+//! - `origins`: the pages that may open a game connection
+//! - `proxies`: the peer address behind trusted proxies
 
 mod address_limits;
 mod browsers;

@@ -1,4 +1,10 @@
-//! What the server answers beside the game: the handshake, health, metrics, files, and refusals.
+//! HTTP: the upgrade, `/health`, `/metrics`, static files, the server's own pages, and refused requests.
+//!
+//! - `handshake`, `requests`, `keepalive`, `options`, `dates`, `endings`: requests, connections and how they end
+//! - `smuggling`: ambiguous and oversized heads
+//! - `files`, `folders`, `ranges`, `encodings`, `site`: static files
+//! - `pages`: the pages built into the server
+//! - `metrics`, `admin`: the metrics and the admin listener
 
 mod admin;
 mod dates;

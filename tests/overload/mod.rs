@@ -1,4 +1,9 @@
-//! Overload: many clients, hostile peers and exhausted resources.
+//! The server under overload: what degrades, what keeps working, and that nothing leaks.
+//!
+//! - `crowd`: three hundred clients on one server
+//! - `churn`: thousands of reconnects
+//! - `hostile`: slow, silent and flooding peers, and a suspended server
+//! - `exhaustion`: no descriptors, no socket memory, no kernel queues left
 
 mod churn;
 mod crowd;

@@ -1,5 +1,11 @@
-//! The process as a whole: how it ends when the program is at fault, how it survives being suspended, and how it
-//! runs under the restrictions of its systemd unit.
+//! The server process and its host.
+//!
+//! - `signals`, `shutdown`: signals, the drain, the exit status
+//! - `fault`, `last_line`, `watchdog`: panics and stalls, injected with strace
+//! - `unit`, `sandbox`: the systemd unit and its restrictions
+//! - `reload`: settings and files that change while the server runs
+//! - `log_lines`, `log_file`: the format of the log, its rotation, a full disk
+//! - `install`, `installed_modes`, `package`: installing, file modes, the Debian package
 
 mod fault;
 mod install;

@@ -1,4 +1,11 @@
-//! The wire: every message and everything that is none, frames right and wrong, closing, and the rate limit.
+//! The game protocol on real sockets.
+//!
+//! - `messages`, `vectors`: valid and malformed messages, the test vectors of the browser client
+//! - `framing`, `closing`: WebSocket frames and close codes
+//! - `rate_limit`: the rate of one client and what exceeds it
+//! - `conformance`: RFC 6455, case by case
+//! - `rules`: what the browser client requires, rule by rule
+//! - `replay`: recordings of real browsers
 
 mod closing;
 mod conformance;

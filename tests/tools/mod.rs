@@ -1,4 +1,9 @@
-//! What operators do with a server: look at it, read its log, and give it other settings and files while it runs.
+//! The programs beside the server.
+//!
+//! - `targets`: every target of the Makefile
+//! - `programs`: `--help` and `--version` of every program
+//! - `demo`: `demo.sh`
+//! - `artillery`: the players of `make artillery-test`
 
 mod artillery;
 mod demo;
