@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
 use stage::console::progress;
-use stage::process::log_file;
-use stage::server::{folder_with, free_port};
+use stage::process::{log_file, tail};
+use stage::server::{folder_with, free_ports};
 use stage::{Failure, Interrupt, Process, http};
 
 /// Names of the servers, as the balancer's configuration has them; also how many there can be.
@@ -26,8 +26,8 @@ const HAPROXY_CONFIG: &str = "deploy/haproxy-cluster.cfg";
 /// Players that the balancer lets in: two descriptors each, within the usual limit of a process.
 const MAXCONN: &str = "9000";
 
-/// How long anything may take to start.
-const START_PATIENCE: Duration = Duration::from_secs(15);
+/// How long any process may take to start, on a machine that is busy with other work too.
+const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// By then the balancer has found out who is there.
 const CHECKED: Duration = Duration::from_secs(2);
@@ -66,12 +66,14 @@ impl Stand {
         let folder = folder_with(&["pixi-game-server", "loadtest"])?;
         let logs = std::env::temp_dir().join(format!("pixi-cluster-{}", std::process::id()));
         fs::create_dir_all(&logs)?;
-        let port = port.map_or_else(free_port, Ok)?;
-        let redis_port = free_port()?;
+        let mut free = free_ports(2 + 2 * NAMES.len())?.into_iter();
+        let mut next = || free.next().expect("two ports, and two for each server");
+        let port = port.unwrap_or_else(&mut next);
+        let redis_port = next();
         let mut stand = Stand { folder, logs, port, redis_port, redis: None, nodes: Vec::new(), proxy: None };
         stand.start_redis(interrupt)?;
         for name in NAMES.into_iter().take(count) {
-            let node = Node { name, port: free_port()?, admin_port: free_port()?, process: None };
+            let node = Node { name, port: next(), admin_port: next(), process: None };
             stand.nodes.push(node);
             stand.start_node(stand.nodes.len() - 1)?;
         }
@@ -164,7 +166,7 @@ impl Stand {
             ("TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
         ]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(log_file(&self.logs.join(format!("{}.log", node.name)))?);
+        command.stderr(log_file(&self.log_of(node.name))?);
         self.nodes[at].process = Some(Process::start("pixi-game-server", &mut command)?);
         Ok(())
     }
@@ -174,10 +176,24 @@ impl Stand {
     /// # Errors
     /// It does not in time, or somebody interrupts.
     pub fn await_node(&mut self, at: usize, interrupt: &Interrupt) -> Result<(), Failure> {
-        let address = local(self.nodes[at].admin_port);
-        wait(interrupt, self.nodes[at].name, || {
-            Ok(http::get(address, "/health", ANSWER_PATIENCE).is_ok_and(|answer| answer.status == 200))
-        })
+        let log = self.log_of(self.nodes[at].name);
+        let node = &mut self.nodes[at];
+        let (name, address) = (node.name, local(node.admin_port));
+        let failed =
+            |what: &str| Failure::Failed(format!("{name} {what}; its log ends with:\n{}", tail(&log)));
+        let found = interrupt.wait_for(START_PATIENCE, || {
+            if node.process.as_mut().map_or(Ok(None), Process::status)?.is_some() {
+                return Err(failed("ended while it started"));
+            }
+            let answer = http::get(address, "/health", ANSWER_PATIENCE);
+            Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(()))
+        })?;
+        found.ok_or_else(|| failed("does not answer"))
+    }
+
+    /// The log file of a server.
+    fn log_of(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
     }
 
     fn start_proxy(&mut self) -> Result<(), Failure> {

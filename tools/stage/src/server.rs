@@ -10,18 +10,30 @@ use crate::process::tail;
 use crate::{Failure, Interrupt, Process, http};
 
 /// How long a server may take until it answers.
-const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long an answer may take.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A port of 127.0.0.1 that nobody listens on.
+/// A free port of 127.0.0.1.
 ///
 /// # Errors
-/// None is left.
+/// No port is left.
 pub fn free_port() -> Result<u16, Failure> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    port.map(|address| address.port()).map_err(|error| Failure::Failed(format!("no port is free: {error}")))
+    Ok(free_ports(1)?[0])
+}
+
+/// Free ports of 127.0.0.1, all different: each is held until the last is found.
+///
+/// # Errors
+/// Not enough ports are left.
+pub fn free_ports(count: usize) -> Result<Vec<u16>, Failure> {
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let held: io::Result<Vec<TcpListener>> = (0..count).map(bind).collect();
+    let ports = held.and_then(|held| {
+        held.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect()
+    });
+    ports.map_err(|error| Failure::Failed(format!("no port is free: {error}")))
 }
 
 /// Where a server will answer, and what it says when it does not.
@@ -106,6 +118,13 @@ mod tests {
         let probe = ReadinessProbe { port: free_port().unwrap(), path: "/", log: None };
         let result = start_server("sleep", Command::new("sleep").arg("60"), probe, &interrupt);
         assert_eq!(result.unwrap_err(), Failure::Interrupted);
+    }
+
+    #[test]
+    fn free_ports_are_all_different() {
+        let ports = free_ports(200).unwrap();
+        let distinct: std::collections::BTreeSet<_> = ports.iter().collect();
+        assert_eq!(distinct.len(), 200);
     }
 
     #[test]
