@@ -31,10 +31,10 @@ pub const VIEWPORT_SIDE_MIN: u16 = 100;
 pub const CLAIM_DISTANCE_MAX: i32 = 50;
 
 /// Most lead over the simulated path that a player's adoption budget holds, in units.
-pub const ADOPTION_BUDGET_MAX: i32 = 50;
+pub const RECONCILIATION_BUDGET_MAX: i32 = 50;
 
 /// How fast the adoption budget refills, in units a second: a quarter of the client's walking speed.
-pub const ADOPTION_REFILL_PER_S: u32 = 24;
+pub const RECONCILIATION_REFILL_PER_S: u32 = 24;
 
 /// A player farther than this from where viewers draw it, in units, has jumped: its viewers are due for a full state.
 pub const JUMP_DISTANCE: i32 = 16;
@@ -46,7 +46,7 @@ pub const FLUSH_DELAY_DISTANCE: i32 = 2 * JUMP_DISTANCE;
 /// Farthest a claim may lie from where viewers draw its player, in units; and a player that some viewer draws farther off
 /// gets no new vector. A client that is a quarter too fast or too slow comes to 96 between two jumps, and lags by the stall
 /// of a moment.
-pub const DRAWN_DISTANCE_MAX: i32 = 2 * CLAIM_DISTANCE_MAX + JUMP_DISTANCE;
+pub const EXTRAPOLATION_DISTANCE_MAX: i32 = 2 * CLAIM_DISTANCE_MAX + JUMP_DISTANCE;
 
 /// How often a player may jump, in milliseconds: hardly more often than each viewer gets a full state in any case. More
 /// jumps have to wait, and claims that lead too far from where the player is drawn are refused meanwhile.
@@ -68,17 +68,17 @@ pub const GRID_CELLS_PER_SIDE: usize = 128;
 
 /// Most players one client is ever shown (`MAX_VISIBLE` may not exceed it): the client keeps messages in order only
 /// up to about 200 kB, and a full state must stay far below that.
-pub const VISIBLE_MAX: usize = 4_096;
+pub const INTEREST_SET_MAX: usize = 4_096;
 
 /// How far outside its viewer's rectangle a visible player may be before it leaves the view, in units.
-pub const VIEW_LEAVE_MARGIN: u16 = 48;
+pub const INTEREST_LEAVE_MARGIN: u16 = 48;
 
 /// How long a player stays visible at least, in milliseconds: JOINED and LEFT within about a second can leave a ghost
 /// sprite in the client, which creates sprites asynchronously.
-pub const VIEW_DWELL_MS: u32 = 2_000;
+pub const INTEREST_DWELL_MS: u32 = 2_000;
 
 /// How long a departed player's LEFT waits at least after its JOINED, in milliseconds, for the same reason.
-pub const DEPARTURE_DWELL_MS: u32 = 1_000;
+pub const REMOVED_DWELL_MS: u32 = 1_000;
 
 /// When the vector of a mover that came into view is repeated, in milliseconds after its entrance.
 pub const KEYFRAME_AFTER_MS: u32 = 1_000;
@@ -93,7 +93,7 @@ pub const JUMP_SYNC_MS: u32 = 1_000;
 
 /// A player that stays for so long is entered in the views of those whose nearest it is, in milliseconds; one that leaves
 /// sooner, and does nothing, may go unseen.
-pub const ENTRANCE_STAY_MS: u32 = 250;
+pub const ENTER_PRESENCE_MS: u32 = 250;
 
 /// Players that have gone and stay in the world until viewers have been told of them. They take no place of `MAX_CONNECTIONS`. With
 /// one more, the one that would have gone next goes at once.
@@ -103,7 +103,7 @@ pub const LINGERING_MAX: usize = 1_024;
 pub const JUMP_SYNC_PAUSE_MS: u32 = 2_000;
 
 /// Visibility is recomputed this many times a second when the server is not under load.
-pub const VISIBILITY_RATE_HZ: u32 = 5;
+pub const INTEREST_UPDATE_RATE_HZ: u32 = 5;
 
 // ---- Coming back ---------------------------------------------------------------------------------------------
 
@@ -444,14 +444,15 @@ const _: () = assert!(1_000 % METRICS_RENDERS_PER_S == 0, "a rendering costs who
 const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "it waits in the same buffer");
 const _: () = assert!(RATED_ADDRESSES_MAX.is_multiple_of(8));
 const _: () =
-    assert!(5 + 11 * VISIBLE_MAX < SEND_BUFFER_BYTES, "a full state fits into an empty send buffer");
-const _: () = assert!(5 + 11 * VISIBLE_MAX < 200_000, "a full state must reach the client in order");
+    assert!(5 + 11 * INTEREST_SET_MAX < SEND_BUFFER_BYTES, "a full state fits into an empty send buffer");
+const _: () = assert!(5 + 11 * INTEREST_SET_MAX < 200_000, "a full state must reach the client in order");
 const _: () =
-    assert!(KEYFRAME_AFTER_MS <= VIEW_DWELL_MS, "a mover must be visible when its vector is repeated");
+    assert!(KEYFRAME_AFTER_MS <= INTEREST_DWELL_MS, "a mover must be visible when its vector is repeated");
 const _: () = assert!(JUMP_DISTANCE < CLAIM_DISTANCE_MAX);
 const _: () = assert!(
-    ADOPTION_REFILL_PER_S * JUMP_INTERVAL_MS / 1000 + (JUMP_DISTANCE as u32) < DRAWN_DISTANCE_MAX as u32,
+    RECONCILIATION_REFILL_PER_S * JUMP_INTERVAL_MS / 1000 + (JUMP_DISTANCE as u32)
+        < EXTRAPOLATION_DISTANCE_MAX as u32,
     "a client that is as fast as it may be is not refused between two jumps"
 );
-const _: () = assert!(FLUSH_DELAY_DISTANCE < DRAWN_DISTANCE_MAX);
+const _: () = assert!(FLUSH_DELAY_DISTANCE < EXTRAPOLATION_DISTANCE_MAX);
 const _: () = assert!(LOG_STOP_MS < LAST_LINE_MS, "a log that hangs must leave time for the last line");

@@ -179,7 +179,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation steps a second"),
     live("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to one client"),
     live("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full states to one client"),
-    live("MAX_VISIBLE", "", "128", whole(1, limits::VISIBLE_MAX as u64), "Most players shown to one client"),
+    live("MAX_VISIBLE", "", "128", whole(1, limits::INTEREST_SET_MAX as u64), "Most players shown to one client"),
     setting("WORLD_WIDTH", "", "2000", WORLD_SIDE, "Width of the world, in units"),
     setting("WORLD_HEIGHT", "", "2000", WORLD_SIDE, "Height of the world, in units"),
     setting("SPAWN_MIN_X", "", "100", SPAWN_START, "Left edge of the spawn area, in units, inside it"),

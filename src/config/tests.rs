@@ -241,7 +241,7 @@ fn the_bounds_are_the_documented_ones() {
         ("RATE_LIMIT_BURST", 1, 100_000),
         ("READ_BUFFER_SIZE", 256, 65_536),
         ("WRITE_BUFFER_SIZE", 1_024, 65_536),
-        ("MAX_VISIBLE", 1, crate::limits::VISIBLE_MAX),
+        ("MAX_VISIBLE", 1, crate::limits::INTEREST_SET_MAX),
         ("ATTACK_DURATION_MS", 100, 60_000),
         ("PING_INTERVAL_SEC", 1, 3_600),
         ("KEEPALIVE_TIMEOUT_SEC", 1, 3_600),

@@ -1,13 +1,13 @@
 //! Whom a viewer sees: everybody in its rectangle, at most the nearest `max_visible`, with hysteresis on both.
 //!
-//! The margins. Somebody comes into view inside the rectangle and goes out of view more than [`VIEW_LEAVE_MARGIN`]
+//! The margins. Somebody comes into view inside the rectangle and goes out of view more than [`INTEREST_LEAVE_MARGIN`]
 //! outside it. When there are more candidates than places, those in view count as nearer than they are, by the factor
 //! [`MEMBER_DISTANCE_FACTOR`]: a newcomer takes a member's place only when it is clearly nearer. And who came into view
 //! stays for the dwell time, wherever it goes, since a client can't remove a sprite it is still loading.
 //!
 //! A look costs what reading everybody in view costs, so each pass reads once and decides without branches.
 //!
-//! [`VIEW_LEAVE_MARGIN`]: crate::limits::VIEW_LEAVE_MARGIN
+//! [`INTEREST_LEAVE_MARGIN`]: crate::limits::INTEREST_LEAVE_MARGIN
 
 use std::ops::Range;
 

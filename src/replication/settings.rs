@@ -1,8 +1,8 @@
 //! The measures of replication in ticks, as in force now: the load governor stretches some of them.
 
 use crate::limits::{
-    CLAIM_DISTANCE_MAX, DEPARTURE_DWELL_MS, FIRST_SPRITE_LOAD_MS, JUMP_SYNC_MS, JUMP_SYNC_PAUSE_MS,
-    KEYFRAME_AFTER_MS, VIEW_DWELL_MS, VISIBILITY_RATE_HZ,
+    CLAIM_DISTANCE_MAX, FIRST_SPRITE_LOAD_MS, INTEREST_DWELL_MS, INTEREST_UPDATE_RATE_HZ, JUMP_SYNC_MS,
+    JUMP_SYNC_PAUSE_MS, KEYFRAME_AFTER_MS, REMOVED_DWELL_MS,
 };
 use crate::world::{Pace, Tick};
 
@@ -51,8 +51,8 @@ impl Settings {
             flush_interval: 1,
             look_interval: 1,
             sync_interval: sync_interval(pace, sync_interval_s),
-            dwell: pace.ticks(VIEW_DWELL_MS),
-            departure_dwell: pace.ticks(DEPARTURE_DWELL_MS),
+            dwell: pace.ticks(INTEREST_DWELL_MS),
+            departure_dwell: pace.ticks(REMOVED_DWELL_MS),
             keyframe_after: pace.ticks(KEYFRAME_AFTER_MS),
             first_sprite_load: pace.ticks(FIRST_SPRITE_LOAD_MS),
             jump_sync: pace.ticks(JUMP_SYNC_MS),
@@ -61,7 +61,7 @@ impl Settings {
             drift: pace.speed_per_s as i32 + CLAIM_DISTANCE_MAX,
             regions_valid: pace.ticks(1000),
         };
-        settings.set_measures(pace, batch_interval_ms, VISIBILITY_RATE_HZ, max_visible);
+        settings.set_measures(pace, batch_interval_ms, INTEREST_UPDATE_RATE_HZ, max_visible);
         settings
     }
 

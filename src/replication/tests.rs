@@ -7,7 +7,7 @@ use super::frames::Frames;
 use super::interest::{MEMBER_DISTANCE_FACTOR, Scratch, look};
 use super::pool::Pool;
 use super::{Scene, Settings, Tally, Turn, Viewer, Views};
-use crate::limits::VIEW_LEAVE_MARGIN;
+use crate::limits::INTEREST_LEAVE_MARGIN;
 use crate::world::testing::{rules, world_of};
 use crate::world::{Input, Pace, Position, Vector, World};
 use proptest::prelude::*;
@@ -250,8 +250,8 @@ fn a_member_leaves_beyond_the_margin_and_not_before_its_time() {
         viewer.visible.len()
     };
     assert_eq!(shown_at(&mut scene, 1500, 60), 1, "far away, but too young to leave");
-    assert_eq!(shown_at(&mut scene, 1100 + VIEW_LEAVE_MARGIN, 120), 1, "on the margin");
-    assert_eq!(shown_at(&mut scene, 1101 + VIEW_LEAVE_MARGIN, 1), 0, "beyond it");
+    assert_eq!(shown_at(&mut scene, 1100 + INTEREST_LEAVE_MARGIN, 120), 1, "on the margin");
+    assert_eq!(shown_at(&mut scene, 1101 + INTEREST_LEAVE_MARGIN, 1), 0, "beyond it");
     assert_eq!(shown_at(&mut scene, 1101, 1), 0, "inside the margin, but not in the rectangle");
     assert_eq!(shown_at(&mut scene, 1100, 1), 1, "back in the rectangle");
 }

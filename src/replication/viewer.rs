@@ -4,7 +4,7 @@ use super::Settings;
 use super::grid::Area;
 use super::interest_mask::Outlook;
 use super::interest_set::Members;
-use crate::limits::{VIEW_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
+use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::world::dirty_regions::{EVERYWHERE, Regions};
 use crate::world::{Tick, World};
@@ -143,7 +143,7 @@ impl Viewer {
             right: x + half_width + margin,
             bottom: y + half_height + margin,
         };
-        (around(0).intersect(&whole), around(i32::from(VIEW_LEAVE_MARGIN)).intersect(&whole))
+        (around(0).intersect(&whole), around(i32::from(INTEREST_LEAVE_MARGIN)).intersect(&whole))
     }
 
     /// What a turn in a round would be by the clock.

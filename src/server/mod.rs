@@ -67,8 +67,8 @@ use mio::{Interest, Poll, Token};
 
 use crate::config::Config;
 use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, EVENTS_PER_POLL, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES, SCRATCH_BYTES,
-    VISIBILITY_RATE_HZ,
+    ADMIN_CONNECTIONS_MAX, EVENTS_PER_POLL, INTEREST_UPDATE_RATE_HZ, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES,
+    SCRATCH_BYTES,
 };
 use crate::ops::logging::LogHandle;
 use crate::ops::metrics::Metrics;
@@ -466,7 +466,7 @@ impl Server {
 fn configured_rung(config: &Config) -> Rung {
     Rung {
         flush_interval_ms: config.batch_interval_ms,
-        visibility_rate_hz: VISIBILITY_RATE_HZ,
+        visibility_rate_hz: INTEREST_UPDATE_RATE_HZ,
         max_visible: config.max_visible,
     }
 }

@@ -3,12 +3,15 @@
 //! The budget refills by the clock whether its player is in the world or away, so that leaving and returning gains
 //! nothing. A session without a known budget returns with an empty one.
 
-use crate::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S};
+use crate::limits::{RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 
 /// The most that the budget holds, in thousandths of a unit.
 const FULL_MILLI: u16 = {
-    assert!(ADOPTION_BUDGET_MAX > 0 && ADOPTION_BUDGET_MAX <= 65, "thousandths of it fit 16 bits");
-    ADOPTION_BUDGET_MAX as u16 * 1000
+    assert!(
+        RECONCILIATION_BUDGET_MAX > 0 && RECONCILIATION_BUDGET_MAX <= 65,
+        "thousandths of it fit 16 bits"
+    );
+    RECONCILIATION_BUDGET_MAX as u16 * 1000
 };
 
 /// A reconciliation budget outside a world: independent of any tick rate, so that any node can take it over.
@@ -31,7 +34,7 @@ impl Budget {
     #[must_use]
     pub fn refilled(self, elapsed_ms: u64) -> Self {
         // Thousandths of a unit per millisecond are units per second.
-        let gain = elapsed_ms.min(u64::from(FULL_MILLI)) as u32 * ADOPTION_REFILL_PER_S;
+        let gain = elapsed_ms.min(u64::from(FULL_MILLI)) as u32 * RECONCILIATION_REFILL_PER_S;
         let milli = (u32::from(self.milli) + gain).min(u32::from(FULL_MILLI));
         Self { milli: milli as u16 }
     }
@@ -75,7 +78,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_detour_adds_to_it(scaled in 0i32..=50 * 240, from_hz in 1u32..=240, to_hz in 1u32..=240) {
-            let scaled = scaled.min(ADOPTION_BUDGET_MAX * from_hz as i32);
+            let scaled = scaled.min(RECONCILIATION_BUDGET_MAX * from_hz as i32);
             let budget = Budget::of_scaled(scaled, from_hz);
             prop_assert_eq!(Budget::from_bytes(budget.to_bytes()), Some(budget));
             let there = i64::from(budget.scaled(to_hz)) * i64::from(from_hz);

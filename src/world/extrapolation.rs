@@ -8,7 +8,8 @@
 use super::reconciliation::Point;
 use super::{Pace, Position, Rules, Tick, Vector};
 use crate::limits::{
-    DRAWN_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE, JUMP_INTERVAL_MS, JUMP_SYNC_PAUSE_MS, JUMPS_MAX,
+    EXTRAPOLATION_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE, JUMP_INTERVAL_MS, JUMP_SYNC_PAUSE_MS,
+    JUMPS_MAX,
 };
 
 /// How often viewers get changes, in ticks.
@@ -26,7 +27,7 @@ pub(super) struct Cadence {
     way_parts: i32,
     /// [`FLUSH_DELAY_DISTANCE`], or more where a turn between two flushes alone comes to that.
     off: i32,
-    /// [`DRAWN_DISTANCE_MAX`], likewise.
+    /// [`EXTRAPOLATION_DISTANCE_MAX`], likewise.
     lost: i32,
 }
 
@@ -39,7 +40,7 @@ impl Cadence {
         let (jump, told) = (pace.ticks(JUMP_INTERVAL_MS), pace.ticks(JUMP_SYNC_PAUSE_MS));
         // A turn reverses the vector.
         let turn = 2 * (flush * u64::from(pace.speed_per_s)).div_ceil(u64::from(pace.tick_rate_hz)) as i32;
-        let (off, lost) = (FLUSH_DELAY_DISTANCE.max(turn), DRAWN_DISTANCE_MAX.max(2 * turn));
+        let (off, lost) = (FLUSH_DELAY_DISTANCE.max(turn), EXTRAPOLATION_DISTANCE_MAX.max(2 * turn));
         Self { flush, sync, jump, told, way_parts, off, lost }
     }
 }
@@ -134,7 +135,7 @@ impl Extrapolation {
 
     /// Whether a claim lies near enough to where the player is drawn.
     pub(super) fn may_be_at(&self, claim: Point) -> bool {
-        claim.is_within(DRAWN_DISTANCE_MAX, self.point())
+        claim.is_within(EXTRAPOLATION_DISTANCE_MAX, self.point())
     }
 
     /// Whether corrections alone make it one that has jumped.

@@ -7,7 +7,7 @@
 
 use super::budget::Budget;
 use super::{Position, Tick};
-use crate::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S, CLAIM_DISTANCE_MAX};
+use crate::limits::{CLAIM_DISTANCE_MAX, RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 
 /// A point in world units; signed, so that differences need no care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,7 +95,7 @@ impl Adoption {
         if lead_scaled > self.budget_scaled {
             return false;
         }
-        let full = ADOPTION_BUDGET_MAX * tick_rate_hz as i32;
+        let full = RECONCILIATION_BUDGET_MAX * tick_rate_hz as i32;
         self.budget_scaled = (self.budget_scaled - lead_scaled).min(full);
         self.settle(claim);
         true
@@ -109,9 +109,9 @@ impl Adoption {
     }
 
     fn refill(&mut self, now: Tick, tick_rate_hz: u32) {
-        let full = ADOPTION_BUDGET_MAX * tick_rate_hz as i32;
+        let full = RECONCILIATION_BUDGET_MAX * tick_rate_hz as i32;
         let elapsed = (now - self.refilled_at).min(full as Tick) as i32;
-        self.budget_scaled = (self.budget_scaled + elapsed * ADOPTION_REFILL_PER_S as i32).min(full);
+        self.budget_scaled = (self.budget_scaled + elapsed * RECONCILIATION_REFILL_PER_S as i32).min(full);
         self.refilled_at = now;
     }
 }
@@ -182,7 +182,7 @@ mod tests {
                     position = claim;
                 }
             }
-            let allowed = i64::from(ADOPTION_BUDGET_MAX) + now as i64 * 24 / i64::from(RATE_HZ) + 1;
+            let allowed = i64::from(RECONCILIATION_BUDGET_MAX) + now as i64 * 24 / i64::from(RATE_HZ) + 1;
             prop_assert!(i64::from(gained) <= allowed, "{gained} units gained, {allowed} allowed");
         }
     }

@@ -23,13 +23,13 @@ fn crowd(server: &Server, options: ReplicaOptions) -> Vec<Client> {
 
 #[test]
 fn a_crowd_sees_the_nearest_where_they_are() {
-    const VISIBLE_MAX: usize = 128;
+    const INTEREST_SET_MAX: usize = 128;
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 2).start();
-    let options = ReplicaOptions { visible_max: Some(VISIBLE_MAX), ..replica_options() };
+    let options = ReplicaOptions { visible_max: Some(INTEREST_SET_MAX), ..replica_options() };
     let mut clients = crowd(&server, options);
     let truth = walk_around(&mut clients);
     pump(&mut clients, "true pictures of the nearest", |clients| {
-        clients.iter().all(|client| is_true(client, &truth) && is_nearest(client, &truth, VISIBLE_MAX))
+        clients.iter().all(|client| is_true(client, &truth) && is_nearest(client, &truth, INTEREST_SET_MAX))
     });
     // What is true stays true: nobody flickers while everybody stands still.
     let marks: Vec<_> = clients.iter().map(Client::mark).collect();

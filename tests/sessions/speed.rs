@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use game_client::{ClientMessage, Vector as ClientVector};
-use pixi_game_server::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S};
+use pixi_game_server::limits::{RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 use pixi_game_server::sessions::{Claim, Resumes, Saved, Ticket};
 use pixi_game_server::world::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ use crate::support::pump::wait_until;
 use crate::support::{Client, settle, wait_for};
 
 /// What walking gains in a second, and what the budget refills by.
-const UNITS_PER_S: u64 = 96 + ADOPTION_REFILL_PER_S as u64;
+const UNITS_PER_S: u64 = 96 + RECONCILIATION_REFILL_PER_S as u64;
 
 /// Whole units and whole ticks: no law is finer.
 const ROUNDING: u64 = 6;
@@ -176,7 +176,7 @@ fn assert_lawful(seen: &[Seen]) {
     for (from, start) in seen.iter().enumerate().filter(|(_, start)| start.is_agreed) {
         for end in &seen[from..] {
             let ms = end.ms - start.ms;
-            let allowed = UNITS_PER_S * ms / 1000 + ADOPTION_BUDGET_MAX as u64 + ROUNDING;
+            let allowed = UNITS_PER_S * ms / 1000 + RECONCILIATION_BUDGET_MAX as u64 + ROUNDING;
             let gained = distance(start.position, end.position);
             assert!(gained <= allowed, "{gained} units in {ms} ms, {allowed} allowed");
         }
@@ -201,7 +201,7 @@ fn returning_as_fast_as_may_be_gains_no_more() {
     assert_lawful(&seen);
     let Seen { ms: end_ms, position: end, .. } = *seen.last().expect("the end");
     // It stands still: all that it gains is budget.
-    let budget = ADOPTION_BUDGET_MAX as u64 + u64::from(ADOPTION_REFILL_PER_S) * end_ms / 1000;
+    let budget = RECONCILIATION_BUDGET_MAX as u64 + u64::from(RECONCILIATION_REFILL_PER_S) * end_ms / 1000;
     assert!(distance(seen[0].position, end) <= budget, "{end:?} after {end_ms} ms");
     assert!(end_ms > 90_000, "at most one return a second, of 100 in {end_ms} ms");
 }

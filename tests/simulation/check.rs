@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use game_client::{Facing, RemotePlayer, State};
-use pixi_game_server::limits::{KEYFRAME_AFTER_MS, VIEW_DWELL_MS, VIEW_LEAVE_MARGIN};
+use pixi_game_server::limits::{KEYFRAME_AFTER_MS, INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN};
 use pixi_game_server::replication::interest::MEMBER_DISTANCE_FACTOR;
 use pixi_game_server::server::engine::Game;
 use pixi_game_server::world::{self, Position, World};
@@ -77,7 +77,7 @@ fn check_set(peer: &Peer, game: &Game, hostile: &BTreeSet<u32>, now_ms: u64) -> 
     let here = world.position(peer.slot);
     let is_settled = |id: u32| {
         let remote = peer.replica.remote(id).expect("shown");
-        now_ms - remote.entered_at_ms > u64::from(VIEW_DWELL_MS) + 500
+        now_ms - remote.entered_at_ms > u64::from(INTEREST_DWELL_MS) + 500
     };
     let max_visible = game.views().settings().max_visible;
     let mut farthest: f64 = 0.0;
@@ -86,7 +86,7 @@ fn check_set(peer: &Peer, game: &Game, hostile: &BTreeSet<u32>, now_ms: u64) -> 
         let there = world.position(slot);
         if is_settled(id) && !hostile.contains(&id) {
             // A look happens five times a second, and a walker goes 20 units meanwhile.
-            if outside(viewer.half_sides(), here, there) > i32::from(VIEW_LEAVE_MARGIN) + 2 * 20 {
+            if outside(viewer.half_sides(), here, there) > i32::from(INTEREST_LEAVE_MARGIN) + 2 * 20 {
                 return Err(format!("{id} is shown far outside the rectangle"));
             }
             farthest = farthest.max(distance(here, there));

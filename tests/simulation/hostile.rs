@@ -1,7 +1,7 @@
 //! Players that send what they like within the rate limit, and the law of speed that binds them.
 
 use game_client::{ClientMessage, Facing, Vector};
-use pixi_game_server::limits::{ADOPTION_BUDGET_MAX, ADOPTION_REFILL_PER_S, CLAIM_DISTANCE_MAX};
+use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 
 use super::arena::TICK_RATE_HZ;
 use super::peer::any_vector;
@@ -100,7 +100,7 @@ impl SpeedLaw {
     /// It came too far.
     pub fn note(&mut self, (x, y): (u16, u16)) -> Result<(), String> {
         self.ticks += 1;
-        let allowed_per_tick = (WALK_PER_S + f64::from(ADOPTION_REFILL_PER_S)) / TICK_RATE_HZ as f64;
+        let allowed_per_tick = (WALK_PER_S + f64::from(RECONCILIATION_REFILL_PER_S)) / TICK_RATE_HZ as f64;
         let allowed = self.ticks as f64 * allowed_per_tick;
         let (x, y) = (f64::from(x), f64::from(y));
         let ways = [x, -x, y, -y];
@@ -109,7 +109,7 @@ impl SpeedLaw {
             let over = along - allowed;
             *least = least.min(over);
             let (in_all, lately) = (over - entered, over - *least);
-            let budget = f64::from(ADOPTION_BUDGET_MAX) + ROUNDING;
+            let budget = f64::from(RECONCILIATION_BUDGET_MAX) + ROUNDING;
             if in_all > budget || lately > budget + f64::from(CLAIM_DISTANCE_MAX) {
                 return Err(format!(
                     "{in_all} units farther than it can walk, {lately} lately, at ({x}, {y})"

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use game_client::ServerMessage;
 use pixi_game_server::config::Config;
-use pixi_game_server::limits::ENTRANCE_STAY_MS;
+use pixi_game_server::limits::ENTER_PRESENCE_MS;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::engine::Game;
@@ -73,7 +73,7 @@ impl Watched {
 
 #[test]
 fn a_player_that_stays_for_250_ms_is_entered_however_rarely_viewers_look() {
-    let stay = (u64::from(ENTRANCE_STAY_MS) * TICK_RATE_HZ / 1000) as u32;
+    let stay = (u64::from(ENTER_PRESENCE_MS) * TICK_RATE_HZ / 1000) as u32;
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, 1, 8).expect("a thread");
         for (flush_ms, looks_hz, rides) in [(50, 5, false), (50, 5, true), (150, 1, false), (150, 1, true)] {

@@ -3,7 +3,9 @@
 
 use game_client::{ClientMessage, Vector};
 use pixi_game_server::config::Config;
-use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, DRAWN_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE};
+use pixi_game_server::limits::{
+    CLAIM_DISTANCE_MAX, EXTRAPOLATION_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE,
+};
 use pixi_game_server::replication::pool::Pool;
 
 use super::arena::Arena;
@@ -18,10 +20,10 @@ const VIEWERS: usize = 6;
 const SLACK: f64 = 2.0 + 1.0 + 2.0 * 3.0 * 1.6;
 
 /// What made a player jump that drifts off, and how far it may drift again until its viewers are told of the jump.
-const DRIFTING: i32 = FLUSH_DELAY_DISTANCE + DRAWN_DISTANCE_MAX;
+const DRIFTING: i32 = FLUSH_DELAY_DISTANCE + EXTRAPOLATION_DISTANCE_MAX;
 
 /// The same for one that leaps, and swings from one side of where it is drawn to the other.
-pub const LEAPING: i32 = JUMP_DISTANCE + CLAIM_DISTANCE_MAX + 2 * DRAWN_DISTANCE_MAX;
+pub const LEAPING: i32 = JUMP_DISTANCE + CLAIM_DISTANCE_MAX + 2 * EXTRAPOLATION_DISTANCE_MAX;
 
 fn crowd(arena: &mut Arena, pool: &mut Pool) -> usize {
     for _ in 0..VIEWERS {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Tick;
 use super::super::change_tick::Stamp;
 use super::{NEVER, Vector, World};
-use crate::limits::{ENTRANCE_STAY_MS, LINGERING_MAX};
+use crate::limits::{ENTER_PRESENCE_MS, LINGERING_MAX};
 
 /// What decides whether a player lingers.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +76,7 @@ impl World {
         let (now, duration) = (self.tick, self.lingering.duration);
         let Presence { joined, attacked } = self.players[at].presence;
         let stayed = joined.age(now);
-        let is_seen_to_enter = stayed >= self.rules.pace.ticks(ENTRANCE_STAY_MS) && stayed < duration;
+        let is_seen_to_enter = stayed >= self.rules.pace.ticks(ENTER_PRESENCE_MS) && stayed < duration;
         let entrance = is_seen_to_enter.then(|| now + duration - stayed);
         let attack_age = attacked.age(now);
         let attack = (attack_age < duration).then(|| now + duration - attack_age);
