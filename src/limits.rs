@@ -108,43 +108,43 @@ pub const INTEREST_UPDATE_RATE_HZ: u32 = 5;
 // ---- Coming back ---------------------------------------------------------------------------------------------
 
 /// Longest time for which what players left behind may be remembered, in seconds.
-pub const RESUME_TTL_S_MAX: u32 = 86_400;
+pub const SESSION_TTL_S_MAX: u32 = 86_400;
 
 /// Longest `COOKIE_PATH`, in bytes.
 pub const COOKIE_PATH_BYTES_MAX: usize = 256;
 
 /// Players who have left and are remembered at most; with more, those who left first are forgotten. Some 100 bytes each.
-pub const RESUMES_MAX: usize = 64 * 1024;
+pub const SESSIONS_SAVED_MAX: usize = 64 * 1024;
 
 /// Least time between two returns of a session, in milliseconds. A token that comes sooner makes a fresh player.
-pub const RETURN_INTERVAL_MS: u16 = 1_000;
+pub const RECONNECT_INTERVAL_MS: u16 = 1_000;
 
 /// How long a connection has to answer the ping that a second use of its session token causes, in milliseconds. A
 /// connection that stays silent gives way to the newcomer.
-pub const RETURN_PING_MS: u64 = 1_000;
+pub const RECONNECT_PING_MS: u64 = 1_000;
 
 /// Handshakes that wait for such an answer, or for other nodes, at most; one more becomes a fresh player at once. Half of
 /// [`HTTP_CONNECTIONS_MAX`], so that as many places stay free for everything else.
-pub const RETURNS_WAITING_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
+pub const RECONNECTS_PENDING_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
 
 /// Size of the file of a store, in bytes. A larger one is compacted; one that stays larger is replaced by an empty one. The
-/// rows of [`RESUMES_MAX`] sessions take some 10 MiB, and redb needs a few times as much while it writes.
-pub const RESUME_FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// rows of [`SESSIONS_SAVED_MAX`] sessions take some 10 MiB, and redb needs a few times as much while it writes.
+pub const SESSION_FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// How often a player is written to a store that outlives the process, in milliseconds.
-pub const RESUME_SAVE_MS: u64 = 10_000;
+pub const SESSION_SAVE_MS: u64 = 10_000;
 
 /// How often that store is written, in milliseconds.
-pub const RESUME_STORE_MS: u64 = 1_000;
+pub const SESSION_STORE_WRITE_MS: u64 = 1_000;
 
 /// How long the end of the process waits for the store, in milliseconds.
-pub const RESUME_STOP_MS: u64 = 2_000;
+pub const SESSION_STORE_STOP_MS: u64 = 2_000;
 
 /// Files of a store that may break under one process before it writes no more: each leaves memory and a descriptor behind.
-pub const RESUME_FILES_BROKEN_MAX: u32 = 8;
+pub const SESSION_FILES_BROKEN_MAX: u32 = 8;
 
 /// Most memory in which the store keeps what it has read, in bytes.
-pub const RESUME_CACHE_BYTES: usize = 4 * 1024 * 1024;
+pub const SESSION_STORE_CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 // ---- Cluster -------------------------------------------------------------------------------------------------
 
@@ -210,11 +210,11 @@ pub const LEASE_BEGIN_MS: u64 = 3_000;
 
 /// How long a handshake waits for what the bus keeps of its session, in milliseconds; also until the bus is asked a second
 /// time, while the owner has not answered.
-pub const RETURN_WAIT_MS: u64 = 150;
+pub const RECONNECT_LOOKUP_MS: u64 = 150;
 
 /// How long a handshake waits for the answer of the node that has its session's player, in milliseconds: that node pings the
 /// player first.
-pub const RETURN_OWNER_WAIT_MS: u64 = RETURN_PING_MS + 2 * RETURN_WAIT_MS;
+pub const RECONNECT_OWNER_MS: u64 = RECONNECT_PING_MS + 2 * RECONNECT_LOOKUP_MS;
 
 /// Shortest and longest wait before another attempt to reach the bus, in milliseconds.
 pub const LINK_BACKOFF_MS: Range<u64> = 100..1_500;
@@ -426,7 +426,7 @@ pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 const _: () = assert!(BUS_MESSAGE_BYTES_MAX <= BUS_NEWS_BYTES_MAX);
 const _: () = assert!(IDS_FRESH_END_MAX < u32::MAX - 2 * LEASE_IDS);
 const _: () = assert!(
-    RETURN_PING_MS >= RETURN_INTERVAL_MS as u64,
+    RECONNECT_PING_MS >= RECONNECT_INTERVAL_MS as u64,
     "a session that was taken over has not returned a moment ago"
 );
 const _: () = assert!(LEASE_BEGIN_MS > LINK_BACKOFF_MS.end + LINK_TIMEOUT_MS);

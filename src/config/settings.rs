@@ -149,7 +149,7 @@ const fn whole(min: u64, max: u64) -> Allowed {
 }
 
 const WORLD_SIDE: Allowed = whole(200, limits::WORLD_SIDE_MAX as u64);
-const RESUME_TTL: Allowed = whole(0, limits::RESUME_TTL_S_MAX as u64);
+const RESUME_TTL: Allowed = whole(0, limits::SESSION_TTL_S_MAX as u64);
 const SPAWN_START: Allowed = whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
 const SPAWN_END: Allowed = whole(1, limits::WORLD_SIDE_MAX as u64);
 

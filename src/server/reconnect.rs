@@ -9,7 +9,7 @@ use super::cluster::Cluster;
 use super::connection::Phase;
 use super::http::Return;
 use crate::config::Config;
-use crate::limits::RESUME_SAVE_MS;
+use crate::limits::SESSION_SAVE_MS;
 use crate::ops::metrics::Resume;
 use crate::sessions::store::{self, Store};
 use crate::sessions::{Claim, Resumes, Saved, Ticket};
@@ -145,7 +145,7 @@ impl Server {
         }
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { player, .. } = &mut connection.phase else { return };
-        if now_ms - player.saved_ms >= RESUME_SAVE_MS {
+        if now_ms - player.saved_ms >= SESSION_SAVE_MS {
             player.saved_ms = now_ms;
             self.save_session(token);
         }

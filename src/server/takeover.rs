@@ -1,7 +1,7 @@
 //! Handshakes whose session token is in use, here or on another node. They wait, and nothing else does.
 //!
 //! A connection that answers a ping is alive: then the newcomer is a fresh player, such as a second tab of the same browser.
-//! One that stays silent for [`RETURN_PING_MS`] gives way. Another node that has the player asks it in the same way. One
+//! One that stays silent for [`RECONNECT_PING_MS`] gives way. Another node that has the player asks it in the same way. One
 //! handshake waits for a session at a time: the newest takes the place of the one before it, which becomes a fresh player
 //! at once, and the clock goes on.
 
@@ -14,7 +14,7 @@ use super::connection::Phase;
 use super::http::{Handshake, Return};
 use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
-use crate::limits::{RETURN_OWNER_WAIT_MS, RETURN_PING_MS, RETURN_WAIT_MS, RETURNS_WAITING_MAX};
+use crate::limits::{RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECT_LOOKUP_MS, RECONNECTS_PENDING_MAX};
 use crate::ops::metrics::{Closed, FrameOut, Resume};
 use crate::sessions::{Claim, Saved, Ticket};
 use crate::wire::websocket::Code;
@@ -58,7 +58,7 @@ struct Wait {
     until_ms: u64,
 }
 
-/// All that wait, by the current token of the session as far as it is known. At most [`RETURNS_WAITING_MAX`].
+/// All that wait, by the current token of the session as far as it is known. At most [`RECONNECTS_PENDING_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     by_ticket: HashMap<Ticket, Wait>,
@@ -109,7 +109,7 @@ impl Server {
             self.forget_this_millisecond(owner)
         };
         let awaits = Awaits::Frame { owner, before_ms };
-        self.let_wait(ticket, Wait { asker, shown, awaits, until_ms: now_ms + RETURN_PING_MS });
+        self.let_wait(ticket, Wait { asker, shown, awaits, until_ms: now_ms + RECONNECT_PING_MS });
     }
 
     /// Lets a handshake wait until it is known elsewhere what becomes of its token.
@@ -123,12 +123,12 @@ impl Server {
         {
             cluster.want(shown);
         }
-        let until_ms = self.now_ms() + RETURN_WAIT_MS;
+        let until_ms = self.now_ms() + RECONNECT_LOOKUP_MS;
         self.let_wait(shown, Wait { asker, shown, awaits: Awaits::Bus, until_ms });
     }
 
     fn is_waiting_room_full(&self, ticket: Ticket) -> bool {
-        let most = RETURNS_WAITING_MAX.min(self.places.most() / 2).max(1);
+        let most = RECONNECTS_PENDING_MAX.min(self.places.most() / 2).max(1);
         let waiting = &self.returning.by_ticket;
         waiting.len() >= most && !waiting.contains_key(&ticket)
     }
@@ -160,8 +160,8 @@ impl Server {
             // Only that node can tell whether its player is there.
             let Some(wait) = self.returning.remove(shown) else { return };
             self.claim_elsewhere(record.ticket, record.node);
-            let awaits = Awaits::Owner { record, asks_again_ms: Some(now_ms + RETURN_WAIT_MS) };
-            let until_ms = now_ms + RETURN_OWNER_WAIT_MS;
+            let awaits = Awaits::Owner { record, asks_again_ms: Some(now_ms + RECONNECT_LOOKUP_MS) };
+            let until_ms = now_ms + RECONNECT_OWNER_MS;
             self.let_wait(record.ticket, Wait { awaits, until_ms, ..wait });
         } else if record.saved.may_return() {
             self.end_wait(shown, Resume::Hit, Some(record.saved));
@@ -177,7 +177,7 @@ impl Server {
             SessionOutcome::Transferred(saved) => self.end_wait(ticket, Resume::TakenOver, Some(saved)),
             SessionOutcome::Active => self.end_wait(ticket, Resume::SecondTab, None),
             SessionOutcome::Unknown => {
-                let until_ms = self.now_ms() + RETURN_WAIT_MS;
+                let until_ms = self.now_ms() + RECONNECT_LOOKUP_MS;
                 let Some(wait) = self.returning.by_ticket.get_mut(&ticket) else { return };
                 // If it has left, that has been written down by now.
                 (wait.awaits, wait.until_ms) = (Awaits::Bus, until_ms);

@@ -13,7 +13,7 @@ mod token;
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::limits::{RESUME_TTL_S_MAX, RESUMES_MAX, RETURN_INTERVAL_MS};
+use crate::limits::{SESSION_TTL_S_MAX, SESSIONS_SAVED_MAX, RECONNECT_INTERVAL_MS};
 pub use saved_player::Saved;
 use store::{Found, Store};
 pub use token::Ticket;
@@ -302,7 +302,7 @@ impl<P: Copy> Resumes<P> {
     }
 
     fn remember(&mut self, ticket: Ticket, departure: Departure) {
-        while self.order.len() >= RESUMES_MAX {
+        while self.order.len() >= SESSIONS_SAVED_MAX {
             self.forget_first();
         }
         self.left.insert(ticket, departure);
@@ -332,12 +332,12 @@ impl<P: Copy> Resumes<P> {
 /// The same with the time since a session returned.
 fn timed(saved: Saved, returned_ms: Option<u64>, now_ms: u64) -> Saved {
     let ago_ms = returned_ms.map_or(u64::MAX, |returned_ms| now_ms - returned_ms);
-    Saved { returned_ms_ago: ago_ms.min(RETURN_INTERVAL_MS.into()) as u16, ..saved }
+    Saved { returned_ms_ago: ago_ms.min(RECONNECT_INTERVAL_MS.into()) as u16, ..saved }
 }
 
 /// The caller's clock, put forward so far that what an earlier process has kept has its time on it as well.
 fn clock_ms(now_ms: u64) -> u64 {
-    now_ms + u64::from(RESUME_TTL_S_MAX) * 1000
+    now_ms + u64::from(SESSION_TTL_S_MAX) * 1000
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a session keeps of its player, and its encoded form.
 
-use crate::limits::RETURN_INTERVAL_MS;
+use crate::limits::RECONNECT_INTERVAL_MS;
 use crate::world::Budget;
 
 /// What a player finds again.
@@ -16,7 +16,7 @@ pub struct Saved {
     pub viewport: Option<(u16, u16)>,
     /// Its reconciliation budget.
     pub budget: Budget,
-    /// How long ago the session returned last, in milliseconds; what is longer than [`RETURN_INTERVAL_MS`] does not count.
+    /// How long ago the session returned last, in milliseconds; what is longer than [`RECONNECT_INTERVAL_MS`] does not count.
     pub returned_ms_ago: u16,
 }
 
@@ -28,7 +28,7 @@ impl Saved {
     pub const BYTES: usize = FIRST_BYTES + Budget::BYTES + size_of::<u16>();
 
     /// [`Saved::returned_ms_ago`] of a session that may return at once.
-    pub const LONG_AGO: u16 = RETURN_INTERVAL_MS;
+    pub const LONG_AGO: u16 = RECONNECT_INTERVAL_MS;
 
     /// The encoded form, the same for every store and node.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
@@ -69,9 +69,9 @@ impl Saved {
         Self { budget: self.budget.refilled(elapsed_ms), returned_ms_ago, ..self }
     }
 
-    /// Whether the session may return: it has not done so within the last [`RETURN_INTERVAL_MS`].
+    /// Whether the session may return: it has not done so within the last [`RECONNECT_INTERVAL_MS`].
     pub fn may_return(&self) -> bool {
-        self.returned_ms_ago >= RETURN_INTERVAL_MS
+        self.returned_ms_ago >= RECONNECT_INTERVAL_MS
     }
 }
 

@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{mem, thread};
 
 use super::{Kept, Ticket};
-use crate::limits::{RESUME_FILES_BROKEN_MAX, RESUME_STOP_MS, RESUME_STORE_MS, RESUMES_MAX};
+use crate::limits::{
+    SESSION_FILES_BROKEN_MAX, SESSION_STORE_STOP_MS, SESSION_STORE_WRITE_MS, SESSIONS_SAVED_MAX,
+};
 use file::{StoreFile, Trouble, set_aside};
 
 /// The file below the folder that is given.
@@ -93,10 +95,10 @@ impl Store {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
-    /// Has this written with the next round. While the disk hangs, [`RESUMES_MAX`] tokens wait, each with its latest state.
+    /// Has this written with the next round. While the disk hangs, [`SESSIONS_SAVED_MAX`] tokens wait, each with its latest state.
     pub(super) fn save(&self, ticket: Ticket, what: Kept) {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < RESUMES_MAX || waiting.contains_key(&ticket) {
+        if waiting.len() < SESSIONS_SAVED_MAX || waiting.contains_key(&ticket) {
             waiting.insert(ticket, what);
         }
     }
@@ -105,7 +107,8 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.stop = None;
-        if self.stopped.recv_timeout(Duration::from_millis(RESUME_STOP_MS)) == Err(RecvTimeoutError::Timeout)
+        if self.stopped.recv_timeout(Duration::from_millis(SESSION_STORE_STOP_MS))
+            == Err(RecvTimeoutError::Timeout)
         {
             log::error!("STATE_DIR: {FILE} is not written in time: who left lately is not remembered");
         }
@@ -153,7 +156,7 @@ impl Writer {
     fn run(mut self, asked_to_stop: &Receiver<()>) {
         let mut round = 0;
         loop {
-            let is_last = asked_to_stop.recv_timeout(Duration::from_millis(RESUME_STORE_MS))
+            let is_last = asked_to_stop.recv_timeout(Duration::from_millis(SESSION_STORE_WRITE_MS))
                 != Err(RecvTimeoutError::Timeout);
             let rows = mem::take(&mut *self.waiting());
             let is_cleaning = round % ROUNDS_PER_CLEANING == 0;
@@ -182,7 +185,7 @@ impl Writer {
     fn put_back(&self, rows: HashMap<Ticket, Kept>) {
         let mut waiting = self.waiting();
         for (ticket, what) in rows {
-            if waiting.len() < RESUMES_MAX {
+            if waiting.len() < SESSIONS_SAVED_MAX {
                 waiting.entry(ticket).or_insert(what);
             }
         }
@@ -192,7 +195,7 @@ impl Writer {
     fn write(&mut self, rows: &HashMap<Ticket, Kept>, is_cleaning: bool) -> Result<(), String> {
         let ttl_s = is_cleaning.then(|| self.shared.ttl_s.load(Ordering::Relaxed));
         loop {
-            if self.broken >= RESUME_FILES_BROKEN_MAX {
+            if self.broken >= SESSION_FILES_BROKEN_MAX {
                 return Err("it broke too often".to_owned());
             }
             let file = self.file.take().map_or_else(|| StoreFile::open(&self.path), Ok);
@@ -277,12 +280,12 @@ mod tests {
     #[test]
     fn files_that_break_again_and_again_are_given_up() {
         let mut writer = writer("again");
-        for round in 0..RESUME_FILES_BROKEN_MAX {
+        for round in 0..SESSION_FILES_BROKEN_MAX {
             writer.write(&rows(0..20_000), true).unwrap();
             break_under(&mut writer);
             assert_eq!(writer.broken, round);
             // Of the last one nothing more is written.
-            assert_eq!(writer.write(&rows(0..1), true).is_ok(), round + 1 < RESUME_FILES_BROKEN_MAX);
+            assert_eq!(writer.write(&rows(0..1), true).is_ok(), round + 1 < SESSION_FILES_BROKEN_MAX);
         }
     }
 
@@ -307,7 +310,7 @@ mod tests {
             writer.write(&rows(round * 50_000..(round + 1) * 50_000), false).unwrap();
         }
         writer.file.take().unwrap().close();
-        assert!(std::fs::metadata(&writer.path).unwrap().len() <= crate::limits::RESUME_FILE_BYTES_MAX);
-        assert!(found(&writer) <= RESUMES_MAX);
+        assert!(std::fs::metadata(&writer.path).unwrap().len() <= crate::limits::SESSION_FILE_BYTES_MAX);
+        assert!(found(&writer) <= SESSIONS_SAVED_MAX);
     }
 }

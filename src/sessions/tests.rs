@@ -53,13 +53,13 @@ fn switched_off_nothing_is_kept() {
 #[test]
 fn with_too_many_the_first_are_forgotten() {
     let mut resumes: Resumes<u32> = Resumes::new(300, None);
-    for number in 0..=RESUMES_MAX as u128 {
+    for number in 0..=SESSIONS_SAVED_MAX as u128 {
         depart(&mut resumes, number, HERE, 1);
     }
-    assert_eq!(resumes.remembered(), RESUMES_MAX);
+    assert_eq!(resumes.remembered(), SESSIONS_SAVED_MAX);
     assert_eq!(resumes.claim(ticket(0), 1), Claim::Unknown);
     assert_eq!(resumes.claim(ticket(1), 1), Claim::Left(HERE));
-    assert!(resumes.order.len() <= RESUMES_MAX);
+    assert!(resumes.order.len() <= SESSIONS_SAVED_MAX);
 }
 
 proptest! {

@@ -16,7 +16,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _
 
 use super::super::{Kept, Saved, Ticket};
 use super::Found;
-use crate::limits::{RESUME_CACHE_BYTES, RESUME_FILE_BYTES_MAX, RESUMES_MAX};
+use crate::limits::{SESSION_FILE_BYTES_MAX, SESSION_STORE_CACHE_BYTES, SESSIONS_SAVED_MAX};
 use crate::ops::crash::caught;
 use crate::ops::files::check_read_write;
 use crate::world::Budget;
@@ -83,7 +83,7 @@ impl StoreFile {
         let file = open_private(path).map_err(|error| Trouble::Elsewhere(error.to_string()))?;
         let create = || {
             let backend = FileBackend::new(file)?;
-            Database::builder().set_cache_size(RESUME_CACHE_BYTES).create_with_backend(backend)
+            Database::builder().set_cache_size(SESSION_STORE_CACHE_BYTES).create_with_backend(backend)
         };
         let database = caught(create).map_err(Trouble::Broken)?.map_err(redb::Error::from)?;
         Ok(Self { database, path: path.to_owned() })
@@ -132,13 +132,13 @@ impl StoreFile {
         })?;
         if file.is_too_large() {
             file.close();
-            return Err(Trouble::Broken(format!("it is larger than {RESUME_FILE_BYTES_MAX} bytes")));
+            return Err(Trouble::Broken(format!("it is larger than {SESSION_FILE_BYTES_MAX} bytes")));
         }
         Ok(file)
     }
 
     fn is_too_large(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|file| file.len() > RESUME_FILE_BYTES_MAX)
+        fs::metadata(&self.path).is_ok_and(|file| file.len() > SESSION_FILE_BYTES_MAX)
     }
 
     /// Closes the file. What goes wrong then concerns nobody.
@@ -246,7 +246,7 @@ fn write(
                 |row: &[u8]| saved_s(row).is_some_and(|at_s| now_s.saturating_sub(at_s) < ttl_s.into());
             table.retain(|_, row| is_young(row))?;
         }
-        if table.len()? > RESUMES_MAX as u64 {
+        if table.len()? > SESSIONS_SAVED_MAX as u64 {
             take_out_oldest(&mut table)?;
         }
         Ok(())
@@ -260,7 +260,7 @@ fn take_out_oldest(table: &mut redb::Table<'_, u128, &'static [u8]>) -> Result<(
         let (ticket, row) = row?;
         rows.push((saved_s(row.value()).unwrap_or(0), ticket.value()));
     }
-    let over = (rows.len() - (RESUMES_MAX - RESUMES_MAX / 16)).min(rows.len() - 1);
+    let over = (rows.len() - (SESSIONS_SAVED_MAX - SESSIONS_SAVED_MAX / 16)).min(rows.len() - 1);
     let (oldest, ..) = rows.select_nth_unstable(over);
     for (_, ticket) in oldest {
         table.remove(*ticket)?;
