@@ -155,25 +155,25 @@ pub const REGION_SIDE: u16 = 250;
 pub const REGION_MARGIN: i32 = 100;
 
 /// How often a process looks which regions its viewers see, in milliseconds.
-pub const INTEREST_MS: u64 = 250;
+pub const SUBSCRIPTION_UPDATE_MS: u64 = 250;
 
 /// How long a process listens on to a region that nobody sees any more, in milliseconds.
-pub const INTEREST_LINGER_MS: u64 = 2_000;
+pub const SUBSCRIPTION_LINGER_MS: u64 = 2_000;
 
 /// How often a process tells all its players of a region, in milliseconds: whatever was lost is right again by then.
-pub const SNAPSHOT_MS: u64 = 2_000;
+pub const REGION_SNAPSHOT_MS: u64 = 2_000;
 
 /// So many times it tells of a region that none of its players is in any more.
-pub const EMPTY_SNAPSHOTS: u8 = 2;
+pub const EMPTY_REGION_SNAPSHOTS: u8 = 2;
 
 /// How often a process says that it lives, in milliseconds.
-pub const BEAT_MS: u64 = 500;
+pub const HEARTBEAT_MS: u64 = 500;
 
 /// A process that has said nothing for so long is gone, and its players with it, in milliseconds.
-pub const PEER_SILENCE_MS: u64 = 2_250;
+pub const PEER_TIMEOUT_MS: u64 = 2_250;
 
 /// Players of a region whose process has not told of it for so long are gone, in milliseconds: two snapshots, and some more.
-pub const REGION_SILENCE_MS: u64 = 5_000;
+pub const REGION_TIMEOUT_MS: u64 = 5_000;
 
 /// Processes of one world at most; more are not listened to.
 pub const PEERS_MAX: usize = 256;
@@ -187,7 +187,7 @@ pub const PEER_REGIONS_MAX: usize = 64 * 1024;
 
 /// How long the slot of another process's player who has gone is kept for it, in milliseconds: by then everybody who takes
 /// what it is sent has been told that it went.
-pub const HAUNT_MS: u32 = 60_000;
+pub const GHOST_SLOT_HOLD_MS: u32 = 60_000;
 
 /// Ids that a process is granted at a time; it asks for more while it has less than that in reserve.
 pub const LEASE_IDS: u32 = 16_384;
@@ -206,7 +206,7 @@ pub const ID_BLOCKS_MAX: usize = 4_096;
 
 /// A process without ids waits so long for others to say which are taken before it begins to count anew, in milliseconds:
 /// longer than they may take to come back to a bus that has lost everything.
-pub const LEASE_BEGIN_MS: u64 = 3_000;
+pub const LEASE_BOOTSTRAP_MS: u64 = 3_000;
 
 /// How long a handshake waits for what the bus keeps of its session, in milliseconds; also until the bus is asked a second
 /// time, while the owner has not answered.
@@ -220,7 +220,7 @@ pub const RECONNECT_OWNER_MS: u64 = RECONNECT_PING_MS + 2 * RECONNECT_LOOKUP_MS;
 pub const LINK_BACKOFF_MS: Range<u64> = 100..1_500;
 
 /// A connection to the bus that stood for so long was a good one, in milliseconds: what comes then is news.
-pub const LINK_STEADY_MS: u64 = 3_000;
+pub const LINK_STABLE_MS: u64 = 3_000;
 
 /// How long the bus may take for an answer, in milliseconds.
 pub const LINK_TIMEOUT_MS: u64 = 1_000;
@@ -230,37 +230,37 @@ pub const LINK_ADDRESSES_MAX: usize = 8;
 
 /// How long a node may hear no peer although the bus counts other subscribers before it is degraded, in milliseconds:
 /// longer than a peer's silence, so that a peer that stops does not count.
-pub const DEAF_MS: u64 = 3_000;
+pub const ISOLATION_TIMEOUT_MS: u64 = 3_000;
 
 /// How long the end of the process waits for the last words to be said, in milliseconds.
 pub const LINK_STOP_MS: u64 = 1_000;
 
 /// Orders that may wait for the bus; more are lost, as anything on the bus may be. Three seconds of rounds.
-pub const BUS_ORDERS_MAX: usize = 64;
+pub const BUS_COMMANDS_MAX: usize = 64;
 
 /// Bytes of orders that may wait for the bus; more are lost.
-pub const BUS_ORDERS_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const BUS_COMMANDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Messages of others that may wait for the loop; more are lost and healed by later snapshots.
-pub const BUS_NEWS_MAX: usize = 8_192;
+pub const BUS_INBOX_MAX: usize = 8_192;
 
 /// Bytes of messages of others that may wait for the loop; more are lost and healed by later snapshots.
-pub const BUS_NEWS_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const BUS_INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Messages of others that are taken in during one turn of the loop.
-pub const BUS_BUDGET: usize = 128;
+pub const BUS_POLL_MESSAGES: usize = 128;
 
 /// Bytes of messages of others that are taken in during one turn of the loop; the last message may exceed it.
-pub const BUS_BUDGET_BYTES: usize = 64 * 1024;
+pub const BUS_POLL_BYTES: usize = 64 * 1024;
 
 /// Time for messages of others in one turn of the loop, in nanoseconds; the last message may exceed it.
-pub const BUS_BUDGET_NS: u64 = 2_000_000;
+pub const BUS_POLL_NS: u64 = 2_000_000;
 
 /// After a turn that used up its time the bus rests for this many times as long: it takes a quarter of the loop at most.
-pub const BUS_REST_FACTOR: u64 = 3;
+pub const BUS_PAUSE_FACTOR: u64 = 3;
 
 /// Longest such rest, in nanoseconds: the process may have been stopped in the midst of a turn.
-pub const BUS_REST_NS_MAX: u64 = 100_000_000;
+pub const BUS_PAUSE_NS_MAX: u64 = 100_000_000;
 
 /// Longest message between nodes, in bytes: 29,000 players of one node in one region.
 pub const BUS_MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -275,11 +275,11 @@ pub const SEALED_AGE_MS_MAX: u64 = 30_000;
 pub const CLUSTER_SECRET_BYTES: Range<usize> = 32..257;
 
 /// Least time between two snapshots of a region on request, in milliseconds.
-pub const SNAPSHOT_ASKED_MS: u64 = 250;
+pub const SNAPSHOT_REQUEST_MS: u64 = 250;
 
 /// How long a newer number holds off older ones of the same player or region, in milliseconds. A forged number can be the
 /// highest there is; then the node's own messages count again after this time.
-pub const NUMBER_HOLD_MS: u64 = 5_000;
+pub const SEQUENCE_HOLD_MS: u64 = 5_000;
 
 /// Longest name of a process, in bytes.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
@@ -423,16 +423,16 @@ pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 /// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
-const _: () = assert!(BUS_MESSAGE_BYTES_MAX <= BUS_NEWS_BYTES_MAX);
+const _: () = assert!(BUS_MESSAGE_BYTES_MAX <= BUS_INBOX_BYTES_MAX);
 const _: () = assert!(IDS_FRESH_END_MAX < u32::MAX - 2 * LEASE_IDS);
 const _: () = assert!(
     RECONNECT_PING_MS >= RECONNECT_INTERVAL_MS as u64,
     "a session that was taken over has not returned a moment ago"
 );
-const _: () = assert!(LEASE_BEGIN_MS > LINK_BACKOFF_MS.end + LINK_TIMEOUT_MS);
-const _: () = assert!(DEAF_MS > PEER_SILENCE_MS + BEAT_MS);
-const _: () = assert!(PEER_SILENCE_MS > 4 * BEAT_MS, "a few beats may be lost");
-const _: () = assert!(REGION_SILENCE_MS > 2 * SNAPSHOT_MS, "a snapshot may be lost");
+const _: () = assert!(LEASE_BOOTSTRAP_MS > LINK_BACKOFF_MS.end + LINK_TIMEOUT_MS);
+const _: () = assert!(ISOLATION_TIMEOUT_MS > PEER_TIMEOUT_MS + HEARTBEAT_MS);
+const _: () = assert!(PEER_TIMEOUT_MS > 4 * HEARTBEAT_MS, "a few beats may be lost");
+const _: () = assert!(REGION_TIMEOUT_MS > 2 * REGION_SNAPSHOT_MS, "a snapshot may be lost");
 const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the framing's cap is on all frames");
 const _: () =
     assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");

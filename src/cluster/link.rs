@@ -28,8 +28,8 @@ use super::authentication::{Seal, TAG_BYTES};
 use super::ids::Bounds;
 use super::{Channel, Outgoing};
 use crate::limits::{
-    BUS_NEWS_BYTES_MAX, BUS_NEWS_MAX, BUS_ORDERS_BYTES_MAX, BUS_ORDERS_MAX, LINK_BACKOFF_MS, LINK_STEADY_MS,
-    LINK_STOP_MS,
+    BUS_COMMANDS_BYTES_MAX, BUS_COMMANDS_MAX, BUS_INBOX_BYTES_MAX, BUS_INBOX_MAX, LINK_BACKOFF_MS,
+    LINK_STABLE_MS, LINK_STOP_MS,
 };
 use crate::sessions::{Keepsake, Ticket};
 pub use address::Address;
@@ -179,8 +179,8 @@ impl Link {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let client = Client::open(address.url.reveal()).map_err(io::Error::other)?;
-        let (orders, ordered) = sync_channel(BUS_ORDERS_MAX);
-        let (tell, news) = sync_channel(BUS_NEWS_MAX);
+        let (orders, ordered) = sync_channel(BUS_COMMANDS_MAX);
+        let (tell, news) = sync_channel(BUS_INBOX_MAX);
         let (ended, commander_ended) = sync_channel(1);
         let shared = Arc::new(Shared {
             address,
@@ -243,7 +243,7 @@ impl Link {
     pub fn order(&self, order: Order) -> bool {
         let Some(orders) = &self.orders else { return false };
         let (waiting, bytes) = (&self.shared.orders_bytes, order.bytes());
-        let has_room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= BUS_ORDERS_BYTES_MAX;
+        let has_room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= BUS_COMMANDS_BYTES_MAX;
         let is_taken = has_room && orders.try_send(order).is_ok();
         if !is_taken {
             waiting.fetch_sub(bytes, Ordering::AcqRel);
@@ -332,7 +332,7 @@ impl Shared {
     /// Lets news wait for the loop, and wakes the loop once until it looks. What finds no room is lost.
     fn pass_on(&self, news: &SyncSender<News>, piece: News) {
         let bytes = piece.bytes();
-        let has_room = self.news_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= BUS_NEWS_BYTES_MAX;
+        let has_room = self.news_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= BUS_INBOX_BYTES_MAX;
         if has_room && news.try_send(piece).is_ok() {
             if !self.is_woken.swap(true, Ordering::SeqCst) {
                 (self.wake)();
@@ -358,7 +358,7 @@ fn silence(shown: &str, error: &dyn Display) -> String {
 
 /// How many attempts in a row have failed before this one, which began then: a connection that stood for a while ends a row.
 fn failures_before(failures: u32, began: Instant) -> u32 {
-    if began.elapsed() >= Duration::from_millis(LINK_STEADY_MS) { 0 } else { failures }
+    if began.elapsed() >= Duration::from_millis(LINK_STABLE_MS) { 0 } else { failures }
 }
 
 /// How long to wait before the next attempt after so many failures: longer each time, and by chance, so that not all processes

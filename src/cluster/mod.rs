@@ -24,7 +24,7 @@ pub mod remote;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::limits::{BEAT_MS, INTEREST_LINGER_MS, INTEREST_MS, SEALED_AGE_MS_MAX};
+use crate::limits::{HEARTBEAT_MS, SEALED_AGE_MS_MAX, SUBSCRIPTION_LINGER_MS, SUBSCRIPTION_UPDATE_MS};
 use crate::sessions::Ticket;
 use crate::world::World;
 use ids::Ids;
@@ -162,7 +162,7 @@ impl Node {
 
     /// Listens to what is seen, and a while longer to what was. Returns whether anything changed.
     pub fn attend(&mut self, seen: &RegionSet, now: Now, world: &mut World, out: &mut Vec<Outgoing>) -> bool {
-        self.interest_due_ms = now.ms + INTEREST_MS;
+        self.interest_due_ms = now.ms + SUBSCRIPTION_UPDATE_MS;
         let fresh: Vec<Region> =
             seen.iter().filter(|&region| !self.mirror.wanted().contains(region)).collect();
         for &region in &fresh {
@@ -174,7 +174,7 @@ impl Node {
         let mut has_changed = !fresh.is_empty();
         for region in unseen {
             let since_ms = *self.unseen_since_ms.entry(region).or_insert(now.ms);
-            if now.ms - since_ms >= INTEREST_LINGER_MS {
+            if now.ms - since_ms >= SUBSCRIPTION_LINGER_MS {
                 self.unseen_since_ms.remove(&region);
                 self.mirror.leave_alone(region, world);
                 has_changed = true;
@@ -290,7 +290,7 @@ impl Node {
 
     fn beat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
         if now.ms >= self.beat_due_ms {
-            self.beat_due_ms = now.ms + BEAT_MS;
+            self.beat_due_ms = now.ms + HEARTBEAT_MS;
             let ids_end = self.mirror.ids().own_end();
             let beat = Heartbeat { name: self.name.clone(), ids_end, players };
             self.say(Channel::All, &Body::Heartbeat(beat), now, out);

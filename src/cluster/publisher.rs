@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{Body, Changes};
 use super::region::{Region, Regions};
-use crate::limits::{EMPTY_SNAPSHOTS, SNAPSHOT_ASKED_MS, SNAPSHOT_MS};
+use crate::limits::{EMPTY_REGION_SNAPSHOTS, REGION_SNAPSHOT_MS, SNAPSHOT_REQUEST_MS};
 use crate::world::{Tick, Told, World};
 
 /// What has been told.
@@ -107,12 +107,12 @@ impl Authority {
 
     fn step_in(&mut self, region: Region, now_ms: u64) {
         // Not all in the same round.
-        let stagger_ms = u64::from(region) * 37 % SNAPSHOT_MS;
+        let stagger_ms = u64::from(region) * 37 % REGION_SNAPSHOT_MS;
         let fresh = Held {
             players: 0,
             snapshot_due_ms: now_ms + stagger_ms,
             askable_ms: 0,
-            empty_left: EMPTY_SNAPSHOTS,
+            empty_left: EMPTY_REGION_SNAPSHOTS,
         };
         self.held.entry(region).or_insert(fresh).players += 1;
     }
@@ -120,7 +120,7 @@ impl Authority {
     fn step_out(&mut self, region: Region) {
         if let Some(held) = self.held.get_mut(&region) {
             held.players -= 1;
-            held.empty_left = EMPTY_SNAPSHOTS;
+            held.empty_left = EMPTY_REGION_SNAPSHOTS;
         }
     }
 
@@ -131,7 +131,7 @@ impl Authority {
         self.asked.retain(|region| match held.get_mut(region) {
             Some(held) if now_ms < held.askable_ms => true,
             Some(held) => {
-                held.askable_ms = now_ms + SNAPSHOT_ASKED_MS;
+                held.askable_ms = now_ms + SNAPSHOT_REQUEST_MS;
                 due.insert(*region);
                 false
             }
@@ -140,8 +140,8 @@ impl Authority {
         self.held.retain(|&region, held| {
             if now_ms >= held.snapshot_due_ms {
                 due.insert(region);
-                held.snapshot_due_ms = now_ms + SNAPSHOT_MS;
-                held.askable_ms = now_ms + SNAPSHOT_ASKED_MS;
+                held.snapshot_due_ms = now_ms + REGION_SNAPSHOT_MS;
+                held.askable_ms = now_ms + SNAPSHOT_REQUEST_MS;
                 if held.players == 0 {
                     held.empty_left -= 1;
                 }

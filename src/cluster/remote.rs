@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ids::Ids;
 use super::message::{Changes, Heartbeat, NodeId};
 use super::region::{Region, RegionSet, Regions};
-use crate::limits::{NUMBER_HOLD_MS, PEER_REGIONS_MAX, PEER_SILENCE_MS, PEERS_MAX, REGION_SILENCE_MS};
+use crate::limits::{PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS};
 use crate::world::{Told, World};
 
 /// Other processes and their players.
@@ -76,7 +76,7 @@ struct Ghost {
 impl Ghost {
     /// Whether what is known is newer than this message, and holds it off.
     fn is_newer_than(&self, word: Word) -> bool {
-        self.number > word.number && word.now_ms.saturating_sub(self.heard_ms) < NUMBER_HOLD_MS
+        self.number > word.number && word.now_ms.saturating_sub(self.heard_ms) < SEQUENCE_HOLD_MS
     }
 }
 
@@ -236,14 +236,14 @@ impl Mirror {
     /// Forgets who has been silent for too long. Returns the names of processes that are gone.
     pub fn expire(&mut self, now_ms: u64, world: &mut World) -> Vec<String> {
         let is_silent = |heard_ms: u64, limit_ms: u64| now_ms.saturating_sub(heard_ms) > limit_ms;
-        let silent = self.peers.iter().filter(|(_, peer)| is_silent(peer.heard_ms, PEER_SILENCE_MS));
+        let silent = self.peers.iter().filter(|(_, peer)| is_silent(peer.heard_ms, PEER_TIMEOUT_MS));
         let gone: Vec<(NodeId, String)> = silent.map(|(&node, peer)| (node, peer.name.clone())).collect();
         for (node, _) in &gone {
             self.forget(*node, world);
         }
         for peer in self.peers.values_mut() {
             peer.parts.retain(|_, part| {
-                let is_over = is_silent(part.heard_ms, REGION_SILENCE_MS);
+                let is_over = is_silent(part.heard_ms, REGION_TIMEOUT_MS);
                 if is_over {
                     vanish(&mut self.ghosts, std::mem::take(&mut part.ids), world);
                 }

@@ -17,8 +17,8 @@ use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
 use crate::config::Config;
 use crate::limits::{
-    BUS_BUDGET, BUS_BUDGET_BYTES, BUS_BUDGET_NS, BUS_DELAY_MS_MAX, BUS_REST_FACTOR, BUS_REST_NS_MAX, DEAF_MS,
-    LEASE_BEGIN_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
+    BUS_DELAY_MS_MAX, BUS_PAUSE_FACTOR, BUS_PAUSE_NS_MAX, BUS_POLL_BYTES, BUS_POLL_MESSAGES, BUS_POLL_NS,
+    ISOLATION_TIMEOUT_MS, LEASE_BOOTSTRAP_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
 };
 use crate::ops::metrics::ClusterGauges;
 use crate::sessions::{Kept, Ticket};
@@ -88,7 +88,7 @@ impl Cluster {
 
     /// Whether the bus answers and, where the bus counts other subscribers, a peer is heard.
     pub(super) fn is_whole(&self, now_ms: u64) -> bool {
-        self.is_up() && self.deaf_since_ms.is_none_or(|since_ms| now_ms - since_ms < DEAF_MS)
+        self.is_up() && self.deaf_since_ms.is_none_or(|since_ms| now_ms - since_ms < ISOLATION_TIMEOUT_MS)
     }
 
     /// Times the bus would not keep places, or give them out.
@@ -126,7 +126,7 @@ impl Server {
         }
         let (now, began_ns) = (self.bus_now(), os::monotonic_ns());
         let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
-        while messages < BUS_BUDGET && bytes < BUS_BUDGET_BYTES && spent_ns < BUS_BUDGET_NS {
+        while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
             let Some(cluster) = &mut self.cluster else { return };
             let Some(news) = cluster.link.news() else { return cluster.has_news = false };
             messages += 1;
@@ -134,7 +134,7 @@ impl Server {
             self.hear_news(news, now);
             spent_ns = os::monotonic_ns() - began_ns;
         }
-        if spent_ns >= BUS_BUDGET_NS
+        if spent_ns >= BUS_POLL_NS
             && let Some(cluster) = &mut self.cluster
         {
             // The next tick looks again.
@@ -292,7 +292,7 @@ impl Cluster {
     fn watch_peers(&mut self, now: Now) {
         let is_deaf = self.is_up() && self.link.subscribers() > 1 && !self.node.mirror().has_peers();
         if !is_deaf {
-            if self.deaf_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= DEAF_MS) {
+            if self.deaf_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= ISOLATION_TIMEOUT_MS) {
                 log::info!("cluster: peers are heard again");
             }
             return;
@@ -353,14 +353,14 @@ impl Cluster {
         }
         // The answer comes sooner, or not at all.
         self.lease_due_ms = now.ms + LINK_TIMEOUT_MS;
-        let may_begin = now.ms - up_since_ms >= LEASE_BEGIN_MS;
+        let may_begin = now.ms - up_since_ms >= LEASE_BOOTSTRAP_MS;
         self.link.order(Order::Lease { bounds: self.node.ids().bounds(now.ms), may_begin });
     }
 }
 
 /// How long the bus rests after a turn that took so long.
 fn rest_ns(spent_ns: u64) -> u64 {
-    spent_ns.saturating_mul(BUS_REST_FACTOR).min(BUS_REST_NS_MAX)
+    spent_ns.saturating_mul(BUS_PAUSE_FACTOR).min(BUS_PAUSE_NS_MAX)
 }
 
 /// What this process calls itself: what was configured, or where it runs.
@@ -381,6 +381,6 @@ mod tests {
     #[test]
     fn the_bus_rests_in_proportion_and_not_for_long_after_a_stop_of_the_process() {
         assert_eq!(rest_ns(2_000_000), 6_000_000);
-        assert_eq!(rest_ns(3_600 * 1_000_000_000), BUS_REST_NS_MAX);
+        assert_eq!(rest_ns(3_600 * 1_000_000_000), BUS_PAUSE_NS_MAX);
     }
 }

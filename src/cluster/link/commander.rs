@@ -12,7 +12,7 @@ use super::super::{Channel, Outgoing};
 use super::primary::{is_wrong_instance, require_primary};
 use super::record::Value;
 use super::{News, Order, Shared, backoff, failures_before};
-use crate::limits::{BEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
+use crate::limits::{HEARTBEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
 use crate::sessions::{Keepsake, Kept, Ticket};
 
 /// Keys in one write.
@@ -118,7 +118,7 @@ impl Commander {
 
     /// Until the connection breaks, or nothing will be ordered any more.
     fn obey(&self, mut connection: redis::Connection, orders: &Receiver<Order>) -> RedisResult<()> {
-        let beat = Duration::from_millis(BEAT_MS);
+        let beat = Duration::from_millis(HEARTBEAT_MS);
         let mut woke = None;
         loop {
             if woke.is_none_or(|woke: Instant| woke.elapsed() >= beat) {

@@ -12,7 +12,7 @@ use redis::RedisResult;
 
 use super::super::Channel;
 use super::{News, Shared, backoff, failures_before};
-use crate::limits::{BEAT_MS, BUS_MESSAGE_BYTES_MAX};
+use crate::limits::{BUS_MESSAGE_BYTES_MAX, HEARTBEAT_MS};
 
 /// Channels in one SUBSCRIBE.
 const CHANNELS_AT_ONCE: usize = 1_000;
@@ -46,7 +46,7 @@ impl Subscriber {
         let mut current = BTreeSet::new();
         self.follow(&mut bus, &mut current)?;
         // Several beats may be late.
-        bus.set_read_timeout(Some(Duration::from_millis(4 * BEAT_MS)))?;
+        bus.set_read_timeout(Some(Duration::from_millis(4 * HEARTBEAT_MS)))?;
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
         self.shared.is_subscribed.store(true, Ordering::Release);
         (self.shared.wake)();

@@ -8,7 +8,7 @@ use super::super::extrapolation::Extrapolation;
 use super::super::{Position, Tick, Vector};
 use super::lingering::Presence;
 use super::{NEVER, World};
-use crate::limits::{GHOST_SLOTS_MAX, HAUNT_MS};
+use crate::limits::{GHOST_SLOT_HOLD_MS, GHOST_SLOTS_MAX};
 
 /// All that one process tells another of a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl World {
 
     /// Gives the slots of those who have not returned for long to others.
     pub(super) fn release_haunts(&mut self) {
-        let kept = self.rules.pace.ticks(HAUNT_MS);
+        let kept = self.rules.pace.ticks(GHOST_SLOT_HOLD_MS);
         while let Some(slot) = self.haunts.release(self.tick.saturating_sub(kept)) {
             self.vacant.push(slot);
         }
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(world.haunt(&told(5_000)), Some(slot));
         assert!(world.has_changed_since(slot, since), "who saw it go is told anew");
         world.leave(slot);
-        world.step(HAUNT_MS * 60 / 1000 + 2);
+        world.step(GHOST_SLOT_HOLD_MS * 60 / 1000 + 2);
         assert_eq!(world.haunt(&told(7_000)), Some(slot));
     }
 
