@@ -332,20 +332,20 @@ pub const LISTEN_BACKLOG_USEFUL: u64 = 4_096;
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 
 /// Descriptors held back for connections that arrive when there are none left: each is answered and sent away.
-pub const SPARE_DESCRIPTORS: usize = 8;
+pub const RESERVE_DESCRIPTORS: usize = 8;
 
 /// How long a connection may take up a spare descriptor, in milliseconds.
-pub const SPARE_TIMEOUT_MS: u64 = 500;
+pub const RESERVE_DESCRIPTOR_TIMEOUT_MS: u64 = 500;
 
 /// Descriptors the process needs beside its connections: listeners, timer, signals, epoll, log, standard streams, and
-/// [`SPARE_DESCRIPTORS`].
-pub const DESCRIPTORS_RESERVED: u64 = 32;
+/// [`RESERVE_DESCRIPTORS`].
+pub const DESCRIPTORS_OVERHEAD: u64 = 32;
 
 /// Longest time that HTTP work takes in one turn of the loop, in nanoseconds: an ack waits half as long on average.
-pub const HTTP_TURN_NS: i64 = 200_000;
+pub const HTTP_SLICE_NS: i64 = 200_000;
 
 /// Visits of HTTP connections in one turn of the loop: a request answered, or a piece of an answer written.
-pub const HTTP_TURN_VISITS: usize = 32;
+pub const HTTP_SLICE_VISITS: usize = 32;
 
 /// Time that HTTP work may save up while there is none, in nanoseconds.
 pub const HTTP_ALLOWANCE_NS_MAX: i64 = 2_000_000;
@@ -364,7 +364,7 @@ pub const HTTP_PROGRESS_MS: u64 = 10_000;
 pub const HTTP_RESERVED_MAX: usize = 8;
 
 /// Time that a connection in a kept place has in any case, in milliseconds; after that it makes room for the next one.
-pub const HTTP_RESERVED_TURN_MS: u64 = 100;
+pub const HTTP_RESERVED_HOLD_MS: u64 = 100;
 
 /// Bytes by which a reader may fall behind `HTTP_MIN_RATE` before its answer is cut: as much as the kernel takes at once,
 /// and half a minute without a byte at the default.
@@ -412,7 +412,7 @@ pub const LOG_LINES_MAX: usize = 1_024;
 pub const LOG_STOP_MS: u64 = 2_000;
 
 /// How long a process that ends in a panic takes to write its last line at most, in milliseconds.
-pub const LAST_LINE_MS: u64 = 3_000;
+pub const PANIC_LOG_MS: u64 = 3_000;
 
 /// How often the watchdog looks for ticks, in milliseconds of its own sleep.
 pub const WATCHDOG_PERIOD_MS: u64 = 1_000;
@@ -435,10 +435,10 @@ const _: () = assert!(PEER_TIMEOUT_MS > 4 * HEARTBEAT_MS, "a few beats may be lo
 const _: () = assert!(REGION_TIMEOUT_MS > 2 * REGION_SNAPSHOT_MS, "a snapshot may be lost");
 const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the framing's cap is on all frames");
 const _: () =
-    assert!(SPARE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_RESERVED, "some must be left for the rest");
+    assert!(RESERVE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_OVERHEAD, "some must be left for the rest");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
-const _: () = assert!(HTTP_RESERVED_TURN_MS < SPARE_TIMEOUT_MS);
+const _: () = assert!(HTTP_RESERVED_HOLD_MS < RESERVE_DESCRIPTOR_TIMEOUT_MS);
 const _: () = assert!(HTTP_RESERVED_MAX * 4 < HTTP_CONNECTIONS_MAX);
 const _: () = assert!(1_000 % METRICS_RENDERS_PER_S == 0, "a rendering costs whole milliseconds");
 const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "it waits in the same buffer");
@@ -455,4 +455,4 @@ const _: () = assert!(
     "a client that is as fast as it may be is not refused between two jumps"
 );
 const _: () = assert!(FLUSH_DELAY_DISTANCE < EXTRAPOLATION_DISTANCE_MAX);
-const _: () = assert!(LOG_STOP_MS < LAST_LINE_MS, "a log that hangs must leave time for the last line");
+const _: () = assert!(LOG_STOP_MS < PANIC_LOG_MS, "a log that hangs must leave time for the last line");

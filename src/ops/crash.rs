@@ -13,7 +13,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::limits::LAST_LINE_MS;
+use crate::limits::PANIC_LOG_MS;
 use crate::ops::logging;
 
 /// Exit status after a panic that was not contained: `EX_SOFTWARE` of sysexits.h.
@@ -109,7 +109,7 @@ fn end(text: &str, exit: Exit) -> ! {
     };
     match thread::Builder::new().name("last-line".to_owned()).spawn(write) {
         Ok(_) => {
-            let _ = wait.recv_timeout(Duration::from_millis(LAST_LINE_MS));
+            let _ = wait.recv_timeout(Duration::from_millis(PANIC_LOG_MS));
         }
         // No thread to be had: then without the time limit.
         Err(_) => logging::write_last(text),

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX, LISTEN_BACKLOG_USEFUL,
+    ADMIN_CONNECTIONS_MAX, DESCRIPTORS_OVERHEAD, HTTP_CONNECTIONS_MAX, LISTEN_BACKLOG_USEFUL,
     SEND_BUFFER_BYTES,
 };
 
@@ -51,7 +51,7 @@ pub struct Demand {
 impl Demand {
     /// Descriptors the server needs.
     pub fn open_files(&self) -> u64 {
-        self.players + HTTP_CONNECTIONS_MAX as u64 + ADMIN_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED
+        self.players + HTTP_CONNECTIONS_MAX as u64 + ADMIN_CONNECTIONS_MAX as u64 + DESCRIPTORS_OVERHEAD
     }
 }
 

@@ -17,7 +17,8 @@ use super::socket::Socket;
 use super::{Server, os};
 use crate::admission::Network;
 use crate::limits::{
-    ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS, SPARE_TIMEOUT_MS,
+    ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,
+    RESERVE_DESCRIPTOR_TIMEOUT_MS,
 };
 use crate::ops::metrics::{Cut, Refused};
 use crate::wire::http::{Response, Status};
@@ -395,7 +396,7 @@ impl Server {
         // Fails only when the peer is gone already, which the first read will tell.
         let _ = stream.set_nodelay(true);
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
-        let time_ms = if room == Room::Reserved { SPARE_TIMEOUT_MS } else { HTTP_TIMEOUT_MS };
+        let time_ms = if room == Room::Reserved { RESERVE_DESCRIPTOR_TIMEOUT_MS } else { HTTP_TIMEOUT_MS };
         let inserted = self.table.insert_with(|token| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             let connection = Connection::new(Socket::of(stream), now_ms + time_ms);

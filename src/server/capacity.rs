@@ -3,10 +3,10 @@
 use std::fs;
 
 use super::os;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_RESERVED, HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_OVERHEAD, HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
 /// Descriptors for everything but players and plain HTTP.
-const BESIDE: u64 = DESCRIPTORS_RESERVED + ADMIN_CONNECTIONS_MAX as u64;
+const BESIDE: u64 = DESCRIPTORS_OVERHEAD + ADMIN_CONNECTIONS_MAX as u64;
 
 /// Connections there is room for, at least one of each kind. As long as the limit of open files is what it was when
 /// they were counted, whoever comes beyond them is told so, and none is left waiting for lack of a descriptor.

@@ -3,7 +3,7 @@
 //!
 //! Pure: time is passed in, in nanoseconds.
 
-use crate::limits::{HTTP_ALLOWANCE_NS_MAX, HTTP_TURN_NS, HTTP_TURN_VISITS};
+use crate::limits::{HTTP_ALLOWANCE_NS_MAX, HTTP_SLICE_NS, HTTP_SLICE_VISITS};
 
 /// HTTP has one in this many parts of the time that the game leaves. More would show: the peers of a flood, and clients beside
 /// them, need the processor as well.
@@ -52,8 +52,8 @@ impl Share {
 
     /// What the turn that begins its HTTP work now may do.
     pub fn slice(&self, now_ns: u64) -> Slice {
-        let slice_ns = self.allowance_ns.clamp(0, HTTP_TURN_NS) as u64;
-        Slice { until_ns: now_ns + slice_ns, visits: HTTP_TURN_VISITS }
+        let slice_ns = self.allowance_ns.clamp(0, HTTP_SLICE_NS) as u64;
+        Slice { until_ns: now_ns + slice_ns, visits: HTTP_SLICE_VISITS }
     }
 
     /// The turn's HTTP work took so long. The debt is bounded, since a pause of the process may be part of it.
@@ -122,9 +122,9 @@ mod tests {
         share.refill(1_000_000 * MS, 0);
         assert_eq!(share.allowance_ns, HTTP_ALLOWANCE_NS_MAX);
         let mut slice = share.slice(5);
-        assert_eq!((0..1_000).filter(|_| slice.take(5)).count(), HTTP_TURN_VISITS);
+        assert_eq!((0..1_000).filter(|_| slice.take(5)).count(), HTTP_SLICE_VISITS);
         let mut slice = share.slice(5);
-        assert!(slice.take(5) && !slice.take(5 + HTTP_TURN_NS as u64));
+        assert!(slice.take(5) && !slice.take(5 + HTTP_SLICE_NS as u64));
         share.spend(HTTP_ALLOWANCE_NS_MAX as u64 + 7);
         assert!(!share.slice(5).take(5), "a debt is paid first");
         share.spend(10_000 * MS);

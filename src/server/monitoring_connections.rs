@@ -1,11 +1,11 @@
 //! Places kept for questions about health and metrics, for the time when all others are taken by answers under way: a
-//! connection in one of them gets one answer, and makes room for the next after [`HTTP_RESERVED_TURN_MS`].
+//! connection in one of them gets one answer, and makes room for the next after [`HTTP_RESERVED_HOLD_MS`].
 
 use std::collections::VecDeque;
 
 use mio::Token;
 
-use crate::limits::HTTP_RESERVED_TURN_MS;
+use crate::limits::HTTP_RESERVED_HOLD_MS;
 
 /// The kept places.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Reserve {
     /// The connection that has had its time and makes room, if any does.
     pub fn displaced(&self, now_ms: u64) -> Option<Token> {
         let &(token, since_ms) = self.taken.front()?;
-        (now_ms.saturating_sub(since_ms) >= HTTP_RESERVED_TURN_MS).then_some(token)
+        (now_ms.saturating_sub(since_ms) >= HTTP_RESERVED_HOLD_MS).then_some(token)
     }
 }
 
@@ -59,9 +59,9 @@ mod tests {
         assert!(!reserve.is_full());
         reserve.enter(Token(2), 50);
         assert!(reserve.is_full());
-        assert_eq!(reserve.displaced(HTTP_RESERVED_TURN_MS - 1), None);
-        assert_eq!(reserve.displaced(HTTP_RESERVED_TURN_MS), Some(Token(1)));
+        assert_eq!(reserve.displaced(HTTP_RESERVED_HOLD_MS - 1), None);
+        assert_eq!(reserve.displaced(HTTP_RESERVED_HOLD_MS), Some(Token(1)));
         reserve.leave(Token(1));
-        assert_eq!((reserve.is_full(), reserve.displaced(HTTP_RESERVED_TURN_MS)), (false, None));
+        assert_eq!((reserve.is_full(), reserve.displaced(HTTP_RESERVED_HOLD_MS)), (false, None));
     }
 }

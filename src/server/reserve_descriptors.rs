@@ -5,7 +5,7 @@ use std::fs::File;
 
 use mio::Token;
 
-use crate::limits::{ACCEPT_PAUSE_MS, SPARE_DESCRIPTORS, SPARE_TIMEOUT_MS};
+use crate::limits::{ACCEPT_PAUSE_MS, RESERVE_DESCRIPTOR_TIMEOUT_MS, RESERVE_DESCRIPTORS};
 
 /// The spare descriptors, each held open on nothing or lent to a connection.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Spares {
 
     /// A connection has what was given up.
     pub fn lend(&mut self, token: Token, now_ms: u64) {
-        self.lent.push((token, now_ms + SPARE_TIMEOUT_MS));
+        self.lent.push((token, now_ms + RESERVE_DESCRIPTOR_TIMEOUT_MS));
     }
 
     /// The connection is gone and its descriptor closed: takes it back at once.
@@ -56,7 +56,7 @@ impl Spares {
 
     /// Takes back what somebody else was quicker to get. Where there is none it is left alone for a while.
     pub fn refill(&mut self, now_ms: u64) {
-        while self.held.len() + self.lent.len() < SPARE_DESCRIPTORS && now_ms >= self.refill_at_ms {
+        while self.held.len() + self.lent.len() < RESERVE_DESCRIPTORS && now_ms >= self.refill_at_ms {
             match File::open("/dev/null") {
                 Ok(file) => self.held.push(file),
                 Err(_) => self.refill_at_ms = now_ms + ACCEPT_PAUSE_MS,
@@ -72,18 +72,18 @@ mod tests {
     #[test]
     fn all_spares_can_be_lent_once_and_come_back() {
         let mut spares = Spares::new();
-        for place in 0..SPARE_DESCRIPTORS {
+        for place in 0..RESERVE_DESCRIPTORS {
             assert!(spares.give_up());
             spares.lend(Token(place), place as u64);
         }
         assert!(!spares.give_up());
-        assert_eq!(spares.next_overdue(SPARE_TIMEOUT_MS - 1), None);
-        assert_eq!(spares.next_overdue(SPARE_TIMEOUT_MS), Some(Token(0)));
-        assert_eq!(spares.next_overdue(SPARE_TIMEOUT_MS), None, "each is told once");
+        assert_eq!(spares.next_overdue(RESERVE_DESCRIPTOR_TIMEOUT_MS - 1), None);
+        assert_eq!(spares.next_overdue(RESERVE_DESCRIPTOR_TIMEOUT_MS), Some(Token(0)));
+        assert_eq!(spares.next_overdue(RESERVE_DESCRIPTOR_TIMEOUT_MS), None, "each is told once");
         spares.refill(1_000_000);
         assert!(!spares.give_up(), "what is lent is not replaced");
         spares.take_back(Token(0), 0);
-        assert_eq!(spares.lent(), SPARE_DESCRIPTORS - 1);
+        assert_eq!(spares.lent(), RESERVE_DESCRIPTORS - 1);
         assert!(spares.give_up() && !spares.give_up());
     }
 }

@@ -14,7 +14,7 @@ use super::connection::Phase;
 use super::http::{Handshake, Return};
 use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
-use crate::limits::{RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECT_LOOKUP_MS, RECONNECTS_PENDING_MAX};
+use crate::limits::{RECONNECT_LOOKUP_MS, RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECTS_PENDING_MAX};
 use crate::ops::metrics::{Closed, FrameOut, Resume};
 use crate::sessions::{Claim, Saved, Ticket};
 use crate::wire::websocket::Code;

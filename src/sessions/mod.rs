@@ -13,7 +13,7 @@ mod token;
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::limits::{SESSION_TTL_S_MAX, SESSIONS_SAVED_MAX, RECONNECT_INTERVAL_MS};
+use crate::limits::{RECONNECT_INTERVAL_MS, SESSION_TTL_S_MAX, SESSIONS_SAVED_MAX};
 pub use saved_player::Saved;
 use store::{Found, Store};
 pub use token::Ticket;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use game_client::{Facing, RemotePlayer, State};
-use pixi_game_server::limits::{KEYFRAME_AFTER_MS, INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN};
+use pixi_game_server::limits::{INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN, KEYFRAME_AFTER_MS};
 use pixi_game_server::replication::interest::MEMBER_DISTANCE_FACTOR;
 use pixi_game_server::server::engine::Game;
 use pixi_game_server::world::{self, Position, World};

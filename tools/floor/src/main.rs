@@ -27,7 +27,7 @@ const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 /// Descriptors needed beside the connections'.
-const DESCRIPTORS_RESERVED: u64 = 32;
+const DESCRIPTORS_OVERHEAD: u64 = 32;
 
 fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Err(problem) => return complain(BAD_USAGE, &problem),
     };
     // What does not fit under the limit is refused by the kernel, and the load test will say so.
-    let wanted = options.max_connections as u64 + DESCRIPTORS_RESERVED;
+    let wanted = options.max_connections as u64 + DESCRIPTORS_OVERHEAD;
     if let Err(error) = raise_open_files(wanted) {
         return complain(FAILED, &format!("the limit of open files is unknown: {error}"));
     }

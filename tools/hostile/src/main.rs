@@ -13,7 +13,7 @@ const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 /// Descriptors needed beside the peers': poll, signals, standard streams, observers.
-const DESCRIPTORS_RESERVED: usize = 32;
+const DESCRIPTORS_OVERHEAD: usize = 32;
 
 fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
@@ -66,13 +66,13 @@ fn run(options: Options, attack: Attack) -> io::Result<String> {
 
 /// Raises the limit of open files to what the peers need.
 fn make_room(options: &Options) -> Result<(), String> {
-    let wanted = options.peers + DESCRIPTORS_RESERVED;
+    let wanted = options.peers + DESCRIPTORS_OVERHEAD;
     let limit = raise_open_files(wanted as u64)
         .map_err(|error| format!("the limit of open files is unknown: {error}"))?;
     if limit >= wanted as u64 {
         return Ok(());
     }
-    let most = limit.saturating_sub(DESCRIPTORS_RESERVED as u64);
+    let most = limit.saturating_sub(DESCRIPTORS_OVERHEAD as u64);
     let peers = options.peers;
     Err(format!("--peers {peers}: expected at most {most}, since the limit of open files is {limit}"))
 }

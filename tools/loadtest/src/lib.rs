@@ -53,7 +53,7 @@ const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 /// Descriptors needed beside the clients': poll, timer, signals, standard streams, `/metrics`, `/proc`.
-const DESCRIPTORS_RESERVED: usize = 16;
+const DESCRIPTORS_OVERHEAD: usize = 16;
 
 /// The program: reads these arguments, which follow its name, and does what they ask for.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
@@ -71,11 +71,11 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
 
 /// Finds out before the run what would spoil its end.
 fn prepare(options: &Options) -> Result<(), String> {
-    let wanted = options.clients + DESCRIPTORS_RESERVED;
+    let wanted = options.clients + DESCRIPTORS_OVERHEAD;
     let limit = os::raise_open_files(wanted as u64)
         .map_err(|error| format!("the limit of open files is unknown: {error}"))?;
     if limit < wanted as u64 {
-        let most = limit.saturating_sub(DESCRIPTORS_RESERVED as u64);
+        let most = limit.saturating_sub(DESCRIPTORS_OVERHEAD as u64);
         return Err(format!(
             "--clients {}: expected at most {most}, since the limit of open files is {limit}",
             options.clients
