@@ -25,8 +25,8 @@ use crate::wire::http::{Response, Status};
 
 /// Where a connection came in, and so what it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// `HOST` and `PORT`: the game, files, health, and metrics unless they have a door of their own.
+pub enum Listener {
+    /// `HOST` and `PORT`: the game, files, health, and metrics unless they have a listener of their own.
     Game,
     /// `ADMIN_ADDR`: metrics and health.
     Admin,
@@ -34,8 +34,8 @@ pub enum Door {
 
 /// The listening sockets, and what is common to them.
 #[derive(Debug)]
-pub(super) struct Doors {
-    game: Acceptor,
+pub(super) struct Listeners {
+    public: Acceptor,
     admin: Option<Acceptor>,
     turns: Turns,
     /// When a lack of descriptors or memory may be logged again, in milliseconds of the loop's clock.
@@ -146,43 +146,43 @@ fn advice(kind: ErrorKind) -> &'static str {
     }
 }
 
-impl Doors {
-    pub(super) fn new(game: Acceptor, admin: Option<Acceptor>) -> Self {
-        Self { game, admin, turns: Turns::default(), log_exhaustion_at_ms: 0 }
+impl Listeners {
+    pub(super) fn new(public: Acceptor, admin: Option<Acceptor>) -> Self {
+        Self { public, admin, turns: Turns::default(), log_exhaustion_at_ms: 0 }
     }
 
-    pub(super) fn game(&self) -> &Acceptor {
-        &self.game
+    pub(super) fn public(&self) -> &Acceptor {
+        &self.public
     }
 
-    pub(super) fn at(&self, door: Door) -> Option<&Acceptor> {
-        match door {
-            Door::Game => Some(&self.game),
-            Door::Admin => self.admin.as_ref(),
+    pub(super) fn at(&self, listener: Listener) -> Option<&Acceptor> {
+        match listener {
+            Listener::Public => Some(&self.public),
+            Listener::Admin => self.admin.as_ref(),
         }
     }
 
-    fn at_mut(&mut self, door: Door) -> Option<&mut Acceptor> {
-        match door {
-            Door::Game => Some(&mut self.game),
-            Door::Admin => self.admin.as_mut(),
+    fn at_mut(&mut self, listener: Listener) -> Option<&mut Acceptor> {
+        match listener {
+            Listener::Public => Some(&mut self.public),
+            Listener::Admin => self.admin.as_mut(),
         }
     }
 
-    pub(super) fn set_ready(&mut self, door: Door) {
-        if let Some(acceptor) = self.at_mut(door) {
+    pub(super) fn set_ready(&mut self, listener: Listener) {
+        if let Some(acceptor) = self.at_mut(listener) {
             acceptor.ready = true;
         }
     }
 
     pub(super) fn is_any_ready(&self, now_ms: u64) -> bool {
-        let is_ready = |door| self.at(door).is_some_and(|acceptor| acceptor.is_ready(now_ms));
-        is_ready(Door::Game) || is_ready(Door::Admin)
+        let is_ready = |listener| self.at(listener).is_some_and(|acceptor| acceptor.is_ready(now_ms));
+        is_ready(Listener::Public) || is_ready(Listener::Admin)
     }
 
     fn end_pauses(&mut self) {
-        for door in [Door::Admin, Door::Game] {
-            if let Some(acceptor) = self.at_mut(door) {
+        for listener in [Listener::Admin, Listener::Public] {
+            if let Some(acceptor) = self.at_mut(listener) {
                 acceptor.paused_until_ms = 0;
             }
         }
@@ -204,8 +204,8 @@ impl Server {
     /// whether there may be more.
     pub(super) fn accept_next(&mut self, slice: &mut Slice) -> bool {
         let now_ms = self.now_ms();
-        for door in self.doors.turns.order() {
-            let Some(acceptor) = self.doors.at_mut(door) else { continue };
+        for listener in self.listeners.turns.order() {
+            let Some(acceptor) = self.listeners.at_mut(listener) else { continue };
             if !acceptor.is_ready(now_ms) {
                 continue;
             }
@@ -213,13 +213,13 @@ impl Server {
                 return false;
             }
             let accepted = acceptor.accept();
-            self.doors.turns.took(door);
+            self.listeners.turns.took(listener);
             match accepted {
-                Accepted::Connection(stream, peer) => self.admit(stream, peer, door),
+                Accepted::Connection(stream, peer) => self.admit(stream, peer, listener),
                 Accepted::None => continue,
                 Accepted::Gone => {}
-                Accepted::NoDescriptor(error) => self.accept_on_spare(door, &error),
-                Accepted::NoMemory(error) => self.pause(door, &error),
+                Accepted::NoDescriptor(error) => self.accept_on_spare(listener, &error),
+                Accepted::NoMemory(error) => self.pause(listener, &error),
             }
             return true;
         }
@@ -228,37 +228,37 @@ impl Server {
 
     /// Frees the descriptor of an idle connection, or else takes the next connection on a spare one, so that it can be answered
     /// and sent away. Without a spare, new connections wait in the kernel's queue.
-    fn accept_on_spare(&mut self, door: Door, error: &io::Error) {
+    fn accept_on_spare(&mut self, listener: Listener, error: &io::Error) {
         let now_ms = self.now_ms();
         if let Some((token, kind @ (Kind::Ended | Kind::Idle))) = self.places.displaced(now_ms) {
             self.metrics.accept_exhausted_total += 1;
             return self.displace(token, kind);
         }
-        let Some(acceptor) = self.doors.at_mut(door) else { return };
+        let Some(acceptor) = self.listeners.at_mut(listener) else { return };
         if !self.spares.give_up() {
-            return self.pause(door, error);
+            return self.pause(listener, error);
         }
         match acceptor.accept() {
             Accepted::Connection(stream, peer) => {
                 self.note_exhaustion(error);
-                let judged = self.judge(stream, peer, door);
+                let judged = self.judge(stream, peer, listener);
                 if let Some((stream, attribution)) = judged
-                    && let Some(token) = self.insert(stream, attribution, door, Room::Spare)
+                    && let Some(token) = self.insert(stream, attribution, listener, Room::Spare)
                 {
                     self.spares.lend(token, now_ms);
                 }
             }
             // Linux says that no descriptor is left also when nobody waits for one.
             Accepted::None | Accepted::Gone => {}
-            Accepted::NoDescriptor(error) | Accepted::NoMemory(error) => self.pause(door, &error),
+            Accepted::NoDescriptor(error) | Accepted::NoMemory(error) => self.pause(listener, &error),
         }
         self.spares.refill(now_ms);
     }
 
-    fn pause(&mut self, door: Door, error: &io::Error) {
+    fn pause(&mut self, listener: Listener, error: &io::Error) {
         self.note_exhaustion(error);
         let until_ms = self.now_ms() + ACCEPT_PAUSE_MS;
-        if let Some(acceptor) = self.doors.at_mut(door) {
+        if let Some(acceptor) = self.listeners.at_mut(listener) {
             acceptor.paused_until_ms = until_ms;
         }
     }
@@ -266,15 +266,15 @@ impl Server {
     fn note_exhaustion(&mut self, error: &io::Error) {
         self.metrics.accept_exhausted_total += 1;
         let now_ms = self.now_ms();
-        if now_ms >= self.doors.log_exhaustion_at_ms {
+        if now_ms >= self.listeners.log_exhaustion_at_ms {
             log::warn!("no new connections can be taken at present: {error}");
-            self.doors.log_exhaustion_at_ms = now_ms + EXHAUSTION_LOG_INTERVAL_MS;
+            self.listeners.log_exhaustion_at_ms = now_ms + EXHAUSTION_LOG_INTERVAL_MS;
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: IpAddr, door: Door) {
-        let Some((stream, attribution)) = self.judge(stream, peer, door) else { return };
-        if door == Door::Admin {
+    fn admit(&mut self, stream: TcpStream, peer: IpAddr, listener: Listener) {
+        let Some((stream, attribution)) = self.judge(stream, peer, listener) else { return };
+        if listener == Listener::Admin {
             return self.admit_operator(stream, attribution);
         }
         let network = self.attributions.counted(&attribution);
@@ -288,7 +288,7 @@ impl Server {
             self.attributions.release(attribution);
             return self.turn_away_full(stream);
         };
-        let Some(token) = self.insert(stream, attribution, door, room) else { return };
+        let Some(token) = self.insert(stream, attribution, listener, room) else { return };
         match room {
             Room::Common => self.places.enter(token, network, self.now_ms()),
             _ => self.reserve.enter(token, self.now_ms()),
@@ -304,7 +304,7 @@ impl Server {
             };
             self.displace(token, kind);
         }
-        if let Some(token) = self.insert(stream, attribution, Door::Admin, Room::Common) {
+        if let Some(token) = self.insert(stream, attribution, Listener::Admin, Room::Common) {
             self.admin_places.enter(token, None, now_ms);
         }
     }
@@ -368,11 +368,16 @@ impl Server {
     }
 
     /// Judges a connection by where it comes from; one that may not come in is answered and gone.
-    fn judge(&mut self, stream: TcpStream, peer: IpAddr, door: Door) -> Option<(TcpStream, Attribution)> {
+    fn judge(
+        &mut self,
+        stream: TcpStream,
+        peer: IpAddr,
+        listener: Listener,
+    ) -> Option<(TcpStream, Attribution)> {
         self.metrics.connections_accepted_total += 1;
-        let judged = match door {
-            Door::Game => self.judge_peer(&stream, peer),
-            Door::Admin => Ok(Attribution::Unknown),
+        let judged = match listener {
+            Listener::Public => self.judge_peer(&stream, peer),
+            Listener::Admin => Ok(Attribution::Unknown),
         };
         match judged {
             Ok(attribution) => Some((stream, attribution)),
@@ -390,7 +395,7 @@ impl Server {
         &mut self,
         mut stream: TcpStream,
         attribution: Attribution,
-        door: Door,
+        listener: Listener,
         room: Room,
     ) -> Option<Token> {
         // Fails only when the peer is gone already, which the first read will tell.
@@ -401,7 +406,12 @@ impl Server {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             let connection = Connection::new(Socket::of(stream), now_ms + time_ms);
             let http = Http { accepted_ms: now_ms, ..Http::default() };
-            Ok::<_, io::Error>(Connection { door, room, phase: Phase::Http(Box::new(http)), ..connection })
+            Ok::<_, io::Error>(Connection {
+                listener,
+                room,
+                phase: Phase::Http(Box::new(http)),
+                ..connection
+            })
         });
         match inserted {
             Ok(token) => {
@@ -421,7 +431,7 @@ impl Server {
         match room {
             Room::Spare => {
                 self.spares.take_back(token, self.now_ms());
-                self.doors.end_pauses();
+                self.listeners.end_pauses();
             }
             Room::Reserved => self.reserve.leave(token),
             Room::Common => {}

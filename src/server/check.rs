@@ -9,7 +9,7 @@ use crate::cluster::link::Address;
 use crate::config::Config;
 
 /// The addresses to listen on, the game's first, each with the settings that ask for it.
-pub(super) fn listeners(config: &Config) -> Vec<(SocketAddr, String)> {
+pub(super) fn listen_addresses(config: &Config) -> Vec<(SocketAddr, String)> {
     let (host, port) = (config.host, config.port);
     let game = ((host, port).into(), format!("HOST={host} PORT={port}"));
     let admin = config.admin_addr.map(|address| (address, format!("ADMIN_ADDR={address}")));
@@ -18,7 +18,7 @@ pub(super) fn listeners(config: &Config) -> Vec<(SocketAddr, String)> {
 
 /// Finds all errors that would end [`Server::bind`](super::Server::bind), and logs the warnings of a start.
 pub fn check(config: &Config) -> Vec<io::Error> {
-    let addresses = listeners(config).into_iter();
+    let addresses = listen_addresses(config).into_iter();
     let problems =
         addresses.filter_map(|(address, settings)| Acceptor::check(address, &settings).err()).collect();
     if let Some(Err(silence)) = config.cluster_url.as_ref().map(|url| Address::check(url.reveal())) {

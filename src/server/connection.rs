@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
-use super::accept::Door;
+use super::accept::Listener;
 use super::deferred::Postponed;
 use super::outbox::Outbox;
 use super::socket::Socket;
@@ -45,7 +45,7 @@ pub struct Connection<S = Socket> {
     /// It is in a list of connections to go on with: the game's, or the queue of HTTP.
     pub is_unread: bool,
     /// Where it came in.
-    pub door: Door,
+    pub listener: Listener,
     /// What it lives on.
     pub room: Room,
     /// When its present phase must be over; not used for players.
@@ -179,7 +179,7 @@ impl<S: Read + Write> Connection<S> {
             input_ended: false,
             is_listed: false,
             is_unread: false,
-            door: Door::Game,
+            listener: Listener::Public,
             room: Room::Common,
             deadline_ms,
         }

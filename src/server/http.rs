@@ -3,7 +3,7 @@
 use mio::Token;
 
 use super::Server;
-use super::accept::Door;
+use super::accept::Listener;
 use super::cluster::Cluster;
 use super::connection::{Connection, Phase, Player, Room};
 use super::deferred::Postponed;
@@ -114,12 +114,12 @@ impl Server {
             return self.refuse_address(token, Some(request), &refusal, keep_alive);
         }
         let Some(connection) = self.table.get(token) else { return Answered::Close };
-        let (door, room) = (connection.door, connection.room);
-        let path = self.without_slash(&request.path, door);
-        if room == Room::Spare && door == Door::Game && path != "/health" {
+        let (listener, room) = (connection.listener, connection.room);
+        let path = self.without_slash(&request.path, listener);
+        if room == Room::Spare && listener == Listener::Public && path != "/health" {
             return self.refuse(token, Refused::Descriptors, "no descriptor is left for this connection\n");
         }
-        let is_metrics = self.is_metrics(door, path);
+        let is_metrics = self.is_metrics(listener, path);
         if room == Room::Reserved && !(path == "/health" || is_metrics) {
             return self.refuse(token, Refused::Full, "too many connections are open; try again\n");
         }
@@ -129,7 +129,7 @@ impl Server {
             Method::Other => return self.answer_method(token, request, path),
         }
         match path {
-            "/ws" if door == Door::Game => return self.answer_upgrade(token, request),
+            "/ws" if listener == Listener::Public => return self.answer_upgrade(token, request),
             "/health" => self.answer_health(token, request),
             "/metrics" if is_metrics => {
                 let format = negotiate(request.accept.as_deref());

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use mio::Token;
 
-use super::accept::Door;
+use super::accept::Listener;
 
 /// Which of the two listeners is first; they take turns.
 #[derive(Debug, Default)]
@@ -15,20 +15,20 @@ pub(super) struct Turns {
 
 impl Turns {
     /// The listeners in the order in which they are asked now.
-    pub fn order(&self) -> [Door; 2] {
-        if self.was_admin { [Door::Game, Door::Admin] } else { [Door::Admin, Door::Game] }
+    pub fn order(&self) -> [Listener; 2] {
+        if self.was_admin { [Listener::Public, Listener::Admin] } else { [Listener::Admin, Listener::Public] }
     }
 
     /// This listener had its turn.
-    pub fn took(&mut self, door: Door) {
-        self.was_admin = door == Door::Admin;
+    pub fn took(&mut self, listener: Listener) {
+        self.was_admin = listener == Listener::Admin;
     }
 }
 
 /// The two queues.
 #[derive(Debug, Default)]
 pub(super) struct HttpQueue {
-    game: VecDeque<Token>,
+    public: VecDeque<Token>,
     admin: VecDeque<Token>,
     turns: Turns,
 }
@@ -36,29 +36,29 @@ pub(super) struct HttpQueue {
 impl HttpQueue {
     /// Whether no connection waits.
     pub fn is_empty(&self) -> bool {
-        self.game.is_empty() && self.admin.is_empty()
+        self.public.is_empty() && self.admin.is_empty()
     }
 
     /// A connection of this listener waits behind all others of it.
-    pub fn push(&mut self, door: Door, token: Token) {
-        self.of(door).push_back(token);
+    pub fn push(&mut self, listener: Listener, token: Token) {
+        self.of(listener).push_back(token);
     }
 
     /// The next connection to visit.
     pub fn pop(&mut self) -> Option<Token> {
-        for door in self.turns.order() {
-            if let Some(token) = self.of(door).pop_front() {
-                self.turns.took(door);
+        for listener in self.turns.order() {
+            if let Some(token) = self.of(listener).pop_front() {
+                self.turns.took(listener);
                 return Some(token);
             }
         }
         None
     }
 
-    fn of(&mut self, door: Door) -> &mut VecDeque<Token> {
-        match door {
-            Door::Game => &mut self.game,
-            Door::Admin => &mut self.admin,
+    fn of(&mut self, listener: Listener) -> &mut VecDeque<Token> {
+        match listener {
+            Listener::Public => &mut self.public,
+            Listener::Admin => &mut self.admin,
         }
     }
 }
@@ -71,10 +71,10 @@ mod tests {
     fn listeners_take_turns_and_connections_of_one_keep_their_order() {
         let mut queue = HttpQueue::default();
         for number in 0..3 {
-            queue.push(Door::Game, Token(number));
+            queue.push(Listener::Public, Token(number));
         }
         for number in 10..14 {
-            queue.push(Door::Admin, Token(number));
+            queue.push(Listener::Admin, Token(number));
         }
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|token| token.0).collect();
         assert_eq!(order, [10, 0, 11, 1, 12, 2, 13]);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn neither_listener_waits_behind_a_flood_of_the_other() {
-        for (flooded, other) in [(Door::Admin, Door::Game), (Door::Game, Door::Admin)] {
+        for (flooded, other) in [(Listener::Admin, Listener::Public), (Listener::Public, Listener::Admin)] {
             let mut queue = HttpQueue::default();
             queue.push(flooded, Token(0));
             assert_eq!(queue.pop(), Some(Token(0)));

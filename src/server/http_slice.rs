@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mio::Token;
 
-use super::accept::Door;
+use super::accept::Listener;
 use super::connection::{Phase, ReadOutcome};
 use super::displacement::Kind;
 use super::http_budget::Slice;
@@ -23,12 +23,12 @@ impl Server {
             return;
         }
         connection.is_unread = true;
-        self.http_queue.push(connection.door, token);
+        self.http_queue.push(connection.listener, token);
     }
 
     /// Whether there is HTTP work, new connections included.
     pub(super) fn has_http_work(&self) -> bool {
-        !self.http_queue.is_empty() || self.doors.is_any_ready(self.now_ms())
+        !self.http_queue.is_empty() || self.listeners.is_any_ready(self.now_ms())
     }
 
     /// For how long the loop may sleep with HTTP work left.
@@ -175,9 +175,9 @@ impl Server {
             }
             _ => connection.readable,
         };
-        let places = match connection.door {
-            Door::Admin => &mut self.admin_places,
-            Door::Game => &mut self.places,
+        let places = match connection.listener {
+            Listener::Admin => &mut self.admin_places,
+            Listener::Public => &mut self.places,
         };
         if kind != Kind::Answering || took || places.kind(token) != Some(kind) {
             places.set(token, kind, since_ms);

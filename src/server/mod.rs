@@ -77,11 +77,11 @@ use crate::replication::governor::{Governor, Rung};
 use crate::replication::pool::Pool;
 use crate::server::tick::Schedule;
 use crate::sessions::Resumes;
-use accept::{Acceptor, Door, Doors};
+use accept::{Acceptor, Listener, Listeners};
 use assets::Assets;
 use capacity::Capacity;
 pub use check::check;
-use check::listeners;
+use check::listen_addresses;
 use close::Draining;
 use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
@@ -122,7 +122,7 @@ pub struct Server {
     poll: Poll,
     timer: TickTimer,
     signals: Signals,
-    doors: Doors,
+    listeners: Listeners,
     spares: Spares,
     table: Table<Connection>,
     attributions: Attributions,
@@ -205,7 +205,9 @@ impl Server {
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
         let registry = poll.registry();
         let mut acceptors = Vec::new();
-        for ((address, settings), token) in listeners(&config).into_iter().zip([LISTENER, ADMIN_LISTENER]) {
+        for ((address, settings), token) in
+            listen_addresses(&config).into_iter().zip([LISTENER, ADMIN_LISTENER])
+        {
             let mut acceptor = Acceptor::bind(address, &settings)?;
             registry.register(acceptor.source(), token, Interest::READABLE)?;
             acceptors.push(acceptor);
@@ -220,7 +222,7 @@ impl Server {
             poll,
             timer,
             signals,
-            doors: Doors::new(game, admin),
+            listeners: Listeners::new(game, admin),
             spares: Spares::new(),
             table: Table::new(),
             attributions: Attributions::new(&config),
@@ -271,7 +273,7 @@ impl Server {
     /// # Errors
     /// None for a listening socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.doors.game().local_addr()
+        self.listeners.public().local_addr()
     }
 
     /// The address metrics are served on, if it is one of their own.
@@ -279,7 +281,7 @@ impl Server {
     /// # Errors
     /// None for a listening socket.
     pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
-        self.doors.at(Door::Admin).map(Acceptor::local_addr).transpose()
+        self.listeners.at(Listener::Admin).map(Acceptor::local_addr).transpose()
     }
 
     /// Serves until it is asked to stop.
@@ -353,8 +355,8 @@ impl Server {
         }
         for event in events {
             match event.token() {
-                LISTENER => self.doors.set_ready(Door::Game),
-                ADMIN_LISTENER => self.doors.set_ready(Door::Admin),
+                LISTENER => self.listeners.set_ready(Listener::Public),
+                ADMIN_LISTENER => self.listeners.set_ready(Listener::Admin),
                 // The tick step looks at the clock, whatever woke the loop; the timer is armed anew each time.
                 // What the bus has brought is looked for in every turn.
                 TIMER | BUS => {}

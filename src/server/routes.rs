@@ -3,7 +3,7 @@
 use mio::Token;
 
 use super::Server;
-use super::accept::Door;
+use super::accept::Listener;
 use super::assets::{Asset, Assets};
 use super::pages::{DASHBOARD, PLAY, Page, Pages, is_of_dashboard};
 use crate::config::Config;
@@ -12,53 +12,58 @@ const METRICS: [&str; 2] = ["/metrics", "/metrics/prometheus"];
 
 /// Whether this listener serves what says more about the server than players are to know. Operators with a listener of
 /// their own find it there alone, and at the other one its addresses are free for files.
-fn serves_operators(config: &Config, door: Door) -> bool {
-    door == Door::Admin || config.admin_addr.is_none()
+fn serves_operators(config: &Config, listener: Listener) -> bool {
+    listener == Listener::Admin || config.admin_addr.is_none()
 }
 
 /// Whether the server itself answers at exactly this address, files of its pages aside. A slash at the end makes no
 /// difference to these.
-pub(super) fn is_own(config: &Config, door: Door, path: &str) -> bool {
+pub(super) fn is_own(config: &Config, listener: Listener, path: &str) -> bool {
     match path {
         "/health" => true,
-        "/ws" | PLAY => door == Door::Game,
-        _ => (METRICS.contains(&path) || path == DASHBOARD) && serves_operators(config, door),
+        "/ws" | PLAY => listener == Listener::Public,
+        _ => (METRICS.contains(&path) || path == DASHBOARD) && serves_operators(config, listener),
     }
 }
 
 /// The page of the server's own that is found at a path.
-pub(super) fn page_at<'a>(pages: &'a Pages, config: &Config, door: Door, path: &str) -> Option<&'a Page> {
-    let is_here = match door {
-        Door::Game => serves_operators(config, door) || !is_of_dashboard(path),
-        Door::Admin => is_of_dashboard(path),
+pub(super) fn page_at<'a>(
+    pages: &'a Pages,
+    config: &Config,
+    listener: Listener,
+    path: &str,
+) -> Option<&'a Page> {
+    let is_here = match listener {
+        Listener::Public => serves_operators(config, listener) || !is_of_dashboard(path),
+        Listener::Admin => is_of_dashboard(path),
     };
     if is_here { pages.lookup(path, config.static_dir.is_none()) } else { None }
 }
 
 /// The file that is found at a path. Operators have none.
-pub(super) fn file_at<'a>(assets: &'a Assets, door: Door, path: &str) -> Option<&'a Asset> {
-    match door {
-        Door::Game => assets.lookup(path),
-        Door::Admin => None,
+pub(super) fn file_at<'a>(assets: &'a Assets, listener: Listener, path: &str) -> Option<&'a Asset> {
+    match listener {
+        Listener::Public => assets.lookup(path),
+        Listener::Admin => None,
     }
 }
 
 impl Server {
     /// Whether a path is that of metrics at this listener.
-    pub(super) fn is_metrics(&self, door: Door, path: &str) -> bool {
-        METRICS.contains(&path) && serves_operators(&self.config, door)
+    pub(super) fn is_metrics(&self, listener: Listener, path: &str) -> bool {
+        METRICS.contains(&path) && serves_operators(&self.config, listener)
     }
 
     /// The listener at which a connection came in.
-    pub(super) fn door_of(&self, token: Token) -> Door {
-        self.table.get(token).map_or(Door::Game, |connection| connection.door)
+    pub(super) fn listener_of(&self, token: Token) -> Listener {
+        self.table.get(token).map_or(Listener::Public, |connection| connection.listener)
     }
 }
 
 /// Writes to the log, in one line, which files give way to the server's own resources at an address.
 pub fn log_hidden_files(config: &Config, assets: &Assets) {
     let own = ["/health", "/ws", PLAY, DASHBOARD].into_iter().chain(METRICS);
-    let hidden = hidden_files(own.filter(|address| is_own(config, Door::Game, address)), assets);
+    let hidden = hidden_files(own.filter(|address| is_own(config, Listener::Public, address)), assets);
     if !hidden.is_empty() {
         let hidden: Vec<String> =
             hidden.iter().map(|(address, file)| format!("{address} before {file}")).collect();

@@ -6,7 +6,7 @@ use mio::Token;
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Server;
-use super::accept::Door;
+use super::accept::Listener;
 use super::assets::Asset;
 use super::http::{Answered, NO_SNIFF, NO_STORE, REVALIDATE, allow, keep_alive};
 use super::routes::{file_at, is_own, page_at};
@@ -19,10 +19,10 @@ const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 
 impl Server {
     /// The path without a slash at its end, where that makes it an address of the program and no file stands there.
-    pub(super) fn without_slash<'a>(&self, path: &'a str, door: Door) -> &'a str {
+    pub(super) fn without_slash<'a>(&self, path: &'a str, listener: Listener) -> &'a str {
         match path.strip_suffix('/') {
-            Some(bare) if is_own(&self.config, door, bare) => {
-                let is_file = file_at(&self.assets, door, path).is_some();
+            Some(bare) if is_own(&self.config, listener, bare) => {
+                let is_file = file_at(&self.assets, listener, path).is_some();
                 if is_file { path } else { bare }
             }
             _ => path,
@@ -37,11 +37,11 @@ impl Server {
             let name = path.rsplit('/').next().unwrap_or_default();
             return self.answer_moved(token, request, &format!("../{name}"));
         }
-        let door = self.door_of(token);
-        let page = page_at(&self.pages, &self.config, door, path);
-        let file = || file_at(&self.assets, door, path);
+        let listener = self.listener_of(token);
+        let page = page_at(&self.pages, &self.config, listener, path);
+        let file = || file_at(&self.assets, listener, path);
         let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
-            return self.answer_no_file(token, request, door);
+            return self.answer_no_file(token, request, listener);
         };
         let has_forms = asset.has_forms();
         let accepted = request.accept_encoding.as_deref().filter(|_| has_forms);
@@ -90,8 +90,8 @@ impl Server {
     }
 
     /// There is no file; but it may be a folder, whose address ends in a slash, since links in its index count from there.
-    fn answer_no_file(&mut self, token: Token, request: &Request, door: Door) {
-        if door == Door::Admin || !self.assets.is_folder(&request.path) {
+    fn answer_no_file(&mut self, token: Token, request: &Request, listener: Listener) {
+        if listener == Listener::Admin || !self.assets.is_folder(&request.path) {
             return self.answer_not_found(token, request);
         }
         let name = request.path.rsplit('/').next().unwrap_or_default();
@@ -128,12 +128,12 @@ impl Server {
 
     /// Answers with the methods that the resource has, the server as a whole for `*`.
     pub(super) fn answer_options(&mut self, token: Token, request: &Request, path: &str) -> Answered {
-        let door = self.door_of(token);
+        let listener = self.listener_of(token);
         let is_here = path == "*"
-            || is_own(&self.config, door, path)
-            || page_at(&self.pages, &self.config, door, path).is_some()
-            || file_at(&self.assets, door, path).is_some()
-            || (door == Door::Game && self.assets.is_folder(path));
+            || is_own(&self.config, listener, path)
+            || page_at(&self.pages, &self.config, listener, path).is_some()
+            || file_at(&self.assets, listener, path).is_some()
+            || (listener == Listener::Public && self.assets.is_folder(path));
         if is_here {
             self.answer_line(token, request, Status::NoContent, &[allow(path)], "");
         } else {
