@@ -8,8 +8,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use nix::errno::Errno;
 
-use super::connection::{Connection, Http, Phase, Room};
-use super::displacement::Kind;
+use super::connection::{Connection, ConnectionClass, Http, Phase};
+use super::displacement::Activity;
 use super::http_budget::Slice;
 use super::http_queue::Turns;
 use super::peer_address::{Attribution, TooManyRequests, Turned};
@@ -27,7 +27,7 @@ use crate::wire::http::{Response, Status};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
     /// `HOST` and `PORT`: the game, files, health, and metrics unless they have a listener of their own.
-    Game,
+    Public,
     /// `ADMIN_ADDR`: metrics and health.
     Admin,
 }
@@ -73,7 +73,7 @@ impl Acceptor {
     pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<Self> {
         match os::listen_on(address.ip(), address.port()) {
             Ok(listener) => Ok(Self { listener, ready: true, paused_until_ms: 0 }),
-            Err(error) => Err(not_to_be_had(&error, settings)),
+            Err(error) => Err(bind_error(&error, settings)),
         }
     }
 
@@ -88,7 +88,7 @@ impl Acceptor {
                 log::warn!("{settings} is in use at present, by the server that runs or by another program");
                 Ok(())
             }
-            result => result.map_err(|error| not_to_be_had(&error, settings)),
+            result => result.map_err(|error| bind_error(&error, settings)),
         }
     }
 
@@ -128,14 +128,14 @@ fn classify(error: io::Error) -> Accepted {
     }
 }
 
-fn not_to_be_had(error: &io::Error, settings: &str) -> io::Error {
+fn bind_error(error: &io::Error, settings: &str) -> io::Error {
     let problem = format!("can't listen on {settings}: {error}{}", advice(error.kind()));
     io::Error::new(error.kind(), problem)
 }
 
 /// What an operator can do about an address that can't be had.
-fn advice(kind: ErrorKind) -> &'static str {
-    match kind {
+fn advice(activity: ErrorKind) -> &'static str {
+    match activity {
         ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
         ErrorKind::PermissionDenied => {
             "; low ports are for root and for programs with CAP_NET_BIND_SERVICE: choose another port, or run: \
@@ -191,13 +191,13 @@ impl Listeners {
 
 impl Server {
     /// Ends the time of connections on spare descriptors, and takes back what can be had.
-    pub(super) fn tend_spares(&mut self) {
+    pub(super) fn maintain_reserve_descriptors(&mut self) {
         let now_ms = self.now_ms();
-        while let Some(token) = self.spares.next_overdue(now_ms) {
+        while let Some(token) = self.reserve_descriptors.next_expired(now_ms) {
             self.metrics.refused[Refused::Descriptors] += 1;
             self.lose(token);
         }
-        self.spares.refill(now_ms);
+        self.reserve_descriptors.refill(now_ms);
     }
 
     /// Takes the next connection of the listener whose turn it is, if there is one and the turn's slice allows it. Returns
@@ -218,7 +218,7 @@ impl Server {
                 Accepted::Connection(stream, peer) => self.admit(stream, peer, listener),
                 Accepted::None => continue,
                 Accepted::Gone => {}
-                Accepted::NoDescriptor(error) => self.accept_on_spare(listener, &error),
+                Accepted::NoDescriptor(error) => self.accept_on_reserve_descriptor(listener, &error),
                 Accepted::NoMemory(error) => self.pause(listener, &error),
             }
             return true;
@@ -228,42 +228,45 @@ impl Server {
 
     /// Frees the descriptor of an idle connection, or else takes the next connection on a spare one, so that it can be answered
     /// and sent away. Without a spare, new connections wait in the kernel's queue.
-    fn accept_on_spare(&mut self, listener: Listener, error: &io::Error) {
+    fn accept_on_reserve_descriptor(&mut self, listener: Listener, error: &io::Error) {
         let now_ms = self.now_ms();
-        if let Some((token, kind @ (Kind::Ended | Kind::Idle))) = self.places.displaced(now_ms) {
+        if let Some((token, activity @ (Activity::Lingering | Activity::Idle))) =
+            self.http_connections.next_displaced(now_ms)
+        {
             self.metrics.accept_exhausted_total += 1;
-            return self.displace(token, kind);
+            return self.displace(token, activity);
         }
         let Some(acceptor) = self.listeners.at_mut(listener) else { return };
-        if !self.spares.give_up() {
+        if !self.reserve_descriptors.release() {
             return self.pause(listener, error);
         }
         match acceptor.accept() {
             Accepted::Connection(stream, peer) => {
-                self.note_exhaustion(error);
+                self.record_exhaustion(error);
                 let judged = self.judge(stream, peer, listener);
                 if let Some((stream, attribution)) = judged
-                    && let Some(token) = self.insert(stream, attribution, listener, Room::Spare)
+                    && let Some(token) =
+                        self.insert(stream, attribution, listener, ConnectionClass::ReserveDescriptor)
                 {
-                    self.spares.lend(token, now_ms);
+                    self.reserve_descriptors.lend(token, now_ms);
                 }
             }
             // Linux says that no descriptor is left also when nobody waits for one.
             Accepted::None | Accepted::Gone => {}
             Accepted::NoDescriptor(error) | Accepted::NoMemory(error) => self.pause(listener, &error),
         }
-        self.spares.refill(now_ms);
+        self.reserve_descriptors.refill(now_ms);
     }
 
     fn pause(&mut self, listener: Listener, error: &io::Error) {
-        self.note_exhaustion(error);
+        self.record_exhaustion(error);
         let until_ms = self.now_ms() + ACCEPT_PAUSE_MS;
         if let Some(acceptor) = self.listeners.at_mut(listener) {
             acceptor.paused_until_ms = until_ms;
         }
     }
 
-    fn note_exhaustion(&mut self, error: &io::Error) {
+    fn record_exhaustion(&mut self, error: &io::Error) {
         self.metrics.accept_exhausted_total += 1;
         let now_ms = self.now_ms();
         if now_ms >= self.listeners.log_exhaustion_at_ms {
@@ -275,92 +278,94 @@ impl Server {
     fn admit(&mut self, stream: TcpStream, peer: IpAddr, listener: Listener) {
         let Some((stream, attribution)) = self.judge(stream, peer, listener) else { return };
         if listener == Listener::Admin {
-            return self.admit_operator(stream, attribution);
+            return self.admit_admin(stream, attribution);
         }
         let network = self.attributions.counted(&attribution);
-        if !self.make_room_of(network) {
+        if !self.free_address_capacity(network) {
             self.metrics.refused[Refused::AddressConnections] += 1;
             self.attributions.release(attribution);
             let date = self.date();
-            return turn_away(stream, |answer| TooManyRequests::held().write(answer, None, false, &date));
+            return reject(stream, |answer| TooManyRequests::held().write(answer, None, false, &date));
         }
-        let Some(room) = self.make_room() else {
+        let Some(class) = self.free_capacity() else {
             self.attributions.release(attribution);
-            return self.turn_away_full(stream);
+            return self.reject_full(stream);
         };
-        let Some(token) = self.insert(stream, attribution, listener, room) else { return };
-        match room {
-            Room::Common => self.places.enter(token, network, self.now_ms()),
-            _ => self.reserve.enter(token, self.now_ms()),
+        let Some(token) = self.insert(stream, attribution, listener, class) else { return };
+        match class {
+            ConnectionClass::Regular => self.http_connections.insert(token, network, self.now_ms()),
+            _ => self.monitoring_connections.insert(token, self.now_ms()),
         }
     }
 
     /// Operators' connections make room for each other alone.
-    fn admit_operator(&mut self, stream: TcpStream, attribution: Attribution) {
+    fn admit_admin(&mut self, stream: TcpStream, attribution: Attribution) {
         let now_ms = self.now_ms();
-        if self.admin_places.is_full() {
-            let Some((token, kind)) = self.admin_places.displaced(now_ms) else {
-                return self.turn_away_full(stream);
+        if self.admin_connections.is_full() {
+            let Some((token, activity)) = self.admin_connections.next_displaced(now_ms) else {
+                return self.reject_full(stream);
             };
-            self.displace(token, kind);
+            self.displace(token, activity);
         }
-        if let Some(token) = self.insert(stream, attribution, Listener::Admin, Room::Common) {
-            self.admin_places.enter(token, None, now_ms);
+        if let Some(token) = self.insert(stream, attribution, Listener::Admin, ConnectionClass::Regular) {
+            self.admin_connections.insert(token, None, now_ms);
         }
     }
 
-    fn turn_away_full(&mut self, stream: TcpStream) {
+    fn reject_full(&mut self, stream: TcpStream) {
         self.metrics.refused[Refused::Full] += 1;
         let line = "too many connections are waiting for their handshake; try again\n";
         let response =
             Response { headers: &[("Retry-After", "1")], ..Response::text(Status::ServiceUnavailable, line) };
         let date = self.date();
-        turn_away(stream, |answer| response.write(answer, &date));
+        reject(stream, |answer| response.write(answer, &date));
     }
 
     /// Counts a connection whose PROXY header has told its address among those of that address. False when the address has
     /// all it may have and none of its connections makes room.
-    pub(super) fn take_own_place(&mut self, token: Token, network: Option<Network>) -> bool {
+    pub(super) fn count_for_address(&mut self, token: Token, network: Option<Network>) -> bool {
         let Some(network) = network else { return true };
-        let has_room = self.make_room_of(Some(network));
-        self.places.count_for(token, network);
+        let has_room = self.free_address_capacity(Some(network));
+        self.http_connections.set_network(token, network);
         has_room
     }
 
     /// Sees to it that an address may have another connection. False when it has all it may have and none makes room.
-    fn make_room_of(&mut self, network: Option<Network>) -> bool {
-        let most = self.attributions.http_places_max();
-        let Some(network) = network.filter(|&network| most > 0 && self.places.of(network) >= most) else {
+    fn free_address_capacity(&mut self, network: Option<Network>) -> bool {
+        let most = self.attributions.http_connections_max();
+        let Some(network) =
+            network.filter(|&network| most > 0 && self.http_connections.count_of(network) >= most)
+        else {
             return true;
         };
-        let displaced = self.places.displaced_of(network, self.now_ms());
-        displaced.map(|(token, kind)| self.displace(token, kind)).is_some()
+        let displaced = self.http_connections.next_displaced_of(network, self.now_ms());
+        displaced.map(|(token, activity)| self.displace(token, activity)).is_some()
     }
 
     /// What there is for another connection: a place, if need be that of a connection that makes room, or one of those kept.
-    fn make_room(&mut self) -> Option<Room> {
+    fn free_capacity(&mut self) -> Option<ConnectionClass> {
         let now_ms = self.now_ms();
-        let connections = self.table.len() - self.admin_places.len() - self.spares.lent();
-        let connections_max = self.config.max_connections + self.places.most();
-        if !self.places.is_full() && connections < connections_max {
-            return Some(Room::Common);
+        let connections = self.table.len() - self.admin_connections.len() - self.reserve_descriptors.lent();
+        let connections_max = self.config.max_connections + self.http_connections.capacity();
+        if !self.http_connections.is_full() && connections < connections_max {
+            return Some(ConnectionClass::Regular);
         }
-        if let Some((token, kind)) = self.places.displaced(now_ms) {
-            self.displace(token, kind);
-            return Some(Room::Common);
+        if let Some((token, activity)) = self.http_connections.next_displaced(now_ms) {
+            self.displace(token, activity);
+            return Some(ConnectionClass::Regular);
         }
-        if self.reserve.is_full() {
-            let token = self.reserve.displaced(now_ms)?;
-            self.displace(token, Kind::Head);
+        if self.monitoring_connections.is_full() {
+            let token = self.monitoring_connections.next_displaced(now_ms)?;
+            self.displace(token, Activity::ReadingHead);
         }
-        Some(Room::Reserved)
+        Some(ConnectionClass::Monitoring)
     }
 
-    fn displace(&mut self, token: Token, kind: Kind) {
-        match kind {
-            Kind::Ended | Kind::Idle => self.metrics.idle_displaced_total += 1,
-            Kind::Head => self.metrics.refused[Refused::HandshakeDisplaced] += 1,
-            Kind::Answering => self.metrics.answers_cut[Cut::Displaced] += 1,
+    fn displace(&mut self, token: Token, activity: Activity) {
+        match activity {
+            Activity::Lingering | Activity::Idle => self.metrics.idle_displaced_total += 1,
+            Activity::ReadingHead => self.metrics.refused[Refused::HandshakeDisplaced] += 1,
+            Activity::Answering => self.metrics.answers_cut[Cut::Displaced] += 1,
         }
         self.lose(token);
         // Its descriptor is needed now.
@@ -383,7 +388,7 @@ impl Server {
             Ok(attribution) => Some((stream, attribution)),
             Err(Turned::Away(refusal)) => {
                 let date = self.date();
-                turn_away(stream, |answer| refusal.write(answer, None, false, &date));
+                reject(stream, |answer| refusal.write(answer, None, false, &date));
                 None
             }
             Err(Turned::Off) => None,
@@ -396,19 +401,23 @@ impl Server {
         mut stream: TcpStream,
         attribution: Attribution,
         listener: Listener,
-        room: Room,
+        class: ConnectionClass,
     ) -> Option<Token> {
         // Fails only when the peer is gone already, which the first read will tell.
         let _ = stream.set_nodelay(true);
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
-        let time_ms = if room == Room::Reserved { RESERVE_DESCRIPTOR_TIMEOUT_MS } else { HTTP_TIMEOUT_MS };
+        let time_ms = if class == ConnectionClass::Monitoring {
+            RESERVE_DESCRIPTOR_TIMEOUT_MS
+        } else {
+            HTTP_TIMEOUT_MS
+        };
         let inserted = self.table.insert_with(|token| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             let connection = Connection::new(Socket::of(stream), now_ms + time_ms);
             let http = Http { accepted_ms: now_ms, ..Http::default() };
             Ok::<_, io::Error>(Connection {
                 listener,
-                room,
+                class,
                 phase: Phase::Http(Box::new(http)),
                 ..connection
             })
@@ -427,20 +436,20 @@ impl Server {
     }
 
     /// A connection is gone and its descriptor closed: what it took of a reserve is there again.
-    pub(super) fn return_reserves(&mut self, token: Token, room: Room) {
-        match room {
-            Room::Spare => {
-                self.spares.take_back(token, self.now_ms());
+    pub(super) fn release_reserves(&mut self, token: Token, class: ConnectionClass) {
+        match class {
+            ConnectionClass::ReserveDescriptor => {
+                self.reserve_descriptors.reclaim(token, self.now_ms());
                 self.listeners.end_pauses();
             }
-            Room::Reserved => self.reserve.leave(token),
-            Room::Common => {}
+            ConnectionClass::Monitoring => self.monitoring_connections.remove(token),
+            ConnectionClass::Regular => {}
         }
     }
 }
 
 /// Answers a fresh connection and drops it.
-fn turn_away(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
+fn reject(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
     // Closing over a request that was not read resets the connection, and the peer may lose the answer.
     let _ = stream.read(&mut [0; HTTP_HEAD_BYTES_MAX]);
     let mut answer = Vec::new();

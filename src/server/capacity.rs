@@ -6,7 +6,7 @@ use super::os;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_OVERHEAD, HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
 /// Descriptors for everything but players and plain HTTP.
-const BESIDE: u64 = DESCRIPTORS_OVERHEAD + ADMIN_CONNECTIONS_MAX as u64;
+const OTHER_DESCRIPTORS: u64 = DESCRIPTORS_OVERHEAD + ADMIN_CONNECTIONS_MAX as u64;
 
 /// Connections there is room for, at least one of each kind. As long as the limit of open files is what it was when
 /// they were counted, whoever comes beyond them is told so, and none is left waiting for lack of a descriptor.
@@ -20,19 +20,19 @@ pub struct Capacity {
 
 impl Capacity {
     /// Places of connections that are no players, without those kept for questions about health and metrics.
-    pub fn common(&self) -> usize {
-        self.http - self.reserved()
+    pub fn regular_http(&self) -> usize {
+        self.http - self.monitoring()
     }
 
     /// Places kept for such questions.
-    pub fn reserved(&self) -> usize {
+    pub fn monitoring(&self) -> usize {
         HTTP_RESERVED_MAX.min(self.http / 4)
     }
 
     /// Shares out `limit` descriptors. Plain HTTP has what players leave, but at least a quarter: a server that is full
     /// must still be able to say so.
     pub fn within(limit: u64, players_wanted: usize) -> Self {
-        let room = limit.saturating_sub(BESIDE) as usize;
+        let room = limit.saturating_sub(OTHER_DESCRIPTORS) as usize;
         let http = room.saturating_sub(players_wanted).max(room / 4).clamp(1, HTTP_CONNECTIONS_MAX);
         Self { players: players_wanted.min(room.saturating_sub(http)).max(1), http }
     }
@@ -40,7 +40,7 @@ impl Capacity {
     /// Raises the limit of open files to what so many players need, as far as it may be, and says what fits. Where that is
     /// fewer, a line in the log names the command that helps.
     pub fn reserve(players_wanted: usize) -> Self {
-        let needed = players_wanted as u64 + HTTP_CONNECTIONS_MAX as u64 + BESIDE;
+        let needed = players_wanted as u64 + HTTP_CONNECTIONS_MAX as u64 + OTHER_DESCRIPTORS;
         let limit = os::raise_open_files(needed).unwrap_or_else(|error| {
             log::warn!("the limit of open files is unknown: {error}");
             needed
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_is_needed_holds_all() {
-        let needed = 12_000 + HTTP_CONNECTIONS_MAX as u64 + BESIDE;
+        let needed = 12_000 + HTTP_CONNECTIONS_MAX as u64 + OTHER_DESCRIPTORS;
         let all = Capacity { players: 12_000, http: HTTP_CONNECTIONS_MAX };
         assert_eq!(Capacity::within(needed, 12_000), all);
         assert_eq!(Capacity::within(u64::MAX / 2, 12_000), all);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn small_limits_leave_a_quarter_to_http() {
-        let room = 1024 - BESIDE as usize;
+        let room = 1024 - OTHER_DESCRIPTORS as usize;
         assert_eq!(Capacity::within(1024, 12_000), Capacity { players: room - room / 4, http: room / 4 });
         assert_eq!(Capacity::within(0, 12_000), Capacity { players: 1, http: 1 });
     }
@@ -106,7 +106,7 @@ mod tests {
         fn never_more_than_the_limit_and_never_more_than_wanted(limit in 0u64..30_000, wanted in 1usize..20_000) {
             let Capacity { players, http } = Capacity::within(limit, wanted);
             prop_assert!((1..=wanted).contains(&players) && (1..=HTTP_CONNECTIONS_MAX).contains(&http));
-            prop_assert!((players + http) as u64 <= limit.saturating_sub(BESIDE).max(2));
+            prop_assert!((players + http) as u64 <= limit.saturating_sub(OTHER_DESCRIPTORS).max(2));
             let more = Capacity::within(limit + 1, wanted);
             prop_assert!(more.players >= players, "more descriptors, fewer players");
         }

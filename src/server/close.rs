@@ -3,7 +3,7 @@
 use mio::Token;
 
 use super::Server;
-use super::connection::{Phase, Room, end_our_side};
+use super::connection::{ConnectionClass, Phase, end_our_side};
 use super::os::Asked;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
 use crate::ops::metrics::{Closed, Cut, FrameOut, Refused};
@@ -69,7 +69,7 @@ impl Server {
         if !*half_closed && connection.outbox.is_empty() {
             *half_closed = true;
             connection.deadline_ms = deadline_ms;
-            let is_done = connection.input_ended || connection.room != Room::Common;
+            let is_done = connection.input_ended || connection.class != ConnectionClass::Regular;
             if end_our_side(connection.stream.stream()).is_err() || is_done {
                 self.lose(token);
             }
@@ -95,8 +95,8 @@ impl Server {
     pub(super) fn lose(&mut self, token: Token) {
         self.end_player(token, Closed::Reset);
         let Some(connection) = self.table.get_mut(token) else { return };
-        self.places.leave(token);
-        self.admin_places.leave(token);
+        self.http_connections.remove(token);
+        self.admin_connections.remove(token);
         if !matches!(connection.phase, Phase::Dead) {
             connection.phase = Phase::Dead;
             self.dead.push(token);
@@ -112,9 +112,9 @@ impl Server {
                 if let Err(error) = self.poll.registry().deregister(connection.stream.stream()) {
                     log::debug!("a socket could not be deregistered: {error}");
                 }
-                let room = connection.room;
+                let class = connection.class;
                 drop(connection);
-                self.return_reserves(token, room);
+                self.release_reserves(token, class);
             }
         }
     }

@@ -47,7 +47,7 @@ pub struct Connection<S = Socket> {
     /// Where it came in.
     pub listener: Listener,
     /// What it lives on.
-    pub room: Room,
+    pub class: ConnectionClass,
     /// When its present phase must be over; not used for players.
     pub deadline_ms: u64,
 }
@@ -56,13 +56,13 @@ const _: () = assert!(size_of::<Option<Entry<Connection>>>() == 64, "a connectio
 
 /// What a connection lives on, and so what it may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum ConnectionClass {
     /// A place like any other: everything.
-    Common,
+    Regular,
     /// A place kept for questions about health and metrics: one answer.
-    Reserved,
+    Monitoring,
     /// A spare descriptor: one answer about health, and not long to take it.
-    Spare,
+    ReserveDescriptor,
 }
 
 /// A connection that speaks HTTP.
@@ -180,7 +180,7 @@ impl<S: Read + Write> Connection<S> {
             is_listed: false,
             is_unread: false,
             listener: Listener::Public,
-            room: Room::Common,
+            class: ConnectionClass::Regular,
             deadline_ms,
         }
     }

@@ -1,11 +1,12 @@
-//! The places of connections at a listener that are no players, and which of them makes room for a new one.
+//! HTTP connections at a listener, and which of them is closed when a new one needs its place.
 //!
-//! What a connection *is* decides: first one that has been sent everything and only has to end, then an idle one kept
-//! alive, then one whose request has not arrived whole, then one whose peer has taken nothing of its answer for
-//! [`HTTP_PROGRESS_MS`]. An answer that makes progress never makes room. Among equals the oldest does: the longest idle,
-//! the first accepted. There is no grace, so that a flood displaces itself.
+//! The activity of a connection decides: first a lingering one, which has been sent everything and only waits for the
+//! peer to close; then an idle keep-alive connection; then one whose request is incomplete; then one whose peer has read
+//! nothing of its answer for [`HTTP_PROGRESS_MS`]. An answer that makes progress is never displaced. Among equals the
+//! oldest goes first: the longest idle, the first accepted. There is no grace period, so that a flood displaces itself.
 //!
-//! An address has a share of the places; at its bound its own connections make room, in the same order.
+//! Each address may hold a bounded number of these connections; at the bound its own connections are displaced, in the
+//! same order.
 //!
 //! Pure: time is passed in, in milliseconds of the loop's clock.
 
@@ -16,139 +17,143 @@ use mio::Token;
 use crate::admission::Network;
 use crate::limits::HTTP_PROGRESS_MS;
 
-/// What a connection is, in the order in which places are given up.
+/// Activity of an HTTP connection, in the order of displacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    /// It has been sent everything, and our side is ended; since then.
-    Ended,
-    /// Its requests are answered; since the last byte of the last answer.
+pub(super) enum Activity {
+    /// Everything is sent and the server's side is shut down, since this time.
+    Lingering,
+    /// All requests are answered, since the last byte of the last answer.
     Idle,
-    /// Its request has not arrived whole; since it was accepted.
-    Head,
-    /// It has not been sent its whole answer; since it last took some of it.
+    /// The request is incomplete, since the connection was accepted.
+    ReadingHead,
+    /// The answer is not completely sent; since the peer last took a part of it.
     Answering,
 }
 
-/// The order in which places are given up.
-type Order = BTreeSet<(Kind, u64, Token)>;
+/// Connections in the order of displacement.
+type Order = BTreeSet<(Activity, u64, Token)>;
 
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    kind: Kind,
+struct Entry {
+    activity: Activity,
     since_ms: u64,
     network: Option<Network>,
 }
 
-/// All places. The two orders hold the same tokens, once each.
+/// The HTTP connections at a listener.
+///
+/// Invariant: `by_token` and `order` hold the same tokens, once each; `by_network` holds those with a known network.
 #[derive(Debug)]
-pub(super) struct Places {
-    taken: HashMap<Token, Place>,
+pub(super) struct HttpConnections {
+    by_token: HashMap<Token, Entry>,
     order: Order,
     by_network: HashMap<Network, Order>,
-    most: usize,
+    capacity: usize,
 }
 
-impl Places {
-    /// All are free, and there are this many.
-    pub fn new(most: usize) -> Self {
-        Self { taken: HashMap::new(), order: Order::new(), by_network: HashMap::new(), most }
+impl HttpConnections {
+    /// An empty set with this capacity.
+    pub fn new(capacity: usize) -> Self {
+        Self { by_token: HashMap::new(), order: Order::new(), by_network: HashMap::new(), capacity }
     }
 
-    /// From now on there are this many places. No connection is closed for it.
-    pub fn set_most(&mut self, most: usize) {
-        self.most = most;
+    /// Changes the capacity. Closes no connection.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
     }
 
-    /// Places, taken or not.
-    pub fn most(&self) -> usize {
-        self.most
+    /// Most connections at a time.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
-    /// Places taken.
+    /// Connections present.
     pub fn len(&self) -> usize {
-        self.taken.len()
+        self.by_token.len()
     }
 
-    /// Whether all places are taken.
+    /// Whether the capacity is used up.
     pub fn is_full(&self) -> bool {
-        self.taken.len() >= self.most
+        self.by_token.len() >= self.capacity
     }
 
-    /// Places that an address has taken.
-    pub fn of(&self, network: Network) -> usize {
+    /// Connections that an address holds.
+    pub fn count_of(&self, network: Network) -> usize {
         self.by_network.get(&network).map_or(0, Order::len)
     }
 
-    /// A connection that was just accepted takes a place, which counts for an address if that is known.
-    pub fn enter(&mut self, token: Token, network: Option<Network>, now_ms: u64) {
-        self.insert(token, Place { kind: Kind::Head, since_ms: now_ms, network });
+    /// Adds a connection that was just accepted; it counts for its address if that is known.
+    pub fn insert(&mut self, token: Token, network: Option<Network>, now_ms: u64) {
+        self.insert_entry(token, Entry { activity: Activity::ReadingHead, since_ms: now_ms, network });
     }
 
-    /// A place counts for an address from now on.
-    pub fn count_for(&mut self, token: Token, network: Network) {
-        if let Some(place) = self.remove(token) {
-            self.insert(token, Place { network: Some(network), ..place });
+    /// Counts a connection for an address from now on.
+    pub fn set_network(&mut self, token: Token, network: Network) {
+        if let Some(entry) = self.remove_entry(token) {
+            self.insert_entry(token, Entry { network: Some(network), ..entry });
         }
     }
 
-    /// What a connection is now; one without a place has none to change.
-    pub fn set(&mut self, token: Token, kind: Kind, since_ms: u64) {
-        let Some(&place) = self.taken.get(&token) else { return };
-        if (place.kind, place.since_ms) != (kind, since_ms) {
-            self.remove(token);
-            self.insert(token, Place { kind, since_ms, ..place });
+    /// Updates the activity of a connection. Ignores unknown tokens.
+    pub fn set_activity(&mut self, token: Token, activity: Activity, since_ms: u64) {
+        let Some(&entry) = self.by_token.get(&token) else { return };
+        if (entry.activity, entry.since_ms) != (activity, since_ms) {
+            self.remove_entry(token);
+            self.insert_entry(token, Entry { activity, since_ms, ..entry });
         }
     }
 
-    /// What a connection is, if it has a place.
-    pub fn kind(&self, token: Token) -> Option<Kind> {
-        self.taken.get(&token).map(|place| place.kind)
+    /// The activity of a connection, if it is present.
+    pub fn activity(&self, token: Token) -> Option<Activity> {
+        self.by_token.get(&token).map(|entry| entry.activity)
     }
 
-    /// A connection gives its place back, if it has one.
-    pub fn leave(&mut self, token: Token) {
-        self.remove(token);
+    /// Removes a connection. Ignores unknown tokens.
+    pub fn remove(&mut self, token: Token) {
+        self.remove_entry(token);
     }
 
-    /// The connection that makes room for another one, if any does.
-    pub fn displaced(&self, now_ms: u64) -> Option<(Token, Kind)> {
+    /// The connection to close for a new one; `None` when all are being answered and make progress.
+    pub fn next_displaced(&self, now_ms: u64) -> Option<(Token, Activity)> {
         first(&self.order, now_ms)
     }
 
-    /// The connection of an address that makes room for another one of it, if any does.
-    pub fn displaced_of(&self, network: Network, now_ms: u64) -> Option<(Token, Kind)> {
+    /// The connection of this address to close for another one from it; `None` as for
+    /// [`HttpConnections::next_displaced`].
+    pub fn next_displaced_of(&self, network: Network, now_ms: u64) -> Option<(Token, Activity)> {
         first(self.by_network.get(&network)?, now_ms)
     }
 
-    fn insert(&mut self, token: Token, place: Place) {
-        let entry = (place.kind, place.since_ms, token);
-        self.order.insert(entry);
-        if let Some(network) = place.network {
-            self.by_network.entry(network).or_default().insert(entry);
+    fn insert_entry(&mut self, token: Token, entry: Entry) {
+        let key = (entry.activity, entry.since_ms, token);
+        self.order.insert(key);
+        if let Some(network) = entry.network {
+            self.by_network.entry(network).or_default().insert(key);
         }
-        self.taken.insert(token, place);
+        self.by_token.insert(token, entry);
     }
 
-    fn remove(&mut self, token: Token) -> Option<Place> {
-        let place = self.taken.remove(&token)?;
-        let entry = (place.kind, place.since_ms, token);
-        self.order.remove(&entry);
-        if let Some(network) = place.network
+    fn remove_entry(&mut self, token: Token) -> Option<Entry> {
+        let entry = self.by_token.remove(&token)?;
+        let key = (entry.activity, entry.since_ms, token);
+        self.order.remove(&key);
+        if let Some(network) = entry.network
             && let Some(order) = self.by_network.get_mut(&network)
         {
-            order.remove(&entry);
+            order.remove(&key);
             if order.is_empty() {
                 self.by_network.remove(&network);
             }
         }
-        Some(place)
+        Some(entry)
     }
 }
 
-fn first(order: &Order, now_ms: u64) -> Option<(Token, Kind)> {
-    let &(kind, since_ms, token) = order.first()?;
-    let makes_room = kind != Kind::Answering || now_ms.saturating_sub(since_ms) >= HTTP_PROGRESS_MS;
-    makes_room.then_some((token, kind))
+fn first(order: &Order, now_ms: u64) -> Option<(Token, Activity)> {
+    let &(activity, since_ms, token) = order.first()?;
+    let is_displaceable =
+        activity != Activity::Answering || now_ms.saturating_sub(since_ms) >= HTTP_PROGRESS_MS;
+    is_displaceable.then_some((token, activity))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use mio::Token;
 use super::Server;
 use super::accept::Listener;
 use super::cluster::Cluster;
-use super::connection::{Connection, Phase, Player, Room};
+use super::connection::{Connection, ConnectionClass, Phase, Player};
 use super::deferred::Postponed;
 use super::negotiation::negotiate;
 use super::peer_address::TooManyRequests;
@@ -26,7 +26,7 @@ pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
 pub(super) const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 /// Nobody may cache what changes from second to second.
 pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
-/// When a client that was refused for lack of room may ask again, in seconds.
+/// When a client that was refused for lack of class may ask again, in seconds.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
 /// What a request led to.
@@ -80,7 +80,7 @@ impl Server {
             Ok(None) => return false,
             Ok(Some(mut request)) => {
                 http.was_answered = true;
-                request.keep_alive &= connection.room == Room::Common;
+                request.keep_alive &= connection.class == ConnectionClass::Regular;
                 self.answer(token, &request, pool)
             }
             Err(error) => self.answer_broken(token, error),
@@ -114,13 +114,13 @@ impl Server {
             return self.refuse_address(token, Some(request), &refusal, keep_alive);
         }
         let Some(connection) = self.table.get(token) else { return Answered::Close };
-        let (listener, room) = (connection.listener, connection.room);
+        let (listener, class) = (connection.listener, connection.class);
         let path = self.without_slash(&request.path, listener);
-        if room == Room::Spare && listener == Listener::Public && path != "/health" {
+        if class == ConnectionClass::ReserveDescriptor && listener == Listener::Public && path != "/health" {
             return self.refuse(token, Refused::Descriptors, "no descriptor is left for this connection\n");
         }
         let is_metrics = self.is_metrics(listener, path);
-        if room == Room::Reserved && !(path == "/health" || is_metrics) {
+        if class == ConnectionClass::Monitoring && !(path == "/health" || is_metrics) {
             return self.refuse(token, Refused::Full, "too many connections are open; try again\n");
         }
         match request.method {
@@ -349,7 +349,7 @@ impl Server {
             ticket,
             saved_ms: now_ms,
         });
-        self.places.leave(token);
+        self.http_connections.remove(token);
         connection.phase = Phase::Player { slot, player };
         if self.owners.len() <= slot as usize {
             self.owners.resize(slot as usize + 1, token);

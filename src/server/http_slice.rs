@@ -9,7 +9,7 @@ use mio::Token;
 
 use super::accept::Listener;
 use super::connection::{Phase, ReadOutcome};
-use super::displacement::Kind;
+use super::displacement::Activity;
 use super::http_budget::Slice;
 use super::{Server, os};
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
@@ -38,7 +38,7 @@ impl Server {
 
     /// Does HTTP work, new connections included, as long as this turn's slice lasts.
     pub(super) fn serve_http(&mut self, pool: &Pool) {
-        self.tend_spares();
+        self.maintain_reserve_descriptors();
         if !self.has_http_work() {
             return;
         }
@@ -158,13 +158,13 @@ impl Server {
         let waits_elsewhere = self.returning.contains(token);
         let Some(connection) = self.table.get(token) else { return };
         let is_answering = !connection.outbox.is_empty();
-        let (kind, since_ms) = match &connection.phase {
+        let (activity, since_ms) = match &connection.phase {
             Phase::Http(_) | Phase::Closing { .. } if is_answering || waits_elsewhere => {
-                (Kind::Answering, now_ms)
+                (Activity::Answering, now_ms)
             }
-            Phase::Http(http) if http.is_between_requests() => (Kind::Idle, http.idle_since_ms),
-            Phase::Http(http) => (Kind::Head, http.accepted_ms),
-            Phase::Closing { .. } => (Kind::Ended, connection.deadline_ms - CLOSE_TIMEOUT_MS),
+            Phase::Http(http) if http.is_between_requests() => (Activity::Idle, http.idle_since_ms),
+            Phase::Http(http) => (Activity::ReadingHead, http.accepted_ms),
+            Phase::Closing { .. } => (Activity::Lingering, connection.deadline_ms - CLOSE_TIMEOUT_MS),
             Phase::Player { .. } | Phase::Dead => return,
         };
         let has_more = match &connection.phase {
@@ -175,12 +175,12 @@ impl Server {
             }
             _ => connection.readable,
         };
-        let places = match connection.listener {
-            Listener::Admin => &mut self.admin_places,
-            Listener::Public => &mut self.places,
+        let connections = match connection.listener {
+            Listener::Admin => &mut self.admin_connections,
+            Listener::Public => &mut self.http_connections,
         };
-        if kind != Kind::Answering || took || places.kind(token) != Some(kind) {
-            places.set(token, kind, since_ms);
+        if activity != Activity::Answering || took || connections.activity(token) != Some(activity) {
+            connections.set_activity(token, activity, since_ms);
         }
         if has_more {
             self.queue_http(token);

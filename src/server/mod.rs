@@ -85,20 +85,20 @@ use check::listen_addresses;
 use close::Draining;
 use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
-use displacement::Places;
+use displacement::HttpConnections;
 use engine::Game;
 use flush::Reply;
 use http_budget::Share;
 use http_queue::HttpQueue;
 use metrics_cache::Renderings;
-use monitoring_connections::Reserve;
+use monitoring_connections::MonitoringConnections;
 use os::{Signals, TickTimer};
 use pages::Pages;
 use peer_address::Attributions;
 use reload::Reload;
 pub use reload::Reread;
 use report::Report;
-use reserve_descriptors::Spares;
+use reserve_descriptors::ReserveDescriptors;
 pub use routes::log_hidden_files;
 use run_clock::RunClock;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
@@ -123,7 +123,7 @@ pub struct Server {
     timer: TickTimer,
     signals: Signals,
     listeners: Listeners,
-    spares: Spares,
+    reserve_descriptors: ReserveDescriptors,
     table: Table<Connection>,
     attributions: Attributions,
     game: Game,
@@ -167,14 +167,14 @@ pub struct Server {
     /// The part of the loop's time that HTTP may have.
     share: Share,
     /// Connections at the game's listener that are no players.
-    places: Places,
+    http_connections: HttpConnections,
     /// Places beside those, for health and metrics.
-    reserve: Reserve,
+    monitoring_connections: MonitoringConnections,
     renderings: Renderings,
     run_clock: RunClock,
     wall_clock: WallClock,
     /// Connections at the operators' listener.
-    admin_places: Places,
+    admin_connections: HttpConnections,
     draining: Option<Draining>,
     /// The signal that ended the drain before its time.
     aborted_by: Option<u32>,
@@ -223,7 +223,7 @@ impl Server {
             timer,
             signals,
             listeners: Listeners::new(game, admin),
-            spares: Spares::new(),
+            reserve_descriptors: ReserveDescriptors::new(),
             table: Table::new(),
             attributions: Attributions::new(&config),
             game: Game::new(&config),
@@ -251,12 +251,12 @@ impl Server {
             dead: Vec::new(),
             http_queue: HttpQueue::default(),
             share: Share::new(now_ns),
-            places: Places::new(capacity.common()),
-            reserve: Reserve::new(capacity.reserved()),
+            http_connections: HttpConnections::new(capacity.regular_http()),
+            monitoring_connections: MonitoringConnections::new(capacity.monitoring()),
             renderings: Renderings::default(),
             run_clock: RunClock::new(now_ns, os::thread_cpu_ns()),
             wall_clock: WallClock::new(),
-            admin_places: Places::new(ADMIN_CONNECTIONS_MAX),
+            admin_connections: HttpConnections::new(ADMIN_CONNECTIONS_MAX),
             draining: None,
             aborted_by: None,
             sweep_place: 0,

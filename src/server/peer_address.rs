@@ -95,7 +95,7 @@ impl Attributions {
     }
 
     /// Most connections of one address that are no players; 0 is without limit.
-    pub(super) fn http_places_max(&self) -> usize {
+    pub(super) fn http_connections_max(&self) -> usize {
         self.http_conns_per_ip.unwrap_or(HTTP_CONNS_PER_IP_DEFAULT) as usize
     }
 
@@ -323,7 +323,7 @@ impl Server {
         };
         let visitor = self.visitor(Client::known(address)).and_then(|visitor| {
             let counted = self.attributions.counted(&visitor);
-            if self.take_own_place(token, counted) { Ok(visitor) } else { Err(TooManyRequests::held()) }
+            if self.count_for_address(token, counted) { Ok(visitor) } else { Err(TooManyRequests::held()) }
         });
         match visitor {
             Ok(visitor) => {

@@ -128,8 +128,8 @@ impl Server {
         self.config = Config { max_connections: self.config.max_connections, ..config };
         if let Some(room) = room {
             self.config.max_connections = room.players;
-            self.places.set_most(room.common());
-            self.reserve.set_most(room.reserved());
+            self.http_connections.set_capacity(room.regular_http());
+            self.monitoring_connections.set_capacity(room.monitoring());
         }
         self.attributions.reconfigure(&self.config);
         self.game.reconfigure(&self.config);

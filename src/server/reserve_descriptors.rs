@@ -9,7 +9,7 @@ use crate::limits::{ACCEPT_PAUSE_MS, RESERVE_DESCRIPTOR_TIMEOUT_MS, RESERVE_DESC
 
 /// The spare descriptors, each held open on nothing or lent to a connection.
 #[derive(Debug)]
-pub(super) struct Spares {
+pub(super) struct ReserveDescriptors {
     held: Vec<File>,
     /// Connections that live on a spare, and until when, in milliseconds of the loop's clock.
     lent: Vec<(Token, u64)>,
@@ -17,16 +17,16 @@ pub(super) struct Spares {
     refill_at_ms: u64,
 }
 
-impl Spares {
+impl ReserveDescriptors {
     /// Takes the descriptors, as far as there are any.
     pub fn new() -> Self {
-        let mut spares = Self { held: Vec::new(), lent: Vec::new(), refill_at_ms: 0 };
-        spares.refill(0);
-        spares
+        let mut reserve = Self { held: Vec::new(), lent: Vec::new(), refill_at_ms: 0 };
+        reserve.refill(0);
+        reserve
     }
 
     /// Gives one up, so that the kernel can use it for the next connection. False when all are gone.
-    pub fn give_up(&mut self) -> bool {
+    pub fn release(&mut self) -> bool {
         self.held.pop().is_some()
     }
 
@@ -36,19 +36,19 @@ impl Spares {
     }
 
     /// The connection is gone and its descriptor closed: takes it back at once.
-    pub fn take_back(&mut self, token: Token, now_ms: u64) {
+    pub fn reclaim(&mut self, token: Token, now_ms: u64) {
         self.lent.retain(|&(lent, _)| lent != token);
         self.refill_at_ms = now_ms;
         self.refill(now_ms);
     }
 
-    /// Connections on spares.
+    /// Connections on reserve.
     pub fn lent(&self) -> usize {
         self.lent.len()
     }
 
     /// A connection that has had its time, each once.
-    pub fn next_overdue(&mut self, now_ms: u64) -> Option<Token> {
+    pub fn next_expired(&mut self, now_ms: u64) -> Option<Token> {
         let (token, deadline_ms) = self.lent.iter_mut().find(|(_, deadline_ms)| now_ms >= *deadline_ms)?;
         *deadline_ms = u64::MAX;
         Some(*token)
@@ -71,19 +71,19 @@ mod tests {
 
     #[test]
     fn all_spares_can_be_lent_once_and_come_back() {
-        let mut spares = Spares::new();
+        let mut reserve = ReserveDescriptors::new();
         for place in 0..RESERVE_DESCRIPTORS {
-            assert!(spares.give_up());
-            spares.lend(Token(place), place as u64);
+            assert!(reserve.release());
+            reserve.lend(Token(place), place as u64);
         }
-        assert!(!spares.give_up());
-        assert_eq!(spares.next_overdue(RESERVE_DESCRIPTOR_TIMEOUT_MS - 1), None);
-        assert_eq!(spares.next_overdue(RESERVE_DESCRIPTOR_TIMEOUT_MS), Some(Token(0)));
-        assert_eq!(spares.next_overdue(RESERVE_DESCRIPTOR_TIMEOUT_MS), None, "each is told once");
-        spares.refill(1_000_000);
-        assert!(!spares.give_up(), "what is lent is not replaced");
-        spares.take_back(Token(0), 0);
-        assert_eq!(spares.lent(), RESERVE_DESCRIPTORS - 1);
-        assert!(spares.give_up() && !spares.give_up());
+        assert!(!reserve.release());
+        assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS - 1), None);
+        assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS), Some(Token(0)));
+        assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS), None, "each is told once");
+        reserve.refill(1_000_000);
+        assert!(!reserve.release(), "what is lent is not replaced");
+        reserve.reclaim(Token(0), 0);
+        assert_eq!(reserve.lent(), RESERVE_DESCRIPTORS - 1);
+        assert!(reserve.release() && !reserve.release());
     }
 }

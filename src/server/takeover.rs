@@ -128,7 +128,7 @@ impl Server {
     }
 
     fn is_waiting_room_full(&self, ticket: Ticket) -> bool {
-        let most = RECONNECTS_PENDING_MAX.min(self.places.most() / 2).max(1);
+        let most = RECONNECTS_PENDING_MAX.min(self.http_connections.capacity() / 2).max(1);
         let waiting = &self.returning.by_ticket;
         waiting.len() >= most && !waiting.contains_key(&ticket)
     }
