@@ -24,12 +24,12 @@ pub struct Rate {
     /// Times at once after a pause; 0 is without limit.
     pub burst: u32,
     /// Whether clients on this machine are exempt.
-    pub spares_loopback: bool,
+    pub exempts_loopback: bool,
 }
 
 /// The bucket of an address is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooFast {
+pub struct RateExceeded {
     /// When the next token comes, in whole seconds from now, at least one.
     pub retry_after_s: u64,
 }
@@ -55,7 +55,7 @@ impl Buckets {
     ///
     /// # Errors
     /// The bucket is empty; the attempt costs nothing.
-    pub fn charge(&mut self, network: Network, rate: Rate, now_ns: u64) -> Result<(), TooFast> {
+    pub fn charge(&mut self, network: Network, rate: Rate, now_ns: u64) -> Result<(), RateExceeded> {
         if rate.per_s == 0 || rate.burst == 0 {
             return Ok(());
         }
@@ -63,21 +63,21 @@ impl Buckets {
         let debt_max_ns = cost_ns * u64::from(rate.burst - 1);
         let index = self.set_of(network);
         let set = self.sets[index].get_or_insert_default();
-        let place = place_for(set, network, now_ns);
+        let place = entry_for(set, network, now_ns);
         let full_at_ns = match *place {
             Some((known, full_at_ns)) if known == network => full_at_ns.max(now_ns),
             _ => now_ns,
         };
         let wait_ns = (full_at_ns - now_ns).saturating_sub(debt_max_ns);
         if wait_ns > 0 {
-            return Err(TooFast { retry_after_s: wait_ns.div_ceil(NS_PER_S) });
+            return Err(RateExceeded { retry_after_s: wait_ns.div_ceil(NS_PER_S) });
         }
         *place = Some((network, full_at_ns + cost_ns));
         Ok(())
     }
 
     /// Addresses with a place in the table.
-    pub fn remembered(&self) -> usize {
+    pub fn tracked(&self) -> usize {
         self.sets.iter().flatten().map(|set| set.iter().flatten().count()).sum()
     }
 
@@ -89,7 +89,7 @@ impl Buckets {
 }
 
 /// The place of this network: its own, or else one that is free, or else that of the bucket nearest to full.
-fn place_for(set: &mut Set, network: Network, now_ns: u64) -> &mut Option<(Network, u64)> {
+fn entry_for(set: &mut Set, network: Network, now_ns: u64) -> &mut Option<(Network, u64)> {
     let rank = |place: &Option<(Network, u64)>| match *place {
         Some((known, _)) if known == network => (0, 0),
         Some((_, full_at_ns)) if full_at_ns > now_ns => (2, full_at_ns),

@@ -14,7 +14,7 @@ fn limiter(connections_max: u32, per_s: u32, burst: u32) -> AddressLimiter {
     AddressLimiter::new(
         AddressLimits {
             connections_max,
-            rate: Rate { per_s, burst, spares_loopback: false },
+            rate: Rate { per_s, burst, exempts_loopback: false },
             ..AddressLimits::default()
         },
         7,
@@ -46,10 +46,10 @@ fn a_refusal_says_when_to_come_again_and_costs_nothing() {
         assert!(is_in(&mut limiter, v4(1), 0));
     }
     for _ in 0..100 {
-        assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooFast { retry_after_s: 1 }));
+        assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::RateExceeded { retry_after_s: 1 }));
     }
     assert!(is_in(&mut limiter, v4(1), NS_PER_S));
-    assert_eq!(limiter.admit(v4(1), NS_PER_S), Err(Refusal::TooFast { retry_after_s: 1 }));
+    assert_eq!(limiter.admit(v4(1), NS_PER_S), Err(Refusal::RateExceeded { retry_after_s: 1 }));
 }
 
 #[test]
@@ -57,28 +57,28 @@ fn nothing_is_limited_while_the_limits_are_off_and_only_what_is_held_is_remember
     for (rate, burst) in [(0, 0), (0, 100), (50, 0)] {
         let mut limiter = limiter(0, rate, burst);
         assert!((0..1000).all(|_| is_in(&mut limiter, v4(1), 0)));
-        assert_eq!(limiter.remembered(), (1, 0));
+        assert_eq!(limiter.tracked(), (1, 0));
     }
 }
 
 #[test]
 fn a_limit_that_is_set_later_counts_what_is_held() {
     let mut limiter = limiter(0, 0, 0);
-    let seats: Vec<Seat> = (0..3).map(|_| limiter.admit(v4(1), 0).unwrap()).collect();
+    let permits: Vec<Permit> = (0..3).map(|_| limiter.admit(v4(1), 0).unwrap()).collect();
     let limits = AddressLimits { connections_max: 2, ..AddressLimits::default() };
     limiter.set_limits(limits);
-    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooMany));
-    for (released, seat) in seats.into_iter().enumerate() {
-        limiter.release(seat);
+    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooManyConnections));
+    for (released, permit) in permits.into_iter().enumerate() {
+        limiter.release(permit);
         assert_eq!(limiter.held(Network::V4(1)), 2 - released as u32);
     }
     assert!((0..2).all(|_| is_in(&mut limiter, v4(1), 0)));
-    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooMany));
+    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooManyConnections));
 }
 
 #[test]
 fn loopback_is_spared_where_asked_but_not_what_hides_behind_it() {
-    let rate = Rate { per_s: 1, burst: 1, spares_loopback: true };
+    let rate = Rate { per_s: 1, burst: 1, exempts_loopback: true };
     let limits = AddressLimits { rate, ..AddressLimits::default() };
     let mut limiter = AddressLimiter::new(limits, 7);
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -104,11 +104,12 @@ fn a_million_addresses_cost_no_more_than_the_table() {
     for bits in 1..=1_000_000 {
         // All within a second: no bucket is full again before the next sixty thousand have come.
         let now_ns = u64::from(bits) * 1000;
-        let seat = limiter.admit(v4(bits), now_ns).expect("a fresh address");
-        limiter.release(seat);
-        refused_at += u32::from(limiter.admit(v4(bits), now_ns).map(|seat| limiter.release(seat)).is_err());
+        let permit = limiter.admit(v4(bits), now_ns).expect("a fresh address");
+        limiter.release(permit);
+        refused_at +=
+            u32::from(limiter.admit(v4(bits), now_ns).map(|permit| limiter.release(permit)).is_err());
     }
-    let (held, rated) = limiter.remembered();
+    let (held, rated) = limiter.tracked();
     assert_eq!(held, 0, "nobody holds a connection");
     assert!((RATED_ADDRESSES_MAX / 2..=RATED_ADDRESSES_MAX).contains(&rated), "{rated}");
     assert_eq!(refused_at, 0);
@@ -128,13 +129,12 @@ fn a_crowd_of_addresses_does_not_wash_away_who_has_used_up_its_burst() {
 
 #[test]
 fn loopback_may_hold_any_number_where_that_is_asked_for() {
-    let limits =
-        AddressLimits { connections_max: 2, connections_spare_loopback: true, ..AddressLimits::default() };
+    let limits = AddressLimits { connections_max: 2, exempts_loopback: true, ..AddressLimits::default() };
     let mut limiter = AddressLimiter::new(limits, 7);
     let loopback = IpAddr::V4(Ipv4Addr::new(127, 1, 2, 3));
     assert!((0..100).all(|_| is_in(&mut limiter, Client::known(loopback), 0)));
     assert!((0..2).all(|_| is_in(&mut limiter, v4(1), 0)));
-    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooMany));
+    assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooManyConnections));
 }
 
 proptest! {
@@ -145,33 +145,33 @@ proptest! {
         steps in prop::collection::vec((0_u32..6, any::<bool>(), any::<prop::sample::Index>()), 0..300),
     ) {
         let mut limiter = limiter(connections_max, 0, 0);
-        let mut seats: Vec<(u32, Seat)> = Vec::new();
+        let mut permits: Vec<(u32, Permit)> = Vec::new();
         for (bits, enters, index) in steps {
-            let held = seats.iter().filter(|(known, _)| *known == bits).count() as u32;
+            let held = permits.iter().filter(|(known, _)| *known == bits).count() as u32;
             if enters {
                 match limiter.admit(v4(bits), 0) {
-                    Ok(seat) => {
+                    Ok(permit) => {
                         prop_assert!(held < connections_max);
-                        seats.push((bits, seat));
+                        permits.push((bits, permit));
                     }
                     Err(refusal) => {
-                        prop_assert_eq!(refusal, Refusal::TooMany);
+                        prop_assert_eq!(refusal, Refusal::TooManyConnections);
                         prop_assert_eq!(held, connections_max);
                     }
                 }
-            } else if !seats.is_empty() {
-                let (_, seat) = seats.swap_remove(index.index(seats.len()));
-                limiter.release(seat);
+            } else if !permits.is_empty() {
+                let (_, permit) = permits.swap_remove(index.index(permits.len()));
+                limiter.release(permit);
             }
             for bits in 0..6 {
-                let held = seats.iter().filter(|(known, _)| *known == bits).count() as u32;
+                let held = permits.iter().filter(|(known, _)| *known == bits).count() as u32;
                 prop_assert_eq!(limiter.held(Network::V4(bits)), held);
             }
         }
-        for (_, seat) in seats {
-            limiter.release(seat);
+        for (_, permit) in permits {
+            limiter.release(permit);
         }
-        prop_assert_eq!(limiter.remembered(), (0, 0));
+        prop_assert_eq!(limiter.tracked(), (0, 0));
     }
 
     /// Whatever the arrivals: in no span of time does an address get more than its burst and the rate allow, and one

@@ -12,7 +12,7 @@ use super::connection::{Connection, ConnectionClass, Http, Phase};
 use super::displacement::Activity;
 use super::http_budget::Slice;
 use super::http_queue::Turns;
-use super::peer_address::{Attribution, TooManyRequests, Turned};
+use super::peer_address::{PeerAddress, Rejection, TooManyRequests};
 use super::socket::Socket;
 use super::{Server, os};
 use crate::admission::Network;
@@ -243,10 +243,10 @@ impl Server {
         match acceptor.accept() {
             Accepted::Connection(stream, peer) => {
                 self.record_exhaustion(error);
-                let judged = self.judge(stream, peer, listener);
-                if let Some((stream, attribution)) = judged
+                let checked = self.check_new(stream, peer, listener);
+                if let Some((stream, peer_address)) = checked
                     && let Some(token) =
-                        self.insert(stream, attribution, listener, ConnectionClass::ReserveDescriptor)
+                        self.insert(stream, peer_address, listener, ConnectionClass::ReserveDescriptor)
                 {
                     self.reserve_descriptors.lend(token, now_ms);
                 }
@@ -276,22 +276,24 @@ impl Server {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: IpAddr, listener: Listener) {
-        let Some((stream, attribution)) = self.judge(stream, peer, listener) else { return };
+        let Some((stream, peer_address)) = self.check_new(stream, peer, listener) else { return };
         if listener == Listener::Admin {
-            return self.admit_admin(stream, attribution);
+            return self.admit_admin(stream, peer_address);
         }
-        let network = self.attributions.counted(&attribution);
+        let network = self.peer_addresses.counted(&peer_address);
         if !self.free_address_capacity(network) {
             self.metrics.refused[Refused::AddressConnections] += 1;
-            self.attributions.release(attribution);
+            self.peer_addresses.release(peer_address);
             let date = self.date();
-            return reject(stream, |answer| TooManyRequests::held().write(answer, None, false, &date));
+            return reject(stream, |answer| {
+                TooManyRequests::too_many_connections().write(answer, None, false, &date)
+            });
         }
         let Some(class) = self.free_capacity() else {
-            self.attributions.release(attribution);
+            self.peer_addresses.release(peer_address);
             return self.reject_full(stream);
         };
-        let Some(token) = self.insert(stream, attribution, listener, class) else { return };
+        let Some(token) = self.insert(stream, peer_address, listener, class) else { return };
         match class {
             ConnectionClass::Regular => self.http_connections.insert(token, network, self.now_ms()),
             _ => self.monitoring_connections.insert(token, self.now_ms()),
@@ -299,7 +301,7 @@ impl Server {
     }
 
     /// Operators' connections make room for each other alone.
-    fn admit_admin(&mut self, stream: TcpStream, attribution: Attribution) {
+    fn admit_admin(&mut self, stream: TcpStream, peer_address: PeerAddress) {
         let now_ms = self.now_ms();
         if self.admin_connections.is_full() {
             let Some((token, activity)) = self.admin_connections.next_displaced(now_ms) else {
@@ -307,7 +309,7 @@ impl Server {
             };
             self.displace(token, activity);
         }
-        if let Some(token) = self.insert(stream, attribution, Listener::Admin, ConnectionClass::Regular) {
+        if let Some(token) = self.insert(stream, peer_address, Listener::Admin, ConnectionClass::Regular) {
             self.admin_connections.insert(token, None, now_ms);
         }
     }
@@ -332,7 +334,7 @@ impl Server {
 
     /// Sees to it that an address may have another connection. False when it has all it may have and none makes room.
     fn free_address_capacity(&mut self, network: Option<Network>) -> bool {
-        let most = self.attributions.http_connections_max();
+        let most = self.peer_addresses.http_connections_max();
         let Some(network) =
             network.filter(|&network| most > 0 && self.http_connections.count_of(network) >= most)
         else {
@@ -373,25 +375,25 @@ impl Server {
     }
 
     /// Judges a connection by where it comes from; one that may not come in is answered and gone.
-    fn judge(
+    fn check_new(
         &mut self,
         stream: TcpStream,
         peer: IpAddr,
         listener: Listener,
-    ) -> Option<(TcpStream, Attribution)> {
+    ) -> Option<(TcpStream, PeerAddress)> {
         self.metrics.connections_accepted_total += 1;
-        let judged = match listener {
-            Listener::Public => self.judge_peer(&stream, peer),
-            Listener::Admin => Ok(Attribution::Unknown),
+        let checked = match listener {
+            Listener::Public => self.check_peer(&stream, peer),
+            Listener::Admin => Ok(PeerAddress::Unknown),
         };
-        match judged {
-            Ok(attribution) => Some((stream, attribution)),
-            Err(Turned::Away(refusal)) => {
+        match checked {
+            Ok(peer_address) => Some((stream, peer_address)),
+            Err(Rejection::Respond(refusal)) => {
                 let date = self.date();
                 reject(stream, |answer| refusal.write(answer, None, false, &date));
                 None
             }
-            Err(Turned::Off) => None,
+            Err(Rejection::Drop) => None,
         }
     }
 
@@ -399,7 +401,7 @@ impl Server {
     fn insert(
         &mut self,
         mut stream: TcpStream,
-        attribution: Attribution,
+        peer_address: PeerAddress,
         listener: Listener,
         class: ConnectionClass,
     ) -> Option<Token> {
@@ -424,11 +426,11 @@ impl Server {
         });
         match inserted {
             Ok(token) => {
-                self.attributions.insert(token, attribution);
+                self.peer_addresses.insert(token, peer_address);
                 Some(token)
             }
             Err(error) => {
-                self.attributions.release(attribution);
+                self.peer_addresses.release(peer_address);
                 log::warn!("a connection could not be polled and was dropped: {error}");
                 None
             }

@@ -107,7 +107,7 @@ impl Server {
     pub(super) fn reap(&mut self) {
         for token in std::mem::take(&mut self.dead) {
             if let Some(mut connection) = self.table.remove(token) {
-                self.attributions.remove(token);
+                self.peer_addresses.remove(token);
                 // Closing the descriptor would deregister it as well; told first, mio can say what goes wrong.
                 if let Err(error) = self.poll.registry().deregister(connection.stream.stream()) {
                     log::debug!("a socket could not be deregistered: {error}");

@@ -108,7 +108,7 @@ impl Server {
 
     fn answer(&mut self, token: Token, request: &Request, pool: &Pool) -> Answered {
         self.metrics.http_requests_total += 1;
-        if let Err(refusal) = self.judge_request(token, request) {
+        if let Err(refusal) = self.check_request_rate(token, request) {
             // On a proxy's connection others may ask next.
             let keep_alive = request.keep_alive && self.is_proxied(token);
             return self.refuse_address(token, Some(request), &refusal, keep_alive);
@@ -219,14 +219,14 @@ impl Server {
             return self.refuse_origin(token, request, refusal);
         }
         // A player that may have to make room for this one.
-        let is_https = self.attributions.is_https(token, request);
+        let is_https = self.peer_addresses.is_https(token, request);
         let port = request.port(is_https).unwrap_or_else(|| self.own_port());
         let shown = request.cookie.as_deref().and_then(|cookies| Ticket::in_cookies(cookies, port));
         let owner = shown.and_then(|shown| self.owner_of_shown(shown));
         if let Some((reason, line)) = self.no_room(owner.is_some()) {
             return self.refuse(token, reason, line);
         }
-        if let Err(refusal) = self.judge_upgrade(token, request, owner.is_some()) {
+        if let Err(refusal) = self.check_upgrade(token, request, owner.is_some()) {
             return self.refuse_address(token, Some(request), &refusal, false);
         }
         let handshake = Handshake { token, port, key, is_https };
@@ -246,10 +246,10 @@ impl Server {
     pub(super) fn let_in(&mut self, handshake: &Handshake, returning: Option<&Return>) {
         let token = handshake.token;
         if self.is_waiting(token) {
-            let refused = if self.attributions.settle(token) {
+            let refused = if self.peer_addresses.promote(token) {
                 self.no_room(false).map(|(reason, line)| self.refuse(token, reason, line))
             } else {
-                let refusal = self.too_many();
+                let refusal = self.too_many_connections();
                 Some(self.refuse_address(token, None, &refusal, false))
             };
             if refused.is_none() {

@@ -94,7 +94,7 @@ use metrics_cache::Renderings;
 use monitoring_connections::MonitoringConnections;
 use os::{Signals, TickTimer};
 use pages::Pages;
-use peer_address::Attributions;
+use peer_address::PeerAddresses;
 use reload::Reload;
 pub use reload::Reread;
 use report::Report;
@@ -125,7 +125,7 @@ pub struct Server {
     listeners: Listeners,
     reserve_descriptors: ReserveDescriptors,
     table: Table<Connection>,
-    attributions: Attributions,
+    peer_addresses: PeerAddresses,
     game: Game,
     resumes: Resumes<Token>,
     cluster: Option<Cluster>,
@@ -225,7 +225,7 @@ impl Server {
             listeners: Listeners::new(game, admin),
             reserve_descriptors: ReserveDescriptors::new(),
             table: Table::new(),
-            attributions: Attributions::new(&config),
+            peer_addresses: PeerAddresses::new(&config),
             game: Game::new(&config),
             cluster,
             returning: Waiters::default(),

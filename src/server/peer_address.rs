@@ -19,8 +19,8 @@ use mio::net::TcpStream;
 use super::Server;
 use super::connection::Phase;
 use super::table::place_of;
-use crate::admission::buckets::{Buckets, Rate, TooFast};
-use crate::admission::limiter::{AddressLimiter, AddressLimits, OverSeat, Refusal, Seat};
+use crate::admission::buckets::{Buckets, Rate, RateExceeded};
+use crate::admission::limiter::{AddressLimiter, AddressLimits, Permit, Refusal, TakeoverPermit};
 use crate::admission::trust::TrustedProxies;
 use crate::admission::{Client, Network};
 use crate::config::{
@@ -36,20 +36,20 @@ const TOO_MANY_RETRY_S: u64 = 5;
 
 /// Whom a connection counts for, as far as that is known.
 #[derive(Debug, Default)]
-pub(super) enum Attribution {
+pub(super) enum PeerAddress {
     /// Nothing, or nothing that counts any more.
     #[default]
     Unknown,
     /// No player yet, of this address.
-    Visitor(Client),
+    HttpClient(Client),
     /// A player, which counts for an address.
-    Seated(Seat),
+    Player(Permit),
     /// A player to be, whose address holds all that it may: it must take over one of those connections.
-    Over(OverSeat),
+    Takeover(TakeoverPermit),
     /// A trusted proxy's: each request tells.
     Proxy(IpAddr),
     /// Its PROXY header has not arrived whole.
-    BeforeHeader {
+    AwaitingHeader {
         peer: IpAddr,
         /// Whether the peer may speak for others.
         is_trusted: bool,
@@ -58,7 +58,7 @@ pub(super) enum Attribution {
 
 /// Whom all connections count for, and the limits of their addresses.
 #[derive(Debug)]
-pub(super) struct Attributions {
+pub(super) struct PeerAddresses {
     trusted: TrustedProxies,
     proxy_protocol: bool,
     limiter: AddressLimiter,
@@ -68,12 +68,12 @@ pub(super) struct Attributions {
     /// Connections of one address that are no players; `None` exempts loopback.
     http_conns_per_ip: Option<u32>,
     /// By place in the table of connections, beside which they lie: no move of a player needs them.
-    by_place: Vec<Attribution>,
+    by_index: Vec<PeerAddress>,
     /// Connections whose PROXY header says that the client speaks TLS.
     tls: HashSet<Token>,
 }
 
-impl Attributions {
+impl PeerAddresses {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
@@ -82,7 +82,7 @@ impl Attributions {
             http_rate: http_rate_of(config),
             requests: Buckets::new(RandomState::new().hash_one(1)),
             http_conns_per_ip: config.http_conns_per_ip,
-            by_place: Vec::new(),
+            by_index: Vec::new(),
             tls: HashSet::new(),
         }
     }
@@ -100,36 +100,36 @@ impl Attributions {
     }
 
     /// The address that a connection's place counts for, if it counts.
-    pub(super) fn counted(&self, attribution: &Attribution) -> Option<Network> {
-        let Attribution::Visitor(client) = attribution else { return None };
+    pub(super) fn counted(&self, peer_address: &PeerAddress) -> Option<Network> {
+        let PeerAddress::HttpClient(client) = peer_address else { return None };
         let is_spared = self.http_conns_per_ip.is_none() && client.is_loopback();
         (!is_spared).then(|| Network::of(client.address))
     }
 
     fn charge(&mut self, client: Client, now_ns: u64) -> Result<(), TooManyRequests> {
-        if self.http_rate.spares_loopback && client.is_loopback() {
+        if self.http_rate.exempts_loopback && client.is_loopback() {
             return Ok(());
         }
         let charged = self.requests.charge(Network::of(client.address), self.http_rate, now_ns);
-        charged.map_err(|TooFast { retry_after_s }| {
+        charged.map_err(|RateExceeded { retry_after_s }| {
             TooManyRequests::new("too many requests from your address\n", retry_after_s)
         })
     }
 
     /// Notes where a connection that was given its place comes from.
-    pub(super) fn insert(&mut self, token: Token, attribution: Attribution) {
-        let place = place_of(token);
-        if self.by_place.len() <= place {
-            self.by_place.resize_with(place + 1, Attribution::default);
+    pub(super) fn insert(&mut self, token: Token, peer_address: PeerAddress) {
+        let index = place_of(token);
+        if self.by_index.len() <= index {
+            self.by_index.resize_with(index + 1, PeerAddress::default);
         }
-        self.by_place[place] = attribution;
+        self.by_index[index] = peer_address;
     }
 
     /// A connection is gone, and counts for nobody any more.
     pub(super) fn remove(&mut self, token: Token) {
-        if let Some(attribution) = self.by_place.get_mut(place_of(token)) {
-            let attribution = std::mem::take(attribution);
-            self.release(attribution);
+        if let Some(peer_address) = self.by_index.get_mut(place_of(token)) {
+            let peer_address = std::mem::take(peer_address);
+            self.release(peer_address);
         }
         if !self.tls.is_empty() {
             self.tls.remove(&token);
@@ -137,46 +137,48 @@ impl Attributions {
     }
 
     /// One that was given no place counts for nobody.
-    pub(super) fn release(&mut self, attribution: Attribution) {
-        match attribution {
-            Attribution::Seated(seat) => self.limiter.release(seat),
-            Attribution::Over(seat) => self.limiter.release_over(seat),
-            Attribution::Unknown
-            | Attribution::Visitor(_)
-            | Attribution::Proxy(_)
-            | Attribution::BeforeHeader { .. } => {}
+    pub(super) fn release(&mut self, peer_address: PeerAddress) {
+        match peer_address {
+            PeerAddress::Player(permit) => self.limiter.release(permit),
+            PeerAddress::Takeover(permit) => self.limiter.release_takeover(permit),
+            PeerAddress::Unknown
+            | PeerAddress::HttpClient(_)
+            | PeerAddress::Proxy(_)
+            | PeerAddress::AwaitingHeader { .. } => {}
         }
     }
 
-    /// A connection takes the place of another one, whose seat it gets if it has none and both come from one address.
+    /// A connection takes the place of another one, whose permit it gets if it has none and both come from one address.
     pub(super) fn replace(&mut self, old: Token, new: Token) {
         let (old, new) = (place_of(old), place_of(new));
-        let is_exchange = match (self.by_place.get(old), self.by_place.get(new)) {
-            (Some(Attribution::Seated(seat)), Some(Attribution::Over(over))) => over.is_of(seat),
+        let is_exchange = match (self.by_index.get(old), self.by_index.get(new)) {
+            (Some(PeerAddress::Player(permit)), Some(PeerAddress::Takeover(over))) => {
+                over.is_for_same_address(permit)
+            }
             _ => false,
         };
         if is_exchange {
-            let seat = std::mem::take(&mut self.by_place[old]);
-            let over = std::mem::replace(&mut self.by_place[new], seat);
+            let permit = std::mem::take(&mut self.by_index[old]);
+            let over = std::mem::replace(&mut self.by_index[new], permit);
             self.release(over);
         }
     }
 
-    /// A connection beyond its address's limit gets a seat if there is one by now. Returns whether it is within the limit.
-    pub(super) fn settle(&mut self, token: Token) -> bool {
-        let Some(attribution) = self.by_place.get_mut(place_of(token)) else { return true };
-        if let Attribution::Over(over) = attribution
-            && let Some(seat) = self.limiter.settle(over)
+    /// A connection beyond its address's limit gets a permit if there is one by now. Returns whether it is within the limit.
+    pub(super) fn promote(&mut self, token: Token) -> bool {
+        let Some(peer_address) = self.by_index.get_mut(place_of(token)) else { return true };
+        if let PeerAddress::Takeover(over) = peer_address
+            && let Some(permit) = self.limiter.promote(over)
         {
-            *attribution = Attribution::Seated(seat);
+            *peer_address = PeerAddress::Player(permit);
         }
-        !matches!(attribution, Attribution::Over(_))
+        !matches!(peer_address, PeerAddress::Takeover(_))
     }
 
     /// Whether the client speaks `https` to the trusted proxy in front of this connection, by that proxy's word.
     pub(super) fn is_https(&self, token: Token, request: &Request) -> bool {
-        match self.by_place.get(place_of(token)) {
-            Some(Attribution::Proxy(_)) => {
+        match self.by_index.get(place_of(token)) {
+            Some(PeerAddress::Proxy(_)) => {
                 request.x_forwarded_proto.as_deref().is_some_and(proto_is_https)
                     || request.forwarded.as_deref().is_some_and(forwarded_is_https)
             }
@@ -201,11 +203,11 @@ impl Attributions {
 fn limits_of(config: &Config) -> AddressLimits {
     AddressLimits {
         connections_max: config.max_conns_per_ip.unwrap_or(MAX_CONNS_PER_IP_DEFAULT),
-        connections_spare_loopback: config.max_conns_per_ip.is_none(),
+        exempts_loopback: config.max_conns_per_ip.is_none(),
         rate: Rate {
             per_s: config.ip_conn_rate.unwrap_or(IP_CONN_RATE_DEFAULT),
             burst: config.ip_conn_burst,
-            spares_loopback: config.ip_conn_rate.is_none(),
+            exempts_loopback: config.ip_conn_rate.is_none(),
         },
     }
 }
@@ -214,7 +216,7 @@ fn http_rate_of(config: &Config) -> Rate {
     Rate {
         per_s: config.http_rate.unwrap_or(HTTP_RATE_DEFAULT),
         burst: config.http_burst,
-        spares_loopback: config.http_rate.is_none(),
+        exempts_loopback: config.http_rate.is_none(),
     }
 }
 
@@ -230,7 +232,7 @@ impl TooManyRequests {
     }
 
     /// The address holds as many connections as it may.
-    pub(super) fn held() -> Self {
+    pub(super) fn too_many_connections() -> Self {
         Self::new("too many connections from your address\n", TOO_MANY_RETRY_S)
     }
 
@@ -248,50 +250,54 @@ impl TooManyRequests {
 }
 
 /// Why a fresh connection is not taken.
-pub(super) enum Turned {
+pub(super) enum Rejection {
     /// Its address may not have another one.
-    Away(TooManyRequests),
+    Respond(TooManyRequests),
     /// It is nobody's who could send a PROXY header.
-    Off,
+    Drop,
 }
 
 impl Server {
     /// Judges a fresh connection, as far as its peer's address tells anything.
-    pub(super) fn judge_peer(&mut self, stream: &TcpStream, peer: IpAddr) -> Result<Attribution, Turned> {
+    pub(super) fn check_peer(&mut self, stream: &TcpStream, peer: IpAddr) -> Result<PeerAddress, Rejection> {
         let peer = peer.to_canonical();
-        let is_trusted = self.attributions.trusted.contains(peer);
-        if self.attributions.proxy_protocol {
+        let is_trusted = self.peer_addresses.trusted.contains(peer);
+        if self.peer_addresses.proxy_protocol {
             if is_trusted || is_this_machine(stream, peer) {
-                return Ok(Attribution::BeforeHeader { peer, is_trusted });
+                return Ok(PeerAddress::AwaitingHeader { peer, is_trusted });
             }
             self.metrics.refused[Refused::ProxyHeader] += 1;
-            return Err(Turned::Off);
+            return Err(Rejection::Drop);
         }
         if is_trusted {
-            return Ok(Attribution::Proxy(peer));
+            return Ok(PeerAddress::Proxy(peer));
         }
-        self.visitor(Client::known(peer)).map_err(Turned::Away)
+        self.client_address(Client::known(peer)).map_err(Rejection::Respond)
     }
 
     /// Counts a connection of this address as a request: connections without requests are no cheaper.
-    fn visitor(&mut self, client: Client) -> Result<Attribution, TooManyRequests> {
-        let charged = self.attributions.charge(client, self.now_ns);
+    fn client_address(&mut self, client: Client) -> Result<PeerAddress, TooManyRequests> {
+        let charged = self.peer_addresses.charge(client, self.now_ns);
         self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
-        charged.map(|()| Attribution::Visitor(client))
+        charged.map(|()| PeerAddress::HttpClient(client))
     }
 
     /// Counts a request for the address it comes from. A trusted proxy's own requests are free.
-    pub(super) fn judge_request(&mut self, token: Token, request: &Request) -> Result<(), TooManyRequests> {
-        let client = match self.attributions.by_place.get(place_of(token)) {
-            Some(&Attribution::Visitor(client)) => client,
-            Some(&Attribution::Proxy(proxy)) => match self.attributions.client_of(proxy, request) {
+    pub(super) fn check_request_rate(
+        &mut self,
+        token: Token,
+        request: &Request,
+    ) -> Result<(), TooManyRequests> {
+        let client = match self.peer_addresses.by_index.get(place_of(token)) {
+            Some(&PeerAddress::HttpClient(client)) => client,
+            Some(&PeerAddress::Proxy(proxy)) => match self.peer_addresses.client_of(proxy, request) {
                 Some(client) if client == proxy => return Ok(()),
                 Some(client) => Client::known(client),
                 None => Client::behind(proxy),
             },
             _ => return Ok(()),
         };
-        let charged = self.attributions.charge(client, self.now_ns);
+        let charged = self.peer_addresses.charge(client, self.now_ns);
         self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
         charged
     }
@@ -299,8 +305,8 @@ impl Server {
     /// Takes the PROXY header from the start of what a connection has sent, if it must have one. Returns whether what
     /// follows may be looked at.
     pub(super) fn take_proxy_header(&mut self, token: Token) -> bool {
-        let Some(&Attribution::BeforeHeader { peer, is_trusted }) =
-            self.attributions.by_place.get(place_of(token))
+        let Some(&PeerAddress::AwaitingHeader { peer, is_trusted }) =
+            self.peer_addresses.by_index.get(place_of(token))
         else {
             return true;
         };
@@ -310,7 +316,7 @@ impl Server {
             Ok(Parsed::Incomplete) => return false,
             Ok(Parsed::Complete { source, consumed, is_tls }) if is_trusted || source.is_none() => {
                 if is_tls && is_trusted {
-                    self.attributions.tls.insert(token);
+                    self.peer_addresses.tls.insert(token);
                 }
                 http.head.consume(consumed);
                 source.unwrap_or(peer)
@@ -321,13 +327,17 @@ impl Server {
                 return false;
             }
         };
-        let visitor = self.visitor(Client::known(address)).and_then(|visitor| {
-            let counted = self.attributions.counted(&visitor);
-            if self.count_for_address(token, counted) { Ok(visitor) } else { Err(TooManyRequests::held()) }
+        let client_address = self.client_address(Client::known(address)).and_then(|client_address| {
+            let counted = self.peer_addresses.counted(&client_address);
+            if self.count_for_address(token, counted) {
+                Ok(client_address)
+            } else {
+                Err(TooManyRequests::too_many_connections())
+            }
         });
-        match visitor {
-            Ok(visitor) => {
-                self.attributions.insert(token, visitor);
+        match client_address {
+            Ok(client_address) => {
+                self.peer_addresses.insert(token, client_address);
                 true
             }
             Err(answer) => {
@@ -343,20 +353,20 @@ impl Server {
 
     /// Whether a connection is a trusted proxy's.
     pub(super) fn is_proxied(&self, token: Token) -> bool {
-        matches!(self.attributions.by_place.get(place_of(token)), Some(Attribution::Proxy(_)))
+        matches!(self.peer_addresses.by_index.get(place_of(token)), Some(PeerAddress::Proxy(_)))
     }
 
     /// Counts an upgrade for its address; behind a proxy for the address that the proxy names.
     /// One too many is refused unless it may take over a connection.
-    pub(super) fn judge_upgrade(
+    pub(super) fn check_upgrade(
         &mut self,
         token: Token,
         request: &Request,
         may_take_over: bool,
     ) -> Result<(), TooManyRequests> {
-        let client = match self.attributions.by_place.get(place_of(token)) {
-            Some(&Attribution::Visitor(client)) => client,
-            Some(&Attribution::Proxy(proxy)) => self.attributions.client_of(proxy, request).map_or_else(
+        let client = match self.peer_addresses.by_index.get(place_of(token)) {
+            Some(&PeerAddress::HttpClient(client)) => client,
+            Some(&PeerAddress::Proxy(proxy)) => self.peer_addresses.client_of(proxy, request).map_or_else(
                 || {
                     self.metrics.forwarding_unclear_total += 1;
                     Client::behind(proxy)
@@ -365,30 +375,32 @@ impl Server {
             ),
             _ => return Ok(()),
         };
-        let attribution = self.seat(client, may_take_over)?;
-        self.attributions.insert(token, attribution);
+        let peer_address = self.admit_upgrade(client, may_take_over)?;
+        self.peer_addresses.insert(token, peer_address);
         Ok(())
     }
 
     /// The answer to a connection of an address that holds all that it may.
-    pub(super) fn too_many(&mut self) -> TooManyRequests {
+    pub(super) fn too_many_connections(&mut self) -> TooManyRequests {
         self.metrics.refused[Refused::AddressConnections] += 1;
-        TooManyRequests::held()
+        TooManyRequests::too_many_connections()
     }
 
     /// Counts a connection for its address. One too many may be let in to take over another.
-    fn seat(&mut self, client: Client, may_take_over: bool) -> Result<Attribution, TooManyRequests> {
-        let (limiter, now_ns) = (&mut self.attributions.limiter, self.now_ns);
-        let judged = match limiter.admit(client, now_ns) {
-            Err(Refusal::TooMany) if may_take_over => {
-                limiter.admit_over(client, now_ns).map(Attribution::Over)
+    fn admit_upgrade(&mut self, client: Client, may_take_over: bool) -> Result<PeerAddress, TooManyRequests> {
+        let (limiter, now_ns) = (&mut self.peer_addresses.limiter, self.now_ns);
+        let checked = match limiter.admit(client, now_ns) {
+            Err(Refusal::TooManyConnections) if may_take_over => {
+                limiter.admit_takeover(client, now_ns).map(PeerAddress::Takeover)
             }
-            judged => judged.map(Attribution::Seated),
+            checked => checked.map(PeerAddress::Player),
         };
-        judged.map_err(|refusal| {
+        checked.map_err(|refusal| {
             let (reason, answer) = match refusal {
-                Refusal::TooMany => (Refused::AddressConnections, TooManyRequests::held()),
-                Refusal::TooFast { retry_after_s } => {
+                Refusal::TooManyConnections => {
+                    (Refused::AddressConnections, TooManyRequests::too_many_connections())
+                }
+                Refusal::RateExceeded { retry_after_s } => {
                     let line = "too many connections from your address\n";
                     (Refused::AddressRate, TooManyRequests::new(line, retry_after_s))
                 }

@@ -131,7 +131,7 @@ impl Server {
             self.http_connections.set_capacity(room.regular_http());
             self.monitoring_connections.set_capacity(room.monitoring());
         }
-        self.attributions.reconfigure(&self.config);
+        self.peer_addresses.reconfigure(&self.config);
         self.game.reconfigure(&self.config);
         self.resumes.set_ttl(self.config.resume_ttl_s);
         self.governor.reconfigure(configured_rung(&self.config));

@@ -248,7 +248,7 @@ impl Server {
                 let was_playing = self.resumes.player(ticket).is_some();
                 self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
                 if self.table.get(owner).is_some() {
-                    self.attributions.replace(owner, handshake.token);
+                    self.peer_addresses.replace(owner, handshake.token);
                 }
                 let (outcome, saved) = match self.resumes.claim(shown, self.now_ms()) {
                     Claim::Left(saved) if was_playing => (Resume::TakenOver, Some(saved)),
