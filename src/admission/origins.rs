@@ -1,4 +1,4 @@
-//! Which web pages may open a game connection: an operator's list, and an `Origin` header judged by it.
+//! Which web pages may open a game connection: an operator's list, and an `Origin` header checked by it.
 //!
 //! Browsers name the page's origin in every WebSocket handshake and don't let the page change it; other programs may
 //! write what they like, or nothing. So the list keeps other people's *pages* from playing with a visitor's browser; it
@@ -86,7 +86,7 @@ impl AllowedOrigins {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub fn judge(&self, header: Option<&str>, is_required: bool) -> Result<(), Refusal> {
+    pub fn check(&self, header: Option<&str>, is_required: bool) -> Result<(), Refusal> {
         let Some(header) = header else {
             return if is_required { Err(Refusal::Missing) } else { Ok(()) };
         };

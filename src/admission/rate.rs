@@ -2,7 +2,7 @@
 //! Pure: the caller brings the time.
 //!
 //! What is read now may have arrived earlier: the process was suspended, or the player's replies were at their cap and
-//! its socket was not read. Each message is judged as of the most favourable moment at which it can have arrived, so
+//! its socket was not read. Each message is checked as of the most favourable moment at which it can have arrived, so
 //! that what piled up while nobody read is not held against its sender. A bucket is a moment: when what was accepted
 //! so far is worked off at the allowed rate.
 
@@ -110,7 +110,7 @@ impl RateLimiter {
 
     /// Judges bytes, whatever they amount to: a stream of empty fragments is a flood as well. What all the allowed
     /// messages could need at their longest is never too much.
-    pub fn judge_bytes(&mut self, limit: RateLimit, arrival: Arrival, count: usize) -> Verdict {
+    pub fn check_bytes(&mut self, limit: RateLimit, arrival: Arrival, count: usize) -> Verdict {
         let byte_ns = limit.message_ns() / FRAME_BYTES_MAX;
         let allowed_ns = (FLOOD_BURSTS + 1) * u64::from(limit.burst) * limit.message_ns();
         self.bytes_until_ns = self.bytes_until_ns.max(arrival.since_ns()) + count as u64 * byte_ns;
@@ -119,7 +119,7 @@ impl RateLimiter {
     }
 
     /// Judges one message.
-    pub fn judge(&mut self, limit: RateLimit, arrival: Arrival) -> Verdict {
+    pub fn check(&mut self, limit: RateLimit, arrival: Arrival) -> Verdict {
         if self.accept(limit, arrival) {
             return Verdict::Accept;
         }
@@ -130,7 +130,7 @@ impl RateLimiter {
         if is_flood { Verdict::Flood } else { Verdict::Drop }
     }
 
-    /// Accepts a message that was judged [`Verdict::Drop`] and has waited since, if the allowance has returned. It is no longer
+    /// Accepts a message that was checked [`Verdict::Drop`] and has waited since, if the allowance has returned. It is no longer
     /// one of the dropped, so that waiting brings nobody nearer to [`Verdict::Flood`].
     pub fn accept_late(&mut self, limit: RateLimit, arrival: Arrival) -> bool {
         // What waits in the socket behind it keeps the credit for the time since it arrived.
@@ -168,7 +168,7 @@ mod tests {
         let mut accepted = 0;
         for n in 0..per_s * seconds {
             let now_ms = n * 1000 / per_s;
-            match limiter.judge(LIMIT, Arrival::at(now_ms)) {
+            match limiter.check(LIMIT, Arrival::at(now_ms)) {
                 Verdict::Accept => accepted += 1,
                 Verdict::Drop => {}
                 Verdict::Flood => return (accepted, Some(now_ms / 1000)),
@@ -186,7 +186,7 @@ mod tests {
     fn a_burst_after_a_pause_passes_up_to_its_size() {
         let mut limiter = RateLimiter::new(0);
         let accepted =
-            (0..100).filter(|_| limiter.judge(LIMIT, Arrival::at(5_000)) == Verdict::Accept).count();
+            (0..100).filter(|_| limiter.check(LIMIT, Arrival::at(5_000)) == Verdict::Accept).count();
         assert_eq!(accepted, 60);
     }
 
@@ -201,7 +201,7 @@ mod tests {
     fn the_longest_messages_at_the_allowed_rate_are_no_flood_of_bytes() {
         let mut limiter = RateLimiter::new(0);
         for n in 0..60 * 60 {
-            assert_eq!(limiter.judge_bytes(LIMIT, Arrival::at(n * 1000 / 60), 78), Verdict::Accept);
+            assert_eq!(limiter.check_bytes(LIMIT, Arrival::at(n * 1000 / 60), 78), Verdict::Accept);
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn bytes_without_messages_are_a_flood() {
         let mut limiter = RateLimiter::new(0);
         let reads =
-            (0..100).take_while(|_| limiter.judge_bytes(LIMIT, Arrival::at(5), 16 * 1024) == Verdict::Accept);
+            (0..100).take_while(|_| limiter.check_bytes(LIMIT, Arrival::at(5), 16 * 1024) == Verdict::Accept);
         assert_eq!(reads.count(), 3);
     }
 
@@ -220,21 +220,21 @@ mod tests {
     }
 
     /// Reads of a socket that got messages at these moments, whenever the server gets to it, each taking a part of what
-    /// waits. Returns when each message was judged, and how.
+    /// waits. Returns when each message was checked, and how.
     fn read_late(sent_ms: &[u64], reads: &[(u64, usize)]) -> Vec<(u64, Verdict)> {
-        let (mut limiter, mut judged, mut quiet_ms, mut now_ms) = (RateLimiter::new(0), Vec::new(), 0, 0);
+        let (mut limiter, mut checked, mut quiet_ms, mut now_ms) = (RateLimiter::new(0), Vec::new(), 0, 0);
         for (pause_ms, most) in reads.iter().cycle() {
             now_ms += pause_ms;
             let arrived = sent_ms.partition_point(|sent_ms| *sent_ms <= now_ms);
-            let taken = most.min(&(arrived - judged.len())).to_owned();
+            let taken = most.min(&(arrived - checked.len())).to_owned();
             let arrival = limiter.arrival(quiet_ms, now_ms);
-            assert_eq!(limiter.judge_bytes(LIMIT, arrival, taken * 20), Verdict::Accept);
-            judged.extend((0..taken).map(|_| (now_ms, limiter.judge(LIMIT, arrival))));
-            limiter.note_read(arrival, judged.len() == arrived);
+            assert_eq!(limiter.check_bytes(LIMIT, arrival, taken * 20), Verdict::Accept);
+            checked.extend((0..taken).map(|_| (now_ms, limiter.check(LIMIT, arrival))));
+            limiter.note_read(arrival, checked.len() == arrived);
             // As far as the loop knows, others' sockets are quiet; this one is, too, once it is read to its end.
             quiet_ms = now_ms;
-            if judged.len() == sent_ms.len() {
-                return judged;
+            if checked.len() == sent_ms.len() {
+                return checked;
             }
         }
         unreachable!("there are reads")
@@ -257,7 +257,7 @@ mod tests {
         let mut limiter = RateLimiter::new(0);
         limiter.leave_unread(0);
         let arrival = limiter.arrival(hour_ms, hour_ms);
-        let accepted = (0..100_000).filter(|_| limiter.judge(LIMIT, arrival) == Verdict::Accept).count();
+        let accepted = (0..100_000).filter(|_| limiter.check(LIMIT, arrival) == Verdict::Accept).count();
         assert_eq!(accepted as u64, 60 + UNREAD_CREDIT_MS_MAX / 1000 * 60);
     }
 
@@ -268,7 +268,7 @@ mod tests {
         limiter.leave_unread(0);
         assert!(limiter.accept_late(LIMIT, Arrival::at(10_000)));
         let arrival = limiter.arrival(10_000, 10_000);
-        let accepted = (0..600).filter(|_| limiter.judge(LIMIT, arrival) == Verdict::Accept).count();
+        let accepted = (0..600).filter(|_| limiter.check(LIMIT, arrival) == Verdict::Accept).count();
         assert_eq!(accepted, 600);
     }
 
@@ -294,9 +294,9 @@ mod tests {
             reads in proptest::collection::vec((1u64..2_000, 1usize..300), 1..50),
         ) {
             let sent_ms: Vec<u64> = pauses.iter().scan(0, |at, pause| { *at += pause; Some(*at) }).collect();
-            let judged = read_late(&sent_ms, &reads);
+            let checked = read_late(&sent_ms, &reads);
             let accepted: Vec<u64> =
-                judged.iter().filter(|(_, verdict)| *verdict == Verdict::Accept).map(|(at, _)| *at).collect();
+                checked.iter().filter(|(_, verdict)| *verdict == Verdict::Accept).map(|(at, _)| *at).collect();
             // From the start to any moment: the burst, and the rate.
             for (count, at_ms) in accepted.iter().enumerate() {
                 prop_assert!(count as u64 <= 60 + at_ms * 60 / 1000, "{} by {} ms", count + 1, at_ms);

@@ -215,7 +215,7 @@ impl Server {
             }
         };
         let origins = &self.config.allowed_origins;
-        if let Err(refusal) = origins.judge(request.origin.as_deref(), self.config.require_origin) {
+        if let Err(refusal) = origins.check(request.origin.as_deref(), self.config.require_origin) {
             return self.refuse_origin(token, request, refusal);
         }
         // A player that may have to make room for this one.

@@ -45,7 +45,7 @@ impl Game {
         let mut heard = false;
         let mut input = bytes;
         let limit = self.rate_limit();
-        let ending = if sender.limiter.judge_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
+        let ending = if sender.limiter.check_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
             // What floods is not taken apart any more.
             Some(flood(metrics))
         } else {
@@ -60,7 +60,7 @@ impl Game {
                         heard = true;
                         let verdict = match event {
                             Event::Close => Verdict::Accept,
-                            _ => sender.limiter.judge(limit, arrival),
+                            _ => sender.limiter.check(limit, arrival),
                         };
                         if verdict == Verdict::Drop
                             && let Event::Message(message) = event

@@ -1,11 +1,11 @@
-//! Lists read and refused, origins judged, and the laws that no list may break.
+//! Lists read and refused, origins checked, and the laws that no list may break.
 
 use proptest::prelude::*;
 
 use super::*;
 
 fn allows(list: &str, origin: &str) -> bool {
-    AllowedOrigins::parse(list).expect(list).judge(Some(origin), false).is_ok()
+    AllowedOrigins::parse(list).expect(list).check(Some(origin), false).is_ok()
 }
 
 #[test]
@@ -104,18 +104,18 @@ fn local_files_must_be_listed() {
 fn a_missing_origin_is_refused_only_where_one_is_required() {
     for list in ["*", "https://a", "null"] {
         let list = AllowedOrigins::parse(list).unwrap();
-        assert_eq!(list.judge(None, false), Ok(()));
-        assert_eq!(list.judge(None, true), Err(Refusal::Missing));
+        assert_eq!(list.check(None, false), Ok(()));
+        assert_eq!(list.check(None, true), Err(Refusal::Missing));
     }
-    assert_eq!(AllowedOrigins::All.judge(Some("https://a"), true), Ok(()));
+    assert_eq!(AllowedOrigins::All.check(Some("https://a"), true), Ok(()));
 }
 
 #[test]
 fn several_origins_are_refused_even_where_all_are_allowed() {
     for list in ["*", "https://a,https://b"] {
         let list = AllowedOrigins::parse(list).unwrap();
-        assert_eq!(list.judge(Some("https://a,https://b"), false), Err(Refusal::Repeated));
-        assert_eq!(list.judge(Some(","), false), Err(Refusal::Repeated));
+        assert_eq!(list.check(Some("https://a,https://b"), false), Err(Refusal::Repeated));
+        assert_eq!(list.check(Some(","), false), Err(Refusal::Repeated));
     }
 }
 
@@ -202,7 +202,7 @@ proptest! {
     #[test]
     fn nothing_in_a_header_panics_or_slips_through(header in "\\PC{0,40}") {
         let exact = AllowedOrigins::parse("https://game.example").unwrap();
-        let allowed = exact.judge(Some(&header), false).is_ok();
+        let allowed = exact.check(Some(&header), false).is_ok();
         let normal = header.to_ascii_lowercase();
         prop_assert_eq!(allowed, normal == "https://game.example" || normal == "https://game.example:443");
     }

@@ -169,7 +169,7 @@ fn the_recording_is_what_it_says() {
 fn no_stall_of_up_to_two_seconds_costs_a_message_at_the_defaults() {
     let config = Config::default();
     let limit = RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst };
-    let mut judged = 0;
+    let mut checked = 0;
     for page in ['A', 'B', 'C', 'D', 'P', 'Q', 'R'] {
         let sent = |line: &Line| line.page == page && matches!(line.event, Event::Sent(_));
         let times_ms: Vec<u64> =
@@ -179,16 +179,16 @@ fn no_stall_of_up_to_two_seconds_costs_a_message_at_the_defaults() {
                 let mut limiter = RateLimiter::new(0);
                 for at_ms in &times_ms {
                     let delivered_ms = (at_ms + offset_ms).next_multiple_of(stall_ms);
-                    let verdict = limiter.judge(limit, Arrival::at(delivered_ms));
+                    let verdict = limiter.check(limit, Arrival::at(delivered_ms));
                     assert_eq!(
                         verdict,
                         Verdict::Accept,
                         "page {page}, stalls of {stall_ms} ms from {offset_ms} ms"
                     );
-                    judged += 1;
+                    checked += 1;
                 }
             }
         }
     }
-    assert!(judged > 100_000, "the recording is too short to prove anything");
+    assert!(checked > 100_000, "the recording is too short to prove anything");
 }
