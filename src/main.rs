@@ -48,7 +48,7 @@ fn main() -> ExitCode {
             check(&config, notices)
         }
         Command::HealthCheck(config) => {
-            match health_check::ask(config.host, config.port, config.proxy_protocol) {
+            match health_check::probe(config.host, config.port, config.proxy_protocol) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(reason) => fail(FAILED, &reason),
             }
@@ -133,7 +133,7 @@ fn unwritable_log(config: &Config, error: &io::Error) -> String {
 /// What is left out of the files that are served.
 fn tell_of_files(config: &Config, assets: &Assets) {
     assets.log_notices();
-    server::log_hidden_files(config, assets);
+    server::log_shadowed_files(config, assets);
 }
 
 fn unserved_files(error: &AssetError) -> String {

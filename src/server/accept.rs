@@ -10,8 +10,8 @@ use nix::errno::Errno;
 
 use super::connection::{Connection, ConnectionClass, Http, Phase};
 use super::displacement::Activity;
-use super::http_budget::Slice;
-use super::http_queue::Turns;
+use super::http_budget::HttpSlice;
+use super::http_queue::Alternation;
 use super::peer_address::{PeerAddress, Rejection, TooManyRequests};
 use super::socket::Socket;
 use super::{Server, os};
@@ -37,7 +37,7 @@ pub enum Listener {
 pub(super) struct Listeners {
     public: Acceptor,
     admin: Option<Acceptor>,
-    turns: Turns,
+    alternation: Alternation,
     /// When a lack of descriptors or memory may be logged again, in milliseconds of the loop's clock.
     log_exhaustion_at_ms: u64,
 }
@@ -148,7 +148,7 @@ fn advice(activity: ErrorKind) -> &'static str {
 
 impl Listeners {
     pub(super) fn new(public: Acceptor, admin: Option<Acceptor>) -> Self {
-        Self { public, admin, turns: Turns::default(), log_exhaustion_at_ms: 0 }
+        Self { public, admin, alternation: Alternation::default(), log_exhaustion_at_ms: 0 }
     }
 
     pub(super) fn public(&self) -> &Acceptor {
@@ -202,9 +202,9 @@ impl Server {
 
     /// Takes the next connection of the listener whose turn it is, if there is one and the turn's slice allows it. Returns
     /// whether there may be more.
-    pub(super) fn accept_next(&mut self, slice: &mut Slice) -> bool {
+    pub(super) fn accept_next(&mut self, slice: &mut HttpSlice) -> bool {
         let now_ms = self.now_ms();
-        for listener in self.listeners.turns.order() {
+        for listener in self.listeners.alternation.order() {
             let Some(acceptor) = self.listeners.at_mut(listener) else { continue };
             if !acceptor.is_ready(now_ms) {
                 continue;
@@ -213,7 +213,7 @@ impl Server {
                 return false;
             }
             let accepted = acceptor.accept();
-            self.listeners.turns.took(listener);
+            self.listeners.alternation.served(listener);
             match accepted {
                 Accepted::Connection(stream, peer) => self.admit(stream, peer, listener),
                 Accepted::None => continue,
@@ -415,7 +415,7 @@ impl Server {
         };
         let inserted = self.table.insert_with(|token| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            let connection = Connection::new(Socket::of(stream), now_ms + time_ms);
+            let connection = Connection::new(Socket::new(stream), now_ms + time_ms);
             let http = Http { accepted_ms: now_ms, ..Http::default() };
             Ok::<_, io::Error>(Connection {
                 listener,

@@ -10,7 +10,7 @@ use crate::wire::proxy_protocol::ON_OWN_BEHALF;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest timeout that a socket takes; zero would wait for ever.
-const SHORTEST: Duration = Duration::from_micros(100);
+const READ_TIMEOUT_MIN: Duration = Duration::from_micros(100);
 
 /// Longest answer read, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
@@ -20,7 +20,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024;
 ///
 /// # Errors
 /// A line that says what is wrong: no connection, no answer in two seconds, or an answer other than 200.
-pub fn ask(host: IpAddr, port: u16, proxy_protocol: bool) -> Result<(), String> {
+pub fn probe(host: IpAddr, port: u16, proxy_protocol: bool) -> Result<(), String> {
     let host = match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
@@ -49,7 +49,7 @@ fn exchange(address: SocketAddr, proxy_protocol: bool) -> io::Result<String> {
     let (mut answer, mut buffer) = (Vec::new(), [0; ANSWER_BYTES_MAX]);
     while answer.len() < ANSWER_BYTES_MAX {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left < SHORTEST {
+        if left < READ_TIMEOUT_MIN {
             return Err(io::Error::new(ErrorKind::TimedOut, "no whole answer in time"));
         }
         stream.set_read_timeout(Some(left))?;

@@ -38,7 +38,7 @@ pub(super) enum Answered {
     /// It is a player now.
     Upgraded,
     /// It will be, when its ticket has been looked up.
-    Later,
+    Deferred,
 }
 
 /// A request for a place in the game.
@@ -56,7 +56,7 @@ pub(super) struct Handshake {
 
 /// A session that goes on.
 #[derive(Debug)]
-pub(super) struct Return {
+pub(super) struct ResumedSession {
     /// The token that the client showed.
     pub shown: Ticket,
     /// What its player finds again.
@@ -83,17 +83,17 @@ impl Server {
                 request.keep_alive &= connection.class == ConnectionClass::Regular;
                 self.answer(token, &request, pool)
             }
-            Err(error) => self.answer_broken(token, error),
+            Err(error) => self.answer_malformed(token, error),
         };
         match answered {
-            Answered::KeepAlive | Answered::Later => {}
+            Answered::KeepAlive | Answered::Deferred => {}
             Answered::Close => self.close_http(token),
             Answered::Upgraded => self.list_as_replied(token),
         }
         true
     }
 
-    fn answer_broken(&mut self, token: Token, error: HttpError) -> Answered {
+    fn answer_malformed(&mut self, token: Token, error: HttpError) -> Answered {
         let reason = match error {
             HttpError::Malformed(_) => Refused::BadRequest,
             HttpError::HeadTooLong | HttpError::TooManyFields => Refused::HeadTooLarge,
@@ -176,10 +176,9 @@ impl Server {
 
     fn answer_metrics(&mut self, token: Token, request: &Request, pool: &Pool, format: Format) {
         self.metrics.log_lines_dropped_total = self.log.lines_dropped();
-        let mut renderings = std::mem::take(&mut self.renderings);
-        let body =
-            renderings.body(format, self.now_ms(), || render(&self.metrics, &self.gauges(pool), format));
-        self.renderings = renderings;
+        let mut cache = std::mem::take(&mut self.metrics_cache);
+        let body = cache.body(format, self.now_ms(), || render(&self.metrics, &self.gauges(pool), format));
+        self.metrics_cache = cache;
         let date = self.date();
         let response = Response { body: &body, ..dynamic(request, Status::Ok, format.content_type(), "") };
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -220,10 +219,10 @@ impl Server {
         }
         // A player that may have to make room for this one.
         let is_https = self.peer_addresses.is_https(token, request);
-        let port = request.port(is_https).unwrap_or_else(|| self.own_port());
+        let port = request.port(is_https).unwrap_or_else(|| self.public_port());
         let shown = request.cookie.as_deref().and_then(|cookies| Ticket::in_cookies(cookies, port));
         let owner = shown.and_then(|shown| self.owner_of_shown(shown));
-        if let Some((reason, line)) = self.no_room(owner.is_some()) {
+        if let Some((reason, line)) = self.refusal_reason(owner.is_some()) {
             return self.refuse(token, reason, line);
         }
         if let Err(refusal) = self.check_upgrade(token, request, owner.is_some()) {
@@ -232,39 +231,39 @@ impl Server {
         let handshake = Handshake { token, port, key, is_https };
         match self.recognise(shown) {
             Recognised::As(returning) => {
-                self.make_player(&handshake, returning.as_ref());
+                self.upgrade_to_player(&handshake, returning.as_ref());
                 return Answered::Upgraded;
             }
             Recognised::InUse(shown, owner) => self.ask_player(Asker::Client(handshake), shown, owner),
             Recognised::Elsewhere(shown) => self.ask_elsewhere(handshake, shown),
         }
-        Answered::Later
+        Answered::Deferred
     }
 
     /// Makes a player of a handshake whose token was in use or known elsewhere, if there is room still. A session that can't
     /// go on is put back.
-    pub(super) fn let_in(&mut self, handshake: &Handshake, returning: Option<&Return>) {
+    pub(super) fn admit_handshake(&mut self, handshake: &Handshake, returning: Option<&ResumedSession>) {
         let token = handshake.token;
         if self.is_waiting(token) {
             let refused = if self.peer_addresses.promote(token) {
-                self.no_room(false).map(|(reason, line)| self.refuse(token, reason, line))
+                self.refusal_reason(false).map(|(reason, line)| self.refuse(token, reason, line))
             } else {
                 let refusal = self.too_many_connections();
                 Some(self.refuse_address(token, None, &refusal, false))
             };
             if refused.is_none() {
-                return self.make_player(handshake, returning);
+                return self.upgrade_to_player(handshake, returning);
             }
             self.list_as_replied(token);
             self.close_http(token);
         }
-        if let Some(&Return { shown, saved }) = returning {
+        if let Some(&ResumedSession { shown, saved }) = returning {
             self.resumes.put_back(shown, saved, self.now_ms());
         }
     }
 
     /// Why nobody can come in at present, and what to say; unless somebody leaves for it.
-    pub(super) fn no_room(&self, makes_room: bool) -> Option<(Refused, &'static str)> {
+    pub(super) fn refusal_reason(&self, makes_room: bool) -> Option<(Refused, &'static str)> {
         if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
         } else if self.is_full() && !makes_room {
@@ -277,7 +276,7 @@ impl Server {
     }
 
     /// The port of the game's listener, for a client that addresses no host.
-    fn own_port(&self) -> u16 {
+    fn public_port(&self) -> u16 {
         self.local_addr().map_or(self.config.port, |address| address.port())
     }
 
@@ -322,7 +321,7 @@ impl Server {
     }
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
-    fn make_player(&mut self, handshake: &Handshake, returning: Option<&Return>) {
+    fn upgrade_to_player(&mut self, handshake: &Handshake, returning: Option<&ResumedSession>) {
         let Handshake { token, port, ref key, is_https } = *handshake;
         let (now_ms, uptime_ms, date) = (self.now_ms(), self.uptime_ms(), self.date());
         // Without random numbers a session goes on under its old token.

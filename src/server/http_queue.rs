@@ -1,4 +1,4 @@
-//! Connections with HTTP work, in the order of their visits. Each listener has a queue, and the two take turns: operators
+//! Connections with HTTP work, in the order of their visits. Each listener has a queue, and the two take alternation: operators
 //! never wait behind a flood of the public, and the public never waits behind a flood of operators.
 
 use std::collections::VecDeque;
@@ -7,20 +7,20 @@ use mio::Token;
 
 use super::accept::Listener;
 
-/// Which of the two listeners is first; they take turns.
+/// Which of the two listeners is first; they take alternation.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct Alternation {
     was_admin: bool,
 }
 
-impl Turns {
+impl Alternation {
     /// The listeners in the order in which they are asked now.
     pub fn order(&self) -> [Listener; 2] {
         if self.was_admin { [Listener::Public, Listener::Admin] } else { [Listener::Admin, Listener::Public] }
     }
 
     /// This listener had its turn.
-    pub fn took(&mut self, listener: Listener) {
+    pub fn served(&mut self, listener: Listener) {
         self.was_admin = listener == Listener::Admin;
     }
 }
@@ -30,7 +30,7 @@ impl Turns {
 pub(super) struct HttpQueue {
     public: VecDeque<Token>,
     admin: VecDeque<Token>,
-    turns: Turns,
+    alternation: Alternation,
 }
 
 impl HttpQueue {
@@ -46,9 +46,9 @@ impl HttpQueue {
 
     /// The next connection to visit.
     pub fn pop(&mut self) -> Option<Token> {
-        for listener in self.turns.order() {
+        for listener in self.alternation.order() {
             if let Some(token) = self.of(listener).pop_front() {
-                self.turns.took(listener);
+                self.alternation.served(listener);
                 return Some(token);
             }
         }

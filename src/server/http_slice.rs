@@ -10,7 +10,7 @@ use mio::Token;
 use super::accept::Listener;
 use super::connection::{Phase, ReadOutcome};
 use super::displacement::Activity;
-use super::http_budget::Slice;
+use super::http_budget::HttpSlice;
 use super::{Server, os};
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
 use crate::replication::pool::Pool;
@@ -33,7 +33,7 @@ impl Server {
 
     /// For how long the loop may sleep with HTTP work left.
     pub(super) fn http_wait(&self) -> Duration {
-        if self.share.is_dry() { Duration::from_millis(HTTP_WAIT_MS) } else { Duration::ZERO }
+        if self.http_budget.is_exhausted() { Duration::from_millis(HTTP_WAIT_MS) } else { Duration::ZERO }
     }
 
     /// Does HTTP work, new connections included, as long as this turn's slice lasts.
@@ -43,30 +43,30 @@ impl Server {
             return;
         }
         let start_ns = os::monotonic_ns();
-        self.share.refill(start_ns, self.metrics.busy_ns_total + (start_ns - self.now_ns));
-        let mut slice = self.share.slice(start_ns);
+        self.http_budget.refill(start_ns, self.metrics.busy_ns_total + (start_ns - self.now_ns));
+        let mut slice = self.http_budget.slice(start_ns);
         // One by one in turns, so that neither newcomers nor those who are there take all of the slice.
         loop {
             let accepted = self.accept_next(&mut slice);
             let queued = self.next_queued(&mut slice);
             if let Some(token) = queued {
-                self.visit(token, pool);
+                self.serve_connection(token, pool);
             }
             if !accepted && queued.is_none() {
                 break;
             }
         }
-        self.share.spend(os::monotonic_ns() - start_ns);
+        self.http_budget.spend(os::monotonic_ns() - start_ns);
     }
 
-    fn next_queued(&mut self, slice: &mut Slice) -> Option<Token> {
+    fn next_queued(&mut self, slice: &mut HttpSlice) -> Option<Token> {
         if self.http_queue.is_empty() || !slice.take(os::monotonic_ns()) {
             return None;
         }
         self.http_queue.pop()
     }
 
-    fn visit(&mut self, token: Token, pool: &Pool) {
+    fn serve_connection(&mut self, token: Token, pool: &Pool) {
         let Some(connection) = self.table.get_mut(token) else { return };
         connection.is_unread = false;
         if connection.is_of_game() {
@@ -81,7 +81,7 @@ impl Server {
             took |= self.write_answer(token);
         }
         self.finish_half_closed(token, answered);
-        self.settle(token, took, answered);
+        self.update_activity(token, took, answered);
     }
 
     /// Writes a piece of the answer that waits. Returns whether the peer took some.
@@ -153,7 +153,7 @@ impl Server {
     }
 
     /// Says what a connection is now, and queues it again if there is more to do for it.
-    fn settle(&mut self, token: Token, took: bool, answered: bool) {
+    fn update_activity(&mut self, token: Token, took: bool, answered: bool) {
         let now_ms = self.now_ms();
         let waits_elsewhere = self.returning.contains(token);
         let Some(connection) = self.table.get(token) else { return };

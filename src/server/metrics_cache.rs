@@ -11,7 +11,7 @@ use crate::ops::metrics::Format;
 const COST_MS: u64 = 1_000 / METRICS_RENDERS_PER_S;
 
 #[derive(Debug, Default)]
-struct Rendering {
+struct CachedBody {
     body: Option<Arc<[u8]>>,
     /// When the allowance is full again, in milliseconds of the loop's clock.
     full_at_ms: u64,
@@ -19,22 +19,22 @@ struct Rendering {
 
 /// The last rendering of each format.
 #[derive(Debug, Default)]
-pub(super) struct Renderings {
-    by_format: [Rendering; 3],
+pub(super) struct MetricsCache {
+    by_format: [CachedBody; 3],
 }
 
-impl Renderings {
+impl MetricsCache {
     /// What to answer now: fresh while the allowance lasts, and what was rendered last otherwise.
     pub fn body(&mut self, format: Format, now_ms: u64, render: impl FnOnce() -> String) -> Arc<[u8]> {
-        let rendering = &mut self.by_format[format as usize];
-        let full_at_ms = rendering.full_at_ms.max(now_ms);
-        if let Some(body) = &rendering.body
+        let cached = &mut self.by_format[format as usize];
+        let full_at_ms = cached.full_at_ms.max(now_ms);
+        if let Some(body) = &cached.body
             && full_at_ms - now_ms > (METRICS_RENDERS_PER_S - 1) * COST_MS
         {
             return Arc::clone(body);
         }
         let body: Arc<[u8]> = render().into_bytes().into();
-        *rendering = Rendering { body: Some(Arc::clone(&body)), full_at_ms: full_at_ms + COST_MS };
+        *cached = CachedBody { body: Some(Arc::clone(&body)), full_at_ms: full_at_ms + COST_MS };
         body
     }
 }
@@ -45,10 +45,10 @@ mod tests {
 
     #[test]
     fn a_flood_of_questions_costs_a_few_renderings_a_second() {
-        let (mut renderings, mut rendered) = (Renderings::default(), 0);
+        let (mut cache, mut rendered) = (MetricsCache::default(), 0);
         for now_ms in 0..10_000 {
             for _ in 0..10 {
-                renderings.body(Format::Json, now_ms, || {
+                cache.body(Format::Json, now_ms, || {
                     rendered += 1;
                     String::new()
                 });
@@ -60,13 +60,13 @@ mod tests {
 
     #[test]
     fn formats_are_kept_apart_and_bytes_are_shared() {
-        let mut renderings = Renderings::default();
+        let mut cache = MetricsCache::default();
         let render = |text: &'static str| move || text.to_owned();
         for _ in 0..METRICS_RENDERS_PER_S {
-            renderings.body(Format::Json, 0, render("old"));
+            cache.body(Format::Json, 0, render("old"));
         }
-        assert_eq!(&*renderings.body(Format::Json, 0, render("new")), b"old");
-        assert_eq!(&*renderings.body(Format::Prometheus, 0, render("text")), b"text");
-        assert_eq!(&*renderings.body(Format::Json, COST_MS, render("new")), b"new");
+        assert_eq!(&*cache.body(Format::Json, 0, render("new")), b"old");
+        assert_eq!(&*cache.body(Format::Prometheus, 0, render("text")), b"text");
+        assert_eq!(&*cache.body(Format::Json, COST_MS, render("new")), b"new");
     }
 }

@@ -88,9 +88,9 @@ use connection::{Connection, Phase, ReadOutcome};
 use displacement::HttpConnections;
 use engine::Game;
 use flush::Reply;
-use http_budget::Share;
+use http_budget::HttpBudget;
 use http_queue::HttpQueue;
-use metrics_cache::Renderings;
+use metrics_cache::MetricsCache;
 use monitoring_connections::MonitoringConnections;
 use os::{Signals, TickTimer};
 use pages::Pages;
@@ -99,7 +99,7 @@ use reload::Reload;
 pub use reload::Reread;
 use report::Report;
 use reserve_descriptors::ReserveDescriptors;
-pub use routes::log_hidden_files;
+pub use routes::log_shadowed_files;
 use run_clock::RunClock;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
 use takeover::Waiters;
@@ -165,12 +165,12 @@ pub struct Server {
     /// HTTP connections with something to do.
     http_queue: HttpQueue,
     /// The part of the loop's time that HTTP may have.
-    share: Share,
+    http_budget: HttpBudget,
     /// Connections at the game's listener that are no players.
     http_connections: HttpConnections,
     /// Places beside those, for health and metrics.
     monitoring_connections: MonitoringConnections,
-    renderings: Renderings,
+    metrics_cache: MetricsCache,
     run_clock: RunClock,
     wall_clock: WallClock,
     /// Connections at the operators' listener.
@@ -250,10 +250,10 @@ impl Server {
             postponed: VecDeque::new(),
             dead: Vec::new(),
             http_queue: HttpQueue::default(),
-            share: Share::new(now_ns),
+            http_budget: HttpBudget::new(now_ns),
             http_connections: HttpConnections::new(capacity.regular_http()),
             monitoring_connections: MonitoringConnections::new(capacity.monitoring()),
-            renderings: Renderings::default(),
+            metrics_cache: MetricsCache::default(),
             run_clock: RunClock::new(now_ns, os::thread_cpu_ns()),
             wall_clock: WallClock::new(),
             admin_connections: HttpConnections::new(ADMIN_CONNECTIONS_MAX),

@@ -18,7 +18,7 @@ const POLICY: (&str, &str) = (
 );
 const REFERRER: (&str, &str) = ("Referrer-Policy", "no-referrer");
 
-const FOR_GOOD: (&str, &str) = ("Cache-Control", "public, max-age=31536000, immutable");
+const IMMUTABLE: (&str, &str) = ("Cache-Control", "public, max-age=31536000, immutable");
 
 pub(super) const PLAY: &str = "/play";
 pub(super) const DASHBOARD: &str = "/dashboard";
@@ -65,23 +65,23 @@ pub struct Page {
 impl Page {
     /// Headers that go with it, beside those of any file.
     pub fn headers(&self) -> [(&'static str, &'static str); 3] {
-        [POLICY, REFERRER, if self.is_file { FOR_GOOD } else { REVALIDATE }]
+        [POLICY, REFERRER, if self.is_file { IMMUTABLE } else { REVALIDATE }]
     }
 }
 
 impl Pages {
     /// The pages; the one to play with leads to the dashboard unless that has a door of its own.
-    pub fn new(has_dashboard_beside: bool) -> Pages {
+    pub fn new(links_dashboard: bool) -> Pages {
         let mut pages = Pages { by_path: HashMap::new() };
-        let link = if has_dashboard_beside { "<a href=\"dashboard\">Dashboard</a>" } else { "" };
+        let link = if links_dashboard { "<a href=\"dashboard\">Dashboard</a>" } else { "" };
         pages.add(PLAY, &PLAY_PAGE.replace(DASHBOARD_LINK, link), &PLAY_FILES);
         pages.add(DASHBOARD, DASHBOARD_PAGE, &DASHBOARD_FILES);
         pages
     }
 
-    /// What is at a request's path. With `has_front`, the page to play with is the front page as well.
-    pub fn lookup(&self, path: &str, has_front: bool) -> Option<&Page> {
-        let path = if has_front && matches!(path, "/" | "/index.html") { PLAY } else { path };
+    /// What is at a request's path. With `is_front_page`, the page to play with is the front page as well.
+    pub fn lookup(&self, path: &str, is_front_page: bool) -> Option<&Page> {
+        let path = if is_front_page && matches!(path, "/" | "/index.html") { PLAY } else { path };
         self.by_path.get(path)
     }
 
@@ -100,7 +100,7 @@ impl Pages {
 }
 
 /// Whether a path belongs to the dashboard.
-pub fn is_of_dashboard(path: &str) -> bool {
+pub fn is_dashboard_path(path: &str) -> bool {
     path.strip_prefix(DASHBOARD).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_dashboard_is_what_lies_below_it_and_nothing_that_sounds_like_it() {
-        assert!(is_of_dashboard("/dashboard") && is_of_dashboard("/dashboard/1/dashboard.js"));
-        assert!(!is_of_dashboard("/dashboards") && !is_of_dashboard("/play"));
+        assert!(is_dashboard_path("/dashboard") && is_dashboard_path("/dashboard/1/dashboard.js"));
+        assert!(!is_dashboard_path("/dashboards") && !is_dashboard_path("/play"));
     }
 }

@@ -7,7 +7,7 @@ use mio::Token;
 use super::Server;
 use super::cluster::Cluster;
 use super::connection::Phase;
-use super::http::Return;
+use super::http::ResumedSession;
 use crate::config::Config;
 use crate::limits::SESSION_SAVE_MS;
 use crate::ops::metrics::Resume;
@@ -17,7 +17,7 @@ use crate::sessions::{Claim, Resumes, Saved, Ticket};
 /// What the token of a handshake makes of its player.
 pub(super) enum Recognised {
     /// A newcomer, or one that finds this again.
-    As(Option<Return>),
+    As(Option<ResumedSession>),
     /// Its player is in the world, with this connection.
     InUse(Ticket, Token),
     /// Another process of the world may know.
@@ -85,7 +85,7 @@ impl Server {
         let outcome = match self.resumes.claim(shown, self.now_ms()) {
             Claim::Left(saved) => {
                 self.metrics.resumes[Resume::Hit] += 1;
-                return Recognised::As(Some(Return { shown, saved }));
+                return Recognised::As(Some(ResumedSession { shown, saved }));
             }
             Claim::Playing(owner) => return Recognised::InUse(shown, owner),
             Claim::TooSoon => Resume::TooSoon,
@@ -99,10 +99,15 @@ impl Server {
     }
 
     /// A player comes in under a token of its own. No client goes on under one that was not drawn by a node of the world.
-    pub(super) fn give_ticket(&mut self, token: Token, ticket: Option<Ticket>, returning: Option<&Return>) {
+    pub(super) fn give_ticket(
+        &mut self,
+        token: Token,
+        ticket: Option<Ticket>,
+        returning: Option<&ResumedSession>,
+    ) {
         let (Some(ticket), now_ms) = (ticket, self.now_ms()) else { return };
         match returning {
-            Some(Return { shown, .. }) => self.resumes.reenter(ticket, *shown, token, now_ms),
+            Some(ResumedSession { shown, .. }) => self.resumes.reenter(ticket, *shown, token, now_ms),
             None => self.resumes.enter(ticket, token),
         }
         // A newcomer without a cluster has nothing to lose yet.

@@ -9,7 +9,7 @@ use std::thread;
 
 use super::assets::Assets;
 use super::capacity::Capacity;
-use super::routes::log_hidden_files;
+use super::routes::log_shadowed_files;
 use super::{Server, configured_rung};
 use crate::config::{Config, ConfigError, Reloaded};
 use crate::ops::crash::contain;
@@ -111,7 +111,7 @@ impl Server {
         }
         assets.log_notices();
         self.assets = Arc::new(assets);
-        log_hidden_files(&config, &self.assets);
+        log_shadowed_files(&config, &self.assets);
         log::info!(
             "reload: {} settings changed, {} files are served, {} of them read",
             changes.len(),

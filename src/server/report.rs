@@ -49,7 +49,7 @@ impl Counts {
     }
 
     /// Somebody came, left or was sent away.
-    fn is_news(&self) -> bool {
+    fn has_activity(&self) -> bool {
         self.joined + self.left + self.refused > 0
     }
 }
@@ -68,10 +68,10 @@ impl Server {
             return;
         }
         let counted = Counts::of(&self.metrics);
-        let fresh = counted.since(self.report.counted);
+        let recent = counted.since(self.report.counted);
         self.report = Report { at_ns: now_ns, counted };
         let players = self.game.players();
-        if players == 0 && !fresh.is_news() {
+        if players == 0 && !recent.has_activity() {
             return;
         }
         let seconds = elapsed_ns as f64 / 1e9;
@@ -80,10 +80,10 @@ impl Server {
         let tick_rate_hz = self.metrics.tick_rate_hz();
         let messages_per_s = self.metrics.events_per_second();
         let (kb_in_per_s, kb_out_per_s) =
-            (fresh.bytes_in as f64 / seconds / 1e3, fresh.bytes_out as f64 / seconds / 1e3);
+            (recent.bytes_in as f64 / seconds / 1e3, recent.bytes_out as f64 / seconds / 1e3);
         let busy_percent = self.metrics.loop_busy_ratio() * 100.0;
         let governor_level = self.governor.level();
-        let Counts { joined, left, refused, ticks_skipped, .. } = fresh;
+        let Counts { joined, left, refused, ticks_skipped, .. } = recent;
         log::info!(
             players, joined, left, refused, tick_rate_hz, tick_p50_us, tick_p99_us, ticks_skipped, messages_per_s,
             kb_in_per_s, kb_out_per_s, busy_percent, governor_level;

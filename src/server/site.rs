@@ -9,7 +9,7 @@ use super::Server;
 use super::accept::Listener;
 use super::assets::Asset;
 use super::http::{Answered, NO_SNIFF, NO_STORE, REVALIDATE, allow, keep_alive};
-use super::routes::{file_at, is_own, page_at};
+use super::routes::{file_at, is_builtin, page_at};
 use crate::ops::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
 
@@ -21,7 +21,7 @@ impl Server {
     /// The path without a slash at its end, where that makes it an address of the program and no file stands there.
     pub(super) fn without_slash<'a>(&self, path: &'a str, listener: Listener) -> &'a str {
         match path.strip_suffix('/') {
-            Some(bare) if is_own(&self.config, listener, bare) => {
+            Some(bare) if is_builtin(&self.config, listener, bare) => {
                 let is_file = file_at(&self.assets, listener, path).is_some();
                 if is_file { path } else { bare }
             }
@@ -130,7 +130,7 @@ impl Server {
     pub(super) fn answer_options(&mut self, token: Token, request: &Request, path: &str) -> Answered {
         let listener = self.listener_of(token);
         let is_here = path == "*"
-            || is_own(&self.config, listener, path)
+            || is_builtin(&self.config, listener, path)
             || page_at(&self.pages, &self.config, listener, path).is_some()
             || file_at(&self.assets, listener, path).is_some()
             || (listener == Listener::Public && self.assets.is_folder(path));

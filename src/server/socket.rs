@@ -15,7 +15,7 @@ pub struct Socket(TcpStream);
 
 impl Socket {
     /// For this connection.
-    pub fn of(stream: TcpStream) -> Self {
+    pub fn new(stream: TcpStream) -> Self {
         Self(stream)
     }
 

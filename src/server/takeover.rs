@@ -11,7 +11,7 @@ use mio::Token;
 
 use super::Server;
 use super::connection::Phase;
-use super::http::{Handshake, Return};
+use super::http::{Handshake, ResumedSession};
 use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::limits::{RECONNECT_LOOKUP_MS, RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECTS_PENDING_MAX};
@@ -257,7 +257,7 @@ impl Server {
                     Claim::Playing(_) | Claim::Unknown => (Resume::Miss, None),
                 };
                 self.metrics.resumes[outcome] += 1;
-                self.let_in(&handshake, saved.map(|saved| Return { shown, saved }).as_ref());
+                self.admit_handshake(&handshake, saved.map(|saved| ResumedSession { shown, saved }).as_ref());
             }
             Asker::Node(node) => {
                 let Some(saved) = self.saved_of(owner) else { return self.hand_over(ticket, node) };
@@ -274,7 +274,7 @@ impl Server {
         match asker {
             Asker::Client(handshake) => {
                 self.metrics.resumes[outcome] += 1;
-                self.let_in(&handshake, saved.map(|saved| Return { shown, saved }).as_ref());
+                self.admit_handshake(&handshake, saved.map(|saved| ResumedSession { shown, saved }).as_ref());
             }
             // Nodes wait for nothing but a player's frames.
             Asker::Node(node) => self.answer_claim(ticket, node, SessionOutcome::Active),
@@ -286,7 +286,7 @@ impl Server {
         match asker {
             Asker::Client(handshake) => {
                 self.metrics.resumes[Resume::SecondTab] += 1;
-                self.let_in(&handshake, None);
+                self.admit_handshake(&handshake, None);
             }
             Asker::Node(node) => self.answer_claim(ticket, node, SessionOutcome::Active),
         }
