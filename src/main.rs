@@ -26,7 +26,7 @@ const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
     // First of all, and before any thread exists: all of them inherit it.
-    if let Err(error) = os::Signals::hold() {
+    if let Err(error) = os::Signals::block() {
         return fail(FAILED, &format!("signals can't be blocked: {error}"));
     }
     let command = match read_command() {
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     };
     if !matches!(command, Command::Run(..)) {
         // Ctrl-C ends a question that takes long.
-        let _ = os::Signals::release();
+        let _ = os::Signals::unblock();
     }
     match command {
         Command::Help(text) | Command::Version(text) | Command::PrintConfig(text) => {
@@ -77,7 +77,7 @@ fn reread() -> Result<Config, ConfigError> {
 
 fn run(config: Config, notices: &[String]) -> ExitCode {
     crash::watch_panics();
-    let signals = match os::Signals::to_serve() {
+    let signals = match os::Signals::for_server() {
         Ok(signals) => signals,
         Err(error) => return fail(FAILED, &format!("signals can't be received: {error}")),
     };
@@ -105,7 +105,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     logging::collect();
     let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
     let log_file = log_file.map_err(|error| (INVALID, unwritable_log(config, &error)));
-    let capacity = Capacity::reserve(config.max_connections);
+    let capacity = Capacity::raise_for(config.max_connections);
     warn_of_what_bites(config, capacity);
     let assets = Assets::configured(config, &Assets::default());
     let assets =
@@ -145,7 +145,7 @@ fn no_start(error: &io::Error) -> String {
 }
 
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
-    let capacity = Capacity::reserve(config.max_connections);
+    let capacity = Capacity::raise_for(config.max_connections);
     warn_of_what_bites(&config, capacity);
     let assets = match Assets::configured(&config, &Assets::default()) {
         Ok(assets) => assets,

@@ -39,7 +39,7 @@ impl Capacity {
 
     /// Raises the limit of open files to what so many players need, as far as it may be, and says what fits. Where that is
     /// fewer, a line in the log names the command that helps.
-    pub fn reserve(players_wanted: usize) -> Self {
+    pub fn raise_for(players_wanted: usize) -> Self {
         let needed = players_wanted as u64 + HTTP_CONNECTIONS_MAX as u64 + OTHER_DESCRIPTORS;
         let limit = os::raise_open_files(needed).unwrap_or_else(|error| {
             log::warn!("the limit of open files is unknown: {error}");
@@ -51,7 +51,7 @@ impl Capacity {
                 "MAX_CONNECTIONS={players_wanted} needs {needed} open files and the limit is {limit}: serving {}; \
                  to serve all, run this as root in the shell that starts the server: {}",
                 capacity.players,
-                command_that_raises_to(needed, open_files_ceiling())
+                raise_command(needed, open_files_ceiling())
             );
         }
         capacity
@@ -59,7 +59,7 @@ impl Capacity {
 }
 
 /// What raises the limit of a shell, and with it of what it starts. `ulimit -n` can't where the hard limit is in the way.
-fn command_that_raises_to(needed: u64, ceiling: Option<u64>) -> String {
+fn raise_command(needed: u64, ceiling: Option<u64>) -> String {
     let raise = format!("prlimit --pid $$ --nofile={needed}:{needed}");
     match ceiling {
         Some(ceiling) if ceiling < needed => format!("sysctl -w fs.nr_open={needed} && {raise}"),
@@ -96,9 +96,9 @@ mod tests {
 
     #[test]
     fn the_command_raises_the_ceiling_only_where_it_is_in_the_way() {
-        assert_eq!(command_that_raises_to(100, Some(100)), "prlimit --pid $$ --nofile=100:100");
+        assert_eq!(raise_command(100, Some(100)), "prlimit --pid $$ --nofile=100:100");
         let both = "sysctl -w fs.nr_open=100 && prlimit --pid $$ --nofile=100:100";
-        assert_eq!(command_that_raises_to(100, Some(99)), both);
+        assert_eq!(raise_command(100, Some(99)), both);
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use mio::Token;
 
 use super::Server;
 use super::connection::{ConnectionClass, Phase, end_our_side};
-use super::os::Asked;
+use super::os::SignalRequest;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
 use crate::ops::metrics::{Closed, Cut, FrameOut, Refused};
 use crate::wire::websocket::Code;
@@ -196,9 +196,9 @@ impl Server {
     pub(super) fn take_signals(&mut self) {
         while let Some(asked) = self.signals.next() {
             match asked {
-                Asked::Stop(signal) if self.draining.is_some() => self.aborted_by = Some(signal),
-                Asked::Stop(_) => self.drain(),
-                Asked::Reload => {
+                SignalRequest::Stop(signal) if self.draining.is_some() => self.aborted_by = Some(signal),
+                SignalRequest::Stop(_) => self.drain(),
+                SignalRequest::Reload => {
                     if self.log.reopen() {
                         log::info!("SIGHUP: LOG_FILE is opened anew");
                     }

@@ -83,7 +83,7 @@ impl TickTimer {
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum SignalRequest {
     /// To stop; the signal's number.
     Stop(u32),
     /// To open the log file anew, since it may have been renamed, and to read configuration and files again.
@@ -91,11 +91,11 @@ pub enum Asked {
 }
 
 /// What a server takes note of.
-const TO_SERVE: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+const SERVER_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 /// Their default ends the process for a write that fails; blocked, the write fails with an error like any other
 /// (`EFBIG`, `EPIPE`). They are never read: one that stays pending has no effect.
-const OF_WRITES: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGPIPE];
+const WRITE_SIGNALS: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGPIPE];
 
 /// The signals a process takes note of, read from a descriptor.
 #[derive(Debug)]
@@ -104,16 +104,16 @@ pub struct Signals {
     /// Standard error was a terminal at the start, and no signal has said since that it has gone.
     is_on_terminal: Cell<bool>,
     /// The process that leads the session: a shell, as a rule.
-    leader: Option<u32>,
+    session_leader: Option<u32>,
 }
 
 impl Signals {
     /// Takes note of SIGTERM and SIGINT: for programs that can only be asked to stop. Blocks the signals' default effect
-    /// for this thread and all it spawns from now on, and that of [`OF_WRITES`].
+    /// for this thread and all it spawns from now on, and that of [`WRITE_SIGNALS`].
     ///
     /// # Errors
     /// When no descriptor is left.
-    pub fn to_stop() -> io::Result<Self> {
+    pub fn for_shutdown() -> io::Result<Self> {
         Self::of([Signal::SIGTERM, Signal::SIGINT])
     }
 
@@ -121,53 +121,53 @@ impl Signals {
     ///
     /// # Errors
     /// When no descriptor is left.
-    pub fn to_serve() -> io::Result<Self> {
-        Self::of(TO_SERVE)
+    pub fn for_server() -> io::Result<Self> {
+        Self::of(SERVER_SIGNALS)
     }
 
-    /// Blocks the signals of [`Signals::to_serve`] for this thread and all it spawns from now on: first of all, so that one
+    /// Blocks the signals of [`Signals::for_server`] for this thread and all it spawns from now on: first of all, so that one
     /// that comes before the server is ready waits for it and does not end the process.
     ///
     /// # Errors
     /// None on Linux.
-    pub fn hold() -> io::Result<()> {
-        Ok(TO_SERVE.into_iter().chain(OF_WRITES).collect::<SigSet>().thread_block()?)
+    pub fn block() -> io::Result<()> {
+        Ok(SERVER_SIGNALS.into_iter().chain(WRITE_SIGNALS).collect::<SigSet>().thread_block()?)
     }
 
-    /// Undoes [`Signals::hold`] for a program that does not serve after all: what came meanwhile takes effect now. Those of
+    /// Undoes [`Signals::block`] for a program that does not serve after all: what came meanwhile takes effect now. Those of
     /// writes stay blocked.
     ///
     /// # Errors
     /// None on Linux.
-    pub fn release() -> io::Result<()> {
-        Ok(TO_SERVE.into_iter().collect::<SigSet>().thread_unblock()?)
+    pub fn unblock() -> io::Result<()> {
+        Ok(SERVER_SIGNALS.into_iter().collect::<SigSet>().thread_unblock()?)
     }
 
     fn of(signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
         let mask: SigSet = signals.into_iter().collect();
         mask.thread_block()?;
-        OF_WRITES.into_iter().collect::<SigSet>().thread_block()?;
+        WRITE_SIGNALS.into_iter().collect::<SigSet>().thread_block()?;
         let pending = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        let leader = getsid(None).ok().map(|leader| leader.as_raw_nonzero().get().cast_unsigned());
-        Ok(Self { pending, is_on_terminal: Cell::new(io::stderr().is_terminal()), leader })
+        let session_leader = getsid(None).ok().map(|leader| leader.as_raw_nonzero().get().cast_unsigned());
+        Ok(Self { pending, is_on_terminal: Cell::new(io::stderr().is_terminal()), session_leader })
     }
 
     /// What the next pending signal asks for. SIGHUP asks for a reload, unless it says that the terminal has gone on which
     /// the server was started.
-    pub fn next(&self) -> Option<Asked> {
+    pub fn next(&self) -> Option<SignalRequest> {
         let info = self.pending.read_signal().ok().flatten()?;
         if info.ssi_signo != Signal::SIGHUP as u32 {
-            return Some(Asked::Stop(info.ssi_signo));
+            return Some(SignalRequest::Stop(info.ssi_signo));
         }
         // Only kernel and shell say so. A server that outlived its terminal (`setsid`, `disown`) is reloaded by others.
-        let is_hang_up = info.ssi_code == SI_KERNEL || Some(info.ssi_pid) == self.leader;
+        let is_hang_up = info.ssi_code == SI_KERNEL || Some(info.ssi_pid) == self.session_leader;
         let has_lost_terminal = is_hang_up && self.is_on_terminal.get() && !io::stderr().is_terminal();
         if has_lost_terminal {
             // Both may say so; the second signal does not cut the drain short.
             self.is_on_terminal.set(false);
-            return Some(Asked::Stop(info.ssi_signo));
+            return Some(SignalRequest::Stop(info.ssi_signo));
         }
-        Some(Asked::Reload)
+        Some(SignalRequest::Reload)
     }
 
     /// The descriptor to poll.

@@ -122,7 +122,7 @@ impl Server {
         let room = if wanted == self.reload.configured.max_connections {
             None
         } else {
-            Some(Capacity::reserve(wanted))
+            Some(Capacity::raise_for(wanted))
         };
         self.reload.configured = config.clone();
         self.config = Config { max_connections: self.config.max_connections, ..config };

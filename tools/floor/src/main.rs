@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     if let Err(error) = raise_open_files(wanted) {
         return complain(FAILED, &format!("the limit of open files is unknown: {error}"));
     }
-    let result = Signals::to_stop().and_then(|signals| {
+    let result = Signals::for_shutdown().and_then(|signals| {
         let floor = Floor::bind(options, signals)?;
         let _ = writeln!(io::stderr(), "floor: listening on http://{}", floor.local_addr()?);
         floor.run()

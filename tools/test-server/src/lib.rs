@@ -25,8 +25,8 @@ pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         };
         let command = config::parse(std::iter::empty(), given).expect("valid settings");
         let Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
-        let signals = Signals::to_stop().expect("a descriptor is left");
-        let capacity = Capacity::reserve(config.max_connections);
+        let signals = Signals::for_shutdown().expect("a descriptor is left");
+        let capacity = Capacity::raise_for(config.max_connections);
         let reread = || Ok(Config::default());
         let server = Server::bind(config, capacity, Assets::default(), signals, LogHandle::default(), reread)
             .expect("a port is free");
