@@ -22,8 +22,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::Config;
 use crate::wire::http::{Coding, moment};
-use load::{Content, Identity};
-use skipped::LeftOut;
+use load::{Content, FileIdentity};
+use skipped::Skipped;
 use types::content_type;
 
 /// What a directory may hold. With more, the server does not start, and a reload changes nothing.
@@ -41,12 +41,12 @@ pub struct Assets {
     /// Keys are relative, `/` between segments, not percent-encoded.
     by_path: HashMap<String, Asset>,
     /// The same files as the next reload will know them.
-    contents: HashMap<Identity, Content>,
+    contents: HashMap<FileIdentity, Content>,
     /// Files whose bytes were read, since none were there that could be kept.
     read: usize,
     /// Of all files, each counted once however many names it has.
     bytes: u64,
-    left_out: LeftOut,
+    skipped: Skipped,
 }
 
 /// One file.
@@ -62,7 +62,7 @@ pub struct Asset {
     /// When its content was written last, if that is known.
     pub modified: Option<HttpDate>,
     /// Its compressed forms, by [`Coding`]; each has the type of the file, and a tag of its own.
-    coded: [Option<Box<Asset>>; Coding::ALL.len()],
+    encoded: [Option<Box<Asset>>; Coding::ALL.len()],
 }
 
 /// Why a directory can't be served. The caller reports it and does not start.
@@ -125,7 +125,7 @@ impl Assets {
 
     /// What the log is to say about entries that were left out: a bounded number of lines.
     pub fn notices(&self) -> Vec<(log::Level, String)> {
-        self.left_out.notices()
+        self.skipped.notices()
     }
 
     /// Writes the notices to the log.
@@ -180,17 +180,17 @@ impl Asset {
     }
 
     fn of(name: &str, body: Arc<[u8]>, etag: String) -> Self {
-        Self { content_type: content_type(name), etag, body, modified: None, coded: Default::default() }
+        Self { content_type: content_type(name), etag, body, modified: None, encoded: Default::default() }
     }
 
     /// Its form in this coding, if there is one.
-    pub fn coded(&self, coding: Coding) -> Option<&Self> {
-        self.coded[coding as usize].as_deref()
+    pub fn encoded(&self, coding: Coding) -> Option<&Self> {
+        self.encoded[coding as usize].as_deref()
     }
 
     /// Whether the answer depends on the codings that a client takes.
-    pub fn has_forms(&self) -> bool {
-        self.coded.iter().any(Option::is_some)
+    pub fn has_encodings(&self) -> bool {
+        self.encoded.iter().any(Option::is_some)
     }
 
     /// The same, written last in the second `seconds` after the start of 1970.

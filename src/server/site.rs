@@ -43,10 +43,10 @@ impl Server {
         let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
             return self.answer_no_file(token, request, listener);
         };
-        let has_forms = asset.has_forms();
-        let accepted = request.accept_encoding.as_deref().filter(|_| has_forms);
-        let form = choose_coding(accepted, |coding| asset.coded(coding).is_some());
-        let sent = form.and_then(|coding| asset.coded(coding)).unwrap_or(asset);
+        let has_encodings = asset.has_encodings();
+        let accepted = request.accept_encoding.as_deref().filter(|_| has_encodings);
+        let form = choose_coding(accepted, |coding| asset.encoded(coding).is_some());
+        let sent = form.and_then(|coding| asset.encoded(coding)).unwrap_or(asset);
         let length = sent.body.len();
         // RFC 9110, section 8.8.2.1: no date is later than that of the answer.
         let modified = sent.modified.map(|modified| modified.min(date.moment));
@@ -55,14 +55,16 @@ impl Server {
             Selection::Whole => (Status::Ok, 0..length),
             Selection::Part(part) => (Status::PartialContent, part),
             Selection::NotModified => (Status::NotModified, 0..0),
-            Selection::Failed => return self.answer_failed(token, request, has_forms),
-            Selection::Unsatisfiable => return self.answer_unsatisfiable(token, request, length, has_forms),
+            Selection::Failed => return self.answer_failed(token, request, has_encodings),
+            Selection::Unsatisfiable => {
+                return self.answer_unsatisfiable(token, request, length, has_encodings);
+            }
         };
         let last_modified = modified.map(|modified| modified.to_string());
         let content_range = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));
         let mut headers = vec![("ETag", sent.etag.as_str()), ACCEPT_RANGES, NO_SNIFF];
         headers.extend(last_modified.as_deref().map(|date| ("Last-Modified", date)));
-        headers.extend(has_forms.then_some(VARY));
+        headers.extend(has_encodings.then_some(VARY));
         if status != Status::NotModified {
             headers.extend(form.map(|coding| ("Content-Encoding", coding.name())));
         }
@@ -110,18 +112,18 @@ impl Server {
     }
 
     /// The file is not what the client expects.
-    fn answer_failed(&mut self, token: Token, request: &Request, has_forms: bool) {
+    fn answer_failed(&mut self, token: Token, request: &Request, has_encodings: bool) {
         let headers = [NO_STORE, VARY];
-        let headers = if has_forms { &headers[..] } else { &headers[..1] };
+        let headers = if has_encodings { &headers[..] } else { &headers[..1] };
         let line = "the file is another one than the request expects\n";
         self.answer_line(token, request, Status::PreconditionFailed, headers, line);
     }
 
     /// What is served of the file has `length` bytes, and none of those asked for.
-    fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize, has_forms: bool) {
+    fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize, has_encodings: bool) {
         let content_range = format!("bytes */{length}");
         let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str()), VARY];
-        let headers = if has_forms { &headers[..] } else { &headers[..3] };
+        let headers = if has_encodings { &headers[..] } else { &headers[..3] };
         let line = "the file ends before the range begins\n";
         self.answer_line(token, request, Status::RangeNotSatisfiable, headers, line);
     }

@@ -14,30 +14,30 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
     let (mut stale, mut broken) = (Vec::new(), Vec::new());
     for coding in Coding::ALL {
-        let ending = ending(coding);
-        let plain_of = |key: &String| key.strip_suffix(ending).map(str::to_owned);
+        let extension = extension(coding);
+        let plain_of = |key: &String| key.strip_suffix(extension).map(str::to_owned);
         let pairs: Vec<String> =
             by_path.keys().filter_map(plain_of).filter(|plain| by_path.contains_key(plain)).collect();
         for path in pairs {
-            let (plain, coded) = (&by_path[&path], &by_path[&format!("{path}{ending}")]);
-            if !looks_coded(coding, &coded.body) {
-                broken.push(path + ending);
+            let (plain, variant) = (&by_path[&path], &by_path[&format!("{path}{extension}")]);
+            if !is_plausible(coding, &variant.body) {
+                broken.push(path + extension);
                 continue;
             }
             // In whole seconds: archives, and some compressors, keep no parts of them.
-            if coded.modified < plain.modified {
-                stale.push(path + ending);
+            if variant.modified < plain.modified {
+                stale.push(path + extension);
                 continue;
             }
-            let form = Asset {
-                body: Arc::clone(&coded.body),
+            let asset = Asset {
+                body: Arc::clone(&variant.body),
                 content_type: plain.content_type.clone(),
-                etag: format!("\"{}-{}\"", coded.etag.trim_matches('"'), coding.name()),
-                modified: coded.modified,
-                coded: Default::default(),
+                etag: format!("\"{}-{}\"", variant.etag.trim_matches('"'), coding.name()),
+                modified: variant.modified,
+                encoded: Default::default(),
             };
             if let Some(plain) = by_path.get_mut(&path) {
-                plain.coded[coding as usize] = Some(Box::new(form));
+                plain.encoded[coding as usize] = Some(Box::new(asset));
             }
         }
     }
@@ -45,7 +45,7 @@ pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
     warn("not compressed", broken);
 }
 
-fn ending(coding: Coding) -> &'static str {
+fn extension(coding: Coding) -> &'static str {
     match coding {
         Coding::Brotli => ".br",
         Coding::Gzip => ".gz",
@@ -53,7 +53,7 @@ fn ending(coding: Coding) -> &'static str {
 }
 
 /// Whether these may be bytes of this coding. Brotli has no mark to know it by, but nothing compresses to nothing.
-fn looks_coded(coding: Coding, body: &[u8]) -> bool {
+fn is_plausible(coding: Coding, body: &[u8]) -> bool {
     match coding {
         Coding::Brotli => !body.is_empty(),
         Coding::Gzip => body.starts_with(&GZIP_MAGIC),

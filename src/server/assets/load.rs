@@ -12,21 +12,21 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::scan::{Found, Survey, survey};
-use super::skipped::Reason;
+use super::scan::{FoundFile, Scan, scan};
+use super::skipped::SkipReason;
 use super::{Asset, AssetError, Assets, Limits, encoded, etag};
 use crate::ops::files::open_regular;
 
 /// Times a directory is surveyed out of which an entry vanishes before it is read: a deployment is under way, and what
 /// replaces the entry may have another path.
-const SURVEYS_MAX: usize = 3;
+const SCANS_MAX: usize = 3;
 
 /// Times a file is read that changes while it is.
 const ATTEMPTS_MAX: usize = 3;
 
 /// What tells a file from any other, and from itself after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
+pub(super) struct FileIdentity {
     device: u64,
     inode: u64,
     pub(super) bytes: u64,
@@ -35,7 +35,7 @@ pub(super) struct Identity {
     changed: (i64, i64),
 }
 
-impl Identity {
+impl FileIdentity {
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -56,36 +56,36 @@ pub(super) struct Content {
 
 /// Reads every regular file below `dir` that `previous` does not hold.
 pub(super) fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Assets, AssetError> {
-    load_surveyed(|| survey(dir, limits), previous)
+    load_scanned(|| scan(dir, limits), previous)
 }
 
-/// Reads what a survey finds, and surveys once more while entries vanish meanwhile.
-fn load_surveyed(
-    mut survey: impl FnMut() -> Result<Survey, AssetError>,
+/// Reads what a scan finds, and scans once more while entries vanish meanwhile.
+fn load_scanned(
+    mut scan: impl FnMut() -> Result<Scan, AssetError>,
     previous: &Assets,
 ) -> Result<Assets, AssetError> {
-    for _ in 1..SURVEYS_MAX {
-        let assets = read_all(survey()?, previous)?;
-        if !assets.left_out.has_vanished() {
+    for _ in 1..SCANS_MAX {
+        let assets = read_all(scan()?, previous)?;
+        if !assets.skipped.has_vanished() {
             return Ok(assets);
         }
     }
-    read_all(survey()?, previous)
+    read_all(scan()?, previous)
 }
 
-fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
-    let Survey { limits, mut bytes, found, left_out, .. } = survey;
-    let mut assets = Assets { left_out, ..Assets::default() };
-    // A file that changed since the survey, by what it was then: its other names are not read, and not subtracted, again.
+fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
+    let Scan { limits, mut bytes, found, skipped, .. } = scan;
+    let mut assets = Assets { skipped, ..Assets::default() };
+    // A file that changed since the scan, by what it was then: its other names are not read, and not subtracted, again.
     let mut changed = HashMap::new();
-    for Found { key, path, identity } in found {
+    for FoundFile { key, path, identity } in found {
         let identity = *changed.get(&identity).unwrap_or(&identity);
         let known = assets.contents.get(&identity).or_else(|| previous.contents.get(&identity));
         if let Some(content) = known.cloned() {
             assets.insert(key, identity, content);
             continue;
         }
-        // What the files that are not read yet may still take, as surveyed, is part of it. What is left out stays part.
+        // What the files that are not read yet may still take, as rescan, is part of it. What is left out stays part.
         let others = bytes - identity.bytes;
         match read_file(&path, limits.bytes - others) {
             Ok((read, body)) => {
@@ -96,7 +96,7 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
                 assets.insert(key, read, content);
             }
             Err(Failure::TooLarge) => return Err(AssetError::TooManyBytes(path, limits.bytes)),
-            Err(Failure::Unreadable(error)) => assets.left_out.note_unreadable(&path, error),
+            Err(Failure::Unreadable(error)) => assets.skipped.record_unreadable(&path, error),
             Err(Failure::Changes) => {
                 // Old bytes are shared with `previous`, but count as those of a file of their own.
                 let old = previous.by_path.get(&key);
@@ -104,11 +104,11 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
                     Some(old) => {
                         bytes += old.body.len() as u64;
                         assets.bytes += old.body.len() as u64;
-                        assets.left_out.note(&path, Reason::Outdated);
+                        assets.skipped.record(&path, SkipReason::Stale);
                         let asset = Asset::of(&key, Arc::clone(&old.body), old.etag.clone());
                         assets.by_path.insert(key, Asset { modified: old.modified, ..asset });
                     }
-                    None => assets.left_out.note(&path, Reason::Changed),
+                    None => assets.skipped.record(&path, SkipReason::Changed),
                 }
             }
         }
@@ -118,7 +118,7 @@ fn read_all(survey: Survey, previous: &Assets) -> Result<Assets, AssetError> {
 }
 
 impl Assets {
-    fn insert(&mut self, key: String, identity: Identity, content: Content) {
+    fn insert(&mut self, key: String, identity: FileIdentity, content: Content) {
         let asset = Asset::of(&key, Arc::clone(&content.body), content.etag.clone());
         self.by_path.insert(key, asset.modified_at(identity.modified.0));
         let bytes = content.body.len() as u64;
@@ -153,20 +153,20 @@ fn content_of(body: Arc<[u8]>, before: Option<&Asset>) -> Content {
 }
 
 /// Reads a file that may have `bytes_max`, straight into the memory in which it stays.
-fn read_file(path: &Path, bytes_max: u64) -> Result<(Identity, Arc<[u8]>), Failure> {
+fn read_file(path: &Path, bytes_max: u64) -> Result<(FileIdentity, Arc<[u8]>), Failure> {
     for _ in 0..ATTEMPTS_MAX {
-        // Another file may stand there since the survey, but none to which a link leads.
+        // Another file may stand there since the scan, but none to which a link leads.
         if fs::canonicalize(path)? != path {
             break;
         }
         let mut file = open_regular(path)?;
-        let identity = Identity::of(&file.metadata()?);
+        let identity = FileIdentity::of(&file.metadata()?);
         if identity.bytes > bytes_max {
             return Err(Failure::TooLarge);
         }
         let body = read_exactly(&mut file, identity.bytes as usize)?;
         if let Some(body) = body
-            && Identity::of(&file.metadata()?) == identity
+            && FileIdentity::of(&file.metadata()?) == identity
         {
             return Ok((identity, body));
         }

@@ -20,15 +20,15 @@ pub(super) fn is_hidden(name: &OsStr) -> bool {
 
 /// Why an entry is not served, or not as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum SkipReason {
     /// A link to something that is not below the root.
-    LeadsOut,
+    OutsideRoot,
     /// A link to a file or directory with a hidden name.
-    LeadsToHidden,
+    HiddenTarget,
     /// A link whose target does not exist.
-    LeadsNowhere,
+    BrokenLink,
     /// A link to itself, or to a directory that holds it.
-    Loop,
+    LinkLoop,
     /// A directory below too many others.
     TooDeep,
     /// A FIFO, a socket, a device.
@@ -40,24 +40,24 @@ pub(super) enum Reason {
     /// It did not stay the same while it was read, several times.
     Changed,
     /// The same, but an earlier reading of it is there.
-    Outdated,
+    Stale,
 }
 
-impl Reason {
-    const COUNT: usize = Self::Outdated as usize + 1;
+impl SkipReason {
+    const COUNT: usize = Self::Stale as usize + 1;
 
     fn text(self) -> &'static str {
         match self {
-            Self::LeadsOut => "the link leads out of the directory",
-            Self::LeadsToHidden => "the link leads to a hidden file or directory",
-            Self::LeadsNowhere => "the link leads nowhere",
-            Self::Loop => "the link is a loop",
+            Self::OutsideRoot => "the link leads out of the directory",
+            Self::HiddenTarget => "the link leads to a hidden file or directory",
+            Self::BrokenLink => "the link leads nowhere",
+            Self::LinkLoop => "the link is a loop",
             Self::TooDeep => "it lies too deep",
             Self::NotRegular => "it is no regular file",
             Self::NotUtf8 => "its name is not UTF-8",
             Self::Unreadable => "it can't be read",
             Self::Changed => "it changes while it is read",
-            Self::Outdated => "it changes while it is read; the content of the previous load is served",
+            Self::Stale => "it changes while it is read; the content of the previous load is served",
         }
     }
 }
@@ -65,36 +65,36 @@ impl Reason {
 /// An entry that the log names.
 #[derive(Debug)]
 struct Named {
-    reason: Reason,
+    reason: SkipReason,
     path: PathBuf,
     error: Option<io::Error>,
 }
 
 /// What a load left out.
 #[derive(Debug, Default)]
-pub(super) struct LeftOut {
+pub(super) struct Skipped {
     hidden: usize,
     /// At most [`NAMED_MAX`] of each reason.
     named: Vec<Named>,
-    counts: [usize; Reason::COUNT],
+    counts: [usize; SkipReason::COUNT],
     has_vanished: bool,
 }
 
-impl LeftOut {
+impl Skipped {
     /// Counts an entry whose name starts with a dot.
-    pub fn note_hidden(&mut self) {
+    pub fn record_hidden(&mut self) {
         self.hidden += 1;
     }
 
     /// Notes an entry that is left out for this reason.
-    pub fn note(&mut self, path: &Path, reason: Reason) {
+    pub fn record(&mut self, path: &Path, reason: SkipReason) {
         self.add(path, reason, None);
     }
 
     /// Notes an entry that the operating system refuses to read.
-    pub fn note_unreadable(&mut self, path: &Path, error: io::Error) {
+    pub fn record_unreadable(&mut self, path: &Path, error: io::Error) {
         self.has_vanished |= matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-        self.add(path, Reason::Unreadable, Some(error));
+        self.add(path, SkipReason::Unreadable, Some(error));
     }
 
     /// Whether an entry that was listed did not exist a moment later: the directory changes at present.
@@ -102,7 +102,7 @@ impl LeftOut {
         self.has_vanished
     }
 
-    fn add(&mut self, path: &Path, reason: Reason, error: Option<io::Error>) {
+    fn add(&mut self, path: &Path, reason: SkipReason, error: Option<io::Error>) {
         let count = &mut self.counts[reason as usize];
         *count += 1;
         if *count <= NAMED_MAX {
@@ -122,7 +122,7 @@ impl LeftOut {
             notices.push((Level::Info, line));
         }
         for Named { reason, path, error } in &self.named {
-            let start = if *reason == Reason::Outdated { "not updated" } else { "not served" };
+            let start = if *reason == SkipReason::Stale { "not updated" } else { "not served" };
             let error = error.as_ref().map_or(String::new(), |error| format!(": {error}"));
             let line = format!("STATIC_DIR: {start}: {}: {}{error}", path.display(), reason.text());
             notices.push((Level::Warn, line));
@@ -144,16 +144,16 @@ mod tests {
 
     #[test]
     fn the_log_names_a_few_of_each_reason_and_counts_the_rest() {
-        let mut left_out = LeftOut::default();
+        let mut skipped = Skipped::default();
         for number in 0..10_000 {
-            left_out.note(Path::new(&format!("/site/{number}")), Reason::LeadsOut);
+            skipped.record(Path::new(&format!("/site/{number}")), SkipReason::OutsideRoot);
         }
-        left_out.note(Path::new("/site/fifo"), Reason::NotRegular);
-        left_out.note_unreadable(Path::new("/site/io"), io::Error::from_raw_os_error(5));
+        skipped.record(Path::new("/site/fifo"), SkipReason::NotRegular);
+        skipped.record_unreadable(Path::new("/site/io"), io::Error::from_raw_os_error(5));
         for _ in 0..3 {
-            left_out.note_hidden();
+            skipped.record_hidden();
         }
-        let lines: Vec<String> = left_out.notices().into_iter().map(|(_, line)| line).collect();
+        let lines: Vec<String> = skipped.notices().into_iter().map(|(_, line)| line).collect();
         assert_eq!(lines.len(), 9, "{lines:#?}");
         assert!(lines[0].starts_with("STATIC_DIR: hidden files and directories that are not served: 3;"));
         assert_eq!(lines[5], "STATIC_DIR: not served: /site/4: the link leads out of the directory");
@@ -170,6 +170,6 @@ mod tests {
 
     #[test]
     fn nothing_left_out_is_no_line() {
-        assert!(LeftOut::default().notices().is_empty());
+        assert!(Skipped::default().notices().is_empty());
     }
 }

@@ -126,15 +126,15 @@ fn compressed_forms_belong_to_their_files() {
     let assets = dir.load();
     let forms = |path| {
         let file = assets.lookup(path).unwrap();
-        Coding::ALL.map(|coding| file.coded(coding).map(|form| &form.body[..]))
+        Coding::ALL.map(|coding| file.encoded(coding).map(|form| &form.body[..]))
     };
     assert_eq!(forms("/app.js"), [Some(&b"app.js.br"[..]), Some(b"\x1f\x8b...")]);
     for path in ["/a", "/empty.js", "/fake.js", "/app.js.br", "/only.css.br"] {
         assert_eq!(forms(path), [None, None], "{path}");
-        assert!(!assets.lookup(path).unwrap().has_forms());
+        assert!(!assets.lookup(path).unwrap().has_encodings());
     }
     let file = assets.lookup("/app.js").unwrap();
-    let (brotli, gzip) = (file.coded(Coding::Brotli).unwrap(), file.coded(Coding::Gzip).unwrap());
+    let (brotli, gzip) = (file.encoded(Coding::Brotli).unwrap(), file.encoded(Coding::Gzip).unwrap());
     assert_eq!((&brotli.content_type, brotli.modified), (&file.content_type, Some(moment(9))));
     let own = assets.lookup("/app.js.br").unwrap();
     let tags = [&file.etag, &brotli.etag, &gzip.etag, &own.etag];

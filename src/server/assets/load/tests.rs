@@ -101,9 +101,9 @@ fn a_file_that_grows_after_the_survey_is_read_within_its_limit_alone() {
 fn a_file_with_several_names_that_shrinks_after_the_survey_is_read_and_counted_once() {
     let dir = TempDir::with_files(&["shrinking"]);
     fs::hard_link(dir.0.join("shrinking"), dir.0.join("hard")).unwrap();
-    let survey = survey(&dir.0, Limits { files: 2, bytes: 9 }).unwrap();
+    let scan = scan(&dir.0, Limits { files: 2, bytes: 9 }).unwrap();
     fs::write(dir.0.join("shrinking"), b"").unwrap();
-    let assets = read_all(survey, &Assets::default()).unwrap();
+    let assets = read_all(scan, &Assets::default()).unwrap();
     assert_eq!((assets.file_count(), assets.read_count()), (2, 1));
     assert!(
         body(&assets, "/hard").is_empty() && Arc::ptr_eq(body(&assets, "/hard"), body(&assets, "/shrinking"))
@@ -128,52 +128,52 @@ fn a_directory_that_is_replaced_after_the_survey_is_surveyed_once_more() {
     let dir = TempDir::with_files(&["..1/index.html"]);
     symlink("..1", dir.0.join("..data")).unwrap();
     symlink("..data/index.html", dir.0.join("index.html")).unwrap();
-    let mut surveys = 0;
-    let surveyed = || {
-        let survey = survey(&dir.0, AMPLE);
-        surveys += 1;
-        if surveys == 1 {
+    let mut scans = 0;
+    let rescan = || {
+        let scan = scan(&dir.0, AMPLE);
+        scans += 1;
+        if scans == 1 {
             dir.write("..2/index.html", b"the second");
             symlink("..2", dir.0.join("..data_tmp")).unwrap();
             fs::rename(dir.0.join("..data_tmp"), dir.0.join("..data")).unwrap();
             fs::remove_dir_all(dir.0.join("..1")).unwrap();
         }
-        survey
+        scan
     };
-    let assets = load_surveyed(surveyed, &Assets::default()).unwrap();
-    assert_eq!(surveys, 2);
+    let assets = load_scanned(rescan, &Assets::default()).unwrap();
+    assert_eq!(scans, 2);
     assert_eq!(&**body(&assets, "/index.html"), b"the second");
 }
 
 #[test]
 fn surveys_end_when_entries_vanish_each_time() {
-    let mut surveys = 0;
-    let surveyed = || {
+    let mut scans = 0;
+    let rescan = || {
         let dir = TempDir::with_files(&["index.html", "one"]);
-        surveys += 1;
-        survey(&dir.0, AMPLE)
+        scans += 1;
+        scan(&dir.0, AMPLE)
     };
-    let assets = load_surveyed(surveyed, &Assets::default()).unwrap();
-    assert_eq!((surveys, assets.file_count()), (SURVEYS_MAX, 0));
+    let assets = load_scanned(rescan, &Assets::default()).unwrap();
+    assert_eq!((scans, assets.file_count()), (SCANS_MAX, 0));
     let lines = assets.notices();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines.iter().all(|(_, line)| line.contains("can't be read: No such file")), "{lines:?}");
 }
 
-/// A directory whose file `one` has become another, behind a link, since the survey: reading it never succeeds.
-fn changing() -> (TempDir, Survey) {
+/// A directory whose file `one` has become another, behind a link, since the scan: reading it never succeeds.
+fn changing() -> (TempDir, Scan) {
     let dir = TempDir::with_files(&["one", "two"]);
     fs::write(dir.0.join("one"), b"other").unwrap();
-    let survey = survey(&dir.0, Limits { files: 9, bytes: 11 }).unwrap();
+    let scan = scan(&dir.0, Limits { files: 9, bytes: 11 }).unwrap();
     fs::rename(dir.0.join("one"), dir.0.join("away")).unwrap();
     symlink("away", dir.0.join("one")).unwrap();
-    (dir, survey)
+    (dir, scan)
 }
 
 #[test]
 fn a_file_that_changes_while_it_is_read_is_left_out() {
-    let (_dir, survey) = changing();
-    let assets = read_all(survey, &Assets::default()).unwrap();
+    let (_dir, scan) = changing();
+    let assets = read_all(scan, &Assets::default()).unwrap();
     assert!(assets.lookup("/one").is_none());
     assert_eq!(&**body(&assets, "/two"), b"two");
     let lines = assets.notices();
@@ -183,8 +183,8 @@ fn a_file_that_changes_while_it_is_read_is_left_out() {
 #[test]
 fn a_file_that_changes_while_it_is_read_keeps_the_content_of_the_load_before() {
     let before = TempDir::with_files(&["one", "two"]).load();
-    let (_dir, survey) = changing();
-    let assets = read_all(survey, &before).unwrap();
+    let (_dir, scan) = changing();
+    let assets = read_all(scan, &before).unwrap();
     assert!(Arc::ptr_eq(body(&assets, "/one"), body(&before, "/one")));
     let lines = assets.notices();
     assert!(lines.len() == 1 && lines[0].1.starts_with("STATIC_DIR: not updated: "), "{lines:?}");
@@ -195,7 +195,7 @@ fn a_file_that_changes_while_it_is_read_keeps_the_content_of_the_load_before() {
 fn old_content_is_kept_within_the_limit_alone() {
     let before = TempDir::with_files(&["two"]);
     before.write("one", b"four");
-    let (_dir, survey) = changing();
-    let assets = read_all(survey, &before.load()).unwrap();
+    let (_dir, scan) = changing();
+    let assets = read_all(scan, &before.load()).unwrap();
     assert!(assets.lookup("/one").is_none(), "8 bytes and 4 exceed 11");
 }
