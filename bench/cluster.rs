@@ -62,14 +62,14 @@ impl Pair {
         ));
         crowd::populate(&mut here, players, &mut random);
         let mut pair = Self { here, there, speaker, listener, round: 0, random };
-        let mut all = RegionSet::none(pair.listener.regions());
+        let mut all = RegionSet::empty(pair.listener.regions());
         (0..pair.listener.regions().count() as u32).for_each(|region| all.insert(region));
         let (now, mut out) = (pair.now(), Vec::new());
-        pair.listener.attend(&all, now, &mut pair.there, &mut out);
+        pair.listener.update_subscriptions(&all, now, &mut pair.there, &mut out);
         // Who has heard of nobody tells nobody.
-        pair.listener.round(&pair.there, now, &mut out);
+        pair.listener.publish_due(&pair.there, now, &mut out);
         for Outgoing { bytes, .. } in out {
-            pair.speaker.hear(&bytes, now, &mut pair.here);
+            pair.speaker.receive(&bytes, now, &mut pair.here);
         }
         pair
     }
@@ -92,19 +92,19 @@ impl Pair {
             self.there.step(TICKS);
             // It goes on speaking as long as it hears of the other one.
             let (now, mut beats) = (self.now(), Vec::new());
-            self.listener.round(&self.there, now, &mut beats);
+            self.listener.publish_due(&self.there, now, &mut beats);
             for Outgoing { bytes, .. } in beats {
-                self.speaker.hear(&bytes, now, &mut self.here);
+                self.speaker.receive(&bytes, now, &mut self.here);
             }
             let mut said = Vec::new();
             let start = Instant::now();
-            black_box(&mut self.speaker).round(&self.here, now, &mut said);
+            black_box(&mut self.speaker).publish_due(&self.here, now, &mut said);
             if !is_hearing {
                 elapsed += start.elapsed();
             }
             let start = Instant::now();
             for Outgoing { bytes, .. } in &said {
-                black_box(&mut self.listener).hear(bytes, now, &mut self.there);
+                black_box(&mut self.listener).receive(bytes, now, &mut self.there);
             }
             if is_hearing {
                 elapsed += start.elapsed();

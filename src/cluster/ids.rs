@@ -16,14 +16,14 @@ use crate::limits::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Ids below this are taken: a lower counter is raised.
-    pub above: u32,
+    pub min: u32,
     /// A counter above this is not believed.
-    pub most: u32,
-    /// How far `above` may lie ahead of the counter that the bus has.
-    pub lead: u32,
+    pub max: u32,
+    /// How far `min` may lie ahead of the counter that the bus has.
+    pub lead_max: u32,
 }
 
-/// The ids of this node and, as far as they are known, of its peers.
+/// The ids of this node and, as far as they are known, of its blocks.
 #[derive(Debug, Default)]
 pub struct Ids {
     /// Granted to this node, in order; neighbours are one range.
@@ -33,9 +33,9 @@ pub struct Ids {
     /// When the last lease came, in milliseconds of the loop's clock; none before the first.
     leased_ms: Option<u64>,
     /// The highest end that a peer claimed and that was plausible.
-    heard_end: u32,
+    announced_end: u32,
     /// The latest block of each living peer by its first id.
-    peers: BTreeMap<u32, Block>,
+    blocks: BTreeMap<u32, Block>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ struct Block {
 impl Ids {
     /// Above all ids known to be granted.
     pub fn end(&self) -> u32 {
-        self.own_end.max(self.heard_end)
+        self.own_end.max(self.announced_end)
     }
 
     /// Above all ids granted to this node.
@@ -57,23 +57,23 @@ impl Ids {
 
     /// What the counter may say now.
     pub fn bounds(&self, now_ms: u64) -> Bounds {
-        let lead = if self.leased_ms.is_none() { IDS_LEAD_MAX } else { u32::MAX };
-        Bounds { above: self.end(), most: self.most(now_ms), lead }
+        let lead_max = if self.leased_ms.is_none() { IDS_LEAD_MAX } else { u32::MAX };
+        Bounds { min: self.end(), max: self.max(now_ms), lead_max }
     }
 
     /// The highest plausible end of granted ids: ahead of this node's own by what a cluster may use up meanwhile.
-    fn most(&self, now_ms: u64) -> u32 {
+    fn max(&self, now_ms: u64) -> u32 {
         let Some(leased_ms) = self.leased_ms else { return IDS_FRESH_END_MAX };
-        let used_meanwhile = now_ms.saturating_sub(leased_ms) / 1_000 * IDS_PER_S_MAX;
-        let most = u64::from(self.own_end) + u64::from(IDS_LEAD_MAX) + used_meanwhile;
-        most.min(u64::from(u32::MAX - LEASE_IDS)) as u32
+        let used_since = now_ms.saturating_sub(leased_ms) / 1_000 * IDS_PER_S_MAX;
+        let max = u64::from(self.own_end) + u64::from(IDS_LEAD_MAX) + used_since;
+        max.min(u64::from(u32::MAX - LEASE_IDS)) as u32
     }
 
     /// Takes a lease. Returns whether it is plausible: ids that may be another player's already are refused, and so is a lease
     /// that jumps.
     pub fn grant(&mut self, ids: &Range<u32>, now_ms: u64) -> bool {
         let is_next = ids.start >= self.own_end.max(PLAYER_ID_FIRST) && ids.start < ids.end;
-        let is_near = ids.end <= self.most(now_ms).saturating_add(LEASE_IDS);
+        let is_near = ids.end <= self.max(now_ms).saturating_add(LEASE_IDS);
         if !is_next || !is_near || ids.len() > LEASE_IDS as usize {
             return false;
         }
@@ -92,32 +92,32 @@ impl Ids {
 
     /// A peer claims to have been granted ids up to this end. Returns whether that is plausible: the end lies within the bound,
     /// and its block is nobody else's.
-    pub fn hear(&mut self, node: NodeId, end: u32, now_ms: u64) -> bool {
-        if self.peers.get(&first_of(end)).is_some_and(|block| (block.node, block.end) == (node, end)) {
+    pub fn announce(&mut self, node: NodeId, end: u32, now_ms: u64) -> bool {
+        if self.blocks.get(&first_of(end)).is_some_and(|block| (block.node, block.end) == (node, end)) {
             return true;
         }
         // One block each, and none while the latest claim is refused: a forged claim in a peer's name is over with its next beat.
-        self.forget(node);
+        self.remove_peer(node);
         if end == 0 {
             return true;
         }
-        if end <= PLAYER_ID_FIRST || end > self.most(now_ms).saturating_add(LEASE_IDS) {
+        if end <= PLAYER_ID_FIRST || end > self.max(now_ms).saturating_add(LEASE_IDS) {
             return false;
         }
         let start = first_of(end);
-        let mut overlapping = self.peers.range(..end).rev().take_while(|(_, block)| block.end > start);
+        let mut overlapping = self.blocks.range(..end).rev().take_while(|(_, block)| block.end > start);
         let is_taken = overlapping.any(|(_, block)| block.node != node);
         if is_taken || self.own.iter().rev().any(|own| own.start < end && own.end > start) {
             return false;
         }
-        self.heard_end = self.heard_end.max(end);
-        self.peers.insert(start, Block { end, node });
+        self.announced_end = self.announced_end.max(end);
+        self.blocks.insert(start, Block { end, node });
         true
     }
 
     /// A peer is gone, and its ids with it.
-    pub fn forget(&mut self, node: NodeId) {
-        self.peers.retain(|_, block| block.node != node);
+    pub fn remove_peer(&mut self, node: NodeId) {
+        self.blocks.retain(|_, block| block.node != node);
     }
 
     /// Whether a peer that was granted ids up to `end` may have a player of this id: not an id of this node, and none of
@@ -133,7 +133,7 @@ impl Ids {
     }
 
     fn is_of_another(&self, node: NodeId, id: u32) -> bool {
-        let before = self.peers.range(..=id).next_back();
+        let before = self.blocks.range(..=id).next_back();
         before.is_some_and(|(_, block)| id < block.end && block.node != node)
     }
 }
@@ -155,12 +155,12 @@ mod tests {
         let mut ids = Ids::default();
         assert!(ids.grant(&(20_000..20_000 + BLOCK), 0));
         for end in [u32::MAX, u32::MAX - BLOCK, 20_000 + 3 * BLOCK + IDS_LEAD_MAX] {
-            assert!(!ids.hear(7, end, 0), "{end}");
+            assert!(!ids.announce(7, end, 0), "{end}");
         }
         assert_eq!(ids.end(), 20_000 + BLOCK);
         // Nor can many, each a little higher.
         for step in 0..10_000 {
-            ids.hear(step, ids.end().saturating_add(BLOCK), 0);
+            ids.announce(step, ids.end().saturating_add(BLOCK), 0);
         }
         assert!(ids.end() <= 20_000 + 2 * BLOCK + IDS_LEAD_MAX);
     }
@@ -179,15 +179,15 @@ mod tests {
     fn an_id_is_of_the_node_that_leased_it() {
         let mut ids = Ids::default();
         assert!(ids.grant(&(20_000..20_000 + BLOCK), 0));
-        assert!(ids.hear(7, 20_000 + 2 * BLOCK, 0));
+        assert!(ids.announce(7, 20_000 + 2 * BLOCK, 0));
         let (own, theirs, end) = (20_001, 20_000 + BLOCK + 1, 20_000 + 3 * BLOCK);
         assert!(ids.may_have(7, end, theirs) && !ids.may_have(8, end, theirs));
         assert!(!ids.may_have(7, end, own), "an own id");
         assert!(!ids.may_have(7, end, end) && !ids.may_have(7, end, 1_000), "never granted");
         // A block that overlaps another node's is not believed.
-        assert!(!ids.hear(8, 20_000 + 2 * BLOCK + 5, 0));
-        assert!(!ids.hear(8, 20_000 + 5, 0));
-        ids.forget(7);
+        assert!(!ids.announce(8, 20_000 + 2 * BLOCK + 5, 0));
+        assert!(!ids.announce(8, 20_000 + 5, 0));
+        ids.remove_peer(7);
         assert!(ids.may_have(8, end, theirs));
     }
 
@@ -195,10 +195,10 @@ mod tests {
     fn claims_forged_crosswise_are_over_with_the_next_beats() {
         let mut ids = Ids::default();
         let (first, second) = (20_000 + BLOCK, 20_000 + 2 * BLOCK);
-        assert!(ids.hear(1, second, 0) && ids.hear(2, first, 0), "forged: each claims the other's");
-        assert!(!ids.hear(1, first, 0));
-        assert!(ids.hear(2, second, 0));
-        assert!(ids.hear(1, first, 0));
+        assert!(ids.announce(1, second, 0) && ids.announce(2, first, 0), "forged: each claims the other's");
+        assert!(!ids.announce(1, first, 0));
+        assert!(ids.announce(2, second, 0));
+        assert!(ids.announce(1, first, 0));
     }
 
     proptest! {
@@ -207,7 +207,7 @@ mod tests {
             let mut ids = Ids::default();
             prop_assert!(ids.grant(&(2_000..2_000 + BLOCK), 0));
             for (node, end) in claims {
-                ids.hear(node, end, 0);
+                ids.announce(node, end, 0);
             }
             prop_assert!(ids.end() <= 2_000 + 2 * BLOCK + IDS_LEAD_MAX);
             prop_assert!((2_000..2_000 + BLOCK).all(|id| !ids.may_have(1, u32::MAX, id)));

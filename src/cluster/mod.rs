@@ -1,8 +1,8 @@
-//! One world over several processes: each is the authority for its own players, tells the others of them region by region,
+//! One world over several processes: each is the publisher for its own players, tells the others of them region by region,
 //! and shows theirs as ghosts.
 //!
 //! ```text
-//! World ──> Authority: what changed, what is due ──> message ──> the bus ──> message ──> Mirror ──> World of another
+//! World ──> Publisher: what changed, what is due ──> message ──> the bus ──> message ──> RemoteNodes ──> World of another
 //! ```
 //!
 //! * [`region`]: the parts of the world that are spoken of. [`message`]: the words.
@@ -29,9 +29,9 @@ use crate::sessions::Ticket;
 use crate::world::World;
 use ids::Ids;
 use message::{Body, DecodeError, Header, Heartbeat, NodeId, SessionOutcome, decode, encode};
-use publisher::Authority;
-use region::{Region, RegionSet, Regions};
-use remote::{Known, Mirror, Word};
+use publisher::Publisher;
+use region::{Region, RegionGrid, RegionSet};
+use remote::{Admission, Origin, RemoteNodes};
 
 /// Where on the bus something is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,20 +62,20 @@ pub struct Now {
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// One's own.
     Echo,
-    /// Taken in, so many microseconds after it was said, by the clocks of both.
-    Taken {
+    /// Applied in, so many microseconds after it was said, by the clocks of both.
+    Applied {
         /// The delay.
         delay_us: u64,
         /// It told of players.
-        is_news: bool,
+        has_players: bool,
     },
     /// A client shows this ticket to that node, and its player is said to be here.
-    Claim(Ticket, NodeId),
+    SessionRequest(Ticket, NodeId),
     /// What has become of the player whose ticket was shown here.
-    Answer(Ticket, SessionOutcome),
+    SessionReply(Ticket, SessionOutcome),
     /// Not listened to, for a reason to be logged unless it is the same as before.
     Refused(Option<String>),
 }
@@ -87,10 +87,10 @@ pub struct Node {
     name: String,
     world: (u16, u16),
     /// The number of the last message.
-    number: u64,
-    authority: Authority,
-    mirror: Mirror,
-    beat_due_ms: u64,
+    sequence: u64,
+    publisher: Publisher,
+    remote: RemoteNodes,
+    heartbeat_due_ms: u64,
     interest_due_ms: u64,
     /// Since when nobody has wanted to see a region that is listened to.
     unseen_since_ms: BTreeMap<Region, u64>,
@@ -106,15 +106,15 @@ const REFUSALS_LOGGED_MAX: usize = 64;
 impl Node {
     /// A process of this name and number in a world of this size, in units.
     pub fn new(id: NodeId, name: String, (width, height): (u16, u16)) -> Self {
-        let regions = Regions::new(width, height);
+        let regions = RegionGrid::new(width, height);
         Self {
             id,
             name,
             world: (width, height),
-            number: 0,
-            authority: Authority::new(regions),
-            mirror: Mirror::new(regions),
-            beat_due_ms: 0,
+            sequence: 0,
+            publisher: Publisher::new(regions),
+            remote: RemoteNodes::new(regions),
+            heartbeat_due_ms: 0,
             interest_due_ms: 0,
             unseen_since_ms: BTreeMap::new(),
             age_us_max: None,
@@ -130,26 +130,26 @@ impl Node {
     }
 
     /// The other processes and their players.
-    pub fn mirror(&self) -> &Mirror {
-        &self.mirror
+    pub fn remote(&self) -> &RemoteNodes {
+        &self.remote
     }
 
     /// The regions of the world.
-    pub fn regions(&self) -> Regions {
-        self.mirror.regions()
+    pub fn regions(&self) -> RegionGrid {
+        self.remote.regions()
     }
 
     /// What is known of ids.
     pub fn ids(&self) -> &Ids {
-        self.mirror.ids()
+        self.remote.ids()
     }
 
     /// Ids were granted to this node, which its peers are to know before anything else. Returns whether the lease was
     /// plausible and is taken.
     pub fn grant(&mut self, ids: Range<u32>, now: Now, world: &mut World) -> bool {
-        let is_taken = self.mirror.ids_mut().grant(&ids, now.ms);
+        let is_taken = self.remote.ids_mut().grant(&ids, now.ms);
         if is_taken {
-            self.beat_due_ms = 0;
+            self.heartbeat_due_ms = 0;
             world.grant_ids(ids);
         }
         is_taken
@@ -161,57 +161,63 @@ impl Node {
     }
 
     /// Listens to what is seen, and a while longer to what was. Returns whether anything changed.
-    pub fn attend(&mut self, seen: &RegionSet, now: Now, world: &mut World, out: &mut Vec<Outgoing>) -> bool {
+    pub fn update_subscriptions(
+        &mut self,
+        seen: &RegionSet,
+        now: Now,
+        world: &mut World,
+        out: &mut Vec<Outgoing>,
+    ) -> bool {
         self.interest_due_ms = now.ms + SUBSCRIPTION_UPDATE_MS;
         let fresh: Vec<Region> =
-            seen.iter().filter(|&region| !self.mirror.wanted().contains(region)).collect();
+            seen.iter().filter(|&region| !self.remote.subscriptions().contains(region)).collect();
         for &region in &fresh {
-            self.mirror.want(region);
+            self.remote.subscribe(region);
         }
         self.unseen_since_ms.retain(|&region, _| !seen.contains(region));
         let unseen: Vec<Region> =
-            self.mirror.wanted().iter().filter(|&region| !seen.contains(region)).collect();
+            self.remote.subscriptions().iter().filter(|&region| !seen.contains(region)).collect();
         let mut has_changed = !fresh.is_empty();
         for region in unseen {
             let since_ms = *self.unseen_since_ms.entry(region).or_insert(now.ms);
             if now.ms - since_ms >= SUBSCRIPTION_LINGER_MS {
                 self.unseen_since_ms.remove(&region);
-                self.mirror.leave_alone(region, world);
+                self.remote.unsubscribe(region, world);
                 has_changed = true;
             }
         }
         if !fresh.is_empty() {
-            self.say(Channel::All, &Body::SnapshotRequest(fresh), now, out);
+            self.publish(Channel::All, &Body::SnapshotRequest(fresh), now, out);
         }
         has_changed
     }
 
     /// The bus is there, perhaps again: everybody is asked for everything, and told everything.
     pub fn reconnect(&mut self, now: Now, out: &mut Vec<Outgoing>) {
-        self.beat_due_ms = 0;
-        let wanted = self.mirror.wanted().iter().collect();
-        self.say(Channel::All, &Body::SnapshotRequest(wanted), now, out);
-        self.authority.ask_all();
+        self.heartbeat_due_ms = 0;
+        let wanted = self.remote.subscriptions().iter().collect();
+        self.publish(Channel::All, &Body::SnapshotRequest(wanted), now, out);
+        self.publisher.request_all_snapshots();
     }
 
     /// Says that this process lives, twice a second, and what is new of its players.
-    pub fn round(&mut self, world: &World, now: Now, out: &mut Vec<Outgoing>) {
-        self.beat_if_due(world.players() as u32, now, out);
+    pub fn publish_due(&mut self, world: &World, now: Now, out: &mut Vec<Outgoing>) {
+        self.heartbeat_if_due(world.players() as u32, now, out);
         // Alone there is nobody to tell.
-        if self.mirror.has_peers() {
-            for (region, body) in self.authority.round(world, now.ms) {
-                self.say(Channel::Region(region), &body, now, out);
+        if self.remote.has_peers() {
+            for (region, body) in self.publisher.publish(world, now.ms) {
+                self.publish(Channel::Region(region), &body, now, out);
             }
         }
     }
 
     /// Asks the node that has the player of this ticket what becomes of it.
-    pub fn claim(&mut self, ticket: Ticket, owner: NodeId, now: Now, out: &mut Vec<Outgoing>) {
-        self.say(Channel::All, &Body::SessionRequest { ticket, owner }, now, out);
+    pub fn request_session(&mut self, ticket: Ticket, owner: NodeId, now: Now, out: &mut Vec<Outgoing>) {
+        self.publish(Channel::All, &Body::SessionRequest { ticket, owner }, now, out);
     }
 
     /// Tells the node that asked what becomes of it.
-    pub fn answer(
+    pub fn reply_session(
         &mut self,
         ticket: Ticket,
         requester: NodeId,
@@ -219,21 +225,21 @@ impl Node {
         now: Now,
         out: &mut Vec<Outgoing>,
     ) {
-        self.say(Channel::All, &Body::SessionReply { ticket, requester, outcome }, now, out);
+        self.publish(Channel::All, &Body::SessionReply { ticket, requester, outcome }, now, out);
     }
 
     /// Takes leave of everybody.
-    pub fn farewell(&mut self, now: Now, out: &mut Vec<Outgoing>) {
-        self.say(Channel::All, &Body::Shutdown, now, out);
+    pub fn announce_shutdown(&mut self, now: Now, out: &mut Vec<Outgoing>) {
+        self.publish(Channel::All, &Body::Shutdown, now, out);
     }
 
     /// Forgets who has been silent for too long. Returns their names.
     pub fn expire(&mut self, now: Now, world: &mut World) -> Vec<String> {
-        self.mirror.expire(now.ms, world)
+        self.remote.expire(now.ms, world)
     }
 
     /// Hears what somebody says.
-    pub fn hear(&mut self, bytes: &[u8], now: Now, world: &mut World) -> Heard {
+    pub fn receive(&mut self, bytes: &[u8], now: Now, world: &mut World) -> Received {
         let (header, body) = match decode(bytes) {
             Ok(message) => message,
             Err(DecodeError::Malformed) => return self.refuse("bytes that are no message".to_owned()),
@@ -244,7 +250,7 @@ impl Node {
             }
         };
         if header.node == self.id {
-            return Heard::Echo;
+            return Received::Echo;
         }
         if header.world != self.world {
             let ((width, height), (own_width, own_height)) = (header.world, self.world);
@@ -258,54 +264,55 @@ impl Node {
                 SEALED_AGE_MS_MAX / 1_000
             ));
         }
-        let word = Word { node: header.node, number: header.sequence, now_ms: now.ms };
-        let is_news = matches!(body, Body::Changes(_) | Body::Snapshot { .. });
+        let origin = Origin { node: header.node, sequence: header.sequence, now_ms: now.ms };
+        let has_players = matches!(body, Body::Changes(_) | Body::Snapshot { .. });
         match body {
-            Body::Changes(changes) => self.mirror.change(word, &changes, world),
-            Body::Snapshot { region, players } => self.mirror.replace(word, region, &players, world),
-            Body::SnapshotRequest(regions) => self.authority.ask(&regions),
-            Body::Shutdown => self.mirror.forget(header.node, world),
+            Body::Changes(changes) => self.remote.apply_changes(origin, &changes, world),
+            Body::Snapshot { region, players } => self.remote.apply_snapshot(origin, region, &players, world),
+            Body::SnapshotRequest(regions) => self.publisher.request_snapshots(&regions),
+            Body::Shutdown => self.remote.remove(header.node, world),
             Body::SessionRequest { ticket, owner } if owner == self.id => {
-                return Heard::Claim(ticket, header.node);
+                return Received::SessionRequest(ticket, header.node);
             }
             Body::SessionReply { ticket, requester, outcome } if requester == self.id => {
-                return Heard::Answer(ticket, outcome);
+                return Received::SessionReply(ticket, outcome);
             }
             // Between two others.
             Body::SessionRequest { .. } | Body::SessionReply { .. } => {}
-            Body::Heartbeat(beat) => {
-                let known = self.mirror.beat(word, beat);
-                if known == Known::New {
+            Body::Heartbeat(heartbeat) => {
+                let admission = self.remote.heartbeat(origin, heartbeat);
+                if admission == Admission::New {
                     // It is to know of this node, and of all its players, at once.
-                    self.beat_due_ms = 0;
-                    self.authority.ask_all();
+                    self.heartbeat_due_ms = 0;
+                    self.publisher.request_all_snapshots();
                 }
-                if !self.mirror.has_plausible_ids(header.node) {
+                if !self.remote.has_plausible_ids(header.node) {
                     return self.refuse("a beat that claims ids which its sender can't have".to_owned());
                 }
             }
         }
-        Heard::Taken { delay_us: now.unix_us.saturating_sub(header.sent_us), is_news }
+        Received::Applied { delay_us: now.unix_us.saturating_sub(header.sent_us), has_players }
     }
 
-    fn beat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
-        if now.ms >= self.beat_due_ms {
-            self.beat_due_ms = now.ms + HEARTBEAT_MS;
-            let ids_end = self.mirror.ids().own_end();
-            let beat = Heartbeat { name: self.name.clone(), ids_end, players };
-            self.say(Channel::All, &Body::Heartbeat(beat), now, out);
+    fn heartbeat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
+        if now.ms >= self.heartbeat_due_ms {
+            self.heartbeat_due_ms = now.ms + HEARTBEAT_MS;
+            let ids_end = self.remote.ids().own_end();
+            let heartbeat = Heartbeat { name: self.name.clone(), ids_end, players };
+            self.publish(Channel::All, &Body::Heartbeat(heartbeat), now, out);
         }
     }
 
-    fn say(&mut self, channel: Channel, body: &Body, now: Now, out: &mut Vec<Outgoing>) {
-        self.number += 1;
-        let header = Header { world: self.world, node: self.id, sequence: self.number, sent_us: now.unix_us };
+    fn publish(&mut self, channel: Channel, body: &Body, now: Now, out: &mut Vec<Outgoing>) {
+        self.sequence += 1;
+        let header =
+            Header { world: self.world, node: self.id, sequence: self.sequence, sent_us: now.unix_us };
         out.push(Outgoing { channel, bytes: encode(&header, body) });
     }
 
-    fn refuse(&mut self, why: String) -> Heard {
-        let is_known = self.refused.len() >= REFUSALS_LOGGED_MAX || !self.refused.insert(why.clone());
-        Heard::Refused((!is_known).then_some(why))
+    fn refuse(&mut self, reason: String) -> Received {
+        let is_logged = self.refused.len() >= REFUSALS_LOGGED_MAX || !self.refused.insert(reason.clone());
+        Received::Refused((!is_logged).then_some(reason))
     }
 }
 

@@ -3,66 +3,72 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{Body, Changes};
-use super::region::{Region, Regions};
+use super::region::{Region, RegionGrid};
 use crate::limits::{EMPTY_REGION_SNAPSHOTS, REGION_SNAPSHOT_MS, SNAPSHOT_REQUEST_MS};
 use crate::world::{Tick, Told, World};
 
 /// What has been told.
 #[derive(Debug)]
-pub struct Authority {
-    regions: Regions,
+pub struct Publisher {
+    regions: RegionGrid,
     /// By slot, who was told of, and where; id 0 is nobody.
-    known: Vec<(u32, Region)>,
+    published: Vec<(u32, Region)>,
     /// Everything up to this tick has been told.
-    told: Tick,
-    /// Regions to be told of in full now and then.
-    held: BTreeMap<Region, Held>,
-    /// Regions that somebody has asked for.
-    asked: BTreeSet<Region>,
+    published_tick: Tick,
+    /// RegionGrid to be told of in full now and then.
+    schedules: BTreeMap<Region, RegionSchedule>,
+    /// RegionGrid that somebody has requested for.
+    requested: BTreeSet<Region>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct RegionSchedule {
     players: usize,
     snapshot_due_ms: u64,
     /// No request is answered before.
-    askable_ms: u64,
+    request_allowed_ms: u64,
     /// Snapshots yet to be made after the last player has gone.
-    empty_left: u8,
+    empty_snapshots_left: u8,
 }
 
-impl Authority {
+impl Publisher {
     /// Of nobody.
-    pub fn new(regions: Regions) -> Self {
-        Self { regions, known: Vec::new(), told: 0, held: BTreeMap::new(), asked: BTreeSet::new() }
+    pub fn new(regions: RegionGrid) -> Self {
+        Self {
+            regions,
+            published: Vec::new(),
+            published_tick: 0,
+            schedules: BTreeMap::new(),
+            requested: BTreeSet::new(),
+        }
     }
 
     /// Somebody wants to know all of these; what lies beyond the world does not matter.
-    pub fn ask(&mut self, regions: &[Region]) {
-        self.asked.extend(regions.iter().filter(|region| self.held.contains_key(region)));
+    pub fn request_snapshots(&mut self, regions: &[Region]) {
+        self.requested.extend(regions.iter().filter(|region| self.schedules.contains_key(region)));
     }
 
     /// Somebody wants to know all there is.
-    pub fn ask_all(&mut self) {
-        self.asked.extend(self.held.keys());
+    pub fn request_all_snapshots(&mut self) {
+        self.requested.extend(self.schedules.keys());
     }
 
     /// What is to be told as of the tick just closed. In each region changes come before its snapshot.
-    pub fn round(&mut self, world: &World, now_ms: u64) -> Vec<(Region, Body)> {
+    pub fn publish(&mut self, world: &World, now_ms: u64) -> Vec<(Region, Body)> {
         let changes = self.changes(world, now_ms);
-        let due = self.due(now_ms);
+        let due = self.take_due_snapshots(now_ms);
         let mut snapshots: BTreeMap<Region, Vec<Told>> =
             due.iter().map(|&region| (region, Vec::new())).collect();
         if !due.is_empty() {
-            for (slot, &(id, region)) in self.known.iter().enumerate() {
+            for (slot, &(id, region)) in self.published.iter().enumerate() {
                 if id != 0
                     && let Some(players) = snapshots.get_mut(&region)
                 {
-                    players.push(world.tell(slot as u32, self.told));
+                    players.push(world.tell(slot as u32, self.published_tick));
                 }
             }
         }
-        self.told = world.tick();
+        self.published_tick = world.tick();
         let changes = changes.into_values().map(|changes| (changes.region, Body::Changes(changes)));
         let snapshots =
             snapshots.into_iter().map(|(region, players)| (region, Body::Snapshot { region, players }));
@@ -71,88 +77,88 @@ impl Authority {
 
     fn changes(&mut self, world: &World, now_ms: u64) -> BTreeMap<Region, Changes> {
         let mut changes: BTreeMap<Region, Changes> = BTreeMap::new();
-        self.known.resize(world.slots(), (0, 0));
+        self.published.resize(world.slots(), (0, 0));
         for slot in 0..world.slots() as u32 {
-            let before = self.known[slot as usize];
+            let before = self.published[slot as usize];
             let id = world.id(slot).filter(|_| !world.is_ghost(slot)).unwrap_or(0);
             if (before.0, id) == (0, 0) {
                 continue;
             }
             if before.0 != 0 && before.0 != id {
-                of(&mut changes, before.1).left.push(before.0);
-                self.step_out(before.1);
+                changes_in(&mut changes, before.1).left.push(before.0);
+                self.remove_player(before.1);
             }
             if id == 0 {
-                self.known[slot as usize] = (0, 0);
+                self.published[slot as usize] = (0, 0);
                 continue;
             }
             let region = self.regions.of(world.position(slot));
             if before == (id, region) {
-                if world.has_changed_since(slot, self.told) {
-                    of(&mut changes, region).updated.push(world.tell(slot, self.told));
+                if world.has_changed_since(slot, self.published_tick) {
+                    changes_in(&mut changes, region).updated.push(world.tell(slot, self.published_tick));
                 }
                 continue;
             }
-            let told = world.tell(slot, self.told);
+            let told = world.tell(slot, self.published_tick);
             if before.0 == id {
-                of(&mut changes, before.1).moved.push((region, told));
-                self.step_out(before.1);
+                changes_in(&mut changes, before.1).moved.push((region, told));
+                self.remove_player(before.1);
             }
-            of(&mut changes, region).updated.push(told);
-            self.step_in(region, now_ms);
-            self.known[slot as usize] = (id, region);
+            changes_in(&mut changes, region).updated.push(told);
+            self.add_player(region, now_ms);
+            self.published[slot as usize] = (id, region);
         }
         changes
     }
 
-    fn step_in(&mut self, region: Region, now_ms: u64) {
+    fn add_player(&mut self, region: Region, now_ms: u64) {
         // Not all in the same round.
         let stagger_ms = u64::from(region) * 37 % REGION_SNAPSHOT_MS;
-        let fresh = Held {
+        let fresh = RegionSchedule {
             players: 0,
             snapshot_due_ms: now_ms + stagger_ms,
-            askable_ms: 0,
-            empty_left: EMPTY_REGION_SNAPSHOTS,
+            request_allowed_ms: 0,
+            empty_snapshots_left: EMPTY_REGION_SNAPSHOTS,
         };
-        self.held.entry(region).or_insert(fresh).players += 1;
+        self.schedules.entry(region).or_insert(fresh).players += 1;
     }
 
-    fn step_out(&mut self, region: Region) {
-        if let Some(held) = self.held.get_mut(&region) {
-            held.players -= 1;
-            held.empty_left = EMPTY_REGION_SNAPSHOTS;
+    fn remove_player(&mut self, region: Region) {
+        if let Some(schedule) = self.schedules.get_mut(&region) {
+            schedule.players -= 1;
+            schedule.empty_snapshots_left = EMPTY_REGION_SNAPSHOTS;
         }
     }
 
-    /// The regions whose snapshot is due, or was asked for.
-    fn due(&mut self, now_ms: u64) -> BTreeSet<Region> {
+    /// The regions whose snapshot is due, or was requested for.
+    fn take_due_snapshots(&mut self, now_ms: u64) -> BTreeSet<Region> {
         let mut due = BTreeSet::new();
-        let held = &mut self.held;
-        self.asked.retain(|region| match held.get_mut(region) {
-            Some(held) if now_ms < held.askable_ms => true,
-            Some(held) => {
-                held.askable_ms = now_ms + SNAPSHOT_REQUEST_MS;
+        let schedules = &mut self.schedules;
+        self.requested.retain(|region| match schedules.get_mut(region) {
+            Some(schedule) if now_ms < schedule.request_allowed_ms => true,
+            Some(schedule) => {
+                schedule.request_allowed_ms = now_ms + SNAPSHOT_REQUEST_MS;
                 due.insert(*region);
                 false
             }
             None => false,
         });
-        self.held.retain(|&region, held| {
-            if now_ms >= held.snapshot_due_ms {
+        self.schedules.retain(|&region, schedule| {
+            if now_ms >= schedule.snapshot_due_ms {
                 due.insert(region);
-                held.snapshot_due_ms = now_ms + REGION_SNAPSHOT_MS;
-                held.askable_ms = now_ms + SNAPSHOT_REQUEST_MS;
-                if held.players == 0 {
-                    held.empty_left -= 1;
+                schedule.snapshot_due_ms = now_ms + REGION_SNAPSHOT_MS;
+                schedule.request_allowed_ms = now_ms + SNAPSHOT_REQUEST_MS;
+                if schedule.players == 0 {
+                    schedule.empty_snapshots_left -= 1;
                 }
             }
-            held.players > 0 || held.empty_left > 0
+            schedule.players > 0 || schedule.empty_snapshots_left > 0
         });
         due
     }
 }
 
-fn of(changes: &mut BTreeMap<Region, Changes>, region: Region) -> &mut Changes {
+fn changes_in(changes: &mut BTreeMap<Region, Changes>, region: Region) -> &mut Changes {
     changes.entry(region).or_insert_with(|| Changes { region, ..Changes::default() })
 }
 
@@ -171,34 +177,34 @@ mod tests {
         bodies.into_iter().filter_map(only).collect()
     }
 
-    fn authority() -> Authority {
-        Authority::new(Regions::new(2000, 2000))
+    fn publisher() -> Publisher {
+        Publisher::new(RegionGrid::new(2000, 2000))
     }
 
     #[test]
     fn each_change_is_told_once() {
         let mut world = world_of(&[(10, 10)]);
-        let mut authority = authority();
+        let mut publisher = publisher();
         world.step(1);
-        assert_eq!(changes(authority.round(&world, 0))[0].updated[0].position, Position { x: 10, y: 10 });
-        assert_eq!(changes(authority.round(&world, 50)), []);
+        assert_eq!(changes(publisher.publish(&world, 0))[0].updated[0].position, Position { x: 10, y: 10 });
+        assert_eq!(changes(publisher.publish(&world, 50)), []);
         world.apply(0, Input::Attack);
         world.step(1);
-        let told = changes(authority.round(&world, 100));
+        let told = changes(publisher.publish(&world, 100));
         assert!(told[0].updated[0].begins_attack, "{told:?}");
         world.step(1);
-        assert_eq!(changes(authority.round(&world, 150)), []);
+        assert_eq!(changes(publisher.publish(&world, 150)), []);
     }
 
     #[test]
     fn who_crosses_a_border_leaves_one_region_and_enters_the_other() {
         let mut world = world_of(&[(245, 10)]);
-        let mut authority = authority();
+        let mut publisher = publisher();
         world.step(1);
-        authority.round(&world, 0);
+        publisher.publish(&world, 0);
         world.apply(0, Input::Move { vector: Vector::new(1, 0), claim: None });
         world.step(60);
-        let told = changes(authority.round(&world, 50));
+        let told = changes(publisher.publish(&world, 50));
         let crossing = world.tell(0, 1);
         assert_eq!((told[0].region, &*told[0].moved), (0, &[(1, crossing)][..]));
         assert_eq!((told[1].region, &*told[1].updated), (1, &[crossing][..]));
@@ -208,14 +214,14 @@ mod tests {
     #[test]
     fn who_leaves_is_told_of_even_when_the_slot_is_taken_at_once() {
         let mut world = world_of(&[(10, 10)]);
-        let mut authority = authority();
+        let mut publisher = publisher();
         world.step(1);
-        authority.round(&world, 0);
+        publisher.publish(&world, 0);
         let id = world.id(0).unwrap();
         world.leave(0);
         world.join();
         world.step(1);
-        let told = changes(authority.round(&world, 50));
+        let told = changes(publisher.publish(&world, 50));
         let left: Vec<u32> = told.iter().flat_map(|changes| changes.left.clone()).collect();
         assert_eq!(left, [id]);
         assert_eq!(told.iter().map(|changes| changes.updated.len()).sum::<usize>(), 1);
@@ -224,19 +230,19 @@ mod tests {
     #[test]
     fn a_region_is_told_in_full_every_two_seconds_and_on_request_and_twice_when_it_is_empty() {
         let mut world = world_of(&[(10, 10)]);
-        let mut authority = authority();
+        let mut publisher = publisher();
         world.step(1);
         let mut snapshots = Vec::new();
         for round in 0..200 {
             let now_ms = round * 50;
             if round == 10 {
-                authority.ask(&[0, 1, 9_999]);
+                publisher.request_snapshots(&[0, 1, 9_999]);
             }
             if round == 100 {
                 world.leave(0);
                 world.step(1);
             }
-            for (_, body) in authority.round(&world, now_ms) {
+            for (_, body) in publisher.publish(&world, now_ms) {
                 if let Body::Snapshot { region: 0, players } = body {
                     snapshots.push((now_ms, players.len()));
                 }
@@ -244,19 +250,19 @@ mod tests {
         }
         let expected = [(0, 1), (500, 1), (2_000, 1), (4_000, 1), (6_000, 0), (8_000, 0)];
         assert_eq!(snapshots, expected);
-        assert!(authority.held.is_empty());
+        assert!(publisher.schedules.is_empty());
     }
 
     #[test]
     fn requests_by_the_dozen_are_answered_at_a_bounded_rate() {
         let mut world = world_of(&[(10, 10)]);
-        let mut authority = authority();
+        let mut publisher = publisher();
         world.step(1);
         let mut snapshots = 0;
         for round in 0..200 {
-            authority.ask(&[0]);
-            authority.ask_all();
-            let told = authority.round(&world, round * 50);
+            publisher.request_snapshots(&[0]);
+            publisher.request_all_snapshots();
+            let told = publisher.publish(&world, round * 50);
             snapshots += told.iter().filter(|(_, body)| matches!(body, Body::Snapshot { .. })).count();
         }
         // Ten seconds: four a second on request, and those that are due anyway.
@@ -266,7 +272,7 @@ mod tests {
     #[test]
     fn nothing_is_told_of_other_processes_players() {
         let mut world = world_of(&[]);
-        let mut authority = authority();
+        let mut publisher = publisher();
         let position = Position { x: 1, y: 1 };
         let told = Told {
             id: 9,
@@ -278,6 +284,6 @@ mod tests {
         };
         world.haunt(&told).expect("room for a ghost");
         world.step(1);
-        assert_eq!(authority.round(&world, 0), []);
+        assert_eq!(publisher.publish(&world, 0), []);
     }
 }

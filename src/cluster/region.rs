@@ -8,12 +8,12 @@ pub type Region = u32;
 
 /// The world cut into squares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Regions {
+pub struct RegionGrid {
     columns: u32,
     rows: u32,
 }
 
-impl Regions {
+impl RegionGrid {
     /// Those of a world of this size, in units.
     pub fn new(width: u16, height: u16) -> Self {
         // The far edges belong to the world.
@@ -32,7 +32,7 @@ impl Regions {
     }
 
     /// Those that a rectangle touches; beyond the world there are none.
-    pub fn touched(self, left: i32, top: i32, right: i32, bottom: i32) -> impl Iterator<Item = Region> {
+    pub fn overlapping(self, left: i32, top: i32, right: i32, bottom: i32) -> impl Iterator<Item = Region> {
         let (first, last) = (self.column(left), self.column(right));
         (self.row(top)..=self.row(bottom))
             .flat_map(move |row| (first..=last).map(move |column| row * self.columns + column))
@@ -56,7 +56,7 @@ pub struct RegionSet {
 
 impl RegionSet {
     /// None of those.
-    pub fn none(regions: Regions) -> Self {
+    pub fn empty(regions: RegionGrid) -> Self {
         Self { words: vec![0; regions.count().div_ceil(64)], len: 0 }
     }
 
@@ -105,13 +105,13 @@ mod tests {
 
     #[test]
     fn corners_and_edges_belong_to_the_world() {
-        let regions = Regions::new(2000, 600);
+        let regions = RegionGrid::new(2000, 600);
         assert_eq!(regions.count(), 9 * 3);
         assert_eq!(regions.of(Position { x: 0, y: 0 }), 0);
         assert_eq!(regions.of(Position { x: 2000, y: 600 }), 26);
-        assert_eq!(regions.touched(-900, -1, 9_000, 9_000).count(), 27);
-        assert_eq!(regions.touched(249, 249, 250, 249).collect::<Vec<_>>(), [0, 1]);
-        assert!(Regions::new(u16::MAX, u16::MAX).count() < 1 << 17);
+        assert_eq!(regions.overlapping(-900, -1, 9_000, 9_000).count(), 27);
+        assert_eq!(regions.overlapping(249, 249, 250, 249).collect::<Vec<_>>(), [0, 1]);
+        assert!(RegionGrid::new(u16::MAX, u16::MAX).count() < 1 << 17);
     }
 
     proptest! {
@@ -119,16 +119,16 @@ mod tests {
         fn who_is_in_a_rectangle_is_in_a_region_it_touches(
             x in 0u16..=2000, y in 0u16..=2000, left in 0u16..=2000, top in 0u16..=2000, side in 0u16..700,
         ) {
-            let regions = Regions::new(2000, 2000);
+            let regions = RegionGrid::new(2000, 2000);
             let is_inside = (left..=left + side).contains(&x) && (top..=top + side).contains(&y);
             let [left, top, right, bottom] = [left, top, left + side, top + side].map(i32::from);
-            let touched = regions.touched(left, top, right, bottom).any(|region| region == regions.of(Position { x, y }));
+            let touched = regions.overlapping(left, top, right, bottom).any(|region| region == regions.of(Position { x, y }));
             prop_assert!(touched || !is_inside);
         }
 
         #[test]
         fn a_set_is_one(deeds in proptest::collection::vec((0u32..81, any::<bool>()), 0..200)) {
-            let (mut set, mut model) = (RegionSet::none(Regions::new(2000, 2000)), BTreeSet::new());
+            let (mut set, mut model) = (RegionSet::empty(RegionGrid::new(2000, 2000)), BTreeSet::new());
             for (region, is_in) in deeds {
                 if is_in {
                     set.insert(region);

@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ids::Ids;
 use super::message::{Changes, Heartbeat, NodeId};
-use super::region::{Region, RegionSet, Regions};
+use super::region::{Region, RegionGrid, RegionSet};
 use crate::limits::{PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS};
 use crate::world::{Told, World};
 
 /// Other processes and their players.
 #[derive(Debug)]
-pub struct Mirror {
-    regions: Regions,
+pub struct RemoteNodes {
+    regions: RegionGrid,
     /// Of which this process wants to know.
-    wanted: RegionSet,
+    subscriptions: RegionSet,
     peers: BTreeMap<NodeId, Peer>,
     ghosts: BTreeMap<u32, Ghost>,
     ids: Ids,
-    /// Regions of all peers of which something is remembered, at most: as of the last look, and since.
-    parts: usize,
+    /// RegionGrid of all peers of which something is remembered, at most: as of the last look, and since.
+    peer_regions: usize,
     /// Snapshots that put something right that was not told as a change.
     resyncs: u64,
     /// Players, regions and ids of the bus that were refused, or for which there was no room.
@@ -28,13 +28,13 @@ pub struct Mirror {
 
 /// What a beat says of its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum Admission {
     /// Nothing was heard of it before.
     New,
     /// It was known already.
-    Already,
+    Known,
     /// One too many, to which this node does not listen.
-    TooMany,
+    Rejected,
 }
 
 /// Another process.
@@ -47,19 +47,19 @@ pub struct Peer {
     /// Above all ids it was granted, as far as its claims were plausible; 0 before the first.
     ids_end: u32,
     /// Its last claim about ids was not plausible.
-    has_lied: bool,
-    heard_ms: u64,
-    parts: BTreeMap<Region, Part>,
+    has_implausible_ids: bool,
+    last_seen_ms: u64,
+    regions: BTreeMap<Region, PeerRegion>,
 }
 
 /// What is known of a process's players in one region.
 #[derive(Debug, Default)]
-struct Part {
+struct PeerRegion {
     /// The newest message about it.
-    number: u64,
-    heard_ms: u64,
+    sequence: u64,
+    last_seen_ms: u64,
     /// A snapshot has come.
-    is_whole: bool,
+    has_snapshot: bool,
     ids: BTreeSet<u32>,
 }
 
@@ -69,39 +69,39 @@ struct Ghost {
     node: NodeId,
     region: Region,
     /// The message that told of it last.
-    number: u64,
-    heard_ms: u64,
+    sequence: u64,
+    last_seen_ms: u64,
 }
 
 impl Ghost {
     /// Whether what is known is newer than this message, and holds it off.
-    fn is_newer_than(&self, word: Word) -> bool {
-        self.number > word.number && word.now_ms.saturating_sub(self.heard_ms) < SEQUENCE_HOLD_MS
+    fn is_newer_than(&self, origin: Origin) -> bool {
+        self.sequence > origin.sequence && origin.now_ms.saturating_sub(self.last_seen_ms) < SEQUENCE_HOLD_MS
     }
 }
 
 /// Who says something, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Word {
+pub struct Origin {
     /// The process.
     pub node: NodeId,
     /// The number of its message.
-    pub number: u64,
+    pub sequence: u64,
     /// When it arrived, in milliseconds of the loop's clock.
     pub now_ms: u64,
 }
 
-impl Mirror {
-    /// Nobody yet, and nothing wanted.
-    pub fn new(regions: Regions) -> Self {
-        let wanted = RegionSet::none(regions);
+impl RemoteNodes {
+    /// Nobody yet, and nothing subscriptions.
+    pub fn new(regions: RegionGrid) -> Self {
+        let subscriptions = RegionSet::empty(regions);
         Self {
             regions,
-            wanted,
+            subscriptions,
             peers: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             ids: Ids::default(),
-            parts: 0,
+            peer_regions: 0,
             resyncs: 0,
             implausible: 0,
         }
@@ -118,13 +118,13 @@ impl Mirror {
     }
 
     /// Whether that process is known to live.
-    pub fn knows(&self, node: NodeId) -> bool {
+    pub fn contains(&self, node: NodeId) -> bool {
         self.peers.contains_key(&node)
     }
 
     /// The regions listened to.
-    pub fn wanted(&self) -> &RegionSet {
-        &self.wanted
+    pub fn subscriptions(&self) -> &RegionSet {
+        &self.subscriptions
     }
 
     /// Snapshots that put something right that was not told as a change.
@@ -148,204 +148,209 @@ impl Mirror {
 
     /// Whether the last claim of a peer about its ids was plausible.
     pub fn has_plausible_ids(&self, node: NodeId) -> bool {
-        self.peers.get(&node).is_none_or(|peer| !peer.has_lied)
+        self.peers.get(&node).is_none_or(|peer| !peer.has_implausible_ids)
     }
 
     /// Listens to one more region.
-    pub fn want(&mut self, region: Region) {
-        self.wanted.insert(region);
+    pub fn subscribe(&mut self, region: Region) {
+        self.subscriptions.insert(region);
     }
 
     /// Listens to a region no more; who is there is not shown any longer.
-    pub fn leave_alone(&mut self, region: Region, world: &mut World) {
-        self.wanted.remove(region);
+    pub fn unsubscribe(&mut self, region: Region, world: &mut World) {
+        self.subscriptions.remove(region);
         for peer in self.peers.values_mut() {
-            let part = peer.parts.remove(&region).unwrap_or_default();
-            vanish(&mut self.ghosts, part.ids, world);
+            let known = peer.regions.remove(&region).unwrap_or_default();
+            remove_ghosts(&mut self.ghosts, known.ids, world);
         }
     }
 
     /// A peer says that it lives, and up to where its ids reach.
-    pub fn beat(&mut self, word: Word, beat: Heartbeat) -> Known {
-        let is_new = !self.knows(word.node);
+    pub fn heartbeat(&mut self, origin: Origin, heartbeat: Heartbeat) -> Admission {
+        let is_new = !self.contains(origin.node);
         let has_room = !is_new || self.peers.len() < PEERS_MAX;
-        let is_plausible = has_room && self.ids.hear(word.node, beat.ids_end, word.now_ms);
+        let is_plausible = has_room && self.ids.announce(origin.node, heartbeat.ids_end, origin.now_ms);
         self.implausible += u64::from(!is_plausible);
-        let Some(peer) = self.hear(word) else { return Known::TooMany };
-        (peer.name, peer.players, peer.has_lied) = (beat.name, beat.players, !is_plausible);
+        let Some(peer) = self.touch(origin) else { return Admission::Rejected };
+        (peer.name, peer.players, peer.has_implausible_ids) =
+            (heartbeat.name, heartbeat.players, !is_plausible);
         if is_plausible {
-            peer.ids_end = peer.ids_end.max(beat.ids_end);
+            peer.ids_end = peer.ids_end.max(heartbeat.ids_end);
         }
-        if is_new { Known::New } else { Known::Already }
+        if is_new { Admission::New } else { Admission::Known }
     }
 
     /// Whoever speaks lives; one too many is not listened to.
-    fn hear(&mut self, word: Word) -> Option<&mut Peer> {
-        if !self.knows(word.node) && self.peers.len() >= PEERS_MAX {
+    fn touch(&mut self, origin: Origin) -> Option<&mut Peer> {
+        if !self.contains(origin.node) && self.peers.len() >= PEERS_MAX {
             return None;
         }
-        let peer = self.peers.entry(word.node).or_default();
-        peer.heard_ms = word.now_ms;
+        let peer = self.peers.entry(origin.node).or_default();
+        peer.last_seen_ms = origin.now_ms;
         Some(peer)
     }
 
     /// A process is gone, and its players with it.
-    pub fn forget(&mut self, node: NodeId, world: &mut World) {
-        self.ids.forget(node);
-        for (_, part) in self.peers.remove(&node).map(|peer| peer.parts).unwrap_or_default() {
-            vanish(&mut self.ghosts, part.ids, world);
+    pub fn remove(&mut self, node: NodeId, world: &mut World) {
+        self.ids.remove_peer(node);
+        for (_, known) in self.peers.remove(&node).map(|peer| peer.regions).unwrap_or_default() {
+            remove_ghosts(&mut self.ghosts, known.ids, world);
         }
     }
 
     /// Takes over what changed.
-    pub fn change(&mut self, word: Word, changes: &Changes, world: &mut World) {
-        if self.open(word, changes.region).is_none() {
+    pub fn apply_changes(&mut self, origin: Origin, changes: &Changes, world: &mut World) {
+        if self.region_for(origin, changes.region).is_none() {
             return;
         }
         for id in &changes.left {
-            self.drop_from(word, changes.region, *id, world);
+            self.remove_ghost(origin, changes.region, *id, world);
         }
-        for (to, told) in &changes.moved {
-            if self.wanted.contains(*to) {
-                self.show(word, *to, told, world);
+        for (to, entity) in &changes.moved {
+            if self.subscriptions.contains(*to) {
+                self.upsert_ghost(origin, *to, entity, world);
             } else {
-                self.drop_from(word, changes.region, told.id, world);
+                self.remove_ghost(origin, changes.region, entity.id, world);
             }
         }
-        for told in &changes.updated {
-            self.show(word, changes.region, told, world);
+        for entity in &changes.updated {
+            self.upsert_ghost(origin, changes.region, entity, world);
         }
     }
 
     /// Takes over a snapshot: who is not in it is not there.
-    pub fn replace(&mut self, word: Word, region: Region, players: &[Told], world: &mut World) {
-        let Some(part) = self.open(word, region) else { return };
-        let listed: BTreeSet<u32> = players.iter().map(|told| told.id).collect();
-        let gone: Vec<u32> = part.ids.difference(&listed).copied().collect();
-        let was_right = gone.is_empty() && part.ids.len() == listed.len();
-        let is_first = !std::mem::replace(&mut part.is_whole, true);
+    pub fn apply_snapshot(&mut self, origin: Origin, region: Region, players: &[Told], world: &mut World) {
+        let Some(known) = self.region_for(origin, region) else { return };
+        let listed: BTreeSet<u32> = players.iter().map(|entity| entity.id).collect();
+        let gone: Vec<u32> = known.ids.difference(&listed).copied().collect();
+        let was_right = gone.is_empty() && known.ids.len() == listed.len();
+        let is_first = !std::mem::replace(&mut known.has_snapshot, true);
         self.resyncs += u64::from(!was_right && !is_first);
         for id in gone {
-            self.drop_from(word, region, id, world);
+            self.remove_ghost(origin, region, id, world);
         }
-        for told in players {
-            self.show(word, region, told, world);
+        for entity in players {
+            self.upsert_ghost(origin, region, entity, world);
         }
     }
 
     /// Forgets who has been silent for too long. Returns the names of processes that are gone.
     pub fn expire(&mut self, now_ms: u64, world: &mut World) -> Vec<String> {
-        let is_silent = |heard_ms: u64, limit_ms: u64| now_ms.saturating_sub(heard_ms) > limit_ms;
-        let silent = self.peers.iter().filter(|(_, peer)| is_silent(peer.heard_ms, PEER_TIMEOUT_MS));
+        let is_silent = |last_seen_ms: u64, limit_ms: u64| now_ms.saturating_sub(last_seen_ms) > limit_ms;
+        let silent = self.peers.iter().filter(|(_, peer)| is_silent(peer.last_seen_ms, PEER_TIMEOUT_MS));
         let gone: Vec<(NodeId, String)> = silent.map(|(&node, peer)| (node, peer.name.clone())).collect();
         for (node, _) in &gone {
-            self.forget(*node, world);
+            self.remove(*node, world);
         }
         for peer in self.peers.values_mut() {
-            peer.parts.retain(|_, part| {
-                let is_over = is_silent(part.heard_ms, REGION_TIMEOUT_MS);
+            peer.regions.retain(|_, known| {
+                let is_over = is_silent(known.last_seen_ms, REGION_TIMEOUT_MS);
                 if is_over {
-                    vanish(&mut self.ghosts, std::mem::take(&mut part.ids), world);
+                    remove_ghosts(&mut self.ghosts, std::mem::take(&mut known.ids), world);
                 }
                 !is_over
             });
         }
-        self.parts = self.peers.values().map(|peer| peer.parts.len()).sum();
+        self.peer_regions = self.peers.values().map(|peer| peer.regions.len()).sum();
         gone.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// What is known of a region, if this message about it counts: it is wanted, and newer than that.
-    fn open(&mut self, word: Word, region: Region) -> Option<&mut Part> {
-        if !self.wanted.contains(region) {
+    /// What is known of a region, if this message about it counts: it is subscriptions, and newer than that.
+    fn region_for(&mut self, origin: Origin, region: Region) -> Option<&mut PeerRegion> {
+        if !self.subscriptions.contains(region) {
             return None;
         }
-        let has_room = self.parts < PEER_REGIONS_MAX;
-        let is_new = !self.hear(word)?.parts.contains_key(&region);
+        let has_room = self.peer_regions < PEER_REGIONS_MAX;
+        let is_new = !self.touch(origin)?.regions.contains_key(&region);
         if is_new && !has_room {
             self.implausible += 1;
             return None;
         }
-        self.parts += usize::from(is_new);
-        let part = self.peers.get_mut(&word.node)?.parts.entry(region).or_default();
-        if part.number >= word.number {
+        self.peer_regions += usize::from(is_new);
+        let known = self.peers.get_mut(&origin.node)?.regions.entry(region).or_default();
+        if known.sequence >= origin.sequence {
             return None;
         }
-        (part.number, part.heard_ms) = (word.number, word.now_ms);
-        Some(part)
+        (known.sequence, known.last_seen_ms) = (origin.sequence, origin.now_ms);
+        Some(known)
     }
 
     /// Shows a player as its node describes it, unless something newer is known, or the sender can't have it there.
-    fn show(&mut self, word: Word, region: Region, told: &Told, world: &mut World) {
+    fn upsert_ghost(&mut self, origin: Origin, region: Region, entity: &Told, world: &mut World) {
         let rules = world.rules();
-        let is_inside = told.position.x <= rules.width && told.position.y <= rules.height;
-        if !is_inside || self.regions.of(told.position) != region {
+        let is_inside = entity.position.x <= rules.width && entity.position.y <= rules.height;
+        if !is_inside || self.regions.of(entity.position) != region {
             self.implausible += 1;
             return;
         }
-        match self.ghosts.get_mut(&told.id) {
-            Some(ghost) if ghost.node != word.node => {
+        match self.ghosts.get_mut(&entity.id) {
+            Some(ghost) if ghost.node != origin.node => {
                 self.implausible += 1;
                 return;
             }
-            Some(ghost) if ghost.is_newer_than(word) => return,
+            Some(ghost) if ghost.is_newer_than(origin) => return,
             Some(ghost) => {
-                world.follow(ghost.slot, told);
+                world.follow(ghost.slot, entity);
                 let before = std::mem::replace(&mut ghost.region, region);
-                (ghost.number, ghost.heard_ms) = (word.number, word.now_ms);
+                (ghost.sequence, ghost.last_seen_ms) = (origin.sequence, origin.now_ms);
                 if before != region
-                    && let Some(part) = self.part(word.node, before)
+                    && let Some(known) = self.peer_region(origin.node, before)
                 {
-                    part.ids.remove(&told.id);
+                    known.ids.remove(&entity.id);
                 }
             }
             None => {
-                if !self.may_appear(word.node, told.id) {
+                if !self.may_own(origin.node, entity.id) {
                     self.implausible += 1;
                     return;
                 }
-                let Some(slot) = world.haunt(told) else {
+                let Some(slot) = world.haunt(entity) else {
                     self.implausible += 1;
                     return;
                 };
-                let (number, heard_ms) = (word.number, word.now_ms);
-                self.ghosts.insert(told.id, Ghost { slot, node: word.node, region, number, heard_ms });
+                let (sequence, last_seen_ms) = (origin.sequence, origin.now_ms);
+                self.ghosts
+                    .insert(entity.id, Ghost { slot, node: origin.node, region, sequence, last_seen_ms });
             }
         }
-        let peer = self.peers.get_mut(&word.node).expect("who tells of players is known");
-        let part =
-            peer.parts.entry(region).or_insert_with(|| Part { heard_ms: word.now_ms, ..Part::default() });
-        part.ids.insert(told.id);
+        let peer = self.peers.get_mut(&origin.node).expect("who tells of players is known");
+        let known = peer
+            .regions
+            .entry(region)
+            .or_insert_with(|| PeerRegion { last_seen_ms: origin.now_ms, ..PeerRegion::default() });
+        known.ids.insert(entity.id);
     }
 
     /// Whether a peer can have a player of this id.
-    fn may_appear(&self, node: NodeId, id: u32) -> bool {
+    fn may_own(&self, node: NodeId, id: u32) -> bool {
         self.peers.get(&node).is_some_and(|peer| self.ids.may_have(node, peer.ids_end, id))
     }
 
     /// A player is in this region no more, unless something newer is known.
-    fn drop_from(&mut self, word: Word, region: Region, id: u32, world: &mut World) {
-        let is_it =
-            |ghost: &&Ghost| ghost.node == word.node && ghost.region == region && !ghost.is_newer_than(word);
-        if let Some(ghost) = self.ghosts.get(&id).filter(is_it) {
+    fn remove_ghost(&mut self, origin: Origin, region: Region, id: u32, world: &mut World) {
+        let is_match = |ghost: &&Ghost| {
+            ghost.node == origin.node && ghost.region == region && !ghost.is_newer_than(origin)
+        };
+        if let Some(ghost) = self.ghosts.get(&id).filter(is_match) {
             world.depart(ghost.slot);
             self.ghosts.remove(&id);
-            if let Some(part) = self.part(word.node, region) {
-                part.ids.remove(&id);
+            if let Some(known) = self.peer_region(origin.node, region) {
+                known.ids.remove(&id);
             }
         }
     }
 
-    fn part(&mut self, node: NodeId, region: Region) -> Option<&mut Part> {
-        self.peers.get_mut(&node)?.parts.get_mut(&region)
+    fn peer_region(&mut self, node: NodeId, region: Region) -> Option<&mut PeerRegion> {
+        self.peers.get_mut(&node)?.regions.get_mut(&region)
     }
 
     /// The regions of the world.
-    pub fn regions(&self) -> Regions {
+    pub fn regions(&self) -> RegionGrid {
         self.regions
     }
 }
 
-fn vanish(ghosts: &mut BTreeMap<u32, Ghost>, ids: BTreeSet<u32>, world: &mut World) {
+fn remove_ghosts(ghosts: &mut BTreeMap<u32, Ghost>, ids: BTreeSet<u32>, world: &mut World) {
     for id in ids {
         if let Some(ghost) = ghosts.remove(&id) {
             world.depart(ghost.slot);

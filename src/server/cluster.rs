@@ -14,7 +14,7 @@ use super::{Server, os};
 use crate::cluster::authentication::Seal;
 use crate::cluster::link::{Address, Link, News, Order};
 use crate::cluster::message::{NodeId, SessionOutcome};
-use crate::cluster::{Channel, Heard, Node, Now, Outgoing};
+use crate::cluster::{Channel, Node, Now, Outgoing, Received};
 use crate::config::Config;
 use crate::limits::{
     BUS_DELAY_MS_MAX, BUS_PAUSE_FACTOR, BUS_PAUSE_NS_MAX, BUS_POLL_BYTES, BUS_POLL_MESSAGES, BUS_POLL_NS,
@@ -98,7 +98,7 @@ impl Cluster {
 
     /// Whether that process is known to live.
     pub(super) fn knows(&self, node: NodeId) -> bool {
-        self.node.mirror().knows(node)
+        self.node.remote().contains(node)
     }
 
     /// Asks the bus what is kept under a ticket.
@@ -163,16 +163,16 @@ impl Server {
                 }
             }
             News::Message(bytes) => match self.game.hear(&mut cluster.node, &bytes, now) {
-                Heard::Claim(ticket, asker) => self.hand_over(ticket, asker),
-                Heard::Answer(ticket, fate) => self.answered_elsewhere(ticket, fate),
-                Heard::Taken { delay_us, is_news: true } => {
+                Received::SessionRequest(ticket, asker) => self.hand_over(ticket, asker),
+                Received::SessionReply(ticket, fate) => self.answered_elsewhere(ticket, fate),
+                Received::Applied { delay_us, has_players: true } => {
                     // A clock that is far off measures nothing.
                     if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
                         self.metrics.record_bus_delay(delay_us * 1_000);
                     }
                 }
-                Heard::Taken { .. } | Heard::Echo => {}
-                Heard::Refused(why) => {
+                Received::Applied { .. } | Received::Echo => {}
+                Received::Refused(why) => {
                     self.metrics.bus_refused_total += 1;
                     if let Some(why) = why {
                         log::warn!("cluster: not listened to: {why}");
@@ -199,7 +199,7 @@ impl Server {
                 log::info!("cluster: nothing is heard of {name} any more");
             }
             if is_other {
-                let regions = cluster.node.mirror().wanted().iter().map(Channel::Region);
+                let regions = cluster.node.remote().subscriptions().iter().map(Channel::Region);
                 let channels: BTreeSet<Channel> = regions.chain([Channel::All]).collect();
                 cluster.link.listen(channels);
             }
@@ -235,21 +235,21 @@ impl Server {
     pub(super) fn claim_elsewhere(&mut self, ticket: Ticket, owner: NodeId) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.claim(ticket, owner, now, &mut cluster.said);
+        cluster.node.request_session(ticket, owner, now, &mut cluster.said);
     }
 
     /// Tells the node that asked what becomes of it.
     pub(super) fn answer_claim(&mut self, ticket: Ticket, asker: NodeId, fate: SessionOutcome) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.answer(ticket, asker, fate, now, &mut cluster.said);
+        cluster.node.reply_session(ticket, asker, fate, now, &mut cluster.said);
     }
 
     /// Takes leave of the other processes.
     pub(super) fn leave_bus(&mut self) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.farewell(now, &mut cluster.said);
+        cluster.node.announce_shutdown(now, &mut cluster.said);
         self.flush_bus();
     }
 
@@ -265,22 +265,22 @@ impl Server {
 
     /// What is measured of the cluster.
     pub(super) fn cluster_gauges(&self, cluster: &Cluster) -> ClusterGauges {
-        let (mirror, counts) = (cluster.node.mirror(), cluster.link.counts());
+        let (remote, counts) = (cluster.node.remote(), cluster.link.counts());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClusterGauges {
             is_up: cluster.is_whole(self.uptime_ms()),
-            peers: mirror.peers().count() as u64,
-            peer_players: mirror.peers().map(|peer| u64::from(peer.players)).sum(),
+            peers: remote.peers().count() as u64,
+            peer_players: remote.peers().map(|peer| u64::from(peer.players)).sum(),
             ghosts: self.game.world().ghosts() as u64,
-            regions: mirror.wanted().len() as u64,
-            resyncs_total: mirror.resyncs(),
+            regions: remote.subscriptions().len() as u64,
+            resyncs_total: remote.resyncs(),
             ids_left: self.game.world().ids_left() as u64,
             messages_out_total: count(&counts.messages_out),
             messages_in_total: count(&counts.messages_in),
             bytes_out_total: count(&counts.bytes_out),
             bytes_in_total: count(&counts.bytes_in),
             dropped_total: count(&counts.dropped),
-            implausible_total: mirror.implausible() + count(&counts.implausible),
+            implausible_total: remote.implausible() + count(&counts.implausible),
             unauthenticated_total: count(&counts.unauthenticated),
             failures_total: count(&counts.failures),
         }
@@ -290,7 +290,7 @@ impl Server {
 impl Cluster {
     /// Notes since when no peer has been heard although there are some.
     fn watch_peers(&mut self, now: Now) {
-        let is_deaf = self.is_up() && self.link.subscribers() > 1 && !self.node.mirror().has_peers();
+        let is_deaf = self.is_up() && self.link.subscribers() > 1 && !self.node.remote().has_peers();
         if !is_deaf {
             if self.deaf_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= ISOLATION_TIMEOUT_MS) {
                 log::info!("cluster: peers are heard again");
@@ -323,7 +323,7 @@ impl Cluster {
             self.lease_due_ms = now.ms;
             // A node that knows of no ids has nothing to say about them.
             let bounds = self.node.ids().bounds(now.ms);
-            if bounds.above > 0 {
+            if bounds.min > 0 {
                 self.link.order(Order::Raise(bounds));
             }
             self.node.reconnect(now, out);

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::admission::rate::{RateLimit, Verdict};
-use crate::cluster::region::{RegionSet, Regions};
-use crate::cluster::{Heard, Node, Now, Outgoing};
+use crate::cluster::region::{RegionGrid, RegionSet};
+use crate::cluster::{Node, Now, Outgoing, Received};
 use crate::config::Config;
 use crate::limits::REGION_MARGIN;
 use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
@@ -146,13 +146,13 @@ impl Game {
     }
 
     /// Hears what another process says.
-    pub fn hear(&mut self, node: &mut Node, bytes: &[u8], now: Now) -> Heard {
-        node.hear(bytes, now, &mut self.scene_mut().world)
+    pub fn hear(&mut self, node: &mut Node, bytes: &[u8], now: Now) -> Received {
+        node.receive(bytes, now, &mut self.scene_mut().world)
     }
 
     /// Says what there is to say to other processes, as of the tick just closed.
     pub fn tell(&self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) {
-        node.round(self.world(), now, out);
+        node.publish_due(self.world(), now, out);
     }
 
     /// Keeps up with other processes: listens to the regions that are seen, and forgets who is silent. Returns whether the
@@ -163,16 +163,16 @@ impl Game {
             return (false, gone);
         }
         let seen = self.seen(node.regions());
-        (node.attend(&seen, now, &mut self.scene_mut().world, out), gone)
+        (node.update_subscriptions(&seen, now, &mut self.scene_mut().world, out), gone)
     }
 
     /// The regions that somebody sees, or could see in a second.
-    fn seen(&self, regions: Regions) -> RegionSet {
-        let mut seen = RegionSet::none(regions);
+    fn seen(&self, regions: RegionGrid) -> RegionSet {
+        let mut seen = RegionSet::empty(regions);
         for area in self.views.areas(self.world()) {
             let Area { left, top, right, bottom } = area;
             let margin = REGION_MARGIN;
-            for region in regions.touched(left - margin, top - margin, right + margin, bottom + margin) {
+            for region in regions.overlapping(left - margin, top - margin, right + margin, bottom + margin) {
                 seen.insert(region);
             }
             if seen.len() == regions.count() {

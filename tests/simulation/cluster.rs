@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::admission::rate::Verdict;
-use pixi_game_server::cluster::{Channel, Heard, Node, Now, Outgoing};
+use pixi_game_server::cluster::{Channel, Node, Now, Outgoing, Received};
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_IDS};
 use pixi_game_server::ops::metrics::{FrameOut, Metrics};
@@ -67,7 +67,7 @@ impl Process {
         let now = self.now();
         while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= tick) {
             let heard = self.simulation.game.hear(&mut self.node, &entry.remove(), now);
-            assert!(is_lied_to || !matches!(heard, Heard::Refused(_)), "{heard:?}");
+            assert!(is_lied_to || !matches!(heard, Received::Refused(_)), "{heard:?}");
         }
         self.simulation.step(pool);
         let (now, mut out) = (self.now(), Vec::new());
@@ -75,7 +75,7 @@ impl Process {
             self.simulation.game.tell(&mut self.node, now, &mut out);
         }
         if self.simulation.game.keep_up(&mut self.node, now, &mut out).0 {
-            self.listens_to = self.node.mirror().wanted().iter().map(Channel::Region).collect();
+            self.listens_to = self.node.remote().subscriptions().iter().map(Channel::Region).collect();
             self.listens_to.insert(Channel::All);
         }
         out
@@ -244,7 +244,7 @@ impl Cluster {
     ) -> Result<(), String> {
         let region = self.processes[0].node.regions().of(truth.position);
         let Some(ghost) = ghost else {
-            let is_wanted = process.node.mirror().wanted().contains(region);
+            let is_wanted = process.node.remote().subscriptions().contains(region);
             // Who walks over a border may be told of there in a moment.
             return if is_wanted && strictness == Strictness::AllStand {
                 Err("missing".to_owned())

@@ -298,10 +298,10 @@ impl Commander {
         count: u32,
         may_begin: bool,
     ) -> RedisResult<(u32, u32)> {
-        let Bounds { above, most, lead } = bounds;
+        let Bounds { min, max, lead_max } = bounds;
         let mut command = redis::cmd("EVAL");
         command.arg(LEASE).arg(1).arg(self.shared.address.counter());
-        command.arg(above.max(PLAYER_ID_FIRST)).arg(count).arg(u8::from(may_begin)).arg(most).arg(lead);
+        command.arg(min.max(PLAYER_ID_FIRST)).arg(count).arg(u8::from(may_begin)).arg(max).arg(lead_max);
         command.query(connection)
     }
 
