@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crowd::Random;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::replication::{Scene, Settings, Tally, Views};
+use pixi_game_server::replication::{Scene, Settings, Tally, Viewers};
 use pixi_game_server::world::{Rules, Vector};
 
 /// How often everybody turns, on average.
@@ -54,8 +54,8 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     });
     // As far as the governor stretches intervals: few turns are looks, and much has changed since the last.
     let pace = stage.scene.world.rules().pace;
-    let configured = stage.views.settings().clone();
-    stage.views.settings_mut().set_measures(
+    let configured = stage.viewers.settings().clone();
+    stage.viewers.settings_mut().set_measures(
         pace,
         FLUSH_INTERVAL_STRETCHED_MS,
         LOOKS_STRETCHED_HZ,
@@ -67,10 +67,10 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     group.bench_function(BenchmarkId::new("stretched", players), |bencher| {
         bencher.iter_custom(|rounds| (0..rounds).map(|_| stage.busy_cycle()).sum());
     });
-    *stage.views.settings_mut() = configured;
+    *stage.viewers.settings_mut() = configured;
     group.throughput(Throughput::Elements(stage.players as u64));
     // Never a look: everybody keeps in view whom it saw last.
-    stage.views.settings_mut().look_interval = u64::MAX;
+    stage.viewers.settings_mut().look_interval = u64::MAX;
     stage.settle();
     stage.describe("changes");
     group.bench_function(BenchmarkId::new("changes", players), |bencher| {
@@ -84,7 +84,7 @@ struct Stage {
     players: usize,
     random: Random,
     scene: Arc<Scene>,
-    views: Views,
+    viewers: Viewers,
     pool: Pool,
     // What the last round or cycle gave: frames, viewers who got any, bytes.
     tally: Tally,
@@ -102,7 +102,7 @@ impl Stage {
             players: 0,
             random: Random::new(),
             scene,
-            views: Views::new(settings),
+            viewers: Viewers::new(settings),
             pool,
             tally: Tally::default(),
             served: 0,
@@ -129,7 +129,7 @@ impl Stage {
         crowd::populate(&mut scene.world, newcomers, &mut self.random);
         for slot in slots {
             out.clear();
-            self.views.join(scene, slot, None, &mut out, &mut tally);
+            self.viewers.join(scene, slot, None, &mut out, &mut tally);
         }
         self.players = players;
     }
@@ -142,11 +142,11 @@ impl Stage {
         scene.refresh();
         self.tally = Tally::default();
         (self.served, self.bytes) = (0, 0);
-        self.views.begin_round(&self.scene);
+        self.viewers.begin_round(&self.scene);
         let mut elapsed = Duration::ZERO;
-        while !self.views.is_round_over() {
+        while !self.viewers.is_round_over() {
             let start = Instant::now();
-            self.pool.serve_batch(&self.scene, &mut self.views, &mut |_| true);
+            self.pool.serve_batch(&self.scene, &mut self.viewers, &mut |_| true);
             elapsed += start.elapsed();
             self.take_frames();
         }
@@ -189,7 +189,7 @@ impl Stage {
     /// A flush interval, in which nearly everybody is told something; returns how long the fan-outs took.
     fn busy_cycle(&mut self) -> Duration {
         let (mut tally, mut served, mut bytes, mut elapsed) = (Tally::default(), 0, 0, Duration::ZERO);
-        for _ in 0..self.views.settings().flush_interval {
+        for _ in 0..self.viewers.settings().flush_interval {
             elapsed += self.round();
             tally.add(&self.tally);
             served += self.served;
@@ -215,7 +215,7 @@ impl Stage {
              {} left, {} game_state",
             self.players,
             served / CYCLES_COUNTED,
-            self.views.visible_total() / self.players,
+            self.viewers.visible_total() / self.players,
             bytes / CYCLES_COUNTED,
             each(total.movement),
             each(total.joined),

@@ -335,7 +335,7 @@ impl<'a> Trial<'a> {
         self.write_replies();
         self.game.step(1, &mut self.metrics);
         self.game.begin_round();
-        while !self.game.views().is_round_over() {
+        while !self.game.viewers().is_round_over() {
             let connections = &self.connections;
             let of = |slot: u32| {
                 connections

@@ -22,12 +22,12 @@ pub(super) fn welcome(
     let world = &scene.world;
     let first_entered = look(viewer, scene, settings, viewer.id, scratch);
     debug_assert_eq!(first_entered, 0, "a new viewer sees nobody yet");
-    if !viewer.visible.is_empty() {
+    if !viewer.interest_set.is_empty() {
         viewer.sync_allowed = Some(world.tick() + settings.first_sprite_load);
     }
-    let everybody = [&[viewer.slot], viewer.visible.slots()].concat();
+    let everybody = [&[viewer.slot], viewer.interest_set.slots()].concat();
     frames.game_state(everybody.into_iter());
-    for &slot in viewer.visible.slots() {
+    for &slot in viewer.interest_set.slots() {
         if world.outline(slot).moves() {
             frames.movement(slot);
         }
@@ -54,7 +54,7 @@ pub(super) fn serve(
         Turn::Look => {
             let looked = viewer.looked;
             let first_entered = look(viewer, scene, settings, u32::MAX, scratch);
-            let set_changed = first_entered < viewer.visible.len() || !scratch.left.kept().is_empty();
+            let set_changed = first_entered < viewer.interest_set.len() || !scratch.left.kept().is_empty();
             viewer.altered |= set_changed || scratch.any_moves;
             find_news(viewer, first_entered, &scene.world, scratch);
             if viewer.is_sync_due(now) {
@@ -78,12 +78,12 @@ pub(super) fn serve(
 fn changes(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
     let now = world.tick();
-    find_news(viewer, viewer.visible.len(), world, scratch);
+    find_news(viewer, viewer.interest_set.len(), world, scratch);
     tell_news(viewer, settings, scratch, frames);
     if viewer.departed {
         viewer.departed = false;
         let departed = &mut viewer.departed;
-        viewer.visible.retain(|member| {
+        viewer.interest_set.retain(|member| {
             let is_gone = !world.is_present(member.slot, member.id);
             let is_told = is_gone && member.age(now) >= settings.departure_dwell;
             if is_told {
@@ -107,7 +107,7 @@ fn what_the_look_found(
         frames.left(id);
     }
     for at in scratch.repeats.clone() {
-        let member = viewer.visible.at(at);
+        let member = viewer.interest_set.at(at);
         if frames.world.is_present(member.slot, member.id) {
             repeat(viewer, member, frames);
         }
@@ -119,14 +119,14 @@ fn what_the_look_found(
 /// it of all.
 fn find_news(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scratch) {
     let changed = world.changed_since(viewer.served);
-    let slots = viewer.visible.slots()[..members].iter().enumerate();
+    let slots = viewer.interest_set.slots()[..members].iter().enumerate();
     scratch.news.clear();
     scratch.news.sift(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
 }
 
 /// Whether there is something new about any of those in `scratch.news`.
 fn has_news(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
-    let mut slots = scratch.news.kept().iter().map(|&at| viewer.visible.slots()[at as usize]);
+    let mut slots = scratch.news.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
     slots.any(|slot| world.outline(slot).has_changed_since(viewer.served))
 }
 
@@ -136,12 +136,13 @@ fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, fr
     let world = frames.world;
     // While nobody left the world, whoever is in a member's slot is the member.
     let may_be_gone = viewer.may_show_departed(world);
-    let found = frames.new_movements(&viewer.visible, news.kept(), viewer.served, may_be_gone, movements);
+    let found =
+        frames.new_movements(&viewer.interest_set, news.kept(), viewer.served, may_be_gone, movements);
     viewer.altered |= found.any;
     viewer.departed |= found.any_departed;
     if found.any_others {
         for &at in news.kept() {
-            let Member { slot, id, .. } = viewer.visible.at(at as usize);
+            let Member { slot, id, .. } = viewer.interest_set.at(at as usize);
             let outline = world.outline(slot);
             if outline.is(id) && outline.may_have_more_than_a_vector_since(viewer.served) {
                 tell_rare_news(viewer, settings, slot, frames);
@@ -195,11 +196,11 @@ fn attack_of_newcomer(slot: u32, looked: Tick, frames: &mut Frames<'_>) {
 /// positions it has just got; the vectors of those who move go behind it, since the client ignores those in it.
 fn full_state(viewer: &mut Viewer, settings: &Settings, looked: Tick, frames: &mut Frames<'_>) {
     let world = frames.world;
-    let (now, members) = (world.tick(), viewer.visible.len());
-    viewer.visible.retain(|member| world.is_present(member.slot, member.id));
+    let (now, members) = (world.tick(), viewer.interest_set.len());
+    viewer.interest_set.retain(|member| world.is_present(member.slot, member.id));
     // A departed player whose sprite is still loading outlives this state as a ghost; the next one removes it.
-    viewer.altered = viewer.visible.len() < members;
-    for member in viewer.visible.iter() {
+    viewer.altered = viewer.interest_set.len() < members;
+    for member in viewer.interest_set.iter() {
         let has_stopped =
             !world.outline(member.slot).moves() && world.has_new_vector(member.slot, viewer.synced);
         // Told again, since the client may have missed it. Whoever enters with this state stands anyway.
@@ -207,8 +208,8 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, looked: Tick, frames: &m
             frames.movement(member.slot);
         }
     }
-    frames.game_state(viewer.visible.slots().iter().copied());
-    for member in viewer.visible.iter() {
+    frames.game_state(viewer.interest_set.slots().iter().copied());
+    for member in viewer.interest_set.iter() {
         let slot = member.slot;
         if world.outline(slot).moves() {
             frames.movement(slot);
@@ -240,14 +241,14 @@ fn repeat(viewer: &Viewer, member: Member, frames: &mut Frames<'_>) {
 
 /// Players that came into view: JOINED, an attack since the look before, and the vector of those that move.
 fn entrances(viewer: &mut Viewer, settings: &Settings, looked: Tick, first: usize, frames: &mut Frames<'_>) {
-    for &slot in &viewer.visible.slots()[first..] {
+    for &slot in &viewer.interest_set.slots()[first..] {
         frames.joined(slot);
         attack_of_newcomer(slot, looked, frames);
         if frames.world.outline(slot).moves() {
             frames.movement(slot);
         }
     }
-    if first < viewer.visible.len() {
+    if first < viewer.interest_set.len() {
         let now = frames.world.tick();
         viewer.sync_allowed.get_or_insert(now + settings.first_sprite_load);
     }

@@ -46,7 +46,7 @@ pub struct Scratch {
     pub(super) news: Sieve<u32>,
     /// What is written of those whose news are just a vector.
     pub(super) movements: Sieve<MovementFrame>,
-    /// Who of `viewer.visible`, by index, is to have its vector repeated.
+    /// Who of `viewer.interest_set`, by index, is to have its vector repeated.
     pub(super) repeats: Range<usize>,
     /// Somebody in view moves.
     pub(super) any_moves: bool,
@@ -55,7 +55,7 @@ pub struct Scratch {
 }
 
 /// Recomputes the viewer's set. Those who left are in `scratch.left`; those who entered stand at the end of
-/// `viewer.visible`, from the returned index on. Only ids below `ids_below` may enter.
+/// `viewer.interest_set`, from the returned index on. Only ids below `ids_below` may enter.
 pub(crate) fn look(
     viewer: &mut Viewer,
     scene: &Scene,
@@ -68,31 +68,31 @@ pub(crate) fn look(
     let eye = Eye::of(viewer, world);
     scratch.left.clear();
     scratch.stays.clear();
-    scratch.stays.resize(viewer.visible.len(), true);
+    scratch.stays.resize(viewer.interest_set.len(), true);
     (scratch.any_moves, scratch.farthest_square) = (false, 0);
     scratch.marks.begin(world.slots());
     scratch.marks.mark(viewer.slot);
 
     // Members stand in the order of their entrances: first those whose places are up for discussion.
-    let old = viewer.visible.as_old_as(settings.dwell, now);
-    rank_old(&viewer.visible, old, world, &eye, scratch);
+    let old = viewer.interest_set.as_old_as(settings.dwell, now);
+    rank_old(&viewer.interest_set, old, world, &eye, scratch);
     let young = keep_young(viewer, old, world, settings, &eye, scratch);
     let places = settings.max_visible.saturating_sub(young);
     Search { scene, eye: &eye, places, ids_below, marks: &scratch.marks }
         .run(viewer.reach, &mut scratch.ranked);
     award_places(places, scratch);
-    viewer.visible.keep(&scratch.stays, &mut scratch.left);
+    viewer.interest_set.keep(&scratch.stays, &mut scratch.left);
 
-    let first_entered = viewer.visible.len();
-    scratch.repeats = who_came_of_age(&viewer.visible, settings.keyframe_after, viewer.looked, now);
+    let first_entered = viewer.interest_set.len();
+    scratch.repeats = who_came_of_age(&viewer.interest_set, settings.keyframe_after, viewer.looked, now);
     let farthest_won = find_entering(scratch);
     for &slot in scratch.entering.kept() {
-        viewer.visible.enter(slot, world.outline(slot).id(), now);
+        viewer.interest_set.enter(slot, world.outline(slot).id(), now);
     }
     // The next search begins a little farther out than this one had to go: everywhere, when places remained.
     let reach = farthest_won.isqrt() as i32;
     viewer.reach = if scratch.ranked.kept().len() < places { REACH_MAX } else { reach + reach / 4 };
-    if viewer.visible.len() > first_entered {
+    if viewer.interest_set.len() > first_entered {
         viewer.look_until = now + settings.dwell + 1;
     } else if viewer.look_until == Tick::MAX {
         viewer.look_until = now + settings.dwell;
@@ -146,23 +146,23 @@ fn keep_young(
     scratch: &mut Scratch,
 ) -> usize {
     let Scratch { marks, stays, .. } = scratch;
-    if viewer.altered && !viewer.may_show_departed(world) && old < viewer.visible.len() {
-        for &slot in &viewer.visible.slots()[old..] {
+    if viewer.altered && !viewer.may_show_departed(world) && old < viewer.interest_set.len() {
+        for &slot in &viewer.interest_set.slots()[old..] {
             marks.mark(slot);
         }
         scratch.farthest_square = u64::MAX;
-        return viewer.visible.len() - old;
+        return viewer.interest_set.len() - old;
     }
     let (mut any_moves, mut farthest_square) = (scratch.any_moves, scratch.farthest_square);
     let (mut kept, mut departed) = (0, false);
-    let named = viewer.visible.slots()[old..].iter().zip(&viewer.visible.ids()[old..]);
+    let named = viewer.interest_set.slots()[old..].iter().zip(&viewer.interest_set.ids()[old..]);
     for (at, ((&slot, &id), stays)) in named.zip(&mut stays[old..]).enumerate() {
         let outline = world.outline(slot);
         if outline.is(id) {
             marks.mark(slot);
             farthest_square = eye.square_to(outline.position).max(farthest_square);
             any_moves |= outline.moves();
-        } else if viewer.visible.at(old + at).age(world.tick()) >= settings.departure_dwell {
+        } else if viewer.interest_set.at(old + at).age(world.tick()) >= settings.departure_dwell {
             *stays = false;
             continue;
         } else {
@@ -222,7 +222,7 @@ fn find_entering(scratch: &mut Scratch) -> u64 {
 /// farthest away in view.
 fn regions_of_interest(viewer: &Viewer, world: &World, settings: &Settings, eye: &Eye, farthest: u64) -> u64 {
     let mut area = eye.leave;
-    if viewer.visible.len() >= settings.max_visible {
+    if viewer.interest_set.len() >= settings.max_visible {
         area = Area::around(eye.x, eye.y, farthest.isqrt().min(REACH_MAX as u64) as i32 + 1);
     }
     let drift = settings.drift;

@@ -9,7 +9,7 @@
 //! * [`grid`]: who stands where. [`interest`]: whom a viewer sees, with [`search`], [`interest_set`],
 //!   [`epoch_set`] and [`compaction`] as its tools.
 //!   [`flush`]: what a turn tells, in [`frames`].
-//! * [`Views`]: all viewers, and which of them are due by the [`timer_wheel`]. [`pool`]: the threads that serve them.
+//! * [`Viewers`]: all viewers, and which of them are due by the [`timer_wheel`]. [`pool`]: the threads that serve them.
 
 mod compaction;
 mod epoch_set;
@@ -32,7 +32,7 @@ mod viewers;
 pub use frames::Tally;
 pub use settings::{Settings, flush_interval};
 pub use viewer::{Turn, Viewer};
-pub use viewers::Views;
+pub use viewers::Viewers;
 
 use crate::world::dirty_regions::EVERYWHERE;
 use crate::world::{Rules, Tick, World};

@@ -13,7 +13,7 @@ use super::flush::serve;
 use super::frames::{Frames, Tally};
 use super::interest::Scratch;
 use super::viewers::Assignment;
-use super::{Scene, Settings, Turn, Views};
+use super::{Scene, Settings, Turn, Viewers};
 use crate::ops::crash::contain;
 use crate::world::World;
 
@@ -176,18 +176,18 @@ impl Pool {
     pub fn serve_batch(
         &mut self,
         scene: &Arc<Scene>,
-        views: &mut Views,
+        viewers: &mut Viewers,
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
         let mut due = std::mem::take(&mut self.chunk_of_loop().assignments);
         let most = self.batch_size();
-        views.take_due(scene, most, &mut due, can_be_written);
+        viewers.take_due(scene, most, &mut due, can_be_written);
         let threads = (due.len() / self.viewers_per_thread).clamp(1, self.threads());
         self.prepare(threads);
         let share = due.len().div_ceil(threads);
 
         if threads > 1 {
-            let settings = Arc::new(views.settings().clone());
+            let settings = Arc::new(viewers.settings().clone());
             for (worker, chunk) in self.workers.iter().zip(&mut self.batch.chunks[1..threads]) {
                 let mut chunk = std::mem::take(chunk);
                 chunk.assignments.extend(due.drain(due.len() - share.min(due.len())..));
@@ -196,13 +196,13 @@ impl Pool {
             }
         }
         self.batch.chunks[0].assignments = due;
-        self.batch.chunks[0].run(scene, views.settings());
+        self.batch.chunks[0].run(scene, viewers.settings());
         for (worker, chunk) in self.workers.iter().zip(&mut self.batch.chunks[1..threads]) {
             *chunk = worker.results.recv().expect("workers catch panics and always answer");
         }
         for chunk in &mut self.batch.chunks {
             for (viewer, _) in chunk.assignments.drain(..) {
-                views.put_back(viewer);
+                viewers.put_back(viewer);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::frames::Frames;
 use super::interest::{MEMBER_DISTANCE_FACTOR, Scratch, look};
 use super::pool::Pool;
-use super::{Scene, Settings, Tally, Turn, Viewer, Views};
+use super::{Scene, Settings, Tally, Turn, Viewer, Viewers};
 use crate::limits::INTEREST_LEAVE_MARGIN;
 use crate::world::testing::{rules, world_of};
 use crate::world::{Input, Pace, Position, Vector, World};
@@ -33,8 +33,8 @@ fn check_set(viewer: &Viewer, scene: &Scene, settings: &Settings) -> Result<(), 
     let (enter, leave) = viewer.areas(world);
     let here = world.position(viewer.slot);
     let inside = |area: super::grid::Area, p: Position| area.contains(i32::from(p.x), i32::from(p.y));
-    let shown: HashMap<u32, _> = viewer.visible.iter().map(|member| (member.slot, member)).collect();
-    prop_assert!(shown.len() == viewer.visible.len(), "nobody is shown twice");
+    let shown: HashMap<u32, _> = viewer.interest_set.iter().map(|member| (member.slot, member)).collect();
+    prop_assert!(shown.len() == viewer.interest_set.len(), "nobody is shown twice");
     prop_assert!(shown.len() <= settings.max_visible);
     prop_assert!(!shown.contains_key(&viewer.slot), "nobody sees itself");
     let is_young = |slot: &u32| shown[slot].age(world.tick()) < settings.dwell;
@@ -82,7 +82,7 @@ proptest! {
             let entered: Vec<u32> = viewer.visible_ids().skip(first_entered).collect();
             prop_assert!(entered.iter().all(|id| !before.contains(id)), "an entrance is news");
             prop_assert!(scratch.left.kept().iter().all(|id| before.contains(id)), "a departure was visible");
-            prop_assert_eq!(before.len() + entered.len() - scratch.left.kept().len(), viewer.visible.len());
+            prop_assert_eq!(before.len() + entered.len() - scratch.left.kept().len(), viewer.interest_set.len());
             scene.world.step(40);
             scene.grid.rebuild(&scene.world);
         }
@@ -117,7 +117,7 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, threads, 1).expect("threads");
         let mut shared = Arc::new(Scene::new(rules()));
-        let mut views = Views::new(settings(10));
+        let mut viewers = Viewers::new(settings(10));
         let (mut sent, mut tally) = (HashMap::<u32, Vec<u8>>::new(), Tally::default());
         let mut present: Vec<u32> = Vec::new();
         for tick in deeds {
@@ -127,13 +127,13 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
                     Deed::Join => {
                         let slot = scene.world.join();
                         let out = sent.entry(scene.world.id(slot).expect("just joined")).or_default();
-                        views.join(scene, slot, None, out, &mut tally);
+                        viewers.join(scene, slot, None, out, &mut tally);
                         present.push(slot);
                     }
                     Deed::Leave(who) if !present.is_empty() => {
                         let slot = present.swap_remove(who % present.len());
                         scene.world.leave(slot);
-                        views.leave(slot);
+                        viewers.leave(slot);
                     }
                     Deed::Act(who, input) if !present.is_empty() => {
                         scene.world.apply(present[who % present.len()], *input);
@@ -143,9 +143,9 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
             }
             scene.world.step(1);
             scene.refresh();
-            views.begin_round(scene);
-            while !views.is_round_over() {
-                pool.serve_batch(&shared, &mut views, &mut |slot| slot % 7 != 3);
+            viewers.begin_round(scene);
+            while !viewers.is_round_over() {
+                pool.serve_batch(&shared, &mut viewers, &mut |slot| slot % 7 != 3);
                 while let Some((segment, frames)) = pool.batch().next_segment() {
                     sent.get_mut(&segment.id).expect("it joined").extend_from_slice(frames);
                 }
@@ -173,15 +173,15 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, threads, 40usize.div_ceil(threads)).expect("threads");
             let mut scene = scene_of(world_of(&places));
-            let mut views = Views::new(Settings { flush_interval: 1, look_interval: 1, ..settings(128) });
+            let mut viewers = Viewers::new(Settings { flush_interval: 1, look_interval: 1, ..settings(128) });
             for slot in 0..40 {
-                views.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
+                viewers.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
                 scene.world.apply(slot, Input::Face { right: false });
             }
-            views.viewer_mut(17).poisoned = true;
+            viewers.viewer_mut(17).poisoned = true;
             scene.world.step(1);
-            views.begin_round(&scene);
-            pool.serve_batch(&Arc::new(scene), &mut views, &mut |_| true);
+            viewers.begin_round(&scene);
+            pool.serve_batch(&Arc::new(scene), &mut viewers, &mut |_| true);
             let (mut served, mut failed) = (0, Vec::new());
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 if segment.failed {
@@ -193,18 +193,18 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
                 }
             }
             assert_eq!((served, failed), (39, vec![17]), "{threads} threads");
-            assert!(views.viewer(17).is_some(), "the viewer itself is not lost");
+            assert!(viewers.viewer(17).is_some(), "the viewer itself is not lost");
         });
     }
 }
 
 #[test]
 fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
-    let mut views = Views::new(settings(128));
+    let mut viewers = Viewers::new(settings(128));
     let mut scene = scene_of(world_of(&[(100, 100), (110, 100), (1900, 1900), (1910, 1900)]));
     for slot in 0..4 {
-        views.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
-        views.set_viewport(&scene, slot, 300, 300);
+        viewers.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
+        viewers.set_viewport(&scene, slot, 300, 300);
     }
     let mut due_after = |scene: &mut Scene, ticks: u32| {
         let mut slots = Vec::new();
@@ -212,15 +212,15 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
             scene.world.step(1);
             scene.refresh();
             let mut due = Vec::new();
-            views.begin_round(scene);
-            views.take_due(scene, usize::MAX, &mut due, &mut |_| true);
+            viewers.begin_round(scene);
+            viewers.take_due(scene, usize::MAX, &mut due, &mut |_| true);
             for (mut viewer, turn) in due {
                 slots.push(viewer.slot);
                 let (mut out, mut tally) = (Vec::new(), Tally::default());
                 let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
                 let mut scratch = Scratch::default();
                 super::flush::serve(&mut viewer, scene, &settings(128), turn, &mut scratch, &mut frames);
-                views.put_back(viewer);
+                viewers.put_back(viewer);
             }
         }
         slots.sort_unstable();
@@ -247,7 +247,7 @@ fn a_member_leaves_beyond_the_margin_and_not_before_its_time() {
         scene.world.step(ticks);
         scene.grid.rebuild(&scene.world);
         look(&mut viewer, scene, &settings, u32::MAX, &mut scratch);
-        viewer.visible.len()
+        viewer.interest_set.len()
     };
     assert_eq!(shown_at(&mut scene, 1500, 60), 1, "far away, but too young to leave");
     assert_eq!(shown_at(&mut scene, 1100 + INTEREST_LEAVE_MARGIN, 120), 1, "on the margin");

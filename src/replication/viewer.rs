@@ -26,7 +26,7 @@ pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
     /// Whom the client shows beside itself, in the order of their entrances. At most `max_visible`.
-    pub(crate) visible: Members,
+    pub(crate) interest_set: Members,
     /// Half the viewport's sides; `None` sees the whole world.
     half_viewport: Option<(i32, i32)>,
     /// How far out the next look's search begins, in units.
@@ -66,7 +66,7 @@ impl Viewer {
         Self {
             slot,
             id,
-            visible: Members::default(),
+            interest_set: Members::default(),
             half_viewport: None,
             reach: 0,
             served: now,
@@ -94,14 +94,14 @@ impl Viewer {
     /// Calls what such a turn reads of whom it sees near the processor; the viewer itself must be there already.
     pub(super) fn prefetch_members(&self, turn: Turn) {
         match turn {
-            Turn::Changes => self.visible.prefetch_slots(),
-            Turn::Look => self.visible.prefetch(),
+            Turn::Changes => self.interest_set.prefetch_slots(),
+            Turn::Look => self.interest_set.prefetch(),
         }
     }
 
     /// Calls what those look like near the processor; whom it sees must be there already.
     pub(super) fn prefetch_outlines(&self, world: &World) {
-        for &slot in self.visible.slots() {
+        for &slot in self.interest_set.slots() {
             prefetch(world.outline(slot));
         }
     }
@@ -113,7 +113,7 @@ impl Viewer {
 
     /// The ids of those it sees.
     pub fn visible_ids(&self) -> impl Iterator<Item = u32> {
-        self.visible.ids().iter().copied()
+        self.interest_set.ids().iter().copied()
     }
 
     /// Half the sides of its rectangle, in units, as clamped; `None` sees the whole world.
@@ -178,9 +178,9 @@ impl Viewer {
     /// entrance counts from here.
     pub(super) fn caught_up(&mut self, delay: Tick, now: Tick, settings: &Settings) {
         // A tick more, for what was written just before it had to wait.
-        let first = self.visible.as_old_as(delay + 2, now);
-        if first < self.visible.len() {
-            self.visible.enter_anew(first, now);
+        let first = self.interest_set.as_old_as(delay + 2, now);
+        if first < self.interest_set.len() {
+            self.interest_set.enter_anew(first, now);
             self.look_until = self.look_until.max(now + settings.dwell + 1);
         }
         if let Some(allowed) = &mut self.sync_allowed

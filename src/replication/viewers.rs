@@ -12,7 +12,7 @@ use crate::world::{Position, Tick, World};
 
 /// The viewers by slot of their player.
 #[derive(Debug)]
-pub struct Views {
+pub struct Viewers {
     viewers: Vec<Option<Box<Viewer>>>,
     /// By slot as well, what tells whether that viewer must be looked at.
     outlooks: Vec<Outlook>,
@@ -32,7 +32,7 @@ pub struct Views {
     served_by_round: Tick,
 }
 
-/// A viewer with something to be told, taken out of [`Views`] for the fan-out.
+/// A viewer with something to be told, taken out of [`Viewers`] for the fan-out.
 pub(super) type Assignment = (Box<Viewer>, Turn);
 
 /// A slot of a round, with its place in it packed before it.
@@ -59,7 +59,7 @@ impl Placed {
     }
 }
 
-impl Views {
+impl Viewers {
     /// No viewers.
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Views {
         let stagger = Tick::from(slot) % self.settings.flush_interval;
         self.calendar.enter(slot, scene.world.tick() + 1 + stagger);
         self.count += 1;
-        self.visible_total += viewer.visible.len();
+        self.visible_total += viewer.interest_set.len();
         self.outlooks[slot as usize] = viewer.outlook();
         let before = self.viewers[slot as usize].replace(viewer);
         assert!(before.is_none(), "slot {slot} has a viewer already");
@@ -132,7 +132,7 @@ impl Views {
     /// Forgets a viewer; its player leaves the world by itself.
     pub fn leave(&mut self, slot: u32) {
         if let Some(viewer) = self.viewers[slot as usize].take() {
-            self.visible_total -= viewer.visible.len();
+            self.visible_total -= viewer.interest_set.len();
             self.outlooks[slot as usize] = Outlook::NOBODY;
             self.count -= 1;
             self.calendar.cancel(slot);
@@ -233,7 +233,7 @@ impl Views {
                 }
                 Some(turn) if can_be_written(slot) => {
                     let viewer = self.viewers[slot as usize].take().expect("looked at above");
-                    self.visible_total -= viewer.visible.len();
+                    self.visible_total -= viewer.interest_set.len();
                     self.served_by_round = now;
                     assignments.push((viewer, turn));
                 }
@@ -244,7 +244,7 @@ impl Views {
 
     /// Puts a viewer back after its turn.
     pub(super) fn put_back(&mut self, viewer: Box<Viewer>) {
-        self.visible_total += viewer.visible.len();
+        self.visible_total += viewer.interest_set.len();
         let slot = viewer.slot as usize;
         self.outlooks[slot] = viewer.outlook();
         self.viewers[slot] = Some(viewer);
@@ -270,10 +270,10 @@ impl Views {
         viewer.catch_up(now, &self.settings);
         let due = viewer.due_on_ride(&self.settings, now);
         if let Some(turn) = viewer.worthwhile(due, &scene.world, &self.settings) {
-            self.visible_total -= viewer.visible.len();
+            self.visible_total -= viewer.interest_set.len();
             let mut frames = Frames { world: &scene.world, out, tally };
             serve(viewer, scene, &self.settings, turn, &mut self.scratch, &mut frames);
-            self.visible_total += viewer.visible.len();
+            self.visible_total += viewer.interest_set.len();
             // The interval to the next flush begins with the tick that comes: a client that moves in step with the interval
             // would otherwise be flushed just before each of its acks, which then had nothing to carry.
             if viewer.flushed == now {

@@ -12,7 +12,7 @@ use crate::limits::REGION_MARGIN;
 use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
 use crate::replication::grid::Area;
 use crate::replication::pool::Pool;
-use crate::replication::{Scene, Settings, Tally, Viewer, Views};
+use crate::replication::{Scene, Settings, Tally, Viewer, Viewers};
 use crate::sessions::Saved;
 use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
 use crate::wire::websocket::{Code, Event, Failure};
@@ -23,7 +23,7 @@ use crate::world::{Input, Pace, Position, Rules, Spawn, Vector, World};
 pub struct Game {
     /// Shared with the pool's threads during a fan-out, and with nobody at any other time.
     scene: Arc<Scene>,
-    views: Views,
+    viewers: Viewers,
     rate_limit: RateLimit,
 }
 
@@ -65,15 +65,15 @@ impl Game {
         if config.cluster_url.is_some() {
             scene.world.wait_for_ids();
         }
-        let views = Views::new(settings);
-        let mut game = Self { scene: Arc::new(scene), views, rate_limit: rate_limit_of(config) };
+        let viewers = Viewers::new(settings);
+        let mut game = Self { scene: Arc::new(scene), viewers, rate_limit: rate_limit_of(config) };
         game.tell_cadence();
         game
     }
 
     /// Lets the world know how often viewers get changes.
     fn tell_cadence(&mut self) {
-        let (flush, sync) = (self.views.settings().flush_interval, self.views.settings().sync_interval);
+        let (flush, sync) = (self.viewers.settings().flush_interval, self.viewers.settings().sync_interval);
         self.scene_mut().world.set_cadence(flush, sync);
     }
 
@@ -83,14 +83,14 @@ impl Game {
     }
 
     /// What everybody sees.
-    pub fn views(&self) -> &Views {
-        &self.views
+    pub fn viewers(&self) -> &Viewers {
+        &self.viewers
     }
 
     /// Calls what a message of this player reads and changes near the processor.
     pub fn prefetch(&self, slot: u32) {
         self.scene.world.prefetch(slot);
-        self.views.prefetch(slot);
+        self.viewers.prefetch(slot);
     }
 
     /// How much a player may say.
@@ -107,15 +107,15 @@ impl Game {
     pub fn reconfigure(&mut self, config: &Config) {
         let pace = self.scene.world.rules().pace;
         self.rate_limit = rate_limit_of(config);
-        self.views.settings_mut().set_sync_interval(pace, config.sync_interval_s);
+        self.viewers.settings_mut().set_sync_interval(pace, config.sync_interval_s);
         self.tell_cadence();
     }
 
     /// Changes how often viewers are told and looked after, and how much they are shown.
     pub fn set_measures(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
         let pace = self.scene.world.rules().pace;
-        self.views.settings_mut().set_measures(pace, flush_interval_ms, visibility_rate_hz, max_visible);
-        let linger = self.views.settings().linger();
+        self.viewers.settings_mut().set_measures(pace, flush_interval_ms, visibility_rate_hz, max_visible);
+        let linger = self.viewers.settings().linger();
         self.scene_mut().world.set_linger(linger);
         self.tell_cadence();
     }
@@ -131,7 +131,7 @@ impl Game {
             None => world.join(),
         };
         let mut tally = Tally::default();
-        self.views.join(&self.scene, slot, saved.and_then(|saved| saved.viewport), out, &mut tally);
+        self.viewers.join(&self.scene, slot, saved.and_then(|saved| saved.viewport), out, &mut tally);
         count_frames(metrics, &tally);
         slot
     }
@@ -139,7 +139,7 @@ impl Game {
     /// What the player in this slot would find again.
     pub fn saved(&self, slot: u32) -> Saved {
         let Position { x, y } = self.world().position(slot);
-        let half_sides = self.views.viewer(slot).and_then(Viewer::half_sides);
+        let half_sides = self.viewers.viewer(slot).and_then(Viewer::half_sides);
         let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
         let (faces_right, budget) = (self.world().is_facing_right(slot), self.world().budget(slot));
         Saved { x, y, faces_right, viewport, budget, returned_ms_ago: Saved::LONG_AGO }
@@ -169,7 +169,7 @@ impl Game {
     /// The regions that somebody sees, or could see in a second.
     fn seen(&self, regions: RegionGrid) -> RegionSet {
         let mut seen = RegionSet::empty(regions);
-        for area in self.views.areas(self.world()) {
+        for area in self.viewers.areas(self.world()) {
             let Area { left, top, right, bottom } = area;
             let margin = REGION_MARGIN;
             for region in regions.overlapping(left - margin, top - margin, right + margin, bottom + margin) {
@@ -195,7 +195,7 @@ impl Game {
     /// Takes a player out of the world; others may see it for some ticks more.
     pub fn leave(&mut self, slot: u32) {
         self.scene_mut().world.depart(slot);
-        self.views.leave(slot);
+        self.viewers.leave(slot);
     }
 
     /// Acts on one event of a player, whose allowance gave this verdict; `Some` when it is the last. Acks are appended
@@ -253,7 +253,7 @@ impl Game {
                 return Some(Ending { reason: Closed::Left, close: Some((Code::Normal, "goodbye")) });
             }
             ClientMessage::Viewport { width, height } => {
-                self.views.set_viewport(&self.scene, slot, width, height);
+                self.viewers.set_viewport(&self.scene, slot, width, height);
                 return None;
             }
             ClientMessage::Move(step) => {
@@ -277,18 +277,18 @@ impl Game {
     /// Lets what changed around a player ride along with its acks, when its last flush is old enough.
     pub fn ride(&mut self, slot: u32, round_is_written: bool, out: &mut Vec<u8>, metrics: &mut Metrics) {
         let mut tally = Tally::default();
-        self.views.ride(&self.scene, slot, round_is_written, out, &mut tally);
+        self.viewers.ride(&self.scene, slot, round_is_written, out, &mut tally);
         count_frames(metrics, &tally);
     }
 
     /// A player's connection has only now taken what had to wait for so long.
     pub fn caught_up(&mut self, slot: u32, delay_ms: u64) {
-        self.views.caught_up(&self.scene, slot, delay_ms);
+        self.viewers.caught_up(&self.scene, slot, delay_ms);
     }
 
     /// Lets time pass.
     pub fn step(&mut self, ticks: u32, metrics: &mut Metrics) {
-        let snapshot_bytes = self.views.visible_total() as u64 * ENTRY_BYTES as u64;
+        let snapshot_bytes = self.viewers.visible_total() as u64 * ENTRY_BYTES as u64;
         metrics.snapshot_bytes_total += snapshot_bytes * u64::from(ticks);
         self.scene_mut().world.step(ticks);
     }
@@ -296,7 +296,7 @@ impl Game {
     /// Begins a round of turns, as of the tick just closed.
     pub fn begin_round(&mut self) {
         self.scene_mut().refresh();
-        self.views.begin_round(&self.scene);
+        self.viewers.begin_round(&self.scene);
     }
 
     /// Serves the next batch of the round's viewers, those who can be written to; their frames are in the pool.
@@ -308,7 +308,7 @@ impl Game {
     ) {
         // A round may outlast its tick.
         self.scene_mut().refresh();
-        pool.serve_batch(&self.scene, &mut self.views, can_be_written);
+        pool.serve_batch(&self.scene, &mut self.viewers, can_be_written);
         for tally in pool.batch().tallies() {
             count_frames(metrics, tally);
         }

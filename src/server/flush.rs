@@ -123,12 +123,12 @@ impl Server {
 
     /// Whether everybody has had the turn of this round, and the frames are written.
     pub(super) fn is_round_over(&self, pool: &Pool) -> bool {
-        pool.batch_is_written() && self.game.views().is_round_over()
+        pool.batch_is_written() && self.game.viewers().is_round_over()
     }
 
     /// Writes a slice of the round under way; when a batch is written out, the next one is served first.
     pub(super) fn write_slice(&mut self, pool: &mut Pool) {
-        if pool.batch_is_written() && !self.game.views().is_round_over() {
+        if pool.batch_is_written() && !self.game.viewers().is_round_over() {
             self.serve_batch(pool);
         }
         let now_ms = self.now_ms();
@@ -163,7 +163,7 @@ impl Server {
             let connection = table.get(owners[slot as usize]);
             connection.is_some_and(Connection::takes_bytes)
         };
-        for slot in self.game.views().upcoming(pool.batch_size()) {
+        for slot in self.game.viewers().upcoming(pool.batch_size()) {
             table.prefetch(owners[slot as usize]);
         }
         let start_ns = os::monotonic_ns();

@@ -8,7 +8,7 @@ use crate::replication::pool::Pool;
 
 impl Server {
     pub(super) fn gauges(&self, pool: &Pool) -> Gauges {
-        let settings = self.game.views().settings();
+        let settings = self.game.viewers().settings();
         let rate_hz = u64::from(self.config.tick_rate_hz);
         Gauges {
             players: self.game.players() as u64,

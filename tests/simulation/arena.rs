@@ -132,7 +132,7 @@ impl Arena {
         }
         self.game.step(1, &mut self.metrics);
         self.game.begin_round();
-        while !self.game.views().is_round_over() {
+        while !self.game.viewers().is_round_over() {
             self.game.serve_batch(pool, &mut |_| true, &mut self.metrics);
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 let slot = segment.slot;

@@ -73,13 +73,13 @@ fn slot_of(world: &World, id: u32) -> Option<u32> {
 fn check_set(peer: &Peer, game: &Game, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
     let world = game.world();
     let shown: BTreeSet<u32> = peer.replica.remotes().map(|remote| remote.id).collect();
-    let viewer = game.views().viewer(peer.slot).ok_or("it has no view")?;
+    let viewer = game.viewers().viewer(peer.slot).ok_or("it has no view")?;
     let here = world.position(peer.slot);
     let is_settled = |id: u32| {
         let remote = peer.replica.remote(id).expect("shown");
         now_ms - remote.entered_at_ms > u64::from(INTEREST_DWELL_MS) + 500
     };
-    let max_visible = game.views().settings().max_visible;
+    let max_visible = game.viewers().settings().max_visible;
     let mut farthest: f64 = 0.0;
     for &id in &shown {
         let slot = slot_of(world, id).ok_or_else(|| format!("{id} is shown and gone"))?;

@@ -301,7 +301,7 @@ impl Process {
     fn is_watched(&self, place: Position) -> bool {
         let slot = self.simulation.peers[0].slot;
         let (half_width, half_height) =
-            self.simulation.game.views().viewer(slot).and_then(Viewer::half_sides).expect("a rectangle");
+            self.simulation.game.viewers().viewer(slot).and_then(Viewer::half_sides).expect("a rectangle");
         let here = self.world().position(slot);
         let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
         off(here.x, place.x) <= half_width && off(here.y, place.y) <= half_height

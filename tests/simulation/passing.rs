@@ -48,7 +48,7 @@ impl Watched {
         }
         self.game.step(1, &mut self.metrics);
         self.game.begin_round();
-        while !self.game.views().is_round_over() {
+        while !self.game.viewers().is_round_over() {
             let watcher = self.slot;
             self.game.serve_batch(pool, &mut |slot| slot == watcher, &mut self.metrics);
             while let Some((_, frames)) = pool.batch().next_segment() {

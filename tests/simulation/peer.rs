@@ -76,7 +76,7 @@ impl Peer {
         let options = ReplicaOptions {
             loading_ms: 20 + random.below(700),
             lateness_ms: 2 * DELAY_MS_MAX + 40,
-            visible_max: Some(game.views().settings().max_visible),
+            visible_max: Some(game.viewers().settings().max_visible),
             ..ReplicaOptions::default()
         };
         let player = Box::new(Player {
