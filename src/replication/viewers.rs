@@ -5,7 +5,7 @@ use super::frames::{Frames, Tally};
 use super::grid::Area;
 use super::interest::Scratch;
 use super::interest_mask::Outlook;
-use super::timer_wheel::{Calendar, Spread};
+use super::timer_wheel::{Smoothing, TimerWheel};
 use super::{Scene, Settings, Turn, Viewer};
 use crate::prefetch::prefetch;
 use crate::world::{Position, Tick, World};
@@ -23,7 +23,7 @@ pub struct Viewers {
     /// How many there are.
     count: usize,
     /// When their next turns are.
-    calendar: Calendar,
+    wheel: TimerWheel,
     /// Slots that a round is made of.
     due: Vec<u32>,
     /// Whose turn it is in the round under way, the last one next.
@@ -69,7 +69,7 @@ impl Viewers {
             scratch: Scratch::default(),
             visible_total: 0,
             count: 0,
-            calendar: Calendar::default(),
+            wheel: TimerWheel::default(),
             due: Vec::new(),
             round: Vec::new(),
             served_by_round: 0,
@@ -121,7 +121,7 @@ impl Viewers {
         }
         // Spread over an interval: who joins together must not always be served together.
         let stagger = Tick::from(slot) % self.settings.flush_interval;
-        self.calendar.enter(slot, scene.world.tick() + 1 + stagger);
+        self.wheel.schedule(slot, scene.world.tick() + 1 + stagger);
         self.count += 1;
         self.visible_total += viewer.interest_set.len();
         self.outlooks[slot as usize] = viewer.outlook();
@@ -135,7 +135,7 @@ impl Viewers {
             self.visible_total -= viewer.interest_set.len();
             self.outlooks[slot as usize] = Outlook::NOBODY;
             self.count -= 1;
-            self.calendar.cancel(slot);
+            self.wheel.cancel(slot);
         }
     }
 
@@ -168,14 +168,14 @@ impl Viewers {
     /// it is that a client moves, turns spread by themselves.
     pub fn begin_round(&mut self, scene: &Scene) {
         let (now, activity) = (scene.world.tick(), scene.world.activity());
-        self.calendar.open(now, &mut self.due);
+        self.wheel.advance(now, &mut self.due);
         for (at, &slot) in self.due.iter().enumerate() {
             if let Some(&ahead) = self.due.get(at + OUTLOOKS_AHEAD) {
                 prefetch(&self.outlooks[ahead as usize]);
             }
             if self.outlooks[slot as usize].is_quiet(activity, now) {
                 // It costs next to nothing, however many there are.
-                self.calendar.enter(slot, now + self.settings.flush_interval);
+                self.wheel.schedule(slot, now + self.settings.flush_interval);
             } else {
                 self.round.push(Placed::new(scene.world.position(slot), slot));
             }
@@ -186,10 +186,10 @@ impl Viewers {
 
     /// What keeps rounds about equally long. A round of twice as many takes longer than its tick, delays the next one, which is
     /// larger for it, and they would all come together again an interval later.
-    fn spread(&self) -> Spread {
+    fn smoothing(&self) -> Smoothing {
         let interval = self.settings.flush_interval;
         let share = self.count.div_ceil(interval as usize);
-        Spread { share: share + share / 8, leeway: interval / 3 }
+        Smoothing { target_len: share + share / 8, early_max: interval / 3 }
     }
 
     /// Up to `most` of those whose turn comes next in this round.
@@ -212,7 +212,7 @@ impl Viewers {
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
         let (now, interval) = (scene.world.tick(), self.settings.flush_interval);
-        let spread = self.spread();
+        let smoothing = self.smoothing();
         self.upcoming(most).for_each(|slot| self.prefetch(slot));
         while assignments.len() < most {
             let Some(slot) = self.round.pop().map(Placed::slot) else { return };
@@ -220,10 +220,10 @@ impl Viewers {
             let next = viewer.flushed + interval;
             if next > now {
                 // An ack carried the changes lately.
-                self.calendar.enter_level(slot, next, &spread);
+                self.wheel.schedule_smoothed(slot, next, &smoothing);
                 continue;
             }
-            self.calendar.enter_level(slot, now + interval, &spread);
+            self.wheel.schedule_smoothed(slot, now + interval, &smoothing);
             viewer.catch_up(now, &self.settings);
             let due = viewer.due_in_round(&self.settings, now);
             match viewer.worthwhile(due, &scene.world, &self.settings) {
