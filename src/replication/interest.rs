@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use super::compaction::Sieve;
-use super::epoch_set::Marks;
+use super::epoch_set::EpochSet;
 use super::grid::Area;
 use super::interest_set::Members;
 use super::search::{Eye, REACH_MAX, Ranked, Search};
@@ -31,7 +31,7 @@ const MEMBER_SQUARE_PERCENT: u64 = 49;
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Who is in view.
-    marks: Marks,
+    seen: EpochSet,
     /// Who competes for places; after a look, who won one.
     ranked: Sieve<Ranked>,
     /// By position, whether a member stays in view.
@@ -70,15 +70,15 @@ pub(crate) fn look(
     scratch.stays.clear();
     scratch.stays.resize(viewer.interest_set.len(), true);
     (scratch.any_moves, scratch.farthest_square) = (false, 0);
-    scratch.marks.begin(world.slots());
-    scratch.marks.mark(viewer.slot);
+    scratch.seen.clear(world.slots());
+    scratch.seen.insert(viewer.slot);
 
     // Members stand in the order of their entrances: first those whose places are up for discussion.
     let old = viewer.interest_set.as_old_as(settings.dwell, now);
     rank_old(&viewer.interest_set, old, world, &eye, scratch);
     let young = keep_young(viewer, old, world, settings, &eye, scratch);
     let places = settings.max_visible.saturating_sub(young);
-    Search { scene, eye: &eye, places, ids_below, marks: &scratch.marks }
+    Search { scene, eye: &eye, places, ids_below, seen: &scratch.seen }
         .run(viewer.reach, &mut scratch.ranked);
     award_places(places, scratch);
     viewer.interest_set.keep(&scratch.stays, &mut scratch.left);
@@ -112,7 +112,7 @@ fn who_came_of_age(members: &Members, age: Tick, since: Tick, now: Tick) -> Rang
 /// Ranks the old members, those before position `old`, that are still in range. All who are in the world are marked, even
 /// who goes out of view in this look: it does not come back in it.
 fn rank_old(members: &Members, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
-    let Scratch { marks, ranked, stays, .. } = scratch;
+    let Scratch { seen, ranked, stays, .. } = scratch;
     let (mut any_moves, mut farthest_square) = (false, 0);
     let named = members.slots()[..old].iter().zip(&members.ids()[..old]).zip(stays);
     ranked.clear();
@@ -122,7 +122,7 @@ fn rank_old(members: &Members, old: usize, world: &World, eye: &Eye, scratch: &m
             *stays = false;
             return (Ranked::default(), false);
         }
-        marks.mark(slot);
+        seen.insert(slot);
         *stays = eye.is_in_range(outline.position);
         let square = eye.square_to(outline.position);
         farthest_square = if *stays { square.max(farthest_square) } else { farthest_square };
@@ -145,10 +145,10 @@ fn keep_young(
     eye: &Eye,
     scratch: &mut Scratch,
 ) -> usize {
-    let Scratch { marks, stays, .. } = scratch;
+    let Scratch { seen, stays, .. } = scratch;
     if viewer.altered && !viewer.may_show_departed(world) && old < viewer.interest_set.len() {
         for &slot in &viewer.interest_set.slots()[old..] {
-            marks.mark(slot);
+            seen.insert(slot);
         }
         scratch.farthest_square = u64::MAX;
         return viewer.interest_set.len() - old;
@@ -159,7 +159,7 @@ fn keep_young(
     for (at, ((&slot, &id), stays)) in named.zip(&mut stays[old..]).enumerate() {
         let outline = world.outline(slot);
         if outline.is(id) {
-            marks.mark(slot);
+            seen.insert(slot);
             farthest_square = eye.square_to(outline.position).max(farthest_square);
             any_moves |= outline.moves();
         } else if viewer.interest_set.at(old + at).age(world.tick()) >= settings.departure_dwell {

@@ -2,7 +2,7 @@
 
 use super::Scene;
 use super::compaction::Sieve;
-use super::epoch_set::Marks;
+use super::epoch_set::EpochSet;
 use super::grid::{Area, Occupant};
 use super::viewer::Viewer;
 use crate::world::{Position, World};
@@ -86,7 +86,7 @@ pub(super) struct Search<'a> {
     /// Only ids below this one count.
     pub(super) ids_below: u32,
     /// Who is marked is in view already.
-    pub(super) marks: &'a Marks,
+    pub(super) seen: &'a EpochSet,
 }
 
 impl Search<'_> {
@@ -134,7 +134,7 @@ impl Search<'_> {
             // Asked all at once, since none of the answers can be guessed. Only when players left after the grid was made
             // is there one more question.
             let counts = (square < square_below)
-                & !self.marks.is_marked(slot)
+                & !self.seen.contains(slot)
                 & self.eye.enter.contains(i32::from(place.x), i32::from(place.y))
                 & (id < self.ids_below)
                 & (is_fresh || world.is_present(slot, id));
