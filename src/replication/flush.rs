@@ -5,7 +5,7 @@
 
 use super::frames::Frames;
 use super::interest::{Scratch, look};
-use super::interest_set::Member;
+use super::interest_set::InterestEntry;
 use super::viewer::{Turn, Viewer};
 use super::{Scene, Settings};
 use crate::world::{State, Tick, World};
@@ -142,7 +142,7 @@ fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, fr
     viewer.departed |= found.any_departed;
     if found.any_others {
         for &at in news.kept() {
-            let Member { slot, id, .. } = viewer.interest_set.at(at as usize);
+            let InterestEntry { slot, id, .. } = viewer.interest_set.at(at as usize);
             let outline = world.outline(slot);
             if outline.is(id) && outline.may_have_more_than_a_vector_since(viewer.served) {
                 tell_rare_news(viewer, settings, slot, frames);
@@ -227,7 +227,7 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, looked: Tick, frames: &m
 
 /// Repeats what a client may have missed of somebody because the sprite was still loading: once, a second after its
 /// entrance. What changed since the viewer was served comes as a change in this same turn.
-fn repeat(viewer: &Viewer, member: Member, frames: &mut Frames<'_>) {
+fn repeat(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let entered = world.tick() - member.age(world.tick());
     let is_vector_wanted = world.outline(slot).moves() || world.has_new_vector(slot, entered);

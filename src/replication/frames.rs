@@ -1,7 +1,7 @@
 //! The frames of a turn, each made from what the world says now, and counted.
 
 use super::compaction::Sieve;
-use super::interest_set::Members;
+use super::interest_set::InterestSet;
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
 use crate::world::{State, Tick, World};
 
@@ -78,7 +78,7 @@ impl Frames<'_> {
     /// them it is can't be guessed: a frame is made in any case, and stays in the sieve if it is wanted.
     pub(super) fn new_movements(
         &mut self,
-        members: &Members,
+        members: &InterestSet,
         positions: &[u32],
         since: Tick,
         may_be_gone: bool,

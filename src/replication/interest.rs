@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::compaction::Sieve;
 use super::epoch_set::EpochSet;
 use super::grid::Area;
-use super::interest_set::Members;
+use super::interest_set::InterestSet;
 use super::search::{Eye, REACH_MAX, Ranked, Search};
 use super::viewer::Viewer;
 use super::{Scene, Settings};
@@ -74,14 +74,14 @@ pub(crate) fn look(
     scratch.seen.insert(viewer.slot);
 
     // Members stand in the order of their entrances: first those whose places are up for discussion.
-    let old = viewer.interest_set.as_old_as(settings.dwell, now);
+    let old = viewer.interest_set.count_aged(settings.dwell, now);
     rank_old(&viewer.interest_set, old, world, &eye, scratch);
     let young = keep_young(viewer, old, world, settings, &eye, scratch);
     let places = settings.max_visible.saturating_sub(young);
     Search { scene, eye: &eye, places, ids_below, seen: &scratch.seen }
         .run(viewer.reach, &mut scratch.ranked);
     award_places(places, scratch);
-    viewer.interest_set.keep(&scratch.stays, &mut scratch.left);
+    viewer.interest_set.retain_mask(&scratch.stays, &mut scratch.left);
 
     let first_entered = viewer.interest_set.len();
     scratch.repeats = who_came_of_age(&viewer.interest_set, settings.keyframe_after, viewer.looked, now);
@@ -105,13 +105,13 @@ pub(crate) fn look(
 }
 
 /// The members whose age reached a mark after tick `since`, by position: each member once, however far apart the looks are.
-fn who_came_of_age(members: &Members, age: Tick, since: Tick, now: Tick) -> Range<usize> {
-    members.as_old_as(age + (now - since), now)..members.as_old_as(age, now)
+fn who_came_of_age(members: &InterestSet, age: Tick, since: Tick, now: Tick) -> Range<usize> {
+    members.count_aged(age + (now - since), now)..members.count_aged(age, now)
 }
 
 /// Ranks the old members, those before position `old`, that are still in range. All who are in the world are marked, even
 /// who goes out of view in this look: it does not come back in it.
-fn rank_old(members: &Members, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
+fn rank_old(members: &InterestSet, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
     let Scratch { seen, ranked, stays, .. } = scratch;
     let (mut any_moves, mut farthest_square) = (false, 0);
     let named = members.slots()[..old].iter().zip(&members.ids()[..old]).zip(stays);

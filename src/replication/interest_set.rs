@@ -9,14 +9,14 @@ use crate::world::Tick;
 
 /// Somebody a viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Member {
+pub(crate) struct InterestEntry {
     pub(crate) slot: u32,
     pub(crate) id: u32,
     /// Lower 32 bits of the tick of its entrance; differences wrap.
     pub(crate) entered: u32,
 }
 
-impl Member {
+impl InterestEntry {
     /// Ticks since the entrance, right up to 2^32.
     pub(crate) fn age(self, now: Tick) -> Tick {
         age(self.entered, now)
@@ -29,7 +29,7 @@ fn age(entered: u32, now: Tick) -> Tick {
 
 /// The members of a view, in the order of their entrances.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Members {
+pub(crate) struct InterestSet {
     /// The rows, one behind the other, each with room for as many.
     rows: Box<[u32]>,
     len: u32,
@@ -39,9 +39,9 @@ pub(crate) struct Members {
 const ROWS: usize = 3;
 
 /// Room in the first rows of a view: those of a cache line.
-const ROOM_MIN: usize = 16;
+const CAPACITY_MIN: usize = 16;
 
-impl Members {
+impl InterestSet {
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
@@ -58,17 +58,17 @@ impl Members {
         self.row(1)
     }
 
-    fn entrances(&self) -> &[u32] {
+    fn entered_ticks(&self) -> &[u32] {
         self.row(2)
     }
 
     fn row(&self, row: usize) -> &[u32] {
-        let room = self.room();
-        &self.rows[row * room..row * room + self.len()]
+        let capacity = self.capacity();
+        &self.rows[row * capacity..row * capacity + self.len()]
     }
 
     /// How many have room.
-    fn room(&self) -> usize {
+    fn capacity(&self) -> usize {
         self.rows.len() / ROWS
     }
 
@@ -76,58 +76,62 @@ impl Members {
     ///
     /// # Panics
     /// When there are not so many.
-    pub(crate) fn at(&self, position: usize) -> Member {
-        Member { slot: self.slots()[position], id: self.ids()[position], entered: self.entrances()[position] }
+    pub(crate) fn at(&self, position: usize) -> InterestEntry {
+        InterestEntry {
+            slot: self.slots()[position],
+            id: self.ids()[position],
+            entered: self.entered_ticks()[position],
+        }
     }
 
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Member> + ExactSizeIterator {
-        let pairs = self.slots().iter().zip(self.ids()).zip(self.entrances());
-        pairs.map(|((&slot, &id), &entered)| Member { slot, id, entered })
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = InterestEntry> + ExactSizeIterator {
+        let pairs = self.slots().iter().zip(self.ids()).zip(self.entered_ticks());
+        pairs.map(|((&slot, &id), &entered)| InterestEntry { slot, id, entered })
     }
 
     /// How many have been in view for so many ticks; they are the first.
-    pub(crate) fn as_old_as(&self, ticks: Tick, now: Tick) -> usize {
-        self.entrances().partition_point(|&entered| age(entered, now) >= ticks)
+    pub(crate) fn count_aged(&self, ticks: Tick, now: Tick) -> usize {
+        self.entered_ticks().partition_point(|&entered| age(entered, now) >= ticks)
     }
 
     /// Adds somebody who comes into view now.
     pub(crate) fn enter(&mut self, slot: u32, id: u32, now: Tick) {
-        if self.len() == self.room() {
+        if self.len() == self.capacity() {
             self.grow();
         }
-        self.set(self.len(), Member { slot, id, entered: now as u32 });
+        self.set(self.len(), InterestEntry { slot, id, entered: now as u32 });
         self.len += 1;
     }
 
-    fn set(&mut self, position: usize, member: Member) {
-        let room = self.room();
+    fn set(&mut self, position: usize, member: InterestEntry) {
+        let capacity = self.capacity();
         for (row, value) in [member.slot, member.id, member.entered].into_iter().enumerate() {
-            self.rows[row * room + position] = value;
+            self.rows[row * capacity + position] = value;
         }
     }
 
     fn grow(&mut self) {
-        let room = (2 * self.room()).max(ROOM_MIN);
-        let mut rows = vec![0; ROWS * room].into_boxed_slice();
+        let capacity = (2 * self.capacity()).max(CAPACITY_MIN);
+        let mut rows = vec![0; ROWS * capacity].into_boxed_slice();
         for row in 0..ROWS {
-            rows[row * room..][..self.len()].copy_from_slice(self.row(row));
+            rows[row * capacity..][..self.len()].copy_from_slice(self.row(row));
         }
         self.rows = rows;
     }
 
     /// The members from this position on have come into view only now.
-    pub(crate) fn enter_anew(&mut self, first: usize, now: Tick) {
-        let (start, end) = (2 * self.room() + first, 2 * self.room() + self.len());
+    pub(crate) fn reset_entered(&mut self, first: usize, now: Tick) {
+        let (start, end) = (2 * self.capacity() + first, 2 * self.capacity() + self.len());
         self.rows[start..end].fill(now as u32);
     }
 
     /// Keeps those of whom `stays` says so, by position; the ids of the others go into `left`.
-    pub(super) fn keep(&mut self, stays: &[bool], left: &mut Sieve<u32>) {
+    pub(super) fn retain_mask(&mut self, stays: &[bool], left: &mut Sieve<u32>) {
         let len = self.len();
         let Some(first) = stays[..len].iter().position(|stays| !stays) else { return };
         left.sift(self.ids()[first..].iter().zip(&stays[first..]).map(|(&id, &stays)| (id, !stays)));
-        let room = self.room();
-        for row in self.rows.chunks_exact_mut(room) {
+        let capacity = self.capacity();
+        for row in self.rows.chunks_exact_mut(capacity) {
             let mut kept = first;
             for (at, stays) in stays[..len].iter().enumerate().skip(first) {
                 row[kept] = row[at];
@@ -138,7 +142,7 @@ impl Members {
     }
 
     /// Keeps those of whom `stays` says so.
-    pub(crate) fn retain(&mut self, mut stays: impl FnMut(Member) -> bool) {
+    pub(crate) fn retain(&mut self, mut stays: impl FnMut(InterestEntry) -> bool) {
         let mut kept = 0;
         for position in 0..self.len() {
             let member = self.at(position);
@@ -166,39 +170,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn member(number: u32) -> Member {
-        Member { slot: number, id: 1000 + number, entered: 2 * number }
+    fn member(number: u32) -> InterestEntry {
+        InterestEntry { slot: number, id: 1000 + number, entered: 2 * number }
     }
 
-    fn members(count: u32) -> Members {
-        let mut members = Members::default();
-        (0..count).for_each(|number| members.enter(number, 1000 + number, Tick::from(2 * number)));
-        members
+    fn set_of(count: u32) -> InterestSet {
+        let mut set = InterestSet::default();
+        (0..count).for_each(|number| set.enter(number, 1000 + number, Tick::from(2 * number)));
+        set
     }
 
     #[test]
     fn they_are_as_old_as_their_entrance_even_when_ticks_outgrow_32_bits() {
-        let mut members = Members::default();
+        let mut set = InterestSet::default();
         let start = Tick::from(u32::MAX) - 1;
-        (0..4).for_each(|n| members.enter(n, n, start + Tick::from(n)));
-        assert_eq!(members.at(0).age(start + 10), 10);
-        assert_eq!(members.at(3).age(start + 10), 7);
-        assert_eq!([7, 8, 9, 11].map(|ticks| members.as_old_as(ticks, start + 10)), [4, 3, 2, 0]);
-        members.enter_anew(2, start + 9);
-        assert_eq!([1, 2, 9].map(|ticks| members.as_old_as(ticks, start + 10)), [4, 2, 2]);
+        (0..4).for_each(|n| set.enter(n, n, start + Tick::from(n)));
+        assert_eq!(set.at(0).age(start + 10), 10);
+        assert_eq!(set.at(3).age(start + 10), 7);
+        assert_eq!([7, 8, 9, 11].map(|ticks| set.count_aged(ticks, start + 10)), [4, 3, 2, 0]);
+        set.reset_entered(2, start + 9);
+        assert_eq!([1, 2, 9].map(|ticks| set.count_aged(ticks, start + 10)), [4, 2, 2]);
     }
 
     proptest! {
         #[test]
         fn they_are_a_list(count in 0u32..200, gone in proptest::collection::vec(any::<bool>(), 200)) {
-            let mut kept = members(count);
-            let everybody: Vec<Member> = (0..count).map(member).collect();
-            prop_assert_eq!(kept.iter().collect::<Vec<_>>(), everybody.clone());
-            let stays = |member: &Member| !gone[member.slot as usize];
-            let (expected, others): (Vec<Member>, Vec<Member>) = everybody.into_iter().partition(stays);
+            let mut kept = set_of(count);
+            let all: Vec<InterestEntry> = (0..count).map(member).collect();
+            prop_assert_eq!(kept.iter().collect::<Vec<_>>(), all.clone());
+            let stays = |member: &InterestEntry| !gone[member.slot as usize];
+            let (expected, others): (Vec<InterestEntry>, Vec<InterestEntry>) = all.into_iter().partition(stays);
             let mut left = Sieve::default();
-            kept.keep(&gone.iter().map(|gone| !gone).collect::<Vec<_>>(), &mut left);
-            let mut retained = members(count);
+            kept.retain_mask(&gone.iter().map(|gone| !gone).collect::<Vec<_>>(), &mut left);
+            let mut retained = set_of(count);
             retained.retain(|member| stays(&member));
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), expected.clone());
             prop_assert_eq!(retained.iter().collect::<Vec<_>>(), expected.clone());

@@ -27,7 +27,7 @@ const VIEWERS_PER_THREAD: usize = 128;
 const VIEWER_AHEAD: usize = 4;
 
 /// The same for whom it sees.
-const MEMBERS_AHEAD: usize = 2;
+const INTEREST_SETS_AHEAD: usize = 2;
 
 /// The same for what those look like, if that turn is a look.
 const OUTLINES_AHEAD: usize = 1;
@@ -259,8 +259,8 @@ impl Chunk {
         if let Some((viewer, _)) = self.assignments.get(at + VIEWER_AHEAD) {
             viewer.prefetch();
         }
-        if let Some((viewer, turn)) = self.assignments.get(at + MEMBERS_AHEAD) {
-            viewer.prefetch_members(*turn);
+        if let Some((viewer, turn)) = self.assignments.get(at + INTEREST_SETS_AHEAD) {
+            viewer.prefetch_interest_set(*turn);
         }
         // Other turns read few of them.
         if let Some((viewer, Turn::Look)) = self.assignments.get(at + OUTLINES_AHEAD) {

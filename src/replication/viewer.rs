@@ -3,7 +3,7 @@
 use super::Settings;
 use super::grid::Area;
 use super::interest_mask::Outlook;
-use super::interest_set::Members;
+use super::interest_set::InterestSet;
 use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::world::dirty_regions::{EVERYWHERE, Regions};
@@ -26,7 +26,7 @@ pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
     /// Whom the client shows beside itself, in the order of their entrances. At most `max_visible`.
-    pub(crate) interest_set: Members,
+    pub(crate) interest_set: InterestSet,
     /// Half the viewport's sides; `None` sees the whole world.
     half_viewport: Option<(i32, i32)>,
     /// How far out the next look's search begins, in units.
@@ -66,7 +66,7 @@ impl Viewer {
         Self {
             slot,
             id,
-            interest_set: Members::default(),
+            interest_set: InterestSet::default(),
             half_viewport: None,
             reach: 0,
             served: now,
@@ -92,7 +92,7 @@ impl Viewer {
     }
 
     /// Calls what such a turn reads of whom it sees near the processor; the viewer itself must be there already.
-    pub(super) fn prefetch_members(&self, turn: Turn) {
+    pub(super) fn prefetch_interest_set(&self, turn: Turn) {
         match turn {
             Turn::Changes => self.interest_set.prefetch_slots(),
             Turn::Look => self.interest_set.prefetch(),
@@ -178,9 +178,9 @@ impl Viewer {
     /// entrance counts from here.
     pub(super) fn caught_up(&mut self, delay: Tick, now: Tick, settings: &Settings) {
         // A tick more, for what was written just before it had to wait.
-        let first = self.interest_set.as_old_as(delay + 2, now);
+        let first = self.interest_set.count_aged(delay + 2, now);
         if first < self.interest_set.len() {
-            self.interest_set.enter_anew(first, now);
+            self.interest_set.reset_entered(first, now);
             self.look_until = self.look_until.max(now + settings.dwell + 1);
         }
         if let Some(allowed) = &mut self.sync_allowed
