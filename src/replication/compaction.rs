@@ -5,20 +5,20 @@
 
 /// Items offered, of which some are kept. An offer costs the same whether it is taken or not.
 #[derive(Debug, Default)]
-pub(super) struct Sieve<T> {
+pub(super) struct Compactor<T> {
     /// The kept ones, and room after them.
     items: Vec<T>,
     kept: usize,
 }
 
-impl<T: Copy + Default> Sieve<T> {
+impl<T: Copy + Default> Compactor<T> {
     /// Forgets what it kept.
     pub(super) fn clear(&mut self) {
         self.kept = 0;
     }
 
     /// Goes through offers, items with a word on whether to take them.
-    pub(super) fn sift(&mut self, offers: impl ExactSizeIterator<Item = (T, bool)>) {
+    pub(super) fn compact(&mut self, offers: impl ExactSizeIterator<Item = (T, bool)>) {
         let most = self.kept + offers.len();
         if self.items.len() < most {
             self.items.resize(most, T::default());
@@ -50,18 +50,18 @@ impl<T: Copy + Default> Sieve<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Sieve;
+    use super::Compactor;
 
     #[test]
     fn it_keeps_what_it_is_told_to_in_order() {
-        let mut sieve = Sieve::default();
-        sieve.sift((0..10).map(|n| (n, n % 3 == 0)));
-        assert_eq!(sieve.kept(), [0, 3, 6, 9]);
-        sieve.sift([(20, true), (21, false)].into_iter());
-        assert_eq!(sieve.kept(), [0, 3, 6, 9, 20]);
-        sieve.truncate(2);
-        assert_eq!(sieve.kept(), [0, 3]);
-        sieve.clear();
-        assert!(sieve.kept().is_empty());
+        let mut compactor = Compactor::default();
+        compactor.compact((0..10).map(|n| (n, n % 3 == 0)));
+        assert_eq!(compactor.kept(), [0, 3, 6, 9]);
+        compactor.compact([(20, true), (21, false)].into_iter());
+        assert_eq!(compactor.kept(), [0, 3, 6, 9, 20]);
+        compactor.truncate(2);
+        assert_eq!(compactor.kept(), [0, 3]);
+        compactor.clear();
+        assert!(compactor.kept().is_empty());
     }
 }

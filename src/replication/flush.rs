@@ -121,7 +121,7 @@ fn find_news(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scrat
     let changed = world.changed_since(viewer.served);
     let slots = viewer.interest_set.slots()[..members].iter().enumerate();
     scratch.news.clear();
-    scratch.news.sift(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
+    scratch.news.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
 }
 
 /// Whether there is something new about any of those in `scratch.news`.

@@ -1,6 +1,6 @@
 //! The frames of a turn, each made from what the world says now, and counted.
 
-use super::compaction::Sieve;
+use super::compaction::Compactor;
 use super::interest_set::InterestSet;
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
 use crate::world::{State, Tick, World};
@@ -82,13 +82,13 @@ impl Frames<'_> {
         positions: &[u32],
         since: Tick,
         may_be_gone: bool,
-        sieve: &mut Sieve<MovementFrame>,
+        compactor: &mut Compactor<MovementFrame>,
     ) -> News {
         let world = self.world;
         let mut news = News::default();
-        sieve.clear();
+        compactor.clear();
         let (slots, ids) = (members.slots(), members.ids());
-        sieve.sift(positions.iter().map(|&at| {
+        compactor.compact(positions.iter().map(|&at| {
             let slot = slots[at as usize];
             let outline = world.outline(slot);
             let is_present = !may_be_gone || outline.is(ids[at as usize]);
@@ -99,8 +99,8 @@ impl Frames<'_> {
             news.any_departed |= !is_present;
             (movement(world, slot), is_news & !is_more)
         }));
-        self.out.extend_from_slice(sieve.kept().as_flattened());
-        self.tally.movement += sieve.kept().len() as u64;
+        self.out.extend_from_slice(compactor.kept().as_flattened());
+        self.tally.movement += compactor.kept().len() as u64;
         news
     }
 

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::compaction::Sieve;
+use super::compaction::Compactor;
 use super::epoch_set::EpochSet;
 use super::grid::Area;
 use super::interest_set::InterestSet;
@@ -33,19 +33,19 @@ pub struct Scratch {
     /// Who is in view.
     seen: EpochSet,
     /// Who competes for places; after a look, who won one.
-    ranked: Sieve<Ranked>,
+    ranked: Compactor<Ranked>,
     /// By position, whether a member stays in view.
     stays: Vec<bool>,
     /// Positions of the members that lost their places.
-    losers: Sieve<u32>,
+    losers: Compactor<u32>,
     /// Slots of those that come into view.
-    entering: Sieve<u32>,
+    entering: Compactor<u32>,
     /// Ids of those that went out of view in the last look.
-    pub(super) left: Sieve<u32>,
+    pub(super) left: Compactor<u32>,
     /// By position in the view, the members about whom there may be something new.
-    pub(super) news: Sieve<u32>,
+    pub(super) news: Compactor<u32>,
     /// What is written of those whose news are just a vector.
-    pub(super) movements: Sieve<MovementFrame>,
+    pub(super) movements: Compactor<MovementFrame>,
     /// Who of `viewer.interest_set`, by index, is to have its vector repeated.
     pub(super) repeats: Range<usize>,
     /// Somebody in view moves.
@@ -116,7 +116,7 @@ fn rank_old(members: &InterestSet, old: usize, world: &World, eye: &Eye, scratch
     let (mut any_moves, mut farthest_square) = (false, 0);
     let named = members.slots()[..old].iter().zip(&members.ids()[..old]).zip(stays);
     ranked.clear();
-    ranked.sift(named.enumerate().map(|(at, ((&slot, &id), stays))| {
+    ranked.compact(named.enumerate().map(|(at, ((&slot, &id), stays))| {
         let outline = world.outline(slot);
         if !outline.is(id) {
             *stays = false;
@@ -193,7 +193,7 @@ fn award_places(places: usize, scratch: &mut Scratch) {
         candidates.select_nth_unstable(places);
     }
     losers.clear();
-    losers.sift(candidates[places..].iter().map(|loser| (loser.number(), loser.is_member())));
+    losers.compact(candidates[places..].iter().map(|loser| (loser.number(), loser.is_member())));
     losers.kept().iter().for_each(|&at| stays[at as usize] = false);
     ranked.truncate(places);
 }
@@ -211,7 +211,7 @@ fn find_entering(scratch: &mut Scratch) -> u64 {
     let Scratch { ranked, entering, .. } = scratch;
     let mut farthest = 0;
     entering.clear();
-    entering.sift(ranked.kept().iter().map(|winner| {
+    entering.compact(ranked.kept().iter().map(|winner| {
         farthest = winner.square().max(farthest);
         (winner.number(), !winner.is_member())
     }));

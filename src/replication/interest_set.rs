@@ -3,7 +3,7 @@
 //! What is known of a member stands in three rows of one block: slots, ids, entrances. A turn without a look reads the slots
 //! alone, and those lie far away: a third of the lines to wait for.
 
-use super::compaction::Sieve;
+use super::compaction::Compactor;
 use crate::prefetch::prefetch_all;
 use crate::world::Tick;
 
@@ -126,10 +126,10 @@ impl InterestSet {
     }
 
     /// Keeps those of whom `stays` says so, by position; the ids of the others go into `left`.
-    pub(super) fn retain_mask(&mut self, stays: &[bool], left: &mut Sieve<u32>) {
+    pub(super) fn retain_mask(&mut self, stays: &[bool], left: &mut Compactor<u32>) {
         let len = self.len();
         let Some(first) = stays[..len].iter().position(|stays| !stays) else { return };
-        left.sift(self.ids()[first..].iter().zip(&stays[first..]).map(|(&id, &stays)| (id, !stays)));
+        left.compact(self.ids()[first..].iter().zip(&stays[first..]).map(|(&id, &stays)| (id, !stays)));
         let capacity = self.capacity();
         for row in self.rows.chunks_exact_mut(capacity) {
             let mut kept = first;
@@ -200,7 +200,7 @@ mod tests {
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), all.clone());
             let stays = |member: &InterestEntry| !gone[member.slot as usize];
             let (expected, others): (Vec<InterestEntry>, Vec<InterestEntry>) = all.into_iter().partition(stays);
-            let mut left = Sieve::default();
+            let mut left = Compactor::default();
             kept.retain_mask(&gone.iter().map(|gone| !gone).collect::<Vec<_>>(), &mut left);
             let mut retained = set_of(count);
             retained.retain(|member| stays(&member));

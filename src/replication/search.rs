@@ -1,7 +1,7 @@
 //! The search for those who could come into a viewer's sight.
 
 use super::Scene;
-use super::compaction::Sieve;
+use super::compaction::Compactor;
 use super::epoch_set::EpochSet;
 use super::grid::{Area, Occupant};
 use super::viewer::Viewer;
@@ -93,7 +93,7 @@ impl Search<'_> {
     /// Adds to the ranked members everybody who could get a place: enough of the nearest to fill the free ones, and all who
     /// are nearer than the farthest ranked member counts. Wherever it begins, those are among the found; `reach`, in
     /// units, is only where it is worth to begin.
-    pub(super) fn run(&self, reach: i32, ranked: &mut Sieve<Ranked>) {
+    pub(super) fn run(&self, reach: i32, ranked: &mut Compactor<Ranked>) {
         let members = ranked.kept().len();
         let farthest = ranked.kept().iter().map(|member| member.square()).max().unwrap_or(0);
         // With no place free only who is nearer than the farthest member counts can get one.
@@ -126,10 +126,10 @@ impl Search<'_> {
         }
     }
 
-    fn collect(&self, run: &[Occupant], square_below: u64, ranked: &mut Sieve<Ranked>) {
+    fn collect(&self, run: &[Occupant], square_below: u64, ranked: &mut Compactor<Ranked>) {
         let world = &self.scene.world;
         let is_fresh = !self.scene.has_departures();
-        ranked.sift(run.iter().map(|&Occupant { slot, id, place }| {
+        ranked.compact(run.iter().map(|&Occupant { slot, id, place }| {
             let square = self.eye.square_to(place);
             // Asked all at once, since none of the answers can be guessed. Only when players left after the grid was made
             // is there one more question.
