@@ -6,7 +6,7 @@ use crate::world::dirty_regions::{Activity, Regions};
 /// Whether a viewer's turn could be worth anything, told from a few bytes: ten thousand viewers in a world where nothing
 /// happens are asked twenty times a second each, and they themselves lie far from the processor.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Outlook {
+pub(super) struct InterestMask {
     /// Where changes and movements can matter.
     pub(super) regions: Regions,
     /// Nothing that mattered happened up to this tick.
@@ -15,9 +15,9 @@ pub(super) struct Outlook {
     pub(super) quiet_until: Tick,
 }
 
-impl Outlook {
+impl InterestMask {
     /// Of a slot without a viewer: there is never anything to do.
-    pub(super) const NOBODY: Self = Self { regions: 0, since: 0, quiet_until: Tick::MAX };
+    pub(super) const NO_VIEWER: Self = Self { regions: 0, since: 0, quiet_until: Tick::MAX };
 
     /// Whether there is nothing to do in tick `now`; if so, remembers it.
     pub(super) fn is_quiet(&mut self, activity: &Activity, now: Tick) -> bool {
@@ -41,18 +41,18 @@ mod tests {
     fn quiet_ends_with_something_nearby_or_with_its_time() {
         let mut activity = Activity::new(2000, 2000);
         let corner = activity.regions(0, 0, 10, 10);
-        let mut outlook = Outlook { regions: corner, since: 0, quiet_until: 200 };
+        let mut mask = InterestMask { regions: corner, since: 0, quiet_until: 200 };
         for tick in 1..=100 {
             activity.mark_moved(Position { x: 1500, y: 1500 });
             activity.advance(tick + 1);
-            assert!(outlook.is_quiet(&activity, tick), "tick {tick}: that is far away");
+            assert!(mask.is_quiet(&activity, tick), "tick {tick}: that is far away");
         }
         activity.mark_changed(Position { x: 5, y: 5 });
         activity.advance(102);
-        assert!(!outlook.is_quiet(&activity, 101));
-        let mut outlook = Outlook { since: 101, ..outlook };
-        assert!(outlook.is_quiet(&activity, 199 - 98));
-        assert!(!outlook.is_quiet(&activity, 200));
+        assert!(!mask.is_quiet(&activity, 101));
+        let mut mask = InterestMask { since: 101, ..mask };
+        assert!(mask.is_quiet(&activity, 199 - 98));
+        assert!(!mask.is_quiet(&activity, 200));
     }
 
     #[test]
@@ -60,6 +60,6 @@ mod tests {
         let mut activity = Activity::new(2000, 2000);
         activity.mark_regions_moved(EVERYWHERE);
         activity.advance(1000);
-        assert!({ Outlook::NOBODY }.is_quiet(&activity, 1000));
+        assert!({ InterestMask::NO_VIEWER }.is_quiet(&activity, 1000));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::grid::Area;
-use super::interest_mask::Outlook;
+use super::interest_mask::InterestMask;
 use super::interest_set::InterestSet;
 use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
@@ -216,7 +216,7 @@ impl Viewer {
     }
 
     /// What is to be known of it until its next turn.
-    pub(super) fn outlook(&self) -> Outlook {
+    pub(super) fn interest_mask(&self) -> InterestMask {
         let quiet_until = if self.looked < self.look_until {
             0
         } else if self.altered {
@@ -224,7 +224,7 @@ impl Viewer {
         } else {
             Tick::MAX
         };
-        Outlook { regions: self.regions, since: self.served.min(self.looked), quiet_until }
+        InterestMask { regions: self.regions, since: self.served.min(self.looked), quiet_until }
     }
 
     /// Puts off full states that would have been due while nothing happened.

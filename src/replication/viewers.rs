@@ -4,7 +4,7 @@ use super::flush::{serve, welcome};
 use super::frames::{Frames, Tally};
 use super::grid::Area;
 use super::interest::Scratch;
-use super::interest_mask::Outlook;
+use super::interest_mask::InterestMask;
 use super::timer_wheel::{Smoothing, TimerWheel};
 use super::{Scene, Settings, Turn, Viewer};
 use crate::prefetch::prefetch;
@@ -15,7 +15,7 @@ use crate::world::{Position, Tick, World};
 pub struct Viewers {
     viewers: Vec<Option<Box<Viewer>>>,
     /// By slot as well, what tells whether that viewer must be looked at.
-    outlooks: Vec<Outlook>,
+    masks: Vec<InterestMask>,
     settings: Settings,
     scratch: Scratch,
     /// Sum over all viewers of the players they see.
@@ -43,7 +43,7 @@ pub(super) type Assignment = (Box<Viewer>, Turn);
 struct Placed(u64);
 
 /// How many outlooks before its own one is called near the processor.
-const OUTLOOKS_AHEAD: usize = 8;
+const MASKS_AHEAD: usize = 8;
 
 /// How high a band is, in units, as a power of two.
 const BAND_HEIGHT_BITS: u32 = 7;
@@ -64,7 +64,7 @@ impl Viewers {
     pub fn new(settings: Settings) -> Self {
         Self {
             viewers: Vec::new(),
-            outlooks: Vec::new(),
+            masks: Vec::new(),
             settings,
             scratch: Scratch::default(),
             visible_total: 0,
@@ -117,14 +117,14 @@ impl Viewers {
         welcome(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
         if self.viewers.len() <= slot as usize {
             self.viewers.resize_with(slot as usize + 1, || None);
-            self.outlooks.resize(slot as usize + 1, Outlook::NOBODY);
+            self.masks.resize(slot as usize + 1, InterestMask::NO_VIEWER);
         }
         // Spread over an interval: who joins together must not always be served together.
         let stagger = Tick::from(slot) % self.settings.flush_interval;
         self.wheel.schedule(slot, scene.world.tick() + 1 + stagger);
         self.count += 1;
         self.visible_total += viewer.interest_set.len();
-        self.outlooks[slot as usize] = viewer.outlook();
+        self.masks[slot as usize] = viewer.interest_mask();
         let before = self.viewers[slot as usize].replace(viewer);
         assert!(before.is_none(), "slot {slot} has a viewer already");
     }
@@ -133,7 +133,7 @@ impl Viewers {
     pub fn leave(&mut self, slot: u32) {
         if let Some(viewer) = self.viewers[slot as usize].take() {
             self.visible_total -= viewer.interest_set.len();
-            self.outlooks[slot as usize] = Outlook::NOBODY;
+            self.masks[slot as usize] = InterestMask::NO_VIEWER;
             self.count -= 1;
             self.wheel.cancel(slot);
         }
@@ -148,7 +148,7 @@ impl Viewers {
     pub fn set_viewport(&mut self, scene: &Scene, slot: u32, width: u16, height: u16) {
         if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
             viewer.set_viewport(width, height, &scene.world);
-            self.outlooks[slot as usize] = viewer.outlook();
+            self.masks[slot as usize] = viewer.interest_mask();
         }
     }
 
@@ -158,7 +158,7 @@ impl Viewers {
         let delay = rules.pace.ticks(u32::try_from(delay_ms).unwrap_or(u32::MAX));
         if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
             viewer.caught_up(delay, now, &self.settings);
-            self.outlooks[slot as usize] = viewer.outlook();
+            self.masks[slot as usize] = viewer.interest_mask();
         }
     }
 
@@ -170,10 +170,10 @@ impl Viewers {
         let (now, activity) = (scene.world.tick(), scene.world.activity());
         self.wheel.advance(now, &mut self.due);
         for (at, &slot) in self.due.iter().enumerate() {
-            if let Some(&ahead) = self.due.get(at + OUTLOOKS_AHEAD) {
-                prefetch(&self.outlooks[ahead as usize]);
+            if let Some(&ahead) = self.due.get(at + MASKS_AHEAD) {
+                prefetch(&self.masks[ahead as usize]);
             }
-            if self.outlooks[slot as usize].is_quiet(activity, now) {
+            if self.masks[slot as usize].is_quiet(activity, now) {
                 // It costs next to nothing, however many there are.
                 self.wheel.schedule(slot, now + self.settings.flush_interval);
             } else {
@@ -229,7 +229,7 @@ impl Viewers {
             match viewer.worthwhile(due, &scene.world, &self.settings) {
                 None => {
                     viewer.pass(due, now);
-                    self.outlooks[slot as usize] = viewer.outlook();
+                    self.masks[slot as usize] = viewer.interest_mask();
                 }
                 Some(turn) if can_be_written(slot) => {
                     let viewer = self.viewers[slot as usize].take().expect("looked at above");
@@ -246,7 +246,7 @@ impl Viewers {
     pub(super) fn put_back(&mut self, viewer: Box<Viewer>) {
         self.visible_total += viewer.interest_set.len();
         let slot = viewer.slot as usize;
-        self.outlooks[slot] = viewer.outlook();
+        self.masks[slot] = viewer.interest_mask();
         self.viewers[slot] = Some(viewer);
     }
 
@@ -279,7 +279,7 @@ impl Viewers {
             if viewer.flushed == now {
                 viewer.flushed = now + 1;
             }
-            self.outlooks[slot as usize] = viewer.outlook();
+            self.masks[slot as usize] = viewer.interest_mask();
         }
     }
 
