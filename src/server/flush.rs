@@ -55,7 +55,7 @@ impl Server {
                 self.flush_buffer.clear();
                 self.flush_buffer.extend_from_slice(replies);
                 self.game.ride(slot, round_is_written, &mut self.flush_buffer, &mut self.metrics);
-                self.view_ns += os::monotonic_ns() - start_ns;
+                self.replication_ns += os::monotonic_ns() - start_ns;
                 connection.write(&self.flush_buffer, now_ms, &mut self.metrics)
             }
             _ => {
@@ -168,7 +168,7 @@ impl Server {
         }
         let start_ns = os::monotonic_ns();
         self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);
-        self.view_ns += os::monotonic_ns() - start_ns;
+        self.replication_ns += os::monotonic_ns() - start_ns;
     }
 
     /// Lets the governor look at the load, and follows it.
@@ -177,18 +177,18 @@ impl Server {
         self.run_clock.sample(now_ns, busy_ns);
         let load = Load {
             busy_ns,
-            view_ns: self.view_ns,
+            replication_ns: self.replication_ns,
             ticks: self.metrics.ticks_total(),
             overruns: self.metrics.rounds_overrun_total,
         };
-        if let Some(rung) = self.governor.observe(now_ns, load) {
-            log::debug!("load governor: level {}, {rung:?}", self.governor.level());
+        if let Some(quality) = self.governor.observe(now_ns, load) {
+            log::debug!("load governor: level {}, {quality:?}", self.governor.level());
             self.follow_governor();
         }
     }
 
     pub(super) fn follow_governor(&mut self) {
-        let rung = self.governor.rung();
-        self.game.set_measures(rung.flush_interval_ms, rung.visibility_rate_hz, rung.max_visible);
+        let quality = self.governor.quality();
+        self.game.set_measures(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);
     }
 }

@@ -21,7 +21,7 @@ impl Server {
             max_visible: settings.max_visible as u64,
             visibility_rate_hz: rate_hz / settings.look_interval.max(settings.flush_interval),
             governor_level: self.governor.level() as u64,
-            governor_climbs_total: self.governor.climbs_total(),
+            governor_climbs_total: self.governor.degradations_total(),
             connections_open: self.table.len() as u64,
             static_bytes: self.assets.bytes(),
             configured: self.configured(),
@@ -34,12 +34,12 @@ impl Server {
 
     fn configured(&self) -> Configured {
         let rate_hz = u64::from(self.config.tick_rate_hz);
-        let rung = self.governor.configured();
+        let quality = self.governor.configured();
         Configured {
             tick_rate_hz: rate_hz,
             // In whole ticks, as it is kept: at rest it equals the one in force.
-            flush_interval_ms: flush_interval(rate_hz, rung.flush_interval_ms) * 1000 / rate_hz,
-            max_visible: rung.max_visible as u64,
+            flush_interval_ms: flush_interval(rate_hz, quality.flush_interval_ms) * 1000 / rate_hz,
+            max_visible: quality.max_visible as u64,
             governor_level_max: self.governor.level_max() as u64,
             players_max: self.config.max_connections as u64,
         }

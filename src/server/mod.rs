@@ -73,7 +73,7 @@ use crate::limits::{
 use crate::ops::logging::LogHandle;
 use crate::ops::metrics::Metrics;
 use crate::ops::watchdog::{Pulse, Watchdog};
-use crate::replication::governor::{Governor, Rung};
+use crate::replication::governor::{Governor, QualityLevel};
 use crate::replication::pool::Pool;
 use crate::server::tick::Schedule;
 use crate::sessions::Resumes;
@@ -139,7 +139,7 @@ pub struct Server {
     schedule: Schedule,
     governor: Governor,
     /// Time spent on viewers' turns since the start, in nanoseconds, waiting for workers included.
-    view_ns: u64,
+    replication_ns: u64,
     started_ns: u64,
     /// Time since the start in which the loop did not run, in nanoseconds.
     paused_ns: u64,
@@ -235,8 +235,8 @@ impl Server {
             pages: Pages::new(config.admin_addr.is_none()),
             metrics: Metrics::default(),
             schedule: Schedule::new(now_ns, config.tick_rate_hz),
-            governor: Governor::new(configured_rung(&config), now_ns),
-            view_ns: 0,
+            governor: Governor::new(configured_quality(&config), now_ns),
+            replication_ns: 0,
             started_ns: now_ns,
             paused_ns: 0,
             quiet_ns: now_ns,
@@ -465,8 +465,8 @@ impl Server {
 }
 
 /// What the governor starts from.
-fn configured_rung(config: &Config) -> Rung {
-    Rung {
+fn configured_quality(config: &Config) -> QualityLevel {
+    QualityLevel {
         flush_interval_ms: config.batch_interval_ms,
         visibility_rate_hz: INTEREST_UPDATE_RATE_HZ,
         max_visible: config.max_visible,

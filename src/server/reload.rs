@@ -10,7 +10,7 @@ use std::thread;
 use super::assets::Assets;
 use super::capacity::Capacity;
 use super::routes::log_shadowed_files;
-use super::{Server, configured_rung};
+use super::{Server, configured_quality};
 use crate::config::{Config, ConfigError, Reloaded};
 use crate::ops::crash::contain;
 
@@ -134,7 +134,7 @@ impl Server {
         self.peer_addresses.reconfigure(&self.config);
         self.game.reconfigure(&self.config);
         self.resumes.set_ttl(self.config.resume_ttl_s);
-        self.governor.reconfigure(configured_rung(&self.config));
+        self.governor.reconfigure(configured_quality(&self.config));
         self.follow_governor();
         log::set_max_level(self.config.log_level);
     }
