@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crowd::Random;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::replication::{Scene, Settings, Tally, Viewers};
+use pixi_game_server::replication::{FrameCounts, Scene, Settings, Viewers};
 use pixi_game_server::world::{Rules, Vector};
 
 /// How often everybody turns, on average.
@@ -87,7 +87,7 @@ struct Stage {
     viewers: Viewers,
     pool: Pool,
     // What the last round or cycle gave: frames, viewers who got any, bytes.
-    tally: Tally,
+    counts: FrameCounts,
     served: usize,
     bytes: usize,
 }
@@ -104,7 +104,7 @@ impl Stage {
             scene,
             viewers: Viewers::new(settings),
             pool,
-            tally: Tally::default(),
+            counts: FrameCounts::default(),
             served: 0,
             bytes: 0,
         };
@@ -124,12 +124,13 @@ impl Stage {
 
     fn join_until(&mut self, players: usize) {
         let newcomers = players - self.players;
-        let (slots, mut out, mut tally) = (self.players as u32..players as u32, Vec::new(), Tally::default());
+        let (slots, mut out, mut counts) =
+            (self.players as u32..players as u32, Vec::new(), FrameCounts::default());
         let scene = Arc::get_mut(&mut self.scene).expect("the pool keeps no reference");
         crowd::populate(&mut scene.world, newcomers, &mut self.random);
         for slot in slots {
             out.clear();
-            self.viewers.join(scene, slot, None, &mut out, &mut tally);
+            self.viewers.join(scene, slot, None, &mut out, &mut counts);
         }
         self.players = players;
     }
@@ -140,7 +141,7 @@ impl Stage {
         let scene = self.scene_mut();
         scene.world.step(1);
         scene.refresh();
-        self.tally = Tally::default();
+        self.counts = FrameCounts::default();
         (self.served, self.bytes) = (0, 0);
         self.viewers.begin_round(&self.scene);
         let mut elapsed = Duration::ZERO;
@@ -178,7 +179,7 @@ impl Stage {
     /// Takes the frames of a batch, as the server does.
     fn take_frames(&mut self) {
         let batch = self.pool.batch();
-        batch.tallies().for_each(|tally| self.tally.add(tally));
+        batch.counts().for_each(|counts| self.counts.add(counts));
         while let Some((segment, frames)) = batch.next_segment() {
             assert!(!segment.failed, "slot {} was not served", segment.slot);
             self.bytes += frames.len();
@@ -188,24 +189,24 @@ impl Stage {
 
     /// A flush interval, in which nearly everybody is told something; returns how long the fan-outs took.
     fn busy_cycle(&mut self) -> Duration {
-        let (mut tally, mut served, mut bytes, mut elapsed) = (Tally::default(), 0, 0, Duration::ZERO);
+        let (mut counts, mut served, mut bytes, mut elapsed) = (FrameCounts::default(), 0, 0, Duration::ZERO);
         for _ in 0..self.viewers.settings().flush_interval {
             elapsed += self.round();
-            tally.add(&self.tally);
+            counts.add(&self.counts);
             served += self.served;
             bytes += self.bytes;
         }
-        (self.tally, self.served, self.bytes) = (tally, served, bytes);
+        (self.counts, self.served, self.bytes) = (counts, served, bytes);
         assert!(served * 10 >= self.players * 9, "{served} of {} were told anything", self.players);
         elapsed
     }
 
     /// Says what a cycle consists of, on average.
     fn describe(&mut self, name: &str) {
-        let (mut total, mut bytes, mut served) = (Tally::default(), 0, 0);
+        let (mut total, mut bytes, mut served) = (FrameCounts::default(), 0, 0);
         for _ in 0..CYCLES_COUNTED {
             self.busy_cycle();
-            total.add(&self.tally);
+            total.add(&self.counts);
             bytes += self.bytes;
             served += self.served;
         }

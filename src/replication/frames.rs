@@ -7,7 +7,7 @@ use crate::world::{State, Tick, World};
 
 /// Frames written, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct FrameCounts {
     /// `GAME_STATE`.
     pub game_state: u64,
     /// `PLAYER_JOINED`.
@@ -22,7 +22,7 @@ pub struct Tally {
     pub movement: u64,
 }
 
-impl Tally {
+impl FrameCounts {
     /// Adds another tally's counts to this one.
     pub fn add(&mut self, other: &Self) {
         self.game_state += other.game_state;
@@ -49,29 +49,29 @@ pub(super) struct News {
 pub(super) struct Frames<'a> {
     pub(super) world: &'a World,
     pub(super) out: &'a mut Vec<u8>,
-    pub(super) tally: &'a mut Tally,
+    pub(super) counts: &'a mut FrameCounts,
 }
 
 impl Frames<'_> {
     pub(super) fn game_state(&mut self, slots: impl ExactSizeIterator<Item = u32>) {
         message::game_state(self.out, slots.map(|slot| entry(self.world, slot)));
-        self.tally.game_state += 1;
+        self.counts.game_state += 1;
     }
 
     pub(super) fn joined(&mut self, slot: u32) {
         message::joined(self.out, &entry(self.world, slot));
-        self.tally.joined += 1;
+        self.counts.joined += 1;
     }
 
     /// The player of this id is gone from the view, and perhaps from the world.
     pub(super) fn left(&mut self, id: u32) {
         message::left(self.out, id);
-        self.tally.left += 1;
+        self.counts.left += 1;
     }
 
     pub(super) fn movement(&mut self, slot: u32) {
         self.out.extend_from_slice(&movement(self.world, slot));
-        self.tally.movement += 1;
+        self.counts.movement += 1;
     }
 
     /// The vectors of those at these positions who changed since a tick, but for those of whom there may be other news. Which of
@@ -100,19 +100,19 @@ impl Frames<'_> {
             (movement(world, slot), is_news & !is_more)
         }));
         self.out.extend_from_slice(compactor.kept().as_flattened());
-        self.tally.movement += compactor.kept().len() as u64;
+        self.counts.movement += compactor.kept().len() as u64;
         news
     }
 
     pub(super) fn direction(&mut self, slot: u32) {
         message::direction(self.out, self.world.outline(slot).id(), facing(self.world, slot));
-        self.tally.direction += 1;
+        self.counts.direction += 1;
     }
 
     pub(super) fn attack(&mut self, slot: u32) {
         let outline = self.world.outline(slot);
         message::attack(self.out, outline.id(), outline.position.x, outline.position.y);
-        self.tally.attack += 1;
+        self.counts.attack += 1;
     }
 }
 

@@ -29,7 +29,7 @@ mod timer_wheel;
 mod viewer;
 mod viewers;
 
-pub use frames::Tally;
+pub use frames::FrameCounts;
 pub use settings::{Settings, flush_interval};
 pub use viewer::{Turn, Viewer};
 pub use viewers::Viewers;

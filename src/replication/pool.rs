@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
 use super::flush::serve;
-use super::frames::{Frames, Tally};
+use super::frames::{FrameCounts, Frames};
 use super::interest::Scratch;
 use super::viewers::Assignment;
 use super::{Scene, Settings, Turn, Viewers};
@@ -50,7 +50,7 @@ pub struct Segment {
 struct Chunk {
     arena: Vec<u8>,
     segments: Vec<Segment>,
-    tally: Tally,
+    counts: FrameCounts,
     scratch: Scratch,
     assignments: Vec<Assignment>,
 }
@@ -92,8 +92,8 @@ impl Batch {
     }
 
     /// Frames written in this batch, by kind.
-    pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
-        self.chunks.iter().map(|chunk| &chunk.tally)
+    pub fn counts(&self) -> impl Iterator<Item = &FrameCounts> {
+        self.chunks.iter().map(|chunk| &chunk.counts)
     }
 }
 
@@ -222,7 +222,7 @@ impl Pool {
         for chunk in &mut self.batch.chunks {
             chunk.arena.clear();
             chunk.segments.clear();
-            chunk.tally = Tally::default();
+            chunk.counts = FrameCounts::default();
         }
         (self.batch.chunk, self.batch.segment) = (0, 0);
     }
@@ -235,8 +235,8 @@ impl Chunk {
             let (viewer, turn) = &mut self.assignments[at];
             let start = self.arena.len();
             let served = contain(|| {
-                let (out, tally) = (&mut self.arena, &mut self.tally);
-                let mut frames = Frames { world: &scene.world, out, tally };
+                let (out, counts) = (&mut self.arena, &mut self.counts);
+                let mut frames = Frames { world: &scene.world, out, counts };
                 serve(viewer, scene, settings, *turn, &mut self.scratch, &mut frames);
             });
             if served.is_none() {

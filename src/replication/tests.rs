@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::frames::Frames;
 use super::interest::{MEMBER_DISTANCE_FACTOR, Scratch, look};
 use super::pool::Pool;
-use super::{Scene, Settings, Tally, Turn, Viewer, Viewers};
+use super::{FrameCounts, Scene, Settings, Turn, Viewer, Viewers};
 use crate::limits::INTEREST_LEAVE_MARGIN;
 use crate::world::testing::{rules, world_of};
 use crate::world::{Input, Pace, Position, Vector, World};
@@ -118,7 +118,7 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
         let mut pool = Pool::spawn_with(scope, threads, 1).expect("threads");
         let mut shared = Arc::new(Scene::new(rules()));
         let mut viewers = Viewers::new(settings(10));
-        let (mut sent, mut tally) = (HashMap::<u32, Vec<u8>>::new(), Tally::default());
+        let (mut sent, mut counts) = (HashMap::<u32, Vec<u8>>::new(), FrameCounts::default());
         let mut present: Vec<u32> = Vec::new();
         for tick in deeds {
             let scene = Arc::get_mut(&mut shared).expect("no worker holds the scene between rounds");
@@ -127,7 +127,7 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
                     Deed::Join => {
                         let slot = scene.world.join();
                         let out = sent.entry(scene.world.id(slot).expect("just joined")).or_default();
-                        viewers.join(scene, slot, None, out, &mut tally);
+                        viewers.join(scene, slot, None, out, &mut counts);
                         present.push(slot);
                     }
                     Deed::Leave(who) if !present.is_empty() => {
@@ -175,7 +175,7 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
             let mut scene = scene_of(world_of(&places));
             let mut viewers = Viewers::new(Settings { flush_interval: 1, look_interval: 1, ..settings(128) });
             for slot in 0..40 {
-                viewers.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
+                viewers.join(&scene, slot, None, &mut Vec::new(), &mut FrameCounts::default());
                 scene.world.apply(slot, Input::Face { right: false });
             }
             viewers.viewer_mut(17).poisoned = true;
@@ -203,7 +203,7 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
     let mut viewers = Viewers::new(settings(128));
     let mut scene = scene_of(world_of(&[(100, 100), (110, 100), (1900, 1900), (1910, 1900)]));
     for slot in 0..4 {
-        viewers.join(&scene, slot, None, &mut Vec::new(), &mut Tally::default());
+        viewers.join(&scene, slot, None, &mut Vec::new(), &mut FrameCounts::default());
         viewers.set_viewport(&scene, slot, 300, 300);
     }
     let mut due_after = |scene: &mut Scene, ticks: u32| {
@@ -216,8 +216,8 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
             viewers.take_due(scene, usize::MAX, &mut due, &mut |_| true);
             for (mut viewer, turn) in due {
                 slots.push(viewer.slot);
-                let (mut out, mut tally) = (Vec::new(), Tally::default());
-                let mut frames = Frames { world: &scene.world, out: &mut out, tally: &mut tally };
+                let (mut out, mut counts) = (Vec::new(), FrameCounts::default());
+                let mut frames = Frames { world: &scene.world, out: &mut out, counts: &mut counts };
                 let mut scratch = Scratch::default();
                 super::flush::serve(&mut viewer, scene, &settings(128), turn, &mut scratch, &mut frames);
                 viewers.put_back(viewer);
@@ -277,12 +277,12 @@ impl Pair {
     }
 
     /// What it is told in a turn.
-    fn told(&mut self, turn: Turn) -> (Vec<u8>, Tally) {
-        let (mut out, mut tally) = (Vec::new(), Tally::default());
-        let mut frames = Frames { world: &self.scene.world, out: &mut out, tally: &mut tally };
+    fn told(&mut self, turn: Turn) -> (Vec<u8>, FrameCounts) {
+        let (mut out, mut counts) = (Vec::new(), FrameCounts::default());
+        let mut frames = Frames { world: &self.scene.world, out: &mut out, counts: &mut counts };
         let (viewer, scratch) = (&mut self.viewer, &mut self.scratch);
         super::flush::serve(viewer, &self.scene, &self.settings, turn, scratch, &mut frames);
-        (out, tally)
+        (out, counts)
     }
 }
 
@@ -294,8 +294,8 @@ fn three_changes_while_away_are_told_once() {
         pair.scene.world.apply(1, Input::Move { vector: Vector::new(vector.0, vector.1), claim: None });
         pair.scene.world.step(1);
     }
-    let (out, tally) = pair.told(Turn::Changes);
-    assert_eq!(tally, Tally { movement: 1, ..Tally::default() });
+    let (out, counts) = pair.told(Turn::Changes);
+    assert_eq!(counts, FrameCounts { movement: 1, ..FrameCounts::default() });
     assert_eq!(out, [0x82, 7, 255, 0xea, 3, 0, 0, 0xff, 0]);
 }
 
@@ -303,11 +303,11 @@ fn three_changes_while_away_are_told_once() {
 fn what_happens_in_the_tick_under_way_is_told_once_when_that_has_closed() {
     let mut pair = Pair::new();
     pair.scene.world.apply(1, Input::Attack);
-    assert_eq!(pair.told(Turn::Changes).1, Tally::default());
+    assert_eq!(pair.told(Turn::Changes).1, FrameCounts::default());
     pair.scene.world.step(1);
-    assert_eq!(pair.told(Turn::Changes).1, Tally { attack: 1, ..Tally::default() });
+    assert_eq!(pair.told(Turn::Changes).1, FrameCounts { attack: 1, ..FrameCounts::default() });
     pair.scene.world.step(1);
-    assert_eq!(pair.told(Turn::Changes).1, Tally::default());
+    assert_eq!(pair.told(Turn::Changes).1, FrameCounts::default());
 }
 
 #[test]
@@ -316,11 +316,11 @@ fn a_look_after_a_long_silence_finds_no_news_where_there_are_none() {
     pair.viewer.sync_allowed = Some(0);
     for pause in [1, 10, 100, 1000] {
         pair.scene.world.step(pause);
-        assert_eq!(pair.told(Turn::Look).1, Tally::default(), "after {pause} ticks");
+        assert_eq!(pair.told(Turn::Look).1, FrameCounts::default(), "after {pause} ticks");
     }
     pair.scene.world.apply(1, Input::Face { right: false });
     pair.scene.world.step(1000);
-    assert_eq!(pair.told(Turn::Look).1, Tally { game_state: 1, ..Tally::default() });
+    assert_eq!(pair.told(Turn::Look).1, FrameCounts { game_state: 1, ..FrameCounts::default() });
 }
 
 #[test]
@@ -333,5 +333,5 @@ fn who_takes_the_slot_of_somebody_that_left_unnoticed_is_not_taken_for_it() {
     assert_eq!(pair.scene.world.join(), 1);
     pair.scene.world.apply(1, Input::Move { vector: Vector::new(1, 0), claim: None });
     pair.scene.world.step(1);
-    assert_eq!(pair.told(Turn::Changes).1, Tally::default());
+    assert_eq!(pair.told(Turn::Changes).1, FrameCounts::default());
 }

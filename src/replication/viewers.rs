@@ -1,7 +1,7 @@
 //! All viewers, and who of them is due in this tick.
 
 use super::flush::{serve, welcome};
-use super::frames::{Frames, Tally};
+use super::frames::{FrameCounts, Frames};
 use super::grid::Area;
 use super::interest::Scratch;
 use super::interest_mask::InterestMask;
@@ -106,14 +106,14 @@ impl Viewers {
         slot: u32,
         viewport: Option<(u16, u16)>,
         out: &mut Vec<u8>,
-        tally: &mut Tally,
+        counts: &mut FrameCounts,
     ) {
         let id = scene.world.id(slot).expect("a viewer is a player first");
         let mut viewer = Box::new(Viewer::new(slot, id, scene.world.tick(), &self.settings));
         if let Some((width, height)) = viewport {
             viewer.set_viewport(width, height, &scene.world);
         }
-        let mut frames = Frames { world: &scene.world, out, tally };
+        let mut frames = Frames { world: &scene.world, out, counts };
         welcome(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
         if self.viewers.len() <= slot as usize {
             self.viewers.resize_with(slot as usize + 1, || None);
@@ -258,7 +258,7 @@ impl Viewers {
         slot: u32,
         round_is_written: bool,
         out: &mut Vec<u8>,
-        tally: &mut Tally,
+        counts: &mut FrameCounts,
     ) {
         let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { return };
         let now = scene.world.tick();
@@ -271,7 +271,7 @@ impl Viewers {
         let due = viewer.due_on_ride(&self.settings, now);
         if let Some(turn) = viewer.worthwhile(due, &scene.world, &self.settings) {
             self.visible_total -= viewer.interest_set.len();
-            let mut frames = Frames { world: &scene.world, out, tally };
+            let mut frames = Frames { world: &scene.world, out, counts };
             serve(viewer, scene, &self.settings, turn, &mut self.scratch, &mut frames);
             self.visible_total += viewer.interest_set.len();
             // The interval to the next flush begins with the tick that comes: a client that moves in step with the interval

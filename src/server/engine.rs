@@ -12,7 +12,7 @@ use crate::limits::REGION_MARGIN;
 use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
 use crate::replication::grid::Area;
 use crate::replication::pool::Pool;
-use crate::replication::{Scene, Settings, Tally, Viewer, Viewers};
+use crate::replication::{FrameCounts, Scene, Settings, Viewer, Viewers};
 use crate::sessions::Saved;
 use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
 use crate::wire::websocket::{Code, Event, Failure};
@@ -130,9 +130,9 @@ impl Game {
             }
             None => world.join(),
         };
-        let mut tally = Tally::default();
-        self.viewers.join(&self.scene, slot, saved.and_then(|saved| saved.viewport), out, &mut tally);
-        count_frames(metrics, &tally);
+        let mut counts = FrameCounts::default();
+        self.viewers.join(&self.scene, slot, saved.and_then(|saved| saved.viewport), out, &mut counts);
+        count_frames(metrics, &counts);
         slot
     }
 
@@ -276,9 +276,9 @@ impl Game {
 
     /// Lets what changed around a player ride along with its acks, when its last flush is old enough.
     pub fn ride(&mut self, slot: u32, round_is_written: bool, out: &mut Vec<u8>, metrics: &mut Metrics) {
-        let mut tally = Tally::default();
-        self.viewers.ride(&self.scene, slot, round_is_written, out, &mut tally);
-        count_frames(metrics, &tally);
+        let mut counts = FrameCounts::default();
+        self.viewers.ride(&self.scene, slot, round_is_written, out, &mut counts);
+        count_frames(metrics, &counts);
     }
 
     /// A player's connection has only now taken what had to wait for so long.
@@ -309,8 +309,8 @@ impl Game {
         // A round may outlast its tick.
         self.scene_mut().refresh();
         pool.serve_batch(&self.scene, &mut self.viewers, can_be_written);
-        for tally in pool.batch().tallies() {
-            count_frames(metrics, tally);
+        for counts in pool.batch().counts() {
+            count_frames(metrics, counts);
         }
     }
 }
@@ -345,14 +345,14 @@ fn fault_of(error: DecodeError) -> ProtocolFault {
     }
 }
 
-fn count_frames(metrics: &mut Metrics, tally: &Tally) {
+fn count_frames(metrics: &mut Metrics, frames: &FrameCounts) {
     let counts = [
-        (FrameOut::GameState, tally.game_state),
-        (FrameOut::Joined, tally.joined),
-        (FrameOut::Left, tally.left),
-        (FrameOut::Attack, tally.attack),
-        (FrameOut::Direction, tally.direction),
-        (FrameOut::Movement, tally.movement),
+        (FrameOut::GameState, frames.game_state),
+        (FrameOut::Joined, frames.joined),
+        (FrameOut::Left, frames.left),
+        (FrameOut::Attack, frames.attack),
+        (FrameOut::Direction, frames.direction),
+        (FrameOut::Movement, frames.movement),
     ];
     for (kind, count) in counts {
         metrics.frames_out[kind] += count;
