@@ -55,7 +55,7 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     // As far as the governor stretches intervals: few turns are looks, and much has changed since the last.
     let pace = stage.scene.world.rules().pace;
     let configured = stage.viewers.settings().clone();
-    stage.viewers.settings_mut().set_measures(
+    stage.viewers.settings_mut().set_quality(
         pace,
         FLUSH_INTERVAL_STRETCHED_MS,
         LOOKS_STRETCHED_HZ,
@@ -70,7 +70,7 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     *stage.viewers.settings_mut() = configured;
     group.throughput(Throughput::Elements(stage.players as u64));
     // Never a look: everybody keeps in view whom it saw last.
-    stage.viewers.settings_mut().look_interval = u64::MAX;
+    stage.viewers.settings_mut().interest_interval = u64::MAX;
     stage.settle();
     stage.describe("changes");
     group.bench_function(BenchmarkId::new("changes", players), |bencher| {
@@ -143,11 +143,11 @@ impl Stage {
         scene.refresh();
         self.counts = FrameCounts::default();
         (self.served, self.bytes) = (0, 0);
-        self.viewers.begin_round(&self.scene);
+        self.viewers.begin_flush_round(&self.scene);
         let mut elapsed = Duration::ZERO;
-        while !self.viewers.is_round_over() {
+        while !self.viewers.is_flush_round_over() {
             let start = Instant::now();
-            self.pool.serve_batch(&self.scene, &mut self.viewers, &mut |_| true);
+            self.pool.flush_batch(&self.scene, &mut self.viewers, &mut |_| true);
             elapsed += start.elapsed();
             self.take_frames();
         }

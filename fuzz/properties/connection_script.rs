@@ -305,7 +305,7 @@ impl<'a> Trial<'a> {
                 continue;
             }
             if let Phase::Player(player) = &connection.phase {
-                self.game.ride(player.0, true, &mut connection.outbox, &mut self.metrics);
+                self.game.piggyback(player.0, true, &mut connection.outbox, &mut self.metrics);
             }
             connection.said.append(&mut connection.outbox);
             self.read(index);
@@ -334,8 +334,8 @@ impl<'a> Trial<'a> {
         self.take_up();
         self.write_replies();
         self.game.step(1, &mut self.metrics);
-        self.game.begin_round();
-        while !self.game.viewers().is_round_over() {
+        self.game.begin_flush_round();
+        while !self.game.viewers().is_flush_round_over() {
             let connections = &self.connections;
             let of = |slot: u32| {
                 connections
@@ -343,7 +343,7 @@ impl<'a> Trial<'a> {
                     .position(|one| matches!(&one.phase, Phase::Player(player) if player.0 == slot))
             };
             let mut can_be_written = |slot: u32| of(slot).is_some_and(|index| !connections[index].stalls);
-            self.game.serve_batch(&mut self.pool, &mut can_be_written, &mut self.metrics);
+            self.game.flush_batch(&mut self.pool, &mut can_be_written, &mut self.metrics);
             let mut written = Vec::new();
             while let Some((segment, frames)) = self.pool.batch().next_segment() {
                 written.push((of(segment.slot).expect("only players are served"), frames.to_vec()));

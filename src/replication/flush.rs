@@ -85,7 +85,7 @@ fn changes(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, fram
         let departed = &mut viewer.departed;
         viewer.interest_set.retain(|member| {
             let is_gone = !world.is_present(member.slot, member.id);
-            let is_told = is_gone && member.age(now) >= settings.departure_dwell;
+            let is_told = is_gone && member.age(now) >= settings.removed_dwell;
             if is_told {
                 frames.left(member.id);
                 viewer.altered = true;

@@ -162,7 +162,7 @@ fn keep_young(
             seen.insert(slot);
             farthest_square = eye.square_to(outline.position).max(farthest_square);
             any_moves |= outline.moves();
-        } else if viewer.interest_set.at(old + at).age(world.tick()) >= settings.departure_dwell {
+        } else if viewer.interest_set.at(old + at).age(world.tick()) >= settings.removed_dwell {
             *stays = false;
             continue;
         } else {

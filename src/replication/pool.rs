@@ -173,7 +173,7 @@ impl Pool {
     ///
     /// # Panics
     /// When a worker thread has ended, which none does while the pool exists.
-    pub fn serve_batch(
+    pub fn flush_batch(
         &mut self,
         scene: &Arc<Scene>,
         viewers: &mut Viewers,

@@ -14,13 +14,13 @@ pub struct Settings {
     /// Ticks between two flushes of one viewer.
     pub flush_interval: Tick,
     /// Ticks between two looks of one viewer.
-    pub look_interval: Tick,
+    pub interest_interval: Tick,
     /// Ticks between two full states of one viewer.
     pub sync_interval: Tick,
     /// Ticks that somebody stays visible at least.
     pub dwell: Tick,
     /// Ticks between a JOINED and the LEFT of a player that is gone from the world.
-    pub departure_dwell: Tick,
+    pub removed_dwell: Tick,
     /// Ticks from an entrance to the repetition of its vector.
     pub keyframe_after: Tick,
     /// Ticks from a viewer's first remote entrance in which no full state may follow.
@@ -34,7 +34,7 @@ pub struct Settings {
     /// How far anybody can get within a second, in units: what a remembered region may be off by.
     pub drift: i32,
     /// Ticks after which a remembered region is worth nothing.
-    pub regions_valid: Tick,
+    pub regions_ttl: Tick,
 }
 
 impl Settings {
@@ -49,26 +49,26 @@ impl Settings {
         let mut settings = Self {
             max_visible,
             flush_interval: 1,
-            look_interval: 1,
+            interest_interval: 1,
             sync_interval: sync_interval(pace, sync_interval_s),
             dwell: pace.ticks(INTEREST_DWELL_MS),
-            departure_dwell: pace.ticks(REMOVED_DWELL_MS),
+            removed_dwell: pace.ticks(REMOVED_DWELL_MS),
             keyframe_after: pace.ticks(KEYFRAME_AFTER_MS),
             first_sprite_load: pace.ticks(FIRST_SPRITE_LOAD_MS),
             jump_sync: pace.ticks(JUMP_SYNC_MS),
             jump_sync_pause: pace.ticks(JUMP_SYNC_PAUSE_MS),
             attack: pace.ticks(attack_ms),
             drift: pace.speed_per_s as i32 + CLAIM_DISTANCE_MAX,
-            regions_valid: pace.ticks(1000),
+            regions_ttl: pace.ticks(1000),
         };
-        settings.set_measures(pace, batch_interval_ms, INTEREST_UPDATE_RATE_HZ, max_visible);
+        settings.set_quality(pace, batch_interval_ms, INTEREST_UPDATE_RATE_HZ, max_visible);
         settings
     }
 
     /// Ticks within which every viewer looks that is flushed: looks that are left to rides come at twice the interval, and each
     /// waits for a flush.
-    pub fn linger(&self) -> Tick {
-        2 * (self.look_interval + self.flush_interval)
+    pub fn interest_update_max(&self) -> Tick {
+        2 * (self.interest_interval + self.flush_interval)
     }
 
     /// Changes how often viewers get a full state; who has been promised one gets it as promised.
@@ -79,7 +79,7 @@ impl Settings {
     /// Changes how often viewers are told and looked after, and how much they are shown.
     ///
     /// Intervals are rounded down to whole ticks: a flush may come early but not late.
-    pub fn set_measures(
+    pub fn set_quality(
         &mut self,
         pace: Pace,
         flush_interval_ms: u32,
@@ -88,7 +88,7 @@ impl Settings {
     ) {
         let rate_hz = u64::from(pace.tick_rate_hz);
         self.flush_interval = flush_interval(rate_hz, flush_interval_ms);
-        self.look_interval = (rate_hz / u64::from(visibility_rate_hz)).max(1);
+        self.interest_interval = (rate_hz / u64::from(visibility_rate_hz)).max(1);
         self.max_visible = max_visible;
     }
 }

@@ -143,9 +143,9 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
             }
             scene.world.step(1);
             scene.refresh();
-            viewers.begin_round(scene);
-            while !viewers.is_round_over() {
-                pool.serve_batch(&shared, &mut viewers, &mut |slot| slot % 7 != 3);
+            viewers.begin_flush_round(scene);
+            while !viewers.is_flush_round_over() {
+                pool.flush_batch(&shared, &mut viewers, &mut |slot| slot % 7 != 3);
                 while let Some((segment, frames)) = pool.batch().next_segment() {
                     sent.get_mut(&segment.id).expect("it joined").extend_from_slice(frames);
                 }
@@ -173,15 +173,16 @@ fn a_panic_costs_one_viewer_and_nobody_else() {
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, threads, 40usize.div_ceil(threads)).expect("threads");
             let mut scene = scene_of(world_of(&places));
-            let mut viewers = Viewers::new(Settings { flush_interval: 1, look_interval: 1, ..settings(128) });
+            let mut viewers =
+                Viewers::new(Settings { flush_interval: 1, interest_interval: 1, ..settings(128) });
             for slot in 0..40 {
                 viewers.join(&scene, slot, None, &mut Vec::new(), &mut FrameCounts::default());
                 scene.world.apply(slot, Input::Face { right: false });
             }
             viewers.viewer_mut(17).poisoned = true;
             scene.world.step(1);
-            viewers.begin_round(&scene);
-            pool.serve_batch(&Arc::new(scene), &mut viewers, &mut |_| true);
+            viewers.begin_flush_round(&scene);
+            pool.flush_batch(&Arc::new(scene), &mut viewers, &mut |_| true);
             let (mut served, mut failed) = (0, Vec::new());
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 if segment.failed {
@@ -212,7 +213,7 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
             scene.world.step(1);
             scene.refresh();
             let mut due = Vec::new();
-            viewers.begin_round(scene);
+            viewers.begin_flush_round(scene);
             viewers.take_due(scene, usize::MAX, &mut due, &mut |_| true);
             for (mut viewer, turn) in due {
                 slots.push(viewer.slot);

@@ -149,14 +149,14 @@ impl Viewer {
     /// What a turn in a round would be by the clock.
     pub(crate) fn due_in_round(&self, settings: &Settings, now: Tick) -> Turn {
         // Turns come when they come: the one nearest to the end of a look's interval is the look.
-        let is_look_due = now - self.looked + settings.flush_interval / 2 >= settings.look_interval;
+        let is_look_due = now - self.looked + settings.flush_interval / 2 >= settings.interest_interval;
         if is_look_due { Turn::Look } else { Turn::Changes }
     }
 
     /// What a turn that rides on an ack would be by the clock. Looks are left to rounds, where those who stand together are
     /// served together; but whom acks keep from having turns of its own must look some time.
     pub(crate) fn due_on_ride(&self, settings: &Settings, now: Tick) -> Turn {
-        if now - self.looked >= 2 * settings.look_interval { Turn::Look } else { Turn::Changes }
+        if now - self.looked >= 2 * settings.interest_interval { Turn::Look } else { Turn::Changes }
     }
 
     /// What there is to do in a turn that is due: perhaps less, perhaps nothing.
@@ -176,7 +176,7 @@ impl Viewer {
     /// Its client has only now been handed what was written up to `delay` ticks ago. The players that came into view
     /// meanwhile have come into its picture just now, and their sprites are loaded from now on: all that counts from an
     /// entrance counts from here.
-    pub(super) fn caught_up(&mut self, delay: Tick, now: Tick, settings: &Settings) {
+    pub(super) fn backlog_drained(&mut self, delay: Tick, now: Tick, settings: &Settings) {
         // A tick more, for what was written just before it had to wait.
         let first = self.interest_set.count_aged(delay + 2, now);
         if first < self.interest_set.len() {
@@ -212,7 +212,7 @@ impl Viewer {
 
     /// Whether the remembered regions are too old to be trusted.
     fn is_disoriented(&self, world: &World, settings: &Settings) -> bool {
-        world.tick() - self.looked > settings.regions_valid
+        world.tick() - self.looked > settings.regions_ttl
     }
 
     /// What is to be known of it until its next turn.

@@ -153,11 +153,11 @@ impl Viewers {
     }
 
     /// A client has only now been handed what was written for it up to `delay_ms` ago.
-    pub fn caught_up(&mut self, scene: &Scene, slot: u32, delay_ms: u64) {
+    pub fn backlog_drained(&mut self, scene: &Scene, slot: u32, delay_ms: u64) {
         let (now, rules) = (scene.world.tick(), scene.world.rules());
         let delay = rules.pace.ticks(u32::try_from(delay_ms).unwrap_or(u32::MAX));
         if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
-            viewer.caught_up(delay, now, &self.settings);
+            viewer.backlog_drained(delay, now, &self.settings);
             self.masks[slot as usize] = viewer.interest_mask();
         }
     }
@@ -166,7 +166,7 @@ impl Viewers {
     ///
     /// So each viewer is told of changes in time, with the fewest writes; and since acks carry changes as well, whenever
     /// it is that a client moves, turns spread by themselves.
-    pub fn begin_round(&mut self, scene: &Scene) {
+    pub fn begin_flush_round(&mut self, scene: &Scene) {
         let (now, activity) = (scene.world.tick(), scene.world.activity());
         self.wheel.advance(now, &mut self.due);
         for (at, &slot) in self.due.iter().enumerate() {
@@ -198,7 +198,7 @@ impl Viewers {
     }
 
     /// Whether everybody whose turn this round is has had it.
-    pub fn is_round_over(&self) -> bool {
+    pub fn is_flush_round_over(&self) -> bool {
         self.round.is_empty()
     }
 
@@ -252,7 +252,7 @@ impl Viewers {
 
     /// Lets what a viewer is to be told ride along with its acks, when its last flush is old enough. While the frames of a
     /// round are being written, those of this viewer may be among them, which a rider must not overtake.
-    pub fn ride(
+    pub fn piggyback(
         &mut self,
         scene: &Scene,
         slot: u32,

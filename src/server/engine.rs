@@ -61,7 +61,7 @@ impl Game {
             config.attack_duration_ms,
         );
         let mut scene = Scene::new(rules);
-        scene.world.set_linger(settings.linger());
+        scene.world.set_linger(settings.interest_update_max());
         if config.cluster_url.is_some() {
             scene.world.wait_for_ids();
         }
@@ -103,7 +103,7 @@ impl Game {
     }
 
     /// Takes over what another configuration says of a game under way; the measures the governor decides about are
-    /// [`Game::set_measures`].
+    /// [`Game::set_quality`].
     pub fn reconfigure(&mut self, config: &Config) {
         let pace = self.scene.world.rules().pace;
         self.rate_limit = rate_limit_of(config);
@@ -112,10 +112,10 @@ impl Game {
     }
 
     /// Changes how often viewers are told and looked after, and how much they are shown.
-    pub fn set_measures(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
+    pub fn set_quality(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
         let pace = self.scene.world.rules().pace;
-        self.viewers.settings_mut().set_measures(pace, flush_interval_ms, visibility_rate_hz, max_visible);
-        let linger = self.viewers.settings().linger();
+        self.viewers.settings_mut().set_quality(pace, flush_interval_ms, visibility_rate_hz, max_visible);
+        let linger = self.viewers.settings().interest_update_max();
         self.scene_mut().world.set_linger(linger);
         self.tell_cadence();
     }
@@ -275,15 +275,15 @@ impl Game {
     }
 
     /// Lets what changed around a player ride along with its acks, when its last flush is old enough.
-    pub fn ride(&mut self, slot: u32, round_is_written: bool, out: &mut Vec<u8>, metrics: &mut Metrics) {
+    pub fn piggyback(&mut self, slot: u32, round_is_written: bool, out: &mut Vec<u8>, metrics: &mut Metrics) {
         let mut counts = FrameCounts::default();
-        self.viewers.ride(&self.scene, slot, round_is_written, out, &mut counts);
+        self.viewers.piggyback(&self.scene, slot, round_is_written, out, &mut counts);
         count_frames(metrics, &counts);
     }
 
     /// A player's connection has only now taken what had to wait for so long.
-    pub fn caught_up(&mut self, slot: u32, delay_ms: u64) {
-        self.viewers.caught_up(&self.scene, slot, delay_ms);
+    pub fn backlog_drained(&mut self, slot: u32, delay_ms: u64) {
+        self.viewers.backlog_drained(&self.scene, slot, delay_ms);
     }
 
     /// Lets time pass.
@@ -294,13 +294,13 @@ impl Game {
     }
 
     /// Begins a round of turns, as of the tick just closed.
-    pub fn begin_round(&mut self) {
+    pub fn begin_flush_round(&mut self) {
         self.scene_mut().refresh();
-        self.viewers.begin_round(&self.scene);
+        self.viewers.begin_flush_round(&self.scene);
     }
 
     /// Serves the next batch of the round's viewers, those who can be written to; their frames are in the pool.
-    pub fn serve_batch(
+    pub fn flush_batch(
         &mut self,
         pool: &mut Pool,
         can_be_written: &mut dyn FnMut(u32) -> bool,
@@ -308,7 +308,7 @@ impl Game {
     ) {
         // A round may outlast its tick.
         self.scene_mut().refresh();
-        pool.serve_batch(&self.scene, &mut self.viewers, can_be_written);
+        pool.flush_batch(&self.scene, &mut self.viewers, can_be_written);
         for counts in pool.batch().counts() {
             count_frames(metrics, counts);
         }

@@ -54,7 +54,7 @@ impl Server {
                 let start_ns = os::monotonic_ns();
                 self.flush_buffer.clear();
                 self.flush_buffer.extend_from_slice(replies);
-                self.game.ride(slot, round_is_written, &mut self.flush_buffer, &mut self.metrics);
+                self.game.piggyback(slot, round_is_written, &mut self.flush_buffer, &mut self.metrics);
                 self.replication_ns += os::monotonic_ns() - start_ns;
                 connection.write(&self.flush_buffer, now_ms, &mut self.metrics)
             }
@@ -67,7 +67,7 @@ impl Server {
                 if let (Phase::Player { slot, .. }, Some(since_ms)) = (&connection.phase, behind_since_ms)
                     && connection.outbox.is_empty()
                 {
-                    self.game.caught_up(*slot, now_ms - since_ms);
+                    self.game.backlog_drained(*slot, now_ms - since_ms);
                 }
                 written
             }
@@ -114,21 +114,21 @@ impl Server {
         self.tell_bus();
         self.tend_waits();
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
-        if self.is_round_over(pool) {
-            self.game.begin_round();
+        if self.is_flush_round_over(pool) {
+            self.game.begin_flush_round();
         } else {
             self.metrics.rounds_overrun_total += 1;
         }
     }
 
     /// Whether everybody has had the turn of this round, and the frames are written.
-    pub(super) fn is_round_over(&self, pool: &Pool) -> bool {
-        pool.batch_is_written() && self.game.viewers().is_round_over()
+    pub(super) fn is_flush_round_over(&self, pool: &Pool) -> bool {
+        pool.batch_is_written() && self.game.viewers().is_flush_round_over()
     }
 
     /// Writes a slice of the round under way; when a batch is written out, the next one is served first.
     pub(super) fn write_slice(&mut self, pool: &mut Pool) {
-        if pool.batch_is_written() && !self.game.viewers().is_round_over() {
+        if pool.batch_is_written() && !self.game.viewers().is_flush_round_over() {
             self.serve_batch(pool);
         }
         let now_ms = self.now_ms();
@@ -167,7 +167,7 @@ impl Server {
             table.prefetch(owners[slot as usize]);
         }
         let start_ns = os::monotonic_ns();
-        self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);
+        self.game.flush_batch(pool, &mut can_be_written, &mut self.metrics);
         self.replication_ns += os::monotonic_ns() - start_ns;
     }
 
@@ -189,6 +189,6 @@ impl Server {
 
     pub(super) fn follow_governor(&mut self) {
         let quality = self.governor.quality();
-        self.game.set_measures(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);
+        self.game.set_quality(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);
     }
 }

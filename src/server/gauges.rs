@@ -19,7 +19,7 @@ impl Server {
             cpu_ns_total: os::process_cpu_ns(),
             flush_interval_ms: settings.flush_interval * 1000 / rate_hz,
             max_visible: settings.max_visible as u64,
-            visibility_rate_hz: rate_hz / settings.look_interval.max(settings.flush_interval),
+            visibility_rate_hz: rate_hz / settings.interest_interval.max(settings.flush_interval),
             governor_level: self.governor.level() as u64,
             governor_climbs_total: self.governor.degradations_total(),
             connections_open: self.table.len() as u64,

@@ -320,7 +320,7 @@ impl Server {
     fn wait(&mut self, events: &mut Events, pool: &Pool) -> io::Result<()> {
         let work_is_left = !self.unread.is_empty()
             || !self.replied.is_empty()
-            || !self.is_round_over(pool)
+            || !self.is_flush_round_over(pool)
             || self.cluster.as_ref().is_some_and(Cluster::has_news);
         let timeout =
             if work_is_left { Some(Duration::ZERO) } else { self.has_http_work().then(|| self.http_wait()) };

@@ -101,7 +101,7 @@ impl Arena {
         let intake = self.game.take_in(sender, &frame, arrival, &mut replies, &mut self.metrics);
         assert_eq!(intake.ending, None);
         if !replies.is_empty() {
-            self.game.ride(inhabitant.slot, true, &mut replies, &mut self.metrics);
+            self.game.piggyback(inhabitant.slot, true, &mut replies, &mut self.metrics);
         }
         inhabitant.receive(&replies, now_ms);
     }
@@ -131,9 +131,9 @@ impl Arena {
             inhabitant.receive(&replies, now_ms);
         }
         self.game.step(1, &mut self.metrics);
-        self.game.begin_round();
-        while !self.game.viewers().is_round_over() {
-            self.game.serve_batch(pool, &mut |_| true, &mut self.metrics);
+        self.game.begin_flush_round();
+        while !self.game.viewers().is_flush_round_over() {
+            self.game.flush_batch(pool, &mut |_| true, &mut self.metrics);
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 let slot = segment.slot;
                 let mut viewers = self.inhabitants.iter_mut();

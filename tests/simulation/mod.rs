@@ -110,10 +110,10 @@ impl Simulation {
         let peers = &self.peers;
         let mut can_be_written =
             |slot: u32| peers.iter().any(|peer| peer.slot == slot && peer.connection.takes_bytes());
-        self.game.begin_round();
+        self.game.begin_flush_round();
         let mut written: Vec<(u32, Vec<u8>)> = Vec::new();
-        while !self.game.viewers().is_round_over() {
-            self.game.serve_batch(pool, &mut can_be_written, &mut self.metrics);
+        while !self.game.viewers().is_flush_round_over() {
+            self.game.flush_batch(pool, &mut can_be_written, &mut self.metrics);
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 written.push((segment.slot, frames.to_vec()));
             }

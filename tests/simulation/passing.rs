@@ -35,7 +35,7 @@ struct Watched {
 impl Watched {
     fn new(flush_interval_ms: u32, looks_hz: u32, rides: bool) -> Self {
         let (mut game, mut metrics) = (Game::new(&Config::default()), Metrics::default());
-        game.set_measures(flush_interval_ms, looks_hz, 128);
+        game.set_quality(flush_interval_ms, looks_hz, 128);
         let mut told = Vec::new();
         let slot = game.join(None, &mut told, &mut metrics);
         Self { game, metrics, slot, rides, tick: 0, told }
@@ -44,13 +44,13 @@ impl Watched {
     fn step(&mut self, pool: &mut Pool) {
         self.tick += 1;
         if self.rides && self.tick.is_multiple_of(ACK_TICKS) {
-            self.game.ride(self.slot, true, &mut self.told, &mut self.metrics);
+            self.game.piggyback(self.slot, true, &mut self.told, &mut self.metrics);
         }
         self.game.step(1, &mut self.metrics);
-        self.game.begin_round();
-        while !self.game.viewers().is_round_over() {
+        self.game.begin_flush_round();
+        while !self.game.viewers().is_flush_round_over() {
             let watcher = self.slot;
-            self.game.serve_batch(pool, &mut |slot| slot == watcher, &mut self.metrics);
+            self.game.flush_batch(pool, &mut |slot| slot == watcher, &mut self.metrics);
             while let Some((_, frames)) = pool.batch().next_segment() {
                 self.told.extend_from_slice(frames);
             }

@@ -269,7 +269,7 @@ impl Peer {
             }
         }
         if connection.takes_bytes() && !replies.is_empty() {
-            game.ride(self.slot, true, &mut replies, metrics);
+            game.piggyback(self.slot, true, &mut replies, metrics);
             return connection.write(&replies, now_ms, metrics);
         }
         if !replies.is_empty() {
@@ -280,7 +280,7 @@ impl Peer {
         if let Some(since_ms) = behind_since_ms
             && connection.outbox.is_empty()
         {
-            game.caught_up(self.slot, now_ms - since_ms);
+            game.backlog_drained(self.slot, now_ms - since_ms);
         }
         Ok(())
     }

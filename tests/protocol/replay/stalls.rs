@@ -167,9 +167,9 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
             }
             answered = page.replica.own().answered();
             game.step(1, &mut metrics);
-            game.begin_round();
-            while !game.viewers().is_round_over() {
-                game.serve_batch(&mut pool, &mut |slot| slot == watcher.slot || !is_stalled, &mut metrics);
+            game.begin_flush_round();
+            while !game.viewers().is_flush_round_over() {
+                game.flush_batch(&mut pool, &mut |slot| slot == watcher.slot || !is_stalled, &mut metrics);
                 while let Some((segment, frames)) = pool.batch().next_segment() {
                     let of = if segment.slot == page.slot { &mut page } else { &mut watcher };
                     of.downstream.extend_from_slice(frames);
