@@ -28,7 +28,7 @@ pub(super) fn welcome(
     let everybody = [&[viewer.slot], viewer.interest_set.slots()].concat();
     frames.game_state(everybody.into_iter());
     for &slot in viewer.interest_set.slots() {
-        if world.outline(slot).moves() {
+        if world.entity_state(slot).is_moving() {
             frames.movement(slot);
         }
     }
@@ -118,7 +118,7 @@ fn what_the_look_found(
 /// Finds the members, of the first so many, about whom there may be something new: as the bits say, which after a long time say
 /// it of all.
 fn find_news(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scratch) {
-    let changed = world.changed_since(viewer.served);
+    let changed = world.dirty_slots(viewer.served);
     let slots = viewer.interest_set.slots()[..members].iter().enumerate();
     scratch.news.clear();
     scratch.news.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
@@ -127,7 +127,7 @@ fn find_news(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scrat
 /// Whether there is something new about any of those in `scratch.news`.
 fn has_news(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
     let mut slots = scratch.news.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
-    slots.any(|slot| world.outline(slot).has_changed_since(viewer.served))
+    slots.any(|slot| world.entity_state(slot).has_changed_since(viewer.served))
 }
 
 /// The latest state of what changed about those in `scratch.news`. Nearly always it is the vector alone.
@@ -143,8 +143,8 @@ fn tell_news(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, fr
     if found.any_others {
         for &at in news.kept() {
             let InterestEntry { slot, id, .. } = viewer.interest_set.at(at as usize);
-            let outline = world.outline(slot);
-            if outline.is(id) && outline.may_have_more_than_a_vector_since(viewer.served) {
+            let entity = world.entity_state(slot);
+            if entity.has_id(id) && entity.may_have_rare_change_since(viewer.served) {
                 tell_rare_news(viewer, settings, slot, frames);
             }
         }
@@ -202,7 +202,7 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, looked: Tick, frames: &m
     viewer.altered = viewer.interest_set.len() < members;
     for member in viewer.interest_set.iter() {
         let has_stopped =
-            !world.outline(member.slot).moves() && world.has_new_vector(member.slot, viewer.synced);
+            !world.entity_state(member.slot).is_moving() && world.has_new_vector(member.slot, viewer.synced);
         // Told again, since the client may have missed it. Whoever enters with this state stands anyway.
         if has_stopped && member.age(now) > 0 {
             frames.movement(member.slot);
@@ -211,7 +211,7 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, looked: Tick, frames: &m
     frames.game_state(viewer.interest_set.slots().iter().copied());
     for member in viewer.interest_set.iter() {
         let slot = member.slot;
-        if world.outline(slot).moves() {
+        if world.entity_state(slot).is_moving() {
             frames.movement(slot);
             // It moves on, so its place in the client's picture will be wrong by the next state.
             viewer.altered = true;
@@ -230,7 +230,7 @@ fn full_state(viewer: &mut Viewer, settings: &Settings, looked: Tick, frames: &m
 fn repeat(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let entered = world.tick() - member.age(world.tick());
-    let is_vector_wanted = world.outline(slot).moves() || world.has_new_vector(slot, entered);
+    let is_vector_wanted = world.entity_state(slot).is_moving() || world.has_new_vector(slot, entered);
     if is_vector_wanted && !world.has_new_vector(slot, viewer.served) {
         frames.movement(slot);
     }
@@ -244,7 +244,7 @@ fn entrances(viewer: &mut Viewer, settings: &Settings, looked: Tick, first: usiz
     for &slot in &viewer.interest_set.slots()[first..] {
         frames.joined(slot);
         attack_of_newcomer(slot, looked, frames);
-        if frames.world.outline(slot).moves() {
+        if frames.world.entity_state(slot).is_moving() {
             frames.movement(slot);
         }
     }

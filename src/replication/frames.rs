@@ -90,10 +90,10 @@ impl Frames<'_> {
         let (slots, ids) = (members.slots(), members.ids());
         compactor.compact(positions.iter().map(|&at| {
             let slot = slots[at as usize];
-            let outline = world.outline(slot);
-            let is_present = !may_be_gone || outline.is(ids[at as usize]);
-            let is_news = is_present & outline.has_changed_since(since);
-            let is_more = is_news & outline.may_have_more_than_a_vector_since(since);
+            let entity = world.entity_state(slot);
+            let is_present = !may_be_gone || entity.has_id(ids[at as usize]);
+            let is_news = is_present & entity.has_changed_since(since);
+            let is_more = is_news & entity.may_have_rare_change_since(since);
             news.any |= is_news;
             news.any_others |= is_more;
             news.any_departed |= !is_present;
@@ -105,35 +105,35 @@ impl Frames<'_> {
     }
 
     pub(super) fn direction(&mut self, slot: u32) {
-        message::direction(self.out, self.world.outline(slot).id(), facing(self.world, slot));
+        message::direction(self.out, self.world.entity_state(slot).id(), facing(self.world, slot));
         self.counts.direction += 1;
     }
 
     pub(super) fn attack(&mut self, slot: u32) {
-        let outline = self.world.outline(slot);
-        message::attack(self.out, outline.id(), outline.position.x, outline.position.y);
+        let entity = self.world.entity_state(slot);
+        message::attack(self.out, entity.id(), entity.position.x, entity.position.y);
         self.counts.attack += 1;
     }
 }
 
 fn movement(world: &World, slot: u32) -> MovementFrame {
-    let (outline, vector) = (world.outline(slot), world.vector(slot));
-    message::movement(outline.id(), vector.dx(), vector.dy())
+    let (entity, vector) = (world.entity_state(slot), world.vector(slot));
+    message::movement(entity.id(), vector.dx(), vector.dy())
 }
 
 fn facing(world: &World, slot: u32) -> Facing {
-    if world.outline(slot).is_facing_right() { Facing::Right } else { Facing::Left }
+    if world.entity_state(slot).is_facing_right() { Facing::Right } else { Facing::Left }
 }
 
 fn entry(world: &World, slot: u32) -> Entry {
-    let (outline, vector) = (world.outline(slot), world.vector(slot));
+    let (entity, vector) = (world.entity_state(slot), world.vector(slot));
     Entry {
-        id: outline.id(),
-        x: outline.position.x,
-        y: outline.position.y,
+        id: entity.id(),
+        x: entity.position.x,
+        y: entity.position.y,
         dx: vector.dx(),
         dy: vector.dy(),
-        state: match outline.state() {
+        state: match entity.state() {
             State::Idle => message::State::Idle,
             State::Moving => message::State::Moving,
             State::Attacking => message::State::Attacking,

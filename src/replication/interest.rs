@@ -87,7 +87,7 @@ pub(crate) fn look(
     scratch.repeats = who_came_of_age(&viewer.interest_set, settings.keyframe_after, viewer.looked, now);
     let farthest_won = find_entering(scratch);
     for &slot in scratch.entering.kept() {
-        viewer.interest_set.enter(slot, world.outline(slot).id(), now);
+        viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
     }
     // The next search begins a little farther out than this one had to go: everywhere, when places remained.
     let reach = farthest_won.isqrt() as i32;
@@ -117,16 +117,16 @@ fn rank_old(members: &InterestSet, old: usize, world: &World, eye: &Eye, scratch
     let named = members.slots()[..old].iter().zip(&members.ids()[..old]).zip(stays);
     ranked.clear();
     ranked.compact(named.enumerate().map(|(at, ((&slot, &id), stays))| {
-        let outline = world.outline(slot);
-        if !outline.is(id) {
+        let entity = world.entity_state(slot);
+        if !entity.has_id(id) {
             *stays = false;
             return (Ranked::default(), false);
         }
         seen.insert(slot);
-        *stays = eye.is_in_range(outline.position);
-        let square = eye.square_to(outline.position);
+        *stays = eye.is_in_range(entity.position);
+        let square = eye.square_to(entity.position);
         farthest_square = if *stays { square.max(farthest_square) } else { farthest_square };
-        any_moves |= outline.moves();
+        any_moves |= entity.is_moving();
         (Ranked::member(square * MEMBER_SQUARE_PERCENT / 100, at as u32), *stays)
     }));
     (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
@@ -157,11 +157,11 @@ fn keep_young(
     let (mut kept, mut departed) = (0, false);
     let named = viewer.interest_set.slots()[old..].iter().zip(&viewer.interest_set.ids()[old..]);
     for (at, ((&slot, &id), stays)) in named.zip(&mut stays[old..]).enumerate() {
-        let outline = world.outline(slot);
-        if outline.is(id) {
+        let entity = world.entity_state(slot);
+        if entity.has_id(id) {
             seen.insert(slot);
-            farthest_square = eye.square_to(outline.position).max(farthest_square);
-            any_moves |= outline.moves();
+            farthest_square = eye.square_to(entity.position).max(farthest_square);
+            any_moves |= entity.is_moving();
         } else if viewer.interest_set.at(old + at).age(world.tick()) >= settings.removed_dwell {
             *stays = false;
             continue;
@@ -226,5 +226,5 @@ fn regions_of_interest(viewer: &Viewer, world: &World, settings: &Settings, eye:
         area = Area::around(eye.x, eye.y, farthest.isqrt().min(REACH_MAX as u64) as i32 + 1);
     }
     let drift = settings.drift;
-    world.activity().regions(area.left - drift, area.top - drift, area.right + drift, area.bottom + drift)
+    world.dirty_regions().regions(area.left - drift, area.top - drift, area.right + drift, area.bottom + drift)
 }

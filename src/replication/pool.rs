@@ -30,7 +30,7 @@ const VIEWER_AHEAD: usize = 4;
 const INTEREST_SETS_AHEAD: usize = 2;
 
 /// The same for what those look like, if that turn is a look.
-const OUTLINES_AHEAD: usize = 1;
+const ENTITIES_AHEAD: usize = 1;
 
 /// The frames of one viewer's turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,8 +263,8 @@ impl Chunk {
             viewer.prefetch_interest_set(*turn);
         }
         // Other turns read few of them.
-        if let Some((viewer, Turn::Look)) = self.assignments.get(at + OUTLINES_AHEAD) {
-            viewer.prefetch_outlines(world);
+        if let Some((viewer, Turn::Look)) = self.assignments.get(at + ENTITIES_AHEAD) {
+            viewer.prefetch_entity_states(world);
         }
     }
 }

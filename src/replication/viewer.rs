@@ -6,7 +6,7 @@ use super::interest_mask::InterestMask;
 use super::interest_set::InterestSet;
 use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
-use crate::world::dirty_regions::{EVERYWHERE, Regions};
+use crate::world::dirty_regions::{ALL_REGIONS, Regions};
 use crate::world::{Tick, World};
 
 /// What a viewer's turn consists of.
@@ -73,7 +73,7 @@ impl Viewer {
             flushed: now,
             looked: now,
             look_until: now,
-            regions: EVERYWHERE,
+            regions: ALL_REGIONS,
             sync_due: now + settings.sync_interval / 2 + stagger / 2,
             synced: now,
             sync_allowed: None,
@@ -100,9 +100,9 @@ impl Viewer {
     }
 
     /// Calls what those look like near the processor; whom it sees must be there already.
-    pub(super) fn prefetch_outlines(&self, world: &World) {
+    pub(super) fn prefetch_entity_states(&self, world: &World) {
         for &slot in self.interest_set.slots() {
-            prefetch(world.outline(slot));
+            prefetch(world.entity_state(slot));
         }
     }
 
@@ -170,7 +170,7 @@ impl Viewer {
 
     /// Whether anything it sees may have changed since it was served.
     fn has_changes(&self, world: &World, settings: &Settings) -> bool {
-        self.is_disoriented(world, settings) || world.activity().has_changed(self.regions, self.served)
+        self.is_disoriented(world, settings) || world.dirty_regions().has_changed(self.regions, self.served)
     }
 
     /// Its client has only now been handed what was written up to `delay` ticks ago. The players that came into view
@@ -195,7 +195,7 @@ impl Viewer {
     fn must_look(&self, world: &World, settings: &Settings) -> bool {
         self.looked < self.look_until
             || self.is_disoriented(world, settings)
-            || world.activity().has_moved(self.regions, self.looked)
+            || world.dirty_regions().has_moved(self.regions, self.looked)
             || (self.altered && self.is_sync_due(world.tick()))
     }
 

@@ -35,9 +35,9 @@ impl Stamp {
     }
 }
 
-/// When each aspect of a player changed last. Hardly ever read: an [`Outline`] says whether it must be.
+/// When each aspect of a player changed last. Hardly ever read: an [`EntityState`] says whether it must be.
 ///
-/// [`Outline`]: super::entity_state::Outline
+/// [`EntityState`]: super::entity_state::EntityState
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamps {
     pub(crate) vector: Stamp,

@@ -13,7 +13,7 @@ use super::Tick;
 use super::change_tick::{Stamp, Stamps};
 use super::dirty_regions::Activity;
 use super::dirty_set::{Changed, RecentChanges};
-use super::entity_state::{Outline, VACANT};
+use super::entity_state::{EntityState, VACANT};
 use super::extrapolation::{Cadence, Extrapolation};
 use super::id_allocator::Ids;
 use super::random::SplitMix64;
@@ -66,7 +66,7 @@ pub struct World {
     attackers: Vec<u32>,
     departures: u64,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
-    outlines: Vec<Outline>,
+    entity_states: Vec<EntityState>,
     stamps: Vec<Stamps>,
     deadlines: Vec<Tick>,
     players: Vec<Player>,
@@ -99,7 +99,7 @@ impl World {
             lingering: Lingering::default(),
             attackers: Vec::new(),
             departures: 0,
-            outlines: Vec::new(),
+            entity_states: Vec::new(),
             stamps: Vec::new(),
             deadlines: Vec::new(),
             players: Vec::new(),
@@ -141,33 +141,33 @@ impl World {
 
     fn enter(&mut self, position: Position) -> u32 {
         let id = self.ids.take().expect("there is an id for whoever is let in");
-        self.occupy(Outline::new(id, position, self.tick))
+        self.occupy(EntityState::new(id, position, self.tick))
     }
 
-    fn occupy(&mut self, outline: Outline) -> u32 {
+    fn occupy(&mut self, entity: EntityState) -> u32 {
         let player = Player {
             attack_until: NEVER,
             silent_at: NEVER,
             presence: Presence::since(self.tick),
             jump_at: NEVER,
-            adoption: Adoption::new(outline.point(), self.tick, self.rules.pace.tick_rate_hz),
-            drawn: Extrapolation::new(outline.position, self.odometer, self.tick, &self.cadence),
+            adoption: Adoption::new(entity.point(), self.tick, self.rules.pace.tick_rate_hz),
+            drawn: Extrapolation::new(entity.position, self.odometer, self.tick, &self.cadence),
         };
         let stamps = Stamps::all(Stamp::long_before(self.tick));
         self.population += 1;
-        self.activity.mark_moved(outline.position);
+        self.activity.mark_moved(entity.position);
         if let Some(slot) = self.vacant.pop() {
             let at = slot as usize;
-            (self.outlines[at], self.stamps[at]) = (outline, stamps);
+            (self.entity_states[at], self.stamps[at]) = (entity, stamps);
             (self.deadlines[at], self.players[at]) = (NEVER, player);
             slot
         } else {
-            self.outlines.push(outline);
+            self.entity_states.push(entity);
             self.stamps.push(stamps);
             self.deadlines.push(NEVER);
             self.players.push(player);
-            self.recent.reserve(self.outlines.len());
-            self.outlines.len() as u32 - 1
+            self.recent.reserve(self.entity_states.len());
+            self.entity_states.len() as u32 - 1
         }
     }
 
@@ -177,11 +177,11 @@ impl World {
     /// When the slot is vacant.
     pub fn leave(&mut self, slot: u32) {
         let at = slot as usize;
-        assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
+        assert!(!self.entity_states[at].has_id(VACANT), "slot {slot} is vacant");
         self.mark_changed(at);
-        self.activity.mark_moved(self.outlines[at].position);
-        let (id, was_ghost) = (self.outlines[at].id, self.outlines[at].is_ghost());
-        self.outlines[at].vacate();
+        self.activity.mark_moved(self.entity_states[at].position);
+        let (id, was_ghost) = (self.entity_states[at].id, self.entity_states[at].is_ghost());
+        self.entity_states[at].vacate();
         self.deadlines[at] = NEVER;
         self.population -= 1;
         self.departures += 1;
@@ -199,11 +199,11 @@ impl World {
     /// When the slot is vacant.
     pub fn apply(&mut self, slot: u32, input: Input) -> Option<Ack> {
         let at = slot as usize;
-        assert!(!self.outlines[at].is(VACANT), "slot {slot} is vacant");
+        assert!(!self.entity_states[at].has_id(VACANT), "slot {slot} is vacant");
         match input {
             Input::Move { vector, claim } => {
                 self.apply_move(at, vector, claim);
-                return Some(Ack { id: self.outlines[at].id, position: self.position(slot) });
+                return Some(Ack { id: self.entity_states[at].id, position: self.position(slot) });
             }
             Input::Face { right } => self.face(at, right),
             Input::Attack => self.begin_attack(at),
@@ -245,18 +245,18 @@ impl World {
     }
 
     fn face(&mut self, at: usize, right: bool) {
-        if self.outlines[at].is_facing_right() != right {
+        if self.entity_states[at].is_facing_right() != right {
             let stamp = self.stamp_change(at);
-            self.outlines[at].set_facing_right(right, stamp);
+            self.entity_states[at].set_facing_right(right, stamp);
             self.stamps[at].facing = stamp;
         }
     }
 
     fn set_vector(&mut self, at: usize, vector: Vector) {
-        if self.outlines[at].vector() != vector {
+        if self.entity_states[at].vector() != vector {
             self.settle(at);
             let stamp = self.stamp_change(at);
-            self.outlines[at].set_vector(vector, stamp);
+            self.entity_states[at].set_vector(vector, stamp);
             self.stamps[at].vector = stamp;
         }
     }
@@ -269,7 +269,7 @@ impl World {
 
     /// Notes that something changed in the tick under way: where, and about whom.
     fn mark_changed(&mut self, at: usize) {
-        self.activity.mark_changed(self.outlines[at].position);
+        self.activity.mark_changed(self.entity_states[at].position);
         self.recent.mark(at);
     }
 
@@ -303,18 +303,18 @@ impl World {
     fn walk(&mut self, distance: i32) {
         let (right, bottom) = (i32::from(self.rules.width), i32::from(self.rules.height));
         let mut regions = 0;
-        for outline in &mut self.outlines {
-            if !outline.moves() {
+        for entity in &mut self.entity_states {
+            if !entity.is_moving() {
                 continue;
             }
-            let (Position { x, y }, vector) = (outline.position, outline.vector());
+            let (Position { x, y }, vector) = (entity.position, entity.vector());
             let position = Position {
                 x: (i32::from(x) + i32::from(vector.dx) * distance).clamp(0, right) as u16,
                 y: (i32::from(y) + i32::from(vector.dy) * distance).clamp(0, bottom) as u16,
             };
             // One comparison, as above: most walk along one axis only.
             if (position.x ^ x) | (position.y ^ y) != 0 {
-                outline.position = position;
+                entity.position = position;
                 regions |= self.activity.region(position);
             }
         }
@@ -365,37 +365,37 @@ impl World {
 
     /// Slots in use or vacant: every slot is below this.
     pub fn slots(&self) -> usize {
-        self.outlines.len()
+        self.entity_states.len()
     }
 
     /// The id of the player in this slot, or `None` when it is vacant.
     pub fn id(&self, slot: u32) -> Option<u32> {
-        self.outlines.get(slot as usize).map(|outline| outline.id).filter(|&id| id != VACANT)
+        self.entity_states.get(slot as usize).map(|entity| entity.id).filter(|&id| id != VACANT)
     }
 
     /// Whether the player of this id still holds this slot.
     pub fn is_present(&self, slot: u32, id: u32) -> bool {
-        self.outlines[slot as usize].is(id)
+        self.entity_states[slot as usize].has_id(id)
     }
 
     /// Where the player in this slot is.
     pub fn position(&self, slot: u32) -> Position {
-        self.outlines[slot as usize].position
+        self.entity_states[slot as usize].position
     }
 
     /// The vector of the player in this slot.
     pub fn vector(&self, slot: u32) -> Vector {
-        self.outlines[slot as usize].vector()
+        self.entity_states[slot as usize].vector()
     }
 
     /// Whether the player in this slot looks right.
     pub fn is_facing_right(&self, slot: u32) -> bool {
-        self.outlines[slot as usize].is_facing_right()
+        self.entity_states[slot as usize].is_facing_right()
     }
 
     /// What the player in this slot is doing.
     pub fn state(&self, slot: u32) -> State {
-        self.outlines[slot as usize].state()
+        self.entity_states[slot as usize].state()
     }
 
     /// Where something happened lately.
@@ -412,7 +412,7 @@ impl World {
     /// Calls what an input of the player in this slot reads and changes near the processor.
     pub(crate) fn prefetch(&self, slot: u32) {
         let at = slot as usize;
-        prefetch(&self.outlines[at]);
+        prefetch(&self.entity_states[at]);
         prefetch(&self.stamps[at]);
         prefetch(&self.deadlines[at]);
         prefetch(&self.players[at]);
@@ -421,14 +421,14 @@ impl World {
     }
 
     /// What others see of whoever is in this slot.
-    pub(crate) fn outline(&self, slot: u32) -> &Outline {
-        &self.outlines[slot as usize]
+    pub(crate) fn entity_state(&self, slot: u32) -> &EntityState {
+        &self.entity_states[slot as usize]
     }
 
     /// Whether the vector of the player in this slot changed later than in tick `since`.
     pub(crate) fn has_new_vector(&self, slot: u32, since: Tick) -> bool {
-        // The last change of anything is that of the vector, unless the outline says that something else changed as well.
-        self.outline(slot).has_changed_since(since)
+        // The last change of anything is that of the vector, unless the entity says that something else changed as well.
+        self.entity_state(slot).has_changed_since(since)
             && self.rare_stamps(slot, since).is_none_or(|stamps| stamps.vector.is_after(since))
     }
 
@@ -448,21 +448,21 @@ impl World {
         self.rare_stamps(slot, since).is_some_and(|stamps| stamps.jump.is_after(since))
     }
 
-    /// When what changed of the player in this slot, if it may be more than its vector. The outline knows without another
+    /// When what changed of the player in this slot, if it may be more than its vector. The entity knows without another
     /// line of memory that it mostly is not.
     fn rare_stamps(&self, slot: u32, since: Tick) -> Option<&Stamps> {
-        let is_rare = self.outline(slot).may_have_more_than_a_vector_since(since);
+        let is_rare = self.entity_state(slot).may_have_rare_change_since(since);
         is_rare.then(|| &self.stamps[slot as usize])
     }
 
     fn point(&self, at: usize) -> Point {
-        self.outlines[at].point()
+        self.entity_states[at].point()
     }
 
     /// Puts a player somewhere, for tests of what others see of it.
     #[cfg(test)]
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
-        self.outlines[slot as usize].position = Position { x, y };
+        self.entity_states[slot as usize].position = Position { x, y };
         self.activity.mark_moved(Position { x, y });
         self.players[slot as usize].drawn.redraw(Position { x, y }, self.tick);
     }

@@ -10,7 +10,7 @@ pub(super) const VACANT: u32 = 0;
 /// What others see of a player, in 16 bytes: a viewer's turn reads it for everybody in view, a million times a second,
 /// and each read is a cache line.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outline {
+pub(crate) struct EntityState {
     /// The player's id, or [`VACANT`].
     pub(super) id: u32,
     /// The last change other than steady movement.
@@ -19,9 +19,9 @@ pub(crate) struct Outline {
     details: Details,
 }
 
-const _: () = assert!(size_of::<Outline>() == 16);
+const _: () = assert!(size_of::<EntityState>() == 16);
 
-impl Outline {
+impl EntityState {
     /// Somebody who stands there, looks right, and is new in this tick.
     pub(super) fn new(id: u32, position: Position, tick: Tick) -> Self {
         let details = Details(0).with(FACING_RIGHT, true).with_stamp(Stamp::of(tick));
@@ -33,7 +33,7 @@ impl Outline {
         self.id
     }
 
-    pub(crate) fn is(&self, id: u32) -> bool {
+    pub(crate) fn has_id(&self, id: u32) -> bool {
         self.id == id
     }
 
@@ -41,7 +41,7 @@ impl Outline {
         Vector::new(self.details.axis(DX), self.details.axis(DY))
     }
 
-    pub(crate) fn moves(&self) -> bool {
+    pub(crate) fn is_moving(&self) -> bool {
         // One comparison: whether one axis is zero can't be predicted, whether both are mostly can.
         self.details.0 & (0b11 << DX | 0b11 << DY) != 0
     }
@@ -66,7 +66,7 @@ impl Outline {
     pub(crate) fn state(&self) -> State {
         if self.is_attacking() {
             State::Attacking
-        } else if self.moves() {
+        } else if self.is_moving() {
             State::Moving
         } else {
             State::Idle
@@ -80,7 +80,7 @@ impl Outline {
 
     /// Whether anything but the vector may have changed later than in tick `since`. A change that is 2^23 ticks old, 38
     /// hours at 60 a second, looks new again; the stamps themselves know better.
-    pub(crate) fn may_have_more_than_a_vector_since(&self, since: Tick) -> bool {
+    pub(crate) fn may_have_rare_change_since(&self, since: Tick) -> bool {
         self.details.stamp_is_after(since)
     }
 
@@ -166,18 +166,18 @@ mod tests {
         fn what_is_packed_comes_out_as_it_went_in(
             dx in -1i8..=1, dy in -1i8..=1, right: bool, attacks: bool, tick in 0u64..1 << 40, age in 1u64..1 << 22,
         ) {
-            let mut outline = Outline::new(7, Position { x: 1, y: 2 }, tick);
-            prop_assert!(!outline.may_have_more_than_a_vector_since(tick));
-            outline.set_facing_right(right, Stamp::of(tick + age));
-            outline.set_attacking(attacks, Stamp::of(tick + age));
-            outline.set_vector(Vector::new(dx, dy), Stamp::of(tick + age + 5));
-            prop_assert_eq!(outline.vector(), Vector::new(dx, dy));
-            prop_assert_eq!(outline.moves(), (dx, dy) != (0, 0));
-            prop_assert_eq!((outline.is_facing_right(), outline.is_attacking()), (right, attacks));
-            prop_assert!(outline.may_have_more_than_a_vector_since(tick));
-            prop_assert!(outline.may_have_more_than_a_vector_since(tick + age - 1));
-            prop_assert!(!outline.may_have_more_than_a_vector_since(tick + age));
-            prop_assert!(outline.has_changed_since(tick + age + 4) && !outline.has_changed_since(tick + age + 5));
+            let mut entity = EntityState::new(7, Position { x: 1, y: 2 }, tick);
+            prop_assert!(!entity.may_have_rare_change_since(tick));
+            entity.set_facing_right(right, Stamp::of(tick + age));
+            entity.set_attacking(attacks, Stamp::of(tick + age));
+            entity.set_vector(Vector::new(dx, dy), Stamp::of(tick + age + 5));
+            prop_assert_eq!(entity.vector(), Vector::new(dx, dy));
+            prop_assert_eq!(entity.is_moving(), (dx, dy) != (0, 0));
+            prop_assert_eq!((entity.is_facing_right(), entity.is_attacking()), (right, attacks));
+            prop_assert!(entity.may_have_rare_change_since(tick));
+            prop_assert!(entity.may_have_rare_change_since(tick + age - 1));
+            prop_assert!(!entity.may_have_rare_change_since(tick + age));
+            prop_assert!(entity.has_changed_since(tick + age + 4) && !entity.has_changed_since(tick + age + 5));
         }
     }
 }

@@ -17,7 +17,7 @@ impl World {
         self.set_vector(at, Vector::ZERO);
         self.players[at].attack_until = self.tick + self.rules.attack_ticks;
         let stamp = self.stamp_change(at);
-        self.outlines[at].set_attacking(true, stamp);
+        self.entity_states[at].set_attacking(true, stamp);
         self.note_attack(at);
         self.reschedule(at);
     }
@@ -27,12 +27,12 @@ impl World {
             self.players[at].attack_until = NEVER;
             // No message goes out at once, since every client ends the animation by itself; the next snapshot has it.
             let stamp = self.stamp_change(at);
-            self.outlines[at].set_attacking(false, stamp);
+            self.entity_states[at].set_attacking(false, stamp);
             self.reschedule(at);
         }
     }
 
     pub(super) fn is_attacking(&self, at: usize) -> bool {
-        self.outlines[at].is_attacking()
+        self.entity_states[at].is_attacking()
     }
 }

@@ -13,7 +13,7 @@ impl World {
     /// Brings up to now where this player is drawn.
     #[inline]
     pub(super) fn extrapolate(&mut self, at: usize) {
-        let (vector, position) = (self.outlines[at].vector(), self.outlines[at].position);
+        let (vector, position) = (self.entity_states[at].vector(), self.entity_states[at].position);
         let drawn = &mut self.players[at].drawn;
         drawn.advance(vector, self.odometer, &self.rules);
         drawn.heal(position, self.tick, &self.cadence);
@@ -29,7 +29,7 @@ impl World {
 
     fn settle_now(&mut self, at: usize) {
         self.extrapolate(at);
-        let (vector, position) = (self.outlines[at].vector(), self.outlines[at].position);
+        let (vector, position) = (self.entity_states[at].vector(), self.entity_states[at].position);
         let drawn = &mut self.players[at].drawn;
         drawn.settle(vector, self.tick, &self.cadence);
         if drawn.is_off(position, &self.cadence) {
@@ -41,24 +41,24 @@ impl World {
     /// may jump.
     #[inline]
     pub(super) fn granted(&mut self, at: usize, vector: Vector) -> Vector {
-        let is_change = vector != Vector::ZERO && vector != self.outlines[at].vector();
+        let is_change = vector != Vector::ZERO && vector != self.entity_states[at].vector();
         if !is_change {
             return vector;
         }
         self.settle(at);
-        let is_lost = self.players[at].drawn.is_lost(self.outlines[at].position, &self.cadence);
+        let is_lost = self.players[at].drawn.is_lost(self.entity_states[at].position, &self.cadence);
         if is_lost { Vector::ZERO } else { vector }
     }
 
     /// Puts a player somewhere else than it walked to; [`World::extrapolate`] has been called in this tick.
     #[inline]
     pub(super) fn put(&mut self, at: usize, position: Position) {
-        self.outlines[at].position = position;
+        self.entity_states[at].position = position;
         self.activity.mark_moved(position);
-        if self.outlines[at].vector() == Vector::ZERO {
+        if self.entity_states[at].vector() == Vector::ZERO {
             // No message goes out at once, and no vector need change; but the next snapshot must have it.
             let stamp = self.stamp_change(at);
-            self.outlines[at].touch(stamp);
+            self.entity_states[at].touch(stamp);
         }
         if self.players[at].drawn.has_drifted(position) {
             self.expect_jump(at);
@@ -77,10 +77,10 @@ impl World {
     pub(super) fn decide_jump(&mut self, at: usize, now: Tick) {
         self.players[at].jump_at = Tick::MAX;
         self.extrapolate(at);
-        let position = self.outlines[at].position;
+        let position = self.entity_states[at].position;
         if self.players[at].drawn.is_off(position, &self.cadence) {
             let stamp = self.stamp_change(at);
-            self.outlines[at].touch(stamp);
+            self.entity_states[at].touch(stamp);
             self.stamps[at].jump = stamp;
             self.players[at].drawn.jump(position, now, &self.cadence);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::change_tick::{Stamp, Stamps};
-use super::super::entity_state::Outline;
+use super::super::entity_state::EntityState;
 use super::super::extrapolation::Extrapolation;
 use super::super::{Position, Tick, Vector};
 use super::lingering::Presence;
@@ -75,16 +75,16 @@ impl World {
         if self.ghosts >= GHOST_SLOTS_MAX {
             return None;
         }
-        let mut outline = Outline::new(told.id, told.position, self.tick);
-        outline.set_ghost();
+        let mut entity = EntityState::new(told.id, told.position, self.tick);
+        entity.set_ghost();
         let slot = if let Some(slot) = self.haunts.take(told.id) {
-            self.return_to(slot, outline, told)
+            self.return_to(slot, entity, told)
         } else {
             if self.ghosts + self.haunts.len() >= GHOST_SLOTS_MAX {
                 // The oldest of those that are kept.
                 self.vacant.extend(self.haunts.release(Tick::MAX));
             }
-            self.occupy(outline)
+            self.occupy(entity)
         };
         self.ghosts += 1;
         self.follow(slot, told);
@@ -92,14 +92,14 @@ impl World {
     }
 
     /// Whatever it did meanwhile is news to those who see it still.
-    fn return_to(&mut self, slot: u32, outline: Outline, told: &Told) -> u32 {
+    fn return_to(&mut self, slot: u32, entity: EntityState, told: &Told) -> u32 {
         let at = slot as usize;
-        self.outlines[at] = outline;
+        self.entity_states[at] = entity;
         self.population += 1;
         self.activity.mark_moved(told.position);
         let stamp = self.stamp_change(at);
-        self.outlines[at].set_vector(told.vector, stamp);
-        self.outlines[at].touch(stamp);
+        self.entity_states[at].set_vector(told.vector, stamp);
+        self.entity_states[at].touch(stamp);
         let unknown = Stamp::long_before(self.tick);
         self.players[at].presence = Presence::since(self.tick);
         self.stamps[at] = Stamps { vector: stamp, facing: stamp, attack: unknown, jump: stamp };
@@ -124,10 +124,10 @@ impl World {
     pub fn follow(&mut self, slot: u32, told: &Told) {
         let at = slot as usize;
         assert!(
-            self.outlines[at].is(told.id) && self.outlines[at].is_ghost(),
+            self.entity_states[at].has_id(told.id) && self.entity_states[at].is_ghost(),
             "slot {slot} holds no such ghost"
         );
-        if self.outlines[at].position != told.position {
+        if self.entity_states[at].position != told.position {
             self.extrapolate(at);
             self.put(at, told.position);
         }
@@ -143,25 +143,25 @@ impl World {
 
     /// What is to be told of the player in this slot to whoever knows everything up to tick `since`.
     pub fn tell(&self, slot: u32, since: Tick) -> Told {
-        let outline = self.outline(slot);
+        let entity = self.entity_state(slot);
         Told {
-            id: outline.id,
-            position: outline.position,
-            vector: outline.vector(),
-            faces_right: outline.is_facing_right(),
-            attacks: outline.is_attacking(),
+            id: entity.id,
+            position: entity.position,
+            vector: entity.vector(),
+            faces_right: entity.is_facing_right(),
+            attacks: entity.is_attacking(),
             begins_attack: self.has_begun_attack(slot, since, Tick::MAX),
         }
     }
 
     /// Whether there is anything to be told of it.
     pub fn has_changed_since(&self, slot: u32, since: Tick) -> bool {
-        self.outline(slot).has_changed_since(since)
+        self.entity_state(slot).has_changed_since(since)
     }
 
     /// Whether whoever is in this slot is another process's player.
     pub fn is_ghost(&self, slot: u32) -> bool {
-        self.outlines[slot as usize].is_ghost()
+        self.entity_states[slot as usize].is_ghost()
     }
 
     /// Players present that other processes have.

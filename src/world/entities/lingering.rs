@@ -68,7 +68,7 @@ impl World {
         self.reschedule(at);
         self.lingering.slots.insert((until, slot));
         if self.is_ghost(slot) {
-            self.lingering.ghosts.insert(self.outlines[at].id, (until, slot));
+            self.lingering.ghosts.insert(self.entity_states[at].id, (until, slot));
         }
     }
 
@@ -99,7 +99,7 @@ impl World {
 
     fn release_first(&mut self) {
         if let Some((_, slot)) = self.lingering.slots.pop_first() {
-            self.lingering.ghosts.remove(&self.outlines[slot as usize].id);
+            self.lingering.ghosts.remove(&self.entity_states[slot as usize].id);
             self.leave(slot);
         }
     }

@@ -130,7 +130,7 @@ fn an_attack_that_is_never_ended_ends_by_itself() {
     assert_eq!(world.state(0), State::Attacking);
     world.step(1);
     assert_eq!(world.state(0), State::Idle);
-    assert!(world.outline(0).has_changed_since(59), "viewers must learn of it with the next full state");
+    assert!(world.entity_state(0).has_changed_since(59), "viewers must learn of it with the next full state");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_stray_attack_end_changes_nothing() {
     world.step(1);
     world.apply(0, Input::AttackEnd);
     assert_eq!(world.state(0), State::Moving);
-    assert!(!world.outline(0).has_changed_since(1));
+    assert!(!world.entity_state(0).has_changed_since(1));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn repeating_a_vector_is_no_change() {
     world.apply(0, walk(1, 0));
     world.step(5);
     world.apply(0, walk(1, 0));
-    assert!(world.outline(0).has_changed_since(0) && !world.outline(0).has_changed_since(1));
+    assert!(world.entity_state(0).has_changed_since(0) && !world.entity_state(0).has_changed_since(1));
 }
 
 #[test]
