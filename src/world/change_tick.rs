@@ -6,15 +6,15 @@ use super::Tick;
 /// in view stays small. Comparisons wrap: after 2^30 ticks, half a year at 60 a second, what is old may look new, and is
 /// told once too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp(u32);
+pub(crate) struct ChangeTick(u32);
 
-impl Stamp {
-    /// The stamp of what becomes visible when this tick closes.
+impl ChangeTick {
+    /// The change_tick of what becomes visible when this tick closes.
     pub(crate) fn of(tick: Tick) -> Self {
         Self(tick as u32)
     }
 
-    /// The stamp of what has not changed since the player came, in this tick.
+    /// The change_tick of what has not changed since the player came, in this tick.
     pub(crate) fn long_before(tick: Tick) -> Self {
         Self((tick as u32).wrapping_sub(1 << 30))
     }
@@ -39,17 +39,17 @@ impl Stamp {
 ///
 /// [`EntityState`]: super::entity_state::EntityState
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamps {
-    pub(crate) vector: Stamp,
-    pub(crate) facing: Stamp,
-    pub(crate) attack: Stamp,
-    pub(crate) jump: Stamp,
+pub(crate) struct ChangeTicks {
+    pub(crate) vector: ChangeTick,
+    pub(crate) facing: ChangeTick,
+    pub(crate) attack: ChangeTick,
+    pub(crate) jump: ChangeTick,
 }
 
-impl Stamps {
+impl ChangeTicks {
     /// Nothing is news after this tick.
-    pub(crate) fn all(stamp: Stamp) -> Self {
-        Self { vector: stamp, facing: stamp, attack: stamp, jump: stamp }
+    pub(crate) fn all(change_tick: ChangeTick) -> Self {
+        Self { vector: change_tick, facing: change_tick, attack: change_tick, jump: change_tick }
     }
 }
 
@@ -59,16 +59,16 @@ mod tests {
 
     #[test]
     fn a_stamp_is_news_to_whoever_was_served_before_it() {
-        let stamp = Stamp::of(100);
-        assert!(stamp.is_after(99) && !stamp.is_after(100) && !stamp.is_after(101));
-        assert_eq!((stamp.age(130), stamp.age(99)), (30, 0));
+        let change_tick = ChangeTick::of(100);
+        assert!(change_tick.is_after(99) && !change_tick.is_after(100) && !change_tick.is_after(101));
+        assert_eq!((change_tick.age(130), change_tick.age(99)), (30, 0));
     }
 
     #[test]
     fn nothing_changes_where_32_bits_wrap() {
         let tick = (1 << 32) + 5;
-        let stamp = Stamp::of(tick);
-        assert!(stamp.is_after(tick - 10) && !stamp.is_after(tick));
-        assert_eq!(stamp.age(tick + 7), 7);
+        let change_tick = ChangeTick::of(tick);
+        assert!(change_tick.is_after(tick - 10) && !change_tick.is_after(tick));
+        assert_eq!(change_tick.age(tick + 7), 7);
     }
 }

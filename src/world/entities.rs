@@ -10,7 +10,7 @@ mod types;
 use std::ops::Range;
 
 use super::Tick;
-use super::change_tick::{Stamp, Stamps};
+use super::change_tick::{ChangeTick, ChangeTicks};
 use super::dirty_regions::Activity;
 use super::dirty_set::{Changed, RecentChanges};
 use super::entity_state::{EntityState, VACANT};
@@ -67,7 +67,7 @@ pub struct World {
     departures: u64,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     entity_states: Vec<EntityState>,
-    stamps: Vec<Stamps>,
+    change_ticks: Vec<ChangeTicks>,
     deadlines: Vec<Tick>,
     players: Vec<Player>,
     /// No deadline lies before this tick.
@@ -100,7 +100,7 @@ impl World {
             attackers: Vec::new(),
             departures: 0,
             entity_states: Vec::new(),
-            stamps: Vec::new(),
+            change_ticks: Vec::new(),
             deadlines: Vec::new(),
             players: Vec::new(),
             earliest_deadline: NEVER,
@@ -153,17 +153,17 @@ impl World {
             adoption: Adoption::new(entity.point(), self.tick, self.rules.pace.tick_rate_hz),
             drawn: Extrapolation::new(entity.position, self.odometer, self.tick, &self.cadence),
         };
-        let stamps = Stamps::all(Stamp::long_before(self.tick));
+        let change_ticks = ChangeTicks::all(ChangeTick::long_before(self.tick));
         self.population += 1;
         self.activity.mark_moved(entity.position);
         if let Some(slot) = self.vacant.pop() {
             let at = slot as usize;
-            (self.entity_states[at], self.stamps[at]) = (entity, stamps);
+            (self.entity_states[at], self.change_ticks[at]) = (entity, change_ticks);
             (self.deadlines[at], self.players[at]) = (NEVER, player);
             slot
         } else {
             self.entity_states.push(entity);
-            self.stamps.push(stamps);
+            self.change_ticks.push(change_ticks);
             self.deadlines.push(NEVER);
             self.players.push(player);
             self.recent.reserve(self.entity_states.len());
@@ -246,25 +246,25 @@ impl World {
 
     fn face(&mut self, at: usize, right: bool) {
         if self.entity_states[at].is_facing_right() != right {
-            let stamp = self.stamp_change(at);
-            self.entity_states[at].set_facing_right(right, stamp);
-            self.stamps[at].facing = stamp;
+            let change_tick = self.record_change(at);
+            self.entity_states[at].set_facing_right(right, change_tick);
+            self.change_ticks[at].facing = change_tick;
         }
     }
 
     fn set_vector(&mut self, at: usize, vector: Vector) {
         if self.entity_states[at].vector() != vector {
             self.settle(at);
-            let stamp = self.stamp_change(at);
-            self.entity_states[at].set_vector(vector, stamp);
-            self.stamps[at].vector = stamp;
+            let change_tick = self.record_change(at);
+            self.entity_states[at].set_vector(vector, change_tick);
+            self.change_ticks[at].vector = change_tick;
         }
     }
 
-    /// The stamp of a change in the tick under way, where this player is.
-    fn stamp_change(&mut self, at: usize) -> Stamp {
+    /// The change_tick of a change in the tick under way, where this player is.
+    fn record_change(&mut self, at: usize) -> ChangeTick {
         self.mark_changed(at);
-        Stamp::of(self.tick + 1)
+        ChangeTick::of(self.tick + 1)
     }
 
     /// Notes that something changed in the tick under way: where, and about whom.
@@ -288,7 +288,7 @@ impl World {
         self.recent.close(ticks - 1);
         self.walk(distance);
         self.odometer = self.odometer.wrapping_add(distance.cast_unsigned());
-        // Stamps name the tick under way; expiries belong to the one that closes now.
+        // ChangeTicks name the tick under way; expiries belong to the one that closes now.
         self.tick = closing - 1;
         if self.earliest_deadline <= closing {
             self.expire(closing);
@@ -413,7 +413,7 @@ impl World {
     pub(crate) fn prefetch(&self, slot: u32) {
         let at = slot as usize;
         prefetch(&self.entity_states[at]);
-        prefetch(&self.stamps[at]);
+        prefetch(&self.change_ticks[at]);
         prefetch(&self.deadlines[at]);
         prefetch(&self.players[at]);
         prefetch(&self.players[at].adoption);
@@ -429,30 +429,32 @@ impl World {
     pub(crate) fn has_new_vector(&self, slot: u32, since: Tick) -> bool {
         // The last change of anything is that of the vector, unless the entity says that something else changed as well.
         self.entity_state(slot).has_changed_since(since)
-            && self.rare_stamps(slot, since).is_none_or(|stamps| stamps.vector.is_after(since))
+            && self
+                .rare_change_ticks(slot, since)
+                .is_none_or(|change_ticks| change_ticks.vector.is_after(since))
     }
 
     /// Whether it turned around later than in tick `since`.
     pub(crate) fn has_new_facing(&self, slot: u32, since: Tick) -> bool {
-        self.rare_stamps(slot, since).is_some_and(|stamps| stamps.facing.is_after(since))
+        self.rare_change_ticks(slot, since).is_some_and(|change_ticks| change_ticks.facing.is_after(since))
     }
 
     /// Whether it began an attack later than in tick `since`, in one that has closed, and less than `ticks` ago.
     pub(crate) fn has_begun_attack(&self, slot: u32, since: Tick, ticks: Tick) -> bool {
-        self.rare_stamps(slot, since)
-            .is_some_and(|Stamps { attack, .. }| attack.is_after(since) && attack.age(self.tick) < ticks)
+        self.rare_change_ticks(slot, since)
+            .is_some_and(|ChangeTicks { attack, .. }| attack.is_after(since) && attack.age(self.tick) < ticks)
     }
 
     /// Whether it was put elsewhere later than in tick `since`.
     pub(crate) fn has_jumped(&self, slot: u32, since: Tick) -> bool {
-        self.rare_stamps(slot, since).is_some_and(|stamps| stamps.jump.is_after(since))
+        self.rare_change_ticks(slot, since).is_some_and(|change_ticks| change_ticks.jump.is_after(since))
     }
 
     /// When what changed of the player in this slot, if it may be more than its vector. The entity knows without another
     /// line of memory that it mostly is not.
-    fn rare_stamps(&self, slot: u32, since: Tick) -> Option<&Stamps> {
+    fn rare_change_ticks(&self, slot: u32, since: Tick) -> Option<&ChangeTicks> {
         let is_rare = self.entity_state(slot).may_have_rare_change_since(since);
-        is_rare.then(|| &self.stamps[slot as usize])
+        is_rare.then(|| &self.change_ticks[slot as usize])
     }
 
     fn point(&self, at: usize) -> Point {

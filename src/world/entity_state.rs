@@ -1,6 +1,6 @@
 //! What is read about a player again and again, as small as it can be.
 
-use super::change_tick::Stamp;
+use super::change_tick::ChangeTick;
 use super::reconciliation::Point;
 use super::{Position, State, Tick, Vector};
 
@@ -14,7 +14,7 @@ pub(crate) struct EntityState {
     /// The player's id, or [`VACANT`].
     pub(super) id: u32,
     /// The last change other than steady movement.
-    changed: Stamp,
+    changed: ChangeTick,
     pub(crate) position: Position,
     details: Details,
 }
@@ -24,8 +24,8 @@ const _: () = assert!(size_of::<EntityState>() == 16);
 impl EntityState {
     /// Somebody who stands there, looks right, and is new in this tick.
     pub(super) fn new(id: u32, position: Position, tick: Tick) -> Self {
-        let details = Details(0).with(FACING_RIGHT, true).with_stamp(Stamp::of(tick));
-        Self { id, changed: Stamp::of(tick), position, details }
+        let details = Details(0).with(FACING_RIGHT, true).with_change_tick(ChangeTick::of(tick));
+        Self { id, changed: ChangeTick::of(tick), position, details }
     }
 
     /// The player's id; of no meaning when the slot is vacant.
@@ -79,30 +79,30 @@ impl EntityState {
     }
 
     /// Whether anything but the vector may have changed later than in tick `since`. A change that is 2^23 ticks old, 38
-    /// hours at 60 a second, looks new again; the stamps themselves know better.
+    /// hours at 60 a second, looks new again; the change_ticks themselves know better.
     pub(crate) fn may_have_rare_change_since(&self, since: Tick) -> bool {
-        self.details.stamp_is_after(since)
+        self.details.change_tick_is_after(since)
     }
 
-    pub(super) fn set_vector(&mut self, vector: Vector, stamp: Stamp) {
+    pub(super) fn set_vector(&mut self, vector: Vector, change_tick: ChangeTick) {
         self.details = self.details.with_axis(DX, vector.dx()).with_axis(DY, vector.dy());
-        self.changed = stamp;
+        self.changed = change_tick;
     }
 
-    pub(super) fn set_facing_right(&mut self, right: bool, stamp: Stamp) {
+    pub(super) fn set_facing_right(&mut self, right: bool, change_tick: ChangeTick) {
         self.details = self.details.with(FACING_RIGHT, right);
-        self.touch(stamp);
+        self.touch(change_tick);
     }
 
-    pub(super) fn set_attacking(&mut self, attacks: bool, stamp: Stamp) {
+    pub(super) fn set_attacking(&mut self, attacks: bool, change_tick: ChangeTick) {
         self.details = self.details.with(ATTACKING, attacks);
-        self.touch(stamp);
+        self.touch(change_tick);
     }
 
     /// Notes that something other than the vector changed.
-    pub(super) fn touch(&mut self, stamp: Stamp) {
-        self.details = self.details.with_stamp(stamp);
-        self.changed = stamp;
+    pub(super) fn touch(&mut self, change_tick: ChangeTick) {
+        self.details = self.details.with_change_tick(change_tick);
+        self.changed = change_tick;
     }
 
     /// Leaves the slot to somebody else.
@@ -116,7 +116,7 @@ impl EntityState {
     }
 }
 
-/// Two axes of two bits, three flags, and from [`STAMP`] on the last change of anything but the vector, without its upper
+/// Two axes of two bits, three flags, and from [`CHANGE_TICK`] on the last change of anything but the vector, without its upper
 /// bits.
 #[derive(Debug, Clone, Copy)]
 struct Details(u32);
@@ -126,7 +126,7 @@ const DY: u32 = 2;
 const FACING_RIGHT: u32 = 4;
 const ATTACKING: u32 = 5;
 const GHOST: u32 = 6;
-const STAMP: u32 = 8;
+const CHANGE_TICK: u32 = 8;
 
 impl Details {
     fn axis(self, at: u32) -> i8 {
@@ -146,13 +146,13 @@ impl Details {
         Self(self.0 & !(1 << flag) | u32::from(is_set) << flag)
     }
 
-    fn with_stamp(self, stamp: Stamp) -> Self {
-        Self(self.0 & ((1 << STAMP) - 1) | stamp.bits() << STAMP)
+    fn with_change_tick(self, change_tick: ChangeTick) -> Self {
+        Self(self.0 & ((1 << CHANGE_TICK) - 1) | change_tick.bits() << CHANGE_TICK)
     }
 
-    fn stamp_is_after(self, since: Tick) -> bool {
-        let flags = (1 << STAMP) - 1;
-        (self.0 & !flags).wrapping_sub((since as u32) << STAMP).cast_signed() > 0
+    fn change_tick_is_after(self, since: Tick) -> bool {
+        let flags = (1 << CHANGE_TICK) - 1;
+        (self.0 & !flags).wrapping_sub((since as u32) << CHANGE_TICK).cast_signed() > 0
     }
 }
 
@@ -168,9 +168,9 @@ mod tests {
         ) {
             let mut entity = EntityState::new(7, Position { x: 1, y: 2 }, tick);
             prop_assert!(!entity.may_have_rare_change_since(tick));
-            entity.set_facing_right(right, Stamp::of(tick + age));
-            entity.set_attacking(attacks, Stamp::of(tick + age));
-            entity.set_vector(Vector::new(dx, dy), Stamp::of(tick + age + 5));
+            entity.set_facing_right(right, ChangeTick::of(tick + age));
+            entity.set_attacking(attacks, ChangeTick::of(tick + age));
+            entity.set_vector(Vector::new(dx, dy), ChangeTick::of(tick + age + 5));
             prop_assert_eq!(entity.vector(), Vector::new(dx, dy));
             prop_assert_eq!(entity.is_moving(), (dx, dy) != (0, 0));
             prop_assert_eq!((entity.is_facing_right(), entity.is_attacking()), (right, attacks));

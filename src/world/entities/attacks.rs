@@ -16,8 +16,8 @@ impl World {
     pub(super) fn attack(&mut self, at: usize) {
         self.set_vector(at, Vector::ZERO);
         self.players[at].attack_until = self.tick + self.rules.attack_ticks;
-        let stamp = self.stamp_change(at);
-        self.entity_states[at].set_attacking(true, stamp);
+        let change_tick = self.record_change(at);
+        self.entity_states[at].set_attacking(true, change_tick);
         self.note_attack(at);
         self.reschedule(at);
     }
@@ -26,8 +26,8 @@ impl World {
         if self.is_attacking(at) {
             self.players[at].attack_until = NEVER;
             // No message goes out at once, since every client ends the animation by itself; the next snapshot has it.
-            let stamp = self.stamp_change(at);
-            self.entity_states[at].set_attacking(false, stamp);
+            let change_tick = self.record_change(at);
+            self.entity_states[at].set_attacking(false, change_tick);
             self.reschedule(at);
         }
     }

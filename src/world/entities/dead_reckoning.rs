@@ -57,8 +57,8 @@ impl World {
         self.activity.mark_moved(position);
         if self.entity_states[at].vector() == Vector::ZERO {
             // No message goes out at once, and no vector need change; but the next snapshot must have it.
-            let stamp = self.stamp_change(at);
-            self.entity_states[at].touch(stamp);
+            let change_tick = self.record_change(at);
+            self.entity_states[at].touch(change_tick);
         }
         if self.players[at].drawn.has_drifted(position) {
             self.expect_jump(at);
@@ -79,9 +79,9 @@ impl World {
         self.extrapolate(at);
         let position = self.entity_states[at].position;
         if self.players[at].drawn.is_off(position, &self.cadence) {
-            let stamp = self.stamp_change(at);
-            self.entity_states[at].touch(stamp);
-            self.stamps[at].jump = stamp;
+            let change_tick = self.record_change(at);
+            self.entity_states[at].touch(change_tick);
+            self.change_ticks[at].jump = change_tick;
             self.players[at].drawn.jump(position, now, &self.cadence);
         }
         self.reschedule(at);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::super::change_tick::{Stamp, Stamps};
+use super::super::change_tick::{ChangeTick, ChangeTicks};
 use super::super::entity_state::EntityState;
 use super::super::extrapolation::Extrapolation;
 use super::super::{Position, Tick, Vector};
@@ -97,12 +97,13 @@ impl World {
         self.entity_states[at] = entity;
         self.population += 1;
         self.activity.mark_moved(told.position);
-        let stamp = self.stamp_change(at);
-        self.entity_states[at].set_vector(told.vector, stamp);
-        self.entity_states[at].touch(stamp);
-        let unknown = Stamp::long_before(self.tick);
+        let change_tick = self.record_change(at);
+        self.entity_states[at].set_vector(told.vector, change_tick);
+        self.entity_states[at].touch(change_tick);
+        let unknown = ChangeTick::long_before(self.tick);
         self.players[at].presence = Presence::since(self.tick);
-        self.stamps[at] = Stamps { vector: stamp, facing: stamp, attack: unknown, jump: stamp };
+        self.change_ticks[at] =
+            ChangeTicks { vector: change_tick, facing: change_tick, attack: unknown, jump: change_tick };
         let drawn = Extrapolation::new(told.position, self.odometer, self.tick, &self.cadence);
         (self.players[at].jump_at, self.players[at].attack_until) = (NEVER, NEVER);
         self.players[at].drawn = drawn;

@@ -7,21 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Tick;
-use super::super::change_tick::Stamp;
+use super::super::change_tick::ChangeTick;
 use super::{NEVER, Vector, World};
 use crate::limits::{ENTER_PRESENCE_MS, LINGERING_MAX};
 
 /// What decides whether a player lingers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presence {
-    pub(super) joined: Stamp,
+    pub(super) joined: ChangeTick,
     /// The last attack.
-    pub(super) attacked: Stamp,
+    pub(super) attacked: ChangeTick,
 }
 
 impl Presence {
     pub(super) fn since(now: Tick) -> Self {
-        Self { joined: Stamp::of(now), attacked: Stamp::long_before(now) }
+        Self { joined: ChangeTick::of(now), attacked: ChangeTick::long_before(now) }
     }
 }
 
@@ -107,21 +107,21 @@ impl World {
     /// Notes an attack in the tick under way. Viewers learn of it when that closes; until then they learn of the one
     /// before, however often it is repeated.
     pub(super) fn note_attack(&mut self, at: usize) {
-        let stamp = Stamp::of(self.tick + 1);
-        if self.players[at].presence.attacked != stamp {
-            self.players[at].presence.attacked = stamp;
+        let change_tick = ChangeTick::of(self.tick + 1);
+        if self.players[at].presence.attacked != change_tick {
+            self.players[at].presence.attacked = change_tick;
             self.attackers.push(at as u32);
         }
     }
 
     /// The tick under way closes with the attacks that began in it.
     pub(super) fn close_attacks(&mut self) {
-        let stamp = Stamp::of(self.tick + 1);
+        let change_tick = ChangeTick::of(self.tick + 1);
         for slot in self.attackers.drain(..) {
             let at = slot as usize;
             // The attacker may be gone, and another player have its slot.
-            if self.players[at].presence.attacked == stamp {
-                self.stamps[at].attack = stamp;
+            if self.players[at].presence.attacked == change_tick {
+                self.change_ticks[at].attack = change_tick;
             }
         }
     }

@@ -118,7 +118,7 @@ fn an_attack_stands_still_and_the_same_vector_afterwards_is_a_change() {
     assert_eq!(world.state(0), State::Idle);
     let before = world.tick();
     world.apply(0, walk(1, 0));
-    assert!(world.stamps[0].vector.is_after(before));
+    assert!(world.change_ticks[0].vector.is_after(before));
     assert_eq!(world.state(0), State::Moving);
 }
 
@@ -145,11 +145,11 @@ fn attacks_in_quick_succession_are_one_and_one_that_was_ended_begins_again() {
     assert_eq!(began(&world), first);
     world.step(1);
     world.apply(0, Input::Attack);
-    assert_eq!(began(&world), Stamp::of(23));
+    assert_eq!(began(&world), ChangeTick::of(23));
     world.apply(0, Input::AttackEnd);
     world.step(1);
     world.apply(0, Input::Attack);
-    assert_eq!(began(&world), Stamp::of(24));
+    assert_eq!(began(&world), ChangeTick::of(24));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_player_whose_claims_fell_silent_stops_and_one_without_claims_walks_on() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(1, 504, 500));
     world.step(180);
-    assert_eq!((world.vector(0), world.stamps[0].vector), (Vector::ZERO, Stamp::of(180)));
+    assert_eq!((world.vector(0), world.change_ticks[0].vector), (Vector::ZERO, ChangeTick::of(180)));
     world.apply(0, walk(1, 0));
     world.step(600);
     assert_eq!(world.vector(0), Vector::new(1, 0));
@@ -187,11 +187,11 @@ fn an_adopted_leap_is_marked_as_a_jump_and_a_small_correction_is_not() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(0, 516, 500));
     world.step(1);
-    assert!(!world.stamps[0].jump.is_after(0));
+    assert!(!world.change_ticks[0].jump.is_after(0));
     world.step(120);
     world.apply(0, claim(0, 533, 500));
     world.step(1);
-    assert_eq!(world.stamps[0].jump, Stamp::of(122));
+    assert_eq!(world.change_ticks[0].jump, ChangeTick::of(122));
 }
 
 proptest! {
@@ -215,11 +215,11 @@ proptest! {
             });
             world.step(pause);
         }
-        let stamps = world.stamps[slot as usize];
-        prop_assert_eq!(world.has_new_vector(slot, since), stamps.vector.is_after(since));
-        prop_assert_eq!(world.has_new_facing(slot, since), stamps.facing.is_after(since));
-        prop_assert_eq!(world.has_jumped(slot, since), stamps.jump.is_after(since));
-        let began = stamps.attack.is_after(since) && stamps.attack.age(world.tick()) < 60;
+        let change_ticks = world.change_ticks[slot as usize];
+        prop_assert_eq!(world.has_new_vector(slot, since), change_ticks.vector.is_after(since));
+        prop_assert_eq!(world.has_new_facing(slot, since), change_ticks.facing.is_after(since));
+        prop_assert_eq!(world.has_jumped(slot, since), change_ticks.jump.is_after(since));
+        let began = change_ticks.attack.is_after(since) && change_ticks.attack.age(world.tick()) < 60;
         prop_assert_eq!(world.has_begun_attack(slot, since, 60), began);
     }
 
