@@ -4,7 +4,7 @@
 //! rectangle reads one contiguous run per row of cells.
 
 use crate::limits::GRID_CELLS_PER_SIDE;
-use crate::world::{Position, Strips, World};
+use crate::world::{GridAxis, Position, World};
 
 /// A player as the grid holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +64,8 @@ const CELLS: usize = GRID_CELLS_PER_SIDE * GRID_CELLS_PER_SIDE;
 /// Who stands where, as of the last rebuild.
 #[derive(Debug)]
 pub struct Grid {
-    columns: Strips,
-    rows: Strips,
+    columns: GridAxis,
+    rows: GridAxis,
     cell_side: i32,
     /// `starts[cell]..starts[cell + 1]` are the cell's occupants.
     starts: Vec<u32>,
@@ -77,11 +77,11 @@ pub struct Grid {
 impl Grid {
     /// An empty grid over a world of this size, in units.
     pub fn new(width: u16, height: u16) -> Self {
-        let [columns, rows] = [width, height].map(|side| Strips::new(side, GRID_CELLS_PER_SIDE as u32));
+        let [columns, rows] = [width, height].map(|side| GridAxis::new(side, GRID_CELLS_PER_SIDE as u32));
         Self {
             columns,
             rows,
-            cell_side: columns.width().max(rows.width()) as i32,
+            cell_side: columns.cell_width().max(rows.cell_width()) as i32,
             starts: vec![0; CELLS + 1],
             occupants: Vec::new(),
             cells: Vec::new(),
@@ -140,11 +140,11 @@ impl Grid {
     }
 
     fn column(&self, x: i32) -> usize {
-        self.columns.of(x) as usize
+        self.columns.cell(x) as usize
     }
 
     fn row(&self, y: i32) -> usize {
-        self.rows.of(y) as usize
+        self.rows.cell(y) as usize
     }
 }
 

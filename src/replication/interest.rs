@@ -226,5 +226,10 @@ fn regions_of_interest(viewer: &Viewer, world: &World, settings: &Settings, eye:
         area = Area::around(eye.x, eye.y, farthest.isqrt().min(REACH_MAX as u64) as i32 + 1);
     }
     let drift = settings.drift;
-    world.dirty_regions().regions(area.left - drift, area.top - drift, area.right + drift, area.bottom + drift)
+    world.dirty_regions().regions(
+        area.left - drift,
+        area.top - drift,
+        area.right + drift,
+        area.bottom + drift,
+    )
 }

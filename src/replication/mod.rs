@@ -34,7 +34,7 @@ pub use settings::{Settings, flush_interval};
 pub use viewer::{Turn, Viewer};
 pub use viewers::Viewers;
 
-use crate::world::dirty_regions::EVERYWHERE;
+use crate::world::dirty_regions::ALL_REGIONS;
 use crate::world::{Rules, Tick, World};
 use grid::Grid;
 
@@ -62,7 +62,7 @@ impl Scene {
         if self.refreshed_at == self.world.tick() {
             return;
         }
-        if self.world.activity().has_moved(EVERYWHERE, self.refreshed_at) {
+        if self.world.dirty_regions().has_moved(ALL_REGIONS, self.refreshed_at) {
             self.grid.rebuild(&self.world);
             self.departures_seen = self.world.departures();
         }

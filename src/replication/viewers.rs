@@ -167,13 +167,13 @@ impl Viewers {
     /// So each viewer is told of changes in time, with the fewest writes; and since acks carry changes as well, whenever
     /// it is that a client moves, turns spread by themselves.
     pub fn begin_flush_round(&mut self, scene: &Scene) {
-        let (now, activity) = (scene.world.tick(), scene.world.activity());
+        let (now, dirty) = (scene.world.tick(), scene.world.dirty_regions());
         self.wheel.advance(now, &mut self.due);
         for (at, &slot) in self.due.iter().enumerate() {
             if let Some(&ahead) = self.due.get(at + MASKS_AHEAD) {
                 prefetch(&self.masks[ahead as usize]);
             }
-            if self.masks[slot as usize].is_quiet(activity, now) {
+            if self.masks[slot as usize].is_quiet(dirty, now) {
                 // It costs next to nothing, however many there are.
                 self.wheel.schedule(slot, now + self.settings.flush_interval);
             } else {

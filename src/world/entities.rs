@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use super::Tick;
 use super::change_tick::{ChangeTick, ChangeTicks};
-use super::dirty_regions::Activity;
-use super::dirty_set::{Changed, RecentChanges};
+use super::dirty_regions::DirtyRegions;
+use super::dirty_set::{DirtySet, DirtySlots};
 use super::entity_state::{EntityState, VACANT};
 use super::extrapolation::{Cadence, Extrapolation};
 use super::id_allocator::Ids;
@@ -54,8 +54,8 @@ pub struct World {
     odometer: u32,
     ids: Ids,
     random: SplitMix64,
-    activity: Activity,
-    recent: RecentChanges,
+    dirty_regions: DirtyRegions,
+    dirty_set: DirtySet,
     vacant: Vec<u32>,
     population: usize,
     /// How many of them are ghosts.
@@ -90,8 +90,8 @@ impl World {
             odometer: 0,
             ids: Ids::all(),
             random: SplitMix64::new(rules.seed),
-            activity: Activity::new(rules.width, rules.height),
-            recent: RecentChanges::new(),
+            dirty_regions: DirtyRegions::new(rules.width, rules.height),
+            dirty_set: DirtySet::new(),
             vacant: Vec::new(),
             population: 0,
             ghosts: 0,
@@ -155,7 +155,7 @@ impl World {
         };
         let change_ticks = ChangeTicks::all(ChangeTick::long_before(self.tick));
         self.population += 1;
-        self.activity.mark_moved(entity.position);
+        self.dirty_regions.mark_moved(entity.position);
         if let Some(slot) = self.vacant.pop() {
             let at = slot as usize;
             (self.entity_states[at], self.change_ticks[at]) = (entity, change_ticks);
@@ -166,7 +166,7 @@ impl World {
             self.change_ticks.push(change_ticks);
             self.deadlines.push(NEVER);
             self.players.push(player);
-            self.recent.reserve(self.entity_states.len());
+            self.dirty_set.reserve(self.entity_states.len());
             self.entity_states.len() as u32 - 1
         }
     }
@@ -179,7 +179,7 @@ impl World {
         let at = slot as usize;
         assert!(!self.entity_states[at].has_id(VACANT), "slot {slot} is vacant");
         self.mark_changed(at);
-        self.activity.mark_moved(self.entity_states[at].position);
+        self.dirty_regions.mark_moved(self.entity_states[at].position);
         let (id, was_ghost) = (self.entity_states[at].id, self.entity_states[at].is_ghost());
         self.entity_states[at].vacate();
         self.deadlines[at] = NEVER;
@@ -269,8 +269,8 @@ impl World {
 
     /// Notes that something changed in the tick under way: where, and about whom.
     fn mark_changed(&mut self, at: usize) {
-        self.activity.mark_changed(self.entity_states[at].position);
-        self.recent.mark(at);
+        self.dirty_regions.mark_changed(self.entity_states[at].position);
+        self.dirty_set.mark(at);
     }
 
     fn reschedule(&mut self, at: usize) {
@@ -284,8 +284,8 @@ impl World {
         self.close_attacks();
         let distance = self.rules.pace.distance(self.tick, ticks);
         let closing = self.tick + Tick::from(ticks);
-        self.activity.advance(closing);
-        self.recent.close(ticks - 1);
+        self.dirty_regions.advance(closing);
+        self.dirty_set.close(ticks - 1);
         self.walk(distance);
         self.odometer = self.odometer.wrapping_add(distance.cast_unsigned());
         // ChangeTicks name the tick under way; expiries belong to the one that closes now.
@@ -294,8 +294,8 @@ impl World {
             self.expire(closing);
         }
         self.tick = closing;
-        self.activity.advance(closing + 1);
-        self.recent.close(1);
+        self.dirty_regions.advance(closing + 1);
+        self.dirty_set.close(1);
         self.release_haunts();
         self.release_lingering();
     }
@@ -315,10 +315,10 @@ impl World {
             // One comparison, as above: most walk along one axis only.
             if (position.x ^ x) | (position.y ^ y) != 0 {
                 entity.position = position;
-                regions |= self.activity.region(position);
+                regions |= self.dirty_regions.region(position);
             }
         }
-        self.activity.mark_regions_moved(regions);
+        self.dirty_regions.mark_regions_moved(regions);
     }
 
     fn expire(&mut self, now: Tick) {
@@ -399,14 +399,14 @@ impl World {
     }
 
     /// Where something happened lately.
-    pub fn activity(&self) -> &Activity {
-        &self.activity
+    pub fn dirty_regions(&self) -> &DirtyRegions {
+        &self.dirty_regions
     }
 
     /// Whose changes of the ticks after `since` and up to [`World::tick`] are to be told; what happens in the tick under way
     /// is told when it has closed, or it would be told twice.
-    pub(crate) fn changed_since(&self, since: Tick) -> Changed<'_> {
-        self.recent.within(self.tick - since)
+    pub(crate) fn dirty_slots(&self, since: Tick) -> DirtySlots<'_> {
+        self.dirty_set.within(self.tick - since)
     }
 
     /// Calls what an input of the player in this slot reads and changes near the processor.
@@ -465,7 +465,7 @@ impl World {
     #[cfg(test)]
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
         self.entity_states[slot as usize].position = Position { x, y };
-        self.activity.mark_moved(Position { x, y });
+        self.dirty_regions.mark_moved(Position { x, y });
         self.players[slot as usize].drawn.redraw(Position { x, y }, self.tick);
     }
 }

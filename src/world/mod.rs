@@ -24,7 +24,7 @@ pub(crate) mod testing;
 
 pub use budget::Budget;
 pub use entities::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
-pub use grid_axis::Strips;
+pub use grid_axis::GridAxis;
 pub use motion::Pace;
 
 /// Number of world steps since the start. At 60 Hz it fits 32 bits for 2.2 years; 64 bits last for ever.

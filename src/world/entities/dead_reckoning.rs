@@ -54,7 +54,7 @@ impl World {
     #[inline]
     pub(super) fn put(&mut self, at: usize, position: Position) {
         self.entity_states[at].position = position;
-        self.activity.mark_moved(position);
+        self.dirty_regions.mark_moved(position);
         if self.entity_states[at].vector() == Vector::ZERO {
             // No message goes out at once, and no vector need change; but the next snapshot must have it.
             let change_tick = self.record_change(at);

@@ -96,7 +96,7 @@ impl World {
         let at = slot as usize;
         self.entity_states[at] = entity;
         self.population += 1;
-        self.activity.mark_moved(told.position);
+        self.dirty_regions.mark_moved(told.position);
         let change_tick = self.record_change(at);
         self.entity_states[at].set_vector(told.vector, change_tick);
         self.entity_states[at].touch(change_tick);
