@@ -269,7 +269,7 @@ pub const BUS_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 pub const BUS_DELAY_MS_MAX: u64 = 60_000;
 
 /// How old a message with a tag may be, or how far ahead its sender's clock, in milliseconds: a replay is of no use after that.
-pub const SEALED_AGE_MS_MAX: u64 = 30_000;
+pub const TAGGED_AGE_MS_MAX: u64 = 30_000;
 
 /// Shortest and longest `CLUSTER_SECRET`, in bytes.
 pub const CLUSTER_SECRET_BYTES: Range<usize> = 32..257;

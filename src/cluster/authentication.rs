@@ -14,17 +14,17 @@ pub const TAG_BYTES: usize = 16;
 
 /// The key, ready for use.
 #[derive(Clone)]
-pub struct Seal {
+pub struct Authenticator {
     keyed: Hmac<Sha256>,
 }
 
-impl std::fmt::Debug for Seal {
+impl std::fmt::Debug for Authenticator {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Seal")
+        out.write_str("Authenticator")
     }
 }
 
-impl Seal {
+impl Authenticator {
     /// The seal of a secret.
     ///
     /// # Panics
@@ -35,18 +35,18 @@ impl Seal {
     }
 
     /// Appends the tag of these bytes at that place.
-    pub fn seal(&self, place: &str, bytes: &mut Vec<u8>) {
-        let tag = self.of(place, bytes).finalize().into_bytes();
+    pub fn append_tag(&self, place: &str, bytes: &mut Vec<u8>) {
+        let tag = self.mac(place, bytes).finalize().into_bytes();
         bytes.extend_from_slice(&tag[..TAG_BYTES]);
     }
 
     /// The bytes before a valid tag; compares in constant time.
-    pub fn open<'a>(&self, place: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
-        let (bytes, tag) = sealed.split_last_chunk::<TAG_BYTES>()?;
-        self.of(place, bytes).verify_truncated_left(tag).is_ok().then_some(bytes)
+    pub fn verify<'a>(&self, place: &str, tagged: &'a [u8]) -> Option<&'a [u8]> {
+        let (bytes, tag) = tagged.split_last_chunk::<TAG_BYTES>()?;
+        self.mac(place, bytes).verify_truncated_left(tag).is_ok().then_some(bytes)
     }
 
-    fn of(&self, place: &str, bytes: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, place: &str, bytes: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
         // The length keeps place and bytes apart.
         mac.update(&(place.len() as u64).to_le_bytes());
@@ -61,15 +61,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn seal(secret: &str) -> Seal {
-        Seal::new(&Secret::new(secret))
+    fn authenticator(secret: &str) -> Authenticator {
+        Authenticator::new(&Secret::new(secret))
     }
 
     #[test]
     fn a_tag_is_the_one_that_others_compute() {
         // Python: hmac.new(b"k" * 32, struct.pack("<Q", 5) + b"place" + b"bytes", "sha256").digest()[:16]
         let mut bytes = b"bytes".to_vec();
-        seal(&"k".repeat(32)).seal("place", &mut bytes);
+        authenticator(&"k".repeat(32)).append_tag("place", &mut bytes);
         assert_eq!(
             bytes[5..],
             [0x92, 0x6f, 0x14, 0x79, 0xd2, 0xd7, 0xbc, 0xcb, 0x68, 0xf5, 0x80, 0x9b, 0x63, 0xdc, 0xb4, 0x81]
@@ -81,17 +81,17 @@ mod tests {
         fn only_the_same_bytes_at_the_same_place_by_the_same_secret_are_opened(
             bytes in proptest::collection::vec(any::<u8>(), 0..60), at: proptest::sample::Index, flip in 1u8..,
         ) {
-            let (own, other) = (seal("one secret of all nodes, 32 bytes"), seal("another secret of others, 32 byte"));
-            let mut sealed = bytes.clone();
-            own.seal("pixi:main:all", &mut sealed);
-            prop_assert_eq!(own.open("pixi:main:all", &sealed), Some(&*bytes));
-            prop_assert_eq!(own.open("pixi:main:region:1", &sealed), None);
-            prop_assert_eq!(own.open("pixi:other:all", &sealed), None);
-            prop_assert_eq!(other.open("pixi:main:all", &sealed), None);
-            prop_assert_eq!(own.open("pixi:main:all", &bytes), None);
-            let at = at.index(sealed.len());
-            sealed[at] ^= flip;
-            prop_assert_eq!(own.open("pixi:main:all", &sealed), None);
+            let (own, other) = (authenticator("one secret of all nodes, 32 bytes"), authenticator("another secret of others, 32 byte"));
+            let mut tagged = bytes.clone();
+            own.append_tag("pixi:main:all", &mut tagged);
+            prop_assert_eq!(own.verify("pixi:main:all", &tagged), Some(&*bytes));
+            prop_assert_eq!(own.verify("pixi:main:region:1", &tagged), None);
+            prop_assert_eq!(own.verify("pixi:other:all", &tagged), None);
+            prop_assert_eq!(other.verify("pixi:main:all", &tagged), None);
+            prop_assert_eq!(own.verify("pixi:main:all", &bytes), None);
+            let at = at.index(tagged.len());
+            tagged[at] ^= flip;
+            prop_assert_eq!(own.verify("pixi:main:all", &tagged), None);
         }
     }
 }

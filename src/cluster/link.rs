@@ -24,7 +24,7 @@ use std::{io, thread};
 
 use redis::{Client, RedisResult};
 
-use super::authentication::{Seal, TAG_BYTES};
+use super::authentication::{Authenticator, TAG_BYTES};
 use super::ids::Bounds;
 use super::{Channel, Outgoing};
 use crate::limits::{
@@ -33,75 +33,77 @@ use crate::limits::{
 };
 use crate::sessions::{Keepsake, Ticket};
 pub use address::Address;
-use commander::{Asked, Commander};
+use commander::{Commander, Operation};
 use primary::Role;
 pub use record::Record;
 use subscriber::Subscriber;
 
 /// What the commander is to do.
 #[derive(Debug)]
-pub enum Order {
+pub enum Command {
     /// Say this.
-    Say(Vec<Outgoing>),
+    Publish(Vec<Outgoing>),
     /// The channels have changed.
-    Listen,
+    Resubscribe,
     /// A counter below these bounds is raised.
-    Raise(Bounds),
+    RaiseIdCounter(Bounds),
     /// Keep these for so many seconds.
-    Keep(Vec<Keepsake>, u32),
+    StoreSessions(Vec<Keepsake>, u32),
     /// Give out what is kept under these tickets, once.
-    Fetch(Vec<Ticket>),
+    FetchSessions(Vec<Ticket>),
     /// Get more ids, within these bounds; where there is no plausible counter yet, perhaps make one.
-    Lease {
+    LeaseIds {
         /// What the counter may say.
         bounds: Bounds,
         /// Whether a missing counter is made.
-        may_begin: bool,
+        may_create: bool,
     },
 }
 
 /// What the loop is told.
 #[derive(Debug, PartialEq, Eq)]
-pub enum News {
+pub enum LinkEvent {
     /// Somebody said this.
     Message(Vec<u8>),
     /// Ids were granted.
-    Leased(Range<u32>),
+    IdsLeased(Range<u32>),
     /// What was kept of the sessions of these tickets, if anything.
-    Fetched(Vec<(Ticket, Option<Record>)>),
+    SessionsFetched(Vec<(Ticket, Option<Record>)>),
 }
 
-impl News {
+impl LinkEvent {
     /// How much of the queue it takes up, in bytes.
     pub fn bytes(&self) -> usize {
-        NEWS_BYTES
+        QUEUE_ENTRY_BYTES
             + match self {
                 Self::Message(bytes) => bytes.len(),
-                Self::Leased(_) => 0,
-                Self::Fetched(fetched) => size_of_val(fetched.as_slice()),
+                Self::IdsLeased(_) => 0,
+                Self::SessionsFetched(fetched) => size_of_val(fetched.as_slice()),
             }
     }
 }
 
-impl Order {
+impl Command {
     /// How much of the queue it takes up, in bytes.
     fn bytes(&self) -> usize {
-        NEWS_BYTES
+        QUEUE_ENTRY_BYTES
             + match self {
-                Self::Say(said) => said.iter().map(|said| NEWS_BYTES + said.bytes.len()).sum(),
-                Self::Keep(kept, _) => size_of_val(kept.as_slice()),
-                Self::Fetch(tickets) => size_of_val(tickets.as_slice()),
-                Self::Listen | Self::Raise(_) | Self::Lease { .. } => 0,
+                Self::Publish(messages) => {
+                    messages.iter().map(|message| QUEUE_ENTRY_BYTES + message.bytes.len()).sum()
+                }
+                Self::StoreSessions(kept, _) => size_of_val(kept.as_slice()),
+                Self::FetchSessions(tickets) => size_of_val(tickets.as_slice()),
+                Self::Resubscribe | Self::RaiseIdCounter(_) | Self::LeaseIds { .. } => 0,
             }
     }
 }
 
 /// What a message costs in a queue beside its own bytes.
-const NEWS_BYTES: usize = 64;
+const QUEUE_ENTRY_BYTES: usize = 64;
 
 /// What is counted on both threads.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct Counters {
     /// Messages said.
     pub messages_out: AtomicU64,
     /// Their bytes.
@@ -124,40 +126,40 @@ pub struct Counts {
 
 struct Shared {
     address: Address,
-    seal: Option<Seal>,
+    authenticator: Option<Authenticator>,
     /// A missing tag has been logged.
-    is_untagged_logged: AtomicBool,
+    is_tag_failure_logged: AtomicBool,
     client: Client,
     wake: Box<dyn Fn() + Send + Sync>,
     /// The loop has been woken and has not looked yet.
     is_woken: AtomicBool,
     /// Bytes of news that wait for the loop.
-    news_bytes: AtomicUsize,
-    /// Bytes of orders that wait for the commander.
-    orders_bytes: AtomicUsize,
-    listens_to: Mutex<BTreeSet<Channel>>,
-    is_commanding: AtomicBool,
-    is_subscribed: AtomicBool,
+    inbox_bytes: AtomicUsize,
+    /// Bytes of commands that wait for the commander.
+    commands_bytes: AtomicUsize,
+    channels: Mutex<BTreeSet<Channel>>,
+    is_command_connected: AtomicBool,
+    is_subscriber_connected: AtomicBool,
     /// How many connections there have been.
     generation: AtomicU64,
-    is_over: AtomicBool,
+    is_closed: AtomicBool,
     /// How often the commander found its instance unfit: the subscriber then reconnects as well.
-    departures: AtomicU64,
+    primary_losses: AtomicU64,
     /// How the last lease came about.
     lease_outcome: AtomicU32,
     /// The bus has refused to tell its role.
-    is_role_untold: AtomicBool,
-    /// Subscribers of the common channel, this node included, as the bus counts them.
+    is_role_denied: AtomicBool,
+    /// Subscribers of the common channel, this node included, as the bus counters them.
     subscribers: AtomicU64,
     /// What it refuses at present.
-    is_refusing: [AtomicBool; Asked::COUNT],
-    counts: Counts,
+    is_refusing: [AtomicBool; Operation::COUNT],
+    counters: Counters,
 }
 
 /// The link, from the loop's side.
 pub struct Link {
-    orders: Option<SyncSender<Order>>,
-    news: Receiver<News>,
+    commands: Option<SyncSender<Command>>,
+    inbox: Receiver<LinkEvent>,
     commander_ended: Receiver<()>,
     shared: Arc<Shared>,
 }
@@ -175,58 +177,59 @@ impl Link {
     /// When the operating system refuses a thread, or the client library the address.
     pub fn start(
         address: Address,
-        seal: Option<Seal>,
+        authenticator: Option<Authenticator>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let client = Client::open(address.url.reveal()).map_err(io::Error::other)?;
-        let (orders, ordered) = sync_channel(BUS_COMMANDS_MAX);
-        let (tell, news) = sync_channel(BUS_INBOX_MAX);
+        let (commands, command_queue) = sync_channel(BUS_COMMANDS_MAX);
+        let (inbox_sender, inbox) = sync_channel(BUS_INBOX_MAX);
         let (ended, commander_ended) = sync_channel(1);
         let shared = Arc::new(Shared {
             address,
-            seal,
-            is_untagged_logged: AtomicBool::new(false),
+            authenticator,
+            is_tag_failure_logged: AtomicBool::new(false),
             client,
             wake: Box::new(wake),
             is_woken: AtomicBool::new(false),
-            news_bytes: AtomicUsize::new(0),
-            orders_bytes: AtomicUsize::new(0),
-            listens_to: Mutex::new(BTreeSet::from([Channel::All])),
-            is_commanding: AtomicBool::new(false),
-            is_subscribed: AtomicBool::new(false),
+            inbox_bytes: AtomicUsize::new(0),
+            commands_bytes: AtomicUsize::new(0),
+            channels: Mutex::new(BTreeSet::from([Channel::All])),
+            is_command_connected: AtomicBool::new(false),
+            is_subscriber_connected: AtomicBool::new(false),
             generation: AtomicU64::new(0),
-            is_over: AtomicBool::new(false),
-            departures: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+            primary_losses: AtomicU64::new(0),
             lease_outcome: AtomicU32::new(0),
-            is_role_untold: AtomicBool::new(false),
+            is_role_denied: AtomicBool::new(false),
             subscribers: AtomicU64::new(0),
             is_refusing: Default::default(),
-            counts: Counts::default(),
+            counters: Counters::default(),
         });
-        let commander = Commander { shared: Arc::clone(&shared), news: tell.clone() };
+        let commander = Commander { shared: Arc::clone(&shared), inbox: inbox_sender.clone() };
         thread::Builder::new().name("bus-commander".to_owned()).spawn(move || {
-            commander.run(&ordered);
+            commander.run(&command_queue);
             // Nobody listens any more when that took too long.
             let _ = ended.send(());
         })?;
-        let subscriber = Subscriber { shared: Arc::clone(&shared), news: tell };
+        let subscriber = Subscriber { shared: Arc::clone(&shared), inbox: inbox_sender };
         thread::Builder::new().name("bus-subscriber".to_owned()).spawn(move || subscriber.run())?;
-        Ok(Self { orders: Some(orders), news, commander_ended, shared })
+        Ok(Self { commands: Some(commands), inbox, commander_ended, shared })
     }
 
     /// Where it leads to, without the password.
-    pub fn shown(&self) -> &str {
+    pub fn address(&self) -> &str {
         &self.shared.address.shown
     }
 
     /// What was counted.
-    pub fn counts(&self) -> &Counts {
-        &self.shared.counts
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
     }
 
     /// Whether both connections stand.
     pub fn is_up(&self) -> bool {
-        self.shared.is_commanding.load(Ordering::Acquire) && self.shared.is_subscribed.load(Ordering::Acquire)
+        self.shared.is_command_connected.load(Ordering::Acquire)
+            && self.shared.is_subscriber_connected.load(Ordering::Acquire)
     }
 
     /// Subscribers of the common channel, this node included, as the bus counted them last; 0 when unknown.
@@ -240,56 +243,56 @@ impl Link {
     }
 
     /// Gives an order; lost when there is no room. Returns whether there was.
-    pub fn order(&self, order: Order) -> bool {
-        let Some(orders) = &self.orders else { return false };
-        let (waiting, bytes) = (&self.shared.orders_bytes, order.bytes());
+    pub fn send(&self, command: Command) -> bool {
+        let Some(commands) = &self.commands else { return false };
+        let (waiting, bytes) = (&self.shared.commands_bytes, command.bytes());
         let has_room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= BUS_COMMANDS_BYTES_MAX;
-        let is_taken = has_room && orders.try_send(order).is_ok();
+        let is_taken = has_room && commands.try_send(command).is_ok();
         if !is_taken {
             waiting.fetch_sub(bytes, Ordering::AcqRel);
-            self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
         is_taken
     }
 
     /// Listens to these channels from now on.
-    pub fn listen(&self, channels: BTreeSet<Channel>) {
-        *self.shared.listens_to.lock().unwrap_or_else(PoisonError::into_inner) = channels;
+    pub fn subscribe(&self, channels: BTreeSet<Channel>) {
+        *self.shared.channels.lock().unwrap_or_else(PoisonError::into_inner) = channels;
         // If that is lost, the next beat wakes the subscriber.
-        self.order(Order::Listen);
+        self.send(Command::Resubscribe);
     }
 
     /// Whether news waits. What comes from now on wakes the loop again.
-    pub fn look(&self) -> bool {
+    pub fn take_wakeup(&self) -> bool {
         self.shared.is_woken.store(false, Ordering::SeqCst);
-        self.shared.news_bytes.load(Ordering::SeqCst) > 0
+        self.shared.inbox_bytes.load(Ordering::SeqCst) > 0
     }
 
     /// The next piece of news, if there is one.
-    pub fn news(&self) -> Option<News> {
-        let news = self.news.try_recv().ok()?;
-        self.shared.news_bytes.fetch_sub(news.bytes(), Ordering::SeqCst);
-        Some(news)
+    pub fn next_event(&self) -> Option<LinkEvent> {
+        let event = self.inbox.try_recv().ok()?;
+        self.shared.inbox_bytes.fetch_sub(event.bytes(), Ordering::SeqCst);
+        Some(event)
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::Release);
-        self.orders = None;
-        // What was ordered last is a farewell.
+        self.shared.is_closed.store(true, Ordering::Release);
+        self.commands = None;
+        // What was command_queue last is a farewell.
         let _ = self.commander_ended.recv_timeout(Duration::from_millis(LINK_STOP_MS));
     }
 }
 
 impl Shared {
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     fn connect(&self) -> RedisResult<redis::Connection> {
         let (connection, role) = primary::connect(&self.client)?;
-        if role == Role::Untold && !self.is_role_untold.swap(true, Ordering::Relaxed) {
+        if role == Role::Denied && !self.is_role_denied.swap(true, Ordering::Relaxed) {
             let shown = &self.address.shown;
             log::warn!(
                 "the bus at {shown} does not tell its role: a switch-over is noticed by refused writes alone"
@@ -299,26 +302,26 @@ impl Shared {
     }
 
     /// The subscriber leaves the instance it listens to, which has ceased to be the primary.
-    fn leave_instance(&self) {
-        self.departures.fetch_add(1, Ordering::AcqRel);
+    fn note_primary_loss(&self) {
+        self.primary_losses.fetch_add(1, Ordering::AcqRel);
     }
 
     /// These bytes as they go to that place on the bus.
-    fn sealed<'a>(&self, place: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(seal) = &self.seal else { return Cow::Borrowed(bytes) };
-        let mut sealed = Vec::with_capacity(bytes.len() + TAG_BYTES);
-        sealed.extend_from_slice(bytes);
-        seal.seal(place, &mut sealed);
-        Cow::Owned(sealed)
+    fn tagged<'a>(&self, place: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(authenticator) = &self.authenticator else { return Cow::Borrowed(bytes) };
+        let mut tagged = Vec::with_capacity(bytes.len() + TAG_BYTES);
+        tagged.extend_from_slice(bytes);
+        authenticator.append_tag(place, &mut tagged);
+        Cow::Owned(tagged)
     }
 
     /// What a node of this cluster put there; none without a valid tag, which is counted and logged once.
-    fn opened<'a>(&self, place: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let Some(seal) = &self.seal else { return Some(bytes) };
-        let opened = seal.open(place, bytes);
-        if opened.is_none() {
-            self.counts.unauthenticated.fetch_add(1, Ordering::Relaxed);
-            if !self.is_untagged_logged.swap(true, Ordering::Relaxed) {
+    fn verified<'a>(&self, place: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let Some(authenticator) = &self.authenticator else { return Some(bytes) };
+        let verified = authenticator.verify(place, bytes);
+        if verified.is_none() {
+            self.counters.unauthenticated.fetch_add(1, Ordering::Relaxed);
+            if !self.is_tag_failure_logged.swap(true, Ordering::Relaxed) {
                 let shown = &self.address.shown;
                 log::warn!(
                     "the bus at {shown} carries what has no valid tag, which is dropped and counted: CLUSTER_SECRET must be \
@@ -326,48 +329,48 @@ impl Shared {
                 );
             }
         }
-        opened
+        verified
     }
 
     /// Lets news wait for the loop, and wakes the loop once until it looks. What finds no room is lost.
-    fn pass_on(&self, news: &SyncSender<News>, piece: News) {
-        let bytes = piece.bytes();
-        let has_room = self.news_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= BUS_INBOX_BYTES_MAX;
-        if has_room && news.try_send(piece).is_ok() {
+    fn deliver(&self, inbox: &SyncSender<LinkEvent>, event: LinkEvent) {
+        let bytes = event.bytes();
+        let has_room = self.inbox_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= BUS_INBOX_BYTES_MAX;
+        if has_room && inbox.try_send(event).is_ok() {
             if !self.is_woken.swap(true, Ordering::SeqCst) {
                 (self.wake)();
             }
         } else {
-            self.news_bytes.fetch_sub(bytes, Ordering::SeqCst);
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            self.inbox_bytes.fetch_sub(bytes, Ordering::SeqCst);
+            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn note_failure(&self, failures: u32, error: &redis::RedisError) {
-        self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        if failures == 0 && !self.is_over() {
-            log::warn!("{}", silence(&self.address.shown, error));
+        self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        if failures == 0 && !self.is_closed() {
+            log::warn!("{}", unreachable_line(&self.address.shown, error));
         }
     }
 }
 
 /// The line about a bus that can't be reached.
-fn silence(shown: &str, error: &dyn Display) -> String {
+fn unreachable_line(shown: &str, error: &dyn Display) -> String {
     format!("CLUSTER_URL: the bus at {shown} does not answer: {error}; the server keeps trying")
 }
 
 /// How many attempts in a row have failed before this one, which began then: a connection that stood for a while ends a row.
-fn failures_before(failures: u32, began: Instant) -> u32 {
+fn failures_in_a_row(failures: u32, began: Instant) -> u32 {
     if began.elapsed() >= Duration::from_millis(LINK_STABLE_MS) { 0 } else { failures }
 }
 
 /// How long to wait before the next attempt after so many failures: longer each time, and by chance, so that not all processes
 /// come back at once.
 fn backoff(failures: u32) -> Duration {
-    let most_ms = LINK_BACKOFF_MS.start << failures.min(10);
-    let most_ms = most_ms.min(LINK_BACKOFF_MS.end);
-    let chance = u64::from(getrandom::u32().unwrap_or(0));
-    Duration::from_millis(most_ms / 2 + most_ms / 2 * chance / u64::from(u32::MAX))
+    let max_ms = LINK_BACKOFF_MS.start << failures.min(10);
+    let max_ms = max_ms.min(LINK_BACKOFF_MS.end);
+    let random = u64::from(getrandom::u32().unwrap_or(0));
+    Duration::from_millis(max_ms / 2 + max_ms / 2 * random / u64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub mod remote;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::limits::{HEARTBEAT_MS, SEALED_AGE_MS_MAX, SUBSCRIPTION_LINGER_MS, SUBSCRIPTION_UPDATE_MS};
+use crate::limits::{HEARTBEAT_MS, SUBSCRIPTION_LINGER_MS, SUBSCRIPTION_UPDATE_MS, TAGGED_AGE_MS_MAX};
 use crate::sessions::Ticket;
 use crate::world::World;
 use ids::Ids;
@@ -126,7 +126,7 @@ impl Node {
     /// nodes must agree that far.
     #[must_use]
     pub fn require_fresh(self) -> Self {
-        Self { age_us_max: Some(SEALED_AGE_MS_MAX * 1_000), ..self }
+        Self { age_us_max: Some(TAGGED_AGE_MS_MAX * 1_000), ..self }
     }
 
     /// The other processes and their players.
@@ -261,7 +261,7 @@ impl Node {
         if self.age_us_max.is_some_and(|most| now.unix_us.abs_diff(header.sent_us) > most) {
             return self.refuse(format!(
                 "a message sent more than {} s ago, or from the future: replayed, or clocks differ",
-                SEALED_AGE_MS_MAX / 1_000
+                TAGGED_AGE_MS_MAX / 1_000
             ));
         }
         let origin = Origin { node: header.node, sequence: header.sequence, now_ms: now.ms };

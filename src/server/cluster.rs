@@ -11,8 +11,8 @@ use mio::{Registry, Waker};
 
 use super::table::BUS;
 use super::{Server, os};
-use crate::cluster::authentication::Seal;
-use crate::cluster::link::{Address, Link, News, Order};
+use crate::cluster::authentication::Authenticator;
+use crate::cluster::link::{Address, Command, Link, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::cluster::{Channel, Node, Now, Outgoing, Received};
 use crate::config::Config;
@@ -61,10 +61,10 @@ impl Cluster {
             let _ = waker.wake();
         };
         let node = Node::new(id, name_of(config), (config.world_width, config.world_height));
-        let seal = config.cluster_secret.as_ref().map(Seal::new);
+        let seal = config.cluster_secret.as_ref().map(Authenticator::new);
         let node = if seal.is_some() { node.require_fresh() } else { node };
         let link = Link::start(address, seal, wake)?;
-        log::info!("cluster: world {} by the bus at {}", config.cluster_world, link.shown());
+        log::info!("cluster: world {} by the bus at {}", config.cluster_world, link.address());
         Ok(Some(Self {
             node,
             link,
@@ -93,7 +93,7 @@ impl Cluster {
 
     /// Times the bus would not keep places, or give them out.
     pub(super) fn refusals(&self) -> u64 {
-        self.link.counts().refusals.load(Ordering::Relaxed)
+        self.link.counters().refusals.load(Ordering::Relaxed)
     }
 
     /// Whether that process is known to live.
@@ -120,7 +120,7 @@ impl Server {
         if self.now_ns < cluster.rest_until_ns {
             return;
         }
-        cluster.has_news = cluster.link.look();
+        cluster.has_news = cluster.link.take_wakeup();
         if !cluster.has_news {
             return;
         }
@@ -128,7 +128,7 @@ impl Server {
         let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
         while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
             let Some(cluster) = &mut self.cluster else { return };
-            let Some(news) = cluster.link.news() else { return cluster.has_news = false };
+            let Some(news) = cluster.link.next_event() else { return cluster.has_news = false };
             messages += 1;
             bytes += news.bytes();
             self.hear_news(news, now);
@@ -143,10 +143,10 @@ impl Server {
         }
     }
 
-    fn hear_news(&mut self, news: News, now: Now) {
+    fn hear_news(&mut self, news: LinkEvent, now: Now) {
         let Some(cluster) = &mut self.cluster else { return };
         match news {
-            News::Leased(ids) => {
+            LinkEvent::IdsLeased(ids) => {
                 let (start, end) = (ids.start, ids.end);
                 if self.game.grant_ids(&mut cluster.node, ids, now) {
                     cluster.lease_due_ms = now.ms;
@@ -157,12 +157,12 @@ impl Server {
                     log::debug!("cluster: a lease of the ids {start} to {end} is refused: not plausible");
                 }
             }
-            News::Fetched(fetched) => {
+            LinkEvent::SessionsFetched(fetched) => {
                 for (ticket, record) in fetched {
                     self.fetched(ticket, record);
                 }
             }
-            News::Message(bytes) => match self.game.hear(&mut cluster.node, &bytes, now) {
+            LinkEvent::Message(bytes) => match self.game.hear(&mut cluster.node, &bytes, now) {
                 Received::SessionRequest(ticket, asker) => self.hand_over(ticket, asker),
                 Received::SessionReply(ticket, fate) => self.answered_elsewhere(ticket, fate),
                 Received::Applied { delay_us, has_players: true } => {
@@ -201,7 +201,7 @@ impl Server {
             if is_other {
                 let regions = cluster.node.remote().subscriptions().iter().map(Channel::Region);
                 let channels: BTreeSet<Channel> = regions.chain([Channel::All]).collect();
-                cluster.link.listen(channels);
+                cluster.link.subscribe(channels);
             }
             // Who has taken its leave says nothing more.
             if cluster.is_up() && !is_draining {
@@ -221,13 +221,13 @@ impl Server {
             for keepsake in kept.iter().filter(|keepsake| matches!(keepsake.what, Kept::Left(_))) {
                 self.resumes.forget(keepsake.ticket);
             }
-            cluster.link.order(Order::Keep(kept, self.config.resume_ttl_s));
+            cluster.link.send(Command::StoreSessions(kept, self.config.resume_ttl_s));
         }
         if !cluster.said.is_empty() {
-            cluster.link.order(Order::Say(std::mem::take(&mut cluster.said)));
+            cluster.link.send(Command::Publish(std::mem::take(&mut cluster.said)));
         }
         if !cluster.wanted.is_empty() {
-            cluster.link.order(Order::Fetch(std::mem::take(&mut cluster.wanted)));
+            cluster.link.send(Command::FetchSessions(std::mem::take(&mut cluster.wanted)));
         }
     }
 
@@ -265,7 +265,7 @@ impl Server {
 
     /// What is measured of the cluster.
     pub(super) fn cluster_gauges(&self, cluster: &Cluster) -> ClusterGauges {
-        let (remote, counts) = (cluster.node.remote(), cluster.link.counts());
+        let (remote, counters) = (cluster.node.remote(), cluster.link.counters());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClusterGauges {
             is_up: cluster.is_whole(self.uptime_ms()),
@@ -275,14 +275,14 @@ impl Server {
             regions: remote.subscriptions().len() as u64,
             resyncs_total: remote.resyncs(),
             ids_left: self.game.world().ids_left() as u64,
-            messages_out_total: count(&counts.messages_out),
-            messages_in_total: count(&counts.messages_in),
-            bytes_out_total: count(&counts.bytes_out),
-            bytes_in_total: count(&counts.bytes_in),
-            dropped_total: count(&counts.dropped),
-            implausible_total: remote.implausible() + count(&counts.implausible),
-            unauthenticated_total: count(&counts.unauthenticated),
-            failures_total: count(&counts.failures),
+            messages_out_total: count(&counters.messages_out),
+            messages_in_total: count(&counters.messages_in),
+            bytes_out_total: count(&counters.bytes_out),
+            bytes_in_total: count(&counters.bytes_in),
+            dropped_total: count(&counters.dropped),
+            implausible_total: remote.implausible() + count(&counters.implausible),
+            unauthenticated_total: count(&counters.unauthenticated),
+            failures_total: count(&counters.failures),
         }
     }
 }
@@ -300,7 +300,7 @@ impl Cluster {
         let was_whole = self.is_whole(self.looked_ms);
         self.deaf_since_ms.get_or_insert(now.ms);
         if was_whole && !self.is_whole(now.ms) {
-            let shown = self.link.shown();
+            let shown = self.link.address();
             log::warn!(
                 "cluster: degraded, no peer is heard although the bus at {shown} counts other subscribers"
             );
@@ -318,13 +318,13 @@ impl Cluster {
             return;
         }
         if self.up_since_ms.is_none() || generation != self.generation {
-            log::info!("cluster: the bus at {} answers", self.link.shown());
+            log::info!("cluster: the bus at {} answers", self.link.address());
             (self.up_since_ms, self.generation) = (Some(now.ms), generation);
             self.lease_due_ms = now.ms;
             // A node that knows of no ids has nothing to say about them.
             let bounds = self.node.ids().bounds(now.ms);
             if bounds.min > 0 {
-                self.link.order(Order::Raise(bounds));
+                self.link.send(Command::RaiseIdCounter(bounds));
             }
             self.node.reconnect(now, out);
         }
@@ -353,8 +353,8 @@ impl Cluster {
         }
         // The answer comes sooner, or not at all.
         self.lease_due_ms = now.ms + LINK_TIMEOUT_MS;
-        let may_begin = now.ms - up_since_ms >= LEASE_BOOTSTRAP_MS;
-        self.link.order(Order::Lease { bounds: self.node.ids().bounds(now.ms), may_begin });
+        let may_create = now.ms - up_since_ms >= LEASE_BOOTSTRAP_MS;
+        self.link.send(Command::LeaseIds { bounds: self.node.ids().bounds(now.ms), may_create });
     }
 }
 

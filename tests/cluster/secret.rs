@@ -1,7 +1,7 @@
 //! `CLUSTER_SECRET`: nodes that know it believe one another, and nobody else.
 
 use game_client::Vector;
-use pixi_game_server::cluster::authentication::Seal;
+use pixi_game_server::cluster::authentication::Authenticator;
 use pixi_game_server::cluster::message::{Body, Header, Heartbeat, encode};
 use pixi_game_server::ops::secret::Secret;
 
@@ -31,7 +31,7 @@ fn beat(sent_us: u64) -> Vec<u8> {
 }
 
 fn sealed(place: &str, mut bytes: Vec<u8>) -> Vec<u8> {
-    Seal::new(&Secret::new(SECRET)).seal(place, &mut bytes);
+    Authenticator::new(&Secret::new(SECRET)).append_tag(place, &mut bytes);
     bytes
 }
 

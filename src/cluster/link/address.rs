@@ -22,7 +22,7 @@ impl Address {
     /// Takes a URL apart: `redis://[user:password@]host[:port][/db]`, without TLS. A query is refused: the client library would
     /// ignore a password in it, and it would be shown as part of the address.
     pub fn parse(url: &str) -> Option<(String, String)> {
-        let (host, port, database) = Self::parts(url)?;
+        let (host, port, database) = Self::split(url)?;
         Some((url.to_owned(), format!("{host}:{port}/{database}")))
     }
 
@@ -31,12 +31,12 @@ impl Address {
     /// # Errors
     /// The line that a link logs where it can't be.
     pub fn check(url: &str) -> Result<(), String> {
-        let Some((host, port, database)) = Self::parts(url) else { return Ok(()) };
+        let Some((host, port, database)) = Self::split(url) else { return Ok(()) };
         let shown = format!("{host}:{port}/{database}");
-        primary::addresses(&host, port).map(drop).map_err(|error| super::silence(&shown, &error))
+        primary::addresses(&host, port).map(drop).map_err(|error| super::unreachable_line(&shown, &error))
     }
 
-    fn parts(url: &str) -> Option<(String, u16, i64)> {
+    fn split(url: &str) -> Option<(String, u16, i64)> {
         // A password may hold none of these unless they are encoded: what is behind them would be shown as the host's.
         let (_, rest) = url.split_once("redis://").filter(|(before, _)| before.is_empty())?;
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -68,11 +68,11 @@ impl Address {
     }
 
     /// Whoever can read the keys of the bus can be anybody: it is to be as private as the servers.
-    pub(super) fn key_of(&self, ticket: Ticket) -> String {
+    pub(super) fn session_key(&self, ticket: Ticket) -> String {
         format!("pixi:{}:resume:{:032x}", self.world, ticket.number())
     }
 
-    pub(super) fn counter(&self) -> String {
+    pub(super) fn id_counter_key(&self) -> String {
         format!("pixi:{}:ids", self.world)
     }
 }

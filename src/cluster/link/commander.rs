@@ -1,4 +1,4 @@
-//! The thread that has orders: it publishes, keeps the ids and the places, and wakes the subscriber.
+//! The thread that has commands: it publishes, keeps the ids and the places, and wakes the subscriber.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,20 +11,20 @@ use super::super::ids::Bounds;
 use super::super::{Channel, Outgoing};
 use super::primary::{is_wrong_instance, require_primary};
 use super::record::Value;
-use super::{News, Order, Shared, backoff, failures_before};
+use super::{Command, LinkEvent, Shared, backoff, failures_in_a_row};
 use crate::limits::{HEARTBEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
 use crate::sessions::{Keepsake, Kept, Ticket};
 
 /// Keys in one write.
-const KEYS_AT_ONCE: usize = 1_000;
+const KEYS_PER_PIPELINE: usize = 1_000;
 
 /// Longest place that is read, in bytes.
-const RECORD_BYTES_MAX: usize = 256;
+const VALUE_BYTES_MAX: usize = 256;
 
 /// Raises the counter to `above`, and takes `count` ids. Returns the end of the lease and one of the outcomes below.
 ///
 /// Whatever is at the key: a counter that is no number, or above `most`, is none at all. Without a counter another node
-/// might be about to raise it, so that one is made only if that was waited for (`may_begin`). A counter that is plausible
+/// might be about to raise it, so that one is made only if that was waited for (`may_create`). A counter that is plausible
 /// follows `above` by no more than `lead`.
 const LEASE: &str = "
 local above, count, most, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -40,10 +40,10 @@ counter = counter + count
 redis.call('SET', KEYS[1], string.format('%.0f', counter))
 return {counter, outcome}";
 
-/// The counter was not plausible, and counts as none.
+/// The counter was not plausible, and counters as none.
 const COUNTER_IMPLAUSIBLE: u32 = 1;
 /// All ids that may be granted are.
-const IDS_USED_UP: u32 = 2;
+const IDS_EXHAUSTED: u32 = 2;
 
 /// Gives out what is kept under each key once. What is too long, or no string, is nothing.
 const FETCH: &str = "
@@ -58,56 +58,56 @@ return kept";
 
 /// What the bus may refuse.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
-    ForIds,
-    ToKeep,
-    ToGive,
+pub(super) enum Operation {
+    LeaseIds,
+    StoreSessions,
+    FetchSessions,
 }
 
-impl Asked {
+impl Operation {
     /// How many there are.
     pub(super) const COUNT: usize = 3;
 
     /// What is lost.
-    fn loss(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Self::ForIds => "ids for newcomers",
-            Self::ToKeep => "to keep players' places",
-            Self::ToGive => "to give out players' places",
+            Self::LeaseIds => "ids for newcomers",
+            Self::StoreSessions => "to keep players' places",
+            Self::FetchSessions => "to give out players' places",
         }
     }
 }
 
 pub(super) struct Commander {
     pub(super) shared: Arc<Shared>,
-    pub(super) news: SyncSender<News>,
+    pub(super) inbox: SyncSender<LinkEvent>,
 }
 
 impl Commander {
-    pub(super) fn run(&self, orders: &Receiver<Order>) {
+    pub(super) fn run(&self, commands: &Receiver<Command>) {
         let mut failures = 0;
-        while !self.shared.is_over() {
+        while !self.shared.is_closed() {
             let began = Instant::now();
             let result = self.shared.connect().and_then(|connection| {
                 self.shared.generation.fetch_add(1, Ordering::AcqRel);
-                self.shared.is_commanding.store(true, Ordering::Release);
-                self.obey(connection, orders)
+                self.shared.is_command_connected.store(true, Ordering::Release);
+                self.run_commands(connection, commands)
             });
-            self.shared.is_commanding.store(false, Ordering::Release);
+            self.shared.is_command_connected.store(false, Ordering::Release);
             self.shared.subscribers.store(0, Ordering::Relaxed);
             let Err(error) = result else { return };
             if is_wrong_instance(&error) {
-                self.shared.leave_instance();
+                self.shared.note_primary_loss();
             }
-            failures = failures_before(failures, began);
+            failures = failures_in_a_row(failures, began);
             self.shared.note_failure(failures, &error);
             let until = Instant::now() + backoff(failures);
             failures += 1;
             // What is ordered meanwhile is lost, as if it had been said.
             while let Some(left) = until.checked_duration_since(Instant::now()) {
-                match orders.recv_timeout(left) {
-                    Ok(order) => {
-                        self.shared.orders_bytes.fetch_sub(order.bytes(), Ordering::AcqRel);
+                match commands.recv_timeout(left) {
+                    Ok(command) => {
+                        self.shared.commands_bytes.fetch_sub(command.bytes(), Ordering::AcqRel);
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => {}
@@ -117,38 +117,42 @@ impl Commander {
     }
 
     /// Until the connection breaks, or nothing will be ordered any more.
-    fn obey(&self, mut connection: redis::Connection, orders: &Receiver<Order>) -> RedisResult<()> {
-        let beat = Duration::from_millis(HEARTBEAT_MS);
-        let mut woke = None;
+    fn run_commands(
+        &self,
+        mut connection: redis::Connection,
+        commands: &Receiver<Command>,
+    ) -> RedisResult<()> {
+        let interval = Duration::from_millis(HEARTBEAT_MS);
+        let mut beat = None;
         loop {
-            if woke.is_none_or(|woke: Instant| woke.elapsed() >= beat) {
-                self.beat(&mut connection)?;
-                woke = Some(Instant::now());
+            if beat.is_none_or(|beat: Instant| beat.elapsed() >= interval) {
+                self.heartbeat(&mut connection)?;
+                beat = Some(Instant::now());
             }
-            let order = orders.recv_timeout(beat);
-            if let Ok(order) = &order {
-                self.shared.orders_bytes.fetch_sub(order.bytes(), Ordering::AcqRel);
+            let command = commands.recv_timeout(interval);
+            if let Ok(command) = &command {
+                self.shared.commands_bytes.fetch_sub(command.bytes(), Ordering::AcqRel);
             }
-            match order {
-                Ok(Order::Say(said)) => self.say(&mut connection, &said)?,
-                Ok(Order::Listen) => self.wake_subscriber(&mut connection)?,
-                Ok(Order::Raise(bounds)) => {
-                    let result = self.lease(&mut connection, bounds, 0, true);
-                    self.unless_refused(Asked::ForIds, result)?;
+            match command {
+                Ok(Command::Publish(messages)) => self.publish(&mut connection, &messages)?,
+                Ok(Command::Resubscribe) => self.wake_subscriber(&mut connection)?,
+                Ok(Command::RaiseIdCounter(bounds)) => {
+                    let result = self.lease_ids(&mut connection, bounds, 0, true);
+                    self.accept_refusal(Operation::LeaseIds, result)?;
                 }
-                Ok(Order::Lease { bounds, may_begin }) => {
-                    let result = self.lease(&mut connection, bounds, LEASE_IDS, may_begin);
-                    if let Some(lease) = self.unless_refused(Asked::ForIds, result)? {
-                        self.pass_on_ids(lease);
+                Ok(Command::LeaseIds { bounds, may_create }) => {
+                    let result = self.lease_ids(&mut connection, bounds, LEASE_IDS, may_create);
+                    if let Some(lease) = self.accept_refusal(Operation::LeaseIds, result)? {
+                        self.deliver_lease(lease);
                     }
                 }
-                Ok(Order::Keep(keepsakes, ttl_s)) => {
-                    let result = self.keep(&mut connection, &keepsakes, ttl_s);
-                    self.unless_refused(Asked::ToKeep, result)?;
+                Ok(Command::StoreSessions(keepsakes, ttl_s)) => {
+                    let result = self.store_sessions(&mut connection, &keepsakes, ttl_s);
+                    self.accept_refusal(Operation::StoreSessions, result)?;
                 }
-                Ok(Order::Fetch(tickets)) => {
-                    let result = self.fetch(&mut connection, &tickets);
-                    self.unless_refused(Asked::ToGive, result)?;
+                Ok(Command::FetchSessions(tickets)) => {
+                    let result = self.fetch_sessions(&mut connection, &tickets);
+                    self.accept_refusal(Operation::FetchSessions, result)?;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -156,24 +160,24 @@ impl Commander {
         }
     }
 
-    /// What the bus answered, unless it is there and would not do what it was asked, since it is full, say: that costs what was
-    /// asked and nothing else. One line when it begins, and one when it is over.
-    fn unless_refused<T>(&self, asked: Asked, result: RedisResult<T>) -> RedisResult<Option<T>> {
+    /// What the bus answered, unless it is there and would not do what it was operation, since it is full, say: that costs what was
+    /// operation and nothing else. One line when it begins, and one when it is over.
+    fn accept_refusal<T>(&self, operation: Operation, result: RedisResult<T>) -> RedisResult<Option<T>> {
         let (shared, shown) = (&self.shared, &self.shared.address.shown);
-        let is_refusing = &shared.is_refusing[asked as usize];
+        let is_refusing = &shared.is_refusing[operation as usize];
         match result {
             Err(error)
                 if !error.is_io_error() && !error.is_unrecoverable_error() && !is_wrong_instance(&error) =>
             {
-                shared.counts.refusals.fetch_add(1, Ordering::Relaxed);
+                shared.counters.refusals.fetch_add(1, Ordering::Relaxed);
                 if !is_refusing.swap(true, Ordering::Relaxed) {
-                    log::error!("the bus at {shown} refuses {}: {error}", asked.loss());
+                    log::error!("the bus at {shown} refuses {}: {error}", operation.name());
                 }
                 Ok(None)
             }
             Ok(answer) => {
                 if is_refusing.swap(false, Ordering::Relaxed) {
-                    log::info!("the bus at {shown} does not refuse {} any more", asked.loss());
+                    log::info!("the bus at {shown} does not refuse {} any more", operation.name());
                 }
                 Ok(Some(answer))
             }
@@ -181,44 +185,44 @@ impl Commander {
         }
     }
 
-    fn keep(
+    fn store_sessions(
         &self,
         connection: &mut redis::Connection,
         keepsakes: &[Keepsake],
         ttl_s: u32,
     ) -> RedisResult<()> {
         let node = self.shared.address.node;
-        for keepsakes in keepsakes.chunks(KEYS_AT_ONCE) {
+        for keepsakes in keepsakes.chunks(KEYS_PER_PIPELINE) {
             let mut pipe = redis::pipe();
             for &Keepsake { ticket, what } in keepsakes {
-                let key = self.shared.address.key_of(ticket);
+                let key = self.shared.address.session_key(ticket);
                 let session = |saved, has_left| Value::Session { node, has_left, saved, ttl_s };
                 let value = match what {
                     Kept::Playing(saved) => session(saved, false),
                     Kept::Left(saved) => session(saved, true),
-                    Kept::Former(current) => Value::Former(current),
+                    Kept::Former(current) => Value::RotatedTo(current),
                     Kept::Gone => {
                         pipe.cmd("DEL").arg(key).ignore();
                         continue;
                     }
                 };
-                let sealed = self.shared.sealed(&key, &value.to_bytes()).into_owned();
-                pipe.cmd("SET").arg(key).arg(sealed).arg("EX").arg(ttl_s).ignore();
+                let tagged = self.shared.tagged(&key, &value.to_bytes()).into_owned();
+                pipe.cmd("SET").arg(key).arg(tagged).arg("EX").arg(ttl_s).ignore();
             }
             pipe.exec(connection)?;
         }
         Ok(())
     }
 
-    fn fetch(&self, connection: &mut redis::Connection, tickets: &[Ticket]) -> RedisResult<()> {
-        for tickets in tickets.chunks(KEYS_AT_ONCE) {
-            let shown = self.take(connection, tickets)?;
+    fn fetch_sessions(&self, connection: &mut redis::Connection, tickets: &[Ticket]) -> RedisResult<()> {
+        for tickets in tickets.chunks(KEYS_PER_PIPELINE) {
+            let taken = self.take_values(connection, tickets)?;
             // A token that has been rotated leads to the current one, which leads nowhere else.
-            let current: Vec<Ticket> = shown.iter().filter_map(|(value, _)| value.former()).collect();
-            let mut current = self.take(connection, &current)?.into_iter();
+            let current: Vec<Ticket> = taken.iter().filter_map(|(value, _)| value.rotated_to()).collect();
+            let mut current = self.take_values(connection, &current)?.into_iter();
             let mut fetched = Vec::with_capacity(tickets.len());
-            for (&ticket, (value, left_ms)) in tickets.iter().zip(shown) {
-                let record = match value.former() {
+            for (&ticket, (value, left_ms)) in tickets.iter().zip(taken) {
+                let record = match value.rotated_to() {
                     Some(rotated) => {
                         current.next().and_then(|(value, left_ms)| value.record(rotated, left_ms))
                     }
@@ -226,21 +230,21 @@ impl Commander {
                 };
                 fetched.push((ticket, record));
             }
-            self.shared.pass_on(&self.news, News::Fetched(fetched));
+            self.shared.deliver(&self.inbox, LinkEvent::SessionsFetched(fetched));
         }
         Ok(())
     }
 
-    /// Twice a second: the role is asked for, the subscriber woken, and the common channel's subscribers are counted.
-    fn beat(&self, connection: &mut redis::Connection) -> RedisResult<()> {
-        if !self.shared.is_role_untold.load(Ordering::Relaxed) {
+    /// Twice a second: the role is operation for, the subscriber woken, and the common channel's subscribers are reply.
+    fn heartbeat(&self, connection: &mut redis::Connection) -> RedisResult<()> {
+        if !self.shared.is_role_denied.load(Ordering::Relaxed) {
             require_primary(connection)?;
         }
         self.wake_subscriber(connection)?;
         let channel = self.shared.address.channel(Channel::All);
-        let counted: RedisResult<(String, u64)> =
+        let reply: RedisResult<(String, u64)> =
             redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query(connection);
-        let subscribers = match counted {
+        let subscribers = match reply {
             Ok((_, subscribers)) => subscribers,
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => 0,
             Err(error) => return Err(error),
@@ -250,22 +254,26 @@ impl Commander {
     }
 
     /// Takes what lies under these tickets, each with the milliseconds that it would have been kept on.
-    fn take(&self, connection: &mut redis::Connection, tickets: &[Ticket]) -> RedisResult<Vec<(Value, i64)>> {
+    fn take_values(
+        &self,
+        connection: &mut redis::Connection,
+        tickets: &[Ticket],
+    ) -> RedisResult<Vec<(Value, i64)>> {
         if tickets.is_empty() {
             return Ok(Vec::new());
         }
         let mut command = redis::cmd("EVAL");
         command.arg(FETCH).arg(tickets.len());
         for &ticket in tickets {
-            command.arg(self.shared.address.key_of(ticket));
+            command.arg(self.shared.address.session_key(ticket));
         }
-        let answers: Vec<redis::Value> = command.arg(RECORD_BYTES_MAX).query(connection)?;
+        let answers: Vec<redis::Value> = command.arg(VALUE_BYTES_MAX).query(connection)?;
         let taken = tickets.iter().zip(answers.chunks_exact(2)).map(|(&ticket, answer)| {
             let left_ms = redis::from_redis_value(answer[0].clone())?;
             let bytes: Option<Vec<u8>> = redis::from_redis_value(answer[1].clone())?;
-            let place = self.shared.address.key_of(ticket);
-            let opened = bytes.as_deref().and_then(|bytes| self.shared.opened(&place, bytes));
-            Ok((opened.map_or(Value::Nothing, Value::from_bytes), left_ms))
+            let place = self.shared.address.session_key(ticket);
+            let verified = bytes.as_deref().and_then(|bytes| self.shared.verified(&place, bytes));
+            Ok((verified.map_or(Value::Nothing, Value::from_bytes), left_ms))
         });
         taken.collect()
     }
@@ -275,40 +283,40 @@ impl Commander {
     }
 
     /// All that is said goes in one write and is answered in one.
-    fn say(&self, connection: &mut redis::Connection, said: &[Outgoing]) -> RedisResult<()> {
+    fn publish(&self, connection: &mut redis::Connection, messages: &[Outgoing]) -> RedisResult<()> {
         let mut pipe = redis::pipe();
-        for Outgoing { channel, bytes } in said {
+        for Outgoing { channel, bytes } in messages {
             let channel = self.shared.address.channel(*channel);
-            let sealed = self.shared.sealed(&channel, bytes);
-            pipe.cmd("PUBLISH").arg(channel).arg(&*sealed).ignore();
+            let tagged = self.shared.tagged(&channel, bytes);
+            pipe.cmd("PUBLISH").arg(channel).arg(&*tagged).ignore();
         }
         pipe.exec(connection)?;
-        let counts = &self.shared.counts;
-        counts.messages_out.fetch_add(said.len() as u64, Ordering::Relaxed);
-        let bytes: usize = said.iter().map(|said| said.bytes.len()).sum();
-        counts.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        counters.messages_out.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        let bytes: usize = messages.iter().map(|message| message.bytes.len()).sum();
+        counters.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(())
     }
 
     /// Raises the counter, and takes this many ids. Returns the end of the lease, 0 for none, and how it came about.
-    fn lease(
+    fn lease_ids(
         &self,
         connection: &mut redis::Connection,
         bounds: Bounds,
         count: u32,
-        may_begin: bool,
+        may_create: bool,
     ) -> RedisResult<(u32, u32)> {
         let Bounds { min, max, lead_max } = bounds;
         let mut command = redis::cmd("EVAL");
-        command.arg(LEASE).arg(1).arg(self.shared.address.counter());
-        command.arg(min.max(PLAYER_ID_FIRST)).arg(count).arg(u8::from(may_begin)).arg(max).arg(lead_max);
+        command.arg(LEASE).arg(1).arg(self.shared.address.id_counter_key());
+        command.arg(min.max(PLAYER_ID_FIRST)).arg(count).arg(u8::from(may_create)).arg(max).arg(lead_max);
         command.query(connection)
     }
 
-    fn pass_on_ids(&self, (end, outcome): (u32, u32)) {
+    fn deliver_lease(&self, (end, outcome): (u32, u32)) {
         let (shared, shown) = (&self.shared, &self.shared.address.shown);
         if outcome != 0 {
-            shared.counts.implausible.fetch_add(1, Ordering::Relaxed);
+            shared.counters.implausible.fetch_add(1, Ordering::Relaxed);
         }
         if outcome != shared.lease_outcome.swap(outcome, Ordering::Relaxed) {
             match outcome {
@@ -317,14 +325,14 @@ impl Commander {
                         "the bus at {shown} has a counter of ids that can't be true: counting on without it"
                     );
                 }
-                IDS_USED_UP => {
+                IDS_EXHAUSTED => {
                     log::error!("the bus at {shown} has no ids left: restart all servers of this world");
                 }
                 _ => log::info!("the bus at {shown} grants ids again"),
             }
         }
         if end > 0 {
-            shared.pass_on(&self.news, News::Leased(end.saturating_sub(LEASE_IDS)..end));
+            shared.deliver(&self.inbox, LinkEvent::IdsLeased(end.saturating_sub(LEASE_IDS)..end));
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) enum Role {
     /// Takes writes.
     Primary,
     /// Refuses to say, since the user of the connection lacks the permission.
-    Untold,
+    Denied,
 }
 
 /// A connection to the primary behind the client's host name, which is resolved again each time. Of several addresses, the
@@ -30,7 +30,7 @@ pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
     let ConnectionAddr::Tcp(host, port) = info.addr() else {
         return Err(RedisError::from((ErrorKind::InvalidClientConfig, "not a TCP address")));
     };
-    let mut failure = RedisError::from(nameless());
+    let mut failure = RedisError::from(no_address());
     for address in addresses(host, *port)? {
         let target = ConnectionAddr::Tcp(address.ip().to_string(), address.port());
         match Client::open(info.clone().set_addr(target)).and_then(|client| open(&client)) {
@@ -47,10 +47,10 @@ pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
 /// The name has none, or can't be resolved.
 pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = (host, port).to_socket_addrs()?.take(LINK_ADDRESSES_MAX).collect();
-    if addresses.is_empty() { Err(nameless()) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(no_address()) } else { Ok(addresses) }
 }
 
-fn nameless() -> io::Error {
+fn no_address() -> io::Error {
     io::Error::other("the name has no address")
 }
 
@@ -77,7 +77,7 @@ pub(super) fn require_primary(connection: &mut Connection) -> RedisResult<Role> 
                 "the instance is no primary",
             ))),
         },
-        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(Role::Untold),
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(Role::Denied),
         Err(error) => Err(error),
     }
 }

@@ -33,7 +33,7 @@ pub(super) enum Value {
         ttl_s: u32,
     },
     /// The session of this key has that token now.
-    Former(Ticket),
+    RotatedTo(Ticket),
 }
 
 impl Value {
@@ -43,7 +43,7 @@ impl Value {
     /// The first format: sessions alone, without a budget and without the time for which they are kept.
     const FIRST_VERSION: u8 = 1;
 
-    const FORMER: u8 = 2;
+    const KIND_ROTATED: u8 = 2;
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let (kind, parts) = match self {
@@ -52,7 +52,7 @@ impl Value {
                 let parts = [&node.to_le_bytes()[..], &ttl_s.to_le_bytes(), &saved.to_bytes()].concat();
                 (u8::from(has_left), parts)
             }
-            Self::Former(ticket) => (Self::FORMER, ticket.number().to_le_bytes().to_vec()),
+            Self::RotatedTo(ticket) => (Self::KIND_ROTATED, ticket.number().to_le_bytes().to_vec()),
         };
         [&[Self::VERSION, kind][..], &parts].concat()
     }
@@ -63,8 +63,8 @@ impl Value {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let ([version, kind], rest) = bytes.split_first_chunk::<2>()?;
-        if (*version, *kind) == (Self::VERSION, Self::FORMER) {
-            return Some(Self::Former(Ticket::of(u128::from_le_bytes(rest.try_into().ok()?))));
+        if (*version, *kind) == (Self::VERSION, Self::KIND_ROTATED) {
+            return Some(Self::RotatedTo(Ticket::of(u128::from_le_bytes(rest.try_into().ok()?))));
         }
         let has_left = [false, true].into_iter().find(|&has_left| u8::from(has_left) == *kind)?;
         let (node, rest) = rest.split_first_chunk()?;
@@ -73,16 +73,17 @@ impl Value {
             Self::FIRST_VERSION => (&[0; 4], rest),
             _ => return None,
         };
-        let is_first_form = rest.len() < Saved::BYTES;
-        let saved = Saved::from_bytes(rest).filter(|_| is_first_form == (*version == Self::FIRST_VERSION))?;
+        let is_first_format = rest.len() < Saved::BYTES;
+        let saved =
+            Saved::from_bytes(rest).filter(|_| is_first_format == (*version == Self::FIRST_VERSION))?;
         let (node, ttl_s) = (NodeId::from_le_bytes(*node), u32::from_le_bytes(*ttl_s));
         Some(Self::Session { node, has_left, saved, ttl_s })
     }
 
     /// The token to look under instead, if the one of this key has been rotated.
-    pub(super) fn former(self) -> Option<Ticket> {
+    pub(super) fn rotated_to(self) -> Option<Ticket> {
         match self {
-            Self::Former(ticket) => Some(ticket),
+            Self::RotatedTo(ticket) => Some(ticket),
             _ => None,
         }
     }
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn a_value_is_read_as_it_was_written_and_nothing_else() {
         let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
-        for value in [session, Value::Former(Ticket::of(9))] {
+        for value in [session, Value::RotatedTo(Ticket::of(9))] {
             let bytes = value.to_bytes();
             assert_eq!(Value::from_bytes(&bytes), value);
             for cut in 0..bytes.len() {

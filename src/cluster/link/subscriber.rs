@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use redis::RedisResult;
 
 use super::super::Channel;
-use super::{News, Shared, backoff, failures_before};
+use super::{LinkEvent, Shared, backoff, failures_in_a_row};
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, HEARTBEAT_MS};
 
 /// Channels in one SUBSCRIBE.
@@ -19,17 +19,17 @@ const CHANNELS_AT_ONCE: usize = 1_000;
 
 pub(super) struct Subscriber {
     pub(super) shared: Arc<Shared>,
-    pub(super) news: SyncSender<News>,
+    pub(super) inbox: SyncSender<LinkEvent>,
 }
 
 impl Subscriber {
     pub(super) fn run(&self) {
         let mut failures = 0;
-        while !self.shared.is_over() {
+        while !self.shared.is_closed() {
             let began = Instant::now();
-            let Err(error) = self.listen() else { return };
-            failures = failures_before(failures, began);
-            self.shared.is_subscribed.store(false, Ordering::Release);
+            let Err(error) = self.run_connection() else { return };
+            failures = failures_in_a_row(failures, began);
+            self.shared.is_subscriber_connected.store(false, Ordering::Release);
             self.shared.note_failure(failures, &error);
             thread::sleep(backoff(failures));
             failures += 1;
@@ -37,55 +37,59 @@ impl Subscriber {
     }
 
     /// Until the connection breaks, or nobody wants to know any more.
-    fn listen(&self) -> RedisResult<()> {
-        let departures = self.shared.departures.load(Ordering::Acquire);
+    fn run_connection(&self) -> RedisResult<()> {
+        let primary_losses = self.shared.primary_losses.load(Ordering::Acquire);
         let mut connection = self.shared.connect()?;
-        let mut bus = connection.as_pubsub();
+        let mut pubsub = connection.as_pubsub();
         let wake_channel = self.shared.address.wake_channel();
-        bus.subscribe(&wake_channel)?;
+        pubsub.subscribe(&wake_channel)?;
         let mut current = BTreeSet::new();
-        self.follow(&mut bus, &mut current)?;
+        self.update_subscriptions(&mut pubsub, &mut current)?;
         // Several beats may be late.
-        bus.set_read_timeout(Some(Duration::from_millis(4 * HEARTBEAT_MS)))?;
+        pubsub.set_read_timeout(Some(Duration::from_millis(4 * HEARTBEAT_MS)))?;
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
-        self.shared.is_subscribed.store(true, Ordering::Release);
+        self.shared.is_subscriber_connected.store(true, Ordering::Release);
         (self.shared.wake)();
-        while !self.shared.is_over() {
-            let message = bus.get_message()?;
-            if self.shared.departures.load(Ordering::Acquire) != departures {
+        while !self.shared.is_closed() {
+            let message = pubsub.get_message()?;
+            if self.shared.primary_losses.load(Ordering::Acquire) != primary_losses {
                 return Err(io::Error::other("the instance is no primary any more").into());
             }
             if message.get_channel_name() == wake_channel {
-                self.follow(&mut bus, &mut current)?;
+                self.update_subscriptions(&mut pubsub, &mut current)?;
                 continue;
             }
             let bytes = message.get_payload_bytes();
-            self.shared.counts.messages_in.fetch_add(1, Ordering::Relaxed);
-            self.shared.counts.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.shared.counters.messages_in.fetch_add(1, Ordering::Relaxed);
+            self.shared.counters.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             if bytes.len() > BUS_MESSAGE_BYTES_MAX {
-                self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
+                self.shared.counters.dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            if let Some(bytes) = self.shared.opened(message.get_channel_name(), bytes) {
-                self.shared.pass_on(&self.news, News::Message(bytes.to_vec()));
+            if let Some(bytes) = self.shared.verified(message.get_channel_name(), bytes) {
+                self.shared.deliver(&self.inbox, LinkEvent::Message(bytes.to_vec()));
             }
         }
         Ok(())
     }
 
     /// Subscribes to what is wanted and not to what is not.
-    fn follow(&self, bus: &mut redis::PubSub<'_>, current: &mut BTreeSet<Channel>) -> RedisResult<()> {
-        let wanted = self.shared.listens_to.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    fn update_subscriptions(
+        &self,
+        pubsub: &mut redis::PubSub<'_>,
+        current: &mut BTreeSet<Channel>,
+    ) -> RedisResult<()> {
+        let wanted = self.shared.channels.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let names = |channels: &[Channel]| -> Vec<String> {
             channels.iter().map(|&channel| self.shared.address.channel(channel)).collect()
         };
         let (fresh, stale): (Vec<Channel>, Vec<Channel>) =
             (wanted.difference(current).copied().collect(), current.difference(&wanted).copied().collect());
         for channels in fresh.chunks(CHANNELS_AT_ONCE) {
-            bus.subscribe(names(channels))?;
+            pubsub.subscribe(names(channels))?;
         }
         for channels in stale.chunks(CHANNELS_AT_ONCE) {
-            bus.unsubscribe(names(channels))?;
+            pubsub.unsubscribe(names(channels))?;
         }
         *current = wanted;
         Ok(())
