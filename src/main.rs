@@ -13,7 +13,7 @@ use pixi_game_server::ops::crash;
 use pixi_game_server::ops::files;
 #[cfg(feature = "profile-mem")]
 use pixi_game_server::ops::heap_profile;
-use pixi_game_server::ops::kernel_limits::{self, Demand};
+use pixi_game_server::ops::kernel_limits::{self, Workload};
 use pixi_game_server::ops::logging;
 use pixi_game_server::ops::printable::printable;
 use pixi_game_server::ops::secret;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::CheckConfig(config, notices) => {
-            secret::hide(config.secrets());
+            secret::register(config.secrets());
             check(&config, notices)
         }
         Command::HealthCheck(config) => {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Run(config, notices) => {
-            secret::hide(config.secrets());
+            secret::register(config.secrets());
             run(config, &notices)
         }
     }
@@ -68,7 +68,7 @@ fn read_command() -> Result<Command, ConfigError> {
 fn reread() -> Result<Config, ConfigError> {
     match read_command()? {
         Command::Run(config, _) => {
-            secret::hide(config.secrets());
+            secret::register(config.secrets());
             Ok(config)
         }
         _ => unreachable!("a server runs, so its arguments ask for one"),
@@ -76,7 +76,7 @@ fn reread() -> Result<Config, ConfigError> {
 }
 
 fn run(config: Config, notices: &[String]) -> ExitCode {
-    crash::watch_panics();
+    crash::install_panic_hook();
     let signals = match os::Signals::for_server() {
         Ok(signals) => signals,
         Err(error) => return fail(FAILED, &format!("signals can't be received: {error}")),
@@ -119,7 +119,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
         return fail(*status, &lines.join("\n"));
     }
     lines.insert(0, "configuration is valid".to_owned());
-    for line in secret::scrub(&lines.join("\n")).lines() {
+    for line in secret::redact(&lines.join("\n")).lines() {
         let _ = writeln!(io::stdout(), "{}", printable(line));
     }
     ExitCode::SUCCESS
@@ -127,7 +127,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
 
 fn unwritable_log(config: &Config, error: &io::Error) -> String {
     let path = config.log_file.as_deref().unwrap_or(Path::new(""));
-    format!("LOG_FILE={}: can't be written: {error}", secret::without_password(&path.to_string_lossy()))
+    format!("LOG_FILE={}: can't be written: {error}", secret::without_credentials(&path.to_string_lossy()))
 }
 
 /// What is left out of the files that are served.
@@ -184,21 +184,21 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
 /// What of the kernel would keep so many players out; the tool `pixi-game-tune` shows all that matters.
 fn warn_of_what_bites(config: &Config, capacity: Capacity) {
     let is_proxy_local = config.trusted_proxies.iter().any(|network| network.addr().is_loopback());
-    let demand = Demand { players: capacity.players as u64, is_proxy_local };
-    let findings = kernel_limits::examine(&demand, |path| fs::read_to_string(path).ok());
-    for finding in findings.iter().filter(|finding| finding.bites) {
-        let (name, value, wanted) = (finding.name, &finding.value, &finding.wanted);
+    let workload = Workload { players: capacity.players as u64, is_proxy_local };
+    let settings = kernel_limits::inspect(&workload, |path| fs::read_to_string(path).ok());
+    for setting in settings.iter().filter(|setting| setting.is_critical) {
+        let (name, value, recommended) = (setting.name, &setting.value, &setting.recommended);
         log::warn!(
-            "{name} is {value} and should be {wanted} for {} players ({}); to change it, as root: {}",
-            demand.players,
-            finding.why,
-            finding.command()
+            "{name} is {value} and should be {recommended} for {} players ({}); to change it, as root: {}",
+            workload.players,
+            setting.description,
+            setting.command()
         );
     }
 }
 
 fn fail(status: u8, problem: &str) -> ExitCode {
-    let problem = secret::scrub(problem);
+    let problem = secret::redact(problem);
     for line in problem.lines() {
         // Standard error may be closed, or full: the status says what matters.
         let _ = writeln!(io::stderr(), "pixi-game-server: {}", printable(line));

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use super::settings::{RETIRED, SETTINGS};
 use crate::ops::files;
-use crate::ops::secret::without_password;
-use line::{Entry, Fault};
+use crate::ops::secret::without_credentials;
+use line::{Entry, SyntaxError};
 pub(super) use line::{entry, write};
 
 /// Longest environment file that is read, in bytes.
@@ -50,7 +50,7 @@ impl EnvFile {
     pub fn read(path: &Path) -> Result<Self, Vec<String>> {
         let unreadable = |why: &dyn fmt::Display| {
             let path = path.to_string_lossy();
-            vec![format!("--env-file {}: can't be read: {why}", without_password(&path))]
+            vec![format!("--env-file {}: can't be read: {why}", without_credentials(&path))]
         };
         let bytes = files::read_all(path, FILE_BYTES_MAX).map_err(|error| unreadable(&error))?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -74,8 +74,8 @@ impl EnvFile {
                 Ok(Some(Entry { name, value, column, .. })) => {
                     values.insert(name.to_owned(), Value { line, column, text: value });
                 }
-                Err(Fault { column, what }) => {
-                    problems.push(format!("{}:{line}:{column}: {what}", path.display()));
+                Err(SyntaxError { column, message }) => {
+                    problems.push(format!("{}:{line}:{column}: {message}", path.display()));
                 }
             }
         }
@@ -100,14 +100,14 @@ impl fmt::Debug for EnvFile {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Fault> {
+fn text(bytes: &[u8]) -> Result<&str, SyntaxError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        Fault { column: before.chars().count() + 1, what: "not valid UTF-8".to_owned() }
+        SyntaxError { column: before.chars().count() + 1, message: "not valid UTF-8".to_owned() }
     })
 }
 
-fn known(entry: Option<Entry<'_>>) -> Result<Option<Entry<'_>>, Fault> {
+fn known(entry: Option<Entry<'_>>) -> Result<Option<Entry<'_>>, SyntaxError> {
     let is_known = |name: &str| {
         SETTINGS.iter().any(|setting| setting.variable == name)
             || RETIRED.iter().any(|retired| retired.variable == name)
@@ -115,8 +115,8 @@ fn known(entry: Option<Entry<'_>>) -> Result<Option<Entry<'_>>, Fault> {
     match entry {
         Some(entry) if !is_known(entry.name) => {
             let shown = if is_name_like(entry.name) { format!("{}: ", entry.name) } else { String::new() };
-            let what = format!("{shown}no setting has this name; see --help");
-            Err(Fault { column: entry.name_column, what })
+            let message = format!("{shown}no setting has this name; see --help");
+            Err(SyntaxError { column: entry.name_column, message })
         }
         entry => Ok(entry),
     }

@@ -152,10 +152,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Everything in it that must not leave the process, for [`crate::ops::secret::hide`].
+    /// Everything in it that must not leave the process, for [`crate::ops::secret::register`].
     pub fn secrets(&self) -> Vec<Secret> {
         let values = render::values(self);
-        let parts = values.iter().map(|(variable, value)| sources::setting(variable).secrecy.parts(value));
+        let parts =
+            values.iter().map(|(variable, value)| sources::setting(variable).secrecy.secrets_in(value));
         parts.flatten().collect()
     }
 }

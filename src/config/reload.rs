@@ -6,7 +6,7 @@ use super::Config;
 use super::render::values;
 use super::settings::SETTINGS;
 use super::sources;
-use crate::ops::secret::without_password;
+use crate::ops::secret::without_credentials;
 
 /// A configuration for a running server: what may change comes from the new one, the rest stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Change {
     fn new(variable: &'static str, before: &str, after: &str) -> Self {
         let secrecy = sources::setting(variable).secrecy;
         let [before, after] =
-            [before, after].map(|value| without_password(&secrecy.shown(value)).into_owned());
+            [before, after].map(|value| without_credentials(&secrecy.redacted(value)).into_owned());
         Self { variable, before, after }
     }
 }

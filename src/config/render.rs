@@ -8,7 +8,7 @@ use super::command_line::actions;
 use super::env_file;
 use super::settings::{RETIRED, SETTINGS};
 use super::sources;
-use crate::ops::secret::{MASK, Secret, without_password};
+use crate::ops::secret::{MASK, Secret, without_credentials};
 
 /// Column at which help texts start.
 const HELP_COLUMN: usize = 30;
@@ -68,8 +68,8 @@ pub(super) fn environment(config: &Config) -> String {
 
 fn environment_line(variable: &str, value: &str) -> String {
     // A URL with a password may stand in the wrong setting, too.
-    let shown = sources::setting(variable).secrecy.shown(value);
-    let shown = without_password(&shown);
+    let shown = sources::setting(variable).secrecy.redacted(value);
+    let shown = without_credentials(&shown);
     if shown == value {
         env_file::write(variable, value)
     } else if shown == MASK {

@@ -47,7 +47,7 @@ struct Given<'a> {
 
 impl fmt::Display for Given<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &*setting(self.variable).secrecy.shown_unchecked(&self.text);
+        let text = &*setting(self.variable).secrecy.redacted_unvalidated(&self.text);
         match self.origin {
             Origin::File => write!(out, "{}: {}={text}", self.file.place(self.variable), self.variable),
             Origin::Flag if text.is_empty() => write!(out, "--{} ''", flag_of(self.variable)),
@@ -197,7 +197,7 @@ impl<'a> Sources<'a> {
     fn read<T>(&mut self, variable: &str, parse: impl Fn(Allowed, &str) -> Option<T>) -> T {
         let setting = setting(variable);
         let given = self.given(setting);
-        let is_exposed = given.origin == Origin::Flag && setting.secrecy.is_in(&given.text);
+        let is_exposed = given.origin == Origin::Flag && setting.secrecy.is_present_in(&given.text);
         let value = if is_exposed { None } else { parse(setting.allowed, &given.text) };
         value.unwrap_or_else(|| {
             let problem = if is_exposed {
@@ -234,7 +234,7 @@ impl<'a> Sources<'a> {
             Some((origin, Ok(text))) => Given { variable, origin, text, file },
             Some((_, Err(text))) => {
                 let text = text.to_string_lossy();
-                let shown = setting.secrecy.shown_unchecked(&text);
+                let shown = setting.secrecy.redacted_unvalidated(&text);
                 self.report(setting, format!("{variable}={shown}: not valid UTF-8"));
                 default()
             }

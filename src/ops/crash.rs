@@ -1,9 +1,8 @@
-//! How the process ends when something is wrong with the program itself: with a last line that says what, on standard
-//! error and in `LOG_FILE`, and never half dead.
+//! The panic hook and the abort path: the process ends with a final log line on standard error and in `LOG_FILE`.
 //!
-//! A panic of any thread ends the process with status [`PANICKED`], unless it happens within [`contain`]: then it costs
-//! what was being done there and nothing else. Panics unwind for the sake of that containment; what must not go on is ended
-//! here, by the hook, before anything is unwound, so that no thread is left waiting for one that is gone.
+//! A panic of any thread ends the process with status [`PANICKED`], unless it happens within [`catch_panic`], which
+//! confines it to that call. Panics unwind only to make [`catch_panic`] possible. The hook ends the process before any
+//! unwinding, so that no thread is left waiting for one that has died.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
@@ -16,51 +15,51 @@ use std::time::Duration;
 use crate::limits::PANIC_LOG_MS;
 use crate::ops::logging;
 
-/// Exit status after a panic that was not contained: `EX_SOFTWARE` of sysexits.h.
+/// Exit status after an uncaught panic: `EX_SOFTWARE` of sysexits.h.
 pub const PANICKED: u8 = 70;
 
 thread_local! {
-    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
-    /// Where the text of a contained panic goes instead of the log, if the caller wants it.
-    static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+    /// Receives the text of a caught panic instead of the log, when the caller asks for it.
+    static PANIC_MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Set by the first thread that ends the process.
+/// Set by the first thread that ends the process; later ones park.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
-/// What becomes of the process after its last line.
+/// How the process ends after its final log line.
 #[derive(Clone, Copy)]
 enum Exit {
     Status,
     Abort,
 }
 
-/// Does something whose panic must not cost more than the thing itself; `None` if it panicked.
-pub fn contain<T>(act: impl FnOnce() -> T) -> Option<T> {
-    let outer = IS_CONTAINED.replace(true);
+/// Calls a function and catches its panic, which is logged; `None` if it panicked.
+pub fn catch_panic<T>(act: impl FnOnce() -> T) -> Option<T> {
+    let outer = IS_CAUGHT.replace(true);
     let result = catch_unwind(AssertUnwindSafe(act));
-    IS_CONTAINED.set(outer);
+    IS_CAUGHT.set(outer);
     result.ok()
 }
 
-/// The same for a caller that says itself what went wrong.
+/// Calls a function and catches its panic, without logging it.
 ///
 /// # Errors
-/// It panicked; this is where and why.
-pub fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    let outer = CAUGHT.replace(Some(String::new()));
-    let result = contain(act);
-    let text = CAUGHT.replace(outer).filter(|text| !text.is_empty());
+/// The panic's thread, location and message.
+pub fn catch_panic_message<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    let outer = PANIC_MESSAGE.replace(Some(String::new()));
+    let result = catch_panic(act);
+    let text = PANIC_MESSAGE.replace(outer).filter(|text| !text.is_empty());
     result.ok_or_else(|| text.unwrap_or_else(|| "it panicked".to_owned()))
 }
 
-/// From here on every panic is logged, and one that is not contained ends the process.
-pub fn watch_panics() {
+/// Installs the panic hook: every panic is logged, and an uncaught one ends the process.
+pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let text = describe(panic);
-        if IS_CONTAINED.get() {
-            CAUGHT.with_borrow_mut(|caught| match caught {
-                Some(caught) => *caught = text,
+        if IS_CAUGHT.get() {
+            PANIC_MESSAGE.with_borrow_mut(|message| match message {
+                Some(message) => *message = text,
                 None => log::error!("contained: {text}"),
             });
         } else {
@@ -69,12 +68,12 @@ pub fn watch_panics() {
     }));
 }
 
-/// Writes the last line and aborts, for a core dump if the system is set up to keep one.
+/// Writes the final log line and aborts, which leaves a core dump where the system keeps them.
 pub fn abort(text: &str) -> ! {
     end(text, Exit::Abort)
 }
 
-/// Thread, place and message of a panic.
+/// Describes a panic on one line: thread, location and message.
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let current = thread::current();
     let message = panic.payload_as_str().unwrap_or("(no message)");
@@ -82,12 +81,12 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
     if let Some(place) = panic.location() {
         let _ = write!(text, " at {place}");
     }
-    // One line, whatever the message holds.
     let _ = write!(text, ": {}", message.replace('\n', " | "));
     text
 }
 
-/// Writes what was logged before and the last line, then ends the process, also when the disk or the terminal hangs.
+/// Flushes the log, writes the final line and ends the process. A hung disk or terminal delays this by at most
+/// [`PANIC_LOG_MS`].
 fn end(text: &str, exit: Exit) -> ! {
     if IS_ENDING.swap(true, Ordering::SeqCst) {
         // Another thread is ending the process, for a reason that came first.
@@ -103,16 +102,16 @@ fn end(text: &str, exit: Exit) -> ! {
             if !is_log_thread {
                 logging::stop();
             }
-            logging::write_last(&text);
+            logging::write_final_line(&text);
             let _ = written.send(());
         }
     };
-    match thread::Builder::new().name("last-line".to_owned()).spawn(write) {
+    match thread::Builder::new().name("final-line".to_owned()).spawn(write) {
         Ok(_) => {
             let _ = wait.recv_timeout(Duration::from_millis(PANIC_LOG_MS));
         }
-        // No thread to be had: then without the time limit.
-        Err(_) => logging::write_last(text),
+        // No thread can be started: write without the time limit.
+        Err(_) => logging::write_final_line(text),
     }
     match exit {
         Exit::Status => std::process::exit(i32::from(PANICKED)),
@@ -125,27 +124,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_contained_costs_its_result_alone() {
-        assert_eq!(contain(|| 7), Some(7));
-        assert_eq!(contain(|| -> u32 { panic!("a wrong turn") }), None);
-        assert!(!IS_CONTAINED.get(), "containment ends with what was contained");
+    fn a_caught_panic_costs_only_the_result() {
+        assert_eq!(catch_panic(|| 7), Some(7));
+        assert_eq!(catch_panic(|| -> u32 { panic!("on purpose") }), None);
+        assert!(!IS_CAUGHT.get(), "the flag is reset after the call");
     }
 
     #[test]
-    fn who_catches_a_panic_says_itself_what_it_was() {
-        assert_eq!(caught(|| 7), Ok(7));
-        assert!(caught(|| -> u32 { panic!("a wrong turn") }).is_err());
-        assert!(!IS_CONTAINED.get() && CAUGHT.with_borrow(Option::is_none));
+    fn the_message_of_a_caught_panic_is_returned() {
+        assert_eq!(catch_panic_message(|| 7), Ok(7));
+        assert!(catch_panic_message(|| -> u32 { panic!("on purpose") }).is_err());
+        assert!(!IS_CAUGHT.get() && PANIC_MESSAGE.with_borrow(Option::is_none));
     }
 
-    /// Runs itself once more, since the hook is the whole process's.
+    /// Runs itself in a child process, since the hook is process-wide.
     #[test]
-    fn a_contained_panic_does_not_end_a_process_whose_panics_are_watched() {
-        const VARIABLE: &str = "TEST_CONTAINED_PANIC";
-        const NAME: &str = "a_contained_panic_does_not_end_a_process_whose_panics_are_watched";
+    fn a_caught_panic_does_not_end_a_process_with_the_hook() {
+        const VARIABLE: &str = "TEST_CAUGHT_PANIC";
+        const NAME: &str = "a_caught_panic_does_not_end_a_process_with_the_hook";
         if std::env::var_os(VARIABLE).is_some() {
-            watch_panics();
-            assert_eq!(contain(|| -> u32 { panic!("contained") }), None);
+            install_panic_hook();
+            assert_eq!(catch_panic(|| -> u32 { panic!("caught") }), None);
             return;
         }
         let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
@@ -157,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn containment_nests() {
-        let outer = contain(|| {
-            assert_eq!(contain(|| -> u32 { panic!("within") }), None);
-            IS_CONTAINED.get()
+    fn catching_nests() {
+        let outer = catch_panic(|| {
+            assert_eq!(catch_panic(|| -> u32 { panic!("within") }), None);
+            IS_CAUGHT.get()
         });
         assert_eq!(outer, Some(true));
     }

@@ -1,7 +1,7 @@
 //! Secrets: a type that never shows its text, and the place where lines made of foreign words lose what is secret.
 //!
-//! A setting says in the table of settings which part of it is secret. [`hide`] takes those parts when the configuration is
-//! read, and [`scrub`] replaces them in every line that leaves the process: a Redis may repeat a password in its errors.
+//! A setting says in the table of settings which part of it is secret. [`register`] takes those secrets_in when the configuration is
+//! read, and [`redact`] replaces them in every line that leaves the process: a Redis may repeat a password in its errors.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,11 +10,11 @@ use std::sync::{PoisonError, RwLock};
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
 
-/// Shortest secret that [`scrub`] looks for, in bytes: a shorter one would mutilate every line and be guessed anyway.
-const SCRUBBED_BYTES_MIN: usize = 4;
+/// Shortest secret that [`redact`] looks for, in bytes: a shorter one would mutilate every line and be guessed anyway.
+const REDACTED_BYTES_MIN: usize = 4;
 
-/// What [`scrub`] looks for, the longest first, so that no secret hides a part of a longer one.
-static HIDDEN: RwLock<Vec<Secret>> = RwLock::new(Vec::new());
+/// What [`redact`] looks for, the longest first, so that no secret hides a part of a longer one.
+static REGISTERED: RwLock<Vec<Secret>> = RwLock::new(Vec::new());
 
 /// A text that must not leave the process. It has no `Display`, and its `Debug` is [`MASK`].
 #[derive(Clone, PartialEq, Eq)]
@@ -51,26 +51,26 @@ pub enum Secrecy {
 
 impl Secrecy {
     /// A valid value as it may be shown: [`MASK`] stands for what is secret.
-    pub fn shown(self, value: &str) -> Cow<'_, str> {
+    pub fn redacted(self, value: &str) -> Cow<'_, str> {
         match self {
             Self::Whole if !value.is_empty() => Cow::Borrowed(MASK),
-            Self::Password => without_password(value),
+            Self::Password => without_credentials(value),
             Self::Whole | Self::Public => Cow::Borrowed(value),
         }
     }
 
     /// A value as a message about it may show it. Where a valid one may hold a secret, an invalid one shows nothing: its
     /// secret may stand anywhere.
-    pub fn shown_unchecked(self, value: &str) -> Cow<'_, str> {
+    pub fn redacted_unvalidated(self, value: &str) -> Cow<'_, str> {
         match self {
-            Self::Public => without_password(value),
+            Self::Public => without_credentials(value),
             Self::Password | Self::Whole if value.is_empty() => Cow::Borrowed(value),
             Self::Password | Self::Whole => Cow::Borrowed(MASK),
         }
     }
 
     /// Whether this value holds a secret.
-    pub fn is_in(self, value: &str) -> bool {
+    pub fn is_present_in(self, value: &str) -> bool {
         match self {
             Self::Public => false,
             Self::Password => value.contains('@'),
@@ -79,7 +79,7 @@ impl Secrecy {
     }
 
     /// The secrets in a valid value, in every form in which a line may repeat them.
-    pub fn parts(self, value: &str) -> Vec<Secret> {
+    pub fn secrets_in(self, value: &str) -> Vec<Secret> {
         match self {
             Self::Public => Vec::new(),
             Self::Whole if value.is_empty() => Vec::new(),
@@ -93,7 +93,7 @@ impl Secrecy {
 }
 
 /// A URL without what precedes its host; any other text as it is.
-pub fn without_password(text: &str) -> Cow<'_, str> {
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
     match user_and_host(text) {
         Some((scheme, _, host)) => Cow::Owned(format!("{scheme}://{MASK}@{host}")),
         None => Cow::Borrowed(text),
@@ -124,31 +124,31 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// From here on, [`scrub`] replaces these, besides all before: a line may still speak of the value before a reload.
-pub fn hide(secrets: impl IntoIterator<Item = Secret>) {
-    let mut hidden = HIDDEN.write().unwrap_or_else(PoisonError::into_inner);
+/// From here on, [`redact`] replaces these, besides all before: a line may still speak of the value before a reload.
+pub fn register(secrets: impl IntoIterator<Item = Secret>) {
+    let mut hidden = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     for secret in secrets {
-        if secret.0.len() >= SCRUBBED_BYTES_MIN && !hidden.contains(&secret) {
+        if secret.0.len() >= REDACTED_BYTES_MIN && !hidden.contains(&secret) {
             hidden.push(secret);
         }
     }
     hidden.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
 }
 
-/// A text without the secrets that [`hide`] was given.
-pub fn scrub(text: &str) -> Cow<'_, str> {
-    let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
-    scrub_of(&hidden, text)
+/// A text without the secrets that [`register`] was given.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let hidden = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    redact_with(&hidden, text)
 }
 
-fn scrub_of<'a>(hidden: &[Secret], text: &'a str) -> Cow<'a, str> {
-    let mut scrubbed = Cow::Borrowed(text);
+fn redact_with<'a>(hidden: &[Secret], text: &'a str) -> Cow<'a, str> {
+    let mut redacted = Cow::Borrowed(text);
     for secret in hidden {
-        if scrubbed.contains(&secret.0) {
-            scrubbed = Cow::Owned(scrubbed.replace(&secret.0, MASK));
+        if redacted.contains(&secret.0) {
+            redacted = Cow::Owned(redacted.replace(&secret.0, MASK));
         }
     }
-    scrubbed
+    redacted
 }
 
 #[cfg(test)]
@@ -171,36 +171,36 @@ mod tests {
             ("/srv/a@b", "/srv/a@b"),
             ("", ""),
         ] {
-            assert_eq!(Secrecy::Password.shown(value), shown);
-            assert_eq!(Secrecy::Public.shown_unchecked(value), shown);
+            assert_eq!(Secrecy::Password.redacted(value), shown);
+            assert_eq!(Secrecy::Public.redacted_unvalidated(value), shown);
         }
-        assert_eq!(Secrecy::Whole.shown("key"), MASK);
-        assert_eq!(Secrecy::Whole.shown(""), "");
+        assert_eq!(Secrecy::Whole.redacted("key"), MASK);
+        assert_eq!(Secrecy::Whole.redacted(""), "");
     }
 
     #[test]
     fn an_invalid_value_that_may_hold_a_secret_is_not_shown_at_all() {
         for secrecy in [Secrecy::Password, Secrecy::Whole] {
-            assert_eq!(secrecy.shown_unchecked("redis:/:hunter2"), MASK);
-            assert_eq!(secrecy.shown_unchecked(""), "");
+            assert_eq!(secrecy.redacted_unvalidated("redis:/:hunter2"), MASK);
+            assert_eq!(secrecy.redacted_unvalidated(""), "");
         }
     }
 
     #[test]
     fn the_parts_of_a_url_are_its_password_as_written_and_decoded() {
-        let parts = Secrecy::Password.parts(URL);
-        let texts: Vec<_> = parts.iter().map(Secret::reveal).collect();
+        let secrets_in = Secrecy::Password.secrets_in(URL);
+        let texts: Vec<_> = secrets_in.iter().map(Secret::reveal).collect();
         assert_eq!(texts, ["p%40ss%zz@word", "p@ss%zz@word"]);
-        assert_eq!(Secrecy::Password.parts("redis://user@host"), []);
-        assert_eq!(Secrecy::Public.parts(URL), []);
+        assert_eq!(Secrecy::Password.secrets_in("redis://user@host"), []);
+        assert_eq!(Secrecy::Public.secrets_in(URL), []);
     }
 
     #[test]
     fn every_form_is_scrubbed_from_a_line() {
-        let hidden = Secrecy::Password.parts("redis://:caf%C3%A9-hunter2@host");
+        let hidden = Secrecy::Password.secrets_in("redis://:caf%C3%A9-hunter2@host");
         let line = "ERR unknown command 'AUTH', with args beginning with: 'café-hunter2' (caf%C3%A9-hunter2)";
-        let scrubbed = scrub_of(&hidden, line);
-        assert_eq!(scrubbed, "ERR unknown command 'AUTH', with args beginning with: '***' (***)");
-        assert!(matches!(scrub_of(&hidden, "nothing secret"), Cow::Borrowed(_)));
+        let redacted = redact_with(&hidden, line);
+        assert_eq!(redacted, "ERR unknown command 'AUTH', with args beginning with: '***' (***)");
+        assert!(matches!(redact_with(&hidden, "nothing secret"), Cow::Borrowed(_)));
     }
 }

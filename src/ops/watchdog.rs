@@ -1,8 +1,7 @@
-//! Aborts the process when the loop stands still: a thread of its own wakes up once a second and looks whether a tick was
-//! made since.
+//! Aborts the process when the event loop stalls: a thread wakes up once a second and checks that the tick count has grown.
 //!
-//! It counts its own wake-ups and not time: a suspended process does not wake it up either, so that a server that was
-//! stopped for an hour goes on where it was. All the loop pays is one relaxed store a tick.
+//! It counts its own wake-ups instead of time. A suspended process does not wake it up either, so a server that was
+//! stopped for an hour resumes. The cost for the loop is one relaxed store per tick.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,38 +13,38 @@ use std::{fs, io, thread};
 use crate::limits::{WATCHDOG_PERIOD_MS, WATCHDOG_WAKE_UPS_MAX};
 use crate::ops::crash;
 
-/// Threads named in the last line at most.
+/// Most threads listed in the stall report.
 const THREADS_NAMED_MAX: usize = 32;
 
-/// The ticks made so far, as the loop tells them.
+/// Ticks run so far, shared by the event loop and the watchdog.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct TickCounter(Arc<AtomicU64>);
 
-impl Pulse {
-    /// A tick was made.
-    pub fn beat(&self) {
-        // The loop's thread alone writes: no read-modify-write needed.
+impl TickCounter {
+    /// Counts a tick.
+    pub fn increment(&self) {
+        // The loop's thread is the only writer, so no read-modify-write is needed.
         self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// The ticks made so far.
-    pub fn beats(&self) -> u64 {
+    /// Returns the ticks counted so far.
+    pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What the watchdog knows: how often in a row it saw the same count.
+/// Counts consecutive wake-ups that saw the same tick count.
 #[derive(Debug, Default)]
-struct Watch {
-    beats: u64,
+struct StallDetector {
+    ticks: u64,
     wake_ups: u32,
 }
 
-impl Watch {
-    /// Takes the count of a wake-up; whether the loop stands still. Before the first tick it has not begun.
-    fn sees_standstill(&mut self, beats: u64) -> bool {
-        if beats == 0 || beats != self.beats {
-            *self = Self { beats, wake_ups: 0 };
+impl StallDetector {
+    /// Takes the tick count at a wake-up and returns whether the loop has stalled. Never true before the first tick.
+    fn is_stalled_at(&mut self, ticks: u64) -> bool {
+        if ticks == 0 || ticks != self.ticks {
+            *self = Self { ticks, wake_ups: 0 };
             return false;
         }
         self.wake_ups += 1;
@@ -53,44 +52,44 @@ impl Watch {
     }
 }
 
-/// A watchdog at work; dropped, it is off.
+/// A running watchdog thread; dropping it stops the thread.
 #[derive(Debug)]
 pub struct Watchdog {
-    _leash: Sender<()>,
+    _stop: Sender<()>,
 }
 
 impl Watchdog {
-    /// Starts watching; from the first beat on, [`WATCHDOG_WAKE_UPS_MAX`] wake-ups in a row without one abort the
-    /// process.
+    /// Starts the thread. From the first tick on, [`WATCHDOG_WAKE_UPS_MAX`] wake-ups in a row without a new tick abort
+    /// the process.
     ///
     /// # Errors
-    /// When the operating system refuses a thread.
-    pub fn start(pulse: Pulse) -> io::Result<Self> {
-        let (leash, held) = channel();
+    /// The thread could not be started.
+    pub fn start(ticks: TickCounter) -> io::Result<Self> {
+        let (stop, stopped) = channel();
         thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-            let mut watch = Watch::default();
-            while held.recv_timeout(Duration::from_millis(WATCHDOG_PERIOD_MS))
+            let mut detector = StallDetector::default();
+            while stopped.recv_timeout(Duration::from_millis(WATCHDOG_PERIOD_MS))
                 == Err(RecvTimeoutError::Timeout)
             {
-                if watch.sees_standstill(pulse.beats()) {
-                    crash::abort(&obituary(pulse.beats()));
+                if detector.is_stalled_at(ticks.count()) {
+                    crash::abort(&stall_report(ticks.count()));
                 }
             }
         })?;
-        Ok(Self { _leash: leash })
+        Ok(Self { _stop: stop })
     }
 }
 
-/// What happened, and what the kernel says about each thread: one that runs forever shows R, one that waits for
-/// another thread or for a disk S or D.
-fn obituary(beats: u64) -> String {
+/// Describes the stall and lists the state of each thread: R is running (a busy loop), S or D is waiting (for a lock or
+/// a disk).
+fn stall_report(ticks: u64) -> String {
     let mut text = format!(
-        "watchdog: no tick for {WATCHDOG_WAKE_UPS_MAX} seconds after {beats} ticks; aborting; threads:"
+        "watchdog: no tick for {WATCHDOG_WAKE_UPS_MAX} seconds after {ticks} ticks; aborting; threads:"
     );
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return text };
     for task in tasks.flatten().take(THREADS_NAMED_MAX) {
         let Ok(stat) = fs::read_to_string(task.path().join("stat")) else { continue };
-        if let Some((name, state)) = name_and_state(&stat) {
+        if let Some((name, state)) = thread_name_and_state(&stat) {
             let _ = write!(text, " {name} {state},");
         }
     }
@@ -98,8 +97,8 @@ fn obituary(beats: u64) -> String {
     text
 }
 
-/// The name and the state of a thread out of its line `pid (name) state ...`; the name may hold anything.
-fn name_and_state(stat: &str) -> Option<(&str, char)> {
+/// Parses name and state from a thread's stat line, `pid (name) state ...`; the name may contain any characters.
+fn thread_name_and_state(stat: &str) -> Option<(&str, char)> {
     let (head, tail) = stat.rsplit_once(") ")?;
     Some((head.split_once(" (")?.1, tail.chars().next()?))
 }
@@ -109,54 +108,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_wake_ups_in_a_row_without_a_tick_are_a_standstill() {
-        let mut watch = Watch::default();
-        assert!(!watch.sees_standstill(60));
+    fn five_wake_ups_in_a_row_without_a_tick_are_a_stall() {
+        let mut detector = StallDetector::default();
+        assert!(!detector.is_stalled_at(60));
         for _ in 0..4 {
-            assert!(!watch.sees_standstill(60));
+            assert!(!detector.is_stalled_at(60));
         }
-        assert!(watch.sees_standstill(60));
+        assert!(detector.is_stalled_at(60));
     }
 
     #[test]
-    fn one_tick_starts_the_count_again() {
-        let mut watch = Watch::default();
-        for beats in 1..100 {
+    fn one_tick_resets_the_count() {
+        let mut detector = StallDetector::default();
+        for ticks in 1..100 {
             for _ in 0..5 {
-                assert!(!watch.sees_standstill(beats));
+                assert!(!detector.is_stalled_at(ticks));
             }
         }
     }
 
     #[test]
-    fn nothing_is_expected_before_the_first_tick() {
-        let mut watch = Watch::default();
+    fn no_stall_is_detected_before_the_first_tick() {
+        let mut detector = StallDetector::default();
         for _ in 0..100 {
-            assert!(!watch.sees_standstill(0));
+            assert!(!detector.is_stalled_at(0));
         }
     }
 
     #[test]
-    fn a_resumed_process_finds_one_wake_up_and_no_more() {
-        // Stopped for an hour or a day, the watchdog was too: it wakes up once and sees what it saw before.
-        let mut watch = Watch::default();
-        assert!(!watch.sees_standstill(600));
-        assert!(!watch.sees_standstill(600));
-        assert!(!watch.sees_standstill(601));
+    fn a_resumed_process_counts_one_wake_up() {
+        // A stopped process stops the watchdog too: it wakes up once and sees the same count.
+        let mut detector = StallDetector::default();
+        assert!(!detector.is_stalled_at(600));
+        assert!(!detector.is_stalled_at(600));
+        assert!(!detector.is_stalled_at(601));
     }
 
     #[test]
-    fn beats_are_counted() {
-        let pulse = Pulse::default();
-        pulse.beat();
-        pulse.beat();
-        assert_eq!(pulse.beats(), 2);
+    fn increments_are_counted() {
+        let ticks = TickCounter::default();
+        ticks.increment();
+        ticks.increment();
+        assert_eq!(ticks.count(), 2);
     }
 
     #[test]
-    fn a_thread_may_have_any_name() {
-        assert_eq!(name_and_state("12 (pixi-game-serve) R 1 12"), Some(("pixi-game-serve", 'R')));
-        assert_eq!(name_and_state("12 (a) (b) D 1"), Some(("a) (b", 'D')));
-        assert_eq!(name_and_state("nothing"), None);
+    fn a_thread_name_may_contain_parentheses() {
+        assert_eq!(thread_name_and_state("12 (pixi-game-serve) R 1 12"), Some(("pixi-game-serve", 'R')));
+        assert_eq!(thread_name_and_state("12 (a) (b) D 1"), Some(("a) (b", 'D')));
+        assert_eq!(thread_name_and_state("nothing"), None);
     }
 }

@@ -14,7 +14,7 @@ use super::frames::{FrameCounts, Frames};
 use super::interest::Scratch;
 use super::viewers::Assignment;
 use super::{Scene, Settings, Turn, Viewers};
-use crate::ops::crash::contain;
+use crate::ops::crash::catch_panic;
 use crate::world::World;
 
 /// Viewers served by one thread in one batch. A batch keeps the loop from reading for as long as it takes: some 0.3 ms for
@@ -234,7 +234,7 @@ impl Chunk {
             self.prefetch_ahead(at, &scene.world);
             let (viewer, turn) = &mut self.assignments[at];
             let start = self.arena.len();
-            let served = contain(|| {
+            let served = catch_panic(|| {
                 let (out, counts) = (&mut self.arena, &mut self.counts);
                 let mut frames = Frames { world: &scene.world, out, counts };
                 serve(viewer, scene, settings, *turn, &mut self.scratch, &mut frames);

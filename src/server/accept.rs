@@ -20,7 +20,7 @@ use crate::limits::{
     ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,
     RESERVE_DESCRIPTOR_TIMEOUT_MS,
 };
-use crate::ops::metrics::{Cut, Refused};
+use crate::ops::metrics::{Refused, Truncation};
 use crate::wire::http::{Response, Status};
 
 /// Where a connection came in, and so what it is served.
@@ -367,7 +367,7 @@ impl Server {
         match activity {
             Activity::Lingering | Activity::Idle => self.metrics.idle_displaced_total += 1,
             Activity::ReadingHead => self.metrics.refused[Refused::HandshakeDisplaced] += 1,
-            Activity::Answering => self.metrics.answers_cut[Cut::Displaced] += 1,
+            Activity::Answering => self.metrics.responses_truncated[Truncation::Displaced] += 1,
         }
         self.lose(token);
         // Its descriptor is needed now.

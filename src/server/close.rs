@@ -6,7 +6,7 @@ use super::Server;
 use super::connection::{ConnectionClass, Phase, end_our_side};
 use super::os::SignalRequest;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
-use crate::ops::metrics::{Closed, Cut, FrameOut, Refused};
+use crate::ops::metrics::{Closed, FrameOut, Refused, Truncation};
 use crate::wire::websocket::Code;
 
 /// A shutdown under way.
@@ -23,7 +23,7 @@ enum Overdue {
     CloseIdle,
     DropStalled,
     DropHandshake,
-    Cut(Cut),
+    Truncated(Truncation),
     Drop,
 }
 
@@ -141,8 +141,8 @@ impl Server {
                     self.metrics.refused[Refused::HandshakeTimeout] += 1;
                     self.lose(token);
                 }
-                Overdue::Cut(cut) => {
-                    self.metrics.answers_cut[cut] += 1;
+                Overdue::Truncated(cut) => {
+                    self.metrics.responses_truncated[cut] += 1;
                     self.lose(token);
                 }
                 Overdue::Drop => self.lose(token),
@@ -161,9 +161,9 @@ impl Server {
             Phase::Http(_) | Phase::Closing { was_player: false, .. } if !connection.outbox.is_empty() => {
                 let least_rate = self.config.http_min_rate;
                 if is_stalled {
-                    Overdue::Cut(Cut::Stalled)
+                    Overdue::Truncated(Truncation::Stalled)
                 } else if connection.outbox.owed_bytes(least_rate, now_ms) > HTTP_SLACK_BYTES {
-                    Overdue::Cut(Cut::Slow)
+                    Overdue::Truncated(Truncation::Slow)
                 } else {
                     Overdue::Nothing
                 }

@@ -9,7 +9,7 @@ use crate::cluster::region::{RegionGrid, RegionSet};
 use crate::cluster::{Node, Now, Outgoing, Received};
 use crate::config::Config;
 use crate::limits::REGION_MARGIN;
-use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolFault};
+use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolViolation};
 use crate::replication::grid::Area;
 use crate::replication::pool::Pool;
 use crate::replication::{FrameCounts, Scene, Settings, Viewer, Viewers};
@@ -225,7 +225,7 @@ impl Game {
         match *event {
             Event::Message(message) => self.act_on_message(slot, message, out, metrics),
             Event::Malformed(error) => {
-                metrics.protocol_errors[fault_of(error)] += 1;
+                metrics.protocol_errors[violation_of(error)] += 1;
                 None
             }
             Event::Ping => {
@@ -321,27 +321,29 @@ fn rate_limit_of(config: &Config) -> RateLimit {
 
 /// How a connection ends whose player floods.
 pub fn flood(metrics: &mut Metrics) -> Ending {
-    metrics.protocol_errors[ProtocolFault::RateFlood] += 1;
+    metrics.protocol_errors[ProtocolViolation::RateFlood] += 1;
     Ending { reason: Closed::Flood, close: Some((Code::Policy, "too many messages")) }
 }
 
 /// How a connection ends whose framing broke.
 pub fn ending_of(failure: Failure, metrics: &mut Metrics) -> Ending {
     let (fault, reason, why) = match failure {
-        Failure::Text => (ProtocolFault::Text, Closed::Text, "text messages are not understood here"),
-        Failure::TooLong => (ProtocolFault::TooLong, Closed::TooLong, "no message is that long"),
-        Failure::Reason => (ProtocolFault::Framing, Closed::ProtocolError, "a close reason must be UTF-8"),
-        Failure::Framing => (ProtocolFault::Framing, Closed::ProtocolError, "broken framing"),
+        Failure::Text => (ProtocolViolation::Text, Closed::Text, "text messages are not understood here"),
+        Failure::TooLong => (ProtocolViolation::TooLong, Closed::TooLong, "no message is that long"),
+        Failure::Reason => {
+            (ProtocolViolation::Framing, Closed::ProtocolError, "a close reason must be UTF-8")
+        }
+        Failure::Framing => (ProtocolViolation::Framing, Closed::ProtocolError, "broken framing"),
     };
     metrics.protocol_errors[fault] += 1;
     Ending { reason, close: Some((failure.code(), why)) }
 }
 
-fn fault_of(error: DecodeError) -> ProtocolFault {
+fn violation_of(error: DecodeError) -> ProtocolViolation {
     match error {
-        DecodeError::Length => ProtocolFault::MessageLength,
-        DecodeError::UnknownType => ProtocolFault::MessageType,
-        DecodeError::Value => ProtocolFault::MessageValue,
+        DecodeError::Length => ProtocolViolation::MessageLength,
+        DecodeError::UnknownType => ProtocolViolation::MessageType,
+        DecodeError::Value => ProtocolViolation::MessageValue,
     }
 }
 

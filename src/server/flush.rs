@@ -96,7 +96,7 @@ impl Server {
         let now_ns = os::monotonic_ns();
         let Some(due) = self.schedule.poll(now_ns) else { return Ok(()) };
         self.tick(due, pool);
-        self.pulse.beat();
+        self.tick_counter.increment();
         let done_ns = os::monotonic_ns();
         self.metrics.record_tick(done_ns, done_ns - now_ns);
         self.metrics.sample(done_ns);

@@ -72,7 +72,7 @@ use crate::limits::{
 };
 use crate::ops::logging::LogHandle;
 use crate::ops::metrics::Metrics;
-use crate::ops::watchdog::{Pulse, Watchdog};
+use crate::ops::watchdog::{TickCounter, Watchdog};
 use crate::replication::governor::{Governor, QualityLevel};
 use crate::replication::pool::Pool;
 use crate::server::tick::Schedule;
@@ -183,7 +183,7 @@ pub struct Server {
     reload: Reload,
     log: LogHandle,
     /// What the watchdog listens to.
-    pulse: Pulse,
+    tick_counter: TickCounter,
 }
 
 impl Server {
@@ -263,7 +263,7 @@ impl Server {
             report: Report::new(now_ns),
             reload,
             log,
-            pulse: Pulse::default(),
+            tick_counter: TickCounter::default(),
             config,
         })
     }
@@ -290,7 +290,7 @@ impl Server {
     /// When the kernel refuses the poll or a thread; nothing a client does ends the loop.
     pub fn run(self) -> io::Result<Outcome> {
         // On until everything has ended, the workers included.
-        let _watchdog = Watchdog::start(self.pulse.clone())?;
+        let _watchdog = Watchdog::start(self.tick_counter.clone())?;
         std::thread::scope(|scope| {
             let pool = Pool::spawn(scope, self.config.workers)?;
             self.run_loop(pool)

@@ -10,7 +10,7 @@ use super::connection::Phase;
 use super::http::ResumedSession;
 use crate::config::Config;
 use crate::limits::SESSION_SAVE_MS;
-use crate::ops::metrics::Resume;
+use crate::ops::metrics::Reconnect;
 use crate::sessions::store::{self, Store};
 use crate::sessions::{Claim, Resumes, Saved, Ticket};
 
@@ -84,17 +84,17 @@ impl Server {
         let Some(shown) = shown else { return Recognised::As(None) };
         let outcome = match self.resumes.claim(shown, self.now_ms()) {
             Claim::Left(saved) => {
-                self.metrics.resumes[Resume::Hit] += 1;
+                self.metrics.reconnects[Reconnect::Hit] += 1;
                 return Recognised::As(Some(ResumedSession { shown, saved }));
             }
             Claim::Playing(owner) => return Recognised::InUse(shown, owner),
-            Claim::TooSoon => Resume::TooSoon,
+            Claim::TooSoon => Reconnect::TooSoon,
             Claim::Unknown if self.cluster.as_ref().is_some_and(Cluster::is_up) => {
                 return Recognised::Elsewhere(shown);
             }
-            Claim::Unknown => Resume::Miss,
+            Claim::Unknown => Reconnect::Miss,
         };
-        self.metrics.resumes[outcome] += 1;
+        self.metrics.reconnects[outcome] += 1;
         Recognised::As(None)
     }
 

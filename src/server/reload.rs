@@ -12,7 +12,7 @@ use super::capacity::Capacity;
 use super::routes::log_shadowed_files;
 use super::{Server, configured_quality};
 use crate::config::{Config, ConfigError, Reloaded};
-use crate::ops::crash::contain;
+use crate::ops::crash::catch_panic;
 
 /// Reads the configuration once more, from where the server got its own.
 pub type Reread = fn() -> Result<Config, ConfigError>;
@@ -46,8 +46,8 @@ impl Reload {
         let (answers, inbox) = sync_channel(1);
         let reread = self.reread;
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            let answer =
-                contain(|| read(reread, &served)).unwrap_or_else(|| Err("the attempt panicked".to_owned()));
+            let answer = catch_panic(|| read(reread, &served))
+                .unwrap_or_else(|| Err("the attempt panicked".to_owned()));
             // Before the answer: the loop is to hold the last of the old files.
             drop(served);
             // Nobody listens when the server has ended meanwhile.

@@ -15,7 +15,7 @@ use super::http::{Handshake, ResumedSession};
 use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::limits::{RECONNECT_LOOKUP_MS, RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECTS_PENDING_MAX};
-use crate::ops::metrics::{Closed, FrameOut, Resume};
+use crate::ops::metrics::{Closed, FrameOut, Reconnect};
 use crate::sessions::{Claim, Saved, Ticket};
 use crate::wire::websocket::Code;
 
@@ -151,7 +151,7 @@ impl Server {
         };
         let Some(record) = record else {
             if matches!(wait.awaits, Awaits::Bus) {
-                self.end_wait(shown, Resume::Miss, None);
+                self.end_wait(shown, Reconnect::Miss, None);
             }
             return;
         };
@@ -164,18 +164,18 @@ impl Server {
             let until_ms = now_ms + RECONNECT_OWNER_MS;
             self.let_wait(record.ticket, Wait { awaits, until_ms, ..wait });
         } else if record.saved.may_return() {
-            self.end_wait(shown, Resume::Hit, Some(record.saved));
+            self.end_wait(shown, Reconnect::Hit, Some(record.saved));
         } else {
             self.resumes.put_back(record.ticket, record.saved, now_ms);
-            self.end_wait(shown, Resume::TooSoon, None);
+            self.end_wait(shown, Reconnect::TooSoon, None);
         }
     }
 
     /// The node of a token's player has answered.
     pub(super) fn answered_elsewhere(&mut self, ticket: Ticket, fate: SessionOutcome) {
         match fate {
-            SessionOutcome::Transferred(saved) => self.end_wait(ticket, Resume::TakenOver, Some(saved)),
-            SessionOutcome::Active => self.end_wait(ticket, Resume::SecondTab, None),
+            SessionOutcome::Transferred(saved) => self.end_wait(ticket, Reconnect::TakenOver, Some(saved)),
+            SessionOutcome::Active => self.end_wait(ticket, Reconnect::SecondTab, None),
             SessionOutcome::Unknown => {
                 let until_ms = self.now_ms() + RECONNECT_LOOKUP_MS;
                 let Some(wait) = self.returning.by_ticket.get_mut(&ticket) else { return };
@@ -215,17 +215,17 @@ impl Server {
         let is_over = now_ms >= wait.until_ms;
         match &mut wait.awaits {
             &mut Awaits::Frame { owner, before_ms } => match self.heard_ms(owner) {
-                Some(heard_ms) if heard_ms > before_ms => self.end_wait(ticket, Resume::SecondTab, None),
+                Some(heard_ms) if heard_ms > before_ms => self.end_wait(ticket, Reconnect::SecondTab, None),
                 Some(_) if is_over => self.give_over(ticket, owner),
                 Some(_) => {}
                 // Its connection has ended meanwhile.
                 None => self.give_over(ticket, owner),
             },
-            Awaits::Bus if is_over => self.end_wait(ticket, Resume::Miss, None),
+            Awaits::Bus if is_over => self.end_wait(ticket, Reconnect::Miss, None),
             Awaits::Owner { record, .. } if is_over => {
                 // Nothing more is to be heard: what was kept must do.
                 let saved = record.saved;
-                self.end_wait(ticket, Resume::Hit, Some(saved));
+                self.end_wait(ticket, Reconnect::Hit, Some(saved));
             }
             Awaits::Owner { asks_again_ms, .. } if asks_again_ms.is_some_and(|at_ms| now_ms >= at_ms) => {
                 *asks_again_ms = None;
@@ -251,12 +251,12 @@ impl Server {
                     self.peer_addresses.replace(owner, handshake.token);
                 }
                 let (outcome, saved) = match self.resumes.claim(shown, self.now_ms()) {
-                    Claim::Left(saved) if was_playing => (Resume::TakenOver, Some(saved)),
-                    Claim::Left(saved) => (Resume::Hit, Some(saved)),
-                    Claim::TooSoon => (Resume::TooSoon, None),
-                    Claim::Playing(_) | Claim::Unknown => (Resume::Miss, None),
+                    Claim::Left(saved) if was_playing => (Reconnect::TakenOver, Some(saved)),
+                    Claim::Left(saved) => (Reconnect::Hit, Some(saved)),
+                    Claim::TooSoon => (Reconnect::TooSoon, None),
+                    Claim::Playing(_) | Claim::Unknown => (Reconnect::Miss, None),
                 };
-                self.metrics.resumes[outcome] += 1;
+                self.metrics.reconnects[outcome] += 1;
                 self.admit_handshake(&handshake, saved.map(|saved| ResumedSession { shown, saved }).as_ref());
             }
             Asker::Node(node) => {
@@ -269,11 +269,11 @@ impl Server {
     }
 
     /// Ends a wait with its outcome.
-    fn end_wait(&mut self, ticket: Ticket, outcome: Resume, saved: Option<Saved>) {
+    fn end_wait(&mut self, ticket: Ticket, outcome: Reconnect, saved: Option<Saved>) {
         let Some(Wait { asker, shown, .. }) = self.returning.remove(ticket) else { return };
         match asker {
             Asker::Client(handshake) => {
-                self.metrics.resumes[outcome] += 1;
+                self.metrics.reconnects[outcome] += 1;
                 self.admit_handshake(&handshake, saved.map(|saved| ResumedSession { shown, saved }).as_ref());
             }
             // Nodes wait for nothing but a player's frames.
@@ -285,7 +285,7 @@ impl Server {
     fn be_present(&mut self, ticket: Ticket, asker: Asker) {
         match asker {
             Asker::Client(handshake) => {
-                self.metrics.resumes[Resume::SecondTab] += 1;
+                self.metrics.reconnects[Reconnect::SecondTab] += 1;
                 self.admit_handshake(&handshake, None);
             }
             Asker::Node(node) => self.answer_claim(ticket, node, SessionOutcome::Active),

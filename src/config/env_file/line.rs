@@ -23,11 +23,11 @@ pub(in crate::config) struct Entry<'a> {
 
 /// A character that is not understood.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::config) struct Fault {
+pub(in crate::config) struct SyntaxError {
     /// Its place in the line, counted from 1.
     pub column: usize,
     /// The problem, without the text of the line.
-    pub what: String,
+    pub message: String,
 }
 
 /// A line as it is read.
@@ -38,26 +38,26 @@ struct Line<'a>(&'a str);
 ///
 /// # Errors
 /// Names the first character that is not understood.
-pub(in crate::config) fn entry(text: &str) -> Result<Option<Entry<'_>>, Fault> {
+pub(in crate::config) fn entry(text: &str) -> Result<Option<Entry<'_>>, SyntaxError> {
     let line = Line(text);
-    let is_foreign = |character: char| character.is_control() && character != '\t';
-    if let Some((at, character)) = text.char_indices().find(|&(_, character)| is_foreign(character)) {
-        return Err(line.fault(at, &format!("unexpected control character U+{:04X}", u32::from(character))));
+    let is_forbidden = |character: char| character.is_control() && character != '\t';
+    if let Some((at, character)) = text.char_indices().find(|&(_, character)| is_forbidden(character)) {
+        return Err(line.error(at, &format!("unexpected control character U+{:04X}", u32::from(character))));
     }
-    let start = line.past_blanks(0);
+    let start = line.skip_blanks(0);
     if start == text.len() || text[start..].starts_with(['#', ';']) {
         return Ok(None);
     }
-    let start = line.past_export(start);
+    let start = line.skip_export(start);
     let Some(equals) = text[start..].find('=').map(|at| start + at) else {
         let name_end = text[start..].find(char::is_whitespace).map_or(text.len(), |at| start + at);
-        return Err(line.fault(line.past_blanks(name_end), "expected NAME=value"));
+        return Err(line.error(line.skip_blanks(name_end), "expected NAME=value"));
     };
-    let at = line.past_blanks(equals + 1);
+    let at = line.skip_blanks(equals + 1);
     let value = match text[at..].chars().next() {
-        Some('\'') => line.in_quotes(at, '\'')?,
-        Some('"') => line.in_quotes(at, '"')?,
-        _ => line.bare(equals + 1)?,
+        Some('\'') => line.quoted(at, '\'')?,
+        Some('"') => line.quoted(at, '"')?,
+        _ => line.unquoted(equals + 1)?,
     };
     let (name_column, column) = (line.column(start), line.column(at));
     Ok(Some(Entry { name: text[start..equals].trim(), name_column, value, column }))
@@ -68,54 +68,54 @@ impl Line<'_> {
         self.0[..at].chars().count() + 1
     }
 
-    fn fault(self, at: usize, what: &str) -> Fault {
-        Fault { column: self.column(at), what: what.to_owned() }
+    fn error(self, at: usize, message: &str) -> SyntaxError {
+        SyntaxError { column: self.column(at), message: message.to_owned() }
     }
 
-    fn past_blanks(self, at: usize) -> usize {
+    fn skip_blanks(self, at: usize) -> usize {
         self.0.len() - self.0[at..].trim_start().len()
     }
 
-    fn past_export(self, at: usize) -> usize {
+    fn skip_export(self, at: usize) -> usize {
         let rest = self.0[at..].strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
-        rest.map_or(at, |rest| self.past_blanks(self.0.len() - rest.len()))
+        rest.map_or(at, |rest| self.skip_blanks(self.0.len() - rest.len()))
     }
 
     /// The value that begins behind this place, which is that of the `=`.
-    fn bare(self, at: usize) -> Result<String, Fault> {
+    fn unquoted(self, at: usize) -> Result<String, SyntaxError> {
         let rest = &self.0[at..];
         let is_comment = |&(sign, _): &(usize, &str)| rest[..sign].ends_with(char::is_whitespace);
         let end = rest.match_indices('#').find(is_comment).map_or(rest.len(), |(sign, _)| sign);
         let value = rest[..end].trim();
         if value.ends_with('\\') {
             let last = at + rest[..end].trim_end().len() - 1;
-            return Err(self.fault(last, "a value does not go on in the next line; a last \\ takes quotes"));
+            return Err(self.error(last, "a value does not go on in the next line; a last \\ takes quotes"));
         }
         Ok(value.to_owned())
     }
 
     /// The value whose opening quote stands at this place.
-    fn in_quotes(self, at: usize, quote: char) -> Result<String, Fault> {
+    fn quoted(self, at: usize, quote: char) -> Result<String, SyntaxError> {
         let (mut value, mut characters) = (String::new(), self.0[at + 1..].char_indices().peekable());
         while let Some((offset, character)) = characters.next() {
             if character == quote {
-                return self.expect_comment(at + 1 + offset + 1).map(|()| value);
+                return self.expect_end(at + 1 + offset + 1).map(|()| value);
             }
             let is_escape = character == '\\' && quote == '"';
             let escaped = characters.next_if(|(_, next)| is_escape && "\"\\$`".contains(*next));
             value.push(escaped.map_or(character, |(_, escaped)| escaped));
         }
-        Err(self.fault(at, "this quote is not closed"))
+        Err(self.error(at, "this quote is not closed"))
     }
 
     /// Behind a closing quote.
-    fn expect_comment(self, at: usize) -> Result<(), Fault> {
-        let next = self.past_blanks(at);
+    fn expect_end(self, at: usize) -> Result<(), SyntaxError> {
+        let next = self.skip_blanks(at);
         let is_comment = next > at && self.0[next..].starts_with('#');
         if next == self.0.len() || is_comment {
             Ok(())
         } else {
-            Err(self.fault(next, "unexpected behind the closing quote; a comment begins with a blank and #"))
+            Err(self.error(next, "unexpected behind the closing quote; a comment begins with a blank and #"))
         }
     }
 }
@@ -124,13 +124,13 @@ impl Line<'_> {
 /// that is possible, so that programs that take quotes literally read it as well.
 pub(in crate::config) fn write(variable: &str, value: &str) -> String {
     let line = |written: &str| format!("{variable}={written}");
-    let means_it = |line: &String| matches!(entry(line), Ok(Some(entry)) if entry.value == value);
+    let reads_back = |line: &String| matches!(entry(line), Ok(Some(entry)) if entry.value == value);
     let escape = |character: char| match character {
         '"' | '\\' | '$' | '`' => format!("\\{character}"),
         _ => character.to_string(),
     };
     let candidates = [line(value), line(&format!("'{value}'"))];
-    candidates.into_iter().find(means_it).unwrap_or_else(|| {
+    candidates.into_iter().find(reads_back).unwrap_or_else(|| {
         let escaped: String = value.chars().map(escape).collect();
         line(&format!("\"{escaped}\""))
     })

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::{BorrowedFormatItem, parse_borrowed};
 
 use crate::ops::printable::{printable, printable_json};
-use crate::ops::secret::scrub;
+use crate::ops::secret::redact;
 
 /// RFC 3339 in UTC, with milliseconds. The ready-made format of the library leaves zeros at the end out, and columns would shift.
 static TIME: LazyLock<Vec<BorrowedFormatItem<'static>>> = LazyLock::new(|| {
@@ -39,7 +39,7 @@ impl Format {
     pub(super) fn line(self, now: OffsetDateTime, record: &Record<'_>) -> Vec<u8> {
         let time = now.format(&TIME[..]).unwrap_or_default();
         let message = record.args().to_string();
-        let message = scrub(&message);
+        let message = redact(&message);
         let mut line = match self {
             Self::Text => format!("{time} [{}] {}", record.level(), printable(&message)),
             Self::Json => {
@@ -75,7 +75,7 @@ impl<'kvs> VisitSource<'kvs> for Fields {
             .to_u64()
             .map(Json::from)
             .or_else(|| value.to_f64().map(Json::from))
-            .unwrap_or_else(|| scrub(&value.to_string()).into());
+            .unwrap_or_else(|| redact(&value.to_string()).into());
         self.0.insert(key.to_string(), value);
         Ok(())
     }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn no_line_holds_a_hidden_secret() {
-        crate::ops::secret::hide([crate::ops::secret::Secret::new("secret-of-this-test")]);
+        crate::ops::secret::register([crate::ops::secret::Secret::new("secret-of-this-test")]);
         for format in [Format::Text, Format::Json] {
             let text = line(format, "ERR 'secret-of-this-test'", &[("why", "secret-of-this-test".into())]);
             assert!(!text.contains("of-this-test") && text.contains("ERR '***'"), "{text}");

@@ -131,7 +131,7 @@ pub fn stop() {
 
 /// Writes a line as an error past the log's thread, which must have been [`stop`]ped or be gone: to standard error, and to
 /// the log's file if there is one.
-pub fn write_last(text: &str) {
+pub fn write_final_line(text: &str) {
     let format = LOG.get().map_or(Format::Text, |log| log.format);
     let record = |args| Record::builder().level(Level::Error).args(args).build();
     let line = format.line(OffsetDateTime::now_utc(), &record(format_args!("{text}")));

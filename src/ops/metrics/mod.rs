@@ -119,7 +119,7 @@ kinds! {
 
 kinds! {
     /// What clients sent against the protocol, whether or not it closed their connection.
-    ProtocolFault {
+    ProtocolViolation {
         /// A message with another length than its type has.
         MessageLength = "message_length",
         /// A message of unknown type.
@@ -215,7 +215,7 @@ kinds! {
 
 kinds! {
     /// Why an HTTP answer ended before its last byte.
-    Cut {
+    Truncation {
         /// The client took nothing of it for too long.
         Stalled = "stalled",
         /// The client took it more slowly than it must.
@@ -227,7 +227,7 @@ kinds! {
 
 kinds! {
     /// What a session token in a handshake led to.
-    Resume {
+    Reconnect {
         /// Its player had left, and was remembered.
         Hit = "hit",
         /// Its player's connection had gone quiet, and was closed.
@@ -285,19 +285,19 @@ pub struct Metrics {
     /// Frames sent, by kind.
     pub frames_out: Counters<FrameOut, { FrameOut::ALL.len() }>,
     /// Protocol errors of clients, by kind.
-    pub protocol_errors: Counters<ProtocolFault, { ProtocolFault::ALL.len() }>,
+    pub protocol_errors: Counters<ProtocolViolation, { ProtocolViolation::ALL.len() }>,
     /// Refused connections and requests, by reason.
     pub refused: Counters<Refused, { Refused::ALL.len() }>,
     /// Ended game connections, by reason.
     pub closed: Counters<Closed, { Closed::ALL.len() }>,
     /// HTTP answers that ended before their last byte, by reason.
-    pub answers_cut: Counters<Cut, { Cut::ALL.len() }>,
+    pub responses_truncated: Counters<Truncation, { Truncation::ALL.len() }>,
     /// Connections without a request that were closed for others.
     pub idle_displaced_total: u64,
     /// Messages of the bus that were not listened to.
     pub bus_refused_total: u64,
     /// Tickets shown, by what came of them.
-    pub resumes: Counters<Resume, { Resume::ALL.len() }>,
+    pub reconnects: Counters<Reconnect, { Reconnect::ALL.len() }>,
     bus_delays: Histogram,
     ticks: TickWindow,
     load: LoadWindow,
@@ -470,11 +470,11 @@ mod tests {
             }
         }
         check::<FrameOut>();
-        check::<ProtocolFault>();
+        check::<ProtocolViolation>();
         check::<Refused>();
         check::<Closed>();
-        check::<Resume>();
-        check::<Cut>();
+        check::<Reconnect>();
+        check::<Truncation>();
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
         metric(
             "answers_cut",
             "HTTP answers that ended before their last byte.",
-            Kinds("reason", metrics.answers_cut.iter().collect()),
+            Kinds("reason", metrics.responses_truncated.iter().collect()),
         ),
         metric("frames_out", "Frames sent.", Kinds("kind", metrics.frames_out.iter().collect())),
         metric(
@@ -235,7 +235,7 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
         ),
         metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),
         metric("closed", "Ended game connections.", Kinds("reason", metrics.closed.iter().collect())),
-        metric("resumes", "Tickets shown.", Kinds("outcome", metrics.resumes.iter().collect())),
+        metric("resumes", "Tickets shown.", Kinds("outcome", metrics.reconnects.iter().collect())),
     ]
 }
 

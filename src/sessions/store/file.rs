@@ -1,7 +1,7 @@
 //! The file of a store: rows in a redb database, which may be damaged in any way.
 //!
 //! redb panics over some damage, also when it closes a file. So everything it does happens within
-//! [`last_line::caught`](crate::ops::crash::caught), and a database that panicked is not closed but forgotten. The number of
+//! [`catch_panic_message`], and a database that panicked is not closed but forgotten. The number of
 //! times is bounded by the caller.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _
 use super::super::{Kept, Saved, Ticket};
 use super::Found;
 use crate::limits::{SESSION_FILE_BYTES_MAX, SESSION_STORE_CACHE_BYTES, SESSIONS_SAVED_MAX};
-use crate::ops::crash::caught;
+use crate::ops::crash::catch_panic_message;
 use crate::ops::files::check_read_write;
 use crate::world::Budget;
 
@@ -85,7 +85,7 @@ impl StoreFile {
             let backend = FileBackend::new(file)?;
             Database::builder().set_cache_size(SESSION_STORE_CACHE_BYTES).create_with_backend(backend)
         };
-        let database = caught(create).map_err(Trouble::Broken)?.map_err(redb::Error::from)?;
+        let database = catch_panic_message(create).map_err(Trouble::Broken)?.map_err(redb::Error::from)?;
         Ok(Self { database, path: path.to_owned() })
     }
 
@@ -96,7 +96,7 @@ impl StoreFile {
     ) -> Result<(Self, T), Trouble> {
         let Self { database, path } = self;
         let mut database = ManuallyDrop::new(database);
-        let result = caught(|| act(&mut database)).map_err(Trouble::Broken)?;
+        let result = catch_panic_message(|| act(&mut database)).map_err(Trouble::Broken)?;
         let file = Self { database: ManuallyDrop::into_inner(database), path };
         match result {
             Ok(done) => Ok((file, done)),
@@ -143,7 +143,7 @@ impl StoreFile {
 
     /// Closes the file. What goes wrong then concerns nobody.
     pub(super) fn close(self) {
-        let _ = caught(move || drop(self));
+        let _ = catch_panic_message(move || drop(self));
     }
 }
 

@@ -1,77 +1,78 @@
-//! Changes the running kernel, and says what became of each change.
+//! Applies the recommended settings to the running kernel and reports each outcome.
 
 use std::fmt::Write as _;
 use std::io;
 use std::{fs, iter};
 
-use pixi_game_server::ops::kernel_limits::{CPU_GOVERNOR, Finding, GOVERNOR};
+use pixi_game_server::ops::kernel_limits::{CPU_GOVERNOR, CPU_GOVERNOR_FILE, KernelSetting};
 
-/// What became of a change.
+/// Outcome of a change.
 #[derive(Debug)]
 pub enum Change<'a> {
-    /// The kernel took it.
-    Made(&'a Finding),
-    /// It did not.
-    Refused(&'a Finding, io::Error),
-    /// It is no business of the kernel's: whoever starts the server sets it.
-    NotHere(&'a Finding),
+    /// The kernel accepted it.
+    Applied(&'a KernelSetting),
+    /// The kernel refused it.
+    Refused(&'a KernelSetting, io::Error),
+    /// A process limit, which the service manager or the shell sets before it starts the server.
+    ProcessLimit(&'a KernelSetting),
 }
 
 impl Change<'_> {
-    /// Whether nothing is left to be done here.
-    pub fn is_made(&self) -> bool {
+    /// Returns whether nothing is left to do in the kernel.
+    pub fn is_done(&self) -> bool {
         !matches!(self, Change::Refused(..))
     }
 }
 
-/// Changes whatever is not as wanted.
-pub fn apply(findings: &[Finding]) -> Vec<Change<'_>> {
-    findings
+/// Applies every setting that is not sufficient.
+pub fn apply(settings: &[KernelSetting]) -> Vec<Change<'_>> {
+    settings
         .iter()
-        .filter(|finding| !finding.is_met)
-        .map(|finding| match write(finding) {
-            None => Change::NotHere(finding),
-            Some(Ok(())) => Change::Made(finding),
-            Some(Err(error)) => Change::Refused(finding, error),
+        .filter(|setting| !setting.is_sufficient)
+        .map(|setting| match write(setting) {
+            None => Change::ProcessLimit(setting),
+            Some(Ok(())) => Change::Applied(setting),
+            Some(Err(error)) => Change::Refused(setting, error),
         })
         .collect()
 }
 
-/// A line for each change.
-pub fn tell(changes: &[Change<'_>]) -> String {
+/// Renders one line per change.
+pub fn describe(changes: &[Change<'_>]) -> String {
     let mut text = String::new();
     for change in changes {
         let _ = match change {
-            Change::Made(it) => writeln!(text, "{}: {} -> {}", it.name, it.value, it.wanted),
+            Change::Applied(it) => writeln!(text, "{}: {} -> {}", it.name, it.value, it.recommended),
             Change::Refused(it, error) => {
-                writeln!(text, "{}: {} stays, as root run: {} ({error})", it.name, it.value, it.command())
+                writeln!(text, "{}: still {}; as root run: {} ({error})", it.name, it.value, it.command())
             }
-            Change::NotHere(it) => writeln!(
+            Change::ProcessLimit(it) => writeln!(
                 text,
-                "{}: {} is for whoever starts the server: {}, or LimitNOFILE={} in its unit",
+                "{}: {}; set it where the server is started: {}, or LimitNOFILE={} in its unit",
                 it.name,
                 it.value,
                 it.command(),
-                it.wanted
+                it.recommended
             ),
         };
     }
-    if text.is_empty() { "All is as wanted.\n".to_owned() } else { text }
+    if text.is_empty() { "Every setting is sufficient.\n".to_owned() } else { text }
 }
 
-/// Nothing where no file of the kernel is behind it.
-fn write(finding: &Finding) -> Option<io::Result<()>> {
-    if let Some(path) = finding.path() {
-        return Some(fs::write(path, &finding.wanted));
+/// Writes the recommended value; `None` where no kernel file holds the setting.
+fn write(setting: &KernelSetting) -> Option<io::Result<()>> {
+    if let Some(path) = setting.path() {
+        return Some(fs::write(path, &setting.recommended));
     }
-    (finding.name == CPU_GOVERNOR).then(|| governors().try_for_each(|path| fs::write(path, &finding.wanted)))
+    (setting.name == CPU_GOVERNOR)
+        .then(|| governors().try_for_each(|path| fs::write(path, &setting.recommended)))
 }
 
-/// The files of all cores that have a choice.
+/// Governor files of all cores that have one.
 fn governors() -> impl Iterator<Item = String> {
     let mut core = 0;
     iter::from_fn(move || {
-        let path = GOVERNOR.replace("cpu0", &format!("cpu{core}"));
+        let path = CPU_GOVERNOR_FILE.replace("cpu0", &format!("cpu{core}"));
         core += 1;
         fs::exists(&path).is_ok_and(|exists| exists).then_some(path)
     })

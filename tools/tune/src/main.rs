@@ -1,6 +1,6 @@
-//! Options -> what the box has for so many players -> a table, a file for sysctl, or the changes themselves.
+//! Checks kernel settings against a number of players and prints a table, prints a sysctl file, or applies the changes.
 //!
-//! Exit status: 0 when all is as wanted, or was made so; 1 when something is not; 2 for bad usage.
+//! Exit status: 0 when every setting is sufficient or was made so, 1 when one is not, 2 for bad usage.
 
 mod apply;
 mod options;
@@ -11,10 +11,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use options::{Action, Command};
-use pixi_game_server::ops::kernel_limits::{Demand, examine, sysctl_file};
+use pixi_game_server::ops::kernel_limits::{Workload, inspect, sysctl_file};
 use stage::console::report_error;
 
-const NOT_AS_WANTED: u8 = 1;
+const INSUFFICIENT: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
@@ -27,21 +27,21 @@ fn main() -> ExitCode {
             return ExitCode::from(INVALID);
         }
     };
-    let demand = Demand { players: u64::from(options.players), is_proxy_local: options.is_proxy_local };
-    let findings = examine(&demand, |path| fs::read_to_string(path).ok());
-    let all_met = findings.iter().all(|finding| finding.is_met);
+    let workload = Workload { players: u64::from(options.players), is_proxy_local: options.is_proxy_local };
+    let settings = inspect(&workload, |path| fs::read_to_string(path).ok());
+    let all_sufficient = settings.iter().all(|setting| setting.is_sufficient);
     match options.action {
-        Action::Show => print(&table::show(&findings, options.players), all_met),
-        Action::PrintSysctl => print(&sysctl_file(&findings, demand.players), true),
+        Action::Show => print(&table::show(&settings, options.players), all_sufficient),
+        Action::PrintSysctl => print(&sysctl_file(&settings, workload.players), true),
         Action::Apply => {
-            let changes = apply::apply(&findings);
-            print(&apply::tell(&changes), changes.iter().all(apply::Change::is_made))
+            let changes = apply::apply(&settings);
+            print(&apply::describe(&changes), changes.iter().all(apply::Change::is_done))
         }
     }
 }
 
-/// A closed pipe is the reader's choice.
-fn print(text: &str, is_well: bool) -> ExitCode {
+/// Ignores a closed pipe (`pixi-game-tune | head`).
+fn print(text: &str, is_sufficient: bool) -> ExitCode {
     let _ = write!(std::io::stdout(), "{text}");
-    if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_AS_WANTED) }
+    if is_sufficient { ExitCode::SUCCESS } else { ExitCode::from(INSUFFICIENT) }
 }

@@ -1,4 +1,4 @@
-//! What is asked for: flags, and environment variables of the same names.
+//! Command-line options.
 
 use getopts::Options as Flags;
 use stage::cli::{self, given, value, whole};
@@ -8,15 +8,15 @@ const PLAYERS_MAX: u32 = 1_000_000;
 /// A valid set of options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Players at a time.
+    /// Concurrent players.
     pub players: u32,
-    /// A proxy on this machine passes them on.
+    /// Whether a proxy on this machine forwards them.
     pub is_proxy_local: bool,
-    /// What to do.
+    /// The action.
     pub action: Action,
 }
 
-/// What is done with what was found.
+/// What the program does with the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Print a table.
@@ -27,29 +27,29 @@ pub enum Action {
     Apply,
 }
 
-/// What the command line asks for.
+/// The parsed command line.
 pub type Command = cli::Command<Options>;
 
-/// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
+/// Parses the arguments that follow the program's name; `variable` looks up the environment for options not given.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line that names the option, the value and the allowed values.
 pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let brief = "Shows what of this machine limits how many players pixi-game-server can serve.\n\n\
+    let brief = "Shows the kernel settings that limit how many players pixi-game-server can serve on this machine.\n\n\
              To keep the changes: pixi-game-tune --print-sysctl > /etc/sysctl.d/60-pixi-game-server.conf\n\n\
-             Exit status: 0 when all is as wanted, 1 when something is not, 2 for bad usage.";
+             Exit status: 0 when every setting is sufficient, 1 when one is not, 2 for bad usage.";
     let declare = |flags: &mut Flags| {
-        flags.optopt("", "players", "players at a time [12000], PLAYERS", "N");
+        flags.optopt("", "players", "concurrent players [12000], PLAYERS", "N");
         flags.optflag(
             "",
             "local-proxy",
-            "a proxy on this machine passes them on: it needs a local port for each",
+            "a proxy on this machine forwards the players, each over a local port",
         );
-        flags.optflag("", "print-sysctl", "print what is to change as a file for /etc/sysctl.d");
-        flags.optflag("", "apply", "change it, as root, until the next reboot");
+        flags.optflag("", "print-sysctl", "print the changes as a file for /etc/sysctl.d");
+        flags.optflag("", "apply", "apply the changes until the next reboot; needs root");
     };
     cli::parse("pixi-game-tune", args, brief, declare, |matches| {
         let action = match (matches.opt_present("print-sysctl"), matches.opt_present("apply")) {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_variables_and_there_is_a_default() {
+    fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
         let shown = Options { players: 12_000, is_proxy_local: false, action: Action::Show };
         assert_eq!(run(&[], ("", "")), Ok(shown));
         assert_eq!(run(&["--players=9"], ("PLAYERS", "7")), Ok(Options { players: 9, ..shown }));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_named_with_what_is_allowed() {
+    fn an_invalid_value_is_reported_with_the_allowed_values() {
         let problem = "--players many: expected a whole number from 1 to 1000000";
         assert_eq!(run(&["--players", "many"], ("", "")).unwrap_err(), problem);
         assert!(run(&["--apply", "--print-sysctl"], ("", "")).unwrap_err().contains("expected one of them"));

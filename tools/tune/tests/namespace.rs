@@ -1,4 +1,4 @@
-//! The program as operators start it, in a network namespace of its own, whose settings are nobody else's.
+//! The program as operators start it, in its own network namespace.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-tune");
 
-/// A shell's commands in a new namespace of each of these kinds, with a queue that bites; `$0` is the program.
+/// Runs a shell script in new namespaces of these kinds, with an accept queue that is critical; `$0` is the program.
 fn in_namespaces(kinds: &[&str], script: &str) -> Output {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let root: &[&str] = if is_root { &[] } else { &["--map-root-user"] };
@@ -24,7 +24,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn what_is_too_little_is_marked_with_the_command_that_helps() {
+fn a_critical_setting_is_marked_and_its_command_is_shown() {
     let output = in_namespace("\"$0\" --players 5000");
     let shown = text(&output);
     assert_eq!(output.status.code(), Some(1), "{shown}");
@@ -35,7 +35,7 @@ fn what_is_too_little_is_marked_with_the_command_that_helps() {
 }
 
 #[test]
-fn what_is_applied_is_in_force_and_nothing_is_left_to_do() {
+fn applied_settings_take_effect() {
     let output = in_namespace(
         "\"$0\" --players 3000 --apply; echo \"status $?\"; cat /proc/sys/net/core/somaxconn; \"$0\" --players 3000",
     );
@@ -46,7 +46,7 @@ fn what_is_applied_is_in_force_and_nothing_is_left_to_do() {
 }
 
 #[test]
-fn what_is_printed_for_sysctl_can_be_loaded_by_it() {
+fn sysctl_loads_the_printed_file() {
     let script = "\"$0\" --players 3000 --print-sysctl | grep -E '^#|somaxconn|syn_backlog' > \"$FILE\"
         PATH=$PATH:/usr/sbin:/sbin sysctl --load=\"$FILE\" && cat /proc/sys/net/core/somaxconn";
     let file = format!("{}/printed.conf", env!("CARGO_TARGET_TMPDIR"));
@@ -60,7 +60,7 @@ fn what_is_printed_for_sysctl_can_be_loaded_by_it() {
 }
 
 #[test]
-fn what_the_kernel_does_not_take_is_said_with_what_to_do() {
+fn a_refused_change_is_reported_with_the_command() {
     let readonly = "mount -o remount,ro,bind /proc/sys 2>/dev/null || mount --bind -o ro /proc/sys /proc/sys";
     let script = format!(
         "mount --bind /proc/sys /proc/sys && {{ {readonly}; }}
@@ -69,12 +69,12 @@ fn what_the_kernel_does_not_take_is_said_with_what_to_do() {
     let output = in_namespaces(&["--net", "--mount"], &script);
     let shown = text(&output);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let refused = "net.core.somaxconn: 128 stays, as root run: sysctl -w net.core.somaxconn=3000 (";
+    let refused = "net.core.somaxconn: still 128; as root run: sysctl -w net.core.somaxconn=3000 (";
     assert!(shown.contains(refused), "{output:?}");
 }
 
 #[test]
-fn wrong_options_are_named() {
+fn invalid_options_are_reported() {
     let output = Command::new(PROGRAM).args(["--players", "0"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(

@@ -7,7 +7,7 @@ use openmetrics_parser::{
 };
 
 use super::*;
-use crate::ops::metrics::{Closed, ClusterGauges, FrameOut, ProtocolFault, Refused, Resume};
+use crate::ops::metrics::{Closed, ClusterGauges, FrameOut, ProtocolViolation, Reconnect, Refused};
 
 const MS: u64 = 1_000_000;
 
@@ -26,10 +26,10 @@ fn example() -> (Metrics, Gauges) {
     metrics.busy_ns_total = 500 * MS;
     metrics.connections_accepted_total = 8;
     metrics.frames_out[FrameOut::Ack] = 9;
-    metrics.protocol_errors[ProtocolFault::Framing] = 10;
+    metrics.protocol_errors[ProtocolViolation::Framing] = 10;
     metrics.refused[Refused::Full] = 11;
     metrics.closed[Closed::Idle] = 12;
-    metrics.resumes[Resume::Hit] = 13;
+    metrics.reconnects[Reconnect::Hit] = 13;
     metrics.sample(12_000 * MS);
     let gauges = Gauges {
         players: 1_000,
