@@ -102,7 +102,7 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
 /// Takes the steps of a start that leave no trace, and prints its complaints. The exit status is that of the first problem that
 /// would end the start.
 fn check(config: &Config, notices: Vec<String>) -> ExitCode {
-    logging::collect();
+    logging::start_collecting();
     let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
     let log_file = log_file.map_err(|error| (INVALID, unwritable_log(config, &error)));
     let capacity = Capacity::raise_for(config.max_connections);
@@ -114,7 +114,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     let problems: Vec<(u8, String)> =
         [log_file, assets].into_iter().filter_map(Result::err).chain(sockets).collect();
     let mut lines: Vec<String> = problems.iter().map(|(_, problem)| problem.clone()).collect();
-    lines.extend(notices.into_iter().chain(logging::collected()));
+    lines.extend(notices.into_iter().chain(logging::take_collected()));
     if let Some((status, _)) = problems.first() {
         return fail(*status, &lines.join("\n"));
     }

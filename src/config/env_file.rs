@@ -52,7 +52,7 @@ impl EnvFile {
             let path = path.to_string_lossy();
             vec![format!("--env-file {}: can't be read: {why}", without_credentials(&path))]
         };
-        let bytes = files::read_all(path, FILE_BYTES_MAX).map_err(|error| unreadable(&error))?;
+        let bytes = files::read_bounded(path, FILE_BYTES_MAX).map_err(|error| unreadable(&error))?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(unreadable(&format_args!("it is longer than {FILE_BYTES_MAX} bytes")));
         }

@@ -1,16 +1,16 @@
-//! Foreign text in a line of ours: whatever it holds, it can't end the line, move the cursor or turn the reading direction.
+//! Escapes untrusted text for a line of output: it can't end the line, move the cursor or change the text direction.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text with every character escaped that a terminal, a pager or a collector of lines acts on: `\n`, `\u{1b}`.
+/// Escapes every character that a terminal, a pager or a log collector interprets: `\n`, `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(acts) {
+    if !text.contains(needs_escape) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if acts(character) {
+        if needs_escape(character) {
             let _ = write!(escaped, "{}", character.escape_default());
         } else {
             escaped.push(character);
@@ -19,14 +19,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// The same within JSON, whose own rules escape the ASCII ones alone. Outside its strings JSON holds none of them.
+/// Escapes the same characters within JSON, whose own rules escape only ASCII. Outside its strings JSON has none of them.
 pub fn printable_json(json: String) -> String {
-    if !json.contains(acts) {
+    if !json.contains(needs_escape) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 16);
     for character in json.chars() {
-        if acts(character) {
+        if needs_escape(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
                 let _ = write!(escaped, "\\u{unit:04x}");
             }
@@ -37,8 +37,9 @@ pub fn printable_json(json: String) -> String {
     escaped
 }
 
-/// Control characters, separators of lines, and the invisible ones of Unicode: marks of direction, joiners, tags.
-fn acts(character: char) -> bool {
+/// Returns whether a character is a control character, a line separator, or an invisible one: direction marks, joiners,
+/// tags.
+fn needs_escape(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}'
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_is_escaped_and_all_else_stays() {
+    fn control_and_invisible_characters_are_escaped_and_others_are_kept() {
         for (text, expected) in [
             ("a\nb\r\t", "a\\nb\\r\\t"),
             ("\u{1b}[2J\u{7f}\0", "\\u{1b}[2J\\u{7f}\\u{0}"),
@@ -73,15 +74,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_leaves_anything_that_acts(text: String) {
-            prop_assert!(!printable(&text).contains(acts));
+        fn printable_text_needs_no_escape(text: String) {
+            prop_assert!(!printable(&text).contains(needs_escape));
         }
 
         #[test]
-        fn json_stays_the_same_value(text: String) {
+        fn printable_json_parses_to_the_same_value(text: String) {
             let json = serde_json::Value::from(text);
             let escaped = printable_json(json.to_string());
-            prop_assert!(!escaped.contains(acts));
+            prop_assert!(!escaped.contains(needs_escape));
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), json);
         }
     }

@@ -1,32 +1,33 @@
-//! Secrets: a type that never shows its text, and the place where lines made of foreign words lose what is secret.
+//! Secrets: a type that never prints its text, and the redaction of secrets in output.
 //!
-//! A setting says in the table of settings which part of it is secret. [`register`] takes those secrets_in when the configuration is
-//! read, and [`redact`] replaces them in every line that leaves the process: a Redis may repeat a password in its errors.
+//! The table of settings declares which part of a setting is secret. [`register`] collects those parts when the
+//! configuration is read. [`redact`] replaces them in every line that leaves the process, since a Redis may repeat a
+//! password in its errors.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
-/// What stands in the place of a secret.
+/// Replaces a secret in output.
 pub const MASK: &str = "***";
 
-/// Shortest secret that [`redact`] looks for, in bytes: a shorter one would mutilate every line and be guessed anyway.
+/// Shortest secret that [`redact`] replaces, in bytes: a shorter one would match in unrelated text and is easily guessed.
 const REDACTED_BYTES_MIN: usize = 4;
 
-/// What [`redact`] looks for, the longest first, so that no secret hides a part of a longer one.
+/// Secrets that [`redact`] replaces, the longest first, so that a secret within a longer one does not split it.
 static REGISTERED: RwLock<Vec<Secret>> = RwLock::new(Vec::new());
 
-/// A text that must not leave the process. It has no `Display`, and its `Debug` is [`MASK`].
+/// Text that must not leave the process. It has no `Display`, and its `Debug` prints [`MASK`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text over.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one use it has. It goes into no line, no error and no metric.
+    /// Returns the text for its actual use. Callers must not put it into a log line, an error or a metric.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -43,14 +44,14 @@ impl fmt::Debug for Secret {
 pub enum Secrecy {
     /// None.
     Public,
-    /// What precedes the host of a URL.
+    /// The user and password of a URL.
     Password,
-    /// All of it.
+    /// The whole value.
     Whole,
 }
 
 impl Secrecy {
-    /// A valid value as it may be shown: [`MASK`] stands for what is secret.
+    /// Returns a valid value with its secret part replaced by [`MASK`].
     pub fn redacted(self, value: &str) -> Cow<'_, str> {
         match self {
             Self::Whole if !value.is_empty() => Cow::Borrowed(MASK),
@@ -59,8 +60,8 @@ impl Secrecy {
         }
     }
 
-    /// A value as a message about it may show it. Where a valid one may hold a secret, an invalid one shows nothing: its
-    /// secret may stand anywhere.
+    /// Returns a possibly invalid value as an error message may print it. If a valid value could contain a secret, an
+    /// invalid one is masked as a whole, since the secret could be anywhere in it.
     pub fn redacted_unvalidated(self, value: &str) -> Cow<'_, str> {
         match self {
             Self::Public => without_credentials(value),
@@ -69,7 +70,7 @@ impl Secrecy {
         }
     }
 
-    /// Whether this value holds a secret.
+    /// Returns whether this value contains a secret.
     pub fn is_present_in(self, value: &str) -> bool {
         match self {
             Self::Public => false,
@@ -78,7 +79,7 @@ impl Secrecy {
         }
     }
 
-    /// The secrets in a valid value, in every form in which a line may repeat them.
+    /// Returns the secrets in a valid value, in every form in which output may repeat them.
     pub fn secrets_in(self, value: &str) -> Vec<Secret> {
         match self {
             Self::Public => Vec::new(),
@@ -92,7 +93,7 @@ impl Secrecy {
     }
 }
 
-/// A URL without what precedes its host; any other text as it is.
+/// Masks user and password of a URL; returns any other text unchanged.
 pub fn without_credentials(text: &str) -> Cow<'_, str> {
     match user_and_host(text) {
         Some((scheme, _, host)) => Cow::Owned(format!("{scheme}://{MASK}@{host}")),
@@ -100,7 +101,7 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Scheme, user and password, and the rest, of a URL that has them. The last `@` counts: a password may hold others.
+/// Splits a URL into scheme, credentials and the rest. The last `@` separates: a password may contain others.
 fn user_and_host(text: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let (user, host) = rest.rsplit_once('@')?;
@@ -124,26 +125,26 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// From here on, [`redact`] replaces these, besides all before: a line may still speak of the value before a reload.
+/// Adds secrets for [`redact`]. Earlier ones stay: after a reload a line may still contain a previous value.
 pub fn register(secrets: impl IntoIterator<Item = Secret>) {
-    let mut hidden = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     for secret in secrets {
-        if secret.0.len() >= REDACTED_BYTES_MIN && !hidden.contains(&secret) {
-            hidden.push(secret);
+        if secret.0.len() >= REDACTED_BYTES_MIN && !registered.contains(&secret) {
+            registered.push(secret);
         }
     }
-    hidden.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
+    registered.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
 }
 
-/// A text without the secrets that [`register`] was given.
+/// Replaces every registered secret in a text by [`MASK`].
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let hidden = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    redact_with(&hidden, text)
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    redact_with(&registered, text)
 }
 
-fn redact_with<'a>(hidden: &[Secret], text: &'a str) -> Cow<'a, str> {
+fn redact_with<'a>(secrets: &[Secret], text: &'a str) -> Cow<'a, str> {
     let mut redacted = Cow::Borrowed(text);
-    for secret in hidden {
+    for secret in secrets {
         if redacted.contains(&secret.0) {
             redacted = Cow::Owned(redacted.replace(&secret.0, MASK));
         }
@@ -158,13 +159,13 @@ mod tests {
     const URL: &str = "redis://user:p%40ss%zz@word@host:1/0";
 
     #[test]
-    fn a_secret_shows_nothing() {
+    fn debug_output_masks_a_secret() {
         let text = format!("{:?} {:#?}", Secret::new("hunter2"), Some(Secret::new("hunter2")));
         assert!(!text.contains("hunter2") && text.contains(MASK), "{text}");
     }
 
     #[test]
-    fn a_url_is_shown_without_its_password_and_anything_else_as_it_is() {
+    fn only_the_credentials_of_a_url_are_masked() {
         for (value, shown) in [
             (URL, "redis://***@host:1/0"),
             ("redis://host", "redis://host"),
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_value_that_may_hold_a_secret_is_not_shown_at_all() {
+    fn an_invalid_value_that_may_contain_a_secret_is_masked_as_a_whole() {
         for secrecy in [Secrecy::Password, Secrecy::Whole] {
             assert_eq!(secrecy.redacted_unvalidated("redis:/:hunter2"), MASK);
             assert_eq!(secrecy.redacted_unvalidated(""), "");
@@ -187,20 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_url_are_its_password_as_written_and_decoded() {
-        let secrets_in = Secrecy::Password.secrets_in(URL);
-        let texts: Vec<_> = secrets_in.iter().map(Secret::reveal).collect();
+    fn the_secrets_in_a_url_are_its_password_as_written_and_decoded() {
+        let secrets = Secrecy::Password.secrets_in(URL);
+        let texts: Vec<_> = secrets.iter().map(Secret::reveal).collect();
         assert_eq!(texts, ["p%40ss%zz@word", "p@ss%zz@word"]);
         assert_eq!(Secrecy::Password.secrets_in("redis://user@host"), []);
         assert_eq!(Secrecy::Public.secrets_in(URL), []);
     }
 
     #[test]
-    fn every_form_is_scrubbed_from_a_line() {
-        let hidden = Secrecy::Password.secrets_in("redis://:caf%C3%A9-hunter2@host");
+    fn every_form_of_a_secret_is_redacted() {
+        let secrets = Secrecy::Password.secrets_in("redis://:caf%C3%A9-hunter2@host");
         let line = "ERR unknown command 'AUTH', with args beginning with: 'café-hunter2' (caf%C3%A9-hunter2)";
-        let redacted = redact_with(&hidden, line);
+        let redacted = redact_with(&secrets, line);
         assert_eq!(redacted, "ERR unknown command 'AUTH', with args beginning with: '***' (***)");
-        assert!(matches!(redact_with(&hidden, "nothing secret"), Cow::Borrowed(_)));
+        assert!(matches!(redact_with(&secrets, "nothing secret"), Cow::Borrowed(_)));
     }
 }

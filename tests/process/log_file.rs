@@ -86,7 +86,10 @@ fn a_new_file_that_cannot_be_opened_leaves_the_old_one_in_use() {
     fs::rename(&folder, &moved).expect("renamed");
     let old = moved.join("server.log");
     server.signal(Signal::SIGHUP);
-    wait_for_line(&old, &format!("LOG_FILE={}: can't be opened anew", path.display()));
+    wait_for_line(
+        &old,
+        &format!("LOG_FILE={}: reopen failed; still writing to the old file", path.display()),
+    );
     let line = visit(&server);
     wait_for_line(&old, &line);
     fs::create_dir(&folder).expect("the folder is back");

@@ -1,4 +1,4 @@
-//! Warnings and errors that a check collects instead of logging them.
+//! Collects warnings and errors instead of logging them, for `--check-config`.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,22 +7,22 @@ use log::{Level, LevelFilter, Metadata, Record};
 use super::is_ours;
 use crate::limits::LOG_LINES_MAX;
 
-/// Warnings and errors so far, at most [`LOG_LINES_MAX`].
+/// Collected messages, at most [`LOG_LINES_MAX`]; later ones are discarded.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Collector;
 
-/// From here on warnings and errors are kept for [`collected`], and nothing is logged.
+/// Collects warnings and errors for [`take_collected`] from now on; nothing is logged.
 ///
 /// # Panics
-/// When the process logs already.
-pub fn collect() {
-    log::set_logger(&Collector).expect("a process that checks does not log");
+/// A logger is already installed.
+pub fn start_collecting() {
+    log::set_logger(&Collector).expect("a configuration check installs no other logger");
     log::set_max_level(LevelFilter::Warn);
 }
 
-/// The messages since the last call, in their order.
-pub fn collected() -> Vec<String> {
+/// Returns the messages collected since the last call, in order.
+pub fn take_collected() -> Vec<String> {
     std::mem::take(&mut *LINES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

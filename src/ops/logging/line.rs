@@ -1,4 +1,4 @@
-//! How a line of the log looks: for people, or for collectors.
+//! Format of a log line: plain text or JSON.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,30 +12,30 @@ use time::format_description::{BorrowedFormatItem, parse_borrowed};
 use crate::ops::printable::{printable, printable_json};
 use crate::ops::secret::redact;
 
-/// RFC 3339 in UTC, with milliseconds. The ready-made format of the library leaves zeros at the end out, and columns would shift.
+/// RFC 3339 in UTC with milliseconds. The `Rfc3339` format of `time` omits trailing zeros, which would shift the columns.
 static TIME: LazyLock<Vec<BorrowedFormatItem<'static>>> = LazyLock::new(|| {
     let description = "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z";
-    parse_borrowed::<2>(description).expect("a description that the tests format with")
+    parse_borrowed::<2>(description).expect("the description is valid: tests format with it")
 });
 
-/// How lines of the log are written; displayed, its name.
+/// Format of log lines; `Display` writes its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Time, level and message.
     Text,
-    /// One JSON object a line: `time` (RFC 3339, UTC), `level` in lower case, `message`, and beside them what the message
-    /// is made of where somebody may want to compute with it.
+    /// One JSON object per line: `time` (RFC 3339, UTC), `level` in lower case, `message`, and the message's values as
+    /// further keys.
     Json,
 }
 
 impl Format {
-    /// The format of this name.
+    /// Returns the format of this name.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Text, Self::Json].into_iter().find(|format| format.to_string() == name)
     }
 
-    /// The whole line, its end included: one line, whatever the message holds, without a secret and without a character that
-    /// a terminal acts on. `now` is in UTC.
+    /// Formats a record as exactly one line, with its newline. Secrets are redacted, and characters that a terminal
+    /// interprets are escaped. `now` is in UTC.
     pub(super) fn line(self, now: OffsetDateTime, record: &Record<'_>) -> Vec<u8> {
         let time = now.format(&TIME[..]).unwrap_or_default();
         let message = record.args().to_string();
@@ -48,7 +48,7 @@ impl Format {
                 for (key, text) in [("time", time), ("level", level), ("message", message.into_owned())] {
                     fields.0.insert(key.to_owned(), text.into());
                 }
-                // Numbers and texts alone are logged; none of them fails to be visited.
+                // Visiting numbers and texts, the only values that are logged, can't fail.
                 let _ = record.key_values().visit(&mut fields);
                 printable_json(Json::Object(fields.0).to_string())
             }
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn text_is_time_level_and_message() {
+    fn a_text_line_is_time_level_and_message() {
         let text = line(Format::Text, "two words", &[("players", 5.into())]);
         assert_eq!(text, "2023-11-14T22:13:20.123Z [WARN] two words\n");
     }
 
     #[test]
-    fn every_time_has_three_digits_of_a_second() {
+    fn every_time_has_three_fractional_digits() {
         for (nanosecond, digits) in
             [(0, "000"), (100_000_000, "100"), (120_000_000, "120"), (7_000_000, "007"), (999_999_999, "999")]
         {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_object_a_line_whatever_the_message_holds() {
+    fn a_json_line_is_one_object_with_the_values_of_the_message() {
         let fields = [("players", 5u64.into()), ("rate", 0.5.into()), ("why", "a \"b\"".into())];
         let text = line(Format::Json, "a \"quoted\"\nmessage", &fields);
         assert_eq!(text.matches('\n').count(), 1);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_stays_one_line_that_no_terminal_acts_on() {
+    fn control_characters_of_a_message_are_escaped() {
         let message = "a\nb\u{1b}[2J\u{9b}\u{202e}c";
         let text = line(Format::Text, message, &[]);
         assert_eq!(text, "2023-11-14T22:13:20.123Z [WARN] a\\nb\\u{1b}[2J\\u{9b}\\u{202e}c\n");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_holds_a_hidden_secret() {
+    fn registered_secrets_are_redacted() {
         crate::ops::secret::register([crate::ops::secret::Secret::new("secret-of-this-test")]);
         for format in [Format::Text, Format::Json] {
             let text = line(format, "ERR 'secret-of-this-test'", &[("why", "secret-of-this-test".into())]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_known_by_name() {
+    fn formats_are_found_by_name() {
         for format in [Format::Text, Format::Json] {
             assert_eq!(Format::named(&format.to_string()), Some(format));
         }

@@ -1,6 +1,6 @@
-//! The log: formatted where it is written, stored by a thread of its own, so that a slow disk or terminal never holds
-//! up the loop. Lines that the thread can't keep up with, or that the disk has no room for, are dropped and counted.
-//! The file can be opened anew at any time, so that whoever rotates it may rename it.
+//! Logging: lines are formatted by the caller and written by a log thread, so that a slow disk or terminal never blocks the
+//! event loop. Lines are dropped and counted when the queue or the disk is full. The file can be reopened at any time for
+//! log rotation.
 
 mod collector;
 mod line;
@@ -18,13 +18,13 @@ use time::OffsetDateTime;
 
 use crate::limits::{LOG_LINES_MAX, LOG_STOP_MS};
 use crate::ops::files::open_to_append;
-pub use collector::{collect, collected};
+pub use collector::{start_collecting, take_collected};
 pub use line::Format;
 
-/// The name of the thread that stores the lines.
+/// Name of the thread that writes the lines.
 pub const THREAD_NAME: &str = "log";
 
-/// The log in force, for whoever ends the process.
+/// The process's log, for [`stop`] and [`write_final_line`].
 static LOG: OnceLock<Log> = OnceLock::new();
 
 #[derive(Debug)]
@@ -35,19 +35,19 @@ struct Log {
     format: Format,
 }
 
-/// Stops the log when dropped, after the lines logged so far.
+/// Stops the log thread when dropped, after it has written the queued lines.
 #[derive(Debug)]
 pub struct LogGuard {
     handle: LogHandle,
 }
 
-/// What a running server may ask of its log. The default is that of a process without one.
+/// The server's handle to its log. The default belongs to no log.
 #[derive(Clone, Debug, Default)]
 pub struct LogHandle {
     dropped: Arc<AtomicU64>,
-    /// For a request to open the file anew that found the channel full.
+    /// Set by a reopen request that found the queue full.
     reopen: Arc<AtomicBool>,
-    /// Set where there is a file.
+    /// Set when logging to a file.
     lines: Option<SyncSender<Line>>,
 }
 
@@ -55,20 +55,19 @@ pub struct LogHandle {
 enum Line {
     Text(Vec<u8>),
     Reopen,
-    Last,
+    Stop,
 }
 
-/// Starts logging at this level, which [`log::set_max_level`] can change later, to a file (appended to) or to standard
-/// error.
+/// Starts logging to a file, which is appended to, or to standard error. [`log::set_max_level`] changes the level later.
 ///
 /// # Errors
-/// The file can't be opened, or no thread started.
+/// The file can't be opened, or the thread can't be started.
 ///
 /// # Panics
 /// When called twice in a process.
 pub fn start(level: LevelFilter, format: Format, file: Option<&Path>) -> io::Result<LogGuard> {
     let output: Box<dyn Write + Send> = match file {
-        // Appending, so that a file that is cut to nothing while it is written goes on from there.
+        // With O_APPEND, writing continues at the new end after another program truncates the file.
         Some(path) => Box::new(open_to_append(path)?),
         None => Box::new(io::stderr()),
     };
@@ -88,24 +87,24 @@ pub fn start(level: LevelFilter, format: Format, file: Option<&Path>) -> io::Res
 }
 
 impl LogGuard {
-    /// For the server.
+    /// Returns a handle for the server.
     pub fn handle(&self) -> LogHandle {
         self.handle.clone()
     }
 }
 
 impl LogHandle {
-    /// Lines that were dropped, since the thread could not keep up or they could not be written.
+    /// Returns the number of lines dropped because the queue was full or writing failed.
     pub fn lines_dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Asks for the file to be opened anew, by its name: lines logged before go to the old one, later ones to the new
-    /// one. False where there is no file. Never waits.
+    /// Requests that the file be reopened by its name: lines logged before go to the old file, later ones to the new one.
+    /// Returns false when not logging to a file. Never blocks.
     pub fn reopen(&self) -> bool {
         let Some(lines) = &self.lines else { return false };
         if lines.try_send(Line::Reopen).is_err() {
-            // A thousand lines wait: the thread, on its way through them, will see this.
+            // The queue is full: the thread checks this flag after each line.
             self.reopen.store(true, Ordering::Relaxed);
         }
         true
@@ -118,19 +117,19 @@ impl Drop for LogGuard {
     }
 }
 
-/// Ends the log's thread after the lines logged so far. A disk or terminal that hangs is waited for, but not for ever.
+/// Stops the log thread after it has written the queued lines. Waits at most [`LOG_STOP_MS`] for a hung disk or terminal.
 pub fn stop() {
     let Some(log) = LOG.get() else { return };
     let start = Instant::now();
-    let mut told = false;
+    let mut is_sent = false;
     while !log.thread.is_finished() && start.elapsed() < Duration::from_millis(LOG_STOP_MS) {
-        told = told || !matches!(log.lines.try_send(Line::Last), Err(TrySendError::Full(_)));
+        is_sent = is_sent || !matches!(log.lines.try_send(Line::Stop), Err(TrySendError::Full(_)));
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Writes a line as an error past the log's thread, which must have been [`stop`]ped or be gone: to standard error, and to
-/// the log's file if there is one.
+/// Writes an error line directly, bypassing the log thread, which must have [`stop`]ped: to standard error, and to the log
+/// file if there is one.
 pub fn write_final_line(text: &str) {
     let format = LOG.get().map_or(Format::Text, |log| log.format);
     let record = |args| Record::builder().level(Level::Error).args(args).build();
@@ -143,12 +142,13 @@ pub fn write_final_line(text: &str) {
     let _ = io::stderr().write_all(&line);
 }
 
-/// tungstenite logs every frame; what a client sends must not fill the log.
+/// Returns whether a record comes from this crate. tungstenite logs every frame, and clients must not be able to fill the
+/// log.
 fn is_ours(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
-/// Formats where a line is logged, and hands it over without ever waiting.
+/// Formats a record on the calling thread and queues it without blocking.
 struct Logger {
     lines: SyncSender<Line>,
     format: Format,
@@ -174,20 +174,20 @@ impl log::Log for Logger {
 
 fn write_lines(inbox: &Receiver<Line>, mut sink: Sink, path: Option<&PathBuf>, reopen: &AtomicBool) {
     for line in inbox {
-        let asked = match line {
+        let must_reopen = match line {
             Line::Text(text) => {
                 sink.write_line(&text);
                 reopen.swap(false, Ordering::Relaxed)
             }
             Line::Reopen => true,
-            Line::Last => break,
+            Line::Stop => break,
         };
-        if let (true, Some(path)) = (asked, path) {
+        if let (true, Some(path)) = (must_reopen, path) {
             match open_to_append(path) {
-                Ok(file) => sink.turn_to(Box::new(file)),
-                // Goes through the channel, like every line, and into the old file.
+                Ok(file) => sink.switch_to(Box::new(file)),
+                // Queued like every line, and written to the old file.
                 Err(error) => log::error!(
-                    "LOG_FILE={}: can't be opened anew, the old file is used on: {error}",
+                    "LOG_FILE={}: reopen failed; still writing to the old file: {error}",
                     path.display()
                 ),
             }
@@ -196,18 +196,18 @@ fn write_lines(inbox: &Receiver<Line>, mut sink: Sink, path: Option<&PathBuf>, r
     let _ = sink.output.flush();
 }
 
-/// Where lines go, whole or not at all.
+/// Output of the log thread. A failed line is dropped; a torn one is completed by a newline before the next.
 struct Sink {
     output: Box<dyn Write + Send>,
     dropped: Arc<AtomicU64>,
-    /// The last line ends in its middle.
+    /// The last line was written only in part.
     is_torn: bool,
-    /// Lines dropped since one could be written.
+    /// Lines dropped since the last successful write.
     lost: u64,
 }
 
 impl Sink {
-    /// A full disk must not end the server: the line is dropped and counted; the next one may find room again.
+    /// Writes a line. On failure, such as a full disk, the line is dropped and counted; the next write may succeed.
     fn write_line(&mut self, text: &[u8]) {
         let result = if self.is_torn { self.write_whole(b"\n") } else { Ok(()) };
         if result.and_then(|()| self.write_whole(text)).is_err() {
@@ -234,7 +234,7 @@ impl Sink {
         Ok(())
     }
 
-    fn turn_to(&mut self, output: Box<dyn Write + Send>) {
+    fn switch_to(&mut self, output: Box<dyn Write + Send>) {
         self.output = output;
         self.is_torn = false;
     }
@@ -246,12 +246,12 @@ mod tests {
 
     use super::*;
 
-    /// A disk with so much room left.
+    /// A disk with limited free space.
     #[derive(Clone, Default)]
     struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
 
     impl Disk {
-        fn make_room(&self, bytes: usize) {
+        fn set_free_space(&self, bytes: usize) {
             self.0.lock().unwrap().1 = bytes;
         }
 
@@ -278,37 +278,37 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_costs_lines_and_never_joins_two() {
+    fn a_full_disk_drops_lines_and_never_joins_two() {
         let disk = Disk::default();
         let dropped = Arc::default();
         let mut sink =
             Sink { output: Box::new(disk.clone()), dropped: Arc::clone(&dropped), is_torn: false, lost: 0 };
-        disk.make_room(9);
+        disk.set_free_space(9);
         sink.write_line(b"first\n");
         sink.write_line(b"second\n");
         sink.write_line(b"third\n");
         assert_eq!((disk.text().as_str(), dropped.load(Ordering::Relaxed)), ("first\nsec", 2));
-        disk.make_room(100);
+        disk.set_free_space(100);
         sink.write_line(b"fourth\n");
         assert_eq!((disk.text().as_str(), sink.lost), ("first\nsec\nfourth\n", 0));
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
     }
 
     #[test]
-    fn a_new_file_does_not_begin_with_the_end_of_a_torn_line() {
+    fn a_new_file_does_not_start_with_the_rest_of_a_torn_line() {
         let (full, fresh) = (Disk::default(), Disk::default());
         let mut sink =
             Sink { output: Box::new(full.clone()), dropped: Arc::default(), is_torn: false, lost: 0 };
-        full.make_room(3);
+        full.set_free_space(3);
         sink.write_line(b"first\n");
-        fresh.make_room(100);
-        sink.turn_to(Box::new(fresh.clone()));
+        fresh.set_free_space(100);
+        sink.switch_to(Box::new(fresh.clone()));
         sink.write_line(b"second\n");
         assert_eq!((full.text().as_str(), fresh.text().as_str()), ("fir", "second\n"));
     }
 
     #[test]
-    fn a_process_without_a_log_file_has_nothing_to_open_anew() {
+    fn a_process_without_a_log_file_does_not_reopen() {
         let handle = LogHandle::default();
         assert!(!handle.reopen());
         assert_eq!(handle.lines_dropped(), 0);
