@@ -31,7 +31,7 @@ use crate::limits::{
     BUS_COMMANDS_BYTES_MAX, BUS_COMMANDS_MAX, BUS_INBOX_BYTES_MAX, BUS_INBOX_MAX, LINK_BACKOFF_MS,
     LINK_STABLE_MS, LINK_STOP_MS,
 };
-use crate::sessions::{Keepsake, Ticket};
+use crate::sessions::{SessionToken, SessionWrite};
 pub use address::Address;
 use commander::{Commander, Operation};
 use primary::Role;
@@ -48,9 +48,9 @@ pub enum Command {
     /// A counter below these bounds is raised.
     RaiseIdCounter(Bounds),
     /// Keep these for so many seconds.
-    StoreSessions(Vec<Keepsake>, u32),
+    StoreSessions(Vec<SessionWrite>, u32),
     /// Give out what is kept under these tickets, once.
-    FetchSessions(Vec<Ticket>),
+    FetchSessions(Vec<SessionToken>),
     /// Get more ids, within these bounds; where there is no plausible counter yet, perhaps make one.
     LeaseIds {
         /// What the counter may say.
@@ -68,7 +68,7 @@ pub enum LinkEvent {
     /// Ids were granted.
     IdsLeased(Range<u32>),
     /// What was kept of the sessions of these tickets, if anything.
-    SessionsFetched(Vec<(Ticket, Option<Record>)>),
+    SessionsFetched(Vec<(SessionToken, Option<Record>)>),
 }
 
 impl LinkEvent {

@@ -4,7 +4,7 @@
 //! Whoever reads one trusts nothing: anything could be on the bus.
 
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
-use crate::sessions::{Saved, Ticket};
+use crate::sessions::{SavedPlayer, SessionToken};
 use crate::world::{Position, Told, Vector};
 
 use super::region::Region;
@@ -54,14 +54,14 @@ pub enum Body {
     /// A client shows this ticket to the sender; its owner is to say what becomes of the player.
     SessionRequest {
         /// The session's current token.
-        ticket: Ticket,
+        ticket: SessionToken,
         /// The node that had the player last.
         owner: NodeId,
     },
     /// The answer.
     SessionReply {
         /// The ticket of the claim.
-        ticket: Ticket,
+        ticket: SessionToken,
         /// The node that claimed it.
         requester: NodeId,
         /// What became of its player.
@@ -77,7 +77,7 @@ pub enum SessionOutcome {
     /// It is not here. If it left, the bus knows.
     Unknown,
     /// Its connection was silent and is closed; its session belongs to the requester now.
-    Transferred(Saved),
+    Transferred(SavedPlayer),
 }
 
 /// What changed in a region.
@@ -219,7 +219,7 @@ fn put_u32s(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
     }
 }
 
-fn put_ticket(out: &mut Vec<u8>, ticket: Ticket, node: NodeId) {
+fn put_ticket(out: &mut Vec<u8>, ticket: SessionToken, node: NodeId) {
     out.extend_from_slice(&ticket.number().to_le_bytes());
     out.extend_from_slice(&node.to_le_bytes());
 }
@@ -281,8 +281,8 @@ impl Reader<'_> {
         })
     }
 
-    fn ticket(&mut self) -> Option<Ticket> {
-        self.take().map(|bytes| Ticket::of(u128::from_le_bytes(bytes)))
+    fn ticket(&mut self) -> Option<SessionToken> {
+        self.take().map(|bytes| SessionToken::of(u128::from_le_bytes(bytes)))
     }
 
     /// So list of them; what is announced is not made room for before it has been seen.
@@ -334,9 +334,9 @@ impl Reader<'_> {
                 let outcome = match self.byte()? {
                     OUTCOME_ACTIVE => SessionOutcome::Active,
                     OUTCOME_UNKNOWN => SessionOutcome::Unknown,
-                    OUTCOME_TRANSFERRED => {
-                        SessionOutcome::Transferred(Saved::from_bytes(&self.take::<{ Saved::BYTES }>()?)?)
-                    }
+                    OUTCOME_TRANSFERRED => SessionOutcome::Transferred(SavedPlayer::from_bytes(
+                        &self.take::<{ SavedPlayer::BYTES }>()?,
+                    )?),
                     _ => return None,
                 };
                 Body::SessionReply { ticket, requester, outcome }
@@ -365,11 +365,11 @@ mod tests {
         fn outcome()(
             x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, kind in 0u8..3,
         ) -> SessionOutcome {
-            let (budget, returned_ms_ago) = (Budget::EMPTY.refilled(ms), 0);
+            let (budget, reconnected_ms_ago) = (Budget::EMPTY.refilled(ms), 0);
             match kind {
                 0 => SessionOutcome::Active,
                 1 => SessionOutcome::Unknown,
-                _ => SessionOutcome::Transferred(Saved { x, y, faces_right, viewport, budget, returned_ms_ago }),
+                _ => SessionOutcome::Transferred(SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago }),
             }
         }
     }
@@ -388,9 +388,9 @@ mod tests {
             Just(Body::Shutdown),
             ids().prop_map(Body::SnapshotRequest),
             (any::<u128>(), any::<u64>())
-                .prop_map(|(number, owner)| Body::SessionRequest { ticket: Ticket::of(number), owner }),
+                .prop_map(|(number, owner)| Body::SessionRequest { ticket: SessionToken::of(number), owner }),
             (any::<u128>(), any::<u64>(), outcome()).prop_map(|(number, requester, outcome)| {
-                Body::SessionReply { ticket: Ticket::of(number), requester, outcome }
+                Body::SessionReply { ticket: SessionToken::of(number), requester, outcome }
             }),
         ]
     }

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::limits::{HEARTBEAT_MS, SUBSCRIPTION_LINGER_MS, SUBSCRIPTION_UPDATE_MS, TAGGED_AGE_MS_MAX};
-use crate::sessions::Ticket;
+use crate::sessions::SessionToken;
 use crate::world::World;
 use ids::Ids;
 use message::{Body, DecodeError, Header, Heartbeat, NodeId, SessionOutcome, decode, encode};
@@ -73,9 +73,9 @@ pub enum Received {
         has_players: bool,
     },
     /// A client shows this ticket to that node, and its player is said to be here.
-    SessionRequest(Ticket, NodeId),
+    SessionRequest(SessionToken, NodeId),
     /// What has become of the player whose ticket was shown here.
-    SessionReply(Ticket, SessionOutcome),
+    SessionReply(SessionToken, SessionOutcome),
     /// Not listened to, for a reason to be logged unless it is the same as before.
     Refused(Option<String>),
 }
@@ -212,14 +212,20 @@ impl Node {
     }
 
     /// Asks the node that has the player of this ticket what becomes of it.
-    pub fn request_session(&mut self, ticket: Ticket, owner: NodeId, now: Now, out: &mut Vec<Outgoing>) {
+    pub fn request_session(
+        &mut self,
+        ticket: SessionToken,
+        owner: NodeId,
+        now: Now,
+        out: &mut Vec<Outgoing>,
+    ) {
         self.publish(Channel::All, &Body::SessionRequest { ticket, owner }, now, out);
     }
 
     /// Tells the node that asked what becomes of it.
     pub fn reply_session(
         &mut self,
-        ticket: Ticket,
+        ticket: SessionToken,
         requester: NodeId,
         outcome: SessionOutcome,
         now: Now,

@@ -21,7 +21,7 @@ use crate::limits::{
     ISOLATION_TIMEOUT_MS, LEASE_BOOTSTRAP_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
 };
 use crate::ops::metrics::ClusterGauges;
-use crate::sessions::{Kept, Ticket};
+use crate::sessions::{SessionEntry, SessionToken};
 
 /// This process's part in a cluster.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) struct Cluster {
     /// What is to be said with the end of this turn.
     said: Vec<Outgoing>,
     /// Tickets to be looked up with the end of this turn.
-    wanted: Vec<Ticket>,
+    wanted: Vec<SessionToken>,
 }
 
 impl Cluster {
@@ -102,7 +102,7 @@ impl Cluster {
     }
 
     /// Asks the bus what is kept under a ticket.
-    pub(super) fn want(&mut self, ticket: Ticket) {
+    pub(super) fn want(&mut self, ticket: SessionToken) {
         self.wanted.push(ticket);
     }
 
@@ -215,11 +215,13 @@ impl Server {
     pub(super) fn flush_bus(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
         // First of all: what is said may send another node to look for it.
-        let kept = self.resumes.take_kept();
+        let kept = self.sessions.take_writes();
         if !kept.is_empty() && cluster.is_up() {
             // Any process may give it out now, so that this one must not.
-            for keepsake in kept.iter().filter(|keepsake| matches!(keepsake.what, Kept::Left(_))) {
-                self.resumes.forget(keepsake.ticket);
+            for keepsake in
+                kept.iter().filter(|keepsake| matches!(keepsake.entry, SessionEntry::Disconnected(_)))
+            {
+                self.sessions.forget(keepsake.token);
             }
             cluster.link.send(Command::StoreSessions(kept, self.config.resume_ttl_s));
         }
@@ -232,14 +234,14 @@ impl Server {
     }
 
     /// Asks the node that had the player of this ticket last what becomes of it.
-    pub(super) fn claim_elsewhere(&mut self, ticket: Ticket, owner: NodeId) {
+    pub(super) fn claim_elsewhere(&mut self, ticket: SessionToken, owner: NodeId) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.node.request_session(ticket, owner, now, &mut cluster.said);
     }
 
     /// Tells the node that asked what becomes of it.
-    pub(super) fn answer_claim(&mut self, ticket: Ticket, asker: NodeId, fate: SessionOutcome) {
+    pub(super) fn answer_claim(&mut self, ticket: SessionToken, asker: NodeId, fate: SessionOutcome) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.node.reply_session(ticket, asker, fate, now, &mut cluster.said);

@@ -13,7 +13,7 @@ use super::table::Entry;
 use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::Metrics;
 use crate::prefetch::prefetch;
-use crate::sessions::Ticket;
+use crate::sessions::SessionToken;
 use crate::wire::http::Arriving;
 use crate::wire::websocket::Session;
 
@@ -134,7 +134,7 @@ pub struct Player {
     /// Since when its client may not have its token, in milliseconds of the loop's clock: until its first frame.
     pub unconfirmed_since_ms: Option<u64>,
     /// What it shows when it comes back; none when nothing is remembered.
-    pub ticket: Option<Ticket>,
+    pub ticket: Option<SessionToken>,
     /// When it was written down last, in milliseconds of the loop's clock.
     pub saved_ms: u64,
 }

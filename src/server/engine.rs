@@ -13,7 +13,7 @@ use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolViolation};
 use crate::replication::grid::Area;
 use crate::replication::pool::Pool;
 use crate::replication::{FrameCounts, Scene, Settings, Viewer, Viewers};
-use crate::sessions::Saved;
+use crate::sessions::SavedPlayer;
 use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing};
 use crate::wire::websocket::{Code, Event, Failure};
 use crate::world::{Input, Pace, Position, Rules, Spawn, Vector, World};
@@ -122,10 +122,10 @@ impl Game {
 
     /// A new player, where an earlier one was if there is anything `saved`; its first picture is appended to `out`. Returns
     /// its slot.
-    pub fn join(&mut self, saved: Option<Saved>, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
+    pub fn join(&mut self, saved: Option<SavedPlayer>, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
         let world = &mut self.scene_mut().world;
         let slot = match saved {
-            Some(Saved { x, y, faces_right, budget, .. }) => {
+            Some(SavedPlayer { x, y, faces_right, budget, .. }) => {
                 world.rejoin(Position { x, y }, faces_right, budget)
             }
             None => world.join(),
@@ -137,12 +137,12 @@ impl Game {
     }
 
     /// What the player in this slot would find again.
-    pub fn saved(&self, slot: u32) -> Saved {
+    pub fn saved(&self, slot: u32) -> SavedPlayer {
         let Position { x, y } = self.world().position(slot);
         let half_sides = self.viewers.viewer(slot).and_then(Viewer::half_sides);
         let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
         let (faces_right, budget) = (self.world().is_facing_right(slot), self.world().budget(slot));
-        Saved { x, y, faces_right, viewport, budget, returned_ms_ago: Saved::LONG_AGO }
+        SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: SavedPlayer::LONG_AGO }
     }
 
     /// Hears what another process says.

@@ -26,8 +26,8 @@ impl Server {
             static_bytes: self.assets.bytes(),
             configured: self.configured(),
             cluster: self.cluster.as_ref().map(|cluster| self.cluster_gauges(cluster)),
-            resumes_remembered: self.resumes.remembered() as u64,
-            resume_store_failures_total: self.resumes.failures()
+            resumes_remembered: self.sessions.disconnected_count() as u64,
+            resume_store_failures_total: self.sessions.failures()
                 + self.cluster.as_ref().map_or(0, Cluster::refusals),
         }
     }

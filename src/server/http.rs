@@ -15,7 +15,7 @@ use crate::admission::origins::Refusal;
 use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::{Format, Refused, health_json, render};
 use crate::replication::pool::Pool;
-use crate::sessions::{Saved, Ticket};
+use crate::sessions::{SavedPlayer, SessionToken};
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Request, Response, Status, upgrade, write_upgrade_response,
 };
@@ -58,9 +58,9 @@ pub(super) struct Handshake {
 #[derive(Debug)]
 pub(super) struct ResumedSession {
     /// The token that the client showed.
-    pub shown: Ticket,
+    pub shown: SessionToken,
     /// What its player finds again.
-    pub saved: Saved,
+    pub saved: SavedPlayer,
 }
 
 impl Server {
@@ -220,7 +220,7 @@ impl Server {
         // A player that may have to make room for this one.
         let is_https = self.peer_addresses.is_https(token, request);
         let port = request.port(is_https).unwrap_or_else(|| self.public_port());
-        let shown = request.cookie.as_deref().and_then(|cookies| Ticket::in_cookies(cookies, port));
+        let shown = request.cookie.as_deref().and_then(|cookies| SessionToken::in_cookies(cookies, port));
         let owner = shown.and_then(|shown| self.owner_of_shown(shown));
         if let Some((reason, line)) = self.refusal_reason(owner.is_some()) {
             return self.refuse(token, reason, line);
@@ -258,7 +258,7 @@ impl Server {
             self.close_http(token);
         }
         if let Some(&ResumedSession { shown, saved }) = returning {
-            self.resumes.put_back(shown, saved, self.now_ms());
+            self.sessions.put_back(shown, saved, self.now_ms());
         }
     }
 
@@ -326,7 +326,7 @@ impl Server {
         let (now_ms, uptime_ms, date) = (self.now_ms(), self.uptime_ms(), self.date());
         // Without random numbers a session goes on under its old token.
         let shown = returning.map(|returning| returning.shown);
-        let ticket = if self.resumes.is_on() { Ticket::draw().or(shown) } else { None };
+        let ticket = if self.sessions.is_enabled() { SessionToken::draw().or(shown) } else { None };
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")

@@ -76,7 +76,7 @@ use crate::ops::watchdog::{TickCounter, Watchdog};
 use crate::replication::governor::{Governor, QualityLevel};
 use crate::replication::pool::Pool;
 use crate::server::tick::Schedule;
-use crate::sessions::Resumes;
+use crate::sessions::Sessions;
 use accept::{Acceptor, Listener, Listeners};
 use assets::Assets;
 use capacity::Capacity;
@@ -127,7 +127,7 @@ pub struct Server {
     table: Table<Connection>,
     peer_addresses: PeerAddresses,
     game: Game,
-    resumes: Resumes<Token>,
+    sessions: Sessions<Token>,
     cluster: Option<Cluster>,
     /// Handshakes that wait for word from other processes.
     returning: Waiters,
@@ -229,7 +229,7 @@ impl Server {
             game: Game::new(&config),
             cluster,
             returning: Waiters::default(),
-            resumes: reconnect::resumes_of(&config),
+            sessions: reconnect::resumes_of(&config),
             owners: Vec::new(),
             assets: Arc::new(assets),
             pages: Pages::new(config.admin_addr.is_none()),

@@ -12,31 +12,31 @@ use crate::config::Config;
 use crate::limits::SESSION_SAVE_MS;
 use crate::ops::metrics::Reconnect;
 use crate::sessions::store::{self, Store};
-use crate::sessions::{Claim, Resumes, Saved, Ticket};
+use crate::sessions::{Lookup, SavedPlayer, SessionToken, Sessions};
 
 /// What the token of a handshake makes of its player.
 pub(super) enum Recognised {
     /// A newcomer, or one that finds this again.
     As(Option<ResumedSession>),
     /// Its player is in the world, with this connection.
-    InUse(Ticket, Token),
+    InUse(SessionToken, Token),
     /// Another process of the world may know.
-    Elsewhere(Ticket),
+    Elsewhere(SessionToken),
 }
 
 /// What is remembered by this configuration, with what earlier processes have kept.
-pub(super) fn resumes_of(config: &Config) -> Resumes<Token> {
+pub(super) fn resumes_of(config: &Config) -> Sessions<Token> {
     let folder = state_dir(config);
     if config.cluster_url.is_some() {
-        return Resumes::kept_elsewhere(config.resume_ttl_s);
+        return Sessions::for_cluster(config.resume_ttl_s);
     }
     let open = |folder: &PathBuf| Store::open(folder, config.resume_ttl_s);
     let store = folder.map(open).transpose().unwrap_or_else(|why| {
         log_unsaved(&why);
         None
     });
-    let mut resumes = Resumes::new(config.resume_ttl_s, store);
-    resumes.recall(0);
+    let mut resumes = Sessions::new(config.resume_ttl_s, store);
+    resumes.load(0);
     resumes
 }
 
@@ -62,37 +62,41 @@ fn log_unsaved(why: &str) {
 
 impl Server {
     /// The connection of the player whose token a handshake shows, if that player is in the world.
-    pub(super) fn owner_of_shown(&mut self, shown: Ticket) -> Option<Token> {
-        let owner = self.resumes.player(shown)?;
+    pub(super) fn owner_of_shown(&mut self, shown: SessionToken) -> Option<Token> {
+        let owner = self.sessions.player(shown)?;
         self.confirm_if_heard(owner);
         // The token shown may have been the one before, which is worth nothing now.
-        self.resumes.player(shown)
+        self.sessions.player(shown)
     }
 
     /// What a player would find again.
-    pub(super) fn saved_of(&self, owner: Token) -> Option<Saved> {
+    pub(super) fn saved_of(&self, owner: Token) -> Option<SavedPlayer> {
         let Phase::Player { slot, ref player } = self.table.get(owner)?.phase else { return None };
         let saved = self.game.saved(slot);
-        Some(player.ticket.map_or(saved, |ticket| self.resumes.as_of(ticket, saved, self.now_ms())))
+        Some(
+            player
+                .ticket
+                .map_or(saved, |ticket| self.sessions.with_reconnect_age(ticket, saved, self.now_ms())),
+        )
     }
 
     /// What the token that a handshake shows leads to.
-    pub(super) fn recognise(&mut self, shown: Option<Ticket>) -> Recognised {
-        if !self.resumes.is_on() {
+    pub(super) fn recognise(&mut self, shown: Option<SessionToken>) -> Recognised {
+        if !self.sessions.is_enabled() {
             return Recognised::As(None);
         }
         let Some(shown) = shown else { return Recognised::As(None) };
-        let outcome = match self.resumes.claim(shown, self.now_ms()) {
-            Claim::Left(saved) => {
+        let outcome = match self.sessions.take(shown, self.now_ms()) {
+            Lookup::Disconnected(saved) => {
                 self.metrics.reconnects[Reconnect::Hit] += 1;
                 return Recognised::As(Some(ResumedSession { shown, saved }));
             }
-            Claim::Playing(owner) => return Recognised::InUse(shown, owner),
-            Claim::TooSoon => Reconnect::TooSoon,
-            Claim::Unknown if self.cluster.as_ref().is_some_and(Cluster::is_up) => {
+            Lookup::Active(owner) => return Recognised::InUse(shown, owner),
+            Lookup::TooSoon => Reconnect::TooSoon,
+            Lookup::Unknown if self.cluster.as_ref().is_some_and(Cluster::is_up) => {
                 return Recognised::Elsewhere(shown);
             }
-            Claim::Unknown => Reconnect::Miss,
+            Lookup::Unknown => Reconnect::Miss,
         };
         self.metrics.reconnects[outcome] += 1;
         Recognised::As(None)
@@ -102,13 +106,13 @@ impl Server {
     pub(super) fn give_ticket(
         &mut self,
         token: Token,
-        ticket: Option<Ticket>,
+        ticket: Option<SessionToken>,
         returning: Option<&ResumedSession>,
     ) {
         let (Some(ticket), now_ms) = (ticket, self.now_ms()) else { return };
         match returning {
-            Some(ResumedSession { shown, .. }) => self.resumes.reenter(ticket, *shown, token, now_ms),
-            None => self.resumes.enter(ticket, token),
+            Some(ResumedSession { shown, .. }) => self.sessions.reconnect(ticket, *shown, token, now_ms),
+            None => self.sessions.start(ticket, token),
         }
         // A newcomer without a cluster has nothing to lose yet.
         if returning.is_some() || self.cluster.is_some() {
@@ -124,7 +128,7 @@ impl Server {
             && player.heard_ms >= since_ms
         {
             player.unconfirmed_since_ms = None;
-            self.resumes.confirm(ticket);
+            self.sessions.confirm(ticket);
         }
     }
 
@@ -136,7 +140,7 @@ impl Server {
             && let Some(ticket) = player.ticket
         {
             let (saved, now_ms) = (self.game.saved(slot), self.now_ms());
-            self.resumes.leave(ticket, saved, now_ms);
+            self.sessions.disconnect(ticket, saved, now_ms);
         }
     }
 
@@ -145,7 +149,7 @@ impl Server {
     pub(super) fn tend_session(&mut self, token: Token) {
         self.confirm_if_heard(token);
         let now_ms = self.now_ms();
-        if !self.resumes.is_lasting() {
+        if !self.sessions.is_persistent() {
             return;
         }
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -161,7 +165,7 @@ impl Server {
         if let Phase::Player { slot, ref player } = connection.phase
             && let Some(ticket) = player.ticket
         {
-            self.resumes.save(ticket, self.game.saved(slot), self.now_ms());
+            self.sessions.save(ticket, self.game.saved(slot), self.now_ms());
         }
     }
 }

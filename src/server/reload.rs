@@ -133,7 +133,7 @@ impl Server {
         }
         self.peer_addresses.reconfigure(&self.config);
         self.game.reconfigure(&self.config);
-        self.resumes.set_ttl(self.config.resume_ttl_s);
+        self.sessions.set_ttl(self.config.resume_ttl_s);
         self.governor.reconfigure(configured_quality(&self.config));
         self.follow_governor();
         log::set_max_level(self.config.log_level);

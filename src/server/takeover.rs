@@ -16,7 +16,7 @@ use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::limits::{RECONNECT_LOOKUP_MS, RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECTS_PENDING_MAX};
 use crate::ops::metrics::{Closed, FrameOut, Reconnect};
-use crate::sessions::{Claim, Saved, Ticket};
+use crate::sessions::{Lookup, SavedPlayer, SessionToken};
 use crate::wire::websocket::Code;
 
 /// The client or node that waits.
@@ -53,7 +53,7 @@ enum Awaits {
 struct Wait {
     asker: Asker,
     /// The token that was shown.
-    shown: Ticket,
+    shown: SessionToken,
     awaits: Awaits,
     until_ms: u64,
 }
@@ -61,7 +61,7 @@ struct Wait {
 /// All that wait, by the current token of the session as far as it is known. At most [`RECONNECTS_PENDING_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    by_ticket: HashMap<Ticket, Wait>,
+    by_ticket: HashMap<SessionToken, Wait>,
     /// The connections of those of this node.
     tokens: HashSet<Token>,
 }
@@ -73,7 +73,7 @@ impl Waiters {
     }
 
     /// One more waits. One that waited for the same session gives up its place, and is returned.
-    fn push(&mut self, ticket: Ticket, mut wait: Wait) -> Option<Asker> {
+    fn push(&mut self, ticket: SessionToken, mut wait: Wait) -> Option<Asker> {
         let before = self.remove(ticket).map(|before| {
             (wait.awaits, wait.until_ms) = (before.awaits, before.until_ms);
             before.asker
@@ -85,7 +85,7 @@ impl Waiters {
         before
     }
 
-    fn remove(&mut self, ticket: Ticket) -> Option<Wait> {
+    fn remove(&mut self, ticket: SessionToken) -> Option<Wait> {
         let wait = self.by_ticket.remove(&ticket)?;
         if let Asker::Client(handshake) = &wait.asker {
             self.tokens.remove(&handshake.token);
@@ -96,8 +96,8 @@ impl Waiters {
 
 impl Server {
     /// A client shows the token of a player of this node: its connection is pinged, and the handshake waits for what comes.
-    pub(super) fn ask_player(&mut self, asker: Asker, shown: Ticket, owner: Token) {
-        let (ticket, now_ms) = (self.resumes.current(shown), self.now_ms());
+    pub(super) fn ask_player(&mut self, asker: Asker, shown: SessionToken, owner: Token) {
+        let (ticket, now_ms) = (self.sessions.current(shown), self.now_ms());
         if self.is_waiting_room_full(ticket) {
             return self.be_present(ticket, asker);
         }
@@ -113,7 +113,7 @@ impl Server {
     }
 
     /// Lets a handshake wait until it is known elsewhere what becomes of its token.
-    pub(super) fn ask_elsewhere(&mut self, handshake: Handshake, shown: Ticket) {
+    pub(super) fn ask_elsewhere(&mut self, handshake: Handshake, shown: SessionToken) {
         let asker = Asker::Client(handshake);
         if self.is_waiting_room_full(shown) {
             return self.be_present(shown, asker);
@@ -127,25 +127,25 @@ impl Server {
         self.let_wait(shown, Wait { asker, shown, awaits: Awaits::Bus, until_ms });
     }
 
-    fn is_waiting_room_full(&self, ticket: Ticket) -> bool {
+    fn is_waiting_room_full(&self, ticket: SessionToken) -> bool {
         let most = RECONNECTS_PENDING_MAX.min(self.http_connections.capacity() / 2).max(1);
         let waiting = &self.returning.by_ticket;
         waiting.len() >= most && !waiting.contains_key(&ticket)
     }
 
-    fn let_wait(&mut self, ticket: Ticket, wait: Wait) {
+    fn let_wait(&mut self, ticket: SessionToken, wait: Wait) {
         if let Some(displaced) = self.returning.push(ticket, wait) {
             self.be_present(ticket, displaced);
         }
     }
 
     /// This is what was kept under a token.
-    pub(super) fn fetched(&mut self, shown: Ticket, record: Option<Record>) {
+    pub(super) fn fetched(&mut self, shown: SessionToken, record: Option<Record>) {
         let now_ms = self.now_ms();
         let Some(wait) = self.returning.by_ticket.get(&shown) else {
             // The handshake is over; its player may try again.
             if let Some(Record { ticket, saved, has_left: true, .. }) = record {
-                self.resumes.put_back(ticket, saved, now_ms);
+                self.sessions.put_back(ticket, saved, now_ms);
             }
             return;
         };
@@ -163,16 +163,16 @@ impl Server {
             let awaits = Awaits::Owner { record, asks_again_ms: Some(now_ms + RECONNECT_LOOKUP_MS) };
             let until_ms = now_ms + RECONNECT_OWNER_MS;
             self.let_wait(record.ticket, Wait { awaits, until_ms, ..wait });
-        } else if record.saved.may_return() {
+        } else if record.saved.may_reconnect() {
             self.end_wait(shown, Reconnect::Hit, Some(record.saved));
         } else {
-            self.resumes.put_back(record.ticket, record.saved, now_ms);
+            self.sessions.put_back(record.ticket, record.saved, now_ms);
             self.end_wait(shown, Reconnect::TooSoon, None);
         }
     }
 
     /// The node of a token's player has answered.
-    pub(super) fn answered_elsewhere(&mut self, ticket: Ticket, fate: SessionOutcome) {
+    pub(super) fn answered_elsewhere(&mut self, ticket: SessionToken, fate: SessionOutcome) {
         match fate {
             SessionOutcome::Transferred(saved) => self.end_wait(ticket, Reconnect::TakenOver, Some(saved)),
             SessionOutcome::Active => self.end_wait(ticket, Reconnect::SecondTab, None),
@@ -189,12 +189,14 @@ impl Server {
     }
 
     /// A client shows a token to another node, and its player should be here.
-    pub(super) fn hand_over(&mut self, ticket: Ticket, asker: NodeId) {
-        match self.resumes.claim(ticket, self.now_ms()) {
-            Claim::Playing(owner) => self.ask_player(Asker::Node(asker), ticket, owner),
-            Claim::Left(saved) => self.answer_claim(ticket, asker, SessionOutcome::Transferred(saved)),
-            Claim::TooSoon => self.answer_claim(ticket, asker, SessionOutcome::Active),
-            Claim::Unknown => self.answer_claim(ticket, asker, SessionOutcome::Unknown),
+    pub(super) fn hand_over(&mut self, ticket: SessionToken, asker: NodeId) {
+        match self.sessions.take(ticket, self.now_ms()) {
+            Lookup::Active(owner) => self.ask_player(Asker::Node(asker), ticket, owner),
+            Lookup::Disconnected(saved) => {
+                self.answer_claim(ticket, asker, SessionOutcome::Transferred(saved))
+            }
+            Lookup::TooSoon => self.answer_claim(ticket, asker, SessionOutcome::Active),
+            Lookup::Unknown => self.answer_claim(ticket, asker, SessionOutcome::Unknown),
         }
     }
 
@@ -203,13 +205,13 @@ impl Server {
         if self.returning.by_ticket.is_empty() {
             return;
         }
-        let waiting: Vec<Ticket> = self.returning.by_ticket.keys().copied().collect();
+        let waiting: Vec<SessionToken> = self.returning.by_ticket.keys().copied().collect();
         for ticket in waiting {
             self.tend_wait(ticket);
         }
     }
 
-    fn tend_wait(&mut self, ticket: Ticket) {
+    fn tend_wait(&mut self, ticket: SessionToken) {
         let now_ms = self.now_ms();
         let Some(wait) = self.returning.by_ticket.get_mut(&ticket) else { return };
         let is_over = now_ms >= wait.until_ms;
@@ -238,30 +240,30 @@ impl Server {
     }
 
     /// The session goes on with the handshake that waits for it: its player's connection is silent, or has ended.
-    fn give_over(&mut self, ticket: Ticket, owner: Token) {
+    fn give_over(&mut self, ticket: SessionToken, owner: Token) {
         let Some(Wait { asker, shown, .. }) = self.returning.remove(ticket) else { return };
         match asker {
             Asker::Client(handshake) => {
                 if !self.is_waiting(handshake.token) {
                     return;
                 }
-                let was_playing = self.resumes.player(ticket).is_some();
+                let was_playing = self.sessions.player(ticket).is_some();
                 self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
                 if self.table.get(owner).is_some() {
                     self.peer_addresses.replace(owner, handshake.token);
                 }
-                let (outcome, saved) = match self.resumes.claim(shown, self.now_ms()) {
-                    Claim::Left(saved) if was_playing => (Reconnect::TakenOver, Some(saved)),
-                    Claim::Left(saved) => (Reconnect::Hit, Some(saved)),
-                    Claim::TooSoon => (Reconnect::TooSoon, None),
-                    Claim::Playing(_) | Claim::Unknown => (Reconnect::Miss, None),
+                let (outcome, saved) = match self.sessions.take(shown, self.now_ms()) {
+                    Lookup::Disconnected(saved) if was_playing => (Reconnect::TakenOver, Some(saved)),
+                    Lookup::Disconnected(saved) => (Reconnect::Hit, Some(saved)),
+                    Lookup::TooSoon => (Reconnect::TooSoon, None),
+                    Lookup::Active(_) | Lookup::Unknown => (Reconnect::Miss, None),
                 };
                 self.metrics.reconnects[outcome] += 1;
                 self.admit_handshake(&handshake, saved.map(|saved| ResumedSession { shown, saved }).as_ref());
             }
             Asker::Node(node) => {
                 let Some(saved) = self.saved_of(owner) else { return self.hand_over(ticket, node) };
-                self.resumes.release(ticket);
+                self.sessions.release(ticket);
                 self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
                 self.answer_claim(ticket, node, SessionOutcome::Transferred(saved));
             }
@@ -269,7 +271,7 @@ impl Server {
     }
 
     /// Ends a wait with its outcome.
-    fn end_wait(&mut self, ticket: Ticket, outcome: Reconnect, saved: Option<Saved>) {
+    fn end_wait(&mut self, ticket: SessionToken, outcome: Reconnect, saved: Option<SavedPlayer>) {
         let Some(Wait { asker, shown, .. }) = self.returning.remove(ticket) else { return };
         match asker {
             Asker::Client(handshake) => {
@@ -282,7 +284,7 @@ impl Server {
     }
 
     /// The token is in use and stays so.
-    fn be_present(&mut self, ticket: Ticket, asker: Asker) {
+    fn be_present(&mut self, ticket: SessionToken, asker: Asker) {
         match asker {
             Asker::Client(handshake) => {
                 self.metrics.reconnects[Reconnect::SecondTab] += 1;

@@ -5,7 +5,7 @@ use crate::world::Budget;
 
 /// What a player finds again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Saved {
+pub struct SavedPlayer {
     /// Units from the left edge.
     pub x: u16,
     /// Units from the top edge.
@@ -17,17 +17,17 @@ pub struct Saved {
     /// Its reconciliation budget.
     pub budget: Budget,
     /// How long ago the session returned last, in milliseconds; what is longer than [`RECONNECT_INTERVAL_MS`] does not count.
-    pub returned_ms_ago: u16,
+    pub reconnected_ms_ago: u16,
 }
 
 /// Bytes of the first format, which had neither a budget nor a time.
 const FIRST_BYTES: usize = 9;
 
-impl Saved {
+impl SavedPlayer {
     /// Bytes of the encoded form.
     pub const BYTES: usize = FIRST_BYTES + Budget::BYTES + size_of::<u16>();
 
-    /// [`Saved::returned_ms_ago`] of a session that may return at once.
+    /// [`SavedPlayer::reconnected_ms_ago`] of a session that may return at once.
     pub const LONG_AGO: u16 = RECONNECT_INTERVAL_MS;
 
     /// The encoded form, the same for every store and node.
@@ -38,7 +38,7 @@ impl Saved {
         let numbers = [self.x, self.y, width, height].map(u16::to_le_bytes);
         bytes[1..FIRST_BYTES].copy_from_slice(numbers.as_flattened());
         bytes[FIRST_BYTES..][..Budget::BYTES].copy_from_slice(&self.budget.to_bytes());
-        bytes[FIRST_BYTES + Budget::BYTES..].copy_from_slice(&self.returned_ms_ago.to_le_bytes());
+        bytes[FIRST_BYTES + Budget::BYTES..].copy_from_slice(&self.reconnected_ms_ago.to_le_bytes());
         bytes
     }
 
@@ -48,7 +48,7 @@ impl Saved {
         let number = |at: usize| u16::from_le_bytes([first[1 + 2 * at], first[2 + 2 * at]]);
         let flags = first[0];
         let viewport = (flags & 2 != 0).then(|| (number(2), number(3)));
-        let (budget, returned_ms_ago) = match *rest {
+        let (budget, reconnected_ms_ago) = match *rest {
             [] => (Budget::EMPTY, Self::LONG_AGO),
             [low, high, ago_low, ago_high] => {
                 (Budget::from_bytes([low, high])?, u16::from_le_bytes([ago_low, ago_high]))
@@ -56,22 +56,22 @@ impl Saved {
             _ => return None,
         };
         let faces_right = flags & 1 != 0;
-        let saved = Self { x: number(0), y: number(1), faces_right, viewport, budget, returned_ms_ago };
-        let is_ours = returned_ms_ago <= Self::LONG_AGO && saved.to_bytes().starts_with(first);
+        let saved = Self { x: number(0), y: number(1), faces_right, viewport, budget, reconnected_ms_ago };
+        let is_ours = reconnected_ms_ago <= Self::LONG_AGO && saved.to_bytes().starts_with(first);
         is_ours.then_some(saved)
     }
 
     /// The same after this many milliseconds away: the budget has refilled.
     #[must_use]
     pub fn after(self, elapsed_ms: u64) -> Self {
-        let returned_ms_ago =
-            (u64::from(self.returned_ms_ago) + elapsed_ms).min(Self::LONG_AGO.into()) as u16;
-        Self { budget: self.budget.refilled(elapsed_ms), returned_ms_ago, ..self }
+        let reconnected_ms_ago =
+            (u64::from(self.reconnected_ms_ago) + elapsed_ms).min(Self::LONG_AGO.into()) as u16;
+        Self { budget: self.budget.refilled(elapsed_ms), reconnected_ms_ago, ..self }
     }
 
     /// Whether the session may return: it has not done so within the last [`RECONNECT_INTERVAL_MS`].
-    pub fn may_return(&self) -> bool {
-        self.returned_ms_ago >= RECONNECT_INTERVAL_MS
+    pub fn may_reconnect(&self) -> bool {
+        self.reconnected_ms_ago >= RECONNECT_INTERVAL_MS
     }
 }
 
@@ -81,13 +81,13 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     /// A player somewhere.
-    pub const HERE: Saved = Saved {
+    pub const HERE: SavedPlayer = SavedPlayer {
         x: 3,
         y: 4,
         faces_right: true,
         viewport: Some((800, 600)),
         budget: Budget::FULL,
-        returned_ms_ago: Saved::LONG_AGO,
+        reconnected_ms_ago: SavedPlayer::LONG_AGO,
     };
 
     proptest! {
@@ -96,26 +96,26 @@ pub(super) mod tests {
             x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, ago in 0u16..=1000, more: u8,
         ) {
             let budget = Budget::EMPTY.refilled(ms);
-            let saved = Saved { x, y, faces_right, viewport, budget, returned_ms_ago: ago };
+            let saved = SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: ago };
             let bytes = saved.to_bytes();
-            prop_assert_eq!(Saved::from_bytes(&bytes), Some(saved));
+            prop_assert_eq!(SavedPlayer::from_bytes(&bytes), Some(saved));
             for cut in (0..bytes.len()).filter(|&cut| cut != FIRST_BYTES) {
-                prop_assert_eq!(Saved::from_bytes(&bytes[..cut]), None);
+                prop_assert_eq!(SavedPlayer::from_bytes(&bytes[..cut]), None);
             }
-            prop_assert_eq!(Saved::from_bytes(&[&bytes[..], &[more]].concat()), None);
+            prop_assert_eq!(SavedPlayer::from_bytes(&[&bytes[..], &[more]].concat()), None);
         }
     }
 
     #[test]
     fn the_first_format_has_an_empty_budget() {
         let old = &HERE.to_bytes()[..FIRST_BYTES];
-        assert_eq!(Saved::from_bytes(old), Some(Saved { budget: Budget::EMPTY, ..HERE }));
+        assert_eq!(SavedPlayer::from_bytes(old), Some(SavedPlayer { budget: Budget::EMPTY, ..HERE }));
     }
 
     #[test]
     fn a_session_returns_at_most_once_a_second() {
-        let returned = Saved { returned_ms_ago: 0, ..HERE };
-        assert!(!returned.may_return() && !returned.after(999).may_return());
-        assert!(returned.after(1_000).may_return() && returned.after(u64::from(u32::MAX)).may_return());
+        let returned = SavedPlayer { reconnected_ms_ago: 0, ..HERE };
+        assert!(!returned.may_reconnect() && !returned.after(999).may_reconnect());
+        assert!(returned.after(1_000).may_reconnect() && returned.after(u64::from(u32::MAX)).may_reconnect());
     }
 }

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{mem, thread};
 
-use super::{Kept, Ticket};
+use super::{SessionEntry, SessionToken};
 use crate::limits::{
     SESSION_FILES_BROKEN_MAX, SESSION_STORE_STOP_MS, SESSION_STORE_WRITE_MS, SESSIONS_SAVED_MAX,
 };
-use file::{StoreFile, Trouble, set_aside};
+use file::{StoreError, StoreFile, set_aside};
 
 /// The file below the folder that is given.
 pub const FILE: &str = "resume.redb";
@@ -27,11 +27,11 @@ const ROUNDS_PER_CLEANING: u32 = 60;
 
 /// What was kept by an earlier process.
 #[derive(Debug)]
-pub struct Found {
+pub struct StoredSession {
     /// Whose it is.
-    pub ticket: Ticket,
+    pub token: SessionToken,
     /// What it left behind, or which token its session has now.
-    pub what: Kept,
+    pub entry: SessionEntry,
     /// How long ago, in seconds.
     pub age_s: u32,
 }
@@ -40,7 +40,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    found: Vec<Found>,
+    loaded: Vec<StoredSession>,
     stop: Option<Sender<()>>,
     stopped: Receiver<()>,
 }
@@ -49,7 +49,7 @@ pub struct Store {
 struct Shared {
     ttl_s: AtomicU32,
     /// What waits to be written, the latest of each token.
-    waiting: Mutex<HashMap<Ticket, Kept>>,
+    waiting: Mutex<HashMap<SessionToken, SessionEntry>>,
     failures: AtomicU64,
 }
 
@@ -61,7 +61,7 @@ impl Store {
     pub fn open(folder: &Path, ttl_s: u32) -> Result<Self, String> {
         let path = folder.join(FILE);
         let complain = |why: &str| complaint(&path, why);
-        let (file, found) = open_whole(&path, ttl_s).map_err(|why| complain(&why))?;
+        let (file, loaded) = open_or_replace(&path, ttl_s).map_err(|why| complain(&why))?;
         let shared = Arc::new(Shared {
             ttl_s: AtomicU32::new(ttl_s),
             waiting: Mutex::default(),
@@ -79,12 +79,12 @@ impl Store {
                 let _ = has_stopped.send(());
             })
             .map_err(|error| complain(&error.to_string()))?;
-        Ok(Self { shared, found, stop: Some(stop), stopped })
+        Ok(Self { shared, loaded, stop: Some(stop), stopped })
     }
 
     /// What earlier processes kept, once.
-    pub(super) fn take_found(&mut self) -> Vec<Found> {
-        mem::take(&mut self.found)
+    pub(super) fn take_loaded(&mut self) -> Vec<StoredSession> {
+        mem::take(&mut self.loaded)
     }
 
     pub(super) fn set_ttl(&self, ttl_s: u32) {
@@ -96,10 +96,10 @@ impl Store {
     }
 
     /// Has this written with the next round. While the disk hangs, [`SESSIONS_SAVED_MAX`] tokens wait, each with its latest state.
-    pub(super) fn save(&self, ticket: Ticket, what: Kept) {
+    pub(super) fn save(&self, token: SessionToken, entry: SessionEntry) {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < SESSIONS_SAVED_MAX || waiting.contains_key(&ticket) {
-            waiting.insert(ticket, what);
+        if waiting.len() < SESSIONS_SAVED_MAX || waiting.contains_key(&token) {
+            waiting.insert(token, entry);
         }
     }
 }
@@ -130,14 +130,14 @@ fn complaint(path: &Path, why: &str) -> String {
 }
 
 /// Opens and reads the file; one that can't be read is moved out of the way.
-fn open_whole(path: &Path, ttl_s: u32) -> Result<(StoreFile, Vec<Found>), String> {
+fn open_or_replace(path: &Path, ttl_s: u32) -> Result<(StoreFile, Vec<StoredSession>), String> {
     let open = || StoreFile::open(path)?.read(ttl_s, unix_s());
     match open() {
         Ok(whole) => Ok(whole),
-        Err(Trouble::Elsewhere(why)) => Err(why),
-        Err(Trouble::Broken(why)) => {
+        Err(StoreError::Unavailable(why)) => Err(why),
+        Err(StoreError::Corrupt(why)) => {
             set_aside(path, &why)?;
-            open().map_err(Trouble::why)
+            open().map_err(StoreError::why)
         }
     }
 }
@@ -177,22 +177,22 @@ impl Writer {
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<Ticket, Kept>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<SessionToken, SessionEntry>> {
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What could not be written is written with a later round, unless something newer is.
-    fn put_back(&self, rows: HashMap<Ticket, Kept>) {
+    fn put_back(&self, rows: HashMap<SessionToken, SessionEntry>) {
         let mut waiting = self.waiting();
-        for (ticket, what) in rows {
+        for (token, entry) in rows {
             if waiting.len() < SESSIONS_SAVED_MAX {
-                waiting.entry(ticket).or_insert(what);
+                waiting.entry(token).or_insert(entry);
             }
         }
     }
 
     /// Writes rows; a file that turns out to be broken is set aside, and the rows go into a new one.
-    fn write(&mut self, rows: &HashMap<Ticket, Kept>, is_cleaning: bool) -> Result<(), String> {
+    fn write(&mut self, rows: &HashMap<SessionToken, SessionEntry>, is_cleaning: bool) -> Result<(), String> {
         let ttl_s = is_cleaning.then(|| self.shared.ttl_s.load(Ordering::Relaxed));
         loop {
             if self.broken >= SESSION_FILES_BROKEN_MAX {
@@ -204,8 +204,8 @@ impl Writer {
                     self.file = Some(file);
                     return Ok(());
                 }
-                Err(Trouble::Elsewhere(why)) => return Err(why),
-                Err(Trouble::Broken(why)) => {
+                Err(StoreError::Unavailable(why)) => return Err(why),
+                Err(StoreError::Corrupt(why)) => {
                     self.broken += 1;
                     set_aside(&self.path, &why)?;
                 }
@@ -249,12 +249,14 @@ mod tests {
         Writer { file: None, path: folder.join(FILE), shared: Arc::new(shared), is_failing: false, broken: 0 }
     }
 
-    fn rows(numbers: std::ops::Range<u128>) -> HashMap<Ticket, Kept> {
-        numbers.map(|number| (Ticket::of(number), Kept::Former(Ticket::of(number + 1)))).collect()
+    fn rows(numbers: std::ops::Range<u128>) -> HashMap<SessionToken, SessionEntry> {
+        numbers
+            .map(|number| (SessionToken::of(number), SessionEntry::ReplacedBy(SessionToken::of(number + 1))))
+            .collect()
     }
 
     fn found(writer: &Writer) -> usize {
-        open_whole(&writer.path, 300).unwrap().1.len()
+        open_or_replace(&writer.path, 300).unwrap().1.len()
     }
 
     /// Damages the file, which the writer has closed as after a failure.
@@ -294,7 +296,7 @@ mod tests {
         let mut writer = writer("later");
         std::fs::create_dir(&writer.path).unwrap();
         assert!(writer.write(&rows(0..3), false).is_err());
-        writer.waiting().insert(Ticket::of(1), Kept::Gone);
+        writer.waiting().insert(SessionToken::of(1), SessionEntry::Deleted);
         writer.put_back(rows(0..3));
         std::fs::remove_dir(&writer.path).unwrap();
         let waiting = mem::take(&mut *writer.waiting());

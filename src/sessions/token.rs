@@ -11,17 +11,17 @@ const DIGITS: usize = 32;
 
 /// Whoever shows it is taken for the player it was given to: it is never displayed, and never logged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket(u128);
+pub struct SessionToken(u128);
 
-impl Ticket {
-    /// A ticket nobody has; `None` when the operating system has no random numbers to give.
+impl SessionToken {
+    /// A token nobody has; `None` when the operating system has no random numbers to give.
     pub fn draw() -> Option<Self> {
         let mut bytes = [0; size_of::<u128>()];
         getrandom::fill(&mut bytes).ok()?;
         Some(Self::of(u128::from_ne_bytes(bytes)))
     }
 
-    /// The ticket of this number.
+    /// The token of this number.
     pub fn of(number: u128) -> Self {
         Self(number)
     }
@@ -55,9 +55,9 @@ fn cookie_name(port: u16) -> String {
     format!("{COOKIE_PREFIX}{port}")
 }
 
-impl fmt::Debug for Ticket {
+impl fmt::Debug for SessionToken {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Ticket")
+        out.write_str("SessionToken")
     }
 }
 
@@ -67,30 +67,30 @@ mod tests {
 
     #[test]
     fn a_cookie_handed_out_is_recognised() {
-        for ticket in [Ticket::of(0), Ticket::of(u128::MAX), Ticket::draw().unwrap()] {
-            let set = ticket.set_cookie(8108, "/", false);
-            assert_eq!(ticket.set_cookie(8108, "/", true), format!("{set}; Secure"));
+        for token in [SessionToken::of(0), SessionToken::of(u128::MAX), SessionToken::draw().unwrap()] {
+            let set = token.set_cookie(8108, "/", false);
+            assert_eq!(token.set_cookie(8108, "/", true), format!("{set}; Secure"));
             let (cookie, attributes) = set.split_once("; ").unwrap();
             assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
             assert!(cookie.starts_with("pixi_resume_8108="), "{cookie}");
             for header in
                 [cookie, &format!("theme=dark; {cookie}"), &format!("pixi_resume_8108=none,{cookie};a=b")]
             {
-                assert_eq!(Ticket::in_cookies(header, 8108), Some(ticket), "{header}");
+                assert_eq!(SessionToken::in_cookies(header, 8108), Some(token), "{header}");
             }
         }
-        assert!(Ticket::of(1).set_cookie(80, "/game", false).contains("; Path=/game; HttpOnly"));
+        assert!(SessionToken::of(1).set_cookie(80, "/game", false).contains("; Path=/game; HttpOnly"));
     }
 
     #[test]
     fn servers_of_one_host_keep_their_cookies_apart() {
         let cookie = |number, port| {
-            let set = Ticket::of(number).set_cookie(port, "/", false);
+            let set = SessionToken::of(number).set_cookie(port, "/", false);
             set.split(';').next().unwrap().to_owned()
         };
         let jar = format!("{}; {}; {}", cookie(1, 8108), cookie(2, 8109), cookie(3, 810));
         for (port, expected) in [(8108, Some(1)), (8109, Some(2)), (810, Some(3)), (81, None), (8100, None)] {
-            assert_eq!(Ticket::in_cookies(&jar, port), expected.map(Ticket::of), "{port}");
+            assert_eq!(SessionToken::in_cookies(&jar, port), expected.map(SessionToken::of), "{port}");
         }
     }
 
@@ -112,14 +112,14 @@ mod tests {
             &format!("pixi_resume={digits}"),
             &format!("other={digits}"),
         ] {
-            assert_eq!(Ticket::in_cookies(header, 8108), None, "{header}");
+            assert_eq!(SessionToken::in_cookies(header, 8108), None, "{header}");
         }
     }
 
     #[test]
     fn no_two_are_alike_and_none_is_shown() {
-        let (one, other) = (Ticket::draw().unwrap(), Ticket::draw().unwrap());
+        let (one, other) = (SessionToken::draw().unwrap(), SessionToken::draw().unwrap());
         assert_ne!(one, other);
-        assert_eq!(format!("{one:?}"), "Ticket");
+        assert_eq!(format!("{one:?}"), "SessionToken");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use game_client::{ClientMessage, Vector as ClientVector};
 use pixi_game_server::limits::{RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
-use pixi_game_server::sessions::{Claim, Resumes, Saved, Ticket};
+use pixi_game_server::sessions::{Lookup, SavedPlayer, SessionToken, Sessions};
 use pixi_game_server::world::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 /// A node: its world ticks at a rate of its own.
 struct Node {
     world: World,
-    resumes: Resumes<u32>,
+    sessions: Sessions<u32>,
     rate_hz: u32,
 }
 
@@ -69,7 +69,7 @@ impl Node {
         let spawn = Spawn { min_x: 30_000, max_x: 30_001, min_y: 30_000, max_y: 30_001 };
         let pace = Pace::new(rate_hz, 4);
         let rules = Rules { width: 60_000, height: 60_000, spawn, pace, attack_ticks: 60, seed: 1 };
-        Self { world: World::new(rules), resumes: Resumes::new(300, None), rate_hz }
+        Self { world: World::new(rules), sessions: Sessions::new(300, None), rate_hz }
     }
 
     /// Lets the world catch up with the clock.
@@ -81,17 +81,17 @@ impl Node {
         }
     }
 
-    fn leave(&mut self, slot: u32, ticket: Ticket, now_ms: u64) {
+    fn leave(&mut self, slot: u32, ticket: SessionToken, now_ms: u64) {
         let Position { x, y } = self.world.position(slot);
-        let saved = Saved {
+        let saved = SavedPlayer {
             x,
             y,
             faces_right: true,
             viewport: None,
             budget: self.world.budget(slot),
-            returned_ms_ago: Saved::LONG_AGO,
+            reconnected_ms_ago: SavedPlayer::LONG_AGO,
         };
-        self.resumes.leave(ticket, saved, now_ms);
+        self.sessions.disconnect(ticket, saved, now_ms);
         self.world.leave(slot);
     }
 }
@@ -109,9 +109,9 @@ struct Seen {
 fn play(deeds: Vec<Deed>) -> Vec<Seen> {
     let mut nodes = [60, 20, 128].map(Node::new);
     let (mut at, mut now_ms, mut drawn) = (0, 0u64, 1u128);
-    let mut ticket = Ticket::of(drawn);
+    let mut ticket = SessionToken::of(drawn);
     let mut slot = nodes[at].world.join();
-    nodes[at].resumes.enter(ticket, slot);
+    nodes[at].sessions.start(ticket, slot);
     let mut seen = vec![Seen { ms: now_ms, position: nodes[at].world.position(slot), is_agreed: true }];
     for deed in deeds {
         let mut is_agreed = false;
@@ -136,14 +136,14 @@ fn play(deeds: Vec<Deed>) -> Vec<Seen> {
                 // A second tab's worth of tries: what comes too soon costs time and nothing else.
                 let saved = loop {
                     now_ms += after_ms.max(1);
-                    match nodes[at].resumes.claim(ticket, now_ms) {
-                        Claim::Left(saved) => break saved,
-                        Claim::TooSoon => {}
+                    match nodes[at].sessions.take(ticket, now_ms) {
+                        Lookup::Disconnected(saved) => break saved,
+                        Lookup::TooSoon => {}
                         other => panic!("{other:?}"),
                     }
                 };
                 let saved = if by_store {
-                    Saved::from_bytes(&saved.to_bytes()).expect("its own bytes")
+                    SavedPlayer::from_bytes(&saved.to_bytes()).expect("its own bytes")
                 } else {
                     saved
                 };
@@ -151,11 +151,11 @@ fn play(deeds: Vec<Deed>) -> Vec<Seen> {
                 for node in &mut nodes {
                     node.step_to(now_ms);
                 }
-                let Saved { x, y, budget, .. } = saved;
+                let SavedPlayer { x, y, budget, .. } = saved;
                 slot = nodes[at].world.rejoin(Position { x, y }, true, budget);
                 drawn += 1;
-                let shown = std::mem::replace(&mut ticket, Ticket::of(drawn));
-                nodes[at].resumes.reenter(ticket, shown, slot, now_ms);
+                let shown = std::mem::replace(&mut ticket, SessionToken::of(drawn));
+                nodes[at].sessions.reconnect(ticket, shown, slot, now_ms);
                 is_agreed = true;
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::engine::Game;
-use pixi_game_server::sessions::Saved;
+use pixi_game_server::sessions::SavedPlayer;
 
 use super::check::Strictness;
 use super::hostile::{Hostile, SpeedLaw};
@@ -20,7 +20,7 @@ pub struct Hostiles {
     /// Those that are there.
     pub ids: BTreeSet<u32>,
     /// What those left behind that may come back, with the ids that they had.
-    saved: Vec<(u32, Saved)>,
+    saved: Vec<(u32, SavedPlayer)>,
     laws: BTreeMap<u32, SpeedLaw>,
 }
 

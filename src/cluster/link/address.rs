@@ -6,7 +6,7 @@ use super::super::Channel;
 use super::super::message::NodeId;
 use super::primary;
 use crate::ops::secret::Secret;
-use crate::sessions::Ticket;
+use crate::sessions::SessionToken;
 
 /// Where the bus is, and which world this is.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl Address {
     }
 
     /// Whoever can read the keys of the bus can be anybody: it is to be as private as the servers.
-    pub(super) fn session_key(&self, ticket: Ticket) -> String {
+    pub(super) fn session_key(&self, ticket: SessionToken) -> String {
         format!("pixi:{}:resume:{:032x}", self.world, ticket.number())
     }
 

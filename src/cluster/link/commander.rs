@@ -13,7 +13,7 @@ use super::primary::{is_wrong_instance, require_primary};
 use super::record::Value;
 use super::{Command, LinkEvent, Shared, backoff, failures_in_a_row};
 use crate::limits::{HEARTBEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
-use crate::sessions::{Keepsake, Kept, Ticket};
+use crate::sessions::{SessionEntry, SessionToken, SessionWrite};
 
 /// Keys in one write.
 const KEYS_PER_PIPELINE: usize = 1_000;
@@ -146,8 +146,8 @@ impl Commander {
                         self.deliver_lease(lease);
                     }
                 }
-                Ok(Command::StoreSessions(keepsakes, ttl_s)) => {
-                    let result = self.store_sessions(&mut connection, &keepsakes, ttl_s);
+                Ok(Command::StoreSessions(writes, ttl_s)) => {
+                    let result = self.store_sessions(&mut connection, &writes, ttl_s);
                     self.accept_refusal(Operation::StoreSessions, result)?;
                 }
                 Ok(Command::FetchSessions(tickets)) => {
@@ -188,20 +188,20 @@ impl Commander {
     fn store_sessions(
         &self,
         connection: &mut redis::Connection,
-        keepsakes: &[Keepsake],
+        writes: &[SessionWrite],
         ttl_s: u32,
     ) -> RedisResult<()> {
         let node = self.shared.address.node;
-        for keepsakes in keepsakes.chunks(KEYS_PER_PIPELINE) {
+        for writes in writes.chunks(KEYS_PER_PIPELINE) {
             let mut pipe = redis::pipe();
-            for &Keepsake { ticket, what } in keepsakes {
-                let key = self.shared.address.session_key(ticket);
+            for &SessionWrite { token, entry } in writes {
+                let key = self.shared.address.session_key(token);
                 let session = |saved, has_left| Value::Session { node, has_left, saved, ttl_s };
-                let value = match what {
-                    Kept::Playing(saved) => session(saved, false),
-                    Kept::Left(saved) => session(saved, true),
-                    Kept::Former(current) => Value::RotatedTo(current),
-                    Kept::Gone => {
+                let value = match entry {
+                    SessionEntry::Active(saved) => session(saved, false),
+                    SessionEntry::Disconnected(saved) => session(saved, true),
+                    SessionEntry::ReplacedBy(current) => Value::RotatedTo(current),
+                    SessionEntry::Deleted => {
                         pipe.cmd("DEL").arg(key).ignore();
                         continue;
                     }
@@ -214,11 +214,16 @@ impl Commander {
         Ok(())
     }
 
-    fn fetch_sessions(&self, connection: &mut redis::Connection, tickets: &[Ticket]) -> RedisResult<()> {
+    fn fetch_sessions(
+        &self,
+        connection: &mut redis::Connection,
+        tickets: &[SessionToken],
+    ) -> RedisResult<()> {
         for tickets in tickets.chunks(KEYS_PER_PIPELINE) {
             let taken = self.take_values(connection, tickets)?;
             // A token that has been rotated leads to the current one, which leads nowhere else.
-            let current: Vec<Ticket> = taken.iter().filter_map(|(value, _)| value.rotated_to()).collect();
+            let current: Vec<SessionToken> =
+                taken.iter().filter_map(|(value, _)| value.rotated_to()).collect();
             let mut current = self.take_values(connection, &current)?.into_iter();
             let mut fetched = Vec::with_capacity(tickets.len());
             for (&ticket, (value, left_ms)) in tickets.iter().zip(taken) {
@@ -257,7 +262,7 @@ impl Commander {
     fn take_values(
         &self,
         connection: &mut redis::Connection,
-        tickets: &[Ticket],
+        tickets: &[SessionToken],
     ) -> RedisResult<Vec<(Value, i64)>> {
         if tickets.is_empty() {
             return Ok(Vec::new());

@@ -1,19 +1,19 @@
 //! What the bus keeps of players who may turn up at another process.
 
 use super::super::message::NodeId;
-use crate::sessions::{Saved, Ticket};
+use crate::sessions::{SavedPlayer, SessionToken};
 
 /// What is kept of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     /// The session's current token, which need not be the one that was shown.
-    pub ticket: Ticket,
+    pub ticket: SessionToken,
     /// The process that had its player.
     pub node: NodeId,
     /// Whether it has left there.
     pub has_left: bool,
     /// Where it was, and its budget as of now.
-    pub saved: Saved,
+    pub saved: SavedPlayer,
 }
 
 /// What lies under a key.
@@ -28,12 +28,12 @@ pub(super) enum Value {
         /// See [`Record`].
         has_left: bool,
         /// As of when it was written.
-        saved: Saved,
+        saved: SavedPlayer,
         /// For how long it is kept, in seconds: with what is left of that, the bus's own clock tells its age. 0 is unknown.
         ttl_s: u32,
     },
     /// The session of this key has that token now.
-    RotatedTo(Ticket),
+    RotatedTo(SessionToken),
 }
 
 impl Value {
@@ -64,7 +64,7 @@ impl Value {
     fn read(bytes: &[u8]) -> Option<Self> {
         let ([version, kind], rest) = bytes.split_first_chunk::<2>()?;
         if (*version, *kind) == (Self::VERSION, Self::KIND_ROTATED) {
-            return Some(Self::RotatedTo(Ticket::of(u128::from_le_bytes(rest.try_into().ok()?))));
+            return Some(Self::RotatedTo(SessionToken::of(u128::from_le_bytes(rest.try_into().ok()?))));
         }
         let has_left = [false, true].into_iter().find(|&has_left| u8::from(has_left) == *kind)?;
         let (node, rest) = rest.split_first_chunk()?;
@@ -73,15 +73,15 @@ impl Value {
             Self::FIRST_VERSION => (&[0; 4], rest),
             _ => return None,
         };
-        let is_first_format = rest.len() < Saved::BYTES;
+        let is_first_format = rest.len() < SavedPlayer::BYTES;
         let saved =
-            Saved::from_bytes(rest).filter(|_| is_first_format == (*version == Self::FIRST_VERSION))?;
+            SavedPlayer::from_bytes(rest).filter(|_| is_first_format == (*version == Self::FIRST_VERSION))?;
         let (node, ttl_s) = (NodeId::from_le_bytes(*node), u32::from_le_bytes(*ttl_s));
         Some(Self::Session { node, has_left, saved, ttl_s })
     }
 
     /// The token to look under instead, if the one of this key has been rotated.
-    pub(super) fn rotated_to(self) -> Option<Ticket> {
+    pub(super) fn rotated_to(self) -> Option<SessionToken> {
         match self {
             Self::RotatedTo(ticket) => Some(ticket),
             _ => None,
@@ -90,7 +90,7 @@ impl Value {
 
     /// What is kept of a session, if it is one, with its budget refilled since. Redis would have kept it on for
     /// `left_ms` milliseconds.
-    pub(super) fn record(self, ticket: Ticket, left_ms: i64) -> Option<Record> {
+    pub(super) fn record(self, ticket: SessionToken, left_ms: i64) -> Option<Record> {
         let Self::Session { node, has_left, saved, ttl_s } = self else { return None };
         let age_ms =
             u64::try_from(left_ms).map_or(0, |left_ms| (u64::from(ttl_s) * 1000).saturating_sub(left_ms));
@@ -103,19 +103,19 @@ mod tests {
     use super::*;
     use crate::world::Budget;
 
-    const SAVED: Saved = Saved {
+    const SAVED: SavedPlayer = SavedPlayer {
         x: 1,
         y: 2,
         faces_right: true,
         viewport: Some((800, 600)),
         budget: Budget::EMPTY,
-        returned_ms_ago: 0,
+        reconnected_ms_ago: 0,
     };
 
     #[test]
     fn a_value_is_read_as_it_was_written_and_nothing_else() {
         let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
-        for value in [session, Value::RotatedTo(Ticket::of(9))] {
+        for value in [session, Value::RotatedTo(SessionToken::of(9))] {
             let bytes = value.to_bytes();
             assert_eq!(Value::from_bytes(&bytes), value);
             for cut in 0..bytes.len() {
@@ -133,18 +133,19 @@ mod tests {
     #[test]
     fn the_first_format_is_understood_and_has_an_empty_budget() {
         let session = |saved, ttl_s| Value::Session { node: 7, has_left: true, saved, ttl_s };
-        let mut bytes = session(Saved { budget: Budget::FULL, ..SAVED }, 300).to_bytes();
+        let mut bytes = session(SavedPlayer { budget: Budget::FULL, ..SAVED }, 300).to_bytes();
         bytes[0] = 1;
         bytes.drain(10..14);
         bytes.truncate(bytes.len() - 4);
-        let expected = Saved { budget: Budget::EMPTY, returned_ms_ago: Saved::LONG_AGO, ..SAVED };
+        let expected =
+            SavedPlayer { budget: Budget::EMPTY, reconnected_ms_ago: SavedPlayer::LONG_AGO, ..SAVED };
         assert_eq!(Value::from_bytes(&bytes), session(expected, 0));
     }
 
     #[test]
     fn its_age_is_what_is_missing_of_the_time_it_is_kept() {
         let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
-        let saved = |value: Value, left_ms| value.record(Ticket::of(1), left_ms).unwrap().saved;
+        let saved = |value: Value, left_ms| value.record(SessionToken::of(1), left_ms).unwrap().saved;
         assert_eq!(saved(session, 299_000), SAVED.after(1_000));
         // Without an expiry, or kept for longer than it says, no time has passed.
         for left_ms in [-1, -2, 301_000] {

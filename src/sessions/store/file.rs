@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _, TableDefinition};
 
-use super::super::{Kept, Saved, Ticket};
-use super::Found;
+use super::super::{SavedPlayer, SessionEntry, SessionToken};
+use super::StoredSession;
 use crate::limits::{SESSION_FILE_BYTES_MAX, SESSION_STORE_CACHE_BYTES, SESSIONS_SAVED_MAX};
 use crate::ops::crash::catch_panic_message;
 use crate::ops::files::check_read_write;
@@ -43,49 +43,50 @@ pub(super) struct StoreFile {
 
 /// Why something could not be done.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum StoreError {
     /// The file is no store, or not any more: it must make room for a new one.
-    Broken(String),
+    Corrupt(String),
     /// Something that another file would not change. The database must be opened again.
-    Elsewhere(String),
+    Unavailable(String),
 }
 
-impl Trouble {
+impl StoreError {
     /// What is wrong.
     pub(super) fn why(self) -> String {
         match self {
-            Self::Broken(why) | Self::Elsewhere(why) => why,
+            Self::Corrupt(why) | Self::Unavailable(why) => why,
         }
     }
 }
 
-impl From<redb::Error> for Trouble {
+impl From<redb::Error> for StoreError {
     fn from(error: redb::Error) -> Self {
         use redb::Error;
         let why = error.to_string();
         match error {
             // Bytes that are missing or make no sense are reported so as well.
             Error::Io(error) => match error.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::Broken(why),
-                _ => Self::Elsewhere(why),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::Corrupt(why),
+                _ => Self::Unavailable(why),
             },
             Error::PreviousIo | Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => {
-                Self::Elsewhere(why)
+                Self::Unavailable(why)
             }
-            _ => Self::Broken(why),
+            _ => Self::Corrupt(why),
         }
     }
 }
 
 impl StoreFile {
     /// Opens or makes the file.
-    pub(super) fn open(path: &Path) -> Result<Self, Trouble> {
-        let file = open_private(path).map_err(|error| Trouble::Elsewhere(error.to_string()))?;
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = open_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let create = || {
             let backend = FileBackend::new(file)?;
             Database::builder().set_cache_size(SESSION_STORE_CACHE_BYTES).create_with_backend(backend)
         };
-        let database = catch_panic_message(create).map_err(Trouble::Broken)?.map_err(redb::Error::from)?;
+        let database =
+            catch_panic_message(create).map_err(StoreError::Corrupt)?.map_err(redb::Error::from)?;
         Ok(Self { database, path: path.to_owned() })
     }
 
@@ -93,10 +94,10 @@ impl StoreFile {
     fn attempt<T>(
         self,
         act: impl FnOnce(&mut Database) -> Result<T, redb::Error>,
-    ) -> Result<(Self, T), Trouble> {
+    ) -> Result<(Self, T), StoreError> {
         let Self { database, path } = self;
         let mut database = ManuallyDrop::new(database);
-        let result = catch_panic_message(|| act(&mut database)).map_err(Trouble::Broken)?;
+        let result = catch_panic_message(|| act(&mut database)).map_err(StoreError::Corrupt)?;
         let file = Self { database: ManuallyDrop::into_inner(database), path };
         match result {
             Ok(done) => Ok((file, done)),
@@ -108,18 +109,18 @@ impl StoreFile {
     }
 
     /// What the file holds and is no older than `ttl_s`.
-    pub(super) fn read(self, ttl_s: u32, now_s: u64) -> Result<(Self, Vec<Found>), Trouble> {
-        let (file, ()) = self.attempt(|database| take_over_first(database))?;
+    pub(super) fn read(self, ttl_s: u32, now_s: u64) -> Result<(Self, Vec<StoredSession>), StoreError> {
+        let (file, ()) = self.attempt(|database| migrate_first_table(database))?;
         file.attempt(|database| read(database, ttl_s, now_s))
     }
 
     /// Writes these rows, and takes out what is older than `ttl_s` if that is given.
     pub(super) fn write(
         self,
-        rows: &HashMap<Ticket, Kept>,
+        rows: &HashMap<SessionToken, SessionEntry>,
         now_s: u64,
         ttl_s: Option<u32>,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, StoreError> {
         let (file, ()) = self.attempt(|database| write(database, rows, now_s, ttl_s))?;
         if !file.is_too_large() {
             return Ok(file);
@@ -132,7 +133,7 @@ impl StoreFile {
         })?;
         if file.is_too_large() {
             file.close();
-            return Err(Trouble::Broken(format!("it is larger than {SESSION_FILE_BYTES_MAX} bytes")));
+            return Err(StoreError::Corrupt(format!("it is larger than {SESSION_FILE_BYTES_MAX} bytes")));
         }
         Ok(file)
     }
@@ -175,7 +176,7 @@ fn open_private(path: &Path) -> io::Result<fs::File> {
 }
 
 /// Takes over the rows of earlier versions. What they knew of no budget returns with an empty one.
-fn take_over_first(database: &Database) -> Result<(), redb::Error> {
+fn migrate_first_table(database: &Database) -> Result<(), redb::Error> {
     let has_none =
         matches!(database.begin_read()?.open_table(FIRST_TABLE), Err(redb::TableError::TableDoesNotExist(_)));
     if has_none {
@@ -185,11 +186,11 @@ fn take_over_first(database: &Database) -> Result<(), redb::Error> {
         {
             let (first, mut table) = (transaction.open_table(FIRST_TABLE)?, transaction.open_table(TABLE)?);
             for row in first.iter()? {
-                let (ticket, row) = row?;
+                let (token, row) = row?;
                 let (saved_s, x, y, faces_right, viewport) = row.value();
-                let (budget, returned_ms_ago) = (Budget::EMPTY, Saved::LONG_AGO);
-                let saved = Saved { x, y, faces_right, viewport, budget, returned_ms_ago };
-                table.insert(ticket.value(), &*row_of(&Kept::Left(saved), saved_s))?;
+                let (budget, reconnected_ms_ago) = (Budget::EMPTY, SavedPlayer::LONG_AGO);
+                let saved = SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago };
+                table.insert(token.value(), &*row_of(&SessionEntry::Disconnected(saved), saved_s))?;
             }
         }
         transaction.delete_table(FIRST_TABLE)?;
@@ -210,18 +211,18 @@ fn in_transaction(
     Ok(transaction.commit()?)
 }
 
-fn read(database: &Database, ttl_s: u32, now_s: u64) -> Result<Vec<Found>, redb::Error> {
+fn read(database: &Database, ttl_s: u32, now_s: u64) -> Result<Vec<StoredSession>, redb::Error> {
     let table = match database.begin_read()?.open_table(TABLE) {
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
         table => table?,
     };
     let mut found = Vec::new();
     for row in table.iter()? {
-        let (ticket, row) = row?;
-        let Some((what, saved_s)) = read_row(row.value()) else { continue };
+        let (token, row) = row?;
+        let Some((entry, saved_s)) = read_row(row.value()) else { continue };
         let age_s = now_s.saturating_sub(saved_s);
         if age_s < u64::from(ttl_s) {
-            found.push(Found { ticket: Ticket::of(ticket.value()), what, age_s: age_s as u32 });
+            found.push(StoredSession { token: SessionToken::of(token.value()), entry, age_s: age_s as u32 });
         }
     }
     Ok(found)
@@ -229,16 +230,16 @@ fn read(database: &Database, ttl_s: u32, now_s: u64) -> Result<Vec<Found>, redb:
 
 fn write(
     database: &Database,
-    rows: &HashMap<Ticket, Kept>,
+    rows: &HashMap<SessionToken, SessionEntry>,
     now_s: u64,
     ttl_s: Option<u32>,
 ) -> Result<(), redb::Error> {
     in_transaction(database, |transaction| {
         let mut table = transaction.open_table(TABLE)?;
-        for (ticket, what) in rows {
-            match what {
-                Kept::Gone => drop(table.remove(ticket.number())?),
-                what => drop(table.insert(ticket.number(), &*row_of(what, now_s))?),
+        for (token, entry) in rows {
+            match entry {
+                SessionEntry::Deleted => drop(table.remove(token.number())?),
+                entry => drop(table.insert(token.number(), &*row_of(entry, now_s))?),
             }
         }
         if let Some(ttl_s) = ttl_s {
@@ -247,33 +248,35 @@ fn write(
             table.retain(|_, row| is_young(row))?;
         }
         if table.len()? > SESSIONS_SAVED_MAX as u64 {
-            take_out_oldest(&mut table)?;
+            evict_oldest_rows(&mut table)?;
         }
         Ok(())
     })
 }
 
 /// Takes out the oldest rows over the bound, and a sixteenth of the bound with them: not every round is to look at all.
-fn take_out_oldest(table: &mut redb::Table<'_, u128, &'static [u8]>) -> Result<(), redb::Error> {
+fn evict_oldest_rows(table: &mut redb::Table<'_, u128, &'static [u8]>) -> Result<(), redb::Error> {
     let mut rows = Vec::with_capacity(table.len()? as usize);
     for row in table.iter()? {
-        let (ticket, row) = row?;
-        rows.push((saved_s(row.value()).unwrap_or(0), ticket.value()));
+        let (token, row) = row?;
+        rows.push((saved_s(row.value()).unwrap_or(0), token.value()));
     }
     let over = (rows.len() - (SESSIONS_SAVED_MAX - SESSIONS_SAVED_MAX / 16)).min(rows.len() - 1);
     let (oldest, ..) = rows.select_nth_unstable(over);
-    for (_, ticket) in oldest {
-        table.remove(*ticket)?;
+    for (_, token) in oldest {
+        table.remove(*token)?;
     }
     Ok(())
 }
 
 /// A row: its kind, the time in seconds since 1970, and what is kept.
-fn row_of(what: &Kept, now_s: u64) -> Vec<u8> {
-    let (kind, kept) = match what {
-        Kept::Playing(saved) | Kept::Left(saved) => (KIND_SESSION, saved.to_bytes().to_vec()),
-        Kept::Former(ticket) => (KIND_FORMER, ticket.number().to_le_bytes().to_vec()),
-        Kept::Gone => return Vec::new(),
+fn row_of(entry: &SessionEntry, now_s: u64) -> Vec<u8> {
+    let (kind, kept) = match entry {
+        SessionEntry::Active(saved) | SessionEntry::Disconnected(saved) => {
+            (KIND_SESSION, saved.to_bytes().to_vec())
+        }
+        SessionEntry::ReplacedBy(token) => (KIND_FORMER, token.number().to_le_bytes().to_vec()),
+        SessionEntry::Deleted => return Vec::new(),
     };
     [&[kind][..], &now_s.to_le_bytes(), &kept].concat()
 }
@@ -283,14 +286,14 @@ fn saved_s(row: &[u8]) -> Option<u64> {
 }
 
 /// What a row says and since when; `None` if it is none of ours.
-fn read_row(row: &[u8]) -> Option<(Kept, u64)> {
+fn read_row(row: &[u8]) -> Option<(SessionEntry, u64)> {
     let (saved_s, kept) = (saved_s(row)?, &row[9..]);
-    let what = match row[0] {
-        KIND_SESSION => Kept::Left(Saved::from_bytes(kept)?),
-        KIND_FORMER => Kept::Former(Ticket::of(u128::from_le_bytes(kept.try_into().ok()?))),
+    let entry = match row[0] {
+        KIND_SESSION => SessionEntry::Disconnected(SavedPlayer::from_bytes(kept)?),
+        KIND_FORMER => SessionEntry::ReplacedBy(SessionToken::of(u128::from_le_bytes(kept.try_into().ok()?))),
         _ => return None,
     };
-    Some((what, saved_s))
+    Some((entry, saved_s))
 }
 
 /// Moves a broken file out of the way, in place of the one before.
@@ -313,13 +316,13 @@ mod tests {
         let result = file.attempt(|database| -> Result<(), _> {
             in_transaction(database, |_| panic!("in the midst of a transaction"))
         });
-        assert!(matches!(result, Err(Trouble::Broken(_))), "{result:?}");
+        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
     }
 
     #[test]
     fn a_row_is_read_as_it_was_written_and_anything_else_is_skipped() {
-        let row = row_of(&Kept::Former(Ticket::of(7)), 1_000);
-        assert_eq!(read_row(&row), Some((Kept::Former(Ticket::of(7)), 1_000)));
+        let row = row_of(&SessionEntry::ReplacedBy(SessionToken::of(7)), 1_000);
+        assert_eq!(read_row(&row), Some((SessionEntry::ReplacedBy(SessionToken::of(7)), 1_000)));
         for cut in 0..row.len() {
             assert_eq!(read_row(&row[..cut]), None);
         }
