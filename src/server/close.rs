@@ -34,7 +34,7 @@ impl Server {
         let Phase::Player { slot, ref player } = connection.phase else { return };
         // What a player said last before it goes is not worth more than its allowance.
         self.metrics.rate_limited_total += player.postponed.len() as u64;
-        self.remember(token);
+        self.end_session(token);
         self.metrics.closed[reason] += 1;
         log::debug!("player {} ended: {reason:?}", self.game.world().id(slot).unwrap_or(0));
         self.game.leave(slot);
@@ -79,13 +79,13 @@ impl Server {
     /// The peer sends nothing more. What it has been promised it still gets; a player who hangs up without a close
     /// frame is gone.
     pub(super) fn end_of_input(&mut self, token: Token) {
-        let waits_elsewhere = self.returning.contains(token);
+        let is_reconnecting = self.reconnects.contains(token);
         let Some(connection) = self.table.get_mut(token) else { return };
         connection.input_ended = true;
         connection.readable = false;
         match connection.phase {
             // Requests that have arrived are answered first; the visit that finds none left ends it.
-            Phase::Http(_) if !waits_elsewhere => {}
+            Phase::Http(_) if !is_reconnecting => {}
             Phase::Closing { half_closed: false, .. } if !connection.outbox.is_empty() => {}
             _ => self.lose(token),
         }
@@ -126,10 +126,10 @@ impl Server {
             self.sweep_place =
                 if self.sweep_place + 1 < self.table.places() { self.sweep_place + 1 } else { 0 };
             let Some(token) = self.table.token_at(self.sweep_place) else { continue };
-            self.tend_session(token);
+            self.maintain_session(token);
             match self.overdue(token) {
                 Overdue::Nothing => {}
-                Overdue::Ping => self.ping_now(token),
+                Overdue::Ping => self.ping_player(token),
                 Overdue::CloseIdle => {
                     self.close_player(token, Code::GoingAway, "nothing heard", Closed::Idle);
                 }
@@ -169,7 +169,7 @@ impl Server {
                 }
             }
             // A handshake that waits has a time of its own, and what waits in the queue may be the next request.
-            Phase::Http(_) if self.returning.contains(token) || connection.is_unread => Overdue::Nothing,
+            Phase::Http(_) if self.reconnects.contains(token) || connection.is_unread => Overdue::Nothing,
             Phase::Http(http) if !http.is_late(now_ms, connection.deadline_ms, keepalive_ms) => {
                 Overdue::Nothing
             }
@@ -179,10 +179,10 @@ impl Server {
             Phase::Closing { .. } if stalled_ms >= CLOSE_TIMEOUT_MS => Overdue::Drop,
             Phase::Player { .. } if is_stalled => Overdue::DropStalled,
             Phase::Player { player, .. } => {
-                let silent_ms = now_ms - player.heard_ms;
+                let silent_ms = now_ms - player.last_frame_ms;
                 if silent_ms >= u64::from(self.config.idle_timeout_s) * 1000 {
                     Overdue::CloseIdle
-                } else if now_ms - player.pinged_ms >= u64::from(self.config.ping_interval_s) * 1000 {
+                } else if now_ms - player.last_ping_ms >= u64::from(self.config.ping_interval_s) * 1000 {
                     Overdue::Ping
                 } else {
                     Overdue::Nothing

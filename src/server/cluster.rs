@@ -102,8 +102,8 @@ impl Cluster {
     }
 
     /// Asks the bus what is kept under a ticket.
-    pub(super) fn want(&mut self, ticket: SessionToken) {
-        self.wanted.push(ticket);
+    pub(super) fn want(&mut self, session: SessionToken) {
+        self.wanted.push(session);
     }
 
     /// Whether the last look left something over.
@@ -158,13 +158,13 @@ impl Server {
                 }
             }
             LinkEvent::SessionsFetched(fetched) => {
-                for (ticket, record) in fetched {
-                    self.fetched(ticket, record);
+                for (session, record) in fetched {
+                    self.session_fetched(session, record);
                 }
             }
             LinkEvent::Message(bytes) => match self.game.hear(&mut cluster.node, &bytes, now) {
-                Received::SessionRequest(ticket, asker) => self.hand_over(ticket, asker),
-                Received::SessionReply(ticket, fate) => self.answered_elsewhere(ticket, fate),
+                Received::SessionRequest(session, requester) => self.release_to_node(session, requester),
+                Received::SessionReply(session, fate) => self.owner_answered(session, fate),
                 Received::Applied { delay_us, has_players: true } => {
                     // A clock that is far off measures nothing.
                     if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
@@ -215,15 +215,13 @@ impl Server {
     pub(super) fn flush_bus(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
         // First of all: what is said may send another node to look for it.
-        let kept = self.sessions.take_writes();
-        if !kept.is_empty() && cluster.is_up() {
+        let writes = self.sessions.take_writes();
+        if !writes.is_empty() && cluster.is_up() {
             // Any process may give it out now, so that this one must not.
-            for keepsake in
-                kept.iter().filter(|keepsake| matches!(keepsake.entry, SessionEntry::Disconnected(_)))
-            {
-                self.sessions.forget(keepsake.token);
+            for write in writes.iter().filter(|write| matches!(write.entry, SessionEntry::Disconnected(_))) {
+                self.sessions.forget(write.token);
             }
-            cluster.link.send(Command::StoreSessions(kept, self.config.resume_ttl_s));
+            cluster.link.send(Command::StoreSessions(writes, self.config.resume_ttl_s));
         }
         if !cluster.said.is_empty() {
             cluster.link.send(Command::Publish(std::mem::take(&mut cluster.said)));
@@ -234,17 +232,17 @@ impl Server {
     }
 
     /// Asks the node that had the player of this ticket last what becomes of it.
-    pub(super) fn claim_elsewhere(&mut self, ticket: SessionToken, owner: NodeId) {
+    pub(super) fn claim_session(&mut self, session: SessionToken, owner: NodeId) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.request_session(ticket, owner, now, &mut cluster.said);
+        cluster.node.request_session(session, owner, now, &mut cluster.said);
     }
 
     /// Tells the node that asked what becomes of it.
-    pub(super) fn answer_claim(&mut self, ticket: SessionToken, asker: NodeId, fate: SessionOutcome) {
+    pub(super) fn answer_claim(&mut self, session: SessionToken, requester: NodeId, fate: SessionOutcome) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.reply_session(ticket, asker, fate, now, &mut cluster.said);
+        cluster.node.reply_session(session, requester, fate, now, &mut cluster.said);
     }
 
     /// Takes leave of the other processes.

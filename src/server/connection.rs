@@ -122,7 +122,7 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Player {
     /// When a frame of the peer arrived last, in milliseconds of the loop's clock.
-    pub heard_ms: u64,
+    pub last_frame_ms: u64,
     /// Its framing.
     pub session: Session,
     /// Its message allowance.
@@ -130,19 +130,19 @@ pub struct Player {
     /// What waits for that.
     pub postponed: Postponed,
     /// When it was pinged last, in milliseconds of the loop's clock.
-    pub pinged_ms: u64,
+    pub last_ping_ms: u64,
     /// Since when its client may not have its token, in milliseconds of the loop's clock: until its first frame.
     pub unconfirmed_since_ms: Option<u64>,
     /// What it shows when it comes back; none when nothing is remembered.
-    pub ticket: Option<SessionToken>,
+    pub session_token: Option<SessionToken>,
     /// When it was written down last, in milliseconds of the loop's clock.
-    pub saved_ms: u64,
+    pub last_saved_ms: u64,
 }
 
 impl Player {
     /// Calls what every message needs near the processor.
     pub fn prefetch(&self) {
-        prefetch(&self.heard_ms);
+        prefetch(&self.last_frame_ms);
         prefetch(&self.limiter);
         prefetch(&self.postponed);
         self.session.prefetch();

@@ -112,7 +112,7 @@ impl Server {
         self.take_up_postponed();
         self.game.step(due.steps, &mut self.metrics);
         self.tell_bus();
-        self.tend_waits();
+        self.poll_reconnects();
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
         if self.is_flush_round_over(pool) {
             self.game.begin_flush_round();

@@ -9,8 +9,8 @@ use super::connection::{Connection, ConnectionClass, Phase, Player};
 use super::deferred::Postponed;
 use super::negotiation::negotiate;
 use super::peer_address::TooManyRequests;
-use super::reconnect::Recognised;
-use super::takeover::Asker;
+use super::reconnect::TokenLookup;
+use super::takeover::Requester;
 use crate::admission::origins::Refusal;
 use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::{Format, Refused, health_json, render};
@@ -58,7 +58,7 @@ pub(super) struct Handshake {
 #[derive(Debug)]
 pub(super) struct ResumedSession {
     /// The token that the client showed.
-    pub shown: SessionToken,
+    pub presented: SessionToken,
     /// What its player finds again.
     pub saved: SavedPlayer,
 }
@@ -68,7 +68,7 @@ impl Server {
     /// was one.
     pub(super) fn answer_next(&mut self, token: Token, pool: &Pool) -> bool {
         // What comes behind a handshake that waits is the player's.
-        if self.returning.contains(token) || !self.take_proxy_header(token) {
+        if self.reconnects.contains(token) || !self.take_proxy_header(token) {
             return false;
         }
         let Some(connection) = self.table.get_mut(token) else { return false };
@@ -220,8 +220,8 @@ impl Server {
         // A player that may have to make room for this one.
         let is_https = self.peer_addresses.is_https(token, request);
         let port = request.port(is_https).unwrap_or_else(|| self.public_port());
-        let shown = request.cookie.as_deref().and_then(|cookies| SessionToken::in_cookies(cookies, port));
-        let owner = shown.and_then(|shown| self.owner_of_shown(shown));
+        let presented = request.cookie.as_deref().and_then(|cookies| SessionToken::in_cookies(cookies, port));
+        let owner = presented.and_then(|presented| self.connected_owner(presented));
         if let Some((reason, line)) = self.refusal_reason(owner.is_some()) {
             return self.refuse(token, reason, line);
         }
@@ -229,22 +229,24 @@ impl Server {
             return self.refuse_address(token, Some(request), &refusal, false);
         }
         let handshake = Handshake { token, port, key, is_https };
-        match self.recognise(shown) {
-            Recognised::As(returning) => {
-                self.upgrade_to_player(&handshake, returning.as_ref());
+        match self.look_up_token(presented) {
+            TokenLookup::Player(reconnect) => {
+                self.upgrade_to_player(&handshake, reconnect.as_ref());
                 return Answered::Upgraded;
             }
-            Recognised::InUse(shown, owner) => self.ask_player(Asker::Client(handshake), shown, owner),
-            Recognised::Elsewhere(shown) => self.ask_elsewhere(handshake, shown),
+            TokenLookup::InUse(presented, owner) => {
+                self.ping_owner(Requester::Client(handshake), presented, owner);
+            }
+            TokenLookup::Remote(presented) => self.fetch_remote_session(handshake, presented),
         }
         Answered::Deferred
     }
 
     /// Makes a player of a handshake whose token was in use or known elsewhere, if there is room still. A session that can't
     /// go on is put back.
-    pub(super) fn admit_handshake(&mut self, handshake: &Handshake, returning: Option<&ResumedSession>) {
+    pub(super) fn admit_handshake(&mut self, handshake: &Handshake, reconnect: Option<&ResumedSession>) {
         let token = handshake.token;
-        if self.is_waiting(token) {
+        if self.is_http(token) {
             let refused = if self.peer_addresses.promote(token) {
                 self.refusal_reason(false).map(|(reason, line)| self.refuse(token, reason, line))
             } else {
@@ -252,13 +254,13 @@ impl Server {
                 Some(self.refuse_address(token, None, &refusal, false))
             };
             if refused.is_none() {
-                return self.upgrade_to_player(handshake, returning);
+                return self.upgrade_to_player(handshake, reconnect);
             }
             self.list_as_replied(token);
             self.close_http(token);
         }
-        if let Some(&ResumedSession { shown, saved }) = returning {
-            self.sessions.put_back(shown, saved, self.now_ms());
+        if let Some(&ResumedSession { presented, saved }) = reconnect {
+            self.sessions.put_back(presented, saved, self.now_ms());
         }
     }
 
@@ -321,12 +323,13 @@ impl Server {
     }
 
     /// The 101, then the player's first picture, then answers to whatever it has sent already.
-    fn upgrade_to_player(&mut self, handshake: &Handshake, returning: Option<&ResumedSession>) {
+    fn upgrade_to_player(&mut self, handshake: &Handshake, reconnect: Option<&ResumedSession>) {
         let Handshake { token, port, ref key, is_https } = *handshake;
         let (now_ms, uptime_ms, date) = (self.now_ms(), self.uptime_ms(), self.date());
         // Without random numbers a session goes on under its old token.
-        let shown = returning.map(|returning| returning.shown);
-        let ticket = if self.sessions.is_enabled() { SessionToken::draw().or(shown) } else { None };
+        let presented = reconnect.map(|reconnect| reconnect.presented);
+        let session_token =
+            if self.sessions.is_enabled() { SessionToken::draw().or(presented) } else { None };
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
@@ -334,19 +337,20 @@ impl Server {
         // A read will say again that the peer has ended its side.
         connection.readable |= connection.input_ended;
         let out = connection.outbox.bytes();
-        let set_cookie = ticket.map(|ticket| ticket.set_cookie(port, &self.config.cookie_path, is_https));
+        let set_cookie = session_token
+            .map(|session_token| session_token.set_cookie(port, &self.config.cookie_path, is_https));
         write_upgrade_response(out, key, set_cookie.as_deref(), &date);
-        let slot = self.game.join(returning.map(|returning| returning.saved), out, &mut self.metrics);
+        let slot = self.game.join(reconnect.map(|reconnect| reconnect.saved), out, &mut self.metrics);
         let player = Box::new(Player {
             // Nothing was heard yet, not even in this millisecond.
-            heard_ms: now_ms.saturating_sub(1),
+            last_frame_ms: now_ms.saturating_sub(1),
             session: Session::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(uptime_ms),
             postponed: Postponed::default(),
-            pinged_ms: now_ms,
-            unconfirmed_since_ms: returning.map(|_| now_ms),
-            ticket,
-            saved_ms: now_ms,
+            last_ping_ms: now_ms,
+            unconfirmed_since_ms: reconnect.map(|_| now_ms),
+            session_token,
+            last_saved_ms: now_ms,
         });
         self.http_connections.remove(token);
         connection.phase = Phase::Player { slot, player };
@@ -354,7 +358,7 @@ impl Server {
             self.owners.resize(slot as usize + 1, token);
         }
         self.owners[slot as usize] = token;
-        self.give_ticket(token, ticket, returning);
+        self.start_session(token, session_token, reconnect);
         self.metrics.connections_upgraded_total += 1;
         self.list_as_replied(token);
         log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));

@@ -155,11 +155,11 @@ impl Server {
     /// Says what a connection is now, and queues it again if there is more to do for it.
     fn update_activity(&mut self, token: Token, took: bool, answered: bool) {
         let now_ms = self.now_ms();
-        let waits_elsewhere = self.returning.contains(token);
+        let is_reconnecting = self.reconnects.contains(token);
         let Some(connection) = self.table.get(token) else { return };
         let is_answering = !connection.outbox.is_empty();
         let (activity, since_ms) = match &connection.phase {
-            Phase::Http(_) | Phase::Closing { .. } if is_answering || waits_elsewhere => {
+            Phase::Http(_) | Phase::Closing { .. } if is_answering || is_reconnecting => {
                 (Activity::Answering, now_ms)
             }
             Phase::Http(http) if http.is_between_requests() => (Activity::Idle, http.idle_since_ms),

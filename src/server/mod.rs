@@ -102,7 +102,7 @@ use reserve_descriptors::ReserveDescriptors;
 pub use routes::log_shadowed_files;
 use run_clock::RunClock;
 use table::{ADMIN_LISTENER, BUS, LISTENER, SIGNALS, TIMER, Table};
-use takeover::Waiters;
+use takeover::PendingReconnects;
 use wall_clock::WallClock;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -130,7 +130,7 @@ pub struct Server {
     sessions: Sessions<Token>,
     cluster: Option<Cluster>,
     /// Handshakes that wait for word from other processes.
-    returning: Waiters,
+    reconnects: PendingReconnects,
     /// By slot, whose connection that player has.
     owners: Vec<Token>,
     assets: Arc<Assets>,
@@ -228,8 +228,8 @@ impl Server {
             peer_addresses: PeerAddresses::new(&config),
             game: Game::new(&config),
             cluster,
-            returning: Waiters::default(),
-            sessions: reconnect::resumes_of(&config),
+            reconnects: PendingReconnects::default(),
+            sessions: reconnect::sessions_from(&config),
             owners: Vec::new(),
             assets: Arc::new(assets),
             pages: Pages::new(config.admin_addr.is_none()),

@@ -32,7 +32,7 @@ impl Server {
             player.limiter.note_read(arrival, is_read_to_the_end);
             let intake = game.take_in(player.sender(slot), bytes, arrival, out, metrics);
             if intake.heard {
-                player.heard_ms = now_ms;
+                player.last_frame_ms = now_ms;
             }
             intake
         });

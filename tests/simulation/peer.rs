@@ -80,14 +80,14 @@ impl Peer {
             ..ReplicaOptions::default()
         };
         let player = Box::new(Player {
-            heard_ms: now_ms,
+            last_frame_ms: now_ms,
             session: Session::new(256),
             limiter: RateLimiter::new(now_ms),
             postponed: Postponed::default(),
-            pinged_ms: now_ms,
+            last_ping_ms: now_ms,
             unconfirmed_since_ms: None,
-            ticket: None,
-            saved_ms: 0,
+            session_token: None,
+            last_saved_ms: 0,
         });
         let mut shim = Shim::new(Plan::Passing(Random::new(random.below(u64::from(u32::MAX)))));
         shim.room = ROOM_BYTES;
