@@ -390,7 +390,7 @@ pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 
 /// Players whose messages over the rate are looked at in one tick, to see whether they can be applied by now; others wait for
 /// the next tick. A thousand take half a millisecond.
-pub const POSTPONED_PER_TICK: usize = 1_024;
+pub const DEFERRED_PER_TICK: usize = 1_024;
 
 /// A turn of the loop in which the thread did not run for longer than this, in milliseconds, was no turn: the process was
 /// suspended, or got no processor. Peers could not make themselves heard meanwhile, so that it counts towards none of

@@ -2,16 +2,16 @@
 //! whole frames in the right order, one ack for each MOVE it accepts, nothing after a Close, and holds little memory.
 //!
 //! The bytes are a script of commands, a byte each with their arguments, see [`Trial::run_command`]. Wire, rate limiter,
-//! game and views are the server's, through `Game::take_in`; sockets and the loop are not there.
+//! game and views are the server's, through `Engine::receive`; sockets and the loop are not there.
 
 use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{HTTP_HEAD_BYTES_MAX, READ_BUDGET_BYTES};
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::deferred::Postponed;
-use pixi_game_server::server::engine::Game;
-use pixi_game_server::server::input::Sender;
+use pixi_game_server::server::deferred::Deferred;
+use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::input::InputState;
 use pixi_game_server::wire::http::{Date, Parsed, parse_request, upgrade, write_upgrade_response};
 use pixi_game_server::wire::websocket::{Code, Session};
 
@@ -80,13 +80,13 @@ enum Phase {
     #[default]
     Free,
     Http(Vec<u8>),
-    Player(Box<(u32, Session, RateLimiter, Postponed)>),
+    Player(Box<(u32, Session, RateLimiter, Deferred)>),
     Ended,
 }
 
 struct Trial<'a> {
     config: Config,
-    game: Game,
+    game: Engine,
     metrics: Metrics,
     pool: Pool,
     script_cut: usize,
@@ -125,7 +125,7 @@ impl<'a> Trial<'a> {
     fn new(pool: Pool, script_cut: usize) -> Self {
         let config = Config { spawn_seed: Some(1), ..Config::default() };
         Self {
-            game: Game::new(&config),
+            game: Engine::new(&config),
             config,
             metrics: Metrics::default(),
             pool,
@@ -245,12 +245,12 @@ impl<'a> Trial<'a> {
             }
             Phase::Player(player) => {
                 connection.stream.extend_from_slice(bytes);
-                let (slot, session, limiter, postponed) = &mut **player;
-                let sender = Sender { slot: *slot, session, limiter, postponed };
+                let (slot, session, limiter, deferred) = &mut **player;
+                let sender = InputState { slot: *slot, websocket: session, limiter, deferred };
                 let out = &mut connection.outbox;
-                let intake =
-                    self.game.take_in(sender, bytes, Arrival::at(self.now_ms), out, &mut self.metrics);
-                if intake.ending.is_some() {
+                let outcome =
+                    self.game.receive(sender, bytes, Arrival::at(self.now_ms), out, &mut self.metrics);
+                if outcome.closed.is_some() {
                     self.leave(index);
                 }
             }
@@ -287,7 +287,7 @@ impl<'a> Trial<'a> {
         let limiter = RateLimiter::new(self.now_ms);
         let session = Session::new(self.config.read_buffer_bytes);
         self.connections[index].phase =
-            Phase::Player(Box::new((slot, session, limiter, Postponed::default())));
+            Phase::Player(Box::new((slot, session, limiter, Deferred::default())));
     }
 
     fn leave(&mut self, index: usize) {
@@ -313,14 +313,14 @@ impl<'a> Trial<'a> {
     }
 
     /// What waits for the players' allowances.
-    fn take_up(&mut self) {
+    fn apply_deferred(&mut self) {
         for connection in &mut self.connections {
             let Phase::Player(player) = &mut connection.phase else { continue };
-            let (slot, session, limiter, postponed) = &mut **player;
-            let mut sender = Sender { slot: *slot, session, limiter, postponed };
+            let (slot, session, limiter, deferred) = &mut **player;
+            let mut sender = InputState { slot: *slot, websocket: session, limiter, deferred };
             if connection.outbox.len() < self.config.write_buffer_bytes {
                 let arrival = Arrival::at(self.now_ms);
-                self.game.take_up(&mut sender, arrival, &mut connection.outbox, &mut self.metrics);
+                self.game.apply_deferred(&mut sender, arrival, &mut connection.outbox, &mut self.metrics);
             }
         }
     }
@@ -331,7 +331,7 @@ impl<'a> Trial<'a> {
         }
         self.ticks += 1;
         self.now_ms += 1000 / TICK_RATE_HZ;
-        self.take_up();
+        self.apply_deferred();
         self.write_replies();
         self.game.step(1, &mut self.metrics);
         self.game.begin_flush_round();

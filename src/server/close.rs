@@ -33,11 +33,11 @@ impl Server {
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { slot, ref player } = connection.phase else { return };
         // What a player said last before it goes is not worth more than its allowance.
-        self.metrics.rate_limited_total += player.postponed.len() as u64;
+        self.metrics.rate_limited_total += player.deferred.len() as u64;
         self.end_session(token);
         self.metrics.closed[reason] += 1;
-        log::debug!("player {} ended: {reason:?}", self.game.world().id(slot).unwrap_or(0));
-        self.game.leave(slot);
+        log::debug!("player {} ended: {reason:?}", self.engine.world().id(slot).unwrap_or(0));
+        self.engine.leave(slot);
         self.start_closing(token, true);
     }
 
@@ -45,7 +45,7 @@ impl Server {
     pub(super) fn close_player(&mut self, token: Token, code: Code, why: &'static str, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { player, .. } = &mut connection.phase else { return };
-        player.session.close(code, why, connection.outbox.bytes());
+        player.websocket.close(code, why, connection.outbox.bytes());
         self.metrics.frames_out[FrameOut::Close] += 1;
         self.list_as_replied(token);
         self.end_player(token, reason);
@@ -209,7 +209,7 @@ impl Server {
     }
 
     fn drain(&mut self) {
-        let players = self.game.players();
+        let players = self.engine.players();
         log::info!("stopping: {players} players are told");
         let timeout_ms = u64::from(self.config.shutdown_timeout_s) * 1000;
         self.draining = Some(Draining { deadline_ms: self.now_ms() + timeout_ms });

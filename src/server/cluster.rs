@@ -148,7 +148,7 @@ impl Server {
         match news {
             LinkEvent::IdsLeased(ids) => {
                 let (start, end) = (ids.start, ids.end);
-                if self.game.grant_ids(&mut cluster.node, ids, now) {
+                if self.engine.grant_ids(&mut cluster.node, ids, now) {
                     cluster.lease_due_ms = now.ms;
                     log::debug!("cluster: ids {start} to {} are this process's", end - 1);
                 } else {
@@ -162,23 +162,25 @@ impl Server {
                     self.session_fetched(session, record);
                 }
             }
-            LinkEvent::Message(bytes) => match self.game.hear(&mut cluster.node, &bytes, now) {
-                Received::SessionRequest(session, requester) => self.release_to_node(session, requester),
-                Received::SessionReply(session, fate) => self.owner_answered(session, fate),
-                Received::Applied { delay_us, has_players: true } => {
-                    // A clock that is far off measures nothing.
-                    if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
-                        self.metrics.record_bus_delay(delay_us * 1_000);
+            LinkEvent::Message(bytes) => {
+                match self.engine.receive_bus_message(&mut cluster.node, &bytes, now) {
+                    Received::SessionRequest(session, requester) => self.release_to_node(session, requester),
+                    Received::SessionReply(session, fate) => self.owner_answered(session, fate),
+                    Received::Applied { delay_us, has_players: true } => {
+                        // A clock that is far off measures nothing.
+                        if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
+                            self.metrics.record_bus_delay(delay_us * 1_000);
+                        }
+                    }
+                    Received::Applied { .. } | Received::Echo => {}
+                    Received::Refused(why) => {
+                        self.metrics.bus_refused_total += 1;
+                        if let Some(why) = why {
+                            log::warn!("cluster: not listened to: {why}");
+                        }
                     }
                 }
-                Received::Applied { .. } | Received::Echo => {}
-                Received::Refused(why) => {
-                    self.metrics.bus_refused_total += 1;
-                    if let Some(why) = why {
-                        log::warn!("cluster: not listened to: {why}");
-                    }
-                }
-            },
+            }
         }
     }
 
@@ -192,9 +194,9 @@ impl Server {
         let mut out = std::mem::take(&mut cluster.said);
         cluster.watch_link(now, &mut out);
         cluster.watch_peers(now);
-        cluster.ask_for_ids(now, self.game.world().ids_left());
+        cluster.ask_for_ids(now, self.engine.world().ids_left());
         if cluster.is_round_due(now, &self.config) {
-            let (is_other, gone) = self.game.keep_up(&mut cluster.node, now, &mut out);
+            let (is_other, gone) = self.engine.update_peers(&mut cluster.node, now, &mut out);
             for name in gone {
                 log::info!("cluster: nothing is heard of {name} any more");
             }
@@ -205,7 +207,7 @@ impl Server {
             }
             // Who has taken its leave says nothing more.
             if cluster.is_up() && !is_draining {
-                self.game.tell(&mut cluster.node, now, &mut out);
+                self.engine.publish(&mut cluster.node, now, &mut out);
             }
         }
         cluster.said = out;
@@ -255,7 +257,7 @@ impl Server {
 
     /// Whether somebody could come in: there is an id for it.
     pub(super) fn has_ids(&self) -> bool {
-        self.game.world().ids_left() > 0
+        self.engine.world().ids_left() > 0
     }
 
     fn bus_now(&self) -> Now {
@@ -271,10 +273,10 @@ impl Server {
             is_up: cluster.is_whole(self.uptime_ms()),
             peers: remote.peers().count() as u64,
             peer_players: remote.peers().map(|peer| u64::from(peer.players)).sum(),
-            ghosts: self.game.world().ghosts() as u64,
+            ghosts: self.engine.world().ghosts() as u64,
             regions: remote.subscriptions().len() as u64,
             resyncs_total: remote.resyncs(),
-            ids_left: self.game.world().ids_left() as u64,
+            ids_left: self.engine.world().ids_left() as u64,
             messages_out_total: count(&counters.messages_out),
             messages_in_total: count(&counters.messages_in),
             bytes_out_total: count(&counters.bytes_out),

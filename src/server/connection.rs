@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::TcpStream;
 
 use super::accept::Listener;
-use super::deferred::Postponed;
+use super::deferred::Deferred;
 use super::outbox::Outbox;
 use super::socket::Socket;
 use super::table::Entry;
@@ -124,11 +124,11 @@ pub struct Player {
     /// When a frame of the peer arrived last, in milliseconds of the loop's clock.
     pub last_frame_ms: u64,
     /// Its framing.
-    pub session: Session,
+    pub websocket: Session,
     /// Its message allowance.
     pub limiter: RateLimiter,
     /// What waits for that.
-    pub postponed: Postponed,
+    pub deferred: Deferred,
     /// When it was pinged last, in milliseconds of the loop's clock.
     pub last_ping_ms: u64,
     /// Since when its client may not have its token, in milliseconds of the loop's clock: until its first frame.
@@ -144,8 +144,8 @@ impl Player {
     pub fn prefetch(&self) {
         prefetch(&self.last_frame_ms);
         prefetch(&self.limiter);
-        prefetch(&self.postponed);
-        self.session.prefetch();
+        prefetch(&self.deferred);
+        self.websocket.prefetch();
     }
 }
 

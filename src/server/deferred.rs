@@ -10,29 +10,29 @@ use mio::Token;
 
 use super::Server;
 use super::connection::Phase;
-use super::engine::Game;
-use super::input::Sender;
+use super::engine::Engine;
+use super::input::InputState;
 use crate::admission::rate::Arrival;
-use crate::limits::POSTPONED_PER_TICK;
+use crate::limits::DEFERRED_PER_TICK;
 use crate::ops::metrics::Metrics;
 use crate::wire::message::ClientMessage;
 
 /// What waits for one player's allowance: at most one message of each kind. It takes memory only while something waits.
 #[derive(Debug, Clone, Default)]
-pub struct Postponed {
+pub struct Deferred {
     messages: Vec<ClientMessage>,
     /// The loop has this player on its list.
-    is_listed: bool,
+    is_queued: bool,
 }
 
-impl Postponed {
+impl Deferred {
     /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
     /// Whether a message of this kind may wait at all.
-    pub(super) fn takes(message: ClientMessage) -> bool {
+    pub(super) fn accepts(message: ClientMessage) -> bool {
         match message {
             ClientMessage::Move(_)
             | ClientMessage::Direction(_)
@@ -52,9 +52,9 @@ impl Postponed {
             return false;
         };
         // An attack ends once: its end said again, behind a MOVE, would leave that MOVE in the midst of the attack.
-        let says_it_again =
+        let is_repeated_end =
             message == ClientMessage::AttackEnd && !self.messages[at..].contains(&ClientMessage::Attack);
-        if !says_it_again {
+        if !is_repeated_end {
             self.messages.remove(at);
             self.messages.push(message);
         }
@@ -67,60 +67,60 @@ impl Postponed {
     }
 
     /// Whether the player is to be put on the loop's list; true once.
-    fn enlist(&mut self) -> bool {
-        !self.is_empty() && !std::mem::replace(&mut self.is_listed, true)
+    fn mark_queued(&mut self) -> bool {
+        !self.is_empty() && !std::mem::replace(&mut self.is_queued, true)
     }
 }
 
-impl Game {
+impl Engine {
     /// Acts on what waits, as far as the player's allowance has returned. Acks are appended to `out`.
-    pub fn take_up(
+    pub fn apply_deferred(
         &mut self,
-        sender: &mut Sender<'_>,
+        state: &mut InputState<'_>,
         arrival: Arrival,
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
     ) {
         let limit = self.rate_limit();
-        while !sender.postponed.is_empty() && sender.limiter.accept_late(limit, arrival) {
-            let message = sender.postponed.messages.remove(0);
-            let ending = self.act_on_message(sender.slot, message, out, metrics);
-            debug_assert!(ending.is_none(), "LEAVE does not wait");
+        while !state.deferred.is_empty() && state.limiter.accept_late(limit, arrival) {
+            let message = state.deferred.messages.remove(0);
+            let close = self.handle_message(state.slot, message, out, metrics);
+            debug_assert!(close.is_none(), "LEAVE does not wait");
         }
-        if sender.postponed.is_empty() {
-            sender.postponed.messages = Vec::new();
+        if state.deferred.is_empty() {
+            state.deferred.messages = Vec::new();
         }
     }
 }
 
 impl Server {
     /// Puts a player with waiting messages on the list, once.
-    pub(super) fn list_as_postponed(&mut self, token: Token) {
+    pub(super) fn queue_deferred(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
             && let Phase::Player { player, .. } = &mut connection.phase
-            && player.postponed.enlist()
+            && player.deferred.mark_queued()
         {
-            self.postponed.push_back(token);
+            self.deferred.push_back(token);
         }
     }
 
     /// Acts on what waits for players' allowances. The players that this tick has no time for are the first in the next
     /// tick.
-    pub(super) fn take_up_postponed(&mut self) {
+    pub(super) fn apply_deferred(&mut self) {
         let arrival = Arrival::at(self.uptime_ms());
-        for _ in 0..self.postponed.len().min(POSTPONED_PER_TICK) {
-            let Some(token) = self.postponed.pop_front() else { return };
+        for _ in 0..self.deferred.len().min(DEFERRED_PER_TICK) {
+            let Some(token) = self.deferred.pop_front() else { return };
             let replies_max = self.config.write_buffer_bytes;
             let Some(connection) = self.table.get_mut(token) else { continue };
             let takes_replies = connection.wants_input(replies_max);
             let Phase::Player { player, .. } = &mut connection.phase else { continue };
-            player.postponed.is_listed = false;
+            player.deferred.is_queued = false;
             if takes_replies {
-                self.reply(token, |game, slot, player, out, metrics| {
-                    game.take_up(&mut player.sender(slot), arrival, out, metrics);
+                self.reply(token, |engine, slot, player, out, metrics| {
+                    engine.apply_deferred(&mut player.input_state(slot), arrival, out, metrics);
                 });
             }
-            self.list_as_postponed(token);
+            self.queue_deferred(token);
         }
     }
 }

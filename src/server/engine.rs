@@ -20,7 +20,7 @@ use crate::world::{Input, Pace, Position, Rules, Spawn, Vector, World};
 
 /// The world, everybody's view of it, and how much each may say.
 #[derive(Debug)]
-pub struct Game {
+pub struct Engine {
     /// Shared with the pool's threads during a fan-out, and with nobody at any other time.
     scene: Arc<Scene>,
     viewers: Viewers,
@@ -29,14 +29,14 @@ pub struct Game {
 
 /// How a connection ends by what its player sent.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct CloseRequest {
     /// For the count.
     pub reason: Closed,
     /// What to send; nothing when the peer's close has been answered already.
     pub close: Option<(Code, &'static str)>,
 }
 
-impl Game {
+impl Engine {
     /// An empty game by this configuration.
     pub fn new(config: &Config) -> Self {
         let pace = Pace::new(config.tick_rate_hz, config.player_speed);
@@ -66,13 +66,13 @@ impl Game {
             scene.world.wait_for_ids();
         }
         let viewers = Viewers::new(settings);
-        let mut game = Self { scene: Arc::new(scene), viewers, rate_limit: rate_limit_of(config) };
-        game.tell_cadence();
-        game
+        let mut engine = Self { scene: Arc::new(scene), viewers, rate_limit: rate_limit_of(config) };
+        engine.set_world_cadence();
+        engine
     }
 
     /// Lets the world know how often viewers get changes.
-    fn tell_cadence(&mut self) {
+    fn set_world_cadence(&mut self) {
         let (flush, sync) = (self.viewers.settings().flush_interval, self.viewers.settings().sync_interval);
         self.scene_mut().world.set_cadence(flush, sync);
     }
@@ -108,7 +108,7 @@ impl Game {
         let pace = self.scene.world.rules().pace;
         self.rate_limit = rate_limit_of(config);
         self.viewers.settings_mut().set_sync_interval(pace, config.sync_interval_s);
-        self.tell_cadence();
+        self.set_world_cadence();
     }
 
     /// Changes how often viewers are told and looked after, and how much they are shown.
@@ -117,7 +117,7 @@ impl Game {
         self.viewers.settings_mut().set_quality(pace, flush_interval_ms, visibility_rate_hz, max_visible);
         let linger = self.viewers.settings().interest_update_max();
         self.scene_mut().world.set_linger(linger);
-        self.tell_cadence();
+        self.set_world_cadence();
     }
 
     /// A new player, where an earlier one was if there is anything `saved`; its first picture is appended to `out`. Returns
@@ -146,40 +146,45 @@ impl Game {
     }
 
     /// Hears what another process says.
-    pub fn hear(&mut self, node: &mut Node, bytes: &[u8], now: Now) -> Received {
+    pub fn receive_bus_message(&mut self, node: &mut Node, bytes: &[u8], now: Now) -> Received {
         node.receive(bytes, now, &mut self.scene_mut().world)
     }
 
     /// Says what there is to say to other processes, as of the tick just closed.
-    pub fn tell(&self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) {
+    pub fn publish(&self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) {
         node.publish_due(self.world(), now, out);
     }
 
     /// Keeps up with other processes: listens to the regions that are seen, and forgets who is silent. Returns whether the
     /// regions are others now, and the names of processes that are gone.
-    pub fn keep_up(&mut self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) -> (bool, Vec<String>) {
+    pub fn update_peers(
+        &mut self,
+        node: &mut Node,
+        now: Now,
+        out: &mut Vec<Outgoing>,
+    ) -> (bool, Vec<String>) {
         let gone = node.expire(now, &mut self.scene_mut().world);
         if !node.is_interest_due(now) {
             return (false, gone);
         }
-        let seen = self.seen(node.regions());
-        (node.update_subscriptions(&seen, now, &mut self.scene_mut().world, out), gone)
+        let visible = self.visible_regions(node.regions());
+        (node.update_subscriptions(&visible, now, &mut self.scene_mut().world, out), gone)
     }
 
     /// The regions that somebody sees, or could see in a second.
-    fn seen(&self, regions: RegionGrid) -> RegionSet {
-        let mut seen = RegionSet::empty(regions);
+    fn visible_regions(&self, regions: RegionGrid) -> RegionSet {
+        let mut visible = RegionSet::empty(regions);
         for area in self.viewers.areas(self.world()) {
             let Area { left, top, right, bottom } = area;
             let margin = REGION_MARGIN;
             for region in regions.overlapping(left - margin, top - margin, right + margin, bottom + margin) {
-                seen.insert(region);
+                visible.insert(region);
             }
-            if seen.len() == regions.count() {
+            if visible.len() == regions.count() {
                 break;
             }
         }
-        seen
+        visible
     }
 
     /// Ids are granted to this node. Returns whether the lease is plausible and taken.
@@ -200,14 +205,14 @@ impl Game {
 
     /// Acts on one event of a player, whose allowance gave this verdict; `Some` when it is the last. Acks are appended
     /// to `out`.
-    pub fn act(
+    pub fn handle_event(
         &mut self,
         slot: u32,
         event: &Event,
         verdict: Verdict,
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
-    ) -> Option<Ending> {
+    ) -> Option<CloseRequest> {
         let is_message = matches!(event, Event::Message(_) | Event::Malformed(_));
         metrics.messages_in_total += u64::from(is_message);
         match verdict {
@@ -219,11 +224,11 @@ impl Game {
                 return None;
             }
             Verdict::Flood => {
-                return Some(flood(metrics));
+                return Some(close_for_flood(metrics));
             }
         }
         match *event {
-            Event::Message(message) => self.act_on_message(slot, message, out, metrics),
+            Event::Message(message) => self.handle_message(slot, message, out, metrics),
             Event::Malformed(error) => {
                 metrics.protocol_errors[violation_of(error)] += 1;
                 None
@@ -235,22 +240,22 @@ impl Game {
             Event::Pong => None,
             Event::Close => {
                 metrics.frames_out[FrameOut::Close] += 1;
-                Some(Ending { reason: Closed::ByPeer, close: None })
+                Some(CloseRequest { reason: Closed::ByPeer, close: None })
             }
         }
     }
 
-    pub(super) fn act_on_message(
+    pub(super) fn handle_message(
         &mut self,
         slot: u32,
         message: ClientMessage,
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
-    ) -> Option<Ending> {
+    ) -> Option<CloseRequest> {
         let input = match message {
             ClientMessage::Join => return None,
             ClientMessage::Leave => {
-                return Some(Ending { reason: Closed::Left, close: Some((Code::Normal, "goodbye")) });
+                return Some(CloseRequest { reason: Closed::Left, close: Some((Code::Normal, "goodbye")) });
             }
             ClientMessage::Viewport { width, height } => {
                 self.viewers.set_viewport(&self.scene, slot, width, height);
@@ -320,13 +325,13 @@ fn rate_limit_of(config: &Config) -> RateLimit {
 }
 
 /// How a connection ends whose player floods.
-pub fn flood(metrics: &mut Metrics) -> Ending {
+pub fn close_for_flood(metrics: &mut Metrics) -> CloseRequest {
     metrics.protocol_errors[ProtocolViolation::RateFlood] += 1;
-    Ending { reason: Closed::Flood, close: Some((Code::Policy, "too many messages")) }
+    CloseRequest { reason: Closed::Flood, close: Some((Code::Policy, "too many messages")) }
 }
 
 /// How a connection ends whose framing broke.
-pub fn ending_of(failure: Failure, metrics: &mut Metrics) -> Ending {
+pub fn close_for_failure(failure: Failure, metrics: &mut Metrics) -> CloseRequest {
     let (fault, reason, why) = match failure {
         Failure::Text => (ProtocolViolation::Text, Closed::Text, "text messages are not understood here"),
         Failure::TooLong => (ProtocolViolation::TooLong, Closed::TooLong, "no message is that long"),
@@ -336,7 +341,7 @@ pub fn ending_of(failure: Failure, metrics: &mut Metrics) -> Ending {
         Failure::Framing => (ProtocolViolation::Framing, Closed::ProtocolError, "broken framing"),
     };
     metrics.protocol_errors[fault] += 1;
-    Ending { reason, close: Some((failure.code(), why)) }
+    CloseRequest { reason, close: Some((failure.code(), why)) }
 }
 
 fn violation_of(error: DecodeError) -> ProtocolViolation {

@@ -54,7 +54,7 @@ impl Server {
                 let start_ns = os::monotonic_ns();
                 self.flush_buffer.clear();
                 self.flush_buffer.extend_from_slice(replies);
-                self.game.piggyback(slot, round_is_written, &mut self.flush_buffer, &mut self.metrics);
+                self.engine.piggyback(slot, round_is_written, &mut self.flush_buffer, &mut self.metrics);
                 self.replication_ns += os::monotonic_ns() - start_ns;
                 connection.write(&self.flush_buffer, now_ms, &mut self.metrics)
             }
@@ -67,7 +67,7 @@ impl Server {
                 if let (Phase::Player { slot, .. }, Some(since_ms)) = (&connection.phase, behind_since_ms)
                     && connection.outbox.is_empty()
                 {
-                    self.game.backlog_drained(*slot, now_ms - since_ms);
+                    self.engine.backlog_drained(*slot, now_ms - since_ms);
                 }
                 written
             }
@@ -109,13 +109,13 @@ impl Server {
 
     fn tick(&mut self, due: Due, pool: &Pool) {
         self.metrics.ticks_skipped_total += u64::from(due.skipped);
-        self.take_up_postponed();
-        self.game.step(due.steps, &mut self.metrics);
+        self.apply_deferred();
+        self.engine.step(due.steps, &mut self.metrics);
         self.tell_bus();
         self.poll_reconnects();
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
         if self.is_flush_round_over(pool) {
-            self.game.begin_flush_round();
+            self.engine.begin_flush_round();
         } else {
             self.metrics.rounds_overrun_total += 1;
         }
@@ -123,12 +123,12 @@ impl Server {
 
     /// Whether everybody has had the turn of this round, and the frames are written.
     pub(super) fn is_flush_round_over(&self, pool: &Pool) -> bool {
-        pool.batch_is_written() && self.game.viewers().is_flush_round_over()
+        pool.batch_is_written() && self.engine.viewers().is_flush_round_over()
     }
 
     /// Writes a slice of the round under way; when a batch is written out, the next one is served first.
     pub(super) fn write_slice(&mut self, pool: &mut Pool) {
-        if pool.batch_is_written() && !self.game.viewers().is_flush_round_over() {
+        if pool.batch_is_written() && !self.engine.viewers().is_flush_round_over() {
             self.serve_batch(pool);
         }
         let now_ms = self.now_ms();
@@ -138,7 +138,7 @@ impl Server {
         for _ in 0..WRITE_SLICE {
             let Some((segment, frames)) = pool.batch().next_segment() else { return };
             // The player may have left since, and its slot have been taken; or it lingers, and its connection has ended.
-            if !self.game.world().is_present(segment.slot, segment.id) {
+            if !self.engine.world().is_present(segment.slot, segment.id) {
                 continue;
             }
             let token = self.owners[segment.slot as usize];
@@ -163,11 +163,11 @@ impl Server {
             let connection = table.get(owners[slot as usize]);
             connection.is_some_and(Connection::takes_bytes)
         };
-        for slot in self.game.viewers().upcoming(pool.batch_size()) {
+        for slot in self.engine.viewers().upcoming(pool.batch_size()) {
             table.prefetch(owners[slot as usize]);
         }
         let start_ns = os::monotonic_ns();
-        self.game.flush_batch(pool, &mut can_be_written, &mut self.metrics);
+        self.engine.flush_batch(pool, &mut can_be_written, &mut self.metrics);
         self.replication_ns += os::monotonic_ns() - start_ns;
     }
 
@@ -189,6 +189,6 @@ impl Server {
 
     pub(super) fn follow_governor(&mut self) {
         let quality = self.governor.quality();
-        self.game.set_quality(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);
+        self.engine.set_quality(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);
     }
 }

@@ -8,10 +8,10 @@ use crate::replication::pool::Pool;
 
 impl Server {
     pub(super) fn gauges(&self, pool: &Pool) -> Gauges {
-        let settings = self.game.viewers().settings();
+        let settings = self.engine.viewers().settings();
         let rate_hz = u64::from(self.config.tick_rate_hz);
         Gauges {
-            players: self.game.players() as u64,
+            players: self.engine.players() as u64,
             uptime_ms: self.uptime_ms(),
             // The pool's threads include the loop's; the log writes on one of its own.
             threads: pool.threads() as u64 + 1,

@@ -6,7 +6,7 @@ use super::Server;
 use super::accept::Listener;
 use super::cluster::Cluster;
 use super::connection::{Connection, ConnectionClass, Phase, Player};
-use super::deferred::Postponed;
+use super::deferred::Deferred;
 use super::negotiation::negotiate;
 use super::peer_address::TooManyRequests;
 use super::reconnect::TokenLookup;
@@ -169,7 +169,7 @@ impl Server {
         };
         let is_whole = |cluster: &Cluster| cluster.is_whole(self.uptime_ms());
         let cluster = self.cluster.as_ref().map(|cluster| if is_whole(cluster) { "ok" } else { "degraded" });
-        let body = health_json(state, self.uptime_ms() / 1000, self.game.players() as u64, cluster);
+        let body = health_json(state, self.uptime_ms() / 1000, self.engine.players() as u64, cluster);
         let status = if state == "healthy" { Status::Ok } else { Status::ServiceUnavailable };
         self.respond(token, &dynamic(request, status, "application/json", &body));
     }
@@ -283,7 +283,7 @@ impl Server {
     }
 
     fn is_full(&self) -> bool {
-        self.game.players() >= self.config.max_connections
+        self.engine.players() >= self.config.max_connections
     }
 
     /// Sends away whom there is no room for.
@@ -340,13 +340,13 @@ impl Server {
         let set_cookie = session_token
             .map(|session_token| session_token.set_cookie(port, &self.config.cookie_path, is_https));
         write_upgrade_response(out, key, set_cookie.as_deref(), &date);
-        let slot = self.game.join(reconnect.map(|reconnect| reconnect.saved), out, &mut self.metrics);
+        let slot = self.engine.join(reconnect.map(|reconnect| reconnect.saved), out, &mut self.metrics);
         let player = Box::new(Player {
             // Nothing was heard yet, not even in this millisecond.
             last_frame_ms: now_ms.saturating_sub(1),
-            session: Session::new(self.config.read_buffer_bytes),
+            websocket: Session::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(uptime_ms),
-            postponed: Postponed::default(),
+            deferred: Deferred::default(),
             last_ping_ms: now_ms,
             unconfirmed_since_ms: reconnect.map(|_| now_ms),
             session_token,
@@ -361,7 +361,7 @@ impl Server {
         self.start_session(token, session_token, reconnect);
         self.metrics.connections_upgraded_total += 1;
         self.list_as_replied(token);
-        log::debug!("player {} joined", self.game.world().id(slot).unwrap_or(0));
+        log::debug!("player {} joined", self.engine.world().id(slot).unwrap_or(0));
         if !http.head.is_empty() {
             self.receive_from_player(token, http.head.bytes());
         }

@@ -86,7 +86,7 @@ use close::Draining;
 use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
 use displacement::HttpConnections;
-use engine::Game;
+use engine::Engine;
 use flush::Reply;
 use http_budget::HttpBudget;
 use http_queue::HttpQueue;
@@ -126,7 +126,7 @@ pub struct Server {
     reserve_descriptors: ReserveDescriptors,
     table: Table<Connection>,
     peer_addresses: PeerAddresses,
-    game: Game,
+    engine: Engine,
     sessions: Sessions<Token>,
     cluster: Option<Cluster>,
     /// Handshakes that wait for word from other processes.
@@ -159,7 +159,7 @@ pub struct Server {
     /// Connections whose sockets may hold more than their turn allowed to read.
     unread: Vec<Token>,
     /// Players with messages that wait for their allowances.
-    postponed: VecDeque<Token>,
+    deferred: VecDeque<Token>,
     /// Connections to be reaped.
     dead: Vec<Token>,
     /// HTTP connections with something to do.
@@ -226,7 +226,7 @@ impl Server {
             reserve_descriptors: ReserveDescriptors::new(),
             table: Table::new(),
             peer_addresses: PeerAddresses::new(&config),
-            game: Game::new(&config),
+            engine: Engine::new(&config),
             cluster,
             reconnects: PendingReconnects::default(),
             sessions: reconnect::sessions_from(&config),
@@ -247,7 +247,7 @@ impl Server {
             replied: Vec::new(),
             reply_bytes: Vec::new(),
             unread: Vec::new(),
-            postponed: VecDeque::new(),
+            deferred: VecDeque::new(),
             dead: Vec::new(),
             http_queue: HttpQueue::default(),
             http_budget: HttpBudget::new(now_ns),
@@ -410,7 +410,7 @@ impl Server {
         // What its messages need comes near while the kernel is asked for them.
         if let Phase::Player { slot, player } = &connection.phase {
             player.prefetch();
-            self.game.prefetch(*slot);
+            self.engine.prefetch(*slot);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {

@@ -5,19 +5,19 @@ use mio::Token;
 
 use super::Server;
 use super::connection::{Phase, Player};
-use super::engine::Game;
+use super::engine::Engine;
 use super::flush::Reply;
-use super::input::Sender;
+use super::input::InputState;
 use crate::ops::metrics::Metrics;
 
 impl Player {
     /// What of it a message needs.
-    pub fn sender(&mut self, slot: u32) -> Sender<'_> {
-        Sender {
+    pub fn input_state(&mut self, slot: u32) -> InputState<'_> {
+        InputState {
             slot,
-            session: &mut self.session,
+            websocket: &mut self.websocket,
             limiter: &mut self.limiter,
-            postponed: &mut self.postponed,
+            deferred: &mut self.deferred,
         }
     }
 }
@@ -27,20 +27,20 @@ impl Server {
         let (now_ms, uptime_ms, quiet_ms) = (self.now_ms(), self.uptime_ms(), self.quiet_ms());
         let Some(connection) = self.table.get(token) else { return };
         let is_read_to_the_end = !connection.readable;
-        let intake = self.reply(token, |game, slot, player, out, metrics| {
+        let outcome = self.reply(token, |engine, slot, player, out, metrics| {
             let arrival = player.limiter.arrival(quiet_ms, uptime_ms);
             player.limiter.note_read(arrival, is_read_to_the_end);
-            let intake = game.take_in(player.sender(slot), bytes, arrival, out, metrics);
-            if intake.heard {
+            let outcome = engine.receive(player.input_state(slot), bytes, arrival, out, metrics);
+            if outcome.received_frame {
                 player.last_frame_ms = now_ms;
             }
-            intake
+            outcome
         });
-        let Some(intake) = intake else { return };
-        if intake.postpones {
-            self.list_as_postponed(token);
+        let Some(outcome) = outcome else { return };
+        if outcome.has_deferred {
+            self.queue_deferred(token);
         }
-        if let Some(reason) = intake.ending {
+        if let Some(reason) = outcome.closed {
             self.end_player(token, reason);
         }
     }
@@ -50,7 +50,7 @@ impl Server {
     pub(super) fn reply<R>(
         &mut self,
         token: Token,
-        act: impl FnOnce(&mut Game, u32, &mut Player, &mut Vec<u8>, &mut Metrics) -> R,
+        act: impl FnOnce(&mut Engine, u32, &mut Player, &mut Vec<u8>, &mut Metrics) -> R,
     ) -> Option<R> {
         let connection = self.table.get_mut(token)?;
         let Phase::Player { slot, player } = &mut connection.phase else { return None };
@@ -58,7 +58,7 @@ impl Server {
         let is_first = !connection.is_listed && own.is_empty();
         let out = if is_first { shared } else { own.bytes() };
         let start = out.len();
-        let outcome = act(&mut self.game, *slot, player, out, &mut self.metrics);
+        let outcome = act(&mut self.engine, *slot, player, out, &mut self.metrics);
         let replies = start..out.len();
         if is_first && !replies.is_empty() {
             connection.is_listed = true;

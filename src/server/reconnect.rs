@@ -72,7 +72,7 @@ impl Server {
     /// What a player would find again.
     pub(super) fn saved_player(&self, owner: Token) -> Option<SavedPlayer> {
         let Phase::Player { slot, ref player } = self.table.get(owner)?.phase else { return None };
-        let saved = self.game.saved(slot);
+        let saved = self.engine.saved(slot);
         Some(
             player
                 .session_token
@@ -141,7 +141,7 @@ impl Server {
         if let Phase::Player { slot, ref player } = connection.phase
             && let Some(session) = player.session_token
         {
-            let (saved, now_ms) = (self.game.saved(slot), self.now_ms());
+            let (saved, now_ms) = (self.engine.saved(slot), self.now_ms());
             self.sessions.disconnect(session, saved, now_ms);
         }
     }
@@ -167,7 +167,7 @@ impl Server {
         if let Phase::Player { slot, ref player } = connection.phase
             && let Some(session) = player.session_token
         {
-            self.sessions.save(session, self.game.saved(slot), self.now_ms());
+            self.sessions.save(session, self.engine.saved(slot), self.now_ms());
         }
     }
 }

@@ -132,7 +132,7 @@ impl Server {
             self.monitoring_connections.set_capacity(room.monitoring());
         }
         self.peer_addresses.reconfigure(&self.config);
-        self.game.reconfigure(&self.config);
+        self.engine.reconfigure(&self.config);
         self.sessions.set_ttl(self.config.resume_ttl_s);
         self.governor.reconfigure(configured_quality(&self.config));
         self.follow_governor();

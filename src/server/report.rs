@@ -70,7 +70,7 @@ impl Server {
         let counted = Counts::of(&self.metrics);
         let recent = counted.since(self.report.counted);
         self.report = Report { at_ns: now_ns, counted };
-        let players = self.game.players();
+        let players = self.engine.players();
         if players == 0 && !recent.has_activity() {
             return;
         }

@@ -348,7 +348,7 @@ impl Server {
         player.last_ping_ms = now_ms;
         // Behind unread bytes a ping would only add to them.
         if connection.outbox.is_empty() {
-            player.session.ping(connection.outbox.bytes());
+            player.websocket.ping(connection.outbox.bytes());
             self.metrics.frames_out[FrameOut::Ping] += 1;
             self.list_as_replied(token);
         }

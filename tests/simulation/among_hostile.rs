@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::engine::Game;
+use pixi_game_server::server::engine::Engine;
 use pixi_game_server::sessions::SavedPlayer;
 
 use super::check::Strictness;
@@ -26,7 +26,7 @@ pub struct Hostiles {
 
 impl Hostiles {
     /// A player leaves the world; a hostile one may come back.
-    pub fn remember(&mut self, peer: &Peer, game: &Game) {
+    pub fn remember(&mut self, peer: &Peer, game: &Engine) {
         if peer.hostile.is_some() {
             let id = game.world().id(peer.slot).expect("it is still there");
             self.saved.push((id, game.saved(peer.slot)));

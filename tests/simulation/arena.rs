@@ -8,9 +8,9 @@ use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::deferred::Postponed;
-use pixi_game_server::server::engine::Game;
-use pixi_game_server::server::input::Sender;
+use pixi_game_server::server::deferred::Deferred;
+use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::input::InputState;
 use pixi_game_server::wire::websocket::Session;
 use pixi_game_server::world::Position;
 
@@ -31,7 +31,7 @@ pub struct Inhabitant {
     pub full_states: u64,
     session: Session,
     limiter: RateLimiter,
-    postponed: Postponed,
+    deferred: Deferred,
     /// What the network holds back, both ways; `None` while it holds nothing.
     held: Option<Held>,
 }
@@ -43,7 +43,7 @@ struct Held {
 }
 
 pub struct Arena {
-    pub game: Game,
+    pub game: Engine,
     pub metrics: Metrics,
     pub inhabitants: Vec<Inhabitant>,
     tick: u64,
@@ -54,7 +54,7 @@ impl Arena {
     pub fn run(config: &Config, test: impl FnOnce(&mut Arena, &mut Pool)) {
         thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 1, 64).expect("threads");
-            let game = Game::new(config);
+            let game = Engine::new(config);
             let mut arena = Arena { game, metrics: Metrics::default(), inhabitants: Vec::new(), tick: 0 };
             test(&mut arena, &mut pool);
         });
@@ -77,7 +77,7 @@ impl Arena {
             full_states: 0,
             session: Session::new(256),
             limiter: RateLimiter::new(self.now_ms()),
-            postponed: Postponed::default(),
+            deferred: Deferred::default(),
             held: None,
         };
         inhabitant.receive(&out, self.now_ms());
@@ -98,8 +98,8 @@ impl Arena {
         inhabitant.bytes_in += frame.len() as u64;
         let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
         let sender = inhabitant.sender();
-        let intake = self.game.take_in(sender, &frame, arrival, &mut replies, &mut self.metrics);
-        assert_eq!(intake.ending, None);
+        let outcome = self.game.receive(sender, &frame, arrival, &mut replies, &mut self.metrics);
+        assert_eq!(outcome.closed, None);
         if !replies.is_empty() {
             self.game.piggyback(inhabitant.slot, true, &mut replies, &mut self.metrics);
         }
@@ -127,7 +127,7 @@ impl Arena {
         let now_ms = self.now_ms();
         for inhabitant in &mut self.inhabitants {
             let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
-            self.game.take_up(&mut inhabitant.sender(), arrival, &mut replies, &mut self.metrics);
+            self.game.apply_deferred(&mut inhabitant.sender(), arrival, &mut replies, &mut self.metrics);
             inhabitant.receive(&replies, now_ms);
         }
         self.game.step(1, &mut self.metrics);
@@ -177,9 +177,9 @@ impl Arena {
 }
 
 impl Inhabitant {
-    fn sender(&mut self) -> Sender<'_> {
-        let Self { slot, session, limiter, postponed, .. } = self;
-        Sender { slot: *slot, session, limiter, postponed }
+    fn sender(&mut self) -> InputState<'_> {
+        let Self { slot, session, limiter, deferred, .. } = self;
+        InputState { slot: *slot, websocket: session, limiter, deferred }
     }
 
     fn receive(&mut self, frames: &[u8], now_ms: u64) {

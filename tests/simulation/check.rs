@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use game_client::{Facing, RemotePlayer, State};
 use pixi_game_server::limits::{INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN, KEYFRAME_AFTER_MS};
 use pixi_game_server::replication::interest::MEMBER_DISTANCE_FACTOR;
-use pixi_game_server::server::engine::Game;
+use pixi_game_server::server::engine::Engine;
 use pixi_game_server::world::{self, Position, World};
 
 use super::peer::Peer;
@@ -33,7 +33,7 @@ const PROVEN_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
 /// The first difference.
 pub fn check(
     peer: &Peer,
-    game: &Game,
+    game: &Engine,
     hostile: &BTreeSet<u32>,
     now_ms: u64,
     strictness: Strictness,
@@ -70,7 +70,7 @@ fn slot_of(world: &World, id: u32) -> Option<u32> {
 }
 
 /// Whether the right players are shown, by the rules that `view::visibility` states.
-fn check_set(peer: &Peer, game: &Game, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
+fn check_set(peer: &Peer, game: &Engine, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
     let world = game.world();
     let shown: BTreeSet<u32> = peer.replica.remotes().map(|remote| remote.id).collect();
     let viewer = game.viewers().viewer(peer.slot).ok_or("it has no view")?;

@@ -66,15 +66,15 @@ impl Process {
     fn step(&mut self, tick: u64, is_lied_to: bool, pool: &mut Pool) -> Vec<Outgoing> {
         let now = self.now();
         while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= tick) {
-            let heard = self.simulation.game.hear(&mut self.node, &entry.remove(), now);
+            let heard = self.simulation.game.receive_bus_message(&mut self.node, &entry.remove(), now);
             assert!(is_lied_to || !matches!(heard, Received::Refused(_)), "{heard:?}");
         }
         self.simulation.step(pool);
         let (now, mut out) = (self.now(), Vec::new());
         if tick.is_multiple_of(ROUND_TICKS) {
-            self.simulation.game.tell(&mut self.node, now, &mut out);
+            self.simulation.game.publish(&mut self.node, now, &mut out);
         }
-        if self.simulation.game.keep_up(&mut self.node, now, &mut out).0 {
+        if self.simulation.game.update_peers(&mut self.node, now, &mut out).0 {
             self.listens_to = self.node.remote().subscriptions().iter().map(Channel::Region).collect();
             self.listens_to.insert(Channel::All);
         }
@@ -293,7 +293,8 @@ const PASSING_TICKS: u64 = 20;
 impl Process {
     fn act(&mut self, slot: u32, message: ClientMessage) {
         let Simulation { game, metrics, .. } = &mut self.simulation;
-        let ending = game.act(slot, &Event::Message(message), Verdict::Accept, &mut Vec::new(), metrics);
+        let ending =
+            game.handle_event(slot, &Event::Message(message), Verdict::Accept, &mut Vec::new(), metrics);
         assert_eq!(ending, None);
     }
 

@@ -33,7 +33,7 @@ use std::ops::Range;
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::engine::Game;
+use pixi_game_server::server::engine::Engine;
 
 use among_hostile::Hostiles;
 use check::Strictness;
@@ -52,7 +52,7 @@ struct Simulation {
     seed: u64,
     random: Random,
     tick: u64,
-    game: Game,
+    game: Engine,
     metrics: Metrics,
     peers: Vec<Peer>,
     hostiles: Hostiles,
@@ -71,7 +71,7 @@ impl Simulation {
         config.max_visible = [6, 20, 128][random.below(3) as usize].min(PLAYERS_MAX);
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
-        let game = Game::new(&config);
+        let game = Engine::new(&config);
         Self {
             seed,
             random,

@@ -8,7 +8,7 @@ use pixi_game_server::config::Config;
 use pixi_game_server::limits::ENTER_PRESENCE_MS;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::engine::Game;
+use pixi_game_server::server::engine::Engine;
 
 use super::TICK_RATE_HZ;
 use super::peer::take_payload;
@@ -24,7 +24,7 @@ const ACK_TICKS: u32 = 2;
 
 /// The game with one watcher that sees the whole world.
 struct Watched {
-    game: Game,
+    game: Engine,
     metrics: Metrics,
     slot: u32,
     rides: bool,
@@ -34,7 +34,7 @@ struct Watched {
 
 impl Watched {
     fn new(flush_interval_ms: u32, looks_hz: u32, rides: bool) -> Self {
-        let (mut game, mut metrics) = (Game::new(&Config::default()), Metrics::default());
+        let (mut game, mut metrics) = (Engine::new(&Config::default()), Metrics::default());
         game.set_quality(flush_interval_ms, looks_hz, 128);
         let mut told = Vec::new();
         let slot = game.join(None, &mut told, &mut metrics);

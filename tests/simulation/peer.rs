@@ -7,8 +7,8 @@ use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
 use pixi_game_server::admission::rate::RateLimiter;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::server::connection::{Broken, Connection, Phase, Player, ReadOutcome};
-use pixi_game_server::server::deferred::Postponed;
-use pixi_game_server::server::engine::Game;
+use pixi_game_server::server::deferred::Deferred;
+use pixi_game_server::server::engine::Engine;
 use pixi_game_server::wire::websocket::Session;
 
 use super::hostile::Hostile;
@@ -72,7 +72,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(slot: u32, first_frames: &[u8], game: &Game, now_ms: u64, random: &mut Random) -> Self {
+    pub fn new(slot: u32, first_frames: &[u8], game: &Engine, now_ms: u64, random: &mut Random) -> Self {
         let options = ReplicaOptions {
             loading_ms: 20 + random.below(700),
             lateness_ms: 2 * DELAY_MS_MAX + 40,
@@ -81,9 +81,9 @@ impl Peer {
         };
         let player = Box::new(Player {
             last_frame_ms: now_ms,
-            session: Session::new(256),
+            websocket: Session::new(256),
             limiter: RateLimiter::new(now_ms),
-            postponed: Postponed::default(),
+            deferred: Deferred::default(),
             last_ping_ms: now_ms,
             unconfirmed_since_ms: None,
             session_token: None,
@@ -237,7 +237,7 @@ impl Peer {
     pub fn deliver_to_server(
         &mut self,
         now_ms: u64,
-        game: &mut Game,
+        game: &mut Engine,
         metrics: &mut Metrics,
         random: &mut Random,
     ) -> Result<(), Broken> {
@@ -325,7 +325,7 @@ fn take_in(
     bytes: &[u8],
     replies: &mut Vec<u8>,
     now_ms: u64,
-    game: &mut Game,
+    game: &mut Engine,
     metrics: &mut Metrics,
 ) {
     let Phase::Player { slot, player } = &mut connection.phase else { unreachable!("nothing else here") };
@@ -333,8 +333,8 @@ fn take_in(
     let out = if is_first { replies } else { connection.outbox.bytes() };
     let arrival = player.limiter.arrival(now_ms, now_ms);
     player.limiter.note_read(arrival, !connection.readable);
-    let intake = game.take_in(player.sender(*slot), bytes, arrival, out, metrics);
-    assert_eq!(intake.ending, None, "a browser gives no reason to be closed");
+    let outcome = game.receive(player.input_state(*slot), bytes, arrival, out, metrics);
+    assert_eq!(outcome.closed, None, "a browser gives no reason to be closed");
 }
 
 /// Takes one unmasked binary frame off the front, if it is there whole.

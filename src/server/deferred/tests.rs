@@ -15,7 +15,7 @@ fn step(sequence: u32) -> ClientMessage {
 
 #[test]
 fn the_latest_of_each_kind_waits_in_the_order_of_arrival() {
-    let mut postponed = Postponed::default();
+    let mut deferred = Deferred::default();
     let surplus = [
         (step(1), false),
         (ClientMessage::Direction(Facing::Left), false),
@@ -24,10 +24,10 @@ fn the_latest_of_each_kind_waits_in_the_order_of_arrival() {
         (ClientMessage::Direction(Facing::Right), true),
     ];
     for (message, is_replaced) in surplus {
-        assert_eq!(postponed.replace(message), is_replaced, "{message:?}");
+        assert_eq!(deferred.replace(message), is_replaced, "{message:?}");
     }
     let expected = [step(2), ClientMessage::AttackEnd, ClientMessage::Direction(Facing::Right)];
-    assert_eq!(postponed.messages, expected);
+    assert_eq!(deferred.messages, expected);
 }
 
 #[test]
@@ -35,25 +35,25 @@ fn an_end_of_an_attack_that_is_repeated_overtakes_no_move() {
     // The client goes on saying for ever, once a second, that its attack is over.
     let attack = ClientMessage::Attack;
     let end = ClientMessage::AttackEnd;
-    let mut postponed = Postponed::default();
+    let mut deferred = Deferred::default();
     let surplus = [(attack, false), (end, false), (step(1), false), (end, true), (end, true)];
     for (message, is_dropped) in surplus {
-        assert_eq!(postponed.replace(message), is_dropped, "{message:?}");
+        assert_eq!(deferred.replace(message), is_dropped, "{message:?}");
     }
-    assert_eq!(postponed.messages, [attack, end, step(1)]);
+    assert_eq!(deferred.messages, [attack, end, step(1)]);
     // The end of another attack is the last word again.
-    assert!(postponed.replace(attack) && postponed.replace(end));
-    assert_eq!(postponed.messages, [step(1), attack, end]);
+    assert!(deferred.replace(attack) && deferred.replace(end));
+    assert_eq!(deferred.messages, [step(1), attack, end]);
 }
 
 /// A player and everything between its bytes and the world.
 struct Player {
-    game: Game,
+    game: Engine,
     metrics: Metrics,
     slot: u32,
     session: Session,
     limiter: RateLimiter,
-    postponed: Postponed,
+    deferred: Deferred,
     out: Vec<u8>,
 }
 
@@ -61,7 +61,7 @@ const TICK_MS: u64 = 16;
 
 impl Player {
     fn join() -> Self {
-        let (mut game, mut metrics) = (Game::new(&Config::default()), Metrics::default());
+        let (mut game, mut metrics) = (Engine::new(&Config::default()), Metrics::default());
         let slot = game.join(None, &mut Vec::new(), &mut metrics);
         Self {
             game,
@@ -69,17 +69,17 @@ impl Player {
             slot,
             session: Session::new(256),
             limiter: RateLimiter::new(0),
-            postponed: Postponed::default(),
+            deferred: Deferred::default(),
             out: Vec::new(),
         }
     }
 
-    fn parts(&mut self) -> (&mut Game, Sender<'_>, &mut Vec<u8>, &mut Metrics) {
-        let sender = Sender {
+    fn parts(&mut self) -> (&mut Engine, InputState<'_>, &mut Vec<u8>, &mut Metrics) {
+        let sender = InputState {
             slot: self.slot,
-            session: &mut self.session,
+            websocket: &mut self.session,
             limiter: &mut self.limiter,
-            postponed: &mut self.postponed,
+            deferred: &mut self.deferred,
         };
         (&mut self.game, sender, &mut self.out, &mut self.metrics)
     }
@@ -88,7 +88,7 @@ impl Player {
     fn send(&mut self, payload: &[u8], now_ms: u64) -> Option<Closed> {
         let frame = [&[0x82, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
         let (game, sender, out, metrics) = self.parts();
-        game.take_in(sender, &frame, Arrival::at(now_ms), out, metrics).ending
+        game.receive(sender, &frame, Arrival::at(now_ms), out, metrics).closed
     }
 
     fn send_move(&mut self, sequence: u32, now_ms: u64) -> Option<Closed> {
@@ -97,7 +97,7 @@ impl Player {
 
     fn tick(&mut self, now_ms: u64) {
         let (game, mut sender, out, metrics) = self.parts();
-        game.take_up(&mut sender, Arrival::at(now_ms), out, metrics);
+        game.apply_deferred(&mut sender, Arrival::at(now_ms), out, metrics);
     }
 
     /// The sequences of the acks so far.
@@ -143,7 +143,7 @@ fn a_ping_over_the_allowance_takes_no_ack_with_it() {
     // The allowance returns for one message: the MOVE, and not the ping that came after it.
     let ping = [0x89, 0x80, 0, 0, 0, 0];
     let (game, sender, out, metrics) = player.parts();
-    game.take_in(sender, &ping, Arrival::at(TICK_MS + 1), out, metrics);
+    game.receive(sender, &ping, Arrival::at(TICK_MS + 1), out, metrics);
     assert_eq!(player.acks().last(), Some(&61));
     assert_eq!(player.metrics.rate_limited_total, 1, "the ping");
 }
@@ -166,7 +166,7 @@ proptest! {
             }
             let accepted = player.metrics.frames_out[FrameOut::Ack];
             prop_assert!(accepted <= 60 + now_ms * 60 / 1000, "{accepted} by {now_ms} ms");
-            prop_assert!(player.postponed.len() <= 1, "one MOVE at most");
+            prop_assert!(player.deferred.len() <= 1, "one MOVE at most");
             if is_closed {
                 return Ok(());
             }

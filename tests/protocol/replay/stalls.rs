@@ -8,9 +8,9 @@ use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::deferred::Postponed;
-use pixi_game_server::server::engine::Game;
-use pixi_game_server::server::input::Sender;
+use pixi_game_server::server::deferred::Deferred;
+use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::input::InputState;
 use pixi_game_server::wire::websocket::Session;
 use pixi_game_server::world::{Position, Vector};
 
@@ -41,7 +41,7 @@ struct Page {
     slot: u32,
     session: Session,
     limiter: RateLimiter,
-    postponed: Postponed,
+    deferred: Deferred,
     replica: Replica,
     /// What the line has not delivered yet, in either direction.
     upstream: Vec<u8>,
@@ -49,7 +49,7 @@ struct Page {
 }
 
 impl Page {
-    fn join(game: &mut Game, metrics: &mut Metrics) -> Self {
+    fn join(game: &mut Engine, metrics: &mut Metrics) -> Self {
         let mut downstream = Vec::new();
         let slot = game.join(None, &mut downstream, metrics);
         let options = ReplicaOptions { exceeds_rate: true, ..ReplicaOptions::default() };
@@ -57,7 +57,7 @@ impl Page {
             slot,
             session: Session::new(256),
             limiter: RateLimiter::new(0),
-            postponed: Postponed::default(),
+            deferred: Deferred::default(),
             replica: Replica::new(options),
             upstream: Vec::new(),
             downstream,
@@ -76,17 +76,17 @@ impl Page {
         self.upstream.extend(masked(FIN | BINARY, &payload));
     }
 
-    fn exchange(&mut self, now_ms: u64, game: &mut Game, metrics: &mut Metrics) {
+    fn exchange(&mut self, now_ms: u64, game: &mut Engine, metrics: &mut Metrics) {
         let sent = std::mem::take(&mut self.upstream);
-        let mut sender = Sender {
+        let mut sender = InputState {
             slot: self.slot,
-            session: &mut self.session,
+            websocket: &mut self.session,
             limiter: &mut self.limiter,
-            postponed: &mut self.postponed,
+            deferred: &mut self.deferred,
         };
-        game.take_up(&mut sender, Arrival::at(now_ms), &mut self.downstream, metrics);
-        let intake = game.take_in(sender, &sent, Arrival::at(now_ms), &mut self.downstream, metrics);
-        assert_eq!(intake.ending, None, "a stall is no reason to be closed");
+        game.apply_deferred(&mut sender, Arrival::at(now_ms), &mut self.downstream, metrics);
+        let outcome = game.receive(sender, &sent, Arrival::at(now_ms), &mut self.downstream, metrics);
+        assert_eq!(outcome.closed, None, "a stall is no reason to be closed");
         let received = std::mem::take(&mut self.downstream);
         let mut rest = received.as_slice();
         while let Some(payload) = take_payload(&mut rest) {
@@ -106,19 +106,19 @@ fn page_a(stall_from_ms: u64) -> Vec<Line> {
 }
 
 /// How far a place at which the page is drawn lies from where the server has it, along the longer axis.
-fn distance(game: &Game, page: &Page, (x, y): (f64, f64)) -> f64 {
+fn distance(game: &Engine, page: &Page, (x, y): (f64, f64)) -> f64 {
     let Position { x: true_x, y: true_y } = game.world().position(page.slot);
     (x - f64::from(true_x)).abs().max((y - f64::from(true_y)).abs())
 }
 
 /// How far the page draws itself from there.
-fn distance_by_itself(game: &Game, page: &Page) -> f64 {
+fn distance_by_itself(game: &Engine, page: &Page) -> f64 {
     let (x, y) = page.replica.own().position();
     distance(game, page, (f64::from(x), f64::from(y)))
 }
 
 /// How far the watcher does; without limit while it draws another vector.
-fn distance_by_watcher(game: &Game, page: &Page, watcher: &Page) -> f64 {
+fn distance_by_watcher(game: &Engine, page: &Page, watcher: &Page) -> f64 {
     let id = page.replica.own_id().expect("the page knows itself");
     let remote = watcher.replica.remote(id).expect("the page is in view");
     let vector = game.world().vector(page.slot);
@@ -129,7 +129,7 @@ fn distance_by_watcher(game: &Game, page: &Page, watcher: &Page) -> f64 {
 /// Plays page A with one stall; so long after all shall agree, the watcher agrees as well.
 fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
     let case = format!("a stall of {stall_ms} ms from {stall_from_ms} ms");
-    let (mut game, mut metrics) = (Game::new(&config()), Metrics::default());
+    let (mut game, mut metrics) = (Engine::new(&config()), Metrics::default());
     let mut watcher = Page::join(&mut game, &mut metrics);
     let mut page = Page::join(&mut game, &mut metrics);
     let (mut answered, mut watched_from_ms) = (0, None);
