@@ -169,7 +169,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
         }
     }
     match server.run() {
-        Ok(Outcome::Stopped) => {
+        Ok(Outcome::ShutDown) => {
             log::info!("stopped");
             ExitCode::SUCCESS
         }

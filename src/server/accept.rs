@@ -195,7 +195,7 @@ impl Server {
         let now_ms = self.now_ms();
         while let Some(token) = self.reserve_descriptors.next_expired(now_ms) {
             self.metrics.refused[Refused::Descriptors] += 1;
-            self.lose(token);
+            self.disconnect(token);
         }
         self.reserve_descriptors.refill(now_ms);
     }
@@ -369,7 +369,7 @@ impl Server {
             Activity::ReadingHead => self.metrics.refused[Refused::HandshakeDisplaced] += 1,
             Activity::Answering => self.metrics.responses_truncated[Truncation::Displaced] += 1,
         }
-        self.lose(token);
+        self.disconnect(token);
         // Its descriptor is needed now.
         self.reap();
     }

@@ -3,7 +3,7 @@
 use mio::Token;
 
 use super::Server;
-use super::connection::{ConnectionClass, Phase, end_our_side};
+use super::connection::{ConnectionClass, Phase, shut_down_write};
 use super::os::SignalRequest;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
 use crate::ops::metrics::{Closed, FrameOut, Refused, Truncation};
@@ -11,7 +11,7 @@ use crate::wire::websocket::Code;
 
 /// A shutdown under way.
 #[derive(Debug)]
-pub(super) struct Draining {
+pub(super) struct Drain {
     /// Whoever has not taken its last bytes by then is left behind, in milliseconds of the loop's clock.
     deadline_ms: u64,
 }
@@ -29,7 +29,7 @@ enum Overdue {
 
 impl Server {
     /// Takes a player out of the world; the connection closes after its last bytes.
-    pub(super) fn end_player(&mut self, token: Token, reason: Closed) {
+    pub(super) fn remove_player(&mut self, token: Token, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { slot, ref player } = connection.phase else { return };
         // What a player said last before it goes is not worth more than its allowance.
@@ -38,7 +38,7 @@ impl Server {
         self.metrics.closed[reason] += 1;
         log::debug!("player {} ended: {reason:?}", self.engine.world().id(slot).unwrap_or(0));
         self.engine.leave(slot);
-        self.start_closing(token, true);
+        self.start_close(token, true);
     }
 
     /// Sends a close frame to a player and ends it.
@@ -47,22 +47,22 @@ impl Server {
         let Phase::Player { player, .. } = &mut connection.phase else { return };
         player.websocket.close(code, why, connection.outbox.bytes());
         self.metrics.frames_out[FrameOut::Close] += 1;
-        self.list_as_replied(token);
-        self.end_player(token, reason);
+        self.queue_write(token);
+        self.remove_player(token, reason);
     }
 
     /// From here on the connection only gets what waits for it, then the end of our side.
-    pub(super) fn start_closing(&mut self, token: Token, was_player: bool) {
+    pub(super) fn start_close(&mut self, token: Token, was_player: bool) {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
         connection.phase = Phase::Closing { half_closed: false, was_player };
         connection.deadline_ms = deadline_ms;
-        if was_player { self.list_as_replied(token) } else { self.queue_http(token) }
+        if was_player { self.queue_write(token) } else { self.queue_http(token) }
     }
 
     /// Ends our side once everything has been written. The socket stays until the peer ends its own, so that the bytes
     /// it still sends don't turn into a reset that eats our close frame.
-    pub(super) fn finish_closing(&mut self, token: Token) {
+    pub(super) fn finish_close(&mut self, token: Token) {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Closing { half_closed, .. } = &mut connection.phase else { return };
@@ -70,15 +70,15 @@ impl Server {
             *half_closed = true;
             connection.deadline_ms = deadline_ms;
             let is_done = connection.input_ended || connection.class != ConnectionClass::Regular;
-            if end_our_side(connection.stream.stream()).is_err() || is_done {
-                self.lose(token);
+            if shut_down_write(connection.stream.stream()).is_err() || is_done {
+                self.disconnect(token);
             }
         }
     }
 
     /// The peer sends nothing more. What it has been promised it still gets; a player who hangs up without a close
     /// frame is gone.
-    pub(super) fn end_of_input(&mut self, token: Token) {
+    pub(super) fn handle_eof(&mut self, token: Token) {
         let is_reconnecting = self.reconnects.contains(token);
         let Some(connection) = self.table.get_mut(token) else { return };
         connection.input_ended = true;
@@ -87,13 +87,13 @@ impl Server {
             // Requests that have arrived are answered first; the visit that finds none left ends it.
             Phase::Http(_) if !is_reconnecting => {}
             Phase::Closing { half_closed: false, .. } if !connection.outbox.is_empty() => {}
-            _ => self.lose(token),
+            _ => self.disconnect(token),
         }
     }
 
     /// The socket failed, or both sides have ended: nothing more can come or go.
-    pub(super) fn lose(&mut self, token: Token) {
-        self.end_player(token, Closed::Reset);
+    pub(super) fn disconnect(&mut self, token: Token) {
+        self.remove_player(token, Closed::Reset);
         let Some(connection) = self.table.get_mut(token) else { return };
         self.http_connections.remove(token);
         self.admin_connections.remove(token);
@@ -121,11 +121,11 @@ impl Server {
 
     /// Looks after the deadlines (and what is to be written down) of one tick's share of the connections, so that each is looked at once a second.
     pub(super) fn sweep(&mut self) {
-        let share = self.table.places().div_ceil(self.config.tick_rate_hz as usize);
+        let share = self.table.capacity().div_ceil(self.config.tick_rate_hz as usize);
         for _ in 0..share {
-            self.sweep_place =
-                if self.sweep_place + 1 < self.table.places() { self.sweep_place + 1 } else { 0 };
-            let Some(token) = self.table.token_at(self.sweep_place) else { continue };
+            self.sweep_index =
+                if self.sweep_index + 1 < self.table.capacity() { self.sweep_index + 1 } else { 0 };
+            let Some(token) = self.table.token_at(self.sweep_index) else { continue };
             self.maintain_session(token);
             match self.overdue(token) {
                 Overdue::Nothing => {}
@@ -134,18 +134,18 @@ impl Server {
                     self.close_player(token, Code::GoingAway, "nothing heard", Closed::Idle);
                 }
                 Overdue::DropStalled => {
-                    self.end_player(token, Closed::Stalled);
-                    self.lose(token);
+                    self.remove_player(token, Closed::Stalled);
+                    self.disconnect(token);
                 }
                 Overdue::DropHandshake => {
                     self.metrics.refused[Refused::HandshakeTimeout] += 1;
-                    self.lose(token);
+                    self.disconnect(token);
                 }
                 Overdue::Truncated(cut) => {
                     self.metrics.responses_truncated[cut] += 1;
-                    self.lose(token);
+                    self.disconnect(token);
                 }
-                Overdue::Drop => self.lose(token),
+                Overdue::Drop => self.disconnect(token),
             }
         }
     }
@@ -162,14 +162,16 @@ impl Server {
                 let least_rate = self.config.http_min_rate;
                 if is_stalled {
                     Overdue::Truncated(Truncation::Stalled)
-                } else if connection.outbox.owed_bytes(least_rate, now_ms) > HTTP_SLACK_BYTES {
+                } else if connection.outbox.deficit_bytes(least_rate, now_ms) > HTTP_SLACK_BYTES {
                     Overdue::Truncated(Truncation::Slow)
                 } else {
                     Overdue::Nothing
                 }
             }
             // A handshake that waits has a time of its own, and what waits in the queue may be the next request.
-            Phase::Http(_) if self.reconnects.contains(token) || connection.is_unread => Overdue::Nothing,
+            Phase::Http(_) if self.reconnects.contains(token) || connection.is_read_queued => {
+                Overdue::Nothing
+            }
             Phase::Http(http) if !http.is_late(now_ms, connection.deadline_ms, keepalive_ms) => {
                 Overdue::Nothing
             }
@@ -193,7 +195,7 @@ impl Server {
     }
 
     /// The first signal to stop starts the drain, a second one ends it.
-    pub(super) fn take_signals(&mut self) {
+    pub(super) fn handle_signals(&mut self) {
         while let Some(asked) = self.signals.next() {
             match asked {
                 SignalRequest::Stop(signal) if self.draining.is_some() => self.aborted_by = Some(signal),
@@ -212,16 +214,16 @@ impl Server {
         let players = self.engine.players();
         log::info!("stopping: {players} players are told");
         let timeout_ms = u64::from(self.config.shutdown_timeout_s) * 1000;
-        self.draining = Some(Draining { deadline_ms: self.now_ms() + timeout_ms });
+        self.draining = Some(Drain { deadline_ms: self.now_ms() + timeout_ms });
         for token in self.table.tokens() {
             self.close_player(token, Code::GoingAway, "the server is shutting down", Closed::Shutdown);
         }
-        self.leave_bus();
+        self.leave_cluster();
     }
 
     /// Whether the loop may end: every player has taken its last bytes and closed, or the time is up.
     pub(super) fn is_over(&self) -> bool {
-        let Some(Draining { deadline_ms }) = self.draining else { return false };
+        let Some(Drain { deadline_ms }) = self.draining else { return false };
         let waits = |phase: &Phase| matches!(phase, Phase::Closing { was_player: true, .. });
         self.aborted_by.is_some()
             || self.now_ms() >= deadline_ms

@@ -34,18 +34,18 @@ pub(super) struct Cluster {
     up_since_ms: Option<u64>,
     round_due_ms: u64,
     /// Since when no peer has been heard although the bus counts other subscribers.
-    deaf_since_ms: Option<u64>,
+    no_peers_since_ms: Option<u64>,
     /// When that was looked at last.
-    looked_ms: u64,
+    checked_ms: u64,
     /// When more ids may be asked for.
     lease_due_ms: u64,
-    has_news: bool,
+    has_backlog: bool,
     /// Messages of others used up their time: no more are taken in before, in nanoseconds of the loop's clock.
-    rest_until_ns: u64,
+    paused_until_ns: u64,
     /// What is to be said with the end of this turn.
-    said: Vec<Outgoing>,
+    outgoing: Vec<Outgoing>,
     /// Tickets to be looked up with the end of this turn.
-    wanted: Vec<SessionToken>,
+    fetches: Vec<SessionToken>,
 }
 
 impl Cluster {
@@ -71,13 +71,13 @@ impl Cluster {
             generation: 0,
             up_since_ms: None,
             round_due_ms: 0,
-            deaf_since_ms: None,
-            looked_ms: 0,
+            no_peers_since_ms: None,
+            checked_ms: 0,
             lease_due_ms: 0,
-            has_news: false,
-            rest_until_ns: 0,
-            said: Vec::new(),
-            wanted: Vec::new(),
+            has_backlog: false,
+            paused_until_ns: 0,
+            outgoing: Vec::new(),
+            fetches: Vec::new(),
         }))
     }
 
@@ -87,8 +87,8 @@ impl Cluster {
     }
 
     /// Whether the bus answers and, where the bus counts other subscribers, a peer is heard.
-    pub(super) fn is_whole(&self, now_ms: u64) -> bool {
-        self.is_up() && self.deaf_since_ms.is_none_or(|since_ms| now_ms - since_ms < ISOLATION_TIMEOUT_MS)
+    pub(super) fn is_healthy(&self, now_ms: u64) -> bool {
+        self.is_up() && self.no_peers_since_ms.is_none_or(|since_ms| now_ms - since_ms < ISOLATION_TIMEOUT_MS)
     }
 
     /// Times the bus would not keep places, or give them out.
@@ -97,53 +97,53 @@ impl Cluster {
     }
 
     /// Whether that process is known to live.
-    pub(super) fn knows(&self, node: NodeId) -> bool {
+    pub(super) fn is_peer_alive(&self, node: NodeId) -> bool {
         self.node.remote().contains(node)
     }
 
     /// Asks the bus what is kept under a ticket.
-    pub(super) fn want(&mut self, session: SessionToken) {
-        self.wanted.push(session);
+    pub(super) fn fetch_session(&mut self, session: SessionToken) {
+        self.fetches.push(session);
     }
 
     /// Whether the last look left something over.
-    pub(super) fn has_news(&self) -> bool {
-        self.has_news
+    pub(super) fn has_backlog(&self) -> bool {
+        self.has_backlog
     }
 }
 
 impl Server {
     /// Takes in what other nodes have said, within a budget of messages, bytes and time. What exceeds it waits in the link's
     /// bounded queue.
-    pub(super) fn hear_bus(&mut self) {
+    pub(super) fn receive_from_bus(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
-        if self.now_ns < cluster.rest_until_ns {
+        if self.now_ns < cluster.paused_until_ns {
             return;
         }
-        cluster.has_news = cluster.link.take_wakeup();
-        if !cluster.has_news {
+        cluster.has_backlog = cluster.link.take_wakeup();
+        if !cluster.has_backlog {
             return;
         }
         let (now, began_ns) = (self.bus_now(), os::monotonic_ns());
         let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
         while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
             let Some(cluster) = &mut self.cluster else { return };
-            let Some(news) = cluster.link.next_event() else { return cluster.has_news = false };
+            let Some(news) = cluster.link.next_event() else { return cluster.has_backlog = false };
             messages += 1;
             bytes += news.bytes();
-            self.hear_news(news, now);
+            self.handle_bus_event(news, now);
             spent_ns = os::monotonic_ns() - began_ns;
         }
         if spent_ns >= BUS_POLL_NS
             && let Some(cluster) = &mut self.cluster
         {
             // The next tick looks again.
-            cluster.rest_until_ns = began_ns + spent_ns + rest_ns(spent_ns);
-            cluster.has_news = false;
+            cluster.paused_until_ns = began_ns + spent_ns + pause_ns(spent_ns);
+            cluster.has_backlog = false;
         }
     }
 
-    fn hear_news(&mut self, news: LinkEvent, now: Now) {
+    fn handle_bus_event(&mut self, news: LinkEvent, now: Now) {
         let Some(cluster) = &mut self.cluster else { return };
         match news {
             LinkEvent::IdsLeased(ids) => {
@@ -185,13 +185,13 @@ impl Server {
     }
 
     /// Says what there is to say as of the tick just closed.
-    pub(super) fn tell_bus(&mut self) {
+    pub(super) fn publish_to_bus(&mut self) {
         if self.cluster.is_none() {
             return;
         }
         let (now, is_draining) = (self.bus_now(), self.draining.is_some());
         let Some(cluster) = &mut self.cluster else { return };
-        let mut out = std::mem::take(&mut cluster.said);
+        let mut out = std::mem::take(&mut cluster.outgoing);
         cluster.watch_link(now, &mut out);
         cluster.watch_peers(now);
         cluster.ask_for_ids(now, self.engine.world().ids_left());
@@ -210,7 +210,7 @@ impl Server {
                 self.engine.publish(&mut cluster.node, now, &mut out);
             }
         }
-        cluster.said = out;
+        cluster.outgoing = out;
     }
 
     /// Passes on to the bus what has come together in this turn. Players who have left may be at another door already.
@@ -225,11 +225,11 @@ impl Server {
             }
             cluster.link.send(Command::StoreSessions(writes, self.config.resume_ttl_s));
         }
-        if !cluster.said.is_empty() {
-            cluster.link.send(Command::Publish(std::mem::take(&mut cluster.said)));
+        if !cluster.outgoing.is_empty() {
+            cluster.link.send(Command::Publish(std::mem::take(&mut cluster.outgoing)));
         }
-        if !cluster.wanted.is_empty() {
-            cluster.link.send(Command::FetchSessions(std::mem::take(&mut cluster.wanted)));
+        if !cluster.fetches.is_empty() {
+            cluster.link.send(Command::FetchSessions(std::mem::take(&mut cluster.fetches)));
         }
     }
 
@@ -237,21 +237,21 @@ impl Server {
     pub(super) fn claim_session(&mut self, session: SessionToken, owner: NodeId) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.request_session(session, owner, now, &mut cluster.said);
+        cluster.node.request_session(session, owner, now, &mut cluster.outgoing);
     }
 
     /// Tells the node that asked what becomes of it.
     pub(super) fn answer_claim(&mut self, session: SessionToken, requester: NodeId, fate: SessionOutcome) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.reply_session(session, requester, fate, now, &mut cluster.said);
+        cluster.node.reply_session(session, requester, fate, now, &mut cluster.outgoing);
     }
 
     /// Takes leave of the other processes.
-    pub(super) fn leave_bus(&mut self) {
+    pub(super) fn leave_cluster(&mut self) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.announce_shutdown(now, &mut cluster.said);
+        cluster.node.announce_shutdown(now, &mut cluster.outgoing);
         self.flush_bus();
     }
 
@@ -270,7 +270,7 @@ impl Server {
         let (remote, counters) = (cluster.node.remote(), cluster.link.counters());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClusterGauges {
-            is_up: cluster.is_whole(self.uptime_ms()),
+            is_up: cluster.is_healthy(self.uptime_ms()),
             peers: remote.peers().count() as u64,
             peer_players: remote.peers().map(|peer| u64::from(peer.players)).sum(),
             ghosts: self.engine.world().ghosts() as u64,
@@ -292,22 +292,23 @@ impl Server {
 impl Cluster {
     /// Notes since when no peer has been heard although there are some.
     fn watch_peers(&mut self, now: Now) {
-        let is_deaf = self.is_up() && self.link.subscribers() > 1 && !self.node.remote().has_peers();
-        if !is_deaf {
-            if self.deaf_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= ISOLATION_TIMEOUT_MS) {
+        let has_no_peers = self.is_up() && self.link.subscribers() > 1 && !self.node.remote().has_peers();
+        if !has_no_peers {
+            if self.no_peers_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= ISOLATION_TIMEOUT_MS)
+            {
                 log::info!("cluster: peers are heard again");
             }
             return;
         }
-        let was_whole = self.is_whole(self.looked_ms);
-        self.deaf_since_ms.get_or_insert(now.ms);
-        if was_whole && !self.is_whole(now.ms) {
+        let was_healthy = self.is_healthy(self.checked_ms);
+        self.no_peers_since_ms.get_or_insert(now.ms);
+        if was_healthy && !self.is_healthy(now.ms) {
             let shown = self.link.address();
             log::warn!(
                 "cluster: degraded, no peer is heard although the bus at {shown} counts other subscribers"
             );
         }
-        self.looked_ms = now.ms;
+        self.checked_ms = now.ms;
     }
 
     /// Notes whether the bus answers, and begins anew with a new connection.
@@ -361,7 +362,7 @@ impl Cluster {
 }
 
 /// How long the bus rests after a turn that took so long.
-fn rest_ns(spent_ns: u64) -> u64 {
+fn pause_ns(spent_ns: u64) -> u64 {
     spent_ns.saturating_mul(BUS_PAUSE_FACTOR).min(BUS_PAUSE_NS_MAX)
 }
 
@@ -382,7 +383,7 @@ mod tests {
 
     #[test]
     fn the_bus_rests_in_proportion_and_not_for_long_after_a_stop_of_the_process() {
-        assert_eq!(rest_ns(2_000_000), 6_000_000);
-        assert_eq!(rest_ns(3_600 * 1_000_000_000), BUS_PAUSE_NS_MAX);
+        assert_eq!(pause_ns(2_000_000), 6_000_000);
+        assert_eq!(pause_ns(3_600 * 1_000_000_000), BUS_PAUSE_NS_MAX);
     }
 }

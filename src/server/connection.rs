@@ -41,9 +41,9 @@ pub struct Connection<S = Socket> {
     /// A read has met the end of what the peer sends.
     pub input_ended: bool,
     /// It is in the list of connections with fresh replies.
-    pub is_listed: bool,
+    pub is_write_queued: bool,
     /// It is in a list of connections to go on with: the game's, or the queue of HTTP.
-    pub is_unread: bool,
+    pub is_read_queued: bool,
     /// Where it came in.
     pub listener: Listener,
     /// What it lives on.
@@ -164,7 +164,7 @@ pub enum ReadOutcome {
 
 /// The socket failed while writing.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct WriteFailed;
 
 impl<S: Read + Write> Connection<S> {
     /// A connection just accepted.
@@ -177,8 +177,8 @@ impl<S: Read + Write> Connection<S> {
             writable: true,
             hung_up: false,
             input_ended: false,
-            is_listed: false,
-            is_unread: false,
+            is_write_queued: false,
+            is_read_queued: false,
             listener: Listener::Public,
             class: ConnectionClass::Regular,
             deadline_ms,
@@ -186,7 +186,7 @@ impl<S: Read + Write> Connection<S> {
     }
 
     /// Whether it belongs to the game: a player, or one that is being sent away.
-    pub fn is_of_game(&self) -> bool {
+    pub fn is_websocket(&self) -> bool {
         matches!(self.phase, Phase::Player { .. } | Phase::Closing { was_player: true, .. })
     }
 
@@ -226,7 +226,7 @@ impl<S: Read + Write> Connection<S> {
     }
 
     /// Whether bytes written now would go straight to the kernel.
-    pub fn takes_bytes(&self) -> bool {
+    pub fn is_write_ready(&self) -> bool {
         self.writable && self.outbox.is_empty()
     }
 
@@ -234,9 +234,9 @@ impl<S: Read + Write> Connection<S> {
     /// player on the list of those to be written to may have been handed everything meanwhile.
     ///
     /// # Errors
-    /// [`Broken`]: the connection is to be dropped.
-    pub fn write(&mut self, bytes: &[u8], now_ms: u64, metrics: &mut Metrics) -> Result<(), Broken> {
-        if !self.takes_bytes() {
+    /// [`WriteFailed`]: the connection is to be dropped.
+    pub fn write(&mut self, bytes: &[u8], now_ms: u64, metrics: &mut Metrics) -> Result<(), WriteFailed> {
+        if !self.is_write_ready() {
             self.outbox.bytes().extend_from_slice(bytes);
             return self.flush(now_ms, metrics);
         }
@@ -255,8 +255,13 @@ impl<S: Read + Write> Connection<S> {
     /// Writes what waits up to some bytes, as far as the kernel takes it. Returns how many it took.
     ///
     /// # Errors
-    /// [`Broken`]: the connection is to be dropped.
-    pub fn flush_some(&mut self, most: usize, now_ms: u64, metrics: &mut Metrics) -> Result<usize, Broken> {
+    /// [`WriteFailed`]: the connection is to be dropped.
+    pub fn flush_some(
+        &mut self,
+        most: usize,
+        now_ms: u64,
+        metrics: &mut Metrics,
+    ) -> Result<usize, WriteFailed> {
         let mut written = 0;
         while written < most && self.writable && !self.outbox.is_empty() {
             let chunk = self.outbox.next_chunk();
@@ -276,8 +281,8 @@ impl<S: Read + Write> Connection<S> {
     /// Writes what waits, as far as the kernel takes it.
     ///
     /// # Errors
-    /// [`Broken`]: the connection is to be dropped.
-    pub fn flush(&mut self, now_ms: u64, metrics: &mut Metrics) -> Result<(), Broken> {
+    /// [`WriteFailed`]: the connection is to be dropped.
+    pub fn flush(&mut self, now_ms: u64, metrics: &mut Metrics) -> Result<(), WriteFailed> {
         while self.writable && !self.outbox.is_empty() {
             match write_to(&mut self.stream, self.outbox.next_chunk(), metrics)? {
                 Some(taken) => self.outbox.advance(taken),
@@ -290,11 +295,15 @@ impl<S: Read + Write> Connection<S> {
 }
 
 /// One write: the bytes taken, or `None` when the kernel takes none now.
-fn write_to(stream: &mut impl Write, bytes: &[u8], metrics: &mut Metrics) -> Result<Option<usize>, Broken> {
+fn write_to(
+    stream: &mut impl Write,
+    bytes: &[u8],
+    metrics: &mut Metrics,
+) -> Result<Option<usize>, WriteFailed> {
     loop {
         metrics.socket_writes_total += 1;
         return match stream.write(bytes) {
-            Ok(0) => Err(Broken),
+            Ok(0) => Err(WriteFailed),
             Ok(taken) => {
                 metrics.bytes_out_total += taken as u64;
                 metrics.write_stalls_total += u64::from(taken < bytes.len());
@@ -305,7 +314,7 @@ fn write_to(stream: &mut impl Write, bytes: &[u8], metrics: &mut Metrics) -> Res
                 metrics.write_stalls_total += 1;
                 Ok(None)
             }
-            Err(_) => Err(Broken),
+            Err(_) => Err(WriteFailed),
         };
     }
 }
@@ -314,7 +323,7 @@ fn write_to(stream: &mut impl Write, bytes: &[u8], metrics: &mut Metrics) -> Res
 ///
 /// # Errors
 /// When the peer is gone already.
-pub fn end_our_side(stream: &TcpStream) -> io::Result<()> {
+pub fn shut_down_write(stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(std::net::Shutdown::Write)
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use mio::Token;
 
-use super::connection::{Broken, Connection, Phase};
+use super::connection::{Connection, Phase, WriteFailed};
 use super::{Server, os};
 use crate::limits::WRITE_SLICE;
 use crate::ops::metrics::Closed;
@@ -20,7 +20,7 @@ const REPLY_BYTES_KEPT: usize = 256 * 1024;
 
 /// A connection to be written to.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct PendingWrite {
     pub token: Token,
     /// Where its replies are in the batch's bytes; empty when only its outbox has something.
     pub bytes: Range<usize>,
@@ -31,16 +31,16 @@ impl Server {
     pub(super) fn write_replies(&mut self, pool: &Pool) {
         let round_is_written = pool.batch_is_written();
         let mut bytes = std::mem::take(&mut self.reply_bytes);
-        let mut replied = std::mem::take(&mut self.replied);
-        for reply in replied.drain(..) {
-            self.write_reply(reply.token, &bytes[reply.bytes], round_is_written);
+        let mut writes = std::mem::take(&mut self.write_queue);
+        for write in writes.drain(..) {
+            self.write_reply(write.token, &bytes[write.bytes], round_is_written);
         }
         bytes.clear();
         bytes.shrink_to(REPLY_BYTES_KEPT);
         self.reply_bytes = bytes;
         // Ends of connections may have added to the list; the next turn writes them.
-        replied.append(&mut self.replied);
-        self.replied = replied;
+        writes.append(&mut self.write_queue);
+        self.write_queue = writes;
     }
 
     /// Writes these replies and a connection's outbox, and goes on with what had to wait for it. Replies are older than
@@ -48,9 +48,9 @@ impl Server {
     fn write_reply(&mut self, token: Token, replies: &[u8], round_is_written: bool) {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
-        connection.is_listed = false;
+        connection.is_write_queued = false;
         let written = match connection.phase {
-            Phase::Player { slot, .. } if connection.takes_bytes() => {
+            Phase::Player { slot, .. } if connection.is_write_ready() => {
                 let start_ns = os::monotonic_ns();
                 self.flush_buffer.clear();
                 self.flush_buffer.extend_from_slice(replies);
@@ -62,9 +62,9 @@ impl Server {
                 if !replies.is_empty() {
                     connection.outbox.prepend(replies);
                 }
-                let behind_since_ms = connection.outbox.behind_since_ms();
+                let backlog_since_ms = connection.outbox.backlog_since_ms();
                 let written = connection.flush(now_ms, &mut self.metrics);
-                if let (Phase::Player { slot, .. }, Some(since_ms)) = (&connection.phase, behind_since_ms)
+                if let (Phase::Player { slot, .. }, Some(since_ms)) = (&connection.phase, backlog_since_ms)
                     && connection.outbox.is_empty()
                 {
                     self.engine.backlog_drained(*slot, now_ms - since_ms);
@@ -73,21 +73,21 @@ impl Server {
             }
         };
         match written {
-            Ok(()) if connection.outbox.is_empty() => self.go_on(token),
+            Ok(()) if connection.outbox.is_empty() => self.after_write(token),
             Ok(()) => {}
-            Err(Broken) => self.lose(token),
+            Err(WriteFailed) => self.disconnect(token),
         }
     }
 
     /// Goes on with a connection of the game that has been handed everything.
-    fn go_on(&mut self, token: Token) {
+    fn after_write(&mut self, token: Token) {
         let Some(connection) = self.table.get_mut(token) else { return };
         if matches!(connection.phase, Phase::Closing { .. }) {
-            return self.finish_closing(token);
+            return self.finish_close(token);
         }
         // It may have been left unread because its replies piled up.
         if connection.readable {
-            self.list_as_unread(token);
+            self.queue_read(token);
         }
     }
 
@@ -111,7 +111,7 @@ impl Server {
         self.metrics.ticks_skipped_total += u64::from(due.skipped);
         self.apply_deferred();
         self.engine.step(due.steps, &mut self.metrics);
-        self.tell_bus();
+        self.publish_to_bus();
         self.poll_reconnects();
         // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
         if self.is_flush_round_over(pool) {
@@ -129,11 +129,11 @@ impl Server {
     /// Writes a slice of the round under way; when a batch is written out, the next one is served first.
     pub(super) fn write_slice(&mut self, pool: &mut Pool) {
         if pool.batch_is_written() && !self.engine.viewers().is_flush_round_over() {
-            self.serve_batch(pool);
+            self.encode_batch(pool);
         }
         let now_ms = self.now_ms();
         for slot in pool.batch().upcoming(WRITE_SLICE) {
-            self.table.prefetch(self.owners[slot as usize]);
+            self.table.prefetch(self.tokens_by_slot[slot as usize]);
         }
         for _ in 0..WRITE_SLICE {
             let Some((segment, frames)) = pool.batch().next_segment() else { return };
@@ -141,7 +141,7 @@ impl Server {
             if !self.engine.world().is_present(segment.slot, segment.id) {
                 continue;
             }
-            let token = self.owners[segment.slot as usize];
+            let token = self.tokens_by_slot[segment.slot as usize];
             if segment.failed {
                 self.metrics.worker_panics_total += 1;
                 self.close_player(token, Code::Internal, "internal error", Closed::InternalError);
@@ -151,20 +151,20 @@ impl Server {
             if !matches!(connection.phase, Phase::Player { .. }) {
                 continue;
             }
-            if connection.write(frames, now_ms, &mut self.metrics) == Err(Broken) {
-                self.lose(token);
+            if connection.write(frames, now_ms, &mut self.metrics) == Err(WriteFailed) {
+                self.disconnect(token);
             }
         }
     }
 
-    fn serve_batch(&mut self, pool: &mut Pool) {
-        let (table, owners) = (&self.table, &self.owners);
+    fn encode_batch(&mut self, pool: &mut Pool) {
+        let (table, tokens_by_slot) = (&self.table, &self.tokens_by_slot);
         let mut can_be_written = |slot: u32| {
-            let connection = table.get(owners[slot as usize]);
-            connection.is_some_and(Connection::takes_bytes)
+            let connection = table.get(tokens_by_slot[slot as usize]);
+            connection.is_some_and(Connection::is_write_ready)
         };
         for slot in self.engine.viewers().upcoming(pool.batch_size()) {
-            table.prefetch(owners[slot as usize]);
+            table.prefetch(tokens_by_slot[slot as usize]);
         }
         let start_ns = os::monotonic_ns();
         self.engine.flush_batch(pool, &mut can_be_written, &mut self.metrics);
@@ -183,11 +183,11 @@ impl Server {
         };
         if let Some(quality) = self.governor.observe(now_ns, load) {
             log::debug!("load governor: level {}, {quality:?}", self.governor.level());
-            self.follow_governor();
+            self.apply_quality();
         }
     }
 
-    pub(super) fn follow_governor(&mut self) {
+    pub(super) fn apply_quality(&mut self) {
         let quality = self.governor.quality();
         self.engine.set_quality(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);
     }

@@ -88,7 +88,7 @@ impl Server {
         match answered {
             Answered::KeepAlive | Answered::Deferred => {}
             Answered::Close => self.close_http(token),
-            Answered::Upgraded => self.list_as_replied(token),
+            Answered::Upgraded => self.queue_write(token),
         }
         true
     }
@@ -167,8 +167,9 @@ impl Server {
         } else {
             "healthy"
         };
-        let is_whole = |cluster: &Cluster| cluster.is_whole(self.uptime_ms());
-        let cluster = self.cluster.as_ref().map(|cluster| if is_whole(cluster) { "ok" } else { "degraded" });
+        let is_healthy = |cluster: &Cluster| cluster.is_healthy(self.uptime_ms());
+        let cluster =
+            self.cluster.as_ref().map(|cluster| if is_healthy(cluster) { "ok" } else { "degraded" });
         let body = health_json(state, self.uptime_ms() / 1000, self.engine.players() as u64, cluster);
         let status = if state == "healthy" { Status::Ok } else { Status::ServiceUnavailable };
         self.respond(token, &dynamic(request, status, "application/json", &body));
@@ -256,7 +257,7 @@ impl Server {
             if refused.is_none() {
                 return self.upgrade_to_player(handshake, reconnect);
             }
-            self.list_as_replied(token);
+            self.queue_write(token);
             self.close_http(token);
         }
         if let Some(&ResumedSession { presented, saved }) = reconnect {
@@ -354,13 +355,13 @@ impl Server {
         });
         self.http_connections.remove(token);
         connection.phase = Phase::Player { slot, player };
-        if self.owners.len() <= slot as usize {
-            self.owners.resize(slot as usize + 1, token);
+        if self.tokens_by_slot.len() <= slot as usize {
+            self.tokens_by_slot.resize(slot as usize + 1, token);
         }
-        self.owners[slot as usize] = token;
+        self.tokens_by_slot[slot as usize] = token;
         self.start_session(token, session_token, reconnect);
         self.metrics.connections_upgraded_total += 1;
-        self.list_as_replied(token);
+        self.queue_write(token);
         log::debug!("player {} joined", self.engine.world().id(slot).unwrap_or(0));
         if !http.head.is_empty() {
             self.receive_from_player(token, http.head.bytes());
@@ -369,7 +370,7 @@ impl Server {
 
     fn close_http(&mut self, token: Token) {
         if let Some(Connection { phase: Phase::Http(_), .. }) = self.table.get(token) {
-            self.start_closing(token, false);
+            self.start_close(token, false);
         }
     }
 }

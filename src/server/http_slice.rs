@@ -19,10 +19,10 @@ impl Server {
     /// Puts a connection into the queue of those with HTTP work, once.
     pub(super) fn queue_http(&mut self, token: Token) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        if connection.is_unread {
+        if connection.is_read_queued {
             return;
         }
-        connection.is_unread = true;
+        connection.is_read_queued = true;
         self.http_queue.push(connection.listener, token);
     }
 
@@ -68,9 +68,9 @@ impl Server {
 
     fn serve_connection(&mut self, token: Token, pool: &Pool) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        connection.is_unread = false;
-        if connection.is_of_game() {
-            return self.list_as_unread(token);
+        connection.is_read_queued = false;
+        if connection.is_websocket() {
+            return self.queue_read(token);
         }
         let mut took = self.write_answer(token);
         let mut answered = self.answer_next(token, pool);
@@ -88,12 +88,12 @@ impl Server {
     fn write_answer(&mut self, token: Token) -> bool {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return false };
-        if connection.is_of_game() || matches!(connection.phase, Phase::Dead) {
+        if connection.is_websocket() || matches!(connection.phase, Phase::Dead) {
             return false;
         }
         let was_empty = connection.outbox.is_empty();
         let Ok(taken) = connection.flush_some(HTTP_WRITE_BYTES, now_ms, &mut self.metrics) else {
-            self.lose(token);
+            self.disconnect(token);
             return false;
         };
         if connection.outbox.is_empty() {
@@ -103,7 +103,7 @@ impl Server {
                     // Part of another head may be there already.
                     connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
                 }
-                Phase::Closing { .. } => self.finish_closing(token),
+                Phase::Closing { .. } => self.finish_close(token),
                 _ => {}
             }
         }
@@ -114,7 +114,7 @@ impl Server {
     fn read_http(&mut self, token: Token) -> bool {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return false };
-        if connection.is_of_game()
+        if connection.is_websocket()
             || !connection.readable
             || !connection.wants_input(self.config.write_buffer_bytes)
         {
@@ -132,11 +132,11 @@ impl Server {
             }
             ReadOutcome::Empty => false,
             ReadOutcome::End => {
-                self.end_of_input(token);
+                self.handle_eof(token);
                 false
             }
             ReadOutcome::Failed => {
-                self.lose(token);
+                self.disconnect(token);
                 false
             }
         }
@@ -148,7 +148,7 @@ impl Server {
         let Phase::Http(http) = &connection.phase else { return };
         let may_hold_more = answered && !http.head.is_empty();
         if connection.input_ended && connection.outbox.is_empty() && !may_hold_more {
-            self.lose(token);
+            self.disconnect(token);
         }
     }
 

@@ -82,12 +82,12 @@ use assets::Assets;
 use capacity::Capacity;
 pub use check::check;
 use check::listen_addresses;
-use close::Draining;
+use close::Drain;
 use cluster::Cluster;
 use connection::{Connection, Phase, ReadOutcome};
 use displacement::HttpConnections;
 use engine::Engine;
-use flush::Reply;
+use flush::PendingWrite;
 use http_budget::HttpBudget;
 use http_queue::HttpQueue;
 use metrics_cache::MetricsCache;
@@ -95,8 +95,8 @@ use monitoring_connections::MonitoringConnections;
 use os::{Signals, TickTimer};
 use pages::Pages;
 use peer_address::PeerAddresses;
+pub use reload::ReadConfig;
 use reload::Reload;
-pub use reload::Reread;
 use report::Report;
 use reserve_descriptors::ReserveDescriptors;
 pub use routes::log_shadowed_files;
@@ -111,7 +111,7 @@ const NS_PER_MS: u64 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Asked to stop, and stopped in order.
-    Stopped,
+    ShutDown,
     /// Asked a second time, by the signal of this number, and stopped at once.
     Aborted(u32),
 }
@@ -132,7 +132,7 @@ pub struct Server {
     /// Handshakes that wait for word from other processes.
     reconnects: PendingReconnects,
     /// By slot, whose connection that player has.
-    owners: Vec<Token>,
+    tokens_by_slot: Vec<Token>,
     assets: Arc<Assets>,
     pages: Pages,
     metrics: Metrics,
@@ -145,19 +145,19 @@ pub struct Server {
     paused_ns: u64,
     /// When the kernel was last asked in vain about the sockets that report something in this turn, and when it was asked
     /// last about all; in nanoseconds.
-    quiet_ns: u64,
-    looked_ns: u64,
+    not_ready_ns: u64,
+    polled_ns: u64,
     /// The time as of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
     now_ns: u64,
     scratch: Vec<u8>,
     /// Replies and what goes with them in one write.
     flush_buffer: Vec<u8>,
     /// Connections to be written to at the end of this batch of events, each once.
-    replied: Vec<Reply>,
+    write_queue: Vec<PendingWrite>,
     /// The replies themselves, one after another, as `replied` divides them.
     reply_bytes: Vec<u8>,
     /// Connections whose sockets may hold more than their turn allowed to read.
-    unread: Vec<Token>,
+    read_queue: Vec<Token>,
     /// Players with messages that wait for their allowances.
     deferred: VecDeque<Token>,
     /// Connections to be reaped.
@@ -175,10 +175,10 @@ pub struct Server {
     wall_clock: WallClock,
     /// Connections at the operators' listener.
     admin_connections: HttpConnections,
-    draining: Option<Draining>,
+    draining: Option<Drain>,
     /// The signal that ended the drain before its time.
     aborted_by: Option<u32>,
-    sweep_place: usize,
+    sweep_index: usize,
     report: Report,
     reload: Reload,
     log: LogHandle,
@@ -188,7 +188,7 @@ pub struct Server {
 
 impl Server {
     /// Takes the ports. `signals` must have been made before any other thread; what `capacity` has room for is served.
-    /// `reread` is asked for the configuration when the server is told to read it anew.
+    /// `read_config` is asked for the configuration when the server is told to read it anew.
     ///
     /// # Errors
     /// A port is taken or not allowed, no descriptors are left; the message says which, and names the settings.
@@ -198,9 +198,9 @@ impl Server {
         assets: Assets,
         signals: Signals,
         log: LogHandle,
-        reread: Reread,
+        read_config: ReadConfig,
     ) -> io::Result<Self> {
-        let reload = Reload::new(config.clone(), reread);
+        let reload = Reload::new(config.clone(), read_config);
         config.max_connections = capacity.players;
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
         let registry = poll.registry();
@@ -230,7 +230,7 @@ impl Server {
             cluster,
             reconnects: PendingReconnects::default(),
             sessions: reconnect::sessions_from(&config),
-            owners: Vec::new(),
+            tokens_by_slot: Vec::new(),
             assets: Arc::new(assets),
             pages: Pages::new(config.admin_addr.is_none()),
             metrics: Metrics::default(),
@@ -239,14 +239,14 @@ impl Server {
             replication_ns: 0,
             started_ns: now_ns,
             paused_ns: 0,
-            quiet_ns: now_ns,
-            looked_ns: now_ns,
+            not_ready_ns: now_ns,
+            polled_ns: now_ns,
             now_ns,
             scratch: vec![0; SCRATCH_BYTES],
             flush_buffer: Vec::new(),
-            replied: Vec::new(),
+            write_queue: Vec::new(),
             reply_bytes: Vec::new(),
-            unread: Vec::new(),
+            read_queue: Vec::new(),
             deferred: VecDeque::new(),
             dead: Vec::new(),
             http_queue: HttpQueue::default(),
@@ -259,7 +259,7 @@ impl Server {
             admin_connections: HttpConnections::new(ADMIN_CONNECTIONS_MAX),
             draining: None,
             aborted_by: None,
-            sweep_place: 0,
+            sweep_index: 0,
             report: Report::new(now_ns),
             reload,
             log,
@@ -304,8 +304,8 @@ impl Server {
         while !self.is_over() {
             self.wait(&mut events, &pool)?;
             self.dispatch(&events);
-            self.hear_bus();
-            self.read_on();
+            self.receive_from_bus();
+            self.read_queued();
             self.write_replies(&pool);
             self.tick_if_due(&pool)?;
             self.write_slice(&mut pool);
@@ -313,36 +313,36 @@ impl Server {
             self.reap();
             self.flush_bus();
         }
-        Ok(self.aborted_by.map_or(Outcome::Stopped, Outcome::Aborted))
+        Ok(self.aborted_by.map_or(Outcome::ShutDown, Outcome::Aborted))
     }
 
     /// Sleeps until there is something to do, or only looks when work is left over.
     fn wait(&mut self, events: &mut Events, pool: &Pool) -> io::Result<()> {
-        let work_is_left = !self.unread.is_empty()
-            || !self.replied.is_empty()
+        let work_is_left = !self.read_queue.is_empty()
+            || !self.write_queue.is_empty()
             || !self.is_flush_round_over(pool)
-            || self.cluster.as_ref().is_some_and(Cluster::has_news);
+            || self.cluster.as_ref().is_some_and(Cluster::has_backlog);
         let timeout =
             if work_is_left { Some(Duration::ZERO) } else { self.has_http_work().then(|| self.http_wait()) };
         let slept_from = os::monotonic_ns();
         self.metrics.busy_ns_total += slept_from - self.now_ns;
-        self.quiet_ns = self.looked_ns;
+        self.not_ready_ns = self.polled_ns;
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             result => {
                 result?;
                 // A full batch may have left some out, and one that was interrupted all.
                 if events.iter().count() < EVENTS_PER_POLL {
-                    self.looked_ns = slept_from;
+                    self.polled_ns = slept_from;
                 }
             }
         }
         let woken_ns = os::monotonic_ns();
         // The tick timer alone ends every wait much sooner.
         if woken_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
-            let not_run_ns = self.run_clock.not_run_ns(self.now_ns, woken_ns, os::thread_cpu_ns());
-            if not_run_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
-                self.paused_ns += not_run_ns;
+            let off_cpu_ns = self.run_clock.off_cpu_ns(self.now_ns, woken_ns, os::thread_cpu_ns());
+            if off_cpu_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
+                self.paused_ns += off_cpu_ns;
             }
         }
         self.now_ns = woken_ns;
@@ -360,7 +360,7 @@ impl Server {
                 // The tick step looks at the clock, whatever woke the loop; the timer is armed anew each time.
                 // What the bus has brought is looked for in every turn.
                 TIMER | BUS => {}
-                SIGNALS => self.take_signals(),
+                SIGNALS => self.handle_signals(),
                 token => self.note_readiness(token, event),
             }
         }
@@ -372,7 +372,7 @@ impl Server {
         connection.writable |= event.is_writable();
         connection.readable |= is_readable;
         connection.hung_up |= event.is_read_closed() || event.is_error();
-        if !connection.is_of_game() {
+        if !connection.is_websocket() {
             // A socket that is writable is no work when nothing waits, as after each accept.
             if is_readable || !connection.outbox.is_empty() {
                 self.queue_http(token);
@@ -380,7 +380,7 @@ impl Server {
             return;
         }
         if event.is_writable() && !connection.outbox.is_empty() {
-            self.list_as_replied(token);
+            self.queue_write(token);
         }
         if is_readable {
             self.read(token);
@@ -388,10 +388,10 @@ impl Server {
     }
 
     /// Goes on with sockets that had more to read than one turn allows.
-    fn read_on(&mut self) {
-        for token in std::mem::take(&mut self.unread) {
+    fn read_queued(&mut self) {
+        for token in std::mem::take(&mut self.read_queue) {
             if let Some(connection) = self.table.get_mut(token) {
-                connection.is_unread = false;
+                connection.is_read_queued = false;
                 self.read(token);
             }
         }
@@ -399,11 +399,11 @@ impl Server {
 
     /// Reads from a connection of the game, one budget's worth, and acts on it.
     fn read(&mut self, token: Token) {
-        let quiet_ms = self.quiet_ms();
+        let not_ready_ms = self.not_ready_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
         if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
             if let (true, Phase::Player { player, .. }) = (connection.readable, &mut connection.phase) {
-                player.limiter.leave_unread(quiet_ms);
+                player.limiter.leave_unread(not_ready_ms);
             }
             return;
         }
@@ -416,35 +416,35 @@ impl Server {
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {
             ReadOutcome::Bytes(count) => {
                 if connection.readable {
-                    self.list_as_unread(token);
+                    self.queue_read(token);
                 }
                 // Of a player that is being sent away nothing counts any more.
                 self.receive_from_player(token, &scratch[..count]);
             }
             ReadOutcome::Empty => {}
-            ReadOutcome::End => self.end_of_input(token),
-            ReadOutcome::Failed => self.lose(token),
+            ReadOutcome::End => self.handle_eof(token),
+            ReadOutcome::Failed => self.disconnect(token),
         }
         self.scratch = scratch;
     }
 
     /// Puts a connection on the list of those whose outboxes have something to write, once.
-    fn list_as_replied(&mut self, token: Token) {
+    fn queue_write(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
-            && !connection.is_listed
+            && !connection.is_write_queued
         {
-            connection.is_listed = true;
-            self.replied.push(Reply { token, bytes: 0..0 });
+            connection.is_write_queued = true;
+            self.write_queue.push(PendingWrite { token, bytes: 0..0 });
         }
     }
 
     /// Puts a connection on the list of those to be read on with in the next turn, once.
-    fn list_as_unread(&mut self, token: Token) {
+    fn queue_read(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
-            && !connection.is_unread
+            && !connection.is_read_queued
         {
-            connection.is_unread = true;
-            self.unread.push(token);
+            connection.is_read_queued = true;
+            self.read_queue.push(token);
         }
     }
 
@@ -459,8 +459,8 @@ impl Server {
     }
 
     /// The last moment, on the clock of [`Server::uptime_ms`], at which the sockets that report something now had nothing.
-    fn quiet_ms(&self) -> u64 {
-        (self.quiet_ns - self.started_ns) / NS_PER_MS
+    fn not_ready_ms(&self) -> u64 {
+        (self.not_ready_ns - self.started_ns) / NS_PER_MS
     }
 }
 

@@ -18,7 +18,7 @@ use mio::net::TcpStream;
 
 use super::Server;
 use super::connection::Phase;
-use super::table::place_of;
+use super::table::index_of;
 use crate::admission::buckets::{Buckets, Rate, RateExceeded};
 use crate::admission::limiter::{AddressLimiter, AddressLimits, Permit, Refusal, TakeoverPermit};
 use crate::admission::trust::TrustedProxies;
@@ -118,7 +118,7 @@ impl PeerAddresses {
 
     /// Notes where a connection that was given its place comes from.
     pub(super) fn insert(&mut self, token: Token, peer_address: PeerAddress) {
-        let index = place_of(token);
+        let index = index_of(token);
         if self.by_index.len() <= index {
             self.by_index.resize_with(index + 1, PeerAddress::default);
         }
@@ -127,7 +127,7 @@ impl PeerAddresses {
 
     /// A connection is gone, and counts for nobody any more.
     pub(super) fn remove(&mut self, token: Token) {
-        if let Some(peer_address) = self.by_index.get_mut(place_of(token)) {
+        if let Some(peer_address) = self.by_index.get_mut(index_of(token)) {
             let peer_address = std::mem::take(peer_address);
             self.release(peer_address);
         }
@@ -150,7 +150,7 @@ impl PeerAddresses {
 
     /// A connection takes the place of another one, whose permit it gets if it has none and both come from one address.
     pub(super) fn replace(&mut self, old: Token, new: Token) {
-        let (old, new) = (place_of(old), place_of(new));
+        let (old, new) = (index_of(old), index_of(new));
         let is_exchange = match (self.by_index.get(old), self.by_index.get(new)) {
             (Some(PeerAddress::Player(permit)), Some(PeerAddress::Takeover(over))) => {
                 over.is_for_same_address(permit)
@@ -166,7 +166,7 @@ impl PeerAddresses {
 
     /// A connection beyond its address's limit gets a permit if there is one by now. Returns whether it is within the limit.
     pub(super) fn promote(&mut self, token: Token) -> bool {
-        let Some(peer_address) = self.by_index.get_mut(place_of(token)) else { return true };
+        let Some(peer_address) = self.by_index.get_mut(index_of(token)) else { return true };
         if let PeerAddress::Takeover(over) = peer_address
             && let Some(permit) = self.limiter.promote(over)
         {
@@ -177,7 +177,7 @@ impl PeerAddresses {
 
     /// Whether the client speaks `https` to the trusted proxy in front of this connection, by that proxy's word.
     pub(super) fn is_https(&self, token: Token, request: &Request) -> bool {
-        match self.by_index.get(place_of(token)) {
+        match self.by_index.get(index_of(token)) {
             Some(PeerAddress::Proxy(_)) => {
                 request.x_forwarded_proto.as_deref().is_some_and(proto_is_https)
                     || request.forwarded.as_deref().is_some_and(forwarded_is_https)
@@ -288,7 +288,7 @@ impl Server {
         token: Token,
         request: &Request,
     ) -> Result<(), TooManyRequests> {
-        let client = match self.peer_addresses.by_index.get(place_of(token)) {
+        let client = match self.peer_addresses.by_index.get(index_of(token)) {
             Some(&PeerAddress::HttpClient(client)) => client,
             Some(&PeerAddress::Proxy(proxy)) => match self.peer_addresses.client_of(proxy, request) {
                 Some(client) if client == proxy => return Ok(()),
@@ -306,7 +306,7 @@ impl Server {
     /// follows may be looked at.
     pub(super) fn take_proxy_header(&mut self, token: Token) -> bool {
         let Some(&PeerAddress::AwaitingHeader { peer, is_trusted }) =
-            self.peer_addresses.by_index.get(place_of(token))
+            self.peer_addresses.by_index.get(index_of(token))
         else {
             return true;
         };
@@ -323,7 +323,7 @@ impl Server {
             }
             Ok(Parsed::Complete { .. }) | Err(_) => {
                 self.metrics.refused[Refused::ProxyHeader] += 1;
-                self.lose(token);
+                self.disconnect(token);
                 return false;
             }
         };
@@ -345,7 +345,7 @@ impl Server {
                 if let Some(connection) = self.table.get_mut(token) {
                     answer.write(connection.outbox.bytes(), None, false, &date);
                 }
-                self.start_closing(token, false);
+                self.start_close(token, false);
                 false
             }
         }
@@ -353,7 +353,7 @@ impl Server {
 
     /// Whether a connection is a trusted proxy's.
     pub(super) fn is_proxied(&self, token: Token) -> bool {
-        matches!(self.peer_addresses.by_index.get(place_of(token)), Some(PeerAddress::Proxy(_)))
+        matches!(self.peer_addresses.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
     }
 
     /// Counts an upgrade for its address; behind a proxy for the address that the proxy names.
@@ -364,7 +364,7 @@ impl Server {
         request: &Request,
         may_take_over: bool,
     ) -> Result<(), TooManyRequests> {
-        let client = match self.peer_addresses.by_index.get(place_of(token)) {
+        let client = match self.peer_addresses.by_index.get(index_of(token)) {
             Some(&PeerAddress::HttpClient(client)) => client,
             Some(&PeerAddress::Proxy(proxy)) => self.peer_addresses.client_of(proxy, request).map_or_else(
                 || {

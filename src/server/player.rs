@@ -6,7 +6,7 @@ use mio::Token;
 use super::Server;
 use super::connection::{Phase, Player};
 use super::engine::Engine;
-use super::flush::Reply;
+use super::flush::PendingWrite;
 use super::input::InputState;
 use crate::ops::metrics::Metrics;
 
@@ -24,11 +24,11 @@ impl Player {
 
 impl Server {
     pub(super) fn receive_from_player(&mut self, token: Token, bytes: &[u8]) {
-        let (now_ms, uptime_ms, quiet_ms) = (self.now_ms(), self.uptime_ms(), self.quiet_ms());
+        let (now_ms, uptime_ms, not_ready_ms) = (self.now_ms(), self.uptime_ms(), self.not_ready_ms());
         let Some(connection) = self.table.get(token) else { return };
         let is_read_to_the_end = !connection.readable;
         let outcome = self.reply(token, |engine, slot, player, out, metrics| {
-            let arrival = player.limiter.arrival(quiet_ms, uptime_ms);
+            let arrival = player.limiter.arrival(not_ready_ms, uptime_ms);
             player.limiter.note_read(arrival, is_read_to_the_end);
             let outcome = engine.receive(player.input_state(slot), bytes, arrival, out, metrics);
             if outcome.received_frame {
@@ -41,7 +41,7 @@ impl Server {
             self.queue_deferred(token);
         }
         if let Some(reason) = outcome.closed {
-            self.end_player(token, reason);
+            self.remove_player(token, reason);
         }
     }
 
@@ -55,16 +55,16 @@ impl Server {
         let connection = self.table.get_mut(token)?;
         let Phase::Player { slot, player } = &mut connection.phase else { return None };
         let (shared, own) = (&mut self.reply_bytes, &mut connection.outbox);
-        let is_first = !connection.is_listed && own.is_empty();
+        let is_first = !connection.is_write_queued && own.is_empty();
         let out = if is_first { shared } else { own.bytes() };
         let start = out.len();
         let outcome = act(&mut self.engine, *slot, player, out, &mut self.metrics);
         let replies = start..out.len();
         if is_first && !replies.is_empty() {
-            connection.is_listed = true;
-            self.replied.push(Reply { token, bytes: replies });
+            connection.is_write_queued = true;
+            self.write_queue.push(PendingWrite { token, bytes: replies });
         } else if !is_first {
-            self.list_as_replied(token);
+            self.queue_write(token);
         }
         Some(outcome)
     }

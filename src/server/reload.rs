@@ -15,71 +15,73 @@ use crate::config::{Config, ConfigError, Reloaded};
 use crate::ops::crash::catch_panic;
 
 /// Reads the configuration once more, from where the server got its own.
-pub type Reread = fn() -> Result<Config, ConfigError>;
+pub type ReadConfig = fn() -> Result<Config, ConfigError>;
 
 /// The reloads of a server.
 pub(super) struct Reload {
     /// What is configured, as opposed to what there is room for.
     configured: Config,
-    reread: Reread,
+    read_config: ReadConfig,
     /// Where the answer of the one under way comes from.
-    under_way: Option<Receiver<Answer>>,
+    pending: Option<Receiver<ReadResult>>,
     /// Asked for while one was under way, which may have read what has changed since.
-    is_due: bool,
+    is_requested_again: bool,
 }
 
-type Answer = Result<(Config, Assets), String>;
+type ReadResult = Result<(Config, Assets), String>;
 
 impl fmt::Debug for Reload {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Reload").field("is_due", &self.is_due).finish_non_exhaustive()
+        out.debug_struct("Reload")
+            .field("is_requested_again", &self.is_requested_again)
+            .finish_non_exhaustive()
     }
 }
 
 impl Reload {
-    pub(super) fn new(configured: Config, reread: Reread) -> Self {
-        Self { configured, reread, under_way: None, is_due: false }
+    pub(super) fn new(configured: Config, read_config: ReadConfig) -> Self {
+        Self { configured, read_config, pending: None, is_requested_again: false }
     }
 
     /// `served` is what is served until then.
-    fn begin(&mut self, served: Arc<Assets>) -> io::Result<()> {
-        let (answers, inbox) = sync_channel(1);
-        let reread = self.reread;
+    fn begin(&mut self, current: Arc<Assets>) -> io::Result<()> {
+        let (sender, receiver) = sync_channel(1);
+        let read_config = self.read_config;
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            let answer = catch_panic(|| read(reread, &served))
+            let result = catch_panic(|| read(read_config, &current))
                 .unwrap_or_else(|| Err("the attempt panicked".to_owned()));
             // Before the answer: the loop is to hold the last of the old files.
-            drop(served);
+            drop(current);
             // Nobody listens when the server has ended meanwhile.
-            let _ = answers.send(answer);
+            let _ = sender.send(result);
         })?;
-        self.under_way = Some(inbox);
+        self.pending = Some(receiver);
         Ok(())
     }
 
     /// The answer of the reload under way, when there is one.
-    fn take_answer(&mut self) -> Option<Answer> {
-        let answer = match self.under_way.as_ref()?.try_recv() {
-            Ok(answer) => answer,
+    fn take_result(&mut self) -> Option<ReadResult> {
+        let result = match self.pending.as_ref()?.try_recv() {
+            Ok(result) => result,
             Err(TryRecvError::Empty) => return None,
             Err(TryRecvError::Disconnected) => Err("the attempt ended without an answer".to_owned()),
         };
-        self.under_way = None;
-        Some(answer)
+        self.pending = None;
+        Some(result)
     }
 }
 
-fn read(reread: Reread, served: &Assets) -> Answer {
-    let config = reread().map_err(|error| error.to_string())?;
-    let assets = Assets::configured(&config, served).map_err(|error| format!("STATIC_DIR: {error}"))?;
+fn read(read_config: ReadConfig, current: &Assets) -> ReadResult {
+    let config = read_config().map_err(|error| error.to_string())?;
+    let assets = Assets::configured(&config, current).map_err(|error| format!("STATIC_DIR: {error}"))?;
     Ok((config, assets))
 }
 
 impl Server {
     /// Begins to read configuration and files anew.
     pub(super) fn begin_reload(&mut self) {
-        if self.reload.under_way.is_some() {
-            self.reload.is_due = true;
+        if self.reload.pending.is_some() {
+            self.reload.is_requested_again = true;
         } else if let Err(error) = self.reload.begin(Arc::clone(&self.assets)) {
             log::error!("reload: nothing changes, no thread could be started: {error}");
         }
@@ -87,21 +89,21 @@ impl Server {
 
     /// Takes over what was read, if anything was.
     pub(super) fn finish_reload(&mut self) {
-        let Some(answer) = self.reload.take_answer() else { return };
-        match answer {
-            Ok((config, assets)) => self.take_over(config, assets),
+        let Some(result) = self.reload.take_result() else { return };
+        match result {
+            Ok((config, assets)) => self.apply_config(config, assets),
             Err(problems) => {
                 for problem in problems.lines() {
                     log::error!("reload: nothing changes: {problem}");
                 }
             }
         }
-        if std::mem::take(&mut self.reload.is_due) {
+        if std::mem::take(&mut self.reload.is_requested_again) {
             self.begin_reload();
         }
     }
 
-    fn take_over(&mut self, fresh: Config, assets: Assets) {
+    fn apply_config(&mut self, fresh: Config, assets: Assets) {
         let Reloaded { config, changes, waiting } = self.reload.configured.reloaded(fresh);
         for change in &changes {
             log::info!("reload: {change}");
@@ -135,7 +137,7 @@ impl Server {
         self.engine.reconfigure(&self.config);
         self.sessions.set_ttl(self.config.resume_ttl_s);
         self.governor.reconfigure(configured_quality(&self.config));
-        self.follow_governor();
+        self.apply_quality();
         log::set_max_level(self.config.log_level);
     }
 }

@@ -28,11 +28,11 @@ impl RunClock {
 
     /// For how long the thread did not run since a moment, at the most: the sleep between the sample before that moment
     /// and the moment itself, two ticks or less, is part of it.
-    pub fn not_run_ns(&self, since_ns: u64, now_ns: u64, cpu_ns: u64) -> u64 {
+    pub fn off_cpu_ns(&self, since_ns: u64, now_ns: u64, cpu_ns: u64) -> u64 {
         let [older, newer] = self.samples;
         let from = if newer.at_ns <= since_ns { newer } else { older };
-        let not_run_ns = now_ns.saturating_sub(from.at_ns).saturating_sub(cpu_ns.saturating_sub(from.cpu_ns));
-        not_run_ns.min(now_ns.saturating_sub(since_ns))
+        let off_cpu_ns = now_ns.saturating_sub(from.at_ns).saturating_sub(cpu_ns.saturating_sub(from.cpu_ns));
+        off_cpu_ns.min(now_ns.saturating_sub(since_ns))
     }
 }
 
@@ -48,9 +48,9 @@ mod tests {
         clock.sample(1_000 * MS, 100 * MS);
         clock.sample(1_016 * MS, 101 * MS);
         // Woken at 1,020, back at 1,320; what the thread ran meanwhile differs.
-        assert_eq!(clock.not_run_ns(1_020 * MS, 1_320 * MS, 401 * MS), 4 * MS);
-        assert_eq!(clock.not_run_ns(1_020 * MS, 1_320 * MS, 101 * MS), 300 * MS);
-        assert_eq!(clock.not_run_ns(1_020 * MS, 1_320 * MS, 251 * MS), 154 * MS);
+        assert_eq!(clock.off_cpu_ns(1_020 * MS, 1_320 * MS, 401 * MS), 4 * MS);
+        assert_eq!(clock.off_cpu_ns(1_020 * MS, 1_320 * MS, 101 * MS), 300 * MS);
+        assert_eq!(clock.off_cpu_ns(1_020 * MS, 1_320 * MS, 251 * MS), 154 * MS);
     }
 
     #[test]
@@ -59,6 +59,6 @@ mod tests {
         clock.sample(1_000 * MS, 100 * MS);
         // Stopped for ten seconds before the tick of the turn that began at 1,010.
         clock.sample(11_010 * MS, 101 * MS);
-        assert_eq!(clock.not_run_ns(1_010 * MS, 11_011 * MS, 102 * MS), 10_001 * MS);
+        assert_eq!(clock.off_cpu_ns(1_010 * MS, 11_011 * MS, 102 * MS), 10_001 * MS);
     }
 }

@@ -78,7 +78,7 @@ impl<T> Table<T> {
 
     /// Calls the entry at this token's place near the processor.
     pub fn prefetch(&self, token: Token) {
-        if let Some(entry) = self.entries.get(place_of(token)) {
+        if let Some(entry) = self.entries.get(index_of(token)) {
             prefetch(entry);
         }
     }
@@ -89,13 +89,13 @@ impl<T> Table<T> {
         Some(self.entries.remove(token.0 & KEY_MASK).value)
     }
 
-    /// The token at this place of the slab, if it is occupied; places go from 0 to [`Table::places`].
-    pub fn token_at(&self, place: usize) -> Option<Token> {
-        self.entries.get(place).map(|entry| token_of(place, entry.generation))
+    /// The token at this place of the slab, if it is occupied; places go from 0 to [`Table::capacity`].
+    pub fn token_at(&self, index: usize) -> Option<Token> {
+        self.entries.get(index).map(|entry| token_of(index, entry.generation))
     }
 
     /// Places in use or vacant.
-    pub fn places(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.entries.capacity()
     }
 
@@ -111,7 +111,7 @@ impl<T> Table<T> {
 }
 
 /// The place of a token's entry in the slab; places are used again.
-pub fn place_of(token: Token) -> usize {
+pub fn index_of(token: Token) -> usize {
     token.0 & KEY_MASK
 }
 

@@ -124,7 +124,7 @@ impl Server {
         if !self.reconnects.by_token.contains_key(&presented)
             && let Some(cluster) = &mut self.cluster
         {
-            cluster.want(presented);
+            cluster.fetch_session(presented);
         }
         let deadline_ms = self.now_ms() + RECONNECT_LOOKUP_MS;
         self.add_pending(
@@ -162,7 +162,7 @@ impl Server {
             return;
         };
         let Some(cluster) = &mut self.cluster else { return };
-        if !record.has_left && cluster.knows(record.node) {
+        if !record.has_left && cluster.is_peer_alive(record.node) {
             // Only that node can tell whether its player is there.
             let Some(pending) = self.reconnects.remove(presented) else { return };
             self.claim_session(record.ticket, record.node);
@@ -188,7 +188,7 @@ impl Server {
                 // If it has left, that has been written down by now.
                 (pending.awaiting, pending.deadline_ms) = (Awaiting::Bus, deadline_ms);
                 if let Some(cluster) = &mut self.cluster {
-                    cluster.want(session);
+                    cluster.fetch_session(session);
                 }
             }
         }
@@ -240,7 +240,7 @@ impl Server {
             Awaiting::Owner { retry_ms, .. } if retry_ms.is_some_and(|at_ms| now_ms >= at_ms) => {
                 *retry_ms = None;
                 if let Some(cluster) = &mut self.cluster {
-                    cluster.want(session);
+                    cluster.fetch_session(session);
                 }
             }
             Awaiting::Bus | Awaiting::Owner { .. } => {}
@@ -350,7 +350,7 @@ impl Server {
         if connection.outbox.is_empty() {
             player.websocket.ping(connection.outbox.bytes());
             self.metrics.frames_out[FrameOut::Ping] += 1;
-            self.list_as_replied(token);
+            self.queue_write(token);
         }
     }
 }

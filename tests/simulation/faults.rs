@@ -2,7 +2,7 @@
 //! error that does not pass nothing more is written.
 
 use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::connection::{Broken, Connection};
+use pixi_game_server::server::connection::{Connection, WriteFailed};
 
 use super::random::Random;
 use super::shim::{FAULTS, Fault, Plan, Shim};
@@ -41,7 +41,7 @@ fn intended() -> Vec<u8> {
 }
 
 /// Tells a connection of what its socket has to tell, as the loop's dispatch does.
-fn deliver_edges(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), Broken> {
+fn deliver_edges(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
     while connection.stream.is_writable_edge() {
         connection.writable = true;
         connection.flush(NOW_MS, metrics)?;
@@ -49,7 +49,7 @@ fn deliver_edges(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Re
     Ok(())
 }
 
-fn play(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), Broken> {
+fn play(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
     for step in &SCRIPT {
         match step {
             Step::Write(bytes) => connection.write(bytes, NOW_MS, metrics)?,
@@ -80,7 +80,7 @@ fn no_byte_is_lost_or_doubled_whatever_fails_wherever() {
             let taken = &connection.stream.taken;
             assert_eq!(metrics.bytes_out_total, taken.len() as u64);
             if matches!(fault, Fault::Reset | Fault::TimedOut) {
-                assert_eq!(result, Err(Broken), "{fault:?} at {position}");
+                assert_eq!(result, Err(WriteFailed), "{fault:?} at {position}");
                 assert_eq!(*taken, intended[..position], "{fault:?} at {position}");
             } else {
                 assert_eq!(result, Ok(()), "{fault:?} at {position}");

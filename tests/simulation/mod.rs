@@ -109,7 +109,7 @@ impl Simulation {
         self.keep_to_the_law();
         let peers = &self.peers;
         let mut can_be_written =
-            |slot: u32| peers.iter().any(|peer| peer.slot == slot && peer.connection.takes_bytes());
+            |slot: u32| peers.iter().any(|peer| peer.slot == slot && peer.connection.is_write_ready());
         self.game.begin_flush_round();
         let mut written: Vec<(u32, Vec<u8>)> = Vec::new();
         while !self.game.viewers().is_flush_round_over() {

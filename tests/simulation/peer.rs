@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
 use pixi_game_server::admission::rate::RateLimiter;
 use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::connection::{Broken, Connection, Phase, Player, ReadOutcome};
+use pixi_game_server::server::connection::{Connection, Phase, Player, ReadOutcome, WriteFailed};
 use pixi_game_server::server::deferred::Deferred;
 use pixi_game_server::server::engine::Engine;
 use pixi_game_server::wire::websocket::Session;
@@ -240,7 +240,7 @@ impl Peer {
         game: &mut Engine,
         metrics: &mut Metrics,
         random: &mut Random,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), WriteFailed> {
         while let Some((_, mut bytes)) = self.upstream.pop_front_if(|(at, _)| *at <= now_ms) {
             if random.chance(10) {
                 let rest = bytes.split_off(random.below(bytes.len() as u64) as usize);
@@ -265,19 +265,19 @@ impl Peer {
                     take_in(connection, &scratch[..count], &mut replies, now_ms, game, metrics);
                 }
                 ReadOutcome::Empty => {}
-                ReadOutcome::End | ReadOutcome::Failed => return Err(Broken),
+                ReadOutcome::End | ReadOutcome::Failed => return Err(WriteFailed),
             }
         }
-        if connection.takes_bytes() && !replies.is_empty() {
+        if connection.is_write_ready() && !replies.is_empty() {
             game.piggyback(self.slot, true, &mut replies, metrics);
             return connection.write(&replies, now_ms, metrics);
         }
         if !replies.is_empty() {
             connection.outbox.prepend(&replies);
         }
-        let behind_since_ms = connection.outbox.behind_since_ms();
+        let backlog_since_ms = connection.outbox.backlog_since_ms();
         connection.flush(now_ms, metrics)?;
-        if let Some(since_ms) = behind_since_ms
+        if let Some(since_ms) = backlog_since_ms
             && connection.outbox.is_empty()
         {
             game.backlog_drained(self.slot, now_ms - since_ms);
