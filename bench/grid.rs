@@ -26,7 +26,7 @@ fn rebuild(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("rebuild", players), |bencher| {
             bencher.iter(|| {
                 grid.rebuild(black_box(&world));
-                assert_eq!(black_box(&grid).occupants().len(), players);
+                assert_eq!(black_box(&grid).entries().len(), players);
             });
         });
     }

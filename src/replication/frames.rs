@@ -36,13 +36,13 @@ impl FrameCounts {
 
 /// What became of members of whom something may have changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct News {
+pub(super) struct ChangeSummary {
     /// Something did.
     pub(super) any: bool,
     /// It may be more than a vector.
     pub(super) any_others: bool,
     /// Somebody is gone from the world.
-    pub(super) any_departed: bool,
+    pub(super) any_removed: bool,
 }
 
 /// Where a turn's frames go. Players are named by their slots, and are present unless it says otherwise.
@@ -76,32 +76,32 @@ impl Frames<'_> {
 
     /// The vectors of those at these positions who changed since a tick, but for those of whom there may be other news. Which of
     /// them it is can't be guessed: a frame is made in any case, and stays in the sieve if it is wanted.
-    pub(super) fn new_movements(
+    pub(super) fn changed_movements(
         &mut self,
         members: &InterestSet,
         positions: &[u32],
         since: Tick,
         may_be_gone: bool,
         compactor: &mut Compactor<MovementFrame>,
-    ) -> News {
+    ) -> ChangeSummary {
         let world = self.world;
-        let mut news = News::default();
+        let mut summary = ChangeSummary::default();
         compactor.clear();
         let (slots, ids) = (members.slots(), members.ids());
         compactor.compact(positions.iter().map(|&at| {
             let slot = slots[at as usize];
             let entity = world.entity_state(slot);
             let is_present = !may_be_gone || entity.has_id(ids[at as usize]);
-            let is_news = is_present & entity.has_changed_since(since);
-            let is_more = is_news & entity.may_have_rare_change_since(since);
-            news.any |= is_news;
-            news.any_others |= is_more;
-            news.any_departed |= !is_present;
-            (movement(world, slot), is_news & !is_more)
+            let is_changed = is_present & entity.has_changed_since(since);
+            let is_more = is_changed & entity.may_have_rare_change_since(since);
+            summary.any |= is_changed;
+            summary.any_others |= is_more;
+            summary.any_removed |= !is_present;
+            (movement(world, slot), is_changed & !is_more)
         }));
         self.out.extend_from_slice(compactor.kept().as_flattened());
         self.counts.movement += compactor.kept().len() as u64;
-        news
+        summary
     }
 
     pub(super) fn direction(&mut self, slot: u32) {

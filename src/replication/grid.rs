@@ -8,18 +8,18 @@ use crate::world::{GridAxis, Position, World};
 
 /// A player as the grid holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Occupant {
+pub struct GridEntry {
     /// The player's slot in the world.
     pub slot: u32,
     /// The player's id.
     pub id: u32,
     /// Where it stands.
-    pub place: Position,
+    pub position: Position,
 }
 
 /// A rectangle in world units, all four edges included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Area {
+pub struct Rect {
     /// Smallest x.
     pub left: i32,
     /// Smallest y.
@@ -30,7 +30,7 @@ pub struct Area {
     pub bottom: i32,
 }
 
-impl Area {
+impl Rect {
     /// The square of this half side around a point.
     pub fn around(x: i32, y: i32, half_side: i32) -> Self {
         Self { left: x - half_side, top: y - half_side, right: x + half_side, bottom: y + half_side }
@@ -69,7 +69,7 @@ pub struct Grid {
     cell_side: i32,
     /// `starts[cell]..starts[cell + 1]` are the cell's occupants.
     starts: Vec<u32>,
-    occupants: Vec<Occupant>,
+    entries: Vec<GridEntry>,
     /// By slot, the cell of each player during a rebuild.
     cells: Vec<u16>,
 }
@@ -83,7 +83,7 @@ impl Grid {
             rows,
             cell_side: columns.cell_width().max(rows.cell_width()) as i32,
             starts: vec![0; CELLS + 1],
-            occupants: Vec::new(),
+            entries: Vec::new(),
             cells: Vec::new(),
         }
     }
@@ -102,14 +102,14 @@ impl Grid {
         for cell in 0..CELLS {
             self.starts[cell + 1] += self.starts[cell];
         }
-        let nobody = Occupant { slot: 0, id: 0, place: Position { x: 0, y: 0 } };
-        self.occupants.resize(world.population(), nobody);
+        let nobody = GridEntry { slot: 0, id: 0, position: Position { x: 0, y: 0 } };
+        self.entries.resize(world.population(), nobody);
         // Filling advances each cell's start to its end, which is the next cell's start: shifted back below.
         for (slot, &cell) in self.cells.iter().enumerate() {
             let slot = slot as u32;
             if let Some(id) = world.id(slot) {
                 let next = &mut self.starts[usize::from(cell)];
-                self.occupants[*next as usize] = Occupant { slot, id, place: world.position(slot) };
+                self.entries[*next as usize] = GridEntry { slot, id, position: world.position(slot) };
                 *next += 1;
             }
         }
@@ -118,19 +118,19 @@ impl Grid {
     }
 
     /// Everybody, in cell order.
-    pub fn occupants(&self) -> &[Occupant] {
-        &self.occupants
+    pub fn entries(&self) -> &[GridEntry] {
+        &self.entries
     }
 
     /// Everybody in the cells that the area touches: a superset of those inside it, as one run per row of cells.
-    pub fn runs(&self, area: Area) -> impl Iterator<Item = &[Occupant]> {
-        let (first, last) = (self.column(area.left), self.column(area.right));
-        let is_empty = area.top > area.bottom || area.left > area.right;
-        let rows = self.row(area.top)..if is_empty { 0 } else { self.row(area.bottom) + 1 };
+    pub fn runs(&self, rect: Rect) -> impl Iterator<Item = &[GridEntry]> {
+        let (first, last) = (self.column(rect.left), self.column(rect.right));
+        let is_empty = rect.top > rect.bottom || rect.left > rect.right;
+        let rows = self.row(rect.top)..if is_empty { 0 } else { self.row(rect.bottom) + 1 };
         rows.map(move |row| {
             let start = self.starts[row * GRID_CELLS_PER_SIDE + first] as usize;
             let end = self.starts[row * GRID_CELLS_PER_SIDE + last + 1] as usize;
-            &self.occupants[start..end]
+            &self.entries[start..end]
         })
     }
 
@@ -165,17 +165,17 @@ mod tests {
             let world = world_of(&places);
             let mut grid = Grid::new(2000, 2000);
             grid.rebuild(&world);
-            let area = Area::around(center.0, center.1, half);
-            let inside = |o: &&Occupant| area.contains(i32::from(o.place.x), i32::from(o.place.y));
-            let mut found: Vec<u32> = grid.runs(area).flatten().filter(inside).map(|o| o.slot).collect();
+            let rect = Rect::around(center.0, center.1, half);
+            let inside = |o: &&GridEntry| rect.contains(i32::from(o.position.x), i32::from(o.position.y));
+            let mut found: Vec<u32> = grid.runs(rect).flatten().filter(inside).map(|o| o.slot).collect();
             found.sort_unstable();
             let truth = |slot: &u32| {
                 let p = world.position(*slot);
-                area.contains(i32::from(p.x), i32::from(p.y))
+                rect.contains(i32::from(p.x), i32::from(p.y))
             };
             let expected: Vec<u32> = (0..places.len() as u32).filter(truth).collect();
             prop_assert_eq!(found, expected);
-            prop_assert_eq!(grid.occupants().len(), places.len());
+            prop_assert_eq!(grid.entries().len(), places.len());
         }
     }
 
@@ -185,7 +185,7 @@ mod tests {
         let mut grid = Grid::new(2000, 2000);
         world.leave(0);
         grid.rebuild(&world);
-        let slots: Vec<u32> = grid.occupants().iter().map(|occupant| occupant.slot).collect();
+        let slots: Vec<u32> = grid.entries().iter().map(|entry| entry.slot).collect();
         assert_eq!(slots, [2, 1]);
     }
 }

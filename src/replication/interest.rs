@@ -2,7 +2,7 @@
 //!
 //! The margins. Somebody comes into view inside the rectangle and goes out of view more than [`INTEREST_LEAVE_MARGIN`]
 //! outside it. When there are more candidates than places, those in view count as nearer than they are, by the factor
-//! [`MEMBER_DISTANCE_FACTOR`]: a newcomer takes a member's place only when it is clearly nearer. And who came into view
+//! [`HYSTERESIS_DISTANCE_FACTOR`]: a newcomer takes a member's place only when it is clearly nearer. And who came into view
 //! stays for the dwell time, wherever it goes, since a client can't remove a sprite it is still loading.
 //!
 //! A look costs what reading everybody in view costs, so each pass reads once and decides without branches.
@@ -13,19 +13,19 @@ use std::ops::Range;
 
 use super::compaction::Compactor;
 use super::epoch_set::EpochSet;
-use super::grid::Area;
+use super::grid::Rect;
 use super::interest_set::InterestSet;
-use super::search::{Eye, REACH_MAX, Ranked, Search};
+use super::search::{Candidate, RADIUS_MAX, Search, Viewpoint};
 use super::viewer::Viewer;
 use super::{Scene, Settings};
 use crate::wire::message::MovementFrame;
 use crate::world::{Tick, World};
 
 /// A member's distance counts as this part of itself when places are given away.
-pub const MEMBER_DISTANCE_FACTOR: f64 = 0.7;
+pub const HYSTERESIS_DISTANCE_FACTOR: f64 = 0.7;
 
 /// The same for squared distances, in hundredths.
-const MEMBER_SQUARE_PERCENT: u64 = 49;
+const HYSTERESIS_SQUARED_PERCENT: u64 = 49;
 
 /// Memory that looks share, one per worker.
 #[derive(Debug, Default)]
@@ -33,30 +33,30 @@ pub struct Scratch {
     /// Who is in view.
     seen: EpochSet,
     /// Who competes for places; after a look, who won one.
-    ranked: Compactor<Ranked>,
+    candidates: Compactor<Candidate>,
     /// By position, whether a member stays in view.
-    stays: Vec<bool>,
+    keep: Vec<bool>,
     /// Positions of the members that lost their places.
-    losers: Compactor<u32>,
+    evicted: Compactor<u32>,
     /// Slots of those that come into view.
     entering: Compactor<u32>,
     /// Ids of those that went out of view in the last look.
     pub(super) left: Compactor<u32>,
     /// By position in the view, the members about whom there may be something new.
-    pub(super) news: Compactor<u32>,
+    pub(super) changed: Compactor<u32>,
     /// What is written of those whose news are just a vector.
     pub(super) movements: Compactor<MovementFrame>,
     /// Who of `viewer.interest_set`, by index, is to have its vector repeated.
-    pub(super) repeats: Range<usize>,
+    pub(super) keyframes: Range<usize>,
     /// Somebody in view moves.
     pub(super) any_moves: bool,
     /// The squared distance of the farthest member.
-    farthest_square: u64,
+    farthest_squared: u64,
 }
 
 /// Recomputes the viewer's set. Those who left are in `scratch.left`; those who entered stand at the end of
 /// `viewer.interest_set`, from the returned index on. Only ids below `ids_below` may enter.
-pub(crate) fn look(
+pub(crate) fn update_interest(
     viewer: &mut Viewer,
     scene: &Scene,
     settings: &Settings,
@@ -65,171 +65,188 @@ pub(crate) fn look(
 ) -> usize {
     let world = &scene.world;
     let now = world.tick();
-    let eye = Eye::of(viewer, world);
+    let viewpoint = Viewpoint::of(viewer, world);
     scratch.left.clear();
-    scratch.stays.clear();
-    scratch.stays.resize(viewer.interest_set.len(), true);
-    (scratch.any_moves, scratch.farthest_square) = (false, 0);
+    scratch.keep.clear();
+    scratch.keep.resize(viewer.interest_set.len(), true);
+    (scratch.any_moves, scratch.farthest_squared) = (false, 0);
     scratch.seen.clear(world.slots());
     scratch.seen.insert(viewer.slot);
 
     // Members stand in the order of their entrances: first those whose places are up for discussion.
-    let old = viewer.interest_set.count_aged(settings.dwell, now);
-    rank_old(&viewer.interest_set, old, world, &eye, scratch);
-    let young = keep_young(viewer, old, world, settings, &eye, scratch);
-    let places = settings.max_visible.saturating_sub(young);
-    Search { scene, eye: &eye, places, ids_below, seen: &scratch.seen }
-        .run(viewer.reach, &mut scratch.ranked);
-    award_places(places, scratch);
-    viewer.interest_set.retain_mask(&scratch.stays, &mut scratch.left);
+    let evictable = viewer.interest_set.count_aged(settings.dwell, now);
+    rank_evictable(&viewer.interest_set, evictable, world, &viewpoint, scratch);
+    let protected = keep_protected(viewer, evictable, world, settings, &viewpoint, scratch);
+    let capacity = settings.max_visible.saturating_sub(protected);
+    Search { scene, viewpoint: &viewpoint, capacity, ids_below, seen: &scratch.seen }
+        .run(viewer.search_radius, &mut scratch.candidates);
+    select_nearest(capacity, scratch);
+    viewer.interest_set.retain_mask(&scratch.keep, &mut scratch.left);
 
     let first_entered = viewer.interest_set.len();
-    scratch.repeats = who_came_of_age(&viewer.interest_set, settings.keyframe_after, viewer.looked, now);
+    scratch.keyframes =
+        members_reaching_age(&viewer.interest_set, settings.keyframe_after, viewer.interest_updated_at, now);
     let farthest_won = find_entering(scratch);
     for &slot in scratch.entering.kept() {
         viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
     }
     // The next search begins a little farther out than this one had to go: everywhere, when places remained.
-    let reach = farthest_won.isqrt() as i32;
-    viewer.reach = if scratch.ranked.kept().len() < places { REACH_MAX } else { reach + reach / 4 };
+    let radius = farthest_won.isqrt() as i32;
+    viewer.search_radius =
+        if scratch.candidates.kept().len() < capacity { RADIUS_MAX } else { radius + radius / 4 };
     if viewer.interest_set.len() > first_entered {
-        viewer.look_until = now + settings.dwell + 1;
-    } else if viewer.look_until == Tick::MAX {
-        viewer.look_until = now + settings.dwell;
+        viewer.update_interest_until = now + settings.dwell + 1;
+    } else if viewer.update_interest_until == Tick::MAX {
+        viewer.update_interest_until = now + settings.dwell;
     }
-    viewer.looked = now;
+    viewer.interest_updated_at = now;
     // Members among the winners count as nearer than they are, and so do not add to how far members are.
-    let farthest = scratch.farthest_square.max(farthest_won);
-    viewer.regions = regions_of_interest(viewer, world, settings, &eye, farthest);
+    let farthest = scratch.farthest_squared.max(farthest_won);
+    viewer.regions = regions_of_interest(viewer, world, settings, &viewpoint, farthest);
     first_entered
 }
 
 /// The members whose age reached a mark after tick `since`, by position: each member once, however far apart the looks are.
-fn who_came_of_age(members: &InterestSet, age: Tick, since: Tick, now: Tick) -> Range<usize> {
+fn members_reaching_age(members: &InterestSet, age: Tick, since: Tick, now: Tick) -> Range<usize> {
     members.count_aged(age + (now - since), now)..members.count_aged(age, now)
 }
 
-/// Ranks the old members, those before position `old`, that are still in range. All who are in the world are marked, even
+/// Ranks the old members, those before position `evictable`, that are still in range. All who are in the world are marked, even
 /// who goes out of view in this look: it does not come back in it.
-fn rank_old(members: &InterestSet, old: usize, world: &World, eye: &Eye, scratch: &mut Scratch) {
-    let Scratch { seen, ranked, stays, .. } = scratch;
-    let (mut any_moves, mut farthest_square) = (false, 0);
-    let named = members.slots()[..old].iter().zip(&members.ids()[..old]).zip(stays);
-    ranked.clear();
-    ranked.compact(named.enumerate().map(|(at, ((&slot, &id), stays))| {
+fn rank_evictable(
+    members: &InterestSet,
+    evictable: usize,
+    world: &World,
+    viewpoint: &Viewpoint,
+    scratch: &mut Scratch,
+) {
+    let Scratch { seen, candidates, keep, .. } = scratch;
+    let (mut any_moves, mut farthest_squared) = (false, 0);
+    let named = members.slots()[..evictable].iter().zip(&members.ids()[..evictable]).zip(keep);
+    candidates.clear();
+    candidates.compact(named.enumerate().map(|(at, ((&slot, &id), keep))| {
         let entity = world.entity_state(slot);
         if !entity.has_id(id) {
-            *stays = false;
-            return (Ranked::default(), false);
+            *keep = false;
+            return (Candidate::default(), false);
         }
         seen.insert(slot);
-        *stays = eye.is_in_range(entity.position);
-        let square = eye.square_to(entity.position);
-        farthest_square = if *stays { square.max(farthest_square) } else { farthest_square };
+        *keep = viewpoint.is_in_range(entity.position);
+        let squared_distance = viewpoint.squared_distance_to(entity.position);
+        farthest_squared = if *keep { squared_distance.max(farthest_squared) } else { farthest_squared };
         any_moves |= entity.is_moving();
-        (Ranked::member(square * MEMBER_SQUARE_PERCENT / 100, at as u32), *stays)
+        (Candidate::member(squared_distance * HYSTERESIS_SQUARED_PERCENT / 100, at as u32), *keep)
     }));
-    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
+    (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
 }
 
-/// Goes through the members too young to lose their places, from position `old` on: they stay, unless they are gone from the
+/// Goes through the members too young to lose their places, from position `evictable` on: they stay, unless they are gone from the
 /// world; then their LEFT may have to wait for a while. Returns how many stay.
 ///
 /// In a crowd most members are young. As long as nobody left, and it is known that something changed, they need not be looked
 /// at; only how far they are is not known then.
-fn keep_young(
+fn keep_protected(
     viewer: &mut Viewer,
-    old: usize,
+    evictable: usize,
     world: &World,
     settings: &Settings,
-    eye: &Eye,
+    viewpoint: &Viewpoint,
     scratch: &mut Scratch,
 ) -> usize {
-    let Scratch { seen, stays, .. } = scratch;
-    if viewer.altered && !viewer.may_show_departed(world) && old < viewer.interest_set.len() {
-        for &slot in &viewer.interest_set.slots()[old..] {
+    let Scratch { seen, keep, .. } = scratch;
+    if viewer.changed_since_snapshot
+        && !viewer.may_have_left_pending(world)
+        && evictable < viewer.interest_set.len()
+    {
+        for &slot in &viewer.interest_set.slots()[evictable..] {
             seen.insert(slot);
         }
-        scratch.farthest_square = u64::MAX;
-        return viewer.interest_set.len() - old;
+        scratch.farthest_squared = u64::MAX;
+        return viewer.interest_set.len() - evictable;
     }
-    let (mut any_moves, mut farthest_square) = (scratch.any_moves, scratch.farthest_square);
-    let (mut kept, mut departed) = (0, false);
-    let named = viewer.interest_set.slots()[old..].iter().zip(&viewer.interest_set.ids()[old..]);
-    for (at, ((&slot, &id), stays)) in named.zip(&mut stays[old..]).enumerate() {
+    let (mut any_moves, mut farthest_squared) = (scratch.any_moves, scratch.farthest_squared);
+    let (mut kept, mut left_pending) = (0, false);
+    let named = viewer.interest_set.slots()[evictable..].iter().zip(&viewer.interest_set.ids()[evictable..]);
+    for (at, ((&slot, &id), keep)) in named.zip(&mut keep[evictable..]).enumerate() {
         let entity = world.entity_state(slot);
         if entity.has_id(id) {
             seen.insert(slot);
-            farthest_square = eye.square_to(entity.position).max(farthest_square);
+            farthest_squared = viewpoint.squared_distance_to(entity.position).max(farthest_squared);
             any_moves |= entity.is_moving();
-        } else if viewer.interest_set.at(old + at).age(world.tick()) >= settings.removed_dwell {
-            *stays = false;
+        } else if viewer.interest_set.at(evictable + at).age(world.tick()) >= settings.removed_dwell {
+            *keep = false;
             continue;
         } else {
-            departed = true;
+            left_pending = true;
         }
         kept += 1;
     }
-    viewer.note_departed(departed, world);
-    (scratch.any_moves, scratch.farthest_square) = (any_moves, farthest_square);
+    viewer.set_left_pending(left_pending, world);
+    (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
     kept
 }
 
 /// Up to so many losers are found one by one, by running through all candidates for each; more are worth a selection.
-const FEW: usize = 6;
+const ONE_BY_ONE_MAX: usize = 6;
 
-/// Gives the places to the nearest, and shows the door to members that lost theirs. Afterwards `scratch.ranked` holds the winners
+/// Gives the places to the nearest, and shows the door to members that lost theirs. Afterwards `scratch.candidates` holds the winners
 /// alone.
-fn award_places(places: usize, scratch: &mut Scratch) {
-    let Scratch { ranked, stays, losers, .. } = scratch;
-    let candidates = ranked.kept_mut();
-    if candidates.len() <= places {
+fn select_nearest(capacity: usize, scratch: &mut Scratch) {
+    let Scratch { candidates, keep, evicted, .. } = scratch;
+    let ranked = candidates.kept_mut();
+    if ranked.len() <= capacity {
         return;
     }
-    let surplus = candidates.len() - places;
-    if surplus <= FEW {
-        (0..surplus).for_each(|done| move_farthest_last(candidates, done));
+    let surplus = ranked.len() - capacity;
+    if surplus <= ONE_BY_ONE_MAX {
+        (0..surplus).for_each(|done| swap_farthest_last(ranked, done));
     } else {
-        candidates.select_nth_unstable(places);
+        ranked.select_nth_unstable(capacity);
     }
-    losers.clear();
-    losers.compact(candidates[places..].iter().map(|loser| (loser.number(), loser.is_member())));
-    losers.kept().iter().for_each(|&at| stays[at as usize] = false);
-    ranked.truncate(places);
+    evicted.clear();
+    evicted.compact(ranked[capacity..].iter().map(|candidate| (candidate.index(), candidate.is_member())));
+    evicted.kept().iter().for_each(|&at| keep[at as usize] = false);
+    candidates.truncate(capacity);
 }
 
 /// Swaps the farthest of all but the last `done` candidates to the end of those.
-fn move_farthest_last(ranked: &mut [Ranked], done: usize) {
+fn swap_farthest_last(ranked: &mut [Candidate], done: usize) {
     let last = ranked.len() - 1 - done;
-    if let Some((farthest, _)) = ranked[..=last].iter().enumerate().max_by_key(|(_, ranked)| **ranked) {
+    if let Some((farthest, _)) = ranked[..=last].iter().enumerate().max_by_key(|(_, candidate)| **candidate) {
         ranked.swap(farthest, last);
     }
 }
 
 /// Finds those among the winners who come into view. Returns the squared distance of the farthest winner.
 fn find_entering(scratch: &mut Scratch) -> u64 {
-    let Scratch { ranked, entering, .. } = scratch;
+    let Scratch { candidates, entering, .. } = scratch;
     let mut farthest = 0;
     entering.clear();
-    entering.compact(ranked.kept().iter().map(|winner| {
-        farthest = winner.square().max(farthest);
-        (winner.number(), !winner.is_member())
+    entering.compact(candidates.kept().iter().map(|winner| {
+        farthest = winner.squared_distance().max(farthest);
+        (winner.index(), !winner.is_member())
     }));
     farthest
 }
 
 /// The regions in which a change or a movement can matter until the next look; `farthest` is the squared distance of whoever is
 /// farthest away in view.
-fn regions_of_interest(viewer: &Viewer, world: &World, settings: &Settings, eye: &Eye, farthest: u64) -> u64 {
-    let mut area = eye.leave;
+fn regions_of_interest(
+    viewer: &Viewer,
+    world: &World,
+    settings: &Settings,
+    viewpoint: &Viewpoint,
+    farthest: u64,
+) -> u64 {
+    let mut rect = viewpoint.leave;
     if viewer.interest_set.len() >= settings.max_visible {
-        area = Area::around(eye.x, eye.y, farthest.isqrt().min(REACH_MAX as u64) as i32 + 1);
+        rect = Rect::around(viewpoint.x, viewpoint.y, farthest.isqrt().min(RADIUS_MAX as u64) as i32 + 1);
     }
     let drift = settings.drift;
     world.dirty_regions().regions(
-        area.left - drift,
-        area.top - drift,
-        area.right + drift,
-        area.bottom + drift,
+        rect.left - drift,
+        rect.top - drift,
+        rect.right + drift,
+        rect.bottom + drift,
     )
 }

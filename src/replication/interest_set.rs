@@ -125,28 +125,28 @@ impl InterestSet {
         self.rows[start..end].fill(now as u32);
     }
 
-    /// Keeps those of whom `stays` says so, by position; the ids of the others go into `left`.
-    pub(super) fn retain_mask(&mut self, stays: &[bool], left: &mut Compactor<u32>) {
+    /// Keeps those of whom `keep` says so, by position; the ids of the others go into `left`.
+    pub(super) fn retain_mask(&mut self, keep: &[bool], left: &mut Compactor<u32>) {
         let len = self.len();
-        let Some(first) = stays[..len].iter().position(|stays| !stays) else { return };
-        left.compact(self.ids()[first..].iter().zip(&stays[first..]).map(|(&id, &stays)| (id, !stays)));
+        let Some(first) = keep[..len].iter().position(|keep| !keep) else { return };
+        left.compact(self.ids()[first..].iter().zip(&keep[first..]).map(|(&id, &keep)| (id, !keep)));
         let capacity = self.capacity();
         for row in self.rows.chunks_exact_mut(capacity) {
             let mut kept = first;
-            for (at, stays) in stays[..len].iter().enumerate().skip(first) {
+            for (at, keep) in keep[..len].iter().enumerate().skip(first) {
                 row[kept] = row[at];
-                kept += usize::from(*stays);
+                kept += usize::from(*keep);
             }
             self.len = kept as u32;
         }
     }
 
-    /// Keeps those of whom `stays` says so.
-    pub(crate) fn retain(&mut self, mut stays: impl FnMut(InterestEntry) -> bool) {
+    /// Keeps those of whom `keep` says so.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(InterestEntry) -> bool) {
         let mut kept = 0;
         for position in 0..self.len() {
             let member = self.at(position);
-            if stays(member) {
+            if keep(member) {
                 self.set(kept, member);
                 kept += 1;
             }
@@ -198,12 +198,12 @@ mod tests {
             let mut kept = set_of(count);
             let all: Vec<InterestEntry> = (0..count).map(member).collect();
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), all.clone());
-            let stays = |member: &InterestEntry| !gone[member.slot as usize];
-            let (expected, others): (Vec<InterestEntry>, Vec<InterestEntry>) = all.into_iter().partition(stays);
+            let keep = |member: &InterestEntry| !gone[member.slot as usize];
+            let (expected, others): (Vec<InterestEntry>, Vec<InterestEntry>) = all.into_iter().partition(keep);
             let mut left = Compactor::default();
             kept.retain_mask(&gone.iter().map(|gone| !gone).collect::<Vec<_>>(), &mut left);
             let mut retained = set_of(count);
-            retained.retain(|member| stays(&member));
+            retained.retain(|member| keep(&member));
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), expected.clone());
             prop_assert_eq!(retained.iter().collect::<Vec<_>>(), expected.clone());
             prop_assert_eq!(left.kept(), others.iter().map(|member| member.id).collect::<Vec<_>>());

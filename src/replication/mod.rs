@@ -31,7 +31,7 @@ mod viewers;
 
 pub use frames::FrameCounts;
 pub use settings::{Settings, flush_interval};
-pub use viewer::{Turn, Viewer};
+pub use viewer::{FlushKind, Viewer};
 pub use viewers::Viewers;
 
 use crate::world::dirty_regions::ALL_REGIONS;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
-use super::flush::serve;
+use super::flush::write_flush;
 use super::frames::{FrameCounts, Frames};
 use super::interest::Scratch;
 use super::viewers::Assignment;
-use super::{Scene, Settings, Turn, Viewers};
+use super::{FlushKind, Scene, Settings, Viewers};
 use crate::ops::crash::catch_panic;
 use crate::world::World;
 
@@ -232,23 +232,23 @@ impl Chunk {
     fn run(&mut self, scene: &Scene, settings: &Settings) {
         for at in 0..self.assignments.len() {
             self.prefetch_ahead(at, &scene.world);
-            let (viewer, turn) = &mut self.assignments[at];
+            let (viewer, kind) = &mut self.assignments[at];
             let start = self.arena.len();
-            let served = catch_panic(|| {
+            let result = catch_panic(|| {
                 let (out, counts) = (&mut self.arena, &mut self.counts);
                 let mut frames = Frames { world: &scene.world, out, counts };
-                serve(viewer, scene, settings, *turn, &mut self.scratch, &mut frames);
+                write_flush(viewer, scene, settings, *kind, &mut self.scratch, &mut frames);
             });
-            if served.is_none() {
+            if result.is_none() {
                 self.arena.truncate(start);
             }
-            if self.arena.len() > start || served.is_none() {
+            if self.arena.len() > start || result.is_none() {
                 let range = start..self.arena.len();
                 self.segments.push(Segment {
                     slot: viewer.slot,
                     id: viewer.id,
                     range,
-                    failed: served.is_none(),
+                    failed: result.is_none(),
                 });
             }
         }
@@ -259,11 +259,11 @@ impl Chunk {
         if let Some((viewer, _)) = self.assignments.get(at + VIEWER_AHEAD) {
             viewer.prefetch();
         }
-        if let Some((viewer, turn)) = self.assignments.get(at + INTEREST_SETS_AHEAD) {
-            viewer.prefetch_interest_set(*turn);
+        if let Some((viewer, kind)) = self.assignments.get(at + INTEREST_SETS_AHEAD) {
+            viewer.prefetch_interest_set(*kind);
         }
         // Other turns read few of them.
-        if let Some((viewer, Turn::Look)) = self.assignments.get(at + ENTITIES_AHEAD) {
+        if let Some((viewer, FlushKind::InterestUpdate)) = self.assignments.get(at + ENTITIES_AHEAD) {
             viewer.prefetch_entity_states(world);
         }
     }

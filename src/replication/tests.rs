@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::frames::Frames;
-use super::interest::{MEMBER_DISTANCE_FACTOR, Scratch, look};
+use super::interest::{HYSTERESIS_DISTANCE_FACTOR, Scratch, update_interest};
 use super::pool::Pool;
-use super::{FrameCounts, Scene, Settings, Turn, Viewer, Viewers};
+use super::{FlushKind, FrameCounts, Scene, Settings, Viewer, Viewers};
 use crate::limits::INTEREST_LEAVE_MARGIN;
 use crate::world::testing::{rules, world_of};
 use crate::world::{Input, Pace, Position, Vector, World};
@@ -30,9 +30,9 @@ fn distance(a: Position, b: Position) -> f64 {
 /// Checks a viewer's set against the rules, player by player.
 fn check_set(viewer: &Viewer, scene: &Scene, settings: &Settings) -> Result<(), TestCaseError> {
     let world = &scene.world;
-    let (enter, leave) = viewer.areas(world);
+    let (enter, leave) = viewer.enter_and_leave_rects(world);
     let here = world.position(viewer.slot);
-    let inside = |area: super::grid::Area, p: Position| area.contains(i32::from(p.x), i32::from(p.y));
+    let inside = |rect: super::grid::Rect, p: Position| rect.contains(i32::from(p.x), i32::from(p.y));
     let shown: HashMap<u32, _> = viewer.interest_set.iter().map(|member| (member.slot, member)).collect();
     prop_assert!(shown.len() == viewer.interest_set.len(), "nobody is shown twice");
     prop_assert!(shown.len() <= settings.max_visible);
@@ -51,7 +51,7 @@ fn check_set(viewer: &Viewer, scene: &Scene, settings: &Settings) -> Result<(), 
         prop_assert!(shown.len() == settings.max_visible, "{slot} is in range and there is room for it");
         let near = distance(here, position);
         // Squared distances are compared in whole units.
-        prop_assert!(near + 1.0 > farthest * MEMBER_DISTANCE_FACTOR, "{slot} is clearly nearer");
+        prop_assert!(near + 1.0 > farthest * HYSTERESIS_DISTANCE_FACTOR, "{slot} is clearly nearer");
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ proptest! {
         }
         for _ in 0..20 {
             let before: Vec<u32> = viewer.visible_ids().collect();
-            let first_entered = look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
+            let first_entered = update_interest(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
             check_set(&viewer, &scene, &settings)?;
             let entered: Vec<u32> = viewer.visible_ids().skip(first_entered).collect();
             prop_assert!(entered.iter().all(|id| !before.contains(id)), "an entrance is news");
@@ -215,12 +215,19 @@ fn a_quiet_world_costs_no_turns_and_a_distant_change_none_either() {
             let mut due = Vec::new();
             viewers.begin_flush_round(scene);
             viewers.take_due(scene, usize::MAX, &mut due, &mut |_| true);
-            for (mut viewer, turn) in due {
+            for (mut viewer, kind) in due {
                 slots.push(viewer.slot);
                 let (mut out, mut counts) = (Vec::new(), FrameCounts::default());
                 let mut frames = Frames { world: &scene.world, out: &mut out, counts: &mut counts };
                 let mut scratch = Scratch::default();
-                super::flush::serve(&mut viewer, scene, &settings(128), turn, &mut scratch, &mut frames);
+                super::flush::write_flush(
+                    &mut viewer,
+                    scene,
+                    &settings(128),
+                    kind,
+                    &mut scratch,
+                    &mut frames,
+                );
                 viewers.put_back(viewer);
             }
         }
@@ -242,12 +249,12 @@ fn a_member_leaves_beyond_the_margin_and_not_before_its_time() {
     let mut viewer = Viewer::new(0, 1001, 0, &settings);
     viewer.set_viewport(200, 200, &scene.world);
     let mut scratch = Scratch::default();
-    look(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
+    update_interest(&mut viewer, &scene, &settings, u32::MAX, &mut scratch);
     let mut shown_at = |scene: &mut Scene, x: u16, ticks: u32| {
         scene.world.place(1, x, 1000);
         scene.world.step(ticks);
         scene.grid.rebuild(&scene.world);
-        look(&mut viewer, scene, &settings, u32::MAX, &mut scratch);
+        update_interest(&mut viewer, scene, &settings, u32::MAX, &mut scratch);
         viewer.interest_set.len()
     };
     assert_eq!(shown_at(&mut scene, 1500, 60), 1, "far away, but too young to leave");
@@ -273,16 +280,16 @@ impl Pair {
             viewer: Viewer::new(0, 1001, 0, &settings(128)),
             scratch: Scratch::default(),
         };
-        look(&mut pair.viewer, &pair.scene, &pair.settings, u32::MAX, &mut pair.scratch);
+        update_interest(&mut pair.viewer, &pair.scene, &pair.settings, u32::MAX, &mut pair.scratch);
         pair
     }
 
     /// What it is told in a turn.
-    fn told(&mut self, turn: Turn) -> (Vec<u8>, FrameCounts) {
+    fn told(&mut self, kind: FlushKind) -> (Vec<u8>, FrameCounts) {
         let (mut out, mut counts) = (Vec::new(), FrameCounts::default());
         let mut frames = Frames { world: &self.scene.world, out: &mut out, counts: &mut counts };
         let (viewer, scratch) = (&mut self.viewer, &mut self.scratch);
-        super::flush::serve(viewer, &self.scene, &self.settings, turn, scratch, &mut frames);
+        super::flush::write_flush(viewer, &self.scene, &self.settings, kind, scratch, &mut frames);
         (out, counts)
     }
 }
@@ -295,7 +302,7 @@ fn three_changes_while_away_are_told_once() {
         pair.scene.world.apply(1, Input::Move { vector: Vector::new(vector.0, vector.1), claim: None });
         pair.scene.world.step(1);
     }
-    let (out, counts) = pair.told(Turn::Changes);
+    let (out, counts) = pair.told(FlushKind::Delta);
     assert_eq!(counts, FrameCounts { movement: 1, ..FrameCounts::default() });
     assert_eq!(out, [0x82, 7, 255, 0xea, 3, 0, 0, 0xff, 0]);
 }
@@ -304,24 +311,27 @@ fn three_changes_while_away_are_told_once() {
 fn what_happens_in_the_tick_under_way_is_told_once_when_that_has_closed() {
     let mut pair = Pair::new();
     pair.scene.world.apply(1, Input::Attack);
-    assert_eq!(pair.told(Turn::Changes).1, FrameCounts::default());
+    assert_eq!(pair.told(FlushKind::Delta).1, FrameCounts::default());
     pair.scene.world.step(1);
-    assert_eq!(pair.told(Turn::Changes).1, FrameCounts { attack: 1, ..FrameCounts::default() });
+    assert_eq!(pair.told(FlushKind::Delta).1, FrameCounts { attack: 1, ..FrameCounts::default() });
     pair.scene.world.step(1);
-    assert_eq!(pair.told(Turn::Changes).1, FrameCounts::default());
+    assert_eq!(pair.told(FlushKind::Delta).1, FrameCounts::default());
 }
 
 #[test]
 fn a_look_after_a_long_silence_finds_no_news_where_there_are_none() {
     let mut pair = Pair::new();
-    pair.viewer.sync_allowed = Some(0);
+    pair.viewer.snapshot_allowed = Some(0);
     for pause in [1, 10, 100, 1000] {
         pair.scene.world.step(pause);
-        assert_eq!(pair.told(Turn::Look).1, FrameCounts::default(), "after {pause} ticks");
+        assert_eq!(pair.told(FlushKind::InterestUpdate).1, FrameCounts::default(), "after {pause} ticks");
     }
     pair.scene.world.apply(1, Input::Face { right: false });
     pair.scene.world.step(1000);
-    assert_eq!(pair.told(Turn::Look).1, FrameCounts { game_state: 1, ..FrameCounts::default() });
+    assert_eq!(
+        pair.told(FlushKind::InterestUpdate).1,
+        FrameCounts { game_state: 1, ..FrameCounts::default() }
+    );
 }
 
 #[test]
@@ -330,9 +340,9 @@ fn who_takes_the_slot_of_somebody_that_left_unnoticed_is_not_taken_for_it() {
     pair.scene.world.leave(1);
     pair.scene.world.step(1);
     // It was far off, where nothing matters to the viewer.
-    pair.viewer.pass(Turn::Changes, pair.scene.world.tick());
+    pair.viewer.skip(FlushKind::Delta, pair.scene.world.tick());
     assert_eq!(pair.scene.world.join(), 1);
     pair.scene.world.apply(1, Input::Move { vector: Vector::new(1, 0), claim: None });
     pair.scene.world.step(1);
-    assert_eq!(pair.told(Turn::Changes).1, FrameCounts::default());
+    assert_eq!(pair.told(FlushKind::Delta).1, FrameCounts::default());
 }

@@ -1,12 +1,12 @@
 //! All viewers, and who of them is due in this tick.
 
-use super::flush::{serve, welcome};
+use super::flush::{write_flush, write_initial_snapshot};
 use super::frames::{FrameCounts, Frames};
-use super::grid::Area;
+use super::grid::Rect;
 use super::interest::Scratch;
 use super::interest_mask::InterestMask;
 use super::timer_wheel::{Smoothing, TimerWheel};
-use super::{Scene, Settings, Turn, Viewer};
+use super::{FlushKind, Scene, Settings, Viewer};
 use crate::prefetch::prefetch;
 use crate::world::{Position, Tick, World};
 
@@ -27,20 +27,20 @@ pub struct Viewers {
     /// Slots that a round is made of.
     due: Vec<u32>,
     /// Whose turn it is in the round under way, the last one next.
-    round: Vec<Placed>,
+    round: Vec<RoundEntry>,
     /// The tick in which a viewer was served last by a round.
-    served_by_round: Tick,
+    round_flushed_at: Tick,
 }
 
 /// A viewer with something to be told, taken out of [`Viewers`] for the fan-out.
-pub(super) type Assignment = (Box<Viewer>, Turn);
+pub(super) type Assignment = (Box<Viewer>, FlushKind);
 
 /// A slot of a round, with its place in it packed before it.
 ///
 /// Viewers in bands of the world follow one another, from left to right: those who stand together see the same players, whose
 /// data is still near the processor then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Placed(u64);
+struct RoundEntry(u64);
 
 /// How many outlooks before its own one is called near the processor.
 const MASKS_AHEAD: usize = 8;
@@ -48,7 +48,7 @@ const MASKS_AHEAD: usize = 8;
 /// How high a band is, in units, as a power of two.
 const BAND_HEIGHT_BITS: u32 = 7;
 
-impl Placed {
+impl RoundEntry {
     fn new(position: Position, slot: u32) -> Self {
         let band = u64::from(position.y >> BAND_HEIGHT_BITS);
         Self(band << (u16::BITS + u32::BITS) | u64::from(position.x) << u32::BITS | u64::from(slot))
@@ -72,7 +72,7 @@ impl Viewers {
             wheel: TimerWheel::default(),
             due: Vec::new(),
             round: Vec::new(),
-            served_by_round: 0,
+            round_flushed_at: 0,
         }
     }
 
@@ -114,7 +114,7 @@ impl Viewers {
             viewer.set_viewport(width, height, &scene.world);
         }
         let mut frames = Frames { world: &scene.world, out, counts };
-        welcome(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
+        write_initial_snapshot(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
         if self.viewers.len() <= slot as usize {
             self.viewers.resize_with(slot as usize + 1, || None);
             self.masks.resize(slot as usize + 1, InterestMask::NO_VIEWER);
@@ -140,8 +140,8 @@ impl Viewers {
     }
 
     /// Where somebody is in view, for each viewer.
-    pub fn areas<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Area> + 'a {
-        self.viewers.iter().flatten().map(|viewer| viewer.areas(world).1)
+    pub fn leave_rects<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Rect> + 'a {
+        self.viewers.iter().flatten().map(|viewer| viewer.enter_and_leave_rects(world).1)
     }
 
     /// The rectangle a client says it shows, full width and height in units.
@@ -177,7 +177,7 @@ impl Viewers {
                 // It costs next to nothing, however many there are.
                 self.wheel.schedule(slot, now + self.settings.flush_interval);
             } else {
-                self.round.push(Placed::new(scene.world.position(slot), slot));
+                self.round.push(RoundEntry::new(scene.world.position(slot), slot));
             }
         }
         self.due.clear();
@@ -194,7 +194,7 @@ impl Viewers {
 
     /// Up to `most` of those whose turn comes next in this round.
     pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
-        self.round.iter().rev().take(most).map(|placed| placed.slot())
+        self.round.iter().rev().take(most).map(|entry| entry.slot())
     }
 
     /// Whether everybody whose turn this round is has had it.
@@ -215,27 +215,27 @@ impl Viewers {
         let smoothing = self.smoothing();
         self.upcoming(most).for_each(|slot| self.prefetch(slot));
         while assignments.len() < most {
-            let Some(slot) = self.round.pop().map(Placed::slot) else { return };
+            let Some(slot) = self.round.pop().map(RoundEntry::slot) else { return };
             let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { continue };
-            let next = viewer.flushed + interval;
+            let next = viewer.flushed_at + interval;
             if next > now {
                 // An ack carried the changes lately.
                 self.wheel.schedule_smoothed(slot, next, &smoothing);
                 continue;
             }
             self.wheel.schedule_smoothed(slot, now + interval, &smoothing);
-            viewer.catch_up(now, &self.settings);
-            let due = viewer.due_in_round(&self.settings, now);
-            match viewer.worthwhile(due, &scene.world, &self.settings) {
+            viewer.skip_idle_snapshots(now, &self.settings);
+            let due = viewer.due_in_flush_round(&self.settings, now);
+            match viewer.needed(due, &scene.world, &self.settings) {
                 None => {
-                    viewer.pass(due, now);
+                    viewer.skip(due, now);
                     self.masks[slot as usize] = viewer.interest_mask();
                 }
-                Some(turn) if can_be_written(slot) => {
+                Some(kind) if can_be_written(slot) => {
                     let viewer = self.viewers[slot as usize].take().expect("looked at above");
                     self.visible_total -= viewer.interest_set.len();
-                    self.served_by_round = now;
-                    assignments.push((viewer, turn));
+                    self.round_flushed_at = now;
+                    assignments.push((viewer, kind));
                 }
                 Some(_) => {}
             }
@@ -262,22 +262,22 @@ impl Viewers {
     ) {
         let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { return };
         let now = scene.world.tick();
-        if now.saturating_sub(viewer.flushed) < (self.settings.flush_interval / 2).max(1)
-            || !(round_is_written || viewer.flushed < self.served_by_round)
+        if now.saturating_sub(viewer.flushed_at) < (self.settings.flush_interval / 2).max(1)
+            || !(round_is_written || viewer.flushed_at < self.round_flushed_at)
         {
             return;
         }
-        viewer.catch_up(now, &self.settings);
-        let due = viewer.due_on_ride(&self.settings, now);
-        if let Some(turn) = viewer.worthwhile(due, &scene.world, &self.settings) {
+        viewer.skip_idle_snapshots(now, &self.settings);
+        let due = viewer.due_on_piggyback(&self.settings, now);
+        if let Some(kind) = viewer.needed(due, &scene.world, &self.settings) {
             self.visible_total -= viewer.interest_set.len();
             let mut frames = Frames { world: &scene.world, out, counts };
-            serve(viewer, scene, &self.settings, turn, &mut self.scratch, &mut frames);
+            write_flush(viewer, scene, &self.settings, kind, &mut self.scratch, &mut frames);
             self.visible_total += viewer.interest_set.len();
             // The interval to the next flush begins with the tick that comes: a client that moves in step with the interval
             // would otherwise be flushed just before each of its acks, which then had nothing to carry.
-            if viewer.flushed == now {
-                viewer.flushed = now + 1;
+            if viewer.flushed_at == now {
+                viewer.flushed_at = now + 1;
             }
             self.masks[slot as usize] = viewer.interest_mask();
         }

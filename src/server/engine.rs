@@ -10,7 +10,7 @@ use crate::cluster::{Node, Now, Outgoing, Received};
 use crate::config::Config;
 use crate::limits::REGION_MARGIN;
 use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolViolation};
-use crate::replication::grid::Area;
+use crate::replication::grid::Rect;
 use crate::replication::pool::Pool;
 use crate::replication::{FrameCounts, Scene, Settings, Viewer, Viewers};
 use crate::sessions::SavedPlayer;
@@ -174,8 +174,8 @@ impl Engine {
     /// The regions that somebody sees, or could see in a second.
     fn visible_regions(&self, regions: RegionGrid) -> RegionSet {
         let mut visible = RegionSet::empty(regions);
-        for area in self.viewers.areas(self.world()) {
-            let Area { left, top, right, bottom } = area;
+        for rect in self.viewers.leave_rects(self.world()) {
+            let Rect { left, top, right, bottom } = rect;
             let margin = REGION_MARGIN;
             for region in regions.overlapping(left - margin, top - margin, right + margin, bottom + margin) {
                 visible.insert(region);

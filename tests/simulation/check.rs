@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use game_client::{Facing, RemotePlayer, State};
 use pixi_game_server::limits::{INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN, KEYFRAME_AFTER_MS};
-use pixi_game_server::replication::interest::MEMBER_DISTANCE_FACTOR;
+use pixi_game_server::replication::interest::HYSTERESIS_DISTANCE_FACTOR;
 use pixi_game_server::server::engine::Engine;
 use pixi_game_server::world::{self, Position, World};
 
@@ -100,7 +100,7 @@ fn check_set(peer: &Peer, game: &Engine, hostile: &BTreeSet<u32>, now_ms: u64) -
             continue;
         }
         // Both may walk, and across the diagonal.
-        let clearly_nearer = distance(here, there) + 2.0 * 28.0 < farthest * MEMBER_DISTANCE_FACTOR;
+        let clearly_nearer = distance(here, there) + 2.0 * 28.0 < farthest * HYSTERESIS_DISTANCE_FACTOR;
         if shown.len() < max_visible || clearly_nearer {
             return Err(format!(
                 "{id} is not shown, {:.0} units away, {} are",
