@@ -335,7 +335,7 @@ pub fn close_for_failure(failure: Failure, metrics: &mut Metrics) -> CloseReques
     let (fault, reason, why) = match failure {
         Failure::Text => (ProtocolViolation::Text, Closed::Text, "text messages are not understood here"),
         Failure::TooLong => (ProtocolViolation::TooLong, Closed::TooLong, "no message is that long"),
-        Failure::Reason => {
+        Failure::InvalidReason => {
             (ProtocolViolation::Framing, Closed::ProtocolError, "a close reason must be UTF-8")
         }
         Failure::Framing => (ProtocolViolation::Framing, Closed::ProtocolError, "broken framing"),

@@ -54,7 +54,7 @@ pub enum Failure {
     /// A message or frame longer than the cap: code 1009.
     TooLong,
     /// A close frame whose reason is not UTF-8: code 1007.
-    Reason,
+    InvalidReason,
     /// Anything else the framing forbids: code 1002.
     Framing,
 }
@@ -87,7 +87,7 @@ impl Failure {
         match self {
             Self::Text => Code::Unsupported,
             Self::TooLong => Code::TooBig,
-            Self::Reason => Code::InvalidPayload,
+            Self::InvalidReason => Code::InvalidPayload,
             Self::Framing => Code::Protocol,
         }
     }
@@ -119,17 +119,17 @@ impl Session {
             if input.is_empty() {
                 return Ok(None);
             }
-            if let Some(message) = self.check.take_whole_message(input) {
+            if let Some(message) = self.check.take_unfragmented(input) {
                 return Ok(Some(event_of(message.payload())));
             }
         }
         self.is_context_busy = true;
-        let mut memory = Memory { input, out, check: &mut self.check };
+        let mut memory = MemoryStream { input, out, check: &mut self.check };
         match self.context.read(&mut memory) {
             Ok(Message::Binary(payload)) => Ok(Some(event_of(&payload))),
             Ok(Message::Text(_)) => Err(Failure::Text),
             // Text does not get that far: this is a close frame's reason.
-            Err(Error::Utf8(_)) => Err(Failure::Reason),
+            Err(Error::Utf8(_)) => Err(Failure::InvalidReason),
             Ok(Message::Ping(_)) => {
                 // The pong is tungstenite's and waits for the next call; it must not wait for the peer's next bytes.
                 let _ = self.context.flush(&mut memory);
@@ -141,7 +141,7 @@ impl Session {
                 // Writes the reply; reports the end of the connection as an error, which `Event::Close` says already.
                 let _ = self.context.flush(&mut memory);
                 if frame.is_some() && self.check.close_code() == BAD_GATEWAY {
-                    name_bad_gateway(&mut out[reply_at..]);
+                    restore_bad_gateway(&mut out[reply_at..]);
                 }
                 Ok(Some(Event::Close))
             }
@@ -162,7 +162,7 @@ impl Session {
 
     /// Appends a ping without payload.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
-        let mut memory = Memory { input: &mut &[][..], out, check: &mut self.check };
+        let mut memory = MemoryStream { input: &mut &[][..], out, check: &mut self.check };
         // Fails only once a close has been sent, and then a ping has no purpose.
         let _ = self.context.write(&mut memory, Message::Ping(Bytes::new()));
     }
@@ -170,23 +170,23 @@ impl Session {
     /// Appends a close frame; nothing may be sent after it. Does nothing when one was sent before.
     pub fn close(&mut self, code: Code, reason: &'static str, out: &mut Vec<u8>) {
         let frame = CloseFrame { code: CloseCode::from(code as u16), reason: reason.into() };
-        let mut memory = Memory { input: &mut &[][..], out, check: &mut self.check };
-        // Memory accepts every byte, and a session that has sent its close already needs no second one.
+        let mut memory = MemoryStream { input: &mut &[][..], out, check: &mut self.check };
+        // MemoryStream accepts every byte, and a session that has sent its close already needs no second one.
         let _ = self.context.close(&mut memory, Some(frame));
     }
 }
 
 /// tungstenite takes [`BAD_GATEWAY`] for a breach, so that it is shown this code in its place.
-const STAND_IN: u16 = 1013;
+const SUBSTITUTE_CODE: u16 = 1013;
 
 /// What makes the one code of the other, whatever the mask: they differ in the lower byte alone.
-const STAND_IN_BITS: u8 = (STAND_IN ^ BAD_GATEWAY) as u8;
-const _: () = assert!(STAND_IN >> 8 == BAD_GATEWAY >> 8);
+const SUBSTITUTE_XOR: u8 = (SUBSTITUTE_CODE ^ BAD_GATEWAY) as u8;
+const _: () = assert!(SUBSTITUTE_CODE >> 8 == BAD_GATEWAY >> 8);
 
 /// Gives the reply to a close frame, if there is one, the code that the peer sent.
-fn name_bad_gateway(reply: &mut [u8]) {
+fn restore_bad_gateway(reply: &mut [u8]) {
     if let Some(byte) = reply.get_mut(short_binary_header(0).len() + 1) {
-        *byte ^= STAND_IN_BITS;
+        *byte ^= SUBSTITUTE_XOR;
     }
 }
 
@@ -221,13 +221,13 @@ pub const fn short_binary_header(payload_bytes: usize) -> [u8; 2] {
 }
 
 /// What tungstenite takes for a socket: a slice to read, as far as it is in order, and a vector to write.
-struct Memory<'a, 'b> {
+struct MemoryStream<'a, 'b> {
     input: &'a mut &'b [u8],
     out: &'a mut Vec<u8>,
     check: &'a mut FrameCheck,
 }
 
-impl Read for Memory<'_, '_> {
+impl Read for MemoryStream<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = self.input.len().min(buffer.len());
         let passed = self.check.pass(&self.input[..most]);
@@ -237,14 +237,14 @@ impl Read for Memory<'_, '_> {
         }
         buffer[..good.len()].copy_from_slice(good);
         if let Some(at) = passed.bad_gateway_at {
-            buffer[at] ^= STAND_IN_BITS;
+            buffer[at] ^= SUBSTITUTE_XOR;
         }
         *self.input = rest;
         Ok(good.len())
     }
 }
 
-impl Write for Memory<'_, '_> {
+impl Write for MemoryStream<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.extend_from_slice(bytes);
         Ok(bytes.len())

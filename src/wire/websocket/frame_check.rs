@@ -45,13 +45,13 @@ pub(super) struct FrameCheck {
     /// Bytes of mask and payload that the frame under way has.
     body_bytes: u8,
     /// So many of them have passed.
-    passed_bytes: u8,
+    body_bytes_passed: u8,
     /// The first two bytes of a close frame's mask, then its code.
     close_code: [u8; 2],
     /// A message has begun, and its last fragment has not.
-    in_message: bool,
+    is_in_message: bool,
     /// A close frame has passed whole: the peer may send nothing behind it, and nothing passes any more.
-    is_over: bool,
+    is_closed: bool,
     /// What stopped it: nothing passes any more.
     failure: Option<Failure>,
 }
@@ -81,12 +81,12 @@ pub(super) struct Passed {
 }
 
 /// The payload of a message that came in one frame.
-pub(super) struct WholeMessage {
+pub(super) struct Unfragmented {
     bytes: [u8; MESSAGE_BYTES_MAX],
     length: usize,
 }
 
-impl WholeMessage {
+impl Unfragmented {
     /// What was sent, unmasked.
     pub(super) fn payload(&self) -> &[u8] {
         &self.bytes[..self.length]
@@ -100,10 +100,10 @@ impl FrameCheck {
             expects: Expects::First,
             first: 0,
             body_bytes: 0,
-            passed_bytes: 0,
+            body_bytes_passed: 0,
             close_code: [0; 2],
-            in_message: false,
-            is_over: false,
+            is_in_message: false,
+            is_closed: false,
             failure: None,
         }
     }
@@ -117,10 +117,11 @@ impl FrameCheck {
     /// the first byte that no frame may have there, or those up to the end of a close frame.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Passed {
         let (mut passed, mut bad_gateway_at) = (0, None);
-        while passed < bytes.len() && !self.is_over && self.failure.is_none() {
+        while passed < bytes.len() && !self.is_closed && self.failure.is_none() {
             let rest = &bytes[passed..];
             let was_code = self.expects_last_of_code();
-            let step = if let Some(whole) = self.whole_message(rest) { Ok(whole) } else { self.step(rest) };
+            let step =
+                if let Some(whole) = self.unfragmented_bytes(rest) { Ok(whole) } else { self.step(rest) };
             match step {
                 Ok(count) => {
                     bad_gateway_at =
@@ -139,7 +140,7 @@ impl FrameCheck {
     }
 
     fn expects_last_of_code(&self) -> bool {
-        self.expects == Expects::Body && self.first & OPCODE == CLOSE && self.passed_bytes == CODE_LAST
+        self.expects == Expects::Body && self.first & OPCODE == CLOSE && self.body_bytes_passed == CODE_LAST
     }
 
     /// Whether all frames that have begun have passed whole.
@@ -148,11 +149,11 @@ impl FrameCheck {
     }
 
     /// Takes the frame that `input` begins with, if it is a whole, unfragmented message.
-    pub(super) fn take_whole_message(&self, input: &mut &[u8]) -> Option<WholeMessage> {
+    pub(super) fn take_unfragmented(&self, input: &mut &[u8]) -> Option<Unfragmented> {
         let frame;
-        (frame, *input) = input.split_at(self.whole_message(input)?);
+        (frame, *input) = input.split_at(self.unfragmented_bytes(input)?);
         let (mask, masked) = frame[HEADER_BYTES..].split_first_chunk::<{ MASK_BYTES as usize }>()?;
-        let mut message = WholeMessage { bytes: [0; MESSAGE_BYTES_MAX], length: masked.len() };
+        let mut message = Unfragmented { bytes: [0; MESSAGE_BYTES_MAX], length: masked.len() };
         for (at, (byte, masked)) in message.bytes.iter_mut().zip(masked).enumerate() {
             *byte = masked ^ mask[at % mask.len()];
         }
@@ -160,10 +161,10 @@ impl FrameCheck {
     }
 
     /// The length of the frame that `rest` begins with, if it is what nearly all are: a whole, unfragmented message.
-    fn whole_message(&self, rest: &[u8]) -> Option<usize> {
+    fn unfragmented_bytes(&self, rest: &[u8]) -> Option<usize> {
         let [first, second, ..] = *rest else { return None };
         let is_message = self.expects == Expects::First
-            && !self.in_message
+            && !self.is_in_message
             && first == FIN | BINARY
             && (MASKED..=MESSAGE_SECOND_BYTE_MAX).contains(&second);
         let frame_bytes = HEADER_BYTES + usize::from(MASK_BYTES) + usize::from(second & !MASKED);
@@ -177,10 +178,10 @@ impl FrameCheck {
             Expects::First => self.take_first(byte)?,
             Expects::Second => self.take_second(byte)?,
             Expects::Length16(at) => {
-                self.expects = Expects::Length16(judge_length_16(at, byte)?);
+                self.expects = Expects::Length16(check_length_16(at, byte)?);
             }
             Expects::Length64(at) => {
-                self.expects = Expects::Length64(judge_length_64(at, byte)?);
+                self.expects = Expects::Length64(check_length_64(at, byte)?);
             }
             Expects::Body => return self.take_body(rest),
         }
@@ -190,8 +191,8 @@ impl FrameCheck {
     fn take_first(&mut self, byte: u8) -> Result<(), Failure> {
         let is_in_order = byte & RESERVED_BITS == 0
             && match byte & OPCODE {
-                CONTINUATION => self.in_message,
-                TEXT | BINARY => !self.in_message,
+                CONTINUATION => self.is_in_message,
+                TEXT | BINARY => !self.is_in_message,
                 CLOSE..=PONG => byte & FIN != 0,
                 _ => false,
             };
@@ -220,30 +221,30 @@ impl FrameCheck {
             _ => Expects::Body,
         };
         if !is_control {
-            self.in_message = self.first & FIN == 0;
+            self.is_in_message = self.first & FIN == 0;
         }
-        (self.body_bytes, self.passed_bytes) = (MASK_BYTES + length, 0);
+        (self.body_bytes, self.body_bytes_passed) = (MASK_BYTES + length, 0);
         Ok(())
     }
 
     fn take_body(&mut self, rest: &[u8]) -> Result<usize, Failure> {
-        let is_code = self.first & OPCODE == CLOSE && self.passed_bytes < MASK_BYTES + 2;
-        let left = self.body_bytes - self.passed_bytes;
+        let is_code = self.first & OPCODE == CLOSE && self.body_bytes_passed < MASK_BYTES + 2;
+        let left = self.body_bytes - self.body_bytes_passed;
         let count = if is_code { 1 } else { rest.len().min(left.into()) as u8 };
         if is_code {
             self.take_code(rest[0])?;
         }
-        self.passed_bytes += count;
+        self.body_bytes_passed += count;
         if count == left {
             self.expects = Expects::First;
-            self.is_over = self.first & OPCODE == CLOSE;
+            self.is_closed = self.first & OPCODE == CLOSE;
         }
         Ok(count.into())
     }
 
     /// Takes a byte of a close frame's mask or of its code, which must be one that may be sent.
     fn take_code(&mut self, byte: u8) -> Result<(), Failure> {
-        match self.passed_bytes {
+        match self.body_bytes_passed {
             at @ 0..2 => self.close_code[usize::from(at)] = byte,
             MASK_BYTES => self.close_code[0] ^= byte,
             CODE_LAST => {
@@ -266,7 +267,7 @@ fn is_sendable(code: u16) -> bool {
 
 /// The next byte's place in a length of two bytes, unless this one decides: all such lengths are too long, or should
 /// not have taken two bytes (RFC 6455, section 5.2: the shortest form MUST be used).
-fn judge_length_16(at: u8, byte: u8) -> Result<u8, Failure> {
+fn check_length_16(at: u8, byte: u8) -> Result<u8, Failure> {
     match (at, byte) {
         (0, 0) => Ok(1),
         (1, 0..LENGTH_16) => Err(Failure::Framing),
@@ -275,7 +276,7 @@ fn judge_length_16(at: u8, byte: u8) -> Result<u8, Failure> {
 }
 
 /// The same for a length of eight bytes, whose highest bit must be clear.
-fn judge_length_64(at: u8, byte: u8) -> Result<u8, Failure> {
+fn check_length_64(at: u8, byte: u8) -> Result<u8, Failure> {
     match (at, byte) {
         (0, 0x80..) => Err(Failure::Framing),
         (_, 1..) => Err(Failure::TooLong),
