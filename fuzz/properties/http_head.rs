@@ -2,8 +2,8 @@
 
 use pixi_game_server::limits::HTTP_HEAD_BYTES_MAX;
 use pixi_game_server::wire::http::{
-    Arriving, Date, Method, Parsed, Request, Response, Selection, Validators, choose_coding, moment,
-    parse_request, upgrade, write_upgrade_response,
+    Date, Method, Parsed, Request, RequestParser, Response, Selection, Validators, http_date,
+    negotiate_coding, parse_request, upgrade, write_upgrade_response,
 };
 
 /// Most places of each sort at which a head is cut in two.
@@ -44,10 +44,10 @@ pub fn check(bytes: &[u8]) {
 
 /// A head that arrives byte by byte is complete with its last byte, and the same.
 fn require_same_byte_by_byte(head: &[u8], request: &Request) {
-    let mut arriving = Arriving::default();
+    let mut parser = RequestParser::default();
     for (at, byte) in head.iter().enumerate() {
-        arriving.append(&[*byte]);
-        let next = arriving.next_request().expect("a head that is good as a whole");
+        parser.append(&[*byte]);
+        let next = parser.next_request().expect("a head that is good as a whole");
         assert_eq!(next.as_ref(), (at + 1 == head.len()).then_some(request), "after {} bytes", at + 1);
     }
 }
@@ -68,11 +68,11 @@ fn answer_request(request: &Request) {
         request.path
     );
     assert!(request.path.is_ascii() && request.query.as_deref().is_none_or(str::is_ascii), "{request:?}");
-    let validators = Validators { etag: "\"1\"", modified: Some(moment(784_111_777)) };
-    if let Selection::Part(part) = request.conditions.select(request.method, validators, FILE_BYTES) {
+    let validators = Validators { etag: "\"1\"", modified: Some(http_date(784_111_777)) };
+    if let Selection::Partial(part) = request.preconditions.evaluate(request.method, validators, FILE_BYTES) {
         assert!(part.start < part.end && part.end <= FILE_BYTES, "{part:?} of {FILE_BYTES}");
     }
-    choose_coding(request.accept_encoding.as_deref(), |_| true);
+    negotiate_coding(request.accept_encoding.as_deref(), |_| true);
     match upgrade(request) {
         Ok(key) => {
             let mut out = Vec::new();

@@ -21,7 +21,7 @@ use httpdate::HttpDate;
 use percent_encoding::percent_decode_str;
 
 use crate::config::Config;
-use crate::wire::http::{Coding, moment};
+use crate::wire::http::{ContentCoding, http_date};
 use load::{Content, FileIdentity};
 use skipped::Skipped;
 use types::content_type;
@@ -61,8 +61,8 @@ pub struct Asset {
     pub etag: String,
     /// When its content was written last, if that is known.
     pub modified: Option<HttpDate>,
-    /// Its compressed forms, by [`Coding`]; each has the type of the file, and a tag of its own.
-    encoded: [Option<Box<Asset>>; Coding::ALL.len()],
+    /// Its compressed forms, by [`ContentCoding`]; each has the type of the file, and a tag of its own.
+    encoded: [Option<Box<Asset>>; ContentCoding::ALL.len()],
 }
 
 /// Why a directory can't be served. The caller reports it and does not start.
@@ -184,7 +184,7 @@ impl Asset {
     }
 
     /// Its form in this coding, if there is one.
-    pub fn encoded(&self, coding: Coding) -> Option<&Self> {
+    pub fn encoded(&self, coding: ContentCoding) -> Option<&Self> {
         self.encoded[coding as usize].as_deref()
     }
 
@@ -195,7 +195,7 @@ impl Asset {
 
     /// The same, written last in the second `seconds` after the start of 1970.
     fn modified_at(self, seconds: i64) -> Self {
-        Self { modified: Some(moment(seconds.max(0) as u64)), ..self }
+        Self { modified: Some(http_date(seconds.max(0) as u64)), ..self }
     }
 }
 

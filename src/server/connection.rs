@@ -14,7 +14,7 @@ use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::sessions::SessionToken;
-use crate::wire::http::Arriving;
+use crate::wire::http::RequestParser;
 use crate::wire::websocket::Session;
 
 /// A connection from accept to reap. What every write to a player needs is here and in one cache line; what only its
@@ -69,7 +69,7 @@ pub enum ConnectionClass {
 #[derive(Debug, Default)]
 pub struct Http {
     /// What has arrived of further requests.
-    pub head: Arriving,
+    pub head: RequestParser,
     /// A request was answered.
     pub was_answered: bool,
     /// When the connection was accepted, and when the last byte of its last answer was written, in milliseconds of the

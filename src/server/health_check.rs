@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::wire::proxy_protocol::ON_OWN_BEHALF;
+use crate::wire::proxy_protocol::UNKNOWN_HEADER;
 
 /// Time for the whole exchange: a server that sends a byte now and then does not extend it.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ fn exchange(address: SocketAddr, proxy_protocol: bool) -> io::Result<String> {
     // The question fits into any socket's buffer: no write waits twice.
     stream.set_write_timeout(Some(TIMEOUT))?;
     if proxy_protocol {
-        stream.write_all(ON_OWN_BEHALF)?;
+        stream.write_all(UNKNOWN_HEADER)?;
     }
     write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let (mut answer, mut buffer) = (Vec::new(), [0; ANSWER_BYTES_MAX]);

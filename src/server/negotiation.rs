@@ -1,16 +1,16 @@
 //! Which format of `/metrics` a client gets.
 
 use crate::ops::metrics::Format;
-use crate::wire::http::media_weight;
+use crate::wire::http::media_quality;
 
 /// What a request with this `Accept` header gets: the format it likes best (RFC 9110, section 12.5.1), in the order JSON,
 /// `OpenMetrics`, Prometheus where it likes several alike. So browsers and curl see JSON, and so does a header that fits none.
 /// Versions aren't looked at: a client that reads an older one reads this one.
 pub(super) fn negotiate(accept: Option<&str>) -> Format {
     let accept = accept.unwrap_or_default();
-    let json = media_weight(accept, "application", "json");
-    let open_metrics = media_weight(accept, "application", "openmetrics-text");
-    let plain = media_weight(accept, "text", "plain");
+    let json = media_quality(accept, "application", "json");
+    let open_metrics = media_quality(accept, "application", "openmetrics-text");
+    let plain = media_quality(accept, "text", "plain");
     if json >= open_metrics && json >= plain {
         Format::Json
     } else if open_metrics >= plain {

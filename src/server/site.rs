@@ -11,7 +11,7 @@ use super::assets::Asset;
 use super::http::{Answered, NO_SNIFF, NO_STORE, REVALIDATE, allow, keep_alive};
 use super::routes::{file_at, is_builtin, page_at};
 use crate::ops::metrics::Refused;
-use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, choose_coding};
+use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
 /// Of every answer for a file that has compressed forms: a cache must not give one client the form of another.
@@ -45,18 +45,18 @@ impl Server {
         };
         let has_encodings = asset.has_encodings();
         let accepted = request.accept_encoding.as_deref().filter(|_| has_encodings);
-        let form = choose_coding(accepted, |coding| asset.encoded(coding).is_some());
+        let form = negotiate_coding(accepted, |coding| asset.encoded(coding).is_some());
         let sent = form.and_then(|coding| asset.encoded(coding)).unwrap_or(asset);
         let length = sent.body.len();
         // RFC 9110, section 8.8.2.1: no date is later than that of the answer.
-        let modified = sent.modified.map(|modified| modified.min(date.moment));
+        let modified = sent.modified.map(|modified| modified.min(date.http_date));
         let validators = Validators { etag: &sent.etag, modified };
-        let (status, part) = match request.conditions.select(request.method, validators, length) {
-            Selection::Whole => (Status::Ok, 0..length),
-            Selection::Part(part) => (Status::PartialContent, part),
+        let (status, part) = match request.preconditions.evaluate(request.method, validators, length) {
+            Selection::Full => (Status::Ok, 0..length),
+            Selection::Partial(part) => (Status::PartialContent, part),
             Selection::NotModified => (Status::NotModified, 0..0),
-            Selection::Failed => return self.answer_failed(token, request, has_encodings),
-            Selection::Unsatisfiable => {
+            Selection::PreconditionFailed => return self.answer_failed(token, request, has_encodings),
+            Selection::RangeNotSatisfiable => {
                 return self.answer_unsatisfiable(token, request, length, has_encodings);
             }
         };

@@ -55,9 +55,9 @@ pub fn proto_is_https(value: &str) -> bool {
 pub fn forwarded_is_https(value: &str) -> bool {
     let (mut rest, mut found) = (value, false);
     loop {
-        let mut see =
+        let mut on_parameter =
             |name: &str, value: &str| found |= name.eq_ignore_ascii_case("proto") && is_https(value);
-        match element(rest, &mut see) {
+        match element(rest, &mut on_parameter) {
             Some((_, after)) => match after.strip_prefix(',') {
                 Some(next) => rest = next,
                 None => return found,
@@ -72,7 +72,10 @@ fn is_https(proto: &str) -> bool {
 }
 
 /// One element, its parameters shown one by one, up to the comma or the end behind it; no hop for an empty one, which lists may contain.
-fn element<'a>(mut rest: &'a str, see: &mut dyn FnMut(&str, &str)) -> Option<(Option<Hop>, &'a str)> {
+fn element<'a>(
+    mut rest: &'a str,
+    on_parameter: &mut dyn FnMut(&str, &str),
+) -> Option<(Option<Hop>, &'a str)> {
     let (mut hop, mut is_empty) = (None, true);
     loop {
         rest = skip_blanks(rest);
@@ -80,7 +83,7 @@ fn element<'a>(mut rest: &'a str, see: &mut dyn FnMut(&str, &str)) -> Option<(Op
             let (name, after) = token(rest)?;
             let (value, after) = value(after.strip_prefix('=')?)?;
             is_empty = false;
-            see(name, &value);
+            on_parameter(name, &value);
             if name.eq_ignore_ascii_case("for") {
                 // A parameter may come once only.
                 if hop.replace(node(&value)).is_some() {

@@ -12,12 +12,12 @@ mod quality;
 mod request_parser;
 mod response;
 
-pub use content_coding::{Coding, choose_coding};
-pub use date::{Date, moment};
+pub use content_coding::{ContentCoding, negotiate_coding};
+pub use date::{Date, http_date};
 pub use handshake::{AcceptKey, UpgradeError, upgrade, write_upgrade_response};
-pub use preconditions::{Conditions, Selection, Validators};
-pub use quality::media_weight;
-pub use request_parser::Arriving;
+pub use preconditions::{Preconditions, Selection, Validators};
+pub use quality::media_quality;
+pub use request_parser::RequestParser;
 pub use response::{Response, Status};
 
 use std::borrow::Cow;
@@ -75,10 +75,10 @@ pub struct Request {
     pub keep_alive: bool,
     /// The `Accept` header.
     pub accept: Option<String>,
-    /// The `Accept-Encoding` header, for [`choose_coding`].
+    /// The `Accept-Encoding` header, for [`negotiate_coding`].
     pub accept_encoding: Option<String>,
     /// What the client has already, and which part it wants.
-    pub conditions: Conditions,
+    pub preconditions: Preconditions,
     /// The `Origin` header; several are joined with commas.
     pub origin: Option<String>,
     /// The `X-Forwarded-For` header, for [`super::forwarded::x_forwarded_for`] if the peer is trusted.
@@ -151,7 +151,7 @@ impl HttpError {
 /// Decodes the request head at the start of `buffer`; empty lines before it are skipped.
 ///
 /// One call takes time linear in the head. Nothing is remembered between calls: a head that arrives in pieces is read again from
-/// its start, at most [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`Arriving`] bounds how often.
+/// its start, at most [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`RequestParser`] bounds how often.
 ///
 /// # Errors
 /// See [`HttpError`]; reported as soon as the bytes seen so far cannot become a valid head any more.
@@ -160,7 +160,7 @@ pub fn parse_request(buffer: &[u8]) -> Result<Parsed, HttpError> {
     let mut headers = [httparse::EMPTY_HEADER; limits::HTTP_HEADERS_MAX];
     let mut head = httparse::Request::new(&mut headers);
     match head.parse(capped) {
-        Err(error) => Err(refuse(error, capped)),
+        Err(error) => Err(error_of(error, capped)),
         Ok(httparse::Status::Partial) => {
             require_line_ends(capped)?;
             if capped.len() == limits::HTTP_HEAD_BYTES_MAX {
@@ -184,7 +184,7 @@ fn require_line_ends(head: &[u8]) -> Result<(), HttpError> {
     Ok(())
 }
 
-fn refuse(error: httparse::Error, head: &[u8]) -> HttpError {
+fn error_of(error: httparse::Error, head: &[u8]) -> HttpError {
     match error {
         httparse::Error::TooManyHeaders => HttpError::TooManyFields,
         httparse::Error::Version => {
@@ -210,7 +210,7 @@ struct Fields {
     transfer_encoding: Option<String>,
     accept: Option<String>,
     accept_encoding: Option<String>,
-    conditions: Conditions,
+    preconditions: Preconditions,
     origin: Option<String>,
     x_forwarded_for: Option<String>,
     forwarded: Option<String>,
@@ -225,7 +225,7 @@ impl Fields {
         for header in headers {
             let Some(slot) = fields.slot(&header.name.to_ascii_lowercase()) else { continue };
             let value = String::from_utf8_lossy(header.value);
-            if matches!(value, Cow::Owned(_)) && !may_be_no_text(header.name) {
+            if matches!(value, Cow::Owned(_)) && !may_be_non_utf8(header.name) {
                 return Err(HttpError::Malformed("a header value is not text"));
             }
             match slot {
@@ -246,12 +246,12 @@ impl Fields {
             "transfer-encoding" => Some(&mut self.transfer_encoding),
             "accept" => Some(&mut self.accept),
             "accept-encoding" => Some(&mut self.accept_encoding),
-            "if-match" => Some(&mut self.conditions.if_match),
-            "if-none-match" => Some(&mut self.conditions.if_none_match),
-            "if-modified-since" => Some(&mut self.conditions.if_modified_since),
-            "if-unmodified-since" => Some(&mut self.conditions.if_unmodified_since),
-            "if-range" => Some(&mut self.conditions.if_range),
-            "range" => Some(&mut self.conditions.range),
+            "if-match" => Some(&mut self.preconditions.if_match),
+            "if-none-match" => Some(&mut self.preconditions.if_none_match),
+            "if-modified-since" => Some(&mut self.preconditions.if_modified_since),
+            "if-unmodified-since" => Some(&mut self.preconditions.if_unmodified_since),
+            "if-range" => Some(&mut self.preconditions.if_range),
+            "range" => Some(&mut self.preconditions.range),
             "origin" => Some(&mut self.origin),
             "x-forwarded-for" => Some(&mut self.x_forwarded_for),
             "forwarded" => Some(&mut self.forwarded),
@@ -292,7 +292,7 @@ impl Fields {
 }
 
 /// Whether a field may hold bytes that are no text. They are replaced, since they name nothing of the server.
-fn may_be_no_text(name: &str) -> bool {
+fn may_be_non_utf8(name: &str) -> bool {
     let names = ["cookie", "range", "accept-encoding"];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
         || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"))
@@ -333,9 +333,9 @@ impl Request {
             None => fields.host.take().unwrap_or_default(),
         };
         let connection = fields.handshake.connection.as_deref();
-        let is_wanted =
+        let is_persistent =
             !has_token(connection, "close") && (version_1_1 || has_token(connection, "keep-alive"));
-        let keep_alive = is_wanted && method != Method::Other && fields.handshake.upgrade.is_none();
+        let keep_alive = is_persistent && method != Method::Other && fields.handshake.upgrade.is_none();
         Ok(Self {
             method,
             path,
@@ -343,7 +343,7 @@ impl Request {
             keep_alive,
             accept: fields.accept,
             accept_encoding: fields.accept_encoding,
-            conditions: fields.conditions,
+            preconditions: fields.preconditions,
             origin: fields.origin,
             x_forwarded_for: fields.x_forwarded_for,
             forwarded: fields.forwarded,

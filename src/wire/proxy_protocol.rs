@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 
 /// A header for a connection that its sender makes on its own behalf.
-pub const ON_OWN_BEHALF: &[u8] = b"PROXY UNKNOWN\r\n";
+pub const UNKNOWN_HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
 
 /// Longest line of version 1, with its end, in bytes: fixed by the specification.
 const LINE_BYTES_MAX: usize = 107;
@@ -21,7 +21,7 @@ const V2_PREFIX_BYTES: usize = 16;
 /// `PP2_TYPE_SSL`: what the proxy says of the client's TLS, beginning with a byte of flags.
 const TYPE_TLS: u8 = 0x20;
 /// `PP2_CLIENT_SSL`: the client has connected over TLS.
-const CLIENT_SPEAKS_TLS: u8 = 0x01;
+const CLIENT_TLS: u8 = 0x01;
 
 /// What [`parse`] made of the bytes received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum ProxyError {
 /// # Errors
 /// See [`ProxyError`]; reported as soon as the bytes cannot become a header any more.
 pub fn parse(buffer: &[u8]) -> Result<Parsed, ProxyError> {
-    match (begins_like(buffer, V1_SIGNATURE), begins_like(buffer, V2_SIGNATURE)) {
+    match (matches_prefix(buffer, V1_SIGNATURE), matches_prefix(buffer, V2_SIGNATURE)) {
         (Some(true), _) => parse_v1(buffer),
         (_, Some(true)) => parse_v2(buffer),
         (None, None) => Err(ProxyError::Missing),
@@ -66,15 +66,15 @@ pub fn parse(buffer: &[u8]) -> Result<Parsed, ProxyError> {
 }
 
 /// Whether the buffer begins with the signature; unclear as long as it is shorter.
-fn begins_like(buffer: &[u8], signature: &[u8]) -> Option<bool> {
+fn matches_prefix(buffer: &[u8], signature: &[u8]) -> Option<bool> {
     if buffer.starts_with(signature) { Some(true) } else { signature.starts_with(buffer).then_some(false) }
 }
 
 fn parse_v1(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     let capped = &buffer[..buffer.len().min(LINE_BYTES_MAX)];
     let Some(end) = capped.iter().position(|&byte| byte == b'\n') else {
-        let may_go_on = capped.len() < LINE_BYTES_MAX;
-        return if may_go_on { Ok(Parsed::Incomplete) } else { Err(ProxyError::TooLong) };
+        let is_incomplete = capped.len() < LINE_BYTES_MAX;
+        return if is_incomplete { Ok(Parsed::Incomplete) } else { Err(ProxyError::TooLong) };
     };
     let line = str::from_utf8(&capped[V1_SIGNATURE.len()..end]).ok();
     let line = line.and_then(|line| line.strip_suffix('\r')).ok_or(ProxyError::Malformed)?;
@@ -115,14 +115,14 @@ fn parse_v2(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     };
     let length = usize::from(u16::from_be_bytes([prefix[14], prefix[15]]));
     let consumed = V2_PREFIX_BYTES + length;
-    let speaks_for_itself = match prefix[12] {
+    let is_local = match prefix[12] {
         0x20 => true,
         0x21 => false,
         _ => return Err(ProxyError::Malformed),
     };
     // IPv4, IPv6 and Unix addresses, each for streams; what speaks for itself may say anything.
     let addresses_bytes = match prefix[13] {
-        _ if speaks_for_itself => 0,
+        _ if is_local => 0,
         0x00 => 0,
         0x11 => 12,
         0x21 => 36,
@@ -143,17 +143,17 @@ fn parse_v2(buffer: &[u8]) -> Result<Parsed, ProxyError> {
         36 => rest.first_chunk::<16>().map(|&octets| IpAddr::from(octets)),
         _ => None,
     };
-    let is_tls = !speaks_for_itself && tells_tls(&rest[addresses_bytes..length]);
+    let is_tls = !is_local && has_tls_client(&rest[addresses_bytes..length]);
     Ok(Parsed::Complete { source, consumed, is_tls })
 }
 
 /// Whether one of these type-length-value vectors says that the client speaks TLS. What is cut short says nothing.
-fn tells_tls(mut vectors: &[u8]) -> bool {
+fn has_tls_client(mut vectors: &[u8]) -> bool {
     while let Some(([kind, length @ ..], rest)) = vectors.split_first_chunk::<3>() {
         let length = usize::from(u16::from_be_bytes(*length));
         let Some((value, rest)) = rest.split_at_checked(length) else { return false };
         if *kind == TYPE_TLS {
-            return value.first().is_some_and(|client| client & CLIENT_SPEAKS_TLS != 0);
+            return value.first().is_some_and(|client| client & CLIENT_TLS != 0);
         }
         vectors = rest;
     }
@@ -189,7 +189,7 @@ mod tests {
         let longest = format!("PROXY UNKNOWN {0} {0} 65535 65535", ["ffff"; 8].join(":"));
         assert_eq!(longest.len() + 2, LINE_BYTES_MAX);
         assert_eq!(source(v1(&longest)), None);
-        assert_eq!(source(parse(ON_OWN_BEHALF)), None);
+        assert_eq!(source(parse(UNKNOWN_HEADER)), None);
         let rest = b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n";
         let source = Some([1, 2, 3, 4].into());
         assert_eq!(parse(rest), Ok(Parsed::Complete { source, consumed: 32, is_tls: false }));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Asset;
-use crate::wire::http::Coding;
+use crate::wire::http::ContentCoding;
 
 /// The first bytes of every gzip file (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -13,7 +13,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// that is not compressed would break it in the browser: these are left out with a warning.
 pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
     let (mut stale, mut broken) = (Vec::new(), Vec::new());
-    for coding in Coding::ALL {
+    for coding in ContentCoding::ALL {
         let extension = extension(coding);
         let plain_of = |key: &String| key.strip_suffix(extension).map(str::to_owned);
         let pairs: Vec<String> =
@@ -45,18 +45,18 @@ pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
     warn("not compressed", broken);
 }
 
-fn extension(coding: Coding) -> &'static str {
+fn extension(coding: ContentCoding) -> &'static str {
     match coding {
-        Coding::Brotli => ".br",
-        Coding::Gzip => ".gz",
+        ContentCoding::Brotli => ".br",
+        ContentCoding::Gzip => ".gz",
     }
 }
 
 /// Whether these may be bytes of this coding. Brotli has no mark to know it by, but nothing compresses to nothing.
-fn is_plausible(coding: Coding, body: &[u8]) -> bool {
+fn is_plausible(coding: ContentCoding, body: &[u8]) -> bool {
     match coding {
-        Coding::Brotli => !body.is_empty(),
-        Coding::Gzip => body.starts_with(&GZIP_MAGIC),
+        ContentCoding::Brotli => !body.is_empty(),
+        ContentCoding::Gzip => body.starts_with(&GZIP_MAGIC),
     }
 }
 

@@ -126,7 +126,7 @@ fn compressed_forms_belong_to_their_files() {
     let assets = dir.load();
     let forms = |path| {
         let file = assets.lookup(path).unwrap();
-        Coding::ALL.map(|coding| file.encoded(coding).map(|form| &form.body[..]))
+        ContentCoding::ALL.map(|coding| file.encoded(coding).map(|form| &form.body[..]))
     };
     assert_eq!(forms("/app.js"), [Some(&b"app.js.br"[..]), Some(b"\x1f\x8b...")]);
     for path in ["/a", "/empty.js", "/fake.js", "/app.js.br", "/only.css.br"] {
@@ -134,8 +134,9 @@ fn compressed_forms_belong_to_their_files() {
         assert!(!assets.lookup(path).unwrap().has_encodings());
     }
     let file = assets.lookup("/app.js").unwrap();
-    let (brotli, gzip) = (file.encoded(Coding::Brotli).unwrap(), file.encoded(Coding::Gzip).unwrap());
-    assert_eq!((&brotli.content_type, brotli.modified), (&file.content_type, Some(moment(9))));
+    let (brotli, gzip) =
+        (file.encoded(ContentCoding::Brotli).unwrap(), file.encoded(ContentCoding::Gzip).unwrap());
+    assert_eq!((&brotli.content_type, brotli.modified), (&file.content_type, Some(http_date(9))));
     let own = assets.lookup("/app.js.br").unwrap();
     let tags = [&file.etag, &brotli.etag, &gzip.etag, &own.etag];
     assert!(tags.iter().all(|tag| tags.iter().filter(|other| *other == tag).count() == 1), "{tags:?}");
@@ -327,6 +328,6 @@ fn a_file_has_the_date_of_its_last_change() {
     set("one.txt", UNIX_EPOCH + Duration::from_millis(784_111_777_900));
     set("old.txt", UNIX_EPOCH - Duration::from_secs(100));
     let assets = dir.load();
-    assert_eq!(assets.lookup("/one.txt").unwrap().modified, Some(moment(784_111_777)));
-    assert_eq!(assets.lookup("/old.txt").unwrap().modified, Some(moment(0)), "no date is before 1970");
+    assert_eq!(assets.lookup("/one.txt").unwrap().modified, Some(http_date(784_111_777)));
+    assert_eq!(assets.lookup("/old.txt").unwrap().modified, Some(http_date(0)), "no date is before 1970");
 }

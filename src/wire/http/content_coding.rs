@@ -1,18 +1,18 @@
 //! Which content coding of a representation a client gets: RFC 9110, section 12.5.3.
 
-use super::quality::{WEIGHT_MAX, weight};
+use super::quality::{QUALITY_MAX, parse_quality};
 use crate::limits::HTTP_LIST_ITEMS_MAX;
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
+pub enum ContentCoding {
     /// Brotli, `br`.
     Brotli,
     /// `gzip`.
     Gzip,
 }
 
-impl Coding {
+impl ContentCoding {
     /// Both, the one that packs better first.
     pub const ALL: [Self; 2] = [Self::Brotli, Self::Gzip];
 
@@ -24,64 +24,68 @@ impl Coding {
         }
     }
 
-    fn is_named(self, name: &str) -> bool {
+    fn has_name(self, name: &str) -> bool {
         name.eq_ignore_ascii_case(self.name()) || self == Self::Gzip && name.eq_ignore_ascii_case("x-gzip")
     }
 }
 
 /// The coding that the client likes best of those that there are; `None` for the plain representation, also where the
-/// client takes none at all. Of equals the earlier one of [`Coding::ALL`] is chosen, and the plain one last.
-pub fn choose_coding(accept_encoding: Option<&str>, is_there: impl Fn(Coding) -> bool) -> Option<Coding> {
-    let weights = Weights::read(accept_encoding?);
-    let of = |coding: Coding| weights.codings[coding as usize].or(weights.others).unwrap_or(0);
+/// client takes none at all. Of equals the earlier one of [`ContentCoding::ALL`] is chosen, and the plain one last.
+pub fn negotiate_coding(
+    accept_encoding: Option<&str>,
+    is_available: impl Fn(ContentCoding) -> bool,
+) -> Option<ContentCoding> {
+    let qualities = QualityValues::parse(accept_encoding?);
+    let quality_of =
+        |coding: ContentCoding| qualities.codings[coding as usize].or(qualities.others).unwrap_or(0);
     // A client that does not speak of the plain representation takes it, but likes better what it speaks of.
-    let plain = weights.identity.or(weights.others).unwrap_or(0);
+    let identity = qualities.identity.or(qualities.others).unwrap_or(0);
     let mut best = None;
-    let mut best_weight = 0;
-    for coding in Coding::ALL {
-        let weight = of(coding);
-        if weight > best_weight && weight >= plain && is_there(coding) {
-            (best, best_weight) = (Some(coding), weight);
+    let mut best_quality = 0;
+    for coding in ContentCoding::ALL {
+        let quality = quality_of(coding);
+        if quality > best_quality && quality >= identity && is_available(coding) {
+            (best, best_quality) = (Some(coding), quality);
         }
     }
     best
 }
 
-/// The weights that a field gives, in thousandths.
+/// The qualities that a field gives, in thousandths.
 #[derive(Default)]
-struct Weights {
-    codings: [Option<u16>; Coding::ALL.len()],
+struct QualityValues {
+    codings: [Option<u16>; ContentCoding::ALL.len()],
     identity: Option<u16>,
     /// Of what it does not name: `*`.
     others: Option<u16>,
 }
 
-impl Weights {
-    /// Of a coding that is named twice the last weight counts. An entry with a malformed weight is ignored.
-    fn read(accept_encoding: &str) -> Self {
-        let mut weights = Self::default();
+impl QualityValues {
+    /// Of a coding that is named twice the last quality counts. An entry with a malformed quality is ignored.
+    fn parse(accept_encoding: &str) -> Self {
+        let mut qualities = Self::default();
         for entry in accept_encoding.split(',').take(HTTP_LIST_ITEMS_MAX) {
             let (name, parameter) = match entry.split_once(';') {
                 Some((name, parameter)) => (name.trim_ascii(), Some(parameter.trim_ascii())),
                 None => (entry.trim_ascii(), None),
             };
-            let Some(weight) = parameter.map_or(Some(WEIGHT_MAX), read_weight) else { continue };
-            if let Some(coding) = Coding::ALL.into_iter().find(|coding| coding.is_named(name)) {
-                weights.codings[coding as usize] = Some(weight);
+            let Some(quality) = parameter.map_or(Some(QUALITY_MAX), quality_parameter) else { continue };
+            if let Some(coding) = ContentCoding::ALL.into_iter().find(|coding| coding.has_name(name)) {
+                qualities.codings[coding as usize] = Some(quality);
             } else if name.eq_ignore_ascii_case("identity") {
-                weights.identity = Some(weight);
+                qualities.identity = Some(quality);
             } else if name == "*" {
-                weights.others = Some(weight);
+                qualities.others = Some(quality);
             }
         }
-        weights
+        qualities
     }
 }
 
-/// The weight of `q=0.5`.
-fn read_weight(parameter: &str) -> Option<u16> {
+/// The quality of `q=0.5`.
+fn quality_parameter(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
-    name.eq_ignore_ascii_case("q").then(|| weight(value))?
+    name.eq_ignore_ascii_case("q").then(|| parse_quality(value))?
 }
 
 #[cfg(test)]
@@ -90,13 +94,13 @@ mod tests {
 
     use super::*;
 
-    fn of_both(accept_encoding: &str) -> Option<Coding> {
-        choose_coding(Some(accept_encoding), |_| true)
+    fn of_both(accept_encoding: &str) -> Option<ContentCoding> {
+        negotiate_coding(Some(accept_encoding), |_| true)
     }
 
     #[test]
     fn clients_get_the_coding_they_like_best() {
-        use Coding::{Brotli, Gzip};
+        use ContentCoding::{Brotli, Gzip};
         for (field, expected) in [
             ("gzip, deflate, br, zstd", Some(Brotli)),
             ("gzip, deflate", Some(Gzip)),
@@ -124,21 +128,24 @@ mod tests {
         ] {
             assert_eq!(of_both(field), expected, "{field}");
         }
-        assert_eq!(choose_coding(None, |_| true), None, "a client that does not ask gets the plain file");
+        assert_eq!(negotiate_coding(None, |_| true), None, "a client that does not ask gets the plain file");
     }
 
     #[test]
     fn only_the_first_entries_of_a_long_field_are_read() {
         let behind = |count| of_both(&(",".repeat(count) + "gzip"));
-        assert_eq!(behind(HTTP_LIST_ITEMS_MAX - 1), Some(Coding::Gzip));
+        assert_eq!(behind(HTTP_LIST_ITEMS_MAX - 1), Some(ContentCoding::Gzip));
         assert_eq!(behind(HTTP_LIST_ITEMS_MAX), None);
     }
 
     #[test]
     fn only_what_is_there_is_chosen() {
-        assert_eq!(choose_coding(Some("br, gzip"), |coding| coding == Coding::Gzip), Some(Coding::Gzip));
-        assert_eq!(choose_coding(Some("br"), |coding| coding == Coding::Gzip), None);
-        assert_eq!(choose_coding(Some("br, gzip"), |_| false), None);
+        assert_eq!(
+            negotiate_coding(Some("br, gzip"), |coding| coding == ContentCoding::Gzip),
+            Some(ContentCoding::Gzip)
+        );
+        assert_eq!(negotiate_coding(Some("br"), |coding| coding == ContentCoding::Gzip), None);
+        assert_eq!(negotiate_coding(Some("br, gzip"), |_| false), None);
     }
 
     proptest! {

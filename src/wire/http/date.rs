@@ -14,7 +14,7 @@ const TEXT_BYTES: usize = 29;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date {
     /// The second.
-    pub moment: HttpDate,
+    pub http_date: HttpDate,
     text: [u8; TEXT_BYTES],
 }
 
@@ -24,9 +24,9 @@ impl Date {
     /// # Panics
     /// Never: every date has the same length.
     pub fn from_unix_s(seconds: u64) -> Self {
-        let moment = moment(seconds);
-        let text = moment.to_string().into_bytes().try_into().expect("a date has 29 bytes");
-        Self { moment, text }
+        let http_date = http_date(seconds);
+        let text = http_date.to_string().into_bytes().try_into().expect("a date has 29 bytes");
+        Self { http_date, text }
     }
 
     /// The value of the field.
@@ -36,7 +36,7 @@ impl Date {
 }
 
 /// The moment `seconds` after the start of 1970, or the last one that the format can express.
-pub fn moment(seconds: u64) -> HttpDate {
+pub fn http_date(seconds: u64) -> HttpDate {
     HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds.min(SECONDS_MAX)))
 }
 

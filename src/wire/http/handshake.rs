@@ -15,7 +15,7 @@ pub enum UpgradeError {
     /// The method is not `GET`.
     Method,
     /// No `Upgrade: websocket`: a plain request.
-    NotAsked,
+    NotRequested,
     /// HTTP/1.0 knows no upgrade.
     HttpVersion,
     /// `Upgrade` came without `Connection: upgrade`, as behind a proxy that isn't set up for WebSocket.
@@ -31,7 +31,7 @@ impl UpgradeError {
     pub fn status(self) -> Status {
         match self {
             Self::Method => Status::MethodNotAllowed,
-            Self::NotAsked | Self::Version => Status::UpgradeRequired,
+            Self::NotRequested | Self::Version => Status::UpgradeRequired,
             Self::HttpVersion | Self::Connection | Self::Key => Status::BadRequest,
         }
     }
@@ -40,7 +40,9 @@ impl UpgradeError {
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET, OPTIONS")],
-            Self::NotAsked | Self::Version => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+            Self::NotRequested | Self::Version => {
+                &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+            }
             Self::HttpVersion | Self::Connection | Self::Key => &[],
         }
     }
@@ -49,7 +51,7 @@ impl UpgradeError {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Method => "a WebSocket handshake is a GET request",
-            Self::NotAsked => "this is a WebSocket endpoint",
+            Self::NotRequested => "this is a WebSocket endpoint",
             Self::HttpVersion => "a WebSocket handshake needs HTTP/1.1",
             Self::Connection => "the Connection header lacks the upgrade token",
             Self::Version => "only WebSocket version 13 is spoken here",
@@ -64,23 +66,23 @@ impl UpgradeError {
 /// # Errors
 /// See [`UpgradeError`].
 pub fn upgrade(request: &Request) -> Result<AcceptKey, UpgradeError> {
-    let asked = &request.handshake;
+    let handshake = &request.handshake;
     if request.method != Method::Get {
         return Err(UpgradeError::Method);
     }
-    if !has_token(asked.upgrade.as_deref(), "websocket") {
-        return Err(UpgradeError::NotAsked);
+    if !has_token(handshake.upgrade.as_deref(), "websocket") {
+        return Err(UpgradeError::NotRequested);
     }
     if !request.version_1_1 {
         return Err(UpgradeError::HttpVersion);
     }
-    if !has_token(asked.connection.as_deref(), "upgrade") {
+    if !has_token(handshake.connection.as_deref(), "upgrade") {
         return Err(UpgradeError::Connection);
     }
-    if asked.version.as_deref() != Some("13") {
+    if handshake.version.as_deref() != Some("13") {
         return Err(UpgradeError::Version);
     }
-    match asked.key.as_deref() {
+    match handshake.key.as_deref() {
         Some(key) if is_base64_of_16_bytes(key) => Ok(AcceptKey(derive_accept_key(key.as_bytes()))),
         _ => Err(UpgradeError::Key),
     }
@@ -131,8 +133,8 @@ mod tests {
     fn refuses_bad_handshakes() {
         for (from, to, expected) in [
             ("GET", "HEAD", UpgradeError::Method),
-            ("Upgrade: websocket", "Upgrade: h2c", UpgradeError::NotAsked),
-            ("Upgrade: websocket\r\n", "", UpgradeError::NotAsked),
+            ("Upgrade: websocket", "Upgrade: h2c", UpgradeError::NotRequested),
+            ("Upgrade: websocket\r\n", "", UpgradeError::NotRequested),
             ("HTTP/1.1", "HTTP/1.0", UpgradeError::HttpVersion),
             ("keep-alive, Upgrade", "keep-alive", UpgradeError::Connection),
             ("Version: 13", "Version: 8", UpgradeError::Version),

@@ -15,9 +15,9 @@ use crate::limits::HTTP_LIST_ITEMS_MAX;
 /// Of a request for several ranges, which RFC 9110 section 14.2 lets a server ignore, all is sent.
 const RANGES_MAX: NonZeroUsize = NonZeroUsize::MIN;
 
-/// The fields of a request that [`Conditions::select`] judges; repeated ones are joined with commas.
+/// The fields of a request that [`Preconditions::evaluate`] judges; repeated ones are joined with commas.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Conditions {
+pub struct Preconditions {
     /// The `If-Match` header.
     pub if_match: Option<String>,
     /// The `If-None-Match` header.
@@ -45,47 +45,47 @@ pub struct Validators<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// All of it: 200.
-    Whole,
+    Full,
     /// These bytes: 206. Never empty.
-    Part(Range<usize>),
+    Partial(Range<usize>),
     /// None of it, since the client has it: 304.
     NotModified,
     /// None of it, since it is not what the client expects: 412.
-    Failed,
+    PreconditionFailed,
     /// None of it, since it has no byte of the range: 416.
-    Unsatisfiable,
+    RangeNotSatisfiable,
 }
 
-impl Conditions {
+impl Preconditions {
     /// Judges the fields in the order of RFC 9110, section 13.2.2, for a representation of `length` bytes.
-    pub fn select(&self, method: Method, validators: Validators, length: usize) -> Selection {
+    pub fn evaluate(&self, method: Method, validators: Validators, length: usize) -> Selection {
         let Validators { etag, modified } = validators;
-        let is_expected = match (&self.if_match, date(self.if_unmodified_since.as_deref()), modified) {
-            (Some(tags), ..) => names(tags, |tag| tag == etag),
+        let is_match = match (&self.if_match, date(self.if_unmodified_since.as_deref()), modified) {
+            (Some(tags), ..) => any_tag(tags, |tag| tag == etag),
             (None, Some(since), Some(modified)) => modified <= since,
             (None, ..) => true,
         };
-        if !is_expected {
-            return Selection::Failed;
+        if !is_match {
+            return Selection::PreconditionFailed;
         }
-        let is_known = match (&self.if_none_match, date(self.if_modified_since.as_deref()), modified) {
-            (Some(tags), ..) => names(tags, |tag| tag.strip_prefix("W/").unwrap_or(tag) == etag),
+        let is_unmodified = match (&self.if_none_match, date(self.if_modified_since.as_deref()), modified) {
+            (Some(tags), ..) => any_tag(tags, |tag| tag.strip_prefix("W/").unwrap_or(tag) == etag),
             (None, Some(since), Some(modified)) => modified <= since,
             (None, ..) => false,
         };
-        if is_known {
+        if is_unmodified {
             return Selection::NotModified;
         }
         match &self.range {
-            Some(range) if method == Method::Get && self.is_range_of(validators) => {
+            Some(range) if method == Method::Get && self.if_range_matches(validators) => {
                 select_range(range, length)
             }
-            _ => Selection::Whole,
+            _ => Selection::Full,
         }
     }
 
     /// Whether a range is one of this representation: `If-Range` names it, or is missing. A weak tag names none.
-    fn is_range_of(&self, validators: Validators) -> bool {
+    fn if_range_matches(&self, validators: Validators) -> bool {
         self.if_range.as_deref().is_none_or(|value| {
             value == validators.etag
                 || date(Some(value)).is_some_and(|date| validators.modified == Some(date))
@@ -94,7 +94,7 @@ impl Conditions {
 }
 
 /// Whether the first entity tags of a list hold one of this kind, or stand for all. No tag of the server contains a comma.
-fn names(tags: &str, is_this: impl Fn(&str) -> bool) -> bool {
+fn any_tag(tags: &str, is_this: impl Fn(&str) -> bool) -> bool {
     let mut tags = tags.split(',').take(HTTP_LIST_ITEMS_MAX).map(str::trim_ascii);
     tags.any(|tag| tag == "*" || is_this(tag))
 }
@@ -106,11 +106,11 @@ fn date(value: Option<&str>) -> Option<HttpDate> {
 
 fn select_range(range: &str, length: usize) -> Selection {
     // A malformed field, another unit and a second range are ignored.
-    let Ok(ranges) = parse_range_header_with_max_ranges(range, RANGES_MAX) else { return Selection::Whole };
+    let Ok(ranges) = parse_range_header_with_max_ranges(range, RANGES_MAX) else { return Selection::Full };
     match ranges.validate(length as u64).as_deref() {
-        Ok([range]) => Selection::Part(*range.start() as usize..*range.end() as usize + 1),
-        Err(RangeUnsatisfiableError::Unsatisfiable) => Selection::Unsatisfiable,
-        Ok(_) | Err(_) => Selection::Whole,
+        Ok([range]) => Selection::Partial(*range.start() as usize..*range.end() as usize + 1),
+        Err(RangeUnsatisfiableError::Unsatisfiable) => Selection::RangeNotSatisfiable,
+        Ok(_) | Err(_) => Selection::Full,
     }
 }
 
@@ -118,7 +118,7 @@ fn select_range(range: &str, length: usize) -> Selection {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::moment, *};
+    use super::{super::http_date, *};
 
     const TAG: &str = "\"1-a\"";
     const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -126,26 +126,26 @@ mod tests {
     const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn validators() -> Validators<'static> {
-        Validators { etag: TAG, modified: Some(moment(784_111_777)) }
+        Validators { etag: TAG, modified: Some(http_date(784_111_777)) }
     }
 
-    fn conditions(fields: &[(&str, &str)]) -> Conditions {
-        let mut conditions = Conditions::default();
+    fn preconditions(fields: &[(&str, &str)]) -> Preconditions {
+        let mut preconditions = Preconditions::default();
         for &(name, value) in fields {
             *match name {
-                "if-match" => &mut conditions.if_match,
-                "if-none-match" => &mut conditions.if_none_match,
-                "if-modified-since" => &mut conditions.if_modified_since,
-                "if-unmodified-since" => &mut conditions.if_unmodified_since,
-                "if-range" => &mut conditions.if_range,
-                _ => &mut conditions.range,
+                "if-match" => &mut preconditions.if_match,
+                "if-none-match" => &mut preconditions.if_none_match,
+                "if-modified-since" => &mut preconditions.if_modified_since,
+                "if-unmodified-since" => &mut preconditions.if_unmodified_since,
+                "if-range" => &mut preconditions.if_range,
+                _ => &mut preconditions.range,
             } = Some(value.to_owned());
         }
-        conditions
+        preconditions
     }
 
     fn selected(fields: &[(&str, &str)]) -> Selection {
-        conditions(fields).select(Method::Get, validators(), 100)
+        preconditions(fields).evaluate(Method::Get, validators(), 100)
     }
 
     #[test]
@@ -161,18 +161,18 @@ mod tests {
             ("Bytes= 1-2", 1..3),
             ("bytes=0-18446744073709551616", 0..100),
         ] {
-            assert_eq!(selected(&[("range", range)]), Selection::Part(expected), "{range}");
+            assert_eq!(selected(&[("range", range)]), Selection::Partial(expected), "{range}");
         }
     }
 
     #[test]
     fn a_range_beyond_the_end_is_unsatisfiable() {
         for range in ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=99999999999999999999-"] {
-            assert_eq!(selected(&[("range", range)]), Selection::Unsatisfiable, "{range}");
+            assert_eq!(selected(&[("range", range)]), Selection::RangeNotSatisfiable, "{range}");
         }
-        let of_nothing = |range| conditions(&[("range", range)]).select(Method::Get, validators(), 0);
-        assert_eq!(of_nothing("bytes=0-"), Selection::Unsatisfiable);
-        assert_eq!(of_nothing("bytes=-5"), Selection::Whole, "the last bytes of none are none");
+        let of_nothing = |range| preconditions(&[("range", range)]).evaluate(Method::Get, validators(), 0);
+        assert_eq!(of_nothing("bytes=0-"), Selection::RangeNotSatisfiable);
+        assert_eq!(of_nothing("bytes=-5"), Selection::Full, "the last bytes of none are none");
     }
 
     #[test]
@@ -195,27 +195,27 @@ mod tests {
             "bytes=0x1-2",
             "\u{fffd}",
         ] {
-            assert_eq!(selected(&[("range", range)]), Selection::Whole, "{range}");
+            assert_eq!(selected(&[("range", range)]), Selection::Full, "{range}");
         }
         assert_eq!(
-            conditions(&[("range", "bytes=0-0")]).select(Method::Head, validators(), 100),
-            Selection::Whole
+            preconditions(&[("range", "bytes=0-0")]).evaluate(Method::Head, validators(), 100),
+            Selection::Full
         );
     }
 
     #[test]
     fn if_range_takes_the_strong_tag_and_the_very_date() {
-        let part = Selection::Part(0..10);
+        let part = Selection::Partial(0..10);
         for (value, expected) in [
             (TAG, &part),
             (MODIFIED, &part),
             ("Sunday, 06-Nov-94 08:49:37 GMT", &part),
-            ("W/\"1-a\"", &Selection::Whole),
-            ("\"other\"", &Selection::Whole),
-            ("*", &Selection::Whole),
-            (EARLIER, &Selection::Whole),
-            (LATER, &Selection::Whole),
-            ("yesterday", &Selection::Whole),
+            ("W/\"1-a\"", &Selection::Full),
+            ("\"other\"", &Selection::Full),
+            ("*", &Selection::Full),
+            (EARLIER, &Selection::Full),
+            (LATER, &Selection::Full),
+            ("yesterday", &Selection::Full),
         ] {
             assert_eq!(&selected(&[("range", "bytes=0-9"), ("if-range", value)]), expected, "{value}");
         }
@@ -223,24 +223,24 @@ mod tests {
 
     #[test]
     fn conditions_are_judged_in_their_order() {
-        use Selection::{Failed, NotModified, Part, Whole};
+        use Selection::{Full, NotModified, Partial, PreconditionFailed};
         let cases: [(&[(&str, &str)], Selection); 16] = [
-            (&[("if-match", TAG)], Whole),
-            (&[("if-match", "\"x\", \"1-a\"")], Whole),
-            (&[("if-match", "*")], Whole),
-            (&[("if-match", "W/\"1-a\"")], Failed),
-            (&[("if-match", "\"x\""), ("if-none-match", TAG)], Failed),
-            (&[("if-unmodified-since", MODIFIED)], Whole),
-            (&[("if-unmodified-since", EARLIER)], Failed),
-            (&[("if-unmodified-since", "never")], Whole),
-            (&[("if-match", TAG), ("if-unmodified-since", EARLIER)], Whole),
+            (&[("if-match", TAG)], Full),
+            (&[("if-match", "\"x\", \"1-a\"")], Full),
+            (&[("if-match", "*")], Full),
+            (&[("if-match", "W/\"1-a\"")], PreconditionFailed),
+            (&[("if-match", "\"x\""), ("if-none-match", TAG)], PreconditionFailed),
+            (&[("if-unmodified-since", MODIFIED)], Full),
+            (&[("if-unmodified-since", EARLIER)], PreconditionFailed),
+            (&[("if-unmodified-since", "never")], Full),
+            (&[("if-match", TAG), ("if-unmodified-since", EARLIER)], Full),
             (&[("if-none-match", "\"x\", W/\"1-a\"")], NotModified),
             (&[("if-modified-since", MODIFIED)], NotModified),
-            (&[("if-modified-since", EARLIER)], Whole),
-            (&[("if-modified-since", "never")], Whole),
-            (&[("if-none-match", "\"x\""), ("if-modified-since", LATER)], Whole),
+            (&[("if-modified-since", EARLIER)], Full),
+            (&[("if-modified-since", "never")], Full),
+            (&[("if-none-match", "\"x\""), ("if-modified-since", LATER)], Full),
             (&[("if-none-match", TAG), ("range", "bytes=0-9")], NotModified),
-            (&[("if-none-match", "\"x\""), ("range", "bytes=0-9")], Part(0..10)),
+            (&[("if-none-match", "\"x\""), ("range", "bytes=0-9")], Partial(0..10)),
         ];
         for (fields, expected) in cases {
             assert_eq!(selected(fields), expected, "{fields:?}");
@@ -250,8 +250,8 @@ mod tests {
     #[test]
     fn only_the_first_tags_of_a_long_list_are_read() {
         for (before, known, expected) in [
-            (HTTP_LIST_ITEMS_MAX - 1, Selection::NotModified, Selection::Whole),
-            (HTTP_LIST_ITEMS_MAX, Selection::Whole, Selection::Failed),
+            (HTTP_LIST_ITEMS_MAX - 1, Selection::NotModified, Selection::Full),
+            (HTTP_LIST_ITEMS_MAX, Selection::Full, Selection::PreconditionFailed),
         ] {
             let tags = ",".repeat(before) + TAG;
             assert_eq!(selected(&[("if-none-match", &tags)]), known, "{before}");
@@ -264,13 +264,13 @@ mod tests {
         let undated = Validators { modified: None, ..validators() };
         for name in ["if-modified-since", "if-unmodified-since"] {
             assert_eq!(
-                conditions(&[(name, EARLIER)]).select(Method::Get, undated, 100),
-                Selection::Whole,
+                preconditions(&[(name, EARLIER)]).evaluate(Method::Get, undated, 100),
+                Selection::Full,
                 "{name}"
             );
         }
-        let dated = conditions(&[("range", "bytes=0-9"), ("if-range", MODIFIED)]);
-        assert_eq!(dated.select(Method::Get, undated, 100), Selection::Whole);
+        let dated = preconditions(&[("range", "bytes=0-9"), ("if-range", MODIFIED)]);
+        assert_eq!(dated.evaluate(Method::Get, undated, 100), Selection::Full);
     }
 
     proptest! {
@@ -281,10 +281,10 @@ mod tests {
             length in 0..300_usize,
         ) {
             let [if_match, if_none_match, if_modified_since, if_unmodified_since, if_range] = others;
-            let conditions = Conditions {
+            let preconditions = Preconditions {
                 if_match, if_none_match, if_modified_since, if_unmodified_since, if_range, range: Some(range),
             };
-            if let Selection::Part(part) = conditions.select(Method::Get, validators(), length) {
+            if let Selection::Partial(part) = preconditions.evaluate(Method::Get, validators(), length) {
                 prop_assert!(part.start < part.end && part.end <= length, "{part:?} of {length}");
             }
         }
@@ -292,11 +292,11 @@ mod tests {
         #[test]
         fn a_range_selects_what_its_numbers_say(start in 0..400_usize, end in 0..400_usize, length in 1..300_usize) {
             let expected = if start > end {
-                Selection::Whole
+                Selection::Full
             } else if start >= length {
-                Selection::Unsatisfiable
+                Selection::RangeNotSatisfiable
             } else {
-                Selection::Part(start..length.min(end + 1))
+                Selection::Partial(start..length.min(end + 1))
             };
             prop_assert_eq!(select_range(&format!("bytes={start}-{end}"), length), expected);
         }

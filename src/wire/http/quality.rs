@@ -3,20 +3,20 @@
 use crate::limits::HTTP_LIST_ITEMS_MAX;
 
 /// The weight of an entry that gives none.
-pub(super) const WEIGHT_MAX: u16 = 1_000;
+pub(super) const QUALITY_MAX: u16 = 1_000;
 
 /// The value of `q`: from 0 to 1, with three digits behind the point at most.
-pub(super) fn weight(q: &str) -> Option<u16> {
+pub(super) fn parse_quality(q: &str) -> Option<u16> {
     let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
-    let is_weight =
+    let is_valid =
         matches!(whole, "0" | "1") && fraction.len() <= 3 && fraction.bytes().all(|b| b.is_ascii_digit());
-    let number = format!("{whole}{fraction:0<3}").parse().ok().filter(|&number| number <= WEIGHT_MAX);
-    number.filter(|_| is_weight)
+    let number = format!("{whole}{fraction:0<3}").parse().ok().filter(|&number| number <= QUALITY_MAX);
+    number.filter(|_| is_valid)
 }
 
 /// How much an `Accept` header likes a media type (section 12.5.1): as the most specific of its ranges that fit says, and the
 /// best of several. 0 if none fits.
-pub fn media_weight(accept: &str, kind: &str, subtype: &str) -> u16 {
+pub fn media_quality(accept: &str, kind: &str, subtype: &str) -> u16 {
     let fit = |range: &str| {
         let mut parts = range.split(';').map(str::trim);
         let (range_kind, range_subtype) = parts.next()?.split_once('/')?;
@@ -28,7 +28,7 @@ pub fn media_weight(accept: &str, kind: &str, subtype: &str) -> u16 {
             _ => return None,
         };
         let q = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        Some((specificity, q.map_or(Some(WEIGHT_MAX), weight)?))
+        Some((specificity, q.map_or(Some(QUALITY_MAX), parse_quality)?))
     };
-    accept.split(',').take(HTTP_LIST_ITEMS_MAX).filter_map(fit).max().map_or(0, |(_, weight)| weight)
+    accept.split(',').take(HTTP_LIST_ITEMS_MAX).filter_map(fit).max().map_or(0, |(_, quality)| quality)
 }

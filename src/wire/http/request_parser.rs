@@ -14,21 +14,21 @@ use crate::limits;
 /// Holds what one read brings beyond [`limits::HTTP_HEAD_BYTES_MAX`] at most, if the caller reads no more while it is
 /// [full](Self::is_full).
 #[derive(Debug)]
-pub struct Arriving {
+pub struct RequestParser {
     bytes: Vec<u8>,
     /// There are only ends of lines so far.
     is_blank: bool,
     /// Something has arrived that can complete or break a head.
-    is_due: bool,
+    needs_parse: bool,
 }
 
-impl Default for Arriving {
+impl Default for RequestParser {
     fn default() -> Self {
-        Self { bytes: Vec::new(), is_blank: true, is_due: false }
+        Self { bytes: Vec::new(), is_blank: true, needs_parse: false }
     }
 }
 
-impl Arriving {
+impl RequestParser {
     /// All bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -46,17 +46,17 @@ impl Arriving {
 
     /// Appends what was read.
     pub fn append(&mut self, bytes: &[u8]) {
-        let decides = self.decides(bytes);
-        self.is_due |= decides || self.bytes.is_empty();
+        let decides = self.can_decide(bytes);
+        self.needs_parse |= decides || self.bytes.is_empty();
         self.bytes.extend_from_slice(bytes);
-        self.is_due |= self.is_full();
+        self.needs_parse |= self.is_full();
     }
 
     /// Takes bytes from the start that were acted on.
     pub fn consume(&mut self, count: usize) {
         self.bytes.drain(..count);
         self.is_blank = self.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
-        self.is_due = !self.bytes.is_empty();
+        self.needs_parse = !self.bytes.is_empty();
     }
 
     /// Takes the next request, if it is complete.
@@ -64,7 +64,7 @@ impl Arriving {
     /// # Errors
     /// See [`HttpError`]; reported at the end of the broken line at the latest.
     pub fn next_request(&mut self) -> Result<Option<Request>, HttpError> {
-        if !mem::take(&mut self.is_due) {
+        if !mem::take(&mut self.needs_parse) {
             return Ok(None);
         }
         match parse_request(&self.bytes)? {
@@ -78,7 +78,7 @@ impl Arriving {
 
     /// Whether these bytes, behind those that are there, begin the first line, end a line, or break one. Empty lines before
     /// a request are not bounded in number and decide nothing.
-    fn decides(&mut self, bytes: &[u8]) -> bool {
+    fn can_decide(&mut self, bytes: &[u8]) -> bool {
         let mut before = self.bytes.last().copied().unwrap_or_default();
         let mut decides = false;
         for &byte in bytes {
@@ -102,18 +102,18 @@ mod tests {
 
     /// What comes of bytes that arrive in these pieces, and how often they were read as a head.
     fn arrive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Vec<Request>, HttpError>, usize) {
-        let (mut arriving, mut requests, mut readings) = (Arriving::default(), Vec::new(), 0);
+        let (mut parser, mut requests, mut parses) = (RequestParser::default(), Vec::new(), 0);
         for piece in pieces {
-            arriving.append(piece);
-            while arriving.is_due {
-                readings += 1;
-                match arriving.next_request() {
+            parser.append(piece);
+            while parser.needs_parse {
+                parses += 1;
+                match parser.next_request() {
                     Ok(request) => requests.extend(request),
-                    Err(error) => return (Err(error), readings),
+                    Err(error) => return (Err(error), parses),
                 }
             }
         }
-        (Ok(requests), readings)
+        (Ok(requests), parses)
     }
 
     fn head_of(fields: usize, bytes: usize) -> Vec<u8> {
@@ -128,29 +128,29 @@ mod tests {
     #[test]
     fn a_head_that_comes_byte_by_byte_is_read_once_a_line() {
         let head = head_of(limits::HTTP_HEADERS_MAX, limits::HTTP_HEAD_BYTES_MAX);
-        let (requests, readings) = arrive(head.chunks(1));
+        let (requests, parses) = arrive(head.chunks(1));
         assert_eq!(requests.map(|requests| requests.len()), Ok(1));
         // The first byte, the lines, the empty line. Its last byte is at the cap as well.
-        assert_eq!(readings, 1 + 1 + limits::HTTP_HEADERS_MAX + 1);
-        let (requests, readings) = arrive([&head[..]].into_iter());
-        assert_eq!((requests.map(|requests| requests.len()), readings), (Ok(1), 1));
+        assert_eq!(parses, 1 + 1 + limits::HTTP_HEADERS_MAX + 1);
+        let (requests, parses) = arrive([&head[..]].into_iter());
+        assert_eq!((requests.map(|requests| requests.len()), parses), (Ok(1), 1));
     }
 
     #[test]
     fn what_has_no_end_is_read_a_few_times_and_refused() {
         let most = limits::HTTP_HEAD_BYTES_MAX;
-        for (endless, readings) in [
+        for (endless, parses) in [
             (b"\r\n".repeat(most / 2), 2),
             ([&b"GET /"[..], &vec![b'a'; most]].concat(), 2),
             ([&b"\r\n".repeat(100)[..], b"GET /", &vec![b'a'; most]].concat(), 3),
             ([&b"GET / HTTP/1.1\r\nA: "[..], &vec![b'\t'; most]].concat(), 3),
         ] {
-            assert_eq!(arrive(endless.chunks(1)), (Err(HttpError::HeadTooLong), readings));
+            assert_eq!(arrive(endless.chunks(1)), (Err(HttpError::HeadTooLong), parses));
         }
         let fields = [&b"GET / HTTP/1.1\r\n"[..], &b"A: b\r\n".repeat(most / 6)].concat();
-        let (refused, readings) = arrive(fields.chunks(1));
+        let (refused, parses) = arrive(fields.chunks(1));
         assert_eq!(refused, Err(HttpError::TooManyFields));
-        assert!(readings <= limits::HTTP_HEADERS_MAX + 4, "{readings}");
+        assert!(parses <= limits::HTTP_HEADERS_MAX + 4, "{parses}");
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn reads_target_and_headers() {
     assert_eq!((got.method, got.path.as_str()), (Method::Get, "/a%20b"));
     assert_eq!(got.query.as_deref(), Some("c=d?e"));
     assert_eq!(got.accept.as_deref(), Some("text/plain,*/*"));
-    assert_eq!(got.conditions.if_none_match.as_deref(), Some("\"1\""));
+    assert_eq!(got.preconditions.if_none_match.as_deref(), Some("\"1\""));
 }
 
 #[test]
