@@ -1,11 +1,11 @@
-//! Sessions: who left, or whose connection broke, is where it was when it returns within a while.
+//! Sessions: a player whose connection breaks or closes can reconnect within a TTL and continue from its last position.
 //!
-//! A session token ([`SessionToken`]), which only the player's own browser has, tells who it is; [`Sessions`] remembers what it left
-//! behind. With a [`store`] that outlives the process, so does the memory; without one, all of this is memory alone.
+//! A session token ([`SessionToken`]) identifies the session; only the player's browser has it. [`Sessions`] keeps the state
+//! of disconnected players in memory. With a [`store`] or a cluster's bus, that state also outlives the process.
 //!
-//! Each return rotates the token. The response that carries the new one may get lost, so that the token before it stands
-//! for the same session until the client has confirmed the new one with its first frame. Both are one session: whichever
-//! of them returns first takes it, and the other is worth nothing from then on.
+//! Each reconnect rotates the token. The response that carries the new token may get lost, so the previous token stays valid
+//! until the client confirms the new one with its first frame. Both tokens belong to one session: the first token that is
+//! used to reconnect takes the session, and the other token becomes invalid.
 
 mod saved_player;
 pub mod store;
@@ -18,31 +18,31 @@ pub use saved_player::SavedPlayer;
 use store::{Store, StoredSession};
 pub use token::SessionToken;
 
-/// What is known about a token; `P` is what a player is known by.
+/// Result of looking up a token; `P` identifies a player to the caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup<P> {
-    /// Nothing, or nothing any more.
+    /// The token is not known, or has expired.
     Unknown,
-    /// Its player is in the world.
+    /// The session's player is in the world.
     Active(P),
-    /// Its player left this behind.
+    /// The session's player is disconnected; this is its saved state.
     Disconnected(SavedPlayer),
-    /// Its player left something behind that stays there, since the session returned less than a second ago.
+    /// The session reconnected less than [`RECONNECT_INTERVAL_MS`] ago. Its saved state stays in place.
     TooSoon,
 }
 
-/// Who is to find what when it comes back. Times are milliseconds of any clock that only goes forward.
+/// Active and disconnected sessions. Times are milliseconds of any monotonic clock.
 ///
-/// Every session has a current token, and at most one before that; `former` leads from that one to the current one. So
-/// there are never more of those than sessions.
+/// Every session has a current token and at most one previous token; `previous` maps a previous token to the current one.
+/// So `previous` never has more entries than there are sessions.
 #[derive(Debug)]
 pub struct Sessions<P> {
     ttl_ms: u64,
     active: HashMap<SessionToken, Active<P>>,
     disconnected: HashMap<SessionToken, Disconnected>,
-    former: HashMap<SessionToken, SessionToken>,
-    /// When each left, on the clock of [`clock_ms`], the earliest first; a token that has been claimed since, or has left anew,
-    /// is in here all the same.
+    previous: HashMap<SessionToken, SessionToken>,
+    /// Disconnect times on the clock of [`clock_ms`], oldest first, at most [`SESSIONS_SAVED_MAX`]. Entries are not removed when
+    /// their session reconnects or disconnects again; a stale entry no longer matches the session's disconnect time.
     expiry_queue: VecDeque<(u64, SessionToken)>,
     backend: Backend,
 }
@@ -50,59 +50,59 @@ pub struct Sessions<P> {
 #[derive(Debug)]
 struct Active<P> {
     player: P,
-    /// When the session returned last; none for a newcomer.
+    /// Time of the last reconnect; `None` for a new session.
     reconnected_ms: Option<u64>,
-    /// The token before the current one, until that is confirmed.
-    former: Option<SessionToken>,
+    /// The previous token, until the current one is confirmed.
+    previous: Option<SessionToken>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Disconnected {
-    /// On the clock of [`clock_ms`].
+    /// Disconnect time, on the clock of [`clock_ms`].
     at_ms: u64,
     saved: SavedPlayer,
-    former: Option<SessionToken>,
+    previous: Option<SessionToken>,
 }
 
-/// What outlives the process.
+/// Storage that outlives the process.
 #[derive(Debug)]
 enum Backend {
     None,
-    /// A file.
+    /// A file of this host.
     File(Store),
-    /// The bus of a cluster: what is to be kept waits here until it is taken there.
+    /// The cluster's bus: writes wait here until [`Sessions::take_writes`].
     Bus(Vec<SessionWrite>),
 }
 
-/// What is to be kept under a token.
+/// A write to the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionWrite {
-    /// The session's token, current or former.
+    /// The session's token, current or previous.
     pub token: SessionToken,
-    /// What.
+    /// The value to store under the token.
     pub entry: SessionEntry,
 }
 
-/// What is kept under a token.
+/// Value stored under a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionEntry {
-    /// Its player is in the world, and this is where.
+    /// The player is in the world; this was its state when it was saved.
     Active(SavedPlayer),
-    /// Its player left this behind, for the client that shows the token.
+    /// The player is disconnected; a client that presents the token gets this state.
     Disconnected(SavedPlayer),
-    /// The session has this token now, which is not confirmed yet.
+    /// The token is a previous one; this is the session's current token, not yet confirmed.
     ReplacedBy(SessionToken),
-    /// Nothing any more.
+    /// The token is no longer valid.
     Deleted,
 }
 
 impl<P: Copy> Sessions<P> {
-    /// Remembers for `ttl_s` seconds, 0 not at all; with a store, also what that holds.
+    /// Keeps sessions in memory for `ttl_s` seconds, and in the store if there is one. A TTL of 0 disables sessions.
     pub fn new(ttl_s: u32, store: Option<Store>) -> Self {
         Self::with(ttl_s, store.map_or(Backend::None, Backend::File))
     }
 
-    /// The same, where somebody takes what is to be kept with [`Sessions::take_writes`].
+    /// Keeps sessions for `ttl_s` seconds. The caller passes the writes of [`Sessions::take_writes`] to the cluster's bus.
     pub fn for_cluster(ttl_s: u32) -> Self {
         Self::with(ttl_s, Backend::Bus(Vec::new()))
     }
@@ -112,13 +112,13 @@ impl<P: Copy> Sessions<P> {
             ttl_ms: u64::from(ttl_s) * 1000,
             active: HashMap::new(),
             disconnected: HashMap::new(),
-            former: HashMap::new(),
+            previous: HashMap::new(),
             expiry_queue: VecDeque::new(),
             backend,
         }
     }
 
-    /// What is to be kept elsewhere since it was taken last.
+    /// Returns the writes since the last call; empty unless the backend is the bus.
     pub fn take_writes(&mut self) -> Vec<SessionWrite> {
         match &mut self.backend {
             Backend::Bus(waiting) => std::mem::take(waiting),
@@ -126,7 +126,7 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// Changes how long is remembered, in seconds, also for those who have left already.
+    /// Sets the TTL, in seconds; it also applies to players that are already disconnected.
     pub fn set_ttl(&mut self, ttl_s: u32) {
         self.ttl_ms = u64::from(ttl_s) * 1000;
         if let Backend::File(store) = &self.backend {
@@ -134,22 +134,22 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// Whether players get tokens.
+    /// Whether players get session tokens.
     pub fn is_enabled(&self) -> bool {
         self.ttl_ms > 0
     }
 
-    /// Whether what is remembered outlives the process, so that players are to be saved now and then.
+    /// Whether a backend outlives the process. If so, the caller saves active players periodically.
     pub fn is_persistent(&self) -> bool {
         !matches!(self.backend, Backend::None)
     }
 
-    /// Those who have left and may come back.
+    /// Number of disconnected sessions, including expired ones that have not been evicted yet.
     pub fn disconnected_count(&self) -> usize {
         self.disconnected.len()
     }
 
-    /// Writes to the store that failed so far.
+    /// Number of failed writes to the store.
     pub fn failures(&self) -> u64 {
         match &self.backend {
             Backend::File(store) => store.failures(),
@@ -157,24 +157,24 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// The current token of the session that this one stands for.
+    /// Returns the current token of the session to which a token belongs, or the token itself if it is not a previous one.
     pub fn current(&self, presented: SessionToken) -> SessionToken {
-        self.former.get(&presented).copied().unwrap_or(presented)
+        self.previous.get(&presented).copied().unwrap_or(presented)
     }
 
-    /// The player in the world whose session this token stands for.
+    /// Returns the player in the world to whose session a token belongs.
     pub fn player(&self, presented: SessionToken) -> Option<P> {
         self.active.get(&self.current(presented)).map(|active| active.player)
     }
 
-    /// Looks a token up. What its player left behind is handed out once, for whichever of its tokens comes first.
+    /// Looks up a token, and takes the saved state of a disconnected session. Both tokens of the session are invalid afterwards.
     pub fn take(&mut self, presented: SessionToken, now_ms: u64) -> Lookup<P> {
         self.expire(now_ms);
         let token = self.current(presented);
         if let Some(active) = self.active.get(&token) {
             return Lookup::Active(active.player);
         }
-        let Some(&Disconnected { at_ms, saved, former }) = self.disconnected.get(&token) else {
+        let Some(&Disconnected { at_ms, saved, previous }) = self.disconnected.get(&token) else {
             return Lookup::Unknown;
         };
         let saved = saved.after(clock_ms(now_ms) - at_ms);
@@ -182,49 +182,49 @@ impl<P: Copy> Sessions<P> {
             return Lookup::TooSoon;
         }
         self.remove_disconnected(token);
-        // What is kept under the token shown stays until the session has been entered under the next one.
-        for other in [Some(token), former].into_iter().flatten().filter(|&other| other != presented) {
+        // The entry of the presented token stays in the backend until the session is written under its next token.
+        for other in [Some(token), previous].into_iter().flatten().filter(|&other| other != presented) {
             self.write(other, SessionEntry::Deleted);
         }
         Lookup::Disconnected(saved)
     }
 
-    /// A newcomer has this token from now on.
+    /// Starts a session for a new player.
     pub fn start(&mut self, token: SessionToken, player: P) {
-        self.active.insert(token, Active { player, reconnected_ms: None, former: None });
+        self.active.insert(token, Active { player, reconnected_ms: None, previous: None });
     }
 
-    /// A returning player has this token from now on. The one it has shown stands for the same session until
-    /// [`Sessions::confirm`]; it is the same when no new one could be had.
+    /// Continues a session under a new token. The presented token stays valid until [`Sessions::confirm`]. Both are equal if no
+    /// new token could be generated.
     pub fn reconnect(&mut self, token: SessionToken, presented: SessionToken, player: P, now_ms: u64) {
-        let former = (presented != token).then_some(presented);
-        self.active.insert(token, Active { player, reconnected_ms: Some(now_ms), former });
-        if let Some(former) = former {
-            self.former.insert(former, token);
-            self.write(former, SessionEntry::ReplacedBy(token));
+        let previous = (presented != token).then_some(presented);
+        self.active.insert(token, Active { player, reconnected_ms: Some(now_ms), previous });
+        if let Some(previous) = previous {
+            self.previous.insert(previous, token);
+            self.write(previous, SessionEntry::ReplacedBy(token));
         }
     }
 
-    /// The client has its token: the one before it is worth nothing any more.
+    /// Confirms that the client has its token: the previous token becomes invalid.
     pub fn confirm(&mut self, token: SessionToken) {
-        let former = self.active.get_mut(&token).and_then(|active| active.former.take());
-        if let Some(former) = former {
-            self.former.remove(&former);
-            self.write(former, SessionEntry::Deleted);
+        let previous = self.active.get_mut(&token).and_then(|active| active.previous.take());
+        if let Some(previous) = previous {
+            self.previous.remove(&previous);
+            self.write(previous, SessionEntry::Deleted);
         }
     }
 
-    /// The player of this token is gone, and this is what it left behind; nothing if the session has been released.
+    /// Saves the state of a player that leaves the world. Does nothing if the session was released.
     pub fn disconnect(&mut self, token: SessionToken, saved: SavedPlayer, now_ms: u64) {
-        let Some(Active { reconnected_ms, former, .. }) = self.active.remove(&token) else { return };
+        let Some(Active { reconnected_ms, previous, .. }) = self.active.remove(&token) else { return };
         if self.is_enabled() {
-            self.store_disconnected(token, former, with_age(saved, reconnected_ms, now_ms), now_ms);
-        } else if let Some(former) = former {
-            self.former.remove(&former);
+            self.store_disconnected(token, previous, with_age(saved, reconnected_ms, now_ms), now_ms);
+        } else if let Some(previous) = previous {
+            self.previous.remove(&previous);
         }
     }
 
-    /// What was handed out, here or elsewhere, is not taken after all: its player may try again.
+    /// Stores a state that was taken, here or from another node, but not used, so that the client can retry.
     pub fn put_back(&mut self, token: SessionToken, saved: SavedPlayer, now_ms: u64) {
         if self.is_enabled() {
             self.store_disconnected(token, None, saved, now_ms);
@@ -234,35 +234,35 @@ impl<P: Copy> Sessions<P> {
     fn store_disconnected(
         &mut self,
         token: SessionToken,
-        former: Option<SessionToken>,
+        previous: Option<SessionToken>,
         saved: SavedPlayer,
         now_ms: u64,
     ) {
         self.expire(now_ms);
-        self.insert_disconnected(token, Disconnected { at_ms: clock_ms(now_ms), saved, former });
-        if let Some(former) = former {
-            self.write(former, SessionEntry::ReplacedBy(token));
+        self.insert_disconnected(token, Disconnected { at_ms: clock_ms(now_ms), saved, previous });
+        if let Some(previous) = previous {
+            self.write(previous, SessionEntry::ReplacedBy(token));
         }
         self.write(token, SessionEntry::Disconnected(saved));
     }
 
-    /// The session of this player goes on elsewhere: nothing of it is left here, and nothing will be when it leaves.
+    /// Gives the session to another node: its tokens become invalid here, and a later [`Sessions::disconnect`] saves nothing.
     pub fn release(&mut self, token: SessionToken) {
-        let Some(Active { former, .. }) = self.active.remove(&token) else { return };
-        if let Some(former) = former {
-            self.former.remove(&former);
-            self.write(former, SessionEntry::Deleted);
+        let Some(Active { previous, .. }) = self.active.remove(&token) else { return };
+        if let Some(previous) = previous {
+            self.previous.remove(&previous);
+            self.write(previous, SessionEntry::Deleted);
         }
         self.write(token, SessionEntry::Deleted);
     }
 
-    /// Writes down where a player is, so that it is not lost with the process.
+    /// Writes the state of an active player to the backend, so that it survives a crash of the process.
     pub fn save(&mut self, token: SessionToken, saved: SavedPlayer, now_ms: u64) {
         let saved = self.with_reconnect_age(token, saved, now_ms);
         self.write(token, SessionEntry::Active(saved));
     }
 
-    /// The same with the time since this player's session returned.
+    /// Returns `saved` with the time since this session's last reconnect.
     pub fn with_reconnect_age(&self, token: SessionToken, saved: SavedPlayer, now_ms: u64) -> SavedPlayer {
         let reconnected_ms = self.active.get(&token).and_then(|active| active.reconnected_ms);
         with_age(saved, reconnected_ms, now_ms)
@@ -276,34 +276,35 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// Forgets what a player left behind, since it is known elsewhere.
+    /// Removes a disconnected session from memory, because another store has it.
     pub fn forget(&mut self, token: SessionToken) {
         self.remove_disconnected(token);
     }
 
-    /// Takes over what the store has kept from an earlier process.
+    /// Loads the sessions that the store kept from earlier processes.
     pub fn load(&mut self, now_ms: u64) {
         let Backend::File(store) = &mut self.backend else { return };
-        let mut found = store.take_loaded();
-        found.sort_unstable_by_key(|found| std::cmp::Reverse(found.age_s));
-        let mut formers = Vec::new();
-        for StoredSession { token, entry, age_s } in found {
+        let mut rows = store.take_loaded();
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.age_s));
+        let mut previous_tokens = Vec::new();
+        for StoredSession { token, entry, age_s } in rows {
             let age_ms = u64::from(age_s) * 1000;
             match entry {
                 SessionEntry::Active(saved) | SessionEntry::Disconnected(saved) if age_ms < self.ttl_ms => {
-                    // Seconds are rounded: one less counts, so that no budget gains by it.
+                    // Ages are rounded to seconds. Counting one second less keeps the budget from gaining by the rounding.
                     let at_ms = clock_ms(now_ms) - age_ms.saturating_sub(1_000);
-                    self.insert_disconnected(token, Disconnected { at_ms, saved, former: None });
+                    self.insert_disconnected(token, Disconnected { at_ms, saved, previous: None });
                 }
-                SessionEntry::ReplacedBy(current) => formers.push((token, current)),
+                SessionEntry::ReplacedBy(current) => previous_tokens.push((token, current)),
                 _ => {}
             }
         }
-        for (former, current) in formers {
-            if let Some(stored) = self.disconnected.get_mut(&current).filter(|stored| stored.former.is_none())
+        for (previous, current) in previous_tokens {
+            if let Some(stored) =
+                self.disconnected.get_mut(&current).filter(|stored| stored.previous.is_none())
             {
-                stored.former = Some(former);
-                self.former.insert(former, current);
+                stored.previous = Some(previous);
+                self.previous.insert(previous, current);
             }
         }
     }
@@ -317,8 +318,8 @@ impl<P: Copy> Sessions<P> {
     }
 
     fn remove_disconnected(&mut self, token: SessionToken) {
-        if let Some(Disconnected { former: Some(former), .. }) = self.disconnected.remove(&token) {
-            self.former.remove(&former);
+        if let Some(Disconnected { previous: Some(previous), .. }) = self.disconnected.remove(&token) {
+            self.previous.remove(&previous);
         }
     }
 
@@ -336,13 +337,13 @@ impl<P: Copy> Sessions<P> {
     }
 }
 
-/// The same with the time since a session returned.
+/// Returns `saved` with the time since the last reconnect, capped at [`RECONNECT_INTERVAL_MS`].
 fn with_age(saved: SavedPlayer, reconnected_ms: Option<u64>, now_ms: u64) -> SavedPlayer {
     let ago_ms = reconnected_ms.map_or(u64::MAX, |reconnected_ms| now_ms - reconnected_ms);
     SavedPlayer { reconnected_ms_ago: ago_ms.min(RECONNECT_INTERVAL_MS.into()) as u16, ..saved }
 }
 
-/// The caller's clock, put forward so far that what an earlier process has kept has its time on it as well.
+/// Shifts the caller's clock forward by the longest TTL, so that times before its zero can be represented.
 fn clock_ms(now_ms: u64) -> u64 {
     now_ms + u64::from(SESSION_TTL_S_MAX) * 1000
 }

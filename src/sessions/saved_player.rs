@@ -1,36 +1,36 @@
-//! What a session keeps of its player, and its encoded form.
+//! The player state that a session keeps, and its encoding.
 
 use crate::limits::RECONNECT_INTERVAL_MS;
 use crate::world::Budget;
 
-/// What a player finds again.
+/// State of a player that survives a disconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SavedPlayer {
-    /// Units from the left edge.
+    /// Units from the left edge of the world.
     pub x: u16,
-    /// Units from the top edge.
+    /// Units from the top edge of the world.
     pub y: u16,
-    /// Whether it looks right.
+    /// Whether the player faces right.
     pub faces_right: bool,
-    /// Width and height of what its client shows, in units; none if it never said.
+    /// Width and height of the client's viewport, in units; `None` if the client never sent one.
     pub viewport: Option<(u16, u16)>,
-    /// Its reconciliation budget.
+    /// Reconciliation budget.
     pub budget: Budget,
-    /// How long ago the session returned last, in milliseconds; what is longer than [`RECONNECT_INTERVAL_MS`] does not count.
+    /// Time since the session last reconnected, in milliseconds, capped at [`RECONNECT_INTERVAL_MS`].
     pub reconnected_ms_ago: u16,
 }
 
-/// Bytes of the first format, which had neither a budget nor a time.
+/// Size of the first format, in bytes. It has neither a budget nor a reconnect time.
 const FIRST_BYTES: usize = 9;
 
 impl SavedPlayer {
-    /// Bytes of the encoded form.
+    /// Size of the encoding, in bytes.
     pub const BYTES: usize = FIRST_BYTES + Budget::BYTES + size_of::<u16>();
 
-    /// [`SavedPlayer::reconnected_ms_ago`] of a session that may return at once.
+    /// Value of [`SavedPlayer::reconnected_ms_ago`] for a session that may reconnect immediately.
     pub const LONG_AGO: u16 = RECONNECT_INTERVAL_MS;
 
-    /// The encoded form, the same for every store and node.
+    /// Returns the encoding, which the store, the bus and all nodes share.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[0] = u8::from(self.faces_right) | u8::from(self.viewport.is_some()) << 1;
@@ -42,7 +42,7 @@ impl SavedPlayer {
         bytes
     }
 
-    /// What these bytes say, those of the first format included, whose budget is empty; `None` if they are not ours.
+    /// Decodes either format; the first one yields an empty budget. Returns `None` for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (first, rest) = bytes.split_first_chunk::<FIRST_BYTES>()?;
         let number = |at: usize| u16::from_le_bytes([first[1 + 2 * at], first[2 + 2 * at]]);
@@ -61,7 +61,7 @@ impl SavedPlayer {
         is_ours.then_some(saved)
     }
 
-    /// The same after this many milliseconds away: the budget has refilled.
+    /// Returns the state after `elapsed_ms` milliseconds away: the budget refills.
     #[must_use]
     pub fn after(self, elapsed_ms: u64) -> Self {
         let reconnected_ms_ago =
@@ -69,7 +69,7 @@ impl SavedPlayer {
         Self { budget: self.budget.refilled(elapsed_ms), reconnected_ms_ago, ..self }
     }
 
-    /// Whether the session may return: it has not done so within the last [`RECONNECT_INTERVAL_MS`].
+    /// Whether the last reconnect was at least [`RECONNECT_INTERVAL_MS`] ago.
     pub fn may_reconnect(&self) -> bool {
         self.reconnected_ms_ago >= RECONNECT_INTERVAL_MS
     }
@@ -80,7 +80,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A player somewhere.
+    /// A player at an arbitrary position.
     pub const HERE: SavedPlayer = SavedPlayer {
         x: 3,
         y: 4,
@@ -92,7 +92,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn it_is_read_as_it_was_written_and_nothing_shorter_or_longer(
+        fn decoding_reverses_encoding_and_rejects_other_lengths(
             x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, ago in 0u16..=1000, more: u8,
         ) {
             let budget = Budget::EMPTY.refilled(ms);
@@ -113,7 +113,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_session_returns_at_most_once_a_second() {
+    fn a_session_reconnects_at_most_once_a_second() {
         let returned = SavedPlayer { reconnected_ms_ago: 0, ..HERE };
         assert!(!returned.may_reconnect() && !returned.after(999).may_reconnect());
         assert!(returned.after(1_000).may_reconnect() && returned.after(u64::from(u32::MAX)).may_reconnect());

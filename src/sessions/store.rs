@@ -1,7 +1,7 @@
-//! What outlives the process of what players left behind: a file, written by a thread of its own.
+//! File store for sessions, so that they survive a restart. A dedicated thread does all file I/O.
 //!
-//! The loop puts what is to be kept into a map and goes on; the thread takes the map every second and writes it in one
-//! transaction. A store that fails costs the sessions in it and a line in the log.
+//! The event loop puts entries into a shared map and never waits for the disk. The thread takes the map every
+//! [`SESSION_STORE_WRITE_MS`] and writes it in one transaction. A failing store costs the sessions in it and is logged.
 
 mod file;
 
@@ -19,24 +19,24 @@ use crate::limits::{
 };
 use file::{StoreError, StoreFile, set_aside};
 
-/// The file below the folder that is given.
+/// Name of the file in the state directory.
 pub const FILE: &str = "resume.redb";
 
-/// How often what is too old is taken out, in rounds of writing.
-const ROUNDS_PER_CLEANING: u32 = 60;
+/// Write rounds between two removals of expired rows.
+const ROUNDS_PER_EXPIRY: u32 = 60;
 
-/// What was kept by an earlier process.
+/// A row that an earlier process wrote.
 #[derive(Debug)]
 pub struct StoredSession {
-    /// Whose it is.
+    /// The row's key.
     pub token: SessionToken,
-    /// What it left behind, or which token its session has now.
+    /// The row's value.
     pub entry: SessionEntry,
-    /// How long ago, in seconds.
+    /// Age of the row, in seconds.
     pub age_s: u32,
 }
 
-/// A store at work. Dropped, it writes what is left.
+/// An open store. Dropping it writes the pending entries, and waits for that up to [`SESSION_STORE_STOP_MS`].
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -48,41 +48,42 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     ttl_s: AtomicU32,
-    /// What waits to be written, the latest of each token.
-    waiting: Mutex<HashMap<SessionToken, SessionEntry>>,
+    /// Entries not yet written, the latest of each token; at most [`SESSIONS_SAVED_MAX`].
+    pending: Mutex<HashMap<SessionToken, SessionEntry>>,
     failures: AtomicU64,
 }
 
 impl Store {
-    /// Opens the store in this folder and reads it. A file that is broken is set aside for a new one.
+    /// Opens the store in this directory and loads its rows. A corrupt file is set aside and replaced by an empty one.
     ///
     /// # Errors
-    /// A line about why there is none: the folder can't be written to, or another process has it.
+    /// Returns a log line if the directory is not writable or another process has the file open.
     pub fn open(folder: &Path, ttl_s: u32) -> Result<Self, String> {
         let path = folder.join(FILE);
-        let complain = |why: &str| complaint(&path, why);
-        let (file, loaded) = open_or_replace(&path, ttl_s).map_err(|why| complain(&why))?;
+        let to_line = |why: &str| error_line(&path, why);
+        let (file, loaded) = open_or_replace(&path, ttl_s).map_err(|why| to_line(&why))?;
         let shared = Arc::new(Shared {
             ttl_s: AtomicU32::new(ttl_s),
-            waiting: Mutex::default(),
+            pending: Mutex::default(),
             failures: AtomicU64::new(0),
         });
-        let (stop, asked_to_stop) = channel();
-        let (has_stopped, stopped) = channel();
+        let (stop, stop_requested) = channel();
+        let (done, stopped) = channel();
         let (path, shared_with) = (path.clone(), Arc::clone(&shared));
-        let writer = Writer { file: Some(file), path, shared: shared_with, is_failing: false, broken: 0 };
+        let writer =
+            Writer { file: Some(file), path, shared: shared_with, is_failing: false, corrupt_files: 0 };
         thread::Builder::new()
             .name("resume-store".to_owned())
             .spawn(move || {
-                writer.run(&asked_to_stop);
-                // Nobody listens any more when that took too long.
-                let _ = has_stopped.send(());
+                writer.run(&stop_requested);
+                // The receiver is gone if `Drop` has timed out.
+                let _ = done.send(());
             })
-            .map_err(|error| complain(&error.to_string()))?;
+            .map_err(|error| to_line(&error.to_string()))?;
         Ok(Self { shared, loaded, stop: Some(stop), stopped })
     }
 
-    /// What earlier processes kept, once.
+    /// Returns the rows that earlier processes wrote; empty after the first call.
     pub(super) fn take_loaded(&mut self) -> Vec<StoredSession> {
         mem::take(&mut self.loaded)
     }
@@ -95,11 +96,11 @@ impl Store {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
-    /// Has this written with the next round. While the disk hangs, [`SESSIONS_SAVED_MAX`] tokens wait, each with its latest state.
+    /// Queues an entry for the next write. At [`SESSIONS_SAVED_MAX`] pending tokens (the disk hangs), other tokens are dropped.
     pub(super) fn save(&self, token: SessionToken, entry: SessionEntry) {
-        let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < SESSIONS_SAVED_MAX || waiting.contains_key(&token) {
-            waiting.insert(token, entry);
+        let mut pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.len() < SESSIONS_SAVED_MAX || pending.contains_key(&token) {
+            pending.insert(token, entry);
         }
     }
 }
@@ -110,30 +111,30 @@ impl Drop for Store {
         if self.stopped.recv_timeout(Duration::from_millis(SESSION_STORE_STOP_MS))
             == Err(RecvTimeoutError::Timeout)
         {
-            log::error!("STATE_DIR: {FILE} is not written in time: who left lately is not remembered");
+            log::error!("STATE_DIR: {FILE} was not written in time; the latest disconnects are lost");
         }
     }
 }
 
-/// Checks whether [`Store::open`] could have the file, without making or changing one. The lock of another process is no
-/// problem: the server that runs has it.
+/// Checks whether [`Store::open`] could open the file, without creating or changing it. A lock held by another process is
+/// no error: it may be the running server.
 ///
 /// # Errors
-/// The line of [`Store::open`].
+/// Returns the same log line as [`Store::open`].
 pub fn check(folder: &Path) -> Result<(), String> {
     let path = folder.join(FILE);
-    file::check(&path).map_err(|error| complaint(&path, &error.to_string()))
+    file::check(&path).map_err(|error| error_line(&path, &error.to_string()))
 }
 
-fn complaint(path: &Path, why: &str) -> String {
+fn error_line(path: &Path, why: &str) -> String {
     format!("STATE_DIR: {}: {why}", path.display())
 }
 
-/// Opens and reads the file; one that can't be read is moved out of the way.
+/// Opens and reads the file. A corrupt file is set aside, and a new one is created.
 fn open_or_replace(path: &Path, ttl_s: u32) -> Result<(StoreFile, Vec<StoredSession>), String> {
     let open = || StoreFile::open(path)?.read(ttl_s, unix_s());
     match open() {
-        Ok(whole) => Ok(whole),
+        Ok(opened) => Ok(opened),
         Err(StoreError::Unavailable(why)) => Err(why),
         Err(StoreError::Corrupt(why)) => {
             set_aside(path, &why)?;
@@ -143,29 +144,29 @@ fn open_or_replace(path: &Path, ttl_s: u32) -> Result<(StoreFile, Vec<StoredSess
 }
 
 struct Writer {
-    /// None after a failure, until it can be opened again.
+    /// `None` after a failure, until the file can be reopened.
     file: Option<StoreFile>,
     path: PathBuf,
     shared: Arc<Shared>,
     is_failing: bool,
-    /// Files that broke under this process.
-    broken: u32,
+    /// Number of files that became corrupt under this process.
+    corrupt_files: u32,
 }
 
 impl Writer {
-    fn run(mut self, asked_to_stop: &Receiver<()>) {
+    fn run(mut self, stop_requested: &Receiver<()>) {
         let mut round = 0;
         loop {
-            let is_last = asked_to_stop.recv_timeout(Duration::from_millis(SESSION_STORE_WRITE_MS))
+            let is_last = stop_requested.recv_timeout(Duration::from_millis(SESSION_STORE_WRITE_MS))
                 != Err(RecvTimeoutError::Timeout);
-            let rows = mem::take(&mut *self.waiting());
-            let is_cleaning = round % ROUNDS_PER_CLEANING == 0;
-            if !rows.is_empty() || is_cleaning {
-                let result = self.write(&rows, is_cleaning);
+            let rows = mem::take(&mut *self.pending());
+            let is_expiring = round % ROUNDS_PER_EXPIRY == 0;
+            if !rows.is_empty() || is_expiring {
+                let result = self.write(&rows, is_expiring);
                 if result.is_err() {
-                    self.put_back(rows);
+                    self.requeue(rows);
                 }
-                self.note(result);
+                self.log_transition(result);
             }
             if is_last {
                 if let Some(file) = self.file {
@@ -177,26 +178,26 @@ impl Writer {
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<SessionToken, SessionEntry>> {
-        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<SessionToken, SessionEntry>> {
+        self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What could not be written is written with a later round, unless something newer is.
-    fn put_back(&self, rows: HashMap<SessionToken, SessionEntry>) {
-        let mut waiting = self.waiting();
+    /// Queues rows again after a failed write. Entries queued since then take precedence.
+    fn requeue(&self, rows: HashMap<SessionToken, SessionEntry>) {
+        let mut pending = self.pending();
         for (token, entry) in rows {
-            if waiting.len() < SESSIONS_SAVED_MAX {
-                waiting.entry(token).or_insert(entry);
+            if pending.len() < SESSIONS_SAVED_MAX {
+                pending.entry(token).or_insert(entry);
             }
         }
     }
 
-    /// Writes rows; a file that turns out to be broken is set aside, and the rows go into a new one.
-    fn write(&mut self, rows: &HashMap<SessionToken, SessionEntry>, is_cleaning: bool) -> Result<(), String> {
-        let ttl_s = is_cleaning.then(|| self.shared.ttl_s.load(Ordering::Relaxed));
+    /// Writes rows. If the file is corrupt, it is set aside, and the rows go into a new file.
+    fn write(&mut self, rows: &HashMap<SessionToken, SessionEntry>, is_expiring: bool) -> Result<(), String> {
+        let ttl_s = is_expiring.then(|| self.shared.ttl_s.load(Ordering::Relaxed));
         loop {
-            if self.broken >= SESSION_FILES_BROKEN_MAX {
-                return Err("it broke too often".to_owned());
+            if self.corrupt_files >= SESSION_FILES_BROKEN_MAX {
+                return Err("too many corrupt files".to_owned());
             }
             let file = self.file.take().map_or_else(|| StoreFile::open(&self.path), Ok);
             match file.and_then(|file| file.write(rows, unix_s(), ttl_s)) {
@@ -206,31 +207,29 @@ impl Writer {
                 }
                 Err(StoreError::Unavailable(why)) => return Err(why),
                 Err(StoreError::Corrupt(why)) => {
-                    self.broken += 1;
+                    self.corrupt_files += 1;
                     set_aside(&self.path, &why)?;
                 }
             }
         }
     }
 
-    /// One line when it begins to fail, and one when it is well again.
-    fn note(&mut self, result: Result<(), String>) {
+    /// Logs one line when writes begin to fail, and one when they succeed again.
+    fn log_transition(&mut self, result: Result<(), String>) {
         let (path, was_failing) = (self.path.display(), self.is_failing);
         self.is_failing = result.is_err();
         self.shared.failures.fetch_add(u64::from(self.is_failing), Ordering::Relaxed);
         match result {
-            Ok(()) if was_failing => log::info!("STATE_DIR: {path} is written again"),
+            Ok(()) if was_failing => log::info!("STATE_DIR: {path} is writable again"),
             Err(why) if !was_failing => {
-                log::error!(
-                    "STATE_DIR: {path} can't be written, who comes back after a restart begins anew: {why}"
-                );
+                log::error!("STATE_DIR: {path} can't be written; sessions will not survive a restart: {why}");
             }
             _ => {}
         }
     }
 }
 
-/// Seconds since 1970: what is kept outlives every other clock.
+/// Returns the wall clock in seconds since 1970: row ages must be comparable across processes and reboots.
 fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -239,14 +238,20 @@ fn unix_s() -> u64 {
 mod tests {
     use super::*;
 
-    /// A writer over a file of its own below the folder for temporary files.
+    /// Returns a writer with a file in its own temporary directory.
     fn writer(name: &str) -> Writer {
         let folder = std::env::temp_dir().join(format!("pixi-store-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let shared =
-            Shared { ttl_s: AtomicU32::new(300), waiting: Mutex::default(), failures: AtomicU64::new(0) };
-        Writer { file: None, path: folder.join(FILE), shared: Arc::new(shared), is_failing: false, broken: 0 }
+            Shared { ttl_s: AtomicU32::new(300), pending: Mutex::default(), failures: AtomicU64::new(0) };
+        Writer {
+            file: None,
+            path: folder.join(FILE),
+            shared: Arc::new(shared),
+            is_failing: false,
+            corrupt_files: 0,
+        }
     }
 
     fn rows(numbers: std::ops::Range<u128>) -> HashMap<SessionToken, SessionEntry> {
@@ -259,8 +264,8 @@ mod tests {
         open_or_replace(&writer.path, 300).unwrap().1.len()
     }
 
-    /// Damages the file, which the writer has closed as after a failure.
-    fn break_under(writer: &mut Writer) {
+    /// Corrupts the file. The writer closes it first, as after a failure.
+    fn corrupt_file(writer: &mut Writer) {
         writer.file.take().unwrap().close();
         let bytes = std::fs::read(&writer.path).unwrap();
         let zeros: Vec<u8> =
@@ -269,44 +274,44 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_breaks_in_use_is_replaced_and_costs_its_own_rows() {
+    fn a_file_that_becomes_corrupt_is_replaced_and_loses_only_its_own_rows() {
         let mut writer = writer("breaks");
         writer.write(&rows(0..20_000), true).unwrap();
-        break_under(&mut writer);
+        corrupt_file(&mut writer);
         writer.write(&rows(30_000..30_005), true).unwrap();
         assert!(writer.path.with_extension("redb.broken").exists());
         writer.file.take().unwrap().close();
-        assert_eq!((writer.broken, found(&writer)), (1, 5));
+        assert_eq!((writer.corrupt_files, found(&writer)), (1, 5));
     }
 
     #[test]
-    fn files_that_break_again_and_again_are_given_up() {
+    fn writing_stops_after_too_many_corrupt_files() {
         let mut writer = writer("again");
         for round in 0..SESSION_FILES_BROKEN_MAX {
             writer.write(&rows(0..20_000), true).unwrap();
-            break_under(&mut writer);
-            assert_eq!(writer.broken, round);
-            // Of the last one nothing more is written.
+            corrupt_file(&mut writer);
+            assert_eq!(writer.corrupt_files, round);
+            // After the last corrupt file nothing is written.
             assert_eq!(writer.write(&rows(0..1), true).is_ok(), round + 1 < SESSION_FILES_BROKEN_MAX);
         }
     }
 
     #[test]
-    fn what_could_not_be_written_is_written_later_unless_something_newer_is() {
+    fn a_failed_write_is_retried_and_newer_entries_win() {
         let mut writer = writer("later");
         std::fs::create_dir(&writer.path).unwrap();
         assert!(writer.write(&rows(0..3), false).is_err());
-        writer.waiting().insert(SessionToken::of(1), SessionEntry::Deleted);
-        writer.put_back(rows(0..3));
+        writer.pending().insert(SessionToken::of(1), SessionEntry::Deleted);
+        writer.requeue(rows(0..3));
         std::fs::remove_dir(&writer.path).unwrap();
-        let waiting = mem::take(&mut *writer.waiting());
-        writer.write(&waiting, false).unwrap();
+        let pending = mem::take(&mut *writer.pending());
+        writer.write(&pending, false).unwrap();
         writer.file.take().unwrap().close();
         assert_eq!(found(&writer), 2);
     }
 
     #[test]
-    fn the_file_stays_small_however_much_is_written() {
+    fn the_file_size_is_bounded() {
         let mut writer = writer("size");
         for round in 0..6 {
             writer.write(&rows(round * 50_000..(round + 1) * 50_000), false).unwrap();

@@ -1,40 +1,40 @@
-//! What a player shows when it comes back: 128 bits that nobody can guess, in a cookie.
+//! Session token: 128 random bits in a cookie.
 
 use std::fmt;
 
-/// What the cookie's name begins with. A port follows: browsers keep cookies by host and not by port, and two servers of one
-/// host would take each other's.
+/// Prefix of the cookie's name; the port follows. Browsers scope cookies by host and not by port, so two servers on one host
+/// would otherwise overwrite each other's cookie.
 const COOKIE_PREFIX: &str = "pixi_resume_";
 
-/// Bits in hexadecimal digits.
+/// Length of the cookie's value, in lowercase hexadecimal digits.
 const DIGITS: usize = 32;
 
-/// Whoever shows it is taken for the player it was given to: it is never displayed, and never logged.
+/// A bearer token for one session. It is never logged or displayed; `Debug` omits the value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionToken(u128);
 
 impl SessionToken {
-    /// A token nobody has; `None` when the operating system has no random numbers to give.
+    /// Generates a random token; `None` if the operating system's random number generator fails.
     pub fn draw() -> Option<Self> {
         let mut bytes = [0; size_of::<u128>()];
         getrandom::fill(&mut bytes).ok()?;
         Some(Self::of(u128::from_ne_bytes(bytes)))
     }
 
-    /// The token of this number.
+    /// Returns the token with this value.
     pub fn of(number: u128) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// Returns the value.
     pub fn number(self) -> u128 {
         self.0
     }
 
-    /// The first one in the value of a `Cookie` header, of those for the port that the client addressed.
+    /// Returns the first valid token in a `Cookie` header whose name matches the port that the client addressed.
     pub fn in_cookies(header: &str, port: u16) -> Option<Self> {
         let ours = cookie_name(port);
-        // Several headers have been joined with commas.
+        // Repeated `Cookie` headers have been joined with commas.
         header.split([';', ',']).find_map(|cookie| {
             let (name, value) = cookie.trim_ascii().split_once('=')?;
             let is_ours = name == ours && value.len() == DIGITS;
@@ -43,8 +43,8 @@ impl SessionToken {
         })
     }
 
-    /// The value of the `Set-Cookie` header that hands it out: for the port that the client addressed and what is below `path`,
-    /// out of the reach of scripts, as long as the browser is open, and over `https` alone where the client speaks that.
+    /// Returns the value of the `Set-Cookie` header for the port that the client addressed and for `path`. The cookie is a session
+    /// cookie, hidden from scripts (`HttpOnly`), and `Secure` if the client uses `https`.
     pub fn set_cookie(self, port: u16, path: &str, is_https: bool) -> String {
         let (name, secure) = (cookie_name(port), if is_https { "; Secure" } else { "" });
         format!("{name}={:0DIGITS$x}; Path={path}; HttpOnly; SameSite=Lax{secure}", self.0)
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_handed_out_is_recognised() {
+    fn a_cookie_round_trips_through_set_cookie() {
         for token in [SessionToken::of(0), SessionToken::of(u128::MAX), SessionToken::draw().unwrap()] {
             let set = token.set_cookie(8108, "/", false);
             assert_eq!(token.set_cookie(8108, "/", true), format!("{set}; Secure"));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_of_one_host_keep_their_cookies_apart() {
+    fn servers_on_one_host_keep_their_cookies_apart() {
         let cookie = |number, port| {
             let set = SessionToken::of(number).set_cookie(port, "/", false);
             set.split(';').next().unwrap().to_owned()
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn rejects_other_names_and_malformed_values() {
         let digits = "0123456789abcdef0123456789abcdef";
         for header in [
             "",
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_are_alike_and_none_is_shown() {
+    fn tokens_are_unique_and_debug_hides_them() {
         let (one, other) = (SessionToken::draw().unwrap(), SessionToken::draw().unwrap());
         assert_ne!(one, other);
         assert_eq!(format!("{one:?}"), "SessionToken");

@@ -93,7 +93,7 @@ fn a_store_that_is_no_file_is_not_waited_for() {
     let folder = folder("resume-fifo");
     nix::unistd::mkfifo(&store_in(&folder), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     let server = settings(&folder).start();
-    assert!(server.log().contains("it is no regular file"), "{}", server.log());
+    assert!(server.log().contains("not a regular file"), "{}", server.log());
 }
 
 /// Seconds since 1970.

@@ -1,8 +1,7 @@
-//! The file of a store: rows in a redb database, which may be damaged in any way.
+//! The store's file: rows in a redb database that may be corrupt in any way.
 //!
-//! redb panics over some damage, also when it closes a file. So everything it does happens within
-//! [`catch_panic_message`], and a database that panicked is not closed but forgotten. The number of
-//! times is bounded by the caller.
+//! redb panics on some corrupt files, even while it closes them. So every call runs inside [`catch_panic_message`], and a
+//! database that panicked is leaked instead of closed. The caller bounds how often that happens.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions, Permissions};
@@ -21,37 +20,37 @@ use crate::ops::crash::catch_panic_message;
 use crate::ops::files::check_read_write;
 use crate::world::Budget;
 
-/// By token: a row as [`row_of`] writes it.
+/// Rows by token, encoded by [`row_of`].
 const TABLE: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("sessions-2");
 
-/// What earlier versions wrote: when it was saved, in seconds since 1970, and what. It is read once and taken away.
+/// Table of earlier versions: save time in seconds since 1970, and the player's state. It is migrated once, then deleted.
 const FIRST_TABLE: TableDefinition<'_, u128, FirstRow> = TableDefinition::new("players-1");
 type FirstRow = (u64, u16, u16, bool, Option<(u16, u16)>);
 
-/// Nobody but the service reads tokens.
+/// Mode of the file: only the service may read session tokens.
 const MODE: u32 = 0o600;
 
 const KIND_SESSION: u8 = 1;
 const KIND_FORMER: u8 = 2;
 
-/// A database at work.
+/// An open database.
 #[derive(Debug)]
 pub(super) struct StoreFile {
     database: Database,
     path: PathBuf,
 }
 
-/// Why something could not be done.
+/// Reason why an operation failed.
 #[derive(Debug)]
 pub(super) enum StoreError {
-    /// The file is no store, or not any more: it must make room for a new one.
+    /// The file is not a valid store. The caller sets it aside and creates a new one.
     Corrupt(String),
-    /// Something that another file would not change. The database must be opened again.
+    /// The environment is at fault, and a new file would not help. The database must be reopened.
     Unavailable(String),
 }
 
 impl StoreError {
-    /// What is wrong.
+    /// Returns the message.
     pub(super) fn why(self) -> String {
         match self {
             Self::Corrupt(why) | Self::Unavailable(why) => why,
@@ -64,7 +63,7 @@ impl From<redb::Error> for StoreError {
         use redb::Error;
         let why = error.to_string();
         match error {
-            // Bytes that are missing or make no sense are reported so as well.
+            // redb also reports truncated and inconsistent files as I/O errors.
             Error::Io(error) => match error.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::Corrupt(why),
                 _ => Self::Unavailable(why),
@@ -78,7 +77,7 @@ impl From<redb::Error> for StoreError {
 }
 
 impl StoreFile {
-    /// Opens or makes the file.
+    /// Opens the file, or creates it.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let file = open_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let create = || {
@@ -90,7 +89,7 @@ impl StoreFile {
         Ok(Self { database, path: path.to_owned() })
     }
 
-    /// Does something with the database. One that panicked is not touched again, not even to close it.
+    /// Runs an operation. A database that panicked is leaked: even closing it could panic again.
     fn attempt<T>(
         self,
         act: impl FnOnce(&mut Database) -> Result<T, redb::Error>,
@@ -108,13 +107,13 @@ impl StoreFile {
         }
     }
 
-    /// What the file holds and is no older than `ttl_s`.
+    /// Returns the rows younger than `ttl_s`, after migrating the table of earlier versions.
     pub(super) fn read(self, ttl_s: u32, now_s: u64) -> Result<(Self, Vec<StoredSession>), StoreError> {
         let (file, ()) = self.attempt(|database| migrate_first_table(database))?;
         file.attempt(|database| read(database, ttl_s, now_s))
     }
 
-    /// Writes these rows, and takes out what is older than `ttl_s` if that is given.
+    /// Writes these rows, and removes rows older than `ttl_s` if it is given.
     pub(super) fn write(
         self,
         rows: &HashMap<SessionToken, SessionEntry>,
@@ -133,7 +132,7 @@ impl StoreFile {
         })?;
         if file.is_too_large() {
             file.close();
-            return Err(StoreError::Corrupt(format!("it is larger than {SESSION_FILE_BYTES_MAX} bytes")));
+            return Err(StoreError::Corrupt(format!("larger than {SESSION_FILE_BYTES_MAX} bytes")));
         }
         Ok(file)
     }
@@ -142,27 +141,27 @@ impl StoreFile {
         fs::metadata(&self.path).is_ok_and(|file| file.len() > SESSION_FILE_BYTES_MAX)
     }
 
-    /// Closes the file. What goes wrong then concerns nobody.
+    /// Closes the file. A failure at this point has no consequence and is ignored.
     pub(super) fn close(self) {
         let _ = catch_panic_message(move || drop(self));
     }
 }
 
-/// Checks whether [`StoreFile::open`] could have the file, without making one.
+/// Checks whether [`StoreFile::open`] could open the file, without creating it.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     expect_regular(path)?;
     check_read_write(path)
 }
 
-/// Opening a FIFO would block.
+/// Rejects anything but a regular file; opening a FIFO would block.
 fn expect_regular(path: &Path) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     Ok(())
 }
 
-/// Opens a file that nobody else may read, one that exists already included.
+/// Opens or creates a file with mode [`MODE`], and restricts the mode of an existing one.
 fn open_private(path: &Path) -> io::Result<fs::File> {
     expect_regular(path)?;
     let file =
@@ -175,7 +174,7 @@ fn open_private(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// Takes over the rows of earlier versions. What they knew of no budget returns with an empty one.
+/// Migrates the rows of earlier versions. They have no budget, so their players reconnect with an empty one.
 fn migrate_first_table(database: &Database) -> Result<(), redb::Error> {
     let has_none =
         matches!(database.begin_read()?.open_table(FIRST_TABLE), Err(redb::TableError::TableDoesNotExist(_)));
@@ -198,8 +197,8 @@ fn migrate_first_table(database: &Database) -> Result<(), redb::Error> {
     })
 }
 
-/// Does something in a transaction. A panic leaves it as it is: to unwind through it could panic a second time, which would
-/// end the process.
+/// Runs an operation in a transaction. If it panics, the transaction is leaked: aborting it during unwinding could panic
+/// again, which would end the process.
 fn in_transaction(
     database: &Database,
     act: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
@@ -254,7 +253,7 @@ fn write(
     })
 }
 
-/// Takes out the oldest rows over the bound, and a sixteenth of the bound with them: not every round is to look at all.
+/// Removes the oldest rows above the bound, and another sixteenth of the bound, so that not every write scans the table.
 fn evict_oldest_rows(table: &mut redb::Table<'_, u128, &'static [u8]>) -> Result<(), redb::Error> {
     let mut rows = Vec::with_capacity(table.len()? as usize);
     for row in table.iter()? {
@@ -269,7 +268,7 @@ fn evict_oldest_rows(table: &mut redb::Table<'_, u128, &'static [u8]>) -> Result
     Ok(())
 }
 
-/// A row: its kind, the time in seconds since 1970, and what is kept.
+/// Encodes a row: kind, save time in seconds since 1970, then the value.
 fn row_of(entry: &SessionEntry, now_s: u64) -> Vec<u8> {
     let (kind, kept) = match entry {
         SessionEntry::Active(saved) | SessionEntry::Disconnected(saved) => {
@@ -285,7 +284,7 @@ fn saved_s(row: &[u8]) -> Option<u64> {
     row.get(1..9)?.try_into().ok().map(u64::from_le_bytes)
 }
 
-/// What a row says and since when; `None` if it is none of ours.
+/// Decodes a row into its entry and save time; `None` if the row is invalid.
 fn read_row(row: &[u8]) -> Option<(SessionEntry, u64)> {
     let (saved_s, kept) = (saved_s(row)?, &row[9..]);
     let entry = match row[0] {
@@ -296,10 +295,10 @@ fn read_row(row: &[u8]) -> Option<(SessionEntry, u64)> {
     Some((entry, saved_s))
 }
 
-/// Moves a broken file out of the way, in place of the one before.
+/// Renames a corrupt file, replacing the one set aside before.
 pub(super) fn set_aside(path: &Path, why: &str) -> Result<(), String> {
     let aside = path.with_extension("redb.broken");
-    fs::rename(path, &aside).map_err(|error| format!("{why}; it can't be set aside: {error}"))?;
+    fs::rename(path, &aside).map_err(|error| format!("{why}; setting it aside failed: {error}"))?;
     log::error!("STATE_DIR: {}: {why}; set aside as {}", path.display(), aside.display());
     Ok(())
 }
@@ -309,18 +308,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_costs_the_database_and_nothing_else() {
+    fn a_panic_is_reported_as_corruption_and_leaks_the_database() {
         let folder = std::env::temp_dir().join(format!("pixi-store-panic-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = StoreFile::open(&folder.join("store")).unwrap();
         let result = file.attempt(|database| -> Result<(), _> {
-            in_transaction(database, |_| panic!("in the midst of a transaction"))
+            in_transaction(database, |_| panic!("inside a transaction"))
         });
         assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
     }
 
     #[test]
-    fn a_row_is_read_as_it_was_written_and_anything_else_is_skipped() {
+    fn decoding_reverses_encoding_and_rejects_other_rows() {
         let row = row_of(&SessionEntry::ReplacedBy(SessionToken::of(7)), 1_000);
         assert_eq!(read_row(&row), Some((SessionEntry::ReplacedBy(SessionToken::of(7)), 1_000)));
         for cut in 0..row.len() {
