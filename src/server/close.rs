@@ -1,4 +1,4 @@
-//! How connections end, one by one and all together: closing handshakes, deadlines, the drain at shutdown, the reaper.
+//! Closing connections: close handshakes, deadlines, the shutdown drain, and the reaper.
 
 use mio::Token;
 
@@ -9,14 +9,14 @@ use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
 use crate::ops::metrics::{Closed, FrameOut, Refused, Truncation};
 use crate::wire::websocket::Code;
 
-/// A shutdown under way.
+/// A shutdown in progress.
 #[derive(Debug)]
 pub(super) struct Drain {
-    /// Whoever has not taken its last bytes by then is left behind, in milliseconds of the loop's clock.
+    /// When the server stops waiting for clients to take their last bytes, in milliseconds of the loop's clock.
     deadline_ms: u64,
 }
 
-/// What a connection's deadlines ask for.
+/// Action due for a connection by its deadlines.
 enum Overdue {
     Nothing,
     Ping,
@@ -28,20 +28,20 @@ enum Overdue {
 }
 
 impl Server {
-    /// Takes a player out of the world; the connection closes after its last bytes.
+    /// Removes a player from the world. The connection closes after its last bytes are written.
     pub(super) fn remove_player(&mut self, token: Token, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { slot, ref player } = connection.phase else { return };
-        // What a player said last before it goes is not worth more than its allowance.
+        // Deferred messages of a leaving player are dropped: they exceeded its rate.
         self.metrics.rate_limited_total += player.deferred.len() as u64;
         self.end_session(token);
         self.metrics.closed[reason] += 1;
-        log::debug!("player {} ended: {reason:?}", self.engine.world().id(slot).unwrap_or(0));
+        log::debug!("player {} closed: {reason:?}", self.engine.world().id(slot).unwrap_or(0));
         self.engine.leave(slot);
         self.start_close(token, true);
     }
 
-    /// Sends a close frame to a player and ends it.
+    /// Sends a close frame to a player and removes it.
     pub(super) fn close_player(&mut self, token: Token, code: Code, why: &'static str, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { player, .. } = &mut connection.phase else { return };
@@ -51,7 +51,7 @@ impl Server {
         self.remove_player(token, reason);
     }
 
-    /// From here on the connection only gets what waits for it, then the end of our side.
+    /// Starts closing a connection: its outbox is written, then the write side is shut down.
     pub(super) fn start_close(&mut self, token: Token, was_player: bool) {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -60,8 +60,8 @@ impl Server {
         if was_player { self.queue_write(token) } else { self.queue_http(token) }
     }
 
-    /// Ends our side once everything has been written. The socket stays until the peer ends its own, so that the bytes
-    /// it still sends don't turn into a reset that eats our close frame.
+    /// Shuts down the write side once the outbox is empty. The socket stays open until the peer closes its side: closing it with
+    /// unread input would send a reset, which may discard our close frame at the peer.
     pub(super) fn finish_close(&mut self, token: Token) {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -76,22 +76,21 @@ impl Server {
         }
     }
 
-    /// The peer sends nothing more. What it has been promised it still gets; a player who hangs up without a close
-    /// frame is gone.
+    /// Handles the end of the peer's input. Queued output is still written; a player without a close frame is disconnected.
     pub(super) fn handle_eof(&mut self, token: Token) {
         let is_reconnecting = self.reconnects.contains(token);
         let Some(connection) = self.table.get_mut(token) else { return };
         connection.input_ended = true;
         connection.readable = false;
         match connection.phase {
-            // Requests that have arrived are answered first; the visit that finds none left ends it.
+            // Requests that have arrived are answered first; the HTTP slice that finds none left closes the connection.
             Phase::Http(_) if !is_reconnecting => {}
             Phase::Closing { half_closed: false, .. } if !connection.outbox.is_empty() => {}
             _ => self.disconnect(token),
         }
     }
 
-    /// The socket failed, or both sides have ended: nothing more can come or go.
+    /// Marks a connection as dead: its socket failed, or both sides have been shut down.
     pub(super) fn disconnect(&mut self, token: Token) {
         self.remove_player(token, Closed::Reset);
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -103,14 +102,14 @@ impl Server {
         }
     }
 
-    /// Frees what died in this turn; until now its token led late events to a dead entry and nowhere else.
+    /// Frees the connections that died in this iteration. Until here, late events for their tokens find a dead connection.
     pub(super) fn reap(&mut self) {
         for token in std::mem::take(&mut self.dead) {
             if let Some(mut connection) = self.table.remove(token) {
                 self.peer_addresses.remove(token);
-                // Closing the descriptor would deregister it as well; told first, mio can say what goes wrong.
+                // Closing the descriptor would deregister it as well, but mio reports errors only when it deregisters.
                 if let Err(error) = self.poll.registry().deregister(connection.stream.stream()) {
-                    log::debug!("a socket could not be deregistered: {error}");
+                    log::debug!("deregistering a socket failed: {error}");
                 }
                 let class = connection.class;
                 drop(connection);
@@ -119,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Looks after the deadlines (and what is to be written down) of one tick's share of the connections, so that each is looked at once a second.
+    /// Checks deadlines and saves sessions for one tick's share of the connections, so that each is visited once a second.
     pub(super) fn sweep(&mut self) {
         let share = self.table.capacity().div_ceil(self.config.tick_rate_hz as usize);
         for _ in 0..share {
@@ -168,7 +167,7 @@ impl Server {
                     Overdue::Nothing
                 }
             }
-            // A handshake that waits has a time of its own, and what waits in the queue may be the next request.
+            // A pending reconnect has its own deadline, and a queued connection may hold the next request.
             Phase::Http(_) if self.reconnects.contains(token) || connection.is_read_queued => {
                 Overdue::Nothing
             }
@@ -194,7 +193,7 @@ impl Server {
         }
     }
 
-    /// The first signal to stop starts the drain, a second one ends it.
+    /// Handles signals: the first one to stop starts the drain, a second one ends it.
     pub(super) fn handle_signals(&mut self) {
         while let Some(asked) = self.signals.next() {
             match asked {
@@ -202,7 +201,7 @@ impl Server {
                 SignalRequest::Stop(_) => self.drain(),
                 SignalRequest::Reload => {
                     if self.log.reopen() {
-                        log::info!("SIGHUP: LOG_FILE is opened anew");
+                        log::info!("SIGHUP: LOG_FILE reopened");
                     }
                     self.begin_reload();
                 }
@@ -212,7 +211,7 @@ impl Server {
 
     fn drain(&mut self) {
         let players = self.engine.players();
-        log::info!("stopping: {players} players are told");
+        log::info!("shutting down: closing {players} player connections");
         let timeout_ms = u64::from(self.config.shutdown_timeout_s) * 1000;
         self.draining = Some(Drain { deadline_ms: self.now_ms() + timeout_ms });
         for token in self.table.tokens() {
@@ -221,7 +220,7 @@ impl Server {
         self.leave_cluster();
     }
 
-    /// Whether the loop may end: every player has taken its last bytes and closed, or the time is up.
+    /// Whether the loop may end: every player has taken its last bytes and closed, or the deadline has passed.
     pub(super) fn is_over(&self) -> bool {
         let Some(Drain { deadline_ms }) = self.draining else { return false };
         let waits = |phase: &Phase| matches!(phase, Phase::Closing { was_player: true, .. });

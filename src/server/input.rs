@@ -1,5 +1,5 @@
-//! What a player's bytes come to: frames, messages, verdicts, acks, and the end when they bring it. Without the socket
-//! they came from, so that the loop and the fuzzing of whole connections run the same lines.
+//! Player input: decodes the bytes of one read into frames and messages, applies the rate limit, and appends the replies. It
+//! has no socket, so the event loop, the simulation and the fuzz targets run the same code.
 
 use super::deferred::Deferred;
 use super::engine::{CloseRequest, Engine, close_for_failure, close_for_flood};
@@ -7,32 +7,32 @@ use crate::admission::rate::{Arrival, RateLimiter, Verdict};
 use crate::ops::metrics::{Closed, FrameOut, Metrics};
 use crate::wire::websocket::{Event, Session};
 
-/// What is known of the player who sent them.
+/// The parts of a player that its input needs.
 #[derive(Debug)]
 pub struct InputState<'a> {
-    /// Its slot in the world.
+    /// Slot in the world.
     pub slot: u32,
-    /// Its framing.
+    /// WebSocket framing.
     pub websocket: &'a mut Session,
-    /// Its message allowance.
+    /// Message rate limiter.
     pub limiter: &'a mut RateLimiter,
-    /// What waits for that.
+    /// Messages over the rate.
     pub deferred: &'a mut Deferred,
 }
 
-/// What the bytes came to.
+/// Result of one read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InputOutcome {
-    /// A frame arrived whole.
+    /// At least one complete frame arrived.
     pub received_frame: bool,
-    /// Messages wait for the allowance: [`Engine::apply_deferred`] is to be called until none does.
+    /// Messages are deferred: the caller calls [`Engine::apply_deferred`] until none is left.
     pub has_deferred: bool,
-    /// Why the connection ends; its close frame has been written.
+    /// Why the connection closes; its close frame has been appended already.
     pub closed: Option<Closed>,
 }
 
 impl Engine {
-    /// Acts on what a player sent. Replies, a last close frame included, are appended to `out`.
+    /// Processes bytes from a player. Replies, including a close frame, are appended to `out`.
     pub fn receive(
         &mut self,
         state: InputState<'_>,
@@ -46,12 +46,12 @@ impl Engine {
         let mut input = bytes;
         let limit = self.rate_limit();
         let close = if state.limiter.check_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
-            // What floods is not taken apart any more.
+            // The bytes of a flood are not decoded.
             Some(close_for_flood(metrics))
         } else {
             loop {
                 if !state.deferred.is_empty() {
-                    // It came before what comes now.
+                    // Deferred messages are older than the rest of the input.
                     self.apply_deferred(&mut state, arrival, out, metrics);
                 }
                 let answered = out.len();
@@ -71,7 +71,7 @@ impl Engine {
                             continue;
                         }
                         if event == Event::Ping && verdict != Verdict::Accept {
-                            // The framing has appended the pong already.
+                            // The framing has already appended the pong: take it back.
                             out.truncate(answered);
                         }
                         let close = self.handle_event(state.slot, &event, verdict, out, metrics);

@@ -1,5 +1,5 @@
-//! Another configuration, and other files, for a server that runs: asked for by SIGHUP, read by a thread of its own,
-//! taken over between two ticks. What can't be read as a whole changes nothing.
+//! Reload: SIGHUP makes a thread read the configuration and the static files again, and the event loop applies them between two
+//! ticks. If anything can't be read, nothing changes.
 
 use std::fmt;
 use std::io;
@@ -14,17 +14,17 @@ use super::{Server, configured_quality};
 use crate::config::{Config, ConfigError, Reloaded};
 use crate::ops::crash::catch_panic;
 
-/// Reads the configuration once more, from where the server got its own.
+/// Reads the configuration from the sources that were used at the start.
 pub type ReadConfig = fn() -> Result<Config, ConfigError>;
 
-/// The reloads of a server.
+/// State of reloads.
 pub(super) struct Reload {
-    /// What is configured, as opposed to what there is room for.
+    /// The configuration as given, before it is limited to the available descriptors.
     configured: Config,
     read_config: ReadConfig,
-    /// Where the answer of the one under way comes from.
+    /// Receives the result of the reload in progress.
     pending: Option<Receiver<ReadResult>>,
-    /// Asked for while one was under way, which may have read what has changed since.
+    /// SIGHUP arrived during a reload, which may have read older contents: another reload follows.
     is_requested_again: bool,
 }
 
@@ -43,28 +43,28 @@ impl Reload {
         Self { configured, read_config, pending: None, is_requested_again: false }
     }
 
-    /// `served` is what is served until then.
+    /// Starts the thread. `current` are the files served until the reload succeeds.
     fn begin(&mut self, current: Arc<Assets>) -> io::Result<()> {
         let (sender, receiver) = sync_channel(1);
         let read_config = self.read_config;
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             let result = catch_panic(|| read(read_config, &current))
                 .unwrap_or_else(|| Err("the attempt panicked".to_owned()));
-            // Before the answer: the loop is to hold the last of the old files.
+            // Dropped before the result is sent, so that the event loop holds the last reference to the old files.
             drop(current);
-            // Nobody listens when the server has ended meanwhile.
+            // The receiver is gone if the server has shut down meanwhile.
             let _ = sender.send(result);
         })?;
         self.pending = Some(receiver);
         Ok(())
     }
 
-    /// The answer of the reload under way, when there is one.
+    /// Returns the result of the reload in progress once it has one.
     fn take_result(&mut self) -> Option<ReadResult> {
         let result = match self.pending.as_ref()?.try_recv() {
             Ok(result) => result,
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err("the attempt ended without an answer".to_owned()),
+            Err(TryRecvError::Disconnected) => Err("the thread ended without a result".to_owned()),
         };
         self.pending = None;
         Some(result)
@@ -78,16 +78,16 @@ fn read(read_config: ReadConfig, current: &Assets) -> ReadResult {
 }
 
 impl Server {
-    /// Begins to read configuration and files anew.
+    /// Starts a reload, or schedules another one if one is in progress.
     pub(super) fn begin_reload(&mut self) {
         if self.reload.pending.is_some() {
             self.reload.is_requested_again = true;
         } else if let Err(error) = self.reload.begin(Arc::clone(&self.assets)) {
-            log::error!("reload: nothing changes, no thread could be started: {error}");
+            log::error!("reload: nothing changes: starting a thread failed: {error}");
         }
     }
 
-    /// Takes over what was read, if anything was.
+    /// Applies the result of a reload once there is one.
     pub(super) fn finish_reload(&mut self) {
         let Some(result) = self.reload.take_result() else { return };
         match result {
@@ -109,7 +109,7 @@ impl Server {
             log::info!("reload: {change}");
         }
         for change in waiting {
-            log::warn!("reload: {change}, at the next start");
+            log::warn!("reload: {change}, effective at the next start");
         }
         assets.log_notices();
         self.assets = Arc::new(assets);

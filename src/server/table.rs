@@ -1,37 +1,37 @@
-//! The connections in a slab, addressed by tokens that carry a generation: a late event for a connection that is gone
-//! can't hit the one that took its place.
+//! Connection table: a slab addressed by tokens with a generation. A late event for a closed connection can't reach the
+//! connection that reuses its index.
 
 use mio::Token;
 use slab::Slab;
 
 use crate::prefetch::prefetch;
 
-/// Tokens at and above this are not connections.
+/// Tokens from here on are reserved for sources other than connections.
 const RESERVED_FROM: usize = usize::MAX - 15;
 
-/// The listener's token.
+/// Token of the public listener.
 pub const LISTENER: Token = Token(RESERVED_FROM);
-/// The tick timer's token.
+/// Token of the tick timer.
 pub const TIMER: Token = Token(RESERVED_FROM + 1);
-/// The signals' token.
+/// Token of the signal descriptor.
 pub const SIGNALS: Token = Token(RESERVED_FROM + 2);
-/// The token of the listener for operators.
+/// Token of the admin listener.
 pub const ADMIN_LISTENER: Token = Token(RESERVED_FROM + 3);
 
-/// The token of the bus to other processes.
+/// Token of the waker of the cluster's bus.
 pub const BUS: Token = Token(RESERVED_FROM + 4);
 
 const KEY_BITS: u32 = 32;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 
-/// What a connection is known by, from accept to reap.
+/// Entries by token. A token is valid from insertion to removal and is not reused before the generations wrap around.
 #[derive(Debug)]
 pub struct Table<T> {
     entries: Slab<Entry<T>>,
     next_generation: u32,
 }
 
-/// An occupied place. It begins a cache line, so that one small enough is no more than one.
+/// An occupied slab index. The alignment makes an entry of up to 64 bytes occupy exactly one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Entry<T> {
@@ -40,77 +40,77 @@ pub struct Entry<T> {
 }
 
 impl<T> Table<T> {
-    /// An empty table.
+    /// Returns an empty table.
     pub fn new() -> Self {
         Self { entries: Slab::new(), next_generation: 0 }
     }
 
-    /// Entries present.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Stores what `make` builds from its token to be.
+    /// Inserts the entry that `make` builds from its future token.
     ///
     /// # Errors
-    /// What `make` returns; nothing is stored then.
+    /// Returns the error of `make`; nothing is inserted then.
     pub fn insert_with<E>(&mut self, make: impl FnOnce(Token) -> Result<T, E>) -> Result<Token, E> {
         let generation = self.next_generation;
         let vacant = self.entries.vacant_entry();
         let token = token_of(vacant.key(), generation);
         vacant.insert(Entry { generation, value: make(token)? });
-        // The last generations would reach into the reserved tokens.
+        // The last generation would reach into the reserved tokens.
         self.next_generation = if generation >= u32::MAX - 1 { 0 } else { generation + 1 };
         Ok(token)
     }
 
-    /// The entry of this token, unless it is gone.
+    /// Returns the entry of this token, unless it was removed.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let entry = self.entries.get_mut(token.0 & KEY_MASK)?;
         (token.0 >> KEY_BITS == entry.generation as usize).then_some(&mut entry.value)
     }
 
-    /// The entry of this token, unless it is gone.
+    /// Returns the entry of this token, unless it was removed.
     pub fn get(&self, token: Token) -> Option<&T> {
         let entry = self.entries.get(token.0 & KEY_MASK)?;
         (token.0 >> KEY_BITS == entry.generation as usize).then_some(&entry.value)
     }
 
-    /// Calls the entry at this token's place near the processor.
+    /// Prefetches the cache line of this token's entry.
     pub fn prefetch(&self, token: Token) {
         if let Some(entry) = self.entries.get(index_of(token)) {
             prefetch(entry);
         }
     }
 
-    /// Takes the entry out.
+    /// Removes the entry and returns it.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         self.get(token)?;
         Some(self.entries.remove(token.0 & KEY_MASK).value)
     }
 
-    /// The token at this place of the slab, if it is occupied; places go from 0 to [`Table::capacity`].
+    /// Returns the token at this slab index if it is occupied; indices range from 0 to [`Table::capacity`].
     pub fn token_at(&self, index: usize) -> Option<Token> {
         self.entries.get(index).map(|entry| token_of(index, entry.generation))
     }
 
-    /// Places in use or vacant.
+    /// Number of slab indices, occupied or vacant.
     pub fn capacity(&self) -> usize {
         self.entries.capacity()
     }
 
-    /// All entries.
+    /// Iterates over all entries.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|(_, entry)| &entry.value)
     }
 
-    /// All tokens.
+    /// Returns all tokens.
     pub fn tokens(&self) -> Vec<Token> {
         self.entries.iter().map(|(key, entry)| token_of(key, entry.generation)).collect()
     }
 }
 
-/// The place of a token's entry in the slab; places are used again.
+/// Returns the slab index of a token's entry; indices are reused.
 pub fn index_of(token: Token) -> usize {
     token.0 & KEY_MASK
 }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_token_does_not_reach_the_successor() {
+    fn a_late_token_does_not_reach_the_entry_that_reuses_its_index() {
         let mut table = Table::new();
         let first = insert(&mut table, 'a');
         assert_eq!(table.remove(first), Some('a'));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_entry_leaves_no_trace() {
+    fn a_failed_insert_leaves_the_table_empty() {
         let mut table: Table<char> = Table::new();
         assert_eq!(table.insert_with(|_| Err("no")), Err("no"));
         assert_eq!(table.len(), 0);

@@ -1,9 +1,11 @@
-//! Handshakes whose session token is in use, here or on another node. They wait, and nothing else does.
+//! Session takeover: handshakes whose session is in use, here or on another node, wait here without blocking anything else.
 //!
-//! A connection that answers a ping is alive: then the newcomer is a fresh player, such as a second tab of the same browser.
-//! One that stays silent for [`RECONNECT_PING_MS`] gives way. Another node that has the player asks it in the same way. One
-//! handshake waits for a session at a time: the newest takes the place of the one before it, which becomes a fresh player
-//! at once, and the clock goes on.
+//! The connection in use is pinged. If it answers, it is alive, and the handshake becomes a new player, such as a second tab
+//! of the same browser. If it stays silent for [`RECONNECT_PING_MS`], the handshake takes over the session. A node that gets a
+//! handshake for another node's player sends a request, and the owner pings the player in the same way.
+//!
+//! At most one handshake waits per session. A newer one replaces it and keeps its deadline; the replaced one becomes a new
+//! player immediately.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,32 +21,32 @@ use crate::ops::metrics::{Closed, FrameOut, Reconnect};
 use crate::sessions::{Lookup, SavedPlayer, SessionToken};
 use crate::wire::websocket::Code;
 
-/// The client or node that waits.
+/// The client or node that requests a session.
 #[derive(Debug)]
 pub(super) enum Requester {
-    /// A client of this node.
+    /// A handshake of this node.
     Client(Handshake),
-    /// A node to which a client shows the token.
+    /// A node to which a client presented the token.
     Node(NodeId),
 }
 
-/// What is waited for.
+/// The event that decides a pending reconnect.
 #[derive(Debug)]
 enum Awaiting {
-    /// A frame from this player's connection, after it was pinged.
+    /// A frame from the owner's connection after the ping.
     Frame {
-        /// The connection.
+        /// The player's connection.
         owner: Token,
-        /// When it was heard last before that, in milliseconds of the loop's clock.
+        /// Arrival of its last frame before the ping, in milliseconds of the loop's clock.
         before_ms: u64,
     },
-    /// What the bus keeps.
+    /// The bus's entry of the session.
     Bus,
-    /// The answer of the node that has the player.
+    /// The reply of the node that owns the player.
     Owner {
-        /// What the bus has kept.
+        /// The bus's entry, used if the owner doesn't reply.
         record: Record,
-        /// When the bus is asked a second time, unless it was: the player may have left just now.
+        /// When to query the bus again, in case the player has just left the owner; `None` after that.
         retry_ms: Option<u64>,
     },
 }
@@ -52,27 +54,27 @@ enum Awaiting {
 #[derive(Debug)]
 struct PendingReconnect {
     requester: Requester,
-    /// The token that was shown.
+    /// The token that the client presented.
     presented: SessionToken,
     awaiting: Awaiting,
     deadline_ms: u64,
 }
 
-/// All that wait, by the current token of the session as far as it is known. At most [`RECONNECTS_PENDING_MAX`].
+/// Pending reconnects by session token: the current one, if it is known. At most [`RECONNECTS_PENDING_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct PendingReconnects {
     by_token: HashMap<SessionToken, PendingReconnect>,
-    /// The connections of those of this node.
+    /// The connections of this node's pending handshakes.
     tokens: HashSet<Token>,
 }
 
 impl PendingReconnects {
-    /// Whether this connection's handshake waits.
+    /// Whether this connection's handshake is pending.
     pub(super) fn contains(&self, token: Token) -> bool {
         !self.tokens.is_empty() && self.tokens.contains(&token)
     }
 
-    /// One more waits. One that waited for the same session gives up its place, and is returned.
+    /// Adds a pending reconnect. Returns the requester of an older one for the same session, whose deadline it inherits.
     fn push(&mut self, session: SessionToken, mut pending: PendingReconnect) -> Option<Requester> {
         let before = self.remove(session).map(|before| {
             (pending.awaiting, pending.deadline_ms) = (before.awaiting, before.deadline_ms);
@@ -95,13 +97,13 @@ impl PendingReconnects {
 }
 
 impl Server {
-    /// A client shows the token of a player of this node: its connection is pinged, and the handshake waits for what comes.
+    /// Pings the player whose token was presented, and lets the requester wait for a frame.
     pub(super) fn ping_owner(&mut self, requester: Requester, presented: SessionToken, owner: Token) {
         let (session, now_ms) = (self.sessions.current(presented), self.now_ms());
         if self.is_pending_full(session) {
             return self.resolve_in_use(session, requester);
         }
-        // One that is asked already has its own moment, and its answer may have come in this millisecond.
+        // If the owner is being pinged already, the deadline is inherited, and the answer may have arrived in this millisecond.
         let before_ms = if self.reconnects.by_token.contains_key(&session) {
             now_ms
         } else {
@@ -115,7 +117,7 @@ impl Server {
         );
     }
 
-    /// Lets a handshake wait until it is known elsewhere what becomes of its token.
+    /// Queries the bus for the session, and lets the handshake wait for its entry.
     pub(super) fn fetch_remote_session(&mut self, handshake: Handshake, presented: SessionToken) {
         let requester = Requester::Client(handshake);
         if self.is_pending_full(presented) {
@@ -145,11 +147,11 @@ impl Server {
         }
     }
 
-    /// This is what was kept under a token.
+    /// Handles the bus's entry of a session.
     pub(super) fn session_fetched(&mut self, presented: SessionToken, record: Option<Record>) {
         let now_ms = self.now_ms();
         let Some(pending) = self.reconnects.by_token.get(&presented) else {
-            // The handshake is over; its player may try again.
+            // The handshake is gone. The state is kept, so that the client can retry.
             if let Some(Record { ticket: session, saved, has_left: true, .. }) = record {
                 self.sessions.put_back(session, saved, now_ms);
             }
@@ -163,7 +165,7 @@ impl Server {
         };
         let Some(cluster) = &mut self.cluster else { return };
         if !record.has_left && cluster.is_peer_alive(record.node) {
-            // Only that node can tell whether its player is there.
+            // Only the owner knows whether its player is still connected.
             let Some(pending) = self.reconnects.remove(presented) else { return };
             self.claim_session(record.ticket, record.node);
             let awaiting = Awaiting::Owner { record, retry_ms: Some(now_ms + RECONNECT_LOOKUP_MS) };
@@ -177,7 +179,7 @@ impl Server {
         }
     }
 
-    /// The node of a token's player has answered.
+    /// Handles the reply of the node that owns a session's player.
     pub(super) fn owner_answered(&mut self, session: SessionToken, fate: SessionOutcome) {
         match fate {
             SessionOutcome::Transferred(saved) => self.resolve(session, Reconnect::TakenOver, Some(saved)),
@@ -185,7 +187,7 @@ impl Server {
             SessionOutcome::Unknown => {
                 let deadline_ms = self.now_ms() + RECONNECT_LOOKUP_MS;
                 let Some(pending) = self.reconnects.by_token.get_mut(&session) else { return };
-                // If it has left, that has been written down by now.
+                // If the player has left the owner, the bus has its state by now.
                 (pending.awaiting, pending.deadline_ms) = (Awaiting::Bus, deadline_ms);
                 if let Some(cluster) = &mut self.cluster {
                     cluster.fetch_session(session);
@@ -194,7 +196,7 @@ impl Server {
         }
     }
 
-    /// A client shows a token to another node, and its player should be here.
+    /// Handles another node's request for a session whose player should be here.
     pub(super) fn release_to_node(&mut self, session: SessionToken, requester: NodeId) {
         match self.sessions.take(session, self.now_ms()) {
             Lookup::Active(owner) => self.ping_owner(Requester::Node(requester), session, owner),
@@ -206,7 +208,7 @@ impl Server {
         }
     }
 
-    /// Ends the waits that are over. To be called with each tick.
+    /// Resolves the pending reconnects whose event or deadline has come. Called once per tick.
     pub(super) fn poll_reconnects(&mut self) {
         if self.reconnects.by_token.is_empty() {
             return;
@@ -228,12 +230,12 @@ impl Server {
                 }
                 Some(_) if is_over => self.take_over_session(session, owner),
                 Some(_) => {}
-                // Its connection has ended meanwhile.
+                // The connection has closed meanwhile.
                 None => self.take_over_session(session, owner),
             },
             Awaiting::Bus if is_over => self.resolve(session, Reconnect::Miss, None),
             Awaiting::Owner { record, .. } if is_over => {
-                // Nothing more is to be heard: what was kept must do.
+                // The owner did not reply in time: fall back on the bus's entry.
                 let saved = record.saved;
                 self.resolve(session, Reconnect::Hit, Some(saved));
             }
@@ -247,7 +249,7 @@ impl Server {
         }
     }
 
-    /// The session goes on with the handshake that waits for it: its player's connection is silent, or has ended.
+    /// Gives the session to its requester, because the player's connection is silent or has closed.
     fn take_over_session(&mut self, session: SessionToken, owner: Token) {
         let Some(PendingReconnect { requester, presented, .. }) = self.reconnects.remove(session) else {
             return;
@@ -285,7 +287,7 @@ impl Server {
         }
     }
 
-    /// Ends a wait with its outcome.
+    /// Ends a pending reconnect with this outcome.
     fn resolve(&mut self, session: SessionToken, outcome: Reconnect, saved: Option<SavedPlayer>) {
         let Some(PendingReconnect { requester, presented, .. }) = self.reconnects.remove(session) else {
             return;
@@ -298,12 +300,12 @@ impl Server {
                     saved.map(|saved| ResumedSession { presented, saved }).as_ref(),
                 );
             }
-            // Nodes wait for nothing but a player's frames.
+            // A node's request only ever waits for a frame.
             Requester::Node(node) => self.answer_claim(session, node, SessionOutcome::Active),
         }
     }
 
-    /// The token is in use and stays so.
+    /// Reports the session as in use: a client becomes a new player.
     fn resolve_in_use(&mut self, session: SessionToken, requester: Requester) {
         match requester {
             Requester::Client(handshake) => {
@@ -314,12 +316,12 @@ impl Server {
         }
     }
 
-    /// Whether this connection is still there to become a player.
+    /// Whether this connection still speaks HTTP, so that it can become a player.
     pub(super) fn is_http(&self, token: Token) -> bool {
         self.table.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
     }
 
-    /// When a frame of this player's connection arrived last; none if it is no player any more.
+    /// Arrival of this player's last frame, in milliseconds of the loop's clock; `None` if it is no longer a player.
     fn last_frame_ms(&self, owner: Token) -> Option<u64> {
         match &self.table.get(owner)?.phase {
             Phase::Player { player, .. } => Some(player.last_frame_ms),
@@ -327,8 +329,8 @@ impl Server {
         }
     }
 
-    /// What a player's connection said in the millisecond under way counts as said before it: an answer to a ping comes later.
-    /// Returns when it was heard last.
+    /// Dates a frame of the current millisecond back by one, because the answer to a ping can only arrive later. Returns the
+    /// arrival of the last frame.
     fn discount_current_ms(&mut self, owner: Token) -> u64 {
         let before_ms = self.now_ms().saturating_sub(1);
         if let Some(connection) = self.table.get_mut(owner)
@@ -340,13 +342,13 @@ impl Server {
         before_ms
     }
 
-    /// Pings a player's connection, unless it takes nothing at present.
+    /// Pings a player's connection, unless it has a write backlog.
     pub(super) fn ping_player(&mut self, token: Token) {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Player { player, .. } = &mut connection.phase else { return };
         player.last_ping_ms = now_ms;
-        // Behind unread bytes a ping would only add to them.
+        // With a backlog, a ping would only add to it.
         if connection.outbox.is_empty() {
             player.websocket.ping(connection.outbox.bytes());
             self.metrics.frames_out[FrameOut::Ping] += 1;

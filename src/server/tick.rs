@@ -1,45 +1,45 @@
-//! When the world steps: absolute deadlines, so that lateness never adds up. Pure: the caller brings the time.
+//! Tick schedule: absolute deadlines, so that lateness does not accumulate. Pure: the caller passes the time.
 
 use crate::limits::TICK_LATENESS_PERIODS_MAX;
 
 const NS_PER_S: u128 = 1_000_000_000;
 
-/// The tick deadlines since a start: the n-th lies exactly `n / rate` seconds after it.
+/// Tick deadlines since the start: the n-th is exactly `n / rate` seconds after it, rounded down to nanoseconds.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     start_ns: u64,
     rate_hz: u32,
-    /// Number of the next deadline; the start itself is number 0.
+    /// Number of the next deadline; the start is number 0.
     next: u64,
 }
 
-/// What a deadline that has passed asks for.
+/// A tick that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Ticks the world is to step over at once.
+    /// Ticks by which the world advances in one step.
     pub steps: u32,
-    /// How many of them had no turn of their own.
+    /// Ticks among them that were skipped.
     pub skipped: u32,
 }
 
 impl Schedule {
-    /// The first deadline is one period after `start_ns`.
+    /// Creates a schedule whose first deadline is one period after `start_ns`.
     ///
     /// # Panics
-    /// When the rate is 0.
+    /// Panics if the rate is 0.
     pub fn new(start_ns: u64, rate_hz: u32) -> Self {
         assert!(rate_hz > 0, "a schedule needs a rate");
         Self { start_ns, rate_hz, next: 1 }
     }
 
-    /// The next deadline, in the caller's nanoseconds.
+    /// Returns the next deadline, in nanoseconds of the caller's clock.
     pub fn deadline_ns(&self) -> u64 {
         let since_start = u128::from(self.next) * NS_PER_S / u128::from(self.rate_hz);
         self.start_ns + since_start as u64
     }
 
-    /// Whether a tick is due. A little late, the missed ticks follow one by one at once; very late (the process was
-    /// stopped, the machine busy), one step covers them all, and they count as skipped.
+    /// Returns the tick that is due, if any. Up to [`TICK_LATENESS_PERIODS_MAX`] periods late, missed ticks follow one by one. If
+    /// the process was suspended or starved for longer, one step covers all missed ticks, and they count as skipped.
     pub fn poll(&mut self, now_ns: u64) -> Option<Due> {
         if now_ns < self.deadline_ns() {
             return None;
@@ -47,7 +47,7 @@ impl Schedule {
         let elapsed = u128::from(now_ns - self.start_ns) * u128::from(self.rate_hz) / NS_PER_S;
         let late = (elapsed as u64).saturating_sub(self.next);
         let skipped = if late > TICK_LATENESS_PERIODS_MAX { late } else { 0 };
-        // A step covers at most 2^32 - 1 ticks; a process suspended for two years steps a few times.
+        // A step covers at most 2^32 - 1 ticks; after a suspension of two years, several steps follow.
         let skipped = u32::try_from(skipped).unwrap_or(u32::MAX - 1);
         self.next += 1 + u64::from(skipped);
         Some(Due { steps: 1 + skipped, skipped })
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_little_lateness_is_caught_up_tick_by_tick() {
+    fn a_short_delay_is_caught_up_tick_by_tick() {
         let mut schedule = Schedule::new(0, 60);
         let now = 4 * PERIOD_NS;
         for _ in 0..4 {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn much_lateness_is_one_step_and_no_spiral() {
+    fn a_long_delay_is_covered_by_one_step() {
         let mut schedule = Schedule::new(0, 60);
         assert_eq!(schedule.poll(10_000_000_000), Some(Due { steps: 600, skipped: 599 }));
         assert_eq!(schedule.poll(10_000_000_000), None);
@@ -88,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_tick_is_lost_or_doubled(
+        fn no_tick_is_lost_or_repeated(
             rate in 10u32..=128, pauses in proptest::collection::vec(1u64..200_000_000, 1..200),
         ) {
             let mut schedule = Schedule::new(7, rate);
@@ -98,7 +98,7 @@ mod tests {
                 while let Some(due) = schedule.poll(now) {
                     steps += u64::from(due.steps);
                 }
-                // Deadlines are whole nanoseconds, rounded down: a tick is due in the one in which its exact time lies.
+                // A deadline is rounded down to a nanosecond, so a tick is due in the nanosecond that contains its exact time.
                 prop_assert_eq!(steps, ((now - 7 + 1) * u64::from(rate) - 1) / 1_000_000_000);
             }
         }

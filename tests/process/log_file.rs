@@ -67,7 +67,7 @@ fn after_a_rename_and_sighup_lines_go_to_a_new_file_and_none_is_lost() {
     wait_for_line(&old, &second);
     assert!(!path.exists(), "the old file is used until the signal");
     server.signal(Signal::SIGHUP);
-    wait_for_line(&path, "SIGHUP: LOG_FILE is opened anew");
+    wait_for_line(&path, "SIGHUP: LOG_FILE reopened");
     let third = visit(&server);
     wait_for_line(&path, &third);
     let (old, new) = (read(&old), read(&path));
@@ -127,7 +127,7 @@ fn logrotate_rotates_with_the_rules_that_are_installed() {
     let mut later = vec![first];
     for generation in 1..=2 {
         succeed(Command::new(program("logrotate")).arg("--force").arg("--state").arg(&state).arg(&rules));
-        wait_for_line(&path, "SIGHUP: LOG_FILE is opened anew");
+        wait_for_line(&path, "SIGHUP: LOG_FILE reopened");
         later.push(visit(&server));
         wait_for_line(&path, &later[generation]);
         // The last but one is compressed when the next is made, as `delaycompress` has it.

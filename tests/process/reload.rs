@@ -177,7 +177,10 @@ fn what_needs_a_restart_is_named_and_stays() {
     for _ in 0..2 {
         let said = subject.reload("TICK_RATE=20\nPLAYER_SPEED=8\n");
         for change in ["TICK_RATE=20, was 30", "PLAYER_SPEED=8, was 4"] {
-            assert!(said.contains(&format!("[WARN] reload: {change}, at the next start")), "{said}");
+            assert!(
+                said.contains(&format!("[WARN] reload: {change}, effective at the next start")),
+                "{said}"
+            );
         }
         assert!(said.contains("0 settings changed"), "{said}");
     }
