@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
+use crate::avatar::Body;
 use crate::behaviour::Behaviour;
-use crate::body::Body;
 use crate::frame::Inbox;
 use crate::measure::Pending;
 use crate::random::Random;

@@ -20,9 +20,8 @@
 //!      └─> report             the verdict as text, JSON or HTML
 //! ```
 
-mod agenda;
+mod avatar;
 mod behaviour;
-mod body;
 mod client;
 pub mod frame;
 pub mod handshake;
@@ -36,9 +35,10 @@ pub mod os;
 mod progress;
 pub mod random;
 mod report;
+mod schedule;
 mod scrape;
 mod truth;
-mod watch;
+mod viewers;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -25,7 +25,6 @@ use mio::{Events, Interest, Poll, Token};
 
 use ::stage::text::printable;
 
-use crate::agenda::Agenda;
 use crate::client::{Client, Phase};
 use crate::measure::{Measures, Tally};
 use crate::observe::Observer;
@@ -33,7 +32,8 @@ use crate::options::Options;
 use crate::os::{Clock, StopSignals, Timer};
 use crate::random::Random;
 use crate::report::Report;
-use crate::watch::Watch;
+use crate::schedule::Agenda;
+use crate::viewers::Watch;
 use arrive::Arrivals;
 use churn::Churn;
 use stage::Stage;

@@ -3,10 +3,10 @@
 use game_client::{ClientMessage, Vector};
 
 use super::{Load, TASKS_PER_TURN};
-use crate::agenda::{Entry, Task};
 use crate::behaviour::{Deed, SECOND_NS};
 use crate::client::Phase;
 use crate::frame::{Opcode, append_masked};
+use crate::schedule::{Entry, Task};
 
 /// How often slow readers read, in nanoseconds.
 pub const SLOW_READ_INTERVAL_NS: u64 = 10 * SECOND_NS;

@@ -11,13 +11,13 @@ use super::Load;
 use super::act::SLOW_READ_INTERVAL_NS;
 use ::stage::text::printable;
 
-use crate::agenda::{Entry, Pace, Task};
+use crate::avatar::Body;
 use crate::behaviour::{Behaviour, SECOND_NS};
-use crate::body::Body;
 use crate::client::Phase;
 use crate::handshake;
 use crate::options::Options;
 use crate::os::begin_connect;
+use crate::schedule::{Entry, Pace, Task};
 use game_client::ClientMessage;
 
 /// Most handshakes under way at a time; servers bound them too.

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use game_client::ClientMessage;
 
 use super::Load;
-use crate::agenda::Pace;
 use crate::client::Phase;
 use crate::ids::Ids;
 use crate::measure::{Pending, Times};
 use crate::options::Options;
 use crate::os::reset_when_closed;
+use crate::schedule::Pace;
 
 /// Most clients that leave in one turn, so that a late generator does not make a burst of what was to be spread.
 const LEAVES_PER_TURN: usize = 4;

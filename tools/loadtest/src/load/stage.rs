@@ -1,10 +1,10 @@
 //! The stages of a run, one after the other.
 
 use super::Load;
-use crate::agenda::{Entry, Task};
 use crate::behaviour::SECOND_NS;
 use crate::client::Phase;
 use crate::measure::Window;
+use crate::schedule::{Entry, Task};
 
 /// Time over which all players stop, in nanoseconds: not all at once, or the burst would be the test's worst moment.
 const STOP_SPREAD_NS: u64 = SECOND_NS;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use game_client::{ClientMessage, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector, Violation};
 
-use crate::body::Body;
+use crate::avatar::Body;
 use crate::measure::{Times, Window};
 use crate::options::Options;
 use crate::truth::{Sprite, Standing};
