@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 use loadtest::frame::{Frame, Inbox, Opcode, append_masked};
-use loadtest::handshake::{self, Answer};
+use loadtest::handshake::{self, Response};
 use loadtest::values::Server;
 use stage::deadline::DeadlineStream;
 
@@ -218,13 +218,13 @@ fn read_head(stream: &mut DeadlineStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let count = stream.read(&mut buffer)?;
         received.extend_from_slice(&buffer[..count]);
         match handshake::read(&received) {
-            Answer::Upgraded(length) => {
+            Response::Upgraded(length) => {
                 let rest = received.split_off(length);
                 return Ok((received, rest));
             }
-            Answer::Incomplete if count > 0 => {}
-            Answer::Incomplete => return Err(ErrorKind::UnexpectedEof.into()),
-            Answer::Refused(reason) => return Err(io::Error::new(ErrorKind::ConnectionRefused, reason)),
+            Response::Incomplete if count > 0 => {}
+            Response::Incomplete => return Err(ErrorKind::UnexpectedEof.into()),
+            Response::Refused(reason) => return Err(io::Error::new(ErrorKind::ConnectionRefused, reason)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 use loadtest::frame::{Frame, Inbox};
-use loadtest::handshake::{self, Answer};
+use loadtest::handshake::{self, Response};
 use mio::net::TcpStream;
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -163,8 +163,8 @@ impl Peer {
     fn take_head(&mut self, bytes: &[u8]) -> Received {
         self.head.extend_from_slice(bytes);
         match handshake::read(&self.head) {
-            Answer::Incomplete => Received::More,
-            Answer::Upgraded(length) => {
+            Response::Incomplete => Received::More,
+            Response::Upgraded(length) => {
                 self.phase = Phase::Playing;
                 let frames = std::mem::take(&mut self.head).split_off(length);
                 match self.take_frames(&frames) {
@@ -172,7 +172,9 @@ impl Peer {
                     _ => Received::Upgraded,
                 }
             }
-            Answer::Refused(reason) => Received::Over(status_of(&reason).map_or(End::Garbled, End::Refused)),
+            Response::Refused(reason) => {
+                Received::Over(status_of(&reason).map_or(End::Garbled, End::Refused))
+            }
         }
     }
 

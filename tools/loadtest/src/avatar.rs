@@ -35,19 +35,19 @@ pub struct Change {
 
 /// One client's player.
 #[derive(Clone, Debug)]
-pub struct Body {
+pub struct Avatar {
     x: f64,
     y: f64,
     world_side: f64,
     /// The moment `x` and `y` are of, for players that are moved on by their vector.
-    as_of_ns: u64,
+    position_at_ns: u64,
     /// The vector the server was told last.
     vector: Vector,
     /// The side the server was told last.
     facing: Facing,
     last_sequence: u32,
     /// It takes steps, and is not moved on by its vector.
-    steps: bool,
+    is_stepping: bool,
     /// Steps not acknowledged yet.
     inputs: VecDeque<(u32, Vector)>,
     changes: VecDeque<Change>,
@@ -55,18 +55,18 @@ pub struct Body {
     corrections: u32,
 }
 
-impl Body {
+impl Avatar {
     /// A player where the server put it, standing.
-    pub fn new(x: u16, y: u16, facing: Facing, world_side: u16, now_ns: u64) -> Body {
-        Body {
+    pub fn new(x: u16, y: u16, facing: Facing, world_side: u16, now_ns: u64) -> Avatar {
+        Avatar {
             x: f64::from(x),
             y: f64::from(y),
             world_side: f64::from(world_side),
-            as_of_ns: now_ns,
+            position_at_ns: now_ns,
             vector: Vector::ZERO,
             facing,
             last_sequence: 0,
-            steps: false,
+            is_stepping: false,
             inputs: VecDeque::new(),
             changes: VecDeque::new(),
             changes_total: 0,
@@ -96,34 +96,34 @@ impl Body {
 
     /// Takes one step as the browser does, and writes the MOVE that tells it.
     pub fn step(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
-        self.steps = true;
-        self.walk(vector);
+        self.is_stepping = true;
+        self.take_step(vector);
         let message = self.message(vector, claims);
         if self.inputs.len() == INPUTS_MAX {
             self.inputs.pop_front();
         }
         self.inputs.push_back((self.last_sequence, vector));
-        self.change_vector(vector, at_ns);
+        self.record_vector(vector, at_ns);
         message
     }
 
     /// Heads along a vector from now on, and writes the MOVE that tells it.
-    pub fn head(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
-        self.drift(at_ns);
+    pub fn set_vector(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
+        self.extrapolate(at_ns);
         let message = self.message(vector, claims);
-        self.change_vector(vector, at_ns);
+        self.record_vector(vector, at_ns);
         message
     }
 
     /// Stands still for an attack.
     pub fn attack(&mut self, at_ns: u64) -> ClientMessage {
-        self.drift(at_ns);
-        self.change_vector(Vector::ZERO, at_ns);
+        self.extrapolate(at_ns);
+        self.record_vector(Vector::ZERO, at_ns);
         ClientMessage::Attack { aim: Some((self.x as f32, self.y as f32)) }
     }
 
     /// Looks to a side.
-    pub fn turn(&mut self, facing: Facing) -> ClientMessage {
+    pub fn face(&mut self, facing: Facing) -> ClientMessage {
         self.facing = facing;
         ClientMessage::Direction(facing)
     }
@@ -132,8 +132,8 @@ impl Body {
     /// steps it has taken since, as the browser does.
     pub fn acknowledged(&mut self, sequence: u32, x: u16, y: u16, now_ns: u64) {
         let told = (f64::from(x), f64::from(y));
-        self.as_of_ns = now_ns;
-        if !self.steps {
+        self.position_at_ns = now_ns;
+        if !self.is_stepping {
             (self.x, self.y) = told;
             return;
         }
@@ -146,7 +146,7 @@ impl Body {
         for index in 0..self.inputs.len() {
             let (input, vector) = self.inputs[index];
             if input > sequence {
-                self.walk(vector);
+                self.take_step(vector);
             }
         }
         self.corrections += u32::from((self.x - before.0).hypot(self.y - before.1) > f64::EPSILON);
@@ -158,24 +158,24 @@ impl Body {
         ClientMessage::Move { vector, sequence: self.last_sequence, claim }
     }
 
-    fn walk(&mut self, vector: Vector) {
-        self.go(vector, STEP_UNITS);
+    fn take_step(&mut self, vector: Vector) {
+        self.advance(vector, STEP_UNITS);
     }
 
-    fn drift(&mut self, now_ns: u64) {
-        let elapsed_ns = now_ns.saturating_sub(self.as_of_ns);
-        self.as_of_ns = now_ns;
-        if !self.steps {
-            self.go(self.vector, SPEED * elapsed_ns as f64 / 1e9);
+    fn extrapolate(&mut self, now_ns: u64) {
+        let elapsed_ns = now_ns.saturating_sub(self.position_at_ns);
+        self.position_at_ns = now_ns;
+        if !self.is_stepping {
+            self.advance(self.vector, SPEED * elapsed_ns as f64 / 1e9);
         }
     }
 
-    fn go(&mut self, vector: Vector, units: f64) {
+    fn advance(&mut self, vector: Vector, units: f64) {
         self.x = (self.x + f64::from(vector.dx()) * units).clamp(0.0, self.world_side);
         self.y = (self.y + f64::from(vector.dy()) * units).clamp(0.0, self.world_side);
     }
 
-    fn change_vector(&mut self, vector: Vector, at_ns: u64) {
+    fn record_vector(&mut self, vector: Vector, at_ns: u64) {
         if vector == self.vector {
             return;
         }
@@ -194,8 +194,8 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    fn body() -> Body {
-        Body::new(100, 100, Facing::Right, 2_000, 0)
+    fn avatar() -> Avatar {
+        Avatar::new(100, 100, Facing::Right, 2_000, 0)
     }
 
     fn claim(message: &ClientMessage) -> Option<(u32, u32)> {
@@ -205,52 +205,52 @@ mod tests {
 
     #[test]
     fn steps_are_claimed_after_they_are_taken_and_clamped_at_the_edge() {
-        let mut body = body();
-        assert_eq!(claim(&body.step(Vector::RIGHT, true, 0)), Some((104, 100)));
-        assert_eq!(claim(&body.step(Vector::ZERO, true, 0)), Some((104, 100)));
+        let mut avatar = avatar();
+        assert_eq!(claim(&avatar.step(Vector::RIGHT, true, 0)), Some((104, 100)));
+        assert_eq!(claim(&avatar.step(Vector::ZERO, true, 0)), Some((104, 100)));
         for _ in 0..30 {
-            body.step(Vector::UP, true, 0);
+            avatar.step(Vector::UP, true, 0);
         }
-        assert_eq!(body.position(), (104.0, 0.0));
-        assert_eq!(claim(&body.step(Vector::UP, false, 0)), None);
+        assert_eq!(avatar.position(), (104.0, 0.0));
+        assert_eq!(claim(&avatar.step(Vector::UP, false, 0)), None);
     }
 
     #[test]
     fn a_refused_step_goes_back_and_replays_the_later_ones() {
-        let mut body = body();
+        let mut avatar = avatar();
         for _ in 0..3 {
-            body.step(Vector::RIGHT, true, 0);
+            avatar.step(Vector::RIGHT, true, 0);
         }
-        body.acknowledged(1, 104, 100, 0);
+        avatar.acknowledged(1, 104, 100, 0);
         assert_eq!(
-            (body.position(), body.corrections()),
+            (avatar.position(), avatar.corrections()),
             ((112.0, 100.0), 0),
             "104 and two steps are where it is"
         );
-        body.acknowledged(2, 90, 100, 0);
-        assert_eq!((body.position(), body.corrections()), ((94.0, 100.0), 1));
-        body.attack(SECOND_NS);
-        assert_eq!(body.position(), (94.0, 100.0), "one who steps is not moved on by its vector");
+        avatar.acknowledged(2, 90, 100, 0);
+        assert_eq!((avatar.position(), avatar.corrections()), ((94.0, 100.0), 1));
+        avatar.attack(SECOND_NS);
+        assert_eq!(avatar.position(), (94.0, 100.0), "one who steps is not moved on by its vector");
     }
 
     #[test]
     fn one_who_heads_is_moved_on_by_its_vector() {
-        let mut body = body();
-        assert_eq!(claim(&body.head(Vector::RIGHT, true, 0)), Some((100, 100)));
-        assert_eq!(claim(&body.head(Vector::DOWN, true, SECOND_NS)), Some((196, 100)));
-        body.acknowledged(2, 190, 101, SECOND_NS);
-        assert_eq!(claim(&body.head(Vector::ZERO, true, 2 * SECOND_NS)), Some((190, 197)));
+        let mut avatar = avatar();
+        assert_eq!(claim(&avatar.set_vector(Vector::RIGHT, true, 0)), Some((100, 100)));
+        assert_eq!(claim(&avatar.set_vector(Vector::DOWN, true, SECOND_NS)), Some((196, 100)));
+        avatar.acknowledged(2, 190, 101, SECOND_NS);
+        assert_eq!(claim(&avatar.set_vector(Vector::ZERO, true, 2 * SECOND_NS)), Some((190, 197)));
     }
 
     #[test]
     fn only_changes_of_the_vector_are_remembered() {
-        let mut body = body();
-        body.head(Vector::ZERO, false, 1);
-        body.head(Vector::LEFT, false, 2);
-        body.head(Vector::LEFT, false, 3);
-        body.attack(4);
+        let mut avatar = avatar();
+        avatar.set_vector(Vector::ZERO, false, 1);
+        avatar.set_vector(Vector::LEFT, false, 2);
+        avatar.set_vector(Vector::LEFT, false, 3);
+        avatar.attack(4);
         let changes: Vec<_> =
-            body.changes().map(|change| (change.number, change.at_ns, change.vector)).collect();
+            avatar.changes().map(|change| (change.number, change.at_ns, change.vector)).collect();
         assert_eq!(changes, [(1, 2, Vector::LEFT), (2, 4, Vector::ZERO)]);
     }
 }

@@ -63,7 +63,7 @@ impl Profile {
     }
 
     /// What one player does: one of the mixed, the profile itself otherwise.
-    pub fn of_one(self, random: &mut Random) -> Profile {
+    pub fn pick(self, random: &mut Random) -> Profile {
         let Profile::Mixed { moving, moves_per_s } = self else { return self };
         match random.below(10) {
             0..4 => Profile::Player { moving },
@@ -76,11 +76,11 @@ impl Profile {
 
 /// What a player does at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Action {
     /// Nothing that is sent.
     Rest,
     /// A MOVE along this vector from now on.
-    Head(Vector),
+    SetVector(Vector),
     /// One step of the browser client along this vector, and the MOVE that tells it; zero when the key is released.
     Step(Vector),
     /// An attack begins.
@@ -91,11 +91,11 @@ pub enum Deed {
 
 /// A deed, perhaps with a turn before it, and the moment of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct Decision {
     /// The player turns to this side first.
     pub facing: Option<Facing>,
     /// What it does.
-    pub deed: Deed,
+    pub action: Action,
     /// When to ask again, in nanoseconds of the clock of the moment asked about.
     pub next_ns: u64,
 }
@@ -115,7 +115,7 @@ pub enum Behaviour {
 
 impl Behaviour {
     /// A player that joined at `now_ns`, and the first moment it wants to do something; none if it never will. What
-    /// is mixed must have been told apart by [`Profile::of_one`].
+    /// is mixed must have been told apart by [`Profile::pick`].
     pub fn begin(
         profile: Profile,
         world_side: u16,
@@ -139,18 +139,18 @@ impl Behaviour {
     }
 
     /// Acts at the moment asked for, standing at `position`.
-    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Turn {
+    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Decision {
         match self {
             Behaviour::Seed(seed) => seed.act(due_ns, random),
             Behaviour::Player(player) => player.act(due_ns, position, random),
             Behaviour::Artillery(artillery) => artillery.act(due_ns, random),
-            Behaviour::Idle => Turn { facing: None, deed: Deed::Rest, next_ns: u64::MAX },
+            Behaviour::Idle => Decision { facing: None, action: Action::Rest, next_ns: u64::MAX },
         }
     }
 }
 
 /// Any of the nine vectors, zero included.
-fn any_vector(random: &mut Random) -> Vector {
+fn random_vector(random: &mut Random) -> Vector {
     let part = |random: &mut Random| random.below(3) as i8 - 1;
     Vector::new(part(random), part(random)).expect("parts are -1, 0 or 1")
 }
@@ -162,11 +162,11 @@ mod tests {
     #[test]
     fn the_mixed_are_all_kinds_in_their_parts() {
         let (mixed, mut random) = (Profile::Mixed { moving: 0.2, moves_per_s: 2.0 }, Random::new(1));
-        let kinds: Vec<&str> = (0..10_000).map(|_| mixed.of_one(&mut random).name()).collect();
+        let kinds: Vec<&str> = (0..10_000).map(|_| mixed.pick(&mut random).name()).collect();
         for (kind, part) in [("player", 4_000), ("seed", 3_000), ("artillery", 1_000), ("idle", 2_000)] {
             let count = kinds.iter().filter(|name| **name == kind).count();
             assert!((part - 300..part + 300).contains(&count), "{count} of {kind}");
         }
-        assert_eq!(Profile::Idle.of_one(&mut random), Profile::Idle);
+        assert_eq!(Profile::Idle.pick(&mut random), Profile::Idle);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
-use crate::avatar::Body;
+use crate::avatar::Avatar;
 use crate::behaviour::Behaviour;
 use crate::frame::Inbox;
 use crate::measure::Pending;
@@ -14,19 +14,19 @@ use crate::random::Random;
 /// MOVEs unanswered at a time that make a pile: two seconds of walking. The line of a slow reader stands still now and
 /// then, since a full receive buffer drops acknowledgements as well, and what reaches the server in one piece afterwards
 /// may be over the rate limit.
-const PILE: usize = 48;
+const BACKLOG_MOVES: usize = 48;
 
 /// What a client is at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Has not begun to connect, or has ended.
-    Away,
+    Disconnected,
     /// The kernel connects.
     Connecting,
     /// Has asked for the upgrade.
     Upgrading,
     /// Is upgraded and does not know yet who it is.
-    Entering,
+    Joining,
     /// Plays.
     Playing,
     /// Has said goodbye and waits for the server's.
@@ -36,7 +36,7 @@ pub enum Phase {
 impl Phase {
     /// Whether it is on its way in.
     pub fn is_arriving(self) -> bool {
-        matches!(self, Phase::Connecting | Phase::Upgrading | Phase::Entering)
+        matches!(self, Phase::Connecting | Phase::Upgrading | Phase::Joining)
     }
 }
 
@@ -73,7 +73,7 @@ pub struct Client {
     /// What it is at present.
     pub phase: Phase,
     /// Counts its connections, so that plans of an earlier one are void.
-    pub life: u32,
+    pub generation: u32,
     /// When it began to connect, in nanoseconds of the run's clock.
     pub began_ns: u64,
     /// The response head so far.
@@ -87,7 +87,7 @@ pub struct Client {
     /// Its id in the world, once it knows.
     pub id: u32,
     /// Its player, once it knows where it is.
-    pub body: Option<Body>,
+    pub avatar: Option<Avatar>,
     /// What its player does.
     pub behaviour: Behaviour,
     /// Its own chance.
@@ -107,23 +107,23 @@ pub struct Client {
     /// Reads only now and then.
     pub is_slow: bool,
     /// Its place among the sampled viewers.
-    pub watcher: Option<usize>,
+    pub viewer: Option<usize>,
 }
 
 impl Client {
     /// A client that has not begun.
-    pub fn new(random: Random, is_slow: bool, watcher: Option<usize>) -> Client {
+    pub fn new(random: Random, is_slow: bool, viewer: Option<usize>) -> Client {
         Client {
             stream: None,
-            phase: Phase::Away,
-            life: 0,
+            phase: Phase::Disconnected,
+            generation: 0,
             began_ns: 0,
             head: Vec::new(),
             inbox: Inbox::default(),
             outbox: Vec::new(),
             writable: false,
             id: 0,
-            body: None,
+            avatar: None,
             behaviour: Behaviour::Idle,
             random,
             pending: VecDeque::new(),
@@ -133,7 +133,7 @@ impl Client {
             highest_before: 0,
             vanishes: false,
             is_slow,
-            watcher,
+            viewer,
         }
     }
 
@@ -142,19 +142,19 @@ impl Client {
         self.leave();
         self.stream = Some(stream);
         self.phase = Phase::Connecting;
-        self.life += 1;
+        self.generation += 1;
         self.began_ns = now_ns;
     }
 
     /// Drops the socket and everything that belonged to the connection.
     pub fn leave(&mut self) {
         self.stream = None;
-        self.phase = Phase::Away;
+        self.phase = Phase::Disconnected;
         self.head = Vec::new();
         self.inbox = Inbox::default();
         self.outbox = Vec::new();
         self.writable = false;
-        self.body = None;
+        self.avatar = None;
         self.behaviour = Behaviour::Idle;
         self.pending.clear();
         self.acked = None;
@@ -218,10 +218,10 @@ impl Client {
 
     /// Notes a MOVE sent.
     pub fn sent(&mut self, sequence: u32, intended_ns: u64, sent_ns: u64) {
-        let is_held_up = self.pending.len() + 1 >= PILE;
-        self.pending.push_back(Pending { sequence, intended_ns, sent_ns, is_held_up });
-        if self.pending.len() == PILE {
-            self.pending.iter_mut().for_each(|pending| pending.is_held_up = true);
+        let is_backlogged = self.pending.len() + 1 >= BACKLOG_MOVES;
+        self.pending.push_back(Pending { sequence, intended_ns, sent_ns, is_backlogged });
+        if self.pending.len() == BACKLOG_MOVES {
+            self.pending.iter_mut().for_each(|pending| pending.is_backlogged = true);
         }
     }
 
@@ -263,17 +263,18 @@ mod tests {
 
     #[test]
     fn all_of_a_pile_may_be_over_the_rate_and_nothing_else() {
-        let held_up = |client: &Client| client.pending.iter().filter(|pending| pending.is_held_up).count();
-        let mut client = client_with(&(1..PILE as u32).collect::<Vec<_>>());
-        assert_eq!(held_up(&client), 0);
-        client.sent(PILE as u32, 0, 0);
-        client.sent(PILE as u32 + 1, 0, 0);
-        assert_eq!(held_up(&client), PILE + 1);
+        let backlogged =
+            |client: &Client| client.pending.iter().filter(|pending| pending.is_backlogged).count();
+        let mut client = client_with(&(1..BACKLOG_MOVES as u32).collect::<Vec<_>>());
+        assert_eq!(backlogged(&client), 0);
+        client.sent(BACKLOG_MOVES as u32, 0, 0);
+        client.sent(BACKLOG_MOVES as u32 + 1, 0, 0);
+        assert_eq!(backlogged(&client), BACKLOG_MOVES + 1);
         for sequence in 1..=10 {
             assert!(client.answered(sequence).is_some());
         }
         client.sent(100, 0, 0);
-        assert_eq!(held_up(&client), PILE - 9, "the pile has gone");
+        assert_eq!(backlogged(&client), BACKLOG_MOVES - 9, "the pile has gone");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub fn request(authority: &str, path: &str) -> Vec<u8> {
 
 /// What the server answered so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Response {
     /// The head is not complete yet.
     Incomplete,
     /// Upgraded; what follows this many bytes are frames.
@@ -30,25 +30,29 @@ pub enum Answer {
 }
 
 /// Looks at the bytes received since the request.
-pub fn read(bytes: &[u8]) -> Answer {
+pub fn read(bytes: &[u8]) -> Response {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         let refused = bytes.len() > HEAD_BYTES_MAX;
         return if refused {
-            Answer::Refused("endless response head".to_owned())
+            Response::Refused("endless response head".to_owned())
         } else {
-            Answer::Incomplete
+            Response::Incomplete
         };
     };
     let head = String::from_utf8_lossy(&bytes[..end]);
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).unwrap_or("no HTTP/1.1");
     if !status.starts_with("101") {
-        return Answer::Refused(format!("HTTP {status}"));
+        return Response::Refused(format!("HTTP {status}"));
     }
     let accepts = lines
         .filter_map(|line| line.split_once(':'))
         .any(|(name, value)| name.eq_ignore_ascii_case("Sec-WebSocket-Accept") && value.trim() == ACCEPT);
-    if accepts { Answer::Upgraded(end + 4) } else { Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()) }
+    if accepts {
+        Response::Upgraded(end + 4)
+    } else {
+        Response::Refused("wrong Sec-WebSocket-Accept".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -61,18 +65,18 @@ mod tests {
     #[test]
     fn the_head_ends_where_the_frames_begin() {
         let bytes = [UPGRADED.as_bytes(), &[0x82, 1]].concat();
-        assert_eq!(read(&bytes), Answer::Upgraded(UPGRADED.len()));
+        assert_eq!(read(&bytes), Response::Upgraded(UPGRADED.len()));
         for length in 0..UPGRADED.len() {
-            assert_eq!(read(&bytes[..length]), Answer::Incomplete);
+            assert_eq!(read(&bytes[..length]), Response::Incomplete);
         }
     }
 
     #[test]
     fn refusals_name_their_reason() {
         let full = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\nthe server is full\n";
-        assert_eq!(read(full), Answer::Refused("HTTP 503 Service Unavailable".to_owned()));
+        assert_eq!(read(full), Response::Refused("HTTP 503 Service Unavailable".to_owned()));
         let forged = UPGRADED.replace("s3pP", "S3pP");
-        assert_eq!(read(forged.as_bytes()), Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()));
-        assert_eq!(read(&[b'x'; 5_000]), Answer::Refused("endless response head".to_owned()));
+        assert_eq!(read(forged.as_bytes()), Response::Refused("wrong Sec-WebSocket-Accept".to_owned()));
+        assert_eq!(read(&[b'x'; 5_000]), Response::Refused("endless response head".to_owned()));
     }
 }

@@ -33,7 +33,7 @@ impl Ids {
 
     /// Notes an id given to a client that began to connect when the highest one known was `highest_before`. Clients that
     /// come in together learn their ids in any order, so that only what was known before binds.
-    pub fn give(&mut self, id: PlayerId, highest_before: PlayerId) {
+    pub fn record(&mut self, id: PlayerId, highest_before: PlayerId) {
         self.repeated += u64::from(!self.seen.insert(id));
         self.not_above += u64::from(id <= highest_before);
         self.highest = self.highest.max(id);
@@ -48,9 +48,9 @@ mod tests {
     fn ids_that_come_together_may_come_in_any_order() {
         let mut ids = Ids::default();
         for id in [1_003, 1_001, 1_002] {
-            ids.give(id, 0);
+            ids.record(id, 0);
         }
-        ids.give(1_004, ids.highest());
+        ids.record(1_004, ids.highest());
         assert_eq!((ids.count(), ids.highest(), ids.repeated, ids.not_above), (4, 1_004, 0, 0));
         assert!(ids.contains(1_002) && !ids.contains(1_005));
     }
@@ -58,10 +58,10 @@ mod tests {
     #[test]
     fn an_id_given_twice_or_below_a_known_one_is_noted() {
         let mut ids = Ids::default();
-        ids.give(1_005, 0);
-        ids.give(1_005, 0);
+        ids.record(1_005, 0);
+        ids.record(1_005, 0);
         assert_eq!((ids.repeated, ids.not_above), (1, 0));
-        ids.give(1_002, 1_005);
+        ids.record(1_002, 1_005);
         assert_eq!((ids.repeated, ids.not_above), (1, 1));
     }
 }

@@ -61,11 +61,11 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
         Ok(Command::Help) => print(&options::help()),
         Ok(Command::Version) => print(&stage::cli::version("loadtest")),
         Ok(Command::Run(options)) => match (&options.server.problem, prepare(&options)) {
-            (_, Err(problem)) => complain(BAD_USAGE, &problem),
-            (Some(problem), Ok(())) => complain(FAILED, &format!("the server is unreachable: {problem}")),
+            (_, Err(problem)) => fail_with(BAD_USAGE, &problem),
+            (Some(problem), Ok(())) => fail_with(FAILED, &format!("the server is unreachable: {problem}")),
             (None, Ok(())) => run(*options),
         },
-        Err(problems) => complain(BAD_USAGE, &problems.to_string()),
+        Err(problems) => fail_with(BAD_USAGE, &problems.to_string()),
     }
 }
 
@@ -98,14 +98,14 @@ fn run(options: Options) -> ExitCode {
     let (json, path) = (options.json, options.report.clone());
     let report = match Load::new(options).and_then(Load::run) {
         Ok(report) => report,
-        Err(error) => return complain(FAILED, &format!("the run failed: {error}")),
+        Err(error) => return fail_with(FAILED, &format!("the run failed: {error}")),
     };
     let text = if json { format!("{:#}\n", report::json(&report)) } else { report::text(&report) };
     print(&text);
     if let Some(path) = path
         && let Err(error) = std::fs::write(&path, report::html(&report))
     {
-        return complain(FAILED, &format!("--report {}: {error}", path.display()));
+        return fail_with(FAILED, &format!("--report {}: {error}", path.display()));
     }
     exit_code(&report)
 }
@@ -120,7 +120,7 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn complain(status: u8, problem: &str) -> ExitCode {
+fn fail_with(status: u8, problem: &str) -> ExitCode {
     console::report_error("loadtest", &problem);
     ExitCode::from(status)
 }

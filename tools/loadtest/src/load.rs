@@ -1,7 +1,7 @@
 //! The loop that drives all clients: wait, read what came, let clients connect, send what is due.
 //!
-//! One thread and one poll. Events are read before anything is sent, and at most [`EVENTS_PER_TURN`] reads and
-//! [`TASKS_PER_TURN`] sends make a turn, so that neither delays the other by more than about a millisecond. Every
+//! One thread and one poll. Events are read before anything is sent, and at most [`EVENTS_PER_ITERATION`] reads and
+//! [`TASKS_PER_ITERATION`] sends make a turn, so that neither delays the other by more than about a millisecond. Every
 //! answer is timed when its bytes are read, and every send has the moment it was meant for.
 //!
 //! * [`arrive`]: connecting and handshakes. [`churn`]: leaving and coming back. [`receive`]: bytes in, frames, messages. [`act`]: what players do.
@@ -32,17 +32,17 @@ use crate::options::Options;
 use crate::os::{Clock, StopSignals, Timer};
 use crate::random::Random;
 use crate::report::Report;
-use crate::schedule::Agenda;
-use crate::viewers::Watch;
+use crate::schedule::TaskQueue;
+use crate::viewers::Viewers;
 use arrive::Arrivals;
 use churn::Churn;
 use stage::Stage;
 
 /// Most events taken from the kernel in one turn.
-const EVENTS_PER_TURN: usize = 256;
+const EVENTS_PER_ITERATION: usize = 256;
 
 /// Most tasks carried out in one turn.
-const TASKS_PER_TURN: usize = 64;
+const TASKS_PER_ITERATION: usize = 64;
 
 /// Size of the one buffer all sockets are read into, in bytes.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -63,7 +63,7 @@ pub struct Load {
     /// Clients in [`Phase::Playing`].
     playing: usize,
     arrivals: Arrivals,
-    agenda: Agenda,
+    tasks: TaskQueue,
     stage: Stage,
     /// MOVEs not answered yet, of all clients.
     outstanding: usize,
@@ -73,7 +73,7 @@ pub struct Load {
     /// Deeds put off since this program was too late for them.
     postponed: u64,
     random: Random,
-    watch: Watch,
+    viewers: Viewers,
     measures: Measures,
     tally: Tally,
     observer: Observer,
@@ -104,7 +104,7 @@ impl Load {
         Ok(Load {
             arrivals: Arrivals::new(&options, clock.now_ns()),
             observer: Observer::new(&options, clock),
-            watch: Watch::new(&options),
+            viewers: Viewers::new(&options),
             clock,
             poll,
             timer,
@@ -112,7 +112,7 @@ impl Load {
             clients,
             players: HashMap::new(),
             playing: 0,
-            agenda: Agenda::default(),
+            tasks: TaskQueue::default(),
             stage: Stage::Connecting,
             outstanding: 0,
             churn: Churn::new(),
@@ -137,7 +137,7 @@ impl Load {
     /// # Errors
     /// When the kernel refuses the poll; nothing the server does ends a run before its time.
     pub fn run(mut self) -> io::Result<Report> {
-        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut events = Events::with_capacity(EVENTS_PER_ITERATION);
         while self.stage != Stage::Over {
             self.wait(&mut events)?;
             for event in &events {
@@ -161,10 +161,10 @@ impl Load {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let next_ns = self.next_moment_ns();
         let now_ns = self.clock.now_ns();
-        let turn_ns = now_ns - self.woke_ns;
-        self.tally.busy_ns += turn_ns;
+        let iteration_ns = now_ns - self.woke_ns;
+        self.tally.busy_ns += iteration_ns;
         if self.measures.window.contains(now_ns) {
-            self.measures.turns.record(turn_ns);
+            self.measures.iterations.record(iteration_ns);
         }
         let timeout = if next_ns <= now_ns {
             Some(Duration::ZERO)
@@ -181,7 +181,7 @@ impl Load {
     }
 
     fn next_moment_ns(&self) -> u64 {
-        let planned_ns = self.agenda.earliest_ns().unwrap_or(u64::MAX);
+        let planned_ns = self.tasks.earliest_ns().unwrap_or(u64::MAX);
         planned_ns
             .min(self.arrivals.next_ns())
             .min(self.churn.next_ns())
@@ -246,9 +246,9 @@ fn clients(options: &Options, random: &mut Random) -> Vec<Client> {
     };
     (0..options.clients)
         .map(|index| {
-            let watcher = viewer_at(index);
-            let is_slow = watcher.is_none() && random.chance(options.slow_readers);
-            Client::new(Random::new(random.next_u64()), is_slow, watcher)
+            let viewer = viewer_at(index);
+            let is_slow = viewer.is_none() && random.chance(options.slow_readers);
+            Client::new(Random::new(random.next_u64()), is_slow, viewer)
         })
         .collect()
 }
@@ -265,9 +265,9 @@ mod tests {
                 [format!("-c={clients_wanted}"), format!("--viewers={viewers}"), "--slow-readers=1".into()];
             let Ok(Command::Run(options)) = parse(flags) else { panic!("valid flags") };
             let all = clients(&options, &mut Random::new(1));
-            let numbers: Vec<usize> = all.iter().filter_map(|client| client.watcher).collect();
+            let numbers: Vec<usize> = all.iter().filter_map(|client| client.viewer).collect();
             assert_eq!(numbers, (0..viewers).collect::<Vec<_>>());
-            assert!(all.iter().all(|client| client.is_slow != client.watcher.is_some()));
+            assert!(all.iter().all(|client| client.is_slow != client.viewer.is_some()));
         }
     }
 }

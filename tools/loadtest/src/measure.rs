@@ -175,7 +175,7 @@ pub struct Pending {
     /// When the write was attempted.
     pub sent_ns: u64,
     /// So many were unanswered together that they may have reached the server in one pile, over its rate limit.
-    pub is_held_up: bool,
+    pub is_backlogged: bool,
 }
 
 /// All times of a run.
@@ -195,7 +195,7 @@ pub struct Measures {
     /// As `lateness`, of the second under way.
     pub lateness_this_second: Times,
     /// How long the loop's turns took, waiting excluded: what arrives meanwhile is read a turn later.
-    pub turns: Times,
+    pub iterations: Times,
     /// From the begin of a connection to its first full state.
     pub connect: Times,
     /// The window whose MOVEs count, in nanoseconds of the run's clock.
@@ -282,7 +282,7 @@ mod tests {
             let intended_ns = n * 10 * MS;
             // The generator, too, was stopped meanwhile, and wrote everything at the end.
             let sent_ns = if n < 900 { intended_ns } else { 10_000 * MS };
-            let pending = Pending { sequence: n as u32, intended_ns, sent_ns, is_held_up: false };
+            let pending = Pending { sequence: n as u32, intended_ns, sent_ns, is_backlogged: false };
             measures.answered(&pending, sent_ns + MS, false);
         }
         let (corrected, from_write) = (measures.ack.summary(), measures.ack_from_write.summary());
@@ -296,7 +296,7 @@ mod tests {
     fn only_moves_meant_for_the_window_count_whenever_their_answer_comes() {
         let mut measures = Measures { window: Window { from_ns: 100, until_ns: 200 }, ..Measures::default() };
         for intended_ns in [99, 100, 199, 200] {
-            let pending = Pending { sequence: 1, intended_ns, sent_ns: intended_ns, is_held_up: false };
+            let pending = Pending { sequence: 1, intended_ns, sent_ns: intended_ns, is_backlogged: false };
             measures.answered(&pending, 5_000, true);
             measures.sent(intended_ns, 5_000);
         }

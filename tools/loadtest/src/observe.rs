@@ -9,16 +9,16 @@ use crate::measure::{Measures, Second, Tally};
 use crate::options::{Options, Server};
 use crate::os::Clock;
 use crate::progress;
-use crate::scrape::{Inquiry, Scrape};
+use crate::scrape::{Scrape, ScrapeRequest};
 
 /// Seconds between two progress lines where they are not rewritten in place.
 const PLAIN_LINE_INTERVAL: usize = 5;
 
 /// How long the server may take to close the sockets of those who are gone.
-const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+const DESCRIPTORS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether it has.
-const CLOSING_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const DESCRIPTORS_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What had been used up to a moment.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +48,8 @@ pub struct Observer {
     /// At the beginning and the end of the measured window.
     pub marks: Vec<Mark>,
     /// Questions to the server at those two moments.
-    inquiries: Vec<Inquiry>,
-    at_rest: Option<Inquiry>,
+    scrape_requests: Vec<ScrapeRequest>,
+    at_rest: Option<ScrapeRequest>,
     /// The server's descriptors before the first client came.
     pub descriptors_before: Option<u64>,
     rewrites: bool,
@@ -66,7 +66,7 @@ impl Observer {
             last: mark,
             timeline: Vec::new(),
             marks: Vec::new(),
-            inquiries: Vec::new(),
+            scrape_requests: Vec::new(),
             at_rest: None,
             descriptors_before: options.pid.and_then(descriptors),
             rewrites: std::io::stderr().is_terminal(),
@@ -90,18 +90,18 @@ impl Observer {
 
     fn mark(&mut self, tally: &Tally) {
         self.marks.push(Mark::now(self.clock, self.pid, tally));
-        self.inquiries.push(Inquiry::begin(&self.server, self.clock));
+        self.scrape_requests.push(ScrapeRequest::begin(&self.server, self.clock));
     }
 
     /// Everybody stands still: asks the server whom it has.
-    pub fn ask_at_rest(&mut self) {
-        self.at_rest = Some(Inquiry::begin(&self.server, self.clock));
+    pub fn scrape_at_rest(&mut self) {
+        self.at_rest = Some(ScrapeRequest::begin(&self.server, self.clock));
     }
 
     /// The server's metrics at rest, and at the beginning and the end of the window. Waits for answers under way.
     pub fn scrapes(&mut self) -> (Option<Scrape>, Vec<Option<Scrape>>) {
-        let at_rest = self.at_rest.take().and_then(Inquiry::answer);
-        (at_rest, self.inquiries.drain(..).map(Inquiry::answer).collect())
+        let at_rest = self.at_rest.take().and_then(ScrapeRequest::answer);
+        (at_rest, self.scrape_requests.drain(..).map(ScrapeRequest::answer).collect())
     }
 
     /// The server's descriptors now that everybody is gone. It gets a moment to take note of that.
@@ -109,10 +109,10 @@ impl Observer {
         let asked_from = Instant::now();
         loop {
             let count = descriptors(self.pid?);
-            if count <= self.descriptors_before || asked_from.elapsed() > CLOSING_PATIENCE {
+            if count <= self.descriptors_before || asked_from.elapsed() > DESCRIPTORS_TIMEOUT {
                 return count;
             }
-            std::thread::sleep(CLOSING_LOOK_INTERVAL);
+            std::thread::sleep(DESCRIPTORS_POLL_INTERVAL);
         }
     }
 

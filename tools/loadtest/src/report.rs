@@ -49,7 +49,7 @@ pub struct Report {
     /// What was sent and received in the measured window.
     pub traffic: Traffic,
     /// The sampled pictures; none when no viewer was asked for.
-    pub pictures: Option<Pictures>,
+    pub replicas: Option<Replicas>,
     /// How often the server put a player elsewhere than its client had it.
     pub corrections: u64,
     /// The server, as far as it or the kernel tells.
@@ -140,7 +140,7 @@ pub struct Moves {
     pub missing: u64,
     /// Never answered, and sent while so many others were unanswered that they may have been over the rate limit when
     /// they arrived. As many as the server has dropped for that are no fault of its.
-    pub held_up: u64,
+    pub backlogged: u64,
     /// Messages the server has dropped for being over the rate limit, whosever they were; none if it does not say.
     pub rate_limited: Option<u64>,
     /// Never answered since the connection was lost.
@@ -172,7 +172,7 @@ impl Traffic {
 
 /// The sampled pictures compared with the truth, once everybody stood still.
 #[derive(Debug, Default)]
-pub struct Pictures {
+pub struct Replicas {
     /// Pictures compared.
     pub compared: usize,
     /// Sprites on them.
@@ -186,7 +186,7 @@ pub struct Pictures {
     /// Surplus sprites that would stand on the screens for good.
     pub duplicates: usize,
     /// Players on the server that are not of this run, so that phantoms can't be told.
-    pub strangers: u64,
+    pub foreign_players: u64,
     /// Most players the server showed to a client.
     pub max_visible: usize,
 }
@@ -266,7 +266,7 @@ pub struct Generator {
     /// What it was so late for that it put it off instead of making up for it, in the whole run.
     pub postponed: u64,
     /// How long the turns of its loop took.
-    pub turns: Summary,
+    pub iterations: Summary,
     /// How long an arriving answer waited for its turn to be read, on average, in milliseconds; part of every answer's
     /// time.
     pub read_delay_ms: f64,
@@ -309,10 +309,10 @@ mod tests {
             to_screen: times,
             to_screen_ranges: vec![(50.0, 5)],
             traffic: Traffic { seconds: 60.0, clients: 10_000, tally: Tally::default() },
-            pictures: Some(Pictures {
+            replicas: Some(Replicas {
                 compared: 50,
                 faults: Fault::ALL.map(|fault| (fault, 0)).into(),
-                ..Pictures::default()
+                ..Replicas::default()
             }),
             corrections: 0,
             server: ServerAccount {

@@ -22,18 +22,18 @@ pub struct Entry {
     /// The client.
     pub client: usize,
     /// The client's life.
-    pub life: u32,
+    pub generation: u32,
     /// What.
     pub task: Task,
 }
 
 /// All that is planned, the earliest first.
 #[derive(Debug, Default)]
-pub struct Agenda {
+pub struct TaskQueue {
     entries: BinaryHeap<Reverse<Entry>>,
 }
 
-impl Agenda {
+impl TaskQueue {
     /// Plans something.
     pub fn add(&mut self, entry: Entry) {
         self.entries.push(Reverse(entry));
@@ -53,23 +53,23 @@ impl Agenda {
     }
 
     /// Takes all tasks of one kind off the plan.
-    pub fn drop_all(&mut self, task: Task) {
+    pub fn remove_all(&mut self, task: Task) {
         self.entries.retain(|Reverse(entry)| entry.task != task);
     }
 }
 
 /// Evenly spaced moments: the n-th lies exactly `n / rate` seconds after the first, however late each is taken.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct FixedRate {
     first_ns: u64,
     interval_ns: f64,
     taken: u64,
 }
 
-impl Pace {
+impl FixedRate {
     /// So many moments a second, from `first_ns` on; none when the rate is 0.
-    pub fn new(first_ns: u64, per_s: f64) -> Pace {
-        Pace { first_ns, interval_ns: 1e9 / per_s, taken: 0 }
+    pub fn new(first_ns: u64, per_s: f64) -> FixedRate {
+        FixedRate { first_ns, interval_ns: 1e9 / per_s, taken: 0 }
     }
 
     /// The next moment, in nanoseconds of the run's clock.
@@ -100,42 +100,42 @@ mod tests {
     use super::*;
 
     fn entry(due_ns: u64, client: usize, task: Task) -> Entry {
-        Entry { due_ns, client, life: 0, task }
+        Entry { due_ns, client, generation: 0, task }
     }
 
     #[test]
     fn tasks_come_in_the_order_of_their_moments_and_not_before() {
-        let mut agenda = Agenda::default();
+        let mut tasks = TaskQueue::default();
         for due_ns in [30, 10, 20] {
-            agenda.add(entry(due_ns, 1, Task::Play));
+            tasks.add(entry(due_ns, 1, Task::Play));
         }
-        assert_eq!(agenda.take_due(9), None);
-        let taken: Vec<u64> = std::iter::from_fn(|| agenda.take_due(25)).map(|entry| entry.due_ns).collect();
+        assert_eq!(tasks.take_due(9), None);
+        let taken: Vec<u64> = std::iter::from_fn(|| tasks.take_due(25)).map(|entry| entry.due_ns).collect();
         assert_eq!(taken, [10, 20]);
-        assert_eq!(agenda.earliest_ns(), Some(30));
+        assert_eq!(tasks.earliest_ns(), Some(30));
     }
 
     #[test]
     fn one_kind_of_task_can_be_called_off() {
-        let mut agenda = Agenda::default();
-        agenda.add(entry(1, 1, Task::Play));
-        agenda.add(entry(2, 1, Task::Read));
-        agenda.drop_all(Task::Play);
-        assert_eq!(agenda.take_due(9).map(|entry| entry.task), Some(Task::Read));
+        let mut tasks = TaskQueue::default();
+        tasks.add(entry(1, 1, Task::Play));
+        tasks.add(entry(2, 1, Task::Read));
+        tasks.remove_all(Task::Play);
+        assert_eq!(tasks.take_due(9).map(|entry| entry.task), Some(Task::Read));
     }
 
     #[test]
     fn a_pace_makes_up_for_lateness_and_never_drifts() {
-        let mut pace = Pace::new(1_000, 3.0);
-        assert!(!pace.take_due(999));
+        let mut rate = FixedRate::new(1_000, 3.0);
+        assert!(!rate.take_due(999));
         let mut taken = 0;
-        while pace.take_due(1_000 + 10_000_000_000) {
+        while rate.take_due(1_000 + 10_000_000_000) {
             taken += 1;
         }
         assert_eq!(taken, 31);
-        assert_eq!(pace.next_ns(), 1_000 + 10_333_333_333);
-        pace.take_early();
-        assert_eq!(pace.next_ns(), 1_000 + 10_666_666_666);
-        assert_eq!(Pace::new(5, 0.0).next_ns(), u64::MAX);
+        assert_eq!(rate.next_ns(), 1_000 + 10_333_333_333);
+        rate.take_early();
+        assert_eq!(rate.next_ns(), 1_000 + 10_666_666_666);
+        assert_eq!(FixedRate::new(5, 0.0).next_ns(), u64::MAX);
     }
 }

@@ -11,11 +11,11 @@ use crate::options::Server;
 use crate::os::Clock;
 
 /// Longest wait for a whole answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Questions put to a server that has no place for one at the moment, and the pause between them.
-const TRIES: usize = 8;
-const PAUSE: Duration = Duration::from_millis(300);
+const ATTEMPTS: usize = 8;
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
 /// The metrics at one moment.
 #[derive(Clone, Debug)]
@@ -40,24 +40,24 @@ impl Scrape {
 
 /// A question under way.
 #[derive(Debug)]
-pub struct Inquiry {
+pub struct ScrapeRequest {
     answer: Receiver<Option<Scrape>>,
 }
 
-impl Inquiry {
+impl ScrapeRequest {
     /// Asks.
-    pub fn begin(server: &Server, clock: Clock) -> Inquiry {
+    pub fn begin(server: &Server, clock: Clock) -> ScrapeRequest {
         let (address, authority) = (server.address, server.authority.clone());
         let (sender, answer) = channel();
         std::thread::spawn(move || {
-            let body = (0..TRIES).find_map(|tried| {
-                std::thread::sleep(if tried == 0 { Duration::ZERO } else { PAUSE });
+            let body = (0..ATTEMPTS).find_map(|tried| {
+                std::thread::sleep(if tried == 0 { Duration::ZERO } else { RETRY_PAUSE });
                 ask(address, &authority).ok()
             });
             // Fails when the run has ended meanwhile, and then nobody wants to know.
             let _ = sender.send(body.flatten().map(|body| Scrape { at_ns: clock.now_ns(), body }));
         });
-        Inquiry { answer }
+        ScrapeRequest { answer }
     }
 
     /// The answer, waited for; none when the server gives no metrics.
@@ -82,7 +82,7 @@ fn fetch(address: SocketAddr, authority: &str) -> Option<Vec<u8>> {
         "GET /metrics HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
     );
     let mut answer = Vec::new();
-    exchange(&[address], request.as_bytes(), Instant::now() + PATIENCE, &mut answer).ok()?;
+    exchange(&[address], request.as_bytes(), Instant::now() + TIMEOUT, &mut answer).ok()?;
     Some(answer)
 }
 

@@ -23,7 +23,7 @@ const ROUNDING_UNITS: f64 = 1.5;
 
 /// Where a player stands, and where it looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Standing {
+pub struct Pose {
     /// Units from the left edge.
     pub x: f64,
     /// Units from the top edge.
@@ -38,14 +38,14 @@ pub struct Sprite {
     /// Whom it shows.
     pub id: PlayerId,
     /// Where, and to which side it looks.
-    pub standing: Standing,
+    pub pose: Pose,
     /// It is drawn walking, and moved on.
     pub is_walking: bool,
 }
 
 /// Who looks, and with what rules.
 #[derive(Clone, Copy, Debug)]
-pub struct Eye {
+pub struct Viewpoint {
     /// The viewer.
     pub id: PlayerId,
     /// Where it stands.
@@ -57,7 +57,7 @@ pub struct Eye {
     /// Most players it is shown.
     pub max_visible: usize,
     /// Players who are not the load test's. While there are none, somebody unknown is a phantom.
-    pub strangers: usize,
+    pub foreign_players: usize,
 }
 
 /// One thing wrong with a picture.
@@ -104,11 +104,11 @@ pub struct Difference {
 }
 
 /// Everybody who plays, and where they stand where that is known.
-pub type Truth = HashMap<PlayerId, Option<Standing>>;
+pub type Truth = HashMap<PlayerId, Option<Pose>>;
 
 /// Compares a picture with where everybody stands. `is_gone` tells who is known to have left.
 pub fn compare(
-    eye: &Eye,
+    viewpoint: &Viewpoint,
     sprites: &[Sprite],
     truth: &Truth,
     is_gone: impl Fn(PlayerId) -> bool,
@@ -117,37 +117,37 @@ pub fn compare(
     let mut farthest: f64 = 0.0;
     for sprite in sprites {
         match truth.get(&sprite.id) {
-            Some(Some(standing)) => {
-                farthest = farthest.max((standing.x - eye.x).hypot(standing.y - eye.y));
-                differences.extend(look_at(sprite, standing));
+            Some(Some(pose)) => {
+                farthest = farthest.max((pose.x - viewpoint.x).hypot(pose.y - viewpoint.y));
+                differences.extend(check_sprite(sprite, pose));
             }
-            None if eye.strangers == 0 || is_gone(sprite.id) => differences.push(Difference {
+            None if viewpoint.foreign_players == 0 || is_gone(sprite.id) => differences.push(Difference {
                 fault: Fault::Phantom,
                 id: sprite.id,
-                evidence: format!("shown at ({:.0}, {:.0})", sprite.standing.x, sprite.standing.y),
+                evidence: format!("shown at ({:.0}, {:.0})", sprite.pose.x, sprite.pose.y),
             }),
             Some(None) | None => {}
         }
     }
-    differences.extend(missing(eye, sprites, truth, farthest));
+    differences.extend(missing(viewpoint, sprites, truth, farthest));
     differences
 }
 
-fn look_at(sprite: &Sprite, standing: &Standing) -> Vec<Difference> {
+fn check_sprite(sprite: &Sprite, pose: &Pose) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut note = |fault, evidence| differences.push(Difference { fault, id: sprite.id, evidence });
-    let shown = &sprite.standing;
-    let off = (shown.x - standing.x).hypot(shown.y - standing.y);
+    let shown = &sprite.pose;
+    let off = (shown.x - pose.x).hypot(shown.y - pose.y);
     if off > DISPLACED_UNITS {
         note(
             Fault::Displaced,
             format!(
                 "shown at ({:.0}, {:.0}), stands at ({:.0}, {:.0}), {off:.0} units off",
-                shown.x, shown.y, standing.x, standing.y
+                shown.x, shown.y, pose.x, pose.y
             ),
         );
     }
-    if shown.facing != standing.facing {
+    if shown.facing != pose.facing {
         note(Fault::Turned, format!("shown looking {:?}", shown.facing));
     }
     if sprite.is_walking {
@@ -156,25 +156,26 @@ fn look_at(sprite: &Sprite, standing: &Standing) -> Vec<Difference> {
     differences
 }
 
-fn missing(eye: &Eye, sprites: &[Sprite], truth: &Truth, farthest: f64) -> Vec<Difference> {
+fn missing(viewpoint: &Viewpoint, sprites: &[Sprite], truth: &Truth, farthest: f64) -> Vec<Difference> {
     let shown: HashSet<PlayerId> = sprites.iter().map(|sprite| sprite.id).collect();
     // A place that a stranger has left is taken when the server next looks who sees whom.
-    let is_full = sprites.len() + eye.strangers >= eye.max_visible;
+    let is_full = sprites.len() + viewpoint.foreign_players >= viewpoint.max_visible;
     let reach = if is_full { farthest * NEWCOMER_FACTOR - ROUNDING_UNITS } else { f64::INFINITY };
     let half = |side: u16| f64::from(side.max(VIEWPORT_SIDE_MIN) / 2);
-    let (half_width, half_height) =
-        eye.viewport.map_or((f64::INFINITY, f64::INFINITY), |(width, height)| (half(width), half(height)));
+    let (half_width, half_height) = viewpoint
+        .viewport
+        .map_or((f64::INFINITY, f64::INFINITY), |(width, height)| (half(width), half(height)));
     let mut missing: Vec<Difference> = Vec::new();
-    for (&id, standing) in truth {
-        let Some(standing) = standing else { continue };
-        let (dx, dy) = (standing.x - eye.x, standing.y - eye.y);
+    for (&id, pose) in truth {
+        let Some(pose) = pose else { continue };
+        let (dx, dy) = (pose.x - viewpoint.x, pose.y - viewpoint.y);
         let distance = dx.hypot(dy);
         let in_view = dx.abs() <= half_width && dy.abs() <= half_height && distance < reach;
-        if in_view && id != eye.id && !shown.contains(&id) {
+        if in_view && id != viewpoint.id && !shown.contains(&id) {
             let evidence = format!(
                 "{distance:.0} units away, {} of {} shown, the farthest {farthest:.0} away",
                 sprites.len(),
-                eye.max_visible
+                viewpoint.max_visible
             );
             missing.push(Difference { fault: Fault::Missing, id, evidence });
         }
@@ -188,56 +189,60 @@ mod tests {
     use super::*;
 
     const GONE: PlayerId = 8;
-    const EYE: Eye = Eye { id: 1, x: 100.0, y: 100.0, viewport: None, max_visible: 2, strangers: 0 };
+    const VIEWPOINT: Viewpoint =
+        Viewpoint { id: 1, x: 100.0, y: 100.0, viewport: None, max_visible: 2, foreign_players: 0 };
 
-    fn standing(x: f64) -> Standing {
-        Standing { x, y: 100.0, facing: Facing::Right }
+    fn pose(x: f64) -> Pose {
+        Pose { x, y: 100.0, facing: Facing::Right }
     }
 
     fn sprite(id: PlayerId, x: f64) -> Sprite {
-        Sprite { id, standing: standing(x), is_walking: false }
+        Sprite { id, pose: pose(x), is_walking: false }
     }
 
     fn truth(players: &[(PlayerId, f64)]) -> Truth {
-        players.iter().map(|&(id, x)| (id, Some(standing(x)))).collect()
+        players.iter().map(|&(id, x)| (id, Some(pose(x)))).collect()
     }
 
-    fn faults(eye: &Eye, sprites: &[Sprite], truth: &Truth) -> Vec<(Fault, PlayerId)> {
-        compare(eye, sprites, truth, |id| id == GONE).iter().map(|found| (found.fault, found.id)).collect()
+    fn faults(viewpoint: &Viewpoint, sprites: &[Sprite], truth: &Truth) -> Vec<(Fault, PlayerId)> {
+        compare(viewpoint, sprites, truth, |id| id == GONE)
+            .iter()
+            .map(|found| (found.fault, found.id))
+            .collect()
     }
 
     #[test]
     fn a_right_picture_has_no_faults() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 200.0), (4, 180.0)]);
-        assert_eq!(faults(&EYE, &[sprite(2, 150.0), sprite(3, 208.0)], &truth), []);
+        assert_eq!(faults(&VIEWPOINT, &[sprite(2, 150.0), sprite(3, 208.0)], &truth), []);
     }
 
     #[test]
     fn with_all_places_taken_only_the_clearly_nearer_are_missing() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 200.0), (4, 160.0), (5, 175.0)]);
         let sprites = [sprite(2, 150.0), sprite(3, 200.0)];
-        assert_eq!(faults(&EYE, &sprites, &truth), [(Fault::Missing, 4)]);
+        assert_eq!(faults(&VIEWPOINT, &sprites, &truth), [(Fault::Missing, 4)]);
     }
 
     #[test]
     fn with_free_places_everybody_in_the_rectangle_must_be_shown() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 201.0)]);
-        assert_eq!(faults(&EYE, &[sprite(2, 150.0)], &truth), [(Fault::Missing, 3)]);
-        let eye = Eye { viewport: Some((200, 50)), ..EYE };
-        assert_eq!(faults(&eye, &[sprite(2, 150.0)], &truth), []);
-        assert_eq!(faults(&eye, &[], &truth), [(Fault::Missing, 2)]);
+        assert_eq!(faults(&VIEWPOINT, &[sprite(2, 150.0)], &truth), [(Fault::Missing, 3)]);
+        let viewpoint = Viewpoint { viewport: Some((200, 50)), ..VIEWPOINT };
+        assert_eq!(faults(&viewpoint, &[sprite(2, 150.0)], &truth), []);
+        assert_eq!(faults(&viewpoint, &[], &truth), [(Fault::Missing, 2)]);
     }
 
     #[test]
     fn a_place_that_a_stranger_may_have_left_is_not_free_yet() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 201.0), (4, 120.0)]);
-        let eye = Eye { strangers: 1, ..EYE };
+        let viewpoint = Viewpoint { foreign_players: 1, ..VIEWPOINT };
         assert_eq!(
-            faults(&eye, &[sprite(2, 150.0)], &truth),
+            faults(&viewpoint, &[sprite(2, 150.0)], &truth),
             [(Fault::Missing, 4)],
             "the clearly nearer one"
         );
-        let roomy = Eye { max_visible: 5, ..eye };
+        let roomy = Viewpoint { max_visible: 5, ..viewpoint };
         assert_eq!(
             faults(&roomy, &[sprite(2, 150.0)], &truth).len(),
             2,
@@ -249,8 +254,8 @@ mod tests {
     fn somebody_whose_place_is_unknown_is_neither_missing_nor_a_phantom() {
         let mut truth = truth(&[(1, 100.0)]);
         truth.insert(7, None);
-        assert_eq!(faults(&EYE, &[sprite(7, 900.0)], &truth), []);
-        assert_eq!(faults(&EYE, &[], &truth), []);
+        assert_eq!(faults(&VIEWPOINT, &[sprite(7, 900.0)], &truth), []);
+        assert_eq!(faults(&VIEWPOINT, &[], &truth), []);
     }
 
     #[test]
@@ -259,18 +264,18 @@ mod tests {
         let mut walking = sprite(3, 200.0);
         walking.is_walking = true;
         assert_eq!(
-            faults(&EYE, &[sprite(2, 159.0), walking], &truth),
+            faults(&VIEWPOINT, &[sprite(2, 159.0), walking], &truth),
             [(Fault::Displaced, 2), (Fault::Walking, 3)]
         );
         let mut turned = sprite(2, 150.0);
-        turned.standing.facing = Facing::Left;
+        turned.pose.facing = Facing::Left;
         assert_eq!(
-            faults(&EYE, &[turned, sprite(9, 300.0)], &truth),
+            faults(&VIEWPOINT, &[turned, sprite(9, 300.0)], &truth),
             [(Fault::Turned, 2), (Fault::Phantom, 9)]
         );
-        let eye = Eye { strangers: 1, ..EYE };
-        assert_eq!(faults(&eye, &[sprite(2, 150.0), sprite(9, 300.0)], &truth), []);
+        let viewpoint = Viewpoint { foreign_players: 1, ..VIEWPOINT };
+        assert_eq!(faults(&viewpoint, &[sprite(2, 150.0), sprite(9, 300.0)], &truth), []);
         let sprites = [sprite(2, 150.0), sprite(3, 200.0), sprite(GONE, 300.0)];
-        assert_eq!(faults(&eye, &sprites, &truth), [(Fault::Phantom, GONE)]);
+        assert_eq!(faults(&viewpoint, &sprites, &truth), [(Fault::Phantom, GONE)]);
     }
 }

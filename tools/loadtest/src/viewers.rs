@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use game_client::{ClientMessage, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector, Violation};
 
-use crate::avatar::Body;
+use crate::avatar::Avatar;
 use crate::measure::{Times, Window};
 use crate::options::Options;
-use crate::truth::{Sprite, Standing};
+use crate::truth::{Pose, Sprite};
 
 /// Players around a viewer whose changes are measured: the nearest ones.
 const NEAR_PLAYERS: usize = 50;
@@ -24,10 +24,10 @@ const MS: u64 = 1_000_000;
 
 /// All sampled viewers.
 #[derive(Debug, Default)]
-pub struct Watch {
-    watchers: Vec<Watcher>,
+pub struct Viewers {
+    viewers: Vec<Viewer>,
     /// Pictures of viewers who have begun anew.
-    past: Vec<Watcher>,
+    past: Vec<Viewer>,
     options: ReplicaOptions,
     /// From the moment a change was to be sent to its arrival at a viewer, or that of a later change of the same
     /// player that took its place.
@@ -35,7 +35,7 @@ pub struct Watch {
 }
 
 #[derive(Debug)]
-struct Watcher {
+struct Viewer {
     replica: Replica,
     in_view: HashMap<PlayerId, InView>,
     /// Squared distance of the farthest player that counts as near.
@@ -51,62 +51,62 @@ struct InView {
     arrived: u32,
 }
 
-impl Watch {
+impl Viewers {
     /// So many viewers, who have seen nothing yet.
-    pub fn new(options: &Options) -> Watch {
+    pub fn new(options: &Options) -> Viewers {
         let replica = ReplicaOptions {
             lateness_ms: LATENESS_MS,
             visible_max: Some(options.max_visible),
             world_side: options.world_side,
             ..ReplicaOptions::default()
         };
-        let watchers = (0..options.viewers).map(|_| Watcher::new(replica)).collect();
-        Watch { watchers, past: Vec::new(), options: replica, delays: Times::default() }
+        let viewers = (0..options.viewers).map(|_| Viewer::new(replica)).collect();
+        Viewers { viewers, past: Vec::new(), options: replica, delays: Times::default() }
     }
 
     /// A viewer's connection is another one from now on, with an empty picture.
-    pub fn restart(&mut self, watcher: usize) {
-        let fresh = Watcher::new(self.options);
-        self.past.push(std::mem::replace(&mut self.watchers[watcher], fresh));
+    pub fn restart(&mut self, viewer: usize) {
+        let fresh = Viewer::new(self.options);
+        self.past.push(std::mem::replace(&mut self.viewers[viewer], fresh));
     }
 
     /// Notes what a viewer sent itself.
-    pub fn sent(&mut self, watcher: usize, message: &ClientMessage) {
-        self.watchers[watcher].replica.sent(message);
+    pub fn sent(&mut self, viewer: usize, message: &ClientMessage) {
+        self.viewers[viewer].replica.sent(message);
     }
 
     /// Takes a game message that a viewer received. `player` finds a player of this run by its id; `window` says which
     /// changes count.
     pub fn receive<'a>(
         &mut self,
-        watcher: usize,
+        viewer: usize,
         payload: &[u8],
         now_ns: u64,
         window: Window,
-        player: impl Fn(PlayerId) -> Option<&'a Body>,
+        player: impl Fn(PlayerId) -> Option<&'a Avatar>,
     ) {
-        let watcher = &mut self.watchers[watcher];
-        let Ok(message) = watcher.replica.receive_payload(now_ns / MS, payload) else { return };
+        let viewer = &mut self.viewers[viewer];
+        let Ok(message) = viewer.replica.receive_payload(now_ns / MS, payload) else { return };
         match message {
             ServerMessage::GameState(entries) => {
-                let mut before = std::mem::take(&mut watcher.in_view);
+                let mut before = std::mem::take(&mut viewer.in_view);
                 for entry in entries {
                     let known = before.remove(&entry.id);
                     let entered = InView { entered_ns: now_ns, arrived: 0 };
-                    watcher.in_view.insert(entry.id, known.unwrap_or(entered));
+                    viewer.in_view.insert(entry.id, known.unwrap_or(entered));
                 }
             }
             ServerMessage::Joined(entry) => {
-                watcher.in_view.insert(entry.id, InView { entered_ns: now_ns, arrived: 0 });
+                viewer.in_view.insert(entry.id, InView { entered_ns: now_ns, arrived: 0 });
             }
             ServerMessage::Left(id) => {
-                watcher.in_view.remove(&id);
+                viewer.in_view.remove(&id);
             }
             ServerMessage::Movement { id, vector } => {
-                if let Some(body) = player(id) {
-                    let is_near = watcher.is_near(id, now_ns);
+                if let Some(avatar) = player(id) {
+                    let is_near = viewer.is_near(id, now_ns);
                     let delays = is_near.then_some(&mut self.delays);
-                    watcher.moved(id, vector, body, now_ns, window, delays);
+                    viewer.moved(id, vector, avatar, now_ns, window, delays);
                 }
             }
             _ => {}
@@ -114,12 +114,12 @@ impl Watch {
     }
 
     /// What a viewer's screen shows at this moment, sprites of departed players included.
-    pub fn screen(&mut self, watcher: usize, now_ns: u64) -> Vec<Sprite> {
-        let replica = &mut self.watchers[watcher].replica;
+    pub fn screen(&mut self, viewer: usize, now_ns: u64) -> Vec<Sprite> {
+        let replica = &mut self.viewers[viewer].replica;
         replica.advance(now_ns / MS);
         let sprite = |remote: &game_client::RemotePlayer| Sprite {
             id: remote.id,
-            standing: Standing { x: remote.x, y: remote.y, facing: remote.facing },
+            pose: Pose { x: remote.x, y: remote.y, facing: remote.facing },
             is_walking: remote.vector != Vector::ZERO,
         };
         replica.shown().map(sprite).collect()
@@ -128,16 +128,16 @@ impl Watch {
     /// How often the server did each thing that the browser does not forgive, with an example.
     pub fn violations(&self) -> BTreeMap<String, (u64, String)> {
         let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
-        for watcher in self.watchers.iter().chain(&self.past) {
-            let missing: HashSet<u32> = watcher.replica.own().missing_acks().collect();
+        for viewer in self.viewers.iter().chain(&self.past) {
+            let missing: HashSet<u32> = viewer.replica.own().missing_acks().collect();
             let of_its_own = |violation: &&Violation| match violation {
                 // Every ack behind a missing one is out of order; it is the missing one that counts.
                 Violation::AckOutOfOrder { expected, .. } => !missing.contains(expected),
                 _ => true,
             };
-            for violation in watcher.replica.violations().iter().filter(of_its_own) {
-                let viewer = watcher.replica.own_id().unwrap_or(0);
-                let example = || (0, format!("viewer {viewer}: {violation}"));
+            for violation in viewer.replica.violations().iter().filter(of_its_own) {
+                let id = viewer.replica.own_id().unwrap_or(0);
+                let example = || (0, format!("viewer {id}: {violation}"));
                 counts.entry(kind_of(violation)).or_insert_with(example).0 += 1;
             }
         }
@@ -146,7 +146,7 @@ impl Watch {
 
     /// Surplus sprites that stand on the screens for good.
     pub fn duplicates(&self) -> usize {
-        self.watchers.iter().map(|watcher| watcher.replica.duplicates().len()).sum()
+        self.viewers.iter().map(|viewer| viewer.replica.duplicates().len()).sum()
     }
 }
 
@@ -156,9 +156,9 @@ fn kind_of(violation: &Violation) -> String {
     words.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
 }
 
-impl Watcher {
-    fn new(options: ReplicaOptions) -> Watcher {
-        Watcher {
+impl Viewer {
+    fn new(options: ReplicaOptions) -> Viewer {
+        Viewer {
             replica: Replica::new(options),
             in_view: HashMap::new(),
             near_square: f64::INFINITY,
@@ -172,7 +172,7 @@ impl Watcher {
         &mut self,
         id: PlayerId,
         vector: Vector,
-        body: &Body,
+        avatar: &Avatar,
         now_ns: u64,
         window: Window,
         delays: Option<&mut Times>,
@@ -180,10 +180,11 @@ impl Watcher {
         let Some(in_view) = self.in_view.get_mut(&id) else { return };
         let fresh = |number: u32| number > in_view.arrived;
         let arrived =
-            body.changes().rev().find(|change| change.vector == vector && fresh(change.number)).copied();
+            avatar.changes().rev().find(|change| change.vector == vector && fresh(change.number)).copied();
         let Some(arrived) = arrived else { return };
         if let Some(delays) = delays {
-            body.changes()
+            avatar
+                .changes()
                 .filter(|change| fresh(change.number) && change.number <= arrived.number)
                 .filter(|change| change.at_ns > in_view.entered_ns && window.contains(change.at_ns))
                 .for_each(|change| delays.record(now_ns.saturating_sub(change.at_ns)));
@@ -220,76 +221,76 @@ mod tests {
     const MOVER: u32 = 1_000;
     const ALWAYS: Window = Window { from_ns: 0, until_ns: u64::MAX };
 
-    fn watch() -> Watch {
+    fn viewers() -> Viewers {
         let Ok(Command::Run(options)) = parse(["--clients=1".to_owned()]) else { panic!("valid options") };
-        let mut watch = Watch::new(&options);
+        let mut viewers = Viewers::new(&options);
         let entry = |id: u32| [&id.to_le_bytes()[..], &[100, 0, 100, 0, 0, 0, 0x80]].concat();
         let state = [&[7, 2, 0, 0, 0][..], &entry(MOVER), &entry(VIEWER)].concat();
-        watch.receive(0, &state, MS, ALWAYS, |_| None);
-        watch
+        viewers.receive(0, &state, MS, ALWAYS, |_| None);
+        viewers
     }
 
-    fn body(changes: &[(u64, Vector)]) -> Body {
-        let mut body = Body::new(100, 100, Facing::Right, 2_000, 0);
+    fn avatar(changes: &[(u64, Vector)]) -> Avatar {
+        let mut avatar = Avatar::new(100, 100, Facing::Right, 2_000, 0);
         for &(at_ms, vector) in changes {
-            body.head(vector, false, at_ms * MS);
+            avatar.set_vector(vector, false, at_ms * MS);
         }
-        body
+        avatar
     }
 
-    fn movement(watch: &mut Watch, at_ms: u64, vector: Vector, body: &Body) {
+    fn movement(viewers: &mut Viewers, at_ms: u64, vector: Vector, avatar: &Avatar) {
         let parts = [vector.dx() as u8, vector.dy() as u8];
         let payload = [&[255][..], &MOVER.to_le_bytes(), &parts].concat();
-        watch.receive(0, &payload, at_ms * MS, ALWAYS, |id| (id == MOVER).then_some(body));
+        viewers.receive(0, &payload, at_ms * MS, ALWAYS, |id| (id == MOVER).then_some(avatar));
     }
 
     #[test]
     fn a_change_is_measured_once_and_not_its_repetitions() {
-        let mut watch = watch();
-        let body = body(&[(1_000, Vector::RIGHT)]);
-        movement(&mut watch, 1_060, Vector::RIGHT, &body);
-        movement(&mut watch, 2_000, Vector::RIGHT, &body);
-        let delays = watch.delays.summary();
+        let mut viewers = viewers();
+        let avatar = avatar(&[(1_000, Vector::RIGHT)]);
+        movement(&mut viewers, 1_060, Vector::RIGHT, &avatar);
+        movement(&mut viewers, 2_000, Vector::RIGHT, &avatar);
+        let delays = viewers.delays.summary();
         assert_eq!(delays.count, 1);
         assert!((delays.max_ms - 60.0).abs() < 0.1);
     }
 
     #[test]
     fn a_change_that_was_overtaken_counts_until_the_newer_one_arrives() {
-        let mut watch = watch();
-        let body = body(&[(1_000, Vector::RIGHT), (1_100, Vector::UP), (1_200, Vector::RIGHT)]);
-        movement(&mut watch, 1_250, Vector::RIGHT, &body);
-        let delays = watch.delays.summary();
+        let mut viewers = viewers();
+        let avatar = avatar(&[(1_000, Vector::RIGHT), (1_100, Vector::UP), (1_200, Vector::RIGHT)]);
+        movement(&mut viewers, 1_250, Vector::RIGHT, &avatar);
+        let delays = viewers.delays.summary();
         assert_eq!(delays.count, 3);
         assert!((delays.mean_ms - 150.0).abs() < 0.2);
     }
 
     #[test]
     fn what_changed_before_the_entrance_is_no_delay() {
-        let mut watch = watch();
-        movement(&mut watch, 500, Vector::LEFT, &body(&[(0, Vector::LEFT)]));
-        assert_eq!(watch.delays.summary().count, 0);
+        let mut viewers = viewers();
+        movement(&mut viewers, 500, Vector::LEFT, &avatar(&[(0, Vector::LEFT)]));
+        assert_eq!(viewers.delays.summary().count, 0);
     }
 
     #[test]
     fn a_viewer_that_begins_anew_has_an_empty_picture_and_its_past_counts() {
-        let mut watch = watch();
+        let mut viewers = viewers();
         let violation = [12, 0xff, 0, 0, 0];
-        watch.receive(0, &violation, 2 * MS, ALWAYS, |_| None);
-        let before = watch.violations().len();
-        watch.restart(0);
-        assert!(watch.screen(0, 2_000 * MS).is_empty());
-        assert_eq!(watch.violations().len(), before);
+        viewers.receive(0, &violation, 2 * MS, ALWAYS, |_| None);
+        let before = viewers.violations().len();
+        viewers.restart(0);
+        assert!(viewers.screen(0, 2_000 * MS).is_empty());
+        assert_eq!(viewers.violations().len(), before);
     }
 
     #[test]
     fn the_screen_shows_loaded_sprites_where_they_have_walked_to() {
-        let mut watch = watch();
-        movement(&mut watch, 1_000, Vector::RIGHT, &body(&[(900, Vector::RIGHT)]));
-        let screen = watch.screen(0, 2_000 * MS);
+        let mut viewers = viewers();
+        movement(&mut viewers, 1_000, Vector::RIGHT, &avatar(&[(900, Vector::RIGHT)]));
+        let screen = viewers.screen(0, 2_000 * MS);
         assert_eq!(screen.len(), 1);
         assert!(screen[0].is_walking);
-        assert!((screen[0].standing.x - 196.0).abs() < 0.01);
-        assert!(watch.violations().is_empty());
+        assert!((screen[0].pose.x - 196.0).abs() < 0.01);
+        assert!(viewers.violations().is_empty());
     }
 }

@@ -3,7 +3,7 @@
 
 use game_client::Facing;
 
-use super::{Deed, SECOND_NS, Turn, any_vector};
+use super::{Action, Decision, SECOND_NS, random_vector};
 use crate::random::Random;
 
 /// Time between joining and the first MOVE.
@@ -28,19 +28,19 @@ pub enum Artillery {
 
 impl Artillery {
     /// Plays the next line of the scenario.
-    pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Turn {
+    pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Decision {
         let perhaps = random.chance(PERHAPS);
-        let deed_if = |deed| if perhaps { deed } else { Deed::Rest };
-        let (deed, wait_ns, next) = match self {
-            Artillery::Move => (Deed::Head(any_vector(random)), SECOND_NS / 2, Artillery::Turn),
-            Artillery::Turn => (Deed::Rest, 2 * SECOND_NS, Artillery::Attack),
-            Artillery::Attack => (deed_if(Deed::Attack), 5 * SECOND_NS, Artillery::AttackEnd),
-            Artillery::AttackEnd => (deed_if(Deed::AttackEnd), SECOND_NS / 2, Artillery::Move),
+        let action_if = |action| if perhaps { action } else { Action::Rest };
+        let (action, wait_ns, next) = match self {
+            Artillery::Move => (Action::SetVector(random_vector(random)), SECOND_NS / 2, Artillery::Turn),
+            Artillery::Turn => (Action::Rest, 2 * SECOND_NS, Artillery::Attack),
+            Artillery::Attack => (action_if(Action::Attack), 5 * SECOND_NS, Artillery::AttackEnd),
+            Artillery::AttackEnd => (action_if(Action::AttackEnd), SECOND_NS / 2, Artillery::Move),
         };
         let turns = perhaps && matches!(self, Artillery::Turn);
         let side = if random.chance(0.5) { Facing::Left } else { Facing::Right };
         *self = next;
-        Turn { facing: turns.then_some(side), deed, next_ns: due_ns + wait_ns }
+        Decision { facing: turns.then_some(side), action, next_ns: due_ns + wait_ns }
     }
 }
 
@@ -53,11 +53,11 @@ mod tests {
         let (mut artillery, mut random) = (Artillery::default(), Random::new(3));
         let (mut due_ns, mut moves, mut attacks, mut ends) = (0, 0, 0, 0);
         for _ in 0..400 {
-            let turn = artillery.act(due_ns, &mut random);
-            moves += u32::from(matches!(turn.deed, Deed::Head(_)));
-            attacks += u32::from(turn.deed == Deed::Attack);
-            ends += u32::from(turn.deed == Deed::AttackEnd);
-            due_ns = turn.next_ns;
+            let decision = artillery.act(due_ns, &mut random);
+            moves += u32::from(matches!(decision.action, Action::SetVector(_)));
+            attacks += u32::from(decision.action == Action::Attack);
+            ends += u32::from(decision.action == Action::AttackEnd);
+            due_ns = decision.next_ns;
         }
         assert_eq!((due_ns, moves), (800 * SECOND_NS, 100));
         assert!((30..70).contains(&attacks) && (30..70).contains(&ends), "{attacks} {ends}");

@@ -6,7 +6,7 @@
 
 use game_client::{Facing, Vector};
 
-use super::{Deed, SECOND_NS, Turn};
+use super::{Action, Decision, SECOND_NS};
 use crate::random::Random;
 
 /// Steps a second of the browser client.
@@ -44,7 +44,7 @@ pub struct Player {
     world_side: u16,
     /// The part still to go of the walk it is on when it joins.
     first_part: Option<f64>,
-    doing: Doing,
+    activity: Activity,
     facing: Facing,
     /// When the next thing to do with the keys is due.
     keys_due_ns: u64,
@@ -53,7 +53,7 @@ pub struct Player {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Doing {
+enum Activity {
     Pausing,
     Walking { to: (f64, f64), began_ns: u64, steps_before_attack: Option<u64> },
 }
@@ -67,7 +67,7 @@ impl Player {
             moving,
             world_side,
             first_part,
-            doing: Doing::Pausing,
+            activity: Activity::Pausing,
             facing: Facing::Right,
             keys_due_ns: now_ns + random.below(within_ns),
             attack_end_due_ns: u64::MAX,
@@ -77,43 +77,48 @@ impl Player {
     }
 
     /// Does what is due at this moment.
-    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Turn {
-        let (facing, deed) = if self.attack_end_due_ns <= due_ns {
+    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Decision {
+        let (facing, action) = if self.attack_end_due_ns <= due_ns {
             self.attack_end_due_ns += ATTACK_NS;
-            (None, Deed::AttackEnd)
+            (None, Action::AttackEnd)
         } else {
-            self.use_keys(due_ns, position, random)
+            self.press_keys(due_ns, position, random)
         };
-        Turn { facing, deed, next_ns: self.keys_due_ns.min(self.attack_end_due_ns) }
+        Decision { facing, action, next_ns: self.keys_due_ns.min(self.attack_end_due_ns) }
     }
 
-    fn use_keys(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> (Option<Facing>, Deed) {
+    fn press_keys(
+        &mut self,
+        due_ns: u64,
+        position: (f64, f64),
+        random: &mut Random,
+    ) -> (Option<Facing>, Action) {
         self.keys_due_ns = due_ns + STEP_NS;
-        let (to, began_ns, steps_before_attack) = match self.doing {
-            Doing::Pausing => self.set_out(due_ns, position, random),
-            Doing::Walking { to, began_ns, steps_before_attack } => (to, began_ns, steps_before_attack),
+        let (to, began_ns, steps_before_attack) = match self.activity {
+            Activity::Pausing => self.start_walk(due_ns, position, random),
+            Activity::Walking { to, began_ns, steps_before_attack } => (to, began_ns, steps_before_attack),
         };
         let vector = direction(position, to);
         if vector == Vector::ZERO {
-            self.doing = Doing::Pausing;
+            self.activity = Activity::Pausing;
             let pause_ns = pause_ns(self.moving, (due_ns - began_ns) as f64);
             self.keys_due_ns = due_ns + STEP_NS + pause_ns / 2 + random.below(pause_ns);
-            return (None, Deed::Step(Vector::ZERO));
+            return (None, Action::Step(Vector::ZERO));
         }
         if steps_before_attack == Some(0) {
-            self.doing = Doing::Walking { to, began_ns, steps_before_attack: None };
+            self.activity = Activity::Walking { to, began_ns, steps_before_attack: None };
             self.attack_end_due_ns = due_ns + ATTACK_NS;
             // Behind the end of the attack, with the vector from before.
             self.keys_due_ns = due_ns + ATTACK_NS + STEP_NS;
-            return (None, Deed::Attack);
+            return (None, Action::Attack);
         }
         let steps_before_attack = steps_before_attack.map(|steps| steps - 1);
-        self.doing = Doing::Walking { to, began_ns, steps_before_attack };
-        (self.turn_towards(vector), Deed::Step(vector))
+        self.activity = Activity::Walking { to, began_ns, steps_before_attack };
+        (self.turn_towards(vector), Action::Step(vector))
     }
 
     /// Chooses where to go: the place, when the walk began, and the steps before an attack.
-    fn set_out(
+    fn start_walk(
         &mut self,
         due_ns: u64,
         from: (f64, f64),
@@ -164,7 +169,7 @@ mod tests {
 
     struct Life {
         /// What was done, with its moment.
-        deeds: Vec<(u64, Deed)>,
+        actions: Vec<(u64, Action)>,
         turns: usize,
         position: (f64, f64),
     }
@@ -173,26 +178,27 @@ mod tests {
     fn live(moving: f64, seed: u64, seconds: u64) -> Life {
         let mut random = Random::new(seed);
         let (mut player, first_ns) = Player::begin(moving, 2_000, 0, &mut random);
-        let mut life = Life { deeds: Vec::new(), turns: 0, position: (500.0, 500.0) };
+        let mut life = Life { actions: Vec::new(), turns: 0, position: (500.0, 500.0) };
         let mut due_ns = first_ns.unwrap_or(u64::MAX);
         while due_ns < seconds * SECOND_NS {
-            let turn = player.act(due_ns, life.position, &mut random);
-            if let Deed::Step(vector) = turn.deed {
+            let decision = player.act(due_ns, life.position, &mut random);
+            if let Action::Step(vector) = decision.action {
                 life.position.0 += f64::from(vector.dx()) * 4.0;
                 life.position.1 += f64::from(vector.dy()) * 4.0;
             }
-            life.turns += usize::from(turn.facing.is_some());
-            life.deeds.push((due_ns, turn.deed));
-            assert!(turn.next_ns > due_ns || matches!(turn.deed, Deed::AttackEnd));
-            due_ns = turn.next_ns;
+            life.turns += usize::from(decision.facing.is_some());
+            life.actions.push((due_ns, decision.action));
+            assert!(decision.next_ns > due_ns || matches!(decision.action, Action::AttackEnd));
+            due_ns = decision.next_ns;
         }
         life
     }
 
     fn part_walking(moving: f64, seconds: u64) -> f64 {
-        let walks = |deed: &&(u64, Deed)| matches!(deed.1, Deed::Step(vector) if vector != Vector::ZERO);
+        let walks =
+            |action: &&(u64, Action)| matches!(action.1, Action::Step(vector) if vector != Vector::ZERO);
         let lives = (0..1_000).map(|seed| live(moving, seed, seconds));
-        let steps: usize = lives.map(|life| life.deeds.iter().filter(walks).count()).sum();
+        let steps: usize = lives.map(|life| life.actions.iter().filter(walks).count()).sum();
         steps as f64 / (1_000.0 * (seconds * STEPS_PER_S) as f64)
     }
 
@@ -202,7 +208,7 @@ mod tests {
             let part = part_walking(moving, seconds);
             assert!((moving * 0.85..=moving * 1.2).contains(&part), "{part} for {moving} in {seconds} s");
         }
-        assert!(live(0.0, 1, 3_600).deeds.is_empty());
+        assert!(live(0.0, 1, 3_600).actions.is_empty());
     }
 
     #[test]
@@ -216,13 +222,16 @@ mod tests {
 
     #[test]
     fn an_attack_stands_still_until_its_end_and_the_walk_goes_on() {
-        let deeds = live(1.0, 5, 600).deeds;
-        let at = deeds.iter().position(|(_, deed)| *deed == Deed::Attack).expect("an attack in ten minutes");
-        let (began_ns, before) = (deeds[at].0, deeds[at - 1].1);
-        assert_eq!(deeds[at + 1], (began_ns + ATTACK_NS, Deed::AttackEnd));
-        assert_eq!(deeds[at + 2].1, before, "the same vector as before");
-        let count = |wanted| deeds[at..].iter().filter(|(_, deed)| *deed == wanted).count() as u64;
-        let (ends, attacks) = (count(Deed::AttackEnd), count(Deed::Attack));
+        let actions = live(1.0, 5, 600).actions;
+        let at = actions
+            .iter()
+            .position(|(_, action)| *action == Action::Attack)
+            .expect("an attack in ten minutes");
+        let (began_ns, before) = (actions[at].0, actions[at - 1].1);
+        assert_eq!(actions[at + 1], (began_ns + ATTACK_NS, Action::AttackEnd));
+        assert_eq!(actions[at + 2].1, before, "the same vector as before");
+        let count = |wanted| actions[at..].iter().filter(|(_, action)| *action == wanted).count() as u64;
+        let (ends, attacks) = (count(Action::AttackEnd), count(Action::Attack));
         let seconds = (600 * SECOND_NS - began_ns) / SECOND_NS;
         // Each attack puts the next end off by less than a second.
         assert!(ends + attacks >= seconds, "{ends} in {seconds} s with {attacks} attacks");

@@ -1,6 +1,6 @@
 //! A random vector at a fixed rate, as the game's first load tool sent it every 100 ms.
 
-use super::{Deed, SECOND_NS, Turn, any_vector};
+use super::{Action, Decision, SECOND_NS, random_vector};
 use crate::random::Random;
 
 /// A player that heads anywhere.
@@ -17,8 +17,12 @@ impl Seed {
     }
 
     /// Heads anywhere, and again one interval after the moment this was due.
-    pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Turn {
-        Turn { facing: None, deed: Deed::Head(any_vector(random)), next_ns: due_ns + self.interval_ns }
+    pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Decision {
+        Decision {
+            facing: None,
+            action: Action::SetVector(random_vector(random)),
+            next_ns: due_ns + self.interval_ns,
+        }
     }
 }
 

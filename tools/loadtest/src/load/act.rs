@@ -2,8 +2,8 @@
 
 use game_client::{ClientMessage, Vector};
 
-use super::{Load, TASKS_PER_TURN};
-use crate::behaviour::{Deed, SECOND_NS};
+use super::{Load, TASKS_PER_ITERATION};
+use crate::behaviour::{Action, SECOND_NS};
 use crate::client::Phase;
 use crate::frame::{Opcode, append_masked};
 use crate::schedule::{Entry, Task};
@@ -21,10 +21,10 @@ const GOING_AWAY: [u8; 2] = 1001u16.to_be_bytes();
 impl Load {
     /// Carries out what is due, a turn's worth.
     pub(super) fn act(&mut self) {
-        for _ in 0..TASKS_PER_TURN {
-            let Some(entry) = self.agenda.take_due(self.clock.now_ns()) else { return };
+        for _ in 0..TASKS_PER_ITERATION {
+            let Some(entry) = self.tasks.take_due(self.clock.now_ns()) else { return };
             let client = &self.clients[entry.client];
-            if client.life != entry.life || client.phase != Phase::Playing {
+            if client.generation != entry.generation || client.phase != Phase::Playing {
                 continue;
             }
             match entry.task {
@@ -36,7 +36,7 @@ impl Load {
                 Task::Read => {
                     // Its small buffer fills again while it is emptied: a short read is not the last.
                     self.read(entry.client, true);
-                    self.agenda.add(Entry { due_ns: entry.due_ns + SLOW_READ_INTERVAL_NS, ..entry });
+                    self.tasks.add(Entry { due_ns: entry.due_ns + SLOW_READ_INTERVAL_NS, ..entry });
                 }
             }
         }
@@ -49,7 +49,7 @@ impl Load {
         if is_postponed {
             self.postponed += 1;
             self.measures.sent(entry.due_ns, now_ns);
-            self.agenda.add(Entry { due_ns: now_ns, ..entry });
+            self.tasks.add(Entry { due_ns: now_ns, ..entry });
         }
         is_postponed
     }
@@ -58,21 +58,21 @@ impl Load {
         let due_ns = entry.due_ns;
         let client = &mut self.clients[entry.client];
         let claims = client.claims;
-        let Some(body) = &mut client.body else { return };
-        let turn = client.behaviour.act(due_ns, body.position(), &mut client.random);
-        let facing = turn.facing.map(|facing| body.turn(facing));
-        let deed = match turn.deed {
-            Deed::Rest => None,
-            Deed::Head(vector) => Some(body.head(vector, claims, due_ns)),
-            Deed::Step(vector) => Some(body.step(vector, claims, due_ns)),
-            Deed::Attack => Some(body.attack(due_ns)),
-            Deed::AttackEnd => Some(ClientMessage::AttackEnd),
+        let Some(avatar) = &mut client.avatar else { return };
+        let decision = client.behaviour.act(due_ns, avatar.position(), &mut client.random);
+        let facing = decision.facing.map(|facing| avatar.face(facing));
+        let action = match decision.action {
+            Action::Rest => None,
+            Action::SetVector(vector) => Some(avatar.set_vector(vector, claims, due_ns)),
+            Action::Step(vector) => Some(avatar.step(vector, claims, due_ns)),
+            Action::Attack => Some(avatar.attack(due_ns)),
+            Action::AttackEnd => Some(ClientMessage::AttackEnd),
         };
-        if turn.next_ns < u64::MAX {
-            self.agenda.add(Entry { due_ns: turn.next_ns, ..*entry });
+        if decision.next_ns < u64::MAX {
+            self.tasks.add(Entry { due_ns: decision.next_ns, ..*entry });
         }
-        match (facing, deed) {
-            (Some(facing), Some(deed)) => self.send(entry.client, &[facing, deed], due_ns),
+        match (facing, action) {
+            (Some(facing), Some(action)) => self.send(entry.client, &[facing, action], due_ns),
             (Some(message), None) | (None, Some(message)) => self.send(entry.client, &[message], due_ns),
             (None, None) => {}
         }
@@ -82,8 +82,8 @@ impl Load {
     fn stop(&mut self, entry: &Entry) {
         let client = &mut self.clients[entry.client];
         let claims = client.claims;
-        let Some(body) = &mut client.body else { return };
-        let message = body.head(Vector::ZERO, claims, entry.due_ns);
+        let Some(avatar) = &mut client.avatar else { return };
+        let message = avatar.set_vector(Vector::ZERO, claims, entry.due_ns);
         if let ClientMessage::Move { sequence, .. } = message {
             client.stop_sequence = Some(sequence);
         }
@@ -103,8 +103,8 @@ impl Load {
                 self.outstanding += 1;
                 self.tally.moves += 1;
             }
-            if let Some(watcher) = client.watcher {
-                self.watch.sent(watcher, message);
+            if let Some(viewer) = client.viewer {
+                self.viewers.sent(viewer, message);
             }
         }
         self.measures.sent(intended_ns, sent_ns);
@@ -121,7 +121,7 @@ impl Load {
     }
 
     /// Sends a close frame; the server's answer is for the caller to wait for, or not.
-    pub(super) fn say_goodbye(&mut self, index: usize) {
+    pub(super) fn send_close(&mut self, index: usize) {
         let mut frame = Vec::with_capacity(8);
         append_masked(&mut frame, Opcode::Close, &GOING_AWAY, self.random.next_u64() as u32);
         self.tally.frames_out += 1;

@@ -11,23 +11,23 @@ use super::Load;
 use super::act::SLOW_READ_INTERVAL_NS;
 use ::stage::text::printable;
 
-use crate::avatar::Body;
+use crate::avatar::Avatar;
 use crate::behaviour::{Behaviour, SECOND_NS};
 use crate::client::Phase;
 use crate::handshake;
 use crate::options::Options;
 use crate::os::begin_connect;
-use crate::schedule::{Entry, Pace, Task};
+use crate::schedule::{Entry, FixedRate, Task};
 use game_client::ClientMessage;
 
 /// Most handshakes under way at a time; servers bound them too.
 const HANDSHAKES_MAX: usize = 256;
 
 /// Most connections begun in one turn: each costs the kernel a whole TCP handshake.
-const BEGINS_PER_TURN: usize = 4;
+const CONNECTS_PER_ITERATION: usize = 4;
 
 /// How long the server may take from connect to the first full state, in nanoseconds.
-const HANDSHAKE_PATIENCE_NS: u64 = 10 * SECOND_NS;
+const HANDSHAKE_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 
 /// Receive buffer of slow readers, in bytes, so that the server notices them.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
@@ -35,7 +35,7 @@ const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 /// Who is still to come, and who could not.
 #[derive(Debug)]
 pub struct Arrivals {
-    pace: Pace,
+    rate: FixedRate,
     /// Number of clients that have begun.
     begun: usize,
     wanted: usize,
@@ -55,7 +55,7 @@ pub struct Arrivals {
 impl Arrivals {
     pub fn new(options: &Options, now_ns: u64) -> Arrivals {
         Arrivals {
-            pace: Pace::new(now_ns, options.connect_rate),
+            rate: FixedRate::new(now_ns, options.connect_rate),
             begun: 0,
             wanted: options.clients,
             handshaking: 0,
@@ -69,7 +69,7 @@ impl Arrivals {
 
     /// When the next one may begin; never while as many as may be are on their way.
     pub fn next_ns(&self) -> u64 {
-        if self.may_begin() { self.pace.next_ns() } else { u64::MAX }
+        if self.may_begin() { self.rate.next_ns() } else { u64::MAX }
     }
 
     /// Whether everybody has come in or failed to.
@@ -95,9 +95,9 @@ impl Arrivals {
 impl Load {
     /// Begins the connections that are due.
     pub(super) fn arrive(&mut self) {
-        for _ in 0..BEGINS_PER_TURN {
+        for _ in 0..CONNECTS_PER_ITERATION {
             let now_ns = self.clock.now_ns();
-            if !self.arrivals.may_begin() || !self.arrivals.pace.take_due(now_ns) {
+            if !self.arrivals.may_begin() || !self.arrivals.rate.take_due(now_ns) {
                 break;
             }
             let index = self.arrivals.begun;
@@ -177,17 +177,17 @@ impl Load {
         let client = &mut self.clients[index];
         client.phase = Phase::Playing;
         client.id = own.id;
-        client.body = Some(Body::new(own.x, own.y, own.facing, self.options.world_side, now_ns));
-        self.churn.ids.give(own.id, client.highest_before);
+        client.avatar = Some(Avatar::new(own.x, own.y, own.facing, self.options.world_side, now_ns));
+        self.churn.ids.record(own.id, client.highest_before);
         self.players.insert(own.id, index);
         self.playing += 1;
         self.arrivals.handshaking -= 1;
-        if client.life == 1 {
+        if client.generation == 1 {
             self.measures.connect.record(now_ns - client.began_ns);
             self.arrivals.joined += 1;
             self.arrivals.last_joined_ns = now_ns;
         } else {
-            self.note_return(index, now_ns);
+            self.record_return(index, now_ns);
         }
         self.settle_in(index, now_ns);
         true
@@ -198,22 +198,22 @@ impl Load {
             self.send(index, &[ClientMessage::Viewport { width, height }], now_ns);
         }
         let client = &mut self.clients[index];
-        let profile = self.options.profile.of_one(&mut client.random);
+        let profile = self.options.profile.pick(&mut client.random);
         client.claims = self.options.claims.or(profile.claims()).unwrap_or(false);
         let side = self.options.world_side;
         let (behaviour, first_ns) = Behaviour::begin(profile, side, now_ns, &mut client.random);
         client.behaviour = behaviour;
-        let (life, is_slow) = (client.life, client.is_slow);
-        if !self.stage.is_lively() {
+        let (generation, is_slow) = (client.generation, client.is_slow);
+        if !self.stage.is_active() {
             // Everybody stops; so does who comes in late.
-            return self.agenda.add(Entry { due_ns: now_ns, client: index, life, task: Task::Stop });
+            return self.tasks.add(Entry { due_ns: now_ns, client: index, generation, task: Task::Stop });
         }
         if let Some(due_ns) = first_ns {
-            self.agenda.add(Entry { due_ns, client: index, life, task: Task::Play });
+            self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Play });
         }
         if is_slow {
             let due_ns = now_ns + client.random.below(SLOW_READ_INTERVAL_NS);
-            self.agenda.add(Entry { due_ns, client: index, life, task: Task::Read });
+            self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Read });
         }
     }
 
@@ -224,7 +224,7 @@ impl Load {
         }
         for index in 0..self.clients.len() {
             let client = &self.clients[index];
-            if client.phase.is_arriving() && now_ns > client.began_ns + HANDSHAKE_PATIENCE_NS {
+            if client.phase.is_arriving() && now_ns > client.began_ns + HANDSHAKE_TIMEOUT_NS {
                 let reason = match client.phase {
                     Phase::Connecting => "timed out while connecting",
                     Phase::Upgrading => "timed out while upgrading",

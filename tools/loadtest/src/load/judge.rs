@@ -1,16 +1,16 @@
 //! What it all amounts to: pictures compared with the truth, and everything counted gathered into a report.
 
 use super::Load;
-use super::churn::Leaving;
+use super::churn::LeaveKind;
 use crate::client::{Client, Phase};
 use crate::machine;
 use crate::measure::Second;
 use crate::observe::Mark;
 use crate::report::{
-    Churn, Connections, Generator, Moves, Pictures, Report, ServerAccount, ServerMetrics, Storm, Traffic,
+    Churn, Connections, Generator, Moves, Replicas, Report, ServerAccount, ServerMetrics, Storm, Traffic,
 };
 use crate::scrape::Scrape;
-use crate::truth::{Eye, Fault, Standing, Truth, compare};
+use crate::truth::{Fault, Pose, Truth, Viewpoint, compare};
 
 /// Most differences kept in words.
 const EXAMPLES_MAX: usize = 20;
@@ -21,10 +21,10 @@ impl Load {
         let (scrape_at_rest, window_scrapes) = self.observer.scrapes();
         let connections = self.connections(scrape_at_rest.as_ref());
         let compares = at_rest && self.options.viewers > 0;
-        let pictures = compares.then(|| self.compare_pictures(scrape_at_rest.as_ref()));
+        let replicas = compares.then(|| self.compare_replicas(scrape_at_rest.as_ref()));
         let measures = &self.measures;
         let marks = &self.observer.marks;
-        let bodies = self.clients.iter().filter_map(|client| client.body.as_ref());
+        let avatars = self.clients.iter().filter_map(|client| client.avatar.as_ref());
         Report {
             started: machine::utc_before(self.clock.now_ns()),
             machine: machine::describe(),
@@ -37,11 +37,11 @@ impl Load {
             ack_while_connecting: measures.ack_while_connecting.summary(),
             ack_ranges: measures.ack.ranges(4),
             moves: self.moves(scrape_at_rest.as_ref()),
-            to_screen: self.watch.delays.summary(),
-            to_screen_ranges: self.watch.delays.ranges(4),
+            to_screen: self.viewers.delays.summary(),
+            to_screen_ranges: self.viewers.delays.ranges(4),
             traffic: self.traffic(),
-            pictures,
-            corrections: bodies.map(|body| u64::from(body.corrections())).sum(),
+            replicas,
+            corrections: avatars.map(|avatar| u64::from(avatar.corrections())).sum(),
             server: ServerAccount {
                 descriptors_before: self.observer.descriptors_before,
                 ..server_account(marks, &window_scrapes, &self.observer.timeline)
@@ -54,12 +54,12 @@ impl Load {
 
     fn moves(&self, at_rest: Option<&Scrape>) -> Moves {
         let pending = self.clients.iter().flat_map(|client| &client.pending);
-        let held_up = pending.filter(|pending| pending.is_held_up).count();
+        let backlogged = pending.filter(|pending| pending.is_backlogged).count();
         Moves {
             sent: self.tally.moves,
             answered: self.tally.acks,
-            missing: (self.outstanding - held_up) as u64,
-            held_up: held_up as u64,
+            missing: (self.outstanding - backlogged) as u64,
+            backlogged: backlogged as u64,
             rate_limited: at_rest
                 .and_then(|scrape| scrape.number("rate_limited_total"))
                 .map(|count| count as u64),
@@ -87,7 +87,7 @@ impl Load {
         let (churn, window) = (&self.churn, self.traffic());
         let ids = &churn.ids;
         (churn.left_total() > 0).then(|| Churn {
-            left: Leaving::ALL.map(|leaving| (leaving.name(), churn.left[leaving as usize])).into(),
+            left: LeaveKind::ALL.map(|kind| (kind.name(), churn.left[kind as usize])).into(),
             returned: self.tally.returned,
             left_per_s: window.tally.left as f64 / window.seconds.max(1e-9),
             connect: churn.connect.summary(),
@@ -101,11 +101,11 @@ impl Load {
     fn storm_account(&self) -> Option<Storm> {
         let storm = &self.churn.storm;
         let seconds_since = |from_ns: u64, at_ns: u64| (at_ns - from_ns) as f64 / 1e9;
-        storm.broke_ns.map(|broke_ns| Storm {
+        storm.began_ns.map(|began_ns| Storm {
             killed: storm.killed,
-            reset_s: seconds_since(broke_ns, storm.reset_ns),
+            reset_s: seconds_since(began_ns, storm.reset_ns),
             returned: storm.returned,
-            back_s: storm.back_ns.map(|back_ns| seconds_since(broke_ns, back_ns)),
+            back_s: storm.back_ns.map(|back_ns| seconds_since(began_ns, back_ns)),
             stayed: self.options.clients - storm.killed,
             ack_of_stayed: storm.ack_of_stayed.summary(),
         })
@@ -131,66 +131,68 @@ impl Load {
             busy_ratio,
             lateness: self.measures.lateness.summary(),
             postponed: self.postponed,
-            turns: self.measures.turns.summary(),
+            iterations: self.measures.iterations.summary(),
             // What arrives while the loop waits is read at once.
-            read_delay_ms: self.measures.turns.mean_residual_ms() * busy_ratio,
+            read_delay_ms: self.measures.iterations.mean_residual_ms() * busy_ratio,
             stolen_ratio: (end.stolen_s - begin.stolen_s) / all_cores_s,
         }
     }
 
-    fn compare_pictures(&mut self, at_rest: Option<&Scrape>) -> Pictures {
+    fn compare_replicas(&mut self, at_rest: Option<&Scrape>) -> Replicas {
         let now_ns = self.clock.now_ns();
         let truth = self.truth();
         let playing = self.playing as f64;
         let players_there = at_rest.and_then(|scrape| scrape.number("players")).unwrap_or(playing);
         let cap_there = at_rest.and_then(|scrape| scrape.number("max_visible")).unwrap_or(f64::INFINITY);
-        let mut pictures = Pictures {
+        let mut replicas = Replicas {
             faults: Fault::ALL.map(|fault| (fault, 0)).into(),
-            violations: self.watch.violations(),
-            duplicates: self.watch.duplicates(),
-            strangers: (players_there - playing).max(0.0) as u64,
+            violations: self.viewers.violations(),
+            duplicates: self.viewers.duplicates(),
+            foreign_players: (players_there - playing).max(0.0) as u64,
             max_visible: self.options.max_visible.min(cap_there as usize),
-            ..Pictures::default()
+            ..Replicas::default()
         };
         for client in &self.clients {
-            let (Some(watcher), Some(standing)) = (client.watcher, standing(client)) else { continue };
-            let eye = Eye {
+            let (Some(viewer), Some(pose)) = (client.viewer, pose(client)) else { continue };
+            let viewpoint = Viewpoint {
                 id: client.id,
-                x: standing.x,
-                y: standing.y,
+                x: pose.x,
+                y: pose.y,
                 viewport: self.options.viewport,
-                max_visible: pictures.max_visible,
-                strangers: pictures.strangers as usize,
+                max_visible: replicas.max_visible,
+                foreign_players: replicas.foreign_players as usize,
             };
-            let sprites = self.watch.screen(watcher, now_ns);
-            pictures.compared += 1;
-            pictures.sprites += sprites.len();
+            let sprites = self.viewers.screen(viewer, now_ns);
+            replicas.compared += 1;
+            replicas.sprites += sprites.len();
             // Whoever is in the truth is not asked about.
-            for found in compare(&eye, &sprites, &truth, |id| self.churn.ids.contains(id)) {
-                *pictures.faults.entry(found.fault).or_default() += 1;
-                if pictures.examples.len() < EXAMPLES_MAX {
+            for found in compare(&viewpoint, &sprites, &truth, |id| self.churn.ids.contains(id)) {
+                *replicas.faults.entry(found.fault).or_default() += 1;
+                if replicas.examples.len() < EXAMPLES_MAX {
                     let (fault, id, evidence) = (found.fault.name(), found.id, found.evidence);
-                    pictures.examples.push(format!("viewer {}: player {id} {fault}: {evidence}", eye.id));
+                    replicas
+                        .examples
+                        .push(format!("viewer {}: player {id} {fault}: {evidence}", viewpoint.id));
                 }
             }
         }
-        pictures
+        replicas
     }
 
     /// Where everybody who plays stands, by the server's own answers.
     fn truth(&self) -> Truth {
         let playing = self.clients.iter().filter(|client| client.phase == Phase::Playing);
-        playing.map(|client| (client.id, standing(client))).collect()
+        playing.map(|client| (client.id, pose(client))).collect()
     }
 }
 
 /// Where a client stands, if its last MOVE has been answered.
-fn standing(client: &Client) -> Option<Standing> {
-    let (acked, body) = (client.acked?, client.body.as_ref()?);
-    client.has_stopped().then(|| Standing {
+fn pose(client: &Client) -> Option<Pose> {
+    let (acked, avatar) = (client.acked?, client.avatar.as_ref()?);
+    client.has_stopped().then(|| Pose {
         x: f64::from(acked.x),
         y: f64::from(acked.y),
-        facing: body.facing(),
+        facing: avatar.facing(),
     })
 }
 

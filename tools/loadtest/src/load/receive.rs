@@ -6,7 +6,7 @@ use super::Load;
 use super::stage::Stage;
 use crate::client::{Acked, Phase, ReadOutcome};
 use crate::frame::Frame;
-use crate::handshake::{self, Answer};
+use crate::handshake::{self, Response};
 use crate::measure::{PING, frame_kind};
 
 impl Load {
@@ -25,7 +25,7 @@ impl Load {
     /// A socket has something to read. `ended` says that its end is among it, so that a short read is not the last.
     pub(super) fn readable(&mut self, index: usize, ended: bool) {
         let client = &self.clients[index];
-        let waits = client.is_slow && client.phase == Phase::Playing && self.stage.is_lively();
+        let waits = client.is_slow && client.phase == Phase::Playing && self.stage.is_active();
         if client.phase == Phase::Connecting || (waits && !ended) {
             return;
         }
@@ -68,9 +68,9 @@ impl Load {
 
     fn take_bytes(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
         match self.clients[index].phase {
-            Phase::Away | Phase::Connecting => {}
+            Phase::Disconnected | Phase::Connecting => {}
             Phase::Upgrading => self.take_head(index, bytes, now_ns),
-            Phase::Entering | Phase::Playing | Phase::Closing => self.take_stream(index, bytes, now_ns),
+            Phase::Joining | Phase::Playing | Phase::Closing => self.take_stream(index, bytes, now_ns),
         }
     }
 
@@ -78,11 +78,11 @@ impl Load {
         let client = &mut self.clients[index];
         client.head.extend_from_slice(bytes);
         match handshake::read(&client.head) {
-            Answer::Incomplete => {}
-            Answer::Refused(reason) => self.fail(index, &reason),
-            Answer::Upgraded(length) => {
+            Response::Incomplete => {}
+            Response::Refused(reason) => self.fail(index, &reason),
+            Response::Upgraded(length) => {
                 let head = std::mem::take(&mut client.head);
-                client.phase = Phase::Entering;
+                client.phase = Phase::Joining;
                 self.take_stream(index, &head[length..], now_ns);
             }
         }
@@ -90,11 +90,11 @@ impl Load {
 
     fn take_stream(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
         let mut inbox = std::mem::take(&mut self.clients[index].inbox);
-        let life = self.clients[index].life;
+        let generation = self.clients[index].generation;
         let result = inbox.receive(bytes, |frame| self.take_frame(index, frame, now_ns));
         let client = &mut self.clients[index];
         // Unless the client has gone on one of the frames.
-        if client.phase != Phase::Away && client.life == life {
+        if client.phase != Phase::Disconnected && client.generation == generation {
             client.inbox = inbox;
         }
         if let Err(error) = result {
@@ -105,7 +105,7 @@ impl Load {
     /// Acts on one frame; false when it was the connection's last.
     fn take_frame(&mut self, index: usize, frame: Frame<'_>, now_ns: u64) -> bool {
         // An answer to the frame before this one may have found the connection broken.
-        if self.clients[index].phase == Phase::Away {
+        if self.clients[index].phase == Phase::Disconnected {
             return false;
         }
         match frame {
@@ -127,14 +127,14 @@ impl Load {
     }
 
     fn take_message(&mut self, index: usize, payload: &[u8], now_ns: u64) -> bool {
-        if self.clients[index].phase == Phase::Entering && !self.enter(index, payload, now_ns) {
+        if self.clients[index].phase == Phase::Joining && !self.enter(index, payload, now_ns) {
             return false;
         }
-        if let Some(watcher) = self.clients[index].watcher {
+        if let Some(viewer) = self.clients[index].viewer {
             let (clients, players) = (&self.clients, &self.players);
             let window = self.measures.window;
-            self.watch
-                .receive(watcher, payload, now_ns, window, |id| clients[*players.get(&id)?].body.as_ref());
+            self.viewers
+                .receive(viewer, payload, now_ns, window, |id| clients[*players.get(&id)?].avatar.as_ref());
         }
         // Of all other messages only the kind is looked at.
         if payload.first() == Some(&8)
@@ -155,8 +155,8 @@ impl Load {
         self.tally.acks += 1;
         self.outstanding -= 1;
         client.acked = Some(acked);
-        if let Some(body) = &mut client.body {
-            body.acknowledged(acked.sequence, acked.x, acked.y, now_ns);
+        if let Some(avatar) = &mut client.avatar {
+            avatar.acknowledged(acked.sequence, acked.x, acked.y, now_ns);
         }
         // Slow readers know best how slow they are.
         if !client.is_slow {

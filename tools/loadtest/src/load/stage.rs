@@ -10,13 +10,13 @@ use crate::schedule::{Entry, Task};
 const STOP_SPREAD_NS: u64 = SECOND_NS;
 
 /// How long the last answers may take, in nanoseconds.
-const ACK_PATIENCE_NS: u64 = 5 * SECOND_NS;
+const ACK_TIMEOUT_NS: u64 = 5 * SECOND_NS;
 
 /// Time beyond a sync interval after which every picture must be right, in nanoseconds.
 const SYNC_MARGIN_NS: u64 = 2 * SECOND_NS;
 
 /// How long the server may take to say goodbye, in nanoseconds.
-const CLOSE_PATIENCE_NS: u64 = 5 * SECOND_NS;
+const CLOSE_TIMEOUT_NS: u64 = 5 * SECOND_NS;
 
 /// Where a run is. Each stage ends at its moment at the latest, in nanoseconds of the run's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Stage {
     }
 
     /// Whether players play on, and slow readers are slow.
-    pub fn is_lively(self) -> bool {
+    pub fn is_active(self) -> bool {
         matches!(self, Stage::Connecting | Stage::WarmingUp(_) | Stage::Measuring(_))
     }
 }
@@ -79,12 +79,14 @@ impl Load {
             Stage::Connecting if self.arrivals.is_over() => self.warm_up(now_ns),
             Stage::WarmingUp(_) if is_time => self.measure(now_ns),
             Stage::Measuring(_) if is_time => self.stop_all(now_ns),
-            Stage::Stopping(_) if is_time || self.everybody_stands() => self.settle(now_ns),
+            Stage::Stopping(_) if is_time || self.all_stopped() => self.settle(now_ns),
             Stage::Settling(_) if is_time => {
                 self.report = Some(self.judge(true));
                 self.close_all(now_ns);
             }
-            Stage::Closing(_) if is_time || self.clients.iter().all(|client| client.phase == Phase::Away) => {
+            Stage::Closing(_)
+                if is_time || self.clients.iter().all(|client| client.phase == Phase::Disconnected) =>
+            {
                 self.unclosed += self.clients.iter().filter(|client| client.phase == Phase::Closing).count();
                 self.stage = Stage::Over;
             }
@@ -116,26 +118,26 @@ impl Load {
         }
         self.arrivals.stop();
         self.churn.stop();
-        self.stage = Stage::Stopping(now_ns + STOP_SPREAD_NS + ACK_PATIENCE_NS);
-        self.agenda.drop_all(Task::Read);
+        self.stage = Stage::Stopping(now_ns + STOP_SPREAD_NS + ACK_TIMEOUT_NS);
+        self.tasks.remove_all(Task::Read);
         let count = self.clients.len() as u64;
         for index in 0..self.clients.len() {
-            let life = self.clients[index].life;
+            let generation = self.clients[index].generation;
             let due_ns = now_ns + STOP_SPREAD_NS * index as u64 / count;
-            self.agenda.add(Entry { due_ns, client: index, life, task: Task::Stop });
+            self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Stop });
             if self.clients[index].is_slow {
                 self.read(index, false);
             }
         }
     }
 
-    fn everybody_stands(&self) -> bool {
+    fn all_stopped(&self) -> bool {
         let is_done = |phase, stands| stands || phase != Phase::Playing;
         self.outstanding == 0 && self.clients.iter().all(|client| is_done(client.phase, client.has_stopped()))
     }
 
     fn settle(&mut self, now_ns: u64) {
-        self.observer.ask_at_rest();
+        self.observer.scrape_at_rest();
         let wait_ns = if self.options.viewers == 0 {
             0
         } else {
@@ -145,10 +147,10 @@ impl Load {
     }
 
     fn close_all(&mut self, now_ns: u64) {
-        self.stage = Stage::Closing(now_ns + CLOSE_PATIENCE_NS);
+        self.stage = Stage::Closing(now_ns + CLOSE_TIMEOUT_NS);
         for index in 0..self.clients.len() {
             if self.clients[index].phase == Phase::Playing {
-                self.say_goodbye(index);
+                self.send_close(index);
                 self.playing -= usize::from(self.clients[index].phase == Phase::Playing);
                 self.clients[index].phase = Phase::Closing;
             } else if self.clients[index].phase.is_arriving() {
@@ -160,7 +162,7 @@ impl Load {
     /// Somebody pressed ctrl-C: the first time the run ends early, but in order; the second time it ends.
     pub(super) fn interrupt(&mut self) {
         self.interrupted = true;
-        if self.stage.is_lively() {
+        if self.stage.is_active() {
             self.stop_all(self.clock.now_ns());
         } else {
             self.stage = Stage::Over;

@@ -9,7 +9,7 @@ use stage::endpoint::{addresses, host_and_port};
 const PORT: u16 = 80;
 
 /// How long looking a name up may take.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Smallest and largest value of a number, both allowed.
 pub type Bounds = (f64, f64);
@@ -144,7 +144,7 @@ impl Value for Server {
         let (host, port) = host_and_port(authority, PORT).ok_or_else(allowed)?;
         let names_port = authority.ends_with(&format!(":{port}"));
         let authority = if names_port { authority.to_owned() } else { format!("{authority}:{port}") };
-        let found = addresses(&host, port, LOOKUP_PATIENCE);
+        let found = addresses(&host, port, LOOKUP_TIMEOUT);
         let first = found.as_ref().ok().and_then(|found| found.first().copied());
         let address = first.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
         Ok(Server { authority, address, problem: found.err(), path: path.to_owned() })

@@ -27,7 +27,7 @@ pub fn json(report: &Report) -> Json {
             "sent": report.moves.sent,
             "answered": report.moves.answered,
             "missing": report.moves.missing,
-            "held_up": report.moves.held_up,
+            "held_up": report.moves.backlogged,
             "rate_limited": report.moves.rate_limited,
             "lost": report.moves.lost,
             "abandoned": report.moves.abandoned,
@@ -35,7 +35,7 @@ pub fn json(report: &Report) -> Json {
         },
         "to_screen_ms": times(&report.to_screen),
         "traffic": traffic(report),
-        "pictures": pictures(report),
+        "pictures": replicas(report),
         "corrections": report.corrections,
         "server": server(report),
         "generator": {
@@ -46,7 +46,7 @@ pub fn json(report: &Report) -> Json {
             "busy_ratio": round(report.generator.busy_ratio),
             "lateness_ms": times(&report.generator.lateness),
             "postponed": report.generator.postponed,
-            "turn_ms": times(&report.generator.turns),
+            "turn_ms": times(&report.generator.iterations),
             "read_delay_ms": round(report.generator.read_delay_ms),
             "stolen_ratio": round(report.generator.stolen_ratio),
         },
@@ -166,21 +166,21 @@ fn traffic(report: &Report) -> Json {
     })
 }
 
-fn pictures(report: &Report) -> Json {
-    let Some(pictures) = &report.pictures else { return Json::Null };
-    let violations = pictures
+fn replicas(report: &Report) -> Json {
+    let Some(replicas) = &report.replicas else { return Json::Null };
+    let violations = replicas
         .violations
         .iter()
         .map(|(kind, (count, example))| (kind.clone(), json!({ "count": count, "example": example })));
     json!({
-        "compared": pictures.compared,
-        "sprites": pictures.sprites,
-        "faults": pictures.faults.iter().map(|(fault, count)| (fault.name(), *count)).collect::<Json>(),
-        "examples": pictures.examples,
+        "compared": replicas.compared,
+        "sprites": replicas.sprites,
+        "faults": replicas.faults.iter().map(|(fault, count)| (fault.name(), *count)).collect::<Json>(),
+        "examples": replicas.examples,
         "violations": violations.collect::<Json>(),
-        "doubles": pictures.duplicates,
-        "strangers": pictures.strangers,
-        "max_visible": pictures.max_visible,
+        "doubles": replicas.duplicates,
+        "strangers": replicas.foreign_players,
+        "max_visible": replicas.max_visible,
     })
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use stage::text::thousands;
 
-use super::{Churn, Pictures, Report, Storm};
+use super::{Churn, Replicas, Report, Storm};
 use crate::behaviour::Profile;
 use crate::measure::Summary;
 
@@ -21,8 +21,8 @@ fn write_all(out: &mut String, report: &Report) -> fmt::Result {
     write_connections(out, report)?;
     write_times(out, report)?;
     write_traffic(out, report)?;
-    if let Some(pictures) = &report.pictures {
-        write_pictures(out, pictures)?;
+    if let Some(replicas) = &report.replicas {
+        write_replicas(out, replicas)?;
     }
     write_server(out, report)?;
     write_generator(out, report)?;
@@ -146,7 +146,7 @@ fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
         thousands(moves.sent),
         thousands(moves.answered),
         moves.missing,
-        moves.held_up,
+        moves.backlogged,
         moves.lost,
         moves.abandoned,
         moves.unexpected
@@ -162,28 +162,28 @@ fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-fn write_pictures(out: &mut String, pictures: &Pictures) -> fmt::Result {
+fn write_replicas(out: &mut String, replicas: &Replicas) -> fmt::Result {
     let faults: Vec<String> =
-        pictures.faults.iter().map(|(fault, count)| format!("{count} {}", fault.name())).collect();
+        replicas.faults.iter().map(|(fault, count)| format!("{count} {}", fault.name())).collect();
     writeln!(
         out,
         "pictures        {} with {} sprites: {}; {} drawn twice",
-        pictures.compared,
-        thousands(pictures.sprites as u64),
+        replicas.compared,
+        thousands(replicas.sprites as u64),
         faults.join(", "),
-        pictures.duplicates
+        replicas.duplicates
     )?;
-    if pictures.strangers > 0 {
+    if replicas.foreign_players > 0 {
         writeln!(
             out,
             "                {} other players are there: phantoms can't be told",
-            pictures.strangers
+            replicas.foreign_players
         )?;
     }
-    for example in &pictures.examples {
+    for example in &replicas.examples {
         writeln!(out, "                {example}")?;
     }
-    for (kind, (count, example)) in &pictures.violations {
+    for (kind, (count, example)) in &replicas.violations {
         writeln!(out, "                {count} x {kind}: {example}")?;
     }
     Ok(())

@@ -50,20 +50,20 @@ impl Report {
         }
         count(self.moves.missing, "MOVEs were never answered");
         count(
-            self.moves.held_up.saturating_sub(self.moves.rate_limited.unwrap_or(0)),
+            self.moves.backlogged.saturating_sub(self.moves.rate_limited.unwrap_or(0)),
             "MOVEs were never answered that came in a pile, more than the rate limit dropped",
         );
         count(self.moves.lost, "MOVEs were never answered since their connection was lost");
         count(self.moves.unexpected, "answers to no MOVE");
-        if let Some(pictures) = &self.pictures {
-            for (fault, faults) in &pictures.faults {
+        if let Some(replicas) = &self.replicas {
+            for (fault, faults) in &replicas.faults {
                 count(*faults, &format!("players {} on the sampled pictures", fault.name()));
             }
-            for (kind, (violations, _)) in &pictures.violations {
+            for (kind, (violations, _)) in &replicas.violations {
                 count(*violations, &format!("times {kind}, which the browser does not forgive"));
             }
-            count(pictures.duplicates as u64, "sprites drawn twice");
-            if pictures.compared == 0 {
+            count(replicas.duplicates as u64, "sprites drawn twice");
+            if replicas.compared == 0 {
                 problems.push("no picture could be compared".to_owned());
             }
         }
@@ -133,7 +133,7 @@ mod tests {
         let mut report = sample();
         report.connections.failures.insert("refused".to_owned(), 2);
         report.moves.missing = 3;
-        report.pictures.as_mut().unwrap().faults.insert(Fault::Displaced, 4);
+        report.replicas.as_mut().unwrap().faults.insert(Fault::Displaced, 4);
         let problems = report.problems();
         assert_eq!(
             problems,
@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn what_came_in_a_pile_may_be_over_the_rate_if_the_server_says_so() {
         let mut report = sample();
-        report.moves.held_up = 5;
+        report.moves.backlogged = 5;
         assert_eq!(report.problems().len(), 1, "the server says nothing");
         report.moves.rate_limited = Some(5);
         assert!(report.problems().is_empty());
-        report.moves.held_up = 7;
+        report.moves.backlogged = 7;
         assert_eq!(
             report.problems(),
             ["2 MOVEs were never answered that came in a pile, more than the rate limit dropped"]
