@@ -1,4 +1,4 @@
-//! The messages of both directions, as the browser client writes and reads them.
+//! The messages of both directions, as the browser client encodes and decodes them.
 //!
 //! All integers are little-endian, and one binary WebSocket message carries exactly one game message. This module
 //! holds the parts both directions share; [`ClientMessage`] and [`ServerMessage`] have a file each.
@@ -11,10 +11,10 @@ use std::fmt;
 pub use client_message::ClientMessage;
 pub use server_message::ServerMessage;
 
-/// A player's number. Ids only grow, and the first is 1001.
+/// A player's wire id. Ids only grow, and the first is 1001.
 pub type PlayerId = u32;
 
-/// A direction of movement: each part is -1, 0 or 1.
+/// A direction of movement: each component is -1, 0 or 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Vector {
     dx: i8,
@@ -22,7 +22,7 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// Standing still.
+    /// No movement.
     pub const ZERO: Vector = Vector { dx: 0, dy: 0 };
     /// Walking towards greater x.
     pub const RIGHT: Vector = Vector { dx: 1, dy: 0 };
@@ -33,18 +33,18 @@ impl Vector {
     /// Walking towards smaller y.
     pub const UP: Vector = Vector { dx: 0, dy: -1 };
 
-    /// The vector with these parts, or none if one of them is not -1, 0 or 1.
+    /// Returns the vector with these components, or `None` if one of them is not -1, 0 or 1.
     pub fn new(dx: i8, dy: i8) -> Option<Vector> {
         let unit = -1..=1;
         (unit.contains(&dx) && unit.contains(&dy)).then_some(Vector { dx, dy })
     }
 
-    /// The part along x.
+    /// The component along x.
     pub fn dx(self) -> i8 {
         self.dx
     }
 
-    /// The part along y.
+    /// The component along y.
     pub fn dy(self) -> i8 {
         self.dy
     }
@@ -61,7 +61,7 @@ impl fmt::Display for Vector {
     }
 }
 
-/// The side a player looks to.
+/// The side that a player faces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Facing {
     /// Towards smaller x.
@@ -70,7 +70,7 @@ pub enum Facing {
     Right,
 }
 
-/// What a player does, as told in an entry's flags.
+/// A player's state, as encoded in an entry's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Standing still.
@@ -84,48 +84,48 @@ pub enum State {
 /// One player as `GAME_STATE` and `PLAYER_JOINED` list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Who it is.
+    /// The player.
     pub id: PlayerId,
     /// Position, in world units.
     pub x: u16,
     /// Position, in world units.
     pub y: u16,
-    /// Direction of movement; the browser client ignores it.
+    /// Direction of movement. The browser client ignores it.
     pub vector: Vector,
-    /// The side it looks to.
+    /// The side it faces.
     pub facing: Facing,
-    /// What it does.
+    /// Its state.
     pub state: State,
 }
 
-/// Why a payload is not a message of its direction. The server must never cause one in its clients.
+/// Why a payload is not a valid message of its direction. A server must never send a payload that causes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// A payload of no bytes.
+    /// An empty payload.
     Empty,
-    /// A first byte that is no message type, or one that must never be sent (9, 10, 0x20).
+    /// A first byte that is not a message type, or is a type that must never be sent (9, 10, 0x20).
     UnknownType(u8),
-    /// A payload longer or shorter than its type says.
+    /// A payload longer or shorter than its type requires.
     WrongLength {
         /// The message type.
         kind: u8,
         /// The payload's length, in bytes.
         length: usize,
     },
-    /// A `GAME_STATE` whose count does not fit the entries that follow.
+    /// A `GAME_STATE` whose count disagrees with the number of entries.
     WrongCount {
         /// The count field.
         count: u32,
         /// The payload's length, in bytes.
         length: usize,
     },
-    /// A vector part other than -1, 0 and 1.
+    /// A vector component other than -1, 0 and 1.
     BadVector(i8),
     /// A MOVE's packed byte with a field of 3 or bits 4-7 set.
     BadPacked(u8),
     /// An entry's flags with a state other than idle, moving and attacking.
     BadState(u8),
-    /// A direction byte that stands for no side.
+    /// An invalid direction byte.
     BadFacing(u8),
 }
 
@@ -135,10 +135,10 @@ impl fmt::Display for DecodeError {
             DecodeError::Empty => write!(formatter, "empty message"),
             DecodeError::UnknownType(kind) => write!(formatter, "unknown message type {kind}"),
             DecodeError::WrongLength { kind, length } => {
-                write!(formatter, "message of type {kind} with a wrong length of {length} bytes")
+                write!(formatter, "message of type {kind} has an invalid length of {length} bytes")
             }
             DecodeError::WrongCount { count, length } => {
-                write!(formatter, "GAME_STATE counts {count} entries in {length} bytes")
+                write!(formatter, "GAME_STATE has a count of {count} entries in {length} bytes")
             }
             DecodeError::BadVector(part) => write!(formatter, "vector part {part}"),
             DecodeError::BadPacked(packed) => write!(formatter, "packed vector {packed:#04x}"),
@@ -150,7 +150,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// The `N` bytes at `at`. The caller has checked the payload's length.
+/// Returns the `N` bytes at `at`. The caller has checked the payload's length.
 fn bytes<const N: usize>(payload: &[u8], at: usize) -> [u8; N] {
     payload[at..at + N].try_into().expect("a slice of N bytes is an array of N bytes")
 }
@@ -168,15 +168,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vector_has_no_parts_but_minus_one_zero_and_one() {
+    fn a_vector_rejects_components_other_than_minus_one_zero_and_one() {
         assert_eq!(Vector::new(1, -1).map(|vector| (vector.dx(), vector.dy())), Some((1, -1)));
         assert_eq!(Vector::new(2, 0), None);
         assert_eq!(Vector::new(0, -2), None);
     }
 
     #[test]
-    fn errors_say_what_was_wrong() {
+    fn errors_describe_the_problem() {
         let error = DecodeError::WrongLength { kind: 255, length: 8 };
-        assert_eq!(error.to_string(), "message of type 255 with a wrong length of 8 bytes");
+        assert_eq!(error.to_string(), "message of type 255 has an invalid length of 8 bytes");
     }
 }

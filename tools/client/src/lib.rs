@@ -1,14 +1,13 @@
-//! The browser client's side of the protocol: what it sends, what it understands, and what it would draw.
+//! The browser client's side of the protocol: its messages and its replica of the world.
 //!
-//! The server's tests and the load tools look at the server with the eyes of the game's existing client. This
-//! crate is those eyes. [`codec`] writes the client's messages and reads the server's; it shares no code with the
-//! server on purpose, so that a mistake in the server's encoding can't hide behind the same mistake here, and it
-//! is stricter than the browser, which ignores what it does not expect. [`replica`] is the scene the browser would
-//! show after what it received, its defects included: sprites that load for a while and miss what arrives
-//! meanwhile, ghosts, doubles. Whatever a server must never do to that client is recorded as a
-//! [`Violation`].
+//! The server's tests and the load tools observe the server through this crate. [`codec`] writes the client's
+//! messages and reads the server's. It deliberately shares no code with the server, so a mistake in the server's
+//! encoding cannot hide behind the same mistake here. It is also stricter than the browser, which ignores unexpected
+//! bytes. [`replica`] is the scene that the browser would show after the messages it received. It reproduces the
+//! browser's defects: sprites that miss messages while they load, ghosts, duplicates. Everything that a server must
+//! never do to that client is recorded as a [`Violation`].
 //!
-//! No IO and no clock: payloads come in as byte slices, time as milliseconds since any fixed moment.
+//! No IO and no clock: payloads are byte slices, and time is milliseconds since any fixed moment.
 
 pub mod codec;
 pub mod replica;

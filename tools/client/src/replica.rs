@@ -1,8 +1,8 @@
-//! The picture the browser client would draw, built only from what it received.
+//! The browser client's replica of the world, built only from the messages it received.
 //!
-//! The client trusts the server: it takes the highest id of the first `GAME_STATE` as its own, moves the others on
-//! by their last vector, and creates sprites asynchronously, so that what is said about a player whose sprite is
-//! still loading is lost. [`Replica`] does the same, with the same defects, and records what the server did wrong.
+//! The client trusts the server. It takes the highest id of the first `GAME_STATE` as its own, and extrapolates other
+//! players by their last vector. It creates sprites asynchronously, so messages about a player whose sprite is still
+//! loading are lost. [`Replica`] reproduces this behavior, defects included, and records what the server did wrong.
 
 mod own;
 mod remote;
@@ -18,31 +18,31 @@ pub use own::OwnPlayer;
 pub use remote::RemotePlayer;
 pub use violation::Violation;
 
-/// Units a moving sprite advances in one step of the client.
+/// Distance of one step of the client along each axis, in units.
 const UNITS_PER_STEP: i32 = 4;
 
-/// Speed of a moving sprite: 24 steps a second.
+/// Speed of a moving sprite in units per second: 24 steps a second.
 const UNITS_PER_S: f64 = 96.0;
 
-/// No `GAME_STATE` may follow the first remote entrance within this time, in milliseconds.
+/// Time after the first remote enter within which no `GAME_STATE` may arrive, in milliseconds.
 const FIRST_SPRITE_LOAD_MS: u64 = 3_000;
 
-/// Violations kept; further ones of the same picture tell nothing new and are dropped.
+/// Most violations kept. Further ones add no information and are dropped.
 const VIOLATIONS_MAX: usize = 100;
 
-/// What the picture supposes about the browser and is told about the server.
+/// Assumptions of a replica about the browser and the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplicaOptions {
-    /// How long a sprite loads after its player entered, in milliseconds.
+    /// Loading time of a sprite after its player enters, in milliseconds.
     pub loading_ms: u64,
-    /// How much later than it arrived a message may be handed to the picture, in milliseconds. By so much the
-    /// time between two messages may seem shorter than it was.
+    /// Longest delay between the arrival of a message and its delivery to the replica, in milliseconds. The time
+    /// between two messages may appear shorter by this amount.
     pub lateness_ms: u64,
-    /// The most remote players the server is set to show, if the picture shall check it.
+    /// The server's limit of visible remote players; `None` disables the check.
     pub visible_max: Option<usize>,
     /// Side of the world, in units.
     pub world_side: u16,
-    /// The client sends MOVEs over the server's rate: an ack for a later one tells that those before it were dropped.
+    /// The client exceeds the server's rate limit: an ack of a later MOVE implies that the earlier ones were dropped.
     pub exceeds_rate: bool,
 }
 
@@ -58,7 +58,7 @@ impl Default for ReplicaOptions {
     }
 }
 
-/// One client's picture of the world.
+/// One client's replica of the world.
 #[derive(Clone, Debug)]
 pub struct Replica {
     options: ReplicaOptions,
@@ -72,7 +72,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A client that has received nothing yet.
+    /// Returns the replica of a client that has received nothing.
     pub fn new(options: ReplicaOptions) -> Replica {
         Replica {
             options,
@@ -91,12 +91,12 @@ impl Replica {
         &self.own
     }
 
-    /// Who the viewer is, once the first `GAME_STATE` said it.
+    /// The viewer's id, once the first `GAME_STATE` has arrived.
     pub fn own_id(&self) -> Option<PlayerId> {
         self.own.id()
     }
 
-    /// The other players in view and the ghosts of departed ones, by id, loaded or not.
+    /// The other players in view and the ghosts of players that left, by id, loaded or not.
     pub fn remotes(&self) -> impl Iterator<Item = &RemotePlayer> {
         self.remotes.values()
     }
@@ -106,27 +106,27 @@ impl Replica {
         self.remotes.get(&id)
     }
 
-    /// The sprites a person at the screen sees now, ghosts included.
+    /// The sprites visible on the screen, ghosts included.
     pub fn shown(&self) -> impl Iterator<Item = &RemotePlayer> {
         self.remotes.values().filter(|remote| remote.shown())
     }
 
-    /// The players, the viewer included, of whom a surplus sprite stands on the screen for good.
+    /// Players, the viewer included, that have a permanent duplicate sprite on the screen.
     pub fn duplicates(&self) -> &[PlayerId] {
         &self.duplicates
     }
 
-    /// When the first other player came into view, in the caller's milliseconds.
+    /// Time at which the first other player entered, in the caller's milliseconds.
     pub fn first_enter_ms(&self) -> Option<u64> {
         self.first_enter_ms
     }
 
-    /// What the server did wrong so far; only the first hundred.
+    /// Violations so far: at most the first hundred.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }
 
-    /// Moves every sprite on to this moment. A moment before the last one changes nothing.
+    /// Extrapolates every sprite to `now_ms`. A time before the last one has no effect.
     pub fn advance(&mut self, now_ms: u64) {
         if now_ms <= self.now_ms {
             return;
@@ -138,24 +138,24 @@ impl Replica {
         }
     }
 
-    /// Takes one own step as the browser does while a key is held. The caller sends the MOVE and then tells
-    /// [`Replica::sent`] so.
+    /// Takes one step as the browser does while a key is held. The caller sends the returned MOVE and reports it to
+    /// [`Replica::sent`].
     pub fn step(&mut self, vector: Vector) -> ClientMessage {
         self.own.step(vector)
     }
 
-    /// Notes that the client sent this message: a MOVE is due an answer.
+    /// Records a message that the client sent. A MOVE expects an ack.
     pub fn sent(&mut self, message: &ClientMessage) {
         if let ClientMessage::Move { sequence, .. } = message {
             self.own.sent(*sequence);
         }
     }
 
-    /// Takes the payload of one binary message.
+    /// Decodes and applies the payload of one binary message.
     ///
     /// # Errors
     ///
-    /// Hands on why it can't be read; that is recorded as a violation, too.
+    /// The payload is invalid, which is also recorded as a violation.
     pub fn receive_payload(&mut self, now_ms: u64, payload: &[u8]) -> Result<ServerMessage, DecodeError> {
         match ServerMessage::decode(payload) {
             Ok(message) => {
@@ -169,7 +169,7 @@ impl Replica {
         }
     }
 
-    /// Takes one message at the time it arrived.
+    /// Applies one message that arrived at `now_ms`.
     pub fn receive(&mut self, now_ms: u64, message: &ServerMessage) {
         self.advance(now_ms);
         if !self.has_received && !matches!(message, ServerMessage::GameState(_)) {
@@ -239,8 +239,8 @@ impl Replica {
         }
     }
 
-    /// A later `GAME_STATE` must keep its distance from the first remote entrance; one that really meets the first
-    /// sprite loading draws everybody it lists a second time.
+    /// Checks the time between the first remote enter and a later `GAME_STATE`. If the first sprite is still loading,
+    /// the browser draws every listed player a second time.
     fn check_first_sprite(&mut self, entries: &[Entry], own_id: PlayerId) {
         let Some(entered_ms) = self.first_enter_ms else { return };
         let after_ms = self.now_ms - entered_ms;
@@ -299,7 +299,7 @@ impl Replica {
         }
     }
 
-    /// Applies a message to the player it is about. It is lost on a sprite that is still loading.
+    /// Applies a message to its player. The message is lost while the player's sprite is loading.
     fn about(&mut self, id: PlayerId, unknown: Violation, apply: impl FnOnce(&mut RemotePlayer)) {
         match self.remotes.get_mut(&id) {
             Some(remote) => {

@@ -1,4 +1,4 @@
-//! What the client sends.
+//! Messages from the client to the server.
 
 use super::{DecodeError, Facing, Vector, bytes, u16_at, u32_at};
 
@@ -13,29 +13,29 @@ const VIEWPORT: u8 = 13;
 /// A message from the client to the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ClientMessage {
-    /// Says nothing: a player joins when its connection is upgraded.
+    /// Has no effect: a player joins when its connection is upgraded.
     Join,
     /// Removes the player; the server closes with 1000.
     Leave,
     /// One step of walking, or the end of it.
     Move {
-        /// Direction of the step; zero when the key was released.
+        /// Direction of the step; zero when the key is released.
         vector: Vector,
-        /// The client's number of this input.
+        /// The client's sequence number of this input.
         sequence: u32,
-        /// Where the client is after the step, in world units; load tools leave it out.
+        /// Position the client claims after the step, in world units. Load tools omit it.
         claim: Option<(u32, u32)>,
     },
     /// The player turned.
     Direction(Facing),
     /// An attack began.
     Attack {
-        /// Where on the *screen* the client aimed; some clients leave it out.
+        /// Aim in *screen* coordinates. Some clients omit it.
         aim: Option<(f32, f32)>,
     },
-    /// The attack animation is over.
+    /// The attack animation ended.
     AttackEnd,
-    /// How much of the world the client shows around its player, in world units.
+    /// The rectangle of the world that the client shows around its player, in world units.
     Viewport {
         /// Extent along x.
         width: u16,
@@ -78,18 +78,18 @@ impl ClientMessage {
         }
     }
 
-    /// The message as the payload of one binary WebSocket message.
+    /// Returns the message as the payload of one binary WebSocket message.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(14);
         self.encode(&mut out);
         out
     }
 
-    /// Reads a client's message back, as a recording holds it.
+    /// Decodes a client's message, for example from a recording.
     ///
     /// # Errors
     ///
-    /// Says why the payload is no valid message of a client.
+    /// The payload is not a valid client message.
     pub fn decode(payload: &[u8]) -> Result<ClientMessage, DecodeError> {
         let &kind = payload.first().ok_or(DecodeError::Empty)?;
         match (kind, payload.len()) {
@@ -131,7 +131,7 @@ fn f32_at(payload: &[u8], at: usize) -> f32 {
 mod tests {
     use super::*;
 
-    /// Every message with its bytes; the first MOVE and the DIRECTION are from a recording of the browser client.
+    /// Every message with its bytes. The first MOVE and the DIRECTION come from a recording of the browser client.
     fn examples() -> Vec<(ClientMessage, Vec<u8>)> {
         let step = ClientMessage::Move { vector: Vector::RIGHT, sequence: 1, claim: Some((308, 728)) };
         let short = ClientMessage::Move { vector: Vector::UP, sequence: 0x0403_0201, claim: None };
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_is_written_by_the_table_and_read_back() {
+    fn every_message_encodes_as_specified_and_decodes_back() {
         for (message, payload) in examples() {
             assert_eq!(message.to_bytes(), payload, "{message:?}");
             assert_eq!(ClientMessage::decode(&payload), Ok(message));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_client_sends_is_refused_with_its_reason() {
+    fn rejects_invalid_messages_with_the_reason() {
         let wrong_length = |kind, length| Err(DecodeError::WrongLength { kind, length });
         assert_eq!(ClientMessage::decode(&[]), Err(DecodeError::Empty));
         assert_eq!(ClientMessage::decode(&[7]), Err(DecodeError::UnknownType(7)));

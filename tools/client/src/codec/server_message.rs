@@ -1,4 +1,5 @@
-//! What the server sends, read exactly by the table: the browser ignores surplus bytes, here they are an error.
+//! Messages from the server to the client, decoded strictly: the browser ignores surplus bytes, this decoder rejects
+//! them.
 
 use super::{DecodeError, Entry, Facing, PlayerId, State, Vector, u16_at, u32_at};
 
@@ -10,64 +11,64 @@ const PLAYER_ATTACK: u8 = 253;
 const PLAYER_DIRECTION: u8 = 254;
 const PLAYER_MOVEMENT: u8 = 255;
 
-/// Bytes of a type and a count.
+/// Length of the type and the count, in bytes.
 const GAME_STATE_HEAD_BYTES: usize = 5;
 const ENTRY_BYTES: usize = 11;
 
-/// In an entry's flags: the player faces right.
+/// Flag of an entry: the player faces right.
 const FLAG_RIGHT: u8 = 0x80;
 
 /// A message from the server to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerMessage {
-    /// Everybody the client shall show. The first one includes the client itself, with the highest id.
+    /// All players the client shows. The first one includes the client's own player, which has the highest id.
     GameState(Vec<Entry>),
-    /// The answer to one MOVE.
+    /// The ack of one MOVE.
     MoveAck {
         /// The client's own id.
         id: PlayerId,
-        /// Where the server has it after that input, in world units.
+        /// Position on the server after that input, in world units.
         x: u16,
-        /// Where the server has it after that input, in world units.
+        /// Position on the server after that input, in world units.
         y: u16,
-        /// The input's number.
+        /// Sequence number of the input.
         sequence: u32,
     },
-    /// A player came into view.
+    /// A player entered the interest set.
     Joined(Entry),
-    /// A player went out of view.
+    /// A player left the interest set.
     Left(PlayerId),
     /// A player began an attack.
     Attack {
         /// The attacker.
         id: PlayerId,
-        /// Where it stands, in world units.
+        /// The attacker's position, in world units.
         x: u16,
-        /// Where it stands, in world units.
+        /// The attacker's position, in world units.
         y: u16,
     },
     /// A player turned.
     Direction {
-        /// Who turned.
+        /// The player.
         id: PlayerId,
-        /// To which side.
+        /// The side it faces now.
         facing: Facing,
     },
     /// A player's direction of movement changed.
     Movement {
-        /// Who moves.
+        /// The player.
         id: PlayerId,
-        /// Where to; zero if it stopped.
+        /// The new direction; zero if it stopped.
         vector: Vector,
     },
 }
 
 impl ServerMessage {
-    /// Reads the payload of one binary WebSocket message.
+    /// Decodes the payload of one binary WebSocket message.
     ///
     /// # Errors
     ///
-    /// Says why the server must not have sent this payload.
+    /// The payload is not a valid server message.
     pub fn decode(payload: &[u8]) -> Result<ServerMessage, DecodeError> {
         let &kind = payload.first().ok_or(DecodeError::Empty)?;
         if let Some(expected) = fixed_length(kind)
@@ -107,7 +108,7 @@ impl ServerMessage {
     }
 }
 
-/// The length of a type's messages, where all have the same; none for the rest.
+/// The length of a message type, in bytes, or `None` for a type of variable length.
 fn fixed_length(kind: u8) -> Option<usize> {
     match kind {
         MOVEMENT_ACK => Some(13),
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_is_read_by_the_table() {
+    fn every_message_decodes_as_specified() {
         let joined = [&[11], &ENTRY[..]].concat();
         let state = [&[7, 2, 0, 0, 0], &ENTRY[..], &ENTRY[..]].concat();
         let ack = ServerMessage::MoveAck { id: 1004, x: 308, y: 728, sequence: 1 };
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_too_many_or_too_few_is_an_error() {
+    fn a_message_one_byte_too_long_or_short_is_an_error() {
         let lengths = [(7, 5), (8, 13), (11, 12), (12, 5), (253, 9), (254, 6), (255, 7)];
         for (kind, length) in lengths {
             let mut payload = vec![0; length];
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_game_state_that_counts_other_entries_than_it_holds_is_an_error() {
+    fn a_game_state_whose_count_disagrees_with_its_entries_is_an_error() {
         let payload = [&[7, 2, 0, 0, 0], &ENTRY[..]].concat();
         let error = DecodeError::WrongCount { count: 2, length: 16 };
         assert_eq!(ServerMessage::decode(&payload), Err(error));
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_mean_nothing_are_errors() {
+    fn undefined_field_values_are_errors() {
         assert_eq!(ServerMessage::decode(&[255, 0, 0, 0, 0, 2, 0]), Err(DecodeError::BadVector(2)));
         assert_eq!(ServerMessage::decode(&[255, 0, 0, 0, 0, 0, 128]), Err(DecodeError::BadVector(-128)));
         assert_eq!(ServerMessage::decode(&[254, 0, 0, 0, 0, 255]), Err(DecodeError::BadFacing(255)));

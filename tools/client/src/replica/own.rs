@@ -1,20 +1,22 @@
-//! The viewer's own player: what it predicts, and which of its MOVEs the server has answered.
+//! The viewer's own player: its predicted position, and its MOVEs that await an ack.
 
 use std::collections::VecDeque;
 
 use super::{ReplicaOptions, UNITS_PER_STEP, Violation};
 use crate::codec::{ClientMessage, PlayerId, Vector};
 
-/// Inputs the client keeps to replay after a correction; the oldest falls out.
+/// Most inputs the client keeps for replay after a correction. The oldest is dropped.
 const INPUTS_MAX: usize = 10;
 
-/// An acknowledged position farther than this from the predicted one corrects it, in units.
+/// Largest tolerated distance between the acknowledged and the predicted position, in units. A larger one causes a
+/// correction.
 const ACK_TOLERANCE: f64 = 4.0;
 
-/// Its own entry in a `GAME_STATE` farther than this from the predicted position corrects it, in units.
+/// Largest tolerated distance between the own entry of a `GAME_STATE` and the predicted position, in units. A larger
+/// one causes a correction.
 const GAME_STATE_TOLERANCE: f64 = 5.0;
 
-/// One step the client took and predicted.
+/// One step taken and predicted by the client.
 #[derive(Clone, Copy, Debug)]
 struct Input {
     sequence: u32,
@@ -56,7 +58,7 @@ impl OwnPlayer {
         }
     }
 
-    /// Who the viewer is, once the first `GAME_STATE` said it.
+    /// The viewer's id, once the first `GAME_STATE` has arrived.
     pub fn id(&self) -> Option<PlayerId> {
         self.id
     }
@@ -66,22 +68,22 @@ impl OwnPlayer {
         (self.x, self.y)
     }
 
-    /// How often the server moved the player away from its prediction.
+    /// Number of corrections of the predicted position by the server.
     pub fn corrections(&self) -> u64 {
         self.corrections
     }
 
-    /// The sequences of the MOVEs the server has not answered yet, in the order they were sent.
+    /// Sequence numbers of the MOVEs without an ack, in the order they were sent.
     pub fn missing_acks(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.unanswered.iter().copied()
     }
 
-    /// How many MOVEs the server has answered.
+    /// Number of MOVEs that the server has acknowledged.
     pub fn answered(&self) -> u64 {
         self.answered
     }
 
-    /// The last answer: its sequence and the position the server has the player at, in world units.
+    /// The last ack: its sequence number and the player's position on the server, in world units.
     pub fn last_answer(&self) -> Option<(u32, u16, u16)> {
         self.last_answer
     }
@@ -91,7 +93,7 @@ impl OwnPlayer {
         (self.x, self.y) = (i32::from(x), i32::from(y));
     }
 
-    /// Takes one step as the client does while a key is held, and writes the MOVE that tells it.
+    /// Takes one step as the client does while a key is held, and returns the MOVE for it.
     pub(super) fn step(&mut self, vector: Vector) -> ClientMessage {
         let sequence = self.last_sequence.wrapping_add(1);
         self.last_sequence = sequence;
@@ -103,13 +105,13 @@ impl OwnPlayer {
         ClientMessage::Move { vector, sequence, claim: Some((self.x as u32, self.y as u32)) }
     }
 
-    /// Notes that an answer to this MOVE is due.
+    /// Records a MOVE that expects an ack.
     pub(super) fn sent(&mut self, sequence: u32) {
         self.unanswered.push_back(sequence);
         self.highest_sent = self.highest_sent.max(Some(sequence));
     }
 
-    /// Takes the server's answer and reconciles the prediction with it.
+    /// Reconciles the prediction with an ack.
     pub(super) fn acknowledged(&mut self, sequence: u32, x: u16, y: u16) -> Option<Violation> {
         self.last_answer = Some((sequence, x, y));
         self.inputs.retain(|input| input.sequence != sequence);
@@ -127,7 +129,7 @@ impl OwnPlayer {
         self.settle(sequence)
     }
 
-    /// Goes where a `GAME_STATE` lists the viewer, if that is not about where it is.
+    /// Moves the viewer to its position in a `GAME_STATE` unless the predicted position is within the tolerance.
     pub(super) fn snap(&mut self, x: u16, y: u16) {
         if self.is_beyond(x, y, GAME_STATE_TOLERANCE) {
             (self.x, self.y) = (i32::from(x), i32::from(y));
@@ -135,7 +137,7 @@ impl OwnPlayer {
         }
     }
 
-    /// Takes a sequence off the unanswered ones.
+    /// Removes a sequence number from the unanswered ones.
     fn settle(&mut self, sequence: u32) -> Option<Violation> {
         let Some(index) = self.unanswered.iter().position(|&sent| sent == sequence) else {
             let was_sent = self.highest_sent.is_some_and(|highest| sequence <= highest);

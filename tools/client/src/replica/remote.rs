@@ -1,30 +1,30 @@
-//! Another player's sprite: where the client draws it between two messages about it.
+//! Another player's sprite, and its extrapolation between two messages.
 
 use super::UNITS_PER_S;
 use crate::codec::{Entry, Facing, PlayerId, State, Vector};
 
-/// How long the client plays the attack animation, in milliseconds.
+/// Duration of the attack animation, in milliseconds.
 const ATTACK_ANIMATION_MS: u64 = 1_000;
 
 /// Another player as the client draws it. The position is extrapolated up to the last
-/// [`Replica::advance`](super::Picture::advance).
+/// [`Replica::advance`](super::Replica::advance).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemotePlayer {
-    /// Who it is.
+    /// The player.
     pub id: PlayerId,
     /// Position drawn, in world units.
     pub x: f64,
     /// Position drawn, in world units.
     pub y: f64,
-    /// Direction the sprite moves on in; told by `PLAYER_MOVEMENT` only.
+    /// Direction in which the sprite moves. Only `PLAYER_MOVEMENT` changes it.
     pub vector: Vector,
-    /// The side it looks to.
+    /// The side it faces.
     pub facing: Facing,
-    /// What it does, as last told.
+    /// The state last received.
     pub state: State,
-    /// When it came into view, in the caller's milliseconds.
+    /// Time at which it entered, in the caller's milliseconds.
     pub entered_at_ms: u64,
-    /// When its sprite has loaded; until then it misses what is said about it.
+    /// Time at which its sprite has loaded. Messages that arrive earlier are lost.
     pub loaded_at_ms: u64,
     shown: bool,
     ghost: bool,
@@ -32,7 +32,7 @@ pub struct RemotePlayer {
 }
 
 impl RemotePlayer {
-    /// A player entering with the client's own starting values: an entry's vector is ignored.
+    /// Returns a player that enters. Like the browser, this ignores the entry's vector.
     pub(super) fn enter(entry: &Entry, now_ms: u64, loading_ms: u64) -> RemotePlayer {
         RemotePlayer {
             id: entry.id,
@@ -49,12 +49,12 @@ impl RemotePlayer {
         }
     }
 
-    /// Whether the sprite had loaded at the last [`Replica::advance`](super::Picture::advance).
+    /// Whether the sprite had loaded at the last [`Replica::advance`](super::Replica::advance).
     pub fn shown(&self) -> bool {
         self.shown
     }
 
-    /// Whether the player has left and only its sprite remains.
+    /// Whether the player has left and only its sprite remains on the screen.
     pub fn is_ghost(&self) -> bool {
         self.ghost
     }
@@ -63,7 +63,7 @@ impl RemotePlayer {
         self.ghost = ghost;
     }
 
-    /// Moves on by the time since the last call and ends what is over by now.
+    /// Extrapolates by the time since the last call, and ends a finished attack animation.
     pub(super) fn advance(&mut self, elapsed_ms: u64, now_ms: u64, world_side: u16) {
         let distance = UNITS_PER_S * elapsed_ms as f64 / 1_000.0;
         let side = f64::from(world_side);
@@ -76,7 +76,7 @@ impl RemotePlayer {
         }
     }
 
-    /// Puts the player where a `GAME_STATE` lists it. The entry's vector is ignored.
+    /// Moves the player to its position in a `GAME_STATE`. The entry's vector is ignored.
     pub(super) fn correct(&mut self, entry: &Entry) {
         self.x = f64::from(entry.x);
         self.y = f64::from(entry.y);
@@ -94,7 +94,7 @@ impl RemotePlayer {
         self.attack_ends_at_ms = Some(now_ms + ATTACK_ANIMATION_MS);
     }
 
-    /// Sets the direction to move on in. Walking ends an attack, standing still does not.
+    /// Sets the direction of movement. Walking ends an attack; a zero vector does not.
     pub(super) fn head(&mut self, vector: Vector) {
         self.vector = vector;
         if vector != Vector::ZERO || self.state != State::Attacking {

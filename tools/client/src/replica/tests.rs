@@ -1,4 +1,4 @@
-//! The client's rules, one test or more for each.
+//! Tests of the browser client's rules.
 
 use super::*;
 use crate::codec::{Facing, State};
@@ -18,7 +18,7 @@ fn ack(sequence: u32, x: u16, y: u16) -> ServerMessage {
     ServerMessage::MoveAck { id: OWN, x, y, sequence }
 }
 
-/// A viewer at (500, 500) that has seen nobody else, and whose sprites load for 300 ms.
+/// A viewer at (500, 500) with no other players, whose sprites load for 300 ms.
 fn alone() -> Replica {
     let mut replica = Replica::new(ReplicaOptions::default());
     replica.receive(0, &ServerMessage::GameState(vec![entry(OWN, 500, 500)]));
@@ -28,8 +28,8 @@ fn alone() -> Replica {
 /// A viewer at (500, 500) with one loaded player at (100, 100).
 fn with_other() -> Replica {
     let mut replica = Replica::new(ReplicaOptions::default());
-    let everybody = vec![entry(OWN, 500, 500), entry(OTHER, 100, 100)];
-    replica.receive(0, &ServerMessage::GameState(everybody));
+    let entries = vec![entry(OWN, 500, 500), entry(OTHER, 100, 100)];
+    replica.receive(0, &ServerMessage::GameState(entries));
     replica.advance(10_000);
     replica
 }
@@ -64,7 +64,7 @@ fn an_empty_first_game_state_leaves_the_viewer_without_identity() {
 }
 
 #[test]
-fn a_later_game_state_removes_moves_turns_and_adds_but_does_not_steer() {
+fn a_later_game_state_updates_players_but_not_their_vectors() {
     let mut replica = with_other();
     replica.receive(10_000, &ServerMessage::Joined(entry(1006, 0, 0)));
     replica.receive(11_000, &movement(OTHER, Vector::UP));
@@ -89,7 +89,7 @@ fn the_own_entry_in_a_later_game_state_snaps_the_prediction() {
 }
 
 #[test]
-fn a_game_state_while_the_first_sprite_loads_draws_everybody_twice() {
+fn a_game_state_while_the_first_sprite_loads_duplicates_every_player() {
     let mut replica = alone();
     replica.receive(1_000, &ServerMessage::Joined(entry(1006, 0, 0)));
     replica.receive(1_299, &ServerMessage::GameState(vec![entry(1006, 0, 0), entry(1007, 0, 0)]));
@@ -99,7 +99,7 @@ fn a_game_state_while_the_first_sprite_loads_draws_everybody_twice() {
 }
 
 #[test]
-fn a_game_state_keeps_three_seconds_from_the_first_remote_entrance_only() {
+fn a_game_state_is_forbidden_for_three_seconds_after_the_first_remote_enter() {
     let mut replica = alone();
     replica.receive(1_000, &ServerMessage::Joined(entry(1006, 0, 0)));
     replica.receive(3_999, &ServerMessage::GameState(vec![entry(1006, 0, 0)]));
@@ -112,7 +112,7 @@ fn a_game_state_keeps_three_seconds_from_the_first_remote_entrance_only() {
 }
 
 #[test]
-fn a_picture_that_is_read_late_judges_times_by_so_much_more_kindly() {
+fn the_lateness_option_relaxes_time_checks() {
     let options = ReplicaOptions { lateness_ms: 500, ..ReplicaOptions::default() };
     let mut replica = Replica::new(options);
     replica.receive(0, &ServerMessage::GameState(vec![entry(OWN, 0, 0), entry(OTHER, 0, 0)]));
@@ -121,7 +121,7 @@ fn a_picture_that_is_read_late_judges_times_by_so_much_more_kindly() {
 }
 
 #[test]
-fn a_remote_player_moves_on_by_its_vector_and_stops_at_the_edge() {
+fn a_remote_player_is_extrapolated_by_its_vector_up_to_the_edge() {
     let mut replica = with_other();
     replica.receive(10_000, &movement(OTHER, Vector::new(1, -1).unwrap()));
     replica.advance(10_500);
@@ -136,7 +136,7 @@ fn a_remote_player_moves_on_by_its_vector_and_stops_at_the_edge() {
 }
 
 #[test]
-fn time_does_not_run_backwards() {
+fn advancing_to_an_earlier_time_has_no_effect() {
     let mut replica = with_other();
     replica.receive(10_000, &movement(OTHER, Vector::RIGHT));
     replica.advance(11_000);
@@ -146,7 +146,7 @@ fn time_does_not_run_backwards() {
 }
 
 #[test]
-fn a_loading_sprite_is_not_shown_and_misses_what_is_said_about_it() {
+fn a_loading_sprite_is_not_shown_and_misses_messages() {
     let mut replica = alone();
     replica.receive(1_000, &ServerMessage::Joined(entry(1006, 50, 50)));
     replica.receive(1_000, &movement(1006, Vector::RIGHT));
@@ -159,7 +159,7 @@ fn a_loading_sprite_is_not_shown_and_misses_what_is_said_about_it() {
     assert_eq!((joined.vector, joined.facing, joined.state), (Vector::ZERO, Facing::Right, State::Idle));
     assert_eq!((joined.x, joined.y, joined.entered_at_ms, joined.loaded_at_ms), (50.0, 50.0, 1_000, 1_300));
     replica.receive(2_000, &movement(1006, Vector::RIGHT));
-    assert_eq!(replica.remote(1006).unwrap().vector, Vector::RIGHT, "the repeated vector is heard");
+    assert_eq!(replica.remote(1006).unwrap().vector, Vector::RIGHT, "the repeated vector is applied");
     assert_eq!(replica.violations(), []);
 }
 
@@ -180,7 +180,7 @@ fn left_removes_a_loaded_sprite_and_leaves_a_ghost_of_a_loading_one() {
 }
 
 #[test]
-fn a_player_that_returns_takes_over_its_ghost_where_that_stands() {
+fn a_returning_player_reuses_its_ghost_at_the_ghosts_position() {
     let mut replica = alone();
     replica.receive(1_000, &ServerMessage::Joined(entry(1006, 10, 10)));
     replica.receive(1_100, &ServerMessage::Left(1006));
@@ -191,7 +191,7 @@ fn a_player_that_returns_takes_over_its_ghost_where_that_stands() {
 }
 
 #[test]
-fn a_second_entrance_is_a_violation_and_a_second_sprite_while_the_first_loads() {
+fn a_second_enter_is_a_violation_and_duplicates_a_loading_sprite() {
     let mut replica = alone();
     replica.receive(1_000, &ServerMessage::Joined(entry(1006, 0, 0)));
     replica.receive(2_000, &ServerMessage::Joined(entry(1006, 9, 9)));
@@ -205,7 +205,7 @@ fn a_second_entrance_is_a_violation_and_a_second_sprite_while_the_first_loads() 
 }
 
 #[test]
-fn joining_a_player_of_the_first_game_state_again_is_a_second_entrance() {
+fn joined_for_a_player_of_the_first_game_state_is_a_second_enter() {
     let mut replica = Replica::new(ReplicaOptions::default());
     replica.receive(0, &ServerMessage::GameState(vec![entry(OWN, 0, 0), entry(OTHER, 0, 0)]));
     replica.receive(1, &ServerMessage::Joined(entry(OTHER, 0, 0)));
@@ -214,7 +214,7 @@ fn joining_a_player_of_the_first_game_state_again_is_a_second_entrance() {
 }
 
 #[test]
-fn joined_with_the_own_id_draws_a_ghost_of_the_viewer() {
+fn joined_with_the_own_id_duplicates_the_viewer() {
     let mut replica = alone();
     replica.receive(1_000, &ServerMessage::Joined(entry(OWN, 500, 500)));
     assert_eq!(replica.duplicates(), [OWN]);
@@ -240,7 +240,7 @@ fn messages_about_players_that_are_not_shown_are_violations() {
 }
 
 #[test]
-fn an_attack_lasts_as_long_as_its_animation_or_until_the_player_walks() {
+fn an_attack_ends_with_its_animation_or_when_the_player_walks() {
     let mut replica = with_other();
     replica.receive(10_000, &ServerMessage::Attack { id: OTHER, x: 100, y: 100 });
     replica.receive(10_100, &movement(OTHER, Vector::ZERO));
@@ -263,7 +263,7 @@ fn own_steps_are_predicted_and_sent_as_claims() {
 }
 
 #[test]
-fn an_ack_far_from_the_prediction_is_taken_and_later_steps_are_replayed() {
+fn an_ack_far_from_the_prediction_corrects_it_and_replays_later_steps() {
     let mut replica = alone();
     for _ in 0..3 {
         let message = replica.step(Vector::RIGHT);
@@ -280,7 +280,7 @@ fn an_ack_far_from_the_prediction_is_taken_and_later_steps_are_replayed() {
 }
 
 #[test]
-fn no_more_than_ten_steps_are_replayed() {
+fn at_most_ten_steps_are_replayed() {
     let mut replica = alone();
     for _ in 0..20 {
         let message = replica.step(Vector::RIGHT);
@@ -291,7 +291,7 @@ fn no_more_than_ten_steps_are_replayed() {
 }
 
 #[test]
-fn every_move_is_acknowledged_once_and_in_order() {
+fn detects_duplicate_unknown_and_unordered_acks() {
     let mut replica = alone();
     for _ in 0..4 {
         let message = replica.step(Vector::ZERO);
@@ -313,7 +313,7 @@ fn every_move_is_acknowledged_once_and_in_order() {
 }
 
 #[test]
-fn more_players_than_the_server_may_show_are_a_violation() {
+fn exceeding_the_visible_limit_is_a_violation() {
     let options = ReplicaOptions { visible_max: Some(1), ..ReplicaOptions::default() };
     let mut replica = Replica::new(options);
     replica.receive(0, &ServerMessage::GameState(vec![entry(OWN, 0, 0), entry(OTHER, 0, 0)]));

@@ -1,17 +1,17 @@
-//! What a server must never do to the browser client.
+//! Things that a server must never do to the browser client.
 
 use std::fmt;
 
 use crate::codec::{DecodeError, PlayerId};
 
-/// One thing the server did that the browser client does not forgive, or that the protocol forbids.
+/// A server fault that the browser client does not tolerate or the protocol forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A payload that is no message of the protocol.
+    /// A payload that is not a message of the protocol.
     Undecodable(DecodeError),
-    /// Something came before the first `GAME_STATE`.
+    /// A message arrived before the first `GAME_STATE`.
     FirstFrameNotGameState,
-    /// The first `GAME_STATE` lists nobody: the client does not know who it is.
+    /// The first `GAME_STATE` is empty: the client does not learn its own id.
     IdentityMissing,
     /// `PLAYER_JOINED` with the viewer's own id: the client draws a ghost of itself.
     OwnIdJoined,
@@ -22,17 +22,18 @@ pub enum Violation {
         /// The player.
         id: PlayerId,
     },
-    /// A later `GAME_STATE` too soon after the first remote entrance: everybody listed is drawn twice for good.
+    /// A later `GAME_STATE` too soon after the first remote enter: every listed player gets a permanent duplicate
+    /// sprite.
     GameStateWhileLoadingFirstSprite {
-        /// Time since that entrance, in milliseconds.
+        /// Time since that enter, in milliseconds.
         after_ms: u64,
     },
-    /// `PLAYER_JOINED` of a player that is on the picture already.
+    /// `PLAYER_JOINED` of a player that is already in the replica.
     DuplicateEnter {
         /// The player.
         id: PlayerId,
     },
-    /// `PLAYER_LEFT` of a player that is not on the picture.
+    /// `PLAYER_LEFT` of a player that is not in the replica.
     LeftUnknown {
         /// The player.
         id: PlayerId,
@@ -41,60 +42,60 @@ pub enum Violation {
     LeftWhileLoading {
         /// The player.
         id: PlayerId,
-        /// Time since its entrance, in milliseconds.
+        /// Time since it entered, in milliseconds.
         after_ms: u64,
     },
-    /// `PLAYER_MOVEMENT` of a player that is not on the picture, or of the viewer itself.
+    /// `PLAYER_MOVEMENT` of a player that is not in the replica, or of the viewer itself.
     UnknownIdInMovement {
         /// The player.
         id: PlayerId,
     },
-    /// `PLAYER_DIRECTION` of a player that is not on the picture, or of the viewer itself.
+    /// `PLAYER_DIRECTION` of a player that is not in the replica, or of the viewer itself.
     UnknownIdInDirection {
         /// The player.
         id: PlayerId,
     },
-    /// `PLAYER_ATTACK` of a player that is not on the picture, or of the viewer itself.
+    /// `PLAYER_ATTACK` of a player that is not in the replica, or of the viewer itself.
     UnknownIdInAttack {
         /// The player.
         id: PlayerId,
     },
-    /// More remote players on the picture than the server is set to show.
+    /// More remote players in the replica than the server's limit.
     MoreThanVisibleMax {
-        /// Remote players on the picture.
+        /// Remote players in the replica.
         visible: usize,
-        /// The most there may be.
+        /// The limit.
         visible_max: usize,
     },
     /// A position outside the world.
     OutsideWorld {
         /// The player.
         id: PlayerId,
-        /// Position told, in world units.
+        /// Position received, in world units.
         x: u16,
-        /// Position told, in world units.
+        /// Position received, in world units.
         y: u16,
     },
     /// `MOVEMENT_ACK` with an id that is not the viewer's.
     AckForOtherPlayer {
-        /// The player it names.
+        /// The player in the ack.
         id: PlayerId,
     },
     /// `MOVEMENT_ACK` of a MOVE that was never sent.
     AckForUnknownSequence {
-        /// The sequence it names.
+        /// The sequence number in the ack.
         sequence: u32,
     },
     /// A second `MOVEMENT_ACK` of one MOVE.
     DuplicateAck {
-        /// The sequence it names.
+        /// The sequence number in the ack.
         sequence: u32,
     },
-    /// `MOVEMENT_ACK` of a MOVE while an earlier one is still unanswered.
+    /// `MOVEMENT_ACK` of a MOVE before the ack of an earlier one.
     AckOutOfOrder {
-        /// The sequence it names.
+        /// The sequence number in the ack.
         sequence: u32,
-        /// The sequence that was due.
+        /// The expected sequence number.
         expected: u32,
     },
 }
@@ -104,25 +105,25 @@ impl fmt::Display for Violation {
         match self {
             Violation::Undecodable(error) => write!(formatter, "not a message of the protocol: {error}"),
             Violation::FirstFrameNotGameState => write!(formatter, "the first frame is not a GAME_STATE"),
-            Violation::IdentityMissing => write!(formatter, "the first GAME_STATE lists nobody"),
+            Violation::IdentityMissing => write!(formatter, "the first GAME_STATE is empty"),
             Violation::OwnIdJoined => write!(formatter, "JOINED with the viewer's own id"),
             Violation::OwnEntryInLaterGameState => {
                 write!(formatter, "a later GAME_STATE lists the viewer itself")
             }
             Violation::ListedTwice { id } => write!(formatter, "one GAME_STATE lists player {id} twice"),
             Violation::GameStateWhileLoadingFirstSprite { after_ms } => {
-                write!(formatter, "GAME_STATE {after_ms} ms after the first remote entrance")
+                write!(formatter, "GAME_STATE {after_ms} ms after the first remote player entered")
             }
             Violation::DuplicateEnter { id } => write!(formatter, "player {id} entered a second time"),
-            Violation::LeftUnknown { id } => write!(formatter, "LEFT of player {id}, who is not shown"),
+            Violation::LeftUnknown { id } => write!(formatter, "LEFT of player {id}, which is not shown"),
             Violation::LeftWhileLoading { id, after_ms } => {
-                write!(formatter, "LEFT of player {id} {after_ms} ms after its entrance")
+                write!(formatter, "LEFT of player {id} {after_ms} ms after it entered")
             }
             Violation::UnknownIdInMovement { id } => write!(formatter, "MOVEMENT of unknown player {id}"),
             Violation::UnknownIdInDirection { id } => write!(formatter, "DIRECTION of unknown player {id}"),
             Violation::UnknownIdInAttack { id } => write!(formatter, "ATTACK of unknown player {id}"),
             Violation::MoreThanVisibleMax { visible, visible_max } => {
-                write!(formatter, "{visible} remote players shown, and {visible_max} allowed")
+                write!(formatter, "{visible} remote players shown, {visible_max} allowed")
             }
             Violation::OutsideWorld { id, x, y } => {
                 write!(formatter, "player {id} at ({x}, {y}), outside the world")
@@ -133,7 +134,7 @@ impl fmt::Display for Violation {
             }
             Violation::DuplicateAck { sequence } => write!(formatter, "second ACK of sequence {sequence}"),
             Violation::AckOutOfOrder { sequence, expected } => {
-                write!(formatter, "ACK of sequence {sequence} before that of {expected}")
+                write!(formatter, "ACK of sequence {sequence} before the ACK of {expected}")
             }
         }
     }
