@@ -50,7 +50,7 @@ fn a_server_that_ends_fails_it_and_one_that_hangs_is_killed_with_it() {
     });
     let (status, complaint) = end_of(&command(&folder).output().expect("it runs"));
     assert_eq!(status, Some(1));
-    assert!(complaint.ends_with("pixi-game-server: ended at its start with exit status: 1"), "{complaint}");
+    assert!(complaint.ends_with("pixi-game-server: ended during startup with exit status: 1"), "{complaint}");
 
     let server = folder.join("pixi-game-server");
     fs::remove_file(&server).expect("it is there");

@@ -89,7 +89,7 @@ fn an_answer_without_end_is_given_up() {
     for piece in [&b"HTTP/1.1 200 OK\r\n"[..], &[b' '; 8_192]] {
         let output = monitor(&["--once", "--server", &endless_server(piece).to_string()]);
         assert_eq!(output.status.code(), Some(1));
-        let problem = "unreachable: the answer is longer than 1048576 bytes";
+        let problem = "unreachable: the response is longer than 1048576 bytes";
         assert!(said(&output).contains(problem), "{}", said(&output));
     }
 }

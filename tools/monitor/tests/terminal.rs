@@ -197,7 +197,7 @@ fn a_slow_server_is_unreachable_and_the_keys_work_meanwhile() {
     desk.press(b"p");
     desk.see("PAUSED");
     desk.press(b"p");
-    desk.see("no whole answer in time");
+    desk.see("the response timed out");
     desk.press(b"\x1b[Aq");
     assert_eq!(desk.end().0.code(), Some(0));
     assert!(desk.is_restored());

@@ -1,24 +1,25 @@
-//! What is asked for: flags, and environment variables of the same names, since `make` passes what it is given on.
+//! Options from flags, and from environment variables of the same names, since `make` passes its variables on.
 
 use getopts::{Matches, Options as Flags};
 
 use crate::console;
 use crate::endpoint::Server;
 
-/// What a command line asks for.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command<T> {
-    /// Print this: the help, or the version.
+    /// Print this text: the help or the version.
     Help(String),
     /// Run with these options.
     Run(T),
 }
 
-/// Reads the arguments that follow a program's name: those flags that `declare` names, with one dash or two, `--help`, which
-/// answers with `brief` and a line for each flag, and `--version`. `read` makes options of them.
+/// Parses the arguments that follow a program's name. Accepts the flags that `declare` names, with one dash or two.
+/// `--help` prints `brief` and a line for each flag; `--version` prints the version. `read` turns the matches into
+/// options.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line with the option, the value and the allowed values.
 pub fn parse<T>(
     program: &str,
     args: impl Iterator<Item = String>,
@@ -32,10 +33,10 @@ pub fn parse<T>(
     })
 }
 
-/// The same for a program that takes arguments beside its flags.
+/// Like [`parse`], for a program that also takes free arguments.
 ///
 /// # Errors
-/// As [`parse`].
+/// See [`parse`].
 pub fn parse_with_arguments<T>(
     program: &str,
     args: impl Iterator<Item = String>,
@@ -58,14 +59,14 @@ pub fn parse_with_arguments<T>(
     read(&matches).map(Command::Run)
 }
 
-/// The line that `--version` prints.
+/// Returns the output of `--version`.
 pub fn version(program: &str) -> String {
     format!("{} {}\n", console::name(program), env!("CARGO_PKG_VERSION"))
 }
 
-/// A line for each flag. Each has two dashes, and its letter behind it.
+/// Returns the help with a line for each flag: two dashes, then its letter.
 fn usage(brief: &str, flags: &mut Flags) -> String {
-    // The library shows flags with the one dash that is also taken.
+    // getopts would print flags with one dash here.
     flags.long_only(false);
     let long_first = |row: String| {
         let letter_and_rest = row.strip_prefix("    -").and_then(|row| row.split_once(", "));
@@ -80,8 +81,8 @@ fn usage(brief: &str, flags: &mut Flags) -> String {
     format!("{brief}\n\nOptions:\n{rows}\n")
 }
 
-/// Servers with commas between them, up to so many. Each may begin with one of the schemes and end with one of the paths
-/// that the program knows.
+/// Parses a comma-separated list of at most `most` servers. Each may begin with one of `schemes` and end with one of
+/// `paths`.
 pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Option<Vec<Server>> {
     let text = text.trim_end_matches([',', ' ']);
     let servers =
@@ -89,10 +90,11 @@ pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Opt
     (servers.len() <= most).then_some(servers)
 }
 
-/// An option as somebody gave it: its name in the form used, and its text.
+/// The text of an option with its name as given, as a prefix for messages.
 pub type Given = Option<(String, String)>;
 
-/// The flag's text where there is one, otherwise that of the variable of the same name; an empty variable is none.
+/// Returns the flag's text, or else that of the environment variable of the same name. An empty variable counts as
+/// unset.
 pub fn given(name: &str, flag: Option<String>, variable: impl Fn(&str) -> Option<String>) -> Given {
     if let Some(text) = flag {
         return Some((format!("--{name} "), text));
@@ -102,10 +104,10 @@ pub fn given(name: &str, flag: Option<String>, variable: impl Fn(&str) -> Option
     Some((format!("{name}="), text))
 }
 
-/// Reads what was given, or the default.
+/// Parses the given text, or the default.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line with the option, the value and the allowed values.
 pub fn value<T>(
     given: Given,
     default: &str,
@@ -116,14 +118,14 @@ pub fn value<T>(
     read(text.trim()).ok_or_else(|| format!("{name}{text}: expected {allowed}"))
 }
 
-/// Whole seconds or minutes from a second to the most, such as `60s` or `2m`.
+/// Parses whole seconds or minutes, such as `60s` or `2m`, from one second to `most` seconds.
 pub fn seconds(text: &str, most: u64) -> Option<u64> {
     let in_minutes = || Some(text.strip_suffix('m')?.parse::<u64>().ok()?.saturating_mul(60));
     let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).or_else(in_minutes)?;
     (1..=most).contains(&seconds).then_some(seconds)
 }
 
-/// A whole number from one to the most.
+/// Parses a whole number from 1 to `most`.
 pub fn whole(text: &str, most: u32) -> Option<u32> {
     text.parse().ok().filter(|number| (1..=most).contains(number))
 }
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_win_over_variables_and_empty_ones_are_none() {
+    fn flags_override_variables_and_empty_variables_are_unset() {
         let variable = |name: &str| (name == "RUNS").then(|| "5".to_owned());
         assert_eq!(given("runs", Some("1".to_owned()), variable), Some(("--runs ".into(), "1".into())));
         assert_eq!(given("runs", None, variable), Some(("RUNS=".into(), "5".into())));
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_or_named_with_what_is_allowed() {
+    fn an_invalid_value_is_reported_with_the_allowed_values() {
         let read = |text: &str| whole(text, 9);
         assert_eq!(value(None, "3", "a digit", read), Ok(3));
         assert_eq!(value(Some(("RUNS=".to_owned(), " 4 ".to_owned())), "3", "a digit", read), Ok(4));
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_a_unit_and_an_end() {
+    fn durations_need_a_unit_and_are_bounded() {
         assert_eq!((seconds("60s", 3_600), seconds("2m", 3_600)), (Some(60), Some(120)));
         for text in ["60", "0s", "61m", "s", ""] {
             assert_eq!(seconds(text, 3_600), None, "{text}");

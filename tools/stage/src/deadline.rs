@@ -1,10 +1,11 @@
-//! A connection with one deadline for all its reads and writes: a server that sends a byte now and then does not extend it.
+//! A connection with one deadline for all its reads and writes. A server that sends a byte now and then does not
+//! extend it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// A blocking socket whose reads and writes fail with [`ErrorKind::TimedOut`] once the deadline is over.
+/// A blocking socket whose reads and writes fail with [`ErrorKind::TimedOut`] after the deadline.
 #[derive(Debug)]
 pub struct DeadlineStream {
     stream: TcpStream,
@@ -12,14 +13,14 @@ pub struct DeadlineStream {
 }
 
 impl DeadlineStream {
-    /// Connects to the first of these addresses that accepts. Each has its share of the time that is left.
+    /// Connects to the first address that accepts. The remaining time is split over the remaining addresses.
     ///
     /// # Errors
-    /// That of the last address; none is an error as well.
+    /// The error of the last address, or [`ErrorKind::NotFound`] without addresses.
     pub fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<DeadlineStream> {
         let mut result = Err(io::Error::new(ErrorKind::NotFound, "no address"));
         for (index, address) in addresses.iter().enumerate() {
-            let share = left(deadline)? / (addresses.len() - index) as u32;
+            let share = remaining(deadline)? / (addresses.len() - index) as u32;
             result = TcpStream::connect_timeout(address, share.max(SHORTEST));
             if result.is_ok() {
                 break;
@@ -30,12 +31,12 @@ impl DeadlineStream {
         Ok(DeadlineStream { stream, deadline })
     }
 
-    /// From now on, this is the deadline.
+    /// Replaces the deadline.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
 
-    /// The socket, which keeps the last timeout.
+    /// Returns the socket. It keeps the last timeout.
     pub fn into_stream(self) -> TcpStream {
         self.stream
     }
@@ -43,15 +44,15 @@ impl DeadlineStream {
 
 impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(left(self.deadline)?))?;
-        self.stream.read(buffer).map_err(late)
+        self.stream.set_read_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.read(buffer).map_err(timed_out)
     }
 }
 
 impl Write for DeadlineStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(left(self.deadline)?))?;
-        self.stream.write(bytes).map_err(late)
+        self.stream.set_write_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.write(bytes).map_err(timed_out)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -59,21 +60,21 @@ impl Write for DeadlineStream {
     }
 }
 
-/// Shortest timeout that a socket takes; zero would wait for ever.
+/// Shortest socket timeout used. Zero would mean no timeout.
 const SHORTEST: Duration = Duration::from_micros(100);
 
-fn left(deadline: Instant) -> io::Result<Duration> {
+fn remaining(deadline: Instant) -> io::Result<Duration> {
     match deadline.saturating_duration_since(Instant::now()) {
-        left if left < SHORTEST => Err(late(ErrorKind::TimedOut.into())),
+        left if left < SHORTEST => Err(timed_out(ErrorKind::TimedOut.into())),
         left => Ok(left),
     }
 }
 
-/// A socket's timeout in words; Linux calls it `WouldBlock`.
-fn late(error: io::Error) -> io::Error {
+/// Gives a socket's timeout a clear message. Linux reports it as `WouldBlock`.
+fn timed_out(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            io::Error::new(ErrorKind::TimedOut, "no whole answer in time")
+            io::Error::new(ErrorKind::TimedOut, "the response timed out")
         }
         _ => error,
     }
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_that_is_over_ends_reads_and_writes_at_once() {
+    fn reads_and_writes_fail_after_the_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mut timed = DeadlineStream::connect(&[address], Instant::now() + Duration::from_mins(1)).unwrap();
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_address_is_tried_when_the_first_refuses() {
+    fn the_next_address_is_tried_after_a_refusal() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let refusing = SocketAddr::from(([127, 0, 0, 2], address.port()));

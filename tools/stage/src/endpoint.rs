@@ -1,4 +1,4 @@
-//! Where a server is: how people write it, and which addresses its name has.
+//! Server endpoints: parsing of host and port, and name resolution.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
@@ -6,29 +6,29 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The port of an address that names none: the game's.
+/// Default port: the game's.
 const PORT: u16 = 8108;
 
-/// Longest name of a host and longest part of it between dots, in bytes (RFC 1035).
+/// Longest host name and longest label, in bytes (RFC 1035).
 const NAME_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Addresses of a name that are tried at most.
+/// Most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
-/// A host, its name not looked up yet.
+/// A host. Its name is not resolved yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// An address.
     Address(IpAddr),
-    /// A name that may have addresses.
+    /// A name to resolve.
     Name(String),
 }
 
-/// A server as it was named.
+/// A server's endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// As it was written, without what all addresses have in common.
+    /// The text without scheme, path and trailing slashes.
     pub name: String,
     /// The host.
     pub host: Host,
@@ -37,8 +37,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads `host`, `host:port`, `[v6]:port` or a bare address; a name is not looked up. The text may begin with one of
-    /// the schemes and end with one of the paths that the program knows. None for what can't be an address.
+    /// Parses `host`, `host:port`, `[v6]:port` or a bare address, without resolving names. The text may begin with
+    /// one of `schemes` and end with one of `paths`. Returns `None` for an invalid address.
     pub fn parse(text: &str, schemes: &[&str], paths: &[&str]) -> Option<Server> {
         let name = text.trim();
         let name = schemes.iter().find_map(|scheme| name.strip_prefix(scheme)).unwrap_or(name);
@@ -48,13 +48,13 @@ impl Server {
         Some(Server { name: name.to_owned(), host, port })
     }
 
-    /// The server at this address.
+    /// Returns the server at this address.
     pub fn at(address: SocketAddr) -> Server {
         Server { name: address.to_string(), host: Host::Address(address.ip()), port: address.port() }
     }
 }
 
-/// A host and its port, or this port where the text names none. None for what can't be either.
+/// Parses a host and its port; `port` is the default. Returns `None` for an invalid address.
 pub fn host_and_port(text: &str, port: u16) -> Option<(Host, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return (address.port() > 0).then(|| (Host::Address(address.ip()), address.port()));
@@ -76,7 +76,7 @@ pub fn host_and_port(text: &str, port: u16) -> Option<(Host, u16)> {
     is_name(name).then(|| (Host::Name(name.to_owned()), port))
 }
 
-/// Whether it may be the name of a host. A last part of digits alone is a mistyped address (`10.0.0.256`).
+/// Whether the text is a valid host name. A last label of digits only is a mistyped address (`10.0.0.256`).
 fn is_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
@@ -89,43 +89,43 @@ fn is_name(text: &str) -> bool {
         && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The addresses of a host: looked up on a thread of its own, since the system's resolver may take half a minute, and kept
-/// until [`Lookup::forget`].
+/// Name resolution of a host on a separate thread, since the system's resolver may block for half a minute. The
+/// result is cached until [`Lookup::forget`].
 #[derive(Debug)]
 pub struct Lookup {
     host: Host,
     port: u16,
     found: Vec<SocketAddr>,
-    /// The question under way; there is never more than one.
-    asked: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
+    /// The pending resolution. There is at most one.
+    pending: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
 }
 
 impl Lookup {
-    /// Nothing is looked up yet.
+    /// Returns a lookup that has not resolved anything yet.
     pub fn new(host: Host, port: u16) -> Lookup {
         let found = match host {
             Host::Address(address) => vec![SocketAddr::new(address, port)],
             Host::Name(_) => Vec::new(),
         };
-        Lookup { host, port, found, asked: None }
+        Lookup { host, port, found, pending: None }
     }
 
-    /// The addresses, once they are there. A question that is not answered in time goes on, and the next call waits for it.
+    /// Waits for the addresses. A resolution that exceeds the deadline continues, and the next call waits for it.
     ///
     /// # Errors
     /// The name does not resolve, or not in time.
     pub fn addresses(&mut self, deadline: Instant) -> Result<&[SocketAddr], String> {
         let Host::Name(name) = &self.host else { return Ok(&self.found) };
         if self.found.is_empty() {
-            let asked = match self.asked.take() {
-                Some(asked) => asked,
-                None => ask(name.clone(), self.port).map_err(|error| error.to_string())?,
+            let pending = match self.pending.take() {
+                Some(pending) => pending,
+                None => resolve(name.clone(), self.port).map_err(|error| error.to_string())?,
             };
-            match asked.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match pending.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Ok(found)) => self.found = found,
                 Ok(Err(error)) => return Err(unresolved(name, &error)),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.asked = Some(asked);
+                    self.pending = Some(pending);
                     return Err(format!("the name {name} does not resolve in time"));
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(format!("{name}: the resolver failed")),
@@ -134,7 +134,7 @@ impl Lookup {
         Ok(&self.found)
     }
 
-    /// Nothing answers there: the next call looks the name up again.
+    /// Drops the cached addresses after a failed connection. The next call resolves the name again.
     pub fn forget(&mut self) {
         if let Host::Name(_) = self.host {
             self.found.clear();
@@ -142,11 +142,11 @@ impl Lookup {
     }
 }
 
-fn ask(name: String, port: u16) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
+fn resolve(name: String, port: u16) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
     let (sender, answer) = sync_channel(1);
     thread::Builder::new().name("lookup".to_owned()).spawn(move || {
         let found = (name.as_str(), port).to_socket_addrs();
-        // Fails when the lookup was dropped meanwhile.
+        // Fails if the lookup has been dropped.
         let _ = sender.send(found.map(|found| found.take(ADDRESSES_MAX).collect()));
     })?;
     Ok(answer)
@@ -158,13 +158,13 @@ fn unresolved(name: &str, error: &io::Error) -> String {
     format!("the name {name} does not resolve: {why}")
 }
 
-/// The addresses of a host, looked up once.
+/// Resolves a host once.
 ///
 /// # Errors
 /// The name does not resolve, or not in time.
-pub fn addresses(host: &Host, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, String> {
+pub fn addresses(host: &Host, port: u16, timeout: Duration) -> Result<Vec<SocketAddr>, String> {
     let mut lookup = Lookup::new(host.clone(), port);
-    lookup.addresses(Instant::now() + patience).map(<[SocketAddr]>::to_vec)
+    lookup.addresses(Instant::now() + timeout).map(<[SocketAddr]>::to_vec)
 }
 
 #[cfg(test)]
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_names_are_told_from_what_is_neither() {
+    fn parses_addresses_and_names_and_rejects_other_text() {
         let address = |text: &str| Host::Address(text.parse().unwrap());
         assert_eq!(read("127.0.0.1"), Some((address("127.0.0.1"), PORT)));
         assert_eq!(read("127.0.0.1:9"), Some((address("127.0.0.1"), 9)));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_resolve_is_named_and_asked_again() {
+    fn an_unresolvable_name_is_reported_and_retried() {
         let mut lookup = Lookup::new(Host::Name("no-such-host.invalid".to_owned()), 1);
         let deadline = Instant::now() + Duration::from_mins(1);
         for _ in 0..2 {
@@ -210,26 +210,22 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_resolver_is_waited_for_no_longer_than_is_left_and_asked_once() {
+    fn a_slow_resolution_times_out_and_is_not_repeated() {
         let (sender, answer) = sync_channel(1);
         let mut lookup = Lookup::new(Host::Name("slow.example".to_owned()), 1);
-        lookup.asked = Some(answer);
+        lookup.pending = Some(answer);
         let problem = lookup.addresses(Instant::now()).unwrap_err();
         assert_eq!(problem, "the name slow.example does not resolve in time");
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         sender.send(Ok(vec![address])).unwrap();
-        assert_eq!(
-            lookup.addresses(Instant::now()),
-            Ok(&[address][..]),
-            "the first question was not dropped"
-        );
-        assert_eq!(lookup.addresses(Instant::now()), Ok(&[address][..]), "it is kept");
+        assert_eq!(lookup.addresses(Instant::now()), Ok(&[address][..]), "the pending resolution was kept");
+        assert_eq!(lookup.addresses(Instant::now()), Ok(&[address][..]), "the result is cached");
         lookup.forget();
         assert!(lookup.found.is_empty());
     }
 
     #[test]
-    fn an_address_needs_no_question() {
+    fn an_address_needs_no_resolution() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut lookup = Lookup::new(Server::at(address).host, 1);
         lookup.forget();

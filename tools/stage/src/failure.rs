@@ -1,22 +1,22 @@
-//! What ends a run before its time, and with which exit status.
+//! Reasons for an early end of a run, and their exit statuses.
 
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// Why there is no result.
+/// The reason why a run has no result.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The command line makes no sense; the text names the option, the value and what is allowed.
+    /// The command line is invalid. The text names the option, the value and the allowed values.
     Usage(String),
-    /// Something did not work; the text says what, and the remedy where one is known.
+    /// The run failed. The text gives the cause, and a remedy where one is known.
     Failed(String),
-    /// Somebody pressed Ctrl-C, or sent SIGTERM.
+    /// The user pressed Ctrl-C, or the process received SIGTERM.
     Interrupted,
 }
 
 impl Failure {
-    /// 2 for wrong usage, 130 as a shell has it for Ctrl-C, otherwise 1.
+    /// Returns 2 for invalid usage, 130 after Ctrl-C (like a shell), otherwise 1.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::from(2),

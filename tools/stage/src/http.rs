@@ -1,4 +1,4 @@
-//! Questions to a server: one `GET`, one answer, one connection, one deadline.
+//! HTTP requests: one `GET`, one response, one connection, one deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -9,33 +9,33 @@ use serde_json::Value as Json;
 use crate::deadline::DeadlineStream;
 use crate::text::printable_json;
 
-/// Longest answer that is read, in bytes.
+/// Longest response accepted, in bytes.
 pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes taken from the socket at a time.
+/// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 16 * 1_024;
 
-/// What a server answered.
+/// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// What follows the head.
+    /// The body.
     pub body: String,
 }
 
-/// Asks, and waits for the whole answer; `patience` is the time for all of it.
+/// Sends a `GET` request and waits for the whole response. `timeout` covers the whole exchange.
 ///
 /// # Errors
-/// No whole answer in time, one longer than [`RESPONSE_BYTES_MAX`], or one that isn't HTTP.
-pub fn get(server: SocketAddr, path: &str, patience: Duration) -> io::Result<Response> {
-    get_from(&[server], &server.to_string(), path, Instant::now() + patience)
+/// The response is not complete in time, is longer than [`RESPONSE_BYTES_MAX`], or is not HTTP.
+pub fn get(server: SocketAddr, path: &str, timeout: Duration) -> io::Result<Response> {
+    get_from(&[server], &server.to_string(), path, Instant::now() + timeout)
 }
 
-/// As [`get`], of a server that may have several addresses, by the name that it goes by.
+/// Like [`get`], for a server with several addresses. `authority` is the value of the `Host` header.
 ///
 /// # Errors
-/// As [`get`].
+/// See [`get`].
 pub fn get_from(
     addresses: &[SocketAddr],
     authority: &str,
@@ -46,21 +46,22 @@ pub fn get_from(
     let mut answer = Vec::new();
     exchange(addresses, request.as_bytes(), deadline, &mut answer)?;
     let text = std::str::from_utf8(&answer).ok().and_then(parse);
-    text.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "the answer isn't HTTP"))
+    text.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "the response is not HTTP"))
 }
 
-/// The body of an answer that is JSON, its texts printable.
+/// Returns the body of a JSON response, with its strings made printable.
 ///
 /// # Errors
-/// As [`get`], or the answer isn't JSON.
-pub fn get_json(server: SocketAddr, path: &str, patience: Duration) -> io::Result<Json> {
-    Ok(printable_json(serde_json::from_str(&get(server, path, patience)?.body)?))
+/// See [`get`]; also if the response is not JSON.
+pub fn get_json(server: SocketAddr, path: &str, timeout: Duration) -> io::Result<Json> {
+    Ok(printable_json(serde_json::from_str(&get(server, path, timeout)?.body)?))
 }
 
-/// Sends a request, and appends what comes to `answer` until the server closes.
+/// Sends a request and appends the received bytes to `answer` until the server closes the connection.
 ///
 /// # Errors
-/// The deadline is over, or the answer is longer than [`RESPONSE_BYTES_MAX`]; what came before stands in `answer`.
+/// The deadline has passed, or the response is longer than [`RESPONSE_BYTES_MAX`]. `answer` keeps the bytes received
+/// so far.
 pub fn exchange(
     addresses: &[SocketAddr],
     request: &[u8],
@@ -68,7 +69,7 @@ pub fn exchange(
     answer: &mut Vec<u8>,
 ) -> io::Result<()> {
     let mut stream = DeadlineStream::connect(addresses, deadline)?;
-    // In one piece: a server that has no place for the question answers and closes at once.
+    // One write: a busy server responds and closes immediately, and a second write would fail.
     stream.write_all(request)?;
     let mut buffer = [0; READ_BYTES];
     loop {
@@ -77,7 +78,7 @@ pub fn exchange(
             Ok(0) => return Ok(()),
             Ok(count) if count > room => {
                 answer.extend_from_slice(&buffer[..room]);
-                let problem = format!("the answer is longer than {RESPONSE_BYTES_MAX} bytes");
+                let problem = format!("the response is longer than {RESPONSE_BYTES_MAX} bytes");
                 return Err(io::Error::new(ErrorKind::InvalidData, problem));
             }
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
@@ -100,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that sends this again and again, with this pause, until the client has gone.
+    /// A server that repeats `piece` with a pause until the client disconnects.
     fn endless(piece: &'static [u8], pause: Duration) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_its_status_and_its_body() {
+    fn parses_status_and_body() {
         let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\nfull\n";
         assert_eq!(parse(busy), Some(Response { status: 503, body: "full\n".to_owned() }));
         assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\n"), Some(Response { status: 200, body: String::new() }));
@@ -124,23 +125,23 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_never_ends_is_given_up_at_the_deadline() {
-        // Each piece comes well within the patience, which a timeout for each read would never notice.
+    fn an_endless_response_times_out_at_the_deadline() {
+        // Each piece arrives well within the timeout, so a timeout per read would never expire.
         let server = endless(b"X-Header: more\r\n", Duration::from_millis(20));
         let error = get(server, "/", Duration::from_millis(300)).unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (ErrorKind::TimedOut, "no whole answer in time")
+            (ErrorKind::TimedOut, "the response timed out")
         );
     }
 
     #[test]
-    fn a_server_that_sends_without_end_is_cut_at_the_bound() {
+    fn an_endless_response_is_truncated_at_the_limit() {
         let server = endless(&[b'x'; 8_192], Duration::ZERO);
         let mut answer = Vec::new();
         let deadline = Instant::now() + Duration::from_mins(1);
         let error = exchange(&[server], b"GET / HTTP/1.1\r\n\r\n", deadline, &mut answer).unwrap_err();
-        assert_eq!(error.to_string(), "the answer is longer than 1048576 bytes");
+        assert_eq!(error.to_string(), "the response is longer than 1048576 bytes");
         assert_eq!(answer.len(), RESPONSE_BYTES_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting that Ctrl-C ends, so that whoever waits can tidy up behind itself.
+//! Waiting that Ctrl-C ends, so that a tool can clean up.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -14,25 +14,25 @@ use signal_hook::low_level::{exit, pipe};
 
 use crate::failure::Failure;
 
-/// Time between two looks at what is waited for.
+/// Polling interval of a wait.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The exit status that a shell gives a process which a signal ended, less the signal's number.
+/// Base of a shell's exit status for a process that a signal ended: 128 plus the signal's number.
 const SIGNALLED: i32 = 128;
 
-/// Whether the run is to end.
+/// A request to end the run.
 #[derive(Debug)]
 pub struct Interrupt {
-    /// The last signal that asked for it; 0 for none.
+    /// The last ending signal; 0 for none.
     signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// From now on, signals that ask for an end are noted instead of ending the process. A SIGHUP that the process was
-    /// started to ignore (`nohup`) stays ignored.
+    /// Installs handlers that record ending signals instead of terminating the process. A SIGHUP that is ignored at
+    /// the start (`nohup`) stays ignored.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// A signal handler cannot be installed.
     pub fn watch() -> io::Result<Self> {
         let signal = Arc::new(AtomicUsize::new(0));
         for number in ending_signals() {
@@ -41,12 +41,12 @@ impl Interrupt {
         Ok(Self { signal })
     }
 
-    /// Whether a signal has asked for an end.
+    /// Whether an ending signal has arrived.
     pub fn is_requested(&self) -> bool {
         self.signal().is_some()
     }
 
-    /// The last signal that asked for an end.
+    /// The last ending signal.
     pub fn signal(&self) -> Option<i32> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,
@@ -54,16 +54,16 @@ impl Interrupt {
         }
     }
 
-    /// The exit status for that signal, as a shell has it: 130 for Ctrl-C.
+    /// The exit status for that signal, as in a shell: 130 for Ctrl-C.
     pub fn status(&self) -> Option<u8> {
         self.signal().map(|number| (SIGNALLED + number) as u8)
     }
 
-    /// Ends the process even when its main thread waits for what never comes, such as a terminal that takes nothing: that
-    /// long after a signal it runs `last`, and exits with the signal's status.
+    /// Ends the process even if its main thread is blocked, for example on a terminal that accepts no output. After a
+    /// signal and the grace period, runs `last` and exits with the signal's status.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// A signal handler cannot be installed.
     pub fn exit_within(&self, grace: Duration, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let (mut noted, writer) = UnixStream::pair()?;
         let interrupt = Interrupt { signal: Arc::clone(&self.signal) };
@@ -84,26 +84,26 @@ impl Interrupt {
     /// Sleeps.
     ///
     /// # Errors
-    /// Interrupted meanwhile.
+    /// The wait was interrupted.
     pub fn sleep(&self, duration: Duration) -> Result<(), Failure> {
         self.wait_for(duration, || Ok(None::<()>)).map(|_| ())
     }
 
-    /// Looks again and again until something is there; nothing once patience is at its end.
+    /// Polls until `poll` returns a value. Returns `None` after `timeout`.
     ///
     /// # Errors
-    /// Interrupted meanwhile, or what `look` finds wrong.
+    /// The wait was interrupted, or `poll` failed.
     pub fn wait_for<T>(
         &self,
-        patience: Duration,
-        mut look: impl FnMut() -> Result<Option<T>, Failure>,
+        timeout: Duration,
+        mut poll: impl FnMut() -> Result<Option<T>, Failure>,
     ) -> Result<Option<T>, Failure> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         loop {
             if self.is_requested() {
                 return Err(Failure::Interrupted);
             }
-            if let Some(found) = look()? {
+            if let Some(found) = poll()? {
                 return Ok(Some(found));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -114,7 +114,7 @@ impl Interrupt {
         }
     }
 
-    /// For tests, which share a process and would interrupt each other by signals.
+    /// For tests, which share a process and would interrupt each other with signals.
     #[cfg(test)]
     pub(crate) fn unwatched() -> Self {
         Self { signal: Arc::default() }
@@ -126,7 +126,7 @@ impl Interrupt {
     }
 }
 
-/// The signals that ask for an end.
+/// The ending signals.
 fn ending_signals() -> Vec<i32> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     [SIGINT, SIGTERM, SIGHUP]
@@ -135,7 +135,7 @@ fn ending_signals() -> Vec<i32> {
         .collect()
 }
 
-/// Whether a process ignores a signal, by its `/proc/PID/status`.
+/// Whether a process ignores a signal, according to its `/proc/PID/status`.
 fn ignores(status: &str, number: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -147,14 +147,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_process_ignores_stands_in_its_status() {
+    fn ignored_signals_are_read_from_the_process_status() {
         let status =
             "Name:\tx\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t00000000000004ff\n";
         assert!(ignores(status, SIGHUP) && !ignores(status, SIGINT) && !ignores("", SIGHUP));
     }
 
     #[test]
-    fn a_signal_has_the_status_that_a_shell_gives_it() {
+    fn a_signal_maps_to_the_exit_status_of_a_shell() {
         let interrupt = Interrupt::unwatched();
         assert_eq!((interrupt.signal(), interrupt.status()), (None, None));
         interrupt.request();

@@ -1,11 +1,13 @@
-//! What the tools stand on: a server and its load are started, waited for, asked, and ended whatever happens.
+//! Shared code of the tools. It starts a server and its load, waits for them, queries them, and always ends them.
 //!
-//! * [`process`]: a child that never outlives the value that stands for it. [`server`]: one that listens, once it does.
-//! * [`interrupt`]: waiting that Ctrl-C ends. [`failure`]: what else ends a run before its time.
-//! * [`http`]: one question and its answer, [`deadline`]: within one deadline. [`endpoint`]: where a server is.
-//! * [`cli`]: what people ask for, by flags or variables.
-//! * [`console`]: words for the terminal, which may be closed or full.
-//! * [`machine`], [`statistics`], [`text`]: what was measured on, several runs in a few numbers, numbers as people read them.
+//! * [`process`]: a child that never outlives its handle. [`server`]: a child that is ready to serve.
+//! * [`interrupt`]: waiting that Ctrl-C ends. [`failure`]: other reasons for an early end.
+//! * [`http`]: one request and its response, within one deadline ([`deadline`]). [`endpoint`]: the address of a
+//!   server.
+//! * [`cli`]: options from flags and environment variables.
+//! * [`console`]: output to a terminal that may be closed or full.
+//! * [`machine`], [`statistics`], [`text`]: facts about the machine, summaries of several runs, formatting of
+//!   numbers.
 
 pub mod cli;
 pub mod console;

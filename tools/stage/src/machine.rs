@@ -1,4 +1,4 @@
-//! The machine and the code that were measured.
+//! The measured machine and code.
 
 use std::fmt;
 use std::fs;
@@ -10,31 +10,31 @@ use serde::{Deserialize, Serialize};
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Its processor.
+    /// Model of its processor.
     pub cpu: String,
     /// Cores.
     pub cores: usize,
     /// Memory, in MiB.
     pub memory_mib: u64,
-    /// Release of its kernel.
+    /// Kernel release.
     pub kernel: String,
-    /// How TCP avoids congestion.
+    /// TCP congestion control.
     pub congestion_control: String,
-    /// Files a process may have open at most.
+    /// Hard limit of open files per process.
     pub open_files_max: u64,
 }
 
 /// The code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
-    /// Abbreviated name of the commit; empty outside a repository.
+    /// Abbreviated hash; empty outside a repository.
     pub hash: String,
-    /// Whether tracked files differed from it.
+    /// Whether tracked files were modified.
     pub is_dirty: bool,
 }
 
 impl Machine {
-    /// This machine, as far as `/proc` tells.
+    /// Returns this machine, as far as `/proc` describes it.
     pub fn current() -> Machine {
         Machine {
             cpu: value_in(&read("/proc/cpuinfo"), "model name").unwrap_or("unknown").to_owned(),
@@ -46,12 +46,12 @@ impl Machine {
         }
     }
 
-    /// The folder for today's results of this machine, below that of all results.
+    /// Name of the folder for today's results of this machine.
     pub fn folder(&self) -> String {
         format!("{}-{}core", output_of("date", &["-u", "+%F"]).unwrap_or_default(), self.cores)
     }
 
-    /// The machine as a table in Markdown.
+    /// Returns the machine as a Markdown table.
     pub fn table(&self) -> String {
         format!(
             "| machine | |\n|---|---|\n| processor | {} cores of {} |\n| memory | {} MiB |\n| kernel | {} |\n\
@@ -62,7 +62,7 @@ impl Machine {
 }
 
 impl Commit {
-    /// What is checked out here.
+    /// Returns the commit checked out in the working directory.
     pub fn current() -> Commit {
         let changes = output_of("git", &["status", "--porcelain", "--untracked-files=no"]);
         Commit {
@@ -82,7 +82,7 @@ impl fmt::Display for Commit {
     }
 }
 
-/// The moment, as RFC 3339 writes it.
+/// Returns the current time in RFC 3339 format.
 pub fn now() -> String {
     output_of("date", &["-u", "+%FT%TZ"]).unwrap_or_default()
 }
@@ -91,18 +91,18 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// The value of the first line `name : value`.
+/// Returns the value of the first line `name : value`.
 fn value_in<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(':'))?;
     Some(value.trim())
 }
 
-/// As above, where the value is a number of KiB.
+/// Like [`value_in`], for a value in KiB.
 fn kib_in(text: &str, name: &str) -> Option<u64> {
     value_in(text, name)?.strip_suffix("kB")?.trim_end().parse().ok()
 }
 
-/// What a command prints, if it ends well.
+/// Returns the output of a command that succeeds.
 fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_found_by_their_whole_name() {
+    fn values_are_found_by_their_full_name() {
         let cpuinfo = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: AMD EPYC\nmodel name\t: other\n";
         assert_eq!(value_in(cpuinfo, "model name"), Some("AMD EPYC"));
         assert_eq!(value_in(cpuinfo, "model"), Some("1"));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn code_is_named_as_far_as_it_is_known() {
+    fn a_commit_displays_its_hash_and_changes() {
         let commit = |hash: &str, is_dirty| Commit { hash: hash.to_owned(), is_dirty }.to_string();
         assert_eq!(commit("", true), "commit unknown");
         assert_eq!(
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_tells_what_it_is() {
+    fn the_current_machine_is_described() {
         let machine = Machine::current();
         assert!(machine.cores > 0 && machine.memory_mib > 0 && machine.open_files_max > 0, "{machine:?}");
         assert!(machine.folder().ends_with("core"));

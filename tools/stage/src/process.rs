@@ -1,4 +1,4 @@
-//! A child process that never outlives the value that stands for it.
+//! A child process that never outlives its handle.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -15,13 +15,13 @@ use crate::console::progress;
 use crate::interrupt::POLL_INTERVAL;
 use crate::{Failure, Interrupt};
 
-/// Time a child gets to end in order before it is killed.
+/// Grace period between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Lines of a child's output that are shown when it fails.
+/// Number of output lines shown for a failed child.
 const TAIL_LINES: usize = 5;
 
-/// A running child; dropped, it is asked to end, and killed when it does not.
+/// A running child. Dropping it sends SIGTERM, and SIGKILL after the grace period.
 #[derive(Debug)]
 pub struct Process {
     name: &'static str,
@@ -32,7 +32,7 @@ impl Process {
     /// Starts a program.
     ///
     /// # Errors
-    /// It is not there or can't be run; the message names it.
+    /// The program does not exist or cannot be run. The message names it.
     pub fn start(name: &'static str, command: &mut Command) -> Result<Self, Failure> {
         let child = command.spawn().map_err(|error| {
             let program = command.get_program().display();
@@ -41,33 +41,33 @@ impl Process {
         Ok(Self { name, child })
     }
 
-    /// Its number.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it reads from, if that was to be piped and nobody has taken it.
+    /// Takes its standard input, if it is piped and not taken yet.
     pub fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     ///
     /// # Errors
-    /// None for a child of this process.
+    /// Does not fail for a child of this process.
     pub fn status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
-    /// Asks it to end, and kills it when it does not.
+    /// Sends SIGTERM, and SIGKILL after the grace period.
     ///
     /// # Errors
-    /// None for a child of this process.
+    /// Does not fail for a child of this process.
     pub fn end(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.status()? {
             return Ok(status);
         }
-        // It has not been waited for, so that the number is still its own.
+        // The child has not been reaped, so its process id cannot be reused yet.
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
         let deadline = Instant::now() + GRACE;
         while Instant::now() < deadline {
@@ -79,10 +79,10 @@ impl Process {
         self.kill()
     }
 
-    /// Ends it at once.
+    /// Kills it.
     ///
     /// # Errors
-    /// None for a child of this process.
+    /// Does not fail for a child of this process.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
         self.child.kill()?;
         self.child.wait()
@@ -97,10 +97,10 @@ impl Drop for Process {
     }
 }
 
-/// Runs a program to its end and returns what it printed, whatever its status.
+/// Runs a program to its end and returns its output, regardless of its status.
 ///
 /// # Errors
-/// It can't be started, or somebody interrupts: then nobody wants its results, and it is killed.
+/// The program cannot be started, or the wait is interrupted, which kills the program.
 pub fn output_of(
     name: &'static str,
     command: &mut Command,
@@ -108,13 +108,13 @@ pub fn output_of(
 ) -> Result<String, Failure> {
     let mut process = Process::start(name, command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let Some(mut stdout) = process.child.stdout.take() else {
-        return Err(Failure::Failed(format!("{name}: has no standard output")));
+        return Err(Failure::Failed(format!("{name}: no standard output")));
     };
     let (sender, output) = channel();
     thread::spawn(move || {
         let mut text = String::new();
         let result = stdout.read_to_string(&mut text).map(|_| text);
-        // Fails when nobody waits any more.
+        // Fails if the wait has ended.
         let _ = sender.send(result);
     });
     loop {
@@ -133,16 +133,16 @@ pub fn output_of(
     }
 }
 
-/// An empty file that children may append to.
+/// Creates an empty file that children may append to.
 ///
 /// # Errors
-/// It can't be written.
+/// The file cannot be written.
 pub fn log_file(path: &Path) -> io::Result<File> {
     File::create(path)?;
     OpenOptions::new().append(true).open(path)
 }
 
-/// The last lines of a child's output, to be shown when it fails.
+/// Returns the last lines of a child's output.
 pub fn tail(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_ends_with_the_value_that_stands_for_it() {
+    fn dropping_the_handle_ends_the_child() {
         let mut child = Process::start("sleep", Command::new("sleep").arg("60")).unwrap();
         let pid = child.id();
         assert!(is_running(pid) && child.status().unwrap().is_none());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_has_ended_is_left_alone() {
+    fn ending_a_finished_child_returns_its_status() {
         let mut child = Process::start("true", &mut Command::new("true")).unwrap();
         while child.status().unwrap().is_none() {
             sleep(Duration::from_millis(1));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn a_missing_program_is_named() {
         let failure = Process::start("loadtest", &mut Command::new("/nowhere/loadtest")).unwrap_err();
         assert!(failure.to_string().starts_with("loadtest: /nowhere/loadtest can't be run: "), "{failure}");
     }

