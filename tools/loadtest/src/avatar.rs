@@ -1,33 +1,35 @@
-//! A client's own player: where the client believes it is, what it sends about it, and what others should see of it.
+//! A client's own player: its believed position, its messages, and the changes that other clients should see.
 //!
-//! The same arithmetic as the browser's for those that take steps; the others are moved on by their vector, as the
-//! server does it, so that they can claim a position as well.
+//! A player that takes steps uses the browser's arithmetic. Any other player is extrapolated by its vector, as on the
+//! server, so that it can also claim positions.
 
 use std::collections::VecDeque;
 
 use game_client::{ClientMessage, Facing, Vector};
 
-/// Units a step goes along each axis.
+/// Distance of a step along each axis, in units.
 const STEP_UNITS: f64 = 4.0;
 
-/// Units a second along each axis.
+/// Speed along each axis, in units per second.
 const SPEED: f64 = 96.0;
 
-/// Inputs the browser keeps to replay after a correction; the oldest falls out.
+/// Most inputs the browser keeps for replay after a correction. The oldest is dropped.
 const INPUTS_MAX: usize = 10;
 
-/// An acknowledged position farther than this from the predicted one corrects it, in units.
+/// Largest tolerated distance between the acknowledged and the predicted position, in units. A larger one causes a
+/// correction.
 const ACK_TOLERANCE: f64 = 4.0;
 
-/// Vector changes remembered; others see them within a second, and nobody changes more often than that lasts.
+/// Most vector changes kept. Other clients see a change within a second, and no profile makes more changes in that
+/// time.
 const CHANGES_MAX: usize = 32;
 
-/// A change of a player's vector, as others should come to see it.
+/// A change of a player's vector that other clients should see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Counts the player's changes, from 1.
+    /// Sequence number of the change, from 1.
     pub number: u32,
-    /// The moment it was to be sent, in nanoseconds of the run's clock.
+    /// Time at which it was due, in nanoseconds of the run's clock.
     pub at_ns: u64,
     /// The new vector.
     pub vector: Vector,
@@ -39,16 +41,16 @@ pub struct Avatar {
     x: f64,
     y: f64,
     world_side: f64,
-    /// The moment `x` and `y` are of, for players that are moved on by their vector.
+    /// Time of `x` and `y`, for a player extrapolated by its vector.
     position_at_ns: u64,
-    /// The vector the server was told last.
+    /// The vector last sent.
     vector: Vector,
-    /// The side the server was told last.
+    /// The side last sent.
     facing: Facing,
     last_sequence: u32,
-    /// It takes steps, and is not moved on by its vector.
+    /// Whether the player takes steps instead of being extrapolated by its vector.
     is_stepping: bool,
-    /// Steps not acknowledged yet.
+    /// Steps without an ack.
     inputs: VecDeque<(u32, Vector)>,
     changes: VecDeque<Change>,
     changes_total: u32,
@@ -56,7 +58,7 @@ pub struct Avatar {
 }
 
 impl Avatar {
-    /// A player where the server put it, standing.
+    /// Returns a standing player at its position on the server.
     pub fn new(x: u16, y: u16, facing: Facing, world_side: u16, now_ns: u64) -> Avatar {
         Avatar {
             x: f64::from(x),
@@ -74,27 +76,27 @@ impl Avatar {
         }
     }
 
-    /// Where the client believes its player is, in units.
+    /// Returns the believed position, in units.
     pub fn position(&self) -> (f64, f64) {
         (self.x, self.y)
     }
 
-    /// The side the server was told last.
+    /// The side last sent.
     pub fn facing(&self) -> Facing {
         self.facing
     }
 
-    /// How often the server put the player elsewhere than the client had it.
+    /// Number of corrections by the server.
     pub fn corrections(&self) -> u32 {
         self.corrections
     }
 
-    /// The latest changes of its vector, oldest first.
+    /// Returns the latest changes of the vector, oldest first.
     pub fn changes(&self) -> impl DoubleEndedIterator<Item = &Change> {
         self.changes.iter()
     }
 
-    /// Takes one step as the browser does, and writes the MOVE that tells it.
+    /// Takes one step as the browser does, and returns its MOVE.
     pub fn step(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
         self.is_stepping = true;
         self.take_step(vector);
@@ -107,7 +109,7 @@ impl Avatar {
         message
     }
 
-    /// Heads along a vector from now on, and writes the MOVE that tells it.
+    /// Sets the vector, and returns its MOVE.
     pub fn set_vector(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
         self.extrapolate(at_ns);
         let message = self.message(vector, claims);
@@ -115,34 +117,34 @@ impl Avatar {
         message
     }
 
-    /// Stands still for an attack.
+    /// Stops for an attack.
     pub fn attack(&mut self, at_ns: u64) -> ClientMessage {
         self.extrapolate(at_ns);
         self.record_vector(Vector::ZERO, at_ns);
         ClientMessage::Attack { aim: Some((self.x as f32, self.y as f32)) }
     }
 
-    /// Looks to a side.
+    /// Turns to a side.
     pub fn face(&mut self, facing: Facing) -> ClientMessage {
         self.facing = facing;
         ClientMessage::Direction(facing)
     }
 
-    /// Takes the server's answer to a MOVE. One who steps goes there only when it is elsewhere, and then replays the
-    /// steps it has taken since, as the browser does.
+    /// Applies an ack. A stepping player moves only if its position differs by more than the tolerance, and then
+    /// replays its later steps, as the browser does.
     pub fn acknowledged(&mut self, sequence: u32, x: u16, y: u16, now_ns: u64) {
-        let told = (f64::from(x), f64::from(y));
+        let acked = (f64::from(x), f64::from(y));
         self.position_at_ns = now_ns;
         if !self.is_stepping {
-            (self.x, self.y) = told;
+            (self.x, self.y) = acked;
             return;
         }
         self.inputs.retain(|&(input, _)| input != sequence);
-        if (self.x - told.0).hypot(self.y - told.1) <= ACK_TOLERANCE {
+        if (self.x - acked.0).hypot(self.y - acked.1) <= ACK_TOLERANCE {
             return;
         }
         let before = (self.x, self.y);
-        (self.x, self.y) = told;
+        (self.x, self.y) = acked;
         for index in 0..self.inputs.len() {
             let (input, vector) = self.inputs[index];
             if input > sequence {
@@ -199,12 +201,12 @@ mod tests {
     }
 
     fn claim(message: &ClientMessage) -> Option<(u32, u32)> {
-        let ClientMessage::Move { claim, .. } = message else { panic!("{message:?} is no MOVE") };
+        let ClientMessage::Move { claim, .. } = message else { panic!("{message:?} is not a MOVE") };
         *claim
     }
 
     #[test]
-    fn steps_are_claimed_after_they_are_taken_and_clamped_at_the_edge() {
+    fn claims_follow_steps_and_are_clamped_at_the_edge() {
         let mut avatar = avatar();
         assert_eq!(claim(&avatar.step(Vector::RIGHT, true, 0)), Some((104, 100)));
         assert_eq!(claim(&avatar.step(Vector::ZERO, true, 0)), Some((104, 100)));
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_step_goes_back_and_replays_the_later_ones() {
+    fn a_correction_replays_later_steps() {
         let mut avatar = avatar();
         for _ in 0..3 {
             avatar.step(Vector::RIGHT, true, 0);
@@ -225,16 +227,16 @@ mod tests {
         assert_eq!(
             (avatar.position(), avatar.corrections()),
             ((112.0, 100.0), 0),
-            "104 and two steps are where it is"
+            "104 plus two steps is the predicted position"
         );
         avatar.acknowledged(2, 90, 100, 0);
         assert_eq!((avatar.position(), avatar.corrections()), ((94.0, 100.0), 1));
         avatar.attack(SECOND_NS);
-        assert_eq!(avatar.position(), (94.0, 100.0), "one who steps is not moved on by its vector");
+        assert_eq!(avatar.position(), (94.0, 100.0), "a stepping player is not extrapolated");
     }
 
     #[test]
-    fn one_who_heads_is_moved_on_by_its_vector() {
+    fn a_player_with_a_vector_is_extrapolated() {
         let mut avatar = avatar();
         assert_eq!(claim(&avatar.set_vector(Vector::RIGHT, true, 0)), Some((100, 100)));
         assert_eq!(claim(&avatar.set_vector(Vector::DOWN, true, SECOND_NS)), Some((196, 100)));
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_of_the_vector_are_remembered() {
+    fn only_changes_of_the_vector_are_recorded() {
         let mut avatar = avatar();
         avatar.set_vector(Vector::ZERO, false, 1);
         avatar.set_vector(Vector::LEFT, false, 2);

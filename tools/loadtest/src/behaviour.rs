@@ -1,6 +1,6 @@
-//! What players do, and when. Pure: a behaviour is told that the moment it asked for has come and answers with a deed
-//! and the next moment. The moments depend on earlier moments alone, never on answers: the load is an open loop, and
-//! a server that stalls is not spared.
+//! The actions of players and their times. Pure: at each due time a behavior returns an action and its next due time.
+//! Due times depend only on earlier due times, never on acks. The load is an open loop: a stalled server gets no
+//! relief.
 
 mod artillery;
 mod player;
@@ -21,29 +21,29 @@ pub const SECOND_NS: u64 = 1_000_000_000;
 pub enum Profile {
     /// A random vector at a fixed rate.
     Seed {
-        /// MOVEs a second.
+        /// MOVEs per second.
         moves_per_s: f64,
     },
-    /// The browser client in human hands: walks to places all over the world, pauses, turns, attacks.
+    /// A browser client used by a human: walks to places all over the world, pauses, turns, attacks.
     Player {
-        /// Part of the time spent walking.
+        /// Fraction of the time spent walking.
         moving: f64,
     },
-    /// The published load scenario of the game: a MOVE every eight seconds, and perhaps more.
+    /// The game's published load scenario: a MOVE every eight seconds, and random other actions.
     Artillery,
-    /// Watches.
+    /// Sends nothing.
     Idle,
-    /// Any of the above: four in ten as `Player`, three as `Seed`, one as `Artillery`, two as `Idle`.
+    /// A mix: 40 % `Player`, 30 % `Seed`, 10 % `Artillery`, 20 % `Idle`.
     Mixed {
-        /// Part of the time that those like `Player` spend walking.
+        /// Fraction of the time that the `Player` part spends walking.
         moving: f64,
-        /// MOVEs a second of those like `Seed`.
+        /// MOVEs per second of the `Seed` part.
         moves_per_s: f64,
     },
 }
 
 impl Profile {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Profile::Seed { .. } => "seed",
@@ -54,7 +54,7 @@ impl Profile {
         }
     }
 
-    /// Whether its own program claims positions; none where some of its players do.
+    /// Whether the profile's original client claims positions; `None` for a mix.
     pub fn claims(self) -> Option<bool> {
         match self {
             Profile::Mixed { .. } => None,
@@ -62,7 +62,7 @@ impl Profile {
         }
     }
 
-    /// What one player does: one of the mixed, the profile itself otherwise.
+    /// Returns the profile of one player: a random one of a mix, otherwise the profile itself.
     pub fn pick(self, random: &mut Random) -> Profile {
         let Profile::Mixed { moving, moves_per_s } = self else { return self };
         match random.below(10) {
@@ -74,33 +74,33 @@ impl Profile {
     }
 }
 
-/// What a player does at one moment.
+/// An action of a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing that is sent.
+    /// Sends nothing.
     Rest,
-    /// A MOVE along this vector from now on.
+    /// A MOVE that sets this vector.
     SetVector(Vector),
-    /// One step of the browser client along this vector, and the MOVE that tells it; zero when the key is released.
+    /// One step of the browser client along this vector, with its MOVE. Zero when the key is released.
     Step(Vector),
     /// An attack begins.
     Attack,
-    /// The attack animation is over.
+    /// The attack animation ends.
     AttackEnd,
 }
 
-/// A deed, perhaps with a turn before it, and the moment of the next.
+/// An action, an optional turn before it, and the time of the next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The player turns to this side first.
+    /// The side to which the player turns first.
     pub facing: Option<Facing>,
-    /// What it does.
+    /// The action.
     pub action: Action,
-    /// When to ask again, in nanoseconds of the clock of the moment asked about.
+    /// Time of the next action, in nanoseconds of the run's clock.
     pub next_ns: u64,
 }
 
-/// One player's habits and whatever it is in the midst of.
+/// One player's behavior and its state.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
     /// See [`Profile::Seed`].
@@ -114,8 +114,8 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// A player that joined at `now_ns`, and the first moment it wants to do something; none if it never will. What
-    /// is mixed must have been told apart by [`Profile::pick`].
+    /// Returns the behavior of a player that joined at `now_ns`, and the time of its first action, if any.
+    /// [`Profile::pick`] must have resolved a mix.
     pub fn begin(
         profile: Profile,
         world_side: u16,
@@ -138,7 +138,7 @@ impl Behaviour {
         }
     }
 
-    /// Acts at the moment asked for, standing at `position`.
+    /// Returns the decision due at `due_ns` for a player at `position`.
     pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Decision {
         match self {
             Behaviour::Seed(seed) => seed.act(due_ns, random),
@@ -149,10 +149,10 @@ impl Behaviour {
     }
 }
 
-/// Any of the nine vectors, zero included.
+/// Returns one of the nine vectors, zero included.
 fn random_vector(random: &mut Random) -> Vector {
     let part = |random: &mut Random| random.below(3) as i8 - 1;
-    Vector::new(part(random), part(random)).expect("parts are -1, 0 or 1")
+    Vector::new(part(random), part(random)).expect("components are -1, 0 or 1")
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mixed_are_all_kinds_in_their_parts() {
+    fn a_mix_has_every_kind_in_its_proportion() {
         let (mixed, mut random) = (Profile::Mixed { moving: 0.2, moves_per_s: 2.0 }, Random::new(1));
         let kinds: Vec<&str> = (0..10_000).map(|_| mixed.pick(&mut random).name()).collect();
         for (kind, part) in [("player", 4_000), ("seed", 3_000), ("artillery", 1_000), ("idle", 2_000)] {

@@ -1,4 +1,4 @@
-//! One client: a socket, a player, and what was sent and not yet answered. Kept small, for there are many.
+//! One client: a socket, a player, and its unacknowledged MOVEs. Small, because there are many.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,54 +11,54 @@ use crate::frame::Inbox;
 use crate::measure::Pending;
 use crate::random::Random;
 
-/// MOVEs unanswered at a time that make a pile: two seconds of walking. The line of a slow reader stands still now and
-/// then, since a full receive buffer drops acknowledgements as well, and what reaches the server in one piece afterwards
-/// may be over the rate limit.
+/// Number of unacknowledged MOVEs that counts as a backlog: two seconds of walking. A slow reader's connection stalls
+/// now and then, since a full receive buffer also drops TCP acks. MOVEs that then reach the server together may
+/// exceed the rate limit.
 const BACKLOG_MOVES: usize = 48;
 
-/// What a client is at present.
+/// State of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Has not begun to connect, or has ended.
+    /// Not connected yet, or disconnected.
     Disconnected,
-    /// The kernel connects.
+    /// The TCP connection is being established.
     Connecting,
-    /// Has asked for the upgrade.
+    /// The upgrade request has been sent.
     Upgrading,
-    /// Is upgraded and does not know yet who it is.
+    /// Upgraded; waiting for the first snapshot.
     Joining,
-    /// Plays.
+    /// Playing.
     Playing,
-    /// Has said goodbye and waits for the server's.
+    /// A close frame has been sent; waiting for the server's.
     Closing,
 }
 
 impl Phase {
-    /// Whether it is on its way in.
+    /// Whether the client is connecting but not playing yet.
     pub fn is_arriving(self) -> bool {
         matches!(self, Phase::Connecting | Phase::Upgrading | Phase::Joining)
     }
 }
 
-/// Where the server had a player in its last answer.
+/// A player's position on the server in the last ack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acked {
-    /// The MOVE answered.
+    /// Sequence number of the MOVE.
     pub sequence: u32,
-    /// Units from the left edge.
+    /// Distance from the left edge, in units.
     pub x: u16,
-    /// Units from the top edge.
+    /// Distance from the top edge, in units.
     pub y: u16,
 }
 
-/// What came of a read.
+/// Result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
-    /// So many bytes.
+    /// Number of bytes read.
     Bytes(usize),
-    /// Nothing for now.
+    /// The read would block.
     Empty,
-    /// The server has ended its side.
+    /// The server has closed its side.
     End,
     /// The socket failed.
     Failed(String),
@@ -66,52 +66,52 @@ pub enum ReadOutcome {
 
 /// One client.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact")]
 pub struct Client {
-    /// Its socket, while it has one.
+    /// Its socket while connected.
     pub stream: Option<TcpStream>,
-    /// What it is at present.
+    /// State of its connection.
     pub phase: Phase,
-    /// Counts its connections, so that plans of an earlier one are void.
+    /// Number of its connections. Invalidates tasks of earlier connections.
     pub generation: u32,
-    /// When it began to connect, in nanoseconds of the run's clock.
+    /// Start time of the connection, in nanoseconds of the run's clock.
     pub began_ns: u64,
-    /// The response head so far.
+    /// The part of the response head received so far.
     pub head: Vec<u8>,
     /// Incoming frames.
     pub inbox: Inbox,
-    /// What the kernel did not take.
+    /// Bytes not yet accepted by the kernel.
     pub outbox: Vec<u8>,
-    /// The kernel may take more.
+    /// Whether the socket may accept more bytes.
     pub writable: bool,
-    /// Its id in the world, once it knows.
+    /// Its wire id, once known.
     pub id: u32,
-    /// Its player, once it knows where it is.
+    /// Its player, once its position is known.
     pub avatar: Option<Avatar>,
-    /// What its player does.
+    /// Behavior of its player.
     pub behaviour: Behaviour,
-    /// Its own chance.
+    /// Its own random numbers.
     pub random: Random,
-    /// MOVEs not answered yet, in order.
+    /// Unacknowledged MOVEs, in order.
     pub pending: VecDeque<Pending>,
-    /// The last answer.
+    /// The last ack.
     pub acked: Option<Acked>,
-    /// Sequence of its last MOVE of all, after which it stands still.
+    /// Sequence number of its final MOVE, after which it stands still.
     pub stop_sequence: Option<u32>,
-    /// Its MOVEs claim positions.
+    /// Whether its MOVEs claim positions.
     pub claims: bool,
-    /// The highest id known when it began to connect.
+    /// The highest id known when the connection began.
     pub highest_before: u32,
-    /// Goes right after it has asked for the upgrade.
+    /// Whether it disconnects right after the upgrade request.
     pub vanishes: bool,
-    /// Reads only now and then.
+    /// Whether it reads only rarely.
     pub is_slow: bool,
-    /// Its place among the sampled viewers.
+    /// Its index among the sampled viewers.
     pub viewer: Option<usize>,
 }
 
 impl Client {
-    /// A client that has not begun.
+    /// Returns a client that has not connected yet.
     pub fn new(random: Random, is_slow: bool, viewer: Option<usize>) -> Client {
         Client {
             stream: None,
@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// Starts a new life with this socket.
+    /// Starts a new connection with this socket.
     pub fn begin(&mut self, stream: TcpStream, now_ns: u64) {
         self.leave();
         self.stream = Some(stream);
@@ -146,7 +146,7 @@ impl Client {
         self.began_ns = now_ns;
     }
 
-    /// Drops the socket and everything that belonged to the connection.
+    /// Drops the socket and all state of the connection.
     pub fn leave(&mut self) {
         self.stream = None;
         self.phase = Phase::Disconnected;
@@ -175,7 +175,7 @@ impl Client {
         }
     }
 
-    /// Writes these bytes behind whatever waits; what the kernel does not take, waits. Returns the bytes taken.
+    /// Writes bytes, or queues the part that the kernel does not accept. Returns the number of bytes written.
     ///
     /// # Errors
     /// The socket failed.
@@ -189,7 +189,7 @@ impl Client {
         Ok(taken)
     }
 
-    /// Writes what waits. Returns the bytes taken.
+    /// Writes queued bytes. Returns the number of bytes written.
     ///
     /// # Errors
     /// The socket failed.
@@ -216,7 +216,7 @@ impl Client {
         }
     }
 
-    /// Notes a MOVE sent.
+    /// Records a sent MOVE.
     pub fn sent(&mut self, sequence: u32, intended_ns: u64, sent_ns: u64) {
         let is_backlogged = self.pending.len() + 1 >= BACKLOG_MOVES;
         self.pending.push_back(Pending { sequence, intended_ns, sent_ns, is_backlogged });
@@ -225,15 +225,15 @@ impl Client {
         }
     }
 
-    /// Takes the MOVE of this sequence off the unanswered ones; none if it is not among them. Earlier ones that were
-    /// passed over stay, and are missing in the end unless their answers come late.
+    /// Removes and returns the unacknowledged MOVE of this sequence number. Earlier ones stay, and count as missing
+    /// unless their acks arrive later.
     pub fn answered(&mut self, sequence: u32) -> Option<Pending> {
-        // Nearly always the first.
+        // It is nearly always the first.
         let place = self.pending.iter().position(|pending| pending.sequence == sequence)?;
         self.pending.remove(place)
     }
 
-    /// Whether its last MOVE of all has been answered, so that it is known where it stands.
+    /// Whether its final MOVE has been acknowledged, so that its position is known.
     pub fn has_stopped(&self) -> bool {
         self.stop_sequence.is_some() && self.stop_sequence == self.acked.map(|acked| acked.sequence)
     }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_take_their_own_move_and_no_other() {
+    fn an_ack_removes_only_its_own_move() {
         let mut client = client_with(&[1, 2, 3]);
         assert_eq!(client.answered(2).map(|pending| pending.sequence), Some(2));
         assert!(client.answered(2).is_none());
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_a_pile_may_be_over_the_rate_and_nothing_else() {
+    fn only_moves_of_a_backlog_are_marked() {
         let backlogged =
             |client: &Client| client.pending.iter().filter(|pending| pending.is_backlogged).count();
         let mut client = client_with(&(1..BACKLOG_MOVES as u32).collect::<Vec<_>>());
@@ -274,11 +274,11 @@ mod tests {
             assert!(client.answered(sequence).is_some());
         }
         client.sent(100, 0, 0);
-        assert_eq!(backlogged(&client), BACKLOG_MOVES - 9, "the pile has gone");
+        assert_eq!(backlogged(&client), BACKLOG_MOVES - 9, "the backlog has cleared");
     }
 
     #[test]
-    fn bytes_wait_in_order_while_the_socket_takes_none() {
+    fn bytes_queue_in_order_while_the_socket_is_blocked() {
         let mut client = client_with(&[]);
         assert_eq!(client.write(b"ab").unwrap(), 0);
         client.writable = true;

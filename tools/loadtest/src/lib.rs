@@ -1,22 +1,23 @@
-//! A load test worth trusting: thousands of players on one core, and a verdict on the server they play on.
+//! Load test: thousands of players on one core, and a verdict on the server.
 //!
-//! The players are an open loop: what they do and when is decided beforehand, and a server that stalls is charged for
-//! every MOVE that was due meanwhile. Some of them, the viewers, keep the picture that the browser would draw, which is
-//! compared with the truth once everybody stands still.
+//! The load is an open loop: actions are scheduled in advance, and a stalled server is charged for every MOVE that
+//! was due during the stall. A sample of the clients, the viewers, keeps a replica of the world as the browser does.
+//! The replicas are compared with the true positions once all players stand still.
 //!
-//! As a library it lends its sockets, frames and handshake to other tools; the rest is the program's.
+//! The library shares its sockets, frames and handshake with other tools. The other modules are private to the
+//! program.
 //!
 //! ```text
-//! main ──> options            the command line becomes one valid set of options
-//!      ├─> load               the loop, and the stages of a run: the only user of mio
-//!      │     ├─> agenda       who has to do what next
-//!      │     ├─> behaviour    what players do ──> body: where they are, what they send
-//!      │     ├─> client       a socket and what is not answered yet ──> frame, handshake
-//!      │     ├─> watch        the sampled viewers: pictures, delays to the screen
-//!      │     ├─> ids          the law of ids
-//!      │     ├─> truth        pictures compared with where everybody stands
+//! main ──> options            parses the command line into validated options
+//!      ├─> load               the event loop and the stages of a run; the only user of mio
+//!      │     ├─> schedule     the queue of due tasks, and fixed rates
+//!      │     ├─> behaviour    the actions of players ──> avatar: their positions and messages
+//!      │     ├─> client       a socket and its unacknowledged MOVEs ──> frame, handshake
+//!      │     ├─> viewers      the sampled viewers: replicas, delays to the screen
+//!      │     ├─> ids          checks that ids are unique and ascending
+//!      │     ├─> truth        compares replicas with true positions
 //!      │     ├─> measure      counts and histograms
-//!      │     └─> observe      second by second ──> machine, scrape: what /proc and /metrics tell; progress: the live line
+//!      │     └─> observe      per-second samples ──> machine, scrape: /proc and /metrics; progress: the progress line
 //!      └─> report             the verdict as text, JSON or HTML
 //! ```
 
@@ -52,10 +53,10 @@ use stage::console;
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Descriptors needed beside the clients': poll, timer, signals, standard streams, `/metrics`, `/proc`.
+/// Descriptors needed besides the clients': poll, timer, signals, standard streams, `/metrics`, `/proc`.
 const DESCRIPTORS_OVERHEAD: usize = 16;
 
-/// The program: reads these arguments, which follow its name, and does what they ask for.
+/// Runs the program with the arguments that follow its name.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     match options::parse(args) {
         Ok(Command::Help) => print(&options::help()),
@@ -69,15 +70,15 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-/// Finds out before the run what would spoil its end.
+/// Checks before the run that limits, process and report file are usable.
 fn prepare(options: &Options) -> Result<(), String> {
     let wanted = options.clients + DESCRIPTORS_OVERHEAD;
     let limit = os::raise_open_files(wanted as u64)
-        .map_err(|error| format!("the limit of open files is unknown: {error}"))?;
+        .map_err(|error| format!("cannot read the limit of open files: {error}"))?;
     if limit < wanted as u64 {
         let most = limit.saturating_sub(DESCRIPTORS_OVERHEAD as u64);
         return Err(format!(
-            "--clients {}: expected at most {most}, since the limit of open files is {limit}",
+            "--clients {}: expected at most {most}: the limit of open files is {limit}",
             options.clients
         ));
     }
@@ -87,9 +88,8 @@ fn prepare(options: &Options) -> Result<(), String> {
         return Err(format!("--pid {pid}: expected a process of this machine"));
     }
     if let Some(path) = &options.report {
-        std::fs::write(path, "").map_err(|error| {
-            format!("--report {}: expected a file that can be written: {error}", path.display())
-        })?;
+        std::fs::write(path, "")
+            .map_err(|error| format!("--report {}: expected a writable file: {error}", path.display()))?;
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ fn exit_code(report: &Report) -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    // A closed pipe (`--help | head`) is the reader's choice.
+    // A closed pipe (`--help | head`) is not an error.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }

@@ -1,4 +1,4 @@
-//! The load test as a program; all of it is in the library of the same name.
+//! The load test's program. The implementation is in the library of the same name.
 
 use std::process::ExitCode;
 

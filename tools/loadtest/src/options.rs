@@ -1,4 +1,4 @@
-//! What a run is asked to do: the command line, read and validated in one pass that finds all problems.
+//! The command line: parsed and validated in one pass that reports all problems.
 
 mod flags;
 pub mod values;
@@ -13,58 +13,59 @@ use flags::{CommandLine, FLAGS};
 pub use values::Server;
 use values::{MoveBytes, Value};
 
-/// Connections that share a source address when nobody says how many shall. An address has 28,000 ports, those of ended
-/// connections stay taken for a minute, and once half of all are taken the kernel takes milliseconds to find one.
+/// Default number of connections per source address. An address has 28,000 ports. Ports of closed connections stay in
+/// TIME_WAIT for a minute, and once half of all are taken, the kernel needs milliseconds to find a free one.
 const CONNECTIONS_PER_ADDRESS: usize = 2_000;
 
-/// How long the port of an ended connection stays taken, in seconds.
+/// Time a port of a closed connection stays in TIME_WAIT, in seconds.
 const PORT_REST_S: f64 = 60.0;
 
-/// Source addresses there are for it.
+/// Most source addresses.
 const ADDRESSES_MAX: usize = 250;
 
 /// A valid set of options.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whom to load.
+    /// The server to load.
     pub server: Server,
     /// Players.
     pub clients: usize,
-    /// How long is measured.
+    /// Length of the measured window.
     pub duration: Duration,
-    /// How long nothing is measured after the last client has connected.
+    /// Time between the last connect and the measured window.
     pub warm_up: Duration,
-    /// Connections begun a second.
+    /// Connections started per second.
     pub connect_rate: f64,
-    /// What the players do.
+    /// The players' behavior.
     pub profile: Profile,
-    /// MOVEs carry a claimed position: 14 bytes instead of 6. None leaves it to what the profile's own program does.
+    /// Whether MOVEs carry a claimed position: 14 bytes instead of 6. `None` is the profile's default.
     pub claims: Option<bool>,
-    /// Width and height every client says it shows, in units.
+    /// Viewport that every client sends: width and height, in units.
     pub viewport: Option<(u16, u16)>,
-    /// Sampled clients, which keep the picture that the real client would keep.
+    /// Number of sampled clients, which keep a replica as the real client does.
     pub viewers: usize,
-    /// Part of the clients that read what they are sent only now and then.
+    /// Fraction of the clients that read only rarely.
     pub slow_readers: f64,
-    /// Clients a second that leave, one way or the other, and come back.
+    /// Clients per second that disconnect in various ways and reconnect.
     pub reconnects_per_s: f64,
-    /// When many clients are killed at the same instant, after the beginning of the measured window.
+    /// Time of a reconnect storm, after the beginning of the measured window.
     pub storm_at: Option<Duration>,
-    /// How many that are.
+    /// Number of clients a storm disconnects.
     pub storm_clients: usize,
-    /// Seed of everything that is left to chance.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Source addresses 127.0.0.2 and up over which connections are spread; 0 leaves the choice to the system.
+    /// Number of source addresses, from 127.0.0.2 up, over which connections are spread. 0 leaves the choice to the
+    /// kernel.
     pub source_addresses: u32,
-    /// Process of the server, when it runs on this machine.
+    /// Process id of a server on this machine.
     pub pid: Option<u32>,
-    /// Most players the server shows to a client.
+    /// The server's limit of visible players per client.
     pub max_visible: usize,
-    /// Time between two full states of the server to one client.
+    /// The server's interval between two snapshots to one client.
     pub sync_interval: Duration,
     /// Side of the world, in units.
     pub world_side: u16,
-    /// Nobody else plays on the server.
+    /// Whether no other players are on the server.
     pub alone: bool,
     /// Print one JSON object instead of text.
     pub json: bool,
@@ -72,7 +73,7 @@ pub struct Options {
     pub report: Option<PathBuf>,
 }
 
-/// What the command line asks for.
+/// A parsed command line.
 #[derive(Debug)]
 pub enum Command {
     /// Print the help.
@@ -83,7 +84,7 @@ pub enum Command {
     Run(Box<Options>),
 }
 
-/// Everything that is wrong with a command line, one line each.
+/// All problems of a command line, one line each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
@@ -93,10 +94,10 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments that follow the program's name.
 ///
 /// # Errors
-/// All problems; each names the flag, the value and what is allowed.
+/// All problems. Each names the flag, the value and the allowed values.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, Problems> {
     let mut line = flags::read(args)?;
     if line.help {
@@ -145,27 +146,28 @@ fn validate(line: &mut CommandLine) -> Options {
     }
 }
 
-/// How many clients a storm kills: all, unless told otherwise; none without a storm.
-fn storm_clients(line: &mut CommandLine, is_wanted: bool, clients: usize) -> usize {
+/// Returns the number of clients that a storm disconnects: all by default, none without a storm.
+fn storm_clients(line: &mut CommandLine, has_storm: bool, clients: usize) -> usize {
     let asked: Option<usize> = line.optional("storm-clients");
     match asked {
-        Some(count) if !is_wanted => {
+        Some(count) if !has_storm => {
             line.problems.push(format!("--storm-clients {count}: only with --storm-at"));
             0
         }
         Some(count) => count.min(clients),
-        None if is_wanted => clients,
+        None if has_storm => clients,
         None => 0,
     }
 }
 
-/// As many as asked for; otherwise enough for the connections of a few runs in a row, where the server allows any.
+/// Returns the given number of source addresses. By default it suffices for several runs in a row, if the server is
+/// on loopback.
 fn source_addresses(line: &mut CommandLine, server: &Server, connections: usize) -> u32 {
     let asked: Option<u32> = line.optional("source-addresses");
     match asked {
         Some(count) if count > 0 && !server.is_loopback() => {
             line.problems.push(format!(
-                "--source-addresses {count}: only for a server on 127.0.0.0/8, and {} is not",
+                "--source-addresses {count}: only for a server on 127.0.0.0/8, not {}",
                 server.authority
             ));
             0
@@ -203,17 +205,16 @@ fn profile(line: &mut CommandLine) -> Profile {
 }
 
 impl CommandLine {
-    /// The value of a flag, or its default where the value is invalid and the problem is noted.
+    /// Returns the value of a flag. Records a problem and returns the default if the value is invalid.
     fn value<T: Value>(&mut self, name: &str) -> T {
-        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("only flags of the table are read");
-        self.optional(name).unwrap_or_else(|| {
-            T::parse(flag.default, flag.bounds).expect("defaults are valid: a test reads them all")
-        })
+        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("every flag read is in the table");
+        self.optional(name)
+            .unwrap_or_else(|| T::parse(flag.default, flag.bounds).expect("a test parses every default"))
     }
 
-    /// The value of a flag that may be left out.
+    /// Returns the value of an optional flag.
     fn optional<T: Value>(&mut self, name: &str) -> Option<T> {
-        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("only flags of the table are read");
+        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("every flag read is in the table");
         let text = self.text(name).to_owned();
         if text.is_empty() && flag.default.is_empty() {
             return None;
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn single_dash_long_forms_of_old_scripts_are_understood() {
+    fn accepts_single_dash_long_flags_of_old_scripts() {
         let line = ["-clients=5000", "-duration=2m", "-server=ws://127.0.0.1:9/x", "-json", "-seed", "7"];
         let options = run(&line);
         assert_eq!((options.clients, options.duration.as_secs()), (5_000, 120));
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_have_their_settings() {
+    fn profiles_accept_their_own_flags() {
         assert_eq!(run(&["--profile=player", "--move-bytes=6"]).claims, Some(false));
         assert_eq!(run(&["--profile=seed", "--move-bytes=14"]).claims, Some(true));
         let options = run(&["--profile=player", "--moving", "0.1"]);
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_found_and_name_flag_value_and_what_is_allowed() {
+    fn all_problems_are_reported_with_flag_value_and_allowed_values() {
         let line =
             ["--clients=none", "--moving=0.5", "--profil=x", "--viewport", "800", "--move-bytes=7", "stray"];
         assert_eq!(
@@ -295,12 +296,12 @@ mod tests {
         let remote = ["--server=ws://10.0.0.1:80/ws", "--source-addresses=2"];
         assert_eq!(
             problems(&remote),
-            ["--source-addresses 2: only for a server on 127.0.0.0/8, and 10.0.0.1:80 is not"]
+            ["--source-addresses 2: only for a server on 127.0.0.0/8, not 10.0.0.1:80"]
         );
     }
 
     #[test]
-    fn many_connections_are_spread_over_source_addresses_where_that_is_possible() {
+    fn many_connections_are_spread_over_loopback_addresses() {
         assert_eq!(run(&["--clients=19000"]).source_addresses, 10);
         assert_eq!(run(&["--clients=3000", "--reconnects-per-second=1000"]).source_addresses, 32);
         assert_eq!(run(&["--clients=19000", "--source-addresses=0"]).source_addresses, 0);
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_hits_everybody_unless_told_otherwise() {
+    fn a_storm_hits_all_clients_by_default() {
         let line = ["--clients=50", "--storm-at=20s"];
         assert_eq!(run(&line).storm_at, Some(Duration::from_secs(20)));
         assert_eq!(run(&line).storm_clients, 50);
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_viewers_than_clients() {
+    fn viewers_are_limited_to_the_clients() {
         assert_eq!(run(&["--clients=3"]).viewers, 3);
     }
 }

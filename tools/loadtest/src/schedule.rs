@@ -1,50 +1,50 @@
-//! Who has to do what next: a heap of moments.
+//! The queue of due tasks, and evenly srated schedules.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Something a client does at its moment.
+/// A scheduled task of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// Plays on.
+    /// Perform the next action.
     Play,
-    /// Stops where it is, for good.
+    /// Stop walking until the end of the run.
     Stop,
-    /// Reads what has piled up, for those that do so only now and then.
+    /// Drain the socket of a slow reader.
     Read,
 }
 
-/// A task at a moment. One of an earlier life of the client (before it reconnected) is void.
+/// A task with its due time. It is void if the client has reconnected since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// The moment it was meant for, in nanoseconds of the run's clock.
+    /// Due time, in nanoseconds of the run's clock.
     pub due_ns: u64,
     /// The client.
     pub client: usize,
-    /// The client's life.
+    /// The client's connection generation.
     pub generation: u32,
-    /// What.
+    /// The task.
     pub task: Task,
 }
 
-/// All that is planned, the earliest first.
+/// All scheduled tasks, ordered by due time.
 #[derive(Debug, Default)]
 pub struct TaskQueue {
     entries: BinaryHeap<Reverse<Entry>>,
 }
 
 impl TaskQueue {
-    /// Plans something.
+    /// Schedules a task.
     pub fn add(&mut self, entry: Entry) {
         self.entries.push(Reverse(entry));
     }
 
-    /// The earliest moment planned.
+    /// Returns the earliest due time.
     pub fn earliest_ns(&self) -> Option<u64> {
         self.entries.peek().map(|Reverse(entry)| entry.due_ns)
     }
 
-    /// Takes the earliest task if its moment has come.
+    /// Removes and returns the earliest task if it is due.
     pub fn take_due(&mut self, now_ns: u64) -> Option<Entry> {
         if self.earliest_ns()? > now_ns {
             return None;
@@ -52,13 +52,14 @@ impl TaskQueue {
         self.entries.pop().map(|Reverse(entry)| entry)
     }
 
-    /// Takes all tasks of one kind off the plan.
+    /// Removes all tasks of one kind.
     pub fn remove_all(&mut self, task: Task) {
         self.entries.retain(|Reverse(entry)| entry.task != task);
     }
 }
 
-/// Evenly spaced moments: the n-th lies exactly `n / rate` seconds after the first, however late each is taken.
+/// Evenly srated times: the n-th is exactly `n / rate` seconds after the first, regardless of when earlier ones were
+/// taken.
 #[derive(Clone, Debug)]
 pub struct FixedRate {
     first_ns: u64,
@@ -67,12 +68,12 @@ pub struct FixedRate {
 }
 
 impl FixedRate {
-    /// So many moments a second, from `first_ns` on; none when the rate is 0.
+    /// Returns a schedule of `per_s` times per second from `first_ns` on. A rate of 0 never fires.
     pub fn new(first_ns: u64, per_s: f64) -> FixedRate {
         FixedRate { first_ns, interval_ns: 1e9 / per_s, taken: 0 }
     }
 
-    /// The next moment, in nanoseconds of the run's clock.
+    /// Returns the next time, in nanoseconds of the run's clock.
     pub fn next_ns(&self) -> u64 {
         // A rate of 0 has an infinite interval; the cast saturates.
         self.first_ns.saturating_add(if self.interval_ns.is_finite() {
@@ -82,14 +83,14 @@ impl FixedRate {
         })
     }
 
-    /// Takes the next moment if it has come.
+    /// Takes the next time if it is due.
     pub fn take_due(&mut self, now_ns: u64) -> bool {
         let is_due = self.next_ns() <= now_ns;
         self.taken += u64::from(is_due);
         is_due
     }
 
-    /// Takes the next moment before it comes.
+    /// Takes the next time before it is due.
     pub fn take_early(&mut self) {
         self.taken += 1;
     }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_come_in_the_order_of_their_moments_and_not_before() {
+    fn tasks_are_taken_in_order_and_only_when_due() {
         let mut tasks = TaskQueue::default();
         for due_ns in [30, 10, 20] {
             tasks.add(entry(due_ns, 1, Task::Play));
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn one_kind_of_task_can_be_called_off() {
+    fn all_tasks_of_one_kind_can_be_removed() {
         let mut tasks = TaskQueue::default();
         tasks.add(entry(1, 1, Task::Play));
         tasks.add(entry(2, 1, Task::Read));
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pace_makes_up_for_lateness_and_never_drifts() {
+    fn a_fixed_rate_catches_up_and_never_drifts() {
         let mut rate = FixedRate::new(1_000, 3.0);
         assert!(!rate.take_due(999));
         let mut taken = 0;

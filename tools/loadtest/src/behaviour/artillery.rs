@@ -1,5 +1,5 @@
-//! The published load scenario: think for a second, then over and over MOVE, half a second, perhaps a turn, two seconds,
-//! perhaps an attack, five seconds, perhaps its end, half a second.
+//! The published load scenario. Wait one second, then repeat: MOVE, 0.5 s, maybe turn, 2 s, maybe attack, 5 s, maybe
+//! end the attack, 0.5 s.
 
 use game_client::Facing;
 
@@ -9,35 +9,35 @@ use crate::random::Random;
 /// Time between joining and the first MOVE.
 pub const THINK_NS: u64 = SECOND_NS;
 
-/// How often "perhaps" is yes.
-const PERHAPS: f64 = 0.5;
+/// Probability of each optional action.
+const OPTIONAL_CHANCE: f64 = 0.5;
 
-/// Where in the scenario a player is.
+/// A player's position in the scenario.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Artillery {
-    /// About to move.
+    /// The next step is a MOVE.
     #[default]
     Move,
-    /// Perhaps about to turn.
+    /// The next step is an optional turn.
     Turn,
-    /// Perhaps about to attack.
+    /// The next step is an optional attack.
     Attack,
-    /// Perhaps about to end the attack.
+    /// The next step optionally ends the attack.
     AttackEnd,
 }
 
 impl Artillery {
-    /// Plays the next line of the scenario.
+    /// Performs the next step of the scenario.
     pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Decision {
-        let perhaps = random.chance(PERHAPS);
-        let action_if = |action| if perhaps { action } else { Action::Rest };
+        let is_chosen = random.chance(OPTIONAL_CHANCE);
+        let action_if = |action| if is_chosen { action } else { Action::Rest };
         let (action, wait_ns, next) = match self {
             Artillery::Move => (Action::SetVector(random_vector(random)), SECOND_NS / 2, Artillery::Turn),
             Artillery::Turn => (Action::Rest, 2 * SECOND_NS, Artillery::Attack),
             Artillery::Attack => (action_if(Action::Attack), 5 * SECOND_NS, Artillery::AttackEnd),
             Artillery::AttackEnd => (action_if(Action::AttackEnd), SECOND_NS / 2, Artillery::Move),
         };
-        let turns = perhaps && matches!(self, Artillery::Turn);
+        let turns = is_chosen && matches!(self, Artillery::Turn);
         let side = if random.chance(0.5) { Facing::Left } else { Facing::Right };
         *self = next;
         Decision { facing: turns.then_some(side), action, next_ns: due_ns + wait_ns }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_loop_takes_eight_seconds_and_has_one_move() {
+    fn one_cycle_takes_eight_seconds_and_has_one_move() {
         let (mut artillery, mut random) = (Artillery::default(), Random::new(3));
         let (mut due_ns, mut moves, mut attacks, mut ends) = (0, 0, 0, 0);
         for _ in 0..400 {

@@ -1,54 +1,54 @@
-//! The browser client in human hands.
+//! A browser client used by a human.
 //!
-//! It walks to places all over the world, sending a MOVE for each of its 24 steps a second, and one with no vector when
-//! it arrives; it turns with the direction it walks in, stands still to attack, now and then in the middle of a walk, and
-//! then pauses. After its first attack it sends `ATTACK_END` once a second for ever, as the browser does.
+//! It walks to places all over the world: 24 steps a second with a MOVE for each, and a MOVE with a zero vector on
+//! arrival. It turns with the direction of its walk, stands still to attack, sometimes in the middle of a walk, and
+//! then pauses. After its first attack it sends `ATTACK_END` once a second until the end, as the browser does.
 
 use game_client::{Facing, Vector};
 
 use super::{Action, Decision, SECOND_NS};
 use crate::random::Random;
 
-/// Steps a second of the browser client.
+/// Steps per second of the browser client.
 const STEPS_PER_S: u64 = 24;
 
-/// Time of one step.
+/// Duration of one step.
 const STEP_NS: u64 = SECOND_NS / STEPS_PER_S;
 
-/// Units a step goes along each axis: nearer than that, the player is there.
+/// Distance of a step along each axis, in units. A player nearer than this to its destination has arrived.
 const STEP_UNITS: f64 = 4.0;
 
-/// How long the attack animation takes, and how often its end is told for ever after.
+/// Duration of the attack animation, and interval of `ATTACK_END` afterwards.
 const ATTACK_NS: u64 = SECOND_NS;
 
-/// Units a second along each axis.
+/// Speed along each axis, in units per second.
 const SPEED: f64 = 96.0;
 
-/// Mean time of a walk between two places of the whole world, of which eight directions need the longer side.
+/// Mean time of a walk between two places of the whole world. With eight directions, the longer axis determines it.
 const WALK_MEAN_NS: f64 = 9.7e9;
 
-/// How often a walk is interrupted by an attack.
+/// Probability that an attack interrupts a walk.
 const ATTACK_CHANCE: f64 = 0.3;
 
 /// Most steps of a walk before that attack.
 const STEPS_BEFORE_ATTACK_MAX: u64 = 5 * STEPS_PER_S;
 
-/// Longest pause, for players who hardly ever move.
+/// Longest pause, for a small moving fraction.
 const PAUSE_NS_MAX: f64 = 3.6e12;
 
-/// A person at the keys.
+/// A simulated human player.
 #[derive(Clone, Debug)]
 pub struct Player {
-    /// Part of the time spent walking.
+    /// Fraction of the time spent walking.
     moving: f64,
     world_side: u16,
-    /// The part still to go of the walk it is on when it joins.
+    /// Remaining fraction of the walk in progress at the join.
     first_part: Option<f64>,
     activity: Activity,
     facing: Facing,
-    /// When the next thing to do with the keys is due.
+    /// Time of the next key action.
     keys_due_ns: u64,
-    /// When the next `ATTACK_END` is due; never before the first attack.
+    /// Time of the next `ATTACK_END`; `u64::MAX` before the first attack.
     attack_end_due_ns: u64,
 }
 
@@ -59,7 +59,7 @@ enum Activity {
 }
 
 impl Player {
-    /// A player in the midst of a walk or a pause, as likely as it spends time on either.
+    /// Returns a player that joins in the middle of a walk or a pause, with the probabilities of the steady state.
     pub fn begin(moving: f64, world_side: u16, now_ns: u64, random: &mut Random) -> (Player, Option<u64>) {
         let first_part = random.chance(moving).then(|| random.unit());
         let within_ns = if first_part.is_some() { STEP_NS } else { pause_ns(moving, WALK_MEAN_NS) };
@@ -76,7 +76,7 @@ impl Player {
         (player, first_ns)
     }
 
-    /// Does what is due at this moment.
+    /// Returns the decision due at `due_ns`.
     pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Decision {
         let (facing, action) = if self.attack_end_due_ns <= due_ns {
             self.attack_end_due_ns += ATTACK_NS;
@@ -108,7 +108,7 @@ impl Player {
         if steps_before_attack == Some(0) {
             self.activity = Activity::Walking { to, began_ns, steps_before_attack: None };
             self.attack_end_due_ns = due_ns + ATTACK_NS;
-            // Behind the end of the attack, with the vector from before.
+            // The walk resumes after the attack ends, with the same vector.
             self.keys_due_ns = due_ns + ATTACK_NS + STEP_NS;
             return (None, Action::Attack);
         }
@@ -117,7 +117,7 @@ impl Player {
         (self.turn_towards(vector), Action::Step(vector))
     }
 
-    /// Chooses where to go: the place, when the walk began, and the steps before an attack.
+    /// Chooses a destination. Returns it with the start time of the walk and the number of steps before an attack.
     fn start_walk(
         &mut self,
         due_ns: u64,
@@ -127,14 +127,14 @@ impl Player {
         let mut coordinate = || random.below(u64::from(self.world_side) + 1) as f64;
         let to = (coordinate(), coordinate());
         let (way_x, way_y) = (to.0 - from.0, to.1 - from.1);
-        // A newcomer in the midst of a walk has only a part of it to go.
+        // A player that joins in the middle of a walk has only a fraction of it left.
         let part = self.first_part.take().unwrap_or(1.0);
         let walk_ns = way_x.abs().max(way_y.abs()) / SPEED * SECOND_NS as f64;
         let began_ns = due_ns.saturating_sub((walk_ns * (1.0 - part)) as u64);
         ((from.0 + way_x * part, from.1 + way_y * part), began_ns, attack_chance(random))
     }
 
-    /// The side to turn to before walking along the vector, unless the player looks there already.
+    /// Returns the side to turn to before walking along the vector, unless the player faces it already.
     fn turn_towards(&mut self, vector: Vector) -> Option<Facing> {
         let facing = match vector.dx() {
             0 => return None,
@@ -147,7 +147,7 @@ impl Player {
     }
 }
 
-/// The pause that makes a walk of this length the right part of the time.
+/// Returns the pause after a walk of this length that yields the wanted moving fraction.
 fn pause_ns(moving: f64, walk_ns: f64) -> u64 {
     (walk_ns * (1.0 - moving) / moving).min(PAUSE_NS_MAX) as u64
 }
@@ -156,11 +156,11 @@ fn attack_chance(random: &mut Random) -> Option<u64> {
     random.chance(ATTACK_CHANCE).then(|| random.below(STEPS_BEFORE_ATTACK_MAX))
 }
 
-/// The one of eight directions that leads there, or none within a step of it.
+/// Returns the one of eight directions that leads to `to`, or zero within a step of it.
 fn direction(from: (f64, f64), to: (f64, f64)) -> Vector {
     let part =
         |from: f64, to: f64| if (to - from).abs() < STEP_UNITS { 0 } else { (to - from).signum() as i8 };
-    Vector::new(part(from.0, to.0), part(from.1, to.1)).expect("parts are -1, 0 or 1")
+    Vector::new(part(from.0, to.0), part(from.1, to.1)).expect("components are -1, 0 or 1")
 }
 
 #[cfg(test)]
@@ -168,13 +168,13 @@ mod tests {
     use super::*;
 
     struct Life {
-        /// What was done, with its moment.
+        /// Actions with their times.
         actions: Vec<(u64, Action)>,
         turns: usize,
         position: (f64, f64),
     }
 
-    /// Lets a player live for a while, walking as told.
+    /// Simulates a player and its walk for some time.
     fn live(moving: f64, seed: u64, seconds: u64) -> Life {
         let mut random = Random::new(seed);
         let (mut player, first_ns) = Player::begin(moving, 2_000, 0, &mut random);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_part_that_walks_is_about_the_part_asked_for() {
+    fn the_walking_fraction_matches_the_option() {
         for (moving, seconds) in [(0.1, 10), (0.1, 120), (0.5, 120), (1.0, 60)] {
             let part = part_walking(moving, seconds);
             assert!((moving * 0.85..=moving * 1.2).contains(&part), "{part} for {moving} in {seconds} s");
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attack_stands_still_until_its_end_and_the_walk_goes_on() {
+    fn a_walk_resumes_after_an_attack() {
         let actions = live(1.0, 5, 600).actions;
         let at = actions
             .iter()
@@ -233,7 +233,7 @@ mod tests {
         let count = |wanted| actions[at..].iter().filter(|(_, action)| *action == wanted).count() as u64;
         let (ends, attacks) = (count(Action::AttackEnd), count(Action::Attack));
         let seconds = (600 * SECOND_NS - began_ns) / SECOND_NS;
-        // Each attack puts the next end off by less than a second.
+        // Each attack delays the next end by less than a second.
         assert!(ends + attacks >= seconds, "{ends} in {seconds} s with {attacks} attacks");
     }
 }

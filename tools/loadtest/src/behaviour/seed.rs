@@ -1,22 +1,22 @@
-//! A random vector at a fixed rate, as the game's first load tool sent it every 100 ms.
+//! A random vector at a fixed rate, as the game's first load tool sent one every 100 ms.
 
 use super::{Action, Decision, SECOND_NS, random_vector};
 use crate::random::Random;
 
-/// A player that heads anywhere.
+/// A player with random vectors.
 #[derive(Clone, Debug)]
 pub struct Seed {
     interval_ns: u64,
 }
 
 impl Seed {
-    /// Begins somewhere within its first interval, so that clients who joined together don't send together.
+    /// Starts at a random time within the first interval, so that clients that joined together do not send together.
     pub fn begin(moves_per_s: f64, now_ns: u64, random: &mut Random) -> (Seed, u64) {
         let interval_ns = (SECOND_NS as f64 / moves_per_s) as u64;
         (Seed { interval_ns }, now_ns + random.below(interval_ns))
     }
 
-    /// Heads anywhere, and again one interval after the moment this was due.
+    /// Returns a random vector; the next one is due one interval after `due_ns`.
     pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Decision {
         Decision {
             facing: None,
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_exact_however_late_the_moments_are_taken() {
+    fn the_rate_is_exact() {
         let mut random = Random::new(1);
         let (mut seed, first_ns) = Seed::begin(10.0, 1_000, &mut random);
         assert!((1_000..100_001_000).contains(&first_ns));

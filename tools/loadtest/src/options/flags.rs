@@ -1,5 +1,5 @@
-//! The table of flags, and getopts to read them. The single-dash long form of old scripts (`-clients=5000`,
-//! `-clients 5000`) gets its second dash here, and unknown flags are picked out, since getopts would stop at the first.
+//! The table of flags, parsed with getopts. Long flags with a single dash (`-clients=5000`, `-clients 5000`), as in
+//! old scripts, get a second dash here. Unknown flags are removed first, since getopts would stop at the first one.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ pub struct Flag {
     pub name: &'static str,
     /// The letter without its dash, or empty.
     short: &'static str,
-    /// The default as one would write it; empty where leaving it out means something of its own.
+    /// The default as text. Empty if omitting the flag has its own meaning.
     pub default: &'static str,
     /// Bounds of a number or, in seconds, of a duration.
     pub bounds: Bounds,
-    /// What it does, in one line.
+    /// Description in one line.
     help: &'static str,
 }
 
@@ -37,26 +37,26 @@ const PART: Bounds = (0.0, 1.0);
 const DAY_S: f64 = 86_400.0;
 
 /// Every flag that takes a value, in the order of the help.
-#[rustfmt::skip] // One row a flag.
+#[rustfmt::skip] // One row per flag.
 pub static FLAGS: &[Flag] = &[
     flag("server", "s", "ws://127.0.0.1:8108/ws", FREE, "Server to load, as ws://HOST:PORT/PATH"),
     flag("clients", "c", "1000", (1.0, 1e6), "Players"),
-    flag("duration", "d", "60s", (0.1, DAY_S), "Time measured, after connecting and warm-up"),
-    flag("warm-up", "", "5s", (0.0, DAY_S), "Time not measured, after the last client has connected"),
-    flag("connect-rate", "", "1000", (0.1, 1e5), "Connections begun a second"),
-    flag("profile", "p", "seed", FREE, "What players do: seed, player, artillery, idle or mixed"),
-    flag("moves-per-second", "m", "", (0.01, 1000.0), "Profile seed: MOVEs of each client a second [10; mixed: 2]"),
-    flag("moving", "", "", PART, "Profile player: part of them that walk at a time [0.8; mixed: 0.2]"),
+    flag("duration", "d", "60s", (0.1, DAY_S), "Length of the measured window, after connecting and warm-up"),
+    flag("warm-up", "", "5s", (0.0, DAY_S), "Time between the last connect and the measured window"),
+    flag("connect-rate", "", "1000", (0.1, 1e5), "Connections started per second"),
+    flag("profile", "p", "seed", FREE, "Players' behavior: seed, player, artillery, idle or mixed"),
+    flag("moves-per-second", "m", "", (0.01, 1000.0), "Profile seed: MOVEs per client and second [10; mixed: 2]"),
+    flag("moving", "", "", PART, "Profile player: fraction of players walking [0.8; mixed: 0.2]"),
     flag("move-bytes", "", "", FREE, "Length of a MOVE: 6, or 14 with a position [player: 14, others: 6]"),
-    flag("viewport", "", "", FREE, "Rectangle that clients show, such as 800x600 [the whole world]"),
-    flag("viewers", "", "50", (0.0, 1e4), "Clients whose picture is kept and compared with the truth"),
-    flag("slow-readers", "", "0", PART, "Part of the clients that read only every ten seconds"),
-    flag("reconnects-per-second", "", "0", (0.0, 1e4), "Clients that leave in any way and come back, a second"),
-    flag("storm-at", "", "", (0.0, DAY_S), "Kill clients all at once, so long into the measured time; they come back"),
-    flag("storm-clients", "", "", (1.0, 1e6), "How many of them a storm kills [all]"),
-    flag("seed", "", "1", (0.0, u64::MAX as f64), "Seed of everything left to chance"),
-    flag("source-addresses", "", "", (0.0, 250.0), "Connect from so many of 127.0.0.2 and up [by clients]"),
-    flag("pid", "", "", (1.0, u32::MAX as f64), "Process of a local server, to account its CPU and memory"),
+    flag("viewport", "", "", FREE, "Viewport of the clients, such as 800x600 [the whole world]"),
+    flag("viewers", "", "50", (0.0, 1e4), "Clients whose replica is compared with the true positions"),
+    flag("slow-readers", "", "0", PART, "Fraction of the clients that read only every ten seconds"),
+    flag("reconnects-per-second", "", "0", (0.0, 1e4), "Clients per second that disconnect and reconnect"),
+    flag("storm-at", "", "", (0.0, DAY_S), "Disconnect clients all at once at this time of the window; they reconnect"),
+    flag("storm-clients", "", "", (1.0, 1e6), "Number of clients that a storm disconnects [all]"),
+    flag("seed", "", "1", (0.0, u64::MAX as f64), "Seed of all random numbers"),
+    flag("source-addresses", "", "", (0.0, 250.0), "Number of source addresses from 127.0.0.2 up [by clients]"),
+    flag("pid", "", "", (1.0, u32::MAX as f64), "Process id of a local server, to measure its CPU and memory"),
     flag("max-visible", "", "128", (1.0, 4096.0), "MAX_VISIBLE of the server"),
     flag("sync-interval", "", "5s", (1.0, 300.0), "SYNC_INTERVAL_SEC of the server"),
     flag("world-side", "", "2000", (200.0, 65_535.0), "Side of the server's world, in units"),
@@ -66,7 +66,7 @@ pub static FLAGS: &[Flag] = &[
 /// Flags that take no value.
 #[rustfmt::skip]
 static SWITCHES: &[(&str, &str, &str)] = &[
-    ("alone", "", "Nobody else plays there: any other player is a ghost, any descriptor left open a leak"),
+    ("alone", "", "No other players: any other player is a ghost, any open descriptor a leak"),
     ("json", "", "Print the result as one JSON object"),
     ("help", "h", "Print this text"),
     ("version", "V", "Print the version"),
@@ -74,7 +74,7 @@ static SWITCHES: &[(&str, &str, &str)] = &[
 
 /// The command line, read but not validated.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent switch")]
 pub struct CommandLine {
     pub help: bool,
     pub version: bool,
@@ -86,17 +86,17 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// The last text given for a flag, or its default.
+    /// Returns the last text given for a flag, or its default.
     pub fn text(&self, name: &str) -> &str {
-        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("only flags of the table are read");
+        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("every flag read is in the table");
         self.values.get(flag.name).map_or(flag.default, String::as_str)
     }
 }
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments that follow the program's name.
 ///
 /// # Errors
-/// What leaves the meaning of the other arguments open: a flag without its value, a value that none is taken for.
+/// A problem that makes the other arguments ambiguous: a flag without its value, or a value for a switch.
 pub fn read(args: impl IntoIterator<Item = String>) -> Result<CommandLine, Problems> {
     let mut line = CommandLine::default();
     let args = normalize(args, &mut line.problems);
@@ -122,7 +122,7 @@ pub fn read(args: impl IntoIterator<Item = String>) -> Result<CommandLine, Probl
     Ok(line)
 }
 
-/// Gives single-dash long flags (and `-c=20`) their second dash and takes unknown flags out.
+/// Gives single-dash long flags (and `-c=20`) their second dash, and removes unknown flags.
 fn normalize(args: impl IntoIterator<Item = String>, problems: &mut Vec<String>) -> Vec<String> {
     let mut normal = Vec::new();
     let mut args = args.into_iter().peekable();
@@ -136,7 +136,7 @@ fn normalize(args: impl IntoIterator<Item = String>, problems: &mut Vec<String>)
         let Some((long, takes_value)) = find(name) else {
             problems
                 .push(format!("-{}{name}: unknown flag; see --help", if name.len() > 1 { "-" } else { "" }));
-            // What follows is most likely its value, and no problem of its own.
+            // The next argument is most likely its value, not another problem.
             args.next_if(|next| value.is_none() && !next.starts_with('-'));
             continue;
         };
@@ -148,7 +148,7 @@ fn normalize(args: impl IntoIterator<Item = String>, problems: &mut Vec<String>)
     normal
 }
 
-/// The long name of a flag given by name or letter, and whether it takes a value.
+/// Returns the long name of a flag given by name or letter, and whether it takes a value.
 fn find(name: &str) -> Option<(&'static str, bool)> {
     let flag = FLAGS.iter().map(|flag| (flag.name, flag.short, true));
     let mut all = flag.chain(SWITCHES.iter().map(|&(long, short, _)| (long, short, false)));
@@ -164,13 +164,13 @@ fn describe(fail: &Fail) -> String {
     }
 }
 
-/// The text of `--help`.
+/// Returns the text of `--help`.
 pub fn help() -> String {
     let name = stage::console::name("loadtest");
     let mut text = format!(
-        "Loads a game server with players, and judges it.\n\n\
+        "Loads a game server with simulated players and reports a verdict.\n\n\
          Usage: {name} --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\
-         Flags (one dash will do: -clients=5000):\n",
+         Flags (a single dash also works: -clients=5000):\n",
     );
     let row = |short: &str, name: &str, argument: &str, help: &str, default: &str| {
         let short = if short.is_empty() { String::new() } else { format!(", -{short}") };
@@ -182,8 +182,6 @@ pub fn help() -> String {
         FLAGS.iter().map(|flag| row(flag.short, flag.name, argument(flag.name), flag.help, flag.default)),
     );
     text.extend(SWITCHES.iter().map(|(name, short, help)| row(short, name, "", help, "")));
-    text.push_str(
-        "\nExit status: 0 when everything was right, 1 when anything was lost or wrong, 2 for bad usage.\n",
-    );
+    text.push_str("\nExit status: 0 if nothing was lost or wrong, 1 otherwise, 2 for invalid usage.\n");
     text
 }

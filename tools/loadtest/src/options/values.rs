@@ -1,25 +1,25 @@
-//! The values that flags take, and the words that say what is allowed.
+//! Types of flag values, and descriptions of the allowed values.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use stage::endpoint::{addresses, host_and_port};
 
-/// The port of an address that names none: that of HTTP.
+/// Default port: HTTP's.
 const PORT: u16 = 80;
 
-/// How long looking a name up may take.
+/// Longest time for name resolution.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Smallest and largest value of a number, both allowed.
 pub type Bounds = (f64, f64);
 
-/// Something a flag's text can be read as.
+/// A type that a flag's text can be parsed as.
 pub trait Value: Sized {
-    /// Reads the text.
+    /// Parses the text.
     ///
     /// # Errors
-    /// What is allowed, in words that follow "expected".
+    /// Describes the allowed values, to follow the word "expected".
     fn parse(text: &str, bounds: Bounds) -> Result<Self, String>;
 }
 
@@ -87,7 +87,7 @@ impl Value for Duration {
     }
 }
 
-/// Numbers, each with its unit, one after the other: `1m30s`.
+/// Parses a sequence of numbers with units, such as `1m30s`.
 fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
@@ -116,21 +116,21 @@ impl Value for (u16, u16) {
     }
 }
 
-/// Where the server is.
+/// The server's endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Host and port as given.
     pub authority: String,
-    /// The first address the host has; 0.0.0.0 if it has none.
+    /// The host's first address; 0.0.0.0 if the host did not resolve.
     pub address: SocketAddr,
-    /// Why the host has no address, if so.
+    /// Why the host did not resolve.
     pub problem: Option<String>,
     /// Path of the WebSocket endpoint.
     pub path: String,
 }
 
 impl Server {
-    /// Whether it is reached from any source address in 127.0.0.0/8.
+    /// Whether the server is reachable from every source address in 127.0.0.0/8.
     pub fn is_loopback(&self) -> bool {
         matches!(self.address.ip(), IpAddr::V4(address) if address.is_loopback())
     }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_a_unit_and_may_be_compound() {
+    fn durations_need_units_and_may_be_compound() {
         for (text, ms) in
             [("500ms", 500), ("60s", 60_000), ("2m", 120_000), ("1m30s", 90_000), ("1.5s", 1_500)]
         {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_has_a_scheme_an_address_and_a_path() {
+    fn parses_scheme_address_and_path_of_a_server() {
         let server = Server::parse("ws://127.0.0.1:8108/ws", (0.0, 0.0)).unwrap();
         assert_eq!((server.address.port(), server.path.as_str()), (8108, "/ws"));
         assert!(server.is_loopback());
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_held_to_their_bounds() {
+    fn numbers_outside_their_bounds_are_rejected() {
         let fraction = "a number from 0 to 1".to_owned();
         assert_eq!(f64::parse("1.01", (0.0, 1.0)), Err(fraction.clone()));
         assert_eq!(f64::parse("NaN", (0.0, 1.0)), Err(fraction));
