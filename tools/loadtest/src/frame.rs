@@ -1,11 +1,11 @@
-//! WebSocket frames: the few bytes a client writes, and the server's stream cut into frames however it arrives.
+//! WebSocket frames: encoding of the client's frames, and splitting of the server's stream into frames.
 //!
-//! Written by hand, since twenty thousand clients share one core: a frame is looked at where the kernel put it, and only
-//! the beginning of an unfinished one is copied.
+//! Hand-written, since twenty thousand clients share one core. A frame is parsed in the read buffer, and only the
+//! beginning of an incomplete one is copied.
 
 use std::fmt;
 
-/// Longest payload a client may send in one frame here; game messages have at most 14 bytes, pongs up to 125.
+/// Longest payload of a client's frame, in bytes. Game messages have at most 14 bytes, pongs up to 125.
 const CLIENT_PAYLOAD_BYTES_MAX: usize = 125;
 
 /// A complete frame from the server.
@@ -13,23 +13,23 @@ const CLIENT_PAYLOAD_BYTES_MAX: usize = 125;
 pub enum Frame<'a> {
     /// One game message.
     Binary(&'a [u8]),
-    /// To be answered with a pong of the same payload.
+    /// A ping, to be answered with a pong of the same payload.
     Ping(&'a [u8]),
-    /// An answer to a ping.
+    /// A pong.
     Pong,
-    /// The end, with its code; 1005 when there is none.
+    /// A close frame with its code; 1005 if it has none.
     Close(u16),
 }
 
-/// Why the server's bytes are not what a game server may send.
+/// Why the server's bytes are not valid frames of a game server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// A first byte other than that of a whole binary, ping, pong or close frame.
+    /// A first byte other than that of an unfragmented binary, ping, pong or close frame.
     Unexpected(u8),
     /// A masked frame, which only clients send.
     Masked,
-    /// A payload of 64 KiB or more (4,096 entries, the most a server can be set to show, need 45 KiB), or one of more
-    /// than 125 bytes in a control frame.
+    /// A payload of 64 KiB or more (4,096 entries, the largest limit of a server, need 45 KiB), or of more than 125
+    /// bytes in a control frame.
     TooLong,
 }
 
@@ -43,10 +43,10 @@ impl fmt::Display for FrameError {
     }
 }
 
-/// Takes one frame off the front: the frame and how many bytes it occupies, or nothing while it is incomplete.
+/// Parses the first frame. Returns it with its length in bytes, or `None` while it is incomplete.
 ///
 /// # Errors
-/// See [`FrameError`]; nothing behind it can be understood.
+/// See [`FrameError`]. The rest of the stream cannot be parsed.
 pub fn split(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     let &[first, second, ..] = bytes else { return Ok(None) };
     if second & 0x80 != 0 {
@@ -77,18 +77,18 @@ pub fn split(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     Ok(Some((frame, start + length)))
 }
 
-/// One connection's incoming bytes. Holds nothing between frames.
+/// Reassembles one connection's frames. Allocates nothing while no frame is incomplete.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    /// The beginning of a frame that has not arrived whole.
+    /// The beginning of an incomplete frame.
     held: Vec<u8>,
 }
 
 impl Inbox {
-    /// Hands every frame that is complete with these bytes to `take`, in order; `false` from `take` ends the stream.
+    /// Passes every frame completed by these bytes to `take`, in order. `take` returns `false` to end the stream.
     ///
     /// # Errors
-    /// The server sent what is no frame of its; the connection is worth nothing any more.
+    /// The server sent an invalid frame. The connection is unusable.
     pub fn receive(
         &mut self,
         fresh: &[u8],
@@ -102,7 +102,7 @@ impl Inbox {
         let mut bytes = std::mem::take(&mut self.held);
         bytes.extend_from_slice(fresh);
         let used = take_all(&bytes, &mut take)?;
-        // A fresh vector, so that a long frame once does not cost its memory for ever.
+        // A new vector: one long frame must not keep its memory allocated.
         self.held.extend_from_slice(&bytes[used..]);
         Ok(())
     }
@@ -125,16 +125,16 @@ fn take_all(bytes: &[u8], take: &mut impl FnMut(Frame<'_>) -> bool) -> Result<us
 pub enum Opcode {
     /// A game message.
     Binary = 0x82,
-    /// The end of the connection.
+    /// A close frame.
     Close = 0x88,
-    /// The answer to a ping.
+    /// A pong.
     Pong = 0x8a,
 }
 
 /// Appends one masked frame.
 ///
 /// # Panics
-/// When the payload is longer than 125 bytes, which no message of a client is.
+/// If the payload is longer than 125 bytes. No message of a client is.
 pub fn append_masked(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: u32) {
     assert!(payload.len() <= CLIENT_PAYLOAD_BYTES_MAX, "a client's frame has a one-byte length");
     let mask = mask.to_le_bytes();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_frame_is_told_apart() {
+    fn parses_every_kind_of_frame() {
         let mut bytes = vec![0x82, 2, 8, 1, 0x89, 1, 9, 0x8a, 0, 0x82, 126, 0, 126];
         bytes.extend([7; 126]);
         bytes.extend([0x88, 2, 3, 0xe9, 0x88, 0]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_never_sends_is_refused() {
+    fn rejects_frames_that_a_server_never_sends() {
         for (bytes, error) in [
             ([0x81, 1, 0], FrameError::Unexpected(0x81)),
             ([0x02, 1, 0], FrameError::Unexpected(0x02)),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_between_frames() {
+    fn holds_no_memory_between_frames() {
         let mut inbox = Inbox::default();
         inbox.receive(&[0x82, 1, 8, 0x82], |_| true).unwrap();
         assert_eq!(inbox.held, [0x82]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_frame_reads_back() {
+    fn encodes_a_masked_frame() {
         let mut out = Vec::new();
         append_masked(&mut out, Opcode::Binary, &[1, 2, 3, 4, 5], 0x0403_0201);
         assert_eq!(out, [0x82, 0x85, 1, 2, 3, 4, 0, 0, 0, 0, 4]);
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_the_stream_is_cut_it_gives_the_same_frames(
+        fn frames_are_independent_of_the_read_boundaries(
             messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..400), 0..12),
             cuts in proptest::collection::vec(0usize..200, 0..30),
             garbage in proptest::collection::vec(any::<u8>(), 0..6),

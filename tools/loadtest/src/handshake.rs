@@ -1,15 +1,15 @@
 //! The WebSocket handshake from the client's side.
 
-/// The key every client sends: the sample of RFC 6455, so that the one right answer is known and needs no hashing.
+/// The key that every client sends: the sample of RFC 6455, whose accept value is known without hashing.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The one right answer to [`KEY`].
+/// The accept value for [`KEY`].
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Longest response head accepted, in bytes.
 const HEAD_BYTES_MAX: usize = 4 * 1024;
 
-/// The request that asks for the upgrade; the same for every client of a run.
+/// Returns the upgrade request, the same for every client of a run.
 pub fn request(authority: &str, path: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -18,18 +18,18 @@ pub fn request(authority: &str, path: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What the server answered so far.
+/// State of the server's response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// The head is not complete yet.
+    /// The head is incomplete.
     Incomplete,
-    /// Upgraded; what follows this many bytes are frames.
+    /// Upgraded. Frames begin after this many bytes.
     Upgraded(usize),
-    /// Not upgraded, and why.
+    /// Not upgraded, with the reason.
     Refused(String),
 }
 
-/// Looks at the bytes received since the request.
+/// Parses the bytes received since the request.
 pub fn read(bytes: &[u8]) -> Response {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         let refused = bytes.len() > HEAD_BYTES_MAX;
@@ -63,7 +63,7 @@ mod tests {
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     #[test]
-    fn the_head_ends_where_the_frames_begin() {
+    fn finds_the_end_of_the_head() {
         let bytes = [UPGRADED.as_bytes(), &[0x82, 1]].concat();
         assert_eq!(read(&bytes), Response::Upgraded(UPGRADED.len()));
         for length in 0..UPGRADED.len() {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_their_reason() {
+    fn refusals_carry_their_reason() {
         let full = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\nthe server is full\n";
         assert_eq!(read(full), Response::Refused("HTTP 503 Service Unavailable".to_owned()));
         let forged = UPGRADED.replace("s3pP", "S3pP");

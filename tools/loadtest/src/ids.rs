@@ -1,38 +1,38 @@
-//! The law of ids: each is given once, and only ever a higher one. Pure.
+//! Checks the rules of ids: each is assigned once, in ascending order. Pure.
 
 use std::collections::HashSet;
 
 use game_client::PlayerId;
 
-/// All ids that the server gave to clients of this run.
+/// All ids that the server assigned to clients of this run.
 #[derive(Debug, Default)]
 pub struct Ids {
     seen: HashSet<PlayerId>,
     highest: PlayerId,
-    /// Ids given that somebody had had before.
+    /// Number of ids assigned more than once.
     pub repeated: u64,
-    /// Ids given that were not above all those known when their client began to connect.
+    /// Number of ids not above every id known when the connection began.
     pub not_above: u64,
 }
 
 impl Ids {
-    /// The highest so far; 0 before the first.
+    /// Returns the highest id so far; 0 before the first.
     pub fn highest(&self) -> PlayerId {
         self.highest
     }
 
-    /// How many different ones there were.
+    /// Returns the number of different ids.
     pub fn count(&self) -> usize {
         self.seen.len()
     }
 
-    /// Whether a client of this run has or had this one.
+    /// Whether a client of this run has or had this id.
     pub fn contains(&self, id: PlayerId) -> bool {
         self.seen.contains(&id)
     }
 
-    /// Notes an id given to a client that began to connect when the highest one known was `highest_before`. Clients that
-    /// come in together learn their ids in any order, so that only what was known before binds.
+    /// Records the id of a client. `highest_before` is the highest id known when the client's connection began.
+    /// Clients that connect concurrently learn their ids in any order, so only earlier ids are a lower bound.
     pub fn record(&mut self, id: PlayerId, highest_before: PlayerId) {
         self.repeated += u64::from(!self.seen.insert(id));
         self.not_above += u64::from(id <= highest_before);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_come_together_may_come_in_any_order() {
+    fn concurrent_ids_may_arrive_in_any_order() {
         let mut ids = Ids::default();
         for id in [1_003, 1_001, 1_002] {
             ids.record(id, 0);
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_given_twice_or_below_a_known_one_is_noted() {
+    fn counts_ids_that_repeat_or_descend() {
         let mut ids = Ids::default();
         ids.record(1_005, 0);
         ids.record(1_005, 0);

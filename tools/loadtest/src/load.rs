@@ -1,11 +1,12 @@
-//! The loop that drives all clients: wait, read what came, let clients connect, send what is due.
+//! The event loop that drives all clients: wait, read, connect, send.
 //!
-//! One thread and one poll. Events are read before anything is sent, and at most [`EVENTS_PER_ITERATION`] reads and
-//! [`TASKS_PER_ITERATION`] sends make a turn, so that neither delays the other by more than about a millisecond. Every
-//! answer is timed when its bytes are read, and every send has the moment it was meant for.
+//! One thread and one poll. An iteration handles at most [`EVENTS_PER_ITERATION`] reads and then
+//! [`TASKS_PER_ITERATION`] sends, so neither delays the other by more than about a millisecond. Every ack is timed
+//! when its bytes are read, and every send has a due time.
 //!
-//! * [`arrive`]: connecting and handshakes. [`churn`]: leaving and coming back. [`receive`]: bytes in, frames, messages. [`act`]: what players do.
-//! * [`stage`]: connecting, warming up, measuring, stopping, settling, closing. [`judge`]: what it all amounts to.
+//! * [`arrive`]: connecting and handshakes. [`churn`]: disconnecting and reconnecting. [`receive`]: reads, frames,
+//!   messages. [`act`]: actions of players.
+//! * [`stage`]: connecting, warming up, measuring, stopping, settling, closing. [`judge`]: the report.
 
 mod act;
 mod arrive;
@@ -38,13 +39,13 @@ use arrive::Arrivals;
 use churn::Churn;
 use stage::Stage;
 
-/// Most events taken from the kernel in one turn.
+/// Most poll events per iteration.
 const EVENTS_PER_ITERATION: usize = 256;
 
-/// Most tasks carried out in one turn.
+/// Most tasks per iteration.
 const TASKS_PER_ITERATION: usize = 64;
 
-/// Size of the one buffer all sockets are read into, in bytes.
+/// Size of the read buffer shared by all sockets, in bytes.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 const TIMER: Token = Token(usize::MAX - 1);
@@ -58,28 +59,28 @@ pub struct Load {
     timer: Timer,
     signals: StopSignals,
     clients: Vec<Client>,
-    /// By id, who of the clients that is.
+    /// Index of the client by its wire id.
     players: HashMap<PlayerId, usize>,
     /// Clients in [`Phase::Playing`].
     playing: usize,
     arrivals: Arrivals,
     tasks: TaskQueue,
     stage: Stage,
-    /// MOVEs not answered yet, of all clients.
+    /// Unacknowledged MOVEs of all clients.
     outstanding: usize,
     churn: Churn,
-    /// MOVEs of clients that left before their answers came.
+    /// Unacknowledged MOVEs of clients that disconnected on purpose.
     abandoned: u64,
-    /// Deeds put off since this program was too late for them.
+    /// Actions postponed because this program was too late.
     postponed: u64,
     random: Random,
     viewers: Viewers,
     measures: Measures,
     tally: Tally,
     observer: Observer,
-    /// Players whose connections ended although nobody wanted it, by reason.
+    /// Unexpected disconnects of players, by reason.
     disconnects: BTreeMap<String, u64>,
-    /// Clients that were not told goodbye.
+    /// Clients whose close frame was not answered.
     unclosed: usize,
     report: Option<Report>,
     interrupted: bool,
@@ -90,10 +91,10 @@ pub struct Load {
 }
 
 impl Load {
-    /// Prepares a run; nothing is connected yet.
+    /// Prepares a run. Nothing is connected yet.
     ///
     /// # Errors
-    /// When the kernel refuses a poll or a descriptor.
+    /// The kernel refuses a poll instance or a descriptor.
     pub fn new(options: Options) -> io::Result<Load> {
         let clock = Clock::start();
         let (poll, timer, signals) = (Poll::new()?, Timer::new()?, StopSignals::new()?);
@@ -132,10 +133,10 @@ impl Load {
         })
     }
 
-    /// Runs to the end and reports.
+    /// Runs to the end and returns the report.
     ///
     /// # Errors
-    /// When the kernel refuses the poll; nothing the server does ends a run before its time.
+    /// Polling fails. No behavior of the server ends a run early.
     pub fn run(mut self) -> io::Result<Report> {
         let mut events = Events::with_capacity(EVENTS_PER_ITERATION);
         while self.stage != Stage::Over {
@@ -157,7 +158,7 @@ impl Load {
         Ok(report)
     }
 
-    /// Sleeps until something arrives or the next moment comes that anything is planned for.
+    /// Waits for events until the next due time.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let next_ns = self.next_moment_ns();
         let now_ns = self.clock.now_ns();
@@ -209,7 +210,7 @@ impl Load {
         }
     }
 
-    /// Takes a client out of the run, in whatever phase it is. What it is owed is for the caller to count.
+    /// Disconnects a client in any phase. The caller counts its unacknowledged MOVEs.
     fn remove(&mut self, index: usize) {
         let client = &mut self.clients[index];
         self.outstanding -= client.pending.len();
@@ -223,7 +224,7 @@ impl Load {
         client.leave();
     }
 
-    /// A connection has ended although nobody wanted it.
+    /// Handles an unexpected end of a connection.
     fn lose(&mut self, index: usize, reason: &str) {
         let client = &self.clients[index];
         if client.phase.is_arriving() {
@@ -237,7 +238,7 @@ impl Load {
     }
 }
 
-/// All clients of a run. Viewers are spread evenly over them, and slow readers by chance over the others.
+/// Returns all clients of a run. Viewers are spread evenly; slow readers are random others.
 fn clients(options: &Options, random: &mut Random) -> Vec<Client> {
     let viewer_at = |index: usize| {
         let before = index * options.viewers / options.clients;
@@ -259,7 +260,7 @@ mod tests {
     use crate::options::{Command, parse};
 
     #[test]
-    fn viewers_are_numbered_once_each_and_read_at_once() {
+    fn viewers_are_numbered_once_and_never_slow_readers() {
         for (clients_wanted, viewers) in [(10, 3), (7, 7), (1_000, 50), (5, 0)] {
             let flags =
                 [format!("-c={clients_wanted}"), format!("--viewers={viewers}"), "--slow-readers=1".into()];

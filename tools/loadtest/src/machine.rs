@@ -1,4 +1,4 @@
-//! What `/proc` tells about processes and the machine.
+//! Resource usage of processes and the machine, from `/proc`.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,56 +10,57 @@ use crate::os::kernel_units;
 pub struct Usage {
     /// User and system time since its start, in seconds.
     pub cpu_s: f64,
-    /// Time its main thread was ready to run and had no processor, in seconds.
+    /// Time for which its main thread was runnable but not running, in seconds.
     pub waited_s: f64,
     /// Memory in RAM, in bytes.
     pub resident_bytes: u64,
 }
 
 impl Usage {
-    /// Asks about a process; none when there is none of this number, or it may not be seen.
+    /// Returns the usage of a process, or `None` if it does not exist or is not accessible.
     pub fn of(pid: u32) -> Option<Usage> {
         let (ticks_per_s, page_bytes) = kernel_units();
         let usage =
             parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, ticks_per_s, page_bytes)?;
-        // Not every kernel keeps these; without them nothing has waited.
+        // Kernels without schedstats: the waiting time counts as 0.
         let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
         Some(Usage { waited_s: parse_waited(&schedstat).unwrap_or(0) as f64 / 1e9, ..usage })
     }
 }
 
-/// Reads a line of proc(5): fields 14 and 15 are the times, 24 the pages; the name before them may hold anything.
+/// Parses `/proc/PID/stat` of proc(5): fields 14 and 15 are CPU times, 24 is resident pages. The name before them may
+/// contain anything.
 fn parse_stat(stat: &str, ticks_per_s: f64, page_bytes: u64) -> Option<Usage> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    // Field 3, the state, is the first behind the name.
+    // Field 3, the state, is the first after the name.
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     let cpu_s = (number(14)? + number(15)?) as f64 / ticks_per_s;
     Some(Usage { cpu_s, waited_s: 0.0, resident_bytes: number(24)? * page_bytes })
 }
 
-/// The second number: nanoseconds spent ready to run.
+/// Returns the second number: nanoseconds spent runnable but not running.
 fn parse_waited(schedstat: &str) -> Option<u64> {
     schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Descriptors a process has open; none when it may not be asked.
+/// Returns the number of open descriptors of a process, or `None` if it is not accessible.
 pub fn descriptors(pid: u32) -> Option<u64> {
     fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as u64)
 }
 
-/// Time that other machines took from this one since it started, over all its cores, in seconds.
+/// Returns the steal time since boot over all cores, in seconds.
 pub fn stolen_s() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     parse_stolen(&stat).unwrap_or(0) as f64 / kernel_units().0
 }
 
-/// The eighth number of the first line.
+/// Returns the eighth number of the first line.
 fn parse_stolen(stat: &str) -> Option<u64> {
     stat.lines().next()?.split_ascii_whitespace().nth(8)?.parse().ok()
 }
 
-/// The machine in one line: processor, cores, kernel.
+/// Returns the machine in one line: cores, processor, kernel.
 pub fn describe() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
@@ -71,13 +72,13 @@ pub fn describe() -> String {
     format!("{cores} x {model}, Linux {}", kernel.trim())
 }
 
-/// Day and time in UTC so many nanoseconds ago, as RFC 3339 writes it.
+/// Returns the UTC time of `ago_ns` nanoseconds ago in RFC 3339 format.
 pub fn utc_before(ago_ns: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format_utc(now.saturating_sub(Duration::from_nanos(ago_ns)).as_secs())
 }
 
-/// Days to a date by the rules of the Gregorian calendar, with years that begin in March.
+/// Converts seconds since the epoch to a Gregorian date, using years that begin in March.
 fn format_utc(unix_s: u64) -> String {
     let (days, second) = (unix_s / 86_400 + 719_468, unix_s % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stat_line_is_read_whatever_the_process_is_called() {
+    fn parses_stat_with_parentheses_in_the_process_name() {
         let stat =
             "42 (a (b) c) S 1 42 42 0 -1 4194560 1 2 3 4 250 150 0 0 20 0 3 0 99 12345678 1000 18446744";
         let usage = parse_stat(stat, 100.0, 4_096);
@@ -112,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn waiting_and_stolen_time_have_their_places() {
+    fn parses_waiting_and_steal_time() {
         assert_eq!(parse_waited("216105 2143048 2\n"), Some(2_143_048));
         assert_eq!(parse_stolen("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 0"), Some(8));
     }
 
     #[test]
-    fn moments_have_their_dates() {
+    fn formats_known_dates() {
         for (unix_s, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),

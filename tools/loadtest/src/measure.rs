@@ -1,13 +1,13 @@
-//! What is counted and measured while a run goes on.
+//! Counters and histograms of a run.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-/// Shortest time that histograms tell from none, in nanoseconds.
+/// Resolution of histograms, in nanoseconds.
 const SHORTEST_NS: u64 = 1_000;
 
-/// Longest time that histograms hold, in nanoseconds; longer ones count as this.
+/// Longest time of histograms, in nanoseconds. Longer times are recorded as this.
 const LONGEST_NS: u64 = 120_000_000_000;
 
 /// Significant digits of recorded times.
@@ -29,12 +29,12 @@ impl Times {
         self.0.saturating_record(time_ns);
     }
 
-    /// Forgets everything.
+    /// Clears the histogram.
     pub fn clear(&mut self) {
         self.0.reset();
     }
 
-    /// The figures people ask for.
+    /// Returns mean, percentiles and maximum.
     pub fn summary(&self) -> Summary {
         let ms = |quantile: f64| to_ms(self.0.value_at_quantile(quantile));
         Summary {
@@ -48,8 +48,8 @@ impl Times {
         }
     }
 
-    /// How many times fell into ranges that grow by the factor `2^(1 / per_doubling)`: upper ends in milliseconds, and
-    /// counts. Only ranges between the shortest and the longest time recorded.
+    /// Returns counts per range with its upper end in milliseconds. Ranges grow by the factor `2^(1 / per_doubling)`
+    /// and span the recorded times.
     pub fn ranges(&self, per_doubling: u32) -> Vec<(f64, u64)> {
         let factor = 2f64.powf(1.0 / f64::from(per_doubling));
         let range_of = |time_ns: u64| ((time_ns.max(SHORTEST_NS) as f64).ln() / factor.ln()).floor() as i32;
@@ -62,8 +62,8 @@ impl Times {
         all.map(|range| (factor.powi(range + 1) / 1e6, counts.get(&range).copied().unwrap_or(0))).collect()
     }
 
-    /// The mean time until the end of the stretch that an arbitrary moment falls into, when the recorded times are
-    /// stretches that follow each other, in milliseconds.
+    /// Returns the mean residual time in milliseconds: the time from a random moment to the end of its interval, if
+    /// the recorded times are consecutive intervals.
     pub fn mean_residual_ms(&self) -> f64 {
         let (mean, deviation) = (self.0.mean(), self.0.stdev());
         if mean > 0.0 { (mean * mean + deviation * deviation) / (2.0 * mean) / 1e6 } else { 0.0 }
@@ -74,22 +74,22 @@ fn to_ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
 
-/// The figures people ask for, in milliseconds.
+/// Summary of a histogram, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// Times recorded.
+    /// Number of recorded times.
     pub count: u64,
     /// Arithmetic mean.
     pub mean_ms: f64,
-    /// Half were at most this.
+    /// Median.
     pub p50_ms: f64,
-    /// Nine of ten were at most this.
+    /// 90th percentile.
     pub p90_ms: f64,
-    /// 99 of 100 were at most this.
+    /// 99th percentile.
     pub p99_ms: f64,
-    /// 999 of 1,000 were at most this.
+    /// 99.9th percentile.
     pub p999_ms: f64,
-    /// The longest.
+    /// Maximum.
     pub max_ms: f64,
 }
 
@@ -97,7 +97,7 @@ pub struct Summary {
 pub const FRAME_KINDS: [&str; 9] =
     ["game_state", "ack", "joined", "left", "attack", "direction", "movement", "ping", "other"];
 
-/// The place of a game message's kind in [`FRAME_KINDS`], by its first byte.
+/// Returns the index in [`FRAME_KINDS`] of a game message, by its first byte.
 pub fn frame_kind(first_byte: Option<&u8>) -> usize {
     match first_byte {
         Some(7) => 0,
@@ -111,7 +111,7 @@ pub fn frame_kind(first_byte: Option<&u8>) -> usize {
     }
 }
 
-/// The place of pings in [`FRAME_KINDS`].
+/// Index of pings in [`FRAME_KINDS`].
 pub const PING: usize = 7;
 
 /// Counts since the start of a run.
@@ -119,30 +119,30 @@ pub const PING: usize = 7;
 pub struct Tally {
     /// MOVEs sent.
     pub moves: u64,
-    /// MOVEs answered.
+    /// MOVEs acknowledged.
     pub acks: u64,
-    /// Answers to no MOVE, or to one answered before.
+    /// Acks of no pending MOVE.
     pub acks_unexpected: u64,
-    /// MOVEs whose connection ended before their answer came, where that was the server's doing or the network's.
+    /// MOVEs whose connection the server or the network ended before the ack.
     pub acks_lost: u64,
     /// Frames sent.
     pub frames_out: u64,
     /// Frames received, by kind.
     pub frames_in: [u64; FRAME_KINDS.len()],
-    /// Bytes sent, without TCP's own.
+    /// Payload bytes sent over TCP.
     pub bytes_out: u64,
-    /// Bytes received, without TCP's own.
+    /// Payload bytes received over TCP.
     pub bytes_in: u64,
-    /// Clients that left to come back.
+    /// Clients that disconnected to reconnect.
     pub left: u64,
-    /// Clients that came back.
+    /// Clients that reconnected.
     pub returned: u64,
-    /// Time the loop did not wait, in nanoseconds.
+    /// Time for which the loop did not wait, in nanoseconds.
     pub busy_ns: u64,
 }
 
 impl Tally {
-    /// What was counted since an earlier state.
+    /// Returns the counts since an earlier state.
     pub fn since(&self, earlier: &Tally) -> Tally {
         Tally {
             moves: self.moves - earlier.moves,
@@ -159,67 +159,67 @@ impl Tally {
         }
     }
 
-    /// Frames received of all kinds.
+    /// Returns the number of received frames of all kinds.
     pub fn frames_in_total(&self) -> u64 {
         self.frames_in.iter().sum()
     }
 }
 
-/// What was sent and when, until its answer comes.
+/// A sent MOVE that awaits its ack.
 #[derive(Clone, Copy, Debug)]
 pub struct Pending {
-    /// Number of the MOVE.
+    /// Sequence number of the MOVE.
     pub sequence: u32,
-    /// When it was to be sent.
+    /// Time at which it was due.
     pub intended_ns: u64,
-    /// When the write was attempted.
+    /// Time of the write.
     pub sent_ns: u64,
-    /// So many were unanswered together that they may have reached the server in one pile, over its rate limit.
+    /// Whether it was part of a backlog, which may have exceeded the server's rate limit on arrival.
     pub is_backlogged: bool,
 }
 
-/// All times of a run.
+/// Histograms of a run.
 #[derive(Debug, Default)]
 pub struct Measures {
-    /// From the moment a MOVE was to be sent to its answer: what a player would have waited, a late generator or a
-    /// full socket included. Nothing is omitted because an earlier answer was late.
+    /// From the due time of a MOVE to its ack: the latency a player experiences, including a late generator and a
+    /// full socket. There is no coordinated omission.
     pub ack: Times,
-    /// From the write of a MOVE to its answer.
+    /// From the write of a MOVE to its ack.
     pub ack_from_write: Times,
-    /// As `ack`, while clients were still connecting.
+    /// Like `ack`, while clients are still connecting.
     pub ack_while_connecting: Times,
-    /// As `ack`, of the second under way.
+    /// Like `ack`, of the current second.
     pub ack_this_second: Times,
-    /// From the moment something was to be sent to its write.
+    /// From a due time to the write.
     pub lateness: Times,
-    /// As `lateness`, of the second under way.
+    /// Like `lateness`, of the current second.
     pub lateness_this_second: Times,
-    /// How long the loop's turns took, waiting excluded: what arrives meanwhile is read a turn later.
+    /// Durations of loop iterations without waiting. Data that arrives during an iteration is read in the next one.
     pub iterations: Times,
-    /// From the begin of a connection to its first full state.
+    /// From the start of a connection to its first snapshot.
     pub connect: Times,
-    /// The window whose MOVEs count, in nanoseconds of the run's clock.
+    /// The measured window, in nanoseconds of the run's clock.
     pub window: Window,
 }
 
-/// A stretch of time, its beginning included and its end not.
+/// A half-open interval of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Beginning; with an end of 0, the window has not begun.
+    /// Start. With an end of 0, the window has not begun.
     pub from_ns: u64,
-    /// End.
+    /// End, exclusive.
     pub until_ns: u64,
 }
 
 impl Window {
-    /// Whether the moment falls into it.
+    /// Whether the window contains the time.
     pub fn contains(&self, at_ns: u64) -> bool {
         (self.from_ns..self.until_ns).contains(&at_ns)
     }
 }
 
 impl Measures {
-    /// Records an answer that came at `now_ns`.
+    /// Records an ack received at `now_ns`.
     pub fn answered(&mut self, pending: &Pending, now_ns: u64, is_connecting: bool) {
         let waited_ns = now_ns.saturating_sub(pending.intended_ns);
         self.ack_this_second.record(waited_ns);
@@ -232,7 +232,7 @@ impl Measures {
         }
     }
 
-    /// Records that something was sent at `now_ns` that was meant for `intended_ns`.
+    /// Records a write at `now_ns` that was due at `intended_ns`.
     pub fn sent(&mut self, intended_ns: u64, now_ns: u64) {
         let late_ns = now_ns.saturating_sub(intended_ns);
         self.lateness_this_second.record(late_ns);
@@ -251,15 +251,15 @@ pub struct Second {
     pub measured: bool,
     /// Clients playing at its end.
     pub playing: usize,
-    /// What was counted in it.
+    /// Counts of the second.
     pub tally: Tally,
-    /// Answers that came in it.
+    /// Round trips of the acks received in it.
     pub ack: Summary,
-    /// How late the generator was in it.
+    /// Lateness of the generator.
     pub lateness: Summary,
-    /// Cores the server used, and its memory in bytes; none without `--pid`.
+    /// Cores used by the server, and its resident memory in bytes; `None` without `--pid`.
     pub server: Option<(f64, u64)>,
-    /// Cores the generator used.
+    /// Cores used by the generator.
     pub generator_cores: f64,
 }
 
@@ -274,13 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_counts_for_every_move_that_was_due_in_it() {
-        // One MOVE every 10 ms for 10 s; the server answers at once, but stalls for the last second.
+    fn a_stall_delays_every_move_that_was_due() {
+        // One MOVE every 10 ms for 10 s. The server acknowledges immediately, but stalls for the last second.
         let mut measures =
             Measures { window: Window { from_ns: 0, until_ns: 10_000 * MS }, ..Measures::default() };
         for n in 0..1_000 {
             let intended_ns = n * 10 * MS;
-            // The generator, too, was stopped meanwhile, and wrote everything at the end.
+            // The generator was stopped too, and wrote everything at the end.
             let sent_ns = if n < 900 { intended_ns } else { 10_000 * MS };
             let pending = Pending { sequence: n as u32, intended_ns, sent_ns, is_backlogged: false };
             measures.answered(&pending, sent_ns + MS, false);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn only_moves_meant_for_the_window_count_whenever_their_answer_comes() {
+    fn only_moves_due_in_the_window_count() {
         let mut measures = Measures { window: Window { from_ns: 100, until_ns: 200 }, ..Measures::default() };
         for intended_ns in [99, 100, 199, 200] {
             let pending = Pending { sequence: 1, intended_ns, sent_ns: intended_ns, is_backlogged: false };
@@ -303,11 +303,11 @@ mod tests {
         assert_eq!(measures.ack.summary().count, 2);
         assert_eq!(measures.lateness.summary().count, 2);
         assert_eq!(measures.ack_while_connecting.summary().count, 4);
-        assert!(!Window::default().contains(0), "no window yet");
+        assert!(!Window::default().contains(0), "the window has not begun");
     }
 
     #[test]
-    fn ranges_cover_every_time_once() {
+    fn ranges_count_every_time_once() {
         let mut times = Times::default();
         for time_ns in [0, 500, 1_500, 90_000, 90_001, MS, 3_000 * MS] {
             times.record(time_ns);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_residual_of_equal_stretches_is_half_of_one() {
+    fn the_mean_residual_of_equal_intervals_is_half_of_one() {
         let mut times = Times::default();
         for _ in 0..10 {
             times.record(4 * MS);

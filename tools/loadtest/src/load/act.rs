@@ -1,4 +1,4 @@
-//! What players do when their moment comes, and how it gets onto the wire.
+//! Due actions of players, and sending.
 
 use game_client::{ClientMessage, Vector};
 
@@ -8,18 +8,18 @@ use crate::client::Phase;
 use crate::frame::{Opcode, append_masked};
 use crate::schedule::{Entry, Task};
 
-/// How often slow readers read, in nanoseconds.
+/// Interval between two reads of a slow reader, in nanoseconds.
 pub const SLOW_READ_INTERVAL_NS: u64 = 10 * SECOND_NS;
 
-/// How late a deed may be to be made up for, in nanoseconds. This program had no processor then, or was stopped; players
-/// whom it all happened to would not send now what they did not send then, and the rate limit would not take it.
+/// Longest lateness at which an action is still performed at its due time, in nanoseconds. Beyond it this program was
+/// starved or stopped. Real players would not send the missed actions in a burst, and the rate limit would drop them.
 const MAKE_UP_NS_MAX: u64 = SECOND_NS;
 
-/// Close frame of a client that goes away: code 1001, as from a closed tab.
+/// Payload of a close frame: code 1001 (going away), as from a closed tab.
 const GOING_AWAY: [u8; 2] = 1001u16.to_be_bytes();
 
 impl Load {
-    /// Carries out what is due, a turn's worth.
+    /// Performs due tasks, at most one iteration's worth.
     pub(super) fn act(&mut self) {
         for _ in 0..TASKS_PER_ITERATION {
             let Some(entry) = self.tasks.take_due(self.clock.now_ns()) else { return };
@@ -28,13 +28,13 @@ impl Load {
                 continue;
             }
             match entry.task {
-                // Players play on until it is their turn to stop.
+                // A stopped player performs no further actions.
                 Task::Play if client.stop_sequence.is_some() => {}
                 Task::Play if self.is_postponed(entry) => {}
                 Task::Play => self.play(&entry),
                 Task::Stop => self.stop(&entry),
                 Task::Read => {
-                    // Its small buffer fills again while it is emptied: a short read is not the last.
+                    // The small receive buffer refills while it is drained, so a short read does not mean drained.
                     self.read(entry.client, true);
                     self.tasks.add(Entry { due_ns: entry.due_ns + SLOW_READ_INTERVAL_NS, ..entry });
                 }
@@ -42,7 +42,7 @@ impl Load {
         }
     }
 
-    /// Puts off what is too late to be made up for, and notes how late it was.
+    /// Postpones an action that is too late, and records its lateness.
     fn is_postponed(&mut self, entry: Entry) -> bool {
         let now_ns = self.clock.now_ns();
         let is_postponed = now_ns > entry.due_ns + MAKE_UP_NS_MAX;
@@ -78,7 +78,7 @@ impl Load {
         }
     }
 
-    /// The last MOVE of all: the server's answer says where the player stands from now on.
+    /// Sends the final MOVE. Its ack gives the player's final position.
     fn stop(&mut self, entry: &Entry) {
         let client = &mut self.clients[entry.client];
         let claims = client.claims;
@@ -90,7 +90,7 @@ impl Load {
         self.send(entry.client, &[message], entry.due_ns);
     }
 
-    /// Writes messages in one go that were meant to be sent at `intended_ns`.
+    /// Sends messages that were due at `intended_ns`, in one write.
     pub(super) fn send(&mut self, index: usize, messages: &[ClientMessage], intended_ns: u64) {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         outgoing.clear();
@@ -120,7 +120,7 @@ impl Load {
         self.write(index, &frame);
     }
 
-    /// Sends a close frame; the server's answer is for the caller to wait for, or not.
+    /// Sends a close frame. The caller may wait for the server's.
     pub(super) fn send_close(&mut self, index: usize) {
         let mut frame = Vec::with_capacity(8);
         append_masked(&mut frame, Opcode::Close, &GOING_AWAY, self.random.next_u64() as u32);

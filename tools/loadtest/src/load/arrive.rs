@@ -1,4 +1,4 @@
-//! Clients come in: at the connect rate, or as fast as the server shakes hands, whichever is slower.
+//! Connecting clients: at the connect rate, or as fast as the server completes handshakes, whichever is slower.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -20,34 +20,34 @@ use crate::os::begin_connect;
 use crate::schedule::{Entry, FixedRate, Task};
 use game_client::ClientMessage;
 
-/// Most handshakes under way at a time; servers bound them too.
+/// Most concurrent handshakes. Servers bound them too.
 const HANDSHAKES_MAX: usize = 256;
 
-/// Most connections begun in one turn: each costs the kernel a whole TCP handshake.
+/// Most connections started per iteration: each costs the kernel a whole TCP handshake.
 const CONNECTS_PER_ITERATION: usize = 4;
 
-/// How long the server may take from connect to the first full state, in nanoseconds.
+/// Longest time from connect to the first snapshot, in nanoseconds.
 const HANDSHAKE_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 
-/// Receive buffer of slow readers, in bytes, so that the server notices them.
+/// Receive buffer of slow readers, in bytes. Small, so that the server experiences backpressure.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 
-/// Who is still to come, and who could not.
+/// Progress of connecting, and failures.
 #[derive(Debug)]
 pub struct Arrivals {
     rate: FixedRate,
-    /// Number of clients that have begun.
+    /// Clients whose connection has started.
     begun: usize,
     wanted: usize,
-    /// Clients on their way in.
+    /// Clients that are connecting.
     pub handshaking: usize,
-    /// Clients that have come in at least once.
+    /// Clients that have joined at least once.
     pub joined: usize,
-    /// When the last of them came in for the first time.
+    /// Time of the last first join.
     last_joined_ns: u64,
-    /// When the first could have begun.
+    /// Time at which connecting began.
     began_ns: u64,
-    /// Clients that could not come in, by reason.
+    /// Failed connections, by reason.
     pub failures: BTreeMap<String, u64>,
     request: Vec<u8>,
 }
@@ -67,22 +67,22 @@ impl Arrivals {
         }
     }
 
-    /// When the next one may begin; never while as many as may be are on their way.
+    /// Returns the time of the next connection; `u64::MAX` while the limit of handshakes is reached.
     pub fn next_ns(&self) -> u64 {
         if self.may_begin() { self.rate.next_ns() } else { u64::MAX }
     }
 
-    /// Whether everybody has come in or failed to.
+    /// Whether every client has joined or failed.
     pub fn is_over(&self) -> bool {
         self.begun == self.wanted && self.handshaking == 0
     }
 
-    /// Time until the last one was in, in nanoseconds.
+    /// Returns the time until the last join, in nanoseconds.
     pub fn all_joined_ns(&self) -> u64 {
         self.last_joined_ns - self.began_ns
     }
 
-    /// Begins no more.
+    /// Starts no further connections.
     pub fn stop(&mut self) {
         self.wanted = self.begun;
     }
@@ -93,7 +93,7 @@ impl Arrivals {
 }
 
 impl Load {
-    /// Begins the connections that are due.
+    /// Starts the connections that are due.
     pub(super) fn arrive(&mut self) {
         for _ in 0..CONNECTS_PER_ITERATION {
             let now_ns = self.clock.now_ns();
@@ -106,11 +106,11 @@ impl Load {
         }
     }
 
-    /// A client begins to connect.
+    /// Starts a client's connection.
     pub(super) fn begin(&mut self, index: usize, now_ns: u64) {
         self.clients[index].highest_before = self.churn.ids.highest();
         let receive_buffer = self.clients[index].is_slow.then_some(SLOW_RECEIVE_BUFFER_BYTES);
-        // 127.0.0.1 stays free for everybody else on the machine.
+        // The ports of 127.0.0.1 stay free for other programs.
         let number = index.checked_rem(self.options.source_addresses as usize);
         let source = number.map(|number| Ipv4Addr::new(127, 0, 0, 2 + number as u8));
         self.arrivals.handshaking += 1;
@@ -129,13 +129,13 @@ impl Load {
         }
     }
 
-    /// A client could not come in.
+    /// Records a failed connection.
     pub(super) fn fail(&mut self, index: usize, reason: &str) {
         *self.arrivals.failures.entry(printable(reason).into_owned()).or_default() += 1;
         self.remove(index);
     }
 
-    /// The kernel has connected, or found that it can't.
+    /// Handles the result of a non-blocking connect.
     pub(super) fn finish_connect(&mut self, index: usize) {
         let Some(stream) = &self.clients[index].stream else { return };
         if let Ok(Some(error)) | Err(error) = stream.take_error() {
@@ -143,7 +143,7 @@ impl Load {
         }
         match stream.peer_addr() {
             Ok(_) => {}
-            // An event of an earlier socket of this client.
+            // A stale event of this client's earlier socket.
             Err(error) if error.kind() == ErrorKind::NotConnected => return,
             Err(error) => return self.fail(index, &error.to_string()),
         }
@@ -157,7 +157,7 @@ impl Load {
         }
     }
 
-    /// The first full state has come: the client learns who it is (the highest id) and where, and begins to play.
+    /// Handles the first snapshot: the client learns its id (the highest) and position, and starts to play.
     pub(super) fn enter(&mut self, index: usize, payload: &[u8], now_ns: u64) -> bool {
         let own = match ServerMessage::decode(payload) {
             Ok(ServerMessage::GameState(entries)) => entries.into_iter().max_by_key(|entry| entry.id),
@@ -205,7 +205,7 @@ impl Load {
         client.behaviour = behaviour;
         let (generation, is_slow) = (client.generation, client.is_slow);
         if !self.stage.is_active() {
-            // Everybody stops; so does who comes in late.
+            // All players are stopping, including one that joins late.
             return self.tasks.add(Entry { due_ns: now_ns, client: index, generation, task: Task::Stop });
         }
         if let Some(due_ns) = first_ns {
@@ -217,7 +217,7 @@ impl Load {
         }
     }
 
-    /// Gives up on those that have been on their way for too long.
+    /// Fails connections that exceed the handshake timeout.
     pub(super) fn time_out_arrivals(&mut self, now_ns: u64) {
         if self.arrivals.handshaking == 0 {
             return;

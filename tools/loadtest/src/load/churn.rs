@@ -1,4 +1,4 @@
-//! Clients leave in every way there is and come back at once: a few all the time, or many at the same instant.
+//! Disconnects clients in various ways and reconnects them: a few all the time, or many at once (a storm).
 
 use std::collections::VecDeque;
 
@@ -12,34 +12,34 @@ use crate::options::Options;
 use crate::os::reset_when_closed;
 use crate::schedule::FixedRate;
 
-/// Most clients that leave in one turn, so that a late generator does not make a burst of what was to be spread.
+/// Most disconnects per iteration, so that a late generator does not turn an even rate into a burst.
 const LEAVES_PER_ITERATION: usize = 4;
 
-/// Most clients of a storm that begin to come back in one turn: what arrives meanwhile must be read.
+/// Most reconnects of a storm per iteration: arriving data must be read in between.
 const RETURNS_PER_ITERATION: usize = 32;
 
-/// Clients looked at to find one that may leave.
+/// Random attempts to find a client that may disconnect.
 const ATTEMPTS: usize = 32;
 
-/// How a client leaves.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaveKind {
     /// With a close frame.
     Close,
     /// With LEAVE.
     Leave,
-    /// Without a word.
+    /// By closing the socket without a close frame.
     HangUp,
     /// With a reset.
     Reset,
-    /// Right after it has asked for the upgrade, before it reads anything.
+    /// Right after the upgrade request, before it reads anything.
     Vanish,
-    /// With a reset, together with many others.
+    /// With a reset, at the same time as many others.
     Storm,
 }
 
 impl LeaveKind {
-    /// All kinds, in the order of their counts.
+    /// All kinds, in the order of the counts.
     pub const ALL: [LeaveKind; 6] = [
         LeaveKind::Close,
         LeaveKind::Leave,
@@ -49,7 +49,7 @@ impl LeaveKind {
         LeaveKind::Storm,
     ];
 
-    /// The word for it in reports.
+    /// Returns its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             LeaveKind::Close => "close",
@@ -62,44 +62,44 @@ impl LeaveKind {
     }
 }
 
-/// Who left and came back, and how that went.
+/// Disconnects, reconnects and their results.
 #[derive(Debug)]
 pub struct Churn {
-    /// When clients leave.
+    /// Schedule of disconnects.
     rate: FixedRate,
-    /// Clients that left, by how.
+    /// Disconnects by kind.
     pub left: [u64; LeaveKind::ALL.len()],
-    /// From the begin of a connection to its first full state, of those who come back.
+    /// From the start of a connection to its first snapshot, of reconnecting clients.
     pub connect: Times,
     /// All ids of the run.
     pub ids: Ids,
-    /// Those killed at once.
+    /// The storm.
     pub storm: Storm,
 }
 
-/// Many clients killed at the same instant.
+/// Many clients disconnected at once.
 #[derive(Debug, Default)]
 pub struct Storm {
-    /// When, if it is still to come.
+    /// Time of a storm that has not begun.
     due_ns: Option<u64>,
-    /// When it broke.
+    /// Time at which it began.
     pub began_ns: Option<u64>,
-    /// When the last of them was reset.
+    /// Time of the last reset.
     pub reset_ns: u64,
-    /// When all were back.
+    /// Time at which all clients had reconnected.
     pub back_ns: Option<u64>,
-    /// Those who have not begun to come back.
+    /// Clients that have not started to reconnect.
     waiting: VecDeque<usize>,
-    /// How many were killed.
+    /// Number of disconnected clients.
     pub killed: usize,
-    /// How many are back.
+    /// Number of reconnected clients.
     pub returned: usize,
-    /// From the moment a MOVE was to be sent to its answer, of those who stayed, until all the others were back.
+    /// Ack round trips of the unaffected clients, until all others had reconnected.
     pub ack_of_stayed: Times,
 }
 
 impl Churn {
-    /// Nobody leaves before [`Churn::begin`].
+    /// Returns a state without disconnects until [`Churn::begin`].
     pub fn new() -> Churn {
         Churn {
             rate: FixedRate::new(0, 0.0),
@@ -110,23 +110,23 @@ impl Churn {
         }
     }
 
-    /// From now on, so many leave a second.
+    /// Starts to disconnect `per_s` clients per second.
     pub fn begin(&mut self, now_ns: u64, per_s: f64) {
         self.rate = FixedRate::new(now_ns, per_s);
     }
 
-    /// The measured window begins: a storm may come.
+    /// Schedules the storm at the beginning of the measured window.
     pub fn await_storm(&mut self, window_from_ns: u64, options: &Options) {
         self.storm.due_ns = options.storm_at.map(|at| window_from_ns + at.as_nanos() as u64);
     }
 
-    /// Nobody leaves any more.
+    /// Stops all disconnects.
     pub fn stop(&mut self) {
         self.rate = FixedRate::new(u64::MAX, 0.0);
         self.storm.due_ns = None;
     }
 
-    /// The next moment at which there is something to do.
+    /// Returns the next due time.
     pub fn next_ns(&self) -> u64 {
         if !self.storm.waiting.is_empty() {
             return 0;
@@ -134,14 +134,14 @@ impl Churn {
         self.rate.next_ns().min(self.storm.due_ns.unwrap_or(u64::MAX))
     }
 
-    /// Clients that left and were to come back.
+    /// Returns the number of all disconnects.
     pub fn left_total(&self) -> u64 {
         self.left.iter().sum()
     }
 }
 
 impl Storm {
-    /// Whether a MOVE was due while others had not come back.
+    /// Whether a time is between the storm's begin and the last reconnect.
     fn is_active_at(&self, at_ns: u64) -> bool {
         self.began_ns.is_some_and(|began_ns| (began_ns..self.back_ns.unwrap_or(u64::MAX)).contains(&at_ns))
     }
@@ -165,7 +165,7 @@ impl Storm {
 }
 
 impl Load {
-    /// Lets those leave whose moment has come, and those of a storm come back.
+    /// Performs due disconnects, and reconnects clients of a storm.
     pub(super) fn churn(&mut self) {
         for _ in 0..RETURNS_PER_ITERATION {
             let Some(index) = self.churn.storm.waiting.pop_front() else { break };
@@ -186,7 +186,7 @@ impl Load {
         }
     }
 
-    /// Some client that is no viewer leaves and comes back at once.
+    /// Disconnects a random client that is not a viewer, and reconnects it immediately.
     fn reconnect_random_client(&mut self) {
         let may_leave = |load: &Load, index: usize| {
             let client = &load.clients[index];
@@ -206,26 +206,26 @@ impl Load {
             LeaveKind::HangUp | LeaveKind::Vanish => {}
             LeaveKind::Reset | LeaveKind::Storm => self.reset(index),
         }
-        // Somebody who is to vanish must leave first, which is a hang-up of its own; and the write may have failed.
+        // A client that will vanish must disconnect first, which counts as a hang-up.
         let counted = if kind == LeaveKind::Vanish { LeaveKind::HangUp } else { kind };
         self.leave(index, counted);
         self.clients[index].vanishes = kind == LeaveKind::Vanish;
         self.begin(index, self.clock.now_ns());
     }
 
-    /// Goes before it reads what its request is answered with, and comes back.
+    /// Disconnects before the response to the upgrade request is read, and reconnects.
     pub(super) fn vanish(&mut self, index: usize) {
         if self.random.chance(0.5) {
             self.reset(index);
         }
         self.leave(index, LeaveKind::Vanish);
-        // It counts among those that were to leave.
+        // It counts towards the rate of disconnects.
         self.churn.rate.take_early();
         self.clients[index].vanishes = false;
         self.begin(index, self.clock.now_ns());
     }
 
-    /// Kills many at the same instant. They come back as fast as they can.
+    /// Resets many clients at once. They reconnect as fast as possible.
     fn storm(&mut self, now_ns: u64) {
         let (all, wanted) = (self.clients.len(), self.options.storm_clients);
         let is_hit = |index: usize| (index + 1) * wanted / all > index * wanted / all;
@@ -254,7 +254,7 @@ impl Load {
 
     fn reset(&mut self, index: usize) {
         if let Some(stream) = &self.clients[index].stream {
-            // Fails only when the server was faster, and then there is nothing to reset.
+            // Fails only if the server has closed already; then no reset is needed.
             let _ = reset_when_closed(stream);
         }
     }
@@ -266,7 +266,7 @@ impl Load {
         self.tally.left += 1;
     }
 
-    /// Somebody has come in who had left.
+    /// Records that a client has reconnected.
     pub(super) fn record_return(&mut self, index: usize, now_ns: u64) {
         let began_ns = self.clients[index].began_ns;
         self.churn.connect.record(now_ns - began_ns);
@@ -284,19 +284,19 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_is_over_when_all_are_back() {
+    fn a_storm_ends_when_all_clients_have_reconnected() {
         let mut storm = Storm { began_ns: Some(100), killed: 2, ..Storm::default() };
         storm.record_return(50, 150);
-        assert_eq!(storm.returned, 0, "began before the storm");
+        assert_eq!(storm.returned, 0, "connected before the storm");
         storm.record_return(110, 160);
         assert_eq!(storm.back_ns, None);
         storm.record_return(110, 170);
         storm.record_return(180, 190);
-        assert_eq!((storm.back_ns, storm.returned), (Some(170), 2), "later ones are of other causes");
+        assert_eq!((storm.back_ns, storm.returned), (Some(170), 2), "later reconnects have other causes");
     }
 
     #[test]
-    fn only_those_who_stayed_count_and_only_while_the_others_are_away() {
+    fn only_unaffected_clients_count_and_only_during_the_storm() {
         let mut storm = Storm { began_ns: Some(100), back_ns: Some(200), ..Storm::default() };
         storm.answered(&pending(99), 1, 300);
         storm.answered(&pending(200), 1, 300);

@@ -1,4 +1,4 @@
-//! What it all amounts to: pictures compared with the truth, and everything counted gathered into a report.
+//! The report: replicas compared with the true positions, and all counters.
 
 use super::Load;
 use super::churn::LeaveKind;
@@ -12,11 +12,11 @@ use crate::report::{
 use crate::scrape::Scrape;
 use crate::truth::{Fault, Pose, Truth, Viewpoint, compare};
 
-/// Most differences kept in words.
+/// Most differences described in the report.
 const EXAMPLES_MAX: usize = 20;
 
 impl Load {
-    /// Gathers the report. Pictures are compared only when everybody stands `at_rest`.
+    /// Creates the report. Replicas are compared only if all players are `at_rest`.
     pub(super) fn judge(&mut self, at_rest: bool) -> Report {
         let (scrape_at_rest, window_scrapes) = self.observer.scrapes();
         let connections = self.connections(scrape_at_rest.as_ref());
@@ -132,7 +132,7 @@ impl Load {
             lateness: self.measures.lateness.summary(),
             postponed: self.postponed,
             iterations: self.measures.iterations.summary(),
-            // What arrives while the loop waits is read at once.
+            // Data that arrives while the loop waits is read immediately.
             read_delay_ms: self.measures.iterations.mean_residual_ms() * busy_ratio,
             stolen_ratio: (end.stolen_s - begin.stolen_s) / all_cores_s,
         }
@@ -165,7 +165,7 @@ impl Load {
             let sprites = self.viewers.screen(viewer, now_ns);
             replicas.compared += 1;
             replicas.sprites += sprites.len();
-            // Whoever is in the truth is not asked about.
+            // Players in the truth are not looked up here.
             for found in compare(&viewpoint, &sprites, &truth, |id| self.churn.ids.contains(id)) {
                 *replicas.faults.entry(found.fault).or_default() += 1;
                 if replicas.examples.len() < EXAMPLES_MAX {
@@ -179,14 +179,14 @@ impl Load {
         replicas
     }
 
-    /// Where everybody who plays stands, by the server's own answers.
+    /// Returns the positions of all playing clients, according to the server's acks.
     fn truth(&self) -> Truth {
         let playing = self.clients.iter().filter(|client| client.phase == Phase::Playing);
         playing.map(|client| (client.id, pose(client))).collect()
     }
 }
 
-/// Where a client stands, if its last MOVE has been answered.
+/// Returns a client's pose, if its final MOVE has been acknowledged.
 fn pose(client: &Client) -> Option<Pose> {
     let (acked, avatar) = (client.acked?, client.avatar.as_ref()?);
     client.has_stopped().then(|| Pose {
@@ -220,7 +220,7 @@ fn server_account(marks: &[Mark], scrapes: &[Option<Scrape>], timeline: &[Second
     }
 }
 
-/// What the server's counts of upgrades, players and ends leave open: 0 when they are exact.
+/// Returns upgrades minus players minus closed connections, from the server's metrics. 0 if they are consistent.
 fn unaccounted(scrape: &Scrape) -> Option<i64> {
     let closed = scrape.body.get("closed")?.as_object()?.values().filter_map(serde_json::Value::as_i64);
     let upgraded = scrape.body.get("connections")?.get("upgraded_total")?.as_i64()?;

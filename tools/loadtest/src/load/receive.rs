@@ -1,4 +1,4 @@
-//! Bytes in: read as soon as the kernel says so, timed at the read, cut into frames, and acted on.
+//! Receiving: bytes are read on readiness, timed at the read, split into frames, and handled.
 
 use game_client::ServerMessage;
 
@@ -10,7 +10,7 @@ use crate::handshake::{self, Response};
 use crate::measure::{PING, frame_kind};
 
 impl Load {
-    /// A socket has room again, or has just been connected.
+    /// Handles a writable socket: flushes, or finishes the connect.
     pub(super) fn writable(&mut self, index: usize) {
         let client = &mut self.clients[index];
         if client.phase == Phase::Connecting {
@@ -22,7 +22,7 @@ impl Load {
         }
     }
 
-    /// A socket has something to read. `ended` says that its end is among it, so that a short read is not the last.
+    /// Handles a readable socket. `ended` means that the stream's end is pending, so a short read is not the last.
     pub(super) fn readable(&mut self, index: usize, ended: bool) {
         let client = &self.clients[index];
         let waits = client.is_slow && client.phase == Phase::Playing && self.stage.is_active();
@@ -32,7 +32,7 @@ impl Load {
         self.read(index, ended);
     }
 
-    /// Reads all there is: up to a short read, or until nothing is left where the end or more may be behind one.
+    /// Reads until a short read, or with `to_the_last` until the socket would block.
     pub(super) fn read(&mut self, index: usize, to_the_last: bool) {
         let mut scratch = std::mem::take(&mut self.scratch);
         loop {
@@ -41,7 +41,7 @@ impl Load {
                     let now_ns = self.clock.now_ns();
                     self.tally.bytes_in += count as u64;
                     self.take_bytes(index, &scratch[..count], now_ns);
-                    // A short read means drained.
+                    // A short read means that the socket is drained.
                     if count < scratch.len() && !to_the_last {
                         break;
                     }
@@ -60,7 +60,7 @@ impl Load {
         self.scratch = scratch;
     }
 
-    /// The server's side is over.
+    /// Handles the end of the server's stream.
     fn end(&mut self, index: usize, reason: &str) {
         self.unclosed += usize::from(self.clients[index].phase == Phase::Closing);
         self.lose(index, reason);
@@ -93,7 +93,7 @@ impl Load {
         let generation = self.clients[index].generation;
         let result = inbox.receive(bytes, |frame| self.take_frame(index, frame, now_ns));
         let client = &mut self.clients[index];
-        // Unless the client has gone on one of the frames.
+        // Unless one of the frames disconnected the client.
         if client.phase != Phase::Disconnected && client.generation == generation {
             client.inbox = inbox;
         }
@@ -102,9 +102,9 @@ impl Load {
         }
     }
 
-    /// Acts on one frame; false when it was the connection's last.
+    /// Handles one frame. Returns `false` if it was the connection's last.
     fn take_frame(&mut self, index: usize, frame: Frame<'_>, now_ns: u64) -> bool {
-        // An answer to the frame before this one may have found the connection broken.
+        // Handling the previous frame may have disconnected the client.
         if self.clients[index].phase == Phase::Disconnected {
             return false;
         }
@@ -136,7 +136,7 @@ impl Load {
             self.viewers
                 .receive(viewer, payload, now_ns, window, |id| clients[*players.get(&id)?].avatar.as_ref());
         }
-        // Of all other messages only the kind is looked at.
+        // Other messages are only counted by kind.
         if payload.first() == Some(&8)
             && let Ok(ServerMessage::MoveAck { id, x, y, sequence }) = ServerMessage::decode(payload)
         {
@@ -158,7 +158,7 @@ impl Load {
         if let Some(avatar) = &mut client.avatar {
             avatar.acknowledged(acked.sequence, acked.x, acked.y, now_ns);
         }
-        // Slow readers know best how slow they are.
+        // Round trips of slow readers measure their own delay.
         if !client.is_slow {
             self.measures.answered(&pending, now_ns, self.stage == Stage::Connecting);
             self.churn.storm.answered(&pending, client.began_ns, now_ns);

@@ -1,4 +1,4 @@
-//! The stages of a run, one after the other.
+//! The stages of a run.
 
 use super::Load;
 use crate::behaviour::SECOND_NS;
@@ -6,39 +6,39 @@ use crate::client::Phase;
 use crate::measure::Window;
 use crate::schedule::{Entry, Task};
 
-/// Time over which all players stop, in nanoseconds: not all at once, or the burst would be the test's worst moment.
+/// Time over which all players stop, in nanoseconds. Spread out, since a burst would distort the measurement.
 const STOP_SPREAD_NS: u64 = SECOND_NS;
 
-/// How long the last answers may take, in nanoseconds.
+/// Longest wait for the last acks, in nanoseconds.
 const ACK_TIMEOUT_NS: u64 = 5 * SECOND_NS;
 
-/// Time beyond a sync interval after which every picture must be right, in nanoseconds.
+/// Time after a snapshot interval by which every replica must be correct, in nanoseconds.
 const SYNC_MARGIN_NS: u64 = 2 * SECOND_NS;
 
-/// How long the server may take to say goodbye, in nanoseconds.
+/// Longest wait for the server's close frames, in nanoseconds.
 const CLOSE_TIMEOUT_NS: u64 = 5 * SECOND_NS;
 
-/// Where a run is. Each stage ends at its moment at the latest, in nanoseconds of the run's clock.
+/// Stage of a run, with its latest end in nanoseconds of the run's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Clients come in, and play as soon as they are in.
+    /// Clients connect, and play once they have joined.
     Connecting,
-    /// Everybody plays; nothing is measured yet.
+    /// All clients play; nothing is measured yet.
     WarmingUp(u64),
-    /// What counts.
+    /// The measured window.
     Measuring(u64),
-    /// Everybody stops where it is.
+    /// All players stop.
     Stopping(u64),
-    /// Everybody stands, and the server brings the last pictures up to date.
+    /// All players stand still, and the server completes their replicas.
     Settling(u64),
-    /// Everybody says goodbye.
+    /// All clients close their connections.
     Closing(u64),
-    /// The end.
+    /// The run is over.
     Over,
 }
 
 impl Stage {
-    /// The word for it in progress lines.
+    /// Returns its name in progress lines.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Connecting => "connecting",
@@ -51,7 +51,7 @@ impl Stage {
         }
     }
 
-    /// When it ends at the latest.
+    /// Returns its latest end.
     pub fn until_ns(self) -> u64 {
         match self {
             Stage::Connecting => u64::MAX,
@@ -64,14 +64,14 @@ impl Stage {
         }
     }
 
-    /// Whether players play on, and slow readers are slow.
+    /// Whether players perform actions and slow readers are slow.
     pub fn is_active(self) -> bool {
         matches!(self, Stage::Connecting | Stage::WarmingUp(_) | Stage::Measuring(_))
     }
 }
 
 impl Load {
-    /// Goes on to the next stage when this one is over.
+    /// Enters the next stage if this one is complete.
     pub(super) fn advance(&mut self) {
         let now_ns = self.clock.now_ns();
         let is_time = now_ns >= self.stage.until_ns();
@@ -159,7 +159,7 @@ impl Load {
         }
     }
 
-    /// Somebody pressed ctrl-C: the first time the run ends early, but in order; the second time it ends.
+    /// Handles Ctrl-C: the first one ends the run early but completely, the second one immediately.
     pub(super) fn interrupt(&mut self) {
         self.interrupted = true;
         if self.stage.is_active() {
@@ -169,7 +169,7 @@ impl Load {
         }
     }
 
-    /// Takes stock of the second that is over.
+    /// Samples the last second when it is complete.
     pub(super) fn observe(&mut self) {
         let now_ns = self.clock.now_ns();
         if now_ns < self.observer.next_ns() {
