@@ -14,6 +14,7 @@ use game_client::{ClientMessage, Facing, PlayerId, State, Vector};
 use nix::sys::signal::Signal;
 
 use crate::support::http::get;
+use crate::support::process::stderr_text;
 use crate::support::pump::wait_until;
 use crate::support::raw::Raw;
 use crate::support::walker::walk;
@@ -221,7 +222,7 @@ fn a_password_is_used_and_never_shown() {
     }
     let broken = "redis://:s3cr3t-of-the-bus@host:port/x";
     let output = Settings::new().set("CLUSTER_URL", broken).command().output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = stderr_text(&output);
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("CLUSTER_URL=***: expected redis://"), "{said}");
 }

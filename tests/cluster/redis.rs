@@ -5,11 +5,11 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::support::debian::program;
 use crate::support::free_port;
+use crate::support::process::send_signal;
 use crate::support::pump::wait_until;
 
 pub struct Redis {
@@ -62,7 +62,7 @@ impl Redis {
 
     pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
-        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("it takes signals");
+        send_signal(child.id(), signal);
     }
 
     /// Its address, as servers are told it.

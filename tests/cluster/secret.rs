@@ -7,6 +7,7 @@ use pixi_game_server::ops::secret::Secret;
 
 use super::redis::Redis;
 use super::{OTHER, VIEWER, cluster, health, pair, settings, start, wait_until_mutual};
+use crate::support::process::stderr_text;
 use crate::support::pump::wait_until;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, pump};
@@ -121,7 +122,7 @@ fn places_are_found_again_and_forged_ones_are_not() {
 fn a_short_secret_ends_the_start_and_is_not_shown() {
     let output =
         Settings::new().set("CLUSTER_SECRET", "hunter2-hunter2").command().output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = stderr_text(&output);
     assert_eq!(output.status.code(), Some(2));
     assert!(
         said.contains("CLUSTER_SECRET") && said.contains("32 to 256") && !said.contains("hunter2"),

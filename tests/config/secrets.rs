@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Output;
 use std::thread;
 
@@ -13,7 +12,7 @@ use pixi_game_server::config::SETTINGS;
 use super::run;
 use crate::support::http::get;
 use crate::support::pump::wait_until;
-use crate::support::{Settings, folder};
+use crate::support::{Settings, folder, proc};
 
 /// A part of every form of the planted secret, in capital and small letters.
 const PLANTED: &str = "pl4nt3d";
@@ -167,16 +166,11 @@ fn a_running_server_says_it_nowhere_not_even_in_the_words_of_a_redis() {
         let text = get(server.address(), path).text().to_lowercase();
         assert!(!text.contains(PLANTED), "{path}: {text}");
     }
-    assert!(!command_line(server.id()).contains(PLANTED));
+    assert!(!proc::command_line(server.pid()).contains(PLANTED));
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_for_exit().code(), Some(0));
     let text = read();
     assert!(!text.contains(PLANTED) && !text.contains('\u{1b}'), "{text}");
     assert!(text.contains("args beginning with") && text.contains("***"), "{text}");
     assert!(!server.log().contains(PLANTED), "{}", server.log());
-}
-
-/// What every user of the machine can read of a process.
-fn command_line(pid: u32) -> String {
-    fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("cmdline")).expect("a process of ours")
 }

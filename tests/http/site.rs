@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::debian;
 use crate::support::http::get;
-use crate::support::process::without;
+use crate::support::process::{stderr_text, stdout_text, without};
 use crate::support::pump::wait_until;
 use crate::support::{Server, Settings, folder};
 
@@ -132,7 +132,7 @@ fn the_log_counts_hidden_entries_once_and_names_a_few_links() {
     assert!(log.contains(rest), "{log}");
     let mut check = settings(&site).command();
     let output = check.arg("--check-config").output().expect("the program runs");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = stdout_text(&output);
     assert!(output.status.success() && said.contains(rest), "{said}");
 }
 
@@ -180,7 +180,7 @@ fn a_directory_that_cannot_be_read_ends_the_start() {
     set_mode(&site, 0);
     let output = settings(&site).command_through(&without("dac")).output().expect("the program runs");
     set_mode(&site, 0o755);
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let log = stderr_text(&output);
     assert_eq!(output.status.code(), Some(1), "{log}");
     assert!(log.contains(&format!("STATIC_DIR: can't read {}: Permission denied", site.display())), "{log}");
 }

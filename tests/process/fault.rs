@@ -4,23 +4,13 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::{fs, thread};
+use std::thread;
 
 use crate::support::pump::wait_until;
-use crate::support::{Server, debian};
+use crate::support::{debian, proc};
 
 /// A thread under strace. Dropped, it is let go.
 pub struct Fault(Child);
-
-/// The id of the server's thread of this name; its main thread has the program's.
-pub fn thread_id(server: &Server, name: &str) -> u32 {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).expect("the server's threads");
-    let task = tasks
-        .flatten()
-        .find(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name));
-    let task = task.unwrap_or_else(|| panic!("no thread is named {name}"));
-    task.file_name().to_string_lossy().parse().expect("threads have numbers")
-}
 
 /// Sends a request, if the server still takes any: something for its loop to read.
 pub fn knock(address: SocketAddr) {
@@ -45,8 +35,7 @@ impl Fault {
                 ended.is_none(),
                 "strace may not attach: run as root, or set kernel.yama.ptrace_scope to 0"
             );
-            let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
-            !status.contains("TracerPid:\t0\n")
+            proc::status_field(thread, "TracerPid").as_deref() != Some("0")
         });
         fault
     }

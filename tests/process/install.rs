@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use crate::support::debian::program;
 use crate::support::folder;
-use crate::support::process::succeed;
+use crate::support::process::{stderr_text, stdout_text, succeed};
 
 const SETTINGS: &str = "etc/pixi-game-server.env";
 const USERS: &str = "usr/lib/sysusers.d/pixi-game-server.conf";
@@ -31,7 +31,7 @@ pub fn make(target: &str, root: &Path, words: &[String]) -> String {
             .env_remove("SYSCONFDIR")
             .current_dir(env!("CARGO_MANIFEST_DIR")),
     );
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    stdout_text(&output)
 }
 
 /// All files below a folder.
@@ -97,6 +97,6 @@ fn an_unknown_order_is_named() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/install.sh");
     let output = Command::new(script).arg("upgrade").output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
-    let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+    let problem = stderr_text(&output);
     assert_eq!(problem, "tools/install.sh: upgrade: expected install or uninstall\n");
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::install::make;
 use crate::support::debian::{is_root, program};
 use crate::support::folder;
-use crate::support::process::{succeed, unshared};
+use crate::support::process::{stderr_text, stdout_text, succeed, unshared};
 use crate::support::server::PROGRAM;
 
 const INSTALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/install.sh");
@@ -45,7 +45,7 @@ fn install(root: &Path, groups: Option<&Path>) -> String {
     command.args(&words[1..]).args([INSTALL, "install"]).env("INSTALL_BUILD", "debug").env_remove("DESTDIR");
     command.env("CARGO_TARGET_DIR", programs);
     command.env("PREFIX", root.join("usr")).env("SYSCONFDIR", root.join("etc"));
-    String::from_utf8_lossy(&succeed(&mut command).stdout).into_owned()
+    stdout_text(&succeed(&mut command))
 }
 
 /// The settings below this folder, there already with this mode.
@@ -171,6 +171,6 @@ fn a_prefix_that_no_unit_can_name_is_refused() {
     for prefix in ["/opt/a\"b", "/opt/$HOME", "/opt/a\\b", "/opt/a\nb"] {
         let output = Command::new(INSTALL).arg("install").env("PREFIX", prefix).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{prefix}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("expected paths without"), "{prefix}");
+        assert!(stderr_text(&output).contains("expected paths without"), "{prefix}");
     }
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use super::fault::{Fault, knock, thread_id};
+use super::fault::{Fault, knock};
 use crate::support::pump::wait_until;
-use crate::support::{Server, Settings};
+use crate::support::{Server, Settings, proc};
 
 /// More bytes than any buffer of the server has: who believes that so many were read or written goes out of bounds.
 const TOO_MANY: &str = "retval=1000000";
@@ -40,7 +40,7 @@ fn knock_until_it_ends(server: &mut Server) -> i32 {
 #[test]
 fn a_panic_of_the_loop_ends_the_process_and_says_where() {
     let mut server = Server::start();
-    let _fault = Fault::inject(server.id(), &format!("recvfrom:{TOO_MANY}"));
+    let _fault = Fault::inject(server.pid(), &format!("recvfrom:{TOO_MANY}"));
     assert_eq!(knock_until_it_ends(&mut server), 70);
     wait_until("the last line", || server.log().contains("panicked"));
     assert_last_line(&server.log(), "main", "1000000");
@@ -50,7 +50,7 @@ fn a_panic_of_the_loop_ends_the_process_and_says_where() {
 fn the_last_line_follows_what_was_logged_to_the_file() {
     let file = log_file("loop");
     let mut server = Settings::new().start_logging_to(&file);
-    let _fault = Fault::inject(server.id(), &format!("recvfrom:{TOO_MANY}"));
+    let _fault = Fault::inject(server.pid(), &format!("recvfrom:{TOO_MANY}"));
     assert_eq!(knock_until_it_ends(&mut server), 70);
     let log = fs::read_to_string(&file).expect("the log");
     assert!(log.lines().count() > 1 && log.contains("listening on"), "{log}");
@@ -64,7 +64,7 @@ fn the_last_line_follows_what_was_logged_to_the_file() {
 fn a_panic_of_the_logs_own_thread_is_told_all_the_same() {
     let file = log_file("log-thread");
     let mut server = Settings::new().start_logging_to(&file);
-    let _fault = Fault::inject(thread_id(&server, "log"), &format!("write:{TOO_MANY}"));
+    let _fault = Fault::inject(proc::thread_id(server.pid(), "log"), &format!("write:{TOO_MANY}"));
     // It has something to write.
     server.signal(Signal::SIGTERM);
     let status = server.wait_for_exit().code();

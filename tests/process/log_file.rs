@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 
 use crate::support::debian::program;
 use crate::support::http::get;
-use crate::support::process::{succeed, unshared};
+use crate::support::process::{stderr_text, succeed, unshared};
 use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, folder, settle};
+use crate::support::{Client, Server, Settings, folder, proc, settle};
 
 /// Longest log a test fills a disk with, in bytes.
 const DISK_BYTES: usize = 64 * 1024;
@@ -52,7 +52,7 @@ fn a_log_file_that_cannot_be_written_ends_the_start_with_2() {
     fs::write(folder.join("file"), "").expect("a file");
     for path in [folder.join("missing/server.log"), folder.join("file/server.log")] {
         let output = logging_to(&path).command().output().expect("the program runs");
-        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+        let problem = stderr_text(&output);
         assert_eq!(output.status.code(), Some(2), "{problem}");
         assert!(problem.contains(&format!("LOG_FILE={}: can't be written: ", path.display())), "{problem}");
     }
@@ -123,7 +123,7 @@ fn logrotate_rotates_with_the_rules_that_are_installed() {
     let folder = folder("logrotate");
     let (server, path, first) = visited(&folder);
     let (rules, state) = (folder.join("rules"), folder.join("state"));
-    fs::write(&rules, rules_for(&path, server.id())).expect("a file");
+    fs::write(&rules, rules_for(&path, server.pid())).expect("a file");
     let mut later = vec![first];
     for generation in 1..=2 {
         succeed(Command::new(program("logrotate")).arg("--force").arg("--state").arg(&state).arg(&rules));
@@ -162,7 +162,7 @@ fn a_disk_that_has_room_again_gets_whole_lines_again() {
     let mount = format!("mount -t tmpfs -o size={DISK_BYTES} tmpfs {} && exec \"$@\"", folder.display());
     let server = logging_to(&path).start_silent(&unshared("--mount", &mount));
     // The disk exists in the server's own mount namespace alone.
-    let inside = PathBuf::from(format!("/proc/{}/root", server.id()));
+    let inside = proc::root(server.pid());
     let on_disk = |path: &Path| inside.join(path.strip_prefix("/").expect("an absolute path"));
     let (log, filler) = (on_disk(&path), on_disk(&folder.join("filler")));
     wait_for_line(&log, "listening on");

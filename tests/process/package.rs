@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::install::make;
 use crate::support::debian::{is_root, program};
 use crate::support::folder;
-use crate::support::process::{succeed, unshared};
+use crate::support::process::{stdout_text, succeed, unshared};
 
 const PROGRAMS: [&str; 4] = ["pixi-game-server", "pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"];
 
@@ -63,7 +63,7 @@ fn package() -> &'static Path {
 }
 
 fn text_of(command: &mut Command) -> String {
-    String::from_utf8_lossy(&succeed(command).stdout).into_owned()
+    stdout_text(&succeed(command))
 }
 
 fn dpkg_deb(action: &str) -> String {

@@ -8,6 +8,7 @@ use game_client::Vector;
 use nix::sys::signal::Signal;
 
 use crate::support::http::get;
+use crate::support::process::stderr_text;
 use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::server::program;
@@ -232,7 +233,7 @@ fn a_file_that_is_wrong_at_the_start_ends_it_with_2() {
     let file = folder("wrong").join("game.env");
     fs::write(&file, "PORT=0\nMAX_VISIBLE=none\n").expect("a file");
     let output = program().arg("--env-file").arg(&file).output().expect("the program runs");
-    let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+    let problem = stderr_text(&output);
     assert_eq!(output.status.code(), Some(2), "{problem}");
     let expected =
         format!("{}:2:13: MAX_VISIBLE=none: expected a whole number from 1 to 4096", file.display());

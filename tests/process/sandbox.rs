@@ -27,7 +27,7 @@ use crate::support::http::get;
 use crate::support::pump::wait_until;
 use crate::support::raw::Raw;
 use crate::support::server::PROGRAM;
-use crate::support::{Client, Server, Settings, debian, settle};
+use crate::support::{Client, Server, Settings, debian, proc, settle};
 
 /// Who owns nothing.
 const NOBODY: u32 = 65_534;
@@ -138,11 +138,8 @@ fn the_rest_of_the_way_into_the_sandbox() {
     panic!("the server does not start: {error}");
 }
 
-/// One line of a process's status.
-fn status(server: &Server, key: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{}/status", server.id())).expect("a process");
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no {key} in {text}")).trim().to_owned()
+fn status(server: &Server, field: &str) -> String {
+    proc::status_field(server.pid(), field).expect("a running server")
 }
 
 fn assert_restricted(server: &Server) {
@@ -246,7 +243,7 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
 fn a_panic_under_the_units_restrictions_has_its_last_line() {
     let folder = public_folder("sandbox-panic");
     let mut server = Server::run(command(&Settings::new(), &folder));
-    let fault = Fault::inject(server.id(), "recvfrom:retval=1000000");
+    let fault = Fault::inject(server.pid(), "recvfrom:retval=1000000");
     wait_until("the last line", || {
         knock(server.address());
         server.log().contains("thread 'main' panicked at ")

@@ -6,13 +6,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::mkfifo;
 
 use crate::support::http::get;
+use crate::support::process::send_signal;
 use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, folder, free_port};
+use crate::support::{Client, Server, Settings, folder, free_port, proc};
 
 fn fifo_in(folder: &Path) -> PathBuf {
     let fifo = folder.join("fifo");
@@ -20,11 +21,10 @@ fn fifo_in(folder: &Path) -> PathBuf {
     fifo
 }
 
-/// Signals that a process has blocked, as a mask.
-fn blocked(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = text.lines().find_map(|line| line.strip_prefix("SigBlk:"));
-    mask.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).expect("a mask"))
+/// Mask of the signals that a process blocks.
+fn blocked_signals(pid: u32) -> u64 {
+    let mask = proc::status_field(pid, "SigBlk");
+    mask.map_or(0, |mask| u64::from_str_radix(&mask, 16).expect("a mask"))
 }
 
 #[test]
@@ -38,17 +38,16 @@ fn one_that_comes_while_the_configuration_is_read_waits_for_the_server() {
     command.arg("--env-file").arg(&fifo).stderr(Stdio::null());
     let mut child = command.spawn().expect("it starts");
     let hang_up = 1 << (Signal::SIGHUP as u64 - 1);
-    wait_until("the signals to be blocked", || blocked(child.id()) & hang_up != 0);
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).expect("sent");
+    wait_until("the signals to be blocked", || blocked_signals(child.id()) & hang_up != 0);
+    send_signal(child.id(), Signal::SIGHUP);
     // What is written to a FIFO that nothing reads is lost with its writer.
-    let pid = i32::try_from(child.id()).expect("a pid");
-    wait_until("the file to be opened", || has_open(pid, &fifo));
+    wait_until("the file to be opened", || proc::has_open(child.id(), &fifo));
     (&writer).write_all(b"LOG_LEVEL=info\n").expect("written");
     drop(writer);
     let read = || fs::read_to_string(&log).unwrap_or_default();
     wait_until("the reload", || read().contains("reload: nothing changes"));
     assert!(read().contains("listening on"), "{}", read());
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("sent");
+    send_signal(child.id(), Signal::SIGTERM);
     assert_eq!(child.wait().expect("a status").code(), Some(0));
 }
 
@@ -86,26 +85,14 @@ fn a_server_that_outlives_its_terminal_is_reloaded() {
     let mut terminal = terminal(&server, r#"exec setsid --wait "$0""#);
     let read = || fs::read_to_string(&log).unwrap_or_default();
     wait_until("the server", || read().contains("listening on"));
-    let pid = pid_that_has_open(&log);
+    let pid = proc::pid_with_open(&log);
     terminal.kill().expect("it runs");
     terminal.wait().expect("it ends");
-    kill(pid, Signal::SIGHUP).expect("it runs");
+    send_signal(pid, Signal::SIGHUP);
     wait_until("the reload", || read().contains("files are served") || read().contains("stopping"));
     assert!(!read().contains("stopping"), "{}", read());
-    kill(pid, Signal::SIGTERM).expect("it runs");
+    send_signal(pid, Signal::SIGTERM);
     wait_until("the server's end", || read().contains("stopped"));
-}
-
-/// The process that has this file open.
-fn pid_that_has_open(file: &Path) -> Pid {
-    let processes = fs::read_dir("/proc").expect("processes").flatten();
-    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Pid::from_raw(pids.find(|&pid| has_open(pid, file)).expect("a process"))
-}
-
-fn has_open(pid: i32, file: &Path) -> bool {
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == file)
 }
 
 /// A player comes and goes; the log and the store are to tell of it.

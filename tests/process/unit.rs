@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::support::debian;
+use crate::support::process::output_text;
 
 /// The unit.
 pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/pixi-game-server.service");
@@ -24,7 +25,7 @@ fn analyze(arguments: &[&str]) -> (bool, String) {
         .args(arguments)
         .output()
         .expect("systemd-analyze runs");
-    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    (output.status.success(), output_text(&output))
 }
 
 /// What a group of system calls stands for, groups within it included.

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::debian::program;
 use crate::support::from_hex;
-use crate::support::process::succeed;
+use crate::support::process::{stdout_text, succeed};
 
 /// Bytes of a server's frame before the payload, for all messages here.
 const FRAME_HEADER_BYTES: usize = 2;
@@ -194,6 +194,6 @@ fn the_page_reads_and_writes_the_same() {
             .args(["--test", "--test-reporter=tap"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")),
     );
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = stdout_text(&output);
     assert!(said.contains("# fail 0") && !said.contains("# pass 0"), "{said}");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 
 use super::{cookie, resumes, wait_until_gone, wanderer};
+use crate::support::process::stderr_text;
 use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, folder};
 
@@ -134,7 +135,7 @@ fn a_full_disk_costs_resumes_and_one_line() {
 fn a_wrong_folder_is_named() {
     let output = Settings::new().set("STATE_DIR", "/nowhere").command().output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = stderr_text(&output);
     assert!(said.contains("STATE_DIR=/nowhere: expected the path of an existing directory"), "{said}");
 }
 

@@ -5,6 +5,7 @@ pub mod debian;
 pub mod http;
 pub mod jar;
 pub mod playback;
+pub mod proc;
 pub mod process;
 pub mod pump;
 pub mod raw;

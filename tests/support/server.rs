@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{DEADLINE, http, process, pump::wait_until};
+use super::process::send_signal;
+use super::pump::wait_until;
+use super::{DEADLINE, http, proc};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
@@ -177,7 +178,7 @@ impl Server {
         let _ready = follow(child.stderr.take().expect("standard error is piped"), Arc::clone(&log));
         let start = Instant::now();
         loop {
-            if let Some(address) = process::listening_address(child.id()) {
+            if let Some(address) = proc::listening_address(child.id()) {
                 return Server { child, address, log };
             }
             if let Some(status) = child.try_wait().expect("the server's status") {
@@ -186,11 +187,6 @@ impl Server {
             assert!(start.elapsed() < DEADLINE, "the server does not listen");
             thread::sleep(Duration::from_millis(2));
         }
-    }
-
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Where operators are served, with `ADMIN_ADDR`.
@@ -205,7 +201,7 @@ impl Server {
         self.address
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -215,15 +211,19 @@ impl Server {
         self.log.lock().expect("nobody panics with the log").join("\n")
     }
 
-    /// Descriptors it has open.
+    /// Number of its open descriptors.
     pub fn descriptors(&self) -> usize {
-        let folder = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(folder).expect("a running process").count()
+        proc::descriptors(self.pid())
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        proc::resident_bytes(self.pid())
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("the server takes signals");
+        send_signal(self.pid(), signal);
     }
 
     /// Its exit status, once it has exited.

@@ -3,14 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
+use crate::support::process::{output_text, send_signal};
 use crate::support::pump::wait_until;
 use crate::support::server::PROGRAM;
-use crate::support::{folder, free_port};
+use crate::support::{folder, free_port, proc};
 
 fn demo(port: u16, report: &Path) -> Command {
     let programs = Path::new(PROGRAM).parent().expect("a file has a folder");
@@ -27,22 +27,16 @@ fn demo(port: u16, report: &Path) -> Command {
     command
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// Processes below this one that run, with their names.
-fn children(pid: u32) -> Vec<String> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let name = |child: &str| fs::read_to_string(format!("/proc/{child}/comm")).ok();
-    list.split_whitespace().filter_map(name).map(|name| name.trim().to_owned()).collect()
+/// Whether the demo has started its load test.
+fn is_under_load(demo: &Child) -> bool {
+    proc::children(demo.id()).into_iter().any(|child| proc::name(child) == "loadtest")
 }
 
 /// A demo whose load test runs.
 fn running(name: &str) -> (Child, u16, PathBuf) {
     let (port, report) = (free_port(), folder(name).join("demo.html"));
     let child = demo(port, &report).env("DEMO_SECONDS", "600").spawn().expect("the script starts");
-    wait_until("the load test", || children(child.id()).contains(&"loadtest".to_owned()));
+    wait_until("the load test", || is_under_load(&child));
     (child, port, report)
 }
 
@@ -50,7 +44,7 @@ fn running(name: &str) -> (Child, u16, PathBuf) {
 fn it_shows_figures_and_writes_a_report() {
     let (port, report) = (free_port(), folder("demo").join("demo.html"));
     let output = demo(port, &report).output().expect("the script runs");
-    let said = said(&output);
+    let said = output_text(&output);
     assert!(output.status.success(), "{said}");
     for words in ["20 players come", "ack", "ticks_total", "The report with its charts: "] {
         assert!(said.contains(words), "{words:?} is missing: {said}");
@@ -64,7 +58,7 @@ fn a_port_that_is_taken_is_said() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let output = demo(port, &folder("demo-taken").join("demo.html")).output().expect("the script runs");
-    let said = said(&output);
+    let said = output_text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("demo.sh: port {port} is taken; choose another: PORT=")), "{said}");
 }
@@ -73,9 +67,9 @@ fn a_port_that_is_taken_is_said() {
 fn a_signal_in_the_middle_leaves_nothing_running() {
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let (child, port, _) = running(&format!("demo-{signal}"));
-        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("it runs");
+        send_signal(child.id(), signal);
         let output = child.wait_with_output().expect("it ends");
-        assert_eq!(output.status.code(), Some(status), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(status), "{}", output_text(&output));
         assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "the server is gone after {signal}");
     }
 }
@@ -88,8 +82,8 @@ fn wrong_figures_are_named() {
         ("PORT", "-1", "1 to 65535"),
     ] {
         let output = demo(1, Path::new("/nowhere")).env(variable, value).output().expect("the script runs");
-        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", output_text(&output));
         let problem = format!("demo.sh: {variable}={value}: expected a whole number from {allowed}");
-        assert!(said(&output).contains(&problem), "{}", said(&output));
+        assert!(output_text(&output).contains(&problem), "{}", output_text(&output));
     }
 }

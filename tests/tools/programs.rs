@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::support::folder;
+use crate::support::process::stderr_text;
 use crate::support::server::PROGRAM;
 
 /// Every program, by name, with its version, as cargo knows them.
@@ -15,7 +16,7 @@ fn programs() -> BTreeMap<String, String> {
     let mut command = Command::new(env!("CARGO"));
     command.args(["metadata", "--no-deps", "--offline", "--locked", "--format-version=1"]);
     let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", stderr_text(&output));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let mut programs = BTreeMap::new();
     for package in metadata["packages"].as_array().expect("packages") {
@@ -50,7 +51,7 @@ fn run(name: &str, argument: &str) -> Output {
 /// What it prints; it does nothing else.
 fn printed(name: &str, argument: &str) -> String {
     let output = run(name, argument);
-    let complaint = String::from_utf8_lossy(&output.stderr);
+    let complaint = stderr_text(&output);
     assert_eq!((output.status.code(), &*complaint), (Some(0), ""), "{name} {argument}");
     String::from_utf8(output.stdout).expect("text")
 }
@@ -84,7 +85,7 @@ fn every_program_shows_its_flags_with_two_dashes_first() {
 fn an_unknown_flag_ends_every_program_with_2() {
     for name in programs().into_keys() {
         let output = run(&name, "--no-such-flag");
-        let complaint = String::from_utf8_lossy(&output.stderr);
+        let complaint = stderr_text(&output);
         assert_eq!(output.status.code(), Some(2), "{name}: {complaint}");
         assert!(
             complaint.starts_with(&format!("{name}: ")) && complaint.contains("no-such-flag"),

@@ -8,13 +8,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::support::http::get;
+use crate::support::process::{output_text, send_signal, stderr_text};
 use crate::support::pump::wait_until;
 use crate::support::server::PROGRAM;
-use crate::support::{Server, folder, free_port};
+use crate::support::{Server, folder, free_port, proc};
 
 /// What only takes note.
 const NOTING: [&str; 4] = ["cargo", "docker", "cargo-deny", "cargo-fuzz"];
@@ -69,8 +69,7 @@ impl Desk {
     fn run(&self, line: &str) -> (Output, String) {
         let line = line.replace("SERVER", &format!("SERVER={}", self.server.address()));
         let output = self.make(&line).env("PORT", free_port().to_string()).output().expect("make runs");
-        let said =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said = output_text(&output);
         (output, said)
     }
 }
@@ -157,10 +156,8 @@ fn run_builds_and_serves() {
     let address = ([127, 0, 0, 1], port).into();
     wait_until("the server", || std::net::TcpStream::connect(address).is_ok());
     assert_eq!(get(address, "/health").status, 200);
-    let pid = child.id();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("make has a child");
-    let server: i32 = children.trim().parse().expect("one");
-    kill(Pid::from_raw(server), Signal::SIGTERM).expect("it is there");
+    let [server] = proc::children(child.id())[..] else { panic!("make has one child") };
+    send_signal(server, Signal::SIGTERM);
     child.wait().expect("make ends");
 }
 
@@ -170,7 +167,7 @@ fn a_port_that_another_server_has_is_named() {
     let port = desk.server.address().port().to_string();
     let output = desk.make("load-test LOAD=--duration+1s").env("PORT", &port).output().expect("make runs");
     assert_eq!(output.status.code(), Some(2), "of make");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = stderr_text(&output);
     assert!(
         said.starts_with(&format!("with-server.sh: port {port} is taken; choose another: PORT=")),
         "{said}"
@@ -193,10 +190,10 @@ fn a_signal_to_the_script_ends_the_server_and_what_runs_beside_it() {
         let script = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut script = script.expect("the script starts");
         wait_until("the command beside the server", || started.exists());
-        kill(Pid::from_raw(script.id().cast_signed()), signal).expect("it runs");
+        send_signal(script.id(), signal);
         assert!(!script.wait().expect("it ends").success());
         for pid in fs::read_to_string(&started).expect("process ids").split_whitespace() {
-            wait_until("its end", || !Path::new("/proc").join(pid).exists());
+            wait_until("its end", || !proc::exists(pid.parse().expect("a process id")));
         }
     }
 }

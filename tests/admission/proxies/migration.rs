@@ -8,7 +8,7 @@ use std::process::Command;
 use super::programs::{Place, Proxy, example};
 use crate::support::debian::program;
 use crate::support::http::get;
-use crate::support::process::succeed;
+use crate::support::process::{stderr_text, stdout_text, succeed};
 use crate::support::pump::{pump, wait_until};
 use crate::support::server::path_with_program;
 use crate::support::{Client, Server, Settings, settle};
@@ -75,7 +75,7 @@ fn sh(commands: &str) -> String {
     let output = succeed(
         Command::new("sh").args(["-eu", "-c", commands]).env("PATH", path_with_program()).env_remove("PORT"),
     );
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    stdout_text(&output)
 }
 
 fn players(server: &Server) -> u64 {
@@ -151,7 +151,7 @@ fn the_commands_that_start_and_ask_programs_name_what_there_is() {
     // The same command with a port of its own, and an end.
     let beside = stage.commands("beside").replace("8109 &", "0 & sleep 1; kill $!; wait $!");
     let output = succeed(Command::new("sh").args(["-eu", "-c", &beside]).env("PATH", path_with_program()));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = stderr_text(&output);
     assert!(said.contains("listening on") && said.contains("GOGC"), "{said}");
     succeed(
         Command::new(program("haproxy"))

@@ -10,6 +10,7 @@ use tungstenite::{Bytes, Error, Message, WebSocket};
 
 use super::programs::{Place, Proxy, example};
 use crate::support::debian::program;
+use crate::support::process::stderr_text;
 use crate::support::{Server, Settings};
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 4, 0, 1);
@@ -117,7 +118,7 @@ fn certify(place: &Place) -> [PathBuf; 2] {
     command.args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
     let output =
         command.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output().expect("openssl starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", stderr_text(&output));
     [certificate, key]
 }
 

@@ -4,13 +4,14 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use game_client::Vector;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::see_each_other;
 use crate::support::client::replica_options;
 use crate::support::debian::program;
 use crate::support::http::{get, request_text};
-use crate::support::process::{descriptors, succeed};
+use crate::support::process::{send_signal, succeed};
 use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Client, Server, Settings, pump, settle};
@@ -26,7 +27,7 @@ const SILENT: usize = 40;
 /// Lets the server have this many descriptors at most; none is taken away from it.
 fn limit_descriptors(server: &Server, limit: usize) {
     let flag = format!("--nofile={limit}:");
-    succeed(Command::new("prlimit").arg("--pid").arg(server.id().to_string()).arg(flag));
+    succeed(Command::new("prlimit").arg("--pid").arg(server.pid().to_string()).arg(flag));
 }
 
 /// Asks for metrics on a connection that is open already.
@@ -58,7 +59,7 @@ fn without_descriptors_idle_connections_make_room() {
         raw.send(request_text("GET", "/health", &[]).as_bytes());
         assert_eq!(raw.response().status, 200);
     }
-    limit_descriptors(&server, descriptors(server.id()));
+    limit_descriptors(&server, server.descriptors());
     let mut players = Client::connect_many(&server, PLAYERS / 2, replica_options());
     see_each_other(&mut players);
     play(&mut players);
@@ -70,7 +71,7 @@ fn without_descriptors_idle_connections_make_room() {
 #[test]
 fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_later() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
-    let at_rest = descriptors(server.id());
+    let at_rest = server.descriptors();
     let mut players = Client::connect_many(&server, PLAYERS, replica_options());
     see_each_other(&mut players);
     play(&mut players);
@@ -105,7 +106,7 @@ fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_l
     see_each_other(&mut players);
     play(&mut players);
     drop((players, late));
-    wait_until("every descriptor to be given back", || descriptors(server.id()) == at_rest);
+    wait_until("every descriptor to be given back", || server.descriptors() == at_rest);
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_server_without_descriptors_does_not_spin() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let mut operator = Raw::connect(server.admin_address());
     let before = metrics(&mut operator);
-    limit_descriptors(&server, descriptors(server.id()));
+    limit_descriptors(&server, server.descriptors());
     let _silent: Vec<_> = (0..SILENT).map(|_| Raw::connect(server.address())).collect();
     let mut later = metrics(&mut operator);
     wait_until("the spares to be used", || {
@@ -129,7 +130,7 @@ fn a_server_without_descriptors_does_not_spin() {
 #[test]
 fn one_peer_that_says_nothing_does_not_keep_the_spare_descriptors() {
     let server = Server::start();
-    limit_descriptors(&server, descriptors(server.id()));
+    limit_descriptors(&server, server.descriptors());
     let mut silent = Raw::connect(server.address());
     let mut slow = Raw::connect(server.address());
     slow.send(b"GET /health HTTP/1.1\r\nHost: a\r\n");
@@ -150,7 +151,7 @@ impl Tracer {
     fn spoil_accepts(server: &Server, fault: &str) -> Tracer {
         let mut tracer = Command::new(program("strace"))
             .args(["-f", "-e", "trace=accept4", "-e", &format!("inject=accept4:{fault}")])
-            .args(["-p", &server.id().to_string()])
+            .args(["-p", &server.pid().to_string()])
             .stderr(Stdio::piped())
             .spawn()
             .expect("strace runs");
@@ -165,8 +166,7 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        send_signal(self.0.id(), Signal::SIGTERM);
         let _ = self.0.wait();
     }
 }

@@ -5,11 +5,11 @@ use std::process::Command;
 use super::see_each_other;
 use crate::support::client::replica_options;
 use crate::support::http::get;
-use crate::support::process::{descriptors, succeed, without};
+use crate::support::process::{succeed, without};
 use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::server::{PROGRAM, program};
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::{Client, Server, Settings, proc, pump};
 
 /// A hard limit far below what the default of `MAX_CONNECTIONS` needs, and what it has room for.
 const SMALL_LIMIT: &str = "ulimit -n 64; exec \"$@\"";
@@ -22,14 +22,6 @@ fn small() -> Server {
     Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start_through(&wrapper)
 }
 
-/// The limits of a process, soft and hard.
-fn limits(pid: u32) -> (String, String) {
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process of ours");
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("its limit");
-    let mut words = line.split_whitespace().map(str::to_owned);
-    (words.next().expect("a soft limit"), words.next().expect("a hard one"))
-}
-
 #[test]
 fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
     let server = small();
@@ -39,7 +31,7 @@ fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
     assert!(
         log.contains("as root in the shell that starts the server: prlimit --pid $$ --nofile=12560:12560")
     );
-    let at_rest = descriptors(server.id());
+    let at_rest = server.descriptors();
 
     let mut players: Vec<_> = (0..PLAYERS_FITTING).map(|_| Client::join(&server)).collect();
     see_each_other(&mut players);
@@ -66,7 +58,7 @@ fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
     players.push(Client::connect(&server, replica_options()));
     see_each_other(&mut players);
     drop(players);
-    wait_until("every descriptor to be given back", || descriptors(server.id()) == at_rest);
+    wait_until("every descriptor to be given back", || server.descriptors() == at_rest);
 }
 
 #[test]
@@ -74,7 +66,7 @@ fn a_soft_limit_is_raised_without_a_word() {
     let wrapper = [without("sys_resource"), vec!["sh", "-c", "ulimit -Sn 64; exec \"$@\"", "sh"]].concat();
     let server = Settings::new().set("MAX_CONNECTIONS", 200).start_through(&wrapper);
     assert!(!server.log().contains("open files"), "{}", server.log());
-    assert_eq!(limits(server.id()).0, "760", "players, HTTP, operators and the reserve");
+    assert_eq!(proc::open_files_limits(server.pid()).0, "760", "players, HTTP, operators and the reserve");
 }
 
 /// Raising a hard limit takes a privilege that not even root has everywhere. Setting one to what it is said to be set to
@@ -89,7 +81,7 @@ fn the_command_that_is_said_helps() {
     let script = format!("ulimit -Sn 64; {command} && exec \"$@\"");
     let server = settings.start_through(&["sh", "-c", &script, "sh"]);
     assert!(!server.log().contains("needs"), "{}", server.log());
-    assert_eq!(limits(server.id()), ("660".to_owned(), "660".to_owned()));
+    assert_eq!(proc::open_files_limits(server.pid()), ("660".to_owned(), "660".to_owned()));
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::thread;
 
 use game_client::Vector;
 
-use super::descriptors;
 use crate::simulation::random::Random;
 use crate::support::pump::{pump_within, wait_until};
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
@@ -52,7 +51,7 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     settle(&mut clients);
-    let before = descriptors(&server);
+    let before = server.descriptors();
     let address = server.address();
     let throwers: Vec<_> = (0..6)
         .map(|thrower| {
@@ -83,7 +82,7 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
         steps > 0 && clients.iter().all(|client| !client.ended && client.replica.violations().is_empty())
     );
 
-    wait_until("their descriptors", || descriptors(&server) <= before);
+    wait_until("their descriptors", || server.descriptors() <= before);
     wait_until("everybody's end", || server.count("players") == 2);
     let metrics = server.metrics();
     let sum = |name: &str| -> u64 {

@@ -8,8 +8,8 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
 
-use super::descriptors;
 use crate::support::debian::program;
+use crate::support::process::stderr_text;
 use crate::support::pump::wait_until;
 use crate::support::raw::Raw;
 use crate::support::{Client, Settings};
@@ -59,7 +59,7 @@ impl Drop for Network {
 fn ip(arguments: &[&str]) {
     let command = format!("ip {}", arguments.join(" "));
     let output = Command::new(program("ip")).args(arguments).output().expect("ip runs");
-    let complaint = String::from_utf8_lossy(&output.stderr);
+    let complaint = stderr_text(&output);
     assert!(
         output.status.success(),
         "{command}: {complaint}. This test makes network namespaces: run it as root, in a container with CAP_SYS_ADMIN"
@@ -89,7 +89,7 @@ fn a_peer_that_vanishes_is_gone_after_the_idle_timeout() {
         settings = settings.set("HOST", SERVER_ADDRESS);
         let server = settings.start();
         let mut clients = [Client::join(&server)];
-        let before = descriptors(&server);
+        let before = server.descriptors();
         let peers = within(&network.peer, || [(); 3].map(|()| Raw::upgraded(server.address())));
         wait_until("everybody", || server.count("players") == 4);
         network.cut();
@@ -97,7 +97,7 @@ fn a_peer_that_vanishes_is_gone_after_the_idle_timeout() {
             clients[0].visible().is_empty() && server.count("players") == 1
         });
         assert_eq!(server.metrics()["closed"]["idle"], 3);
-        wait_until("their descriptors", || descriptors(&server) <= before);
+        wait_until("their descriptors", || server.descriptors() <= before);
         assert!(!clients[0].ended);
         drop(peers);
     });

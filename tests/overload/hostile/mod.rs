@@ -9,15 +9,12 @@ mod slow;
 mod suspended;
 mod unread;
 
-use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
 };
-
-use crate::support::Server;
 
 /// Smallest receive buffer asked for, in bytes; the kernel doubles it and has a floor of its own.
 const TINY_BUFFER_BYTES: usize = 1_024;
@@ -27,18 +24,6 @@ const SMALL_SEGMENT_BYTES: u32 = 536;
 
 /// More than any leak-free run grows by, far less than a queue without a bound, in bytes.
 const GROWTH_BYTES_MAX: u64 = 32 << 20;
-
-/// Memory of the server's process that is in RAM, in bytes.
-fn resident_bytes(server: &Server) -> u64 {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("a running server");
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number");
-    pages * 4_096
-}
-
-/// Descriptors the server's process has open.
-fn descriptors(server: &Server) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("a running server").count()
-}
 
 /// A blocking connection whose window closes after few bytes that nobody reads.
 fn connect_narrow(address: SocketAddr) -> TcpStream {

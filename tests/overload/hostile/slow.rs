@@ -8,7 +8,6 @@ use std::{iter, thread};
 use game_client::Vector;
 use pixi_game_server::limits::{HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
-use super::descriptors;
 use crate::support::http::get;
 use crate::support::pump::{pump_within, wait_until};
 use crate::support::raw::{BINARY, CLOSE, FIN, Raw, UPGRADE, masked};
@@ -40,7 +39,7 @@ fn trickle(address: SocketAddr, head: &'static str) -> thread::JoinHandle<Vec<u8
 fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
     let server = Server::start();
     let mut clients = [Client::join(&server)];
-    let before = descriptors(&server);
+    let before = server.descriptors();
     // Had its answer and keeps the connection, as browsers and load balancers do, for longer than a head may take.
     let mut idle = Raw::connect(server.address());
     idle.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -60,7 +59,7 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
     assert_eq!(idle.response().status, 200, "the idle connection outlives them");
     drop(idle);
     assert_eq!(server.metrics()["refused"]["handshake_timeout"], 20);
-    wait_until("the slow peers' descriptors", || descriptors(&server) <= before);
+    wait_until("the slow peers' descriptors", || server.descriptors() <= before);
     assert!(!clients[0].ended);
 }
 

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{GROWTH_BYTES_MAX, connect_narrow, descriptors, resident_bytes};
+use super::{GROWTH_BYTES_MAX, connect_narrow};
 use crate::support::pump::wait_until;
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
 use crate::support::{Client, DEADLINE, Settings};
@@ -31,7 +31,7 @@ fn moves(sequences: std::ops::Range<u32>) -> Vec<u8> {
 fn acks_are_capped_and_none_is_missing_when_the_peer_reads_again() {
     let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", RATE).set("RATE_LIMIT_BURST", BURST);
     let server = settings.start();
-    let before = resident_bytes(&server);
+    let before = server.resident_bytes();
     let stream = connect_narrow(server.address());
     let mut reader = Raw::over(stream);
     reader.send(UPGRADE.as_bytes());
@@ -49,7 +49,7 @@ fn acks_are_capped_and_none_is_missing_when_the_peer_reads_again() {
     let read = server.count("messages_in_total");
     assert!(read < u64::from(MOVES), "all of {read} MOVEs were read of a peer that takes no acks");
     assert!(server.count("write_stalls_total") > 0);
-    let grown = resident_bytes(&server).saturating_sub(before);
+    let grown = server.resident_bytes().saturating_sub(before);
     assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more");
 
     let mut expected = 1;
@@ -70,7 +70,7 @@ fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
     let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000);
     let server = settings.set("WRITE_STALL_SEC", 1).start();
     let mut client = [Client::join(&server)];
-    let (before, open) = (resident_bytes(&server), descriptors(&server));
+    let (before, open) = (server.resident_bytes(), server.descriptors());
     let flood = moves(1..5_000);
     let deaf: Vec<_> = (0..PEERS)
         .map(|_| {
@@ -105,7 +105,7 @@ fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
     }
     assert_eq!(server.metrics()["closed"]["stalled"], PEERS as u64);
     assert!(sequence > 1 && !client[0].ended, "{client:?}");
-    wait_until("their descriptors", || descriptors(&server) <= open);
-    let grown = resident_bytes(&server).saturating_sub(before);
+    wait_until("their descriptors", || server.descriptors() <= open);
+    let grown = server.resident_bytes().saturating_sub(before);
     assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more");
 }
