@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::support::http::{Response, request_text};
 use crate::support::pump::wait_until;
-use crate::support::raw::{Raw, UPGRADE};
+use crate::support::raw::{Raw, UPGRADE, upgrade_with_cookie};
 use crate::support::{Server, Settings};
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
@@ -88,9 +88,9 @@ fn loopback_is_free_unless_a_rate_is_set() {
 }
 
 /// An upgrade with the cookie of an earlier one.
-fn upgrade_with(server: &Server, source: Ipv4Addr, cookie: &str) -> (Raw, Response) {
+fn upgrade_from(server: &Server, source: Ipv4Addr, cookie: &str) -> (Raw, Response) {
     let mut raw = Raw::connect_from(source, server.address());
-    raw.send(UPGRADE.replacen("Connection:", &format!("Cookie: {cookie}\r\nConnection:"), 1).as_bytes());
+    raw.send(upgrade_with_cookie(cookie).as_bytes());
     let response = raw.response();
     (raw, response)
 }
@@ -105,12 +105,12 @@ fn a_player_whose_line_broke_takes_its_own_place_at_the_limit() {
     let server = Settings::new().set("MAX_CONNS_PER_IP", 1).start();
     let (_silent, response) = upgrade(&server, ALICE);
     assert_turned_away(&upgrade(&server, ALICE).1);
-    let (_back, returned) = upgrade_with(&server, ALICE, &cookie_of(&response));
+    let (_back, returned) = upgrade_from(&server, ALICE, &cookie_of(&response));
     assert_eq!(returned.status, 101);
     assert_eq!((server.metrics()["resumes"]["taken_over"].as_u64(), server.count("players")), (Some(1), 1));
     // It holds the one place that there is; another address has none of it.
     assert_turned_away(&upgrade(&server, ALICE).1);
     let (_bob, response) = upgrade(&server, BOB);
     assert_eq!(response.status, 101);
-    assert_turned_away(&upgrade_with(&server, ALICE, &cookie_of(&response)).1);
+    assert_turned_away(&upgrade_from(&server, ALICE, &cookie_of(&response)).1);
 }

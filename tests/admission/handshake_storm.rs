@@ -5,7 +5,6 @@ use std::sync::Barrier;
 use std::thread;
 
 use crate::support::http::Response;
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Server, Settings};
 
@@ -60,7 +59,7 @@ fn exactly_as_many_get_in_as_there_are_places() {
 
     let left = 17;
     inside.truncate(PLACES - left);
-    wait_until("free places", || server.count("players") == (PLACES - left) as u64);
+    server.wait_for_players((PLACES - left) as u64);
     let newcomers = storm(server.address(), 200);
     assert_eq!(newcomers.len(), left, "as many get in as have left");
     assert_eq!(refused(&server), 350 + 200 - left as u64);

@@ -28,7 +28,7 @@ fn the_players_of_a_killed_server_vanish() {
     pump(&mut clients, "the other", |clients| clients[0].sees(other.id()));
     drop(second);
     pump(&mut clients, "its exit", |clients| !clients[0].sees(other.id()));
-    wait_until("a line about it", || first.log().contains("nothing is heard of second any more"));
+    first.wait_for_log("nothing is heard of second any more");
     walk(&mut clients, 0, Vector::DOWN, 3);
 }
 

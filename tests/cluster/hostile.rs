@@ -101,7 +101,7 @@ fn whatever_stands_at_the_counter_joins_go_on() {
         assert_takes_players(&first);
         redis.command(&[b"SET", key, value]);
         assert_takes_players(&start(&settings(&redis, "second")));
-        wait_until("a line", || first.log().contains("a counter of ids that can't be true"));
+        first.wait_for_log("a counter of ids that can't be true");
     }
     let redis = Redis::start();
     redis.command(&[b"RPUSH", key, b"a list"]);

@@ -203,7 +203,7 @@ fn who_speaks_another_language_is_not_listened_to_and_named_once() {
         "bytes that are no message",
         "a process whose world is 1000 by 2000 units and not 2000 by 2000",
     ] {
-        wait_until(line, || server.log().contains(line));
+        server.wait_for_log(line);
         assert_eq!(server.log().matches(line).count(), 1, "{line}: {}", server.log());
     }
     assert_eq!((cluster(&server, "peers"), cluster(&other_size, "peers")), (0, 0));
@@ -216,7 +216,7 @@ fn a_password_is_used_and_never_shown() {
     wait_until("a server that takes players", || health(&server).0 == 200);
     let wrong = redis.url().replace("s3cr3t", "wr0ng");
     let locked_out = settings(&redis, "second").set("CLUSTER_URL", &*wrong).set("LOG_LEVEL", "trace").start();
-    wait_until("the refusal", || locked_out.log().contains("does not answer"));
+    locked_out.wait_for_log("does not answer");
     for log in [server.log(), locked_out.log()] {
         assert!(!log.contains("of-the-bus"), "{log}");
     }

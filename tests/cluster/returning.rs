@@ -9,63 +9,47 @@ use nix::sys::signal::Signal;
 use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
 use crate::support::pump::{return_beside, wait_until};
-use crate::support::raw::{COOKIE, Raw, UPGRADE};
-use crate::support::walker::walk;
-use crate::support::{Client, Server, settle, wait_for};
-
-/// A player who has walked away from where everybody comes in, and its cookie.
-fn wanderer(server: &Server) -> (Client, String) {
-    let mut clients = [Client::join(server)];
-    walk(&mut clients, 0, Vector::DOWN, 10);
-    let [client] = clients;
-    assert_eq!(client.position(), (500, 540));
-    let cookie = client.cookie.clone().expect("the handshake sets a cookie");
-    (client, cookie)
-}
-
-fn resumes(server: &Server, outcome: &str) -> u64 {
-    server.metrics()["resumes"][outcome].as_u64().expect("a count")
-}
-
-fn wait_until_gone(server: &Server) {
-    wait_until("nobody on it", || server.count("players") == 0);
-}
+use crate::support::raw::{COOKIE, Raw, upgrade_with_cookie};
+use crate::support::walker::walked_client;
+use crate::support::{Client, settle, wait_for};
 
 #[test]
 fn who_left_one_server_is_found_again_by_another_and_once() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
-    let (client, cookie) = wanderer(&first);
+    let client = walked_client(&first);
+    let cookie = client.cookie();
     client.reset();
-    wait_until_gone(&first);
+    first.wait_for_players(0);
     let back = Client::return_to(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
     assert!(back.cookie.as_deref().is_some_and(|next| next != cookie));
-    assert_eq!(resumes(&second, "hit"), 1);
+    assert_eq!(second.reconnects("hit"), 1);
     // The cookie before the current one leads to the player as long as its client may not have another.
     let mut clients = [back];
     let copy = return_beside(&first, &cookie, &mut clients);
     assert_eq!(copy.position(), (500, 500));
-    assert_eq!(resumes(&first, "second_tab"), 1);
+    assert_eq!(first.reconnects("second_tab"), 1);
     // It has answered a ping, so that it has it.
     let copy = Client::return_to(&first, &cookie);
-    assert_eq!((copy.position(), resumes(&first, "miss")), ((500, 500), 1));
+    assert_eq!((copy.position(), first.reconnects("miss")), ((500, 500), 1));
 }
 
 #[test]
 fn a_cookie_whose_successor_got_lost_elsewhere_leads_to_the_player() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
-    let (client, cookie) = wanderer(&first);
+    let client = walked_client(&first);
+    let cookie = client.cookie();
     client.reset();
-    wait_until_gone(&first);
+    first.wait_for_players(0);
     // Its client never reads the response, and is silent.
     let mut lost = Raw::connect(second.address());
-    lost.send(UPGRADE.replacen("Connection:", &format!("Cookie: {cookie}\r\nConnection:"), 1).as_bytes());
-    wait_until("the return", || resumes(&second, "hit") == 1);
+    lost.send(upgrade_with_cookie(&cookie).as_bytes());
+    wait_until("the return", || second.reconnects("hit") == 1);
     assert_eq!(Client::return_to(&first, &cookie).position(), (500, 540));
-    wait_until_gone(&second);
-    assert_eq!(resumes(&first, "taken_over"), 1);
+    second.wait_for_players(0);
+    assert_eq!(first.reconnects("taken_over"), 1);
 }
 
 #[test]
@@ -83,7 +67,7 @@ fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
         assert!(f64::from(place.0) <= allowed, "round {round}: at {place:?}, {allowed} allowed");
         let cookie = client.cookie.clone().expect("a cookie");
         client.close(None);
-        wait_until_gone(&servers[(round as usize + 1) % 2]);
+        servers[(round as usize + 1) % 2].wait_for_players(0);
         let next = &servers[round as usize % 2];
         // A return that comes too soon makes a fresh player, which is as quickly gone.
         wait_until("a return that is due", || {
@@ -97,11 +81,12 @@ fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
 fn who_is_still_there_is_another_player_here_too() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
-    let (mut client, cookie) = wanderer(&first);
+    let mut client = walked_client(&first);
+    let cookie = client.cookie();
     let other = return_beside(&second, &cookie, std::slice::from_mut(&mut client));
     assert_eq!(other.position(), (500, 500));
     assert_ne!(other.cookie.as_deref(), Some(&*cookie));
-    assert_eq!(resumes(&second, "second_tab"), 1);
+    assert_eq!(second.reconnects("second_tab"), 1);
     wait_for(&mut client, "both on one screen", |client| client.sees(other.id()));
 }
 
@@ -109,10 +94,11 @@ fn who_is_still_there_is_another_player_here_too() {
 fn a_silent_connection_elsewhere_is_taken_over() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
-    let (mut client, cookie) = wanderer(&first);
+    let mut client = walked_client(&first);
+    let cookie = client.cookie();
     let back = Client::return_to(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
-    assert_eq!(resumes(&second, "taken_over"), 1);
+    assert_eq!(second.reconnects("taken_over"), 1);
     wait_for(&mut client, "the end of the old connection", |client| client.ended);
     assert_eq!(client.close_code, Some(1001));
     assert_eq!(first.metrics()["closed"]["taken_over"], 1);
@@ -122,7 +108,8 @@ fn a_silent_connection_elsewhere_is_taken_over() {
 fn the_players_of_a_killed_server_find_their_places_on_another() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
-    let (client, cookie) = wanderer(&first);
+    let client = walked_client(&first);
+    let cookie = client.cookie();
     // Where it is gets written down every ten seconds.
     thread::sleep(Duration::from_secs(12));
     drop((client, first));
@@ -134,7 +121,8 @@ fn the_players_of_a_killed_server_find_their_places_on_another() {
 fn a_rolling_restart_costs_nobody_its_place() {
     let redis = Redis::start();
     let [mut first, second] = two(&redis);
-    let (client, cookie) = wanderer(&first);
+    let client = walked_client(&first);
+    let cookie = client.cookie();
     first.signal(Signal::SIGTERM);
     drop(client);
     assert_eq!(first.wait_for_exit().code(), Some(0));
@@ -163,7 +151,7 @@ fn all_players_of_a_server_that_stops_find_their_places_at_once() {
             scope.spawn(move || assert_eq!(Client::return_to(second, cookie).position(), *place));
         }
     });
-    assert_eq!(resumes(&second, "hit"), 100);
+    assert_eq!(second.reconnects("hit"), 100);
     assert_eq!(cluster(&second, "bus_dropped_total"), 0);
 }
 
@@ -172,7 +160,8 @@ fn a_redis_that_is_full_costs_places_and_one_line() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     assert!(redis.command(&[b"CONFIG", b"SET", b"maxmemory", b"1"]).starts_with("+OK"));
-    let (client, cookie) = wanderer(&first);
+    let client = walked_client(&first);
+    let cookie = client.cookie();
     client.reset();
     wait_until("a refusal", || first.count("resume_store_failures_total") > 0);
     let back = Client::return_to(&second, &cookie);
@@ -181,7 +170,7 @@ fn a_redis_that_is_full_costs_places_and_one_line() {
     let mut other = Client::join(&first);
     wait_for(&mut other, "somebody on the other server", |client| client.sees(back.id()));
     assert_eq!((cluster(&first, "up"), cluster(&first, "bus_failures_total")), (1, 0));
-    wait_until("a line about it", || first.log().contains("refuses to keep players' places"));
+    first.wait_for_log("refuses to keep players' places");
     assert_eq!(first.log().matches("refuses to keep players' places").count(), 1, "{}", first.log());
 }
 
@@ -191,7 +180,7 @@ fn an_unknown_cookie_waits_for_nothing_but_an_answer() {
     let server = start(&settings(&redis, "only"));
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     assert_eq!(Client::return_to(&server, &made_up).position(), (500, 500));
-    assert_eq!(resumes(&server, "miss"), 1);
+    assert_eq!(server.reconnects("miss"), 1);
 }
 
 #[test]
@@ -199,11 +188,12 @@ fn without_redis_each_server_remembers_its_own() {
     let mut redis = Redis::start();
     let servers = two(&redis);
     let _clients = pair(&servers);
-    let (client, cookie) = wanderer(&servers[0]);
+    let client = walked_client(&servers[0]);
+    let cookie = client.cookie();
     redis.vanish();
     wait_until("a degraded server", || health(&servers[0]).1.contains("degraded"));
     client.reset();
-    wait_until("one player less", || servers[0].count("players") == 1);
+    servers[0].wait_for_players(1);
     assert_eq!(Client::return_to(&servers[0], &cookie).position(), (500, 540));
 }
 
@@ -216,5 +206,5 @@ fn a_redis_that_hangs_holds_up_a_newcomer_for_a_moment_only() {
     let client = Client::return_to(&server, &made_up);
     redis.signal(Signal::SIGCONT);
     assert_eq!(client.position(), (500, 500));
-    assert_eq!(resumes(&server, "miss"), 1);
+    assert_eq!(server.reconnects("miss"), 1);
 }

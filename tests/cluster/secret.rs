@@ -96,7 +96,7 @@ fn places_are_found_again_and_forged_ones_are_not() {
         // The place of a connected player is also written now and then: only the one written at its end is the last.
         redis.command(&[b"DEL", key.as_bytes()]);
         client.reset();
-        wait_until("nobody in the world", || servers[0].count("players") == 0);
+        servers[0].wait_for_players(0);
         wait_until("a place", || redis.command(&[b"EXISTS", key.as_bytes()]).starts_with(":1"));
         (cookie, key)
     };

@@ -63,7 +63,7 @@ fn a_replica_is_not_taken_for_the_bus() {
     let (primary, replica) = (Redis::start(), Redis::start());
     replicate(&replica, &primary);
     let server = at(&replica.url(), "lost").start();
-    wait_until("a line about it", || server.log().contains("the instance is no primary"));
+    server.wait_for_log("the instance is no primary");
     assert_eq!((health(&server).0, cluster(&server, "up")), (503, 0));
 }
 
@@ -76,7 +76,7 @@ fn a_node_that_hears_nobody_although_there_is_somebody_is_degraded() {
     let silent = redis.subscribe("pixi:main:all");
     wait_until("a degraded node", || health(&server).1.contains("\"cluster\":\"degraded\""));
     assert_eq!((health(&server).0, cluster(&server, "up")), (200, 0));
-    wait_until("a line about it", || server.log().contains("no peer is heard although"));
+    server.wait_for_log("no peer is heard although");
     drop(silent);
     wait_until("all well", || health(&server).1.contains("\"cluster\":\"ok\""));
 }
@@ -103,7 +103,7 @@ fn a_user_without_the_right_to_ask_for_the_role_is_warned() {
     ];
     assert!(redis.command(&rules).starts_with("+OK"));
     let server = start(&at(&redis.url().replace("redis://", "redis://node:secret@"), "small"));
-    wait_until("a line about it", || server.log().contains("does not tell its role"));
+    server.wait_for_log("does not tell its role");
     assert_eq!(server.log().matches("does not tell its role").count(), 1);
     assert!(Client::join(&server).id() >= 1001);
 }

@@ -10,8 +10,6 @@ use std::process::{Command, Output, Stdio};
 
 use super::{stderr, stdout};
 use crate::support::debian::is_root;
-use crate::support::http::get;
-use crate::support::pump::wait_until;
 use crate::support::server::PROGRAM;
 use crate::support::{Server, Settings, folder, free_port};
 
@@ -141,7 +139,7 @@ fn the_check_prints_the_warnings_that_a_start_logs() {
     ];
     for (settings, before, words) in cases {
         let server = Server::run(place.command(&settings, before, &[]));
-        wait_until(words, || server.log().contains(words));
+        server.wait_for_log(words);
         let log = server.log();
         let check = place.check(&settings, before);
         assert_eq!(message(stdout(&check), words), message(&log, words), "{check:?}");
@@ -225,6 +223,6 @@ fn a_check_beside_the_server_that_runs_finds_nothing_wrong() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("is in use at present"), "{}", stdout(&output));
     assert!(!stdout(&output).contains("STATE_DIR"), "{}", stdout(&output));
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     assert_eq!(fs::read(&log).expect("a log"), before);
 }

@@ -167,8 +167,7 @@ fn a_running_server_says_it_nowhere_not_even_in_the_words_of_a_redis() {
         assert!(!text.contains(PLANTED), "{path}: {text}");
     }
     assert!(!proc::command_line(server.pid()).contains(PLANTED));
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait_for_exit().code(), Some(0));
+    server.terminate();
     let text = read();
     assert!(!text.contains(PLANTED) && !text.contains('\u{1b}'), "{text}");
     assert!(text.contains("args beginning with") && text.contains("***"), "{text}");

@@ -4,7 +4,7 @@ use std::thread;
 
 use crate::support::http::{Response, request_text};
 use crate::support::raw::{ACCEPT, Raw, UPGRADE};
-use crate::support::{Client, Server, Settings, pump, wait_for};
+use crate::support::{Client, Server, Settings, wait_for};
 
 /// What a request with `from` replaced by `to` is answered with.
 fn answer_to(server: &Server, from: &str, to: &str) -> Response {
@@ -117,7 +117,7 @@ fn no_more_than_the_most_connections_are_admitted_however_many_ask_at_once() {
     assert_eq!(server.count("players"), ADMITTED as u64);
 
     drop(open);
-    pump(&mut [], "free places", |_| server.count("players") == 0);
+    server.wait_for_players(0);
     let mut client = Client::join(&server);
     client.step(game_client::Vector::ZERO);
     wait_for(&mut client, "service", Client::is_answered);

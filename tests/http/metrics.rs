@@ -6,6 +6,7 @@ use openmetrics_parser::prometheus::parse_prometheus;
 use openmetrics_parser::{PrometheusType, PrometheusValue};
 
 use crate::support::http::{get, get_with};
+use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, folder, wait_for};
 
 /// Keys whose values are numbers.
@@ -86,7 +87,7 @@ fn the_counts_follow_what_happens() {
     assert!(metrics["resident_bytes"].as_u64() > Some(500_000), "{metrics}");
     let earlier = metrics["ticks_total"].as_u64();
     drop(client);
-    crate::support::pump(&mut [], "later ticks, and nobody there", |_| {
+    wait_until("later ticks, and nobody there", || {
         let metrics = server.metrics();
         metrics["ticks_total"].as_u64() > earlier && metrics["players"] == 0
     });

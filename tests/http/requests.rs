@@ -141,7 +141,7 @@ fn connections_that_say_nothing_hold_nobody_up() {
     let mut client = Client::join(&server);
     client.step(game_client::Vector::ZERO);
     wait_for(&mut client, "service", Client::is_answered);
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
 }
 
 #[test]

@@ -4,9 +4,10 @@
 //! A row's head is followed at once by a plain request, the one an attacker would hide. It is answered if the connection
 //! may live on, and never otherwise. Rows arrive whole and byte by byte.
 
+use crate::support::Server;
+use crate::support::pump::wait_until;
 use crate::support::raw::{FIN, PING, PONG, Raw, UPGRADE, masked};
 use crate::support::server::sum;
-use crate::support::{Server, pump};
 
 use After::{Ends, Lives, Upgraded};
 
@@ -65,7 +66,7 @@ fn run(rows: &[Row]) {
             attempt(&server, row, piece);
         }
     }
-    pump(&mut [], "everybody's exit", |_| server.count("players") == 0);
+    server.wait_for_players(0);
     let refused = rows.iter().filter(|row| row.status >= 400).count() as u64;
     let metrics = server.metrics();
     assert_eq!(sum(&metrics["refused"]), 2 * refused, "{}", metrics["refused"]);
@@ -393,5 +394,5 @@ fn requests_behind_an_upgrade_are_frames_and_broken_ones() {
         assert_eq!(raw.response().status, 101);
         assert_eq!(raw.close_code(), 1002);
     }
-    pump(&mut [], "the counts", |_| server.metrics()["protocol_errors"]["framing"] == 2);
+    wait_until("the counts", || server.metrics()["protocol_errors"]["framing"] == 2);
 }

@@ -42,7 +42,7 @@ fn a_panic_of_the_loop_ends_the_process_and_says_where() {
     let mut server = Server::start();
     let _fault = Fault::inject(server.pid(), &format!("recvfrom:{TOO_MANY}"));
     assert_eq!(knock_until_it_ends(&mut server), 70);
-    wait_until("the last line", || server.log().contains("panicked"));
+    server.wait_for_log("panicked");
     assert_last_line(&server.log(), "main", "1000000");
 }
 
@@ -56,7 +56,7 @@ fn the_last_line_follows_what_was_logged_to_the_file() {
     assert!(log.lines().count() > 1 && log.contains("listening on"), "{log}");
     assert_last_line(&log, "main", "1000000");
     // Who looks at the console finds it, too.
-    wait_until("the line on standard error", || server.log().contains("panicked"));
+    server.wait_for_log("panicked");
     let _ = fs::remove_file(file);
 }
 

@@ -8,7 +8,6 @@ use game_client::Vector;
 use nix::sys::signal::Signal;
 
 use crate::support::debian::program;
-use crate::support::http::get;
 use crate::support::process::{stderr_text, succeed, unshared};
 use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, folder, proc, settle};
@@ -148,11 +147,10 @@ fn a_log_on_a_full_disk_does_not_stop_the_server() {
         visit(&server);
     }
     wait_until("the lines to be dropped", || server.count("log_lines_dropped_total") >= 5);
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     server.signal(Signal::SIGHUP);
     visit(&server);
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait_for_exit().code(), Some(0));
+    server.terminate();
 }
 
 #[test]
@@ -171,7 +169,7 @@ fn a_disk_that_has_room_again_gets_whole_lines_again() {
         visit(&server);
         server.count("log_lines_dropped_total") > 0
     });
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     fs::remove_file(&filler).expect("room again");
     wait_until("the log to go on", || {
         visit(&server);

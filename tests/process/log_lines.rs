@@ -26,11 +26,11 @@ fn visited(settings: &Settings) -> (Server, Client) {
 #[test]
 fn players_who_come_and_go_are_summed_up_and_not_listed() {
     let (mut server, stays) = visited(&Settings::new());
-    wait_until("the line about the load", || server.log().contains(LOAD));
+    server.wait_for_log(LOAD);
     drop(stays);
     server.signal(Signal::SIGTERM);
     server.wait_for_exit();
-    wait_until("the last line", || server.log().contains("stopped"));
+    server.wait_for_log("stopped");
     let log = server.log();
     let line = log.lines().find(|line| line.contains(LOAD)).expect("waited for");
     assert!(line.contains("[INFO] 1 players (+2 -1, 0 refused), "), "{line}");
@@ -42,11 +42,11 @@ fn players_who_come_and_go_are_summed_up_and_not_listed() {
 #[test]
 fn json_lines_are_objects_with_the_figures_beside_the_message() {
     let (mut server, stays) = visited(&Settings::new().set("LOG_FORMAT", "JSON"));
-    wait_until("the line about the load", || server.log().contains(LOAD));
+    server.wait_for_log(LOAD);
     drop(stays);
     server.signal(Signal::SIGTERM);
     server.wait_for_exit();
-    wait_until("the last line", || server.log().contains("stopped"));
+    server.wait_for_log("stopped");
     let lines: Vec<Value> =
         server.log().lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
     for line in &lines {

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::support::http::get;
 use crate::support::process::stderr_text;
 use crate::support::pump::wait_until;
-use crate::support::raw::{Raw, UPGRADE};
+use crate::support::raw::{Raw, upgrade_with};
 use crate::support::server::program;
 use crate::support::{Client, Server, Settings, folder, settle};
 
@@ -48,8 +48,7 @@ impl Subject {
 
     fn upgrade_status(&self, origin: &str) -> u16 {
         let mut raw = Raw::connect(self.server.address());
-        let request = UPGRADE.replacen("\r\nUpgrade:", &format!("\r\nOrigin: {origin}\r\nUpgrade:"), 1);
-        raw.send(request.as_bytes());
+        raw.send(upgrade_with(&[&format!("Origin: {origin}")]).as_bytes());
         raw.response().status
     }
 }
@@ -185,7 +184,7 @@ fn what_needs_a_restart_is_named_and_stays() {
         }
         assert!(said.contains("0 settings changed"), "{said}");
     }
-    assert_eq!(get(subject.server.address(), "/health").status, 200);
+    subject.server.assert_healthy();
 }
 
 #[test]
@@ -198,7 +197,7 @@ fn the_log_level_changes() {
     let quiet = joined(&subject);
     subject.reload("DEBUG=true\n");
     let loud = joined(&subject);
-    wait_until("the line", || subject.server.log().contains(&loud));
+    subject.server.wait_for_log(&loud);
     assert!(!subject.server.log().contains(&quiet));
 }
 

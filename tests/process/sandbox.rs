@@ -212,7 +212,7 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     settle(&mut clients);
     assert!(clients.iter().all(|client| !client.ended && client.acknowledged() == client.position()));
     let _silent = Raw::upgraded(server.address());
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     assert_eq!(get(server.address(), "/").text(), "the client");
     assert!(server.metrics().to_string().len() > 1_000);
     clients.pop().expect("one of many").reset();
@@ -226,16 +226,14 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     let cap = unit::values("MemoryMax")[0].trim_end_matches('M').parse::<u64>().expect("mebibytes");
     assert!(peak_kib < cap * 1_024 / 2, "{peak_kib} KiB of {cap} MiB");
     drop(clients);
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait_for_exit().code(), Some(0));
+    server.terminate();
     let log = fs::read_to_string(folder.join("log")).expect("the log");
     assert!(log.lines().last().is_some_and(|line| line.ends_with("stopped")), "{log}");
     assert!(!log.contains("[WARN]") && !log.contains("[ERROR]"), "nothing that it needs is refused: {log}");
     let settings = settings.set("LOG_FILE", "log-2");
     let mut server = Server::run_logging_to(command(&settings, &folder), &folder.join("log-2"));
     assert_eq!(server.count("resumes_remembered"), 301, "all of them, over the restart");
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait_for_exit().code(), Some(0));
+    server.terminate();
     let _ = fs::remove_dir_all(folder);
 }
 

@@ -10,7 +10,6 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::http::get;
 use crate::support::process::send_signal;
 use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, folder, free_port, proc};
@@ -114,9 +113,8 @@ fn a_limit_on_the_size_of_files_costs_lines_and_places_alone() {
         visit(&server);
         server.count("log_lines_dropped_total") > 0 && server.count("resume_store_failures_total") > 0
     });
-    assert_eq!(get(server.address(), "/health").status, 200);
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait_for_exit().code(), Some(0));
+    server.assert_healthy();
+    server.terminate();
     assert!(fs::metadata(&log).expect("a log").len() <= 1024);
 }
 
@@ -137,7 +135,6 @@ fn a_log_whose_reader_is_gone_costs_lines_alone() {
     // It can't be opened again without a reader, and the server does not wait for one.
     server.signal(Signal::SIGHUP);
     wait_until("the line about it", || server.count("log_lines_dropped_total") > dropped);
-    assert_eq!(get(server.address(), "/health").status, 200);
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait_for_exit().code(), Some(0));
+    server.assert_healthy();
+    server.terminate();
 }

@@ -22,7 +22,7 @@ fn a_loop_that_stands_still_is_aborted_with_a_last_line() {
     wait_until("the first ticks", || server.count("ticks_total") > 10);
     // Each tick arms the timer anew: the next one stays in that system call.
     let fault = Fault::inject(server.pid(), "timerfd_settime:delay_enter=60s");
-    wait_until("the last line", || server.log().contains("watchdog"));
+    server.wait_for_log("watchdog");
     // The thread can't die as long as strace holds it.
     drop(fault);
     assert_eq!(server.wait_for_exit().signal(), Some(Signal::SIGABRT as i32));

@@ -4,7 +4,7 @@ use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 use tungstenite::Message;
 
 use crate::support::raw::{BINARY, CLOSE, FIN, Raw, masked};
-use crate::support::{Client, Server, Settings, pump, wait_for};
+use crate::support::{Client, Server, Settings, wait_for};
 
 #[test]
 fn leave_closes_with_1000() {
@@ -64,7 +64,7 @@ fn a_closed_connection_makes_room_for_another() {
         assert_eq!(client.id(), 1001 + round);
         client.send_message(Message::Close(None));
         wait_for(&mut client, "the end", |client| client.ended);
-        pump(&mut [], "a free place", |_| server.count("players") == 0);
+        server.wait_for_players(0);
     }
 }
 
@@ -75,7 +75,7 @@ fn messages_and_the_end_of_the_connection_in_one_packet_are_both_noticed() {
         let mut raw = Raw::upgraded(server.address());
         raw.send_frame(FIN | BINARY, &[4, 255]);
         raw.finish_sending();
-        pump(&mut [], "the player's exit", |_| server.count("players") == 0);
+        server.wait_for_players(0);
     }
     assert_eq!(server.protocol_errors(), 0);
 }

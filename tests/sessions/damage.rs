@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use nix::sys::signal::Signal;
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
 
+use nix::sys::signal::Signal;
+
 use super::lasting::{cookie_of_a_stopped_server, settings, store_in};
-use super::wait_until_gone;
 use crate::support::raw::COOKIE;
 use crate::support::{Client, folder};
 
@@ -63,7 +63,7 @@ fn no_damage_ends_a_start_or_a_stop() {
         let client = Client::join(&server);
         assert!(client.cookie.is_some(), "seed {seed}");
         drop(client);
-        wait_until_gone(&server);
+        server.wait_for_players(0);
         server.signal(Signal::SIGTERM);
         assert_eq!(server.wait_for_exit().code(), Some(0), "seed {seed}: {}", server.log());
         let log = server.log();
@@ -138,8 +138,7 @@ fn the_file_holds_as_many_rows_as_are_promised() {
     let back = Client::return_to(&server, &format!("{COOKIE}={:032x}", 69_999));
     assert_eq!(back.position(), (500, 540));
     drop(back);
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait_for_exit().code(), Some(0));
+    server.terminate();
     let database = Database::open(store_in(&folder)).expect("the store");
     let table = database.begin_read().expect("a transaction").open_table(TABLE).expect("the table");
     let rows = table.len().expect("a count");

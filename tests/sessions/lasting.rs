@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
-use super::{cookie, resumes, wait_until_gone, wanderer};
 use crate::support::process::stderr_text;
 use crate::support::pump::wait_until;
+use crate::support::walker::walked_client;
 use crate::support::{Client, Server, Settings, folder};
 
 pub fn settings(folder: &Path) -> Settings {
@@ -21,8 +21,8 @@ pub fn store_in(folder: &Path) -> PathBuf {
 /// A player's cookie after a server that stopped in order.
 pub fn cookie_of_a_stopped_server(folder: &Path) -> String {
     let mut server = settings(folder).start();
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     server.signal(Signal::SIGTERM);
     drop(client);
     assert_eq!(server.wait_for_exit().code(), Some(0));
@@ -50,10 +50,10 @@ fn wait_until_written(folder: &Path) {
 fn so_is_the_death_of_a_server_whose_players_were_away() {
     let folder = folder("resume-killed-empty");
     let server = settings(&folder).start();
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     client.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     wait_until_written(&folder);
     drop(server);
     assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
@@ -63,8 +63,8 @@ fn so_is_the_death_of_a_server_whose_players_were_away() {
 fn so_is_the_death_of_a_server_under_its_players() {
     let folder = folder("resume-killed");
     let server = settings(&folder).start();
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     wait_until_written(&folder);
     drop(server);
     assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
@@ -121,13 +121,13 @@ fn a_full_disk_costs_resumes_and_one_line() {
     drop(settings(&folder).start());
     let server =
         settings(&folder).start_through(&["sh", "-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""]);
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     client.reset();
     wait_until("a failed write", || server.count("resume_store_failures_total") > 0);
     assert_eq!(Client::return_to(&server, &cookie).position(), (500, 540), "in memory it is remembered");
-    assert_eq!(resumes(&server, "hit"), 1);
-    wait_until("a line about it", || server.log().contains("can't be written"));
+    assert_eq!(server.reconnects("hit"), 1);
+    server.wait_for_log("can't be written");
     assert_eq!(server.log().matches("can't be written").count(), 1, "{}", server.log());
 }
 
@@ -143,12 +143,12 @@ fn a_wrong_folder_is_named() {
 fn no_cookie_is_ever_logged() {
     let folder = folder("resume-log");
     let server: Server = settings(&folder).set("LOG_LEVEL", "trace").start();
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     client.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     drop(Client::return_to(&server, &cookie));
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     let (_, value) = cookie.split_once('=').expect("a name and a value");
     wait_until("a log of it all", || server.log().matches("joined").count() == 2);
     assert!(!server.log().contains(value));

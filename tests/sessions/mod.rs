@@ -11,28 +11,13 @@ use std::time::Duration;
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
-use crate::support::http::get;
 use crate::support::pump::{return_beside, wait_until};
-use crate::support::raw::{BINARY, COOKIE, FIN, Raw, UPGRADE};
-use crate::support::walker::walk;
+use crate::support::raw::{BINARY, COOKIE, FIN, Raw, upgrade_with_cookie};
+use crate::support::walker::{walk, walked_client};
 use crate::support::{Client, Server, Settings, pump, settle, wait_for};
 
 fn server() -> Server {
     Settings::new().spawn_at(500, 500).start()
-}
-
-/// A player who has walked away from where everybody comes in, and looks left.
-fn wanderer(server: &Server) -> Client {
-    let mut clients = [Client::join(server)];
-    walk(&mut clients, 0, Vector::DOWN, 10);
-    clients[0].send(&ClientMessage::Direction(Facing::Left));
-    let [mut client] = clients;
-    settle(std::slice::from_mut(&mut client));
-    client
-}
-
-fn cookie(client: &Client) -> String {
-    client.cookie.clone().expect("the handshake sets a cookie")
 }
 
 /// Which way its first `GAME_STATE` says that a player looks.
@@ -44,27 +29,14 @@ fn facing_at_first(client: &Client) -> Facing {
     told.next().expect("itself in the first GAME_STATE").facing
 }
 
-/// An upgrade that shows a cookie.
-fn with_cookie(cookie: &str) -> String {
-    UPGRADE.replacen("Connection:", &format!("Cookie: {cookie}\r\nConnection:"), 1)
-}
-
-fn resumes(server: &Server, outcome: &str) -> u64 {
-    server.metrics()["resumes"][outcome].as_u64().expect("a count")
-}
-
-fn wait_until_gone(server: &Server) {
-    wait_until("nobody in the world", || server.count("players") == 0);
-}
-
 #[test]
 fn who_comes_back_is_another_player_in_the_same_place() {
     let server = server();
-    let client = wanderer(&server);
-    let (id, place, cookie) = (client.id(), client.position(), cookie(&client));
+    let client = walked_client(&server);
+    let (id, place, cookie) = (client.id(), client.position(), client.cookie());
     assert_eq!(place, (500, 540));
     client.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     assert_eq!(server.count("resumes_remembered"), 1);
 
     let back = Client::return_to(&server, &cookie);
@@ -72,7 +44,7 @@ fn who_comes_back_is_another_player_in_the_same_place() {
     assert_eq!(back.position(), place);
     assert_eq!(facing_at_first(&back), Facing::Left);
     assert!(back.cookie.as_ref().is_some_and(|next| *next != cookie), "another cookie goes on");
-    assert_eq!((resumes(&server, "hit"), server.count("resumes_remembered")), (1, 0));
+    assert_eq!((server.reconnects("hit"), server.count("resumes_remembered")), (1, 0));
 }
 
 #[test]
@@ -81,7 +53,7 @@ fn who_comes_back_sees_what_its_screen_showed() {
     let mut client = Client::join(&server);
     client.send(&ClientMessage::Viewport { width: 200, height: 100 });
     settle(std::slice::from_mut(&mut client));
-    let cookie = cookie(&client);
+    let cookie = client.cookie();
     client.close(None);
     // Somebody stands outside that, and inside what is shown to whoever never told.
     let mut others = [Client::join(&server)];
@@ -95,30 +67,30 @@ fn who_comes_back_sees_what_its_screen_showed() {
 #[test]
 fn a_second_tab_is_a_player_of_its_own() {
     let server = server();
-    let mut client = wanderer(&server);
+    let mut client = walked_client(&server);
     // It says nothing of its own while it stands still, for however long, and answers the ping.
-    let second = return_beside(&server, &cookie(&client), std::slice::from_mut(&mut client));
+    let second = return_beside(&server, &client.cookie(), std::slice::from_mut(&mut client));
     assert_eq!(second.position(), (500, 500));
     assert_ne!(second.cookie, client.cookie);
     assert_eq!((client.pings, client.ended), (1, false));
     client.step(Vector::ZERO);
     settle(std::slice::from_mut(&mut client));
     assert_eq!(client.acknowledged(), (500, 540));
-    assert_eq!(resumes(&server, "second_tab"), 1);
+    assert_eq!(server.reconnects("second_tab"), 1);
 }
 
 #[test]
 fn any_frame_is_an_answer() {
     let server = server();
     let cookie = {
-        let client = wanderer(&server);
-        let cookie = cookie(&client);
+        let client = walked_client(&server);
+        let cookie = client.cookie();
         client.reset();
         cookie
     };
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     let mut mute = Raw::connect(server.address());
-    mute.send(with_cookie(&cookie).as_bytes());
+    mute.send(upgrade_with_cookie(&cookie).as_bytes());
     let next = mute.response().header("set-cookie").expect("a cookie").to_owned();
     let next = next.split(';').next().expect("name and value");
     let second = thread::scope(|scope| {
@@ -130,15 +102,15 @@ fn any_frame_is_an_answer() {
         second.join().expect("it joins")
     });
     assert_eq!(second.position(), (500, 500));
-    assert_eq!(resumes(&server, "second_tab"), 1);
+    assert_eq!(server.reconnects("second_tab"), 1);
 }
 
 #[test]
 fn a_silent_connection_is_taken_over() {
     // Even where there is room for nobody else.
     let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
-    let mut client = wanderer(&server);
-    let back = Client::return_to(&server, &cookie(&client));
+    let mut client = walked_client(&server);
+    let back = Client::return_to(&server, &client.cookie());
     assert_eq!(back.position(), (500, 540));
     wait_for(&mut client, "the end of the old connection", |client| client.ended);
     assert_eq!(client.close_code, Some(1001));
@@ -150,12 +122,12 @@ fn a_silent_connection_is_taken_over() {
 #[test]
 fn a_full_server_refuses_a_second_tab() {
     let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
-    let mut client = wanderer(&server);
-    let cookie = cookie(&client);
+    let mut client = walked_client(&server);
+    let cookie = client.cookie();
     let status = thread::scope(|scope| {
         let second = scope.spawn(|| {
             let mut raw = Raw::connect(server.address());
-            raw.send(with_cookie(&cookie).as_bytes());
+            raw.send(upgrade_with_cookie(&cookie).as_bytes());
             raw.response().status
         });
         pump(std::slice::from_mut(&mut client), "the refusal", |_| second.is_finished());
@@ -167,8 +139,8 @@ fn a_full_server_refuses_a_second_tab() {
 #[test]
 fn a_connection_that_ends_while_it_is_asked_leaves_its_place_at_once() {
     let server = server();
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     let back = thread::scope(|scope| {
         let back = scope.spawn(|| Client::return_to(&server, &cookie));
         wait_until("a ping", || server.metrics()["frames_out"]["ping"] == 1);
@@ -184,17 +156,17 @@ fn nobody_goes_on_under_a_cookie_that_was_not_handed_out() {
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     let client = Client::return_to(&server, &made_up);
     assert_eq!(client.position(), (500, 500));
-    assert_ne!(cookie(&client), made_up);
-    assert_eq!(resumes(&server, "miss"), 1);
+    assert_ne!(client.cookie(), made_up);
+    assert_eq!(server.reconnects("miss"), 1);
 }
 
 #[test]
 fn after_its_time_nothing_is_left() {
     let server = Settings::new().spawn_at(500, 500).set("RESUME_TTL_SEC", 1).start();
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     client.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     thread::sleep(Duration::from_millis(1_100));
     assert_eq!(Client::return_to(&server, &cookie).position(), (500, 500));
 }
@@ -208,13 +180,13 @@ fn switched_off_there_is_no_cookie() {
 #[test]
 fn other_cookies_of_the_site_do_no_harm() {
     let server = server();
-    let client = wanderer(&server);
-    let cookie = cookie(&client);
+    let client = walked_client(&server);
+    let cookie = client.cookie();
     client.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     let among_others = format!("theme=dark; {cookie}; name=J\u{fc}rgen");
     assert_eq!(Client::return_to(&server, &among_others).position(), (500, 540));
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
 }
 
 #[test]
@@ -229,9 +201,9 @@ fn what_many_leave_behind_is_found_by_each() {
             client.replica.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
         })
     });
-    let cookies: Vec<String> = clients.iter().map(cookie).collect();
+    let cookies: Vec<String> = clients.iter().map(Client::cookie).collect();
     drop(clients);
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     for (at, cookie) in cookies.iter().enumerate().rev() {
         assert_eq!(Client::return_to(&server, cookie).position(), (500 + at as i32, 500));
     }

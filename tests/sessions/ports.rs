@@ -2,7 +2,7 @@
 
 use game_client::Vector;
 
-use super::{server, wait_until_gone};
+use super::server;
 use crate::support::http::Response;
 use crate::support::jar::Jar;
 use crate::support::raw::{Raw, UPGRADE};
@@ -31,7 +31,9 @@ fn two_servers_of_one_host_keep_their_players_apart() {
         walk(&mut clients, 0, way, 10);
         settle(&mut clients);
     }
-    servers.iter().for_each(wait_until_gone);
+    for server in &servers {
+        server.wait_for_players(0);
+    }
     assert_eq!(jar.len(), 2);
     assert_eq!(visit(&servers[0], &mut jar).position(), (500, 540));
     assert_eq!(visit(&servers[1], &mut jar).position(), (540, 500));

@@ -9,7 +9,7 @@ use pixi_game_server::sessions::{Lookup, SavedPlayer, SessionToken, Sessions};
 use pixi_game_server::world::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
 use proptest::prelude::*;
 
-use super::{cookie, server, wait_until_gone};
+use super::server;
 use crate::support::pump::wait_until;
 use crate::support::{Client, settle, wait_for};
 
@@ -227,12 +227,12 @@ fn a_player_that_leaves_after_each_claim_gets_nowhere() {
         let (x, y) = client.position();
         client.send_claim(ClientVector::ZERO, round, x + 50, y);
         settle(std::slice::from_mut(&mut client));
-        let ((x, _), cookie) = (client.acknowledged(), cookie(&client));
+        let ((x, _), cookie) = (client.acknowledged(), client.cookie());
         let allowed = 500.0 + 50.0 + 24.0 * start.elapsed().as_secs_f64() + 1.0;
         assert!(f64::from(x) <= allowed, "round {round}: at {x}, {allowed} allowed");
         client.send(&ClientMessage::Leave);
         wait_for(&mut client, "the close", |client| client.ended);
-        wait_until_gone(&server);
+        server.wait_for_players(0);
         wait_until("a return that is due", || {
             client = Client::return_to(&server, &cookie);
             client.position() == (x, y)

@@ -4,17 +4,18 @@ use std::time::{Duration, Instant};
 
 use game_client::Vector;
 
-use super::{cookie, resumes, server, wait_until_gone, wanderer, with_cookie};
+use super::server;
 use crate::support::pump::wait_until;
-use crate::support::raw::Raw;
+use crate::support::raw::{Raw, upgrade_with_cookie};
+use crate::support::walker::walked_client;
 use crate::support::{Client, Server, settle, wait_for};
 
 /// A player that has returned once, and the cookie that it returned with. Its client may be silent.
 fn returned(server: &Server) -> (Client, String) {
-    let client = wanderer(server);
-    let first = cookie(&client);
+    let client = walked_client(server);
+    let first = client.cookie();
     client.reset();
-    wait_until_gone(server);
+    server.wait_for_players(0);
     (Client::return_to(server, &first), first)
 }
 
@@ -26,10 +27,10 @@ fn a_cookie_is_worth_nothing_once_the_next_one_has_arrived() {
     settle(std::slice::from_mut(&mut client));
     let copy = Client::return_to(&server, &first);
     assert_eq!(copy.position(), (500, 500));
-    assert_eq!((resumes(&server, "miss"), resumes(&server, "second_tab")), (1, 0), "nobody was asked");
-    let second = cookie(&client);
+    assert_eq!((server.reconnects("miss"), server.reconnects("second_tab")), (1, 0), "nobody was asked");
+    let second = client.cookie();
     drop((client, copy));
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     let at_first = Client::return_to(&server, &first).position();
     wait_until("a return that is due", || Client::return_to(&server, &second).position() == (500, 540));
     assert_eq!(at_first, (500, 500));
@@ -39,46 +40,46 @@ fn a_cookie_is_worth_nothing_once_the_next_one_has_arrived() {
 fn a_cookie_whose_successor_got_lost_still_leads_to_the_player() {
     let server = server();
     let first = {
-        let client = wanderer(&server);
-        let first = cookie(&client);
+        let client = walked_client(&server);
+        let first = client.cookie();
         client.reset();
         first
     };
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     // Its response is never read, and no frame is ever sent.
     let mut lost = Raw::connect(server.address());
-    lost.send(with_cookie(&first).as_bytes());
-    wait_until("the return", || resumes(&server, "hit") == 1);
+    lost.send(upgrade_with_cookie(&first).as_bytes());
+    wait_until("the return", || server.reconnects("hit") == 1);
     let back = Client::return_to(&server, &first);
     assert_eq!(back.position(), (500, 540));
-    assert_eq!((resumes(&server, "taken_over"), server.count("players")), (1, 1));
+    assert_eq!((server.reconnects("taken_over"), server.count("players")), (1, 1));
 }
 
 #[test]
 fn so_it_does_when_the_connection_broke_as_well() {
     let server = server();
     let (client, first) = returned(&server);
-    let second = cookie(&client);
+    let second = client.cookie();
     client.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     wait_until("a return that is due", || Client::return_to(&server, &first).position() == (500, 540));
     // Both were one session, and it is taken.
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     assert_eq!(Client::return_to(&server, &second).position(), (500, 500));
 }
 
 #[test]
 fn of_two_newcomers_for_one_session_the_newest_waits() {
     let server = server();
-    let mut client = wanderer(&server);
-    let cookie = cookie(&client);
+    let mut client = walked_client(&server);
+    let cookie = client.cookie();
     let mut first = Raw::connect(server.address());
-    first.send(with_cookie(&cookie).as_bytes());
+    first.send(upgrade_with_cookie(&cookie).as_bytes());
     wait_until("a ping", || server.metrics()["frames_out"]["ping"] == 1);
     let second = Client::return_to(&server, &cookie);
     assert_eq!(second.position(), (500, 540));
     assert_eq!(first.response().status, 101, "as a fresh player, and without a wait");
-    assert_eq!((resumes(&server, "second_tab"), resumes(&server, "taken_over")), (1, 1));
+    assert_eq!((server.reconnects("second_tab"), server.reconnects("taken_over")), (1, 1));
     assert_eq!(server.metrics()["frames_out"]["ping"], 1);
     wait_for(&mut client, "the end of the silent connection", |client| client.ended);
 }
@@ -86,9 +87,9 @@ fn of_two_newcomers_for_one_session_the_newest_waits() {
 #[test]
 fn a_newcomer_that_gives_up_takes_nothing_along() {
     let server = server();
-    let mut client = wanderer(&server);
+    let mut client = walked_client(&server);
     let mut gone = Raw::connect(server.address());
-    gone.send(with_cookie(&cookie(&client)).as_bytes());
+    gone.send(upgrade_with_cookie(&client.cookie()).as_bytes());
     wait_until("a ping", || server.metrics()["frames_out"]["ping"] == 1);
     drop(gone);
     std::thread::sleep(Duration::from_millis(1_300));
@@ -100,15 +101,15 @@ fn a_newcomer_that_gives_up_takes_nothing_along() {
 #[test]
 fn a_session_returns_at_most_once_a_second() {
     let server = server();
-    let client = wanderer(&server);
-    let first = cookie(&client);
+    let client = walked_client(&server);
+    let first = client.cookie();
     client.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     let start = Instant::now();
     let back = Client::return_to(&server, &first);
-    let second = cookie(&back);
+    let second = back.cookie();
     back.reset();
-    wait_until_gone(&server);
+    server.wait_for_players(0);
     let mut tries = 0;
     wait_until("the second return", || {
         tries += 1;
@@ -116,5 +117,5 @@ fn a_session_returns_at_most_once_a_second() {
     });
     // However slow the machine is, the server saw both returns in between; its clock may be a turn of the loop behind.
     assert!(start.elapsed() >= Duration::from_millis(900), "{tries} tries in {:?}", start.elapsed());
-    assert_eq!((resumes(&server, "hit"), resumes(&server, "too_soon")), (2, tries - 1));
+    assert_eq!((server.reconnects("hit"), server.reconnects("too_soon")), (2, tries - 1));
 }

@@ -164,6 +164,11 @@ impl Client {
         self.replica.own_id().expect("the first GAME_STATE has come")
     }
 
+    /// The session cookie that the handshake set.
+    pub fn cookie(&self) -> String {
+        self.cookie.clone().expect("the handshake sets a cookie")
+    }
+
     /// Its own predicted position.
     pub fn position(&self) -> (i32, i32) {
         self.replica.own().position()

@@ -45,6 +45,17 @@ pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Up
 /// What [`UPGRADE`] must be answered with, by RFC 6455.
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/// [`UPGRADE`] with further header lines.
+pub fn upgrade_with(headers: &[&str]) -> String {
+    let lines = headers.iter().map(|line| format!("{line}\r\n")).collect::<Vec<_>>().concat();
+    UPGRADE.replacen("Connection:", &format!("{lines}Connection:"), 1)
+}
+
+/// [`UPGRADE`] with a cookie.
+pub fn upgrade_with_cookie(cookie: &str) -> String {
+    upgrade_with(&[&format!("Cookie: {cookie}")])
+}
+
 /// A frame the server sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {

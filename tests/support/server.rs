@@ -243,6 +243,28 @@ impl Server {
         }
     }
 
+    /// Sends SIGTERM, and asserts that the server exits with status 0.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.wait_for_exit();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    /// Asserts that `/health` answers with 200.
+    pub fn assert_healthy(&self) {
+        assert_eq!(http::get(self.address, "/health").status, 200);
+    }
+
+    /// Waits until the server has this many players.
+    pub fn wait_for_players(&self, count: u64) {
+        wait_until(&format!("{count} players"), || self.count("players") == count);
+    }
+
+    /// Waits until the log contains these words.
+    pub fn wait_for_log(&self, words: &str) {
+        wait_until(&format!("a log line with {words:?}"), || self.log().contains(words));
+    }
+
     /// `/metrics` as JSON.
     pub fn metrics(&self) -> Value {
         metrics_at(self.address)
@@ -257,6 +279,12 @@ impl Server {
     pub fn count(&self, name: &str) -> u64 {
         let metrics = self.metrics();
         metrics[name].as_u64().unwrap_or_else(|| panic!("{name} is no count in {metrics}"))
+    }
+
+    /// Reconnects counted so far by this outcome.
+    pub fn reconnects(&self, outcome: &str) -> u64 {
+        let metrics = self.metrics();
+        metrics["resumes"][outcome].as_u64().unwrap_or_else(|| panic!("no {outcome} in {metrics}"))
     }
 
     /// All protocol errors counted so far.

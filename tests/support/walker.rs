@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use game_client::Vector;
+use game_client::{ClientMessage, Facing, Vector};
 
-use super::{Client, pump, settle};
+use super::{Client, Server, pump, settle};
 
 /// Steps the client takes a second.
 pub const STEPS_PER_S: f64 = 24.0;
@@ -56,4 +56,16 @@ pub fn walk_to_x(clients: &mut [Client], who: usize, x: i32) {
     let distance = x - clients[who].position().0;
     let vector = if distance < 0 { Vector::LEFT } else { Vector::RIGHT };
     walk(clients, who, vector, distance.unsigned_abs() / UNITS_PER_STEP.unsigned_abs());
+}
+
+/// A client that has walked 40 units down from its spawn point and faces left.
+pub fn walked_client(server: &Server) -> Client {
+    let mut clients = [Client::join(server)];
+    let (x, y) = clients[0].position();
+    walk(&mut clients, 0, Vector::DOWN, 10);
+    clients[0].send(&ClientMessage::Direction(Facing::Left));
+    settle(&mut clients);
+    let [client] = clients;
+    assert_eq!(client.position(), (x, y + 40));
+    client
 }

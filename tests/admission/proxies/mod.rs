@@ -12,13 +12,12 @@ mod wss;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::support::http::Response;
-use crate::support::raw::{Raw, UPGRADE};
+use crate::support::raw::{Raw, upgrade_with};
 
 /// Upgrades from an address, with bytes in front and further header lines.
 fn upgrade(from: Ipv4Addr, to: SocketAddr, before: &[u8], headers: &[&str]) -> (Raw, Response) {
     let mut raw = Raw::connect_from(from, to);
-    let lines = headers.iter().map(|line| format!("{line}\r\n")).collect::<Vec<_>>().concat();
-    let request = UPGRADE.replacen("Connection:", &format!("{lines}Connection:"), 1);
+    let request = upgrade_with(headers);
     raw.send(&[before, request.as_bytes()].concat());
     let response = raw.response();
     (raw, response)

@@ -4,7 +4,6 @@ use game_client::Vector;
 
 use super::programs::Proxy;
 use crate::support::jar::Jar;
-use crate::support::pump::wait_until;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, settle};
 
@@ -22,7 +21,7 @@ fn return_through(settings: &Settings) -> (Jar, String) {
     walk(&mut clients, 0, Vector::DOWN, 10);
     settle(&mut clients);
     drop(clients);
-    wait_until("nobody in the world", || server.count("players") == 0);
+    server.wait_for_players(0);
     let back = Client::visit(address, &authority, "/game/ws", &mut jar);
     assert_eq!(back.position(), (500, 540));
     assert_eq!(jar.len(), 1);

@@ -41,7 +41,7 @@ fn assert_pictures_are_true(clients: &mut [Client]) {
 
 /// Waits until the server has so many players, and checks that its counts add up. Returns its metrics.
 fn assert_counts_add_up(server: &Server, players: u64) -> Value {
-    wait_until("the players who are left", || server.count("players") == players);
+    server.wait_for_players(players);
     let metrics = server.metrics();
     let (connections, closed) = (&metrics["connections"], sum(&metrics["closed"]));
     assert_eq!(connections["upgraded_total"].as_u64(), Some(players + closed), "{metrics}");

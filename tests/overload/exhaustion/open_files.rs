@@ -47,7 +47,7 @@ fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
     wait_until("the first of them to make room", || {
         server.operators_metrics()["refused"]["handshake_displaced"].as_u64() >= Some(2)
     });
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     drop(silent);
     let metrics = server.operators_metrics();
     assert_eq!(metrics["connections"]["accept_exhausted_total"], 0, "descriptors never ran out");

@@ -83,7 +83,7 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
     );
 
     wait_until("their descriptors", || server.descriptors() <= before);
-    wait_until("everybody's end", || server.count("players") == 2);
+    server.wait_for_players(2);
     let metrics = server.metrics();
     let sum = |name: &str| -> u64 {
         metrics[name].as_object().expect("counts").values().filter_map(serde_json::Value::as_u64).sum()

@@ -91,7 +91,7 @@ fn a_peer_that_vanishes_is_gone_after_the_idle_timeout() {
         let mut clients = [Client::join(&server)];
         let before = server.descriptors();
         let peers = within(&network.peer, || [(); 3].map(|()| Raw::upgraded(server.address())));
-        wait_until("everybody", || server.count("players") == 4);
+        server.wait_for_players(4);
         network.cut();
         crate::support::pump(&mut clients, "the end of the silent", |clients| {
             clients[0].visible().is_empty() && server.count("players") == 1

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use game_client::Vector;
 
-use crate::support::http::{get, request_text};
+use crate::support::http::request_text;
 use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Client, Server, Settings, pump};
@@ -76,7 +76,7 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
         }
         steps > 100
     });
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     assert_eq!(endless.rest(), b"", "a request that never ends is dropped at its deadline");
     assert_eq!(server.metrics()["refused"]["handshake_timeout"], 1);
     stop.store(true, Ordering::Relaxed);
@@ -92,7 +92,7 @@ fn players_come_in_beside_operators_that_pipeline() {
     let flood = thread::spawn(move || flood(admin, OPERATORS, &told));
     wait_until("the flood", || requests_answered(&server) > 1_000);
     let clients: Vec<_> = (0..50).map(|_| Client::join(&server)).collect();
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     stop.store(true, Ordering::Relaxed);
     assert!(flood.join().expect("a flood") > 0);
     assert!(clients.iter().all(|client| !client.ended));

@@ -63,7 +63,7 @@ fn connections_kept_alive_keep_neither_players_nor_health_out() {
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
     settle(&mut clients);
-    assert_eq!(get(server.address(), "/health").status, 200);
+    server.assert_healthy();
     let metrics = server.metrics();
     assert_eq!(metrics["refused"]["full"], 0, "{metrics}");
     assert_eq!(metrics["refused"]["handshake_displaced"], 0, "{metrics}");

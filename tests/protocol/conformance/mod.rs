@@ -11,7 +11,7 @@ mod headers;
 mod payloads;
 
 use crate::support::server::sum;
-use crate::support::{Server, Settings, pump};
+use crate::support::{Server, Settings};
 use case::{Case, Cut, End};
 
 /// Runs each row in each cut against one server, and compares what was counted with what was sent.
@@ -24,7 +24,7 @@ fn run(cases: &[Case]) {
             case.run(&server, cut);
         }
     }
-    pump(&mut [], "everybody's exit", |_| server.count("players") == 0);
+    server.wait_for_players(0);
     require_counts(&server, cases, cuts.len() as u64);
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use game_client::{ClientMessage, Entry, ServerMessage, State, Vector};
 
 use super::{OTHER, VIEWER, get_settled, pair};
+use crate::support::pump::wait_until;
 use crate::support::{Client, Server, Settings, observe, pump, settle, wait_for};
 
 const ATTACK: ClientMessage = ClientMessage::Attack { aim: Some((512.0, 384.5)) };
@@ -97,7 +98,7 @@ fn an_attack_without_an_end_ends_by_itself() {
     wait_for(&mut attacker, "the answers", Client::is_answered);
     let (standing, id) = (attacker.acknowledged(), attacker.id());
     get_settled(std::slice::from_mut(&mut attacker));
-    pump(&mut [], "the end of the attack", |_| seen_by_newcomer(&server, id).state == State::Idle);
+    wait_until("the end of the attack", || seen_by_newcomer(&server, id).state == State::Idle);
     attacker.send_short_move(Vector::ZERO, 3);
     wait_for(&mut attacker, "the answer", Client::is_answered);
     assert_eq!(attacker.acknowledged(), standing, "it stands until it walks again");
