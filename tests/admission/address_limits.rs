@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use crate::support::http::{Response, request_text};
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE, upgrade_with_cookie};
+use crate::support::wait::wait_until;
 use crate::support::{Server, Settings};
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);

@@ -8,8 +8,8 @@ use super::redis::Redis;
 use super::settings;
 use crate::admission::proxies::programs::{Place, Proxy, example};
 use crate::support::http::get;
-use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, poll_until};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -25,12 +25,12 @@ fn three(redis: &Redis, also: impl Fn(Settings) -> Settings) -> Vec<Server> {
 }
 
 fn server_metric(server: &Server, name: &str) -> u64 {
-    let metrics = server.operators_metrics();
+    let metrics = server.admin_metrics();
     metrics["cluster"][name].as_u64().expect("a metric")
 }
 
 fn players(server: &Server) -> u64 {
-    server.operators_metrics()["players"].as_u64().expect("a count")
+    server.admin_metrics()["players"].as_u64().expect("a count")
 }
 
 fn with_door(settings: Settings) -> Settings {
@@ -43,7 +43,7 @@ fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
     let mut clients: Vec<Client> = (0..9).map(|_| Client::join_at(address)).collect();
     let spread: Vec<u64> = servers.iter().map(players).collect();
     assert_eq!(spread, [3, 3, 3]);
-    pump(&mut clients, "nine who see each other", |clients| {
+    poll_until(&mut clients, "nine who see each other", |clients| {
         clients.iter().all(|client| client.visible().len() == 8)
     });
 
@@ -51,7 +51,7 @@ fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
     let left = players(&stopped);
     stopped.signal(Signal::SIGTERM);
     let ended = |clients: &[Client]| clients.iter().filter(|client| client.ended).count() as u64;
-    pump(&mut clients, "the end of its players' connections", |clients| ended(clients) == left);
+    poll_until(&mut clients, "the end of its players' connections", |clients| ended(clients) == left);
     assert!(clients.iter().all(|client| !client.ended || client.close_code == Some(1001)));
     clients.retain(|client| !client.ended);
     // They come back, to the others.
@@ -59,7 +59,7 @@ fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
         clients.push(Client::join_at(address));
     }
     assert_eq!(servers.iter().map(players).sum::<u64>(), 9);
-    pump(&mut clients, "nine again who see each other", |clients| {
+    poll_until(&mut clients, "nine again who see each other", |clients| {
         clients.iter().all(|client| client.visible().len() == 8)
     });
     assert_eq!(stopped.wait_for_exit().code(), Some(0));

@@ -6,9 +6,9 @@ use game_client::Vector;
 
 use super::redis::Redis;
 use super::{OTHER, VIEWER, cluster, health, is_shown_at, pair, settings, start, two, wait_until_mutual};
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::walker::walk;
-use crate::support::{Client, pump};
+use crate::support::{Client, poll_until};
 
 /// Whether both servers say that they are on their own, and are well.
 fn are_degraded(servers: &[crate::support::Server; 2]) -> bool {
@@ -25,9 +25,9 @@ fn the_players_of_a_killed_server_vanish() {
     let [first, second] = two(&redis);
     let mut clients = vec![Client::join(&first)];
     let other = Client::join(&second);
-    pump(&mut clients, "the other", |clients| clients[0].sees(other.id()));
+    poll_until(&mut clients, "the other", |clients| clients[0].sees(other.id()));
     drop(second);
-    pump(&mut clients, "its exit", |clients| !clients[0].sees(other.id()));
+    poll_until(&mut clients, "its exit", |clients| !clients[0].sees(other.id()));
     first.wait_for_log("nothing is heard of second any more");
     walk(&mut clients, 0, Vector::DOWN, 3);
 }
@@ -39,12 +39,12 @@ fn without_redis_everybody_plays_on_and_finds_the_others_again() {
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     redis.vanish();
-    pump(&mut clients, "degraded servers", |_| are_degraded(&servers));
-    pump(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "degraded servers", |_| are_degraded(&servers));
+    poll_until(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
     walk(&mut clients, VIEWER, Vector::DOWN, 5);
     let mut neighbour = Client::join(&servers[0]);
     let neighbour_id = neighbour.id();
-    pump(&mut clients, "who is on the same server", |clients| clients[VIEWER].sees(neighbour_id));
+    poll_until(&mut clients, "who is on the same server", |clients| clients[VIEWER].sees(neighbour_id));
     neighbour.poll();
 
     redis.come_back();
@@ -59,14 +59,14 @@ fn a_redis_that_hangs_holds_up_nobody() {
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     redis.signal(Signal::SIGSTOP);
-    pump(&mut clients, "degraded servers", |_| are_degraded(&servers));
-    pump(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "degraded servers", |_| are_degraded(&servers));
+    poll_until(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
     walk(&mut clients, OTHER, Vector::DOWN, 5);
     redis.signal(Signal::SIGCONT);
     wait_until_mutual(&mut clients);
     // Where it went meanwhile is known as well.
     let place = clients[OTHER].position();
-    pump(&mut clients, "the place", |clients| is_shown_at(&clients[VIEWER], other, place));
+    poll_until(&mut clients, "the place", |clients| is_shown_at(&clients[VIEWER], other, place));
     assert!(servers.iter().all(|server| cluster(server, "bus_failures_total") > 0));
 }
 
@@ -78,13 +78,13 @@ fn a_server_that_hangs_is_missed_and_found_again() {
     let other = clients[OTHER].id();
     servers[1].signal(Signal::SIGSTOP);
     let viewer = &mut clients[..1];
-    pump(viewer, "the exit of whose server hangs", |clients| !clients[VIEWER].sees(other));
+    poll_until(viewer, "the exit of whose server hangs", |clients| !clients[VIEWER].sees(other));
     walk(viewer, VIEWER, Vector::DOWN, 5);
     let place = viewer[VIEWER].position();
     servers[1].signal(Signal::SIGCONT);
     wait_until_mutual(&mut clients);
     let viewer = clients[VIEWER].id();
-    pump(&mut clients, "the place of who walked meanwhile", |clients| {
+    poll_until(&mut clients, "the place of who walked meanwhile", |clients| {
         is_shown_at(&clients[OTHER], viewer, place)
     });
 }
@@ -100,12 +100,12 @@ fn servers_are_replaced_one_by_one_under_their_players() {
         let gone = clients.remove(at);
         let gone_id = gone.id();
         drop(gone);
-        pump(&mut clients, "the exit of whose server stops", |clients| {
+        poll_until(&mut clients, "the exit of whose server stops", |clients| {
             clients.iter().all(|client| !client.sees(gone_id))
         });
         assert_eq!(old.wait_for_exit().code(), Some(0));
         clients.insert(at, Client::join(server));
-        pump(&mut clients, "three who see each other", |clients| {
+        poll_until(&mut clients, "three who see each other", |clients| {
             clients.iter().all(|client| client.visible().len() == 2)
         });
     }

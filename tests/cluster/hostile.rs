@@ -9,8 +9,8 @@ use pixi_game_server::world::{Position, Told, Vector};
 
 use super::redis::Redis;
 use super::{OTHER, VIEWER, cluster, pair, settings, start, two, wait_until_mutual};
-use crate::support::pump::wait_until;
-use crate::support::{Client, Server, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, poll_until};
 
 /// The node id under which the attacker speaks, unless it takes another's.
 const FORGER: u64 = 0x000f_0f0f;
@@ -128,7 +128,7 @@ fn a_flood_of_snapshots_costs_bounded_memory_and_no_node() {
     // And some that are longer.
     flood(&redis, CHANNEL, &vec![vec![0; 1 << 20]; 50]);
     wait_until_mutual(&mut clients);
-    pump(&mut clients, "the end of the flood", |_| {
+    poll_until(&mut clients, "the end of the flood", |_| {
         servers.iter().all(|server| cluster(server, "ghosts") == 1 && cluster(server, "peers") == 1)
     });
     for server in &servers {
@@ -137,7 +137,7 @@ fn a_flood_of_snapshots_costs_bounded_memory_and_no_node() {
         assert!(resident_bytes < 160 << 20, "{resident_bytes} bytes, for {GHOST_SLOTS_MAX} slots at most");
     }
     let newcomer = Client::join(&servers[0]);
-    pump(&mut clients, "a newcomer", |clients| clients[OTHER].sees(newcomer.id()));
+    poll_until(&mut clients, "a newcomer", |clients| clients[OTHER].sees(newcomer.id()));
 }
 
 #[test]
@@ -158,6 +158,8 @@ fn nobody_is_shown_a_player_that_its_node_does_not_have() {
     wait_until("claims that are not believed", || cluster(&servers[0], "bus_implausible_total") >= 4);
     assert_eq!(cluster(&servers[0], "ghosts"), 1);
     let place = clients[OTHER].position();
-    pump(&mut clients, "the other where it is", |clients| super::is_shown_at(&clients[VIEWER], other, place));
+    poll_until(&mut clients, "the other where it is", |clients| {
+        super::is_shown_at(&clients[VIEWER], other, place)
+    });
     assert_eq!(clients[VIEWER].visible(), [other]);
 }

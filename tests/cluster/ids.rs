@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::redis::Redis;
 use super::{cluster, health, settings, start, two};
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
-use crate::support::{Client, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, poll_until};
 
 #[test]
 fn no_id_is_given_twice_and_everybody_knows_its_own() {
@@ -16,7 +16,7 @@ fn no_id_is_given_twice_and_everybody_knows_its_own() {
     let mut clients: Vec<Client> = (0..20).map(|at| Client::join(&servers[at % 2])).collect();
     let ids: BTreeSet<u32> = clients.iter().map(Client::id).collect();
     assert_eq!(ids.len(), clients.len());
-    pump(&mut clients, "everybody on every screen", |clients| {
+    poll_until(&mut clients, "everybody on every screen", |clients| {
         clients.iter().all(|client| client.visible().len() == ids.len() - 1)
     });
 }

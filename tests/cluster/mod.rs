@@ -15,10 +15,10 @@ use nix::sys::signal::Signal;
 
 use crate::support::http::get;
 use crate::support::process::stderr_text;
-use crate::support::pump::wait_until;
 use crate::support::raw::Raw;
+use crate::support::wait::wait_until;
 use crate::support::walker::walk;
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::{Client, Server, Settings, poll_until};
 use redis::Redis;
 
 /// The client that looks, on one server.
@@ -73,7 +73,7 @@ fn is_shown_at(client: &Client, other: PlayerId, (x, y): (i32, i32)) -> bool {
 
 fn wait_until_mutual(clients: &mut [Client]) {
     let ids = [clients[VIEWER].id(), clients[OTHER].id()];
-    pump(clients, "each on the other's screen", |clients| {
+    poll_until(clients, "each on the other's screen", |clients| {
         clients[VIEWER].sees(ids[OTHER]) && clients[OTHER].sees(ids[VIEWER])
     });
 }
@@ -87,22 +87,22 @@ fn somebody_elsewhere_is_seen_as_if_it_were_here() {
 
     walk(&mut clients, OTHER, Vector::DOWN, 10);
     let place = clients[OTHER].position();
-    pump(&mut clients, "the exact place", |clients| is_shown_at(&clients[VIEWER], other, place));
+    poll_until(&mut clients, "the exact place", |clients| is_shown_at(&clients[VIEWER], other, place));
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
-    pump(&mut clients, "the turn", |clients| {
+    poll_until(&mut clients, "the turn", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.facing == Facing::Left)
     });
     clients[OTHER].send(&ClientMessage::Attack { aim: None });
-    pump(&mut clients, "the attack", |clients| {
+    poll_until(&mut clients, "the attack", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.state == State::Attacking)
     });
     clients[OTHER].send(&ClientMessage::AttackEnd);
-    pump(&mut clients, "the end of it", |clients| {
+    poll_until(&mut clients, "the end of it", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.state == State::Idle)
     });
     let left = clients.pop().expect("the other");
     left.reset();
-    pump(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
     for server in &servers {
         assert_eq!(cluster(server, "bus_dropped_total") + cluster(server, "bus_refused_total"), 0);
     }
@@ -125,7 +125,7 @@ fn a_full_server_is_full_of_its_own_players_alone() {
     let limited = settings(&redis, "small").set("MAX_CONNECTIONS", 1);
     let servers = [start(&limited), start(&settings(&redis, "large"))];
     let mut clients: Vec<Client> = (0..5).map(|_| Client::join(&servers[1])).collect();
-    pump(&mut clients, "ghosts", |_| cluster(&servers[0], "peer_players") == 5);
+    poll_until(&mut clients, "ghosts", |_| cluster(&servers[0], "peer_players") == 5);
     clients.push(Client::join(&servers[0]));
     let mut late = Raw::connect(servers[0].address());
     late.send(crate::support::raw::UPGRADE.as_bytes());
@@ -140,15 +140,15 @@ fn only_what_somebody_sees_is_listened_to() {
     let other = clients[OTHER].id();
     assert_eq!(cluster(&servers[0], "regions"), 81, "without a viewport the whole world");
     clients[VIEWER].send(&ClientMessage::Viewport { width: 300, height: 300 });
-    pump(&mut clients, "a narrower interest", |_| cluster(&servers[0], "regions") <= 16);
+    poll_until(&mut clients, "a narrower interest", |_| cluster(&servers[0], "regions") <= 16);
     assert!(clients[VIEWER].sees(other));
 
     // It walks out of what is listened to, and comes in again.
     walk(&mut clients, OTHER, Vector::RIGHT, 150);
-    pump(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
-    pump(&mut clients, "no ghost", |_| cluster(&servers[0], "ghosts") == 0);
+    poll_until(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "no ghost", |_| cluster(&servers[0], "ghosts") == 0);
     walk(&mut clients, OTHER, Vector::LEFT, 150);
-    pump(&mut clients, "its return", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "its return", |clients| clients[VIEWER].sees(other));
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn a_server_that_stops_in_order_takes_its_players_along_at_once() {
     let [first, mut second] = two(&redis);
     let mut viewer = Client::join(&first);
     let other = Client::join(&second);
-    pump(std::slice::from_mut(&mut viewer), "the other", |clients| clients[0].sees(other.id()));
+    poll_until(std::slice::from_mut(&mut viewer), "the other", |clients| clients[0].sees(other.id()));
     second.signal(Signal::SIGTERM);
-    pump(std::slice::from_mut(&mut viewer), "its exit", |clients| !clients[0].sees(other.id()));
+    poll_until(std::slice::from_mut(&mut viewer), "its exit", |clients| !clients[0].sees(other.id()));
     assert_eq!(second.wait_for_exit().code(), Some(0));
     assert!(!first.log().contains("nothing is heard"), "it said goodbye: {}", first.log());
     assert_eq!(cluster(&first, "peers"), 0);

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::support::debian::program;
 use crate::support::free_port;
 use crate::support::process::send_signal;
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 
 pub struct Redis {
     child: Option<Child>,

@@ -8,10 +8,10 @@ use nix::sys::signal::Signal;
 
 use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
-use crate::support::pump::{return_beside, wait_until};
 use crate::support::raw::{COOKIE, Raw, upgrade_with_cookie};
+use crate::support::wait::{reconnect_while_polling, wait_until};
 use crate::support::walker::walked_client;
-use crate::support::{Client, settle, wait_for};
+use crate::support::{Client, wait_for, wait_for_acks};
 
 #[test]
 fn who_left_one_server_is_found_again_by_another_and_once() {
@@ -21,17 +21,17 @@ fn who_left_one_server_is_found_again_by_another_and_once() {
     let cookie = client.cookie();
     client.reset();
     first.wait_for_players(0);
-    let back = Client::return_to(&second, &cookie);
+    let back = Client::reconnect(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
     assert!(back.cookie.as_deref().is_some_and(|next| next != cookie));
     assert_eq!(second.reconnects("hit"), 1);
     // The cookie before the current one leads to the player as long as its client may not have another.
     let mut clients = [back];
-    let copy = return_beside(&first, &cookie, &mut clients);
+    let copy = reconnect_while_polling(&first, &cookie, &mut clients);
     assert_eq!(copy.position(), (500, 500));
     assert_eq!(first.reconnects("second_tab"), 1);
     // It has answered a ping, so that it has it.
-    let copy = Client::return_to(&first, &cookie);
+    let copy = Client::reconnect(&first, &cookie);
     assert_eq!((copy.position(), first.reconnects("miss")), ((500, 500), 1));
 }
 
@@ -47,7 +47,7 @@ fn a_cookie_whose_successor_got_lost_elsewhere_leads_to_the_player() {
     let mut lost = Raw::connect(second.address());
     lost.send(upgrade_with_cookie(&cookie).as_bytes());
     wait_until("the return", || second.reconnects("hit") == 1);
-    assert_eq!(Client::return_to(&first, &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&first, &cookie).position(), (500, 540));
     second.wait_for_players(0);
     assert_eq!(first.reconnects("taken_over"), 1);
 }
@@ -61,7 +61,7 @@ fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
     for round in 1..=4u32 {
         let (x, y) = client.position();
         client.send_claim(Vector::ZERO, round, x + 50, y);
-        settle(std::slice::from_mut(&mut client));
+        wait_for_acks(std::slice::from_mut(&mut client));
         let place = client.acknowledged();
         let allowed = 500.0 + 50.0 + 24.0 * start.elapsed().as_secs_f64() + 1.0;
         assert!(f64::from(place.0) <= allowed, "round {round}: at {place:?}, {allowed} allowed");
@@ -71,7 +71,7 @@ fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
         let next = &servers[round as usize % 2];
         // A return that comes too soon makes a fresh player, which is as quickly gone.
         wait_until("a return that is due", || {
-            client = Client::return_to(next, &cookie);
+            client = Client::reconnect(next, &cookie);
             client.position() == place
         });
     }
@@ -83,7 +83,7 @@ fn who_is_still_there_is_another_player_here_too() {
     let [first, second] = two(&redis);
     let mut client = walked_client(&first);
     let cookie = client.cookie();
-    let other = return_beside(&second, &cookie, std::slice::from_mut(&mut client));
+    let other = reconnect_while_polling(&second, &cookie, std::slice::from_mut(&mut client));
     assert_eq!(other.position(), (500, 500));
     assert_ne!(other.cookie.as_deref(), Some(&*cookie));
     assert_eq!(second.reconnects("second_tab"), 1);
@@ -96,7 +96,7 @@ fn a_silent_connection_elsewhere_is_taken_over() {
     let [first, second] = two(&redis);
     let mut client = walked_client(&first);
     let cookie = client.cookie();
-    let back = Client::return_to(&second, &cookie);
+    let back = Client::reconnect(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
     assert_eq!(second.reconnects("taken_over"), 1);
     wait_for(&mut client, "the end of the old connection", |client| client.ended);
@@ -114,7 +114,7 @@ fn the_players_of_a_killed_server_find_their_places_on_another() {
     thread::sleep(Duration::from_secs(12));
     drop((client, first));
     wait_until("a server that knows it is alone", || cluster(&second, "peers") == 0);
-    assert_eq!(Client::return_to(&second, &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&second, &cookie).position(), (500, 540));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_rolling_restart_costs_nobody_its_place() {
     first.signal(Signal::SIGTERM);
     drop(client);
     assert_eq!(first.wait_for_exit().code(), Some(0));
-    assert_eq!(Client::return_to(&second, &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&second, &cookie).position(), (500, 540));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn all_players_of_a_server_that_stops_find_their_places_at_once() {
     for (at, client) in clients.iter_mut().enumerate() {
         client.send_claim(Vector::ZERO, 1, 500 + at as i32 / 2, 500);
     }
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     let left: Vec<(String, (i32, i32))> = clients
         .iter()
         .map(|client| (client.cookie.clone().expect("a cookie"), client.acknowledged()))
@@ -148,7 +148,7 @@ fn all_players_of_a_server_that_stops_find_their_places_at_once() {
     thread::scope(|scope| {
         for (cookie, place) in &left {
             let second = &second;
-            scope.spawn(move || assert_eq!(Client::return_to(second, cookie).position(), *place));
+            scope.spawn(move || assert_eq!(Client::reconnect(second, cookie).position(), *place));
         }
     });
     assert_eq!(second.reconnects("hit"), 100);
@@ -164,7 +164,7 @@ fn a_redis_that_is_full_costs_places_and_one_line() {
     let cookie = client.cookie();
     client.reset();
     wait_until("a refusal", || first.count("resume_store_failures_total") > 0);
-    let back = Client::return_to(&second, &cookie);
+    let back = Client::reconnect(&second, &cookie);
     assert_eq!(back.position(), (500, 500));
     // Everything else goes on.
     let mut other = Client::join(&first);
@@ -179,7 +179,7 @@ fn an_unknown_cookie_waits_for_nothing_but_an_answer() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
-    assert_eq!(Client::return_to(&server, &made_up).position(), (500, 500));
+    assert_eq!(Client::reconnect(&server, &made_up).position(), (500, 500));
     assert_eq!(server.reconnects("miss"), 1);
 }
 
@@ -194,7 +194,7 @@ fn without_redis_each_server_remembers_its_own() {
     wait_until("a degraded server", || health(&servers[0]).1.contains("degraded"));
     client.reset();
     servers[0].wait_for_players(1);
-    assert_eq!(Client::return_to(&servers[0], &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&servers[0], &cookie).position(), (500, 540));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_redis_that_hangs_holds_up_a_newcomer_for_a_moment_only() {
     let server = start(&settings(&redis, "only"));
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     redis.signal(Signal::SIGSTOP);
-    let client = Client::return_to(&server, &made_up);
+    let client = Client::reconnect(&server, &made_up);
     redis.signal(Signal::SIGCONT);
     assert_eq!(client.position(), (500, 500));
     assert_eq!(server.reconnects("miss"), 1);

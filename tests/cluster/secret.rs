@@ -8,9 +8,9 @@ use pixi_game_server::ops::secret::Secret;
 use super::redis::Redis;
 use super::{OTHER, VIEWER, cluster, health, pair, settings, start, wait_until_mutual};
 use crate::support::process::stderr_text;
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::walker::walk;
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::{Client, Server, Settings, poll_until};
 
 const SECRET: &str = "a-secret-of-thirty-two-characters-or-more";
 
@@ -101,11 +101,11 @@ fn places_are_found_again_and_forged_ones_are_not() {
         (cookie, key)
     };
     let (cookie, _) = cookie_of_one_who_left(&redis);
-    assert_eq!(Client::return_to(&servers[1], &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 540));
     // One byte of the place is another one.
     let (cookie, key) = cookie_of_one_who_left(&redis);
     redis.command(&[b"SETRANGE", key.as_bytes(), b"11", b"\x07"]);
-    assert_eq!(Client::return_to(&servers[1], &cookie).position(), (500, 500));
+    assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 500));
     assert_eq!(cluster(&servers[1], "bus_unauthenticated_total"), 1);
     // Nor is a place that is no string, or a long one, and the others' are found all the same.
     let long = vec![0; 100_000];
@@ -113,7 +113,7 @@ fn places_are_found_again_and_forged_ones_are_not() {
         let (cookie, key) = cookie_of_one_who_left(&redis);
         redis.command(&[b"DEL", key.as_bytes()]);
         redis.command(&[command, key.as_bytes(), value]);
-        assert_eq!(Client::return_to(&servers[1], &cookie).position(), (500, 500));
+        assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 500));
     }
     assert_eq!(servers[1].count("resume_store_failures_total"), 0);
 }
@@ -138,7 +138,7 @@ fn two_who_see_each_other_walk_as_without_a_secret() {
     let other = clients[OTHER].id();
     walk(&mut clients, OTHER, Vector::DOWN, 10);
     let place = clients[OTHER].position();
-    pump(&mut clients, "the exact place", |clients| super::is_shown_at(&clients[VIEWER], other, place));
+    poll_until(&mut clients, "the exact place", |clients| super::is_shown_at(&clients[VIEWER], other, place));
     assert_eq!(
         cluster(&servers[0], "bus_unauthenticated_total") + cluster(&servers[0], "bus_refused_total"),
         0

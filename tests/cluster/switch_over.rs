@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::redis::Redis;
 use super::relay::Relay;
 use super::{cluster, health, settings, start};
-use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, poll_until};
 
 fn at(url: &str, name: &str) -> Settings {
     Settings::new().spawn_at(500, 500).set("CLUSTER_URL", url).set("NODE_NAME", name)
@@ -42,14 +42,14 @@ fn a_switch_over_leaves_the_world_whole() {
     // The old primary is there, answers, and passes on what is published on the new one.
     let port = new.port().to_string();
     assert!(old.command(&[b"REPLICAOF", b"127.0.0.1", port.as_bytes()]).starts_with("+OK"));
-    pump(&mut clients, "all subscribers at the new primary", |_| {
+    poll_until(&mut clients, "all subscribers at the new primary", |_| {
         new.command(&[b"PUBSUB", b"NUMSUB", b"pixi:main:all"]).ends_with(":3\r\n")
     });
-    pump(&mut clients, "three nodes that know each other again", |_| all_know_each_other(&servers));
+    poll_until(&mut clients, "three nodes that know each other again", |_| all_know_each_other(&servers));
     assert!(old.command(&[b"PUBSUB", b"NUMSUB", b"pixi:main:all"]).ends_with(":0\r\n"));
 
     clients.extend(servers.iter().map(Client::join));
-    pump(&mut clients, "six who see each other", |clients| {
+    poll_until(&mut clients, "six who see each other", |clients| {
         clients.iter().all(|client| client.visible().len() == 5)
     });
     let ids: BTreeSet<u32> = clients.iter().map(Client::id).collect();

@@ -9,8 +9,8 @@ use nix::unistd::mkfifo;
 
 use super::{run, stderr, stdout, value};
 use crate::support::http::get;
-use crate::support::pump::wait_until;
 use crate::support::server::{PROGRAM, program};
+use crate::support::wait::wait_until;
 use crate::support::{Settings, folder};
 
 fn fifo_in(folder: &Path) -> PathBuf {
@@ -50,7 +50,7 @@ fn a_log_that_is_read_through_a_fifo_arrives() {
     let mut reader = reader.expect("cat runs");
     // Both ends at once, so that the server finds a reader whether cat has opened its end or not.
     let both = File::options().read(true).write(true).open(&fifo).expect("both ends");
-    let server = Settings::new().set("LOG_FILE", fifo.to_str().expect("text")).start_silent(&[]);
+    let server = Settings::new().set("LOG_FILE", fifo.to_str().expect("text")).start_without_log(&[]);
     drop(both);
     wait_until("the line in cat's copy", || {
         fs::read_to_string(&text).is_ok_and(|log| log.contains("listening on"))
@@ -62,7 +62,7 @@ fn a_log_that_is_read_through_a_fifo_arrives() {
 #[test]
 fn devices_are_logs() {
     for device in ["/dev/null", "/dev/stderr"] {
-        let server = Settings::new().set("LOG_FILE", device).start_silent(&[]);
+        let server = Settings::new().set("LOG_FILE", device).start_without_log(&[]);
         assert_eq!(get(server.address(), "/health").status, 200, "{device}");
     }
 }

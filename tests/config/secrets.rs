@@ -11,7 +11,7 @@ use pixi_game_server::config::SETTINGS;
 
 use super::run;
 use crate::support::http::get;
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::{Settings, folder, proc};
 
 /// A part of every form of the planted secret, in capital and small letters.

@@ -1,9 +1,9 @@
 //! The operators' listener: what it serves, what players no longer see, and that they can't use it up.
 
 use crate::support::http::{get, request};
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::server::program;
+use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings};
 
 /// Connections the operators' listener has at a time.
@@ -26,7 +26,7 @@ fn metrics_move_to_a_listener_of_their_own() {
         assert_eq!(get(game, path).status, 404, "{path} for players");
         assert_eq!(get(admin, path).status, 200, "{path} for operators");
     }
-    assert_eq!(server.operators_metrics()["players"], 1);
+    assert_eq!(server.admin_metrics()["players"], 1);
     assert!(get(admin, "/metrics/prometheus").text().contains("\npixi_players 1\n"));
 }
 
@@ -40,7 +40,7 @@ fn operators_have_the_health_check_and_no_game_and_no_files() {
     raw.send(UPGRADE.as_bytes());
     assert_eq!(raw.response().status, 404, "nobody plays here");
     assert_eq!(request(admin, "POST", "/metrics", &[]).status, 405);
-    assert_eq!(server.operators_metrics()["players"], 0);
+    assert_eq!(server.admin_metrics()["players"], 0);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn players_cannot_use_up_the_operators_connections() {
     let server = with_admin();
     let silent: Vec<_> = (0..HTTP_CONNECTIONS).map(|_| Raw::connect(server.address())).collect();
     wait_until("the game's port to be full", || {
-        server.operators_metrics()["refused"]["handshake_displaced"].as_u64() > Some(0)
+        server.admin_metrics()["refused"]["handshake_displaced"].as_u64() > Some(0)
     });
     assert_eq!(get(server.admin_address(), "/health").status, 200);
     assert_eq!(get(server.address(), "/health").status, 200, "silence makes room");
@@ -92,7 +92,7 @@ fn operators_connections_are_bounded_and_make_room_for_each_other() {
     for _ in 0..3 * CONNECTIONS_MAX {
         assert_eq!(get(admin, "/health").status, 200, "each place is used again");
     }
-    assert_eq!(server.operators_metrics()["refused"]["full"], 0);
+    assert_eq!(server.admin_metrics()["refused"]["full"], 0);
 }
 
 #[test]
@@ -100,5 +100,5 @@ fn a_silent_operator_is_dropped_like_anybody() {
     let server = with_admin();
     let mut silent = Raw::connect(server.admin_address());
     assert_eq!(silent.rest(), b"", "it waits for ten seconds, and nothing is said");
-    assert_eq!(server.operators_metrics()["refused"]["handshake_timeout"], 1);
+    assert_eq!(server.admin_metrics()["refused"]["handshake_timeout"], 1);
 }

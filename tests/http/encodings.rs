@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::http::{Response, get, get_with, request};
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::{Server, Settings, folder};
 
 const PLAIN: &[u8] = b"export const answer = 42; // and so on";

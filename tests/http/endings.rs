@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::support::http::request_text;
-use crate::support::pump::wait_until;
 use crate::support::raw::Raw;
+use crate::support::wait::wait_until;
 use crate::support::{Server, Settings, folder};
 
 const LENGTH: usize = 4 << 20;
@@ -30,7 +30,7 @@ fn take(address: SocketAddr, request: &str, piece: usize, pause: Duration) -> (R
     assert_eq!((head.status, head.header("content-length")), (200, Some(&*LENGTH.to_string())));
     let mut read = 0;
     while read < LENGTH {
-        let count = raw.some_of(piece.min(LENGTH - read));
+        let count = raw.read_some(piece.min(LENGTH - read));
         if count == 0 {
             break;
         }
@@ -85,7 +85,7 @@ fn requests_and_the_end_in_one_segment_are_all_answered() {
     for paths in [["/health"; 9], ["/nothing"; 9], ["/file.bin"; 9]] {
         let mut raw = Raw::connect(server.address());
         let requests: String = paths.iter().map(|path| request_text("GET", path, &[])).collect();
-        raw.send_and_finish(requests.as_bytes());
+        raw.send_and_shut_down_write(requests.as_bytes());
         for path in paths {
             let status = if path == "/nothing" { 404 } else { 200 };
             assert_eq!(raw.response().status, status, "{path}");
@@ -93,7 +93,7 @@ fn requests_and_the_end_in_one_segment_are_all_answered() {
         assert_eq!(raw.rest(), b"");
     }
     let mut raw = Raw::connect(server.address());
-    raw.send_and_finish(format!("{}GET /he", request_text("GET", "/health", &[])).as_bytes());
+    raw.send_and_shut_down_write(format!("{}GET /he", request_text("GET", "/health", &[])).as_bytes());
     assert_eq!(raw.response().status, 200);
     assert_eq!(raw.rest(), b"", "what is not whole is not answered");
 }

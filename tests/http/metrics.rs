@@ -6,7 +6,7 @@ use openmetrics_parser::prometheus::parse_prometheus;
 use openmetrics_parser::{PrometheusType, PrometheusValue};
 
 use crate::support::http::{get, get_with};
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, folder, wait_for};
 
 /// Keys whose values are numbers.

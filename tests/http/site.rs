@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::support::debian;
 use crate::support::http::get;
 use crate::support::process::{stderr_text, stdout_text, without};
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::{Server, Settings, folder};
 
 fn write(site: &Path, path: &str, text: &str) {

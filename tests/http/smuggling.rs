@@ -5,9 +5,9 @@
 //! may live on, and never otherwise. Rows arrive whole and byte by byte.
 
 use crate::support::Server;
-use crate::support::pump::wait_until;
 use crate::support::raw::{FIN, PING, PONG, Raw, UPGRADE, masked};
 use crate::support::server::sum;
+use crate::support::wait::wait_until;
 
 use After::{Ends, Lives, Upgraded};
 
@@ -93,7 +93,7 @@ fn attempt(server: &Server, row: &Row, piece: usize) {
             assert!(connection.starts_with("close"), "{what}: {connection}");
             assert_eq!(String::from_utf8_lossy(&raw.rest()), "", "{what}: what follows was answered");
         }
-        Upgraded => assert_eq!(raw.frame_of(PONG).payload, b"frames?", "{what}"),
+        Upgraded => assert_eq!(raw.next_frame_of(PONG).payload, b"frames?", "{what}"),
     }
 }
 

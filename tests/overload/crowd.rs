@@ -3,15 +3,15 @@
 use game_client::{PlayerId, ReplicaOptions};
 
 use crate::support::client::replica_options;
-use crate::support::truth::{is_nearest, is_true, walk_around};
-use crate::support::{Client, Server, Settings, observe, pump};
+use crate::support::ground_truth::{matches_ground_truth, sees_the_nearest, walk_around};
+use crate::support::{Client, Server, Settings, observe, poll_until};
 
 const PLAYERS: usize = 300;
 
 /// Lets everybody join at once.
 fn crowd(server: &Server, options: ReplicaOptions) -> Vec<Client> {
     let mut clients = Client::connect_many(server, PLAYERS, options);
-    pump(&mut clients, "everybody's identity", |clients| {
+    poll_until(&mut clients, "everybody's identity", |clients| {
         clients.iter().all(|client| client.replica.own_id().is_some())
     });
     let mut ids: Vec<_> = clients.iter().map(Client::id).collect();
@@ -28,8 +28,10 @@ fn a_crowd_sees_the_nearest_where_they_are() {
     let options = ReplicaOptions { visible_max: Some(INTEREST_SET_MAX), ..replica_options() };
     let mut clients = crowd(&server, options);
     let truth = walk_around(&mut clients);
-    pump(&mut clients, "true pictures of the nearest", |clients| {
-        clients.iter().all(|client| is_true(client, &truth) && is_nearest(client, &truth, INTEREST_SET_MAX))
+    poll_until(&mut clients, "true pictures of the nearest", |clients| {
+        clients.iter().all(|client| {
+            matches_ground_truth(client, &truth) && sees_the_nearest(client, &truth, INTEREST_SET_MAX)
+        })
     });
     // What is true stays true: nobody flickers while everybody stands still.
     let marks: Vec<_> = clients.iter().map(Client::mark).collect();
@@ -49,8 +51,10 @@ fn a_crowd_within_the_cap_sees_everybody_where_they_are() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 2).set("MAX_VISIBLE", 400).start();
     let mut clients = crowd(&server, replica_options());
     let truth = walk_around(&mut clients);
-    pump(&mut clients, "true pictures of everybody", |clients| {
-        clients.iter().all(|client| client.visible().len() == PLAYERS - 1 && is_true(client, &truth))
+    poll_until(&mut clients, "true pictures of everybody", |clients| {
+        clients
+            .iter()
+            .all(|client| client.visible().len() == PLAYERS - 1 && matches_ground_truth(client, &truth))
     });
     for client in &clients {
         assert_eq!(client.replica.duplicates(), [] as [PlayerId; 0]);
@@ -60,7 +64,7 @@ fn a_crowd_within_the_cap_sees_everybody_where_they_are() {
     }
     // They leave one half at a time, and the rest is told of each of them.
     let gone: Vec<_> = clients.drain(PLAYERS / 2..).map(|client| client.id()).collect();
-    pump(&mut clients, "the exits of one half", |clients| {
+    poll_until(&mut clients, "the exits of one half", |clients| {
         clients.iter().all(|client| client.visible().len() == PLAYERS / 2 - 1)
     });
     assert!(gone.iter().all(|&id| clients[0].leaves_since(0, id) == 1));

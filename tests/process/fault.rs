@@ -6,14 +6,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::{debian, proc};
 
 /// A thread under strace. Dropped, it is let go.
 pub struct Fault(Child);
 
 /// Sends a request, if the server still takes any: something for its loop to read.
-pub fn knock(address: SocketAddr) {
+pub fn send_request(address: SocketAddr) {
     if let Ok(mut stream) = TcpStream::connect(address) {
         let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use super::fault::{Fault, knock};
-use crate::support::pump::wait_until;
+use super::fault::{Fault, send_request};
+use crate::support::wait::wait_until;
 use crate::support::{Server, Settings, proc};
 
 /// More bytes than any buffer of the server has: who believes that so many were read or written goes out of bounds.
@@ -31,7 +31,7 @@ fn assert_last_line(text: &str, thread: &str, message: &str) {
 /// Connects again and again, which makes every thread of the server work, until the server has ended.
 fn knock_until_it_ends(server: &mut Server) -> i32 {
     wait_until("the server's end", || {
-        knock(server.address());
+        send_request(server.address());
         server.exit_status().is_some()
     });
     server.wait_for_exit().code().expect("it ended by itself")

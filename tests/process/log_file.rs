@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 
 use crate::support::debian::program;
 use crate::support::process::{stderr_text, succeed, unshared};
-use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, folder, proc, settle};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, folder, proc, wait_for_acks};
 
 /// Longest log a test fills a disk with, in bytes.
 const DISK_BYTES: usize = 64 * 1024;
@@ -32,14 +32,14 @@ fn wait_for_line(path: &Path, words: &str) {
 fn visit(server: &Server) -> String {
     let mut player = [Client::join(server)];
     player[0].step(Vector::RIGHT);
-    settle(&mut player);
+    wait_for_acks(&mut player);
     format!("player {} joined", player[0].id())
 }
 
 /// A server whose log is this file, with a player's visit written to it.
 fn visited(folder: &Path) -> (Server, PathBuf, String) {
     let path = folder.join("server.log");
-    let server = logging_to(&path).start_silent(&[]);
+    let server = logging_to(&path).start_without_log(&[]);
     let first = visit(&server);
     wait_for_line(&path, &first);
     (server, path, first)
@@ -142,7 +142,7 @@ fn logrotate_rotates_with_the_rules_that_are_installed() {
 
 #[test]
 fn a_log_on_a_full_disk_does_not_stop_the_server() {
-    let mut server = logging_to(Path::new("/dev/full")).start_silent(&[]);
+    let mut server = logging_to(Path::new("/dev/full")).start_without_log(&[]);
     for _ in 0..5 {
         visit(&server);
     }
@@ -158,7 +158,7 @@ fn a_disk_that_has_room_again_gets_whole_lines_again() {
     let folder = folder("disk");
     let path = folder.join("server.log");
     let mount = format!("mount -t tmpfs -o size={DISK_BYTES} tmpfs {} && exec \"$@\"", folder.display());
-    let server = logging_to(&path).start_silent(&unshared("--mount", &mount));
+    let server = logging_to(&path).start_without_log(&unshared("--mount", &mount));
     // The disk exists in the server's own mount namespace alone.
     let inside = proc::root(server.pid());
     let on_disk = |path: &Path| inside.join(path.strip_prefix("/").expect("an absolute path"));

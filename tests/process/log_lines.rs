@@ -6,8 +6,8 @@ use game_client::Vector;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, settle};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, wait_for_acks};
 
 /// Words of the line about the load.
 const LOAD: &str = " players (+";
@@ -17,7 +17,7 @@ fn visited(settings: &Settings) -> (Server, Client) {
     let server = settings.start();
     let mut players = [Client::join(&server), Client::join(&server)];
     players[0].step(Vector::RIGHT);
-    settle(&mut players);
+    wait_for_acks(&mut players);
     let [stays, leaves] = players;
     leaves.reset();
     (server, stays)

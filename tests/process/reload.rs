@@ -9,10 +9,10 @@ use nix::sys::signal::Signal;
 
 use crate::support::http::get;
 use crate::support::process::stderr_text;
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, upgrade_with};
 use crate::support::server::program;
-use crate::support::{Client, Server, Settings, folder, settle};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, folder, wait_for_acks};
 
 /// A server with an environment file that tests write anew.
 struct Subject {
@@ -71,12 +71,12 @@ fn limits_change_under_players_who_play_on() {
     );
     assert_eq!(subject.upgrade_status("https://a.example"), 503, "both places are taken");
     players[0].step(Vector::RIGHT);
-    settle(&mut players);
+    wait_for_acks(&mut players);
     let said = subject.reload("MAX_CONNECTIONS=3\n");
     assert!(said.contains("MAX_VISIBLE=128, was 40"), "a line that is gone is the default again: {said}");
     assert_eq!(subject.upgrade_status("https://a.example"), 101);
     players[1].step(Vector::LEFT);
-    settle(&mut players);
+    wait_for_acks(&mut players);
 }
 
 #[test]

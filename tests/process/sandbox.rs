@@ -21,13 +21,13 @@ use pixi_game_server::ops::crash::PANICKED;
 use seccompiler::{BpfMap, TargetArch, apply_filter, compile_from_json};
 use serde_json::{Value, json};
 
-use super::fault::{Fault, knock};
+use super::fault::{Fault, send_request};
 use super::unit;
 use crate::support::http::get;
-use crate::support::pump::wait_until;
 use crate::support::raw::Raw;
 use crate::support::server::PROGRAM;
-use crate::support::{Client, Server, Settings, debian, proc, settle};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, debian, proc, wait_for_acks};
 
 /// Who owns nothing.
 const NOBODY: u32 = 65_534;
@@ -204,12 +204,12 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     assert_restricted(&server);
 
     let mut clients = Client::connect_many(&server, 300, crate::support::client::replica_options());
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     for client in &mut clients {
         client.step(Vector::RIGHT);
         client.step(Vector::ZERO);
     }
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert!(clients.iter().all(|client| !client.ended && client.acknowledged() == client.position()));
     let _silent = Raw::upgraded(server.address());
     server.assert_healthy();
@@ -243,7 +243,7 @@ fn a_panic_under_the_units_restrictions_has_its_last_line() {
     let mut server = Server::run(command(&Settings::new(), &folder));
     let fault = Fault::inject(server.pid(), "recvfrom:retval=1000000");
     wait_until("the last line", || {
-        knock(server.address());
+        send_request(server.address());
         server.log().contains("thread 'main' panicked at ")
     });
     drop(fault);

@@ -4,9 +4,9 @@ use nix::sys::signal::Signal;
 
 use crate::support::client::replica_options;
 use crate::support::http::get;
-use crate::support::pump::wait_until;
 use crate::support::raw::{CLOSE, Raw, UPGRADE};
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, poll_until};
 
 const PLAYERS: usize = 200;
 
@@ -18,11 +18,11 @@ fn wait_for_drain(server: &Server) {
 fn stop_with(signal: Signal) {
     let mut server = Server::start();
     let mut clients = Client::connect_many(&server, PLAYERS, replica_options());
-    pump(&mut clients, "everybody's identity", |clients| {
+    poll_until(&mut clients, "everybody's identity", |clients| {
         clients.iter().all(|client| client.replica.own_id().is_some())
     });
     server.signal(signal);
-    pump(&mut clients, "everybody's Close and the end of every connection", |clients| {
+    poll_until(&mut clients, "everybody's Close and the end of every connection", |clients| {
         clients.iter().all(|client| client.ended)
     });
     for client in &clients {
@@ -61,7 +61,7 @@ fn while_it_drains_health_says_so_and_nobody_new_is_admitted() {
     late.send(UPGRADE.as_bytes());
     assert_eq!(late.response().status, 503);
     // It was told, and ignores it: the server leaves it behind and exits all the same.
-    assert_eq!(stubborn.frame_of(CLOSE).payload[..2], 1001_u16.to_be_bytes());
+    assert_eq!(stubborn.next_frame_of(CLOSE).payload[..2], 1001_u16.to_be_bytes());
     assert_eq!(server.wait_for_exit().code(), Some(0));
 }
 

@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::support::process::send_signal;
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, folder, free_port, proc};
 
 fn fifo_in(folder: &Path) -> PathBuf {
@@ -108,7 +108,7 @@ fn a_limit_on_the_size_of_files_costs_lines_and_places_alone() {
     drop(settings.start());
     let settings = settings.set("LOG_FILE", log.to_str().expect("text"));
     // In the shell's blocks of 512 or 1024 bytes.
-    let mut server = settings.start_silent(&["sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\""]);
+    let mut server = settings.start_without_log(&["sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\""]);
     wait_until("lines and a write to fail", || {
         visit(&server);
         server.count("log_lines_dropped_total") > 0 && server.count("resume_store_failures_total") > 0
@@ -124,7 +124,7 @@ fn a_log_whose_reader_is_gone_costs_lines_alone() {
     let fifo = fifo_in(&folder);
     let reader = fs::File::options().read(true).write(true).open(&fifo).expect("both ends");
     let settings = Settings::new().set("LOG_FILE", fifo.to_str().expect("text")).set("DEBUG", true);
-    let mut server = settings.start_silent(&[]);
+    let mut server = settings.start_without_log(&[]);
     visit(&server);
     drop(reader);
     wait_until("lines to be dropped", || {

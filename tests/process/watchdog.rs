@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::fault::Fault;
-use crate::support::pump::wait_until;
-use crate::support::{Client, Server, settle};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, wait_for_acks};
 
 /// Longer than the watchdog waits for a tick.
 const SUSPENSION: Duration = Duration::from_secs(8);
@@ -46,7 +46,7 @@ fn a_suspended_process_goes_on_with_everybody_it_had() {
     for client in &mut clients {
         client.send_short_move(game_client::Vector::RIGHT, 1);
     }
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert!(clients.iter().all(|client| !client.ended), "{clients:?}");
     assert_eq!(clients.each_ref().map(Client::id), ids);
     assert_eq!(server.count("players"), 2);

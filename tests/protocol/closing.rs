@@ -74,7 +74,7 @@ fn messages_and_the_end_of_the_connection_in_one_packet_are_both_noticed() {
     for _ in 0..10 {
         let mut raw = Raw::upgraded(server.address());
         raw.send_frame(FIN | BINARY, &[4, 255]);
-        raw.finish_sending();
+        raw.shut_down_write();
         server.wait_for_players(0);
     }
     assert_eq!(server.protocol_errors(), 0);

@@ -6,7 +6,7 @@ use game_client::{ClientMessage, ServerMessage, Vector};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::support::raw::{BINARY, CONTINUATION, FIN, PING, PONG, Raw, TEXT, UPGRADE, masked};
-use crate::support::{Client, Server, Settings, settle};
+use crate::support::{Client, Server, Settings, wait_for_acks};
 
 /// A reserved bit of a frame's first byte; one of three.
 const RESERVED: [u8; 3] = [0x40, 0x20, 0x10];
@@ -18,7 +18,7 @@ fn short_move(sequence: u32) -> Vec<u8> {
 /// Reads on to the next answer to a MOVE and gives its sequence.
 fn next_ack(raw: &mut Raw) -> u32 {
     loop {
-        let frame = raw.frame_of(BINARY);
+        let frame = raw.next_frame_of(BINARY);
         assert_eq!(frame.first, FIN | BINARY, "the server does not fragment");
         let message = ServerMessage::decode(&frame.payload).expect("a message of the protocol");
         if let ServerMessage::MoveAck { sequence, .. } = message {
@@ -86,7 +86,7 @@ fn a_fragmented_message_with_a_ping_in_between_is_understood() {
     raw.send_frame(CONTINUATION, b"");
     raw.send_frame(FIN | PING, b"are you there?");
     raw.send_frame(FIN | CONTINUATION, &payload[1..]);
-    assert_eq!(raw.frame_of(PONG).payload, b"are you there?");
+    assert_eq!(raw.next_frame_of(PONG).payload, b"are you there?");
     assert_eq!(next_ack(&mut raw), 41);
 }
 
@@ -95,7 +95,7 @@ fn a_ping_of_the_largest_size_is_answered_with_its_payload() {
     let server = Server::start();
     let mut raw = Raw::upgraded(server.address());
     raw.send_frame(FIN | PING, &[0x5a; 125]);
-    assert_eq!(raw.frame_of(PONG).payload, [0x5a; 125]);
+    assert_eq!(raw.next_frame_of(PONG).payload, [0x5a; 125]);
     raw.send_frame(FIN | PONG, b"nobody asked");
     raw.send_frame(FIN | BINARY, &short_move(1));
     assert_eq!(next_ack(&mut raw), 1);
@@ -142,7 +142,7 @@ fn a_client_that_reads_nothing_loses_no_answer_and_holds_nobody_up() {
     let mut other = [Client::join(&server)];
     for _ in 0..50 {
         other[0].step(Vector::ZERO);
-        settle(&mut other);
+        wait_for_acks(&mut other);
     }
     for count in 0..MOVES {
         assert_eq!(next_ack(&mut reader), count);

@@ -3,7 +3,7 @@
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
 use crate::support::client::replica_options;
-use crate::support::{Client, Server, Settings, observe, pump, settle, wait_for};
+use crate::support::{Client, Server, Settings, observe, poll_until, wait_for, wait_for_acks};
 
 const VIEWER: usize = 0;
 const OTHER: usize = 1;
@@ -60,13 +60,13 @@ fn invalid_messages_are_counted_and_never_acted_on() {
         .start();
     let mut clients = vec![Client::join(&server), Client::join(&server)];
     let other = clients[OTHER].id();
-    pump(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
     let (mark, before) = (clients[VIEWER].mark(), clients[OTHER].position());
     for (count, (wrong, payload)) in invalid_messages().iter().enumerate() {
         clients[OTHER].send_payload(payload);
         // The answer to a valid MOVE behind it shows that the connection stays and nothing was answered to it.
         clients[OTHER].send_short_move(Vector::ZERO, count as u32 + 1);
-        settle(&mut clients);
+        wait_for_acks(&mut clients);
         assert_eq!(server.protocol_errors(), count as u64 + 1, "{wrong}: {payload:?}");
     }
     assert_eq!(clients[OTHER].acknowledged(), before);
@@ -114,9 +114,11 @@ fn a_repeated_sequence_number_is_answered_every_time() {
 fn every_message_of_the_server_reaches_a_viewer_exactly_as_the_table_says() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 1).spawn_at(300, 400).start();
     let mut clients = vec![Client::join(&server), Client::connect(&server, replica_options())];
-    pump(&mut clients, "the other player's identity", |clients| clients[OTHER].replica.own_id().is_some());
+    poll_until(&mut clients, "the other player's identity", |clients| {
+        clients[OTHER].replica.own_id().is_some()
+    });
     let other = clients[OTHER].id();
-    pump(&mut clients, "JOINED", |clients| {
+    poll_until(&mut clients, "JOINED", |clients| {
         clients[VIEWER].count_since(0, |message| match message {
             ServerMessage::Joined(entry) => {
                 (entry.id, entry.x, entry.y, entry.facing) == (other, 300, 400, Facing::Right)
@@ -140,18 +142,18 @@ fn every_message_of_the_server_reaches_a_viewer_exactly_as_the_table_says() {
     ];
     for (who, said, heard) in exchanges {
         clients[who].send(&said);
-        pump(&mut clients, &format!("{heard:?}"), |clients| {
+        poll_until(&mut clients, &format!("{heard:?}"), |clients| {
             clients[VIEWER].count_since(0, |message| *message == heard) > 0
         });
     }
     clients[OTHER].send(&ClientMessage::AttackEnd);
     clients[OTHER].send_short_move(Vector::LEFT, 9);
-    pump(&mut clients, "MOVEMENT", |clients| {
+    poll_until(&mut clients, "MOVEMENT", |clients| {
         clients[VIEWER].vectors_since(0, other).last() == Some(&Vector::LEFT)
     });
-    pump(&mut clients, "a second GAME_STATE", |clients| clients[VIEWER].game_states_since(1) > 0);
+    poll_until(&mut clients, "a second GAME_STATE", |clients| clients[VIEWER].game_states_since(1) > 0);
     let mut leaver = clients.pop().unwrap();
     leaver.send(&ClientMessage::Leave);
-    pump(&mut clients, "LEFT", |clients| clients[VIEWER].leaves_since(0, other) == 1);
+    poll_until(&mut clients, "LEFT", |clients| clients[VIEWER].leaves_since(0, other) == 1);
     observe(&mut clients, std::time::Duration::from_millis(100));
 }

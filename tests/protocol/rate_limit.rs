@@ -6,10 +6,10 @@ use game_client::{ClientMessage, Facing, RemotePlayer, ReplicaOptions, Vector};
 use tungstenite::{Bytes, Message};
 
 use crate::support::client::replica_options;
-use crate::support::pump::wait_until;
 use crate::support::raw::{BINARY, CLOSE, FIN, PING, Raw, masked};
 use crate::support::server::sum;
-use crate::support::{Client, Settings, observe, pump, wait_for};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Settings, observe, poll_until, wait_for};
 
 #[test]
 fn messages_over_the_rate_are_dropped_and_counted() {
@@ -33,7 +33,7 @@ fn what_waits_for_the_allowance_takes_effect_by_itself() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 5).set("RATE_LIMIT_BURST", 5).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     let id = clients[0].id();
-    pump(&mut clients, "the player on the other screen", |clients| {
+    poll_until(&mut clients, "the player on the other screen", |clients| {
         clients[1].replica.remote(id).is_some_and(RemotePlayer::shown)
     });
     // Within the allowance the player walks right; over it, it turns and stops, and says no more.
@@ -42,7 +42,7 @@ fn what_waits_for_the_allowance_takes_effect_by_itself() {
     }
     clients[0].send(&ClientMessage::Direction(Facing::Left));
     clients[0].send_short_move(Vector::ZERO, 6);
-    pump(&mut clients, "the stop and the turn on the other screen", |clients| {
+    poll_until(&mut clients, "the stop and the turn on the other screen", |clients| {
         let remote = clients[1].replica.remote(id);
         remote.is_some_and(|remote| remote.vector == Vector::ZERO && remote.facing == Facing::Left)
             && clients[0].is_answered()
@@ -91,7 +91,7 @@ fn a_persistent_flooder_is_closed_with_1008() {
             std::thread::sleep(Duration::from_millis(5));
         }
     });
-    let close = reader.frame_of(CLOSE);
+    let close = reader.next_frame_of(CLOSE);
     assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
     drop(reader);
     flood.join().unwrap();
@@ -123,7 +123,7 @@ fn a_persistent_flood_of_pings_is_closed_with_1008() {
         // Ends when the server has closed, and in any case.
         (0..2_000).all(|_| writer.send(&batch));
     });
-    let close = reader.frame_of(CLOSE);
+    let close = reader.next_frame_of(CLOSE);
     assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
     drop(reader);
     flood.join().unwrap();
@@ -141,7 +141,7 @@ fn a_stream_of_empty_fragments_is_a_flood_too() {
         // Ends when the server has closed and stopped listening, and in any case.
         (0..2_000).all(|_| writer.send(&fragments));
     });
-    let close = reader.frame_of(CLOSE);
+    let close = reader.next_frame_of(CLOSE);
     assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
     drop(reader);
     flood.join().unwrap();

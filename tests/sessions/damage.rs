@@ -113,7 +113,7 @@ fn what_an_earlier_version_kept_is_found() {
     transaction.commit().expect("a commit");
     drop(database);
     let server = settings(&folder).start();
-    let back = Client::return_to(&server, &format!("{COOKIE}={:032x}", 7));
+    let back = Client::reconnect(&server, &format!("{COOKIE}={:032x}", 7));
     assert_eq!(back.position(), (700, 710));
 }
 
@@ -135,7 +135,7 @@ fn the_file_holds_as_many_rows_as_are_promised() {
     drop(database);
     let mut server = settings(&folder).start();
     assert_eq!(server.count("resumes_remembered"), 65_536);
-    let back = Client::return_to(&server, &format!("{COOKIE}={:032x}", 69_999));
+    let back = Client::reconnect(&server, &format!("{COOKIE}={:032x}", 69_999));
     assert_eq!(back.position(), (500, 540));
     drop(back);
     server.terminate();

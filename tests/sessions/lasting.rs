@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 
 use crate::support::process::stderr_text;
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::walker::walked_client;
 use crate::support::{Client, Server, Settings, folder};
 
@@ -34,7 +34,7 @@ fn a_restart_is_survived_in_place() {
     let folder = folder("resume-restart");
     let cookie = cookie_of_a_stopped_server(&folder);
     let server = settings(&folder).start();
-    assert_eq!(Client::return_to(&server, &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 540));
 }
 
 /// Waits until the file knows of one player: servers with copies of it tell.
@@ -56,7 +56,7 @@ fn so_is_the_death_of_a_server_whose_players_were_away() {
     server.wait_for_players(0);
     wait_until_written(&folder);
     drop(server);
-    assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&settings(&folder).start(), &cookie).position(), (500, 540));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn so_is_the_death_of_a_server_under_its_players() {
     let cookie = client.cookie();
     wait_until_written(&folder);
     drop(server);
-    assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&settings(&folder).start(), &cookie).position(), (500, 540));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_file_that_is_no_store_is_set_aside() {
     assert!(folder.join("resume.redb.broken").exists());
     drop(server);
     let cookie = cookie_of_a_stopped_server(&folder);
-    assert_eq!(Client::return_to(&settings(&folder).start(), &cookie).position(), (500, 540));
+    assert_eq!(Client::reconnect(&settings(&folder).start(), &cookie).position(), (500, 540));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_full_disk_costs_resumes_and_one_line() {
     let cookie = client.cookie();
     client.reset();
     wait_until("a failed write", || server.count("resume_store_failures_total") > 0);
-    assert_eq!(Client::return_to(&server, &cookie).position(), (500, 540), "in memory it is remembered");
+    assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 540), "in memory it is remembered");
     assert_eq!(server.reconnects("hit"), 1);
     server.wait_for_log("can't be written");
     assert_eq!(server.log().matches("can't be written").count(), 1, "{}", server.log());
@@ -147,7 +147,7 @@ fn no_cookie_is_ever_logged() {
     let cookie = client.cookie();
     client.reset();
     server.wait_for_players(0);
-    drop(Client::return_to(&server, &cookie));
+    drop(Client::reconnect(&server, &cookie));
     server.wait_for_players(0);
     let (_, value) = cookie.split_once('=').expect("a name and a value");
     wait_until("a log of it all", || server.log().matches("joined").count() == 2);

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
-use crate::support::pump::{return_beside, wait_until};
 use crate::support::raw::{BINARY, COOKIE, FIN, Raw, upgrade_with_cookie};
+use crate::support::wait::{reconnect_while_polling, wait_until};
 use crate::support::walker::{walk, walked_client};
-use crate::support::{Client, Server, Settings, pump, settle, wait_for};
+use crate::support::{Client, Server, Settings, poll_until, wait_for, wait_for_acks};
 
 fn server() -> Server {
     Settings::new().spawn_at(500, 500).start()
@@ -39,7 +39,7 @@ fn who_comes_back_is_another_player_in_the_same_place() {
     server.wait_for_players(0);
     assert_eq!(server.count("resumes_remembered"), 1);
 
-    let back = Client::return_to(&server, &cookie);
+    let back = Client::reconnect(&server, &cookie);
     assert!(back.id() > id, "a new id, as everybody's");
     assert_eq!(back.position(), place);
     assert_eq!(facing_at_first(&back), Facing::Left);
@@ -52,13 +52,13 @@ fn who_comes_back_sees_what_its_screen_showed() {
     let server = server();
     let mut client = Client::join(&server);
     client.send(&ClientMessage::Viewport { width: 200, height: 100 });
-    settle(std::slice::from_mut(&mut client));
+    wait_for_acks(std::slice::from_mut(&mut client));
     let cookie = client.cookie();
     client.close(None);
     // Somebody stands outside that, and inside what is shown to whoever never told.
     let mut others = [Client::join(&server)];
     walk(&mut others, 0, Vector::DOWN, 25);
-    let back = Client::return_to(&server, &cookie);
+    let back = Client::reconnect(&server, &cookie);
     assert!(back.visible().is_empty(), "{back:?}");
     let mut newcomer = Client::join(&server);
     wait_for(&mut newcomer, "both of them on another screen", |client| client.visible().len() == 2);
@@ -69,12 +69,12 @@ fn a_second_tab_is_a_player_of_its_own() {
     let server = server();
     let mut client = walked_client(&server);
     // It says nothing of its own while it stands still, for however long, and answers the ping.
-    let second = return_beside(&server, &client.cookie(), std::slice::from_mut(&mut client));
+    let second = reconnect_while_polling(&server, &client.cookie(), std::slice::from_mut(&mut client));
     assert_eq!(second.position(), (500, 500));
     assert_ne!(second.cookie, client.cookie);
     assert_eq!((client.pings, client.ended), (1, false));
     client.step(Vector::ZERO);
-    settle(std::slice::from_mut(&mut client));
+    wait_for_acks(std::slice::from_mut(&mut client));
     assert_eq!(client.acknowledged(), (500, 540));
     assert_eq!(server.reconnects("second_tab"), 1);
 }
@@ -94,7 +94,7 @@ fn any_frame_is_an_answer() {
     let next = mute.response().header("set-cookie").expect("a cookie").to_owned();
     let next = next.split(';').next().expect("name and value");
     let second = thread::scope(|scope| {
-        let second = scope.spawn(|| Client::return_to(&server, next));
+        let second = scope.spawn(|| Client::reconnect(&server, next));
         wait_until("the other client's upgrade", || {
             mute.send_frame(FIN | BINARY, &[6]);
             second.is_finished()
@@ -110,7 +110,7 @@ fn a_silent_connection_is_taken_over() {
     // Even where there is room for nobody else.
     let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
     let mut client = walked_client(&server);
-    let back = Client::return_to(&server, &client.cookie());
+    let back = Client::reconnect(&server, &client.cookie());
     assert_eq!(back.position(), (500, 540));
     wait_for(&mut client, "the end of the old connection", |client| client.ended);
     assert_eq!(client.close_code, Some(1001));
@@ -130,7 +130,7 @@ fn a_full_server_refuses_a_second_tab() {
             raw.send(upgrade_with_cookie(&cookie).as_bytes());
             raw.response().status
         });
-        pump(std::slice::from_mut(&mut client), "the refusal", |_| second.is_finished());
+        poll_until(std::slice::from_mut(&mut client), "the refusal", |_| second.is_finished());
         second.join().expect("an answer")
     });
     assert_eq!((status, client.ended), (503, false));
@@ -142,7 +142,7 @@ fn a_connection_that_ends_while_it_is_asked_leaves_its_place_at_once() {
     let client = walked_client(&server);
     let cookie = client.cookie();
     let back = thread::scope(|scope| {
-        let back = scope.spawn(|| Client::return_to(&server, &cookie));
+        let back = scope.spawn(|| Client::reconnect(&server, &cookie));
         wait_until("a ping", || server.metrics()["frames_out"]["ping"] == 1);
         client.reset();
         back.join().expect("it joins")
@@ -154,7 +154,7 @@ fn a_connection_that_ends_while_it_is_asked_leaves_its_place_at_once() {
 fn nobody_goes_on_under_a_cookie_that_was_not_handed_out() {
     let server = server();
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
-    let client = Client::return_to(&server, &made_up);
+    let client = Client::reconnect(&server, &made_up);
     assert_eq!(client.position(), (500, 500));
     assert_ne!(client.cookie(), made_up);
     assert_eq!(server.reconnects("miss"), 1);
@@ -168,7 +168,7 @@ fn after_its_time_nothing_is_left() {
     client.reset();
     server.wait_for_players(0);
     thread::sleep(Duration::from_millis(1_100));
-    assert_eq!(Client::return_to(&server, &cookie).position(), (500, 500));
+    assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 500));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn other_cookies_of_the_site_do_no_harm() {
     client.reset();
     server.wait_for_players(0);
     let among_others = format!("theme=dark; {cookie}; name=J\u{fc}rgen");
-    assert_eq!(Client::return_to(&server, &among_others).position(), (500, 540));
+    assert_eq!(Client::reconnect(&server, &among_others).position(), (500, 540));
     server.assert_healthy();
 }
 
@@ -196,7 +196,7 @@ fn what_many_leave_behind_is_found_by_each() {
     for (at, client) in clients.iter_mut().enumerate() {
         client.send_claim(Vector::ZERO, 1, 500 + at as i32, 500);
     }
-    pump(&mut clients, "every claim adopted", |clients| {
+    poll_until(&mut clients, "every claim adopted", |clients| {
         clients.iter().enumerate().all(|(at, client)| {
             client.replica.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
         })
@@ -205,6 +205,6 @@ fn what_many_leave_behind_is_found_by_each() {
     drop(clients);
     server.wait_for_players(0);
     for (at, cookie) in cookies.iter().enumerate().rev() {
-        assert_eq!(Client::return_to(&server, cookie).position(), (500 + at as i32, 500));
+        assert_eq!(Client::reconnect(&server, cookie).position(), (500 + at as i32, 500));
     }
 }

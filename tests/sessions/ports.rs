@@ -3,11 +3,11 @@
 use game_client::Vector;
 
 use super::server;
+use crate::support::cookie_jar::CookieJar;
 use crate::support::http::Response;
-use crate::support::jar::Jar;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::walker::walk;
-use crate::support::{Client, Server, Settings, settle};
+use crate::support::{Client, Server, Settings, wait_for_acks};
 
 /// The cookie that an upgrade for this host sets.
 fn set_for(server: &Server, host: &str) -> String {
@@ -21,15 +21,15 @@ fn set_for(server: &Server, host: &str) -> String {
 #[test]
 fn two_servers_of_one_host_keep_their_players_apart() {
     let servers = [server(), server()];
-    let mut jar = Jar::default();
-    let visit = |server: &Server, jar: &mut Jar| {
+    let mut jar = CookieJar::default();
+    let visit = |server: &Server, jar: &mut CookieJar| {
         let (address, authority) = (server.address(), server.address().to_string());
-        Client::visit(address, &authority, "/ws", jar)
+        Client::connect_with_cookies(address, &authority, "/ws", jar)
     };
     for (server, way) in servers.iter().zip([Vector::DOWN, Vector::RIGHT]) {
         let mut clients = [visit(server, &mut jar)];
         walk(&mut clients, 0, way, 10);
-        settle(&mut clients);
+        wait_for_acks(&mut clients);
     }
     for server in &servers {
         server.wait_for_players(0);

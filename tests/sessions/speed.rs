@@ -10,8 +10,8 @@ use pixi_game_server::world::{Budget, Input, Pace, Position, Rules, Spawn, Vecto
 use proptest::prelude::*;
 
 use super::server;
-use crate::support::pump::wait_until;
-use crate::support::{Client, settle, wait_for};
+use crate::support::wait::wait_until;
+use crate::support::{Client, wait_for, wait_for_acks};
 
 /// What walking gains in a second, and what the budget refills by.
 const UNITS_PER_S: u64 = 96 + RECONCILIATION_REFILL_PER_S as u64;
@@ -226,7 +226,7 @@ fn a_player_that_leaves_after_each_claim_gets_nowhere() {
     for round in 1..=4 {
         let (x, y) = client.position();
         client.send_claim(ClientVector::ZERO, round, x + 50, y);
-        settle(std::slice::from_mut(&mut client));
+        wait_for_acks(std::slice::from_mut(&mut client));
         let ((x, _), cookie) = (client.acknowledged(), client.cookie());
         let allowed = 500.0 + 50.0 + 24.0 * start.elapsed().as_secs_f64() + 1.0;
         assert!(f64::from(x) <= allowed, "round {round}: at {x}, {allowed} allowed");
@@ -234,7 +234,7 @@ fn a_player_that_leaves_after_each_claim_gets_nowhere() {
         wait_for(&mut client, "the close", |client| client.ended);
         server.wait_for_players(0);
         wait_until("a return that is due", || {
-            client = Client::return_to(&server, &cookie);
+            client = Client::reconnect(&server, &cookie);
             client.position() == (x, y)
         });
     }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use game_client::Vector;
 
 use super::server;
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, upgrade_with_cookie};
+use crate::support::wait::wait_until;
 use crate::support::walker::walked_client;
-use crate::support::{Client, Server, settle, wait_for};
+use crate::support::{Client, Server, wait_for, wait_for_acks};
 
 /// A player that has returned once, and the cookie that it returned with. Its client may be silent.
 fn returned(server: &Server) -> (Client, String) {
@@ -16,7 +16,7 @@ fn returned(server: &Server) -> (Client, String) {
     let first = client.cookie();
     client.reset();
     server.wait_for_players(0);
-    (Client::return_to(server, &first), first)
+    (Client::reconnect(server, &first), first)
 }
 
 #[test]
@@ -24,15 +24,15 @@ fn a_cookie_is_worth_nothing_once_the_next_one_has_arrived() {
     let server = server();
     let (mut client, first) = returned(&server);
     client.step(Vector::ZERO);
-    settle(std::slice::from_mut(&mut client));
-    let copy = Client::return_to(&server, &first);
+    wait_for_acks(std::slice::from_mut(&mut client));
+    let copy = Client::reconnect(&server, &first);
     assert_eq!(copy.position(), (500, 500));
     assert_eq!((server.reconnects("miss"), server.reconnects("second_tab")), (1, 0), "nobody was asked");
     let second = client.cookie();
     drop((client, copy));
     server.wait_for_players(0);
-    let at_first = Client::return_to(&server, &first).position();
-    wait_until("a return that is due", || Client::return_to(&server, &second).position() == (500, 540));
+    let at_first = Client::reconnect(&server, &first).position();
+    wait_until("a return that is due", || Client::reconnect(&server, &second).position() == (500, 540));
     assert_eq!(at_first, (500, 500));
 }
 
@@ -50,7 +50,7 @@ fn a_cookie_whose_successor_got_lost_still_leads_to_the_player() {
     let mut lost = Raw::connect(server.address());
     lost.send(upgrade_with_cookie(&first).as_bytes());
     wait_until("the return", || server.reconnects("hit") == 1);
-    let back = Client::return_to(&server, &first);
+    let back = Client::reconnect(&server, &first);
     assert_eq!(back.position(), (500, 540));
     assert_eq!((server.reconnects("taken_over"), server.count("players")), (1, 1));
 }
@@ -62,10 +62,10 @@ fn so_it_does_when_the_connection_broke_as_well() {
     let second = client.cookie();
     client.reset();
     server.wait_for_players(0);
-    wait_until("a return that is due", || Client::return_to(&server, &first).position() == (500, 540));
+    wait_until("a return that is due", || Client::reconnect(&server, &first).position() == (500, 540));
     // Both were one session, and it is taken.
     server.wait_for_players(0);
-    assert_eq!(Client::return_to(&server, &second).position(), (500, 500));
+    assert_eq!(Client::reconnect(&server, &second).position(), (500, 500));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn of_two_newcomers_for_one_session_the_newest_waits() {
     let mut first = Raw::connect(server.address());
     first.send(upgrade_with_cookie(&cookie).as_bytes());
     wait_until("a ping", || server.metrics()["frames_out"]["ping"] == 1);
-    let second = Client::return_to(&server, &cookie);
+    let second = Client::reconnect(&server, &cookie);
     assert_eq!(second.position(), (500, 540));
     assert_eq!(first.response().status, 101, "as a fresh player, and without a wait");
     assert_eq!((server.reconnects("second_tab"), server.reconnects("taken_over")), (1, 1));
@@ -94,7 +94,7 @@ fn a_newcomer_that_gives_up_takes_nothing_along() {
     drop(gone);
     std::thread::sleep(Duration::from_millis(1_300));
     client.step(Vector::ZERO);
-    settle(std::slice::from_mut(&mut client));
+    wait_for_acks(std::slice::from_mut(&mut client));
     assert_eq!((client.acknowledged(), server.count("players")), ((500, 540), 1));
 }
 
@@ -106,14 +106,14 @@ fn a_session_returns_at_most_once_a_second() {
     client.reset();
     server.wait_for_players(0);
     let start = Instant::now();
-    let back = Client::return_to(&server, &first);
+    let back = Client::reconnect(&server, &first);
     let second = back.cookie();
     back.reset();
     server.wait_for_players(0);
     let mut tries = 0;
     wait_until("the second return", || {
         tries += 1;
-        Client::return_to(&server, &second).position() == (500, 540)
+        Client::reconnect(&server, &second).position() == (500, 540)
     });
     // However slow the machine is, the server saw both returns in between; its clock may be a turn of the loop behind.
     assert!(start.elapsed() >= Duration::from_millis(900), "{tries} tries in {:?}", start.elapsed());

@@ -7,7 +7,7 @@ use pixi_game_server::config::Config;
 use pixi_game_server::limits::JUMP_DISTANCE;
 
 use super::arena::Arena;
-use crate::support::playback::{Event, recording};
+use crate::support::recording::{Event, recorded_lines};
 
 const VIEWERS: usize = 3;
 
@@ -25,7 +25,7 @@ const SLACK: f64 = 2.0 + 1.0 + 3.0 * 1.6;
 
 /// The steps that page A of the recording took: when, in milliseconds since the first, and which way.
 fn recorded_steps() -> Vec<(u64, Vector)> {
-    let of_page_a = recording().into_iter().filter(|line| line.page == 'A');
+    let of_page_a = recorded_lines().into_iter().filter(|line| line.page == 'A');
     let steps: Vec<_> = of_page_a
         .filter_map(|line| match line.event {
             Event::Sent(payload) => match ClientMessage::decode(&payload) {

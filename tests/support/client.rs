@@ -13,7 +13,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
-use super::{DEADLINE, Server, jar::Jar, now_ms, pump::wait_for, pump::wait_until, raw::HOST, raw::reset};
+use super::{
+    DEADLINE, Server, cookie_jar::CookieJar, now_ms, raw::HOST, raw::reset, wait::wait_for, wait::wait_until,
+};
 
 /// Messages taken from one client before the others get their turn.
 const MESSAGES_PER_POLL: usize = 256;
@@ -86,14 +88,19 @@ impl Client {
     }
 
     /// Connects with a cookie, and waits for the first `GAME_STATE`.
-    pub fn return_to(server: &Server, cookie: &str) -> Client {
+    pub fn reconnect(server: &Server, cookie: &str) -> Client {
         let mut request = request_to(server.address());
         request.headers_mut().insert("Cookie", cookie.parse().expect("a valid header"));
         Client::connect_as(request, server.address(), replica_options()).joined()
     }
 
     /// Connects as a page of a browser does: with the cookies that its jar has for this URL. Keeps those that are set.
-    pub fn visit(address: SocketAddr, authority: &str, path: &str, jar: &mut Jar) -> Client {
+    pub fn connect_with_cookies(
+        address: SocketAddr,
+        authority: &str,
+        path: &str,
+        jar: &mut CookieJar,
+    ) -> Client {
         let mut request = request_for(address, authority, path);
         if let Some(cookies) = jar.header(authority, path) {
             request.headers_mut().insert("Cookie", cookies.parse().expect("a valid header"));

@@ -1,21 +1,21 @@
 //! What the tests stand on: a server process, clients with a picture, bare sockets, and waiting with a deadline.
 
 pub mod client;
+pub mod cookie_jar;
 pub mod debian;
+pub mod ground_truth;
 pub mod http;
-pub mod jar;
-pub mod playback;
 pub mod proc;
 pub mod process;
-pub mod pump;
 pub mod raw;
+pub mod recording;
 pub mod server;
-pub mod truth;
+pub mod wait;
 pub mod walker;
 
 pub use client::Client;
-pub use pump::{observe, pump, settle, wait_for};
 pub use server::{Server, Settings};
+pub use wait::{observe, poll_until, wait_for, wait_for_acks};
 pub use walker::Walker;
 
 use std::net::TcpListener;

@@ -131,16 +131,16 @@ impl Raw {
     }
 
     /// Writes bytes and the end of this side, which the kernel puts into one segment if it is short.
-    pub fn send_and_finish(&mut self, bytes: &[u8]) {
+    pub fn send_and_shut_down_write(&mut self, bytes: &[u8]) {
         let sent =
             socket::send(self.stream.as_raw_fd(), bytes, MsgFlags::from_bits_retain(nix::libc::MSG_MORE))
                 .expect("room for it");
         assert_eq!(sent, bytes.len());
-        self.finish_sending();
+        self.shut_down_write();
     }
 
     /// Says that nothing more will be sent.
-    pub fn finish_sending(&mut self) {
+    pub fn shut_down_write(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -181,7 +181,7 @@ impl Raw {
     }
 
     /// Reads on to the first frame with this opcode.
-    pub fn frame_of(&mut self, opcode: u8) -> Frame {
+    pub fn next_frame_of(&mut self, opcode: u8) -> Frame {
         loop {
             let frame = self.frame().unwrap_or_else(|| panic!("the connection ended before opcode {opcode}"));
             if frame.first & 0xf == opcode {
@@ -192,13 +192,13 @@ impl Raw {
 
     /// Reads on to the Close and to the end of the connection, and gives the code; 1005 if there was none.
     pub fn close_code(&mut self) -> u16 {
-        let close = self.frame_of(CLOSE);
+        let close = self.next_frame_of(CLOSE);
         assert_eq!(self.frame(), None, "nothing follows a Close");
         close.payload.get(..2).map_or(1005, |code| u16::from_be_bytes(code.try_into().expect("two bytes")))
     }
 
     /// Takes some bytes, up to so many, and returns how many; none at the end of the connection.
-    pub fn some_of(&mut self, most: usize) -> usize {
+    pub fn read_some(&mut self, most: usize) -> usize {
         if self.unread.is_empty() {
             let mut bytes = vec![0; most];
             return match self.stream.read(&mut bytes) {

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::process::send_signal;
-use super::pump::wait_until;
+use super::wait::wait_until;
 use super::{DEADLINE, http, proc};
 
 /// The program under test.
@@ -116,8 +116,8 @@ impl Settings {
     }
 
     /// Starts a server whose log goes elsewhere, and waits until it listens.
-    pub fn start_silent(&self, wrapper: &[&str]) -> Server {
-        Server::run_silent(self.command_through(wrapper))
+    pub fn start_without_log(&self, wrapper: &[&str]) -> Server {
+        Server::run_without_log(self.command_through(wrapper))
     }
 }
 
@@ -171,7 +171,7 @@ impl Server {
     }
 
     /// Starts a server that does not say on standard error where it listens; the kernel knows.
-    fn run_silent(mut command: Command) -> Server {
+    fn run_without_log(mut command: Command) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server's program starts");
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -271,7 +271,7 @@ impl Server {
     }
 
     /// `/metrics` as JSON from the operators' listener.
-    pub fn operators_metrics(&self) -> Value {
+    pub fn admin_metrics(&self) -> Value {
         metrics_at(self.admin_address())
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use game_client::{ClientMessage, Facing, Vector};
 
-use super::{Client, Server, pump, settle};
+use super::{Client, Server, poll_until, wait_for_acks};
 
 /// Steps the client takes a second.
 pub const STEPS_PER_S: f64 = 24.0;
@@ -43,12 +43,12 @@ impl Walker {
 /// Lets one client walk a number of steps and release the key, and waits until all of it is answered.
 pub fn walk(clients: &mut [Client], who: usize, vector: Vector, steps: u32) {
     let mut walker = Walker::new(vector);
-    pump(clients, "a walk", |clients| {
+    poll_until(clients, "a walk", |clients| {
         walker.drive(&mut clients[who], steps);
         walker.taken() == steps
     });
     clients[who].step(Vector::ZERO);
-    settle(clients);
+    wait_for_acks(clients);
 }
 
 /// Lets one client walk along x to about this place and release the key.
@@ -64,7 +64,7 @@ pub fn walked_client(server: &Server) -> Client {
     let (x, y) = clients[0].position();
     walk(&mut clients, 0, Vector::DOWN, 10);
     clients[0].send(&ClientMessage::Direction(Facing::Left));
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     let [client] = clients;
     assert_eq!(client.position(), (x, y + 40));
     client

@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 
 use crate::support::process::{output_text, send_signal};
-use crate::support::pump::wait_until;
 use crate::support::server::PROGRAM;
+use crate::support::wait::wait_until;
 use crate::support::{folder, free_port, proc};
 
 fn demo(port: u16, report: &Path) -> Command {

@@ -12,8 +12,8 @@ use nix::sys::signal::Signal;
 
 use crate::support::http::get;
 use crate::support::process::{output_text, send_signal, stderr_text};
-use crate::support::pump::wait_until;
 use crate::support::server::PROGRAM;
+use crate::support::wait::wait_until;
 use crate::support::{Server, folder, free_port, proc};
 
 /// What only takes note.

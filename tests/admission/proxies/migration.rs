@@ -9,9 +9,9 @@ use super::programs::{Place, Proxy, example};
 use crate::support::debian::program;
 use crate::support::http::get;
 use crate::support::process::{stderr_text, stdout_text, succeed};
-use crate::support::pump::{pump, wait_until};
 use crate::support::server::path_with_program;
-use crate::support::{Client, Server, Settings, settle};
+use crate::support::wait::{poll_until, wait_until};
+use crate::support::{Client, Server, Settings, wait_for_acks};
 
 /// The environment file of an operator who comes from the Go server.
 const OLD_SETTINGS: &str = "MAX_CONNECTIONS=200\nTICK_RATE=60\nGOGC=200\nGOMAXPROCS=4\nBROADCAST_WORKERS=8\n";
@@ -121,7 +121,7 @@ fn every_step_does_what_the_page_says_and_nobody_is_cut_off() {
     stage.run("all");
     clients.append(&mut come_in(stage.proxy, 5));
     assert_eq!((players(&old), players(&new)), (21, 7), "all newcomers");
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert!(clients.iter().all(|client| !client.ended), "who plays stays");
 
     stage.run("back");
@@ -130,7 +130,7 @@ fn every_step_does_what_the_page_says_and_nobody_is_cut_off() {
 
     stage.run("all");
     drop(old);
-    pump(&mut clients, "those of the old server to be told", |clients| {
+    poll_until(&mut clients, "those of the old server to be told", |clients| {
         clients.iter().filter(|client| client.ended).count() == 25
     });
     let back = come_in(stage.proxy, 25);

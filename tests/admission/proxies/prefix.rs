@@ -3,26 +3,26 @@
 use game_client::Vector;
 
 use super::programs::Proxy;
-use crate::support::jar::Jar;
+use crate::support::cookie_jar::CookieJar;
 use crate::support::walker::walk;
-use crate::support::{Client, Server, Settings, settle};
+use crate::support::{Client, Server, Settings, wait_for_acks};
 
 fn nginx(server: &Server) -> Proxy {
     Proxy::nginx_before(server, "/game/", "/", "proxy_set_header Host $http_host;\n")
 }
 
 /// A player that walks, leaves and returns through the proxy. Gives the browser's cookies.
-fn return_through(settings: &Settings) -> (Jar, String) {
+fn return_through(settings: &Settings) -> (CookieJar, String) {
     let server = settings.clone().spawn_at(500, 500).start();
     let proxy = nginx(&server);
     let (address, authority) = (proxy.place.address, proxy.place.address.to_string());
-    let mut jar = Jar::default();
-    let mut clients = [Client::visit(address, &authority, "/game/ws", &mut jar)];
+    let mut jar = CookieJar::default();
+    let mut clients = [Client::connect_with_cookies(address, &authority, "/game/ws", &mut jar)];
     walk(&mut clients, 0, Vector::DOWN, 10);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     drop(clients);
     server.wait_for_players(0);
-    let back = Client::visit(address, &authority, "/game/ws", &mut jar);
+    let back = Client::connect_with_cookies(address, &authority, "/game/ws", &mut jar);
     assert_eq!(back.position(), (500, 540));
     assert_eq!(jar.len(), 1);
     let cookie = back.cookie.expect("a cookie");

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::support::Server;
 use crate::support::debian::program;
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 
 /// A folder that is gone when the test is over, and an address to listen on.
 pub struct Place {

@@ -30,7 +30,7 @@ fn v2(command: u8, source: [u8; 4], tlv_bytes: u16) -> Vec<u8> {
 fn exchange(from: Ipv4Addr, to: SocketAddr, bytes: &[u8]) -> String {
     let mut raw = Raw::connect_from(from, to);
     raw.send(bytes);
-    raw.finish_sending();
+    raw.shut_down_write();
     String::from_utf8(raw.rest()).expect("text")
 }
 

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::programs::{Place, Proxy};
 use super::upgrade;
-use crate::support::pump::wait_until;
 use crate::support::raw::{BINARY, FIN};
+use crate::support::wait::wait_until;
 use crate::support::{Server, Settings};
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);

@@ -33,7 +33,7 @@ fn come_and_go(server: &Server) {
         match index % 5 {
             0 => raw.send_frame(FIN | CLOSE, &1001_u16.to_be_bytes()),
             1 => raw.send_frame(FIN | BINARY, &LEAVE),
-            2 => raw.finish_sending(),
+            2 => raw.shut_down_write(),
             _ => reset(raw.stream()),
         }
     }

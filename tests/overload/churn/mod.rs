@@ -8,16 +8,16 @@ use game_client::PlayerId;
 use serde_json::Value;
 
 use crate::support::client::replica_options;
-use crate::support::pump::wait_until;
+use crate::support::ground_truth::{matches_ground_truth, walk_around};
 use crate::support::server::sum;
-use crate::support::truth::{is_true, walk_around};
-use crate::support::{Client, Server, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, poll_until};
 
 /// Lets so many join at once, and checks that their ids are above all those before. Returns the highest.
 fn join(server: &Server, clients: &mut Vec<Client>, count: usize, highest_before: PlayerId) -> PlayerId {
     let first = clients.len();
     clients.extend(Client::connect_many(server, count, replica_options()));
-    pump(clients, "the identity of those who came in", |clients| {
+    poll_until(clients, "the identity of those who came in", |clients| {
         clients[first..].iter().all(|client| client.replica.own_id().is_some())
     });
     let mut ids: Vec<PlayerId> = clients[first..].iter().map(Client::id).collect();
@@ -31,8 +31,8 @@ fn join(server: &Server, clients: &mut Vec<Client>, count: usize, highest_before
 fn assert_pictures_are_true(clients: &mut [Client]) {
     let truth = walk_around(clients);
     let others = clients.len() - 1;
-    pump(clients, "true pictures of everybody", |clients| {
-        clients.iter().all(|client| client.visible().len() == others && is_true(client, &truth))
+    poll_until(clients, "true pictures of everybody", |clients| {
+        clients.iter().all(|client| client.visible().len() == others && matches_ground_truth(client, &truth))
     });
     for client in clients {
         assert_eq!(client.replica.duplicates(), [] as [PlayerId; 0]);

@@ -5,7 +5,7 @@ use game_client::ClientMessage;
 use super::{assert_counts_add_up, assert_pictures_are_true, join, wait_for_descriptors};
 use crate::simulation::random::Random;
 use crate::support::raw::{Raw, UPGRADE, reset};
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::{Client, Server, Settings, poll_until};
 
 /// Players at a time.
 const PLAYERS: usize = 120;
@@ -58,7 +58,7 @@ fn depart(clients: &mut Vec<Client>, random: &mut Random, departures: &mut Depar
             }
         }
     }
-    pump(&mut leaving, "the server's goodbye", |leaving| leaving.iter().all(|client| client.ended));
+    poll_until(&mut leaving, "the server's goodbye", |leaving| leaving.iter().all(|client| client.ended));
 }
 
 /// Some ask to be let in and are gone before they know that they are.
@@ -86,7 +86,7 @@ fn thousands_of_reconnects_leave_no_ghost_no_descriptor_and_exact_counts() {
         highest = join(&server, &mut clients, LEAVERS, highest);
         // Rounds are faster than looks; now and then everybody gets to see who came.
         if round % ROUNDS_PER_LOOK == 0 {
-            pump(&mut clients, "the newest on every picture", |clients| {
+            poll_until(&mut clients, "the newest on every picture", |clients| {
                 clients.iter().all(|client| client.id() == highest || client.sees(highest))
             });
         }

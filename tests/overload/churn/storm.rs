@@ -1,7 +1,7 @@
 //! Many clients gone at the same instant, as when a network fails, and back at once.
 
 use super::{assert_counts_add_up, assert_pictures_are_true, join, wait_for_descriptors};
-use crate::support::{Client, Settings, pump};
+use crate::support::{Client, Settings, poll_until};
 
 /// Players who stay.
 const STAYING: usize = 40;
@@ -31,7 +31,7 @@ fn after_storms_all_are_back_with_new_ids_and_every_picture_is_right() {
 
     // Nobody comes back: those who stayed are left with each other.
     clients.drain(STAYING..).for_each(Client::reset);
-    pump(&mut clients, "the exits of all who were killed", |clients| {
+    poll_until(&mut clients, "the exits of all who were killed", |clients| {
         clients.iter().all(|client| client.visible().len() == STAYING - 1)
     });
     drop(clients);

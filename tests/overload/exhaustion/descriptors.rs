@@ -12,9 +12,9 @@ use crate::support::client::replica_options;
 use crate::support::debian::program;
 use crate::support::http::{get, request_text};
 use crate::support::process::{send_signal, succeed};
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
-use crate::support::{Client, Server, Settings, pump, settle};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, poll_until, wait_for_acks};
 
 const PLAYERS: usize = 20;
 
@@ -46,7 +46,7 @@ fn play(players: &mut [Client]) {
         for player in players.iter_mut() {
             player.step(vector);
         }
-        settle(players);
+        wait_for_acks(players);
     }
     assert!(players.iter().all(|player| !player.ended), "a player was dropped");
 }
@@ -65,7 +65,7 @@ fn without_descriptors_idle_connections_make_room() {
     play(&mut players);
     assert_eq!(get(server.address(), "/").status, 200);
     assert_eq!(idle[0].rest(), b"");
-    assert_eq!(server.operators_metrics()["refused"]["descriptors"], 0);
+    assert_eq!(server.admin_metrics()["refused"]["descriptors"], 0);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_l
         let health = get(address, "/health");
         assert_eq!((health.status, health.header("connection")), (200, Some("close")));
     }
-    let metrics = server.operators_metrics();
+    let metrics = server.admin_metrics();
     assert!(exhausted(&metrics) > 0 && metrics["refused"]["descriptors"].as_u64() > Some(1), "{metrics}");
     assert_eq!(metrics["players"], PLAYERS);
     assert!(server.log().contains("no new connections can be taken at present"), "{}", server.log());
@@ -99,8 +99,8 @@ fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_l
     // Those who leave make room for others, also while the limit stays as it is.
     drop(silent);
     players.truncate(PLAYERS / 2);
-    pump(&mut players, "those who leave to be gone", |_| {
-        server.operators_metrics()["players"] == PLAYERS / 2
+    poll_until(&mut players, "those who leave to be gone", |_| {
+        server.admin_metrics()["players"] == PLAYERS / 2
     });
     players.extend((0..PLAYERS / 2).map(|_| Client::join(&server)));
     see_each_other(&mut players);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::process::unit;
 use crate::support::process::unshared;
-use crate::support::pump::wait_until;
+use crate::support::wait::wait_until;
 use crate::support::{Settings, folder};
 
 /// What a server says at its start, in a network namespace of its own with a queue this long, with the view of `/proc` that
@@ -20,7 +20,7 @@ fn said_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
     );
     let settings = Settings::new().set("MAX_CONNECTIONS", max_connections);
     let settings = settings.set("LOG_FILE", file.to_str().expect("a path of text"));
-    let _server = settings.start_silent(&unshared("-mn", &script));
+    let _server = settings.start_without_log(&unshared("-mn", &script));
     let log = || fs::read_to_string(file).unwrap_or_default();
     wait_until("the server to be ready", || log().contains("listening on"));
     log()

@@ -5,13 +5,13 @@ mod descriptors;
 mod kernel;
 mod open_files;
 
-use crate::support::{Client, pump};
+use crate::support::{Client, poll_until};
 
 /// Waits until all players are on all pictures. Whoever is about to leave them unread for a while does this first, or
 /// entrances and exits would seem to come at the same moment.
 fn see_each_other(players: &mut [Client]) {
     let others = players.len() - 1;
-    pump(players, "everybody to see everybody", |players| {
+    poll_until(players, "everybody to see everybody", |players| {
         players.iter().all(|player| player.replica.own_id().is_some() && player.visible().len() == others)
     });
 }

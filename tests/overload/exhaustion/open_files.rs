@@ -6,10 +6,10 @@ use super::see_each_other;
 use crate::support::client::replica_options;
 use crate::support::http::get;
 use crate::support::process::{succeed, without};
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::server::{PROGRAM, program};
-use crate::support::{Client, Server, Settings, proc, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, poll_until, proc};
 
 /// A hard limit far below what the default of `MAX_CONNECTIONS` needs, and what it has room for.
 const SMALL_LIMIT: &str = "ulimit -n 64; exec \"$@\"";
@@ -45,16 +45,16 @@ fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
 
     let silent: Vec<_> = (0..3 * HTTP_FITTING).map(|_| Raw::connect(server.address())).collect();
     wait_until("the first of them to make room", || {
-        server.operators_metrics()["refused"]["handshake_displaced"].as_u64() >= Some(2)
+        server.admin_metrics()["refused"]["handshake_displaced"].as_u64() >= Some(2)
     });
     server.assert_healthy();
     drop(silent);
-    let metrics = server.operators_metrics();
+    let metrics = server.admin_metrics();
     assert_eq!(metrics["connections"]["accept_exhausted_total"], 0, "descriptors never ran out");
     assert_eq!(metrics["players"], PLAYERS_FITTING);
 
     players.pop();
-    pump(&mut players, "the free place", |_| server.operators_metrics()["players"] == PLAYERS_FITTING - 1);
+    poll_until(&mut players, "the free place", |_| server.admin_metrics()["players"] == PLAYERS_FITTING - 1);
     players.push(Client::connect(&server, replica_options()));
     see_each_other(&mut players);
     drop(players);

@@ -7,9 +7,9 @@ use std::thread;
 use game_client::Vector;
 
 use crate::simulation::random::Random;
-use crate::support::pump::{pump_within, wait_until};
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
-use crate::support::{Client, DEADLINE, Settings, settle};
+use crate::support::wait::{poll_until_within, wait_until};
+use crate::support::{Client, DEADLINE, Settings, wait_for_acks};
 
 /// Connections of each kind.
 const CONNECTIONS: u64 = 150;
@@ -41,7 +41,7 @@ fn throw(address: SocketAddr, seed: u64) {
     for chunk in bytes(&mut random).chunks(1 + random.below(300) as usize) {
         raw.send(chunk);
     }
-    raw.finish_sending();
+    raw.shut_down_write();
     raw.rest();
 }
 
@@ -50,7 +50,7 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
     // The healthy take a step as soon as the one before is answered.
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     let before = server.descriptors();
     let address = server.address();
     let throwers: Vec<_> = (0..6)
@@ -61,7 +61,7 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
         })
         .collect();
     let mut steps = 0_usize;
-    pump_within(DEADLINE, &mut clients, "the end of the random bytes", |clients| {
+    poll_until_within(DEADLINE, &mut clients, "the end of the random bytes", |clients| {
         if clients.iter().all(Client::is_answered) {
             let direction = [Vector::RIGHT, Vector::LEFT][steps / 10 % 2];
             for client in clients.iter_mut() {
@@ -77,7 +77,7 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
     for client in &mut clients {
         client.step(Vector::ZERO);
     }
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert!(
         steps > 0 && clients.iter().all(|client| !client.ended && client.replica.violations().is_empty())
     );

@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 
 use crate::support::debian::program;
 use crate::support::process::stderr_text;
-use crate::support::pump::wait_until;
 use crate::support::raw::Raw;
+use crate::support::wait::wait_until;
 use crate::support::{Client, Settings};
 
 const SERVER_ADDRESS: &str = "198.18.0.1";
@@ -93,7 +93,7 @@ fn a_peer_that_vanishes_is_gone_after_the_idle_timeout() {
         let peers = within(&network.peer, || [(); 3].map(|()| Raw::upgraded(server.address())));
         server.wait_for_players(4);
         network.cut();
-        crate::support::pump(&mut clients, "the end of the silent", |clients| {
+        crate::support::poll_until(&mut clients, "the end of the silent", |clients| {
             clients[0].visible().is_empty() && server.count("players") == 1
         });
         assert_eq!(server.metrics()["closed"]["idle"], 3);

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use game_client::Vector;
 
 use crate::support::http::request_text;
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, poll_until};
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
@@ -51,7 +51,7 @@ fn flood(address: SocketAddr, connections: usize, stop: &AtomicBool) -> usize {
 }
 
 fn requests_answered(server: &Server) -> u64 {
-    server.operators_metrics()["connections"]["http_requests_total"].as_u64().expect("a number")
+    server.admin_metrics()["connections"]["http_requests_total"].as_u64().expect("a number")
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
     let flood = thread::spawn(move || flood(address, 100, &told));
     wait_until("the flood", || server.metrics()["connections"]["http_requests_total"].as_u64() > Some(1_000));
     let mut steps = 0;
-    pump(&mut clients, "answers to a hundred steps", |clients| {
+    poll_until(&mut clients, "answers to a hundred steps", |clients| {
         if clients.iter().all(Client::is_answered) {
             let direction = [Vector::RIGHT, Vector::LEFT][steps / 10 % 2];
             for client in clients.iter_mut() {

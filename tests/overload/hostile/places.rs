@@ -9,9 +9,9 @@ use pixi_game_server::limits::{HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
 use super::connect_narrow;
 use crate::support::http::{get, request_text};
-use crate::support::pump::wait_until;
 use crate::support::raw::{Raw, UPGRADE};
-use crate::support::{Client, Server, Settings, folder, settle};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, folder, wait_for_acks};
 
 /// Places that everybody may take.
 const COMMON: usize = HTTP_CONNECTIONS_MAX - HTTP_RESERVED_MAX;
@@ -43,7 +43,7 @@ fn read_slowly(address: SocketAddr, piece: usize, pause: Duration) -> usize {
     let length = head.header("content-length").and_then(|length| length.parse().ok()).expect("a length");
     let mut read = 0;
     while read < length {
-        let count = raw.some_of(piece.min(length - read));
+        let count = raw.read_some(piece.min(length - read));
         if count == 0 {
             break;
         }
@@ -62,7 +62,7 @@ fn connections_kept_alive_keep_neither_players_nor_health_out() {
     }
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     server.assert_healthy();
     let metrics = server.metrics();
     assert_eq!(metrics["refused"]["full"], 0, "{metrics}");

@@ -3,8 +3,8 @@
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::support::Settings;
-use crate::support::pump::wait_until;
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
+use crate::support::wait::wait_until;
 
 /// MOVEs whose acks nobody reads: 300 kB of frames, several times what may wait in the kernel.
 const MOVES: u32 = 20_000;

@@ -9,9 +9,9 @@ use game_client::Vector;
 use pixi_game_server::limits::{HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
 use crate::support::http::get;
-use crate::support::pump::{pump_within, wait_until};
 use crate::support::raw::{BINARY, CLOSE, FIN, Raw, UPGRADE, masked};
-use crate::support::{Client, DEADLINE, Server, Settings, settle};
+use crate::support::wait::{poll_until_within, wait_until};
+use crate::support::{Client, DEADLINE, Server, Settings, wait_for_acks};
 
 /// Time between two bytes of a head that takes longer than any deadline.
 const BYTE_INTERVAL: Duration = Duration::from_millis(250);
@@ -49,7 +49,7 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
             trickle(server.address(), if n % 2 == 0 { "GET /health HTTP/1.1\r\nX-Filler: " } else { UPGRADE })
         })
         .collect();
-    pump_within(DEADLINE, &mut clients, "the end of slow peers", |_| {
+    poll_until_within(DEADLINE, &mut clients, "the end of slow peers", |_| {
         slow.iter().all(thread::JoinHandle::is_finished)
     });
     for peer in slow {
@@ -74,7 +74,7 @@ fn more_slow_heads_than_there_are_places_keep_nobody_out() {
     assert_eq!(get(server.address(), "/health").status, 200, "whoever comes next has a place");
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     let refused = &server.metrics()["refused"];
     assert_eq!(refused["full"], 0, "{refused}");
     let displaced = MORE + HTTP_RESERVED_MAX + 1;
@@ -113,7 +113,7 @@ fn bytes_that_make_no_frame_are_no_sign_of_life() {
             thread::sleep(BYTE_INTERVAL / 2);
         }
     });
-    let close = reader.frame_of(CLOSE);
+    let close = reader.next_frame_of(CLOSE);
     assert_eq!(close.payload[..2], 1001_u16.to_be_bytes());
     assert_eq!(server.metrics()["closed"]["idle"], 1);
     drop(reader);

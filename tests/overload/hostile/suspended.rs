@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use game_client::Vector;
 use nix::sys::signal::Signal;
 
-use crate::support::pump::pump_within;
 use crate::support::raw::{Raw, UPGRADE};
-use crate::support::{Client, DEADLINE, Settings, pump, settle};
+use crate::support::wait::poll_until_within;
+use crate::support::{Client, DEADLINE, Settings, poll_until, wait_for_acks};
 
 /// How long the server is stopped: longer than every deadline in force.
 const SUSPENSION: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const WALKERS: usize = 4;
 /// Lets the walkers walk for so long.
 fn walk(clients: &mut [Client], duration: Duration) {
     let (start, mut taken) = (Instant::now(), 0);
-    pump_within(DEADLINE, clients, "a walk", |clients| {
+    poll_until_within(DEADLINE, clients, "a walk", |clients| {
         while MOVE_INTERVAL * taken <= start.elapsed() {
             for (index, client) in clients.iter_mut().take(WALKERS).enumerate() {
                 let directions = [Vector::RIGHT, Vector::DOWN, Vector::LEFT, Vector::UP];
@@ -44,7 +44,7 @@ fn a_suspended_server_goes_on_without_a_spiral_and_without_losing_anybody() {
     let mut late = Raw::connect(server.address());
     late.send(&UPGRADE.as_bytes()[..40]);
     walk(&mut clients, Duration::from_secs(1));
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     let skipped_before = server.count("ticks_skipped_total");
 
     server.signal(Signal::SIGSTOP);
@@ -54,16 +54,16 @@ fn a_suspended_server_goes_on_without_a_spiral_and_without_losing_anybody() {
     for client in &mut clients[..WALKERS] {
         client.step(Vector::ZERO);
     }
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert_eq!(server.count("rate_limited_total"), 0, "a pile was held against its sender");
     let skipped = server.count("ticks_skipped_total");
     assert!(skipped - skipped_before >= 500, "{skipped} ticks skipped in ten seconds");
     let ticks = server.count("ticks_total");
-    pump(&mut clients, "a second of ticks", |_| server.count("ticks_total") >= ticks + 60);
+    poll_until(&mut clients, "a second of ticks", |_| server.count("ticks_total") >= ticks + 60);
     assert!(server.count("ticks_skipped_total") - skipped < 60, "ticks are skipped for ever");
 
     let truth: Vec<_> = clients.iter().map(|client| (client.id(), client.position())).collect();
-    pump(&mut clients, "true pictures", |clients| {
+    poll_until(&mut clients, "true pictures", |clients| {
         clients.iter().all(|client| {
             truth[..WALKERS].iter().filter(|(id, _)| *id != client.id()).all(|(id, (x, y))| {
                 let seen = client.replica.remote(*id);

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{GROWTH_BYTES_MAX, connect_narrow};
-use crate::support::pump::wait_until;
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
+use crate::support::wait::wait_until;
 use crate::support::{Client, DEADLINE, Settings};
 
 /// Messages a second that are allowed, so that acks pile up within seconds; the burst is a fraction of the pile.
@@ -93,7 +93,7 @@ fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
         })
         .collect();
     let mut sequence = 0;
-    crate::support::pump(&mut client, "the end of deaf peers", |clients| {
+    crate::support::poll_until(&mut client, "the end of deaf peers", |clients| {
         if clients[0].is_answered() {
             sequence += 1;
             clients[0].send_short_move(game_client::Vector::RIGHT, sequence);

@@ -9,9 +9,9 @@ use game_client::ClientMessage;
 use pixi_game_server::admission::rate::{Arrival, RateLimit, RateLimiter, Verdict};
 use pixi_game_server::config::Config;
 
-use crate::support::playback::{Event, Line, recording, shorten_pauses};
-use crate::support::pump::pump_within;
-use crate::support::{Client, Server, Settings, pump};
+use crate::support::recording::{Event, Line, recorded_lines, shorten_pauses};
+use crate::support::wait::poll_until_within;
+use crate::support::{Client, Server, Settings, poll_until};
 
 /// Pauses of all pages at once are cut to this length, in milliseconds: steps of one walk are closer together.
 const PAUSE_MAX_MS: u64 = 350;
@@ -21,7 +21,7 @@ const REPLAY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A server on which every page spawns where page A did, and the others within a few steps of where they did.
 fn recorded_world() -> Server {
-    let lines = recording();
+    let lines = recorded_lines();
     let Event::Connected { spawn: (x, y) } = lines[0].event else { panic!("page A connects first") };
     Settings::new().spawn_at(x, y).start()
 }
@@ -73,16 +73,18 @@ fn play_to_the_end(mut replay: Replay, server: &Server) -> (Replay, Vec<Client>)
     while replay.play(start.elapsed().as_millis() as u64, server, &mut clients) {
         assert!(start.elapsed() < REPLAY_DEADLINE, "the replay does not end");
         let mut turns = 0..5;
-        pump_within(REPLAY_DEADLINE, &mut clients, "some turns", |_| turns.next().is_none());
+        poll_until_within(REPLAY_DEADLINE, &mut clients, "some turns", |_| turns.next().is_none());
     }
-    pump(&mut clients, "the answers to the last MOVEs", |clients| clients.iter().all(Client::is_answered));
+    poll_until(&mut clients, "the answers to the last MOVEs", |clients| {
+        clients.iter().all(Client::is_answered)
+    });
     (replay, clients)
 }
 
 #[test]
 fn the_recorded_pages_are_served_without_errors_or_violations() {
     let server = recorded_world();
-    let mut lines = recording();
+    let mut lines = recorded_lines();
     shorten_pauses(&mut lines, PAUSE_MAX_MS);
     let (replay, clients) = play_to_the_end(Replay::new(lines), &server);
     assert_eq!(clients.len(), 8);
@@ -98,7 +100,7 @@ fn the_recorded_pages_are_served_without_errors_or_violations() {
 }
 
 fn messages_of_all_pages() -> u64 {
-    recording().iter().filter(|line| matches!(line.event, Event::Sent(_))).count() as u64
+    recorded_lines().iter().filter(|line| matches!(line.event, Event::Sent(_))).count() as u64
 }
 
 /// Page A's longest walk from its first step on, with every other stretch of two seconds held back and delivered at
@@ -113,7 +115,7 @@ fn stalled_walk() -> Vec<Line> {
         }
         _ => false,
     };
-    let of_page_a: Vec<_> = recording().into_iter().filter(|line| line.page == 'A').collect();
+    let of_page_a: Vec<_> = recorded_lines().into_iter().filter(|line| line.page == 'A').collect();
     let first = of_page_a.iter().position(is_first).expect("page A walks");
     let start_ms = of_page_a[first].at_ms;
     let delayed_ms = |at_ms: u64| match at_ms / STALL_MS % 2 {
@@ -141,7 +143,7 @@ fn bursts_after_stalls_of_two_seconds_lose_no_message() {
 
 #[test]
 fn the_recording_is_what_it_says() {
-    let lines = recording();
+    let lines = recorded_lines();
     let pages: std::collections::BTreeSet<_> = lines.iter().map(|line| line.page).collect();
     assert_eq!(pages.len(), 8);
     assert!(lines.is_sorted_by_key(|line| line.at_ms));
@@ -173,7 +175,7 @@ fn no_stall_of_up_to_two_seconds_costs_a_message_at_the_defaults() {
     for page in ['A', 'B', 'C', 'D', 'P', 'Q', 'R'] {
         let sent = |line: &Line| line.page == page && matches!(line.event, Event::Sent(_));
         let times_ms: Vec<u64> =
-            recording().iter().filter(|line| sent(line)).map(|line| line.at_ms).collect();
+            recorded_lines().iter().filter(|line| sent(line)).map(|line| line.at_ms).collect();
         for stall_ms in (100..=2_000).step_by(100) {
             for offset_ms in (0..stall_ms).step_by(50) {
                 let mut limiter = RateLimiter::new(0);

@@ -15,8 +15,8 @@ use pixi_game_server::wire::websocket::Session;
 use pixi_game_server::world::{Position, Vector};
 
 use crate::simulation::peer::take_payload;
-use crate::support::playback::{Event, Line, recording};
 use crate::support::raw::{BINARY, FIN, masked};
+use crate::support::recording::{Event, Line, recorded_lines};
 
 const TICK_RATE_HZ: u64 = 60;
 
@@ -102,7 +102,7 @@ fn page_a(stall_from_ms: u64) -> Vec<Line> {
     let is_of_it =
         |line: &Line| line.page == 'A' && line.at_ms >= start_ms && matches!(line.event, Event::Sent(_));
     let shifted = |line: Line| Line { at_ms: line.at_ms - start_ms, ..line };
-    recording().into_iter().filter(is_of_it).map(shifted).collect()
+    recorded_lines().into_iter().filter(is_of_it).map(shifted).collect()
 }
 
 /// How far a place at which the page is drawn lies from where the server has it, along the longer axis.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use game_client::{ClientMessage, Entry, ServerMessage, State, Vector};
 
 use super::{OTHER, VIEWER, get_settled, pair};
-use crate::support::pump::wait_until;
-use crate::support::{Client, Server, Settings, observe, pump, settle, wait_for};
+use crate::support::wait::wait_until;
+use crate::support::{Client, Server, Settings, observe, poll_until, wait_for, wait_for_acks};
 
 const ATTACK: ClientMessage = ClientMessage::Attack { aim: Some((512.0, 384.5)) };
 
@@ -20,11 +20,11 @@ fn attacking() -> (Server, Vec<Client>) {
     let mut clients = pair(&server);
     let other = clients[OTHER].id();
     clients[OTHER].send_short_move(Vector::RIGHT, 1);
-    pump(&mut clients, "the walk on the picture", |clients| {
+    poll_until(&mut clients, "the walk on the picture", |clients| {
         clients[VIEWER].vectors_since(0, other).last() == Some(&Vector::RIGHT)
     });
     clients[OTHER].send(&ATTACK);
-    pump(&mut clients, "the attack and the stop on the picture", |clients| {
+    poll_until(&mut clients, "the attack and the stop on the picture", |clients| {
         clients[VIEWER].vectors_since(0, other).last() == Some(&Vector::ZERO)
             && attack_of(&clients[VIEWER], other).is_some()
     });
@@ -55,7 +55,7 @@ fn an_attacker_stands_still_and_its_moves_are_answered_with_where_it_stands() {
     for sequence in 2..6 {
         clients[OTHER].send_claim(Vector::RIGHT, sequence, standing.0 + 4, standing.1);
         clients[OTHER].send_short_move(Vector::DOWN, sequence + 100);
-        settle(&mut clients);
+        wait_for_acks(&mut clients);
         assert_eq!(clients[OTHER].acknowledged(), standing);
         observe(&mut clients, Duration::from_millis(60));
     }
@@ -70,10 +70,10 @@ fn a_newcomer_sees_an_attack_under_way_and_not_one_that_ended() {
     assert_eq!((entry.state, entry.vector), (State::Attacking, Vector::ZERO));
     clients[OTHER].send(&ClientMessage::AttackEnd);
     clients[OTHER].send_short_move(Vector::ZERO, 2);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert_eq!(seen_by_newcomer(&server, other).state, State::Idle);
     clients[OTHER].send_short_move(Vector::UP, 3);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert_eq!(seen_by_newcomer(&server, other).state, State::Moving);
 }
 
@@ -83,7 +83,7 @@ fn the_same_vector_after_an_attack_is_told_again() {
     let (other, mark) = (clients[OTHER].id(), clients[VIEWER].mark());
     clients[OTHER].send(&ClientMessage::AttackEnd);
     clients[OTHER].send_short_move(Vector::RIGHT, 2);
-    pump(&mut clients, "the same vector again", |clients| {
+    poll_until(&mut clients, "the same vector again", |clients| {
         clients[VIEWER].vectors_since(mark, other) == [Vector::RIGHT]
     });
 }
@@ -115,12 +115,12 @@ fn the_others_are_told_where_an_attack_took_place() {
     let (_server, mut clients) = attacking();
     let told = attack_of(&clients[VIEWER], clients[OTHER].id()).unwrap();
     clients[OTHER].send_short_move(Vector::ZERO, 2);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert_eq!(told, clients[OTHER].acknowledged());
     let mark = clients[VIEWER].mark();
     clients[OTHER].send(&ClientMessage::AttackEnd);
     clients[OTHER].send(&ClientMessage::Attack { aim: None });
-    pump(&mut clients, "a second attack", |clients| {
+    poll_until(&mut clients, "a second attack", |clients| {
         clients[VIEWER].count_since(mark, |message| matches!(message, ServerMessage::Attack { .. })) == 1
     });
 }

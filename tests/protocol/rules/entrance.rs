@@ -6,7 +6,7 @@ use game_client::{ClientMessage, PlayerId, ReplicaOptions, ServerMessage, Vector
 
 use super::{OTHER, VIEWER, get_settled, pair};
 use crate::support::client::replica_options;
-use crate::support::{Client, Server, Settings, observe, pump, wait_for};
+use crate::support::{Client, Server, Settings, observe, poll_until, wait_for};
 
 /// Sprites that load almost as long as the server waits before it repeats a vector or tells of an exit.
 fn slow_sprites() -> ReplicaOptions {
@@ -18,7 +18,7 @@ fn lazy() -> Server {
 }
 
 fn wait_for_vector(clients: &mut [Client], player: PlayerId, vector: Vector) {
-    pump(clients, &format!("vector {vector} on the picture of slow sprites"), |clients| {
+    poll_until(clients, &format!("vector {vector} on the picture of slow sprites"), |clients| {
         clients[VIEWER].replica.remote(player).is_some_and(|remote| remote.vector == vector)
     });
 }
@@ -31,11 +31,11 @@ fn a_mover_that_walks_into_view_is_told_with_its_vector_and_again_a_second_later
     clients.push(Client::join(&server));
     let other = clients[OTHER].id();
     clients[OTHER].send_short_move(Vector::RIGHT, 1);
-    pump(&mut clients, "the mover's exit", |clients| clients[VIEWER].leaves_since(0, other) == 1);
+    poll_until(&mut clients, "the mover's exit", |clients| clients[VIEWER].leaves_since(0, other) == 1);
 
     let mark = clients[VIEWER].mark();
     clients[OTHER].send_short_move(Vector::LEFT, 2);
-    pump(&mut clients, "the mover's second entrance", |clients| {
+    poll_until(&mut clients, "the mover's second entrance", |clients| {
         clients[VIEWER].joins_since(mark, other) == 1
     });
     wait_for_vector(&mut clients, other, Vector::LEFT);
@@ -67,7 +67,7 @@ fn a_vector_set_while_the_sprite_loads_is_repeated() {
     let server = lazy();
     let mut clients = vec![Client::join_with(&server, slow_sprites()), Client::join(&server)];
     let other = clients[OTHER].id();
-    pump(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
     clients[OTHER].send_short_move(Vector::UP, 1);
     wait_for_vector(&mut clients, other, Vector::UP);
 }
@@ -86,7 +86,7 @@ fn who_leaves_right_after_joining_leaves_no_ghost() {
     clients.push(Client::join(&server));
     let last = clients[OTHER].id();
     // The last one entered behind them all, so nobody of them can still come.
-    pump(&mut clients, "all exits", |clients| {
+    poll_until(&mut clients, "all exits", |clients| {
         clients[VIEWER].sees(last) && guests.iter().all(|&guest| !clients[VIEWER].sees(guest))
     });
     for guest in guests {
@@ -124,7 +124,7 @@ fn every_way_of_leaving_is_told_once() {
         let leaver = clients.pop().unwrap();
         let id = leaver.id();
         leave(leaver);
-        pump(&mut clients, &format!("the exit by {way}"), |clients| !clients[VIEWER].sees(id));
+        poll_until(&mut clients, &format!("the exit by {way}"), |clients| !clients[VIEWER].sees(id));
         assert_eq!(clients[VIEWER].leaves_since(0, id), 1, "{way}");
     }
 }

@@ -7,7 +7,7 @@ use game_client::{ClientMessage, Facing, ReplicaOptions, ServerMessage, Vector};
 use super::{OTHER, VIEWER, pair, pair_of_late, wait_after_entrance};
 use crate::support::client::replica_options;
 use crate::support::walker::walk;
-use crate::support::{Client, Server, Settings, Walker, observe, pump};
+use crate::support::{Client, Server, Settings, Walker, observe, poll_until};
 
 /// Full states as often as the server can be set to.
 fn eager() -> Server {
@@ -21,7 +21,7 @@ fn lazy() -> Server {
 
 fn wait_for_full_state(clients: &mut [Client], what: &str) {
     let mark = clients[VIEWER].mark();
-    pump(clients, &format!("a GAME_STATE after {what}"), |clients| {
+    poll_until(clients, &format!("a GAME_STATE after {what}"), |clients| {
         clients[VIEWER].game_states_since(mark) > 0
     });
 }
@@ -31,7 +31,7 @@ fn full_states_after_the_first_leave_the_viewer_out() {
     let server = eager();
     let mut clients = pair(&server);
     let mut walkers = [Walker::new(Vector::RIGHT), Walker::new(Vector::DOWN)];
-    pump(&mut clients, "two more GAME_STATEs for both", |clients| {
+    poll_until(&mut clients, "two more GAME_STATEs for both", |clients| {
         for (walker, client) in walkers.iter_mut().zip(&mut *clients) {
             walker.drive(client, u32::MAX);
         }
@@ -51,7 +51,7 @@ fn no_full_state_comes_while_the_first_sprite_may_be_loading() {
     assert_eq!(clients[VIEWER].game_states_since(1), 0);
     clients.push(Client::join(&server));
     let mut walkers = [Walker::new(Vector::DOWN), Walker::new(Vector::RIGHT)];
-    pump(&mut clients, "another GAME_STATE for both", |clients| {
+    poll_until(&mut clients, "another GAME_STATE for both", |clients| {
         for (walker, client) in walkers.iter_mut().zip(&mut *clients) {
             walker.drive(client, u32::MAX);
         }
@@ -78,7 +78,7 @@ fn a_full_state_is_followed_by_the_vector_of_every_visible_mover() {
         let received = &clients[VIEWER].received;
         let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
         let mark = received.iter().rposition(|received| is_state(&received.message)).unwrap();
-        pump(&mut clients, "both vectors after the GAME_STATE", |clients| {
+        poll_until(&mut clients, "both vectors after the GAME_STATE", |clients| {
             let told = |id| clients[VIEWER].vectors_since(mark, id);
             !told(right).is_empty() && !told(down).is_empty()
         });
@@ -130,7 +130,7 @@ fn a_full_state_heals_a_picture_that_missed_a_turn_and_drifted() {
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
     walk(&mut clients, OTHER, Vector::UP, 3);
     let (other, truth) = (clients[OTHER].id(), clients[OTHER].acknowledged());
-    pump(&mut clients, "the other player on the picture where it is", |clients| {
+    poll_until(&mut clients, "the other player on the picture where it is", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| {
             let at = (f64::from(truth.0), f64::from(truth.1));
             remote.shown() && remote.facing == Facing::Left && (remote.x, remote.y) == at

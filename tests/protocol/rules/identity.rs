@@ -4,7 +4,7 @@ use game_client::{ServerMessage, Vector};
 
 use super::{OTHER, VIEWER, pair_of_late};
 use crate::support::client::replica_options;
-use crate::support::{Client, Server, pump, settle};
+use crate::support::{Client, Server, poll_until, wait_for_acks};
 
 #[test]
 fn ids_start_at_1001_and_are_never_given_twice() {
@@ -14,7 +14,7 @@ fn ids_start_at_1001_and_are_never_given_twice() {
     let mut clients = vec![Client::join(&server)];
     assert_eq!(clients[VIEWER].id(), 1002);
     first.close(Some(1001));
-    pump(&mut clients, "the first player's exit", |clients| !clients[VIEWER].sees(1001));
+    poll_until(&mut clients, "the first player's exit", |clients| !clients[VIEWER].sees(1001));
     assert_eq!(Client::join(&server).id(), 1003);
 }
 
@@ -38,7 +38,7 @@ fn everybody_who_joins_at_once_finds_itself_and_all_others() {
     const PLAYERS: usize = 40;
     let server = Server::start();
     let mut clients = Client::connect_many(&server, PLAYERS, replica_options());
-    pump(&mut clients, "everybody on every picture", |clients| {
+    poll_until(&mut clients, "everybody on every picture", |clients| {
         clients.iter().all(|client| client.visible().len() == PLAYERS - 1)
     });
     let mut ids: Vec<_> = clients.iter().map(Client::id).collect();
@@ -49,7 +49,7 @@ fn everybody_who_joins_at_once_finds_itself_and_all_others() {
     for client in &mut clients {
         client.step(Vector::UP);
     }
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     for client in &clients {
         assert_eq!(client.joins_since(0, client.id()), 0, "JOINED with the own id");
         assert_eq!(client.replica.duplicates(), [] as [u32; 0]);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::VIEWER;
 use crate::support::raw::Raw;
 use crate::support::server::program;
-use crate::support::{Client, Settings, observe, pump};
+use crate::support::{Client, Settings, observe, poll_until};
 
 #[test]
 fn a_client_that_answers_pings_stays_and_a_silent_one_is_closed() {
@@ -22,7 +22,7 @@ fn a_client_that_answers_pings_stays_and_a_silent_one_is_closed() {
     observe(&mut clients, Duration::from_secs(5));
     assert!(!clients[VIEWER].ended, "a client that answers pings was closed");
     assert!(clients[VIEWER].pings >= 3, "{} pings in five seconds", clients[VIEWER].pings);
-    pump(&mut clients, "the silent client's end", |_| silent_end.is_finished());
+    poll_until(&mut clients, "the silent client's end", |_| silent_end.is_finished());
     let silent_end = silent_end.join().unwrap();
     assert!(silent_end - start >= Duration::from_millis(2_500), "closed after {:?}", silent_end - start);
 }

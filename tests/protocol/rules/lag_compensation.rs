@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use game_client::Vector;
 
 use super::{OTHER, VIEWER};
-use crate::support::{Client, Server, Settings, pump, settle, wait_for};
+use crate::support::{Client, Server, Settings, poll_until, wait_for, wait_for_acks};
 
 /// Speed of an honest client, in units a second.
 const SPEED: f64 = 96.0;
@@ -52,7 +52,7 @@ fn the_budget_is_spent_by_leads_and_refills() {
     assert_eq!(claim(&mut client, 1, Vector::ZERO, 548, 500), (548, 500));
     assert_eq!(claim(&mut client, 2, Vector::ZERO, 596, 500), (548, 500), "nothing left for 48 units");
     let mut sequence = 2;
-    pump(std::slice::from_mut(&mut client), "a refill of 24 units", |clients| {
+    poll_until(std::slice::from_mut(&mut client), "a refill of 24 units", |clients| {
         // Asked about 20 times a second: the rate limit allows it.
         std::thread::sleep(Duration::from_millis(50));
         sequence += 1;
@@ -158,7 +158,7 @@ fn one_cheat_does_not_cost_another_player() {
     let mut clients = vec![Client::join(&server), Client::join(&server)];
     clients[VIEWER].send_claim(Vector::ZERO, 1, 550, 500);
     clients[OTHER].send_claim(Vector::ZERO, 1, 500, 550);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     assert_eq!(clients[VIEWER].acknowledged(), (550, 500));
     assert_eq!(clients[OTHER].acknowledged(), (500, 550));
 }

@@ -17,7 +17,7 @@ mod world;
 
 use std::time::Duration;
 
-use crate::support::{Client, Server, observe, pump};
+use crate::support::{Client, Server, observe, poll_until};
 
 /// The client that looks.
 const VIEWER: usize = 0;
@@ -28,7 +28,7 @@ const OTHER: usize = 1;
 fn pair(server: &Server) -> Vec<Client> {
     let mut clients = vec![Client::join(server), Client::join(server)];
     let other = clients[OTHER].id();
-    pump(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
     clients
 }
 
@@ -39,7 +39,7 @@ fn pair_of_late(server: &Server) -> Vec<Client> {
     get_settled(&mut clients);
     clients.push(Client::join(server));
     let other = clients[OTHER].id();
-    pump(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
     clients
 }
 
@@ -50,7 +50,7 @@ fn get_settled(clients: &mut [Client]) {
 
 /// Waits until this long after the viewer's first remote entrance.
 fn wait_after_entrance(clients: &mut [Client], after_ms: u64) {
-    pump(clients, "some time after the first entrance", |clients| {
+    poll_until(clients, "some time after the first entrance", |clients| {
         let entered_ms = clients[VIEWER].replica.first_enter_ms().expect("somebody entered");
         crate::support::now_ms() >= entered_ms + after_ms
     });

@@ -6,7 +6,7 @@ use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
 use super::{OTHER, VIEWER, pair, wait_after_entrance};
 use crate::support::walker::walk;
-use crate::support::{Client, Server, Settings, Walker, observe, pump, settle};
+use crate::support::{Client, Server, Settings, Walker, observe, poll_until, wait_for_acks};
 
 /// A pair without full states and past the repetition of the first vectors: what comes now is news.
 fn undisturbed() -> (Server, Vec<Client>) {
@@ -18,7 +18,7 @@ fn undisturbed() -> (Server, Vec<Client>) {
 
 fn wait_for_vector(clients: &mut [Client], vector: Vector) {
     let other = clients[OTHER].id();
-    pump(clients, &format!("vector {vector} on the picture"), |clients| {
+    poll_until(clients, &format!("vector {vector} on the picture"), |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.vector == vector)
     });
 }
@@ -54,7 +54,7 @@ fn a_turn_is_told_when_the_side_changes() {
     let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
     for side in [Facing::Right, Facing::Left, Facing::Left, Facing::Right] {
         clients[OTHER].send(&ClientMessage::Direction(side));
-        pump(&mut clients, "the side on the picture", |clients| {
+        poll_until(&mut clients, "the side on the picture", |clients| {
             clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.facing == side)
         });
         // Several updates long: a turn told without need must not hide behind the next one.
@@ -77,7 +77,7 @@ fn the_extrapolated_picture_follows_a_walker() {
     let (_server, mut clients) = undisturbed();
     let other = clients[OTHER].id();
     let mut walker = Walker::new(Vector::RIGHT);
-    pump(&mut clients, "a walk", |clients| {
+    poll_until(&mut clients, "a walk", |clients| {
         walker.drive(&mut clients[OTHER], 60);
         let shown = clients[VIEWER].replica.remote(other).unwrap().x;
         let (walked, _) = clients[OTHER].position();
@@ -110,7 +110,7 @@ fn steps_sent_in_one_burst_are_answered_with_a_position_each() {
     for _ in 0..8 {
         clients[VIEWER].step(Vector::RIGHT);
     }
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
     let answers: Vec<_> = clients[VIEWER]
         .since(0)
         .filter_map(|message| match message {
@@ -130,7 +130,7 @@ fn a_hidden_tab_stops_after_three_seconds_of_silence_and_a_load_tool_walks_on() 
     let (tab, tool) = (clients[1].id(), clients[2].id());
     clients[1].step(Vector::RIGHT);
     clients[2].send_short_move(Vector::DOWN, 1);
-    pump(&mut clients, "the silent tab's stop", |clients| {
+    poll_until(&mut clients, "the silent tab's stop", |clients| {
         clients[VIEWER].vectors_since(0, tab).last() == Some(&Vector::ZERO)
     });
     clients[1].send_short_move(Vector::ZERO, 2);
@@ -138,7 +138,7 @@ fn a_hidden_tab_stops_after_three_seconds_of_silence_and_a_load_tool_walks_on() 
     let told = clients[VIEWER].vectors_since(0, tool);
     assert!(!told.is_empty() && !told.contains(&Vector::ZERO), "the load tool's player was told: {told:?}");
     clients[2].send_short_move(Vector::ZERO, 2);
-    settle(&mut clients);
+    wait_for_acks(&mut clients);
 
     // Three seconds at 96 units a second, on the server's clock.
     let (stopped_x, _) = clients[1].acknowledged();

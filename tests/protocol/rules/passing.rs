@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 
 use crate::support::client::replica_options;
-use crate::support::{Client, Server, Settings, Walker, pump};
+use crate::support::{Client, Server, Settings, Walker, poll_until};
 
 /// Players that pass, fewer than a view has places.
 const PASSING: usize = 60;
@@ -18,7 +18,7 @@ fn pass(server: &Server) -> PlayerId {
     let mut player = Client::connect(server, replica_options());
     player.send(&ClientMessage::Attack { aim: None });
     player.send(&ClientMessage::Leave);
-    pump(std::slice::from_mut(&mut player), "the first GAME_STATE and the close", |clients| {
+    poll_until(std::slice::from_mut(&mut player), "the first GAME_STATE and the close", |clients| {
         clients[0].replica.own_id().is_some() && clients[0].close_code == Some(1000)
     });
     player.id()
@@ -53,16 +53,16 @@ fn an_attack_reaches_all_who_see_the_place_however_soon_the_attacker_goes() {
     let mut passed = BTreeSet::new();
     while passed.len() < PASSING {
         let steps = walker.taken() + 1;
-        pump(&mut clients, "a step", |clients| {
+        poll_until(&mut clients, "a step", |clients| {
             walker.drive(&mut clients[1], steps);
             walker.taken() >= steps
         });
         passed.extend((0..AT_ONCE).map(|_| pass(&server)));
     }
-    pump(&mut clients, "all entrances and attacks on each screen", |clients| {
+    poll_until(&mut clients, "all entrances and attacks on each screen", |clients| {
         clients.iter().all(|client| entered(client).is_superset(&passed) && attacked(client) == passed)
     });
-    pump(&mut clients, "everybody gone from each screen", |clients| {
+    poll_until(&mut clients, "everybody gone from each screen", |clients| {
         clients.iter().all(|client| client.visible().iter().all(|id| !passed.contains(id)))
     });
     assert_eq!(server.count("players"), 3);

@@ -8,7 +8,7 @@ use game_client::{ClientMessage, ServerMessage, Vector};
 use super::{OTHER, VIEWER, pair};
 use crate::support::client::replica_options;
 use crate::support::walker::walk_to_x;
-use crate::support::{Client, Server, Settings, observe, pump};
+use crate::support::{Client, Server, Settings, observe, poll_until};
 
 /// How far outside its viewer's rectangle a player may be before it leaves the view, in units.
 const MARGIN: i32 = 48;
@@ -25,7 +25,7 @@ fn viewport(width: u16, height: u16) -> ClientMessage {
 fn everywhere(players: usize) -> (Server, Vec<Client>) {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).set("SPAWN_SEED", 11).spawn_anywhere().start();
     let mut clients = Client::connect_many(&server, players, replica_options());
-    pump(&mut clients, "the whole world on every picture", |clients| {
+    poll_until(&mut clients, "the whole world on every picture", |clients| {
         clients.iter().all(|client| client.visible().len() == players - 1)
     });
     (server, clients)
@@ -49,7 +49,7 @@ fn narrowing_the_view_removes_those_outside_and_widening_brings_them_back() {
     let kept = ids(others.iter().filter(|other| rim_of(other) < -1).collect());
     assert!(gone.len() > 5 && kept.len() > 2, "the seed gives {} outside, {} inside", gone.len(), kept.len());
 
-    pump(&mut clients, "the exits of those outside", |clients| {
+    poll_until(&mut clients, "the exits of those outside", |clients| {
         gone.iter().all(|&id| clients[VIEWER].leaves_since(mark, id) == 1)
     });
     observe(&mut clients, Duration::from_millis(500));
@@ -62,7 +62,7 @@ fn narrowing_the_view_removes_those_outside_and_widening_brings_them_back() {
     let back = ids(others.iter().filter(near).filter(|other| gone.contains(&other.id())).collect());
     let far = ids(others.iter().filter(|other| outside(viewer, other, 1_000, 1_000) > 1).collect());
     assert!(back.len() > 2 && far.len() > 2, "the seed gives {} near, {} far", back.len(), far.len());
-    pump(&mut clients, "the entrances of all in the wide view", |clients| {
+    poll_until(&mut clients, "the entrances of all in the wide view", |clients| {
         back.iter().all(|&id| clients[VIEWER].joins_since(mark, id) == 1)
     });
     observe(&mut clients, Duration::from_millis(500));
@@ -84,12 +84,12 @@ fn walking_out_and_in_gives_one_exit_and_one_entrance() {
     observe(&mut clients, Duration::from_millis(2_200));
     assert_eq!(told(&clients), (0, 0), "40 units outside are not far enough to leave");
     walk_to_x(&mut clients, OTHER, 660);
-    pump(&mut clients, "the exit 60 units outside", |clients| told(clients) == (1, 0));
+    poll_until(&mut clients, "the exit 60 units outside", |clients| told(clients) == (1, 0));
     walk_to_x(&mut clients, OTHER, 620);
     observe(&mut clients, Duration::from_millis(700));
     assert_eq!(told(&clients), (1, 0), "20 units outside are not near enough to enter");
     walk_to_x(&mut clients, OTHER, 580);
-    pump(&mut clients, "the entrance 20 units inside", |clients| told(clients) == (1, 1));
+    poll_until(&mut clients, "the entrance 20 units inside", |clients| told(clients) == (1, 1));
     assert_eq!(clients[OTHER].leaves_since(0, clients[VIEWER].id()), 0, "the other one sees the whole world");
 }
 
@@ -100,9 +100,9 @@ fn a_player_stays_in_view_for_two_seconds_however_fast_it_leaves() {
     clients[VIEWER].send(&viewport(100, 100));
     clients.push(Client::join(&server));
     let other = clients[OTHER].id();
-    pump(&mut clients, "the entrance", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the entrance", |clients| clients[VIEWER].sees(other));
     clients[OTHER].send_short_move(Vector::RIGHT, 1);
-    pump(&mut clients, "the exit", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the exit", |clients| !clients[VIEWER].sees(other));
     let time_of = |is_such: fn(&ServerMessage) -> bool| {
         clients[VIEWER].received.iter().find(|received| is_such(&received.message)).unwrap().at_ms
     };
@@ -120,13 +120,13 @@ fn a_view_is_never_smaller_than_a_hundred_units() {
         let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
         clients[VIEWER].send(&viewport(side, side));
         clients[OTHER].send_short_move(Vector::RIGHT, 1);
-        pump(&mut clients, "the exit", |clients| clients[VIEWER].leaves_since(mark, other) == 1);
+        poll_until(&mut clients, "the exit", |clients| clients[VIEWER].leaves_since(mark, other) == 1);
         clients[OTHER].send_short_move(Vector::ZERO, 2);
-        crate::support::settle(&mut clients);
+        crate::support::wait_for_acks(&mut clients);
         let (x, _) = clients[OTHER].acknowledged();
         assert!(x > 500 + 50 + MARGIN, "left the view of side {side} at {x}");
         clients[OTHER].send_short_move(Vector::LEFT, 3);
-        pump(&mut clients, "the entrance", |clients| clients[VIEWER].joins_since(mark, other) == 1);
+        poll_until(&mut clients, "the entrance", |clients| clients[VIEWER].joins_since(mark, other) == 1);
         let joined = clients[VIEWER].since(mark).find_map(|message| match message {
             ServerMessage::Joined(entry) => Some(entry.x),
             _ => None,

@@ -7,7 +7,7 @@ use game_client::{ReplicaOptions, ServerMessage};
 use super::{VIEWER, get_settled};
 use crate::support::client::replica_options;
 use crate::support::walker::walk_to_x;
-use crate::support::{Client, Settings, observe, pump};
+use crate::support::{Client, Settings, observe, poll_until};
 
 /// A picture that minds how many it is shown.
 fn capped(visible_max: usize) -> ReplicaOptions {
@@ -40,7 +40,7 @@ fn a_newcomer_is_shown_the_nearest_and_not_one_more() {
     clients.retain(|client| client.id() != gone);
     std::mem::swap(&mut clients[VIEWER], &mut newcomer);
     clients.push(newcomer);
-    pump(&mut clients, "the next nearest in the free place", |clients| {
+    poll_until(&mut clients, "the next nearest in the free place", |clients| {
         !clients[VIEWER].sees(gone) && clients[VIEWER].visible().len() == SHOWN
     });
     assert!(clients[VIEWER].sees(next));
@@ -55,12 +55,14 @@ fn a_newcomer_must_be_clearly_nearer_to_take_a_place() {
     let join = || Client::join_with(&server, capped(1));
     let mut clients = vec![join(), join()];
     let member = clients[MEMBER].id();
-    pump(&mut clients, "the only other player", |clients| clients[VIEWER].sees(member));
+    poll_until(&mut clients, "the only other player", |clients| clients[VIEWER].sees(member));
     walk_to_x(&mut clients, MEMBER, 1_200);
     // At 0 of the member's 200 units the rival takes its place.
     clients.push(join());
     let rival = clients[RIVAL].id();
-    pump(&mut clients, "the rival in the member's place", |clients| clients[VIEWER].visible() == [rival]);
+    poll_until(&mut clients, "the rival in the member's place", |clients| {
+        clients[VIEWER].visible() == [rival]
+    });
 
     let mark = clients[VIEWER].mark();
     walk_to_x(&mut clients, RIVAL, 760);
@@ -68,7 +70,7 @@ fn a_newcomer_must_be_clearly_nearer_to_take_a_place() {
     let changes = clients[VIEWER].joins_since(mark, member) + clients[VIEWER].leaves_since(mark, rival);
     assert_eq!(changes, 0, "200 units are not clearly nearer than 240");
     walk_to_x(&mut clients, RIVAL, 680);
-    pump(&mut clients, "the member back in its place", |clients| clients[VIEWER].visible() == [member]);
+    poll_until(&mut clients, "the member back in its place", |clients| clients[VIEWER].visible() == [member]);
     assert_eq!(clients[VIEWER].leaves_since(mark, rival), 1);
     assert_eq!(clients[VIEWER].joins_since(mark, member), 1);
 }

@@ -2,7 +2,7 @@
 
 /// All cookies of a browser. The pages are plain `http`.
 #[derive(Debug, Default)]
-pub struct Jar {
+pub struct CookieJar {
     cookies: Vec<Cookie>,
 }
 
@@ -15,7 +15,7 @@ struct Cookie {
     is_secure: bool,
 }
 
-impl Jar {
+impl CookieJar {
     /// How many cookies there are.
     pub fn len(&self) -> usize {
         self.cookies.len()

@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 /// The whole recording, in order of time.
-pub fn recording() -> Vec<Line> {
+pub fn recorded_lines() -> Vec<Line> {
     RECORDING.lines().filter(|line| !line.starts_with('#')).map(parse).collect()
 }
 

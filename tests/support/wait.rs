@@ -17,12 +17,12 @@ const CLIENTS_SHOWN: usize = 4;
 /// # Panics
 ///
 /// When it does not hold within [`DEADLINE`], or as soon as a picture shows a violation.
-pub fn pump(clients: &mut [Client], what: &str, is_done: impl FnMut(&mut [Client]) -> bool) {
-    pump_within(DEADLINE, clients, what, is_done);
+pub fn poll_until(clients: &mut [Client], what: &str, is_done: impl FnMut(&mut [Client]) -> bool) {
+    poll_until_within(DEADLINE, clients, what, is_done);
 }
 
-/// [`pump`] with a deadline of its own, for what takes long by itself.
-pub fn pump_within(
+/// [`poll_until`] with a deadline of its own, for what takes long by itself.
+pub fn poll_until_within(
     deadline: Duration,
     clients: &mut [Client],
     what: &str,
@@ -41,25 +41,25 @@ pub fn pump_within(
     }
 }
 
-/// [`pump`] for one client.
+/// [`poll_until`] for one client.
 pub fn wait_for(client: &mut Client, what: &str, is_done: impl Fn(&Client) -> bool) {
-    pump(std::slice::from_mut(client), what, |clients| is_done(&clients[0]));
+    poll_until(std::slice::from_mut(client), what, |clients| is_done(&clients[0]));
 }
 
 /// Waits for a condition that concerns no client.
 pub fn wait_until(what: &str, mut is_done: impl FnMut() -> bool) {
-    pump(&mut [], what, |_| is_done());
+    poll_until(&mut [], what, |_| is_done());
 }
 
 /// Serves the clients for a while, for the sake of what must *not* happen in it.
 pub fn observe(clients: &mut [Client], duration: Duration) {
     let start = Instant::now();
-    pump(clients, "the end of the observation", |_| start.elapsed() >= duration);
+    poll_until(clients, "the end of the observation", |_| start.elapsed() >= duration);
 }
 
 /// Serves the clients until every MOVE they sent is answered.
-pub fn settle(clients: &mut [Client]) {
-    pump(clients, "an answer to every MOVE", |clients| clients.iter().all(Client::is_answered));
+pub fn wait_for_acks(clients: &mut [Client]) {
+    poll_until(clients, "an answer to every MOVE", |clients| clients.iter().all(Client::is_answered));
 }
 
 fn serve(clients: &mut [Client]) -> bool {
@@ -90,10 +90,10 @@ fn describe(clients: &[Client]) -> String {
 }
 
 /// Another client shows a cookie, while these ones go on answering pings.
-pub fn return_beside(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
+pub fn reconnect_while_polling(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
     thread::scope(|scope| {
-        let back = scope.spawn(|| Client::return_to(server, cookie));
-        pump(clients, "the other client's upgrade", |_| back.is_finished());
+        let back = scope.spawn(|| Client::reconnect(server, cookie));
+        poll_until(clients, "the other client's upgrade", |_| back.is_finished());
         back.join().expect("it joins")
     })
 }
