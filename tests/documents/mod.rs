@@ -4,6 +4,7 @@
 //! 8108 goes to that server's port, and `pixi-game-server` is the program under test.
 
 mod metrics;
+mod sentences;
 mod stack;
 
 use std::collections::BTreeSet;
