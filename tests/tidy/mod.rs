@@ -1,5 +1,6 @@
 //! The rules of the house that the compiler does not know: who may use what, and how long a file may grow.
 
+mod architecture;
 mod builds;
 mod supply;
 
@@ -60,14 +61,8 @@ fn forbid(folder: &str, words: &[&str], exceptions: &[&str]) {
 }
 
 #[test]
-fn sockets_and_the_operating_system_belong_to_the_server() {
-    let words = ["mio::", "nix::", "TcpStream", "TcpListener", "UdpSocket"];
-    forbid("src", &words, &["src/server"]);
-}
-
-#[test]
-fn only_the_wire_knows_tungstenite() {
-    forbid("src", &["tungstenite"], &["src/wire"]);
+fn sockets_belong_to_the_server() {
+    forbid("src", &["TcpStream", "TcpListener", "UdpSocket"], &["src/server"]);
 }
 
 #[test]
@@ -82,37 +77,7 @@ fn pure_modules_do_not_read_the_clock() {
 }
 
 #[test]
-fn dependencies_point_one_way() {
-    let everything = [
-        "admission",
-        "cluster",
-        "config",
-        "world",
-        "ops::metrics",
-        "sessions",
-        "server",
-        "replication",
-        "wire",
-        "ops::logging",
-    ];
-    let allowed: [(&str, &[&str]); 7] = [
-        ("src/admission", &["admission", "wire"]),
-        ("src/world", &["world"]),
-        ("src/wire", &["wire"]),
-        ("src/replication", &["replication", "world", "wire"]),
-        ("src/ops/metrics", &["ops::metrics"]),
-        ("src/cluster", &["cluster", "world", "sessions"]),
-        ("src/sessions", &["sessions", "world"]),
-    ];
-    for (folder, allowed) in allowed {
-        let others = everything.iter().filter(|module| !allowed.contains(module));
-        let words: Vec<String> = others.map(|module| format!("crate::{module}")).collect();
-        forbid(folder, &words.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
-    }
-}
-
-#[test]
-fn no_async_runtime_comes_in_by_any_door() {
+fn no_dependency_is_an_async_runtime() {
     let lock = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
     for runtime in ["tokio", "async-std", "smol", "async-executor", "monoio", "glommio"] {
         assert!(!lock.contains(&format!("name = \"{runtime}\"")), "{runtime} is a dependency");
@@ -134,20 +99,47 @@ fn a_file_tells_one_story() {
     }
 }
 
+fn configuration() -> String {
+    fs::read_to_string(root().join("docs/CONFIGURATION.md")).expect("docs/CONFIGURATION.md")
+}
+
 #[test]
-fn the_readme_lists_every_setting_as_it_is() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+fn the_configuration_lists_every_setting_with_its_default() {
+    let page = configuration();
     for setting in SETTINGS {
         let default = if setting.default.is_empty() { "unset" } else { setting.default };
         let row = format!("| `{}` | {default} |", setting.variable);
-        assert!(readme.contains(&row), "README.md lacks the row that begins with {row}");
+        assert!(page.contains(&row), "docs/CONFIGURATION.md lacks the row that begins with {row}");
+    }
+    let rows = page.lines().skip_while(|line| !line.starts_with("| variable |")).skip(2);
+    assert_eq!(
+        rows.take_while(|line| line.starts_with('|')).count(),
+        SETTINGS.len(),
+        "a row for each setting"
+    );
+}
+
+#[test]
+fn the_readme_shows_settings_with_their_defaults() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let rows = readme.lines().skip_while(|line| !line.starts_with("| variable |")).skip(2);
+    let rows: Vec<Vec<&str>> = rows
+        .take_while(|line| line.starts_with('|'))
+        .map(|row| row.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 8, "the settings that operators change");
+    for row in rows {
+        let setting = SETTINGS.iter().find(|setting| format!("`{}`", setting.variable) == row[1]);
+        let setting = setting.unwrap_or_else(|| panic!("{} is no setting", row[1]));
+        let default = if setting.default.is_empty() { "unset" } else { setting.default };
+        assert_eq!(row[2], default, "{}", row[1]);
     }
 }
 
 #[test]
-fn the_readme_lists_what_a_reload_takes_over() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let (_, rest) = readme.split_once("what can change while it runs:").expect("the list");
+fn the_configuration_lists_the_settings_that_a_reload_applies() {
+    let page = configuration();
+    let (_, rest) = page.split_once("It applies changes of these\nsettings: ").expect("the list");
     let (list, _) = rest.split_once(". ").expect("its end");
     let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
     let live = SETTINGS.iter().filter(|setting| setting.is_live).map(|setting| setting.variable);
