@@ -65,6 +65,17 @@ fn the_page_names_every_metric_and_no_other() {
 }
 
 #[test]
+fn the_page_repeats_the_help_of_every_metric() {
+    let (prometheus, _) = told();
+    let page = text(PAGE);
+    for (name, help) in prometheus.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')) {
+        let row = page.lines().find(|line| line.contains(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{PAGE} has no row for {name}")).replace('`', "");
+        assert!(row.contains(help.trim_end_matches('.')), "{help}\nis not in\n{row}");
+    }
+}
+
+#[test]
 fn the_pages_name_every_kind_and_reason() {
     let (prometheus, _) = told();
     let pages = text(PAGE) + &text("docs/OPERATIONS.md");

@@ -1,7 +1,7 @@
-//! What the server counts and measures.
+//! Counters and gauges of the server.
 //!
-//! One [`Metrics`] belongs to the loop, which is one thread: its counters are plain integers. Times are passed in, as
-//! nanoseconds of whatever monotonic clock the caller reads. How it all looks from outside is in [`render()`].
+//! One [`Metrics`] belongs to the event loop's thread, so its counters are plain integers. The caller passes times in, as
+//! nanoseconds of a monotonic clock. [`render()`] produces the JSON and Prometheus texts.
 
 mod render;
 mod window;
@@ -15,19 +15,19 @@ pub use render::{Format, health_json, render};
 pub use window::TickPercentiles;
 use window::{Histogram, LoadSample, LoadWindow, TickWindow};
 
-/// A closed set of names that something is counted by.
+/// A closed set of label values.
 pub trait Kind: Copy + 'static {
-    /// All of them, in the order of their [`index`](Self::index).
+    /// All values, in the order of their [`index`](Self::index).
     const ALL: &'static [Self];
 
-    /// The name in the renderings.
+    /// Returns the label value.
     fn name(self) -> &'static str;
 
-    /// The position in [`ALL`](Self::ALL).
+    /// Returns the position in [`ALL`](Self::ALL).
     fn index(self) -> usize;
 }
 
-/// One counter for each of the `N` kinds: `metrics.closed[Closed::Idle] += 1`.
+/// One counter per kind: `metrics.closed[Closed::Idle] += 1`.
 #[derive(Clone, Copy, Debug)]
 pub struct Counters<K, const N: usize> {
     counts: [u64; N],
@@ -35,12 +35,12 @@ pub struct Counters<K, const N: usize> {
 }
 
 impl<K: Kind, const N: usize> Counters<K, N> {
-    /// Names and counts, in the order of [`Kind::ALL`].
+    /// Iterates over names and counts, in the order of [`Kind::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         K::ALL.iter().map(|kind| kind.name()).zip(self.counts)
     }
 
-    /// The sum over all kinds.
+    /// Returns the sum over all kinds.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -66,7 +66,7 @@ impl<K: Kind, const N: usize> IndexMut<K> for Counters<K, N> {
     }
 }
 
-/// Declares an enum that is a [`Kind`], with the name of each variant beside it.
+/// Declares an enum that implements [`Kind`], with the label value of each variant.
 macro_rules! kinds {
     ($(#[$doc:meta])* $kind:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
         $(#[$doc])*
@@ -118,49 +118,49 @@ kinds! {
 }
 
 kinds! {
-    /// What clients sent against the protocol, whether or not it closed their connection.
+    /// Protocol violations of clients, whether or not they closed the connection.
     ProtocolViolation {
-        /// A message with another length than its type has.
+        /// A message whose length does not match its type.
         MessageLength = "message_length",
         /// A message of unknown type.
         MessageType = "message_type",
-        /// A message with a field out of its range.
+        /// A message with a field out of range.
         MessageValue = "message_value",
         /// A text message.
         Text = "text",
         /// A message longer than the cap.
         TooLong = "too_long",
-        /// Bytes that are no valid WebSocket frame.
+        /// Bytes that are not a valid WebSocket frame.
         Framing = "framing",
-        /// So many messages over the rate limit that the connection was closed.
+        /// A flood: the connection was closed for exceeding the message rate by far.
         RateFlood = "rate_flood",
     }
 }
 
 kinds! {
-    /// Why a connection or request got no service.
+    /// Why a connection or request was refused.
     Refused {
-        /// The server has as many connections as it may have.
+        /// The server holds its maximum of connections.
         Full = "full",
-        /// The process has no descriptor left.
+        /// The process has no file descriptor left.
         Descriptors = "descriptors",
-        /// The address holds as many connections as it may have.
+        /// The address holds its maximum of connections.
         AddressConnections = "address_connections",
-        /// The address opens connections faster than it may.
+        /// The address exceeds its rate of new connections.
         AddressRate = "address_rate",
-        /// The address sends requests faster than it may.
+        /// The address exceeds its rate of HTTP requests.
         RequestRate = "request_rate",
-        /// The PROXY header is missing, wrong, or not the peer's to send.
+        /// The PROXY header is missing, malformed, or comes from an untrusted peer.
         ProxyHeader = "proxy_header",
-        /// There is no id for another player: the bus of the cluster was not reached yet.
+        /// No id is left for another player: the cluster's bus has not been reached yet.
         NoIds = "no_ids",
-        /// The server is stopping.
+        /// The server is shutting down.
         Draining = "draining",
-        /// The page that asks is not one of the allowed origins.
+        /// The request's origin is not allowed.
         OriginNotAllowed = "origin_not_allowed",
-        /// There is no `Origin`, and one is required.
+        /// The request has no `Origin`, and one is required.
         OriginMissing = "origin_missing",
-        /// There is more than one `Origin`.
+        /// The request has more than one `Origin`.
         OriginRepeated = "origin_repeated",
         /// The request head is malformed.
         BadRequest = "bad_request",
@@ -172,9 +172,9 @@ kinds! {
         NotSupported = "not_supported",
         /// The request head did not arrive in time.
         HandshakeTimeout = "handshake_timeout",
-        /// The request head was late, and others had nowhere to wait.
+        /// The request head was incomplete, and its connection was displaced by a new one.
         HandshakeDisplaced = "handshake_displaced",
-        /// The WebSocket handshake is missing or wrong.
+        /// The WebSocket handshake is missing or malformed.
         Upgrade = "upgrade",
         /// The resource does not allow the method.
         Method = "method",
@@ -190,9 +190,9 @@ kinds! {
         ByPeer = "by_peer",
         /// The client sent LEAVE.
         Left = "left",
-        /// The server stopped.
+        /// The server shut down.
         Shutdown = "shutdown",
-        /// Nothing came from the client for too long.
+        /// The client sent nothing within the idle timeout.
         Idle = "idle",
         /// The client broke the WebSocket protocol.
         ProtocolError = "protocol_error",
@@ -200,53 +200,53 @@ kinds! {
         Text = "text",
         /// The client sent a message longer than the cap.
         TooLong = "too_long",
-        /// The client sent far more messages than it may.
+        /// The client exceeded the message rate by far.
         Flood = "flood",
-        /// The client did not take what it was sent for too long.
+        /// The client read nothing within the stall timeout.
         Stalled = "stalled",
-        /// A fault of the server.
+        /// A defect of the server.
         InternalError = "internal_error",
-        /// The socket failed, or was closed without a close frame.
+        /// The socket failed, or the peer closed it without a close frame.
         Reset = "reset",
-        /// The player went on over another connection.
+        /// The player's session moved to another connection.
         TakenOver = "taken_over",
     }
 }
 
 kinds! {
-    /// Why an HTTP answer ended before its last byte.
+    /// Why an HTTP response ended before its last byte.
     Truncation {
-        /// The client took nothing of it for too long.
+        /// The client read nothing within the stall timeout.
         Stalled = "stalled",
-        /// The client took it more slowly than it must.
+        /// The client read more slowly than the minimum rate.
         Slow = "slow",
-        /// The client took nothing of it for a while, and others needed the place.
+        /// The client made no progress, and its connection was displaced by a new one.
         Displaced = "displaced",
     }
 }
 
 kinds! {
-    /// What a session token in a handshake led to.
+    /// Outcome of a session token in a handshake.
     Reconnect {
-        /// Its player had left, and was remembered.
+        /// The player had disconnected, and its position was kept.
         Hit = "hit",
-        /// Its player's connection had gone quiet, and was closed.
+        /// The session's old connection did not answer a ping and was closed.
         TakenOver = "taken_over",
-        /// Its player is there: another tab of the same browser.
+        /// The session's player is connected: another tab of the same browser.
         SecondTab = "second_tab",
-        /// Its session returned less than a second ago.
+        /// The session reconnected less than a second ago.
         TooSoon = "too_soon",
-        /// Nothing is known about it.
+        /// The token is unknown or expired.
         Miss = "miss",
     }
 }
 
-/// Everything counted since the start. The caller adds to the public fields as things happen.
+/// Counters since the start. The caller increments the public fields.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Ticks missed and made up for in a later step.
+    /// Ticks missed and simulated in a later step.
     pub ticks_skipped_total: u64,
-    /// Ticks at which the round of updates of an earlier one was still being written.
+    /// Ticks that started before the previous flush round was written.
     pub rounds_overrun_total: u64,
     /// Game messages received from clients.
     pub messages_in_total: u64,
@@ -260,17 +260,17 @@ pub struct Metrics {
     pub socket_reads_total: u64,
     /// Writes to sockets, as system calls.
     pub socket_writes_total: u64,
-    /// Writes that the kernel took only in part or not at all.
+    /// Writes that the kernel accepted only in part or not at all.
     pub write_stalls_total: u64,
-    /// Game messages and pings dropped because they came faster than the rate limit.
+    /// Game messages and pings dropped by the rate limit.
     pub rate_limited_total: u64,
-    /// Panics of worker threads that were contained.
+    /// Caught panics of worker threads.
     pub worker_panics_total: u64,
-    /// Log lines dropped because the log could not keep up; set by the caller to the log's own count.
+    /// Log lines dropped because the queue or the disk was full; copied from the log's own counter.
     pub log_lines_dropped_total: u64,
-    /// Bytes it would have cost to send every viewer the full state of all it sees at every tick.
+    /// Bytes that snapshots to every viewer at every tick would have cost.
     pub snapshot_bytes_total: u64,
-    /// Time the loop did not wait, in nanoseconds.
+    /// Time in which the event loop was not waiting, in nanoseconds.
     pub busy_ns_total: u64,
     /// Connections accepted.
     pub connections_accepted_total: u64,
@@ -278,7 +278,7 @@ pub struct Metrics {
     pub accept_exhausted_total: u64,
     /// Connections upgraded to WebSocket.
     pub connections_upgraded_total: u64,
-    /// Upgrades whose proxy did not say clearly whom it speaks for.
+    /// Upgrades whose forwarding headers did not identify the client.
     pub forwarding_unclear_total: u64,
     /// HTTP requests read, handshakes included.
     pub http_requests_total: u64,
@@ -290,13 +290,13 @@ pub struct Metrics {
     pub refused: Counters<Refused, { Refused::ALL.len() }>,
     /// Ended game connections, by reason.
     pub closed: Counters<Closed, { Closed::ALL.len() }>,
-    /// HTTP answers that ended before their last byte, by reason.
+    /// HTTP responses that ended before their last byte, by reason.
     pub responses_truncated: Counters<Truncation, { Truncation::ALL.len() }>,
-    /// Connections without a request that were closed for others.
+    /// Idle HTTP connections closed in favor of new ones.
     pub idle_displaced_total: u64,
-    /// Messages of the bus that were not listened to.
+    /// Bus messages ignored: another version or world size, or malformed.
     pub bus_refused_total: u64,
-    /// Tickets shown, by what came of them.
+    /// Session tokens presented, by outcome.
     pub reconnects: Counters<Reconnect, { Reconnect::ALL.len() }>,
     bus_delays: Histogram,
     ticks: TickWindow,
@@ -309,49 +309,49 @@ impl Metrics {
         self.ticks.record(now_ns, duration_ns);
     }
 
-    /// Counts news of another process that came so many nanoseconds after it was said.
+    /// Counts a bus message by its delay from publishing to receipt, in nanoseconds.
     pub fn record_bus_delay(&mut self, delay_ns: u64) {
         self.bus_delays.record(delay_ns);
     }
 
-    /// Takes a sample for the rates, unless the last one is less than a second old: to be called at every tick, and
-    /// once before the first.
+    /// Takes a sample for the rates, unless the last one is less than a second old. Call it at every tick and once before
+    /// the first.
     pub fn sample(&mut self, now_ns: u64) {
         let (messages_in_total, busy_ns_total) = (self.messages_in_total, self.busy_ns_total);
         self.load.sample(LoadSample { at_ns: now_ns, messages_in_total, busy_ns_total });
     }
 
-    /// Ticks run since the start.
+    /// Returns the ticks run since the start.
     pub fn ticks_total(&self) -> u64 {
         self.ticks.histogram().count()
     }
 
-    /// How long the last tick took, in nanoseconds.
+    /// Returns the duration of the last tick, in nanoseconds.
     pub fn tick_duration_ns(&self) -> u64 {
         self.ticks.last_duration_ns()
     }
 
-    /// Percentiles of the last ticks' durations. Sorts them: to be called when somebody asks.
+    /// Returns percentiles of the last ticks' durations. Sorts them, so call it only to render.
     pub fn tick_percentiles(&self) -> TickPercentiles {
         self.ticks.percentiles()
     }
 
-    /// Ticks a second over the last 5 s.
+    /// Returns ticks per second over the last 5 s.
     pub fn tick_rate_hz(&self) -> f64 {
         self.ticks.rate_hz()
     }
 
-    /// Game messages received a second, over the last 5 s.
+    /// Returns game messages received per second over the last 5 s.
     pub fn events_per_second(&self) -> f64 {
         self.load.events_per_second()
     }
 
-    /// The part of the last 5 s in which the loop did not wait, 0 to 1.
+    /// Returns the fraction of the last 5 s in which the event loop was busy, 0 to 1.
     pub fn loop_busy_ratio(&self) -> f64 {
         self.load.busy_ratio()
     }
 
-    /// The part of `snapshot_bytes_total` that was not sent, 0 to 1.
+    /// Returns the fraction of `snapshot_bytes_total` that was not sent, 0 to 1.
     pub fn bandwidth_saved_ratio(&self) -> f64 {
         if self.snapshot_bytes_total == 0 {
             return 0.0;
@@ -360,57 +360,57 @@ impl Metrics {
     }
 }
 
-/// Measurements of a cluster.
+/// Measurements of the cluster.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClusterGauges {
-    /// Whether the bus answers.
+    /// Whether the bus is reachable.
     pub is_up: bool,
-    /// Other processes.
+    /// Other nodes of the same world.
     pub peers: u64,
-    /// Their players, as they say.
+    /// Players of other nodes, as those report.
     pub peer_players: u64,
-    /// Those of their players that are shown here.
+    /// Ghosts: copies of other nodes' players on this node.
     pub ghosts: u64,
-    /// Regions listened to.
+    /// Regions subscribed to.
     pub regions: u64,
-    /// Snapshots that put something right that was not told as a change.
+    /// Snapshots that corrected a lost change.
     pub resyncs_total: u64,
-    /// Newcomers there are ids for.
+    /// Ids left for new players.
     pub ids_left: u64,
-    /// Messages said on the bus.
+    /// Messages published.
     pub messages_out_total: u64,
-    /// Messages heard on it, one's own included.
+    /// Messages received, this node's own included.
     pub messages_in_total: u64,
-    /// Bytes said.
+    /// Bytes published.
     pub bytes_out_total: u64,
-    /// Bytes heard.
+    /// Bytes received.
     pub bytes_in_total: u64,
-    /// What was lost on this side, for want of room.
+    /// Messages dropped on this side because a queue was full.
     pub dropped_total: u64,
-    /// Claims of the bus that can't be true, or for which there was no room.
+    /// Values from the bus rejected as out of bounds.
     pub implausible_total: u64,
-    /// Messages and places without a valid tag.
+    /// Messages and session records without a valid authentication tag.
     pub unauthenticated_total: u64,
-    /// Connections to the bus that failed or broke.
+    /// Connections to Redis that failed or broke.
     pub failures_total: u64,
 }
 
-/// What the operator configured: what the gauges of the same names are held against.
+/// Configured values of the gauges of the same names, for alert thresholds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Configured {
-    /// Ticks a second.
+    /// Ticks per second.
     pub tick_rate_hz: u64,
-    /// How often a client is brought up to date, in milliseconds.
+    /// Flush interval, in milliseconds.
     pub flush_interval_ms: u64,
-    /// Most players a client is shown.
+    /// Most entities in an interest set.
     pub max_visible: u64,
-    /// The highest level the load governor can reach.
+    /// Highest level of the load governor.
     pub governor_level_max: u64,
-    /// Most players in the world, within what there are descriptors for.
+    /// Most players in the world, within the limit of open files.
     pub players_max: u64,
 }
 
-/// Measurements the loop takes when somebody asks.
+/// Measurements the event loop takes for each rendering.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
     /// Players in the world.
@@ -423,27 +423,27 @@ pub struct Gauges {
     pub resident_bytes: u64,
     /// Processor time of the process since its start, in nanoseconds.
     pub cpu_ns_total: u64,
-    /// How often a client is brought up to date at present, in milliseconds.
+    /// Current flush interval, in milliseconds.
     pub flush_interval_ms: u64,
-    /// Most players a client is shown at present.
+    /// Current maximum of an interest set.
     pub max_visible: u64,
-    /// How often a client's visible set is recomputed at present, in times a second.
+    /// Current interest updates per viewer, per second.
     pub visibility_rate_hz: u64,
-    /// How many rungs the load governor stands above the configured measures.
+    /// Level of the load governor; 0 is the configured quality.
     pub governor_level: u64,
-    /// How often the load governor has climbed.
+    /// Times the load governor has degraded quality by a level.
     pub governor_climbs_total: u64,
     /// Open sockets, whether upgraded or not.
     pub connections_open: u64,
     /// Bytes of the static files in memory.
     pub static_bytes: u64,
-    /// What several of these are held against.
+    /// Configured values of several of these.
     pub configured: Configured,
-    /// Of the cluster, where there is one.
+    /// Measurements of the cluster, with `CLUSTER_URL`.
     pub cluster: Option<ClusterGauges>,
-    /// Players who have left and are remembered.
+    /// Disconnected players whose sessions are kept.
     pub resumes_remembered: u64,
-    /// Failed attempts to write down players, in the store or on the bus.
+    /// Failed attempts to save sessions, in the store or on the bus.
     pub resume_store_failures_total: u64,
 }
 

@@ -1,5 +1,5 @@
-//! The metrics as JSON and as Prometheus text. Both are made from one description of every metric, so that none can be
-//! in one and missing in the other.
+//! Renders the metrics as JSON and as Prometheus text. Both follow one description of every metric, so that no format can
+//! lack one.
 
 use std::fmt::{self, Write as _};
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{ClusterGauges, Configured, Gauges, Metrics, window::Histogram};
 
-/// Goes before every Prometheus name.
+/// Prefix of every Prometheus name.
 const PREFIX: &str = "pixi_";
 
-/// How to render.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object.
@@ -22,7 +22,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The value of `Content-Type`.
+    /// Returns the value of `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -32,13 +32,13 @@ impl Format {
     }
 }
 
-/// The body of `/health`.
+/// Renders the body of `/health`.
 pub fn health_json(status: &str, uptime_s: u64, players: u64, cluster: Option<&str>) -> String {
     let cluster = cluster.map_or(String::new(), |cluster| format!(r#","cluster":"{cluster}""#));
     format!(r#"{{"status":"{status}","uptime_seconds":{uptime_s},"players":{players}{cluster}}}"#)
 }
 
-/// The body of `/metrics`.
+/// Renders the body of `/metrics`.
 pub fn render(metrics: &Metrics, gauges: &Gauges, format: Format) -> String {
     let described = describe(metrics, gauges);
     match format {
@@ -48,11 +48,11 @@ pub fn render(metrics: &Metrics, gauges: &Gauges, format: Format) -> String {
     }
 }
 
-/// One metric, for all formats.
+/// Description and value of a metric, for all formats.
 struct Metric<'a> {
-    /// The JSON key; `a.b` is the key `b` in the object `a`.
+    /// JSON key; `a.b` is the key `b` in the object `a`.
     key: &'static str,
-    /// The Prometheus name where it isn't what [`Metric::name`] makes of the key.
+    /// Prometheus name, where it differs from the one [`Metric::name`] derives from the key.
     name: Option<&'static str>,
     help: &'static str,
     value: Value<'a>,
@@ -64,14 +64,14 @@ enum Value<'a> {
     Ratio(f64),
     /// Nanoseconds in JSON, seconds in Prometheus.
     CounterNs(u64),
-    /// As above.
+    /// Nanoseconds in JSON, seconds in Prometheus.
     GaugeNs(u64),
     /// Milliseconds in JSON, seconds in Prometheus.
     GaugeMs(u64),
-    /// One counter for each value of the label that comes first.
+    /// Label name, and one counter per label value.
     Kinds(&'static str, Vec<(&'static str, u64)>),
     Histogram(&'a Histogram),
-    /// What does not change, as the label that comes first; its number is 1.
+    /// Label name and a constant label value; the number is 1.
     Info(&'static str, &'static str),
 }
 use Value::{Counter, CounterNs, Gauge, GaugeMs, GaugeNs, Info, Kinds, Ratio};
@@ -85,7 +85,7 @@ impl Metric<'_> {
         Self { name: Some(name), ..self }
     }
 
-    /// The Prometheus name: by convention units are base units, in full, and counters end in `_total`.
+    /// Returns the Prometheus name: by convention with base units in full, and counters ending in `_total`.
     fn name(&self) -> String {
         if let Some(name) = self.name {
             return format!("{PREFIX}{name}");
@@ -100,10 +100,11 @@ impl Metric<'_> {
     }
 }
 
-/// Every metric, in the order of the JSON keys.
+/// Describes every metric, in the order of the JSON keys.
 fn describe<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
     let mut described = describe_load(metrics, gauges);
     described.extend(describe_traffic(metrics, gauges));
+    described.extend(describe_operation(metrics, gauges));
     described.extend(describe_configured(&gauges.configured));
     described.extend(describe_kinds(metrics, gauges));
     if let Some(cluster) = &gauges.cluster {
@@ -117,93 +118,159 @@ fn describe_load<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
     let tick = metrics.tick_percentiles();
     vec![
         metric("players", "Players in the world.", Gauge(gauges.players)),
-        metric("tick_duration_ns", "Duration of the last tick.", GaugeNs(metrics.tick_duration_ns()))
-            .named("last_tick_duration_seconds"),
+        metric(
+            "tick_duration_ns",
+            "Duration of the last tick, without writing to clients.",
+            GaugeNs(metrics.tick_duration_ns()),
+        )
+        .named("last_tick_duration_seconds"),
         metric(
             "events_per_second",
-            "Game messages received a second, lately.",
+            "Game messages received per second over the last 5 s.",
             Ratio(metrics.events_per_second()),
         ),
         metric("uptime_seconds", "Time since the start.", Gauge(gauges.uptime_ms / 1000)),
         metric("goroutines", "Threads of the process.", Gauge(gauges.threads)).named("threads"),
-        metric("tick_rate_hz", "Ticks a second, lately.", Ratio(metrics.tick_rate_hz())),
-        metric("tick_p50_ns", "Median duration of the last ticks.", GaugeNs(tick.p50_ns)),
-        metric("tick_p99_ns", "99th percentile of the last ticks' durations.", GaugeNs(tick.p99_ns)),
-        metric("tick_max_ns", "Longest duration of the last ticks.", GaugeNs(tick.max_ns)),
+        metric("tick_rate_hz", "Ticks per second over the last 5 s.", Ratio(metrics.tick_rate_hz())),
+        metric("tick_p50_ns", "Median duration of the last 1,024 ticks.", GaugeNs(tick.p50_ns)),
+        metric(
+            "tick_p99_ns",
+            "99th percentile of the durations of the last 1,024 ticks.",
+            GaugeNs(tick.p99_ns),
+        ),
+        metric("tick_max_ns", "Longest duration of the last 1,024 ticks.", GaugeNs(tick.max_ns)),
         metric("ticks_total", "Ticks run.", Counter(metrics.ticks_total())),
-        metric("ticks_skipped_total", "Ticks missed and made up for.", Counter(metrics.ticks_skipped_total)),
-        metric("loop_busy_ratio", "Part of the time not waited, lately.", Ratio(metrics.loop_busy_ratio())),
-        metric("flush_interval_ms", "Time between two flushes.", GaugeMs(gauges.flush_interval_ms)),
-        metric("max_visible", "Most players a client is shown.", Gauge(gauges.max_visible)),
+        metric(
+            "ticks_skipped_total",
+            "Ticks more than three periods late, which a later step made up for.",
+            Counter(metrics.ticks_skipped_total),
+        ),
+        metric(
+            "loop_busy_ratio",
+            "Fraction of the last 5 s in which the event loop was busy.",
+            Ratio(metrics.loop_busy_ratio()),
+        ),
+        metric(
+            "flush_interval_ms",
+            "Time between two flushes to a client, longer under load.",
+            GaugeMs(gauges.flush_interval_ms),
+        ),
+        metric(
+            "max_visible",
+            "Most players shown to a client, fewer under heavy load.",
+            Gauge(gauges.max_visible),
+        ),
     ]
 }
 
-/// Messages, bytes, system calls and what else is counted in one number.
+/// Messages, bytes and system calls.
 fn describe_traffic<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
     vec![
         metric("messages_in_total", "Game messages received.", Counter(metrics.messages_in_total)),
         metric("messages_out_total", "Game messages sent.", Counter(metrics.messages_out_total)),
         metric("bytes_in_total", "Bytes read from sockets.", Counter(metrics.bytes_in_total)),
         metric("bytes_out_total", "Bytes written to sockets.", Counter(metrics.bytes_out_total)),
-        metric("socket_reads_total", "Reads from sockets.", Counter(metrics.socket_reads_total)),
-        metric("socket_writes_total", "Writes to sockets.", Counter(metrics.socket_writes_total)),
-        metric("write_stalls_total", "Writes not taken in full.", Counter(metrics.write_stalls_total)),
-        metric("resident_bytes", "Memory of the process that is in RAM.", Gauge(gauges.resident_bytes)),
-        metric("cpu_ns_total", "Processor time of the process.", CounterNs(gauges.cpu_ns_total)),
+        metric(
+            "socket_reads_total",
+            "System calls that read from sockets.",
+            Counter(metrics.socket_reads_total),
+        ),
+        metric(
+            "socket_writes_total",
+            "System calls that write to sockets.",
+            Counter(metrics.socket_writes_total),
+        ),
+        metric(
+            "write_stalls_total",
+            "Writes that the kernel accepted only in part or not at all.",
+            Counter(metrics.write_stalls_total),
+        ),
+        metric("resident_bytes", "Resident memory of the process.", Gauge(gauges.resident_bytes)),
+        metric("cpu_ns_total", "CPU time of the process.", CounterNs(gauges.cpu_ns_total)),
         metric(
             "bandwidth_saved_ratio",
-            "Part of the snapshot bytes that was not sent.",
+            "Fraction of the snapshot bytes that was not sent.",
             Ratio(metrics.bandwidth_saved_ratio()),
         ),
         metric(
             "snapshot_bytes_total",
-            "Bytes that full states at every tick would have cost.",
+            "Bytes that snapshots to every client at every tick would have cost.",
             Counter(metrics.snapshot_bytes_total),
         ),
-        metric("visibility_rate_hz", "Visibility computations a second.", Gauge(gauges.visibility_rate_hz)),
+    ]
+}
+
+/// Load shedding, sessions and the process.
+fn describe_operation<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
+    vec![
+        metric(
+            "visibility_rate_hz",
+            "Interest updates per client and second.",
+            Gauge(gauges.visibility_rate_hz),
+        ),
         metric(
             "rounds_overrun_total",
-            "Ticks that found the round before them unfinished.",
+            "Ticks that started before the previous flush round was written.",
             Counter(metrics.rounds_overrun_total),
         ),
-        metric("governor_level", "Rungs the load governor stands above 0.", Gauge(gauges.governor_level)),
+        metric(
+            "governor_level",
+            "Level of the load governor, 0 is the configured quality.",
+            Gauge(gauges.governor_level),
+        ),
         metric(
             "governor_climbs_total",
-            "Climbs of the load governor.",
+            "Times the load governor reduced quality by a level.",
             Counter(gauges.governor_climbs_total),
         ),
         metric(
             "rate_limited_total",
-            "Messages and pings over the rate limit.",
+            "Messages and pings over the rate limit, dropped without an ack.",
             Counter(metrics.rate_limited_total),
         ),
-        metric("worker_panics_total", "Contained panics of workers.", Counter(metrics.worker_panics_total)),
-        metric("log_lines_dropped_total", "Log lines dropped.", Counter(metrics.log_lines_dropped_total)),
-        metric("static_bytes", "Bytes of the static files in memory.", Gauge(gauges.static_bytes)),
-        metric("resumes_remembered", "Players who may come back.", Gauge(gauges.resumes_remembered)),
+        metric(
+            "worker_panics_total",
+            "Caught panics of worker threads.",
+            Counter(metrics.worker_panics_total),
+        ),
+        metric(
+            "log_lines_dropped_total",
+            "Log lines dropped because the disk or the queue was full.",
+            Counter(metrics.log_lines_dropped_total),
+        ),
+        metric("static_bytes", "Bytes of static files in memory.", Gauge(gauges.static_bytes)),
+        metric(
+            "resumes_remembered",
+            "Disconnected players whose positions are kept.",
+            Gauge(gauges.resumes_remembered),
+        ),
         metric(
             "resume_store_failures_total",
-            "Failed writes of players' places.",
+            "Failed writes of sessions to STATE_DIR or the bus.",
             Counter(gauges.resume_store_failures_total),
         ),
-        metric("loop_busy_ns_total", "Time the loop did not wait.", CounterNs(metrics.busy_ns_total)),
+        metric(
+            "loop_busy_ns_total",
+            "Time in which the event loop was busy.",
+            CounterNs(metrics.busy_ns_total),
+        ),
         metric("tick_durations", "Durations of all ticks.", Value::Histogram(metrics.ticks.histogram()))
             .named("tick_duration_seconds"),
     ]
 }
 
-/// Connections and what is counted by kind.
+/// Connections and counters with labels.
 fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
     vec![
         metric(
             "answers_cut",
-            "HTTP answers that ended before their last byte.",
+            "HTTP responses that ended before their last byte.",
             Kinds("reason", metrics.responses_truncated.iter().collect()),
         ),
-        metric("frames_out", "Frames sent.", Kinds("kind", metrics.frames_out.iter().collect())),
+        metric("frames_out", "Frames sent to clients.", Kinds("kind", metrics.frames_out.iter().collect())),
         metric(
             "protocol_errors",
-            "Protocol errors.",
+            "Protocol violations of clients, whether or not they closed the connection.",
             Kinds("kind", metrics.protocol_errors.iter().collect()),
         ),
         metric(
@@ -213,44 +280,56 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
         ),
         metric(
             "connections.accept_exhausted_total",
-            "Times the kernel had no descriptor or memory for a connection.",
+            "Accept failures for lack of file descriptors or kernel memory.",
             Counter(metrics.accept_exhausted_total),
         ),
         metric(
             "connections.upgraded_total",
-            "WebSocket handshakes.",
+            "Completed WebSocket handshakes.",
             Counter(metrics.connections_upgraded_total),
         ),
         metric(
             "connections.forwarding_unclear_total",
-            "WebSocket handshakes with unclear forwarded addresses.",
+            "WebSocket handshakes whose forwarding headers did not identify the client.",
             Counter(metrics.forwarding_unclear_total),
         ),
         metric("connections.open", "Open sockets.", Gauge(gauges.connections_open)),
-        metric("connections.http_requests_total", "HTTP requests.", Counter(metrics.http_requests_total)),
+        metric(
+            "connections.http_requests_total",
+            "HTTP requests, handshakes included.",
+            Counter(metrics.http_requests_total),
+        ),
         metric(
             "connections.idle_displaced_total",
-            "Idle HTTP connections closed to make room.",
+            "Idle HTTP connections closed in favor of new ones.",
             Counter(metrics.idle_displaced_total),
         ),
-        metric("refused", "Refused requests.", Kinds("reason", metrics.refused.iter().collect())),
+        metric(
+            "refused",
+            "Refused connections and requests.",
+            Kinds("reason", metrics.refused.iter().collect()),
+        ),
         metric("closed", "Ended game connections.", Kinds("reason", metrics.closed.iter().collect())),
-        metric("resumes", "Tickets shown.", Kinds("outcome", metrics.reconnects.iter().collect())),
+        metric(
+            "resumes",
+            "Session tokens presented in handshakes.",
+            Kinds("outcome", metrics.reconnects.iter().collect()),
+        ),
     ]
 }
 
-/// What the others are held against: a rule that takes its thresholds from here holds for every configuration.
+/// Configured values: an alert rule that takes its thresholds from these works for every configuration.
 fn describe_configured(configured: &Configured) -> Vec<Metric<'static>> {
     vec![
-        metric("tick_rate_configured_hz", "Ticks a second, as configured.", Gauge(configured.tick_rate_hz)),
+        metric("tick_rate_configured_hz", "Ticks per second, as configured.", Gauge(configured.tick_rate_hz)),
         metric(
             "flush_interval_configured_ms",
-            "Time between two flushes, as configured.",
+            "Time between two flushes to a client, as configured.",
             GaugeMs(configured.flush_interval_ms),
         ),
         metric(
             "max_visible_configured",
-            "Most players a client is shown, as configured.",
+            "Most players shown to a client, as configured.",
             Gauge(configured.max_visible),
         ),
         metric(
@@ -259,47 +338,75 @@ fn describe_configured(configured: &Configured) -> Vec<Metric<'static>> {
             Gauge(configured.governor_level_max),
         ),
         metric("players_max", "Most players in the world.", Gauge(configured.players_max)),
-        metric("build_info", "The server's version.", Info("version", env!("CARGO_PKG_VERSION"))),
+        metric("build_info", "Version of the server.", Info("version", env!("CARGO_PKG_VERSION"))),
     ]
 }
 
-/// The other processes of the world, and the bus between them.
+/// Other nodes of the world, and the bus between them.
 fn describe_cluster<'a>(metrics: &'a Metrics, cluster: &ClusterGauges) -> Vec<Metric<'a>> {
     vec![
-        metric("cluster.up", "Whether the bus answers.", Gauge(u64::from(cluster.is_up))),
-        metric("cluster.peers", "Other processes.", Gauge(cluster.peers)),
-        metric("cluster.peer_players", "Players of other processes.", Gauge(cluster.peer_players)),
-        metric("cluster.ghosts", "Players of others that are shown here.", Gauge(cluster.ghosts)),
-        metric("cluster.regions", "Regions listened to.", Gauge(cluster.regions)),
-        metric("cluster.ids_left", "Newcomers there are ids for.", Gauge(cluster.ids_left)),
+        metric("cluster.up", "1 while the bus is reachable.", Gauge(u64::from(cluster.is_up))),
+        metric("cluster.peers", "Other nodes of the same world.", Gauge(cluster.peers)),
+        metric(
+            "cluster.peer_players",
+            "Players of other nodes, as those report.",
+            Gauge(cluster.peer_players),
+        ),
+        metric("cluster.ghosts", "Copies of other nodes' players on this node.", Gauge(cluster.ghosts)),
+        metric("cluster.regions", "Map regions subscribed to.", Gauge(cluster.regions)),
+        metric("cluster.ids_left", "Ids left for new players.", Gauge(cluster.ids_left)),
         metric(
             "cluster.resyncs_total",
-            "Differences put right by snapshots.",
+            "Region snapshots that corrected a lost change.",
             Counter(cluster.resyncs_total),
         ),
-        metric("cluster.bus_messages_out_total", "Messages said.", Counter(cluster.messages_out_total)),
-        metric("cluster.bus_messages_in_total", "Messages heard.", Counter(cluster.messages_in_total)),
-        metric("cluster.bus_bytes_out_total", "Bytes said.", Counter(cluster.bytes_out_total)),
-        metric("cluster.bus_bytes_in_total", "Bytes heard.", Counter(cluster.bytes_in_total)),
-        metric("cluster.bus_refused_total", "Messages not listened to.", Counter(metrics.bus_refused_total)),
+        metric(
+            "cluster.bus_messages_out_total",
+            "Messages published on the bus.",
+            Counter(cluster.messages_out_total),
+        ),
+        metric(
+            "cluster.bus_messages_in_total",
+            "Messages received from the bus, own ones included.",
+            Counter(cluster.messages_in_total),
+        ),
+        metric(
+            "cluster.bus_bytes_out_total",
+            "Bytes published on the bus.",
+            Counter(cluster.bytes_out_total),
+        ),
+        metric("cluster.bus_bytes_in_total", "Bytes received from the bus.", Counter(cluster.bytes_in_total)),
+        metric(
+            "cluster.bus_refused_total",
+            "Bus messages ignored: other version, other world size, or malformed.",
+            Counter(metrics.bus_refused_total),
+        ),
         metric(
             "cluster.bus_dropped_total",
-            "Messages there was no room for.",
+            "Bus messages dropped because a queue of this node was full.",
             Counter(cluster.dropped_total),
         ),
         metric(
             "cluster.bus_implausible_total",
-            "Claims on the bus that were not believed.",
+            "Values from the bus rejected as out of bounds.",
             Counter(cluster.implausible_total),
         ),
         metric(
             "cluster.bus_unauthenticated_total",
-            "Messages and places without a valid tag.",
+            "Bus messages and session records dropped without a valid tag of CLUSTER_SECRET.",
             Counter(cluster.unauthenticated_total),
         ),
-        metric("cluster.bus_failures_total", "Connections that broke.", Counter(cluster.failures_total)),
-        metric("cluster.bus_delays", "From saying to hearing.", Value::Histogram(&metrics.bus_delays))
-            .named("cluster_bus_delay_seconds"),
+        metric(
+            "cluster.bus_failures_total",
+            "Connections to Redis that failed or broke.",
+            Counter(cluster.failures_total),
+        ),
+        metric(
+            "cluster.bus_delays",
+            "Delay from publishing to receipt, by the clocks of both machines.",
+            Value::Histogram(&metrics.bus_delays),
+        )
+        .named("cluster_bus_delay_seconds"),
     ]
 }
 
@@ -311,7 +418,7 @@ fn render_json(described: &[Metric]) -> String {
                 root.insert(metric.key.to_owned(), json_value(&metric.value));
             }
             Some((object, key)) => {
-                // Creates the object where its first member comes.
+                // The first member creates the object.
                 root.entry(object).or_insert_with(|| json!({}))[key] = json_value(&metric.value);
             }
         }
@@ -322,7 +429,7 @@ fn render_json(described: &[Metric]) -> String {
 fn json_value(value: &Value) -> Json {
     match value {
         Counter(count) | Gauge(count) | CounterNs(count) | GaugeNs(count) | GaugeMs(count) => json!(count),
-        // Four decimals: more would be noise.
+        // More than four decimals would be noise.
         Ratio(ratio) => json!((ratio * 1e4).round() / 1e4),
         Kinds(_, counts) => counts.iter().map(|&(name, count)| (name, count)).collect(),
         Info(label, text) => json!({ *label: text }),
@@ -333,12 +440,12 @@ fn json_value(value: &Value) -> Json {
     }
 }
 
-/// Prometheus text format 0.0.4, or `OpenMetrics` 1.0, which names a counter's family without its `_total` and ends
-/// with a mark.
+/// Renders Prometheus text format 0.0.4, or `OpenMetrics` 1.0, which names a counter's family without `_total` and ends
+/// with `# EOF`.
 fn render_text(described: &[Metric], open_metrics: bool) -> String {
     let mut out = String::new();
     for metric in described {
-        write_metric(&mut out, metric, open_metrics).expect("a String takes whatever is written");
+        write_metric(&mut out, metric, open_metrics).expect("writing to a String does not fail");
     }
     if open_metrics {
         out.push_str("# EOF\n");

@@ -1,16 +1,17 @@
-//! Measurements that look back over the last seconds: tick durations and rates. Memory is bounded by the constants here,
-//! and times come from the caller.
+//! Sliding windows over tick durations and rates. The constants here bound the memory; the caller passes times in.
 
 use std::collections::VecDeque;
 
-/// How many of the last ticks the percentiles are taken over: 17 s at 60 Hz.
-const TICKS_KEPT: usize = 1_024;
+/// Ticks in the window of the percentiles: 17 s at 60 Hz.
+pub(super) const TICKS_KEPT: usize = 1_024;
 
-/// How far rates look back, in nanoseconds.
-const RATE_WINDOW_NS: u64 = 5 * NS_PER_S;
+/// Window of the rates, in seconds.
+pub(super) const RATE_WINDOW_S: u64 = 5;
 
-/// Load samples kept: those of the window and the one it starts with.
-const SAMPLES_KEPT: usize = (RATE_WINDOW_NS / NS_PER_S) as usize + 1;
+const RATE_WINDOW_NS: u64 = RATE_WINDOW_S * NS_PER_S;
+
+/// Load samples in the window, and the one at its start.
+const SAMPLES_KEPT: usize = RATE_WINDOW_S as usize + 1;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -18,11 +19,11 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// before the first tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TickPercentiles {
-    /// Half of the ticks took no longer.
+    /// Half of the ticks took at most this long.
     pub p50_ns: u64,
-    /// 99 of 100 ticks took no longer.
+    /// 99 of 100 ticks took at most this long.
     pub p99_ns: u64,
-    /// No tick took longer.
+    /// The longest tick.
     pub max_ns: u64,
 }
 
@@ -32,7 +33,7 @@ struct Tick {
     duration_ns: u64,
 }
 
-/// The last ticks, and the durations of all since the start.
+/// The last ticks, and a histogram of all ticks since the start.
 #[derive(Debug, Default)]
 pub(super) struct TickWindow {
     /// At most [`TICKS_KEPT`], the newest last.
@@ -67,7 +68,7 @@ impl TickWindow {
         TickPercentiles { p50_ns: percentile(50), p99_ns: percentile(99), max_ns: percentile(100) }
     }
 
-    /// Over the window that ends with the last tick.
+    /// Returns ticks per second over the window that ends with the last tick.
     pub(super) fn rate_hz(&self) -> f64 {
         let Some(newest) = self.last.back() else { return 0.0 };
         let start_ns = newest.ended_ns.saturating_sub(RATE_WINDOW_NS);
@@ -77,16 +78,16 @@ impl TickWindow {
     }
 }
 
-/// Tick durations since the start, in buckets.
+/// Histogram of durations since the start.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
-    /// The last one counts what is above all bounds.
+    /// One count per bucket; the last counts durations above all bounds.
     counts: [u64; Self::BOUNDS_NS.len() + 1],
     sum_ns: u64,
 }
 
 impl Histogram {
-    /// Upper bounds of the buckets, included, in nanoseconds. 16.7 ms is the period at 60 Hz.
+    /// Inclusive upper bounds of the buckets, in nanoseconds. 16.7 ms is the tick period at 60 Hz.
     const BOUNDS_NS: [u64; 12] = [
         100_000,
         250_000,
@@ -115,7 +116,7 @@ impl Histogram {
         self.sum_ns
     }
 
-    /// Each bound, in nanoseconds, with the number of ticks that took no longer.
+    /// Iterates over each bound, in nanoseconds, with the number of durations up to it.
     pub(super) fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
         Self::BOUNDS_NS.iter().zip(self.counts).scan(0, |sum, (&bound_ns, count)| {
             *sum += count;
@@ -124,7 +125,7 @@ impl Histogram {
     }
 }
 
-/// What the counters behind the rates stood at.
+/// Counters behind the rates at one time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoadSample {
     pub(super) at_ns: u64,
@@ -132,10 +133,10 @@ pub(super) struct LoadSample {
     pub(super) busy_ns_total: u64,
 }
 
-/// A sample a second of the last seconds.
+/// Load samples of the last seconds, one per second.
 #[derive(Debug, Default)]
 pub(super) struct LoadWindow {
-    /// At most [`SAMPLES_KEPT`], the newest last, each at least a second after the one before.
+    /// At most [`SAMPLES_KEPT`], the newest last, at least a second apart.
     samples: VecDeque<LoadSample>,
 }
 
@@ -168,7 +169,7 @@ impl LoadWindow {
     }
 }
 
-/// Zero while nothing has passed.
+/// Divides; zero if `whole` is zero.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_forget_old_ticks_and_the_histogram_does_not() {
+    fn percentiles_drop_old_ticks_and_the_histogram_keeps_them() {
         let mut ticks = TickWindow::default();
         ticks.record(0, 9_999);
         for n in 1..=TICKS_KEPT as u64 {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn histogram_bounds_are_included() {
+    fn histogram_bounds_are_inclusive() {
         let mut histogram = Histogram::default();
         for duration_ns in [100_000, 100_001, 250_000, 900 * MS] {
             histogram.record(duration_ns);
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn tick_rate_looks_back_five_seconds() {
+    fn the_tick_rate_covers_five_seconds() {
         let mut ticks = TickWindow::default();
         assert_close(ticks.rate_hz(), 0.0);
         ticks.record(0, 1);
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn load_is_averaged_over_the_samples_kept() {
+    fn load_is_averaged_over_the_window() {
         let mut load = LoadWindow::default();
         let mut sample = |at_ms: u64, messages_in_total, busy_ms: u64| {
             load.sample(LoadSample { at_ns: at_ms * MS, messages_in_total, busy_ns_total: busy_ms * MS });

@@ -1,4 +1,4 @@
-//! Both renderings, read back by a real parser.
+//! Both renderings, read back by an independent parser.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,12 @@ use openmetrics_parser::{
 };
 
 use super::*;
+use crate::ops::metrics::window::{RATE_WINDOW_S, TICKS_KEPT};
 use crate::ops::metrics::{Closed, ClusterGauges, FrameOut, ProtocolViolation, Reconnect, Refused};
 
 const MS: u64 = 1_000_000;
 
-/// Three ticks, 20 s of uptime, and a different value for whatever else the tests look at.
+/// Three ticks, 20 s of uptime, and distinct values for all other tested metrics.
 fn example() -> (Metrics, Gauges) {
     let mut metrics = Metrics::default();
     metrics.sample(10_000 * MS);
@@ -63,7 +64,7 @@ fn example() -> (Metrics, Gauges) {
     (metrics, gauges)
 }
 
-/// What both text formats must say of the example.
+/// Samples of the example in both text formats.
 const EXPECTED: [(&str, f64); 39] = [
     (concat!("pixi_build_info{", env!("CARGO_PKG_VERSION"), "}"), 1.0),
     ("pixi_static_bytes", 21.0),
@@ -108,7 +109,7 @@ const EXPECTED: [(&str, f64); 39] = [
 
 type Samples = BTreeMap<String, f64>;
 
-/// One entry for each sample that `$parse` finds in `$text`, named as in [`EXPECTED`]; and the number of families.
+/// Parses `$text` to samples, named as in [`EXPECTED`], and the number of families.
 macro_rules! samples {
     ($parse:ident, $values:ident, $text:expr) => {{
         let exposition = $parse($text).unwrap();
@@ -143,7 +144,7 @@ macro_rules! samples {
 }
 
 #[test]
-fn text_formats_parse_and_hold_the_values() {
+fn both_text_formats_parse_to_the_values() {
     let (metrics, gauges) = example();
     let text = render(&metrics, &gauges, Format::Prometheus);
     assert!(text.contains("# TYPE pixi_ticks_total counter\npixi_ticks_total 3\n"));
@@ -156,7 +157,7 @@ fn text_formats_parse_and_hold_the_values() {
 
     assert_eq!(plain, open);
     assert_eq!(families, open_families);
-    assert_eq!(families, describe(&metrics, &gauges).len(), "each family has a name of its own");
+    assert_eq!(families, describe(&metrics, &gauges).len(), "family names are unique");
     for (name, expected) in EXPECTED {
         let got = plain.get(name).unwrap_or_else(|| panic!("{name} is missing"));
         assert!((got - expected).abs() < 1e-9, "{name} is {got}");
@@ -164,7 +165,7 @@ fn text_formats_parse_and_hold_the_values() {
 }
 
 #[test]
-fn json_has_its_keys_in_order_and_the_values() {
+fn json_has_the_keys_in_order_and_the_values() {
     const FIRST_KEYS: &str = "players tick_duration_ns events_per_second uptime_seconds goroutines tick_rate_hz \
         tick_p50_ns tick_p99_ns tick_max_ns ticks_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
         max_visible messages_in_total messages_out_total bytes_in_total bytes_out_total socket_reads_total \
@@ -206,6 +207,25 @@ fn renders_before_the_first_tick() {
     parse_openmetrics(&render(&metrics, &gauges, Format::OpenMetrics)).unwrap();
     let root: Json = serde_json::from_str(&render(&metrics, &gauges, Format::Json)).unwrap();
     assert_eq!(root["tick_rate_hz"], json!(0.0));
+}
+
+#[test]
+fn help_texts_state_their_windows() {
+    let (metrics, gauges) = example();
+    let described = describe(&metrics, &gauges);
+    let rates = format!("the last {RATE_WINDOW_S} s");
+    let percentiles = format!("the last {},{:03} ticks", TICKS_KEPT / 1_000, TICKS_KEPT % 1_000);
+    for (key, window) in [
+        ("events_per_second", &rates),
+        ("tick_rate_hz", &rates),
+        ("loop_busy_ratio", &rates),
+        ("tick_p50_ns", &percentiles),
+        ("tick_p99_ns", &percentiles),
+        ("tick_max_ns", &percentiles),
+    ] {
+        let metric = described.iter().find(|metric| metric.key == key).unwrap();
+        assert!(metric.help.contains(window), "{key}: {}", metric.help);
+    }
 }
 
 #[test]
