@@ -1,7 +1,6 @@
-//! Arguments -> the flags that were given. getopts does the reading; before it, the single-dash long form of old
-//! start scripts (`-port=8109`, `-port 8109`) is rewritten to two dashes, and unknown flags are picked out, since
-//! getopts would stop at the first. What no flag explains may be a secret in the wrong place: a problem names its place and
-//! never repeats it.
+//! Parses arguments into flags with getopts. Before that, the single-dash long form of old start scripts (`-port=8109`,
+//! `-port 8109`) is rewritten to two dashes, and unknown flags are removed and reported, since getopts would stop at the
+//! first. An unexpected argument may be a misplaced secret: a problem states its position and never repeats it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +9,7 @@ use getopts::{Fail, HasArg, Matches, Occur, Options};
 
 use super::settings::{Allowed, RETIRED, SETTINGS, flag_of};
 
-/// What the server is asked to do instead of serving.
+/// Actions other than serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Help,
@@ -20,34 +19,39 @@ pub(super) enum Action {
     HealthCheck,
 }
 
-/// Action, short flag, long flag, help text. If several are given, the first in this order counts.
+/// Action, short flag, long flag, help text. If several are given, the first in this order is taken.
 pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
     (Action::Help, "h", "help", "Print this text"),
     (Action::Version, "V", "version", "Print the version"),
-    (Action::CheckConfig, "", "check-config", "Print the complaints of a start, do nothing else"),
+    (
+        Action::CheckConfig,
+        "",
+        "check-config",
+        "Check the configuration as at a start, print all problems and exit",
+    ),
     (Action::PrintConfig, "", "print-config", "Print the effective configuration as an environment file"),
     (
         Action::HealthCheck,
         "",
         "health-check",
-        "Ask the server that runs with this configuration whether it is well",
+        "Query the health of the server that runs with this configuration",
     ),
 ];
 
-/// A flag that is no setting.
+/// A flag that is not a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActionFlag {
     /// The one-letter flag without its dash, or empty.
     pub short: &'static str,
     /// The long flag without its dashes.
     pub long: &'static str,
-    /// What stands for its value in documents, where it takes one.
+    /// Placeholder of its value in documents, if it takes one.
     pub argument: Option<&'static str>,
     /// What it does, in one line.
     pub help: &'static str,
 }
 
-/// Every flag that is no setting, in the order in which help and documents show them.
+/// Returns every flag that is not a setting, in the order of help and documents.
 pub fn actions() -> impl Iterator<Item = ActionFlag> {
     let env_file = ActionFlag { short: "", long: ENV_FILE_FLAG, argument: Some("FILE"), help: ENV_FILE_HELP };
     let actions =
@@ -55,29 +59,28 @@ pub fn actions() -> impl Iterator<Item = ActionFlag> {
     actions.chain([env_file])
 }
 
-/// The long flag of the environment file, which no variable names: what a file says must not depend on another's.
+/// Long flag of the environment file. It has no variable, so that a file can't name another file.
 pub(super) const ENV_FILE_FLAG: &str = "env-file";
 
-/// What it does, in one line.
+/// Help text of the environment file's flag.
 pub(super) const ENV_FILE_HELP: &str =
-    "Read settings from a file; it wins over the environment, flags win over it";
+    "Read settings from a file, which overrides the environment; flags override both";
 
-/// The command line, read but not validated.
+/// The command line, parsed but not validated.
 #[derive(Default)]
 pub(super) struct CommandLine {
     pub action: Option<Action>,
     /// Long flag without its dashes -> its last value; a switch without a value counts as `true`.
     pub values: BTreeMap<String, String>,
-    /// Unknown flags and stray arguments, one line each.
+    /// Unknown flags and unexpected arguments, one line each.
     pub problems: Vec<String>,
 }
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments that follow the program's name.
 ///
 /// # Errors
 ///
-/// One line for each thing that leaves the meaning of the other arguments open: text that is not UTF-8, a flag
-/// without its value.
+/// One line per problem that makes the other arguments ambiguous: text that is not UTF-8, or a flag without its value.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Vec<String>> {
     let flags = flags();
     let mut problems = Vec::new();
@@ -100,18 +103,18 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLi
     let action = ACTIONS.iter().find(|(_, _, long, _)| matches.opt_present(long)).map(|&(action, ..)| action);
     let with_value = |flag: Flag| last_value(&matches, &flag.long).map(|value| (flag.long, value));
     let values = flags.into_iter().filter_map(with_value).collect();
-    problems.extend(strays(&given, &matches.free));
+    problems.extend(unexpected_arguments(&given, &matches.free));
     Ok(CommandLine { action, values, problems })
 }
 
-/// A line for each argument that belongs to no flag, in their order.
-fn strays(given: &[String], free: &[String]) -> Vec<String> {
+/// Returns a line for each argument that belongs to no flag, in order.
+fn unexpected_arguments(given: &[String], free: &[String]) -> Vec<String> {
     let mut end = given.len();
     let mut lines: Vec<_> = free
         .iter()
         .rev()
-        .map(|stray| {
-            end = given[..end].iter().rposition(|arg| arg == stray).unwrap_or(end);
+        .map(|unexpected| {
+            end = given[..end].iter().rposition(|arg| arg == unexpected).unwrap_or(end);
             format!("argument {}: unexpected; see --help", end + 1)
         })
         .collect();
@@ -154,8 +157,8 @@ fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<Str
     if problems.is_empty() { Ok(texts) } else { Err(problems) }
 }
 
-/// Rewrites single-dash long flags and takes out unknown flags, each with a line in `problems`. An argument that is
-/// another flag's value is never touched, and neither is anything behind `--`.
+/// Rewrites single-dash long flags and removes unknown flags, each with a line in `problems`. Values of flags and
+/// arguments after `--` are not changed.
 fn normalize(flags: &[Flag], args: Vec<String>, problems: &mut Vec<String>) -> Vec<String> {
     let mut normal = Vec::with_capacity(args.len());
     let mut args = args.into_iter().enumerate().peekable();
@@ -170,7 +173,7 @@ fn normalize(flags: &[Flag], args: Vec<String>, problems: &mut Vec<String>) -> V
             let (name, value) = split(&arg);
             let shown = if is_flag_like(name) { name.to_owned() } else { format!("argument {}", index + 1) };
             problems.push(format!("{shown}: unknown flag; see --help"));
-            // What follows is most likely its value, and no problem of its own.
+            // The next argument is most likely its value, so it is not reported separately.
             args.next_if(|(_, next)| value.is_none() && !next.starts_with('-'));
             continue;
         }
@@ -183,7 +186,7 @@ fn normalize(flags: &[Flag], args: Vec<String>, problems: &mut Vec<String>) -> V
     normal
 }
 
-/// `-port=8109` and `-port` get a second dash, and so does `-p=8109`, whose value getopts would take to be `=8109`.
+/// Adds a second dash to `-port=8109`, `-port`, and `-p=8109`, whose value getopts would read as `=8109`.
 fn with_two_dashes(flags: &[Flag], arg: String) -> String {
     let Some(flag) = arg.strip_prefix('-') else { return arg };
     let (name, value) = split(flag);
@@ -191,17 +194,17 @@ fn with_two_dashes(flags: &[Flag], arg: String) -> String {
     if is_flag { format!("-{arg}") } else { arg }
 }
 
-/// A flag's name and the value attached to it.
+/// Splits a flag into its name and the value after `=`.
 fn split(flag: &str) -> (&str, Option<&str>) {
     flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)))
 }
 
-/// The flag of a long name or a letter.
+/// Finds a flag by its long name or its letter.
 fn find<'a>(flags: &'a [Flag], name: &str) -> Option<&'a Flag> {
     flags.iter().find(|flag| !name.is_empty() && (flag.long == name || flag.short == name))
 }
 
-/// Whether the argument is a flag of ours neither by its long name nor by its first letter.
+/// Returns whether neither the long name nor the first letter of an argument is a known flag.
 fn is_unknown(flags: &[Flag], arg: &str) -> bool {
     if let Some(flag) = arg.strip_prefix("--") {
         return find(flags, split(flag).0).is_none();
@@ -210,14 +213,14 @@ fn is_unknown(flags: &[Flag], arg: &str) -> bool {
     letter.is_some_and(|letter| find(flags, letter.encode_utf8(&mut [0; 4])).is_none())
 }
 
-/// Whether this is a flag's name by its looks: words of small letters. Most secrets have other characters in them.
+/// Returns whether a text has the form of a flag's name: words of lower-case letters. Most secrets have other characters.
 fn is_flag_like(name: &str) -> bool {
     let words = name.strip_prefix("--").or_else(|| name.strip_prefix('-')).unwrap_or(name);
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
     words.split('-').all(is_word)
 }
 
-/// Whether getopts will take the next argument as this one's value, whatever it looks like.
+/// Returns whether getopts will take the next argument as the value of this one, even if it has the form of a flag.
 fn value_follows(flags: &[Flag], arg: &str) -> bool {
     let has_arg = |name: &str| find(flags, name).map(|flag| flag.has_arg);
     if let Some(flag) = arg.strip_prefix("--") {
@@ -229,7 +232,7 @@ fn value_follows(flags: &[Flag], arg: &str) -> bool {
     last.len() == 1 && has_arg(last) == Some(HasArg::Yes)
 }
 
-/// The value a flag was given last, as scripts append their overrides.
+/// Returns the last value of a flag: scripts append their overrides.
 fn last_value(matches: &Matches, long: &str) -> Option<String> {
     let position = matches.opt_positions(long).pop()?;
     match matches.opt_strs_pos(long).pop() {
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_flag_gives_its_value() {
+    fn every_form_of_a_flag_is_parsed() {
         let forms: [&[&str]; 8] = [
             &["--port", "8109"],
             &["--port=8109"],
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_looks_like_a_flag_stays_a_value() {
+    fn a_value_in_the_form_of_a_flag_stays_a_value() {
         for flag in ["--static-dir", "-static-dir", "-s"] {
             assert_eq!(value(&[flag, "-port"], "static-dir").as_deref(), Some("-port"));
             assert_eq!(value(&[flag, "-port=1", "-p2"], "port").as_deref(), Some("2"));
@@ -335,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn of_repeated_flags_the_last_counts() {
+    fn the_last_of_repeated_flags_wins() {
         assert_eq!(value(&["--port=1", "-p2", "-port=3"], "port").as_deref(), Some("3"));
         assert_eq!(value(&["--debug=false", "--debug"], "debug").as_deref(), Some("true"));
         assert_eq!(value(&["--debug", "--debug=false"], "debug").as_deref(), Some("false"));
     }
 
     #[test]
-    fn all_unknown_flags_and_stray_arguments_are_named() {
+    fn all_unknown_flags_and_unexpected_arguments_are_reported() {
         assert_eq!(
             problems(&["--prot=1", "first", "-xyz", "5", "start", "-port=1", "--", "-p"]),
             [
@@ -368,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_without_its_value_and_an_action_with_one_are_named() {
+    fn a_flag_without_its_value_and_an_action_with_a_value_are_reported() {
         assert_eq!(
             problems(&["--bogus", "--port"]),
             ["--bogus: unknown flag; see --help", "--port: expected a value after it; see --help"]

@@ -1,8 +1,8 @@
-//! An environment file: `NAME=value` lines, as `--print-config` writes them and as systemd, Docker and dotenv programs read
-//! them. [`line`] has the rules of a line.
+//! Parses an environment file: `NAME=value` lines, as `--print-config` writes and as systemd, Docker and dotenv read them.
+//! [`line`] has the grammar.
 //!
-//! Names are the server's own variables and nothing else, so that a mistyped one is no silent default. A message names a
-//! place by line and character and never repeats the text there: it may hold a secret.
+//! Only the server's own variables are allowed, so that a mistyped name is an error. A message states a position by line
+//! and column and never repeats the text, which may be a secret.
 
 mod line;
 #[cfg(test)]
@@ -18,7 +18,7 @@ use crate::ops::secret::without_credentials;
 use line::{Entry, SyntaxError};
 pub(super) use line::{entry, write};
 
-/// Longest environment file that is read, in bytes.
+/// Largest environment file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The byte order mark of UTF-8, which editors on Windows write.
@@ -27,7 +27,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The byte order marks of UTF-16, in both orders.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// What a file says; without one, nothing.
+/// The values of a file; empty without one.
 #[derive(Default)]
 pub(super) struct EnvFile {
     path: PathBuf,
@@ -35,7 +35,7 @@ pub(super) struct EnvFile {
     values: BTreeMap<String, Value>,
 }
 
-/// A value and its place, both counted from 1.
+/// A value and its position, counted from 1.
 struct Value {
     line: usize,
     column: usize,
@@ -46,7 +46,7 @@ impl EnvFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// One line for each thing that is wrong, with the file, the line's number and the character's.
+    /// One line per problem, with file, line and column.
     pub fn read(path: &Path) -> Result<Self, Vec<String>> {
         let unreadable = |why: &dyn fmt::Display| {
             let path = path.to_string_lossy();
@@ -57,7 +57,7 @@ impl EnvFile {
             return Err(unreadable(&format_args!("it is longer than {FILE_BYTES_MAX} bytes")));
         }
         if UTF_16_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
-            return Err(unreadable(&"it begins with a byte order mark of UTF-16: save it as UTF-8"));
+            return Err(unreadable(&"it starts with a UTF-16 byte order mark: save it as UTF-8"));
         }
         Self::parse(path, &bytes)
     }
@@ -70,7 +70,7 @@ impl EnvFile {
             let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
             match text(bytes).and_then(entry).and_then(known) {
                 Ok(None) => {}
-                // As in a shell, the last line counts.
+                // As in a shell, the last line wins.
                 Ok(Some(Entry { name, value, column, .. })) => {
                     values.insert(name.to_owned(), Value { line, column, text: value });
                 }
@@ -82,13 +82,13 @@ impl EnvFile {
         if problems.is_empty() { Ok(Self { path: path.to_owned(), values }) } else { Err(problems) }
     }
 
-    /// The value of a variable, if the file gives it one.
+    /// Returns the value of a variable, if the file has one.
     pub fn value(&self, variable: &str) -> Option<&str> {
         self.values.get(variable).map(|value| value.text.as_str())
     }
 
-    /// Where the file gives a variable its value, for messages.
-    pub fn place(&self, variable: &str) -> String {
+    /// Returns the position of a variable's value, for messages.
+    pub fn position(&self, variable: &str) -> String {
         let (line, column) = self.values.get(variable).map_or((0, 0), |value| (value.line, value.column));
         format!("{}:{line}:{column}", self.path.display())
     }
@@ -122,7 +122,8 @@ fn known(entry: Option<Entry<'_>>) -> Result<Option<Entry<'_>>, SyntaxError> {
     }
 }
 
-/// Whether this is a variable's name by its looks: words of capital letters. A secret has digits, small letters or no `_`.
+/// Returns whether a text has the form of a variable's name: words of capital letters joined by `_`. Most secrets have digits,
+/// lower-case letters or no `_`.
 fn is_name_like(name: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
     name.contains('_') && name.split('_').all(is_word)

@@ -1,9 +1,9 @@
-//! Raw flags and environment -> one validated [`Config`]; nothing below this module sees a flag or a variable.
+//! Turns flags and environment into one validated [`Config`]; no other module reads a flag or a variable.
 //!
-//! [`SETTINGS`] is the table everything here follows. `command_line` reads the arguments, `env_file` the file they may
-//! name, `sources` decides between flag, file, variable and default and validates the value, `render` prints, `reload`
-//! says what a running server takes over. [`parse`] is pure but for reading that file, asking the file system about the
-//! paths it is given and the machine for its number of cores.
+//! [`SETTINGS`] declares every setting. `command_line` parses the arguments and `env_file` the file they may name. `sources`
+//! chooses between flag, file, variable and default and validates the value. `render` prints, and `reload` merges a new
+//! configuration into a running server's. [`parse`] is pure except that it reads that file, checks paths in the file system
+//! and queries the number of cores.
 
 mod command_line;
 mod env_file;
@@ -39,120 +39,121 @@ pub use reload::{Change, Reloaded};
 pub use settings::{Allowed, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};
 use sources::Sources;
 
-/// The configuration of a server. One that [`parse`] returns is within the bounds of [`SETTINGS`], its spawn area is
-/// not empty and lies in the world, and its idle timeout exceeds its ping interval.
+/// The configuration of a server. [`parse`] guarantees the bounds of [`SETTINGS`], a spawn area that is not empty and lies
+/// within the world, and an idle timeout above the ping interval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Address to listen on.
     pub host: IpAddr,
-    /// TCP port to listen on; 0 takes any free one.
+    /// TCP port to listen on; 0 picks a free port.
     pub port: u16,
-    /// Where metrics are served instead of on the game's port; `None` serves them there.
+    /// Address of the metrics; `None` serves them on the game's port.
     pub admin_addr: Option<SocketAddr>,
-    /// Web pages that may open a game connection.
+    /// Origins of web pages that may open a game connection.
     pub allowed_origins: AllowedOrigins,
     /// Whether a handshake without an `Origin` header is refused.
     pub require_origin: bool,
     /// Worker threads, at least one.
     pub workers: usize,
-    /// Most WebSocket connections at a time.
+    /// Most concurrent WebSocket connections.
     pub max_connections: usize,
-    /// Most game connections of one address at a time, 0 without limit; `None` is [`MAX_CONNS_PER_IP_DEFAULT`] for all but
+    /// Most concurrent game connections per address, 0 for no limit; `None` is [`MAX_CONNS_PER_IP_DEFAULT`], and no limit for
     /// loopback.
     pub max_conns_per_ip: Option<u32>,
-    /// Game connections of one address a second, 0 without limit; `None` is [`IP_CONN_RATE_DEFAULT`] for all but loopback.
+    /// New game connections per address and second, 0 for no limit; `None` is [`IP_CONN_RATE_DEFAULT`], and no limit for
+    /// loopback.
     pub ip_conn_rate: Option<u32>,
-    /// Game connections of one address at once after a pause; 0 is without limit.
+    /// New game connections per address in a burst after a pause; 0 for no limit.
     pub ip_conn_burst: u32,
-    /// Most connections of one address at a time that are no players, 0 without limit; `None` is
-    /// [`HTTP_CONNS_PER_IP_DEFAULT`] for all but loopback.
+    /// Most concurrent connections per address that are not players, 0 for no limit; `None` is
+    /// [`HTTP_CONNS_PER_IP_DEFAULT`], and no limit for loopback.
     pub http_conns_per_ip: Option<u32>,
-    /// HTTP requests of one address a second, 0 without limit; `None` is [`HTTP_RATE_DEFAULT`] for all but loopback.
+    /// HTTP requests per address and second, 0 for no limit; `None` is [`HTTP_RATE_DEFAULT`], and no limit for loopback.
     pub http_rate: Option<u32>,
-    /// HTTP requests of one address at once after a pause; 0 is without limit.
+    /// HTTP requests per address in a burst after a pause; 0 for no limit.
     pub http_burst: u32,
-    /// Bytes a second of an answer that a client must take on average; 0 is without limit.
+    /// Least average rate at which a client must read a response, in bytes per second; 0 for no limit.
     pub http_min_rate: u32,
-    /// Time for which an HTTP connection is kept open after an answer without another request, in seconds.
+    /// Time an HTTP connection may stay idle between requests, in seconds.
     pub keepalive_timeout_s: u32,
-    /// Proxies whose word about a client's address counts.
+    /// Proxies whose forwarding headers set the client's address.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether trusted proxies, and nobody else, begin each connection with a PROXY protocol header.
+    /// Whether trusted proxies, and no other peers, start each connection with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// Simulation steps a second.
+    /// Simulation ticks per second.
     pub tick_rate_hz: u32,
-    /// Time between full states to one client, in seconds.
+    /// Time between full snapshots to a client, in seconds.
     pub sync_interval_s: u32,
-    /// Time between updates to one client, in milliseconds.
+    /// Time between updates to a client, in milliseconds.
     pub batch_interval_ms: u32,
-    /// Units a player walks in one client step; there are [`crate::limits::CLIENT_STEPS_PER_S`] a second.
+    /// Units a player walks in one client step, of which there are [`crate::limits::CLIENT_STEPS_PER_S`] per second.
     pub player_speed: u32,
     /// Width of the world, in units; positions go from 0 up to and including it.
     pub world_width: u16,
     /// Height of the world, in units; positions go from 0 up to and including it.
     pub world_height: u16,
-    /// Left edge of the spawn area, in units, inside it.
+    /// Left edge of the spawn area, in units, inclusive.
     pub spawn_min_x: u16,
-    /// Right edge of the spawn area, in units, outside it.
+    /// Right edge of the spawn area, in units, exclusive.
     pub spawn_max_x: u16,
-    /// Top edge of the spawn area, in units, inside it.
+    /// Top edge of the spawn area, in units, inclusive.
     pub spawn_min_y: u16,
-    /// Bottom edge of the spawn area, in units, outside it.
+    /// Bottom edge of the spawn area, in units, exclusive.
     pub spawn_max_y: u16,
-    /// Seed of the spawn positions; `None` asks for one from the operating system's entropy.
+    /// Seed of the spawn positions; `None` uses the operating system's entropy.
     pub spawn_seed: Option<u64>,
-    /// Time for which what a player left behind is remembered, in seconds; 0 is not at all.
+    /// Time a disconnected player's position is kept, in seconds; 0 disables.
     pub resume_ttl_s: u32,
     /// The `Path` of the session cookie.
     pub cookie_path: String,
-    /// Directory that keeps what players left behind over a restart.
+    /// Directory that keeps those positions across restarts.
     pub state_dir: Option<PathBuf>,
-    /// The bus that joins servers to one world; `None` is a world of one's own.
+    /// Redis URL of the bus that joins servers into one world; `None` runs a single server.
     pub cluster_url: Option<Secret>,
-    /// What the servers of a world prove themselves with; `None` believes all of that bus.
+    /// Secret that authenticates the servers of a world; `None` trusts every client of the bus.
     pub cluster_secret: Option<Secret>,
-    /// Which world of that bus.
+    /// Name of the world on that bus.
     pub cluster_world: String,
-    /// What this server is called there; `None` is where it runs.
+    /// Name of this node on that bus; `None` is its host and port.
     pub node_name: Option<String>,
-    /// Messages a second a client may send.
+    /// Messages per second a client may send.
     pub rate_limit_msg_per_s: u32,
-    /// Messages a client may send at once after a pause.
+    /// Messages a client may send in a burst after a pause.
     pub rate_limit_burst: u32,
-    /// WebSocket read buffer of a connection, in bytes.
+    /// WebSocket read buffer per connection, in bytes.
     pub read_buffer_bytes: usize,
-    /// Replies (acks, pongs) that may wait for a client before its socket is not read until they drain, in bytes.
+    /// Most bytes of replies (acks, pongs) queued for a client; above it the socket is not read until they drain.
     pub write_buffer_bytes: usize,
     /// Directory of files to serve over HTTP.
     pub static_dir: Option<PathBuf>,
-    /// Most files and directories below it.
+    /// Most files and directories below `static_dir`.
     pub static_max_files: usize,
-    /// Most MiB of all its files together.
+    /// Most MiB of all files below `static_dir` together.
     pub static_max_mib: u64,
-    /// Most players shown to one client.
+    /// Most entities in a client's interest set.
     pub max_visible: usize,
-    /// Time after which an attack ends by itself, in milliseconds.
+    /// Duration of an attack, in milliseconds.
     pub attack_duration_ms: u32,
     /// Time between pings to a client, in seconds.
     pub ping_interval_s: u32,
-    /// Silence after which a client is closed, in seconds.
+    /// Silence after which a client is disconnected, in seconds.
     pub idle_timeout_s: u32,
-    /// Time for which a client may take none of the bytes that wait for it before it is dropped, in seconds.
+    /// Time a client may read none of its queued bytes before it is disconnected, in seconds.
     pub write_stall_s: u32,
-    /// Time clients get to take their last bytes at shutdown, in seconds.
+    /// Time clients have at shutdown to read their last bytes, in seconds.
     pub shutdown_timeout_s: u32,
-    /// Least severity that is logged; at least debug when `debug` is set.
+    /// Least severe level that is logged; at least debug when `debug` is set.
     pub log_level: LevelFilter,
-    /// Whether debugging was asked for.
+    /// Whether `DEBUG` is set.
     pub debug: bool,
     /// File to log to; `None` is standard error.
     pub log_file: Option<PathBuf>,
-    /// How lines of the log are written.
+    /// Format of log lines.
     pub log_format: Format,
 }
 
 impl Config {
-    /// Everything in it that must not leave the process, for [`crate::ops::secret::register`].
+    /// Returns the secrets in all settings, for [`crate::ops::secret::register`].
     pub fn secrets(&self) -> Vec<Secret> {
         let values = render::values(self);
         let parts =
@@ -161,17 +162,17 @@ impl Config {
     }
 }
 
-/// Game connections of one address that is not loopback at a time, unless `MAX_CONNS_PER_IP` says otherwise.
+/// Most concurrent game connections per address when `MAX_CONNS_PER_IP` is unset; loopback has no limit.
 pub const MAX_CONNS_PER_IP_DEFAULT: u32 = 1_000;
 
-/// Game connections a second of one address that is not loopback, unless `IP_CONN_RATE` says otherwise.
+/// New game connections per address and second when `IP_CONN_RATE` is unset; loopback has no limit.
 pub const IP_CONN_RATE_DEFAULT: u32 = 50;
 
-/// Connections of one address that is not loopback and that are no players, unless `HTTP_CONNS_PER_IP` says otherwise:
-/// half of the places, and more than thirty browsers behind one address open at once.
+/// Most concurrent connections per address that are not players when `HTTP_CONNS_PER_IP` is unset; loopback has no limit.
+/// It is half of the slots, and more than thirty browsers behind one address open.
 pub const HTTP_CONNS_PER_IP_DEFAULT: u32 = 256;
 
-/// HTTP requests a second of one address that is not loopback, unless `HTTP_RATE` says otherwise.
+/// HTTP requests per address and second when `HTTP_RATE` is unset; loopback has no limit.
 pub const HTTP_RATE_DEFAULT: u32 = 1_000;
 
 impl Default for Config {
@@ -182,10 +183,10 @@ impl Default for Config {
     }
 }
 
-/// What the command line asks for. Texts end without a newline.
+/// The action of a command line. Texts have no final newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Serve, and log the notices, each a line about a setting without effect.
+    /// Serve, and log the notices, one line per setting without effect.
     Run(Config, Vec<String>),
     /// Print the help text.
     Help(String),
@@ -193,14 +194,14 @@ pub enum Command {
     Version(String),
     /// Print the effective configuration, `NAME=value` lines.
     PrintConfig(String),
-    /// Print the complaints of a start with this configuration, and the notices.
+    /// Check this configuration as at a start, and print all problems and the notices.
     CheckConfig(Config, Vec<String>),
-    /// Ask the server that runs with this configuration whether it is well.
+    /// Query the health of the server that runs with this configuration.
     HealthCheck(Config),
 }
 
-/// Everything that is wrong with the flags and the environment; displayed, one problem a line. The caller prints it
-/// and exits with status 2.
+/// All problems of the flags and the environment; `Display` writes one per line. The caller prints it and exits with
+/// status 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<String>,
@@ -211,7 +212,7 @@ impl ConfigError {
         Self { problems: problems.iter().map(|problem| printable(problem).into_owned()).collect() }
     }
 
-    /// The problems, one a line, each with the flag or variable it is about; never empty.
+    /// Returns the problems, one line each, with the flag or variable concerned; never empty.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
@@ -225,15 +226,13 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads the arguments after the program's name, and what they leave open from the file that `--env-file` names and then
-/// from the environment. Help and version are
-/// given whatever the values of the settings are.
+/// Parses the arguments after the program's name; settings without a flag come from the file of `--env-file`, then from the
+/// environment. Help and version work with any values of the settings.
 ///
 /// # Errors
 ///
-/// Names every unknown flag, stray argument, invalid value and violated relation between settings. A command line
-/// whose structure is unclear (a flag without its value, text that is not UTF-8) is reported alone, and so is an
-/// environment file that can't be read as one.
+/// Every unknown flag, unexpected argument, invalid value and violated relation between settings. An ambiguous command line
+/// (a flag without its value, text that is not UTF-8) or a malformed environment file is reported without checking values.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
@@ -273,7 +272,7 @@ fn read_config(sources: &mut Sources<'_>) -> Config {
         admin_addr: sources.socket_address("ADMIN_ADDR"),
         allowed_origins: sources.origins("ALLOWED_ORIGINS"),
         require_origin: sources.switch("REQUIRE_ORIGIN"),
-        workers: as_many_as_pay_if_zero(sources.whole("WORKERS")),
+        workers: resolve_workers(sources.whole("WORKERS")),
         max_connections: sources.whole("MAX_CONNECTIONS"),
         max_conns_per_ip: sources.optional_whole("MAX_CONNS_PER_IP"),
         ip_conn_rate: sources.optional_whole("IP_CONN_RATE"),
@@ -339,7 +338,7 @@ fn check_relations(config: &Config, sources: &mut Sources<'_>) {
     );
     let (game, admin) = (SocketAddr::new(config.host, config.port), config.admin_addr);
     sources.require(
-        !sources.is_valid("HOST") || !admin.is_some_and(|admin| exclude_each_other(game, admin)),
+        !sources.is_valid("HOST") || !admin.is_some_and(|admin| conflict(game, admin)),
         "ADMIN_ADDR",
         "on another port than",
         "PORT",
@@ -352,8 +351,8 @@ fn check_relations(config: &Config, sources: &mut Sources<'_>) {
     );
 }
 
-/// Whether no two sockets can listen on these at the same time. `::` stands for all addresses of IPv4 as well.
-fn exclude_each_other(one: SocketAddr, other: SocketAddr) -> bool {
+/// Returns whether two sockets can't listen on both addresses at the same time. `::` includes all IPv4 addresses.
+fn conflict(one: SocketAddr, other: SocketAddr) -> bool {
     let covers = |one: IpAddr, other: IpAddr| {
         one == other || (one.is_unspecified() && (one.is_ipv6() || other.is_ipv4()))
     };
@@ -361,15 +360,15 @@ fn exclude_each_other(one: SocketAddr, other: SocketAddr) -> bool {
     ports.0 == ports.1 && ports.0 != 0 && (covers(ips.0, ips.1) || covers(ips.1, ips.0))
 }
 
-fn as_many_as_pay_if_zero(workers: usize) -> usize {
+fn resolve_workers(workers: usize) -> usize {
     match workers {
-        0 => workers_that_pay(thread::available_parallelism().map_or(1, NonZero::get)),
+        0 => default_workers(thread::available_parallelism().map_or(1, NonZero::get)),
         _ => workers,
     }
 }
 
-/// One per core. But on two cores the loop's thread does all alone: handing half of the work on views to another and hearing
-/// back costs as much as that half.
-fn workers_that_pay(cores: usize) -> usize {
+/// Returns one per core, but one on two cores: handing half of the replication work to a second thread and collecting the
+/// result costs as much as that half.
+fn default_workers(cores: usize) -> usize {
     if cores == 2 { 1 } else { cores.min(WORKERS_MAX as usize) }
 }

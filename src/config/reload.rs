@@ -1,4 +1,4 @@
-//! What a running server takes over of a configuration that was read anew.
+//! Merges a newly read configuration into that of a running server.
 
 use std::fmt;
 
@@ -8,36 +8,36 @@ use super::settings::SETTINGS;
 use super::sources;
 use crate::ops::secret::without_credentials;
 
-/// A configuration for a running server: what may change comes from the new one, the rest stays.
+/// The merged configuration: live settings from the new one, the others unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloaded {
-    /// The configuration from now on.
+    /// The configuration after the reload.
     pub config: Config,
-    /// What it changes.
+    /// Applied changes.
     pub changes: Vec<Change>,
-    /// What it would change after a restart.
-    pub waiting: Vec<Change>,
+    /// Changes that need a restart.
+    pub needs_restart: Vec<Change>,
 }
 
-/// A setting whose value is another one now, both as an operator would write them, but for what is secret.
+/// A changed setting; both values as an operator would write them, with secrets masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The setting's variable.
     pub variable: &'static str,
-    /// Its value so far.
+    /// Its value before the reload.
     pub before: String,
-    /// Its value from now on.
+    /// Its value in the new configuration.
     pub after: String,
 }
 
 impl Config {
-    /// Takes over from a valid configuration what a running server can change.
+    /// Merges the live settings of a valid configuration into this one.
     pub fn reloaded(&self, fresh: Config) -> Reloaded {
         let is_live = |change: &Change| {
             SETTINGS.iter().any(|setting| setting.variable == change.variable && setting.is_live)
         };
-        let (changes, waiting) = self.changes_to(&fresh).into_iter().partition(is_live);
-        Reloaded { config: self.with_live(fresh), changes, waiting }
+        let (changes, needs_restart) = self.changes_to(&fresh).into_iter().partition(is_live);
+        Reloaded { config: self.with_live(fresh), changes, needs_restart }
     }
 
     fn changes_to(&self, fresh: &Config) -> Vec<Change> {
@@ -48,7 +48,7 @@ impl Config {
             .collect()
     }
 
-    /// Every setting that isn't live stays.
+    /// Returns the new configuration with every setting that isn't live taken from this one.
     fn with_live(&self, fresh: Config) -> Config {
         Config {
             host: self.host,

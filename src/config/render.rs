@@ -1,4 +1,4 @@
-//! What the configuration prints: the help text, and the effective configuration as an environment file.
+//! Renders the help text, the version, and the effective configuration as an environment file.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,17 +13,17 @@ use crate::ops::secret::{MASK, Secret, without_credentials};
 /// Column at which help texts start.
 const HELP_COLUMN: usize = 30;
 
-/// The name and the version of the server.
+/// Renders the name and version of the server.
 pub(super) fn version() -> String {
     format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
 }
 
-/// The text of `--help`, without a newline at its end.
+/// Renders the text of `--help`, without a final newline.
 pub(super) fn help() -> String {
     let mut text = format!(
         "{}: {}\n\n\
          Usage: {} [--flag value | --flag=value | -flag value | -flag=value]...\n\n\
-         Instead of serving:\n",
+         Actions instead of serving:\n",
         version(),
         env!("CARGO_PKG_DESCRIPTION"),
         env!("CARGO_PKG_NAME"),
@@ -32,7 +32,7 @@ pub(super) fn help() -> String {
         let argument = flag.argument.map_or(String::new(), |argument| format!(" {argument}"));
         entry(&mut text, flag.short, &format!("{}{argument}", flag.long), flag.help);
     }
-    text.push_str("\nSettings, each with the environment variable that its flag wins over:\n");
+    text.push_str("\nSettings, each with its environment variable; a flag overrides the variable:\n");
     for setting in SETTINGS {
         entry(&mut text, setting.short, &setting.flag(), setting.help);
         let default = if setting.default.is_empty() { "unset" } else { setting.default };
@@ -40,9 +40,9 @@ pub(super) fn help() -> String {
         line(&mut text, "", &format!("[{variable}: {allowed}; default {default}]"));
     }
     let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
-    text.push_str("\nAccepted without effect, from another runtime: ");
+    text.push_str("\nAccepted without effect, from the former runtime: ");
     text.push_str(&retired.join(", "));
-    text.push_str("\nTaken over without a restart on SIGHUP, with STATIC_DIR's files: ");
+    text.push_str("\nApplied on SIGHUP without a restart, together with the files of STATIC_DIR: ");
     let live: Vec<_> =
         SETTINGS.iter().filter(|setting| setting.is_live).map(|setting| setting.variable).collect();
     text.push_str(&live.join(", "));
@@ -58,8 +58,8 @@ fn line(text: &mut String, left: &str, right: &str) {
     writeln!(text, "{left:HELP_COLUMN$}{right}").expect("writing to a string does not fail");
 }
 
-/// The configuration as `NAME=value` lines in the order of the table, without a newline at their end; what is unset
-/// has no value. A value with a secret is a comment, so that the file is shown and still read.
+/// Renders the configuration as `NAME=value` lines in the order of the table, without a final newline. An unset setting has
+/// an empty value. A value with a secret becomes a comment, so that the file stays valid.
 pub(super) fn environment(config: &Config) -> String {
     let lines: Vec<_> =
         values(config).iter().map(|(variable, value)| environment_line(variable, value)).collect();
@@ -67,7 +67,7 @@ pub(super) fn environment(config: &Config) -> String {
 }
 
 fn environment_line(variable: &str, value: &str) -> String {
-    // A URL with a password may stand in the wrong setting, too.
+    // A URL with a password may be set in any setting by mistake.
     let shown = sources::setting(variable).secrecy.redacted(value);
     let shown = without_credentials(&shown);
     if shown == value {
@@ -79,7 +79,7 @@ fn environment_line(variable: &str, value: &str) -> String {
     }
 }
 
-/// Every setting with its value as it is: what is secret in it must not be shown.
+/// Returns every setting with its value, secrets included: the caller must not print them.
 pub(super) fn values(config: &Config) -> [(&'static str, String); 52] {
     let path =
         |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());

@@ -1,4 +1,4 @@
-//! What the configuration says of secrets: that they are there, and where.
+//! The configuration reports that secrets are set, and never prints them.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStringExt as _;
@@ -21,7 +21,7 @@ fn config(url: &str) -> Config {
 }
 
 #[test]
-fn a_printed_configuration_says_that_a_secret_is_set_and_reads_back_without_it() {
+fn a_printed_configuration_mentions_a_secret_and_parses_without_it() {
     let Ok(Command::PrintConfig(text)) = command(&["--print-config"], &[("CLUSTER_URL", URL)]) else {
         panic!("it is printed")
     };
@@ -32,7 +32,7 @@ fn a_printed_configuration_says_that_a_secret_is_set_and_reads_back_without_it()
 }
 
 #[test]
-fn a_secret_that_stands_where_none_belongs_is_not_printed_either() {
+fn a_secret_in_another_setting_is_not_printed() {
     let Ok(Command::PrintConfig(text)) = command(&["--print-config"], &[("LOG_FILE", URL)]) else {
         panic!("it is printed")
     };
@@ -46,8 +46,8 @@ fn a_secret_is_refused_as_a_flag_and_never_repeated() {
         assert_eq!(
             error.problems,
             [
-                "--cluster-url: every user of this machine can read a flag, and this value is secret: set CLUSTER_URL in \
-              the environment or in the file of --env-file"
+                "--cluster-url: refused, since every user of this machine can read flags: set this secret as CLUSTER_URL in the \
+              environment or in the file of --env-file"
             ]
         );
     }
@@ -58,19 +58,19 @@ fn a_secret_is_refused_as_a_flag_and_never_repeated() {
 }
 
 #[test]
-fn a_reload_names_a_changed_secret_without_its_values() {
+fn a_reload_reports_a_changed_secret_without_its_values() {
     let reloaded = config(URL).reloaded(config("redis://user:other@127.0.0.1:6379/1"));
-    let said: Vec<_> = reloaded.waiting.iter().map(ToString::to_string).collect();
+    let lines: Vec<_> = reloaded.needs_restart.iter().map(ToString::to_string).collect();
     assert_eq!(
-        said,
+        lines,
         ["CLUSTER_URL=redis://***@127.0.0.1:6379/1, was redis://***@127.0.0.1:6379/1"],
-        "the change is seen although it is not shown"
+        "the change is detected although both values are masked"
     );
     assert!(!format!("{reloaded:?}").contains("hunter2") && !format!("{reloaded:?}").contains("other@"));
 }
 
 #[test]
-fn the_secrets_of_a_configuration_are_those_of_the_table() {
+fn the_secrets_of_a_configuration_follow_the_table() {
     let secrets = config(URL).secrets();
     assert_eq!(secrets.first().map(Secret::reveal), Some("hunter2"));
     assert_eq!(Config::default().secrets(), []);
@@ -80,7 +80,7 @@ fn the_secrets_of_a_configuration_are_those_of_the_table() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_an_error_that_names_it() {
+fn a_value_that_is_not_utf8_is_reported_with_its_setting() {
     let bad = || OsString::from_vec(b"a\xff".to_vec());
     let none = Vec::<OsString>::new();
     for variable in SETTINGS.iter().map(|setting| setting.variable) {

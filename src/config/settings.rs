@@ -1,5 +1,5 @@
-//! The table of settings: names, defaults, bounds and help texts. Reading, `--help`, `--print-config` and the
-//! documents all follow it, and a default or a bound stands nowhere else.
+//! The table of settings: names, defaults, bounds and help texts. Parsing, `--help`, `--print-config` and the documents
+//! derive from it; no default or bound is repeated elsewhere.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,27 +10,28 @@ use crate::ops::secret::Secrecy;
 /// Most worker threads `WORKERS` may ask for.
 pub const WORKERS_MAX: u64 = 64;
 
-/// One setting of the server: an environment variable and the flag that wins over it.
+/// A setting of the server: an environment variable, and a flag that overrides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
     /// The environment variable; in kebab-case it is the long flag, see [`Setting::flag`].
     pub variable: &'static str,
     /// The one-letter flag without its dash, or empty.
     pub short: &'static str,
-    /// The default as an operator would write it; empty means unset.
+    /// The default as an operator would write it; empty is unset.
     pub default: &'static str,
-    /// The values it takes.
+    /// The allowed values.
     pub allowed: Allowed,
     /// What it does, in one line.
     pub help: &'static str,
-    /// Whether a running server takes over a new value when it is reloaded; any other needs a restart.
+    /// Whether a reload applies a new value; other settings need a restart.
     pub is_live: bool,
-    /// Which part of it is secret: shown nowhere, and refused as a flag, which every user of the machine can read.
+    /// The secret part of the value. It is never printed, and refused in a flag, since every user of the machine can read
+    /// flags.
     pub secrecy: Secrecy,
 }
 
 impl Setting {
-    /// The long flag without its dashes: `max-connections` for `MAX_CONNECTIONS`.
+    /// Returns the long flag without its dashes: `max-connections` for `MAX_CONNECTIONS`.
     pub fn flag(&self) -> String {
         flag_of(self.variable)
     }
@@ -40,14 +41,14 @@ impl Setting {
     }
 }
 
-/// The values a setting takes; displayed, they are the words that error messages and `--help` use.
+/// The allowed values of a setting; `Display` writes the text of error messages and `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowed {
     /// A whole number within both bounds.
     Whole {
-        /// The smallest number allowed.
+        /// Smallest number allowed.
         min: u64,
-        /// The largest number allowed.
+        /// Largest number allowed.
         max: u64,
     },
     /// An address to listen on.
@@ -62,15 +63,15 @@ pub enum Allowed {
     LogLevel,
     /// A name of [`crate::ops::logging::Format`], in any case.
     LogFormat,
-    /// Yes or no, in any case. As a flag it needs no value.
+    /// A boolean, in any case. As a flag it needs no value.
     Switch,
     /// The path of a directory that exists when the configuration is read.
     Directory,
     /// The path of a file, which need not exist.
     File,
-    /// The address of a Redis.
+    /// The URL of a Redis.
     RedisUrl,
-    /// A text that nobody guesses.
+    /// A shared secret.
     SharedSecret,
     /// A short name.
     Name,
@@ -85,10 +86,12 @@ impl fmt::Display for Allowed {
             Self::Address => out.write_str("an IPv4 or IPv6 address or localhost"),
             Self::SocketAddress => out.write_str("ADDRESS:PORT, as in 127.0.0.1:9108 or [::1]:9108"),
             Self::Origins => out.write_str(
-                "* or, with commas between them, origins (https://game.example:8443), \
+                "* or a comma-separated list of origins (https://game.example:8443), \
                  subdomains of one (https://*.example.com), file:// or null",
             ),
-            Self::Networks => out.write_str("addresses and networks such as 10.0.0.0/8, separated by commas"),
+            Self::Networks => {
+                out.write_str("a comma-separated list of addresses and networks such as 10.0.0.0/8")
+            }
             Self::LogLevel => out.write_str("one of off, error, warn, warning, info, debug, trace"),
             Self::LogFormat => out.write_str("one of text, json"),
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
@@ -109,16 +112,16 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// A variable (and its flag) that tuned another runtime: accepted, without effect, and answered with a notice.
+/// A variable (and its flag) that tuned the former runtime: accepted without effect, and reported by a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retired {
     /// The environment variable; in kebab-case it is the long flag.
     pub variable: &'static str,
-    /// What takes its place.
+    /// What to use instead.
     pub instead: &'static str,
 }
 
-/// The long flag without its dashes that belongs to an environment variable.
+/// Returns the long flag, without its dashes, of an environment variable.
 pub(super) fn flag_of(variable: &str) -> String {
     variable.to_ascii_lowercase().replace('_', "-")
 }
@@ -133,7 +136,7 @@ const fn setting(
     Setting { variable, short, default, allowed, help, is_live: false, secrecy: Secrecy::Public }
 }
 
-/// A setting that a running server takes over.
+/// A setting that a reload applies.
 const fn live(
     variable: &'static str,
     short: &'static str,
@@ -153,71 +156,71 @@ const RESUME_TTL: Allowed = whole(0, limits::SESSION_TTL_S_MAX as u64);
 const SPAWN_START: Allowed = whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
 const SPAWN_END: Allowed = whole(1, limits::WORLD_SIDE_MAX as u64);
 
-/// Every setting, in the order in which help and documents show them.
-#[rustfmt::skip] // One row a setting.
+/// Every setting, in the order of help and documents.
+#[rustfmt::skip] // One row per setting.
 pub static SETTINGS: &[Setting] = &[
     setting("HOST", "H", "0.0.0.0", Allowed::Address, "Address to listen on"),
-    setting("PORT", "p", "8108", whole(0, 65_535), "TCP port to listen on; 0 takes any free one"),
-    setting("ADMIN_ADDR", "", "", Allowed::SocketAddress, "Where metrics are served instead of on PORT"),
-    live("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Web pages that may open a game connection"),
+    setting("PORT", "p", "8108", whole(0, 65_535), "TCP port to listen on; 0 picks a free port"),
+    setting("ADMIN_ADDR", "", "", Allowed::SocketAddress, "Address and port of the metrics; unset serves them on PORT"),
+    live("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Origins of web pages that may open a game connection"),
     live("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
     live("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
     live("STATIC_MAX_FILES", "", "16384", whole(1, 1_000_000), "Most files and directories in STATIC_DIR"),
     live("STATIC_MAX_MIB", "", "256", whole(1, 65_536), "Most MiB of all files in STATIC_DIR together"),
-    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 is one per core, and one on two cores"),
-    live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most WebSocket connections at a time"),
-    live("MAX_CONNS_PER_IP", "", "", whole(0, 1_000_000), "Most players of one address; unset, 1000, loopback free"),
-    live("IP_CONN_RATE", "", "", whole(0, 100_000), "Players of one address a second; unset, 50, loopback free"),
-    live("IP_CONN_BURST", "", "100", whole(0, 1_000_000), "Players of one address at once after a pause"),
-    live("HTTP_CONNS_PER_IP", "", "", whole(0, 512), "Most other connections of one address; unset, 256, loopback free"),
-    live("HTTP_RATE", "", "", whole(0, 1_000_000), "HTTP requests of one address a second; unset, 1000, loopback free"),
-    live("HTTP_BURST", "", "10000", whole(0, 1_000_000), "HTTP requests of one address at once after a pause"),
-    live("HTTP_MIN_RATE", "", "2000", whole(0, 1_000_000), "Bytes a second of an answer that a client must take"),
-    live("KEEPALIVE_TIMEOUT_SEC", "", "75", whole(1, 3_600), "Seconds an HTTP connection may be idle between requests"),
-    setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose word about a client's address counts"),
-    setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Whether trusted proxies speak the PROXY protocol"),
-    setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation steps a second"),
-    live("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to one client"),
-    live("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full states to one client"),
-    live("MAX_VISIBLE", "", "128", whole(1, limits::INTEREST_SET_MAX as u64), "Most players shown to one client"),
+    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 selects one per core, but one on two cores"),
+    live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most concurrent WebSocket connections"),
+    live("MAX_CONNS_PER_IP", "", "", whole(0, 1_000_000), "Most players per address; 0 for no limit; unset is 1000, no limit for loopback"),
+    live("IP_CONN_RATE", "", "", whole(0, 100_000), "New players per address and second; 0 for no limit; unset is 50, no limit for loopback"),
+    live("IP_CONN_BURST", "", "100", whole(0, 1_000_000), "New players per address in a burst after a pause; 0 for no limit"),
+    live("HTTP_CONNS_PER_IP", "", "", whole(0, 512), "Most other connections per address; 0 for no limit; unset is 256, no limit for loopback"),
+    live("HTTP_RATE", "", "", whole(0, 1_000_000), "HTTP requests per address and second; 0 for no limit; unset is 1000, no limit for loopback"),
+    live("HTTP_BURST", "", "10000", whole(0, 1_000_000), "HTTP requests per address in a burst after a pause; 0 for no limit"),
+    live("HTTP_MIN_RATE", "", "2000", whole(0, 1_000_000), "Least bytes per second at which a client must read a response; 0 for no limit"),
+    live("KEEPALIVE_TIMEOUT_SEC", "", "75", whole(1, 3_600), "Seconds an HTTP connection may stay idle between requests"),
+    setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose forwarding headers set the client's address"),
+    setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Whether trusted proxies send a PROXY protocol header"),
+    setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation ticks per second"),
+    live("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to a client"),
+    live("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full snapshots to a client"),
+    live("MAX_VISIBLE", "", "128", whole(1, limits::INTEREST_SET_MAX as u64), "Most players shown to a client"),
     setting("WORLD_WIDTH", "", "2000", WORLD_SIDE, "Width of the world, in units"),
     setting("WORLD_HEIGHT", "", "2000", WORLD_SIDE, "Height of the world, in units"),
-    setting("SPAWN_MIN_X", "", "100", SPAWN_START, "Left edge of the spawn area, in units, inside it"),
-    setting("SPAWN_MAX_X", "", "900", SPAWN_END, "Right edge of the spawn area, in units, outside it"),
-    setting("SPAWN_MIN_Y", "", "100", SPAWN_START, "Top edge of the spawn area, in units, inside it"),
-    setting("SPAWN_MAX_Y", "", "900", SPAWN_END, "Bottom edge of the spawn area, in units, outside it"),
-    setting("SPAWN_SEED", "", "", whole(0, u64::MAX), "Seed of the spawn positions; unset, the system's entropy"),
+    setting("SPAWN_MIN_X", "", "100", SPAWN_START, "Left edge of the spawn area, in units, inclusive"),
+    setting("SPAWN_MAX_X", "", "900", SPAWN_END, "Right edge of the spawn area, in units, exclusive"),
+    setting("SPAWN_MIN_Y", "", "100", SPAWN_START, "Top edge of the spawn area, in units, inclusive"),
+    setting("SPAWN_MAX_Y", "", "900", SPAWN_END, "Bottom edge of the spawn area, in units, exclusive"),
+    setting("SPAWN_SEED", "", "", whole(0, u64::MAX), "Seed of the spawn positions; unset uses the system's entropy"),
     setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks in 1/24 s, a client's step"),
-    setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds until an attack ends by itself"),
-    live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds for which who left may come back to its place; 0 is off"),
-    live("COOKIE_PATH", "", "/", Allowed::CookiePath, "Path for which browsers send the session cookie again"),
-    setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those places over a restart"),
-    setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers to one world; unset, this is the only one").secret(Secrecy::Password),
-    setting("CLUSTER_SECRET", "", "", Allowed::SharedSecret, "What servers of a world prove themselves with; unset, all of that Redis is believed").secret(Secrecy::Whole),
-    setting("CLUSTER_WORLD", "", "main", Allowed::Name, "Which world of that Redis this is"),
-    setting("NODE_NAME", "", "", Allowed::Name, "What this server is called there; unset, its host and port"),
-    live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages a second a client may send"),
-    live("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send at once after a pause"),
-    setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer a connection"),
-    live("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Bytes of replies that may wait for a client"),
+    setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds an attack lasts"),
+    live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds a disconnected player's position is kept; 0 disables"),
+    live("COOKIE_PATH", "", "/", Allowed::CookiePath, "Path attribute of the session cookie"),
+    setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those positions across restarts"),
+    setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers into one world; unset runs a single server").secret(Secrecy::Password),
+    setting("CLUSTER_SECRET", "", "", Allowed::SharedSecret, "Secret that authenticates the servers of a world; unset trusts every client of that Redis").secret(Secrecy::Whole),
+    setting("CLUSTER_WORLD", "", "main", Allowed::Name, "Name of the world on that Redis"),
+    setting("NODE_NAME", "", "", Allowed::Name, "Name of this server on that Redis; unset is its host and port"),
+    live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages per second a client may send"),
+    live("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send in a burst after a pause"),
+    setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer per connection"),
+    live("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Most bytes of replies queued for a client"),
     live("PING_INTERVAL_SEC", "", "30", whole(1, 3_600), "Seconds between pings to a client"),
-    live("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is closed"),
-    live("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds a client may leave what it is sent unread"),
-    live("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds clients get to take their last bytes"),
-    live("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severity that is logged"),
-    setting("LOG_FILE", "", "", Allowed::File, "File to log to; unset, standard error"),
-    setting("LOG_FORMAT", "", "text", Allowed::LogFormat, "How lines of the log are written"),
-    live("DEBUG", "d", "false", Allowed::Switch, "Log at level debug at least"),
+    live("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is disconnected"),
+    live("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds a client may read nothing before it is disconnected"),
+    live("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds clients have at shutdown to read their last bytes"),
+    live("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severe level that is logged"),
+    setting("LOG_FILE", "", "", Allowed::File, "File to log to; unset logs to standard error"),
+    setting("LOG_FORMAT", "", "text", Allowed::LogFormat, "Format of log lines"),
+    live("DEBUG", "d", "false", Allowed::Switch, "Raise LOG_LEVEL to at least debug"),
 ];
 
-/// Every variable that only meant something to another runtime.
+/// Every variable that applied only to the former runtime.
 pub static RETIRED: &[Retired] = &[
     Retired { variable: "GOMAXPROCS", instead: "WORKERS sets the number of worker threads" },
     Retired { variable: "BROADCAST_WORKERS", instead: "WORKERS sets the number of worker threads" },
-    Retired { variable: "GOGC", instead: "nothing to tune, memory per connection is capped" },
-    Retired { variable: "GOMEMLIMIT", instead: "nothing to tune, memory per connection is capped" },
+    Retired { variable: "GOGC", instead: "memory per connection is bounded and needs no tuning" },
+    Retired { variable: "GOMEMLIMIT", instead: "memory per connection is bounded and needs no tuning" },
     Retired {
         variable: "EVENT_CHANNEL_SIZE",
-        instead: "there is no event queue, WRITE_BUFFER_SIZE caps the replies that wait for a client",
+        instead: "there is no event queue; WRITE_BUFFER_SIZE bounds the replies queued for a client",
     },
 ];

@@ -1,5 +1,5 @@
-//! Where a setting's value comes from (flag, variable or default), and the value's validation. Problems are
-//! collected, and a default stands in for an invalid value, so that one pass finds them all.
+//! Resolves a setting's value (flag, file, variable or default) and validates it. Problems are collected, and the default
+//! replaces an invalid value, so that one pass finds all problems.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -18,14 +18,14 @@ use crate::limits::{CLUSTER_SECRET_BYTES, COOKIE_PATH_BYTES_MAX, NODE_NAME_BYTES
 use crate::ops::logging::Format;
 use crate::ops::secret::Secret;
 
-/// The flags and the environment, and what was wrong with them so far.
+/// Flags, environment file and environment, with the problems found so far.
 pub(super) struct Sources<'a> {
     line: &'a CommandLine,
     file: &'a EnvFile,
     env: &'a dyn Fn(&str) -> Option<OsString>,
     /// One line for each problem.
     problems: Vec<String>,
-    /// Variables of the settings whose value is invalid: no relation is checked on them.
+    /// Variables of settings with an invalid value: relations with them are not checked.
     invalid: Vec<&'static str>,
 }
 
@@ -37,7 +37,7 @@ enum Origin {
     Default,
 }
 
-/// A setting's value as it was given; displayed, it names where that was, and shows no secret.
+/// A setting's value as given; `Display` writes its origin and masks secrets.
 struct Given<'a> {
     variable: &'static str,
     origin: Origin,
@@ -49,7 +49,7 @@ impl fmt::Display for Given<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = &*setting(self.variable).secrecy.redacted_unvalidated(&self.text);
         match self.origin {
-            Origin::File => write!(out, "{}: {}={text}", self.file.place(self.variable), self.variable),
+            Origin::File => write!(out, "{}: {}={text}", self.file.position(self.variable), self.variable),
             Origin::Flag if text.is_empty() => write!(out, "--{} ''", flag_of(self.variable)),
             Origin::Flag => write!(out, "--{} {text}", flag_of(self.variable)),
             Origin::Variable => write!(out, "{}={text}", self.variable),
@@ -63,18 +63,18 @@ impl<'a> Sources<'a> {
         Self { line, file, env, problems: line.problems.clone(), invalid: Vec::new() }
     }
 
-    /// Every problem found, one a line; empty when all that was read is valid.
+    /// Returns every problem found, one per line; empty if all values are valid.
     pub fn into_problems(self) -> Vec<String> {
         self.problems
     }
 
-    /// One line for each variable or flag that only meant something to another runtime.
+    /// Returns one line per variable or flag that applied only to the former runtime.
     pub fn notices(&self) -> Vec<String> {
         let set = RETIRED.iter().filter_map(|retired| {
             let variable = retired.variable;
-            // Its value has no type that would say whether it may be shown.
+            // The value may be anything, so it is not printed.
             let place = match self.lookup(variable)?.0 {
-                Origin::File => format!("{}: {variable}", self.file.place(variable)),
+                Origin::File => format!("{}: {variable}", self.file.position(variable)),
                 Origin::Flag => format!("--{}", flag_of(variable)),
                 Origin::Variable | Origin::Default => variable.to_owned(),
             };
@@ -83,17 +83,17 @@ impl<'a> Sources<'a> {
         set.collect()
     }
 
-    /// A whole number.
+    /// Reads a whole number.
     pub fn whole<T: TryFrom<u64>>(&mut self, variable: &str) -> T {
         self.read(variable, whole)
     }
 
-    /// A whole number that may be unset.
+    /// Reads a whole number that may be unset.
     pub fn optional_whole<T: TryFrom<u64>>(&mut self, variable: &str) -> Option<T> {
         self.read_optional(variable, whole)
     }
 
-    /// An address; `localhost` is 127.0.0.1.
+    /// Reads an address; `localhost` is 127.0.0.1.
     pub fn address(&mut self, variable: &str) -> IpAddr {
         self.read(variable, |_, text| {
             if text.eq_ignore_ascii_case("localhost") {
@@ -104,7 +104,7 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// An address and a port, which may be unset; `localhost` is 127.0.0.1.
+    /// Reads an address and a port, which may be unset; `localhost` is 127.0.0.1.
     pub fn socket_address(&mut self, variable: &str) -> Option<SocketAddr> {
         self.read_optional(variable, |_, text| match text.rsplit_once(':') {
             Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
@@ -114,30 +114,30 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// A list of origins.
+    /// Reads a list of origins.
     pub fn origins(&mut self, variable: &str) -> AllowedOrigins {
         self.read(variable, |_, text| AllowedOrigins::parse(list(text)))
     }
 
-    /// A log level.
+    /// Reads a log level.
     pub fn log_level(&mut self, variable: &str) -> LevelFilter {
         self.read(variable, |_, text| {
             if text.eq_ignore_ascii_case("warning") { Some(LevelFilter::Warn) } else { text.parse().ok() }
         })
     }
 
-    /// How lines of the log are written.
+    /// Reads a log format.
     pub fn log_format(&mut self, variable: &str) -> Format {
         self.read(variable, |_, text| Format::named(&text.to_ascii_lowercase()))
     }
 
-    /// A list of networks, empty when unset.
+    /// Reads a list of networks, empty when unset.
     pub fn networks(&mut self, variable: &str) -> Vec<IpNet> {
         self.read_optional(variable, |_, text| list(text).split(',').map(network).collect())
             .unwrap_or_default()
     }
 
-    /// Yes or no.
+    /// Reads a boolean.
     pub fn switch(&mut self, variable: &str) -> bool {
         self.read(variable, |_, text| match &*text.to_ascii_lowercase() {
             "true" | "1" | "yes" | "on" => Some(true),
@@ -146,17 +146,17 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// A path that may be unset.
+    /// Reads a path that may be unset.
     pub fn path(&mut self, variable: &str) -> Option<PathBuf> {
         self.read_optional(variable, path)
     }
 
-    /// The address of a Redis, which may be unset.
+    /// Reads a Redis URL that may be unset.
     pub fn redis_url(&mut self, variable: &str) -> Option<Secret> {
         self.read_optional(variable, |_, text| Address::parse(text).map(|(url, _)| Secret::new(url)))
     }
 
-    /// A secret of all servers of a world, which may be unset.
+    /// Reads a shared secret that may be unset.
     pub fn shared_secret(&mut self, variable: &str) -> Option<Secret> {
         self.read_optional(variable, |_, text| {
             let is_fit = CLUSTER_SECRET_BYTES.contains(&text.len())
@@ -165,31 +165,31 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// The path of a cookie.
+    /// Reads a cookie path.
     pub fn cookie_path(&mut self, variable: &str) -> String {
         self.read(variable, cookie_path)
     }
 
-    /// A name.
+    /// Reads a name.
     pub fn name(&mut self, variable: &str) -> String {
         self.read(variable, name)
     }
 
-    /// A name that may be unset.
+    /// Reads a name that may be unset.
     pub fn optional_name(&mut self, variable: &str) -> Option<String> {
         self.read_optional(variable, name)
     }
 
-    /// Reports the relation between two settings when it does not `hold`, unless one of them is invalid anyway.
-    pub fn require(&mut self, hold: bool, left: &'static str, relation: &str, right: &'static str) {
-        if hold || self.invalid.contains(&left) || self.invalid.contains(&right) {
+    /// Reports a violated relation between two settings, unless one of them is already invalid.
+    pub fn require(&mut self, holds: bool, left: &'static str, relation: &str, right: &'static str) {
+        if holds || self.invalid.contains(&left) || self.invalid.contains(&right) {
             return;
         }
         let (left, right) = (self.given(setting(left)), self.given(setting(right)));
         self.problems.push(format!("{left}: must be {relation} {right}"));
     }
 
-    /// Whether nothing is wrong with the value of a setting that was read.
+    /// Returns whether a setting that was read has a valid value.
     pub fn is_valid(&self, variable: &str) -> bool {
         !self.invalid.contains(&variable)
     }
@@ -202,7 +202,7 @@ impl<'a> Sources<'a> {
         value.unwrap_or_else(|| {
             let problem = if is_exposed {
                 format!(
-                    "--{}: every user of this machine can read a flag, and this value is secret: set {variable} in the \
+                    "--{}: refused, since every user of this machine can read flags: set this secret as {variable} in the \
                      environment or in the file of --env-file",
                     flag_of(variable)
                 )
@@ -210,11 +210,11 @@ impl<'a> Sources<'a> {
                 format!("{given}: expected {}", setting.allowed)
             };
             self.report(setting, problem);
-            parse(setting.allowed, setting.default).expect("defaults are valid: a test reads them all")
+            parse(setting.allowed, setting.default).expect("defaults are valid: a test parses them all")
         })
     }
 
-    /// An empty text is unset, so that an empty flag unsets what the environment sets.
+    /// Reads an optional value. An empty text is unset, so that an empty flag overrides the environment.
     fn read_optional<T>(&mut self, variable: &str, parse: impl Fn(Allowed, &str) -> Option<T>) -> Option<T> {
         self.read(
             variable,
@@ -242,8 +242,8 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// A flag wins over a line of the file, which wins over a variable. What is set but empty counts as unset, but for a
-    /// flag. Blanks around a value are no part of it, wherever it comes from.
+    /// Looks up a value: a flag wins over the file, the file over the environment. An empty value counts as unset, except in
+    /// a flag. Surrounding spaces are trimmed.
     fn lookup(&self, variable: &str) -> Option<(Origin, OsString)> {
         if let Some(text) = self.line.values.get(&flag_of(variable)) {
             return Some((Origin::Flag, text.trim().into()));
@@ -257,12 +257,12 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A list without the commas and blanks at its end.
+/// Trims commas and spaces at the end of a list.
 fn list(text: &str) -> &str {
     text.trim_end_matches(|character: char| character == ',' || character.is_whitespace())
 }
 
-/// An address; one of IPv6 may stand in brackets, as it does before a port.
+/// Parses an address; an IPv6 address may be in brackets, as before a port.
 fn address(text: &str) -> Option<IpAddr> {
     match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
         Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::from),
@@ -282,7 +282,7 @@ fn cookie_path(_: Allowed, text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-/// The setting of this variable.
+/// Returns the setting of this variable.
 pub(super) fn setting(variable: &str) -> &'static Setting {
     SETTINGS.iter().find(|setting| setting.variable == variable).expect("only settings of the table are read")
 }
@@ -293,7 +293,7 @@ fn whole<T: TryFrom<u64>>(allowed: Allowed, text: &str) -> Option<T> {
     T::try_from(number).ok()
 }
 
-/// A network, or a single address; its bits beyond the prefix don't matter. IPv4 mapped into IPv6 would match nothing
+/// Parses a network or a single address; bits beyond the prefix are ignored. An IPv4-mapped IPv6 address would match no peer
 /// and is refused.
 fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
@@ -306,7 +306,7 @@ fn network(text: &str) -> Option<IpNet> {
     (network.addr().to_canonical() == network.addr()).then_some(network.trunc())
 }
 
-/// Control characters are refused, so that a printed configuration has one line a setting.
+/// Parses a path. Control characters are refused, so that a printed configuration has one line per setting.
 fn path(allowed: Allowed, text: &str) -> Option<PathBuf> {
     let path = PathBuf::from(text);
     let fits = if allowed == Allowed::Directory { path.is_dir() } else { !path.is_dir() };

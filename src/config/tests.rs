@@ -1,4 +1,4 @@
-//! The behaviour of [`parse`] as operators meet it. The forms of a flag are tested in `command_line`.
+//! Tests of [`parse`]. `command_line` tests the forms of a flag.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn lines(text: &str) -> Vec<(&str, &str)> {
 }
 
 fn workers_here() -> usize {
-    workers_that_pay(thread::available_parallelism().unwrap().get())
+    default_workers(thread::available_parallelism().unwrap().get())
 }
 
 /// Every setting with a valid value that is not its default.
@@ -159,7 +159,7 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
-fn the_environment_sets_what_no_flag_does() {
+fn a_flag_wins_over_a_variable() {
     let config = config(&["-port=1"], &[("PORT", "2"), ("TICK_RATE", "30"), ("HOST", "localhost")]);
     assert_eq!((config.port, config.tick_rate_hz), (1, 30));
     assert_eq!(config.host, IpAddr::from([127, 0, 0, 1]));
@@ -176,7 +176,7 @@ fn an_empty_variable_counts_as_unset() {
 }
 
 #[test]
-fn an_empty_flag_unsets_what_may_be_unset_and_nothing_else() {
+fn an_empty_flag_unsets_only_an_optional_setting() {
     assert_eq!(
         config(&["--static-dir=", "--spawn-seed="], &[("STATIC_DIR", "/"), ("SPAWN_SEED", "1")]),
         Config::default()
@@ -185,13 +185,13 @@ fn an_empty_flag_unsets_what_may_be_unset_and_nothing_else() {
 }
 
 #[test]
-fn each_bound_is_allowed_and_what_lies_beyond_is_named_with_its_range() {
+fn bounds_are_inclusive_and_a_value_beyond_is_reported_with_the_range() {
     let mut checked = 0;
     for setting in SETTINGS {
         let Allowed::Whole { min, max } = setting.allowed else { continue };
         checked += 1;
         for bound in [min, max] {
-            // Relations between settings may be violated here, bounds not.
+            // Bounds hold here; relations between settings may be violated.
             let problems = command(&[], &[(setting.variable, &bound.to_string())])
                 .map_or_else(|e| e.problems, |_| vec![]);
             assert!(problems.iter().all(|line| !line.contains("expected")), "{problems:?}");
@@ -254,7 +254,7 @@ fn the_bounds_are_the_documented_ones() {
 }
 
 #[test]
-fn other_invalid_values_are_named_with_what_is_allowed() {
+fn other_invalid_values_are_reported_with_the_allowed_values() {
     let address = "expected an IPv4 or IPv6 address or localhost";
     let level = "expected one of off, error, warn, warning, info, debug, trace";
     let switch = "expected one of true, false, 1, 0, yes, no, on, off";
@@ -269,7 +269,7 @@ fn other_invalid_values_are_named_with_what_is_allowed() {
     for value in ["9108", "localhost", "localhost:+1", "::1:9108", "a.example:1", "127.0.0.1:65536"] {
         assert_eq!(problems(&[], &[("ADMIN_ADDR", value)]), [format!("ADMIN_ADDR={value}: {admin}")]);
     }
-    let origins = "expected * or, with commas between them, origins (https://game.example:8443), \
+    let origins = "expected * or a comma-separated list of origins (https://game.example:8443), \
                    subdomains of one (https://*.example.com), file:// or null";
     assert_eq!(
         problems(&["--allowed-origins=https://a/"], &[]),
@@ -383,14 +383,14 @@ fn debug_raises_the_log_level_and_never_lowers_it() {
 }
 
 #[test]
-fn zero_workers_are_one_per_core_where_that_pays() {
-    assert_eq!([1, 2, 3, 4, 64, 65].map(workers_that_pay), [1, 1, 3, 4, 64, 64]);
+fn zero_workers_select_one_per_core_but_one_on_two_cores() {
+    assert_eq!([1, 2, 3, 4, 64, 65].map(default_workers), [1, 1, 3, 4, 64, 64]);
     assert_eq!(config(&["-w0"], &[("WORKERS", "3")]).workers, workers_here());
     assert_eq!(config(&[], &[("WORKERS", "3")]).workers, 3);
 }
 
 #[test]
-fn settings_of_another_runtime_give_a_notice_each_and_change_nothing() {
+fn each_setting_of_the_former_runtime_gives_a_notice_and_changes_nothing() {
     let args = ["-gomaxprocs=4", "--gogc", "off"];
     let env = [("GOGC", "50"), ("GOMEMLIMIT", ""), ("EVENT_CHANNEL_SIZE", "5"), ("BROADCAST_WORKERS", "8")];
     let (config, notices) = run(&args, &env);
@@ -398,23 +398,23 @@ fn settings_of_another_runtime_give_a_notice_each_and_change_nothing() {
     let expected = [
         "--gomaxprocs has no effect: WORKERS sets the number of worker threads",
         "BROADCAST_WORKERS has no effect: WORKERS sets the number of worker threads",
-        "--gogc has no effect: nothing to tune, memory per connection is capped",
-        "EVENT_CHANNEL_SIZE has no effect: there is no event queue, WRITE_BUFFER_SIZE caps the replies that wait \
-         for a client",
+        "--gogc has no effect: memory per connection is bounded and needs no tuning",
+        "EVENT_CHANNEL_SIZE has no effect: there is no event queue; WRITE_BUFFER_SIZE bounds the replies queued for \
+         a client",
     ];
     assert_eq!(notices, expected);
     let checked = command(&["--check-config"], &[("GOMEMLIMIT", "1GiB")]).unwrap();
-    let notice = "GOMEMLIMIT has no effect: nothing to tune, memory per connection is capped";
+    let notice = "GOMEMLIMIT has no effect: memory per connection is bounded and needs no tuning";
     assert_eq!(checked, Command::CheckConfig(Config::default(), vec![notice.to_owned()]));
 }
 
-/// [`ALL_CHANGED`] without what is secret, which is not printed.
+/// [`ALL_CHANGED`] without secrets, which are not printed.
 fn printable() -> Vec<(&'static str, &'static str)> {
     ALL_CHANGED.iter().copied().filter(|(name, _)| sources::setting(name).secrecy != Secrecy::Whole).collect()
 }
 
 #[test]
-fn printed_configuration_reads_back_as_the_same() {
+fn a_printed_configuration_parses_to_the_same_configuration() {
     for env in [&*printable(), &[]] {
         let text = printed(env);
         assert_eq!(config(&[], &lines(&text)), config(&[], env));
@@ -423,7 +423,7 @@ fn printed_configuration_reads_back_as_the_same() {
 }
 
 #[test]
-fn printed_configuration_has_every_setting_with_its_effective_value() {
+fn a_printed_configuration_has_every_setting_with_its_effective_value() {
     assert_eq!(lines(&printed(ALL_CHANGED)), printable());
     let workers = workers_here().to_string();
     let defaults: Vec<_> = SETTINGS.iter().map(|setting| (setting.variable, setting.default)).collect();
@@ -437,7 +437,7 @@ fn printed_configuration_has_every_setting_with_its_effective_value() {
 }
 
 #[test]
-fn help_tells_everything_about_every_setting() {
+fn help_describes_every_setting() {
     let Ok(Command::Help(help)) = command(&["-h"], &[]) else { panic!() };
     for setting in SETTINGS {
         let short = if setting.short.is_empty() { String::new() } else { format!(", -{}", setting.short) };
@@ -455,7 +455,7 @@ fn help_tells_everything_about_every_setting() {
 }
 
 #[test]
-fn help_and_version_do_not_care_about_invalid_settings() {
+fn help_and_version_ignore_invalid_settings() {
     let env = [("PORT", "x")];
     let version = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned();
     assert_eq!(command(&["-V", "--tick-rate=0"], &env), Ok(Command::Version(version)));
@@ -477,7 +477,7 @@ fn the_other_actions_validate_first() {
 }
 
 #[test]
-fn a_running_server_takes_over_what_is_live_and_names_the_rest() {
+fn a_reload_applies_live_settings_and_reports_the_others() {
     let (before, fresh) = (config(&[], &[]), config(&[], ALL_CHANGED));
     let reloaded = before.reloaded(fresh.clone());
     let now = render::values(&reloaded.config);
@@ -493,7 +493,7 @@ fn a_running_server_takes_over_what_is_live_and_names_the_rest() {
         settings.map(|setting| setting.variable).collect::<Vec<_>>()
     };
     assert_eq!(variables(&reloaded.changes), of(true));
-    assert_eq!(variables(&reloaded.waiting), of(false));
+    assert_eq!(variables(&reloaded.needs_restart), of(false));
     let again = reloaded.config.reloaded(reloaded.config.clone());
-    assert_eq!((again.changes, again.waiting), (vec![], vec![]));
+    assert_eq!((again.changes, again.needs_restart), (vec![], vec![]));
 }

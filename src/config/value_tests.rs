@@ -1,4 +1,4 @@
-//! Values as people write them: blanks, brackets, lists.
+//! Tolerant parsing of values: surrounding spaces, brackets, lists.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn problems(args: &[&str], env: Env) -> Vec<String> {
 }
 
 #[test]
-fn values_are_taken_as_people_write_them_wherever_they_come_from() {
+fn values_are_parsed_alike_from_flags_files_and_variables() {
     for (variable, written, read) in [
         ("PORT", " 9000 ", "9000"),
         ("PORT", "9000\r\n", "9000"),
@@ -69,7 +69,7 @@ fn proxies_are_networks_and_single_addresses() {
     let networks: Vec<_> = config(&[], &[("TRUSTED_PROXIES", list)]).trusted_proxies;
     let shown: Vec<_> = networks.iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/32"]);
-    let allowed = "expected addresses and networks such as 10.0.0.0/8, separated by commas";
+    let allowed = "expected a comma-separated list of addresses and networks such as 10.0.0.0/8";
     for value in [
         "proxy.example",
         "10.0.0.0/33",
@@ -86,7 +86,7 @@ fn proxies_are_networks_and_single_addresses() {
 }
 
 #[test]
-fn a_cookie_path_ends_no_attribute() {
+fn a_cookie_path_can_not_end_its_attribute() {
     let longest = format!("/{}", "a".repeat(255));
     for path in ["/", "/game", "/game/", "/a,b=c%20", longest.as_str()] {
         assert_eq!(config(&[], &[("COOKIE_PATH", path)]).cookie_path, path);

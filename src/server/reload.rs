@@ -104,11 +104,11 @@ impl Server {
     }
 
     fn apply_config(&mut self, fresh: Config, assets: Assets) {
-        let Reloaded { config, changes, waiting } = self.reload.configured.reloaded(fresh);
+        let Reloaded { config, changes, needs_restart } = self.reload.configured.reloaded(fresh);
         for change in &changes {
             log::info!("reload: {change}");
         }
-        for change in waiting {
+        for change in needs_restart {
             log::warn!("reload: {change}, effective at the next start");
         }
         assets.log_notices();

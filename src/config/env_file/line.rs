@@ -1,43 +1,43 @@
-//! A line of an environment file. Where systemd, Docker and dotenv agree, so do these rules:
+//! Grammar of a line of an environment file, compatible with systemd, Docker and dotenv where those agree:
 //!
-//! * A line is blank, a comment (`#` or `;` at its start), or `NAME=value`, with `export` before it or not. Blanks around the
-//!   name and the value don't count.
-//! * A value without quotes goes up to the end of the line, or up to a blank with `#` behind it. Its characters stand for
-//!   themselves, other `#` and quotes within it included.
-//! * Within `'` every character stands for itself. Within `"` a backslash takes the meaning from a `"`, `\`, `$` or `` ` ``
-//!   behind it. Behind the closing quote only a comment may follow.
-//! * Nothing is substituted, and no value goes on in the next line. No control character but the tab is part of a line.
+//! * A line is blank, a comment (`#` or `;` at its start), or `NAME=value`, optionally preceded by `export`. Spaces around
+//!   name and value are ignored.
+//! * An unquoted value extends to the end of the line, or to a `#` after a space. Its characters are literal, including
+//!   other `#` and quotes.
+//! * In single quotes every character is literal. In double quotes a backslash escapes `"`, `\`, `$` and `` ` ``. Only a
+//!   comment may follow the closing quote.
+//! * There is no substitution and no line continuation. Tab is the only control character allowed.
 
 /// A variable and its value.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::config) struct Entry<'a> {
-    /// The variable, which may be no setting.
+    /// The variable, which need not be a setting.
     pub name: &'a str,
-    /// Where its name begins, in characters from 1.
+    /// Column of the name, in characters from 1.
     pub name_column: usize,
-    /// The value, without quotes and blanks around it.
+    /// The value, without quotes and surrounding spaces.
     pub value: String,
-    /// Where that begins.
+    /// Column of the value, in characters from 1.
     pub column: usize,
 }
 
-/// A character that is not understood.
+/// A syntax error in a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::config) struct SyntaxError {
-    /// Its place in the line, counted from 1.
+    /// Column of the error, in characters from 1.
     pub column: usize,
-    /// The problem, without the text of the line.
+    /// The message, without text of the line.
     pub message: String,
 }
 
-/// A line as it is read.
+/// A line being parsed; positions are byte offsets.
 #[derive(Clone, Copy)]
 struct Line<'a>(&'a str);
 
-/// Reads a line without its end; a blank one and a comment are nothing.
+/// Parses a line without its line end; `None` for a blank line or a comment.
 ///
 /// # Errors
-/// Names the first character that is not understood.
+/// The first syntax error.
 pub(in crate::config) fn entry(text: &str) -> Result<Option<Entry<'_>>, SyntaxError> {
     let line = Line(text);
     let is_forbidden = |character: char| character.is_control() && character != '\t';
@@ -81,7 +81,7 @@ impl Line<'_> {
         rest.map_or(at, |rest| self.skip_blanks(self.0.len() - rest.len()))
     }
 
-    /// The value that begins behind this place, which is that of the `=`.
+    /// Parses an unquoted value after the `=`, from this offset on.
     fn unquoted(self, at: usize) -> Result<String, SyntaxError> {
         let rest = &self.0[at..];
         let is_comment = |&(sign, _): &(usize, &str)| rest[..sign].ends_with(char::is_whitespace);
@@ -89,12 +89,14 @@ impl Line<'_> {
         let value = rest[..end].trim();
         if value.ends_with('\\') {
             let last = at + rest[..end].trim_end().len() - 1;
-            return Err(self.error(last, "a value does not go on in the next line; a last \\ takes quotes"));
+            return Err(
+                self.error(last, "a value can't continue on the next line; quote a value that ends in \\")
+            );
         }
         Ok(value.to_owned())
     }
 
-    /// The value whose opening quote stands at this place.
+    /// Parses a quoted value; its opening quote is at this offset.
     fn quoted(self, at: usize, quote: char) -> Result<String, SyntaxError> {
         let (mut value, mut characters) = (String::new(), self.0[at + 1..].char_indices().peekable());
         while let Some((offset, character)) = characters.next() {
@@ -105,23 +107,24 @@ impl Line<'_> {
             let escaped = characters.next_if(|(_, next)| is_escape && "\"\\$`".contains(*next));
             value.push(escaped.map_or(character, |(_, escaped)| escaped));
         }
-        Err(self.error(at, "this quote is not closed"))
+        Err(self.error(at, "missing closing quote"))
     }
 
-    /// Behind a closing quote.
+    /// Checks that only a comment follows a closing quote.
     fn expect_end(self, at: usize) -> Result<(), SyntaxError> {
         let next = self.skip_blanks(at);
         let is_comment = next > at && self.0[next..].starts_with('#');
         if next == self.0.len() || is_comment {
             Ok(())
         } else {
-            Err(self.error(next, "unexpected behind the closing quote; a comment begins with a blank and #"))
+            Err(self
+                .error(next, "unexpected text after the closing quote; a comment starts with a space and #"))
         }
     }
 }
 
-/// A line that [`entry`] reads as this variable and value, which holds no control character but tabs: without quotes where
-/// that is possible, so that programs that take quotes literally read it as well.
+/// Writes a line that [`entry`] parses to this variable and value, which must have no control characters except tabs. Quotes
+/// are used only where necessary, since some programs take quotes literally.
 pub(in crate::config) fn write(variable: &str, value: &str) -> String {
     let line = |written: &str| format!("{variable}={written}");
     let reads_back = |line: &String| matches!(entry(line), Ok(Some(entry)) if entry.value == value);

@@ -1,4 +1,4 @@
-//! Environment files as people have them, and what is said of those that make no sense.
+//! Environment files in common forms, and the messages about malformed ones.
 
 use proptest::prelude::*;
 
@@ -29,18 +29,18 @@ fn lines_are_settings_comments_or_blank() {
     let names = ["PORT", "STATIC_DIR", "LOG_FILE", "HOST", "DEBUG"];
     let expected = [Some("2"), Some("/a b"), Some("/x=y"), Some(""), None];
     assert_eq!(values(text, names), expected.map(|value| value.map(str::to_owned)));
-    assert_eq!(parse(text).unwrap().place("PORT"), "game.env:8:8");
+    assert_eq!(parse(text).unwrap().position("PORT"), "game.env:8:8");
 }
 
 #[test]
-fn files_of_windows_are_understood() {
+fn windows_files_are_parsed() {
     let text = "\u{feff}PORT=1\r\nHOST='::'\r\n# end\r\n\r\nTICK_RATE=30\r";
     let expected = [Some("1"), Some("::"), Some("30")];
     assert_eq!(values(text, ["PORT", "HOST", "TICK_RATE"]), expected.map(|value| value.map(str::to_owned)));
 }
 
 #[test]
-fn files_of_shells_are_understood() {
+fn shell_files_with_export_are_parsed() {
     let text = "export PORT=1\n  export\tHOST=::\nexportPORT=3\n";
     assert_eq!(problems(text), ["game.env:3:1: no setting has this name; see --help"]);
     let text = "export PORT=1\n  export\tHOST=::\n";
@@ -48,7 +48,7 @@ fn files_of_shells_are_understood() {
 }
 
 #[test]
-fn a_comment_begins_with_a_blank_and_a_sign() {
+fn a_comment_starts_with_a_space_and_a_number_sign() {
     for (written, expected) in [
         ("/a # comment", "/a"),
         ("/a\t#comment", "/a"),
@@ -66,7 +66,7 @@ fn a_comment_begins_with_a_blank_and_a_sign() {
 }
 
 #[test]
-fn quotes_enclose_a_value_or_belong_to_it() {
+fn quotes_enclose_a_value_or_are_part_of_it() {
     for (written, expected) in [
         ("'a\"b\\'", "a\"b\\"),
         ("\"it's\"", "it's"),
@@ -81,7 +81,7 @@ fn quotes_enclose_a_value_or_belong_to_it() {
 }
 
 #[test]
-fn what_is_not_understood_is_named_with_line_and_character() {
+fn syntax_errors_are_reported_with_line_and_column() {
     let text = "PORT\n=3\nMAX_VISIBEL=1\nGOGC=50\nexport  TICK_RAT=1\nJBSWY3DP====\nhunter_two=1\nPORT 5\n\
                 HOST='a\"\n  LOG_FILE= \"x\\\"\nHOST='a'b\nHOST='a'#b\nLOG_FILE=ä\u{0}\nLOG_FILE=a\rb\nLOG_FILE=/a \\\n\
                 HOST=\u{1b}[2J\n# \u{7}";
@@ -93,13 +93,13 @@ fn what_is_not_understood_is_named_with_line_and_character() {
         "game.env:6:1: no setting has this name; see --help",
         "game.env:7:1: no setting has this name; see --help",
         "game.env:8:6: expected NAME=value",
-        "game.env:9:6: this quote is not closed",
-        "game.env:10:13: this quote is not closed",
-        "game.env:11:9: unexpected behind the closing quote; a comment begins with a blank and #",
-        "game.env:12:9: unexpected behind the closing quote; a comment begins with a blank and #",
+        "game.env:9:6: missing closing quote",
+        "game.env:10:13: missing closing quote",
+        "game.env:11:9: unexpected text after the closing quote; a comment starts with a space and #",
+        "game.env:12:9: unexpected text after the closing quote; a comment starts with a space and #",
         "game.env:13:11: unexpected control character U+0000",
         "game.env:14:11: unexpected control character U+000D",
-        "game.env:15:13: a value does not go on in the next line; a last \\ takes quotes",
+        "game.env:15:13: a value can't continue on the next line; quote a value that ends in \\",
         "game.env:16:6: unexpected control character U+001B",
         "game.env:17:3: unexpected control character U+0007",
     ];
@@ -123,7 +123,7 @@ fn no_problem_repeats_a_value() {
 }
 
 #[test]
-fn another_encoding_is_named() {
+fn another_encoding_is_reported() {
     let problems = EnvFile::parse(Path::new("game.env"), b"PORT=1\nLOG_FILE=\xc3\xa4\xe4\n").err().unwrap();
     assert_eq!(problems, ["game.env:2:11: not valid UTF-8"]);
     let folder = std::env::temp_dir().join(format!("pixi-env-file-{}", std::process::id()));
@@ -132,14 +132,14 @@ fn another_encoding_is_named() {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();
         let problems = EnvFile::read(&path).unwrap_err();
-        let what = "it begins with a byte order mark of UTF-16: save it as UTF-8";
+        let what = "it starts with a UTF-16 byte order mark: save it as UTF-8";
         assert_eq!(problems, [format!("--env-file {}: can't be read: {what}", path.display())]);
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-fn a_file_that_is_missing_or_too_long_is_named() {
+fn a_missing_or_too_large_file_is_reported() {
     let problems = EnvFile::read(Path::new("/nowhere/game.env")).unwrap_err();
     assert!(problems[0].starts_with("--env-file /nowhere/game.env: can't be read: "), "{problems:?}");
     let problems = EnvFile::read(Path::new("/dev/zero")).unwrap_err();
@@ -160,7 +160,7 @@ fn quotes_are_written_only_where_they_are_needed() {
     }
 }
 
-/// Any text without control characters, the special ones often.
+/// Any text without control characters, with many special characters.
 fn any_value() -> impl Strategy<Value = String> {
     let special = prop::sample::select(vec!['#', '\'', '"', '\\', '$', '`', ' ', '\t', '=', ';', '\u{feff}']);
     let any = any::<char>().prop_filter("a control character", |character| !character.is_control());
@@ -170,7 +170,7 @@ fn any_value() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn a_file_is_read_as_it_was_written(written in prop::collection::btree_map(
+    fn a_written_file_parses_to_the_same_values(written in prop::collection::btree_map(
         prop::sample::select(SETTINGS).prop_map(|setting| setting.variable), any_value(), 0..8)
     ) {
         let lines: Vec<_> = written.iter().map(|(variable, value)| write(variable, value)).collect();
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_file_or_have_problems_with_places(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_parse_or_give_problems_with_positions(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Err(problems) = EnvFile::parse(Path::new("game.env"), &bytes) {
             prop_assert!(!problems.is_empty());
             for problem in problems {
