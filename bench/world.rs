@@ -88,9 +88,9 @@ fn apply_move(criterion: &mut Criterion) {
                     black_box(world.apply(slot, black_box(input)));
                 }
                 elapsed += start.elapsed();
-                let adopted =
+                let accepted =
                     positions(&world).iter().zip(&claims).filter(|(now, claim)| **now == claim.1).count();
-                assert_eq!(adopted, players, "claims were refused");
+                assert_eq!(accepted, players, "claims were refused");
             }
             elapsed
         });

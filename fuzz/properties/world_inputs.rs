@@ -177,7 +177,7 @@ impl Trial {
             assert_eq!(claim, Some((u32::from(position.x), u32::from(position.y))), "moved elsewhere");
             let (dx, dy) =
                 (f64::from(before.x.abs_diff(position.x)), f64::from(before.y.abs_diff(position.y)));
-            assert!(dx.hypot(dy) <= f64::from(CLAIM_DISTANCE_MAX), "adopted {dx}, {dy} away");
+            assert!(dx.hypot(dy) <= f64::from(CLAIM_DISTANCE_MAX), "accepted {dx}, {dy} away");
         }
         if was_attacking {
             assert_eq!(position, before, "moved while attacking");

@@ -271,7 +271,7 @@ impl Reader<'_> {
         let position = Position { x: self.u16()?, y: self.u16()? };
         let bits = self.byte()?;
         let part = |bits: u8| Some(bits & 0b11).filter(|&part| part < 3).map(|part| part.cast_signed() - 1);
-        Some(Told {
+        Some(GhostUpdate {
             id,
             position,
             vector: Vector::new(part(bits)?, part(bits >> 2)?),
@@ -349,15 +349,15 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Budget;
+    use crate::world::ReconciliationBudget;
     use proptest::prelude::*;
 
     prop_compose! {
         fn told()(
             id in 1u32.., x: u16, y: u16, dx in -1i8..=1, dy in -1i8..=1,
             faces_right: bool, attacks: bool, begins_attack: bool,
-        ) -> Told {
-            Told { id, position: Position { x, y }, vector: Vector::new(dx, dy), faces_right, attacks, begins_attack }
+        ) -> GhostUpdate {
+            GhostUpdate { id, position: Position { x, y }, vector: Vector::new(dx, dy), faces_right, attacks, begins_attack }
         }
     }
 
@@ -365,7 +365,7 @@ mod tests {
         fn outcome()(
             x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, kind in 0u8..3,
         ) -> SessionOutcome {
-            let (budget, reconnected_ms_ago) = (Budget::EMPTY.refilled(ms), 0);
+            let (budget, reconnected_ms_ago) = (ReconciliationBudget::EMPTY.refilled(ms), 0);
             match kind {
                 0 => SessionOutcome::Active,
                 1 => SessionOutcome::Unknown,

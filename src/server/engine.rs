@@ -63,7 +63,7 @@ impl Engine {
         let mut scene = Scene::new(rules);
         scene.world.set_linger(settings.interest_update_max());
         if config.cluster_url.is_some() {
-            scene.world.wait_for_ids();
+            scene.world.require_granted_ids();
         }
         let viewers = Viewers::new(settings);
         let mut engine = Self { scene: Arc::new(scene), viewers, rate_limit: rate_limit_of(config) };
@@ -141,7 +141,7 @@ impl Engine {
         let Position { x, y } = self.world().position(slot);
         let half_sides = self.viewers.viewer(slot).and_then(Viewer::half_sides);
         let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
-        let (faces_right, budget) = (self.world().is_facing_right(slot), self.world().budget(slot));
+        let (faces_right, budget) = (self.world().is_facing_right(slot), self.world().reconciliation_budget(slot));
         SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: SavedPlayer::LONG_AGO }
     }
 
@@ -199,7 +199,7 @@ impl Engine {
 
     /// Takes a player out of the world; others may see it for some ticks more.
     pub fn leave(&mut self, slot: u32) {
-        self.scene_mut().world.depart(slot);
+        self.scene_mut().world.leave(slot);
         self.viewers.leave(slot);
     }
 

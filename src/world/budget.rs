@@ -16,11 +16,11 @@ const FULL_MILLI: u16 = {
 
 /// A reconciliation budget outside a world: independent of any tick rate, so that any node can take it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
+pub struct ReconciliationBudget {
     milli: u16,
 }
 
-impl Budget {
+impl ReconciliationBudget {
     /// Bytes of the encoded form.
     pub const BYTES: usize = 2;
 
@@ -69,18 +69,18 @@ mod tests {
 
     #[test]
     fn the_clock_refills_it_and_no_further_than_full() {
-        assert_eq!(Budget::EMPTY.refilled(1_000).scaled(60), 24 * 60);
-        assert_eq!(Budget::EMPTY.refilled(2_083), Budget { milli: 49_992 });
-        assert_eq!(Budget::EMPTY.refilled(u64::MAX), Budget::FULL);
-        assert_eq!(Budget::FULL.refilled(1), Budget::FULL);
+        assert_eq!(ReconciliationBudget::EMPTY.refilled(1_000).scaled(60), 24 * 60);
+        assert_eq!(ReconciliationBudget::EMPTY.refilled(2_083), ReconciliationBudget { milli: 49_992 });
+        assert_eq!(ReconciliationBudget::EMPTY.refilled(u64::MAX), ReconciliationBudget::FULL);
+        assert_eq!(ReconciliationBudget::FULL.refilled(1), ReconciliationBudget::FULL);
     }
 
     proptest! {
         #[test]
         fn no_detour_adds_to_it(scaled in 0i32..=50 * 240, from_hz in 1u32..=240, to_hz in 1u32..=240) {
             let scaled = scaled.min(RECONCILIATION_BUDGET_MAX * from_hz as i32);
-            let budget = Budget::of_scaled(scaled, from_hz);
-            prop_assert_eq!(Budget::from_bytes(budget.to_bytes()), Some(budget));
+            let budget = ReconciliationBudget::of_scaled(scaled, from_hz);
+            prop_assert_eq!(ReconciliationBudget::from_bytes(budget.to_bytes()), Some(budget));
             let there = i64::from(budget.scaled(to_hz)) * i64::from(from_hz);
             prop_assert!(there <= i64::from(scaled) * i64::from(to_hz));
         }
@@ -88,7 +88,10 @@ mod tests {
 
     #[test]
     fn more_than_full_is_no_budget() {
-        assert_eq!(Budget::from_bytes(Budget::FULL.to_bytes()), Some(Budget::FULL));
-        assert_eq!(Budget::from_bytes([0xff, 0xff]), None);
+        assert_eq!(
+            ReconciliationBudget::from_bytes(ReconciliationBudget::FULL.to_bytes()),
+            Some(ReconciliationBudget::FULL)
+        );
+        assert_eq!(ReconciliationBudget::from_bytes([0xff, 0xff]), None);
     }
 }

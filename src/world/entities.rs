@@ -17,7 +17,7 @@ use super::entity_state::{EntityState, VACANT};
 use super::extrapolation::{Cadence, Extrapolation};
 use super::id_allocator::Ids;
 use super::random::SplitMix64;
-use super::reconciliation::{Adoption, Point};
+use super::reconciliation::{Point, Reconciliation};
 use crate::limits::MOVE_SILENCE_MS;
 use crate::prefetch::prefetch;
 use ghosts::Haunts;
@@ -32,7 +32,7 @@ struct Player {
     presence: Presence,
     /// When it is decided whether it has jumped.
     jump_at: Tick,
-    adoption: Adoption,
+    reconciliation: Reconciliation,
     drawn: Extrapolation,
 }
 
@@ -150,7 +150,7 @@ impl World {
             silent_at: NEVER,
             presence: Presence::since(self.tick),
             jump_at: NEVER,
-            adoption: Adoption::new(entity.point(), self.tick, self.rules.pace.tick_rate_hz),
+            reconciliation: Reconciliation::new(entity.point(), self.tick, self.rules.pace.tick_rate_hz),
             drawn: Extrapolation::new(entity.position, self.odometer, self.tick, &self.cadence),
         };
         let change_ticks = ChangeTicks::all(ChangeTick::long_before(self.tick));
@@ -217,10 +217,10 @@ impl World {
             return;
         }
         if let Some(claim) = claim {
-            self.judge_claim(at, claim);
+            self.reconcile_claim(at, claim);
         } else {
             let position = self.point(at);
-            self.players[at].adoption.settle(position);
+            self.players[at].reconciliation.agree_on(position);
         }
         let vector = self.granted(at, vector);
         self.set_vector(at, vector);
@@ -230,16 +230,17 @@ impl World {
         self.reschedule(at);
     }
 
-    fn judge_claim(&mut self, at: usize, (x, y): (u32, u32)) {
+    fn reconcile_claim(&mut self, at: usize, (x, y): (u32, u32)) {
         if x > u32::from(self.rules.width) || y > u32::from(self.rules.height) {
             return;
         }
         let (claim, simulated) = (Point { x: x as i32, y: y as i32 }, self.point(at));
         let rate_hz = self.rules.pace.tick_rate_hz;
         self.extrapolate(at);
-        let Player { adoption, drawn, .. } = &mut self.players[at];
-        let may_be = drawn.may_be_at(claim);
-        if adoption.judge(claim, simulated, may_be, self.tick, rate_hz) && claim != simulated {
+        let Player { reconciliation, drawn, .. } = &mut self.players[at];
+        let is_plausible = drawn.is_plausible(claim);
+        if reconciliation.try_accept(claim, simulated, is_plausible, self.tick, rate_hz) && claim != simulated
+        {
             self.put(at, Position { x: x as u16, y: y as u16 });
         }
     }
@@ -416,7 +417,7 @@ impl World {
         prefetch(&self.change_ticks[at]);
         prefetch(&self.deadlines[at]);
         prefetch(&self.players[at]);
-        prefetch(&self.players[at].adoption);
+        prefetch(&self.players[at].reconciliation);
         prefetch(&self.players[at].drawn);
     }
 

@@ -134,7 +134,7 @@ impl Extrapolation {
     }
 
     /// Whether a claim lies near enough to where the player is drawn.
-    pub(super) fn may_be_at(&self, claim: Point) -> bool {
+    pub(super) fn is_plausible(&self, claim: Point) -> bool {
         claim.is_within(EXTRAPOLATION_DISTANCE_MAX, self.point())
     }
 

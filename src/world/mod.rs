@@ -2,7 +2,7 @@
 //! nothing here knows of messages, sockets or viewers.
 //!
 //! * [`World`]: the players in arrays by slot; [`World::apply`] an input, [`World::step`] the time.
-//! * [`reconciliation`]: which claimed positions are believed. [`Budget`]: what of that outlives a player.
+//! * [`reconciliation`]: which claimed positions are believed. [`ReconciliationBudget`]: what of that outlives a player.
 //! * `extrapolation`: where viewers draw a player, and when that is too far off.
 //! * [`dirty_regions`]: where something changed lately, so that viewers elsewhere need not look. `dirty_set`: who
 //!   changed lately, so that viewers nearby need not ask everybody.
@@ -22,7 +22,7 @@ pub mod reconciliation;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use budget::Budget;
+pub use budget::ReconciliationBudget;
 pub use entities::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
 pub use grid_axis::GridAxis;
 pub use motion::Pace;

@@ -5,7 +5,7 @@
 //! over the path the server simulated can be paid from a budget that refills slowly. The account is signed: a client
 //! that lags gives back what it was ahead, so that network jitter averages out.
 
-use super::budget::Budget;
+use super::budget::ReconciliationBudget;
 use super::{Position, Tick};
 use crate::limits::{CLAIM_DISTANCE_MAX, RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 
@@ -36,9 +36,9 @@ impl Point {
     }
 }
 
-/// One player's adoption account.
+/// One player's reconciliation account.
 #[derive(Debug, Clone)]
-pub struct Adoption {
+pub struct Reconciliation {
     /// Where client and server last agreed.
     anchor: Point,
     /// Units the server simulated from the anchor to `segment_start`.
@@ -53,42 +53,42 @@ pub struct Adoption {
 /// Farthest `walked` counts: beyond it only the distance cap of a claim matters.
 const WALKED_MAX: i32 = 1 << 20;
 
-impl Adoption {
+impl Reconciliation {
     /// A full account of a player that stands at `position`.
     pub fn new(position: Point, now: Tick, tick_rate_hz: u32) -> Self {
-        Self::with_budget(position, now, tick_rate_hz, Budget::FULL)
+        Self::with_budget(position, now, tick_rate_hz, ReconciliationBudget::FULL)
     }
 
     /// The account of a returning player that stands at `position`, with the budget of its session.
-    pub fn with_budget(position: Point, now: Tick, tick_rate_hz: u32, budget: Budget) -> Self {
+    pub fn with_budget(position: Point, now: Tick, tick_rate_hz: u32, budget: ReconciliationBudget) -> Self {
         let budget_scaled = budget.scaled(tick_rate_hz);
         Self { anchor: position, walked: 0, segment_start: position, budget_scaled, refilled_at: now }
     }
 
     /// The budget as of `now`, for the player's session.
-    pub fn budget(&self, now: Tick, tick_rate_hz: u32) -> Budget {
+    pub fn budget(&self, now: Tick, tick_rate_hz: u32) -> ReconciliationBudget {
         let mut account = self.clone();
         account.refill(now, tick_rate_hz);
-        Budget::of_scaled(account.budget_scaled, tick_rate_hz)
+        ReconciliationBudget::of_scaled(account.budget_scaled, tick_rate_hz)
     }
 
-    /// Judges a claim against the simulated position, and against what else is known of it (`may_be`). True means
+    /// Judges a claim against the simulated position, and against what else is known of it (`is_plausible`). True means
     /// adopted, and the account is charged.
     ///
     /// To be called before the vector changes, once for every claim, since between two calls the simulated path is
     /// taken for a straight line.
-    pub fn judge(
+    pub fn try_accept(
         &mut self,
         claim: Point,
         simulated: Point,
-        may_be: bool,
+        is_plausible: bool,
         now: Tick,
         tick_rate_hz: u32,
     ) -> bool {
         self.refill(now, tick_rate_hz);
         self.walked = (self.walked + self.segment_start.steps_to(simulated)).min(WALKED_MAX);
         self.segment_start = simulated;
-        if !may_be || !claim.is_within(CLAIM_DISTANCE_MAX, simulated) {
+        if !is_plausible || !claim.is_within(CLAIM_DISTANCE_MAX, simulated) {
             return false;
         }
         let lead_scaled = (self.anchor.steps_to(claim) - self.walked) * tick_rate_hz as i32;
@@ -97,12 +97,12 @@ impl Adoption {
         }
         let full = RECONCILIATION_BUDGET_MAX * tick_rate_hz as i32;
         self.budget_scaled = (self.budget_scaled - lead_scaled).min(full);
-        self.settle(claim);
+        self.agree_on(claim);
         true
     }
 
-    /// Client and server agree on this position: after an adoption, or because the client made no claim.
-    pub fn settle(&mut self, position: Point) {
+    /// Client and server agree on this position: after an reconciliation, or because the client made no claim.
+    pub fn agree_on(&mut self, position: Point) {
         self.anchor = position;
         self.segment_start = position;
         self.walked = 0;
@@ -127,7 +127,7 @@ mod tests {
     /// Walks right with a client `speed` times too fast, messages delayed by `delay_ms(step)`; counts refusals.
     fn refusals(speed: f64, seconds: u32, delay_ms: impl Fn(u32) -> u64) -> usize {
         let pace = Pace::new(RATE_HZ, 4);
-        let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+        let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
         let (mut x, mut refused, mut claimed) = (0, 0, 0.0);
         let mut arrivals: Vec<(u64, f64)> = Vec::new();
         for step in 0..seconds * 24 {
@@ -144,7 +144,7 @@ mod tests {
             }
             (now, moving) = (at, true);
             let claim = Point { x: claim as i32, y: 0 };
-            if account.judge(claim, Point { x, y: 0 }, true, now, RATE_HZ) {
+            if account.try_accept(claim, Point { x, y: 0 }, true, now, RATE_HZ) {
                 x = claim.x;
             } else {
                 refused += 1;
@@ -172,12 +172,12 @@ mod tests {
             claims in proptest::collection::vec((-50i32..=50, -50i32..=50, 0u64..20), 1..300),
         ) {
             // A player who never moves by the rules: everything it gains is budget.
-            let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+            let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
             let (mut position, mut now, mut gained) = (Point::default(), 0, 0);
             for (dx, dy, wait) in claims {
                 now += wait;
                 let claim = Point { x: position.x + dx, y: position.y + dy };
-                if account.judge(claim, position, true, now, RATE_HZ) {
+                if account.try_accept(claim, position, true, now, RATE_HZ) {
                     gained += position.steps_to(claim);
                     position = claim;
                 }
@@ -189,24 +189,24 @@ mod tests {
 
     #[test]
     fn a_burst_after_a_short_stall_is_adopted_step_by_step() {
-        let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+        let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
         // The server walked on for 300 ms; the client's seven claims of that time arrive at once.
         let mut simulated = Point { x: 29, y: 0 };
         for step in 1..=7 {
             let claim = Point { x: 4 * step, y: 0 };
-            assert!(account.judge(claim, simulated, true, 18, RATE_HZ), "step {step}");
+            assert!(account.try_accept(claim, simulated, true, 18, RATE_HZ), "step {step}");
             simulated = claim;
         }
     }
 
     #[test]
     fn declaring_one_way_and_claiming_the_other_is_no_free_ride() {
-        let mut account = Adoption::new(Point::default(), 0, RATE_HZ);
+        let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
         let mut position = Point::default();
         for tick in 1..=60 {
             position.x += 1;
             let claim = Point { x: position.x - 45, y: 0 };
-            if account.judge(claim, position, true, tick, RATE_HZ) {
+            if account.try_accept(claim, position, true, tick, RATE_HZ) {
                 position = claim;
             }
         }

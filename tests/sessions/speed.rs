@@ -88,11 +88,11 @@ impl Node {
             y,
             faces_right: true,
             viewport: None,
-            budget: self.world.budget(slot),
+            budget: self.world.reconciliation_budget(slot),
             reconnected_ms_ago: SavedPlayer::LONG_AGO,
         };
         self.sessions.disconnect(ticket, saved, now_ms);
-        self.world.leave(slot);
+        self.world.remove(slot);
     }
 }
 
@@ -209,7 +209,7 @@ fn returning_as_fast_as_may_be_gains_no_more() {
 #[test]
 fn an_unknown_budget_is_an_empty_one() {
     let mut node = Node::new(60);
-    let slot = node.world.rejoin(Position { x: 500, y: 500 }, true, Budget::EMPTY);
+    let slot = node.world.rejoin(Position { x: 500, y: 500 }, true, ReconciliationBudget::EMPTY);
     node.world.apply(slot, Input::Move { vector: Vector::ZERO, claim: Some((501, 500)) });
     assert_eq!(node.world.position(slot), Position { x: 500, y: 500 });
     node.step_to(1_000);

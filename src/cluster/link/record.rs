@@ -101,14 +101,14 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Budget;
+    use crate::world::ReconciliationBudget;
 
     const SAVED: SavedPlayer = SavedPlayer {
         x: 1,
         y: 2,
         faces_right: true,
         viewport: Some((800, 600)),
-        budget: Budget::EMPTY,
+        budget: ReconciliationBudget::EMPTY,
         reconnected_ms_ago: 0,
     };
 
@@ -133,12 +133,12 @@ mod tests {
     #[test]
     fn the_first_format_is_understood_and_has_an_empty_budget() {
         let session = |saved, ttl_s| Value::Session { node: 7, has_left: true, saved, ttl_s };
-        let mut bytes = session(SavedPlayer { budget: Budget::FULL, ..SAVED }, 300).to_bytes();
+        let mut bytes = session(SavedPlayer { budget: ReconciliationBudget::FULL, ..SAVED }, 300).to_bytes();
         bytes[0] = 1;
         bytes.drain(10..14);
         bytes.truncate(bytes.len() - 4);
         let expected =
-            SavedPlayer { budget: Budget::EMPTY, reconnected_ms_ago: SavedPlayer::LONG_AGO, ..SAVED };
+            SavedPlayer { budget: ReconciliationBudget::EMPTY, reconnected_ms_ago: SavedPlayer::LONG_AGO, ..SAVED };
         assert_eq!(Value::from_bytes(&bytes), session(expected, 0));
     }
 

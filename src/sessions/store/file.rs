@@ -18,7 +18,7 @@ use super::StoredSession;
 use crate::limits::{SESSION_FILE_BYTES_MAX, SESSION_STORE_CACHE_BYTES, SESSIONS_SAVED_MAX};
 use crate::ops::crash::catch_panic_message;
 use crate::ops::files::check_read_write;
-use crate::world::Budget;
+use crate::world::ReconciliationBudget;
 
 /// Rows by token, encoded by [`row_of`].
 const TABLE: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("sessions-2");
@@ -187,7 +187,7 @@ fn migrate_first_table(database: &Database) -> Result<(), redb::Error> {
             for row in first.iter()? {
                 let (token, row) = row?;
                 let (saved_s, x, y, faces_right, viewport) = row.value();
-                let (budget, reconnected_ms_ago) = (Budget::EMPTY, SavedPlayer::LONG_AGO);
+                let (budget, reconnected_ms_ago) = (ReconciliationBudget::EMPTY, SavedPlayer::LONG_AGO);
                 let saved = SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago };
                 table.insert(token.value(), &*row_of(&SessionEntry::Disconnected(saved), saved_s))?;
             }

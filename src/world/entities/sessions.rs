@@ -1,7 +1,7 @@
 //! Players of saved sessions: what a session takes from the world, and what it brings back.
 
-use super::super::budget::Budget;
-use super::super::reconciliation::Adoption;
+use super::super::budget::ReconciliationBudget;
+use super::super::reconciliation::Reconciliation;
 use super::{Input, Position, World};
 
 impl World {
@@ -10,17 +10,18 @@ impl World {
     ///
     /// # Panics
     /// As [`World::join`].
-    pub fn rejoin(&mut self, at: Position, faces_right: bool, budget: Budget) -> u32 {
+    pub fn rejoin(&mut self, at: Position, faces_right: bool, budget: ReconciliationBudget) -> u32 {
         let position = Position { x: at.x.min(self.rules.width), y: at.y.min(self.rules.height) };
         let slot = self.enter(position);
         let (rate_hz, point) = (self.rules.pace.tick_rate_hz, self.point(slot as usize));
-        self.players[slot as usize].adoption = Adoption::with_budget(point, self.tick, rate_hz, budget);
+        self.players[slot as usize].reconciliation =
+            Reconciliation::with_budget(point, self.tick, rate_hz, budget);
         self.apply(slot, Input::Face { right: faces_right });
         slot
     }
 
     /// The reconciliation budget of the player in this slot, for its session.
-    pub fn budget(&self, slot: u32) -> Budget {
-        self.players[slot as usize].adoption.budget(self.tick, self.rules.pace.tick_rate_hz)
+    pub fn reconciliation_budget(&self, slot: u32) -> ReconciliationBudget {
+        self.players[slot as usize].reconciliation.budget(self.tick, self.rules.pace.tick_rate_hz)
     }
 }

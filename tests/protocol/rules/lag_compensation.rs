@@ -105,16 +105,16 @@ fn a_client_half_too_fast_is_held() {
 fn zigzag_teleports_are_refused() {
     const LEAP: i32 = 45;
     let (_server, mut client) = alone_at(1_000, 500);
-    let (start, mut adopted) = (Instant::now(), 0);
+    let (start, mut accepted) = (Instant::now(), 0);
     for sequence in 0..30 {
         let direction = if sequence % 2 == 0 { 1 } else { -1 };
         let vector = Vector::new(direction, 0).unwrap();
         let before = if sequence == 0 { (1_000, 500) } else { client.acknowledged() };
         let target = before.0 + i32::from(direction) * LEAP;
-        adopted += i32::from(claim(&mut client, sequence, vector, target, 500) == (target, 500));
+        accepted += i32::from(claim(&mut client, sequence, vector, target, 500) == (target, 500));
     }
     let allowed = (BUDGET + REFILL * start.elapsed().as_secs_f64()) / f64::from(LEAP);
-    assert!(f64::from(adopted) <= allowed + 1.0, "{adopted} leaps adopted, {allowed} allowed");
+    assert!(f64::from(accepted) <= allowed + 1.0, "{accepted} leaps accepted, {allowed} allowed");
 }
 
 #[test]
