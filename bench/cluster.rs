@@ -54,7 +54,7 @@ impl Pair {
         let [mut speaker, listener] = [1, 2].map(|id| Node::new(id, format!("node-{id}"), size));
         let mut random = crowd::Random::new();
         let (mut here, there) = (World::new(rules.clone()), World::new(rules));
-        here.wait_for_ids();
+        here.require_granted_ids();
         assert!(speaker.grant(
             PLAYER_ID_FIRST..PLAYER_ID_FIRST + LEASE_IDS,
             Now { ms: 0, unix_us: 0 },

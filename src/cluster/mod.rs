@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn ids_that_may_be_taken_are_not_granted_again() {
         let (mut node, mut world) = (Node::new(1, "node".to_owned(), (2000, 2000)), world_of(&[]));
-        world.wait_for_ids();
+        world.require_granted_ids();
         let now = Now { ms: 0, unix_us: 0 };
         assert!(!node.grant(0..16_384, now, &mut world));
         assert_eq!((world.ids_left(), node.ids().end()), (0, 0), "nobody has an id below the first");

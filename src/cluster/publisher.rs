@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::message::{Body, Changes};
 use super::region::{Region, RegionGrid};
 use crate::limits::{EMPTY_REGION_SNAPSHOTS, REGION_SNAPSHOT_MS, SNAPSHOT_REQUEST_MS};
-use crate::world::{Tick, Told, World};
+use crate::world::{GhostUpdate, Tick, World};
 
 /// What has been told.
 #[derive(Debug)]
@@ -57,14 +57,14 @@ impl Publisher {
     pub fn publish(&mut self, world: &World, now_ms: u64) -> Vec<(Region, Body)> {
         let changes = self.changes(world, now_ms);
         let due = self.take_due_snapshots(now_ms);
-        let mut snapshots: BTreeMap<Region, Vec<Told>> =
+        let mut snapshots: BTreeMap<Region, Vec<GhostUpdate>> =
             due.iter().map(|&region| (region, Vec::new())).collect();
         if !due.is_empty() {
             for (slot, &(id, region)) in self.published.iter().enumerate() {
                 if id != 0
                     && let Some(players) = snapshots.get_mut(&region)
                 {
-                    players.push(world.tell(slot as u32, self.published_tick));
+                    players.push(world.ghost_update(slot as u32, self.published_tick));
                 }
             }
         }
@@ -95,11 +95,13 @@ impl Publisher {
             let region = self.regions.of(world.position(slot));
             if before == (id, region) {
                 if world.has_changed_since(slot, self.published_tick) {
-                    changes_in(&mut changes, region).updated.push(world.tell(slot, self.published_tick));
+                    changes_in(&mut changes, region)
+                        .updated
+                        .push(world.ghost_update(slot, self.published_tick));
                 }
                 continue;
             }
-            let told = world.tell(slot, self.published_tick);
+            let told = world.ghost_update(slot, self.published_tick);
             if before.0 == id {
                 changes_in(&mut changes, before.1).moved.push((region, told));
                 self.remove_player(before.1);
@@ -205,7 +207,7 @@ mod tests {
         world.apply(0, Input::Move { vector: Vector::new(1, 0), claim: None });
         world.step(60);
         let told = changes(publisher.publish(&world, 50));
-        let crossing = world.tell(0, 1);
+        let crossing = world.ghost_update(0, 1);
         assert_eq!((told[0].region, &*told[0].moved), (0, &[(1, crossing)][..]));
         assert_eq!((told[1].region, &*told[1].updated), (1, &[crossing][..]));
         assert!(told.iter().all(|changes| changes.left.is_empty()));
@@ -274,7 +276,7 @@ mod tests {
         let mut world = world_of(&[]);
         let mut publisher = publisher();
         let position = Position { x: 1, y: 1 };
-        let told = Told {
+        let told = GhostUpdate {
             id: 9,
             position,
             vector: Vector::ZERO,
@@ -282,7 +284,7 @@ mod tests {
             attacks: false,
             begins_attack: false,
         };
-        world.haunt(&told).expect("room for a ghost");
+        world.add_ghost(&told).expect("room for a ghost");
         world.step(1);
         assert_eq!(publisher.publish(&world, 0), []);
     }

@@ -7,7 +7,7 @@ use super::ids::Ids;
 use super::message::{Changes, Heartbeat, NodeId};
 use super::region::{Region, RegionGrid, RegionSet};
 use crate::limits::{PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS};
-use crate::world::{Told, World};
+use crate::world::{GhostUpdate, World};
 
 /// Other processes and their players.
 #[derive(Debug)]
@@ -219,7 +219,13 @@ impl RemoteNodes {
     }
 
     /// Takes over a snapshot: who is not in it is not there.
-    pub fn apply_snapshot(&mut self, origin: Origin, region: Region, players: &[Told], world: &mut World) {
+    pub fn apply_snapshot(
+        &mut self,
+        origin: Origin,
+        region: Region,
+        players: &[GhostUpdate],
+        world: &mut World,
+    ) {
         let Some(known) = self.region_for(origin, region) else { return };
         let listed: BTreeSet<u32> = players.iter().map(|entity| entity.id).collect();
         let gone: Vec<u32> = known.ids.difference(&listed).copied().collect();
@@ -276,7 +282,7 @@ impl RemoteNodes {
     }
 
     /// Shows a player as its node describes it, unless something newer is known, or the sender can't have it there.
-    fn upsert_ghost(&mut self, origin: Origin, region: Region, entity: &Told, world: &mut World) {
+    fn upsert_ghost(&mut self, origin: Origin, region: Region, entity: &GhostUpdate, world: &mut World) {
         let rules = world.rules();
         let is_inside = entity.position.x <= rules.width && entity.position.y <= rules.height;
         if !is_inside || self.regions.of(entity.position) != region {
@@ -290,7 +296,7 @@ impl RemoteNodes {
             }
             Some(ghost) if ghost.is_newer_than(origin) => return,
             Some(ghost) => {
-                world.follow(ghost.slot, entity);
+                world.update_ghost(ghost.slot, entity);
                 let before = std::mem::replace(&mut ghost.region, region);
                 (ghost.sequence, ghost.last_seen_ms) = (origin.sequence, origin.now_ms);
                 if before != region
@@ -304,7 +310,7 @@ impl RemoteNodes {
                     self.implausible += 1;
                     return;
                 }
-                let Some(slot) = world.haunt(entity) else {
+                let Some(slot) = world.add_ghost(entity) else {
                     self.implausible += 1;
                     return;
                 };

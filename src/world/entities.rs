@@ -20,8 +20,8 @@ use super::random::SplitMix64;
 use super::reconciliation::{Point, Reconciliation};
 use crate::limits::MOVE_SILENCE_MS;
 use crate::prefetch::prefetch;
-use ghosts::Haunts;
-pub use ghosts::Told;
+pub use ghosts::GhostUpdate;
+use ghosts::HeldSlots;
 use lingering::{Lingering, Presence};
 pub use types::{Ack, Input, Position, Rules, Spawn, State, Vector};
 
@@ -60,7 +60,7 @@ pub struct World {
     population: usize,
     /// How many of them are ghosts.
     ghosts: usize,
-    haunts: Haunts,
+    held_slots: HeldSlots,
     lingering: Lingering,
     /// Slots in which an attack began in the tick under way, each once.
     attackers: Vec<u32>,
@@ -95,7 +95,7 @@ impl World {
             vacant: Vec::new(),
             population: 0,
             ghosts: 0,
-            haunts: Haunts::default(),
+            held_slots: HeldSlots::default(),
             lingering: Lingering::default(),
             attackers: Vec::new(),
             departures: 0,
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// From here on newcomers get ids out of ranges that are granted, and of no others.
-    pub fn wait_for_ids(&mut self) {
+    pub fn require_granted_ids(&mut self) {
         self.ids = Ids::none();
     }
 
@@ -187,7 +187,7 @@ impl World {
         self.departures += 1;
         if was_ghost {
             self.ghosts -= 1;
-            self.vacant.extend(self.haunts.reserve(id, slot, self.tick));
+            self.vacant.extend(self.held_slots.reserve(id, slot, self.tick));
         } else {
             self.vacant.push(slot);
         }
@@ -297,7 +297,7 @@ impl World {
         self.tick = closing;
         self.dirty_regions.advance(closing + 1);
         self.dirty_set.close(1);
-        self.release_haunts();
+        self.release_held_slots();
         self.release_lingering();
     }
 

@@ -23,7 +23,7 @@ pub mod reconciliation;
 pub(crate) mod testing;
 
 pub use budget::ReconciliationBudget;
-pub use entities::{Ack, Input, Position, Rules, Spawn, State, Told, Vector, World};
+pub use entities::{Ack, GhostUpdate, Input, Position, Rules, Spawn, State, Vector, World};
 pub use grid_axis::GridAxis;
 pub use motion::Pace;
 

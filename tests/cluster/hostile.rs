@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use pixi_game_server::cluster::message::{Body, Changes, Header, Heartbeat, encode};
 use pixi_game_server::limits::{BUS_MESSAGE_BYTES_MAX, GHOST_SLOTS_MAX, IDS_LEAD_MAX, LEASE_IDS};
-use pixi_game_server::world::{Position, Told, Vector};
+use pixi_game_server::world::{GhostUpdate, Position, Vector};
 
 use super::redis::Redis;
 use super::{OTHER, VIEWER, cluster, pair, settings, start, two, wait_until_mutual};
@@ -23,8 +23,8 @@ fn beat(ids_end: u32) -> Vec<u8> {
     message(1, &Body::Heartbeat(Heartbeat { name: "forger".to_owned(), ids_end, players: u32::MAX }))
 }
 
-fn ghost(id: u32) -> Told {
-    Told {
+fn ghost(id: u32) -> GhostUpdate {
+    GhostUpdate {
         id,
         position: Position { x: 510, y: 510 },
         vector: Vector::ZERO,
@@ -148,7 +148,7 @@ fn nobody_is_shown_a_player_that_its_node_does_not_have() {
     let (own, other) = (clients[VIEWER].id(), clients[OTHER].id());
     publish(&redis, b"pixi:main:all", &beat(1_001 + 100 * LEASE_IDS));
     wait_until("a forged peer", || cluster(&servers[0], "peers") == 2);
-    let outside = Told { position: Position { x: 2_001, y: 510 }, ..ghost(1_001 + 99 * LEASE_IDS) };
+    let outside = GhostUpdate { position: Position { x: 2_001, y: 510 }, ..ghost(1_001 + 99 * LEASE_IDS) };
     // Ids of the players here and there, one that nobody was granted, and one beyond the world.
     let players = vec![ghost(own), ghost(other), ghost(u32::MAX), outside];
     let changes = Changes { region: REGION, updated: players.clone(), ..Changes::default() };

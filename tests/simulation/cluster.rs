@@ -13,7 +13,7 @@ use pixi_game_server::replication::Viewer;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::wire::message::ClientMessage;
 use pixi_game_server::wire::websocket::Event;
-use pixi_game_server::world::{Position, Told, World};
+use pixi_game_server::world::{GhostUpdate, Position, World};
 
 use super::check::Strictness;
 use super::forger::forge;
@@ -123,14 +123,14 @@ impl Cluster {
     }
 
     fn player_ids(&self) -> Vec<u32> {
-        let own = |process: &Process| tell_all(process.world(), false).into_keys().collect::<Vec<_>>();
+        let own = |process: &Process| all_updates(process.world(), false).into_keys().collect::<Vec<_>>();
         self.processes.iter().flat_map(own).chain([1_001]).collect()
     }
 
     /// What must hold however the bus lies: nobody is there twice, no ghost has an id of the node's own, and all are inside.
     fn require_sane(&self) {
         for process in &self.processes {
-            let (own, ghosts) = (tell_all(process.world(), false), tell_all(process.world(), true));
+            let (own, ghosts) = (all_updates(process.world(), false), all_updates(process.world(), true));
             assert_eq!(
                 own.len() + ghosts.len(),
                 process.world().population(),
@@ -214,14 +214,14 @@ impl Cluster {
             process.simulation.check(strictness);
         }
         for (here, process) in self.processes.iter().enumerate() {
-            let mut ghosts: BTreeMap<u32, Told> = tell_all(process.world(), true);
+            let mut ghosts: BTreeMap<u32, GhostUpdate> = all_updates(process.world(), true);
             assert!(
                 !ghosts.is_empty(),
                 "SIMULATION_SEED={}: nobody of the other worlds to compare",
                 self.seed
             );
             for (there, other) in self.processes.iter().enumerate().filter(|&(there, _)| there != here) {
-                for (id, truth) in tell_all(other.world(), false) {
+                for (id, truth) in all_updates(other.world(), false) {
                     let ghost = ghosts.remove(&id);
                     if let Err(difference) = self.compare(process, truth, ghost, strictness) {
                         panic!(
@@ -238,8 +238,8 @@ impl Cluster {
     fn compare(
         &self,
         process: &Process,
-        truth: Told,
-        ghost: Option<Told>,
+        truth: GhostUpdate,
+        ghost: Option<GhostUpdate>,
         strictness: Strictness,
     ) -> Result<(), String> {
         let region = self.processes[0].node.regions().of(truth.position);
@@ -259,7 +259,7 @@ impl Cluster {
         if units > tolerance {
             return Err(format!("{units} units off: {ghost:?}, {truth:?}"));
         }
-        let looks = |told: Told| (told.vector, told.faces_right, told.attacks);
+        let looks = |told: GhostUpdate| (told.vector, told.faces_right, told.attacks);
         if looks(ghost) != looks(truth) {
             return Err(format!("{ghost:?}, {truth:?}"));
         }
@@ -267,10 +267,10 @@ impl Cluster {
     }
 }
 
-fn tell_all(world: &World, ghosts: bool) -> BTreeMap<u32, Told> {
+fn all_updates(world: &World, ghosts: bool) -> BTreeMap<u32, GhostUpdate> {
     let slots = 0..world.slots() as u32;
     let those = slots.filter(|&slot| world.id(slot).is_some() && world.is_ghost(slot) == ghosts);
-    those.map(|slot| world.tell(slot, world.tick())).map(|told| (told.id, told)).collect()
+    those.map(|slot| world.ghost_update(slot, world.tick())).map(|told| (told.id, told)).collect()
 }
 
 #[test]

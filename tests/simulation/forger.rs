@@ -1,7 +1,7 @@
 //! A peer that can write to the bus and lies: each message is made of an overheard one.
 
 use pixi_game_server::cluster::message::{Body, Changes, Heartbeat, decode, encode};
-use pixi_game_server::world::{Position, Told, Vector};
+use pixi_game_server::world::{GhostUpdate, Position, Vector};
 
 use super::random::Random;
 
@@ -43,7 +43,7 @@ fn any_id(ids: &[u32], random: &mut Random) -> u32 {
 
 fn lie_about_players(body: Body, ids: &[u32], random: &mut Random) -> Body {
     let mut any_players =
-        || -> Vec<Told> { (0..random.below(20)).map(|_| any_player(ids, random)).collect() };
+        || -> Vec<GhostUpdate> { (0..random.below(20)).map(|_| any_player(ids, random)).collect() };
     let (updated, moved) = (any_players(), any_players());
     match body {
         Body::Changes(changes) => Body::Changes(Changes {
@@ -63,9 +63,9 @@ fn lie_about_players(body: Body, ids: &[u32], random: &mut Random) -> Body {
     }
 }
 
-fn any_player(ids: &[u32], random: &mut Random) -> Told {
+fn any_player(ids: &[u32], random: &mut Random) -> GhostUpdate {
     let mut part = |limit| random.below(limit) as u16;
-    Told {
+    GhostUpdate {
         position: Position { x: part(2_500), y: part(2_500) },
         vector: Vector::new(part(3) as i8 - 1, part(3) as i8 - 1),
         faces_right: part(2) == 0,

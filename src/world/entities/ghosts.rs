@@ -12,7 +12,7 @@ use crate::limits::{GHOST_SLOT_HOLD_MS, GHOST_SLOTS_MAX};
 
 /// All that one process tells another of a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct GhostUpdate {
     /// Its id.
     pub id: u32,
     /// Where it is.
@@ -29,13 +29,13 @@ pub struct Told {
 
 /// The slots of ghosts that have gone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Haunts {
+pub(super) struct HeldSlots {
     slots: BTreeMap<u32, (u32, Tick)>,
     /// Who went when, the first one first; some have returned since.
     order: VecDeque<(Tick, u32)>,
 }
 
-impl Haunts {
+impl HeldSlots {
     /// Keeps a slot. Returns another one that is not kept any longer, when too many ghosts went and came back.
     pub(super) fn reserve(&mut self, id: u32, slot: u32, now: Tick) -> Option<u32> {
         self.slots.insert(id, (slot, now));
@@ -67,53 +67,53 @@ impl Haunts {
 impl World {
     /// A player that another process has, as that tells of it; returns its slot. One that was here lately gets the slot that
     /// it had, so that a viewer that missed its absence sees it go on. None when there are too many ghosts.
-    pub fn haunt(&mut self, told: &Told) -> Option<u32> {
-        if let Some(slot) = self.stay_after_all(told.id) {
-            self.follow(slot, told);
+    pub fn add_ghost(&mut self, update: &GhostUpdate) -> Option<u32> {
+        if let Some(slot) = self.cancel_lingering(update.id) {
+            self.update_ghost(slot, update);
             return Some(slot);
         }
         if self.ghosts >= GHOST_SLOTS_MAX {
             return None;
         }
-        let mut entity = EntityState::new(told.id, told.position, self.tick);
+        let mut entity = EntityState::new(update.id, update.position, self.tick);
         entity.set_ghost();
-        let slot = if let Some(slot) = self.haunts.take(told.id) {
-            self.return_to(slot, entity, told)
+        let slot = if let Some(slot) = self.held_slots.take(update.id) {
+            self.restore_ghost(slot, entity, update)
         } else {
-            if self.ghosts + self.haunts.len() >= GHOST_SLOTS_MAX {
+            if self.ghosts + self.held_slots.len() >= GHOST_SLOTS_MAX {
                 // The oldest of those that are kept.
-                self.vacant.extend(self.haunts.release(Tick::MAX));
+                self.vacant.extend(self.held_slots.release(Tick::MAX));
             }
             self.occupy(entity)
         };
         self.ghosts += 1;
-        self.follow(slot, told);
+        self.update_ghost(slot, update);
         Some(slot)
     }
 
     /// Whatever it did meanwhile is news to those who see it still.
-    fn return_to(&mut self, slot: u32, entity: EntityState, told: &Told) -> u32 {
+    fn restore_ghost(&mut self, slot: u32, entity: EntityState, update: &GhostUpdate) -> u32 {
         let at = slot as usize;
         self.entity_states[at] = entity;
         self.population += 1;
-        self.dirty_regions.mark_moved(told.position);
+        self.dirty_regions.mark_moved(update.position);
         let change_tick = self.record_change(at);
-        self.entity_states[at].set_vector(told.vector, change_tick);
+        self.entity_states[at].set_vector(update.vector, change_tick);
         self.entity_states[at].touch(change_tick);
         let unknown = ChangeTick::long_before(self.tick);
         self.players[at].presence = Presence::since(self.tick);
         self.change_ticks[at] =
             ChangeTicks { vector: change_tick, facing: change_tick, attack: unknown, jump: change_tick };
-        let drawn = Extrapolation::new(told.position, self.odometer, self.tick, &self.cadence);
+        let drawn = Extrapolation::new(update.position, self.odometer, self.tick, &self.cadence);
         (self.players[at].jump_at, self.players[at].attack_until) = (NEVER, NEVER);
         self.players[at].drawn = drawn;
         slot
     }
 
     /// Gives the slots of those who have not returned for long to others.
-    pub(super) fn release_haunts(&mut self) {
+    pub(super) fn release_held_slots(&mut self) {
         let kept = self.rules.pace.ticks(GHOST_SLOT_HOLD_MS);
-        while let Some(slot) = self.haunts.release(self.tick.saturating_sub(kept)) {
+        while let Some(slot) = self.held_slots.release(self.tick.saturating_sub(kept)) {
             self.vacant.push(slot);
         }
     }
@@ -122,30 +122,30 @@ impl World {
     ///
     /// # Panics
     /// When there is none.
-    pub fn follow(&mut self, slot: u32, told: &Told) {
+    pub fn update_ghost(&mut self, slot: u32, update: &GhostUpdate) {
         let at = slot as usize;
         assert!(
-            self.entity_states[at].has_id(told.id) && self.entity_states[at].is_ghost(),
+            self.entity_states[at].has_id(update.id) && self.entity_states[at].is_ghost(),
             "slot {slot} holds no such ghost"
         );
-        if self.entity_states[at].position != told.position {
+        if self.entity_states[at].position != update.position {
             self.extrapolate(at);
-            self.put(at, told.position);
+            self.put(at, update.position);
         }
-        self.face(at, told.faces_right);
-        if told.begins_attack || (told.attacks && !self.is_attacking(at)) {
+        self.face(at, update.faces_right);
+        if update.begins_attack || (update.attacks && !self.is_attacking(at)) {
             self.attack(at);
         }
-        if !told.attacks {
+        if !update.attacks {
             self.end_attack(at);
-            self.set_vector(at, told.vector);
+            self.set_vector(at, update.vector);
         }
     }
 
     /// What is to be told of the player in this slot to whoever knows everything up to tick `since`.
-    pub fn tell(&self, slot: u32, since: Tick) -> Told {
+    pub fn ghost_update(&self, slot: u32, since: Tick) -> GhostUpdate {
         let entity = self.entity_state(slot);
-        Told {
+        GhostUpdate {
             id: entity.id,
             position: entity.position,
             vector: entity.vector(),
@@ -177,8 +177,8 @@ mod tests {
     use crate::world::entities::tests::world_at;
     use crate::world::{Input, State};
 
-    fn told(id: u32) -> Told {
-        Told {
+    fn update(id: u32) -> GhostUpdate {
+        GhostUpdate {
             id,
             position: Position { x: 10, y: 10 },
             vector: Vector::new(1, 0),
@@ -191,14 +191,15 @@ mod tests {
     #[test]
     fn a_ghost_walks_on_by_itself_and_is_as_its_process_says() {
         let mut world = world_at(0, 0);
-        let slot = world.haunt(&told(5_000)).unwrap();
+        let slot = world.add_ghost(&update(5_000)).unwrap();
         assert_eq!((world.population(), world.ghosts(), world.id(slot)), (2, 1, Some(5_000)));
         assert!(world.is_ghost(slot) && !world.is_ghost(0));
         world.step(60);
         assert_eq!(world.position(slot), Position { x: 106, y: 10 });
-        let stands = Told { vector: Vector::ZERO, position: Position { x: 104, y: 10 }, ..told(5_000) };
-        world.follow(slot, &stands);
-        assert_eq!((world.tell(slot, 0), world.state(slot)), (stands, State::Idle));
+        let stands =
+            GhostUpdate { vector: Vector::ZERO, position: Position { x: 104, y: 10 }, ..update(5_000) };
+        world.update_ghost(slot, &stands);
+        assert_eq!((world.ghost_update(slot, 0), world.state(slot)), (stands, State::Idle));
         world.leave(slot);
         assert_eq!((world.population(), world.ghosts()), (1, 0));
     }
@@ -208,30 +209,30 @@ mod tests {
         let (mut here, mut there) = (world_at(0, 0), world_at(9, 9));
         here.apply(0, Input::Face { right: false });
         here.apply(0, Input::Attack);
-        let ghost = there.haunt(&here.tell(0, 0)).unwrap();
+        let ghost = there.add_ghost(&here.ghost_update(0, 0)).unwrap();
         assert_eq!((there.state(ghost), there.is_facing_right(ghost)), (State::Attacking, false));
         here.step(1);
-        assert!(here.tell(0, 0).begins_attack && !here.tell(0, 1).begins_attack);
+        assert!(here.ghost_update(0, 0).begins_attack && !here.ghost_update(0, 1).begins_attack);
         here.apply(0, Input::AttackEnd);
         here.apply(0, Input::Move { vector: Vector::new(0, 1), claim: None });
-        there.follow(ghost, &here.tell(0, 1));
+        there.update_ghost(ghost, &here.ghost_update(0, 1));
         assert_eq!((there.state(ghost), there.vector(ghost)), (State::Moving, Vector::new(0, 1)));
     }
 
     #[test]
     fn who_returns_has_its_slot_until_it_is_given_away() {
         let mut world = world_at(0, 0);
-        let slot = world.haunt(&told(5_000)).unwrap();
+        let slot = world.add_ghost(&update(5_000)).unwrap();
         world.leave(slot);
         world.step(60);
-        let other = world.haunt(&told(6_000)).unwrap();
+        let other = world.add_ghost(&update(6_000)).unwrap();
         assert_ne!(other, slot, "it may come back");
         let since = world.tick();
-        assert_eq!(world.haunt(&told(5_000)), Some(slot));
+        assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
         assert!(world.has_changed_since(slot, since), "who saw it go is told anew");
         world.leave(slot);
         world.step(GHOST_SLOT_HOLD_MS * 60 / 1000 + 2);
-        assert_eq!(world.haunt(&told(7_000)), Some(slot));
+        assert_eq!(world.add_ghost(&update(7_000)), Some(slot));
     }
 
     #[test]
@@ -240,20 +241,20 @@ mod tests {
         let bound = GHOST_SLOTS_MAX as u32;
         // Twice as many come and go as there may be: each takes the slot that has been kept longest.
         for id in 0..2 * bound {
-            let slot = world.haunt(&told(10_000 + id)).unwrap();
+            let slot = world.add_ghost(&update(10_000 + id)).unwrap();
             world.leave(slot);
         }
         assert_eq!(world.slots(), 1 + GHOST_SLOTS_MAX);
         // One that comes and goes keeps its one slot, and leaves no trace of each time.
         for _ in 0..3 * bound {
-            let slot = world.haunt(&told(10_000 + 2 * bound)).unwrap();
+            let slot = world.add_ghost(&update(10_000 + 2 * bound)).unwrap();
             world.leave(slot);
         }
-        assert!(world.haunts.order.len() <= 2 * GHOST_SLOTS_MAX && world.slots() <= 1 + GHOST_SLOTS_MAX);
+        assert!(world.held_slots.order.len() <= 2 * GHOST_SLOTS_MAX && world.slots() <= 1 + GHOST_SLOTS_MAX);
         for id in 0..bound {
-            assert!(world.haunt(&told(1_000_000 + id)).is_some());
+            assert!(world.add_ghost(&update(1_000_000 + id)).is_some());
         }
-        assert_eq!((world.haunt(&told(5)), world.slots()), (None, 1 + GHOST_SLOTS_MAX));
+        assert_eq!((world.add_ghost(&update(5)), world.slots()), (None, 1 + GHOST_SLOTS_MAX));
         world.join();
         assert_eq!(world.slots(), 2 + GHOST_SLOTS_MAX, "own players have slots of their own");
     }
@@ -265,7 +266,7 @@ mod tests {
         here.apply(0, Input::Attack);
         here.apply(0, Input::AttackEnd);
         here.step(1);
-        let ghost = there.haunt(&here.tell(0, 0)).unwrap();
+        let ghost = there.add_ghost(&here.ghost_update(0, 0)).unwrap();
         assert_eq!(there.state(ghost), State::Idle);
         there.depart(ghost);
         there.step(1);
@@ -277,11 +278,11 @@ mod tests {
     fn a_ghost_that_returns_while_it_lingers_is_the_same() {
         let mut world = world_at(0, 0);
         world.set_linger(30);
-        let attacker = Told { attacks: true, begins_attack: true, ..told(5_000) };
-        let slot = world.haunt(&attacker).unwrap();
+        let attacker = GhostUpdate { attacks: true, begins_attack: true, ..update(5_000) };
+        let slot = world.add_ghost(&attacker).unwrap();
         world.depart(slot);
         assert!(world.is_lingering(slot));
-        assert_eq!(world.haunt(&attacker), Some(slot));
+        assert_eq!(world.add_ghost(&attacker), Some(slot));
         world.step(60);
         assert_eq!((world.id(slot), world.ghosts(), world.population()), (Some(5_000), 1, 2));
     }
@@ -289,11 +290,12 @@ mod tests {
     #[test]
     fn a_ghost_that_returns_has_no_deadline_of_its_earlier_stay() {
         let mut world = world_at(0, 0);
-        let slot = world.haunt(&Told { attacks: true, begins_attack: true, ..told(5_000) }).unwrap();
+        let slot =
+            world.add_ghost(&GhostUpdate { attacks: true, begins_attack: true, ..update(5_000) }).unwrap();
         world.leave(slot);
         world.step(120);
-        assert_eq!(world.haunt(&told(5_000)), Some(slot));
-        world.follow(slot, &Told { position: Position { x: 60, y: 10 }, ..told(5_000) });
+        assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
+        world.update_ghost(slot, &GhostUpdate { position: Position { x: 60, y: 10 }, ..update(5_000) });
         world.step(1);
         assert!(world.earliest_deadline > world.tick(), "nothing is due over and over");
     }
@@ -301,7 +303,7 @@ mod tests {
     #[test]
     fn nobody_comes_in_without_an_id() {
         let mut world = world_at(0, 0);
-        world.wait_for_ids();
+        world.require_granted_ids();
         assert_eq!(world.ids_left(), 0);
         world.grant_ids(70..72);
         let slots = [world.join(), world.join()];

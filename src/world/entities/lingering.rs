@@ -84,7 +84,7 @@ impl World {
     }
 
     /// The ghost of this id, if it lingers, is back.
-    pub(super) fn stay_after_all(&mut self, id: u32) -> Option<u32> {
+    pub(super) fn cancel_lingering(&mut self, id: u32) -> Option<u32> {
         let found = self.lingering.ghosts.remove(&id)?;
         self.lingering.slots.remove(&found);
         Some(found.1)
