@@ -140,7 +140,7 @@ impl Trial {
     fn leave(&mut self, player: u8) {
         let Some(index) = self.index(player) else { return };
         let Expected { slot, id, .. } = self.players.swap_remove(index);
-        self.world.leave(slot);
+        self.world.remove(slot);
         assert_eq!(self.world.id(slot), None);
         assert!(!self.world.is_present(slot, id));
     }

@@ -220,7 +220,7 @@ mod tests {
         world.step(1);
         publisher.publish(&world, 0);
         let id = world.id(0).unwrap();
-        world.leave(0);
+        world.remove(0);
         world.join();
         world.step(1);
         let told = changes(publisher.publish(&world, 50));
@@ -241,7 +241,7 @@ mod tests {
                 publisher.request_snapshots(&[0, 1, 9_999]);
             }
             if round == 100 {
-                world.leave(0);
+                world.remove(0);
                 world.step(1);
             }
             for (_, body) in publisher.publish(&world, now_ms) {

@@ -338,7 +338,7 @@ impl RemoteNodes {
             ghost.node == origin.node && ghost.region == region && !ghost.is_newer_than(origin)
         };
         if let Some(ghost) = self.ghosts.get(&id).filter(is_match) {
-            world.depart(ghost.slot);
+            world.leave(ghost.slot);
             self.ghosts.remove(&id);
             if let Some(known) = self.peer_region(origin.node, region) {
                 known.ids.remove(&id);
@@ -359,7 +359,7 @@ impl RemoteNodes {
 fn remove_ghosts(ghosts: &mut BTreeMap<u32, Ghost>, ids: BTreeSet<u32>, world: &mut World) {
     for id in ids {
         if let Some(ghost) = ghosts.remove(&id) {
-            world.depart(ghost.slot);
+            world.leave(ghost.slot);
         }
     }
 }

@@ -183,7 +183,7 @@ mod tests {
     fn those_who_left_are_gone_after_a_rebuild() {
         let mut world = world_of(&[(0, 0), (2000, 2000), (5, 5)]);
         let mut grid = Grid::new(2000, 2000);
-        world.leave(0);
+        world.remove(0);
         grid.rebuild(&world);
         let slots: Vec<u32> = grid.entries().iter().map(|entry| entry.slot).collect();
         assert_eq!(slots, [2, 1]);

@@ -64,13 +64,13 @@ impl Scene {
         }
         if self.world.dirty_regions().has_moved(ALL_REGIONS, self.refreshed_at) {
             self.grid.rebuild(&self.world);
-            self.departures_seen = self.world.departures();
+            self.departures_seen = self.world.removals();
         }
         self.refreshed_at = self.world.tick();
     }
 
     /// Whether the grid holds anybody who has left the world since.
     pub(crate) fn has_departures(&self) -> bool {
-        self.departures_seen != self.world.departures()
+        self.departures_seen != self.world.removals()
     }
 }

@@ -132,7 +132,7 @@ fn play(deeds: &[Vec<Deed>], threads: usize) -> HashMap<u32, Vec<u8>> {
                     }
                     Deed::Leave(who) if !present.is_empty() => {
                         let slot = present.swap_remove(who % present.len());
-                        scene.world.leave(slot);
+                        scene.world.remove(slot);
                         viewers.leave(slot);
                     }
                     Deed::Act(who, input) if !present.is_empty() => {
@@ -337,7 +337,7 @@ fn a_look_after_a_long_silence_finds_no_news_where_there_are_none() {
 #[test]
 fn who_takes_the_slot_of_somebody_that_left_unnoticed_is_not_taken_for_it() {
     let mut pair = Pair::new();
-    pair.scene.world.leave(1);
+    pair.scene.world.remove(1);
     pair.scene.world.step(1);
     // It was far off, where nothing matters to the viewer.
     pair.viewer.skip(FlushKind::Delta, pair.scene.world.tick());

@@ -207,13 +207,13 @@ impl Viewer {
 
     /// Whether somebody it shows may have left the world.
     pub(crate) fn may_have_left_pending(&self, world: &World) -> bool {
-        self.left_pending || self.departures_seen != world.departures() as u32
+        self.left_pending || self.departures_seen != world.removals() as u32
     }
 
     /// Notes that everybody it shows is in the world, but for those that `left_pending` tells of.
     pub(crate) fn set_left_pending(&mut self, left_pending: bool, world: &World) {
         self.left_pending = left_pending;
-        self.departures_seen = world.departures() as u32;
+        self.departures_seen = world.removals() as u32;
     }
 
     /// Whether the remembered regions are too old to be trusted.

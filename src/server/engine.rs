@@ -141,7 +141,8 @@ impl Engine {
         let Position { x, y } = self.world().position(slot);
         let half_sides = self.viewers.viewer(slot).and_then(Viewer::half_sides);
         let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
-        let (faces_right, budget) = (self.world().is_facing_right(slot), self.world().reconciliation_budget(slot));
+        let (faces_right, budget) =
+            (self.world().is_facing_right(slot), self.world().reconciliation_budget(slot));
         SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: SavedPlayer::LONG_AGO }
     }
 

@@ -64,7 +64,7 @@ pub struct World {
     lingering: Lingering,
     /// Slots in which an attack began in the tick under way, each once.
     attackers: Vec<u32>,
-    departures: u64,
+    removals: u64,
     // By slot. What every tick and every viewer reads lies in arrays of its own.
     entity_states: Vec<EntityState>,
     change_ticks: Vec<ChangeTicks>,
@@ -98,7 +98,7 @@ impl World {
             held_slots: HeldSlots::default(),
             lingering: Lingering::default(),
             attackers: Vec::new(),
-            departures: 0,
+            removals: 0,
             entity_states: Vec::new(),
             change_ticks: Vec::new(),
             deadlines: Vec::new(),
@@ -175,7 +175,7 @@ impl World {
     ///
     /// # Panics
     /// When the slot is vacant.
-    pub fn leave(&mut self, slot: u32) {
+    pub fn remove(&mut self, slot: u32) {
         let at = slot as usize;
         assert!(!self.entity_states[at].has_id(VACANT), "slot {slot} is vacant");
         self.mark_changed(at);
@@ -184,7 +184,7 @@ impl World {
         self.entity_states[at].vacate();
         self.deadlines[at] = NEVER;
         self.population -= 1;
-        self.departures += 1;
+        self.removals += 1;
         if was_ghost {
             self.ghosts -= 1;
             self.vacant.extend(self.held_slots.reserve(id, slot, self.tick));
@@ -360,8 +360,8 @@ impl World {
     }
 
     /// How many players have left since the beginning.
-    pub fn departures(&self) -> u64 {
-        self.departures
+    pub fn removals(&self) -> u64 {
+        self.removals
     }
 
     /// Slots in use or vacant: every slot is below this.

@@ -137,8 +137,11 @@ mod tests {
         bytes[0] = 1;
         bytes.drain(10..14);
         bytes.truncate(bytes.len() - 4);
-        let expected =
-            SavedPlayer { budget: ReconciliationBudget::EMPTY, reconnected_ms_ago: SavedPlayer::LONG_AGO, ..SAVED };
+        let expected = SavedPlayer {
+            budget: ReconciliationBudget::EMPTY,
+            reconnected_ms_ago: SavedPlayer::LONG_AGO,
+            ..SAVED
+        };
         assert_eq!(Value::from_bytes(&bytes), session(expected, 0));
     }
 

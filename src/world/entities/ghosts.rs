@@ -200,7 +200,7 @@ mod tests {
             GhostUpdate { vector: Vector::ZERO, position: Position { x: 104, y: 10 }, ..update(5_000) };
         world.update_ghost(slot, &stands);
         assert_eq!((world.ghost_update(slot, 0), world.state(slot)), (stands, State::Idle));
-        world.leave(slot);
+        world.remove(slot);
         assert_eq!((world.population(), world.ghosts()), (1, 0));
     }
 
@@ -223,14 +223,14 @@ mod tests {
     fn who_returns_has_its_slot_until_it_is_given_away() {
         let mut world = world_at(0, 0);
         let slot = world.add_ghost(&update(5_000)).unwrap();
-        world.leave(slot);
+        world.remove(slot);
         world.step(60);
         let other = world.add_ghost(&update(6_000)).unwrap();
         assert_ne!(other, slot, "it may come back");
         let since = world.tick();
         assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
         assert!(world.has_changed_since(slot, since), "who saw it go is told anew");
-        world.leave(slot);
+        world.remove(slot);
         world.step(GHOST_SLOT_HOLD_MS * 60 / 1000 + 2);
         assert_eq!(world.add_ghost(&update(7_000)), Some(slot));
     }
@@ -242,13 +242,13 @@ mod tests {
         // Twice as many come and go as there may be: each takes the slot that has been kept longest.
         for id in 0..2 * bound {
             let slot = world.add_ghost(&update(10_000 + id)).unwrap();
-            world.leave(slot);
+            world.remove(slot);
         }
         assert_eq!(world.slots(), 1 + GHOST_SLOTS_MAX);
         // One that comes and goes keeps its one slot, and leaves no trace of each time.
         for _ in 0..3 * bound {
             let slot = world.add_ghost(&update(10_000 + 2 * bound)).unwrap();
-            world.leave(slot);
+            world.remove(slot);
         }
         assert!(world.held_slots.order.len() <= 2 * GHOST_SLOTS_MAX && world.slots() <= 1 + GHOST_SLOTS_MAX);
         for id in 0..bound {
@@ -268,7 +268,7 @@ mod tests {
         here.step(1);
         let ghost = there.add_ghost(&here.ghost_update(0, 0)).unwrap();
         assert_eq!(there.state(ghost), State::Idle);
-        there.depart(ghost);
+        there.leave(ghost);
         there.step(1);
         assert!(there.is_lingering(ghost) && there.has_begun_attack(ghost, 0, 60));
         assert_eq!((there.ghosts(), there.players()), (1, 1));
@@ -280,7 +280,7 @@ mod tests {
         world.set_linger(30);
         let attacker = GhostUpdate { attacks: true, begins_attack: true, ..update(5_000) };
         let slot = world.add_ghost(&attacker).unwrap();
-        world.depart(slot);
+        world.leave(slot);
         assert!(world.is_lingering(slot));
         assert_eq!(world.add_ghost(&attacker), Some(slot));
         world.step(60);
@@ -292,7 +292,7 @@ mod tests {
         let mut world = world_at(0, 0);
         let slot =
             world.add_ghost(&GhostUpdate { attacks: true, begins_attack: true, ..update(5_000) }).unwrap();
-        world.leave(slot);
+        world.remove(slot);
         world.step(120);
         assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
         world.update_ghost(slot, &GhostUpdate { position: Position { x: 60, y: 10 }, ..update(5_000) });

@@ -57,8 +57,8 @@ impl World {
     ///
     /// # Panics
     /// When the slot is vacant.
-    pub fn depart(&mut self, slot: u32) {
-        let Some(until) = self.lingers_until(slot as usize) else { return self.leave(slot) };
+    pub fn leave(&mut self, slot: u32) {
+        let Some(until) = self.lingers_until(slot as usize) else { return self.remove(slot) };
         if self.lingering.slots.len() >= LINGERING_MAX {
             self.release_first();
         }
@@ -100,7 +100,7 @@ impl World {
     fn release_first(&mut self) {
         if let Some((_, slot)) = self.lingering.slots.pop_first() {
             self.lingering.ghosts.remove(&self.entity_states[slot as usize].id);
-            self.leave(slot);
+            self.remove(slot);
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
         let mut world = world();
         world.step(100);
         world.apply(0, Input::Attack);
-        world.depart(0);
+        world.leave(0);
         assert_eq!((world.players(), world.population()), (0, 1));
         world.step(DURATION as u32 - 1);
         assert!(world.is_lingering(0) && world.has_begun_attack(0, 100, Tick::MAX));
@@ -162,7 +162,7 @@ mod tests {
             let mut world = world();
             world.apply(0, Input::Move { vector: Vector::new(1, 0), claim: None });
             world.step(stayed);
-            world.depart(0);
+            world.leave(0);
             assert_eq!(world.is_lingering(0), lingers, "after {stayed} ticks");
             assert!(!lingers || world.vector(0) == Vector::ZERO, "it walks nowhere any more");
         }
@@ -174,7 +174,7 @@ mod tests {
         let slots: Vec<u32> = (0..=LINGERING_MAX).map(|_| world.join()).collect();
         for &slot in &slots {
             world.apply(slot, Input::Attack);
-            world.depart(slot);
+            world.leave(slot);
         }
         assert_eq!((world.players(), world.population()), (1, 1 + LINGERING_MAX));
         assert!(world.id(slots[0]).is_none() && world.is_lingering(slots[1]));

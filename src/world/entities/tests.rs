@@ -57,7 +57,7 @@ fn ids_only_grow_and_slots_are_reused() {
     let mut world = World::new(rules(60));
     let (a, b) = (world.join(), world.join());
     assert_eq!((world.id(a), world.id(b)), (Some(1001), Some(1002)));
-    world.leave(a);
+    world.remove(a);
     let c = world.join();
     assert_eq!((c, world.id(c), world.population()), (a, Some(1003), 2));
     assert!(!world.is_present(a, 1001));
