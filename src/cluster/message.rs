@@ -5,7 +5,7 @@
 
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::sessions::{SavedPlayer, SessionToken};
-use crate::world::{Position, Told, Vector};
+use crate::world::{GhostUpdate, Position, Vector};
 
 use super::region::Region;
 
