@@ -43,7 +43,7 @@ pub enum Body {
         /// Which.
         region: Region,
         /// Them.
-        players: Vec<Told>,
+        players: Vec<GhostUpdate>,
     },
     /// The sender lives.
     Heartbeat(Heartbeat),
@@ -88,9 +88,9 @@ pub struct Changes {
     /// Ids of those who left the world.
     pub left: Vec<u32>,
     /// Who went over to another region, and to which.
-    pub moved: Vec<(Region, Told)>,
+    pub moved: Vec<(Region, GhostUpdate)>,
     /// Who came in or did something.
-    pub updated: Vec<Told>,
+    pub updated: Vec<GhostUpdate>,
 }
 
 /// What a process says of itself twice a second.
@@ -224,13 +224,13 @@ fn put_ticket(out: &mut Vec<u8>, ticket: SessionToken, node: NodeId) {
     out.extend_from_slice(&node.to_le_bytes());
 }
 
-fn put_entities<'a>(out: &mut Vec<u8>, players: impl IntoIterator<Item = &'a Told>) {
+fn put_entities<'a>(out: &mut Vec<u8>, players: impl IntoIterator<Item = &'a GhostUpdate>) {
     for player in players {
         put_entity(out, player);
     }
 }
 
-fn put_entity(out: &mut Vec<u8>, told: &Told) {
+fn put_entity(out: &mut Vec<u8>, told: &GhostUpdate) {
     out.extend_from_slice(&told.id.to_le_bytes());
     out.extend_from_slice(&told.position.x.to_le_bytes());
     out.extend_from_slice(&told.position.y.to_le_bytes());
@@ -266,7 +266,7 @@ impl Reader<'_> {
         self.take().map(u64::from_le_bytes)
     }
 
-    fn entity(&mut self) -> Option<Told> {
+    fn entity(&mut self) -> Option<GhostUpdate> {
         let id = self.u32().filter(|&id| id != 0)?;
         let position = Position { x: self.u16()?, y: self.u16()? };
         let bits = self.byte()?;
@@ -294,7 +294,7 @@ impl Reader<'_> {
     }
 
     /// All that follow.
-    fn remaining_entities(&mut self) -> Option<Vec<Told>> {
+    fn remaining_entities(&mut self) -> Option<Vec<GhostUpdate>> {
         self.list(self.0.len().div_ceil(ENTITY_BYTES), Self::entity)
     }
 

@@ -1,7 +1,7 @@
 //! The player state that a session keeps, and its encoding.
 
 use crate::limits::RECONNECT_INTERVAL_MS;
-use crate::world::Budget;
+use crate::world::ReconciliationBudget;
 
 /// State of a player that survives a disconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct SavedPlayer {
     /// Width and height of the client's viewport, in units; `None` if the client never sent one.
     pub viewport: Option<(u16, u16)>,
     /// Reconciliation budget.
-    pub budget: Budget,
+    pub budget: ReconciliationBudget,
     /// Time since the session last reconnected, in milliseconds, capped at [`RECONNECT_INTERVAL_MS`].
     pub reconnected_ms_ago: u16,
 }
@@ -25,7 +25,7 @@ const FIRST_BYTES: usize = 9;
 
 impl SavedPlayer {
     /// Size of the encoding, in bytes.
-    pub const BYTES: usize = FIRST_BYTES + Budget::BYTES + size_of::<u16>();
+    pub const BYTES: usize = FIRST_BYTES + ReconciliationBudget::BYTES + size_of::<u16>();
 
     /// Value of [`SavedPlayer::reconnected_ms_ago`] for a session that may reconnect immediately.
     pub const LONG_AGO: u16 = RECONNECT_INTERVAL_MS;
@@ -37,8 +37,9 @@ impl SavedPlayer {
         let (width, height) = self.viewport.unwrap_or_default();
         let numbers = [self.x, self.y, width, height].map(u16::to_le_bytes);
         bytes[1..FIRST_BYTES].copy_from_slice(numbers.as_flattened());
-        bytes[FIRST_BYTES..][..Budget::BYTES].copy_from_slice(&self.budget.to_bytes());
-        bytes[FIRST_BYTES + Budget::BYTES..].copy_from_slice(&self.reconnected_ms_ago.to_le_bytes());
+        bytes[FIRST_BYTES..][..ReconciliationBudget::BYTES].copy_from_slice(&self.budget.to_bytes());
+        bytes[FIRST_BYTES + ReconciliationBudget::BYTES..]
+            .copy_from_slice(&self.reconnected_ms_ago.to_le_bytes());
         bytes
     }
 
@@ -49,9 +50,9 @@ impl SavedPlayer {
         let flags = first[0];
         let viewport = (flags & 2 != 0).then(|| (number(2), number(3)));
         let (budget, reconnected_ms_ago) = match *rest {
-            [] => (Budget::EMPTY, Self::LONG_AGO),
+            [] => (ReconciliationBudget::EMPTY, Self::LONG_AGO),
             [low, high, ago_low, ago_high] => {
-                (Budget::from_bytes([low, high])?, u16::from_le_bytes([ago_low, ago_high]))
+                (ReconciliationBudget::from_bytes([low, high])?, u16::from_le_bytes([ago_low, ago_high]))
             }
             _ => return None,
         };
@@ -86,7 +87,7 @@ pub(super) mod tests {
         y: 4,
         faces_right: true,
         viewport: Some((800, 600)),
-        budget: Budget::FULL,
+        budget: ReconciliationBudget::FULL,
         reconnected_ms_ago: SavedPlayer::LONG_AGO,
     };
 
@@ -95,7 +96,7 @@ pub(super) mod tests {
         fn decoding_reverses_encoding_and_rejects_other_lengths(
             x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, ago in 0u16..=1000, more: u8,
         ) {
-            let budget = Budget::EMPTY.refilled(ms);
+            let budget = ReconciliationBudget::EMPTY.refilled(ms);
             let saved = SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: ago };
             let bytes = saved.to_bytes();
             prop_assert_eq!(SavedPlayer::from_bytes(&bytes), Some(saved));
@@ -109,7 +110,10 @@ pub(super) mod tests {
     #[test]
     fn the_first_format_has_an_empty_budget() {
         let old = &HERE.to_bytes()[..FIRST_BYTES];
-        assert_eq!(SavedPlayer::from_bytes(old), Some(SavedPlayer { budget: Budget::EMPTY, ..HERE }));
+        assert_eq!(
+            SavedPlayer::from_bytes(old),
+            Some(SavedPlayer { budget: ReconciliationBudget::EMPTY, ..HERE })
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::saved_player::tests::HERE;
 use super::*;
-use crate::world::Budget;
+use crate::world::ReconciliationBudget;
 use proptest::prelude::*;
 
 fn token(number: u128) -> SessionToken {
@@ -133,12 +133,12 @@ fn a_session_reconnects_at_most_once_a_second() {
 #[test]
 fn the_budget_refills_up_to_its_maximum_during_absence() {
     let mut sessions: Sessions<u32> = Sessions::new(300, None);
-    join_and_leave(&mut sessions, 1, SavedPlayer { budget: Budget::EMPTY, ..HERE }, 500);
+    join_and_leave(&mut sessions, 1, SavedPlayer { budget: ReconciliationBudget::EMPTY, ..HERE }, 500);
     let Lookup::Disconnected(saved) = sessions.take(token(1), 1_500) else { panic!("disconnected before") };
-    assert_eq!(saved.budget, Budget::EMPTY.refilled(1_000));
+    assert_eq!(saved.budget, ReconciliationBudget::EMPTY.refilled(1_000));
     sessions.put_back(token(1), saved, 1_500);
     let Lookup::Disconnected(saved) = sessions.take(token(1), 100_000) else { panic!("put back before") };
-    assert_eq!(saved.budget, Budget::FULL);
+    assert_eq!(saved.budget, ReconciliationBudget::FULL);
 }
 
 #[test]

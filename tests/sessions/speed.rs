@@ -6,7 +6,7 @@ use std::time::Instant;
 use game_client::{ClientMessage, Vector as ClientVector};
 use pixi_game_server::limits::{RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 use pixi_game_server::sessions::{Lookup, SavedPlayer, SessionToken, Sessions};
-use pixi_game_server::world::{Budget, Input, Pace, Position, Rules, Spawn, Vector, World};
+use pixi_game_server::world::{Input, Pace, Position, ReconciliationBudget, Rules, Spawn, Vector, World};
 use proptest::prelude::*;
 
 use super::server;
