@@ -1,74 +1,75 @@
-//! The limits of each address: connections held, and connections opened a second.
+//! Limits by address: concurrent connections, and connections opened a second.
 //!
-//! Connections held are exact: a count for each address that holds any, so that there are never more counts than
-//! connections. Rates are [`Buckets`], whose memory is bounded.
+//! The concurrent connections are counted exactly, with one counter for each address that has any: there are
+//! never more counters than connections. Rates are [`Buckets`], whose memory is bounded.
 
 use std::collections::{HashMap, HashSet};
 
 use super::buckets::{Buckets, Rate, RateExceeded};
 use super::{Client, Network};
 
-/// What an address may do.
+/// The limits of one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressLimits {
-    /// Connections held at a time; 0 is without limit.
+    /// Concurrent connections; 0 is unlimited.
     pub connections_max: u32,
-    /// Whether clients on this machine may hold any number.
+    /// Whether clients on this machine may hold any number of connections.
     pub exempts_loopback: bool,
-    /// How fast connections may be opened.
+    /// Rate at which connections may be opened.
     pub rate: Rate,
 }
 
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The address holds as many connections as it may.
+    /// The address has reached its limit of concurrent connections.
     TooManyConnections,
-    /// The address opens connections faster than it may.
+    /// The address opens connections faster than its rate allows.
     RateExceeded {
-        /// When it may open the next one, in whole seconds from now, at least one.
+        /// Time until the next connection is allowed, in whole seconds, at least 1.
         retry_after_s: u64,
     },
 }
 
-/// A connection that counts for an address, until it is handed back to [`AddressLimiter::release`].
+/// A counted connection of an address, until it is returned to [`AddressLimiter::release`].
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a permit that is not handed back counts for ever"]
+#[must_use = "a permit that is never released counts forever"]
 pub struct Permit(Network);
 
-/// A connection beyond what its address may hold, until it is handed back to [`AddressLimiter::release_takeover`].
+/// A connection above the limit of its address, until it is returned to [`AddressLimiter::release_takeover`].
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "an address has one such permit"]
+#[must_use = "a takeover permit that is never released blocks the next one of its address"]
 pub struct TakeoverPermit(Network);
 
 /// The limits of all addresses. Time is passed in, in nanoseconds of any monotonic clock.
 #[derive(Debug)]
 pub struct AddressLimiter {
     limits: AddressLimits,
-    /// Connections held, by address; none is 0.
+    /// Concurrent connections by address. No entry is 0.
     held: HashMap<Network, u32>,
-    /// Addresses with one connection more than they may hold.
+    /// Addresses with one connection above their limit.
     takeovers: HashSet<Network>,
     opened: Buckets,
 }
 
 impl TakeoverPermit {
-    /// Whether the permit's connection comes from the same address.
+    /// Whether the connection of `permit` comes from the same address.
     pub fn is_for_same_address(&self, permit: &Permit) -> bool {
         self.0 == permit.0
     }
 }
 
 impl AddressLimiter {
-    /// Nobody has connected yet. The seed keeps addresses from being chosen for the set they fall into.
+    /// Creates a limiter without connections. The seed prevents clients from choosing addresses that share a
+    /// set.
     pub fn new(limits: AddressLimits, seed: u64) -> Self {
         Self { limits, held: HashMap::new(), takeovers: HashSet::new(), opened: Buckets::new(seed) }
     }
 
-    /// Judges a connection that opens now, and counts it when it is let in.
+    /// Admits and counts a connection that opens now.
     ///
     /// # Errors
-    /// The connection is over a limit, and counts for nothing.
+    /// The connection exceeds a limit and is not counted.
     pub fn admit(&mut self, client: Client, now_ns: u64) -> Result<Permit, Refusal> {
         let network = Network::of(client.address);
         let AddressLimits { connections_max, exempts_loopback, .. } = self.limits;
@@ -77,16 +78,16 @@ impl AddressLimiter {
             return Err(Refusal::TooManyConnections);
         }
         self.charge_client(client, now_ns)?;
-        // Counted without a limit as well, since one may be set while they are held.
+        // Counted even without a limit, since a reload may set one while the connections are open.
         *self.held.entry(network).or_insert(0) += 1;
         Ok(Permit(network))
     }
 
-    /// Judges a connection that [`AddressLimiter::admit`] found to be one too many. One at a time may show that it replaces a
-    /// connection that its address holds.
+    /// Admits a connection above the limit, if it may replace one that its address holds. Each address has at
+    /// most one of these at a time.
     ///
     /// # Errors
-    /// There is such a connection already, or the address is over its rate.
+    /// The address has a takeover pending, or exceeds its rate.
     pub fn admit_takeover(&mut self, client: Client, now_ns: u64) -> Result<TakeoverPermit, Refusal> {
         let network = Network::of(client.address);
         if self.takeovers.contains(&network) {
@@ -97,7 +98,7 @@ impl AddressLimiter {
         Ok(TakeoverPermit(network))
     }
 
-    /// The permit for a connection beyond the limit, which it replaces, if its address may hold one more by now.
+    /// Converts a takeover permit into a regular one, if its address is below the limit by now.
     pub fn promote(&mut self, &mut TakeoverPermit(network): &mut TakeoverPermit) -> Option<Permit> {
         if self.limits.connections_max > 0 && self.held(network) >= self.limits.connections_max {
             return None;
@@ -107,17 +108,17 @@ impl AddressLimiter {
         Some(Permit(network))
     }
 
-    /// A connection beyond the limit is gone, or has a permit now.
+    /// Releases a takeover permit: its connection is closed or has a regular permit.
     pub fn release_takeover(&mut self, TakeoverPermit(network): TakeoverPermit) {
         self.takeovers.remove(&network);
     }
 
-    /// From now on these limits hold. Whoever holds more connections than they allow keeps them.
+    /// Changes the limits. An address above the new limits keeps its connections.
     pub fn set_limits(&mut self, limits: AddressLimits) {
         self.limits = limits;
     }
 
-    /// A connection is gone.
+    /// Releases the permit of a closed connection.
     pub fn release(&mut self, Permit(network): Permit) {
         if let Some(held) = self.held.get_mut(&network) {
             *held -= 1;
@@ -127,12 +128,12 @@ impl AddressLimiter {
         }
     }
 
-    /// Connections held by an address.
+    /// Concurrent connections of an address.
     pub fn held(&self, network: Network) -> u32 {
         self.held.get(&network).copied().unwrap_or(0)
     }
 
-    /// Addresses that anything is remembered of: those that hold connections, and those with a place in the table.
+    /// The number of addresses with connections, and the number with an entry in the rate table.
     pub fn tracked(&self) -> (usize, usize) {
         (self.held.len(), self.opened.tracked())
     }

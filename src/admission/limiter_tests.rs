@@ -1,4 +1,4 @@
-//! The limiter against a model, against the clock, and against a million addresses.
+//! The limiter against a model, with injected time, and with a million addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -25,44 +25,44 @@ fn v4(bits: u32) -> Client {
     Client::known(IpAddr::V4(Ipv4Addr::from_bits(bits)))
 }
 
-fn is_in(limiter: &mut AddressLimiter, client: Client, now_ns: u64) -> bool {
+fn is_admitted(limiter: &mut AddressLimiter, client: Client, now_ns: u64) -> bool {
     limiter.admit(client, now_ns).is_ok()
 }
 
 #[test]
-fn a_burst_passes_and_then_the_rate() {
+fn admits_a_burst_and_then_the_rate() {
     let mut limiter = limiter(0, 50, 100);
-    let passed = (0..300).filter(|_| is_in(&mut limiter, v4(1), 0)).count();
+    let passed = (0..300).filter(|_| is_admitted(&mut limiter, v4(1), 0)).count();
     assert_eq!(passed, 100);
-    let passed = (1..=1000).filter(|ms| is_in(&mut limiter, v4(1), ms * MS)).count();
+    let passed = (1..=1000).filter(|ms| is_admitted(&mut limiter, v4(1), ms * MS)).count();
     assert_eq!(passed, 50, "one every 20 ms");
-    assert!(is_in(&mut limiter, v4(2), 0), "others are not concerned");
+    assert!(is_admitted(&mut limiter, v4(2), 0), "other addresses are unaffected");
 }
 
 #[test]
-fn a_refusal_says_when_to_come_again_and_costs_nothing() {
+fn a_refusal_carries_retry_after_and_takes_no_token() {
     let mut limiter = limiter(0, 1, 3);
     for _ in 0..3 {
-        assert!(is_in(&mut limiter, v4(1), 0));
+        assert!(is_admitted(&mut limiter, v4(1), 0));
     }
     for _ in 0..100 {
         assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::RateExceeded { retry_after_s: 1 }));
     }
-    assert!(is_in(&mut limiter, v4(1), NS_PER_S));
+    assert!(is_admitted(&mut limiter, v4(1), NS_PER_S));
     assert_eq!(limiter.admit(v4(1), NS_PER_S), Err(Refusal::RateExceeded { retry_after_s: 1 }));
 }
 
 #[test]
-fn nothing_is_limited_while_the_limits_are_off_and_only_what_is_held_is_remembered() {
+fn without_limits_everything_is_admitted_and_only_connections_are_tracked() {
     for (rate, burst) in [(0, 0), (0, 100), (50, 0)] {
         let mut limiter = limiter(0, rate, burst);
-        assert!((0..1000).all(|_| is_in(&mut limiter, v4(1), 0)));
+        assert!((0..1000).all(|_| is_admitted(&mut limiter, v4(1), 0)));
         assert_eq!(limiter.tracked(), (1, 0));
     }
 }
 
 #[test]
-fn a_limit_that_is_set_later_counts_what_is_held() {
+fn a_limit_set_later_counts_existing_connections() {
     let mut limiter = limiter(0, 0, 0);
     let permits: Vec<Permit> = (0..3).map(|_| limiter.admit(v4(1), 0).unwrap()).collect();
     let limits = AddressLimits { connections_max: 2, ..AddressLimits::default() };
@@ -72,37 +72,38 @@ fn a_limit_that_is_set_later_counts_what_is_held() {
         limiter.release(permit);
         assert_eq!(limiter.held(Network::V4(1)), 2 - released as u32);
     }
-    assert!((0..2).all(|_| is_in(&mut limiter, v4(1), 0)));
+    assert!((0..2).all(|_| is_admitted(&mut limiter, v4(1), 0)));
     assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooManyConnections));
 }
 
 #[test]
-fn loopback_is_spared_where_asked_but_not_what_hides_behind_it() {
+fn loopback_is_exempt_but_unknown_clients_behind_it_are_not() {
     let rate = Rate { per_s: 1, burst: 1, exempts_loopback: true };
     let limits = AddressLimits { rate, ..AddressLimits::default() };
     let mut limiter = AddressLimiter::new(limits, 7);
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    assert!((0..100).all(|_| is_in(&mut limiter, Client::known(loopback), 0)));
-    assert!(is_in(&mut limiter, Client::behind(loopback), 0));
-    assert!(!is_in(&mut limiter, Client::behind(loopback), 0));
-    assert!(is_in(&mut limiter, v4(1), 0));
-    assert!(!is_in(&mut limiter, v4(1), 0));
+    assert!((0..100).all(|_| is_admitted(&mut limiter, Client::known(loopback), 0)));
+    assert!(is_admitted(&mut limiter, Client::behind(loopback), 0));
+    assert!(!is_admitted(&mut limiter, Client::behind(loopback), 0));
+    assert!(is_admitted(&mut limiter, v4(1), 0));
+    assert!(!is_admitted(&mut limiter, v4(1), 0));
 }
 
 #[test]
-fn an_ipv6_network_shares_one_allowance() {
+fn an_ipv6_network_shares_one_bucket() {
     let mut limiter = limiter(0, 1, 10);
     let host = |host: u128| Client::known(IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host)));
-    assert_eq!((0..1000).filter(|&n| is_in(&mut limiter, host(n << 30), 0)).count(), 10);
+    assert_eq!((0..1000).filter(|&n| is_admitted(&mut limiter, host(n << 30), 0)).count(), 10);
 }
 
 #[test]
-fn a_million_addresses_cost_no_more_than_the_table() {
+fn a_million_addresses_fit_the_table() {
     let mut limiter = limiter(1, 50, 100);
     let victim = v4(0);
     let mut refused_at = 0;
     for bits in 1..=1_000_000 {
-        // All within a second: no bucket is full again before the next sixty thousand have come.
+        // All within a second: no bucket is full again before the next sixty thousand addresses have
+        // connected.
         let now_ns = u64::from(bits) * 1000;
         let permit = limiter.admit(v4(bits), now_ns).expect("a fresh address");
         limiter.release(permit);
@@ -110,35 +111,35 @@ fn a_million_addresses_cost_no_more_than_the_table() {
             u32::from(limiter.admit(v4(bits), now_ns).map(|permit| limiter.release(permit)).is_err());
     }
     let (held, rated) = limiter.tracked();
-    assert_eq!(held, 0, "nobody holds a connection");
+    assert_eq!(held, 0, "no connection is held");
     assert!((RATED_ADDRESSES_MAX / 2..=RATED_ADDRESSES_MAX).contains(&rated), "{rated}");
     assert_eq!(refused_at, 0);
-    assert!(is_in(&mut limiter, victim, NS_PER_S), "and whoever comes next is served");
+    assert!(is_admitted(&mut limiter, victim, NS_PER_S), "the next client is admitted");
 }
 
 #[test]
-fn a_crowd_of_addresses_does_not_wash_away_who_has_used_up_its_burst() {
+fn many_addresses_do_not_evict_an_empty_bucket() {
     let mut limiter = limiter(0, 50, 100);
-    while is_in(&mut limiter, v4(0), 0) {}
+    while is_admitted(&mut limiter, v4(0), 0) {}
     for bits in 1..=500_000 {
-        assert!(is_in(&mut limiter, v4(bits), 0));
+        assert!(is_admitted(&mut limiter, v4(bits), 0));
     }
-    assert!(!is_in(&mut limiter, v4(0), 0));
-    assert!(is_in(&mut limiter, v4(0), 20 * MS));
+    assert!(!is_admitted(&mut limiter, v4(0), 0));
+    assert!(is_admitted(&mut limiter, v4(0), 20 * MS));
 }
 
 #[test]
-fn loopback_may_hold_any_number_where_that_is_asked_for() {
+fn loopback_may_hold_any_number_if_exempt() {
     let limits = AddressLimits { connections_max: 2, exempts_loopback: true, ..AddressLimits::default() };
     let mut limiter = AddressLimiter::new(limits, 7);
     let loopback = IpAddr::V4(Ipv4Addr::new(127, 1, 2, 3));
-    assert!((0..100).all(|_| is_in(&mut limiter, Client::known(loopback), 0)));
-    assert!((0..2).all(|_| is_in(&mut limiter, v4(1), 0)));
+    assert!((0..100).all(|_| is_admitted(&mut limiter, Client::known(loopback), 0)));
+    assert!((0..2).all(|_| is_admitted(&mut limiter, v4(1), 0)));
     assert_eq!(limiter.admit(v4(1), 0), Err(Refusal::TooManyConnections));
 }
 
 proptest! {
-    /// Against a plain model: connections held are exact whatever comes and goes, and nothing is left at the end.
+    /// Against a naive model: the counts stay exact, and no address remains at the end.
     #[test]
     fn connections_held_are_exact(
         connections_max in 1_u32..5,
@@ -174,10 +175,10 @@ proptest! {
         prop_assert_eq!(limiter.tracked(), (0, 0));
     }
 
-    /// Whatever the arrivals: in no span of time does an address get more than its burst and the rate allow, and one
-    /// that keeps to the rate is never refused.
+    /// Over every interval an address gets at most its burst plus its rate. A client that keeps to the rate
+    /// is never refused.
     #[test]
-    fn the_rate_holds_over_every_span(
+    fn the_rate_holds_over_every_interval(
         rate in 1_u32..200,
         burst in 1_u32..50,
         gaps in prop::collection::vec(0_u64..200 * MS, 1..200),
@@ -186,7 +187,7 @@ proptest! {
         let (mut now_ns, mut admitted) = (5, Vec::new());
         for gap in gaps {
             now_ns += gap;
-            if is_in(&mut limiter, v4(1), now_ns) {
+            if is_admitted(&mut limiter, v4(1), now_ns) {
                 admitted.push(now_ns);
             }
         }
@@ -198,7 +199,7 @@ proptest! {
         }
         let mut patient = limiter_of_rate(rate);
         let pause_ns = NS_PER_S.div_ceil(u64::from(rate));
-        prop_assert!((0..100).all(|n| is_in(&mut patient, v4(1), n * pause_ns)));
+        prop_assert!((0..100).all(|n| is_admitted(&mut patient, v4(1), n * pause_ns)));
     }
 }
 

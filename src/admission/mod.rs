@@ -1,12 +1,15 @@
-//! Who is let in, judged by address: how many connections an address may hold, how fast it may open them, and whose
-//! word is believed about which address that is.
+//! Admission by peer address: concurrent connections, connection rates, and which proxies are trusted to
+//! report the address of their client.
 //!
-//! * [`limiter`]: the limits themselves, exact for connections held. [`buckets`]: rates, bounded in memory.
-//! * [`trust`]: which peers are proxies, and who stands behind them.
+//! * [`limiter`]: the limits; concurrent connections are counted exactly. [`buckets`]: rates, bounded in
+//!   memory.
+//! * [`trust`]: trusted proxies, and the client address that they report.
 //!
-//! Pure: no sockets and no clock; `server::peer_address` brings addresses and time. An address is a *network* here: one IPv4
-//! address, however it is written, or the 64-bit prefix of an IPv6 address, since whoever has one address of such a
-//! network has them all. Ports don't matter.
+//! * [`origins`]: the web pages that may open a game connection. [`rate`]: the message rate of a player.
+//!
+//! Pure: no sockets and no clock; `server::peer_address` passes in addresses and time. Limits apply to a
+//! *network*: one IPv4 address in any notation, or the 64-bit prefix of an IPv6 address. A client with one
+//! IPv6 address usually controls its whole prefix. Ports are ignored.
 
 pub mod buckets;
 pub mod limiter;
@@ -16,17 +19,17 @@ pub mod trust;
 
 use std::net::IpAddr;
 
-/// What limits are keyed by.
+/// Key of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     /// One IPv4 address.
     V4(u32),
-    /// An IPv6 network of 64 bits.
+    /// The 64-bit prefix of an IPv6 address.
     V6(u64),
 }
 
 impl Network {
-    /// The network of an address; an IPv4 address mapped into IPv6 counts as what it is.
+    /// Returns the network of an address. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
@@ -35,28 +38,28 @@ impl Network {
     }
 }
 
-/// Whom a connection counts for.
+/// The client that a connection counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// The address.
+    /// Its address, or that of its proxy.
     pub address: IpAddr,
-    /// Whether it is the client's own. Otherwise it is that of a proxy that did not say clearly who stands behind it,
-    /// and has no privileges.
+    /// Whether `address` is the client's own. Otherwise it is that of a trusted proxy that did not report its
+    /// client unambiguously, and the client has no privileges.
     pub is_own: bool,
 }
 
 impl Client {
-    /// A client that is known by its own address.
+    /// A client with a known address.
     pub fn known(address: IpAddr) -> Self {
         Self { address, is_own: true }
     }
 
-    /// Whoever stands behind this proxy, which does not say it clearly.
+    /// A client with an unknown address behind this proxy.
     pub fn behind(proxy: IpAddr) -> Self {
         Self { address: proxy, is_own: false }
     }
 
-    /// Whether the client is on this machine, and says so itself.
+    /// Whether the client itself is on this machine.
     pub fn is_loopback(&self) -> bool {
         self.is_own && self.address.to_canonical().is_loopback()
     }
@@ -80,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_by_the_clients_own_address_alone() {
+    fn loopback_requires_the_clients_own_address() {
         for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
             let address = address.parse().unwrap();
             assert!(Client::known(address).is_loopback(), "{address}");

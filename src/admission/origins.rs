@@ -1,30 +1,32 @@
-//! Which web pages may open a game connection: an operator's list, and an `Origin` header checked by it.
+//! The web pages that may open a game connection: checks the `Origin` header of a handshake against the
+//! operator's list.
 //!
-//! Browsers name the page's origin in every WebSocket handshake and don't let the page change it; other programs may
-//! write what they like, or nothing. So the list keeps other people's *pages* from playing with a visitor's browser; it
-//! is no authentication.
+//! Browsers send the page's origin in every WebSocket handshake and do not let the page change it. Other
+//! programs may send any value, or none. The list therefore keeps foreign *pages* from using a visitor's
+//! browser to play; it is no authentication.
 //!
-//! What matches: scheme, host and port must all be equal, schemes and hosts whatever their case, a scheme's default port
-//! the same as none. `https://*.example.com` stands for every subdomain at any depth (`a.example.com`,
-//! `a.b.example.com`), and neither for `example.com` itself nor for what merely ends alike (`evilexample.com`) or
-//! begins alike (`example.com.evil`). `null`, the origin of sandboxed frames and of local files in most browsers, and
-//! `file://`, that of local files in Electron and older web views, match only where they are listed, letter by letter.
+//! Matching: scheme, host and port must all be equal. Schemes and hosts are case-insensitive, and the default
+//! port of a scheme equals no port. `https://*.example.com` matches every subdomain at any depth
+//! (`a.example.com`, `a.b.example.com`). It matches neither `example.com` itself nor names that only share a
+//! suffix (`evilexample.com`) or a prefix (`example.com.evil`). `null` is the origin of sandboxed frames, and
+//! of local files in most browsers; `file://` is that of local files in Electron and older web views. Both
+//! match only if listed, case-sensitively.
 
 use std::fmt;
 
-/// The origin of what has none, as browsers write it.
+/// The opaque origin, as browsers serialize it.
 const NULL: &str = "null";
 
-/// The origin of a local file in Electron and in older web views.
+/// The origin of a local file in Electron and older web views.
 const FILE: &str = "file://";
 
-/// The origins an operator allows; displayed, the setting's value that means the same.
+/// The origins that the operator allows. `Display` writes an equivalent setting value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AllowedOrigins {
     /// `*`: any origin.
     #[default]
     All,
-    /// Those that match one of these.
+    /// Origins that match one of these patterns.
     Listed(Vec<Pattern>),
 }
 
@@ -35,29 +37,29 @@ pub enum Pattern {
     Null,
     /// `file://`.
     File,
-    /// This origin and no other.
+    /// Exactly this origin.
     Exactly(Origin),
     /// Every subdomain of this origin's host.
     SubdomainsOf(Origin),
 }
 
-/// A scheme, a host and a port, normalised: `https://Game.Example:443` is `https://game.example`.
+/// A normalized scheme, host and port: `https://Game.Example:443` is `https://game.example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: String,
     host: String,
-    /// `None` is the scheme's default.
+    /// `None` is the default port of the scheme.
     port: Option<u16>,
 }
 
 /// Why a handshake's origin is refused. The caller answers 403 with [`reason`](Self::reason).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no `Origin` header, and one is required.
+    /// The required `Origin` header is missing.
     Missing,
-    /// There are several `Origin` headers.
+    /// The request has several `Origin` headers.
     Repeated,
-    /// It is not on the list.
+    /// The origin is not on the list.
     NotAllowed,
 }
 
@@ -66,15 +68,15 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Missing => "an Origin header is required here",
-            Self::Repeated => "a request has one Origin header at most",
+            Self::Repeated => "more than one Origin header",
             Self::NotAllowed => "pages of this origin may not play here",
         }
     }
 }
 
 impl AllowedOrigins {
-    /// Reads a list as an operator writes it: `*`, or patterns with commas between them. `None` if any part of it is
-    /// neither, a path behind a host for example.
+    /// Parses the setting: `*`, or patterns separated by commas. `None` if any part is neither, for example
+    /// if a path follows a host.
     pub fn parse(list: &str) -> Option<Self> {
         if list.trim_ascii() == "*" {
             return Some(Self::All);
@@ -82,7 +84,7 @@ impl AllowedOrigins {
         list.split(',').map(|item| Pattern::parse(item.trim_ascii())).collect::<Option<_>>().map(Self::Listed)
     }
 
-    /// Judges a handshake by its `Origin` header, several of which are given joined by commas.
+    /// Checks the `Origin` header of a handshake. Several headers are passed joined by commas.
     ///
     /// # Errors
     /// See [`Refusal`].
@@ -114,7 +116,7 @@ impl Pattern {
         match text.split_once("://*.") {
             Some((scheme, parent)) => {
                 let origin = Origin::parse(&format!("{scheme}://{parent}"))?;
-                // An address has no subdomains.
+                // An IP address has no subdomains.
                 (!origin.host.starts_with('[')).then_some(Self::SubdomainsOf(origin))
             }
             None => Origin::parse(text).map(Self::Exactly),
@@ -135,7 +137,7 @@ impl Pattern {
 }
 
 impl Origin {
-    /// Reads `scheme://host` or `scheme://host:port`, and nothing more: no user, no path.
+    /// Parses `scheme://host` or `scheme://host:port` and nothing else: no user, no path.
     fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let scheme_rest = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -144,7 +146,7 @@ impl Origin {
             return None;
         }
         let scheme = scheme.to_ascii_lowercase();
-        // The colons of an IPv6 address stand in brackets.
+        // The colons of an IPv6 address are inside brackets.
         let port_at = authority.rfind(':').filter(|&at| !authority[at..].contains(']'));
         let (host, port) = match port_at {
             Some(at) => (&authority[..at], Some(parse_port(&authority[at + 1..])?)),
@@ -162,11 +164,12 @@ impl Origin {
 
 fn parse_port(digits: &str) -> Option<u16> {
     let port = digits.parse().ok()?;
-    // `+80` would parse as well.
+    // `parse` would accept `+80`.
     digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(port)
 }
 
-/// A domain name (internationalised ones in their ASCII form, as browsers send them) or an address.
+/// Whether this is a domain name (internationalized names in ASCII form, as browsers send them) or an IP
+/// address.
 fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<std::net::Ipv6Addr>().is_ok();

@@ -1,32 +1,32 @@
-//! How much a player may send: a leaky bucket of messages, and one of bytes, since not every frame becomes a message.
-//! Pure: the caller brings the time.
+//! Rate limits of a player: a leaky bucket of messages and one of bytes, since not every frame becomes a
+//! message. Pure: the caller passes in the time.
 //!
-//! What is read now may have arrived earlier: the process was suspended, or the player's replies were at their cap and
-//! its socket was not read. Each message is checked as of the most favourable moment at which it can have arrived, so
-//! that what piled up while nobody read is not held against its sender. A bucket is a moment: when what was accepted
-//! so far is worked off at the allowed rate.
+//! Bytes read now may have arrived earlier: the process was suspended, or the socket was not read because the
+//! player's replies had reached their cap. Each message is therefore checked as of the earliest time at which
+//! it can have arrived, so that a backlog which the server caused does not count against the client. A bucket
+//! is stored as a time: when the messages accepted so far are drained at the allowed rate.
 
 use crate::limits::{MESSAGE_BYTES_MAX, UNREAD_CREDIT_MS_MAX};
 
 const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// One player's allowance. Moments are nanoseconds of the caller's clock.
+/// The buckets of one player. Times are nanoseconds of the caller's clock.
 #[derive(Debug, Clone)]
 pub struct RateLimiter {
-    /// When the messages accepted are worked off.
+    /// When the bucket of accepted messages is empty.
     accepted_until_ns: u64,
-    /// When the messages over the limit are forgotten.
+    /// When the bucket of excess messages is empty.
     dropped_until_ns: u64,
-    /// When the bytes received are worked off.
+    /// When the bucket of bytes is empty.
     bytes_until_ns: u64,
-    /// Since when bytes may have waited unread, in milliseconds; [`ALL_READ`] when none do.
+    /// Since when the socket may hold unread bytes, in milliseconds; [`ALL_READ`] if it holds none.
     unread_since_ms: u64,
 }
 
 const ALL_READ: u64 = u64::MAX;
 
-/// When something that is read now arrived: at some moment from `since_ms` to `now_ms`, in milliseconds.
+/// The time span in which a message arrived, from `since_ms` to `now_ms`, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
     since_ms: u64,
@@ -34,7 +34,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// At this moment.
+    /// An arrival at exactly this time.
     pub fn at(now_ms: u64) -> Self {
         Self { since_ms: now_ms, now_ms }
     }
@@ -48,39 +48,39 @@ impl Arrival {
     }
 }
 
-/// The measures of all players' allowances.
+/// The message rate that each player is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Messages a second.
+    /// Messages per second.
     pub per_s: u32,
     /// Messages at once after a pause.
     pub burst: u32,
 }
 
 impl RateLimit {
-    /// Time that a message takes of the allowance; rounded down, so that the allowed rate always passes.
+    /// Time in which one message drains; rounded down, so that the allowed rate always passes.
     fn message_ns(self) -> u64 {
         NS_PER_S / u64::from(self.per_s)
     }
 }
 
-/// What to do with a message.
+/// The decision about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Within the limit.
     Accept,
-    /// Over it: count and drop.
+    /// Over the limit: count and drop it.
     Drop,
-    /// Over it again and again: close the connection with 1008.
+    /// Persistently over the limit: close the connection with 1008.
     Flood,
 }
 
-/// How many bursts over the limit make a flooder: one that sends at four times the rate is closed after about
-/// `10 * burst / (3 * rate - rate)` seconds, which is five at the defaults; one at twice the rate never.
+/// Bursts over the limit that make a flood. A client at four times the rate is disconnected after about `10 *
+/// burst / (3 * rate - rate)` seconds, which is 5 s at the defaults; a client at twice the rate never is.
 const FLOOD_BURSTS: u64 = 10;
 
 impl RateLimiter {
-    /// A full allowance.
+    /// Creates empty buckets.
     pub fn new(now_ms: u64) -> Self {
         let now_ns = now_ms * NS_PER_MS;
         Self {
@@ -91,25 +91,26 @@ impl RateLimiter {
         }
     }
 
-    /// When bytes read now arrived, if the socket had none at `quiet_ms` unless it was left unread before. Longer than
-    /// [`UNREAD_CREDIT_MS_MAX`] no pile grows, since it lies in the socket's receive buffer.
+    /// Returns the arrival of bytes read now, if the socket was empty at `quiet_ms` or had been left unread
+    /// earlier. The span is capped at [`UNREAD_CREDIT_MS_MAX`], since the socket's receive buffer bounds the
+    /// backlog.
     pub fn arrival(&self, quiet_ms: u64, now_ms: u64) -> Arrival {
         let since_ms = quiet_ms.min(self.unread_since_ms).max(now_ms.saturating_sub(UNREAD_CREDIT_MS_MAX));
         Arrival { since_ms: since_ms.min(now_ms), now_ms }
     }
 
-    /// Notes that bytes which may have arrived since this moment stay in the socket.
+    /// Records that bytes which may have arrived since this time stay in the socket.
     pub fn leave_unread(&mut self, since_ms: u64) {
         self.unread_since_ms = self.unread_since_ms.min(since_ms);
     }
 
-    /// Notes whether the socket was read to its end, by the read that brought what arrived so.
+    /// Records whether the read that returned this arrival emptied the socket.
     pub fn note_read(&mut self, arrival: Arrival, to_the_end: bool) {
         self.unread_since_ms = if to_the_end { ALL_READ } else { arrival.since_ms };
     }
 
-    /// Judges bytes, whatever they amount to: a stream of empty fragments is a flood as well. What all the allowed
-    /// messages could need at their longest is never too much.
+    /// Checks bytes, whether or not they form messages: a stream of empty fragments is a flood as well. Never
+    /// exceeded by the allowed number of messages of maximum length.
     pub fn check_bytes(&mut self, limit: RateLimit, arrival: Arrival, count: usize) -> Verdict {
         let byte_ns = limit.message_ns() / FRAME_BYTES_MAX;
         let allowed_ns = (FLOOD_BURSTS + 1) * u64::from(limit.burst) * limit.message_ns();
@@ -118,7 +119,7 @@ impl RateLimiter {
         if is_flood { Verdict::Flood } else { Verdict::Accept }
     }
 
-    /// Judges one message.
+    /// Checks one message.
     pub fn check(&mut self, limit: RateLimit, arrival: Arrival) -> Verdict {
         if self.accept(limit, arrival) {
             return Verdict::Accept;
@@ -130,10 +131,11 @@ impl RateLimiter {
         if is_flood { Verdict::Flood } else { Verdict::Drop }
     }
 
-    /// Accepts a message that was checked [`Verdict::Drop`] and has waited since, if the allowance has returned. It is no longer
-    /// one of the dropped, so that waiting brings nobody nearer to [`Verdict::Flood`].
+    /// Accepts a deferred message, for which [`RateLimiter::check`] returned [`Verdict::Drop`], once the
+    /// bucket has room. The message no longer counts as excess, so that deferring brings no client closer to
+    /// [`Verdict::Flood`].
     pub fn accept_late(&mut self, limit: RateLimit, arrival: Arrival) -> bool {
-        // What waits in the socket behind it keeps the credit for the time since it arrived.
+        // Later bytes in the socket keep their own arrival credit.
         let is_accepted = self.accept(limit, self.arrival(arrival.since_ms, arrival.now_ms));
         if is_accepted {
             self.dropped_until_ns = self.dropped_until_ns.saturating_sub(limit.message_ns());
@@ -141,7 +143,7 @@ impl RateLimiter {
         is_accepted
     }
 
-    /// Charges the allowance with one message, if that has room.
+    /// Adds one message to the bucket, if it fits.
     fn accept(&mut self, limit: RateLimit, arrival: Arrival) -> bool {
         let message_ns = limit.message_ns();
         let accepted_until_ns = self.accepted_until_ns.max(arrival.since_ns()) + message_ns;
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_allowed_rate_passes_whole() {
+    fn the_allowed_rate_passes() {
         assert_eq!(run(60, 60), (3600, None));
     }
 
@@ -191,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn twice_the_rate_loses_half_and_stays() {
+    fn twice_the_rate_loses_half_without_a_flood() {
         let (accepted, flooded) = run(120, 100);
         assert_eq!(flooded, None);
         assert!((6000..=6061).contains(&accepted), "{accepted}");
     }
 
     #[test]
-    fn the_longest_messages_at_the_allowed_rate_are_no_flood_of_bytes() {
+    fn the_longest_messages_at_the_allowed_rate_are_no_byte_flood() {
         let mut limiter = RateLimiter::new(0);
         for n in 0..60 * 60 {
             assert_eq!(limiter.check_bytes(LIMIT, Arrival::at(n * 1000 / 60), 78), Verdict::Accept);
@@ -214,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn a_persistent_flooder_is_found() {
+    fn a_persistent_flood_is_detected() {
         let (_, flooded) = run(240, 60);
         assert_eq!(flooded, Some(5));
     }
 
-    /// Reads of a socket that got messages at these moments, whenever the server gets to it, each taking a part of what
-    /// waits. Returns when each message was checked, and how.
+    /// Simulates reads of a socket to which messages were sent at these times. Each read, after a pause,
+    /// takes at most a number of them. Returns the time and the verdict of each check.
     fn read_late(sent_ms: &[u64], reads: &[(u64, usize)]) -> Vec<(u64, Verdict)> {
         let (mut limiter, mut checked, mut quiet_ms, mut now_ms) = (RateLimiter::new(0), Vec::new(), 0, 0);
         for (pause_ms, most) in reads.iter().cycle() {
@@ -231,7 +233,8 @@ mod tests {
             assert_eq!(limiter.check_bytes(LIMIT, arrival, taken * 20), Verdict::Accept);
             checked.extend((0..taken).map(|_| (now_ms, limiter.check(LIMIT, arrival))));
             limiter.note_read(arrival, checked.len() == arrived);
-            // As far as the loop knows, others' sockets are quiet; this one is, too, once it is read to its end.
+            // The event loop sees no event of other sockets; this one counts as quiet once it is read to its
+            // end.
             quiet_ms = now_ms;
             if checked.len() == sent_ms.len() {
                 return checked;
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pile_from_a_suspension_passes_whole_and_a_larger_one_does_not() {
+    fn a_backlog_from_a_suspension_passes_and_a_larger_one_does_not() {
         let steady: Vec<u64> = (0..600).map(|n| n * 1000 / 60).collect();
         assert!(
             read_late(&steady, &[(10_000, 100_000)]).iter().all(|(_, verdict)| *verdict == Verdict::Accept)
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn credit_for_unread_time_is_bounded() {
+    fn the_credit_for_unread_time_is_bounded() {
         let hour_ms = 3_600_000;
         let mut limiter = RateLimiter::new(0);
         limiter.leave_unread(0);
@@ -262,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_takes_no_credit_from_messages_that_wait_unread() {
-        // The socket was left unread for ten seconds, in which its player kept to the rate.
+    fn a_deferred_message_takes_no_credit_from_unread_ones() {
+        // The socket was left unread for 10 s, in which the player kept to the rate.
         let mut limiter = RateLimiter::new(0);
         limiter.leave_unread(0);
         assert!(limiter.accept_late(LIMIT, Arrival::at(10_000)));
@@ -274,12 +277,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn who_keeps_to_the_rate_loses_nothing_however_late_it_is_read(
+        fn a_client_within_the_rate_loses_no_message_to_late_reads(
             pauses in proptest::collection::vec(17u64..400, 1..600),
             reads in proptest::collection::vec((1u64..8_000, 1usize..500), 1..50),
         ) {
             let sent_ms: Vec<u64> = pauses.iter().scan(0, |at, pause| { *at += pause; Some(*at) }).collect();
-            // The pile must fit the credit: reads that take a message or two each would let it grow for ever.
+            // The backlog must fit the credit: reads of one or two messages each would let it grow without
+            // bound.
             let span = sent_ms.last().copied().unwrap_or(0) + 8_000 * 2;
             prop_assume!(span < UNREAD_CREDIT_MS_MAX);
             let reads: Vec<_> = reads.into_iter().map(|(pause, most)| (pause, most + 500)).collect();
@@ -289,7 +293,7 @@ mod tests {
         }
 
         #[test]
-        fn who_exceeds_the_rate_gets_no_more_over_any_window(
+        fn a_client_over_the_rate_gets_no_more_over_any_window(
             pauses in proptest::collection::vec(0u64..20, 200..2_000),
             reads in proptest::collection::vec((1u64..2_000, 1usize..300), 1..50),
         ) {
@@ -297,7 +301,7 @@ mod tests {
             let checked = read_late(&sent_ms, &reads);
             let accepted: Vec<u64> =
                 checked.iter().filter(|(_, verdict)| *verdict == Verdict::Accept).map(|(at, _)| *at).collect();
-            // From the start to any moment: the burst, and the rate.
+            // From the start to any time: the burst plus the rate.
             for (count, at_ms) in accepted.iter().enumerate() {
                 prop_assert!(count as u64 <= 60 + at_ms * 60 / 1000, "{} by {} ms", count + 1, at_ms);
             }

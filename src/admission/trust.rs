@@ -1,4 +1,4 @@
-//! Which peers are proxies, and who stands behind them.
+//! Trusted proxies, and the client address that they report.
 
 use std::net::IpAddr;
 
@@ -6,27 +6,28 @@ use ipnet::IpNet;
 
 use crate::wire::forwarded::Hop;
 
-/// The networks whose word is believed about a client's address.
+/// Networks that are trusted to report the address of a client.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
 }
 
 impl TrustedProxies {
-    /// Trusts the hosts of these networks.
+    /// Creates a set that trusts all hosts of these networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self { networks }
     }
 
-    /// Whether a host is trusted. An IPv4 address mapped into IPv6 is judged as what it is.
+    /// Whether a host is trusted. An IPv4-mapped IPv6 address is compared as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The client behind a trusted peer that reports these hops, the nearest first: the first one that is not a trusted
-    /// proxy itself, since whatever lies beyond is that one's own claim; the farthest when all are trusted; the peer
-    /// when it reports none. `None` when a hop that decides is hidden or no address.
+    /// Returns the client behind a trusted peer that reports these hops, nearest first. The client is the
+    /// first hop that is not itself a trusted proxy, since an untrusted hop may claim anything about the hops
+    /// beyond it. If all hops are trusted, the client is the farthest one; without hops it is the peer.
+    /// `None` if the deciding hop is hidden or malformed.
     pub fn client(&self, peer: IpAddr, hops: impl IntoIterator<Item = Hop>) -> Option<IpAddr> {
         let mut client = peer;
         for hop in hops {
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_hold_their_hosts_and_no_others() {
+    fn a_network_contains_its_hosts_only() {
         for (address, expected) in [
             ("10.255.0.1", true),
             ("::ffff:10.1.2.3", true),
@@ -77,14 +78,14 @@ mod tests {
         ] {
             assert_eq!(trusted().contains(ip(address)), expected, "{address}");
         }
-        assert!(!TrustedProxies::default().contains(ip("127.0.0.1")), "nobody is trusted unless named");
+        assert!(!TrustedProxies::default().contains(ip("127.0.0.1")), "no host is trusted by default");
     }
 
     #[test]
     fn the_client_is_the_nearest_hop_that_is_not_trusted() {
-        assert_eq!(client(&[]).unwrap(), "10.0.0.1", "the peer speaks for itself");
+        assert_eq!(client(&[]).unwrap(), "10.0.0.1", "without hops the client is the peer");
         assert_eq!(client(&["198.51.100.1"]).unwrap(), "198.51.100.1");
-        assert_eq!(client(&["198.51.100.1", "203.0.113.9"]).unwrap(), "198.51.100.1", "beyond it are claims");
+        assert_eq!(client(&["198.51.100.1", "203.0.113.9"]).unwrap(), "198.51.100.1", "hops beyond an untrusted one are ignored");
         assert_eq!(client(&["10.0.0.2", "192.0.2.7", "198.51.100.1", "malformed"]).unwrap(), "198.51.100.1");
         assert_eq!(client(&["10.0.0.2", "10.0.0.3"]).unwrap(), "10.0.0.3", "all are trusted");
         assert_eq!(client(&["::ffff:198.51.100.1"]).unwrap(), "198.51.100.1");
@@ -94,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_client_claims_never_matters(
+        fn hops_reported_by_the_client_are_ignored(
             own in any::<u32>().prop_map(|bits| IpAddr::V4(bits.into())),
             claims in prop::collection::vec(any::<[u8; 16]>(), 0..8),
         ) {

@@ -1,4 +1,4 @@
-//! Lists read and refused, origins checked, and the laws that no list may break.
+//! Parsing of lists, checks of origins, and properties that hold for every list.
 
 use proptest::prelude::*;
 
@@ -43,19 +43,19 @@ fn an_exact_origin_matches_in_scheme_host_and_port() {
 }
 
 #[test]
-fn default_ports_are_the_same_as_none() {
+fn a_default_port_equals_no_port() {
     for (with, without) in
         [("https://a:443", "https://a"), ("http://a:80", "http://a"), ("ws://a:80", "ws://a")]
     {
         assert!(allows(with, without) && allows(without, with), "{with}");
     }
     assert!(!allows("http://a:443", "http://a"));
-    assert!(!allows("capacitor://localhost", "capacitor://localhost:80"), "no default is known");
+    assert!(!allows("capacitor://localhost", "capacitor://localhost:80"), "the scheme has no default port");
     assert!(allows("capacitor://localhost", "capacitor://localhost"));
 }
 
 #[test]
-fn a_wildcard_stands_for_subdomains_at_any_depth_and_nothing_else() {
+fn a_wildcard_matches_subdomains_at_any_depth_only() {
     let list = "https://*.example.com";
     for origin in ["https://a.example.com", "https://a.b.example.com", "https://A.Example.Com:443"] {
         assert!(allows(list, origin), "{origin}");
@@ -84,7 +84,7 @@ fn a_wildcard_stands_for_subdomains_at_any_depth_and_nothing_else() {
 fn null_must_be_listed() {
     assert!(allows("null", "null") && allows("https://a,null", "null") && allows("*", "null"));
     assert!(!allows("https://a", "null") && !allows("https://null", "null"));
-    assert!(!allows("null", "NULL"), "browsers write it in lower case");
+    assert!(!allows("null", "NULL"), "browsers send lower case");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn local_files_must_be_listed() {
 }
 
 #[test]
-fn a_missing_origin_is_refused_only_where_one_is_required() {
+fn a_missing_origin_is_refused_only_if_required() {
     for list in ["*", "https://a", "null"] {
         let list = AllowedOrigins::parse(list).unwrap();
         assert_eq!(list.check(None, false), Ok(()));
@@ -111,7 +111,7 @@ fn a_missing_origin_is_refused_only_where_one_is_required() {
 }
 
 #[test]
-fn several_origins_are_refused_even_where_all_are_allowed() {
+fn several_origins_are_refused_even_if_all_are_allowed() {
     for list in ["*", "https://a,https://b"] {
         let list = AllowedOrigins::parse(list).unwrap();
         assert_eq!(list.check(Some("https://a,https://b"), false), Err(Refusal::Repeated));
@@ -120,7 +120,7 @@ fn several_origins_are_refused_even_where_all_are_allowed() {
 }
 
 #[test]
-fn what_is_no_list_of_origins_is_refused() {
+fn rejects_malformed_lists() {
     for list in [
         "",
         " ",
@@ -155,7 +155,7 @@ fn what_is_no_list_of_origins_is_refused() {
 }
 
 #[test]
-fn the_value_shown_is_normalised() {
+fn the_displayed_value_is_normalized() {
     let list = AllowedOrigins::parse(" HTTPS://*.Example.com:443 , null,file:// ,http://a:81").unwrap();
     assert_eq!(list.to_string(), "https://*.example.com,null,file://,http://a:81");
     assert_eq!(AllowedOrigins::parse("*").unwrap().to_string(), "*");
@@ -174,25 +174,25 @@ fn pattern() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn the_value_shown_means_the_same(patterns in proptest::collection::vec(pattern(), 1..4)) {
+    fn the_displayed_value_parses_to_the_same_list(patterns in proptest::collection::vec(pattern(), 1..4)) {
         let list = AllowedOrigins::parse(&patterns.join(",")).unwrap();
         prop_assert_eq!(AllowedOrigins::parse(&list.to_string()), Some(list));
     }
 
     #[test]
-    fn what_is_listed_exactly_matches_in_any_case(host in host(), port in 1u16..) {
+    fn an_exact_pattern_matches_in_any_case(host in host(), port in 1u16..) {
         let origin = format!("https://{host}:{port}");
         prop_assert!(allows(&origin, &origin) && allows(&origin, &origin.to_ascii_uppercase()));
         prop_assert!(allows(&origin.to_ascii_uppercase(), &origin));
     }
 
     #[test]
-    fn a_wildcard_matches_whoever_owns_the_domain(parent in host(), label in "[a-z0-9]{1,9}", other in host()) {
+    fn a_wildcard_matches_subdomains_of_its_domain_only(parent in host(), label in "[a-z0-9]{1,9}", other in host()) {
         let list = format!("https://*.{parent}");
         let is_allowed = |host: &str| allows(&list, &format!("https://{host}"));
         let below = format!(".{parent}");
         prop_assert!(is_allowed(&[&label, below.as_str()].concat()));
-        prop_assert!(!is_allowed(&parent), "itself");
+        prop_assert!(!is_allowed(&parent), "the domain itself");
         let glued = [label.as_str(), &parent].concat();
         prop_assert_eq!(is_allowed(&glued), glued.ends_with(&below));
         let foreign = [&label, below.as_str(), ".", &other].concat();
@@ -200,7 +200,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_in_a_header_panics_or_slips_through(header in "\\PC{0,40}") {
+    fn arbitrary_headers_neither_panic_nor_match(header in "\\PC{0,40}") {
         let exact = AllowedOrigins::parse("https://game.example").unwrap();
         let allowed = exact.check(Some(&header), false).is_ok();
         let normal = header.to_ascii_lowercase();
