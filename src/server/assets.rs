@@ -1,7 +1,7 @@
-//! Static files, all read into memory at start, and again when the server is reloaded.
+//! Static files, all read into memory at the start and at each reload.
 //!
-//! A look-up is one in a table of what was found then. It never touches the disk: the loop is not held up, and no
-//! request can name anything outside the directory.
+//! A lookup searches the table of loaded files. It never accesses the disk: the loop is not blocked, and no
+//! request can name a file outside the directory.
 
 mod encoded;
 mod load;
@@ -26,25 +26,25 @@ use load::{Content, FileIdentity};
 use skipped::Skipped;
 use types::content_type;
 
-/// What a directory may hold. With more, the server does not start, and a reload changes nothing.
+/// Limits of a directory. Above them the server does not start, and a reload changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most files and directories.
     pub files: usize,
-    /// Most bytes of all files together.
+    /// Most bytes of all files in total.
     pub bytes: u64,
 }
 
-/// The files of one directory, by their path below it.
+/// The files of one directory, by relative path.
 #[derive(Debug, Default)]
 pub struct Assets {
-    /// Keys are relative, `/` between segments, not percent-encoded.
+    /// Keys are relative paths with `/` between segments, not percent-encoded.
     by_path: HashMap<String, Asset>,
-    /// The same files as the next reload will know them.
+    /// The same contents by identity, for the next reload.
     contents: HashMap<FileIdentity, Content>,
-    /// Files whose bytes were read, since none were there that could be kept.
+    /// Files that were read; the others share the bytes of the previous load.
     read: usize,
-    /// Of all files, each counted once however many names it has.
+    /// Bytes of all files, each counted once even if it has several names.
     bytes: u64,
     skipped: Skipped,
 }
@@ -52,27 +52,27 @@ pub struct Assets {
 /// One file.
 #[derive(Debug)]
 pub struct Asset {
-    /// The content. Shared, so that a connection sends it from where it lies.
+    /// The content, shared with the connections that send it.
     pub body: Arc<[u8]>,
     /// The value of `Content-Type`.
     pub content_type: Cow<'static, str>,
-    /// The value of `ETag`: strong, of the content's 64-bit FNV-1a hash and its length. It tells a client whether the
-    /// operator's file changed; it is no defence against an operator who makes two files collide.
+    /// The strong `ETag`: the 64-bit FNV-1a hash of the content, and its length. It detects changes by the
+    /// operator; it does not resist deliberate collisions.
     pub etag: String,
-    /// When its content was written last, if that is known.
+    /// The last modification of the content, if known.
     pub modified: Option<HttpDate>,
-    /// Its compressed forms, by [`ContentCoding`]; each has the type of the file, and a tag of its own.
+    /// Compressed variants by [`ContentCoding`]; each has the content type of the file and its own tag.
     encoded: [Option<Box<Asset>>; ContentCoding::ALL.len()],
 }
 
-/// Why a directory can't be served. The caller reports it and does not start.
+/// Why a directory cannot be served. The caller reports it and does not start.
 #[derive(Debug)]
 pub enum AssetError {
     /// The directory itself can't be read.
     Read(PathBuf, io::Error),
-    /// The directory holds more entries than the limit; this is the first one beyond it.
+    /// The directory has more entries than the limit; this is the first one above it.
     TooManyEntries(PathBuf, usize),
-    /// The files hold more bytes than the limit; this is the file that goes beyond it.
+    /// The files exceed the limit of bytes; this is the file that exceeds it.
     TooManyBytes(PathBuf, u64),
 }
 
@@ -101,10 +101,11 @@ impl error::Error for AssetError {
 }
 
 impl Assets {
-    /// The files of this configuration. Those that `previous` holds already are shared with it and not read.
+    /// Loads the files of this configuration. Unchanged files share their bytes with `previous` and are not
+    /// read.
     ///
     /// # Errors
-    /// As [`Assets::load`].
+    /// As for [`Assets::load`].
     pub fn configured(config: &Config, previous: &Self) -> Result<Self, AssetError> {
         let limits = Limits { files: config.static_max_files, bytes: config.static_max_mib << 20 };
         config
@@ -113,49 +114,51 @@ impl Assets {
             .map_or_else(|| Ok(Self::default()), |dir| Self::load(dir, limits, previous))
     }
 
-    /// Takes every regular file below `dir`. Hidden names are left out, except `/.well-known`. A link is followed if its
-    /// target lies in `dir` and has no hidden name itself. What else can't be served is left out as well, and part of
-    /// [`Assets::notices`].
+    /// Loads every regular file below `dir`. Hidden names are skipped, except `/.well-known`. A link is
+    /// followed if its target lies in `dir` and does not have a hidden name itself. Other files that cannot
+    /// be served are skipped and listed in [`Assets::notices`].
     ///
     /// # Errors
-    /// If `dir` can't be read or a limit is exceeded, which is known before anything is read; see [`AssetError`].
+    /// `dir` cannot be read or a limit is exceeded, which is checked before any file is read; see
+    /// [`AssetError`].
     pub fn load(dir: &Path, limits: Limits, previous: &Self) -> Result<Self, AssetError> {
         load::load(dir, limits, previous)
     }
 
-    /// What the log is to say about entries that were left out: a bounded number of lines.
+    /// Returns the log lines about skipped entries, a bounded number of them.
     pub fn notices(&self) -> Vec<(log::Level, String)> {
         self.skipped.notices()
     }
 
-    /// Writes the notices to the log.
+    /// Logs the notices.
     pub fn log_notices(&self) {
         for (level, line) in self.notices() {
             log::log!(level, "{line}");
         }
     }
 
-    /// How many files were read; the others are shared with the files before them.
+    /// Returns the number of files that were read; the others share the bytes of the previous load.
     pub fn read_count(&self) -> usize {
         self.read
     }
 
-    /// How many bytes are held in memory.
+    /// Returns the bytes held in memory.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many files are served.
+    /// Returns the number of files served.
     pub fn file_count(&self) -> usize {
         self.by_path.len()
     }
 
-    /// Whether there is a file of this path below the directory.
+    /// Whether a file with this relative path exists.
     pub fn has(&self, key: &str) -> bool {
         self.by_path.contains_key(key)
     }
 
-    /// The file for a request's path, still percent-encoded. A folder with a slash at its end stands for its `index.html`.
+    /// Returns the file for a request's percent-encoded path. A folder with a trailing slash means its
+    /// `index.html`.
     pub fn lookup(&self, percent_encoded_path: &str) -> Option<&Asset> {
         let path = decode_path(percent_encoded_path)?;
         let path = path.strip_prefix('/')?;
@@ -165,7 +168,7 @@ impl Assets {
         self.by_path.get(path)
     }
 
-    /// Whether a path without a slash at its end names a folder that has an `index.html`.
+    /// Whether a path without a trailing slash names a folder with an `index.html`.
     pub fn is_folder(&self, percent_encoded_path: &str) -> bool {
         let Some(path) = decode_path(percent_encoded_path) else { return false };
         path.strip_prefix('/').is_some_and(|path| self.by_path.contains_key(&format!("{path}/index.html")))
@@ -173,7 +176,7 @@ impl Assets {
 }
 
 impl Asset {
-    /// This content under this name, whose ending tells its type.
+    /// Creates a file; the extension of its name determines the content type.
     pub fn new(name: &str, body: Arc<[u8]>) -> Self {
         let etag = etag(&body);
         Self::of(name, body, etag)
@@ -183,24 +186,24 @@ impl Asset {
         Self { content_type: content_type(name), etag, body, modified: None, encoded: Default::default() }
     }
 
-    /// Its form in this coding, if there is one.
+    /// Returns the variant in this coding, if there is one.
     pub fn encoded(&self, coding: ContentCoding) -> Option<&Self> {
         self.encoded[coding as usize].as_deref()
     }
 
-    /// Whether the answer depends on the codings that a client takes.
+    /// Whether the response depends on `Accept-Encoding`.
     pub fn has_encodings(&self) -> bool {
         self.encoded.iter().any(Option::is_some)
     }
 
-    /// The same, written last in the second `seconds` after the start of 1970.
+    /// Sets the last modification, in seconds of Unix time.
     fn modified_at(self, seconds: i64) -> Self {
         Self { modified: Some(http_date(seconds.max(0) as u64)), ..self }
     }
 }
 
-/// The path in plain text, decoded once. `None` for what no file here can be named: what is not UTF-8, NUL, backslashes,
-/// `.` and `..`.
+/// Decodes a path once. `None` for paths that no file here can have: invalid UTF-8, NUL, backslashes, `.` and
+/// `..`.
 fn decode_path(percent_encoded: &str) -> Option<Cow<'_, str>> {
     let path = percent_decode_str(percent_encoded).decode_utf8().ok()?;
     let unsafe_segment = path.split('/').any(|segment| segment == "." || segment == "..");

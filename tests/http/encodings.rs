@@ -125,10 +125,12 @@ fn a_form_that_is_older_than_its_file_or_not_compressed_is_left_out() {
         assert_eq!((answer.header("content-encoding"), answer.header("vary")), (None, None), "{path}");
     }
     let log = server.log();
-    let warning = "not served as the compressed form of its file, as it is";
-    assert!(log.contains(&format!(
-        "{warning} older than the file itself; compress it again: app.js.br (and 1 more)"
-    )));
+    let warning = "compressed file not served, because it is";
+    assert!(
+        log.contains(&format!(
+            "{warning} older than the original; compress it again: app.js.br (and 1 more)"
+        ))
+    );
     assert!(log.contains(&format!("{warning} not compressed: fake.js.gz")), "{log}");
 
     write(&site, "app.js.gz", GZIP, 10);

@@ -87,7 +87,7 @@ fn a_volume_of_kubernetes_is_served_and_its_next_version_after_a_reload() {
     assert_eq!(served(&server, "/").as_deref(), Some("second"));
     assert_eq!(served(&server, "/js/app.js").as_deref(), Some("2;"));
     assert_eq!(served(&server, "/.well-known/security.txt"), None);
-    assert!(said.contains("/.well-known: the link leads nowhere"), "{said}");
+    assert!(said.contains("/.well-known: the link is broken"), "{said}");
 }
 
 #[test]
@@ -123,12 +123,9 @@ fn the_log_counts_hidden_entries_once_and_names_a_few_links() {
     }
     assert_eq!(served(&server, "/.well-known/a").as_deref(), Some("well known"));
     let log = server.log();
-    assert_eq!(
-        log.matches("[INFO] STATIC_DIR: hidden files and directories that are not served: 4;").count(),
-        1
-    );
+    assert_eq!(log.matches("[INFO] STATIC_DIR: hidden files and directories not served: 4;").count(), 1);
     assert_eq!(log.matches("/link-").count() + log.matches("a\\nb\\u{202e}").count(), 5, "{log}");
-    let rest = "996 more for the same reason: the link leads out of the directory";
+    let rest = "996 more for the same reason: the link points outside the directory";
     assert!(log.contains(rest), "{log}");
     let mut check = settings(&site).command();
     let output = check.arg("--check-config").output().expect("the program runs");
@@ -224,7 +221,7 @@ fn overlapping(name: &str) -> PathBuf {
     site
 }
 
-const HIDES: &str = "[WARN] STATIC_DIR: the server's own resources come first: ";
+const HIDES: &str = "[WARN] STATIC_DIR: files shadowed by built-in paths: ";
 
 #[test]
 fn files_have_the_operators_addresses_when_operators_have_a_listener_of_their_own() {
@@ -258,7 +255,7 @@ fn without_files_the_operators_addresses_are_nothing_to_players() {
     for path in ["/metrics", "/metrics/prometheus", "/dashboard", "/dashboard/"] {
         assert_eq!(get(server.address(), path).status, 404, "{path}");
     }
-    assert!(!server.log().contains("come first"), "{}", server.log());
+    assert!(!server.log().contains("shadowed by"), "{}", server.log());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Compressed forms that lie beside their files: `app.js.br` and `app.js.gz` beside `app.js`.
+//! Compressed variants of files: `app.js.br` and `app.js.gz` beside `app.js`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use crate::wire::http::ContentCoding;
 /// The first bytes of every gzip file (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Gives each file its compressed forms. One that is older than its file would bring back what the file said before, and one
-/// that is not compressed would break it in the browser: these are left out with a warning.
+/// Attaches the compressed variants to their files. A variant older than its file would serve outdated
+/// content, and one that is not compressed would break in the browser: both are skipped with a warning.
 pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
     let (mut stale, mut broken) = (Vec::new(), Vec::new());
     for coding in ContentCoding::ALL {
@@ -24,7 +24,7 @@ pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
                 broken.push(path + extension);
                 continue;
             }
-            // In whole seconds: archives, and some compressors, keep no parts of them.
+            // In whole seconds: archives and some compressors drop the fraction.
             if variant.modified < plain.modified {
                 stale.push(path + extension);
                 continue;
@@ -41,7 +41,7 @@ pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
             }
         }
     }
-    warn("older than the file itself; compress it again", stale);
+    warn("older than the original; compress it again", stale);
     warn("not compressed", broken);
 }
 
@@ -52,7 +52,7 @@ fn extension(coding: ContentCoding) -> &'static str {
     }
 }
 
-/// Whether these may be bytes of this coding. Brotli has no mark to know it by, but nothing compresses to nothing.
+/// Whether these may be bytes of this coding. Brotli has no magic number, but its output is never empty.
 fn is_plausible(coding: ContentCoding, body: &[u8]) -> bool {
     match coding {
         ContentCoding::Brotli => !body.is_empty(),
@@ -60,11 +60,11 @@ fn is_plausible(coding: ContentCoding, body: &[u8]) -> bool {
     }
 }
 
-/// One line, however many there are.
-fn warn(why: &str, mut paths: Vec<String>) {
+/// Logs one line for all paths.
+fn warn(reason: &str, mut paths: Vec<String>) {
     paths.sort();
     if let [first, others @ ..] = &paths[..] {
         let count = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
-        log::warn!("not served as the compressed form of its file, as it is {why}: {first}{count}");
+        log::warn!("compressed file not served, because it is {reason}: {first}{count}");
     }
 }

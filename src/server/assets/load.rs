@@ -1,8 +1,10 @@
-//! Reading a directory: first what is there and how large it is, then the bytes of what changed since the last time.
+//! Loads a directory: a scan determines the files and their sizes, then the files that changed since the
+//! previous load are read.
 //!
-//! Nothing is read before the limits hold for all of it, and a file that is the same as before keeps its bytes, so that a
-//! reload holds the old files and the changed ones at most. One that can't be read is left out. A file is the same if its device, inode, size and times are;
-//! one that was written within the same tick of the kernel's clock, with the same size, goes unnoticed until it is written again.
+//! No file is read before the whole directory is within the limits. An unchanged file keeps its bytes, so
+//! that a reload holds at most the old files and the changed ones. An unreadable file is skipped. A file is
+//! unchanged if its device, inode, size and times are. A second write within the same tick of the kernel's
+//! clock, with the same size, stays unnoticed until the next write.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -17,20 +19,21 @@ use super::skipped::SkipReason;
 use super::{Asset, AssetError, Assets, Limits, encoded, etag};
 use crate::ops::files::open_regular;
 
-/// Times a directory is surveyed out of which an entry vanishes before it is read: a deployment is under way, and what
-/// replaces the entry may have another path.
+/// Most scans of a directory while its entries vanish before they are read: a deployment is in progress, and
+/// the new version of an entry may have another path.
 const SCANS_MAX: usize = 3;
 
-/// Times a file is read that changes while it is.
+/// Most reads of a file that changes while it is read.
 const ATTEMPTS_MAX: usize = 3;
 
-/// What tells a file from any other, and from itself after a change.
+/// Identifies one version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FileIdentity {
     device: u64,
     inode: u64,
     pub(super) bytes: u64,
-    /// Seconds and nanoseconds, of the content and of the inode, which no program can set back.
+    /// Modification time of the content and change time of the inode, each in seconds and nanoseconds.
+    /// Programs can set back the modification time, but not the change time.
     modified: (i64, i64),
     changed: (i64, i64),
 }
@@ -47,19 +50,19 @@ impl FileIdentity {
     }
 }
 
-/// The bytes of a file, however many names it has.
+/// The bytes of a file, shared by all its names.
 #[derive(Debug, Clone)]
 pub(super) struct Content {
     body: Arc<[u8]>,
     etag: String,
 }
 
-/// Reads every regular file below `dir` that `previous` does not hold.
+/// Reads every regular file below `dir` that is not in `previous`.
 pub(super) fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Assets, AssetError> {
     load_scanned(|| scan(dir, limits), previous)
 }
 
-/// Reads what a scan finds, and scans once more while entries vanish meanwhile.
+/// Reads the files that a scan finds, and scans again while entries vanish in between.
 fn load_scanned(
     mut scan: impl FnMut() -> Result<Scan, AssetError>,
     previous: &Assets,
@@ -76,7 +79,8 @@ fn load_scanned(
 fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
     let Scan { limits, mut bytes, found, skipped, .. } = scan;
     let mut assets = Assets { skipped, ..Assets::default() };
-    // A file that changed since the scan, by what it was then: its other names are not read, and not subtracted, again.
+    // Files that changed since the scan, from their scanned to their current identity: their other names are
+    // neither read nor subtracted again.
     let mut changed = HashMap::new();
     for FoundFile { key, path, identity } in found {
         let identity = *changed.get(&identity).unwrap_or(&identity);
@@ -85,7 +89,7 @@ fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
             assets.insert(key, identity, content);
             continue;
         }
-        // What the files that are not read yet may still take, as rescan, is part of it. What is left out stays part.
+        // The scanned sizes of unread files are part of the sum. Skipped files stay part of it.
         let others = bytes - identity.bytes;
         match read_file(&path, limits.bytes - others) {
             Ok((read, body)) => {
@@ -98,7 +102,7 @@ fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
             Err(Failure::TooLarge) => return Err(AssetError::TooManyBytes(path, limits.bytes)),
             Err(Failure::Unreadable(error)) => assets.skipped.record_unreadable(&path, error),
             Err(Failure::Changes) => {
-                // Old bytes are shared with `previous`, but count as those of a file of their own.
+                // Old bytes are shared with `previous`, but count separately.
                 let old = previous.by_path.get(&key);
                 match old.filter(|old| bytes + old.body.len() as u64 <= limits.bytes) {
                     Some(old) => {
@@ -131,10 +135,10 @@ impl Assets {
 /// Why a file was not read.
 #[derive(Debug)]
 enum Failure {
-    /// It holds more bytes than it may.
+    /// The file exceeds the remaining bytes.
     TooLarge,
     Unreadable(io::Error),
-    /// It did not stay the same while it was read, several times, or something else is in its place.
+    /// The file changed during every attempt, or its path now leads elsewhere.
     Changes,
 }
 
@@ -144,7 +148,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A file that was written but says the same keeps its old bytes as well.
+/// Keeps the old bytes of a file that was rewritten with the same content.
 fn content_of(body: Arc<[u8]>, before: Option<&Asset>) -> Content {
     match before.filter(|before| before.body == body) {
         Some(before) => Content { body: Arc::clone(&before.body), etag: before.etag.clone() },
@@ -152,10 +156,10 @@ fn content_of(body: Arc<[u8]>, before: Option<&Asset>) -> Content {
     }
 }
 
-/// Reads a file that may have `bytes_max`, straight into the memory in which it stays.
+/// Reads a file of at most `bytes_max` bytes, directly into its final allocation.
 fn read_file(path: &Path, bytes_max: u64) -> Result<(FileIdentity, Arc<[u8]>), Failure> {
     for _ in 0..ATTEMPTS_MAX {
-        // Another file may stand there since the scan, but none to which a link leads.
+        // The file may have been replaced since the scan, but not by one reached through a link.
         if fs::canonicalize(path)? != path {
             break;
         }
@@ -174,10 +178,10 @@ fn read_file(path: &Path, bytes_max: u64) -> Result<(FileIdentity, Arc<[u8]>), F
     Err(Failure::Changes)
 }
 
-/// This many bytes, or `None` if the file ends before.
+/// Reads this many bytes; `None` if the file is shorter.
 fn read_exactly(file: &mut File, bytes: usize) -> io::Result<Option<Arc<[u8]>>> {
     let mut body: Arc<[u8]> = iter::repeat_n(0, bytes).collect();
-    let slice = Arc::get_mut(&mut body).expect("nobody else has it yet");
+    let slice = Arc::get_mut(&mut body).expect("the new Arc has one owner");
     match file.read_exact(slice) {
         Ok(()) => Ok(Some(body)),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),

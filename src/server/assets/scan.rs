@@ -1,4 +1,4 @@
-//! The walk through the directory that reads no file: what is there, how large it is, and what is left out.
+//! The scan of a directory: finds its files and their sizes, and records the skipped entries. Reads no file.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,36 +11,36 @@ use super::load::FileIdentity;
 use super::skipped::{SkipReason, Skipped, WELL_KNOWN, is_hidden};
 use super::{AssetError, Limits};
 
-/// Directories within each other that are looked into. A walk through links could otherwise be as deep as there are
-/// directories, and take the stack.
+/// Most levels of nested directories. Links could otherwise make a walk as deep as there are directories, and
+/// overflow the stack.
 pub(super) const DEPTH_MAX: usize = 64;
 
-/// A file that is to be served.
+/// A file to load.
 pub(super) struct FoundFile {
-    /// Its path below the root, the key of [`super::Assets`].
+    /// The path relative to the root, which is the key in [`super::Assets`].
     pub key: String,
-    /// Canonical.
+    /// The canonical path.
     pub path: PathBuf,
     pub identity: FileIdentity,
 }
 
-/// What is below a directory.
+/// The result of a scan, and its state while it runs.
 pub(super) struct Scan {
-    /// Canonical, so that a canonical target below it can't leave it.
+    /// The canonical root, so that a prefix check on a canonical target detects an escape.
     root: PathBuf,
-    /// The canonical directories from the root to the one being read. A link back to one of them is not followed,
-    /// so that every walk ends.
+    /// The canonical directories from the root to the current one. A link back to one of them is not
+    /// followed, so that every walk ends.
     open_dirs: Vec<PathBuf>,
     pub limits: Limits,
     entries: usize,
-    /// Of all files, each counted once however many names it has.
+    /// Bytes of all files, each counted once even if it has several names.
     pub bytes: u64,
     counted: HashSet<FileIdentity>,
     pub found: Vec<FoundFile>,
     pub skipped: Skipped,
 }
 
-/// What is below `dir`. Everything but `dir` itself may be unreadable.
+/// Scans `dir`. Only `dir` itself must be readable.
 pub(super) fn scan(dir: &Path, limits: Limits) -> Result<Scan, AssetError> {
     let unreadable = |error| AssetError::Read(dir.to_owned(), error);
     let root = fs::canonicalize(dir).map_err(unreadable)?;
@@ -60,8 +60,7 @@ pub(super) fn scan(dir: &Path, limits: Limits) -> Result<Scan, AssetError> {
 }
 
 impl Scan {
-    /// The paths of a directory's entries, all or none: those that may be served, and that are within the limit together
-    /// with all others found so far.
+    /// Lists the visible entries of a directory, all or none, and counts them towards the limit.
     fn list(&mut self, dir: &Path) -> Result<io::Result<Vec<PathBuf>>, AssetError> {
         let mut paths = Vec::new();
         let listing = match fs::read_dir(dir) {
@@ -87,7 +86,7 @@ impl Scan {
         Ok(Ok(paths))
     }
 
-    /// Notes the entries of the last of `open_dirs`, whose files get `prefix` before their names.
+    /// Visits the entries of the last of `open_dirs`; the keys of its files start with `prefix`.
     fn walk(&mut self, entries: Vec<PathBuf>, prefix: &str) -> Result<(), AssetError> {
         for path in entries {
             match path.file_name().and_then(|name| name.to_str()) {
@@ -98,7 +97,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Notes what is found at `path` under the key `key`.
+    /// Visits the entry at `path` under this key.
     fn visit_entry(&mut self, path: &Path, key: String) -> Result<(), AssetError> {
         let (target, metadata) = match resolve(path) {
             Ok(resolved) => resolved,
@@ -134,8 +133,9 @@ impl Scan {
         Ok(())
     }
 
-    /// Why nothing may lead to this target: it lies outside, or its own name is hidden. The directories on the way may be
-    /// hidden, as `..data` of a Kubernetes volume is. What is no link leads to itself, which passed for its name before.
+    /// Returns why this target may not be served: it is outside the root, or its own name is hidden.
+    /// Directories on the way may be hidden, as `..data` of a Kubernetes volume is. Without a link the target
+    /// is the entry itself, whose name was checked before.
     fn target_skip_reason(&self, target: &Path) -> Option<SkipReason> {
         let Ok(inside) = target.strip_prefix(&self.root) else { return Some(SkipReason::OutsideRoot) };
         let name = inside.file_name()?;
@@ -154,13 +154,13 @@ impl Scan {
     }
 }
 
-/// Why a path has no target.
+/// Why a path could not be resolved.
 enum Unresolved {
     Link(SkipReason),
     Unreadable(io::Error),
 }
 
-/// The canonical path that `path` leads to, and what is there.
+/// Returns the canonical target of `path` and its metadata.
 fn resolve(path: &Path) -> Result<(PathBuf, fs::Metadata), Unresolved> {
     let is_link = fs::symlink_metadata(path).map_err(Unresolved::Unreadable)?.is_symlink();
     let target = fs::canonicalize(path).map_err(|error| match error.kind() {

@@ -1,5 +1,5 @@
-//! Entries of the directory that are not served, and why. The log names some of them and counts the rest, so that a
-//! directory of ten thousand such entries costs a few lines.
+//! Entries of the directory that are not served, with the reason. The log names some of them and counts the
+//! rest, so that ten thousand such entries cost a few lines.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use log::Level;
 
-/// Entries named in the log for each reason; those beyond are counted.
+/// Entries that the log names for each reason; further ones are only counted.
 const NAMED_MAX: usize = 5;
 
-/// The only hidden directory that is served, at the root of the site alone (RFC 8615, section 3).
+/// The only hidden directory that is served, only in the root of the site (RFC 8615, section 3).
 pub(super) const WELL_KNOWN: &str = ".well-known";
 
 /// Whether a name starts with a dot.
@@ -18,28 +18,28 @@ pub(super) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// Why an entry is not served, or not as it is now.
+/// Why an entry is not served, or not in its current version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SkipReason {
-    /// A link to something that is not below the root.
+    /// A link whose target is outside the root.
     OutsideRoot,
     /// A link to a file or directory with a hidden name.
     HiddenTarget,
     /// A link whose target does not exist.
     BrokenLink,
-    /// A link to itself, or to a directory that holds it.
+    /// A link to itself, or to a directory that contains it.
     LinkLoop,
-    /// A directory below too many others.
+    /// A directory past the depth limit.
     TooDeep,
-    /// A FIFO, a socket, a device.
+    /// A FIFO, a socket or a device.
     NotRegular,
-    /// A name that no request can spell.
+    /// A name that is not UTF-8; no request can contain it.
     NotUtf8,
-    /// The operating system refuses to read it.
+    /// The operating system reports an error.
     Unreadable,
-    /// It did not stay the same while it was read, several times.
+    /// The file changed during every attempt to read it.
     Changed,
-    /// The same, but an earlier reading of it is there.
+    /// As [`SkipReason::Changed`], but the content of the previous load is served.
     Stale,
 }
 
@@ -48,12 +48,12 @@ impl SkipReason {
 
     fn text(self) -> &'static str {
         match self {
-            Self::OutsideRoot => "the link leads out of the directory",
-            Self::HiddenTarget => "the link leads to a hidden file or directory",
-            Self::BrokenLink => "the link leads nowhere",
+            Self::OutsideRoot => "the link points outside the directory",
+            Self::HiddenTarget => "the link points to a hidden file or directory",
+            Self::BrokenLink => "the link is broken",
             Self::LinkLoop => "the link is a loop",
-            Self::TooDeep => "it lies too deep",
-            Self::NotRegular => "it is no regular file",
+            Self::TooDeep => "it is nested too deeply",
+            Self::NotRegular => "it is not a regular file",
             Self::NotUtf8 => "its name is not UTF-8",
             Self::Unreadable => "it can't be read",
             Self::Changed => "it changes while it is read",
@@ -70,7 +70,7 @@ struct Named {
     error: Option<io::Error>,
 }
 
-/// What a load left out.
+/// The entries that a load skipped.
 #[derive(Debug, Default)]
 pub(super) struct Skipped {
     hidden: usize,
@@ -86,18 +86,18 @@ impl Skipped {
         self.hidden += 1;
     }
 
-    /// Notes an entry that is left out for this reason.
+    /// Records an entry that is skipped for this reason.
     pub fn record(&mut self, path: &Path, reason: SkipReason) {
         self.add(path, reason, None);
     }
 
-    /// Notes an entry that the operating system refuses to read.
+    /// Records an entry that the operating system cannot read.
     pub fn record_unreadable(&mut self, path: &Path, error: io::Error) {
         self.has_vanished |= matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
         self.add(path, SkipReason::Unreadable, Some(error));
     }
 
-    /// Whether an entry that was listed did not exist a moment later: the directory changes at present.
+    /// Whether a listed entry was removed before it could be read: the directory is being changed.
     pub fn has_vanished(&self) -> bool {
         self.has_vanished
     }
@@ -110,13 +110,13 @@ impl Skipped {
         }
     }
 
-    /// Lines for the log.
+    /// Returns the log lines.
     pub fn notices(&self) -> Vec<(Level, String)> {
         let mut notices = Vec::new();
         if self.hidden > 0 {
             let line = format!(
-                "STATIC_DIR: hidden files and directories that are not served: {}; of such names only \
-                 /{WELL_KNOWN} is served",
+                "STATIC_DIR: hidden files and directories not served: {}; the only hidden name served is \
+                 /{WELL_KNOWN}",
                 self.hidden
             );
             notices.push((Level::Info, line));
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_names_a_few_of_each_reason_and_counts_the_rest() {
+    fn the_log_names_some_entries_of_each_reason_and_counts_the_rest() {
         let mut skipped = Skipped::default();
         for number in 0..10_000 {
             skipped.record(Path::new(&format!("/site/{number}")), SkipReason::OutsideRoot);
@@ -155,13 +155,13 @@ mod tests {
         }
         let lines: Vec<String> = skipped.notices().into_iter().map(|(_, line)| line).collect();
         assert_eq!(lines.len(), 9, "{lines:#?}");
-        assert!(lines[0].starts_with("STATIC_DIR: hidden files and directories that are not served: 3;"));
-        assert_eq!(lines[5], "STATIC_DIR: not served: /site/4: the link leads out of the directory");
+        assert!(lines[0].starts_with("STATIC_DIR: hidden files and directories not served: 3;"));
+        assert_eq!(lines[5], "STATIC_DIR: not served: /site/4: the link points outside the directory");
         assert_eq!(
             lines[6],
-            "STATIC_DIR: not served: 9995 more for the same reason: the link leads out of the directory"
+            "STATIC_DIR: not served: 9995 more for the same reason: the link points outside the directory"
         );
-        assert_eq!(lines[7], "STATIC_DIR: not served: /site/fifo: it is no regular file");
+        assert_eq!(lines[7], "STATIC_DIR: not served: /site/fifo: it is not a regular file");
         assert_eq!(
             lines[8],
             "STATIC_DIR: not served: /site/io: it can't be read: Input/output error (os error 5)"
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_left_out_is_no_line() {
+    fn logs_nothing_if_every_file_is_served() {
         assert!(Skipped::default().notices().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What is found, what is not, and that nothing outside is.
+//! Which files are served, and that no file outside the directory is.
 
 use std::{
     env, fs,
@@ -22,7 +22,7 @@ impl TempDir {
         Self(path)
     }
 
-    /// A directory with these files, each holding its own path.
+    /// Creates a directory with these files, each containing its own path.
     pub fn with_files(paths: &[&str]) -> Self {
         let dir = Self::new();
         for path in paths {
@@ -101,7 +101,7 @@ fn knows_folders_with_an_index() {
 }
 
 #[test]
-fn compressed_forms_belong_to_their_files() {
+fn compressed_variants_belong_to_their_files() {
     let dir = TempDir::with_files(&[
         "app.js",
         "app.js.br",
@@ -124,13 +124,13 @@ fn compressed_forms_belong_to_their_files() {
         set(name, ms);
     }
     let assets = dir.load();
-    let forms = |path| {
+    let variants = |path| {
         let file = assets.lookup(path).unwrap();
-        ContentCoding::ALL.map(|coding| file.encoded(coding).map(|form| &form.body[..]))
+        ContentCoding::ALL.map(|coding| file.encoded(coding).map(|variant| &variant.body[..]))
     };
-    assert_eq!(forms("/app.js"), [Some(&b"app.js.br"[..]), Some(b"\x1f\x8b...")]);
+    assert_eq!(variants("/app.js"), [Some(&b"app.js.br"[..]), Some(b"\x1f\x8b...")]);
     for path in ["/a", "/empty.js", "/fake.js", "/app.js.br", "/only.css.br"] {
-        assert_eq!(forms(path), [None, None], "{path}");
+        assert_eq!(variants(path), [None, None], "{path}");
         assert!(!assets.lookup(path).unwrap().has_encodings());
     }
     let file = assets.lookup("/app.js").unwrap();
@@ -201,7 +201,7 @@ fn ends_on_cyclic_links() {
 }
 
 #[test]
-fn of_hidden_names_the_well_known_directory_of_the_root_alone_is_served() {
+fn the_only_hidden_name_served_is_well_known_in_the_root() {
     let dir = TempDir::with_files(&[
         "index.html",
         ".env",
@@ -219,11 +219,11 @@ fn of_hidden_names_the_well_known_directory_of_the_root_alone_is_served() {
     assert_eq!(body(&assets, "/.well-known/security.txt"), Some(".well-known/security.txt"));
     let notices = assets.notices();
     assert_eq!(notices.len(), 1, "{notices:?}");
-    assert!(notices[0].1.contains("that are not served: 5;"), "{notices:?}");
+    assert!(notices[0].1.contains("not served: 5;"), "{notices:?}");
 }
 
 #[test]
-fn a_link_may_lead_through_hidden_directories_and_not_to_hidden_names() {
+fn a_link_may_pass_hidden_directories_but_not_end_at_a_hidden_name() {
     let dir = TempDir::with_files(&[
         ".releases/42/index.html",
         ".releases/42/.env",
@@ -245,7 +245,7 @@ fn a_link_may_lead_through_hidden_directories_and_not_to_hidden_names() {
     let root = fs::canonicalize(&dir.0).unwrap();
     for name in ["env", "git", "inner"] {
         let line = format!(
-            "STATIC_DIR: not served: {}: the link leads to a hidden file or directory",
+            "STATIC_DIR: not served: {}: the link points to a hidden file or directory",
             root.join(name).display()
         );
         assert!(assets.notices().iter().any(|(_, notice)| *notice == line), "{name}: {:?}", assets.notices());
@@ -253,7 +253,7 @@ fn a_link_may_lead_through_hidden_directories_and_not_to_hidden_names() {
 }
 
 #[test]
-fn each_link_that_is_refused_is_named_with_its_own_reason() {
+fn each_skipped_link_is_logged_with_its_reason() {
     let outside = TempDir::with_files(&["secret.txt"]);
     let dir = TempDir::with_files(&["sub/one.txt"]);
     dir.link("out", outside.0.join("secret.txt"));
@@ -272,17 +272,17 @@ fn each_link_that_is_refused_is_named_with_its_own_reason() {
     assert_eq!(
         reasons,
         [
-            "STATIC_DIR: not served: /broken: the link leads nowhere",
+            "STATIC_DIR: not served: /broken: the link is broken",
             "STATIC_DIR: not served: /knot: the link is a loop",
-            "STATIC_DIR: not served: /out: the link leads out of the directory",
+            "STATIC_DIR: not served: /out: the link points outside the directory",
             "STATIC_DIR: not served: /sub/up: the link is a loop",
-            "STATIC_DIR: not served: /through-a-file: the link leads nowhere",
+            "STATIC_DIR: not served: /through-a-file: the link is broken",
         ]
     );
 }
 
 #[test]
-fn what_lies_too_deep_is_left_out_before_it_takes_the_stack() {
+fn skips_directories_past_the_depth_limit() {
     let dir = TempDir::with_files(&[]);
     for number in 0..200 {
         dir.write(&format!(".chain/{number}/file"), b"x");
@@ -295,7 +295,7 @@ fn what_lies_too_deep_is_left_out_before_it_takes_the_stack() {
     assert_eq!(body(&assets, &format!("{deepest}file")), Some("x"));
     assert_eq!(body(&assets, &format!("{deepest}n/file")), None);
     let notices = assets.notices();
-    assert!(notices.iter().any(|(_, line)| line.ends_with("/n: it lies too deep")), "{notices:?}");
+    assert!(notices.iter().any(|(_, line)| line.ends_with("/n: it is nested too deeply")), "{notices:?}");
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn refuses_directories_past_the_limits() {
 }
 
 #[test]
-fn tags_tell_contents_apart() {
+fn different_contents_have_different_tags() {
     let dir = TempDir::with_files(&["one.txt", "two.txt"]);
     let assets = dir.load();
     let (one, two) = (assets.lookup("/one.txt").unwrap(), assets.lookup("/two.txt").unwrap());
@@ -322,12 +322,16 @@ fn tags_tell_contents_apart() {
 }
 
 #[test]
-fn a_file_has_the_date_of_its_last_change() {
+fn a_file_has_the_date_of_its_last_modification() {
     let dir = TempDir::with_files(&["one.txt", "old.txt"]);
     let set = |name: &str, at| fs::File::open(dir.0.join(name)).unwrap().set_modified(at).unwrap();
     set("one.txt", UNIX_EPOCH + Duration::from_millis(784_111_777_900));
     set("old.txt", UNIX_EPOCH - Duration::from_secs(100));
     let assets = dir.load();
     assert_eq!(assets.lookup("/one.txt").unwrap().modified, Some(http_date(784_111_777)));
-    assert_eq!(assets.lookup("/old.txt").unwrap().modified, Some(http_date(0)), "no date is before 1970");
+    assert_eq!(
+        assets.lookup("/old.txt").unwrap().modified,
+        Some(http_date(0)),
+        "dates before 1970 are clamped"
+    );
 }

@@ -1,9 +1,9 @@
-//! The type of a file, by the ending of its name.
+//! Content types by file extension.
 
 use std::borrow::Cow;
 
-/// Types that `mime_guess` lacks or calls by another name than the registered one: modules of JavaScript, textures
-/// and models of games, the sheets of Pixi's fonts and of Spine.
+/// Types that `mime_guess` lacks, or has under another name than the registered one: JavaScript modules,
+/// textures and models of games, the font and sprite sheets of Pixi and Spine.
 const OWN: [(&str, &str); 17] = [
     ("atlas", "text/plain"),
     ("cur", "image/x-icon"),
@@ -21,11 +21,11 @@ const OWN: [(&str, &str); 17] = [
     ("ts", "video/mp2t"),
     ("vert", "text/plain"),
     ("woff", "font/woff"),
-    // Not `text/xml`, whose charset overrides what the document says of itself.
+    // Not `text/xml`, whose charset parameter would override the declaration in the document.
     ("xml", "application/xml"),
 ];
 
-/// The value of `Content-Type` for a file of this name. Text is UTF-8, and a file without a known ending is a stream of bytes.
+/// Returns the `Content-Type` for a file name. Text is UTF-8; an unknown extension is a byte stream.
 pub(super) fn content_type(path: &str) -> Cow<'static, str> {
     let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("", |(_, ext)| ext);
     let own = OWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|&(_, own)| own);

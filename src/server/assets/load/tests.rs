@@ -1,4 +1,4 @@
-//! What a second reading keeps, reads and refuses.
+//! Reloads: the files that are kept, read and skipped.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ fn body<'a>(assets: &'a Assets, path: &str) -> &'a Arc<[u8]> {
 }
 
 #[test]
-fn of_three_files_the_two_that_stay_the_same_keep_their_bytes() {
+fn a_reload_reads_only_the_changed_file() {
     let dir = TempDir::with_files(&["one", "sub/two", "three"]);
     let before = dir.load();
     assert_eq!(before.read_count(), 3);
@@ -32,10 +32,10 @@ fn of_three_files_the_two_that_stay_the_same_keep_their_bytes() {
 }
 
 #[test]
-fn a_change_is_seen_whatever_of_the_file_it_leaves_alone() {
+fn detects_changes_that_keep_size_time_or_name() {
     let dir = TempDir::with_files(&["same-size", "replaced", "moved"]);
     let before = dir.load();
-    // The same size, and a time of modification that was set back.
+    // The same size, with the modification time set back.
     let path = dir.0.join("same-size");
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     fs::write(&path, b"SAME-SIZE").unwrap();
@@ -54,7 +54,7 @@ fn a_change_is_seen_whatever_of_the_file_it_leaves_alone() {
 }
 
 #[test]
-fn a_file_that_was_written_with_the_same_text_keeps_its_bytes() {
+fn a_file_rewritten_with_the_same_content_keeps_its_bytes() {
     let dir = TempDir::with_files(&["one"]);
     let before = dir.load();
     fs::remove_file(dir.0.join("one")).unwrap();
@@ -64,7 +64,7 @@ fn a_file_that_was_written_with_the_same_text_keeps_its_bytes() {
 }
 
 #[test]
-fn a_file_with_several_names_is_held_and_counted_once() {
+fn a_file_with_several_names_is_stored_and_counted_once() {
     let dir = TempDir::with_files(&["one"]);
     symlink("one", dir.0.join("link.html")).unwrap();
     fs::hard_link(dir.0.join("one"), dir.0.join("hard")).unwrap();
@@ -75,9 +75,9 @@ fn a_file_with_several_names_is_held_and_counted_once() {
 }
 
 #[test]
-fn the_limits_are_known_before_anything_is_read() {
+fn the_limits_are_checked_before_any_file_is_read() {
     let dir = TempDir::with_files(&["0", "1"]);
-    // So large that reading it would be noticed: it has no bytes on the disk.
+    // Large enough that reading it would be noticed; the file is sparse.
     File::create(dir.0.join("huge")).unwrap().set_len(1 << 40).unwrap();
     let error = Assets::load(&dir.0, AMPLE, &Assets::default()).unwrap_err();
     assert!(matches!(error, AssetError::TooManyBytes(..)), "{error}");
@@ -87,7 +87,7 @@ fn the_limits_are_known_before_anything_is_read() {
 }
 
 #[test]
-fn a_file_that_grows_after_the_survey_is_read_within_its_limit_alone() {
+fn a_file_that_grows_after_the_scan_stays_within_its_limit() {
     let dir = TempDir::with_files(&["one"]);
     let path = fs::canonicalize(dir.0.join("one")).unwrap();
     assert_eq!(&*read_file(&path, 3).unwrap().1, b"one");
@@ -98,7 +98,7 @@ fn a_file_that_grows_after_the_survey_is_read_within_its_limit_alone() {
 }
 
 #[test]
-fn a_file_with_several_names_that_shrinks_after_the_survey_is_read_and_counted_once() {
+fn a_file_with_several_names_that_shrinks_after_the_scan_is_counted_once() {
     let dir = TempDir::with_files(&["shrinking"]);
     fs::hard_link(dir.0.join("shrinking"), dir.0.join("hard")).unwrap();
     let scan = scan(&dir.0, Limits { files: 2, bytes: 9 }).unwrap();
@@ -111,7 +111,7 @@ fn a_file_with_several_names_that_shrinks_after_the_survey_is_read_and_counted_o
 }
 
 #[test]
-fn what_stands_in_the_place_of_a_file_after_the_survey_is_not_waited_for_and_not_followed() {
+fn a_fifo_or_link_that_replaces_a_file_after_the_scan_is_not_read() {
     let (dir, outside) = (TempDir::with_files(&["one", "two"]), TempDir::with_files(&["secret"]));
     let root = fs::canonicalize(&dir.0).unwrap();
     let (fifo, link) = (root.join("one"), root.join("two"));
@@ -124,7 +124,7 @@ fn what_stands_in_the_place_of_a_file_after_the_survey_is_not_waited_for_and_not
 }
 
 #[test]
-fn a_directory_that_is_replaced_after_the_survey_is_surveyed_once_more() {
+fn a_directory_replaced_after_the_scan_is_scanned_again() {
     let dir = TempDir::with_files(&["..1/index.html"]);
     symlink("..1", dir.0.join("..data")).unwrap();
     symlink("..data/index.html", dir.0.join("index.html")).unwrap();
@@ -146,7 +146,7 @@ fn a_directory_that_is_replaced_after_the_survey_is_surveyed_once_more() {
 }
 
 #[test]
-fn surveys_end_when_entries_vanish_each_time() {
+fn the_number_of_scans_is_bounded() {
     let mut scans = 0;
     let rescan = || {
         let dir = TempDir::with_files(&["index.html", "one"]);
@@ -160,7 +160,8 @@ fn surveys_end_when_entries_vanish_each_time() {
     assert!(lines.iter().all(|(_, line)| line.contains("can't be read: No such file")), "{lines:?}");
 }
 
-/// A directory whose file `one` has become another, behind a link, since the scan: reading it never succeeds.
+/// A scanned directory whose file `one` has since become a link to a different file: every attempt to read it
+/// fails.
 fn changing() -> (TempDir, Scan) {
     let dir = TempDir::with_files(&["one", "two"]);
     fs::write(dir.0.join("one"), b"other").unwrap();
@@ -171,7 +172,7 @@ fn changing() -> (TempDir, Scan) {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_read_is_left_out() {
+fn a_file_that_changes_while_it_is_read_is_skipped() {
     let (_dir, scan) = changing();
     let assets = read_all(scan, &Assets::default()).unwrap();
     assert!(assets.lookup("/one").is_none());
@@ -181,7 +182,7 @@ fn a_file_that_changes_while_it_is_read_is_left_out() {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_read_keeps_the_content_of_the_load_before() {
+fn a_file_that_changes_while_it_is_read_keeps_its_previous_content() {
     let before = TempDir::with_files(&["one", "two"]).load();
     let (_dir, scan) = changing();
     let assets = read_all(scan, &before).unwrap();
@@ -192,7 +193,7 @@ fn a_file_that_changes_while_it_is_read_keeps_the_content_of_the_load_before() {
 }
 
 #[test]
-fn old_content_is_kept_within_the_limit_alone() {
+fn previous_content_is_kept_only_within_the_limit() {
     let before = TempDir::with_files(&["two"]);
     before.write("one", b"four");
     let (_dir, scan) = changing();
