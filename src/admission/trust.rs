@@ -85,7 +85,11 @@ mod tests {
     fn the_client_is_the_nearest_hop_that_is_not_trusted() {
         assert_eq!(client(&[]).unwrap(), "10.0.0.1", "without hops the client is the peer");
         assert_eq!(client(&["198.51.100.1"]).unwrap(), "198.51.100.1");
-        assert_eq!(client(&["198.51.100.1", "203.0.113.9"]).unwrap(), "198.51.100.1", "hops beyond an untrusted one are ignored");
+        assert_eq!(
+            client(&["198.51.100.1", "203.0.113.9"]).unwrap(),
+            "198.51.100.1",
+            "hops beyond an untrusted one are ignored"
+        );
         assert_eq!(client(&["10.0.0.2", "192.0.2.7", "198.51.100.1", "malformed"]).unwrap(), "198.51.100.1");
         assert_eq!(client(&["10.0.0.2", "10.0.0.3"]).unwrap(), "10.0.0.3", "all are trusted");
         assert_eq!(client(&["::ffff:198.51.100.1"]).unwrap(), "198.51.100.1");

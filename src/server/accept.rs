@@ -1,5 +1,6 @@
-//! New connections: a cap on all, room made for them (`places`), and what is done when the kernel has nothing left to give: a spare
-//! descriptor each for a few that are answered and sent away, then a pause.
+//! Accepts connections: enforces the cap on connections, displaces one if a new one needs its place
+//! (`displacement`), and handles exhaustion of descriptors and memory. A few connections are answered on
+//! reserve descriptors; after that the server pauses accepting.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -23,53 +24,54 @@ use crate::limits::{
 use crate::ops::metrics::{Refused, Truncation};
 use crate::wire::http::{Response, Status};
 
-/// Where a connection came in, and so what it is served.
+/// The listener that accepted a connection; it decides which resources are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// `HOST` and `PORT`: the game, files, health, and metrics unless they have a listener of their own.
+    /// `HOST` and `PORT`: the game, files, health, and metrics unless `ADMIN_ADDR` is set.
     Public,
     /// `ADMIN_ADDR`: metrics and health.
     Admin,
 }
 
-/// The listening sockets, and what is common to them.
+/// The listening sockets and their shared state.
 #[derive(Debug)]
 pub(super) struct Listeners {
     public: Acceptor,
     admin: Option<Acceptor>,
     alternation: Alternation,
-    /// When a lack of descriptors or memory may be logged again, in milliseconds of the loop's clock.
+    /// When exhaustion may be logged again, in milliseconds of the loop's clock.
     log_exhaustion_at_ms: u64,
 }
 
-/// A listening socket and whether it is worth asking.
+/// A listening socket and its readiness.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: TcpListener,
-    /// The kernel may have connections; edge-triggered, so it is remembered until it has none.
+    /// The backlog may hold connections. Readiness is edge-triggered, so the flag stays set until `accept`
+    /// would block.
     ready: bool,
-    /// Not before this moment, in milliseconds of the loop's clock.
+    /// No accept before this time, in milliseconds of the loop's clock.
     paused_until_ms: u64,
 }
 
-/// What came of one accept.
+/// The result of one `accept`.
 #[derive(Debug)]
 enum Accepted {
     Connection(TcpStream, IpAddr),
     None,
-    /// This one is gone already; the next may be well.
-    Gone,
-    /// The kernel lacks descriptors, so that a spare one helps.
+    /// The connection failed before it was accepted; later ones are unaffected.
+    Aborted,
+    /// No descriptor is left; releasing a reserve descriptor helps.
     NoDescriptor(io::Error),
-    /// The kernel lacks memory.
+    /// The kernel is out of memory.
     NoMemory(io::Error),
 }
 
 impl Acceptor {
-    /// Takes an address.
+    /// Binds and listens on an address.
     ///
     /// # Errors
-    /// The message names the settings that ask for the address, and what is in the way.
+    /// The message names the settings of the address and the obstacle.
     pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<Self> {
         match os::listen_on(address.ip(), address.port()) {
             Ok(listener) => Ok(Self { listener, ready: true, paused_until_ms: 0 }),
@@ -77,15 +79,15 @@ impl Acceptor {
         }
     }
 
-    /// Checks whether [`Acceptor::bind`] could have the address, without listening there. One in use is a warning: a server
-    /// that runs with this configuration has it.
+    /// Checks whether [`Acceptor::bind`] would succeed, without listening. An address in use is only a
+    /// warning, since the running server with this configuration uses it.
     ///
     /// # Errors
-    /// The same.
+    /// As for [`Acceptor::bind`].
     pub(super) fn check(address: SocketAddr, settings: &str) -> io::Result<()> {
         match os::check_address(address.ip(), address.port()) {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                log::warn!("{settings} is in use at present, by the server that runs or by another program");
+                log::warn!("{settings} is in use, by the running server or by another program");
                 Ok(())
             }
             result => result.map_err(|error| bind_error(&error, settings)),
@@ -123,8 +125,8 @@ fn classify(error: io::Error) -> Accepted {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE | Errno::ENFILE) => Accepted::NoDescriptor(error),
         Some(Errno::ENOBUFS | Errno::ENOMEM) => Accepted::NoMemory(error),
-        // accept(2): errors of the new connection's network are reported here, and are its own.
-        _ => Accepted::Gone,
+        // accept(2) reports pending network errors of the new connection; they concern only that connection.
+        _ => Accepted::Aborted,
     }
 }
 
@@ -133,7 +135,7 @@ fn bind_error(error: &io::Error, settings: &str) -> io::Error {
     io::Error::new(error.kind(), problem)
 }
 
-/// What an operator can do about an address that can't be had.
+/// Advice for the operator about an address that cannot be bound.
 fn advice(activity: ErrorKind) -> &'static str {
     match activity {
         ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
@@ -190,7 +192,7 @@ impl Listeners {
 }
 
 impl Server {
-    /// Ends the time of connections on spare descriptors, and takes back what can be had.
+    /// Closes expired connections on reserve descriptors and reopens missing reserve descriptors.
     pub(super) fn maintain_reserve_descriptors(&mut self) {
         let now_ms = self.now_ms();
         while let Some(token) = self.reserve_descriptors.next_expired(now_ms) {
@@ -200,8 +202,8 @@ impl Server {
         self.reserve_descriptors.refill(now_ms);
     }
 
-    /// Takes the next connection of the listener whose turn it is, if there is one and the turn's slice allows it. Returns
-    /// whether there may be more.
+    /// Accepts a connection from the next listener in alternation, if the slice allows one more visit.
+    /// Returns whether there may be more.
     pub(super) fn accept_next(&mut self, slice: &mut HttpSlice) -> bool {
         let now_ms = self.now_ms();
         for listener in self.listeners.alternation.order() {
@@ -217,7 +219,7 @@ impl Server {
             match accepted {
                 Accepted::Connection(stream, peer) => self.admit(stream, peer, listener),
                 Accepted::None => continue,
-                Accepted::Gone => {}
+                Accepted::Aborted => {}
                 Accepted::NoDescriptor(error) => self.accept_on_reserve_descriptor(listener, &error),
                 Accepted::NoMemory(error) => self.pause(listener, &error),
             }
@@ -226,8 +228,9 @@ impl Server {
         false
     }
 
-    /// Frees the descriptor of an idle connection, or else takes the next connection on a spare one, so that it can be answered
-    /// and sent away. Without a spare, new connections wait in the kernel's queue.
+    /// Frees the descriptor of an idle connection. If there is none, accepts the next connection on a reserve
+    /// descriptor, so that it gets an answer before it is closed. Without either, new connections wait in the
+    /// backlog.
     fn accept_on_reserve_descriptor(&mut self, listener: Listener, error: &io::Error) {
         let now_ms = self.now_ms();
         if let Some((token, activity @ (Activity::Lingering | Activity::Idle))) =
@@ -251,8 +254,8 @@ impl Server {
                     self.reserve_descriptors.lend(token, now_ms);
                 }
             }
-            // Linux says that no descriptor is left also when nobody waits for one.
-            Accepted::None | Accepted::Gone => {}
+            // Linux reports exhaustion even if the backlog is empty.
+            Accepted::None | Accepted::Aborted => {}
             Accepted::NoDescriptor(error) | Accepted::NoMemory(error) => self.pause(listener, &error),
         }
         self.reserve_descriptors.refill(now_ms);
@@ -270,7 +273,7 @@ impl Server {
         self.metrics.accept_exhausted_total += 1;
         let now_ms = self.now_ms();
         if now_ms >= self.listeners.log_exhaustion_at_ms {
-            log::warn!("no new connections can be taken at present: {error}");
+            log::warn!("cannot accept new connections: {error}");
             self.listeners.log_exhaustion_at_ms = now_ms + EXHAUSTION_LOG_INTERVAL_MS;
         }
     }
@@ -300,7 +303,7 @@ impl Server {
         }
     }
 
-    /// Operators' connections make room for each other alone.
+    /// Connections to the admin listener displace only each other.
     fn admit_admin(&mut self, stream: TcpStream, peer_address: PeerAddress) {
         let now_ms = self.now_ms();
         if self.admin_connections.is_full() {
@@ -316,15 +319,15 @@ impl Server {
 
     fn reject_full(&mut self, stream: TcpStream) {
         self.metrics.refused[Refused::Full] += 1;
-        let line = "too many connections are waiting for their handshake; try again\n";
+        let line = "too many pending handshakes; try again\n";
         let response =
             Response { headers: &[("Retry-After", "1")], ..Response::text(Status::ServiceUnavailable, line) };
         let date = self.date();
         reject(stream, |answer| response.write(answer, &date));
     }
 
-    /// Counts a connection whose PROXY header has told its address among those of that address. False when the address has
-    /// all it may have and none of its connections makes room.
+    /// Counts a connection for the address in its PROXY header. Returns `false` if the address is at its
+    /// limit and none of its connections can be displaced.
     pub(super) fn count_for_address(&mut self, token: Token, network: Option<Network>) -> bool {
         let Some(network) = network else { return true };
         let has_room = self.free_address_capacity(Some(network));
@@ -332,7 +335,7 @@ impl Server {
         has_room
     }
 
-    /// Sees to it that an address may have another connection. False when it has all it may have and none makes room.
+    /// Displaces a connection of an address that is at its limit. Returns `false` if none can be displaced.
     fn free_address_capacity(&mut self, network: Option<Network>) -> bool {
         let most = self.peer_addresses.http_connections_max();
         let Some(network) =
@@ -344,7 +347,8 @@ impl Server {
         displaced.map(|(token, activity)| self.displace(token, activity)).is_some()
     }
 
-    /// What there is for another connection: a place, if need be that of a connection that makes room, or one of those kept.
+    /// Finds capacity for another connection: unused HTTP capacity, else that of a displaced connection, else
+    /// that kept for monitoring. `None` if there is none.
     fn free_capacity(&mut self) -> Option<ConnectionClass> {
         let now_ms = self.now_ms();
         let connections = self.table.len() - self.admin_connections.len() - self.reserve_descriptors.lent();
@@ -370,11 +374,11 @@ impl Server {
             Activity::Answering => self.metrics.responses_truncated[Truncation::Displaced] += 1,
         }
         self.disconnect(token);
-        // Its descriptor is needed now.
+        // The new connection needs the descriptor immediately.
         self.reap();
     }
 
-    /// Judges a connection by where it comes from; one that may not come in is answered and gone.
+    /// Checks the address of a new connection. Answers and drops a refused one.
     fn check_new(
         &mut self,
         stream: TcpStream,
@@ -397,7 +401,7 @@ impl Server {
         }
     }
 
-    /// From here on the connection is polled.
+    /// Registers the connection with the poll.
     fn insert(
         &mut self,
         mut stream: TcpStream,
@@ -405,7 +409,7 @@ impl Server {
         listener: Listener,
         class: ConnectionClass,
     ) -> Option<Token> {
-        // Fails only when the peer is gone already, which the first read will tell.
+        // Fails only if the peer has disconnected, which the first read reports.
         let _ = stream.set_nodelay(true);
         let (now_ms, registry) = (self.now_ms(), self.poll.registry());
         let time_ms = if class == ConnectionClass::Monitoring {
@@ -431,13 +435,13 @@ impl Server {
             }
             Err(error) => {
                 self.peer_addresses.release(peer_address);
-                log::warn!("a connection could not be polled and was dropped: {error}");
+                log::warn!("connection dropped: registering it with the poll failed: {error}");
                 None
             }
         }
     }
 
-    /// A connection is gone and its descriptor closed: what it took of a reserve is there again.
+    /// Returns what a closed connection used of a reserve. Its descriptor must be closed by now.
     pub(super) fn release_reserves(&mut self, token: Token, class: ConnectionClass) {
         match class {
             ConnectionClass::ReserveDescriptor => {
@@ -450,13 +454,14 @@ impl Server {
     }
 }
 
-/// Answers a fresh connection and drops it.
+/// Answers a new connection and drops it.
 fn reject(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
-    // Closing over a request that was not read resets the connection, and the peer may lose the answer.
+    // Closing a socket with unread input resets the connection, and the peer may lose the answer.
     let _ = stream.read(&mut [0; HTTP_HEAD_BYTES_MAX]);
     let mut answer = Vec::new();
     write(&mut answer);
-    // A fresh socket's buffer holds a few hundred bytes; where it does not, there is nobody to tell.
+    // The send buffer of a new socket holds a few hundred bytes. If the write fails, the peer has
+    // disconnected.
     let _ = stream.write(&answer);
 }
 
@@ -465,7 +470,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accept_errors_are_told_apart() {
+    fn classifies_accept_errors() {
         let of = |errno: Errno| classify(io::Error::from(errno));
         assert!(matches!(of(Errno::EAGAIN), Accepted::None));
         assert!(matches!(of(Errno::EMFILE), Accepted::NoDescriptor(_)));
@@ -473,7 +478,7 @@ mod tests {
         assert!(matches!(of(Errno::ENOBUFS), Accepted::NoMemory(_)));
         assert!(matches!(of(Errno::ENOMEM), Accepted::NoMemory(_)));
         for errno in [Errno::ECONNABORTED, Errno::EINTR, Errno::EPROTO, Errno::ENETDOWN, Errno::EPERM] {
-            assert!(matches!(of(errno), Accepted::Gone), "{errno}");
+            assert!(matches!(of(errno), Accepted::Aborted), "{errno}");
         }
     }
 }

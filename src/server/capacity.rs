@@ -1,44 +1,45 @@
-//! How many connections the limit of open files has room for: raised as far as it goes, and shared out below that.
+//! The number of connections that the limit of open files allows: raises the limit as far as possible and
+//! divides it between players and HTTP.
 
 use std::fs;
 
 use super::os;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_OVERHEAD, HTTP_CONNECTIONS_MAX, HTTP_RESERVED_MAX};
 
-/// Descriptors for everything but players and plain HTTP.
+/// Descriptors that are not for players or public HTTP connections.
 const OTHER_DESCRIPTORS: u64 = DESCRIPTORS_OVERHEAD + ADMIN_CONNECTIONS_MAX as u64;
 
-/// Connections there is room for, at least one of each kind. As long as the limit of open files is what it was when
-/// they were counted, whoever comes beyond them is told so, and none is left waiting for lack of a descriptor.
+/// The most connections of each kind, at least 1. While the limit of open files is unchanged, connections
+/// above these numbers are refused with an answer and never stall for lack of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Players.
     pub players: usize,
-    /// Connections to the game's port that are no players: plain HTTP, handshakes.
+    /// Connections to the public listener that are not players: plain HTTP and pending handshakes.
     pub http: usize,
 }
 
 impl Capacity {
-    /// Places of connections that are no players, without those kept for questions about health and metrics.
+    /// Returns the HTTP connections without those kept for monitoring.
     pub fn regular_http(&self) -> usize {
         self.http - self.monitoring()
     }
 
-    /// Places kept for such questions.
+    /// Returns the connections kept for requests to `/health` and `/metrics`.
     pub fn monitoring(&self) -> usize {
         HTTP_RESERVED_MAX.min(self.http / 4)
     }
 
-    /// Shares out `limit` descriptors. Plain HTTP has what players leave, but at least a quarter: a server that is full
-    /// must still be able to say so.
+    /// Divides `limit` descriptors. HTTP gets the remainder after the players, but at least a quarter: a full
+    /// server must still be able to refuse connections with an answer.
     pub fn within(limit: u64, players_wanted: usize) -> Self {
         let room = limit.saturating_sub(OTHER_DESCRIPTORS) as usize;
         let http = room.saturating_sub(players_wanted).max(room / 4).clamp(1, HTTP_CONNECTIONS_MAX);
         Self { players: players_wanted.min(room.saturating_sub(http)).max(1), http }
     }
 
-    /// Raises the limit of open files to what so many players need, as far as it may be, and says what fits. Where that is
-    /// fewer, a line in the log names the command that helps.
+    /// Raises the limit of open files for this number of players, as far as permitted, and returns the
+    /// capacity. If not all players fit, logs the command that helps.
     pub fn raise_for(players_wanted: usize) -> Self {
         let needed = players_wanted as u64 + HTTP_CONNECTIONS_MAX as u64 + OTHER_DESCRIPTORS;
         let limit = os::raise_open_files(needed).unwrap_or_else(|error| {
@@ -58,7 +59,8 @@ impl Capacity {
     }
 }
 
-/// What raises the limit of a shell, and with it of what it starts. `ulimit -n` can't where the hard limit is in the way.
+/// Returns the command that raises the limit of a shell and of the programs it starts. `ulimit -n` cannot
+/// exceed the hard limit.
 fn raise_command(needed: u64, ceiling: Option<u64>) -> String {
     let raise = format!("prlimit --pid $$ --nofile={needed}:{needed}");
     match ceiling {
@@ -67,7 +69,7 @@ fn raise_command(needed: u64, ceiling: Option<u64>) -> String {
     }
 }
 
-/// The kernel's bound on every process's limit.
+/// Returns the kernel's ceiling for the limit of each process (`fs.nr_open`).
 fn open_files_ceiling() -> Option<u64> {
     fs::read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
 }
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_holds_all() {
+    fn the_needed_limit_fits_all_players() {
         let needed = 12_000 + HTTP_CONNECTIONS_MAX as u64 + OTHER_DESCRIPTORS;
         let all = Capacity { players: 12_000, http: HTTP_CONNECTIONS_MAX };
         assert_eq!(Capacity::within(needed, 12_000), all);
@@ -88,14 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn small_limits_leave_a_quarter_to_http() {
+    fn small_limits_leave_http_a_quarter() {
         let room = 1024 - OTHER_DESCRIPTORS as usize;
         assert_eq!(Capacity::within(1024, 12_000), Capacity { players: room - room / 4, http: room / 4 });
         assert_eq!(Capacity::within(0, 12_000), Capacity { players: 1, http: 1 });
     }
 
     #[test]
-    fn the_command_raises_the_ceiling_only_where_it_is_in_the_way() {
+    fn the_command_raises_the_ceiling_only_if_needed() {
         assert_eq!(raise_command(100, Some(100)), "prlimit --pid $$ --nofile=100:100");
         let both = "sysctl -w fs.nr_open=100 && prlimit --pid $$ --nofile=100:100";
         assert_eq!(raise_command(100, Some(99)), both);
@@ -103,12 +105,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_the_limit_and_never_more_than_wanted(limit in 0u64..30_000, wanted in 1usize..20_000) {
+        fn capacity_never_exceeds_the_limit_or_the_demand(limit in 0u64..30_000, wanted in 1usize..20_000) {
             let Capacity { players, http } = Capacity::within(limit, wanted);
             prop_assert!((1..=wanted).contains(&players) && (1..=HTTP_CONNECTIONS_MAX).contains(&http));
             prop_assert!((players + http) as u64 <= limit.saturating_sub(OTHER_DESCRIPTORS).max(2));
             let more = Capacity::within(limit + 1, wanted);
-            prop_assert!(more.players >= players, "more descriptors, fewer players");
+            prop_assert!(more.players >= players, "more descriptors must not mean fewer players");
         }
     }
 }

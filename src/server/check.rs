@@ -1,4 +1,5 @@
-//! The complaints of a start about sockets, folders and names, without its effects.
+//! `--check`: reports the errors and warnings that a start would log about sockets, folders and names,
+//! without side effects.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use super::reconnect;
 use crate::cluster::link::Address;
 use crate::config::Config;
 
-/// The addresses to listen on, the game's first, each with the settings that ask for it.
+/// Returns the addresses to listen on, the public one first, each with the settings that define it.
 pub(super) fn listen_addresses(config: &Config) -> Vec<(SocketAddr, String)> {
     let (host, port) = (config.host, config.port);
     let game = ((host, port).into(), format!("HOST={host} PORT={port}"));
@@ -16,13 +17,14 @@ pub(super) fn listen_addresses(config: &Config) -> Vec<(SocketAddr, String)> {
     [game].into_iter().chain(admin).collect()
 }
 
-/// Finds all errors that would end [`Server::bind`](super::Server::bind), and logs the warnings of a start.
+/// Returns all errors that would make [`Server::bind`](super::Server::bind) fail, and logs the warnings of a
+/// start.
 pub fn check(config: &Config) -> Vec<io::Error> {
     let addresses = listen_addresses(config).into_iter();
     let problems =
         addresses.filter_map(|(address, settings)| Acceptor::check(address, &settings).err()).collect();
-    if let Some(Err(silence)) = config.cluster_url.as_ref().map(|url| Address::check(url.reveal())) {
-        log::warn!("{silence}");
+    if let Some(Err(warning)) = config.cluster_url.as_ref().map(|url| Address::check(url.reveal())) {
+        log::warn!("{warning}");
     }
     reconnect::check(config);
     problems

@@ -1,4 +1,4 @@
-//! What `/metrics` measures at the moment it is asked.
+//! Gauges of `/metrics`, read when it is requested.
 
 use super::cluster::Cluster;
 use super::{Server, os};
@@ -13,7 +13,7 @@ impl Server {
         Gauges {
             players: self.engine.players() as u64,
             uptime_ms: self.uptime_ms(),
-            // The pool's threads include the loop's; the log writes on one of its own.
+            // The pool counts the loop's thread; logging uses another one.
             threads: pool.threads() as u64 + 1,
             resident_bytes: os::resident_bytes(),
             cpu_ns_total: os::process_cpu_ns(),
@@ -37,7 +37,7 @@ impl Server {
         let quality = self.governor.configured();
         Configured {
             tick_rate_hz: rate_hz,
-            // In whole ticks, as it is kept: at rest it equals the one in force.
+            // Rounded to whole ticks as the schedule does, so that at rest it equals the current value.
             flush_interval_ms: flush_interval(rate_hz, quality.flush_interval_ms) * 1000 / rate_hz,
             max_visible: quality.max_visible as u64,
             governor_level_max: self.governor.level_max() as u64,

@@ -1,4 +1,4 @@
-//! The question a container's health check asks: is the server at this address well?
+//! The client of a container's health check: requests `/health` from a server.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 
 use crate::wire::proxy_protocol::UNKNOWN_HEADER;
 
-/// Time for the whole exchange: a server that sends a byte now and then does not extend it.
+/// Timeout of the whole exchange. A server that sends a byte now and then does not extend it.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Shortest timeout that a socket takes; zero would wait for ever.
+/// Shortest read timeout; a timeout of zero is an error.
 const READ_TIMEOUT_MIN: Duration = Duration::from_micros(100);
 
-/// Longest answer read, in bytes.
+/// Most bytes of the response that are read.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
-/// Asks `/health` of the server that listens on this address; an unspecified address stands for loopback. A server that
-/// wants a PROXY header gets one that speaks for nobody else.
+/// Requests `/health` from the server at this address; an unspecified address means loopback. With
+/// `proxy_protocol`, sends a PROXY header without an address first.
 ///
 /// # Errors
-/// A line that says what is wrong: no connection, no answer in two seconds, or an answer other than 200.
+/// One line about the problem: no connection, no response within 2 s, or a status other than 200.
 pub fn probe(host: IpAddr, port: u16, proxy_protocol: bool) -> Result<(), String> {
     let host = match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -40,7 +40,7 @@ pub fn probe(host: IpAddr, port: u16, proxy_protocol: bool) -> Result<(), String
 fn exchange(address: SocketAddr, proxy_protocol: bool) -> io::Result<String> {
     let deadline = Instant::now() + TIMEOUT;
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    // The question fits into any socket's buffer: no write waits twice.
+    // The request fits the send buffer, so that no write blocks for long.
     stream.set_write_timeout(Some(TIMEOUT))?;
     if proxy_protocol {
         stream.write_all(UNKNOWN_HEADER)?;
@@ -50,13 +50,13 @@ fn exchange(address: SocketAddr, proxy_protocol: bool) -> io::Result<String> {
     while answer.len() < ANSWER_BYTES_MAX {
         let left = deadline.saturating_duration_since(Instant::now());
         if left < READ_TIMEOUT_MIN {
-            return Err(io::Error::new(ErrorKind::TimedOut, "no whole answer in time"));
+            return Err(io::Error::new(ErrorKind::TimedOut, "no complete answer in time"));
         }
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut buffer[..ANSWER_BYTES_MAX - answer.len()]) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
-            // The deadline is looked at above.
+            // The loop checks the deadline.
             Err(error)
                 if matches!(
                     error.kind(),

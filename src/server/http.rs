@@ -1,4 +1,4 @@
-//! Requests on connections that are no players yet: health, metrics, and the upgrade to one.
+//! HTTP requests: health, metrics, and the upgrade to a player.
 
 use mio::Token;
 
@@ -21,53 +21,53 @@ use crate::wire::http::{
 };
 use crate::wire::websocket::Session;
 
-/// Of every file that keeps its address: browsers ask again each time, and get 304 while nothing changed.
+/// For files with a stable path: browsers revalidate each time and get 304 while the file is unchanged.
 pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
 pub(super) const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
-/// Nobody may cache what changes from second to second.
+/// For responses that change from second to second.
 pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
-/// When a client that was refused for lack of class may ask again, in seconds.
+/// `Retry-After` of a refusal for lack of capacity, in seconds.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
-/// What a request led to.
+/// The state of a connection after a request.
 pub(super) enum Answered {
-    /// The connection speaks HTTP on.
+    /// More requests may follow.
     KeepAlive,
-    /// Its last response has been written.
+    /// The last response is written.
     Close,
-    /// It is a player now.
+    /// The connection is a player now.
     Upgraded,
-    /// It will be, when its ticket has been looked up.
+    /// The handshake is pending: its session token is being looked up.
     Deferred,
 }
 
-/// A request for a place in the game.
+/// A valid WebSocket handshake.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    /// The connection it came on.
+    /// The connection that sent it.
     pub token: Token,
-    /// The port that the client addressed: part of the name of its cookie.
+    /// The port that the client addressed, which is part of its cookie's name.
     pub port: u16,
-    /// What the upgrade is confirmed with.
+    /// The key for the `Sec-WebSocket-Accept` header.
     pub key: AcceptKey,
-    /// Whether the client speaks `https` to the proxy in front.
+    /// Whether the client uses `https` to the proxy in front.
     pub is_https: bool,
 }
 
-/// A session that goes on.
+/// A session that a handshake resumes.
 #[derive(Debug)]
 pub(super) struct ResumedSession {
-    /// The token that the client showed.
+    /// The session token from the client's cookie.
     pub presented: SessionToken,
-    /// What its player finds again.
+    /// The saved state of its player.
     pub saved: SavedPlayer,
 }
 
 impl Server {
-    /// Answers the next request that has arrived whole, once the answer before it has been taken. Returns whether there
-    /// was one.
+    /// Answers the next complete request, once the peer has taken the previous response. Returns whether
+    /// there was one.
     pub(super) fn answer_next(&mut self, token: Token, pool: &Pool) -> bool {
-        // What comes behind a handshake that waits is the player's.
+        // Bytes after a pending handshake belong to the player.
         if self.reconnects.contains(token) || !self.take_proxy_header(token) {
             return false;
         }
@@ -109,7 +109,7 @@ impl Server {
     fn answer(&mut self, token: Token, request: &Request, pool: &Pool) -> Answered {
         self.metrics.http_requests_total += 1;
         if let Err(refusal) = self.check_request_rate(token, request) {
-            // On a proxy's connection others may ask next.
+            // The next request on a proxy's connection may come from another client.
             let keep_alive = request.keep_alive && self.is_proxied(token);
             return self.refuse_address(token, Some(request), &refusal, keep_alive);
         }
@@ -197,7 +197,7 @@ impl Server {
         }
     }
 
-    /// The upgrade: room is reserved before it is granted.
+    /// Handles an upgrade. Checks the capacity before it grants the upgrade.
     fn answer_upgrade(&mut self, token: Token, request: &Request) -> Answered {
         let key = match upgrade(request) {
             Ok(key) => key,
@@ -218,7 +218,7 @@ impl Server {
         if let Err(refusal) = origins.check(request.origin.as_deref(), self.config.require_origin) {
             return self.refuse_origin(token, request, refusal);
         }
-        // A player that may have to make room for this one.
+        // The player that this handshake may replace.
         let is_https = self.peer_addresses.is_https(token, request);
         let port = request.port(is_https).unwrap_or_else(|| self.public_port());
         let presented = request.cookie.as_deref().and_then(|cookies| SessionToken::in_cookies(cookies, port));
@@ -243,8 +243,8 @@ impl Server {
         Answered::Deferred
     }
 
-    /// Makes a player of a handshake whose token was in use or known elsewhere, if there is room still. A session that can't
-    /// go on is put back.
+    /// Upgrades a pending handshake whose lookup is complete, if the server still has capacity. Otherwise
+    /// puts its session back.
     pub(super) fn admit_handshake(&mut self, handshake: &Handshake, reconnect: Option<&ResumedSession>) {
         let token = handshake.token;
         if self.is_http(token) {
@@ -265,7 +265,8 @@ impl Server {
         }
     }
 
-    /// Why nobody can come in at present, and what to say; unless somebody leaves for it.
+    /// Returns the reason to refuse every new player, and the response line; `None` if players are admitted.
+    /// With `makes_room` the new player replaces another one.
     pub(super) fn refusal_reason(&self, makes_room: bool) -> Option<(Refused, &'static str)> {
         if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
@@ -278,7 +279,7 @@ impl Server {
         }
     }
 
-    /// The port of the game's listener, for a client that addresses no host.
+    /// The port of the public listener, for a client that sends no `Host`.
     fn public_port(&self) -> u16 {
         self.local_addr().map_or(self.config.port, |address| address.port())
     }
@@ -287,7 +288,7 @@ impl Server {
         self.engine.players() >= self.config.max_connections
     }
 
-    /// Sends away whom there is no room for.
+    /// Refuses a connection for lack of capacity.
     fn refuse(&mut self, token: Token, reason: Refused, line: &'static str) -> Answered {
         self.metrics.refused[reason] += 1;
         let response =
@@ -299,13 +300,13 @@ impl Server {
     fn refuse_address(
         &mut self,
         token: Token,
-        asked: Option<&Request>,
+        request: Option<&Request>,
         refusal: &TooManyRequests,
         keep_alive: bool,
     ) -> Answered {
         let date = self.date();
         if let Some(connection) = self.table.get_mut(token) {
-            refusal.write(connection.outbox.bytes(), asked, keep_alive, &date);
+            refusal.write(connection.outbox.bytes(), request, keep_alive, &date);
         }
         if keep_alive { Answered::KeepAlive } else { Answered::Close }
     }
@@ -323,11 +324,12 @@ impl Server {
         keep_alive(request)
     }
 
-    /// The 101, then the player's first picture, then answers to whatever it has sent already.
+    /// Writes the 101 response and the player's snapshot, then handles input that the client has already
+    /// sent.
     fn upgrade_to_player(&mut self, handshake: &Handshake, reconnect: Option<&ResumedSession>) {
         let Handshake { token, port, ref key, is_https } = *handshake;
         let (now_ms, uptime_ms, date) = (self.now_ms(), self.uptime_ms(), self.date());
-        // Without random numbers a session goes on under its old token.
+        // Without random numbers the session keeps its old token.
         let presented = reconnect.map(|reconnect| reconnect.presented);
         let session_token =
             if self.sessions.is_enabled() { SessionToken::draw().or(presented) } else { None };
@@ -335,7 +337,7 @@ impl Server {
         let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
         };
-        // A read will say again that the peer has ended its side.
+        // Another read reports the end of the peer's input again.
         connection.readable |= connection.input_ended;
         let out = connection.outbox.bytes();
         let set_cookie = session_token
@@ -343,7 +345,7 @@ impl Server {
         write_upgrade_response(out, key, set_cookie.as_deref(), &date);
         let slot = self.engine.join(reconnect.map(|reconnect| reconnect.saved), out, &mut self.metrics);
         let player = Box::new(Player {
-            // Nothing was heard yet, not even in this millisecond.
+            // No frame has arrived yet, not even in this millisecond.
             last_frame_ms: now_ms.saturating_sub(1),
             websocket: Session::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(uptime_ms),
@@ -375,7 +377,7 @@ impl Server {
     }
 }
 
-/// The methods of the resource at a path.
+/// Returns the `Allow` header of the resource at a path.
 pub(super) fn allow(path: &str) -> (&'static str, &'static str) {
     ("Allow", if path == "/ws" { "GET, OPTIONS" } else { "GET, HEAD, OPTIONS" })
 }

@@ -1,30 +1,30 @@
-//! How much of the loop's time HTTP may have: a quarter of what the game leaves, and a sixteenth of all in any case. One turn
-//! gets a slice of it, so that an ack waits for no more than that.
+//! The CPU time budget of HTTP: a quarter of the time that the game leaves, and at least a sixteenth of all
+//! time. Each loop iteration gets a slice of it, which bounds the delay of an ack.
 //!
 //! Pure: time is passed in, in nanoseconds.
 
 use crate::limits::{HTTP_ALLOWANCE_NS_MAX, HTTP_SLICE_NS, HTTP_SLICE_VISITS};
 
-/// HTTP has one in this many parts of the time that the game leaves. More would show: the peers of a flood, and clients beside
-/// them, need the processor as well.
+/// HTTP gets the idle time divided by this. More would slow down the game: the peers of a flood, and other
+/// clients on the same machine, need the processor as well.
 const IDLE_TIME_DIVISOR: i64 = 4;
 
-/// HTTP has at least one in this many parts of all the time.
+/// HTTP gets at least the elapsed time divided by this.
 const ELAPSED_TIME_DIVISOR: i64 = 16;
 
-/// Time that HTTP may use. A visit that takes longer than the rest leaves a debt.
+/// The CPU time that HTTP may use. A visit that exceeds it leaves a debt.
 #[derive(Debug)]
-#[expect(clippy::struct_field_names, reason = "a unit is part of a name")]
+#[expect(clippy::struct_field_names, reason = "units are part of names")]
 pub(super) struct HttpBudget {
     allowance_ns: i64,
     refilled_ns: u64,
-    /// What the loop had worked by then, HTTP included.
+    /// Busy time of the loop at `refilled_ns`, including HTTP.
     busy_ns: u64,
-    /// What HTTP has used since.
+    /// Time used by HTTP since `refilled_ns`.
     used_ns: u64,
 }
 
-/// What one turn of the loop may do for HTTP.
+/// The HTTP work allowed in one loop iteration.
 #[derive(Debug)]
 pub(super) struct HttpSlice {
     until_ns: u64,
@@ -36,7 +36,7 @@ impl HttpBudget {
         Self { allowance_ns: HTTP_ALLOWANCE_NS_MAX, refilled_ns: now_ns, busy_ns: 0, used_ns: 0 }
     }
 
-    /// Time passes: the loop has worked for `busy_ns` since its start, HTTP included.
+    /// Refills the budget. `busy_ns` is the busy time of the loop since its start, including HTTP.
     pub fn refill(&mut self, now_ns: u64, busy_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(self.refilled_ns) as i64;
         let game_ns = busy_ns.saturating_sub(self.busy_ns).saturating_sub(self.used_ns) as i64;
@@ -45,18 +45,19 @@ impl HttpBudget {
         (self.refilled_ns, self.busy_ns, self.used_ns) = (now_ns, busy_ns, 0);
     }
 
-    /// Whether there is nothing to give at present.
+    /// Whether the budget is used up.
     pub fn is_exhausted(&self) -> bool {
         self.allowance_ns <= 0
     }
 
-    /// What the turn that begins its HTTP work now may do.
+    /// Returns the slice of an iteration that starts its HTTP work now.
     pub fn slice(&self, now_ns: u64) -> HttpSlice {
         let slice_ns = self.allowance_ns.clamp(0, HTTP_SLICE_NS) as u64;
         HttpSlice { until_ns: now_ns + slice_ns, visits: HTTP_SLICE_VISITS }
     }
 
-    /// The turn's HTTP work took so long. The debt is bounded, since a pause of the process may be part of it.
+    /// Charges the time that an iteration's HTTP work took. The debt is bounded, since the time may include a
+    /// pause of the process.
     pub fn spend(&mut self, spent_ns: u64) {
         self.allowance_ns = (self.allowance_ns - spent_ns as i64).max(-HTTP_ALLOWANCE_NS_MAX);
         self.used_ns += spent_ns;
@@ -64,7 +65,7 @@ impl HttpBudget {
 }
 
 impl HttpSlice {
-    /// Takes one visit of a connection, if there is one left.
+    /// Takes one visit from the slice. Returns `false` if the slice is used up.
     pub fn take(&mut self, now_ns: u64) -> bool {
         let is_left = self.visits > 0 && now_ns < self.until_ns;
         self.visits -= usize::from(is_left);
@@ -78,12 +79,13 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// What HTTP gets of a second in which the game works for this many of each ten milliseconds and HTTP always has work.
+    /// Returns the milliseconds that HTTP gets of a second, if the game works `game_ms` of each 10 ms and
+    /// HTTP always has work.
     fn used_ms(game_ms: u64) -> u64 {
         let (mut budget, mut now_ns, mut busy_ns, mut used_ns) = (HttpBudget::new(0), 0, 0, 0);
         let mut owed_ns = 0;
         while now_ns < 1_000 * MS {
-            // A turn: the game's part of what passed, then HTTP's slice, a visit of 50 us at a time.
+            // An iteration: the game's share of the elapsed time, then HTTP's slice in visits of 50 us.
             owed_ns += now_ns.saturating_sub(budget.refilled_ns) * game_ms / 10;
             now_ns += owed_ns;
             busy_ns += owed_ns;
@@ -102,13 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn http_has_a_quarter_of_what_the_game_leaves() {
+    fn http_gets_a_quarter_of_the_idle_time() {
         assert!((230..=260).contains(&used_ms(0)), "{}", used_ms(0));
         assert!((60..=200).contains(&used_ms(5)), "{}", used_ms(5));
     }
 
     #[test]
-    fn a_busy_game_leaves_http_its_least_part() {
+    fn http_gets_its_minimum_beside_a_busy_game() {
         let mut budget = HttpBudget::new(0);
         budget.spend(HTTP_ALLOWANCE_NS_MAX as u64);
         assert!(budget.is_exhausted());
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_has_a_slice_and_time_off_is_not_saved_up() {
+    fn slices_are_bounded_and_idle_time_does_not_accumulate() {
         let mut budget = HttpBudget::new(0);
         budget.refill(1_000_000 * MS, 0);
         assert_eq!(budget.allowance_ns, HTTP_ALLOWANCE_NS_MAX);
@@ -126,8 +128,8 @@ mod tests {
         let mut slice = budget.slice(5);
         assert!(slice.take(5) && !slice.take(5 + HTTP_SLICE_NS as u64));
         budget.spend(HTTP_ALLOWANCE_NS_MAX as u64 + 7);
-        assert!(!budget.slice(5).take(5), "a debt is paid first");
+        assert!(!budget.slice(5).take(5), "a debt is paid before new work");
         budget.spend(10_000 * MS);
-        assert_eq!(budget.allowance_ns, -HTTP_ALLOWANCE_NS_MAX, "a pause is no debt");
+        assert_eq!(budget.allowance_ns, -HTTP_ALLOWANCE_NS_MAX, "the debt of a pause is bounded");
     }
 }

@@ -1,5 +1,5 @@
-//! Connections with HTTP work, in the order of their visits. Each listener has a queue, and the two take alternation: operators
-//! never wait behind a flood of the public, and the public never waits behind a flood of operators.
+//! Connections with HTTP work, first come, first served. Each listener has a queue, and the two alternate: a
+//! flood at one listener never delays the other.
 
 use std::collections::VecDeque;
 
@@ -7,25 +7,25 @@ use mio::Token;
 
 use super::accept::Listener;
 
-/// Which of the two listeners is first; they take alternation.
+/// Alternates between the two listeners.
 #[derive(Debug, Default)]
 pub(super) struct Alternation {
     was_admin: bool,
 }
 
 impl Alternation {
-    /// The listeners in the order in which they are asked now.
+    /// Returns the listeners in the order to try them now.
     pub fn order(&self) -> [Listener; 2] {
         if self.was_admin { [Listener::Public, Listener::Admin] } else { [Listener::Admin, Listener::Public] }
     }
 
-    /// This listener had its turn.
+    /// Records that this listener was served.
     pub fn served(&mut self, listener: Listener) {
         self.was_admin = listener == Listener::Admin;
     }
 }
 
-/// The two queues.
+/// One queue for each listener.
 #[derive(Debug, Default)]
 pub(super) struct HttpQueue {
     public: VecDeque<Token>,
@@ -34,17 +34,17 @@ pub(super) struct HttpQueue {
 }
 
 impl HttpQueue {
-    /// Whether no connection waits.
+    /// Whether both queues are empty.
     pub fn is_empty(&self) -> bool {
         self.public.is_empty() && self.admin.is_empty()
     }
 
-    /// A connection of this listener waits behind all others of it.
+    /// Appends a connection to the queue of its listener.
     pub fn push(&mut self, listener: Listener, token: Token) {
         self.of(listener).push_back(token);
     }
 
-    /// The next connection to visit.
+    /// Removes and returns the next connection to serve.
     pub fn pop(&mut self) -> Option<Token> {
         for listener in self.alternation.order() {
             if let Some(token) = self.of(listener).pop_front() {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listeners_take_turns_and_connections_of_one_keep_their_order() {
+    fn listeners_alternate_and_their_connections_keep_their_order() {
         let mut queue = HttpQueue::default();
         for number in 0..3 {
             queue.push(Listener::Public, Token(number));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_listener_waits_behind_a_flood_of_the_other() {
+    fn a_flood_at_one_listener_does_not_delay_the_other() {
         for (flooded, other) in [(Listener::Admin, Listener::Public), (Listener::Public, Listener::Admin)] {
             let mut queue = HttpQueue::default();
             queue.push(flooded, Token(0));

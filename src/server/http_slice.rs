@@ -1,7 +1,8 @@
-//! HTTP's part of a turn of the loop: behind the game, within its share of the time (`share`), one visit after another.
+//! The HTTP slice of a loop iteration. It runs after the game's work and within the HTTP budget
+//! (`http_budget`), one visit at a time.
 //!
-//! Connections that have something to do wait in a queue (`http_queue`). A visit writes a piece of an answer, or reads once
-//! and answers one request; a connection with more to do waits again behind all others of its listener.
+//! Connections with work wait in a queue (`http_queue`). A visit writes a part of a response, or reads once
+//! and answers one request. A connection with more work goes to the end of its listener's queue.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_
 use crate::replication::pool::Pool;
 
 impl Server {
-    /// Puts a connection into the queue of those with HTTP work, once.
+    /// Queues a connection with HTTP work, once.
     pub(super) fn queue_http(&mut self, token: Token) {
         let Some(connection) = self.table.get_mut(token) else { return };
         if connection.is_read_queued {
@@ -26,17 +27,17 @@ impl Server {
         self.http_queue.push(connection.listener, token);
     }
 
-    /// Whether there is HTTP work, new connections included.
+    /// Whether there is HTTP work, including new connections.
     pub(super) fn has_http_work(&self) -> bool {
         !self.http_queue.is_empty() || self.listeners.is_any_ready(self.now_ms())
     }
 
-    /// For how long the loop may sleep with HTTP work left.
+    /// Returns the longest sleep of the loop while HTTP work is left.
     pub(super) fn http_wait(&self) -> Duration {
         if self.http_budget.is_exhausted() { Duration::from_millis(HTTP_WAIT_MS) } else { Duration::ZERO }
     }
 
-    /// Does HTTP work, new connections included, as long as this turn's slice lasts.
+    /// Does HTTP work, including new connections, until the slice of this iteration is used up.
     pub(super) fn serve_http(&mut self, pool: &Pool) {
         self.maintain_reserve_descriptors();
         if !self.has_http_work() {
@@ -45,7 +46,7 @@ impl Server {
         let start_ns = os::monotonic_ns();
         self.http_budget.refill(start_ns, self.metrics.busy_ns_total + (start_ns - self.now_ns));
         let mut slice = self.http_budget.slice(start_ns);
-        // One by one in turns, so that neither newcomers nor those who are there take all of the slice.
+        // Alternates between new and queued connections, so that neither kind uses up the slice.
         loop {
             let accepted = self.accept_next(&mut slice);
             let queued = self.next_queued(&mut slice);
@@ -84,7 +85,7 @@ impl Server {
         self.update_activity(token, took, answered);
     }
 
-    /// Writes a piece of the answer that waits. Returns whether the peer took some.
+    /// Writes a part of the pending response. Returns whether the peer took any bytes.
     fn write_answer(&mut self, token: Token) -> bool {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return false };
@@ -100,7 +101,7 @@ impl Server {
             match &mut connection.phase {
                 Phase::Http(http) if !was_empty => {
                     http.idle_since_ms = now_ms;
-                    // Part of another head may be there already.
+                    // The start of the next head may have arrived already.
                     connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
                 }
                 Phase::Closing { .. } => self.finish_close(token),
@@ -110,7 +111,7 @@ impl Server {
         taken > 0
     }
 
-    /// Reads once. Returns whether more of a request has come.
+    /// Reads once. Returns whether bytes arrived.
     fn read_http(&mut self, token: Token) -> bool {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return false };
@@ -142,7 +143,7 @@ impl Server {
         }
     }
 
-    /// Closes a connection whose peer sends nothing more, once all that it asked for is answered.
+    /// Closes a half-closed connection once all its requests are answered.
     fn finish_half_closed(&mut self, token: Token, answered: bool) {
         let Some(connection) = self.table.get(token) else { return };
         let Phase::Http(http) = &connection.phase else { return };
@@ -152,7 +153,7 @@ impl Server {
         }
     }
 
-    /// Says what a connection is now, and queues it again if there is more to do for it.
+    /// Updates the activity of a connection, and queues it again if it has more work.
     fn update_activity(&mut self, token: Token, took: bool, answered: bool) {
         let now_ms = self.now_ms();
         let is_reconnecting = self.reconnects.contains(token);

@@ -1,30 +1,30 @@
-//! `/metrics` as it was rendered last, for each format: rendering is dear, and nothing changes in a moment that a scraper
-//! could use. Each format is rendered [`METRICS_RENDERS_PER_S`] times a second at most; in between everybody gets the
-//! same bytes.
+//! A cache of the rendered `/metrics`, by format: rendering is expensive, and scrapers need no finer
+//! resolution. Each format is rendered at most [`METRICS_RENDERS_PER_S`] times a second; in between all
+//! requests get the same bytes.
 
 use std::sync::Arc;
 
 use crate::limits::METRICS_RENDERS_PER_S;
 use crate::ops::metrics::Format;
 
-/// Time that one rendering costs, in milliseconds.
+/// Time in which the token bucket regains one rendering, in milliseconds.
 const COST_MS: u64 = 1_000 / METRICS_RENDERS_PER_S;
 
 #[derive(Debug, Default)]
 struct CachedBody {
     body: Option<Arc<[u8]>>,
-    /// When the allowance is full again, in milliseconds of the loop's clock.
+    /// When the token bucket is full again, in milliseconds of the loop's clock.
     full_at_ms: u64,
 }
 
-/// The last rendering of each format.
+/// The last rendering of each format, and its token bucket.
 #[derive(Debug, Default)]
 pub(super) struct MetricsCache {
     by_format: [CachedBody; 3],
 }
 
 impl MetricsCache {
-    /// What to answer now: fresh while the allowance lasts, and what was rendered last otherwise.
+    /// Returns the response body: rendered now if the token bucket allows it, else the last rendering.
     pub fn body(&mut self, format: Format, now_ms: u64, render: impl FnOnce() -> String) -> Arc<[u8]> {
         let cached = &mut self.by_format[format as usize];
         let full_at_ms = cached.full_at_ms.max(now_ms);
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_questions_costs_a_few_renderings_a_second() {
+    fn a_flood_of_requests_costs_a_few_renderings_a_second() {
         let (mut cache, mut rendered) = (MetricsCache::default(), 0);
         for now_ms in 0..10_000 {
             for _ in 0..10 {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_kept_apart_and_bytes_are_shared() {
+    fn formats_are_cached_separately() {
         let mut cache = MetricsCache::default();
         let render = |text: &'static str| move || text.to_owned();
         for _ in 0..METRICS_RENDERS_PER_S {

@@ -1,5 +1,6 @@
-//! Places kept for questions about health and metrics, for the time when all others are taken by answers under way: a
-//! connection in one of them gets one answer, and makes room for the next after [`HTTP_RESERVED_HOLD_MS`].
+//! Connections kept free for monitoring: requests to `/health` and `/metrics` while all other HTTP
+//! connections are being answered. Each gets one response, and the next one may displace it after
+//! [`HTTP_RESERVED_HOLD_MS`].
 
 use std::collections::VecDeque;
 
@@ -7,43 +8,44 @@ use mio::Token;
 
 use crate::limits::HTTP_RESERVED_HOLD_MS;
 
-/// The kept places.
+/// The monitoring connections.
 #[derive(Debug)]
 pub(super) struct MonitoringConnections {
-    /// The connections in them, the oldest first, and since when, in milliseconds of the loop's clock.
-    taken: VecDeque<(Token, u64)>,
+    /// Open connections, the oldest first, with the time at which each was accepted, in milliseconds of the
+    /// loop's clock.
+    connections: VecDeque<(Token, u64)>,
     capacity: usize,
 }
 
 impl MonitoringConnections {
-    /// All are free, and there are this many.
+    /// An empty set with this capacity.
     pub fn new(capacity: usize) -> Self {
-        Self { taken: VecDeque::new(), capacity }
+        Self { connections: VecDeque::new(), capacity }
     }
 
-    /// From now on there are this many. No connection is closed for it.
+    /// Changes the capacity. Closes no connection.
     pub fn set_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
     }
 
-    /// Whether all are taken.
+    /// Whether the capacity is used up.
     pub fn is_full(&self) -> bool {
-        self.taken.len() >= self.capacity
+        self.connections.len() >= self.capacity
     }
 
-    /// A connection takes one.
+    /// Adds a connection that was just accepted.
     pub fn insert(&mut self, token: Token, now_ms: u64) {
-        self.taken.push_back((token, now_ms));
+        self.connections.push_back((token, now_ms));
     }
 
-    /// A connection is gone.
+    /// Removes a closed connection. Ignores unknown tokens.
     pub fn remove(&mut self, token: Token) {
-        self.taken.retain(|&(taken, _)| taken != token);
+        self.connections.retain(|&(known, _)| known != token);
     }
 
-    /// The connection that has had its time and makes room, if any does.
+    /// Returns the connection to close for a new one; `None` if all are younger than the hold time.
     pub fn next_displaced(&self, now_ms: u64) -> Option<Token> {
-        let &(token, since_ms) = self.taken.front()?;
+        let &(token, since_ms) = self.connections.front()?;
         (now_ms.saturating_sub(since_ms) >= HTTP_RESERVED_HOLD_MS).then_some(token)
     }
 }
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_makes_room_once_it_has_had_its_time() {
+    fn the_oldest_is_displaced_after_the_hold_time() {
         let mut connections = MonitoringConnections::new(2);
         connections.insert(Token(1), 0);
         assert!(!connections.is_full());

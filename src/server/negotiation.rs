@@ -1,11 +1,11 @@
-//! Which format of `/metrics` a client gets.
+//! Content negotiation for `/metrics`.
 
 use crate::ops::metrics::Format;
 use crate::wire::http::media_quality;
 
-/// What a request with this `Accept` header gets: the format it likes best (RFC 9110, section 12.5.1), in the order JSON,
-/// `OpenMetrics`, Prometheus where it likes several alike. So browsers and curl see JSON, and so does a header that fits none.
-/// Versions aren't looked at: a client that reads an older one reads this one.
+/// Returns the format that an `Accept` header prefers (RFC 9110, section 12.5.1). Ties are broken in the
+/// order JSON, `OpenMetrics`, Prometheus. Browsers and curl therefore get JSON, as does a header that matches
+/// no format. Version parameters are ignored: a client of an older version can read the current one.
 pub(super) fn negotiate(accept: Option<&str>) -> Format {
     let accept = accept.unwrap_or_default();
     let json = media_quality(accept, "application", "json");
@@ -38,7 +38,7 @@ mod tests {
             ("text/*;q=0.5, application/json;q=0.5", Format::Json),
             ("text/*, */*;q=0.1", Format::Prometheus),
             ("*/*;q=0.1, text/*;q=0.2", Format::Prometheus),
-            // The most specific range counts, whatever the others say.
+            // The most specific range decides, regardless of the others.
             ("text/plain;q=0.1, text/*, application/json;q=0.2", Format::Json),
             ("*/*, application/json;q=0.2", Format::OpenMetrics),
             ("*/*, application/*;q=0.2", Format::Prometheus),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_ranges_of_a_long_header_are_read() {
+    fn ignores_ranges_past_the_list_limit() {
         for (before, format) in
             [(HTTP_LIST_ITEMS_MAX - 1, Format::Prometheus), (HTTP_LIST_ITEMS_MAX, Format::Json)]
         {

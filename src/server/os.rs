@@ -1,4 +1,4 @@
-//! What only Linux can answer: the clock, the tick timer, signals, the listening socket, limits and memory.
+//! Linux interfaces: clocks, the tick timer, signals, listening sockets, the limit of open files, and memory.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
@@ -22,7 +22,7 @@ use rustix::process::getsid;
 
 use crate::limits::SEND_BUFFER_BYTES;
 
-/// Nanoseconds of the monotonic clock: the same clock the tick timer runs on.
+/// Returns the monotonic clock in nanoseconds, the clock that the tick timer uses.
 ///
 /// # Panics
 /// Never on Linux, which always has this clock.
@@ -31,41 +31,42 @@ pub fn monotonic_ns() -> u64 {
     Duration::from(now).as_nanos() as u64
 }
 
-/// Processor time this thread has used, in nanoseconds.
+/// Returns the CPU time of this thread, in nanoseconds.
 ///
 /// # Panics
 /// Never on Linux, which always has this clock.
 pub fn thread_cpu_ns() -> u64 {
-    let used = clock_gettime(Clock::CLOCK_THREAD_CPUTIME_ID).expect("Linux has a clock for each thread");
+    let used = clock_gettime(Clock::CLOCK_THREAD_CPUTIME_ID).expect("Linux has a CPU clock for each thread");
     Duration::from(used).as_nanos() as u64
 }
 
-/// Processor time this process has used, in nanoseconds.
+/// Returns the CPU time of this process, in nanoseconds.
 ///
 /// # Panics
 /// Never on Linux, which always has this clock.
 pub fn process_cpu_ns() -> u64 {
-    let used = clock_gettime(Clock::CLOCK_PROCESS_CPUTIME_ID).expect("Linux has a clock for each process");
+    let used =
+        clock_gettime(Clock::CLOCK_PROCESS_CPUTIME_ID).expect("Linux has a CPU clock for each process");
     Duration::from(used).as_nanos() as u64
 }
 
-/// A timer that fires at absolute deadlines; mio's own timeouts are rounded up to a millisecond.
+/// A timer for absolute deadlines. mio's own timeouts are rounded up to a millisecond.
 #[derive(Debug)]
 pub struct TickTimer {
     timer: TimerFd,
 }
 
 impl TickTimer {
-    /// A timer not armed yet.
+    /// Creates an unarmed timer.
     ///
     /// # Errors
-    /// When no descriptor is left.
+    /// No file descriptor is left.
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         Ok(Self { timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)? })
     }
 
-    /// Fires once at this moment of [`monotonic_ns`]; a moment that has passed fires at once.
+    /// Arms the timer to fire once at this time of [`monotonic_ns`]; a time in the past fires immediately.
     ///
     /// # Errors
     /// None for a valid descriptor.
@@ -74,59 +75,59 @@ impl TickTimer {
         Ok(self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
     }
 
-    /// The descriptor to poll.
+    /// Returns the descriptor to poll.
     pub fn raw_fd(&self) -> i32 {
         use std::os::fd::AsFd;
         self.timer.as_fd().as_raw_fd()
     }
 }
 
-/// What a signal asks for.
+/// The request that a signal carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalRequest {
-    /// To stop; the signal's number.
+    /// Shut down; the signal's number.
     Stop(u32),
-    /// To open the log file anew, since it may have been renamed, and to read configuration and files again.
+    /// Reopen the log file, which may have been renamed, and reload configuration and files.
     Reload,
 }
 
-/// What a server takes note of.
+/// The signals that a server handles.
 const SERVER_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Their default ends the process for a write that fails; blocked, the write fails with an error like any other
-/// (`EFBIG`, `EPIPE`). They are never read: one that stays pending has no effect.
+/// Their default action would end the process when a write fails. If they are blocked, the write fails with
+/// an ordinary error (`EFBIG`, `EPIPE`). They are never read: a pending one has no effect.
 const WRITE_SIGNALS: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGPIPE];
 
-/// The signals a process takes note of, read from a descriptor.
+/// The handled signals of a process, read from a descriptor.
 #[derive(Debug)]
 pub struct Signals {
     pending: SignalFd,
-    /// Standard error was a terminal at the start, and no signal has said since that it has gone.
+    /// Whether standard error was a terminal at the start, and no signal has reported its hangup since.
     is_on_terminal: Cell<bool>,
-    /// The process that leads the session: a shell, as a rule.
+    /// The session leader, usually a shell.
     session_leader: Option<u32>,
 }
 
 impl Signals {
-    /// Takes note of SIGTERM and SIGINT: for programs that can only be asked to stop. Blocks the signals' default effect
-    /// for this thread and all it spawns from now on, and that of [`WRITE_SIGNALS`].
+    /// Handles SIGTERM and SIGINT, for programs without a reload. Blocks their default action, and that of
+    /// [`WRITE_SIGNALS`], for this thread and all threads that it spawns later.
     ///
     /// # Errors
-    /// When no descriptor is left.
+    /// No file descriptor is left.
     pub fn for_shutdown() -> io::Result<Self> {
         Self::of([Signal::SIGTERM, Signal::SIGINT])
     }
 
-    /// Takes note of SIGHUP as well, for a program that can be reloaded.
+    /// Also handles SIGHUP, for programs with a reload.
     ///
     /// # Errors
-    /// When no descriptor is left.
+    /// No file descriptor is left.
     pub fn for_server() -> io::Result<Self> {
         Self::of(SERVER_SIGNALS)
     }
 
-    /// Blocks the signals of [`Signals::for_server`] for this thread and all it spawns from now on: first of all, so that one
-    /// that comes before the server is ready waits for it and does not end the process.
+    /// Blocks the signals of [`Signals::for_server`] for this thread and all threads that it spawns later.
+    /// Called first, so that a signal during startup stays pending and does not end the process.
     ///
     /// # Errors
     /// None on Linux.
@@ -134,8 +135,8 @@ impl Signals {
         Ok(SERVER_SIGNALS.into_iter().chain(WRITE_SIGNALS).collect::<SigSet>().thread_block()?)
     }
 
-    /// Undoes [`Signals::block`] for a program that does not serve after all: what came meanwhile takes effect now. Those of
-    /// writes stay blocked.
+    /// Undoes [`Signals::block`] for a program that does not become a server: pending signals take effect
+    /// now. [`WRITE_SIGNALS`] stay blocked.
     ///
     /// # Errors
     /// None on Linux.
@@ -152,45 +153,47 @@ impl Signals {
         Ok(Self { pending, is_on_terminal: Cell::new(io::stderr().is_terminal()), session_leader })
     }
 
-    /// What the next pending signal asks for. SIGHUP asks for a reload, unless it says that the terminal has gone on which
-    /// the server was started.
+    /// Returns the request of the next pending signal. SIGHUP is a reload, unless it reports the hangup of
+    /// the terminal that started the server.
     pub fn next(&self) -> Option<SignalRequest> {
         let info = self.pending.read_signal().ok().flatten()?;
         if info.ssi_signo != Signal::SIGHUP as u32 {
             return Some(SignalRequest::Stop(info.ssi_signo));
         }
-        // Only kernel and shell say so. A server that outlived its terminal (`setsid`, `disown`) is reloaded by others.
+        // Only the kernel and the shell report a hangup. A server that outlived its terminal (`setsid`,
+        // `disown`) may be reloaded by any process.
         let is_hang_up = info.ssi_code == SI_KERNEL || Some(info.ssi_pid) == self.session_leader;
         let has_lost_terminal = is_hang_up && self.is_on_terminal.get() && !io::stderr().is_terminal();
         if has_lost_terminal {
-            // Both may say so; the second signal does not cut the drain short.
+            // Both may send SIGHUP; the second signal must not cut the drain short.
             self.is_on_terminal.set(false);
             return Some(SignalRequest::Stop(info.ssi_signo));
         }
         Some(SignalRequest::Reload)
     }
 
-    /// The descriptor to poll.
+    /// Returns the descriptor to poll.
     pub fn raw_fd(&self) -> i32 {
         self.pending.as_raw_fd()
     }
 }
 
-/// A non-blocking listener with a backlog that outlasts a burst of joins.
+/// Creates a non-blocking listener whose backlog absorbs a burst of joins.
 ///
 /// # Errors
-/// The address is taken, not this machine's, or not allowed; the message is the kernel's.
+/// The address is in use, not local, or not permitted; the error is the kernel's.
 pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
     let descriptor = bound_to(host, port)?;
-    // As long as the kernel allows, which is the operator's to say. A number may not exceed the C library's idea of it.
+    // As large as the kernel allows; the operator sets that limit (`net.core.somaxconn`). The C library caps
+    // the number as well.
     listen(&descriptor, Backlog::MAXALLOWABLE)?;
     Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
 }
 
-/// Whether [`listen_on`] could have the address. It is not listened on, and free again at once.
+/// Checks whether [`listen_on`] would get the address. Does not listen, and frees the address immediately.
 ///
 /// # Errors
-/// As those of `bind`.
+/// As for [`listen_on`].
 pub fn check_address(host: IpAddr, port: u16) -> io::Result<()> {
     bound_to(host, port).map(drop)
 }
@@ -200,17 +203,17 @@ fn bound_to(host: IpAddr, port: u16) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let descriptor: OwnedFd = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
-    // Accepted sockets take it over.
+    // Accepted sockets inherit it.
     setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(host, port)))?;
     Ok(descriptor)
 }
 
-/// Raises the limit of open files to `wanted` as far as the hard limit, or the process's privileges, allow; returns the
-/// limit in force.
+/// Raises the limit of open files to `wanted`, as far as the hard limit or the privileges of the process
+/// allow. Returns the effective limit.
 ///
 /// # Errors
-/// When the kernel does not tell the limit.
+/// The kernel does not report the limit.
 pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft >= wanted {
@@ -223,7 +226,7 @@ pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     Ok(if setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).is_ok() { reachable } else { soft })
 }
 
-/// Memory of this process that is in RAM, in bytes; 0 when the kernel does not tell.
+/// Returns the resident memory of this process in bytes; 0 if the kernel does not report it.
 pub fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()

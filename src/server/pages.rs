@@ -1,16 +1,16 @@
-//! The server's own pages, part of the program: a client to play with, and a dashboard.
+//! The built-in pages, compiled into the binary: a client to play with, and a dashboard.
 //!
-//! Each page is at an address of its own. What it consists of is below that address in a folder named after the content of
-//! it all, so that browsers may keep those files for good: another version has another folder. Pages name all addresses
-//! relative to their own, since a proxy may serve them below a path that it strips.
+//! Each page has its own path. Its files are below that path, in a folder named after the hash of their
+//! content, so that browsers may cache them forever: another version has another folder. Pages use relative
+//! URLs only, since a proxy may serve them below a path prefix that it strips.
 
 use std::collections::HashMap;
 
 use super::assets::Asset;
 use super::http::REVALIDATE;
 
-/// What pages may do: run the scripts and styles beside them, and talk to this server. A page of the operator's own
-/// (`STATIC_DIR`) is never told so.
+/// The policy of the built-in pages: they run the scripts and styles beside them, and connect to this server.
+/// The operator's own pages (`STATIC_DIR`) are sent without a policy.
 const POLICY: (&str, &str) = (
     "Content-Security-Policy",
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ws: wss:; \
@@ -23,9 +23,9 @@ const IMMUTABLE: (&str, &str) = ("Cache-Control", "public, max-age=31536000, imm
 pub(super) const PLAY: &str = "/play";
 pub(super) const DASHBOARD: &str = "/dashboard";
 
-/// Where the folder of a page's files stands in its text.
+/// Placeholder for the folder of a page's files.
 const BASE: &str = "{{base}}";
-/// Where the link to the dashboard stands.
+/// Placeholder for the link to the dashboard.
 const DASHBOARD_LINK: &str = "{{dashboard}}";
 
 macro_rules! files {
@@ -48,29 +48,30 @@ const PLAY_FILES: [(&str, &str); 10] = files![
 ];
 const DASHBOARD_FILES: [(&str, &str); 3] = files!["dashboard.css", "dashboard.js", "history.js"];
 
-/// All pages and their files, by address.
+/// All pages and their files, by path.
 #[derive(Debug)]
 pub struct Pages {
     by_path: HashMap<String, Page>,
 }
 
-/// A page, or a file of one.
+/// A page or one of its files.
 #[derive(Debug)]
 pub struct Page {
-    /// What it is.
+    /// The content.
     pub asset: Asset,
     is_file: bool,
 }
 
 impl Page {
-    /// Headers that go with it, beside those of any file.
+    /// Returns the headers for a page, in addition to those of every static file.
     pub fn headers(&self) -> [(&'static str, &'static str); 3] {
         [POLICY, REFERRER, if self.is_file { IMMUTABLE } else { REVALIDATE }]
     }
 }
 
 impl Pages {
-    /// The pages; the one to play with leads to the dashboard unless that has a door of its own.
+    /// Builds the pages. With `links_dashboard` the game page links to the dashboard, which is for servers
+    /// without an admin listener.
     pub fn new(links_dashboard: bool) -> Pages {
         let mut pages = Pages { by_path: HashMap::new() };
         let link = if links_dashboard { "<a href=\"dashboard\">Dashboard</a>" } else { "" };
@@ -79,7 +80,7 @@ impl Pages {
         pages
     }
 
-    /// What is at a request's path. With `is_front_page`, the page to play with is the front page as well.
+    /// Returns the page or file at a path. With `is_front_page` the game page is also the front page.
     pub fn lookup(&self, path: &str, is_front_page: bool) -> Option<&Page> {
         let path = if is_front_page && matches!(path, "/" | "/index.html") { PLAY } else { path };
         self.by_path.get(path)
@@ -99,7 +100,7 @@ impl Pages {
     }
 }
 
-/// Whether a path belongs to the dashboard.
+/// Whether a path is the dashboard or one of its files.
 pub fn is_dashboard_path(path: &str) -> bool {
     path.strip_prefix(DASHBOARD).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -109,13 +110,13 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// What a text names between these marks.
+    /// Returns the parts of a text between these delimiters.
     fn named<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
         text.split(before).skip(1).filter_map(|rest| rest.split(after).next()).collect()
     }
 
     #[test]
-    fn everything_a_page_needs_is_there_and_nothing_else() {
+    fn every_page_has_exactly_the_files_it_uses() {
         for (page, files) in [(PLAY_PAGE, &PLAY_FILES[..]), (DASHBOARD_PAGE, &DASHBOARD_FILES[..])] {
             let mut needed: BTreeSet<&str> = named(page, BASE, '"').into_iter().collect();
             for (_, text) in files {
@@ -126,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_leads_to_its_files_and_has_no_script_of_its_own() {
+    fn a_page_links_its_files_and_has_no_inline_script() {
         let pages = Pages::new(true);
         for address in [PLAY, DASHBOARD] {
-            let page = pages.lookup(address, false).expect("it is there");
-            let text = std::str::from_utf8(&page.asset.body).expect("it is text");
+            let page = pages.lookup(address, false).expect("the page exists");
+            let text = std::str::from_utf8(&page.asset.body).expect("pages are UTF-8");
             let links =
                 named(text, "src=\"", '"').into_iter().chain(named(text, "rel=\"stylesheet\" href=\"", '"'));
             for link in links {
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_front_page_is_the_game_unless_there_is_another() {
+    fn the_game_is_the_front_page_if_there_is_no_other() {
         let pages = Pages::new(true);
         assert!(pages.lookup("/", false).is_none());
         let front = pages.lookup("/", true).expect("a page");
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_game_leads_to_a_dashboard_that_players_may_see() {
+    fn the_game_links_a_dashboard_on_the_same_listener() {
         let has_link = |pages: &Pages| {
             let page = pages.lookup(PLAY, false).expect("a page");
             String::from_utf8_lossy(&page.asset.body).contains("\"dashboard\"")
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dashboard_is_what_lies_below_it_and_nothing_that_sounds_like_it() {
+    fn the_dashboard_covers_its_path_and_no_longer_name() {
         assert!(is_dashboard_path("/dashboard") && is_dashboard_path("/dashboard/1/dashboard.js"));
         assert!(!is_dashboard_path("/dashboards") && !is_dashboard_path("/play"));
     }

@@ -1,13 +1,13 @@
-//! Where connections come from, and whether their address may have another one. The address is known at accept, or, from
-//! a trusted proxy, from the PROXY header that the connection begins with, or else from the header fields of each
-//! request: a proxy's plain requests may be anybody's, one after the other on the same connection.
+//! Peer addresses of connections, and the limits of each address. The address is known at accept. For a
+//! trusted proxy it comes from the PROXY header at the start of the connection, or else from the header
+//! fields of each request: a proxy may send requests of different clients on one connection.
 //!
-//! Players count from their upgrade on, by [`AddressLimiter`]. What is no player counts by its place (`places`), and each
-//! connection and each request by the rate of HTTP requests. Connections of trusted proxies are exempt; a request that one
-//! forwards counts for the address it names.
+//! Players are counted from their upgrade on, by [`AddressLimiter`]. Other connections are counted by
+//! `displacement`, and each connection and each request counts towards the rate of HTTP requests. Connections
+//! of trusted proxies are exempt; a request that one forwards counts for the address it reports.
 //!
-//! With the PROXY protocol, nobody but trusted proxies is served, with one exception: a peer on this very machine may
-//! send a header that claims nothing, so that the server's own health check needs no proxy.
+//! With the PROXY protocol, only trusted proxies are served. The exception is a peer on this machine, which
+//! may send a header without an address (`UNKNOWN`): the server's own health check needs no proxy.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -31,45 +31,45 @@ use crate::wire::forwarded::{forwarded, forwarded_is_https, proto_is_https, x_fo
 use crate::wire::http::{Date, Method, Request, Response, Status};
 use crate::wire::proxy_protocol::{Parsed, parse};
 
-/// When an address that holds too many connections may ask again, in seconds.
+/// `Retry-After` for an address with too many connections, in seconds.
 const TOO_MANY_RETRY_S: u64 = 5;
 
-/// Whom a connection counts for, as far as that is known.
+/// The peer address of a connection, as far as it is known, and how it is counted.
 #[derive(Debug, Default)]
 pub(super) enum PeerAddress {
-    /// Nothing, or nothing that counts any more.
+    /// Unknown, or no longer counted.
     #[default]
     Unknown,
-    /// No player yet, of this address.
+    /// Not a player yet, from this client.
     HttpClient(Client),
-    /// A player, which counts for an address.
+    /// A player, counted for its address.
     Player(Permit),
-    /// A player to be, whose address holds all that it may: it must take over one of those connections.
+    /// A pending handshake whose address is at its limit: it must take over one of the address's connections.
     Takeover(TakeoverPermit),
-    /// A trusted proxy's: each request tells.
+    /// A trusted proxy; each request reports its client.
     Proxy(IpAddr),
-    /// Its PROXY header has not arrived whole.
+    /// The PROXY header is incomplete.
     AwaitingHeader {
         peer: IpAddr,
-        /// Whether the peer may speak for others.
+        /// Whether the peer may report another address.
         is_trusted: bool,
     },
 }
 
-/// Whom all connections count for, and the limits of their addresses.
+/// Peer addresses of all connections, and the limits by address.
 #[derive(Debug)]
 pub(super) struct PeerAddresses {
     trusted: TrustedProxies,
     proxy_protocol: bool,
     limiter: AddressLimiter,
-    /// How fast addresses may ask.
+    /// Rate of HTTP requests by address.
     http_rate: Rate,
     requests: Buckets,
-    /// Connections of one address that are no players; `None` exempts loopback.
+    /// Most non-player connections of one address; `None` is the default with loopback exempt.
     http_conns_per_ip: Option<u32>,
-    /// By place in the table of connections, beside which they lie: no move of a player needs them.
+    /// By index in the connection table. Kept outside the table, since no player message needs it.
     by_index: Vec<PeerAddress>,
-    /// Connections whose PROXY header says that the client speaks TLS.
+    /// Connections whose PROXY header reports TLS.
     tls: HashSet<Token>,
 }
 
@@ -87,19 +87,19 @@ impl PeerAddresses {
         }
     }
 
-    /// Takes over the limits of another configuration.
+    /// Applies the limits of a reloaded configuration.
     pub(super) fn reconfigure(&mut self, config: &Config) {
         self.limiter.set_limits(limits_of(config));
         self.http_rate = http_rate_of(config);
         self.http_conns_per_ip = config.http_conns_per_ip;
     }
 
-    /// Most connections of one address that are no players; 0 is without limit.
+    /// Returns the most non-player connections of one address; 0 is unlimited.
     pub(super) fn http_connections_max(&self) -> usize {
         self.http_conns_per_ip.unwrap_or(HTTP_CONNS_PER_IP_DEFAULT) as usize
     }
 
-    /// The address that a connection's place counts for, if it counts.
+    /// Returns the address that a connection counts for, if it is counted.
     pub(super) fn counted(&self, peer_address: &PeerAddress) -> Option<Network> {
         let PeerAddress::HttpClient(client) = peer_address else { return None };
         let is_spared = self.http_conns_per_ip.is_none() && client.is_loopback();
@@ -116,7 +116,7 @@ impl PeerAddresses {
         })
     }
 
-    /// Notes where a connection that was given its place comes from.
+    /// Records the peer address of an accepted connection.
     pub(super) fn insert(&mut self, token: Token, peer_address: PeerAddress) {
         let index = index_of(token);
         if self.by_index.len() <= index {
@@ -125,7 +125,7 @@ impl PeerAddresses {
         self.by_index[index] = peer_address;
     }
 
-    /// A connection is gone, and counts for nobody any more.
+    /// Removes a closed connection and releases its permit.
     pub(super) fn remove(&mut self, token: Token) {
         if let Some(peer_address) = self.by_index.get_mut(index_of(token)) {
             let peer_address = std::mem::take(peer_address);
@@ -136,7 +136,7 @@ impl PeerAddresses {
         }
     }
 
-    /// One that was given no place counts for nobody.
+    /// Releases the permit of a connection that is not recorded.
     pub(super) fn release(&mut self, peer_address: PeerAddress) {
         match peer_address {
             PeerAddress::Player(permit) => self.limiter.release(permit),
@@ -148,7 +148,8 @@ impl PeerAddresses {
         }
     }
 
-    /// A connection takes the place of another one, whose permit it gets if it has none and both come from one address.
+    /// Moves the permit of `old` to `new`, which takes over its session, if `new` has none and both come from
+    /// one address.
     pub(super) fn replace(&mut self, old: Token, new: Token) {
         let (old, new) = (index_of(old), index_of(new));
         let is_exchange = match (self.by_index.get(old), self.by_index.get(new)) {
@@ -164,7 +165,8 @@ impl PeerAddresses {
         }
     }
 
-    /// A connection beyond its address's limit gets a permit if there is one by now. Returns whether it is within the limit.
+    /// Gives a connection above its address's limit a regular permit if one is free by now. Returns whether
+    /// the connection is within the limit.
     pub(super) fn promote(&mut self, token: Token) -> bool {
         let Some(peer_address) = self.by_index.get_mut(index_of(token)) else { return true };
         if let PeerAddress::Takeover(over) = peer_address
@@ -175,7 +177,7 @@ impl PeerAddresses {
         !matches!(peer_address, PeerAddress::Takeover(_))
     }
 
-    /// Whether the client speaks `https` to the trusted proxy in front of this connection, by that proxy's word.
+    /// Whether the client uses `https`, as reported by the trusted proxy in front of this connection.
     pub(super) fn is_https(&self, token: Token, request: &Request) -> bool {
         match self.by_index.get(index_of(token)) {
             Some(PeerAddress::Proxy(_)) => {
@@ -186,8 +188,8 @@ impl PeerAddresses {
         }
     }
 
-    /// The client behind a trusted proxy, as the request tells. Both header fields may come only if they agree: a proxy
-    /// that sets one of them may pass on what its client wrote into the other.
+    /// Returns the client that a trusted proxy reports. If both header fields are present they must agree: a
+    /// proxy that sets one of them may pass on a forged value of the other.
     fn client_of(&self, proxy: IpAddr, request: &Request) -> Option<IpAddr> {
         let by_old =
             request.x_forwarded_for.as_deref().map(|v| self.trusted.client(proxy, x_forwarded_for(v)));
@@ -220,7 +222,7 @@ fn http_rate_of(config: &Config) -> Rate {
     }
 }
 
-/// The answer to a connection or a request that its address may not have.
+/// The 429 response to a connection or request over the limits of its address.
 pub(super) struct TooManyRequests {
     line: &'static str,
     retry_after_s: String,
@@ -231,17 +233,17 @@ impl TooManyRequests {
         Self { line, retry_after_s: retry_after_s.to_string() }
     }
 
-    /// The address holds as many connections as it may.
+    /// The address has too many connections.
     pub(super) fn too_many_connections() -> Self {
         Self::new("too many connections from your address\n", TOO_MANY_RETRY_S)
     }
 
-    /// Appends it. `asked` is the request it answers, if that was read: HEAD gets no body, or the next answer on the same
-    /// connection would begin with it.
-    pub(super) fn write(&self, out: &mut Vec<u8>, asked: Option<&Request>, keep_alive: bool, date: &Date) {
+    /// Appends the response. `request` is the request it answers, if one was read: a response to HEAD has no
+    /// body, or the next response on the connection would start inside it.
+    pub(super) fn write(&self, out: &mut Vec<u8>, request: Option<&Request>, keep_alive: bool, date: &Date) {
         let response = Response {
             headers: &[("Retry-After", &self.retry_after_s)],
-            head_only: asked.is_some_and(|request| request.method == Method::Head),
+            head_only: request.is_some_and(|request| request.method == Method::Head),
             keep_alive,
             ..Response::text(Status::TooManyRequests, self.line)
         };
@@ -249,16 +251,16 @@ impl TooManyRequests {
     }
 }
 
-/// Why a fresh connection is not taken.
+/// Why a new connection is rejected.
 pub(super) enum Rejection {
-    /// Its address may not have another one.
+    /// The address is over a limit: respond, then close.
     Respond(TooManyRequests),
-    /// It is nobody's who could send a PROXY header.
+    /// The peer is not allowed to send a PROXY header: close without a response.
     Drop,
 }
 
 impl Server {
-    /// Judges a fresh connection, as far as its peer's address tells anything.
+    /// Checks a new connection by the address of its peer.
     pub(super) fn check_peer(&mut self, stream: &TcpStream, peer: IpAddr) -> Result<PeerAddress, Rejection> {
         let peer = peer.to_canonical();
         let is_trusted = self.peer_addresses.trusted.contains(peer);
@@ -275,14 +277,14 @@ impl Server {
         self.client_address(Client::known(peer)).map_err(Rejection::Respond)
     }
 
-    /// Counts a connection of this address as a request: connections without requests are no cheaper.
+    /// Counts a connection as a request of its address, since a connection without requests costs as much.
     fn client_address(&mut self, client: Client) -> Result<PeerAddress, TooManyRequests> {
         let charged = self.peer_addresses.charge(client, self.now_ns);
         self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
         charged.map(|()| PeerAddress::HttpClient(client))
     }
 
-    /// Counts a request for the address it comes from. A trusted proxy's own requests are free.
+    /// Counts a request for the address it comes from. Requests of the trusted proxy itself are not counted.
     pub(super) fn check_request_rate(
         &mut self,
         token: Token,
@@ -302,8 +304,8 @@ impl Server {
         charged
     }
 
-    /// Takes the PROXY header from the start of what a connection has sent, if it must have one. Returns whether what
-    /// follows may be looked at.
+    /// Consumes the PROXY header at the start of a connection that must have one. Returns whether the bytes
+    /// after it may be parsed.
     pub(super) fn take_proxy_header(&mut self, token: Token) -> bool {
         let Some(&PeerAddress::AwaitingHeader { peer, is_trusted }) =
             self.peer_addresses.by_index.get(index_of(token))
@@ -351,13 +353,13 @@ impl Server {
         }
     }
 
-    /// Whether a connection is a trusted proxy's.
+    /// Whether the peer of a connection is a trusted proxy.
     pub(super) fn is_proxied(&self, token: Token) -> bool {
         matches!(self.peer_addresses.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
     }
 
-    /// Counts an upgrade for its address; behind a proxy for the address that the proxy names.
-    /// One too many is refused unless it may take over a connection.
+    /// Counts an upgrade for its address; behind a proxy for the address that the proxy reports. An upgrade
+    /// above the limit is refused unless it may take over a connection.
     pub(super) fn check_upgrade(
         &mut self,
         token: Token,
@@ -380,13 +382,13 @@ impl Server {
         Ok(())
     }
 
-    /// The answer to a connection of an address that holds all that it may.
+    /// Counts a refusal for too many connections and returns its response.
     pub(super) fn too_many_connections(&mut self) -> TooManyRequests {
         self.metrics.refused[Refused::AddressConnections] += 1;
         TooManyRequests::too_many_connections()
     }
 
-    /// Counts a connection for its address. One too many may be let in to take over another.
+    /// Counts a connection for its address. One above the limit may be admitted as a takeover.
     fn admit_upgrade(&mut self, client: Client, may_take_over: bool) -> Result<PeerAddress, TooManyRequests> {
         let (limiter, now_ns) = (&mut self.peer_addresses.limiter, self.now_ns);
         let checked = match limiter.admit(client, now_ns) {
@@ -411,7 +413,7 @@ impl Server {
     }
 }
 
-/// Whether the peer is on the machine that the server runs on.
+/// Whether the peer runs on this machine.
 fn is_this_machine(stream: &TcpStream, peer: IpAddr) -> bool {
     peer.is_loopback() || stream.local_addr().is_ok_and(|own| own.ip().to_canonical() == peer)
 }

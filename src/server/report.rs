@@ -1,20 +1,20 @@
-//! A line about the load every ten seconds in which anybody plays or tries to: what an operator sees who looks at nothing
-//! but the log. Whoever comes and goes is counted there, and listed at level debug alone.
+//! Logs a load summary every 10 s while clients play or try to connect, for operators who only read the log.
+//! Individual connections are logged at level debug.
 
 use super::{NS_PER_MS, Server};
 use crate::ops::metrics::Metrics;
 
-/// Time between two lines, in nanoseconds.
+/// Time between two summaries, in nanoseconds.
 const INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
 
-/// When the last line was due, and what had been counted by then.
+/// When the last summary was due, and the counters at that time.
 #[derive(Debug)]
 pub(super) struct Report {
     at_ns: u64,
     counted: Counts,
 }
 
-/// Since the start.
+/// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     joined: u64,
@@ -48,7 +48,7 @@ impl Counts {
         }
     }
 
-    /// Somebody came, left or was sent away.
+    /// Whether a player joined or left, or a connection was refused.
     fn has_activity(&self) -> bool {
         self.joined + self.left + self.refused > 0
     }
@@ -61,7 +61,7 @@ impl Report {
 }
 
 impl Server {
-    /// Logs the line when it is due.
+    /// Logs the summary if it is due.
     pub(super) fn report(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns - self.report.at_ns;
         if elapsed_ns < INTERVAL_NS {

@@ -1,5 +1,6 @@
-//! Descriptors held back for the time when there are none left: each can be given up for a connection that is told so,
-//! or, if it asks for the server's health, gets its answer. Without them such a connection could not even be refused.
+//! File descriptors held in reserve for exhaustion. Releasing one lets the server accept a connection, answer
+//! its health check or refuse it with an answer, and close it. Without the reserve such a connection could
+//! not even be refused.
 
 use std::fs::File;
 
@@ -7,54 +8,54 @@ use mio::Token;
 
 use crate::limits::{ACCEPT_PAUSE_MS, RESERVE_DESCRIPTOR_TIMEOUT_MS, RESERVE_DESCRIPTORS};
 
-/// The spare descriptors, each held open on nothing or lent to a connection.
+/// The reserve descriptors, each open on `/dev/null` or lent to a connection.
 #[derive(Debug)]
 pub(super) struct ReserveDescriptors {
     held: Vec<File>,
-    /// Connections that live on a spare, and until when, in milliseconds of the loop's clock.
+    /// Connections on a reserve descriptor, with their deadlines in milliseconds of the loop's clock.
     lent: Vec<(Token, u64)>,
-    /// Not before this moment are descriptors asked for again, in milliseconds of the loop's clock.
+    /// When reopening may be tried again, in milliseconds of the loop's clock.
     refill_at_ms: u64,
 }
 
 impl ReserveDescriptors {
-    /// Takes the descriptors, as far as there are any.
+    /// Opens the descriptors, as far as the limit allows.
     pub fn new() -> Self {
         let mut reserve = Self { held: Vec::new(), lent: Vec::new(), refill_at_ms: 0 };
         reserve.refill(0);
         reserve
     }
 
-    /// Gives one up, so that the kernel can use it for the next connection. False when all are gone.
+    /// Closes one, so that the kernel can use it for the next connection. Returns `false` if none is left.
     pub fn release(&mut self) -> bool {
         self.held.pop().is_some()
     }
 
-    /// A connection has what was given up.
+    /// Records that a connection uses the released descriptor.
     pub fn lend(&mut self, token: Token, now_ms: u64) {
         self.lent.push((token, now_ms + RESERVE_DESCRIPTOR_TIMEOUT_MS));
     }
 
-    /// The connection is gone and its descriptor closed: takes it back at once.
+    /// Reopens the descriptor of a closed connection immediately.
     pub fn reclaim(&mut self, token: Token, now_ms: u64) {
         self.lent.retain(|&(lent, _)| lent != token);
         self.refill_at_ms = now_ms;
         self.refill(now_ms);
     }
 
-    /// Connections on reserve.
+    /// Connections on reserve descriptors.
     pub fn lent(&self) -> usize {
         self.lent.len()
     }
 
-    /// A connection that has had its time, each once.
+    /// Returns a connection past its deadline, each once.
     pub fn next_expired(&mut self, now_ms: u64) -> Option<Token> {
         let (token, deadline_ms) = self.lent.iter_mut().find(|(_, deadline_ms)| now_ms >= *deadline_ms)?;
         *deadline_ms = u64::MAX;
         Some(*token)
     }
 
-    /// Takes back what somebody else was quicker to get. Where there is none it is left alone for a while.
+    /// Reopens missing descriptors. After a failure it waits for [`ACCEPT_PAUSE_MS`].
     pub fn refill(&mut self, now_ms: u64) {
         while self.held.len() + self.lent.len() < RESERVE_DESCRIPTORS && now_ms >= self.refill_at_ms {
             match File::open("/dev/null") {
@@ -70,18 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_spares_can_be_lent_once_and_come_back() {
+    fn every_descriptor_can_be_lent_once_and_reclaimed() {
         let mut reserve = ReserveDescriptors::new();
-        for place in 0..RESERVE_DESCRIPTORS {
+        for number in 0..RESERVE_DESCRIPTORS {
             assert!(reserve.release());
-            reserve.lend(Token(place), place as u64);
+            reserve.lend(Token(number), number as u64);
         }
         assert!(!reserve.release());
         assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS - 1), None);
         assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS), Some(Token(0)));
-        assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS), None, "each is told once");
+        assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS), None, "each is returned once");
         reserve.refill(1_000_000);
-        assert!(!reserve.release(), "what is lent is not replaced");
+        assert!(!reserve.release(), "a lent descriptor is not replaced");
         reserve.reclaim(Token(0), 0);
         assert_eq!(reserve.lent(), RESERVE_DESCRIPTORS - 1);
         assert!(reserve.release() && !reserve.release());

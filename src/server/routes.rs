@@ -1,4 +1,5 @@
-//! Which addresses the server answers itself, at which listener, and which files of `STATIC_DIR` have the same ones.
+//! Routes: the paths that the server answers itself at each listener, and the files of `STATIC_DIR` that they
+//! shadow.
 
 use mio::Token;
 
@@ -10,14 +11,14 @@ use crate::config::Config;
 
 const METRICS: [&str; 2] = ["/metrics", "/metrics/prometheus"];
 
-/// Whether this listener serves what says more about the server than players are to know. Operators with a listener of
-/// their own find it there alone, and at the other one its addresses are free for files.
+/// Whether this listener serves metrics and the dashboard, which players should not see. With an admin
+/// listener they are served only there, and their paths at the public one are free for files.
 fn serves_admin(config: &Config, listener: Listener) -> bool {
     listener == Listener::Admin || config.admin_addr.is_none()
 }
 
-/// Whether the server itself answers at exactly this address, files of its pages aside. A slash at the end makes no
-/// difference to these.
+/// Whether the server itself handles exactly this path, apart from the files of its pages. These paths also
+/// match with a trailing slash.
 pub(super) fn is_builtin(config: &Config, listener: Listener, path: &str) -> bool {
     match path {
         "/health" => true,
@@ -26,7 +27,7 @@ pub(super) fn is_builtin(config: &Config, listener: Listener, path: &str) -> boo
     }
 }
 
-/// The page of the server's own that is found at a path.
+/// Returns the built-in page or page file at a path.
 pub(super) fn page_at<'a>(
     pages: &'a Pages,
     config: &Config,
@@ -40,7 +41,7 @@ pub(super) fn page_at<'a>(
     if is_here { pages.lookup(path, config.static_dir.is_none()) } else { None }
 }
 
-/// The file that is found at a path. Operators have none.
+/// Returns the static file at a path. The admin listener serves none.
 pub(super) fn file_at<'a>(assets: &'a Assets, listener: Listener, path: &str) -> Option<&'a Asset> {
     match listener {
         Listener::Public => assets.lookup(path),
@@ -49,18 +50,18 @@ pub(super) fn file_at<'a>(assets: &'a Assets, listener: Listener, path: &str) ->
 }
 
 impl Server {
-    /// Whether a path is that of metrics at this listener.
+    /// Whether this path serves metrics at this listener.
     pub(super) fn is_metrics(&self, listener: Listener, path: &str) -> bool {
         METRICS.contains(&path) && serves_admin(&self.config, listener)
     }
 
-    /// The listener at which a connection came in.
+    /// Returns the listener that accepted a connection.
     pub(super) fn listener_of(&self, token: Token) -> Listener {
         self.table.get(token).map_or(Listener::Public, |connection| connection.listener)
     }
 }
 
-/// Writes to the log, in one line, which files give way to the server's own resources at an address.
+/// Logs, in one line, the static files that are shadowed by built-in paths.
 pub fn log_shadowed_files(config: &Config, assets: &Assets) {
     let own = ["/health", "/ws", PLAY, DASHBOARD].into_iter().chain(METRICS);
     let shadowed =
@@ -68,11 +69,12 @@ pub fn log_shadowed_files(config: &Config, assets: &Assets) {
     if !shadowed.is_empty() {
         let shadowed: Vec<String> =
             shadowed.iter().map(|(address, file)| format!("{address} before {file}")).collect();
-        log::warn!("STATIC_DIR: the server's own resources come first: {}", shadowed.join(", "));
+        log::warn!("STATIC_DIR: files shadowed by built-in paths: {}", shadowed.join(", "));
     }
 }
 
-/// Of these addresses those that files have as well, with the files. A folder's file has the folder's address too.
+/// Returns those of the built-in paths that a file has as well, with the file. The index of a folder also has
+/// the folder's path.
 fn shadowed_files<'a>(own: impl Iterator<Item = &'a str>, assets: &Assets) -> Vec<(&'a str, String)> {
     let mut shadowed: Vec<(&str, String)> = own
         .flat_map(|address| {

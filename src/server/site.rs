@@ -1,4 +1,4 @@
-//! Answers from memory: the pages of the program and the files of `STATIC_DIR`.
+//! Responses from memory: the built-in pages and the files of `STATIC_DIR`.
 
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use crate::ops::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
-/// Of every answer for a file that has compressed forms: a cache must not give one client the form of another.
+/// For responses of files with encoded variants: a cache must not serve a variant to a client that does not
+/// accept it.
 const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 
 impl Server {
-    /// The path without a slash at its end, where that makes it an address of the program and no file stands there.
+    /// Returns the path without a trailing slash if that is a built-in path and no file exists at `path`.
     pub(super) fn without_slash<'a>(&self, path: &'a str, listener: Listener) -> &'a str {
         match path.strip_suffix('/') {
             Some(bare) if is_builtin(&self.config, listener, bare) => {
@@ -29,11 +30,11 @@ impl Server {
         }
     }
 
-    /// Answers with a page or a file; `path` is the request's, as [`Server::without_slash`] gives it.
+    /// Responds with a page or a file. `path` is the request's path after [`Server::without_slash`].
     pub(super) fn answer_file(&mut self, token: Token, request: &Request, path: &str) {
         let date = self.date();
         if path.len() < request.path.len() {
-            // A page has one address: links in it count from there.
+            // A page has one canonical path, since its links are relative.
             let name = path.rsplit('/').next().unwrap_or_default();
             return self.answer_moved(token, request, &format!("../{name}"));
         }
@@ -48,7 +49,7 @@ impl Server {
         let form = negotiate_coding(accepted, |coding| asset.encoded(coding).is_some());
         let sent = form.and_then(|coding| asset.encoded(coding)).unwrap_or(asset);
         let length = sent.body.len();
-        // RFC 9110, section 8.8.2.1: no date is later than that of the answer.
+        // RFC 9110, section 8.8.2.1: `Last-Modified` is not later than the response's date.
         let modified = sent.modified.map(|modified| modified.min(date.http_date));
         let validators = Validators { etag: &sent.etag, modified };
         let (status, part) = match request.preconditions.evaluate(request.method, validators, length) {
@@ -91,7 +92,8 @@ impl Server {
         }
     }
 
-    /// There is no file; but it may be a folder, whose address ends in a slash, since links in its index count from there.
+    /// Responds to a path without a file: redirects to a folder, whose path ends in a slash because the links
+    /// of its index are relative, or responds 404.
     fn answer_no_file(&mut self, token: Token, request: &Request, listener: Listener) {
         if listener == Listener::Admin || !self.assets.is_folder(&request.path) {
             return self.answer_not_found(token, request);
@@ -100,8 +102,8 @@ impl Server {
         self.answer_moved(token, request, &format!("./{name}/"));
     }
 
-    /// Leads to an address that is relative to the one asked for, so that it is right behind a proxy that strips a prefix of
-    /// the path. It begins with a dot, so that no part of it can be taken for another host or scheme.
+    /// Redirects to a location relative to the requested one, which stays valid behind a proxy that strips a
+    /// path prefix. It begins with a dot, so that no part of it can be parsed as a host or scheme.
     fn answer_moved(&mut self, token: Token, request: &Request, address: &str) {
         let query = request.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         let address = format!("{address}{query}");
@@ -111,15 +113,15 @@ impl Server {
         self.answer_line(token, request, Status::MovedPermanently, &headers, line);
     }
 
-    /// The file is not what the client expects.
+    /// Responds 412: the file does not match the request's conditions.
     fn answer_failed(&mut self, token: Token, request: &Request, has_encodings: bool) {
         let headers = [NO_STORE, VARY];
         let headers = if has_encodings { &headers[..] } else { &headers[..1] };
-        let line = "the file is another one than the request expects\n";
+        let line = "the file does not match the request's conditions\n";
         self.answer_line(token, request, Status::PreconditionFailed, headers, line);
     }
 
-    /// What is served of the file has `length` bytes, and none of those asked for.
+    /// Responds 416: the requested range is outside the `length` bytes of the file.
     fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize, has_encodings: bool) {
         let content_range = format!("bytes */{length}");
         let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str()), VARY];
@@ -128,7 +130,7 @@ impl Server {
         self.answer_line(token, request, Status::RangeNotSatisfiable, headers, line);
     }
 
-    /// Answers with the methods that the resource has, the server as a whole for `*`.
+    /// Responds with the methods of the resource; `*` is the whole server.
     pub(super) fn answer_options(&mut self, token: Token, request: &Request, path: &str) -> Answered {
         let listener = self.listener_of(token);
         let is_here = path == "*"
@@ -149,7 +151,7 @@ impl Server {
         self.answer_line(token, request, Status::NotFound, &[], "there is nothing at this address\n");
     }
 
-    /// A line of text; none for HEAD.
+    /// Responds with a line of text, without it for HEAD.
     fn answer_line(
         &mut self,
         token: Token,

@@ -1,25 +1,25 @@
-//! A TCP socket whose reads and writes are system calls and nothing else.
+//! A TCP socket whose reads and writes are bare system calls.
 //!
-//! In a program of several threads glibc makes each of its calls a point where the thread may be cancelled, before and
-//! after; at a hundred thousand calls a second that costs as much as finding out what to write. No thread here is
-//! ever cancelled.
+//! In a multithreaded program glibc makes each of these calls a thread cancellation point, with bookkeeping
+//! before and after it. At 100,000 calls a second that costs as much as computing what to write. No thread
+//! here is ever canceled.
 
 use std::io::{self, Read, Write};
 
 use mio::net::TcpStream;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-/// A connected socket, non-blocking.
+/// A connected, non-blocking socket.
 #[derive(Debug)]
 pub struct Socket(TcpStream);
 
 impl Socket {
-    /// For this connection.
+    /// Wraps this stream.
     pub fn new(stream: TcpStream) -> Self {
         Self(stream)
     }
 
-    /// The connection, for all that is not done a hundred thousand times a second.
+    /// Returns the stream, for all but the hot path.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.0
     }
@@ -27,7 +27,8 @@ impl Socket {
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // As the kernel says, not cut to what the buffer holds: a kernel that says more must not have it taken for input.
+        // Returns the kernel's count, not limited to the buffer's length: a larger count from a faulty kernel
+        // must not pass for input.
         let (_, count) = recv(&self.0, buffer, RecvFlags::empty())?;
         Ok(count)
     }
@@ -35,7 +36,7 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A peer that is gone is an error like another, and no signal.
+        // A closed peer is an ordinary error and raises no signal.
         Ok(send(&self.0, bytes, SendFlags::NOSIGNAL)?)
     }
 

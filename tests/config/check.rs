@@ -221,7 +221,7 @@ fn a_check_beside_the_server_that_runs_finds_nothing_wrong() {
     let settings = settings.set("LOG_FILE", log.to_str().expect("UTF-8"));
     let output = settings.command().arg("--check-config").output().expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).contains("is in use at present"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("is in use, by the running server"), "{}", stdout(&output));
     assert!(!stdout(&output).contains("STATE_DIR"), "{}", stdout(&output));
     server.assert_healthy();
     assert_eq!(fs::read(&log).expect("a log"), before);

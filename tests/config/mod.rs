@@ -188,7 +188,7 @@ fn a_health_check_waits_no_longer_for_a_server_that_sends_a_byte_a_second() {
     });
     let output = run(&[("HOST", "127.0.0.1"), ("PORT", port.as_str())], &["--health-check"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no whole answer in time"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no complete answer in time"), "{}", stderr(&output));
 }
 
 #[test]
