@@ -1,4 +1,4 @@
-//! The run seen from outside: second by second, and what processes and server had used before and after the window.
+//! Observation of a run: per-second samples, and resource usage before and after the measured window.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -11,31 +11,31 @@ use crate::os::Clock;
 use crate::progress;
 use crate::scrape::{Scrape, ScrapeRequest};
 
-/// Seconds between two progress lines where they are not rewritten in place.
+/// Seconds between two progress lines if standard error is not a terminal.
 const PLAIN_LINE_INTERVAL: usize = 5;
 
-/// How long the server may take to close the sockets of those who are gone.
+/// Longest wait for the server to close the sockets of disconnected clients.
 const DESCRIPTORS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether it has.
+/// Polling interval of that wait.
 const DESCRIPTORS_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What had been used up to a moment.
+/// Cumulative counts and resource usage at one time.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
-    /// The moment, in nanoseconds of the run's clock.
+    /// Time, in nanoseconds of the run's clock.
     pub at_ns: u64,
-    /// What this program had counted.
+    /// Counts of this program.
     pub tally: Tally,
-    /// What this program had used.
+    /// Resource usage of this program.
     pub own: Usage,
-    /// What the server had used; none without `--pid`.
+    /// Resource usage of the server; `None` without `--pid`.
     pub server: Option<Usage>,
-    /// Time stolen by other machines, in seconds.
+    /// Steal time, in seconds.
     pub stolen_s: f64,
 }
 
-/// Watches a run.
+/// Samples a run.
 #[derive(Debug)]
 pub struct Observer {
     clock: Clock,
@@ -43,14 +43,14 @@ pub struct Observer {
     pid: Option<u32>,
     next_ns: u64,
     last: Mark,
-    /// Every second so far.
+    /// All seconds so far.
     pub timeline: Vec<Second>,
-    /// At the beginning and the end of the measured window.
+    /// The marks at the begin and the end of the measured window.
     pub marks: Vec<Mark>,
-    /// Questions to the server at those two moments.
+    /// The scrapes at those two times.
     scrape_requests: Vec<ScrapeRequest>,
     at_rest: Option<ScrapeRequest>,
-    /// The server's descriptors before the first client came.
+    /// Number of the server's descriptors before the first client connected.
     pub descriptors_before: Option<u64>,
     rewrites: bool,
 }
@@ -73,17 +73,17 @@ impl Observer {
         }
     }
 
-    /// When the second under way is over.
+    /// Returns the end of the current second.
     pub fn next_ns(&self) -> u64 {
         self.next_ns
     }
 
-    /// The measured window begins.
+    /// Marks the begin of the measured window.
     pub fn begin_window(&mut self, tally: &Tally) {
         self.mark(tally);
     }
 
-    /// The measured window has ended.
+    /// Marks the end of the measured window.
     pub fn end_window(&mut self, tally: &Tally) {
         self.mark(tally);
     }
@@ -93,18 +93,19 @@ impl Observer {
         self.scrape_requests.push(ScrapeRequest::begin(&self.server, self.clock));
     }
 
-    /// Everybody stands still: asks the server whom it has.
+    /// Scrapes the server once all players stand still.
     pub fn scrape_at_rest(&mut self) {
         self.at_rest = Some(ScrapeRequest::begin(&self.server, self.clock));
     }
 
-    /// The server's metrics at rest, and at the beginning and the end of the window. Waits for answers under way.
+    /// Returns the server's metrics at rest, and at the begin and the end of the window. Waits for pending responses.
     pub fn scrapes(&mut self) -> (Option<Scrape>, Vec<Option<Scrape>>) {
         let at_rest = self.at_rest.take().and_then(ScrapeRequest::answer);
         (at_rest, self.scrape_requests.drain(..).map(ScrapeRequest::answer).collect())
     }
 
-    /// The server's descriptors now that everybody is gone. It gets a moment to take note of that.
+    /// Returns the number of the server's descriptors after all clients have disconnected. Waits for the server to
+    /// close them.
     pub fn descriptors_after(&self) -> Option<u64> {
         let asked_from = Instant::now();
         loop {
@@ -116,7 +117,7 @@ impl Observer {
         }
     }
 
-    /// Takes stock of the second that is over, and says how things are.
+    /// Records a complete second and prints progress.
     pub fn second(
         &mut self,
         now_ns: u64,
@@ -125,7 +126,7 @@ impl Observer {
         tally: &Tally,
         measures: &mut Measures,
     ) {
-        // A generator that was stopped for long has one long second, not many short ones.
+        // A generator that was stopped records one long second, not many short ones.
         self.next_ns = (self.next_ns + SECOND_NS).max(now_ns + SECOND_NS / 2);
         let mark = Mark::now(self.clock, self.pid, tally);
         let elapsed_s = (mark.at_ns - self.last.at_ns) as f64 / 1e9;
@@ -153,7 +154,7 @@ impl Observer {
             return;
         }
         let line = progress::line(stage, second, elapsed_s);
-        // A terminal that has gone takes no line, and the run goes on.
+        // A failed write to a closed terminal does not end the run.
         let _ = if self.rewrites {
             write!(std::io::stderr(), "{}", progress::in_place(&line))
         } else {
@@ -161,7 +162,7 @@ impl Observer {
         };
     }
 
-    /// Leaves a rewritten line behind.
+    /// Ends the progress line that is rewritten in place.
     pub fn progress_done(&self) {
         if self.rewrites {
             let _ = writeln!(std::io::stderr());

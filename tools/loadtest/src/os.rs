@@ -1,4 +1,4 @@
-//! What only Linux can do: sockets with a chosen source address, an exact timer, signals, limits.
+//! Linux-specific parts: sockets with a chosen source address, an exact timer, signals, limits.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -18,25 +18,25 @@ use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// The run's clock: nanoseconds since it was made.
+/// The run's monotonic clock: nanoseconds since its creation.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock that begins now.
+    /// Returns a clock that starts now.
     pub fn start() -> Clock {
         Clock { start: Instant::now() }
     }
 
-    /// Nanoseconds since the start.
+    /// Returns the nanoseconds since the start.
     pub fn now_ns(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
     }
 }
 
-/// Begins to connect a non-blocking socket; it is writable once that is done or has failed.
+/// Starts a non-blocking connect. The socket becomes writable when the connect has completed or failed.
 ///
 /// # Errors
 /// No descriptor or port is left, or the address is not this machine's.
@@ -53,7 +53,7 @@ pub fn begin_connect(
         setsockopt(&descriptor, sockopt::RcvBuf, &bytes)?;
     }
     if let Some(source) = source {
-        // The port is chosen when the destination is known, so that one port can serve several destinations.
+        // The kernel chooses the port at the connect, so that one port can serve several destinations.
         setsockopt(&descriptor, sockopt::IpBindAddressNoPort, &true)?;
         let address = SocketAddr::V4(SocketAddrV4::new(source, 0));
         bind(descriptor.as_raw_fd(), &SockaddrStorage::from(address))?;
@@ -64,7 +64,7 @@ pub fn begin_connect(
     }
 }
 
-/// Makes the end of a connection a reset: nothing unsent is sent, and no port stays taken.
+/// Makes closing the socket send a reset: unsent data is dropped, and the port does not stay in TIME_WAIT.
 ///
 /// # Errors
 /// The connection has ended already.
@@ -72,7 +72,7 @@ pub fn reset_when_closed(stream: &TcpStream) -> io::Result<()> {
     Ok(setsockopt(stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })?)
 }
 
-/// A timer with the kernel's full resolution; mio rounds timeouts up to a millisecond.
+/// A timer with the kernel's full resolution; mio rounds poll timeouts up to a millisecond.
 #[derive(Debug)]
 pub struct Timer {
     timer: TimerFd,
@@ -80,52 +80,52 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// A timer not armed yet.
+    /// Returns a disarmed timer.
     ///
     /// # Errors
-    /// When no descriptor is left.
+    /// No descriptor is left.
     pub fn new() -> io::Result<Timer> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         Ok(Timer { timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, armed_ns: u64::MAX })
     }
 
-    /// Fires at a moment of the clock, or not at all if that is the moment it is armed for already.
+    /// Arms the timer for a time of the clock. Does nothing if it is already armed for that time.
     ///
     /// # Errors
-    /// None for a valid descriptor.
+    /// Does not fail for a valid descriptor.
     pub fn arm(&mut self, clock: Clock, due_ns: u64) -> io::Result<()> {
         if due_ns == self.armed_ns {
             return Ok(());
         }
         self.armed_ns = due_ns;
-        // Zero would disarm it.
+        // Zero would disarm the timer.
         let wait_ns = due_ns.saturating_sub(clock.now_ns()).max(1);
         let wait = TimeSpec::from_duration(Duration::from_nanos(wait_ns));
         Ok(self.timer.set(Expiration::OneShot(wait), TimerSetTimeFlags::empty())?)
     }
 
-    /// Notes that it has fired.
+    /// Records that the timer has fired.
     pub fn fired(&mut self) {
         self.armed_ns = u64::MAX;
     }
 
-    /// The descriptor to poll, edge-triggered: every expiry is an edge, and none needs to be read.
+    /// Returns the descriptor to poll, edge-triggered: every expiry is an edge and needs no read.
     pub fn raw_fd(&self) -> i32 {
         self.timer.as_fd().as_raw_fd()
     }
 }
 
-/// The signals that ask for an early end, read from a descriptor.
+/// The ending signals, read from a descriptor.
 #[derive(Debug)]
 pub struct StopSignals {
     signals: SignalFd,
 }
 
 impl StopSignals {
-    /// Blocks the signals' default effect for this thread and all it spawns from now on.
+    /// Blocks the signals for this thread and all threads that it spawns later.
     ///
     /// # Errors
-    /// When no descriptor is left.
+    /// No descriptor is left.
     pub fn new() -> io::Result<StopSignals> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGTERM);
@@ -135,21 +135,21 @@ impl StopSignals {
         Ok(StopSignals { signals: SignalFd::with_flags(&mask, flags)? })
     }
 
-    /// Takes one pending signal; whether there was one.
+    /// Consumes one pending signal. Returns whether there was one.
     pub fn take(&self) -> bool {
         matches!(self.signals.read_signal(), Ok(Some(_)))
     }
 
-    /// The descriptor to poll.
+    /// Returns the descriptor to poll.
     pub fn raw_fd(&self) -> i32 {
         self.signals.as_raw_fd()
     }
 }
 
-/// Raises the limit of open files to `wanted` as far as the process may, and returns the limit in force.
+/// Raises the soft limit of open files to `wanted`, at most to the hard limit. Returns the effective limit.
 ///
 /// # Errors
-/// When the kernel does not tell the limit.
+/// The limit cannot be read.
 pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let reachable = wanted.min(hard);

@@ -1,19 +1,19 @@
-//! The line that says how a run is going: at most as wide as the usual terminal.
+//! The progress line: at most as wide as a usual terminal.
 
 use std::fmt::Write as _;
 
 use crate::measure::{Second, Summary};
 
-/// Characters of a line: the usual terminal's, less the one behind it.
+/// Longest line in characters: 80 columns less the trailing space.
 const COLUMNS_MAX: usize = 79;
 
-/// Lateness of the generator that is worth a word, in milliseconds.
+/// Smallest lateness of the generator that is shown, in milliseconds.
 const LATE_MS: f64 = 1.0;
 
-/// What the times of a line are in.
+/// Unit of the times.
 const UNIT: &str = " ms";
 
-/// One second in a line. Of what the generator was late and of the bytes, what does not fit is left out.
+/// Returns the line for one second. The generator's lateness and the bytes are omitted if they do not fit.
 pub fn line(stage: &str, second: &Second, elapsed_s: f64) -> String {
     let per_s = |count: u64| count as f64 / elapsed_s;
     let (at_s, moves) = (second.at_s, short(per_s(second.tally.moves)));
@@ -37,13 +37,13 @@ pub fn line(stage: &str, second: &Second, elapsed_s: f64) -> String {
     line
 }
 
-/// A line in place of the one before. A terminal that is narrower cuts it off: it does not wrap, and shows what comes last in
-/// its last column, a space.
+/// Returns a line that overwrites the previous one. A narrower terminal truncates it without wrapping; its last
+/// column shows the trailing space.
 pub fn in_place(line: &str) -> String {
     format!("\r\x1b[K\x1b[?7l{line} \x1b[?7h")
 }
 
-/// A number in at most five characters.
+/// Formats a number in at most five characters.
 fn short(number: f64) -> String {
     let (scaled, unit) = match number {
         number if number < 999.5 => return format!("{number:.0}"),
@@ -59,7 +59,7 @@ fn short(number: f64) -> String {
     format!("{scaled:.decimals$}{unit}")
 }
 
-/// Milliseconds in at most six characters.
+/// Formats milliseconds in at most six characters.
 fn ms(time_ms: f64) -> String {
     match time_ms {
         time_ms if time_ms < 9.995 => format!("{time_ms:.2}"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_line_has_everything() {
+    fn a_usual_line_has_every_part() {
         let usual = Second { lateness: Summary::default(), ..second(12.0, 10_000, 19_984, 12.3) };
         assert_eq!(
             line("measuring", &usual, 1.0),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_wider_than_the_usual_terminal_and_none_lacks_the_acks() {
+    fn every_line_fits_the_terminal_and_shows_the_acks() {
         for at_s in [0.0, 59.0, 9_999.0, 9_999_999.0] {
             for playing in [0, 10_000, 1_000_000] {
                 for count in [0, 999, 20_000, 999_950, 123_456_789, u64::MAX] {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_in_place_does_not_wrap_and_leaves_the_terminal_as_it_was() {
+    fn an_overwriting_line_does_not_wrap_and_restores_the_terminal() {
         assert_eq!(in_place("x"), "\r\x1b[K\x1b[?7lx \x1b[?7h");
     }
 }

@@ -1,18 +1,18 @@
-//! Chance that repeats itself: the same seed gives the same run, as far as the network lets it.
+//! Reproducible random numbers: equal seeds give equal runs, apart from network timing.
 
-/// A `SplitMix64` generator: 64 bits of state, so that every client can have one of its own.
+/// A `SplitMix64` generator: 64 bits of state, small enough for one per client.
 #[derive(Clone, Debug)]
 pub struct Random {
     state: u64,
 }
 
 impl Random {
-    /// A generator; equal seeds give equal sequences.
+    /// Returns a generator. Equal seeds give equal sequences.
     pub fn new(seed: u64) -> Random {
         Random { state: seed }
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -21,17 +21,17 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A whole number below `bound`; 0 when the bound is 0.
+    /// Returns a number below `bound`; 0 if the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// True with this probability.
+    /// Returns `true` with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
-    /// A number from 0 inclusive to 1 exclusive.
+    /// Returns a number from 0 inclusive to 1 exclusive.
     pub fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_seeds_give_equal_sequences_and_others_differ() {
+    fn equal_seeds_give_equal_sequences() {
         let sequence = |seed| {
             let mut random = Random::new(seed);
             [random.next_u64(), random.next_u64(), random.next_u64()]
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_below_their_bound_and_reach_all_of_it() {
+    fn numbers_are_uniform_below_their_bound() {
         let mut random = Random::new(1);
         let mut hits = [0; 9];
         for _ in 0..9_000 {

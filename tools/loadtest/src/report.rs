@@ -1,4 +1,4 @@
-//! What a run found, as plain data; and the three forms in which people and programs read it.
+//! The result of a run as plain data, and its renderings as text, JSON and HTML.
 
 mod chart;
 mod html;
@@ -15,143 +15,142 @@ pub use html::html;
 pub use json::json;
 pub use text::text;
 
-/// Everything a run found.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// What was asked for.
+    /// The options.
     pub options: Options,
-    /// When it began, as RFC 3339 writes it.
+    /// Start time in RFC 3339 format.
     pub started: String,
     /// The machine of the generator.
     pub machine: String,
-    /// Somebody pressed ctrl-C.
+    /// Whether Ctrl-C ended the run.
     pub interrupted: bool,
-    /// Who came in, and who did not stay.
+    /// Connects and disconnects.
     pub connections: Connections,
-    /// Who left and came back; none when nobody was to.
+    /// Reconnects; `None` if no client disconnected.
     pub churn: Option<Churn>,
-    /// Those killed at once; none when nobody was to be, or the run ended before.
+    /// The storm; `None` if there was none, or the run ended before it.
     pub storm: Option<Storm>,
-    /// From the moment a MOVE was to be sent to its answer.
+    /// From the due time of a MOVE to its ack.
     pub ack: Summary,
-    /// From the write of a MOVE to its answer.
+    /// From the write of a MOVE to its ack.
     pub ack_from_write: Summary,
-    /// As `ack`, while clients were still connecting.
+    /// Like `ack`, while clients were still connecting.
     pub ack_while_connecting: Summary,
-    /// How many answers took how long: upper ends of ranges in milliseconds, and counts.
+    /// Histogram of `ack`: upper ends of ranges in milliseconds, and counts.
     pub ack_ranges: Vec<(f64, u64)>,
-    /// What became of all MOVEs of the run.
+    /// Outcomes of all MOVEs of the run.
     pub moves: Moves,
-    /// From a change of one player to the screen of another.
+    /// From the due time of a player's change to another player's screen.
     pub to_screen: Summary,
-    /// As `ack_ranges`.
+    /// Histogram of `to_screen`, like `ack_ranges`.
     pub to_screen_ranges: Vec<(f64, u64)>,
-    /// What was sent and received in the measured window.
+    /// Traffic in the measured window.
     pub traffic: Traffic,
-    /// The sampled pictures; none when no viewer was asked for.
+    /// The comparison of the sampled replicas; `None` without viewers.
     pub replicas: Option<Replicas>,
-    /// How often the server put a player elsewhere than its client had it.
+    /// Number of position corrections by the server.
     pub corrections: u64,
-    /// The server, as far as it or the kernel tells.
+    /// The server's resource usage and metrics.
     pub server: ServerAccount,
     /// This program.
     pub generator: Generator,
-    /// Second by second.
+    /// All seconds of the run.
     pub timeline: Vec<Second>,
 }
 
-/// Who came in, and who did not stay.
+/// Connects and disconnects.
 #[derive(Debug, Default)]
 pub struct Connections {
-    /// Clients that came in.
+    /// Clients that joined.
     pub joined: usize,
-    /// Time until the last of them was in, in seconds.
+    /// Time until the last join, in seconds.
     pub joined_in_s: f64,
-    /// From the begin of a connection to its first full state.
+    /// From the start of a connection to its first snapshot.
     pub connect: Summary,
-    /// Those that could not come in, by reason.
+    /// Failed connections, by reason.
     pub failures: BTreeMap<String, u64>,
-    /// Those whose connection ended although nobody wanted it, by reason.
+    /// Unexpected disconnects, by reason.
     pub disconnects: BTreeMap<String, u64>,
-    /// Clients whose goodbye the server did not answer.
+    /// Clients whose close frame the server did not answer.
     pub unclosed: usize,
-    /// Clients playing once everybody stood still.
+    /// Clients playing once all players stood still.
     pub playing: usize,
-    /// Players the server had then; none when it does not tell.
+    /// Players on the server at that time; `None` without metrics.
     pub players_there: Option<u64>,
-    /// Upgrades that the server counts, less its players and those it counts as closed: none of its counts is lost when
-    /// this is 0.
+    /// Upgrades minus players minus closed connections, from the server's metrics. 0 if they are consistent.
     pub unaccounted: Option<i64>,
 }
 
-/// Clients that left and came back.
+/// Reconnects.
 #[derive(Debug, Default)]
 pub struct Churn {
-    /// How many left, by how.
+    /// Disconnects by kind.
     pub left: Vec<(&'static str, u64)>,
-    /// How many came back, and learned who they are.
+    /// Reconnected clients that received their id.
     pub returned: u64,
-    /// How many left a second in the measured window.
+    /// Disconnects per second in the measured window.
     pub left_per_s: f64,
-    /// From the begin of a connection to its first full state, of those who came back.
+    /// From the start of a connection to its first snapshot, of reconnecting clients.
     pub connect: Summary,
-    /// Different ids that clients were given.
+    /// Number of different ids assigned.
     pub ids: usize,
-    /// The highest of them.
+    /// The highest id.
     pub id_highest: u32,
-    /// Ids given that somebody had had before.
+    /// Ids assigned more than once.
     pub ids_repeated: u64,
-    /// Ids given that were not above all those known when their client began to connect.
+    /// Ids not above every id known when the connection began.
     pub ids_not_above: u64,
 }
 
 impl Churn {
-    /// How many left in all.
+    /// Returns the number of all disconnects.
     pub fn left_total(&self) -> u64 {
         self.left.iter().map(|(_, count)| count).sum()
     }
 }
 
-/// Many clients killed at the same instant.
+/// A storm: many clients disconnected at once.
 #[derive(Debug, Default)]
 pub struct Storm {
-    /// How many were killed.
+    /// Number of disconnected clients.
     pub killed: usize,
-    /// How long that took, in seconds.
+    /// Duration of the resets, in seconds.
     pub reset_s: f64,
-    /// How many came back.
+    /// Number of reconnected clients.
     pub returned: usize,
-    /// Time from the first reset until all were back, in seconds; none when they never were.
+    /// Time from the first reset until all had reconnected, in seconds; `None` if some never did.
     pub back_s: Option<f64>,
-    /// How many stayed.
+    /// Number of unaffected clients.
     pub stayed: usize,
-    /// Round trips of those who stayed, until all the others were back.
+    /// Ack round trips of the unaffected clients, until all others had reconnected.
     pub ack_of_stayed: Summary,
 }
 
-/// What became of all MOVEs of the run, warm-up included.
+/// Outcomes of all MOVEs of the run, warm-up included.
 #[derive(Debug, Default)]
 pub struct Moves {
     /// Sent.
     pub sent: u64,
-    /// Answered.
+    /// Acknowledged.
     pub answered: u64,
-    /// Never answered although the connection was well.
+    /// Not acknowledged on a live connection.
     pub missing: u64,
-    /// Never answered, and sent while so many others were unanswered that they may have been over the rate limit when
-    /// they arrived. As many as the server has dropped for that are no fault of its.
+    /// Not acknowledged, and part of a backlog that may have exceeded the rate limit on arrival. As many as the
+    /// server dropped for that reason are not its fault.
     pub backlogged: u64,
-    /// Messages the server has dropped for being over the rate limit, whosever they were; none if it does not say.
+    /// Messages of all clients that the server dropped for the rate limit; `None` without metrics.
     pub rate_limited: Option<u64>,
-    /// Never answered since the connection was lost.
+    /// Not acknowledged because the connection was lost.
     pub lost: u64,
-    /// Never answered since their client left first, as it was to.
+    /// Not acknowledged because the client disconnected on purpose.
     pub abandoned: u64,
-    /// Answers to no MOVE, or to one answered before.
+    /// Acks of no pending MOVE.
     pub unexpected: u64,
 }
 
-/// What was sent and received in the measured window.
+/// Traffic in the measured window.
 #[derive(Debug, Default)]
 pub struct Traffic {
     /// Length of the window in seconds.
@@ -163,59 +162,59 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A count as so many per client and second.
+    /// Returns a count per client and second.
     pub fn per_client_s(&self, count: u64) -> f64 {
         let client_seconds = self.seconds * self.clients as f64;
         if client_seconds > 0.0 { count as f64 / client_seconds } else { 0.0 }
     }
 }
 
-/// The sampled pictures compared with the truth, once everybody stood still.
+/// The sampled replicas compared with the true positions once all players stood still.
 #[derive(Debug, Default)]
 pub struct Replicas {
-    /// Pictures compared.
+    /// Replicas compared.
     pub compared: usize,
-    /// Sprites on them.
+    /// Sprites in them.
     pub sprites: usize,
-    /// Faults by kind, all kinds present.
+    /// Faults by kind; every kind is present.
     pub faults: BTreeMap<Fault, u64>,
-    /// The first few, in words.
+    /// Descriptions of the first few.
     pub examples: Vec<String>,
-    /// What the browser would not have forgiven during the run, by kind, with an example each.
+    /// Violations during the run that the browser does not tolerate, by kind, with an example.
     pub violations: BTreeMap<String, (u64, String)>,
-    /// Surplus sprites that would stand on the screens for good.
+    /// Permanent duplicate sprites.
     pub duplicates: usize,
-    /// Players on the server that are not of this run, so that phantoms can't be told.
+    /// Players on the server that are not part of this run. With any, phantoms cannot be detected.
     pub foreign_players: u64,
-    /// Most players the server showed to a client.
+    /// The server's limit of visible players.
     pub max_visible: usize,
 }
 
-/// The server in the measured window, as far as it or the kernel tells.
+/// The server in the measured window, from the kernel and its metrics.
 #[derive(Debug, Default)]
 pub struct ServerAccount {
-    /// CPU time it used, in seconds.
+    /// CPU time, in seconds.
     pub cpu_s: Option<f64>,
-    /// Cores it used.
+    /// Cores used.
     pub cores: Option<f64>,
-    /// Part of the time its main thread was ready to run and had no processor.
+    /// Fraction of the time for which its main thread was runnable but not running.
     pub wait_ratio: Option<f64>,
-    /// Most memory it had in RAM at the end of a second, in bytes.
+    /// Highest resident memory at the end of a second, in bytes.
     pub resident_bytes_max: Option<u64>,
-    /// Memory it had in RAM when the window began, in bytes.
+    /// Resident memory at the begin of the window, in bytes.
     pub resident_bytes_begin: Option<u64>,
-    /// Memory it had in RAM when the window ended, in bytes.
+    /// Resident memory at the end of the window, in bytes.
     pub resident_bytes_end: Option<u64>,
-    /// Descriptors it had open before the first client came.
+    /// Open descriptors before the first client connected.
     pub descriptors_before: Option<u64>,
-    /// Descriptors it had open after the last client was gone.
+    /// Open descriptors after the last client disconnected.
     pub descriptors_after: Option<u64>,
-    /// From its own metrics.
+    /// Its metrics.
     pub metrics: Option<ServerMetrics>,
 }
 
 impl ServerAccount {
-    /// CPU time for each read and write of a socket, in microseconds.
+    /// Returns the CPU time per socket read or write, in microseconds.
     pub fn cpu_us_per_call(&self) -> Option<f64> {
         let metrics = self.metrics.as_ref()?;
         let calls_per_s = metrics.reads_per_s? + metrics.writes_per_s?;
@@ -223,54 +222,53 @@ impl ServerAccount {
     }
 }
 
-/// The server's own account of the measured window; each only where the server gives it.
+/// The server's metrics of the measured window, as far as it provides them.
 #[derive(Debug, Default)]
 pub struct ServerMetrics {
-    /// Ticks a second.
+    /// Ticks per second.
     pub tick_rate_hz: Option<f64>,
     /// Ticks skipped.
     pub ticks_skipped: Option<f64>,
-    /// 99th percentile of the last ticks' durations, in milliseconds.
+    /// 99th percentile of recent tick durations, in milliseconds.
     pub tick_p99_ms: Option<f64>,
-    /// Part of the bytes of full states at every tick that was not sent.
+    /// Fraction of bytes saved compared with a snapshot in every tick.
     pub bandwidth_saved_ratio: Option<f64>,
-    /// Reads of sockets a second.
+    /// Socket reads per second.
     pub reads_per_s: Option<f64>,
-    /// Writes to sockets a second.
+    /// Socket writes per second.
     pub writes_per_s: Option<f64>,
-    /// Writes not taken in full.
+    /// Partial or blocked writes.
     pub write_stalls: Option<f64>,
-    /// MOVEs dropped for coming too fast.
+    /// Messages dropped for the rate limit.
     pub rate_limited: Option<f64>,
-    /// Part of the time its loop did not wait.
+    /// Fraction of the time for which its event loop was busy.
     pub busy_ratio: Option<f64>,
-    /// Time between two flushes to a client at the end, in milliseconds.
+    /// Flush interval at the end, in milliseconds.
     pub flush_interval_ms: Option<f64>,
-    /// Most players it showed to a client at the end.
+    /// Limit of visible players at the end.
     pub max_visible: Option<f64>,
-    /// How far its governor had stretched its measures at the end, in steps.
+    /// Quality level of its governor at the end.
     pub governor_level: Option<f64>,
 }
 
 /// This program in the measured window.
 #[derive(Debug, Default)]
 pub struct Generator {
-    /// Cores it used.
+    /// Cores used.
     pub cores: f64,
-    /// Part of the time it was ready to run and had no processor.
+    /// Fraction of the time for which it was runnable but not running.
     pub wait_ratio: f64,
-    /// Part of the time its loop did not wait for events; without a processor counts as well.
+    /// Fraction of the time for which its event loop was busy, including time without a processor.
     pub busy_ratio: f64,
-    /// How late it sent.
+    /// Lateness of its sends.
     pub lateness: Summary,
-    /// What it was so late for that it put it off instead of making up for it, in the whole run.
+    /// Actions postponed for excessive lateness in the whole run.
     pub postponed: u64,
-    /// How long the turns of its loop took.
+    /// Durations of loop iterations.
     pub iterations: Summary,
-    /// How long an arriving answer waited for its turn to be read, on average, in milliseconds; part of every answer's
-    /// time.
+    /// Mean delay between arrival and read of an ack, in milliseconds. It is part of every round trip.
     pub read_delay_ms: f64,
-    /// Part of all cores' time that other machines took.
+    /// Fraction of all cores' time stolen by other machines.
     pub stolen_ratio: f64,
 }
 

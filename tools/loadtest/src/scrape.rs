@@ -1,4 +1,4 @@
-//! The server's own account of itself: `GET /metrics`, asked on a thread of its own, so that the traffic never waits.
+//! Scrapes the server's metrics: `GET /metrics`, on a separate thread, so that the traffic never waits.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
@@ -10,67 +10,67 @@ use stage::http::exchange;
 use crate::options::Server;
 use crate::os::Clock;
 
-/// Longest wait for a whole answer.
+/// Longest wait for a complete response.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Questions put to a server that has no place for one at the moment, and the pause between them.
+/// Attempts while the server responds with 503, and the pause between them.
 const ATTEMPTS: usize = 8;
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
-/// The metrics at one moment.
+/// The metrics at one time.
 #[derive(Clone, Debug)]
 pub struct Scrape {
-    /// When they were read, in nanoseconds of the run's clock.
+    /// Time of the scrape, in nanoseconds of the run's clock.
     pub at_ns: u64,
-    /// The whole object.
+    /// The JSON object.
     pub body: Json,
 }
 
 impl Scrape {
-    /// A number of the object.
+    /// Returns a number of the object.
     pub fn number(&self, key: &str) -> Option<f64> {
         self.body.get(key)?.as_f64()
     }
 
-    /// How much a number has grown since an earlier scrape.
+    /// Returns the growth of a number since an earlier scrape.
     pub fn growth(&self, earlier: &Scrape, key: &str) -> Option<f64> {
         Some(self.number(key)? - earlier.number(key)?)
     }
 }
 
-/// A question under way.
+/// A pending scrape.
 #[derive(Debug)]
 pub struct ScrapeRequest {
     answer: Receiver<Option<Scrape>>,
 }
 
 impl ScrapeRequest {
-    /// Asks.
+    /// Starts a scrape.
     pub fn begin(server: &Server, clock: Clock) -> ScrapeRequest {
         let (address, authority) = (server.address, server.authority.clone());
         let (sender, answer) = channel();
         std::thread::spawn(move || {
             let body = (0..ATTEMPTS).find_map(|tried| {
                 std::thread::sleep(if tried == 0 { Duration::ZERO } else { RETRY_PAUSE });
-                ask(address, &authority).ok()
+                request(address, &authority).ok()
             });
-            // Fails when the run has ended meanwhile, and then nobody wants to know.
+            // Fails if the run has ended, and then the result is not needed.
             let _ = sender.send(body.flatten().map(|body| Scrape { at_ns: clock.now_ns(), body }));
         });
         ScrapeRequest { answer }
     }
 
-    /// The answer, waited for; none when the server gives no metrics.
+    /// Waits for the result; `None` if the server provides no metrics.
     pub fn answer(self) -> Option<Scrape> {
         self.answer.recv().ok().flatten()
     }
 }
 
-/// The server had no place for the question; it may be asked again.
+/// The server is busy (503). The request may be repeated.
 struct Busy;
 
-/// What the server says, if anything useful.
-fn ask(address: SocketAddr, authority: &str) -> Result<Option<Json>, Busy> {
+/// Requests the metrics; `Ok(None)` if the response is not usable.
+fn request(address: SocketAddr, authority: &str) -> Result<Option<Json>, Busy> {
     match fetch(address, authority) {
         Some(answer) if answer.starts_with(b"HTTP/1.1 503") => Err(Busy),
         answer => Ok(answer.and_then(|answer| parse(&answer))),
@@ -86,7 +86,7 @@ fn fetch(address: SocketAddr, authority: &str) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-/// The body of a response, if it is JSON and all is well. It ends where the connection does.
+/// Returns the JSON body of a response with status 200. The body ends with the connection.
 fn parse(answer: &[u8]) -> Option<Json> {
     let text = std::str::from_utf8(answer).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_answer() {
+    fn other_responses_are_ignored() {
         for answer in ["", "HTTP/1.1 404 Not Found\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\nplayers 1"] {
             assert!(scrape(answer).is_none(), "{answer}");
         }

@@ -1,77 +1,77 @@
-//! What a client ought to show once everybody stands still, and how its picture differs from that. Pure.
+//! Compares a client's replica with the true positions once all players stand still. Pure.
 //!
-//! The server shows the nearest players, and not a different choice with every step somebody takes: one in view counts
-//! as nearer than it is, so that a newcomer takes a place only when it is nearer than [`NEWCOMER_FACTOR`] times the
-//! distance of a member. So when all places are taken, a player is *missing* when it is nearer than that part of the
-//! distance of the farthest one shown; when places are free, whenever it is in the rectangle that the client shows.
+//! The server shows the nearest players, with hysteresis. A visible player counts as nearer than it is: a new one
+//! replaces it only when nearer than [`NEWCOMER_FACTOR`] times its distance. If the interest set is full, a player is
+//! *missing* when it is nearer than that fraction of the distance of the farthest visible player. Otherwise it is
+//! missing whenever it is inside the viewport.
 
 use std::collections::{HashMap, HashSet};
 
 use game_client::{Facing, PlayerId};
 
-/// The part of a member's distance within which a newcomer takes its place.
+/// Fraction of a visible player's distance within which a new player replaces it.
 const NEWCOMER_FACTOR: f64 = 0.7;
 
-/// Farthest a sprite may stand from its player, in units.
+/// Largest tolerated distance between a sprite and its player, in units.
 const DISPLACED_UNITS: f64 = 8.0;
 
-/// Smallest side of a viewport: the server takes no smaller one, in units.
+/// Smallest side of a viewport that the server accepts, in units.
 const VIEWPORT_SIDE_MIN: u16 = 100;
 
-/// Rounding of distances by the server, in units.
+/// Rounding error of distances on the server, in units.
 const ROUNDING_UNITS: f64 = 1.5;
 
-/// Where a player stands, and where it looks.
+/// Position and facing of a player.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pose {
-    /// Units from the left edge.
+    /// Distance from the left edge, in units.
     pub x: f64,
-    /// Units from the top edge.
+    /// Distance from the top edge, in units.
     pub y: f64,
-    /// The side it looks to.
+    /// The side it faces.
     pub facing: Facing,
 }
 
 /// A sprite on the screen.
 #[derive(Clone, Copy, Debug)]
 pub struct Sprite {
-    /// Whom it shows.
+    /// The player it shows.
     pub id: PlayerId,
-    /// Where, and to which side it looks.
+    /// Its position and facing.
     pub pose: Pose,
-    /// It is drawn walking, and moved on.
+    /// Whether it is drawn walking and extrapolated.
     pub is_walking: bool,
 }
 
-/// Who looks, and with what rules.
+/// A viewer and the rules of its visibility.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewpoint {
     /// The viewer.
     pub id: PlayerId,
-    /// Where it stands.
+    /// Its position, in units.
     pub x: f64,
-    /// Where it stands.
+    /// Its position, in units.
     pub y: f64,
-    /// The rectangle it shows; none is the whole world.
+    /// Its viewport; `None` is the whole world.
     pub viewport: Option<(u16, u16)>,
-    /// Most players it is shown.
+    /// The server's limit of visible players.
     pub max_visible: usize,
-    /// Players who are not the load test's. While there are none, somebody unknown is a phantom.
+    /// Players that are not part of this run. Without any, every unknown player is a phantom.
     pub foreign_players: usize,
 }
 
-/// One thing wrong with a picture.
+/// A fault in a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// A player that ought to be shown is not.
+    /// A player that should be shown is missing.
     Missing,
-    /// Somebody is shown who is gone.
+    /// A player is shown that has left.
     Phantom,
-    /// A sprite stands elsewhere than its player.
+    /// A sprite is not at its player's position.
     Displaced,
-    /// A sprite looks to the wrong side.
+    /// A sprite faces the wrong side.
     Turned,
-    /// A sprite walks, and its player stands.
+    /// A sprite walks while its player stands.
     Walking,
 }
 
@@ -80,7 +80,7 @@ impl Fault {
     pub const ALL: [Fault; 5] =
         [Fault::Missing, Fault::Phantom, Fault::Displaced, Fault::Turned, Fault::Walking];
 
-    /// The word for it in reports.
+    /// Returns its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Fault::Missing => "missing",
@@ -92,21 +92,21 @@ impl Fault {
     }
 }
 
-/// A fault, whom it is about, and by how much.
+/// A fault with its player and evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
     /// The player shown wrongly, or not at all.
     pub id: PlayerId,
-    /// Evidence in words.
+    /// Description of the evidence.
     pub evidence: String,
 }
 
-/// Everybody who plays, and where they stand where that is known.
+/// All playing clients, with their pose if known.
 pub type Truth = HashMap<PlayerId, Option<Pose>>;
 
-/// Compares a picture with where everybody stands. `is_gone` tells who is known to have left.
+/// Compares a replica with the true poses. `is_gone` returns whether a player is known to have left.
 pub fn compare(
     viewpoint: &Viewpoint,
     sprites: &[Sprite],
@@ -142,13 +142,13 @@ fn check_sprite(sprite: &Sprite, pose: &Pose) -> Vec<Difference> {
         note(
             Fault::Displaced,
             format!(
-                "shown at ({:.0}, {:.0}), stands at ({:.0}, {:.0}), {off:.0} units off",
+                "shown at ({:.0}, {:.0}), player at ({:.0}, {:.0}), {off:.0} units off",
                 shown.x, shown.y, pose.x, pose.y
             ),
         );
     }
     if shown.facing != pose.facing {
-        note(Fault::Turned, format!("shown looking {:?}", shown.facing));
+        note(Fault::Turned, format!("shown facing {:?}", shown.facing));
     }
     if sprite.is_walking {
         note(Fault::Walking, format!("shown walking at ({:.0}, {:.0})", shown.x, shown.y));
@@ -158,7 +158,7 @@ fn check_sprite(sprite: &Sprite, pose: &Pose) -> Vec<Difference> {
 
 fn missing(viewpoint: &Viewpoint, sprites: &[Sprite], truth: &Truth, farthest: f64) -> Vec<Difference> {
     let shown: HashSet<PlayerId> = sprites.iter().map(|sprite| sprite.id).collect();
-    // A place that a stranger has left is taken when the server next looks who sees whom.
+    // A slot freed by a foreign player is filled only at the next interest update.
     let is_full = sprites.len() + viewpoint.foreign_players >= viewpoint.max_visible;
     let reach = if is_full { farthest * NEWCOMER_FACTOR - ROUNDING_UNITS } else { f64::INFINITY };
     let half = |side: u16| f64::from(side.max(VIEWPORT_SIDE_MIN) / 2);
@@ -173,7 +173,7 @@ fn missing(viewpoint: &Viewpoint, sprites: &[Sprite], truth: &Truth, farthest: f
         let in_view = dx.abs() <= half_width && dy.abs() <= half_height && distance < reach;
         if in_view && id != viewpoint.id && !shown.contains(&id) {
             let evidence = format!(
-                "{distance:.0} units away, {} of {} shown, the farthest {farthest:.0} away",
+                "{distance:.0} units away; {} of {} shown, the farthest {farthest:.0} units away",
                 sprites.len(),
                 viewpoint.max_visible
             );
@@ -212,20 +212,20 @@ mod tests {
     }
 
     #[test]
-    fn a_right_picture_has_no_faults() {
+    fn a_correct_replica_has_no_faults() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 200.0), (4, 180.0)]);
         assert_eq!(faults(&VIEWPOINT, &[sprite(2, 150.0), sprite(3, 208.0)], &truth), []);
     }
 
     #[test]
-    fn with_all_places_taken_only_the_clearly_nearer_are_missing() {
+    fn a_full_interest_set_misses_only_clearly_nearer_players() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 200.0), (4, 160.0), (5, 175.0)]);
         let sprites = [sprite(2, 150.0), sprite(3, 200.0)];
         assert_eq!(faults(&VIEWPOINT, &sprites, &truth), [(Fault::Missing, 4)]);
     }
 
     #[test]
-    fn with_free_places_everybody_in_the_rectangle_must_be_shown() {
+    fn a_free_slot_requires_every_player_in_the_viewport() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 201.0)]);
         assert_eq!(faults(&VIEWPOINT, &[sprite(2, 150.0)], &truth), [(Fault::Missing, 3)]);
         let viewpoint = Viewpoint { viewport: Some((200, 50)), ..VIEWPOINT };
@@ -234,24 +234,24 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_a_stranger_may_have_left_is_not_free_yet() {
+    fn a_slot_freed_by_a_foreign_player_is_not_free_yet() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 201.0), (4, 120.0)]);
         let viewpoint = Viewpoint { foreign_players: 1, ..VIEWPOINT };
         assert_eq!(
             faults(&viewpoint, &[sprite(2, 150.0)], &truth),
             [(Fault::Missing, 4)],
-            "the clearly nearer one"
+            "the clearly nearer player"
         );
         let roomy = Viewpoint { max_visible: 5, ..viewpoint };
         assert_eq!(
             faults(&roomy, &[sprite(2, 150.0)], &truth).len(),
             2,
-            "more are free than one can have left"
+            "more slots are free than one foreign player can have freed"
         );
     }
 
     #[test]
-    fn somebody_whose_place_is_unknown_is_neither_missing_nor_a_phantom() {
+    fn a_player_with_an_unknown_pose_is_neither_missing_nor_a_phantom() {
         let mut truth = truth(&[(1, 100.0)]);
         truth.insert(7, None);
         assert_eq!(faults(&VIEWPOINT, &[sprite(7, 900.0)], &truth), []);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_sprites_are_told_by_what_is_wrong() {
+    fn wrong_sprites_are_reported_by_kind() {
         let truth = truth(&[(1, 100.0), (2, 150.0), (3, 200.0)]);
         let mut walking = sprite(3, 200.0);
         walking.is_walking = true;

@@ -1,5 +1,5 @@
-//! The sampled viewers: each keeps the picture that the browser would draw, and measures how long the changes of others
-//! take to its screen.
+//! The sampled viewers. Each keeps a replica as the browser does, and measures the delay of other players' changes to
+//! its screen.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,13 +10,13 @@ use crate::measure::{Times, Window};
 use crate::options::Options;
 use crate::truth::{Pose, Sprite};
 
-/// Players around a viewer whose changes are measured: the nearest ones.
+/// Number of nearest players of a viewer whose changes are measured.
 const NEAR_PLAYERS: usize = 50;
 
-/// How often it is worked out anew who is near, in nanoseconds.
+/// Interval at which the nearest players are recomputed, in nanoseconds.
 const NEAR_INTERVAL_NS: u64 = 250_000_000;
 
-/// How much later than it arrived a message may be read by a generator under load, in milliseconds.
+/// Longest delay between arrival and read of a message under load, in milliseconds.
 const LATENESS_MS: u64 = 250;
 
 /// Nanoseconds of a millisecond.
@@ -26,11 +26,11 @@ const MS: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Viewers {
     viewers: Vec<Viewer>,
-    /// Pictures of viewers who have begun anew.
+    /// Replicas of earlier connections of the viewers.
     past: Vec<Viewer>,
     options: ReplicaOptions,
-    /// From the moment a change was to be sent to its arrival at a viewer, or that of a later change of the same
-    /// player that took its place.
+    /// From the due time of a change to its arrival at a viewer, or to the arrival of a later change of the same
+    /// player that superseded it.
     pub delays: Times,
 }
 
@@ -43,16 +43,16 @@ struct Viewer {
     near_until_ns: u64,
 }
 
-/// Somebody on a viewer's screen.
+/// A player on a viewer's screen.
 #[derive(Clone, Copy, Debug)]
 struct InView {
     entered_ns: u64,
-    /// Number of the latest change that has arrived.
+    /// Sequence number of the latest change received.
     arrived: u32,
 }
 
 impl Viewers {
-    /// So many viewers, who have seen nothing yet.
+    /// Returns the viewers of a run, with empty replicas.
     pub fn new(options: &Options) -> Viewers {
         let replica = ReplicaOptions {
             lateness_ms: LATENESS_MS,
@@ -64,19 +64,19 @@ impl Viewers {
         Viewers { viewers, past: Vec::new(), options: replica, delays: Times::default() }
     }
 
-    /// A viewer's connection is another one from now on, with an empty picture.
+    /// Starts a new connection of a viewer with an empty replica.
     pub fn restart(&mut self, viewer: usize) {
         let fresh = Viewer::new(self.options);
         self.past.push(std::mem::replace(&mut self.viewers[viewer], fresh));
     }
 
-    /// Notes what a viewer sent itself.
+    /// Records a message that a viewer sent.
     pub fn sent(&mut self, viewer: usize, message: &ClientMessage) {
         self.viewers[viewer].replica.sent(message);
     }
 
-    /// Takes a game message that a viewer received. `player` finds a player of this run by its id; `window` says which
-    /// changes count.
+    /// Applies a message that a viewer received. `player` returns a player of this run by its id. Changes due outside
+    /// `window` are not measured.
     pub fn receive<'a>(
         &mut self,
         viewer: usize,
@@ -113,7 +113,7 @@ impl Viewers {
         }
     }
 
-    /// What a viewer's screen shows at this moment, sprites of departed players included.
+    /// Returns the sprites on a viewer's screen at `now_ns`, ghosts included.
     pub fn screen(&mut self, viewer: usize, now_ns: u64) -> Vec<Sprite> {
         let replica = &mut self.viewers[viewer].replica;
         replica.advance(now_ns / MS);
@@ -125,17 +125,17 @@ impl Viewers {
         replica.shown().map(sprite).collect()
     }
 
-    /// How often the server did each thing that the browser does not forgive, with an example.
+    /// Returns the violations by kind: a count, and an example.
     pub fn violations(&self) -> BTreeMap<String, (u64, String)> {
         let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
         for viewer in self.viewers.iter().chain(&self.past) {
             let missing: HashSet<u32> = viewer.replica.own().missing_acks().collect();
-            let of_its_own = |violation: &&Violation| match violation {
-                // Every ack behind a missing one is out of order; it is the missing one that counts.
+            let is_independent = |violation: &&Violation| match violation {
+                // Every ack after a missing one is out of order. Only the missing one counts.
                 Violation::AckOutOfOrder { expected, .. } => !missing.contains(expected),
                 _ => true,
             };
-            for violation in viewer.replica.violations().iter().filter(of_its_own) {
+            for violation in viewer.replica.violations().iter().filter(is_independent) {
                 let id = viewer.replica.own_id().unwrap_or(0);
                 let example = || (0, format!("viewer {id}: {violation}"));
                 counts.entry(kind_of(violation)).or_insert_with(example).0 += 1;
@@ -144,13 +144,13 @@ impl Viewers {
         counts
     }
 
-    /// Surplus sprites that stand on the screens for good.
+    /// Returns the number of permanent duplicate sprites.
     pub fn duplicates(&self) -> usize {
         self.viewers.iter().map(|viewer| viewer.replica.duplicates().len()).sum()
     }
 }
 
-/// The name of a violation's kind: that of its variant.
+/// Returns the name of a violation's variant.
 fn kind_of(violation: &Violation) -> String {
     let words = format!("{violation:?}");
     words.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
@@ -166,8 +166,8 @@ impl Viewer {
         }
     }
 
-    /// Notes that a vector has arrived, and how long the changes up to it took. A repetition of what is known, or what
-    /// was changed before the player came into view, is no measurement.
+    /// Records a received vector, and the delays of the changes up to it. A repeated vector, or a change before the
+    /// player entered, is not measured.
     fn moved(
         &mut self,
         id: PlayerId,
@@ -192,7 +192,7 @@ impl Viewer {
         in_view.arrived = arrived.number;
     }
 
-    /// Whether a player on the screen is among the nearest.
+    /// Whether a visible player is among the nearest.
     fn is_near(&mut self, id: PlayerId, now_ns: u64) -> bool {
         let (own_x, own_y) = self.replica.own().position();
         let square = |remote: &game_client::RemotePlayer| {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_measured_once_and_not_its_repetitions() {
+    fn a_change_is_measured_once() {
         let mut viewers = viewers();
         let avatar = avatar(&[(1_000, Vector::RIGHT)]);
         movement(&mut viewers, 1_060, Vector::RIGHT, &avatar);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_was_overtaken_counts_until_the_newer_one_arrives() {
+    fn a_superseded_change_is_measured_to_the_newer_one() {
         let mut viewers = viewers();
         let avatar = avatar(&[(1_000, Vector::RIGHT), (1_100, Vector::UP), (1_200, Vector::RIGHT)]);
         movement(&mut viewers, 1_250, Vector::RIGHT, &avatar);
@@ -266,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_before_the_entrance_is_no_delay() {
+    fn a_change_before_the_enter_is_not_measured() {
         let mut viewers = viewers();
         movement(&mut viewers, 500, Vector::LEFT, &avatar(&[(0, Vector::LEFT)]));
         assert_eq!(viewers.delays.summary().count, 0);
     }
 
     #[test]
-    fn a_viewer_that_begins_anew_has_an_empty_picture_and_its_past_counts() {
+    fn a_restarted_viewer_has_an_empty_replica_and_keeps_its_violations() {
         let mut viewers = viewers();
         let violation = [12, 0xff, 0, 0, 0];
         viewers.receive(0, &violation, 2 * MS, ALWAYS, |_| None);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_screen_shows_loaded_sprites_where_they_have_walked_to() {
+    fn the_screen_shows_loaded_sprites_at_extrapolated_positions() {
         let mut viewers = viewers();
         movement(&mut viewers, 1_000, Vector::RIGHT, &avatar(&[(900, Vector::RIGHT)]));
         let screen = viewers.screen(0, 2_000 * MS);

@@ -1,4 +1,4 @@
-//! The built program against the game server: a clean run is judged clean, and a server that loses acks is not.
+//! The built program against the game server: a good server passes, and a server that loses acks fails.
 
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
@@ -30,7 +30,7 @@ fn results(output: Output) -> (Output, Json) {
 }
 
 #[test]
-fn a_good_server_is_found_good_by_every_profile() {
+fn a_good_server_passes_with_every_profile() {
     let judge = |profile| {
         let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
         let (output, json) = loadtest(server, &["--profile", profile]);
@@ -48,7 +48,7 @@ fn a_good_server_is_found_good_by_every_profile() {
 }
 
 #[test]
-fn a_restless_crowd_is_told_from_a_bad_server() {
+fn a_good_server_passes_with_churn_and_slow_readers() {
     let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
     let flags = ["--reconnects-per-second=20", "--slow-readers=0.2", "--viewers=5", "--viewport=300x300"];
     let (output, json) = loadtest(server, &flags);
@@ -57,7 +57,7 @@ fn a_restless_crowd_is_told_from_a_bad_server() {
 }
 
 #[test]
-fn a_storm_is_weathered_and_leaves_no_trace() {
+fn a_good_server_passes_a_storm() {
     let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
     let flags = ["--storm-at=300ms", "--storm-clients=15", "--viewers=10", "--alone", "--duration=2s"];
     let (output, json) = loadtest(server, &flags);
@@ -68,7 +68,7 @@ fn a_storm_is_weathered_and_leaves_no_trace() {
     assert_eq!(json["connections"]["unaccounted"], 0);
     assert_eq!(json["churn"]["ids"], 35);
     assert_eq!(json["churn"]["id_highest"], 1_035);
-    assert_eq!(json["pictures"]["compared"], 10, "those of viewers who were killed have begun anew");
+    assert_eq!(json["pictures"]["compared"], 10, "replicas of disconnected viewers have restarted");
 }
 
 #[test]
@@ -81,14 +81,14 @@ fn missing_acks_fail_the_run() {
 }
 
 #[test]
-fn a_pause_of_its_own_is_told_and_held_against_nobody() {
+fn a_pause_of_the_generator_is_reported_and_not_a_problem() {
     let server = serve(&[("SYNC_INTERVAL_SEC", "1")]);
     let mut load = command(server, &["--profile=player", "--moving=1", "--duration=7s"]);
     let load = load.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
     let pid = Pid::from_raw(i32::try_from(load.id()).expect("process ids are small"));
     sleep(Duration::from_secs(2));
     kill(pid, Signal::SIGSTOP).expect("it is there");
-    // Twenty walkers would have sent 96 MOVEs each, and the rate limit lets 60 pass at once.
+    // Twenty walkers would have sent 96 MOVEs each, and the rate limit accepts a burst of 60.
     sleep(Duration::from_secs(4));
     kill(pid, Signal::SIGCONT).expect("it is there");
     let (output, json) = results(load.wait_with_output().expect("it ends"));
@@ -99,9 +99,8 @@ fn a_pause_of_its_own_is_told_and_held_against_nobody() {
 }
 
 #[test]
-fn wrong_pictures_fail_the_run() {
-    // A server that hardly ever sends a full state leaves displaced players on the pictures of those who believe
-    // that it sends one a second.
+fn wrong_replicas_fail_the_run() {
+    // With rare snapshots, replicas that expect one per second show displaced players.
     let server = serve(&[("SYNC_INTERVAL_SEC", "300")]);
     let (output, json) = loadtest(server, &["--moves-per-second=20", "--duration=3s"]);
     assert_eq!(output.status.code(), Some(1), "{json:#}");
@@ -109,22 +108,22 @@ fn wrong_pictures_fail_the_run() {
 }
 
 #[test]
-fn a_server_that_is_not_there_fails_the_run_and_bad_flags_do_not_start_it() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = nobody.local_addr().expect("a listener has an address");
-    drop(nobody);
+fn an_absent_server_or_an_invalid_flag_fails_the_run() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = closed.local_addr().expect("a listener has an address");
+    drop(closed);
     let (output, json) = loadtest(address, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(json["connections"]["failed"]["Connection refused (os error 111)"], 20);
     let (output, _) = loadtest(address, &["--server=ws://no-such-host.invalid/ws"]);
     assert_eq!(output.status.code(), Some(1));
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
     let problem = "loadtest: the server is unreachable: the name no-such-host.invalid does not resolve: ";
-    assert!(complaint.starts_with(problem), "{complaint}");
+    assert!(message.starts_with(problem), "{message}");
     let (output, _) = loadtest(address, &["--clients=many"]);
     assert_eq!(output.status.code(), Some(2));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(complaint, "loadtest: --clients many: expected a whole number from 1 to 1000000\n");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(message, "loadtest: --clients many: expected a whole number from 1 to 1000000\n");
 }
 
 #[test]

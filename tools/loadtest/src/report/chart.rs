@@ -1,5 +1,5 @@
-//! Charts as inline SVG: lines over time and bars over ranges. Colours and fonts come from the page's style sheet by
-//! class, so that one drawing serves light and dark.
+//! Charts as inline SVG: lines over time and bars over ranges. Colors and fonts come from the page's style sheet, so
+//! that one drawing serves light and dark mode.
 
 use std::fmt::Write as _;
 
@@ -10,29 +10,29 @@ const RIGHT: f64 = 92.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 40.0;
 
-/// Most points of a line; a longer run shows the highest value of each stretch.
+/// Most points of a line. A longer run shows the maximum of each interval.
 const POINTS_MAX: usize = 400;
 
 /// One line.
 pub struct Series {
-    /// Its label, written at its end.
+    /// Its label, drawn at its end.
     pub name: &'static str,
     /// Its style class.
     pub class: &'static str,
-    /// Where it goes: seconds and values.
+    /// Its points: seconds and values.
     pub points: Vec<(f64, f64)>,
 }
 
-/// How values become heights.
+/// Scale of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// From zero.
+    /// Linear from zero.
     Linear,
-    /// By magnitude.
+    /// Logarithmic.
     Log,
 }
 
-/// An axis: the value at either end, and where its marks are.
+/// An axis: its range and its marks.
 struct Axis {
     low: f64,
     high: f64,
@@ -41,7 +41,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// An axis on which all these values, none negative, have a place.
+    /// Returns an axis that covers these non-negative values.
     fn over(values: impl Iterator<Item = f64> + Clone, scale: Scale) -> Axis {
         let high = values.clone().fold(0.0, f64::max);
         match scale {
@@ -61,7 +61,7 @@ impl Axis {
         }
     }
 
-    /// The place of a value, from 0 at the low end to 1 at the high end.
+    /// Returns the position of a value: 0 at the low end, 1 at the high end.
     fn place(&self, value: f64) -> f64 {
         let place = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -75,7 +75,7 @@ impl Axis {
     }
 }
 
-/// About five steps of 1, 2 or 5 times a power of ten up to `high`.
+/// Returns a step of 1, 2 or 5 times a power of ten, for about five steps up to `high`.
 fn nice_step(high: f64) -> f64 {
     let rough = high.max(1e-6) / 5.0;
     let magnitude = 10f64.powf(rough.log10().floor());
@@ -83,7 +83,7 @@ fn nice_step(high: f64) -> f64 {
     factor.unwrap_or(10.0) * magnitude
 }
 
-/// A number with as many digits as it needs.
+/// Formats a number with as many digits as it needs.
 pub fn short(number: f64) -> String {
     let text = match number.abs() {
         size if size >= 100.0 => format!("{number:.0}"),
@@ -95,7 +95,7 @@ pub fn short(number: f64) -> String {
     text.to_owned()
 }
 
-/// Lines over time. `shaded` is the measured stretch, in seconds.
+/// Draws lines over time. `shaded` is the measured window, in seconds.
 pub fn lines(label: &str, unit: &str, scale: Scale, series: &[Series], shaded: Option<(f64, f64)>) -> String {
     let end_s = series.iter().flat_map(|line| &line.points).map(|point| point.0).fold(1.0, f64::max);
     let values = series.iter().flat_map(|line| &line.points).map(|point| point.1);
@@ -145,7 +145,7 @@ fn draw_line(
             short(value)
         );
     }
-    // Of labels that would lie on each other, the later one goes below.
+    // Moves a label down if it would overlap an earlier one.
     let mut label_y = axis.y(last);
     while let Some(&taken) = label_ys.iter().find(|taken| (label_y - **taken).abs() < 14.0) {
         label_y = taken + 14.0;
@@ -161,14 +161,14 @@ fn draw_line(
     );
 }
 
-/// At most [`POINTS_MAX`] points: of each stretch, the highest.
+/// Returns at most [`POINTS_MAX`] points: the maximum of each interval.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let stretch = points.len().div_ceil(POINTS_MAX).max(1);
-    let highest = |stretch: &[(f64, f64)]| stretch.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
-    points.chunks(stretch).filter_map(highest).collect()
+    let interval = points.len().div_ceil(POINTS_MAX).max(1);
+    let highest = |interval: &[(f64, f64)]| interval.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+    points.chunks(interval).filter_map(highest).collect()
 }
 
-/// Bars over ranges: upper ends and counts, as parts of all.
+/// Draws bars over ranges of upper ends and counts, as percentages of all counts.
 pub fn bars(label: &str, unit: &str, ranges: &[(f64, u64)]) -> String {
     let total = ranges.iter().map(|(_, count)| count).sum::<u64>().max(1) as f64;
     let parts = ranges.iter().map(|(_, count)| *count as f64 / total * 100.0);
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_has_its_place_on_the_axis() {
+    fn an_axis_covers_its_values() {
         let linear = Axis::over([0.0, 3.0, 47.0].into_iter(), Scale::Linear);
         assert!((linear.high - 50.0).abs() < 1e-9 && linear.place(25.0) > 0.49, "{}", linear.high);
         let log = Axis::over([0.0, 0.3, 40.0].into_iter(), Scale::Log);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_as_long_as_they_need_to_be() {
+    fn numbers_have_no_surplus_digits() {
         for (number, text) in [(0.0, "0"), (0.05, "0.05"), (1.5, "1.5"), (20.0, "20"), (1234.5, "1234")] {
             assert_eq!(short(number), text);
         }

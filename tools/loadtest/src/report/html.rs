@@ -1,4 +1,4 @@
-//! The report as one HTML file: no script, nothing loaded from anywhere, light and dark.
+//! The report as one HTML file: no script, no external resources, light and dark mode.
 
 use std::fmt::Write as _;
 
@@ -35,7 +35,7 @@ svg .label.low { fill: var(--low); } svg .label.mid { fill: var(--mid); } svg .l
 svg .label.other { fill: var(--other); }
 ";
 
-/// The whole file.
+/// Returns the whole file.
 pub fn html(report: &Report) -> String {
     let headline = escape(&headline(report));
     let mut page = format!(
@@ -72,12 +72,12 @@ fn table(report: &Report) -> String {
     let (storm, churn) = (Storm::default(), Churn::default());
     let (storm, churn) = (report.storm.as_ref().unwrap_or(&storm), report.churn.as_ref().unwrap_or(&churn));
     let rows = [
-        ("Ack round trip, from the moment it was due", &report.ack),
+        ("Ack round trip, from the due time", &report.ack),
         ("Ack round trip, from the write", &report.ack_from_write),
         ("Ack round trip while clients connected", &report.ack_while_connecting),
-        ("A change to another player's screen", &report.to_screen),
-        ("Ack round trip of those who stayed while others came back", &storm.ack_of_stayed),
-        ("From connect to the first picture of those who came back", &churn.connect),
+        ("Change of a player to another player's screen", &report.to_screen),
+        ("Ack round trip of unaffected clients during a storm", &storm.ack_of_stayed),
+        ("From connect to the first snapshot, reconnecting clients", &churn.connect),
         ("Generator's lateness", &report.generator.lateness),
     ];
     let mut table = String::from(
@@ -96,7 +96,7 @@ fn table(report: &Report) -> String {
 fn charts(report: &Report) -> Vec<(&'static str, &'static str, String)> {
     let seconds = &report.timeline;
     let measured = || seconds.iter().filter(|second| second.measured).map(|second| second.at_s);
-    // A second's place is its end.
+    // A second is drawn at its end.
     let shaded = measured().next().zip(measured().next_back()).map(|(first, last)| (first - 1.0, last));
     let line = |name, class, value: &dyn Fn(&Second) -> Option<f64>| {
         let point = |second: &Second| Some((second.at_s, value(second)?));
@@ -114,37 +114,37 @@ fn charts(report: &Report) -> Vec<(&'static str, &'static str, String)> {
         line("sent", "other", &|second| Some(per_client(second.tally.bytes_out, second))),
     ];
     let churn = [
-        line("left", "other", &|second| Some(second.tally.left as f64)),
-        line("came back", "mid", &|second| Some(second.tally.returned as f64)),
+        line("disconnected", "other", &|second| Some(second.tally.left as f64)),
+        line("reconnected", "mid", &|second| Some(second.tally.returned as f64)),
     ];
     let cores = [
         line("server", "mid", &|second| second.server.map(|(cores, _)| cores)),
         line("generator", "other", &|second| Some(second.generator_cores)),
     ];
-    let came_and_went = (
-        "Those who left and came back",
-        "Clients in each second.",
-        lines("clients that left and came back", "", Scale::Linear, &churn, shaded),
+    let reconnects = (
+        "Reconnects",
+        "Clients per second.",
+        lines("reconnects over time", "", Scale::Linear, &churn, shaded),
     );
     let mut charts = vec![
         (
             "Ack round trip over time",
-            "Each second's median, 99th percentile and maximum, by magnitude; the measured window is shaded.",
+            "Median, 99th percentile and maximum of each second, on a logarithmic scale; the measured window is shaded.",
             lines("ack round trip over time", "ms", Scale::Log, &latency, shaded),
         ),
         (
             "Ack round trips",
-            "Part of all answers, by time from the moment the MOVE was due.",
+            "Percentage of all acks, by time since the MOVE was due.",
             bars("histogram of ack round trips", "ms", &report.ack_ranges),
         ),
         (
             "Changes to the screen",
-            "Part of all changes of the 50 nearest players, by time until a sampled viewer received them.",
+            "Percentage of all changes of the 50 nearest players, by time until a sampled viewer received them.",
             bars("histogram of delays to the screen", "ms", &report.to_screen_ranges),
         ),
         (
             "Bandwidth",
-            "Kilobytes a second for each client playing.",
+            "Kilobytes per second and playing client.",
             lines("bandwidth per client", "kB/s", Scale::Linear, &bandwidth, shaded),
         ),
         (
@@ -153,7 +153,7 @@ fn charts(report: &Report) -> Vec<(&'static str, &'static str, String)> {
             lines("cores used", "", Scale::Linear, &cores, shaded),
         ),
     ];
-    charts.extend(report.churn.is_some().then_some(came_and_went));
+    charts.extend(report.churn.is_some().then_some(reconnects));
     charts
 }
 
@@ -167,7 +167,7 @@ mod tests {
     use crate::report::tests::sample;
 
     #[test]
-    fn the_page_stands_alone_and_hides_nothing() {
+    fn the_page_is_self_contained_and_escaped() {
         let mut report = sample();
         report.connections.failures.insert("<script>".to_owned(), 1);
         let page = html(&report);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_a_second_still_makes_a_page() {
+    fn a_run_without_seconds_renders_a_page() {
         let mut report = sample();
         report.timeline.clear();
         report.ack_ranges.clear();

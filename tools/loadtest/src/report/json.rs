@@ -1,4 +1,4 @@
-//! The verdict as one JSON object, for programs. Times are in milliseconds.
+//! The report as one JSON object, for programs. Times are in milliseconds.
 
 use serde_json::{Value as Json, json};
 
@@ -6,7 +6,7 @@ use super::{Churn, Report, ServerMetrics, Storm};
 use crate::behaviour::Profile;
 use crate::measure::{FRAME_KINDS, Second, Summary};
 
-/// Everything the report holds, as one object.
+/// Returns the whole report as one object.
 pub fn json(report: &Report) -> Json {
     let (kept_up, sentence) = report.bottleneck();
     json!({
@@ -54,7 +54,7 @@ pub fn json(report: &Report) -> Json {
     })
 }
 
-/// Four decimals: more would be noise.
+/// Rounds to four decimals; more would be noise.
 fn round(number: f64) -> f64 {
     (number * 1e4).round() / 1e4
 }
@@ -242,7 +242,7 @@ mod tests {
     use crate::report::tests::sample;
 
     #[test]
-    fn programs_find_the_figures_under_plain_names() {
+    fn the_object_has_the_documented_keys() {
         let object = json(&sample());
         assert_eq!(object["ok"], true);
         assert_eq!(object["ack_ms"]["p99.9"], 9.0);

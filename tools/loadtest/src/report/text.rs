@@ -1,4 +1,4 @@
-//! The verdict as text.
+//! The report as text.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -9,10 +9,10 @@ use super::{Churn, Replicas, Report, Storm};
 use crate::behaviour::Profile;
 use crate::measure::Summary;
 
-/// The verdict as people read it in a terminal.
+/// Returns the report for a terminal.
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
-    write_all(&mut out, report).expect("a String takes whatever is written");
+    write_all(&mut out, report).expect("writing to a String never fails");
     out
 }
 
@@ -29,7 +29,7 @@ fn write_all(out: &mut String, report: &Report) -> fmt::Result {
     write_verdict(out, report)
 }
 
-/// What was run, in a line.
+/// Returns the options of the run in one line.
 pub fn headline(report: &Report) -> String {
     let options = &report.options;
     let pace = match options.profile {
@@ -64,7 +64,7 @@ fn write_connections(out: &mut String, report: &Report) -> fmt::Result {
     )?;
     write_reasons(out, "failed", &connections.failures)?;
     write_reasons(out, "lost", &connections.disconnects)?;
-    write_times_line(out, "  until in", &connections.connect)?;
+    write_times_line(out, "  until joined", &connections.connect)?;
     if let Some(churn) = &report.churn {
         write_churn(out, report, churn)?;
     }
@@ -75,7 +75,7 @@ fn write_churn(out: &mut String, report: &Report, churn: &Churn) -> fmt::Result 
     let left: Vec<String> = churn.left.iter().map(|(how, count)| format!("{count} {how}")).collect();
     writeln!(
         out,
-        "churn           {} left, {:.0} a second, and {} came back: {}",
+        "churn           {} disconnected ({:.0}/s), {} reconnected: {}",
         thousands(churn.left_total()),
         churn.left_per_s,
         thousands(churn.returned),
@@ -84,7 +84,7 @@ fn write_churn(out: &mut String, report: &Report, churn: &Churn) -> fmt::Result 
     let there = |count: Option<u64>| count.map_or("an unknown number".to_owned(), thousands);
     writeln!(
         out,
-        "                {} ids up to {}, {} given twice, {} not above those before; {} players of {} on the server",
+        "                {} ids up to {}, {} repeated, {} not ascending; {} players of this run, {} on the server",
         thousands(churn.ids as u64),
         churn.id_highest,
         churn.ids_repeated,
@@ -92,20 +92,20 @@ fn write_churn(out: &mut String, report: &Report, churn: &Churn) -> fmt::Result 
         thousands(report.connections.playing as u64),
         there(report.connections.players_there)
     )?;
-    write_times_line(out, "  until back", &churn.connect)
+    write_times_line(out, "  until joined", &churn.connect)
 }
 
 fn write_storm(out: &mut String, storm: &Storm) -> fmt::Result {
     let back =
-        storm.back_s.map_or("never all back".to_owned(), |seconds| format!("all back after {seconds:.2} s"));
+        storm.back_s.map_or("never complete".to_owned(), |seconds| format!("complete after {seconds:.2} s"));
     writeln!(
         out,
-        "storm           {} killed within {:.0} ms, {} came back, {back}",
+        "storm           {} disconnected within {:.0} ms, {} reconnected, {back}",
         thousands(storm.killed as u64),
         storm.reset_s * 1e3,
         thousands(storm.returned as u64)
     )?;
-    let name = format!("  {} stayed", storm.stayed);
+    let name = format!("  {} others", storm.stayed);
     write_times_line(out, &name, &storm.ack_of_stayed)
 }
 
@@ -141,8 +141,8 @@ fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
     let (moves, traffic) = (&report.moves, &report.traffic);
     writeln!(
         out,
-        "moves           {} sent, {} answered, {} missing, {} held up and then over the rate, {} lost with their \
-         connection, {} abandoned; {} answers to none",
+        "moves           {} sent, {} answered, {} missing, {} backlogged, {} lost with their \
+         connection, {} abandoned; {} unexpected acks",
         thousands(moves.sent),
         thousands(moves.answered),
         moves.missing,
@@ -153,7 +153,7 @@ fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
     )?;
     writeln!(
         out,
-        "a client        {:.1} frames/s and {:.2} kB/s in, {:.1} frames/s and {:.2} kB/s out; {} corrections in all",
+        "per client      {:.1} frames/s and {:.2} kB/s in, {:.1} frames/s and {:.2} kB/s out; {} corrections in total",
         traffic.per_client_s(traffic.tally.frames_in_total()),
         traffic.per_client_s(traffic.tally.bytes_in) / 1e3,
         traffic.per_client_s(traffic.tally.frames_out),
@@ -167,7 +167,7 @@ fn write_replicas(out: &mut String, replicas: &Replicas) -> fmt::Result {
         replicas.faults.iter().map(|(fault, count)| format!("{count} {}", fault.name())).collect();
     writeln!(
         out,
-        "pictures        {} with {} sprites: {}; {} drawn twice",
+        "replicas        {} with {} sprites: {}; {} duplicates",
         replicas.compared,
         thousands(replicas.sprites as u64),
         faults.join(", "),
@@ -176,7 +176,7 @@ fn write_replicas(out: &mut String, replicas: &Replicas) -> fmt::Result {
     if replicas.foreign_players > 0 {
         writeln!(
             out,
-            "                {} other players are there: phantoms can't be told",
+            "                {} other players on the server: phantoms cannot be detected",
             replicas.foreign_players
         )?;
     }
@@ -207,10 +207,10 @@ fn write_server(out: &mut String, report: &Report) -> fmt::Result {
     );
     if let Some((before, after)) = server.descriptors_before.zip(server.descriptors_after) {
         part(Some(after as f64), &|after| {
-            format!("{after:.0} descriptors at the end, {before} at the beginning")
+            format!("{after:.0} descriptors at the end, {before} at the start")
         });
     }
-    part(server.cpu_us_per_call(), &|us| format!("{us:.2} us of CPU a socket call"));
+    part(server.cpu_us_per_call(), &|us| format!("{us:.2} us of CPU per socket call"));
     if let Some(metrics) = &server.metrics {
         part(metrics.tick_rate_hz, &|hz| format!("{hz:.2} ticks/s"));
         part(metrics.ticks_skipped, &|count| format!("{count:.0} skipped"));
@@ -220,11 +220,9 @@ fn write_server(out: &mut String, report: &Report) -> fmt::Result {
         part(metrics.reads_per_s, &|rate| format!("{} reads/s", thousands(rate as u64)));
         part(metrics.writes_per_s, &|rate| format!("{} writes/s", thousands(rate as u64)));
         part(metrics.write_stalls.filter(|n| *n > 0.0), &|count| format!("{count:.0} writes stalled"));
-        part(metrics.rate_limited.filter(|n| *n > 0.0), &|count| {
-            format!("{count:.0} messages over the limit")
-        });
+        part(metrics.rate_limited.filter(|n| *n > 0.0), &|count| format!("{count:.0} messages rate-limited"));
         part(metrics.flush_interval_ms, &|ms| format!("flush every {ms:.0} ms"));
-        part(metrics.max_visible, &|count| format!("{count:.0} shown at most"));
+        part(metrics.max_visible, &|count| format!("at most {count:.0} visible"));
         part(metrics.governor_level, &|level| format!("governor at {level:.0}"));
     }
     let lines = if parts.is_empty() { vec!["unknown: no --pid, no /metrics".to_owned()] } else { parts };
@@ -267,18 +265,18 @@ mod tests {
     use crate::report::tests::sample;
 
     #[test]
-    fn churn_and_storms_are_told_when_there_were_any() {
+    fn churn_and_storms_are_reported_if_present() {
         let mut report = sample();
         assert!(!text(&report).contains("churn") && !text(&report).contains("storm"));
         report.churn = Some(Churn { left: vec![("close", 1_000), ("reset", 5)], ..Churn::default() });
         report.storm = Some(Storm { killed: 5_000, back_s: Some(1.25), stayed: 1_000, ..Storm::default() });
         let text = text(&report);
-        assert!(text.contains("1,005 left") && text.contains("1000 close, 5 reset"), "{text}");
-        assert!(text.contains("5,000 killed") && text.contains("all back after 1.25 s"), "{text}");
+        assert!(text.contains("1,005 disconnected") && text.contains("1000 close, 5 reset"), "{text}");
+        assert!(text.contains("5,000 disconnected") && text.contains("complete after 1.25 s"), "{text}");
     }
 
     #[test]
-    fn a_clean_run_says_so_and_a_failed_one_says_why() {
+    fn the_verdict_is_clean_or_lists_the_problems() {
         let mut report = sample();
         let clean = text(&report);
         assert!(clean.contains("verdict         nothing was lost or wrong"), "{clean}");
