@@ -1,35 +1,35 @@
-//! The floor's flushes, chosen so that it writes as often and as much as the game server did.
+//! Computes the floor's flushes so that it matches the game server's writes and bytes.
 //!
-//! Both answer each MOVE with a write of its own, and everything else the game server writes is flushes; where its
-//! changes ride along with an ack, there are fewer flushes and the floor's carry their bytes.
+//! Both write one ack per MOVE. All other writes of the game server count as flushes. If its deltas piggyback on
+//! acks, there are fewer flushes, and the floor's carry those bytes.
 
 use serde_json::Value as Json;
 
 use crate::figures::{BYTES, CLIENTS, MOVES, WRITES, number};
 
-/// Bytes of an ack with its frame.
+/// Size of an ack with its frame header, in bytes.
 const ACK_BYTES: f64 = 15.0;
 
-/// The floor's flushes consist of frames of so many bytes.
+/// Size of the frames in the floor's flushes, in bytes.
 const FRAME_BYTES: f64 = 9.0;
 
-/// Most bytes of a flush that the floor takes, in whole frames.
+/// Longest flush that the floor accepts, in bytes, rounded down to whole frames.
 const FLUSH_BYTES_MAX: f64 = 65_529.0;
 
-/// Shortest and longest time between two flushes that the floor takes, in milliseconds.
+/// Shortest and longest flush interval that the floor accepts, in milliseconds.
 const INTERVAL_MS: (f64, f64) = (1.0, 60_000.0);
 
-/// What the floor is told.
+/// The floor's flush settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Flushes {
-    /// Bytes of each; 0 for no flushes.
+    /// Bytes of a flush; 0 for no flushes.
     pub bytes: u32,
-    /// Time between two to one client, in milliseconds.
+    /// Flush interval per client, in milliseconds.
     pub interval_ms: f64,
 }
 
 impl Flushes {
-    /// Flushes that make the writes and bytes of this run; none where the load test tells neither.
+    /// Returns flushes that match the writes and bytes of a run, or `None` if the results lack them.
     pub fn matching(load: &Json) -> Option<Flushes> {
         let clients = number(load, CLIENTS).filter(|clients| *clients > 0.0)?;
         let moves_per_s = number(load, MOVES)?;
@@ -46,7 +46,7 @@ impl Flushes {
         })
     }
 
-    /// The floor's flags.
+    /// Returns the floor's flags.
     pub fn flags(&self) -> String {
         format!("--flush-bytes {} --flush-interval-ms {:.2}", self.bytes, self.interval_ms)
     }
@@ -65,15 +65,15 @@ mod tests {
     }
 
     #[test]
-    fn flushes_make_up_for_the_writes_and_bytes_that_acks_leave() {
-        // A thousand clients with 10 acks and 8 flushes a second each; 150 of 870 bytes are acks.
+    fn flushes_cover_the_writes_and_bytes_beyond_acks() {
+        // A thousand clients with 10 acks and 8 flushes a second each. 150 of 870 bytes are acks.
         let flushes = Flushes::matching(&load(10_000.0, 18_000.0, 870.0)).unwrap();
         assert_eq!(flushes, Flushes { bytes: 90, interval_ms: 125.0 });
         assert_eq!(flushes.flags(), "--flush-bytes 90 --flush-interval-ms 125.00");
     }
 
     #[test]
-    fn what_the_floor_does_not_take_becomes_the_nearest_it_does() {
+    fn unsupported_flushes_are_clamped() {
         let none = Some(Flushes { bytes: 0, interval_ms: 60_000.0 });
         assert_eq!(Flushes::matching(&load(10_000.0, 10_000.0, 200.0)), none);
         assert_eq!(Flushes::matching(&load(10_000.0, 9_000.0, 200.0)), none);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_measured_nothing_has_no_match() {
+    fn a_run_without_measurements_has_no_match() {
         assert_eq!(Flushes::matching(&json!({ "traffic": { "clients": 0 } })), None);
         assert_eq!(Flushes::matching(&json!({ "traffic": { "clients": 5, "moves_per_s": 1.0 } })), None);
     }

@@ -1,39 +1,39 @@
-//! The figures of a run: which there are, and where in the load test's results they stand.
+//! The figures of a run, and their paths in the load test's results.
 
 use serde_json::Value as Json;
 
-/// What the load test found, as it wrote it.
+/// Results of the load test, as JSON.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Against the game server.
+    /// Results for the game server.
     pub server: Json,
-    /// Against the floor under the same load, each time it was started; none where the row makes hardly any call.
+    /// Results for the floor under the same load, one per start. Empty for a row with hardly any calls.
     pub floors: Vec<Json>,
 }
 
-/// Which of several runs a target is held against.
+/// Which of several runs is compared with the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// The median: noise of the machine is not the server's.
+    /// The median, to exclude noise of the machine.
     ByMedian,
-    /// The worst: what must not happen must not happen once.
+    /// The worst run, for events that must never happen.
     ByWorst,
 }
 use Judged::{ByMedian, ByWorst};
 
 /// One figure.
 pub struct Figure {
-    /// Its name for programs.
+    /// Its key in JSON.
     pub key: &'static str,
-    /// Its name for people.
+    /// Its name in reports.
     pub name: &'static str,
     /// Its unit; empty for counts.
     pub unit: &'static str,
-    /// Decimals that are more than noise.
+    /// Significant decimals.
     pub decimals: usize,
-    /// Which of several runs counts.
+    /// Which of several runs is judged.
     pub judged: Judged,
-    /// Its value in a run; none where it was not measured.
+    /// Its value in a run, or `None` if it was not measured.
     pub of: fn(&Run) -> Option<f64>,
 }
 
@@ -48,51 +48,51 @@ const fn figure(
     Figure { key, name, unit, decimals, judged, of }
 }
 
-/// All figures, in the order in which they are told.
-#[rustfmt::skip] // One row a figure.
+/// All figures, in the order of the reports.
+#[rustfmt::skip] // One row per figure.
 pub static FIGURES: &[Figure] = &[
     figure("ack_mean_ms", "ack round trip, mean", "ms", 2, ByMedian, |run| times(run, "ack_ms", "mean")),
     figure("ack_p99_ms", "ack round trip, p99", "ms", 2, ByMedian, |run| times(run, "ack_ms", "p99")),
     figure("ack_max_ms", "ack round trip, longest", "ms", 1, ByMedian, |run| times(run, "ack_ms", "max")),
-    figure("to_screen_p99_ms", "changes of the 50 nearest on the screen, p99", "ms", 0, ByMedian, |run| times(run, "to_screen_ms", "p99")),
-    figure("kb_per_client_s", "sent to each client", "kB/s", 2, ByMedian, |run| Some(at(run, BYTES)? / 1e3)),
-    figure("saved_percent", "saved against full snapshots of those shown, acks included", "%", 2, ByMedian, |run| Some(at(run, SAVED)? * 100.0)),
-    figure("saved_of_all_percent", "saved against full snapshots of everybody, acks included", "%", 2, ByMedian, saved_of_all_percent),
+    figure("to_screen_p99_ms", "delay of changes of the 50 nearest to the screen, p99", "ms", 0, ByMedian, |run| times(run, "to_screen_ms", "p99")),
+    figure("kb_per_client_s", "sent per client", "kB/s", 2, ByMedian, |run| Some(at(run, BYTES)? / 1e3)),
+    figure("saved_percent", "saved against snapshots of visible players, acks included", "%", 2, ByMedian, |run| Some(at(run, SAVED)? * 100.0)),
+    figure("saved_of_all_percent", "saved against snapshots of all players, acks included", "%", 2, ByMedian, saved_of_all_percent),
     figure("resident_mib", "memory of the server", "MiB", 1, ByMedian, |run| Some(at(run, RESIDENT)? / f64::from(1 << 20))),
-    figure("joined_in_s", "everybody in after", "s", 1, ByMedian, |run| at(run, "/connections/joined_in_s")),
+    figure("joined_in_s", "all clients joined after", "s", 1, ByMedian, |run| at(run, "/connections/joined_in_s")),
     figure("ack_connecting_mean_ms", "ack round trip while others connect, mean", "ms", 2, ByMedian, |run| times(run, "ack_while_connecting_ms", "mean")),
     figure("ack_connecting_p99_ms", "ack round trip while others connect, p99", "ms", 2, ByMedian, |run| times(run, "ack_while_connecting_ms", "p99")),
     figure("tick_rate_hz", "ticks", "Hz", 2, ByWorst, |run| at(run, "/server/metrics/tick_rate_hz")),
     figure("ticks_skipped", "ticks skipped", "", 0, ByWorst, |run| at(run, SKIPPED)),
-    figure("ticks_unexplained", "ticks skipped that stolen time does not explain", "", 0, ByWorst, ticks_unexplained),
-    figure("stolen_percent", "time stolen from the machine", "%", 2, ByMedian, |run| Some(at(run, STOLEN)? * 100.0)),
+    figure("ticks_unexplained", "ticks skipped and not explained by steal time", "", 0, ByWorst, ticks_unexplained),
+    figure("stolen_percent", "steal time of the machine", "%", 2, ByMedian, |run| Some(at(run, STOLEN)? * 100.0)),
     figure("connections_lost", "connections failed or lost", "", 0, ByWorst, connections_lost),
     figure("acks_missing", "MOVEs without an ack", "", 0, ByWorst, acks_missing),
-    figure("problems", "kinds of things lost or wrong, pictures included", "", 0, ByWorst, problems),
+    figure("problems", "kinds of losses and faults, replicas included", "", 0, ByWorst, problems),
     figure("cpu_percent", "CPU of the server, of one core", "%", 1, ByMedian, |run| Some(at(run, CORES)? * 100.0)),
-    figure("cpu_us_per_player_s", "CPU for each player a second", "us", 1, ByMedian, cpu_us_per_player_s),
-    figure("reads_per_s", "reads of sockets a second", "", 0, ByMedian, |run| at(run, READS)),
-    figure("writes_per_s", "writes to sockets a second", "", 0, ByMedian, |run| at(run, WRITES)),
-    figure("bytes_per_write", "bytes in a write", "", 0, ByMedian, bytes_per_write),
-    figure("cpu_us_per_call", "CPU for each read or write", "us", 2, ByMedian, |run| at(run, CALL).filter(|_| !run.floors.is_empty())),
-    figure("floor_cpu_us_per_call", "CPU for each read or write of the floor", "us", 2, ByMedian, |run| floor_at(run, CALL)),
-    figure("floor_ratio", "CPU for each call, the floor's being 1", "", 2, ByMedian, |run| against_floor(run, CALL)),
-    figure("floor_reads_percent", "reads of the floor, the server's being 100", "%", 1, ByMedian, |run| floor_percent(run, READS)),
-    figure("floor_writes_percent", "writes of the floor, the server's being 100", "%", 1, ByMedian, |run| floor_percent(run, WRITES)),
-    figure("floor_bytes_percent", "bytes of the floor, the server's being 100", "%", 1, ByMedian, |run| floor_percent(run, BYTES)),
-    figure("server_wait_percent", "time the server had no processor", "%", 1, ByMedian, |run| Some(at(run, "/server/wait_ratio")? * 100.0)),
-    figure("flush_interval_ms", "time between two flushes at the end", "ms", 0, ByMedian, |run| at(run, "/server/metrics/flush_interval_ms")),
-    figure("max_visible", "players shown at most at the end", "", 0, ByMedian, |run| at(run, "/server/metrics/max_visible")),
-    figure("governor_level", "level of the governor at the end", "", 0, ByMedian, |run| at(run, "/server/metrics/governor_level")),
+    figure("cpu_us_per_player_s", "CPU per player and second", "us", 1, ByMedian, cpu_us_per_player_s),
+    figure("reads_per_s", "socket reads per second", "", 0, ByMedian, |run| at(run, READS)),
+    figure("writes_per_s", "socket writes per second", "", 0, ByMedian, |run| at(run, WRITES)),
+    figure("bytes_per_write", "bytes per write", "", 0, ByMedian, bytes_per_write),
+    figure("cpu_us_per_call", "CPU per socket call", "us", 2, ByMedian, |run| at(run, CALL).filter(|_| !run.floors.is_empty())),
+    figure("floor_cpu_us_per_call", "CPU per socket call of the floor", "us", 2, ByMedian, |run| floor_at(run, CALL)),
+    figure("floor_ratio", "CPU per socket call, relative to the floor", "", 2, ByMedian, |run| against_floor(run, CALL)),
+    figure("floor_reads_percent", "reads of the floor, relative to the server", "%", 1, ByMedian, |run| floor_percent(run, READS)),
+    figure("floor_writes_percent", "writes of the floor, relative to the server", "%", 1, ByMedian, |run| floor_percent(run, WRITES)),
+    figure("floor_bytes_percent", "bytes of the floor, relative to the server", "%", 1, ByMedian, |run| floor_percent(run, BYTES)),
+    figure("server_wait_percent", "time the server waited for a processor", "%", 1, ByMedian, |run| Some(at(run, "/server/wait_ratio")? * 100.0)),
+    figure("flush_interval_ms", "flush interval at the end", "ms", 0, ByMedian, |run| at(run, "/server/metrics/flush_interval_ms")),
+    figure("max_visible", "limit of visible players at the end", "", 0, ByMedian, |run| at(run, "/server/metrics/max_visible")),
+    figure("governor_level", "quality level at the end", "", 0, ByMedian, |run| at(run, "/server/metrics/governor_level")),
 ];
 
-/// Bytes a second that a client received.
+/// Bytes received per client and second.
 pub const BYTES: &str = "/traffic/per_client_s/bytes_in";
 /// Clients at the end of the window.
 pub const CLIENTS: &str = "/traffic/clients";
-/// MOVEs a second of all clients.
+/// MOVEs per second of all clients.
 pub const MOVES: &str = "/traffic/moves_per_s";
-/// Writes a second to all clients.
+/// Socket writes per second to all clients.
 pub const WRITES: &str = "/server/metrics/socket_writes_per_s";
 const READS: &str = "/server/metrics/socket_reads_per_s";
 const CALL: &str = "/server/cpu_us_per_socket_call";
@@ -102,24 +102,24 @@ const SAVED: &str = "/server/metrics/bandwidth_saved_ratio";
 const SKIPPED: &str = "/server/metrics/ticks_skipped";
 const STOLEN: &str = "/generator/stolen_ratio";
 
-/// A player's entry in a `GAME_STATE`.
+/// Size of a player's entry in a `GAME_STATE`.
 const ENTRY_BYTES: f64 = 11.0;
 
-/// Ticks a second of a server with default settings.
+/// Tick rate of a server with default settings.
 const TICK_RATE_HZ: f64 = 60.0;
 
-/// The figure of this key.
+/// Returns the figure of this key.
 #[cfg(test)]
 pub fn by_key(key: &str) -> &'static Figure {
     FIGURES.iter().find(|figure| figure.key == key).expect("a key of the table")
 }
 
-/// A number of the load test's results.
+/// Returns a number of the load test's results.
 pub fn number(load: &Json, path: &str) -> Option<f64> {
     load.pointer(path)?.as_f64()
 }
 
-/// Sentences of the load test that belong beside the figures: what was wrong, and who could not keep up.
+/// Returns the load test's problems, and its statement if the generator or the machine did not keep up.
 pub fn remarks(load: &Json) -> Vec<String> {
     let problems = load["problems"].as_array().into_iter().flatten();
     let kept_up = load["generator"]["kept_up"] == true;
@@ -131,14 +131,14 @@ fn at(run: &Run, path: &str) -> Option<f64> {
     number(&run.server, path)
 }
 
-/// The mean of the floor's runs.
+/// Returns the mean of the floor's runs.
 fn floor_at(run: &Run, path: &str) -> Option<f64> {
     let numbers: Option<Vec<f64>> = run.floors.iter().map(|floor| number(floor, path)).collect();
     let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
     Some(numbers.iter().sum::<f64>() / numbers.len() as f64)
 }
 
-/// The server's number as a multiple of the floor's.
+/// Returns the server's number as a multiple of the floor's.
 fn against_floor(run: &Run, path: &str) -> Option<f64> {
     let floor = floor_at(run, path).filter(|number| *number > 0.0)?;
     Some(at(run, path)? / floor)
@@ -149,13 +149,13 @@ fn floor_percent(run: &Run, path: &str) -> Option<f64> {
     Some(floor_at(run, path)? / server * 100.0)
 }
 
-/// One of the load test's figures of many times; of no times they are zeros, which would meet every target.
+/// Returns a figure of a histogram. An empty histogram has zeros, which would meet every target.
 fn times(run: &Run, of: &str, quantile: &str) -> Option<f64> {
     at(run, &format!("/{of}/count")).filter(|count| *count > 0.0)?;
     at(run, &format!("/{of}/{quantile}"))
 }
 
-/// A machine that was gone for a second explains the ticks of that second, and no more.
+/// Steal time explains as many skipped ticks as fit into it.
 fn ticks_unexplained(run: &Run) -> Option<f64> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let stolen_s = at(run, STOLEN)? * at(run, "/traffic/seconds")? * cores;
@@ -177,7 +177,7 @@ fn problems(run: &Run) -> Option<f64> {
     run.server["problems"].as_array().map(|problems| problems.len() as f64)
 }
 
-/// Against what the server replaced sends: to every player, at each tick, the entries of all others.
+/// Compares with the replaced server, which sent the entries of all other players to every player in each tick.
 fn saved_of_all_percent(run: &Run) -> Option<f64> {
     let others = at(run, CLIENTS).map(|clients| clients - 1.0).filter(|others| *others > 0.0)?;
     Some((1.0 - at(run, BYTES)? / (others * ENTRY_BYTES * TICK_RATE_HZ)) * 100.0)
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_found_or_worked_out() {
+    fn figures_are_read_or_computed() {
         let run = run();
         let expected = [
             ("ack_mean_ms", 1.25),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_no_figure() {
+    fn an_unmeasured_figure_has_no_value() {
         let mut run = run();
         assert_eq!(value(&run, "to_screen_p99_ms"), None, "nothing arrived");
         assert_eq!(value(&run, "saved_percent"), None);
@@ -255,14 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn stolen_time_explains_as_many_ticks_as_fit_into_it() {
+    fn steal_time_explains_skipped_ticks() {
         let mut run = run();
         run.server["generator"]["stolen_ratio"] = json!(0.5);
         assert_eq!(value(&run, "ticks_unexplained"), Some(0.0));
     }
 
     #[test]
-    fn remarks_tell_what_was_wrong_and_nothing_else() {
+    fn remarks_list_only_problems() {
         let mut load = run().server;
         assert!(remarks(&load).is_empty());
         load["problems"] = json!(["3 MOVEs were never answered"]);

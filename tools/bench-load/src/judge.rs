@@ -1,4 +1,4 @@
-//! Targets, and whether the runs of a row meet them.
+//! Targets, and their comparison with the runs of a row.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use stage::statistics::Spread;
 
 use crate::figures::{Figure, Judged};
 
-/// What a figure may be.
+/// The allowed range of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// This or less.
@@ -38,41 +38,41 @@ impl fmt::Display for Bound {
     }
 }
 
-/// A figure, by its key, and what it may be.
+/// A figure's key and its allowed range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     /// Key of the figure.
     pub key: &'static str,
-    /// What it may be.
+    /// Its allowed range.
     pub bound: Bound,
 }
 
-/// A figure of several runs, judged where it has a target.
+/// A figure of several runs, compared with its target, if any.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Key of the figure.
     pub key: String,
-    /// Its name for people.
+    /// Its name in reports.
     pub name: String,
     /// Its unit; empty for counts.
     pub unit: String,
-    /// Decimals that are more than noise.
+    /// Significant decimals.
     pub decimals: usize,
-    /// The value that is held against the target: the median of the runs, or the worst of them.
+    /// The judged value: the median of the runs, or the worst.
     pub value: Option<f64>,
-    /// The runs in three numbers.
+    /// Median and range of the runs.
     pub spread: Option<Spread>,
-    /// Each run in which it was measured.
+    /// Values of the runs in which it was measured.
     pub runs: Vec<f64>,
-    /// What it is to be, such as `<= 1.5`.
+    /// The target, such as `<= 1.5`.
     pub target: Option<String>,
-    /// Whether it is; none without a target.
+    /// Whether the target is met; `None` without a target.
     pub met: Option<bool>,
 }
 
 impl Measured {
-    /// Judges a figure by its values in the runs. One that has a target and was not measured in all of them misses it;
-    /// one that has neither target nor value is not worth telling.
+    /// Judges a figure by its values in the runs. A figure with a target misses it if any run lacks a value. Returns
+    /// `None` for a figure with neither target nor value.
     pub fn judge(figure: &Figure, values: &[Option<f64>], bound: Option<Bound>) -> Option<Measured> {
         let runs: Vec<f64> = values.iter().copied().flatten().collect();
         let spread = Spread::of(&runs);
@@ -96,17 +96,17 @@ impl Measured {
         })
     }
 
-    /// Whether it has a target and misses it.
+    /// Whether the target is missed.
     pub fn is_missed(&self) -> bool {
         self.met == Some(false)
     }
 
-    /// The judged value with its unit, or that there is none.
+    /// Returns the judged value with its unit, or `not measured`.
     pub fn value_text(&self) -> String {
         self.value.map_or("not measured".to_owned(), |value| self.with_unit(&self.rounded(value)))
     }
 
-    /// From the smallest to the largest run; empty for a single one.
+    /// Returns the range of the runs; empty for a single run.
     pub fn spread_text(&self) -> String {
         match self.spread {
             Some(spread) if self.runs.len() > 1 => {
@@ -116,12 +116,12 @@ impl Measured {
         }
     }
 
-    /// The target with its unit; empty where there is none.
+    /// Returns the target with its unit; empty without a target.
     pub fn target_text(&self) -> String {
         self.target.as_ref().map(|target| self.with_unit(target)).unwrap_or_default()
     }
 
-    /// `yes` or `no`; empty where there is no target.
+    /// Returns `yes` or `no`; empty without a target.
     pub fn met_text(&self) -> &'static str {
         match self.met {
             Some(true) => "yes",
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_happen_is_judged_by_the_worst_run() {
+    fn forbidden_events_are_judged_by_the_worst_run() {
         let lost = judge("connections_lost", &[Some(0.0), Some(0.0), Some(1.0)], Bound::AtMost(0.0));
         assert!(lost.is_missed());
         let ticks = judge("tick_rate_hz", &[Some(60.0), Some(60.0), Some(59.0)], Bound::AtLeast(59.9));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_not_met() {
+    fn an_unmeasured_target_is_missed() {
         let part = judge("ack_mean_ms", &[Some(1.0), None], Bound::AtMost(1.5));
         assert!(part.is_missed());
         let none = judge("ack_mean_ms", &[None], Bound::AtMost(1.5));

@@ -1,15 +1,15 @@
-//! The table of loads that the server must bear: run, judged, and written down to be compared with.
+//! Load benchmarks: a table of loads with targets, run against the server and recorded for comparison.
 //!
-//! Each run of the game server is followed by two of the floor under the same load, which makes as many reads and
-//! writes with no game behind them, so that the server's CPU time can be given as a multiple of what the machine
-//! charges for the sockets alone. With `--check` a short form of one row ends in yes or no, and nothing is written.
+//! Each run of the game server is followed by two runs of the floor under the same load. The floor makes as many
+//! reads and writes without a game, so the server's CPU time can be given relative to the cost of the socket calls
+//! alone. With `--check`, a short run of one row prints yes or no, and writes nothing.
 //!
 //! ```text
-//! main ──> options       flags and environment become one valid set of options
+//! main ──> options       parses flags and environment into validated options
 //!      ├─> rows          the table: loads and targets, as data
-//!      ├─> run           one run of a row ──> calibrate: the floor's writes made equal to the server's
-//!      ├─> results       rows judged and kept ──> figures, judge
-//!      └─> report        the same for people
+//!      ├─> run           one run of a row ──> calibrate: matches the floor's writes to the server's
+//!      ├─> results       judges and stores rows ──> figures, judge
+//!      └─> report        results as Markdown and text
 //! ```
 
 mod calibrate;
@@ -36,7 +36,7 @@ use stage::machine::{self, Commit, Machine};
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Where results are kept, each machine's of a day in a folder of its own.
+/// Folder of all results. Each machine and day has a subfolder.
 const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what is asked for, prints what came out, and returns what missed its target.
+/// Runs the selected rows, prints the results, and returns the missed targets.
 fn bench(options: &Options) -> Result<Vec<String>, Failure> {
     let bench = Bench::new()?;
     let machine = Machine::current();
@@ -67,15 +67,15 @@ fn bench(options: &Options) -> Result<Vec<String>, Failure> {
     };
     for row in &options.rows {
         results.put(run_row(&bench, row, options)?);
-        // Row by row, so that a run that ends early leaves what it found.
+        // After each row, so that an early end keeps the completed rows.
         if let Some(folder) = &folder {
             results.write(folder).map_err(|error| unwritten(folder, &error))?;
         }
     }
     let rows = || options.rows.iter().filter_map(|row| results.row(row.id));
-    // What is said of rows that were not run now is no news.
-    let is_news = options.rows.iter().any(|row| row.id == GROWTH.0 || row.id == GROWTH.1);
-    let across = if is_news { results.across.as_slice() } else { &[] };
+    // The growth figure is shown only if one of its rows was run.
+    let has_growth = options.rows.iter().any(|row| row.id == GROWTH.0 || row.id == GROWTH.1);
+    let across = if has_growth { results.across.as_slice() } else { &[] };
     let missed = report::missed(rows(), across);
     print(&report::text(rows(), across));
     print(&match &folder {
@@ -102,7 +102,7 @@ fn unwritten(folder: &Path, error: &io::Error) -> Failure {
 }
 
 fn print(text: &str) {
-    // A closed pipe is the reader's choice.
+    // A closed pipe is not an error.
     let _ = io::stdout().write_all(text.as_bytes());
 }
 

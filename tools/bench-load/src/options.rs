@@ -1,4 +1,4 @@
-//! What is asked for: flags, and environment variables of the same names, since `make` passes what it is given on.
+//! Options: flags, and environment variables of the same names, since `make` passes its variables on.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ const RUNS_MAX: u32 = 99;
 /// Longest run, in seconds.
 const SECONDS_MAX: u64 = 3_600;
 
-/// What is run when nobody says otherwise: for results worth keeping, and for a quick yes or no. That one still counts
-/// so many ticks that one more or less does not decide.
+/// Defaults: for recorded results, and for a quick check. A check still covers enough ticks that one skipped tick
+/// does not decide.
 const TABLE: Defaults = Defaults { runs: "3", duration: "60s", rows: "a,b,c,d,e,f,g", floor_runs: 2 };
 const CHECK: Defaults = Defaults { runs: "1", duration: "20s", rows: "c", floor_runs: 1 };
 
@@ -30,38 +30,38 @@ struct Defaults {
 pub struct Options {
     /// Runs of each row.
     pub runs: u32,
-    /// How long each is measured, in seconds.
+    /// Measured time of each run, in seconds.
     pub seconds: u64,
-    /// What is run, in the order of the table.
+    /// Rows to run, in the order of the table.
     pub rows: Vec<&'static Row>,
     /// Runs of the floor after each run of a row.
     pub floor_runs: usize,
-    /// Where results go, where somebody says so.
+    /// Folder for the results, if given.
     pub results: Option<PathBuf>,
-    /// Says yes or no, and writes nothing.
+    /// Whether to print yes or no and write nothing.
     pub is_check: bool,
 }
 
-/// What the command line asks for.
+/// A parsed command line.
 pub type Command = cli::Command<Options>;
 
-const BRIEF: &str = "Runs the table of loads against servers of its own, judges them, and writes down what came out.\n\n\
-     Each run of the server is followed by two of the floor (to check by one), with the same reads and writes and no game.";
+const BRIEF: &str = "Runs the table of loads against its own servers, checks the targets, and records the results.\n\n\
+     Each run of the server is followed by two of the floor (one for a check): the same reads and writes without a game.";
 
-/// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
+/// Parses the arguments that follow the program's name. `variable` returns environment variables for missing flags.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line with the option, the value and the allowed values.
 pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
     let declare = |flags: &mut Flags| {
-        flags.optopt("", "runs", "runs of each row [3, to check 1], RUNS", "N");
-        flags.optopt("", "duration", "how long each is measured [60s, to check 20s], DURATION", "TIME");
-        flags.optopt("", "rows", "rows to run, such as a,c [all, to check c], ROWS", "LETTERS");
+        flags.optopt("", "runs", "runs of each row [3; check: 1], RUNS", "N");
+        flags.optopt("", "duration", "measured time of each run [60s; check: 20s], DURATION", "TIME");
+        flags.optopt("", "rows", "rows to run, such as a,c [all; check: c], ROWS", "LETTERS");
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
-        flags.optflag("", "check", "say yes or no, and write nothing");
+        flags.optflag("", "check", "print yes or no, and write nothing");
     };
     cli::parse("bench-load", args, &brief(), declare, |matches| {
         let is_check = matches.opt_present("check");
@@ -83,7 +83,7 @@ pub fn parse(
             rows: value(
                 given("rows"),
                 defaults.rows,
-                &format!("some of {} with commas between them", TABLE.rows),
+                &format!("a comma-separated list of {}", TABLE.rows),
                 rows,
             )?,
             floor_runs: defaults.floor_runs,
@@ -99,10 +99,10 @@ fn rows(text: &str) -> Option<Vec<&'static Row>> {
     all_known.then(|| ROWS.iter().filter(|row| wanted.contains(&row.id)).collect())
 }
 
-/// What `--help` says beside the flags.
+/// Returns the text of `--help` above the flags.
 fn brief() -> String {
     let rows: Vec<String> = ROWS.iter().map(|row| format!("    {}  {}\n", row.id, row.title)).collect();
-    let statuses = "Exit status: 0 when every target is met, 1 when one is missed, 2 for bad usage.";
+    let statuses = "Exit status: 0 if every target is met, 1 otherwise, 2 for invalid usage.";
     format!("{BRIEF}\n\nRows:\n{}\n{statuses}", rows.concat())
 }
 
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_table_is_run_unless_told_otherwise() {
+    fn all_rows_are_run_by_default() {
         let options = run(&[], &[("ROWS", "")]).unwrap();
         assert_eq!((options.runs, options.seconds, letters(&options).as_str()), (3, 60, "abcdefg"));
         assert_eq!(options.floor_runs, 2);
@@ -135,17 +135,17 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_variables() {
+    fn flags_override_variables() {
         let variables = [("RUNS", "5"), ("DURATION", "2m"), ("ROWS", "c, a")];
         let options = run(&["--runs=1"], &variables).unwrap();
         assert_eq!((options.runs, options.seconds, letters(&options).as_str()), (1, 120, "ac"));
     }
 
     #[test]
-    fn bad_values_are_named_with_what_is_allowed() {
+    fn an_invalid_value_is_reported_with_the_allowed_values() {
         for (args, variables, problem) in [
             (&["--runs", "0"][..], &[][..], "--runs 0: expected a whole number from 1 to 99"),
-            (&[], &[("ROWS", "a,z")], "ROWS=a,z: expected some of a,b,c,d,e,f,g with commas between them"),
+            (&[], &[("ROWS", "a,z")], "ROWS=a,z: expected a comma-separated list of a,b,c,d,e,f,g"),
             (
                 &[],
                 &[("DURATION", "60")],
@@ -156,6 +156,6 @@ mod tests {
             assert_eq!(run(args, variables).unwrap_err(), problem);
         }
         assert!(run(&["--duration=0s"], &[]).is_err());
-        assert!(run(&["--help"], &[]).unwrap_err().contains("    f  10,000 clients"));
+        assert!(run(&["--help"], &[]).unwrap_err().contains("    f  10,000 idle clients"));
     }
 }

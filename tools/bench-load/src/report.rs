@@ -1,14 +1,14 @@
-//! Results as people read them: Markdown to keep, and plain text for the terminal.
+//! Results as Markdown to keep, and as plain text for the terminal.
 
 use std::fmt::{self, Write as _};
 
 use crate::judge::Measured;
 use crate::results::{Entry, Results};
 
-/// Everything, as Markdown.
+/// Returns all results as Markdown.
 pub fn markdown(results: &Results) -> String {
     let mut out = String::new();
-    write_markdown(&mut out, results).expect("a String takes whatever is written");
+    write_markdown(&mut out, results).expect("writing to a String never fails");
     out
 }
 
@@ -16,13 +16,13 @@ fn write_markdown(out: &mut String, results: &Results) -> fmt::Result {
     writeln!(out, "# Server under load\n")?;
     writeln!(
         out,
-        "Written by `make bench-load`; all players inside the spawn area, server and generator on"
+        "Written by `make bench-load`. All players are in the spawn area; server and generator run on"
     )?;
     writeln!(
         out,
-        "the same machine. Where a row was run several times, \"measured\" is the median, and of what"
+        "the same machine. For several runs of a row, \"measured\" is the median, or the worst for"
     )?;
-    writeln!(out, "must not happen the worst.\n")?;
+    writeln!(out, "events that must never happen.\n")?;
     writeln!(out, "{}", results.machine.table())?;
     writeln!(out, "| row | | targets missed |\n|---|---|---|")?;
     for entry in &results.rows {
@@ -49,7 +49,7 @@ fn write_row(out: &mut String, entry: &Entry) -> fmt::Result {
     entry.remarks.iter().try_for_each(|remark| writeln!(out, "* {remark}"))
 }
 
-/// Those with a target first.
+/// Figures with a target come first.
 fn write_figures(out: &mut String, figures: &[Measured]) -> fmt::Result {
     writeln!(out, "| figure | measured | runs | target | met |\n|---|---:|---:|---:|---|")?;
     let (judged, others): (Vec<&Measured>, Vec<&Measured>) =
@@ -73,11 +73,11 @@ fn circumstances(entry: &Entry) -> String {
     format!("{} run{plural} of {} s, {}, {}", entry.runs, entry.seconds, entry.commit, entry.started)
 }
 
-/// Figures without a target that tell how far the others can be trusted.
+/// Figures without a target that indicate how reliable the others are.
 const BESIDE: [&str; 4] =
     ["stolen_percent", "cpu_us_per_call", "floor_cpu_us_per_call", "floor_writes_percent"];
 
-/// Some rows with their targets, and what is said of several rows, as plain text.
+/// Returns rows with their targets, and the figures across rows, as plain text.
 pub fn text<'a>(rows: impl Iterator<Item = &'a Entry>, across: &[Measured]) -> String {
     let mut out = String::new();
     for entry in rows {
@@ -108,10 +108,10 @@ fn line(measured: &Measured) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// What is missed, in one sentence for each: row, figure, value, target.
+/// Returns one sentence per missed target: row, figure, value, target.
 pub fn missed<'a>(rows: impl Iterator<Item = &'a Entry>, across: &[Measured]) -> Vec<String> {
-    let sentence = |whose: &str, measured: &Measured| {
-        format!("{whose}{} {} ({})", measured.name, measured.value_text(), measured.target_text())
+    let sentence = |prefix: &str, measured: &Measured| {
+        format!("{prefix}{} {} ({})", measured.name, measured.value_text(), measured.target_text())
     };
     let mut missed: Vec<String> = rows
         .flat_map(|entry| {
@@ -155,25 +155,25 @@ mod tests {
     }
 
     #[test]
-    fn markdown_tells_targets_first_and_what_was_missed() {
+    fn markdown_lists_targets_first_and_missed_targets() {
         let text = markdown(&sample());
         assert!(text.contains("| a | few clients | ack round trip, p99 |"), "{text}");
         assert!(text.contains("2 runs of 60 s, commit abc with changes, 2026-01-01T00:00:00Z"), "{text}");
         let rows = "| ack round trip, mean | 1.12 ms | 1.00..1.25 | < 1.5 ms | yes |\n\
                     | ack round trip, p99 | 11.12 ms | 11.00..11.25 | < 10 ms | no |\n\
                     | CPU of the server, of one core | 20.1 % | 20.0..20.2 |  |  |\n\
-                    | time stolen from the machine | 3.12 % | 3.00..3.25 |  |  |\n";
+                    | steal time of the machine | 3.12 % | 3.00..3.25 |  |  |\n";
         assert!(text.contains(rows), "{text}");
         assert!(text.ends_with("\n* run 1, server: slow\n"), "{text}");
     }
 
     #[test]
-    fn the_terminal_shows_what_is_judged_and_little_else() {
+    fn the_terminal_shows_only_judged_figures_and_their_context() {
         let results = sample();
         let text = text(results.rows.iter(), &[]);
         assert!(text.contains("   yes  ack round trip, mean"), "{text}");
         assert!(text.contains("   no   ack round trip, p99"), "{text}");
-        assert!(text.contains("        time stolen from the machine"), "{text}");
+        assert!(text.contains("        steal time of the machine"), "{text}");
         assert!(!text.contains("CPU of the server"), "{text}");
         let missed = missed(results.rows.iter(), &[]);
         assert_eq!(missed, ["row a: ack round trip, p99 11.12 ms (< 10 ms)"]);

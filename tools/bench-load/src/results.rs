@@ -1,4 +1,4 @@
-//! Results as they are kept: `load.json`, to which each run of some rows adds, and `load.md`, the same for people.
+//! Stored results: `load.json`, updated by each run, and `load.md`, the same as Markdown.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,55 +13,55 @@ use crate::report::markdown;
 use crate::rows::{GROWTH, ROWS, Row};
 use crate::run::commands;
 
-/// What a player costs among ten thousand, against what it costs among a thousand; of two rows, not of one run.
+/// Growth of the cost per player from one thousand to ten thousand players. It belongs to two rows, not to one run.
 static GROWTH_FIGURE: Figure = Figure {
     key: "cpu_growth_percent",
-    name: "growth of the CPU for each player from 1,000 to 10,000 of them",
+    name: "growth of the CPU per player from 1,000 to 10,000 players",
     unit: "%",
     decimals: 1,
     judged: Judged::ByMedian,
     of: |_| None,
 };
 
-/// The figure the growth is made of.
+/// The figure whose growth is computed.
 const GROWING: &str = "cpu_us_per_player_s";
 
-/// A row that was run.
+/// The results of a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its letter.
     pub id: String,
-    /// What it is.
+    /// Its title.
     pub title: String,
-    /// When its first run began.
+    /// Start time of its first run.
     pub started: String,
-    /// The code that was run.
+    /// The measured code.
     pub commit: Commit,
-    /// How often it was run.
+    /// Number of runs.
     pub runs: usize,
-    /// How long each run was measured, in seconds.
+    /// Measured time of each run, in seconds.
     pub seconds: u64,
-    /// What to type to run it by hand.
+    /// Commands that repeat it by hand.
     pub commands: Vec<String>,
-    /// What came out.
+    /// Its figures.
     pub figures: Vec<Measured>,
-    /// What the load test said beside its figures.
+    /// Remarks of the load test.
     pub remarks: Vec<String>,
 }
 
-/// Everything that is known of a machine and a day.
+/// All results of a machine and day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// The machine.
     pub machine: Machine,
     /// The rows, in the order of the table.
     pub rows: Vec<Entry>,
-    /// What is said of several rows.
+    /// Figures across several rows.
     pub across: Vec<Measured>,
 }
 
 impl Entry {
-    /// Judges the runs of a row; at least one.
+    /// Judges the runs of a row. There must be at least one.
     pub fn judge(row: &Row, seconds: u64, started: String, commit: Commit, runs: &[Run]) -> Entry {
         let figure = |figure: &Figure| {
             let values: Vec<Option<f64>> = runs.iter().map(figure.of).collect();
@@ -80,7 +80,7 @@ impl Entry {
         }
     }
 
-    /// The figures that have a target and miss it.
+    /// Returns the figures that miss their target.
     pub fn missed(&self) -> impl Iterator<Item = &Measured> {
         self.figures.iter().filter(|measured| measured.is_missed())
     }
@@ -91,8 +91,8 @@ impl Entry {
 }
 
 fn remarks_of(number: usize, run: &Run) -> Vec<String> {
-    let of = |whom: &str, remarks: Vec<String>| -> Vec<String> {
-        remarks.iter().map(|remark| format!("run {number}, {whom}: {remark}")).collect()
+    let of = |program: &str, remarks: Vec<String>| -> Vec<String> {
+        remarks.iter().map(|remark| format!("run {number}, {program}: {remark}")).collect()
     };
     let mut all = of("server", remarks(&run.server));
     all.extend(run.floors.iter().flat_map(|floor| of("floor", remarks(floor))));
@@ -100,15 +100,15 @@ fn remarks_of(number: usize, run: &Run) -> Vec<String> {
 }
 
 impl Results {
-    /// Nothing yet.
+    /// Returns empty results.
     pub fn new(machine: Machine) -> Results {
         Results { machine, ..Results::default() }
     }
 
-    /// What has been found here before on this machine, or nothing yet.
+    /// Reads the earlier results of this machine; empty if there are none.
     ///
     /// # Errors
-    /// The file is there and can't be read, is no such file, or is another machine's: nothing must take its place.
+    /// The file cannot be read or parsed, or holds another machine's results: it must not be overwritten.
     pub fn read(folder: &Path, machine: Machine) -> io::Result<Results> {
         let results: Results = match fs::read(folder.join("load.json")) {
             Ok(json) => serde_json::from_slice(&json)?,
@@ -116,22 +116,22 @@ impl Results {
             Err(error) => return Err(error),
         };
         if results.machine != machine {
-            return Err(io::Error::other("holds results of another machine; name another folder by RESULTS"));
+            return Err(io::Error::other("results of another machine; set RESULTS to another folder"));
         }
         Ok(results)
     }
 
-    /// Writes both files, and makes the folder where it lacks.
+    /// Writes both files, and creates the folder if needed.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Writing fails.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("load.json"), format!("{}\n", serde_json::to_string_pretty(self)?))?;
         fs::write(folder.join("load.md"), markdown(self))
     }
 
-    /// Adds a row; an earlier result of the same row gives way to it.
+    /// Adds a row, or replaces its earlier results.
     pub fn put(&mut self, entry: Entry) {
         self.rows.retain(|kept| kept.id != entry.id);
         self.rows.push(entry);
@@ -139,12 +139,12 @@ impl Results {
         self.across = self.growth().into_iter().collect();
     }
 
-    /// The row of this letter.
+    /// Returns the row of this letter.
     pub fn row(&self, id: &str) -> Option<&Entry> {
         self.rows.iter().find(|entry| entry.id == id)
     }
 
-    /// How much more a player costs among many; of the same code only.
+    /// Returns the growth of the cost per player. Both rows must be of the same code.
     fn growth(&self) -> Option<Measured> {
         let (few, many, bound) = GROWTH;
         let (few, many) = (self.row(few)?, self.row(many)?);
@@ -162,10 +162,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A row whose server uses so many microseconds a second for each player.
+    /// A row whose server uses `cpu_us` microseconds per player and second.
     fn entry(id: &str, cpu_us: f64, commit: &str) -> Entry {
         let server = json!({
-            "problems": ["1 goodbyes were not answered"],
+            "problems": ["1 close frames were not answered"],
             "traffic": { "clients": 1000 },
             "server": { "cores": cpu_us / 1e3 },
             "generator": { "kept_up": true },
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_takes_the_place_of_its_own_results_and_leaves_the_others() {
+    fn a_row_replaces_only_its_own_results() {
         let mut results = Results::default();
         for entry in [entry("c", 90.0, "1"), entry("a", 50.0, "1"), entry("c", 80.0, "2")] {
             results.put(entry);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_told_of_rows_of_the_same_code() {
+    fn growth_compares_only_rows_of_the_same_code() {
         let mut results = Results::default();
         results.put(entry("g", 100.0, "1"));
         assert!(results.across.is_empty());
@@ -200,15 +200,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_missed_and_remarks_are_kept() {
+    fn an_unmeasured_target_is_missed_and_remarks_are_kept() {
         let entry = entry("f", 1.0, "1");
         assert!(entry.missed().any(|measured| measured.key == "resident_mib"));
         assert!(!entry.missed().any(|measured| measured.key == "cpu_percent"));
-        assert_eq!(entry.remarks, ["run 1, server: 1 goodbyes were not answered"]);
+        assert_eq!(entry.remarks, ["run 1, server: 1 close frames were not answered"]);
     }
 
     #[test]
-    fn results_are_read_as_they_were_written() {
+    fn results_survive_a_round_trip() {
         let folder = std::env::temp_dir().join(format!("bench-load-{}", std::process::id()));
         let mut results = Results::read(&folder, Machine::current()).unwrap();
         results.put(entry("a", 12.5, "1"));

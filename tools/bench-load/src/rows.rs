@@ -1,23 +1,23 @@
-//! The table: which loads are run, and what must come out.
+//! The table of loads and their targets.
 
 use crate::judge::Bound::{self, AtLeast, AtMost, Below};
 use crate::judge::Target;
 
-/// Connections begun a second, so that ten thousand can be in within ten seconds.
+/// Connections started per second, so that ten thousand clients can join within ten seconds.
 pub const CONNECT_RATE: &str = "1500";
 
-/// One load. All players stand in the spawn area; server and generator share the machine.
+/// One load. All players are in the spawn area. Server and generator share the machine.
 #[derive(Debug)]
 pub struct Row {
     /// Its letter.
     pub id: &'static str,
-    /// What it is, for people.
+    /// Its title in reports.
     pub title: &'static str,
-    /// The load test's flags that make it what it is.
+    /// The load test's flags.
     pub load: &'static str,
-    /// Whether the floor is run beside it: not where hardly any call is made that could be compared.
+    /// Whether the floor is run too: not for a load with hardly any calls to compare.
     pub has_floor: bool,
-    /// What must come out, beside what must come out everywhere.
+    /// Its targets, in addition to those of every row.
     own_targets: &'static [Target],
 }
 
@@ -25,7 +25,7 @@ const fn target(key: &'static str, bound: Bound) -> Target {
     Target { key, bound }
 }
 
-/// What must come out of every row.
+/// Targets of every row.
 static EVERYWHERE: &[Target] = &[
     target("tick_rate_hz", AtLeast(59.9)),
     target("ticks_unexplained", AtMost(0.0)),
@@ -34,11 +34,11 @@ static EVERYWHERE: &[Target] = &[
     target("problems", AtMost(0.0)),
 ];
 
-/// The rows, in the order in which they are run.
+/// The rows, in the order of execution.
 pub static ROWS: &[Row] = &[
     Row {
         id: "a",
-        title: "1,000 clients, 10 MOVEs a second each",
+        title: "1,000 clients, 10 MOVEs per second each",
         load: "--clients 1000 --moves-per-second 10",
         has_floor: true,
         own_targets: &[
@@ -52,7 +52,7 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         id: "b",
-        title: "5,000 clients, 2 MOVEs a second each",
+        title: "5,000 clients, 2 MOVEs per second each",
         load: "--clients 5000 --moves-per-second 2",
         has_floor: true,
         own_targets: &[
@@ -66,7 +66,7 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         id: "c",
-        title: "10,000 clients, 2 MOVEs a second each",
+        title: "10,000 clients, 2 MOVEs per second each",
         load: "--clients 10000 --moves-per-second 2",
         has_floor: true,
         own_targets: &[
@@ -85,7 +85,7 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         id: "d",
-        title: "19,000 clients, 1 MOVE a second each",
+        title: "19,000 clients, 1 MOVE per second each",
         load: "--clients 19000 --moves-per-second 1",
         has_floor: true,
         own_targets: &[
@@ -100,7 +100,7 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         id: "e",
-        title: "10,000 clients that play as people do, one in ten walking at a time",
+        title: "10,000 simulated human players, one in ten walking",
         load: "--clients 10000 --profile player --moving 0.1",
         has_floor: true,
         own_targets: &[
@@ -119,7 +119,7 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         id: "f",
-        title: "10,000 clients that do nothing",
+        title: "10,000 idle clients",
         load: "--clients 10000 --profile idle",
         has_floor: false,
         own_targets: &[
@@ -130,30 +130,30 @@ pub static ROWS: &[Row] = &[
     },
     Row {
         id: "g",
-        title: "1,000 clients, 2 MOVEs a second each, for comparison with ten times as many",
+        title: "1,000 clients, 2 MOVEs per second each, for comparison with row c",
         load: "--clients 1000 --moves-per-second 2",
         has_floor: true,
         own_targets: &[target("floor_ratio", AtMost(1.5))],
     },
 ];
 
-/// Two rows of the same load for each player, the second with ten times as many of them: what a player costs may grow
-/// by less than a third.
+/// Two rows with the same load per player, the second with ten times as many players. The cost per player may grow by
+/// less than a third.
 pub const GROWTH: (&str, &str, Bound) = ("g", "c", Below(33.3));
 
 impl Row {
-    /// The row of this letter.
+    /// Returns the row of this letter.
     pub fn of(id: &str) -> Option<&'static Row> {
         ROWS.iter().find(|row| row.id == id)
     }
 
-    /// What a figure must be; none where anything will do.
+    /// Returns the allowed range of a figure; `None` without a target.
     pub fn bound(&self, key: &str) -> Option<Bound> {
         let mut targets = self.own_targets.iter().chain(EVERYWHERE);
         targets.find(|target| target.key == key).map(|target| target.bound)
     }
 
-    /// The load test's flags for a run of so many seconds.
+    /// Returns the load test's flags for a run of `seconds`.
     pub fn flags(&self, seconds: u64) -> String {
         format!("{} --connect-rate {CONNECT_RATE} --duration {seconds}s", self.load)
     }
@@ -165,7 +165,7 @@ mod tests {
     use crate::figures::FIGURES;
 
     #[test]
-    fn every_target_is_about_a_figure() {
+    fn every_target_names_a_figure() {
         for row in ROWS {
             for target in row.own_targets.iter().chain(EVERYWHERE) {
                 let is_known = FIGURES.iter().any(|figure| figure.key == target.key);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_its_own_targets_and_those_of_all() {
+    fn a_row_has_its_own_and_the_common_targets() {
         let row = Row::of("a").unwrap();
         assert_eq!(row.bound("ack_mean_ms"), Some(Below(1.5)));
         assert_eq!(row.bound("tick_rate_hz"), Some(AtLeast(59.9)));

@@ -1,4 +1,4 @@
-//! One run of a row: the load test against a server of its own, then against the floor with the same reads and writes.
+//! One run of a row: the load test against a new server, then against the floor with the same reads and writes.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -14,41 +14,41 @@ use crate::calibrate::Flushes;
 use crate::figures::Run;
 use crate::rows::Row;
 
-/// Players for whom the server has room: what the usual hard limit of 20,000 open files leaves it.
+/// The server's connection limit: what the usual hard limit of 20,000 open files allows.
 const MAX_CONNECTIONS: &str = "19400";
 
-/// What `start.sh` and the service set for the server. The floor and the load test have it as well, for comparison and as with
-/// `make load-test`.
+/// The environment that `start.sh` and the service set for the server. The floor and the load test have it too, for
+/// comparability and as with `make load-test`.
 const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
-/// The floor's CPU time for a call is settled sooner than the server's rarest latencies.
+/// Divisor of the floor's measured time. Its CPU time per call converges sooner than the server's rare latencies.
 const FLOOR_PART: u64 = 2;
 
-/// How long the floor is not measured after its last client has connected.
+/// Warm-up of the floor after the last connect.
 const FLOOR_WARM_UP: &str = "2s";
 
-/// What runs take.
+/// The programs and the interrupt of all runs.
 pub struct Bench {
-    /// Where the programs are.
+    /// Folder of the programs.
     folder: PathBuf,
     interrupt: Interrupt,
 }
 
 impl Bench {
-    /// Takes the programs that lie beside this one.
+    /// Locates the programs beside this one.
     ///
     /// # Errors
-    /// One of them is not there, or no descriptor is left.
+    /// A program is missing, or no descriptor is left.
     pub fn new() -> Result<Bench, Failure> {
         let folder = folder_with(&["pixi-game-server", "loadtest", "floor"])?;
         Ok(Bench { folder, interrupt: Interrupt::watch()? })
     }
 
-    /// Runs a row once, measured for so many seconds, and then the floor so many times: from one start to the next that takes up to
-    /// a tenth more or less for the same calls.
+    /// Runs a row once for `seconds`, then the floor `floor_runs` times: its cost varies by up to a tenth from start
+    /// to start.
     ///
     /// # Errors
-    /// A program does not run, or somebody pressed ctrl-C. What the server does wrong is none: it is for judging.
+    /// A program does not run, or Ctrl-C was pressed. Faults of the server are results, not errors.
     pub fn run(&self, row: &Row, seconds: u64, floor_runs: usize) -> Result<Run, Failure> {
         let server = self.load_server(&row.flags(seconds))?;
         let floors = match Flushes::matching(&server).filter(|_| row.has_floor) {
@@ -65,7 +65,7 @@ impl Bench {
         progress(format_args!("  server: loadtest {flags}"));
         let port = free_port()?;
         let mut command = self.program("pixi-game-server");
-        // The defaults are what is measured, whatever is set around here.
+        // The defaults are measured, independent of the environment.
         for setting in SETTINGS {
             command.env_remove(setting.variable);
         }
@@ -115,12 +115,12 @@ fn floor_seconds(seconds: u64) -> u64 {
     seconds.div_ceil(FLOOR_PART)
 }
 
-/// There are no pictures to compare: the floor has none.
+/// The floor has no players to compare, so there are no viewers.
 fn floor_flags(flags: &str) -> String {
     format!("{flags} --warm-up {FLOOR_WARM_UP} --viewers 0")
 }
 
-/// What to type to run a row by hand: against the server, and against the floor as in this run.
+/// Returns the commands that repeat a row by hand: against the server, and against the floor as in this run.
 pub fn commands(row: &Row, seconds: u64, run: &Run) -> Vec<String> {
     let mut commands = vec![format!("make load-test LOAD=\"{}\"", row.flags(seconds))];
     if let Some(flushes) = Flushes::matching(&run.server).filter(|_| !run.floors.is_empty()) {

@@ -1,5 +1,5 @@
-//! The built program with other programs in the places of server, load test and floor: it says what is wrong, and
-//! leaves nobody behind.
+//! The built program with stand-ins for server, load test and floor: it reports failures and leaves no process
+//! behind.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,14 +11,14 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A folder with the program in it, and `server` in the game server's place.
+/// Creates a folder with the program; `server` installs the game server's stand-in.
 fn folder(name: &str, server: impl Fn(&Path)) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder of our own");
+    fs::create_dir_all(&folder).expect("a new folder");
     fs::hard_link(env!("CARGO_BIN_EXE_bench-load"), folder.join("bench-load")).expect("the same file system");
     for program in ["loadtest", "floor"] {
-        symlink("/bin/false", folder.join(program)).expect("nothing is there yet");
+        symlink("/bin/false", folder.join(program)).expect("the path is free");
     }
     server(&folder.join("pixi-game-server"));
     folder
@@ -30,27 +30,27 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-/// Its status and the last line of its complaint.
+/// Returns its exit status and the last line of standard error.
 fn end_of(output: &Output) -> (Option<i32>, String) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     (output.status.code(), stderr.lines().last().unwrap_or_default().to_owned())
 }
 
 #[test]
-fn bad_options_end_it_before_anything_is_run() {
+fn an_invalid_option_fails_before_any_run() {
     let output = Command::new(env!("CARGO_BIN_EXE_bench-load")).args(["--rows", "z"]).output();
-    let problem = "bench-load: --rows z: expected some of a,b,c,d,e,f,g with commas between them";
+    let problem = "bench-load: --rows z: expected a comma-separated list of a,b,c,d,e,f,g";
     assert_eq!(end_of(&output.expect("it runs")), (Some(2), problem.to_owned()));
 }
 
 #[test]
-fn a_server_that_ends_fails_it_and_one_that_hangs_is_killed_with_it() {
+fn a_failed_server_fails_the_bench_and_an_interrupt_kills_the_server() {
     let folder = folder("processes", |server| {
-        symlink("/bin/false", server).expect("nothing is there yet");
+        symlink("/bin/false", server).expect("the path is free");
     });
-    let (status, complaint) = end_of(&command(&folder).output().expect("it runs"));
+    let (status, message) = end_of(&command(&folder).output().expect("it runs"));
     assert_eq!(status, Some(1));
-    assert!(complaint.ends_with("pixi-game-server: ended during startup with exit status: 1"), "{complaint}");
+    assert!(message.ends_with("pixi-game-server: ended during startup with exit status: 1"), "{message}");
 
     let server = folder.join("pixi-game-server");
     fs::remove_file(&server).expect("it is there");
