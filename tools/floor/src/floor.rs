@@ -1,4 +1,4 @@
-//! The loop: wait, read, accept, write acks, and at every tick flush its share of the clients, in slices.
+//! The event loop: wait, read, accept, write acks, and flush a share of the clients in every tick, in slices.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ use slab::Slab;
 use crate::options::Options;
 use crate::peer::{Peer, append_first_state, flush_of};
 
-/// Connections accepted before the others get their turn.
+/// Most accepts per iteration.
 const ACCEPT_BUDGET: usize = 64;
 
-/// Ticks a second, as the game server's.
+/// Tick rate, equal to the game server's.
 const TICK_RATE_HZ: u32 = 60;
 
 /// The first client's id.
@@ -34,7 +34,7 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const TIMER: Token = Token(usize::MAX - 2);
 const SIGNALS: Token = Token(usize::MAX - 3);
 
-/// A floor that has its port.
+/// A floor that is bound to its port.
 pub struct Floor {
     options: Options,
     poll: Poll,
@@ -47,11 +47,11 @@ pub struct Floor {
     schedule: Schedule,
     /// The bytes of one flush.
     flush: Vec<u8>,
-    /// Clients due for a flush that can't be divided among whole ticks, as parts of one.
+    /// Fraction of a flush carried over to the next tick.
     flushes_owed: f64,
-    /// Clients still to be flushed in this round, and the place of the next.
+    /// Clients left to flush in this round, and the slab key of the next one.
     round_left: usize,
-    round_place: usize,
+    round_key: usize,
     listed: Vec<usize>,
     scratch: Vec<u8>,
     reads: u64,
@@ -61,7 +61,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Takes the port.
+    /// Binds the port.
     ///
     /// # Errors
     /// The port is taken, or no descriptor is left.
@@ -85,7 +85,7 @@ impl Floor {
             schedule: Schedule::new(monotonic_ns(), TICK_RATE_HZ),
             flushes_owed: 0.0,
             round_left: 0,
-            round_place: 0,
+            round_key: 0,
             listed: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES],
             reads: 0,
@@ -95,18 +95,18 @@ impl Floor {
         })
     }
 
-    /// The address it listens on.
+    /// Returns the listening address.
     ///
     /// # Errors
-    /// None for a listening socket.
+    /// Does not fail for a listening socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until it is asked to stop, and tells what that took.
+    /// Serves until SIGTERM, and returns the counts and the CPU time.
     ///
     /// # Errors
-    /// When the kernel refuses the poll.
+    /// Polling fails.
     pub fn run(mut self) -> io::Result<Json> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         self.timer.arm(self.schedule.deadline_ns())?;
@@ -128,7 +128,7 @@ impl Floor {
         Ok(self.account())
     }
 
-    /// What has been done, and the CPU time it took.
+    /// Returns the counts and the CPU time.
     fn account(&self) -> Json {
         let cpu_s = getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
             [usage.user_time(), usage.system_time()]
@@ -164,7 +164,7 @@ impl Floor {
                     self.read(key);
                 }
                 if ended {
-                    // Data and the end in one edge bring no second event.
+                    // Data and the stream's end in one edge trigger no second event.
                     self.read(key);
                 }
             }
@@ -176,7 +176,7 @@ impl Floor {
         if let Some(peer) = self.peers.get_mut(key) {
             self.reads += 1;
             let result = match peer.read(&mut scratch) {
-                // No client has more waiting than the buffer holds.
+                // A client never has more pending than the buffer holds.
                 Ok(Some(count)) => match peer.id {
                     Some(id) => peer.answer(&scratch[..count], id),
                     None => self.serve_http(key, &scratch[..count]),
@@ -192,7 +192,7 @@ impl Floor {
         self.scratch = scratch;
     }
 
-    /// Upgrades, or tells the account; anything else ends the connection.
+    /// Upgrades, or responds with the counts. Any other request ends the connection.
     fn serve_http(&mut self, key: usize, bytes: &[u8]) -> io::Result<()> {
         let peer = &mut self.peers[key];
         peer.inbox.extend_from_slice(bytes);
@@ -258,14 +258,14 @@ impl Floor {
                         self.peers.remove(token.0);
                     }
                 }
-                // Dropped: the load test will say so.
+                // Over the limit: dropped, and reported by the load test.
                 Ok(_) => {}
                 Err(_) => self.listener_ready = false,
             }
         }
     }
 
-    /// Writes the answers of this batch.
+    /// Writes the acks of this batch.
     fn write_listed(&mut self) {
         let mut listed = std::mem::take(&mut self.listed);
         for key in listed.drain(..) {
@@ -283,13 +283,13 @@ impl Floor {
         self.listed = listed;
     }
 
-    /// At every tick a share of the clients becomes due for a flush.
+    /// Makes a share of the clients due for a flush in every tick.
     fn tick_if_due(&mut self) -> io::Result<()> {
         let Some(due) = self.schedule.poll(monotonic_ns()) else { return Ok(()) };
         if !self.flush.is_empty() && self.round_left == 0 {
             let interval_ticks = self.options.flush_interval_ms * f64::from(TICK_RATE_HZ) / 1e3;
             self.flushes_owed += f64::from(due.steps) * self.peers.len() as f64 / interval_ticks;
-            // Nobody twice in a round, however late it is.
+            // A late round flushes a client at most once.
             self.flushes_owed = self.flushes_owed.min(self.peers.len() as f64);
             self.round_left = self.flushes_owed as usize;
             self.flushes_owed -= self.round_left as f64;
@@ -297,26 +297,26 @@ impl Floor {
         self.timer.arm(self.schedule.deadline_ns())
     }
 
-    /// Writes up to a slice of the flushes that are due.
+    /// Writes up to one slice of due flushes.
     fn write_slice(&mut self) {
         for _ in 0..WRITE_SLICE.min(self.round_left) {
             self.round_left -= 1;
-            self.go_to_next_peer();
-            let Some(peer) = self.peers.get_mut(self.round_place) else { continue };
+            self.advance_round();
+            let Some(peer) = self.peers.get_mut(self.round_key) else { continue };
             if peer.takes_flush() {
                 self.writes += 1;
                 if peer.flush(&self.flush).is_err() {
-                    self.peers.remove(self.round_place);
+                    self.peers.remove(self.round_key);
                 }
             }
         }
     }
 
-    fn go_to_next_peer(&mut self) {
+    fn advance_round(&mut self) {
         let places = self.peers.capacity();
         for _ in 0..places {
-            self.round_place = (self.round_place + 1) % places;
-            if self.peers.contains(self.round_place) {
+            self.round_key = (self.round_key + 1) % places;
+            if self.peers.contains(self.round_key) {
                 return;
             }
         }

@@ -1,15 +1,15 @@
-//! The floor: a server that makes the same reads and writes as the game server, with no game behind them.
+//! The floor: a server with the same reads and writes as the game server, but without a game.
 //!
-//! It shakes hands, answers every MOVE with an ack at the end of the same batch of events, and flushes a fixed number
-//! of bytes to every client at a fixed interval, staggered over the ticks and in slices with a poll between them. Its
-//! CPU time for each read and write is what this machine charges for the sockets alone, so that the game server's can
-//! be given as a ratio. Run `loadtest --viewers 0` against it: there are no pictures to compare.
+//! It completes handshakes, and answers every MOVE with an ack at the end of the same batch of events. It flushes a
+//! fixed number of bytes to every client at a fixed interval, staggered over the ticks, in slices with a poll between
+//! them. Its CPU time per read and write is the machine's cost of the socket calls, the baseline for the game server.
+//! Run `loadtest --viewers 0` against it: it has no players to compare.
 //!
-//! The clock, the timer, the signals, the listener and the handshake are the game server's own.
+//! Clock, timer, signals, listener and handshake are the game server's code.
 //!
 //! ```text
-//! main ──> options      the command line
-//!      └─> floor        the loop ──> peer: one connection, the few bytes of framing it needs
+//! main ──> options      parses the command line
+//!      └─> floor        the event loop ──> peer: one connection and its framing
 //! ```
 
 mod floor;
@@ -26,7 +26,7 @@ use pixi_game_server::server::os::{Signals, raise_open_files};
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Descriptors needed beside the connections'.
+/// Descriptors needed besides the connections'.
 const DESCRIPTORS_OVERHEAD: u64 = 32;
 
 fn main() -> ExitCode {
@@ -36,12 +36,12 @@ fn main() -> ExitCode {
             print(&text);
             return ExitCode::SUCCESS;
         }
-        Err(problem) => return complain(BAD_USAGE, &problem),
+        Err(problem) => return fail_with(BAD_USAGE, &problem),
     };
-    // What does not fit under the limit is refused by the kernel, and the load test will say so.
+    // The kernel refuses connections beyond the limit, and the load test reports them.
     let wanted = options.max_connections as u64 + DESCRIPTORS_OVERHEAD;
     if let Err(error) = raise_open_files(wanted) {
-        return complain(FAILED, &format!("the limit of open files is unknown: {error}"));
+        return fail_with(FAILED, &format!("cannot read the limit of open files: {error}"));
     }
     let result = Signals::for_shutdown().and_then(|signals| {
         let floor = Floor::bind(options, signals)?;
@@ -53,16 +53,16 @@ fn main() -> ExitCode {
             print(&format!("{account}\n"));
             ExitCode::SUCCESS
         }
-        Err(error) => complain(FAILED, &error.to_string()),
+        Err(error) => fail_with(FAILED, &error.to_string()),
     }
 }
 
 fn print(text: &str) {
-    // A closed pipe is the reader's choice.
+    // A closed pipe is not an error.
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn complain(status: u8, problem: &str) -> ExitCode {
+fn fail_with(status: u8, problem: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "floor: {problem}");
     ExitCode::from(status)
 }

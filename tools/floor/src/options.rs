@@ -6,32 +6,32 @@ use std::str::FromStr;
 use getopts::{Matches, Options as Getopts};
 use stage::cli;
 
-/// What to do at the sockets.
+/// A valid set of options.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
     /// Address to listen on.
     pub host: IpAddr,
     /// Port to listen on.
     pub port: u16,
-    /// Connections there may be.
+    /// Limit of connections.
     pub max_connections: usize,
-    /// Bytes of a flush, in whole frames of nine; 0 for no flushes.
+    /// Bytes of a flush, rounded down to whole frames of nine; 0 for no flushes.
     pub flush_bytes: usize,
-    /// Time between two flushes to one client, in milliseconds; fractions allow to match another server's writes.
+    /// Flush interval per client, in milliseconds. Fractions allow to match another server's write rate.
     pub flush_interval_ms: f64,
 }
 
-/// What the command line asks for.
+/// A parsed command line.
 pub type Command = cli::Command<Options>;
 
-const BRIEF: &str = "Makes a game server's reads and writes with no game behind them.
+const BRIEF: &str = "Makes a game server's reads and writes without a game.
 
-On SIGTERM, and on GET /metrics, it tells how many and what CPU time they took.";
+On SIGTERM, and on GET /metrics, it reports their number and CPU time.";
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments that follow the program's name.
 ///
 /// # Errors
-/// One line that names the flag, the value and what is allowed.
+/// One line with the flag, the value and the allowed values.
 pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     cli::parse("floor", args, BRIEF, declare, read)
 }
@@ -39,9 +39,9 @@ pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
 fn declare(getopts: &mut Getopts) {
     getopts.optopt("", "host", "address to listen on [127.0.0.1]", "ADDRESS");
     getopts.optopt("", "port", "port to listen on [8108]", "PORT");
-    getopts.optopt("", "max-connections", "connections there may be [19900]", "N");
-    getopts.optopt("", "flush-bytes", "bytes of a flush to a client, 0 for no flushes [90]", "BYTES");
-    getopts.optopt("", "flush-interval-ms", "time between two flushes to a client [50]", "MS");
+    getopts.optopt("", "max-connections", "limit of connections [19900]", "N");
+    getopts.optopt("", "flush-bytes", "bytes of a flush, 0 for no flushes [90]", "BYTES");
+    getopts.optopt("", "flush-interval-ms", "flush interval per client [50]", "MS");
 }
 
 fn read(matches: &Matches) -> Result<Options, String> {
@@ -80,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_defaults_in_either_form() {
+    fn flags_override_defaults_in_either_form() {
         let Ok(Command::Run(options)) = run(&["-port=9", "--flush-interval-ms", "83.3"]) else { panic!() };
         assert_eq!((options.port, options.flush_bytes), (9, 90));
         assert!((options.flush_interval_ms - 83.3).abs() < 1e-9);
     }
 
     #[test]
-    fn bad_values_are_named_with_what_is_allowed() {
+    fn an_invalid_value_is_reported_with_the_allowed_values() {
         let problem = run(&["--flush-bytes=lots"]).unwrap_err();
         assert_eq!(problem, "--flush-bytes lots: expected a whole number from 0 to 65536");
         let problem = run(&["--flush-interval-ms=0"]).unwrap_err();

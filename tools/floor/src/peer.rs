@@ -1,19 +1,19 @@
-//! One connection: its socket, what it is, and the few bytes of framing that acks need.
+//! One connection: its socket, its buffers, and the framing that acks need.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
-/// Where a player is who claims to be nowhere else, as two 16-bit coordinates.
-const SOMEWHERE: [u8; 4] = [244, 1, 244, 1];
+/// The position of a player without a claim, as two 16-bit coordinates.
+const DEFAULT_POSITION: [u8; 4] = [244, 1, 244, 1];
 
-/// An unmasked binary frame of 13 bytes.
+/// Header of an unmasked binary frame of 13 bytes.
 const ACK_HEAD: [u8; 2] = [0x82, 13];
 
 const MOVE: u8 = 3;
 const ACK: u8 = 8;
 
-/// Bytes of a client's frame before its payload: head and mask.
+/// Length of a client's frame header with its mask, in bytes.
 const MASKED_HEAD_BYTES: usize = 6;
 
 /// One connection.
@@ -21,32 +21,32 @@ const MASKED_HEAD_BYTES: usize = 6;
 pub struct Peer {
     /// Its socket.
     pub stream: TcpStream,
-    /// Its player's id once it is upgraded.
+    /// Its player's id, once upgraded.
     pub id: Option<u32>,
-    /// The request head so far, then the beginning of a frame that has not arrived whole.
+    /// The request head so far; after the upgrade, an incomplete frame.
     pub inbox: Vec<u8>,
-    /// What is to be written.
+    /// Bytes to write.
     pub outbox: Vec<u8>,
-    /// The kernel may take more.
+    /// Whether the socket may accept more bytes.
     pub writable: bool,
-    /// It is in the list of those with something to write.
+    /// Whether it is in the list of peers with pending writes.
     pub is_listed: bool,
-    /// It goes once everything is written.
+    /// Whether it is closed once everything is written.
     pub is_leaving: bool,
 }
 
-/// What a client sent.
+/// A client's frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
-    /// A MOVE of this sequence, and the position it claims, as an ack carries it: who is put elsewhere goes back, and
-    /// sends other MOVEs than to a game server.
+    /// A MOVE with its sequence number and claimed position. The ack echoes the claim: a corrected client would send
+    /// other MOVEs than to a game server.
     Move(u32, [u8; 4]),
     Close,
     Other,
 }
 
 impl Peer {
-    /// A connection just accepted.
+    /// Returns a newly accepted connection.
     pub fn new(stream: TcpStream) -> Peer {
         Peer {
             stream,
@@ -59,10 +59,10 @@ impl Peer {
         }
     }
 
-    /// Reads once: the bytes read, none for now, or an error where the peer has ended its side or the socket failed.
+    /// Reads once. Returns the number of bytes, or `None` if the read would block.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection has ended.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self.stream.read(buffer) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
@@ -72,10 +72,10 @@ impl Peer {
         }
     }
 
-    /// Answers every MOVE among these bytes in the outbox.
+    /// Appends an ack to the outbox for every MOVE in these bytes.
     ///
     /// # Errors
-    /// What no client sends; the connection is worth nothing any more.
+    /// The client sent an invalid frame. The connection is unusable.
     pub fn answer(&mut self, bytes: &[u8], id: u32) -> io::Result<()> {
         let held = std::mem::take(&mut self.inbox);
         let joined;
@@ -100,11 +100,10 @@ impl Peer {
         Ok(())
     }
 
-    /// Writes these bytes, unless something waits already or the kernel takes nothing: then they are skipped, as a
-    /// flush that comes again may be.
+    /// Writes these bytes. If the kernel accepts none, they are skipped, since the next flush replaces them.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection has ended.
     pub fn flush(&mut self, bytes: &[u8]) -> io::Result<()> {
         let taken = self.write_once(bytes)?;
         if taken > 0 {
@@ -113,15 +112,15 @@ impl Peer {
         Ok(())
     }
 
-    /// Whether a flush would be written.
+    /// Whether a flush can be written.
     pub fn takes_flush(&self) -> bool {
         self.id.is_some() && self.writable && self.outbox.is_empty() && !self.is_leaving
     }
 
-    /// Writes what waits.
+    /// Writes the outbox.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection has ended.
     pub fn write_outbox(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.outbox);
         let taken = self.write_once(&waiting)?;
@@ -140,7 +139,7 @@ impl Peer {
     }
 }
 
-/// Takes one masked frame off the front, and how many bytes it occupies; nothing while it is incomplete.
+/// Parses the first masked frame. Returns it with its length in bytes, or `None` while it is incomplete.
 fn split(bytes: &[u8]) -> io::Result<Option<(Frame, usize)>> {
     let &[first, second, ..] = bytes else { return Ok(None) };
     let length = usize::from(second & 0x7f);
@@ -154,8 +153,8 @@ fn split(bytes: &[u8]) -> io::Result<Option<(Frame, usize)>> {
     let byte = |at: usize| bytes[MASKED_HEAD_BYTES + at] ^ bytes[2 + at % 4];
     let frame = match first {
         0x82 if length >= 6 && byte(0) == MOVE => {
-            // Coordinates are claimed in 32 bits; the world needs 16.
-            let position = if length >= 14 { [6, 7, 10, 11].map(byte) } else { SOMEWHERE };
+            // Claims have 32-bit coordinates; the world needs 16.
+            let position = if length >= 14 { [6, 7, 10, 11].map(byte) } else { DEFAULT_POSITION };
             Frame::Move(u32::from_le_bytes([2, 3, 4, 5].map(byte)), position)
         }
         0x88 => Frame::Close,
@@ -172,15 +171,15 @@ fn append_ack(out: &mut Vec<u8>, id: u32, position: [u8; 4], sequence: u32) {
     out.extend_from_slice(&sequence.to_le_bytes());
 }
 
-/// The first full state of a client: itself and nobody else.
+/// Appends a client's first snapshot, with only its own player.
 pub fn append_first_state(out: &mut Vec<u8>, id: u32) {
     out.extend_from_slice(&[0x82, 16, 7, 1, 0, 0, 0]);
     out.extend_from_slice(&id.to_le_bytes());
-    out.extend_from_slice(&SOMEWHERE);
+    out.extend_from_slice(&DEFAULT_POSITION);
     out.extend_from_slice(&[0, 0, 0x80]);
 }
 
-/// The bytes of one flush: as many frames of `PLAYER_MOVEMENT` as fit.
+/// Returns the bytes of one flush: as many frames of `PLAYER_MOVEMENT` as fit.
 pub fn flush_of(bytes: usize) -> Vec<u8> {
     [0x82, 7, 255, 0, 0, 0, 0, 0, 0].repeat(bytes / 9)
 }
@@ -196,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn moves_of_both_lengths_are_told_with_their_sequence_and_place() {
+    fn parses_sequence_and_claim_of_both_move_lengths() {
         let short = masked(0x82, &[3, 5, 1, 2, 3, 4]);
-        assert_eq!(split(&short).unwrap(), Some((Frame::Move(0x0403_0201, SOMEWHERE), 12)));
+        assert_eq!(split(&short).unwrap(), Some((Frame::Move(0x0403_0201, DEFAULT_POSITION), 12)));
         let long = masked(0x82, &[3, 5, 7, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0, 0]);
         assert_eq!(split(&long).unwrap(), Some((Frame::Move(7, [1, 2, 3, 4]), 20)));
         for length in 0..short.len() {
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn other_frames_are_taken_whole_and_broken_ones_refused() {
+    fn skips_other_frames_and_rejects_invalid_ones() {
         assert_eq!(split(&masked(0x82, &[6])).unwrap(), Some((Frame::Other, 7)));
         assert_eq!(split(&masked(0x8a, &[])).unwrap(), Some((Frame::Other, 6)));
         assert_eq!(split(&masked(0x88, &[3, 0xe9])).unwrap(), Some((Frame::Close, 8)));
@@ -218,7 +217,7 @@ mod tests {
     #[test]
     fn an_ack_is_a_frame_of_fifteen_bytes() {
         let mut out = Vec::new();
-        append_ack(&mut out, 1004, SOMEWHERE, 1);
+        append_ack(&mut out, 1004, DEFAULT_POSITION, 1);
         assert_eq!(out, [0x82, 13, 8, 0xec, 3, 0, 0, 244, 1, 244, 1, 1, 0, 0, 0]);
         assert_eq!(flush_of(95).len(), 90);
         assert!(flush_of(0).is_empty());

@@ -1,4 +1,4 @@
-//! The built program: acks for MOVEs, flushes in between, and its account at the end.
+//! The built program: acks for MOVEs, flushes in between, and its counts at the end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ fn floor(flags: &[&str]) -> (Child, String) {
     let mut child = command.spawn().expect("it runs");
     let mut line = String::new();
     let stderr = child.stderr.take().expect("piped");
-    BufReader::new(stderr).read_line(&mut line).expect("it says where it listens");
+    BufReader::new(stderr).read_line(&mut line).expect("it prints its address");
     let (_, address) = line.trim_end().split_once("http://").expect("an address");
     (child, address.to_owned())
 }
@@ -33,13 +33,13 @@ fn stop(child: Child) -> Json {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
-/// Reads until these bytes have come.
+/// Reads until these bytes have arrived.
 fn wait_for(stream: &mut TcpStream, wanted: &[u8]) {
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a valid timeout");
     let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
     while !received.windows(wanted.len()).any(|window| window == wanted) {
-        let count = stream.read(&mut buffer).expect("the bytes come in time");
-        assert!(count > 0, "the end came before {wanted:?}");
+        let count = stream.read(&mut buffer).expect("the bytes arrive in time");
+        assert!(count > 0, "the stream ended before {wanted:?}");
         received.extend_from_slice(&buffer[..count]);
     }
 }
@@ -49,7 +49,7 @@ fn moves_are_acked_clients_flushed_and_both_counted() {
     let (child, address) = floor(&["--flush-bytes=18", "--flush-interval-ms=20"]);
     let mut stream = TcpStream::connect(&address).expect("it listens");
     stream.write_all(HANDSHAKE).expect("it reads");
-    // The first full state: this client alone, under the first id.
+    // The first snapshot: only this client, with the first id.
     wait_for(&mut stream, &[0x82, 16, 7, 1, 0, 0, 0, 0xe9, 3, 0, 0]);
     stream.write_all(&MOVE).expect("it reads");
     wait_for(&mut stream, &[0x82, 13, 8, 0xe9, 3, 0, 0, 244, 1, 244, 1, 7, 0, 0, 0]);
@@ -61,12 +61,12 @@ fn moves_are_acked_clients_flushed_and_both_counted() {
 }
 
 #[test]
-fn the_account_is_there_while_it_runs() {
+fn metrics_are_served_while_it_runs() {
     let (child, address) = floor(&["--flush-bytes=0"]);
     let mut stream = TcpStream::connect(&address).expect("it listens");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: floor\r\n\r\n").expect("it reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it closes behind the answer");
+    stream.read_to_string(&mut answer).expect("it closes after the response");
     let (_, body) = answer.split_once("\r\n\r\n").expect("a response");
     let account: Json = serde_json::from_str(body).expect("one JSON object");
     assert_eq!((&account["players"], &account["socket_writes_total"]), (&0.into(), &0.into()));

@@ -1,4 +1,5 @@
-//! A server in the process of a test, for the tests of the tools: whatever is built of a tool has a server to meet.
+//! A game server inside the process of a test. The tests of a tool always have a server, even if only that tool is
+//! built.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -11,10 +12,10 @@ use pixi_game_server::server::assets::Assets;
 use pixi_game_server::server::capacity::Capacity;
 use pixi_game_server::server::os::Signals;
 
-/// Serves on a free port of 127.0.0.1 until the process ends, with these settings beside the defaults.
+/// Serves on a free port of 127.0.0.1 until the process ends. `settings` override the defaults.
 ///
 /// # Panics
-/// When a setting is invalid, or no port or descriptor is free.
+/// If a setting is invalid, or no port or descriptor is free.
 pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
@@ -24,7 +25,7 @@ pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
             _ => settings.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.into()),
         };
         let command = config::parse(std::iter::empty(), given).expect("valid settings");
-        let Command::Run(config, _) = command else { panic!("no flag asks for anything else") };
+        let Command::Run(config, _) = command else { panic!("no flags are given") };
         let signals = Signals::for_shutdown().expect("a descriptor is left");
         let capacity = Capacity::raise_for(config.max_connections);
         let reread = || Ok(Config::default());
