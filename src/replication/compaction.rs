@@ -1,23 +1,24 @@
-//! A list that takes an item or leaves it without a branch.
+//! Branch-free filtering of an array.
 //!
-//! What a look finds out about somebody - changed or not, near enough or not - is as good as random, and a processor
-//! that guesses wrong half of the time loses more than the whole rest of the work takes.
+//! Whether an entity changed or is near enough is unpredictable, and mispredicting half of the branches costs
+//! more than all other work of an interest update.
 
-/// Items offered, of which some are kept. An offer costs the same whether it is taken or not.
+/// Collects the items of a sequence that pass a filter. Each item is written whether it passes or not; only
+/// the length depends on it.
 #[derive(Debug, Default)]
 pub(super) struct Compactor<T> {
-    /// The kept ones, and room after them.
+    /// The kept items; elements past `kept` are unused.
     items: Vec<T>,
     kept: usize,
 }
 
 impl<T: Copy + Default> Compactor<T> {
-    /// Forgets what it kept.
+    /// Removes all items.
     pub(super) fn clear(&mut self) {
         self.kept = 0;
     }
 
-    /// Goes through offers, items with a word on whether to take them.
+    /// Appends the items whose flag is true.
     pub(super) fn compact(&mut self, offers: impl ExactSizeIterator<Item = (T, bool)>) {
         let most = self.kept + offers.len();
         if self.items.len() < most {
@@ -32,17 +33,17 @@ impl<T: Copy + Default> Compactor<T> {
         self.kept += kept;
     }
 
-    /// What was kept, in the order of the offers.
+    /// The kept items, in the order of the input.
     pub(super) fn kept(&self) -> &[T] {
         &self.items[..self.kept]
     }
 
-    /// The same, to be put into another order.
+    /// The kept items, for reordering.
     pub(super) fn kept_mut(&mut self) -> &mut [T] {
         &mut self.items[..self.kept]
     }
 
-    /// Lets go of all but the first `count`.
+    /// Drops all but the first `count` items.
     pub(super) fn truncate(&mut self, count: usize) {
         self.kept = self.kept.min(count);
     }
@@ -53,7 +54,7 @@ mod tests {
     use super::Compactor;
 
     #[test]
-    fn it_keeps_what_it_is_told_to_in_order() {
+    fn keeps_flagged_items_in_order() {
         let mut compactor = Compactor::default();
         compactor.compact((0..10).map(|n| (n, n % 3 == 0)));
         assert_eq!(compactor.kept(), [0, 3, 6, 9]);

@@ -1,16 +1,16 @@
-//! A set of slots that is emptied in no time.
+//! A set of slots that is cleared in O(1), by raising its epoch.
 
-/// Marks on slots, a byte each, so that those of a large crowd stay in the nearest cache.
+/// A set of slots. One byte per slot, so that the set for thousands of entities fits in the L1 cache.
 #[derive(Debug, Default)]
 pub(super) struct EpochSet {
-    /// By slot, the number of the round that marked it.
+    /// Epoch in which each slot was last inserted.
     epochs: Vec<u8>,
-    /// This round's number; 0 is never one.
+    /// Current epoch; never 0 after the first [`EpochSet::clear`].
     epoch: u8,
 }
 
 impl EpochSet {
-    /// Removes every mark; afterwards slots below `slots` can be marked.
+    /// Clears the set and grows it to hold slots below `slots`. Every 255th call rewrites all bytes.
     pub(super) fn clear(&mut self, slots: usize) {
         if self.epoch == u8::MAX {
             self.epochs.fill(0);
@@ -36,12 +36,12 @@ mod tests {
     use super::EpochSet;
 
     #[test]
-    fn no_mark_outlives_its_round_however_many_there_were() {
+    fn is_empty_after_every_clear_even_when_the_epoch_wraps() {
         let mut set = EpochSet::default();
         for epoch in 0..1000 {
             set.clear(10);
             let slot = epoch % 10;
-            assert!((0..10).all(|slot| !set.contains(slot)), "round {epoch}");
+            assert!((0..10).all(|slot| !set.contains(slot)), "epoch {epoch}");
             set.insert(slot);
             assert!((0..10).all(|other| set.contains(other) == (other == slot)));
         }

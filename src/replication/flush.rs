@@ -1,7 +1,6 @@
-//! One viewer's turn: the frames that make its client's picture right again.
+//! Encodes one viewer's flush: delta, interest changes and snapshots.
 //!
-//! Everything here depends on the scene and the viewer alone, so that a viewer gets the same bytes from whichever
-//! worker serves it.
+//! The output depends on the scene and the viewer only, so a viewer gets the same bytes from any worker.
 
 use super::frames::Frames;
 use super::interest::{Scratch, update_interest};
@@ -10,8 +9,8 @@ use super::viewer::{FlushKind, Viewer};
 use super::{Scene, Settings};
 use crate::world::{State, Tick, World};
 
-/// The first frames of a new player: a full state of whom it sees, itself included and nobody with a higher id, and
-/// the vectors of those who move.
+/// Writes the first frames of a new player: a snapshot of itself and its interest set, and the vectors of
+/// moving entities. Entities with a higher id are not included.
 pub(super) fn write_initial_snapshot(
     viewer: &mut Viewer,
     scene: &Scene,
@@ -21,7 +20,7 @@ pub(super) fn write_initial_snapshot(
 ) {
     let world = &scene.world;
     let first_entered = update_interest(viewer, scene, settings, viewer.id, scratch);
-    debug_assert_eq!(first_entered, 0, "a new viewer sees nobody yet");
+    debug_assert_eq!(first_entered, 0, "a new viewer has an empty interest set");
     if !viewer.interest_set.is_empty() {
         viewer.snapshot_allowed = Some(world.tick() + settings.first_sprite_load);
     }
@@ -32,11 +31,11 @@ pub(super) fn write_initial_snapshot(
             frames.movement(slot);
         }
     }
-    // Those who joined since the grid was made are not seen yet.
+    // Entities that joined after the grid was built can only enter in the next update.
     viewer.update_interest_until = viewer.update_interest_until.max(world.tick() + 1);
 }
 
-/// Serves one turn. Appends nothing when there is nothing to tell.
+/// Writes one flush. Appends nothing if the client is up to date.
 pub(super) fn write_flush(
     viewer: &mut Viewer,
     scene: &Scene,
@@ -74,7 +73,8 @@ pub(super) fn write_flush(
     }
 }
 
-/// What changed since the viewer was served about those it sees; those who left the world are told as LEFT and dropped.
+/// Writes what changed about the members since the last flush. Members that were removed from the world are
+/// sent as LEFT and dropped.
 fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
     let now = world.tick();
@@ -96,7 +96,7 @@ fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, 
     }
 }
 
-/// Who went out of view, what is repeated, what is new: of a look without a full state.
+/// Writes an interest update that needs no snapshot: members that left, keyframes, and changed members.
 fn write_left_and_delta(
     viewer: &mut Viewer,
     settings: &Settings,
@@ -115,8 +115,8 @@ fn write_left_and_delta(
     write_changed(viewer, settings, scratch, frames);
 }
 
-/// Finds the members, of the first so many, about whom there may be something new: as the bits say, which after a long time say
-/// it of all.
+/// Finds the members before position `members` that may have changed, using the dirty set. After a pause
+/// longer than the dirty set remembers, that is all of them.
 fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scratch) {
     let changed = world.dirty_slots(viewer.sent_until);
     let slots = viewer.interest_set.slots()[..members].iter().enumerate();
@@ -124,17 +124,18 @@ fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Sc
     scratch.changed.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
 }
 
-/// Whether there is something new about any of those in `scratch.changed`.
+/// Whether any member in `scratch.changed` has changed.
 fn has_changed_members(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
     let mut slots = scratch.changed.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
     slots.any(|slot| world.entity_state(slot).has_changed_since(viewer.sent_until))
 }
 
-/// The latest state of what changed about those in `scratch.changed`. Nearly always it is the vector alone.
+/// Writes the latest state of the changed members in `scratch.changed`. Nearly always only the vector
+/// changed.
 fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let Scratch { changed, movements, .. } = scratch;
     let world = frames.world;
-    // While nobody left the world, whoever is in a member's slot is the member.
+    // As long as no entity left the world, the slot of a member still holds that member.
     let may_be_gone = viewer.may_have_left_pending(world);
     let found = frames.changed_movements(
         &viewer.interest_set,
@@ -156,14 +157,14 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
     }
 }
 
-/// The latest state of what changed about one member, when it is more than the vector.
+/// Writes the latest state of a member of which more than the vector changed.
 fn write_rare_changes(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &mut Frames<'_>) {
     let (now, since) = (frames.world.tick(), viewer.sent_until);
     let world = frames.world;
     if world.has_new_facing(slot, since) {
         frames.direction(slot);
     }
-    // The client's animation of an attack is cut off by a vector that comes later: whatever is the latest comes last.
+    // A later vector cancels the client's attack animation, so the latest of the two is written last.
     let attacking = world.state(slot) == State::Attacking;
     let has_new_vector = world.has_new_vector(slot, since);
     if has_new_vector && attacking {
@@ -174,41 +175,45 @@ fn write_rare_changes(viewer: &mut Viewer, settings: &Settings, slot: u32, frame
         frames.movement(slot);
     }
     if world.has_jumped(slot, since) {
-        // Everybody around sees the same jump; their full states need not fall into the same tick.
+        // All viewers nearby see the same jump. Their snapshots are spread over ticks.
         let stagger = Tick::from(viewer.id) % (settings.jump_sync / 2).max(1);
         let earliest = (now + stagger).max(viewer.snapshot_sent_at + settings.jump_sync_pause);
         viewer.snapshot_due = viewer.snapshot_due.min(earliest);
     }
 }
 
-/// Tells of an attack that began since, unless it is over anyway.
+/// Writes an attack that began after tick `since`, unless it is over.
 fn write_recent_attack(settings: &Settings, slot: u32, since: Tick, frames: &mut Frames<'_>) {
     if frames.world.has_begun_attack(slot, since, settings.attack) {
         frames.attack(slot);
     }
 }
 
-/// Tells of an attack that a player began between the look before and the one in which it enters. However late that look comes,
-/// the viewer has not been told.
+/// Writes an attack that an entering entity began since the previous interest update. The age is not limited,
+/// since the viewer has not been sent it yet.
 fn write_attack_of_entered(slot: u32, updated_before: Tick, frames: &mut Frames<'_>) {
     if frames.world.has_begun_attack(slot, updated_before, Tick::MAX) {
         frames.attack(slot);
     }
 }
 
-/// Everybody in view anew: heals positions, facings, and whatever else went wrong. Stands in for the JOINED and LEFT of
-/// this turn. Stops go before it, or a client that gets the rest of this write a little later would walk on from the
-/// positions it has just got; the vectors of those who move go behind it, since the client ignores those in it.
+/// Writes a snapshot of the interest set, which corrects positions, facings and any other divergence. It
+/// replaces the JOINED and LEFT frames of this flush.
+///
+/// Stops precede it: if the rest of the write arrives later, the client would otherwise extrapolate from the
+/// new positions with the old vectors. Vectors of moving entities follow it, since the client ignores the
+/// vectors in a snapshot.
 fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick, frames: &mut Frames<'_>) {
     let world = frames.world;
     let (now, members) = (world.tick(), viewer.interest_set.len());
     viewer.interest_set.retain(|member| world.is_present(member.slot, member.id));
-    // A departed player whose sprite is still loading outlives this state as a ghost; the next one removes it.
+    // The client keeps a removed entity whose sprite is still loading; the next snapshot removes it.
     viewer.changed_since_snapshot = viewer.interest_set.len() < members;
     for member in viewer.interest_set.iter() {
         let has_stopped = !world.entity_state(member.slot).is_moving()
             && world.has_new_vector(member.slot, viewer.snapshot_sent_at);
-        // Told again, since the client may have missed it. Whoever enters with this state stands anyway.
+        // Repeated because the client may have missed it. Entities that enter with this snapshot start
+        // without a vector.
         if has_stopped && member.age(now) > 0 {
             frames.movement(member.slot);
         }
@@ -218,7 +223,7 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
         let slot = member.slot;
         if world.entity_state(slot).is_moving() {
             frames.movement(slot);
-            // It moves on, so its place in the client's picture will be wrong by the next state.
+            // The entity keeps moving, so its position at the client drifts until the next snapshot.
             viewer.changed_since_snapshot = true;
         }
         if member.age(now) == 0 {
@@ -230,8 +235,9 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     viewer.snapshot_sent_at = now;
 }
 
-/// Repeats what a client may have missed of somebody because the sprite was still loading: once, a second after its
-/// entrance. What changed since the viewer was served comes as a change in this same turn.
+/// Writes a keyframe of a member: repeats what the client ignored while it was loading the sprite. This
+/// happens once, one second after the enter. Changes since the last flush are part of the delta in this
+/// flush.
 fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let entered = world.tick() - member.age(world.tick());
@@ -244,7 +250,7 @@ fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_
     }
 }
 
-/// Players that came into view: JOINED, an attack since the look before, and the vector of those that move.
+/// Writes the entities that entered: JOINED, an attack since the previous update, and the vector if it moves.
 fn write_entered(
     viewer: &mut Viewer,
     settings: &Settings,

@@ -1,11 +1,11 @@
-//! The frames of a turn, each made from what the world says now, and counted.
+//! Encodes the frames of a flush from the current state of the world, and counts them.
 
 use super::compaction::Compactor;
 use super::interest_set::InterestSet;
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
 use crate::world::{State, Tick, World};
 
-/// Frames written, by kind.
+/// Number of frames written, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FrameCounts {
     /// `GAME_STATE`.
@@ -23,7 +23,7 @@ pub struct FrameCounts {
 }
 
 impl FrameCounts {
-    /// Adds another tally's counts to this one.
+    /// Adds other counts to these.
     pub fn add(&mut self, other: &Self) {
         self.game_state += other.game_state;
         self.joined += other.joined;
@@ -34,18 +34,18 @@ impl FrameCounts {
     }
 }
 
-/// What became of members of whom something may have changed.
+/// Result of encoding the members that may have changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ChangeSummary {
-    /// Something did.
+    /// At least one member changed.
     pub(super) any: bool,
-    /// It may be more than a vector.
+    /// At least one member may have changed in more than its vector.
     pub(super) any_others: bool,
-    /// Somebody is gone from the world.
+    /// At least one member was removed from the world.
     pub(super) any_removed: bool,
 }
 
-/// Where a turn's frames go. Players are named by their slots, and are present unless it says otherwise.
+/// The destination of a flush's frames. Slots passed to its methods must be occupied unless stated otherwise.
 pub(super) struct Frames<'a> {
     pub(super) world: &'a World,
     pub(super) out: &'a mut Vec<u8>,
@@ -63,7 +63,7 @@ impl Frames<'_> {
         self.counts.joined += 1;
     }
 
-    /// The player of this id is gone from the view, and perhaps from the world.
+    /// Writes a LEFT. The entity may be removed from the world already.
     pub(super) fn left(&mut self, id: u32) {
         message::left(self.out, id);
         self.counts.left += 1;
@@ -74,8 +74,10 @@ impl Frames<'_> {
         self.counts.movement += 1;
     }
 
-    /// The vectors of those at these positions who changed since a tick, but for those of whom there may be other news. Which of
-    /// them it is can't be guessed: a frame is made in any case, and stays in the sieve if it is wanted.
+    /// Writes the vectors of the members at these positions that changed after tick `since`. Skips members of
+    /// which more than the vector may have changed.
+    ///
+    /// Which members are written is unpredictable, so a frame is encoded for each one and kept by compaction.
     pub(super) fn changed_movements(
         &mut self,
         members: &InterestSet,

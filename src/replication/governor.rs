@@ -1,41 +1,43 @@
-//! The load governor: when the loop is too busy, viewers are told less often, and looked after at every fifth telling at
-//! most; then looked after less often still, then shown fewer others, in this order. The tick stays what it is. Pure: the
-//! caller brings the time.
+//! The load governor: degrades replication while the event loop is overloaded, and restores it afterwards.
 //!
-//! Too busy means one of two things: the loop's own processor time leaves too little slack, or its rounds do not end
-//! within their ticks, for whatever reason (a quota, a neighbour). Processor time and not the clock, so that a moment
-//! in which somebody else had the processor costs nobody anything.
+//! Quality is reduced in this order: flushes become rarer, with at most one interest update per five flushes;
+//! then interest updates become rarer; then interest sets become smaller. The tick rate never changes. The
+//! governor is pure: the caller passes in the time.
 //!
-//! What can be given up is a ladder of [`QualityLevel`]s. A window that was too busy climbs; stepping down waits until the
-//! window's work, were all that may grow with the lower rung's rate to grow, would still fit: everything when flushes
-//! come more often, the work on views when more is looked at or shown. That bound is what keeps the governor from
-//! oscillating: a step down never causes the overload that would lead straight back up.
+//! The event loop is overloaded if its CPU time leaves too little slack, or if flush rounds outlast their
+//! ticks for any reason, such as a CPU quota or a noisy neighbor. CPU time is used rather than wall-clock
+//! time, so that a moment of preemption does not degrade quality.
+//!
+//! An overloaded window moves to the next [`QualityLevel`]. The previous level is restored only if the
+//! window's work would still fit after growing with that level's rates. A shorter flush interval scales all
+//! of the work; more interest updates or larger interest sets scale the replication work. This bound prevents
+//! oscillation: restoring a level never causes the overload that would degrade it again.
 
-/// The measures of one rung.
+/// The settings of one quality level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QualityLevel {
-    /// Time between two flushes of one viewer, in milliseconds.
+    /// Time between two flushes of a viewer, in milliseconds.
     pub flush_interval_ms: u32,
-    /// Looks a second of one viewer.
+    /// Interest updates per second and viewer.
     pub visibility_rate_hz: u32,
-    /// Most players shown to one viewer.
+    /// Maximum size of an interest set.
     pub max_visible: usize,
 }
 
-/// What the loop has done since its start.
+/// Cumulative work of the event loop since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Processor time of the loop's thread, in nanoseconds.
+    /// CPU time of the event loop's thread, in nanoseconds.
     pub busy_ns: u64,
-    /// The part of it that went into finding out and encoding what viewers are told, in nanoseconds.
+    /// Part of the CPU time spent on interest updates and encoding, in nanoseconds.
     pub replication_ns: u64,
-    /// Ticks.
+    /// Number of ticks.
     pub ticks: u64,
-    /// Ticks at which the round of an earlier one was still under way.
+    /// Number of ticks at which the flush round of an earlier tick was still unfinished.
     pub overruns: u64,
 }
 
-/// Decides on which rung the server stands.
+/// Chooses the quality level. Level 0 is the configured one; higher levels are more degraded.
 #[derive(Debug, Clone)]
 pub struct Governor {
     levels: Vec<QualityLevel>,
@@ -47,47 +49,50 @@ pub struct Governor {
     degradations_total: u64,
 }
 
-/// How long the load is watched before anything is decided, in nanoseconds.
+/// Length of the measurement window between decisions, in nanoseconds.
 const WINDOW_NS: u64 = 500_000_000;
 
-/// The part of a window in which the loop may be busy before the governor climbs, in percent.
+/// Share of a window, in percent, above which the event loop is overloaded.
 const BUSY_PERCENT_MAX: u64 = 90;
 
-/// Above this, in percent, it climbs two rungs at once: such a loop has no time left to measure with.
+/// Share, in percent, above which the governor degrades by two levels: the event loop then has no time left
+/// to measure.
 const BUSY_PERCENT_ALARM: u64 = 97;
 
-/// How busy the loop may become by a step down at the worst, in percent.
+/// Maximum estimated share after restoring a level, in percent.
 const BUSY_PERCENT_AFTER_RESTORE: u64 = 86;
 
-/// The part of a window's ticks that may find the round before them unfinished before the governor climbs, in percent.
+/// Share of a window's ticks, in percent, that may overrun before the event loop counts as overloaded.
 const OVERRUN_PERCENT_MAX: u64 = 30;
 
-/// No step down while more than this part of the ticks finds the round before them unfinished, in percent.
+/// Maximum share of overrunning ticks at which a level is restored, in percent.
 const OVERRUN_PERCENT_CALM: u64 = 5;
 
-/// Windows in a row that must allow a step down before it is taken.
+/// Consecutive windows that must allow restoring a level before it is restored.
 const CALM_WINDOWS: u32 = 6;
 
-/// Windows in a row that must be too busy before anything but the flush interval is given up: a rush of players passes,
-/// and to show them fewer of the others would not help against what it costs to let them in.
+/// Consecutive overloaded windows before levels beyond the longest flush interval are used. A burst of joins
+/// is short, and smaller interest sets would not reduce the cost of admitting players.
 const SUSTAINED_WINDOWS: u32 = 8;
 
-/// The longest flush interval the ladder reaches, in milliseconds; a longer configured one stays as it is.
+/// The longest flush interval of a quality level, in milliseconds. A longer configured interval is not
+/// shortened.
 ///
-/// Flushes that are farther apart than the peer's retransmission timeout cost more, not less: after such a gap Linux
-/// acknowledges each of the next sixteen segments by itself (`tcp_event_data_recv`), and what a write costs goes up by half.
-/// The timeout is 200 ms and the round trip, and a round may be late by three ticks.
+/// Flushes farther apart than the peer's retransmission timeout cost more, not less. After such a gap Linux
+/// acknowledges each of the next 16 segments separately (`tcp_event_data_recv`), which raises the cost of a
+/// write by half. The timeout is 200 ms plus the round trip, and a flush round may be late by three ticks.
 const FLUSH_INTERVAL_MS_MAX: u32 = 150;
 
-/// Flushes to a look, once anything is given up: to find out whom to show costs more than to tell what those do, and shows
-/// less for it. In a crowd, looks also exchange those at the edge, who come and go: fewer looks, fewer sprites to load.
+/// Minimum number of flushes per interest update on degraded levels. An interest update costs more than a
+/// delta and changes less on the screen. In a crowd it also exchanges members at the edge, so rarer updates
+/// mean fewer sprites to load.
 const FLUSHES_PER_INTEREST_UPDATE: u32 = 5;
 
-/// Fewest players shown, however busy the server is.
+/// Minimum size limit of an interest set on any level.
 const VISIBLE_MIN: usize = 32;
 
 impl Governor {
-    /// A governor on the lowest rung, which is what the operator configured.
+    /// Returns a governor at the configured quality level.
     pub fn new(configured: QualityLevel, now_ns: u64) -> Self {
         Self {
             levels: quality_levels(configured),
@@ -100,39 +105,39 @@ impl Governor {
         }
     }
 
-    /// Starts from other measures, as far up as it stands.
+    /// Replaces the configured quality; the current level is kept, or the highest one if there are fewer now.
     pub fn reconfigure(&mut self, configured: QualityLevel) {
         self.levels = quality_levels(configured);
         self.level = self.level.min(self.levels.len() - 1);
         self.calm_windows = 0;
     }
 
-    /// The measures in force.
+    /// The current quality.
     pub fn quality(&self) -> QualityLevel {
         self.levels[self.level]
     }
 
-    /// How far up it stands; 0 is the configured measures.
+    /// The current level; 0 is the configured quality.
     pub fn level(&self) -> usize {
         self.level
     }
 
-    /// The measures that were configured.
+    /// The configured quality.
     pub fn configured(&self) -> QualityLevel {
         self.levels[0]
     }
 
-    /// How far up it can stand.
+    /// The highest level.
     pub fn level_max(&self) -> usize {
         self.levels.len() - 1
     }
 
-    /// How often it has climbed since the start.
+    /// Number of degradations since the start.
     pub fn degradations_total(&self) -> u64 {
         self.degradations_total
     }
 
-    /// Takes note of the load so far. Returns the new measures when they change.
+    /// Records the load so far. Returns the new quality if it changed.
     pub fn observe(&mut self, now_ns: u64, load: Load) -> Option<QualityLevel> {
         let elapsed_ns = now_ns.saturating_sub(self.window_start_ns);
         if elapsed_ns < WINDOW_NS {
@@ -181,7 +186,7 @@ impl Governor {
         self.level = level;
     }
 
-    /// How busy the loop could be one rung down at the most, in percent.
+    /// Upper bound on how busy the event loop would be one level lower, in percent.
     fn busy_percent_after_restore(&self, busy_percent: u64, replication_percent: u64) -> u64 {
         let (here, below) = (self.levels[self.level], self.levels[self.level - 1]);
         let grown = |work: u64, above: u64, under: u64| (work * above).div_ceil(under);
@@ -193,12 +198,13 @@ impl Governor {
             u64::from(here.visibility_rate_hz),
         );
         let visible = grown(replication_percent, below.max_visible as u64, here.max_visible as u64);
-        // More looks at more flushes are both counted; what is shown changes in steps of its own.
+        // A shorter flush interval and more updates add up; the size of interest sets never changes together
+        // with them.
         flushes + updates.max(visible) - replication_percent
     }
 }
 
-/// From the configured measures to the least that is still a game.
+/// The levels from the configured quality down to the lowest acceptable one.
 fn quality_levels(configured: QualityLevel) -> Vec<QualityLevel> {
     let mut quality = configured;
     let mut levels = vec![quality];
@@ -228,7 +234,8 @@ mod tests {
     const CONFIGURED: QualityLevel =
         QualityLevel { flush_interval_ms: 50, visibility_rate_hz: 5, max_visible: 128 };
 
-    /// A server whose busy time, in percent, is a base, plus flushes, looks and what they show; with some noise.
+    /// A simulated server. Its busy time, in percent, is a base plus the cost of flushes and interest
+    /// updates, with noise.
     struct Plant {
         base: f64,
         flushes: f64,
@@ -243,7 +250,7 @@ mod tests {
             (self.base + flushes + self.replication_percent(quality) + self.noise * noise).clamp(0.0, 100.0)
         }
 
-        /// Half of what a flush costs is telling what is shown; the rest is the write.
+        /// Half of the cost of a flush is encoding; the other half is the write.
         fn replication_percent(&self, quality: QualityLevel) -> f64 {
             let visible = quality.max_visible as f64 / 128.0;
             let flushes = self.flushes * 50.0 / f64::from(quality.flush_interval_ms) * 0.5;
@@ -251,7 +258,7 @@ mod tests {
         }
     }
 
-    /// Runs for some windows; returns the level after each.
+    /// Runs for a number of windows; returns the level after each.
     fn run(governor: &mut Governor, plant: &Plant, windows: u64) -> Vec<usize> {
         let (mut now, mut load) = (governor.window_start_ns, governor.at_start);
         (0..windows)
@@ -268,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_level_follows_from_what_was_configured() {
+    fn the_number_of_levels_depends_on_the_configured_quality() {
         let level_max = |flush_interval_ms, max_visible| {
             let configured = QualityLevel { flush_interval_ms, max_visible, ..CONFIGURED };
             let mut governor = Governor::new(CONFIGURED, 0);
@@ -280,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_at_ease_keeps_what_was_configured() {
+    fn keeps_the_configured_quality_without_overload() {
         let mut governor = Governor::new(CONFIGURED, 0);
         let plant = Plant { base: 30.0, flushes: 40.0, updates: 5.0, noise: 4.0 };
         assert!(run(&mut governor, &plant, 500).iter().all(|&level| level == 0));
@@ -288,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn overload_is_answered_within_seconds_and_by_flushing_less_often_first() {
+    fn overload_lengthens_the_flush_interval_within_seconds() {
         let mut governor = Governor::new(CONFIGURED, 0);
         let plant = Plant { base: 25.0, flushes: 130.0, updates: 10.0, noise: 3.0 };
         run(&mut governor, &plant, 8);
@@ -299,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_overload_ends_at_the_last_rung_and_no_further() {
+    fn permanent_overload_stops_at_the_highest_level() {
         let mut governor = Governor::new(CONFIGURED, 0);
         let plant = Plant { base: 99.0, flushes: 50.0, updates: 50.0, noise: 0.0 };
         run(&mut governor, &plant, 100);
@@ -308,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_is_taken_back_when_the_load_falls() {
+    fn restores_the_configured_quality_when_the_load_falls() {
         let mut governor = Governor::new(CONFIGURED, 0);
         run(&mut governor, &Plant { base: 60.0, flushes: 130.0, updates: 30.0, noise: 3.0 }, 60);
         assert!(governor.level() > 3);
@@ -317,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_kept_busy_by_its_sockets_shows_everybody_again_after_a_rush() {
+    fn restores_interest_sets_after_a_burst_even_if_sockets_keep_the_server_busy() {
         let mut governor = Governor::new(CONFIGURED, 0);
         let service = Plant { base: 50.0, flushes: 60.0, updates: 5.0, noise: 3.0 };
         run(&mut governor, &Plant { base: 99.0, ..service }, 60);
@@ -328,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rush_of_seconds_costs_nobody_the_sight_of_others() {
+    fn a_short_burst_does_not_shrink_interest_sets() {
         let mut governor = Governor::new(CONFIGURED, 0);
         run(&mut governor, &Plant { base: 99.0, flushes: 20.0, updates: 5.0, noise: 0.0 }, 7);
         let quality = governor.quality();
@@ -339,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_load_does_not_make_it_oscillate() {
+    fn does_not_oscillate_under_steady_load() {
         for load in 1..60 {
             let mut governor = Governor::new(CONFIGURED, 0);
             let plant = Plant { base: 20.0, flushes: f64::from(load) * 5.0, updates: 10.0, noise: 3.0 };
@@ -351,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_that_outlast_their_ticks_are_overload_however_idle_the_thread_seems() {
+    fn overrunning_rounds_are_overload_even_at_low_cpu_time() {
         let mut governor = Governor::new(CONFIGURED, 0);
         let mut load = Load::default();
         for window in 1..=10 {
@@ -362,26 +369,26 @@ mod tests {
     }
 
     #[test]
-    fn other_measures_take_effect_at_once_and_keep_what_was_given_up() {
+    fn reconfiguring_takes_effect_immediately_and_keeps_the_level() {
         let mut governor = Governor::new(CONFIGURED, 0);
         let configured = QualityLevel { flush_interval_ms: 100, max_visible: 64, ..CONFIGURED };
         governor.reconfigure(configured);
         assert_eq!(governor.quality(), configured);
         run(&mut governor, &Plant { base: 99.0, flushes: 50.0, updates: 50.0, noise: 0.0 }, 100);
         governor.reconfigure(QualityLevel { flush_interval_ms: 1000, max_visible: 8, visibility_rate_hz: 1 });
-        assert_eq!(governor.level(), 0, "there is nothing left to give up");
+        assert_eq!(governor.level(), 0, "the new quality has a single level");
         governor.reconfigure(CONFIGURED);
         assert_eq!(governor.quality(), CONFIGURED);
     }
 
     #[test]
-    fn there_are_five_flushes_to_a_look_at_least_once_anything_is_given_up() {
-        let measures: Vec<_> = quality_levels(CONFIGURED)
+    fn degraded_levels_have_at_least_five_flushes_per_interest_update() {
+        let rates: Vec<_> = quality_levels(CONFIGURED)
             .iter()
             .map(|quality| (quality.flush_interval_ms, quality.visibility_rate_hz))
             .collect();
-        assert_eq!(measures, [(50, 5), (66, 3), (88, 2), (117, 1), (150, 1), (150, 1), (150, 1)]);
-        assert!(measures.iter().skip(1).all(|(flush_ms, updates_hz)| 5 * flush_ms * updates_hz <= 1000));
+        assert_eq!(rates, [(50, 5), (66, 3), (88, 2), (117, 1), (150, 1), (150, 1), (150, 1)]);
+        assert!(rates.iter().skip(1).all(|(flush_ms, updates_hz)| 5 * flush_ms * updates_hz <= 1000));
     }
 
     #[test]

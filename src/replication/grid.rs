@@ -1,19 +1,19 @@
-//! A uniform grid over the world, rebuilt from scratch by counting sort whenever somebody moved.
+//! A uniform grid over the world, rebuilt by counting sort whenever an entity has moved.
 //!
-//! The players of one cell, and the cells of one row, lie side by side in one array, so that looking through a
-//! rectangle reads one contiguous run per row of cells.
+//! The entities of a cell, and the cells of a row, are contiguous in one array. Searching a rectangle
+//! therefore reads one contiguous run per row of cells.
 
 use crate::limits::GRID_CELLS_PER_SIDE;
 use crate::world::{GridAxis, Position, World};
 
-/// A player as the grid holds it.
+/// An entity in the grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GridEntry {
-    /// The player's slot in the world.
+    /// The entity's slot.
     pub slot: u32,
-    /// The player's id.
+    /// The entity's id.
     pub id: u32,
-    /// Where it stands.
+    /// The entity's position at the last rebuild.
     pub position: Position,
 }
 
@@ -31,18 +31,18 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// The square of this half side around a point.
+    /// The square with this half side around a point.
     pub fn around(x: i32, y: i32, half_side: i32) -> Self {
         Self { left: x - half_side, top: y - half_side, right: x + half_side, bottom: y + half_side }
     }
 
-    /// Whether the point lies inside or on an edge.
+    /// Whether the point is inside the rectangle or on an edge.
     pub fn contains(&self, x: i32, y: i32) -> bool {
-        // One answer and no short cuts: asked about a crowd, each of the four is as good as random.
+        // Branch-free: in a crowd, the result of each of the four comparisons is unpredictable.
         (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
     }
 
-    /// What both rectangles cover.
+    /// The intersection of both rectangles.
     #[must_use]
     pub fn intersect(&self, other: &Self) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Rect {
         }
     }
 
-    /// Whether this rectangle covers all of the other.
+    /// Whether this rectangle contains the other one.
     pub fn covers(&self, other: &Self) -> bool {
         self.contains(other.left, other.top) && self.contains(other.right, other.bottom)
     }
@@ -61,21 +61,21 @@ impl Rect {
 
 const CELLS: usize = GRID_CELLS_PER_SIDE * GRID_CELLS_PER_SIDE;
 
-/// Who stands where, as of the last rebuild.
+/// The entities by cell, as of the last rebuild.
 #[derive(Debug)]
 pub struct Grid {
     columns: GridAxis,
     rows: GridAxis,
     cell_side: i32,
-    /// `starts[cell]..starts[cell + 1]` are the cell's occupants.
+    /// `starts[cell]..starts[cell + 1]` are the entries of a cell.
     starts: Vec<u32>,
     entries: Vec<GridEntry>,
-    /// By slot, the cell of each player during a rebuild.
+    /// The cell of each slot; used during a rebuild.
     cells: Vec<u16>,
 }
 
 impl Grid {
-    /// An empty grid over a world of this size, in units.
+    /// Returns an empty grid over a world of this size, in units.
     pub fn new(width: u16, height: u16) -> Self {
         let [columns, rows] = [width, height].map(|side| GridAxis::new(side, GRID_CELLS_PER_SIDE as u32));
         Self {
@@ -88,7 +88,7 @@ impl Grid {
         }
     }
 
-    /// Sorts everybody present into cells. Two passes over the players, one over the cells.
+    /// Sorts all entities into cells, with two passes over the slots and one over the cells.
     pub fn rebuild(&mut self, world: &World) {
         self.starts.fill(0);
         self.cells.clear();
@@ -102,9 +102,9 @@ impl Grid {
         for cell in 0..CELLS {
             self.starts[cell + 1] += self.starts[cell];
         }
-        let nobody = GridEntry { slot: 0, id: 0, position: Position { x: 0, y: 0 } };
-        self.entries.resize(world.population(), nobody);
-        // Filling advances each cell's start to its end, which is the next cell's start: shifted back below.
+        let vacant = GridEntry { slot: 0, id: 0, position: Position { x: 0, y: 0 } };
+        self.entries.resize(world.population(), vacant);
+        // Filling a cell advances its start to the next cell's start; the starts are shifted back below.
         for (slot, &cell) in self.cells.iter().enumerate() {
             let slot = slot as u32;
             if let Some(id) = world.id(slot) {
@@ -117,12 +117,13 @@ impl Grid {
         self.starts[0] = 0;
     }
 
-    /// Everybody, in cell order.
+    /// All entries, in cell order.
     pub fn entries(&self) -> &[GridEntry] {
         &self.entries
     }
 
-    /// Everybody in the cells that the area touches: a superset of those inside it, as one run per row of cells.
+    /// The entries of all cells that the rectangle touches, as one run per row of cells. A superset of the
+    /// entries inside it.
     pub fn runs(&self, rect: Rect) -> impl Iterator<Item = &[GridEntry]> {
         let (first, last) = (self.column(rect.left), self.column(rect.right));
         let is_empty = rect.top > rect.bottom || rect.left > rect.right;
@@ -148,7 +149,7 @@ impl Grid {
     }
 }
 
-const _: () = assert!(CELLS <= 1 << 16, "a cell's number must fit 16 bits");
+const _: () = assert!(CELLS <= 1 << 16, "a cell index must fit in 16 bits");
 
 #[cfg(test)]
 mod tests {
@@ -158,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_area_yields_everybody_inside_once(
+        fn a_rectangle_yields_each_entity_inside_once(
             places in proptest::collection::vec((0u16..=2000, 0u16..=2000), 0..200),
             center in (0i32..=2000, 0i32..=2000), half in 0i32..1200,
         ) {
@@ -169,18 +170,18 @@ mod tests {
             let inside = |o: &&GridEntry| rect.contains(i32::from(o.position.x), i32::from(o.position.y));
             let mut found: Vec<u32> = grid.runs(rect).flatten().filter(inside).map(|o| o.slot).collect();
             found.sort_unstable();
-            let truth = |slot: &u32| {
+            let is_inside = |slot: &u32| {
                 let p = world.position(*slot);
                 rect.contains(i32::from(p.x), i32::from(p.y))
             };
-            let expected: Vec<u32> = (0..places.len() as u32).filter(truth).collect();
+            let expected: Vec<u32> = (0..places.len() as u32).filter(is_inside).collect();
             prop_assert_eq!(found, expected);
             prop_assert_eq!(grid.entries().len(), places.len());
         }
     }
 
     #[test]
-    fn those_who_left_are_gone_after_a_rebuild() {
+    fn a_rebuild_removes_entities_that_left() {
         let mut world = world_of(&[(0, 0), (2000, 2000), (5, 5)]);
         let mut grid = Grid::new(2000, 2000);
         world.remove(0);

@@ -1,11 +1,15 @@
-//! Whom a viewer sees: everybody in its rectangle, at most the nearest `max_visible`, with hysteresis on both.
+//! Interest management: a viewer sees the nearest `max_visible` entities inside its rectangle, with
+//! hysteresis on both bounds.
 //!
-//! The margins. Somebody comes into view inside the rectangle and goes out of view more than [`INTEREST_LEAVE_MARGIN`]
-//! outside it. When there are more candidates than places, those in view count as nearer than they are, by the factor
-//! [`HYSTERESIS_DISTANCE_FACTOR`]: a newcomer takes a member's place only when it is clearly nearer. And who came into view
-//! stays for the dwell time, wherever it goes, since a client can't remove a sprite it is still loading.
+//! * Distance: an entity enters inside the rectangle and leaves more than [`INTEREST_LEAVE_MARGIN`] outside
+//!   it.
+//! * Rank: with more candidates than capacity, a member's distance is multiplied by
+//!   [`HYSTERESIS_DISTANCE_FACTOR`]. A newcomer replaces a member only if it is clearly nearer.
+//! * Time: a member stays for the dwell time wherever it moves, since a client can't remove a sprite while it
+//!   is loading it.
 //!
-//! A look costs what reading everybody in view costs, so each pass reads once and decides without branches.
+//! The cost of an interest update is reading the state of every entity in view. Each pass therefore reads
+//! each state once and decides without branches.
 //!
 //! [`INTEREST_LEAVE_MARGIN`]: crate::limits::INTEREST_LEAVE_MARGIN
 
@@ -21,41 +25,43 @@ use super::{Scene, Settings};
 use crate::wire::message::MovementFrame;
 use crate::world::{Tick, World};
 
-/// A member's distance counts as this part of itself when places are given away.
+/// Factor applied to the distance of a member when candidates are ranked.
 pub const HYSTERESIS_DISTANCE_FACTOR: f64 = 0.7;
 
-/// The same for squared distances, in hundredths.
+/// The square of [`HYSTERESIS_DISTANCE_FACTOR`], in percent.
 const HYSTERESIS_SQUARED_PERCENT: u64 = 49;
 
-/// Memory that looks share, one per worker.
+/// Buffers reused by interest updates and flushes; each worker has its own.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Who is in view.
+    /// Slots that can't enter in this update: the viewer and all members.
     seen: EpochSet,
-    /// Who competes for places; after a look, who won one.
+    /// Candidates for the interest set; after an update, the selected ones.
     candidates: Compactor<Candidate>,
-    /// By position, whether a member stays in view.
+    /// Whether the member at each position stays in the set.
     keep: Vec<bool>,
-    /// Positions of the members that lost their places.
+    /// Positions of the members that were not selected.
     evicted: Compactor<u32>,
-    /// Slots of those that come into view.
+    /// Slots of the entities that enter.
     entering: Compactor<u32>,
-    /// Ids of those that went out of view in the last look.
+    /// Ids of the members that left in the last update.
     pub(super) left: Compactor<u32>,
-    /// By position in the view, the members about whom there may be something new.
+    /// Positions of the members that may have changed.
     pub(super) changed: Compactor<u32>,
-    /// What is written of those whose news are just a vector.
+    /// Movement frames of the members of which only the vector changed.
     pub(super) movements: Compactor<MovementFrame>,
-    /// Who of `viewer.interest_set`, by index, is to have its vector repeated.
+    /// Positions in `viewer.interest_set` whose vector is repeated as a keyframe.
     pub(super) keyframes: Range<usize>,
-    /// Somebody in view moves.
+    /// Whether any member moves.
     pub(super) any_moves: bool,
-    /// The squared distance of the farthest member.
+    /// Squared distance of the farthest member.
     farthest_squared: u64,
 }
 
-/// Recomputes the viewer's set. Those who left are in `scratch.left`; those who entered stand at the end of
-/// `viewer.interest_set`, from the returned index on. Only ids below `ids_below` may enter.
+/// Recomputes the viewer's interest set. Only entities with an id below `ids_below` may enter.
+///
+/// The ids of members that left are in `scratch.left`. Entities that entered are at the end of
+/// `viewer.interest_set`, from the returned position on.
 pub(crate) fn update_interest(
     viewer: &mut Viewer,
     scene: &Scene,
@@ -73,7 +79,7 @@ pub(crate) fn update_interest(
     scratch.seen.clear(world.slots());
     scratch.seen.insert(viewer.slot);
 
-    // Members stand in the order of their entrances: first those whose places are up for discussion.
+    // Members are in the order in which they entered, so the evictable ones come first.
     let evictable = viewer.interest_set.count_aged(settings.dwell, now);
     rank_evictable(&viewer.interest_set, evictable, world, &viewpoint, scratch);
     let protected = keep_protected(viewer, evictable, world, settings, &viewpoint, scratch);
@@ -86,12 +92,13 @@ pub(crate) fn update_interest(
     let first_entered = viewer.interest_set.len();
     scratch.keyframes =
         members_reaching_age(&viewer.interest_set, settings.keyframe_after, viewer.interest_updated_at, now);
-    let farthest_won = find_entering(scratch);
+    let farthest_selected = find_entering(scratch);
     for &slot in scratch.entering.kept() {
         viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
     }
-    // The next search begins a little farther out than this one had to go: everywhere, when places remained.
-    let radius = farthest_won.isqrt() as i32;
+    // The next search starts slightly farther out than this one ended, or everywhere if capacity
+    // remained.
+    let radius = farthest_selected.isqrt() as i32;
     viewer.search_radius =
         if scratch.candidates.kept().len() < capacity { RADIUS_MAX } else { radius + radius / 4 };
     if viewer.interest_set.len() > first_entered {
@@ -100,19 +107,22 @@ pub(crate) fn update_interest(
         viewer.update_interest_until = now + settings.dwell;
     }
     viewer.interest_updated_at = now;
-    // Members among the winners count as nearer than they are, and so do not add to how far members are.
-    let farthest = scratch.farthest_squared.max(farthest_won);
+    // The distance of a selected member is scaled down, so it never raises the maximum.
+    let farthest = scratch.farthest_squared.max(farthest_selected);
     viewer.regions = regions_of_interest(viewer, world, settings, &viewpoint, farthest);
     first_entered
 }
 
-/// The members whose age reached a mark after tick `since`, by position: each member once, however far apart the looks are.
+/// Positions of the members that reached `age` after tick `since`. Each member is returned by exactly one
+/// update, however far apart updates are.
 fn members_reaching_age(members: &InterestSet, age: Tick, since: Tick, now: Tick) -> Range<usize> {
     members.count_aged(age + (now - since), now)..members.count_aged(age, now)
 }
 
-/// Ranks the old members, those before position `evictable`, that are still in range. All who are in the world are marked, even
-/// who goes out of view in this look: it does not come back in it.
+/// Ranks the members before position `evictable` that are still in range.
+///
+/// Every member that is in the world is inserted into `seen`, even if it leaves: it must not re-enter in the
+/// same update.
 fn rank_evictable(
     members: &InterestSet,
     evictable: usize,
@@ -140,11 +150,12 @@ fn rank_evictable(
     (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
 }
 
-/// Goes through the members too young to lose their places, from position `evictable` on: they stay, unless they are gone from the
-/// world; then their LEFT may have to wait for a while. Returns how many stay.
+/// Keeps the members from position `evictable` on, which are within their dwell time. Returns how many stay.
 ///
-/// In a crowd most members are young. As long as nobody left, and it is known that something changed, they need not be looked
-/// at; only how far they are is not known then.
+/// A member that was removed from the world leaves too, but not before its `removed_dwell` is over.
+///
+/// In a crowd most members are within their dwell time. Their state is not read while no entity has left the
+/// world and the viewer is known to have changes; their distance is then unknown.
 fn keep_protected(
     viewer: &mut Viewer,
     evictable: usize,
@@ -186,11 +197,10 @@ fn keep_protected(
     kept
 }
 
-/// Up to so many losers are found one by one, by running through all candidates for each; more are worth a selection.
+/// Up to this surplus, candidates are removed by one scan each; above it, a selection algorithm is faster.
 const ONE_BY_ONE_MAX: usize = 6;
 
-/// Gives the places to the nearest, and shows the door to members that lost theirs. Afterwards `scratch.candidates` holds the winners
-/// alone.
+/// Keeps the nearest `capacity` candidates and evicts the members that are not among them.
 fn select_nearest(capacity: usize, scratch: &mut Scratch) {
     let Scratch { candidates, keep, evicted, .. } = scratch;
     let ranked = candidates.kept_mut();
@@ -209,7 +219,7 @@ fn select_nearest(capacity: usize, scratch: &mut Scratch) {
     candidates.truncate(capacity);
 }
 
-/// Swaps the farthest of all but the last `done` candidates to the end of those.
+/// Swaps the farthest of all but the last `done` candidates to the end of that range.
 fn swap_farthest_last(ranked: &mut [Candidate], done: usize) {
     let last = ranked.len() - 1 - done;
     if let Some((farthest, _)) = ranked[..=last].iter().enumerate().max_by_key(|(_, candidate)| **candidate) {
@@ -217,20 +227,21 @@ fn swap_farthest_last(ranked: &mut [Candidate], done: usize) {
     }
 }
 
-/// Finds those among the winners who come into view. Returns the squared distance of the farthest winner.
+/// Finds the selected candidates that are not members yet. Returns the squared distance of the farthest
+/// selected one.
 fn find_entering(scratch: &mut Scratch) -> u64 {
     let Scratch { candidates, entering, .. } = scratch;
     let mut farthest = 0;
     entering.clear();
-    entering.compact(candidates.kept().iter().map(|winner| {
-        farthest = winner.squared_distance().max(farthest);
-        (winner.index(), !winner.is_member())
+    entering.compact(candidates.kept().iter().map(|selected| {
+        farthest = selected.squared_distance().max(farthest);
+        (selected.index(), !selected.is_member())
     }));
     farthest
 }
 
-/// The regions in which a change or a movement can matter until the next look; `farthest` is the squared distance of whoever is
-/// farthest away in view.
+/// Regions in which a change or a movement can matter until the next update. `farthest` is the squared
+/// distance of the farthest member.
 fn regions_of_interest(
     viewer: &Viewer,
     world: &World,

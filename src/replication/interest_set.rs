@@ -1,23 +1,24 @@
-//! Whom a viewer sees.
+//! The interest set: the entities a viewer currently sees.
 //!
-//! What is known of a member stands in three rows of one block: slots, ids, entrances. A turn without a look reads the slots
-//! alone, and those lie far away: a third of the lines to wait for.
+//! The set is stored as three rows in one allocation: slots, ids and enter ticks. A delta reads the slots
+//! only, which is a third of the cache lines.
 
 use super::compaction::Compactor;
 use crate::prefetch::prefetch_all;
 use crate::world::Tick;
 
-/// Somebody a viewer sees. Slot and id together name the player; a slot that has another id now is one who left.
+/// A member of an interest set. The slot is reused, so an entity was removed if its slot now holds another
+/// id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InterestEntry {
     pub(crate) slot: u32,
     pub(crate) id: u32,
-    /// Lower 32 bits of the tick of its entrance; differences wrap.
+    /// Lower 32 bits of the tick in which the entity entered; differences wrap.
     pub(crate) entered: u32,
 }
 
 impl InterestEntry {
-    /// Ticks since the entrance, right up to 2^32.
+    /// Ticks since the enter, correct up to 2^32.
     pub(crate) fn age(self, now: Tick) -> Tick {
         age(self.entered, now)
     }
@@ -27,18 +28,18 @@ fn age(entered: u32, now: Tick) -> Tick {
     Tick::from((now as u32).wrapping_sub(entered))
 }
 
-/// The members of a view, in the order of their entrances.
+/// The members of an interest set, in the order in which they entered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InterestSet {
-    /// The rows, one behind the other, each with room for as many.
+    /// The rows, one after the other, each of the same capacity.
     rows: Box<[u32]>,
     len: u32,
 }
 
-/// Slots, ids, entrances.
+/// Rows: slots, ids, enter ticks.
 const ROWS: usize = 3;
 
-/// Room in the first rows of a view: those of a cache line.
+/// Initial capacity of a row: one cache line.
 const CAPACITY_MIN: usize = 16;
 
 impl InterestSet {
@@ -67,15 +68,15 @@ impl InterestSet {
         &self.rows[row * capacity..row * capacity + self.len()]
     }
 
-    /// How many have room.
+    /// Entries that fit in a row.
     fn capacity(&self) -> usize {
         self.rows.len() / ROWS
     }
 
-    /// The member at this position.
+    /// Returns the member at this position.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If `position` is out of bounds.
     pub(crate) fn at(&self, position: usize) -> InterestEntry {
         InterestEntry {
             slot: self.slots()[position],
@@ -89,12 +90,12 @@ impl InterestSet {
         pairs.map(|((&slot, &id), &entered)| InterestEntry { slot, id, entered })
     }
 
-    /// How many have been in view for so many ticks; they are the first.
+    /// Number of members that entered at least `ticks` ticks ago. They come first.
     pub(crate) fn count_aged(&self, ticks: Tick, now: Tick) -> usize {
         self.entered_ticks().partition_point(|&entered| age(entered, now) >= ticks)
     }
 
-    /// Adds somebody who comes into view now.
+    /// Adds an entity that enters in tick `now`.
     pub(crate) fn enter(&mut self, slot: u32, id: u32, now: Tick) {
         if self.len() == self.capacity() {
             self.grow();
@@ -119,13 +120,13 @@ impl InterestSet {
         self.rows = rows;
     }
 
-    /// The members from this position on have come into view only now.
+    /// Restarts the age of the members from position `first` on.
     pub(crate) fn reset_entered(&mut self, first: usize, now: Tick) {
         let (start, end) = (2 * self.capacity() + first, 2 * self.capacity() + self.len());
         self.rows[start..end].fill(now as u32);
     }
 
-    /// Keeps those of whom `keep` says so, by position; the ids of the others go into `left`.
+    /// Keeps the members at the positions where `keep` is true; appends the ids of the others to `left`.
     pub(super) fn retain_mask(&mut self, keep: &[bool], left: &mut Compactor<u32>) {
         let len = self.len();
         let Some(first) = keep[..len].iter().position(|keep| !keep) else { return };
@@ -141,7 +142,7 @@ impl InterestSet {
         }
     }
 
-    /// Keeps those of whom `keep` says so.
+    /// Keeps the members for which `keep` returns true.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(InterestEntry) -> bool) {
         let mut kept = 0;
         for position in 0..self.len() {
@@ -154,12 +155,12 @@ impl InterestSet {
         self.len = kept as u32;
     }
 
-    /// Calls near what a turn without a look reads.
+    /// Prefetches the cache lines that a delta reads.
     pub(crate) fn prefetch_slots(&self) {
         prefetch_all(self.slots());
     }
 
-    /// Calls everything near.
+    /// Prefetches all rows.
     pub(crate) fn prefetch(&self) {
         (0..ROWS).for_each(|row| prefetch_all(self.row(row)));
     }
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_as_old_as_their_entrance_even_when_ticks_outgrow_32_bits() {
+    fn ages_are_correct_when_ticks_exceed_32_bits() {
         let mut set = InterestSet::default();
         let start = Tick::from(u32::MAX) - 1;
         (0..4).for_each(|n| set.enter(n, n, start + Tick::from(n)));
@@ -194,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_a_list(count in 0u32..200, gone in proptest::collection::vec(any::<bool>(), 200)) {
+        fn retaining_matches_filtering_a_list(count in 0u32..200, gone in proptest::collection::vec(any::<bool>(), 200)) {
             let mut kept = set_of(count);
             let all: Vec<InterestEntry> = (0..count).map(member).collect();
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), all.clone());

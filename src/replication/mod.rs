@@ -1,15 +1,16 @@
-//! What each player is shown: pull, not push.
+//! Replication: sends each viewer what changed around it. It pulls; nothing is pushed or queued.
 //!
-//! Nothing is queued for a viewer. Every player's state carries the tick of its last change; a [`Viewer`] remembers up
-//! to which tick it is served, and when it is due it gets, once, the latest state of everything in its visible set that
-//! changed since. A viewer that can't be written to is simply not served, costs nothing meanwhile, and is whole again
-//! after its next turn.
+//! Every entity carries the tick of its last change, and every [`Viewer`] the tick up to which it has been
+//! sent changes. A flush sends the latest state of each member of the viewer's interest set that changed
+//! since. A viewer whose socket is not writable is skipped: it costs nothing, and its next flush brings it up
+//! to date.
 //!
-//! * [`Scene`]: the world and the grid over it, lent to the worker pool during a fan-out.
-//! * [`grid`]: who stands where. [`interest`]: whom a viewer sees, with [`search`], [`interest_set`],
-//!   [`epoch_set`] and [`compaction`] as its tools.
-//!   [`flush`]: what a turn tells, in [`frames`].
-//! * [`Viewers`]: all viewers, and which of them are due by the [`timer_wheel`]. [`pool`]: the threads that serve them.
+//! * [`Scene`]: the world and its grid, lent to the worker pool during a fan-out.
+//! * [`grid`]: a spatial index of the entities. [`interest`] updates an interest set, using [`search`],
+//!   [`interest_set`], [`epoch_set`] and [`compaction`].
+//! * [`flush`]: encodes one viewer's flush through [`frames`].
+//! * [`Viewers`]: all viewers, with a [`timer_wheel`] of their due ticks. [`pool`]: the threads that encode
+//!   flushes.
 
 mod compaction;
 mod epoch_set;
@@ -38,26 +39,27 @@ use crate::world::dirty_regions::ALL_REGIONS;
 use crate::world::{Rules, Tick, World};
 use grid::Grid;
 
-/// The world and what is derived from it for viewers.
+/// The world and the spatial index over it.
 #[derive(Debug)]
 pub struct Scene {
-    /// The players.
+    /// The entities.
     pub world: World,
-    /// Where they stand, as of the last [`Scene::refresh`].
+    /// Index of the entities by position, as of the last [`Scene::refresh`].
     pub grid: Grid,
     refreshed_at: Tick,
-    /// [`World::departures`] as of the last refresh.
+    /// [`World::departures`] at the last rebuild of the grid.
     departures_seen: u64,
 }
 
 impl Scene {
-    /// An empty scene.
+    /// Returns an empty scene.
     pub fn new(rules: Rules) -> Self {
         let grid = Grid::new(rules.width, rules.height);
         Self { world: World::new(rules), grid, refreshed_at: 0, departures_seen: 0 }
     }
 
-    /// Brings the grid up to date with the tick closed last; nothing to do while nobody moves, joins or leaves.
+    /// Brings the grid up to date with the last closed tick. Does nothing while no entity moves, joins or
+    /// leaves.
     pub fn refresh(&mut self) {
         if self.refreshed_at == self.world.tick() {
             return;
@@ -69,7 +71,7 @@ impl Scene {
         self.refreshed_at = self.world.tick();
     }
 
-    /// Whether the grid holds anybody who has left the world since.
+    /// Whether the grid holds an entity that has left the world since the rebuild.
     pub(crate) fn has_departures(&self) -> bool {
         self.departures_seen != self.world.removals()
     }

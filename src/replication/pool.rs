@@ -1,8 +1,8 @@
-//! The fan-out: viewers due in a tick are served by several threads at once, and the loop's thread does its share.
+//! The worker pool: encodes the flushes of a batch on several threads, including the event loop's own.
 //!
-//! Threads are spawned once, in the scope around the loop. For the time of a fan-out the scene is shared with them
-//! through an `Arc`, and each gets viewers of its own by value; afterwards everything is the loop's again. A panic
-//! while one viewer is served costs that viewer, nobody else.
+//! Threads are spawned once, in the scope around the event loop. During a fan-out they share the scene
+//! through an `Arc`, and each gets its viewers by value; afterwards the event loop owns everything again. A
+//! panic while a flush is encoded affects that viewer only.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,35 +17,36 @@ use super::{FlushKind, Scene, Settings, Viewers};
 use crate::ops::crash::catch_panic;
 use crate::world::World;
 
-/// Viewers served by one thread in one batch. A batch keeps the loop from reading for as long as it takes: some 0.3 ms for
-/// so many looks. Fewer than this are served on the loop's own thread, since waking a worker and hearing back costs 50
-/// to 125 us.
+/// Viewers encoded by one thread in one batch.
+///
+/// A batch blocks the event loop from reading: about 0.3 ms for this many interest updates. Smaller batches
+/// run on the event loop's thread only, since a round trip to a worker costs 50 to 125 us.
 const VIEWERS_PER_THREAD: usize = 128;
 
-/// Turns before its own in which a viewer is called near the processor that serves it, which need not be the loop's. What is
-/// called later is found by it.
+/// Number of viewers to prefetch ahead. Done by the thread that encodes them, since cores do not share an L1
+/// cache; the later prefetches read the viewer.
 const VIEWER_AHEAD: usize = 4;
 
-/// The same for whom it sees.
+/// Number of interest sets to prefetch ahead.
 const INTEREST_SETS_AHEAD: usize = 2;
 
-/// The same for what those look like, if that turn is a look.
+/// Number of viewers whose members' states are prefetched ahead, for interest updates.
 const ENTITIES_AHEAD: usize = 1;
 
-/// The frames of one viewer's turn.
+/// The frames of one viewer's flush.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// The viewer's slot when it was served.
+    /// The viewer's slot at encoding time.
     pub slot: u32,
-    /// The viewer's id; its slot may be somebody else's by the time the frames are written.
+    /// The viewer's id; its slot may have been reused by the time the frames are written.
     pub id: u32,
-    /// Where its frames are in the chunk's arena.
+    /// Range of its frames in the chunk's arena.
     range: Range<usize>,
-    /// Serving it panicked: there are no frames, and its view is not to be trusted any more.
+    /// Encoding panicked: the segment has no frames, and the viewer's state is unreliable.
     pub failed: bool,
 }
 
-/// What one thread wrote.
+/// The input and output of one thread.
 #[derive(Debug, Default)]
 struct Chunk {
     arena: Vec<u8>,
@@ -55,7 +56,7 @@ struct Chunk {
     assignments: Vec<Assignment>,
 }
 
-/// The frames of one fan-out, to be written out in slices.
+/// The frames of one fan-out, written out in slices.
 #[derive(Debug, Default)]
 pub struct Batch {
     chunks: Vec<Chunk>,
@@ -64,7 +65,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The next segment and its frames.
+    /// Returns the next segment and its frames.
     pub fn next_segment(&mut self) -> Option<(&Segment, &[u8])> {
         while self.chunks.get(self.chunk).is_some_and(|chunk| self.segment >= chunk.segments.len()) {
             self.chunk += 1;
@@ -76,13 +77,13 @@ impl Batch {
         Some((segment, &chunk.arena[segment.range.clone()]))
     }
 
-    /// Whose segments come next in this chunk, up to so many.
+    /// The slots of up to `most` segments that come next in this chunk.
     pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
         let chunk = self.chunks.get(self.chunk).map_or(&[][..], |chunk| &chunk.segments);
         chunk.iter().skip(self.segment).take(most).map(|segment| segment.slot)
     }
 
-    /// Whether everything has been taken.
+    /// Whether all segments have been taken.
     pub fn is_finished(&self) -> bool {
         self.chunks
             .iter()
@@ -91,7 +92,7 @@ impl Batch {
             .all(|(distance, chunk)| chunk.segments.len() <= if distance == 0 { self.segment } else { 0 })
     }
 
-    /// Frames written in this batch, by kind.
+    /// Frames written in this batch, by kind, for each thread.
     pub fn counts(&self) -> impl Iterator<Item = &FrameCounts> {
         self.chunks.iter().map(|chunk| &chunk.counts)
     }
@@ -116,18 +117,18 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Spawns `threads - 1` workers: the loop's thread is one itself.
+    /// Spawns `threads - 1` workers; the event loop's thread is the remaining one.
     ///
     /// # Errors
-    /// When the operating system refuses a thread.
+    /// If the operating system refuses a thread.
     pub fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> std::io::Result<Self> {
         Self::spawn_with(scope, threads, VIEWERS_PER_THREAD)
     }
 
-    /// As [`Pool::spawn`], with another share of each thread in a batch.
+    /// Like [`Pool::spawn`], with another number of viewers per thread and batch.
     ///
     /// # Errors
-    /// When the operating system refuses a thread.
+    /// If the operating system refuses a thread.
     pub fn spawn_with<'scope>(
         scope: &'scope Scope<'scope, '_>,
         threads: usize,
@@ -148,12 +149,12 @@ impl Pool {
         })
     }
 
-    /// Threads that serve viewers, the loop's included.
+    /// Threads that encode flushes, including the event loop's.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Most viewers in a batch.
+    /// Maximum number of viewers in a batch.
     pub fn batch_size(&self) -> usize {
         self.viewers_per_thread * self.threads()
     }
@@ -168,11 +169,11 @@ impl Pool {
         &mut self.batch
     }
 
-    /// Serves the next batch of those whose turn it is; the frames are in [`Pool::batch`]. When it returns, the caller's
-    /// is the only reference to the scene again.
+    /// Encodes the next batch of due viewers into [`Pool::batch`]. On return, the caller holds the only
+    /// reference to the scene.
     ///
     /// # Panics
-    /// When a worker thread has ended, which none does while the pool exists.
+    /// If a worker thread has ended, which never happens while the pool exists.
     pub fn flush_batch(
         &mut self,
         scene: &Arc<Scene>,
@@ -192,13 +193,13 @@ impl Pool {
                 let mut chunk = std::mem::take(chunk);
                 chunk.assignments.extend(due.drain(due.len() - share.min(due.len())..));
                 let job = Job { scene: Arc::clone(scene), settings: Arc::clone(&settings), chunk };
-                worker.jobs.send(job).expect("workers live as long as the pool");
+                worker.jobs.send(job).expect("workers run as long as the pool exists");
             }
         }
         self.batch.chunks[0].assignments = due;
         self.batch.chunks[0].run(scene, viewers.settings());
         for (worker, chunk) in self.workers.iter().zip(&mut self.batch.chunks[1..threads]) {
-            *chunk = worker.results.recv().expect("workers catch panics and always answer");
+            *chunk = worker.results.recv().expect("workers catch panics and always send a result");
         }
         for chunk in &mut self.batch.chunks {
             for (viewer, _) in chunk.assignments.drain(..) {
@@ -214,7 +215,7 @@ impl Pool {
         &mut self.batch.chunks[0]
     }
 
-    /// Empties the buffers of the last batch, which keep their memory.
+    /// Clears the buffers of the last batch; they keep their allocations.
     fn prepare(&mut self, threads: usize) {
         if self.batch.chunks.len() < threads {
             self.batch.chunks.resize_with(threads, Chunk::default);
@@ -254,7 +255,7 @@ impl Chunk {
         }
     }
 
-    /// Calls near what the turns after the one at this place will read.
+    /// Prefetches what the flushes after position `at` will read.
     fn prefetch_ahead(&self, at: usize, world: &World) {
         if let Some((viewer, _)) = self.assignments.get(at + VIEWER_AHEAD) {
             viewer.prefetch();
@@ -262,7 +263,7 @@ impl Chunk {
         if let Some((viewer, kind)) = self.assignments.get(at + INTEREST_SETS_AHEAD) {
             viewer.prefetch_interest_set(*kind);
         }
-        // Other turns read few of them.
+        // A delta reads few entity states.
         if let Some((viewer, FlushKind::InterestUpdate)) = self.assignments.get(at + ENTITIES_AHEAD) {
             viewer.prefetch_entity_states(world);
         }
@@ -272,7 +273,8 @@ impl Chunk {
 fn work(inbox: &Receiver<Job>, outbox: &SyncSender<Chunk>) {
     for Job { scene, settings, mut chunk } in inbox {
         chunk.run(&scene, &settings);
-        // The loop takes the scene back as soon as it has every answer: no clone may outlive this one.
+        // The event loop needs exclusive access to the scene once it has every result, so drop this reference
+        // first.
         drop(scene);
         if outbox.send(chunk).is_err() {
             return;

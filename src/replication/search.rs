@@ -1,4 +1,4 @@
-//! The search for those who could come into a viewer's sight.
+//! Finds the candidates for a viewer's interest set.
 
 use super::Scene;
 use super::compaction::Compactor;
@@ -7,13 +7,13 @@ use super::grid::{GridEntry, Rect};
 use super::viewer::Viewer;
 use crate::world::{Position, World};
 
-/// Where a viewer looks from, and how far.
+/// The position of a viewer, and its range.
 pub(super) struct Viewpoint {
     pub(super) x: i32,
     pub(super) y: i32,
-    /// Where somebody comes into view.
+    /// Rectangle in which entities enter.
     pub(super) enter: Rect,
-    /// Where somebody in view remains so.
+    /// Rectangle in which members stay.
     pub(super) leave: Rect,
 }
 
@@ -24,20 +24,22 @@ impl Viewpoint {
         Self { x: i32::from(position.x), y: i32::from(position.y), enter, leave }
     }
 
-    /// Whether somebody in view remains so there.
+    /// Whether a member at this position stays in range.
     pub(super) fn is_in_range(&self, position: Position) -> bool {
         self.leave.contains(i32::from(position.x), i32::from(position.y))
     }
 
-    /// The squared distance to a place, in square units.
+    /// The squared distance to a position, in square units.
     pub(super) fn squared_distance_to(&self, position: Position) -> u64 {
         let (dx, dy) = (i64::from(self.x) - i64::from(position.x), i64::from(self.y) - i64::from(position.y));
         (dx * dx + dy * dy) as u64
     }
 }
 
-/// A candidate for a place and its distance, packed into one word so that ranking is comparing integers: 34 bits of squared
-/// distance (the diagonal of the largest world), 29 of position or slot, one that says which it is.
+/// A candidate with its distance, packed into one word so that ranking compares integers.
+///
+/// The upper 34 bits are the squared distance, enough for the diagonal of the largest world. 29 bits of
+/// position or slot follow, and one bit that tells which of the two it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate(u64);
 
@@ -61,7 +63,7 @@ impl Candidate {
         self.0 >> (INDEX_BITS + 1)
     }
 
-    /// The position in the view of a member, the slot of anybody else.
+    /// The position in the interest set of a member, or the slot of a newcomer.
     pub(super) fn index(self) -> u32 {
         (self.0 >> 1) as u32 & ((1 << INDEX_BITS) - 1)
     }
@@ -71,41 +73,43 @@ impl Candidate {
     }
 }
 
-/// Farther than any two places of a world are apart, in units.
+/// An upper bound on the distance between two positions in a world, in units.
 pub(super) const RADIUS_MAX: i32 = 1 << 17;
 
-/// Populations up to this size are looked through one by one; walking the grid's cells would cost more.
+/// Up to this population, a linear scan is cheaper than walking the grid's cells.
 const LINEAR_SEARCH_MAX: usize = 256;
 
-/// Whom a search is after.
+/// Parameters of a search.
 pub(super) struct Search<'a> {
     pub(super) scene: &'a Scene,
     pub(super) viewpoint: &'a Viewpoint,
-    /// Places up for discussion.
+    /// Maximum number of candidates that are selected.
     pub(super) capacity: usize,
-    /// Only ids below this one count.
+    /// Only entities with an id below this one are candidates.
     pub(super) ids_below: u32,
-    /// Who is marked is in view already.
+    /// Slots that are not candidates, such as those of members.
     pub(super) seen: &'a EpochSet,
 }
 
 impl Search<'_> {
-    /// Adds to the ranked members everybody who could get a place: enough of the nearest to fill the free ones, and all who
-    /// are nearer than the farthest ranked member counts. Wherever it begins, those are among the found; `radius`, in
-    /// units, is only where it is worth to begin.
+    /// Appends to the ranked members every newcomer that may be selected.
+    ///
+    /// These are at least the nearest ones needed to fill the capacity, and all that are nearer than the
+    /// farthest ranked member. `radius`, in units, is where the search starts; it affects the cost but not
+    /// the selection.
     pub(super) fn run(&self, radius: i32, candidates: &mut Compactor<Candidate>) {
         let members = candidates.kept().len();
         let farthest = candidates.kept().iter().map(|member| member.squared_distance()).max().unwrap_or(0);
-        // With no place free only who is nearer than the farthest member counts can get one.
+        // Without free capacity, a newcomer must be nearer than the farthest ranked member.
         let squared_limit = if self.capacity > members { u64::MAX } else { farthest };
         let grid = &self.scene.grid;
         if grid.entries().len() <= LINEAR_SEARCH_MAX {
             self.collect(grid.entries(), squared_limit, candidates);
             return;
         }
-        // Circles of growing reach. Once one holds as many candidates as there are places, nobody outside it can win one;
-        // so a member that has walked far away does not make its viewer search that far.
-        // Nobody beyond what counts can win one either.
+        // Searches circles of growing radius, up to the limit beyond which no newcomer can be selected. Once
+        // a circle holds enough candidates to fill the capacity, none outside it can be selected. A member
+        // that walked far away therefore does not widen the search.
         let radius_limit = squared_limit.isqrt().min(RADIUS_MAX as u64) as i32 + 1;
         let mut radius = radius.min(radius_limit).max(grid.cell_side());
         loop {
@@ -137,8 +141,8 @@ impl Search<'_> {
         let is_fresh = !self.scene.has_departures();
         candidates.compact(run.iter().map(|&GridEntry { slot, id, position }| {
             let squared_distance = self.viewpoint.squared_distance_to(position);
-            // Asked all at once, since none of the answers can be guessed. Only when players left after the grid was made
-            // is there one more question.
+            // Evaluated without short circuits, since no condition is predictable. Presence must be checked
+            // only if entities left the world after the grid was built.
             let counts = (squared_distance < squared_below)
                 & !self.seen.contains(slot)
                 & self.viewpoint.enter.contains(i32::from(position.x), i32::from(position.y))

@@ -1,4 +1,4 @@
-//! The measures of replication in ticks, as in force now: the load governor stretches some of them.
+//! Replication settings in ticks. The load governor changes some of them while the server runs.
 
 use crate::limits::{
     CLAIM_DISTANCE_MAX, FIRST_SPRITE_LOAD_MS, INTEREST_DWELL_MS, INTEREST_UPDATE_RATE_HZ, JUMP_SYNC_MS,
@@ -6,39 +6,39 @@ use crate::limits::{
 };
 use crate::world::{Pace, Tick};
 
-/// How often, how much and how long.
+/// Intervals, limits and delays of replication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Most players a viewer is shown.
+    /// Maximum size of an interest set.
     pub max_visible: usize,
-    /// Ticks between two flushes of one viewer.
+    /// Ticks between two flushes of a viewer.
     pub flush_interval: Tick,
-    /// Ticks between two looks of one viewer.
+    /// Ticks between two interest updates of a viewer.
     pub interest_interval: Tick,
-    /// Ticks between two full states of one viewer.
+    /// Ticks between two snapshots of a viewer.
     pub sync_interval: Tick,
-    /// Ticks that somebody stays visible at least.
+    /// Minimum number of ticks that an entity stays in an interest set.
     pub dwell: Tick,
-    /// Ticks between a JOINED and the LEFT of a player that is gone from the world.
+    /// Minimum number of ticks between JOINED and LEFT of an entity that was removed from the world.
     pub removed_dwell: Tick,
-    /// Ticks from an entrance to the repetition of its vector.
+    /// Ticks between an entity's enter and the keyframe that repeats its vector.
     pub keyframe_after: Tick,
-    /// Ticks from a viewer's first remote entrance in which no full state may follow.
+    /// Ticks after a viewer's first enter in which no snapshot is sent.
     pub first_sprite_load: Tick,
-    /// Ticks within which a jump is followed by a full state.
+    /// Ticks within which a snapshot follows a jump.
     pub jump_sync: Tick,
-    /// Ticks between two full states of one viewer at least, whoever jumps.
+    /// Minimum number of ticks between a snapshot and the next one that a jump causes.
     pub jump_sync_pause: Tick,
-    /// Ticks after which an attack is old news.
+    /// Ticks after which an attack is no longer sent.
     pub attack: Tick,
-    /// How far anybody can get within a second, in units: what a remembered region may be off by.
+    /// Maximum distance an entity moves in one second, in units. Dirty-region masks are widened by it.
     pub drift: i32,
-    /// Ticks after which a remembered region is worth nothing.
+    /// Ticks for which a viewer's region mask stays valid.
     pub regions_ttl: Tick,
 }
 
 impl Settings {
-    /// The measures of a server that is not under load.
+    /// Returns the settings of a server that is not overloaded.
     pub fn new(
         pace: Pace,
         max_visible: usize,
@@ -65,18 +65,18 @@ impl Settings {
         settings
     }
 
-    /// Ticks within which every viewer looks that is flushed: looks that are left to rides come at twice the interval, and each
-    /// waits for a flush.
+    /// Upper bound on the ticks between two interest updates of a viewer that is being flushed. Piggybacked
+    /// updates come at twice the interval, and each one waits for a flush.
     pub fn interest_update_max(&self) -> Tick {
         2 * (self.interest_interval + self.flush_interval)
     }
 
-    /// Changes how often viewers get a full state; who has been promised one gets it as promised.
+    /// Changes the snapshot interval. Snapshots that are already scheduled keep their tick.
     pub fn set_sync_interval(&mut self, pace: Pace, sync_interval_s: u32) {
         self.sync_interval = sync_interval(pace, sync_interval_s);
     }
 
-    /// Changes how often viewers are told and looked after, and how much they are shown.
+    /// Sets the flush interval, the interest update rate and the maximum size of an interest set.
     ///
     /// Intervals are rounded down to whole ticks: a flush may come early but not late.
     pub fn set_quality(
@@ -93,7 +93,7 @@ impl Settings {
     }
 }
 
-/// Ticks between two flushes.
+/// Returns the ticks between two flushes, at least 1.
 pub fn flush_interval(tick_rate_hz: u64, flush_interval_ms: u32) -> Tick {
     (u64::from(flush_interval_ms) * tick_rate_hz / 1000).max(1)
 }

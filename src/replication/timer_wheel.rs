@@ -1,34 +1,36 @@
-//! Whose turn comes when.
+//! A timer wheel: schedules the tick of each viewer's next flush.
 
 use std::collections::VecDeque;
 
 use crate::world::Tick;
 
-/// The ticks to come, a page each, with the slots whose turn it is then. Opening a page costs what stands on it, however many
-/// others there are.
+/// One bucket of slots for each coming tick. Advancing costs as much as the buckets it opens, regardless of
+/// how many slots are scheduled later.
 #[derive(Debug, Default)]
 pub(super) struct TimerWheel {
-    /// The page of the tick [`TimerWheel::first`], and those after it. What stands there may hold no more.
+    /// The buckets of the tick [`TimerWheel::first`] and of those after it. A bucket may hold stale entries:
+    /// an entry counts only if [`TimerWheel::due`] names the bucket's tick.
     buckets: VecDeque<Vec<u32>>,
     first: Tick,
-    /// By slot, the tick that holds.
+    /// Tick for which each slot is scheduled, or [`NEVER`].
     due: Vec<Tick>,
 }
 
-/// How turns are spread over ticks.
+/// Bounds for smoothing the load over neighboring ticks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Smoothing {
-    /// Turns of a tick that are not too many.
+    /// Bucket size from which an earlier tick is preferred.
     pub(super) target_len: usize,
-    /// How many ticks sooner a turn may come.
+    /// Maximum number of ticks by which a flush is moved forward.
     pub(super) early_max: Tick,
 }
 
-/// No turn at all.
+/// Due tick of a slot that is not scheduled.
 const NEVER: Tick = Tick::MAX;
 
 impl TimerWheel {
-    /// This slot's turn comes in this tick, or in the next to be opened if that one is past; no longer in another.
+    /// Schedules a slot for `tick`, or for the next tick to be opened if that one is past. Replaces its
+    /// earlier schedule.
     pub(super) fn schedule(&mut self, slot: u32, tick: Tick) {
         let tick = tick.max(self.first);
         let bucket = (tick - self.first) as usize;
@@ -42,7 +44,7 @@ impl TimerWheel {
         self.due[slot as usize] = tick;
     }
 
-    /// This slot's turn comes in this tick, or somewhat sooner if that one has its share already.
+    /// Schedules a slot for `tick`, or for an earlier tick within the bounds when that tick's bucket is full.
     pub(super) fn schedule_smoothed(&mut self, slot: u32, tick: Tick, smoothing: &Smoothing) {
         let load = |tick: Tick| {
             let bucket = tick.checked_sub(self.first).and_then(|bucket| self.buckets.get(bucket as usize));
@@ -54,18 +56,18 @@ impl TimerWheel {
         self.schedule(slot, chosen.unwrap_or(tick));
     }
 
-    /// This slot's turn does not come any more.
+    /// Cancels a slot's schedule.
     pub(super) fn cancel(&mut self, slot: u32) {
         if let Some(due) = self.due.get_mut(slot as usize) {
             *due = NEVER;
         }
     }
 
-    /// Appends the slots whose turn came in this tick or before it, each once; they have to be entered again.
+    /// Appends the slots due in or before tick `now`, each once. They are then no longer scheduled.
     pub(super) fn advance(&mut self, now: Tick, slots: &mut Vec<u32>) {
         let past = usize::try_from((now + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
         for _ in 0..past.min(self.buckets.len()) {
-            let mut bucket = self.buckets.pop_front().expect("as many as there are");
+            let mut bucket = self.buckets.pop_front().expect("bounded by the number of buckets");
             for slot in bucket.drain(..) {
                 let due = &mut self.due[slot as usize];
                 if *due == self.first {
@@ -73,7 +75,7 @@ impl TimerWheel {
                     slots.push(slot);
                 }
             }
-            // Its memory serves a later tick.
+            // The emptied bucket keeps its allocation and is reused for a later tick.
             self.buckets.push_back(bucket);
             self.first += 1;
         }
@@ -90,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_turn_comes_once_and_when_it_was_entered_last(
+        fn each_slot_is_due_once_at_its_last_scheduled_tick(
             ticks in proptest::collection::vec(
                 (1u64..30, proptest::collection::vec((0u32..20, proptest::option::of(0u64..50)), 0..20)), 1..50,
             ),
@@ -119,26 +121,26 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_that_comes_at_once_is_spread_over_the_ticks_before() {
+    fn simultaneous_flushes_are_spread_over_earlier_ticks() {
         let mut wheel = TimerWheel::default();
         (0..30)
             .for_each(|slot| wheel.schedule_smoothed(slot, 10, &Smoothing { target_len: 8, early_max: 2 }));
-        let turns = [7, 8, 9, 10, 11].map(|tick| {
+        let due = [7, 8, 9, 10, 11].map(|tick| {
             let mut slots = Vec::new();
             wheel.advance(tick, &mut slots);
             slots.len()
         });
-        assert_eq!(turns, [0, 10, 10, 10, 0]);
+        assert_eq!(due, [0, 10, 10, 10, 0]);
     }
 
     #[test]
-    fn a_long_pause_costs_no_more_than_what_is_entered() {
+    fn the_cost_of_a_long_pause_depends_on_scheduled_slots_only() {
         let (mut wheel, mut slots) = (TimerWheel::default(), Vec::new());
         wheel.schedule(3, 5);
         wheel.advance(Tick::MAX / 2, &mut slots);
         assert_eq!(slots, [3]);
         wheel.schedule(3, 7);
         wheel.advance(Tick::MAX / 2 + 1, &mut slots);
-        assert_eq!(slots, [3, 3], "what is past comes next");
+        assert_eq!(slots, [3, 3], "a past tick is due next");
     }
 }

@@ -1,4 +1,4 @@
-//! One viewer: whom it sees, and up to when it has been told.
+//! One viewer: its interest set, and the tick up to which it has been sent changes.
 
 use super::Settings;
 use super::grid::Rect;
@@ -9,51 +9,55 @@ use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::world::dirty_regions::{ALL_REGIONS, Regions};
 use crate::world::{Tick, World};
 
-/// What a viewer's turn consists of.
+/// Content of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushKind {
-    /// What changed about those it sees.
+    /// Changes of the members of the interest set.
     Delta,
-    /// Also who came into view or left it, repeated vectors, and the full state when it is due.
+    /// A delta with an interest update: members that enter or leave, keyframes, and the snapshot when it is
+    /// due.
     InterestUpdate,
 }
 
-/// A player as a viewer. It takes two cache lines, which have to come from far away at each of its turns; its first field is in
-/// the one, its last in the other.
+/// The replication state of a player: two cache lines, both of which miss at nearly every flush. The first
+/// field lies in one line, the last in the other.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
-    /// Whom the client shows beside itself, in the order of their entrances. At most `max_visible`.
+    /// Entities that the client sees besides its own, in the order in which they entered. At most
+    /// `max_visible`.
     pub(crate) interest_set: InterestSet,
-    /// Half the viewport's sides; `None` sees the whole world.
+    /// Half the sides of the viewport, in units; `None` sees the whole world.
     half_viewport: Option<(i32, i32)>,
-    /// How far out the next look's search begins, in units.
+    /// Radius at which the next search starts, in units.
     pub(crate) search_radius: i32,
-    /// Changes stamped up to this tick have been sent.
+    /// Changes up to and including this tick have been sent.
     pub(crate) sent_until: Tick,
-    /// Tick of the last flush that wrote anything, or the tick after it when that flush came between two ticks.
+    /// Tick of the last flush that was not empty; the following tick if that flush was piggybacked between
+    /// two ticks.
     pub(crate) flushed_at: Tick,
-    /// Tick of the last look.
+    /// Tick of the last interest update.
     pub(crate) interest_updated_at: Tick,
-    /// The next look must happen even if nothing moved: young members, a new viewport.
+    /// While the last interest update is older than this tick, another one is needed even without movement:
+    /// for members within their dwell time, or for a new viewport.
     pub(crate) update_interest_until: Tick,
-    /// Where changes and movements can matter to this viewer, as of `looked`.
+    /// Regions where changes and movements matter, as of `interest_updated_at`.
     pub(crate) regions: Regions,
-    /// When the next full state is due.
+    /// Tick in which the next snapshot is due.
     pub(crate) snapshot_due: Tick,
-    /// Tick of the last full state.
+    /// Tick of the last snapshot.
     pub(crate) snapshot_sent_at: Tick,
-    /// The earliest tick for a full state: `None` until somebody else came into view.
+    /// Earliest tick for a snapshot; `None` until the first entity enters.
     pub(crate) snapshot_allowed: Option<Tick>,
-    /// Something in view changed since the last full state.
+    /// Whether anything in the interest set changed since the last snapshot.
     pub(crate) changed_since_snapshot: bool,
-    /// Some member may be gone from the world, and its LEFT be untold.
+    /// Whether a member may have been removed from the world without its LEFT having been sent.
     pub(crate) left_pending: bool,
     #[cfg(test)]
     pub(crate) poisoned: bool,
-    /// [`World::departures`] when it was last made sure that everybody in view is there, as its lower 32 bits.
+    /// Lower 32 bits of [`World::departures`] when all members were last known to be in the world.
     departures_seen: u32,
 }
 
@@ -61,7 +65,7 @@ const _: () = assert!(size_of::<Viewer>() == 2 * LINE_BYTES);
 
 impl Viewer {
     pub(crate) fn new(slot: u32, id: u32, now: Tick, settings: &Settings) -> Self {
-        // Spread by id, which is as good as chance: those who join together must not all be synchronised together.
+        // A hash of the id spreads the snapshots of players that join together.
         let stagger = Tick::from(id.wrapping_mul(0x9e37_79b1) >> 16) % settings.sync_interval;
         Self {
             slot,
@@ -85,13 +89,14 @@ impl Viewer {
         }
     }
 
-    /// Calls the viewer itself near the processor.
+    /// Prefetches the viewer's own cache lines.
     pub(super) fn prefetch(&self) {
         prefetch(&self.slot);
         prefetch(&self.changed_since_snapshot);
     }
 
-    /// Calls what such a turn reads of whom it sees near the processor; the viewer itself must be there already.
+    /// Prefetches the rows of the interest set that a flush of this kind reads. Reads the viewer, which
+    /// should be cached by then.
     pub(super) fn prefetch_interest_set(&self, kind: FlushKind) {
         match kind {
             FlushKind::Delta => self.interest_set.prefetch_slots(),
@@ -99,29 +104,30 @@ impl Viewer {
         }
     }
 
-    /// Calls what those look like near the processor; whom it sees must be there already.
+    /// Prefetches the states of the members. Reads the interest set, which should be cached by then.
     pub(super) fn prefetch_entity_states(&self, world: &World) {
         for &slot in self.interest_set.slots() {
             prefetch(world.entity_state(slot));
         }
     }
 
-    /// The slot of the player who looks.
+    /// The slot of the viewer's player.
     pub fn slot(&self) -> u32 {
         self.slot
     }
 
-    /// The ids of those it sees.
+    /// The ids of the interest set.
     pub fn visible_ids(&self) -> impl Iterator<Item = u32> {
         self.interest_set.ids().iter().copied()
     }
 
-    /// Half the sides of its rectangle, in units, as clamped; `None` sees the whole world.
+    /// Half the sides of the clamped viewport, in units; `None` sees the whole world.
     pub fn half_sides(&self) -> Option<(i32, i32)> {
         self.half_viewport
     }
 
-    /// Takes the client's word for what it shows, within bounds: each side at least 100 units, at most the world's.
+    /// Sets the viewport that the client reports. Each side is clamped to between 100 units and the side of
+    /// the world.
     pub(crate) fn set_viewport(&mut self, width: u16, height: u16, world: &World) {
         let rules = world.rules();
         let half =
@@ -130,7 +136,7 @@ impl Viewer {
         self.update_interest_until = Tick::MAX;
     }
 
-    /// The rectangle in which somebody comes into view, and the wider one it must leave to go out of it.
+    /// The rectangle in which entities enter, and the wider one in which they stay.
     pub(crate) fn enter_and_leave_rects(&self, world: &World) -> (Rect, Rect) {
         let rules = world.rules();
         let whole = Rect { left: 0, top: 0, right: i32::from(rules.width), bottom: i32::from(rules.height) };
@@ -146,16 +152,18 @@ impl Viewer {
         (around(0).intersect(&whole), around(i32::from(INTEREST_LEAVE_MARGIN)).intersect(&whole))
     }
 
-    /// What a turn in a round would be by the clock.
+    /// The kind of flush that is due in a flush round.
     pub(crate) fn due_in_flush_round(&self, settings: &Settings, now: Tick) -> FlushKind {
-        // Turns come when they come: the one nearest to the end of a look's interval is the look.
+        // Flush times don't align with the interest interval, so the flush nearest to its end makes the
+        // update.
         let is_update_due =
             now - self.interest_updated_at + settings.flush_interval / 2 >= settings.interest_interval;
         if is_update_due { FlushKind::InterestUpdate } else { FlushKind::Delta }
     }
 
-    /// What a turn that rides on an ack would be by the clock. Looks are left to rounds, where those who stand together are
-    /// served together; but whom acks keep from having turns of its own must look some time.
+    /// The kind of flush that is due with an ack. Interest updates are left to flush rounds, where neighbors
+    /// are processed together. A viewer whose flushes are all piggybacked is updated after twice the
+    /// interval.
     pub(crate) fn due_on_piggyback(&self, settings: &Settings, now: Tick) -> FlushKind {
         if now - self.interest_updated_at >= 2 * settings.interest_interval {
             FlushKind::InterestUpdate
@@ -164,7 +172,7 @@ impl Viewer {
         }
     }
 
-    /// What there is to do in a turn that is due: perhaps less, perhaps nothing.
+    /// Reduces a due flush to the kind that is needed: the same kind, a delta, or none.
     pub(crate) fn needed(&self, due: FlushKind, world: &World, settings: &Settings) -> Option<FlushKind> {
         let changed = self.may_have_changes(world, settings);
         if due == FlushKind::InterestUpdate && (changed || self.needs_interest_update(world, settings)) {
@@ -173,17 +181,16 @@ impl Viewer {
         changed.then_some(FlushKind::Delta)
     }
 
-    /// Whether anything it sees may have changed since it was served.
+    /// Whether anything in view may have changed since the last flush.
     fn may_have_changes(&self, world: &World, settings: &Settings) -> bool {
         self.are_regions_stale(world, settings)
             || world.dirty_regions().has_changed(self.regions, self.sent_until)
     }
 
-    /// Its client has only now been handed what was written up to `delay` ticks ago. The players that came into view
-    /// meanwhile have come into its picture just now, and their sprites are loaded from now on: all that counts from an
-    /// entrance counts from here.
+    /// Records that the client has only now received data written up to `delay` ticks ago. The client starts
+    /// loading the sprites of entities that entered meanwhile only now, so their ages restart.
     pub(super) fn backlog_drained(&mut self, delay: Tick, now: Tick, settings: &Settings) {
-        // A tick more, for what was written just before it had to wait.
+        // One extra tick covers data written just before the backlog began.
         let first = self.interest_set.count_aged(delay + 2, now);
         if first < self.interest_set.len() {
             self.interest_set.reset_entered(first, now);
@@ -192,12 +199,12 @@ impl Viewer {
         if let Some(allowed) = &mut self.snapshot_allowed
             && *allowed + delay + 1 >= now + settings.first_sprite_load
         {
-            // The first entrance of all was among it.
+            // The viewer's first enter was part of the backlog.
             *allowed = now + settings.first_sprite_load;
         }
     }
 
-    /// Whether a look may find a difference.
+    /// Whether an interest update may change anything.
     fn needs_interest_update(&self, world: &World, settings: &Settings) -> bool {
         self.interest_updated_at < self.update_interest_until
             || self.are_regions_stale(world, settings)
@@ -205,23 +212,23 @@ impl Viewer {
             || (self.changed_since_snapshot && self.is_snapshot_due(world.tick()))
     }
 
-    /// Whether somebody it shows may have left the world.
+    /// Whether a member may have been removed from the world without a LEFT.
     pub(crate) fn may_have_left_pending(&self, world: &World) -> bool {
         self.left_pending || self.departures_seen != world.removals() as u32
     }
 
-    /// Notes that everybody it shows is in the world, but for those that `left_pending` tells of.
+    /// Records whether a LEFT is pending for any member, as of now.
     pub(crate) fn set_left_pending(&mut self, left_pending: bool, world: &World) {
         self.left_pending = left_pending;
         self.departures_seen = world.removals() as u32;
     }
 
-    /// Whether the remembered regions are too old to be trusted.
+    /// Whether the regions are too old to be trusted.
     fn are_regions_stale(&self, world: &World, settings: &Settings) -> bool {
         world.tick() - self.interest_updated_at > settings.regions_ttl
     }
 
-    /// What is to be known of it until its next turn.
+    /// The mask by which the viewer is skipped until its next flush.
     pub(super) fn interest_mask(&self) -> InterestMask {
         let quiet_until = if self.interest_updated_at < self.update_interest_until {
             0
@@ -237,19 +244,19 @@ impl Viewer {
         }
     }
 
-    /// Puts off full states that would have been due while nothing happened.
+    /// Moves the due tick of a snapshot past the intervals in which nothing changed.
     pub(crate) fn skip_idle_snapshots(&mut self, now: Tick, settings: &Settings) {
         if !self.changed_since_snapshot && self.snapshot_due < now {
             self.snapshot_due += (now - self.snapshot_due).next_multiple_of(settings.sync_interval);
         }
     }
 
-    /// Whether the time for a full state has come; whether one is needed is another question.
+    /// Whether a snapshot is due. Whether one is needed is decided by the caller.
     pub(crate) fn is_snapshot_due(&self, now: Tick) -> bool {
         now >= self.snapshot_due && self.snapshot_allowed.is_some_and(|allowed| now >= allowed)
     }
 
-    /// Notes that nothing happened up to now.
+    /// Records that the viewer is up to date as of now.
     pub(crate) fn skip(&mut self, kind: FlushKind, now: Tick) {
         self.sent_until = now;
         if kind == FlushKind::InterestUpdate {

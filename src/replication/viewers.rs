@@ -1,4 +1,4 @@
-//! All viewers, and who of them is due in this tick.
+//! All viewers, and the schedule of their flushes.
 
 use super::flush::{write_flush, write_initial_snapshot};
 use super::frames::{FrameCounts, Frames};
@@ -10,42 +10,42 @@ use super::{FlushKind, Scene, Settings, Viewer};
 use crate::prefetch::prefetch;
 use crate::world::{Position, Tick, World};
 
-/// The viewers by slot of their player.
+/// All viewers, by the slot of their player.
 #[derive(Debug)]
 pub struct Viewers {
     viewers: Vec<Option<Box<Viewer>>>,
-    /// By slot as well, what tells whether that viewer must be looked at.
+    /// Interest mask of each slot.
     masks: Vec<InterestMask>,
     settings: Settings,
     scratch: Scratch,
-    /// Sum over all viewers of the players they see.
+    /// Sum of the sizes of all interest sets.
     visible_total: usize,
-    /// How many there are.
+    /// Number of viewers.
     count: usize,
-    /// When their next turns are.
+    /// Tick of each viewer's next flush.
     wheel: TimerWheel,
-    /// Slots that a round is made of.
+    /// Slots due in this tick; empty between rounds.
     due: Vec<u32>,
-    /// Whose turn it is in the round under way, the last one next.
+    /// Viewers still due in the current flush round; the last one is next.
     round: Vec<RoundEntry>,
-    /// The tick in which a viewer was served last by a round.
+    /// Tick of the last flush of any viewer in a flush round.
     round_flushed_at: Tick,
 }
 
-/// A viewer with something to be told, taken out of [`Viewers`] for the fan-out.
+/// A viewer with something to send, taken out of [`Viewers`] for the fan-out.
 pub(super) type Assignment = (Box<Viewer>, FlushKind);
 
-/// A slot of a round, with its place in it packed before it.
+/// A slot in a flush round, with its sort key in the upper bits.
 ///
-/// Viewers in bands of the world follow one another, from left to right: those who stand together see the same players, whose
-/// data is still near the processor then.
+/// Viewers are sorted by horizontal bands of the world and, within a band, from left to right. Neighbors have
+/// overlapping interest sets, so the entity states they read are still cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct RoundEntry(u64);
 
-/// How many outlooks before its own one is called near the processor.
+/// Number of interest masks to prefetch ahead.
 const MASKS_AHEAD: usize = 8;
 
-/// How high a band is, in units, as a power of two.
+/// Height of a band in units, as a power of two.
 const BAND_HEIGHT_BITS: u32 = 7;
 
 impl RoundEntry {
@@ -60,7 +60,7 @@ impl RoundEntry {
 }
 
 impl Viewers {
-    /// No viewers.
+    /// Returns an empty collection.
     pub fn new(settings: Settings) -> Self {
         Self {
             viewers: Vec::new(),
@@ -76,17 +76,17 @@ impl Viewers {
         }
     }
 
-    /// The measures in force.
+    /// The current settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Changes the measures; takes effect with everybody's next turn.
+    /// The settings, for changing them. A change applies to each viewer from its next flush on.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
 
-    /// Sum over all viewers of the players they see: what a server without interest management would send per tick.
+    /// Sum of the sizes of all interest sets: the entities per tick that a server without deltas would send.
     pub fn visible_total(&self) -> usize {
         self.visible_total
     }
@@ -96,10 +96,11 @@ impl Viewers {
         self.viewers.get(slot as usize)?.as_deref()
     }
 
-    /// A new player's view, of a rectangle so wide and high if that is known; its first frames are appended to `out`.
+    /// Adds a viewer for a new player, with a viewport of this width and height if known. Appends its first
+    /// frames to `out`.
     ///
     /// # Panics
-    /// When the slot is vacant in the world, or has a viewer already.
+    /// If the slot is vacant in the world or already has a viewer.
     pub fn join(
         &mut self,
         scene: &Scene,
@@ -108,7 +109,7 @@ impl Viewers {
         out: &mut Vec<u8>,
         counts: &mut FrameCounts,
     ) {
-        let id = scene.world.id(slot).expect("a viewer is a player first");
+        let id = scene.world.id(slot).expect("a player joins the world before it gets a viewer");
         let mut viewer = Box::new(Viewer::new(slot, id, scene.world.tick(), &self.settings));
         if let Some((width, height)) = viewport {
             viewer.set_viewport(width, height, &scene.world);
@@ -119,17 +120,17 @@ impl Viewers {
             self.viewers.resize_with(slot as usize + 1, || None);
             self.masks.resize(slot as usize + 1, InterestMask::NO_VIEWER);
         }
-        // Spread over an interval: who joins together must not always be served together.
+        // Spreads players that join together over one flush interval.
         let stagger = Tick::from(slot) % self.settings.flush_interval;
         self.wheel.schedule(slot, scene.world.tick() + 1 + stagger);
         self.count += 1;
         self.visible_total += viewer.interest_set.len();
         self.masks[slot as usize] = viewer.interest_mask();
-        let before = self.viewers[slot as usize].replace(viewer);
-        assert!(before.is_none(), "slot {slot} has a viewer already");
+        let previous = self.viewers[slot as usize].replace(viewer);
+        assert!(previous.is_none(), "slot {slot} has a viewer already");
     }
 
-    /// Forgets a viewer; its player leaves the world by itself.
+    /// Removes a viewer. The caller removes its player from the world.
     pub fn leave(&mut self, slot: u32) {
         if let Some(viewer) = self.viewers[slot as usize].take() {
             self.visible_total -= viewer.interest_set.len();
@@ -139,12 +140,12 @@ impl Viewers {
         }
     }
 
-    /// Where somebody is in view, for each viewer.
+    /// The rectangle of each viewer outside of which no entity stays in its interest set.
     pub fn leave_rects<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Rect> + 'a {
         self.viewers.iter().flatten().map(|viewer| viewer.enter_and_leave_rects(world).1)
     }
 
-    /// The rectangle a client says it shows, full width and height in units.
+    /// Sets the viewport that a client reports: full width and height, in units.
     pub fn set_viewport(&mut self, scene: &Scene, slot: u32, width: u16, height: u16) {
         if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
             viewer.set_viewport(width, height, &scene.world);
@@ -152,7 +153,7 @@ impl Viewers {
         }
     }
 
-    /// A client has only now been handed what was written for it up to `delay_ms` ago.
+    /// Records that a client has only now received data written up to `delay_ms` ago.
     pub fn backlog_drained(&mut self, scene: &Scene, slot: u32, delay_ms: u64) {
         let (now, rules) = (scene.world.tick(), scene.world.rules());
         let delay = rules.pace.ticks(u32::try_from(delay_ms).unwrap_or(u32::MAX));
@@ -162,10 +163,10 @@ impl Viewers {
         }
     }
 
-    /// Begins a round: the turn of every viewer that was told something a flush interval ago, or would have been.
+    /// Begins a flush round with the viewers whose last flush is a flush interval old.
     ///
-    /// So each viewer is told of changes in time, with the fewest writes; and since acks carry changes as well, whenever
-    /// it is that a client moves, turns spread by themselves.
+    /// Each viewer gets its changes within the interval, with as few writes as possible. Acks piggyback
+    /// deltas too; since clients move at different times, this spreads the flushes over ticks.
     pub fn begin_flush_round(&mut self, scene: &Scene) {
         let (now, dirty) = (scene.world.tick(), scene.world.dirty_regions());
         self.wheel.advance(now, &mut self.due);
@@ -174,7 +175,7 @@ impl Viewers {
                 prefetch(&self.masks[ahead as usize]);
             }
             if self.masks[slot as usize].is_quiet(dirty, now) {
-                // It costs next to nothing, however many there are.
+                // A quiet viewer stays on the wheel at the cost of this mask test.
                 self.wheel.schedule(slot, now + self.settings.flush_interval);
             } else {
                 self.round.push(RoundEntry::new(scene.world.position(slot), slot));
@@ -184,26 +185,28 @@ impl Viewers {
         self.round.sort_unstable();
     }
 
-    /// What keeps rounds about equally long. A round of twice as many takes longer than its tick, delays the next one, which is
-    /// larger for it, and they would all come together again an interval later.
+    /// Bounds that keep flush rounds about equally long.
+    ///
+    /// Without them a round of twice the size takes longer than its tick and delays the next one, which grows
+    /// too. One interval later all of them would be due together again.
     fn smoothing(&self) -> Smoothing {
         let interval = self.settings.flush_interval;
         let share = self.count.div_ceil(interval as usize);
         Smoothing { target_len: share + share / 8, early_max: interval / 3 }
     }
 
-    /// Up to `most` of those whose turn comes next in this round.
+    /// Up to `most` slots that are next in this round.
     pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
         self.round.iter().rev().take(most).map(|entry| entry.slot())
     }
 
-    /// Whether everybody whose turn this round is has had it.
+    /// Whether every viewer of the current flush round has been handled.
     pub fn is_flush_round_over(&self) -> bool {
         self.round.is_empty()
     }
 
-    /// Takes out up to `most` viewers whose turn it is and who have something to be told. `can_be_written` says whether a
-    /// viewer's socket would take the bytes; who can't be written to stays where it is and is served later.
+    /// Takes out up to `most` due viewers that have something to send. `can_be_written` tells whether a
+    /// viewer's socket accepts bytes; if not, the viewer is skipped until its next interval.
     pub(super) fn take_due(
         &mut self,
         scene: &Scene,
@@ -219,7 +222,7 @@ impl Viewers {
             let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { continue };
             let next = viewer.flushed_at + interval;
             if next > now {
-                // An ack carried the changes lately.
+                // An ack has piggybacked a delta since.
                 self.wheel.schedule_smoothed(slot, next, &smoothing);
                 continue;
             }
@@ -232,7 +235,7 @@ impl Viewers {
                     self.masks[slot as usize] = viewer.interest_mask();
                 }
                 Some(kind) if can_be_written(slot) => {
-                    let viewer = self.viewers[slot as usize].take().expect("looked at above");
+                    let viewer = self.viewers[slot as usize].take().expect("borrowed above");
                     self.visible_total -= viewer.interest_set.len();
                     self.round_flushed_at = now;
                     assignments.push((viewer, kind));
@@ -242,7 +245,7 @@ impl Viewers {
         }
     }
 
-    /// Puts a viewer back after its turn.
+    /// Returns a viewer after its flush.
     pub(super) fn put_back(&mut self, viewer: Box<Viewer>) {
         self.visible_total += viewer.interest_set.len();
         let slot = viewer.slot as usize;
@@ -250,8 +253,8 @@ impl Viewers {
         self.viewers[slot] = Some(viewer);
     }
 
-    /// Lets what a viewer is to be told ride along with its acks, when its last flush is old enough. While the frames of a
-    /// round are being written, those of this viewer may be among them, which a rider must not overtake.
+    /// Appends a delta to a viewer's acks if its last flush is old enough. While a round is being written, it
+    /// may contain frames of this viewer that a piggybacked delta must not overtake.
     pub fn piggyback(
         &mut self,
         scene: &Scene,
@@ -274,8 +277,8 @@ impl Viewers {
             let mut frames = Frames { world: &scene.world, out, counts };
             write_flush(viewer, scene, &self.settings, kind, &mut self.scratch, &mut frames);
             self.visible_total += viewer.interest_set.len();
-            // The interval to the next flush begins with the tick that comes: a client that moves in step with the interval
-            // would otherwise be flushed just before each of its acks, which then had nothing to carry.
+            // The interval to the next flush starts with the coming tick. Otherwise a client that moves in
+            // step with the interval is flushed just before each ack, which then has nothing to piggyback.
             if viewer.flushed_at == now {
                 viewer.flushed_at = now + 1;
             }
@@ -283,7 +286,7 @@ impl Viewers {
         }
     }
 
-    /// Calls what a turn of this viewer reads near the processor.
+    /// Prefetches the viewer in this slot.
     pub fn prefetch(&self, slot: u32) {
         if let Some(viewer) = self.viewer(slot) {
             viewer.prefetch();
@@ -292,6 +295,6 @@ impl Viewers {
 
     #[cfg(test)]
     pub(crate) fn viewer_mut(&mut self, slot: u32) -> &mut Viewer {
-        self.viewers[slot as usize].as_deref_mut().expect("a viewer in this slot")
+        self.viewers[slot as usize].as_deref_mut().expect("the slot has a viewer")
     }
 }
