@@ -1,8 +1,9 @@
-//! Tags on what a node puts on the bus: with `CLUSTER_SECRET` only nodes that know it are believed.
+//! Authentication tags on bus messages and stored sessions. With `CLUSTER_SECRET`, nodes accept only data
+//! tagged with that secret.
 //!
-//! A tag is HMAC-SHA-256, cut to 16 bytes, over the place (the channel or the key, both of which name the world) and the
-//! bytes. So no message moves to another region or world, and no place to another token. Replays are the receiver's business:
-//! see `Node::require_fresh`.
+//! A tag is HMAC-SHA-256, truncated to 16 bytes, over the place (channel or key, both of which name the world)
+//! and the bytes. A tagged message is therefore invalid in another region or world, and a stored session under
+//! another token. The receiver handles replays: see `Node::require_fresh`.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -12,7 +13,7 @@ use crate::ops::secret::Secret;
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 16;
 
-/// The key, ready for use.
+/// Appends and verifies tags.
 #[derive(Clone)]
 pub struct Authenticator {
     keyed: Hmac<Sha256>,
@@ -25,22 +26,23 @@ impl std::fmt::Debug for Authenticator {
 }
 
 impl Authenticator {
-    /// The seal of a secret.
+    /// Creates an authenticator from the secret.
     ///
     /// # Panics
     /// Never: HMAC takes a key of any length.
     pub fn new(secret: &Secret) -> Self {
-        let keyed = Hmac::new_from_slice(secret.reveal().as_bytes()).expect("any length is a key");
+        let keyed =
+            Hmac::new_from_slice(secret.reveal().as_bytes()).expect("HMAC accepts a key of any length");
         Self { keyed }
     }
 
-    /// Appends the tag of these bytes at that place.
+    /// Appends the tag of `bytes` at that place.
     pub fn append_tag(&self, place: &str, bytes: &mut Vec<u8>) {
         let tag = self.mac(place, bytes).finalize().into_bytes();
         bytes.extend_from_slice(&tag[..TAG_BYTES]);
     }
 
-    /// The bytes before a valid tag; compares in constant time.
+    /// Returns the bytes before the tag if the tag is valid; compares in constant time.
     pub fn verify<'a>(&self, place: &str, tagged: &'a [u8]) -> Option<&'a [u8]> {
         let (bytes, tag) = tagged.split_last_chunk::<TAG_BYTES>()?;
         self.mac(place, bytes).verify_truncated_left(tag).is_ok().then_some(bytes)
@@ -48,7 +50,7 @@ impl Authenticator {
 
     fn mac(&self, place: &str, bytes: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
-        // The length keeps place and bytes apart.
+        // The length separates the place from the bytes.
         mac.update(&(place.len() as u64).to_le_bytes());
         mac.update(place.as_bytes());
         mac.update(bytes);
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_the_one_that_others_compute() {
+    fn tags_match_an_independent_implementation() {
         // Python: hmac.new(b"k" * 32, struct.pack("<Q", 5) + b"place" + b"bytes", "sha256").digest()[:16]
         let mut bytes = b"bytes".to_vec();
         authenticator(&"k".repeat(32)).append_tag("place", &mut bytes);
@@ -78,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_the_same_bytes_at_the_same_place_by_the_same_secret_are_opened(
+        fn a_tag_is_valid_only_for_its_bytes_place_and_secret(
             bytes in proptest::collection::vec(any::<u8>(), 0..60), at: proptest::sample::Index, flip in 1u8..,
         ) {
             let (own, other) = (authenticator("one secret of all nodes, 32 bytes"), authenticator("another secret of others, 32 byte"));

@@ -1,8 +1,8 @@
-//! Which ids are whose, and which claims about ids are plausible.
+//! Leases of player ids, and the plausibility of claims about them.
 //!
-//! Everything that the bus says of ids is a claim: the counter, and the end of the ids that a peer was granted. A claim counts
-//! only up to a bound that moves with this node's own leases and with time. A claim beyond the bound can neither use ids up nor
-//! raise the counter, however often it is repeated.
+//! Data about ids on the bus is untrusted: the counter, and the end of the ids that a peer claims. A claim is
+//! accepted only up to a bound that grows with this node's own leases and with time. A claim beyond the bound
+//! can neither exhaust the ids nor raise the counter, however often it is repeated.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,29 +12,29 @@ use crate::limits::{
     ID_BLOCKS_MAX, IDS_FRESH_END_MAX, IDS_LEAD_MAX, IDS_PER_S_MAX, LEASE_IDS, PLAYER_ID_FIRST,
 };
 
-/// What the counter of the bus may say.
+/// Bounds for the id counter on the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Ids below this are taken: a lower counter is raised.
+    /// Ids below this are in use: a lower counter is raised.
     pub min: u32,
-    /// A counter above this is not believed.
+    /// A higher counter is implausible.
     pub max: u32,
-    /// How far `min` may lie ahead of the counter that the bus has.
+    /// Largest distance by which the counter is raised to `min`.
     pub lead_max: u32,
 }
 
-/// The ids of this node and, as far as they are known, of its blocks.
+/// Leases of this node and of its peers, as far as they are known.
 #[derive(Debug, Default)]
 pub struct Ids {
-    /// Granted to this node, in order; neighbours are one range.
+    /// Ranges granted to this node, ascending; adjacent ranges are merged.
     own: Vec<Range<u32>>,
-    /// Above all ids granted to this node.
+    /// End of all ids granted to this node.
     own_end: u32,
-    /// When the last lease came, in milliseconds of the loop's clock; none before the first.
+    /// Time of the last lease, in milliseconds of the loop's clock; none before the first.
     leased_ms: Option<u64>,
-    /// The highest end that a peer claimed and that was plausible.
+    /// Highest plausible end claimed by a peer.
     announced_end: u32,
-    /// The latest block of each living peer by its first id.
+    /// Latest block of each live peer, by its first id.
     blocks: BTreeMap<u32, Block>,
 }
 
@@ -45,23 +45,24 @@ struct Block {
 }
 
 impl Ids {
-    /// Above all ids known to be granted.
+    /// End of all ids known to be granted.
     pub fn end(&self) -> u32 {
         self.own_end.max(self.announced_end)
     }
 
-    /// Above all ids granted to this node.
+    /// End of all ids granted to this node.
     pub fn own_end(&self) -> u32 {
         self.own_end
     }
 
-    /// What the counter may say now.
+    /// Current bounds for the id counter.
     pub fn bounds(&self, now_ms: u64) -> Bounds {
         let lead_max = if self.leased_ms.is_none() { IDS_LEAD_MAX } else { u32::MAX };
         Bounds { min: self.end(), max: self.max(now_ms), lead_max }
     }
 
-    /// The highest plausible end of granted ids: ahead of this node's own by what a cluster may use up meanwhile.
+    /// Highest plausible end of granted ids: the own end plus the ids that a cluster may use up since the last
+    /// lease.
     fn max(&self, now_ms: u64) -> u32 {
         let Some(leased_ms) = self.leased_ms else { return IDS_FRESH_END_MAX };
         let used_since = now_ms.saturating_sub(leased_ms) / 1_000 * IDS_PER_S_MAX;
@@ -69,8 +70,8 @@ impl Ids {
         max.min(u64::from(u32::MAX - LEASE_IDS)) as u32
     }
 
-    /// Takes a lease. Returns whether it is plausible: ids that may be another player's already are refused, and so is a lease
-    /// that jumps.
+    /// Adds a lease. Returns whether it is plausible: ids that may be in use are refused, and so is a lease
+    /// beyond the bound.
     pub fn grant(&mut self, ids: &Range<u32>, now_ms: u64) -> bool {
         let is_next = ids.start >= self.own_end.max(PLAYER_ID_FIRST) && ids.start < ids.end;
         let is_near = ids.end <= self.max(now_ms).saturating_add(LEASE_IDS);
@@ -83,20 +84,21 @@ impl Ids {
             None => self.own.push(ids.clone()),
         }
         if self.own.len() > ID_BLOCKS_MAX {
-            // What lies between the two oldest counts as own from then on.
+            // At the bound the two oldest ranges are merged; the ids between them count as own from then on.
             self.own[1].start = self.own[0].start;
             self.own.remove(0);
         }
         true
     }
 
-    /// A peer claims to have been granted ids up to this end. Returns whether that is plausible: the end lies within the bound,
-    /// and its block is nobody else's.
+    /// Records a peer's claim of ids up to this end. Returns whether it is plausible: the end lies within the
+    /// bound, and its block overlaps no other node's.
     pub fn announce(&mut self, node: NodeId, end: u32, now_ms: u64) -> bool {
         if self.blocks.get(&first_of(end)).is_some_and(|block| (block.node, block.end) == (node, end)) {
             return true;
         }
-        // One block each, and none while the latest claim is refused: a forged claim in a peer's name is over with its next beat.
+        // Each peer has one block, and none while its latest claim is refused. A claim forged in a peer's name
+        // ends with the peer's next heartbeat.
         self.remove_peer(node);
         if end == 0 {
             return true;
@@ -115,13 +117,13 @@ impl Ids {
         true
     }
 
-    /// A peer is gone, and its ids with it.
+    /// Removes a peer and its block.
     pub fn remove_peer(&mut self, node: NodeId) {
         self.blocks.retain(|_, block| block.node != node);
     }
 
-    /// Whether a peer that was granted ids up to `end` may have a player of this id: not an id of this node, and none of
-    /// another peer's blocks.
+    /// Whether a peer with ids up to `end` can own a player with this id: neither an id of this node nor one in
+    /// another peer's block.
     pub fn may_have(&self, node: NodeId, end: u32, id: u32) -> bool {
         (PLAYER_ID_FIRST..end).contains(&id) && !self.is_own(id) && !self.is_of_another(node, id)
     }
@@ -138,7 +140,7 @@ impl Ids {
     }
 }
 
-/// The first id of the lease that ends there.
+/// The first id of the lease with this end.
 fn first_of(end: u32) -> u32 {
     end.saturating_sub(LEASE_IDS).max(PLAYER_ID_FIRST)
 }
@@ -151,14 +153,14 @@ mod tests {
     const BLOCK: u32 = LEASE_IDS;
 
     #[test]
-    fn one_claim_can_not_use_ids_up() {
+    fn claims_can_not_exhaust_the_ids() {
         let mut ids = Ids::default();
         assert!(ids.grant(&(20_000..20_000 + BLOCK), 0));
         for end in [u32::MAX, u32::MAX - BLOCK, 20_000 + 3 * BLOCK + IDS_LEAD_MAX] {
             assert!(!ids.announce(7, end, 0), "{end}");
         }
         assert_eq!(ids.end(), 20_000 + BLOCK);
-        // Nor can many, each a little higher.
+        // A series of claims, each slightly higher, can't either.
         for step in 0..10_000 {
             ids.announce(step, ids.end().saturating_add(BLOCK), 0);
         }
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_jumps_is_refused_and_one_after_long_is_not() {
+    fn a_distant_lease_is_refused_until_enough_time_has_passed() {
         let mut ids = Ids::default();
         assert!(ids.grant(&(5_000..5_000 + BLOCK), 0));
         let far = 5_000 + 2 * BLOCK + IDS_LEAD_MAX;
@@ -176,15 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_of_the_node_that_leased_it() {
+    fn an_id_belongs_to_the_node_that_leased_it() {
         let mut ids = Ids::default();
         assert!(ids.grant(&(20_000..20_000 + BLOCK), 0));
         assert!(ids.announce(7, 20_000 + 2 * BLOCK, 0));
         let (own, theirs, end) = (20_001, 20_000 + BLOCK + 1, 20_000 + 3 * BLOCK);
         assert!(ids.may_have(7, end, theirs) && !ids.may_have(8, end, theirs));
-        assert!(!ids.may_have(7, end, own), "an own id");
+        assert!(!ids.may_have(7, end, own), "id of this node");
         assert!(!ids.may_have(7, end, end) && !ids.may_have(7, end, 1_000), "never granted");
-        // A block that overlaps another node's is not believed.
+        // A block that overlaps another node's is refused.
         assert!(!ids.announce(8, 20_000 + 2 * BLOCK + 5, 0));
         assert!(!ids.announce(8, 20_000 + 5, 0));
         ids.remove_peer(7);
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_forged_crosswise_are_over_with_the_next_beats() {
+    fn swapped_forged_claims_end_with_the_next_heartbeats() {
         let mut ids = Ids::default();
         let (first, second) = (20_000 + BLOCK, 20_000 + 2 * BLOCK);
         assert!(ids.announce(1, second, 0) && ids.announce(2, first, 0), "forged: each claims the other's");
@@ -203,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_mix_of_claims_moves_the_bound(claims in proptest::collection::vec((0u64..4, any::<u32>()), 0..200)) {
+        fn no_sequence_of_claims_moves_the_bound(claims in proptest::collection::vec((0u64..4, any::<u32>()), 0..200)) {
             let mut ids = Ids::default();
             prop_assert!(ids.grant(&(2_000..2_000 + BLOCK), 0));
             for (node, end) in claims {

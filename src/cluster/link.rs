@@ -1,10 +1,12 @@
-//! The way to Redis and back. The loop never waits for it: what it says goes into a bounded channel, what comes lies in another
-//! one, and whatever does not fit is lost, as anything on the bus may be.
+//! The link to Redis. The event loop never waits for it: commands and events pass through two bounded queues.
+//! At the bound they are dropped, which the protocol tolerates, since the bus may lose messages anyway.
 //!
-//! Two threads have a connection each. The *commander* publishes and keeps the ids; the *subscriber* does nothing but read. It
-//! would not notice that it is to listen to other channels, so it always listens to one of its own, on which the commander wakes
-//! it: when the channels have changed, and twice a second in any case, so that a subscriber that hears nothing for long knows
-//! that its connection is dead.
+//! Two threads have one connection each. The *commander* publishes messages, leases ids and stores sessions;
+//! the *subscriber* only reads.
+//!
+//! A blocked subscriber can't notice that its channels should change. It therefore subscribes to a wake-up
+//! channel of its node, on which the commander publishes whenever the channels change, and on every heartbeat.
+//! A subscriber that receives nothing for several heartbeats treats its connection as dead.
 
 mod address;
 mod commander;
@@ -38,41 +40,41 @@ use primary::Role;
 pub use record::Record;
 use subscriber::Subscriber;
 
-/// What the commander is to do.
+/// A command for the commander.
 #[derive(Debug)]
 pub enum Command {
-    /// Say this.
+    /// Publish these messages.
     Publish(Vec<Outgoing>),
-    /// The channels have changed.
+    /// Wake the subscriber: the channels changed.
     Resubscribe,
-    /// A counter below these bounds is raised.
+    /// Raise an id counter that is below these bounds.
     RaiseIdCounter(Bounds),
-    /// Keep these for so many seconds.
+    /// Store these sessions with this TTL in seconds.
     StoreSessions(Vec<SessionWrite>, u32),
-    /// Give out what is kept under these tickets, once.
+    /// Take the stored sessions of these tokens, each at most once.
     FetchSessions(Vec<SessionToken>),
-    /// Get more ids, within these bounds; where there is no plausible counter yet, perhaps make one.
+    /// Lease ids within these bounds.
     LeaseIds {
-        /// What the counter may say.
+        /// Bounds for the counter.
         bounds: Bounds,
-        /// Whether a missing counter is made.
+        /// Whether a missing counter may be created.
         may_create: bool,
     },
 }
 
-/// What the loop is told.
+/// An event for the event loop.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// Somebody said this.
+    /// A message from the bus.
     Message(Vec<u8>),
-    /// Ids were granted.
+    /// Ids were leased.
     IdsLeased(Range<u32>),
-    /// What was kept of the sessions of these tickets, if anything.
+    /// Stored sessions of these tokens; `None` where nothing valid was stored.
     SessionsFetched(Vec<(SessionToken, Option<Record>)>),
 }
 
 impl LinkEvent {
-    /// How much of the queue it takes up, in bytes.
+    /// Size in the queue, in bytes.
     pub fn bytes(&self) -> usize {
         QUEUE_ENTRY_BYTES
             + match self {
@@ -84,7 +86,7 @@ impl LinkEvent {
 }
 
 impl Command {
-    /// How much of the queue it takes up, in bytes.
+    /// Size in the queue, in bytes.
     fn bytes(&self) -> usize {
         QUEUE_ENTRY_BYTES
             + match self {
@@ -98,65 +100,67 @@ impl Command {
     }
 }
 
-/// What a message costs in a queue beside its own bytes.
+/// Overhead of a queued entry, in bytes.
 const QUEUE_ENTRY_BYTES: usize = 64;
 
-/// What is counted on both threads.
+/// Counters of both threads.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Messages said.
+    /// Messages published.
     pub messages_out: AtomicU64,
-    /// Their bytes.
+    /// Bytes published, without tags.
     pub bytes_out: AtomicU64,
-    /// Messages heard, one's own included.
+    /// Messages received, the node's own included.
     pub messages_in: AtomicU64,
-    /// Their bytes.
+    /// Bytes received, with tags.
     pub bytes_in: AtomicU64,
-    /// Orders and messages for which there was no room.
+    /// Commands and events dropped at a bound, and messages longer than
+    /// [`BUS_MESSAGE_BYTES_MAX`](crate::limits::BUS_MESSAGE_BYTES_MAX).
     pub dropped: AtomicU64,
     /// Connections that failed or broke.
     pub failures: AtomicU64,
-    /// Answers of the bus that can't be true.
+    /// Implausible id counters, and leases for which no ids were left.
     pub implausible: AtomicU64,
-    /// Messages and places without a valid tag.
+    /// Messages and stored sessions without a valid tag.
     pub unauthenticated: AtomicU64,
-    /// Times it would not keep places, or give them out.
+    /// Times Redis refused to lease ids, or to store or return sessions.
     pub refusals: AtomicU64,
 }
 
 struct Shared {
     address: Address,
     authenticator: Option<Authenticator>,
-    /// A missing tag has been logged.
+    /// An invalid tag has been logged; further ones are only counted.
     is_tag_failure_logged: AtomicBool,
     client: Client,
     wake: Box<dyn Fn() + Send + Sync>,
-    /// The loop has been woken and has not looked yet.
+    /// The event loop was woken and has not polled the inbox since.
     is_woken: AtomicBool,
-    /// Bytes of news that wait for the loop.
+    /// Bytes of events queued for the event loop.
     inbox_bytes: AtomicUsize,
-    /// Bytes of commands that wait for the commander.
+    /// Bytes of commands queued for the commander.
     commands_bytes: AtomicUsize,
     channels: Mutex<BTreeSet<Channel>>,
     is_command_connected: AtomicBool,
     is_subscriber_connected: AtomicBool,
-    /// How many connections there have been.
+    /// Number of connections made so far by both threads.
     generation: AtomicU64,
     is_closed: AtomicBool,
-    /// How often the commander found its instance unfit: the subscriber then reconnects as well.
+    /// Number of times the commander lost its primary; the subscriber then
+    /// reconnects as well.
     primary_losses: AtomicU64,
-    /// How the last lease came about.
+    /// Outcome of the last lease.
     lease_outcome: AtomicU32,
-    /// The bus has refused to tell its role.
+    /// Redis denied the `ROLE` command.
     is_role_denied: AtomicBool,
-    /// Subscribers of the common channel, this node included, as the bus counters them.
+    /// Subscribers of the common channel, this node included, as counted by Redis.
     subscribers: AtomicU64,
-    /// What it refuses at present.
+    /// Operations that Redis refuses at present.
     is_refusing: [AtomicBool; Operation::COUNT],
     counters: Counters,
 }
 
-/// The link, from the loop's side.
+/// The event loop's handle of the link.
 pub struct Link {
     commands: Option<SyncSender<Command>>,
     inbox: Receiver<LinkEvent>,
@@ -171,10 +175,11 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Starts both threads. With a seal, whatever has no valid tag is dropped. `wake` is called when there is news.
+    /// Starts both threads. With an authenticator, data without a valid tag is dropped. `wake` is called when
+    /// the inbox gets its first event after [`take_wakeup`](Self::take_wakeup).
     ///
     /// # Errors
-    /// When the operating system refuses a thread, or the client library the address.
+    /// When the operating system refuses a thread, or the client library refuses the address.
     pub fn start(
         address: Address,
         authenticator: Option<Authenticator>,
@@ -208,7 +213,7 @@ impl Link {
         let commander = Commander { shared: Arc::clone(&shared), inbox: inbox_sender.clone() };
         thread::Builder::new().name("bus-commander".to_owned()).spawn(move || {
             commander.run(&command_queue);
-            // Nobody listens any more when that took too long.
+            // The receiver is gone if the drop of the link timed out.
             let _ = ended.send(());
         })?;
         let subscriber = Subscriber { shared: Arc::clone(&shared), inbox: inbox_sender };
@@ -216,33 +221,33 @@ impl Link {
         Ok(Self { commands: Some(commands), inbox, commander_ended, shared })
     }
 
-    /// Where it leads to, without the password.
+    /// Host, port and database, without the password.
     pub fn address(&self) -> &str {
         &self.shared.address.shown
     }
 
-    /// What was counted.
+    /// Counters of both threads.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
 
-    /// Whether both connections stand.
+    /// Whether both connections are established.
     pub fn is_up(&self) -> bool {
         self.shared.is_command_connected.load(Ordering::Acquire)
             && self.shared.is_subscriber_connected.load(Ordering::Acquire)
     }
 
-    /// Subscribers of the common channel, this node included, as the bus counted them last; 0 when unknown.
+    /// Subscribers of the common channel, this node included, as last counted by Redis; 0 when unknown.
     pub fn subscribers(&self) -> u64 {
         self.shared.subscribers.load(Ordering::Relaxed)
     }
 
-    /// A number that grows with every connection.
+    /// Number of connections made so far; it grows with every reconnect.
     pub fn generation(&self) -> u64 {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    /// Gives an order; lost when there is no room. Returns whether there was.
+    /// Queues a command. Returns whether there was room; otherwise the command is dropped and counted.
     pub fn send(&self, command: Command) -> bool {
         let Some(commands) = &self.commands else { return false };
         let (waiting, bytes) = (&self.shared.commands_bytes, command.bytes());
@@ -255,20 +260,20 @@ impl Link {
         is_taken
     }
 
-    /// Listens to these channels from now on.
+    /// Replaces the set of subscribed channels.
     pub fn subscribe(&self, channels: BTreeSet<Channel>) {
         *self.shared.channels.lock().unwrap_or_else(PoisonError::into_inner) = channels;
-        // If that is lost, the next beat wakes the subscriber.
+        // If the queue is full, the next heartbeat wakes the subscriber.
         self.send(Command::Resubscribe);
     }
 
-    /// Whether news waits. What comes from now on wakes the loop again.
+    /// Rearms the wake-up. Returns whether events are queued.
     pub fn take_wakeup(&self) -> bool {
         self.shared.is_woken.store(false, Ordering::SeqCst);
         self.shared.inbox_bytes.load(Ordering::SeqCst) > 0
     }
 
-    /// The next piece of news, if there is one.
+    /// Takes the next event, if any.
     pub fn next_event(&self) -> Option<LinkEvent> {
         let event = self.inbox.try_recv().ok()?;
         self.shared.inbox_bytes.fetch_sub(event.bytes(), Ordering::SeqCst);
@@ -280,7 +285,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.shared.is_closed.store(true, Ordering::Release);
         self.commands = None;
-        // What was command_queue last is a farewell.
+        // The last command is the shutdown message.
         let _ = self.commander_ended.recv_timeout(Duration::from_millis(LINK_STOP_MS));
     }
 }
@@ -294,19 +299,17 @@ impl Shared {
         let (connection, role) = primary::connect(&self.client)?;
         if role == Role::Denied && !self.is_role_denied.swap(true, Ordering::Relaxed) {
             let shown = &self.address.shown;
-            log::warn!(
-                "the bus at {shown} does not tell its role: a switch-over is noticed by refused writes alone"
-            );
+            log::warn!("the bus at {shown} denies ROLE: a failover is detected only by refused writes");
         }
         Ok(connection)
     }
 
-    /// The subscriber leaves the instance it listens to, which has ceased to be the primary.
+    /// Makes the subscriber reconnect: its instance is no longer the primary.
     fn note_primary_loss(&self) {
         self.primary_losses.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// These bytes as they go to that place on the bus.
+    /// Returns the bytes with their tag for that place, or unchanged without a secret.
     fn tagged<'a>(&self, place: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let Some(authenticator) = &self.authenticator else { return Cow::Borrowed(bytes) };
         let mut tagged = Vec::with_capacity(bytes.len() + TAG_BYTES);
@@ -315,7 +318,8 @@ impl Shared {
         Cow::Owned(tagged)
     }
 
-    /// What a node of this cluster put there; none without a valid tag, which is counted and logged once.
+    /// Returns the bytes before a valid tag, or all bytes without a secret. Counts invalid tags and logs the
+    /// first.
     fn verified<'a>(&self, place: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let Some(authenticator) = &self.authenticator else { return Some(bytes) };
         let verified = authenticator.verify(place, bytes);
@@ -324,15 +328,16 @@ impl Shared {
             if !self.is_tag_failure_logged.swap(true, Ordering::Relaxed) {
                 let shown = &self.address.shown;
                 log::warn!(
-                    "the bus at {shown} carries what has no valid tag, which is dropped and counted: CLUSTER_SECRET must be \
-                     the same on all servers of a world"
+                    "the bus at {shown} carries data that has no valid tag, which is dropped and counted: CLUSTER_SECRET \
+                     must be the same on all servers of a world"
                 );
             }
         }
         verified
     }
 
-    /// Lets news wait for the loop, and wakes the loop once until it looks. What finds no room is lost.
+    /// Queues an event and wakes the event loop if it is not awake. An event beyond the bounds is dropped and
+    /// counted.
     fn deliver(&self, inbox: &SyncSender<LinkEvent>, event: LinkEvent) {
         let bytes = event.bytes();
         let has_room = self.inbox_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= BUS_INBOX_BYTES_MAX;
@@ -354,18 +359,17 @@ impl Shared {
     }
 }
 
-/// The line about a bus that can't be reached.
+/// The log line for an unreachable bus.
 fn unreachable_line(shown: &str, error: &dyn Display) -> String {
     format!("CLUSTER_URL: the bus at {shown} does not answer: {error}; the server keeps trying")
 }
 
-/// How many attempts in a row have failed before this one, which began then: a connection that stood for a while ends a row.
+/// Number of consecutive failures before this attempt. A connection that lasted [`LINK_STABLE_MS`] resets it.
 fn failures_in_a_row(failures: u32, began: Instant) -> u32 {
     if began.elapsed() >= Duration::from_millis(LINK_STABLE_MS) { 0 } else { failures }
 }
 
-/// How long to wait before the next attempt after so many failures: longer each time, and by chance, so that not all processes
-/// come back at once.
+/// Delay before the next attempt: exponential with jitter, so that nodes don't reconnect simultaneously.
 fn backoff(failures: u32) -> Duration {
     let max_ms = LINK_BACKOFF_MS.start << failures.min(10);
     let max_ms = max_ms.min(LINK_BACKOFF_MS.end);
@@ -378,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_wait_is_longer_up_to_a_bound() {
+    fn backoff_grows_up_to_its_bound() {
         for failures in 0..40 {
             let waited_ms = backoff(failures).as_millis() as u64;
             assert!((LINK_BACKOFF_MS.start / 2..=LINK_BACKOFF_MS.end).contains(&waited_ms), "{waited_ms}");

@@ -1,7 +1,7 @@
-//! What processes say to one another: versioned, of a length that follows from what is in it, little-endian.
+//! Encoding of the messages between nodes: versioned, little-endian, with lengths implied by the content.
 //!
-//! A message is a header of [`HEADER_BYTES`] (magic, version, kind, size of the world, sender, number, time) and a body by its kind.
-//! Whoever reads one trusts nothing: anything could be on the bus.
+//! A message is a header of [`HEADER_BYTES`] (magic, version, kind, world size, sender, sequence number, time)
+//! and a body by its kind. The decoder trusts nothing: the bus may carry any bytes.
 
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::sessions::{SavedPlayer, SessionToken};
@@ -11,109 +11,109 @@ use super::region::Region;
 
 const MAGIC: [u8; 2] = *b"PX";
 
-/// The format; a process that speaks another one is not listened to.
+/// Version of the format; nodes refuse messages of another version.
 pub const VERSION: u8 = 2;
 
-/// Bytes of a message before its body.
+/// Bytes of a message before its body: 2 magic, 1 version, 1 kind, 4 world size, 8 node, 8 sequence, 8 time.
 pub const HEADER_BYTES: usize = 32;
 
-/// A process, from its start to its end: drawn by chance.
+/// Random id of a node, drawn when its process starts.
 pub type NodeId = u64;
 
-/// What precedes every body.
+/// The header of every message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Width and height of the sender's world, in units.
     pub world: (u16, u16),
-    /// Who says it.
+    /// The sender.
     pub node: NodeId,
-    /// The sender's messages are numbered, from 1.
+    /// Sequence number of the sender's messages, from 1.
     pub sequence: u64,
-    /// When it was said, in microseconds since 1970 by the sender's clock.
+    /// Time of sending, in microseconds since 1970 on the sender's clock.
     pub sent_us: u64,
 }
 
-/// What is said.
+/// The body of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// What changed in a region, of the sender's own players, since it spoke of the region last.
+    /// Changes of the sender's own players in a region since its last message about the region.
     Changes(Changes),
     /// All of the sender's players in a region.
     Snapshot {
-        /// Which.
+        /// The region.
         region: Region,
-        /// Them.
+        /// The players.
         players: Vec<GhostUpdate>,
     },
-    /// The sender lives.
+    /// The sender is alive.
     Heartbeat(Heartbeat),
-    /// The sender ends, and so do its players.
+    /// The sender shuts down; its players are gone.
     Shutdown,
-    /// Whoever has players in these regions is to tell all of them.
+    /// Nodes with players in these regions should publish snapshots.
     SnapshotRequest(Vec<Region>),
-    /// A client shows this ticket to the sender; its owner is to say what becomes of the player.
+    /// A client presented this session token to the sender. The owner replies with the state of the session.
     SessionRequest {
-        /// The session's current token.
+        /// Current token of the session.
         ticket: SessionToken,
-        /// The node that had the player last.
+        /// The node that owned the player last.
         owner: NodeId,
     },
-    /// The answer.
+    /// The reply to a session request.
     SessionReply {
-        /// The ticket of the claim.
+        /// The token of the request.
         ticket: SessionToken,
-        /// The node that claimed it.
+        /// The sender of the request.
         requester: NodeId,
-        /// What became of its player.
+        /// State of the session at its owner.
         outcome: SessionOutcome,
     },
 }
 
-/// What becomes of a player whose ticket is shown to another node.
+/// State of a session that a client presented to another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionOutcome {
-    /// It is here: its connection answers.
+    /// The player is on this node, and its connection responds.
     Active,
-    /// It is not here. If it left, the bus knows.
+    /// The player is not on this node. If it left, its state is stored on the bus.
     Unknown,
-    /// Its connection was silent and is closed; its session belongs to the requester now.
+    /// Its connection did not respond and was closed; the requester owns the session now.
     Transferred(SavedPlayer),
 }
 
-/// What changed in a region.
+/// Changes of a region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Which.
+    /// The region.
     pub region: Region,
-    /// Ids of those who left the world.
+    /// Ids of players that left the world.
     pub left: Vec<u32>,
-    /// Who went over to another region, and to which.
+    /// Players that moved to another region, with that region.
     pub moved: Vec<(Region, GhostUpdate)>,
-    /// Who came in or did something.
+    /// Players that entered the region or changed in it.
     pub updated: Vec<GhostUpdate>,
 }
 
-/// What a process says of itself twice a second.
+/// State of a node, published twice a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Its name, for people.
+    /// Name of the node, for logs.
     pub name: String,
-    /// All ids it was ever granted are below this.
+    /// End of all ids ever granted to the node.
     pub ids_end: u32,
-    /// Its own players.
+    /// Local players of the node.
     pub players: u32,
 }
 
-/// Why bytes are no message.
+/// Why a message can't be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Not ours at all, or damaged.
+    /// Not a message of this format, or damaged.
     Malformed,
-    /// Another version of the format, by this sender if the header could be read.
+    /// Another version of the format.
     Version(u8),
 }
 
-/// Bytes of a player told of.
+/// Bytes of an encoded entity: 4 id, 4 position, 1 vector and flags.
 const ENTITY_BYTES: usize = 9;
 
 const KIND_CHANGES: u8 = 1;
@@ -128,7 +128,7 @@ const OUTCOME_ACTIVE: u8 = 0;
 const OUTCOME_UNKNOWN: u8 = 1;
 const OUTCOME_TRANSFERRED: u8 = 2;
 
-/// The bytes of a message.
+/// Encodes a message.
 pub fn encode(header: &Header, body: &Body) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     out.extend_from_slice(&MAGIC);
@@ -180,7 +180,7 @@ pub fn encode(header: &Header, body: &Body) -> Vec<u8> {
     out
 }
 
-/// The message that these bytes are.
+/// Decodes a message.
 ///
 /// # Errors
 /// See [`DecodeError`].
@@ -240,7 +240,7 @@ fn put_entity(out: &mut Vec<u8>, told: &GhostUpdate) {
     out.push(part(told.vector.dx()) | part(told.vector.dy()) << 2 | bits);
 }
 
-/// Bytes yet to be read; `None` when they end too early or mean nothing.
+/// Remaining bytes of a message; methods return `None` at a premature end and on invalid values.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -285,7 +285,7 @@ impl Reader<'_> {
         self.take().map(|bytes| SessionToken::of(u128::from_le_bytes(bytes)))
     }
 
-    /// So list of them; what is announced is not made room for before it has been seen.
+    /// Reads `count` values. Allocates only after checking that at least `count` bytes remain.
     fn list<T>(&mut self, count: usize, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         if count > self.0.len() {
             return None;
@@ -293,7 +293,7 @@ impl Reader<'_> {
         (0..count).map(|_| read(self)).collect()
     }
 
-    /// All that follow.
+    /// Reads the entities up to the end.
     fn remaining_entities(&mut self) -> Option<Vec<GhostUpdate>> {
         self.list(self.0.len().div_ceil(ENTITY_BYTES), Self::entity)
     }
@@ -317,7 +317,7 @@ impl Reader<'_> {
             KIND_HEARTBEAT => {
                 let (ids_end, players) = (self.u32()?, self.u32()?);
                 let name = str::from_utf8(std::mem::take(&mut self.0)).ok()?;
-                // Names end up in the log.
+                // Names are written to the log.
                 if name.len() > NODE_NAME_BYTES_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return None;
                 }
@@ -399,10 +399,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_said_is_understood_and_nothing_shorter_or_longer(body in body(), cut in 1usize..40, more: u8) {
+        fn encoded_messages_decode_and_other_lengths_do_not(body in body(), cut in 1usize..40, more: u8) {
             let mut bytes = encode(&HEADER, &body);
             prop_assert_eq!(decode(&bytes), Ok((HEADER, body.clone())));
-            // Another length is another message, or none.
+            // A message of another length decodes differently or not at all.
             let shorter = &bytes[..bytes.len().saturating_sub(cut)];
             prop_assert_ne!(decode(shorter), Ok((HEADER, body.clone())));
             bytes.push(more);
@@ -410,26 +410,26 @@ mod tests {
         }
 
         #[test]
-        fn anything_at_all_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_any_bytes_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes);
             let _ = decode(&[b"PX".as_slice(), &[VERSION], &bytes].concat());
         }
     }
 
     #[test]
-    fn a_message_without_a_body_is_its_head() {
+    fn a_message_without_a_body_is_only_a_header() {
         assert_eq!(encode(&HEADER, &Body::Shutdown).len(), HEADER_BYTES);
     }
 
     #[test]
-    fn another_version_says_so() {
+    fn another_version_is_reported() {
         let mut bytes = encode(&HEADER, &Body::Shutdown);
         bytes[2] = VERSION + 1;
         assert_eq!(decode(&bytes), Err(DecodeError::Version(VERSION + 1)));
     }
 
     #[test]
-    fn what_announces_more_than_it_has_costs_nothing() {
+    fn excessive_counts_are_malformed() {
         let mut bytes = encode(&HEADER, &Body::Changes(Changes::default()));
         let at = bytes.len() - 8;
         bytes[at..].fill(0xff);

@@ -1,17 +1,19 @@
-//! One world over several processes: each is the publisher for its own players, tells the others of them region by region,
-//! and shows theirs as ghosts.
+//! One world shared by several processes. Each node owns its own players, publishes them region by region, and
+//! shows the players of the other nodes as ghosts.
 //!
 //! ```text
-//! World ──> Publisher: what changed, what is due ──> message ──> the bus ──> message ──> RemoteNodes ──> World of another
+//! World ──> Publisher: changes and due snapshots ──> message ──> Redis ──> message ──> RemoteNodes ──> World
+//! of a peer
 //! ```
 //!
-//! * [`region`]: the parts of the world that are spoken of. [`message`]: the words.
-//! * [`publisher`]: what is told of one's own players. [`remote`]: what is believed of the others'.
-//! * [`Node`]: both together, as bytes in and bytes out, which simulation drives as well as the server.
-//! * [`link`]: the way to Redis and back.
+//! * [`region`]: the grid of regions. [`message`]: encoding of the messages.
+//! * [`publisher`]: changes and snapshots of local players. [`remote`]: peers and their ghosts.
+//! * [`Node`]: both together, as bytes in and bytes out; driven by the server and by the simulation.
+//! * [`link`]: the connections to Redis.
 //!
-//! The bus may lose, double and reorder what it carries. A message counts for its region only if it is newer than the last
-//! one, and all of a region is told every two seconds; so whatever went wrong is right again by then.
+//! The bus may lose, duplicate and reorder messages. A message applies to its region only if its sequence
+//! number is newer than the last one. Every region is republished in full every two seconds, which repairs any
+//! loss.
 
 pub mod authentication;
 pub mod ids;
@@ -33,78 +35,79 @@ use publisher::Publisher;
 use region::{Region, RegionGrid, RegionSet};
 use remote::{Admission, Origin, RemoteNodes};
 
-/// Where on the bus something is said.
+/// A channel of the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
-    /// Everybody listens.
+    /// Every node subscribes.
     All,
-    /// Whoever wants to know about this region listens.
+    /// Nodes that show this region subscribe.
     Region(Region),
 }
 
-/// Something to be said.
+/// A message to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where.
+    /// The channel.
     pub channel: Channel,
-    /// What.
+    /// The encoded message.
     pub bytes: Vec<u8>,
 }
 
-/// The time, as the caller's clocks have it.
+/// The time on the caller's clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// Milliseconds of a clock that only goes forward.
+    /// Milliseconds of a monotonic clock.
     pub ms: u64,
-    /// Microseconds since 1970.
+    /// Microseconds of wall-clock time since 1970.
     pub unix_us: u64,
 }
 
-/// What became of a message.
+/// Result of [`Node::receive`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// One's own.
+    /// The node's own message.
     Echo,
-    /// Applied in, so many microseconds after it was said, by the clocks of both.
+    /// The message was applied.
     Applied {
-        /// The delay.
+        /// Microseconds between sending and receiving, by the wall clocks of both nodes; 0 if the sender's
+        /// clock is ahead.
         delay_us: u64,
-        /// It told of players.
+        /// The message carried players: changes or a snapshot.
         has_players: bool,
     },
-    /// A client shows this ticket to that node, and its player is said to be here.
+    /// A client presented this session token to that node, and this node owns the session.
     SessionRequest(SessionToken, NodeId),
-    /// What has become of the player whose ticket was shown here.
+    /// The owner's reply to a session request of this node.
     SessionReply(SessionToken, SessionOutcome),
-    /// Not listened to, for a reason to be logged unless it is the same as before.
+    /// The message was refused. Holds the reason the first time it occurs; the caller logs it.
     Refused(Option<String>),
 }
 
-/// One process of a world.
+/// A node: one process of the cluster.
 #[derive(Debug)]
 pub struct Node {
     id: NodeId,
     name: String,
     world: (u16, u16),
-    /// The number of the last message.
+    /// Sequence number of the last message sent.
     sequence: u64,
     publisher: Publisher,
     remote: RemoteNodes,
     heartbeat_due_ms: u64,
     interest_due_ms: u64,
-    /// Since when nobody has wanted to see a region that is listened to.
+    /// Subscribed regions outside every viewer's rectangle, and since when.
     unseen_since_ms: BTreeMap<Region, u64>,
-    /// Refuses messages whose time is farther than this from the own clock's, in microseconds.
+    /// Largest allowed difference between a message's time and the own wall clock, in microseconds.
     age_us_max: Option<u64>,
-    /// What was refused already: each is logged once.
+    /// Reasons logged so far; each is logged once.
     refused: BTreeSet<String>,
 }
 
-/// Different refusals that are logged at most.
+/// Distinct refusal reasons that are logged; further ones are only counted.
 const REFUSALS_LOGGED_MAX: usize = 64;
 
 impl Node {
-    /// A process of this name and number in a world of this size, in units.
+    /// Creates a node in a world of the given width and height, in units.
     pub fn new(id: NodeId, name: String, (width, height): (u16, u16)) -> Self {
         let regions = RegionGrid::new(width, height);
         Self {
@@ -122,30 +125,31 @@ impl Node {
         }
     }
 
-    /// Refuses messages that were sent long ago, as replayed ones were: for a bus with tags, which cover the time. Clocks of
-    /// nodes must agree that far.
+    /// Refuses messages whose time differs from the own clock by more than [`TAGGED_AGE_MS_MAX`], which bounds
+    /// replays. Requires tags, since only a tag protects the time; the clocks of all nodes must agree within
+    /// that bound.
     #[must_use]
     pub fn require_fresh(self) -> Self {
         Self { age_us_max: Some(TAGGED_AGE_MS_MAX * 1_000), ..self }
     }
 
-    /// The other processes and their players.
+    /// The peers and their ghosts.
     pub fn remote(&self) -> &RemoteNodes {
         &self.remote
     }
 
-    /// The regions of the world.
+    /// The grid of regions.
     pub fn regions(&self) -> RegionGrid {
         self.remote.regions()
     }
 
-    /// What is known of ids.
+    /// Known leases of ids.
     pub fn ids(&self) -> &Ids {
         self.remote.ids()
     }
 
-    /// Ids were granted to this node, which its peers are to know before anything else. Returns whether the lease was
-    /// plausible and is taken.
+    /// Adds a lease of ids and makes a heartbeat due, so that the peers learn of it first. Returns whether the
+    /// lease was plausible and is accepted.
     pub fn grant(&mut self, ids: Range<u32>, now: Now, world: &mut World) -> bool {
         let is_taken = self.remote.ids_mut().grant(&ids, now.ms);
         if is_taken {
@@ -155,12 +159,13 @@ impl Node {
         is_taken
     }
 
-    /// Whether it is time to look again who sees what.
+    /// Whether the subscriptions are due for an update.
     pub fn is_interest_due(&self, now: Now) -> bool {
         now.ms >= self.interest_due_ms
     }
 
-    /// Listens to what is seen, and a while longer to what was. Returns whether anything changed.
+    /// Subscribes to the regions in `seen`, and unsubscribes from regions unseen for
+    /// [`SUBSCRIPTION_LINGER_MS`]. Returns whether the subscriptions changed.
     pub fn update_subscriptions(
         &mut self,
         seen: &RegionSet,
@@ -192,7 +197,7 @@ impl Node {
         has_changed
     }
 
-    /// The bus is there, perhaps again: everybody is asked for everything, and told everything.
+    /// Resynchronizes after a reconnect: requests all subscribed regions and publishes all regions.
     pub fn reconnect(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         self.heartbeat_due_ms = 0;
         let wanted = self.remote.subscriptions().iter().collect();
@@ -200,10 +205,10 @@ impl Node {
         self.publisher.request_all_snapshots();
     }
 
-    /// Says that this process lives, twice a second, and what is new of its players.
+    /// Publishes the heartbeat if it is due, then changes and due snapshots of local players.
     pub fn publish_due(&mut self, world: &World, now: Now, out: &mut Vec<Outgoing>) {
         self.heartbeat_if_due(world.players() as u32, now, out);
-        // Alone there is nobody to tell.
+        // Without peers there are no subscribers.
         if self.remote.has_peers() {
             for (region, body) in self.publisher.publish(world, now.ms) {
                 self.publish(Channel::Region(region), &body, now, out);
@@ -211,7 +216,7 @@ impl Node {
         }
     }
 
-    /// Asks the node that has the player of this ticket what becomes of it.
+    /// Asks the owner of a session to hand over its player.
     pub fn request_session(
         &mut self,
         ticket: SessionToken,
@@ -222,7 +227,7 @@ impl Node {
         self.publish(Channel::All, &Body::SessionRequest { ticket, owner }, now, out);
     }
 
-    /// Tells the node that asked what becomes of it.
+    /// Replies to a session request.
     pub fn reply_session(
         &mut self,
         ticket: SessionToken,
@@ -234,25 +239,24 @@ impl Node {
         self.publish(Channel::All, &Body::SessionReply { ticket, requester, outcome }, now, out);
     }
 
-    /// Takes leave of everybody.
+    /// Announces that this node is shutting down.
     pub fn announce_shutdown(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         self.publish(Channel::All, &Body::Shutdown, now, out);
     }
 
-    /// Forgets who has been silent for too long. Returns their names.
+    /// Removes peers and regions that timed out. Returns the names of the removed peers.
     pub fn expire(&mut self, now: Now, world: &mut World) -> Vec<String> {
         self.remote.expire(now.ms, world)
     }
 
-    /// Hears what somebody says.
+    /// Applies a message from the bus.
     pub fn receive(&mut self, bytes: &[u8], now: Now, world: &mut World) -> Received {
         let (header, body) = match decode(bytes) {
             Ok(message) => message,
-            Err(DecodeError::Malformed) => return self.refuse("bytes that are no message".to_owned()),
+            Err(DecodeError::Malformed) => return self.refuse("malformed message".to_owned()),
             Err(DecodeError::Version(version)) => {
                 let own = message::VERSION;
-                return self
-                    .refuse(format!("a process that speaks version {version} of the format and not {own}"));
+                return self.refuse(format!("a node with message format version {version} instead of {own}"));
             }
         };
         if header.node == self.id {
@@ -261,12 +265,12 @@ impl Node {
         if header.world != self.world {
             let ((width, height), (own_width, own_height)) = (header.world, self.world);
             return self.refuse(format!(
-                "a process whose world is {width} by {height} units and not {own_width} by {own_height}"
+                "a node whose world is {width} by {height} units instead of {own_width} by {own_height}"
             ));
         }
         if self.age_us_max.is_some_and(|most| now.unix_us.abs_diff(header.sent_us) > most) {
             return self.refuse(format!(
-                "a message sent more than {} s ago, or from the future: replayed, or clocks differ",
+                "a message more than {} s old or from the future: replayed, or clocks differ",
                 TAGGED_AGE_MS_MAX / 1_000
             ));
         }
@@ -283,17 +287,17 @@ impl Node {
             Body::SessionReply { ticket, requester, outcome } if requester == self.id => {
                 return Received::SessionReply(ticket, outcome);
             }
-            // Between two others.
+            // Addressed to another node.
             Body::SessionRequest { .. } | Body::SessionReply { .. } => {}
             Body::Heartbeat(heartbeat) => {
                 let admission = self.remote.heartbeat(origin, heartbeat);
                 if admission == Admission::New {
-                    // It is to know of this node, and of all its players, at once.
+                    // The new peer must learn of this node and its players immediately.
                     self.heartbeat_due_ms = 0;
                     self.publisher.request_all_snapshots();
                 }
                 if !self.remote.has_plausible_ids(header.node) {
-                    return self.refuse("a beat that claims ids which its sender can't have".to_owned());
+                    return self.refuse("a heartbeat with an implausible claim of ids".to_owned());
                 }
             }
         }
@@ -328,12 +332,12 @@ mod tests {
     use crate::world::testing::world_of;
 
     #[test]
-    fn ids_that_may_be_taken_are_not_granted_again() {
+    fn a_lease_of_possibly_used_ids_is_refused() {
         let (mut node, mut world) = (Node::new(1, "node".to_owned(), (2000, 2000)), world_of(&[]));
         world.require_granted_ids();
         let now = Now { ms: 0, unix_us: 0 };
         assert!(!node.grant(0..16_384, now, &mut world));
-        assert_eq!((world.ids_left(), node.ids().end()), (0, 0), "nobody has an id below the first");
+        assert_eq!((world.ids_left(), node.ids().end()), (0, 0), "ids start at the first player id");
         assert!(node.grant(5_000..5_010, now, &mut world));
         assert!(!node.grant(5_005..6_000, now, &mut world));
         assert!(!node.grant(2_000..3_000, now, &mut world));

@@ -1,4 +1,5 @@
-//! What a process tells of its own players. Nothing is queued: what was not told in one round is told as it is in the next.
+//! Publishes the changes of local players. Nothing is queued: changes that miss one round are published with
+//! their newest state in the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +8,17 @@ use super::region::{Region, RegionGrid};
 use crate::limits::{EMPTY_REGION_SNAPSHOTS, REGION_SNAPSHOT_MS, SNAPSHOT_REQUEST_MS};
 use crate::world::{GhostUpdate, Tick, World};
 
-/// What has been told.
+/// State of publishing: published players and due snapshots.
 #[derive(Debug)]
 pub struct Publisher {
     regions: RegionGrid,
-    /// By slot, who was told of, and where; id 0 is nobody.
+    /// By slot: id and region of the player as last published; id 0 is an empty slot.
     published: Vec<(u32, Region)>,
-    /// Everything up to this tick has been told.
+    /// Changes up to this tick have been published.
     published_tick: Tick,
-    /// RegionGrid to be told of in full now and then.
+    /// Regions with local players, and regions that were left empty recently.
     schedules: BTreeMap<Region, RegionSchedule>,
-    /// RegionGrid that somebody has requested for.
+    /// Regions with a pending snapshot request.
     requested: BTreeSet<Region>,
 }
 
@@ -25,14 +26,14 @@ pub struct Publisher {
 struct RegionSchedule {
     players: usize,
     snapshot_due_ms: u64,
-    /// No request is answered before.
+    /// Requests are not served before this time.
     request_allowed_ms: u64,
-    /// Snapshots yet to be made after the last player has gone.
+    /// Snapshots still to publish after the last player has left.
     empty_snapshots_left: u8,
 }
 
 impl Publisher {
-    /// Of nobody.
+    /// Creates a publisher with no players.
     pub fn new(regions: RegionGrid) -> Self {
         Self {
             regions,
@@ -43,17 +44,18 @@ impl Publisher {
         }
     }
 
-    /// Somebody wants to know all of these; what lies beyond the world does not matter.
+    /// Records a request for snapshots of these regions. Ignores regions without a schedule, including regions
+    /// outside the world.
     pub fn request_snapshots(&mut self, regions: &[Region]) {
         self.requested.extend(regions.iter().filter(|region| self.schedules.contains_key(region)));
     }
 
-    /// Somebody wants to know all there is.
+    /// Records a request for snapshots of all regions.
     pub fn request_all_snapshots(&mut self) {
         self.requested.extend(self.schedules.keys());
     }
 
-    /// What is to be told as of the tick just closed. In each region changes come before its snapshot.
+    /// Returns the messages to publish as of the tick just closed. Changes of a region precede its snapshot.
     pub fn publish(&mut self, world: &World, now_ms: u64) -> Vec<(Region, Body)> {
         let changes = self.changes(world, now_ms);
         let due = self.take_due_snapshots(now_ms);
@@ -114,7 +116,7 @@ impl Publisher {
     }
 
     fn add_player(&mut self, region: Region, now_ms: u64) {
-        // Not all in the same round.
+        // Staggered by region, so that snapshots spread over the rounds.
         let stagger_ms = u64::from(region) * 37 % REGION_SNAPSHOT_MS;
         let fresh = RegionSchedule {
             players: 0,
@@ -132,7 +134,7 @@ impl Publisher {
         }
     }
 
-    /// The regions whose snapshot is due, or was requested for.
+    /// Returns the regions whose snapshot is due or requested, and schedules their next one.
     fn take_due_snapshots(&mut self, now_ms: u64) -> BTreeSet<Region> {
         let mut due = BTreeSet::new();
         let schedules = &mut self.schedules;
@@ -170,7 +172,7 @@ mod tests {
     use crate::world::testing::world_of;
     use crate::world::{Input, Position, Vector};
 
-    /// Rounds in which nothing is told but snapshots that are due anyway.
+    /// Filters the changes out of the published messages, leaving out the scheduled snapshots.
     fn changes(bodies: Vec<(Region, Body)>) -> Vec<Changes> {
         let only = |(_, body)| match body {
             Body::Changes(changes) => Some(changes),
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_is_told_once() {
+    fn each_change_is_published_once() {
         let mut world = world_of(&[(10, 10)]);
         let mut publisher = publisher();
         world.step(1);
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn who_crosses_a_border_leaves_one_region_and_enters_the_other() {
+    fn a_player_crossing_a_border_leaves_one_region_and_enters_the_other() {
         let mut world = world_of(&[(245, 10)]);
         let mut publisher = publisher();
         world.step(1);
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_is_told_of_even_when_the_slot_is_taken_at_once() {
+    fn leaving_is_published_even_when_the_slot_is_reused_immediately() {
         let mut world = world_of(&[(10, 10)]);
         let mut publisher = publisher();
         world.step(1);
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_told_in_full_every_two_seconds_and_on_request_and_twice_when_it_is_empty() {
+    fn snapshots_are_periodic_and_on_request_and_end_after_two_empty_ones() {
         let mut world = world_of(&[(10, 10)]);
         let mut publisher = publisher();
         world.step(1);
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_by_the_dozen_are_answered_at_a_bounded_rate() {
+    fn snapshot_requests_are_rate_limited() {
         let mut world = world_of(&[(10, 10)]);
         let mut publisher = publisher();
         world.step(1);
@@ -267,12 +269,12 @@ mod tests {
             let told = publisher.publish(&world, round * 50);
             snapshots += told.iter().filter(|(_, body)| matches!(body, Body::Snapshot { .. })).count();
         }
-        // Ten seconds: four a second on request, and those that are due anyway.
+        // Ten seconds at one snapshot per 250 ms; the scheduled ones count towards the same limit.
         assert_eq!(snapshots, 40);
     }
 
     #[test]
-    fn nothing_is_told_of_other_processes_players() {
+    fn ghosts_are_not_published() {
         let mut world = world_of(&[]);
         let mut publisher = publisher();
         let position = Position { x: 1, y: 1 };

@@ -1,12 +1,12 @@
-//! The parts of the world that processes tell one another of.
+//! The grid of regions in which nodes publish their players.
 
 use crate::limits::REGION_SIDE;
 use crate::world::Position;
 
-/// The number of a part, row by row.
+/// Index of a region, row by row.
 pub type Region = u32;
 
-/// The world cut into squares.
+/// The world divided into squares with sides of [`REGION_SIDE`] units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegionGrid {
     columns: u32,
@@ -14,24 +14,24 @@ pub struct RegionGrid {
 }
 
 impl RegionGrid {
-    /// Those of a world of this size, in units.
+    /// Creates the grid of a world of this size, in units.
     pub fn new(width: u16, height: u16) -> Self {
-        // The far edges belong to the world.
+        // The world includes its far edges, which need one more column and row.
         let along = |side: u16| u32::from(side) / u32::from(REGION_SIDE) + 1;
         Self { columns: along(width), rows: along(height) }
     }
 
-    /// How many there are.
+    /// Number of regions.
     pub fn count(self) -> usize {
         (self.columns * self.rows) as usize
     }
 
-    /// The one that holds a place in the world.
+    /// The region that contains a position.
     pub fn of(self, place: Position) -> Region {
         self.row(i32::from(place.y)) * self.columns + self.column(i32::from(place.x))
     }
 
-    /// Those that a rectangle touches; beyond the world there are none.
+    /// Regions that overlap a rectangle, clamped to the world.
     pub fn overlapping(self, left: i32, top: i32, right: i32, bottom: i32) -> impl Iterator<Item = Region> {
         let (first, last) = (self.column(left), self.column(right));
         (self.row(top)..=self.row(bottom))
@@ -47,7 +47,7 @@ impl RegionGrid {
     }
 }
 
-/// A set of them.
+/// A set of regions, as a bitmap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionSet {
     words: Vec<u64>,
@@ -55,41 +55,41 @@ pub struct RegionSet {
 }
 
 impl RegionSet {
-    /// None of those.
+    /// Creates an empty set.
     pub fn empty(regions: RegionGrid) -> Self {
         Self { words: vec![0; regions.count().div_ceil(64)], len: 0 }
     }
 
-    /// Adds one.
+    /// Adds a region.
     pub fn insert(&mut self, region: Region) {
         let (word, bit) = (&mut self.words[region as usize / 64], 1 << (region % 64));
         self.len += usize::from(*word & bit == 0);
         *word |= bit;
     }
 
-    /// Takes one out.
+    /// Removes a region.
     pub fn remove(&mut self, region: Region) {
         let (word, bit) = (&mut self.words[region as usize / 64], 1 << (region % 64));
         self.len -= usize::from(*word & bit != 0);
         *word &= !bit;
     }
 
-    /// Whether it is in; nothing beyond the world is.
+    /// Whether the set contains the region; false for regions outside the world.
     pub fn contains(&self, region: Region) -> bool {
         self.words.get(region as usize / 64).is_some_and(|word| word >> (region % 64) & 1 == 1)
     }
 
-    /// How many are in.
+    /// Number of regions in the set.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none is.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Those in it, in order.
+    /// Iterates over the regions in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Region> {
         self.words.iter().enumerate().flat_map(|(at, &word)| {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at as u32 * 64 + bit)
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn who_is_in_a_rectangle_is_in_a_region_it_touches(
+        fn a_position_in_a_rectangle_is_in_an_overlapping_region(
             x in 0u16..=2000, y in 0u16..=2000, left in 0u16..=2000, top in 0u16..=2000, side in 0u16..700,
         ) {
             let regions = RegionGrid::new(2000, 2000);
@@ -127,9 +127,9 @@ mod tests {
         }
 
         #[test]
-        fn a_set_is_one(deeds in proptest::collection::vec((0u32..81, any::<bool>()), 0..200)) {
+        fn a_region_set_behaves_like_a_btree_set(operations in proptest::collection::vec((0u32..81, any::<bool>()), 0..200)) {
             let (mut set, mut model) = (RegionSet::empty(RegionGrid::new(2000, 2000)), BTreeSet::new());
-            for (region, is_in) in deeds {
+            for (region, is_in) in operations {
                 if is_in {
                     set.insert(region);
                     model.insert(region);

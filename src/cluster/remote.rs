@@ -1,5 +1,5 @@
-//! The players of other processes, as those tell of them. Whatever was lost on the way is right again with the next
-//! snapshot; who falls silent is forgotten.
+//! The peers of this node and the ghosts of their players. The next snapshot of a region repairs lost messages;
+//! peers that fall silent time out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,56 +9,57 @@ use super::region::{Region, RegionGrid, RegionSet};
 use crate::limits::{PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS};
 use crate::world::{GhostUpdate, World};
 
-/// Other processes and their players.
+/// Peers, ghosts and subscriptions.
 #[derive(Debug)]
 pub struct RemoteNodes {
     regions: RegionGrid,
-    /// Of which this process wants to know.
+    /// Regions this node subscribes to.
     subscriptions: RegionSet,
     peers: BTreeMap<NodeId, Peer>,
     ghosts: BTreeMap<u32, Ghost>,
     ids: Ids,
-    /// RegionGrid of all peers of which something is remembered, at most: as of the last look, and since.
+    /// Upper bound of the regions remembered for all peers: counted by the last [`expire`](Self::expire), plus
+    /// those added since.
     peer_regions: usize,
-    /// Snapshots that put something right that was not told as a change.
+    /// Snapshots that corrected a region, the first one of each region aside.
     resyncs: u64,
-    /// Players, regions and ids of the bus that were refused, or for which there was no room.
+    /// Players, regions and ids from the bus that were implausible or exceeded a bound.
     implausible: u64,
 }
 
-/// What a beat says of its sender.
+/// How a heartbeat's sender is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Nothing was heard of it before.
+    /// Its first message.
     New,
-    /// It was known already.
+    /// A known peer.
     Known,
-    /// One too many, to which this node does not listen.
+    /// Refused: there are [`PEERS_MAX`] peers already.
     Rejected,
 }
 
-/// Another process.
+/// Another node.
 #[derive(Debug, Default)]
 pub struct Peer {
-    /// Its name, once it has told.
+    /// Its name; empty before its first heartbeat.
     pub name: String,
-    /// Its own players.
+    /// Its local players.
     pub players: u32,
-    /// Above all ids it was granted, as far as its claims were plausible; 0 before the first.
+    /// End of the ids granted to it, as far as its claims were plausible; 0 before the first.
     ids_end: u32,
-    /// Its last claim about ids was not plausible.
+    /// Its last claim of ids was implausible.
     has_implausible_ids: bool,
     last_seen_ms: u64,
     regions: BTreeMap<Region, PeerRegion>,
 }
 
-/// What is known of a process's players in one region.
+/// Players of one peer in one region.
 #[derive(Debug, Default)]
 struct PeerRegion {
-    /// The newest message about it.
+    /// Sequence number of the newest message about the region.
     sequence: u64,
     last_seen_ms: u64,
-    /// A snapshot has come.
+    /// At least one snapshot was applied.
     has_snapshot: bool,
     ids: BTreeSet<u32>,
 }
@@ -68,31 +69,31 @@ struct Ghost {
     slot: u32,
     node: NodeId,
     region: Region,
-    /// The message that told of it last.
+    /// Sequence number of the message that updated it last.
     sequence: u64,
     last_seen_ms: u64,
 }
 
 impl Ghost {
-    /// Whether what is known is newer than this message, and holds it off.
+    /// Whether the ghost was updated by a newer message, which blocks older ones for [`SEQUENCE_HOLD_MS`].
     fn is_newer_than(&self, origin: Origin) -> bool {
         self.sequence > origin.sequence && origin.now_ms.saturating_sub(self.last_seen_ms) < SEQUENCE_HOLD_MS
     }
 }
 
-/// Who says something, and when.
+/// Origin of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin {
-    /// The process.
+    /// The sender.
     pub node: NodeId,
-    /// The number of its message.
+    /// The message's sequence number.
     pub sequence: u64,
-    /// When it arrived, in milliseconds of the loop's clock.
+    /// Time of arrival, in milliseconds of the loop's clock.
     pub now_ms: u64,
 }
 
 impl RemoteNodes {
-    /// Nobody yet, and nothing subscriptions.
+    /// Creates a table without peers and subscriptions.
     pub fn new(regions: RegionGrid) -> Self {
         let subscriptions = RegionSet::empty(regions);
         Self {
@@ -107,37 +108,37 @@ impl RemoteNodes {
         }
     }
 
-    /// The other processes.
+    /// Iterates over the peers.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()
     }
 
-    /// Whether there is any other process.
+    /// Whether there is any peer.
     pub fn has_peers(&self) -> bool {
         !self.peers.is_empty()
     }
 
-    /// Whether that process is known to live.
+    /// Whether that node is a known peer.
     pub fn contains(&self, node: NodeId) -> bool {
         self.peers.contains_key(&node)
     }
 
-    /// The regions listened to.
+    /// Regions this node subscribes to.
     pub fn subscriptions(&self) -> &RegionSet {
         &self.subscriptions
     }
 
-    /// Snapshots that put something right that was not told as a change.
+    /// Snapshots that corrected a region, the first one of each region aside.
     pub fn resyncs(&self) -> u64 {
         self.resyncs
     }
 
-    /// Players, regions and ids of the bus that were refused, or for which there was no room.
+    /// Players, regions and ids from the bus that were implausible or exceeded a bound.
     pub fn implausible(&self) -> u64 {
         self.implausible
     }
 
-    /// What is known of ids.
+    /// Known leases of ids.
     pub fn ids(&self) -> &Ids {
         &self.ids
     }
@@ -146,17 +147,17 @@ impl RemoteNodes {
         &mut self.ids
     }
 
-    /// Whether the last claim of a peer about its ids was plausible.
+    /// Whether the last claim of ids by this node was plausible; true for unknown nodes.
     pub fn has_plausible_ids(&self, node: NodeId) -> bool {
         self.peers.get(&node).is_none_or(|peer| !peer.has_implausible_ids)
     }
 
-    /// Listens to one more region.
+    /// Subscribes to a region.
     pub fn subscribe(&mut self, region: Region) {
         self.subscriptions.insert(region);
     }
 
-    /// Listens to a region no more; who is there is not shown any longer.
+    /// Unsubscribes from a region and removes its ghosts.
     pub fn unsubscribe(&mut self, region: Region, world: &mut World) {
         self.subscriptions.remove(region);
         for peer in self.peers.values_mut() {
@@ -165,7 +166,7 @@ impl RemoteNodes {
         }
     }
 
-    /// A peer says that it lives, and up to where its ids reach.
+    /// Applies a heartbeat: refreshes the peer, its player count and its claim of ids.
     pub fn heartbeat(&mut self, origin: Origin, heartbeat: Heartbeat) -> Admission {
         let is_new = !self.contains(origin.node);
         let has_room = !is_new || self.peers.len() < PEERS_MAX;
@@ -180,7 +181,7 @@ impl RemoteNodes {
         if is_new { Admission::New } else { Admission::Known }
     }
 
-    /// Whoever speaks lives; one too many is not listened to.
+    /// Refreshes a peer's timeout, adding the peer if there is room.
     fn touch(&mut self, origin: Origin) -> Option<&mut Peer> {
         if !self.contains(origin.node) && self.peers.len() >= PEERS_MAX {
             return None;
@@ -190,7 +191,7 @@ impl RemoteNodes {
         Some(peer)
     }
 
-    /// A process is gone, and its players with it.
+    /// Removes a peer and its ghosts.
     pub fn remove(&mut self, node: NodeId, world: &mut World) {
         self.ids.remove_peer(node);
         for (_, known) in self.peers.remove(&node).map(|peer| peer.regions).unwrap_or_default() {
@@ -198,7 +199,7 @@ impl RemoteNodes {
         }
     }
 
-    /// Takes over what changed.
+    /// Applies the changes of a region.
     pub fn apply_changes(&mut self, origin: Origin, changes: &Changes, world: &mut World) {
         if self.region_for(origin, changes.region).is_none() {
             return;
@@ -218,7 +219,7 @@ impl RemoteNodes {
         }
     }
 
-    /// Takes over a snapshot: who is not in it is not there.
+    /// Applies a snapshot of a region: ghosts of the peer that it does not list are removed.
     pub fn apply_snapshot(
         &mut self,
         origin: Origin,
@@ -240,7 +241,7 @@ impl RemoteNodes {
         }
     }
 
-    /// Forgets who has been silent for too long. Returns the names of processes that are gone.
+    /// Removes peers and regions that timed out. Returns the names of the removed peers.
     pub fn expire(&mut self, now_ms: u64, world: &mut World) -> Vec<String> {
         let is_silent = |last_seen_ms: u64, limit_ms: u64| now_ms.saturating_sub(last_seen_ms) > limit_ms;
         let silent = self.peers.iter().filter(|(_, peer)| is_silent(peer.last_seen_ms, PEER_TIMEOUT_MS));
@@ -261,7 +262,8 @@ impl RemoteNodes {
         gone.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// What is known of a region, if this message about it counts: it is subscriptions, and newer than that.
+    /// Returns the peer's region if a message about it applies: the region is subscribed and the message is
+    /// newer than the last one.
     fn region_for(&mut self, origin: Origin, region: Region) -> Option<&mut PeerRegion> {
         if !self.subscriptions.contains(region) {
             return None;
@@ -281,7 +283,7 @@ impl RemoteNodes {
         Some(known)
     }
 
-    /// Shows a player as its node describes it, unless something newer is known, or the sender can't have it there.
+    /// Adds or updates a ghost, unless newer state is known or the claim is implausible.
     fn upsert_ghost(&mut self, origin: Origin, region: Region, entity: &GhostUpdate, world: &mut World) {
         let rules = world.rules();
         let is_inside = entity.position.x <= rules.width && entity.position.y <= rules.height;
@@ -319,7 +321,7 @@ impl RemoteNodes {
                     .insert(entity.id, Ghost { slot, node: origin.node, region, sequence, last_seen_ms });
             }
         }
-        let peer = self.peers.get_mut(&origin.node).expect("who tells of players is known");
+        let peer = self.peers.get_mut(&origin.node).expect("the sender of players is a peer");
         let known = peer
             .regions
             .entry(region)
@@ -327,12 +329,12 @@ impl RemoteNodes {
         known.ids.insert(entity.id);
     }
 
-    /// Whether a peer can have a player of this id.
+    /// Whether a peer can own a player with this id.
     fn may_own(&self, node: NodeId, id: u32) -> bool {
         self.peers.get(&node).is_some_and(|peer| self.ids.may_have(node, peer.ids_end, id))
     }
 
-    /// A player is in this region no more, unless something newer is known.
+    /// Removes a ghost from this region, unless newer state is known.
     fn remove_ghost(&mut self, origin: Origin, region: Region, id: u32, world: &mut World) {
         let is_match = |ghost: &&Ghost| {
             ghost.node == origin.node && ghost.region == region && !ghost.is_newer_than(origin)
@@ -350,7 +352,7 @@ impl RemoteNodes {
         self.peers.get_mut(&node)?.regions.get_mut(&region)
     }
 
-    /// The regions of the world.
+    /// The grid of regions.
     pub fn regions(&self) -> RegionGrid {
         self.regions
     }

@@ -77,7 +77,12 @@ fn a_beat_with_the_highest_id_does_not_end_joins() {
     wait_until("refusals", || cluster(&server, "bus_implausible_total") == 3);
     assert_takes_players(&server);
     assert_takes_players(&start(&settings(&redis, "second")));
-    assert_eq!(server.log().matches("a beat that claims ids").count(), 1, "{}", server.log());
+    assert_eq!(
+        server.log().matches("a heartbeat with an implausible claim of ids").count(),
+        1,
+        "{}",
+        server.log()
+    );
 }
 
 #[test]
@@ -101,7 +106,7 @@ fn whatever_stands_at_the_counter_joins_go_on() {
         assert_takes_players(&first);
         redis.command(&[b"SET", key, value]);
         assert_takes_players(&start(&settings(&redis, "second")));
-        first.wait_for_log("a counter of ids that can't be true");
+        first.wait_for_log("an implausible id counter");
     }
     let redis = Redis::start();
     redis.command(&[b"RPUSH", key, b"a list"]);

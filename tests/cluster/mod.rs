@@ -199,9 +199,9 @@ fn who_speaks_another_language_is_not_listened_to_and_named_once() {
     }
     wait_until("many refusals", || cluster(&server, "bus_refused_total") > 12);
     for line in [
-        "a process that speaks version 7 of the format and not 2",
-        "bytes that are no message",
-        "a process whose world is 1000 by 2000 units and not 2000 by 2000",
+        "a node with message format version 7 instead of 2",
+        "malformed message",
+        "a node whose world is 1000 by 2000 units instead of 2000 by 2000",
     ] {
         server.wait_for_log(line);
         assert_eq!(server.log().matches(line).count(), 1, "{line}: {}", server.log());

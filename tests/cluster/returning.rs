@@ -170,8 +170,8 @@ fn a_redis_that_is_full_costs_places_and_one_line() {
     let mut other = Client::join(&first);
     wait_for(&mut other, "somebody on the other server", |client| client.sees(back.id()));
     assert_eq!((cluster(&first, "up"), cluster(&first, "bus_failures_total")), (1, 0));
-    first.wait_for_log("refuses to keep players' places");
-    assert_eq!(first.log().matches("refuses to keep players' places").count(), 1, "{}", first.log());
+    first.wait_for_log("refuses to store sessions");
+    assert_eq!(first.log().matches("refuses to store sessions").count(), 1, "{}", first.log());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where the bus is, and what things are called there.
+//! Address of the bus, and the names of its channels and keys.
 
 use redis::{ConnectionAddr, IntoConnectionInfo};
 
@@ -8,28 +8,29 @@ use super::primary;
 use crate::ops::secret::Secret;
 use crate::sessions::SessionToken;
 
-/// Where the bus is, and which world this is.
+/// Address of the bus, the world's name and the node's id.
 #[derive(Debug, Clone)]
 pub struct Address {
     pub(super) url: Secret,
-    /// Host, port and database: what may be shown.
+    /// Host, port and database; safe to log.
     pub(super) shown: String,
     world: String,
     pub(super) node: NodeId,
 }
 
 impl Address {
-    /// Takes a URL apart: `redis://[user:password@]host[:port][/db]`, without TLS. A query is refused: the client library would
-    /// ignore a password in it, and it would be shown as part of the address.
+    /// Splits a URL into itself and its loggable form. Accepts `redis://[user:password@]host[:port][/db]`,
+    /// without TLS. A query is refused: the client library would ignore a password in it, and the log would
+    /// show it as part of the address.
     pub fn parse(url: &str) -> Option<(String, String)> {
         let (host, port, database) = Self::split(url)?;
         Some((url.to_owned(), format!("{host}:{port}/{database}")))
     }
 
-    /// Whether the host's name can be resolved. Redis is not asked anything.
+    /// Resolves the host name without connecting to Redis.
     ///
     /// # Errors
-    /// The line that a link logs where it can't be.
+    /// The log line of an unreachable bus, if the name does not resolve.
     pub fn check(url: &str) -> Result<(), String> {
         let Some((host, port, database)) = Self::split(url) else { return Ok(()) };
         let shown = format!("{host}:{port}/{database}");
@@ -37,7 +38,8 @@ impl Address {
     }
 
     fn split(url: &str) -> Option<(String, u16, i64)> {
-        // A password may hold none of these unless they are encoded: what is behind them would be shown as the host's.
+        // Unencoded, these characters would end the password early, and the log would show the rest of it as
+        // the host.
         let (_, rest) = url.split_once("redis://").filter(|(before, _)| before.is_empty())?;
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
         let user = &rest[..rest.len() - host.len()];
@@ -50,7 +52,7 @@ impl Address {
         is_whole.then(|| (host.clone(), *port, info.redis_settings().db()))
     }
 
-    /// The bus at this URL, for this process of this world; `None` if it is no URL that [`Address::parse`] takes.
+    /// Creates the address for this URL, world and node; `None` if [`Address::parse`] refuses the URL.
     pub fn new(url: &str, world: &str, node: NodeId) -> Option<Self> {
         let (url, shown) = Self::parse(url)?;
         Some(Self { url: Secret::new(url), shown, world: world.to_owned(), node })
@@ -67,7 +69,8 @@ impl Address {
         format!("pixi:{}:wake:{:016x}", self.world, self.node)
     }
 
-    /// Whoever can read the keys of the bus can be anybody: it is to be as private as the servers.
+    /// Key of a stored session. It contains the session token: reading the keys of the bus suffices to take
+    /// over sessions, so Redis must be as private as the servers.
     pub(super) fn session_key(&self, ticket: SessionToken) -> String {
         format!("pixi:{}:resume:{:032x}", self.world, ticket.number())
     }
@@ -82,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart_and_shown_without_secrets() {
+    fn urls_are_split_and_their_secrets_are_not_shown() {
         for (url, shown) in [
             ("redis://127.0.0.1", "127.0.0.1:6379/0"),
             ("redis://user:secret@bus.example:6380/3", "bus.example:6380/3"),

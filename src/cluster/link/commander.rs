@@ -1,4 +1,5 @@
-//! The thread that has commands: it publishes, keeps the ids and the places, and wakes the subscriber.
+//! The thread that runs commands: publishes messages, leases ids, stores and fetches sessions, and wakes the
+//! subscriber.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,17 +16,18 @@ use super::{Command, LinkEvent, Shared, backoff, failures_in_a_row};
 use crate::limits::{HEARTBEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
 use crate::sessions::{SessionEntry, SessionToken, SessionWrite};
 
-/// Keys in one write.
+/// Keys per pipeline.
 const KEYS_PER_PIPELINE: usize = 1_000;
 
-/// Longest place that is read, in bytes.
+/// Longest stored session that is read, in bytes.
 const VALUE_BYTES_MAX: usize = 256;
 
-/// Raises the counter to `above`, and takes `count` ids. Returns the end of the lease and one of the outcomes below.
+/// Raises the counter to `above`, and leases `count` ids. Returns the end of the lease and one of the outcomes
+/// below.
 ///
-/// Whatever is at the key: a counter that is no number, or above `most`, is none at all. Without a counter another node
-/// might be about to raise it, so that one is made only if that was waited for (`may_create`). A counter that is plausible
-/// follows `above` by no more than `lead`.
+/// A counter that is not a number or exceeds `most` is treated as missing. A missing counter is created only
+/// with `may_create`, since another node might be about to raise it. A plausible counter is raised to `above`
+/// only if the distance is at most `lead`.
 const LEASE: &str = "
 local above, count, most, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
 if above > most then return {0, 2} end
@@ -40,12 +42,12 @@ counter = counter + count
 redis.call('SET', KEYS[1], string.format('%.0f', counter))
 return {counter, outcome}";
 
-/// The counter was not plausible, and counters as none.
+/// The counter was implausible and was treated as missing.
 const COUNTER_IMPLAUSIBLE: u32 = 1;
-/// All ids that may be granted are.
+/// No ids are left within the bounds.
 const IDS_EXHAUSTED: u32 = 2;
 
-/// Gives out what is kept under each key once. What is too long, or no string, is nothing.
+/// Takes the value of each key with its remaining TTL. A value that is too long or not a string is discarded.
 const FETCH: &str = "
 local kept = {}
 for at, key in ipairs(KEYS) do
@@ -56,7 +58,7 @@ for at, key in ipairs(KEYS) do
 end
 return kept";
 
-/// What the bus may refuse.
+/// Operations that Redis may refuse.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Operation {
     LeaseIds,
@@ -65,15 +67,15 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// How many there are.
+    /// Number of operations.
     pub(super) const COUNT: usize = 3;
 
-    /// What is lost.
+    /// The operation, as the log names it.
     fn name(self) -> &'static str {
         match self {
-            Self::LeaseIds => "ids for newcomers",
-            Self::StoreSessions => "to keep players' places",
-            Self::FetchSessions => "to give out players' places",
+            Self::LeaseIds => "to lease player ids",
+            Self::StoreSessions => "to store sessions",
+            Self::FetchSessions => "to return sessions",
         }
     }
 }
@@ -103,7 +105,7 @@ impl Commander {
             self.shared.note_failure(failures, &error);
             let until = Instant::now() + backoff(failures);
             failures += 1;
-            // What is ordered meanwhile is lost, as if it had been said.
+            // Commands queued while disconnected are dropped, like messages lost by the bus.
             while let Some(left) = until.checked_duration_since(Instant::now()) {
                 match commands.recv_timeout(left) {
                     Ok(command) => {
@@ -116,7 +118,7 @@ impl Commander {
         }
     }
 
-    /// Until the connection breaks, or nothing will be ordered any more.
+    /// Runs commands until the connection breaks or the queue is closed.
     fn run_commands(
         &self,
         mut connection: redis::Connection,
@@ -160,8 +162,8 @@ impl Commander {
         }
     }
 
-    /// What the bus answered, unless it is there and would not do what it was operation, since it is full, say: that costs what was
-    /// operation and nothing else. One line when it begins, and one when it is over.
+    /// Converts a refusal by Redis into `None`, for example when it is out of memory: only this operation is
+    /// lost, and the connection stays. Logs the start and the end of a series of refusals.
     fn accept_refusal<T>(&self, operation: Operation, result: RedisResult<T>) -> RedisResult<Option<T>> {
         let (shared, shown) = (&self.shared, &self.shared.address.shown);
         let is_refusing = &shared.is_refusing[operation as usize];
@@ -177,7 +179,7 @@ impl Commander {
             }
             Ok(answer) => {
                 if is_refusing.swap(false, Ordering::Relaxed) {
-                    log::info!("the bus at {shown} does not refuse {} any more", operation.name());
+                    log::info!("the bus at {shown} no longer refuses {}", operation.name());
                 }
                 Ok(Some(answer))
             }
@@ -221,7 +223,7 @@ impl Commander {
     ) -> RedisResult<()> {
         for tickets in tickets.chunks(KEYS_PER_PIPELINE) {
             let taken = self.take_values(connection, tickets)?;
-            // A token that has been rotated leads to the current one, which leads nowhere else.
+            // A rotated token leads to the current one, and never further.
             let current: Vec<SessionToken> =
                 taken.iter().filter_map(|(value, _)| value.rotated_to()).collect();
             let mut current = self.take_values(connection, &current)?.into_iter();
@@ -240,7 +242,7 @@ impl Commander {
         Ok(())
     }
 
-    /// Twice a second: the role is operation for, the subscriber woken, and the common channel's subscribers are reply.
+    /// Checks the role, wakes the subscriber and counts the subscribers of the common channel.
     fn heartbeat(&self, connection: &mut redis::Connection) -> RedisResult<()> {
         if !self.shared.is_role_denied.load(Ordering::Relaxed) {
             require_primary(connection)?;
@@ -258,7 +260,7 @@ impl Commander {
         Ok(())
     }
 
-    /// Takes what lies under these tickets, each with the milliseconds that it would have been kept on.
+    /// Takes the values stored for these tokens, each with its remaining TTL in milliseconds.
     fn take_values(
         &self,
         connection: &mut redis::Connection,
@@ -287,7 +289,7 @@ impl Commander {
         redis::cmd("PUBLISH").arg(self.shared.address.wake_channel()).arg("").exec(connection)
     }
 
-    /// All that is said goes in one write and is answered in one.
+    /// Publishes all messages in one pipeline.
     fn publish(&self, connection: &mut redis::Connection, messages: &[Outgoing]) -> RedisResult<()> {
         let mut pipe = redis::pipe();
         for Outgoing { channel, bytes } in messages {
@@ -303,7 +305,7 @@ impl Commander {
         Ok(())
     }
 
-    /// Raises the counter, and takes this many ids. Returns the end of the lease, 0 for none, and how it came about.
+    /// Raises the counter and leases `count` ids. Returns the end of the lease, 0 for none, and the outcome.
     fn lease_ids(
         &self,
         connection: &mut redis::Connection,
@@ -326,9 +328,7 @@ impl Commander {
         if outcome != shared.lease_outcome.swap(outcome, Ordering::Relaxed) {
             match outcome {
                 COUNTER_IMPLAUSIBLE => {
-                    log::error!(
-                        "the bus at {shown} has a counter of ids that can't be true: counting on without it"
-                    );
+                    log::error!("the bus at {shown} has an implausible id counter, which is ignored");
                 }
                 IDS_EXHAUSTED => {
                     log::error!("the bus at {shown} has no ids left: restart all servers of this world");

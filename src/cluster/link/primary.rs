@@ -1,7 +1,8 @@
-//! Finding the primary of the bus: a connection leads to it, or ends.
+//! Finding the primary instance. A connection that does not lead to the primary is closed.
 //!
-//! A switch-over makes a replica of the old primary. A replica answers, and passes messages on, so that a node that stays
-//! with it notices nothing. The node therefore asks for the role after each connect and with each heartbeat.
+//! A failover demotes the old primary to a replica. A replica still answers and still forwards messages, so a
+//! node connected to it would notice nothing. The node therefore checks the role after each connect and with
+//! each heartbeat.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -11,20 +12,20 @@ use redis::{Client, Connection, ConnectionAddr, ErrorKind, RedisError, RedisResu
 
 use crate::limits::{LINK_ADDRESSES_MAX, LINK_TIMEOUT_MS};
 
-/// The role of an instance.
+/// Role of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Takes writes.
+    /// Accepts writes.
     Primary,
-    /// Refuses to say, since the user of the connection lacks the permission.
+    /// Unknown: the user lacks the permission for `ROLE`.
     Denied,
 }
 
-/// A connection to the primary behind the client's host name, which is resolved again each time. Of several addresses, the
-/// first one that is a primary.
+/// Connects to the primary behind the client's host name. The name is resolved on every call, and its addresses
+/// are tried in order until one is a primary.
 ///
 /// # Errors
-/// The last address's error, when none is a primary.
+/// The error of the last address, when none leads to a primary.
 pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
     let info = client.get_connection_info();
     let ConnectionAddr::Tcp(host, port) = info.addr() else {
@@ -41,10 +42,10 @@ pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
     Err(failure)
 }
 
-/// The addresses of a host, as many as are tried.
+/// Resolves a host, up to [`LINK_ADDRESSES_MAX`] addresses.
 ///
 /// # Errors
-/// The name has none, or can't be resolved.
+/// When the name can't be resolved or has no address.
 pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = (host, port).to_socket_addrs()?.take(LINK_ADDRESSES_MAX).collect();
     if addresses.is_empty() { Err(no_address()) } else { Ok(addresses) }
@@ -63,10 +64,10 @@ fn open(client: &Client) -> RedisResult<(Connection, Role)> {
     Ok((connection, role))
 }
 
-/// Asks for the instance's role.
+/// Checks that the instance is the primary.
 ///
 /// # Errors
-/// When the instance is no primary, or does not answer.
+/// When the instance is not the primary, or does not answer.
 pub(super) fn require_primary(connection: &mut Connection) -> RedisResult<Role> {
     let answer: RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query(connection);
     match answer {
@@ -74,7 +75,7 @@ pub(super) fn require_primary(connection: &mut Connection) -> RedisResult<Role> 
             Some(redis::Value::BulkString(role)) if role == b"master" => Ok(Role::Primary),
             _ => Err(RedisError::from((
                 ErrorKind::Server(ServerErrorKind::ReadOnly),
-                "the instance is no primary",
+                "the instance is not the primary",
             ))),
         },
         Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(Role::Denied),
@@ -82,7 +83,8 @@ pub(super) fn require_primary(connection: &mut Connection) -> RedisResult<Role> 
     }
 }
 
-/// Whether an error says that the instance can't serve as the bus: it is a replica, still loads, or has lost its primary.
+/// Whether the error means that this instance can't serve as the bus: it is a replica, is still loading, or has
+/// lost its primary.
 pub(super) fn is_wrong_instance(error: &RedisError) -> bool {
     let ErrorKind::Server(kind) = error.kind() else { return false };
     matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_and_loading_instances_are_left_and_refusals_are_not() {
+    fn replicas_and_loading_instances_are_the_wrong_instance_and_refusals_are_not() {
         for line in ["-READONLY replica\r\n", "-LOADING dataset\r\n", "-MASTERDOWN link down\r\n"] {
             assert!(is_wrong_instance(&answer(line)), "{line}");
         }

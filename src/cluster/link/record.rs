@@ -1,25 +1,25 @@
-//! What the bus keeps of players who may turn up at another process.
+//! Sessions stored on the bus, for players that reconnect to another node.
 
 use super::super::message::NodeId;
 use crate::sessions::{SavedPlayer, SessionToken};
 
-/// What is kept of a session.
+/// A stored session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
-    /// The session's current token, which need not be the one that was shown.
+    /// Current token of the session; it may be newer than the presented one.
     pub ticket: SessionToken,
-    /// The process that had its player.
+    /// The node that owned the player.
     pub node: NodeId,
-    /// Whether it has left there.
+    /// Whether the player left that node.
     pub has_left: bool,
-    /// Where it was, and its budget as of now.
+    /// Saved state of the player, with its budget as of now.
     pub saved: SavedPlayer,
 }
 
-/// What lies under a key.
+/// The value of a session key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Nothing, or nothing that is understood.
+    /// Missing or invalid.
     Nothing,
     /// A session.
     Session {
@@ -27,20 +27,21 @@ pub(super) enum Value {
         node: NodeId,
         /// See [`Record`].
         has_left: bool,
-        /// As of when it was written.
+        /// State at the time of writing.
         saved: SavedPlayer,
-        /// For how long it is kept, in seconds: with what is left of that, the bus's own clock tells its age. 0 is unknown.
+        /// TTL at the time of writing, in seconds. Together with the remaining TTL it gives the age on the
+        /// bus's own clock. 0 is unknown.
         ttl_s: u32,
     },
-    /// The session of this key has that token now.
+    /// The token of this key was rotated; the session is stored under this one.
     RotatedTo(SessionToken),
 }
 
 impl Value {
-    /// The format, so that a node that reads another one knows it.
+    /// Version of the format.
     const VERSION: u8 = 2;
 
-    /// The first format: sessions alone, without a budget and without the time for which they are kept.
+    /// The first version: sessions only, without budget and TTL.
     const FIRST_VERSION: u8 = 1;
 
     const KIND_ROTATED: u8 = 2;
@@ -80,7 +81,7 @@ impl Value {
         Some(Self::Session { node, has_left, saved, ttl_s })
     }
 
-    /// The token to look under instead, if the one of this key has been rotated.
+    /// The token to look up instead, if this one was rotated.
     pub(super) fn rotated_to(self) -> Option<SessionToken> {
         match self {
             Self::RotatedTo(ticket) => Some(ticket),
@@ -88,8 +89,8 @@ impl Value {
         }
     }
 
-    /// What is kept of a session, if it is one, with its budget refilled since. Redis would have kept it on for
-    /// `left_ms` milliseconds.
+    /// Converts a session into a record, with the budget refilled since it was written. `left_ms` is the
+    /// remaining TTL in milliseconds; negative without an expiry.
     pub(super) fn record(self, ticket: SessionToken, left_ms: i64) -> Option<Record> {
         let Self::Session { node, has_left, saved, ttl_s } = self else { return None };
         let age_ms =
@@ -113,7 +114,7 @@ mod tests {
     };
 
     #[test]
-    fn a_value_is_read_as_it_was_written_and_nothing_else() {
+    fn values_round_trip_and_damaged_ones_are_nothing() {
         let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
         for value in [session, Value::RotatedTo(SessionToken::of(9))] {
             let bytes = value.to_bytes();
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_format_is_understood_and_has_an_empty_budget() {
+    fn the_first_version_is_read_with_an_empty_budget() {
         let session = |saved, ttl_s| Value::Session { node: 7, has_left: true, saved, ttl_s };
         let mut bytes = session(SavedPlayer { budget: ReconciliationBudget::FULL, ..SAVED }, 300).to_bytes();
         bytes[0] = 1;
@@ -146,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn its_age_is_what_is_missing_of_the_time_it_is_kept() {
+    fn the_age_is_the_elapsed_part_of_the_ttl() {
         let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
         let saved = |value: Value, left_ms| value.record(SessionToken::of(1), left_ms).unwrap().saved;
         assert_eq!(saved(session, 299_000), SAVED.after(1_000));
-        // Without an expiry, or kept for longer than it says, no time has passed.
+        // Without an expiry, or with more than the TTL left, the age is 0.
         for left_ms in [-1, -2, 301_000] {
             assert_eq!(saved(session, left_ms), SAVED, "{left_ms}");
         }

@@ -1,4 +1,4 @@
-//! The thread that listens.
+//! The thread that receives messages.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +14,7 @@ use super::super::Channel;
 use super::{LinkEvent, Shared, backoff, failures_in_a_row};
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, HEARTBEAT_MS};
 
-/// Channels in one SUBSCRIBE.
+/// Channels per SUBSCRIBE command.
 const CHANNELS_AT_ONCE: usize = 1_000;
 
 pub(super) struct Subscriber {
@@ -36,7 +36,7 @@ impl Subscriber {
         }
     }
 
-    /// Until the connection breaks, or nobody wants to know any more.
+    /// Receives messages until the connection breaks or the link is closed.
     fn run_connection(&self) -> RedisResult<()> {
         let primary_losses = self.shared.primary_losses.load(Ordering::Acquire);
         let mut connection = self.shared.connect()?;
@@ -45,7 +45,7 @@ impl Subscriber {
         pubsub.subscribe(&wake_channel)?;
         let mut current = BTreeSet::new();
         self.update_subscriptions(&mut pubsub, &mut current)?;
-        // Several beats may be late.
+        // Tolerates a few late heartbeats.
         pubsub.set_read_timeout(Some(Duration::from_millis(4 * HEARTBEAT_MS)))?;
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
         self.shared.is_subscriber_connected.store(true, Ordering::Release);
@@ -53,7 +53,7 @@ impl Subscriber {
         while !self.shared.is_closed() {
             let message = pubsub.get_message()?;
             if self.shared.primary_losses.load(Ordering::Acquire) != primary_losses {
-                return Err(io::Error::other("the instance is no primary any more").into());
+                return Err(io::Error::other("the instance is no longer the primary").into());
             }
             if message.get_channel_name() == wake_channel {
                 self.update_subscriptions(&mut pubsub, &mut current)?;
@@ -73,7 +73,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Subscribes to what is wanted and not to what is not.
+    /// Subscribes to new channels and unsubscribes from stale ones.
     fn update_subscriptions(
         &self,
         pubsub: &mut redis::PubSub<'_>,
