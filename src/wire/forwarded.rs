@@ -1,32 +1,32 @@
-//! What proxies say about whom they speak for: `X-Forwarded-For`, and `Forwarded` of RFC 7239.
+//! Client addresses reported by proxies: `X-Forwarded-For`, and `Forwarded` of RFC 7239.
 //!
-//! Each proxy appends the address that it was reached from, so the hop nearest to the server stands last; both readers
-//! give it first. Whose word counts is not decided here.
+//! Each proxy appends the address of its peer, so the hop nearest to the server is last in the field; both
+//! parsers return it first. The caller decides which proxies to trust.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// One hop on the way from the client.
+/// One hop on the path from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hop {
-    /// Reached from this address.
+    /// The address of the peer.
     Address(IpAddr),
-    /// Reached from somebody it does not name: `unknown`, an obfuscated identifier, an element without `for`.
+    /// A peer that is not named: `unknown`, an obfuscated identifier, or an element without `for`.
     Hidden,
-    /// No address, and no way of not naming one either.
+    /// Neither an address nor a valid placeholder.
     Malformed,
 }
 
-/// The hops of an `X-Forwarded-For` value, the nearest first. Several header lines are one value, joined by commas.
+/// Parses an `X-Forwarded-For` value, nearest hop first. Repeated headers are joined with commas by the caller.
 pub fn x_forwarded_for(value: &str) -> impl Iterator<Item = Hop> {
     value.rsplit(',').map(|item| {
         let item = item.trim_matches([' ', '\t']);
-        // Not in brackets, as most proxies write IPv6 here; then there is no port.
+        // Most proxies write IPv6 addresses without brackets here, and then without a port.
         item.parse::<Ipv6Addr>().map_or_else(|_| node(item), |address| Hop::Address(address.into()))
     })
 }
 
-/// The hops of a `Forwarded` value, the nearest first. Where the value breaks the grammar nothing in it can be told
-/// apart reliably: one malformed hop is all there is then.
+/// Parses a `Forwarded` value, nearest hop first. A value that violates the grammar can't be split reliably and
+/// yields a single malformed hop.
 pub fn forwarded(value: &str) -> Vec<Hop> {
     let mut hops = Vec::new();
     let mut rest = value;
@@ -46,12 +46,12 @@ pub fn forwarded(value: &str) -> Vec<Hop> {
     hops
 }
 
-/// Whether an `X-Forwarded-Proto` value says that a client speaks `https`, to any of the proxies on its way.
+/// Whether any element of an `X-Forwarded-Proto` value is `https` or `wss`.
 pub fn proto_is_https(value: &str) -> bool {
     value.split(',').any(|proto| is_https(proto.trim_matches([' ', '\t'])))
 }
 
-/// The same of a `Forwarded` value; one that breaks the grammar says nothing.
+/// Whether any `proto` of a `Forwarded` value is `https` or `wss`; false if the value violates the grammar.
 pub fn forwarded_is_https(value: &str) -> bool {
     let (mut rest, mut found) = (value, false);
     loop {
@@ -71,7 +71,8 @@ fn is_https(proto: &str) -> bool {
     proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss")
 }
 
-/// One element, its parameters shown one by one, up to the comma or the end behind it; no hop for an empty one, which lists may contain.
+/// Parses one element up to the next comma or the end, and calls `on_parameter` for each parameter. An empty
+/// element, which lists may contain, yields no hop.
 fn element<'a>(
     mut rest: &'a str,
     on_parameter: &mut dyn FnMut(&str, &str),
@@ -85,7 +86,7 @@ fn element<'a>(
             is_empty = false;
             on_parameter(name, &value);
             if name.eq_ignore_ascii_case("for") {
-                // A parameter may come once only.
+                // A parameter must not occur twice.
                 if hop.replace(node(&value)).is_some() {
                     return None;
                 }
@@ -106,14 +107,14 @@ fn skip_blanks(text: &str) -> &str {
     text.trim_start_matches([' ', '\t'])
 }
 
-/// A token of RFC 9110 and what follows it.
+/// Splits a token (RFC 9110) from the rest.
 fn token(text: &str) -> Option<(&str, &str)> {
     let is_in = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let end = text.find(|c| !is_in(c)).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
-/// A token or a quoted string, without its quotes and escapes, and what follows it.
+/// Splits a token or an unescaped quoted string from the rest.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         return token(text).map(|(value, rest)| (value.to_owned(), rest));
@@ -129,7 +130,7 @@ fn value(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// `192.0.2.1`, `[2001:db8::1]`, `unknown`, `_hidden`, each with a port or without.
+/// Parses `192.0.2.1`, `[2001:db8::1]`, `unknown` or `_hidden`, each with an optional port.
 fn node(text: &str) -> Hop {
     if let Some(bracketed) = text.strip_prefix('[') {
         let Some((address, port)) = bracketed.split_once(']') else { return Hop::Malformed };
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn x_forwarded_for_is_read_from_its_end() {
+    fn x_forwarded_for_is_parsed_from_its_end() {
         for (value, expected) in [
             ("192.0.2.1", &["192.0.2.1"][..]),
             ("192.0.2.1, 198.51.100.2,203.0.113.3", &["203.0.113.3", "198.51.100.2", "192.0.2.1"]),
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_found_in_both_fields() {
+    fn both_fields_report_the_scheme() {
         for (value, expected) in [
             ("https", true),
             ("HTTPS", true),
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_is_read_as_the_rfc_has_it() {
+    fn forwarded_is_parsed_by_the_grammar_of_the_rfc() {
         for (value, expected) in [
             ("for=192.0.2.43", &["192.0.2.43"][..]),
             ("For=\"[2001:db8:cafe::17]:4711\"", &["2001:db8:cafe::17"]),
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_forwarded_is_malformed_as_a_whole() {
+    fn an_invalid_forwarded_value_yields_one_malformed_hop() {
         for value in [
             "for=\"192.0.2.1",
             "for=\", for=192.0.2.1",
@@ -267,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(value in "(?s).{0,60}", pieces in prop::collection::vec(
+        fn parsing_does_not_panic(value in "(?s).{0,60}", pieces in prop::collection::vec(
             prop::sample::select(vec!["for=", "\"", "\\", ",", ";", "[", "]", "::1", "192.0.2.1", ":80", "_a", " "]), 0..20,
         )) {
             for value in [value, pieces.concat()] {
@@ -277,7 +278,7 @@ mod tests {
         }
 
         #[test]
-        fn addresses_survive_whatever_stands_before_them(
+        fn an_address_is_parsed_after_any_prefix(
             bits in any::<u128>(), is_v6 in any::<bool>(), before in "[ -~]{0,40}",
         ) {
             let address = if is_v6 { IpAddr::V6(bits.into()) } else { IpAddr::V4((bits as u32).into()) };

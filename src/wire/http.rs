@@ -1,8 +1,8 @@
-//! HTTP/1.x, server side, without I/O: request heads are decoded from bytes, responses are appended to a buffer.
+//! HTTP/1.x, server side, without I/O: decodes request heads from bytes, and appends responses to a buffer.
 //!
-//! The server answers `GET`, `HEAD` and `OPTIONS` and upgrades to WebSocket; it takes no request bodies. Wherever a proxy in
-//! front of it could understand a head differently than it does (RFC 9112, section 11.2), the head is refused and
-//! the connection closed, so that nobody can smuggle a request past the proxy.
+//! The server answers `GET`, `HEAD` and `OPTIONS` and upgrades to WebSocket; it accepts no request bodies. A
+//! head that a proxy in front of the server could parse differently (RFC 9112, section 11.2) is refused and its
+//! connection closed, which prevents request smuggling.
 
 mod content_coding;
 mod date;
@@ -26,36 +26,37 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use crate::limits;
 
-/// The port of `http` addresses that name none.
+/// Default port of the `http` scheme.
 const HTTP_PORT: u16 = 80;
-/// The port of `https` addresses that name none.
+/// Default port of the `https` scheme.
 const HTTPS_PORT: u16 = 443;
 
-/// What [`parse_request`] made of the bytes received so far.
-#[expect(clippy::large_enum_variant, reason = "taken apart where it is returned, never stored")]
+/// Result of [`parse_request`].
+#[expect(clippy::large_enum_variant, reason = "destructured by the caller, never stored")]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// The head is not complete: call again with the same bytes and more.
+    /// The head is incomplete: call again with the same bytes and more.
     Incomplete,
-    /// One whole request; what follows its `consumed` bytes is the next one, or the first WebSocket frame.
+    /// A complete request. The bytes after `consumed` belong to the next request or to the first WebSocket
+    /// frame.
     Complete {
         /// The request.
         request: Request,
-        /// Bytes of the buffer it took.
+        /// Bytes of the buffer that the head takes.
         consumed: usize,
     },
 }
 
-/// A request method, as far as the server tells methods apart.
+/// A request method, as far as the server distinguishes methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `GET`.
     Get,
     /// `HEAD`: answered like `GET`, without the body.
     Head,
-    /// `OPTIONS`: answered with the methods that the resource has.
+    /// `OPTIONS`: answered with the methods that the resource allows.
     Options,
-    /// Any other method; no resource here allows it.
+    /// Any other method; no resource allows it.
     Other,
 }
 
@@ -64,22 +65,22 @@ pub enum Method {
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The target's path, percent-encoded: what came as raw UTF-8, too. Starts with `/` when the method is `Get` or `Head`, and
-    /// may also be `*`, the server as a whole, when it is `Options`.
+    /// The target's path, percent-encoded, raw UTF-8 included. For `Get` and `Head` it starts with `/`; for
+    /// `Options` it may also be `*`, the server as a whole.
     pub path: String,
-    /// What follows the first `?` of the target, percent-encoded in the same way.
+    /// The query: the part of the target after the first `?`, percent-encoded in the same way.
     pub query: Option<String>,
-    /// Whether what follows on this connection is read as a further request: the peer wants it to be, and no proxy could
-    /// take it for anything else. Behind a method not known here may come a body or a tunnel, and behind an upgrade that
-    /// is not granted, bytes of the other protocol.
+    /// Whether the connection stays open for further requests: the peer allows it, and no proxy could take the
+    /// next bytes for anything else. A method unknown to the server may be followed by a body or a tunnel, and
+    /// a refused upgrade by bytes of the other protocol.
     pub keep_alive: bool,
     /// The `Accept` header.
     pub accept: Option<String>,
     /// The `Accept-Encoding` header, for [`negotiate_coding`].
     pub accept_encoding: Option<String>,
-    /// What the client has already, and which part it wants.
+    /// The preconditions and the range.
     pub preconditions: Preconditions,
-    /// The `Origin` header; several are joined with commas.
+    /// The `Origin` header; repeated ones are joined with commas.
     pub origin: Option<String>,
     /// The `X-Forwarded-For` header, for [`super::forwarded::x_forwarded_for`] if the peer is trusted.
     pub x_forwarded_for: Option<String>,
@@ -87,16 +88,16 @@ pub struct Request {
     pub forwarded: Option<String>,
     /// The `X-Forwarded-Proto` header, if the peer is trusted.
     pub x_forwarded_proto: Option<String>,
-    /// The `Cookie` header; several are joined with commas. What in it is no text is replaced, since most of it is not
-    /// ours.
+    /// The `Cookie` header; repeated ones are joined with commas. Invalid UTF-8 is replaced, since most cookies
+    /// belong to other programs.
     pub cookie: Option<String>,
-    /// Host and port that the client addressed; empty if it names none.
+    /// Host and port addressed by the client; empty if the request names none.
     authority: String,
     version_1_1: bool,
     handshake: Handshake,
 }
 
-/// The header values that [`upgrade`] judges.
+/// The header values that [`upgrade`] checks.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Handshake {
     upgrade: Option<String>,
@@ -105,11 +106,11 @@ struct Handshake {
     version: Option<String>,
 }
 
-/// Why a head is refused. The caller answers [`status`](Self::status) with [`reason`](Self::reason) and closes the
-/// connection, since where the next request would start is unknown.
+/// Why a head is refused. The caller answers [`status`](Self::status) with [`reason`](Self::reason) and closes
+/// the connection, since the start of the next request is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
-    /// Not HTTP, or HTTP that two parsers could read in two ways; says what is wrong.
+    /// Not HTTP, or ambiguous HTTP; holds the reason.
     Malformed(&'static str),
     /// The head is longer than [`limits::HTTP_HEAD_BYTES_MAX`].
     HeadTooLong,
@@ -119,7 +120,7 @@ pub enum HttpError {
     Body,
     /// The request has a `Transfer-Encoding`.
     TransferEncoding,
-    /// Neither HTTP/1.0 nor HTTP/1.1.
+    /// A version other than HTTP/1.0 and HTTP/1.1.
     Version,
 }
 
@@ -135,7 +136,7 @@ impl HttpError {
         }
     }
 
-    /// One line for the response body.
+    /// A one-line reason for the response body.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Malformed(reason) => reason,
@@ -143,18 +144,19 @@ impl HttpError {
             Self::TooManyFields => "the request has too many header fields",
             Self::Body => "requests with a body are not accepted",
             Self::TransferEncoding => "transfer encodings are not accepted",
-            Self::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+            Self::Version => "only HTTP/1.0 and HTTP/1.1 are supported",
         }
     }
 }
 
-/// Decodes the request head at the start of `buffer`; empty lines before it are skipped.
+/// Decodes the request head at the start of `buffer`; leading empty lines are skipped.
 ///
-/// One call takes time linear in the head. Nothing is remembered between calls: a head that arrives in pieces is read again from
-/// its start, at most [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`RequestParser`] bounds how often.
+/// One call takes time linear in the head. There is no state between calls: a head that arrives in pieces is
+/// parsed again from its start, up to [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`RequestParser`] bounds
+/// how often.
 ///
 /// # Errors
-/// See [`HttpError`]; reported as soon as the bytes seen so far cannot become a valid head any more.
+/// See [`HttpError`]; reported as soon as the bytes can no longer become a valid head.
 pub fn parse_request(buffer: &[u8]) -> Result<Parsed, HttpError> {
     let capped = &buffer[..buffer.len().min(limits::HTTP_HEAD_BYTES_MAX)];
     let mut headers = [httparse::EMPTY_HEADER; limits::HTTP_HEADERS_MAX];
@@ -175,7 +177,7 @@ pub fn parse_request(buffer: &[u8]) -> Result<Parsed, HttpError> {
     }
 }
 
-/// httparse refuses control bytes and bare CR, but lets a bare LF end a line.
+/// httparse refuses control bytes and bare CR, but accepts a bare LF as the end of a line.
 fn require_line_ends(head: &[u8]) -> Result<(), HttpError> {
     let bare = |(at, &byte): (usize, &u8)| byte == b'\n' && (at == 0 || head[at - 1] != b'\r');
     if head.iter().enumerate().any(bare) {
@@ -188,7 +190,7 @@ fn error_of(error: httparse::Error, head: &[u8]) -> HttpError {
     match error {
         httparse::Error::TooManyHeaders => HttpError::TooManyFields,
         httparse::Error::Version => {
-            // `HTTP/2` is a version not spoken here; what doesn't start like that is no version at all.
+            // `HTTP/2` is an unsupported version; anything without that prefix is malformed.
             let line = head.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
             match line.split(|&byte| byte == b' ').nth(2) {
                 Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..]) => HttpError::Version,
@@ -201,8 +203,8 @@ fn error_of(error: httparse::Error, head: &[u8]) -> HttpError {
     }
 }
 
-/// The fields the server looks at. A repeated field is joined with a comma, as RFC 9110 section 5.3 has it; so one
-/// that may come only once is recognised as repeated by a comma, which none of those may contain.
+/// The fields that the server reads. Repeated fields are joined with a comma (RFC 9110, section 5.3). A comma
+/// therefore reveals a repeated singleton field, since no valid value of those contains one.
 #[derive(Default)]
 struct Fields {
     host: Option<String>,
@@ -265,7 +267,7 @@ impl Fields {
         }
     }
 
-    /// Refuses what announces a body, and what could be read as announcing one.
+    /// Refuses a request that has a body, or that could be parsed as having one.
     fn require_no_body(&self) -> Result<(), HttpError> {
         match (&self.transfer_encoding, &self.content_length) {
             (Some(_), Some(_)) => Err(HttpError::Malformed("Content-Length beside Transfer-Encoding")),
@@ -291,7 +293,8 @@ impl Fields {
     }
 }
 
-/// Whether a field may hold bytes that are no text. They are replaced, since they name nothing of the server.
+/// Whether the field may contain invalid UTF-8. It is replaced, which is safe: no resource of the server has
+/// such a name.
 fn may_be_non_utf8(name: &str) -> bool {
     let names = ["cookie", "range", "accept-encoding"];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -299,13 +302,14 @@ fn may_be_non_utf8(name: &str) -> bool {
 }
 
 impl Request {
-    /// The port that the client addressed: the scheme's own where the host has none, or no valid one. `None` without a host.
+    /// The port addressed by the client: the scheme's default where the host names no valid port. `None`
+    /// without a host.
     pub fn port(&self, is_https: bool) -> Option<u16> {
         if self.authority.is_empty() {
             return None;
         }
         let named = self.authority.rsplit_once(':').and_then(|(host, port)| {
-            // The colons of an IPv6 address stand in brackets.
+            // The colons of an IPv6 address are inside brackets.
             let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
             let is_host = host.ends_with(']') || !host.contains(':');
             port.parse().ok().filter(|&port| port > 0 && is_port && is_host)
@@ -313,7 +317,7 @@ impl Request {
         named.or(Some(if is_https { HTTPS_PORT } else { HTTP_PORT }))
     }
 
-    /// `head` must be completely parsed.
+    /// `head` must be complete.
     fn from_head(head: &httparse::Request) -> Result<Self, HttpError> {
         let mut fields = Fields::collect(head.headers)?;
         let version_1_1 = head.version == Some(1);
@@ -327,7 +331,7 @@ impl Request {
         };
         let target = head.path.unwrap_or_default();
         let (path, query) = split_target(method, target)?;
-        // The target's own wins over the field (RFC 9112, section 3.2.2).
+        // The absolute form takes precedence over `Host` (RFC 9112, section 3.2.2).
         let authority = match absolute_form(target) {
             Some(rest) => rest.split(['/', '?']).next().unwrap_or_default().to_owned(),
             None => fields.host.take().unwrap_or_default(),
@@ -356,9 +360,9 @@ impl Request {
     }
 }
 
-/// Path and query of a target in origin form (`/path?query`) or absolute form (`http://host/path?query`, whose host
-/// is not looked at: there is one site here). Programs such as curl send what people type, raw UTF-8: it means the same as its
-/// percent-encoded form. Bytes that are no UTF-8 do not get here.
+/// Splits a target in origin form (`/path?query`) or absolute form (`http://host/path?query`) into path and
+/// query. The host is ignored: the server has one site. Raw UTF-8, which programs such as curl send, is
+/// equivalent to its percent-encoded form. Invalid UTF-8 was refused before.
 fn split_target(method: Method, target: &str) -> Result<(String, Option<String>), HttpError> {
     if target.contains('#') {
         return Err(HttpError::Malformed("the request target is not percent-encoded"));
@@ -373,17 +377,17 @@ fn split_target(method: Method, target: &str) -> Result<(String, Option<String>)
         None => (local, None),
     };
     let path = if path.is_empty() { "/" } else { path };
-    // Other forms belong to CONNECT, which is refused for its method.
+    // The other forms belong to CONNECT, which is refused for its method.
     let is_asterisk = method == Method::Options && target == "*";
     if !path.starts_with('/') && !is_asterisk && method != Method::Other {
         return Err(HttpError::Malformed("the request target is not a path"));
     }
-    // Of what a target may hold, only letters beyond ASCII are encoded.
+    // Only non-ASCII characters are encoded; the rest of a valid target has none of these.
     let encoded = |text: &str| utf8_percent_encode(text, CONTROLS).to_string();
     Ok((encoded(path), query.map(encoded)))
 }
 
-/// What follows `http://` or `https://`; empty if no host does.
+/// The part after `http://` or `https://`; empty if it has no host.
 fn absolute_form(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
     let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");

@@ -1,46 +1,46 @@
-//! The game messages: what a client's message means, and the bytes of every message to a client.
+//! The game protocol: decoding of client messages, and encoding of server messages.
 //!
-//! All integers are little-endian. One binary WebSocket frame carries exactly one message. The decoder returns values
-//! that cannot be invalid; the encoders append whole frames, header included.
+//! All integers are little-endian. One binary WebSocket frame carries exactly one message. Decoded values are
+//! always valid; encoders append whole frames, header included.
 
 use super::websocket::{begin_binary_frame, short_binary_header};
 
-/// What a client may send, validated.
+/// A validated client message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientMessage {
-    /// Joining already happened at the upgrade; accepted and ignored.
+    /// Accepted and ignored: the player joined with the upgrade already.
     Join,
     /// The player leaves; the connection is closed with code 1000.
     Leave,
-    /// One step of movement, or the end of one.
+    /// A step of movement, or its end.
     Move(Move),
     /// The player turns.
     Direction(Facing),
-    /// The player starts an attack. The screen coordinates the client adds mean nothing to the server.
+    /// The player starts an attack. The server ignores the screen coordinates that the client adds.
     Attack,
-    /// The attack animation is over; sent about once a second for ever after the first attack.
+    /// The attack animation ended. After the first attack, the client repeats it about once a second forever.
     AttackEnd,
-    /// The rectangle the client shows, in world units, centred on its player.
+    /// The rectangle shown by the client, in world units, centered on its player.
     Viewport {
-        /// Full width in units, as claimed.
+        /// Full width in units, unchecked.
         width: u16,
-        /// Full height in units, as claimed.
+        /// Full height in units, unchecked.
         height: u16,
     },
 }
 
-/// The vector a player moves along from now on, and where its client says it is.
+/// The player's new movement vector, and the position claimed by its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
     /// Direction of movement.
     pub vector: Vector,
-    /// The client's number of this input, echoed in the ack.
+    /// The client's sequence number of this input, echoed in the ack.
     pub sequence: u32,
-    /// The client's own position after this step; absent in the short form that load tools send.
+    /// The client's own position after this step; absent in the short form of the load tools.
     pub claim: Option<Claim>,
 }
 
-/// A position as claimed by a client: any 32-bit numbers, inside the world or not.
+/// A position claimed by a client: any 32-bit numbers, inside the world or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// Units from the left edge.
@@ -49,7 +49,7 @@ pub struct Claim {
     pub y: u32,
 }
 
-/// A direction of movement: each axis is -1, 0 or 1.
+/// A movement vector: each axis is -1, 0 or 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Vector {
     dx: i8,
@@ -57,7 +57,8 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// Reads the packed form: bits 0-1 are dx+1, bits 2-3 are dy+1; a field of 3 or any higher bit is invalid.
+    /// Decodes the packed form: bits 0-1 are dx+1, bits 2-3 are dy+1. A field of 3 or any higher bit is
+    /// invalid.
     pub fn from_packed(packed: u8) -> Option<Self> {
         let (dx, dy) = (packed & 0b11, (packed >> 2) & 0b11);
         (packed >> 4 == 0 && dx != 3 && dy != 3).then_some(Self { dx: dx as i8 - 1, dy: dy as i8 - 1 })
@@ -74,7 +75,7 @@ impl Vector {
     }
 }
 
-/// Which way a player looks.
+/// The direction a player faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Facing {
     /// Towards smaller x.
@@ -83,12 +84,12 @@ pub enum Facing {
     Right,
 }
 
-/// Why a message was refused. The sender's connection stays; the message is counted and never acted on.
+/// Why a message was refused. The connection stays; the message is counted and ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
-    /// The length is not one that messages of this type have; an empty message has no type at all.
+    /// The length does not match the type, or the message is empty.
     Length,
-    /// No client message has this type.
+    /// Not a type of client messages.
     UnknownType,
     /// A field holds a value outside its range.
     Value,
@@ -114,7 +115,7 @@ mod kind {
 /// Decodes one client message.
 ///
 /// # Errors
-/// [`DecodeError`] says which rule the message breaks.
+/// [`DecodeError`] names the violated rule.
 pub fn decode(message: &[u8]) -> Result<ClientMessage, DecodeError> {
     let (&kind, body) = message.split_first().ok_or(DecodeError::Length)?;
     match kind {
@@ -159,19 +160,19 @@ fn decode_move(body: &[u8]) -> Result<ClientMessage, DecodeError> {
     Ok(ClientMessage::Move(Move { vector, sequence: u32::from_le_bytes(sequence), claim }))
 }
 
-/// What a player is doing, as bits 0-6 of an entry's flags.
+/// A player's state: bits 0-6 of an entry's flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
-    /// Stands still.
+    /// Not moving.
     Idle = 0,
-    /// Has a vector.
+    /// Moving along a vector.
     Moving = 1,
-    /// Stands still while the attack animation plays.
+    /// Not moving, attack animation running.
     Attacking = 2,
 }
 
-/// One player as a full state and a JOINED describe it: 11 bytes.
+/// A player in a `GAME_STATE` or `PLAYER_JOINED`: 11 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// The player's id.
@@ -184,9 +185,9 @@ pub struct Entry {
     pub dx: i8,
     /// Vertical component of the vector (the existing client ignores it here).
     pub dy: i8,
-    /// What the player is doing.
+    /// State of the player.
     pub state: State,
-    /// Which way it looks.
+    /// Direction the player faces.
     pub facing: Facing,
 }
 
@@ -208,7 +209,8 @@ impl Entry {
     }
 }
 
-/// Appends a `GAME_STATE` frame: everyone the client is to show; whoever is not listed vanishes from its screen.
+/// Appends a `GAME_STATE` frame: all players the client must show. The client removes players that are not
+/// listed.
 pub fn game_state(out: &mut Vec<u8>, entries: impl ExactSizeIterator<Item = Entry>) {
     let count = entries.len();
     begin_binary_frame(out, 5 + ENTRY_BYTES * count);
@@ -219,7 +221,7 @@ pub fn game_state(out: &mut Vec<u8>, entries: impl ExactSizeIterator<Item = Entr
     }
 }
 
-/// Appends a `MOVEMENT_ACK` frame: the answer to one accepted MOVE.
+/// Appends a `MOVEMENT_ACK` frame: the reply to an accepted MOVE.
 pub fn ack(out: &mut Vec<u8>, id: u32, x: u16, y: u16, sequence: u32) {
     let [[i0, i1, i2, i3], [s0, s1, s2, s3]] = [id, sequence].map(u32::to_le_bytes);
     let [[x0, x1], [y0, y1]] = [x, y].map(u16::to_le_bytes);
@@ -227,21 +229,21 @@ pub fn ack(out: &mut Vec<u8>, id: u32, x: u16, y: u16, sequence: u32) {
     out.extend_from_slice(&[h0, h1, kind::MOVEMENT_ACK, i0, i1, i2, i3, x0, x1, y0, y1, s0, s1, s2, s3]);
 }
 
-/// Appends a `PLAYER_JOINED` frame: somebody came into view.
+/// Appends a `PLAYER_JOINED` frame: a player entered the interest set.
 pub fn joined(out: &mut Vec<u8>, entry: &Entry) {
     let [h0, h1] = short_binary_header(1 + ENTRY_BYTES);
     out.extend_from_slice(&[h0, h1, kind::PLAYER_JOINED]);
     entry.append(out);
 }
 
-/// Appends a `PLAYER_LEFT` frame: somebody went out of view, or away.
+/// Appends a `PLAYER_LEFT` frame: a player left the interest set or the world.
 pub fn left(out: &mut Vec<u8>, id: u32) {
     let [h0, h1] = short_binary_header(5);
     let [i0, i1, i2, i3] = id.to_le_bytes();
     out.extend_from_slice(&[h0, h1, kind::PLAYER_LEFT, i0, i1, i2, i3]);
 }
 
-/// Appends a `PLAYER_ATTACK` frame: somebody in view starts an attack at this position.
+/// Appends a `PLAYER_ATTACK` frame: a visible player starts an attack at this position.
 pub fn attack(out: &mut Vec<u8>, id: u32, x: u16, y: u16) {
     let [h0, h1] = short_binary_header(9);
     let [i0, i1, i2, i3] = id.to_le_bytes();
@@ -249,7 +251,7 @@ pub fn attack(out: &mut Vec<u8>, id: u32, x: u16, y: u16) {
     out.extend_from_slice(&[h0, h1, kind::PLAYER_ATTACK, i0, i1, i2, i3, x0, x1, y0, y1]);
 }
 
-/// Appends a `PLAYER_DIRECTION` frame: somebody in view turned.
+/// Appends a `PLAYER_DIRECTION` frame: a visible player turned.
 pub fn direction(out: &mut Vec<u8>, id: u32, facing: Facing) {
     let [h0, h1] = short_binary_header(6);
     let [i0, i1, i2, i3] = id.to_le_bytes();
@@ -260,7 +262,7 @@ pub fn direction(out: &mut Vec<u8>, id: u32, facing: Facing) {
 /// A `PLAYER_MOVEMENT` frame.
 pub type MovementFrame = [u8; 9];
 
-/// A `PLAYER_MOVEMENT` frame: the vector along which the client moves that player from now on.
+/// Encodes a `PLAYER_MOVEMENT` frame: the vector along which the client moves that player from now on.
 pub fn movement(id: u32, dx: i8, dy: i8) -> MovementFrame {
     let [h0, h1] = short_binary_header(7);
     let [i0, i1, i2, i3] = id.to_le_bytes();
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_packed_byte_is_a_vector_or_refused() {
+    fn every_packed_byte_decodes_or_is_refused() {
         for packed in 0..=255u8 {
             let valid = packed < 16 && packed & 3 != 3 && packed >> 2 != 3;
             assert_eq!(Vector::from_packed(packed).is_some(), valid, "{packed:#b}");
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_lengths_types_and_values_are_told_apart() {
+    fn wrong_lengths_types_and_values_give_distinct_errors() {
         assert_eq!(decode(&[]), Err(DecodeError::Length));
         assert_eq!(decode(&[1, 0]), Err(DecodeError::Length));
         assert_eq!(decode(&[3; 7]), Err(DecodeError::Length));
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn attacks_come_with_and_without_coordinates() {
+    fn attacks_decode_with_and_without_coordinates() {
         assert_eq!(decode(&[5]), Ok(ClientMessage::Attack));
         assert_eq!(decode(&[5, 0, 0, 0x5c, 0x43, 0x66, 0x66, 0x5a, 0x43]), Ok(ClientMessage::Attack));
     }

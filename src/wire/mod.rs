@@ -1,11 +1,12 @@
-//! The wire, without sockets and without a clock: bytes in, values out, and back again.
+//! Encoding and decoding of the wire protocols, without sockets or a clock: bytes to values, and values to
+//! bytes.
 //!
-//! * [`forwarded`], [`proxy_protocol`]: what proxies say about whom they speak for.
+//! * [`forwarded`], [`proxy_protocol`]: client addresses reported by proxies.
 //! * [`http`]: request heads, responses, the WebSocket handshake.
-//! * [`websocket`]: framing, through tungstenite over memory.
+//! * [`websocket`]: framing, by tungstenite over memory.
 //! * [`message`]: the game messages inside the frames.
 //!
-//! Nothing here knows what a player is; `server` translates messages into inputs of the game.
+//! This module knows no players; `server` translates messages into inputs of the world.
 
 pub mod forwarded;
 pub mod http;

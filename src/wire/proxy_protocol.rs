@@ -1,61 +1,61 @@
-//! The PROXY protocol, versions 1 and 2, receiver's side: the header in front of a connection's first byte in which a
-//! proxy says whom it speaks for.
+//! The receiver's side of the PROXY protocol, versions 1 and 2: a header in front of the connection's first
+//! byte with the address of the client.
 //!
-//! Written here and not taken from a crate: of those that do no I/O, `ppp` 2.3 calls a version 1 header that is cut
-//! before its last port a final error, and `proxy-header` 0.1 lets any byte stand for the first space. What a server
-//! needs of the specification is the source address and the length.
+//! Hand-written, since the available crates without I/O have faults. `ppp` 2.3 treats a version 1 header that
+//! is cut before its last port as a final error; `proxy-header` 0.1 accepts any byte in place of the first
+//! space. The server needs only the source address and the length of the header.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 
-/// A header for a connection that its sender makes on its own behalf.
+/// The header of a connection without a client: version 1, `UNKNOWN`. The health check sends it.
 pub const UNKNOWN_HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
 
-/// Longest line of version 1, with its end, in bytes: fixed by the specification.
+/// Longest line of version 1, including its end, in bytes: fixed by the specification.
 const LINE_BYTES_MAX: usize = 107;
 const V1_SIGNATURE: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Signature, version and command, family and transport, length of the rest.
+/// Signature, version and command, family and transport, length of the rest: 12 + 1 + 1 + 2 bytes.
 const V2_PREFIX_BYTES: usize = 16;
-/// `PP2_TYPE_SSL`: what the proxy says of the client's TLS, beginning with a byte of flags.
+/// `PP2_TYPE_SSL`: information about the client's TLS, starting with a byte of flags.
 const TYPE_TLS: u8 = 0x20;
-/// `PP2_CLIENT_SSL`: the client has connected over TLS.
+/// `PP2_CLIENT_SSL`: the client is connected over TLS.
 const CLIENT_TLS: u8 = 0x01;
 
-/// What [`parse`] made of the bytes received so far.
+/// Result of [`parse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// The header is not complete: call again with the same bytes and more.
+    /// The header is incomplete: call again with the same bytes and more.
     Incomplete,
-    /// One whole header; what follows its `consumed` bytes is the connection's own.
+    /// A complete header. The bytes after `consumed` belong to the connection.
     Complete {
-        /// The client's address; `None` when the proxy speaks for itself (`LOCAL`, `UNKNOWN`) or for a peer that has
-        /// no IP address.
+        /// The client's address; `None` for connections of the proxy itself (`LOCAL`, `UNKNOWN`) and for
+        /// clients without an IP address.
         source: Option<IpAddr>,
-        /// Bytes of the buffer it took.
+        /// Bytes of the buffer that the header takes.
         consumed: usize,
-        /// Whether the client speaks TLS to the proxy, by the proxy's word.
+        /// Whether the client uses TLS, as reported by the proxy.
         is_tls: bool,
     },
 }
 
-/// Why the bytes are no header. The caller closes the connection.
+/// Why the bytes are not a header. The caller closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyError {
-    /// The connection begins with something else.
+    /// The connection starts with something else.
     Missing,
-    /// It begins like a header and does not go on like one.
+    /// A header that violates the specification.
     Malformed,
     /// The header is longer than [`PROXY_HEADER_BYTES_MAX`].
     TooLong,
 }
 
-/// Decodes the header at the start of `buffer`. Nothing is remembered between calls, and no more than the longest
-/// header is looked at.
+/// Decodes the header at the start of `buffer`. There is no state between calls, and no more than
+/// [`PROXY_HEADER_BYTES_MAX`] bytes are read.
 ///
 /// # Errors
-/// See [`ProxyError`]; reported as soon as the bytes cannot become a header any more.
+/// See [`ProxyError`]; reported as soon as the bytes can no longer become a header.
 pub fn parse(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     match (matches_prefix(buffer, V1_SIGNATURE), matches_prefix(buffer, V2_SIGNATURE)) {
         (Some(true), _) => parse_v1(buffer),
@@ -65,7 +65,7 @@ pub fn parse(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     }
 }
 
-/// Whether the buffer begins with the signature; unclear as long as it is shorter.
+/// Whether the buffer starts with the signature: `Some(false)` for a prefix of it, `None` on a mismatch.
 fn matches_prefix(buffer: &[u8], signature: &[u8]) -> Option<bool> {
     if buffer.starts_with(signature) { Some(true) } else { signature.starts_with(buffer).then_some(false) }
 }
@@ -79,7 +79,7 @@ fn parse_v1(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     let line = str::from_utf8(&capped[V1_SIGNATURE.len()..end]).ok();
     let line = line.and_then(|line| line.strip_suffix('\r')).ok_or(ProxyError::Malformed)?;
     let source = match line.split(' ').collect::<Vec<_>>()[..] {
-        // Whatever else it says is to be ignored.
+        // The specification tells receivers to ignore the rest of the line.
         ["UNKNOWN", ..] => None,
         ["TCP4", source, destination, source_port, destination_port]
             if is_port(source_port) && is_port(destination_port) =>
@@ -96,7 +96,7 @@ fn parse_v1(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     Ok(Parsed::Complete { source, consumed: end + 1, is_tls: false })
 }
 
-/// The source, if both are addresses.
+/// Returns the source if both addresses are valid.
 fn addresses<A: std::str::FromStr>(source: &str, destination: &str) -> Result<A, ProxyError> {
     match (source.parse(), destination.parse::<A>()) {
         (Ok(source), Ok(_)) => Ok(source),
@@ -104,7 +104,7 @@ fn addresses<A: std::str::FromStr>(source: &str, destination: &str) -> Result<A,
     }
 }
 
-/// Decimal digits up to 65535 without leading zeros.
+/// Whether the text is a decimal port without leading zeros.
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port.to_string() == text)
 }
@@ -120,7 +120,7 @@ fn parse_v2(buffer: &[u8]) -> Result<Parsed, ProxyError> {
         0x21 => false,
         _ => return Err(ProxyError::Malformed),
     };
-    // IPv4, IPv6 and Unix addresses, each for streams; what speaks for itself may say anything.
+    // IPv4, IPv6 and Unix addresses over stream transports; a local connection may have any family.
     let addresses_bytes = match prefix[13] {
         _ if is_local => 0,
         0x00 => 0,
@@ -147,7 +147,7 @@ fn parse_v2(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     Ok(Parsed::Complete { source, consumed, is_tls })
 }
 
-/// Whether one of these type-length-value vectors says that the client speaks TLS. What is cut short says nothing.
+/// Whether a type-length-value vector reports a client with TLS; false if the vectors are truncated.
 fn has_tls_client(mut vectors: &[u8]) -> bool {
     while let Some(([kind, length @ ..], rest)) = vectors.split_first_chunk::<3>() {
         let length = usize::from(u16::from_be_bytes(*length));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_tells_the_source() {
+    fn version_1_carries_the_source() {
         assert_eq!(source(v1("PROXY TCP4 192.0.2.1 10.0.0.1 56324 443")).unwrap(), "192.0.2.1");
         assert_eq!(source(v1("PROXY TCP6 2001:db8::1 ::1 0 65535")).unwrap(), "2001:db8::1");
         let longest = format!("PROXY UNKNOWN {0} {0} 65535 65535", ["ffff"; 8].join(":"));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_tells_whether_the_client_speaks_tls() {
+    fn version_2_carries_whether_the_client_uses_tls() {
         let addresses = [192, 0, 2, 1, 10, 0, 0, 1, 0, 80, 1, 187];
         let is_tls =
             |command, vectors: &[u8]| match parse(&v2(command, 0x11, &[&addresses, vectors].concat())) {
@@ -204,17 +204,17 @@ mod tests {
                 other => panic!("{other:?}"),
             };
         assert!(is_tls(0x21, &[0x20, 0, 5, 1, 0, 0, 0, 0]));
-        assert!(is_tls(0x21, &[1, 0, 2, b'h', b'2', 0x20, 0, 5, 7, 0, 0, 0, 0]), "behind another vector");
+        assert!(is_tls(0x21, &[1, 0, 2, b'h', b'2', 0x20, 0, 5, 7, 0, 0, 0, 0]), "after another vector");
         for vectors in
             [&[][..], &[0x20], &[0x20, 0, 0], &[0x20, 0, 5, 6, 0, 0, 0, 0], &[0x20, 0, 9, 1], &[4, 0, 1, 1]]
         {
             assert!(!is_tls(0x21, vectors), "{vectors:?}");
         }
-        assert!(!is_tls(0x20, &[0x20, 0, 5, 1, 0, 0, 0, 0]), "the proxy speaks for itself");
+        assert!(!is_tls(0x20, &[0x20, 0, 5, 1, 0, 0, 0, 0]), "a LOCAL connection has no client");
     }
 
     #[test]
-    fn version_1_is_read_strictly() {
+    fn version_1_is_parsed_strictly() {
         for line in [
             "PROXY TCP4 192.0.2.1 10.0.0.1 56324",
             "PROXY TCP4 192.0.2.1 10.0.0.1 56324 443 1",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_tells_the_source_and_skips_what_follows_it() {
+    fn version_2_carries_the_source_and_skips_the_vectors() {
         let mut v4 = vec![192, 0, 2, 1, 10, 0, 0, 1, 0, 80, 1, 187];
         assert_eq!(source(parse(&v2(0x21, 0x11, &v4))).unwrap(), "192.0.2.1");
         v4.extend([0x04, 0, 2, 7, 7, 0xee, 0, 9]);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_is_read_strictly() {
+    fn version_2_is_parsed_strictly() {
         let malformed = Err(ProxyError::Malformed);
         for (command, family, length) in [
             (0x11, 0x11, 12),
@@ -270,12 +270,12 @@ mod tests {
         }
         let most = PROXY_HEADER_BYTES_MAX - V2_PREFIX_BYTES;
         assert!(parse(&v2(0x21, 0x11, &vec![0; most])).is_ok());
-        // Known from its first bytes already.
+        // Detected in the prefix already.
         assert_eq!(parse(&v2(0x21, 0x11, &vec![0; most + 1])[..16]), Err(ProxyError::TooLong));
     }
 
     #[test]
-    fn what_is_no_header_is_found_missing_at_its_first_wrong_byte() {
+    fn a_missing_header_is_detected_at_the_first_wrong_byte() {
         for bytes in [&b"G"[..], b"PROXX", b"\r\n\r\n\0\r\nQUIX", b"\x16", b"p"] {
             assert_eq!(parse(bytes), Err(ProxyError::Missing), "{bytes:?}");
             assert_eq!(parse(&bytes[..bytes.len() - 1]), Ok(Parsed::Incomplete));
@@ -303,9 +303,9 @@ mod tests {
     }
 
     proptest! {
-        /// A header that arrives in pieces is told the same as one that arrives whole, and what follows it is no part.
+        /// A split header gives the same result as a whole one, and later bytes don't change it.
         #[test]
-        fn it_is_read_the_same_however_it_is_cut(header in headers(), after in any::<[u8; 5]>()) {
+        fn the_result_does_not_depend_on_how_the_bytes_are_split(header in headers(), after in any::<[u8; 5]>()) {
             let whole = parse(&[&header[..], &after].concat());
             let mut first = Ok(Parsed::Incomplete);
             let bytes = [&header[..], &after].concat();
@@ -321,7 +321,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_panics_and_nothing_is_waited_for_without_end(
+        fn full_buffers_are_decided_without_a_panic(
             bytes in prop::collection::vec(any::<u8>(), PROXY_HEADER_BYTES_MAX..PROXY_HEADER_BYTES_MAX + 9),
             signature in prop::sample::select(vec![&b""[..] as &[u8], V1_SIGNATURE, V2_SIGNATURE]),
         ) {

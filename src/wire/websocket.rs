@@ -1,11 +1,12 @@
-//! WebSocket framing over memory: tungstenite, fed from a byte slice and writing into a buffer, never near a socket.
+//! WebSocket framing over memory: tungstenite reads from a byte slice and writes to a buffer, without a socket.
 //!
-//! A [`Session`] is one connection after the upgrade. The caller hands in what the kernel gave it and takes out
-//! [`Event`]s one by one; pongs and close replies are appended to the caller's buffer on the way. Headers pass
-//! `frame_check` before tungstenite sees them.
+//! A [`Session`] is one connection after the upgrade. The caller passes received bytes and takes [`Event`]s one
+//! at a time; pongs and close replies are appended to the caller's buffer. `frame_check` validates all headers
+//! before tungstenite sees them.
 //!
-//! What nearly all frames are, a whole message that comes when nothing before it waits, is unmasked here: tungstenite's
-//! state, its buffer and what counts the references to that are six cache lines of each connection, all of them cold.
+//! Nearly all frames are complete, unfragmented messages that arrive while no earlier frame is pending. They
+//! are unmasked here: tungstenite's state, its buffer and the buffer's reference count are six cold cache lines
+//! per connection.
 
 mod frame_check;
 
@@ -27,62 +28,62 @@ use frame_check::{BAD_GATEWAY, FrameCheck};
 pub struct Session {
     context: WebSocketContext,
     check: FrameCheck,
-    /// `context` may hold bytes of which no event has been made yet.
+    /// `context` may hold bytes that have not produced an event yet.
     is_context_busy: bool,
 }
 
-/// What the peer's bytes amounted to.
+/// An event decoded from the peer's bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// A valid game message.
     Message(ClientMessage),
-    /// A binary message that is no valid game message: count it; the connection stays.
+    /// A binary message that is not a valid game message. The caller counts it; the connection stays.
     Malformed(DecodeError),
-    /// A ping, answered already.
+    /// A ping; the pong is already in the output.
     Ping,
     /// A pong.
     Pong,
-    /// The peer's close, answered already: nothing more comes from it.
+    /// A close; the reply is already in the output, and the peer sends nothing more.
     Close,
 }
 
-/// Why the session cannot go on: answer with [`Session::close`] and the matching code.
+/// A protocol violation: the caller answers with [`Session::close`] and the matching code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// A text message, valid UTF-8 or not: code 1003.
     Text,
-    /// A message or frame longer than the cap: code 1009.
+    /// A message or frame longer than the bound: code 1009.
     TooLong,
     /// A close frame whose reason is not UTF-8: code 1007.
     InvalidReason,
-    /// Anything else the framing forbids: code 1002.
+    /// Any other violation of the framing: code 1002.
     Framing,
 }
 
-/// The close codes this server sends on its own account.
+/// The close codes that the server sends by its own decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Code {
     /// The player left.
     Normal = 1000,
-    /// The server stops, or heard nothing from the peer for too long.
+    /// The server shuts down, or the peer timed out.
     GoingAway = 1001,
-    /// Broken framing.
+    /// Invalid framing.
     Protocol = 1002,
-    /// Text where only binary messages have a meaning.
+    /// A text message; only binary ones are defined.
     Unsupported = 1003,
-    /// What must be UTF-8 is not.
+    /// Invalid UTF-8 where UTF-8 is required.
     InvalidPayload = 1007,
-    /// A persistent flooder.
+    /// A persistent flood.
     Policy = 1008,
     /// A message longer than any game message.
     TooBig = 1009,
-    /// Our own fault.
+    /// An internal error.
     Internal = 1011,
 }
 
 impl Failure {
-    /// The close code that tells the peer.
+    /// The close code to send.
     pub fn code(self) -> Code {
         match self {
             Self::Text => Code::Unsupported,
@@ -94,7 +95,8 @@ impl Failure {
 }
 
 impl Session {
-    /// A session right after the 101 response. `read_buffer_bytes` is allocated at once and kept.
+    /// Creates the session of a connection after the 101 response. `read_buffer_bytes` is allocated immediately
+    /// and kept.
     pub fn new(read_buffer_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(read_buffer_bytes)
@@ -109,11 +111,11 @@ impl Session {
         }
     }
 
-    /// Takes the next event out of `input`, which shrinks by what was consumed; `None` when all of it was consumed and
-    /// nothing more is complete. Replies (pong, close) are appended to `out`.
+    /// Returns the next event and advances `input` past the consumed bytes; `None` when all bytes are consumed
+    /// and no further event is complete. Replies (pong, close) are appended to `out`.
     ///
     /// # Errors
-    /// [`Failure`] when the peer broke the framing; the session must then be closed.
+    /// [`Failure`] when the peer violated the framing; the session must then be closed.
     pub fn next_event(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Failure> {
         if !self.is_context_busy {
             if input.is_empty() {
@@ -128,17 +130,18 @@ impl Session {
         match self.context.read(&mut memory) {
             Ok(Message::Binary(payload)) => Ok(Some(event_of(&payload))),
             Ok(Message::Text(_)) => Err(Failure::Text),
-            // Text does not get that far: this is a close frame's reason.
+            // `FrameCheck` refuses text earlier: this is the reason of a close frame.
             Err(Error::Utf8(_)) => Err(Failure::InvalidReason),
             Ok(Message::Ping(_)) => {
-                // The pong is tungstenite's and waits for the next call; it must not wait for the peer's next bytes.
+                // tungstenite queues the pong until the next call, which could depend on the peer's next bytes:
+                // flush now.
                 let _ = self.context.flush(&mut memory);
                 Ok(Some(Event::Ping))
             }
             Ok(Message::Pong(_)) => Ok(Some(Event::Pong)),
             Ok(Message::Close(frame)) => {
                 let reply_at = memory.out.len();
-                // Writes the reply; reports the end of the connection as an error, which `Event::Close` says already.
+                // Writes the reply. The error only reports the end of the connection, as `Event::Close` does.
                 let _ = self.context.flush(&mut memory);
                 if frame.is_some() && self.check.close_code() == BAD_GATEWAY {
                     restore_bad_gateway(&mut out[reply_at..]);
@@ -155,7 +158,7 @@ impl Session {
         }
     }
 
-    /// Calls what the next bytes need near the processor.
+    /// Prefetches the cache lines that the next bytes need.
     pub fn prefetch(&self) {
         prefetch(&self.check);
     }
@@ -163,27 +166,27 @@ impl Session {
     /// Appends a ping without payload.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
         let mut memory = MemoryStream { input: &mut &[][..], out, check: &mut self.check };
-        // Fails only once a close has been sent, and then a ping has no purpose.
+        // Fails only after a close was sent, when a ping has no purpose.
         let _ = self.context.write(&mut memory, Message::Ping(Bytes::new()));
     }
 
-    /// Appends a close frame; nothing may be sent after it. Does nothing when one was sent before.
+    /// Appends a close frame, after which nothing may be sent. Does nothing if one was sent before.
     pub fn close(&mut self, code: Code, reason: &'static str, out: &mut Vec<u8>) {
         let frame = CloseFrame { code: CloseCode::from(code as u16), reason: reason.into() };
         let mut memory = MemoryStream { input: &mut &[][..], out, check: &mut self.check };
-        // MemoryStream accepts every byte, and a session that has sent its close already needs no second one.
+        // `MemoryStream` accepts every byte; the call fails only if a close was sent before.
         let _ = self.context.close(&mut memory, Some(frame));
     }
 }
 
-/// tungstenite takes [`BAD_GATEWAY`] for a breach, so that it is shown this code in its place.
+/// tungstenite rejects [`BAD_GATEWAY`] as invalid, so it is given this code instead.
 const SUBSTITUTE_CODE: u16 = 1013;
 
-/// What makes the one code of the other, whatever the mask: they differ in the lower byte alone.
+/// XOR that turns one code into the other under any mask: they differ only in the lower byte.
 const SUBSTITUTE_XOR: u8 = (SUBSTITUTE_CODE ^ BAD_GATEWAY) as u8;
 const _: () = assert!(SUBSTITUTE_CODE >> 8 == BAD_GATEWAY >> 8);
 
-/// Gives the reply to a close frame, if there is one, the code that the peer sent.
+/// Restores the peer's code in the reply to a close frame, if there is a reply.
 fn restore_bad_gateway(reply: &mut [u8]) {
     if let Some(byte) = reply.get_mut(short_binary_header(0).len() + 1) {
         *byte ^= SUBSTITUTE_XOR;
@@ -194,10 +197,10 @@ fn event_of(payload: &[u8]) -> Event {
     decode(payload).map_or_else(Event::Malformed, Event::Message)
 }
 
-/// Appends the header of an unfragmented binary server frame whose payload, of exactly this length, comes next.
+/// Appends the header of an unfragmented binary server frame; exactly `payload_bytes` of payload must follow.
 ///
 /// # Panics
-/// Never: a vector takes every byte.
+/// Never: writing to a vector cannot fail.
 pub fn begin_binary_frame(out: &mut Vec<u8>, payload_bytes: usize) {
     let header = FrameHeader {
         is_final: true,
@@ -210,17 +213,18 @@ pub fn begin_binary_frame(out: &mut Vec<u8>, payload_bytes: usize) {
     header.format(payload_bytes as u64, out).expect("writing to a vector cannot fail");
 }
 
-/// The header of an unfragmented binary server frame with a payload of up to 125 bytes, as [`begin_binary_frame`] would
-/// write it. As a value it becomes one store together with the payload; millions are written a second.
+/// The header of an unfragmented binary server frame with a payload of up to 125 bytes, identical to that of
+/// [`begin_binary_frame`]. As a value it is written in one store together with the payload, which matters at
+/// millions of frames per second.
 ///
 /// # Panics
-/// When the payload is longer.
+/// If the payload is longer.
 pub const fn short_binary_header(payload_bytes: usize) -> [u8; 2] {
     assert!(payload_bytes <= 125, "longer payloads need an extended length");
     [0x82, payload_bytes as u8]
 }
 
-/// What tungstenite takes for a socket: a slice to read, as far as it is in order, and a vector to write.
+/// The stream that tungstenite uses as a socket: reads the valid prefix of a slice, writes to a vector.
 struct MemoryStream<'a, 'b> {
     input: &'a mut &'b [u8],
     out: &'a mut Vec<u8>,
@@ -260,7 +264,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A masked client frame; the mask is fixed, since masking is tungstenite's business.
+    /// Encodes a masked client frame; the mask is fixed, since tungstenite tests masking.
     fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 4];
         let mut bytes = vec![first_byte];
@@ -296,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn short_headers_are_what_tungstenite_writes() {
+    fn short_headers_match_those_of_tungstenite() {
         for payload_bytes in 0..=125 {
             let mut header = Vec::new();
             begin_binary_frame(&mut header, payload_bytes);
@@ -319,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn each_breach_has_its_code() {
+    fn each_violation_has_its_close_code() {
         let cases: [(&str, Vec<u8>, Code); 14] = [
             ("text", frame(0x81, b"{}"), Code::Unsupported),
             ("broken utf-8", frame(0x81, &[0xff]), Code::Unsupported),
@@ -333,7 +337,7 @@ mod tests {
             ("very long ping", frame(0x89, &[0; 127]), Code::Protocol),
             ("65 bytes in fragments", [frame(0x02, &[0; 64]), frame(0x80, &[0])].concat(), Code::TooBig),
             ("one byte of a close code", frame(0x88, &[3]), Code::Protocol),
-            ("a close code nobody may send", frame(0x88, &[0x03, 0xee]), Code::Protocol),
+            ("a close code that must not be sent", frame(0x88, &[0x03, 0xee]), Code::Protocol),
             ("a reason in broken utf-8", frame(0x88, &[0x03, 0xe8, 0xff]), Code::InvalidPayload),
         ];
         for (name, bytes, code) in cases {
@@ -368,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_close_is_echoed_whatever_comes_with_it() {
+    fn only_the_first_close_is_echoed() {
         for (first, second) in [(1014, 1014_u16), (1014, 1000), (1013, 1014), (1014, 1005)] {
             let [first, second] = [u16::to_be_bytes(first), second.to_be_bytes()];
             let bytes = [frame(0x88, &first), frame(0x88, &second)].concat();
@@ -381,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_close_is_echoed_whatever_its_mask() {
+    fn an_empty_close_is_echoed_for_any_mask() {
         let (mut session, mut out) = (Session::new(256), Vec::new());
         let mut input = &[0x88, 0x80, 0x03, 0xf6, 0, 0][..];
         assert_eq!(session.next_event(&mut input, &mut out), Ok(Some(Event::Close)));
@@ -407,7 +411,7 @@ mod tests {
         assert_eq!(out, [0x88, 5, 0x03, 0xe9, b'b', b'y', b'e']);
     }
 
-    /// A frame of those that clients send, good or bad, in no sensible order.
+    /// A client frame, valid or invalid, in arbitrary order.
     fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         let first = prop::sample::select(vec![0x82, 0x82, 0x82, 0x02, 0x80, 0x00, 0x89, 0x8a, 0x88, 0x81]);
         let payload = prop_oneof![
@@ -420,10 +424,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_give_the_same_events_however_they_are_cut(
+        fn events_do_not_depend_on_how_frames_are_split(
             frames in prop::collection::vec(any_frame(), 0..60), chunk in 2usize..100,
         ) {
-            // Byte by byte no frame is ever whole: all of it is tungstenite's work.
+            // Split into single bytes, no frame is complete: tungstenite handles all of them.
             let bytes = frames.concat();
             let one_by_one = run(&bytes, 1);
             prop_assert_eq!(&run(&bytes, chunk), &one_by_one);
@@ -431,7 +435,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_give_the_same_events_however_they_are_cut(
+        fn events_do_not_depend_on_how_any_bytes_are_split(
             bytes in proptest::collection::vec(any::<u8>(), 0..600), chunk in 1usize..50,
         ) {
             let whole = run(&bytes, usize::MAX);

@@ -1,4 +1,4 @@
-//! Which content coding of a representation a client gets: RFC 9110, section 12.5.3.
+//! Negotiation of the content coding: RFC 9110, section 12.5.3.
 
 use super::quality::{QUALITY_MAX, parse_quality};
 use crate::limits::HTTP_LIST_ITEMS_MAX;
@@ -13,7 +13,7 @@ pub enum ContentCoding {
 }
 
 impl ContentCoding {
-    /// Both, the one that packs better first.
+    /// All codings, better compression first.
     pub const ALL: [Self; 2] = [Self::Brotli, Self::Gzip];
 
     /// The value of `Content-Encoding`.
@@ -29,8 +29,9 @@ impl ContentCoding {
     }
 }
 
-/// The coding that the client likes best of those that there are; `None` for the plain representation, also where the
-/// client takes none at all. Of equals the earlier one of [`ContentCoding::ALL`] is chosen, and the plain one last.
+/// Chooses the available coding with the highest quality value. Returns `None` for the identity coding, which
+/// is also the fallback if the client accepts nothing. Ties go to the earlier entry of [`ContentCoding::ALL`],
+/// and last to the identity coding.
 pub fn negotiate_coding(
     accept_encoding: Option<&str>,
     is_available: impl Fn(ContentCoding) -> bool,
@@ -38,7 +39,7 @@ pub fn negotiate_coding(
     let qualities = QualityValues::parse(accept_encoding?);
     let quality_of =
         |coding: ContentCoding| qualities.codings[coding as usize].or(qualities.others).unwrap_or(0);
-    // A client that does not speak of the plain representation takes it, but likes better what it speaks of.
+    // An identity coding that is not listed is acceptable, but ranks below the listed codings.
     let identity = qualities.identity.or(qualities.others).unwrap_or(0);
     let mut best = None;
     let mut best_quality = 0;
@@ -51,17 +52,17 @@ pub fn negotiate_coding(
     best
 }
 
-/// The qualities that a field gives, in thousandths.
+/// The quality values of an `Accept-Encoding` field, in thousandths.
 #[derive(Default)]
 struct QualityValues {
     codings: [Option<u16>; ContentCoding::ALL.len()],
     identity: Option<u16>,
-    /// Of what it does not name: `*`.
+    /// Value of `*`: all codings that are not listed.
     others: Option<u16>,
 }
 
 impl QualityValues {
-    /// Of a coding that is named twice the last quality counts. An entry with a malformed quality is ignored.
+    /// Parses a field. The last value of a repeated coding counts; entries with a malformed value are ignored.
     fn parse(accept_encoding: &str) -> Self {
         let mut qualities = Self::default();
         for entry in accept_encoding.split(',').take(HTTP_LIST_ITEMS_MAX) {
@@ -82,7 +83,7 @@ impl QualityValues {
     }
 }
 
-/// The quality of `q=0.5`.
+/// Parses a parameter such as `q=0.5`.
 fn quality_parameter(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     name.eq_ignore_ascii_case("q").then(|| parse_quality(value))?
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_get_the_coding_they_like_best() {
+    fn the_coding_with_the_highest_quality_is_chosen() {
         use ContentCoding::{Brotli, Gzip};
         for (field, expected) in [
             ("gzip, deflate, br, zstd", Some(Brotli)),
@@ -128,7 +129,7 @@ mod tests {
         ] {
             assert_eq!(of_both(field), expected, "{field}");
         }
-        assert_eq!(negotiate_coding(None, |_| true), None, "a client that does not ask gets the plain file");
+        assert_eq!(negotiate_coding(None, |_| true), None, "no field means the identity coding");
     }
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_there_is_chosen() {
+    fn only_available_codings_are_chosen() {
         assert_eq!(
             negotiate_coding(Some("br, gzip"), |coding| coding == ContentCoding::Gzip),
             Some(ContentCoding::Gzip)
@@ -150,14 +151,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_field_brings_a_coding_that_it_does_not_name(field in "[a-z;=,. q01]{0,60}") {
+        fn a_chosen_coding_is_named_by_the_field(field in "[a-z;=,. q01]{0,60}") {
             if let Some(coding) = of_both(&field) {
                 prop_assert!(field.contains(coding.name()), "{field}");
             }
         }
 
         #[test]
-        fn any_field_can_be_read(field in ".*") {
+        fn any_field_is_parsed_without_a_panic(field in ".*") {
             of_both(&field);
         }
     }

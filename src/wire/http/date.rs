@@ -1,25 +1,25 @@
-//! The moment of an answer, as its `Date` field has it (RFC 9110, section 6.6.1).
+//! The `Date` field of a response (RFC 9110, section 6.6.1).
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-/// The last second that the format can express: its years have four digits.
+/// The last second of the format, whose years have four digits.
 const SECONDS_MAX: u64 = 253_402_300_799;
 
-/// Characters of a date: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Length of a date: `Sun, 06 Nov 1994 08:49:37 GMT`.
 const TEXT_BYTES: usize = 29;
 
-/// A second of the wall clock and its text, which many answers share.
+/// A second of the wall clock with its text, shared by all responses of that second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date {
-    /// The second.
+    /// The date.
     pub http_date: HttpDate,
     text: [u8; TEXT_BYTES],
 }
 
 impl Date {
-    /// The second in which `seconds` have passed since the start of 1970.
+    /// Creates the date `seconds` after the start of 1970.
     ///
     /// # Panics
     /// Never: every date has the same length.
@@ -29,13 +29,13 @@ impl Date {
         Self { http_date, text }
     }
 
-    /// The value of the field.
+    /// The value of the `Date` field.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 }
 
-/// The moment `seconds` after the start of 1970, or the last one that the format can express.
+/// The date `seconds` after the start of 1970, capped at the end of the format.
 pub fn http_date(seconds: u64) -> HttpDate {
     HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds.min(SECONDS_MAX)))
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_has_the_form_of_the_rfc_and_an_end() {
+    fn dates_have_the_format_of_the_rfc_and_are_capped() {
         assert_eq!(Date::from_unix_s(784_111_777).text(), b"Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(Date::from_unix_s(0).text(), b"Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(Date::from_unix_s(u64::MAX).text(), b"Fri, 31 Dec 9999 23:59:59 GMT");

@@ -4,21 +4,21 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{Date, Method, Request, Status, has_token};
 
-/// The value of `Sec-WebSocket-Accept` that completes a handshake.
+/// The value of `Sec-WebSocket-Accept` in the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptKey(String);
 
 /// Why a request is not upgraded to WebSocket. The caller answers [`status`](Self::status) with
-/// [`headers`](Self::headers) and [`reason`](Self::reason); the connection may go on serving HTTP.
+/// [`headers`](Self::headers) and [`reason`](Self::reason); the connection can stay open for HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpgradeError {
     /// The method is not `GET`.
     Method,
-    /// No `Upgrade: websocket`: a plain request.
+    /// `Upgrade: websocket` is missing: a plain request.
     NotRequested,
-    /// HTTP/1.0 knows no upgrade.
+    /// HTTP/1.0, which has no upgrade.
     HttpVersion,
-    /// `Upgrade` came without `Connection: upgrade`, as behind a proxy that isn't set up for WebSocket.
+    /// `Upgrade` without `Connection: upgrade`, as behind a proxy that is not configured for WebSocket.
     Connection,
     /// `Sec-WebSocket-Version` is not 13.
     Version,
@@ -36,7 +36,7 @@ impl UpgradeError {
         }
     }
 
-    /// Headers that belong to the status.
+    /// Headers required by the status.
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET, OPTIONS")],
@@ -47,21 +47,21 @@ impl UpgradeError {
         }
     }
 
-    /// One line for the response body.
+    /// A one-line reason for the response body.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Method => "a WebSocket handshake is a GET request",
             Self::NotRequested => "this is a WebSocket endpoint",
             Self::HttpVersion => "a WebSocket handshake needs HTTP/1.1",
             Self::Connection => "the Connection header lacks the upgrade token",
-            Self::Version => "only WebSocket version 13 is spoken here",
+            Self::Version => "only WebSocket version 13 is supported",
             Self::Key => "Sec-WebSocket-Key is not 16 bytes in base64",
         }
     }
 }
 
-/// Checks a WebSocket handshake by RFC 6455, section 4.2.1. Extensions and subprotocols are declined by not being
-/// answered.
+/// Validates a WebSocket handshake: RFC 6455, section 4.2.1. Extensions and subprotocols are declined by
+/// omission.
 ///
 /// # Errors
 /// See [`UpgradeError`].
@@ -93,8 +93,8 @@ fn is_base64_of_16_bytes(key: &str) -> bool {
     key.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.bytes().all(digit))
 }
 
-/// Appends the response that completes the handshake, perhaps with a cookie; the next byte either way is a WebSocket
-/// frame's.
+/// Appends the response that completes the handshake, with an optional cookie. Every byte after it, in both
+/// directions, belongs to WebSocket frames.
 pub fn write_upgrade_response(out: &mut Vec<u8>, key: &AcceptKey, set_cookie: Option<&str>, date: &Date) {
     out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nDate: ");
     out.extend_from_slice(date.text());

@@ -1,7 +1,7 @@
-//! What of a representation a request asks for, by what its client has already: RFC 9110, sections 13 and 14.
+//! Conditional and range requests: RFC 9110, sections 13 and 14.
 //!
-//! All work is linear in the fields, and stops at the first [`HTTP_LIST_ITEMS_MAX`] entries of a list. One range is answered at
-//! most, so that no request gets more bytes than the representation has.
+//! Work is linear in the fields and stops after [`HTTP_LIST_ITEMS_MAX`] entries of a list. At most one range is
+//! served, so no response exceeds the size of the representation.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -12,10 +12,10 @@ use httpdate::HttpDate;
 use super::Method;
 use crate::limits::HTTP_LIST_ITEMS_MAX;
 
-/// Of a request for several ranges, which RFC 9110 section 14.2 lets a server ignore, all is sent.
+/// A request for several ranges gets the full representation, as RFC 9110 section 14.2 allows.
 const RANGES_MAX: NonZeroUsize = NonZeroUsize::MIN;
 
-/// The fields of a request that [`Preconditions::evaluate`] judges; repeated ones are joined with commas.
+/// The fields that [`Preconditions::evaluate`] reads; repeated ones are joined with commas.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
     /// The `If-Match` header.
@@ -32,32 +32,32 @@ pub struct Preconditions {
     pub range: Option<String>,
 }
 
-/// What tells a representation from the ones before it.
+/// The validators of a representation.
 #[derive(Clone, Copy, Debug)]
 pub struct Validators<'a> {
-    /// The value of `ETag`, which is strong.
+    /// The value of `ETag`; a strong validator.
     pub etag: &'a str,
-    /// The value of `Last-Modified`, if there is one.
+    /// The value of `Last-Modified`, if known.
     pub modified: Option<HttpDate>,
 }
 
-/// What is sent of a representation.
+/// The part of a representation to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// All of it: 200.
+    /// All bytes: 200.
     Full,
     /// These bytes: 206. Never empty.
     Partial(Range<usize>),
-    /// None of it, since the client has it: 304.
+    /// Nothing, since the client's copy is current: 304.
     NotModified,
-    /// None of it, since it is not what the client expects: 412.
+    /// Nothing, since a precondition failed: 412.
     PreconditionFailed,
-    /// None of it, since it has no byte of the range: 416.
+    /// Nothing, since the range is beyond the end: 416.
     RangeNotSatisfiable,
 }
 
 impl Preconditions {
-    /// Judges the fields in the order of RFC 9110, section 13.2.2, for a representation of `length` bytes.
+    /// Evaluates the fields in the order of RFC 9110, section 13.2.2, for a representation of `length` bytes.
     pub fn evaluate(&self, method: Method, validators: Validators, length: usize) -> Selection {
         let Validators { etag, modified } = validators;
         let is_match = match (&self.if_match, date(self.if_unmodified_since.as_deref()), modified) {
@@ -84,7 +84,7 @@ impl Preconditions {
         }
     }
 
-    /// Whether a range is one of this representation: `If-Range` names it, or is missing. A weak tag names none.
+    /// Whether the range applies: `If-Range` is missing or matches. A weak tag never matches.
     fn if_range_matches(&self, validators: Validators) -> bool {
         self.if_range.as_deref().is_none_or(|value| {
             value == validators.etag
@@ -93,19 +93,20 @@ impl Preconditions {
     }
 }
 
-/// Whether the first entity tags of a list hold one of this kind, or stand for all. No tag of the server contains a comma.
+/// Whether one of the first entity tags of a list is `*` or satisfies the predicate. The server's own tags
+/// contain no comma.
 fn any_tag(tags: &str, is_this: impl Fn(&str) -> bool) -> bool {
     let mut tags = tags.split(',').take(HTTP_LIST_ITEMS_MAX).map(str::trim_ascii);
     tags.any(|tag| tag == "*" || is_this(tag))
 }
 
-/// The date of a field; a malformed one is ignored.
+/// Parses the date of a field; a malformed one is ignored.
 fn date(value: Option<&str>) -> Option<HttpDate> {
     value?.parse().ok()
 }
 
 fn select_range(range: &str, length: usize) -> Selection {
-    // A malformed field, another unit and a second range are ignored.
+    // Malformed fields, other units and multiple ranges are ignored.
     let Ok(ranges) = parse_range_header_with_max_ranges(range, RANGES_MAX) else { return Selection::Full };
     match ranges.validate(length as u64).as_deref() {
         Ok([range]) => Selection::Partial(*range.start() as usize..*range.end() as usize + 1),
@@ -172,7 +173,7 @@ mod tests {
         }
         let of_nothing = |range| preconditions(&[("range", range)]).evaluate(Method::Get, validators(), 0);
         assert_eq!(of_nothing("bytes=0-"), Selection::RangeNotSatisfiable);
-        assert_eq!(of_nothing("bytes=-5"), Selection::Full, "the last bytes of none are none");
+        assert_eq!(of_nothing("bytes=-5"), Selection::Full, "a suffix range of an empty body");
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn if_range_takes_the_strong_tag_and_the_very_date() {
+    fn if_range_matches_the_strong_tag_and_the_exact_date() {
         let part = Selection::Partial(0..10);
         for (value, expected) in [
             (TAG, &part),
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_judged_in_their_order() {
+    fn preconditions_are_evaluated_in_order() {
         use Selection::{Full, NotModified, Partial, PreconditionFailed};
         let cases: [(&[(&str, &str)], Selection); 16] = [
             (&[("if-match", TAG)], Full),
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_tags_of_a_long_list_are_read() {
+    fn only_the_first_tags_of_a_long_list_are_compared() {
         for (before, known, expected) in [
             (HTTP_LIST_ITEMS_MAX - 1, Selection::NotModified, Selection::Full),
             (HTTP_LIST_ITEMS_MAX, Selection::Full, Selection::PreconditionFailed),
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_date_only_tags_count() {
+    fn date_conditions_are_ignored_without_a_modification_date() {
         let undated = Validators { modified: None, ..validators() };
         for name in ["if-modified-since", "if-unmodified-since"] {
             assert_eq!(
@@ -275,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_client_asks_for_is_in_the_body(
+        fn a_partial_selection_is_inside_the_body(
             range in prop_oneof![".*", "bytes=[-0-9, \t]{0,40}", "bytes=[0-9]{0,3}-[0-9]{0,3}"],
             others in prop::array::uniform5(prop::option::of(".*")),
             length in 0..300_usize,
@@ -290,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn a_range_selects_what_its_numbers_say(start in 0..400_usize, end in 0..400_usize, length in 1..300_usize) {
+        fn a_range_selects_its_bytes(start in 0..400_usize, end in 0..400_usize, length in 1..300_usize) {
             let expected = if start > end {
                 Selection::Full
             } else if start >= length {

@@ -1,11 +1,11 @@
-//! The weights of a client's preferences (RFC 9110, section 12.4.2), in thousandths.
+//! Quality values of content negotiation (RFC 9110, section 12.4.2), in thousandths.
 
 use crate::limits::HTTP_LIST_ITEMS_MAX;
 
-/// The weight of an entry that gives none.
+/// The default quality value.
 pub(super) const QUALITY_MAX: u16 = 1_000;
 
-/// The value of `q`: from 0 to 1, with three digits behind the point at most.
+/// Parses the value of `q`: from 0 to 1, with at most three decimal digits.
 pub(super) fn parse_quality(q: &str) -> Option<u16> {
     let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
     let is_valid =
@@ -14,8 +14,8 @@ pub(super) fn parse_quality(q: &str) -> Option<u16> {
     number.filter(|_| is_valid)
 }
 
-/// How much an `Accept` header likes a media type (section 12.5.1): as the most specific of its ranges that fit says, and the
-/// best of several. 0 if none fits.
+/// Quality value of a media type in an `Accept` header (section 12.5.1): that of the most specific matching
+/// range, and the highest among equally specific ones. 0 without a match.
 pub fn media_quality(accept: &str, kind: &str, subtype: &str) -> u16 {
     let fit = |range: &str| {
         let mut parts = range.split(';').map(str::trim);

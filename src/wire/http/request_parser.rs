@@ -1,24 +1,24 @@
-//! Requests as they arrive, piece by piece, decoded when a piece can decide something.
+//! Incremental parser of request heads.
 //!
-//! [`parse_request`] reads a head from its start. A peer that sends a head byte by byte would make that quadratic, at the cost
-//! of a packet each. So a head is only read when it begins, when a line of it ends or breaks, and at its cap: some hundred
-//! times at most, since [`limits::HTTP_HEADERS_MAX`] bounds its lines.
+//! [`parse_request`] parses a head from its start. A peer sending a head byte by byte would make that
+//! quadratic. A head is therefore parsed only when it begins, when a line ends or breaks, and at the size
+//! bound. [`limits::HTTP_HEADERS_MAX`] bounds the lines, and so the number of parses.
 
 use std::mem;
 
 use super::{HttpError, Parsed, Request, parse_request};
 use crate::limits;
 
-/// What a connection has sent and the server has not acted on.
+/// Bytes received on a connection and not yet consumed.
 ///
-/// Holds what one read brings beyond [`limits::HTTP_HEAD_BYTES_MAX`] at most, if the caller reads no more while it is
-/// [full](Self::is_full).
+/// Bounded by [`limits::HTTP_HEAD_BYTES_MAX`] plus the size of one read, if the caller stops reading while it
+/// is [full](Self::is_full).
 #[derive(Debug)]
 pub struct RequestParser {
     bytes: Vec<u8>,
-    /// There are only ends of lines so far.
+    /// All bytes so far are line endings.
     is_blank: bool,
-    /// Something has arrived that can complete or break a head.
+    /// Bytes arrived that can complete or break a head.
     needs_parse: bool,
 }
 
@@ -29,22 +29,22 @@ impl Default for RequestParser {
 }
 
 impl RequestParser {
-    /// All bytes.
+    /// The buffered bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether there are none.
+    /// Whether the buffer is empty.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Whether a head that is not complete by now is too long.
+    /// Whether the buffer reached the size bound; a head still incomplete is too long.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= limits::HTTP_HEAD_BYTES_MAX
     }
 
-    /// Appends what was read.
+    /// Appends received bytes.
     pub fn append(&mut self, bytes: &[u8]) {
         let decides = self.can_decide(bytes);
         self.needs_parse |= decides || self.bytes.is_empty();
@@ -52,7 +52,7 @@ impl RequestParser {
         self.needs_parse |= self.is_full();
     }
 
-    /// Takes bytes from the start that were acted on.
+    /// Removes consumed bytes from the start.
     pub fn consume(&mut self, count: usize) {
         self.bytes.drain(..count);
         self.is_blank = self.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
@@ -76,8 +76,8 @@ impl RequestParser {
         }
     }
 
-    /// Whether these bytes, behind those that are there, begin the first line, end a line, or break one. Empty lines before
-    /// a request are not bounded in number and decide nothing.
+    /// Whether the new bytes begin the first line, end a line, or break one. Empty lines before a request don't
+    /// count, since their number is unbounded.
     fn can_decide(&mut self, bytes: &[u8]) -> bool {
         let mut before = self.bytes.last().copied().unwrap_or_default();
         let mut decides = false;
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of bytes that arrive in these pieces, and how often they were read as a head.
+    /// Returns the requests parsed from these pieces, and the number of parses.
     fn arrive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Vec<Request>, HttpError>, usize) {
         let (mut parser, mut requests, mut parses) = (RequestParser::default(), Vec::new(), 0);
         for piece in pieces {
@@ -126,18 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_comes_byte_by_byte_is_read_once_a_line() {
+    fn a_head_sent_byte_by_byte_is_parsed_once_per_line() {
         let head = head_of(limits::HTTP_HEADERS_MAX, limits::HTTP_HEAD_BYTES_MAX);
         let (requests, parses) = arrive(head.chunks(1));
         assert_eq!(requests.map(|requests| requests.len()), Ok(1));
-        // The first byte, the lines, the empty line. Its last byte is at the cap as well.
+        // The first byte, the lines, the empty line; the last byte also reaches the bound.
         assert_eq!(parses, 1 + 1 + limits::HTTP_HEADERS_MAX + 1);
         let (requests, parses) = arrive([&head[..]].into_iter());
         assert_eq!((requests.map(|requests| requests.len()), parses), (Ok(1), 1));
     }
 
     #[test]
-    fn what_has_no_end_is_read_a_few_times_and_refused() {
+    fn endless_heads_are_refused_after_a_few_parses() {
         let most = limits::HTTP_HEAD_BYTES_MAX;
         for (endless, parses) in [
             (b"\r\n".repeat(most / 2), 2),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_line_is_refused_at_once() {
+    fn a_broken_line_is_refused_immediately() {
         for broken in [
             "\x16\x03\x01",
             "\n",
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// Whole requests, parts of them, and what is none.
+    /// Complete requests, fragments, and invalid bytes.
     fn any_piece() -> impl Strategy<Value = &'static [u8]> {
         prop::sample::select(vec![
             &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
@@ -194,14 +194,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_give_the_requests_of_the_whole(pieces in prop::collection::vec(any_piece(), 0..12), cut in 1_usize..9) {
-            // The end of a line is where a fault is reported at the latest.
+        fn requests_do_not_depend_on_how_the_bytes_are_split(pieces in prop::collection::vec(any_piece(), 0..12), cut in 1_usize..9) {
+            // Errors are reported at the end of the line at the latest.
             let bytes = [&pieces.concat()[..], b"\r\n"].concat();
             let (whole, _) = arrive([&bytes[..]].into_iter());
             let (cut, _) = arrive(bytes.chunks(cut));
             match whole {
                 Ok(_) => prop_assert_eq!(cut, whole),
-                // A head with several faults may be refused for another one.
+                // A head with several errors may report a different one.
                 Err(_) => prop_assert!(cut.is_err(), "{:?}", cut),
             }
         }

@@ -1,8 +1,8 @@
-//! Responses, appended to a buffer.
+//! Encoding of HTTP responses.
 
 use super::Date;
 
-/// The statuses the server answers with, named as in RFC 9110.
+/// The statuses of the server's responses, named as in RFC 9110.
 #[expect(missing_docs, reason = "each is documented by the RFC under its name")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -29,7 +29,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The number on the status line.
+    /// The numeric status code.
     pub fn code(self) -> u16 {
         self as u16
     }
@@ -64,26 +64,26 @@ impl Status {
     }
 }
 
-/// A response other than the one to a handshake.
+/// A response, except the one to a handshake.
 #[derive(Clone, Copy, Debug)]
 pub struct Response<'a> {
     /// The status.
     pub status: Status,
     /// The `Content-Type`.
     pub content_type: &'a str,
-    /// Further headers, beside those for date, type, length, connection and server. An `Upgrade` among them is also named
-    /// in `Connection`, as it must be.
+    /// Further headers, beside date, type, length, connection and server. If they contain `Upgrade`,
+    /// `Connection` names it, as RFC 9110 requires.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
-    /// Whether the request was `HEAD`: the body is measured but not sent.
+    /// Whether the request was `HEAD`: the body counts for `Content-Length` but is not sent.
     pub head_only: bool,
     /// Whether the connection stays open for another request.
     pub keep_alive: bool,
 }
 
 impl<'a> Response<'a> {
-    /// A line of plain text, after which the connection closes.
+    /// A response with a line of plain text, after which the connection closes.
     pub fn text(status: Status, line: &'a str) -> Self {
         Self {
             status,
@@ -95,8 +95,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Appends head and body. The body is left out where there is none by definition: for `HEAD`, in a 204
-    /// and in a 304.
+    /// Appends head and body. `HEAD` requests and the statuses 204 and 304 get no body.
     pub fn write(&self, out: &mut Vec<u8>, date: &Date) {
         self.write_head(out, date);
         if !self.head_only && self.status.has_body() {
@@ -104,7 +103,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Appends the head, up to and with the empty line: for a body that is sent from where it lies.
+    /// Appends the head, including the empty line; for bodies that are sent without copying them.
     pub fn write_head(&self, out: &mut Vec<u8>, date: &Date) {
         let line = format!("HTTP/1.1 {} {}\r\n", self.status.code(), self.status.phrase());
         out.extend_from_slice(line.as_bytes());
@@ -132,7 +131,7 @@ impl<'a> Response<'a> {
 }
 
 fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
-    debug_assert!(!value.contains(['\r', '\n']), "a header value would end its line");
+    debug_assert!(!value.contains(['\r', '\n']), "a header value must not contain line breaks");
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }

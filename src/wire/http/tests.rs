@@ -1,4 +1,4 @@
-//! Heads whole, cut, pipelined, broken and hostile.
+//! Request heads: complete, split, pipelined, damaged and hostile.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ pub(super) fn request(head: &str) -> Request {
     }
 }
 
-/// The status that a GET with these further header lines is refused with.
+/// Returns the status for a GET with these additional header lines, which must be refused.
 fn refusal(headers: &str) -> u16 {
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
     parse_request(head.as_bytes()).expect_err(&head).status().code()
@@ -22,7 +22,7 @@ fn refused_head(head: &str) -> u16 {
 }
 
 #[test]
-fn the_port_addressed_is_that_of_the_host_or_of_the_scheme() {
+fn the_port_is_that_of_the_host_or_the_default_of_the_scheme() {
     for (host, plain, secure) in [
         ("game.example:8108", 8108, 8108),
         ("game.example", 80, 443),
@@ -74,7 +74,7 @@ fn accepts_absolute_targets() {
 }
 
 #[test]
-fn raw_utf_8_in_a_target_means_its_percent_encoded_form() {
+fn raw_utf_8_in_a_target_is_percent_encoded() {
     let got = request("GET /d\u{e9}j\u{e0}%20vu?q=\u{1f600}&r=%C3%A9 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((&*got.path, got.query.as_deref()), ("/d%C3%A9j%C3%A0%20vu", Some("q=%F0%9F%98%80&r=%C3%A9")));
     assert_eq!(request("GET http://b/\u{fc} HTTP/1.1\r\nHost: a\r\n\r\n").path, "/%C3%BC");
@@ -85,7 +85,7 @@ fn raw_utf_8_in_a_target_means_its_percent_encoded_form() {
 }
 
 #[test]
-fn options_may_ask_about_the_whole_server() {
+fn options_accepts_the_asterisk_form() {
     let whole = request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((whole.method, &*whole.path, whole.keep_alive), (Method::Options, "*", true));
     assert_eq!(request("OPTIONS /a?b HTTP/1.1\r\nHost: a\r\n\r\n").path, "/a");
@@ -96,7 +96,7 @@ fn options_may_ask_about_the_whole_server() {
 }
 
 #[test]
-fn keeps_the_connection_as_version_and_header_say() {
+fn keep_alive_follows_the_version_and_the_connection_header() {
     for (version, connection, keep_alive) in [
         ("1.1", "", true),
         ("1.1", "Connection: foo , Close\r\n", false),
@@ -111,7 +111,7 @@ fn keeps_the_connection_as_version_and_header_say() {
 }
 
 #[test]
-fn keeps_no_connection_on_which_a_proxy_could_expect_another_protocol() {
+fn keep_alive_is_off_where_a_proxy_could_expect_another_protocol() {
     for (start, field) in [
         ("POST /", ""),
         ("CONNECT a:1", ""),
@@ -126,7 +126,7 @@ fn keeps_no_connection_on_which_a_proxy_could_expect_another_protocol() {
 }
 
 #[test]
-fn refuses_what_smuggles() {
+fn refuses_request_smuggling() {
     for headers in [
         "Content-Length: 0\r\nContent-Length: 0\r\n",
         "Content-Length: 0, 0\r\n",
@@ -188,10 +188,10 @@ fn refuses_heads_past_their_caps() {
     assert_eq!(refusal(&format!("{fields}A: b\r\n")), 431);
 }
 
-/// A head the server must accept, in wild but valid form.
+/// A valid head in an unusual form.
 fn valid_head() -> impl Strategy<Value = String> {
     let field = "[A-Za-z!#$%&'*+.^_`|~-]{1,9}:[ \t]{0,2}([!-~]([ -~]{0,20}[!-~])?)?[ \t]{0,2}\r\n"
-        .prop_filter("a name the server looks at", |line| {
+        .prop_filter("a field that the server reads", |line| {
             !["host", "connection", "upgrade", "accept"]
                 .iter()
                 .any(|name| line.to_lowercase().starts_with(name))

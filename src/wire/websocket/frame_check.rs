@@ -1,8 +1,9 @@
-//! Frame headers by the letter of RFC 6455, checked byte by byte on their way into tungstenite.
+//! Strict validation of frames (RFC 6455), byte by byte, before they reach tungstenite.
 //!
-//! tungstenite is laxer (it takes lengths that are not in their shortest form), waits for whole frames before it refuses
-//! them, and does not tell a close frame it objects to from any other. What is refused here never reaches it, and since
-//! no message is longer than 64 bytes, no extended length is ever good: two bytes of a header are all there is to know.
+//! tungstenite is laxer: it accepts lengths that are not in their shortest form, rejects frames only once they
+//! are complete, and does not report why it rejects a close frame. Rejected bytes never reach it. Messages are
+//! at most 64 bytes long, so every extended length is invalid, and two bytes of a header decide everything
+//! else.
 
 use super::Failure;
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
@@ -18,83 +19,83 @@ const CLOSE: u8 = 0x8;
 const PONG: u8 = 0xa;
 
 const MASKED: u8 = 0x80;
-/// In the second byte: the length is in the two bytes that follow.
+/// In the second byte: a 16-bit length follows.
 const LENGTH_16: u8 = 126;
-/// In the second byte: the length is in the eight bytes that follow.
+/// In the second byte: a 64-bit length follows.
 const LENGTH_64: u8 = 127;
-/// Bytes of the eight that are zero in every length that two bytes could have held.
+/// Leading bytes of a 64-bit length that are zero if the length fits into 16 bits.
 const LENGTH_64_UPPER_BYTES: u8 = 6;
 
 const HEADER_BYTES: usize = 2;
 const MASK_BYTES: u8 = 4;
-/// The place of a close code's last byte in mask and payload.
+/// Index of a close code's last byte, counted from the start of the mask.
 const CODE_LAST: u8 = MASK_BYTES + 1;
 
-/// The second byte of the longest binary frame that is a message by itself.
+/// The second byte of the longest unfragmented message.
 const MESSAGE_SECOND_BYTE_MAX: u8 = MASKED | MESSAGE_BYTES_MAX as u8;
 
-/// A close code that is registered with IANA (Bad Gateway), and that tungstenite does not know.
+/// A close code registered with IANA (Bad Gateway), unknown to tungstenite.
 pub(super) const BAD_GATEWAY: u16 = 1014;
 
-/// Follows one connection's frames through its bytes, however these are cut.
+/// Validates the frames of one connection, independent of how its bytes are split.
 #[derive(Debug)]
 pub(super) struct FrameCheck {
     expects: Expects,
-    /// The first byte of the frame under way.
+    /// First byte of the current frame.
     first: u8,
-    /// Bytes of mask and payload that the frame under way has.
+    /// Length of mask and payload of the current frame, in bytes.
     body_bytes: u8,
-    /// So many of them have passed.
+    /// Bytes of mask and payload that have passed.
     body_bytes_passed: u8,
-    /// The first two bytes of a close frame's mask, then its code.
+    /// The first two bytes of a close frame's mask, later its code.
     close_code: [u8; 2],
-    /// A message has begun, and its last fragment has not.
+    /// A fragmented message has begun and its last fragment has not.
     is_in_message: bool,
-    /// A close frame has passed whole: the peer may send nothing behind it, and nothing passes any more.
+    /// A complete close frame has passed. The peer must send nothing after it, and nothing passes anymore.
     is_closed: bool,
-    /// What stopped it: nothing passes any more.
+    /// The violation found; nothing passes anymore.
     failure: Option<Failure>,
 }
 
-/// What the next byte is.
+/// The next expected byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expects {
-    /// A frame's first.
+    /// First byte of a frame.
     First,
-    /// A frame's second: mask bit and length.
+    /// Second byte of a frame: mask bit and length.
     Second,
-    /// One of the two of a length, this one (from 0).
+    /// Byte of a 16-bit length, with its index.
     Length16(u8),
-    /// One of the eight of a length, this one (from 0); all before it are zero.
+    /// Byte of a 64-bit length, with its index; all bytes before it are zero.
     Length64(u8),
-    /// One of the mask or the payload.
+    /// Byte of the mask or the payload.
     Body,
 }
 
-/// What [`FrameCheck::pass`] found.
+/// Result of [`FrameCheck::pass`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Passed {
-    /// How many bytes are in order.
+    /// Number of valid bytes.
     pub(super) bytes: usize,
-    /// Where among them the last byte of a close code is that says [`BAD_GATEWAY`].
+    /// Index among them of the last byte of a close code that equals [`BAD_GATEWAY`].
     pub(super) bad_gateway_at: Option<usize>,
 }
 
-/// The payload of a message that came in one frame.
+/// The payload of an unfragmented message.
 pub(super) struct Unfragmented {
     bytes: [u8; MESSAGE_BYTES_MAX],
     length: usize,
 }
 
 impl Unfragmented {
-    /// What was sent, unmasked.
+    /// The unmasked payload.
     pub(super) fn payload(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
 
 impl FrameCheck {
-    /// A connection that has sent nothing.
+    /// Creates the state of a new connection.
     pub(super) fn new() -> Self {
         Self {
             expects: Expects::First,
@@ -108,13 +109,13 @@ impl FrameCheck {
         }
     }
 
-    /// Why nothing passes any more, once that is so.
+    /// The violation found, if any.
     pub(super) fn failure(&self) -> Option<Failure> {
         self.failure
     }
 
-    /// Looks at what follows the bytes looked at before, and says how many are in order: all of them, or those before
-    /// the first byte that no frame may have there, or those up to the end of a close frame.
+    /// Validates the next bytes. Returns how many are valid: all of them, those before the first invalid byte,
+    /// or those up to the end of a close frame.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Passed {
         let (mut passed, mut bad_gateway_at) = (0, None);
         while passed < bytes.len() && !self.is_closed && self.failure.is_none() {
@@ -134,7 +135,7 @@ impl FrameCheck {
         Passed { bytes: passed, bad_gateway_at }
     }
 
-    /// The code of the close frame that has passed, if it has one.
+    /// The code of the close frame that has passed; meaningless if it had none.
     pub(super) fn close_code(&self) -> u16 {
         u16::from_be_bytes(self.close_code)
     }
@@ -143,12 +144,12 @@ impl FrameCheck {
         self.expects == Expects::Body && self.first & OPCODE == CLOSE && self.body_bytes_passed == CODE_LAST
     }
 
-    /// Whether all frames that have begun have passed whole.
+    /// Whether all frames that have begun are complete.
     pub(super) fn is_between_frames(&self) -> bool {
         self.expects == Expects::First && self.failure.is_none()
     }
 
-    /// Takes the frame that `input` begins with, if it is a whole, unfragmented message.
+    /// Takes the frame at the start of `input` if it is a complete, unfragmented message.
     pub(super) fn take_unfragmented(&self, input: &mut &[u8]) -> Option<Unfragmented> {
         let frame;
         (frame, *input) = input.split_at(self.unfragmented_bytes(input)?);
@@ -160,7 +161,8 @@ impl FrameCheck {
         Some(message)
     }
 
-    /// The length of the frame that `rest` begins with, if it is what nearly all are: a whole, unfragmented message.
+    /// Length of the frame at the start of `rest` if it is a complete, unfragmented message, as nearly all
+    /// frames are.
     fn unfragmented_bytes(&self, rest: &[u8]) -> Option<usize> {
         let [first, second, ..] = *rest else { return None };
         let is_message = self.expects == Expects::First
@@ -171,7 +173,7 @@ impl FrameCheck {
         (is_message && frame_bytes <= rest.len()).then_some(frame_bytes)
     }
 
-    /// Takes one byte of a header, or as much of a body as there is: at least one byte.
+    /// Validates one byte of a header, or the available part of a body: at least one byte.
     fn step(&mut self, rest: &[u8]) -> Result<usize, Failure> {
         let byte = rest[0];
         match self.expects {
@@ -206,7 +208,7 @@ impl FrameCheck {
         if byte & MASKED == 0 {
             return Err(Failure::Framing);
         }
-        // Of a Close's payload, half a code is none.
+        // A close payload of one byte is half a code.
         if is_control && (usize::from(length) > CONTROL_PAYLOAD_BYTES_MAX || (opcode == CLOSE && length == 1))
         {
             return Err(Failure::Framing);
@@ -242,7 +244,7 @@ impl FrameCheck {
         Ok(count.into())
     }
 
-    /// Takes a byte of a close frame's mask or of its code, which must be one that may be sent.
+    /// Records a byte of a close frame's mask or code, and rejects a code that must not be sent.
     fn take_code(&mut self, byte: u8) -> Result<(), Failure> {
         match self.body_bytes_passed {
             at @ 0..2 => self.close_code[usize::from(at)] = byte,
@@ -259,14 +261,15 @@ impl FrameCheck {
     }
 }
 
-/// Whether a close frame may carry this code: those of RFC 6455 (section 7.4) and IANA's registry that may be sent, and those
-/// for libraries and applications. 1004 has no meaning, 1005, 1006 and 1015 are never sent, 1016 to 2999 are not registered.
+/// Whether a close frame may carry this code: the sendable codes of RFC 6455 (section 7.4) and of IANA's
+/// registry, and the ranges for libraries and applications. 1004 has no meaning, 1005, 1006 and 1015 are never
+/// sent, 1016 to 2999 are not registered.
 fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// The next byte's place in a length of two bytes, unless this one decides: all such lengths are too long, or should
-/// not have taken two bytes (RFC 6455, section 5.2: the shortest form MUST be used).
+/// Checks a byte of a 16-bit length; returns the index of the next one. Every such length is invalid: it is too
+/// long, or it is not in the shortest form, which RFC 6455 section 5.2 requires.
 fn check_length_16(at: u8, byte: u8) -> Result<u8, Failure> {
     match (at, byte) {
         (0, 0) => Ok(1),
@@ -275,7 +278,7 @@ fn check_length_16(at: u8, byte: u8) -> Result<u8, Failure> {
     }
 }
 
-/// The same for a length of eight bytes, whose highest bit must be clear.
+/// Checks a byte of a 64-bit length, whose highest bit must be zero; returns the index of the next one.
 fn check_length_64(at: u8, byte: u8) -> Result<u8, Failure> {
     match (at, byte) {
         (0, 0x80..) => Err(Failure::Framing),
@@ -290,7 +293,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What passes of these bytes, and why no more.
+    /// Returns the number of bytes that pass, and the violation.
     fn pass(bytes: &[u8], chunk: usize) -> (usize, Option<Failure>) {
         let mut check = FrameCheck::new();
         let passed = bytes.chunks(chunk).map(|piece| check.pass(piece).bytes).sum();
@@ -298,12 +301,12 @@ mod tests {
     }
 
     #[test]
-    fn its_state_is_tiny() {
+    fn the_state_fits_into_16_bytes() {
         assert!(size_of::<FrameCheck>() <= 16, "{} bytes", size_of::<FrameCheck>());
     }
 
     #[test]
-    fn a_header_is_refused_at_the_first_byte_that_breaks_it() {
+    fn a_header_is_rejected_at_its_first_invalid_byte() {
         let (framing, text, too_long) = (Failure::Framing, Failure::Text, Failure::TooLong);
         let cases: [(&str, &[u8], usize, Failure); 18] = [
             ("reserved bit", &[0xc2], 0, framing),
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_passes_with_the_codes_that_may_be_sent() {
+    fn a_close_passes_with_sendable_codes() {
         for code in 0..=u16::MAX {
             let [high, low] = code.to_be_bytes();
             let frame = [0x88, 0x83, 1, 2, 3, 4, high ^ 1, low ^ 2, b'x' ^ 3];
@@ -345,20 +348,20 @@ mod tests {
     }
 
     #[test]
-    fn the_code_that_tungstenite_lacks_is_found_where_it_ends() {
+    fn bad_gateway_is_located_at_its_last_byte() {
         for code in 0..=u16::MAX {
             let [high, low] = code.to_be_bytes();
             let frame = [0x89, 0x80, 1, 2, 3, 4, 0x88, 0x83, 1, 2, 3, 4, high ^ 1, low ^ 2, b'x' ^ 3];
             let expected = (code == BAD_GATEWAY).then_some(13);
             assert_eq!(FrameCheck::new().pass(&frame).bad_gateway_at, expected, "{code}");
         }
-        // The mask of a close frame without a payload is no code.
+        // A close frame without a payload has no code, whatever its mask.
         let empty = [0x88, 0x80, 0x03, 0xf6, 0, 0];
         assert_eq!(FrameCheck::new().pass(&empty), Passed { bytes: 6, bad_gateway_at: None });
     }
 
     #[test]
-    fn nothing_passes_behind_a_close() {
+    fn nothing_passes_after_a_close() {
         let close = |code: u16| {
             let [high, low] = code.to_be_bytes();
             [0x88, 0x82, 0, 0, 0, 0, high, low]
@@ -375,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_inside_a_fragmented_message_are_control_frames_and_its_fragments() {
+    fn only_control_frames_and_fragments_pass_inside_a_fragmented_message() {
         let begin = [0x02, 0x81, 1, 2, 3, 4, 9];
         let ping = [0x89, 0x80, 1, 2, 3, 4];
         let middle = [0x00, 0x80, 1, 2, 3, 4];
@@ -388,7 +391,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_pass_alike_however_they_are_cut(
+        fn validation_does_not_depend_on_how_bytes_are_split(
             bytes in prop::collection::vec(prop::sample::select(vec![0x02, 0x82, 0x80, 0x88, 0x89, 0x83, 0x03, 0xe8, 0]), 0..80),
             chunk in 1usize..9,
         ) {
