@@ -9,7 +9,7 @@ use pixi_game_server::server::engine::Engine;
 use pixi_game_server::world::{self, Position, World};
 
 use super::peer::Peer;
-use super::pictures;
+use super::replicas;
 
 /// How exactly a picture must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ fn check_hostile(world: &World, slot: u32, remote: &RemotePlayer) -> Result<(), 
     let position = world.position(slot);
     let (dx, dy) = (remote.x - f64::from(position.x), remote.y - f64::from(position.y));
     // As in `pictures`, and the way of a full state that has to wait for its socket.
-    let tolerance = f64::from(pictures::LEAPING) + 2.0 * 96.0;
+    let tolerance = f64::from(replicas::LEAPING) + 2.0 * 96.0;
     if dx.abs() > tolerance || dy.abs() > tolerance {
         return Err(format!("the hostile player {} is drawn ({dx:.1}, {dy:.1}) units off", remote.id));
     }

@@ -20,11 +20,11 @@ mod faults;
 mod forger;
 mod honest;
 mod hostile;
-mod passing;
 pub mod peer;
-mod pictures;
 pub mod random;
+mod replicas;
 mod shim;
+mod short_stays;
 mod stalls;
 
 use std::io::ErrorKind;
