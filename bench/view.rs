@@ -17,7 +17,7 @@ use pixi_game_server::replication::{FrameCounts, Scene, Settings, Viewers};
 use pixi_game_server::world::{Rules, Vector};
 
 /// How often everybody turns, on average.
-const TURNS_PER_S: usize = 2;
+const VECTOR_CHANGES_PER_S: usize = 2;
 
 /// Everybody comes within so many ticks, so that full states, and members old enough to leave, are spread over the
 /// rounds as they are in service: the sync interval.
@@ -27,8 +27,8 @@ const JOIN_TICKS: usize = 300;
 const WARM_UP_TICKS: usize = 300;
 
 /// The longest flush interval the load governor falls back to, in milliseconds, and how often it lets viewers look then.
-const FLUSH_INTERVAL_STRETCHED_MS: u32 = 150;
-const LOOKS_STRETCHED_HZ: u32 = 1;
+const FLUSH_INTERVAL_DEGRADED_MS: u32 = 150;
+const INTEREST_UPDATES_DEGRADED_HZ: u32 = 1;
 
 /// Cycles that are counted to tell how much work one of them is.
 const CYCLES_COUNTED: usize = 10;
@@ -57,8 +57,8 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     let configured = stage.viewers.settings().clone();
     stage.viewers.settings_mut().set_quality(
         pace,
-        FLUSH_INTERVAL_STRETCHED_MS,
-        LOOKS_STRETCHED_HZ,
+        FLUSH_INTERVAL_DEGRADED_MS,
+        INTEREST_UPDATES_DEGRADED_HZ,
         configured.max_visible,
     );
     group.throughput(Throughput::Elements(stage.players as u64));
@@ -88,7 +88,7 @@ struct Stage {
     pool: Pool,
     // What the last round or cycle gave: frames, viewers who got any, bytes.
     counts: FrameCounts,
-    served: usize,
+    flushed: usize,
     bytes: usize,
 }
 
@@ -105,7 +105,7 @@ impl Stage {
             viewers: Viewers::new(settings),
             pool,
             counts: FrameCounts::default(),
-            served: 0,
+            flushed: 0,
             bytes: 0,
         };
         for tick in 1..=JOIN_TICKS {
@@ -137,12 +137,12 @@ impl Stage {
 
     /// One tick; returns how long its fan-out took.
     fn round(&mut self) -> Duration {
-        self.turn_some();
+        self.steer_some();
         let scene = self.scene_mut();
         scene.world.step(1);
         scene.refresh();
         self.counts = FrameCounts::default();
-        (self.served, self.bytes) = (0, 0);
+        (self.flushed, self.bytes) = (0, 0);
         self.viewers.begin_flush_round(&self.scene);
         let mut elapsed = Duration::ZERO;
         while !self.viewers.is_flush_round_over() {
@@ -160,9 +160,9 @@ impl Stage {
 
     /// Lets some turn, so that their viewers have something to be told; who left the spawn area turns back, so that
     /// the crowd stays as dense as it is.
-    fn turn_some(&mut self) {
+    fn steer_some(&mut self) {
         let Rules { spawn, pace, .. } = *self.scene.world.rules();
-        for _ in 0..self.players * TURNS_PER_S / pace.tick_rate_hz as usize {
+        for _ in 0..self.players * VECTOR_CHANGES_PER_S / pace.tick_rate_hz as usize {
             let slot = self.random.below(self.players) as u32;
             let (position, vector) = (self.scene.world.position(slot), self.random.direction());
             let homewards = |at: u16, min: u16, max: u16, otherwise: i8| match at {
@@ -183,39 +183,40 @@ impl Stage {
         while let Some((segment, frames)) = batch.next_segment() {
             assert!(!segment.failed, "slot {} was not served", segment.slot);
             self.bytes += frames.len();
-            self.served += 1;
+            self.flushed += 1;
         }
     }
 
     /// A flush interval, in which nearly everybody is told something; returns how long the fan-outs took.
     fn busy_cycle(&mut self) -> Duration {
-        let (mut counts, mut served, mut bytes, mut elapsed) = (FrameCounts::default(), 0, 0, Duration::ZERO);
+        let (mut counts, mut flushed, mut bytes, mut elapsed) =
+            (FrameCounts::default(), 0, 0, Duration::ZERO);
         for _ in 0..self.viewers.settings().flush_interval {
             elapsed += self.round();
             counts.add(&self.counts);
-            served += self.served;
+            flushed += self.flushed;
             bytes += self.bytes;
         }
-        (self.counts, self.served, self.bytes) = (counts, served, bytes);
-        assert!(served * 10 >= self.players * 9, "{served} of {} were told anything", self.players);
+        (self.counts, self.flushed, self.bytes) = (counts, flushed, bytes);
+        assert!(flushed * 10 >= self.players * 9, "{flushed} of {} were told anything", self.players);
         elapsed
     }
 
     /// Says what a cycle consists of, on average.
     fn describe(&mut self, name: &str) {
-        let (mut total, mut bytes, mut served) = (FrameCounts::default(), 0, 0);
+        let (mut total, mut bytes, mut flushed) = (FrameCounts::default(), 0, 0);
         for _ in 0..CYCLES_COUNTED {
             self.busy_cycle();
             total.add(&self.counts);
             bytes += self.bytes;
-            served += self.served;
+            flushed += self.flushed;
         }
         let each = |frames: u64| frames / CYCLES_COUNTED as u64;
         println!(
             "view/{name}/{}: in a cycle {} viewers, seeing {} players each, get {} bytes: {} movement, {} joined, \
              {} left, {} game_state",
             self.players,
-            served / CYCLES_COUNTED,
+            flushed / CYCLES_COUNTED,
             self.viewers.visible_total() / self.players,
             bytes / CYCLES_COUNTED,
             each(total.movement),

@@ -8,64 +8,64 @@ use pixi_game_server::server::engine::Engine;
 use pixi_game_server::sessions::SavedPlayer;
 
 use super::check::Strictness;
-use super::hostile::{Hostile, SpeedLaw};
+use super::hostile::{Hostile, SpeedLimit};
 use super::peer::Peer;
-use super::{SETTLE_TICKS, Simulation, WILD_TICKS, seeds};
+use super::{CHAOS_TICKS, SETTLE_TICKS, Simulation, seeds};
 
 /// The hostile players of a simulation.
 #[derive(Default)]
 pub struct Hostiles {
     /// How many there shall be.
-    pub wanted: usize,
+    pub target_count: usize,
     /// Those that are there.
     pub ids: BTreeSet<u32>,
     /// What those left behind that may come back, with the ids that they had.
     saved: Vec<(u32, SavedPlayer)>,
-    laws: BTreeMap<u32, SpeedLaw>,
+    limits: BTreeMap<u32, SpeedLimit>,
 }
 
 impl Hostiles {
     /// A player leaves the world; a hostile one may come back.
-    pub fn remember(&mut self, peer: &Peer, game: &Engine) {
+    pub fn save_hostile(&mut self, peer: &Peer, engine: &Engine) {
         if peer.hostile.is_some() {
-            let id = game.world().id(peer.slot).expect("it is still there");
-            self.saved.push((id, game.saved(peer.slot)));
+            let id = engine.world().id(peer.slot).expect("it is still there");
+            self.saved.push((id, engine.saved(peer.slot)));
         }
     }
 }
 
 impl Simulation {
     /// Everybody keeps to the law of speed.
-    pub fn keep_to_the_law(&mut self) {
-        if self.hostiles.wanted == 0 {
+    pub fn check_speed_limits(&mut self) {
+        if self.hostiles.target_count == 0 {
             return;
         }
-        let world = self.game.world();
+        let world = self.engine.world();
         for slot in 0..world.slots() as u32 {
             let Some(id) = world.id(slot) else { continue };
             let at = world.position(slot);
-            let law = self.hostiles.laws.entry(id).or_insert_with(SpeedLaw::new);
-            if let Err(error) = law.note((at.x, at.y)) {
+            let limit = self.hostiles.limits.entry(id).or_insert_with(SpeedLimit::new);
+            if let Err(error) = limit.observe((at.x, at.y)) {
                 panic!("SIMULATION_SEED={}: player {id}: {error}", self.seed);
             }
         }
     }
 
     /// Hostile players come, leave, and come back.
-    fn stir_hostiles(&mut self) {
+    fn churn_hostiles(&mut self) {
         let now_ms = self.now_ms();
-        if self.hostiles.ids.len() < self.hostiles.wanted && self.random.chance(20) {
+        if self.hostiles.ids.len() < self.hostiles.target_count && self.random.chance(20) {
             let mut out = Vec::new();
             let returns = if self.random.chance(2) { self.hostiles.saved.pop() } else { None };
-            let slot = self.game.join(returns.map(|(_, saved)| saved), &mut out, &mut self.metrics);
+            let slot = self.engine.join(returns.map(|(_, saved)| saved), &mut out, &mut self.metrics);
             if let Some((before, _)) = returns
-                && let Some(id) = self.game.world().id(slot)
-                && let Some(law) = self.hostiles.laws.remove(&before)
+                && let Some(id) = self.engine.world().id(slot)
+                && let Some(limit) = self.hostiles.limits.remove(&before)
             {
                 // Leaving and returning gains nothing.
-                self.hostiles.laws.insert(id, law);
+                self.hostiles.limits.insert(id, limit);
             }
-            let mut peer = Peer::new(slot, &out, &self.game, now_ms, &mut self.random);
+            let mut peer = Peer::new(slot, &out, &self.engine, now_ms, &mut self.random);
             peer.hostile = Some(Hostile::new());
             self.peers.push(peer);
         }
@@ -79,38 +79,38 @@ impl Simulation {
 
     fn count_hostiles(&mut self) {
         let there = self.peers.iter().filter(|peer| peer.hostile.is_some() && !peer.has_left);
-        self.hostiles.ids = there.filter_map(|peer| self.game.world().id(peer.slot)).collect();
+        self.hostiles.ids = there.filter_map(|peer| self.engine.world().id(peer.slot)).collect();
     }
 
     fn run_among_hostiles(mut self) {
-        self.hostiles.wanted = 5 + self.random.below(4) as usize;
+        self.hostiles.target_count = 5 + self.random.below(4) as usize;
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
-            for _ in 0..WILD_TICKS {
-                self.stir();
-                self.stir_hostiles();
+            for _ in 0..CHAOS_TICKS {
+                self.act_randomly();
+                self.churn_hostiles();
                 self.step(&mut pool);
             }
             // The honest calm down; the hostile do not, but none of them comes or goes.
             let now_ms = self.now_ms();
             for peer in self.peers.iter_mut().filter(|peer| peer.hostile.is_none()) {
-                peer.calm_down(now_ms, &mut self.random);
+                peer.settle(now_ms, &mut self.random);
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
             self.count_hostiles();
             assert!(!self.hostiles.ids.is_empty(), "SIMULATION_SEED={}: nobody is hostile", self.seed);
-            self.check(Strictness::SomeStillWalk);
+            self.check(Strictness::SomeMoving);
             // Once they behave, they are drawn as everybody is.
             self.hostiles.ids.clear();
             let now_ms = self.now_ms();
             for peer in &mut self.peers {
                 if peer.hostile.take().is_some() {
-                    peer.calm_down(now_ms, &mut self.random);
+                    peer.settle(now_ms, &mut self.random);
                 }
-                peer.stand_still(now_ms, &mut self.random);
+                peer.halt(now_ms, &mut self.random);
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
-            self.check(Strictness::AllStand);
+            self.check(Strictness::AllStopped);
         });
     }
 }

@@ -15,7 +15,7 @@ fn config() -> Config {
     Config { spawn_min_y: 400, spawn_max_y: 900, spawn_seed: Some(1), ..spawn }
 }
 
-/// Bytes in and out of one player that sends `message(arena, who, count)` so many times a second.
+/// Bytes in and out of one player that sends `message(arena, player, count)` so many times a second.
 fn cost(per_s: u64, mut message: impl FnMut(&Arena, usize, u32) -> ClientMessage) -> (u64, u64) {
     let mut result = (0, 0);
     Arena::run(&config(), |arena, pool| {
@@ -24,8 +24,8 @@ fn cost(per_s: u64, mut message: impl FnMut(&Arena, usize, u32) -> ClientMessage
             arena.step(pool);
         }
         let hostile = arena.join();
-        arena.pass(pool, 15_000);
-        let out = |arena: &Arena| arena.inhabitants.iter().map(|viewer| viewer.bytes_out).sum::<u64>();
+        arena.run_for(pool, 15_000);
+        let out = |arena: &Arena| arena.players.iter().map(|viewer| viewer.bytes_out).sum::<u64>();
         let before = out(arena);
         let mut sent = 0;
         for tick in 1..=MEASURED_S * TICK_RATE_HZ {
@@ -38,7 +38,7 @@ fn cost(per_s: u64, mut message: impl FnMut(&Arena, usize, u32) -> ClientMessage
         }
         assert_eq!(arena.metrics.rate_limited_total, 0, "within the rate limit");
         arena.assert_no_violations();
-        result = (arena.inhabitants[hostile].bytes_in, out(arena) - before);
+        result = (arena.players[hostile].bytes_in, out(arena) - before);
     });
     result
 }
@@ -59,13 +59,13 @@ fn walk(vector: Vector, sequence: u32) -> ClientMessage {
 const KINDS: [Kind; 10] = [
     ("turns", |_, _, count| facing(count)),
     ("joins", |_, _, _| ClientMessage::Join),
-    ("jumps", |arena, who, sequence| {
-        let at = arena.position(who);
+    ("jumps", |arena, player, sequence| {
+        let at = arena.position(player);
         let claim = Some((u32::from(at.x) - 18, u32::from(at.y)));
         ClientMessage::Move { vector: Vector::RIGHT, sequence, claim }
     }),
-    ("leaps to and fro", |arena, who, sequence| {
-        let at = arena.position(who);
+    ("leaps to and fro", |arena, player, sequence| {
+        let at = arena.position(player);
         let by = if sequence.is_multiple_of(2) { 40 } else { -40 };
         let claim = Some((u32::from(at.x).saturating_add_signed(by), u32::from(at.y)));
         ClientMessage::Move { vector: Vector::ZERO, sequence, claim }
@@ -130,9 +130,9 @@ fn many_who_jump_bring_a_viewer_no_more_full_states_than_one_in_two_seconds() {
             arena.join();
             arena.step(pool);
         }
-        arena.pass(pool, 10_000);
+        arena.run_for(pool, 10_000);
         let told = |arena: &Arena| -> Vec<u64> {
-            arena.inhabitants[..VIEWERS].iter().map(|viewer| viewer.full_states).collect()
+            arena.players[..VIEWERS].iter().map(|viewer| viewer.snapshots).collect()
         };
         let (before, mut sequence) = (told(arena), 0);
         for tick in 0..MEASURED_S * TICK_RATE_HZ {

@@ -20,7 +20,7 @@ use crate::support::raw::masked;
 pub const TICK_RATE_HZ: u64 = 60;
 
 /// One player with its connection and its picture.
-pub struct Inhabitant {
+pub struct ArenaPlayer {
     pub slot: u32,
     pub replica: Replica,
     /// Bytes of whole frames that it has sent.
@@ -28,7 +28,7 @@ pub struct Inhabitant {
     /// Bytes of whole frames that it has been sent.
     pub bytes_out: u64,
     /// Full states that it has been sent.
-    pub full_states: u64,
+    pub snapshots: u64,
     session: Session,
     limiter: RateLimiter,
     deferred: Deferred,
@@ -43,9 +43,9 @@ struct Held {
 }
 
 pub struct Arena {
-    pub game: Engine,
+    pub engine: Engine,
     pub metrics: Metrics,
-    pub inhabitants: Vec<Inhabitant>,
+    pub players: Vec<ArenaPlayer>,
     tick: u64,
 }
 
@@ -54,8 +54,8 @@ impl Arena {
     pub fn run(config: &Config, test: impl FnOnce(&mut Arena, &mut Pool)) {
         thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 1, 64).expect("threads");
-            let game = Engine::new(config);
-            let mut arena = Arena { game, metrics: Metrics::default(), inhabitants: Vec::new(), tick: 0 };
+            let engine = Engine::new(config);
+            let mut arena = Arena { engine, metrics: Metrics::default(), players: Vec::new(), tick: 0 };
             test(&mut arena, &mut pool);
         });
     }
@@ -67,57 +67,57 @@ impl Arena {
     /// A new player; returns its index.
     pub fn join(&mut self) -> usize {
         let mut out = Vec::new();
-        let slot = self.game.join(None, &mut out, &mut self.metrics);
+        let slot = self.engine.join(None, &mut out, &mut self.metrics);
         let options = ReplicaOptions { loading_ms: 0, exceeds_rate: true, ..ReplicaOptions::default() };
-        let mut inhabitant = Inhabitant {
+        let mut player = ArenaPlayer {
             slot,
             replica: Replica::new(options),
             bytes_in: 0,
             bytes_out: 0,
-            full_states: 0,
+            snapshots: 0,
             session: Session::new(256),
             limiter: RateLimiter::new(self.now_ms()),
             deferred: Deferred::default(),
             held: None,
         };
-        inhabitant.receive(&out, self.now_ms());
-        self.inhabitants.push(inhabitant);
-        self.inhabitants.len() - 1
+        player.receive(&out, self.now_ms());
+        self.players.push(player);
+        self.players.len() - 1
     }
 
     /// One player sends a message, and takes the answer.
-    pub fn send(&mut self, who: usize, message: &ClientMessage) {
+    pub fn send(&mut self, player: usize, message: &ClientMessage) {
         let now_ms = self.now_ms();
-        let inhabitant = &mut self.inhabitants[who];
-        if let Some(held) = &mut inhabitant.held {
+        let player = &mut self.players[player];
+        if let Some(held) = &mut player.held {
             held.upstream.push(*message);
             return;
         }
-        inhabitant.replica.sent(message);
+        player.replica.sent(message);
         let frame = masked(BINARY, &message.to_bytes());
-        inhabitant.bytes_in += frame.len() as u64;
+        player.bytes_in += frame.len() as u64;
         let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
-        let sender = inhabitant.sender();
-        let outcome = self.game.receive(sender, &frame, arrival, &mut replies, &mut self.metrics);
+        let sender = player.input_state();
+        let outcome = self.engine.receive(sender, &frame, arrival, &mut replies, &mut self.metrics);
         assert_eq!(outcome.closed, None);
         if !replies.is_empty() {
-            self.game.piggyback(inhabitant.slot, true, &mut replies, &mut self.metrics);
+            self.engine.piggyback(player.slot, true, &mut replies, &mut self.metrics);
         }
-        inhabitant.receive(&replies, now_ms);
+        player.receive(&replies, now_ms);
     }
 
     /// From now on the network holds back what a player sends and is sent.
-    pub fn stall(&mut self, who: usize) {
-        self.inhabitants[who].held = Some(Held::default());
+    pub fn stall(&mut self, player: usize) {
+        self.players[player].held = Some(Held::default());
     }
 
     /// What the network held back arrives all at once.
-    pub fn resume(&mut self, who: usize) {
+    pub fn resume(&mut self, player: usize) {
         let now_ms = self.now_ms();
-        let held = self.inhabitants[who].held.take().unwrap_or_default();
-        self.inhabitants[who].receive(&held.downstream, now_ms);
+        let held = self.players[player].held.take().unwrap_or_default();
+        self.players[player].receive(&held.downstream, now_ms);
         for message in &held.upstream {
-            self.send(who, message);
+            self.send(player, message);
         }
     }
 
@@ -125,29 +125,29 @@ impl Arena {
     pub fn step(&mut self, pool: &mut Pool) {
         self.tick += 1;
         let now_ms = self.now_ms();
-        for inhabitant in &mut self.inhabitants {
+        for player in &mut self.players {
             let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
-            self.game.apply_deferred(&mut inhabitant.sender(), arrival, &mut replies, &mut self.metrics);
-            inhabitant.receive(&replies, now_ms);
+            self.engine.apply_deferred(&mut player.input_state(), arrival, &mut replies, &mut self.metrics);
+            player.receive(&replies, now_ms);
         }
-        self.game.step(1, &mut self.metrics);
-        self.game.begin_flush_round();
-        while !self.game.viewers().is_flush_round_over() {
-            self.game.flush_batch(pool, &mut |_| true, &mut self.metrics);
+        self.engine.step(1, &mut self.metrics);
+        self.engine.begin_flush_round();
+        while !self.engine.viewers().is_flush_round_over() {
+            self.engine.flush_batch(pool, &mut |_| true, &mut self.metrics);
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 let slot = segment.slot;
-                let mut viewers = self.inhabitants.iter_mut();
-                let viewer = viewers.find(|inhabitant| inhabitant.slot == slot).expect("it is here");
+                let mut viewers = self.players.iter_mut();
+                let viewer = viewers.find(|player| player.slot == slot).expect("it is here");
                 viewer.receive(frames, now_ms);
             }
         }
-        for inhabitant in &mut self.inhabitants {
-            inhabitant.replica.advance(now_ms);
+        for player in &mut self.players {
+            player.replica.advance(now_ms);
         }
     }
 
     /// Lets so many milliseconds pass.
-    pub fn pass(&mut self, pool: &mut Pool, milliseconds: u64) {
+    pub fn run_for(&mut self, pool: &mut Pool, milliseconds: u64) {
         let end_ms = self.now_ms() + milliseconds;
         while self.now_ms() < end_ms {
             self.step(pool);
@@ -155,29 +155,29 @@ impl Arena {
     }
 
     /// Where the server has a player.
-    pub fn position(&self, who: usize) -> Position {
-        self.game.world().position(self.inhabitants[who].slot)
+    pub fn position(&self, player: usize) -> Position {
+        self.engine.world().position(self.players[player].slot)
     }
 
     /// How far from there a viewer draws it, along the axis on which that is more; `None` when it is not in view.
-    pub fn error(&self, viewer: usize, of: usize) -> Option<f64> {
-        let id = self.inhabitants[of].replica.own_id().expect("it has been told");
-        let remote = self.inhabitants[viewer].replica.remote(id)?;
+    pub fn position_error(&self, viewer: usize, of: usize) -> Option<f64> {
+        let id = self.players[of].replica.own_id().expect("it has been told");
+        let remote = self.players[viewer].replica.remote(id)?;
         let Position { x, y } = self.position(of);
         Some((remote.x - f64::from(x)).abs().max((remote.y - f64::from(y)).abs()))
     }
 
     /// Asserts that no picture was told anything it may not be told.
     pub fn assert_no_violations(&self) {
-        for inhabitant in &self.inhabitants {
-            assert_eq!(inhabitant.replica.violations(), []);
-            assert_eq!(inhabitant.replica.duplicates(), [] as [u32; 0]);
+        for player in &self.players {
+            assert_eq!(player.replica.violations(), []);
+            assert_eq!(player.replica.duplicates(), [] as [u32; 0]);
         }
     }
 }
 
-impl Inhabitant {
-    fn sender(&mut self) -> InputState<'_> {
+impl ArenaPlayer {
+    fn input_state(&mut self) -> InputState<'_> {
         let Self { slot, session, limiter, deferred, .. } = self;
         InputState { slot: *slot, websocket: session, limiter, deferred }
     }
@@ -191,7 +191,7 @@ impl Inhabitant {
         self.bytes_out += frames.len() as u64;
         let mut rest = frames;
         while let Some(payload) = take_payload(&mut rest) {
-            self.full_states += u64::from(payload[0] == GAME_STATE);
+            self.snapshots += u64::from(payload[0] == GAME_STATE);
             self.replica.receive_payload(now_ms, payload).expect("the server speaks the protocol");
         }
         assert!(rest.is_empty(), "frames come whole");

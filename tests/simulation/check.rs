@@ -14,18 +14,18 @@ use super::replicas;
 /// How exactly a picture must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
-    /// Within [`WALKED_UNITS`], and only about those who have been in view for more than a sync interval.
-    SomeStillWalk,
+    /// Within [`MOVING_TOLERANCE`], and only about those who have been in view for more than a sync interval.
+    SomeMoving,
     /// Exactly, about everybody.
-    AllStand,
+    AllStopped,
 }
 
 /// One client step, a unit for the tick's rounding, and the way of five ticks: so long a full state may wait for a socket
 /// that takes bytes one by one or, now and then, none.
-const WALKED_UNITS: f64 = 4.0 + 1.0 + 5.0 * 1.6;
+const MOVING_TOLERANCE: f64 = 4.0 + 1.0 + 5.0 * 1.6;
 
 /// From an entrance to the second full state after the repeated vector, in milliseconds.
-const PROVEN_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
+const SETTLED_AFTER_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
 
 /// Compares one picture with the truth; of those in `hostile` it is asked only that they are drawn near where they are.
 ///
@@ -33,12 +33,12 @@ const PROVEN_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
 /// The first difference.
 pub fn check(
     peer: &Peer,
-    game: &Engine,
+    engine: &Engine,
     hostile: &BTreeSet<u32>,
     now_ms: u64,
     strictness: Strictness,
 ) -> Result<(), String> {
-    let (replica, world) = (&peer.replica, game.world());
+    let (replica, world) = (&peer.replica, engine.world());
     if let Some(violation) = replica.violations().first() {
         return Err(format!("{violation} (one of {})", replica.violations().len()));
     }
@@ -52,13 +52,13 @@ pub fn check(
     if !replica.duplicates().is_empty() {
         return Err(format!("doubles of {:?}", replica.duplicates()));
     }
-    check_set(peer, game, hostile, now_ms)?;
+    check_set(peer, engine, hostile, now_ms)?;
     for remote in replica.remotes() {
         let slot =
             slot_of(world, remote.id).ok_or_else(|| format!("{} is gone from the world", remote.id))?;
         if hostile.contains(&remote.id) {
             check_hostile(world, slot, remote)?;
-        } else if strictness == Strictness::AllStand || now_ms - remote.entered_at_ms > PROVEN_MS {
+        } else if strictness == Strictness::AllStopped || now_ms - remote.entered_at_ms > SETTLED_AFTER_MS {
             check_player(world, slot, remote, strictness)?;
         }
     }
@@ -70,18 +70,18 @@ fn slot_of(world: &World, id: u32) -> Option<u32> {
 }
 
 /// Whether the right players are shown, by the rules that `view::visibility` states.
-fn check_set(peer: &Peer, game: &Engine, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
-    let world = game.world();
-    let shown: BTreeSet<u32> = peer.replica.remotes().map(|remote| remote.id).collect();
-    let viewer = game.viewers().viewer(peer.slot).ok_or("it has no view")?;
+fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
+    let world = engine.world();
+    let visible: BTreeSet<u32> = peer.replica.remotes().map(|remote| remote.id).collect();
+    let viewer = engine.viewers().viewer(peer.slot).ok_or("it has no view")?;
     let here = world.position(peer.slot);
     let is_settled = |id: u32| {
         let remote = peer.replica.remote(id).expect("shown");
         now_ms - remote.entered_at_ms > u64::from(INTEREST_DWELL_MS) + 500
     };
-    let max_visible = game.viewers().settings().max_visible;
+    let max_visible = engine.viewers().settings().max_visible;
     let mut farthest: f64 = 0.0;
-    for &id in &shown {
+    for &id in &visible {
         let slot = slot_of(world, id).ok_or_else(|| format!("{id} is shown and gone"))?;
         let there = world.position(slot);
         if is_settled(id) && !hostile.contains(&id) {
@@ -96,16 +96,16 @@ fn check_set(peer: &Peer, game: &Engine, hostile: &BTreeSet<u32>, now_ms: u64) -
         let Some(id) = world.id(slot) else { continue };
         let there = world.position(slot);
         let clearly_inside = outside(viewer.half_sides(), here, there) <= -2 * 20;
-        if slot == peer.slot || shown.contains(&id) || !clearly_inside || hostile.contains(&id) {
+        if slot == peer.slot || visible.contains(&id) || !clearly_inside || hostile.contains(&id) {
             continue;
         }
         // Both may walk, and across the diagonal.
         let clearly_nearer = distance(here, there) + 2.0 * 28.0 < farthest * HYSTERESIS_DISTANCE_FACTOR;
-        if shown.len() < max_visible || clearly_nearer {
+        if visible.len() < max_visible || clearly_nearer {
             return Err(format!(
                 "{id} is not shown, {:.0} units away, {} are",
                 distance(here, there),
-                shown.len()
+                visible.len()
             ));
         }
     }
@@ -141,7 +141,7 @@ fn check_player(
     strictness: Strictness,
 ) -> Result<(), String> {
     let (position, vector) = (world.position(slot), world.vector(slot));
-    let tolerance = if strictness == Strictness::AllStand { 0.0 } else { WALKED_UNITS };
+    let tolerance = if strictness == Strictness::AllStopped { 0.0 } else { MOVING_TOLERANCE };
     let (dx, dy) = (remote.x - f64::from(position.x), remote.y - f64::from(position.y));
     if dx.abs() > tolerance || dy.abs() > tolerance {
         return Err(format!("{} is drawn ({dx:.1}, {dy:.1}) units off: {remote:?}, {vector:?}", remote.id));

@@ -22,35 +22,35 @@ use super::random::Random;
 use super::{SETTLE_TICKS, Simulation, TICK_RATE_HZ, seeds};
 
 const WORLDS: usize = 3;
-const WILD_TICKS: u64 = 25 * TICK_RATE_HZ;
+const CHAOS_TICKS: u64 = 25 * TICK_RATE_HZ;
 
 /// Ticks between two rounds of a process.
-const ROUND_TICKS: u64 = 3;
+const PUBLISH_TICKS: u64 = 3;
 
 /// One process, its bus included.
-struct Process {
+struct ClusterNode {
     simulation: Simulation,
     node: Node,
     /// What has arrived, and when it is heard.
     inbox: BTreeMap<(u64, u64), Vec<u8>>,
-    listens_to: BTreeSet<Channel>,
+    subscriptions: BTreeSet<Channel>,
     cut_off_until: u64,
     frozen_until: u64,
 }
 
-impl Process {
+impl ClusterNode {
     fn new(seed: u64, number: usize) -> Self {
         // Who is in a cluster gets its ids from there.
         let config = Config { cluster_url: Some(Secret::new("")), ..Config::default() };
         let mut simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64), config);
-        let rules = simulation.game.world().rules();
+        let rules = simulation.engine.world().rules();
         let mut node = Node::new(number as u64 + 1, format!("node-{number}"), (rules.width, rules.height));
         // Those of the last process are the lowest: whoever joins there meets higher ones.
         let first = 1_001 + (WORLDS - number) as u32 * LEASE_IDS;
         let now = Now { ms: 0, unix_us: 0 };
-        assert!(simulation.game.grant_ids(&mut node, first..first + LEASE_IDS, now), "a plausible lease");
-        let listens_to = BTreeSet::from([Channel::All]);
-        Self { simulation, node, inbox: BTreeMap::new(), listens_to, cut_off_until: 0, frozen_until: 0 }
+        assert!(simulation.engine.grant_ids(&mut node, first..first + LEASE_IDS, now), "a plausible lease");
+        let subscriptions = BTreeSet::from([Channel::All]);
+        Self { simulation, node, inbox: BTreeMap::new(), subscriptions, cut_off_until: 0, frozen_until: 0 }
     }
 
     fn now(&self) -> Now {
@@ -59,24 +59,24 @@ impl Process {
     }
 
     fn world(&self) -> &World {
-        self.simulation.game.world()
+        self.simulation.engine.world()
     }
 
     /// One tick, and what it says.
-    fn step(&mut self, tick: u64, is_lied_to: bool, pool: &mut Pool) -> Vec<Outgoing> {
+    fn step(&mut self, tick: u64, has_forger: bool, pool: &mut Pool) -> Vec<Outgoing> {
         let now = self.now();
         while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= tick) {
-            let heard = self.simulation.game.receive_bus_message(&mut self.node, &entry.remove(), now);
-            assert!(is_lied_to || !matches!(heard, Received::Refused(_)), "{heard:?}");
+            let received = self.simulation.engine.receive_bus_message(&mut self.node, &entry.remove(), now);
+            assert!(has_forger || !matches!(received, Received::Refused(_)), "{received:?}");
         }
         self.simulation.step(pool);
         let (now, mut out) = (self.now(), Vec::new());
-        if tick.is_multiple_of(ROUND_TICKS) {
-            self.simulation.game.publish(&mut self.node, now, &mut out);
+        if tick.is_multiple_of(PUBLISH_TICKS) {
+            self.simulation.engine.publish(&mut self.node, now, &mut out);
         }
-        if self.simulation.game.update_peers(&mut self.node, now, &mut out).0 {
-            self.listens_to = self.node.remote().subscriptions().iter().map(Channel::Region).collect();
-            self.listens_to.insert(Channel::All);
+        if self.simulation.engine.update_peers(&mut self.node, now, &mut out).0 {
+            self.subscriptions = self.node.remote().subscriptions().iter().map(Channel::Region).collect();
+            self.subscriptions.insert(Channel::All);
         }
         out
     }
@@ -86,7 +86,7 @@ struct Cluster {
     seed: u64,
     random: Random,
     tick: u64,
-    processes: Vec<Process>,
+    nodes: Vec<ClusterNode>,
     sent: u64,
     /// A liar is on the bus in the wild time.
     has_forger: bool,
@@ -94,28 +94,28 @@ struct Cluster {
 
 impl Cluster {
     fn new(seed: u64, has_forger: bool) -> Self {
-        let processes = (0..WORLDS).map(|number| Process::new(seed, number)).collect();
-        Self { seed, random: Random::new(seed ^ 0xc1u64), tick: 0, processes, sent: 0, has_forger }
+        let nodes = (0..WORLDS).map(|number| ClusterNode::new(seed, number)).collect();
+        Self { seed, random: Random::new(seed ^ 0xc1u64), tick: 0, nodes, sent: 0, has_forger }
     }
 
-    fn step(&mut self, pool: &mut Pool, is_wild: bool) {
+    fn step(&mut self, pool: &mut Pool, is_chaotic: bool) {
         self.tick += 1;
         for from in 0..WORLDS {
-            if self.tick < self.processes[from].frozen_until {
+            if self.tick < self.nodes[from].frozen_until {
                 continue;
             }
-            let said = self.processes[from].step(self.tick, self.has_forger, pool);
-            let is_cut_off = self.tick < self.processes[from].cut_off_until;
-            for Outgoing { channel, bytes } in said {
+            let published = self.nodes[from].step(self.tick, self.has_forger, pool);
+            let is_cut_off = self.tick < self.nodes[from].cut_off_until;
+            for Outgoing { channel, bytes } in published {
                 for to in 0..WORLDS {
-                    let is_reached = !is_cut_off && self.tick >= self.processes[to].cut_off_until;
-                    if is_reached && self.processes[to].listens_to.contains(&channel) {
-                        self.carry(to, &bytes, is_wild);
+                    let is_reached = !is_cut_off && self.tick >= self.nodes[to].cut_off_until;
+                    if is_reached && self.nodes[to].subscriptions.contains(&channel) {
+                        self.deliver(to, &bytes, is_chaotic);
                     }
-                    if is_wild && self.has_forger && self.random.chance(20) {
+                    if is_chaotic && self.has_forger && self.random.chance(20) {
                         let ids = self.player_ids();
                         let forged = forge(&bytes, &ids, WORLDS as u64, &mut self.random);
-                        self.carry(to, &forged, true);
+                        self.deliver(to, &forged, true);
                     }
                 }
             }
@@ -123,27 +123,27 @@ impl Cluster {
     }
 
     fn player_ids(&self) -> Vec<u32> {
-        let own = |process: &Process| all_updates(process.world(), false).into_keys().collect::<Vec<_>>();
-        self.processes.iter().flat_map(own).chain([1_001]).collect()
+        let own = |member: &ClusterNode| all_updates(member.world(), false).into_keys().collect::<Vec<_>>();
+        self.nodes.iter().flat_map(own).chain([1_001]).collect()
     }
 
     /// What must hold however the bus lies: nobody is there twice, no ghost has an id of the node's own, and all are inside.
-    fn require_sane(&self) {
-        for process in &self.processes {
-            let (own, ghosts) = (all_updates(process.world(), false), all_updates(process.world(), true));
+    fn check_invariants(&self) {
+        for member in &self.nodes {
+            let (own, ghosts) = (all_updates(member.world(), false), all_updates(member.world(), true));
             assert_eq!(
                 own.len() + ghosts.len(),
-                process.world().population(),
+                member.world().population(),
                 "SIMULATION_SEED={}",
                 self.seed
             );
             for (id, ghost) in &ghosts {
-                let is_sane =
-                    !process.node.ids().is_own(*id) && ghost.position.x <= 2_000 && ghost.position.y <= 2_000;
-                assert!(is_sane, "SIMULATION_SEED={}: {ghost:?}", self.seed);
+                let is_valid =
+                    !member.node.ids().is_own(*id) && ghost.position.x <= 2_000 && ghost.position.y <= 2_000;
+                assert!(is_valid, "SIMULATION_SEED={}: {ghost:?}", self.seed);
             }
             assert!(
-                process.node.ids().end() < 1_001 + IDS_LEAD_MAX + 6 * LEASE_IDS,
+                member.node.ids().end() < 1_001 + IDS_LEAD_MAX + 6 * LEASE_IDS,
                 "SIMULATION_SEED={}",
                 self.seed
             );
@@ -151,32 +151,32 @@ impl Cluster {
     }
 
     /// The bus: in the wild time it loses a message in ten, doubles one in ten, and holds each for up to a second.
-    fn carry(&mut self, to: usize, bytes: &[u8], is_wild: bool) {
+    fn deliver(&mut self, to: usize, bytes: &[u8], is_chaotic: bool) {
         let copies = match self.random.below(10) {
-            0 if is_wild => 0,
-            1 if is_wild => 2,
+            0 if is_chaotic => 0,
+            1 if is_chaotic => 2,
             _ => 1,
         };
         for _ in 0..copies {
             let held = match self.random.below(4) {
-                _ if !is_wild => 0,
+                _ if !is_chaotic => 0,
                 0 => self.random.below(60),
                 _ => self.random.below(2),
             };
             self.sent += 1;
-            self.processes[to].inbox.insert((self.tick + 1 + held, self.sent), bytes.to_vec());
+            self.nodes[to].inbox.insert((self.tick + 1 + held, self.sent), bytes.to_vec());
         }
     }
 
-    fn stir(&mut self) {
+    fn act_randomly(&mut self) {
         for at in 0..WORLDS {
-            self.processes[at].simulation.stir();
+            self.nodes[at].simulation.act_randomly();
             if self.random.chance(600) {
-                self.processes[at].cut_off_until = self.tick + self.random.below(6 * TICK_RATE_HZ);
+                self.nodes[at].cut_off_until = self.tick + self.random.below(6 * TICK_RATE_HZ);
             }
             if self.random.chance(1_500) {
                 // Stopped, it lags behind the others' clocks from then on; what is said to it waits.
-                self.processes[at].frozen_until = self.tick + self.random.below(5 * TICK_RATE_HZ);
+                self.nodes[at].frozen_until = self.tick + self.random.below(5 * TICK_RATE_HZ);
             }
         }
     }
@@ -184,46 +184,46 @@ impl Cluster {
     fn run(mut self) {
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
-            for _ in 0..WILD_TICKS {
-                self.stir();
+            for _ in 0..CHAOS_TICKS {
+                self.act_randomly();
                 self.step(&mut pool, true);
-                self.require_sane();
+                self.check_invariants();
             }
-            for process in &mut self.processes {
-                (process.cut_off_until, process.frozen_until) = (0, 0);
-                let now_ms = process.simulation.now_ms();
-                for peer in &mut process.simulation.peers {
-                    peer.calm_down(now_ms, &mut process.simulation.random);
+            for member in &mut self.nodes {
+                (member.cut_off_until, member.frozen_until) = (0, 0);
+                let now_ms = member.simulation.now_ms();
+                for peer in &mut member.simulation.peers {
+                    peer.settle(now_ms, &mut member.simulation.random);
                 }
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool, false));
-            self.check(Strictness::SomeStillWalk);
-            for process in &mut self.processes {
-                let now_ms = process.simulation.now_ms();
-                for peer in &mut process.simulation.peers {
-                    peer.stand_still(now_ms, &mut process.simulation.random);
+            self.check(Strictness::SomeMoving);
+            for member in &mut self.nodes {
+                let now_ms = member.simulation.now_ms();
+                for peer in &mut member.simulation.peers {
+                    peer.halt(now_ms, &mut member.simulation.random);
                 }
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool, false));
-            self.check(Strictness::AllStand);
+            self.check(Strictness::AllStopped);
         });
     }
 
     fn check(&self, strictness: Strictness) {
-        for process in &self.processes {
-            process.simulation.check(strictness);
+        for member in &self.nodes {
+            member.simulation.check(strictness);
         }
-        for (here, process) in self.processes.iter().enumerate() {
-            let mut ghosts: BTreeMap<u32, GhostUpdate> = all_updates(process.world(), true);
+        for (here, member) in self.nodes.iter().enumerate() {
+            let mut ghosts: BTreeMap<u32, GhostUpdate> = all_updates(member.world(), true);
             assert!(
                 !ghosts.is_empty(),
                 "SIMULATION_SEED={}: nobody of the other worlds to compare",
                 self.seed
             );
-            for (there, other) in self.processes.iter().enumerate().filter(|&(there, _)| there != here) {
+            for (there, other) in self.nodes.iter().enumerate().filter(|&(there, _)| there != here) {
                 for (id, truth) in all_updates(other.world(), false) {
                     let ghost = ghosts.remove(&id);
-                    if let Err(difference) = self.compare(process, truth, ghost, strictness) {
+                    if let Err(difference) = self.compare(member, truth, ghost, strictness) {
                         panic!(
                             "SIMULATION_SEED={}: {strictness:?}, world {here}, player {id} of {there}: {difference}",
                             self.seed
@@ -237,16 +237,16 @@ impl Cluster {
 
     fn compare(
         &self,
-        process: &Process,
+        member: &ClusterNode,
         truth: GhostUpdate,
         ghost: Option<GhostUpdate>,
         strictness: Strictness,
     ) -> Result<(), String> {
-        let region = self.processes[0].node.regions().of(truth.position);
+        let region = self.nodes[0].node.regions().of(truth.position);
         let Some(ghost) = ghost else {
-            let is_wanted = process.node.remote().subscriptions().contains(region);
+            let is_wanted = member.node.remote().subscriptions().contains(region);
             // Who walks over a border may be told of there in a moment.
-            return if is_wanted && strictness == Strictness::AllStand {
+            return if is_wanted && strictness == Strictness::AllStopped {
                 Err("missing".to_owned())
             } else {
                 Ok(())
@@ -255,12 +255,12 @@ impl Cluster {
         let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
         let units = off(ghost.position.x, truth.position.x).max(off(ghost.position.y, truth.position.y));
         // The bus takes ticks, clocks differ, and a walker goes on meanwhile.
-        let tolerance = if strictness == Strictness::AllStand { 0 } else { 24 };
+        let tolerance = if strictness == Strictness::AllStopped { 0 } else { 24 };
         if units > tolerance {
             return Err(format!("{units} units off: {ghost:?}, {truth:?}"));
         }
-        let looks = |told: GhostUpdate| (told.vector, told.faces_right, told.attacks);
-        if looks(ghost) != looks(truth) {
+        let visible_state = |update: GhostUpdate| (update.vector, update.faces_right, update.attacks);
+        if visible_state(ghost) != visible_state(truth) {
             return Err(format!("{ghost:?}, {truth:?}"));
         }
         Ok(())
@@ -270,7 +270,7 @@ impl Cluster {
 fn all_updates(world: &World, ghosts: bool) -> BTreeMap<u32, GhostUpdate> {
     let slots = 0..world.slots() as u32;
     let those = slots.filter(|&slot| world.id(slot).is_some() && world.is_ghost(slot) == ghosts);
-    those.map(|slot| world.ghost_update(slot, world.tick())).map(|told| (told.id, told)).collect()
+    those.map(|slot| world.ghost_update(slot, world.tick())).map(|update| (update.id, update)).collect()
 }
 
 #[test]
@@ -288,13 +288,13 @@ fn whatever_a_liar_on_the_bus_does_is_over_soon_after_it() {
 }
 
 /// Ticks from one player that passes to the next: a few are in view at a time, fewer than the smallest view has places.
-const PASSING_TICKS: u64 = 20;
+const VISITOR_TICKS: u64 = 20;
 
-impl Process {
+impl ClusterNode {
     fn act(&mut self, slot: u32, message: ClientMessage) {
-        let Simulation { game, metrics, .. } = &mut self.simulation;
+        let Simulation { engine, metrics, .. } = &mut self.simulation;
         let ending =
-            game.handle_event(slot, &Event::Message(message), Verdict::Accept, &mut Vec::new(), metrics);
+            engine.handle_event(slot, &Event::Message(message), Verdict::Accept, &mut Vec::new(), metrics);
         assert_eq!(ending, None);
     }
 
@@ -302,7 +302,7 @@ impl Process {
     fn is_watched(&self, place: Position) -> bool {
         let slot = self.simulation.peers[0].slot;
         let (half_width, half_height) =
-            self.simulation.game.viewers().viewer(slot).and_then(Viewer::half_sides).expect("a rectangle");
+            self.simulation.engine.viewers().viewer(slot).and_then(Viewer::half_sides).expect("a rectangle");
         let here = self.world().position(slot);
         let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
         off(here.x, place.x) <= half_width && off(here.y, place.y) <= half_height
@@ -310,50 +310,50 @@ impl Process {
 
     fn join_watcher(&mut self) {
         let now_ms = self.simulation.now_ms();
-        let Simulation { game, metrics, peers, random, .. } = &mut self.simulation;
+        let Simulation { engine, metrics, peers, random, .. } = &mut self.simulation;
         let mut out = Vec::new();
-        let slot = game.join(None, &mut out, metrics);
-        peers.push(Peer::new(slot, &out, game, now_ms, random));
+        let slot = engine.join(None, &mut out, metrics);
+        peers.push(Peer::new(slot, &out, engine, now_ms, random));
     }
 }
 
 #[test]
 fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
-    const PASSING: u64 = 30;
+    const VISITORS: u64 = 30;
     let (mut cluster, mut expected) = (Cluster::new(1, false), [0; 2]);
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
-        (0..2).for_each(|world| cluster.processes[world].join_watcher());
+        (0..2).for_each(|world| cluster.nodes[world].join_watcher());
         (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
-        for (world, process) in cluster.processes[..2].iter_mut().enumerate() {
-            let slot = process.simulation.peers[0].slot;
-            process.act(slot, ClientMessage::Viewport { width: u16::MAX, height: u16::MAX });
-            assert_eq!(process.simulation.metrics.frames_out[FrameOut::Attack], 0, "world {world}");
+        for (world, member) in cluster.nodes[..2].iter_mut().enumerate() {
+            let slot = member.simulation.peers[0].slot;
+            member.act(slot, ClientMessage::Viewport { width: u16::MAX, height: u16::MAX });
+            assert_eq!(member.simulation.metrics.frames_out[FrameOut::Attack], 0, "world {world}");
         }
         (0..TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
-        for n in 0..PASSING {
+        for n in 0..VISITORS {
             let slot =
-                cluster.processes[0].simulation.game.join(None, &mut Vec::new(), &mut Metrics::default());
-            cluster.processes[0].act(slot, ClientMessage::Attack);
-            let place = cluster.processes[0].world().position(slot);
-            for (count, process) in expected.iter_mut().zip(&cluster.processes) {
-                *count += u64::from(process.is_watched(place));
+                cluster.nodes[0].simulation.engine.join(None, &mut Vec::new(), &mut Metrics::default());
+            cluster.nodes[0].act(slot, ClientMessage::Attack);
+            let place = cluster.nodes[0].world().position(slot);
+            for (count, member) in expected.iter_mut().zip(&cluster.nodes) {
+                *count += u64::from(member.is_watched(place));
             }
             if n % 2 == 0 {
-                cluster.processes[0].act(slot, ClientMessage::AttackEnd);
+                cluster.nodes[0].act(slot, ClientMessage::AttackEnd);
             }
             // Within the tick, or within three.
             (0..n % 3).for_each(|_| cluster.step(&mut pool, false));
-            cluster.processes[0].simulation.game.leave(slot);
-            (0..PASSING_TICKS).for_each(|_| cluster.step(&mut pool, false));
+            cluster.nodes[0].simulation.engine.leave(slot);
+            (0..VISITOR_TICKS).for_each(|_| cluster.step(&mut pool, false));
         }
         (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
     });
-    for (world, process) in cluster.processes[..2].iter().enumerate() {
-        let frames = &process.simulation.metrics.frames_out;
-        assert!(expected[world] > PASSING / 3, "world {world}: too few to prove anything");
+    for (world, member) in cluster.nodes[..2].iter().enumerate() {
+        let frames = &member.simulation.metrics.frames_out;
+        assert!(expected[world] > VISITORS / 3, "world {world}: too few to prove anything");
         assert_eq!(frames[FrameOut::Attack], expected[world], "world {world}");
-        assert_eq!(process.simulation.peers[0].replica.violations(), [], "world {world}");
-        assert_eq!(process.world().population(), 2, "world {world}: two watchers, and nobody lingers");
+        assert_eq!(member.simulation.peers[0].replica.violations(), [], "world {world}");
+        assert_eq!(member.world().population(), 2, "world {world}: two watchers, and nobody lingers");
     }
 }

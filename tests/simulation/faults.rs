@@ -16,14 +16,14 @@ enum Step {
     /// Something waits in the outbox: a ping, a close frame, a response.
     Append(&'static [u8]),
     /// Replies older than what waits in the outbox already.
-    Overtake(&'static [u8], &'static [u8]),
+    Prepend(&'static [u8], &'static [u8]),
 }
 
 const SCRIPT: [Step; 6] = [
     Step::Write(b"first frame"),
     Step::Append(b"a ping"),
     Step::Write(b"second, behind it"),
-    Step::Overtake(b"a close", b"the acks before it "),
+    Step::Prepend(b"a close", b"the acks before it "),
     Step::Write(b"third"),
     Step::Append(b"the end"),
 ];
@@ -34,7 +34,7 @@ fn intended() -> Vec<u8> {
         .iter()
         .flat_map(|step| match step {
             Step::Write(bytes) | Step::Append(bytes) => vec![*bytes],
-            Step::Overtake(later, earlier) => vec![*earlier, *later],
+            Step::Prepend(later, earlier) => vec![*earlier, *later],
         })
         .collect();
     parts.concat()
@@ -57,7 +57,7 @@ fn play(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), 
                 connection.outbox.bytes().extend_from_slice(bytes);
                 connection.flush(NOW_MS, metrics)?;
             }
-            Step::Overtake(later, earlier) => {
+            Step::Prepend(later, earlier) => {
                 // The batch ends with everything written that was there before; then these two come in one turn.
                 deliver_edges(connection, metrics)?;
                 connection.outbox.bytes().extend_from_slice(later);
@@ -77,7 +77,7 @@ fn no_byte_is_lost_or_doubled_whatever_fails_wherever() {
             let mut metrics = Metrics::default();
             let mut connection = Connection::new(Shim::new(Plan::WriteAt(position, fault)), u64::MAX);
             let result = play(&mut connection, &mut metrics);
-            let taken = &connection.stream.taken;
+            let taken = &connection.stream.written;
             assert_eq!(metrics.bytes_out_total, taken.len() as u64);
             if matches!(fault, Fault::Reset | Fault::TimedOut) {
                 assert_eq!(result, Err(WriteFailed), "{fault:?} at {position}");
@@ -96,8 +96,8 @@ fn no_byte_is_lost_or_doubled_when_all_goes_wrong_all_the_time() {
     for seed in 0..2_000 {
         let mut random = Random::new(seed);
         let mut metrics = Metrics::default();
-        let mut shim = Shim::new(Plan::Passing(Random::new(seed + 1)));
-        shim.room = 1 + random.below(200) as usize;
+        let mut shim = Shim::new(Plan::Transient(Random::new(seed + 1)));
+        shim.send_buffer_bytes = 1 + random.below(200) as usize;
         let mut connection = Connection::new(shim, u64::MAX);
         let (mut intended, mut received) = (Vec::new(), Vec::new());
         for byte in 0..200_u8 {
@@ -105,15 +105,15 @@ fn no_byte_is_lost_or_doubled_when_all_goes_wrong_all_the_time() {
             intended.extend_from_slice(&bytes);
             connection.write(&bytes, NOW_MS, &mut metrics).expect("faults pass");
             if random.chance(3) {
-                received.append(&mut connection.stream.taken);
+                received.append(&mut connection.stream.written);
                 deliver_edges(&mut connection, &mut metrics).expect("faults pass");
             }
         }
         while !connection.outbox.is_empty() {
-            received.append(&mut connection.stream.taken);
+            received.append(&mut connection.stream.written);
             deliver_edges(&mut connection, &mut metrics).expect("faults pass");
         }
-        received.append(&mut connection.stream.taken);
+        received.append(&mut connection.stream.written);
         assert_eq!(received, intended, "seed {seed}");
     }
 }

@@ -47,8 +47,8 @@ fn lie_about_players(body: Body, ids: &[u32], random: &mut Random) -> Body {
     let (updated, moved) = (any_players(), any_players());
     match body {
         Body::Changes(changes) => Body::Changes(Changes {
-            left: updated.iter().map(|told| told.id).collect(),
-            moved: moved.into_iter().map(|told| (random.below(100) as u32, told)).collect(),
+            left: updated.iter().map(|update| update.id).collect(),
+            moved: moved.into_iter().map(|update| (random.below(100) as u32, update)).collect(),
             updated,
             ..changes
         }),

@@ -16,7 +16,7 @@ const PLAYED_MS: u64 = 60_000;
 
 /// How a client plays, and over which line.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Network {
     frames_per_s: u64,
     /// One way.
     delay_ms: u64,
@@ -30,7 +30,7 @@ struct Client {
     at: (i32, i32),
     vector: Vector,
     steps: u64,
-    steps_until_whim: u64,
+    steps_until_change: u64,
     /// Until this step its attack lasts, and it takes none.
     attacks_until: Option<u64>,
     sequence: u32,
@@ -39,7 +39,7 @@ struct Client {
 impl Client {
     fn new() -> Self {
         let (at, vector) = ((1_000, 1_000), Vector::ZERO);
-        Self { at, vector, steps: 0, steps_until_whim: 0, attacks_until: None, sequence: 0 }
+        Self { at, vector, steps: 0, steps_until_change: 0, attacks_until: None, sequence: 0 }
     }
 
     fn step(&mut self, random: &mut Random) -> Option<ClientMessage> {
@@ -49,8 +49,8 @@ impl Client {
             self.attacks_until = self.attacks_until.filter(|_| !is_over);
             return is_over.then_some(ClientMessage::AttackEnd);
         }
-        if self.steps_until_whim == 0 {
-            self.steps_until_whim = 5 + random.below(3 * STEPS_PER_S);
+        if self.steps_until_change == 0 {
+            self.steps_until_change = 5 + random.below(3 * STEPS_PER_S);
             if random.chance(6) {
                 self.attacks_until = Some(self.steps + STEPS_PER_S);
                 return Some(ClientMessage::Attack { aim: None });
@@ -60,7 +60,7 @@ impl Client {
                 return None;
             }
         } else {
-            self.steps_until_whim -= 1;
+            self.steps_until_change -= 1;
             if self.vector == Vector::ZERO {
                 return None;
             }
@@ -74,70 +74,70 @@ impl Client {
 }
 
 /// What the line brings, and when.
-fn sent_by(client: &mut Client, line: Line, random: &mut Random) -> Vec<(u64, ClientMessage)> {
+fn arrivals(client: &mut Client, network: Network, random: &mut Random) -> Vec<(u64, ClientMessage)> {
     let (mut sent, mut arrives_ms, mut stalled_until_ms) = (Vec::new(), 0, 0);
-    for frame in 0..PLAYED_MS * line.frames_per_s / 1_000 {
-        let now_ms = frame * 1_000 / line.frames_per_s;
-        if line.stall_ms > 0 && now_ms >= stalled_until_ms + 2_000 && random.chance(60) {
-            stalled_until_ms = now_ms + line.stall_ms;
+    for frame in 0..PLAYED_MS * network.frames_per_s / 1_000 {
+        let now_ms = frame * 1_000 / network.frames_per_s;
+        if network.stall_ms > 0 && now_ms >= stalled_until_ms + 2_000 && random.chance(60) {
+            stalled_until_ms = now_ms + network.stall_ms;
         }
         // A slow frame takes all steps that are due, back to back.
         while client.steps < now_ms * STEPS_PER_S / 1_000 {
             let Some(message) = client.step(random) else { continue };
-            let jitter_ms = random.below(line.jitter_ms + 1);
-            arrives_ms = arrives_ms.max(now_ms.max(stalled_until_ms) + line.delay_ms + jitter_ms);
+            let jitter_ms = random.below(network.jitter_ms + 1);
+            arrives_ms = arrives_ms.max(now_ms.max(stalled_until_ms) + network.delay_ms + jitter_ms);
             sent.push((arrives_ms, message));
         }
     }
     sent
 }
 
-fn play(seed: u64, line: Line, arena: &mut Arena, pool: &mut Pool) {
+fn play(seed: u64, network: Network, arena: &mut Arena, pool: &mut Pool) {
     let mut random = Random::new(seed);
     arena.join();
-    let who = arena.join();
-    arena.pass(pool, 4_000);
+    let player = arena.join();
+    arena.run_for(pool, 4_000);
     let start_ms = arena.now_ms();
     let mut client = Client::new();
     let mut attacks = false;
-    for (at_ms, message) in sent_by(&mut client, line, &mut random) {
+    for (at_ms, message) in arrivals(&mut client, network, &mut random) {
         while arena.now_ms() < start_ms + at_ms {
             arena.step(pool);
         }
-        arena.send(who, &message);
+        arena.send(player, &message);
         match message {
             ClientMessage::Attack { .. } => attacks = true,
             ClientMessage::AttackEnd => attacks = false,
             ClientMessage::Move { claim: Some(claim), .. } if !attacks => {
-                let here = arena.position(who);
+                let here = arena.position(player);
                 assert_eq!(
                     (u32::from(here.x), u32::from(here.y)),
                     claim,
-                    "SIMULATION_SEED={seed}: {line:?}: refused at {at_ms} ms"
+                    "SIMULATION_SEED={seed}: {network:?}: refused at {at_ms} ms"
                 );
             }
             _ => {}
         }
     }
-    assert_eq!(arena.metrics.rate_limited_total, 0, "SIMULATION_SEED={seed}: {line:?}");
+    assert_eq!(arena.metrics.rate_limited_total, 0, "SIMULATION_SEED={seed}: {network:?}");
     arena.assert_no_violations();
 }
 
 #[test]
 fn no_honest_claim_is_refused_on_a_bad_line() {
-    let good = Line { frames_per_s: 60, delay_ms: 100, jitter_ms: 80, stall_ms: 0 };
+    let good = Network { frames_per_s: 60, delay_ms: 100, jitter_ms: 80, stall_ms: 0 };
     let lines = [
         good,
-        Line { frames_per_s: 15, ..good },
-        Line { frames_per_s: 15, jitter_ms: 0, ..good },
-        Line { stall_ms: 200, jitter_ms: 0, ..good },
-        Line { stall_ms: 200, ..good },
+        Network { frames_per_s: 15, ..good },
+        Network { frames_per_s: 15, jitter_ms: 0, ..good },
+        Network { stall_ms: 200, jitter_ms: 0, ..good },
+        Network { stall_ms: 200, ..good },
     ];
     let spawn = Config { spawn_min_x: 1_000, spawn_max_x: 1_001, ..Config::default() };
     let config = Config { spawn_min_y: 1_000, spawn_max_y: 1_001, ..spawn };
     for seed in seeds() {
-        for line in lines {
-            Arena::run(&config, |arena, pool| play(seed, line, arena, pool));
+        for network in lines {
+            Arena::run(&config, |arena, pool| play(seed, network, arena, pool));
         }
     }
 }

@@ -9,7 +9,7 @@ use super::random::Random;
 
 /// A player that does whatever it likes: one thing for a while, then another.
 pub struct Hostile {
-    pub way: u64,
+    pub strategy: u64,
     pause_ticks: u64,
     ticks_left: u64,
     vector: Vector,
@@ -19,12 +19,12 @@ pub struct Hostile {
 
 impl Hostile {
     pub fn new() -> Self {
-        Self { way: 0, pause_ticks: 1, ticks_left: 0, vector: Vector::ZERO, offset: (0, 0), sequence: 0 }
+        Self { strategy: 0, pause_ticks: 1, ticks_left: 0, vector: Vector::ZERO, offset: (0, 0), sequence: 0 }
     }
 
-    fn change_mind(&mut self, random: &mut Random) {
+    fn pick_strategy(&mut self, random: &mut Random) {
         let axis = |random: &mut Random, most: u64| random.below(2 * most + 1) as i32 - most as i32;
-        self.way = random.below(9);
+        self.strategy = random.below(9);
         let pause_max = [4, 4, 20][random.below(3) as usize];
         self.pause_ticks = 1 + random.below(pause_max);
         self.ticks_left = 20 + random.below(900);
@@ -37,36 +37,38 @@ impl Hostile {
     /// What it sends in this tick.
     pub fn next(&mut self, (x, y): (u16, u16), random: &mut Random) -> Option<ClientMessage> {
         if self.ticks_left == 0 {
-            self.change_mind(random);
+            self.pick_strategy(random);
         }
         self.ticks_left -= 1;
         if !self.ticks_left.is_multiple_of(self.pause_ticks) {
             return None;
         }
         self.sequence += 1;
-        let turn = self.sequence.is_multiple_of(2);
+        let is_even = self.sequence.is_multiple_of(2);
         let moved = |by: i32, from: u16| (i32::from(from) + by).clamp(0, 2_000) as u32;
         let claim_at = |offset: (i32, i32)| Some((moved(offset.0, x), moved(offset.1, y)));
         let back = (-4 * i32::from(self.vector.dx()), -4 * i32::from(self.vector.dy()));
-        let (vector, claim) = match self.way {
+        let (vector, claim) = match self.strategy {
             // On and off, and this way and that.
-            0 => (if turn { self.vector } else { Vector::ZERO }, None),
-            1 => (if turn { self.vector } else { any_vector(random) }, None),
+            0 => (if is_even { self.vector } else { Vector::ZERO }, None),
+            1 => (if is_even { self.vector } else { any_vector(random) }, None),
             // Says that it walks, and claims that it does not, or elsewhere, or ahead.
             2 => (self.vector, claim_at(back)),
             3 => (self.vector, claim_at(self.offset)),
             4 => (self.vector, claim_at((-back.0, -back.1))),
             // Leaps to and fro.
-            5 => (self.vector, claim_at(if turn { self.offset } else { (-self.offset.0, -self.offset.1) })),
+            5 => {
+                (self.vector, claim_at(if is_even { self.offset } else { (-self.offset.0, -self.offset.1) }))
+            }
             6 => {
-                let side = if turn { 100 } else { 2_000 };
+                let side = if is_even { 100 } else { 2_000 };
                 return Some(ClientMessage::Viewport { width: side, height: side });
             }
             7 => {
-                let facing = if turn { Facing::Left } else { Facing::Right };
+                let facing = if is_even { Facing::Left } else { Facing::Right };
                 return Some(ClientMessage::Direction(facing));
             }
-            _ if turn => return Some(ClientMessage::Attack { aim: None }),
+            _ if is_even => return Some(ClientMessage::Attack { aim: None }),
             _ => (self.vector, claim_at((0, 0))),
         };
         Some(ClientMessage::Move { vector, sequence: self.sequence, claim })
@@ -76,7 +78,7 @@ impl Hostile {
 /// From its entrance on, a player comes no farther along an axis than walking and one budget carry it, and what that earned
 /// meanwhile. From any other moment on it comes one claim farther at most: one back to where client and server agreed, before
 /// the server walked on the other way, is free.
-pub struct SpeedLaw {
+pub struct SpeedLimit {
     ticks: u64,
     /// For each way along an axis, where the player entered.
     entered: Option<[f64; 4]>,
@@ -89,7 +91,7 @@ const WALK_PER_S: f64 = 96.0;
 /// The rounding of a tick's way, and a tick more in which the budget refills.
 const ROUNDING: f64 = 4.0;
 
-impl SpeedLaw {
+impl SpeedLimit {
     pub fn new() -> Self {
         Self { ticks: 0, entered: None, least: [f64::INFINITY; 4] }
     }
@@ -98,7 +100,7 @@ impl SpeedLaw {
     ///
     /// # Errors
     /// It came too far.
-    pub fn note(&mut self, (x, y): (u16, u16)) -> Result<(), String> {
+    pub fn observe(&mut self, (x, y): (u16, u16)) -> Result<(), String> {
         self.ticks += 1;
         let allowed_per_tick = (WALK_PER_S + f64::from(RECONCILIATION_REFILL_PER_S)) / TICK_RATE_HZ as f64;
         let allowed = self.ticks as f64 * allowed_per_tick;
@@ -108,11 +110,11 @@ impl SpeedLaw {
         for ((least, along), entered) in self.least.iter_mut().zip(ways).zip(entered) {
             let over = along - allowed;
             *least = least.min(over);
-            let (in_all, lately) = (over - entered, over - *least);
+            let (total, since_lowest) = (over - entered, over - *least);
             let budget = f64::from(RECONCILIATION_BUDGET_MAX) + ROUNDING;
-            if in_all > budget || lately > budget + f64::from(CLAIM_DISTANCE_MAX) {
+            if total > budget || since_lowest > budget + f64::from(CLAIM_DISTANCE_MAX) {
                 return Err(format!(
-                    "{in_all} units farther than it can walk, {lately} lately, at ({x}, {y})"
+                    "{total} units farther than it can walk, {since_lowest} lately, at ({x}, {y})"
                 ));
             }
         }

@@ -43,7 +43,7 @@ use random::Random;
 const TICK_RATE_HZ: u64 = 60;
 const SEEDS_BY_DEFAULT: u64 = 12;
 const PLAYERS_MAX: usize = 60;
-const WILD_TICKS: u64 = 40 * TICK_RATE_HZ;
+const CHAOS_TICKS: u64 = 40 * TICK_RATE_HZ;
 /// A sync interval, the first sprite's loading time, a keyframe and a look.
 const SETTLE_TICKS: u64 = 10 * TICK_RATE_HZ;
 
@@ -52,7 +52,7 @@ struct Simulation {
     seed: u64,
     random: Random,
     tick: u64,
-    game: Engine,
+    engine: Engine,
     metrics: Metrics,
     peers: Vec<Peer>,
     hostiles: Hostiles,
@@ -71,12 +71,12 @@ impl Simulation {
         config.max_visible = [6, 20, 128][random.below(3) as usize].min(PLAYERS_MAX);
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
-        let game = Engine::new(&config);
+        let engine = Engine::new(&config);
         Self {
             seed,
             random,
             tick: 0,
-            game,
+            engine,
             metrics: Metrics::default(),
             peers: Vec::new(),
             hostiles: Hostiles::default(),
@@ -94,7 +94,7 @@ impl Simulation {
         for peer in &mut self.peers {
             peer.act(now_ms, &mut self.random);
             let delivered =
-                peer.deliver_to_server(now_ms, &mut self.game, &mut self.metrics, &mut self.random);
+                peer.deliver_to_server(now_ms, &mut self.engine, &mut self.metrics, &mut self.random);
             peer.has_left |= delivered.is_err();
         }
         let (left, stayed) =
@@ -102,18 +102,18 @@ impl Simulation {
         self.peers = stayed;
         for peer in left {
             let peer: Peer = peer;
-            self.hostiles.remember(&peer, &self.game);
-            self.game.leave(peer.slot);
+            self.hostiles.save_hostile(&peer, &self.engine);
+            self.engine.leave(peer.slot);
         }
-        self.game.step(1, &mut self.metrics);
-        self.keep_to_the_law();
+        self.engine.step(1, &mut self.metrics);
+        self.check_speed_limits();
         let peers = &self.peers;
         let mut can_be_written =
             |slot: u32| peers.iter().any(|peer| peer.slot == slot && peer.connection.is_write_ready());
-        self.game.begin_flush_round();
+        self.engine.begin_flush_round();
         let mut written: Vec<(u32, Vec<u8>)> = Vec::new();
-        while !self.game.viewers().is_flush_round_over() {
-            self.game.flush_batch(pool, &mut can_be_written, &mut self.metrics);
+        while !self.engine.viewers().is_flush_round_over() {
+            self.engine.flush_batch(pool, &mut can_be_written, &mut self.metrics);
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 written.push((segment.slot, frames.to_vec()));
             }
@@ -130,47 +130,47 @@ impl Simulation {
     }
 
     /// Joins, leaves, stalls and whims.
-    fn stir(&mut self) {
+    fn act_randomly(&mut self) {
         let now_ms = self.now_ms();
         if self.peers.len() < PLAYERS_MAX && self.random.chance(8) {
             let mut out = Vec::new();
-            let slot = self.game.join(None, &mut out, &mut self.metrics);
-            self.peers.push(Peer::new(slot, &out, &self.game, now_ms, &mut self.random));
+            let slot = self.engine.join(None, &mut out, &mut self.metrics);
+            self.peers.push(Peer::new(slot, &out, &self.engine, now_ms, &mut self.random));
         }
         if self.peers.len() > 2 && self.random.chance(150) {
-            let who = self.random.below(self.peers.len() as u64) as usize;
+            let index = self.random.below(self.peers.len() as u64) as usize;
             if self.random.chance(2) {
-                self.peers[who].has_left = true;
+                self.peers[index].has_left = true;
             } else {
                 let kinds = [ErrorKind::ConnectionReset, ErrorKind::TimedOut];
-                self.peers[who].connection.stream.break_with(kinds[self.random.below(2) as usize]);
+                self.peers[index].connection.stream.break_with(kinds[self.random.below(2) as usize]);
             }
         }
         for peer in &mut self.peers {
-            peer.change_mind(now_ms, &mut self.random);
+            peer.act_randomly(now_ms, &mut self.random);
         }
     }
 
     fn run(mut self) {
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
-            for _ in 0..WILD_TICKS {
-                self.stir();
+            for _ in 0..CHAOS_TICKS {
+                self.act_randomly();
                 self.step(&mut pool);
             }
             // First nobody changes anything any more, but walkers walk on.
             let now_ms = self.now_ms();
             for peer in &mut self.peers {
-                peer.calm_down(now_ms, &mut self.random);
+                peer.settle(now_ms, &mut self.random);
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
-            self.check(Strictness::SomeStillWalk);
+            self.check(Strictness::SomeMoving);
             let now_ms = self.now_ms();
             for peer in &mut self.peers {
-                peer.stand_still(now_ms, &mut self.random);
+                peer.halt(now_ms, &mut self.random);
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
-            self.check(Strictness::AllStand);
+            self.check(Strictness::AllStopped);
         });
     }
 
@@ -181,7 +181,7 @@ impl Simulation {
                 continue;
             }
             let hostile = &self.hostiles.ids;
-            if let Err(difference) = check::check(peer, &self.game, hostile, self.now_ms(), strictness) {
+            if let Err(difference) = check::check(peer, &self.engine, hostile, self.now_ms(), strictness) {
                 let player = peer.replica.own_id();
                 panic!(
                     "SIMULATION_SEED={}: {strictness:?}, picture of player {player:?}: {difference}",
@@ -189,7 +189,7 @@ impl Simulation {
                 );
             }
         }
-        let dropped = if self.hostiles.wanted == 0 { self.metrics.rate_limited_total } else { 0 };
+        let dropped = if self.hostiles.target_count == 0 { self.metrics.rate_limited_total } else { 0 };
         let faults = self.metrics.protocol_errors.total() + dropped;
         assert_eq!(faults, 0, "SIMULATION_SEED={}: honest clients, yet messages were refused", self.seed);
     }

@@ -38,13 +38,13 @@ const READ_BYTES: usize = 48;
 
 /// What the player is about.
 #[derive(Clone, Copy)]
-enum Mood {
-    Stands,
+enum Behavior {
+    Idle,
     /// Holds a key: a MOVE with a claim each step.
-    Walks(Vector),
+    Walking(Vector),
     /// Sent one short MOVE and walks on.
-    Drifts,
-    Attacks {
+    Drifting,
+    Attacking {
         until_ms: u64,
         then: Vector,
     },
@@ -57,7 +57,7 @@ pub struct Peer {
     pub has_left: bool,
     /// Sends what it likes instead.
     pub hostile: Option<Hostile>,
-    mood: Mood,
+    behavior: Behavior,
     next_step_ms: u64,
     next_attack_end_ms: Option<u64>,
     stalled_until_ms: u64,
@@ -72,11 +72,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(slot: u32, first_frames: &[u8], game: &Engine, now_ms: u64, random: &mut Random) -> Self {
+    pub fn new(slot: u32, first_frames: &[u8], engine: &Engine, now_ms: u64, random: &mut Random) -> Self {
         let options = ReplicaOptions {
             loading_ms: 20 + random.below(700),
             lateness_ms: 2 * DELAY_MS_MAX + 40,
-            visible_max: Some(game.viewers().settings().max_visible),
+            visible_max: Some(engine.viewers().settings().max_visible),
             ..ReplicaOptions::default()
         };
         let player = Box::new(Player {
@@ -89,8 +89,8 @@ impl Peer {
             session_token: None,
             last_saved_ms: 0,
         });
-        let mut shim = Shim::new(Plan::Passing(Random::new(random.below(u64::from(u32::MAX)))));
-        shim.room = ROOM_BYTES;
+        let mut shim = Shim::new(Plan::Transient(Random::new(random.below(u64::from(u32::MAX)))));
+        shim.send_buffer_bytes = ROOM_BYTES;
         let mut connection = Connection::new(shim, u64::MAX);
         connection.phase = Phase::Player { slot, player };
         connection.outbox.bytes().extend_from_slice(first_frames);
@@ -100,7 +100,7 @@ impl Peer {
             connection,
             has_left: false,
             hostile: None,
-            mood: Mood::Stands,
+            behavior: Behavior::Idle,
             next_step_ms: now_ms + STEP_MS,
             next_attack_end_ms: None,
             stalled_until_ms: 0,
@@ -122,14 +122,14 @@ impl Peer {
     }
 
     /// A whim now and then: another mood, a turn, another viewport, a stall.
-    pub fn change_mind(&mut self, now_ms: u64, random: &mut Random) {
+    pub fn act_randomly(&mut self, now_ms: u64, random: &mut Random) {
         if self.replica.own_id().is_none() || self.hostile.is_some() {
             return;
         }
         if random.chance(900) {
             self.stalled_until_ms = now_ms + random.below(4000);
             // Who does not read has filled its socket: from now on it takes nothing.
-            self.connection.stream.room = self.connection.stream.taken.len();
+            self.connection.stream.send_buffer_bytes = self.connection.stream.written.len();
         }
         if random.chance(1200) {
             let (width, height) = (random.below(2500) as u16, random.below(2500) as u16);
@@ -139,21 +139,21 @@ impl Peer {
             let facing = if random.chance(2) { Facing::Left } else { Facing::Right };
             self.send(&ClientMessage::Direction(facing), now_ms, random);
         }
-        if matches!(self.mood, Mood::Attacks { .. }) || !random.chance(60) {
+        if matches!(self.behavior, Behavior::Attacking { .. }) || !random.chance(60) {
             return;
         }
         let vector = any_vector(random);
         match random.below(6) {
             0 | 1 => self.stop(now_ms, random),
-            2 | 3 => self.mood = Mood::Walks(vector),
+            2 | 3 => self.behavior = Behavior::Walking(vector),
             4 => {
                 self.stop(now_ms, random);
-                self.mood = Mood::Drifts;
+                self.behavior = Behavior::Drifting;
                 self.send_short_move(vector, now_ms, random);
             }
             _ => {
-                let then = if let Mood::Walks(vector) = self.mood { vector } else { Vector::ZERO };
-                self.mood = Mood::Attacks { until_ms: now_ms + ATTACK_MS, then };
+                let then = if let Behavior::Walking(vector) = self.behavior { vector } else { Vector::ZERO };
+                self.behavior = Behavior::Attacking { until_ms: now_ms + ATTACK_MS, then };
                 self.send(&ClientMessage::Attack { aim: Some((220.0, 218.4)) }, now_ms, random);
                 self.next_attack_end_ms.get_or_insert(now_ms + ATTACK_MS);
             }
@@ -174,39 +174,39 @@ impl Peer {
             self.next_attack_end_ms = Some(now_ms + ATTACK_MS);
             self.send(&ClientMessage::AttackEnd, now_ms, random);
         }
-        if let Mood::Attacks { until_ms, then } = self.mood
+        if let Behavior::Attacking { until_ms, then } = self.behavior
             && now_ms >= until_ms
         {
-            self.mood = if then == Vector::ZERO { Mood::Stands } else { Mood::Walks(then) };
+            self.behavior = if then == Vector::ZERO { Behavior::Idle } else { Behavior::Walking(then) };
         }
         if now_ms >= self.next_step_ms {
             self.next_step_ms += STEP_MS;
-            if let Mood::Walks(vector) = self.mood {
+            if let Behavior::Walking(vector) = self.behavior {
                 self.step(vector, now_ms, random);
             }
         }
     }
 
     /// No whims any more, and no delays: who holds a key lets it go, who drifts drifts on.
-    pub fn calm_down(&mut self, now_ms: u64, random: &mut Random) {
+    pub fn settle(&mut self, now_ms: u64, random: &mut Random) {
         self.stalled_until_ms = 0;
         self.delay_ms = 1;
-        if !matches!(self.mood, Mood::Drifts) {
+        if !matches!(self.behavior, Behavior::Drifting) {
             self.stop(now_ms, random);
         }
     }
 
     /// Even who drifts stops.
-    pub fn stand_still(&mut self, now_ms: u64, random: &mut Random) {
+    pub fn halt(&mut self, now_ms: u64, random: &mut Random) {
         self.stop(now_ms, random);
     }
 
     fn stop(&mut self, now_ms: u64, random: &mut Random) {
-        match self.mood {
-            Mood::Walks(_) => self.step(Vector::ZERO, now_ms, random),
+        match self.behavior {
+            Behavior::Walking(_) => self.step(Vector::ZERO, now_ms, random),
             _ => self.send_short_move(Vector::ZERO, now_ms, random),
         }
-        self.mood = Mood::Stands;
+        self.behavior = Behavior::Idle;
     }
 
     fn step(&mut self, vector: Vector, now_ms: u64, random: &mut Random) {
@@ -237,7 +237,7 @@ impl Peer {
     pub fn deliver_to_server(
         &mut self,
         now_ms: u64,
-        game: &mut Engine,
+        engine: &mut Engine,
         metrics: &mut Metrics,
         random: &mut Random,
     ) -> Result<(), WriteFailed> {
@@ -246,7 +246,7 @@ impl Peer {
                 let rest = bytes.split_off(random.below(bytes.len() as u64) as usize);
                 self.upstream.push_front((now_ms + 1 + random.below(self.delay_ms), rest));
             }
-            self.connection.stream.arrived.extend(bytes);
+            self.connection.stream.incoming.extend(bytes);
         }
         let connection = &mut self.connection;
         connection.writable |= connection.stream.is_writable_edge();
@@ -262,14 +262,14 @@ impl Peer {
             let mut scratch = [0; READ_BYTES];
             match connection.read(&mut scratch, metrics) {
                 ReadOutcome::Bytes(count) => {
-                    take_in(connection, &scratch[..count], &mut replies, now_ms, game, metrics);
+                    take_in(connection, &scratch[..count], &mut replies, now_ms, engine, metrics);
                 }
                 ReadOutcome::Empty => {}
                 ReadOutcome::End | ReadOutcome::Failed => return Err(WriteFailed),
             }
         }
         if connection.is_write_ready() && !replies.is_empty() {
-            game.piggyback(self.slot, true, &mut replies, metrics);
+            engine.piggyback(self.slot, true, &mut replies, metrics);
             return connection.write(&replies, now_ms, metrics);
         }
         if !replies.is_empty() {
@@ -280,7 +280,7 @@ impl Peer {
         if let Some(since_ms) = backlog_since_ms
             && connection.outbox.is_empty()
         {
-            game.backlog_drained(self.slot, now_ms - since_ms);
+            engine.backlog_drained(self.slot, now_ms - since_ms);
         }
         Ok(())
     }
@@ -291,8 +291,8 @@ impl Peer {
             return;
         }
         let socket = &mut self.connection.stream;
-        socket.room = ROOM_BYTES;
-        let sent = &mut socket.taken;
+        socket.send_buffer_bytes = ROOM_BYTES;
+        let sent = &mut socket.written;
         if sent.is_empty() {
             return;
         }
@@ -325,7 +325,7 @@ fn take_in(
     bytes: &[u8],
     replies: &mut Vec<u8>,
     now_ms: u64,
-    game: &mut Engine,
+    engine: &mut Engine,
     metrics: &mut Metrics,
 ) {
     let Phase::Player { slot, player } = &mut connection.phase else { unreachable!("nothing else here") };
@@ -333,7 +333,7 @@ fn take_in(
     let out = if is_first { replies } else { connection.outbox.bytes() };
     let arrival = player.limiter.arrival(now_ms, now_ms);
     player.limiter.note_read(arrival, !connection.readable);
-    let outcome = game.receive(player.input_state(*slot), bytes, arrival, out, metrics);
+    let outcome = engine.receive(player.input_state(*slot), bytes, arrival, out, metrics);
     assert_eq!(outcome.closed, None, "a browser gives no reason to be closed");
 }
 

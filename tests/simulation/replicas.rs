@@ -9,7 +9,7 @@ use pixi_game_server::limits::{
 use pixi_game_server::replication::pool::Pool;
 
 use super::arena::Arena;
-use super::hostile::{Hostile, SpeedLaw};
+use super::hostile::{Hostile, SpeedLimit};
 use super::random::Random;
 use super::seeds;
 
@@ -31,7 +31,7 @@ fn crowd(arena: &mut Arena, pool: &mut Pool) -> usize {
         arena.step(pool);
     }
     let hostile = arena.join();
-    arena.pass(pool, 4_000);
+    arena.run_for(pool, 4_000);
     hostile
 }
 
@@ -42,7 +42,7 @@ fn config(at: u16) -> Config {
 
 /// The largest error of any viewer now.
 fn worst(arena: &Arena, of: usize) -> f64 {
-    (0..VIEWERS).filter_map(|viewer| arena.error(viewer, of)).fold(0.0, f64::max)
+    (0..VIEWERS).filter_map(|viewer| arena.position_error(viewer, of)).fold(0.0, f64::max)
 }
 
 #[test]
@@ -96,29 +96,31 @@ fn whatever_a_player_sends_it_is_drawn_near_where_it_is() {
         let mut random = Random::new(seed);
         let at = [30, 1_000, 1_970][random.below(3) as usize];
         Arena::run(&config(at), |arena, pool| {
-            let who = crowd(arena, pool);
-            let (mut hostile, mut law) = (Hostile::new(), SpeedLaw::new());
+            let player = crowd(arena, pool);
+            let (mut hostile, mut limit) = (Hostile::new(), SpeedLimit::new());
             for _ in 0..60 * 60 {
-                let here = arena.position(who);
+                let here = arena.position(player);
                 if let Some(message) = hostile.next((here.x, here.y), &mut random) {
-                    arena.send(who, &message);
+                    arena.send(player, &message);
                 }
                 arena.step(pool);
-                let here = arena.position(who);
-                law.note((here.x, here.y)).unwrap_or_else(|error| panic!("SIMULATION_SEED={seed}: {error}"));
-                let worst = worst(arena, who);
+                let here = arena.position(player);
+                limit
+                    .observe((here.x, here.y))
+                    .unwrap_or_else(|error| panic!("SIMULATION_SEED={seed}: {error}"));
+                let worst = worst(arena, player);
                 assert!(
                     worst <= f64::from(LEAPING) + SLACK,
                     "SIMULATION_SEED={seed}: drawn {worst} units off in way {}",
-                    hostile.way
+                    hostile.strategy
                 );
             }
             arena.assert_no_violations();
             let (vector, sequence) = (Vector::ZERO, hostile.sequence + 1);
-            arena.send(who, &ClientMessage::Move { vector, sequence, claim: None });
-            arena.pass(pool, 6_000);
+            arena.send(player, &ClientMessage::Move { vector, sequence, claim: None });
+            arena.run_for(pool, 6_000);
             assert!(
-                worst(arena, who) < f64::EPSILON,
+                worst(arena, player) < f64::EPSILON,
                 "SIMULATION_SEED={seed}: it stands, but not in all pictures"
             );
         });
@@ -129,24 +131,24 @@ fn whatever_a_player_sends_it_is_drawn_near_where_it_is() {
 fn a_client_a_quarter_too_fast_or_too_slow_is_never_refused() {
     for (factor, jitter_ms) in [(1.24, 0), (0.76, 0), (1.0, 80), (1.1, 60), (0.9, 60)] {
         Arena::run(&config(500), |arena, pool| {
-            let who = crowd(arena, pool);
+            let player = crowd(arena, pool);
             let mut random = Random::new(1);
             let (start_ms, mut at) = (arena.now_ms(), 500.0);
             let mut arrives_ms = start_ms;
             for sequence in 0..60 * 24 {
                 // Ten seconds this way, ten seconds that way.
-                let way = if sequence / 240 % 2 == 0 { 1 } else { -1 };
-                at += 4.0 * factor * f64::from(way);
+                let direction = if sequence / 240 % 2 == 0 { 1 } else { -1 };
+                at += 4.0 * factor * f64::from(direction);
                 let sent_ms = start_ms + u64::from(sequence) * 1_000 / 24;
                 arrives_ms = arrives_ms.max(sent_ms + random.below(jitter_ms + 1));
                 while arena.now_ms() < arrives_ms {
                     arena.step(pool);
                 }
-                let vector = Vector::new(way, 0).expect("a way along x");
+                let vector = Vector::new(direction, 0).expect("a way along x");
                 let claim = Some((at as u32, 1_000));
-                arena.send(who, &ClientMessage::Move { vector, sequence, claim });
+                arena.send(player, &ClientMessage::Move { vector, sequence, claim });
                 assert_eq!(
-                    arena.position(who).x,
+                    arena.position(player).x,
                     at as u16,
                     "{factor} times the speed, {jitter_ms} ms of jitter: refused in step {sequence}"
                 );

@@ -33,53 +33,54 @@ pub enum Plan {
     /// This fault, once, when so many bytes have been taken; it stops a write there.
     WriteAt(usize, Fault),
     /// Now and then, a fault that passes.
-    Passing(Random),
+    Transient(Random),
 }
 
 /// One end of a connection in memory.
 #[derive(Debug)]
 pub struct Shim {
     /// Bytes from the peer, arrived and not read.
-    pub arrived: VecDeque<u8>,
+    pub incoming: VecDeque<u8>,
     /// Bytes taken, not fetched by the peer.
-    pub taken: Vec<u8>,
+    pub written: Vec<u8>,
     /// Bytes taken since the start.
-    pub taken_total: usize,
+    pub written_total: usize,
     /// Most bytes that wait for the peer: the kernel's send buffer.
-    pub room: usize,
+    pub send_buffer_bytes: usize,
     pub plan: Plan,
     /// The write side was told `EAGAIN` and has not been told of room since.
-    owes_writable: bool,
+    needs_writable_edge: bool,
     /// The read side was told `EAGAIN`, or has drained the socket, and has not been told of bytes since.
-    owes_readable: bool,
+    needs_readable_edge: bool,
     broken: Option<ErrorKind>,
 }
 
 impl Shim {
     pub fn new(plan: Plan) -> Self {
         Self {
-            arrived: VecDeque::new(),
-            taken: Vec::new(),
-            taken_total: 0,
-            room: 16 * 1024,
+            incoming: VecDeque::new(),
+            written: Vec::new(),
+            written_total: 0,
+            send_buffer_bytes: 16 * 1024,
             plan,
-            owes_writable: false,
-            owes_readable: true,
+            needs_writable_edge: false,
+            needs_readable_edge: true,
             broken: None,
         }
     }
 
     /// Whether an edge says that there is room again; once.
     pub fn is_writable_edge(&mut self) -> bool {
-        let edge = self.owes_writable && (self.taken.len() < self.room || self.broken.is_some());
-        self.owes_writable &= !edge;
+        let edge = self.needs_writable_edge
+            && (self.written.len() < self.send_buffer_bytes || self.broken.is_some());
+        self.needs_writable_edge &= !edge;
         edge
     }
 
     /// Whether an edge says that there are bytes; once.
     pub fn is_readable_edge(&mut self) -> bool {
-        let edge = self.owes_readable && (!self.arrived.is_empty() || self.broken.is_some());
-        self.owes_readable &= !edge;
+        let edge = self.needs_readable_edge && (!self.incoming.is_empty() || self.broken.is_some());
+        self.needs_readable_edge &= !edge;
         edge
     }
 
@@ -90,13 +91,13 @@ impl Shim {
 
     fn next_fault(&mut self) -> Option<Fault> {
         match &mut self.plan {
-            Plan::WriteAt(position, fault) if self.taken_total == *position => {
+            Plan::WriteAt(position, fault) if self.written_total == *position => {
                 let fault = *fault;
                 self.plan = Plan::None;
                 Some(fault)
             }
             Plan::None | Plan::WriteAt(..) => None,
-            Plan::Passing(random) => random.chance(6).then(|| FAULTS[random.below(3) as usize]),
+            Plan::Transient(random) => random.chance(6).then(|| FAULTS[random.below(3) as usize]),
         }
     }
 
@@ -124,33 +125,33 @@ impl Read for Shim {
             }
             _ => {}
         }
-        let count = self.arrived.len().min(buffer.len());
+        let count = self.incoming.len().min(buffer.len());
         // A read shorter than its buffer has drained a real socket: what comes then comes with an edge.
-        self.owes_readable = count < buffer.len();
+        self.needs_readable_edge = count < buffer.len();
         if count == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        self.arrived.read_exact(&mut buffer[..count])?;
+        self.incoming.read_exact(&mut buffer[..count])?;
         Ok(count)
     }
 }
 
 impl Write for Shim {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let free = self.room.saturating_sub(self.taken.len());
+        let free = self.send_buffer_bytes.saturating_sub(self.written.len());
         let mut wanted = bytes.len().min(free);
         if let Plan::WriteAt(position, _) = self.plan
-            && position > self.taken_total
+            && position > self.written_total
         {
-            wanted = wanted.min(position - self.taken_total);
+            wanted = wanted.min(position - self.written_total);
         }
         let count = self.limit(wanted)?;
         if count == 0 {
-            self.owes_writable = true;
+            self.needs_writable_edge = true;
             return Err(ErrorKind::WouldBlock.into());
         }
-        self.taken.extend_from_slice(&bytes[..count]);
-        self.taken_total += count;
+        self.written.extend_from_slice(&bytes[..count]);
+        self.written_total += count;
         Ok(count)
     }
 

@@ -12,7 +12,7 @@ use crate::support::recording::{Event, recorded_lines};
 const VIEWERS: usize = 3;
 
 /// By then a jump has been told: the least time between two full states, and a second.
-const OVER_MS: u64 = 3_500;
+const SETTLED_AFTER_MS: u64 = 3_500;
 
 /// A walker's picture may be off to the one side when it is told, and to the other before it jumps.
 const WALKER: f64 = 2.0 * JUMP_DISTANCE as f64;
@@ -47,27 +47,27 @@ fn held_key(held_ms: u64) -> Vec<(u64, Vector)> {
 }
 
 /// Looks on as somebody plays.
-struct Audience {
-    who: usize,
+struct Observers {
+    player: usize,
     id: PlayerId,
     before: Vec<(f64, f64)>,
     /// How often each viewer saw the player jump.
     jumps: Vec<u32>,
 }
 
-impl Audience {
-    fn new(arena: &Arena, who: usize) -> Self {
-        let id = arena.inhabitants[who].replica.own_id().expect("it has been told");
-        let mut audience = Self { who, id, before: vec![(0.0, 0.0); VIEWERS], jumps: Vec::new() };
-        audience.look(arena);
-        audience.jumps = vec![0; VIEWERS];
-        audience
+impl Observers {
+    fn new(arena: &Arena, player: usize) -> Self {
+        let id = arena.players[player].replica.own_id().expect("it has been told");
+        let mut observers = Self { player, id, before: vec![(0.0, 0.0); VIEWERS], jumps: Vec::new() };
+        observers.update(arena);
+        observers.jumps = vec![0; VIEWERS];
+        observers
     }
 
     /// Takes a look at where the player is drawn, and counts those that have seen it jump.
-    fn look(&mut self, arena: &Arena) {
+    fn update(&mut self, arena: &Arena) {
         for (viewer, before) in self.before.iter_mut().enumerate() {
-            let remote = arena.inhabitants[viewer].replica.remote(self.id).expect("it is in view");
+            let remote = arena.players[viewer].replica.remote(self.id).expect("it is in view");
             let gone = (remote.x - before.0).abs().max((remote.y - before.1).abs());
             *before = (remote.x, remote.y);
             if let Some(jumps) = self.jumps.get_mut(viewer) {
@@ -78,14 +78,14 @@ impl Audience {
 
     /// How far off the worst picture is.
     fn error(&self, arena: &Arena) -> f64 {
-        (0..VIEWERS).filter_map(|viewer| arena.error(viewer, self.who)).fold(0.0, f64::max)
+        (0..VIEWERS).filter_map(|viewer| arena.position_error(viewer, self.player)).fold(0.0, f64::max)
     }
 }
 
 /// Plays the steps; for the time of the stall, if it is one, all messages of the player are held back. Returns how many jumps a
-/// viewer sees within so many milliseconds after its end at most. [`OVER_MS`] after it and from then on all viewers draw the
+/// viewer sees within so many milliseconds after its end at most. [`SETTLED_AFTER_MS`] after it and from then on all viewers draw the
 /// player within the tolerance.
-fn play(steps: &[(u64, Vector)], stall: &Range<u64>, is_stall: bool, within_ms: u64, tolerance: f64) -> u32 {
+fn play(steps: &[(u64, Vector)], stall: &Range<u64>, has_stall: bool, within_ms: u64, tolerance: f64) -> u32 {
     let spawn = Config { spawn_min_x: 500, spawn_max_x: 501, ..Config::default() };
     let config = Config { spawn_min_y: 700, spawn_max_y: 701, spawn_seed: Some(1), ..spawn };
     let mut most = 0;
@@ -94,38 +94,38 @@ fn play(steps: &[(u64, Vector)], stall: &Range<u64>, is_stall: bool, within_ms: 
             arena.join();
             arena.step(pool);
         }
-        let who = arena.join();
-        arena.pass(pool, 8_000);
+        let player = arena.join();
+        arena.run_for(pool, 8_000);
         let (start_ms, mut next) = (arena.now_ms(), steps.iter().peekable());
-        let (mut audience, mut was_held) = (Audience::new(arena, who), false);
+        let (mut observers, mut was_held) = (Observers::new(arena, player), false);
         while arena.now_ms() - start_ms < stall.end + 12_000 {
             let now_ms = arena.now_ms() - start_ms;
-            let is_held = is_stall && stall.contains(&now_ms);
+            let is_held = has_stall && stall.contains(&now_ms);
             match (was_held, is_held) {
-                (false, true) => arena.stall(who),
-                (true, false) => arena.resume(who),
+                (false, true) => arena.stall(player),
+                (true, false) => arena.resume(player),
                 _ => {}
             }
             was_held = is_held;
             while let Some((_, vector)) = next.next_if(|(at_ms, _)| *at_ms <= now_ms) {
-                let message = arena.inhabitants[who].replica.step(*vector);
-                arena.send(who, &message);
+                let message = arena.players[player].replica.step(*vector);
+                arena.send(player, &message);
             }
             arena.step(pool);
-            audience.look(arena);
+            observers.update(arena);
             if now_ms < stall.end {
-                audience.jumps.fill(0);
+                observers.jumps.fill(0);
             } else if now_ms <= stall.end + within_ms {
-                most = audience.jumps.iter().copied().max().unwrap_or(0);
+                most = observers.jumps.iter().copied().max().unwrap_or(0);
             }
-            if now_ms > stall.end + OVER_MS {
-                let error = audience.error(arena);
+            if now_ms > stall.end + SETTLED_AFTER_MS {
+                let error = observers.error(arena);
                 assert!(error <= tolerance + SLACK, "{stall:?}: {error} units off at {now_ms} ms");
             }
         }
         // A hidden tab sends nothing more: it stops, and the next full state says where.
-        arena.pass(pool, 9_000);
-        let error = audience.error(arena);
+        arena.run_for(pool, 9_000);
+        let error = observers.error(arena);
         assert!(error < f64::EPSILON, "{stall:?}: drawn {error} units off for good");
     });
     most
@@ -151,7 +151,7 @@ fn a_key_held_or_released_in_a_stall_is_one_jump_at_most() {
     for stall_ms in [3_000, 5_000, 10_000] {
         for held_ms in [1_500, 3_000, 4_500, 9_000, 14_000] {
             let stall = 1_000..1_000 + stall_ms;
-            let jumps = play(&held_key(held_ms), &stall, true, OVER_MS, WALKER);
+            let jumps = play(&held_key(held_ms), &stall, true, SETTLED_AFTER_MS, WALKER);
             assert!(jumps <= 1, "held for {held_ms} ms, stalled for {stall_ms} ms: {jumps} jumps seen");
         }
     }
