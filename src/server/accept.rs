@@ -246,8 +246,8 @@ impl Server {
         match acceptor.accept() {
             Accepted::Connection(stream, peer) => {
                 self.record_exhaustion(error);
-                let checked = self.check_new(stream, peer, listener);
-                if let Some((stream, peer_address)) = checked
+                let admitted = self.check_new(stream, peer, listener);
+                if let Some((stream, peer_address)) = admitted
                     && let Some(token) =
                         self.insert(stream, peer_address, listener, ConnectionClass::ReserveDescriptor)
                 {
@@ -386,11 +386,11 @@ impl Server {
         listener: Listener,
     ) -> Option<(TcpStream, PeerAddress)> {
         self.metrics.connections_accepted_total += 1;
-        let checked = match listener {
+        let result = match listener {
             Listener::Public => self.check_peer(&stream, peer),
             Listener::Admin => Ok(PeerAddress::Unknown),
         };
-        match checked {
+        match result {
             Ok(peer_address) => Some((stream, peer_address)),
             Err(Rejection::Respond(refusal)) => {
                 let date = self.date();

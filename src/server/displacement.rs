@@ -1,9 +1,14 @@
 //! HTTP connections at a listener, and which of them is closed when a new one needs its place.
 //!
-//! The activity of a connection decides: first a lingering one, which has been sent everything and only waits for the
-//! peer to close; then an idle keep-alive connection; then one whose request is incomplete; then one whose peer has read
-//! nothing of its answer for [`HTTP_PROGRESS_MS`]. An answer that makes progress is never displaced. Among equals the
-//! oldest goes first: the longest idle, the first accepted. There is no grace period, so that a flood displaces itself.
+//! Connections are displaced in this order:
+//!
+//! 1. a lingering connection, which has been sent everything and only waits for the peer to close;
+//! 2. an idle keep-alive connection;
+//! 3. a connection whose request is incomplete;
+//! 4. a connection whose peer has read nothing of its answer for [`HTTP_PROGRESS_MS`].
+//!
+//! An answer that makes progress is never displaced. Among equals the oldest goes first: the longest idle,
+//! the first accepted. No connection has a grace period, so that a flood displaces itself.
 //!
 //! Each address may hold a bounded number of these connections; at the bound its own connections are displaced, in the
 //! same order.

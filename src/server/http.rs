@@ -30,7 +30,7 @@ pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
 /// The state of a connection after a request.
-pub(super) enum Answered {
+pub(super) enum RequestOutcome {
     /// More requests may follow.
     KeepAlive,
     /// The last response is written.
@@ -38,7 +38,7 @@ pub(super) enum Answered {
     /// The connection is a player now.
     Upgraded,
     /// The handshake is pending: its session token is being looked up.
-    Deferred,
+    Pending,
 }
 
 /// A valid WebSocket handshake.
@@ -76,7 +76,7 @@ impl Server {
         if http.head.is_empty() || !connection.outbox.is_empty() {
             return false;
         }
-        let answered = match http.head.next_request() {
+        let outcome = match http.head.next_request() {
             Ok(None) => return false,
             Ok(Some(mut request)) => {
                 http.was_answered = true;
@@ -85,15 +85,15 @@ impl Server {
             }
             Err(error) => self.answer_malformed(token, error),
         };
-        match answered {
-            Answered::KeepAlive | Answered::Deferred => {}
-            Answered::Close => self.close_http(token),
-            Answered::Upgraded => self.queue_write(token),
+        match outcome {
+            RequestOutcome::KeepAlive | RequestOutcome::Pending => {}
+            RequestOutcome::Close => self.close_http(token),
+            RequestOutcome::Upgraded => self.queue_write(token),
         }
         true
     }
 
-    fn answer_malformed(&mut self, token: Token, error: HttpError) -> Answered {
+    fn answer_malformed(&mut self, token: Token, error: HttpError) -> RequestOutcome {
         let reason = match error {
             HttpError::Malformed(_) => Refused::BadRequest,
             HttpError::HeadTooLong | HttpError::TooManyFields => Refused::HeadTooLarge,
@@ -103,17 +103,17 @@ impl Server {
         self.metrics.refused[reason] += 1;
         let line = format!("{}\n", error.reason());
         self.respond(token, &Response::text(error.status(), &line));
-        Answered::Close
+        RequestOutcome::Close
     }
 
-    fn answer(&mut self, token: Token, request: &Request, pool: &Pool) -> Answered {
+    fn answer(&mut self, token: Token, request: &Request, pool: &Pool) -> RequestOutcome {
         self.metrics.http_requests_total += 1;
         if let Err(refusal) = self.check_request_rate(token, request) {
             // The next request on a proxy's connection may come from another client.
             let keep_alive = request.keep_alive && self.is_proxied(token);
             return self.refuse_address(token, Some(request), &refusal, keep_alive);
         }
-        let Some(connection) = self.table.get(token) else { return Answered::Close };
+        let Some(connection) = self.table.get(token) else { return RequestOutcome::Close };
         let (listener, class) = (connection.listener, connection.class);
         let path = self.without_slash(&request.path, listener);
         if class == ConnectionClass::ReserveDescriptor && listener == Listener::Public && path != "/health" {
@@ -147,9 +147,9 @@ impl Server {
         keep_alive(request)
     }
 
-    fn answer_method(&mut self, token: Token, request: &Request, path: &str) -> Answered {
+    fn answer_method(&mut self, token: Token, request: &Request, path: &str) -> RequestOutcome {
         self.metrics.refused[Refused::Method] += 1;
-        let line = "only GET, HEAD and OPTIONS are answered here\n";
+        let line = "only GET, HEAD and OPTIONS are allowed\n";
         let response = Response {
             headers: &[allow(path)],
             keep_alive: request.keep_alive,
@@ -198,7 +198,7 @@ impl Server {
     }
 
     /// Handles an upgrade. Checks the capacity before it grants the upgrade.
-    fn answer_upgrade(&mut self, token: Token, request: &Request) -> Answered {
+    fn answer_upgrade(&mut self, token: Token, request: &Request) -> RequestOutcome {
         let key = match upgrade(request) {
             Ok(key) => key,
             Err(error) => {
@@ -233,14 +233,14 @@ impl Server {
         match self.look_up_token(presented) {
             TokenLookup::Player(reconnect) => {
                 self.upgrade_to_player(&handshake, reconnect.as_ref());
-                return Answered::Upgraded;
+                return RequestOutcome::Upgraded;
             }
             TokenLookup::InUse(presented, owner) => {
                 self.ping_owner(Requester::Client(handshake), presented, owner);
             }
             TokenLookup::Remote(presented) => self.fetch_remote_session(handshake, presented),
         }
-        Answered::Deferred
+        RequestOutcome::Pending
     }
 
     /// Upgrades a pending handshake whose lookup is complete, if the server still has capacity. Otherwise
@@ -266,11 +266,11 @@ impl Server {
     }
 
     /// Returns the reason to refuse every new player, and the response line; `None` if players are admitted.
-    /// With `makes_room` the new player replaces another one.
-    pub(super) fn refusal_reason(&self, makes_room: bool) -> Option<(Refused, &'static str)> {
+    /// With `replaces_player` the new player replaces another one.
+    pub(super) fn refusal_reason(&self, replaces_player: bool) -> Option<(Refused, &'static str)> {
         if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
-        } else if self.is_full() && !makes_room {
+        } else if self.is_full() && !replaces_player {
             Some((Refused::Full, "the server is full\n"))
         } else if !self.has_ids() {
             Some((Refused::NoIds, "the server has no ids for players yet\n"))
@@ -289,12 +289,12 @@ impl Server {
     }
 
     /// Refuses a connection for lack of capacity.
-    fn refuse(&mut self, token: Token, reason: Refused, line: &'static str) -> Answered {
+    fn refuse(&mut self, token: Token, reason: Refused, line: &'static str) -> RequestOutcome {
         self.metrics.refused[reason] += 1;
         let response =
             Response { headers: &[RETRY_AFTER], ..Response::text(Status::ServiceUnavailable, line) };
         self.respond(token, &response);
-        Answered::Close
+        RequestOutcome::Close
     }
 
     fn refuse_address(
@@ -303,15 +303,15 @@ impl Server {
         request: Option<&Request>,
         refusal: &TooManyRequests,
         keep_alive: bool,
-    ) -> Answered {
+    ) -> RequestOutcome {
         let date = self.date();
         if let Some(connection) = self.table.get_mut(token) {
             refusal.write(connection.outbox.bytes(), request, keep_alive, &date);
         }
-        if keep_alive { Answered::KeepAlive } else { Answered::Close }
+        if keep_alive { RequestOutcome::KeepAlive } else { RequestOutcome::Close }
     }
 
-    fn refuse_origin(&mut self, token: Token, request: &Request, refusal: Refusal) -> Answered {
+    fn refuse_origin(&mut self, token: Token, request: &Request, refusal: Refusal) -> RequestOutcome {
         self.metrics.refused[match refusal {
             Refusal::Missing => Refused::OriginMissing,
             Refusal::Repeated => Refused::OriginRepeated,
@@ -382,8 +382,8 @@ pub(super) fn allow(path: &str) -> (&'static str, &'static str) {
     ("Allow", if path == "/ws" { "GET, OPTIONS" } else { "GET, HEAD, OPTIONS" })
 }
 
-pub(super) fn keep_alive(request: &Request) -> Answered {
-    if request.keep_alive { Answered::KeepAlive } else { Answered::Close }
+pub(super) fn keep_alive(request: &Request) -> RequestOutcome {
+    if request.keep_alive { RequestOutcome::KeepAlive } else { RequestOutcome::Close }
 }
 
 fn dynamic<'a>(request: &Request, status: Status, content_type: &'a str, body: &'a str) -> Response<'a> {

@@ -73,20 +73,20 @@ impl Server {
         if connection.is_websocket() {
             return self.queue_read(token);
         }
-        let mut took = self.write_answer(token);
+        let mut took = self.write_response(token);
         let mut answered = self.answer_next(token, pool);
         if !answered && self.read_http(token) {
             answered = self.answer_next(token, pool);
         }
         if answered {
-            took |= self.write_answer(token);
+            took |= self.write_response(token);
         }
         self.finish_half_closed(token, answered);
         self.update_activity(token, took, answered);
     }
 
     /// Writes a part of the pending response. Returns whether the peer took any bytes.
-    fn write_answer(&mut self, token: Token) -> bool {
+    fn write_response(&mut self, token: Token) -> bool {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return false };
         if connection.is_websocket() || matches!(connection.phase, Phase::Dead) {

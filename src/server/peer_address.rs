@@ -1,6 +1,8 @@
-//! Peer addresses of connections, and the limits of each address. The address is known at accept. For a
-//! trusted proxy it comes from the PROXY header at the start of the connection, or else from the header
-//! fields of each request: a proxy may send requests of different clients on one connection.
+//! Peer addresses of connections, and the limits of each address.
+//!
+//! The address is known at accept. For a trusted proxy it comes from the PROXY header at the start of the
+//! connection. Without the PROXY protocol it comes from the header fields of each request, since a proxy may
+//! send requests of different clients on one connection.
 //!
 //! Players are counted from their upgrade on, by [`AddressLimiter`]. Other connections are counted by
 //! `displacement`, and each connection and each request counts towards the rate of HTTP requests. Connections
@@ -153,15 +155,15 @@ impl PeerAddresses {
     pub(super) fn replace(&mut self, old: Token, new: Token) {
         let (old, new) = (index_of(old), index_of(new));
         let is_exchange = match (self.by_index.get(old), self.by_index.get(new)) {
-            (Some(PeerAddress::Player(permit)), Some(PeerAddress::Takeover(over))) => {
-                over.is_for_same_address(permit)
+            (Some(PeerAddress::Player(permit)), Some(PeerAddress::Takeover(takeover))) => {
+                takeover.is_for_same_address(permit)
             }
             _ => false,
         };
         if is_exchange {
             let permit = std::mem::take(&mut self.by_index[old]);
-            let over = std::mem::replace(&mut self.by_index[new], permit);
-            self.release(over);
+            let takeover = std::mem::replace(&mut self.by_index[new], permit);
+            self.release(takeover);
         }
     }
 
@@ -169,8 +171,8 @@ impl PeerAddresses {
     /// the connection is within the limit.
     pub(super) fn promote(&mut self, token: Token) -> bool {
         let Some(peer_address) = self.by_index.get_mut(index_of(token)) else { return true };
-        if let PeerAddress::Takeover(over) = peer_address
-            && let Some(permit) = self.limiter.promote(over)
+        if let PeerAddress::Takeover(takeover) = peer_address
+            && let Some(permit) = self.limiter.promote(takeover)
         {
             *peer_address = PeerAddress::Player(permit);
         }
@@ -274,11 +276,11 @@ impl Server {
         if is_trusted {
             return Ok(PeerAddress::Proxy(peer));
         }
-        self.client_address(Client::known(peer)).map_err(Rejection::Respond)
+        self.charge_connection(Client::known(peer)).map_err(Rejection::Respond)
     }
 
     /// Counts a connection as a request of its address, since a connection without requests costs as much.
-    fn client_address(&mut self, client: Client) -> Result<PeerAddress, TooManyRequests> {
+    fn charge_connection(&mut self, client: Client) -> Result<PeerAddress, TooManyRequests> {
         let charged = self.peer_addresses.charge(client, self.now_ns);
         self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
         charged.map(|()| PeerAddress::HttpClient(client))
@@ -329,17 +331,17 @@ impl Server {
                 return false;
             }
         };
-        let client_address = self.client_address(Client::known(address)).and_then(|client_address| {
-            let counted = self.peer_addresses.counted(&client_address);
+        let peer_address = self.charge_connection(Client::known(address)).and_then(|peer_address| {
+            let counted = self.peer_addresses.counted(&peer_address);
             if self.count_for_address(token, counted) {
-                Ok(client_address)
+                Ok(peer_address)
             } else {
                 Err(TooManyRequests::too_many_connections())
             }
         });
-        match client_address {
-            Ok(client_address) => {
-                self.peer_addresses.insert(token, client_address);
+        match peer_address {
+            Ok(peer_address) => {
+                self.peer_addresses.insert(token, peer_address);
                 true
             }
             Err(answer) => {
@@ -391,13 +393,13 @@ impl Server {
     /// Counts a connection for its address. One above the limit may be admitted as a takeover.
     fn admit_upgrade(&mut self, client: Client, may_take_over: bool) -> Result<PeerAddress, TooManyRequests> {
         let (limiter, now_ns) = (&mut self.peer_addresses.limiter, self.now_ns);
-        let checked = match limiter.admit(client, now_ns) {
+        let admitted = match limiter.admit(client, now_ns) {
             Err(Refusal::TooManyConnections) if may_take_over => {
                 limiter.admit_takeover(client, now_ns).map(PeerAddress::Takeover)
             }
-            checked => checked.map(PeerAddress::Player),
+            admitted => admitted.map(PeerAddress::Player),
         };
-        checked.map_err(|refusal| {
+        admitted.map_err(|refusal| {
             let (reason, answer) = match refusal {
                 Refusal::TooManyConnections => {
                     (Refused::AddressConnections, TooManyRequests::too_many_connections())

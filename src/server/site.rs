@@ -8,7 +8,7 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 use super::Server;
 use super::accept::Listener;
 use super::assets::Asset;
-use super::http::{Answered, NO_SNIFF, NO_STORE, REVALIDATE, allow, keep_alive};
+use super::http::{NO_SNIFF, NO_STORE, REVALIDATE, RequestOutcome, allow, keep_alive};
 use super::routes::{file_at, is_builtin, page_at};
 use crate::ops::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
@@ -109,7 +109,7 @@ impl Server {
         let address = format!("{address}{query}");
         let location = utf8_percent_encode(&address, CONTROLS).to_string();
         let headers = [("Location", location.as_str()), REVALIDATE];
-        let line = "this address has moved to the one in Location\n";
+        let line = "moved to the address in Location\n";
         self.answer_line(token, request, Status::MovedPermanently, &headers, line);
     }
 
@@ -131,7 +131,7 @@ impl Server {
     }
 
     /// Responds with the methods of the resource; `*` is the whole server.
-    pub(super) fn answer_options(&mut self, token: Token, request: &Request, path: &str) -> Answered {
+    pub(super) fn answer_options(&mut self, token: Token, request: &Request, path: &str) -> RequestOutcome {
         let listener = self.listener_of(token);
         let is_here = path == "*"
             || is_builtin(&self.config, listener, path)
@@ -148,7 +148,7 @@ impl Server {
 
     pub(super) fn answer_not_found(&mut self, token: Token, request: &Request) {
         self.metrics.refused[Refused::NotFound] += 1;
-        self.answer_line(token, request, Status::NotFound, &[], "there is nothing at this address\n");
+        self.answer_line(token, request, Status::NotFound, &[], "not found\n");
     }
 
     /// Responds with a line of text, without it for HEAD.
