@@ -185,7 +185,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
 fn warn_of_what_bites(config: &Config, capacity: Capacity) {
     let is_proxy_local = config.trusted_proxies.iter().any(|network| network.addr().is_loopback());
     let workload = Workload { players: capacity.players as u64, is_proxy_local };
-    let settings = kernel_limits::inspect(&workload, |path| fs::read_to_string(path).ok());
+    let settings = kernel_limits::inspect(&workload, os::page_bytes(), |path| fs::read_to_string(path).ok());
     for setting in settings.iter().filter(|setting| setting.is_critical) {
         let (name, value, recommended) = (setting.name, &setting.value, &setting.recommended);
         log::warn!(

@@ -22,14 +22,11 @@ pub const CPU_GOVERNOR_FILE: &str = "/sys/devices/system/cpu/cpu0/cpufreq/scalin
 /// File with the machine's memory size.
 const MEMORY: &str = "/proc/meminfo";
 
-/// Bytes in a page, the unit of `tcp_mem`.
-const PAGE_BYTES: u64 = 4096;
-
 /// Kernel memory of a player whose connection keeps up, in pages: one partly filled page per direction.
 const PAGES_A_PLAYER: u64 = 2;
 
-/// Kernel memory of a player who reads nothing, in pages: the send buffer, which the kernel counts twice, and unread input.
-const PAGES_A_PLAYER_MAX: u64 = (3 * SEND_BUFFER_BYTES) as u64 / PAGE_BYTES;
+/// Kernel memory of a player who reads nothing, in bytes: the send buffer, which the kernel counts twice, and unread input.
+const BYTES_A_PLAYER_MAX: u64 = (3 * SEND_BUFFER_BYTES) as u64;
 
 /// Sockets are recommended at most this fraction of memory (1/n), however many players are expected.
 const MEMORY_SHARE: u64 = 4;
@@ -176,18 +173,24 @@ fn queue(workload: &Workload) -> u64 {
     workload.players.clamp(128, LISTEN_BACKLOG_USEFUL)
 }
 
-/// Checks the machine's settings against a workload. `read` returns a file's text; unreadable settings are left out.
-pub fn inspect(workload: &Workload, read: impl Fn(&str) -> Option<String>) -> Vec<KernelSetting> {
+/// Checks the machine's settings against a workload. `page_bytes` is the size of its memory pages, the unit of `tcp_mem`.
+/// `read` returns a file's text; unreadable settings are left out.
+pub fn inspect(
+    workload: &Workload,
+    page_bytes: u64,
+    read: impl Fn(&str) -> Option<String>,
+) -> Vec<KernelSetting> {
     let limit = read(OWN_LIMITS).and_then(|limits| open_files(&limits));
     let mut settings: Vec<KernelSetting> =
         limit.map(|limit| assess_open_files(workload, limit)).into_iter().collect();
-    let memory_pages = read(MEMORY).and_then(|text| memory_bytes(&text)).map(|bytes| bytes / PAGE_BYTES);
+    let memory = read(MEMORY).and_then(|text| memory_bytes(&text));
     for requirement in &REQUIREMENTS {
         settings.extend(
             numbers(&read, requirement.name).and_then(|values| assess(requirement, workload, &values)),
         );
     }
-    settings.extend(assess_memory(workload, &numbers(&read, TCP_MEM).unwrap_or_default(), memory_pages));
+    let tcp_mem = numbers(&read, TCP_MEM).unwrap_or_default();
+    settings.extend(memory.and_then(|bytes| assess_memory(workload, &tcp_mem, bytes, page_bytes)));
     settings.extend(numbers(&read, PORTS).and_then(|values| assess_ports(workload, &values)));
     settings.extend(read(CPU_GOVERNOR_FILE).map(|name| assess_governor(name.trim())));
     settings
@@ -273,11 +276,17 @@ fn assess_open_files(workload: &Workload, limit: u64) -> KernelSetting {
 const TCP_MEM: &str = "net.ipv4.tcp_mem";
 
 /// `tcp_mem` has three thresholds in pages: no pressure below the first, pressure from the second, the limit is the third.
-fn assess_memory(workload: &Workload, values: &[u64], memory_pages: Option<u64>) -> Option<KernelSetting> {
+fn assess_memory(
+    workload: &Workload,
+    values: &[u64],
+    memory_bytes: u64,
+    page_bytes: u64,
+) -> Option<KernelSetting> {
     let &[_, _, most] = values else { return None };
-    let share = memory_pages? / MEMORY_SHARE;
+    let share = memory_bytes / page_bytes / MEMORY_SHARE;
+    let pages_a_player_max = BYTES_A_PLAYER_MAX.div_ceil(page_bytes);
     let usual = (workload.players * PAGES_A_PLAYER).min(share);
-    let recommended = (workload.players * PAGES_A_PLAYER_MAX).clamp(usual, share.max(usual));
+    let recommended = (workload.players * pages_a_player_max).clamp(usual, share.max(usual));
     let recommended = raised(values, &[usual, usual, recommended]);
     let description = "memory pages of all TCP sockets together; above the limit the kernel stops sending";
     Some(setting(TCP_MEM, description, values, &recommended, most < workload.players * PAGES_A_PLAYER))
@@ -313,6 +322,7 @@ mod tests {
 
     const WORKLOAD: Workload = Workload { players: 12_000, is_proxy_local: false };
     const MEMORY_KIB: u64 = 8 << 20;
+    const PAGE_BYTES: u64 = 4096;
 
     /// A machine with only these files.
     fn on<'a>(files: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
@@ -321,7 +331,7 @@ mod tests {
 
     fn only(workload: &Workload, path: &str, text: &str) -> KernelSetting {
         let memory = format!("MemTotal:        {MEMORY_KIB} kB\nMemFree: 1 kB\n");
-        let settings = inspect(workload, on(&[(path, text), (MEMORY, &memory)]));
+        let settings = inspect(workload, PAGE_BYTES, on(&[(path, text), (MEMORY, &memory)]));
         assert_eq!(settings.len(), 1, "{settings:?}");
         settings.into_iter().next().unwrap()
     }
@@ -364,7 +374,15 @@ mod tests {
         assert_eq!(little.recommended, format!("24000 24000 {}", MEMORY_KIB / 4 / 4));
         assert!(little.is_critical, "12,000 players need 24,000 pages");
         let small = [(path, "1000 1000 1000"), (MEMORY, "MemTotal: 262144 kB")];
-        assert_eq!(inspect(&WORKLOAD, on(&small))[0].recommended, "16384 16384 16384");
+        assert_eq!(inspect(&WORKLOAD, PAGE_BYTES, on(&small))[0].recommended, "16384 16384 16384");
+    }
+
+    #[test]
+    fn socket_memory_is_counted_in_the_pages_of_the_machine() {
+        let memory = format!("MemTotal: {MEMORY_KIB} kB");
+        let files = [("/proc/sys/net/ipv4/tcp_mem", "1000 1000 1000"), (MEMORY, memory.as_str())];
+        let found = inspect(&WORKLOAD, 65_536, on(&files)).remove(0);
+        assert_eq!(found.recommended, format!("24000 24000 {}", MEMORY_KIB / 64 / 4));
     }
 
     #[test]
@@ -389,8 +407,11 @@ mod tests {
 
     #[test]
     fn unreadable_and_malformed_files_are_left_out() {
-        assert_eq!(inspect(&WORKLOAD, |_| None), []);
-        assert_eq!(inspect(&WORKLOAD, |path| (path != CPU_GOVERNOR_FILE).then(|| "many".to_owned())), []);
+        assert_eq!(inspect(&WORKLOAD, PAGE_BYTES, |_| None), []);
+        assert_eq!(
+            inspect(&WORKLOAD, PAGE_BYTES, |path| (path != CPU_GOVERNOR_FILE).then(|| "many".to_owned())),
+            []
+        );
     }
 
     #[test]
@@ -400,7 +421,7 @@ mod tests {
             ("/proc/sys/fs/nr_open", "1048576"),
             (CPU_GOVERNOR_FILE, "powersave"),
         ];
-        let text = sysctl_file(&inspect(&WORKLOAD, on(&files)), 12_000);
+        let text = sysctl_file(&inspect(&WORKLOAD, PAGE_BYTES, on(&files)), 12_000);
         let settings: Vec<&str> =
             text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
         assert_eq!(settings, ["net.core.somaxconn = 4096"]);

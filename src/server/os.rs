@@ -231,6 +231,11 @@ pub fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok());
-    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
-    pages.unwrap_or(0) * page_bytes as u64
+    pages.unwrap_or(0) * page_bytes()
+}
+
+/// Returns the size of a memory page, in bytes: 4 KiB on `x86_64`, up to 64 KiB on `aarch64`.
+pub fn page_bytes() -> u64 {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    bytes.map_or(4096, |bytes| bytes as u64)
 }

@@ -4,11 +4,10 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use pixi_game_server::server::os::page_bytes;
+
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
-
-/// Size of a page of memory, in bytes.
-const PAGE_BYTES: u64 = 4_096;
 
 /// A file of a process; empty if the process is gone.
 fn read(pid: u32, file: &str) -> String {
@@ -47,7 +46,7 @@ pub fn pid_with_open(file: &Path) -> u32 {
 pub fn resident_bytes(pid: u32) -> u64 {
     let statm = read(pid, "statm");
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.expect("a number of pages") * PAGE_BYTES
+    pages.expect("a number of pages") * page_bytes()
 }
 
 /// One field of `/proc/PID/status`, which also takes the id of a thread; `None` if the process is gone.

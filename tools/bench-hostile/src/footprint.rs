@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
+use pixi_game_server::server::os::page_bytes;
 use serde::{Deserialize, Serialize};
-
-/// Bytes of a page on every machine this runs on; the kernel counts TCP's memory in pages.
-const PAGE_BYTES: u64 = 4_096;
 
 /// Time between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,7 +30,7 @@ impl Footprint {
         Footprint {
             resident_bytes: resident_kib(&status).unwrap_or_default() * 1_024,
             descriptors: fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |all| all.count() as u64),
-            kernel_tcp_bytes: tcp_pages(&sockets).unwrap_or_default() * PAGE_BYTES,
+            kernel_tcp_bytes: tcp_pages(&sockets).unwrap_or_default() * page_bytes(),
         }
     }
 

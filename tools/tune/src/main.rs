@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use options::{Action, Command};
 use pixi_game_server::ops::kernel_limits::{Workload, inspect, sysctl_file};
+use pixi_game_server::server::os::page_bytes;
 use stage::console::report_error;
 
 const INSUFFICIENT: u8 = 1;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         }
     };
     let workload = Workload { players: u64::from(options.players), is_proxy_local: options.is_proxy_local };
-    let settings = inspect(&workload, |path| fs::read_to_string(path).ok());
+    let settings = inspect(&workload, page_bytes(), |path| fs::read_to_string(path).ok());
     let all_sufficient = settings.iter().all(|setting| setting.is_sufficient);
     match options.action {
         Action::Show => print(&table::show(&settings, options.players), all_sufficient),
