@@ -11,12 +11,16 @@ use pixi_game_server::server::Server;
 use pixi_game_server::server::assets::Assets;
 use pixi_game_server::server::capacity::Capacity;
 use pixi_game_server::server::os::Signals;
+use simplelog::{LevelFilter, TestLogger};
 
 /// Serves on a free port of 127.0.0.1 until the process ends. `settings` override the defaults.
+/// The server logs to the output of the calling test, which the test harness prints when the test fails.
 ///
 /// # Panics
 /// If a setting is invalid, or no port or descriptor is free.
 pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
+    // An error means that another test of this process has already installed the logger.
+    let _ = TestLogger::init(LevelFilter::Info, simplelog::Config::default());
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let given = |name: &str| match name {
@@ -35,4 +39,15 @@ pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         server.run()
     });
     receiver.recv().expect("the server binds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_of_a_test_logs() {
+        serve(&[]);
+        assert_eq!(log::max_level(), LevelFilter::Info);
+    }
 }
