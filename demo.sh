@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Shows what the server does: builds it, starts it, lets players in, prints figures while they play and a verdict at the end,
-# writes the verdict with charts as a page, and stops everything it started, whatever happens.
+# Demonstrates the server: builds and starts it, runs simulated players, prints statistics and a verdict, and writes a report
+# with charts. Stops every process it started, also after an error or a signal.
 #
-# DEMO_CLIENTS (1000), DEMO_SECONDS (30), DEMO_REPORT (target/demo.html) and PORT (8108) may be set from outside, as every
-# setting of the server. DEMO_BIN names a folder of programs that are built already.
+# DEMO_CLIENTS (1000), DEMO_SECONDS (30), DEMO_REPORT (target/demo.html) and every setting of the server can be set in the
+# environment. DEMO_BIN names a folder of programs that are already built.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,8 +17,8 @@ whole() { # variable, its value, least, most
 clients="${DEMO_CLIENTS:-1000}" seconds="${DEMO_SECONDS:-30}" report="${DEMO_REPORT:-target/demo.html}"
 whole DEMO_CLIENTS "$clients" 1 19000
 whole DEMO_SECONDS "$seconds" 1 3600
-whole PORT "${PORT:-8108}" 1 65535
-export HOST=127.0.0.1 PORT="${PORT:-8108}" MAX_CONNECTIONS="${MAX_CONNECTIONS:-19400}"
+[[ -z ${PORT:-} ]] || whole PORT "$PORT" 1 65535
+export HOST=127.0.0.1 MAX_CONNECTIONS="${MAX_CONNECTIONS:-19400}"
 
 server='' load='' folder=''
 stop() {
@@ -44,8 +44,10 @@ if [[ -z $bin ]]; then
   cargo build --release --package pixi-game-server --package loadtest --bins
 fi
 mkdir -p "$(dirname "$report")"
+PORT="${PORT:-$("$bin/pixi-game-server" --print-config | sed -n 's/^PORT=//p')}"
+export PORT
 
-# The server of another start would answer the question below in place of this one.
+# Another process on this port would answer the health check below.
 if (: <"/dev/tcp/$HOST/$PORT") 2>/dev/null; then
   die 1 "port $PORT is taken; choose another: PORT=$((PORT + 1)) ./demo.sh"
 fi
@@ -61,8 +63,8 @@ until "$bin/pixi-game-server" --health-check 2>/dev/null && kill -0 "$server" 2>
   sleep 0.1
 done
 
-echo "The server is on http://$HOST:$PORT; $clients players come and walk about for $seconds s."
-# In the background, so that a signal is acted on at once and not when the load test is done.
+echo "The server runs on http://$HOST:$PORT; $clients players join and move for $seconds s."
+# In the background, so that the traps run during the load test.
 "$bin/loadtest" --server "ws://$HOST:$PORT/ws" --pid "$server" --alone --clients "$clients" \
   --moves-per-second 10 --warm-up 2s --duration "${seconds}s" --report "$report" &
 load=$!
@@ -71,10 +73,10 @@ wait "$load" || status=$?
 load=''
 
 echo
-echo "What the server says of itself:"
+echo "Metrics of the server:"
 curl -fs "http://$HOST:$PORT/metrics" | tr ',{' '\n\n' |
   grep -E '"(ticks_total|ticks_skipped_total|tick_p99_ns|messages_in_total|messages_out_total|resident_bytes)"' |
   sed -E 's/"([a-z0-9_]+)": */  \1  /' || true
 echo
-echo "The report with its charts: $report"
+echo "Report with charts: $report"
 exit "$status"

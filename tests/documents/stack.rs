@@ -17,7 +17,7 @@ fn the_compose_file_is_valid_and_what_it_mounts_exists() {
     let config = String::from_utf8_lossy(&output.stdout).into_owned();
     for expected in [
         "published: 9000\n      target: 8108",
-        "MAX_CONNECTIONS: '12000'",
+        "MAX_CONNECTIONS: ''\n",
         "net.core.somaxconn: '4096'",
         "soft: 32768",
         "read_only: true",

@@ -167,6 +167,30 @@ fn every_dependency_has_its_reason() {
     assert!(dependencies > 10, "the manifest was not read");
 }
 
+/// A setting that differs from the server's default on purpose may stay; an equal one would have to follow every change.
+#[test]
+fn scripts_and_images_repeat_no_default_of_a_setting() {
+    let scripts =
+        fs::read_dir(root().join("tools")).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let scripts = scripts.filter(|path| path.extension().is_some_and(|extension| extension == "sh"));
+    let others = ["demo.sh", "start.sh", "Dockerfile", "docker-compose.yml", "docker-compose.cluster.yml"];
+    for path in others.map(|name| root().join(name)).into_iter().chain(scripts) {
+        let text = fs::read_to_string(&path).expect("a text file");
+        // The published port is not the setting.
+        let text = text.replace("${PORT:-8108}:8108", "");
+        for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+            let (variable, default) = (setting.variable, setting.default);
+            for repeated in [
+                format!("{variable}:-{default}}}"),
+                format!("{variable}={default}\n"),
+                format!("{variable}: {default}\n"),
+            ] {
+                assert!(!text.contains(&repeated), "{} repeats {repeated}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn the_start_script_leaves_settings_to_the_server() {
     let script = fs::read_to_string(root().join("start.sh")).expect("the script");

@@ -46,7 +46,7 @@ fn it_shows_figures_and_writes_a_report() {
     let output = demo(port, &report).output().expect("the script runs");
     let said = output_text(&output);
     assert!(output.status.success(), "{said}");
-    for words in ["20 players come", "ack", "ticks_total", "The report with its charts: "] {
+    for words in ["20 players join", "ack", "ticks_total", "Report with charts: "] {
         assert!(said.contains(words), "{words:?} is missing: {said}");
     }
     assert!(fs::read_to_string(&report).expect("the report").contains("<html"));
