@@ -1,7 +1,7 @@
-//! Arguments -> configuration -> log -> limits -> server -> exit status.
+//! Starts the server: parses the configuration, opens the log, raises limits, binds and serves.
 //!
-//! Exit status: 0 after an orderly stop, 1 when the server could not start or failed, 2 for invalid configuration,
-//! 70 after a panic, 128 plus the signal's number when a second signal cut the drain short. The watchdog aborts.
+//! Exit status: 0 after an orderly shutdown, 1 when the server could not start or failed, 2 for invalid configuration,
+//! 70 after a panic, 128 plus the signal's number when a second signal ended the drain. The watchdog aborts.
 
 use std::fs;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
-    // First of all, and before any thread exists: all of them inherit it.
+    // Before any thread exists, since threads inherit the signal mask.
     if let Err(error) = os::Signals::block() {
         return fail(FAILED, &format!("signals can't be blocked: {error}"));
     }
@@ -34,12 +34,12 @@ fn main() -> ExitCode {
         Err(error) => return fail(INVALID, &error.to_string()),
     };
     if !matches!(command, Command::Run(..)) {
-        // Ctrl-C ends a question that takes long.
+        // Ctrl-C must end a health check that takes long.
         let _ = os::Signals::unblock();
     }
     match command {
         Command::Help(text) | Command::Version(text) | Command::PrintConfig(text) => {
-            // A closed pipe (`--help | head`) is the reader's choice.
+            // A closed pipe (`--help | head`) is not an error.
             let _ = writeln!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
@@ -64,14 +64,14 @@ fn read_command() -> Result<Command, ConfigError> {
     config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name))
 }
 
-/// What the arguments, the environment and the file they name say now.
+/// Reads arguments, environment and environment file again, for a reload.
 fn reread() -> Result<Config, ConfigError> {
     match read_command()? {
         Command::Run(config, _) => {
             secret::register(config.secrets());
             Ok(config)
         }
-        _ => unreachable!("a server runs, so its arguments ask for one"),
+        _ => unreachable!("the arguments of a running server start a server"),
     }
 }
 
@@ -88,29 +88,30 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     };
     let log = match logging::start(config.log_level, config.log_format, config.log_file.as_deref()) {
         Ok(log) => log,
-        Err(error) => return fail(INVALID, &unwritable_log(&config, &error)),
+        Err(error) => return fail(INVALID, &log_file_error(&config, &error)),
     };
     for notice in notices {
         log::warn!("{notice}");
     }
     let status = serve(config, signals, &log);
-    // Dropped before the process exits, so that the last lines are written.
+    // Dropped before the process exits, so that queued lines are written.
     drop(log);
     status
 }
 
-/// Takes the steps of a start that leave no trace, and prints its complaints. The exit status is that of the first problem that
-/// would end the start.
+/// Runs the steps of a start that change nothing, and prints all problems. Returns the exit status of the first problem that
+/// would end a start.
 fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     logging::start_collecting();
     let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
-    let log_file = log_file.map_err(|error| (INVALID, unwritable_log(config, &error)));
+    let log_file = log_file.map_err(|error| (INVALID, log_file_error(config, &error)));
     let capacity = Capacity::raise_for(config.max_connections);
-    warn_of_what_bites(config, capacity);
+    warn_about_kernel_limits(config, capacity);
     let assets = Assets::configured(config, &Assets::default());
-    let assets =
-        assets.map(|assets| tell_of_files(config, &assets)).map_err(|error| (FAILED, unserved_files(&error)));
-    let sockets = server::check(config).into_iter().map(|error| (FAILED, no_start(&error)));
+    let assets = assets
+        .map(|assets| log_skipped_files(config, &assets))
+        .map_err(|error| (FAILED, static_dir_error(&error)));
+    let sockets = server::check(config).into_iter().map(|error| (FAILED, start_error(&error)));
     let problems: Vec<(u8, String)> =
         [log_file, assets].into_iter().filter_map(Result::err).chain(sockets).collect();
     let mut lines: Vec<String> = problems.iter().map(|(_, problem)| problem.clone()).collect();
@@ -125,40 +126,40 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn unwritable_log(config: &Config, error: &io::Error) -> String {
+fn log_file_error(config: &Config, error: &io::Error) -> String {
     let path = config.log_file.as_deref().unwrap_or(Path::new(""));
     format!("LOG_FILE={}: can't be written: {error}", secret::without_credentials(&path.to_string_lossy()))
 }
 
-/// What is left out of the files that are served.
-fn tell_of_files(config: &Config, assets: &Assets) {
+/// Logs the files that are not served.
+fn log_skipped_files(config: &Config, assets: &Assets) {
     assets.log_notices();
     server::log_shadowed_files(config, assets);
 }
 
-fn unserved_files(error: &AssetError) -> String {
+fn static_dir_error(error: &AssetError) -> String {
     format!("STATIC_DIR: {error}")
 }
 
-fn no_start(error: &io::Error) -> String {
+fn start_error(error: &io::Error) -> String {
     format!("the server can't start: {error}")
 }
 
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
     let capacity = Capacity::raise_for(config.max_connections);
-    warn_of_what_bites(&config, capacity);
+    warn_about_kernel_limits(&config, capacity);
     let assets = match Assets::configured(&config, &Assets::default()) {
         Ok(assets) => assets,
-        Err(error) => return fail_logged(&unserved_files(&error)),
+        Err(error) => return fail_logged(&static_dir_error(&error)),
     };
-    tell_of_files(&config, &assets);
+    log_skipped_files(&config, &assets);
     let server = match Server::bind(config, capacity, assets, signals, log.handle(), reread) {
         Ok(server) => server,
-        Err(error) => return fail_logged(&no_start(&error)),
+        Err(error) => return fail_logged(&start_error(&error)),
     };
     match (server.admin_addr(), server.local_addr()) {
         (Ok(admin), Ok(address)) => {
-            // Last comes the line that says that the server is ready.
+            // The listening line comes last: it means that the server is ready.
             if let Some(admin) = admin {
                 log::info!("metrics are served on http://{admin}/metrics");
             }
@@ -174,22 +175,22 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
             ExitCode::SUCCESS
         }
         Ok(Outcome::Aborted(signal)) => {
-            log::warn!("stopped at once by a second signal");
+            log::warn!("a second signal ended the drain");
             ExitCode::from(128 + u8::try_from(signal).unwrap_or(0))
         }
-        Err(error) => fail_logged(&format!("the loop failed: {error}")),
+        Err(error) => fail_logged(&format!("the event loop failed: {error}")),
     }
 }
 
-/// What of the kernel would keep so many players out; the tool `pixi-game-tune` shows all that matters.
-fn warn_of_what_bites(config: &Config, capacity: Capacity) {
+/// Logs kernel settings that would refuse players; the tool `pixi-game-tune` shows all relevant ones.
+fn warn_about_kernel_limits(config: &Config, capacity: Capacity) {
     let is_proxy_local = config.trusted_proxies.iter().any(|network| network.addr().is_loopback());
     let workload = Workload { players: capacity.players as u64, is_proxy_local };
     let settings = kernel_limits::inspect(&workload, os::page_bytes(), |path| fs::read_to_string(path).ok());
     for setting in settings.iter().filter(|setting| setting.is_critical) {
         let (name, value, recommended) = (setting.name, &setting.value, &setting.recommended);
         log::warn!(
-            "{name} is {value} and should be {recommended} for {} players ({}); to change it, as root: {}",
+            "{name} is {value} and should be {recommended} for {} players ({}); to change it, run as root: {}",
             workload.players,
             setting.description,
             setting.command()
@@ -200,7 +201,7 @@ fn warn_of_what_bites(config: &Config, capacity: Capacity) {
 fn fail(status: u8, problem: &str) -> ExitCode {
     let problem = secret::redact(problem);
     for line in problem.lines() {
-        // Standard error may be closed, or full: the status says what matters.
+        // Standard error may be closed or full: the exit status still reports the failure.
         let _ = writeln!(io::stderr(), "pixi-game-server: {}", printable(line));
     }
     ExitCode::from(status)

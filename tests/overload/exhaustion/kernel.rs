@@ -35,7 +35,7 @@ fn a_queue_that_would_keep_players_out_is_named_with_what_helps() {
         line.contains("[WARN] net.core.somaxconn is 128 and should be 4096 for 5000 players ("),
         "{line}"
     );
-    assert!(line.ends_with("); to change it, as root: sysctl -w net.core.somaxconn=4096"), "{line}");
+    assert!(line.ends_with("); to change it, run as root: sysctl -w net.core.somaxconn=4096"), "{line}");
     // It is nobody's business as long as it is long enough for those who may come.
     for (length, players) in [(128, 200), (4_096, 5_000)] {
         let said = said_with_queue(length, players, &folder.join(format!("{length}.{players}.log")));
