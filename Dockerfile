@@ -1,4 +1,4 @@
-# The server as an image of a few megabytes: a static binary and nothing else.
+# An image of a few megabytes that contains only a static binary.
 #
 #   make docker && make docker-run
 
@@ -9,7 +9,7 @@ ARG TARGET=x86_64-unknown-linux-musl
 RUN rustup target add "$TARGET"
 RUN cargo build --release --locked --package pixi-game-server --bin pixi-game-server --target "$TARGET" \
     && strip --strip-debug -o /pixi-game-server "target/$TARGET/release/pixi-game-server"
-# What can't start or be asked is no image.
+# The build fails unless the server starts and answers a health check.
 RUN export HOST=127.0.0.1 && { /pixi-game-server & } && server=$! \
     && until /pixi-game-server --health-check; do kill -0 "$server" && sleep 0.1 || exit 1; done \
     && kill "$server" && wait "$server"
@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="pixi-game-server" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION"
 COPY --from=builder /pixi-game-server /pixi-game-server
-# Nobody in particular: no file of the image belongs to it, and it needs no privilege.
+# An unprivileged user that owns no file of the image.
 USER 65532:65532
 EXPOSE 8108
 STOPSIGNAL SIGTERM

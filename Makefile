@@ -1,4 +1,4 @@
-# Everything one does with this project. `make` alone prints what there is.
+# All tasks of the project. `make` without a target lists them.
 
 CARGO ?= cargo
 # Settings pass through the environment: `make run PORT=9000`.
@@ -24,7 +24,7 @@ build: ## Build everything for debugging
 build-release: ## Build the server for release: target/release/pixi-game-server
 	$(CARGO) build --release
 
-# The integration tests mostly wait for a server: more threads than cores finish sooner.
+# Integration tests mostly wait for a server, so more threads than cores finish sooner.
 RUST_TEST_THREADS ?= 8
 PAGE_TESTS ?= tests/page/run.sh page.test.mjs files.test.mjs package.test.mjs
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
@@ -49,90 +49,90 @@ bench: ## Run the micro-benchmarks (about two minutes)
 	$(CARGO) bench
 
 load-test: LOAD ?= --clients 1000 --moves-per-second 10 --duration 60s
-load-test: ## Load a server of its own and judge it: make load-test LOAD="--clients 5000 --moves-per-second 2"
+load-test: ## Start a server, run a load test and check the results: make load-test LOAD="--clients 5000 --moves-per-second 2"
 	tools/load-test.sh $(LOAD)
 
 BENCH_PACKAGES := --package pixi-game-server --package loadtest --package floor --package bench-load
 HOSTILE_PACKAGES := --package pixi-game-server --package loadtest --package hostile --package bench-hostile
-bench-load: ## Run the table of loads and keep what came out: make bench-load RUNS=3 DURATION=60s ROWS=a,c
+bench-load: ## Run the table of load scenarios and record the results: make bench-load RUNS=3 DURATION=60s ROWS=a,c
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/bench-load"
 
-bench-hostile: ## Measure players beside slow and silent peers, and beside each attack: make bench-hostile PAIRS=1 KINDS=slots,jump
+bench-hostile: ## Measure players next to slow and silent peers, and under each attack: make bench-hostile PAIRS=1 KINDS=slots,jump
 	$(CARGO) build --release --quiet $(HOSTILE_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/bench-hostile"
 
-bench-amplification: ## Measure bytes out and CPU for each byte that a client sends: make bench-amplification VIEWERS=120
+bench-amplification: ## Measure bytes sent and CPU time per byte received from a client: make bench-amplification VIEWERS=120
 	$(CARGO) build --release --quiet --package pixi-game-server --package bench-hostile --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench-amplification
 
-# Another server than one of their own only where that is said, not where it is only the one to be watched.
+# These start their own server unless SERVER is set explicitly; the default of SERVER is only for monitoring.
 artillery-test artillery-quick test-protocol: export SERVER := $(if $(filter file,$(origin SERVER)),,$(SERVER))
-artillery-test: ## Let Artillery's players loose for two minutes (installs it): make artillery-test SERVER=127.0.0.1:8108
+artillery-test: ## Run Artillery's load for two minutes (installs it): make artillery-test SERVER=127.0.0.1:8108
 	tools/artillery/run.sh full
 
-artillery-quick: ## The same in half a minute
+artillery-quick: ## Run Artillery's load for half a minute
 	tools/artillery/run.sh quick
 
-perf-check: ## Run the load of 10,000 players in short and say yes or no (a minute)
+perf-check: ## Check performance with 10,000 players: pass or fail (one minute)
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/bench-load" --check
 
-docker: ## Build the image: a static binary and nothing else
+docker: ## Build the image, which contains only a static binary
 	docker build --tag pixi-game-server:$${VERSION:-latest} .
 
 docker-run: ## Run the image on port 8108: make docker-run PORT=9000
 	docker run --rm --init --publish $${PORT:-8108}:8108 --ulimit nofile=32768:32768 --read-only --cap-drop ALL \
 	  --security-opt no-new-privileges pixi-game-server:$${VERSION:-latest}
 
-compose-up: ## Start the whole stack: game, HAProxy, Prometheus, Grafana
+compose-up: ## Start the stack: game, HAProxy, Prometheus, Grafana
 	docker compose up --build --detach --wait
 
-compose-down: ## Stop the stack; what Prometheus and Grafana remember stays
+compose-down: ## Stop the stack; the data of Prometheus and Grafana is kept
 	docker compose down
 
 SOAK_PACKAGES := $(HOSTILE_PACKAGES:bench-hostile=soak)
-soak: ## Let players, churn and hostile peers loose for an hour, and compare: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
+soak: ## Run players, churn and hostile peers for an hour and check for drift: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
 	$(CARGO) build --release --quiet $(SOAK_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/soak"
 
-test-page: ## Of all tests, play in a real browser alone (installs Chromium and playwright-core when they are missing)
+test-page: ## Run only the browser tests (installs Chromium and playwright-core when they are missing)
 	$(PAGE_TESTS)
 
-bench-page: ## Count the frames a second of the page with 500 players on the screen: make bench-page PAGE_PLAYERS=200
+bench-page: ## Measure the page's frames per second with 500 players on the screen: make bench-page PAGE_PLAYERS=200
 	BUILD=release tests/page/run.sh bench.mjs
 
-test-protocol: ## Ask servers all that the client relies on, and compare: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
+test-protocol: ## Check the protocol behavior that clients rely on, and compare servers: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package conform --package pixi-game-server --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/conform"
 
 SERVER ?= 127.0.0.1:8108
-monitor: ## Watch servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109
+monitor: ## Monitor servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package monitor
 	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/monitor"
 
-health: ## Ask a server whether it is well: make health SERVER=127.0.0.1:8109
+health: ## Query the health of a server: make health SERVER=127.0.0.1:8109
 	@curl --fail-with-body --silent --show-error "http://$(SERVER)/health" && echo
 
-metrics: ## Print what a server is doing, a figure in a line: make metrics SERVER=127.0.0.1:8109
+metrics: ## Print the metrics of a server, one per line: make metrics SERVER=127.0.0.1:8109
 	@$(CARGO) build --release --quiet --package monitor
 	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/monitor" --once
 
 CLUSTER_PACKAGES := --package pixi-game-server --package loadtest --package cluster
-cluster-demo: ## Start Redis, three servers and HAProxy, and leave them open: make cluster-demo LOAD="--clients 600"
+cluster-demo: ## Start Redis, three servers and HAProxy, and keep them running: make cluster-demo LOAD="--clients 600"
 	@tools/need.sh redis-server:redis-server haproxy:haproxy
 	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/cluster-demo"
 
-bench-cluster: ## Measure one world of several servers, and what is lost when one fails: make bench-cluster PARTS=faults
+bench-cluster: ## Measure a cluster, and the losses when a part of it fails: make bench-cluster PARTS=faults
 	@tools/need.sh redis-server:redis-server haproxy:haproxy
 	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/bench-cluster"
 
-demo: ## Show what it does: a thousand players for half a minute, figures, a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
+demo: ## Run 1,000 simulated players for 30 s and write a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
 	./demo.sh
 
-tune: ## Show what of this machine limits how many players it can serve: make tune PLAYERS=20000
+tune: ## Show the kernel settings that limit the number of players: make tune PLAYERS=20000
 	@$(CARGO) build --release --quiet --package tune
 	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-tune"
 
@@ -141,11 +141,11 @@ profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2
 # As start.sh.
 profile-cpu: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 profile-cpu profile-mem: programs = --profile profiling --package pixi-game-server --package loadtest --package profile
-profile-cpu: ## See where CPU time goes under load (perf): a flame graph, the top functions; LOAD as above
+profile-cpu: ## Profile CPU time under load (perf): a flame graph and the top functions; LOAD as for load-test
 	$(CARGO) build $(programs) --bins
 	"$${CARGO_TARGET_DIR:-target}/profiling/profile" cpu --seconds $(PROFILE_SECONDS) -- $(LOAD)
 
-profile-mem: ## See where memory goes under load (dhat): the peak, and the steady state; LOAD as above
+profile-mem: ## Profile memory under load (dhat): the peak and the steady state; LOAD as for load-test
 	$(CARGO) build $(programs) --bins --features pixi-game-server/profile-mem
 	"$${CARGO_TARGET_DIR:-target}/profiling/profile" mem --seconds $(PROFILE_SECONDS) -- $(LOAD)
 
@@ -158,21 +158,21 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is m
 	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
-# The build that is installed: release, or debug where that has to do.
+# The build to install: release or debug.
 INSTALL_BUILD ?= release
 INSTALLED := --package pixi-game-server --package tune --package monitor --package loadtest --package manual
 install uninstall: export PREFIX ?= /usr/local
-install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR); builds where cargo is
+install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR); builds if cargo exists
 	@if command -v $(CARGO) >/dev/null; then \
 	  $(CARGO) build $(if $(filter debug,$(INSTALL_BUILD)),,--release) --quiet $(INSTALLED) --bins && \
 	  "$${CARGO_TARGET_DIR:-target}/$(INSTALL_BUILD)/manual" "$${CARGO_TARGET_DIR:-target}/manual"; \
-	else echo "cargo is not here: installing what was built before"; fi
+	else echo "cargo not found: installing the existing build"; fi
 	tools/install.sh install
 
-uninstall: ## Take away what `make install` brought; settings that were changed stay
+uninstall: ## Remove the files of `make install`; changed settings are kept
 	tools/install.sh uninstall
 
-deb: ## Make a package for Debian below target/debian
+deb: ## Build a Debian package below target/debian
 	rm -rf "$${CARGO_TARGET_DIR:-target}/deb-root"
 	$(MAKE) --no-print-directory install PREFIX=/usr SYSCONFDIR=/etc DESTDIR="$${CARGO_TARGET_DIR:-target}/deb-root"
 	tools/deb.sh
@@ -185,8 +185,8 @@ deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing
 	  $(CARGO) deny --workspace --locked check advisories; \
 	else echo "ADVISORIES NOT CHECKED: $(ADVISORIES) can't be reached from here" >&2; fi
 
-sbom: ## Write what the server is made of, as CycloneDX, and check that nothing is missing (needs jq)
+sbom: ## Write a CycloneDX bill of materials of the server and check that it is complete (needs jq)
 	tools/sbom.sh
 
-clean: ## Delete what was built
+clean: ## Delete all build outputs
 	$(CARGO) clean

@@ -33,7 +33,7 @@ HEAD
     sed -e '1,/^Copyright/d' LICENSE | sed -e '1{/^$/d}' -e 's/^$/./' -e 's/^/ /'
 } >"$1"
 
-# Each text once, under the names of all crates that have it.
+# Each text once, under the names of all crates with it.
 mkdir "$work/texts"
 tab="$(printf '\t')"
 while IFS="$tab" read -r crate licence manifest; do
@@ -46,7 +46,7 @@ while IFS="$tab" read -r crate licence manifest; do
         cp "$file" "$work/texts/$sum"
         echo "$crate (${file##*/})" >>"$work/texts/$sum.crates"
     done
-    [ -n "$found" ] || echo "$crate: $licence; the crate brings no text of it" >>"$work/bare"
+    [ -n "$found" ] || echo "$crate: $licence; the crate has no licence file" >>"$work/bare"
 done <"$work/crates"
 {
     echo "Licences of the Rust crates in the programs of pixi-game-server."

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes target/debian/pixi-game-server_VERSION_ARCHITECTURE.deb of what `make install` has put below target/deb-root.
-# DEB_COMPRESSION [xz] is what dpkg-deb shall use. The programs keep their symbols: perf on the box shows names.
+# Builds target/debian/pixi-game-server_VERSION_ARCHITECTURE.deb from the files that `make install` put below target/deb-root.
+# DEB_COMPRESSION [xz] is the compression of dpkg-deb. The programs keep their symbols, so that perf shows names.
 set -eu
 cd "$(dirname "$0")/.."
 tools/need.sh dpkg-deb:dpkg dpkg-shlibdeps:dpkg-dev jq:jq
@@ -9,7 +9,7 @@ root="$target/deb-root" folder="$target/debian"
 doc="$root/usr/share/doc/pixi-game-server"
 version="$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)"
 architecture="$(dpkg --print-architecture)"
-# The same commit gives the same package.
+# Reproducible: the same commit gives the same package.
 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
 export SOURCE_DATE_EPOCH
 
@@ -22,7 +22,7 @@ tools/copyright.sh "$doc/copyright" "$doc/third-party-licences.txt"
 } | gzip -9n >"$doc/changelog.gz"
 gzip -9n "$root"/usr/share/man/man8/*.8
 
-# It wants to stand beside a folder of Debian's sources.
+# dpkg-shlibdeps requires a debian/control in the working directory.
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/debian"

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs everything that belongs to the server, or takes it away again: tools/install.sh install|uninstall
-# PREFIX [/usr/local] is where, SYSCONFDIR [/etc] where settings are, DESTDIR what is put before both (for packages).
+# Installs or removes the server and its files: tools/install.sh install|uninstall
+# PREFIX [/usr/local] is the destination, SYSCONFDIR [/etc] that of settings; DESTDIR is prepended to both (for packages).
 # The programs and the files of tools/manual must have been built: `make install` does that first.
 set -eu
 cd "$(dirname "$0")/.."
 PREFIX="${PREFIX:-/usr/local}" SYSCONFDIR="${SYSCONFDIR:-/etc}" DESTDIR="${DESTDIR:-}"
 target="${CARGO_TARGET_DIR:-target}" build="${INSTALL_BUILD:-release}"
 settings="$SYSCONFDIR/pixi-game-server.env" service=pixi-game-server
-# Debian's zsh looks elsewhere for what packages bring.
+# Debian's zsh has another folder for completions of packages.
 zsh="$PREFIX/share/zsh/site-functions"
 if [ "$PREFIX" = /usr ] && [ -e /etc/debian_version ]; then zsh=/usr/share/zsh/vendor-completions; fi
 
@@ -16,16 +16,16 @@ complain() {
     exit "$2"
 }
 
-# What a unit can't carry in the path of a program.
+# Characters that a systemd unit does not allow in the path of a program.
 case "$PREFIX$SYSCONFDIR" in
 *[\"\\\$\']* | *"
 "*) complain "PREFIX=$PREFIX, SYSCONFDIR=$SYSCONFDIR: expected paths without quotes, backslashes, dollars and newlines" 2 ;;
 esac
 
-# Calls "$1" with source, mode and destination of all that is installed but the settings.
+# Calls "$1" with source, mode and destination of every installed file except the settings.
 each_file() {
     doc="$PREFIX/share/doc/pixi-game-server"
-    # Programs as they are built and as they are installed: each has a manual page and completions.
+    # Built name and installed name of each program. Each has a manual page and completions.
     for program in pixi-game-server:pixi-game-server pixi-game-tune:pixi-game-tune monitor:pixi-game-monitor loadtest:pixi-game-loadtest; do
         name="${program#*:}"
         "$1" "$target/$build/${program%:*}" 755 "$PREFIX/bin/$name"
@@ -49,8 +49,8 @@ each_file() {
 install_file() { install -D -m "$2" "$1" "$DESTDIR$3"; }
 uninstall_file() { rm -f "$DESTDIR$3"; }
 
-# The unit, which names the program and its settings by where they are. Character by character, so that none is special to sed;
-# in quotes where systemd would take a path apart.
+# Writes the unit with the paths of the program and its settings. Works character by character instead of with sed, so that no
+# character is special, and quotes a path that systemd would split.
 unit() {
     PROGRAM="$PREFIX/bin/pixi-game-server" SETTINGS="$settings" awk '
         function word(text,    at, one, quoted) {
@@ -68,16 +68,16 @@ unit() {
         { print }' deploy/pixi-game-server.service
 }
 
-# Settings may hold secrets: root writes them, the service reads them, nobody else does. An earlier installation made them
-# readable by everybody; a group that somebody chose stays.
+# Settings may contain secrets: only root may write them and only the service may read them. Earlier installations made them
+# world-readable. A group chosen by the administrator is kept.
 protect_settings() {
     file="$DESTDIR$settings"
     mode="$(stat -L -c %a "$file")" group="$(stat -L -c %G "$file")"
     if [ -n "$DESTDIR" ]; then
         chmod o-rwx "$file"
     elif ! getent group "$service" >/dev/null; then
-        # Whoever runs the server must still be able to read them.
-        case "$mode" in *0) ;; *) echo "readable by everybody, and perhaps secret: $settings" ;; esac
+        # Without the service's group, a restricted mode could lock out the user of the server.
+        case "$mode" in *0) ;; *) echo "world-readable, and may contain secrets: $settings" ;; esac
     elif [ "$(id -u)" -eq 0 ]; then
         case "$mode:$group" in
         *0:root) chgrp "$service" "$file" && chmod g+r,g-wx "$file" ;;
@@ -103,7 +103,7 @@ install_all() {
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
         echo "installed below $PREFIX; next: edit $settings, then run: systemctl enable --now pixi-game-server"
     elif [ -z "$DESTDIR" ]; then
-        echo "installed below $PREFIX; systemd does not run here: start $PREFIX/bin/pixi-game-server as you like"
+        echo "installed below $PREFIX; systemd is not running: start $PREFIX/bin/pixi-game-server by other means"
     fi
 }
 
@@ -115,7 +115,7 @@ uninstall_all() {
     for folder in examples/grafana/dashboards examples/grafana examples/prometheus examples docs .; do
         rmdir "$DESTDIR$PREFIX/share/doc/pixi-game-server/$folder" 2>/dev/null || true
     done
-    # Settings that somebody made are theirs.
+    # Changed settings are kept.
     if cmp -s "$target/manual/pixi-game-server.env" "$DESTDIR$settings"; then
         rm "$DESTDIR$settings"
     elif [ -e "$DESTDIR$settings" ]; then

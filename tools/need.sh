@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing from Debian's packages: tools/need.sh program:package ... Does nothing when all are there.
+# Installs the Debian packages of missing programs: tools/need.sh program:package ... Does nothing if none is missing.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 missing=
@@ -17,5 +17,5 @@ if [ "$(id -u)" -ne 0 ]; then
     fi
 fi
 $as_root apt-get update >&2
-# RUNLEVEL=1: without systemd the packages do not start their services.
+# RUNLEVEL=1 keeps packages from starting their services where systemd does not run.
 $as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing >&2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes what the server is made of, as CycloneDX, to target/sbom/pixi-game-server.cdx.json, and checks that it names exactly
-# the packages that cargo links into it. The same Cargo.lock gives the same file: no serial number, no time.
-# Needs cargo-cyclonedx, which it installs when it is missing, and jq.
+# Writes the server's bill of materials in CycloneDX format to target/sbom/pixi-game-server.cdx.json, and checks that it lists
+# exactly the packages that cargo links into the server. Reproducible: without serial number and time.
+# Needs jq, and cargo-cyclonedx, which it installs when missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,12 +13,12 @@ mkdir -p "$folder"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-# It writes beside every manifest of the workspace: into a copy of them, not among the sources.
+# cargo-cyclonedx writes a file beside every manifest of the workspace, so it runs on a copy.
 find . \( -path ./target -o -path ./fuzz -o -name node_modules \) -prune -o \( -name '*.toml' -o -name '*.rs' -o -name Cargo.lock \) -print0 |
   tar --create --null --files-from - | tar --extract --directory "$work"
 (cd "$work" && cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename "$name")
 
-# The tool sees the features of the whole workspace; what its other programs alone bring in is left out.
+# cargo-cyclonedx resolves the features of the whole workspace: packages that only other programs need are removed.
 linked="$(cargo tree --package pixi-game-server --edges normal --prefix none --format '{p}' --locked |
   sed -E 's/^(\S+) v(\S+).*/\1 \2/' | grep -v '^pixi-game-server ' | sort -u)"
 sed "s|$(printf %s "$work" | sed 's/[].[*^$\\|]/\\&/g')|.|g" "$work/$name.json" | jq --sort-keys --arg linked "$linked" '
@@ -31,7 +31,7 @@ sed "s|$(printf %s "$work" | sed 's/[].[*^$\\|]/\\&/g')|.|g" "$work/$name.json" 
 
 listed="$(jq -r '.components[] | "\(.name) \(.version)"' "$folder/$name.json" | sort -u)"
 if ! diff <(echo "$linked") <(echo "$listed") >&2; then
-  echo "sbom.sh: < is linked into the server and not named" >&2
+  echo "sbom.sh: lines with < are linked into the server but not listed" >&2
   exit 1
 fi
 echo "$folder/$name.json: $(echo "$listed" | wc -l) packages"

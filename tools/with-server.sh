@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts a server on a port of its own, runs a command beside it, and stops both whatever happens. The command finds
-# HOST, PORT and SERVER_PID in its environment: tools/with-server.sh sh -c 'curl -s $HOST:$PORT/health'
-# PORT (default 18108) and every setting of the server may be set from outside.
+# Starts a server on a separate port, runs a command and always stops both. The command has HOST, PORT and SERVER_PID in its
+# environment: tools/with-server.sh sh -c 'curl -s $HOST:$PORT/health'
+# PORT (default 18108) and every setting of the server can be set in the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 bin="${CARGO_TARGET_DIR:-target}/release"
 cargo build --release --quiet --package pixi-game-server --bins
 
-# The server of another start would answer the question below in place of this one.
+# Another process on this port would answer the health check below.
 if (: <"/dev/tcp/$HOST/$PORT") 2>/dev/null; then
   echo "with-server.sh: port $PORT is taken; choose another: PORT=$((PORT + 1))" >&2
   exit 1
@@ -25,8 +25,8 @@ stop() {
   wait "$SERVER_PID" 2>/dev/null || true
   rm -f "$log"
 }
-# Both have a process group of their own: Ctrl-C does not stop the server before the command, and a signal to this script
-# reaches all of the command's processes, once.
+# Each has its own process group: Ctrl-C does not stop the server before the command, and a signal to this script reaches
+# every process of the command exactly once.
 set -m
 "$bin/pixi-game-server" 2>"$log" &
 export SERVER_PID=$!
@@ -51,7 +51,7 @@ for signal in INT TERM HUP; do
   # shellcheck disable=SC2064
   trap "pass $signal" "$signal"
 done
-# A signal ends the wait, and the command decides what it does about it.
+# A signal interrupts the wait; the command decides how to react to it.
 while :; do
   signalled='' status=0
   wait "$command" || status=$?

@@ -89,7 +89,7 @@ fn without_the_services_group_settings_stay_readable_and_are_named() {
     let root = folder("modes-ungrouped");
     let file = earlier_settings(&root, 0o644);
     let said = install(&root, None);
-    assert!(said.contains("readable by everybody, and perhaps secret: "), "{said}");
+    assert!(said.contains("world-readable, and may contain secrets: "), "{said}");
     assert_eq!(mode(&file), 0o644);
     fs::remove_file(&file).expect("removed");
     install(&root, None);

@@ -1,12 +1,12 @@
-// What Artillery's players say and how long the server takes to answer. Artillery itself sends text only, so the messages
-// of the game are put together and sent here, over the socket that it has opened.
+// Messages of Artillery's players and the latency of the server's acks. Artillery itself sends only text, so this file encodes
+// the binary messages and sends them over Artillery's socket.
 'use strict';
 
 const LEAVE = 2, MOVE = 3, DIRECTION = 4, ATTACK = 5, ATTACK_END = 6;
 const GAME_STATE = 7, MOVEMENT_ACK = 8;
 const ACK_BYTES = 13;
 
-// How long the last answer may take, in milliseconds.
+// Timeout of the last acks, in milliseconds.
 const ACK_PATIENCE_MS = 5000;
 const SECOND_MS = 1000, NS_PER_MS = 1e6;
 
@@ -14,19 +14,19 @@ const isLikely = () => Math.random() < 0.5;
 const anyPart = () => Math.floor(Math.random() * 3);
 const message = (...bytes) => Buffer.from(bytes);
 
-/** A MOVE of 6 bytes: dx and dy, each one more than it is, in two bits each, and the sequence. */
+/** Encodes a MOVE of 6 bytes: dx + 1 and dy + 1 in two bits each, and the sequence. */
 function move(dx, dy, sequence) {
   const bytes = message(MOVE, (dx + 1) | ((dy + 1) << 2), 0, 0, 0, 0);
   bytes.writeUInt32LE(sequence, 2);
   return bytes;
 }
 
-/** The sequence that a message answers; none if it is no MOVEMENT_ACK. */
+/** Returns the sequence a MOVEMENT_ACK acknowledges; undefined for other messages. */
 function answeredSequence(bytes) {
   return bytes[0] === MOVEMENT_ACK && bytes.length === ACK_BYTES ? bytes.readUInt32LE(9) : undefined;
 }
 
-/** Begins: from now on the player knows which of its MOVEs are answered. */
+/** Starts to match acks with the player's MOVEs. */
 function join(context, events, done) {
   const player = { sequence: 0, sentAt: new Map(), isLeaving: false, isIn: false };
   context.player = player;
@@ -50,7 +50,7 @@ function join(context, events, done) {
   done();
 }
 
-/** A step anywhere, or a stop. */
+/** Sends a step in a random direction, or a stop. */
 function sendMove(context, events, done) {
   const player = context.player;
   player.sequence += 1;
@@ -59,10 +59,10 @@ function sendMove(context, events, done) {
   context.ws.send(move(anyPart() - 1, anyPart() - 1, player.sequence), done);
 }
 
-/** In half of all cases, the message that `make` makes. */
+/** Sends the message of `make` with a probability of one half. */
 const perhaps = (make) => (context, events, done) => (isLikely() ? context.ws.send(make(), done) : done());
 
-/** Waits for the answers that are still due, counts those that never came, and leaves. */
+/** Waits for outstanding acks, counts the missing ones, and leaves. */
 function leave(context, events, done) {
   const player = context.player;
   const askedAt = Date.now();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Lets Artillery's players loose on a server: run.sh quick, or run.sh full. Without SERVER (host:port) on one of its own, which
-# it stops whatever happens. Installs Artillery here when it is missing, and Node.js from Debian's packages when that is.
-# Ends with 1 when a MOVE had no answer or a player failed.
+# Runs Artillery's players against a server: run.sh quick, or run.sh full. Without SERVER (host:port) it starts a server and
+# always stops it. Installs Artillery here, and Node.js from Debian's packages, when missing.
+# Exits with 1 when a MOVE was not acknowledged or a player failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,7 +15,7 @@ here=tools/artillery
 tools/need.sh node:nodejs npm:npm
 if [ ! -x "$here/node_modules/.bin/artillery" ]; then
   echo "installing Artillery below $here/node_modules: 600 MB, some minutes, once" >&2
-  # Its packages' own installation scripts fetch browsers, which nobody needs here.
+  # Installation scripts of its packages would download browsers, which are not needed.
   npm ci --prefix "$here" --ignore-scripts --no-audit --no-fund >&2
 fi
 
