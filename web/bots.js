@@ -1,5 +1,5 @@
 /**
- * Players that wander about by themselves, each on a connection of its own, so that one person sees a crowd.
+ * Bots: players that move at random, each over its own connection, so that a single visitor sees a crowd.
  *
  * @module bots
  */
@@ -7,24 +7,24 @@
 import { decodeServer, encodeClient, TYPE } from './protocol.js';
 import { ATTACK_MS, WORLD_SIDE } from './world.js';
 
-/** Time between two connections, in milliseconds: below the rate that one address may have. */
+/** Time between two connections, in milliseconds: below the server's rate limit per address. */
 const CONNECT_MS = 50;
 
-/** Shortest and longest time between two changes of mind, in milliseconds. */
+/** Shortest and longest time between two actions, in milliseconds. */
 const MIND_MS = [600, 4_000];
 
-/** How often a change of mind is a pause, and an attack. */
+/** Probabilities of a pause and of an attack per action. */
 const PAUSES = 0.25;
 const ATTACKS = 0.15;
 
-/** How near an edge is that a bot turns away from, in units. */
+/** Distance from an edge at which a bot turns away, in units. */
 const EDGE = 100;
 
 /**
- * Lets bots in, one after the other. One whose connection ends is gone.
+ * Connects bots one after the other. A bot whose connection ends is not replaced.
  * @param {number} count
  * @param {string} address Of the game.
- * @returns {() => number} Counts the bots that are in.
+ * @returns {() => number} Counts the connected bots.
  */
 export function startBots(count, address, random = Math.random) {
   /** @type {WebSocket[]} */
@@ -68,7 +68,7 @@ function startBot(address, random) {
   socket.onclose = () => clearTimeout(timer);
   socket.onmessage = ({ data }) => {
     const bytes = new Uint8Array(data);
-    // Of all the rest nothing matters here, and there is much of it.
+    // Other messages are ignored without decoding: there are many.
     if (bytes[0] !== TYPE.MOVEMENT_ACK) return;
     const ack = decodeServer(bytes);
     if (ack.type === 'ack') place = ack;
@@ -77,7 +77,7 @@ function startBot(address, random) {
 }
 
 /**
- * Any direction, but away from an edge that is near.
+ * A random direction, away from a near edge.
  * @param {{ x: number, y: number } | undefined} place
  * @param {() => number} random
  * @returns {{ dx: import('./protocol.js').Part, dy: import('./protocol.js').Part }}

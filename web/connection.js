@@ -1,5 +1,5 @@
 /**
- * The connection to the server: opened again when it breaks, later and later, with the reason in words.
+ * The connection to the server. Reconnects with exponential backoff and reports the reason in words.
  *
  * @module connection
  */
@@ -8,14 +8,14 @@ import { decodeServer, encodeClient, ProtocolError } from './protocol.js';
 
 /** @import { ClientMessage, ServerMessage } from './protocol.js' */
 
-/** Shortest and longest wait before the next attempt, in milliseconds; each is up to twice the one before. */
+/** Shortest and longest backoff before the next attempt, in milliseconds; it doubles with each attempt. */
 const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 10_000;
 
-/** How long the server may take to open a connection or to say how it is, in milliseconds. */
+/** Timeout of opening a connection and of a health request, in milliseconds. */
 const PATIENCE_MS = 5_000;
 
-/** Why the server closed, by code (RFC 6455 and what this server means by them). */
+/** Reasons of a close by code, as in RFC 6455 and as this server uses them. */
 const REASONS = new Map([
   [1000, 'The server said goodbye.'],
   [1001, 'The server is restarting.'],
@@ -25,11 +25,11 @@ const REASONS = new Map([
 ]);
 
 /**
- * How the connection is. `waiting` says why, and when the next attempt is.
+ * State of the connection. `waiting` has the reason and the time of the next attempt.
  * @typedef {{ is: 'connecting' } | { is: 'open' } | { is: 'waiting', reason: string, until: number }} Status
  */
 
-/** The address of the game beside this page, which may lie below a path that a proxy strips. */
+/** The game's address relative to this page, which a proxy may serve below a path. */
 export function gameAddress(page = globalThis.location.href) {
   const address = new URL('ws', page);
   address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
@@ -37,7 +37,7 @@ export function gameAddress(page = globalThis.location.href) {
 }
 
 /**
- * Why a connection could not be opened. Browsers don't tell, so the server is asked how it is.
+ * Why a connection could not be opened. Browsers don't report the reason, so this queries the server's health.
  * @param {typeof fetch} ask
  * @returns {Promise<string>}
  */
@@ -53,8 +53,8 @@ export async function reasonOfRefusal(ask = fetch) {
 }
 
 /**
- * How long to wait before attempt number `attempt` (from 0), in milliseconds: by chance, so that not everybody comes back at
- * the same moment.
+ * Backoff before attempt number `attempt` (from 0), in milliseconds, with jitter so that clients don't reconnect at the same
+ * time.
  * @param {number} attempt
  */
 export function waitMs(attempt, random = Math.random) {
@@ -62,7 +62,7 @@ export function waitMs(attempt, random = Math.random) {
   return most / 2 + (random() * most) / 2;
 }
 
-/** A connection that comes back by itself. */
+/** A connection that reconnects automatically. */
 export class Connection {
   /** @type {WebSocket | undefined} */
   #socket;
@@ -72,13 +72,13 @@ export class Connection {
   #timer;
   #isOver = false;
 
-  /** Messages received that are none of this protocol. */
+  /** Messages received that are not valid in this protocol. */
   errors = 0;
 
   /**
    * @param {object} options
    * @param {string} options.address Of the game, `ws://` or `wss://`.
-   * @param {() => void} options.onOpen A new connection is open: whatever was known is void.
+   * @param {() => void} options.onOpen A new connection is open: all earlier state is void.
    * @param {(message: ServerMessage) => void} options.onMessage
    * @param {(status: Status) => void} options.onStatus
    */
@@ -87,27 +87,27 @@ export class Connection {
     this.#open();
   }
 
-  /** Whether messages reach the server at present. */
+  /** Whether the connection is open. */
   get isOpen() {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
   /**
-   * Sends a message; dropped when there is nobody to send it to.
+   * Sends a message; drops it when the connection is not open.
    * @param {ClientMessage} message
    */
   send(message) {
     if (this.isOpen) this.#socket?.send(encodeClient(message));
   }
 
-  /** Tries now and not later. */
+  /** Reconnects now, without waiting for the backoff. */
   retry() {
     if (!this.#timer) return;
     clearTimeout(this.#timer);
     this.#open();
   }
 
-  /** Closes it for good. */
+  /** Closes the connection without reconnecting. */
   close() {
     this.#isOver = true;
     clearTimeout(this.#timer);
@@ -157,7 +157,7 @@ export class Connection {
     const timer = this.#timer;
     const known = this.#wasOpen ? (REASONS.get(code) ?? 'The connection broke.') : undefined;
     const reason = known ?? (await reasonOfRefusal());
-    // The next attempt may have begun meanwhile.
+    // The next attempt may have started in the meantime.
     if (this.#timer === timer) this.options.onStatus({ is: 'waiting', reason, until });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * How the server is doing, as figures and charts.
+ * The dashboard: metrics of the server as figures and charts.
  *
  * @module dashboard
  */
@@ -10,16 +10,16 @@ import { History, judge, SECONDS_KEPT, short } from './history.js';
 
 const ASK_MS = 1_000;
 
-/** How long an answer may take, in milliseconds. */
+/** Timeout of a request, in milliseconds. */
 const PATIENCE_MS = 3_000;
 
-/** What the charts show at least, in seconds. */
+/** Shortest time range of the charts, in seconds. */
 const SECONDS_SHOWN_MIN = 60;
 
 /**
  * @typedef {object} Figure
  * @property {string} name
- * @property {(sample: Sample) => string | undefined} text None where there is nothing to show.
+ * @property {(sample: Sample) => string | undefined} text Undefined if the sample has no such value.
  * @property {(sample: Sample) => '' | 'good' | 'warn' | 'bad'} [judge]
  */
 
@@ -68,8 +68,8 @@ const FIGURES = [
  * @property {string} title
  * @property {string} unit
  * @property {[string, (sample: Sample) => number][]} lines One or two.
- * @property {(sample: Sample) => { at: number, name: string }} [mark] A line across, as of the last sample.
- * @property {boolean} [isOfCluster] Shown where the server is one of several.
+ * @property {(sample: Sample) => { at: number, name: string }} [mark] A horizontal line, from the last sample.
+ * @property {boolean} [isOfCluster] Shown only if the server belongs to a cluster.
  */
 
 /** @type {Chart[]} */
@@ -129,7 +129,7 @@ const canvases = CHARTS.map((chart) => {
 });
 
 /**
- * Draws one chart as of now.
+ * Draws one chart up to the present.
  * @param {Chart} chart
  * @param {HTMLCanvasElement} canvas
  * @param {number} now

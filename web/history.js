@@ -1,19 +1,19 @@
 /**
- * What a server said, second by second, and what follows from two answers in a row.
+ * Samples of a server's metrics, one per second, and the rates between consecutive ones.
  *
  * @module history
  */
 
-/** Seconds that are kept. */
+/** Seconds of samples kept. */
 export const SECONDS_KEPT = 600;
 
 /**
- * An answer of `/metrics`.
+ * A response of `/metrics`.
  * @typedef {Record<string, any>} Metrics
  */
 
 /**
- * What is charted of one moment. Rates are a second's.
+ * Charted values at one time. Rates are per second.
  * @typedef {object} Sample
  * @property {number} at Milliseconds of the page's clock.
  * @property {number} players
@@ -29,22 +29,22 @@ export const SECONDS_KEPT = 600;
  * @property {number} skipped
  * @property {number} cores
  * @property {number} memoryBytes
- * @property {number} busy Part of the time the loop did not wait.
+ * @property {number} busy Fraction of the time in which the event loop was busy.
  * @property {number} tickMs Period of a tick as configured.
- * @property {number} governor Level; 0 is at rest.
+ * @property {number} governor Level; 0 is the configured quality.
  * @property {number} governorMax The highest level.
  * @property {number} flushMs
- * @property {number} returned Players who came back to their places.
- * @property {Cluster} [cluster] Where the server is one of several.
+ * @property {number} returned Players who reconnected at their positions.
+ * @property {Cluster} [cluster] Present if the server belongs to a cluster.
  */
 
 /**
- * What a server says of the other ones of its world.
+ * Metrics of the cluster.
  * @typedef {object} Cluster
- * @property {boolean} isUp Whether the bus between them answers.
+ * @property {boolean} isUp Whether the bus is reachable.
  * @property {number} peers
- * @property {number} ghosts Players of theirs that are shown here.
- * @property {number} busIn Bytes a second.
+ * @property {number} ghosts Copies of other nodes' players.
+ * @property {number} busIn Bytes per second.
  * @property {number} busOut
  */
 
@@ -52,7 +52,7 @@ export const SECONDS_KEPT = 600;
 const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
 
 /**
- * What an answer says beside the one before it; none when there is none, or when the server was started anew in between.
+ * Derives a sample from two consecutive responses; none without a previous one, or when the server restarted in between.
  * @param {Metrics} metrics
  * @param {number} at
  * @param {{ metrics: Metrics, at: number } | undefined} before
@@ -101,7 +101,7 @@ export class History {
   #before;
 
   /**
-   * Takes an answer.
+   * Adds a response.
    * @param {Metrics} metrics
    * @param {number} at
    */
@@ -113,14 +113,14 @@ export class History {
     while (this.samples.length > 0 && this.samples[0].at < oldest) this.samples.shift();
   }
 
-  /** The last one. */
+  /** The last sample. */
   get latest() {
     return this.samples.at(-1);
   }
 }
 
 /**
- * From where on a prefix is used, and for how many it stands.
+ * Smallest number for each prefix, and its factor.
  * @type {[number, number, string][]}
  */
 const PREFIXES = [[1e9, 1e9, 'G'], [1e6, 1e6, 'M'], [1e4, 1e3, 'k']];
@@ -128,7 +128,7 @@ const PREFIXES = [[1e9, 1e9, 'G'], [1e6, 1e6, 'M'], [1e4, 1e3, 'k']];
 /**
  * A number with few digits and its unit: 1,234 B/s or 12.3 kB/s.
  * @param {number} value
- * @param {string} unit Empty for a mere number.
+ * @param {string} unit Empty for a plain number.
  */
 export function short(value, unit = '') {
   for (const [from, size, prefix] of PREFIXES) {
@@ -139,7 +139,7 @@ export function short(value, unit = '') {
 }
 
 /**
- * How a figure is doing: good below the first threshold, bad from the second on.
+ * Rates a figure: good below the first threshold, bad from the second on.
  * @param {number} value
  * @param {[number, number]} thresholds
  * @returns {'good' | 'warn' | 'bad'}

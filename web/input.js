@@ -1,5 +1,5 @@
 /**
- * Keys, mouse and fingers, as what the player is to do.
+ * Translates keys, mouse and touch into the player's actions.
  *
  * @module input
  */
@@ -18,10 +18,10 @@ const KEYS = new Map([
   ['ArrowRight', [1, 0]],
 ]);
 
-/** How far a finger must be from where it began to mean a direction, in CSS pixels. */
+/** Distance of a drag from its start that means a direction, in CSS pixels. */
 const DRAG_PX = 16;
 
-/** A touch shorter than this that did not move is an attack, in milliseconds. */
+/** Longest touch without movement that is an attack, in milliseconds. */
 const TAP_MS = 250;
 
 /**
@@ -38,7 +38,7 @@ export function dragDirection(x, y) {
   return [part(x), part(y)];
 }
 
-/** What is pressed at present. */
+/** Current state of keys and touch. */
 export class Input {
   /** @type {Set<string>} */
   #pressed = new Set();
@@ -46,10 +46,10 @@ export class Input {
   #drag;
 
   /**
-   * @param {HTMLElement} surface Where mouse and fingers count.
+   * @param {HTMLElement} surface Element that receives mouse and touch.
    * @param {object} on
    * @param {() => void} on.attack
-   * @param {(x: number) => void} on.aim Looks at this place, in CSS pixels from the left edge of the surface.
+   * @param {(x: number) => void} on.aim Called with the pointer's distance from the left edge of the surface, in CSS pixels.
    */
   constructor(surface, on) {
     addEventListener('keydown', (event) => {
@@ -96,14 +96,14 @@ export class Input {
     }
   }
 
-  /** Nothing is pressed any more: the keys' releases go elsewhere. */
+  /** Releases everything: key releases in another window are not seen here. */
   release() {
     this.#pressed.clear();
     this.#drag = undefined;
   }
 
   /**
-   * Where to go.
+   * The direction of movement.
    * @returns {[Part, Part]}
    */
   get direction() {

@@ -1,5 +1,5 @@
 /**
- * The game in the browser: connection, input, world and picture, tied together.
+ * The game in the browser: connects the modules for connection, input, world and scene.
  *
  * @module play
  */
@@ -14,16 +14,16 @@ import { ATTACK_MS, STEP_MS, World } from './world.js';
 /** @import { Part } from './protocol.js' */
 /** @import { Status } from './connection.js' */
 
-/** A player that stands tells so this often, in milliseconds: the answer says how far the server is. */
+/** Interval of MOVEs of a standing player, in milliseconds: the acks measure the ping. */
 const STANDING_MS = 2_000;
 
-/** Most steps made up for after a frame that took long. */
+/** Most steps caught up after a slow frame. */
 const STEPS_AT_ONCE_MAX = 3;
 
 /** Interval between two updates of the figures, in milliseconds. */
 const FIGURES_MS = 500;
 
-/** How long after the last change of size the server is told, in milliseconds. */
+/** Delay from the last resize to the VIEWPORT message, in milliseconds. */
 const RESIZE_MS = 150;
 
 const BOTS_MAX = 200;
@@ -38,7 +38,7 @@ class Play {
   world = new World();
   scene = new Scene(element('scene'));
   #population = new Population();
-  /** Bots of this page that are in. */
+  /** Connected bots of this page. */
   bots = () => 0;
   #stepAt = performance.now();
   #toldAt = -Infinity;
@@ -70,12 +70,12 @@ class Play {
       help.hidden = !help.hidden;
       /** @type {HTMLElement} */ (event.target).setAttribute('aria-expanded', String(!help.hidden));
     });
-    // Keys that were down when the page was left have been released elsewhere; nobody steps while it is hidden.
+    // Keys held while the page is hidden may be released unseen, so the player stops.
     document.addEventListener('visibilitychange', () => document.hidden && this.#stop());
     requestAnimationFrame((now) => this.#frame(now));
   }
 
-  /** Begins an attack, unless one is under way. */
+  /** Starts an attack, unless one is in progress. */
   attack() {
     const now = performance.now();
     const { own } = this.world;
@@ -86,14 +86,14 @@ class Play {
   }
 
   /**
-   * Looks at this place.
+   * Turns the player toward this point.
    * @param {number} x CSS pixels from the left edge.
    */
   aim(x) {
     if (Math.abs(x - this.scene.ownX) > 8) this.#face(x > this.scene.ownX ? 'right' : 'left');
   }
 
-  /** A new connection: another player, in a world yet unknown. */
+  /** Resets the state for a new connection, with a new player. */
   #begin() {
     this.world = new World();
     this.#population.forget();
@@ -143,7 +143,7 @@ class Play {
   }
 
   /**
-   * Makes the steps whose time has come.
+   * Makes the steps that are due.
    * @param {number} now
    */
   #live(now) {
@@ -182,7 +182,7 @@ class Play {
   #showWait({ reason, until }, now) {
     const text = `${reason} Trying again in ${Math.max(Math.ceil((until - now) / 1000), 1)} s.`;
     const notice = element('notice-text');
-    // Only when it changes: it is read out.
+    // Only on a change: screen readers announce it.
     if (notice.textContent !== text) notice.textContent = text;
   }
 
@@ -223,7 +223,7 @@ const play = new Play();
 const bots = Math.min(Number(new URLSearchParams(location.search).get('bots')) || 0, BOTS_MAX);
 if (bots > 0) play.bots = startBots(bots, gameAddress());
 
-/** For tests, and for whoever is curious: who is drawn where at this moment. */
+/** For tests and debugging: the drawn players and their positions. */
 Object.assign(globalThis, {
   pixiGame: {
     own: () => describe(play.world.own),

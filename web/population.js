@@ -1,5 +1,5 @@
 /**
- * The number of players on the server. The game's messages name players in view alone, so the page asks `/health`.
+ * The number of players on the server. Game messages contain only players in view, so the page requests `/health`.
  *
  * @module population
  */
@@ -8,12 +8,12 @@
 const ASK_MS_MIN = 2_000;
 const ASK_MS_MAX = 5_000;
 
-/** How long the page waits for an answer, and how long an answer is shown without a newer one, in milliseconds. */
+/** Timeout of a request, and how long a response is shown without a newer one, in milliseconds. */
 const PATIENCE_MS = 5_000;
 const ANSWER_MS_MAX = 15_000;
 
 /**
- * What the server answers. `isAlone`: the server belongs to no cluster, so all players that the page knows of are on it.
+ * The server's response. `isAlone`: the server belongs to no cluster, so all players that the page knows are on it.
  * @typedef {{ players: number, isAlone: boolean }} Answer
  */
 
@@ -29,13 +29,13 @@ export async function askServer(ask = fetch) {
   return { players, isAlone: cluster === undefined };
 }
 
-/** The number of players on the server; unknown until the server answers. */
+/** The number of players on the server; unknown until the first response. */
 export class Population {
   #askedAt = -Infinity;
   #answeredAt = -Infinity;
   #isAsking = false;
   #inView = 0;
-  /** Number of the connection; answers to requests of an earlier one are dropped. */
+  /** Number of the connection; responses to requests of an earlier one are dropped. */
   #connection = 0;
   /** @type {Answer | undefined} */
   #answer;
@@ -45,7 +45,7 @@ export class Population {
     this.ask = ask;
   }
 
-  /** Drops what is known: a new connection may lead to another server. */
+  /** Resets the number: a new connection may lead to another server. */
   forget() {
     this.#connection += 1;
     this.#answer = undefined;
@@ -54,7 +54,7 @@ export class Population {
   }
 
   /**
-   * Asks the server when a request is due.
+   * Sends a request when one is due.
    * @param {number} inView Players on the screen, the own player included.
    * @param {() => number} clock Milliseconds.
    */

@@ -19,7 +19,7 @@
  */
 
 /**
- * What a player is doing.
+ * A player's activity.
  * @typedef {'idle' | 'moving' | 'attacking'} State
  */
 
@@ -32,7 +32,7 @@
  * @property {Part} dx Direction of movement along x.
  * @property {Part} dy Direction of movement along y.
  * @property {State} state What the player is doing.
- * @property {'left' | 'right'} facing Which side the player looks at.
+ * @property {'left' | 'right'} facing The side the player faces.
  */
 
 /**
@@ -400,7 +400,7 @@ function bufferOf(payload) {
 const { toString } = Object.prototype;
 
 /**
- * What a value is, in words.
+ * Describes the type of a value, for error messages.
  * @param {unknown} value
  */
 function kindOf(value) {

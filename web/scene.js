@@ -1,5 +1,5 @@
 /**
- * The picture: ground, characters, names, minimap. A camera follows the own player.
+ * Draws the scene: ground, characters, names, minimap. The camera follows the own player.
  *
  * @module scene
  */
@@ -9,23 +9,23 @@ import { WORLD_SIDE } from './world.js';
 
 /** @import { World } from './world.js' */
 
-/** Units that the longer side of the screen shows at most. */
+/** Most units along the longer side of the screen. */
 const UNITS_SHOWN_MAX = 1100;
 
-/** CSS pixels of a unit at least, so that characters are not too small. */
+/** Fewest CSS pixels per unit, so that characters are not too small. */
 const PX_PER_UNIT_MIN = 0.9;
 
-/** Players with names, the nearest; more would be unreadable. */
+/** Most names shown, those of the nearest players; more would be unreadable. */
 const NAMES_MAX = 60;
 
 const TILE_UNITS = 100;
 const MINIMAP_PX = 148;
 const MINIMAP_MARGIN_PX = 12;
 
-/** How often the minimap is drawn anew, in milliseconds. */
+/** Interval between two redraws of the minimap, in milliseconds. */
 const MINIMAP_MS = 100;
 
-/** Time in which the camera has gone two thirds of its way, in milliseconds. */
+/** Time constant of the camera, in milliseconds: it covers two thirds of its way in this time. */
 const CAMERA_MS = 120;
 
 const COLOURS = {
@@ -56,7 +56,7 @@ export class Scene {
     this.resize();
   }
 
-  /** Takes the size that the canvas has on the page. */
+  /** Adapts to the canvas's size on the page. */
   resize() {
     const { clientWidth, clientHeight } = this.canvas;
     this.#ratio = Math.min(devicePixelRatio || 1, 2);
@@ -72,7 +72,7 @@ export class Scene {
     this.#minimapAt = -Infinity;
   }
 
-  /** What of the world is shown, in units: what the server is told as the viewport. */
+  /** Size of the visible part of the world, in units, for the VIEWPORT message. */
   get viewport() {
     const units = (/** @type {number} */ px) => Math.min(Math.max(Math.ceil(px / this.#pxPerUnit), 100), WORLD_SIDE);
     return { width: units(this.canvas.clientWidth), height: units(this.canvas.clientHeight) };
@@ -84,7 +84,7 @@ export class Scene {
   }
 
   /**
-   * Draws everything as of this moment.
+   * Draws the scene at a time.
    * @param {World} world
    * @param {number} now
    * @param {boolean} isStill Without animation and without a gliding camera.
@@ -186,7 +186,7 @@ export class Scene {
   }
 
   /**
-   * A name, written once.
+   * Renders a name, once per player.
    * @param {number} id
    * @param {boolean} isOwn
    */

@@ -1,5 +1,5 @@
 /**
- * The characters: drawn once, in every colour, pose and direction, and copied from there.
+ * The characters, drawn once in every colour, pose and direction, and copied from there.
  *
  * @module sprites
  */
@@ -16,11 +16,11 @@ const FRAMES = { idle: 2, moving: 6, attacking: 5 };
 const COLUMNS = FRAMES.idle + FRAMES.moving + FRAMES.attacking;
 const FIRST = { idle: 0, moving: FRAMES.idle, attacking: FRAMES.idle + FRAMES.moving };
 
-/** How long a frame stays, in milliseconds. */
+/** Duration of a frame, in milliseconds. */
 const FRAME_MS = { idle: 600, moving: 90, attacking: 200 };
 
 /**
- * The hue of a player, in degrees: neighbours in the order of coming get colours far apart.
+ * The hue of a player, in degrees: players with consecutive ids get distant hues.
  * @param {number} id
  */
 export const hueOf = (id) => ((id * 5) % HUES) * (360 / HUES);
@@ -39,7 +39,7 @@ export class Sprites {
         for (let frame = 0; frame < FRAMES[state]; frame += 1) {
           context.save();
           context.translate((FIRST[state] + frame) * this.width + this.width / 2, row * this.height);
-          // Nothing reaches into the picture beside it.
+          // Clips the drawing to its own picture.
           context.beginPath();
           context.rect(-this.width / 2, 0, this.width, this.height);
           context.clip();

@@ -1,6 +1,6 @@
 /**
- * What the player's screen shows: the own player, a step ahead of the server, and the others, as far as the server has told
- * of them. Pure: time is passed in, in milliseconds of any clock that only goes forward.
+ * The client's state of the world: the own player, predicted ahead of the server, and the other players as received. Pure:
+ * the caller passes in times, in milliseconds of a monotonic clock.
  *
  * @module world
  */
@@ -13,28 +13,28 @@ export const STEP_MS = 1000 / 24;
 /** Units that a step goes along each axis. */
 export const STEP_UNITS = 4;
 
-/** How long an attack takes, in milliseconds. */
+/** Duration of an attack, in milliseconds. */
 export const ATTACK_MS = 1000;
 
-/** Units along each side of the world. */
+/** Side of the world, in units. */
 export const WORLD_SIDE = 2000;
 
 const UNITS_PER_MS = STEP_UNITS / STEP_MS;
 
-/** Time in which a correction of what is drawn is down to a third, in milliseconds. */
+/** Time constant of a fading correction, in milliseconds: a third remains after this time. */
 const CORRECTION_MS = 80;
 
-/** Corrections beyond this are made at once, in units. */
+/** Largest correction that fades, in units; a larger one is applied immediately. */
 const CORRECTION_UNITS_MAX = 120;
 
-/** Most steps that wait for their answer; older ones are taken as answered. */
+/** Most steps without an ack; older ones count as acknowledged. */
 const PENDING_MAX = 240;
 
 /** @param {number} units */
 const clamp = (units) => Math.min(Math.max(units, 0), WORLD_SIDE);
 
 /**
- * The difference between where something is and where it is drawn, which fades away.
+ * The difference between a player's position and where it is drawn, which fades.
  */
 class Correction {
   x = 0;
@@ -42,7 +42,7 @@ class Correction {
   at = 0;
 
   /**
-   * Somebody is moved by so much; what is drawn follows.
+   * Adds a correction of the position, which the drawn position follows.
    * @param {number} dx
    * @param {number} dy
    * @param {number} now
@@ -77,7 +77,7 @@ export class Remote {
     /** @type {Part} */
     this.dy = entry.dy;
     this.facing = entry.facing;
-    /** When its attack began; in the far past when it never did. */
+    /** Start of its attack; in the far past without one. */
     this.attackedAt = entry.state === 'attacking' ? now : -Infinity;
     this.cameAt = now;
     this.at = now;
@@ -92,7 +92,7 @@ export class Remote {
   }
 
   /**
-   * The server says where it is.
+   * Takes its position from the server.
    * @param {number} x
    * @param {number} y
    * @param {number} now
@@ -131,13 +131,13 @@ export class Remote {
   }
 }
 
-/** The own player. It moves at once; the server's answers put right what it sees differently. */
+/** The own player. It moves immediately; acks of the server correct the prediction. */
 export class Own {
   #correction = new Correction();
   #sequence = 0;
   /** @type {{ sequence: number, dx: number, dy: number, x: number, y: number, sentAt: number }[]} */
   #pending = [];
-  /** Where it was drawn when the last step began. */
+  /** Where it was drawn at the start of the last step. */
   #before;
 
   /** @param {Entry} entry */
@@ -151,16 +151,16 @@ export class Own {
     this.facing = entry.facing;
     this.attackedAt = -Infinity;
     this.corrections = 0;
-    /** Time from the last answered MOVE to its answer, in milliseconds; none before the first. */
+    /** Time from the last acknowledged MOVE to its ack, in milliseconds; none before the first. */
     this.pingMs = /** @type {number | undefined} */ (undefined);
   }
 
   /**
-   * One step along the vector, or a stop.
+   * Makes one step along the vector, or stops.
    * @param {Part} dx
    * @param {Part} dy
    * @param {number} now
-   * @returns {ClientMessage} What the server is to be told.
+   * @returns {ClientMessage} The message for the server.
    */
   step(dx, dy, now) {
     this.#before = { ...this.#along(now), at: now };
@@ -174,7 +174,7 @@ export class Own {
   }
 
   /**
-   * The server has it there after the step of that number.
+   * Reconciles the prediction with the server's position after the acknowledged step.
    * @param {{ x: number, y: number, sequence: number }} ack
    * @param {number} now
    */
@@ -197,7 +197,7 @@ export class Own {
     this.#correction.add(byX, byY, now);
   }
 
-  /** Steps that the server has not answered. */
+  /** Steps that the server has not acknowledged. */
   get unanswered() {
     return this.#pending.length;
   }
@@ -217,7 +217,7 @@ export class Own {
   }
 
   /**
-   * Between the last two steps, so that it moves evenly at any frame rate.
+   * Interpolates between the last two steps, so that it moves evenly at any frame rate.
    * @param {number} now
    */
   #along(now) {
@@ -235,15 +235,15 @@ export class Own {
   }
 }
 
-/** Everybody on the screen. */
+/** All players in view. */
 export class World {
-  /** @type {Own | undefined} The own player, once the server has said who it is. */
+  /** @type {Own | undefined} The own player, after the first GAME_STATE. */
   own;
   /** @type {Map<number, Remote>} */
   remotes = new Map();
 
   /**
-   * Takes a message of the server.
+   * Applies a message of the server.
    * @param {ServerMessage} message
    * @param {number} now
    */
@@ -274,7 +274,7 @@ export class World {
   }
 
   /**
-   * The first state says who this is: whoever has the highest id. Every state says who is there.
+   * Applies a GAME_STATE, which has all players in view. In the first one, the own player has the highest id.
    * @param {Entry[]} players
    * @param {number} now
    */

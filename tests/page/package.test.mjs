@@ -31,7 +31,7 @@ before(async () => {
 });
 after(() => rm(project, { recursive: true }));
 
-/** Runs a program; what it prints on both streams is the error where it fails. */
+/** Runs a program; a failure throws an error with the output of both streams. */
 async function output(program, args, options = {}) {
   try {
     return (await execute(program, args, { cwd: project, ...options })).stdout;
@@ -43,7 +43,7 @@ async function output(program, args, options = {}) {
 /** The blocks of code in the package's README. */
 const examples = async () => [...(await text('web/README.md')).matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code);
 
-/** What Node.js 20 needs for `WebSocket`. */
+/** Flags of Node.js 20 for `WebSocket`. */
 const NODE_FLAGS = Number(process.versions.node.split('.')[0]) < 22 ? ['--experimental-websocket'] : [];
 
 test('the tarball holds codec, types, vectors, licence and README', async () => {
@@ -56,7 +56,7 @@ test('the tarball holds codec, types, vectors, licence and README', async () => 
   assert.equal(license, /^license = "(.*)"$/m.exec(manifest)[1]);
 });
 
-test('the types are those that the compiler reads in the comments', async () => {
+test('the types match the ones the compiler derives from the comments', async () => {
   const folder = join(project, 'types');
   await output(tsc, ['--project', join(repository, 'tests/page/tsconfig.types.json'), '--outDir', folder]);
   const generated = await readFile(join(folder, 'protocol.d.ts'), 'utf8');
@@ -126,7 +126,7 @@ test('TypeScript takes it strictly, by the rules of Node.js and of bundlers', as
     decodeServer([1, 2, 3]);
   `;
   await writeFile(join(project, 'consumer.ts'), script);
-  // The vectors as the compiler knows them only when they stand in a program.
+  // The compiler checks the types of the vectors only within a program.
   const held = `import type { Vector } from 'pixi-game-protocol/vectors';\nexport const held: readonly Vector[] = `;
   await writeFile(join(project, 'held.ts'), held + (await text('web/vectors.json')));
   const options = ['--strict', '--noEmit', '--target', 'es2024', '--lib', 'es2024,dom', '--types', ''];

@@ -9,10 +9,10 @@ import { test } from 'node:test';
 
 import { browse, crowd, other, own, run, serve, shown, strip, until } from './stage.mjs';
 
-/** Where players come in, so close together that they see each other. */
+/** A spawn area so small that all players see each other. */
 const TOGETHER = { SPAWN_MIN_X: '500', SPAWN_MAX_X: '600', SPAWN_MIN_Y: '500', SPAWN_MAX_Y: '600', SYNC_INTERVAL_SEC: '1' };
 
-/** Where the server has somebody whom the page draws there, but for what is left of a correction that fades. */
+/** A drawn position rounded to whole units, which removes the rest of a fading correction. */
 const whole = ({ x, y, facing }) => [Math.round(x), Math.round(y), facing];
 
 const apart = (a, b) => Math.max(Math.abs(a.x - b.x), Math.abs(a.y - b.y));
@@ -31,8 +31,8 @@ test('two people see each other walk, turn, attack and leave', async (t) => {
   await anna.bringToFront();
   await anna.keyboard.down('d');
   await until('Anna walking', async () => (await other(bert, id)).state === 'moving');
-  // What one page draws of itself and the other of it; the two can't be asked at the same moment. A machine that is busy
-  // elsewhere may hold up a message once, and the next full state puts that right.
+  // Compares the own player on one page with the same player on the other; the two can't be queried at the same time. A busy
+  // machine may delay a message, and the next snapshot corrects that.
   let right = 0;
   await until('ten looks in a row with less than 8 units between the two pictures', async () => {
     const [here, there] = await Promise.all([own(anna), other(bert, id)]);
@@ -103,7 +103,7 @@ test('a restart of the server is survived', async (t) => {
   await until('a step', async () => (await own(page)).state === 'moving');
 });
 
-test('whoever reloads the page is where it was, also after a restart', async (t) => {
+test('a player keeps its position after a reload of the page and a restart of the server', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
   t.after(() => rm(folder, { recursive: true }));
   const settings = { ...TOGETHER, STATE_DIR: folder };
@@ -132,7 +132,7 @@ test('whoever reloads the page is where it was, also after a restart', async (t)
   assert.equal(reloaded.facing, 'right');
   assert.deepEqual(complaints, []);
 
-  // A session returns once a second at most, so the page must not reconnect by itself before it is loaded again.
+  // A session reconnects at most once per second, so the page must not reconnect before it is loaded again.
   const returned = Date.now();
   await page.goto('about:blank');
   await first.end();
@@ -143,7 +143,7 @@ test('whoever reloads the page is where it was, also after a restart', async (t)
   assert.deepEqual(whole(restarted), whole(place));
 });
 
-test('who does not get in is told why, and gets in later', async (t) => {
+test('a refused player sees the reason and is admitted later', async (t) => {
   const server = await serve(t, { MAX_CONNECTIONS: '1' });
   const { open } = await browse(t);
   const first = await open(server.url);
@@ -231,7 +231,7 @@ test('the page counts the players in view and on the server truly from its first
 test('bots of the page count as soon as they are in', async (t) => {
   const server = await serve(t, { ...TOGETHER, MAX_VISIBLE: '3' });
   const { open, complaints } = await browse(t);
-  // The server's answer of before the bots, for good.
+  // Always the server's response from before the bots.
   const page = await open(`${server.url}/play?bots=8`, {}, (context) =>
     context.route('**/health', (route) => route.fulfill({ json: { status: 'healthy', players: 1 } })),
   );
@@ -356,7 +356,7 @@ test('the pages work below a path that a proxy strips', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test('everybody can read and operate the pages', async (t) => {
+test('the pages are accessible', async (t) => {
   const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   const server = await serve(t, { MAX_CONNECTIONS: '1' });
   const { open } = await browse(t);
@@ -381,14 +381,14 @@ test('everybody can read and operate the pages', async (t) => {
   }
 });
 
-test('whoever wants no motion sees none but of the players', async (t) => {
+test('with reduced motion only the players move', async (t) => {
   const server = await serve(t);
   const { open } = await browse(t);
   const pictures = async (reducedMotion) => {
     const page = await open(server.url, { reducedMotion });
     await own(page);
     const pictures = await page.evaluate(async () => {
-      // The minimap is drawn anew every 100 ms.
+      // The minimap is redrawn every 100 ms.
       await new Promise((resolve) => setTimeout(resolve, 300));
       const pictures = new Set();
       const until = performance.now() + 2000;

@@ -1,4 +1,4 @@
-// What the tests of the pages stand on: a server process, and a browser whose complaints are kept.
+// Fixtures of the page tests: a server process, and a browser whose errors are collected.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -86,8 +86,8 @@ export async function strip(test, server, prefix) {
 }
 
 /**
- * A server with so many players that all fit one screen. They turn so often that none gets far enough to leave it, and see
- * little themselves, for it would cost the same processors.
+ * A server with this many players on one screen. They turn so often that none leaves it. Their own interest sets are small,
+ * since they use the same CPUs.
  */
 export async function crowd(test, players, seconds) {
   const spawn = { SPAWN_MIN_X: '850', SPAWN_MAX_X: '1150', SPAWN_MIN_Y: '960', SPAWN_MAX_Y: '1040' };
@@ -98,7 +98,7 @@ export async function crowd(test, players, seconds) {
   return server;
 }
 
-/** A browser; what its pages complain of is in `complaints`. */
+/** A browser; errors of its pages are collected in `complaints`. */
 export async function browse(test) {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
   test.after(() => browser.close());

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 
 import * as protocol from '../protocol.js';
 
-/** What a complaint must say about each kind of error of the vectors. */
+/** Pattern of the error message for each kind of error in the vectors. */
 const COMPLAINTS = {
   empty: /^empty$/,
   length: /^type \d+ with \d+ bytes$/,

@@ -40,7 +40,7 @@ export type Entry = {
      */
     state: State;
     /**
-     * Which side the player looks at.
+     * The side the player faces.
      */
     facing: 'left' | 'right';
 };
@@ -105,7 +105,7 @@ export type Bytes = ArrayBufferLike | ArrayBufferView;
  * @typedef {-1 | 0 | 1} Part
  */
 /**
- * What a player is doing.
+ * A player's activity.
  * @typedef {'idle' | 'moving' | 'attacking'} State
  */
 /**
@@ -117,7 +117,7 @@ export type Bytes = ArrayBufferLike | ArrayBufferView;
  * @property {Part} dx Direction of movement along x.
  * @property {Part} dy Direction of movement along y.
  * @property {State} state What the player is doing.
- * @property {'left' | 'right'} facing Which side the player looks at.
+ * @property {'left' | 'right'} facing The side the player faces.
  */
 /**
  * A message from a client. In `move`, `x` and `y` are where the client has itself *after* that step, in whole world units; both or
