@@ -168,9 +168,7 @@ impl Server {
                 }
             }
             // A pending reconnect has its own deadline, and a queued connection may hold the next request.
-            Phase::Http(_) if self.reconnects.contains(token) || connection.is_read_queued => {
-                Overdue::Nothing
-            }
+            Phase::Http(_) if self.reconnects.contains(token) || connection.is_queued => Overdue::Nothing,
             Phase::Http(http) if !http.is_late(now_ms, connection.deadline_ms, keepalive_ms) => {
                 Overdue::Nothing
             }

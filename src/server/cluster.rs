@@ -1,5 +1,4 @@
-//! The other processes of the same world: what they say is heard between events, and what there is to say to them is said with
-//! the ticks.
+//! The event loop's side of the cluster: receives messages of other nodes between events, and publishes after each tick.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,48 +22,48 @@ use crate::limits::{
 use crate::ops::metrics::ClusterGauges;
 use crate::sessions::{SessionEntry, SessionToken};
 
-/// This process's part in a cluster.
+/// This node's membership in a cluster.
 #[derive(Debug)]
 pub(super) struct Cluster {
     node: Node,
     link: Link,
-    /// As of the last look.
+    /// Generation of the link's connection, as of the last tick.
     generation: u64,
-    /// Since when the bus has answered without a break, in milliseconds of the loop's clock; none while it does not.
+    /// Time since which the bus has been reachable without interruption, in milliseconds of the loop's clock.
     up_since_ms: Option<u64>,
     round_due_ms: u64,
-    /// Since when no peer has been heard although the bus counts other subscribers.
+    /// Time since which no message from a peer has arrived, although the bus counts other subscribers.
     no_peers_since_ms: Option<u64>,
-    /// When that was looked at last.
+    /// Time of the last check for silent peers.
     checked_ms: u64,
-    /// When more ids may be asked for.
+    /// Earliest time for the next lease request.
     lease_due_ms: u64,
     has_backlog: bool,
-    /// Messages of others used up their time: no more are taken in before, in nanoseconds of the loop's clock.
+    /// Bus messages exceeded their time budget: none are processed before this time, in nanoseconds of the loop's clock.
     paused_until_ns: u64,
-    /// What is to be said with the end of this turn.
+    /// Messages to publish at the end of this iteration.
     outgoing: Vec<Outgoing>,
-    /// Tickets to be looked up with the end of this turn.
+    /// Sessions to query at the end of this iteration.
     fetches: Vec<SessionToken>,
 }
 
 impl Cluster {
-    /// Joins the cluster that is configured, if one is.
+    /// Joins the configured cluster; `None` if none is configured.
     pub(super) fn join(config: &Config, registry: &Registry) -> io::Result<Option<Self>> {
         let Some(url) = &config.cluster_url else { return Ok(None) };
         let id = getrandom::u64().map_err(io::Error::other)?;
         let address = Address::new(url.reveal(), &config.cluster_world, id)
-            .ok_or_else(|| io::Error::other("CLUSTER_URL is no address of a Redis"))?;
+            .ok_or_else(|| io::Error::other("CLUSTER_URL is not a Redis address"))?;
         let waker = Arc::new(Waker::new(registry, BUS)?);
         let wake = move || {
-            // A loop that can't be woken looks with the next tick.
+            // If waking fails, the next tick polls the link.
             let _ = waker.wake();
         };
         let node = Node::new(id, name_of(config), (config.world_width, config.world_height));
         let seal = config.cluster_secret.as_ref().map(Authenticator::new);
         let node = if seal.is_some() { node.require_fresh() } else { node };
         let link = Link::start(address, seal, wake)?;
-        log::info!("cluster: world {} by the bus at {}", config.cluster_world, link.address());
+        log::info!("cluster: joining world {} through the bus at {}", config.cluster_world, link.address());
         Ok(Some(Self {
             node,
             link,
@@ -81,40 +80,39 @@ impl Cluster {
         }))
     }
 
-    /// Whether the bus answers; while it does not, this process goes on with its own players.
+    /// Whether the bus is reachable; otherwise this node continues with local players only.
     pub(super) fn is_up(&self) -> bool {
         self.up_since_ms.is_some()
     }
 
-    /// Whether the bus answers and, where the bus counts other subscribers, a peer is heard.
+    /// Whether the bus is reachable and, if it counts other subscribers, messages from peers arrive.
     pub(super) fn is_healthy(&self, now_ms: u64) -> bool {
         self.is_up() && self.no_peers_since_ms.is_none_or(|since_ms| now_ms - since_ms < ISOLATION_TIMEOUT_MS)
     }
 
-    /// Times the bus would not keep places, or give them out.
+    /// Number of session writes and queries that the bus rejected.
     pub(super) fn refusals(&self) -> u64 {
         self.link.counters().refusals.load(Ordering::Relaxed)
     }
 
-    /// Whether that process is known to live.
+    /// Whether this node is a known, live peer.
     pub(super) fn is_peer_alive(&self, node: NodeId) -> bool {
         self.node.remote().contains(node)
     }
 
-    /// Asks the bus what is kept under a ticket.
+    /// Queues a query of the bus for a session.
     pub(super) fn fetch_session(&mut self, session: SessionToken) {
         self.fetches.push(session);
     }
 
-    /// Whether the last look left something over.
+    /// Whether the link may hold more messages than the last budget allowed to process.
     pub(super) fn has_backlog(&self) -> bool {
         self.has_backlog
     }
 }
 
 impl Server {
-    /// Takes in what other nodes have said, within a budget of messages, bytes and time. What exceeds it waits in the link's
-    /// bounded queue.
+    /// Processes messages of other nodes, within a budget of messages, bytes and time. The rest waits in the link's bounded queue.
     pub(super) fn receive_from_bus(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
         if self.now_ns < cluster.paused_until_ns {
@@ -137,7 +135,7 @@ impl Server {
         if spent_ns >= BUS_POLL_NS
             && let Some(cluster) = &mut self.cluster
         {
-            // The next tick looks again.
+            // The next tick polls the link again.
             cluster.paused_until_ns = began_ns + spent_ns + pause_ns(spent_ns);
             cluster.has_backlog = false;
         }
@@ -150,11 +148,11 @@ impl Server {
                 let (start, end) = (ids.start, ids.end);
                 if self.engine.grant_ids(&mut cluster.node, ids, now) {
                     cluster.lease_due_ms = now.ms;
-                    log::debug!("cluster: ids {start} to {} are this process's", end - 1);
+                    log::debug!("cluster: ids {start} to {} leased", end - 1);
                 } else {
-                    // Asked for again after a while.
+                    // Requested again after a while.
                     self.metrics.bus_refused_total += 1;
-                    log::debug!("cluster: a lease of the ids {start} to {end} is refused: not plausible");
+                    log::debug!("cluster: implausible lease of ids {start} to {end} rejected");
                 }
             }
             LinkEvent::SessionsFetched(fetched) => {
@@ -167,7 +165,7 @@ impl Server {
                     Received::SessionRequest(session, requester) => self.release_to_node(session, requester),
                     Received::SessionReply(session, fate) => self.owner_answered(session, fate),
                     Received::Applied { delay_us, has_players: true } => {
-                        // A clock that is far off measures nothing.
+                        // With clocks that far apart, the delay is meaningless.
                         if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
                             self.metrics.record_bus_delay(delay_us * 1_000);
                         }
@@ -176,7 +174,7 @@ impl Server {
                     Received::Refused(why) => {
                         self.metrics.bus_refused_total += 1;
                         if let Some(why) = why {
-                            log::warn!("cluster: not listened to: {why}");
+                            log::warn!("cluster: message rejected: {why}");
                         }
                     }
                 }
@@ -184,7 +182,7 @@ impl Server {
         }
     }
 
-    /// Says what there is to say as of the tick just closed.
+    /// Queues the messages to publish as of the last tick, and checks the link, the peers and the lease.
     pub(super) fn publish_to_bus(&mut self) {
         if self.cluster.is_none() {
             return;
@@ -198,14 +196,14 @@ impl Server {
         if cluster.is_round_due(now, &self.config) {
             let (is_other, gone) = self.engine.update_peers(&mut cluster.node, now, &mut out);
             for name in gone {
-                log::info!("cluster: nothing is heard of {name} any more");
+                log::info!("cluster: peer {name} timed out");
             }
             if is_other {
                 let regions = cluster.node.remote().subscriptions().iter().map(Channel::Region);
                 let channels: BTreeSet<Channel> = regions.chain([Channel::All]).collect();
                 cluster.link.subscribe(channels);
             }
-            // Who has taken its leave says nothing more.
+            // A node that has announced its shutdown publishes nothing more.
             if cluster.is_up() && !is_draining {
                 self.engine.publish(&mut cluster.node, now, &mut out);
             }
@@ -213,13 +211,13 @@ impl Server {
         cluster.outgoing = out;
     }
 
-    /// Passes on to the bus what has come together in this turn. Players who have left may be at another door already.
+    /// Hands queued messages, session writes and session queries to the link. Called once per iteration.
     pub(super) fn flush_bus(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
-        // First of all: what is said may send another node to look for it.
+        // Session writes go first: a message may make another node query for them.
         let writes = self.sessions.take_writes();
         if !writes.is_empty() && cluster.is_up() {
-            // Any process may give it out now, so that this one must not.
+            // Any node may hand out these sessions from now on, so this one must not.
             for write in writes.iter().filter(|write| matches!(write.entry, SessionEntry::Disconnected(_))) {
                 self.sessions.forget(write.token);
             }
@@ -233,21 +231,21 @@ impl Server {
         }
     }
 
-    /// Asks the node that had the player of this ticket last what becomes of it.
+    /// Requests a session from the node that owns its player.
     pub(super) fn claim_session(&mut self, session: SessionToken, owner: NodeId) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.node.request_session(session, owner, now, &mut cluster.outgoing);
     }
 
-    /// Tells the node that asked what becomes of it.
+    /// Replies to a node's request for a session.
     pub(super) fn answer_claim(&mut self, session: SessionToken, requester: NodeId, fate: SessionOutcome) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.node.reply_session(session, requester, fate, now, &mut cluster.outgoing);
     }
 
-    /// Takes leave of the other processes.
+    /// Announces the shutdown to other nodes.
     pub(super) fn leave_cluster(&mut self) {
         let now = self.bus_now();
         let Some(cluster) = &mut self.cluster else { return };
@@ -255,7 +253,7 @@ impl Server {
         self.flush_bus();
     }
 
-    /// Whether somebody could come in: there is an id for it.
+    /// Whether an id is left for a new player.
     pub(super) fn has_ids(&self) -> bool {
         self.engine.world().ids_left() > 0
     }
@@ -265,7 +263,7 @@ impl Server {
         Now { ms: self.uptime_ms(), unix_us: since_1970.map_or(0, |since| since.as_micros() as u64) }
     }
 
-    /// What is measured of the cluster.
+    /// Returns the cluster's gauges and counters.
     pub(super) fn cluster_gauges(&self, cluster: &Cluster) -> ClusterGauges {
         let (remote, counters) = (cluster.node.remote(), cluster.link.counters());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -290,13 +288,13 @@ impl Server {
 }
 
 impl Cluster {
-    /// Notes since when no peer has been heard although there are some.
+    /// Detects and logs that no messages from peers arrive although there are peers.
     fn watch_peers(&mut self, now: Now) {
         let has_no_peers = self.is_up() && self.link.subscribers() > 1 && !self.node.remote().has_peers();
         if !has_no_peers {
             if self.no_peers_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= ISOLATION_TIMEOUT_MS)
             {
-                log::info!("cluster: peers are heard again");
+                log::info!("cluster: messages from peers arrive again");
             }
             return;
         }
@@ -305,26 +303,26 @@ impl Cluster {
         if was_healthy && !self.is_healthy(now.ms) {
             let shown = self.link.address();
             log::warn!(
-                "cluster: degraded, no peer is heard although the bus at {shown} counts other subscribers"
+                "cluster: degraded: no messages from peers arrive although the bus at {shown} counts other subscribers"
             );
         }
         self.checked_ms = now.ms;
     }
 
-    /// Notes whether the bus answers, and begins anew with a new connection.
+    /// Tracks whether the bus is reachable, and synchronizes after each new connection.
     fn watch_link(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         let (is_up, generation) = (self.link.is_up(), self.link.generation());
         if !is_up {
             if self.up_since_ms.take().is_some() {
-                log::warn!("cluster: degraded, on with the players of this process alone");
+                log::warn!("cluster: Redis unreachable; continuing with local players only");
             }
             return;
         }
         if self.up_since_ms.is_none() || generation != self.generation {
-            log::info!("cluster: the bus at {} answers", self.link.address());
+            log::info!("cluster: connected to the bus at {}", self.link.address());
             (self.up_since_ms, self.generation) = (Some(now.ms), generation);
             self.lease_due_ms = now.ms;
-            // A node that knows of no ids has nothing to say about them.
+            // A node without ids has no bounds to contribute.
             let bounds = self.node.ids().bounds(now.ms);
             if bounds.min > 0 {
                 self.link.send(Command::RaiseIdCounter(bounds));
@@ -333,7 +331,7 @@ impl Cluster {
         }
     }
 
-    /// Whether this is the tick of a round: the one nearest to its time, or whatever a tick is late by would add up.
+    /// Whether this tick is the nearest one to the publish deadline. Taking the next later one would accumulate delay.
     fn is_round_due(&mut self, now: Now, config: &Config) -> bool {
         let half_a_tick_ms = 500 / u64::from(config.tick_rate_hz);
         if now.ms + half_a_tick_ms < self.round_due_ms {
@@ -341,37 +339,37 @@ impl Cluster {
         }
         let interval_ms = u64::from(config.batch_interval_ms);
         self.round_due_ms += interval_ms;
-        // After a pause it begins anew.
+        // After a pause the schedule restarts.
         if self.round_due_ms <= now.ms {
             self.round_due_ms = now.ms + interval_ms;
         }
         true
     }
 
-    /// Asks for more ids ahead of need.
+    /// Requests another lease before the ids run out.
     fn ask_for_ids(&mut self, now: Now, left: usize) {
         let Some(up_since_ms) = self.up_since_ms else { return };
         if left >= LEASE_IDS as usize || now.ms < self.lease_due_ms {
             return;
         }
-        // The answer comes sooner, or not at all.
+        // A reply arrives sooner, or never.
         self.lease_due_ms = now.ms + LINK_TIMEOUT_MS;
         let may_create = now.ms - up_since_ms >= LEASE_BOOTSTRAP_MS;
         self.link.send(Command::LeaseIds { bounds: self.node.ids().bounds(now.ms), may_create });
     }
 }
 
-/// How long the bus rests after a turn that took so long.
+/// Returns how long bus messages are not processed after an iteration that took `spent_ns` for them.
 fn pause_ns(spent_ns: u64) -> u64 {
     spent_ns.saturating_mul(BUS_PAUSE_FACTOR).min(BUS_PAUSE_NS_MAX)
 }
 
-/// What this process calls itself: what was configured, or where it runs.
+/// Returns the configured node name, or host and port.
 fn name_of(config: &Config) -> String {
     config.node_name.clone().unwrap_or_else(|| {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let port = format!(":{}", config.port);
-        // Whatever the host is called, the name is one that others take.
+        // The host name is truncated and filtered, so that peers accept the name.
         let host = host.chars().filter(char::is_ascii_graphic).take(NODE_NAME_BYTES_MAX - port.len());
         host.chain(port.chars()).collect()
     })
@@ -382,7 +380,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bus_rests_in_proportion_and_not_for_long_after_a_stop_of_the_process() {
+    fn the_pause_is_proportional_and_bounded() {
         assert_eq!(pause_ns(2_000_000), 6_000_000);
         assert_eq!(pause_ns(3_600 * 1_000_000_000), BUS_PAUSE_NS_MAX);
     }

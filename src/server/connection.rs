@@ -1,4 +1,4 @@
-//! One socket: what state it is in, what waits to be written to it, and when it was heard last.
+//! One connection: socket, protocol phase, outbox and readiness.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -17,75 +17,70 @@ use crate::sessions::SessionToken;
 use crate::wire::http::RequestParser;
 use crate::wire::websocket::Session;
 
-/// A connection from accept to reap. What every write to a player needs is here and in one cache line; what only its
-/// messages need is in a box. The memory of ten thousand connections is cold at each visit: the lines touched are the
-/// price.
+/// A connection from accept to reap. Everything that a write to a player needs fits one cache line; state that only
+/// messages need is boxed. With ten thousand connections every visit misses the cache, so the number of lines touched is the cost.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact the kernel reported, true or not by itself"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each flag is an independent fact about the socket")]
 pub struct Connection<S = Socket> {
-    /// The socket, non-blocking.
+    /// Non-blocking socket.
     pub stream: S,
-    /// What it is at present.
+    /// Protocol phase.
     pub phase: Phase,
-    /// What the peer has not been handed yet.
+    /// Bytes not yet written to the socket.
     pub outbox: Outbox,
-    /// The kernel may have bytes for us; cleared when it has none.
+    /// The socket may be readable; cleared by a short read or `WouldBlock`.
     pub readable: bool,
-    /// The kernel may take bytes from us; cleared when it takes none.
+    /// The socket may be writable; cleared by `WouldBlock`.
     pub writable: bool,
-    /// The peer has ended its side, or the socket failed: a read will say which.
+    /// The peer has shut down its side, or the socket failed; a read tells which.
     pub hung_up: bool,
-    /// A read has met the end of what the peer sends.
+    /// A read has returned the end of the input.
     pub input_ended: bool,
-    /// It is in the list of connections with fresh replies.
+    /// In the event loop's write queue.
     pub is_write_queued: bool,
-    /// It is in a list of connections to go on with: the game's, or the queue of HTTP.
-    pub is_read_queued: bool,
-    /// Where it came in.
+    /// In the event loop's read queue (WebSocket) or in the HTTP queue.
+    pub is_queued: bool,
+    /// Listener that accepted the connection.
     pub listener: Listener,
-    /// What it lives on.
+    /// Class of the connection, which limits its requests.
     pub class: ConnectionClass,
-    /// When its present phase must be over; not used for players.
+    /// Deadline of the current phase, in milliseconds of the loop's clock; unused for players.
     pub deadline_ms: u64,
 }
 
 const _: () = assert!(size_of::<Option<Entry<Connection>>>() == 64, "a connection fits a cache line");
 
-/// What a connection lives on, and so what it may ask for.
+/// The limit against which a connection counts, and which therefore limits its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionClass {
-    /// A place like any other: everything.
+    /// A regular connection: any request.
     Regular,
-    /// A place kept for questions about health and metrics: one answer.
+    /// A monitoring connection: one response, to a health check or a metrics request.
     Monitoring,
-    /// A spare descriptor: one answer about health, and not long to take it.
+    /// A connection on a reserve descriptor: one health response, with a short timeout.
     ReserveDescriptor,
 }
 
-/// A connection that speaks HTTP.
+/// State of an HTTP connection.
 #[derive(Debug, Default)]
 pub struct Http {
-    /// What has arrived of further requests.
+    /// Bytes of the next request, as far as it has arrived.
     pub head: RequestParser,
-    /// A request was answered.
+    /// At least one request was answered.
     pub was_answered: bool,
-    /// When the connection was accepted, and when the last byte of its last answer was written, in milliseconds of the
-    /// loop's clock.
+    /// Time of the accept, in milliseconds of the loop's clock.
     pub accepted_ms: u64,
-    /// See `accepted_ms`.
+    /// Time at which the last byte of the last response was written, in milliseconds of the loop's clock.
     pub idle_since_ms: u64,
 }
 
 impl Http {
-    /// Whether all of its requests are answered, and nothing of another one has arrived.
+    /// Whether all requests are answered and the next one has not begun to arrive.
     pub fn is_between_requests(&self) -> bool {
         self.was_answered && self.head.is_empty()
     }
 
-    /// Whether it has had its time: between requests that of an idle connection, otherwise that of a head.
+    /// Whether the timeout has passed: the keep-alive timeout between requests, otherwise that of a request head.
     pub fn is_late(&self, now_ms: u64, head_deadline_ms: u64, keepalive_ms: u64) -> bool {
         if self.is_between_requests() {
             now_ms.saturating_sub(self.idle_since_ms) >= keepalive_ms
@@ -95,52 +90,52 @@ impl Http {
     }
 }
 
-/// What a connection is at present. It only moves forward.
+/// Protocol phase of a connection. Phases only move forward.
 #[derive(Debug)]
 pub enum Phase {
-    /// Speaks HTTP, perhaps to become a player.
+    /// HTTP; may be upgraded.
     Http(Box<Http>),
-    /// A player.
+    /// A player on a WebSocket.
     Player {
-        /// Its slot in the world.
+        /// Slot in the world.
         slot: u32,
-        /// What only its messages need.
+        /// State that only messages need.
         player: Box<Player>,
     },
-    /// Nothing it sends counts any more; it gets its last bytes, then the end of our side, then is drained.
+    /// Input is discarded. The outbox is written, then the write side is shut down, then the peer's input is drained.
     Closing {
-        /// Our side is ended.
+        /// The write side has been shut down.
         half_closed: bool,
-        /// It was a player, so that a shutdown waits for it.
+        /// The connection was a player: a shutdown waits for it.
         was_player: bool,
     },
-    /// About to be reaped.
+    /// Waits to be reaped.
     Dead,
 }
 
-/// The reading side of a connection after the upgrade.
+/// Reading side of a player.
 #[derive(Debug)]
 pub struct Player {
-    /// When a frame of the peer arrived last, in milliseconds of the loop's clock.
+    /// Arrival of the last frame, in milliseconds of the loop's clock.
     pub last_frame_ms: u64,
-    /// Its framing.
+    /// WebSocket framing.
     pub websocket: Session,
-    /// Its message allowance.
+    /// Message rate limiter.
     pub limiter: RateLimiter,
-    /// What waits for that.
+    /// Messages over the rate.
     pub deferred: Deferred,
-    /// When it was pinged last, in milliseconds of the loop's clock.
+    /// Time of the last ping, in milliseconds of the loop's clock.
     pub last_ping_ms: u64,
-    /// Since when its client may not have its token, in milliseconds of the loop's clock: until its first frame.
+    /// Time of the reconnect, in milliseconds of the loop's clock, until a later frame confirms the new session token.
     pub unconfirmed_since_ms: Option<u64>,
-    /// What it shows when it comes back; none when nothing is remembered.
+    /// Session token; `None` if sessions are disabled.
     pub session_token: Option<SessionToken>,
-    /// When it was written down last, in milliseconds of the loop's clock.
+    /// Time of the last save of the session, in milliseconds of the loop's clock.
     pub last_saved_ms: u64,
 }
 
 impl Player {
-    /// Calls what every message needs near the processor.
+    /// Prefetches the cache lines that every message needs.
     pub fn prefetch(&self) {
         prefetch(&self.last_frame_ms);
         prefetch(&self.limiter);
@@ -149,25 +144,25 @@ impl Player {
     }
 }
 
-/// What came of a read.
+/// Result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
-    /// So many bytes; there may be more when the buffer is full.
+    /// Number of bytes read; if the buffer is full, there may be more.
     Bytes(usize),
-    /// Nothing for now.
+    /// Nothing to read at present.
     Empty,
-    /// The peer has ended its side.
+    /// The peer has shut down its side.
     End,
     /// The socket failed.
     Failed,
 }
 
-/// The socket failed while writing.
+/// Error of a write to the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WriteFailed;
 
 impl<S: Read + Write> Connection<S> {
-    /// A connection just accepted.
+    /// Creates an accepted connection, in the HTTP phase.
     pub fn new(stream: S, deadline_ms: u64) -> Self {
         Self {
             stream,
@@ -178,21 +173,21 @@ impl<S: Read + Write> Connection<S> {
             hung_up: false,
             input_ended: false,
             is_write_queued: false,
-            is_read_queued: false,
+            is_queued: false,
             listener: Listener::Public,
             class: ConnectionClass::Regular,
             deadline_ms,
         }
     }
 
-    /// Whether it belongs to the game: a player, or one that is being sent away.
+    /// Whether the connection has been upgraded: a player, or a former player that is closing.
     pub fn is_websocket(&self) -> bool {
         matches!(self.phase, Phase::Player { .. } | Phase::Closing { was_player: true, .. })
     }
 
-    /// Whether to read from it now. A peer that does not take its replies is not read, so that replies are bounded by
-    /// `replies_max` and what one read can cause; a half-closed one is read only to be drained. Requests are read on when
-    /// the response before them has been taken.
+    /// Whether to read from the connection now. A player with `replies_max` bytes of backlog is not read, which bounds its replies
+    /// to that plus the replies of one read. HTTP is read only after the previous response has been taken. A closing connection
+    /// is read to drain it.
     pub fn wants_input(&self, replies_max: usize) -> bool {
         match self.phase {
             Phase::Http(ref http) => self.outbox.is_empty() && !http.head.is_full(),
@@ -202,7 +197,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Reads once. The flags `readable` and `hung_up` follow from what the kernel said.
+    /// Reads once, and updates `readable`.
     pub fn read(&mut self, buffer: &mut [u8], metrics: &mut Metrics) -> ReadOutcome {
         loop {
             metrics.socket_reads_total += 1;
@@ -210,8 +205,8 @@ impl<S: Read + Write> Connection<S> {
                 Ok(0) => ReadOutcome::End,
                 Ok(count) => {
                     metrics.bytes_in_total += count as u64;
-                    // A short read means drained, unless the end of the stream is already behind it: data and FIN in
-                    // one edge bring no second event.
+                    // A short read drains the socket, except after a hang-up: data and FIN that arrive in one edge cause no second
+                    // event, so the end must still be read.
                     self.readable = count == buffer.len() || self.hung_up;
                     ReadOutcome::Bytes(count)
                 }
@@ -225,16 +220,16 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Whether bytes written now would go straight to the kernel.
+    /// Whether a write would go directly to the socket.
     pub fn is_write_ready(&self) -> bool {
         self.writable && self.outbox.is_empty()
     }
 
-    /// Writes these bytes after whatever waits already; what the kernel does not take, waits. No bytes are no write: a
-    /// player on the list of those to be written to may have been handed everything meanwhile.
+    /// Writes these bytes after the outbox; bytes that the socket does not take go to the outbox. Empty input is not written: the
+    /// outbox of a queued connection may have been flushed meanwhile.
     ///
     /// # Errors
-    /// [`WriteFailed`]: the connection is to be dropped.
+    /// Returns [`WriteFailed`] if the connection must be dropped.
     pub fn write(&mut self, bytes: &[u8], now_ms: u64, metrics: &mut Metrics) -> Result<(), WriteFailed> {
         if !self.is_write_ready() {
             self.outbox.bytes().extend_from_slice(bytes);
@@ -252,10 +247,10 @@ impl<S: Read + Write> Connection<S> {
         self.flush(now_ms, metrics)
     }
 
-    /// Writes what waits up to some bytes, as far as the kernel takes it. Returns how many it took.
+    /// Writes up to `most` bytes of the outbox, as far as the socket takes them. Returns how many it took.
     ///
     /// # Errors
-    /// [`WriteFailed`]: the connection is to be dropped.
+    /// Returns [`WriteFailed`] if the connection must be dropped.
     pub fn flush_some(
         &mut self,
         most: usize,
@@ -278,10 +273,10 @@ impl<S: Read + Write> Connection<S> {
         Ok(written)
     }
 
-    /// Writes what waits, as far as the kernel takes it.
+    /// Writes the outbox, as far as the socket takes it.
     ///
     /// # Errors
-    /// [`WriteFailed`]: the connection is to be dropped.
+    /// Returns [`WriteFailed`] if the connection must be dropped.
     pub fn flush(&mut self, now_ms: u64, metrics: &mut Metrics) -> Result<(), WriteFailed> {
         while self.writable && !self.outbox.is_empty() {
             match write_to(&mut self.stream, self.outbox.next_chunk(), metrics)? {
@@ -294,7 +289,7 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// One write: the bytes taken, or `None` when the kernel takes none now.
+/// Writes once. Returns the number of bytes taken, or `None` if the socket is not writable now.
 fn write_to(
     stream: &mut impl Write,
     bytes: &[u8],
@@ -319,10 +314,10 @@ fn write_to(
     }
 }
 
-/// Ends our side of a connection, so that the peer sees the end after its last byte.
+/// Shuts down the write side: the peer sees the end after the last byte.
 ///
 /// # Errors
-/// When the peer is gone already.
+/// Returns the error of the system call, usually because the peer is gone.
 pub fn shut_down_write(stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(std::net::Shutdown::Write)
 }
@@ -334,12 +329,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_idle_connection_has_another_time_than_a_head() {
+    fn between_requests_the_keepalive_timeout_applies() {
         let (head_deadline_ms, keepalive_ms) = (10_000, 75_000);
         let is_late = |http: &Http, now_ms| http.is_late(now_ms, head_deadline_ms, keepalive_ms);
         let idle = Http { was_answered: true, idle_since_ms: 2_000, ..Http::default() };
         assert!(!is_late(&idle, 10_000) && !is_late(&idle, 76_999) && is_late(&idle, 77_000));
-        assert!(idle.is_late(3_000, head_deadline_ms, 1_000), "a shorter one as well");
+        assert!(idle.is_late(3_000, head_deadline_ms, 1_000), "a shorter timeout applies as well");
         let silent = Http::default();
         let mut half = Http::default();
         half.head.append(b"GET /");
@@ -351,10 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_write_breaks_nothing() {
+    fn an_empty_write_succeeds() {
         let (mut connection, mut metrics) = (Connection::new(Cursor::new(Vec::new()), 0), Metrics::default());
-        // A ping is queued after the replies of its turn and goes out with a flush; when the ping's own moment comes,
-        // there may be nothing left.
+        // A ping queued after the replies of its iteration is flushed with them, so the queued write may find nothing left.
         connection.outbox.bytes().extend_from_slice(b"ping");
         assert_eq!(connection.write(b"frames", 0, &mut metrics), Ok(()));
         assert_eq!(connection.write(b"", 0, &mut metrics), Ok(()));

@@ -1,8 +1,9 @@
-//! Messages over a player's allowance that wait until it returns: the latest of each kind that changes what others see.
+//! Deferred messages: a player's latest message of each kind that exceeded the rate and affects the world.
 //!
-//! A line that stalls for seconds delivers everything at once. The surplus is dropped, but not its last word: without the
-//! stop at its end the server walks a player on that stands still on its own screen. The messages wait in the order in
-//! which they came, so that the player ends as if the dropped ones had been applied as well.
+//! After a stall of seconds, a connection delivers everything in one burst, and the rate limiter drops the surplus. Without the
+//! MOVE that stops at the end of the burst, the server would keep moving a player that has stopped on its own screen. So the
+//! latest message of each kind is applied later, in order of arrival, within the same rate. The final state is as if the
+//! dropped messages had been applied as well.
 
 use std::mem::discriminant;
 
@@ -17,11 +18,11 @@ use crate::limits::DEFERRED_PER_TICK;
 use crate::ops::metrics::Metrics;
 use crate::wire::message::ClientMessage;
 
-/// What waits for one player's allowance: at most one message of each kind. It takes memory only while something waits.
+/// Messages of one player that wait for its rate limiter: at most one of each kind. Allocates only while a message waits.
 #[derive(Debug, Clone, Default)]
 pub struct Deferred {
     messages: Vec<ClientMessage>,
-    /// The loop has this player on its list.
+    /// The player is in the event loop's queue.
     is_queued: bool,
 }
 
@@ -31,7 +32,7 @@ impl Deferred {
         self.messages.is_empty()
     }
 
-    /// Whether a message of this kind may wait at all.
+    /// Whether a message of this kind can be deferred.
     pub(super) fn accepts(message: ClientMessage) -> bool {
         match message {
             ClientMessage::Move(_)
@@ -43,7 +44,7 @@ impl Deferred {
         }
     }
 
-    /// Lets a message wait in place of an earlier one of its kind. Returns whether there was one, so that one of the two is
+    /// Defers a message, in place of an earlier one of its kind. Returns whether there was one, so that one of the two counts as
     /// dropped.
     pub(super) fn replace(&mut self, message: ClientMessage) -> bool {
         let is_same_kind = |earlier: &ClientMessage| discriminant(earlier) == discriminant(&message);
@@ -51,7 +52,7 @@ impl Deferred {
             self.messages.push(message);
             return false;
         };
-        // An attack ends once: its end said again, behind a MOVE, would leave that MOVE in the midst of the attack.
+        // An attack ends once. Moving a repeated ATTACK_END behind a MOVE would put that MOVE inside the attack.
         let is_repeated_end =
             message == ClientMessage::AttackEnd && !self.messages[at..].contains(&ClientMessage::Attack);
         if !is_repeated_end {
@@ -61,19 +62,19 @@ impl Deferred {
         true
     }
 
-    /// How many messages wait.
+    /// Number of deferred messages.
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Whether the player is to be put on the loop's list; true once.
+    /// Marks the player as queued. Returns true if messages wait and it was not queued yet.
     fn mark_queued(&mut self) -> bool {
         !self.is_empty() && !std::mem::replace(&mut self.is_queued, true)
     }
 }
 
 impl Engine {
-    /// Acts on what waits, as far as the player's allowance has returned. Acks are appended to `out`.
+    /// Applies deferred messages as far as the rate limiter allows. Acks are appended to `out`.
     pub fn apply_deferred(
         &mut self,
         state: &mut InputState<'_>,
@@ -85,7 +86,7 @@ impl Engine {
         while !state.deferred.is_empty() && state.limiter.accept_late(limit, arrival) {
             let message = state.deferred.messages.remove(0);
             let close = self.handle_message(state.slot, message, out, metrics);
-            debug_assert!(close.is_none(), "LEAVE does not wait");
+            debug_assert!(close.is_none(), "LEAVE is never deferred");
         }
         if state.deferred.is_empty() {
             state.deferred.messages = Vec::new();
@@ -94,7 +95,7 @@ impl Engine {
 }
 
 impl Server {
-    /// Puts a player with waiting messages on the list, once.
+    /// Queues a player with deferred messages, once.
     pub(super) fn queue_deferred(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
             && let Phase::Player { player, .. } = &mut connection.phase
@@ -104,8 +105,7 @@ impl Server {
         }
     }
 
-    /// Acts on what waits for players' allowances. The players that this tick has no time for are the first in the next
-    /// tick.
+    /// Applies deferred messages of up to `DEFERRED_PER_TICK` players. The others follow in the next tick, in queue order.
     pub(super) fn apply_deferred(&mut self) {
         let arrival = Arrival::at(self.uptime_ms());
         for _ in 0..self.deferred.len().min(DEFERRED_PER_TICK) {

@@ -1,5 +1,5 @@
-//! The game without its sockets: where messages become inputs, inputs acks, and ticks rounds of frames. The loop owns
-//! one; the simulation drives one by hand.
+//! The game without sockets: messages become inputs, inputs become acks, and ticks become flush rounds. The event loop owns
+//! one engine; simulation and fuzzing drive it directly.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,26 +18,26 @@ use crate::wire::message::{self, ClientMessage, DecodeError, ENTRY_BYTES, Facing
 use crate::wire::websocket::{Code, Event, Failure};
 use crate::world::{Input, Pace, Position, Rules, Spawn, Vector, World};
 
-/// The world, everybody's view of it, and how much each may say.
+/// The world, the viewers' replication state, and the message rate limit.
 #[derive(Debug)]
 pub struct Engine {
-    /// Shared with the pool's threads during a fan-out, and with nobody at any other time.
+    /// Shared with the worker threads only while they encode a batch.
     scene: Arc<Scene>,
     viewers: Viewers,
     rate_limit: RateLimit,
 }
 
-/// How a connection ends by what its player sent.
+/// How to close a connection because of its player's input.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CloseRequest {
-    /// For the count.
+    /// Reason for the `closed` counter.
     pub reason: Closed,
-    /// What to send; nothing when the peer's close has been answered already.
+    /// Close code and reason to send; `None` if the peer's close frame has been answered already.
     pub close: Option<(Code, &'static str)>,
 }
 
 impl Engine {
-    /// An empty game by this configuration.
+    /// Creates an empty world with this configuration.
     pub fn new(config: &Config) -> Self {
         let pace = Pace::new(config.tick_rate_hz, config.player_speed);
         let rules = Rules {
@@ -71,39 +71,38 @@ impl Engine {
         engine
     }
 
-    /// Lets the world know how often viewers get changes.
+    /// Passes the flush and sync intervals to the world, which sizes its change tracking by them.
     fn set_world_cadence(&mut self) {
         let (flush, sync) = (self.viewers.settings().flush_interval, self.viewers.settings().sync_interval);
         self.scene_mut().world.set_cadence(flush, sync);
     }
 
-    /// The players.
+    /// Returns the world.
     pub fn world(&self) -> &World {
         &self.scene.world
     }
 
-    /// What everybody sees.
+    /// Returns the viewers' replication state.
     pub fn viewers(&self) -> &Viewers {
         &self.viewers
     }
 
-    /// Calls what a message of this player reads and changes near the processor.
+    /// Prefetches the cache lines that a message of this player accesses.
     pub fn prefetch(&self, slot: u32) {
         self.scene.world.prefetch(slot);
         self.viewers.prefetch(slot);
     }
 
-    /// How much a player may say.
+    /// Returns the message rate limit per player.
     pub fn rate_limit(&self) -> RateLimit {
         self.rate_limit
     }
 
     fn scene_mut(&mut self) -> &mut Scene {
-        Arc::get_mut(&mut self.scene).expect("workers drop the scene before they answer")
+        Arc::get_mut(&mut self.scene).expect("workers release the scene before they return a batch")
     }
 
-    /// Takes over what another configuration says of a game under way; the measures the governor decides about are
-    /// [`Game::set_quality`].
+    /// Applies the settings of a reloaded configuration, except the quality level: see [`Engine::set_quality`].
     pub fn reconfigure(&mut self, config: &Config) {
         let pace = self.scene.world.rules().pace;
         self.rate_limit = rate_limit_of(config);
@@ -111,7 +110,7 @@ impl Engine {
         self.set_world_cadence();
     }
 
-    /// Changes how often viewers are told and looked after, and how much they are shown.
+    /// Sets the quality level: flush interval, rate of interest updates, and size of interest sets.
     pub fn set_quality(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
         let pace = self.scene.world.rules().pace;
         self.viewers.settings_mut().set_quality(pace, flush_interval_ms, visibility_rate_hz, max_visible);
@@ -120,8 +119,7 @@ impl Engine {
         self.set_world_cadence();
     }
 
-    /// A new player, where an earlier one was if there is anything `saved`; its first picture is appended to `out`. Returns
-    /// its slot.
+    /// Adds a player, at the position of `saved` if it reconnects. Appends its first snapshot to `out`. Returns its slot.
     pub fn join(&mut self, saved: Option<SavedPlayer>, out: &mut Vec<u8>, metrics: &mut Metrics) -> u32 {
         let world = &mut self.scene_mut().world;
         let slot = match saved {
@@ -136,7 +134,7 @@ impl Engine {
         slot
     }
 
-    /// What the player in this slot would find again.
+    /// Returns the state of a player to keep in its session.
     pub fn saved(&self, slot: u32) -> SavedPlayer {
         let Position { x, y } = self.world().position(slot);
         let half_sides = self.viewers.viewer(slot).and_then(Viewer::half_sides);
@@ -146,18 +144,18 @@ impl Engine {
         SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: SavedPlayer::LONG_AGO }
     }
 
-    /// Hears what another process says.
+    /// Applies a message of another node.
     pub fn receive_bus_message(&mut self, node: &mut Node, bytes: &[u8], now: Now) -> Received {
         node.receive(bytes, now, &mut self.scene_mut().world)
     }
 
-    /// Says what there is to say to other processes, as of the tick just closed.
+    /// Appends the messages for other nodes that are due, as of the last tick.
     pub fn publish(&self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) {
         node.publish_due(self.world(), now, out);
     }
 
-    /// Keeps up with other processes: listens to the regions that are seen, and forgets who is silent. Returns whether the
-    /// regions are others now, and the names of processes that are gone.
+    /// Expires silent nodes, and updates the region subscriptions when that is due. Returns whether the subscriptions changed,
+    /// and the names of the expired nodes.
     pub fn update_peers(
         &mut self,
         node: &mut Node,
@@ -172,7 +170,7 @@ impl Engine {
         (node.update_subscriptions(&visible, now, &mut self.scene_mut().world, out), gone)
     }
 
-    /// The regions that somebody sees, or could see in a second.
+    /// Returns the regions that a viewer sees, or may see within a second.
     fn visible_regions(&self, regions: RegionGrid) -> RegionSet {
         let mut visible = RegionSet::empty(regions);
         for rect in self.viewers.leave_rects(self.world()) {
@@ -188,24 +186,24 @@ impl Engine {
         visible
     }
 
-    /// Ids are granted to this node. Returns whether the lease is plausible and taken.
+    /// Accepts leased ids for this node. Returns false if the lease is implausible and was rejected.
     pub fn grant_ids(&mut self, node: &mut Node, ids: Range<u32>, now: Now) -> bool {
         node.grant(ids, now, &mut self.scene_mut().world)
     }
 
-    /// Players of this process.
+    /// Number of players on this node.
     pub fn players(&self) -> usize {
         self.world().players()
     }
 
-    /// Takes a player out of the world; others may see it for some ticks more.
+    /// Removes a player from the world; its entity lingers for a few ticks so that viewers learn of it.
     pub fn leave(&mut self, slot: u32) {
         self.scene_mut().world.leave(slot);
         self.viewers.leave(slot);
     }
 
-    /// Acts on one event of a player, whose allowance gave this verdict; `Some` when it is the last. Acks are appended
-    /// to `out`.
+    /// Handles one event of a player, given the rate limiter's verdict. Acks are appended to `out`. Returns how to close the
+    /// connection, if this event closes it.
     pub fn handle_event(
         &mut self,
         slot: u32,
@@ -218,7 +216,7 @@ impl Engine {
         metrics.messages_in_total += u64::from(is_message);
         match verdict {
             Verdict::Accept => {}
-            // Who wants to go is never in the way.
+            // LEAVE is accepted at any rate.
             Verdict::Drop if *event == Event::Message(ClientMessage::Leave) => {}
             Verdict::Drop => {
                 metrics.rate_limited_total += u64::from(is_message || *event == Event::Ping);
@@ -280,39 +278,39 @@ impl Engine {
         None
     }
 
-    /// Lets what changed around a player ride along with its acks, when its last flush is old enough.
+    /// Appends a delta to the player's acks, if its last flush is old enough.
     pub fn piggyback(&mut self, slot: u32, round_is_written: bool, out: &mut Vec<u8>, metrics: &mut Metrics) {
         let mut counts = FrameCounts::default();
         self.viewers.piggyback(&self.scene, slot, round_is_written, out, &mut counts);
         count_frames(metrics, &counts);
     }
 
-    /// A player's connection has only now taken what had to wait for so long.
+    /// Tells replication that a player's connection has taken its backlog after `delay_ms`.
     pub fn backlog_drained(&mut self, slot: u32, delay_ms: u64) {
         self.viewers.backlog_drained(&self.scene, slot, delay_ms);
     }
 
-    /// Lets time pass.
+    /// Advances the world by this many ticks.
     pub fn step(&mut self, ticks: u32, metrics: &mut Metrics) {
         let snapshot_bytes = self.viewers.visible_total() as u64 * ENTRY_BYTES as u64;
         metrics.snapshot_bytes_total += snapshot_bytes * u64::from(ticks);
         self.scene_mut().world.step(ticks);
     }
 
-    /// Begins a round of turns, as of the tick just closed.
+    /// Starts a flush round as of the last tick.
     pub fn begin_flush_round(&mut self) {
         self.scene_mut().refresh();
         self.viewers.begin_flush_round(&self.scene);
     }
 
-    /// Serves the next batch of the round's viewers, those who can be written to; their frames are in the pool.
+    /// Encodes the next batch of due viewers whose connections can be written to; the frames are in the pool.
     pub fn flush_batch(
         &mut self,
         pool: &mut Pool,
         can_be_written: &mut dyn FnMut(u32) -> bool,
         metrics: &mut Metrics,
     ) {
-        // A round may outlast its tick.
+        // A round may span several ticks.
         self.scene_mut().refresh();
         pool.flush_batch(&self.scene, &mut self.viewers, can_be_written);
         for counts in pool.batch().counts() {
@@ -325,13 +323,13 @@ fn rate_limit_of(config: &Config) -> RateLimit {
     RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst }
 }
 
-/// How a connection ends whose player floods.
+/// Returns how to close a flooding connection, and counts the violation.
 pub fn close_for_flood(metrics: &mut Metrics) -> CloseRequest {
     metrics.protocol_errors[ProtocolViolation::RateFlood] += 1;
     CloseRequest { reason: Closed::Flood, close: Some((Code::Policy, "too many messages")) }
 }
 
-/// How a connection ends whose framing broke.
+/// Returns how to close a connection with a framing error, and counts the violation.
 pub fn close_for_failure(failure: Failure, metrics: &mut Metrics) -> CloseRequest {
     let (fault, reason, why) = match failure {
         Failure::Text => (ProtocolViolation::Text, Closed::Text, "text messages are not understood here"),
@@ -368,7 +366,7 @@ fn count_frames(metrics: &mut Metrics, frames: &FrameCounts) {
     }
 }
 
-/// A seed nobody can guess: the standard library keys its hash maps from the operating system's entropy.
+/// Returns an unpredictable seed: the standard library seeds its hashers from the operating system.
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)

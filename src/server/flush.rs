@@ -1,5 +1,5 @@
-//! Ticks and writes: the world steps at its deadlines, viewers that are due are served by the pool, and the result is
-//! written in slices, so that reads and acks never wait for a long burst of writes.
+//! Ticks and writes. The world steps at its deadlines, the worker pool encodes the due viewers, and the frames are written in
+//! slices, so that a long burst of writes never delays reads and acks.
 
 use std::io;
 use std::ops::Range;
@@ -15,19 +15,19 @@ use crate::replication::pool::Pool;
 use crate::server::tick::Due;
 use crate::wire::websocket::Code;
 
-/// Most room for replies that is kept from batch to batch, in bytes.
+/// Capacity of the reply buffer that is kept between batches, in bytes.
 const REPLY_BYTES_KEPT: usize = 256 * 1024;
 
-/// A connection to be written to.
+/// A connection in the write queue.
 #[derive(Debug)]
 pub(super) struct PendingWrite {
     pub token: Token,
-    /// Where its replies are in the batch's bytes; empty when only its outbox has something.
+    /// Range of its replies in the batch's reply buffer; empty if only its outbox has bytes.
     pub bytes: Range<usize>,
 }
 
 impl Server {
-    /// Writes what this batch of events led to: acks first of all, and with them what changed around their players.
+    /// Writes the replies of this batch of events: acks first, with a piggybacked delta if one is due.
     pub(super) fn write_replies(&mut self, pool: &Pool) {
         let round_is_written = pool.batch_is_written();
         let mut bytes = std::mem::take(&mut self.reply_bytes);
@@ -38,13 +38,13 @@ impl Server {
         bytes.clear();
         bytes.shrink_to(REPLY_BYTES_KEPT);
         self.reply_bytes = bytes;
-        // Ends of connections may have added to the list; the next turn writes them.
+        // Writes may have closed connections, which queues more writes; they follow in the next iteration.
         writes.append(&mut self.write_queue);
         self.write_queue = writes;
     }
 
-    /// Writes these replies and a connection's outbox, and goes on with what had to wait for it. Replies are older than
-    /// whatever else waits: what comes after them in the same batch goes to the outbox.
+    /// Writes these replies and the outbox of a connection. The replies are older than the outbox's bytes: later output of the
+    /// same batch went to the outbox.
     fn write_reply(&mut self, token: Token, replies: &[u8], round_is_written: bool) {
         let now_ms = self.now_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -79,20 +79,20 @@ impl Server {
         }
     }
 
-    /// Goes on with a connection of the game that has been handed everything.
+    /// Continues a WebSocket connection whose output has been written completely.
     fn after_write(&mut self, token: Token) {
         let Some(connection) = self.table.get_mut(token) else { return };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return self.finish_close(token);
         }
-        // It may have been left unread because its replies piled up.
+        // Reading stops while replies pile up.
         if connection.readable {
             self.queue_read(token);
         }
     }
 
     pub(super) fn tick_if_due(&mut self, pool: &Pool) -> io::Result<()> {
-        // The batch may have taken a while.
+        // The batch may have taken a while, so `now_ns` of the wake-up is too old.
         let now_ns = os::monotonic_ns();
         let Some(due) = self.schedule.poll(now_ns) else { return Ok(()) };
         self.tick(due, pool);
@@ -113,7 +113,7 @@ impl Server {
         self.engine.step(due.steps, &mut self.metrics);
         self.publish_to_bus();
         self.poll_reconnects();
-        // A round that outlasts its tick delays the next one: overload means flushing less often, nothing else.
+        // A round that outlasts its tick delays the next one: overload only lengthens the flush interval.
         if self.is_flush_round_over(pool) {
             self.engine.begin_flush_round();
         } else {
@@ -121,12 +121,12 @@ impl Server {
         }
     }
 
-    /// Whether everybody has had the turn of this round, and the frames are written.
+    /// Whether all due viewers of this round have been encoded and written.
     pub(super) fn is_flush_round_over(&self, pool: &Pool) -> bool {
         pool.batch_is_written() && self.engine.viewers().is_flush_round_over()
     }
 
-    /// Writes a slice of the round under way; when a batch is written out, the next one is served first.
+    /// Writes a slice of the current round. Once a batch is written, the next one is encoded first.
     pub(super) fn write_slice(&mut self, pool: &mut Pool) {
         if pool.batch_is_written() && !self.engine.viewers().is_flush_round_over() {
             self.encode_batch(pool);
@@ -137,7 +137,7 @@ impl Server {
         }
         for _ in 0..WRITE_SLICE {
             let Some((segment, frames)) = pool.batch().next_segment() else { return };
-            // The player may have left since, and its slot have been taken; or it lingers, and its connection has ended.
+            // The player may have left and its slot been reused, or its entity lingers without a connection.
             if !self.engine.world().is_present(segment.slot, segment.id) {
                 continue;
             }
@@ -171,7 +171,7 @@ impl Server {
         self.replication_ns += os::monotonic_ns() - start_ns;
     }
 
-    /// Lets the governor look at the load, and follows it.
+    /// Passes the load to the governor, and applies a changed quality level.
     fn govern(&mut self, now_ns: u64) {
         let busy_ns = os::thread_cpu_ns();
         self.run_clock.sample(now_ns, busy_ns);

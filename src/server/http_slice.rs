@@ -20,10 +20,10 @@ impl Server {
     /// Queues a connection with HTTP work, once.
     pub(super) fn queue_http(&mut self, token: Token) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        if connection.is_read_queued {
+        if connection.is_queued {
             return;
         }
-        connection.is_read_queued = true;
+        connection.is_queued = true;
         self.http_queue.push(connection.listener, token);
     }
 
@@ -69,7 +69,7 @@ impl Server {
 
     fn serve_connection(&mut self, token: Token, pool: &Pool) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        connection.is_read_queued = false;
+        connection.is_queued = false;
         if connection.is_websocket() {
             return self.queue_read(token);
         }

@@ -1,20 +1,30 @@
-//! The loop and everything that touches a socket: the only user of mio and nix.
+//! The event loop: one thread that owns every socket. With the modules below, it is the only user of mio and nix.
 //!
-//! [`Server::run`] is the table of contents. Each of its steps has a file:
+//! `Server::run_loop` is the table of contents. One iteration does, in this order:
 //!
-//! * [`accept`]: new connections. [`peer_address`]: whom a connection counts for, and whether that one may have another.
-//!   [`displacement`], [`monitoring_connections`]: which connection makes room for another one. [`reserve_descriptors`], [`capacity`]: descriptors, when
-//!   there are few or none.
-//! * [`http`]: requests and the upgrade. [`site`]: pages and files. [`routes`]: what is where, at which listener. [`http_slice`], [`http_queue`], [`http_budget`]: when they are served, and how much time they get.
-//!   [`negotiation`], [`metrics_cache`], [`gauges`]: metrics, their format, rendered a few times a second. [`player`]: a player's bytes become inputs, and acks.
-//!   [`deferred`]: inputs over the allowance. [`flush`]: ticks, and what
-//!   they bring to viewers, in slices. [`close`]: closing, sweeping, draining.
-//! * `cluster`: other processes of the same world. `reconnect`: whom a ticket brings back where it was. `takeover`: those
-//!   who may be known elsewhere.
-//! * `check`: what a start would say. `reload`: another configuration for a server that runs. `report`: a line about the load now and then.
-//! * [`engine`], [`input`]: the game without its sockets, which simulation and fuzzing drive as well.
-//! * [`connection`], [`socket`], [`outbox`], [`table`]: one connection, its calls, what waits for it, all of them. [`os`]: what only Linux can answer.
-//! * [`run_clock`]: what is a pause of the process. [`wall_clock`]: the date of answers. [`assets`], [`pages`], [`health_check`]: files served, the pages of its own, and the question a container asks.
+//! 1. `wait`: polls for readiness, up to the next tick (the tick timer is a polled descriptor), or not at all if work is left.
+//! 2. `dispatch`: records readiness. Players are read immediately: input is applied, and its replies are queued.
+//! 3. `receive_from_bus`: applies messages of other nodes, within a budget.
+//! 4. `read_queued`: continues reads that exceeded their budget in the previous iteration.
+//! 5. `write_replies`: writes acks, together with deltas that are due; one write per player.
+//! 6. `tick_if_due`: steps the world, starts a flush round, checks deadlines, applies load shedding and reloads.
+//! 7. `write_slice`: writes a slice of the flush round, so that no burst of writes delays reads and acks.
+//! 8. `serve_http`: accepts connections and serves HTTP, upgrades included, within a share of the loop's time.
+//! 9. `reap`: frees the connections that died in this iteration.
+//! 10. `flush_bus`: hands queued messages and session writes to the bus.
+//!
+//! Where to find what:
+//!
+//! * Players: [`player`] and [`input`] (bytes to replies), [`deferred`] (messages over the rate), [`flush`] (ticks and writes).
+//!   [`engine`] is the game without sockets; [`input`] and [`engine`] also run under simulation and fuzzing.
+//! * Connections: [`connection`], [`socket`], [`outbox`] and [`table`] hold their state, [`close`] ends them.
+//! * Sessions: [`reconnect`] resolves tokens, [`takeover`] waits for sessions in use. [`cluster`] connects to other nodes.
+//! * Admission: [`accept`], [`peer_address`], [`displacement`], [`monitoring_connections`], [`reserve_descriptors`] and
+//!   [`capacity`].
+//! * HTTP: [`http`], [`http_slice`], [`http_queue`], [`http_budget`], [`routes`], [`site`], [`pages`], [`assets`],
+//!   [`negotiation`], [`metrics_cache`], [`gauges`].
+//! * Operation: `check`, [`reload`], [`report`], [`health_check`]. Time and system calls: [`tick`], [`run_clock`],
+//!   [`wall_clock`], [`os`].
 
 mod accept;
 pub mod assets;
@@ -107,16 +117,16 @@ use wall_clock::WallClock;
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// How a run ended.
+/// Why the event loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Asked to stop, and stopped in order.
+    /// A signal started a shutdown, and the drain ended.
     ShutDown,
-    /// Asked a second time, by the signal of this number, and stopped at once.
+    /// A second signal, with this number, aborted the drain.
     Aborted(u32),
 }
 
-/// A server that has its port and is ready to run.
+/// A server whose listeners are bound.
 pub struct Server {
     config: Config,
     poll: Poll,
@@ -129,69 +139,69 @@ pub struct Server {
     engine: Engine,
     sessions: Sessions<Token>,
     cluster: Option<Cluster>,
-    /// Handshakes that wait for word from other processes.
+    /// Handshakes whose session may be in use.
     reconnects: PendingReconnects,
-    /// By slot, whose connection that player has.
+    /// Token of each player's connection, by slot.
     tokens_by_slot: Vec<Token>,
     assets: Arc<Assets>,
     pages: Pages,
     metrics: Metrics,
     schedule: Schedule,
     governor: Governor,
-    /// Time spent on viewers' turns since the start, in nanoseconds, waiting for workers included.
+    /// Time spent on interest and encoding since the start, in nanoseconds, including waiting for workers.
     replication_ns: u64,
     started_ns: u64,
-    /// Time since the start in which the loop did not run, in nanoseconds.
+    /// Off-CPU time since the start that counts as suspension, in nanoseconds.
     paused_ns: u64,
-    /// When the kernel was last asked in vain about the sockets that report something in this turn, and when it was asked
-    /// last about all; in nanoseconds.
+    /// Earliest possible arrival of the input that the current events report: the start of the poll before. `polled_ns` is the
+    /// start of the last poll that reported all ready sockets. In nanoseconds.
     not_ready_ns: u64,
     polled_ns: u64,
-    /// The time as of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
+    /// Time of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
     now_ns: u64,
     scratch: Vec<u8>,
-    /// Replies and what goes with them in one write.
+    /// Assembles a player's replies and its delta for one write.
     flush_buffer: Vec<u8>,
-    /// Connections to be written to at the end of this batch of events, each once.
+    /// Connections to write to at the end of this batch of events, each at most once.
     write_queue: Vec<PendingWrite>,
-    /// The replies themselves, one after another, as `replied` divides them.
+    /// Replies of this batch, consecutively; each [`PendingWrite`] has a range of them.
     reply_bytes: Vec<u8>,
-    /// Connections whose sockets may hold more than their turn allowed to read.
+    /// Connections whose sockets may hold more than one read's budget.
     read_queue: Vec<Token>,
-    /// Players with messages that wait for their allowances.
+    /// Players with deferred messages.
     deferred: VecDeque<Token>,
-    /// Connections to be reaped.
+    /// Connections to reap at the end of this iteration.
     dead: Vec<Token>,
-    /// HTTP connections with something to do.
+    /// Connections with HTTP work.
     http_queue: HttpQueue,
-    /// The part of the loop's time that HTTP may have.
+    /// The share of the loop's time that HTTP may use.
     http_budget: HttpBudget,
-    /// Connections at the game's listener that are no players.
+    /// Connections of the public listener that are not players.
     http_connections: HttpConnections,
-    /// Places beside those, for health and metrics.
+    /// Further connections, only for health checks and metrics.
     monitoring_connections: MonitoringConnections,
     metrics_cache: MetricsCache,
     run_clock: RunClock,
     wall_clock: WallClock,
-    /// Connections at the operators' listener.
+    /// Connections of the admin listener.
     admin_connections: HttpConnections,
     draining: Option<Drain>,
-    /// The signal that ended the drain before its time.
+    /// The signal that aborted the drain.
     aborted_by: Option<u32>,
     sweep_index: usize,
     report: Report,
     reload: Reload,
     log: LogHandle,
-    /// What the watchdog listens to.
+    /// Counts ticks for the watchdog.
     tick_counter: TickCounter,
 }
 
 impl Server {
-    /// Takes the ports. `signals` must have been made before any other thread; what `capacity` has room for is served.
-    /// `read_config` is asked for the configuration when the server is told to read it anew.
+    /// Binds the listeners. `signals` must have been created before any other thread. `capacity` caps the number of players.
+    /// `read_config` reads the configuration again for a reload.
     ///
     /// # Errors
-    /// A port is taken or not allowed, no descriptors are left; the message says which, and names the settings.
+    /// Returns an error if an address can't be bound or no descriptors are left; the message names the settings.
     pub fn bind(
         mut config: Config,
         capacity: Capacity,
@@ -268,7 +278,7 @@ impl Server {
         })
     }
 
-    /// The address it listens on, with the actual port when any free one was asked for.
+    /// Returns the address of the public listener, with the actual port if the configured port is 0.
     ///
     /// # Errors
     /// None for a listening socket.
@@ -276,7 +286,7 @@ impl Server {
         self.listeners.public().local_addr()
     }
 
-    /// The address metrics are served on, if it is one of their own.
+    /// Returns the address of the admin listener, if there is one.
     ///
     /// # Errors
     /// None for a listening socket.
@@ -284,12 +294,12 @@ impl Server {
         self.listeners.at(Listener::Admin).map(Acceptor::local_addr).transpose()
     }
 
-    /// Serves until it is asked to stop.
+    /// Runs the event loop until a signal shuts the server down.
     ///
     /// # Errors
-    /// When the kernel refuses the poll or a thread; nothing a client does ends the loop.
+    /// Returns an error if polling or starting a thread fails. No client can end the loop.
     pub fn run(self) -> io::Result<Outcome> {
-        // On until everything has ended, the workers included.
+        // The watchdog runs until the workers have ended.
         let _watchdog = Watchdog::start(self.tick_counter.clone())?;
         std::thread::scope(|scope| {
             let pool = Pool::spawn(scope, self.config.workers)?;
@@ -316,7 +326,7 @@ impl Server {
         Ok(self.aborted_by.map_or(Outcome::ShutDown, Outcome::Aborted))
     }
 
-    /// Sleeps until there is something to do, or only looks when work is left over.
+    /// Polls for events: without blocking if work is left, for a bounded time if HTTP has to wait for its budget.
     fn wait(&mut self, events: &mut Events, pool: &Pool) -> io::Result<()> {
         let work_is_left = !self.read_queue.is_empty()
             || !self.write_queue.is_empty()
@@ -331,14 +341,14 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             result => {
                 result?;
-                // A full batch may have left some out, and one that was interrupted all.
+                // A full batch may have left out ready sockets; an interrupted poll reports none.
                 if events.iter().count() < EVENTS_PER_POLL {
                     self.polled_ns = slept_from;
                 }
             }
         }
         let woken_ns = os::monotonic_ns();
-        // The tick timer alone ends every wait much sooner.
+        // The tick timer ends a regular wait much sooner.
         if woken_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
             let off_cpu_ns = self.run_clock.off_cpu_ns(self.now_ns, woken_ns, os::thread_cpu_ns());
             if off_cpu_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
@@ -357,8 +367,7 @@ impl Server {
             match event.token() {
                 LISTENER => self.listeners.set_ready(Listener::Public),
                 ADMIN_LISTENER => self.listeners.set_ready(Listener::Admin),
-                // The tick step looks at the clock, whatever woke the loop; the timer is armed anew each time.
-                // What the bus has brought is looked for in every turn.
+                // The tick step reads the clock in every iteration, and rearms the timer. The bus is polled in every iteration.
                 TIMER | BUS => {}
                 SIGNALS => self.handle_signals(),
                 token => self.note_readiness(token, event),
@@ -373,7 +382,7 @@ impl Server {
         connection.readable |= is_readable;
         connection.hung_up |= event.is_read_closed() || event.is_error();
         if !connection.is_websocket() {
-            // A socket that is writable is no work when nothing waits, as after each accept.
+            // Right after an accept a socket is writable, which is no work while its outbox is empty.
             if is_readable || !connection.outbox.is_empty() {
                 self.queue_http(token);
             }
@@ -387,17 +396,17 @@ impl Server {
         }
     }
 
-    /// Goes on with sockets that had more to read than one turn allows.
+    /// Continues the reads that exceeded their budget in the previous iteration.
     fn read_queued(&mut self) {
         for token in std::mem::take(&mut self.read_queue) {
             if let Some(connection) = self.table.get_mut(token) {
-                connection.is_read_queued = false;
+                connection.is_queued = false;
                 self.read(token);
             }
         }
     }
 
-    /// Reads from a connection of the game, one budget's worth, and acts on it.
+    /// Reads once, up to `READ_BUDGET_BYTES`, from a WebSocket connection, and processes the input.
     fn read(&mut self, token: Token) {
         let not_ready_ms = self.not_ready_ms();
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -407,7 +416,7 @@ impl Server {
             }
             return;
         }
-        // What its messages need comes near while the kernel is asked for them.
+        // Overlaps the cache misses of message handling with the read's system call.
         if let Phase::Player { slot, player } = &connection.phase {
             player.prefetch();
             self.engine.prefetch(*slot);
@@ -418,7 +427,7 @@ impl Server {
                 if connection.readable {
                     self.queue_read(token);
                 }
-                // Of a player that is being sent away nothing counts any more.
+                // Ignored unless the connection is a player: input to a closing connection is discarded.
                 self.receive_from_player(token, &scratch[..count]);
             }
             ReadOutcome::Empty => {}
@@ -428,7 +437,7 @@ impl Server {
         self.scratch = scratch;
     }
 
-    /// Puts a connection on the list of those whose outboxes have something to write, once.
+    /// Queues a connection for a write of its outbox, once.
     fn queue_write(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
             && !connection.is_write_queued
@@ -438,33 +447,33 @@ impl Server {
         }
     }
 
-    /// Puts a connection on the list of those to be read on with in the next turn, once.
+    /// Queues a connection to be read in the next iteration, once.
     fn queue_read(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
-            && !connection.is_read_queued
+            && !connection.is_queued
         {
-            connection.is_read_queued = true;
+            connection.is_queued = true;
             self.read_queue.push(token);
         }
     }
 
-    /// Milliseconds in which the loop has run since the start, as of the last wake-up: the clock of all deadlines.
+    /// Milliseconds since the start without suspensions, as of the last wake-up: the clock of all deadlines.
     fn now_ms(&self) -> u64 {
         (self.now_ns - self.started_ns - self.paused_ns) / NS_PER_MS
     }
 
-    /// Milliseconds since the start, as of the last wake-up.
+    /// Milliseconds since the start, suspensions included, as of the last wake-up.
     fn uptime_ms(&self) -> u64 {
         (self.now_ns - self.started_ns) / NS_PER_MS
     }
 
-    /// The last moment, on the clock of [`Server::uptime_ms`], at which the sockets that report something now had nothing.
+    /// Earliest possible arrival of the input that the current events report, on the clock of [`Server::uptime_ms`].
     fn not_ready_ms(&self) -> u64 {
         (self.not_ready_ns - self.started_ns) / NS_PER_MS
     }
 }
 
-/// What the governor starts from.
+/// The configured quality, at which the governor starts.
 fn configured_quality(config: &Config) -> QualityLevel {
     QualityLevel {
         flush_interval_ms: config.batch_interval_ms,

@@ -1,27 +1,27 @@
-//! Bytes that wait for a peer to take them. Most connections have none at any time and pay a pointer.
+//! Bytes queued for a peer. Most connections have none most of the time; they pay only for a pointer.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What waits to be written: small things by value, and at most one body, or part of one, by reference behind them.
+/// Outgoing queue: bytes by value, followed by at most one body, or a range of one, by reference.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Made when something must wait, gone when it is written.
+    /// Allocated while bytes are queued.
     backlog: Option<Box<Backlog>>,
 }
 
 #[derive(Debug, Default)]
 struct Backlog {
-    /// Replies and frames; those before `cursor` are written.
+    /// Replies and frames; the bytes before `cursor` have been written.
     bytes: Vec<u8>,
     cursor: usize,
-    /// The bytes of the body that wait.
+    /// The range of a body that has not been written yet.
     body: Option<(Arc<[u8]>, Range<usize>)>,
-    /// Since when the peer has taken nothing, in milliseconds of the loop's clock.
+    /// Time since which the peer has taken nothing, in milliseconds of the loop's clock.
     stalled_since_ms: Option<u64>,
-    /// Since when the peer has not taken everything.
+    /// Time since which the backlog has not been empty, in milliseconds of the loop's clock.
     backlog_since_ms: Option<u64>,
-    /// By how many bytes the peer is behind the least rate, as of `deficit_updated_ms`: time adds to it, bytes taken pay it back.
+    /// Bytes by which the peer is behind the minimum rate, as of `deficit_updated_ms`. Time adds to it, bytes taken reduce it.
     deficit_bytes: u64,
     deficit_updated_ms: u64,
 }
@@ -34,40 +34,40 @@ impl Backlog {
 }
 
 impl Outbox {
-    /// Whether nothing waits.
+    /// Whether nothing is queued.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes that wait.
+    /// Number of queued bytes.
     pub fn len(&self) -> usize {
         self.backlog.as_deref().map_or(0, Backlog::len)
     }
 
-    /// Where to append what is to be written, in front of any body.
+    /// Returns the buffer to append to; its bytes precede any body.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.backlog.get_or_insert_default().bytes
     }
 
-    /// Puts bytes before all that waits. Of what waits nothing may have been written, or a frame would be torn apart.
+    /// Inserts bytes before the queued ones, none of which may have been written: a frame would be split.
     pub fn prepend(&mut self, bytes: &[u8]) {
         let backlog = self.backlog.get_or_insert_default();
-        debug_assert_eq!(backlog.cursor, 0, "what waits is untouched");
+        debug_assert_eq!(backlog.cursor, 0, "no byte has been written");
         backlog.bytes.splice(..0, bytes.iter().copied());
     }
 
-    /// A part of a body to be sent from where it lies, after the bytes. Nothing may be appended until it is sent.
+    /// Queues a range of a body by reference, after the bytes. Nothing may be appended until it is written.
     ///
     /// # Panics
-    /// If the part is not one of the body: here, and not when it is written.
+    /// Panics if the range is out of bounds, so that a wrong range fails here and not when it is written.
     pub fn send_body(&mut self, body: Arc<[u8]>, part: Range<usize>) {
         assert!(part.start <= part.end && part.end <= body.len(), "{part:?} of {} bytes", body.len());
         let backlog = self.backlog.get_or_insert_default();
-        debug_assert!(backlog.body.is_none(), "one body at a time");
+        debug_assert!(backlog.body.is_none(), "at most one body is queued");
         backlog.body = Some((body, part));
     }
 
-    /// What is written next.
+    /// Returns the bytes to write next.
     pub fn next_chunk(&self) -> &[u8] {
         let Some(backlog) = &self.backlog else { return &[] };
         match &backlog.body {
@@ -76,7 +76,7 @@ impl Outbox {
         }
     }
 
-    /// Forgets so many bytes of the next chunk: they are written, so the peer is alive.
+    /// Removes `taken` bytes of the next chunk, which the peer has taken. This ends a stall.
     pub fn advance(&mut self, taken: usize) {
         let Some(backlog) = &mut self.backlog else { return };
         if backlog.cursor < backlog.bytes.len() {
@@ -91,7 +91,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that what waits can't be written now, if anything waits.
+    /// Starts the clocks of a stall and of the backlog, if bytes are queued.
     pub fn note_stall(&mut self, now_ms: u64) {
         match &mut self.backlog {
             Some(backlog) if backlog.len() > 0 => {
@@ -100,18 +100,18 @@ impl Outbox {
                     (backlog.backlog_since_ms, backlog.deficit_updated_ms) = (Some(now_ms), now_ms);
                 }
             }
-            // Room for bytes was asked for, and none came.
+            // A buffer was requested, but nothing was appended.
             backlog => *backlog = None,
         }
     }
 
-    /// Since when the peer has not taken all it was to be given, in milliseconds of the loop's clock.
+    /// Time since which the backlog has not been empty, in milliseconds of the loop's clock.
     pub fn backlog_since_ms(&self) -> Option<u64> {
         self.backlog.as_deref()?.backlog_since_ms
     }
 
-    /// By how many bytes the peer is behind this rate, in bytes a second. What it takes ahead of the rate is not saved up,
-    /// so that bytes taken early buy no rest later.
+    /// Returns by how many bytes the peer is behind this rate, in bytes per second. The deficit never goes below zero: bytes taken
+    /// early earn no credit.
     pub fn deficit_bytes(&mut self, rate_per_s: u32, now_ms: u64) -> u64 {
         let Some(backlog) = &mut self.backlog else { return 0 };
         if backlog.backlog_since_ms.is_none() {
@@ -123,7 +123,7 @@ impl Outbox {
         backlog.deficit_bytes
     }
 
-    /// Since when the peer has taken nothing of what waits, in milliseconds of the loop's clock.
+    /// Time since which the peer has taken no queued bytes, in milliseconds of the loop's clock.
     pub fn stalled_since_ms(&self) -> Option<u64> {
         self.backlog.as_deref()?.stalled_since_ms
     }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outbox_gives_its_bytes_then_its_body_in_order_and_once() {
+    fn bytes_and_body_are_written_once_and_in_order() {
         let mut outbox = Outbox::default();
         outbox.bytes().extend_from_slice(b"head");
         outbox.send_body(Arc::from(*b"some bodyguard"), 5..9);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_lasts_from_the_first_refusal_to_the_next_byte_taken() {
+    fn a_stall_lasts_until_the_next_byte_is_taken() {
         let mut outbox = Outbox::default();
         outbox.note_stall(5);
         assert!(outbox.bytes().is_empty());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_below_the_rate_falls_behind_and_one_above_it_saves_nothing_up() {
+    fn the_deficit_grows_with_time_and_never_becomes_credit() {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.deficit_bytes(1_000, 5_000), 0, "nothing waits");
         outbox.send_body(vec![0; 1_000_000].into(), 0..1_000_000);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_outbox_keeps_no_memory() {
+    fn an_empty_outbox_holds_no_allocation() {
         let mut outbox = Outbox::default();
         outbox.bytes().extend_from_slice(&[0; 5000]);
         outbox.advance(5000);

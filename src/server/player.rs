@@ -1,5 +1,5 @@
-//! A player's bytes, from its socket to what they come to. Input is applied when it is read, and its ack leaves at the
-//! end of the same batch of events.
+//! Player input in the event loop. Input is applied when it is read, and its acks are written at the end of the same batch of
+//! events.
 
 use mio::Token;
 
@@ -11,7 +11,7 @@ use super::input::InputState;
 use crate::ops::metrics::Metrics;
 
 impl Player {
-    /// What of it a message needs.
+    /// Borrows the parts that input processing needs.
     pub fn input_state(&mut self, slot: u32) -> InputState<'_> {
         InputState {
             slot,
@@ -45,8 +45,8 @@ impl Server {
         }
     }
 
-    /// Lets a player's input lead to replies. They wait for the end of the batch in a buffer that all share, in front of
-    /// everything that comes later; a connection that has something waiting already gets them behind it.
+    /// Runs `act`, which appends replies for a player. They go to the buffer shared by this batch, ahead of any later output of
+    /// the connection. If the connection has a backlog or a queued write, they go to its outbox instead.
     pub(super) fn reply<R>(
         &mut self,
         token: Token,

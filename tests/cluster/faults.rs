@@ -28,7 +28,7 @@ fn the_players_of_a_killed_server_vanish() {
     poll_until(&mut clients, "the other", |clients| clients[0].sees(other.id()));
     drop(second);
     poll_until(&mut clients, "its exit", |clients| !clients[0].sees(other.id()));
-    first.wait_for_log("nothing is heard of second any more");
+    first.wait_for_log("peer second timed out");
     walk(&mut clients, 0, Vector::DOWN, 3);
 }
 

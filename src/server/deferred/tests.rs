@@ -1,4 +1,4 @@
-//! What waits, for how long, and what it takes of the allowance.
+//! Tests of deferred messages and of the rate they use.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ fn step(sequence: u32) -> ClientMessage {
 }
 
 #[test]
-fn the_latest_of_each_kind_waits_in_the_order_of_arrival() {
+fn the_latest_of_each_kind_waits_in_order_of_arrival() {
     let mut deferred = Deferred::default();
     let surplus = [
         (step(1), false),
@@ -31,8 +31,8 @@ fn the_latest_of_each_kind_waits_in_the_order_of_arrival() {
 }
 
 #[test]
-fn an_end_of_an_attack_that_is_repeated_overtakes_no_move() {
-    // The client goes on saying for ever, once a second, that its attack is over.
+fn a_repeated_attack_end_does_not_overtake_a_move() {
+    // The client repeats ATTACK_END once a second.
     let attack = ClientMessage::Attack;
     let end = ClientMessage::AttackEnd;
     let mut deferred = Deferred::default();
@@ -41,12 +41,12 @@ fn an_end_of_an_attack_that_is_repeated_overtakes_no_move() {
         assert_eq!(deferred.replace(message), is_dropped, "{message:?}");
     }
     assert_eq!(deferred.messages, [attack, end, step(1)]);
-    // The end of another attack is the last word again.
+    // The end of another attack moves to the back.
     assert!(deferred.replace(attack) && deferred.replace(end));
     assert_eq!(deferred.messages, [step(1), attack, end]);
 }
 
-/// A player and everything between its bytes and the world.
+/// A player alone in an engine, without a socket.
 struct Player {
     game: Engine,
     metrics: Metrics,
@@ -84,7 +84,7 @@ impl Player {
         (&mut self.game, sender, &mut self.out, &mut self.metrics)
     }
 
-    /// Sends one message. Returns why the connection ends.
+    /// Sends one message. Returns why the connection closed, if it did.
     fn send(&mut self, payload: &[u8], now_ms: u64) -> Option<Closed> {
         let frame = [&[0x82, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
         let (game, sender, out, metrics) = self.parts();
@@ -100,14 +100,14 @@ impl Player {
         game.apply_deferred(&mut sender, Arrival::at(now_ms), out, metrics);
     }
 
-    /// The sequences of the acks so far.
+    /// Returns the sequence numbers of the acks so far.
     fn acks(&self) -> Vec<u32> {
         let sequence = |ack: &[u8]| u32::from_le_bytes(ack[11..15].try_into().expect("four bytes"));
         self.out.chunks_exact(15).map(sequence).collect()
     }
 }
 
-/// Sends this many MOVEs a second. Returns how many were accepted, and the second in which the connection was closed.
+/// Sends `per_s` MOVEs a second. Returns how many were accepted, and the second in which the connection was closed.
 fn flood(per_s: u64, seconds: u64) -> (u64, Option<u64>) {
     let mut player = Player::join();
     let mut ticked_ms = 0;
@@ -125,7 +125,7 @@ fn flood(per_s: u64, seconds: u64) -> (u64, Option<u64>) {
 }
 
 #[test]
-fn a_flooder_gets_no_more_and_is_closed_as_early() {
+fn deferring_neither_raises_the_rate_nor_delays_a_flood_close() {
     let (accepted, closed_s) = flood(240, 60);
     assert_eq!(closed_s, Some(5));
     assert!(accepted <= 60 + 60 * 6, "{accepted}");
@@ -135,12 +135,12 @@ fn a_flooder_gets_no_more_and_is_closed_as_early() {
 }
 
 #[test]
-fn a_ping_over_the_allowance_takes_no_ack_with_it() {
+fn a_dropped_ping_does_not_remove_an_ack() {
     let mut player = Player::join();
     for sequence in 1..=61 {
         player.send_move(sequence, 0);
     }
-    // The allowance returns for one message: the MOVE, and not the ping that came after it.
+    // The limiter allows one message: the deferred MOVE, not the ping that arrived after it.
     let ping = [0x89, 0x80, 0, 0, 0, 0];
     let (game, sender, out, metrics) = player.parts();
     game.receive(sender, &ping, Arrival::at(TICK_MS + 1), out, metrics);
@@ -150,7 +150,7 @@ fn a_ping_over_the_allowance_takes_no_ack_with_it() {
 
 proptest! {
     #[test]
-    fn the_last_word_is_acted_on_within_the_allowance(
+    fn the_latest_move_is_applied_within_the_rate(
         bursts in proptest::collection::vec((0u64..3_000, 1u32..200), 1..12),
     ) {
         let mut player = Player::join();
