@@ -1,7 +1,7 @@
 //! Deferred messages: a player's latest message of each kind that exceeded the rate and affects the world.
 //!
 //! After a stall of seconds, a connection delivers everything in one burst, and the rate limiter drops the surplus. Without the
-//! MOVE that stops at the end of the burst, the server would keep moving a player that has stopped on its own screen. So the
+//! MOVE that stops at the end of the burst, the server would keep moving a player that has stopped on its own screen. Therefore the
 //! latest message of each kind is applied later, in order of arrival, within the same rate. The final state is as if the
 //! dropped messages had been applied as well.
 

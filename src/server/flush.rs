@@ -91,6 +91,7 @@ impl Server {
         }
     }
 
+    /// Runs a tick if its deadline has passed, then everything that happens once per tick, and rearms the timer.
     pub(super) fn tick_if_due(&mut self, pool: &Pool) -> io::Result<()> {
         // The batch may have taken a while, so `now_ns` of the wake-up is too old.
         let now_ns = os::monotonic_ns();
@@ -107,6 +108,7 @@ impl Server {
         self.timer.arm(self.schedule.deadline_ns())
     }
 
+    /// Applies deferred messages, steps the world, publishes to the bus, polls reconnects, and starts a flush round.
     fn tick(&mut self, due: Due, pool: &Pool) {
         self.metrics.ticks_skipped_total += u64::from(due.skipped);
         self.apply_deferred();
@@ -157,6 +159,7 @@ impl Server {
         }
     }
 
+    /// Encodes the next batch of due viewers whose connections are writable.
     fn encode_batch(&mut self, pool: &mut Pool) {
         let (table, tokens_by_slot) = (&self.table, &self.tokens_by_slot);
         let mut can_be_written = |slot: u32| {
@@ -187,6 +190,7 @@ impl Server {
         }
     }
 
+    /// Applies the governor's quality level to replication.
     pub(super) fn apply_quality(&mut self) {
         let quality = self.governor.quality();
         self.engine.set_quality(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);

@@ -2,10 +2,11 @@
 //!
 //! `Server::run_loop` is the table of contents. One iteration does, in this order:
 //!
-//! 1. `wait`: polls for readiness, up to the next tick (the tick timer is a polled descriptor), or not at all if work is left.
+//! 1. `wait`: polls for readiness. The tick timer is a polled descriptor, so a wait ends with the next tick at the latest. If
+//!    work is left, polling does not block.
 //! 2. `dispatch`: records readiness. Players are read immediately: input is applied, and its replies are queued.
 //! 3. `receive_from_bus`: applies messages of other nodes, within a budget.
-//! 4. `read_queued`: continues reads that exceeded their budget in the previous iteration.
+//! 4. `read_queued`: reads again from players whose socket held more than one read's budget.
 //! 5. `write_replies`: writes acks, together with deltas that are due; one write per player.
 //! 6. `tick_if_due`: steps the world, starts a flush round, checks deadlines, applies load shedding and reloads.
 //! 7. `write_slice`: writes a slice of the flush round, so that no burst of writes delays reads and acks.
@@ -307,6 +308,7 @@ impl Server {
         })
     }
 
+    /// Repeats the iteration that the module documentation describes, until the server has shut down.
     fn run_loop(mut self, mut pool: Pool) -> io::Result<Outcome> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         self.metrics.sample(self.now_ns);
@@ -359,6 +361,7 @@ impl Server {
         Ok(())
     }
 
+    /// Records readiness and signals, and reads from players that are readable.
     fn dispatch(&mut self, events: &Events) {
         for event in events {
             self.table.prefetch(event.token());
@@ -375,6 +378,7 @@ impl Server {
         }
     }
 
+    /// Updates a connection's readiness flags (events are edge-triggered), and reads or queues it.
     fn note_readiness(&mut self, token: Token, event: &Event) {
         let Some(connection) = self.table.get_mut(token) else { return };
         let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
@@ -396,7 +400,7 @@ impl Server {
         }
     }
 
-    /// Continues the reads that exceeded their budget in the previous iteration.
+    /// Reads again from connections whose socket held more than one read's budget, or that were not read due to a backlog.
     fn read_queued(&mut self) {
         for token in std::mem::take(&mut self.read_queue) {
             if let Some(connection) = self.table.get_mut(token) {
@@ -447,7 +451,7 @@ impl Server {
         }
     }
 
-    /// Queues a connection to be read in the next iteration, once.
+    /// Queues a connection for another read, once.
     fn queue_read(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)
             && !connection.is_queued

@@ -23,6 +23,7 @@ impl Player {
 }
 
 impl Server {
+    /// Processes the bytes of one read from a player, and closes its connection if they demand it.
     pub(super) fn receive_from_player(&mut self, token: Token, bytes: &[u8]) {
         let (now_ms, uptime_ms, not_ready_ms) = (self.now_ms(), self.uptime_ms(), self.not_ready_ms());
         let Some(connection) = self.table.get(token) else { return };

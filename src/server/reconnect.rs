@@ -24,7 +24,7 @@ pub(super) enum TokenLookup {
     Remote(SessionToken),
 }
 
-/// Creates the sessions for this configuration, and loads those that earlier processes stored.
+/// Creates the sessions for this configuration, and loads the ones stored by earlier processes.
 pub(super) fn sessions_from(config: &Config) -> Sessions<Token> {
     let folder = state_dir(config);
     if config.cluster_url.is_some() {
@@ -47,7 +47,7 @@ pub(super) fn check(config: &Config) {
     }
 }
 
-/// Returns the state directory if a file store is to be used.
+/// Returns the state directory if sessions are stored in a file.
 fn state_dir(config: &Config) -> Option<&PathBuf> {
     if config.cluster_url.is_some() && config.state_dir.is_some() {
         log::warn!("STATE_DIR has no effect: in a cluster the bus keeps the sessions");
@@ -69,7 +69,7 @@ impl Server {
         self.sessions.player(presented)
     }
 
-    /// Returns the state to save for a player, with the time since its last reconnect.
+    /// Returns the state of a player for its session, with the time since its last reconnect.
     pub(super) fn saved_player(&self, owner: Token) -> Option<SavedPlayer> {
         let Phase::Player { slot, ref player } = self.table.get(owner)?.phase else { return None };
         let saved = self.engine.saved(slot);

@@ -316,7 +316,7 @@ impl Server {
         }
     }
 
-    /// Whether this connection still speaks HTTP, so that it can become a player.
+    /// Whether this connection is still open and in the HTTP phase, so that it can become a player.
     pub(super) fn is_http(&self, token: Token) -> bool {
         self.table.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
     }
