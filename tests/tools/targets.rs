@@ -94,7 +94,7 @@ const TARGETS: [(&str, &str); 35] = [
     ("compose-up", "NOTED docker compose up --build --detach --wait"),
     ("compose-down", "NOTED docker compose down"),
     ("health SERVER", "\"status\":\"healthy\""),
-    ("metrics SERVER", "ticks a second"),
+    ("metrics SERVER", "ticks per second"),
     ("tune PLAYERS=100", "somaxconn"),
     ("test-protocol SERVER", "22 of 22 that the client needs"),
     ("load-test LOAD=--clients=5+--duration=1s+--warm-up=100ms", "nothing was lost or wrong"),

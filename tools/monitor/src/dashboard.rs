@@ -1,5 +1,5 @@
-//! The dashboard: what keys do, and when to draw. However it ends, by a key, a signal, a panic or a terminal that goes, the
-//! terminal is as it was.
+//! The dashboard: handles keys, and draws. It restores the terminal at every end: a key, a signal, a panic or a
+//! closed terminal.
 
 use std::io;
 use std::process::ExitCode;
@@ -15,21 +15,21 @@ use crate::screen::{Screen, draw};
 use crate::terminal::{self, ESCAPE, Input, Terminal};
 
 /// Longest wait for a key.
-const KEY_PATIENCE: Duration = Duration::from_millis(100);
+const KEY_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Time in which the main thread ends after a signal, unless the terminal holds it.
+/// Time for the main thread to end after a signal. It may be blocked on the terminal.
 const END_GRACE: Duration = Duration::from_secs(1);
 
-/// Exit status after the terminal has gone: that of the signal which says so.
+/// Exit status after the terminal has closed: that of SIGHUP.
 const HUNG_UP: u8 = 128 + SIGHUP as u8;
 
-/// Shortest and longest interval that keys set.
+/// Shortest and longest interval that can be set by keys.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_mins(1));
 
-/// Shows servers until a key or a signal ends it, or the terminal goes.
+/// Shows servers until a key, a signal, or a closed terminal ends it.
 ///
 /// # Errors
-/// The terminal's, or the kernel refuses a thread.
+/// The terminal fails, or the kernel refuses a thread.
 pub fn run(options: &Options) -> io::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     interrupt.exit_within(END_GRACE, terminal::abandon)?;
@@ -38,36 +38,36 @@ pub fn run(options: &Options) -> io::Result<ExitCode> {
     watch(options, &interrupt, &poll, &mut terminal).map(ExitCode::from)
 }
 
-/// Returns the exit status.
+/// Runs the dashboard's loop. Returns the exit status.
 fn watch(options: &Options, interrupt: &Interrupt, poll: &Poll, terminal: &mut Terminal) -> io::Result<u8> {
     let mut histories: Vec<History> = options.servers.iter().map(|_| History::default()).collect();
-    let (mut chosen, mut is_paused) = (0, false);
+    let (mut selected, mut is_paused) = (0, false);
     loop {
         if let Some(status) = interrupt.status() {
             return Ok(status);
         }
-        while let Some((server, answer)) = poll.next(Duration::ZERO) {
+        while let Some((server, response)) = poll.next(Duration::ZERO) {
             if !is_paused {
-                histories[server].take(answer);
+                histories[server].record(response);
             }
         }
         let screen = Screen {
             servers: &options.servers,
             histories: &histories,
-            chosen,
+            selected,
             interval: poll.interval(),
             is_paused,
         };
         if !terminal.draw(|frame| draw(frame, &screen))? {
             return Ok(HUNG_UP);
         }
-        let Input::Keys(keys) = terminal.input(KEY_PATIENCE)? else { return Ok(HUNG_UP) };
+        let Input::Keys(keys) = terminal.input(KEY_TIMEOUT)? else { return Ok(HUNG_UP) };
         for key in keys {
             match action(key) {
                 Action::End => return Ok(0),
                 Action::Suspend => terminal.suspend()?,
-                Action::Next => chosen = (chosen + 1) % histories.len(),
-                Action::Choose(server) if server < histories.len() => chosen = server,
+                Action::Next => selected = (selected + 1) % histories.len(),
+                Action::Choose(server) if server < histories.len() => selected = server,
                 Action::Pause => is_paused = !is_paused,
                 Action::Faster => poll.set_interval((poll.interval() / 2).max(INTERVALS.0)),
                 Action::Slower => poll.set_interval((poll.interval() * 2).min(INTERVALS.1)),
@@ -89,7 +89,7 @@ enum Action {
     Nothing,
 }
 
-/// Control characters: in raw mode the terminal hands them over as they are.
+/// Control characters. In raw mode the terminal passes them through.
 const CTRL_C: u8 = 0x03;
 const CTRL_Z: u8 = 0x1a;
 
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_do_what_the_last_line_says() {
+    fn keys_match_the_key_line() {
         assert_eq!((action(b'q'), action(CTRL_C), action(ESCAPE)), (Action::End, Action::End, Action::End));
         assert_eq!((action(b'3'), action(b'\t')), (Action::Choose(2), Action::Next));
         assert_eq!((action(CTRL_Z), action(b'c')), (Action::Suspend, Action::Nothing));

@@ -1,12 +1,11 @@
-//! What servers are doing, in the terminal: a dashboard where there is one, plain lines where there is none, JSON for
-//! programs.
+//! Shows the state of servers: a dashboard on a terminal, plain lines elsewhere, JSON for programs.
 //!
 //! ```text
-//! main ──> options    flags and environment become one valid set of options
-//!      ├─> poll       a thread for each server asks it again and again ──> sample: what an answer says, and rates of two
-//!      ├─> history    what is remembered of each server
-//!      ├─> plain      one answer as text or JSON
-//!      └─> dashboard  what keys do, and when to draw ──> screen: what is drawn where; terminal: taken over, given back
+//! main ──> options    parses flags and environment into validated options
+//!      ├─> poll       polls each server on a thread ──> sample: the metrics of a response, and rates
+//!      ├─> history    recent metrics of each server
+//!      ├─> plain      one response as text or JSON
+//!      └─> dashboard  handles keys, draws ──> screen: the layout; terminal: setup and restore
 //! ```
 
 mod dashboard;
@@ -28,10 +27,10 @@ use poll::Poll;
 use stage::Interrupt;
 use stage::console::report_error;
 
-/// Longest wait for an answer before signals are looked at again.
-const SIGNAL_PATIENCE: Duration = Duration::from_millis(100);
+/// Longest wait for a response before signals are checked.
+const SIGNAL_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Time in which the main thread ends after a signal, unless a full pipe holds it.
+/// Time for the main thread to end after a signal. It may be blocked on a full pipe.
 const END_GRACE: Duration = Duration::from_secs(1);
 
 const UNREACHABLE: u8 = 1;
@@ -52,7 +51,7 @@ fn main() -> ExitCode {
     let is_dashboard = !options.once && !options.json && io::stdout().is_terminal();
     let result = if is_dashboard { dashboard::run(&options) } else { report(&options) };
     result.unwrap_or_else(|error| {
-        // A closed pipe (`| head`) is the reader's choice.
+        // A closed pipe (`| head`) is not an error.
         if error.kind() == io::ErrorKind::BrokenPipe {
             return ExitCode::SUCCESS;
         }
@@ -61,29 +60,29 @@ fn main() -> ExitCode {
     })
 }
 
-/// Lines for people or objects for programs, one for each answer.
+/// Prints a line of text or a JSON object per response.
 fn report(options: &Options) -> io::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     interrupt.exit_within(END_GRACE, || ())?;
     let poll = Poll::start(&options.servers, options.interval)?;
     let mut histories: Vec<History> = options.servers.iter().map(|_| History::default()).collect();
-    let mut told = vec![false; options.servers.len()];
+    let mut is_reported = vec![false; options.servers.len()];
     let mut out = io::stdout().lock();
     loop {
         if let Some(status) = interrupt.status() {
             return Ok(ExitCode::from(status));
         }
-        if options.once && told.iter().all(|told| *told) {
+        if options.once && is_reported.iter().all(|is_reported| *is_reported) {
             break;
         }
-        let Some((server, answer)) = poll.next(SIGNAL_PATIENCE) else { continue };
+        let Some((server, response)) = poll.next(SIGNAL_POLL_INTERVAL) else { continue };
         let history = &mut histories[server];
-        history.take(answer);
-        // Rates need two answers; whoever looks once gets the second.
-        if options.once && (told[server] || !(history.has_rates() || history.is_unreachable())) {
+        history.record(response);
+        // Rates need two responses, so `--once` prints the second.
+        if options.once && (is_reported[server] || !(history.has_rates() || history.is_unreachable())) {
             continue;
         }
-        told[server] = true;
+        is_reported[server] = true;
         let name = &options.servers[server].name;
         if options.json {
             writeln!(out, "{}", plain::json(name, history))?;

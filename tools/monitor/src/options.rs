@@ -1,4 +1,4 @@
-//! What is asked for: flags, and environment variables of the same names.
+//! Options: flags, and environment variables of the same names.
 
 use std::time::Duration;
 
@@ -6,46 +6,46 @@ use getopts::Options as Flags;
 use stage::cli::{self, given, seconds, value};
 use stage::endpoint::Server;
 
-/// Longest time between two questions, in seconds.
+/// Longest polling interval, in seconds.
 const INTERVAL_S_MAX: u64 = 3_600;
 
-/// Most servers watched at a time; each has a thread.
+/// Most servers polled. Each has a thread.
 const SERVERS_MAX: usize = 32;
 
 const SERVER_ALLOWED: &str =
-    "up to 32 addresses with commas between them, such as 127.0.0.1:8108 or http://game.example:9108";
+    "up to 32 comma-separated addresses, such as 127.0.0.1:8108 or http://game.example:9108";
 
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Whom to watch, at least one.
+    /// Servers to poll, at least one.
     pub servers: Vec<Server>,
-    /// Time between two questions to a server.
+    /// Polling interval per server.
     pub interval: Duration,
-    /// End after one report of each server.
+    /// Whether to end after one report per server.
     pub once: bool,
-    /// Objects for programs.
+    /// Whether to print JSON.
     pub json: bool,
 }
 
-/// What the command line asks for.
+/// A parsed command line.
 pub type Command = cli::Command<Options>;
 
-/// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
+/// Parses the arguments that follow the program's name. `variable` returns environment variables for missing flags.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line with the option, the value and the allowed values.
 pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let brief = "Shows what servers are doing: a dashboard in a terminal, lines elsewhere.\n\n\
-             Keys: q ends, Tab or a digit chooses the server, p pauses, + and - change the interval.";
+    let brief = "Shows the state of servers: a dashboard on a terminal, lines elsewhere.\n\n\
+             Keys: q quits, Tab or a digit selects a server, p pauses, + and - change the interval.";
     let declare = |flags: &mut Flags| {
-        flags.optopt("", "server", "whose metrics to show [127.0.0.1:8108], SERVER", "LIST");
-        flags.optopt("", "interval", "time between two questions [1s], INTERVAL", "TIME");
-        flags.optflag("", "once", "report once and end; status 1 if a server does not answer");
-        flags.optflag("", "json", "print one JSON object for each answer");
+        flags.optopt("", "server", "servers to poll [127.0.0.1:8108], SERVER", "LIST");
+        flags.optopt("", "interval", "polling interval [1s], INTERVAL", "TIME");
+        flags.optflag("", "once", "report once and end; status 1 if a server is unreachable");
+        flags.optflag("", "json", "print one JSON object per response");
     };
     cli::parse("monitor", args, brief, declare, |matches| {
         let given = |name: &str| given(name, matches.opt_str(name), &variable);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_have_a_port_or_the_usual_one() {
+    fn servers_have_a_port_or_the_default() {
         let options = run(&["-server=http://127.0.0.1:9108/, 127.0.0.2"], ("SERVER", "x")).unwrap();
         let at = |host: [u8; 4], port: u16| Server::at((host, port).into());
         assert_eq!(options.servers[0], at([127, 0, 0, 1], 9_108));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_named_with_what_is_allowed() {
+    fn an_invalid_value_is_reported_with_the_allowed_values() {
         for text in ["", "127.0.0.1:port", "127.0.0.1,,127.0.0.1", "https://127.0.0.1:1", "127.0.0.256"] {
             let problem = run(&["--server", text], ("", "")).unwrap_err();
             assert_eq!(problem, format!("--server {text}: expected {SERVER_ALLOWED}"));

@@ -1,4 +1,4 @@
-//! A thread for each server, so that one which hangs holds up nobody's figures but its own.
+//! Polls servers, each on its own thread, so that a hanging server delays no other.
 
 use std::io;
 use std::sync::Arc;
@@ -11,34 +11,34 @@ use serde_json::Value as Json;
 use stage::endpoint::{Lookup, Server};
 use stage::http;
 
-/// Longest wait for an answer, all of it: looking the name up, connecting, asking, reading.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest time for a response, including name resolution, connecting and reading.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Answers that wait to be looked at; a thread whose answers nobody takes stops asking.
-const ANSWERS_MAX: usize = 64;
+/// Most queued responses. A full queue blocks the polling threads.
+const RESPONSES_MAX: usize = 64;
 
-/// What came of a question.
+/// Result of one request.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// When it came.
+pub struct Response {
+    /// Time of the result.
     pub at: Instant,
-    /// The metrics, or why there are none.
+    /// The metrics, or the error.
     pub metrics: Result<Json, String>,
 }
 
-/// The questions and their answers.
+/// Polling threads and the queue of their results.
 pub struct Poll {
-    answers: Receiver<(usize, Answer)>,
+    responses: Receiver<(usize, Response)>,
     interval_ms: Arc<AtomicU64>,
 }
 
 impl Poll {
-    /// Begins to ask; the threads end with the process.
+    /// Starts polling. The threads end with the process.
     ///
     /// # Errors
-    /// When the operating system refuses a thread.
+    /// The operating system refuses a thread.
     pub fn start(servers: &[Server], interval: Duration) -> io::Result<Poll> {
-        let (sender, answers) = sync_channel(ANSWERS_MAX);
+        let (sender, responses) = sync_channel(RESPONSES_MAX);
         let interval_ms = Arc::new(AtomicU64::new(interval.as_millis() as u64));
         for (index, server) in servers.iter().enumerate() {
             let (sender, server, interval_ms) = (sender.clone(), server.clone(), Arc::clone(&interval_ms));
@@ -46,8 +46,8 @@ impl Poll {
             thread::Builder::new().name(format!("poll-{index}")).spawn(move || {
                 loop {
                     let begun = Instant::now();
-                    let metrics = ask(&mut lookup, &server.name, begun + PATIENCE);
-                    if sender.send((index, Answer { at: Instant::now(), metrics })).is_err() {
+                    let metrics = fetch_metrics(&mut lookup, &server.name, begun + TIMEOUT);
+                    if sender.send((index, Response { at: Instant::now(), metrics })).is_err() {
                         return;
                     }
                     let interval = Duration::from_millis(interval_ms.load(Ordering::Relaxed));
@@ -55,34 +55,34 @@ impl Poll {
                 }
             })?;
         }
-        Ok(Poll { answers, interval_ms })
+        Ok(Poll { responses, interval_ms })
     }
 
-    /// The next answer and the index of its server, if one comes in time.
-    pub fn next(&self, patience: Duration) -> Option<(usize, Answer)> {
-        self.answers.recv_timeout(patience).ok()
+    /// Returns the next result and the index of its server, if one arrives in time.
+    pub fn next(&self, timeout: Duration) -> Option<(usize, Response)> {
+        self.responses.recv_timeout(timeout).ok()
     }
 
-    /// Time between two questions.
+    /// Returns the polling interval.
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.interval_ms.load(Ordering::Relaxed))
     }
 
-    /// Takes effect with the question after the next one.
+    /// Sets the polling interval. It takes effect after the next request.
     pub fn set_interval(&self, interval: Duration) {
         self.interval_ms.store(interval.as_millis() as u64, Ordering::Relaxed);
     }
 }
 
-fn ask(lookup: &mut Lookup, authority: &str, deadline: Instant) -> Result<Json, String> {
+fn fetch_metrics(lookup: &mut Lookup, authority: &str, deadline: Instant) -> Result<Json, String> {
     let addresses = lookup.addresses(deadline)?;
-    let answer = http::get_from(addresses, authority, "/metrics", deadline).map_err(|error| {
+    let response = http::get_from(addresses, authority, "/metrics", deadline).map_err(|error| {
         lookup.forget();
         error.to_string()
     })?;
-    match answer.status {
-        200 => serde_json::from_str(&answer.body).map_err(|_| "its answer is no JSON".to_owned()),
-        404 => Err("it serves no metrics here; with ADMIN_ADDR they are served there".to_owned()),
-        status => Err(format!("it answers with status {status}")),
+    match response.status {
+        200 => serde_json::from_str(&response.body).map_err(|_| "the response is not JSON".to_owned()),
+        404 => Err("no metrics at this address; with ADMIN_ADDR they are served there".to_owned()),
+        status => Err(format!("the server responds with status {status}")),
     }
 }

@@ -1,47 +1,47 @@
-//! What an answer says, and how fast it changes.
+//! The metrics of a response, and rates between two of them.
 
 use std::time::Duration;
 
 use serde_json::Value as Json;
 use stage::text::printable_json;
 
-/// The figures that are shown as they are.
+/// The metrics of one response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The whole answer, its texts and names without anything that a terminal acts on.
+    /// The whole object. Its strings and names are escaped for the terminal.
     metrics: Json,
 }
 
 impl Sample {
-    /// Of an answer to `/metrics`.
+    /// Returns the sample of a response to `/metrics`.
     pub fn new(metrics: Json) -> Sample {
         Sample { metrics: printable_json(metrics) }
     }
 
-    /// The whole answer.
+    /// Returns the whole object.
     pub fn metrics(&self) -> &Json {
         &self.metrics
     }
 
-    /// A figure by its key, with dots between the names of objects; 0 where a server does not tell.
+    /// Returns a number by its path, with dots between names; 0 if it is absent.
     pub fn number(&self, key: &str) -> f64 {
         let value = key.split('.').try_fold(&self.metrics, |value, name| value.get(name));
         value.and_then(Json::as_f64).unwrap_or(0.0)
     }
 
-    /// The sum of an object of counts.
+    /// Returns the sum of an object of counts.
     pub fn sum(&self, key: &str) -> f64 {
         self.counts(key).map(|(_, count)| count).sum()
     }
 
-    /// The counts of an object.
+    /// Returns the counts of an object.
     pub fn counts(&self, key: &str) -> impl Iterator<Item = (&str, f64)> {
         let object = self.metrics.get(key).and_then(Json::as_object);
         object.into_iter().flatten().map(|(name, count)| (name.as_str(), count.as_f64().unwrap_or(0.0)))
     }
 }
 
-/// What happened in a second, between two answers.
+/// Rates per second between two responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     /// Game messages received.
@@ -52,26 +52,26 @@ pub struct Rates {
     pub bytes_in: f64,
     /// Bytes written.
     pub bytes_out: f64,
-    /// MOVEs answered.
+    /// MOVEs acknowledged.
     pub acks: f64,
-    /// System calls that write.
+    /// Write system calls.
     pub writes: f64,
-    /// Writes that the kernel did not take in full.
+    /// Partial or blocked writes.
     pub stalls: f64,
-    /// Messages dropped since they came too fast.
+    /// Messages dropped for the rate limit.
     pub rate_limited: f64,
     /// Connections upgraded.
     pub joined: f64,
-    /// Games ended.
+    /// Players disconnected.
     pub ended: f64,
-    /// Connections and requests turned away.
+    /// Connections and requests refused.
     pub refused: f64,
     /// Processor time, in cores.
     pub cores: f64,
 }
 
 impl Rates {
-    /// Between two answers of one server. None when it was started anew between them, or no time passed.
+    /// Returns the rates between two responses, or `None` if the server was restarted or no time has passed.
     pub fn between(earlier: &Sample, later: &Sample, elapsed: Duration) -> Option<Rates> {
         let seconds = elapsed.as_secs_f64();
         if seconds <= 0.0 || later.number("ticks_total") < earlier.number("ticks_total") {
@@ -118,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_was_started_anew_has_no_rates() {
+    fn a_restarted_server_has_no_rates() {
         assert_eq!(Rates::between(&sample(60, 10, 1), &sample(5, 0, 0), Duration::from_secs(1)), None);
         assert_eq!(Rates::between(&sample(60, 10, 1), &sample(60, 10, 1), Duration::ZERO), None);
     }
 
     #[test]
-    fn what_a_server_does_not_tell_is_zero() {
+    fn absent_metrics_are_zero() {
         let sample = Sample::new(json!({ "players": 3, "refused": "none" }));
         assert_eq!(
             (sample.number("players"), sample.number("frames_out.ack"), sample.sum("refused")),

@@ -1,5 +1,5 @@
-//! What is drawn where: a line on top, the servers if there are several, three figures as they went, blocks of figures, and a
-//! line of keys. What does not fit is left out from the bottom.
+//! The dashboard's layout: a title line, the servers if there are several, three trends, blocks of figures, and a
+//! line of keys. Content that does not fit is cut off at the bottom.
 
 use std::time::Duration;
 
@@ -10,34 +10,34 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table};
 
 use crate::history::{History, Trend};
-use crate::plain::{blocks, bytes, line, memory, nanoseconds, uptime, whole};
+use crate::plain::{blocks, bytes, integer, line, memory, nanoseconds, uptime};
 use crate::sample::{Rates, Sample};
 use stage::endpoint::Server;
 
-/// Least height of a figure as it went, its frame included, and the part of the screen it has where there is more room.
+/// Smallest height of a trend with its frame, and its fraction of a taller screen.
 const TREND_HEIGHT_MIN: u16 = 6;
 const TREND_PART: u16 = 4;
 
-/// Rows of servers shown at most.
+/// Most rows of servers.
 const SERVER_ROWS_MAX: usize = 8;
 
-const KEYS: &str = " q end   Tab or 1-9 server   p pause   + - interval";
+const KEYS: &str = " q quit   Tab or 1-9 server   p pause   + - interval";
 
-/// All that is to be seen.
+/// The content of the screen.
 pub struct Screen<'a> {
     /// The servers.
     pub servers: &'a [Server],
-    /// What is known of each.
+    /// The history of each server.
     pub histories: &'a [History],
-    /// Whose figures are shown.
-    pub chosen: usize,
-    /// Time between two questions.
+    /// Index of the selected server.
+    pub selected: usize,
+    /// The polling interval.
     pub interval: Duration,
-    /// Answers are not taken note of.
+    /// Whether responses are ignored.
     pub is_paused: bool,
 }
 
-/// Draws it.
+/// Draws the screen.
 pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
     let servers_height =
         if screen.servers.len() > 1 { screen.servers.len().min(SERVER_ROWS_MAX) as u16 + 1 } else { 0 };
@@ -49,7 +49,7 @@ pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
         Constraint::Length(1),
     ])
     .areas(frame.area());
-    let history = &screen.histories[screen.chosen];
+    let history = &screen.histories[screen.selected];
     frame.render_widget(Paragraph::new(title_line(screen, history)), title);
     if servers_height > 0 {
         draw_servers(frame, screen, servers);
@@ -60,11 +60,11 @@ pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
 }
 
 fn title_line<'a>(screen: &Screen<'_>, history: &History) -> Line<'a> {
-    let name = &screen.servers[screen.chosen].name;
+    let name = &screen.servers[screen.selected].name;
     let state = match (history.unreachable(), history.last()) {
         (Some((since, why)), _) => format!("UNREACHABLE for {} s: {why}", since.elapsed().as_secs()),
         (None, Some(sample)) => format!("up {}", uptime(sample.number("uptime_seconds"))),
-        (None, None) => "no answer yet".to_owned(),
+        (None, None) => "no response yet".to_owned(),
     };
     let paused = if screen.is_paused { "   PAUSED" } else { "" };
     let text = format!(" {name}   {state}   every {:.2} s{paused}", screen.interval.as_secs_f64());
@@ -72,8 +72,8 @@ fn title_line<'a>(screen: &Screen<'_>, history: &History) -> Line<'a> {
 }
 
 fn draw_servers(frame: &mut Frame<'_>, screen: &Screen<'_>, area: Rect) {
-    // The chosen one is always among those shown.
-    let first = (screen.chosen + 1).saturating_sub(SERVER_ROWS_MAX);
+    // The selected server is always visible.
+    let first = (screen.selected + 1).saturating_sub(SERVER_ROWS_MAX);
     let widths = [23, 7, 7, 8, 9, 5, 9, 3].map(Constraint::Length);
     let header = Row::new([" server", "players", "ticks/s", "tick p99", "out/s", "cores", "memory", "gov"]);
     let lines = area.rows().zip(std::iter::once(None).chain((first..screen.servers.len()).map(Some)));
@@ -84,7 +84,7 @@ fn draw_servers(frame: &mut Frame<'_>, screen: &Screen<'_>, area: Rect) {
             continue;
         };
         let (name, history) = (&screen.servers[index].name, &screen.histories[index]);
-        let style = if index == screen.chosen { Modifier::REVERSED } else { Modifier::empty() };
+        let style = if index == screen.selected { Modifier::REVERSED } else { Modifier::empty() };
         if let Some(sample) = history.last().filter(|_| !history.is_unreachable()) {
             let row = Row::new(server_cells(name, sample, history.rates()));
             frame.render_widget(Table::new([row.style(style)], widths), place);
@@ -98,7 +98,7 @@ fn draw_servers(frame: &mut Frame<'_>, screen: &Screen<'_>, area: Rect) {
 fn server_cells(name: &str, sample: &Sample, rates: Rates) -> [String; 8] {
     [
         format!(" {name}"),
-        whole(sample.number("players")),
+        integer(sample.number("players")),
         format!("{:.1}", sample.number("tick_rate_hz")),
         nanoseconds(sample.number("tick_p99_ns")),
         bytes(rates.bytes_out),
@@ -112,12 +112,12 @@ fn draw_trends(frame: &mut Frame<'_>, history: &History, area: Rect) {
     let thirds = Layout::horizontal([Constraint::Fill(1); 3]).split(area);
     let number = |key: &str| history.last().map_or(0.0, |sample| sample.number(key));
     let trends = [
-        (Trend::Players, format!(" players {} ", whole(number("players")))),
+        (Trend::Players, format!(" players {} ", integer(number("players")))),
         (Trend::TickP99, format!(" tick p99 {} ", nanoseconds(number("tick_p99_ns")))),
         (Trend::BytesOut, format!(" out {}/s ", bytes(history.rates().bytes_out))),
     ];
     for ((trend, title), third) in trends.into_iter().zip(thirds.iter()) {
-        // The newest stands at the right edge, however few there are.
+        // The newest point is at the right edge, even if there are few.
         let mut points = history.trend(trend, usize::from(third.width.saturating_sub(2)));
         points.reverse();
         let sparkline = Sparkline::default()
@@ -130,7 +130,7 @@ fn draw_trends(frame: &mut Frame<'_>, history: &History, area: Rect) {
 
 fn draw_figures(frame: &mut Frame<'_>, history: &History, area: Rect) {
     let blocks = blocks(history);
-    // Four columns where there is room, otherwise two rows of two.
+    // Four columns if they fit, otherwise two rows of two.
     let is_wide = area.width >= 140;
     let columns = if is_wide { 4 } else { 2 };
     let rows_of_blocks: Vec<_> = blocks.chunks(columns).collect();
@@ -156,7 +156,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::poll::Answer;
+    use crate::poll::Response;
 
     fn servers(count: usize) -> Vec<Server> {
         (1..=count).map(|number| Server::at(([127, 0, 0, number as u8], 8108).into())).collect()
@@ -171,7 +171,7 @@ mod tests {
                 "resident_bytes": 30_000_000, "governor_level": 6, "governor_level_max": 7, "frames_out": { "ack": second * 20_000 },
                 "refused": { "full": 3, "upgrade": 0 }, "closed": { "reset": 9 }, "cpu_ns_total": second * 810_000_000,
             });
-            history.take(Answer { at: start + Duration::from_secs(second), metrics: Ok(metrics) });
+            history.record(Response { at: start + Duration::from_secs(second), metrics: Ok(metrics) });
         }
         history
     }
@@ -182,7 +182,7 @@ mod tests {
         let screen = Screen {
             servers: &servers,
             histories,
-            chosen: 0,
+            selected: 0,
             interval: Duration::from_secs(1),
             is_paused: false,
         };
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_matters_is_on_the_smallest_usual_terminal() {
+    fn a_usual_terminal_shows_every_important_figure() {
         for (width, height) in [(80, 24), (200, 60)] {
             let text = drawn(width, height, &[busy()]);
             for words in [
@@ -205,7 +205,7 @@ mod tests {
                 "refused full",
                 "closed reset",
                 "ticks skipped",
-                "q end",
+                "q quit",
             ] {
                 assert!(text.contains(words), "{width}x{height}: {words} is missing\n{text}");
             }
@@ -213,17 +213,17 @@ mod tests {
     }
 
     #[test]
-    fn several_servers_have_a_row_each_and_one_that_is_gone_says_why() {
+    fn every_server_has_a_row_with_its_state() {
         let mut gone = busy();
-        gone.take(Answer { at: Instant::now(), metrics: Err("connection refused".to_owned()) });
+        gone.record(Response { at: Instant::now(), metrics: Err("connection refused".to_owned()) });
         let text = drawn(80, 30, &[busy(), gone, History::default()]);
         assert!(text.contains("127.0.0.2:8108  unreachable: connection refused"), "{text}");
-        assert!(text.contains("127.0.0.3:8108  unreachable: no answer yet"), "{text}");
+        assert!(text.contains("127.0.0.3:8108  unreachable: no response yet"), "{text}");
         assert!(text.contains("60.0"), "{text}");
     }
 
     #[test]
-    fn no_size_is_too_small() {
+    fn any_size_can_be_drawn() {
         for (width, height) in [(1, 1), (2, 3), (20, 5), (39, 12), (500, 2)] {
             drawn(width, height, &[busy()]);
             drawn(width, height, &[busy(), History::default()]);

@@ -1,6 +1,6 @@
-//! The terminal: drawn on, read from, and left as it was found.
+//! The terminal: drawing, input, and restoring its state.
 //!
-//! Keys are read here and not by crossterm, whose reader turns for ever on a terminal that has gone.
+//! Keys are read here and not by crossterm, whose reader spins on a closed terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -23,13 +23,13 @@ use ratatui::layout::{Position, Rect};
 use ratatui::{DefaultTerminal, Frame};
 use signal_hook::consts::SIGCONT;
 
-/// Bytes read at a time: more than any key sends.
+/// Size of a read, in bytes: larger than any key sequence.
 const READ_BYTES: usize = 64;
 
-/// The first byte of a key without a character, and the escape key itself.
+/// The escape key, and the first byte of key sequences.
 pub const ESCAPE: u8 = 0x1b;
 
-/// Time in which a signal that stops the process has arrived.
+/// Time for SIGTSTP to arrive.
 const STOP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Leaves the alternate screen and shows the cursor.
@@ -38,27 +38,27 @@ const LEAVE: &[u8] = b"\x1b[?1049l\x1b[?25h";
 /// The result of a wait for keys.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Keys, each by the byte that it sends; maybe none.
+    /// Keys by the bytes that they send; may be empty.
     Keys(Vec<u8>),
-    /// The terminal has gone.
-    Gone,
+    /// The terminal has closed.
+    Closed,
 }
 
 /// The terminal.
 pub struct Terminal {
-    /// Never dropped: its own end would panic where the terminal has gone.
+    /// Never dropped: its destructor would panic on a closed terminal.
     screen: ManuallyDrop<DefaultTerminal>,
-    /// What keys come from; none where standard input is no terminal and the process has none either.
+    /// Source of keys; `None` if neither standard input nor the process has a terminal.
     keys: Option<File>,
-    /// The process was stopped, and goes on.
+    /// Whether the process was stopped and has continued.
     is_continued: Arc<AtomicBool>,
 }
 
 impl Terminal {
-    /// Takes the terminal over.
+    /// Sets up the terminal.
     ///
     /// # Errors
-    /// The terminal's.
+    /// The terminal fails.
     pub fn open() -> io::Result<Terminal> {
         let is_continued = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGCONT, Arc::clone(&is_continued))?;
@@ -70,16 +70,16 @@ impl Terminal {
         Ok(Terminal { screen: ManuallyDrop::new(ratatui::try_init()?), keys, is_continued })
     }
 
-    /// Draws. Returns whether the terminal is still there.
+    /// Draws. Returns `false` if the terminal has closed.
     ///
     /// # Errors
-    /// The terminal's.
+    /// The terminal fails.
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<bool> {
         let is_continued = self.is_continued.swap(false, Ordering::Relaxed);
-        let ready = if is_continued { self.take_over() } else { Ok(()) };
+        let ready = if is_continued { self.set_up() } else { Ok(()) };
         match ready.and_then(|()| self.screen.draw(render).map(|_| ())) {
             Ok(()) => Ok(true),
-            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) if is_closed(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -87,50 +87,50 @@ impl Terminal {
     /// Waits for keys.
     ///
     /// # Errors
-    /// The terminal's.
-    pub fn input(&mut self, patience: Duration) -> io::Result<Input> {
+    /// The terminal fails.
+    pub fn input(&mut self, timeout: Duration) -> io::Result<Input> {
         let (screen, keys) = (io::stdout(), self.keys.as_ref());
         let mut watched = vec![PollFd::new(screen.as_fd(), PollFlags::empty())];
         watched.extend(keys.map(|keys| PollFd::new(keys.as_fd(), PollFlags::POLLIN)));
-        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-        match poll(&mut watched, patience) {
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut watched, timeout) {
             Ok(0) | Err(Errno::EINTR) => return Ok(Input::Keys(Vec::new())),
             Ok(_) => {}
             Err(errno) => return Err(errno.into()),
         }
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
         if watched.iter().any(|watched| watched.revents().is_some_and(|events| events.intersects(gone))) {
-            return Ok(Input::Gone);
+            return Ok(Input::Closed);
         }
         let mut bytes = [0; READ_BYTES];
         match self.keys.as_mut().map_or(Ok(0), |keys| keys.read(&mut bytes)) {
-            Ok(0) => Ok(Input::Gone),
+            Ok(0) => Ok(Input::Closed),
             Ok(count) => Ok(Input::Keys(keys_in(&bytes[..count]))),
-            Err(error) if is_gone(&error) => Ok(Input::Gone),
+            Err(error) if is_closed(&error) => Ok(Input::Closed),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Input::Keys(Vec::new())),
             Err(error) => Err(error),
         }
     }
 
-    /// Gives the terminal back and stops all programs in the foreground, as Ctrl-Z does elsewhere. Where no shell could let
-    /// them go on, the kernel does not stop them.
+    /// Restores the terminal and stops the foreground process group, as Ctrl-Z does. Without a shell that could
+    /// continue it, the kernel does not stop it.
     ///
     /// # Errors
-    /// The terminal's.
+    /// The terminal fails.
     pub fn suspend(&mut self) -> io::Result<()> {
         self.screen.show_cursor()?;
         ratatui::try_restore()?;
         kill(Pid::from_raw(0), Signal::SIGTSTP)?;
         sleep(STOP_PAUSE);
-        self.take_over()
+        self.set_up()
     }
 
-    /// Sets the terminal up again, whatever others have made of it meanwhile.
-    fn take_over(&mut self) -> io::Result<()> {
+    /// Sets up the terminal again, regardless of changes by other programs.
+    fn set_up(&mut self) -> io::Result<()> {
         disable_raw_mode()?;
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
-        // Draws everything again. `Terminal::clear` would first wait for the terminal to tell where its cursor is.
+        // Redraws everything. `Terminal::clear` would first wait for the terminal to report its cursor position.
         let size = self.screen.size()?;
         self.screen.resize(Rect::from((Position::ORIGIN, size)))
     }
@@ -138,13 +138,13 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // One that has gone needs nothing.
+        // Errors of a closed terminal do not matter.
         let _ = self.screen.show_cursor();
         let _ = ratatui::try_restore();
     }
 }
 
-/// Gives the terminal back without waiting for it: it may take nothing (Ctrl-S), and another thread may wait for just that.
+/// Restores the terminal without blocking: its output may be stopped (Ctrl-S), with another thread blocked on it.
 pub fn abandon() {
     let _ = disable_raw_mode();
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
@@ -153,11 +153,11 @@ pub fn abandon() {
     }
 }
 
-fn is_gone(error: &io::Error) -> bool {
+fn is_closed(error: &io::Error) -> bool {
     matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EIO | Errno::ENXIO | Errno::EPIPE))
 }
 
-/// The keys in what one read gave. Keys without a character, such as arrows, send an escape and more, and are left out.
+/// Returns the keys of one read. Escape sequences of keys without a character, such as arrows, are skipped.
 fn keys_in(bytes: &[u8]) -> Vec<u8> {
     let (mut keys, mut rest) = (Vec::new(), bytes);
     while let [first, after @ ..] = rest {
@@ -181,16 +181,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_bytes_and_sequences_are_left_out() {
+    fn parses_keys_and_skips_sequences() {
         assert_eq!(keys_in(b"pq"), b"pq");
         assert_eq!(keys_in(b"\x1b"), b"\x1b", "the escape key");
         assert_eq!(keys_in(b"a\x1b[Ab\x1b[1;5Cc\x1bOPd\x1bpe"), b"abcde");
-        assert_eq!(keys_in(b"a\x1b[12"), b"a", "cut short");
+        assert_eq!(keys_in(b"a\x1b[12"), b"a", "truncated");
     }
 
     #[test]
-    fn errors_of_a_terminal_that_has_gone_are_told_from_others() {
-        assert!(is_gone(&io::Error::from(Errno::EIO)));
-        assert!(!is_gone(&io::Error::from(Errno::ENOSPC)) && !is_gone(&io::Error::other("x")));
+    fn recognizes_errors_of_a_closed_terminal() {
+        assert!(is_closed(&io::Error::from(Errno::EIO)));
+        assert!(!is_closed(&io::Error::from(Errno::ENOSPC)) && !is_closed(&io::Error::other("x")));
     }
 }

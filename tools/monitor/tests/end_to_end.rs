@@ -1,4 +1,4 @@
-//! The program as scripts start it, against a real server in this process.
+//! The program as started by scripts, against a real server in this process.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -20,29 +20,29 @@ fn monitor(flags: &[&str]) -> Output {
     command.output().expect("the program runs")
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 #[test]
-fn once_is_a_page_with_every_block() {
+fn once_prints_a_page_with_every_block() {
     let server = server().to_string();
     let output = monitor(&["--once", "--server", &server]);
-    let said = said(&output);
-    assert!(output.status.success(), "{said}");
+    let printed = printed(&output);
+    assert!(output.status.success(), "{printed}");
     for words in
-        [&server, "Loop", "Traffic a second", "Process", "Turned away, in all", "ticks a second", "cores"]
+        [&server, "Loop", "Traffic per second", "Process", "Refused and closed", "ticks per second", "cores"]
     {
-        assert!(said.contains(words), "{words} is missing: {said}");
+        assert!(printed.contains(words), "{words} is missing: {printed}");
     }
-    let first = said.lines().skip(1).find(|line| !line.is_empty());
-    assert_eq!(first, Some("players                 0"), "{said}");
+    let first = printed.lines().skip(1).find(|line| !line.is_empty());
+    assert_eq!(first, Some("players                 0"), "{printed}");
 }
 
 #[test]
-fn json_is_an_object_a_line_with_rates() {
+fn json_prints_one_object_per_line_with_rates() {
     let output = monitor(&["--once", "--json", "--server", &server().to_string()]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     let object: Json = serde_json::from_slice(&output.stdout).expect("one object");
     assert_eq!(object["reachable"], true);
     assert!(object["per_second"]["cores"].as_f64() > Some(0.0), "{object}");
@@ -50,28 +50,31 @@ fn json_is_an_object_a_line_with_rates() {
 }
 
 #[test]
-fn one_of_several_that_does_not_answer_is_said_and_costs_the_status() {
+fn an_unreachable_server_is_reported_and_sets_the_status() {
     let both = format!("{},127.0.0.1:1", server());
     let output = monitor(&["--once", "--server", &both]);
     assert_eq!(output.status.code(), Some(1));
-    let said = said(&output);
-    assert!(said.contains("ticks a second") && said.contains("127.0.0.1:1\n\nunreachable: "), "{said}");
+    let printed = printed(&output);
+    assert!(
+        printed.contains("ticks per second") && printed.contains("127.0.0.1:1\n\nunreachable: "),
+        "{printed}"
+    );
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_unreachable_and_spoils_no_other() {
+fn an_unresolvable_name_is_unreachable_and_affects_no_other_server() {
     let both = format!("no-such-host.invalid,{}", server());
     let output = monitor(&["--once", "--server", &both]);
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let printed = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
     let problem = "no-such-host.invalid\n\nunreachable: the name no-such-host.invalid does not resolve: ";
-    assert!(said.contains("ticks a second") && said.contains(problem), "{said}");
+    assert!(printed.contains("ticks per second") && printed.contains(problem), "{printed}");
     for text in ["127.0.0.1:port", "127.0.0.256", "a b"] {
         assert_eq!(monitor(&["--once", "--server", text]).status.code(), Some(2), "{text}");
     }
 }
 
-/// A server that sends the same piece again and again, until the client has gone.
+/// A server that repeats `piece` until the client disconnects.
 fn endless_server(piece: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -85,30 +88,30 @@ fn endless_server(piece: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
-fn an_answer_without_end_is_given_up() {
+fn an_endless_response_is_rejected() {
     for piece in [&b"HTTP/1.1 200 OK\r\n"[..], &[b' '; 8_192]] {
         let output = monitor(&["--once", "--server", &endless_server(piece).to_string()]);
         assert_eq!(output.status.code(), Some(1));
         let problem = "unreachable: the response is longer than 1048576 bytes";
-        assert!(said(&output).contains(problem), "{}", said(&output));
+        assert!(printed(&output).contains(problem), "{}", printed(&output));
     }
 }
 
 #[test]
-fn a_signal_ends_it_while_a_full_pipe_holds_it() {
+fn a_signal_ends_it_while_it_is_blocked_on_a_full_pipe() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
     command.args(["--json", "--interval=1s", "--server", &server().to_string()]).env_remove("SERVER");
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("a descriptor");
     let mut child = command.stdin(Stdio::null()).stdout(writer).spawn().expect("it starts");
-    // One object has come: the signals are watched. Then the pipe fills, and is read no more.
+    // After the first object the signals are handled. Then the pipe fills up without a reader.
     reader.read_exact(&mut [0; 64]).expect("an object");
     std::thread::spawn(move || while filler.write_all(&[b' '; 4_096]).is_ok() {});
-    // By its first argument, the descriptor, the system call that it waits in is the write.
+    // The first argument of the pending system call is the descriptor: 1 means that it blocks in the write.
     let waits = || std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).unwrap_or_default();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while waits().split(' ').nth(1) != Some("0x1") {
-        assert!(std::time::Instant::now() < deadline, "it writes on: {}", waits());
+        assert!(std::time::Instant::now() < deadline, "it still writes: {}", waits());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("it is there");
@@ -116,24 +119,28 @@ fn a_signal_ends_it_while_a_full_pipe_holds_it() {
 }
 
 #[test]
-fn bad_usage_ends_with_2() {
+fn invalid_usage_exits_with_2() {
     let output = monitor(&["--interval=0s"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).starts_with("monitor: --interval 0s: expected whole seconds"), "{}", said(&output));
+    assert!(
+        printed(&output).starts_with("monitor: --interval 0s: expected whole seconds"),
+        "{}",
+        printed(&output)
+    );
 }
 
-/// A server whose every name and text holds what a terminal would act on.
-fn spiteful_server() -> SocketAddr {
+/// A server whose names and strings contain terminal control sequences.
+fn malicious_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
             let _ = stream.read(&mut [0; 1024]);
-            let spite = "\\u001b[2J\\nplayers 9\\u009b\\u202e";
+            let payload = "\\u001b[2J\\nplayers 9\\u009b\\u202e";
             let body = format!(
-                "{{\"players\":1,\"ticks_total\":1,\"closed\":{{\"{spite}\":3}},\"refused\":{{\"{spite}\":3}},\
-                 \"protocol_errors\":{{\"{spite}\":3}},\"version\":\"{spite}\"}}"
+                "{{\"players\":1,\"ticks_total\":1,\"closed\":{{\"{payload}\":3}},\"refused\":{{\"{payload}\":3}},\
+                 \"protocol_errors\":{{\"{payload}\":3}},\"version\":\"{payload}\"}}"
             );
             let _ = write!(stream, "HTTP/1.1 200 OK\r\n\r\n{body}");
         }
@@ -142,18 +149,21 @@ fn spiteful_server() -> SocketAddr {
 }
 
 #[test]
-fn nothing_that_a_server_says_acts_on_the_terminal() {
-    let server = spiteful_server().to_string();
+fn control_sequences_of_a_server_are_escaped() {
+    let server = malicious_server().to_string();
     for flags in [&["--once"][..], &["--once", "--json"]] {
-        let said = said(&monitor(&[flags, &["--server", &server]].concat()));
+        let printed = printed(&monitor(&[flags, &["--server", &server]].concat()));
         let acts = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
-        assert!(!said.contains(acts) && !said.lines().any(|line| line.starts_with("players 9")), "{said:?}");
-        assert!(said.contains("\\u{1b}[2J"), "{said:?}");
+        assert!(
+            !printed.contains(acts) && !printed.lines().any(|line| line.starts_with("players 9")),
+            "{printed:?}"
+        );
+        assert!(printed.contains("\\u{1b}[2J"), "{printed:?}");
     }
 }
 
 #[test]
-fn a_closed_or_full_terminal_is_no_reason_to_panic() {
+fn a_full_output_device_does_not_panic() {
     let full = || std::fs::File::options().write(true).open("/dev/full").expect("a full device");
     let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
     let status = command.arg("--no-such-flag").stdout(full()).stderr(full()).status().expect("it runs");

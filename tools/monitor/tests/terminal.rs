@@ -1,4 +1,4 @@
-//! The dashboard on a real terminal: how it ends when the terminal goes, when a signal comes, and when a server is slow.
+//! The dashboard on a real terminal: its end on a closed terminal or a signal, and slow servers.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -16,25 +16,25 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{FlowArg, LocalFlags, tcflow, tcgetattr};
 use nix::unistd::Pid;
 
-/// Longest wait for what must happen.
+/// Longest wait for an expected event.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// CPU time that a short run may cost, in the hundredths of a second that the kernel counts.
+/// Longest CPU time of a short run, in the kernel's hundredths of a second.
 const TICKS_MAX: u64 = 50;
 
-/// A monitor on a terminal of its own.
-struct Desk {
-    /// The side of the person at the terminal.
+/// A monitor on its own terminal.
+struct TestTerminal {
+    /// The user's side of the terminal.
     master: Option<File>,
     slave: File,
     child: Child,
     seen: String,
 }
 
-impl Desk {
-    /// Starts it by these words, which get the program and its flags as their last arguments.
-    fn open(starter: &[&str], server: &str) -> Desk {
-        // Closed on exec: a side that another test's program had inherited would keep the terminal alive.
+impl TestTerminal {
+    /// Starts the monitor through `starter`, which gets the program and its flags as its last arguments.
+    fn open(starter: &[&str], server: &str) -> TestTerminal {
+        // Close-on-exec: a side inherited by another test's program would keep the terminal open.
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let master = posix_openpt(flags).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other side");
@@ -48,14 +48,14 @@ impl Desk {
         command.args(&starter[1..]).args([env!("CARGO_BIN_EXE_monitor"), "--server", server]);
         command.env_remove("SERVER").env_remove("INTERVAL").stdin(side()).stdout(side()).stderr(side());
         let child = command.spawn().expect("it starts");
-        // Stdio's copies of the terminal go with the command.
+        // Dropping the command closes its copies of the terminal.
         drop(command);
-        Desk { master: Some(OwnedFd::from(master).into()), slave, child, seen: String::new() }
+        TestTerminal { master: Some(OwnedFd::from(master).into()), slave, child, seen: String::new() }
     }
 
-    /// With the terminal as its controlling one, so that the kernel sends SIGHUP when it goes.
-    fn usual(server: &str) -> Desk {
-        Desk::open(&["setsid", "--ctty"], server)
+    /// Starts it with a controlling terminal, so that the kernel sends SIGHUP when the terminal closes.
+    fn usual(server: &str) -> TestTerminal {
+        TestTerminal::open(&["setsid", "--ctty"], server)
     }
 
     fn pid(&self) -> Pid {
@@ -71,7 +71,7 @@ impl Desk {
         }
     }
 
-    /// Takes what has been drawn, if anything is within a moment.
+    /// Reads drawn output, if there is any within 20 ms.
     fn look(&mut self) {
         let Some(master) = &mut self.master else { return };
         let mut watched = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
@@ -88,7 +88,7 @@ impl Desk {
         self.master.as_mut().expect("it is open").write_all(keys).expect("it takes keys");
     }
 
-    /// State and CPU time of the process, by its `/proc/PID/stat`.
+    /// Returns state and CPU time of the process, from `/proc/PID/stat`.
     fn stat(&self) -> (char, u64) {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it is not reaped");
         let (_, fields) = stat.rsplit_once(')').expect("a name");
@@ -112,22 +112,22 @@ impl Desk {
         }
     }
 
-    /// Waits for its end: how it ended, and the CPU time that it took.
+    /// Waits for the process to end. Returns its exit status and CPU time.
     fn end(&mut self) -> (ExitStatus, u64) {
-        // Before it is reaped, the kernel still tells what it has used.
+        // Its CPU time is available until it is reaped.
         let ticks = self.wait_for_state('Z');
         self.look();
         (self.child.wait().expect("it has ended"), ticks)
     }
 
-    /// Whether the terminal waits for whole lines, as it did before.
+    /// Whether the terminal is back in line mode.
     fn is_restored(&self) -> bool {
         let modes = tcgetattr(&self.slave).expect("its modes").local_flags;
         modes.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG)
     }
 }
 
-/// A server that answers every question with a byte a second, and never comes to an end.
+/// A server that responds with one byte a second, endlessly.
 fn slow_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -145,100 +145,100 @@ fn slow_server() -> SocketAddr {
 }
 
 #[test]
-fn a_terminal_that_goes_ends_it() {
-    // Once the kernel says so by SIGHUP, once it does not, and once the signal is ignored.
+fn a_closed_terminal_ends_it() {
+    // With SIGHUP from the kernel, without it, and with the signal ignored.
     let ignoring = ["env", "--ignore-signal=HUP", "setsid", "--ctty"];
     for starter in [&["setsid", "--ctty"][..], &["setsid"], &ignoring] {
-        let mut desk = Desk::open(starter, "127.0.0.1:1");
-        desk.see("UNREACHABLE");
-        desk.master = None;
-        let (status, ticks) = desk.end();
+        let mut terminal = TestTerminal::open(starter, "127.0.0.1:1");
+        terminal.see("UNREACHABLE");
+        terminal.master = None;
+        let (status, ticks) = terminal.end();
         assert_eq!(status.code(), Some(129), "{starter:?}: {status}");
         assert!(ticks < TICKS_MAX, "{starter:?}: {ticks} ticks");
     }
 }
 
 #[test]
-fn signals_end_it_while_a_server_is_slow_and_the_terminal_is_as_before() {
+fn signals_end_it_with_a_slow_server_and_restore_the_terminal() {
     let server = slow_server().to_string();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        let mut desk = Desk::usual(&server);
-        desk.see("no answer yet");
-        kill(desk.pid(), signal).expect("it is there");
-        let (status, ticks) = desk.end();
+        let mut terminal = TestTerminal::usual(&server);
+        terminal.see("no response yet");
+        kill(terminal.pid(), signal).expect("it is there");
+        let (status, ticks) = terminal.end();
         assert_eq!(status.code(), Some(128 + signal as i32), "{signal}");
-        assert!(desk.is_restored(), "{signal}: raw mode is left on");
+        assert!(terminal.is_restored(), "{signal}: raw mode is left on");
         assert!(
-            desk.seen.contains("\x1b[?1049l") && desk.seen.contains("\x1b[?25h"),
+            terminal.seen.contains("\x1b[?1049l") && terminal.seen.contains("\x1b[?25h"),
             "{signal}: {:?}",
-            desk.seen
+            terminal.seen
         );
         assert!(ticks < TICKS_MAX, "{signal}: {ticks} ticks");
     }
 }
 
 #[test]
-fn a_signal_ends_it_while_the_terminal_takes_nothing() {
-    let mut desk = Desk::usual("127.0.0.1:1");
-    desk.see("UNREACHABLE");
-    tcflow(&desk.slave, FlowArg::TCOOFF).expect("Ctrl-S");
-    // Every press of the key changes what is drawn, so that the next drawing waits for the terminal.
-    desk.press(b"p");
-    kill(desk.pid(), Signal::SIGTERM).expect("it is there");
-    let (status, _) = desk.end();
+fn a_signal_ends_it_while_the_terminal_is_stopped() {
+    let mut terminal = TestTerminal::usual("127.0.0.1:1");
+    terminal.see("UNREACHABLE");
+    tcflow(&terminal.slave, FlowArg::TCOOFF).expect("Ctrl-S");
+    // The key changes the drawing, so that the next draw blocks on the terminal.
+    terminal.press(b"p");
+    kill(terminal.pid(), Signal::SIGTERM).expect("it is there");
+    let (status, _) = terminal.end();
     assert_eq!(status.code(), Some(143));
-    assert!(desk.is_restored());
+    assert!(terminal.is_restored());
 }
 
 #[test]
-fn a_slow_server_is_unreachable_and_the_keys_work_meanwhile() {
-    let mut desk = Desk::usual(&slow_server().to_string());
-    desk.see("no answer yet");
-    desk.press(b"p");
-    desk.see("PAUSED");
-    desk.press(b"p");
-    desk.see("the response timed out");
-    desk.press(b"\x1b[Aq");
-    assert_eq!(desk.end().0.code(), Some(0));
-    assert!(desk.is_restored());
+fn keys_work_while_a_server_is_slow() {
+    let mut terminal = TestTerminal::usual(&slow_server().to_string());
+    terminal.see("no response yet");
+    terminal.press(b"p");
+    terminal.see("PAUSED");
+    terminal.press(b"p");
+    terminal.see("the response timed out");
+    terminal.press(b"\x1b[Aq");
+    assert_eq!(terminal.end().0.code(), Some(0));
+    assert!(terminal.is_restored());
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_shown_as_unreachable() {
-    let mut desk = Desk::usual("no-such-host.invalid");
-    desk.see("no-such-host.invalid does");
-    desk.press(b"\x03");
-    assert_eq!(desk.end().0.code(), Some(0));
+fn an_unresolvable_name_is_shown_as_unreachable() {
+    let mut terminal = TestTerminal::usual("no-such-host.invalid");
+    terminal.see("no-such-host.invalid does");
+    terminal.press(b"\x03");
+    assert_eq!(terminal.end().0.code(), Some(0));
 }
 
 #[test]
-fn it_is_suspended_and_continued() {
-    // A shell between: without one the kernel stops nothing, since nothing could let it go on.
-    let mut desk = Desk::open(
+fn it_can_be_suspended_and_continued() {
+    // Through a shell: without one that could continue it, the kernel does not stop it.
+    let mut terminal = TestTerminal::open(
         &["setsid", "--ctty", "sh", "-mc", "\"$@\"; kill -STOP $$; fg >/dev/null", "sh"],
         "127.0.0.1:1",
     );
-    desk.see("UNREACHABLE");
-    desk.press(b"\x1a");
-    desk.wait_for_state('T');
-    assert!(desk.is_restored(), "the shell has its terminal while the monitor is stopped");
-    desk.seen.clear();
-    kill(desk.pid(), Signal::SIGCONT).expect("it is there");
-    desk.see("UNREACHABLE");
-    assert!(!desk.is_restored(), "it reads keys again");
-    desk.press(b"\x03");
-    assert_eq!(desk.end().0.code(), Some(0));
-    assert!(desk.is_restored());
+    terminal.see("UNREACHABLE");
+    terminal.press(b"\x1a");
+    terminal.wait_for_state('T');
+    assert!(terminal.is_restored(), "the shell has its terminal while the monitor is stopped");
+    terminal.seen.clear();
+    kill(terminal.pid(), Signal::SIGCONT).expect("it is there");
+    terminal.see("UNREACHABLE");
+    assert!(!terminal.is_restored(), "it reads keys again");
+    terminal.press(b"\x03");
+    assert_eq!(terminal.end().0.code(), Some(0));
+    assert!(terminal.is_restored());
 }
 
 #[test]
-fn a_signal_that_came_while_it_was_stopped_ends_it() {
-    let mut desk = Desk::usual("127.0.0.1:1");
-    desk.see("UNREACHABLE");
-    kill(desk.pid(), Signal::SIGSTOP).expect("it is there");
-    desk.wait_for_state('T');
-    kill(desk.pid(), Signal::SIGTERM).expect("it is there");
-    kill(desk.pid(), Signal::SIGCONT).expect("it is there");
-    assert_eq!(desk.end().0.code(), Some(143));
-    assert!(desk.is_restored());
+fn a_signal_received_while_stopped_ends_it() {
+    let mut terminal = TestTerminal::usual("127.0.0.1:1");
+    terminal.see("UNREACHABLE");
+    kill(terminal.pid(), Signal::SIGSTOP).expect("it is there");
+    terminal.wait_for_state('T');
+    kill(terminal.pid(), Signal::SIGTERM).expect("it is there");
+    kill(terminal.pid(), Signal::SIGCONT).expect("it is there");
+    assert_eq!(terminal.end().0.code(), Some(143));
+    assert!(terminal.is_restored());
 }
