@@ -1,7 +1,10 @@
-//! What it costs to tell everybody what they see: the fan-outs of one flush interval, on one thread, in a crowd where
-//! everybody walks and turns now and then.
+//! The cost of replication: the fan-outs of one flush interval on one thread, in a crowd of walking players
+//! that change direction now and then.
+//!
+//! "Looks" in the benchmark ids means interest updates, and "changes" deltas: the ids stay comparable with
+//! earlier results.
 
-// Figures beside criterion's own.
+// Prints counts next to criterion's figures.
 #![allow(clippy::print_stdout)]
 
 mod crowd;
@@ -16,28 +19,29 @@ use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::replication::{FrameCounts, Scene, Settings, Viewers};
 use pixi_game_server::world::{Rules, Vector};
 
-/// How often everybody turns, on average.
+/// Average number of vector changes per second and player.
 const VECTOR_CHANGES_PER_S: usize = 2;
 
-/// Everybody comes within so many ticks, so that full states, and members old enough to leave, are spread over the
-/// rounds as they are in service: the sync interval.
+/// Ticks over which the players join: the sync interval. Snapshots and the ends of dwell times are then
+/// spread over flush rounds as in production.
 const JOIN_TICKS: usize = 300;
 
-/// Until everybody has had a full state since.
+/// Ticks in which every viewer gets a snapshot.
 const WARM_UP_TICKS: usize = 300;
 
-/// The longest flush interval the load governor falls back to, in milliseconds, and how often it lets viewers look then.
+/// The longest flush interval of the load governor, in milliseconds, and its interest update rate at that
+/// interval.
 const FLUSH_INTERVAL_DEGRADED_MS: u32 = 150;
 const INTEREST_UPDATES_DEGRADED_HZ: u32 = 1;
 
-/// Cycles that are counted to tell how much work one of them is.
+/// Cycles over which the printed counts are averaged.
 const CYCLES_COUNTED: usize = 10;
 
 fn main() {
     let mut criterion = quick::criterion();
     for players in crowd::POPULATIONS {
         std::thread::scope(|scope| {
-            let pool = Pool::spawn(scope, 1).expect("one thread is this one");
+            let pool = Pool::spawn(scope, 1).expect("a single thread needs no worker");
             fan_out(&mut criterion, Stage::new(pool, players));
         });
     }
@@ -52,7 +56,8 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     group.bench_function(BenchmarkId::new("looks and changes", players), |bencher| {
         bencher.iter_custom(|rounds| (0..rounds).map(|_| stage.busy_cycle()).sum());
     });
-    // As far as the governor stretches intervals: few turns are looks, and much has changed since the last.
+    // The governor's longest intervals: few flushes are interest updates, and much has changed since the last
+    // one.
     let pace = stage.scene.world.rules().pace;
     let configured = stage.viewers.settings().clone();
     stage.viewers.settings_mut().set_quality(
@@ -69,7 +74,7 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     });
     *stage.viewers.settings_mut() = configured;
     group.throughput(Throughput::Elements(stage.players as u64));
-    // Never a look: everybody keeps in view whom it saw last.
+    // No interest updates: interest sets stay as they are.
     stage.viewers.settings_mut().interest_interval = u64::MAX;
     stage.settle();
     stage.describe("changes");
@@ -79,14 +84,14 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     group.finish();
 }
 
-/// A world, its viewers, and what moves it.
+/// A world, its viewers, and the random inputs that drive it.
 struct Stage {
     players: usize,
     random: Random,
     scene: Arc<Scene>,
     viewers: Viewers,
     pool: Pool,
-    // What the last round or cycle gave: frames, viewers who got any, bytes.
+    // Frames, flushed viewers and bytes of the last round or cycle.
     counts: FrameCounts,
     flushed: usize,
     bytes: usize,
@@ -135,7 +140,7 @@ impl Stage {
         self.players = players;
     }
 
-    /// One tick; returns how long its fan-out took.
+    /// Runs one tick; returns the duration of its fan-out.
     fn round(&mut self) -> Duration {
         self.steer_some();
         let scene = self.scene_mut();
@@ -158,8 +163,8 @@ impl Stage {
         Arc::get_mut(&mut self.scene).expect("the pool keeps no reference")
     }
 
-    /// Lets some turn, so that their viewers have something to be told; who left the spawn area turns back, so that
-    /// the crowd stays as dense as it is.
+    /// Changes the vectors of some players, so that their viewers have deltas. Players outside the spawn area
+    /// walk back, so that the density stays the same.
     fn steer_some(&mut self) {
         let Rules { spawn, pace, .. } = *self.scene.world.rules();
         for _ in 0..self.players * VECTOR_CHANGES_PER_S / pace.tick_rate_hz as usize {
@@ -181,13 +186,14 @@ impl Stage {
         let batch = self.pool.batch();
         batch.counts().for_each(|counts| self.counts.add(counts));
         while let Some((segment, frames)) = batch.next_segment() {
-            assert!(!segment.failed, "slot {} was not served", segment.slot);
+            assert!(!segment.failed, "slot {} was not encoded", segment.slot);
             self.bytes += frames.len();
             self.flushed += 1;
         }
     }
 
-    /// A flush interval, in which nearly everybody is told something; returns how long the fan-outs took.
+    /// Runs one flush interval, in which nearly every viewer is flushed; returns the duration of its
+    /// fan-outs.
     fn busy_cycle(&mut self) -> Duration {
         let (mut counts, mut flushed, mut bytes, mut elapsed) =
             (FrameCounts::default(), 0, 0, Duration::ZERO);
@@ -198,11 +204,11 @@ impl Stage {
             bytes += self.bytes;
         }
         (self.counts, self.flushed, self.bytes) = (counts, flushed, bytes);
-        assert!(flushed * 10 >= self.players * 9, "{flushed} of {} were told anything", self.players);
+        assert!(flushed * 10 >= self.players * 9, "{flushed} of {} were flushed", self.players);
         elapsed
     }
 
-    /// Says what a cycle consists of, on average.
+    /// Prints the average content of a cycle.
     fn describe(&mut self, name: &str) {
         let (mut total, mut bytes, mut flushed) = (FrameCounts::default(), 0, 0);
         for _ in 0..CYCLES_COUNTED {

@@ -1,5 +1,5 @@
-//! Honest players among some that claim, turn, leap, attack, leave and come back as they like: the pictures of the honest stay
-//! right, and nobody is faster than the law allows.
+//! Honest players among hostile ones that claim, turn, leap, attack, leave and reconnect at random. The
+//! replicas of the honest players stay correct, and no player exceeds the speed limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,27 +15,27 @@ use super::{CHAOS_TICKS, SETTLE_TICKS, Simulation, seeds};
 /// The hostile players of a simulation.
 #[derive(Default)]
 pub struct Hostiles {
-    /// How many there shall be.
+    /// Number of hostile players to keep in the world.
     pub target_count: usize,
-    /// Those that are there.
+    /// Ids of the hostile players in the world.
     pub ids: BTreeSet<u32>,
-    /// What those left behind that may come back, with the ids that they had.
+    /// State saved from hostile players that left, with their former ids.
     saved: Vec<(u32, SavedPlayer)>,
     limits: BTreeMap<u32, SpeedLimit>,
 }
 
 impl Hostiles {
-    /// A player leaves the world; a hostile one may come back.
+    /// Saves the state of a hostile player that leaves, so that it may reconnect.
     pub fn save_hostile(&mut self, peer: &Peer, engine: &Engine) {
         if peer.hostile.is_some() {
-            let id = engine.world().id(peer.slot).expect("it is still there");
+            let id = engine.world().id(peer.slot).expect("it is still in the world");
             self.saved.push((id, engine.saved(peer.slot)));
         }
     }
 }
 
 impl Simulation {
-    /// Everybody keeps to the law of speed.
+    /// Checks that no player exceeds the speed limit.
     pub fn check_speed_limits(&mut self) {
         if self.hostiles.target_count == 0 {
             return;
@@ -51,7 +51,7 @@ impl Simulation {
         }
     }
 
-    /// Hostile players come, leave, and come back.
+    /// Lets hostile players join, leave and reconnect at random.
     fn churn_hostiles(&mut self) {
         let now_ms = self.now_ms();
         if self.hostiles.ids.len() < self.hostiles.target_count && self.random.chance(20) {
@@ -62,7 +62,7 @@ impl Simulation {
                 && let Some(id) = self.engine.world().id(slot)
                 && let Some(limit) = self.hostiles.limits.remove(&before)
             {
-                // Leaving and returning gains nothing.
+                // The limit continues across a reconnect: leaving must not restore the budget.
                 self.hostiles.limits.insert(id, limit);
             }
             let mut peer = Peer::new(slot, &out, &self.engine, now_ms, &mut self.random);
@@ -91,16 +91,20 @@ impl Simulation {
                 self.churn_hostiles();
                 self.step(&mut pool);
             }
-            // The honest calm down; the hostile do not, but none of them comes or goes.
+            // The honest players settle. The hostile ones continue, but none joins or leaves.
             let now_ms = self.now_ms();
             for peer in self.peers.iter_mut().filter(|peer| peer.hostile.is_none()) {
                 peer.settle(now_ms, &mut self.random);
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
             self.count_hostiles();
-            assert!(!self.hostiles.ids.is_empty(), "SIMULATION_SEED={}: nobody is hostile", self.seed);
+            assert!(
+                !self.hostiles.ids.is_empty(),
+                "SIMULATION_SEED={}: no hostile player is in the world",
+                self.seed
+            );
             self.check(Strictness::SomeMoving);
-            // Once they behave, they are drawn as everybody is.
+            // Once they stop, they are checked like honest players.
             self.hostiles.ids.clear();
             let now_ms = self.now_ms();
             for peer in &mut self.peers {
@@ -116,7 +120,7 @@ impl Simulation {
 }
 
 #[test]
-fn pictures_of_the_honest_stay_right_among_hostile_players() {
+fn replicas_of_honest_players_stay_correct_among_hostile_ones() {
     for seed in seeds() {
         Simulation::new(seed).run_among_hostiles();
     }

@@ -1,4 +1,5 @@
-//! What one player's messages cost in bytes to all who see it: 120 idle viewers, virtual time, whole frames counted.
+//! Bytes that one player's messages cause for all of its viewers: 120 idle viewers, virtual time, whole
+//! frames counted.
 
 use game_client::{ClientMessage, Facing, Vector};
 use pixi_game_server::config::Config;
@@ -7,7 +8,7 @@ use super::arena::{Arena, TICK_RATE_HZ};
 
 const VIEWERS: usize = 120;
 
-/// Time that is measured, after everybody has settled.
+/// Measured time, after all players have settled.
 const MEASURED_S: u64 = 30;
 
 fn config() -> Config {
@@ -15,7 +16,7 @@ fn config() -> Config {
     Config { spawn_min_y: 400, spawn_max_y: 900, spawn_seed: Some(1), ..spawn }
 }
 
-/// Bytes in and out of one player that sends `message(arena, player, count)` so many times a second.
+/// Bytes sent and caused by one player that sends `message(arena, player, count)` at this rate.
 fn cost(per_s: u64, mut message: impl FnMut(&Arena, usize, u32) -> ClientMessage) -> (u64, u64) {
     let mut result = (0, 0);
     Arena::run(&config(), |arena, pool| {
@@ -47,7 +48,7 @@ fn facing(count: u32) -> ClientMessage {
     ClientMessage::Direction(if count.is_multiple_of(2) { Facing::Left } else { Facing::Right })
 }
 
-/// What may be sent, by kind.
+/// A kind of message pattern: its name and its next message.
 type Kind = (&'static str, fn(&Arena, usize, u32) -> ClientMessage);
 
 const ATTACK: ClientMessage = ClientMessage::Attack { aim: None };
@@ -90,15 +91,15 @@ const KINDS: [Kind; 10] = [
     }),
 ];
 
-/// Turning 19 times a second, just below the rate of flushes, is the dearest an honest client could do, byte for byte: each
-/// turn is told to everybody.
+/// Turning 19 times a second, just below the flush rate, is the most expensive honest behavior per byte: each
+/// turn is sent to every viewer.
 const TURNS_PER_S: u64 = 19;
 
-/// Messages a second that are allowed.
+/// The allowed messages per second.
 const ALLOWED_PER_S: u64 = 60;
 
 #[test]
-fn no_message_costs_much_more_for_its_bytes_than_a_turn() {
+fn no_message_is_amplified_much_more_than_a_turn() {
     let (turns_in, turns_out) = cost(TURNS_PER_S, |_, _, count| facing(count));
     let yardstick = turns_out as f64 / turns_in as f64;
     for (name, message) in KINDS {
@@ -107,7 +108,7 @@ fn no_message_costs_much_more_for_its_bytes_than_a_turn() {
             let ratio = bytes_out as f64 / bytes_in as f64;
             println!("{name}, {per_s}/s: {} B/s out, x{ratio:.0}", bytes_out / MEASURED_S);
             if per_s < TURNS_PER_S {
-                // What is left is the full state of every viewer in each sync interval, which any change brings.
+                // The remaining cost is one snapshot per viewer and sync interval, which any change causes.
                 assert!(bytes_out as f64 <= 1.1 * turns_out as f64, "{name}, {per_s}/s: {bytes_out} bytes");
             } else {
                 assert!(
@@ -122,7 +123,7 @@ fn no_message_costs_much_more_for_its_bytes_than_a_turn() {
 }
 
 #[test]
-fn many_who_jump_bring_a_viewer_no_more_full_states_than_one_in_two_seconds() {
+fn many_jumping_players_cause_at_most_one_snapshot_per_viewer_in_two_seconds() {
     const JUMPERS: usize = 15;
     const VIEWERS: usize = 30;
     Arena::run(&config(), |arena, pool| {
@@ -131,12 +132,12 @@ fn many_who_jump_bring_a_viewer_no_more_full_states_than_one_in_two_seconds() {
             arena.step(pool);
         }
         arena.run_for(pool, 10_000);
-        let told = |arena: &Arena| -> Vec<u64> {
+        let snapshots = |arena: &Arena| -> Vec<u64> {
             arena.players[..VIEWERS].iter().map(|viewer| viewer.snapshots).collect()
         };
-        let (before, mut sequence) = (told(arena), 0);
+        let (before, mut sequence) = (snapshots(arena), 0);
         for tick in 0..MEASURED_S * TICK_RATE_HZ {
-            // Each now and then, so that some of them may jump at any time.
+            // Each player jumps rarely, so that some of them may jump at any time.
             let jumper = VIEWERS + (tick / 16) as usize % JUMPERS;
             if tick % 16 == 0 {
                 sequence += 1;
@@ -146,10 +147,10 @@ fn many_who_jump_bring_a_viewer_no_more_full_states_than_one_in_two_seconds() {
             }
             arena.step(pool);
         }
-        for (after, before) in told(arena).into_iter().zip(before) {
+        for (after, before) in snapshots(arena).into_iter().zip(before) {
             let most = MEASURED_S / 2 + 1;
-            assert!(after - before <= most, "{} full states in {MEASURED_S} s", after - before);
-            assert!(after - before > MEASURED_S / 4, "{} full states: nobody jumped?", after - before);
+            assert!(after - before <= most, "{} snapshots in {MEASURED_S} s", after - before);
+            assert!(after - before > MEASURED_S / 4, "{} snapshots: did no player jump?", after - before);
         }
         arena.assert_no_violations();
     });

@@ -1,5 +1,5 @@
-//! A game without a network: what a player sends arrives at once, and so does what a viewer is told. What is off here is off
-//! by the server's own doing. Bytes are counted as they would be on the wire.
+//! The engine without a network: messages and flushes arrive immediately. Any error of a replica is therefore
+//! caused by the server. Bytes are counted as on the wire.
 
 use std::thread;
 
@@ -19,20 +19,20 @@ use crate::support::raw::masked;
 
 pub const TICK_RATE_HZ: u64 = 60;
 
-/// One player with its connection and its picture.
+/// A player with its connection state and its replica.
 pub struct ArenaPlayer {
     pub slot: u32,
     pub replica: Replica,
-    /// Bytes of whole frames that it has sent.
+    /// Bytes of whole frames that the player sent.
     pub bytes_in: u64,
-    /// Bytes of whole frames that it has been sent.
+    /// Bytes of whole frames that the player received.
     pub bytes_out: u64,
-    /// Full states that it has been sent.
+    /// Number of snapshots that the player received.
     pub snapshots: u64,
     session: Session,
     limiter: RateLimiter,
     deferred: Deferred,
-    /// What the network holds back, both ways; `None` while it holds nothing.
+    /// Data held back by the network in both directions; `None` without a stall.
     held: Option<Held>,
 }
 
@@ -50,7 +50,7 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Runs a test in an empty world with these settings.
+    /// Runs a test in an empty world with this configuration.
     pub fn run(config: &Config, test: impl FnOnce(&mut Arena, &mut Pool)) {
         thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 1, 64).expect("threads");
@@ -64,7 +64,7 @@ impl Arena {
         self.tick * 1000 / TICK_RATE_HZ
     }
 
-    /// A new player; returns its index.
+    /// Adds a player; returns its index.
     pub fn join(&mut self) -> usize {
         let mut out = Vec::new();
         let slot = self.engine.join(None, &mut out, &mut self.metrics);
@@ -85,7 +85,7 @@ impl Arena {
         self.players.len() - 1
     }
 
-    /// One player sends a message, and takes the answer.
+    /// Sends a message from a player and delivers the replies.
     pub fn send(&mut self, player: usize, message: &ClientMessage) {
         let now_ms = self.now_ms();
         let player = &mut self.players[player];
@@ -106,12 +106,12 @@ impl Arena {
         player.receive(&replies, now_ms);
     }
 
-    /// From now on the network holds back what a player sends and is sent.
+    /// Starts a stall: the network holds back both directions of a player's connection.
     pub fn stall(&mut self, player: usize) {
         self.players[player].held = Some(Held::default());
     }
 
-    /// What the network held back arrives all at once.
+    /// Ends a stall: everything held back arrives at once.
     pub fn resume(&mut self, player: usize) {
         let now_ms = self.now_ms();
         let held = self.players[player].held.take().unwrap_or_default();
@@ -121,7 +121,7 @@ impl Arena {
         }
     }
 
-    /// Lets a tick pass and serves all viewers that are due.
+    /// Runs one tick and flushes all due viewers.
     pub fn step(&mut self, pool: &mut Pool) {
         self.tick += 1;
         let now_ms = self.now_ms();
@@ -137,7 +137,7 @@ impl Arena {
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 let slot = segment.slot;
                 let mut viewers = self.players.iter_mut();
-                let viewer = viewers.find(|player| player.slot == slot).expect("it is here");
+                let viewer = viewers.find(|player| player.slot == slot).expect("its player is in the arena");
                 viewer.receive(frames, now_ms);
             }
         }
@@ -146,7 +146,7 @@ impl Arena {
         }
     }
 
-    /// Lets so many milliseconds pass.
+    /// Runs until this many milliseconds have passed.
     pub fn run_for(&mut self, pool: &mut Pool, milliseconds: u64) {
         let end_ms = self.now_ms() + milliseconds;
         while self.now_ms() < end_ms {
@@ -154,20 +154,21 @@ impl Arena {
         }
     }
 
-    /// Where the server has a player.
+    /// The player's position on the server.
     pub fn position(&self, player: usize) -> Position {
         self.engine.world().position(self.players[player].slot)
     }
 
-    /// How far from there a viewer draws it, along the axis on which that is more; `None` when it is not in view.
+    /// Distance between a player's position and where a viewer draws it, along the axis where it is larger;
+    /// `None` if not visible.
     pub fn position_error(&self, viewer: usize, of: usize) -> Option<f64> {
-        let id = self.players[of].replica.own_id().expect("it has been told");
+        let id = self.players[of].replica.own_id().expect("it has received its id");
         let remote = self.players[viewer].replica.remote(id)?;
         let Position { x, y } = self.position(of);
         Some((remote.x - f64::from(x)).abs().max((remote.y - f64::from(y)).abs()))
     }
 
-    /// Asserts that no picture was told anything it may not be told.
+    /// Asserts that no replica has received a forbidden frame.
     pub fn assert_no_violations(&self) {
         for player in &self.players {
             assert_eq!(player.replica.violations(), []);
@@ -192,8 +193,8 @@ impl ArenaPlayer {
         let mut rest = frames;
         while let Some(payload) = take_payload(&mut rest) {
             self.snapshots += u64::from(payload[0] == GAME_STATE);
-            self.replica.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+            self.replica.receive_payload(now_ms, payload).expect("the server follows the protocol");
         }
-        assert!(rest.is_empty(), "frames come whole");
+        assert!(rest.is_empty(), "only whole frames arrive");
     }
 }

@@ -1,4 +1,4 @@
-//! The comparison of one picture with the truth.
+//! Compares one replica with the world.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,24 @@ use pixi_game_server::world::{self, Position, World};
 use super::peer::Peer;
 use super::replicas;
 
-/// How exactly a picture must agree.
+/// Required precision of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
-    /// Within [`MOVING_TOLERANCE`], and only about those who have been in view for more than a sync interval.
+    /// Within [`MOVING_TOLERANCE`], and only for players that have been visible for more than a sync
+    /// interval.
     SomeMoving,
-    /// Exactly, about everybody.
+    /// Exactly, for all players.
     AllStopped,
 }
 
-/// One client step, a unit for the tick's rounding, and the way of five ticks: so long a full state may wait for a socket
-/// that takes bytes one by one or, now and then, none.
+/// Maximum error of a moving player: one client step, one unit of rounding, and the way of five ticks. That
+/// is how long a snapshot may wait for a socket that accepts single bytes or, at times, none.
 const MOVING_TOLERANCE: f64 = 4.0 + 1.0 + 5.0 * 1.6;
 
-/// From an entrance to the second full state after the repeated vector, in milliseconds.
+/// Time from the enter of a player to the second snapshot after its keyframe, in milliseconds.
 const SETTLED_AFTER_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
 
-/// Compares one picture with the truth; of those in `hostile` it is asked only that they are drawn near where they are.
+/// Compares one replica with the world. Players in `hostile` must only be drawn near their position.
 ///
 /// # Errors
 /// The first difference.
@@ -45,12 +46,12 @@ pub fn check(
     if replica.own().missing_acks().len() > 0 {
         return Err(format!("{} MOVEs were never acknowledged", replica.own().missing_acks().len()));
     }
-    let own_id = replica.own_id().ok_or("it does not know who it is")?;
+    let own_id = replica.own_id().ok_or("the client has not received its own id")?;
     if world.id(peer.slot) != Some(own_id) {
-        return Err(format!("it takes itself for {own_id}"));
+        return Err(format!("the client has the wrong own id: {own_id}"));
     }
     if !replica.duplicates().is_empty() {
-        return Err(format!("doubles of {:?}", replica.duplicates()));
+        return Err(format!("duplicates of {:?}", replica.duplicates()));
     }
     check_set(peer, engine, hostile, now_ms)?;
     for remote in replica.remotes() {
@@ -69,25 +70,25 @@ fn slot_of(world: &World, id: u32) -> Option<u32> {
     (0..world.slots() as u32).find(|&slot| world.id(slot) == Some(id))
 }
 
-/// Whether the right players are shown, by the rules that `view::visibility` states.
+/// Checks that the right players are visible, by the rules of `replication::interest`.
 fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
     let world = engine.world();
     let visible: BTreeSet<u32> = peer.replica.remotes().map(|remote| remote.id).collect();
-    let viewer = engine.viewers().viewer(peer.slot).ok_or("it has no view")?;
+    let viewer = engine.viewers().viewer(peer.slot).ok_or("the player has no viewer")?;
     let here = world.position(peer.slot);
     let is_settled = |id: u32| {
-        let remote = peer.replica.remote(id).expect("shown");
+        let remote = peer.replica.remote(id).expect("it is visible");
         now_ms - remote.entered_at_ms > u64::from(INTEREST_DWELL_MS) + 500
     };
     let max_visible = engine.viewers().settings().max_visible;
     let mut farthest: f64 = 0.0;
     for &id in &visible {
-        let slot = slot_of(world, id).ok_or_else(|| format!("{id} is shown and gone"))?;
+        let slot = slot_of(world, id).ok_or_else(|| format!("{id} is visible but not in the world"))?;
         let there = world.position(slot);
         if is_settled(id) && !hostile.contains(&id) {
-            // A look happens five times a second, and a walker goes 20 units meanwhile.
+            // Interest updates happen five times a second, and a player walks 20 units in between.
             if outside(viewer.half_sides(), here, there) > i32::from(INTEREST_LEAVE_MARGIN) + 2 * 20 {
-                return Err(format!("{id} is shown far outside the rectangle"));
+                return Err(format!("{id} is visible far outside the rectangle"));
             }
             farthest = farthest.max(distance(here, there));
         }
@@ -99,11 +100,11 @@ fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64)
         if slot == peer.slot || visible.contains(&id) || !clearly_inside || hostile.contains(&id) {
             continue;
         }
-        // Both may walk, and across the diagonal.
+        // Both players may walk, and diagonally.
         let clearly_nearer = distance(here, there) + 2.0 * 28.0 < farthest * HYSTERESIS_DISTANCE_FACTOR;
         if visible.len() < max_visible || clearly_nearer {
             return Err(format!(
-                "{id} is not shown, {:.0} units away, {} are",
+                "{id} is not visible, {:.0} units away; {} players are",
                 distance(here, there),
                 visible.len()
             ));
@@ -112,7 +113,7 @@ fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64)
     Ok(())
 }
 
-/// How far a point lies outside the rectangle; negative inside. Whoever has no rectangle sees everything.
+/// How far a point lies outside the rectangle; negative inside. A viewer without a rectangle sees everything.
 fn outside(half_sides: Option<(i32, i32)>, here: Position, there: Position) -> i32 {
     let Some((half_width, half_height)) = half_sides else { return i32::MIN };
     let beyond = |a: u16, b: u16, half: i32| (i32::from(a) - i32::from(b)).abs() - half;
@@ -126,7 +127,7 @@ fn distance(a: Position, b: Position) -> f64 {
 fn check_hostile(world: &World, slot: u32, remote: &RemotePlayer) -> Result<(), String> {
     let position = world.position(slot);
     let (dx, dy) = (remote.x - f64::from(position.x), remote.y - f64::from(position.y));
-    // As in `pictures`, and the way of a full state that has to wait for its socket.
+    // As in `replicas`, plus the way during a snapshot that waits for its socket.
     let tolerance = f64::from(replicas::LEAPING) + 2.0 * 96.0;
     if dx.abs() > tolerance || dy.abs() > tolerance {
         return Err(format!("the hostile player {} is drawn ({dx:.1}, {dy:.1}) units off", remote.id));
@@ -148,12 +149,12 @@ fn check_player(
     }
     if (remote.vector.dx(), remote.vector.dy()) != (vector.dx(), vector.dy()) {
         return Err(format!(
-            "{} moves {:?} on the picture and {vector:?} in truth",
+            "{} moves {:?} in the replica and {vector:?} in the world",
             remote.id, remote.vector
         ));
     }
     if (remote.facing == Facing::Right) != world.is_facing_right(slot) {
-        return Err(format!("{} faces {:?} on the picture only", remote.id, remote.facing));
+        return Err(format!("{} faces {:?} in the replica only", remote.id, remote.facing));
     }
     let state = match world.state(slot) {
         world::State::Idle => State::Idle,
@@ -161,7 +162,7 @@ fn check_player(
         world::State::Attacking => State::Attacking,
     };
     if remote.state != state {
-        return Err(format!("{} is {:?} on the picture and {state:?} in truth", remote.id, remote.state));
+        return Err(format!("{} is {:?} in the replica and {state:?} in the world", remote.id, remote.state));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! Three worlds joined by a bus that loses, doubles and reorders, and that falls apart for seconds. After it has been quiet for a
-//! while, every picture must be that of its own world, and every world the same as the others wherever it looks.
+//! Three worlds joined by a bus that loses, duplicates and reorders messages, and that is partitioned for
+//! seconds. Once the bus is reliable again, each replica must match its world, and each world the others in
+//! the regions it sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +25,14 @@ use super::{SETTLE_TICKS, Simulation, TICK_RATE_HZ, seeds};
 const WORLDS: usize = 3;
 const CHAOS_TICKS: u64 = 25 * TICK_RATE_HZ;
 
-/// Ticks between two rounds of a process.
+/// Ticks between two publications of a node.
 const PUBLISH_TICKS: u64 = 3;
 
-/// One process, its bus included.
+/// One node with its bus subscription.
 struct ClusterNode {
     simulation: Simulation,
     node: Node,
-    /// What has arrived, and when it is heard.
+    /// Messages on their way, by the tick in which they are received.
     inbox: BTreeMap<(u64, u64), Vec<u8>>,
     subscriptions: BTreeSet<Channel>,
     cut_off_until: u64,
@@ -40,15 +41,18 @@ struct ClusterNode {
 
 impl ClusterNode {
     fn new(seed: u64, number: usize) -> Self {
-        // Who is in a cluster gets its ids from there.
+        // With a cluster URL, player ids come from the cluster's leases.
         let config = Config { cluster_url: Some(Secret::new("")), ..Config::default() };
         let mut simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64), config);
         let rules = simulation.engine.world().rules();
         let mut node = Node::new(number as u64 + 1, format!("node-{number}"), (rules.width, rules.height));
-        // Those of the last process are the lowest: whoever joins there meets higher ones.
+        // The last node has the lowest ids, so its new players meet ghosts with higher ids.
         let first = 1_001 + (WORLDS - number) as u32 * LEASE_IDS;
         let now = Now { ms: 0, unix_us: 0 };
-        assert!(simulation.engine.grant_ids(&mut node, first..first + LEASE_IDS, now), "a plausible lease");
+        assert!(
+            simulation.engine.grant_ids(&mut node, first..first + LEASE_IDS, now),
+            "the lease is plausible"
+        );
         let subscriptions = BTreeSet::from([Channel::All]);
         Self { simulation, node, inbox: BTreeMap::new(), subscriptions, cut_off_until: 0, frozen_until: 0 }
     }
@@ -62,7 +66,7 @@ impl ClusterNode {
         self.simulation.engine.world()
     }
 
-    /// One tick, and what it says.
+    /// Runs one tick; returns the published messages.
     fn step(&mut self, tick: u64, has_forger: bool, pool: &mut Pool) -> Vec<Outgoing> {
         let now = self.now();
         while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= tick) {
@@ -88,7 +92,7 @@ struct Cluster {
     tick: u64,
     nodes: Vec<ClusterNode>,
     sent: u64,
-    /// A liar is on the bus in the wild time.
+    /// Whether a forger writes to the bus during the chaos phase.
     has_forger: bool,
 }
 
@@ -127,7 +131,8 @@ impl Cluster {
         self.nodes.iter().flat_map(own).chain([1_001]).collect()
     }
 
-    /// What must hold however the bus lies: nobody is there twice, no ghost has an id of the node's own, and all are inside.
+    /// Checks the invariants under any forged input: ids are unique, ghosts have ids of other nodes, and
+    /// positions are inside the world.
     fn check_invariants(&self) {
         for member in &self.nodes {
             let (own, ghosts) = (all_updates(member.world(), false), all_updates(member.world(), true));
@@ -150,7 +155,8 @@ impl Cluster {
         }
     }
 
-    /// The bus: in the wild time it loses a message in ten, doubles one in ten, and holds each for up to a second.
+    /// Delivers a message over the bus. In the chaos phase, one in ten is lost, one in ten is duplicated, and
+    /// each is delayed by up to a second.
     fn deliver(&mut self, to: usize, bytes: &[u8], is_chaotic: bool) {
         let copies = match self.random.below(10) {
             0 if is_chaotic => 0,
@@ -175,7 +181,7 @@ impl Cluster {
                 self.nodes[at].cut_off_until = self.tick + self.random.below(6 * TICK_RATE_HZ);
             }
             if self.random.chance(1_500) {
-                // Stopped, it lags behind the others' clocks from then on; what is said to it waits.
+                // A frozen node falls behind the clocks of the others, and its messages wait.
                 self.nodes[at].frozen_until = self.tick + self.random.below(5 * TICK_RATE_HZ);
             }
         }
@@ -217,7 +223,7 @@ impl Cluster {
             let mut ghosts: BTreeMap<u32, GhostUpdate> = all_updates(member.world(), true);
             assert!(
                 !ghosts.is_empty(),
-                "SIMULATION_SEED={}: nobody of the other worlds to compare",
+                "SIMULATION_SEED={}: no player of the other worlds to compare",
                 self.seed
             );
             for (there, other) in self.nodes.iter().enumerate().filter(|&(there, _)| there != here) {
@@ -231,7 +237,11 @@ impl Cluster {
                     }
                 }
             }
-            assert!(ghosts.is_empty(), "SIMULATION_SEED={}: world {here}: nobody has {ghosts:?}", self.seed);
+            assert!(
+                ghosts.is_empty(),
+                "SIMULATION_SEED={}: world {here}: no node owns {ghosts:?}",
+                self.seed
+            );
         }
     }
 
@@ -245,7 +255,7 @@ impl Cluster {
         let region = self.nodes[0].node.regions().of(truth.position);
         let Some(ghost) = ghost else {
             let is_wanted = member.node.remote().subscriptions().contains(region);
-            // Who walks over a border may be told of there in a moment.
+            // A ghost of a player near a region border may be published only in a moment.
             return if is_wanted && strictness == Strictness::AllStopped {
                 Err("missing".to_owned())
             } else {
@@ -254,7 +264,7 @@ impl Cluster {
         };
         let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
         let units = off(ghost.position.x, truth.position.x).max(off(ghost.position.y, truth.position.y));
-        // The bus takes ticks, clocks differ, and a walker goes on meanwhile.
+        // The bus has a latency, clocks differ, and the player keeps walking.
         let tolerance = if strictness == Strictness::AllStopped { 0 } else { 24 };
         if units > tolerance {
             return Err(format!("{units} units off: {ghost:?}, {truth:?}"));
@@ -269,25 +279,25 @@ impl Cluster {
 
 fn all_updates(world: &World, ghosts: bool) -> BTreeMap<u32, GhostUpdate> {
     let slots = 0..world.slots() as u32;
-    let those = slots.filter(|&slot| world.id(slot).is_some() && world.is_ghost(slot) == ghosts);
-    those.map(|slot| world.ghost_update(slot, world.tick())).map(|update| (update.id, update)).collect()
+    let occupied = slots.filter(|&slot| world.id(slot).is_some() && world.is_ghost(slot) == ghosts);
+    occupied.map(|slot| world.ghost_update(slot, world.tick())).map(|update| (update.id, update)).collect()
 }
 
 #[test]
-fn every_view_of_three_joined_worlds_is_right_after_it_settles() {
+fn replicas_and_ghosts_of_three_nodes_are_correct_after_settling() {
     for seed in seeds() {
         Cluster::new(seed, false).run();
     }
 }
 
 #[test]
-fn whatever_a_liar_on_the_bus_does_is_over_soon_after_it() {
+fn the_effects_of_a_forger_on_the_bus_end_soon_after_it_stops() {
     for seed in seeds() {
         Cluster::new(seed, true).run();
     }
 }
 
-/// Ticks from one player that passes to the next: a few are in view at a time, fewer than the smallest view has places.
+/// Ticks between two visitors: few are visible at a time, less than the smallest interest set holds.
 const VISITOR_TICKS: u64 = 20;
 
 impl ClusterNode {
@@ -298,11 +308,16 @@ impl ClusterNode {
         assert_eq!(ending, None);
     }
 
-    /// Whether the watcher's rectangle holds this place.
+    /// Whether the watcher's rectangle contains this position.
     fn is_watched(&self, place: Position) -> bool {
         let slot = self.simulation.peers[0].slot;
-        let (half_width, half_height) =
-            self.simulation.engine.viewers().viewer(slot).and_then(Viewer::half_sides).expect("a rectangle");
+        let (half_width, half_height) = self
+            .simulation
+            .engine
+            .viewers()
+            .viewer(slot)
+            .and_then(Viewer::half_sides)
+            .expect("the watcher has a rectangle");
         let here = self.world().position(slot);
         let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
         off(here.x, place.x) <= half_width && off(here.y, place.y) <= half_height
@@ -318,7 +333,7 @@ impl ClusterNode {
 }
 
 #[test]
-fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
+fn an_attack_is_visible_on_every_node_even_if_the_attacker_leaves() {
     const VISITORS: u64 = 30;
     let (mut cluster, mut expected) = (Cluster::new(1, false), [0; 2]);
     std::thread::scope(|scope| {
@@ -342,7 +357,7 @@ fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
             if n % 2 == 0 {
                 cluster.nodes[0].act(slot, ClientMessage::AttackEnd);
             }
-            // Within the tick, or within three.
+            // The visitor leaves in the same tick or up to two ticks later.
             (0..n % 3).for_each(|_| cluster.step(&mut pool, false));
             cluster.nodes[0].simulation.engine.leave(slot);
             (0..VISITOR_TICKS).for_each(|_| cluster.step(&mut pool, false));
@@ -354,6 +369,6 @@ fn an_attack_is_seen_in_every_world_however_soon_the_attacker_goes() {
         assert!(expected[world] > VISITORS / 3, "world {world}: too few to prove anything");
         assert_eq!(frames[FrameOut::Attack], expected[world], "world {world}");
         assert_eq!(member.simulation.peers[0].replica.violations(), [], "world {world}");
-        assert_eq!(member.world().population(), 2, "world {world}: two watchers, and nobody lingers");
+        assert_eq!(member.world().population(), 2, "world {world}: only the two watchers remain");
     }
 }

@@ -1,5 +1,5 @@
-//! Every fault at every position of what one connection writes: no byte is lost, doubled or out of order, and after an
-//! error that does not pass nothing more is written.
+//! Injects every fault at every position of one connection's output. No byte is lost, duplicated or
+//! reordered, and nothing is written after a permanent error.
 
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::server::connection::{Connection, WriteFailed};
@@ -9,13 +9,13 @@ use super::shim::{FAULTS, Fault, Plan, Shim};
 
 const NOW_MS: u64 = 7;
 
-/// What the loop does with one connection, in one turn of the script.
+/// An operation of the event loop on the connection.
 enum Step {
-    /// A flush from a round, or replies with what rides along.
+    /// A flush of a round, or replies with a piggybacked delta.
     Write(&'static [u8]),
-    /// Something waits in the outbox: a ping, a close frame, a response.
+    /// Appends to the outbox: a ping, a close frame or a response.
     Append(&'static [u8]),
-    /// Replies older than what waits in the outbox already.
+    /// Prepends replies that are older than the content of the outbox.
     Prepend(&'static [u8], &'static [u8]),
 }
 
@@ -28,7 +28,7 @@ const SCRIPT: [Step; 6] = [
     Step::Append(b"the end"),
 ];
 
-/// All that the script writes, in order.
+/// The output of the script, in order.
 fn intended() -> Vec<u8> {
     let parts: Vec<&[u8]> = SCRIPT
         .iter()
@@ -40,7 +40,7 @@ fn intended() -> Vec<u8> {
     parts.concat()
 }
 
-/// Tells a connection of what its socket has to tell, as the loop's dispatch does.
+/// Delivers pending readiness edges, like the event loop's dispatch.
 fn deliver_edges(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
     while connection.stream.is_writable_edge() {
         connection.writable = true;
@@ -58,7 +58,7 @@ fn play(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), 
                 connection.flush(NOW_MS, metrics)?;
             }
             Step::Prepend(later, earlier) => {
-                // The batch ends with everything written that was there before; then these two come in one turn.
+                // All earlier output is written by the end of the batch; then both parts are queued together.
                 deliver_edges(connection, metrics)?;
                 connection.outbox.bytes().extend_from_slice(later);
                 connection.outbox.prepend(earlier);
@@ -70,7 +70,7 @@ fn play(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), 
 }
 
 #[test]
-fn no_byte_is_lost_or_doubled_whatever_fails_wherever() {
+fn no_byte_is_lost_or_duplicated_by_a_fault_at_any_position() {
     let intended = intended();
     for position in 0..intended.len() {
         for fault in FAULTS {
@@ -92,7 +92,7 @@ fn no_byte_is_lost_or_doubled_whatever_fails_wherever() {
 }
 
 #[test]
-fn no_byte_is_lost_or_doubled_when_all_goes_wrong_all_the_time() {
+fn no_byte_is_lost_or_duplicated_under_permanent_random_faults() {
     for seed in 0..2_000 {
         let mut random = Random::new(seed);
         let mut metrics = Metrics::default();
@@ -103,15 +103,15 @@ fn no_byte_is_lost_or_doubled_when_all_goes_wrong_all_the_time() {
         for byte in 0..200_u8 {
             let bytes = vec![byte; random.below(60) as usize];
             intended.extend_from_slice(&bytes);
-            connection.write(&bytes, NOW_MS, &mut metrics).expect("faults pass");
+            connection.write(&bytes, NOW_MS, &mut metrics).expect("all faults are transient");
             if random.chance(3) {
                 received.append(&mut connection.stream.written);
-                deliver_edges(&mut connection, &mut metrics).expect("faults pass");
+                deliver_edges(&mut connection, &mut metrics).expect("all faults are transient");
             }
         }
         while !connection.outbox.is_empty() {
             received.append(&mut connection.stream.written);
-            deliver_edges(&mut connection, &mut metrics).expect("faults pass");
+            deliver_edges(&mut connection, &mut metrics).expect("all faults are transient");
         }
         received.append(&mut connection.stream.written);
         assert_eq!(received, intended, "seed {seed}");

@@ -1,13 +1,13 @@
-//! A peer that can write to the bus and lies: each message is made of an overheard one.
+//! A forger that can write to the bus: derives each false message from an overheard one.
 
 use pixi_game_server::cluster::message::{Body, Changes, Heartbeat, decode, encode};
 use pixi_game_server::world::{GhostUpdate, Position, Vector};
 
 use super::random::Random;
 
-/// A lie, made of a message that a node sent. `ids` are those of players, of all nodes.
+/// Forges a message from one that a node sent. `ids` are the player ids of all nodes.
 pub fn forge(overheard: &[u8], ids: &[u32], nodes: u64, random: &mut Random) -> Vec<u8> {
-    let (mut header, body) = decode(overheard).expect("a node sent it");
+    let (mut header, body) = decode(overheard).expect("the message was sent by a node");
     header.node = match random.below(3) {
         0 => random.below(1 << 40) + 100,
         1 => 1 + random.below(nodes),

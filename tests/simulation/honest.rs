@@ -1,4 +1,4 @@
-//! Honest clients on lines and at frame rates that are not: whatever they claim is believed.
+//! Honest clients with bad networks and low frame rates: every claim is accepted.
 
 use game_client::{ClientMessage, Vector};
 use pixi_game_server::config::Config;
@@ -11,27 +11,27 @@ use super::seeds;
 
 const STEPS_PER_S: u64 = 24;
 
-/// How long each plays, in milliseconds.
+/// Duration of a run, in milliseconds.
 const PLAYED_MS: u64 = 60_000;
 
-/// How a client plays, and over which line.
+/// The frame rate of a client and the quality of its network.
 #[derive(Clone, Copy, Debug)]
 struct Network {
     frames_per_s: u64,
-    /// One way.
+    /// One-way delay.
     delay_ms: u64,
     jitter_ms: u64,
-    /// Now and then everything waits for so long.
+    /// Duration of the stalls that happen now and then; 0 for none.
     stall_ms: u64,
 }
 
-/// A client that walks where it likes, stands, and attacks.
+/// A client that walks, stops and attacks at random.
 struct Client {
     at: (i32, i32),
     vector: Vector,
     steps: u64,
     steps_until_change: u64,
-    /// Until this step its attack lasts, and it takes none.
+    /// Step at which its attack ends; it does not move until then.
     attacks_until: Option<u64>,
     sequence: u32,
 }
@@ -73,7 +73,7 @@ impl Client {
     }
 }
 
-/// What the line brings, and when.
+/// The client's messages with their arrival times.
 fn arrivals(client: &mut Client, network: Network, random: &mut Random) -> Vec<(u64, ClientMessage)> {
     let (mut sent, mut arrives_ms, mut stalled_until_ms) = (Vec::new(), 0, 0);
     for frame in 0..PLAYED_MS * network.frames_per_s / 1_000 {
@@ -81,7 +81,7 @@ fn arrivals(client: &mut Client, network: Network, random: &mut Random) -> Vec<(
         if network.stall_ms > 0 && now_ms >= stalled_until_ms + 2_000 && random.chance(60) {
             stalled_until_ms = now_ms + network.stall_ms;
         }
-        // A slow frame takes all steps that are due, back to back.
+        // A slow frame executes all steps that are due, back to back.
         while client.steps < now_ms * STEPS_PER_S / 1_000 {
             let Some(message) = client.step(random) else { continue };
             let jitter_ms = random.below(network.jitter_ms + 1);
@@ -124,7 +124,7 @@ fn play(seed: u64, network: Network, arena: &mut Arena, pool: &mut Pool) {
 }
 
 #[test]
-fn no_honest_claim_is_refused_on_a_bad_line() {
+fn no_honest_claim_is_refused_on_a_bad_network() {
     let good = Network { frames_per_s: 60, delay_ms: 100, jitter_ms: 80, stall_ms: 0 };
     let lines = [
         good,

@@ -1,4 +1,4 @@
-//! Players that send what they like within the rate limit, and the law of speed that binds them.
+//! Hostile players that send arbitrary messages within the rate limit, and the speed limit they are held to.
 
 use game_client::{ClientMessage, Facing, Vector};
 use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
@@ -7,7 +7,7 @@ use super::arena::TICK_RATE_HZ;
 use super::peer::any_vector;
 use super::random::Random;
 
-/// A player that does whatever it likes: one thing for a while, then another.
+/// A hostile player. It follows one random strategy for a while, then another.
 pub struct Hostile {
     pub strategy: u64,
     pause_ticks: u64,
@@ -34,7 +34,7 @@ impl Hostile {
         self.offset = (axis(random, most), axis(random, most));
     }
 
-    /// What it sends in this tick.
+    /// The message to send in this tick, if any.
     pub fn next(&mut self, (x, y): (u16, u16), random: &mut Random) -> Option<ClientMessage> {
         if self.ticks_left == 0 {
             self.pick_strategy(random);
@@ -49,14 +49,14 @@ impl Hostile {
         let claim_at = |offset: (i32, i32)| Some((moved(offset.0, x), moved(offset.1, y)));
         let back = (-4 * i32::from(self.vector.dx()), -4 * i32::from(self.vector.dy()));
         let (vector, claim) = match self.strategy {
-            // On and off, and this way and that.
+            // Starts and stops, or changes direction.
             0 => (if is_even { self.vector } else { Vector::ZERO }, None),
             1 => (if is_even { self.vector } else { any_vector(random) }, None),
-            // Says that it walks, and claims that it does not, or elsewhere, or ahead.
+            // Sends a walking vector, but claims a position behind, elsewhere or ahead.
             2 => (self.vector, claim_at(back)),
             3 => (self.vector, claim_at(self.offset)),
             4 => (self.vector, claim_at((-back.0, -back.1))),
-            // Leaps to and fro.
+            // Leaps back and forth.
             5 => {
                 (self.vector, claim_at(if is_even { self.offset } else { (-self.offset.0, -self.offset.1) }))
             }
@@ -75,20 +75,22 @@ impl Hostile {
     }
 }
 
-/// From its entrance on, a player comes no farther along an axis than walking and one budget carry it, and what that earned
-/// meanwhile. From any other moment on it comes one claim farther at most: one back to where client and server agreed, before
-/// the server walked on the other way, is free.
+/// The speed limit of a player, along each axis.
+///
+/// Since the player entered, the distance is at most that of walking, plus the refill of one reconciliation
+/// budget and its initial amount. Since any later moment, it is at most one claim more: a claim back to the
+/// last agreed position, from which the server walked away, is free.
 pub struct SpeedLimit {
     ticks: u64,
-    /// For each way along an axis, where the player entered.
+    /// Coordinate at which the player entered, for each direction along an axis.
     entered: Option<[f64; 4]>,
-    /// For each way along an axis, the least of where the player was, less how far it could have come by then.
+    /// Minimum over time of the player's coordinate minus the distance allowed by then, for each direction.
     least: [f64; 4],
 }
 
 const WALK_PER_S: f64 = 96.0;
 
-/// The rounding of a tick's way, and a tick more in which the budget refills.
+/// The rounding of a tick's distance, plus one tick of budget refill.
 const ROUNDING: f64 = 4.0;
 
 impl SpeedLimit {
@@ -96,10 +98,10 @@ impl SpeedLimit {
         Self { ticks: 0, entered: None, least: [f64::INFINITY; 4] }
     }
 
-    /// Notes where the player is after another tick.
+    /// Records the player's position after another tick.
     ///
     /// # Errors
-    /// It came too far.
+    /// If the player exceeds the limit.
     pub fn observe(&mut self, (x, y): (u16, u16)) -> Result<(), String> {
         self.ticks += 1;
         let allowed_per_tick = (WALK_PER_S + f64::from(RECONCILIATION_REFILL_PER_S)) / TICK_RATE_HZ as f64;
@@ -114,7 +116,7 @@ impl SpeedLimit {
             let budget = f64::from(RECONCILIATION_BUDGET_MAX) + ROUNDING;
             if total > budget || since_lowest > budget + f64::from(CLAIM_DISTANCE_MAX) {
                 return Err(format!(
-                    "{total} units farther than it can walk, {since_lowest} lately, at ({x}, {y})"
+                    "{total} units beyond the limit since it entered, {since_lowest} since the lowest point, at ({x}, {y})"
                 ));
             }
         }

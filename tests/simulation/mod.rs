@@ -1,15 +1,17 @@
-//! A seeded simulation of wire, game and view without sockets: dozens of clients join, walk, attack, turn, narrow their
-//! viewports, stall, leave and break off on a network with delays, over sockets that take and give what they like; then
-//! everybody settles, and every client's picture, built only from the bytes it got and by the browser client's rules, must
-//! equal the truth.
+//! A seeded simulation of wire, engine and replication without sockets.
 //!
-//! The margins of "equal", as `view::visibility` documents them: everybody inside the viewer's rectangle is shown, or
-//! everybody shown is at most 1 / 0.7 as far as the nearest not shown; nobody is shown more than 48 units outside the
-//! rectangle. While some still walk, positions are right within the way of a client's step and of the delay of a full
-//! state; once all stand, exactly.
+//! Dozens of clients join, walk, attack, turn, resize their viewports, stall, leave and lose their
+//! connections. The network has delays, and sockets accept and deliver arbitrary amounts. After settling, the
+//! replica of each client must equal the world. A replica is built only from the received bytes, by the rules
+//! of the browser client.
 //!
-//! A failure names its seed: `SIMULATION_SEED=<seed> cargo test simulation` runs that one alone. `SIMULATION_SEEDS=1000`
-//! runs more of them than the usual few.
+//! The tolerances are those of `replication::interest`. All players inside the viewer's rectangle are
+//! visible, or else every visible one is at most 1 / 0.7 times as far as the nearest invisible one. No player
+//! is visible more than 48 units outside the rectangle. While some players move, positions may be off by a
+//! client step and the delay of a snapshot; once all have stopped, they are exact.
+//!
+//! A failure prints its seed: `SIMULATION_SEED=<seed> cargo test simulation` repeats that run.
+//! `SIMULATION_SEEDS=1000` runs more seeds than the default.
 
 mod among_hostile;
 mod amplification;
@@ -44,10 +46,10 @@ const TICK_RATE_HZ: u64 = 60;
 const SEEDS_BY_DEFAULT: u64 = 12;
 const PLAYERS_MAX: usize = 60;
 const CHAOS_TICKS: u64 = 40 * TICK_RATE_HZ;
-/// A sync interval, the first sprite's loading time, a keyframe and a look.
+/// Covers a sync interval, the loading time of the first sprite, a keyframe and an interest update.
 const SETTLE_TICKS: u64 = 10 * TICK_RATE_HZ;
 
-/// Everything of one run.
+/// The state of one run.
 struct Simulation {
     seed: u64,
     random: Random,
@@ -63,11 +65,11 @@ impl Simulation {
         Self::with(seed, Random::new(seed), Config::default())
     }
 
-    /// One of the worlds of a seed, with dice of its own.
+    /// One of the worlds of a seed, with its own random generator.
     fn with(seed: u64, mut random: Random, config: Config) -> Self {
         let mut config = Config { spawn_seed: Some(seed), ..config };
-        // From everybody seen by everybody to many more candidates than places; never more than there are players of one
-        // world, since a full state of more takes longer on the sockets here.
+        // Ranges from all players visible to many more candidates than capacity. Never more than the players
+        // of one world: a larger snapshot would take longer on these sockets.
         config.max_visible = [6, 20, 128][random.below(3) as usize].min(PLAYERS_MAX);
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
@@ -87,7 +89,7 @@ impl Simulation {
         self.tick * 1000 / TICK_RATE_HZ
     }
 
-    /// One tick: clients act, the network delivers, the world steps, viewers are served.
+    /// Runs one tick: clients act, the network delivers, the world steps, viewers are flushed.
     fn step(&mut self, pool: &mut Pool) {
         self.tick += 1;
         let now_ms = self.now_ms();
@@ -120,7 +122,7 @@ impl Simulation {
         }
         for (slot, frames) in written {
             let peer = self.peers.iter_mut().find(|peer| peer.slot == slot);
-            let peer = peer.expect("only viewers that can be written to are served");
+            let peer = peer.expect("only writable viewers are flushed");
             peer.has_left |= peer.connection.write(&frames, now_ms, &mut self.metrics).is_err();
         }
         for peer in &mut self.peers {
@@ -129,7 +131,7 @@ impl Simulation {
         }
     }
 
-    /// Joins, leaves, stalls and whims.
+    /// Random joins, leaves, disconnects and client actions.
     fn act_randomly(&mut self) {
         let now_ms = self.now_ms();
         if self.peers.len() < PLAYERS_MAX && self.random.chance(8) {
@@ -158,7 +160,7 @@ impl Simulation {
                 self.act_randomly();
                 self.step(&mut pool);
             }
-            // First nobody changes anything any more, but walkers walk on.
+            // First no client acts any more, but drifting players keep moving.
             let now_ms = self.now_ms();
             for peer in &mut self.peers {
                 peer.settle(now_ms, &mut self.random);
@@ -175,7 +177,7 @@ impl Simulation {
     }
 
     fn check(&self, strictness: Strictness) {
-        assert!(self.peers.len() > 5, "seed {}: the world is too empty to prove anything", self.seed);
+        assert!(self.peers.len() > 5, "seed {}: too few players for a meaningful check", self.seed);
         for peer in &self.peers {
             if peer.hostile.is_some() {
                 continue;
@@ -184,14 +186,14 @@ impl Simulation {
             if let Err(difference) = check::check(peer, &self.engine, hostile, self.now_ms(), strictness) {
                 let player = peer.replica.own_id();
                 panic!(
-                    "SIMULATION_SEED={}: {strictness:?}, picture of player {player:?}: {difference}",
+                    "SIMULATION_SEED={}: {strictness:?}, replica of player {player:?}: {difference}",
                     self.seed
                 );
             }
         }
         let dropped = if self.hostiles.target_count == 0 { self.metrics.rate_limited_total } else { 0 };
         let faults = self.metrics.protocol_errors.total() + dropped;
-        assert_eq!(faults, 0, "SIMULATION_SEED={}: honest clients, yet messages were refused", self.seed);
+        assert_eq!(faults, 0, "SIMULATION_SEED={}: messages of honest clients were refused", self.seed);
     }
 }
 
@@ -204,7 +206,7 @@ fn seeds() -> Range<u64> {
 }
 
 #[test]
-fn every_picture_is_right_after_it_settles() {
+fn every_replica_is_correct_after_settling() {
     for seed in seeds() {
         Simulation::new(seed).run();
     }

@@ -1,5 +1,5 @@
-//! One simulated client: the browser's behaviour, its picture, its share of the network, and the server's connection at
-//! the other end, on a socket that misbehaves.
+//! A simulated client: the browser's behavior, its replica and its network. The server's connection is at the
+//! other end, on a faulty socket.
 
 use std::collections::VecDeque;
 
@@ -16,33 +16,33 @@ use super::random::Random;
 use super::shim::{Plan, Shim};
 use crate::support::raw::masked;
 
-/// The browser takes a step this often, in milliseconds.
+/// Interval of the browser's steps, in milliseconds.
 const STEP_MS: u64 = 1000 / 24 + 1;
 
-/// The longest the network holds a message, in milliseconds; a part cut off may take as long again.
+/// Maximum network delay of a message, in milliseconds; the rest of a split message may take as long again.
 const DELAY_MS_MAX: u64 = 60;
 
-/// The animation of an attack, in milliseconds.
+/// Duration of the attack animation, in milliseconds.
 const ATTACK_MS: u64 = 1000;
 
 pub const BINARY: u8 = 0x82;
 
-/// Bytes of replies that may wait before the connection is not read any more: a few acks.
+/// Bytes of pending replies above which the connection is not read: a few acks.
 const REPLIES_BYTES_MAX: usize = 100;
 
-/// What a socket holds for a client: less than some full states.
+/// Size of the socket's send buffer: less than some snapshots.
 const ROOM_BYTES: usize = 400;
 
-/// Bytes read at once: most reads end within a frame.
+/// Size of a read: most reads end within a frame.
 const READ_BYTES: usize = 48;
 
-/// What the player is about.
+/// The current behavior of the player.
 #[derive(Clone, Copy)]
 enum Behavior {
     Idle,
-    /// Holds a key: a MOVE with a claim each step.
+    /// Holds a key: sends a MOVE with a claim in each step.
     Walking(Vector),
-    /// Sent one short MOVE and walks on.
+    /// Sent one short MOVE and keeps walking.
     Drifting,
     Attacking {
         until_ms: u64,
@@ -55,19 +55,19 @@ pub struct Peer {
     pub replica: Replica,
     pub connection: Connection<Shim>,
     pub has_left: bool,
-    /// Sends what it likes instead.
+    /// Replaces the browser's behavior.
     pub hostile: Option<Hostile>,
     behavior: Behavior,
     next_step_ms: u64,
     next_attack_end_ms: Option<u64>,
     stalled_until_ms: u64,
-    /// The longest the network holds a message now, in milliseconds.
+    /// The current maximum network delay, in milliseconds.
     delay_ms: u64,
     sequence: u32,
-    /// In flight, with arrival times; order is kept as TCP keeps it.
+    /// Data in flight with arrival times; in order, as with TCP.
     upstream: VecDeque<(u64, Vec<u8>)>,
     downstream: VecDeque<(u64, Vec<u8>)>,
-    /// What arrived at the client: whole frames, and the beginning of one.
+    /// Received bytes: whole frames, and the start of one.
     arrived: Vec<u8>,
 }
 
@@ -121,14 +121,14 @@ impl Peer {
         now_ms < self.stalled_until_ms
     }
 
-    /// A whim now and then: another mood, a turn, another viewport, a stall.
+    /// Starts a random action at times: another behavior, a turn, another viewport, a stall.
     pub fn act_randomly(&mut self, now_ms: u64, random: &mut Random) {
         if self.replica.own_id().is_none() || self.hostile.is_some() {
             return;
         }
         if random.chance(900) {
             self.stalled_until_ms = now_ms + random.below(4000);
-            // Who does not read has filled its socket: from now on it takes nothing.
+            // The send buffer of a client that does not read is full and accepts nothing.
             self.connection.stream.send_buffer_bytes = self.connection.stream.written.len();
         }
         if random.chance(1200) {
@@ -160,7 +160,8 @@ impl Peer {
         }
     }
 
-    /// What the browser does by itself: steps while a key is held, `ATTACK_END` for ever after the first attack.
+    /// Runs the browser without user input: steps while a key is held, and `ATTACK_END` at intervals
+    /// after the first attack.
     pub fn act(&mut self, now_ms: u64, random: &mut Random) {
         if let Some(hostile) = &mut self.hostile {
             let (x, y) = self.replica.own().position();
@@ -187,7 +188,7 @@ impl Peer {
         }
     }
 
-    /// No whims any more, and no delays: who holds a key lets it go, who drifts drifts on.
+    /// Ends random actions and delays: the player stops unless it is drifting.
     pub fn settle(&mut self, now_ms: u64, random: &mut Random) {
         self.stalled_until_ms = 0;
         self.delay_ms = 1;
@@ -196,7 +197,7 @@ impl Peer {
         }
     }
 
-    /// Even who drifts stops.
+    /// Stops the player even if it is drifting.
     pub fn halt(&mut self, now_ms: u64, random: &mut Random) {
         self.stop(now_ms, random);
     }
@@ -214,7 +215,7 @@ impl Peer {
         self.send(&message, now_ms, random);
     }
 
-    /// Load tools number their short MOVEs by themselves; far from the picture's own numbers.
+    /// Load tools number their short MOVEs separately; the numbers are far from the replica's own.
     fn send_short_move(&mut self, vector: Vector, now_ms: u64, random: &mut Random) {
         self.sequence += 1;
         let message = ClientMessage::Move { vector, sequence: self.sequence, claim: None };
@@ -230,10 +231,10 @@ impl Peer {
         self.upstream.push_back((arrival, masked(BINARY, &payload)));
     }
 
-    /// What the loop does with this connection in one turn: reads, replies, writes.
+    /// One iteration of the event loop for this connection: reads, replies, writes.
     ///
     /// # Errors
-    /// The connection is lost.
+    /// If the connection is lost.
     pub fn deliver_to_server(
         &mut self,
         now_ms: u64,
@@ -285,7 +286,7 @@ impl Peer {
         Ok(())
     }
 
-    /// The client reads what its socket holds, unless it is stalled; the network cuts it where it likes.
+    /// Reads what the socket holds unless the client is stalled, and splits it at a random position.
     pub fn transmit(&mut self, now_ms: u64, random: &mut Random) {
         if self.is_stalled(now_ms) {
             return;
@@ -299,7 +300,7 @@ impl Peer {
         let last = self.downstream.back().map_or(0, |(at, _)| *at);
         let arrival = (now_ms + random.below(self.delay_ms)).max(last);
         let rest = sent.split_off(random.below(sent.len() as u64) as usize);
-        // However much is under way, none of it takes longer.
+        // Bounds the delay however much data is in flight.
         let latest = arrival.max(now_ms + 2 * self.delay_ms);
         let later = (arrival + random.below(self.delay_ms)).min(latest);
         self.downstream.push_back((arrival, std::mem::take(sent)));
@@ -312,14 +313,14 @@ impl Peer {
         }
         let mut rest = self.arrived.as_slice();
         while let Some(payload) = take_payload(&mut rest) {
-            self.replica.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+            self.replica.receive_payload(now_ms, payload).expect("the server follows the protocol");
         }
         self.arrived = rest.to_vec();
         self.replica.advance(now_ms);
     }
 }
 
-/// Takes in what was read. A batch's first replies go to `replies`, what comes after them behind them.
+/// Handles bytes that were read. The first replies of a batch go to `replies`, later ones to the outbox.
 fn take_in(
     connection: &mut Connection<Shim>,
     bytes: &[u8],
@@ -328,18 +329,20 @@ fn take_in(
     engine: &mut Engine,
     metrics: &mut Metrics,
 ) {
-    let Phase::Player { slot, player } = &mut connection.phase else { unreachable!("nothing else here") };
+    let Phase::Player { slot, player } = &mut connection.phase else {
+        unreachable!("every peer is a player")
+    };
     let is_first = replies.is_empty() && connection.outbox.is_empty();
     let out = if is_first { replies } else { connection.outbox.bytes() };
     let arrival = player.limiter.arrival(now_ms, now_ms);
     player.limiter.note_read(arrival, !connection.readable);
     let outcome = engine.receive(player.input_state(*slot), bytes, arrival, out, metrics);
-    assert_eq!(outcome.closed, None, "a browser gives no reason to be closed");
+    assert_eq!(outcome.closed, None, "a browser client is never disconnected");
 }
 
-/// Takes one unmasked binary frame off the front, if it is there whole.
+/// Removes one unmasked binary frame from the front, if it is complete.
 pub fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    assert_eq!(*bytes.first()?, BINARY, "one whole binary frame for each message");
+    assert_eq!(*bytes.first()?, BINARY, "each message is one binary frame");
     let (length, head) = match *bytes.get(1)? {
         126 => (usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])), 4),
         length => (usize::from(length), 2),

@@ -1,5 +1,5 @@
-//! No player makes others draw it far from where it is, whatever it claims and however it turns; and once it behaves, all
-//! pictures are right again.
+//! No player can make replicas draw it far from its position by any claims or turns. Once it behaves, all
+//! replicas are exact again.
 
 use game_client::{ClientMessage, Vector};
 use pixi_game_server::config::Config;
@@ -13,16 +13,18 @@ use super::hostile::{Hostile, SpeedLimit};
 use super::random::Random;
 use super::seeds;
 
-/// Viewers that stand about, each flushed in ticks of its own.
+/// Idle viewers, flushed in different ticks.
 const VIEWERS: usize = 6;
 
-/// A tick's way, the rounding of positions, the delay of a flush, and that of the last vector granted.
+/// The distance of a tick, the rounding of positions, the delay of a flush, and that of the last granted
+/// vector.
 const SLACK: f64 = 2.0 + 1.0 + 2.0 * 3.0 * 1.6;
 
-/// What made a player jump that drifts off, and how far it may drift again until its viewers are told of the jump.
+/// The distance at which a drifting player jumps, and how far it may drift again until its viewers receive
+/// the jump.
 const DRIFTING: i32 = FLUSH_DELAY_DISTANCE + EXTRAPOLATION_DISTANCE_MAX;
 
-/// The same for one that leaps, and swings from one side of where it is drawn to the other.
+/// The same for a player that leaps and swings from one side of its drawn position to the other.
 pub const LEAPING: i32 = JUMP_DISTANCE + CLAIM_DISTANCE_MAX + 2 * EXTRAPOLATION_DISTANCE_MAX;
 
 fn crowd(arena: &mut Arena, pool: &mut Pool) -> usize {
@@ -40,13 +42,13 @@ fn config(at: u16) -> Config {
     Config { spawn_min_y: 1_000, spawn_max_y: 1_001, spawn_seed: Some(1), ..spawn }
 }
 
-/// The largest error of any viewer now.
+/// The largest current error of any viewer.
 fn worst(arena: &Arena, of: usize) -> f64 {
     (0..VIEWERS).filter_map(|viewer| arena.position_error(viewer, of)).fold(0.0, f64::max)
 }
 
 #[test]
-fn a_player_that_claims_to_stand_while_it_says_it_walks_is_drawn_near_where_it_is() {
+fn a_walking_player_that_claims_to_stand_is_drawn_near_its_position() {
     Arena::run(&config(500), |arena, pool| {
         let hostile = crowd(arena, pool);
         let mut farthest: f64 = 0.0;
@@ -64,7 +66,7 @@ fn a_player_that_claims_to_stand_while_it_says_it_walks_is_drawn_near_where_it_i
 }
 
 #[test]
-fn vectors_that_change_between_two_flushes_carry_nobody_away() {
+fn vector_changes_between_two_flushes_do_not_accumulate_error() {
     for (on, off) in [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (1, 5), (5, 1), (4, 5)] {
         Arena::run(&config(500), |arena, pool| {
             let hostile = crowd(arena, pool);
@@ -91,7 +93,7 @@ fn vectors_that_change_between_two_flushes_carry_nobody_away() {
 }
 
 #[test]
-fn whatever_a_player_sends_it_is_drawn_near_where_it_is() {
+fn a_hostile_player_is_drawn_near_its_position() {
     for seed in seeds() {
         let mut random = Random::new(seed);
         let at = [30, 1_000, 1_970][random.below(3) as usize];
@@ -111,7 +113,7 @@ fn whatever_a_player_sends_it_is_drawn_near_where_it_is() {
                 let worst = worst(arena, player);
                 assert!(
                     worst <= f64::from(LEAPING) + SLACK,
-                    "SIMULATION_SEED={seed}: drawn {worst} units off in way {}",
+                    "SIMULATION_SEED={seed}: drawn {worst} units off with strategy {}",
                     hostile.strategy
                 );
             }
@@ -121,7 +123,7 @@ fn whatever_a_player_sends_it_is_drawn_near_where_it_is() {
             arena.run_for(pool, 6_000);
             assert!(
                 worst(arena, player) < f64::EPSILON,
-                "SIMULATION_SEED={seed}: it stands, but not in all pictures"
+                "SIMULATION_SEED={seed}: it has stopped, but not in all replicas"
             );
         });
     }
@@ -136,7 +138,7 @@ fn a_client_a_quarter_too_fast_or_too_slow_is_never_refused() {
             let (start_ms, mut at) = (arena.now_ms(), 500.0);
             let mut arrives_ms = start_ms;
             for sequence in 0..60 * 24 {
-                // Ten seconds this way, ten seconds that way.
+                // Ten seconds in one direction, ten seconds in the other.
                 let direction = if sequence / 240 % 2 == 0 { 1 } else { -1 };
                 at += 4.0 * factor * f64::from(direction);
                 let sent_ms = start_ms + u64::from(sequence) * 1_000 / 24;
@@ -144,7 +146,7 @@ fn a_client_a_quarter_too_fast_or_too_slow_is_never_refused() {
                 while arena.now_ms() < arrives_ms {
                     arena.step(pool);
                 }
-                let vector = Vector::new(direction, 0).expect("a way along x");
+                let vector = Vector::new(direction, 0).expect("a direction along x");
                 let claim = Some((at as u32, 1_000));
                 arena.send(player, &ClientMessage::Move { vector, sequence, claim });
                 assert_eq!(

@@ -1,56 +1,58 @@
-//! A socket's stand-in that misbehaves as the kernel may: short writes, `EAGAIN` and `EINTR` at any position, and ends by
-//! `ECONNRESET` or `ETIMEDOUT`. A read gives what has arrived, as the kernel's does; it is the network that cuts that
-//! anywhere. Readiness is edge-triggered, as the server's poll is: whoever was told `EAGAIN` hears of room or bytes once.
+//! A fake socket with the kernel's faults: short writes, `EAGAIN` and `EINTR` at any position, and
+//! `ECONNRESET` or `ETIMEDOUT` at the end.
+//!
+//! A read returns all data that has arrived, like the kernel's; the network splits it at any position.
+//! Readiness is edge-triggered, like the server's poll: after an `EAGAIN`, room or data is reported once.
 
 use std::collections::VecDeque;
 use std::io::{self, Error, ErrorKind, Read, Write};
 
 use super::random::Random;
 
-/// How a socket behaves at a call.
+/// Fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Takes one byte only.
+    /// Accepts only one byte.
     Short,
     /// `EAGAIN`.
     Again,
     /// `EINTR`.
     Interrupted,
-    /// `ECONNRESET`, now and ever after.
+    /// `ECONNRESET`, from now on permanently.
     Reset,
-    /// `ETIMEDOUT`, now and ever after.
+    /// `ETIMEDOUT`, from now on permanently.
     TimedOut,
 }
 
 pub const FAULTS: [Fault; 5] =
     [Fault::Short, Fault::Again, Fault::Interrupted, Fault::Reset, Fault::TimedOut];
 
-/// What decides about the next fault.
+/// Decides on the next fault.
 #[derive(Debug)]
 pub enum Plan {
-    /// All goes well.
+    /// No faults.
     None,
-    /// This fault, once, when so many bytes have been taken; it stops a write there.
+    /// One fault, once this many bytes have been written; a write stops at that position.
     WriteAt(usize, Fault),
-    /// Now and then, a fault that passes.
+    /// Random transient faults.
     Transient(Random),
 }
 
 /// One end of a connection in memory.
 #[derive(Debug)]
 pub struct Shim {
-    /// Bytes from the peer, arrived and not read.
+    /// Bytes received from the peer and not read yet.
     pub incoming: VecDeque<u8>,
-    /// Bytes taken, not fetched by the peer.
+    /// Bytes written and not fetched by the peer yet.
     pub written: Vec<u8>,
-    /// Bytes taken since the start.
+    /// Bytes written in total.
     pub written_total: usize,
-    /// Most bytes that wait for the peer: the kernel's send buffer.
+    /// Size of the kernel's send buffer: maximum number of bytes waiting for the peer.
     pub send_buffer_bytes: usize,
     pub plan: Plan,
-    /// The write side was told `EAGAIN` and has not been told of room since.
+    /// A write returned `EAGAIN`, and room has not been reported since.
     needs_writable_edge: bool,
-    /// The read side was told `EAGAIN`, or has drained the socket, and has not been told of bytes since.
+    /// A read returned `EAGAIN` or drained the socket, and data has not been reported since.
     needs_readable_edge: bool,
     broken: Option<ErrorKind>,
 }
@@ -69,7 +71,7 @@ impl Shim {
         }
     }
 
-    /// Whether an edge says that there is room again; once.
+    /// Returns whether room is available again; reports each edge once.
     pub fn is_writable_edge(&mut self) -> bool {
         let edge = self.needs_writable_edge
             && (self.written.len() < self.send_buffer_bytes || self.broken.is_some());
@@ -77,7 +79,7 @@ impl Shim {
         edge
     }
 
-    /// Whether an edge says that there are bytes; once.
+    /// Returns whether data has arrived; reports each edge once.
     pub fn is_readable_edge(&mut self) -> bool {
         let edge = self.needs_readable_edge && (!self.incoming.is_empty() || self.broken.is_some());
         self.needs_readable_edge &= !edge;
@@ -101,7 +103,7 @@ impl Shim {
         }
     }
 
-    /// The bytes a call may move, or why it may not.
+    /// The number of bytes a write may accept, or its error.
     fn limit(&mut self, wanted: usize) -> io::Result<usize> {
         match self.next_fault() {
             None | Some(Fault::Short) if self.broken.is_some() => {}
@@ -126,7 +128,7 @@ impl Read for Shim {
             _ => {}
         }
         let count = self.incoming.len().min(buffer.len());
-        // A read shorter than its buffer has drained a real socket: what comes then comes with an edge.
+        // A read shorter than its buffer has drained a real socket, so later data comes with an edge.
         self.needs_readable_edge = count < buffer.len();
         if count == 0 {
             return Err(ErrorKind::WouldBlock.into());

@@ -1,5 +1,5 @@
-//! Players that stay for a moment, in virtual time: all who see the place are told of their entrance, however far apart the
-//! load governor has stretched flushes and looks, and whether flushes have turns of their own or ride on acks.
+//! Players that stay for a moment, in virtual time: every viewer that sees the position gets their enter.
+//! This holds at the load governor's longest intervals, for flushes of rounds and for piggybacked ones.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use pixi_game_server::server::engine::Engine;
 use super::TICK_RATE_HZ;
 use super::peer::take_payload;
 
-/// Players that pass; they come at all phases of a look interval.
+/// Number of visitors; they join at all phases of the interest interval.
 const VISITORS: u32 = 40;
 
-/// Ticks from one to the next.
+/// Ticks between two visitors.
 const VISITOR_TICKS: u32 = 41;
 
-/// Ticks between two acks of a watcher that walks.
+/// Ticks between two acks of a walking watcher.
 const ACK_TICKS: u32 = 2;
 
-/// The game with one watcher that sees the whole world.
+/// The engine with one watcher that sees the whole world.
 struct Observed {
     engine: Engine,
     metrics: Metrics,
@@ -57,11 +57,11 @@ impl Observed {
         }
     }
 
-    /// The players of whom the watcher was told an entrance.
+    /// The players whose enter the watcher has received.
     fn entered(&self) -> BTreeSet<u32> {
         let (mut rest, mut entered) = (self.received.as_slice(), BTreeSet::new());
         while let Some(payload) = take_payload(&mut rest) {
-            match ServerMessage::decode(payload).expect("the server speaks the protocol") {
+            match ServerMessage::decode(payload).expect("the server follows the protocol") {
                 ServerMessage::Joined(entry) => entered.extend([entry.id]),
                 ServerMessage::GameState(entries) => entered.extend(entries.iter().map(|entry| entry.id)),
                 _ => {}
@@ -72,14 +72,15 @@ impl Observed {
 }
 
 #[test]
-fn a_player_that_stays_for_250_ms_is_entered_however_rarely_viewers_look() {
+fn a_player_that_stays_for_250_ms_enters_at_any_interest_interval() {
     let stay = (u64::from(ENTER_PRESENCE_MS) * TICK_RATE_HZ / 1000) as u32;
     std::thread::scope(|scope| {
-        let mut pool = Pool::spawn_with(scope, 1, 8).expect("a thread");
+        let mut pool = Pool::spawn_with(scope, 1, 8).expect("threads");
         for (flush_ms, updates_hz, piggybacks) in
             [(50, 5, false), (50, 5, true), (150, 1, false), (150, 1, true)]
         {
-            let case = format!("{flush_ms} ms, {updates_hz} looks a second, rides: {piggybacks}");
+            let case =
+                format!("{flush_ms} ms, {updates_hz} interest updates a second, piggybacked: {piggybacks}");
             let mut observed = Observed::new(flush_ms, updates_hz, piggybacks);
             let mut stayed = BTreeSet::new();
             for _ in 0..VISITORS {
@@ -96,7 +97,7 @@ fn a_player_that_stays_for_250_ms_is_entered_however_rarely_viewers_look() {
                 "{case}: {:?} of {stayed:?}",
                 observed.entered()
             );
-            assert_eq!(observed.engine.world().population(), 1, "{case}: nobody lingers for ever");
+            assert_eq!(observed.engine.world().population(), 1, "{case}: only the watcher remains");
         }
     });
 }

@@ -1,4 +1,5 @@
-//! What others see of a player whose line stalled for seconds: it walks on, it jumps once at most, and then it is where it is.
+//! A player whose network stalls for seconds, as its viewers see it. The player keeps walking, jumps at most
+//! once, and is then drawn where it is.
 
 use std::ops::Range;
 
@@ -11,19 +12,21 @@ use crate::support::recording::{Event, recorded_lines};
 
 const VIEWERS: usize = 3;
 
-/// By then a jump has been told: the least time between two full states, and a second.
+/// Time after which viewers have received a jump: the minimum pause between two snapshots, and a second.
 const SETTLED_AFTER_MS: u64 = 3_500;
 
-/// A walker's picture may be off to the one side when it is told, and to the other before it jumps.
+/// A walking player may be drawn too far to one side before its change is sent, and to the other side before
+/// it jumps.
 const WALKER: f64 = 2.0 * JUMP_DISTANCE as f64;
 
-/// The recorded browser walked a quarter slower than it said at times, and a player jumps once in four seconds.
+/// The recorded browser walked up to a quarter slower than it claimed, and a player jumps at most once in
+/// four seconds.
 const RECORDED: f64 = 24.0 * 4.0;
 
-/// A tick's way, the rounding of positions, and the delay of a flush.
+/// The distance of a tick, the rounding of positions, and the delay of a flush.
 const SLACK: f64 = 2.0 + 1.0 + 3.0 * 1.6;
 
-/// The steps that page A of the recording took: when, in milliseconds since the first, and which way.
+/// The steps of page A in the recording: milliseconds since the first one, and the vector.
 fn recorded_steps() -> Vec<(u64, Vector)> {
     let of_page_a = recorded_lines().into_iter().filter(|line| line.page == 'A');
     let steps: Vec<_> = of_page_a
@@ -39,35 +42,35 @@ fn recorded_steps() -> Vec<(u64, Vector)> {
     steps.into_iter().map(|(at_ms, vector)| (at_ms - first_ms, vector)).collect()
 }
 
-/// A key that is held for so long, in milliseconds.
+/// A key that is held for this many milliseconds.
 fn held_key(held_ms: u64) -> Vec<(u64, Vector)> {
     let steps = held_ms * 24 / 1_000;
     let walk = (0..steps).map(|step| (step * 1_000 / 24, Vector::RIGHT));
     walk.chain([(held_ms, Vector::ZERO)]).collect()
 }
 
-/// Looks on as somebody plays.
+/// The viewers of a player.
 struct Observers {
     player: usize,
     id: PlayerId,
     before: Vec<(f64, f64)>,
-    /// How often each viewer saw the player jump.
+    /// Number of jumps seen by each viewer.
     jumps: Vec<u32>,
 }
 
 impl Observers {
     fn new(arena: &Arena, player: usize) -> Self {
-        let id = arena.players[player].replica.own_id().expect("it has been told");
+        let id = arena.players[player].replica.own_id().expect("it has received its id");
         let mut observers = Self { player, id, before: vec![(0.0, 0.0); VIEWERS], jumps: Vec::new() };
         observers.update(arena);
         observers.jumps = vec![0; VIEWERS];
         observers
     }
 
-    /// Takes a look at where the player is drawn, and counts those that have seen it jump.
+    /// Updates where the player is drawn, and counts the viewers that saw a jump.
     fn update(&mut self, arena: &Arena) {
         for (viewer, before) in self.before.iter_mut().enumerate() {
-            let remote = arena.players[viewer].replica.remote(self.id).expect("it is in view");
+            let remote = arena.players[viewer].replica.remote(self.id).expect("it is visible");
             let gone = (remote.x - before.0).abs().max((remote.y - before.1).abs());
             *before = (remote.x, remote.y);
             if let Some(jumps) = self.jumps.get_mut(viewer) {
@@ -76,15 +79,16 @@ impl Observers {
         }
     }
 
-    /// How far off the worst picture is.
+    /// The largest error of any viewer.
     fn error(&self, arena: &Arena) -> f64 {
         (0..VIEWERS).filter_map(|viewer| arena.position_error(viewer, self.player)).fold(0.0, f64::max)
     }
 }
 
-/// Plays the steps; for the time of the stall, if it is one, all messages of the player are held back. Returns how many jumps a
-/// viewer sees within so many milliseconds after its end at most. [`SETTLED_AFTER_MS`] after it and from then on all viewers draw the
-/// player within the tolerance.
+/// Plays the steps. With `has_stall`, the network holds back the player's messages during `stall`.
+///
+/// Returns the maximum number of jumps that a viewer sees within `within_ms` after the end of the stall. From
+/// [`SETTLED_AFTER_MS`] after it on, all viewers must draw the player within the tolerance.
 fn play(steps: &[(u64, Vector)], stall: &Range<u64>, has_stall: bool, within_ms: u64, tolerance: f64) -> u32 {
     let spawn = Config { spawn_min_x: 500, spawn_max_x: 501, ..Config::default() };
     let config = Config { spawn_min_y: 700, spawn_max_y: 701, spawn_seed: Some(1), ..spawn };
@@ -123,22 +127,22 @@ fn play(steps: &[(u64, Vector)], stall: &Range<u64>, has_stall: bool, within_ms:
                 assert!(error <= tolerance + SLACK, "{stall:?}: {error} units off at {now_ms} ms");
             }
         }
-        // A hidden tab sends nothing more: it stops, and the next full state says where.
+        // A hidden tab sends nothing more: the player stops, and the next snapshot corrects its position.
         arena.run_for(pool, 9_000);
         let error = observers.error(arena);
-        assert!(error < f64::EPSILON, "{stall:?}: drawn {error} units off for good");
+        assert!(error < f64::EPSILON, "{stall:?}: still drawn {error} units off");
     });
     most
 }
 
 #[test]
-fn a_recorded_walk_that_stalled_jumps_once_more_at_most() {
+fn a_stall_adds_at_most_one_jump_to_a_recorded_walk() {
     let steps = recorded_steps();
     assert!(steps.len() > 300 && steps.last().is_some_and(|(at_ms, _)| *at_ms > 20_000));
     for stall_ms in [3_000, 5_000, 10_000] {
         for from_ms in (500..20_000).step_by(1_300) {
             let stall = from_ms..from_ms + stall_ms;
-            // The recorded browser itself was so slow at times that its player jumped.
+            // The recorded browser was so slow at times that its player jumped even without a stall.
             let without = play(&steps, &stall, false, 2_000, RECORDED);
             let with = play(&steps, &stall, true, 2_000, RECORDED);
             assert!(with <= without + 1, "{stall:?}: {with} jumps seen, without the stall {without}");
@@ -147,7 +151,7 @@ fn a_recorded_walk_that_stalled_jumps_once_more_at_most() {
 }
 
 #[test]
-fn a_key_held_or_released_in_a_stall_is_one_jump_at_most() {
+fn a_key_held_or_released_in_a_stall_causes_at_most_one_jump() {
     for stall_ms in [3_000, 5_000, 10_000] {
         for held_ms in [1_500, 3_000, 4_500, 9_000, 14_000] {
             let stall = 1_000..1_000 + stall_ms;
