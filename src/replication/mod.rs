@@ -47,15 +47,15 @@ pub struct Scene {
     /// Index of the entities by position, as of the last [`Scene::refresh`].
     pub grid: Grid,
     refreshed_at: Tick,
-    /// [`World::departures`] at the last rebuild of the grid.
-    departures_seen: u64,
+    /// [`World::removals`] at the last rebuild of the grid.
+    removals_seen: u64,
 }
 
 impl Scene {
     /// Returns an empty scene.
     pub fn new(rules: Rules) -> Self {
         let grid = Grid::new(rules.width, rules.height);
-        Self { world: World::new(rules), grid, refreshed_at: 0, departures_seen: 0 }
+        Self { world: World::new(rules), grid, refreshed_at: 0, removals_seen: 0 }
     }
 
     /// Brings the grid up to date with the last closed tick. Does nothing while no entity moves, joins or
@@ -66,13 +66,13 @@ impl Scene {
         }
         if self.world.dirty_regions().has_moved(ALL_REGIONS, self.refreshed_at) {
             self.grid.rebuild(&self.world);
-            self.departures_seen = self.world.removals();
+            self.removals_seen = self.world.removals();
         }
         self.refreshed_at = self.world.tick();
     }
 
     /// Whether the grid holds an entity that has left the world since the rebuild.
-    pub(crate) fn has_departures(&self) -> bool {
-        self.departures_seen != self.world.removals()
+    pub(crate) fn has_removals(&self) -> bool {
+        self.removals_seen != self.world.removals()
     }
 }

@@ -138,7 +138,7 @@ impl Search<'_> {
 
     fn collect(&self, run: &[GridEntry], squared_below: u64, candidates: &mut Compactor<Candidate>) {
         let world = &self.scene.world;
-        let is_fresh = !self.scene.has_departures();
+        let is_fresh = !self.scene.has_removals();
         candidates.compact(run.iter().map(|&GridEntry { slot, id, position }| {
             let squared_distance = self.viewpoint.squared_distance_to(position);
             // Evaluated without short circuits, since no condition is predictable. Presence must be checked

@@ -57,8 +57,8 @@ pub struct Viewer {
     pub(crate) left_pending: bool,
     #[cfg(test)]
     pub(crate) poisoned: bool,
-    /// Lower 32 bits of [`World::departures`] when all members were last known to be in the world.
-    departures_seen: u32,
+    /// Lower 32 bits of [`World::removals`] when all members were last known to be in the world.
+    removals_seen: u32,
 }
 
 const _: () = assert!(size_of::<Viewer>() == 2 * LINE_BYTES);
@@ -85,7 +85,7 @@ impl Viewer {
             left_pending: false,
             #[cfg(test)]
             poisoned: false,
-            departures_seen: 0,
+            removals_seen: 0,
         }
     }
 
@@ -214,13 +214,13 @@ impl Viewer {
 
     /// Whether a member may have been removed from the world without a LEFT.
     pub(crate) fn may_have_left_pending(&self, world: &World) -> bool {
-        self.left_pending || self.departures_seen != world.removals() as u32
+        self.left_pending || self.removals_seen != world.removals() as u32
     }
 
     /// Records whether a LEFT is pending for any member, as of now.
     pub(crate) fn set_left_pending(&mut self, left_pending: bool, world: &World) {
         self.left_pending = left_pending;
-        self.departures_seen = world.removals() as u32;
+        self.removals_seen = world.removals() as u32;
     }
 
     /// Whether the regions are too old to be trusted.

@@ -46,7 +46,10 @@ mod tests {
     fn names_are_as_short_as_the_source_knows_them() {
         let method = "pixi_game_server::server::flush::<impl pixi_game_server::server::Server>::write_slice";
         assert_eq!(short_name(method), "server::flush::write_slice");
-        assert_eq!(short_name("pixi_game_server::replication::serve::serve"), "view::serve::serve");
+        assert_eq!(
+            short_name("pixi_game_server::replication::flush::write_flush"),
+            "replication::flush::write_flush"
+        );
         assert_eq!(short_name("alloc::slice::<impl [T]>::to_vec"), "alloc::slice::<impl [T]>::to_vec");
         assert!(is_ours("<pixi_game_server::wire::Memory as std::io::Read>::read"));
         assert!(!is_ours("core::ptr::drop_in_place<pixi_game_server::replication::Viewer>"));
