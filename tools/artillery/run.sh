@@ -16,7 +16,7 @@ tools/need.sh node:nodejs npm:npm
 if [ ! -x "$here/node_modules/.bin/artillery" ]; then
   echo "installing Artillery below $here/node_modules: 600 MB, some minutes, once" >&2
   # Installation scripts of its packages would download browsers, which are not needed.
-  npm ci --prefix "$here" --ignore-scripts --no-audit --no-fund >&2
+  npm install --prefix "$here" --no-package-lock --ignore-scripts --no-audit --no-fund >&2
 fi
 
 export ARTILLERY_DISABLE_TELEMETRY=true

@@ -58,6 +58,19 @@ pub fn losses(load: &Json) -> Vec<String> {
     }
 }
 
+/// The parts of the load test's results that this report reads: a thirtieth of their size.
+pub fn essence(load: &Json) -> Json {
+    let figures = OTHERS.iter().chain([&ACK_MEAN]).map(|figure| figure.path);
+    let judged = ["/started", "/problems", "/ack_ms/count", "/generator/kept_up", "/generator/statement"];
+    let mut kept = Json::Null;
+    for path in judged.into_iter().chain(figures) {
+        let Some(value) = load.pointer(path) else { continue };
+        let part = path[1..].split('/').fold(&mut kept, |part, key| &mut part[key]);
+        *part = value.clone();
+    }
+    kept
+}
+
 /// Why the times are not the server's alone, if they are not.
 pub fn reservation(load: &Json) -> Option<String> {
     let kept_up = load["generator"]["kept_up"] == true;
@@ -68,6 +81,23 @@ pub fn reservation(load: &Json) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_essence_has_every_figure_and_the_verdict() {
+        let load = json!({
+            "problems": ["1 connections were lost"],
+            "ack_ms": { "count": 9, "mean": 0.5, "p99": 2.0, "buckets": [1, 2, 3] },
+            "generator": { "kept_up": true, "stolen_ratio": 0.01, "cores": 0.5 },
+            "timeline": [{ "at_s": 1 }],
+        });
+        let kept = essence(&load);
+        let figures = OTHERS.iter().chain([&ACK_MEAN]);
+        assert!(figures.into_iter().all(|figure| figure.of(&kept) == figure.of(&load)));
+        assert_eq!(losses(&kept), losses(&load));
+        assert_eq!(reservation(&kept), None);
+        assert!(kept["timeline"].is_null() && kept["ack_ms"]["buckets"].is_null());
+        assert_eq!(losses(&essence(&json!({}))).len(), 1);
+    }
 
     #[test]
     fn figures_are_found_in_their_unit_and_of_no_acks_there_is_none() {

@@ -35,7 +35,7 @@ impl Results {
     /// The kernel's.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        fs::write(folder.join("hostile.json"), format!("{}\n", serde_json::to_string_pretty(self)?))?;
+        fs::write(folder.join("hostile.json"), format!("{}\n", serde_json::to_string(self)?))?;
         fs::write(folder.join("hostile.md"), self.markdown())
     }
 

@@ -14,6 +14,7 @@ use stage::process::{log_file, output_of};
 use stage::server::folder_with;
 use stage::{Failure, Interrupt, Process, http};
 
+use crate::figures::essence;
 use crate::footprint::{Footprint, most_while};
 use crate::options::Plan;
 
@@ -166,8 +167,9 @@ impl Bench {
         command.args(["--json", "--server", &url(stand), "--pid", &stand.server.id().to_string()]);
         command.args(plan.load_flags().split(' '));
         let results = output_of("loadtest", &mut command, &self.interrupt)?;
-        serde_json::from_str(&results)
-            .map_err(|error| Failure::Failed(format!("loadtest: no results: {error}")))
+        let results: Json = serde_json::from_str(&results)
+            .map_err(|error| Failure::Failed(format!("loadtest: no results: {error}")))?;
+        Ok(essence(&results))
     }
 
     /// Waits until the server has as many connections as is wanted.

@@ -127,7 +127,7 @@ impl Results {
     /// Writing fails.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        fs::write(folder.join("load.json"), format!("{}\n", serde_json::to_string_pretty(self)?))?;
+        fs::write(folder.join("load.json"), format!("{}\n", serde_json::to_string(self)?))?;
         fs::write(folder.join("load.md"), markdown(self))
     }
 
