@@ -37,7 +37,8 @@ check: lint test doc ## What CI runs: format, lints, tests, documentation
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-lint: ## Check format and lints, warnings denied
+lint: ## Check format, lints and words, warnings denied
+	tools/words.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --package pixi-game-server --features profile-mem -- -D warnings

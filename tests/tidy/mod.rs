@@ -3,6 +3,7 @@
 mod architecture;
 mod builds;
 mod supply;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
