@@ -1,4 +1,4 @@
-//! What is said of metrics and what a server tells: the page, the alerts and the dashboard name what there is, and all of it.
+//! METRICS.md, the alerts and the dashboard name exactly the metrics that a server exports.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -22,9 +22,9 @@ fn names(text: &str) -> BTreeSet<&str> {
     words.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
 }
 
-/// Names of the metrics that a server tells Prometheus, and keys of its JSON, members of `connections` and `cluster` with their path.
-fn told() -> (String, Vec<String>) {
-    // A bus that nobody has started is enough to be asked about.
+/// The Prometheus text of a server, and the keys of its JSON; members of `connections` and `cluster` have their path.
+fn exported() -> (String, Vec<String>) {
+    // An unreachable bus is enough: its metrics exist.
     let server = Settings::new().set("CLUSTER_URL", "redis://127.0.0.1:1").start();
     let json = server.metrics();
     let keys =
@@ -40,7 +40,7 @@ fn told() -> (String, Vec<String>) {
 
 #[test]
 fn the_page_names_every_metric_and_no_other() {
-    let (prometheus, keys) = told();
+    let (prometheus, keys) = exported();
     let types = prometheus.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let page = text(PAGE);
     let mut known = BTreeSet::new();
@@ -60,13 +60,13 @@ fn the_page_names_every_metric_and_no_other() {
     for path in [PAGE, ALERTS, DASHBOARD] {
         let text = text(path);
         let unknown: Vec<&str> = names(&text).difference(&known).copied().collect();
-        assert!(unknown.is_empty(), "{path} names {unknown:?}, which no server tells");
+        assert!(unknown.is_empty(), "{path} names {unknown:?}, which no server exports");
     }
 }
 
 #[test]
 fn the_page_repeats_the_help_of_every_metric() {
-    let (prometheus, _) = told();
+    let (prometheus, _) = exported();
     let page = text(PAGE);
     for (name, help) in prometheus.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')) {
         let row = page.lines().find(|line| line.contains(&format!("| `{name}` |")));
@@ -77,7 +77,7 @@ fn the_page_repeats_the_help_of_every_metric() {
 
 #[test]
 fn the_pages_name_every_kind_and_reason() {
-    let (prometheus, _) = told();
+    let (prometheus, _) = exported();
     let pages = text(PAGE) + &text("docs/OPERATIONS.md");
     let labels = prometheus.lines().filter_map(|line| {
         let (_, rest) = ["kind", "reason", "outcome"]
@@ -88,7 +88,7 @@ fn the_pages_name_every_kind_and_reason() {
     let labels: BTreeSet<&str> = labels.collect();
     assert!(labels.len() > 30, "{labels:?}");
     for label in labels {
-        assert!(pages.contains(&format!("`{label}`")), "{label} is nowhere explained");
+        assert!(pages.contains(&format!("`{label}`")), "no document explains {label}");
     }
 }
 
@@ -113,7 +113,7 @@ fn every_alert_is_tested_to_fire() {
 }
 
 #[test]
-fn a_limit_that_is_a_setting_comes_from_the_metrics() {
+fn the_dashboard_takes_configurable_limits_from_metrics() {
     let dashboard: Json = serde_json::from_str(&text(DASHBOARD)).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels");
     let shown = |panel: &Json, metric: &str| {
@@ -133,7 +133,7 @@ fn a_limit_that_is_a_setting_comes_from_the_metrics() {
         let of_metric: Vec<&Json> = panels.iter().filter(|panel| shown(panel, metric)).collect();
         assert!(!of_metric.is_empty(), "{metric} is charted");
         assert!(of_metric.iter().all(|panel| shown(panel, limit)), "{metric} without {limit}");
-        // No number of one configuration stands where the limit belongs.
+        // A description must not contain a number that depends on the configuration.
         for panel in of_metric {
             let description = panel["description"].as_str().expect("a text").replace("Above 0 ", "");
             assert!(!description.contains(|sign: char| sign.is_ascii_digit()), "{description}");
@@ -142,7 +142,7 @@ fn a_limit_that_is_a_setting_comes_from_the_metrics() {
 }
 
 #[test]
-fn prometheus_understands_the_rules_and_they_speak_when_they_should() {
+fn promtool_accepts_the_rules_and_their_tests_pass() {
     let folder = root().join("deploy/prometheus");
     for arguments in [
         &["check", "config", "prometheus.yml"][..],
@@ -154,11 +154,11 @@ fn prometheus_understands_the_rules_and_they_speak_when_they_should() {
 }
 
 #[test]
-fn the_dashboard_is_one_grafana_takes() {
+fn the_dashboard_is_valid_for_grafana() {
     let dashboard: Json = serde_json::from_str(&text(DASHBOARD)).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels");
     let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
-    assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
+    assert_eq!(ids.len(), panels.len(), "panel ids are unique");
     for panel in panels {
         assert!(panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()), "{panel}");
         let place = &panel["gridPos"];

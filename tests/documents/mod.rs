@@ -1,7 +1,7 @@
-//! The documents: their links lead somewhere, their targets exist, and the commands that are marked as quick work.
+//! The documents: links and make targets exist, and the commands marked as quick work.
 //!
-//! A block of commands whose first line is `sh live` is run against a server of the test's own: what it says of port
-//! 8108 goes to that server's port, and `pixi-game-server` is the program under test.
+//! A block of commands marked `sh live` runs against a server of the test. Port 8108 is replaced by that server's port, and
+//! `pixi-game-server` is the program under test.
 
 mod metrics;
 mod sentences;
@@ -15,10 +15,10 @@ use std::process::Command;
 use crate::support::Server;
 use crate::support::server::path_with_program;
 
-/// Where documents lie; each folder without those below it.
+/// Folders with documents, without their subfolders.
 const FOLDERS: [&str; 4] = [".", "docs", "deploy", "web"];
 
-/// The port the documents speak of.
+/// The port in the documents.
 const PORT: &str = "8108";
 
 struct Document {
@@ -95,7 +95,7 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading_that_exist() {
+fn every_link_leads_to_an_existing_file_and_heading() {
     let documents = documents();
     let mut checked = 0;
     for document in &documents {
@@ -149,7 +149,7 @@ fn every_make_target_that_a_document_names_exists() {
 }
 
 #[test]
-fn the_quick_commands_work_as_they_are_written() {
+fn the_live_commands_work_unchanged() {
     let server = Server::start();
     let path = path_with_program();
     let port = server.address().port().to_string();
@@ -172,5 +172,5 @@ fn the_quick_commands_work_as_they_are_written() {
             run += 1;
         }
     }
-    assert!(run > 1, "such commands are found");
+    assert!(run > 1, "live commands are found");
 }

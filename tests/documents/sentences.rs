@@ -1,13 +1,13 @@
-//! The documents as a whole: no sentence stands in two of them, and the README stays short.
+//! The documents as a whole: no sentence is repeated in another document, both READMEs agree, and they are short.
 
 use std::collections::BTreeMap;
 
 use super::{documents, root, text};
 
-/// Shorter sentences may repeat by chance.
+/// Minimum number of words; shorter sentences may repeat by chance.
 const WORDS_MIN: usize = 8;
 
-/// Bytes of a README that a newcomer reads in a minute.
+/// Maximum bytes of the README.
 const README_BYTES_MAX: usize = 7_000;
 
 /// Sentences of prose and cells of tables, without their links and marks.
@@ -19,7 +19,7 @@ fn sentences(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_sentence_stands_in_two_documents() {
+fn no_sentence_is_in_two_documents() {
     let mut owners: BTreeMap<String, String> = BTreeMap::new();
     for document in documents() {
         let (_, prose) = document.split();
@@ -59,7 +59,7 @@ fn facts(name: &str) -> (Vec<String>, Vec<String>) {
     let is_fact = |cell: &&str| {
         cell.starts_with('`') || cell.starts_with('[') || cell.starts_with(|sign: char| sign.is_ascii_digit())
     };
-    // A number of a unit is the same in all languages.
+    // Numbers are equal in all languages, units are not.
     let number = |cell: &str| {
         let number = cell.split(' ').next().unwrap_or_default();
         if cell.starts_with(|sign: char| sign.is_ascii_digit()) { number.to_owned() } else { cell.to_owned() }

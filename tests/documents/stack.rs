@@ -1,5 +1,5 @@
-//! The container stack as far as it goes without an engine: the compose file is valid and means what it says, `HAProxy` takes
-//! its configuration, every file that is mounted exists, and the image is asked nothing that the program does not know.
+//! The container stack without an engine: compose files and the configuration of `HAProxy` are valid, mounted files exist, and the
+//! image uses existing flags.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use crate::support::process::succeed;
 use crate::support::server::PROGRAM;
 
 #[test]
-fn the_compose_file_is_valid_and_what_it_mounts_exists() {
+fn the_compose_file_is_valid_and_its_mounts_exist() {
     let compose = program("docker-compose");
     let output = succeed(Command::new(compose).arg("config").current_dir(root()).env("PORT", "9000"));
     let config = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -35,7 +35,7 @@ fn the_compose_file_is_valid_and_what_it_mounts_exists() {
 }
 
 #[test]
-fn the_compose_file_of_several_servers_is_valid_and_names_what_the_program_knows() {
+fn the_compose_file_of_the_cluster_is_valid_and_uses_existing_settings() {
     let mut command = Command::new(program("docker-compose"));
     command.args(["--file", "docker-compose.cluster.yml", "config"]).current_dir(root());
     let output = succeed(&mut command);
@@ -50,13 +50,13 @@ fn the_compose_file_of_several_servers_is_valid_and_names_what_the_program_knows
 }
 
 #[test]
-fn haproxy_takes_the_configuration_of_the_stack() {
+fn haproxy_accepts_the_configuration_of_the_stack() {
     let file = root().join("deploy/haproxy-compose.cfg");
     let output =
         Command::new(program("haproxy")).arg("-c").arg("-f").arg(file).output().expect("haproxy runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
-    // The name is that of a container.
+    // The host name exists only between containers.
     let complaints: Vec<&str> =
         said.lines().filter(|line| line.contains("[WARNING]") || line.contains("[ALERT]")).collect();
     assert!(
@@ -66,7 +66,7 @@ fn haproxy_takes_the_configuration_of_the_stack() {
 }
 
 #[test]
-fn the_image_runs_what_the_program_knows() {
+fn the_image_uses_existing_flags() {
     let dockerfile = text("Dockerfile");
     let line = |word: &str| {
         let found = dockerfile.lines().find_map(|line| line.strip_prefix(word));

@@ -1,4 +1,4 @@
-//! The map in ARCHITECTURE.md: what each module and each tool uses is what the tables say, and all of it lies below.
+//! The tables of the map in ARCHITECTURE.md match the source, and modules use only modules below them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,7 +65,7 @@ fn followers(code: &str, prefix: &str) -> BTreeSet<String> {
     rests.map(|rest| rest.chars().take_while(|&sign| is_part(sign)).collect()).collect()
 }
 
-/// Whether a path that begins with this crate stands in the code.
+/// Whether the code contains a path into this crate.
 fn names_crate(code: &str, name: &str) -> bool {
     [format!("{name}::"), format!("use {name};")].iter().any(|word| {
         code.match_indices(word).any(|(at, _)| {
@@ -85,7 +85,7 @@ fn dependencies() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_module_uses_what_the_map_says_and_nothing_above_it() {
+fn modules_use_what_the_map_lists_and_nothing_above_them() {
     let rows = table("module");
     assert_downwards(&rows);
     let (dependencies, mut seen) = (dependencies(), BTreeSet::new());
@@ -114,13 +114,13 @@ fn every_module_uses_what_the_map_says_and_nothing_above_it() {
     assert_eq!(named, seen, "the modules of the map and those of src");
     for row in &rows {
         let found = found.iter().find(|found| found.name == row.name).expect("every row is a module");
-        assert_eq!(row.uses, found.uses, "what `{}` uses", row.name);
+        assert_eq!(row.uses, found.uses, "modules that `{}` uses", row.name);
         assert_eq!(row.crates, found.crates, "the crates of `{}`", row.name);
     }
 }
 
 #[test]
-fn every_tool_uses_the_crates_that_the_map_says() {
+fn tools_use_the_crates_that_the_map_lists() {
     let rows = table("crate");
     assert_downwards(&rows);
     let mut found = BTreeSet::new();
@@ -137,14 +137,14 @@ fn every_tool_uses_the_crates_that_the_map_says() {
             ours.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned()).collect();
         let row = rows.iter().find(|row| row.name == name);
         let row = row.unwrap_or_else(|| panic!("ARCHITECTURE.md has no row for {name}"));
-        assert_eq!(row.uses, uses, "what `{name}` uses");
+        assert_eq!(row.uses, uses, "crates that `{name}` uses");
         found.insert(name);
     }
     assert_eq!(found.len(), rows.len(), "every row is a crate");
 }
 
 #[test]
-fn symbols_that_documents_name_exist() {
+fn documents_name_existing_symbols() {
     let mut known = BTreeSet::new();
     for folder in ["src", "tools", "tests"] {
         for (path, text) in sources(folder) {

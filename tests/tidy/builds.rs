@@ -1,6 +1,6 @@
-//! Programs are built alike by every command of the Makefile and the scripts. Cargo unites the features that all packages of one
-//! command ask of a dependency: where two commands differ in that, each compiles the server again, a minute of link-time
-//! optimisation.
+//! Every release build of the Makefile and the scripts selects equal features. Cargo unifies the features of a dependency over all
+//! packages of one command. Two commands with different features would each compile the server again: a minute of link-time
+//! optimization.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,14 +8,14 @@ use std::process::Command;
 
 use super::root;
 
-/// Scripts that build; the Makefile's own commands are seen by a dry run.
+/// Scripts with build commands; a dry run lists those of the Makefile.
 const SCRIPTS: [&str; 5] =
     ["demo.sh", "start.sh", "tools/load-test.sh", "tools/with-server.sh", "tests/page/run.sh"];
 
 /// Features of each crate by its name and version.
 type Features = BTreeMap<String, String>;
 
-/// A command that builds for release: the packages that it names, none for the one of the folder.
+/// The packages that a release build names; empty for the package of the root folder.
 type Build = BTreeSet<String>;
 
 fn makefile() -> String {
@@ -33,7 +33,7 @@ fn makefile() -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The commands of a text that build for release, without those that ask for a feature: they build another server.
+/// The release builds of a text, except builds with extra features, which produce another server.
 fn builds(text: &str) -> Vec<Build> {
     let lines = text.replace("\\\n", " ");
     let commands = lines.lines().flat_map(|line| line.split("&&")).map(str::trim);
@@ -44,11 +44,11 @@ fn builds(text: &str) -> Vec<Build> {
 
 fn packages(command: &str) -> Build {
     let words: Vec<&str> = command.split_whitespace().collect();
-    assert!(!words.contains(&"--workspace"), "it unites the features of all tools: {command}");
+    assert!(!words.contains(&"--workspace"), "it unifies the features of all tools: {command}");
     words.windows(2).filter(|pair| pair[0] == "--package").map(|pair| pair[1].to_owned()).collect()
 }
 
-/// What goes into programs of these packages.
+/// The dependencies of these packages with their features.
 fn features(packages: &Build) -> Features {
     let mut command = Command::new(env!("CARGO"));
     command.args(["tree", "--locked", "--edges=normal,build", "--prefix=none", "--format={p}|{f}"]);
@@ -77,7 +77,7 @@ fn every_release_build_makes_the_same_programs() {
             for name in alone.keys() {
                 assert_eq!(
                     found[name], expected[name],
-                    "{package} is built with other features of {name} by {build:?} than by {first:?}"
+                    "{build:?} and {first:?} build {package} with different features of {name}"
                 );
             }
         }
@@ -85,7 +85,7 @@ fn every_release_build_makes_the_same_programs() {
 }
 
 #[test]
-fn every_script_that_builds_is_looked_at() {
+fn every_script_with_a_build_is_checked() {
     for folder in [".", "tools", "tools/artillery", "tests", "tests/page"] {
         for entry in fs::read_dir(root().join(folder)).expect("a folder").flatten() {
             let path = entry.path();

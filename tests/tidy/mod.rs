@@ -1,4 +1,5 @@
-//! The rules of the house that the compiler does not know: who may use what, and how long a file may grow.
+//! Rules of this project that the compiler does not check: dependencies between modules, the length of files, words, and the
+//! tables of the documents.
 
 mod architecture;
 mod builds;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use pixi_game_server::config::SETTINGS;
 
-/// Past this many lines a file tells two stories.
+/// Maximum number of lines in a Rust file.
 const FILE_LINES_MAX: usize = 500;
 
 fn root() -> &'static Path {
@@ -42,12 +43,12 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().map(without_comment).enumerate().map(|(index, line)| (index + 1, line))
 }
 
-/// Whether the word stands in the line, and not as the end of a longer one (`unix::` is not `nix::`).
+/// Whether the line contains the word, except as the end of a longer one (`unix::` is not `nix::`).
 fn mentions(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric()))
 }
 
-/// Asserts that none of the words stands in code below `folder`, except in files whose path starts with an exception.
+/// Asserts that code below `folder` contains none of the words, except in files whose path starts with an exception.
 fn forbid(folder: &str, words: &[&str], exceptions: &[&str]) {
     for (path, text) in sources(folder) {
         if exceptions.iter().any(|exception| path.starts_with(exception)) {
@@ -86,14 +87,14 @@ fn no_dependency_is_an_async_runtime() {
 }
 
 #[test]
-fn a_file_tells_one_story() {
+fn a_file_has_a_summary_and_at_most_500_lines() {
     for folder in ["src", "tests", "tools", "bench"] {
         for (path, text) in sources(folder) {
             let lines = text.lines().count();
             assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines", path.display());
             assert!(
                 text.starts_with("//!") || folder == "tests",
-                "{} does not say what it is",
+                "{} does not start with a summary",
                 path.display()
             );
         }
@@ -148,7 +149,7 @@ fn the_configuration_lists_the_settings_that_a_reload_applies() {
 }
 
 #[test]
-fn every_dependency_has_its_reason() {
+fn the_architecture_gives_a_reason_for_every_dependency() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
     let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let tables = manifest.split("\n[").filter(|table| {
@@ -161,7 +162,7 @@ fn every_dependency_has_its_reason() {
             dependencies += 1;
             assert!(
                 architecture.contains(&format!("`{name}`")),
-                "ARCHITECTURE.md does not say why {name} is there"
+                "ARCHITECTURE.md gives no reason for {name}"
             );
         }
     }

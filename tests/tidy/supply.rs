@@ -1,4 +1,4 @@
-//! What comes in from outside, by `deny.toml` and with nothing but cargo's own metadata; and what no crate may do.
+//! Dependencies follow the policy of `deny.toml`, checked with cargo's own metadata, and no crate of the workspace is unsafe.
 
 use std::fs;
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::root;
 /// All quoted words of one table of `deny.toml`, comments left out.
 fn quoted(table: &str) -> Vec<String> {
     let policy = fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
-    let body = policy.split(&format!("\n[{table}]\n")).nth(1).expect("the table is there");
+    let body = policy.split(&format!("\n[{table}]\n")).nth(1).expect("a table of deny.toml");
     let body = body.split("\n[").next().unwrap_or_default();
     let code = body.lines().map(|line| line.split('#').next().unwrap_or_default());
     code.flat_map(|line| line.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
@@ -28,7 +28,7 @@ fn packages() -> Vec<Value> {
 }
 
 #[test]
-fn nothing_banned_comes_in() {
+fn no_dependency_is_banned() {
     let banned = quoted("bans");
     assert!(banned.contains(&"tokio".to_owned()) && banned.contains(&"openssl".to_owned()), "{banned:?}");
     for package in packages() {
@@ -51,7 +51,7 @@ fn every_licence_is_allowed() {
 }
 
 #[test]
-fn everything_comes_from_the_one_registry() {
+fn every_dependency_comes_from_the_registry() {
     let registries = quoted("sources");
     for package in packages() {
         let Some(source) = package["source"].as_str() else { continue };
@@ -62,7 +62,7 @@ fn everything_comes_from_the_one_registry() {
 }
 
 #[test]
-fn no_crate_of_ours_may_be_unsafe() {
+fn every_crate_of_the_workspace_forbids_unsafe_code() {
     let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
     let lints = workspace.split("[workspace.lints.rust]").nth(1).expect("the workspace's lints");
     assert!(lints.split("\n[").next().unwrap_or_default().contains("unsafe_code = \"forbid\""));
