@@ -1,4 +1,4 @@
-//! Whether the server is the same at the end as it was at the beginning, and lost nothing between. Pure.
+//! The verdict of a soak: the server ends in the state in which it started, and has lost nothing. Pure.
 
 use std::fmt::Write as _;
 
@@ -10,25 +10,25 @@ use crate::options::Options;
 use crate::run::Run;
 use crate::sample::Sample;
 
-/// Memory may grow by less than this part.
+/// Maximum growth of memory, as a fraction.
 const GROWTH_MAX: f64 = 0.01;
 
-/// Ticks a second of the server.
+/// Tick rate of the server, in Hz.
 const TICK_RATE_HZ: f64 = 60.0;
 
-/// Sockets may come and go between two looks, so that descriptors and open sockets differ by so many more or fewer.
-const LOOK_ERROR: f64 = 2.0;
+/// Maximum error of descriptors minus open sockets: the two numbers of a sample are read one after the other.
+const SAMPLE_ERROR: f64 = 2.0;
 
-/// One thing that had to hold.
+/// One condition of the verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at.
+    /// The subject.
     pub what: &'static str,
-    /// What was found.
+    /// The measured value.
     pub found: String,
-    /// What had to be found.
+    /// The required value.
     pub expected: &'static str,
-    /// Whether it was.
+    /// Whether the condition holds.
     pub holds: bool,
 }
 
@@ -36,7 +36,7 @@ fn finding(what: &'static str, expected: &'static str, found: String, holds: boo
     Finding { what, found, expected, holds }
 }
 
-/// Everything that had to hold, in the order of the report.
+/// Returns all conditions, in the order of the report.
 pub fn judge(options: &Options, run: &Run) -> Vec<Finding> {
     let (from_s, length_s) = (options.lead().as_secs_f64(), options.duration.as_secs_f64());
     let within = |from_s: f64, until_s: f64| -> Vec<&Sample> {
@@ -58,7 +58,7 @@ pub fn judge(options: &Options, run: &Run) -> Vec<Finding> {
     findings.push(load(run.load.as_ref()));
     findings.push(finding(
         "programs",
-        "all ran as long as they were to",
+        "all ran for their full time",
         if run.broken.is_empty() { "all did".to_owned() } else { run.broken.join("; ") },
         run.broken.is_empty() && !run.is_interrupted,
     ));
@@ -84,7 +84,7 @@ fn memory(first: &[&Sample], last: &[&Sample]) -> Finding {
 
 const NOT_MEASURED: &str = "not measured";
 
-/// Skipped ticks are held against stolen time interval by interval: what was stolen in one explains none of another.
+/// Compares skipped ticks with stolen time for each interval separately.
 fn ticks(samples: &[&Sample]) -> Finding {
     let (mut skipped, mut unexplained, mut waiting, mut intervals) = (0, 0, 0, 0);
     for pair in samples.windows(2) {
@@ -98,16 +98,12 @@ fn ticks(samples: &[&Sample]) -> Finding {
         waiting += left.min((waited_s * TICK_RATE_HZ).ceil() as u64);
         intervals += 1;
     }
-    let mut found = format!("{skipped}, of which stolen time leaves {unexplained} unexplained");
+    let mut found = format!("{skipped}, {unexplained} of them not explained by stolen time");
     if unexplained > 0 {
-        let _ = write!(found, " ({waiting} fit into time in which the server waited for a processor)");
+        let _ =
+            write!(found, " ({waiting} fit into the time in which the server was runnable without a CPU)");
     }
-    finding(
-        "ticks skipped",
-        "none that stolen time does not explain",
-        found,
-        unexplained == 0 && intervals > 0,
-    )
+    finding("ticks skipped", "none without stolen time", found, unexplained == 0 && intervals > 0)
 }
 
 fn descriptors_flat(first: &[&Sample], last: &[&Sample]) -> Finding {
@@ -118,7 +114,7 @@ fn descriptors_flat(first: &[&Sample], last: &[&Sample]) -> Finding {
     let found = grown.map_or(NOT_MEASURED.to_owned(), |(before, after)| {
         format!("{before:.0}, then {after:.0} beside them")
     });
-    let holds = grown.is_some_and(|(before, after)| (after - before).abs() <= LOOK_ERROR);
+    let holds = grown.is_some_and(|(before, after)| (after - before).abs() <= SAMPLE_ERROR);
     finding("descriptors beside open sockets", "the same at the beginning and the end", found, holds)
 }
 
@@ -126,7 +122,7 @@ fn descriptors_after(run: &Run) -> Finding {
     let (before, after) = (run.descriptors_before, run.rest.as_ref().map(|rest| rest.descriptors));
     let found = after.map_or(NOT_MEASURED.to_owned(), |after| format!("{before}, then {after}"));
     finding(
-        "descriptors before anybody came, and after all had gone",
+        "descriptors before the first player and after the last",
         "the same",
         found,
         after == Some(before),
@@ -137,7 +133,7 @@ fn threads(samples: &[&Sample]) -> Finding {
     let spread = Spread::of(&samples.iter().map(|sample| sample.threads as f64).collect::<Vec<_>>());
     let found =
         spread.map_or(NOT_MEASURED.to_owned(), |spread| format!("{:.0} to {:.0}", spread.min, spread.max));
-    finding("threads", "always as many", found, spread.is_some_and(|spread| spread.max - spread.min < 0.5))
+    finding("threads", "constant", found, spread.is_some_and(|spread| spread.max - spread.min < 0.5))
 }
 
 fn answers(samples: &[Sample]) -> Finding {
@@ -151,13 +147,13 @@ fn counts(run: &Run) -> Finding {
     let found = own.map_or(NOT_MEASURED.to_owned(), |own| {
         let (upgraded, closed) = (thousands(own.upgraded), thousands(own.closed));
         format!(
-            "{upgraded} came, {closed} ended, {} are left, {} on the books",
+            "{upgraded} joined, {closed} closed, {} remain, {} unaccounted",
             own.players,
             own.unaccounted()
         )
     });
     let holds = own.is_some_and(|own| own.players == 0 && own.unaccounted() == 0);
-    finding("players once all had gone", "all accounted for, no ghost", found, holds)
+    finding("players after the last has left", "none remains, none is unaccounted", found, holds)
 }
 
 fn faults(run: &Run) -> Finding {
@@ -167,7 +163,7 @@ fn faults(run: &Run) -> Finding {
     finding("faults of the server, panics and dropped log lines", "none", found, count == Some(0))
 }
 
-/// The load test's verdict: nothing lost, every sampled picture true, every id new.
+/// The load test's verdict: nothing lost, every sampled replica correct, every id new.
 fn load(load: Option<&Json>) -> Finding {
     let problems: Option<Vec<&str>> =
         load.and_then(|load| load["problems"].as_array()?.iter().map(Json::as_str).collect());
@@ -177,7 +173,7 @@ fn load(load: Option<&Json>) -> Finding {
         Some(problems) if problems.is_empty() => "nothing was lost or wrong".to_owned(),
         Some(problems) => problems.join("; "),
     };
-    finding("the players' own verdict", "nothing lost, every sampled picture true", found, is_whole)
+    finding("verdict of the load test", "nothing lost, every sampled replica correct", found, is_whole)
 }
 
 #[cfg(test)]
@@ -232,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_stays_as_it_was_is_good() {
+    fn an_unchanged_server_passes() {
         assert_eq!(broken(|_| {}), [] as [&str; 0]);
     }
 
@@ -247,13 +243,17 @@ mod tests {
         assert_eq!(
             broken(|run| run.samples[15].resident_bytes *= 3),
             [] as [&str; 0],
-            "one peak is no growth"
+            "a single peak is not growth"
         );
-        assert_eq!(broken(|run| run.samples[1].resident_bytes /= 2), [] as [&str; 0], "it is warming up");
+        assert_eq!(
+            broken(|run| run.samples[1].resident_bytes /= 2),
+            [] as [&str; 0],
+            "the warm-up is excluded"
+        );
     }
 
     #[test]
-    fn stolen_time_explains_the_ticks_of_its_own_interval_alone() {
+    fn stolen_time_explains_only_ticks_of_the_same_interval() {
         let skip = |run: &mut Run, stolen_from: usize| {
             for sample in &mut run.samples[10..] {
                 sample.own.as_mut().expect("an answer").ticks_skipped = 6;
@@ -267,31 +267,31 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_left_behind_is_found() {
+    fn leaks_are_found() {
         let what = broken(|run| run.rest.as_mut().expect("a sample").descriptors = 10);
-        assert_eq!(what, ["descriptors before anybody came, and after all had gone"]);
-        assert_eq!(broken(|run| last_own(run).closed -= 1), ["players once all had gone"]);
+        assert_eq!(what, ["descriptors before the first player and after the last"]);
+        assert_eq!(broken(|run| last_own(run).closed -= 1), ["players after the last has left"]);
         let ghost = |run: &mut Run| (last_own(run).closed, last_own(run).players) = (4_999, 1);
-        assert_eq!(broken(ghost), ["players once all had gone"]);
+        assert_eq!(broken(ghost), ["players after the last has left"]);
         let leak = |run: &mut Run| run.samples[25..].iter_mut().for_each(|sample| sample.descriptors += 5);
         assert_eq!(broken(leak), ["descriptors beside open sockets"]);
         assert_eq!(broken(|run| run.samples[20].threads = 4), ["threads"]);
     }
 
     #[test]
-    fn faults_silence_and_verdicts_count() {
+    fn faults_missing_answers_and_verdicts_fail_the_soak() {
         assert_eq!(
             broken(|run| last_own(run).worker_panics = 1),
             ["faults of the server, panics and dropped log lines"]
         );
         assert_eq!(broken(|run| run.samples[20].own = None), ["questions answered"]);
         let lost = json!({ "ok": false, "interrupted": false, "problems": ["1 connections were lost"] });
-        assert_eq!(broken(|run| run.load = Some(lost.clone())), ["the players' own verdict"]);
+        assert_eq!(broken(|run| run.load = Some(lost.clone())), ["verdict of the load test"]);
         assert_eq!(broken(|run| run.broken.push("hostile ended".to_owned())), ["programs"]);
     }
 
     #[test]
-    fn what_was_not_measured_does_not_hold() {
+    fn a_condition_without_measurement_fails() {
         let nothing = Run { is_interrupted: true, ..Run::default() };
         let findings = judge(&options(), &nothing);
         let held: Vec<&str> =

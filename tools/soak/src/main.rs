@@ -1,11 +1,10 @@
-//! Hours of everything at once: players of all kinds, some of them slow, some leaving and coming back, and hostile
-//! peers beside them; and at the end the question whether the server is what it was at the beginning.
+//! A soak: hours of mixed players, churn and hostile peers, and a verdict on leaks and losses.
 //!
 //! ```text
-//! main ──> options    variables of the environment become one valid set of options
-//!      ├─> run        server, load test and hostile peers as children ──> sample: the server at one moment
-//!      ├─> judge      what had to hold, and whether it did
-//!      └─> report     the same for people
+//! main ──> options    environment variables become validated options
+//!      ├─> run        server, load test and hostile peers as children ──> sample: state of the server
+//!      ├─> judge      the conditions of the verdict
+//!      └─> report     the verdict as Markdown and text
 //! ```
 
 mod judge;
@@ -26,7 +25,7 @@ use stage::cli::{self, Command};
 use stage::console::{output, report_error};
 use stage::machine::{self, Commit, Machine};
 
-/// Where results are kept, each machine's of a day in a folder of its own.
+/// Results are in a subfolder for each day and machine.
 const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {
@@ -49,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Soaks, writes down what was seen, and returns whether everything held.
+/// Runs the soak, writes the report, and returns whether all conditions hold.
 fn soak(options: &Options) -> Result<bool, Failure> {
     let occasion =
         Occasion { started: machine::now(), machine: Machine::current(), commit: Commit::current() };

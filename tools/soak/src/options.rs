@@ -1,71 +1,71 @@
-//! What a soak is asked to do: variables of the environment, read and validated in one pass.
+//! The options of a soak: environment variables, read and validated in one pass.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A variable, its default and what it means.
+/// A variable with its default and its meaning.
 struct Variable(&'static str, &'static str, &'static str);
 
-const DURATION: Variable = Variable("SOAK_DURATION", "1h", "time measured, such as 2m, 90s or 1h30m");
+const DURATION: Variable = Variable("SOAK_DURATION", "1h", "measured time, such as 2m, 90s or 1h30m");
 const CLIENTS: Variable = Variable("SOAK_CLIENTS", "3000", "players, of all kinds");
-const CHURN: Variable = Variable("SOAK_CHURN", "20", "players a second that leave in any way and come back");
-const HOSTILE: Variable = Variable("SOAK_HOSTILE", "150", "hostile peers beside the players; 0 for none");
+const CHURN: Variable = Variable("SOAK_CHURN", "20", "players per second that disconnect and reconnect");
+const HOSTILE: Variable = Variable("SOAK_HOSTILE", "150", "hostile peers; 0 disables");
 const RESULTS: Variable = Variable("SOAK_RESULTS", "", "folder for the results [bench/results/DAY-MACHINE]");
 
 const VARIABLES: [&Variable; 5] = [&DURATION, &CLIENTS, &CHURN, &HOSTILE, &RESULTS];
 
-/// Longest soak, in seconds: a week.
+/// Maximum duration, in seconds: a week.
 const DURATION_S_MAX: u64 = 7 * 86_400;
 
-/// Shortest soak, in seconds: memory at its beginning and at its end are compared.
+/// Minimum duration, in seconds; memory at both ends must be comparable.
 const DURATION_S_MIN: u64 = 30;
 
-/// Most players: what the usual limit of 20,000 open files leaves.
+/// Maximum number of players, within the usual limit of 20,000 open files.
 const CLIENTS_MAX: u64 = 19_000;
 
-/// Most players a second that leave.
+/// Maximum number of disconnects per second.
 const CHURN_MAX: u64 = 1_000;
 
-/// Most hostile peers.
+/// Maximum number of hostile peers.
 const HOSTILE_MAX: u64 = 5_000;
 
-/// Connections the load test begins a second.
+/// Connections that the load test opens per second.
 pub const CONNECTS_PER_S: u64 = 1_000;
 
-/// Longest time not measured after everybody has come in, in seconds.
+/// Maximum warm-up after the last player has joined, in seconds.
 const WARM_UP_S_MAX: u64 = 120;
 
-/// Longest stretch at the beginning and at the end whose memory is compared, in seconds.
+/// Maximum length of the first and the last interval, whose memory is compared, in seconds.
 const EDGE_S_MAX: u64 = 600;
 
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Time measured.
+    /// Measured time.
     pub duration: Duration,
     /// Players.
     pub clients: u64,
-    /// Players a second that leave and come back.
+    /// Players per second that disconnect and reconnect.
     pub churn_per_s: u64,
     /// Hostile peers.
     pub hostile: u64,
-    /// Where the results go, if not to the usual place.
+    /// Folder for the results, instead of the default.
     pub results: Option<PathBuf>,
 }
 
 impl Options {
-    /// Time not measured after everybody has come in.
+    /// The warm-up after the last player has joined; not measured.
     pub fn warm_up(&self) -> Duration {
         Duration::from_secs((self.duration.as_secs() / 6).min(WARM_UP_S_MAX))
     }
 
-    /// The stretch at the beginning, and the one at the end, that are compared.
+    /// The length of the first and the last interval, which are compared.
     pub fn edge(&self) -> Duration {
         Duration::from_secs((self.duration.as_secs() / 4).min(EDGE_S_MAX))
     }
 
-    /// From the start of the load to the moment from which is measured.
+    /// The time from the start of the load to the start of the measurement.
     pub fn lead(&self) -> Duration {
         Duration::from_secs(self.clients.div_ceil(CONNECTS_PER_S)) + self.warm_up()
     }
@@ -74,7 +74,7 @@ impl Options {
 /// Reads the variables.
 ///
 /// # Errors
-/// Each problem in a line, with variable, value and what is allowed.
+/// One line for each problem: variable, value and allowed values.
 pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Options, String> {
     let mut problems = Vec::new();
     let text = |of: &Variable| variable(of.0).filter(|text| !text.is_empty()).unwrap_or(of.1.to_owned());
@@ -102,7 +102,7 @@ pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Options, String
     Ok(Options { duration, clients, churn_per_s, hostile, results })
 }
 
-/// Numbers, each with its unit: `1h30m`.
+/// Parses numbers with units, such as `1h30m`.
 fn seconds(text: &str) -> Option<u64> {
     let (mut total, mut rest) = (0_u64, text);
     while !rest.is_empty() {
@@ -119,17 +119,17 @@ fn seconds(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(total)
 }
 
-/// What `--help` says beside the flags.
+/// Returns the text of `--help` without the flags.
 pub fn help() -> String {
     let mut text = String::from(
-        "Lets players of all kinds, churn and hostile peers loose on a server for long, and judges it.\n\n\
-         Usage: soak, with these variables of the environment:\n",
+        "Runs mixed players, churn and hostile peers against a server for hours, and judges it.\n\n\
+         Usage: soak, with these environment variables:\n",
     );
     for Variable(name, default, meaning) in VARIABLES {
         let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
         let _ = writeln!(text, "  {name:<14} {meaning}{default}");
     }
-    text.push_str("\nExit status: 0 when everything held, 1 when something did not, 2 for bad usage.");
+    text.push_str("\nExit status: 0 if all conditions hold, 1 if one fails, 2 for invalid usage.");
     text
 }
 
@@ -142,16 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_soak_is_an_hour_of_three_thousand() {
+    fn the_default_soak_is_an_hour_of_three_thousand_players() {
         let options = of(&[]).unwrap();
         assert_eq!((options.duration.as_secs(), options.clients, options.churn_per_s), (3_600, 3_000, 20));
-        assert_eq!(options.hostile, 150, "five in a hundred");
+        assert_eq!(options.hostile, 150, "five percent of the players");
         assert_eq!((options.warm_up().as_secs(), options.edge().as_secs()), (120, 600));
         assert_eq!(options.lead().as_secs(), 123);
     }
 
     #[test]
-    fn short_soaks_have_short_edges_that_do_not_meet() {
+    fn the_compared_intervals_of_short_soaks_do_not_overlap() {
         let options = of(&[("SOAK_DURATION", "2m"), ("SOAK_CLIENTS", "")]).unwrap();
         assert_eq!((options.warm_up().as_secs(), options.edge().as_secs()), (20, 30));
         assert!(2 * options.edge() < options.duration);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_numbers_with_units() {
+    fn durations_are_numbers_with_units() {
         for (text, expected) in
             [("90s", Some(90)), ("1h30m", Some(5_400)), ("", None), ("1x", None), ("m", None)]
         {

@@ -1,4 +1,4 @@
-//! What a soak found, as text for people.
+//! The report of a soak as Markdown and as text.
 
 use std::fmt::Write as _;
 
@@ -11,13 +11,13 @@ use crate::options::Options;
 use crate::run::Run;
 use crate::sample::Sample;
 
-/// Rows of the table that shows the run over time.
+/// Maximum number of rows in the table over time.
 const ROWS_MAX: usize = 13;
 
-/// What was soaked, on what, and when.
+/// The time, machine and code of a soak.
 #[derive(Debug)]
 pub struct Occasion {
-    /// When it began, as RFC 3339 writes it.
+    /// The start, in RFC 3339.
     pub started: String,
     /// The machine.
     pub machine: Machine,
@@ -30,16 +30,16 @@ pub fn markdown(options: &Options, occasion: &Occasion, run: &Run, findings: &[F
     let Occasion { started, machine, commit } = occasion;
     let dirty = if commit.is_dirty { " with changes" } else { "" };
     let verdict = if findings.iter().all(|finding| finding.holds) {
-        "Everything held."
+        "All conditions hold."
     } else {
-        "NOT everything held."
+        "NOT all conditions hold."
     };
     let interrupted = if run.is_interrupted { " It was interrupted." } else { "" };
     let mut text = format!(
-        "# Soak\n\n{} players of all kinds, {} a second of them leaving and coming back, {} hostile peers, {} measured \
-         after {} of warm-up, on the server's defaults. **{verdict}**{interrupted}\n\n\
+        "# Soak\n\n{} mixed players, {} reconnects per second, {} hostile peers, {} measured after {} of \
+         warm-up, default settings. **{verdict}**{interrupted}\n\n\
          {started}, commit {}{dirty}, {} x {}, {} MiB, Linux {}; the load ran on the same cores.\n\n\
-         | what | had to be | was | |\n|---|---|---|---|\n",
+         | condition | required | measured | |\n|---|---|---|---|\n",
         thousands(options.clients),
         options.churn_per_s,
         options.hostile,
@@ -55,15 +55,15 @@ pub fn markdown(options: &Options, occasion: &Occasion, run: &Run, findings: &[F
         let _ = writeln!(
             text,
             "| {what} | {expected} | {found} | {} |",
-            if *holds { "held" } else { "**failed**" }
+            if *holds { "holds" } else { "**failed**" }
         );
     }
     let edge = time(options.edge().as_secs());
     let _ = writeln!(
         text,
-        "\nMemory is the median of what was in RAM in the first {edge} measured, and in the last. Looks every five \
-         seconds are in `soak.csv`.\n\n## Over time\n\n\
-         | at | MiB in RAM | descriptors | players | came in | refused | protocol errors | ticks skipped | governor |\n\
+        "\nMemory is the median resident size in the first {edge} measured, and in the last. `soak.csv` has a sample \
+         every five seconds.\n\n## Over time\n\n\
+         | at | resident MiB | descriptors | players | joined | refused | protocol errors | ticks skipped | governor |\n\
          |---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     );
     let step = run.samples.len().div_ceil(ROWS_MAX).max(1);
@@ -105,11 +105,11 @@ fn players(load: &Json) -> String {
     let number = |path: &str| load.pointer(path).and_then(Json::as_f64).unwrap_or(0.0);
     let count = |path: &str| thousands(number(path) as u64);
     format!(
-        "\n## What the players saw\n\n\
-         * Acks, from the moment each MOVE was due: mean {:.2} ms, p99 {:.2} ms, longest {:.1} ms, of {}.\n\
-         * {} MOVEs sent, {} answered, {} missing, {} held up and then over the rate, {} lost.\n\
-         * {} left and {} came back, with {} ids up to {}: {} given twice, {} not above those before.\n\
-         * {} pictures with {} sprites compared with the truth at the end.\n\
+        "\n## Players\n\n\
+         * Acks, from the time at which each MOVE was due: mean {:.2} ms, p99 {:.2} ms, longest {:.1} ms, of {}.\n\
+         * {} MOVEs sent, {} answered, {} missing, {} over the rate after a delay, {} lost.\n\
+         * {} disconnected and {} reconnected, with {} ids up to {}: {} reused, {} not increasing.\n\
+         * {} replicas with {} sprites compared with the server at the end.\n\
          * Server: {:.2} cores, {:.2} ticks/s. Stolen from the machine: {:.2} %. {}.\n",
         number("/ack_ms/mean"),
         number("/ack_ms/p99"),
@@ -131,7 +131,9 @@ fn players(load: &Json) -> String {
         number("/server/cores"),
         number("/server/metrics/tick_rate_hz"),
         number("/generator/stolen_ratio") * 100.0,
-        load.pointer("/generator/statement").and_then(Json::as_str).unwrap_or("The generator said nothing"),
+        load.pointer("/generator/statement")
+            .and_then(Json::as_str)
+            .unwrap_or("The generator gave no statement"),
     )
 }
 
@@ -139,13 +141,13 @@ fn players(load: &Json) -> String {
 pub fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
     for Finding { what, expected, found, holds } in findings {
-        let mark = if *holds { "held  " } else { "FAILED" };
-        let _ = writeln!(text, "{mark}  {what}: {found} (had to be: {expected})");
+        let mark = if *holds { "holds " } else { "FAILED" };
+        let _ = writeln!(text, "{mark}  {what}: {found} (required: {expected})");
     }
     text
 }
 
-/// Seconds as people say them.
+/// Formats seconds as minutes and seconds.
 fn time(seconds: u64) -> String {
     match (seconds / 60, seconds % 60) {
         (0, seconds) => format!("{seconds} s"),
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_says_what_failed_and_how_to_run_it_again() {
+    fn a_report_has_failures_and_the_command_to_repeat_the_run() {
         let duration = Duration::from_secs(90);
         let options = Options { duration, clients: 3_000, churn_per_s: 20, hostile: 150, results: None };
         let occasion =
@@ -174,12 +176,11 @@ mod tests {
             commands: vec!["loadtest --clients 3000".to_owned()],
             ..Run::default()
         };
-        let bad =
-            Finding { what: "threads", found: "3 to 4".to_owned(), expected: "always as many", holds: false };
+        let bad = Finding { what: "threads", found: "3 to 4".to_owned(), expected: "constant", holds: false };
         let report = markdown(&options, &occasion, &run, std::slice::from_ref(&bad));
         for part in [
-            "**NOT everything held.**",
-            "| threads | always as many | 3 to 4 | **failed** |",
+            "**NOT all conditions hold.**",
+            "| threads | constant | 3 to 4 | **failed** |",
             "mean 1.25 ms",
             "make soak SOAK_DURATION=90s SOAK_CLIENTS=3000 SOAK_CHURN=20 SOAK_HOSTILE=150",
             "1 min 30 s measured after 15 s",

@@ -1,4 +1,4 @@
-//! One soak: a server, players, hostile peers, and a look at the server every few seconds.
+//! One soak: server, players and hostile peers as children, and a sample of the server every few seconds.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,47 +17,47 @@ use stage::{Failure, Interrupt, Process};
 use crate::options::Options;
 use crate::sample::{Sample, descriptors};
 
-/// Time between two looks at the server.
+/// Time between two samples.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Looks between two lines that say how things are.
-const LOOKS_PER_LINE: usize = 12;
+/// Samples between two lines of progress.
+const SAMPLES_PER_LINE: usize = 12;
 
-/// Players for whom the server has room beside those of the load: hostile peers that reconnect, and what lingers.
-const ROOM: u64 = 1_000;
+/// Slots of the server beyond load and hostile peers, for reconnects and connections that are closing.
+const SPARE_SLOTS: u64 = 1_000;
 
-/// How long the load test may take beyond its measured time: all stop, pictures settle, all say goodbye.
+/// Maximum time of the load test beyond its measured time, for settling and closing.
 const LOAD_PATIENCE: Duration = Duration::from_mins(1);
 
-/// How much earlier or later than told the hostile peers may end.
+/// Tolerance for the end of the hostile peers.
 const HOSTILE_PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long the server may take to be rid of everybody: longer than any deadline of a connection.
+/// Maximum time until the server has closed all connections; exceeds every deadline of a connection.
 const REST_PATIENCE: Duration = Duration::from_secs(75);
 
-/// Time in which the questions that waited for the server's start are over.
+/// Time in which the connections of the readiness probe close.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
-/// What a soak saw.
+/// The observations of a soak.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// The server every few seconds.
+    /// Samples in the order of time.
     pub samples: Vec<Sample>,
-    /// Its descriptors before anybody came.
+    /// Descriptors of the server before the first player.
     pub descriptors_before: u64,
-    /// The server after all had gone.
+    /// The server after the last player has left.
     pub rest: Option<Sample>,
     /// The load test's results.
     pub load: Option<Json>,
-    /// Programs that did not run as they were to, in words.
+    /// Programs that ended early or did not end.
     pub broken: Vec<String>,
-    /// Somebody pressed Ctrl-C.
+    /// Whether a signal ended the soak.
     pub is_interrupted: bool,
-    /// What was run, as one would type it.
+    /// The executed commands, as typed in a shell.
     pub commands: Vec<String>,
 }
 
-/// The programs of a soak and where their output goes.
+/// The programs of a soak and the folder of their logs.
 pub struct Soak<'a> {
     options: &'a Options,
     programs: PathBuf,
@@ -65,23 +65,23 @@ pub struct Soak<'a> {
     interrupt: Interrupt,
 }
 
-/// The load while it runs.
+/// The running load.
 struct Load {
     players: Process,
     hostile: Option<Process>,
 }
 
 impl<'a> Soak<'a> {
-    /// Takes the programs that lie beside this one.
+    /// Finds the programs in the folder of this one.
     ///
     /// # Errors
-    /// One of them is not there, or their output can't be written.
+    /// A program is missing, or the folder of the logs can't be created.
     pub fn new(options: &'a Options) -> Result<Soak<'a>, Failure> {
         let mut names = vec!["pixi-game-server", "loadtest"];
         names.extend((options.hostile > 0).then_some("hostile"));
         let programs = folder_with(&names).map_err(|failure| match failure {
             Failure::Failed(text) if text.starts_with("hostile") => {
-                Failure::Failed(format!("{text}; or do without hostile peers: SOAK_HOSTILE=0"))
+                Failure::Failed(format!("{text}; SOAK_HOSTILE=0 runs without hostile peers"))
             }
             other => other,
         })?;
@@ -90,10 +90,10 @@ impl<'a> Soak<'a> {
         Ok(Soak { options, programs, logs, interrupt: Interrupt::watch()? })
     }
 
-    /// Runs to the end, or until somebody interrupts. Samples go to `csv` as they are taken.
+    /// Runs to the end or to an interrupt, and writes each sample to `csv`.
     ///
     /// # Errors
-    /// A program can't be started, or nothing can be written. What goes wrong afterwards is in the run.
+    /// A program can't be started, or a file can't be written. Later failures are in [`Run::broken`].
     pub fn run(&self, csv: &Path) -> Result<Run, Failure> {
         let mut run = Run::default();
         let (log, port) = (self.logs.join("server.log"), free_port()?);
@@ -121,12 +121,12 @@ impl<'a> Soak<'a> {
 
     fn server_command(&self, port: u16, log: &Path) -> Result<Command, Failure> {
         let mut command = Command::new(self.programs.join("pixi-game-server"));
-        // The defaults are what is tried, whatever is set around here.
+        // The soak tests the defaults.
         for setting in SETTINGS {
             command.env_remove(setting.variable);
         }
-        let room = (self.options.clients + self.options.hostile + ROOM).to_string();
-        command.envs([("HOST", "127.0.0.1"), ("PORT", &port.to_string()), ("MAX_CONNECTIONS", &room)]);
+        let slots = (self.options.clients + self.options.hostile + SPARE_SLOTS).to_string();
+        command.envs([("HOST", "127.0.0.1"), ("PORT", &port.to_string()), ("MAX_CONNECTIONS", &slots)]);
         command.env("LOG_LEVEL", "warn").stdin(Stdio::null()).stderr(log_file(log)?);
         Ok(command)
     }
@@ -163,7 +163,7 @@ impl<'a> Soak<'a> {
         Process::start("hostile", &mut command)
     }
 
-    /// Hostile peers end with the measured time.
+    /// The duration of the hostile peers: until the end of the measurement.
     fn hostile_time(&self) -> Duration {
         self.options.lead() + self.options.duration
     }
@@ -172,7 +172,7 @@ impl<'a> Soak<'a> {
         self.logs.join("load.json")
     }
 
-    /// Looks at the server until the players are done, or a program has ended that was not to.
+    /// Samples the server until the load test ends or a program fails.
     fn watch(
         &self,
         server: &mut Process,
@@ -188,15 +188,15 @@ impl<'a> Soak<'a> {
         loop {
             let elapsed = started.elapsed();
             let Some(sample) = Sample::take(server.id(), probe.address(), elapsed.as_secs_f64()) else {
-                run.broken.push("the server is gone".to_owned());
+                run.broken.push("the server has ended".to_owned());
                 return Ok(());
             };
             writeln!(csv, "{}", sample.row())?;
-            if run.samples.len().is_multiple_of(LOOKS_PER_LINE) {
+            if run.samples.len().is_multiple_of(SAMPLES_PER_LINE) {
                 self.progress(&sample);
             }
             run.samples.push(sample);
-            self.look_after(load, elapsed, run)?;
+            self.check_hostile(load, elapsed, run)?;
             if elapsed > deadline {
                 run.broken.push("the load test did not end in time".to_owned());
                 return Ok(());
@@ -219,8 +219,8 @@ impl<'a> Soak<'a> {
         }
     }
 
-    /// Notes hostile peers that gave up early.
-    fn look_after(&self, load: &mut Load, elapsed: Duration, run: &mut Run) -> Result<(), Failure> {
+    /// Notes hostile peers that ended early.
+    fn check_hostile(&self, load: &mut Load, elapsed: Duration, run: &mut Run) -> Result<(), Failure> {
         let Some(hostile) = &mut load.hostile else { return Ok(()) };
         if let Some(status) = hostile.status()? {
             if elapsed + HOSTILE_PATIENCE < self.hostile_time() || !status.success() {
@@ -232,9 +232,9 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
-    /// Waits for the hostile peers and reads what the players found.
+    /// Waits for the hostile peers and reads the results of the load test.
     fn end_load(&self, mut load: Load, run: &mut Run) -> Result<(), Failure> {
-        // A server that is gone leaves nothing to wait for.
+        // After a failure there is no point in waiting.
         let patience = if run.broken.is_empty() { HOSTILE_PATIENCE } else { Duration::ZERO };
         if let Some(hostile) = &mut load.hostile {
             match self.interrupt.wait_for(patience, || Ok(hostile.status()?))? {
@@ -249,16 +249,16 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
-    /// Waits until the server has nobody left but whoever asks; the last look, whatever it sees.
+    /// Waits until the server has only the connection of the question, and returns the last sample.
     fn rest(&self, server: &Process, probe: ReadinessProbe<'_>) -> Result<Option<Sample>, Failure> {
-        let look = || Sample::take(server.id(), probe.address(), 0.0);
-        let mut last = look();
+        let sample = || Sample::take(server.id(), probe.address(), 0.0);
+        let mut last = sample();
         self.interrupt.wait_for(REST_PATIENCE, || {
-            last = look();
+            last = sample();
             let own = last.as_ref().and_then(|sample| sample.own.as_ref());
             Ok(own.is_none_or(|own| own.open <= 1).then_some(()))
         })?;
-        // The asker's own socket is gone a moment after its answer.
+        // The socket of the question closes shortly after its answer.
         self.interrupt.sleep(START_PAUSE)?;
         Ok(last.map(|last| Sample { descriptors: descriptors(server.id()).unwrap_or(0), ..last }))
     }
@@ -268,7 +268,7 @@ impl<'a> Soak<'a> {
         let all = self.hostile_time().as_secs();
         let own = sample.own.as_ref().map_or("no answer".to_owned(), |own| {
             format!(
-                "{} players, {} came in so far, {} ticks skipped, governor at {}",
+                "{} players, {} joined so far, {} ticks skipped, governor level {}",
                 thousands(own.players),
                 thousands(own.upgraded),
                 own.ticks_skipped,
@@ -285,7 +285,7 @@ impl<'a> Soak<'a> {
     }
 }
 
-/// A command as one would type it: without the folder of the program.
+/// Formats a command as typed in a shell, without the folder of the program.
 fn typed(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or_default();
     let mut words: Vec<String> = command
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_told_as_one_types_it() {
+    fn a_command_is_formatted_as_typed() {
         let mut command = Command::new("/some/folder/server");
         command.env("PORT", "1").env_remove("HOST").args(["--flag", "2"]);
         assert_eq!(typed(&command), "PORT=1 server --flag 2");

@@ -1,4 +1,4 @@
-//! The server at one moment: what the kernel says about its process, and what it says itself.
+//! A sample of the server: figures of its process from the kernel, and its own metrics.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,56 +7,56 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use stage::http::get_json;
 
-/// How long the server may take to answer.
+/// Timeout of an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Clock ticks of `/proc` in a second: fixed at 100 on Linux for whoever asks from outside the kernel.
+/// Clock ticks of `/proc` per second: always 100 on Linux in user space.
 const CLOCK_TICKS_PER_S: f64 = 100.0;
 
-/// Bytes of a KiB, the unit of `/proc/PID/status`.
+/// Bytes per KiB, the unit of `/proc/PID/status`.
 const KIB: u64 = 1_024;
 
-/// The server at one moment. Totals count from its start.
+/// State of the server. Totals count from its start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Seconds since the load began.
     pub at_s: f64,
-    /// Memory in RAM, in bytes.
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// Descriptors open.
+    /// Open descriptors.
     pub descriptors: u64,
     /// Threads.
     pub threads: u64,
-    /// Time its main thread was ready to run and had no processor, in seconds.
+    /// Time in which its main thread was runnable without a CPU, in seconds.
     pub waited_s: f64,
-    /// Time that other machines took from this one, over all cores, in seconds.
+    /// Time stolen by other virtual machines, over all cores, in seconds.
     pub stolen_s: f64,
-    /// What it says itself; none when it did not answer in time.
+    /// Its metrics; none without an answer in time.
     pub own: Option<Own>,
 }
 
-/// What the server says about itself.
+/// Metrics of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Own {
     /// Players.
     pub players: u64,
-    /// Sockets open.
+    /// Open sockets.
     pub open: u64,
-    /// Ticks run.
+    /// Executed ticks.
     pub ticks: u64,
-    /// Ticks skipped.
+    /// Skipped ticks.
     pub ticks_skipped: u64,
-    /// Time its loop did not wait, in nanoseconds.
+    /// Busy time of the event loop, in nanoseconds.
     pub busy_ns: u64,
-    /// How far its governor has stretched its measures, in steps.
+    /// Level of the load governor.
     pub governor_level: u64,
-    /// Players that came in.
+    /// Players that have joined.
     pub upgraded: u64,
-    /// Players whose connections ended, whatever the reason.
+    /// Closed connections of players, for all reasons.
     pub closed: u64,
-    /// Players dropped for not taking what they were sent.
+    /// Players dropped without read progress.
     pub stalled: u64,
-    /// Players whose connections ended by a fault of the server.
+    /// Connections of players closed by a fault of the server.
     pub internal_errors: u64,
     /// Connections and requests refused.
     pub refused: u64,
@@ -71,12 +71,12 @@ pub struct Own {
 }
 
 impl Sample {
-    /// The heads of the columns of [`Sample::row`].
+    /// Names of the columns of [`Sample::row`].
     pub const HEADS: &'static str = "at_s,resident_bytes,descriptors,threads,waited_s,stolen_s,players,open,ticks,\
         ticks_skipped,busy_ns,governor_level,upgraded,closed,stalled,internal_errors,refused,protocol_errors,rate_limited,\
         worker_panics,log_lines_dropped";
 
-    /// Looks at the process, and asks the server. None when there is no such process any more.
+    /// Reads the process and asks the server; none if the process has ended.
     pub fn take(pid: u32, server: SocketAddr, at_s: f64) -> Option<Sample> {
         let own = get_json(server, "/metrics", PATIENCE).ok().as_ref().and_then(Own::of);
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -91,7 +91,7 @@ impl Sample {
         })
     }
 
-    /// As a row of comma-separated values.
+    /// Formats a row of comma-separated values.
     pub fn row(&self) -> String {
         let mut row = format!(
             "{:.1},{},{},{},{:.2},{:.2}",
@@ -150,14 +150,13 @@ impl Own {
         ]
     }
 
-    /// Players that came in and are neither there nor counted as closed, or the other way round: 0 when all counts are
-    /// exact.
+    /// Difference between joined players and the sum of present and closed ones; 0 if all counts are exact.
     pub fn unaccounted(&self) -> u64 {
         self.upgraded.abs_diff(self.players + self.closed)
     }
 }
 
-/// Descriptors a process has open; none when there is no such process.
+/// Number of open descriptors of a process; none if it has ended.
 pub fn descriptors(pid: u32) -> Option<u64> {
     fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as u64)
 }
@@ -166,13 +165,13 @@ fn sum(object: &Json) -> Option<u64> {
     object.as_object()?.values().map(Json::as_u64).sum()
 }
 
-/// The number behind a word at the beginning of a line.
+/// Returns the number after a word at the start of a line.
 fn number_in(text: &str, word: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(word))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The second number of `schedstat`, where the kernel keeps it.
+/// The second number of `schedstat`, if the kernel has it.
 fn waited_s(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
     let waited_ns = text.split_ascii_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
@@ -193,7 +192,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_row_has_a_column_for_every_head() {
+    fn a_row_has_a_value_for_every_column() {
         let columns = Sample::HEADS.split(',').count();
         let silent = Sample::default();
         assert_eq!(silent.row().split(',').count(), columns);
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_servers_account_is_read_from_its_metrics() {
+    fn metrics_are_parsed() {
         let mut metrics = json!({
             "players": 10, "ticks_total": 60, "ticks_skipped_total": 1, "loop_busy_ns_total": 5, "governor_level": 0,
             "connections": { "open": 12, "upgraded_total": 15 }, "closed": { "reset": 3, "stalled": 0, "internal_error": 1 },
@@ -220,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn this_process_can_be_looked_at() {
-        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-        let sample = Sample::take(std::process::id(), nobody, 1.5).unwrap();
+    fn the_test_process_is_sampled() {
+        let unreachable = SocketAddr::from(([127, 0, 0, 1], 1));
+        let sample = Sample::take(std::process::id(), unreachable, 1.5).unwrap();
         assert!(
             sample.resident_bytes > 100_000 && sample.descriptors > 2 && sample.threads > 0,
             "{sample:?}"
         );
         assert_eq!(sample.own, None);
-        assert_eq!(Sample::take(u32::MAX, nobody, 0.0), None);
+        assert_eq!(Sample::take(u32::MAX, unreachable, 0.0), None);
     }
 }
