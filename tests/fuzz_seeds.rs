@@ -1,4 +1,4 @@
-//! The seeds of the fuzz targets, run through the same properties: what fuzzing once found stays found.
+//! Regression tests: runs the properties of the fuzz targets over their seeds.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ mod websocket_read;
 #[path = "../fuzz/properties/world_inputs.rs"]
 mod world_inputs;
 
-/// Runs every seed of a target. A panic is preceded by the seed's name on standard output.
+/// Runs every seed of a target. Prints the path of each seed, so that the last line before a panic names it.
 fn run_seeds(target: &str, check: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let mut seeds = 0;
@@ -28,26 +28,26 @@ fn run_seeds(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn request_heads_are_read_the_same_however_they_arrive() {
+fn request_heads_parse_the_same_however_they_are_split() {
     run_seeds("http_head", http_head::check);
 }
 
 #[test]
-fn frames_amount_to_the_same_however_they_arrive() {
+fn frames_decode_the_same_however_they_are_split() {
     run_seeds("websocket_read", websocket_read::check);
 }
 
 #[test]
-fn messages_mean_exactly_what_they_say() {
+fn client_messages_decode_exactly() {
     run_seeds("client_message", client_message::check);
 }
 
 #[test]
-fn the_world_keeps_its_rules_whatever_players_do() {
+fn any_player_input_keeps_the_world_rules() {
     run_seeds("world_inputs", world_inputs::check);
 }
 
 #[test]
-fn whole_connections_get_whole_frames_in_order() {
+fn connections_receive_whole_frames_in_order() {
     run_seeds("connection_script", connection_script::check);
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that the tests run, from Debian's packages, when they are missing. Does nothing when all are there.
+# Installs the programs that the tests run from Debian packages, unless all of them are present.
 set -eu
 needed=
 need() { needed="$needed $1:$2"; }

@@ -58,7 +58,7 @@ fn a_connection_that_is_to_close_lives_while_its_answer_is_taken() {
         thread::spawn(move || {
             let (mut raw, read) = take(address, &request, 32 << 10, Duration::from_millis(40));
             assert_eq!(read, LENGTH, "{request}");
-            assert_eq!(raw.rest(), b"", "and then it ends");
+            assert_eq!(raw.read_to_end(), b"", "and then it ends");
         })
     });
     for reader in readers {
@@ -90,12 +90,12 @@ fn requests_and_the_end_in_one_segment_are_all_answered() {
             let status = if path == "/nothing" { 404 } else { 200 };
             assert_eq!(raw.response().status, status, "{path}");
         }
-        assert_eq!(raw.rest(), b"");
+        assert_eq!(raw.read_to_end(), b"");
     }
     let mut raw = Raw::connect(server.address());
     raw.send_and_shut_down_write(format!("{}GET /he", request_text("GET", "/health", &[])).as_bytes());
     assert_eq!(raw.response().status, 200);
-    assert_eq!(raw.rest(), b"", "what is not whole is not answered");
+    assert_eq!(raw.read_to_end(), b"", "what is not whole is not answered");
 }
 
 #[test]
@@ -122,6 +122,6 @@ fn a_reader_that_takes_nothing_is_cut_and_counted_closing_or_not() {
         raw
     });
     wait_until("their ends", || cut(&server, "stalled") == 2);
-    assert!(deaf.iter_mut().all(|raw| raw.rest().len() < LENGTH));
+    assert!(deaf.iter_mut().all(|raw| raw.read_to_end().len() < LENGTH));
     wait_until("nobody", || server.metrics()["connections"]["open"] == 1);
 }

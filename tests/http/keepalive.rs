@@ -20,7 +20,7 @@ fn an_idle_connection_is_closed_after_its_time_and_an_unfinished_request_is_not(
     assert_eq!(second_half.response().status, 200);
     let mut idle = Raw::connect(server.address());
     ask(&mut idle);
-    assert_eq!(idle.rest(), b"", "the connection closes without a word");
+    assert_eq!(idle.read_to_end(), b"", "the connection closes without a word");
     // These have lived longer than the idle one.
     ask(&mut silent);
     for half in [&mut half, &mut second_half] {
@@ -53,6 +53,6 @@ fn connections_to_the_admin_address_have_the_same_time() {
     let server = settings.set("ADMIN_ADDR", "127.0.0.1:0").start();
     let mut idle = Raw::connect(server.admin_address());
     ask(&mut idle);
-    assert_eq!(idle.rest(), b"");
+    assert_eq!(idle.read_to_end(), b"");
     assert_eq!(get(server.admin_address(), "/health").status, 200);
 }

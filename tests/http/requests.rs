@@ -69,12 +69,12 @@ fn a_connection_serves_one_request_after_another() {
     }
     raw.send(request_text("GET", "/health", &["Connection: close"]).as_bytes());
     assert_eq!(raw.response().header("connection"), Some("close"));
-    assert_eq!(raw.rest(), b"");
+    assert_eq!(raw.read_to_end(), b"");
 
     let mut old = Raw::connect(server.address());
     old.send(b"GET /health HTTP/1.0\r\n\r\n");
     assert_eq!(old.response().status, 200);
-    assert_eq!(old.rest(), b"", "HTTP/1.0 closes unless asked not to");
+    assert_eq!(old.read_to_end(), b"", "HTTP/1.0 closes unless asked not to");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_head_too_large_is_refused() {
         let mut raw = Raw::connect(server.address());
         raw.send(text.as_bytes());
         assert_eq!(raw.response().status, 431, "{}...", &text[..40]);
-        raw.rest();
+        raw.read_to_end();
     }
     let refused = &server.metrics()["refused"];
     assert_eq!(refused["head_too_large"], 3, "{refused}");
@@ -127,7 +127,7 @@ fn what_is_not_http_is_refused_and_closed() {
         let response = raw.response();
         assert_eq!(response.status, 400, "{:?}", String::from_utf8_lossy(bytes));
         assert_eq!(response.header("connection"), Some("close"));
-        raw.rest();
+        raw.read_to_end();
     }
 }
 

@@ -91,7 +91,7 @@ fn attempt(server: &Server, row: &Row, piece: usize) {
         }
         Ends => {
             assert!(connection.starts_with("close"), "{what}: {connection}");
-            assert_eq!(String::from_utf8_lossy(&raw.rest()), "", "{what}: what follows was answered");
+            assert_eq!(String::from_utf8_lossy(&raw.read_to_end()), "", "{what}: what follows was answered");
         }
         Upgraded => assert_eq!(raw.next_frame_of(PONG).payload, b"frames?", "{what}"),
     }

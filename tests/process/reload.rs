@@ -119,7 +119,7 @@ fn connections_that_are_idle_already_get_a_new_time() {
     assert_eq!(idle.response().status, 200);
     let said = subject.reload("KEEPALIVE_TIMEOUT_SEC=1\n");
     assert!(said.contains("KEEPALIVE_TIMEOUT_SEC=1, was 75"), "{said}");
-    assert_eq!(idle.rest(), b"");
+    assert_eq!(idle.read_to_end(), b"");
 }
 
 #[test]

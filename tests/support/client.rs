@@ -1,4 +1,4 @@
-//! A client as the game has it: a WebSocket, and the picture it would draw. Nothing here blocks but the handshake.
+//! A game client: a WebSocket and the replica that a browser would draw. Only the handshake blocks.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -17,47 +17,48 @@ use super::{
     DEADLINE, Server, cookie_jar::CookieJar, now_ms, raw::HOST, raw::reset, wait::wait_for, wait::wait_until,
 };
 
-/// Messages taken from one client before the others get their turn.
+/// Most messages read from one client per poll, so that every client is polled.
 const MESSAGES_PER_POLL: usize = 256;
 
 /// Messages shown when a test fails.
 const MESSAGES_SHOWN: usize = 12;
 
-/// How late a message may be handed to a picture on a machine that runs many tests at once, in milliseconds.
+/// Longest delay, in milliseconds, before a message reaches the replica on a machine that runs many tests at
+/// once.
 const LATENESS_MS: u64 = 500;
 
-/// What pictures suppose unless a test says otherwise.
+/// Default options of the replicas in tests.
 pub fn replica_options() -> ReplicaOptions {
     ReplicaOptions { lateness_ms: LATENESS_MS, ..ReplicaOptions::default() }
 }
 
-/// One message of the server, and when it was read.
+/// A message of the server and the time it was read.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Milliseconds of [`now_ms`].
+    /// Time of [`now_ms`], in milliseconds.
     pub at_ms: u64,
-    /// What was said.
+    /// The decoded message.
     pub message: ServerMessage,
 }
 
-/// One connection to the server and everything it brought.
+/// A connection to the server and everything received on it.
 pub struct Client {
     socket: WebSocket<TcpStream>,
-    /// What the browser would draw.
+    /// The state that the browser would draw.
     pub replica: Replica,
-    /// Every message of the game, in order.
+    /// Every game message, in order.
     pub received: Vec<Received>,
-    /// Payloads of the pongs received.
+    /// Payloads of the received pongs.
     pub pongs: Vec<Vec<u8>>,
-    /// How many pings were received, and answered.
+    /// Number of received pings. Each was answered.
     pub pings: usize,
-    /// Text messages received; there should be none.
+    /// Number of received text messages. The server must send none.
     pub texts: usize,
-    /// The close code, once a Close arrived; 1005 if it had none.
+    /// Close code of the received Close; 1005 if it had none.
     pub close_code: Option<u16>,
-    /// The cookie that the handshake set, as a browser would send it again.
+    /// The session cookie set by the handshake, as a browser would send it back.
     pub cookie: Option<String>,
-    /// Whether the connection is over, with a Close or without.
+    /// Whether the connection has ended, with or without a Close.
     pub ended: bool,
 }
 
@@ -67,22 +68,22 @@ impl Client {
         Client::join_with(server, replica_options())
     }
 
-    /// Connects with a picture of other suppositions, and waits for the first `GAME_STATE`.
+    /// Connects with other replica options, and waits for the first `GAME_STATE`.
     pub fn join_with(server: &Server, options: ReplicaOptions) -> Client {
-        Client::connect(server, options).joined()
+        Client::connect(server, options).wait_until_joined()
     }
 
-    /// The same where something else listens, such as a proxy.
+    /// [`Client::join`] at another address, such as a proxy's.
     pub fn join_at(address: SocketAddr) -> Client {
-        Client::connect_to(address, replica_options()).joined()
+        Client::connect_to(address, replica_options()).wait_until_joined()
     }
 
-    fn joined(mut self) -> Client {
+    fn wait_until_joined(mut self) -> Client {
         wait_for(&mut self, "the first GAME_STATE", |client| client.replica.own_id().is_some());
         self
     }
 
-    /// Connects and waits for nothing but the upgrade.
+    /// Connects and waits only for the upgrade.
     pub fn connect(server: &Server, options: ReplicaOptions) -> Client {
         Client::connect_to(server.address(), options)
     }
@@ -91,10 +92,11 @@ impl Client {
     pub fn reconnect(server: &Server, cookie: &str) -> Client {
         let mut request = request_to(server.address());
         request.headers_mut().insert("Cookie", cookie.parse().expect("a valid header"));
-        Client::connect_as(request, server.address(), replica_options()).joined()
+        Client::connect_as(request, server.address(), replica_options()).wait_until_joined()
     }
 
-    /// Connects as a page of a browser does: with the cookies that its jar has for this URL. Keeps those that are set.
+    /// Connects as a browser does: sends the cookies of the jar for this URL, and stores the cookies of the
+    /// response.
     pub fn connect_with_cookies(
         address: SocketAddr,
         authority: &str,
@@ -109,7 +111,7 @@ impl Client {
         if let Some(set) = set {
             jar.store(authority, path, &set);
         }
-        client.joined()
+        client.wait_until_joined()
     }
 
     fn connect_to(address: SocketAddr, options: ReplicaOptions) -> Client {
@@ -121,7 +123,7 @@ impl Client {
         Client::open(request, address, options).0
     }
 
-    /// The value of `Set-Cookie` as well.
+    /// Also returns the value of `Set-Cookie`.
     fn open(request: Request, address: SocketAddr, options: ReplicaOptions) -> (Client, Option<String>) {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("TCP_NODELAY");
@@ -134,7 +136,7 @@ impl Client {
         (Client { cookie, ..Client::over(socket, options) }, set)
     }
 
-    /// Connects many clients at once: no request waits for another one's answer.
+    /// Connects many clients concurrently: all requests are sent before any response is read.
     pub fn connect_many(server: &Server, count: usize, options: ReplicaOptions) -> Vec<Client> {
         let mut handshakes: Vec<_> = (0..count).map(|_| Some(start_handshake(server.address()))).collect();
         let mut clients: Vec<Option<Client>> = (0..count).map(|_| None).collect();
@@ -166,9 +168,9 @@ impl Client {
         }
     }
 
-    /// Its own id, which the first `GAME_STATE` must have told.
+    /// Its own id, which the first `GAME_STATE` contains.
     pub fn id(&self) -> PlayerId {
-        self.replica.own_id().expect("the first GAME_STATE has come")
+        self.replica.own_id().expect("the first GAME_STATE was received")
     }
 
     /// The session cookie that the handshake set.
@@ -181,35 +183,35 @@ impl Client {
         self.replica.own().position()
     }
 
-    /// Sends one message of the game.
+    /// Sends a game message.
     pub fn send(&mut self, message: &ClientMessage) {
         self.replica.sent(message);
         self.send_payload(&message.to_bytes());
     }
 
-    /// Takes one step as the browser does while a key is held.
+    /// Takes one step, as the browser does while a key is held.
     pub fn step(&mut self, vector: Vector) {
         let message = self.replica.step(vector);
         self.send(&message);
     }
 
-    /// Sends a MOVE as load tools do, without a position.
+    /// Sends a MOVE without a position, as load tools do.
     pub fn send_short_move(&mut self, vector: Vector, sequence: u32) {
         self.send(&ClientMessage::Move { vector, sequence, claim: None });
     }
 
-    /// Sends a MOVE that claims any position.
+    /// Sends a MOVE with an arbitrary claimed position.
     pub fn send_claim(&mut self, vector: Vector, sequence: u32, x: i32, y: i32) {
         let claim = Some((x.cast_unsigned(), y.cast_unsigned()));
         self.send(&ClientMessage::Move { vector, sequence, claim });
     }
 
-    /// Sends any bytes as one binary message.
+    /// Sends arbitrary bytes as one binary message.
     pub fn send_payload(&mut self, payload: &[u8]) {
         self.send_message(Message::Binary(Bytes::copy_from_slice(payload)));
     }
 
-    /// Sends any WebSocket message.
+    /// Sends an arbitrary WebSocket message.
     pub fn send_message(&mut self, message: Message) {
         match self.socket.send(message) {
             Ok(()) => {}
@@ -218,18 +220,18 @@ impl Client {
         }
     }
 
-    /// Closes with a code, or without one.
+    /// Sends a Close, with or without a code.
     pub fn close(&mut self, code: Option<u16>) {
         let frame = code.map(|code| CloseFrame { code: CloseCode::from(code), reason: "".into() });
         self.send_message(Message::Close(frame));
     }
 
-    /// Ends the connection with a reset.
+    /// Closes the connection with a TCP reset.
     pub fn reset(self) {
         reset(self.socket.get_ref());
     }
 
-    /// Takes what has arrived, and moves the picture on. Returns whether anything had.
+    /// Reads the messages that have arrived and advances the replica. Returns whether there was any message.
     pub fn poll(&mut self) -> bool {
         let now_ms = now_ms();
         self.replica.advance(now_ms);
@@ -262,11 +264,11 @@ impl Client {
             Message::Close(frame) => {
                 self.close_code = Some(frame.map_or(1005, |frame| frame.code.into()));
             }
-            Message::Frame(_) => unreachable!("reading never gives raw frames"),
+            Message::Frame(_) => unreachable!("read() never returns raw frames"),
         }
     }
 
-    /// A place in the list of received messages, for [`Client::since`].
+    /// The number of messages received so far; an argument for [`Client::since`].
     pub fn mark(&self) -> usize {
         self.received.len()
     }
@@ -276,17 +278,17 @@ impl Client {
         self.received[mark..].iter().map(|received| &received.message)
     }
 
-    /// How many messages after a mark are such.
-    pub fn count_since(&self, mark: usize, is_such: impl Fn(&ServerMessage) -> bool) -> usize {
-        self.since(mark).filter(|message| is_such(message)).count()
+    /// Counts the messages after a mark that match.
+    pub fn count_since(&self, mark: usize, matches: impl Fn(&ServerMessage) -> bool) -> usize {
+        self.since(mark).filter(|message| matches(message)).count()
     }
 
-    /// How many `GAME_STATE`s came after a mark.
+    /// Counts the `GAME_STATE`s after a mark.
     pub fn game_states_since(&self, mark: usize) -> usize {
         self.count_since(mark, |message| matches!(message, ServerMessage::GameState(_)))
     }
 
-    /// The vectors told of a player after a mark, in order.
+    /// The movement vectors received for a player after a mark, in order.
     pub fn vectors_since(&self, mark: usize, player: PlayerId) -> Vec<Vector> {
         let vector_of = |message: &ServerMessage| match message {
             ServerMessage::Movement { id, vector } if *id == player => Some(*vector),
@@ -295,7 +297,7 @@ impl Client {
         self.since(mark).filter_map(vector_of).collect()
     }
 
-    /// How often a player entered by `PLAYER_JOINED` after a mark.
+    /// Counts the `PLAYER_JOINED`s of a player after a mark.
     pub fn joins_since(&self, mark: usize, player: PlayerId) -> usize {
         self.count_since(
             mark,
@@ -303,27 +305,27 @@ impl Client {
         )
     }
 
-    /// How often a player left by `PLAYER_LEFT` after a mark.
+    /// Counts the `PLAYER_LEFT`s of a player after a mark.
     pub fn leaves_since(&self, mark: usize, player: PlayerId) -> usize {
         self.count_since(mark, |message| *message == ServerMessage::Left(player))
     }
 
-    /// Whether a player is on the picture.
+    /// Whether the replica shows the player.
     pub fn sees(&self, player: PlayerId) -> bool {
         self.replica.remote(player).is_some_and(|remote| !remote.is_ghost())
     }
 
-    /// The ids on the picture without ghosts, ascending.
+    /// Ids of the players that the replica shows, in ascending order; without ghosts.
     pub fn visible(&self) -> Vec<PlayerId> {
         self.replica.remotes().filter(|remote| !remote.is_ghost()).map(|remote| remote.id).collect()
     }
 
-    /// Whether every MOVE sent so far has been answered.
+    /// Whether every MOVE sent so far was answered.
     pub fn is_answered(&self) -> bool {
         self.replica.own().missing_acks().len() == 0
     }
 
-    /// Where the server had the player after the MOVE it answered last.
+    /// The player's position in the last answered MOVE.
     pub fn acknowledged(&self) -> (i32, i32) {
         let (_, x, y) = self.replica.own().last_answer().expect("a MOVE was answered");
         (i32::from(x), i32::from(y))
@@ -334,7 +336,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.replica.own_id() {
             Some(id) => write!(formatter, "client {id}")?,
-            None => write!(formatter, "nameless client")?,
+            None => write!(formatter, "client without an id")?,
         }
         if self.ended || self.close_code.is_some() {
             write!(formatter, " (ended, close code {:?})", self.close_code)?;
@@ -342,12 +344,12 @@ impl fmt::Debug for Client {
         let unanswered = self.replica.own().missing_acks().len();
         write!(
             formatter,
-            " at {:?}, {unanswered} MOVEs unanswered, sees {:?}",
+            " at {:?}, {unanswered} unanswered MOVEs, sees {:?}",
             self.position(),
             self.visible()
         )?;
         let skipped = self.received.len().saturating_sub(MESSAGES_SHOWN);
-        write!(formatter, ", {skipped} messages and then:")?;
+        write!(formatter, ", {skipped} messages, then:")?;
         for Received { at_ms, message } in &self.received[skipped..] {
             let text = format!("{message:?}");
             write!(formatter, "\n    {at_ms} ms: {}", text.chars().take(200).collect::<String>())?;
@@ -360,7 +362,7 @@ fn request_to(address: SocketAddr) -> Request {
     request_for(address, HOST, "/ws")
 }
 
-/// An upgrade at an address, for a host that may have another name there.
+/// An upgrade request to an address, with a host name that may differ from it.
 fn request_for(address: SocketAddr, host: &str, path: &str) -> Request {
     let url = format!("ws://{address}{path}");
     let mut request = url.into_client_request().expect("a valid request");
@@ -368,7 +370,7 @@ fn request_for(address: SocketAddr, host: &str, path: &str) -> Request {
     request
 }
 
-/// Small buffers: hundreds of clients live in one test process.
+/// Uses small buffers, because one test process holds hundreds of clients.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(4 * 1024).write_buffer_size(0)
 }

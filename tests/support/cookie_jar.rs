@@ -1,6 +1,7 @@
-//! A browser's cookies, as RFC 6265 (sections 5.2 to 5.4) has them: kept by host, path and name, whatever the port.
+//! A browser's cookie jar by RFC 6265 (sections 5.2 to 5.4): cookies are keyed by host, path and name, and
+//! ignore the port.
 
-/// All cookies of a browser. The pages are plain `http`.
+/// All cookies of a browser whose pages are served over plain `http`.
 #[derive(Debug, Default)]
 pub struct CookieJar {
     cookies: Vec<Cookie>,
@@ -16,12 +17,12 @@ struct Cookie {
 }
 
 impl CookieJar {
-    /// How many cookies there are.
+    /// The number of cookies.
     pub fn len(&self) -> usize {
         self.cookies.len()
     }
 
-    /// The value of the `Cookie` field for a request to this host and path.
+    /// The value of the `Cookie` header for a request to this host and path.
     pub fn header(&self, authority: &str, path: &str) -> Option<String> {
         let host = host_of(authority);
         let fits = |cookie: &&Cookie| cookie.host == host && !cookie.is_secure && cookie.is_for(path);
@@ -31,7 +32,7 @@ impl CookieJar {
         (!header.is_empty()).then_some(header)
     }
 
-    /// Keeps what a response to a request for this host and path sets.
+    /// Stores the cookie set by a response to a request for this host and path.
     pub fn store(&mut self, authority: &str, request_path: &str, set_cookie: &str) {
         let mut parts = set_cookie.split(';').map(str::trim);
         let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a name and a value");

@@ -1,4 +1,5 @@
-//! Programs that tests run: installed by `tests/install.sh` when they are missing, never done without.
+//! Programs that tests run. A missing program is installed by `tests/install.sh`; no test is skipped for lack
+//! of one.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -6,7 +7,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::{env, fs};
 
-/// One installation at a time.
+/// Serializes installations.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -15,12 +16,12 @@ fn find(program: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// Whether these tests run as root.
+/// Whether the tests run as root.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Where a program is, after its package was installed if need be.
+/// Path of a program. Installs its package first if it is missing.
 pub fn program(name: &str) -> PathBuf {
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/install.sh");
     let _one = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

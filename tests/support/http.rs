@@ -1,4 +1,4 @@
-//! Plain HTTP, just enough to look at the server's answers.
+//! A minimal HTTP client.
 
 use std::net::SocketAddr;
 
@@ -7,16 +7,16 @@ use super::raw::Raw;
 /// An HTTP response.
 #[derive(Debug)]
 pub struct Response {
-    /// The status code.
+    /// Status code.
     pub status: u16,
-    /// Header fields in order, names in lower case.
+    /// Header fields in order; names are in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// Body.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The first header field of this name, given in lower case.
+    /// Value of the first header field with this name, given in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -27,30 +27,30 @@ impl Response {
     }
 }
 
-/// GETs a path on a connection of its own.
+/// Sends a GET on a new connection.
 pub fn get(address: SocketAddr, path: &str) -> Response {
     get_with(address, path, &[])
 }
 
-/// GETs a path with further header lines.
+/// Sends a GET with additional header lines on a new connection.
 pub fn get_with(address: SocketAddr, path: &str, headers: &[&str]) -> Response {
     request(address, "GET", path, headers)
 }
 
-/// Sends a request without a body on a connection of its own.
+/// Sends a request without a body on a new connection.
 pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Response {
     let mut raw = Raw::connect(address);
     raw.send(request_text(method, path, headers).as_bytes());
     if method == "HEAD" { raw.head_response() } else { raw.response() }
 }
 
-/// The text of a request without a body.
+/// Text of a request without a body.
 pub fn request_text(method: &str, path: &str, headers: &[&str]) -> String {
     let first = format!("{method} {path} HTTP/1.1");
     [&[first.as_str(), "Host: localhost"], headers, &["\r\n"]].concat().join("\r\n")
 }
 
-/// Reads a response's head, which ends with an empty line.
+/// Parses the head of a response, which ends with an empty line.
 pub fn parse_head(head: &str) -> Response {
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! What the tests stand on: a server process, clients with a picture, bare sockets, and waiting with a deadline.
+//! Support for all tests: the server process, clients with a replica, raw sockets, `/proc`, and waiting with
+//! a deadline.
 
 pub mod client;
 pub mod cookie_jar;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// An empty folder for one test.
+/// Creates an empty folder for one test.
 pub fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
@@ -31,23 +32,23 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
 
-/// The bytes that a text of two hexadecimal digits each stands for.
+/// Decodes a string of hexadecimal digits.
 pub fn from_hex(hex: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-/// How long a condition may take to come true. Nothing asserts that it takes less, so it is generous: it only ends
-/// tests that would hang.
+/// Longest time to wait for a condition. No test asserts a shorter time: the deadline only ends tests that
+/// would hang.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Milliseconds since this test process first asked; the clock of every picture.
+/// Milliseconds since the first call in this process; the clock of all replicas.
 pub fn now_ms() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_millis() as u64

@@ -1,4 +1,4 @@
-//! A bare socket: requests and frames as bytes, right or wrong.
+//! A raw socket: sends and reads requests and frames as bytes, valid or not.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
@@ -11,9 +11,9 @@ use nix::sys::socket::{setsockopt, sockopt};
 use super::DEADLINE;
 use super::http::{self, Response};
 
-/// First byte of a frame: the final one of its message.
+/// FIN bit of a frame's first byte: the last fragment of its message.
 pub const FIN: u8 = 0x80;
-/// Opcode of a frame that continues a message.
+/// Opcode of a continuation frame.
 pub const CONTINUATION: u8 = 0x0;
 /// Opcode of a text message.
 pub const TEXT: u8 = 0x1;
@@ -26,26 +26,27 @@ pub const PING: u8 = 0x9;
 /// Opcode of a pong.
 pub const PONG: u8 = 0xa;
 
-/// In a frame's second byte, beside the length: the payload is masked.
+/// Mask bit of a frame's second byte.
 const MASKED: u8 = 0x80;
 
-/// The mask of every frame sent; any four bytes will do.
+/// Mask of every frame sent. Its value is arbitrary.
 const MASK: [u8; 4] = [0x1c, 0xe2, 0x53, 0x9d];
 
-/// The host that upgrades address. It has no port, and so is the same for all servers of a world, as behind a balancer.
+/// Host header of upgrades. It has no port, so that all servers of a cluster share a cookie, as behind a load
+/// balancer.
 pub const HOST: &str = "localhost";
 
-/// The name of the session cookie for [`HOST`].
+/// Name of the session cookie for [`HOST`].
 pub const COOKIE: &str = "pixi_resume_80";
 
-/// A request that upgrades to a WebSocket, at [`HOST`].
+/// A WebSocket upgrade request to [`HOST`].
 pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// What [`UPGRADE`] must be answered with, by RFC 6455.
+/// The `Sec-WebSocket-Accept` value for [`UPGRADE`], from RFC 6455.
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// [`UPGRADE`] with further header lines.
+/// [`UPGRADE`] with additional header lines.
 pub fn upgrade_with(headers: &[&str]) -> String {
     let lines = headers.iter().map(|line| format!("{line}\r\n")).collect::<Vec<_>>().concat();
     UPGRADE.replacen("Connection:", &format!("{lines}Connection:"), 1)
@@ -56,12 +57,12 @@ pub fn upgrade_with_cookie(cookie: &str) -> String {
     upgrade_with(&[&format!("Cookie: {cookie}")])
 }
 
-/// A frame the server sent.
+/// A frame sent by the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The first byte: FIN, reserved bits and opcode.
+    /// First byte: FIN, reserved bits and opcode.
     pub first: u8,
-    /// The payload.
+    /// Payload.
     pub payload: Vec<u8>,
 }
 
@@ -72,12 +73,12 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Connects.
+    /// Connects to an address.
     pub fn connect(address: SocketAddr) -> Raw {
         Raw::over(TcpStream::connect(address).expect("the server accepts"))
     }
 
-    /// Takes a connection.
+    /// Wraps a connected stream.
     pub fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
@@ -85,18 +86,18 @@ impl Raw {
         Raw { stream, unread: Vec::new() }
     }
 
-    /// Connects from one of loopback's many addresses, `127.x.y.z`.
+    /// Connects from a given loopback address, `127.x.y.z`.
     pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Raw {
         let SocketAddr::V4(to) = address else { panic!("an IPv4 address") };
         let kind = (AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC);
         let socket = socket::socket(kind.0, kind.1, kind.2, None).expect("a socket");
         let source = SockaddrIn::from(SocketAddrV4::new(source, 0));
-        socket::bind(socket.as_raw_fd(), &source).expect("loopback has all these addresses");
+        socket::bind(socket.as_raw_fd(), &source).expect("every 127.x.y.z address can be bound");
         socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).expect("the server accepts");
         Raw::over(TcpStream::from(socket))
     }
 
-    /// Connects and upgrades.
+    /// Connects and upgrades to a WebSocket.
     pub fn upgraded(address: SocketAddr) -> Raw {
         let mut raw = Raw::connect(address);
         raw.send(UPGRADE.as_bytes());
@@ -106,17 +107,17 @@ impl Raw {
         raw
     }
 
-    /// A second handle to the same connection, for a thread that only writes.
+    /// Returns a second handle to the same connection, for a thread that only writes.
     pub fn writer(&self) -> Raw {
         Raw { stream: self.stream.try_clone().expect("another handle"), unread: Vec::new() }
     }
 
-    /// The socket itself.
+    /// The underlying socket.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Writes bytes. Returns whether they were taken; if the server has closed, what is read tells more.
+    /// Writes bytes. Returns false if the server has closed the connection; reading then returns the reason.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         match self.stream.write_all(bytes) {
             Ok(()) => true,
@@ -130,21 +131,21 @@ impl Raw {
         self.send(&masked(first, payload));
     }
 
-    /// Writes bytes and the end of this side, which the kernel puts into one segment if it is short.
+    /// Writes bytes and shuts down the sending side. The kernel puts short data and the FIN into one segment.
     pub fn send_and_shut_down_write(&mut self, bytes: &[u8]) {
         let sent =
             socket::send(self.stream.as_raw_fd(), bytes, MsgFlags::from_bits_retain(nix::libc::MSG_MORE))
-                .expect("room for it");
+                .expect("room in the send buffer");
         assert_eq!(sent, bytes.len());
         self.shut_down_write();
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the sending side.
     pub fn shut_down_write(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Reads one HTTP response. One to a HEAD request has no body, see [`Raw::head_response`].
+    /// Reads one HTTP response. A response to HEAD has no body; use [`Raw::head_response`].
     pub fn response(&mut self) -> Response {
         let mut response = self.head_response();
         let length = response.header("content-length").map_or(0, |length| length.parse().expect("a length"));
@@ -163,7 +164,7 @@ impl Raw {
         }
     }
 
-    /// Reads one frame; none if the connection ended before it.
+    /// Reads one frame; `None` if the connection ends first.
     pub fn frame(&mut self) -> Option<Frame> {
         while self.unread.len() < 2 {
             if !self.fill() {
@@ -180,7 +181,7 @@ impl Raw {
         Some(Frame { first: head[0], payload: self.take(length) })
     }
 
-    /// Reads on to the first frame with this opcode.
+    /// Skips frames up to the first frame with this opcode.
     pub fn next_frame_of(&mut self, opcode: u8) -> Frame {
         loop {
             let frame = self.frame().unwrap_or_else(|| panic!("the connection ended before opcode {opcode}"));
@@ -190,21 +191,21 @@ impl Raw {
         }
     }
 
-    /// Reads on to the Close and to the end of the connection, and gives the code; 1005 if there was none.
+    /// Reads up to the Close and the end of the connection. Returns the close code, or 1005 if there is none.
     pub fn close_code(&mut self) -> u16 {
         let close = self.next_frame_of(CLOSE);
         assert_eq!(self.frame(), None, "nothing follows a Close");
         close.payload.get(..2).map_or(1005, |code| u16::from_be_bytes(code.try_into().expect("two bytes")))
     }
 
-    /// Takes some bytes, up to so many, and returns how many; none at the end of the connection.
+    /// Reads and discards up to `most` bytes. Returns their number, which is 0 at the end of the connection.
     pub fn read_some(&mut self, most: usize) -> usize {
         if self.unread.is_empty() {
             let mut bytes = vec![0; most];
             return match self.stream.read(&mut bytes) {
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-                Err(error) => panic!("nothing came: {error}"),
+                Err(error) => panic!("read failed: {error}"),
             };
         }
         let count = most.min(self.unread.len());
@@ -213,20 +214,20 @@ impl Raw {
     }
 
     /// Reads to the end of the connection.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub fn read_to_end(&mut self) -> Vec<u8> {
         while self.fill() {}
         std::mem::take(&mut self.unread)
     }
 
     fn take(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
-            assert!(self.fill(), "the connection ended in the middle of something");
+            assert!(self.fill(), "the connection ended before the expected bytes");
         }
-        let rest = self.unread.split_off(count);
-        std::mem::replace(&mut self.unread, rest)
+        let read_to_end = self.unread.split_off(count);
+        std::mem::replace(&mut self.unread, read_to_end)
     }
 
-    /// Reads some bytes more; false at the end of the connection.
+    /// Reads more bytes into `unread`. Returns false at the end of the connection.
     fn fill(&mut self) -> bool {
         let mut bytes = [0; 4096];
         loop {
@@ -236,22 +237,22 @@ impl Raw {
                     self.unread.extend(&bytes[..count]);
                     true
                 }
-                // The end of a process that another test has started may interrupt a read with a timeout.
+                // SIGCHLD for a process of another test may interrupt a read with a timeout.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-                Err(error) => panic!("nothing came: {error}"),
+                Err(error) => panic!("read failed: {error}"),
             };
         }
     }
 }
 
-/// Makes the end of a connection, once its last handle is dropped, a reset.
+/// Makes closing the last handle of the connection send a TCP reset.
 pub fn reset(stream: &TcpStream) {
     let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
     setsockopt(stream, sockopt::Linger, &linger).expect("SO_LINGER");
 }
 
-/// A client's frame. Lengths are written in the shortest form.
+/// Encodes a masked client frame with the shortest length field.
 pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {

@@ -1,40 +1,40 @@
-//! The recording of real browsers in `tests/fixtures`, and the clock it is played by.
+//! The recording of real browsers in `tests/fixtures`, and its timing.
 
 use game_client::ClientMessage;
 
 const RECORDING: &str = include_str!("../fixtures/three-browsers.txt");
 
-/// What happened to one page of the recording.
+/// An event of one recorded page.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// It connected, and spawned here.
+    /// The page connected and its player spawned.
     Connected {
-        /// Where its player stood, in world units.
+        /// Spawn position, in world units.
         spawn: (u16, u16),
     },
-    /// It sent this payload.
+    /// The page sent this payload.
     Sent(Vec<u8>),
-    /// It was closed.
+    /// The page closed its connection.
     Gone,
 }
 
 /// One line of the recording.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Which page.
+    /// The page.
     pub page: char,
-    /// When, in milliseconds since the beginning.
+    /// Time since the start of the recording, in milliseconds.
     pub at_ms: u64,
-    /// What.
+    /// The event.
     pub event: Event,
 }
 
-/// The whole recording, in order of time.
+/// All lines of the recording, in order of time.
 pub fn recorded_lines() -> Vec<Line> {
     RECORDING.lines().filter(|line| !line.starts_with('#')).map(parse).collect()
 }
 
-/// Shortens every pause of all pages to this length; what lies closer together keeps its distance.
+/// Shortens every pause in which all pages are silent to `pause_max_ms`. Shorter intervals stay as they are.
 pub fn shorten_pauses(lines: &mut [Line], pause_max_ms: u64) {
     let (mut before_ms, mut cut_ms) = (0, 0);
     for line in lines {
@@ -64,7 +64,8 @@ fn parse(line: &str) -> Line {
     Line { page, at_ms, event }
 }
 
-/// Where the viewer of this `GAME_STATE` stands. Read by hand: the old server's state bits are not this one's.
+/// Position of the viewer in a `GAME_STATE`. It is parsed by hand, because the recorded server used other
+/// state bits.
 fn spawn(game_state: &[u8]) -> (u16, u16) {
     const HEAD_BYTES: usize = 5;
     const ENTRY_BYTES: usize = 11;

@@ -1,4 +1,4 @@
-//! The server as a process of its own, started with the settings a test needs.
+//! The server as a separate process, started with the settings of a test.
 
 use std::fmt::{Display, Write as _};
 use std::io::{BufRead, BufReader};
@@ -20,25 +20,25 @@ use super::{DEADLINE, http, proc};
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
 
-/// Variables of the surroundings the server process keeps; all others would make tests depend on the machine.
+/// Inherited environment variables. Any other variable would make tests depend on the machine.
 const KEPT_VARIABLES: [&str; 3] = ["PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"];
 
-/// The words before the address in the log line that says the server is ready.
+/// Text before the address in the log line that reports the public listener.
 const LISTENING: &str = "listening on http://";
 
-/// The words before the address in the log line about the operators' listener.
-const METRICS_AT: &str = "metrics are served on http://";
+/// Text before the address in the log line that reports the admin listener.
+const ADMIN_LISTENING: &str = "metrics are served on http://";
 
 /// Log lines shown when a test fails.
 const LOG_LINES_SHOWN: usize = 60;
 
-/// A search path on which the program under test comes first, and those of administrators last.
+/// A `PATH` with the program under test first and the system folders last.
 pub fn path_with_program() -> String {
     let folder = Path::new(PROGRAM).parent().expect("a file has a folder");
     format!("{}:{}:/usr/sbin:/sbin", folder.display(), env::var("PATH").expect("a PATH"))
 }
 
-/// A command of the server's program without any setting from the surroundings.
+/// A command that runs the program under test without inherited settings.
 pub fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear();
@@ -50,12 +50,12 @@ pub fn program() -> Command {
     command
 }
 
-/// The environment a server is started with.
+/// Environment variables of a server under test.
 #[derive(Clone, Default)]
 pub struct Settings(Vec<(String, String)>);
 
 impl Settings {
-    /// Loopback, any free port, everything else as it comes.
+    /// Loopback, an ephemeral port, and defaults for everything else.
     pub fn new() -> Settings {
         Settings::default().set("HOST", "127.0.0.1").set("PORT", 0)
     }
@@ -66,12 +66,12 @@ impl Settings {
         self
     }
 
-    /// Lets everybody spawn at one point.
+    /// Makes all players spawn at one point.
     pub fn spawn_at(self, x: u16, y: u16) -> Settings {
         self.spawn_within(x, x + 1, y, y + 1)
     }
 
-    /// Lets players spawn anywhere in the world.
+    /// Makes players spawn anywhere in the world.
     pub fn spawn_anywhere(self) -> Settings {
         self.spawn_within(0, 2_000, 0, 2_000)
     }
@@ -90,7 +90,7 @@ impl Settings {
         command
     }
 
-    /// The command that starts a server through another one, which ends its words with the program to become.
+    /// The command that starts the server through a wrapper, whose last argument becomes the program.
     pub fn command_through(&self, wrapper: &[&str]) -> Command {
         let own = self.command();
         let Some((first, rest)) = wrapper.split_first() else { return own };
@@ -110,18 +110,18 @@ impl Settings {
         Server::run_logging_to(self.set("LOG_FILE", file.to_str().expect("UTF-8")).command(), file)
     }
 
-    /// Starts a server through another command and waits until it listens.
+    /// Starts a server through a wrapper command, and waits until it listens.
     pub fn start_through(&self, wrapper: &[&str]) -> Server {
         Server::run(self.command_through(wrapper))
     }
 
-    /// Starts a server whose log goes elsewhere, and waits until it listens.
+    /// Starts a server whose log is not on standard error, and waits until it listens.
     pub fn start_without_log(&self, wrapper: &[&str]) -> Server {
         Server::run_without_log(self.command_through(wrapper))
     }
 }
 
-/// A running server. Dropped, it is killed; its log is printed if the test fails.
+/// A running server. It is killed on drop, and its log is printed if the test fails.
 pub struct Server {
     child: Child,
     address: SocketAddr,
@@ -129,12 +129,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with nothing but the test's own address set.
+    /// Starts a server with default settings.
     pub fn start() -> Server {
         Settings::new().start()
     }
 
-    /// Starts a command that is or becomes a server, and waits until it listens.
+    /// Runs a command that becomes a server, and waits until it listens.
     pub fn run(mut command: Command) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server's program starts");
@@ -150,12 +150,12 @@ impl Server {
             Err(RecvTimeoutError::Timeout) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("the server did not say where it listens:\n{}", tail(&log))
+                panic!("the server did not log its address:\n{}", tail(&log))
             }
         }
     }
 
-    /// Starts a command that is or becomes a server whose log goes to a file.
+    /// Runs a command that becomes a server and logs to a file.
     pub fn run_logging_to(mut command: Command, file: &Path) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server's program starts");
@@ -170,7 +170,7 @@ impl Server {
         Server { child, address: address.expect("waited for"), log }
     }
 
-    /// Starts a server that does not say on standard error where it listens; the kernel knows.
+    /// Runs a server that logs no address on standard error; reads the address from `/proc`.
     fn run_without_log(mut command: Command) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server's program starts");
@@ -189,14 +189,14 @@ impl Server {
         }
     }
 
-    /// Where operators are served, with `ADMIN_ADDR`.
+    /// Address of the admin listener, if `ADMIN_ADDR` is set.
     pub fn admin_address(&self) -> SocketAddr {
         let log = self.log();
-        let (_, rest) = log.split_once(METRICS_AT).expect("the log tells the operators' address");
+        let (_, rest) = log.split_once(ADMIN_LISTENING).expect("the log contains the admin address");
         rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address and a port")
     }
 
-    /// Where it listens.
+    /// Address of the public listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -206,9 +206,9 @@ impl Server {
         self.child.id()
     }
 
-    /// Everything logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("nobody panics with the log").join("\n")
+        self.log.lock().expect("the log lock is never poisoned").join("\n")
     }
 
     /// Number of its open descriptors.
@@ -226,12 +226,12 @@ impl Server {
         send_signal(self.pid(), signal);
     }
 
-    /// Its exit status, once it has exited.
+    /// Exit status, or `None` while the server runs.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the server's status")
     }
 
-    /// Waits until it has exited by itself.
+    /// Waits until the server exits by itself.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
@@ -260,7 +260,7 @@ impl Server {
         wait_until(&format!("{count} players"), || self.count("players") == count);
     }
 
-    /// Waits until the log contains these words.
+    /// Waits until the log contains this text.
     pub fn wait_for_log(&self, words: &str) {
         wait_until(&format!("a log line with {words:?}"), || self.log().contains(words));
     }
@@ -270,24 +270,24 @@ impl Server {
         metrics_at(self.address)
     }
 
-    /// `/metrics` as JSON from the operators' listener.
+    /// `/metrics` of the admin listener, as JSON.
     pub fn admin_metrics(&self) -> Value {
         metrics_at(self.admin_address())
     }
 
-    /// One count of `/metrics`.
+    /// One counter of `/metrics`.
     pub fn count(&self, name: &str) -> u64 {
         let metrics = self.metrics();
-        metrics[name].as_u64().unwrap_or_else(|| panic!("{name} is no count in {metrics}"))
+        metrics[name].as_u64().unwrap_or_else(|| panic!("{name} is not a counter in {metrics}"))
     }
 
-    /// Reconnects counted so far by this outcome.
+    /// Reconnects so far with this outcome.
     pub fn reconnects(&self, outcome: &str) -> u64 {
         let metrics = self.metrics();
         metrics["resumes"][outcome].as_u64().unwrap_or_else(|| panic!("no {outcome} in {metrics}"))
     }
 
-    /// All protocol errors counted so far.
+    /// Sum of all protocol errors so far.
     pub fn protocol_errors(&self) -> u64 {
         sum(&self.metrics()["protocol_errors"])
     }
@@ -303,8 +303,8 @@ impl Drop for Server {
     }
 }
 
-/// What is counted as of now: the server answers from a rendering that may be a fraction of a second old, so that this asks
-/// until a tick has passed since the first answer was rendered.
+/// Returns current metrics. The server caches its rendering for a fraction of a second, so this repeats the
+/// request until a tick has passed since the first response was rendered.
 fn metrics_at(address: SocketAddr) -> Value {
     let ask = || -> Value {
         let response = http::get(address, "/metrics");
@@ -321,13 +321,13 @@ fn metrics_at(address: SocketAddr) -> Value {
     }
 }
 
-/// The sum of an object's numbers.
+/// Sum of the values of an object.
 pub fn sum(object: &Value) -> u64 {
     let counts = object.as_object().unwrap_or_else(|| panic!("no object: {object}"));
     counts.values().map(|count| count.as_u64().expect("a count")).sum()
 }
 
-/// Keeps the log, and tells the address from the line that names it.
+/// Collects the log on a thread, and sends the address once it is logged.
 fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> Receiver<SocketAddr> {
     let (send, ready) = channel();
     thread::spawn(move || {
@@ -336,13 +336,13 @@ fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> Receiver<SocketA
             if let Some(address) = address_in(&line) {
                 let _ = send.send(address);
             }
-            log.lock().expect("nobody panics with the log").push(line);
+            log.lock().expect("the log lock is never poisoned").push(line);
         }
     });
     ready
 }
 
-/// The address in the line that says where the server listens.
+/// The address in the log line that reports the public listener.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(LISTENING)?;
     rest.split(|c: char| c.is_whitespace() || c == '/' || c == '"').next()?.parse().ok()

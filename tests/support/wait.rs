@@ -1,4 +1,4 @@
-//! Waiting: clients are served in turn until a condition holds, or a deadline fails the test in words.
+//! Waiting: polls the clients in turn until a condition holds, or panics at a deadline with a description.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use super::{Client, DEADLINE, Server};
 
-/// Pause when nothing had arrived for anybody.
+/// Pause after a round in which no client received a message.
 const IDLE: Duration = Duration::from_millis(1);
 
-/// Clients shown when a test with many of them fails.
+/// Most clients described when a test fails.
 const CLIENTS_SHOWN: usize = 4;
 
-/// Serves the clients until the condition holds. The condition may act, too: it is asked after every round.
+/// Polls the clients until the condition holds. The condition runs after every round and may also act.
 ///
 /// # Panics
 ///
-/// When it does not hold within [`DEADLINE`], or as soon as a picture shows a violation.
+/// If the condition does not hold within [`DEADLINE`], or as soon as a replica finds a violation.
 pub fn poll_until(clients: &mut [Client], what: &str, is_done: impl FnMut(&mut [Client]) -> bool) {
     poll_until_within(DEADLINE, clients, what, is_done);
 }
 
-/// [`poll_until`] with a deadline of its own, for what takes long by itself.
+/// [`poll_until`] with another deadline, for slow conditions.
 pub fn poll_until_within(
     deadline: Duration,
     clients: &mut [Client],
@@ -30,11 +30,11 @@ pub fn poll_until_within(
 ) {
     let start = Instant::now();
     loop {
-        let busy = serve(clients);
+        let busy = poll_all(clients);
         if is_done(clients) {
             return;
         }
-        assert!(start.elapsed() < deadline, "waited in vain for {what}\n{}", describe(clients));
+        assert!(start.elapsed() < deadline, "timed out waiting for {what}\n{}", describe(clients));
         if !busy {
             thread::sleep(IDLE);
         }
@@ -46,30 +46,30 @@ pub fn wait_for(client: &mut Client, what: &str, is_done: impl Fn(&Client) -> bo
     poll_until(std::slice::from_mut(client), what, |clients| is_done(&clients[0]));
 }
 
-/// Waits for a condition that concerns no client.
+/// Waits for a condition that involves no client.
 pub fn wait_until(what: &str, mut is_done: impl FnMut() -> bool) {
     poll_until(&mut [], what, |_| is_done());
 }
 
-/// Serves the clients for a while, for the sake of what must *not* happen in it.
+/// Polls the clients for a fixed time, to assert afterwards that something did *not* happen.
 pub fn observe(clients: &mut [Client], duration: Duration) {
     let start = Instant::now();
     poll_until(clients, "the end of the observation", |_| start.elapsed() >= duration);
 }
 
-/// Serves the clients until every MOVE they sent is answered.
+/// Polls the clients until every MOVE they sent is acked.
 pub fn wait_for_acks(clients: &mut [Client]) {
-    poll_until(clients, "an answer to every MOVE", |clients| clients.iter().all(Client::is_answered));
+    poll_until(clients, "an ack for every MOVE", |clients| clients.iter().all(Client::is_answered));
 }
 
-fn serve(clients: &mut [Client]) -> bool {
+fn poll_all(clients: &mut [Client]) -> bool {
     let mut busy = false;
     for client in clients {
         busy |= client.poll();
         let violations = client.replica.violations();
         if let Some(first) = violations.first() {
             panic!(
-                "the server violated a rule: {first} ({} violations in all)\n{client:?}",
+                "the server violated a rule: {first} ({} violations in total)\n{client:?}",
                 violations.len()
             );
         }
@@ -89,11 +89,11 @@ fn describe(clients: &[Client]) -> String {
     text
 }
 
-/// Another client shows a cookie, while these ones go on answering pings.
+/// Reconnects with a cookie on another thread, while these clients keep answering pings.
 pub fn reconnect_while_polling(server: &Server, cookie: &str, clients: &mut [Client]) -> Client {
     thread::scope(|scope| {
         let back = scope.spawn(|| Client::reconnect(server, cookie));
         poll_until(clients, "the other client's upgrade", |_| back.is_finished());
-        back.join().expect("it joins")
+        back.join().expect("the client joins")
     })
 }

@@ -1,4 +1,4 @@
-//! Players that walk as the browser client does while a key is held: 24 steps a second, each told by a MOVE.
+//! Players that walk as the browser client does while a key is held: 24 steps a second, one MOVE per step.
 
 use std::time::Instant;
 
@@ -6,13 +6,13 @@ use game_client::{ClientMessage, Facing, Vector};
 
 use super::{Client, Server, poll_until, wait_for_acks};
 
-/// Steps the client takes a second.
+/// Steps per second of the browser client.
 pub const STEPS_PER_S: f64 = 24.0;
 
-/// Units of one step.
+/// Length of a step, in world units.
 pub const UNITS_PER_STEP: i32 = 4;
 
-/// One held key.
+/// A held arrow key.
 pub struct Walker {
     vector: Vector,
     start: Instant,
@@ -20,7 +20,7 @@ pub struct Walker {
 }
 
 impl Walker {
-    /// Presses the key.
+    /// Starts to hold the key.
     pub fn new(vector: Vector) -> Walker {
         Walker { vector, start: Instant::now(), taken: 0 }
     }
@@ -30,7 +30,8 @@ impl Walker {
         self.taken
     }
 
-    /// Takes the steps that are due, up to `steps_max` in all. After a pause they come at once, as in the browser.
+    /// Takes the steps that are due, at most `steps_max` in total. After a pause they are sent at once, as in
+    /// the browser.
     pub fn drive(&mut self, client: &mut Client, steps_max: u32) {
         let due = (self.start.elapsed().as_secs_f64() * STEPS_PER_S) as u32 + 1;
         while self.taken < due.min(steps_max) {
@@ -40,22 +41,22 @@ impl Walker {
     }
 }
 
-/// Lets one client walk a number of steps and release the key, and waits until all of it is answered.
-pub fn walk(clients: &mut [Client], who: usize, vector: Vector, steps: u32) {
+/// Walks one client a number of steps, releases the key, and waits until every step is acked.
+pub fn walk(clients: &mut [Client], index: usize, vector: Vector, steps: u32) {
     let mut walker = Walker::new(vector);
     poll_until(clients, "a walk", |clients| {
-        walker.drive(&mut clients[who], steps);
+        walker.drive(&mut clients[index], steps);
         walker.taken() == steps
     });
-    clients[who].step(Vector::ZERO);
+    clients[index].step(Vector::ZERO);
     wait_for_acks(clients);
 }
 
-/// Lets one client walk along x to about this place and release the key.
-pub fn walk_to_x(clients: &mut [Client], who: usize, x: i32) {
-    let distance = x - clients[who].position().0;
+/// Walks one client along the x axis to about `x`, and releases the key.
+pub fn walk_to_x(clients: &mut [Client], index: usize, x: i32) {
+    let distance = x - clients[index].position().0;
     let vector = if distance < 0 { Vector::LEFT } else { Vector::RIGHT };
-    walk(clients, who, vector, distance.unsigned_abs() / UNITS_PER_STEP.unsigned_abs());
+    walk(clients, index, vector, distance.unsigned_abs() / UNITS_PER_STEP.unsigned_abs());
 }
 
 /// A client that has walked 40 units down from its spawn point and faces left.

@@ -64,7 +64,7 @@ fn without_descriptors_idle_connections_make_room() {
     see_each_other(&mut players);
     play(&mut players);
     assert_eq!(get(server.address(), "/").status, 200);
-    assert_eq!(idle[0].rest(), b"");
+    assert_eq!(idle[0].read_to_end(), b"");
     assert_eq!(server.admin_metrics()["refused"]["descriptors"], 0);
 }
 
@@ -84,7 +84,7 @@ fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_l
     let refused = late.response();
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{refused:?}");
     assert!(refused.header("date").is_some(), "{refused:?}");
-    assert_eq!(late.rest(), b"", "the connection ends behind its answer");
+    assert_eq!(late.read_to_end(), b"", "the connection ends behind its answer");
     assert_eq!(get(server.address(), "/").status, 503);
     for address in [server.address(), server.admin_address()] {
         let health = get(address, "/health");
@@ -137,7 +137,11 @@ fn one_peer_that_says_nothing_does_not_keep_the_spare_descriptors() {
     for _ in 0..20 {
         server.assert_healthy();
     }
-    assert_eq!((silent.rest(), slow.rest()), (Vec::new(), Vec::new()), "both are dropped after a moment");
+    assert_eq!(
+        (silent.read_to_end(), slow.read_to_end()),
+        (Vec::new(), Vec::new()),
+        "both are dropped after a moment"
+    );
     let mut broken = Raw::connect(server.address());
     broken.send(b"\x00\x01\r\n\r\n");
     assert_eq!(broken.response().status, 400);

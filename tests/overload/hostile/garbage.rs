@@ -42,7 +42,7 @@ fn throw(address: SocketAddr, seed: u64) {
         raw.send(chunk);
     }
     raw.shut_down_write();
-    raw.rest();
+    raw.read_to_end();
 }
 
 #[test]

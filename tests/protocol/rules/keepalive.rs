@@ -16,7 +16,7 @@ fn a_client_that_answers_pings_stays_and_a_silent_one_is_closed() {
     let mut silent = Raw::upgraded(server.address());
     // Reading alone is no sign of life: a dead peer's kernel does as much.
     let silent_end = std::thread::spawn(move || {
-        silent.rest();
+        silent.read_to_end();
         Instant::now()
     });
     observe(&mut clients, Duration::from_secs(5));
