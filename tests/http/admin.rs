@@ -1,4 +1,4 @@
-//! The operators' listener: what it serves, what players no longer see, and that they can't use it up.
+//! The admin listener: its resources, the resources that players lose, and its separate connections.
 
 use crate::support::http::{get, request};
 use crate::support::raw::{Raw, UPGRADE};
@@ -6,10 +6,10 @@ use crate::support::server::program;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings};
 
-/// Connections the operators' listener has at a time.
+/// Most simultaneous connections of the admin listener.
 const CONNECTIONS_MAX: usize = 16;
 
-/// More connections than the game's port keeps for plain HTTP.
+/// More connections than the public listener allows for plain HTTP.
 const HTTP_CONNECTIONS: usize = 520;
 
 fn with_admin() -> Server {
@@ -17,7 +17,7 @@ fn with_admin() -> Server {
 }
 
 #[test]
-fn metrics_move_to_a_listener_of_their_own() {
+fn metrics_move_to_the_admin_listener() {
     let server = with_admin();
     let (game, admin) = (server.address(), server.admin_address());
     assert_ne!(game.port(), admin.port());
@@ -31,27 +31,27 @@ fn metrics_move_to_a_listener_of_their_own() {
 }
 
 #[test]
-fn operators_have_the_health_check_and_no_game_and_no_files() {
+fn the_admin_listener_serves_health_but_no_game_and_no_files() {
     let server = with_admin();
     let (game, admin) = (server.address(), server.admin_address());
     assert_eq!((get(game, "/health").status, get(admin, "/health").status), (200, 200));
     assert_eq!((get(game, "/").status, get(admin, "/").status), (200, 404));
     let mut raw = Raw::connect(admin);
     raw.send(UPGRADE.as_bytes());
-    assert_eq!(raw.response().status, 404, "nobody plays here");
+    assert_eq!(raw.response().status, 404, "the admin listener has no game");
     assert_eq!(request(admin, "POST", "/metrics", &[]).status, 405);
     assert_eq!(server.admin_metrics()["players"], 0);
 }
 
 #[test]
-fn without_the_setting_everything_is_on_one_port() {
+fn without_the_setting_one_port_serves_everything() {
     let server = Server::start();
     assert_eq!(get(server.address(), "/metrics").status, 200);
     assert!(!server.log().contains("metrics are served on"));
 }
 
 #[test]
-fn the_health_check_of_containers_asks_the_games_port() {
+fn the_health_check_connects_to_the_public_listener() {
     let server = with_admin();
     let port = server.address().port().to_string();
     let output = program()
@@ -63,19 +63,19 @@ fn the_health_check_of_containers_asks_the_games_port() {
 }
 
 #[test]
-fn players_cannot_use_up_the_operators_connections() {
+fn players_cannot_exhaust_the_admin_connections() {
     let server = with_admin();
     let silent: Vec<_> = (0..HTTP_CONNECTIONS).map(|_| Raw::connect(server.address())).collect();
-    wait_until("the game's port to be full", || {
+    wait_until("the public listener to be full", || {
         server.admin_metrics()["refused"]["handshake_displaced"].as_u64() > Some(0)
     });
     assert_eq!(get(server.admin_address(), "/health").status, 200);
-    assert_eq!(get(server.address(), "/health").status, 200, "silence makes room");
+    assert_eq!(get(server.address(), "/health").status, 200, "an idle connection makes room");
     drop(silent);
 }
 
 #[test]
-fn operators_connections_are_bounded_and_make_room_for_each_other() {
+fn idle_admin_connections_make_room_for_new_ones() {
     let server = with_admin();
     let admin = server.admin_address();
     let mut held: Vec<_> = (0..CONNECTIONS_MAX).map(|_| Raw::connect(admin)).collect();
@@ -84,21 +84,21 @@ fn operators_connections_are_bounded_and_make_room_for_each_other() {
         assert_eq!(raw.response().status, 200);
     }
     for gone in 1..CONNECTIONS_MAX {
-        assert_eq!(get(admin, "/health").status, 200, "one that is idle makes room");
+        assert_eq!(get(admin, "/health").status, 200, "an idle connection makes room");
         assert!(gone > 1 || held[1].read_to_end().is_empty());
     }
     let _player = Client::join(&server);
     drop(held);
     for _ in 0..3 * CONNECTIONS_MAX {
-        assert_eq!(get(admin, "/health").status, 200, "each place is used again");
+        assert_eq!(get(admin, "/health").status, 200, "each place is reused");
     }
     assert_eq!(server.admin_metrics()["refused"]["full"], 0);
 }
 
 #[test]
-fn a_silent_operator_is_dropped_like_anybody() {
+fn a_silent_admin_connection_times_out() {
     let server = with_admin();
     let mut silent = Raw::connect(server.admin_address());
-    assert_eq!(silent.read_to_end(), b"", "it waits for ten seconds, and nothing is said");
+    assert_eq!(silent.read_to_end(), b"", "the server closes without an answer after ten seconds");
     assert_eq!(server.admin_metrics()["refused"]["handshake_timeout"], 1);
 }

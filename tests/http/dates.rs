@@ -1,4 +1,5 @@
-//! `Date` on every answer: the given ones, the refused ones, the upgrade, and those to connections that are sent away.
+//! The `Date` header: on successful, refused and upgrade responses, and on connections refused before their
+//! request.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +7,7 @@ use crate::support::http::{Response, get, request};
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Server, Settings};
 
-/// By how much the clock of an answer may be off: the time between it and the look at it on a busy machine.
+/// Largest age of a `Date`: the time between the response and its check on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 #[track_caller]
@@ -20,7 +21,7 @@ fn assert_dated(answer: &Response) {
 }
 
 #[test]
-fn every_answer_has_a_date() {
+fn every_response_has_a_date() {
     let server = Server::start();
     let address = server.address();
     for (method, path, status) in [
@@ -58,7 +59,7 @@ fn every_answer_has_a_date() {
 }
 
 #[test]
-fn connections_that_are_sent_away_learn_the_date() {
+fn refused_connections_receive_a_date() {
     let server = Settings::new().set("MAX_CONNECTIONS", 1).set("HTTP_RATE", 1).set("HTTP_BURST", 4).start();
     let mut players = [(); 2].map(|()| {
         let mut raw = Raw::connect(server.address());

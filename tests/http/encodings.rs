@@ -1,4 +1,4 @@
-//! Compressed forms beside their files: which client gets which, and that caches can tell them apart.
+//! Precompressed files: content negotiation, and cache validators that differ per encoding.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const PLAIN: &[u8] = b"export const answer = 42; // and so on";
 const BROTLI: &[u8] = b"brotli, as far as the server can tell";
 const GZIP: &[u8] = b"\x1f\x8b, which gzip begins with";
 
-/// Writes a file that is as old as all others but for this many seconds.
+/// Writes a file with a fixed modification time plus this many seconds.
 fn write(site: &Path, name: &str, content: &[u8], seconds: u64) {
     let path = site.join(name);
     fs::write(&path, content).expect("a file");
@@ -38,7 +38,7 @@ fn accepting(server: &Server, accept: &str) -> Response {
 }
 
 #[test]
-fn clients_get_the_form_that_they_take() {
+fn clients_receive_an_encoding_that_they_accept() {
     let server = serve(&site("forms"));
     for (accept, coding, body) in [
         ("gzip, deflate, br, zstd", Some("br"), BROTLI),
@@ -66,7 +66,7 @@ fn clients_get_the_form_that_they_take() {
 }
 
 #[test]
-fn a_compressed_form_is_a_file_of_its_own_as_well() {
+fn a_compressed_file_is_also_served_by_its_own_name() {
     let server = serve(&site("own-name"));
     for (path, kind, body) in
         [("/app.js.gz", "application/gzip", GZIP), ("/app.js.br", "application/octet-stream", BROTLI)]
@@ -79,7 +79,7 @@ fn a_compressed_form_is_a_file_of_its_own_as_well() {
 }
 
 #[test]
-fn caches_can_tell_forms_apart() {
+fn encodings_have_different_validators() {
     let server = serve(&site("tags"));
     let forms = ["br", "gzip", "identity"].map(|accept| (accept, accepting(&server, accept)));
     let tags = forms.each_ref().map(|(_, answer)| answer.header("etag").expect("a tag"));
@@ -100,10 +100,10 @@ fn caches_can_tell_forms_apart() {
                 (status, Some("Accept-Encoding")),
                 "{accept}"
             );
-            assert_eq!(refused.header("content-encoding"), None, "a line of text is sent as it is");
+            assert_eq!(refused.header("content-encoding"), None, "an error text is not compressed");
         }
         let part = get_with(server.address(), "/app.js", &[&accepts, "Range: bytes=1-4"]);
-        assert_eq!((part.status, &*part.body), (206, &form.body[1..5]), "a range of what is sent");
+        assert_eq!((part.status, &*part.body), (206, &form.body[1..5]), "a range of the encoded bytes");
         assert_eq!(part.header("content-encoding"), form.header("content-encoding"));
         let head = request(server.address(), "HEAD", "/app.js", &[&accepts]);
         for name in ["content-length", "content-encoding", "etag", "vary"] {
@@ -114,7 +114,7 @@ fn caches_can_tell_forms_apart() {
 }
 
 #[test]
-fn a_form_that_is_older_than_its_file_or_not_compressed_is_left_out() {
+fn stale_and_uncompressed_variants_are_not_served() {
     let site = site("stale");
     write(&site, "app.js", b"newer", 10);
     write(&site, "fake.js", PLAIN, 0);

@@ -1,4 +1,4 @@
-//! How connections end: with every byte of their answers, or for a reason that is counted.
+//! How connections end: after every byte of their responses, or for a counted reason.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -13,17 +13,18 @@ use crate::support::{Server, Settings, folder};
 
 const LENGTH: usize = 4 << 20;
 
-/// A server of one file.
+/// A server with one file.
 fn serve_file(name: &str, settings: Settings) -> Server {
     let site = folder(name);
     std::fs::write(site.join("file.bin"), vec![7; LENGTH]).expect("a file");
     settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
 }
 
-/// Asks for the file and takes it in pieces with pauses between them. Returns the connection and how much of the body came.
+/// Requests the file and reads it in pieces with pauses. Returns the connection and the number of body bytes
+/// read.
 fn take(address: SocketAddr, request: &str, piece: usize, pause: Duration) -> (Raw, usize) {
     let mut raw = Raw::connect(address);
-    // Otherwise the kernel takes megabytes for a reader that is in no hurry.
+    // Otherwise the kernel buffers megabytes for a slow reader.
     setsockopt(raw.stream(), sockopt::RcvBuf, &(64 << 10)).expect("a buffer");
     raw.send(request.as_bytes());
     let head = raw.head_response();
@@ -45,7 +46,7 @@ fn cut(server: &Server, reason: &str) -> u64 {
 }
 
 #[test]
-fn a_connection_that_is_to_close_lives_while_its_answer_is_taken() {
+fn a_closing_connection_stays_open_while_its_response_is_read() {
     let server = serve_file("to-close", Settings::new());
     let address = server.address();
     let requests = [
@@ -54,24 +55,24 @@ fn a_connection_that_is_to_close_lives_while_its_answer_is_taken() {
         request_text("GET", "/file.bin", &["Connection: Upgrade", "Upgrade: h2c"]),
     ];
     let readers = requests.map(|request| {
-        // Over five seconds in all.
+        // More than five seconds in total.
         thread::spawn(move || {
             let (mut raw, read) = take(address, &request, 32 << 10, Duration::from_millis(40));
             assert_eq!(read, LENGTH, "{request}");
-            assert_eq!(raw.read_to_end(), b"", "and then it ends");
+            assert_eq!(raw.read_to_end(), b"", "the connection ends after the response");
         })
     });
     for reader in readers {
-        reader.join().expect("a whole answer");
+        reader.join().expect("a complete response");
     }
-    wait_until("their ends", || server.metrics()["connections"]["open"] == 1);
+    wait_until("the connections to end", || server.metrics()["connections"]["open"] == 1);
 }
 
 #[test]
-fn the_time_of_a_connection_kept_alive_counts_from_the_last_byte() {
+fn the_keepalive_timeout_starts_at_the_last_byte() {
     let server = serve_file("kept-alive", Settings::new());
     let request = request_text("GET", "/file.bin", &[]);
-    // Longer than a connection is kept without a request.
+    // Longer than an idle connection is kept open.
     let (mut raw, read) = take(server.address(), &request, 32 << 10, Duration::from_millis(85));
     assert_eq!(read, LENGTH);
     thread::sleep(Duration::from_millis(1_500));
@@ -80,7 +81,7 @@ fn the_time_of_a_connection_kept_alive_counts_from_the_last_byte() {
 }
 
 #[test]
-fn requests_and_the_end_in_one_segment_are_all_answered() {
+fn requests_in_one_segment_with_a_fin_are_all_answered() {
     let server = serve_file("one-segment", Settings::new());
     for paths in [["/health"; 9], ["/nothing"; 9], ["/file.bin"; 9]] {
         let mut raw = Raw::connect(server.address());
@@ -95,11 +96,11 @@ fn requests_and_the_end_in_one_segment_are_all_answered() {
     let mut raw = Raw::connect(server.address());
     raw.send_and_shut_down_write(format!("{}GET /he", request_text("GET", "/health", &[])).as_bytes());
     assert_eq!(raw.response().status, 200);
-    assert_eq!(raw.read_to_end(), b"", "what is not whole is not answered");
+    assert_eq!(raw.read_to_end(), b"", "an incomplete request is not answered");
 }
 
 #[test]
-fn a_reader_below_the_least_rate_is_cut_and_counted() {
+fn a_reader_below_the_minimum_rate_is_cut_and_counted() {
     let server = serve_file("least-rate", Settings::new().set("HTTP_MIN_RATE", 200_000));
     let address = server.address();
     let slow = thread::spawn(move || {
@@ -108,20 +109,20 @@ fn a_reader_below_the_least_rate_is_cut_and_counted() {
     });
     let fast = take(address, &request_text("GET", "/file.bin", &[]), 64 << 10, Duration::from_millis(20)).1;
     assert_eq!(fast, LENGTH);
-    wait_until("the end of the slow one", || cut(&server, "slow") == 1);
+    wait_until("the slow reader to be cut", || cut(&server, "slow") == 1);
     drop(slow);
     assert_eq!((cut(&server, "stalled"), cut(&server, "displaced")), (0, 0));
 }
 
 #[test]
-fn a_reader_that_takes_nothing_is_cut_and_counted_closing_or_not() {
+fn a_stalled_reader_is_cut_and_counted() {
     let server = serve_file("no-reader", Settings::new().set("WRITE_STALL_SEC", 1));
     let mut deaf = [&["Connection: close"][..], &[]].map(|headers| {
         let mut raw = Raw::connect(server.address());
         raw.send(request_text("GET", "/file.bin", headers).as_bytes());
         raw
     });
-    wait_until("their ends", || cut(&server, "stalled") == 2);
+    wait_until("the readers to be cut", || cut(&server, "stalled") == 2);
     assert!(deaf.iter_mut().all(|raw| raw.read_to_end().len() < LENGTH));
-    wait_until("nobody", || server.metrics()["connections"]["open"] == 1);
+    wait_until("all connections to end", || server.metrics()["connections"]["open"] == 1);
 }

@@ -1,4 +1,4 @@
-//! Static files: what is served, what is not, and that nothing outside the directory ever is.
+//! Static files: served files, refused paths, and that no path leads outside the directory.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use crate::support::{Server, Settings};
 
 const SECRET: &str = "nobody may read this";
 
-/// A directory `site` with files, and a secret beside it. Removed at the end.
+/// A directory `site` with files, and secrets outside it. Removed on drop.
 struct Site(PathBuf);
 
 impl Site {
@@ -72,7 +72,7 @@ fn files_are_served_with_their_types() {
 }
 
 #[test]
-fn a_file_that_has_not_changed_is_not_sent_again() {
+fn an_unchanged_file_is_answered_with_304() {
     let site = Site::new();
     let server = site.serve();
     let first = get(server.address(), "/game.js");
@@ -91,7 +91,7 @@ fn a_file_that_has_not_changed_is_not_sent_again() {
 }
 
 #[test]
-fn a_large_file_arrives_whole() {
+fn a_large_file_arrives_completely() {
     let site = Site::new();
     let content: Vec<u8> = (0..3_000_000_u32).map(|index| (index % 251) as u8).collect();
     site.write("atlas.png", &content);
@@ -101,7 +101,7 @@ fn a_large_file_arrives_whole() {
     for _ in 0..2 {
         let response = raw.response();
         assert_eq!(response.header("content-type"), Some("image/png"));
-        assert!(response.body == content, "{} bytes of another content", response.body.len());
+        assert!(response.body == content, "{} bytes differ from the file", response.body.len());
     }
 }
 
@@ -136,7 +136,7 @@ fn no_path_leads_out_of_the_directory() {
         assert!([400, 404].contains(&response.status), "{path}: {}", response.status);
         assert!(!response.text().contains(SECRET), "{path}");
     }
-    assert_eq!(get(server.address(), "/health").status, 200, "the server is as well as before");
+    assert_eq!(get(server.address(), "/health").status, 200, "the server is still healthy");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Slashes at the end of an address: folders have one, and where the program itself answers it makes no difference.
+//! Trailing slashes: a folder redirects to its address with a slash, and built-in resources accept both
+//! forms.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,7 +8,7 @@ use crate::support::http::{Response, get, get_with, request};
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Server, Settings, folder};
 
-/// A server of these files, each of which holds its own path.
+/// A server of these files. Each file contains its own path.
 fn serve(name: &str, paths: &[&str], settings: Settings) -> Server {
     let site = folder(name);
     for path in paths {
@@ -18,7 +19,7 @@ fn serve(name: &str, paths: &[&str], settings: Settings) -> Server {
     settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
 }
 
-/// Where a browser that asks for `path` is led to, as a path.
+/// Path of the redirect that a browser follows for `path`.
 fn target(path: &str, answer: &Response) -> String {
     assert_eq!(answer.status, 301, "{path}");
     let location = answer.header("location").expect("a location");
@@ -37,7 +38,7 @@ fn upgrade_status(address: SocketAddr, path: &str) -> u16 {
 }
 
 #[test]
-fn a_folder_leads_to_its_address_with_a_slash() {
+fn a_folder_redirects_to_its_address_with_a_slash() {
     let paths =
         ["docs/index.html", "docs/a b/index.html", "docs/c:d/index.html", "docs/é/index.html", "img/one.png"];
     let server = serve("folders", &paths, Settings::new());
@@ -65,7 +66,7 @@ fn a_folder_leads_to_its_address_with_a_slash() {
 }
 
 #[test]
-fn no_address_leads_to_another_host() {
+fn no_redirect_leads_to_another_host() {
     let server = serve("redirects", &["index.html", "evil.example/index.html"], Settings::new());
     for path in [
         "//evil.example",
@@ -85,7 +86,7 @@ fn no_address_leads_to_another_host() {
     ] {
         let answer = get(server.address(), path);
         match answer.header("location") {
-            // Whatever the base, a reference that begins with a dot stays on its host.
+            // Whatever the base URL, a reference that begins with a dot stays on its host.
             Some(location) => assert!(location.starts_with('.'), "{path}: {location}"),
             None => assert!([400, 404].contains(&answer.status), "{path}: {}", answer.status),
         }
@@ -94,7 +95,7 @@ fn no_address_leads_to_another_host() {
 }
 
 #[test]
-fn the_programs_own_addresses_take_a_slash() {
+fn built_in_resources_accept_a_trailing_slash() {
     let server = Server::start();
     let address = server.address();
     for path in ["/health", "/metrics", "/metrics/prometheus"] {
@@ -107,7 +108,7 @@ fn the_programs_own_addresses_take_a_slash() {
         assert_eq!(target, path.replacen("/?", "?", 1).trim_end_matches('/'));
         assert!(get(address, &target).text().contains("<html"), "{target}");
     }
-    assert_eq!(upgrade_status(address, "/ws/"), 101, "a client of WebSocket follows no redirect");
+    assert_eq!(upgrade_status(address, "/ws/"), 101, "WebSocket clients follow no redirect");
     let refused = request(address, "POST", "/ws/", &[]);
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, OPTIONS")));
     for path in ["/health//", "//health/", "/playground/", "/ws/x/", "/metrics/x/"] {
@@ -116,7 +117,7 @@ fn the_programs_own_addresses_take_a_slash() {
 }
 
 #[test]
-fn operators_addresses_take_a_slash_and_stay_apart() {
+fn admin_resources_accept_a_trailing_slash_and_stay_separate() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let (game, admin) = (server.address(), server.admin_address());
     for (path, status) in [("/metrics/", 200), ("/metrics/prometheus/", 200), ("/dashboard/", 301)] {
@@ -127,7 +128,7 @@ fn operators_addresses_take_a_slash_and_stay_apart() {
 }
 
 #[test]
-fn an_operators_file_behind_the_slash_comes_first() {
+fn a_site_file_below_the_slash_comes_first() {
     let paths = ["play/index.html", "health/index.html", "health/more.txt", "ws"];
     let server = serve("precedence", &paths, Settings::new());
     let address = server.address();
@@ -135,7 +136,7 @@ fn an_operators_file_behind_the_slash_comes_first() {
         assert_eq!(get(address, path).text(), format!("{}index.html", &path[1..]), "{path}");
     }
     assert_eq!(get(address, "/health/more.txt").text(), "health/more.txt");
-    assert!(get(address, "/play").text().contains("<canvas"), "the page of the program");
+    assert!(get(address, "/play").text().contains("<canvas"), "the built-in page");
     assert_eq!(get_with(address, "/health", &[]).header("content-type"), Some("application/json"));
     assert_eq!((upgrade_status(address, "/ws"), upgrade_status(address, "/ws/")), (101, 101));
 }

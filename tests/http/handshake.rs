@@ -1,4 +1,4 @@
-//! The upgrade to a WebSocket: what it takes, what is refused, and how many there may be.
+//! The upgrade to a WebSocket: required headers, refusals, and the limit of connections.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use crate::support::http::{Response, request_text};
 use crate::support::raw::{ACCEPT, Raw, UPGRADE};
 use crate::support::{Client, Server, Settings, wait_for};
 
-/// What a request with `from` replaced by `to` is answered with.
+/// The response to an upgrade in which `from` is replaced by `to`.
 fn answer_to(server: &Server, from: &str, to: &str) -> Response {
     let request = UPGRADE.replacen(from, to, 1);
     assert_ne!(request, UPGRADE);
@@ -16,7 +16,7 @@ fn answer_to(server: &Server, from: &str, to: &str) -> Response {
 }
 
 #[test]
-fn a_handshake_is_accepted_by_the_rfc() {
+fn a_handshake_by_the_rfc_is_accepted() {
     let server = Server::start();
     let mut raw = Raw::connect(server.address());
     raw.send(UPGRADE.as_bytes());
@@ -28,7 +28,7 @@ fn a_handshake_is_accepted_by_the_rfc() {
 }
 
 #[test]
-fn what_browsers_and_proxies_write_differently_is_accepted() {
+fn variants_of_browsers_and_proxies_are_accepted() {
     let server = Server::start();
     let variants = [
         ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
@@ -53,7 +53,7 @@ fn offered_extensions_are_declined() {
 }
 
 #[test]
-fn a_wrong_handshake_is_refused_with_a_reason() {
+fn an_invalid_handshake_is_refused_with_a_reason() {
     let server = Server::start();
     let cases = [
         ("Upgrade: websocket\r\n", "", 426),
@@ -81,11 +81,11 @@ fn a_wrong_handshake_is_refused_with_a_reason() {
             assert_eq!(response.header("allow"), Some("GET, OPTIONS"), "{to:?}");
         }
     }
-    assert_eq!(server.count("players"), 0, "nobody joined by a refused handshake");
+    assert_eq!(server.count("players"), 0, "a refused handshake creates no player");
 }
 
 #[test]
-fn no_more_than_the_most_connections_are_admitted_however_many_ask_at_once() {
+fn simultaneous_upgrades_do_not_exceed_max_connections() {
     const ADMITTED: usize = 7;
     let server = Settings::new().set("MAX_CONNECTIONS", ADMITTED).start();
     let mut sockets: Vec<_> = (0..60).map(|_| Raw::connect(server.address())).collect();
@@ -110,7 +110,7 @@ fn no_more_than_the_most_connections_are_admitted_however_many_ask_at_once() {
     assert_eq!(admitted.len(), ADMITTED);
     for response in refused {
         assert_eq!(response.status, 503);
-        let seconds = response.header("retry-after").expect("when to ask again");
+        let seconds = response.header("retry-after").expect("a retry time");
         assert!(seconds.parse::<u32>().is_ok(), "Retry-After: {seconds}");
         assert!(!response.text().trim().is_empty());
     }

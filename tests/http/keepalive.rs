@@ -1,4 +1,4 @@
-//! How long a connection is kept open between two requests, and what that time does not govern.
+//! The keep-alive timeout between two requests, and the connections that it does not apply to.
 
 use crate::support::Settings;
 use crate::support::http::{get, request_text};
@@ -10,7 +10,7 @@ fn ask(raw: &mut Raw) {
 }
 
 #[test]
-fn an_idle_connection_is_closed_after_its_time_and_an_unfinished_request_is_not() {
+fn the_timeout_closes_idle_connections_but_not_unfinished_requests() {
     let server = Settings::new().set("KEEPALIVE_TIMEOUT_SEC", 1).start();
     let mut silent = Raw::connect(server.address());
     let mut half = Raw::connect(server.address());
@@ -20,8 +20,8 @@ fn an_idle_connection_is_closed_after_its_time_and_an_unfinished_request_is_not(
     assert_eq!(second_half.response().status, 200);
     let mut idle = Raw::connect(server.address());
     ask(&mut idle);
-    assert_eq!(idle.read_to_end(), b"", "the connection closes without a word");
-    // These have lived longer than the idle one.
+    assert_eq!(idle.read_to_end(), b"", "the server closes without an answer");
+    // These connections are older than the idle one.
     ask(&mut silent);
     for half in [&mut half, &mut second_half] {
         half.send(b"TP/1.1\r\nHost: localhost\r\n\r\n");
@@ -33,10 +33,10 @@ fn an_idle_connection_is_closed_after_its_time_and_an_unfinished_request_is_not(
 }
 
 #[test]
-fn each_answer_begins_the_time_again() {
+fn each_response_restarts_the_timeout() {
     let server = Settings::new().set("KEEPALIVE_TIMEOUT_SEC", 2).start();
     let mut asks = Raw::connect(server.address());
-    // Another connection's whole time passes between the first and the last request of this one.
+    // The other connection's whole timeout passes between the first and the last request of this one.
     let mut idle = Raw::connect(server.address());
     ask(&mut idle);
     idle.stream().set_nonblocking(true).expect("a socket");
@@ -48,7 +48,7 @@ fn each_answer_begins_the_time_again() {
 }
 
 #[test]
-fn connections_to_the_admin_address_have_the_same_time() {
+fn admin_connections_have_the_same_timeout() {
     let settings = Settings::new().set("KEEPALIVE_TIMEOUT_SEC", 1);
     let server = settings.set("ADMIN_ADDR", "127.0.0.1:0").start();
     let mut idle = Raw::connect(server.admin_address());

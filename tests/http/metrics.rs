@@ -1,4 +1,4 @@
-//! `/metrics`: JSON for people and old dashboards, text for Prometheus.
+//! `/metrics`: JSON for people and old dashboards, and the Prometheus text format.
 
 use game_client::Vector;
 use openmetrics_parser::openmetrics::parse_openmetrics;
@@ -49,14 +49,14 @@ const NUMBERS: [&str; 33] = [
 /// Keys whose values are objects of numbers.
 const OBJECTS: [&str; 5] = ["frames_out", "protocol_errors", "connections", "refused", "closed"];
 
-/// A server that has answered three MOVEs of its only player.
+/// A server that has acked three MOVEs of its only player.
 fn with_traffic() -> (Server, Client) {
     let server = Server::start();
     let mut client = Client::join(&server);
     for _ in 0..3 {
         client.step(Vector::ZERO);
     }
-    wait_for(&mut client, "the answers", Client::is_answered);
+    wait_for(&mut client, "the acks", Client::is_answered);
     (server, client)
 }
 
@@ -74,7 +74,7 @@ fn the_json_has_every_key() {
 }
 
 #[test]
-fn the_counts_follow_what_happens() {
+fn the_counters_follow_the_traffic() {
     let (server, client) = with_traffic();
     let metrics = server.metrics();
     assert_eq!(metrics["players"], 1);
@@ -87,13 +87,13 @@ fn the_counts_follow_what_happens() {
     assert!(metrics["resident_bytes"].as_u64() > Some(500_000), "{metrics}");
     let earlier = metrics["ticks_total"].as_u64();
     drop(client);
-    wait_until("later ticks, and nobody there", || {
+    wait_until("later ticks without players", || {
         let metrics = server.metrics();
         metrics["ticks_total"].as_u64() > earlier && metrics["players"] == 0
     });
 }
 
-/// A gauge's value in a Prometheus exposition.
+/// Value of a gauge in a Prometheus exposition.
 fn gauge(text: &str, name: &str) -> f64 {
     let exposition = parse_prometheus(text).unwrap_or_else(|error| panic!("{error:?} in\n{text}"));
     let family = &exposition.families.get(name).unwrap_or_else(|| panic!("no {name} in\n{text}"));
@@ -105,7 +105,7 @@ fn gauge(text: &str, name: &str) -> f64 {
 }
 
 #[test]
-fn prometheus_reads_the_text() {
+fn the_prometheus_format_parses() {
     let (server, _client) = with_traffic();
     let plain = "text/plain; version=0.0.4; charset=utf-8";
     let by_path = get(server.address(), "/metrics/prometheus");
@@ -123,7 +123,7 @@ fn prometheus_reads_the_text() {
 }
 
 #[test]
-fn an_open_metrics_reader_gets_its_own_format() {
+fn an_open_metrics_client_receives_open_metrics() {
     let (server, _client) = with_traffic();
     let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5,*/*;q=0.1";
     for path in ["/metrics", "/metrics/prometheus"] {
@@ -136,7 +136,7 @@ fn an_open_metrics_reader_gets_its_own_format() {
 }
 
 #[test]
-fn a_reader_of_any_text_gets_the_prometheus_format() {
+fn a_client_that_accepts_any_text_receives_the_prometheus_format() {
     let server = Server::start();
     for accept in ["text/*", "text/*;q=0.5, application/json;q=0.2", "text/plain", "text/*, */*;q=0.1"] {
         let response = get_with(server.address(), "/metrics", &[&format!("Accept: {accept}")]);
@@ -147,7 +147,7 @@ fn a_reader_of_any_text_gets_the_prometheus_format() {
 }
 
 #[test]
-fn everybody_else_gets_json() {
+fn other_clients_receive_json() {
     let server = Server::start();
     for accept in ["*/*", "application/json", "text/html,application/xhtml+xml,*/*;q=0.8"] {
         let response = get_with(server.address(), "/metrics", &[&format!("Accept: {accept}")]);
@@ -157,7 +157,7 @@ fn everybody_else_gets_json() {
 }
 
 #[test]
-fn what_is_configured_is_told_beside_what_is() {
+fn configured_and_effective_values_are_both_exported() {
     let site = folder("counted-files");
     std::fs::write(site.join("one.bin"), [0; 1_000]).expect("a file");
     std::fs::hard_link(site.join("one.bin"), site.join("two.bin")).expect("a second name");
@@ -175,7 +175,7 @@ fn what_is_configured_is_told_beside_what_is() {
     for (key, value) in expected {
         assert_eq!(server.count(key), value, "{key}");
     }
-    // At rest they are what is in force.
+    // Without load they are the effective values.
     assert_eq!((server.count("flush_interval_ms"), server.count("max_visible")), (100, 64));
     assert_eq!(server.metrics()["build_info"]["version"], env!("CARGO_PKG_VERSION"));
     let text = get(server.address(), "/metrics/prometheus").text().to_owned();

@@ -1,4 +1,4 @@
-//! `OPTIONS`: the methods of a resource, of none, and of the server as a whole.
+//! `OPTIONS`: the methods of a resource, of a missing one, and of the whole server.
 
 use crate::support::http::{request, request_text};
 use crate::support::raw::{Raw, UPGRADE};
@@ -7,9 +7,9 @@ use crate::support::{Server, Settings, folder};
 
 const ALL: &str = "GET, HEAD, OPTIONS";
 
-/// Status and `Allow` of these paths.
-fn ask(address: std::net::SocketAddr, path: &str) -> (u16, Option<String>) {
-    // No body follows, and no length says so: the next response stands right behind this one.
+/// Status and `Allow` header of a path.
+fn options(address: std::net::SocketAddr, path: &str) -> (u16, Option<String>) {
+    // The response has no body and no length, so the next response follows it directly.
     let mut raw = Raw::connect(address);
     let end = request_text("GET", "/health", &["Connection: close"]);
     raw.send((request_text("OPTIONS", path, &[]) + &end).as_bytes());
@@ -25,11 +25,11 @@ fn ask(address: std::net::SocketAddr, path: &str) -> (u16, Option<String>) {
 }
 
 fn allowed(address: std::net::SocketAddr, path: &str, methods: &str) {
-    assert_eq!(ask(address, path), (204, Some(methods.to_owned())), "{path}");
+    assert_eq!(options(address, path), (204, Some(methods.to_owned())), "{path}");
 }
 
 #[test]
-fn each_resource_tells_its_methods() {
+fn each_resource_lists_its_methods() {
     let site = folder("options");
     std::fs::create_dir(site.join("docs")).expect("a folder");
     for file in ["a.txt", "docs/index.html", "h\u{e9}.txt"] {
@@ -47,29 +47,29 @@ fn each_resource_tells_its_methods() {
     allowed(address, "/ws", "GET, OPTIONS");
     assert_eq!(sum(&server.metrics()["refused"]), 0);
     for path in ["/nothing", "/b.txt", "/docs/x", "/"] {
-        assert_eq!(ask(address, path), (404, None), "{path}");
+        assert_eq!(options(address, path), (404, None), "{path}");
     }
     assert_eq!(server.metrics()["refused"]["not_found"], 4);
 }
 
 #[test]
-fn operators_resources_are_where_they_are_served() {
+fn admin_resources_answer_on_the_admin_listener() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let (game, admin) = (server.address(), server.admin_address());
     for path in ["/metrics", "/dashboard", "/health", "*"] {
         allowed(admin, path, ALL);
     }
     for path in ["/ws", "/play", "/"] {
-        assert_eq!(ask(admin, path).0, 404, "{path} for operators");
+        assert_eq!(options(admin, path).0, 404, "{path} for operators");
     }
     for path in ["/metrics", "/dashboard"] {
-        assert_eq!(ask(game, path).0, 404, "{path} for players");
+        assert_eq!(options(game, path).0, 404, "{path} for players");
     }
     allowed(game, "/", ALL);
 }
 
 #[test]
-fn it_keeps_the_connection_unless_something_could_follow() {
+fn options_closes_the_connection_only_if_a_body_may_follow() {
     let server = Server::start();
     let close = request(server.address(), "OPTIONS", "/health", &["Connection: close"]);
     assert_eq!((close.status, close.header("connection")), (204, Some("close")));

@@ -1,4 +1,4 @@
-//! The server's own pages: where they are, what may be done with them, and that an operator's files are left alone.
+//! The built-in pages: their addresses, their security policy, and the precedence of site files.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::support::http::{Response, get, get_with};
 use crate::support::{Server, Settings, folder};
 
-/// Addresses of what a page names with `src` or, where it is a style sheet, `href`; the page names them relative to its own.
+/// Paths of the scripts and style sheets of a page, which the page names relative to its own path.
 fn files_of(page: &Response) -> Vec<String> {
     let text = page.text();
     let named = |before: &str| {
@@ -26,7 +26,7 @@ fn page(address: SocketAddr, path: &str) -> Response {
 }
 
 #[test]
-fn whoever_opens_the_server_gets_the_game() {
+fn the_root_serves_the_game() {
     let server = Server::start();
     let front = page(server.address(), "/");
     for path in ["/index.html", "/play"] {
@@ -38,7 +38,7 @@ fn whoever_opens_the_server_gets_the_game() {
 }
 
 #[test]
-fn pages_may_run_their_own_scripts_and_nothing_else() {
+fn pages_may_only_run_their_own_scripts() {
     let server = Server::start();
     for path in ["/", "/play", "/dashboard"] {
         let page = page(server.address(), path);
@@ -51,7 +51,7 @@ fn pages_may_run_their_own_scripts_and_nothing_else() {
 }
 
 #[test]
-fn files_of_pages_are_kept_for_good_and_pages_asked_for_again() {
+fn page_files_are_immutable_and_pages_are_revalidated() {
     let server = Server::start();
     for path in ["/play", "/dashboard"] {
         let page = page(server.address(), path);
@@ -68,28 +68,31 @@ fn files_of_pages_are_kept_for_good_and_pages_asked_for_again() {
         let again = get_with(server.address(), path, &[&format!("If-None-Match: {tag}")]);
         assert_eq!((again.status, again.body.len()), (304, 0));
     }
-    assert_eq!(get(server.address(), "/play/play.js").status, 404, "without the folder of its version");
+    assert_eq!(get(server.address(), "/play/play.js").status, 404, "the path lacks the version folder");
 }
 
 #[test]
-fn an_operators_files_come_first_and_without_a_policy() {
+fn site_files_come_first_and_have_no_policy() {
     let folder = folder("front");
     fs::write(folder.join("index.html"), "the operator's").expect("written");
     let server = Settings::new().set("STATIC_DIR", folder.to_str().expect("UTF-8")).start();
     let front = page(server.address(), "/");
     assert_eq!(front.text(), "the operator's");
     assert_eq!(front.header("content-security-policy"), None);
-    assert!(page(server.address(), "/play").text().contains("<canvas"), "always under /play");
+    assert!(page(server.address(), "/play").text().contains("<canvas"), "the game page stays at /play");
 }
 
 #[test]
-fn the_dashboard_goes_to_the_operators_own_listener() {
+fn the_dashboard_moves_to_the_admin_listener() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let (game, admin) = (server.address(), server.admin_address());
     let dashboard = page(admin, "/dashboard");
     for path in [vec!["/dashboard".to_owned()], files_of(&dashboard)].concat() {
         assert_eq!((get(game, &path).status, get(admin, &path).status), (404, 200), "{path}");
     }
-    assert!(!page(game, "/play").text().contains("Dashboard"), "a link that leads nowhere");
+    assert!(
+        !page(game, "/play").text().contains("Dashboard"),
+        "the game page must not link to the dashboard"
+    );
     assert_eq!(get(admin, "/play").status, 404);
 }

@@ -1,4 +1,4 @@
-//! Parts of files, and answers that depend on what the client has already.
+//! Range requests and conditional requests.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use crate::support::{Server, Settings, folder};
 
 const LENGTH: usize = 1_000_000;
 
-/// When the file was written: `Sun, 06 Nov 1994 08:49:37 GMT`, and some.
+/// Modification time of the file: `Sun, 06 Nov 1994 08:49:37 GMT` and half a second.
 const MODIFIED: Duration = Duration::from_millis(784_111_777_500);
 const MODIFIED_TEXT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const EARLIER_TEXT: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
@@ -18,7 +18,7 @@ fn content() -> Vec<u8> {
     (0..LENGTH as u32).map(|index| (index % 251) as u8).collect()
 }
 
-/// A server of one file of [`LENGTH`] bytes, written at this time.
+/// A server with one file of [`LENGTH`] bytes and this modification time.
 fn serve(name: &str, modified: SystemTime) -> Server {
     let site = folder(name);
     let path = site.join("music.ogg");
@@ -49,7 +49,7 @@ fn a_range_is_answered_with_its_bytes() {
         let part = of_file(&server, &[&format!("Range: {range}")]);
         assert_eq!(part.status, 206, "{range}");
         assert_eq!(part.header("content-range"), Some(&*format!("bytes {start}-{}/{LENGTH}", end - 1)));
-        assert!(part.body == content[start..end], "{range}: {} other bytes", part.body.len());
+        assert!(part.body == content[start..end], "{range}: {} differ", part.body.len());
         for name in ["etag", "last-modified", "content-type", "cache-control", "accept-ranges"] {
             assert!(
                 part.header(name).is_some() && part.header(name) == whole.header(name),
@@ -60,7 +60,7 @@ fn a_range_is_answered_with_its_bytes() {
 }
 
 #[test]
-fn parts_follow_one_another_on_one_connection() {
+fn ranges_can_be_pipelined() {
     let server = serve("range-after-range", UNIX_EPOCH + MODIFIED);
     let mut raw = Raw::connect(server.address());
     let starts = [900_000, 0, 500_000];
@@ -75,7 +75,7 @@ fn parts_follow_one_another_on_one_connection() {
 }
 
 #[test]
-fn a_range_beyond_the_end_is_refused_with_the_length() {
+fn a_range_past_the_end_is_refused_with_the_length() {
     let server = serve("range-beyond", UNIX_EPOCH + MODIFIED);
     for range in ["bytes=1000000-", "bytes=2000000-3000000", "bytes=-0", "bytes=99999999999999999999-"] {
         let refused = of_file(&server, &[&format!("Range: {range}")]);
@@ -88,7 +88,7 @@ fn a_range_beyond_the_end_is_refused_with_the_length() {
 }
 
 #[test]
-fn other_ranges_bring_the_whole_file_and_never_more() {
+fn unsupported_ranges_return_the_whole_file_once() {
     let server = serve("range-ignored", UNIX_EPOCH + MODIFIED);
     let many = format!("bytes={}0-", "0-,".repeat(1_500));
     let blanks = format!("bytes={}", ",".repeat(4_000));
@@ -114,7 +114,7 @@ fn other_ranges_bring_the_whole_file_and_never_more() {
 }
 
 #[test]
-fn a_range_of_another_version_brings_the_whole_file() {
+fn a_failed_if_range_returns_the_whole_file() {
     let server = serve("if-range", UNIX_EPOCH + MODIFIED);
     let tag = of_file(&server, &[]).header("etag").expect("a tag").to_owned();
     for (value, status) in [
@@ -132,7 +132,7 @@ fn a_range_of_another_version_brings_the_whole_file() {
 }
 
 #[test]
-fn a_file_that_has_not_changed_since_is_not_sent_again() {
+fn conditions_are_evaluated_in_the_order_of_the_rfc() {
     let server = serve("since", UNIX_EPOCH + MODIFIED);
     let first = of_file(&server, &[]);
     assert_eq!(first.header("last-modified"), Some(MODIFIED_TEXT));
@@ -164,7 +164,7 @@ fn a_file_that_has_not_changed_since_is_not_sent_again() {
 }
 
 #[test]
-fn no_file_is_younger_than_its_answer() {
+fn last_modified_is_never_later_than_the_response() {
     let server = serve("future", SystemTime::now() + Duration::from_hours(24));
     let answer = of_file(&server, &[]);
     let modified = answer.header("last-modified").expect("a date");
@@ -172,7 +172,7 @@ fn no_file_is_younger_than_its_answer() {
 }
 
 #[test]
-fn the_pages_of_the_program_have_ranges_too() {
+fn built_in_pages_support_ranges() {
     let server = Server::start();
     let page = get(server.address(), "/play");
     assert_eq!((page.header("accept-ranges"), page.header("last-modified")), (Some("bytes"), None));

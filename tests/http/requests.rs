@@ -1,4 +1,4 @@
-//! Requests and connections: health, what is not there or not allowed, keep-alive, pipelining, heads too large.
+//! Requests and connections: health, 404 and 405, keep-alive, pipelining, oversized heads.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::support::{Client, Server, Settings, wait_for};
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 #[test]
-fn health_says_how_it_is_and_nothing_else() {
+fn health_has_exactly_three_fields() {
     let server = Server::start();
     let _players = [Client::join(&server), Client::join(&server)];
     let response = get(server.address(), "/health");
@@ -23,7 +23,7 @@ fn health_says_how_it_is_and_nothing_else() {
 }
 
 #[test]
-fn what_is_not_there_is_404_and_other_methods_are_405() {
+fn unknown_paths_are_404_and_other_methods_405() {
     let server = Server::start();
     for path in ["/nothing", "/ws/x", "/health/x", "/metrics/x", "/index.html/x"] {
         let response = get(server.address(), path);
@@ -40,7 +40,7 @@ fn what_is_not_there_is_404_and_other_methods_are_405() {
 }
 
 #[test]
-fn head_is_get_without_the_body() {
+fn head_is_get_without_a_body() {
     let server = Server::start();
     for path in ["/", "/nothing"] {
         let full = get(server.address(), path);
@@ -52,13 +52,13 @@ fn head_is_get_without_the_body() {
             (head.status, head.header("content-length")),
             (full.status, full.header("content-length"))
         );
-        // Were there a body, it would stand where this response begins.
+        // A body would appear in place of this response.
         assert_eq!(raw.response().body, full.body);
     }
 }
 
 #[test]
-fn a_connection_serves_one_request_after_another() {
+fn a_connection_serves_several_requests() {
     let server = Server::start();
     let mut raw = Raw::connect(server.address());
     for _ in 0..3 {
@@ -94,7 +94,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn a_head_too_large_is_refused() {
+fn an_oversized_head_is_refused() {
     let server = Server::start();
     let too_long =
         format!("GET / HTTP/1.1\r\nHost: localhost\r\nPad: {}\r\n\r\n", "a".repeat(HEAD_BYTES_MAX));
@@ -111,7 +111,7 @@ fn a_head_too_large_is_refused() {
 }
 
 #[test]
-fn what_is_not_http_is_refused_and_closed() {
+fn invalid_http_is_refused_and_closed() {
     let server = Server::start();
     let requests: [&[u8]; 6] = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -132,7 +132,7 @@ fn what_is_not_http_is_refused_and_closed() {
 }
 
 #[test]
-fn connections_that_say_nothing_hold_nobody_up() {
+fn silent_connections_delay_no_other_client() {
     let server = Settings::new().start();
     let mut silent: Vec<_> = (0..200).map(|_| Raw::connect(server.address())).collect();
     for raw in silent.iter_mut().step_by(2) {
@@ -154,7 +154,7 @@ fn hundreds_of_pipelined_requests_are_all_answered_in_order() {
         let path = if number % 2 == 0 { "/health" } else { "/nowhere" };
         bytes += &request_text("GET", path, &[]);
     }
-    // More than one turn's budget of bytes and of requests.
+    // More than the per-poll budgets of bytes and requests.
     assert!(raw.send(bytes.as_bytes()));
     for number in 0..requests {
         let expected = if number % 2 == 0 { 200 } else { 404 };

@@ -1,4 +1,4 @@
-//! Directories as deployments and kernels leave them: volumes of Kubernetes, releases behind links, entries that can't be read.
+//! Site directories of real deployments: Kubernetes volumes, releases behind links, unreadable entries.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -26,7 +26,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("another mode");
 }
 
-/// Reloads, and returns what the log says about it.
+/// Reloads, and returns the new log lines.
 fn reload(server: &Server) -> String {
     let before = server.log();
     server.signal(Signal::SIGHUP);
@@ -134,7 +134,7 @@ fn the_log_counts_hidden_entries_once_and_names_a_few_links() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_read_is_left_out_of_start_and_reload() {
+fn an_unreadable_entry_is_skipped_at_start_and_reload() {
     let site = folder("unreadable");
     write(&site, "index.html", "before");
     write(&site, "private.txt", "secret");
@@ -161,7 +161,7 @@ fn an_entry_that_cannot_be_read_is_left_out_of_start_and_reload() {
     }
     let said = reload(&server);
     assert!(said.contains("3 files are served") && !said.contains("not served"), "{said}");
-    // The directory itself is another matter: nothing of it is known.
+    // If the directory itself is unreadable, the reload changes nothing.
     set_mode(&site, 0);
     let said = reload(&server);
     set_mode(&site, 0o755);
@@ -172,7 +172,7 @@ fn an_entry_that_cannot_be_read_is_left_out_of_start_and_reload() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_ends_the_start() {
+fn an_unreadable_directory_is_a_start_error() {
     let site = folder("unreadable-root");
     set_mode(&site, 0);
     let output = settings(&site).command_through(&without("dac")).output().expect("the program runs");
@@ -183,7 +183,7 @@ fn a_directory_that_cannot_be_read_ends_the_start() {
 }
 
 #[test]
-fn a_file_on_a_bad_block_is_left_out_of_start_and_reload() {
+fn a_file_with_read_errors_is_skipped_at_start_and_reload() {
     let site = folder("bad-block");
     write(&site, "index.html", "a page");
     write(&site, "broken.png", "unread");
@@ -209,7 +209,7 @@ fn a_file_on_a_bad_block_is_left_out_of_start_and_reload() {
     assert_eq!(served(&server, "/broken.png"), None);
 }
 
-/// A site with a file at each address that the server may have itself.
+/// A site with a file at each path of a built-in resource.
 fn overlapping(name: &str) -> PathBuf {
     let site = folder(name);
     for path in ["health", "ws", "play/index.html", "dashboard/index.html", "dashboard/app.js"] {
@@ -224,7 +224,7 @@ fn overlapping(name: &str) -> PathBuf {
 const HIDES: &str = "[WARN] STATIC_DIR: files shadowed by built-in paths: ";
 
 #[test]
-fn files_have_the_operators_addresses_when_operators_have_a_listener_of_their_own() {
+fn site_files_may_use_admin_paths_with_an_admin_listener() {
     let site = overlapping("with-admin");
     let server = settings(&site).set("ADMIN_ADDR", "127.0.0.1:0").start();
     let admin = server.admin_address();
@@ -236,7 +236,7 @@ fn files_have_the_operators_addresses_when_operators_have_a_listener_of_their_ow
     let log = server.log();
     let hidden = "/health before health, /play before play/index.html, /ws before ws";
     assert!(log.lines().any(|line| line.ends_with(&format!("{HIDES}{hidden}"))), "{log}");
-    // Operators find the server's own there, and none of the files.
+    // The admin listener serves its own resources and no files.
     assert!(get(admin, "/metrics").text().contains("\"players\""));
     assert!(get(admin, "/metrics/prometheus").text().contains("pixi_players"));
     assert!(get(admin, "/dashboard").text().contains("<h1>pixi-game-server</h1>"));
@@ -248,7 +248,7 @@ fn files_have_the_operators_addresses_when_operators_have_a_listener_of_their_ow
 }
 
 #[test]
-fn without_files_the_operators_addresses_are_nothing_to_players() {
+fn admin_paths_without_files_are_404_for_players() {
     let site = folder("without-files");
     write(&site, "index.html", "the site's");
     let server = settings(&site).set("ADMIN_ADDR", "127.0.0.1:0").start();
@@ -259,7 +259,7 @@ fn without_files_the_operators_addresses_are_nothing_to_players() {
 }
 
 #[test]
-fn on_one_listener_the_log_names_the_files_that_the_servers_own_resources_hide() {
+fn the_log_names_site_files_hidden_by_built_in_resources() {
     let site = overlapping("without-admin");
     let server = settings(&site).start();
     let hidden = "/dashboard before dashboard/index.html, /health before health, /metrics before metrics/index.html, \

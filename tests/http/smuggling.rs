@@ -1,8 +1,8 @@
-//! Heads that two parsers could read in two ways, and heads that are too much: each has its status, and nothing that
-//! follows a refused request is ever read as a request.
+//! Ambiguous and oversized heads. Each has its status, and no byte after a refused request is read as a
+//! request.
 //!
-//! A row's head is followed at once by a plain request, the one an attacker would hide. It is answered if the connection
-//! may live on, and never otherwise. Rows arrive whole and byte by byte.
+//! Each case sends a head and at once a second request, the one an attacker would smuggle. The second request
+//! is answered only if the connection may stay open. Each case is sent both at once and byte by byte.
 
 use crate::support::Server;
 use crate::support::raw::{FIN, PING, PONG, Raw, UPGRADE, masked};
@@ -11,23 +11,23 @@ use crate::support::wait::wait_until;
 
 use After::{Ends, Lives, Upgraded};
 
-/// What stands behind every head.
+/// The request after every head.
 const HIDDEN: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Longest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Most header fields.
+/// Most header fields in a head.
 const FIELDS_MAX: usize = 100;
 
-/// What a connection is good for after the response.
+/// State of a connection after the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
-    /// Further requests.
+    /// Further requests are served.
     Lives,
-    /// Nothing: it has ended with the response.
+    /// The connection has ended with the response.
     Ends,
-    /// The game.
+    /// The connection is a WebSocket.
     Upgraded,
 }
 
@@ -42,17 +42,17 @@ fn row(name: impl Into<String>, head: impl Into<Vec<u8>>, status: u16, after: Af
     Row { name: name.into(), head: head.into(), status, after }
 }
 
-/// A request for the health with these further lines.
+/// A request for `/health` with additional lines.
 fn with(lines: &str) -> String {
     format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }
 
-/// A request of this line.
+/// A request with this request line.
 fn line(line: &str) -> String {
     format!("{line}\r\nHost: localhost\r\n\r\n")
 }
 
-/// A handshake with something put in the place of something else.
+/// A handshake in which `from` is replaced by `to`.
 fn handshake(from: &str, to: &str) -> String {
     let head = UPGRADE.replacen(from, to, 1);
     assert_ne!(head, UPGRADE);
@@ -79,7 +79,7 @@ fn attempt(server: &Server, row: &Row, piece: usize) {
     let ping = masked(FIN | PING, b"frames?");
     let behind = if row.after == Upgraded { &ping } else { HIDDEN };
     let bytes = [&row.head[..], behind].concat();
-    // Once it is refused, the rest may not be taken any more.
+    // After a refusal the server may stop reading.
     let _ = bytes.chunks(piece.min(bytes.len())).all(|piece| raw.send(piece));
     let response = raw.response();
     assert_eq!(response.status, row.status, "{what}: {response:?}");
@@ -87,11 +87,15 @@ fn attempt(server: &Server, row: &Row, piece: usize) {
     match row.after {
         Lives => {
             assert!(connection.starts_with("keep-alive"), "{what}: {connection}");
-            assert!(raw.response().text().contains("healthy"), "{what}: what follows is answered");
+            assert!(raw.response().text().contains("healthy"), "{what}: the second request must be answered");
         }
         Ends => {
             assert!(connection.starts_with("close"), "{what}: {connection}");
-            assert_eq!(String::from_utf8_lossy(&raw.read_to_end()), "", "{what}: what follows was answered");
+            assert_eq!(
+                String::from_utf8_lossy(&raw.read_to_end()),
+                "",
+                "{what}: the second request was answered"
+            );
         }
         Upgraded => assert_eq!(raw.next_frame_of(PONG).payload, b"frames?", "{what}"),
     }
@@ -103,7 +107,7 @@ fn lengths_and_encodings() {
         row("no body", with(""), 200, Lives),
         row("length 0", with("Content-Length: 0\r\n"), 200, Lives),
     ];
-    rows.push(row("POST of nothing", with("").replace("GET", "POST"), 405, Ends));
+    rows.push(row("POST without a body", with("").replace("GET", "POST"), 405, Ends));
     for (lines, status) in [
         ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400),
         ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", 400),
@@ -168,10 +172,10 @@ fn lines_and_fields() {
             200,
             Lives,
         ),
-        row("a value of nothing", with("X:\r\nY: \r\n"), 200, Lives),
+        row("empty values", with("X:\r\nY: \r\n"), 200, Lives),
         row("bare LFs", "GET /health HTTP/1.1\nHost: a\n\n", 400, Ends),
         row("a bare LF at the end", "GET /health HTTP/1.1\r\nHost: a\r\n\n", 400, Ends),
-        row("a bare LF behind the request line", "GET /health HTTP/1.1\nHost: a\r\n\r\n", 400, Ends),
+        row("a bare LF after the request line", "GET /health HTTP/1.1\nHost: a\r\n\r\n", 400, Ends),
         row("a bare LF before", "\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n", 400, Ends),
         row("bare CRs", "GET /health HTTP/1.1\rHost: a\r\r", 400, Ends),
         row("CR CR LF", "GET /health HTTP/1.1\r\r\nHost: a\r\r\n\r\r\n", 400, Ends),
@@ -343,7 +347,7 @@ fn upgrades() {
         ("CONNECT", handshake("GET", "CONNECT"), 405),
         ("elsewhere", handshake("/ws", "/elsewhere"), 404),
         ("of the health", handshake("/ws", "/health"), 200),
-        ("of a path behind it", handshake("/ws", "/ws/../ws"), 404),
+        ("of a path below it", handshake("/ws", "/ws/../ws"), 404),
         ("of an encoded path", handshake("/ws", "/%77s"), 404),
         ("of a wss target", handshake("/ws", "wss://localhost/ws"), 400),
         ("folded", handshake("Upgrade: websocket", "Upgrade:\r\n websocket"), 400),
@@ -360,11 +364,11 @@ fn bombs() {
     let of_length = |bytes: usize| format!("{start}{}\r\n\r\n", "x".repeat(bytes - start.len() - 4));
     let fields = |count: usize| with(&"A: b\r\n".repeat(count - 1));
     let rows = [
-        row("a head of the most bytes", of_length(HEAD_BYTES_MAX), 200, Lives),
-        row("a byte more", of_length(HEAD_BYTES_MAX + 1), 431, Ends),
+        row("a head of the maximum length", of_length(HEAD_BYTES_MAX), 200, Lives),
+        row("one byte more", of_length(HEAD_BYTES_MAX + 1), 431, Ends),
         row("one giant field", of_length(10 * HEAD_BYTES_MAX), 431, Ends),
-        row("the most fields", fields(FIELDS_MAX), 200, Lives),
-        row("a field more", fields(FIELDS_MAX + 1), 431, Ends),
+        row("the maximum number of fields", fields(FIELDS_MAX), 200, Lives),
+        row("one field more", fields(FIELDS_MAX + 1), 431, Ends),
         row("thousands of fields", fields(5_000), 431, Ends),
         row("a giant name", with(&format!("{}: y\r\n", "x".repeat(HEAD_BYTES_MAX))), 431, Ends),
         row("a giant method", format!("{} / HTTP/1.1\r\n", "G".repeat(HEAD_BYTES_MAX)), 431, Ends),
@@ -377,7 +381,7 @@ fn bombs() {
             200,
             Lives,
         ),
-        row("empty lines for ever", "\r\n".repeat(HEAD_BYTES_MAX), 431, Ends),
+        row("endless empty lines", "\r\n".repeat(HEAD_BYTES_MAX), 431, Ends),
         row("a long list", with(&format!("Accept: {}\r\n", "a/b,".repeat(1_500))), 200, Lives),
         row("one field many times", with(&"If-None-Match: *\r\n".repeat(FIELDS_MAX - 1)), 200, Lives),
     ];
@@ -385,7 +389,7 @@ fn bombs() {
 }
 
 #[test]
-fn requests_behind_an_upgrade_are_frames_and_broken_ones() {
+fn requests_after_an_upgrade_are_invalid_frames() {
     let server = Server::start();
     for piece in [usize::MAX, 1] {
         let mut raw = Raw::connect(server.address());

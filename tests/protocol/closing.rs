@@ -1,4 +1,4 @@
-//! How connections end, from either side.
+//! Closing a connection, from either side.
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 use tungstenite::Message;
@@ -25,27 +25,27 @@ fn the_clients_close_is_echoed() {
     }
     let mut raw = Raw::upgraded(server.address());
     raw.send_frame(FIN | CLOSE, b"");
-    assert_eq!(raw.close_code(), 1005, "a Close without a code is echoed without one");
+    assert_eq!(raw.close_code(), 1005, "the echo of a Close without a code has no code");
 }
 
 #[test]
-fn nothing_behind_a_close_is_acted_on() {
+fn frames_after_a_close_are_ignored() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).start();
     let mut viewer = Client::join(&server);
     let mut raw = Raw::upgraded(server.address());
-    wait_for(&mut viewer, "the entrance", |viewer| viewer.sees(1002));
+    wait_for(&mut viewer, "the second player to enter", |viewer| viewer.sees(1002));
     let turn = masked(FIN | BINARY, &ClientMessage::Direction(Facing::Left).to_bytes());
     let close = masked(FIN | CLOSE, &1000_u16.to_be_bytes());
     raw.send(&[&close[..], &turn, &masked(FIN | BINARY, &[99])].concat());
     assert_eq!(raw.close_code(), 1000);
-    wait_for(&mut viewer, "the exit", |viewer| viewer.leaves_since(0, 1002) == 1);
+    wait_for(&mut viewer, "the second player to leave", |viewer| viewer.leaves_since(0, 1002) == 1);
     let is_turn = |message: &ServerMessage| matches!(message, ServerMessage::Direction { .. });
     assert_eq!(viewer.count_since(0, is_turn), 0);
     assert_eq!(server.protocol_errors(), 0);
 }
 
 #[test]
-fn the_code_arrives_although_the_client_is_still_sending() {
+fn a_client_that_still_sends_receives_the_close_code() {
     let server = Server::start();
     let mut raw = Raw::upgraded(server.address());
     let step = ClientMessage::Move { vector: Vector::ZERO, sequence: 1, claim: None }.to_bytes();
@@ -53,23 +53,23 @@ fn the_code_arrives_although_the_client_is_still_sending() {
     for _ in 0..200 {
         raw.send_frame(FIN | BINARY, &step);
     }
-    assert_eq!(raw.close_code(), 1000, "a reset must not eat the code");
+    assert_eq!(raw.close_code(), 1000, "a reset must not discard the code");
 }
 
 #[test]
-fn a_closed_connection_makes_room_for_another() {
+fn a_closed_connection_frees_its_place() {
     let server = Settings::new().set("MAX_CONNECTIONS", 1).start();
     for round in 0..5 {
         let mut client = Client::join(&server);
         assert_eq!(client.id(), 1001 + round);
         client.send_message(Message::Close(None));
-        wait_for(&mut client, "the end", |client| client.ended);
+        wait_for(&mut client, "the end of the connection", |client| client.ended);
         server.wait_for_players(0);
     }
 }
 
 #[test]
-fn messages_and_the_end_of_the_connection_in_one_packet_are_both_noticed() {
+fn a_message_and_a_fin_in_one_segment_are_both_processed() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).start();
     for _ in 0..10 {
         let mut raw = Raw::upgraded(server.address());

@@ -1,4 +1,4 @@
-//! WebSocket frames: what breaks the framing closes the connection with a code that says so.
+//! WebSocket frames: invalid framing closes the connection with the matching code.
 
 use std::thread;
 
@@ -8,18 +8,18 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::support::raw::{BINARY, CONTINUATION, FIN, PING, PONG, Raw, TEXT, UPGRADE, masked};
 use crate::support::{Client, Server, Settings, wait_for_acks};
 
-/// A reserved bit of a frame's first byte; one of three.
+/// The reserved bits of a frame's first byte.
 const RESERVED: [u8; 3] = [0x40, 0x20, 0x10];
 
 fn short_move(sequence: u32) -> Vec<u8> {
     ClientMessage::Move { vector: Vector::ZERO, sequence, claim: None }.to_bytes()
 }
 
-/// Reads on to the next answer to a MOVE and gives its sequence.
+/// Skips messages up to the next `MOVE_ACK`, and returns its sequence number.
 fn next_ack(raw: &mut Raw) -> u32 {
     loop {
         let frame = raw.next_frame_of(BINARY);
-        assert_eq!(frame.first, FIN | BINARY, "the server does not fragment");
+        assert_eq!(frame.first, FIN | BINARY, "the server does not fragment messages");
         let message = ServerMessage::decode(&frame.payload).expect("a message of the protocol");
         if let ServerMessage::MoveAck { sequence, .. } = message {
             return sequence;
@@ -27,7 +27,7 @@ fn next_ack(raw: &mut Raw) -> u32 {
     }
 }
 
-/// The code the server closes with after these bytes.
+/// The close code of the server after these bytes.
 fn code_after(server: &Server, bytes: &[u8]) -> u16 {
     let mut raw = Raw::upgraded(server.address());
     raw.send(bytes);
@@ -48,7 +48,7 @@ fn framing_errors_close_with_1002() {
     }
     wrong.push(("a fragmented ping".to_owned(), masked(PING, b"part")));
     wrong.push(("a ping of 126 bytes".to_owned(), masked(FIN | PING, &[0; 126])));
-    wrong.push(("a continuation of nothing".to_owned(), masked(FIN | CONTINUATION, &payload)));
+    wrong.push(("a continuation without a first fragment".to_owned(), masked(FIN | CONTINUATION, &payload)));
     let interrupted = [masked(BINARY, &payload[..2]), masked(FIN | BINARY, &payload)].concat();
     wrong.push(("a message inside a fragmented one".to_owned(), interrupted));
     for (what, bytes) in wrong {
@@ -72,13 +72,13 @@ fn a_message_longer_than_64_bytes_closes_with_1009() {
     assert_eq!(code_after(&server, &masked(FIN | BINARY, &vec![3; 100_000])), 1009);
     let fragments = [masked(BINARY, &[3; 40]), masked(FIN | CONTINUATION, &[3; 40])].concat();
     assert_eq!(code_after(&server, &fragments), 1009);
-    // Its length alone is enough: nobody has to send 2^63 bytes first.
+    // The announced length alone is enough; the client need not send 2^63 bytes.
     let huge = [&[FIN | BINARY, 0xff, 0x7f], &[0xff; 7][..], &[0; 4]].concat();
     assert_eq!(code_after(&server, &huge), 1009);
 }
 
 #[test]
-fn a_fragmented_message_with_a_ping_in_between_is_understood() {
+fn a_ping_may_come_between_fragments() {
     let server = Server::start();
     let mut raw = Raw::upgraded(server.address());
     let payload = short_move(41);
@@ -96,13 +96,13 @@ fn a_ping_of_the_largest_size_is_answered_with_its_payload() {
     let mut raw = Raw::upgraded(server.address());
     raw.send_frame(FIN | PING, &[0x5a; 125]);
     assert_eq!(raw.next_frame_of(PONG).payload, [0x5a; 125]);
-    raw.send_frame(FIN | PONG, b"nobody asked");
+    raw.send_frame(FIN | PONG, b"unsolicited");
     raw.send_frame(FIN | BINARY, &short_move(1));
     assert_eq!(next_ack(&mut raw), 1);
 }
 
 #[test]
-fn bytes_may_come_one_by_one_or_all_at_once() {
+fn bytes_may_arrive_one_by_one_or_all_at_once() {
     let server = Server::start();
     let mut slow = Raw::connect(server.address());
     let bytes = [UPGRADE.as_bytes(), &masked(FIN | BINARY, &short_move(7))].concat();
@@ -122,7 +122,7 @@ fn bytes_may_come_one_by_one_or_all_at_once() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_loses_no_answer_and_holds_nobody_up() {
+fn a_client_that_reads_late_loses_no_ack_and_delays_no_other_client() {
     const MOVES: u32 = 60_000;
     let server = Settings::new()
         .set("RATE_LIMIT_MSG_SEC", 10_000)
@@ -147,5 +147,5 @@ fn a_client_that_reads_nothing_loses_no_answer_and_holds_nobody_up() {
     for count in 0..MOVES {
         assert_eq!(next_ack(&mut reader), count);
     }
-    writing.join().expect("everything was written");
+    writing.join().expect("all bytes are written");
 }

@@ -1,4 +1,4 @@
-//! Game messages: valid ones of both directions, and invalid ones, which are counted and nothing else.
+//! Game messages: valid ones in both directions, and malformed ones, which are only counted.
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
@@ -15,30 +15,30 @@ fn short_move(packed: u8, length: usize) -> Vec<u8> {
     payload
 }
 
-/// Messages a server must count as protocol errors, with what is wrong about them.
+/// Messages that the server must count as protocol errors, with a description.
 fn invalid_messages() -> Vec<(&'static str, Vec<u8>)> {
     let mut messages = vec![("empty", vec![])];
     for kind in [0, 7, 8, 9, 10, 11, 12, 14, 0x20, 0x7f, 0x80, 253, 254, 255] {
         messages.push(("unknown type", vec![kind]));
     }
-    messages.push(("unknown type, as long as a message may be", vec![99; 64]));
+    messages.push(("unknown type at the maximum length", vec![99; 64]));
     messages.extend([
-        ("JOIN with a byte more", vec![1, 0]),
-        ("LEAVE with a byte more", vec![2, 0]),
+        ("JOIN with an extra byte", vec![1, 0]),
+        ("LEAVE with an extra byte", vec![2, 0]),
         ("DIRECTION without a side", vec![4]),
         ("DIRECTION to side 0", vec![4, 0]),
         ("DIRECTION to side 2", vec![4, 2]),
         ("DIRECTION to side -2", vec![4, 254]),
-        ("DIRECTION with a byte more", vec![4, 255, 0]),
-        ("ATTACK_END with a byte more", vec![6, 0]),
+        ("DIRECTION with an extra byte", vec![4, 255, 0]),
+        ("ATTACK_END with an extra byte", vec![6, 0]),
         ("VIEWPORT without a size", vec![13]),
-        ("VIEWPORT with a byte less", vec![13, 100, 0, 100]),
-        ("VIEWPORT with a byte more", vec![13, 100, 0, 100, 0, 0]),
+        ("VIEWPORT with a byte missing", vec![13, 100, 0, 100]),
+        ("VIEWPORT with an extra byte", vec![13, 100, 0, 100, 0, 0]),
     ]);
     for length in [2, 5, 7, 13, 15, 64] {
         messages.push(("MOVE of a wrong length", short_move(6, length)));
     }
-    // dx of 3, dy of 3, and each of the upper bits.
+    // dx of 3, dy of 3, and each of the upper bits, which must be zero.
     for packed in [0x07, 0x0d, 0x0f, 0x15, 0x25, 0x45, 0x85] {
         messages.push(("short MOVE with an invalid vector", short_move(packed, 6)));
         messages.push(("MOVE with an invalid vector", short_move(packed, 14)));
@@ -52,7 +52,7 @@ fn invalid_messages() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn invalid_messages_are_counted_and_never_acted_on() {
+fn invalid_messages_are_counted_and_ignored() {
     let server = Settings::new()
         .set("SYNC_INTERVAL_SEC", 300)
         .set("RATE_LIMIT_MSG_SEC", 10_000)
@@ -60,23 +60,24 @@ fn invalid_messages_are_counted_and_never_acted_on() {
         .start();
     let mut clients = vec![Client::join(&server), Client::join(&server)];
     let other = clients[OTHER].id();
-    poll_until(&mut clients, "the other player's entrance", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the other player to enter", |clients| clients[VIEWER].sees(other));
     let (mark, before) = (clients[VIEWER].mark(), clients[OTHER].position());
     for (count, (wrong, payload)) in invalid_messages().iter().enumerate() {
         clients[OTHER].send_payload(payload);
-        // The answer to a valid MOVE behind it shows that the connection stays and nothing was answered to it.
+        // The ack of the valid MOVE that follows proves that the connection is open and the message got no
+        // answer.
         clients[OTHER].send_short_move(Vector::ZERO, count as u32 + 1);
         wait_for_acks(&mut clients);
         assert_eq!(server.protocol_errors(), count as u64 + 1, "{wrong}: {payload:?}");
     }
     assert_eq!(clients[OTHER].acknowledged(), before);
-    let told: Vec<_> = clients[VIEWER].since(mark).collect();
-    assert!(told.is_empty(), "the viewer was told {told:?}");
+    let received: Vec<_> = clients[VIEWER].since(mark).collect();
+    assert!(received.is_empty(), "the viewer received {received:?}");
     assert!(!clients[OTHER].ended);
 }
 
 #[test]
-fn every_message_of_a_client_is_accepted() {
+fn every_valid_client_message_is_accepted() {
     let server = Server::start();
     let mut client = Client::join(&server);
     let messages = [
@@ -96,7 +97,7 @@ fn every_message_of_a_client_is_accepted() {
     }
     wait_for(&mut client, "both answers", Client::is_answered);
     assert_eq!(server.protocol_errors(), 0);
-    assert_eq!(client.visible(), [] as [u32; 0], "JOIN makes no second player");
+    assert_eq!(client.visible(), [] as [u32; 0], "JOIN creates no second player");
     assert_eq!(server.count("players"), 1);
 }
 
@@ -111,12 +112,10 @@ fn a_repeated_sequence_number_is_answered_every_time() {
 }
 
 #[test]
-fn every_message_of_the_server_reaches_a_viewer_exactly_as_the_table_says() {
+fn every_server_message_reaches_a_viewer() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 1).spawn_at(300, 400).start();
     let mut clients = vec![Client::join(&server), Client::connect(&server, replica_options())];
-    poll_until(&mut clients, "the other player's identity", |clients| {
-        clients[OTHER].replica.own_id().is_some()
-    });
+    poll_until(&mut clients, "the other player's id", |clients| clients[OTHER].replica.own_id().is_some());
     let other = clients[OTHER].id();
     poll_until(&mut clients, "JOINED", |clients| {
         clients[VIEWER].count_since(0, |message| match message {
@@ -140,10 +139,10 @@ fn every_message_of_the_server_reaches_a_viewer_exactly_as_the_table_says() {
             ServerMessage::MoveAck { id: own, x: 300, y: 400, sequence: 77 },
         ),
     ];
-    for (who, said, heard) in exchanges {
-        clients[who].send(&said);
-        poll_until(&mut clients, &format!("{heard:?}"), |clients| {
-            clients[VIEWER].count_since(0, |message| *message == heard) > 0
+    for (sender, sent, expected) in exchanges {
+        clients[sender].send(&sent);
+        poll_until(&mut clients, &format!("{expected:?}"), |clients| {
+            clients[VIEWER].count_since(0, |message| *message == expected) > 0
         });
     }
     clients[OTHER].send(&ClientMessage::AttackEnd);

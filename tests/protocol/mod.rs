@@ -2,9 +2,9 @@
 //!
 //! - `messages`, `vectors`: valid and malformed messages, the test vectors of the browser client
 //! - `framing`, `closing`: WebSocket frames and close codes
-//! - `rate_limit`: the rate of one client and what exceeds it
+//! - `rate_limit`: the rate limit of a client
 //! - `conformance`: RFC 6455, case by case
-//! - `rules`: what the browser client requires, rule by rule
+//! - `rules`: the requirements of the browser client, rule by rule
 //! - `replay`: recordings of real browsers
 
 mod closing;

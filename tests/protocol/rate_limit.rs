@@ -1,4 +1,5 @@
-//! Too many messages: the surplus is dropped and counted, and who never stops is closed.
+//! The rate limit of a client: excess messages are dropped and counted, and a persistent flood closes the
+//! connection.
 
 use std::time::Duration;
 
@@ -19,30 +20,30 @@ fn messages_over_the_rate_are_dropped_and_counted() {
     for sequence in 1..=12 {
         clients[0].send_short_move(Vector::ZERO, sequence);
     }
-    // The last of the surplus waits until the allowance returns; the others are dropped.
+    // The last excess message is postponed until the allowance refills; the others are dropped.
     wait_for(&mut clients[0], "the last answer", Client::is_answered);
     let answered = clients[0].replica.own().answered();
-    assert!((6..=8).contains(&answered), "{answered} of 12 MOVEs answered, with five allowed at once");
+    assert!((6..=8).contains(&answered), "{answered} of 12 MOVEs answered, with a burst of five");
     assert_eq!(server.count("rate_limited_total"), 12 - answered);
     assert_eq!(server.protocol_errors(), 0);
     assert!(!clients[0].ended, "a burst is no reason to close");
 }
 
 #[test]
-fn what_waits_for_the_allowance_takes_effect_by_itself() {
+fn postponed_messages_take_effect_without_further_input() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 5).set("RATE_LIMIT_BURST", 5).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     let id = clients[0].id();
-    poll_until(&mut clients, "the player on the other screen", |clients| {
+    poll_until(&mut clients, "the player to enter the other view", |clients| {
         clients[1].replica.remote(id).is_some_and(RemotePlayer::shown)
     });
-    // Within the allowance the player walks right; over it, it turns and stops, and says no more.
+    // Within its allowance the player walks right. Above it, the player turns, stops and sends nothing more.
     for sequence in 1..=5 {
         clients[0].send_short_move(Vector::RIGHT, sequence);
     }
     clients[0].send(&ClientMessage::Direction(Facing::Left));
     clients[0].send_short_move(Vector::ZERO, 6);
-    poll_until(&mut clients, "the stop and the turn on the other screen", |clients| {
+    poll_until(&mut clients, "the stop and the turn in the other view", |clients| {
         let remote = clients[1].replica.remote(id);
         remote.is_some_and(|remote| remote.vector == Vector::ZERO && remote.facing == Facing::Left)
             && clients[0].is_answered()
@@ -51,19 +52,19 @@ fn what_waits_for_the_allowance_takes_effect_by_itself() {
 }
 
 #[test]
-fn what_waits_for_the_allowance_is_dropped_when_the_player_goes() {
+fn a_postponed_message_is_dropped_when_the_player_leaves() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 1).start();
     let mut client = Client::join(&server);
     for sequence in 1..=2 {
         client.send_short_move(Vector::ZERO, sequence);
     }
     client.send(&ClientMessage::Leave);
-    wait_for(&mut client, "the close", |client| client.close_code == Some(1000));
-    wait_until("the MOVE that waited among the dropped", || server.count("rate_limited_total") == 1);
+    wait_for(&mut client, "the Close", |client| client.close_code == Some(1000));
+    wait_until("the postponed MOVE to be counted as dropped", || server.count("rate_limited_total") == 1);
 }
 
 #[test]
-fn the_rate_is_counted_for_each_client() {
+fn each_client_has_its_own_rate() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     for _ in 0..20 {
@@ -72,7 +73,7 @@ fn the_rate_is_counted_for_each_client() {
     for _ in 0..5 {
         clients[1].step(Vector::ZERO);
     }
-    wait_for(&mut clients[1], "all answers of the patient one", Client::is_answered);
+    wait_for(&mut clients[1], "all acks of the client within its rate", Client::is_answered);
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn a_persistent_flooder_is_closed_with_1008() {
     let mut reader = raw;
     let flood = std::thread::spawn(move || {
         let batch = masked(FIN | BINARY, &[6]).repeat(100);
-        // Ends when the server has closed, and in any case.
+        // Bounded, in case the server never closes.
         for _ in 0..2_000 {
             if !writer.send(&batch) {
                 return;
@@ -108,7 +109,7 @@ fn pings_over_the_rate_are_dropped_and_counted() {
     wait_for(&mut clients[0], "five pongs", |client| client.pongs.len() >= 5);
     observe(&mut clients, Duration::from_millis(200));
     let answered = clients[0].pongs.len() as u64;
-    assert!((5..=7).contains(&answered), "{answered} of 12 pings answered, with five allowed");
+    assert!((5..=7).contains(&answered), "{answered} of 12 pings answered, with a burst of five");
     assert_eq!(server.count("rate_limited_total"), 12 - answered);
     assert!(!clients[0].ended, "a burst is no reason to close");
 }
@@ -120,7 +121,7 @@ fn a_persistent_flood_of_pings_is_closed_with_1008() {
     let mut writer = reader.writer();
     let flood = std::thread::spawn(move || {
         let batch = masked(FIN | PING, b"x").repeat(100);
-        // Ends when the server has closed, and in any case.
+        // Bounded, in case the server never closes.
         (0..2_000).all(|_| writer.send(&batch));
     });
     let close = reader.next_frame_of(CLOSE);
@@ -131,14 +132,14 @@ fn a_persistent_flood_of_pings_is_closed_with_1008() {
 }
 
 #[test]
-fn a_stream_of_empty_fragments_is_a_flood_too() {
+fn a_stream_of_empty_fragments_counts_as_a_flood() {
     let server = Settings::new().start();
     let mut reader = Raw::upgraded(server.address());
     let mut writer = reader.writer();
     let flood = std::thread::spawn(move || {
         let fragments = masked(0, &[]).repeat(500);
         writer.send(&masked(BINARY, &[]));
-        // Ends when the server has closed and stopped listening, and in any case.
+        // Bounded, in case the server never closes the connection.
         (0..2_000).all(|_| writer.send(&fragments));
     });
     let close = reader.next_frame_of(CLOSE);
@@ -148,7 +149,7 @@ fn a_stream_of_empty_fragments_is_a_flood_too() {
 }
 
 #[test]
-fn a_player_over_the_rate_may_still_leave() {
+fn leave_is_accepted_above_the_rate() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
     let mut raw = Raw::upgraded(server.address());
     for _ in 0..10 {

@@ -1,5 +1,5 @@
-//! `web/vectors.json`: every message, and bytes that are none, as the server, the tests' own client and the page's
-//! codec must understand them.
+//! `web/vectors.json`: valid messages and malformed bytes, decoded alike by the server, the tests' own client
+//! and the page's codec.
 
 use std::process::Command;
 
@@ -11,12 +11,12 @@ use crate::support::debian::program;
 use crate::support::from_hex;
 use crate::support::process::{stdout_text, succeed};
 
-/// Bytes of a server's frame before the payload, for all messages here.
+/// Length of the frame header before the payload. All messages here are short.
 const FRAME_HEADER_BYTES: usize = 2;
 
 struct Case {
     bytes: Vec<u8>,
-    /// What they mean; none if they are no message.
+    /// The decoded message; `None` if the bytes are malformed.
     message: Option<Json>,
 }
 
@@ -39,7 +39,7 @@ fn side(is_right: bool) -> &'static str {
     if is_right { "right" } else { "left" }
 }
 
-/// A number of the vectors: whole ones have no point there.
+/// A JSON number; whole numbers have no decimal point in the vectors.
 fn number(number: f32) -> Json {
     if number.fract() == 0.0 { json!(number as i64) } else { json!(number) }
 }
@@ -70,8 +70,8 @@ fn client_json(message: &ClientMessage) -> Json {
     }
 }
 
-/// What the server makes of a client's message; where an attack was aimed is nothing to it.
-fn as_server_reads(message: message::ClientMessage) -> Json {
+/// The server's decoding of a client message as JSON. The server ignores the aim of an attack.
+fn decoded_by_server(message: message::ClientMessage) -> Json {
     use message::ClientMessage as Read;
     match message {
         Read::Join => json!({ "type": "join" }),
@@ -124,8 +124,8 @@ fn server_json(message: &ServerMessage) -> Json {
     }
 }
 
-/// A message as the server puts it together, without the frame around it.
-fn as_server_writes(message: &ServerMessage) -> Vec<u8> {
+/// The server's encoding of a message, without the frame header.
+fn encoded_by_server(message: &ServerMessage) -> Vec<u8> {
     let entry = |entry: &Entry| message::Entry {
         id: entry.id,
         x: entry.x,
@@ -159,7 +159,7 @@ fn facing(facing: Facing) -> message::Facing {
 }
 
 #[test]
-fn both_codecs_read_and_write_what_clients_send() {
+fn both_codecs_agree_on_client_messages() {
     for Case { bytes, message } in cases("client") {
         let read = ClientMessage::decode(&bytes);
         assert_eq!(read.as_ref().ok().map(client_json), message, "{bytes:02x?}");
@@ -172,28 +172,28 @@ fn both_codecs_read_and_write_what_clients_send() {
         {
             attack.retain(|key, _| key == "type");
         }
-        assert_eq!(message::decode(&bytes).ok().map(as_server_reads), expected, "{bytes:02x?}");
+        assert_eq!(message::decode(&bytes).ok().map(decoded_by_server), expected, "{bytes:02x?}");
     }
 }
 
 #[test]
-fn both_codecs_agree_on_what_the_server_sends() {
+fn both_codecs_agree_on_server_messages() {
     for Case { bytes, message } in cases("server") {
         let read = ServerMessage::decode(&bytes);
         assert_eq!(read.as_ref().ok().map(server_json), message, "{bytes:02x?}");
         if let Ok(read) = read {
-            assert_eq!(as_server_writes(&read), bytes);
+            assert_eq!(encoded_by_server(&read), bytes);
         }
     }
 }
 
 #[test]
-fn the_page_reads_and_writes_the_same() {
+fn the_page_codec_agrees_too() {
     let output = succeed(
         Command::new(program("node"))
             .args(["--test", "--test-reporter=tap"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")),
     );
-    let said = stdout_text(&output);
-    assert!(said.contains("# fail 0") && !said.contains("# pass 0"), "{said}");
+    let output_lines = stdout_text(&output);
+    assert!(output_lines.contains("# fail 0") && !output_lines.contains("# pass 0"), "{output_lines}");
 }

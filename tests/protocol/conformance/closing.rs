@@ -1,4 +1,4 @@
-//! Closing: codes, payloads, and what comes behind a Close.
+//! Closing: codes, payloads, and frames after a Close.
 
 use super::case::{Case, Reply::Ack, a_move, close, length_16, masked_with, ping, pong, step, unmasked};
 use super::run;
@@ -66,7 +66,7 @@ fn payloads() {
 }
 
 #[test]
-fn what_comes_behind() {
+fn frames_after_a_close() {
     let normal = [3, 0xe8];
     let bye = || masked(FIN | CLOSE, &normal);
     let behind: [(&str, Vec<u8>); 9] = [
@@ -76,8 +76,8 @@ fn what_comes_behind() {
         ("a forbidden Close", close(1005, b"")),
         ("text", masked(FIN | TEXT, b"hello")),
         ("an unmasked frame", unmasked(FIN | BINARY, &step(2))),
-        ("a frame too long", masked(FIN | BINARY, &[3; 1_000])),
-        ("no frame at all", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
+        ("an oversized frame", masked(FIN | BINARY, &[3; 1_000])),
+        ("bytes that are no frame", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
         ("half a frame", vec![FIN | BINARY, 0x86, 1]),
     ];
     let mut cases = Vec::new();
@@ -94,8 +94,8 @@ fn what_comes_behind() {
     let inside = [masked(BINARY, &step(2)[..3]), bye(), masked(FIN | CONTINUATION, &step(2)[3..])].concat();
     cases.push(Case::echoed("Close inside a message", inside, &[], &normal));
     let leave = [masked(FIN | BINARY, &[3; 65]), bye(), ping(b"?")].concat();
-    cases.push(Case::refused("Close behind a message too long", leave, &[], 1009));
+    cases.push(Case::refused("Close after an oversized message", leave, &[], 1009));
     let text = [masked(FIN | TEXT, b"?"), bye(), a_move(2)].concat();
-    cases.push(Case::refused("Close behind text", text, &[], 1003));
+    cases.push(Case::refused("Close after text", text, &[], 1003));
     run(&cases);
 }

@@ -1,4 +1,4 @@
-//! Fragmented messages: what they may be made of, what may come between, and how long they may grow.
+//! Fragmented messages: their parts, frames in between, and their size limits.
 
 use super::case::{Case, Reply::Ack, a_move, length_16, ping, pong, step, unmasked};
 use super::run;
@@ -50,16 +50,16 @@ fn messages_in_fragments() {
 }
 
 #[test]
-fn what_is_no_fragment() {
+fn invalid_fragments() {
     let head = masked(BINARY, &step(9)[..2]);
     let behind = |bytes: Vec<u8>| [a_move(1), head.clone(), bytes, ping(b"behind")].concat();
     let alone = |bytes: Vec<u8>| [a_move(1), bytes, ping(b"behind")].concat();
     let (last, middle) = (masked(FIN | CONTINUATION, &step(9)), masked(CONTINUATION, &step(9)));
     let rows = [
-        ("a last fragment of nothing", alone(last.clone())),
-        ("a fragment of nothing", alone(middle.clone())),
-        ("an empty fragment of nothing", alone(masked(FIN | CONTINUATION, b""))),
-        ("a fragment behind the last", [cut(1, &[3, 3]), last, ping(b"behind")].concat()),
+        ("a last fragment without a first", alone(last.clone())),
+        ("a fragment without a first", alone(middle.clone())),
+        ("an empty fragment without a first", alone(masked(FIN | CONTINUATION, b""))),
+        ("a fragment after the last", [cut(1, &[3, 3]), last, ping(b"behind")].concat()),
         ("a MOVE inside a message", behind(a_move(2))),
         ("another message's first fragment inside", behind(masked(BINARY, b""))),
         ("text inside a binary message", behind(masked(FIN | TEXT, b"x"))),
@@ -67,7 +67,7 @@ fn what_is_no_fragment() {
         ("a fragmented ping inside", behind(masked(0x9, b"x"))),
         ("a fragmented Close inside", behind(masked(CLOSE, b""))),
         ("an unmasked fragment", behind(unmasked(FIN | CONTINUATION, b"x"))),
-        ("a fragment of 4 in two bytes", behind(length_16(FIN | CONTINUATION, 4, b"abcd"))),
+        ("a fragment of 4 bytes with a 16-bit length", behind(length_16(FIN | CONTINUATION, 4, b"abcd"))),
     ];
     let cases: Vec<_> =
         rows.into_iter().map(|(name, bytes)| Case::refused(name, bytes, &[Ack(1)], 1002)).collect();
@@ -88,18 +88,18 @@ fn sizes_of_fragmented_messages() {
     let mut cases = Vec::new();
     for (name, lengths) in [
         ("64 bytes in two fragments", vec![32, 32]),
-        ("64 bytes, one a fragment", vec![1; 64]),
-        ("64 bytes and then none", vec![64, 0, 0, 0]),
+        ("64 bytes, one per fragment", vec![1; 64]),
+        ("64 bytes, then empty fragments", vec![64, 0, 0, 0]),
         ("64 bytes among 300 empty fragments", [vec![0; 150], vec![64], vec![0; 150]].concat()),
     ] {
         cases.push(Case::stays(name, [of(&lengths), a_move(1)].concat(), &[Ack(1)]).malformed(1));
     }
     for (name, lengths) in [
         ("65 bytes in two fragments", vec![64, 1]),
-        ("65 bytes, one a fragment", vec![1; 65]),
-        ("65 bytes, the last far behind", [vec![64], vec![0; 50], vec![1]].concat()),
-        ("a fragment too long by itself", vec![1, 65]),
-        ("a first fragment too long by itself", vec![65, 1]),
+        ("65 bytes, one per fragment", vec![1; 65]),
+        ("65 bytes, the last after 50 empty fragments", [vec![64], vec![0; 50], vec![1]].concat()),
+        ("an oversized fragment", vec![1, 65]),
+        ("an oversized first fragment", vec![65, 1]),
         ("a thousand fragments", vec![64; 1_000]),
         ("a fragment of a megabyte", vec![1, 1 << 20]),
     ] {

@@ -4,7 +4,7 @@ use super::case::{Case, Reply::Ack, a_move, length_16, length_64, masked_with, p
 use super::run;
 use crate::support::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, masked};
 
-/// The largest message, in bytes; a longer one is refused with 1009.
+/// Length of the longest message, in bytes. The server refuses longer ones with 1009.
 const MESSAGE_BYTES_MAX: usize = 64;
 
 #[test]
@@ -16,7 +16,7 @@ fn framing_and_masks() {
         let bytes = [masked_with(key, FIN | PING, b"hello"), a_move(6)].concat();
         cases.push(Case::stays(format!("ping masked with {key:02x?}"), bytes, &[pong(b"hello"), Ack(6)]));
     }
-    cases.push(Case::stays("nothing at all", [], &[]));
+    cases.push(Case::stays("no bytes", [], &[]));
     cases.push(Case::stays("one MOVE", a_move(1), &[Ack(1)]));
     cases.push(Case::stays("two MOVEs", [a_move(1), a_move(2)].concat(), &[Ack(1), Ack(2)]));
     for (name, first) in
@@ -38,7 +38,7 @@ fn framing_and_masks() {
 #[test]
 fn lengths() {
     let mut cases = Vec::new();
-    // Of lengths that no message has, those up to the cap are a mistake of the game's, not of the framing.
+    // A message of an unknown length up to the cap breaks the game protocol, not the framing.
     for length in [0, 3, 5, 7, 63, MESSAGE_BYTES_MAX] {
         let bytes = [masked(FIN | BINARY, &vec![3; length]), a_move(1)].concat();
         cases.push(Case::stays(format!("{length} bytes"), bytes, &[Ack(1)]).malformed(1));
@@ -49,13 +49,13 @@ fn lengths() {
     }
     for length in [0, 1, 6, 14, 64, 65, 125] {
         let bytes = length_16(FIN | BINARY, length, &step(1));
-        cases.push(Case::refused(format!("{length} in two bytes"), bytes, &[], 1002));
+        cases.push(Case::refused(format!("{length} as a 16-bit length"), bytes, &[], 1002));
     }
     for length in [0, 6, 64, 125, 126, 65_535] {
         let bytes = length_64(FIN | BINARY, length, &step(1));
-        cases.push(Case::refused(format!("{length} in eight bytes"), bytes, &[], 1002));
+        cases.push(Case::refused(format!("{length} as a 64-bit length"), bytes, &[], 1002));
     }
-    // Who announces too much is refused before it is sent.
+    // An announced length above the cap is refused before the payload arrives.
     for length in [126, 255, 256, u16::MAX] {
         cases.push(Case::refused(
             format!("{length} announced"),

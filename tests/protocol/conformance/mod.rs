@@ -1,8 +1,9 @@
-//! RFC 6455 row by row, over real sockets: bytes sent, frames that come back, and how the connection ends.
+//! RFC 6455 case by case over real sockets: bytes sent, frames received, and how the connection ends.
 //!
-//! A row's bytes arrive in one piece, byte by byte and in pieces of seven, and the answer must be the same. What it
-//! covers is what the well-known Autobahn suite covers (framing, pings, reserved bits, opcodes, fragmentation, UTF-8,
-//! closing, sizes), as far as a server can be asked that echoes nothing: valid MOVEs stand for data, their acks for echoes.
+//! The bytes of each case arrive at once, byte by byte, and in pieces of seven; the answers must be equal.
+//! The cases cover the topics of the Autobahn suite: framing, pings, reserved bits, opcodes, fragmentation,
+//! UTF-8, closing, sizes. The server does not echo data, so valid MOVEs stand for data and their acks for
+//! echoes.
 
 mod case;
 mod closing;
@@ -14,9 +15,9 @@ use crate::support::server::sum;
 use crate::support::{Server, Settings};
 use case::{Case, Cut, End};
 
-/// Runs each row in each cut against one server, and compares what was counted with what was sent.
+/// Runs each case with each cut against one server, and compares the counters with the sent frames.
 fn run(cases: &[Case]) {
-    // Rows may say more in a second than a player may.
+    // The cases send more messages per second than a player may.
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 10_000).start();
     let cuts = [Cut::Whole, Cut::EachByte, Cut::Sevens];
     for case in cases {
@@ -25,14 +26,14 @@ fn run(cases: &[Case]) {
         }
     }
     server.wait_for_players(0);
-    require_counts(&server, cases, cuts.len() as u64);
+    assert_counts(&server, cases, cuts.len() as u64);
 }
 
-/// Every bad frame and every end is counted, by its kind, and nothing else is.
-fn require_counts(server: &Server, cases: &[Case], times: u64) {
+/// Asserts that every invalid frame and every end was counted once, by its kind.
+fn assert_counts(server: &Server, cases: &[Case], times: u64) {
     let metrics = server.metrics();
-    let ends = |is_such: &dyn Fn(&End) -> bool| {
-        times * cases.iter().filter(|case| is_such(&case.end)).count() as u64
+    let ends = |matches: &dyn Fn(&End) -> bool| {
+        times * cases.iter().filter(|case| matches(&case.end)).count() as u64
     };
     let refused = |code: u16| ends(&|end: &End| *end == End::Refused(code));
     let (framing, text, too_long) = (refused(1002) + refused(1007), refused(1003), refused(1009));

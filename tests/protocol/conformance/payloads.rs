@@ -1,4 +1,5 @@
-//! Pings and pongs, text, and UTF-8 in the one place where a server of binary messages meets it: a Close's reason.
+//! Pings and pongs, text, and the UTF-8 of close reasons, the only text that a server of binary messages
+//! validates.
 
 use super::case::{Case, Reply, Reply::Ack, a_move, close, length_16, length_64, ping, pong};
 use super::run;
@@ -12,7 +13,7 @@ fn pings_and_pongs() {
         let bytes = [ping(&payload), a_move(1)].concat();
         cases.push(Case::stays(format!("ping of {length} bytes"), bytes, &[pong(&payload), Ack(1)]));
         let bytes = [masked(FIN | PONG, &payload), a_move(1)].concat();
-        cases.push(Case::stays(format!("pong of {length} bytes nobody asked for"), bytes, &[Ack(1)]));
+        cases.push(Case::stays(format!("unsolicited pong of {length} bytes"), bytes, &[Ack(1)]));
     }
     for payload in [&b"hello"[..], &[0], &[0xff, 0xfe, 0xfd], b"GET / HTTP/1.1\r\n\r\n", &[0x88, 0x80, 1, 2]]
     {
@@ -24,8 +25,18 @@ fn pings_and_pongs() {
             cases.push(Case::refused(format!("{name} of {length} bytes"), bytes, &[Ack(1)], 1002));
         }
     }
-    cases.push(Case::refused("ping of 5 in two bytes", length_16(FIN | PING, 5, b"hello"), &[], 1002));
-    cases.push(Case::refused("ping of 5 in eight bytes", length_64(FIN | PING, 5, b"hello"), &[], 1002));
+    cases.push(Case::refused(
+        "ping of 5 bytes with a 16-bit length",
+        length_16(FIN | PING, 5, b"hello"),
+        &[],
+        1002,
+    ));
+    cases.push(Case::refused(
+        "ping of 5 bytes with a 64-bit length",
+        length_64(FIN | PING, 5, b"hello"),
+        &[],
+        1002,
+    ));
     cases.push(Case::refused("fragmented ping", masked(PING, b"part"), &[], 1002));
     cases.push(Case::refused("fragmented pong", masked(PONG, b"part"), &[], 1002));
     let numbered: Vec<Vec<u8>> = (0..50_u8).map(|number| vec![number; usize::from(number)]).collect();
@@ -43,15 +54,15 @@ fn text() {
         ("empty", b""),
         ("ASCII", b"hello"),
         ("a BOM", "\u{feff}".as_bytes()),
-        ("two bytes a letter", "κόσμε".as_bytes()),
-        ("four bytes a letter", "\u{10ffff}".as_bytes()),
+        ("two bytes per character", "κόσμε".as_bytes()),
+        ("four bytes per character", "\u{10ffff}".as_bytes()),
         ("a noncharacter", "\u{ffff}".as_bytes()),
         ("a lone continuation byte", &[0x80]),
         ("an overlong slash", &[0xc0, 0xaf]),
         ("a surrogate", &[0xed, 0xa0, 0x80]),
-        ("a letter cut off", &[0xce]),
-        ("beyond the last letter", &[0xf4, 0x90, 0x80, 0x80]),
-        ("a byte that is nowhere in UTF-8", &[0xff]),
+        ("a truncated character", &[0xce]),
+        ("above the last code point", &[0xf4, 0x90, 0x80, 0x80]),
+        ("a byte that is never valid in UTF-8", &[0xff]),
     ];
     let mut cases = Vec::new();
     for (name, text) in texts {
@@ -68,7 +79,7 @@ fn text() {
 }
 
 #[test]
-fn utf_8_of_reasons() {
+fn utf_8_of_close_reasons() {
     let mut cases = Vec::new();
     let longest = "é".repeat(61) + "x";
     for reason in
@@ -86,11 +97,11 @@ fn utf_8_of_reasons() {
         ("an overlong zero in four bytes", &[0xf0, 0x80, 0x80, 0x80]),
         ("the first surrogate", &[0xed, 0xa0, 0x80]),
         ("the last surrogate", &[0xed, 0xbf, 0xbf]),
-        ("beyond the last letter", &[0xf4, 0x90, 0x80, 0x80]),
-        ("five bytes a letter", &[0xf8, 0x88, 0x80, 0x80, 0x80]),
-        ("a letter cut off at the end", &[b'o', b'k', 0xe2, 0x82]),
-        ("a letter cut off in the middle", &[0xe2, 0x82, b'o', b'k']),
-        ("bytes that are nowhere in UTF-8", &[0xfe, 0xff]),
+        ("above the last code point", &[0xf4, 0x90, 0x80, 0x80]),
+        ("five bytes per character", &[0xf8, 0x88, 0x80, 0x80, 0x80]),
+        ("a truncated character at the end", &[b'o', b'k', 0xe2, 0x82]),
+        ("a truncated character in the middle", &[0xe2, 0x82, b'o', b'k']),
+        ("bytes that are never valid in UTF-8", &[0xfe, 0xff]),
     ];
     for (name, reason) in broken {
         let bytes = [a_move(1), close(1000, reason), ping(b"behind")].concat();

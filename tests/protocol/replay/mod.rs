@@ -1,4 +1,4 @@
-//! Recorded browsers: what real pages sent, sent again with its timing.
+//! Replays of recorded browsers with their original timing.
 
 mod stalls;
 
@@ -13,24 +13,25 @@ use crate::support::recording::{Event, Line, recorded_lines, shorten_pauses};
 use crate::support::wait::poll_until_within;
 use crate::support::{Client, Server, Settings, poll_until};
 
-/// Pauses of all pages at once are cut to this length, in milliseconds: steps of one walk are closer together.
+/// Longest pause of all pages together, in milliseconds; longer pauses are cut. Steps of one walk are closer
+/// together.
 const PAUSE_MAX_MS: u64 = 350;
 
-/// A replay lasts as long as its recording: half a minute.
+/// Deadline of a replay. The recording takes half a minute.
 const REPLAY_DEADLINE: Duration = Duration::from_mins(1);
 
-/// A server on which every page spawns where page A did, and the others within a few steps of where they did.
+/// A server on which every page spawns where page A did. The other pages spawned within a few steps of it.
 fn recorded_world() -> Server {
     let lines = recorded_lines();
     let Event::Connected { spawn: (x, y) } = lines[0].event else { panic!("page A connects first") };
     Settings::new().spawn_at(x, y).start()
 }
 
-/// Which of the clients is which page, and what of the recording is still to come.
+/// The clients of the recorded pages, and the lines not yet replayed.
 struct Replay {
     lines: std::vec::IntoIter<Line>,
     next: Option<Line>,
-    /// Index of each page's client.
+    /// Index of the client of each page.
     pages: BTreeMap<char, usize>,
     moves_sent: u64,
 }
@@ -42,8 +43,8 @@ impl Replay {
         Replay { lines, next, pages: BTreeMap::new(), moves_sent: 0 }
     }
 
-    /// Does everything that is due at this time of the recording. Returns whether anything is left.
-    fn play(&mut self, now_ms: u64, server: &Server, clients: &mut Vec<Client>) -> bool {
+    /// Replays all lines due at this time of the recording. Returns whether any line is left.
+    fn replay_until(&mut self, now_ms: u64, server: &Server, clients: &mut Vec<Client>) -> bool {
         while let Some(line) = self.next.take_if(|line| line.at_ms <= now_ms) {
             self.perform(&line, server, clients);
             self.next = self.lines.next();
@@ -67,26 +68,24 @@ impl Replay {
     }
 }
 
-/// Plays to the end and waits for the last answers.
-fn play_to_the_end(mut replay: Replay, server: &Server) -> (Replay, Vec<Client>) {
+/// Replays to the end and waits for the last acks.
+fn replay_to_the_end(mut replay: Replay, server: &Server) -> (Replay, Vec<Client>) {
     let (start, mut clients) = (Instant::now(), Vec::new());
-    while replay.play(start.elapsed().as_millis() as u64, server, &mut clients) {
-        assert!(start.elapsed() < REPLAY_DEADLINE, "the replay does not end");
-        let mut turns = 0..5;
-        poll_until_within(REPLAY_DEADLINE, &mut clients, "some turns", |_| turns.next().is_none());
+    while replay.replay_until(start.elapsed().as_millis() as u64, server, &mut clients) {
+        assert!(start.elapsed() < REPLAY_DEADLINE, "the replay timed out");
+        let mut rounds = 0..5;
+        poll_until_within(REPLAY_DEADLINE, &mut clients, "some rounds", |_| rounds.next().is_none());
     }
-    poll_until(&mut clients, "the answers to the last MOVEs", |clients| {
-        clients.iter().all(Client::is_answered)
-    });
+    poll_until(&mut clients, "the acks of the last MOVEs", |clients| clients.iter().all(Client::is_answered));
     (replay, clients)
 }
 
 #[test]
-fn the_recorded_pages_are_served_without_errors_or_violations() {
+fn a_replay_causes_no_errors_or_violations() {
     let server = recorded_world();
     let mut lines = recorded_lines();
     shorten_pauses(&mut lines, PAUSE_MAX_MS);
-    let (replay, clients) = play_to_the_end(Replay::new(lines), &server);
+    let (replay, clients) = replay_to_the_end(Replay::new(lines), &server);
     assert_eq!(clients.len(), 8);
     let answered: u64 = clients.iter().map(|client| client.replica.own().answered()).sum();
     assert_eq!(answered, replay.moves_sent);
@@ -103,8 +102,8 @@ fn messages_of_all_pages() -> u64 {
     recorded_lines().iter().filter(|line| matches!(line.event, Event::Sent(_))).count() as u64
 }
 
-/// Page A's longest walk from its first step on, with every other stretch of two seconds held back and delivered at
-/// once.
+/// Page A's longest walk from its first step on. Every other period of two seconds is held back and delivered
+/// at once.
 fn stalled_walk() -> Vec<Line> {
     const FIRST_SEQUENCE: u32 = 39;
     const STALL_MS: u64 = 2_000;
@@ -116,7 +115,7 @@ fn stalled_walk() -> Vec<Line> {
         _ => false,
     };
     let of_page_a: Vec<_> = recorded_lines().into_iter().filter(|line| line.page == 'A').collect();
-    let first = of_page_a.iter().position(is_first).expect("page A walks");
+    let first = of_page_a.iter().position(is_first).expect("page A walks from this sequence number");
     let start_ms = of_page_a[first].at_ms;
     let delayed_ms = |at_ms: u64| match at_ms / STALL_MS % 2 {
         0 => at_ms,
@@ -130,19 +129,19 @@ fn stalled_walk() -> Vec<Line> {
 
 #[test]
 fn bursts_after_stalls_of_two_seconds_lose_no_message() {
-    // Where that walk began.
+    // The spawn point is where the recorded walk began.
     let server = Settings::new().spawn_at(560, 728).start();
     let lines = stalled_walk();
     let longest = lines.chunk_by(|a, b| a.at_ms == b.at_ms).map(<[Line]>::len).max().unwrap_or(0);
-    assert!(longest >= 35, "the largest burst has {longest} messages only");
-    let (replay, clients) = play_to_the_end(Replay::new(lines), &server);
+    assert!(longest >= 35, "the largest burst has only {longest} messages");
+    let (replay, clients) = replay_to_the_end(Replay::new(lines), &server);
     assert_eq!(clients[0].replica.own().answered(), replay.moves_sent);
     assert_eq!(server.count("rate_limited_total"), 0);
     assert_eq!(server.protocol_errors(), 0);
 }
 
 #[test]
-fn the_recording_is_what_it_says() {
+fn the_recording_matches_its_description() {
     let lines = recorded_lines();
     let pages: std::collections::BTreeSet<_> = lines.iter().map(|line| line.page).collect();
     assert_eq!(pages.len(), 8);
@@ -164,11 +163,11 @@ fn the_recording_is_what_it_says() {
     assert_eq!(pauses(&shortened), cut);
 }
 
-/// The whole recording, every stretch held back and delivered at once, wherever the stretches begin and however long up
-/// to two seconds they are: at the default rate limit no message is one too many. Pure arithmetic, so that all the
+/// Holds back every period of the recording, for all offsets and for durations up to two seconds, and
+/// delivers it at once. The default rate limit must drop no message. It uses only the limiter, so that all
 /// combinations can be tried.
 #[test]
-fn no_stall_of_up_to_two_seconds_costs_a_message_at_the_defaults() {
+fn stalls_of_up_to_two_seconds_lose_no_message_at_default_limits() {
     let config = Config::default();
     let limit = RateLimit { per_s: config.rate_limit_msg_per_s, burst: config.rate_limit_burst };
     let mut checked = 0;
@@ -192,5 +191,5 @@ fn no_stall_of_up_to_two_seconds_costs_a_message_at_the_defaults() {
             }
         }
     }
-    assert!(checked > 100_000, "the recording is too short to prove anything");
+    assert!(checked > 100_000, "the recording is too short for this test");
 }

@@ -1,5 +1,6 @@
-//! Stalls of some seconds, in virtual time: what a recorded page sent meanwhile arrives in one burst, more than its allowance
-//! takes. Two seconds later the server, the page and another page that watches must agree.
+//! Stalls of several seconds in virtual time. The held-back messages of a recorded page arrive in one burst
+//! that exceeds its allowance. Two seconds later the server, the page and a second page that watches must
+//! agree.
 
 use std::thread;
 
@@ -20,30 +21,31 @@ use crate::support::recording::{Event, Line, recorded_lines};
 
 const TICK_RATE_HZ: u64 = 60;
 
-/// How long the page plays before its line stalls, in milliseconds.
+/// Time before the stall, in milliseconds.
 const BEFORE_MS: u64 = 1_000;
 
-/// After the stall the server and the page must agree by this time, in milliseconds.
+/// Time after the stall by which the server and the page must agree, in milliseconds.
 const AGREED_MS: u64 = 2_000;
 
-/// After that the watcher must agree by this time with a page that walks on, in milliseconds: the recorded page walks slower
-/// than it says, so that its player has used up its jumps, and a full state comes in any case.
+/// Further time by which the watcher must agree about a page that still walks, in milliseconds. The recorded
+/// page walks slower than it claims, so its player has spent its jumps and a snapshot follows in any case.
 const WATCHED_MS: u64 = 5_000;
 
-/// With one that stands it agrees as soon as a viewer may get another full state for a jump, and the stagger of those.
+/// Further time for a page that stands still: until the next snapshot for a jump is allowed, plus the stagger
+/// of snapshots.
 const STANDING_WATCHED_MS: u64 = 500;
 
-/// A step of the client, and a unit for the rounding of ticks.
+/// Tolerance: one step of the client, and one unit for rounding to ticks.
 const STEP: f64 = 4.0 + 1.0;
 
-/// A connection of the game, and what its client draws.
+/// A game connection and the replica of its client.
 struct Page {
     slot: u32,
     session: Session,
     limiter: RateLimiter,
     deferred: Deferred,
     replica: Replica,
-    /// What the line has not delivered yet, in either direction.
+    /// Bytes not yet delivered, per direction.
     upstream: Vec<u8>,
     downstream: Vec<u8>,
 }
@@ -64,7 +66,7 @@ impl Page {
         }
     }
 
-    /// Does what a recorded page did, from where this one draws itself.
+    /// Applies a recorded message, at the position of this page's replica.
     fn perform(&mut self, recorded: &ClientMessage) {
         let message = match recorded {
             ClientMessage::Move { vector, .. } => self.replica.step(*vector),
@@ -96,7 +98,7 @@ impl Page {
     }
 }
 
-/// Page A of the recording from a second before a stall on.
+/// Page A of the recording, from [`BEFORE_MS`] before a stall on.
 fn page_a(stall_from_ms: u64) -> Vec<Line> {
     let start_ms = stall_from_ms - BEFORE_MS;
     let is_of_it =
@@ -105,28 +107,29 @@ fn page_a(stall_from_ms: u64) -> Vec<Line> {
     recorded_lines().into_iter().filter(is_of_it).map(shifted).collect()
 }
 
-/// How far a place at which the page is drawn lies from where the server has it, along the longer axis.
+/// Distance between a replicated position and the server's position of the page's player, along the longer
+/// axis.
 fn distance(game: &Engine, page: &Page, (x, y): (f64, f64)) -> f64 {
     let Position { x: true_x, y: true_y } = game.world().position(page.slot);
     (x - f64::from(true_x)).abs().max((y - f64::from(true_y)).abs())
 }
 
-/// How far the page draws itself from there.
-fn distance_by_itself(game: &Engine, page: &Page) -> f64 {
+/// Distance between the page's own prediction and the server.
+fn distance_by_page(game: &Engine, page: &Page) -> f64 {
     let (x, y) = page.replica.own().position();
     distance(game, page, (f64::from(x), f64::from(y)))
 }
 
-/// How far the watcher does; without limit while it draws another vector.
+/// Distance between the watcher's replica and the server; infinite while the vectors differ.
 fn distance_by_watcher(game: &Engine, page: &Page, watcher: &Page) -> f64 {
-    let id = page.replica.own_id().expect("the page knows itself");
-    let remote = watcher.replica.remote(id).expect("the page is in view");
+    let id = page.replica.own_id().expect("the page has an id");
+    let remote = watcher.replica.remote(id).expect("the watcher sees the page");
     let vector = game.world().vector(page.slot);
     let is_same_way = (remote.vector.dx(), remote.vector.dy()) == (vector.dx(), vector.dy());
     if is_same_way { distance(game, page, (remote.x, remote.y)) } else { f64::INFINITY }
 }
 
-/// Plays page A with one stall; so long after all shall agree, the watcher agrees as well.
+/// Plays page A with one stall, and asserts that the page and then the watcher agree in time.
 fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
     let case = format!("a stall of {stall_ms} ms from {stall_from_ms} ms");
     let (mut game, mut metrics) = (Engine::new(&config()), Metrics::default());
@@ -151,12 +154,12 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
                 page.exchange(now_ms, &mut game, &mut metrics);
             }
             if now_ms >= stall.end + AGREED_MS {
-                // Between its steps the page draws itself where it was, and the server moves it on.
+                // Between its steps the page draws its last position, while the server extrapolates.
                 let (stands, steps) = (
                     game.world().vector(page.slot) == Vector::ZERO,
                     page.replica.own().answered() > answered,
                 );
-                let distance = distance_by_itself(&game, &page);
+                let distance = distance_by_page(&game, &page);
                 assert!(
                     !(stands || steps) || distance <= STEP,
                     "{case}: {distance} units off at {now_ms} ms"
@@ -179,17 +182,17 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
     });
     assert!(
         watched_from_ms.is_some_and(|from_ms| from_ms <= watched_ms),
-        "{case}: the watcher draws it right after {watched_from_ms:?} ms more"
+        "{case}: the watcher agrees after another {watched_from_ms:?} ms"
     );
 }
 
-/// Where page A walks at first, and again later.
+/// The world around the start of page A's first walk.
 fn config() -> Config {
     Config { spawn_min_x: 560, spawn_max_x: 561, spawn_min_y: 728, spawn_max_y: 729, ..Config::default() }
 }
 
 #[test]
-fn after_a_stall_in_which_a_key_is_held_all_agree() {
+fn all_replicas_agree_after_a_stall_with_a_held_key() {
     // Page A holds a key from 18.2 s to 27.0 s and another one from 28.3 s to 36.5 s of the recording.
     for (stall_from_ms, stall_ms) in [(20_000, 3_000), (19_500, 5_000), (21_000, 10_000)] {
         play(stall_from_ms, stall_ms, WATCHED_MS);
@@ -197,7 +200,7 @@ fn after_a_stall_in_which_a_key_is_held_all_agree() {
 }
 
 #[test]
-fn after_a_stall_in_which_a_key_is_released_all_agree() {
+fn all_replicas_agree_after_a_stall_with_a_released_key() {
     for (stall_from_ms, stall_ms) in [(34_500, 3_000), (32_500, 5_000), (28_000, 10_000)] {
         play(stall_from_ms, stall_ms, STANDING_WATCHED_MS);
     }

@@ -1,20 +1,21 @@
-//! Rule 2: `GAME_STATE` replaces what a client shows. When it comes, what it holds, and what follows it.
+//! Rule 2: `GAME_STATE` replaces what a client shows: when it is sent, its contents, and the messages after
+//! it.
 
 use std::time::Duration;
 
 use game_client::{ClientMessage, Facing, ReplicaOptions, ServerMessage, Vector};
 
-use super::{OTHER, VIEWER, pair, pair_of_late, wait_after_entrance};
+use super::{OTHER, VIEWER, pair, pair_with_late_joiner, wait_after_entrance};
 use crate::support::client::replica_options;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, Walker, observe, poll_until};
 
-/// Full states as often as the server can be set to.
+/// Snapshots at the shortest interval that the settings allow.
 fn eager() -> Server {
     Settings::new().set("SYNC_INTERVAL_SEC", 1).spawn_at(500, 500).start()
 }
 
-/// No full state by interval while a test lasts.
+/// No snapshot by interval during a test.
 fn lazy() -> Server {
     Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start()
 }
@@ -27,11 +28,11 @@ fn wait_for_full_state(clients: &mut [Client], what: &str) {
 }
 
 #[test]
-fn full_states_after_the_first_leave_the_viewer_out() {
+fn later_snapshots_omit_the_viewer() {
     let server = eager();
     let mut clients = pair(&server);
     let mut walkers = [Walker::new(Vector::RIGHT), Walker::new(Vector::DOWN)];
-    poll_until(&mut clients, "two more GAME_STATEs for both", |clients| {
+    poll_until(&mut clients, "both clients to receive two more GAME_STATEs", |clients| {
         for (walker, client) in walkers.iter_mut().zip(&mut *clients) {
             walker.drive(client, u32::MAX);
         }
@@ -43,21 +44,21 @@ fn full_states_after_the_first_leave_the_viewer_out() {
 }
 
 #[test]
-fn no_full_state_comes_while_the_first_sprite_may_be_loading() {
+fn no_snapshot_is_sent_while_the_first_sprite_may_be_loading() {
     let server = eager();
     let mut clients = vec![Client::join(&server)];
-    // Alone for more than an interval: a full state would be due the moment somebody comes.
+    // Alone for longer than the interval: a snapshot is due as soon as a player enters.
     observe(&mut clients, Duration::from_millis(1_500));
     assert_eq!(clients[VIEWER].game_states_since(1), 0);
     clients.push(Client::join(&server));
     let mut walkers = [Walker::new(Vector::DOWN), Walker::new(Vector::RIGHT)];
-    poll_until(&mut clients, "another GAME_STATE for both", |clients| {
+    poll_until(&mut clients, "both clients to receive another GAME_STATE", |clients| {
         for (walker, client) in walkers.iter_mut().zip(&mut *clients) {
             walker.drive(client, u32::MAX);
         }
         clients.iter().all(|client| client.game_states_since(1) >= 1)
     });
-    // The pictures have checked this, too, by the same clock.
+    // The replicas check this too, with the same clock.
     let entered_ms = clients[VIEWER].replica.first_enter_ms().unwrap();
     let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
     let later = clients[VIEWER].received[1..].iter().find(|received| is_state(&received.message)).unwrap();
@@ -65,7 +66,7 @@ fn no_full_state_comes_while_the_first_sprite_may_be_loading() {
 }
 
 #[test]
-fn a_full_state_is_followed_by_the_vector_of_every_visible_mover() {
+fn the_vectors_of_all_visible_movers_follow_a_snapshot() {
     let server = eager();
     let mut clients = pair(&server);
     clients.push(Client::join(&server));
@@ -74,7 +75,7 @@ fn a_full_state_is_followed_by_the_vector_of_every_visible_mover() {
     clients[2].send_short_move(Vector::DOWN, 1);
     wait_after_entrance(&mut clients, 2_500);
     for _ in 0..2 {
-        wait_for_full_state(&mut clients, "a while of walking");
+        wait_for_full_state(&mut clients, "some steps");
         let received = &clients[VIEWER].received;
         let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
         let mark = received.iter().rposition(|received| is_state(&received.message)).unwrap();
@@ -88,49 +89,49 @@ fn a_full_state_is_followed_by_the_vector_of_every_visible_mover() {
 }
 
 #[test]
-fn a_view_in_which_nothing_changes_gets_no_full_state() {
+fn an_unchanged_view_receives_no_snapshot() {
     let server = eager();
-    let mut clients = pair_of_late(&server);
-    wait_for_full_state(&mut clients, "an entrance");
+    let mut clients = pair_with_late_joiner(&server);
+    wait_for_full_state(&mut clients, "a player entered");
     observe(&mut clients, Duration::from_millis(2_500));
-    assert_eq!(clients[VIEWER].game_states_since(1), 1, "one for the entrance and no more");
-    assert_eq!(clients[OTHER].game_states_since(1), 0, "its first GAME_STATE has told everything");
+    assert_eq!(clients[VIEWER].game_states_since(1), 1, "one for the entering player and no more");
+    assert_eq!(clients[OTHER].game_states_since(1), 0, "its first GAME_STATE was complete");
     walk(&mut clients, VIEWER, Vector::UP, 36);
-    assert_eq!(clients[VIEWER].game_states_since(1), 1, "its own walk changes nothing it must be told");
+    assert_eq!(clients[VIEWER].game_states_since(1), 1, "its own walk changes nothing in its view");
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
-    wait_for_full_state(&mut clients, "a turn");
+    wait_for_full_state(&mut clients, "a player turned");
 }
 
 #[test]
-fn every_kind_of_change_brings_a_full_state() {
+fn every_kind_of_change_triggers_a_snapshot() {
     let server = eager();
     let mut clients = pair(&server);
-    wait_for_full_state(&mut clients, "an entrance");
+    wait_for_full_state(&mut clients, "a player entered");
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
-    wait_for_full_state(&mut clients, "a turn");
+    wait_for_full_state(&mut clients, "a player turned");
     walk(&mut clients, OTHER, Vector::UP, 3);
-    wait_for_full_state(&mut clients, "a walk");
+    wait_for_full_state(&mut clients, "a player walked");
     let (x, y) = clients[OTHER].acknowledged();
     clients[OTHER].send_claim(Vector::ZERO, 1 << 20, x + 5, y);
     wait_for_full_state(&mut clients, "a step aside without a vector");
     assert_eq!(clients[OTHER].acknowledged(), (x + 5, y));
     clients.push(Client::join(&server));
-    wait_for_full_state(&mut clients, "a second entrance");
+    wait_for_full_state(&mut clients, "a second player entered");
     let mut leaver = clients.pop().unwrap();
     leaver.close(Some(1001));
-    wait_for_full_state(&mut clients, "an exit");
+    wait_for_full_state(&mut clients, "a player left");
     assert!(!clients[VIEWER].sees(leaver.id()));
 }
 
 #[test]
-fn a_full_state_heals_a_picture_that_missed_a_turn_and_drifted() {
+fn a_snapshot_corrects_a_missed_turn_and_drift() {
     let server = eager();
     let slow = ReplicaOptions { loading_ms: 900, ..replica_options() };
     let mut clients = vec![Client::join_with(&server, slow), Client::join(&server)];
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
     walk(&mut clients, OTHER, Vector::UP, 3);
     let (other, truth) = (clients[OTHER].id(), clients[OTHER].acknowledged());
-    poll_until(&mut clients, "the other player on the picture where it is", |clients| {
+    poll_until(&mut clients, "the replica to show the other player's position", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| {
             let at = (f64::from(truth.0), f64::from(truth.1));
             remote.shown() && remote.facing == Facing::Left && (remote.x, remote.y) == at
@@ -139,14 +140,14 @@ fn a_full_state_heals_a_picture_that_missed_a_turn_and_drifted() {
 }
 
 #[test]
-fn a_jump_makes_its_viewers_due_for_a_full_state_and_a_smaller_step_does_not() {
+fn only_a_jump_makes_a_snapshot_due() {
     let server = lazy();
     let mut clients = pair(&server);
     wait_after_entrance(&mut clients, 3_000);
     clients[OTHER].send_claim(Vector::ZERO, 1, 516, 500);
     observe(&mut clients, Duration::from_millis(1_700));
     assert_eq!(clients[OTHER].acknowledged(), (516, 500));
-    assert_eq!(clients[VIEWER].game_states_since(1), 0, "16 units are no jump");
+    assert_eq!(clients[VIEWER].game_states_since(1), 0, "16 units do not count as a jump");
     clients[OTHER].send_claim(Vector::ZERO, 2, 516, 517);
     wait_for_full_state(&mut clients, "a jump of 17 units");
     let remote = clients[VIEWER].replica.remote(clients[OTHER].id()).unwrap();

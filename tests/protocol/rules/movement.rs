@@ -1,4 +1,4 @@
-//! Rules 3 and 7: vectors are told when they change, every step is answered as claimed, and silence ends a walk.
+//! Rules 3 and 7: vectors are sent when they change, every step is acked as claimed, and silence ends a walk.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use super::{OTHER, VIEWER, pair, wait_after_entrance};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, Walker, observe, poll_until, wait_for_acks};
 
-/// A pair without full states and past the repetition of the first vectors: what comes now is news.
+/// A pair without further snapshots, after the repetition of the first vectors: every message is caused by
+/// the test.
 fn undisturbed() -> (Server, Vec<Client>) {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start();
     let mut clients = pair(&server);
@@ -18,23 +19,23 @@ fn undisturbed() -> (Server, Vec<Client>) {
 
 fn wait_for_vector(clients: &mut [Client], vector: Vector) {
     let other = clients[OTHER].id();
-    poll_until(clients, &format!("vector {vector} on the picture"), |clients| {
+    poll_until(clients, &format!("the replica to show vector {vector}"), |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.vector == vector)
     });
 }
 
 #[test]
-fn a_vector_is_told_when_it_changes_and_not_with_every_move() {
+fn a_vector_is_sent_only_when_it_changes() {
     let (_server, mut clients) = undisturbed();
     let mark = clients[VIEWER].mark();
     walk(&mut clients, OTHER, Vector::RIGHT, 30);
     wait_for_vector(&mut clients, Vector::ZERO);
-    let told = clients[VIEWER].vectors_since(mark, clients[OTHER].id());
-    assert_eq!(told, [Vector::RIGHT, Vector::ZERO]);
+    let vectors = clients[VIEWER].vectors_since(mark, clients[OTHER].id());
+    assert_eq!(vectors, [Vector::RIGHT, Vector::ZERO]);
 }
 
 #[test]
-fn every_change_of_vector_reaches_the_others() {
+fn every_vector_change_reaches_other_players() {
     let (_server, mut clients) = undisturbed();
     let mark = clients[VIEWER].mark();
     let parts = [-1, 0, 1];
@@ -49,15 +50,15 @@ fn every_change_of_vector_reaches_the_others() {
 }
 
 #[test]
-fn a_turn_is_told_when_the_side_changes() {
+fn a_turn_is_sent_only_when_the_facing_changes() {
     let (_server, mut clients) = undisturbed();
     let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
     for side in [Facing::Right, Facing::Left, Facing::Left, Facing::Right] {
         clients[OTHER].send(&ClientMessage::Direction(side));
-        poll_until(&mut clients, "the side on the picture", |clients| {
+        poll_until(&mut clients, "the replica to show the facing", |clients| {
             clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.facing == side)
         });
-        // Several updates long: a turn told without need must not hide behind the next one.
+        // Long enough for several flushes, so that a needless DIRECTION can't be hidden by the next one.
         observe(&mut clients, Duration::from_millis(250));
     }
     let turns: Vec<_> = clients[VIEWER]
@@ -71,8 +72,8 @@ fn a_turn_is_told_when_the_side_changes() {
 }
 
 #[test]
-fn the_extrapolated_picture_follows_a_walker() {
-    /// Half a second of walking: far more than a flush and a busy machine delay a vector by.
+fn the_extrapolated_replica_follows_a_walker() {
+    /// Half a second of walking, far longer than a flush or a busy machine delays a vector.
     const NEAR: f64 = 48.0;
     let (_server, mut clients) = undisturbed();
     let other = clients[OTHER].id();
@@ -92,7 +93,7 @@ fn the_extrapolated_picture_follows_a_walker() {
 }
 
 #[test]
-fn an_honest_walk_is_answered_as_claimed_and_never_corrected() {
+fn an_honest_walk_is_acked_as_claimed() {
     let server = Settings::new().spawn_at(500, 500).start();
     let mut clients = pair(&server);
     for vector in [Vector::RIGHT, Vector::DOWN, Vector::new(-1, -1).unwrap(), Vector::UP] {
@@ -104,7 +105,7 @@ fn an_honest_walk_is_answered_as_claimed_and_never_corrected() {
 }
 
 #[test]
-fn steps_sent_in_one_burst_are_answered_with_a_position_each() {
+fn each_step_of_a_burst_is_acked_with_its_position() {
     let server = Settings::new().spawn_at(500, 500).start();
     let mut clients = vec![Client::join(&server)];
     for _ in 0..8 {
@@ -123,26 +124,29 @@ fn steps_sent_in_one_burst_are_answered_with_a_position_each() {
 }
 
 #[test]
-fn a_hidden_tab_stops_after_three_seconds_of_silence_and_a_load_tool_walks_on() {
+fn silence_stops_a_browser_but_not_a_load_tool() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start();
     let mut clients = pair(&server);
     clients.push(Client::join(&server));
     let (tab, tool) = (clients[1].id(), clients[2].id());
     clients[1].step(Vector::RIGHT);
     clients[2].send_short_move(Vector::DOWN, 1);
-    poll_until(&mut clients, "the silent tab's stop", |clients| {
+    poll_until(&mut clients, "the silent tab's player to stop", |clients| {
         clients[VIEWER].vectors_since(0, tab).last() == Some(&Vector::ZERO)
     });
     clients[1].send_short_move(Vector::ZERO, 2);
     observe(&mut clients, Duration::from_millis(1_500));
-    let told = clients[VIEWER].vectors_since(0, tool);
-    assert!(!told.is_empty() && !told.contains(&Vector::ZERO), "the load tool's player was told: {told:?}");
+    let vectors = clients[VIEWER].vectors_since(0, tool);
+    assert!(
+        !vectors.is_empty() && !vectors.contains(&Vector::ZERO),
+        "vectors of the load tool's player: {vectors:?}"
+    );
     clients[2].send_short_move(Vector::ZERO, 2);
     wait_for_acks(&mut clients);
 
-    // Three seconds at 96 units a second, on the server's clock.
+    // Three seconds at 96 units per second, by the server's clock.
     let (stopped_x, _) = clients[1].acknowledged();
     assert!((740..=900).contains(&stopped_x), "the tab's player stopped at {stopped_x}");
     let (_, walked_y) = clients[2].acknowledged();
-    assert!(walked_y > 500 + 380, "four seconds and more of walking led to {walked_y} only");
+    assert!(walked_y > 500 + 380, "four seconds of walking led only to {walked_y}");
 }

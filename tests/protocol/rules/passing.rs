@@ -1,4 +1,4 @@
-//! Players that stay for an instant: what they do is told all the same, after their entrance.
+//! Players that stay for an instant: their actions are still sent, after they have entered.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 use crate::support::client::replica_options;
 use crate::support::{Client, Server, Settings, Walker, poll_until};
 
-/// Players that pass, fewer than a view has places.
+/// Number of short-lived players, fewer than an interest set holds.
 const PASSING: usize = 60;
 
-/// How many pass between two steps of a walker.
-const AT_ONCE: usize = 3;
+/// Number of short-lived players between two steps of the walker.
+const PER_STEP: usize = 3;
 
-/// A player joins, attacks and leaves, all in a few milliseconds. Returns its id.
+/// Joins, attacks and leaves within a few milliseconds. Returns the player's id.
 fn pass(server: &Server) -> PlayerId {
     let mut player = Client::connect(server, replica_options());
     player.send(&ClientMessage::Attack { aim: None });
@@ -24,7 +24,7 @@ fn pass(server: &Server) -> PlayerId {
     player.id()
 }
 
-/// The players of whom this client was told an entrance.
+/// Players that entered this client's view.
 fn entered(client: &Client) -> BTreeSet<PlayerId> {
     let id = |message: &ServerMessage| match message {
         ServerMessage::Joined(entry) => vec![entry.id],
@@ -34,7 +34,7 @@ fn entered(client: &Client) -> BTreeSet<PlayerId> {
     client.since(0).flat_map(id).collect()
 }
 
-/// The players of whom it was told an attack. The picture sees to it that each had entered.
+/// Players whose attack this client received. The replica checks that each of them had entered.
 fn attacked(client: &Client) -> BTreeSet<PlayerId> {
     let id = |message: &ServerMessage| match message {
         ServerMessage::Attack { id, .. } => Some(*id),
@@ -44,32 +44,32 @@ fn attacked(client: &Client) -> BTreeSet<PlayerId> {
 }
 
 #[test]
-fn an_attack_reaches_all_who_see_the_place_however_soon_the_attacker_goes() {
+fn an_attack_reaches_every_viewer_however_soon_the_attacker_leaves() {
     let server = Settings::new().spawn_at(500, 500).start();
-    // One stands, one walks, so that its flushes ride on acks, and one shows a small rectangle only.
+    // One client stands, one walks (its deltas piggyback on acks), and one sends a small viewport.
     let mut clients = [Client::join(&server), Client::join(&server), Client::join(&server)];
     clients[2].send(&ClientMessage::Viewport { width: 300, height: 300 });
     let mut walker = Walker::new(Vector::RIGHT);
     let mut passed = BTreeSet::new();
     while passed.len() < PASSING {
         let steps = walker.taken() + 1;
-        poll_until(&mut clients, "a step", |clients| {
+        poll_until(&mut clients, "an ack", |clients| {
             walker.drive(&mut clients[1], steps);
             walker.taken() >= steps
         });
-        passed.extend((0..AT_ONCE).map(|_| pass(&server)));
+        passed.extend((0..PER_STEP).map(|_| pass(&server)));
     }
-    poll_until(&mut clients, "all entrances and attacks on each screen", |clients| {
+    poll_until(&mut clients, "every client to receive all JOINEDs and attacks", |clients| {
         clients.iter().all(|client| entered(client).is_superset(&passed) && attacked(client) == passed)
     });
-    poll_until(&mut clients, "everybody gone from each screen", |clients| {
+    poll_until(&mut clients, "all players to leave every view", |clients| {
         clients.iter().all(|client| client.visible().iter().all(|id| !passed.contains(id)))
     });
     assert_eq!(server.count("players"), 3);
 }
 
 #[test]
-fn an_attacker_that_goes_is_no_player_any_more() {
+fn an_attacker_that_left_is_no_longer_a_player() {
     let server = Settings::new().set("MAX_CONNECTIONS", 1).spawn_at(500, 500).start();
     for _ in 0..10 {
         pass(&server);

@@ -1,15 +1,15 @@
-//! Rule 11: of more players than `MAX_VISIBLE` the nearest are shown, and they don't take turns.
+//! Rule 11: with more players than `MAX_VISIBLE` a client sees the nearest ones, without flicker.
 
 use std::time::Duration;
 
 use game_client::{ReplicaOptions, ServerMessage};
 
-use super::{VIEWER, get_settled};
+use super::{VIEWER, let_others_settle};
 use crate::support::client::replica_options;
 use crate::support::walker::walk_to_x;
 use crate::support::{Client, Settings, observe, poll_until};
 
-/// A picture that minds how many it is shown.
+/// Replica options that check the size of the interest set.
 fn capped(visible_max: usize) -> ReplicaOptions {
     ReplicaOptions { visible_max: Some(visible_max), ..replica_options() }
 }
@@ -19,35 +19,38 @@ fn distance(one: (i32, i32), other: (i32, i32)) -> f64 {
 }
 
 #[test]
-fn a_newcomer_is_shown_the_nearest_and_not_one_more() {
+fn a_newcomer_sees_only_the_nearest_players() {
     const SHOWN: usize = 5;
     let server = Settings::new().set("MAX_VISIBLE", SHOWN).set("SPAWN_SEED", 5).spawn_anywhere().start();
     let mut clients: Vec<_> = (0..20).map(|_| Client::join_with(&server, capped(SHOWN))).collect();
-    get_settled(&mut clients);
+    let_others_settle(&mut clients);
     let mut newcomer = Client::join_with(&server, capped(SHOWN));
     let ServerMessage::GameState(entries) = &newcomer.received[0].message else { panic!("no GAME_STATE") };
-    assert_eq!(entries.len(), SHOWN + 1, "the nearest, and the newcomer itself");
+    assert_eq!(entries.len(), SHOWN + 1, "the nearest players and the newcomer itself");
     let is_listed = |client: &Client| entries.iter().any(|entry| entry.id == client.id());
     let (listed, left_out): (Vec<_>, Vec<_>) = clients.iter().partition(|client| is_listed(client));
     let from_newcomer = |client: &&Client| distance(newcomer.position(), client.position());
     let farthest = listed.iter().map(from_newcomer).fold(0.0, f64::max);
     let nearest = left_out.iter().map(from_newcomer).fold(f64::INFINITY, f64::min);
-    assert!(farthest <= nearest, "one is listed at {farthest}, another left out at {nearest}");
+    assert!(
+        farthest <= nearest,
+        "the farthest member is at {farthest}, the nearest other player at {nearest}"
+    );
 
-    // A place that becomes free goes to the nearest of the others.
+    // A free place goes to the nearest of the other players.
     let next = left_out.iter().min_by(|a, b| from_newcomer(a).total_cmp(&from_newcomer(b))).unwrap().id();
     let gone = listed[0].id();
     clients.retain(|client| client.id() != gone);
     std::mem::swap(&mut clients[VIEWER], &mut newcomer);
     clients.push(newcomer);
-    poll_until(&mut clients, "the next nearest in the free place", |clients| {
+    poll_until(&mut clients, "the next nearest player to enter", |clients| {
         !clients[VIEWER].sees(gone) && clients[VIEWER].visible().len() == SHOWN
     });
     assert!(clients[VIEWER].sees(next));
 }
 
 #[test]
-fn a_newcomer_must_be_clearly_nearer_to_take_a_place() {
+fn only_a_clearly_nearer_player_replaces_a_member() {
     const MEMBER: usize = 1;
     const RIVAL: usize = 2;
     let server =
@@ -55,12 +58,12 @@ fn a_newcomer_must_be_clearly_nearer_to_take_a_place() {
     let join = || Client::join_with(&server, capped(1));
     let mut clients = vec![join(), join()];
     let member = clients[MEMBER].id();
-    poll_until(&mut clients, "the only other player", |clients| clients[VIEWER].sees(member));
+    poll_until(&mut clients, "the only other player to enter", |clients| clients[VIEWER].sees(member));
     walk_to_x(&mut clients, MEMBER, 1_200);
-    // At 0 of the member's 200 units the rival takes its place.
+    // At 0 units the rival replaces the member, which is 200 units away.
     clients.push(join());
     let rival = clients[RIVAL].id();
-    poll_until(&mut clients, "the rival in the member's place", |clients| {
+    poll_until(&mut clients, "the rival to replace the member", |clients| {
         clients[VIEWER].visible() == [rival]
     });
 
@@ -70,7 +73,9 @@ fn a_newcomer_must_be_clearly_nearer_to_take_a_place() {
     let changes = clients[VIEWER].joins_since(mark, member) + clients[VIEWER].leaves_since(mark, rival);
     assert_eq!(changes, 0, "200 units are not clearly nearer than 240");
     walk_to_x(&mut clients, RIVAL, 680);
-    poll_until(&mut clients, "the member back in its place", |clients| clients[VIEWER].visible() == [member]);
+    poll_until(&mut clients, "the member to replace the rival", |clients| {
+        clients[VIEWER].visible() == [member]
+    });
     assert_eq!(clients[VIEWER].leaves_since(mark, rival), 1);
     assert_eq!(clients[VIEWER].joins_since(mark, member), 1);
 }

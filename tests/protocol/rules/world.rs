@@ -1,4 +1,4 @@
-//! Rule 10: where the world ends, where players appear, and how fast they walk.
+//! Rule 10: the bounds of the world, the spawn area, and the walking speed.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, observe, wait_for};
 
 #[test]
-fn both_ends_of_the_world_are_reached_and_none_is_passed() {
+fn players_reach_the_world_bounds_and_stop_there() {
     let corners = [(12, 8, -1, (0, 0)), (1_988, 1_992, 1, (2_000, 2_000))];
     for (x, y, direction, corner) in corners {
         let server = Settings::new().spawn_at(x, y).start();
         let mut clients = vec![Client::join(&server)];
         let vector = Vector::new(direction, direction).unwrap();
         walk(&mut clients, VIEWER, vector, 12);
-        assert_eq!(clients[VIEWER].acknowledged(), corner, "claimed step by step");
+        assert_eq!(clients[VIEWER].acknowledged(), corner, "by claims");
         clients[VIEWER].send_short_move(vector, 50);
         observe(&mut clients, Duration::from_millis(300));
         clients[VIEWER].send_short_move(Vector::ZERO, 51);
-        wait_for(&mut clients[VIEWER], "the answer", Client::is_answered);
-        assert_eq!(clients[VIEWER].acknowledged(), corner, "walked by the server");
+        wait_for(&mut clients[VIEWER], "the ack", Client::is_answered);
+        assert_eq!(clients[VIEWER].acknowledged(), corner, "by extrapolation");
     }
 }
 
 #[test]
-fn a_world_of_another_size_ends_elsewhere() {
+fn world_bounds_follow_the_settings() {
     let server = Settings::new()
         .set("WORLD_WIDTH", 1_000)
         .set("WORLD_HEIGHT", 600)
@@ -40,12 +40,12 @@ fn a_world_of_another_size_ends_elsewhere() {
     clients[VIEWER].send_short_move(Vector::new(1, 1).unwrap(), 1);
     observe(&mut clients, Duration::from_millis(500));
     clients[VIEWER].send_short_move(Vector::ZERO, 2);
-    wait_for(&mut clients[VIEWER], "the answer", Client::is_answered);
+    wait_for(&mut clients[VIEWER], "the ack", Client::is_answered);
     assert_eq!(clients[VIEWER].acknowledged(), (1_000, 600));
 }
 
 #[test]
-fn players_appear_all_over_the_spawn_area_and_nowhere_else() {
+fn players_spawn_all_over_the_spawn_area_and_nowhere_else() {
     let server = Server::start();
     let mut clients = Client::connect_many(&server, 60, replica_options());
     for client in &mut clients {
@@ -56,12 +56,12 @@ fn players_appear_all_over_the_spawn_area_and_nowhere_else() {
     for axis in [|at: &(i32, i32)| at.0, |at: &(i32, i32)| at.1] {
         let low = spawns.iter().map(axis).min().unwrap();
         let high = spawns.iter().map(axis).max().unwrap();
-        assert!(low < 300 && high > 700, "60 players between {low} and {high} only");
+        assert!(low < 300 && high > 700, "60 players only between {low} and {high}");
     }
 }
 
 #[test]
-fn the_same_seed_gives_the_same_spawns_and_another_seed_others() {
+fn spawns_depend_only_on_the_seed() {
     let spawns = |seed: u64| {
         let server = Settings::new().set("SPAWN_SEED", seed).start();
         let clients: Vec<_> = (0..8).map(|_| Client::join(&server)).collect();
@@ -72,28 +72,28 @@ fn the_same_seed_gives_the_same_spawns_and_another_seed_others() {
 }
 
 #[test]
-fn players_walk_96_units_a_second_at_every_tick_rate() {
+fn players_walk_96_units_per_second_at_every_tick_rate() {
     for tick_rate in [20, 60, 128] {
         assert_speed(Settings::new().set("TICK_RATE", tick_rate), 96.0);
     }
     assert_speed(Settings::new().set("PLAYER_SPEED", 8), 192.0);
 }
 
-/// Measures a walk between two answered MOVEs. Each was applied at some time between sending it and reading its
-/// answer, which bounds the time walked from both sides, however busy the machine is.
+/// Measures a walk between two acked MOVEs. The server applied each of them between its sending and the
+/// reading of its ack, which bounds the walked time from both sides, however busy the machine is.
 fn assert_speed(settings: Settings, units_per_s: f64) {
-    // Positions are whole units and change once a tick, of which the slowest server here has 20 a second.
+    // Positions are integers that change once a tick; the slowest server here has 20 ticks a second.
     let slack = units_per_s / 20.0 + 2.0;
     let server = settings.spawn_at(100, 500).start();
     let mut client = Client::join(&server);
     let first_sent = Instant::now();
     client.send_short_move(Vector::RIGHT, 1);
-    wait_for(&mut client, "the first answer", Client::is_answered);
+    wait_for(&mut client, "the first ack", Client::is_answered);
     let first_answered = Instant::now();
     wait_for(&mut client, "a walk", |_| first_answered.elapsed() > Duration::from_millis(1_500));
     let last_sent = Instant::now();
     client.send_short_move(Vector::ZERO, 2);
-    wait_for(&mut client, "the last answer", Client::is_answered);
+    wait_for(&mut client, "the last ack", Client::is_answered);
     let walked = f64::from(client.acknowledged().0 - 100);
     let at_least = (last_sent - first_answered).as_secs_f64() * units_per_s;
     let at_most = first_sent.elapsed().as_secs_f64() * units_per_s;
