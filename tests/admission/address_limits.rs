@@ -1,4 +1,5 @@
-//! The limits of one address: connections held, and connections opened a second. Loopback has sixteen million addresses.
+//! Limits per address: simultaneous connections, and new connections per second. Loopback has sixteen million
+//! addresses.
 
 use std::net::Ipv4Addr;
 
@@ -17,9 +18,9 @@ fn upgrade(server: &Server, source: Ipv4Addr) -> (Raw, Response) {
     (raw, response)
 }
 
-fn assert_turned_away(response: &Response) {
+fn assert_refused(response: &Response) {
     assert_eq!(response.status, 429, "{response:?}");
-    let seconds = response.header("retry-after").expect("when to come again");
+    let seconds = response.header("retry-after").expect("a retry time");
     assert!(seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0), "{seconds}");
 }
 
@@ -28,34 +29,34 @@ fn refused(server: &Server, reason: &str) -> u64 {
 }
 
 #[test]
-fn an_address_holds_as_many_connections_as_it_may() {
+fn an_address_holds_at_most_its_limit_of_connections() {
     let server = Settings::new().set("MAX_CONNS_PER_IP", 3).start();
     let mut alices: Vec<_> = (0..3).map(|_| upgrade(&server, ALICE)).collect();
     assert!(alices.iter().all(|(_, response)| response.status == 101));
     for _ in 0..5 {
-        assert_turned_away(&upgrade(&server, ALICE).1);
+        assert_refused(&upgrade(&server, ALICE).1);
     }
     assert_eq!(upgrade(&server, BOB).1.status, 101, "another address");
     assert_eq!(refused(&server, "address_connections"), 5);
     alices.pop();
-    wait_until("the place of who left", || upgrade(&server, ALICE).1.status == 101);
+    wait_until("the freed place", || upgrade(&server, ALICE).1.status == 101);
 }
 
 #[test]
-fn places_are_given_back_however_a_connection_ends() {
+fn every_end_of_a_connection_frees_its_place() {
     let server = Settings::new().set("MAX_CONNS_PER_IP", 2).start();
     let get = request_text("GET", "/health", &["Connection: close"]);
-    // What is sent, and what it is answered with; 0 is nothing before the client is gone.
+    // The bytes sent, and the expected status; 0 means that the client leaves before a response.
     let ends = [("", 0), ("GET / HT", 0), ("nonsense\r\n\r\n", 400), (get.as_str(), 200), (UPGRADE, 101)];
     for (request, status) in ends.into_iter().cycle().take(40) {
         wait_until("a free place", || {
             let mut raw = Raw::connect_from(ALICE, server.address());
             raw.send(request.as_bytes());
-            // Those before it may not all have been seen to be gone.
+            // The server may not have noticed yet that earlier connections are gone.
             status == 0 || raw.response().status == status
         });
     }
-    // Both places, so that one lost on the way would be missed.
+    // Takes both places, so that a leaked one would be noticed.
     wait_until("both places", || {
         let pair = [(); 2].map(|()| upgrade(&server, ALICE));
         pair.iter().all(|(_, response)| response.status == 101)
@@ -63,22 +64,22 @@ fn places_are_given_back_however_a_connection_ends() {
 }
 
 #[test]
-fn an_address_opens_connections_as_fast_as_it_may() {
+fn an_address_opens_connections_up_to_its_rate() {
     let server = Settings::new().set("IP_CONN_RATE", 1).set("IP_CONN_BURST", 10).start();
     let answers: Vec<_> = (0..40).map(|_| upgrade(&server, ALICE)).collect();
     let refusals: Vec<_> = answers.iter().filter(|(_, response)| response.status != 101).collect();
-    // One more a second, and the machine may be slow.
+    // The rate adds one connection per second, and the machine may be slow.
     assert!((10..=25).contains(&(40 - refusals.len())), "{} refused", refusals.len());
     for (_, response) in &refusals {
-        assert_turned_away(response);
+        assert_refused(response);
     }
     assert_eq!(refused(&server, "address_rate"), refusals.len() as u64);
     assert_eq!(upgrade(&server, BOB).1.status, 101, "another address");
-    wait_until("the rate's next one", || upgrade(&server, ALICE).1.status == 101);
+    wait_until("the rate to allow one more", || upgrade(&server, ALICE).1.status == 101);
 }
 
 #[test]
-fn loopback_is_free_unless_a_rate_is_set() {
+fn loopback_has_no_rate_unless_one_is_set() {
     let server = Server::start();
     for _ in 0..300 {
         let mut raw = Raw::connect_from(ALICE, server.address());
@@ -87,7 +88,7 @@ fn loopback_is_free_unless_a_rate_is_set() {
     }
 }
 
-/// An upgrade with the cookie of an earlier one.
+/// An upgrade with the cookie of an earlier connection.
 fn upgrade_from(server: &Server, source: Ipv4Addr, cookie: &str) -> (Raw, Response) {
     let mut raw = Raw::connect_from(source, server.address());
     raw.send(upgrade_with_cookie(cookie).as_bytes());
@@ -101,16 +102,16 @@ fn cookie_of(response: &Response) -> String {
 }
 
 #[test]
-fn a_player_whose_line_broke_takes_its_own_place_at_the_limit() {
+fn a_reconnecting_player_reuses_its_place_at_the_limit() {
     let server = Settings::new().set("MAX_CONNS_PER_IP", 1).start();
     let (_silent, response) = upgrade(&server, ALICE);
-    assert_turned_away(&upgrade(&server, ALICE).1);
+    assert_refused(&upgrade(&server, ALICE).1);
     let (_back, returned) = upgrade_from(&server, ALICE, &cookie_of(&response));
     assert_eq!(returned.status, 101);
     assert_eq!((server.metrics()["resumes"]["taken_over"].as_u64(), server.count("players")), (Some(1), 1));
-    // It holds the one place that there is; another address has none of it.
-    assert_turned_away(&upgrade(&server, ALICE).1);
+    // The connection holds the only place of its address; another address is unaffected.
+    assert_refused(&upgrade(&server, ALICE).1);
     let (_bob, response) = upgrade(&server, BOB);
     assert_eq!(response.status, 101);
-    assert_turned_away(&upgrade_from(&server, ALICE, &cookie_of(&response)).1);
+    assert_refused(&upgrade_from(&server, ALICE, &cookie_of(&response)).1);
 }

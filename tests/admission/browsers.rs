@@ -1,4 +1,4 @@
-//! A school behind one address: what browsers do at once is no flood.
+//! A school behind one address: the simultaneous requests of its browsers are no flood.
 
 use std::net::Ipv4Addr;
 use std::sync::Barrier;
@@ -14,8 +14,8 @@ const FILE_CONNECTIONS: usize = 6;
 const FILES: usize = 50;
 
 #[test]
-fn thirty_browsers_of_one_address_are_refused_nothing() {
-    // The defaults, for loopback as well.
+fn thirty_browsers_behind_one_address_are_never_refused() {
+    // The default limits, applied to loopback too.
     let settings = Settings::new().set("MAX_CONNS_PER_IP", 1_000).set("IP_CONN_RATE", 50);
     let server = settings.set("HTTP_CONNS_PER_IP", 256).set("HTTP_RATE", 1_000).start();
     let barrier = Barrier::new(BROWSERS);

@@ -1,4 +1,4 @@
-//! A storm of upgrades at the same moment: places are reserved before they are granted.
+//! Simultaneous upgrades: the server reserves a place before it accepts an upgrade.
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -11,7 +11,7 @@ use crate::support::{Server, Settings};
 const PLACES: usize = 50;
 const THREADS: usize = 4;
 
-/// Asks for so many upgrades at once, over all threads, and returns those granted.
+/// Requests `count` upgrades at once on several threads, and returns the accepted ones.
 fn storm(address: SocketAddr, count: usize) -> Vec<Raw> {
     let barrier = Barrier::new(THREADS);
     let ask = || {
@@ -49,7 +49,7 @@ fn refused(server: &Server) -> u64 {
 }
 
 #[test]
-fn exactly_as_many_get_in_as_there_are_places() {
+fn simultaneous_upgrades_fill_exactly_the_places() {
     let server = Settings::new().set("MAX_CONNECTIONS", PLACES).start();
     let mut inside = storm(server.address(), 400);
     assert_eq!(inside.len(), PLACES);
@@ -61,7 +61,7 @@ fn exactly_as_many_get_in_as_there_are_places() {
     inside.truncate(PLACES - left);
     server.wait_for_players((PLACES - left) as u64);
     let newcomers = storm(server.address(), 200);
-    assert_eq!(newcomers.len(), left, "as many get in as have left");
+    assert_eq!(newcomers.len(), left, "each freed place is taken once");
     assert_eq!(refused(&server), 350 + 200 - left as u64);
     assert_eq!(server.count("players"), PLACES as u64);
 }

@@ -1,11 +1,11 @@
-//! Which web pages may open a game connection, by the `Origin` header of their handshake.
+//! Allowed web pages, by the `Origin` header of the handshake.
 
 use crate::support::http::{Response, get_with};
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Client, Server, Settings};
 
-/// A handshake with these `Origin` headers, and its answer.
-fn ask(server: &Server, origins: &[&str]) -> Response {
+/// The response to a handshake with these `Origin` headers.
+fn handshake(server: &Server, origins: &[&str]) -> Response {
     let headers = origins.iter().fold(String::new(), |headers, origin| headers + "\r\nOrigin: " + origin);
     let mut raw = Raw::connect(server.address());
     raw.send(UPGRADE.replacen("\r\nUpgrade:", &format!("{headers}\r\nUpgrade:"), 1).as_bytes());
@@ -13,7 +13,7 @@ fn ask(server: &Server, origins: &[&str]) -> Response {
 }
 
 fn status(server: &Server, origins: &[&str]) -> u16 {
-    ask(server, origins).status
+    handshake(server, origins).status
 }
 
 fn refused(server: &Server, reason: &str) -> u64 {
@@ -21,7 +21,7 @@ fn refused(server: &Server, reason: &str) -> u64 {
 }
 
 #[test]
-fn everybody_may_play_by_default() {
+fn every_origin_is_allowed_by_default() {
     let server = Server::start();
     for origins in [&[][..], &["https://anything.example"], &["null"], &["no origin at all"]] {
         assert_eq!(status(&server, origins), 101, "{origins:?}");
@@ -31,7 +31,7 @@ fn everybody_may_play_by_default() {
 }
 
 #[test]
-fn pages_that_are_not_listed_get_a_403_that_says_why() {
+fn unlisted_origins_receive_a_403_with_a_reason() {
     let server = Settings::new()
         .set("ALLOWED_ORIGINS", "https://game.example:8443,https://*.example.com,http://localhost")
         .start();
@@ -56,7 +56,7 @@ fn pages_that_are_not_listed_get_a_403_that_says_why() {
         "",
     ];
     for origin in strangers {
-        let response = ask(&server, &[origin]);
+        let response = handshake(&server, &[origin]);
         assert_eq!(response.status, 403, "{origin}");
         assert_eq!(response.text(), "pages of this origin may not play here\n", "{origin}");
     }
@@ -64,16 +64,16 @@ fn pages_that_are_not_listed_get_a_403_that_says_why() {
     assert_eq!(status(&server, &["https://game.example:8443, https://evil.example"]), 403);
     assert_eq!(refused(&server, "origin_not_allowed"), strangers.len() as u64);
     assert_eq!(refused(&server, "origin_repeated"), 2);
-    assert_eq!(server.count("players"), 0, "nobody of those who left is still there");
+    assert_eq!(server.count("players"), 0, "all players have left");
 }
 
 #[test]
-fn programs_without_an_origin_play_unless_one_is_required() {
+fn a_missing_origin_is_allowed_unless_one_is_required() {
     let listed = Settings::new().set("ALLOWED_ORIGINS", "https://game.example");
     let server = listed.clone().start();
     let _native = Client::join(&server);
     let strict = listed.set("REQUIRE_ORIGIN", true).start();
-    let response = ask(&strict, &[]);
+    let response = handshake(&strict, &[]);
     assert_eq!((response.status, response.text()), (403, "an Origin header is required here\n"));
     assert_eq!(status(&strict, &["https://game.example"]), 101);
     assert_eq!(refused(&strict, "origin_missing"), 1);
@@ -82,13 +82,13 @@ fn programs_without_an_origin_play_unless_one_is_required() {
 }
 
 #[test]
-fn null_plays_only_where_it_is_listed() {
+fn the_null_origin_must_be_listed() {
     let server = Settings::new().set("ALLOWED_ORIGINS", "null,https://game.example").start();
     assert_eq!((status(&server, &["null"]), status(&server, &["https://null"])), (101, 403));
 }
 
 #[test]
-fn local_files_play_only_where_they_are_listed() {
+fn file_origins_must_be_listed() {
     let server = Settings::new().set("ALLOWED_ORIGINS", "file://,https://game.example").start();
     for (origin, expected) in
         [("file://", 101), ("https://game.example", 101), ("null", 403), ("file:///", 403), ("file://a", 403)]
@@ -100,7 +100,7 @@ fn local_files_play_only_where_they_are_listed() {
 }
 
 #[test]
-fn a_refused_page_may_see_everything_but_the_game() {
+fn a_refused_origin_may_still_use_plain_http() {
     let server = Settings::new().set("ALLOWED_ORIGINS", "https://game.example").start();
     assert_eq!(status(&server, &["https://evil.example"]), 403);
     for path in ["/", "/health"] {

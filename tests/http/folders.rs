@@ -86,7 +86,7 @@ fn no_redirect_leads_to_another_host() {
     ] {
         let answer = get(server.address(), path);
         match answer.header("location") {
-            // Whatever the base URL, a reference that begins with a dot stays on its host.
+            // For every base URL, a reference that begins with a dot stays on its host.
             Some(location) => assert!(location.starts_with('.'), "{path}: {location}"),
             None => assert!([400, 404].contains(&answer.status), "{path}: {}", answer.status),
         }

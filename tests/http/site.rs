@@ -31,28 +31,28 @@ fn reload(server: &Server) -> String {
     let before = server.log();
     server.signal(Signal::SIGHUP);
     let said = || server.log().strip_prefix(&before).expect("a log only grows").to_owned();
-    wait_until("the end of the reload", || {
+    wait_until("the reload to end", || {
         let said = said();
         said.contains("files are served") || said.contains("[ERROR]")
     });
     said()
 }
 
-/// What `path` is answered with: the text, or nothing when there is nothing.
+/// The body of a GET; `None` if the status is not 200.
 fn served(server: &Server, path: &str) -> Option<String> {
     let response = get(server.address(), path);
     assert!([200, 404].contains(&response.status), "{path}: {response:?}");
     (response.status == 200).then(|| response.text().to_owned())
 }
 
-/// A volume as the kubelet writes it: links beside `..data`, which leads to the folder of a version.
+/// A volume as the kubelet writes it: links next to `..data`, which links to the folder of a version.
 struct ConfigMap {
     site: PathBuf,
     last: Option<String>,
 }
 
 impl ConfigMap {
-    /// Writes a version and swaps it in, then removes the one before.
+    /// Writes a version, swaps it in, and removes the previous one.
     fn publish(&mut self, version: &str, files: &[(&str, &str)]) {
         for (path, text) in files {
             write(&self.site.join(version), path, text);
@@ -62,13 +62,13 @@ impl ConfigMap {
         symlink(version, self.site.join("..data_tmp")).expect("a link");
         fs::rename(self.site.join("..data_tmp"), self.site.join("..data")).expect("the swap");
         if let Some(last) = self.last.replace(version.to_owned()) {
-            fs::remove_dir_all(self.site.join(last)).expect("the version before");
+            fs::remove_dir_all(self.site.join(last)).expect("the previous version");
         }
     }
 }
 
 #[test]
-fn a_volume_of_kubernetes_is_served_and_its_next_version_after_a_reload() {
+fn a_kubernetes_volume_is_served_and_its_next_version_after_a_reload() {
     let mut volume = ConfigMap { site: folder("config-map"), last: None };
     let first = [("index.html", "first"), ("js/app.js", "1;"), (".well-known/security.txt", "Contact: a")];
     volume.publish("..2026_11_29_10_00_00.1234567890", &first);
@@ -91,7 +91,7 @@ fn a_volume_of_kubernetes_is_served_and_its_next_version_after_a_reload() {
 }
 
 #[test]
-fn a_directory_that_is_a_link_leads_to_another_release_after_a_reload() {
+fn a_linked_directory_switches_releases_at_a_reload() {
     let root = folder("releases");
     write(&root, ".releases/1/index.html", "one");
     write(&root, ".releases/2/index.html", "two");

@@ -70,7 +70,7 @@ fn run(rows: &[Row]) {
     let refused = rows.iter().filter(|row| row.status >= 400).count() as u64;
     let metrics = server.metrics();
     assert_eq!(sum(&metrics["refused"]), 2 * refused, "{}", metrics["refused"]);
-    assert_eq!(sum(&metrics["protocol_errors"]), 0, "a head was taken for frames: {metrics}");
+    assert_eq!(sum(&metrics["protocol_errors"]), 0, "a head was read as frames: {metrics}");
 }
 
 fn attempt(server: &Server, row: &Row, piece: usize) {

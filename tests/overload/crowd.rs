@@ -1,4 +1,5 @@
-//! Three hundred clients on one server: who is who, every answer, and pictures that agree with the truth.
+//! Three hundred clients on one server: unique ids, an ack for every MOVE, and replicas that match the ground
+//! truth.
 
 use game_client::{PlayerId, ReplicaOptions};
 
@@ -8,8 +9,8 @@ use crate::support::{Client, Server, Settings, observe, poll_until};
 
 const PLAYERS: usize = 300;
 
-/// Lets everybody join at once.
-fn crowd(server: &Server, options: ReplicaOptions) -> Vec<Client> {
+/// Connects all clients at once.
+fn connect_crowd(server: &Server, options: ReplicaOptions) -> Vec<Client> {
     let mut clients = Client::connect_many(server, PLAYERS, options);
     poll_until(&mut clients, "everybody's identity", |clients| {
         clients.iter().all(|client| client.replica.own_id().is_some())
@@ -17,23 +18,23 @@ fn crowd(server: &Server, options: ReplicaOptions) -> Vec<Client> {
     let mut ids: Vec<_> = clients.iter().map(Client::id).collect();
     ids.sort_unstable();
     let expected: Vec<_> = (1001..1001 + PLAYERS as PlayerId).collect();
-    assert_eq!(ids, expected, "every client takes itself for somebody else");
+    assert_eq!(ids, expected, "every client finds its own id");
     clients
 }
 
 #[test]
-fn a_crowd_sees_the_nearest_where_they_are() {
+fn a_crowd_sees_the_nearest_at_their_true_positions() {
     const INTEREST_SET_MAX: usize = 128;
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 2).start();
     let options = ReplicaOptions { visible_max: Some(INTEREST_SET_MAX), ..replica_options() };
-    let mut clients = crowd(&server, options);
+    let mut clients = connect_crowd(&server, options);
     let truth = walk_around(&mut clients);
-    poll_until(&mut clients, "true pictures of the nearest", |clients| {
+    poll_until(&mut clients, "all replicas to match the nearest players", |clients| {
         clients.iter().all(|client| {
             matches_ground_truth(client, &truth) && sees_the_nearest(client, &truth, INTEREST_SET_MAX)
         })
     });
-    // What is true stays true: nobody flickers while everybody stands still.
+    // A correct replica stays correct: interest sets don't flicker while all players stand still.
     let marks: Vec<_> = clients.iter().map(Client::mark).collect();
     observe(&mut clients, std::time::Duration::from_secs(1));
     for (client, mark) in clients.iter().zip(marks) {
@@ -47,11 +48,11 @@ fn a_crowd_sees_the_nearest_where_they_are() {
 }
 
 #[test]
-fn a_crowd_within_the_cap_sees_everybody_where_they_are() {
+fn a_crowd_within_the_cap_sees_all_at_their_true_positions() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 2).set("MAX_VISIBLE", 400).start();
-    let mut clients = crowd(&server, replica_options());
+    let mut clients = connect_crowd(&server, replica_options());
     let truth = walk_around(&mut clients);
-    poll_until(&mut clients, "true pictures of everybody", |clients| {
+    poll_until(&mut clients, "all replicas to match the ground truth", |clients| {
         clients
             .iter()
             .all(|client| client.visible().len() == PLAYERS - 1 && matches_ground_truth(client, &truth))
@@ -62,9 +63,9 @@ fn a_crowd_within_the_cap_sees_everybody_where_they_are() {
             assert!(client.joins_since(0, *other) <= 1, "{other} entered twice");
         }
     }
-    // They leave one half at a time, and the rest is told of each of them.
+    // One half leaves, and the other half receives each exit.
     let gone: Vec<_> = clients.drain(PLAYERS / 2..).map(|client| client.id()).collect();
-    poll_until(&mut clients, "the exits of one half", |clients| {
+    poll_until(&mut clients, "one half to leave", |clients| {
         clients.iter().all(|client| client.visible().len() == PLAYERS / 2 - 1)
     });
     assert!(gone.iter().all(|&id| clients[0].leaves_since(0, id) == 1));

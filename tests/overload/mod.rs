@@ -1,4 +1,4 @@
-//! The server under overload: what degrades, what keeps working, and that nothing leaks.
+//! The server under overload: degraded and unaffected functions, and the absence of leaks.
 //!
 //! - `crowd`: three hundred clients on one server
 //! - `churn`: thousands of reconnects

@@ -1,4 +1,4 @@
-//! Forwarded addresses in header fields: believed of trusted proxies, and of nobody else.
+//! Forwarded addresses in header fields, believed only from trusted proxies.
 
 use std::net::Ipv4Addr;
 
@@ -9,12 +9,12 @@ use crate::support::{Server, Settings};
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 2);
 
-/// Each address holds one connection; two networks are trusted.
+/// A server that allows one connection per address and trusts two networks.
 fn server() -> Server {
     Settings::new().set("MAX_CONNS_PER_IP", 1).set("TRUSTED_PROXIES", "127.9.0.1, 10.0.0.0/8").start()
 }
 
-/// The statuses of upgrades through a proxy, one after the other, all of them held.
+/// Statuses of consecutive upgrades through a proxy, whose connections all stay open.
 fn statuses(server: &Server, from: Ipv4Addr, headers: &[&[&str]]) -> Vec<u16> {
     let held: Vec<(Raw, u16)> = headers
         .iter()
@@ -27,7 +27,7 @@ fn statuses(server: &Server, from: Ipv4Addr, headers: &[&[&str]]) -> Vec<u16> {
 }
 
 #[test]
-fn clients_of_a_trusted_proxy_count_for_their_own_addresses() {
+fn clients_of_a_trusted_proxy_count_by_their_own_addresses() {
     let server = server();
     let headers: &[&[&str]] = &[
         &["X-Forwarded-For: 192.0.2.1"],
@@ -50,7 +50,7 @@ fn clients_of_a_trusted_proxy_count_for_their_own_addresses() {
 }
 
 #[test]
-fn what_a_trusted_proxy_does_not_say_clearly_counts_for_the_proxy() {
+fn an_unclear_forwarded_address_counts_for_the_proxy() {
     let server = server();
     let headers: &[&[&str]] = &[
         &["X-Forwarded-For: unknown"],
@@ -61,11 +61,15 @@ fn what_a_trusted_proxy_does_not_say_clearly_counts_for_the_proxy() {
     ];
     assert_eq!(statuses(&server, PROXY, headers), [101, 429, 429, 429, 429]);
     assert_eq!(server.metrics()["connections"]["forwarding_unclear_total"], 5);
-    assert_eq!(statuses(&server, PROXY, &[&["X-Forwarded-For: 192.0.2.1"]]), [101], "it did not count");
+    assert_eq!(
+        statuses(&server, PROXY, &[&["X-Forwarded-For: 192.0.2.1"]]),
+        [101],
+        "the first client was not counted"
+    );
 }
 
 #[test]
-fn a_stranger_is_not_believed() {
+fn an_untrusted_peer_is_not_believed() {
     let server = server();
     let headers: &[&[&str]] =
         &[&["X-Forwarded-For: 192.0.2.1"], &["X-Forwarded-For: 192.0.2.2"], &["Forwarded: for=192.0.2.3"]];
@@ -75,7 +79,7 @@ fn a_stranger_is_not_believed() {
 }
 
 #[test]
-fn the_rate_is_kept_for_the_address_that_the_proxy_tells() {
+fn the_rate_applies_to_the_forwarded_address() {
     let settings = Settings::new().set("TRUSTED_PROXIES", "127.0.0.1,127.9.0.1");
     let server = settings.set("IP_CONN_RATE", 1).set("IP_CONN_BURST", 4).start();
     let one: Vec<&[&str]> = vec![&["X-Forwarded-For: 192.0.2.1"]; 30];
@@ -86,7 +90,7 @@ fn the_rate_is_kept_for_the_address_that_the_proxy_tells() {
 }
 
 #[test]
-fn the_cookie_is_secure_where_a_trusted_proxy_says_https() {
+fn the_cookie_is_secure_if_a_trusted_proxy_reports_https() {
     let server = Settings::new().set("TRUSTED_PROXIES", "127.9.0.1").start();
     let is_secure = |from, headers: &[&str]| {
         let (_raw, response) = upgrade(from, server.address(), b"", headers);
@@ -100,7 +104,7 @@ fn the_cookie_is_secure_where_a_trusted_proxy_says_https() {
 }
 
 #[test]
-fn the_cookie_has_the_port_of_https_where_a_trusted_proxy_says_so() {
+fn the_cookie_has_the_https_port_if_a_trusted_proxy_reports_it() {
     let server = Settings::new().set("TRUSTED_PROXIES", "127.9.0.1").start();
     let name = |from, headers: &[&str]| {
         let (_raw, response) = upgrade(from, server.address(), b"", headers);

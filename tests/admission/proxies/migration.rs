@@ -1,5 +1,5 @@
-//! The way from another server, step by step as `docs/MIGRATION.md` has it: two servers, a real `HAProxy` between them, and
-//! the page's own commands.
+//! Migration from another server, step by step as in `docs/MIGRATION.md`: two servers, a real `HAProxy`
+//! between them, and the commands of the page.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use crate::support::server::path_with_program;
 use crate::support::wait::{poll_until, wait_until};
 use crate::support::{Client, Server, Settings, wait_for_acks};
 
-/// The environment file of an operator who comes from the Go server.
+/// Environment file of an operator who migrates from the Go server.
 const OLD_SETTINGS: &str = "MAX_CONNECTIONS=200\nTICK_RATE=60\nGOGC=200\nGOMAXPROCS=4\nBROADCAST_WORKERS=8\n";
 
-/// Where everything is that the page speaks of.
+/// Files and addresses that the page refers to.
 struct Stage {
     folder: std::path::PathBuf,
     old: SocketAddr,
@@ -25,7 +25,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// The commands of one step of the page, for this stage's files and addresses.
+    /// The commands of one step of the page, adapted to these files and addresses.
     fn commands(&self, step: &str) -> String {
         let page = include_str!("../../../docs/MIGRATION.md");
         let (_, rest) =
@@ -40,27 +40,27 @@ impl Stage {
             .replace("127.0.0.1:8109", &self.new.to_string())
     }
 
-    /// Runs a step. Returns what it prints.
+    /// Runs a step, and returns its output.
     fn run(&self, step: &str) -> String {
         let _ = program("socat");
         sh(&self.commands(step))
     }
 
-    /// The same before the proxy is there: the old server has the port that players know. The programs are those that are
-    /// built for tests, and the load is a small one.
-    fn run_early(&self, step: &str) -> String {
+    /// Runs a step before the proxy is started, when the old server still has the public port. It uses the
+    /// test builds of the programs, and a small load.
+    fn run_before_proxy(&self, step: &str) -> String {
         let commands = self.commands(step).replace(&self.proxy.to_string(), &self.old.to_string());
         let commands =
             commands.replace("--clients 1000", "--clients 20").replace("--duration 60s", "--duration 1s");
         sh(&commands.replace("make test-protocol SERVER=", "conform --server "))
     }
 
-    /// The proxy's configuration, for this stage.
+    /// The proxy's configuration, adapted to these files and addresses.
     fn configuration(&self) -> String {
         example(
             "haproxy-migration.cfg",
             &[
-                // Fits any limit of open files.
+                // A value that fits any limit of open files.
                 ("maxconn 26000", "maxconn 100".to_owned()),
                 ("/run/haproxy/game.sock", format!("{}/game.sock", self.folder.display())),
                 ("bind :8108", format!("bind {}", self.proxy)),
@@ -82,13 +82,13 @@ fn players(server: &Server) -> u64 {
     server.count("players")
 }
 
-/// Players who come in through the proxy, one after another.
-fn come_in(proxy: SocketAddr, count: usize) -> Vec<Client> {
+/// Connects players one by one through the proxy.
+fn connect_through(proxy: SocketAddr, count: usize) -> Vec<Client> {
     (0..count).map(|_| Client::join_at(proxy)).collect()
 }
 
 #[test]
-fn every_step_does_what_the_page_says_and_nobody_is_cut_off() {
+fn every_step_works_as_documented_without_disconnects() {
     let place = Place::new();
     let old_env = place.write("old.env", OLD_SETTINGS);
     let from_file = || {
@@ -104,42 +104,42 @@ fn every_step_does_what_the_page_says_and_nobody_is_cut_off() {
         Stage { folder: place.folder.clone(), old: old.address(), new: new.address(), proxy: place.address };
 
     assert!(stage.run("check").contains("valid"));
-    let compared = stage.run_early("validate");
+    let compared = stage.run_before_proxy("validate");
     assert_eq!(compared.matches("22 of 22 that the client needs").count(), 2, "{compared}");
-    assert!(stage.run_early("load").contains("nothing was lost or wrong"));
+    assert!(stage.run_before_proxy("load").contains("nothing was lost or wrong"));
     let proxy = Proxy::haproxy(place, &stage.configuration());
-    wait_until("both servers to be found well", || get(proxy.place.address, "/health").status == 200);
+    wait_until("both servers to be healthy", || get(proxy.place.address, "/health").status == 200);
 
-    let mut clients = come_in(stage.proxy, 3);
-    assert_eq!((players(&old), players(&new)), (3, 0), "everybody to the old server at first");
+    let mut clients = connect_through(stage.proxy, 3);
+    assert_eq!((players(&old), players(&new)), (3, 0), "all players are on the old server at first");
 
     stage.run("tenth");
-    clients.append(&mut come_in(stage.proxy, 20));
-    assert_eq!((players(&old), players(&new)), (3 + 18, 2), "a tenth of the newcomers");
+    clients.append(&mut connect_through(stage.proxy, 20));
+    assert_eq!((players(&old), players(&new)), (3 + 18, 2), "a tenth of the new players");
     assert!(stage.run("look").contains("\"players\":21"));
 
     stage.run("all");
-    clients.append(&mut come_in(stage.proxy, 5));
+    clients.append(&mut connect_through(stage.proxy, 5));
     assert_eq!((players(&old), players(&new)), (21, 7), "all newcomers");
     wait_for_acks(&mut clients);
-    assert!(clients.iter().all(|client| !client.ended), "who plays stays");
+    assert!(clients.iter().all(|client| !client.ended), "connected players stay");
 
     stage.run("back");
-    clients.append(&mut come_in(stage.proxy, 4));
-    assert_eq!((players(&old), players(&new)), (25, 7), "the way back");
+    clients.append(&mut connect_through(stage.proxy, 4));
+    assert_eq!((players(&old), players(&new)), (25, 7), "after the rollback");
 
     stage.run("all");
     drop(old);
-    poll_until(&mut clients, "those of the old server to be told", |clients| {
+    poll_until(&mut clients, "the old server to close its connections", |clients| {
         clients.iter().filter(|client| client.ended).count() == 25
     });
-    let back = come_in(stage.proxy, 25);
-    assert_eq!(players(&new), 7 + 25, "they are back on the new server");
+    let back = connect_through(stage.proxy, 25);
+    assert_eq!(players(&new), 7 + 25, "the players reconnect to the new server");
     drop((clients, back));
 }
 
 #[test]
-fn the_commands_that_start_and_ask_programs_name_what_there_is() {
+fn the_documented_commands_name_existing_programs() {
     let page = include_str!("../../../docs/MIGRATION.md");
     let steps: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("```sh step ")).collect();
     assert_eq!(steps, ["check", "beside", "validate", "load", "proxy", "tenth", "look", "all", "back"]);
@@ -148,7 +148,7 @@ fn the_commands_that_start_and_ask_programs_name_what_there_is() {
     place.write("old.env", OLD_SETTINGS);
     let stage =
         Stage { folder: place.folder.clone(), old: old.address(), new: old.address(), proxy: place.address };
-    // The same command with a port of its own, and an end.
+    // The same command with another port and a time limit.
     let beside = stage.commands("beside").replace("8109 &", "0 & sleep 1; kill $!; wait $!");
     let output = succeed(Command::new("sh").args(["-eu", "-c", &beside]).env("PATH", path_with_program()));
     let said = stderr_text(&output);

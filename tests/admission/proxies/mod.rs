@@ -1,5 +1,5 @@
-//! Whom a connection counts for: header fields and the PROXY protocol over bare sockets, then real proxies, then the
-//! example configurations with TLS, and the way from another server.
+//! The peer address of a connection: header fields and the PROXY protocol over raw sockets, then real
+//! proxies, then the example configurations with TLS, and the migration from another server.
 
 mod headers;
 mod migration;
@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::support::http::Response;
 use crate::support::raw::{Raw, upgrade_with};
 
-/// Upgrades from an address, with bytes in front and further header lines.
+/// Upgrades from an address, with bytes before the request and additional header lines.
 fn upgrade(from: Ipv4Addr, to: SocketAddr, before: &[u8], headers: &[&str]) -> (Raw, Response) {
     let mut raw = Raw::connect_from(from, to);
     let request = upgrade_with(headers);

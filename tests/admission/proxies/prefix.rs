@@ -1,4 +1,4 @@
-//! A proxy that serves the game below a path, and strips that from what it passes on.
+//! A proxy that serves the game below a path and strips the path from forwarded requests.
 
 use game_client::Vector;
 
@@ -11,8 +11,8 @@ fn nginx(server: &Server) -> Proxy {
     Proxy::nginx_before(server, "/game/", "/", "proxy_set_header Host $http_host;\n")
 }
 
-/// A player that walks, leaves and returns through the proxy. Gives the browser's cookies.
-fn return_through(settings: &Settings) -> (CookieJar, String) {
+/// Lets a player walk, leave and reconnect through the proxy. Returns the browser's cookies.
+fn reconnect_through(settings: &Settings) -> (CookieJar, String) {
     let server = settings.clone().spawn_at(500, 500).start();
     let proxy = nginx(&server);
     let (address, authority) = (proxy.place.address, proxy.place.address.to_string());
@@ -32,13 +32,13 @@ fn return_through(settings: &Settings) -> (CookieJar, String) {
 
 #[test]
 fn a_browser_keeps_the_cookie_of_a_game_below_a_path() {
-    let (jar, authority) = return_through(&Settings::new());
+    let (jar, authority) = reconnect_through(&Settings::new());
     assert!(jar.header(&authority, "/").is_some());
 }
 
 #[test]
-fn a_cookie_with_the_path_of_the_game_goes_nowhere_else() {
-    let (jar, authority) = return_through(&Settings::new().set("COOKIE_PATH", "/game"));
+fn a_cookie_with_the_game_path_is_sent_to_no_other_path() {
+    let (jar, authority) = reconnect_through(&Settings::new().set("COOKIE_PATH", "/game"));
     assert!(jar.header(&authority, "/game/ws").is_some());
     for path in ["/", "/other/ws", "/gamesomething"] {
         assert_eq!(jar.header(&authority, path), None, "{path}");

@@ -1,4 +1,4 @@
-//! Real proxies as processes of their own, on addresses of loopback that nobody else listens on.
+//! Real proxies as processes, each on a loopback address of its own.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,15 +13,15 @@ use crate::support::Server;
 use crate::support::debian::program;
 use crate::support::wait::wait_until;
 
-/// A folder that is gone when the test is over, and an address to listen on.
+/// A temporary folder, removed on drop, and an address to listen on.
 pub struct Place {
     pub folder: PathBuf,
     pub address: SocketAddr,
 }
 
 impl Place {
-    /// One that no other test of this process has, nor another process at the same time: addresses, not ports, tell
-    /// them apart, so that none can be taken in between.
+    /// Returns a place that no other test uses, in this process or a concurrent one. Places differ by
+    /// address, not by port, so that no port can be taken in between.
     pub fn new() -> Place {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -33,7 +33,7 @@ impl Place {
         Place { folder, address }
     }
 
-    /// Lines for nginx that keep its temporary files below the folder.
+    /// nginx directives that keep its temporary files below the folder.
     pub fn nginx_paths(&self) -> String {
         let folder = self.folder.display();
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -41,7 +41,7 @@ impl Place {
             .concat()
     }
 
-    /// Writes a file, and gives its path.
+    /// Writes a file, and returns its path.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.join(name);
         fs::write(&path, text).expect("a file");
@@ -55,14 +55,14 @@ impl Drop for Place {
     }
 }
 
-/// A running proxy; ended with the test.
+/// A running proxy, stopped on drop.
 pub struct Proxy {
     child: Child,
     pub place: Place,
 }
 
 impl Proxy {
-    /// Starts nginx with this configuration, in the foreground, and waits until it accepts.
+    /// Starts nginx with this configuration in the foreground, and waits until it accepts connections.
     pub fn nginx(place: Place, configuration: &str) -> Proxy {
         let file = place.write("nginx.conf", configuration);
         let mut command = Command::new(program("nginx"));
@@ -70,7 +70,7 @@ impl Proxy {
         Proxy::start(place, command)
     }
 
-    /// Starts nginx that passes `path` on to the server, with these further lines of its location.
+    /// Starts nginx so that it forwards `path` to the server, with additional directives for the location.
     pub fn nginx_before(server: &Server, path: &str, to: &str, lines: &str) -> Proxy {
         let place = Place::new();
         let (folder, listen, server) = (place.folder.display(), place.address, server.address());
@@ -85,7 +85,7 @@ impl Proxy {
         Proxy::nginx(place, &text)
     }
 
-    /// Starts `HAProxy` with this configuration, in the foreground, and waits until it accepts.
+    /// Starts `HAProxy` with this configuration in the foreground, and waits until it accepts connections.
     pub fn haproxy(place: Place, configuration: &str) -> Proxy {
         let file = place.write("haproxy.cfg", configuration);
         let mut command = Command::new(program("haproxy"));
@@ -98,7 +98,7 @@ impl Proxy {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn().expect("the proxy starts");
         let mut proxy = Proxy { child, place };
-        wait_until("a proxy that accepts", || {
+        wait_until("the proxy to accept connections", || {
             if let Some(status) = proxy.child.try_wait().expect("a status") {
                 let output = fs::read_to_string(proxy.place.folder.join("output")).unwrap_or_default();
                 panic!("{command:?} ended ({status}):\n{output}");
@@ -111,13 +111,13 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // A signal that nginx passes on to its workers.
+        // nginx passes this signal on to its workers.
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }
 
-/// An example of the `deploy` folder, with each of these texts, found in it exactly once, replaced.
+/// An example of the `deploy` folder with texts replaced. Each text must occur exactly once.
 pub fn example(name: &str, replacements: &[(&str, String)]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
     let mut text = fs::read_to_string(path).expect("an example");

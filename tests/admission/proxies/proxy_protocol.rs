@@ -1,4 +1,4 @@
-//! The PROXY protocol over bare sockets: required, believed of trusted proxies alone, and bounded.
+//! The PROXY protocol over raw sockets: required, believed only from trusted proxies, and bounded.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -19,14 +19,14 @@ fn v1(source: &str) -> Vec<u8> {
     format!("PROXY TCP4 {source} 10.0.0.1 5000 443\r\n").into_bytes()
 }
 
-/// A version 2 header with its command, and some TLVs behind the addresses.
+/// A version 2 header with this command, and TLVs after the addresses.
 fn v2(command: u8, source: [u8; 4], tlv_bytes: u16) -> Vec<u8> {
     let length = (12 + tlv_bytes).to_be_bytes();
     let addresses = [&source[..], &[10, 0, 0, 1, 0, 80, 1, 187]].concat();
     [b"\r\n\r\n\0\r\nQUIT\n", &[command, 0x11][..], &length, &addresses, &vec![4; tlv_bytes.into()]].concat()
 }
 
-/// What comes back for bytes from an address, to the end of the connection.
+/// Sends bytes from an address, and returns the output of the server up to the end of the connection.
 fn exchange(from: Ipv4Addr, to: SocketAddr, bytes: &[u8]) -> String {
     let mut raw = Raw::connect_from(from, to);
     raw.send(bytes);
@@ -45,7 +45,7 @@ fn assert_refused(server: &Server, count: u64) {
 }
 
 #[test]
-fn clients_count_for_the_addresses_in_the_header() {
+fn clients_count_by_the_addresses_in_the_header() {
     let server = settings().start();
     let to = server.address();
     let spoof = ["X-Forwarded-For: 192.0.2.77", "Forwarded: for=192.0.2.78"];
@@ -56,7 +56,7 @@ fn clients_count_for_the_addresses_in_the_header() {
         upgrade(PROXY, to, &v1("192.0.2.1"), &spoof),
         upgrade(PROXY, to, &v2(0x21, [192, 0, 2, 1], 0), &[]),
         upgrade(PROXY, to, &v2(0x21, [192, 0, 2, 3], 1500), &[]),
-        // On its own behalf: the proxy's address, whatever else it says.
+        // LOCAL: the proxy speaks for itself, so its own address counts.
         upgrade(PROXY, to, &v2(0x20, [192, 0, 2, 4], 0), &[]),
         upgrade(PROXY, to, UNKNOWN, &[]),
     ];
@@ -65,7 +65,7 @@ fn clients_count_for_the_addresses_in_the_header() {
 }
 
 #[test]
-fn a_header_that_arrives_byte_by_byte_is_taken() {
+fn a_header_may_arrive_byte_by_byte() {
     let server = settings().start();
     let drip = |header: Vec<u8>| {
         let mut raw = Raw::connect_from(PROXY, server.address());
@@ -106,7 +106,7 @@ fn a_missing_or_broken_header_closes_the_connection_without_an_answer() {
 }
 
 #[test]
-fn nobody_else_on_this_machine_may_speak_for_others() {
+fn untrusted_local_peers_may_not_send_a_header() {
     let server = settings().start();
     let get = request_text("GET", "/health", &["Connection: close"]).into_bytes();
     assert_eq!(exchange(STRANGER, server.address(), &[v1("192.0.2.1"), get.clone()].concat()), "");
@@ -117,7 +117,7 @@ fn nobody_else_on_this_machine_may_speak_for_others() {
 }
 
 #[test]
-fn the_servers_own_health_check_goes_on_working() {
+fn the_health_check_sends_the_header() {
     let server = settings().start();
     let check = |settings: Settings| {
         let mut command = settings.set("PORT", server.address().port()).command();
@@ -128,11 +128,11 @@ fn the_servers_own_health_check_goes_on_working() {
 }
 
 #[test]
-fn a_header_that_never_ends_is_dropped_at_the_deadline_of_the_handshake() {
+fn an_endless_header_is_dropped_at_the_handshake_deadline() {
     let server = settings().start();
     let mut raw = Raw::connect_from(PROXY, server.address());
     raw.send(b"PROXY TCP4 192.0.2.1 ");
-    // One that is whole, with nothing behind it, is no request either.
+    // A complete header without a request is not a request either.
     let mut silent = Raw::connect_from(PROXY, server.address());
     silent.send(&v1("192.0.2.1"));
     assert_eq!((raw.read_to_end(), silent.read_to_end()), (vec![], vec![]));
@@ -140,7 +140,7 @@ fn a_header_that_never_ends_is_dropped_at_the_deadline_of_the_handshake() {
 }
 
 #[test]
-fn the_cookie_is_secure_where_the_header_tells_of_tls() {
+fn the_cookie_is_secure_if_the_header_reports_tls() {
     let server = settings().start();
     let mut header = v2(0x21, [192, 0, 2, 1], 8);
     let at = header.len() - 8;

@@ -1,4 +1,4 @@
-//! Debian's nginx and `HAProxy` in front of the server: limits are kept for the client's own address.
+//! Debian's nginx and `HAProxy` in front of the server: limits apply to the client's own address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::support::{Server, Settings};
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 2);
 
-/// Each address holds one connection; the proxies connect from 127.0.0.1.
+/// A server that allows one connection per address. The proxies connect from 127.0.0.1.
 fn server(proxy_protocol: &str) -> Server {
     let settings = Settings::new().set("TRUSTED_PROXIES", "127.0.0.1").set("PROXY_PROTOCOL", proxy_protocol);
     settings.set("MAX_CONNS_PER_IP", 1).start()
@@ -32,7 +32,7 @@ fn haproxy(server: &Server, mode: &str, frontend: &str, to_server: &str) -> Prox
     Proxy::haproxy(place, &text)
 }
 
-/// One connection for each client's address, whatever the client claims.
+/// Asserts one connection per client address, for any address that the client claims.
 fn assert_limits_follow_clients(proxy: SocketAddr) {
     let (mut alice, response) = upgrade(ALICE, proxy, b"", &[]);
     assert_eq!(response.status, 101, "{response:?}");
@@ -46,10 +46,11 @@ fn assert_limits_follow_clients(proxy: SocketAddr) {
         assert!(response.header("retry-after").is_some());
     }
     drop(alice);
-    wait_until("the place of who left", || upgrade(ALICE, proxy, b"", &[]).1.status == 101);
+    wait_until("the freed place", || upgrade(ALICE, proxy, b"", &[]).1.status == 101);
 }
 
-/// A field that the proxy does not set and passes on: all who try it share the proxy's own allowance.
+/// Asserts that a field which the proxy forwards but does not set gains nothing: its senders share the
+/// proxy's own limit.
 fn assert_other_field_gains_nothing(proxy: SocketAddr) {
     let spoofs = (0..5).map(|n| upgrade(ALICE, proxy, b"", &[&format!("Forwarded: for=203.0.113.{n}")]));
     let spoofs: Vec<_> = spoofs.collect();
@@ -82,7 +83,7 @@ fn haproxy_with_version_1_of_the_proxy_protocol() {
 #[test]
 fn haproxy_with_version_2_of_the_proxy_protocol() {
     let server = server("on");
-    // With TLVs behind the addresses.
+    // With TLVs after the addresses.
     let to_server = "send-proxy-v2 proxy-v2-options unique-id,crc32c";
     let proxy = haproxy(&server, "tcp", "unique-id-format %pid-%Ts", to_server);
     assert_limits_follow_clients(proxy.place.address);

@@ -1,4 +1,4 @@
-//! The example configurations as they are, but for names, paths and addresses: a game over TLS.
+//! The example configurations with only names, paths and addresses replaced: a game over TLS.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ const BOB: Ipv4Addr = Ipv4Addr::new(127, 4, 0, 2);
 /// The host that players address.
 const HOST: &str = "localhost:8443";
 
-/// A TLS connection through the openssl program, which checks the certificate. It ends by itself when nothing comes.
+/// A TLS connection by the openssl program, which verifies the certificate. A timeout ends it.
 struct Tls {
     child: Child,
 }
@@ -54,14 +54,15 @@ impl Write for Tls {
 
 impl Drop for Tls {
     fn drop(&mut self) {
-        // To `timeout`, which passes it on.
+        // Signals `timeout`, which passes the signal on.
         let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }
 
-/// Plays a little over wss: the upgrade, the first `GAME_STATE`, one MOVE and its ack. Otherwise the refusal's status.
+/// Plays over wss: the upgrade, the first `GAME_STATE`, one MOVE and its ack. Returns the status of a
+/// refusal.
 fn play(place: &Place, source: Ipv4Addr) -> Result<WebSocket<Tls>, u16> {
     let mut socket = match tungstenite::client(format!("ws://{HOST}/ws"), Tls::connect(place, source)) {
         Ok((socket, response)) => {
@@ -84,7 +85,7 @@ fn play(place: &Place, source: Ipv4Addr) -> Result<WebSocket<Tls>, u16> {
     Ok(socket)
 }
 
-/// The status of the proxy's answer about a path.
+/// Status of the proxy's response for a path.
 fn status(place: &Place, path: &str) -> String {
     let mut connection = Tls::connect(place, ALICE);
     let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
@@ -94,7 +95,7 @@ fn status(place: &Place, path: &str) -> String {
     String::from_utf8_lossy(&answer).split(' ').nth(1).expect("a status").to_owned()
 }
 
-/// One connection for each address, told by the proxy; nothing for operators.
+/// Asserts one connection per forwarded address, and that admin resources are hidden.
 fn assert_game_over_tls(place: &Place) {
     for path in ["/health", "/play"] {
         assert_eq!(status(place, path), "200", "{path}");
@@ -103,7 +104,7 @@ fn assert_game_over_tls(place: &Place) {
         assert_eq!(status(place, path), "404", "{path}");
     }
     let _alice = play(place, ALICE).expect("let in");
-    let _bob = play(place, BOB).expect("let in, from another address");
+    let _bob = play(place, BOB).expect("another address is admitted");
     assert_eq!(play(place, ALICE).err(), Some(429));
 }
 
@@ -152,9 +153,9 @@ fn the_example_for_haproxy_serves_the_game_over_tls() {
     let text = example(
         "haproxy.cfg",
         &[
-            // Fits any limit of open files.
+            // A value that fits any limit of open files.
             ("maxconn 13000", "maxconn 100".to_owned()),
-            // Needs root.
+            // These lines need root.
             ("    chroot /var/lib/haproxy\n    user haproxy\n    group haproxy\n", String::new()),
             ("bind :443 ", format!("bind {} ", place.address)),
             ("/etc/ssl/game/both.pem", both.display().to_string()),
@@ -166,7 +167,7 @@ fn the_example_for_haproxy_serves_the_game_over_tls() {
 }
 
 #[test]
-fn the_examples_wait_longer_than_the_server_for_a_silent_player() {
+fn the_examples_have_longer_timeouts_than_the_server() {
     for (name, before) in [("nginx.conf", "proxy_read_timeout"), ("haproxy.cfg", "timeout tunnel")] {
         let text = example(name, &[]);
         let after = text.split(before).nth(1).expect(before).trim_start();

@@ -1,32 +1,32 @@
-//! Thousands of bare connections, one batch after the other, and the server's memory and descriptors after them.
+//! Thousands of raw connections in batches, and the server's memory and descriptors after them.
 
 use super::{assert_counts_add_up, wait_for_descriptors};
 use crate::support::Server;
 use crate::support::raw::{BINARY, CLOSE, FIN, Raw, UPGRADE, reset};
 
-/// Connections open at a time.
+/// Simultaneous connections.
 const BATCH: usize = 100;
 
-/// Batches before memory is looked at for the first time: buffers and tables have grown to what they need.
+/// Batches before the first measurement, after which buffers and tables have reached their sizes.
 const WARM_UP_BATCHES: usize = 10;
 
-/// Batches between the first look and the last.
+/// Batches between the first and the last measurement.
 const BATCHES: usize = 50;
 
-/// Most that memory may grow meanwhile, in bytes: a quarter of a KiB for each connection there was, which is less than
-/// the smallest part of one.
+/// Most growth of memory in between, in bytes: 256 bytes per connection, less than the smallest part of a
+/// connection's state.
 const GROWTH_MAX: u64 = (BATCH * BATCHES) as u64 * 256;
 
 const LEAVE: [u8; 1] = [2];
 
-/// Many come in together and leave together, each in its way.
+/// Connects a batch and disconnects it in different ways.
 fn come_and_go(server: &Server) {
     let mut all: Vec<Raw> = (0..BATCH).map(|_| Raw::connect(server.address())).collect();
     for raw in &mut all {
         raw.send(UPGRADE.as_bytes());
     }
     for (index, mut raw) in all.into_iter().enumerate() {
-        // One in five does not wait for the answer.
+        // One in five does not wait for the response.
         if index % 5 < 4 {
             assert_eq!(raw.head_response().status, 101);
         }

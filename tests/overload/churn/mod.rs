@@ -1,4 +1,4 @@
-//! Players who leave in every way there is and come back, and what that leaves behind: nothing.
+//! Players that disconnect in every possible way and reconnect, without leaving anything behind.
 
 mod memory;
 mod reconnects;
@@ -13,25 +13,27 @@ use crate::support::server::sum;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, poll_until};
 
-/// Lets so many join at once, and checks that their ids are above all those before. Returns the highest.
+/// Connects `count` clients at once, and asserts that their ids exceed all earlier ones. Returns the highest
+/// id.
 fn join(server: &Server, clients: &mut Vec<Client>, count: usize, highest_before: PlayerId) -> PlayerId {
     let first = clients.len();
     clients.extend(Client::connect_many(server, count, replica_options()));
-    poll_until(clients, "the identity of those who came in", |clients| {
+    poll_until(clients, "the ids of the new clients", |clients| {
         clients[first..].iter().all(|client| client.replica.own_id().is_some())
     });
     let mut ids: Vec<PlayerId> = clients[first..].iter().map(Client::id).collect();
     ids.sort_unstable();
-    assert!(ids[0] > highest_before, "{} was given after {highest_before}", ids[0]);
-    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "an id was given twice: {ids:?}");
+    assert!(ids[0] > highest_before, "id {} follows id {highest_before}", ids[0]);
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "an id was reused: {ids:?}");
     ids[count - 1]
 }
 
-/// Everybody walks and stands still, and everybody's picture shows all the others where they are, and no ghost.
-fn assert_pictures_are_true(clients: &mut [Client]) {
+/// Walks and stops all clients, and asserts that every replica shows all other players at their true
+/// positions.
+fn assert_replicas_match_ground_truth(clients: &mut [Client]) {
     let truth = walk_around(clients);
     let others = clients.len() - 1;
-    poll_until(clients, "true pictures of everybody", |clients| {
+    poll_until(clients, "all replicas to match the ground truth", |clients| {
         clients.iter().all(|client| client.visible().len() == others && matches_ground_truth(client, &truth))
     });
     for client in clients {
@@ -39,7 +41,7 @@ fn assert_pictures_are_true(clients: &mut [Client]) {
     }
 }
 
-/// Waits until the server has so many players, and checks that its counts add up. Returns its metrics.
+/// Waits until the server has this many players, and asserts that its counters add up. Returns its metrics.
 fn assert_counts_add_up(server: &Server, players: u64) -> Value {
     server.wait_for_players(players);
     let metrics = server.metrics();
@@ -48,7 +50,7 @@ fn assert_counts_add_up(server: &Server, players: u64) -> Value {
     metrics
 }
 
-/// Waits until the server has exactly as many descriptors open as it had before anybody, a scraper included, connected.
+/// Waits until the server has as many open descriptors as before the first connection.
 fn wait_for_descriptors(server: &Server, before: usize) {
     wait_until(&format!("{before} descriptors"), || server.descriptors() == before);
 }

@@ -1,28 +1,28 @@
-//! Thousands of reconnects by clients with pictures, seeded: ids, ghosts, counts, descriptors.
+//! Thousands of seeded reconnects: ids, ghosts, counters, descriptors.
 
 use game_client::ClientMessage;
 
-use super::{assert_counts_add_up, assert_pictures_are_true, join, wait_for_descriptors};
+use super::{assert_counts_add_up, assert_replicas_match_ground_truth, join, wait_for_descriptors};
 use crate::simulation::random::Random;
 use crate::support::raw::{Raw, UPGRADE, reset};
 use crate::support::{Client, Server, Settings, poll_until};
 
-/// Players at a time.
+/// Simultaneous players.
 const PLAYERS: usize = 120;
 
-/// Players who leave and come back in one round.
+/// Players that leave and reconnect per round.
 const LEAVERS: usize = 40;
 
-/// Rounds of all.
+/// Number of rounds.
 const ROUNDS: usize = 50;
 
-/// Rounds between two in which everybody gets to see who came.
-const ROUNDS_PER_LOOK: usize = 5;
+/// Rounds between two checks that every replica shows the newest players.
+const ROUNDS_PER_CHECK: usize = 5;
 
-/// Those who ask for the upgrade and are gone before they have read anything, in one round.
+/// Clients per round that send an upgrade request and disconnect without reading.
 const VANISHERS: usize = 4;
 
-/// How many left in which way.
+/// Number of disconnects of each kind.
 #[derive(Default)]
 struct Departures {
     closed: u64,
@@ -32,7 +32,7 @@ struct Departures {
     vanished: u64,
 }
 
-/// Some leave. Those who say goodbye wait for the answer.
+/// Disconnects some clients. Those that send a Close or LEAVE wait for the server's Close.
 fn depart(clients: &mut Vec<Client>, random: &mut Random, departures: &mut Departures) {
     let mut leaving = Vec::new();
     for _ in 0..LEAVERS {
@@ -58,10 +58,10 @@ fn depart(clients: &mut Vec<Client>, random: &mut Random, departures: &mut Depar
             }
         }
     }
-    poll_until(&mut leaving, "the server's goodbye", |leaving| leaving.iter().all(|client| client.ended));
+    poll_until(&mut leaving, "the server's Close", |leaving| leaving.iter().all(|client| client.ended));
 }
 
-/// Some ask to be let in and are gone before they know that they are.
+/// Sends upgrade requests and disconnects without reading the responses.
 fn vanish(server: &Server, random: &mut Random, departures: &mut Departures) {
     for _ in 0..VANISHERS {
         let mut raw = Raw::connect(server.address());
@@ -74,7 +74,7 @@ fn vanish(server: &Server, random: &mut Random, departures: &mut Departures) {
 }
 
 #[test]
-fn thousands_of_reconnects_leave_no_ghost_no_descriptor_and_exact_counts() {
+fn thousands_of_reconnects_leak_nothing_and_keep_exact_counts() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 1).set("MAX_VISIBLE", 400).start();
     let descriptors = server.descriptors();
     let (mut random, mut departures) = (Random::new(7), Departures::default());
@@ -84,9 +84,9 @@ fn thousands_of_reconnects_leave_no_ghost_no_descriptor_and_exact_counts() {
         depart(&mut clients, &mut random, &mut departures);
         vanish(&server, &mut random, &mut departures);
         highest = join(&server, &mut clients, LEAVERS, highest);
-        // Rounds are faster than looks; now and then everybody gets to see who came.
-        if round % ROUNDS_PER_LOOK == 0 {
-            poll_until(&mut clients, "the newest on every picture", |clients| {
+        // Rounds are faster than replication; every few rounds, wait until all replicas are complete.
+        if round % ROUNDS_PER_CHECK == 0 {
+            poll_until(&mut clients, "every replica to show the newest players", |clients| {
                 clients.iter().all(|client| client.id() == highest || client.sees(highest))
             });
         }
@@ -97,18 +97,14 @@ fn thousands_of_reconnects_leave_no_ghost_no_descriptor_and_exact_counts() {
     let [closed, left, reset] =
         ["by_peer", "left", "reset"].map(|reason| metrics["closed"][reason].as_u64().expect("a count"));
     assert_eq!((closed, left), (departures.closed, departures.left), "{metrics}");
-    // Of a reset right behind a request the server may see the reset alone.
+    // If a reset follows a request at once, the server may see only the reset.
     let certain = departures.hung_up + departures.reset;
     assert!((certain..=certain + departures.vanished).contains(&reset), "{metrics}");
     assert_eq!(upgraded, (PLAYERS + ROUNDS * LEAVERS) as u64 + (reset - certain), "{metrics}");
 
-    assert_pictures_are_true(&mut clients);
+    assert_replicas_match_ground_truth(&mut clients);
     let last = join(&server, &mut clients, 1, highest);
-    assert_eq!(
-        u64::from(last),
-        1_000 + upgraded + 1,
-        "every upgrade has taken one id, and none was taken twice"
-    );
+    assert_eq!(u64::from(last), 1_000 + upgraded + 1, "every upgrade takes exactly one id");
     drop(clients);
     assert_counts_add_up(&server, 0);
     wait_for_descriptors(&server, descriptors);

@@ -1,4 +1,4 @@
-//! No descriptor or no memory left for another connection, while the server runs.
+//! A running server without descriptors or memory for another connection.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -18,19 +18,20 @@ use crate::support::{Client, Server, Settings, poll_until, wait_for_acks};
 
 const PLAYERS: usize = 20;
 
-/// Descriptors a server may still open after its limit was lowered.
+/// Descriptors that a server may still open after its limit was lowered.
 const DESCRIPTORS_LEFT: usize = 3;
 
-/// Silent connections: those that get the last descriptors, those on spare ones, and many that wait.
+/// Silent connections: some take the last descriptors, some the reserve descriptors, and many stay in the
+/// backlog.
 const SILENT: usize = 40;
 
-/// Lets the server have this many descriptors at most; none is taken away from it.
+/// Lowers the server's limit of descriptors. Open descriptors stay open.
 fn limit_descriptors(server: &Server, limit: usize) {
     let flag = format!("--nofile={limit}:");
     succeed(Command::new("prlimit").arg("--pid").arg(server.pid().to_string()).arg(flag));
 }
 
-/// Asks for metrics on a connection that is open already.
+/// Requests metrics on an open connection.
 fn metrics(operator: &mut Raw) -> Value {
     operator.send(request_text("GET", "/metrics", &[]).as_bytes());
     serde_json::from_slice(&operator.response().body).expect("/metrics is JSON")
@@ -40,7 +41,7 @@ fn exhausted(metrics: &Value) -> u64 {
     metrics["connections"]["accept_exhausted_total"].as_u64().expect("a count")
 }
 
-/// Every player takes a step and is answered.
+/// Asserts that every player can take a step and receives its ack.
 fn play(players: &mut [Client]) {
     for vector in [Vector::RIGHT, Vector::ZERO] {
         for player in players.iter_mut() {
@@ -52,7 +53,7 @@ fn play(players: &mut [Client]) {
 }
 
 #[test]
-fn without_descriptors_idle_connections_make_room() {
+fn without_descriptors_idle_connections_are_closed() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let mut idle: Vec<_> = (0..SILENT).map(|_| Raw::connect(server.address())).collect();
     for raw in &mut idle {
@@ -69,7 +70,7 @@ fn without_descriptors_idle_connections_make_room() {
 }
 
 #[test]
-fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_later() {
+fn without_descriptors_health_and_players_are_served() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let at_rest = server.descriptors();
     let mut players = Client::connect_many(&server, PLAYERS, replica_options());
@@ -78,13 +79,13 @@ fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_l
     limit_descriptors(&server, at_rest + PLAYERS + DESCRIPTORS_LEFT);
 
     let silent: Vec<_> = (0..SILENT).map(|_| Raw::connect(server.address())).collect();
-    assert_eq!(get(server.address(), "/health").status, 200, "behind all of the silent");
+    assert_eq!(get(server.address(), "/health").status, 200, "after all silent connections");
     let mut late = Raw::connect(server.address());
     late.send(UPGRADE.as_bytes());
     let refused = late.response();
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{refused:?}");
     assert!(refused.header("date").is_some(), "{refused:?}");
-    assert_eq!(late.read_to_end(), b"", "the connection ends behind its answer");
+    assert_eq!(late.read_to_end(), b"", "the connection ends after the response");
     assert_eq!(get(server.address(), "/").status, 503);
     for address in [server.address(), server.admin_address()] {
         let health = get(address, "/health");
@@ -96,17 +97,17 @@ fn without_descriptors_health_is_answered_players_play_and_others_are_admitted_l
     assert!(server.log().contains("cannot accept new connections"), "{}", server.log());
     play(&mut players);
 
-    // Those who leave make room for others, also while the limit stays as it is.
+    // Players that leave make room for others, while the limit stays as it is.
     drop(silent);
     players.truncate(PLAYERS / 2);
-    poll_until(&mut players, "those who leave to be gone", |_| {
+    poll_until(&mut players, "the leaving players to be gone", |_| {
         server.admin_metrics()["players"] == PLAYERS / 2
     });
     players.extend((0..PLAYERS / 2).map(|_| Client::join(&server)));
     see_each_other(&mut players);
     play(&mut players);
     drop((players, late));
-    wait_until("every descriptor to be given back", || server.descriptors() == at_rest);
+    wait_until("every descriptor to be closed", || server.descriptors() == at_rest);
 }
 
 #[test]
@@ -117,18 +118,18 @@ fn a_server_without_descriptors_does_not_spin() {
     limit_descriptors(&server, server.descriptors());
     let _silent: Vec<_> = (0..SILENT).map(|_| Raw::connect(server.address())).collect();
     let mut later = metrics(&mut operator);
-    wait_until("the spares to be used", || {
+    wait_until("the reserve descriptors to be used", || {
         later = metrics(&mut operator);
         exhausted(&later) >= 16
     });
-    // Once for each connection taken on a spare, and once for each pause, which lasts several ticks.
+    // Once per connection on a reserve descriptor, and once per pause, which lasts several ticks.
     let ticks = later["ticks_total"].as_u64().unwrap() - before["ticks_total"].as_u64().unwrap();
     let exhausted = exhausted(&later);
     assert!(exhausted <= ticks + SILENT as u64, "{exhausted} in {ticks} ticks");
 }
 
 #[test]
-fn one_peer_that_says_nothing_does_not_keep_the_spare_descriptors() {
+fn silent_peers_do_not_keep_the_reserve_descriptors() {
     let server = Server::start();
     limit_descriptors(&server, server.descriptors());
     let mut silent = Raw::connect(server.address());
@@ -140,19 +141,19 @@ fn one_peer_that_says_nothing_does_not_keep_the_spare_descriptors() {
     assert_eq!(
         (silent.read_to_end(), slow.read_to_end()),
         (Vec::new(), Vec::new()),
-        "both are dropped after a moment"
+        "both are closed after a short time"
     );
     let mut broken = Raw::connect(server.address());
     broken.send(b"\x00\x01\r\n\r\n");
     assert_eq!(broken.response().status, 400);
 }
 
-/// A tracer that spoils system calls of a server; it lets go when it is dropped.
+/// strace attached to a server, injecting faults into its system calls. It detaches on drop.
 struct Tracer(Child);
 
 impl Tracer {
-    /// Lets `accept4` fail as `fault` says, in strace's words.
-    fn spoil_accepts(server: &Server, fault: &str) -> Tracer {
+    /// Makes `accept4` fail as described by `fault`, in the syntax of strace.
+    fn fail_accepts(server: &Server, fault: &str) -> Tracer {
         let mut tracer = Command::new(program("strace"))
             .args(["-f", "-e", "trace=accept4", "-e", &format!("inject=accept4:{fault}")])
             .args(["-p", &server.pid().to_string()])
@@ -162,7 +163,7 @@ impl Tracer {
         let mut lines = BufReader::new(tracer.stderr.take().expect("standard error is piped")).lines();
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         assert!(first.contains("attached"), "strace must be allowed to trace: {first}");
-        // What else it writes must not fill the pipe.
+        // Further output must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Tracer(tracer)
     }
@@ -176,31 +177,31 @@ impl Drop for Tracer {
 }
 
 #[test]
-fn without_memory_for_sockets_accepting_pauses_and_goes_on() {
+fn accepting_pauses_and_resumes_without_socket_memory() {
     for error in ["ENOBUFS", "ENOMEM"] {
         let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
         let mut players = vec![Client::join(&server)];
         let mut operator = Raw::connect(server.admin_address());
         let before = metrics(&mut operator);
-        let tracer = Tracer::spoil_accepts(&server, &format!("error={error}:when=1..5"));
+        let tracer = Tracer::fail_accepts(&server, &format!("error={error}:when=1..5"));
         let mut late = Raw::connect(server.address());
         late.send(UPGRADE.as_bytes());
-        assert_eq!(late.response().status, 101, "admitted once there is memory");
+        assert_eq!(late.response().status, 101, "admitted once memory is available");
         play(&mut players);
         drop(tracer);
         let after = metrics(&mut operator);
         assert_eq!(exhausted(&after) - exhausted(&before), 5, "{error}");
         let ticks = after["ticks_total"].as_u64().unwrap() - before["ticks_total"].as_u64().unwrap();
-        assert!(ticks >= 5, "it pauses after each: {ticks} ticks");
+        assert!(ticks >= 5, "accepting pauses after each failure: {ticks} ticks");
         assert!(server.log().contains("cannot accept new connections"), "{}", server.log());
     }
 }
 
 #[test]
-fn connections_that_fail_by_themselves_do_not_hold_up_the_next() {
+fn a_failed_connection_does_not_delay_the_next() {
     for error in ["ECONNABORTED", "EPROTO", "EINTR", "EPERM"] {
         let server = Server::start();
-        let tracer = Tracer::spoil_accepts(&server, &format!("error={error}:when=1..3"));
+        let tracer = Tracer::fail_accepts(&server, &format!("error={error}:when=1..3"));
         assert_eq!(get(server.address(), "/health").status, 200, "{error}");
         drop(tracer);
         assert_eq!(exhausted(&server.metrics()), 0, "{error}");

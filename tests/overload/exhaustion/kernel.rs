@@ -1,4 +1,5 @@
-//! Settings of the kernel that would keep players out: the server says so when it starts, with the command that helps.
+//! Kernel settings that would refuse players: the server logs them at its start with the command that fixes
+//! them.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +9,10 @@ use crate::support::process::unshared;
 use crate::support::wait::wait_until;
 use crate::support::{Settings, folder};
 
-/// What a server says at its start, in a network namespace of its own with a queue this long, with the view of `/proc` that
-/// the systemd unit gives it.
-fn said_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
-    // The processes that the unit leaves visible, and the kernel's settings if it leaves those.
+/// The log of a server in a network namespace with an accept queue of this length. `/proc` is mounted as the
+/// systemd unit mounts it.
+fn log_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
+    // The mount options follow the unit: visible processes, and whether kernel settings are readable.
     let subset =
         unit::values("ProcSubset").iter().fold(String::new(), |so_far, subset| so_far + ",subset=" + subset);
     let options = format!("hidepid={}{subset}", unit::values("ProtectProc").concat());
@@ -27,18 +28,18 @@ fn said_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
 }
 
 #[test]
-fn a_queue_that_would_keep_players_out_is_named_with_what_helps() {
+fn a_short_accept_queue_is_logged_with_its_fix() {
     let folder = folder("queue");
-    let said = said_with_queue(128, 5_000, &folder.join("short.log"));
+    let said = log_with_queue(128, 5_000, &folder.join("short.log"));
     let line = said.lines().find(|line| line.contains("somaxconn")).unwrap_or_else(|| panic!("{said}"));
     assert!(
         line.contains("[WARN] net.core.somaxconn is 128 and should be 4096 for 5000 players ("),
         "{line}"
     );
     assert!(line.ends_with("); to change it, run as root: sysctl -w net.core.somaxconn=4096"), "{line}");
-    // It is nobody's business as long as it is long enough for those who may come.
+    // A queue that is long enough for MAX_CONNECTIONS is not mentioned.
     for (length, players) in [(128, 200), (4_096, 5_000)] {
-        let said = said_with_queue(length, players, &folder.join(format!("{length}.{players}.log")));
+        let said = log_with_queue(length, players, &folder.join(format!("{length}.{players}.log")));
         assert!(!said.contains("somaxconn") && !said.contains("[WARN]"), "{said}");
     }
 }

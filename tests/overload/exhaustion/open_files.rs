@@ -1,4 +1,5 @@
-//! `MAX_CONNECTIONS` beyond the limit of open files: raised where that is allowed, served as far as it goes elsewhere.
+//! `MAX_CONNECTIONS` above the limit of open files: the server raises the limit if it may, and otherwise
+//! serves fewer players.
 
 use std::process::Command;
 
@@ -11,19 +12,19 @@ use crate::support::server::{PROGRAM, program};
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, poll_until, proc};
 
-/// A hard limit far below what the default of `MAX_CONNECTIONS` needs, and what it has room for.
+/// A hard limit far below the need of the default `MAX_CONNECTIONS`, and the connections that fit into it.
 const SMALL_LIMIT: &str = "ulimit -n 64; exec \"$@\"";
 const PLAYERS_FITTING: usize = 12;
 const HTTP_FITTING: usize = 4;
 
-/// A server that may not raise its limit of 64.
+/// A server that may not raise its limit of 64 open files.
 fn small() -> Server {
     let wrapper = [without("sys_resource"), vec!["sh", "-c", SMALL_LIMIT, "sh"]].concat();
     Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start_through(&wrapper)
 }
 
 #[test]
-fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
+fn the_server_serves_as_many_players_as_its_limit_allows() {
     let server = small();
     let log = server.log();
     assert!(log.contains("MAX_CONNECTIONS=12000 needs 12560 open files and the limit is 64"), "{log}");
@@ -41,10 +42,10 @@ fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
     assert_eq!((refused.status, refused.text()), (503, "the server is full\n"));
     assert!(refused.header("retry-after").is_some());
     drop(late);
-    wait_until("its place to be free", || get(server.address(), "/health").status == 200);
+    wait_until("the place to be free", || get(server.address(), "/health").status == 200);
 
     let silent: Vec<_> = (0..3 * HTTP_FITTING).map(|_| Raw::connect(server.address())).collect();
-    wait_until("the first of them to make room", || {
+    wait_until("the oldest idle connection to be closed", || {
         server.admin_metrics()["refused"]["handshake_displaced"].as_u64() >= Some(2)
     });
     server.assert_healthy();
@@ -54,25 +55,31 @@ fn what_does_not_fit_is_said_and_refused_in_words_and_the_rest_is_served() {
     assert_eq!(metrics["players"], PLAYERS_FITTING);
 
     players.pop();
-    poll_until(&mut players, "the free place", |_| server.admin_metrics()["players"] == PLAYERS_FITTING - 1);
+    poll_until(&mut players, "the player to leave", |_| {
+        server.admin_metrics()["players"] == PLAYERS_FITTING - 1
+    });
     players.push(Client::connect(&server, replica_options()));
     see_each_other(&mut players);
     drop(players);
-    wait_until("every descriptor to be given back", || server.descriptors() == at_rest);
+    wait_until("every descriptor to be closed", || server.descriptors() == at_rest);
 }
 
 #[test]
-fn a_soft_limit_is_raised_without_a_word() {
+fn a_soft_limit_is_raised_silently() {
     let wrapper = [without("sys_resource"), vec!["sh", "-c", "ulimit -Sn 64; exec \"$@\"", "sh"]].concat();
     let server = Settings::new().set("MAX_CONNECTIONS", 200).start_through(&wrapper);
     assert!(!server.log().contains("open files"), "{}", server.log());
-    assert_eq!(proc::open_files_limits(server.pid()).0, "760", "players, HTTP, operators and the reserve");
+    assert_eq!(
+        proc::open_files_limits(server.pid()).0,
+        "760",
+        "players, HTTP, admin connections and the reserve"
+    );
 }
 
-/// Raising a hard limit takes a privilege that not even root has everywhere. Setting one to what it is said to be set to
-/// does not, where it is higher; so that the words are right is tested in any case.
+/// Raising a hard limit takes a privilege that even root may lack. Setting a higher limit to the proposed
+/// value takes none, so the command is tested in any case.
 #[test]
-fn the_command_that_is_said_helps() {
+fn the_logged_command_works() {
     let settings = Settings::new().set("MAX_CONNECTIONS", 100);
     let small = [without("sys_resource"), vec!["sh", "-c", SMALL_LIMIT, "sh"]].concat();
     let log = settings.start_through(&small).log();
@@ -85,7 +92,7 @@ fn the_command_that_is_said_helps() {
 }
 
 #[test]
-fn help_does_not_need_any_descriptor_to_spare() {
+fn help_needs_no_spare_descriptor() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 8; exec \"$@\"", "sh", PROGRAM, "--version"]);
     succeed(&mut command);

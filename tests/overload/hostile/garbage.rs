@@ -1,5 +1,5 @@
-//! Random bytes before, during and after the upgrade, on many connections: healthy players notice nothing, every
-//! connection ends or is ended, and the counts add up.
+//! Random bytes before, during and after the upgrade, on many connections. Other players are unaffected,
+//! every connection ends, and the counters add up.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -21,8 +21,8 @@ fn bytes(random: &mut Random) -> Vec<u8> {
     (0..=random.below(BYTES_MAX)).map(|_| random.below(256) as u8).collect()
 }
 
-/// Sends random bytes at some stage of a connection, hangs up, and reads to the end.
-fn throw(address: SocketAddr, seed: u64) {
+/// Sends random bytes at a random stage of a connection, shuts down the sending side, and reads to the end.
+fn send_garbage(address: SocketAddr, seed: u64) {
     let mut random = Random::new(seed);
     let mut raw = Raw::connect(address);
     match seed % 3 {
@@ -34,7 +34,7 @@ fn throw(address: SocketAddr, seed: u64) {
         _ => {
             raw.send(UPGRADE.as_bytes());
             assert_eq!(raw.response().status, 101);
-            // Something right before what is wrong, so that the framing is in the midst of it.
+            // A valid frame before the garbage, so that the decoder is in the middle of its work.
             raw.send(&masked(FIN | BINARY, &[4, 1]));
         }
     }
@@ -46,8 +46,8 @@ fn throw(address: SocketAddr, seed: u64) {
 }
 
 #[test]
-fn random_bytes_at_any_stage_harm_nobody_else() {
-    // The healthy take a step as soon as the one before is answered.
+fn random_bytes_at_any_stage_do_not_affect_other_players() {
+    // The other players take a step as soon as the previous one is acked.
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     wait_for_acks(&mut clients);
@@ -56,12 +56,14 @@ fn random_bytes_at_any_stage_harm_nobody_else() {
     let throwers: Vec<_> = (0..6)
         .map(|thrower| {
             thread::spawn(move || {
-                (0..3 * CONNECTIONS).filter(|seed| seed % 6 == thrower).for_each(|seed| throw(address, seed));
+                (0..3 * CONNECTIONS)
+                    .filter(|seed| seed % 6 == thrower)
+                    .for_each(|seed| send_garbage(address, seed));
             })
         })
         .collect();
     let mut steps = 0_usize;
-    poll_until_within(DEADLINE, &mut clients, "the end of the random bytes", |clients| {
+    poll_until_within(DEADLINE, &mut clients, "the connections with random bytes to end", |clients| {
         if clients.iter().all(Client::is_answered) {
             let direction = [Vector::RIGHT, Vector::LEFT][steps / 10 % 2];
             for client in clients.iter_mut() {

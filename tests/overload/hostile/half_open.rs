@@ -1,5 +1,5 @@
-//! A peer that vanishes without a word: both sides live in network namespaces of their own, and the link between them
-//! goes down. Needs root and iproute2; without them it fails and says so.
+//! A peer that vanishes without a FIN or reset: both sides are in network namespaces, and the link between
+//! them goes down. The test needs root and iproute2, and fails without them.
 
 use std::process::Command;
 use std::{process, thread};
@@ -17,7 +17,7 @@ use crate::support::{Client, Settings};
 const SERVER_ADDRESS: &str = "198.18.0.1";
 const PEER_ADDRESS: &str = "198.18.0.2";
 
-/// Two namespaces with a link between them; deleted, with whatever is in them, when dropped.
+/// Two network namespaces with a link between them, deleted on drop.
 struct Network {
     server: String,
     peer: String,
@@ -42,7 +42,7 @@ impl Network {
         network
     }
 
-    /// From here on packets between the two vanish.
+    /// Takes the link down: further packets are lost.
     fn cut(&self) {
         ip(&["-n", &self.peer, "link", "set", "dev", "link", "down"]);
     }
@@ -66,7 +66,7 @@ fn ip(arguments: &[&str]) {
     );
 }
 
-/// Runs this on a thread within a namespace.
+/// Runs a function on a thread inside a namespace.
 fn within<T: Send>(namespace: &str, run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let inside = scope.spawn(|| {
@@ -81,7 +81,7 @@ fn within<T: Send>(namespace: &str, run: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn a_peer_that_vanishes_is_gone_after_the_idle_timeout() {
+fn a_vanished_peer_is_dropped_after_the_idle_timeout() {
     let network = Network::new();
     within(&network.server, || {
         let mut settings =
@@ -93,7 +93,7 @@ fn a_peer_that_vanishes_is_gone_after_the_idle_timeout() {
         let peers = within(&network.peer, || [(); 3].map(|()| Raw::upgraded(server.address())));
         server.wait_for_players(4);
         network.cut();
-        crate::support::poll_until(&mut clients, "the end of the silent", |clients| {
+        crate::support::poll_until(&mut clients, "the silent peers to be disconnected", |clients| {
             clients[0].visible().is_empty() && server.count("players") == 1
         });
         assert_eq!(server.metrics()["closed"]["idle"], 3);

@@ -1,4 +1,4 @@
-//! Peers that are slow, silent or greedy, and a server that was suspended: the others notice nothing, and nothing leaks.
+//! Slow, silent and flooding peers, and a suspended server: other players are unaffected, and nothing leaks.
 
 mod garbage;
 mod half_open;
@@ -16,16 +16,16 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
 };
 
-/// Smallest receive buffer asked for, in bytes; the kernel doubles it and has a floor of its own.
+/// Requested receive buffer, in bytes. The kernel doubles it and enforces a minimum.
 const TINY_BUFFER_BYTES: usize = 1_024;
 
-/// A segment size that keeps the server's send buffer for this peer small, in bytes.
+/// Segment size that keeps the server's send buffer for the peer small, in bytes.
 const SMALL_SEGMENT_BYTES: u32 = 536;
 
-/// More than any leak-free run grows by, far less than a queue without a bound, in bytes.
+/// Most growth of memory, in bytes: more than any run without a leak, far less than an unbounded queue.
 const GROWTH_BYTES_MAX: u64 = 32 << 20;
 
-/// A blocking connection whose window closes after few bytes that nobody reads.
+/// A blocking connection whose receive window closes after a few unread bytes.
 fn connect_narrow(address: SocketAddr) -> TcpStream {
     let flags = SockFlag::SOCK_CLOEXEC;
     let descriptor: OwnedFd = socket(AddressFamily::Inet, SockType::Stream, flags, None).expect("a socket");

@@ -1,5 +1,5 @@
-//! Requests without end: players and health are served beside them, metrics are rendered a few times a second, and an
-//! address has a rate.
+//! Endless pipelined requests: players and health are served meanwhile, metrics are rendered a few times a
+//! second, and each address has a request rate.
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -20,13 +20,14 @@ const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 
-/// Connections that pipeline at the operators' listener, which has places for twice as many.
+/// Pipelining connections on the admin listener, which allows twice as many.
 const OPERATORS: usize = 8;
 
-/// Renderings of metrics a second, and at once.
+/// Metrics renderings per second, and the burst of renderings.
 const RENDERS: f64 = 4.0;
 
-/// Sends requests on some connections as fast as they are taken, until it is told to stop. Returns how many bytes came back.
+/// Sends requests on several connections as fast as possible until `stop` is set. Returns the number of
+/// received bytes.
 fn flood(address: SocketAddr, connections: usize, stop: &AtomicBool) -> usize {
     let mut peers: Vec<_> = (0..connections).map(|_| Raw::connect(address)).collect();
     let requests = request_text("HEAD", "/metrics", &[]).repeat(50).into_bytes();
@@ -55,8 +56,8 @@ fn requests_answered(server: &Server) -> u64 {
 }
 
 #[test]
-fn players_are_served_beside_a_hundred_connections_that_pipeline() {
-    // The players take a step as soon as the one before is answered.
+fn players_are_served_during_a_pipelining_flood() {
+    // The players take a step as soon as the previous one is acked.
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     let mut endless = Raw::connect(server.address());
@@ -66,7 +67,7 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
     let flood = thread::spawn(move || flood(address, 100, &told));
     wait_until("the flood", || server.metrics()["connections"]["http_requests_total"].as_u64() > Some(1_000));
     let mut steps = 0;
-    poll_until(&mut clients, "answers to a hundred steps", |clients| {
+    poll_until(&mut clients, "acks of a hundred steps", |clients| {
         if clients.iter().all(Client::is_answered) {
             let direction = [Vector::RIGHT, Vector::LEFT][steps / 10 % 2];
             for client in clients.iter_mut() {
@@ -77,7 +78,7 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
         steps > 100
     });
     server.assert_healthy();
-    assert_eq!(endless.read_to_end(), b"", "a request that never ends is dropped at its deadline");
+    assert_eq!(endless.read_to_end(), b"", "an endless request is dropped at its deadline");
     assert_eq!(server.metrics()["refused"]["handshake_timeout"], 1);
     stop.store(true, Ordering::Relaxed);
     assert!(flood.join().expect("a flood") > 0);
@@ -85,7 +86,7 @@ fn players_are_served_beside_a_hundred_connections_that_pipeline() {
 }
 
 #[test]
-fn players_come_in_beside_operators_that_pipeline() {
+fn players_can_join_during_a_pipelining_flood_of_the_admin_listener() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let stop = Arc::new(AtomicBool::new(false));
     let (admin, told) = (server.admin_address(), Arc::clone(&stop));
@@ -99,7 +100,7 @@ fn players_come_in_beside_operators_that_pipeline() {
 }
 
 #[test]
-fn metrics_are_rendered_a_few_times_a_second() {
+fn metrics_are_rendered_a_few_times_per_second() {
     let server = Server::start();
     let mut raw = Raw::connect(server.address());
     let start = Instant::now();
@@ -116,7 +117,7 @@ fn metrics_are_rendered_a_few_times_a_second() {
 }
 
 #[test]
-fn an_address_asks_as_fast_as_it_may() {
+fn an_address_has_a_request_rate() {
     let server = Settings::new().set("HTTP_RATE", 1).set("HTTP_BURST", 10).start();
     let mut alice = Raw::connect_from(ALICE, server.address());
     alice.send(request_text("GET", "/health", &[]).repeat(40).as_bytes());
@@ -129,15 +130,15 @@ fn an_address_asks_as_fast_as_it_may() {
         }
         answers.push(response.status);
     }
-    // Nine beside the connection itself; the rate may have added some on a slow machine.
+    // Nine more requests after the connection itself; on a slow machine the rate may have added some.
     assert_eq!(answers.last(), Some(&429));
     assert!((10..30).contains(&answers.len()), "{answers:?}");
-    assert_eq!(alice.read_to_end(), b"", "the rest is not answered");
+    assert_eq!(alice.read_to_end(), b"", "further requests are not answered");
     let mut bob = Raw::connect_from(BOB, server.address());
     bob.send(UPGRADE.as_bytes());
     assert_eq!(bob.response().status, 101, "another address");
     let mut again = Raw::connect_from(ALICE, server.address());
-    assert_eq!(again.response().status, 429, "a connection counts as well");
+    assert_eq!(again.response().status, 429, "a connection counts as a request");
 }
 
 #[test]
@@ -156,12 +157,12 @@ fn behind_a_proxy_each_address_has_its_own_rate() {
     let mut own = Raw::connect_from(PROXY, server.address());
     for _ in 0..20 {
         own.send(request_text("GET", "/health", &[]).as_bytes());
-        assert_eq!(own.response().status, 200, "the proxy's own questions are free");
+        assert_eq!(own.response().status, 200, "the proxy's own requests are not limited");
     }
 }
 
 #[test]
-fn an_answer_to_head_has_no_body_when_an_address_asks_too_fast() {
+fn a_rate_limited_head_request_has_no_body() {
     let settings = Settings::new().set("HTTP_RATE", 1).set("HTTP_BURST", 1);
     let server = settings.set("TRUSTED_PROXIES", PROXY).start();
     let mut proxy = Raw::connect_from(PROXY, server.address());
@@ -172,5 +173,5 @@ fn an_answer_to_head_has_no_body_when_an_address_asks_too_fast() {
     };
     let answers: Vec<_> = (0..5).map(|_| head("203.0.113.1")).collect();
     assert!(answers[1..].contains(&429), "{answers:?}");
-    assert_eq!(head("203.0.113.2"), 200, "the next answer begins where the one before ends");
+    assert_eq!(head("203.0.113.2"), 200, "the next response follows directly");
 }

@@ -1,4 +1,5 @@
-//! Connections that are no players, by the hundred: none keeps another out, and an answer that makes progress is not cut.
+//! Hundreds of connections without players: none locks out other clients, and a response that makes progress
+//! is not cut.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -13,31 +14,31 @@ use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, folder, wait_for_acks};
 
-/// Places that everybody may take.
+/// Places that any connection may take.
 const COMMON: usize = HTTP_CONNECTIONS_MAX - HTTP_RESERVED_MAX;
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
 
-/// A server of one file of this length.
+/// A server with one file of this length.
 fn serve_file(name: &str, length: usize, settings: Settings) -> Server {
     let site = folder(name);
     std::fs::write(site.join("file.bin"), vec![7; length]).expect("a file");
     settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
 }
 
-fn ask(raw: &mut Raw, path: &str) -> bool {
+fn send_request(raw: &mut Raw, path: &str) -> bool {
     raw.send(request_text("GET", path, &[]).as_bytes())
 }
 
 fn is_answered(raw: &mut Raw) -> bool {
-    ask(raw, "/health") && raw.response().status == 200
+    send_request(raw, "/health") && raw.response().status == 200
 }
 
-/// Reads a response in pieces with pauses between them, and returns the length of its body.
+/// Reads a response in pieces with pauses. Returns the length of its body.
 fn read_slowly(address: SocketAddr, piece: usize, pause: Duration) -> usize {
     let mut raw = Raw::connect(address);
-    ask(&mut raw, "/file.bin");
+    send_request(&mut raw, "/file.bin");
     let head = raw.head_response();
     assert_eq!(head.status, 200);
     let length = head.header("content-length").and_then(|length| length.parse().ok()).expect("a length");
@@ -54,11 +55,11 @@ fn read_slowly(address: SocketAddr, piece: usize, pause: Duration) -> usize {
 }
 
 #[test]
-fn connections_kept_alive_keep_neither_players_nor_health_out() {
+fn keepalive_connections_lock_out_neither_players_nor_health() {
     let server = Server::start();
     let mut idle: Vec<_> = (0..COMMON).map(|_| Raw::connect(server.address())).collect();
     for _ in 0..3 {
-        assert!(idle.iter_mut().all(is_answered), "each of them asks again and again");
+        assert!(idle.iter_mut().all(is_answered), "each connection sends several requests");
     }
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
@@ -67,15 +68,15 @@ fn connections_kept_alive_keep_neither_players_nor_health_out() {
     let metrics = server.metrics();
     assert_eq!(metrics["refused"]["full"], 0, "{metrics}");
     assert_eq!(metrics["refused"]["handshake_displaced"], 0, "{metrics}");
-    // Each player made room for the next connection when it became one.
+    // Each upgrade freed the HTTP place for the next connection.
     assert!(metrics["connections"]["idle_displaced_total"].as_u64() > Some(0), "{metrics}");
-    // The first of them was idle for longest.
+    // The first connection had been idle for longest.
     assert_eq!(idle[0].read_to_end(), b"");
     assert!(is_answered(&mut idle[COMMON - 1]));
 }
 
 #[test]
-fn an_address_at_its_bound_makes_room_for_itself() {
+fn an_address_at_its_limit_replaces_its_own_connections() {
     let server = Settings::new().set("HTTP_CONNS_PER_IP", 10).start();
     let mut bob = Raw::connect_from(BOB, server.address());
     assert!(is_answered(&mut bob));
@@ -90,7 +91,7 @@ fn an_address_at_its_bound_makes_room_for_itself() {
         assert_eq!(gone.read_to_end(), b"");
     }
     assert!(alices[20..].iter_mut().all(is_answered));
-    assert!(is_answered(&mut bob), "the oldest, and of another address");
+    assert!(is_answered(&mut bob), "the oldest connection belongs to another address");
     let mut player = Raw::connect_from(ALICE, server.address());
     player.send(UPGRADE.as_bytes());
     assert_eq!(player.response().status, 101);
@@ -99,12 +100,12 @@ fn an_address_at_its_bound_makes_room_for_itself() {
 }
 
 #[test]
-fn an_address_whose_answers_are_under_way_is_refused_more_and_others_are_not() {
+fn an_address_with_all_responses_in_progress_is_refused() {
     let settings = Settings::new().set("HTTP_CONNS_PER_IP", 3);
     let server = serve_file("under-way", 4 << 20, settings);
     let mut alices: Vec<_> = (0..3).map(|_| Raw::connect_from(ALICE, server.address())).collect();
     for alice in &mut alices {
-        ask(alice, "/file.bin");
+        send_request(alice, "/file.bin");
         assert_eq!(alice.head_response().status, 200);
     }
     let mut more = Raw::connect_from(ALICE, server.address());
@@ -130,13 +131,13 @@ fn silent_connections_do_not_cut_a_slow_download() {
 }
 
 #[test]
-fn visitors_with_six_slow_connections_each_get_everything() {
+fn visitors_with_six_slow_connections_each_receive_everything() {
     const LENGTH: usize = 256 << 10;
     let server = serve_file("visitors", LENGTH, Settings::new());
     let address = server.address();
     let visitors: Vec<_> = (0..60)
         .map(|_| {
-            // As browsers do: six connections kept alive, each with one file after another.
+            // Like browsers: six keep-alive connections, each with several files in turn.
             thread::spawn(move || {
                 let reader = || read_slowly(address, 16 << 10, Duration::from_millis(20));
                 thread::scope(|scope| {
@@ -154,13 +155,13 @@ fn visitors_with_six_slow_connections_each_get_everything() {
 }
 
 #[test]
-fn health_and_metrics_are_answered_while_every_place_holds_an_answer() {
+fn health_and_metrics_are_answered_while_every_place_is_busy() {
     let server = serve_file("every-place", 1 << 20, Settings::new());
     let address = server.address();
     let deaf: Vec<_> = (0..COMMON)
         .map(|_| {
             let mut raw = Raw::over(connect_narrow(address));
-            ask(&mut raw, "/file.bin");
+            send_request(&mut raw, "/file.bin");
             assert_eq!(raw.head_response().status, 200);
             raw
         })

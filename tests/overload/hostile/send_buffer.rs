@@ -1,4 +1,4 @@
-//! A peer that does not read: the kernel holds little for it, so that the server soon notices.
+//! A peer that does not read: the kernel buffers little for it, so that the server soon notices.
 
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -6,18 +6,18 @@ use crate::support::Settings;
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
 use crate::support::wait::wait_until;
 
-/// MOVEs whose acks nobody reads: 300 kB of frames, several times what may wait in the kernel.
+/// MOVEs whose acks are not read: 300 kB of frames, several times the kernel's buffers.
 const MOVES: u32 = 20_000;
 
-/// Receive buffer of the peer, in bytes; the kernel takes at least two kilobytes.
+/// Receive buffer of the peer, in bytes. The kernel's minimum is two kilobytes.
 const NARROW_BYTES: usize = 2_048;
 
 #[test]
-fn the_kernel_holds_little_for_a_peer_that_does_not_read() {
+fn the_kernel_buffers_little_for_a_peer_that_does_not_read() {
     let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000);
     let server = settings.start();
     let mut deaf = Raw::connect(server.address());
-    setsockopt(deaf.stream(), sockopt::RcvBuf, &NARROW_BYTES).expect("a buffer of this size");
+    setsockopt(deaf.stream(), sockopt::RcvBuf, &NARROW_BYTES).expect("a small receive buffer");
     deaf.send(UPGRADE.as_bytes());
     assert_eq!(deaf.response().status, 101);
     let step = |sequence: u32| {
@@ -26,6 +26,6 @@ fn the_kernel_holds_little_for_a_peer_that_does_not_read() {
     };
     let moves: Vec<u8> = (1..=MOVES).flat_map(step).collect();
     deaf.send(&moves);
-    wait_until("a write that the kernel does not take", || server.count("write_stalls_total") > 0);
-    assert!(server.count("messages_in_total") < u64::from(MOVES), "and it is not read any further");
+    wait_until("a stalled write", || server.count("write_stalls_total") > 0);
+    assert!(server.count("messages_in_total") < u64::from(MOVES), "the server stops reading from the peer");
 }

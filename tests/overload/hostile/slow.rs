@@ -1,4 +1,4 @@
-//! Bytes that come one by one: heads and upgrades that never end are dropped, frames that do are understood.
+//! Bytes that arrive one by one: endless heads and upgrades are dropped, complete frames are processed.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use crate::support::raw::{BINARY, CLOSE, FIN, Raw, UPGRADE, masked};
 use crate::support::wait::{poll_until_within, wait_until};
 use crate::support::{Client, DEADLINE, Server, Settings, wait_for_acks};
 
-/// Time between two bytes of a head that takes longer than any deadline.
+/// Time between two bytes of a head, which exceeds every deadline.
 const BYTE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Sends a head byte by byte until the server has enough of it. Returns what it answered.
+/// Sends a head byte by byte until the server closes the connection. Returns the response.
 fn trickle(address: SocketAddr, head: &'static str) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut raw = Raw::connect(address);
@@ -40,7 +40,8 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
     let server = Server::start();
     let mut clients = [Client::join(&server)];
     let before = server.descriptors();
-    // Had its answer and keeps the connection, as browsers and load balancers do, for longer than a head may take.
+    // A connection with a completed request stays open, as with browsers and load balancers, longer than a
+    // head may take.
     let mut idle = Raw::connect(server.address());
     idle.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(idle.response().status, 200);
@@ -49,14 +50,14 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
             trickle(server.address(), if n % 2 == 0 { "GET /health HTTP/1.1\r\nX-Filler: " } else { UPGRADE })
         })
         .collect();
-    poll_until_within(DEADLINE, &mut clients, "the end of slow peers", |_| {
+    poll_until_within(DEADLINE, &mut clients, "the slow peers to be dropped", |_| {
         slow.iter().all(thread::JoinHandle::is_finished)
     });
     for peer in slow {
         assert!(peer.join().unwrap().is_empty(), "a slow peer was answered");
     }
     idle.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(idle.response().status, 200, "the idle connection outlives them");
+    assert_eq!(idle.response().status, 200, "the idle connection stays open");
     drop(idle);
     assert_eq!(server.metrics()["refused"]["handshake_timeout"], 20);
     wait_until("the slow peers' descriptors", || server.descriptors() <= before);
@@ -64,14 +65,14 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
 }
 
 #[test]
-fn more_slow_heads_than_there_are_places_keep_nobody_out() {
+fn more_slow_heads_than_places_lock_out_no_client() {
     const MORE: usize = 50;
     let server = Server::start();
     let mut slow: Vec<_> = (0..HTTP_CONNECTIONS_MAX + MORE).map(|_| Raw::connect(server.address())).collect();
     for raw in slow.iter_mut().skip(2 * MORE).step_by(2) {
         raw.send(b"GET /ws HT");
     }
-    assert_eq!(get(server.address(), "/health").status, 200, "whoever comes next has a place");
+    assert_eq!(get(server.address(), "/health").status, 200, "the next connection has a place");
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
     wait_for_acks(&mut clients);
@@ -80,11 +81,11 @@ fn more_slow_heads_than_there_are_places_keep_nobody_out() {
     let displaced = MORE + HTTP_RESERVED_MAX + 1;
     assert!(refused["handshake_displaced"].as_u64() >= Some(displaced as u64), "{refused}");
     assert_eq!(refused["handshake_timeout"], 0);
-    assert_eq!(slow[0].read_to_end(), b"", "the first that was accepted made room");
+    assert_eq!(slow[0].read_to_end(), b"", "the oldest connection was closed");
 }
 
 #[test]
-fn frames_that_come_byte_by_byte_are_understood() {
+fn frames_may_arrive_byte_by_byte() {
     let server = Server::start();
     let mut raw = Raw::connect(server.address());
     for byte in UPGRADE.bytes() {
@@ -100,12 +101,12 @@ fn frames_that_come_byte_by_byte_are_understood() {
 }
 
 #[test]
-fn bytes_that_make_no_frame_are_no_sign_of_life() {
+fn an_incomplete_frame_does_not_keep_a_connection_alive() {
     let server = Settings::new().set("PING_INTERVAL_SEC", 1).set("IDLE_TIMEOUT_SEC", 2).start();
     let mut reader = Raw::upgraded(server.address());
     let mut writer = reader.writer();
     let trickle = thread::spawn(move || {
-        // Sixty-four bytes at this pace take longer than any silence that is allowed.
+        // Sixty-four bytes at this pace take longer than the idle timeout.
         for byte in masked(FIN | BINARY, &[6; 64]) {
             if !writer.send(&[byte]) {
                 return;

@@ -1,4 +1,4 @@
-//! A server that is stopped for ten seconds and goes on: no spiral of ticks, nobody dropped, nothing lost.
+//! A server suspended for ten seconds: no spiral of ticks, no disconnect, no loss.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::poll_until_within;
 use crate::support::{Client, DEADLINE, Settings, poll_until, wait_for_acks};
 
-/// How long the server is stopped: longer than every deadline in force.
+/// Length of the suspension, longer than every deadline.
 const SUSPENSION: Duration = Duration::from_secs(10);
 
 /// Time between two MOVEs of a client.
 const MOVE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A client keeps a predicted position that lies so near the one that is acknowledged, along each axis.
+/// Largest distance, per axis, at which a client keeps its predicted position instead of the acked one.
 const DISPLACED_UNITS: f64 = 4.0;
 
-/// Clients that walk; one more only answers pings.
+/// Walking clients; one more client only answers pings.
 const WALKERS: usize = 4;
 
-/// Lets the walkers walk for so long.
+/// Walks the walkers for a while.
 fn walk(clients: &mut [Client], duration: Duration) {
     let (start, mut taken) = (Instant::now(), 0);
     poll_until_within(DEADLINE, clients, "a walk", |clients| {
@@ -37,7 +37,7 @@ fn walk(clients: &mut [Client], duration: Duration) {
 }
 
 #[test]
-fn a_suspended_server_goes_on_without_a_spiral_and_without_losing_anybody() {
+fn a_suspended_server_resumes_without_a_spiral_or_disconnects() {
     let settings = Settings::new().set("PING_INTERVAL_SEC", 1).set("IDLE_TIMEOUT_SEC", 3);
     let server = settings.set("SYNC_INTERVAL_SEC", 1).set("WRITE_STALL_SEC", 3).start();
     let mut clients: Vec<_> = (0..=WALKERS).map(|_| Client::join(&server)).collect();
@@ -55,12 +55,12 @@ fn a_suspended_server_goes_on_without_a_spiral_and_without_losing_anybody() {
         client.step(Vector::ZERO);
     }
     wait_for_acks(&mut clients);
-    assert_eq!(server.count("rate_limited_total"), 0, "a pile was held against its sender");
+    assert_eq!(server.count("rate_limited_total"), 0, "the backlog must not count as a flood");
     let skipped = server.count("ticks_skipped_total");
     assert!(skipped - skipped_before >= 500, "{skipped} ticks skipped in ten seconds");
     let ticks = server.count("ticks_total");
-    poll_until(&mut clients, "a second of ticks", |_| server.count("ticks_total") >= ticks + 60);
-    assert!(server.count("ticks_skipped_total") - skipped < 60, "ticks are skipped for ever");
+    poll_until(&mut clients, "one second of ticks", |_| server.count("ticks_total") >= ticks + 60);
+    assert!(server.count("ticks_skipped_total") - skipped < 60, "ticks are still skipped");
 
     let truth: Vec<_> = clients.iter().map(|client| (client.id(), client.position())).collect();
     poll_until(&mut clients, "true pictures", |clients| {
@@ -76,5 +76,5 @@ fn a_suspended_server_goes_on_without_a_spiral_and_without_losing_anybody() {
     });
     assert!(clients.iter().all(|client| !client.ended), "{clients:?}");
     late.send(&UPGRADE.as_bytes()[40..]);
-    assert_eq!(late.response().status, 101, "time that the server did not have is no lateness");
+    assert_eq!(late.response().status, 101, "a suspension must not expire a deadline");
 }

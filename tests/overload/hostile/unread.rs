@@ -1,5 +1,5 @@
-//! Peers that do not take what they are sent: their acks are capped, they are not read, and they lose nothing once they
-//! read again, or are dropped if they never do.
+//! Peers that do not read: their acks are capped and their input is not read. They lose nothing if they read
+//! again, and are dropped if they don't.
 
 use std::io::{ErrorKind, Write};
 use std::thread;
@@ -10,11 +10,12 @@ use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
 use crate::support::wait::wait_until;
 use crate::support::{Client, DEADLINE, Settings};
 
-/// Messages a second that are allowed, so that acks pile up within seconds; the burst is a fraction of the pile.
+/// Allowed messages per second, so that acks accumulate within seconds. The burst is a fraction of the
+/// backlog.
 const RATE: u32 = 2_000;
 const BURST: u32 = 400;
 
-/// MOVEs sent while nobody reads the acks, in portions at three quarters of the rate.
+/// MOVEs sent while no ack is read, in portions at three quarters of the rate.
 const MOVES: u32 = 6_000;
 const PORTION: u32 = 100;
 const PORTION_INTERVAL: Duration = Duration::from_millis(67);
@@ -28,7 +29,7 @@ fn moves(sequences: std::ops::Range<u32>) -> Vec<u8> {
 }
 
 #[test]
-fn acks_are_capped_and_none_is_missing_when_the_peer_reads_again() {
+fn acks_are_capped_and_complete_when_the_peer_reads_again() {
     let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", RATE).set("RATE_LIMIT_BURST", BURST);
     let server = settings.start();
     let before = server.resident_bytes();
@@ -47,14 +48,14 @@ fn acks_are_capped_and_none_is_missing_when_the_peer_reads_again() {
     });
     sender.join().unwrap();
     let read = server.count("messages_in_total");
-    assert!(read < u64::from(MOVES), "all of {read} MOVEs were read of a peer that takes no acks");
+    assert!(read < u64::from(MOVES), "all {read} MOVEs were read from a peer that reads no acks");
     assert!(server.count("write_stalls_total") > 0);
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more");
+    assert!(grown < GROWTH_BYTES_MAX, "memory grew by {grown} bytes");
 
     let mut expected = 1;
     while expected <= MOVES {
-        let payload = reader.frame().expect("the connection stays").payload;
+        let payload = reader.frame().expect("the connection is open").payload;
         if payload.first() == Some(&8) {
             let sequence = u32::from_le_bytes(payload[9..13].try_into().expect("four bytes"));
             assert_eq!(sequence, expected, "{} MOVEs were dropped", server.count("rate_limited_total"));
@@ -65,7 +66,7 @@ fn acks_are_capped_and_none_is_missing_when_the_peer_reads_again() {
 }
 
 #[test]
-fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
+fn a_peer_that_never_reads_is_dropped_without_affecting_others() {
     const PEERS: usize = 8;
     let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000);
     let server = settings.set("WRITE_STALL_SEC", 1).start();
@@ -93,7 +94,7 @@ fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
         })
         .collect();
     let mut sequence = 0;
-    crate::support::poll_until(&mut client, "the end of deaf peers", |clients| {
+    crate::support::poll_until(&mut client, "the peers that do not read to be dropped", |clients| {
         if clients[0].is_answered() {
             sequence += 1;
             clients[0].send_short_move(game_client::Vector::RIGHT, sequence);
@@ -107,5 +108,5 @@ fn who_never_reads_again_is_dropped_and_nobody_else_notices() {
     assert!(sequence > 1 && !client[0].ended, "{client:?}");
     wait_until("their descriptors", || server.descriptors() <= open);
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more");
+    assert!(grown < GROWTH_BYTES_MAX, "memory grew by {grown} bytes");
 }
