@@ -1,4 +1,4 @@
-//! Three servers behind the example configurations as they are, but for addresses and paths.
+//! Three servers behind the example configurations, with only addresses and paths replaced.
 
 use std::net::SocketAddr;
 
@@ -13,10 +13,10 @@ use crate::support::{Client, Server, Settings, poll_until};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// Three servers that know each other.
+/// Three servers that have discovered each other.
 fn three(redis: &Redis, also: impl Fn(Settings) -> Settings) -> Vec<Server> {
     let servers: Vec<Server> = NAMES.iter().map(|name| also(settings(redis, name)).start()).collect();
-    wait_until("three servers that know each other and take players", || {
+    wait_until("three servers to discover each other and admit players", || {
         servers.iter().all(|server| {
             get(server.admin_address(), "/health").status == 200 && server_metric(server, "peers") == 2
         })
@@ -33,17 +33,17 @@ fn players(server: &Server) -> u64 {
     server.admin_metrics()["players"].as_u64().expect("a count")
 }
 
-fn with_door(settings: Settings) -> Settings {
+fn with_proxy_listener(settings: Settings) -> Settings {
     settings.set("ADMIN_ADDR", "127.0.0.1:0")
 }
 
-/// Lets players in through the balancer, has one server stop, and looks where new ones go.
+/// Connects players through the balancer, stops one server, and checks where new players connect.
 fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
-    wait_until("a way to the servers", || get(address, "/health").status == 200);
+    wait_until("the balancer to reach the servers", || get(address, "/health").status == 200);
     let mut clients: Vec<Client> = (0..9).map(|_| Client::join_at(address)).collect();
     let spread: Vec<u64> = servers.iter().map(players).collect();
     assert_eq!(spread, [3, 3, 3]);
-    poll_until(&mut clients, "nine who see each other", |clients| {
+    poll_until(&mut clients, "nine players to see each other", |clients| {
         clients.iter().all(|client| client.visible().len() == 8)
     });
 
@@ -51,25 +51,25 @@ fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
     let left = players(&stopped);
     stopped.signal(Signal::SIGTERM);
     let ended = |clients: &[Client]| clients.iter().filter(|client| client.ended).count() as u64;
-    poll_until(&mut clients, "the end of its players' connections", |clients| ended(clients) == left);
+    poll_until(&mut clients, "its players' connections to end", |clients| ended(clients) == left);
     assert!(clients.iter().all(|client| !client.ended || client.close_code == Some(1001)));
     clients.retain(|client| !client.ended);
-    // They come back, to the others.
+    // The players reconnect to the other servers.
     for _ in 0..left {
         clients.push(Client::join_at(address));
     }
     assert_eq!(servers.iter().map(players).sum::<u64>(), 9);
-    poll_until(&mut clients, "nine again who see each other", |clients| {
+    poll_until(&mut clients, "nine players to see each other again", |clients| {
         clients.iter().all(|client| client.visible().len() == 8)
     });
     assert_eq!(stopped.wait_for_exit().code(), Some(0));
 }
 
 #[test]
-fn haproxy_spreads_players_and_gives_none_to_who_stops() {
+fn haproxy_spreads_players_and_avoids_a_draining_server() {
     let redis = Redis::start();
     let servers = three(&redis, |settings| {
-        with_door(settings).set("PROXY_PROTOCOL", "on").set("TRUSTED_PROXIES", "127.0.0.0/8")
+        with_proxy_listener(settings).set("PROXY_PROTOCOL", "on").set("TRUSTED_PROXIES", "127.0.0.0/8")
     });
     let place = Place::new();
     let mut replacements =
@@ -88,9 +88,10 @@ fn haproxy_spreads_players_and_gives_none_to_who_stops() {
 }
 
 #[test]
-fn nginx_spreads_players_and_gives_none_to_who_stops() {
+fn nginx_spreads_players_and_avoids_a_draining_server() {
     let redis = Redis::start();
-    let servers = three(&redis, |settings| with_door(settings).set("TRUSTED_PROXIES", "127.0.0.0/8"));
+    let servers =
+        three(&redis, |settings| with_proxy_listener(settings).set("TRUSTED_PROXIES", "127.0.0.0/8"));
     let place = Place::new();
     let folder = place.folder.display().to_string();
     let mut replacements = vec![

@@ -1,4 +1,5 @@
-//! Servers and Redis that die, hang and come back: everybody plays on, and the world is whole again by itself.
+//! Servers and Redis that crash, hang and recover: players are never disconnected, and the world becomes
+//! whole again.
 
 use nix::sys::signal::Signal;
 
@@ -10,7 +11,7 @@ use crate::support::wait::wait_until;
 use crate::support::walker::walk;
 use crate::support::{Client, poll_until};
 
-/// Whether both servers say that they are on their own, and are well.
+/// Whether both servers report a degraded cluster and are healthy.
 fn are_degraded(servers: &[crate::support::Server; 2]) -> bool {
     servers.iter().all(|server| {
         let (status, body) = health(server);
@@ -20,7 +21,7 @@ fn are_degraded(servers: &[crate::support::Server; 2]) -> bool {
 }
 
 #[test]
-fn the_players_of_a_killed_server_vanish() {
+fn players_of_a_killed_server_leave() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let mut clients = vec![Client::join(&first)];
@@ -33,18 +34,18 @@ fn the_players_of_a_killed_server_vanish() {
 }
 
 #[test]
-fn without_redis_everybody_plays_on_and_finds_the_others_again() {
+fn players_continue_without_redis_and_meet_again_after_it_recovers() {
     let mut redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     redis.vanish();
     poll_until(&mut clients, "degraded servers", |_| are_degraded(&servers));
-    poll_until(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the remote player to leave", |clients| !clients[VIEWER].sees(other));
     walk(&mut clients, VIEWER, Vector::DOWN, 5);
     let mut neighbour = Client::join(&servers[0]);
     let neighbour_id = neighbour.id();
-    poll_until(&mut clients, "who is on the same server", |clients| clients[VIEWER].sees(neighbour_id));
+    poll_until(&mut clients, "the local player to enter", |clients| clients[VIEWER].sees(neighbour_id));
     neighbour.poll();
 
     redis.come_back();
@@ -53,44 +54,44 @@ fn without_redis_everybody_plays_on_and_finds_the_others_again() {
 }
 
 #[test]
-fn a_redis_that_hangs_holds_up_nobody() {
+fn a_hung_redis_delays_no_player() {
     let redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     redis.signal(Signal::SIGSTOP);
     poll_until(&mut clients, "degraded servers", |_| are_degraded(&servers));
-    poll_until(&mut clients, "the exit of who is elsewhere", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the remote player to leave", |clients| !clients[VIEWER].sees(other));
     walk(&mut clients, OTHER, Vector::DOWN, 5);
     redis.signal(Signal::SIGCONT);
     wait_until_mutual(&mut clients);
-    // Where it went meanwhile is known as well.
+    // The position reached in the meantime is replicated too.
     let place = clients[OTHER].position();
     poll_until(&mut clients, "the place", |clients| is_shown_at(&clients[VIEWER], other, place));
     assert!(servers.iter().all(|server| cluster(server, "bus_failures_total") > 0));
 }
 
 #[test]
-fn a_server_that_hangs_is_missed_and_found_again() {
+fn a_hung_server_is_dropped_and_rejoins() {
     let redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     servers[1].signal(Signal::SIGSTOP);
     let viewer = &mut clients[..1];
-    poll_until(viewer, "the exit of whose server hangs", |clients| !clients[VIEWER].sees(other));
+    poll_until(viewer, "the player of the hung server to leave", |clients| !clients[VIEWER].sees(other));
     walk(viewer, VIEWER, Vector::DOWN, 5);
     let place = viewer[VIEWER].position();
     servers[1].signal(Signal::SIGCONT);
     wait_until_mutual(&mut clients);
     let viewer = clients[VIEWER].id();
-    poll_until(&mut clients, "the place of who walked meanwhile", |clients| {
+    poll_until(&mut clients, "the new position of the player that walked", |clients| {
         is_shown_at(&clients[OTHER], viewer, place)
     });
 }
 
 #[test]
-fn servers_are_replaced_one_by_one_under_their_players() {
+fn servers_can_be_replaced_one_by_one() {
     let redis = Redis::start();
     let mut servers: Vec<_> = ["a", "b", "c"].map(|name| start(&settings(&redis, name))).into();
     let mut clients: Vec<Client> = servers.iter().map(Client::join).collect();
@@ -100,12 +101,12 @@ fn servers_are_replaced_one_by_one_under_their_players() {
         let gone = clients.remove(at);
         let gone_id = gone.id();
         drop(gone);
-        poll_until(&mut clients, "the exit of whose server stops", |clients| {
+        poll_until(&mut clients, "the player of the stopped server to leave", |clients| {
             clients.iter().all(|client| !client.sees(gone_id))
         });
         assert_eq!(old.wait_for_exit().code(), Some(0));
         clients.insert(at, Client::join(server));
-        poll_until(&mut clients, "three who see each other", |clients| {
+        poll_until(&mut clients, "three players to see each other", |clients| {
             clients.iter().all(|client| client.visible().len() == 2)
         });
     }

@@ -1,4 +1,5 @@
-//! A writer to Redis that is no node: it can't end joins, kill a node, let one grow, or show a player itself.
+//! A hostile writer to Redis: it can't end joins, kill a node, exhaust its memory, or forge a player's own
+//! ghost.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +13,7 @@ use super::{OTHER, VIEWER, cluster, pair, settings, start, two, wait_until_mutua
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, poll_until};
 
-/// The node id under which the attacker speaks, unless it takes another's.
+/// Node id that the attacker uses, unless it forges another node's.
 const FORGER: u64 = 0x000f_0f0f;
 
 fn message(sequence: u64, body: &Body) -> Vec<u8> {
@@ -34,7 +35,7 @@ fn ghost(id: u32) -> GhostUpdate {
     }
 }
 
-/// The region of [`ghost`], and its channel.
+/// Region of [`ghost`] and its channel.
 const REGION: u32 = 20;
 const CHANNEL: &[u8] = b"pixi:main:region:20";
 
@@ -42,7 +43,7 @@ fn publish(redis: &Redis, channel: &[u8], bytes: &[u8]) {
     redis.command(&[b"PUBLISH", channel, bytes]);
 }
 
-/// Publishes all of it in one go.
+/// Publishes all messages over one connection.
 fn flood(redis: &Redis, channel: &[u8], messages: &[Vec<u8>]) {
     let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).expect("it accepts");
     for message in messages {
@@ -58,8 +59,8 @@ fn flood(redis: &Redis, channel: &[u8], messages: &[Vec<u8>]) {
     }
 }
 
-/// Players join on this server and get ids out of at least two leases.
-fn assert_takes_players(server: &Server) {
+/// Asserts that players can join here, with ids from at least two leases.
+fn assert_players_can_join(server: &Server) {
     for _ in 0..2 {
         let id = Client::join(server).id();
         assert!(id < 1_001 + 4 * LEASE_IDS + IDS_LEAD_MAX, "{id}");
@@ -68,15 +69,15 @@ fn assert_takes_players(server: &Server) {
 }
 
 #[test]
-fn a_beat_with_the_highest_id_does_not_end_joins() {
+fn a_heartbeat_with_the_highest_id_does_not_end_joins() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "first"));
     for ids_end in [u32::MAX, u32::MAX - 1, u32::MAX - LEASE_IDS] {
         publish(&redis, b"pixi:main:all", &beat(ids_end));
     }
     wait_until("refusals", || cluster(&server, "bus_implausible_total") == 3);
-    assert_takes_players(&server);
-    assert_takes_players(&start(&settings(&redis, "second")));
+    assert_players_can_join(&server);
+    assert_players_can_join(&start(&settings(&redis, "second")));
     assert_eq!(
         server.log().matches("a heartbeat with an implausible claim of ids").count(),
         1,
@@ -86,7 +87,7 @@ fn a_beat_with_the_highest_id_does_not_end_joins() {
 }
 
 #[test]
-fn whatever_stands_at_the_counter_joins_go_on() {
+fn no_counter_value_ends_joins() {
     let key: &[u8] = b"pixi:main:ids";
     let values: [&[u8]; 7] = [
         b"4294967295",
@@ -100,27 +101,27 @@ fn whatever_stands_at_the_counter_joins_go_on() {
     for value in values {
         let redis = Redis::start();
         assert!(redis.command(&[b"SET", key, value]).starts_with("+OK"));
-        // A node that knows of no ids waits before it counts anew.
+        // A node without ids waits before it resets the counter.
         let first = start(&settings(&redis, "first"));
         redis.command(&[b"SET", key, value]);
-        assert_takes_players(&first);
+        assert_players_can_join(&first);
         redis.command(&[b"SET", key, value]);
-        assert_takes_players(&start(&settings(&redis, "second")));
+        assert_players_can_join(&start(&settings(&redis, "second")));
         first.wait_for_log("an implausible id counter");
     }
     let redis = Redis::start();
     redis.command(&[b"RPUSH", key, b"a list"]);
-    assert_takes_players(&start(&settings(&redis, "first")));
+    assert_players_can_join(&start(&settings(&redis, "first")));
 }
 
 #[test]
-fn a_flood_of_snapshots_costs_bounded_memory_and_no_node() {
+fn a_flood_of_snapshots_costs_bounded_memory() {
     let redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);
     let first = 1_001 + 60 * LEASE_IDS;
     publish(&redis, b"pixi:main:all", &beat(first + 200 * 29_000));
-    // Each as long as one may be, and each of other players.
+    // Messages of the maximum length, each with different players.
     let messages: Vec<Vec<u8>> = (0..200)
         .map(|at| {
             let ids = (0..29_000).map(|player| first + at as u32 * 29_000 + player);
@@ -130,10 +131,10 @@ fn a_flood_of_snapshots_costs_bounded_memory_and_no_node() {
         .collect();
     assert!(messages.iter().all(|message| message.len() <= BUS_MESSAGE_BYTES_MAX));
     flood(&redis, CHANNEL, &messages);
-    // And some that are longer.
+    // Some messages exceed the maximum length.
     flood(&redis, CHANNEL, &vec![vec![0; 1 << 20]; 50]);
     wait_until_mutual(&mut clients);
-    poll_until(&mut clients, "the end of the flood", |_| {
+    poll_until(&mut clients, "the flood to be processed", |_| {
         servers.iter().all(|server| cluster(server, "ghosts") == 1 && cluster(server, "peers") == 1)
     });
     for server in &servers {
@@ -146,24 +147,24 @@ fn a_flood_of_snapshots_costs_bounded_memory_and_no_node() {
 }
 
 #[test]
-fn nobody_is_shown_a_player_that_its_node_does_not_have() {
+fn forged_ghosts_of_known_players_are_ignored() {
     let redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);
     let (own, other) = (clients[VIEWER].id(), clients[OTHER].id());
     publish(&redis, b"pixi:main:all", &beat(1_001 + 100 * LEASE_IDS));
-    wait_until("a forged peer", || cluster(&servers[0], "peers") == 2);
+    wait_until("the forged peer to be counted", || cluster(&servers[0], "peers") == 2);
     let outside = GhostUpdate { position: Position { x: 2_001, y: 510 }, ..ghost(1_001 + 99 * LEASE_IDS) };
-    // Ids of the players here and there, one that nobody was granted, and one beyond the world.
+    // Ids of local and remote players, an id that was never leased, and one outside the world.
     let players = vec![ghost(own), ghost(other), ghost(u32::MAX), outside];
     let changes = Changes { region: REGION, updated: players.clone(), ..Changes::default() };
     for body in [Body::Snapshot { region: REGION, players }, Body::Changes(changes)] {
         publish(&redis, CHANNEL, &message(u64::MAX - 1, &body));
     }
-    wait_until("claims that are not believed", || cluster(&servers[0], "bus_implausible_total") >= 4);
+    wait_until("implausible messages to be counted", || cluster(&servers[0], "bus_implausible_total") >= 4);
     assert_eq!(cluster(&servers[0], "ghosts"), 1);
     let place = clients[OTHER].position();
-    poll_until(&mut clients, "the other where it is", |clients| {
+    poll_until(&mut clients, "the other player at its true position", |clients| {
         super::is_shown_at(&clients[VIEWER], other, place)
     });
     assert_eq!(clients[VIEWER].visible(), [other]);

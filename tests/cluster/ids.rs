@@ -1,4 +1,4 @@
-//! Ids are unique over all servers and rise, also when the one who counts has forgotten where it was.
+//! Ids are unique across all servers and ascending, even after Redis has lost its counter.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use crate::support::wait::wait_until;
 use crate::support::{Client, poll_until};
 
 #[test]
-fn no_id_is_given_twice_and_everybody_knows_its_own() {
+fn ids_are_unique_and_each_client_knows_its_own() {
     let redis = Redis::start();
     let servers = two(&redis);
-    // Turn about, so that each joins where higher ids and lower ones are.
+    // The servers alternate, so that each has joins with higher and with lower ids.
     let mut clients: Vec<Client> = (0..20).map(|at| Client::join(&servers[at % 2])).collect();
     let ids: BTreeSet<u32> = clients.iter().map(Client::id).collect();
     assert_eq!(ids.len(), clients.len());
-    poll_until(&mut clients, "everybody on every screen", |clients| {
+    poll_until(&mut clients, "all players to see each other", |clients| {
         clients.iter().all(|client| client.visible().len() == ids.len() - 1)
     });
 }
 
 #[test]
-fn a_redis_that_has_forgotten_does_not_give_them_again() {
+fn a_redis_that_lost_its_counter_reuses_no_id() {
     let mut redis = Redis::start();
     let servers = two(&redis);
     let before: Vec<u32> = servers.iter().map(|server| Client::join(server).id()).collect();
@@ -30,7 +30,7 @@ fn a_redis_that_has_forgotten_does_not_give_them_again() {
     wait_until("both degraded", || servers.iter().all(|server| cluster(server, "up") == 0));
     redis.come_back();
     wait_until("both back", || servers.iter().all(|server| cluster(server, "up") == 1));
-    // A third one begins behind all that the first two were granted.
+    // The third server must start above all ids leased to the first two.
     let third = start(&settings(&redis, "third"));
     let fresh = Client::join(&third).id();
     let most = before.iter().max().expect("two");
@@ -43,7 +43,7 @@ fn a_redis_that_has_forgotten_does_not_give_them_again() {
 }
 
 #[test]
-fn until_there_are_ids_nobody_is_let_in_and_everybody_is_told() {
+fn without_ids_joins_are_refused_with_a_reason() {
     let mut redis = Redis::absent();
     let server = settings(&redis, "early").start();
     assert_eq!((health(&server).0, cluster(&server, "up")), (503, 0));

@@ -1,4 +1,4 @@
-//! Several servers and one world: with a real Redis between them, and what happens when any of them is gone for a while.
+//! Several servers with one world and a real Redis between them, including failures of any of them.
 
 mod balancing;
 mod faults;
@@ -21,9 +21,9 @@ use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, poll_until};
 use redis::Redis;
 
-/// The client that looks, on one server.
+/// Index of the watching client, on one server.
 const VIEWER: usize = 0;
-/// The client that is looked at, on another.
+/// Index of the watched client, on another server.
 const OTHER: usize = 1;
 
 fn settings(redis: &Redis, name: &str) -> Settings {
@@ -31,17 +31,17 @@ fn settings(redis: &Redis, name: &str) -> Settings {
     Settings::new().spawn_at(500, 500).set("CLUSTER_URL", &*url).set("NODE_NAME", name)
 }
 
-/// A server that has found the others and can take players.
+/// A server that has joined the cluster and admits players.
 fn start(settings: &Settings) -> Server {
     let server = settings.start();
-    wait_until("a server that takes players", || health(&server).0 == 200);
+    wait_until("the server to admit players", || health(&server).0 == 200);
     server
 }
 
-/// Two of them that know of each other.
+/// Two servers that have discovered each other.
 fn two(redis: &Redis) -> [Server; 2] {
     let servers = ["first", "second"].map(|name| start(&settings(redis, name)));
-    wait_until("two servers that know each other", || {
+    wait_until("two servers to discover each other", || {
         servers.iter().all(|server| cluster(server, "peers") == 1)
     });
     servers
@@ -58,14 +58,14 @@ fn cluster(server: &Server, name: &str) -> u64 {
     metrics["cluster"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {metrics}"))
 }
 
-/// A viewer on one server and a player on the other, who see each other.
+/// A viewer on one server and a player on the other, which see each other.
 fn pair(servers: &[Server; 2]) -> Vec<Client> {
     let mut clients: Vec<Client> = servers.iter().map(Client::join).collect();
     wait_until_mutual(&mut clients);
     clients
 }
 
-/// Whether somebody is drawn exactly there.
+/// Whether the replica shows the player exactly at this position.
 fn is_shown_at(client: &Client, other: PlayerId, (x, y): (i32, i32)) -> bool {
     let drawn = client.replica.remote(other).map(|remote| (remote.x, remote.y));
     drawn == Some((f64::from(x), f64::from(y)))
@@ -73,13 +73,13 @@ fn is_shown_at(client: &Client, other: PlayerId, (x, y): (i32, i32)) -> bool {
 
 fn wait_until_mutual(clients: &mut [Client]) {
     let ids = [clients[VIEWER].id(), clients[OTHER].id()];
-    poll_until(clients, "each on the other's screen", |clients| {
+    poll_until(clients, "both players to see each other", |clients| {
         clients[VIEWER].sees(ids[OTHER]) && clients[OTHER].sees(ids[VIEWER])
     });
 }
 
 #[test]
-fn somebody_elsewhere_is_seen_as_if_it_were_here() {
+fn a_remote_player_looks_like_a_local_one() {
     let redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);
@@ -87,7 +87,7 @@ fn somebody_elsewhere_is_seen_as_if_it_were_here() {
 
     walk(&mut clients, OTHER, Vector::DOWN, 10);
     let place = clients[OTHER].position();
-    poll_until(&mut clients, "the exact place", |clients| is_shown_at(&clients[VIEWER], other, place));
+    poll_until(&mut clients, "the exact position", |clients| is_shown_at(&clients[VIEWER], other, place));
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
     poll_until(&mut clients, "the turn", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.facing == Facing::Left)
@@ -97,7 +97,7 @@ fn somebody_elsewhere_is_seen_as_if_it_were_here() {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.state == State::Attacking)
     });
     clients[OTHER].send(&ClientMessage::AttackEnd);
-    poll_until(&mut clients, "the end of it", |clients| {
+    poll_until(&mut clients, "the end of the attack", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.state == State::Idle)
     });
     let left = clients.pop().expect("the other");
@@ -109,7 +109,7 @@ fn somebody_elsewhere_is_seen_as_if_it_were_here() {
 }
 
 #[test]
-fn players_are_counted_where_they_are() {
+fn each_server_counts_its_own_players() {
     let redis = Redis::start();
     let servers = two(&redis);
     let _clients = pair(&servers);
@@ -120,7 +120,7 @@ fn players_are_counted_where_they_are() {
 }
 
 #[test]
-fn a_full_server_is_full_of_its_own_players_alone() {
+fn only_local_players_count_towards_the_limit() {
     let redis = Redis::start();
     let limited = settings(&redis, "small").set("MAX_CONNECTIONS", 1);
     let servers = [start(&limited), start(&settings(&redis, "large"))];
@@ -133,17 +133,17 @@ fn a_full_server_is_full_of_its_own_players_alone() {
 }
 
 #[test]
-fn only_what_somebody_sees_is_listened_to() {
+fn only_visible_regions_are_subscribed() {
     let redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
-    assert_eq!(cluster(&servers[0], "regions"), 81, "without a viewport the whole world");
+    assert_eq!(cluster(&servers[0], "regions"), 81, "the whole world without a viewport");
     clients[VIEWER].send(&ClientMessage::Viewport { width: 300, height: 300 });
-    poll_until(&mut clients, "a narrower interest", |_| cluster(&servers[0], "regions") <= 16);
+    poll_until(&mut clients, "fewer subscribed regions", |_| cluster(&servers[0], "regions") <= 16);
     assert!(clients[VIEWER].sees(other));
 
-    // It walks out of what is listened to, and comes in again.
+    // The player walks out of the subscribed regions, and in again.
     walk(&mut clients, OTHER, Vector::RIGHT, 150);
     poll_until(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
     poll_until(&mut clients, "no ghost", |_| cluster(&servers[0], "ghosts") == 0);
@@ -152,7 +152,7 @@ fn only_what_somebody_sees_is_listened_to() {
 }
 
 #[test]
-fn a_server_that_stops_in_order_takes_its_players_along_at_once() {
+fn a_clean_shutdown_removes_its_players_at_once() {
     let redis = Redis::start();
     let [first, mut second] = two(&redis);
     let mut viewer = Client::join(&first);
@@ -161,23 +161,23 @@ fn a_server_that_stops_in_order_takes_its_players_along_at_once() {
     second.signal(Signal::SIGTERM);
     poll_until(std::slice::from_mut(&mut viewer), "its exit", |clients| !clients[0].sees(other.id()));
     assert_eq!(second.wait_for_exit().code(), Some(0));
-    assert!(!first.log().contains("timed out"), "it said goodbye: {}", first.log());
+    assert!(!first.log().contains("timed out"), "the server announced its shutdown: {}", first.log());
     assert_eq!(cluster(&first, "peers"), 0);
 }
 
 #[test]
-fn alone_in_a_cluster_nothing_is_told_of_players() {
+fn a_single_node_publishes_only_heartbeats() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "alone"));
     let mut clients = [Client::join(&server)];
     let before = cluster(&server, "bus_messages_out_total");
     walk(&mut clients, 0, Vector::DOWN, 20);
-    let told = cluster(&server, "bus_messages_out_total") - before;
-    assert!(told <= 10, "{told} messages: beats alone");
+    let published = cluster(&server, "bus_messages_out_total") - before;
+    assert!(published <= 10, "{published} messages, more than the heartbeats");
 }
 
 #[test]
-fn worlds_of_another_name_do_not_meet() {
+fn clusters_of_different_names_are_separate() {
     let redis = Redis::start();
     let here = start(&settings(&redis, "here"));
     let there = start(&settings(&redis, "there").set("CLUSTER_WORLD", "elsewhere"));
@@ -188,7 +188,7 @@ fn worlds_of_another_name_do_not_meet() {
 }
 
 #[test]
-fn who_speaks_another_language_is_not_listened_to_and_named_once() {
+fn incompatible_nodes_are_ignored_and_logged_once() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "here"));
     let other_size = start(&settings(&redis, "small").set("WORLD_WIDTH", 1_000));
@@ -210,10 +210,10 @@ fn who_speaks_another_language_is_not_listened_to_and_named_once() {
 }
 
 #[test]
-fn a_password_is_used_and_never_shown() {
+fn the_password_is_used_and_never_shown() {
     let redis = Redis::start_with(Some("s3cr3t-of-the-bus"));
     let server = settings(&redis, "first").set("LOG_LEVEL", "trace").start();
-    wait_until("a server that takes players", || health(&server).0 == 200);
+    wait_until("the server to admit players", || health(&server).0 == 200);
     let wrong = redis.url().replace("s3cr3t", "wr0ng");
     let locked_out = settings(&redis, "second").set("CLUSTER_URL", &*wrong).set("LOG_LEVEL", "trace").start();
     locked_out.wait_for_log("does not answer");
@@ -222,7 +222,7 @@ fn a_password_is_used_and_never_shown() {
     }
     let broken = "redis://:s3cr3t-of-the-bus@host:port/x";
     let output = Settings::new().set("CLUSTER_URL", broken).command().output().expect("it runs");
-    let said = stderr_text(&output);
+    let error = stderr_text(&output);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("CLUSTER_URL=***: expected redis://"), "{said}");
+    assert!(error.contains("CLUSTER_URL=***: expected redis://"), "{error}");
 }

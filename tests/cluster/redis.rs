@@ -1,4 +1,4 @@
-//! A Redis as a process of its own, that can be stopped in every way.
+//! A Redis process that tests can stop in every way.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,12 +19,12 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// One that forgets everything when it ends.
+    /// Starts a Redis without persistence.
     pub fn start() -> Redis {
         Redis::start_with(None)
     }
 
-    /// The same with a password.
+    /// [`Redis::start`] with a password.
     pub fn start_with(password: Option<&'static str>) -> Redis {
         let mut redis = Redis::absent();
         redis.password = password;
@@ -32,27 +32,27 @@ impl Redis {
         redis
     }
 
-    /// None yet, at an address that one may have later.
+    /// Reserves an address for a Redis that is not started yet.
     pub fn absent() -> Redis {
         Redis { child: None, port: free_port(), password: None }
     }
 
-    /// Starts it, empty, where it was.
+    /// Starts an empty Redis at the reserved address.
     pub fn come_back(&mut self) {
         let mut command = Command::new(program("redis-server"));
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
         command.args(["--save", "", "--appendonly", "no", "--loglevel", "warning"]);
-        // A replica puts what it is sent into a file.
+        // A replica stores the transferred data set in a file.
         command.arg("--dir").arg(std::env::temp_dir());
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server starts"));
-        wait_until("a Redis that answers", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        wait_until("Redis to accept connections", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
-    /// Kills it.
+    /// Kills the process.
     pub fn vanish(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -65,25 +65,25 @@ impl Redis {
         send_signal(child.id(), signal);
     }
 
-    /// Its address, as servers are told it.
+    /// URL for `CLUSTER_URL`.
     pub fn url(&self) -> String {
         let password = self.password.map_or(String::new(), |password| format!(":{password}@"));
         format!("redis://{password}127.0.0.1:{}/0", self.port)
     }
 
-    /// Where it listens.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A subscriber that says nothing, until it is dropped.
+    /// Subscribes to a channel until the returned stream is dropped.
     pub fn subscribe(&self, channel: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it accepts");
-        stream.write_all(format!("SUBSCRIBE {channel}\r\n").as_bytes()).expect("it takes a command");
+        stream.write_all(format!("SUBSCRIBE {channel}\r\n").as_bytes()).expect("Redis reads the command");
         stream
     }
 
-    /// Has it do something, and returns the first bytes of its answer.
+    /// Runs a command, and returns the first bytes of the reply.
     pub fn command(&self, words: &[&[u8]]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it accepts");
         stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
@@ -93,7 +93,7 @@ impl Redis {
             request.extend_from_slice(word);
             request.extend_from_slice(b"\r\n");
         }
-        stream.write_all(&request).expect("it takes a command");
+        stream.write_all(&request).expect("Redis reads the command");
         let mut answer = [0; 256];
         let count = stream.read(&mut answer).expect("it answers");
         String::from_utf8_lossy(&answer[..count]).into_owned()

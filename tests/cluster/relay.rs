@@ -1,4 +1,4 @@
-//! A host name that can move: connections are passed on to the port that it names when they are made.
+//! A TCP relay with the role of a host name: it connects each new connection to its current target port.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,13 +12,13 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A name of the instance at this port.
+    /// Starts a relay to this port.
     pub fn to(target: u16) -> Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let target = Arc::new(AtomicU16::new(target));
         let named = Arc::clone(&target);
-        // The thread ends with the test's process.
+        // The thread runs until the test process exits.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", named.load(Ordering::Acquire))) else {
@@ -34,7 +34,7 @@ impl Relay {
         Relay { port, target }
     }
 
-    /// New connections lead to another instance; those that stand stay where they are.
+    /// Changes the target of new connections. Open connections keep theirs.
     pub fn move_to(&self, target: u16) {
         self.target.store(target, Ordering::Release);
     }

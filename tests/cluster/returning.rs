@@ -1,4 +1,4 @@
-//! Who comes back to another server of the same world is where it was, as if it had come back to its own.
+//! Reconnecting to another server of the cluster restores a player's position, as on its own server.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::support::walker::walked_client;
 use crate::support::{Client, wait_for, wait_for_acks};
 
 #[test]
-fn who_left_one_server_is_found_again_by_another_and_once() {
+fn a_session_reconnects_to_another_server_once() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let client = walked_client(&first);
@@ -25,25 +25,25 @@ fn who_left_one_server_is_found_again_by_another_and_once() {
     assert_eq!(back.position(), (500, 540));
     assert!(back.cookie.as_deref().is_some_and(|next| next != cookie));
     assert_eq!(second.reconnects("hit"), 1);
-    // The cookie before the current one leads to the player as long as its client may not have another.
+    // The previous cookie is valid as long as the client may not have received its successor.
     let mut clients = [back];
     let copy = reconnect_while_polling(&first, &cookie, &mut clients);
     assert_eq!(copy.position(), (500, 500));
     assert_eq!(first.reconnects("second_tab"), 1);
-    // It has answered a ping, so that it has it.
+    // The client has answered a ping, so it has received the new cookie.
     let copy = Client::reconnect(&first, &cookie);
     assert_eq!((copy.position(), first.reconnects("miss")), ((500, 500), 1));
 }
 
 #[test]
-fn a_cookie_whose_successor_got_lost_elsewhere_leads_to_the_player() {
+fn a_cookie_is_valid_while_its_successor_from_another_server_is_unconfirmed() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let client = walked_client(&first);
     let cookie = client.cookie();
     client.reset();
     first.wait_for_players(0);
-    // Its client never reads the response, and is silent.
+    // The client never reads the response, and is silent.
     let mut lost = Raw::connect(second.address());
     lost.send(upgrade_with_cookie(&cookie).as_bytes());
     wait_until("the return", || second.reconnects("hit") == 1);
@@ -53,7 +53,7 @@ fn a_cookie_whose_successor_got_lost_elsewhere_leads_to_the_player() {
 }
 
 #[test]
-fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
+fn changing_servers_after_each_claim_gains_no_distance() {
     let redis = Redis::start();
     let servers = two(&redis);
     let start = Instant::now();
@@ -69,8 +69,8 @@ fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
         client.close(None);
         servers[(round as usize + 1) % 2].wait_for_players(0);
         let next = &servers[round as usize % 2];
-        // A return that comes too soon makes a fresh player, which is as quickly gone.
-        wait_until("a return that is due", || {
+        // A reconnect that is too early creates a new player, which leaves again at once.
+        wait_until("a reconnect to be allowed", || {
             client = Client::reconnect(next, &cookie);
             client.position() == place
         });
@@ -78,7 +78,7 @@ fn a_player_that_changes_servers_after_each_claim_gets_nowhere() {
 }
 
 #[test]
-fn who_is_still_there_is_another_player_here_too() {
+fn a_second_tab_on_another_server_is_a_separate_player() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let mut client = walked_client(&first);
@@ -87,11 +87,11 @@ fn who_is_still_there_is_another_player_here_too() {
     assert_eq!(other.position(), (500, 500));
     assert_ne!(other.cookie.as_deref(), Some(&*cookie));
     assert_eq!(second.reconnects("second_tab"), 1);
-    wait_for(&mut client, "both on one screen", |client| client.sees(other.id()));
+    wait_for(&mut client, "both players in one view", |client| client.sees(other.id()));
 }
 
 #[test]
-fn a_silent_connection_elsewhere_is_taken_over() {
+fn a_silent_connection_on_another_server_is_taken_over() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let mut client = walked_client(&first);
@@ -99,26 +99,26 @@ fn a_silent_connection_elsewhere_is_taken_over() {
     let back = Client::reconnect(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
     assert_eq!(second.reconnects("taken_over"), 1);
-    wait_for(&mut client, "the end of the old connection", |client| client.ended);
+    wait_for(&mut client, "the old connection to end", |client| client.ended);
     assert_eq!(client.close_code, Some(1001));
     assert_eq!(first.metrics()["closed"]["taken_over"], 1);
 }
 
 #[test]
-fn the_players_of_a_killed_server_find_their_places_on_another() {
+fn players_of_a_killed_server_reconnect_to_another() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     let client = walked_client(&first);
     let cookie = client.cookie();
-    // Where it is gets written down every ten seconds.
+    // Positions of connected players are saved every ten seconds.
     thread::sleep(Duration::from_secs(12));
     drop((client, first));
-    wait_until("a server that knows it is alone", || cluster(&second, "peers") == 0);
+    wait_until("the server to drop its peer", || cluster(&second, "peers") == 0);
     assert_eq!(Client::reconnect(&second, &cookie).position(), (500, 540));
 }
 
 #[test]
-fn a_rolling_restart_costs_nobody_its_place() {
+fn players_keep_their_positions_in_a_rolling_restart() {
     let redis = Redis::start();
     let [mut first, second] = two(&redis);
     let client = walked_client(&first);
@@ -130,7 +130,7 @@ fn a_rolling_restart_costs_nobody_its_place() {
 }
 
 #[test]
-fn all_players_of_a_server_that_stops_find_their_places_at_once() {
+fn all_players_of_a_stopped_server_reconnect_at_once() {
     let redis = Redis::start();
     let [mut first, second] = two(&redis);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::join(&first)).collect();
@@ -156,7 +156,7 @@ fn all_players_of_a_server_that_stops_find_their_places_at_once() {
 }
 
 #[test]
-fn a_redis_that_is_full_costs_places_and_one_line() {
+fn a_full_redis_keeps_no_sessions_and_logs_one_line() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
     assert!(redis.command(&[b"CONFIG", b"SET", b"maxmemory", b"1"]).starts_with("+OK"));
@@ -166,16 +166,16 @@ fn a_redis_that_is_full_costs_places_and_one_line() {
     wait_until("a refusal", || first.count("resume_store_failures_total") > 0);
     let back = Client::reconnect(&second, &cookie);
     assert_eq!(back.position(), (500, 500));
-    // Everything else goes on.
+    // Everything else keeps working.
     let mut other = Client::join(&first);
-    wait_for(&mut other, "somebody on the other server", |client| client.sees(back.id()));
+    wait_for(&mut other, "the player on the other server", |client| client.sees(back.id()));
     assert_eq!((cluster(&first, "up"), cluster(&first, "bus_failures_total")), (1, 0));
     first.wait_for_log("refuses to store sessions");
     assert_eq!(first.log().matches("refuses to store sessions").count(), 1, "{}", first.log());
 }
 
 #[test]
-fn an_unknown_cookie_waits_for_nothing_but_an_answer() {
+fn an_unknown_cookie_costs_one_query() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
@@ -184,21 +184,21 @@ fn an_unknown_cookie_waits_for_nothing_but_an_answer() {
 }
 
 #[test]
-fn without_redis_each_server_remembers_its_own() {
+fn without_redis_each_server_keeps_its_own_sessions() {
     let mut redis = Redis::start();
     let servers = two(&redis);
     let _clients = pair(&servers);
     let client = walked_client(&servers[0]);
     let cookie = client.cookie();
     redis.vanish();
-    wait_until("a degraded server", || health(&servers[0]).1.contains("degraded"));
+    wait_until("the server to be degraded", || health(&servers[0]).1.contains("degraded"));
     client.reset();
     servers[0].wait_for_players(1);
     assert_eq!(Client::reconnect(&servers[0], &cookie).position(), (500, 540));
 }
 
 #[test]
-fn a_redis_that_hangs_holds_up_a_newcomer_for_a_moment_only() {
+fn a_hung_redis_delays_a_reconnect_only_briefly() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));

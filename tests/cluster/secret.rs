@@ -1,4 +1,4 @@
-//! `CLUSTER_SECRET`: nodes that know it believe one another, and nobody else.
+//! `CLUSTER_SECRET`: nodes accept only messages sealed with it.
 
 use game_client::Vector;
 use pixi_game_server::cluster::authentication::Authenticator;
@@ -20,7 +20,7 @@ fn with_secret(redis: &Redis, name: &str) -> Settings {
 
 fn two_with_secret(redis: &Redis) -> [Server; 2] {
     let servers = ["first", "second"].map(|name| start(&with_secret(redis, name)));
-    wait_until("two servers that know each other", || {
+    wait_until("two servers to discover each other", || {
         servers.iter().all(|server| cluster(server, "peers") == 1)
     });
     servers
@@ -42,7 +42,7 @@ fn now_us() -> u64 {
 }
 
 #[test]
-fn nodes_with_the_secret_are_one_world_and_believe_nobody_else() {
+fn only_nodes_with_the_secret_form_a_cluster() {
     let redis = Redis::start();
     let servers = two_with_secret(&redis);
     let mut clients = pair(&servers);
@@ -50,7 +50,7 @@ fn nodes_with_the_secret_are_one_world_and_believe_nobody_else() {
     for _ in 0..3 {
         redis.command(&[b"PUBLISH", b"pixi:main:all", &beat(now_us())]);
         redis.command(&[b"PUBLISH", b"pixi:main:all", b"short"]);
-        // A valid tag of another channel, and of another world.
+        // Valid tags of another channel and of another cluster.
         for place in ["pixi:main:region:20", "pixi:other:all"] {
             redis.command(&[b"PUBLISH", b"pixi:main:all", &sealed(place, beat(now_us()))]);
         }
@@ -58,11 +58,11 @@ fn nodes_with_the_secret_are_one_world_and_believe_nobody_else() {
     wait_until("twelve dropped messages", || cluster(&servers[0], "bus_unauthenticated_total") == 12);
     assert_eq!(cluster(&servers[0], "peers"), 1);
     assert_eq!(servers[0].log().matches("has no valid tag").count(), 1, "{}", servers[0].log());
-    // The same with a tag of its own is a peer.
+    // The same message with its own tag makes a peer.
     redis.command(&[b"PUBLISH", b"pixi:main:all", &sealed("pixi:main:all", beat(now_us()))]);
     wait_until("a peer", || cluster(&servers[0], "peers") == 2);
     let without = start(&settings(&redis, "without"));
-    wait_until("a node that stays outside", || {
+    wait_until("the node without the secret to time out", || {
         cluster(&servers[0], "bus_unauthenticated_total") > 12 && health(&without).1.contains("degraded")
     });
     assert_eq!(cluster(&without, "peers"), 0);
@@ -84,7 +84,7 @@ fn a_message_recorded_a_minute_ago_is_refused() {
 }
 
 #[test]
-fn places_are_found_again_and_forged_ones_are_not() {
+fn sealed_sessions_are_restored_and_forged_ones_ignored() {
     let redis = Redis::start();
     let servers = two_with_secret(&redis);
     let cookie_of_one_who_left = |redis: &Redis| {
@@ -93,7 +93,8 @@ fn places_are_found_again_and_forged_ones_are_not() {
         let [client] = clients;
         let cookie = client.cookie.clone().expect("a cookie");
         let key = format!("pixi:main:resume:{}", cookie.split_once('=').expect("a value").1);
-        // The place of a connected player is also written now and then: only the one written at its end is the last.
+        // Positions of connected players are also saved periodically; only the one saved at the disconnect is
+        // the last.
         redis.command(&[b"DEL", key.as_bytes()]);
         client.reset();
         servers[0].wait_for_players(0);
@@ -102,12 +103,12 @@ fn places_are_found_again_and_forged_ones_are_not() {
     };
     let (cookie, _) = cookie_of_one_who_left(&redis);
     assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 540));
-    // One byte of the place is another one.
+    // Changing one byte of the saved session invalidates it.
     let (cookie, key) = cookie_of_one_who_left(&redis);
     redis.command(&[b"SETRANGE", key.as_bytes(), b"11", b"\x07"]);
     assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 500));
     assert_eq!(cluster(&servers[1], "bus_unauthenticated_total"), 1);
-    // Nor is a place that is no string, or a long one, and the others' are found all the same.
+    // A value that is no string or too long is invalid too. Other sessions are unaffected.
     let long = vec![0; 100_000];
     for (command, value) in [(b"LPUSH".as_slice(), b"1".as_slice()), (b"SET", &long)] {
         let (cookie, key) = cookie_of_one_who_left(&redis);
@@ -119,26 +120,28 @@ fn places_are_found_again_and_forged_ones_are_not() {
 }
 
 #[test]
-fn a_short_secret_ends_the_start_and_is_not_shown() {
+fn a_short_secret_is_refused_and_not_shown() {
     let output =
         Settings::new().set("CLUSTER_SECRET", "hunter2-hunter2").command().output().expect("it runs");
-    let said = stderr_text(&output);
+    let error = stderr_text(&output);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        said.contains("CLUSTER_SECRET") && said.contains("32 to 256") && !said.contains("hunter2"),
-        "{said}"
+        error.contains("CLUSTER_SECRET") && error.contains("32 to 256") && !error.contains("hunter2"),
+        "{error}"
     );
 }
 
 #[test]
-fn two_who_see_each_other_walk_as_without_a_secret() {
+fn replication_works_the_same_with_a_secret() {
     let redis = Redis::start();
     let servers = two_with_secret(&redis);
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     walk(&mut clients, OTHER, Vector::DOWN, 10);
     let place = clients[OTHER].position();
-    poll_until(&mut clients, "the exact place", |clients| super::is_shown_at(&clients[VIEWER], other, place));
+    poll_until(&mut clients, "the exact position", |clients| {
+        super::is_shown_at(&clients[VIEWER], other, place)
+    });
     assert_eq!(
         cluster(&servers[0], "bus_unauthenticated_total") + cluster(&servers[0], "bus_refused_total"),
         0

@@ -1,4 +1,5 @@
-//! A switch-over of Redis: another instance becomes the primary, the name moves, and the world stays one.
+//! A failover of Redis: another instance becomes the primary, the host name moves, and the cluster stays
+//! whole.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ fn at(url: &str, name: &str) -> Settings {
     Settings::new().spawn_at(500, 500).set("CLUSTER_URL", url).set("NODE_NAME", name)
 }
 
-fn all_know_each_other(servers: &[Server]) -> bool {
+fn have_discovered_each_other(servers: &[Server]) -> bool {
     servers.iter().all(|server| {
         cluster(server, "peers") == servers.len() as u64 - 1
             && health(server).1.contains("\"cluster\":\"ok\"")
@@ -22,34 +23,36 @@ fn all_know_each_other(servers: &[Server]) -> bool {
 fn replicate(replica: &Redis, primary: &Redis) {
     let port = primary.port().to_string();
     assert!(replica.command(&[b"REPLICAOF", b"127.0.0.1", port.as_bytes()]).starts_with("+OK"));
-    wait_until("a replica in step", || {
+    wait_until("the replica to be in sync", || {
         let role = replica.command(&[b"ROLE"]);
         role.contains("slave") && role.contains("connected")
     });
 }
 
 #[test]
-fn a_switch_over_leaves_the_world_whole() {
+fn a_failover_keeps_the_cluster_whole() {
     let (old, new) = (Redis::start(), Redis::start());
     replicate(&new, &old);
     let name = Relay::to(old.port());
     let servers = ["a", "b", "c"].map(|node| start(&at(&name.url(), node)));
-    wait_until("three nodes that know each other", || all_know_each_other(&servers));
+    wait_until("three nodes to discover each other", || have_discovered_each_other(&servers));
     let mut clients: Vec<Client> = servers.iter().map(Client::join).collect();
 
     assert!(new.command(&[b"REPLICAOF", b"NO", b"ONE"]).starts_with("+OK"));
     name.move_to(new.port());
-    // The old primary is there, answers, and passes on what is published on the new one.
+    // The old primary still answers, and forwards messages published on the new one.
     let port = new.port().to_string();
     assert!(old.command(&[b"REPLICAOF", b"127.0.0.1", port.as_bytes()]).starts_with("+OK"));
-    poll_until(&mut clients, "all subscribers at the new primary", |_| {
+    poll_until(&mut clients, "all nodes to subscribe at the new primary", |_| {
         new.command(&[b"PUBSUB", b"NUMSUB", b"pixi:main:all"]).ends_with(":3\r\n")
     });
-    poll_until(&mut clients, "three nodes that know each other again", |_| all_know_each_other(&servers));
+    poll_until(&mut clients, "three nodes to discover each other again", |_| {
+        have_discovered_each_other(&servers)
+    });
     assert!(old.command(&[b"PUBSUB", b"NUMSUB", b"pixi:main:all"]).ends_with(":0\r\n"));
 
     clients.extend(servers.iter().map(Client::join));
-    poll_until(&mut clients, "six who see each other", |clients| {
+    poll_until(&mut clients, "six players to see each other", |clients| {
         clients.iter().all(|client| client.visible().len() == 5)
     });
     let ids: BTreeSet<u32> = clients.iter().map(Client::id).collect();
@@ -59,7 +62,7 @@ fn a_switch_over_leaves_the_world_whole() {
 }
 
 #[test]
-fn a_replica_is_not_taken_for_the_bus() {
+fn a_replica_is_not_used_as_the_bus() {
     let (primary, replica) = (Redis::start(), Redis::start());
     replicate(&replica, &primary);
     let server = at(&replica.url(), "lost").start();
@@ -68,13 +71,13 @@ fn a_replica_is_not_taken_for_the_bus() {
 }
 
 #[test]
-fn a_node_that_hears_nobody_although_there_is_somebody_is_degraded() {
+fn a_node_that_receives_no_heartbeats_of_a_subscriber_is_degraded() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "alone"));
     assert!(health(&server).1.contains("\"cluster\":\"ok\""));
-    // Subscribed to the common channel, as a node of this world is; and says nothing.
+    // Subscribes to the common channel as a node does, but publishes nothing.
     let silent = redis.subscribe("pixi:main:all");
-    wait_until("a degraded node", || health(&server).1.contains("\"cluster\":\"degraded\""));
+    wait_until("the node to be degraded", || health(&server).1.contains("\"cluster\":\"degraded\""));
     assert_eq!((health(&server).0, cluster(&server, "up")), (200, 0));
     server.wait_for_log("no messages from peers arrive although");
     drop(silent);
@@ -82,7 +85,7 @@ fn a_node_that_hears_nobody_although_there_is_somebody_is_degraded() {
 }
 
 #[test]
-fn a_user_without_the_right_to_ask_for_the_role_is_warned() {
+fn a_user_that_may_not_query_the_role_is_logged() {
     let redis = Redis::start();
     let rules: [&[u8]; 15] = [
         b"ACL",

@@ -1,4 +1,5 @@
-//! A store may be damaged in any way, before the start or under the server: it costs what is in it, and nothing else.
+//! A store damaged in any way, before the start or while the server runs: its contents may be lost, and
+//! nothing else.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,14 +13,14 @@ use super::lasting::{cookie_of_a_stopped_server, settings, store_in};
 use crate::support::raw::COOKIE;
 use crate::support::{Client, folder};
 
-/// Stores that are damaged here; `DAMAGED_STORES` asks for more.
+/// Default number of damaged stores; `DAMAGED_STORES` overrides it.
 const DAMAGED_STORES: u64 = 60;
 
 const TABLE: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("sessions-2");
 const FIRST_TABLE: TableDefinition<'_, u128, FirstRow> = TableDefinition::new("players-1");
 type FirstRow = (u64, u16, u16, bool, Option<(u16, u16)>);
 
-/// A generator good enough for damage.
+/// A small pseudo-random generator for the damage.
 struct Random(u64);
 
 impl Random {
@@ -29,7 +30,8 @@ impl Random {
     }
 }
 
-/// Damages a store: bytes changed here and there or where they matter most, a stretch of zeros, the end cut off.
+/// Damages a store: changes bytes at random or important places, writes a run of zeros, or truncates the
+/// file.
 fn damage(bytes: &mut Vec<u8>, seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     match seed % 5 {
@@ -50,7 +52,7 @@ fn damage(bytes: &mut Vec<u8>, seed: u64) {
 }
 
 #[test]
-fn no_damage_ends_a_start_or_a_stop() {
+fn no_damage_prevents_a_start_or_a_stop() {
     let stores = std::env::var("DAMAGED_STORES").ok().and_then(|count| count.parse().ok());
     let folder = folder("resume-mutated");
     cookie_of_a_stopped_server(&folder);
@@ -79,7 +81,7 @@ fn mode_of(path: &Path) -> u32 {
 }
 
 #[test]
-fn nobody_else_reads_the_store() {
+fn the_store_is_readable_only_by_its_owner() {
     let folder = folder("resume-mode");
     drop(settings(&folder).start());
     assert_eq!(mode_of(&store_in(&folder)), 0o600);
@@ -89,7 +91,7 @@ fn nobody_else_reads_the_store() {
 }
 
 #[test]
-fn a_store_that_is_no_file_is_not_waited_for() {
+fn a_store_that_is_a_fifo_is_refused() {
     let folder = folder("resume-fifo");
     nix::unistd::mkfifo(&store_in(&folder), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     let server = settings(&folder).start();
@@ -103,7 +105,7 @@ fn unix_s() -> u64 {
 }
 
 #[test]
-fn what_an_earlier_version_kept_is_found() {
+fn sessions_of_an_earlier_version_are_restored() {
     let folder = folder("resume-first");
     let database = Database::create(store_in(&folder)).expect("a store");
     let transaction = database.begin_write().expect("a transaction");
@@ -118,14 +120,14 @@ fn what_an_earlier_version_kept_is_found() {
 }
 
 #[test]
-fn the_file_holds_as_many_rows_as_are_promised() {
+fn the_store_keeps_at_most_its_limit_of_rows() {
     let folder = folder("resume-rows");
     let database = Database::create(store_in(&folder)).expect("a store");
     let transaction = database.begin_write().expect("a transaction");
     let mut table = transaction.open_table(TABLE).expect("a table");
     let now_s = unix_s();
     for number in 0..70_000u64 {
-        // The first ones are the oldest; the age of all fits the time for which they are kept.
+        // The first rows are the oldest; all are within the time for which sessions are kept.
         let saved_s = now_s - 200 + number / 400;
         let row = [&[1][..], &saved_s.to_le_bytes(), &[0, 244, 1, 28, 2, 0, 0, 0, 0, 0, 0, 232, 3]].concat();
         table.insert(u128::from(number), &*row).expect("a row");

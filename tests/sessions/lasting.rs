@@ -1,4 +1,4 @@
-//! With `STATE_DIR` a restart is survived, and whatever is wrong there costs that alone.
+//! With `STATE_DIR`, sessions survive a restart. Any fault of the store costs the sessions at most.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub fn store_in(folder: &Path) -> PathBuf {
     folder.join("resume.redb")
 }
 
-/// A player's cookie after a server that stopped in order.
+/// The session cookie of a player after a clean shutdown.
 pub fn cookie_of_a_stopped_server(folder: &Path) -> String {
     let mut server = settings(folder).start();
     let client = walked_client(&server);
@@ -30,24 +30,24 @@ pub fn cookie_of_a_stopped_server(folder: &Path) -> String {
 }
 
 #[test]
-fn a_restart_is_survived_in_place() {
+fn players_reconnect_in_place_after_a_restart() {
     let folder = folder("resume-restart");
     let cookie = cookie_of_a_stopped_server(&folder);
     let server = settings(&folder).start();
     assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 540));
 }
 
-/// Waits until the file knows of one player: servers with copies of it tell.
+/// Waits until the store contains one player. Servers started on copies of the store tell.
 fn wait_until_written(folder: &Path) {
     let copy = crate::support::folder(&format!("{}-copy", folder.file_name().expect("a name").display()));
-    wait_until("the player in the file", || {
+    wait_until("the player to be in the store", || {
         fs::copy(store_in(folder), store_in(&copy)).expect("a copy");
         settings(&copy).start().count("resumes_remembered") == 1
     });
 }
 
 #[test]
-fn so_is_the_death_of_a_server_whose_players_were_away() {
+fn disconnected_players_survive_a_crash() {
     let folder = folder("resume-killed-empty");
     let server = settings(&folder).start();
     let client = walked_client(&server);
@@ -60,7 +60,7 @@ fn so_is_the_death_of_a_server_whose_players_were_away() {
 }
 
 #[test]
-fn so_is_the_death_of_a_server_under_its_players() {
+fn connected_players_survive_a_crash() {
     let folder = folder("resume-killed");
     let server = settings(&folder).start();
     let client = walked_client(&server);
@@ -71,7 +71,7 @@ fn so_is_the_death_of_a_server_under_its_players() {
 }
 
 #[test]
-fn a_file_that_is_no_store_is_set_aside() {
+fn an_invalid_store_is_set_aside() {
     let folder = folder("resume-broken");
     fs::write(store_in(&folder), "no store at all, but long enough to be taken for one".repeat(1000))
         .expect("a file");
@@ -84,13 +84,13 @@ fn a_file_that_is_no_store_is_set_aside() {
 }
 
 #[test]
-fn so_is_a_store_whose_bytes_have_been_damaged() {
+fn a_damaged_store_does_not_prevent_a_start() {
     let folder = folder("resume-damaged");
     cookie_of_a_stopped_server(&folder);
     let whole = fs::read(store_in(&folder)).expect("the file");
     for seed in 0..12 {
         let mut bytes = whole.clone();
-        // Here a stretch of other bytes, there the end cut off.
+        // Overwrites a range of bytes, or truncates the file.
         let at = 64 + seed * bytes.len() / 13;
         if seed % 3 == 0 {
             bytes.truncate(at);
@@ -115,8 +115,8 @@ fn two_servers_do_not_share_a_file() {
 }
 
 #[test]
-fn a_full_disk_costs_resumes_and_one_line() {
-    // What a process may write to files, in the shell's blocks of 512 or 1024 bytes.
+fn a_full_disk_keeps_sessions_in_memory_and_logs_one_line() {
+    // The limit of file sizes, in the shell's blocks of 512 or 1024 bytes.
     let folder = folder("resume-full");
     drop(settings(&folder).start());
     let server =
@@ -125,14 +125,14 @@ fn a_full_disk_costs_resumes_and_one_line() {
     let cookie = client.cookie();
     client.reset();
     wait_until("a failed write", || server.count("resume_store_failures_total") > 0);
-    assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 540), "in memory it is remembered");
+    assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 540), "the session is still in memory");
     assert_eq!(server.reconnects("hit"), 1);
     server.wait_for_log("can't be written");
     assert_eq!(server.log().matches("can't be written").count(), 1, "{}", server.log());
 }
 
 #[test]
-fn a_wrong_folder_is_named() {
+fn a_missing_state_dir_is_a_configuration_error() {
     let output = Settings::new().set("STATE_DIR", "/nowhere").command().output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
     let said = stderr_text(&output);
@@ -150,6 +150,6 @@ fn no_cookie_is_ever_logged() {
     drop(Client::reconnect(&server, &cookie));
     server.wait_for_players(0);
     let (_, value) = cookie.split_once('=').expect("a name and a value");
-    wait_until("a log of it all", || server.log().matches("joined").count() == 2);
+    wait_until("two joins in the log", || server.log().matches("joined").count() == 2);
     assert!(!server.log().contains(value));
 }

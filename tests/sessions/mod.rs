@@ -1,4 +1,5 @@
-//! Coming back: a cookie of the handshake brings a player where it was, as another player, on this server or the next one.
+//! Reconnecting: the session cookie of the handshake restores a player's position, under a new id, on this
+//! server or another.
 
 mod damage;
 mod lasting;
@@ -20,17 +21,17 @@ fn server() -> Server {
     Settings::new().spawn_at(500, 500).start()
 }
 
-/// Which way its first `GAME_STATE` says that a player looks.
+/// The player's own facing in its first `GAME_STATE`.
 fn facing_at_first(client: &Client) -> Facing {
-    let mut told = client.since(0).filter_map(|message| match message {
+    let mut own_entries = client.since(0).filter_map(|message| match message {
         ServerMessage::GameState(entries) => entries.iter().find(|entry| entry.id == client.id()),
         _ => None,
     });
-    told.next().expect("itself in the first GAME_STATE").facing
+    own_entries.next().expect("the player's own entry").facing
 }
 
 #[test]
-fn who_comes_back_is_another_player_in_the_same_place() {
+fn a_reconnect_restores_the_position_under_a_new_id() {
     let server = server();
     let client = walked_client(&server);
     let (id, place, cookie) = (client.id(), client.position(), client.cookie());
@@ -40,35 +41,35 @@ fn who_comes_back_is_another_player_in_the_same_place() {
     assert_eq!(server.count("resumes_remembered"), 1);
 
     let back = Client::reconnect(&server, &cookie);
-    assert!(back.id() > id, "a new id, as everybody's");
+    assert!(back.id() > id, "a new id");
     assert_eq!(back.position(), place);
     assert_eq!(facing_at_first(&back), Facing::Left);
-    assert!(back.cookie.as_ref().is_some_and(|next| *next != cookie), "another cookie goes on");
+    assert!(back.cookie.as_ref().is_some_and(|next| *next != cookie), "a new cookie replaces the old one");
     assert_eq!((server.reconnects("hit"), server.count("resumes_remembered")), (1, 0));
 }
 
 #[test]
-fn who_comes_back_sees_what_its_screen_showed() {
+fn a_reconnect_restores_the_viewport() {
     let server = server();
     let mut client = Client::join(&server);
     client.send(&ClientMessage::Viewport { width: 200, height: 100 });
     wait_for_acks(std::slice::from_mut(&mut client));
     let cookie = client.cookie();
     client.close(None);
-    // Somebody stands outside that, and inside what is shown to whoever never told.
+    // Another player stands outside that viewport, but inside the default view.
     let mut others = [Client::join(&server)];
     walk(&mut others, 0, Vector::DOWN, 25);
     let back = Client::reconnect(&server, &cookie);
     assert!(back.visible().is_empty(), "{back:?}");
     let mut newcomer = Client::join(&server);
-    wait_for(&mut newcomer, "both of them on another screen", |client| client.visible().len() == 2);
+    wait_for(&mut newcomer, "both players in another view", |client| client.visible().len() == 2);
 }
 
 #[test]
-fn a_second_tab_is_a_player_of_its_own() {
+fn a_second_tab_is_a_separate_player() {
     let server = server();
     let mut client = walked_client(&server);
-    // It says nothing of its own while it stands still, for however long, and answers the ping.
+    // The standing client sends no message for any length of time, but it answers the ping.
     let second = reconnect_while_polling(&server, &client.cookie(), std::slice::from_mut(&mut client));
     assert_eq!(second.position(), (500, 500));
     assert_ne!(second.cookie, client.cookie);
@@ -80,7 +81,7 @@ fn a_second_tab_is_a_player_of_its_own() {
 }
 
 #[test]
-fn any_frame_is_an_answer() {
+fn any_frame_counts_as_an_answer() {
     let server = server();
     let cookie = {
         let client = walked_client(&server);
@@ -95,7 +96,7 @@ fn any_frame_is_an_answer() {
     let next = next.split(';').next().expect("name and value");
     let second = thread::scope(|scope| {
         let second = scope.spawn(|| Client::reconnect(&server, next));
-        wait_until("the other client's upgrade", || {
+        wait_until("the other client to upgrade", || {
             mute.send_frame(FIN | BINARY, &[6]);
             second.is_finished()
         });
@@ -107,12 +108,12 @@ fn any_frame_is_an_answer() {
 
 #[test]
 fn a_silent_connection_is_taken_over() {
-    // Even where there is room for nobody else.
+    // Even if the server is full.
     let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
     let mut client = walked_client(&server);
     let back = Client::reconnect(&server, &client.cookie());
     assert_eq!(back.position(), (500, 540));
-    wait_for(&mut client, "the end of the old connection", |client| client.ended);
+    wait_for(&mut client, "the old connection to end", |client| client.ended);
     assert_eq!(client.close_code, Some(1001));
     let metrics = server.metrics();
     assert_eq!((&metrics["resumes"]["taken_over"], &metrics["closed"]["taken_over"]), (&1.into(), &1.into()));
@@ -137,7 +138,7 @@ fn a_full_server_refuses_a_second_tab() {
 }
 
 #[test]
-fn a_connection_that_ends_while_it_is_asked_leaves_its_place_at_once() {
+fn a_connection_that_ends_during_the_check_frees_its_session() {
     let server = server();
     let client = walked_client(&server);
     let cookie = client.cookie();
@@ -151,7 +152,7 @@ fn a_connection_that_ends_while_it_is_asked_leaves_its_place_at_once() {
 }
 
 #[test]
-fn nobody_goes_on_under_a_cookie_that_was_not_handed_out() {
+fn unknown_cookies_restore_nothing() {
     let server = server();
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     let client = Client::reconnect(&server, &made_up);
@@ -161,7 +162,7 @@ fn nobody_goes_on_under_a_cookie_that_was_not_handed_out() {
 }
 
 #[test]
-fn after_its_time_nothing_is_left() {
+fn sessions_expire() {
     let server = Settings::new().spawn_at(500, 500).set("RESUME_TTL_SEC", 1).start();
     let client = walked_client(&server);
     let cookie = client.cookie();
@@ -172,13 +173,13 @@ fn after_its_time_nothing_is_left() {
 }
 
 #[test]
-fn switched_off_there_is_no_cookie() {
+fn disabled_sessions_set_no_cookie() {
     let server = Settings::new().set("RESUME_TTL_SEC", 0).start();
     assert_eq!(Client::join(&server).cookie, None);
 }
 
 #[test]
-fn other_cookies_of_the_site_do_no_harm() {
+fn other_cookies_are_ignored() {
     let server = server();
     let client = walked_client(&server);
     let cookie = client.cookie();
@@ -190,13 +191,13 @@ fn other_cookies_of_the_site_do_no_harm() {
 }
 
 #[test]
-fn what_many_leave_behind_is_found_by_each() {
+fn many_sessions_are_restored_independently() {
     let server = server();
     let mut clients: Vec<Client> = (0..20).map(|_| Client::join(&server)).collect();
     for (at, client) in clients.iter_mut().enumerate() {
         client.send_claim(Vector::ZERO, 1, 500 + at as i32, 500);
     }
-    poll_until(&mut clients, "every claim adopted", |clients| {
+    poll_until(&mut clients, "every claim to be adopted", |clients| {
         clients.iter().enumerate().all(|(at, client)| {
             client.replica.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
         })

@@ -1,4 +1,4 @@
-//! Several servers of one host: a browser keeps cookies by host, whatever the port.
+//! Several servers on one host: browsers key cookies by host and ignore the port.
 
 use game_client::Vector;
 
@@ -9,7 +9,7 @@ use crate::support::raw::{Raw, UPGRADE};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, wait_for_acks};
 
-/// The cookie that an upgrade for this host sets.
+/// The cookie that an upgrade with this `Host` sets.
 fn set_for(server: &Server, host: &str) -> String {
     let mut raw = Raw::connect(server.address());
     raw.send(UPGRADE.replacen("Host: localhost", &format!("Host: {host}"), 1).as_bytes());
@@ -19,7 +19,7 @@ fn set_for(server: &Server, host: &str) -> String {
 }
 
 #[test]
-fn two_servers_of_one_host_keep_their_players_apart() {
+fn two_servers_on_one_host_use_separate_cookies() {
     let servers = [server(), server()];
     let mut jar = CookieJar::default();
     let visit = |server: &Server, jar: &mut CookieJar| {
@@ -37,11 +37,11 @@ fn two_servers_of_one_host_keep_their_players_apart() {
     assert_eq!(jar.len(), 2);
     assert_eq!(visit(&servers[0], &mut jar).position(), (500, 540));
     assert_eq!(visit(&servers[1], &mut jar).position(), (540, 500));
-    assert_eq!(jar.len(), 2, "the next token replaces the one before");
+    assert_eq!(jar.len(), 2, "the next token replaces the previous one");
 }
 
 #[test]
-fn the_name_has_the_port_that_the_client_addressed() {
+fn the_cookie_name_contains_the_requested_port() {
     let server = server();
     let own = server.address().port().to_string();
     for (host, port) in [
@@ -58,7 +58,7 @@ fn the_name_has_the_port_that_the_client_addressed() {
 }
 
 #[test]
-fn the_path_is_the_operators() {
+fn the_cookie_path_is_configurable() {
     let server = Settings::new().set("COOKIE_PATH", "/game").start();
     let set = set_for(&server, "game.example");
     assert!(set.ends_with("; Path=/game; HttpOnly; SameSite=Lax"), "{set}");

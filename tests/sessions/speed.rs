@@ -1,5 +1,5 @@
-//! No mix of claims, reversals, stalls, leaves and returns, on one node or several, is faster than walking and the
-//! reconciliation budget allow.
+//! No mix of claims, reversals, stalls, disconnects and reconnects, on one node or several, is faster than
+//! walking plus the reconciliation budget.
 
 use std::time::Instant;
 
@@ -13,15 +13,15 @@ use super::server;
 use crate::support::wait::wait_until;
 use crate::support::{Client, wait_for, wait_for_acks};
 
-/// What walking gains in a second, and what the budget refills by.
+/// Units per second gained by walking and by the refill of the budget.
 const UNITS_PER_S: u64 = 96 + RECONCILIATION_REFILL_PER_S as u64;
 
-/// Whole units and whole ticks: no law is finer.
+/// Tolerance for rounding to whole units and whole ticks.
 const ROUNDING: u64 = 6;
 
-/// One thing that a hostile player does.
+/// One action of a hostile player.
 #[derive(Debug, Clone)]
-enum Deed {
+enum Action {
     Claim {
         dx: i32,
         dy: i32,
@@ -34,7 +34,8 @@ enum Deed {
     Stall {
         ms: u64,
     },
-    /// Leaves and returns later: to the same node, to another one, or to one that has restarted with its store.
+    /// Leaves and reconnects later: to the same node, to another one, or to one that was restarted with its
+    /// store.
     Return {
         after_ms: u64,
         to: usize,
@@ -42,22 +43,22 @@ enum Deed {
     },
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn action() -> impl Strategy<Value = Action> {
     let vector = || (-1i8..=1, -1i8..=1);
     prop_oneof![
-        6 => (-50i32..=50, -50i32..=50, vector()).prop_map(|(dx, dy, vector)| Deed::Claim { dx, dy, vector }),
-        // All that is to be had in one direction.
-        6 => Just(Deed::Claim { dx: 50, dy: 0, vector: (1, 0) }),
-        2 => Just(Deed::Claim { dx: 25, dy: 0, vector: (-1, 0) }),
-        2 => vector().prop_map(|vector| Deed::Walk { vector }),
-        1 => Just(Deed::Attack),
-        4 => (0u64..700).prop_map(|ms| Deed::Stall { ms }),
+        6 => (-50i32..=50, -50i32..=50, vector()).prop_map(|(dx, dy, vector)| Action::Claim { dx, dy, vector }),
+        // The maximum gain in one direction.
+        6 => Just(Action::Claim { dx: 50, dy: 0, vector: (1, 0) }),
+        2 => Just(Action::Claim { dx: 25, dy: 0, vector: (-1, 0) }),
+        2 => vector().prop_map(|vector| Action::Walk { vector }),
+        1 => Just(Action::Attack),
+        4 => (0u64..700).prop_map(|ms| Action::Stall { ms }),
         6 => (0u64..1_500, 0usize..3, any::<bool>())
-            .prop_map(|(after_ms, to, by_store)| Deed::Return { after_ms, to, by_store }),
+            .prop_map(|(after_ms, to, by_store)| Action::Return { after_ms, to, by_store }),
     ]
 }
 
-/// A node: its world ticks at a rate of its own.
+/// A node whose world has its own tick rate.
 struct Node {
     world: World,
     sessions: Sessions<u32>,
@@ -72,7 +73,7 @@ impl Node {
         Self { world: World::new(rules), sessions: Sessions::new(300, None), rate_hz }
     }
 
-    /// Lets the world catch up with the clock.
+    /// Advances the world to this time.
     fn step_to(&mut self, now_ms: u64) {
         let due = now_ms * u64::from(self.rate_hz) / 1000;
         let ticks = due - self.world.tick();
@@ -96,27 +97,27 @@ impl Node {
     }
 }
 
-/// Where a player was after a deed.
+/// Position of a player after an action.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     ms: u64,
     position: Position,
-    /// Client and server agree on it: in between, a claim may tell that the walk was another one.
+    /// Whether client and server agree on it. In between, a claim may revise the path of the walk.
     is_agreed: bool,
 }
 
-/// What a hostile player does, played.
-fn play(deeds: Vec<Deed>) -> Vec<Seen> {
+/// Plays a sequence of actions.
+fn play(actions: Vec<Action>) -> Vec<Seen> {
     let mut nodes = [60, 20, 128].map(Node::new);
     let (mut at, mut now_ms, mut drawn) = (0, 0u64, 1u128);
     let mut ticket = SessionToken::of(drawn);
     let mut slot = nodes[at].world.join();
     nodes[at].sessions.start(ticket, slot);
     let mut seen = vec![Seen { ms: now_ms, position: nodes[at].world.position(slot), is_agreed: true }];
-    for deed in deeds {
+    for action in actions {
         let mut is_agreed = false;
-        match deed {
-            Deed::Claim { dx, dy, vector } => {
+        match action {
+            Action::Claim { dx, dy, vector } => {
                 let Position { x, y } = nodes[at].world.position(slot);
                 let claim = Some(((i32::from(x) + dx) as u32, (i32::from(y) + dy) as u32));
                 let vector = Vector::new(vector.0, vector.1);
@@ -124,16 +125,16 @@ fn play(deeds: Vec<Deed>) -> Vec<Seen> {
                 let Position { x, y } = nodes[at].world.position(slot);
                 is_agreed = claim == Some((x.into(), y.into()));
             }
-            Deed::Walk { vector } => {
+            Action::Walk { vector } => {
                 let vector = Vector::new(vector.0, vector.1);
                 nodes[at].world.apply(slot, Input::Move { vector, claim: None });
                 is_agreed = true;
             }
-            Deed::Attack => drop(nodes[at].world.apply(slot, Input::Attack)),
-            Deed::Stall { ms } => now_ms += ms,
-            Deed::Return { after_ms, to, by_store } => {
+            Action::Attack => drop(nodes[at].world.apply(slot, Input::Attack)),
+            Action::Stall { ms } => now_ms += ms,
+            Action::Return { after_ms, to, by_store } => {
                 nodes[at].leave(slot, ticket, now_ms);
-                // A second tab's worth of tries: what comes too soon costs time and nothing else.
+                // Retries as a second tab would: an attempt that is too early only costs time.
                 let saved = loop {
                     now_ms += after_ms.max(1);
                     match nodes[at].sessions.take(ticket, now_ms) {
@@ -143,7 +144,7 @@ fn play(deeds: Vec<Deed>) -> Vec<Seen> {
                     }
                 };
                 let saved = if by_store {
-                    SavedPlayer::from_bytes(&saved.to_bytes()).expect("its own bytes")
+                    SavedPlayer::from_bytes(&saved.to_bytes()).expect("a round trip")
                 } else {
                     saved
                 };
@@ -167,12 +168,12 @@ fn play(deeds: Vec<Deed>) -> Vec<Seen> {
     seen
 }
 
-/// The larger of both axes' distances: a diagonal step goes a whole step along each axis.
+/// The larger distance of both axes: a diagonal step moves a whole step along each axis.
 fn distance(a: Position, b: Position) -> u64 {
     u64::from(a.x.abs_diff(b.x).max(a.y.abs_diff(b.y)))
 }
 
-fn assert_lawful(seen: &[Seen]) {
+fn assert_speed_limit(seen: &[Seen]) {
     for (from, start) in seen.iter().enumerate().filter(|(_, start)| start.is_agreed) {
         for end in &seen[from..] {
             let ms = end.ms - start.ms;
@@ -186,28 +187,28 @@ fn assert_lawful(seen: &[Seen]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn nothing_outruns_walking_and_one_budget(deeds in proptest::collection::vec(deed(), 1..150)) {
-        assert_lawful(&play(deeds));
+    fn no_action_sequence_exceeds_walking_and_one_budget(actions in proptest::collection::vec(action(), 1..150)) {
+        assert_speed_limit(&play(actions));
     }
 }
 
 #[test]
-fn returning_as_fast_as_may_be_gains_no_more() {
+fn reconnecting_at_the_maximum_rate_gains_no_distance() {
     let round = [
-        Deed::Claim { dx: 50, dy: 0, vector: (0, 0) },
-        Deed::Return { after_ms: 20, to: 0, by_store: false },
+        Action::Claim { dx: 50, dy: 0, vector: (0, 0) },
+        Action::Return { after_ms: 20, to: 0, by_store: false },
     ];
     let seen = play(round.into_iter().cycle().take(200).collect());
-    assert_lawful(&seen);
+    assert_speed_limit(&seen);
     let Seen { ms: end_ms, position: end, .. } = *seen.last().expect("the end");
-    // It stands still: all that it gains is budget.
+    // The player stands still, so all its gain is budget.
     let budget = RECONCILIATION_BUDGET_MAX as u64 + u64::from(RECONCILIATION_REFILL_PER_S) * end_ms / 1000;
     assert!(distance(seen[0].position, end) <= budget, "{end:?} after {end_ms} ms");
-    assert!(end_ms > 90_000, "at most one return a second, of 100 in {end_ms} ms");
+    assert!(end_ms > 90_000, "100 reconnects in {end_ms} ms exceed one per second");
 }
 
 #[test]
-fn an_unknown_budget_is_an_empty_one() {
+fn an_unknown_budget_starts_empty() {
     let mut node = Node::new(60);
     let slot = node.world.rejoin(Position { x: 500, y: 500 }, true, ReconciliationBudget::EMPTY);
     node.world.apply(slot, Input::Move { vector: Vector::ZERO, claim: Some((501, 500)) });
@@ -217,9 +218,9 @@ fn an_unknown_budget_is_an_empty_one() {
     assert_eq!(node.world.position(slot), Position { x: 524, y: 500 });
 }
 
-/// The attack itself, over sockets: claim, leave, return, and so on.
+/// The attack over real sockets: claim, leave, reconnect, and repeat.
 #[test]
-fn a_player_that_leaves_after_each_claim_gets_nowhere() {
+fn leaving_after_each_claim_gains_no_distance() {
     let server = server();
     let start = Instant::now();
     let mut client = Client::join(&server);
@@ -233,7 +234,7 @@ fn a_player_that_leaves_after_each_claim_gets_nowhere() {
         client.send(&ClientMessage::Leave);
         wait_for(&mut client, "the close", |client| client.ended);
         server.wait_for_players(0);
-        wait_until("a return that is due", || {
+        wait_until("a reconnect to be allowed", || {
             client = Client::reconnect(&server, &cookie);
             client.position() == (x, y)
         });

@@ -1,4 +1,5 @@
-//! Each return rotates the token, which may get lost on its way; and each session returns at most once a second.
+//! Token rotation: every reconnect issues a new token, which may get lost, and a session reconnects at most
+//! once a second.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use crate::support::wait::wait_until;
 use crate::support::walker::walked_client;
 use crate::support::{Client, Server, wait_for, wait_for_acks};
 
-/// A player that has returned once, and the cookie that it returned with. Its client may be silent.
-fn returned(server: &Server) -> (Client, String) {
+/// A player that has reconnected once, and the cookie that it used. Its client may be silent.
+fn reconnected(server: &Server) -> (Client, String) {
     let client = walked_client(server);
     let first = client.cookie();
     client.reset();
@@ -20,24 +21,28 @@ fn returned(server: &Server) -> (Client, String) {
 }
 
 #[test]
-fn a_cookie_is_worth_nothing_once_the_next_one_has_arrived() {
+fn a_cookie_is_invalid_after_its_successor_was_used() {
     let server = server();
-    let (mut client, first) = returned(&server);
+    let (mut client, first) = reconnected(&server);
     client.step(Vector::ZERO);
     wait_for_acks(std::slice::from_mut(&mut client));
     let copy = Client::reconnect(&server, &first);
     assert_eq!(copy.position(), (500, 500));
-    assert_eq!((server.reconnects("miss"), server.reconnects("second_tab")), (1, 0), "nobody was asked");
+    assert_eq!(
+        (server.reconnects("miss"), server.reconnects("second_tab")),
+        (1, 0),
+        "no connection was checked"
+    );
     let second = client.cookie();
     drop((client, copy));
     server.wait_for_players(0);
     let at_first = Client::reconnect(&server, &first).position();
-    wait_until("a return that is due", || Client::reconnect(&server, &second).position() == (500, 540));
+    wait_until("a reconnect to be allowed", || Client::reconnect(&server, &second).position() == (500, 540));
     assert_eq!(at_first, (500, 500));
 }
 
 #[test]
-fn a_cookie_whose_successor_got_lost_still_leads_to_the_player() {
+fn a_cookie_is_valid_while_its_successor_is_unconfirmed() {
     let server = server();
     let first = {
         let client = walked_client(&server);
@@ -46,7 +51,7 @@ fn a_cookie_whose_successor_got_lost_still_leads_to_the_player() {
         first
     };
     server.wait_for_players(0);
-    // Its response is never read, and no frame is ever sent.
+    // Its response is never read, and it sends no frame.
     let mut lost = Raw::connect(server.address());
     lost.send(upgrade_with_cookie(&first).as_bytes());
     wait_until("the return", || server.reconnects("hit") == 1);
@@ -56,20 +61,20 @@ fn a_cookie_whose_successor_got_lost_still_leads_to_the_player() {
 }
 
 #[test]
-fn so_it_does_when_the_connection_broke_as_well() {
+fn a_cookie_is_valid_after_an_unconfirmed_connection_broke() {
     let server = server();
-    let (client, first) = returned(&server);
+    let (client, first) = reconnected(&server);
     let second = client.cookie();
     client.reset();
     server.wait_for_players(0);
-    wait_until("a return that is due", || Client::reconnect(&server, &first).position() == (500, 540));
-    // Both were one session, and it is taken.
+    wait_until("a reconnect to be allowed", || Client::reconnect(&server, &first).position() == (500, 540));
+    // Both connections belong to one session, which is taken now.
     server.wait_for_players(0);
     assert_eq!(Client::reconnect(&server, &second).position(), (500, 500));
 }
 
 #[test]
-fn of_two_newcomers_for_one_session_the_newest_waits() {
+fn the_newest_of_two_claimants_waits_for_the_session() {
     let server = server();
     let mut client = walked_client(&server);
     let cookie = client.cookie();
@@ -78,14 +83,14 @@ fn of_two_newcomers_for_one_session_the_newest_waits() {
     wait_until("a ping", || server.metrics()["frames_out"]["ping"] == 1);
     let second = Client::reconnect(&server, &cookie);
     assert_eq!(second.position(), (500, 540));
-    assert_eq!(first.response().status, 101, "as a fresh player, and without a wait");
+    assert_eq!(first.response().status, 101, "as a new player, without a wait");
     assert_eq!((server.reconnects("second_tab"), server.reconnects("taken_over")), (1, 1));
     assert_eq!(server.metrics()["frames_out"]["ping"], 1);
-    wait_for(&mut client, "the end of the silent connection", |client| client.ended);
+    wait_for(&mut client, "the silent connection to end", |client| client.ended);
 }
 
 #[test]
-fn a_newcomer_that_gives_up_takes_nothing_along() {
+fn an_aborted_reconnect_changes_nothing() {
     let server = server();
     let mut client = walked_client(&server);
     let mut gone = Raw::connect(server.address());
@@ -99,7 +104,7 @@ fn a_newcomer_that_gives_up_takes_nothing_along() {
 }
 
 #[test]
-fn a_session_returns_at_most_once_a_second() {
+fn a_session_reconnects_at_most_once_a_second() {
     let server = server();
     let client = walked_client(&server);
     let first = client.cookie();
@@ -111,11 +116,12 @@ fn a_session_returns_at_most_once_a_second() {
     back.reset();
     server.wait_for_players(0);
     let mut tries = 0;
-    wait_until("the second return", || {
+    wait_until("the second reconnect", || {
         tries += 1;
         Client::reconnect(&server, &second).position() == (500, 540)
     });
-    // However slow the machine is, the server saw both returns in between; its clock may be a turn of the loop behind.
+    // The server saw both reconnects in between, however slow the machine is. Its clock may lag by one poll
+    // of the event loop.
     assert!(start.elapsed() >= Duration::from_millis(900), "{tries} tries in {:?}", start.elapsed());
     assert_eq!((server.reconnects("hit"), server.reconnects("too_soon")), (2, tries - 1));
 }
