@@ -1,4 +1,4 @@
-//! `--check-config` beside a start with the same settings: the same words, the same status, and no trace.
+//! `--check-config` compared with a start: the same messages, the same status, and no side effects.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,10 +13,10 @@ use crate::support::debian::is_root;
 use crate::support::server::PROGRAM;
 use crate::support::{Server, Settings, folder, free_port};
 
-/// A user without rights.
+/// User id of an unprivileged user.
 const NOBODY: u32 = 65_534;
 
-/// A folder that a user without rights can read, with the program in it. Removed when dropped.
+/// A folder with the program that an unprivileged user can read. Removed on drop.
 struct Place(PathBuf);
 
 impl Place {
@@ -41,7 +41,8 @@ impl Place {
         path
     }
 
-    /// The program with these settings and one argument or none, run by a user without rights behind some words of a shell.
+    /// The program with these settings and arguments, run as an unprivileged user after `before`, a prefix of
+    /// the shell command.
     fn command(&self, settings: &Settings, before: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{before} exec \"$@\""), "sh"]);
@@ -74,13 +75,13 @@ fn set(variables: &[(&str, &Path)]) -> Settings {
         .fold(Settings::new(), |settings, (name, path)| settings.set(name, path.to_str().expect("UTF-8")))
 }
 
-/// The message of the line with these words, from them on.
+/// The rest of the line that contains these words, from them on.
 fn message<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.find(words).map(|at| &line[at..]))
 }
 
 #[test]
-fn the_check_ends_as_the_start_does_with_the_same_words_and_status() {
+fn a_check_reports_the_same_error_and_status_as_a_start() {
     let place = Place::new("ends");
     let closed = place.folder("closed");
     fs::set_permissions(&closed, Permissions::from_mode(0o555)).expect("its mode");
@@ -121,7 +122,7 @@ fn the_check_ends_as_the_start_does_with_the_same_words_and_status() {
 }
 
 #[test]
-fn the_check_prints_the_warnings_that_a_start_logs() {
+fn a_check_prints_the_warnings_of_a_start() {
     let place = Place::new("bears");
     let closed = place.folder("closed");
     fs::set_permissions(&closed, Permissions::from_mode(0o555)).expect("its mode");
@@ -149,7 +150,7 @@ fn the_check_prints_the_warnings_that_a_start_logs() {
 }
 
 #[test]
-fn the_check_names_all_problems_at_once() {
+fn a_check_reports_all_problems() {
     let site = folder("check-all");
     fs::write(site.join("a.js"), "x").expect("a file");
     fs::write(site.join("b.js"), "x").expect("a file");
@@ -158,7 +159,7 @@ fn the_check_names_all_problems_at_once() {
         .set("ADMIN_ADDR", "192.0.2.1:9")
         .set("GOGC", 50);
     let output = settings.command().arg("--check-config").output().expect("it runs");
-    assert_eq!(output.status.code(), Some(2), "that of the first problem");
+    assert_eq!(output.status.code(), Some(2), "the status of the first problem");
     for words in
         ["LOG_FILE=/nowhere/server.log: ", "STATIC_DIR: ", "ADMIN_ADDR=192.0.2.1:9: ", "GOGC has no effect"]
     {
@@ -171,8 +172,8 @@ fn the_check_names_all_problems_at_once() {
     );
 }
 
-/// Everything below a folder and the folder itself: kind and mode, size, times, content.
-fn everything(folder: &Path) -> BTreeMap<PathBuf, (u32, u64, [i64; 4], Vec<u8>)> {
+/// State of a folder and snapshot below it: kind and mode, size, times, content.
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (u32, u64, [i64; 4], Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(path) = waiting.pop() {
@@ -189,7 +190,7 @@ fn everything(folder: &Path) -> BTreeMap<PathBuf, (u32, u64, [i64; 4], Vec<u8>)>
 }
 
 #[test]
-fn a_check_leaves_no_trace() {
+fn a_check_changes_no_file() {
     let folder = folder("check-traces");
     let state = folder.join("state");
     fs::create_dir(&state).expect("a folder");
@@ -199,20 +200,20 @@ fn a_check_leaves_no_trace() {
     let old_state = folder.join("old-state");
     fs::create_dir(&old_state).expect("a folder");
     fs::write(old_state.join("resume.redb"), "no store").expect("a file");
-    let before = everything(&folder);
+    let before = snapshot(&folder);
     for log in ["new.log", "old.log"] {
         for state in [&state, &old_state] {
             let settings =
                 set(&[("LOG_FILE", &folder.join(log)), ("STATE_DIR", state), ("STATIC_DIR", &folder)]);
             let output = settings.command().arg("--check-config").output().expect("it runs");
             assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-            assert_eq!(everything(&folder), before);
+            assert_eq!(snapshot(&folder), before);
         }
     }
 }
 
 #[test]
-fn a_check_beside_the_server_that_runs_finds_nothing_wrong() {
+fn a_check_succeeds_while_the_server_runs() {
     let folder = folder("check-beside");
     let log = folder.join("server.log");
     let settings = set(&[("STATE_DIR", &folder)]).set("PORT", free_port());

@@ -1,4 +1,4 @@
-//! Files that are none: FIFOs, devices, a terminal that is closed or full. No start waits for a peer.
+//! Special files as settings: FIFOs, devices, closed or full standard streams. No start waits for a peer.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ fn bash(script: &str) -> Output {
 }
 
 #[test]
-fn a_log_that_nothing_reads_is_refused_at_the_start() {
+fn a_log_fifo_without_a_reader_is_refused() {
     let folder = folder("log-fifo");
     let fifo = fifo_in(&folder);
     let output =
@@ -42,25 +42,25 @@ fn a_log_that_nothing_reads_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_log_that_is_read_through_a_fifo_arrives() {
+fn a_log_fifo_with_a_reader_works() {
     let folder = folder("log-fifo-read");
     let fifo = fifo_in(&folder);
     let text = folder.join("text");
     let reader = Command::new("sh").args(["-c", "exec cat <\"$0\" >\"$1\""]).arg(&fifo).arg(&text).spawn();
     let mut reader = reader.expect("cat runs");
-    // Both ends at once, so that the server finds a reader whether cat has opened its end or not.
+    // Opens both ends, so that the server finds a reader before cat has opened its end.
     let both = File::options().read(true).write(true).open(&fifo).expect("both ends");
     let server = Settings::new().set("LOG_FILE", fifo.to_str().expect("text")).start_without_log(&[]);
     drop(both);
-    wait_until("the line in cat's copy", || {
+    wait_until("the line in the copy", || {
         fs::read_to_string(&text).is_ok_and(|log| log.contains("listening on"))
     });
     drop(server);
-    reader.wait().expect("the end of the log ends cat");
+    reader.wait().expect("cat exits at the end of the log");
 }
 
 #[test]
-fn devices_are_logs() {
+fn a_log_may_be_a_device() {
     for device in ["/dev/null", "/dev/stderr"] {
         let server = Settings::new().set("LOG_FILE", device).start_without_log(&[]);
         assert_eq!(get(server.address(), "/health").status, 200, "{device}");
@@ -68,7 +68,7 @@ fn devices_are_logs() {
 }
 
 #[test]
-fn settings_come_through_a_pipe_and_an_empty_one_is_no_configuration() {
+fn settings_may_be_read_from_a_pipe() {
     let output = bash("\"$0\" --print-config --env-file <(sleep 0.1; echo PORT=9; echo TICK_RATE=30)");
     assert_eq!(value(stdout(&output), "TICK_RATE"), Some("30"), "{}", stderr(&output));
     let output = bash("echo PORT=9 | \"$0\" --print-config --env-file /dev/stdin");
@@ -81,7 +81,7 @@ fn settings_come_through_a_pipe_and_an_empty_one_is_no_configuration() {
 }
 
 #[test]
-fn the_status_says_what_is_wrong_when_standard_error_cannot() {
+fn the_status_is_right_without_standard_error() {
     for (arguments, status) in
         [("--port x", 2), ("--log-file /dev/null/x", 2), ("--static-dir /nowhere", 2), ("--help", 0)]
     {
@@ -95,7 +95,7 @@ fn the_status_says_what_is_wrong_when_standard_error_cannot() {
 }
 
 #[test]
-fn a_fifo_among_the_files_is_left_out() {
+fn a_fifo_in_the_site_is_not_served() {
     let folder = folder("static-fifo");
     fifo_in(&folder);
     fs::write(folder.join("index.html"), "a page").expect("a file");
@@ -106,7 +106,7 @@ fn a_fifo_among_the_files_is_left_out() {
 }
 
 #[test]
-fn a_fifo_for_a_directory_is_refused() {
+fn a_fifo_as_a_directory_is_refused() {
     let folder = folder("dir-fifo");
     let fifo = fifo_in(&folder);
     for name in ["STATIC_DIR", "STATE_DIR"] {

@@ -1,4 +1,9 @@
-//! The command line: what is printed, what is refused, and what the log says at the start.
+//! The command line and the environment: output, refused settings, exit codes.
+//!
+//! - `check`: `--check-config`
+//! - `files`: special files as settings
+//! - `addresses`: unusable addresses
+//! - `secrets`: secrets never appear in output
 
 mod addresses;
 mod check;
@@ -49,7 +54,7 @@ const SETTINGS: [&str; 32] = [
     "DEBUG",
 ];
 
-/// Runs the program to its end with these variables and arguments.
+/// Runs the program with these variables and arguments until it exits.
 fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let variables = variables.iter().copied();
     program().envs(variables).args(arguments).output().expect("the program runs")
@@ -63,7 +68,7 @@ fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).expect("text")
 }
 
-/// The value a printed configuration gives a setting.
+/// Value of a setting in the output of `--print-config`.
 fn value<'a>(printed: &'a str, name: &str) -> Option<&'a str> {
     printed.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
 }
@@ -88,7 +93,7 @@ fn version_names_the_program_and_its_version() {
 }
 
 #[test]
-fn a_printed_configuration_is_complete_and_means_itself() {
+fn a_printed_configuration_is_complete_and_round_trips() {
     let variables = [("PORT", "9000"), ("SPAWN_SEED", "7"), ("MAX_VISIBLE", "64"), ("LOG_LEVEL", "warn")];
     let output = run(&variables, &["--print-config"]);
     assert_eq!(output.status.code(), Some(0));
@@ -104,7 +109,7 @@ fn a_printed_configuration_is_complete_and_means_itself() {
 }
 
 #[test]
-fn the_defaults_are_those_the_game_expects() {
+fn the_defaults_match_the_game() {
     let output = run(&[], &["--print-config"]);
     let defaults = [
         ("PORT", "8108"),
@@ -143,7 +148,7 @@ fn a_valid_configuration_passes_its_check() {
 }
 
 #[test]
-fn what_is_invalid_is_named_and_exits_with_2() {
+fn invalid_settings_are_named_and_exit_with_2() {
     type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
     let cases: [Case; 9] = [
         (&[("PORT", "65536")], &["PORT"]),
@@ -177,7 +182,7 @@ fn assert_invalid(output: &Output, names: &[&str]) {
 }
 
 #[test]
-fn a_health_check_waits_no_longer_for_a_server_that_sends_a_byte_a_second() {
+fn a_health_check_has_a_total_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port().to_string();
     std::thread::spawn(move || {
@@ -192,14 +197,14 @@ fn a_health_check_waits_no_longer_for_a_server_that_sends_a_byte_a_second() {
 }
 
 #[test]
-fn a_health_check_says_whether_a_server_runs() {
+fn a_health_check_reports_whether_a_server_runs() {
     let server = Server::start();
     let port = server.address().port().to_string();
     let variables = [("HOST", "127.0.0.1"), ("PORT", port.as_str())];
     let output = run(&variables, &["--health-check"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let unspecified = run(&[("PORT", port.as_str())], &["--health-check"]);
-    assert_eq!(unspecified.status.code(), Some(0), "a server on 0.0.0.0 is asked on loopback");
+    assert_eq!(unspecified.status.code(), Some(0), "for 0.0.0.0 the check connects to loopback");
     drop(server);
     let output = run(&variables, &["--health-check"]);
     assert_eq!(output.status.code(), Some(1));
@@ -207,7 +212,7 @@ fn a_health_check_says_whether_a_server_runs() {
 }
 
 #[test]
-fn settings_of_another_runtime_are_answered_with_a_notice() {
+fn settings_of_the_go_server_are_logged() {
     let retired = ["GOGC", "GOMAXPROCS", "GOMEMLIMIT", "BROADCAST_WORKERS", "EVENT_CHANNEL_SIZE"];
     let settings = retired.iter().fold(Settings::new(), |settings, name| settings.set(name, 100));
     let server = settings.start();

@@ -1,4 +1,4 @@
-//! A secret that is planted wherever one may end up, and all output of the program: it is in none of it.
+//! Secrets planted in every setting and message must not appear in any output of the program.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,12 +14,12 @@ use crate::support::http::get;
 use crate::support::wait::wait_until;
 use crate::support::{Settings, folder, proc};
 
-/// A part of every form of the planted secret, in capital and small letters.
+/// Part of every planted secret, in lower case; outputs are compared in lower case.
 const PLANTED: &str = "pl4nt3d";
 
 const URL: &str = "redis://bus:pl4nt3d-s3cr3t@127.0.0.1:1/0";
 
-/// Ways to write it that no setting takes.
+/// Invalid spellings of the URL.
 const BROKEN: [&str; 9] = [
     "redis://bus:pl4nt3d@host:port/x",
     "redis://bus:pl4nt3d/0@host",
@@ -48,7 +48,7 @@ fn assert_refused(what: &str, output: &Output) {
 }
 
 #[test]
-fn a_valid_secret_is_shown_by_no_action() {
+fn no_action_prints_a_valid_secret() {
     let folder = folder("secret-actions");
     let file = folder.join("game.env");
     fs::write(&file, format!("PORT=0\nCLUSTER_URL={URL}\n")).expect("a file");
@@ -67,7 +67,7 @@ fn a_valid_secret_is_shown_by_no_action() {
 }
 
 #[test]
-fn a_secret_in_the_wrong_form_is_refused_and_not_repeated() {
+fn an_invalid_secret_is_refused_and_not_printed() {
     let folder = folder("secret-forms");
     let file = folder.join("game.env");
     for form in BROKEN {
@@ -89,7 +89,7 @@ fn a_secret_in_the_wrong_form_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
+fn a_secret_in_the_arguments_is_refused_and_not_printed() {
     let attached = format!("--cluster-ulr={URL}");
     let (dashed, short) = (format!("--{PLANTED}"), format!("-x{URL}"));
     let cases: [&[&str]; 10] = [
@@ -115,7 +115,7 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
     }
 }
 
-/// A peer at this address that lets everybody in and answers every order by repeating the password.
+/// A peer that accepts any client and answers every command by repeating the password.
 fn repeating_redis() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -143,7 +143,7 @@ fn repeat(mut stream: TcpStream) {
 }
 
 #[test]
-fn a_running_server_says_it_nowhere_not_even_in_the_words_of_a_redis() {
+fn a_running_server_never_logs_a_secret_even_from_redis() {
     let folder = folder("secret-running");
     let (file, log) = (folder.join("game.env"), folder.join("server.log"));
     let write = |text: String| fs::write(&file, text).expect("a file");
@@ -153,11 +153,11 @@ fn a_running_server_says_it_nowhere_not_even_in_the_words_of_a_redis() {
     command.arg("--env-file").arg(&file);
     let mut server = crate::support::Server::run_logging_to(command, &log);
     let read = || fs::read_to_string(&log).expect("the log");
-    wait_until("the words of the Redis", || read().contains("args beginning with"));
+    wait_until("the error of the Redis", || read().contains("args beginning with"));
 
     write(format!("CLUSTER_URL=redis://bus:pl4nt3d-two@{redis}/0\n"));
     server.signal(Signal::SIGHUP);
-    wait_until("the change", || read().contains("CLUSTER_URL=redis://***@"));
+    wait_until("the changed setting", || read().contains("CLUSTER_URL=redis://***@"));
     write("CLUSTER_URL=redis://bus:pl4nt3d-two@host:x/\npl4nt3d==\n".to_owned());
     server.signal(Signal::SIGHUP);
     wait_until("the refusal", || read().contains("game.env:2:1: "));

@@ -273,9 +273,9 @@ fn the_log_names_site_files_hidden_by_built_in_resources() {
     let said = reload(&server);
     assert_eq!(said.matches(HIDES).count(), 1, "{said}");
     for path in ["health", "ws", "play/index.html", "dashboard/index.html", "metrics/index.html"] {
-        fs::remove_file(site.join(path)).expect("the file is there");
+        fs::remove_file(site.join(path)).expect("an existing file");
     }
-    fs::remove_dir_all(site.join("metrics")).expect("the folder is there");
+    fs::remove_dir_all(site.join("metrics")).expect("an existing folder");
     let said = reload(&server);
     assert!(said.contains("2 files are served") && !said.contains(HIDES), "{said}");
 }

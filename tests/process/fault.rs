@@ -1,5 +1,5 @@
-//! Faults put into one thread of a running server: strace, attached to that thread alone, answers its system calls in the
-//! kernel's place or holds them up. The program under test is the one that is shipped; it has no door for tests.
+//! Fault injection into one thread of a running server: strace attaches to that thread and fakes or delays
+//! its system calls. The program under test is the shipped one; it has no hooks for tests.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -9,10 +9,10 @@ use std::thread;
 use crate::support::wait::wait_until;
 use crate::support::{debian, proc};
 
-/// A thread under strace. Dropped, it is let go.
+/// A thread traced by strace, which detaches on drop.
 pub struct Fault(Child);
 
-/// Sends a request, if the server still takes any: something for its loop to read.
+/// Sends a request, if the server still accepts connections, so that the event loop has input.
 pub fn send_request(address: SocketAddr) {
     if let Ok(mut stream) = TcpStream::connect(address) {
         let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -20,7 +20,7 @@ pub fn send_request(address: SocketAddr) {
 }
 
 impl Fault {
-    /// Injects into a thread, by strace's expression, and waits until it is in force.
+    /// Injects a fault, in the syntax of strace, and waits until it is active.
     pub fn inject(thread: u32, what: &str) -> Fault {
         let system_call = what.split(':').next().expect("a system call");
         let strace = Command::new(debian::program("strace"))
@@ -29,7 +29,7 @@ impl Fault {
             .stdin(Stdio::null())
             .spawn();
         let mut fault = Fault(strace.expect("strace starts"));
-        wait_until("strace's grip on the thread", || {
+        wait_until("strace to attach to the thread", || {
             let ended = fault.0.try_wait().expect("strace's status");
             assert!(
                 ended.is_none(),
@@ -46,7 +46,7 @@ impl Drop for Fault {
         let _ = self.0.kill();
         let _ = self.0.wait();
         if thread::panicking() {
-            eprintln!("a fault was in force");
+            eprintln!("a fault was active");
         }
     }
 }

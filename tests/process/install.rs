@@ -1,4 +1,4 @@
-//! `make install` and `make uninstall`, into a folder that stands for the root of a system.
+//! `make install` and `make uninstall` with a folder as the root of the system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,16 @@ const SETTINGS: &str = "etc/pixi-game-server.env";
 const USERS: &str = "usr/lib/sysusers.d/pixi-game-server.conf";
 const UNIT: &str = "usr/lib/systemd/system/pixi-game-server.service";
 
-/// What is made on the way lies in one place: one at a time.
-static MAKING: Mutex<()> = Mutex::new(());
+// Serializes `make`, because its build products are shared.
+static MAKE_LOCK: Mutex<()> = Mutex::new(());
 
-/// The programs as `cargo test --workspace` builds them: built from fewer packages, they would be compiled once more.
+/// Builds the programs as `cargo test --workspace` does. With fewer packages selected, cargo would compile
+/// them again.
 const BUILT: &str = "INSTALLED=--workspace --tests";
 
-/// `make` for a system below this folder, with the programs that are built for tests; these words change what it is told.
+/// Runs `make` with this system root and the programs built for tests; `words` are additional arguments.
 pub fn make(target: &str, root: &Path, words: &[String]) -> String {
-    let _one = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = MAKE_LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let output = succeed(
         Command::new("make")
             .args(["--no-print-directory", target, "PREFIX=/usr", "INSTALL_BUILD=debug", BUILT])
@@ -41,18 +42,18 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_is_installed_works_and_is_taken_away_again() {
+fn installed_programs_work_and_uninstall_removes_them() {
     let root = folder("installed");
     make("install", &root, &[]);
     let installed = root.join("usr/bin/pixi-game-server");
     succeed(Command::new(&installed).arg("--check-config").arg("--env-file").arg(root.join(SETTINGS)));
     for tool in ["pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"] {
-        let said =
+        let run_installed =
             |argument| Command::new(root.join("usr/bin").join(tool)).arg(argument).output().expect("it runs");
-        assert_eq!(said("--help").status.code(), Some(0), "{tool}");
-        let version = String::from_utf8(said("--version").stdout).expect("text");
+        assert_eq!(run_installed("--help").status.code(), Some(0), "{tool}");
+        let version = String::from_utf8(run_installed("--version").stdout).expect("text");
         assert_eq!(version, format!("{tool} {}\n", env!("CARGO_PKG_VERSION")));
-        let complaint = String::from_utf8(said("--no-such-flag").stderr).expect("text");
+        let complaint = String::from_utf8(run_installed("--no-such-flag").stderr).expect("text");
         assert!(complaint.starts_with(&format!("{tool}: ")), "{complaint}");
     }
     let unit = fs::read_to_string(root.join(UNIT)).expect("the unit");
@@ -61,7 +62,7 @@ fn what_is_installed_works_and_is_taken_away_again() {
         "{unit}"
     );
 
-    // What logrotate and systemd make of it.
+    // logrotate and systemd accept the installed files.
     succeed(
         Command::new(program("logrotate")).arg("--debug").arg(root.join("etc/logrotate.d/pixi-game-server")),
     );
@@ -81,7 +82,7 @@ fn what_is_installed_works_and_is_taken_away_again() {
 }
 
 #[test]
-fn settings_that_somebody_changed_are_kept() {
+fn changed_settings_are_kept() {
     let root = folder("kept");
     make("install", &root, &[]);
     let settings = root.join(SETTINGS);
@@ -93,7 +94,7 @@ fn settings_that_somebody_changed_are_kept() {
 }
 
 #[test]
-fn an_unknown_order_is_named() {
+fn an_unknown_command_is_named() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/install.sh");
     let output = Command::new(script).arg("upgrade").output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));

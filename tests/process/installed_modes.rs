@@ -1,4 +1,4 @@
-//! Who may read the installed settings, and installing to and from folders with any name.
+//! File modes of the installed settings, and folders with unusual names.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -14,7 +14,7 @@ use crate::support::server::PROGRAM;
 const INSTALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/install.sh");
 const POSTINST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/deb/postinst");
 
-/// The service's group in the tests; without privileges there is but one.
+/// Group of the service in tests. Without privileges there is only one group.
 fn service_group() -> u32 {
     if is_root() { 4_711 } else { 0 }
 }
@@ -27,14 +27,14 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// A group file that knows the service, to stand in for the system's.
+/// Writes a group file that contains the service's group, in place of `/etc/group`.
 fn groups(folder: &Path) -> PathBuf {
     let file = folder.join("group");
     fs::write(&file, format!("root:x:0:\npixi-game-server:x:{}:\n", service_group())).expect("a file");
     file
 }
 
-/// Installs below this folder, on a system that knows the service's group if a file says so.
+/// Installs below this folder, on a system whose group file may contain the service's group.
 fn install(root: &Path, groups: Option<&Path>) -> String {
     let mount =
         groups.map_or(String::new(), |file| format!("mount --bind '{}' /etc/group && ", file.display()));
@@ -48,7 +48,7 @@ fn install(root: &Path, groups: Option<&Path>) -> String {
     stdout_text(&succeed(&mut command))
 }
 
-/// The settings below this folder, there already with this mode.
+/// Existing settings below this folder, with this mode.
 fn earlier_settings(root: &Path, mode: u32) -> PathBuf {
     let file = root.join("etc/pixi-game-server.env");
     fs::create_dir_all(root.join("etc")).expect("a folder");
@@ -58,7 +58,7 @@ fn earlier_settings(root: &Path, mode: u32) -> PathBuf {
 }
 
 #[test]
-fn settings_are_for_the_service_alone_also_those_of_an_earlier_installation() {
+fn settings_are_readable_only_by_the_service() {
     make("install", &folder("modes-built"), &[]);
     let root = folder("modes");
     let groups = groups(&root);
@@ -79,25 +79,25 @@ fn settings_are_for_the_service_alone_also_those_of_an_earlier_installation() {
     std::os::unix::fs::chown(&file, None, Some(outside(60))).expect("another group");
     install(&root, Some(&groups));
     if is_root() {
-        assert_eq!((mode(&file), owner(&file)), (0o640, 60), "a group that somebody chose");
+        assert_eq!((mode(&file), owner(&file)), (0o640, 60), "a group chosen by the administrator");
     }
 }
 
 #[test]
-fn without_the_services_group_settings_stay_readable_and_are_named() {
+fn without_the_service_group_readable_settings_are_reported() {
     make("install", &folder("modes-ungrouped-built"), &[]);
     let root = folder("modes-ungrouped");
     let file = earlier_settings(&root, 0o644);
-    let said = install(&root, None);
-    assert!(said.contains("world-readable, and may contain secrets: "), "{said}");
+    let output = install(&root, None);
+    assert!(output.contains("world-readable, and may contain secrets: "), "{output}");
     assert_eq!(mode(&file), 0o644);
     fs::remove_file(&file).expect("removed");
     install(&root, None);
-    assert_eq!(mode(&file), 0o640, "new ones are nobody else's from the start");
+    assert_eq!(mode(&file), 0o640, "new settings are private from the start");
 }
 
 #[test]
-fn a_package_holds_settings_that_not_everybody_reads() {
+fn packaged_settings_are_not_world_readable() {
     let root = folder("modes-package");
     make("install", &root, &[]);
     let file = root.join("etc/pixi-game-server.env");
@@ -107,7 +107,7 @@ fn a_package_holds_settings_that_not_everybody_reads() {
     assert_eq!(mode(&file), 0o640);
 }
 
-/// Configures the package on a system whose `/etc` is this folder.
+/// Configures the package on a system with this folder as `/etc`.
 fn configure(etc: &Path, stubs: &Path) {
     let script = format!("mount --bind '{}' /etc && exec \"$@\"", etc.display());
     let words = unshared("--mount", &script);
@@ -116,11 +116,11 @@ fn configure(etc: &Path, stubs: &Path) {
 }
 
 #[test]
-fn an_upgraded_package_narrows_who_reads_the_settings() {
+fn a_package_upgrade_restricts_the_settings() {
     let root = folder("modes-postinst");
     let (etc, stubs) = (root.join("etc"), root.join("stubs"));
     fs::create_dir_all(&stubs).expect("a folder");
-    // What the user is made with is tested with the files that it reads.
+    // The creation of the user is tested with the sysusers file.
     fs::write(stubs.join("systemd-sysusers"), "#!/bin/sh\n").expect("a file");
     set_mode(&stubs.join("systemd-sysusers"), 0o755);
     for earlier in [0o644, 0o640] {
@@ -135,7 +135,7 @@ fn an_upgraded_package_narrows_who_reads_the_settings() {
 }
 
 #[test]
-fn folders_may_have_any_name() {
+fn folders_may_have_special_characters() {
     make("install", &folder("names-built"), &[]);
     let root = folder("names");
     let target = root.join("a target & more");
@@ -146,7 +146,7 @@ fn folders_may_have_any_name() {
         "PREFIX=/opt/a & b|c 100%".to_owned(),
         "SYSCONFDIR=/etc/x & y".to_owned(),
         format!("CARGO_TARGET_DIR={}", target.display()),
-        // What it would build is there.
+        // The programs are already built.
         "CARGO=true".to_owned(),
     ];
     make("install", &root.join("system"), &words);
@@ -157,9 +157,9 @@ fn folders_may_have_any_name() {
     assert!(text.lines().any(|found| found == line), "{text}");
     assert!(text.contains("# `") || text.contains("/etc/x & y/pixi-game-server.env, as far"), "{text}");
     let output = Command::new(program("systemd-analyze")).args(["verify", "--man=no"]).arg(&unit).output();
-    let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
+    let output = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
     let complaints: Vec<_> =
-        said.lines().filter(|line| !line.contains("/opt/a & b|c 100%/bin/pixi-game-server")).collect();
+        output.lines().filter(|line| !line.contains("/opt/a & b|c 100%/bin/pixi-game-server")).collect();
     assert!(complaints.is_empty(), "{complaints:?}");
     succeed(Command::new(system.join("opt/a & b|c 100%/bin/pixi-game-server")).arg("--version"));
     make("uninstall", &system, &words);
@@ -167,7 +167,7 @@ fn folders_may_have_any_name() {
 }
 
 #[test]
-fn a_prefix_that_no_unit_can_name_is_refused() {
+fn a_prefix_that_a_unit_can_not_contain_is_refused() {
     for prefix in ["/opt/a\"b", "/opt/$HOME", "/opt/a\\b", "/opt/a\nb"] {
         let output = Command::new(INSTALL).arg("install").env("PREFIX", prefix).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{prefix}");

@@ -1,4 +1,4 @@
-//! The log file: it can't be written, it is renamed and opened anew, it is cut, its disk is full.
+//! The log file: unwritable, renamed and reopened, truncated, on a full disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::support::process::{stderr_text, succeed, unshared};
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, folder, proc, wait_for_acks};
 
-/// Longest log a test fills a disk with, in bytes.
+/// Size of the disk that a test fills, in bytes.
 const DISK_BYTES: usize = 64 * 1024;
 
-/// A server that logs who joins and leaves to this file.
+/// Settings of a server that logs joins and leaves to this file.
 fn logging_to(path: &Path) -> Settings {
     Settings::new().set("LOG_FILE", path.to_str().expect("a path of text")).set("DEBUG", true)
 }
@@ -28,7 +28,7 @@ fn wait_for_line(path: &Path, words: &str) {
     wait_until(&format!("{words:?} in {}", path.display()), || read(path).contains(words));
 }
 
-/// A player joins, plays and leaves, and the log says so.
+/// Lets a player join, play and leave. Returns the log line of its join.
 fn visit(server: &Server) -> String {
     let mut player = [Client::join(server)];
     player[0].step(Vector::RIGHT);
@@ -36,7 +36,7 @@ fn visit(server: &Server) -> String {
     format!("player {} joined", player[0].id())
 }
 
-/// A server whose log is this file, with a player's visit written to it.
+/// A server that logs to a file, after one visit of a player.
 fn visited(folder: &Path) -> (Server, PathBuf, String) {
     let path = folder.join("server.log");
     let server = logging_to(&path).start_without_log(&[]);
@@ -46,7 +46,7 @@ fn visited(folder: &Path) -> (Server, PathBuf, String) {
 }
 
 #[test]
-fn a_log_file_that_cannot_be_written_ends_the_start_with_2() {
+fn an_unwritable_log_file_is_a_configuration_error() {
     let folder = folder("unwritable");
     fs::write(folder.join("file"), "").expect("a file");
     for path in [folder.join("missing/server.log"), folder.join("file/server.log")] {
@@ -58,13 +58,13 @@ fn a_log_file_that_cannot_be_written_ends_the_start_with_2() {
 }
 
 #[test]
-fn after_a_rename_and_sighup_lines_go_to_a_new_file_and_none_is_lost() {
+fn sighup_reopens_a_renamed_log_without_losing_lines() {
     let (server, path, first) = visited(&folder("rotated"));
     let old = path.with_extension("log.1");
     fs::rename(&path, &old).expect("renamed");
     let second = visit(&server);
     wait_for_line(&old, &second);
-    assert!(!path.exists(), "the old file is used until the signal");
+    assert!(!path.exists(), "the server writes to the old file until the signal");
     server.signal(Signal::SIGHUP);
     wait_for_line(&path, "SIGHUP: LOG_FILE reopened");
     let third = visit(&server);
@@ -77,7 +77,7 @@ fn after_a_rename_and_sighup_lines_go_to_a_new_file_and_none_is_lost() {
 }
 
 #[test]
-fn a_new_file_that_cannot_be_opened_leaves_the_old_one_in_use() {
+fn a_failed_reopen_keeps_the_old_file() {
     let folder = folder("unopenable");
     let (server, path, _) = visited(&folder);
     let moved = folder.with_extension("moved");
@@ -91,7 +91,7 @@ fn a_new_file_that_cannot_be_opened_leaves_the_old_one_in_use() {
     );
     let line = visit(&server);
     wait_for_line(&old, &line);
-    fs::create_dir(&folder).expect("the folder is back");
+    fs::create_dir(&folder).expect("the folder");
     server.signal(Signal::SIGHUP);
     let line = visit(&server);
     wait_for_line(&path, &line);
@@ -99,7 +99,7 @@ fn a_new_file_that_cannot_be_opened_leaves_the_old_one_in_use() {
 }
 
 #[test]
-fn a_file_that_is_cut_is_written_from_its_start() {
+fn a_truncated_file_is_written_from_its_start() {
     let (server, path, first) = visited(&folder("cut"));
     fs::File::options().write(true).open(&path).and_then(|file| file.set_len(0)).expect("cut");
     let second = visit(&server);
@@ -108,7 +108,7 @@ fn a_file_that_is_cut_is_written_from_its_start() {
     assert!(!log.contains('\0') && !log.contains(&first), "{log:?}");
 }
 
-/// The rules that are installed, for this file and this process.
+/// The installed logrotate rules, adapted to this file and process.
 fn rules_for(path: &Path, pid: u32) -> String {
     let rules = include_str!("../../deploy/pixi-game-server.logrotate");
     let (files, command) =
@@ -118,7 +118,7 @@ fn rules_for(path: &Path, pid: u32) -> String {
 }
 
 #[test]
-fn logrotate_rotates_with_the_rules_that_are_installed() {
+fn the_installed_rules_work_with_logrotate() {
     let folder = folder("logrotate");
     let (server, path, first) = visited(&folder);
     let (rules, state) = (folder.join("rules"), folder.join("state"));
@@ -129,7 +129,7 @@ fn logrotate_rotates_with_the_rules_that_are_installed() {
         wait_for_line(&path, "SIGHUP: LOG_FILE reopened");
         later.push(visit(&server));
         wait_for_line(&path, &later[generation]);
-        // The last but one is compressed when the next is made, as `delaycompress` has it.
+        // With `delaycompress`, a rotated file is compressed at the next rotation.
         let rotated = read(&folder.join("server.log.1"));
         assert!(
             rotated.contains(&later[generation - 1]) && !rotated.contains(&later[generation]),
@@ -146,7 +146,7 @@ fn a_log_on_a_full_disk_does_not_stop_the_server() {
     for _ in 0..5 {
         visit(&server);
     }
-    wait_until("the lines to be dropped", || server.count("log_lines_dropped_total") >= 5);
+    wait_until("lines to be dropped", || server.count("log_lines_dropped_total") >= 5);
     server.assert_healthy();
     server.signal(Signal::SIGHUP);
     visit(&server);
@@ -154,33 +154,34 @@ fn a_log_on_a_full_disk_does_not_stop_the_server() {
 }
 
 #[test]
-fn a_disk_that_has_room_again_gets_whole_lines_again() {
+fn logging_resumes_with_whole_lines_after_a_full_disk() {
     let folder = folder("disk");
     let path = folder.join("server.log");
     let mount = format!("mount -t tmpfs -o size={DISK_BYTES} tmpfs {} && exec \"$@\"", folder.display());
     let server = logging_to(&path).start_without_log(&unshared("--mount", &mount));
-    // The disk exists in the server's own mount namespace alone.
+    // The disk is mounted only in the server's mount namespace.
     let inside = proc::root(server.pid());
     let on_disk = |path: &Path| inside.join(path.strip_prefix("/").expect("an absolute path"));
     let (log, filler) = (on_disk(&path), on_disk(&folder.join("filler")));
     wait_for_line(&log, "listening on");
     assert!(fs::write(&filler, vec![b'x'; 2 * DISK_BYTES]).is_err(), "the disk is full now");
-    wait_until("a line without room", || {
+    wait_until("a dropped line", || {
         visit(&server);
         server.count("log_lines_dropped_total") > 0
     });
     server.assert_healthy();
-    fs::remove_file(&filler).expect("room again");
-    wait_until("the log to go on", || {
+    fs::remove_file(&filler).expect("space on the disk");
+    wait_until("the log to continue", || {
         visit(&server);
         read(&log).contains("log lines before this one could not be written")
     });
     let dropped = server.count("log_lines_dropped_total");
     let line = visit(&server);
     wait_for_line(&log, &line);
-    assert_eq!(server.count("log_lines_dropped_total"), dropped, "nothing is lost any more");
+    assert_eq!(server.count("log_lines_dropped_total"), dropped, "no more lines are dropped");
     let text = read(&log);
-    // Each line begins with its time, also one of which the disk took the first byte alone: never two in a line.
+    // Each line begins with its time, even a line of which the full disk took only the first byte; lines are
+    // never joined.
     let begins = |line: &str| line.starts_with("20") || line == "2";
     let times = |line: &str| line.matches("Z [").count();
     assert!(text.lines().all(|line| begins(line) && times(line) <= 1), "lines are joined: {text}");

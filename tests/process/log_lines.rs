@@ -1,4 +1,4 @@
-//! The log as operators and their collectors read it.
+//! The log lines as operators and log collectors read them.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, wait_for_acks};
 
-/// Words of the line about the load.
+/// Part of the line about the load.
 const LOAD: &str = " players (+";
 
-/// A server that two players came to, of which one left.
+/// A server with two players, one of which has left.
 fn visited(settings: &Settings) -> (Server, Client) {
     let server = settings.start();
     let mut players = [Client::join(&server), Client::join(&server)];
@@ -24,7 +24,7 @@ fn visited(settings: &Settings) -> (Server, Client) {
 }
 
 #[test]
-fn players_who_come_and_go_are_summed_up_and_not_listed() {
+fn joins_and_leaves_are_summarized_and_not_listed() {
     let (mut server, stays) = visited(&Settings::new());
     server.wait_for_log(LOAD);
     drop(stays);
@@ -35,12 +35,12 @@ fn players_who_come_and_go_are_summed_up_and_not_listed() {
     let line = log.lines().find(|line| line.contains(LOAD)).expect("waited for");
     assert!(line.contains("[INFO] 1 players (+2 -1, 0 refused), "), "{line}");
     let lines: Vec<&str> = log.lines().collect();
-    assert!(lines.iter().all(|line| line.find("Z [") == Some(23)), "a column that shifts: {log}");
-    assert!(lines.len() <= 5, "a line for each player: {log}");
+    assert!(lines.iter().all(|line| line.find("Z [") == Some(23)), "the columns are not aligned: {log}");
+    assert!(lines.len() <= 5, "there is a line per player: {log}");
 }
 
 #[test]
-fn json_lines_are_objects_with_the_figures_beside_the_message() {
+fn json_lines_have_the_figures_as_fields() {
     let (mut server, stays) = visited(&Settings::new().set("LOG_FORMAT", "JSON"));
     server.wait_for_log(LOAD);
     drop(stays);
@@ -82,11 +82,11 @@ fn json_lines_are_objects_with_the_figures_beside_the_message() {
 }
 
 #[test]
-fn a_server_that_nobody_visits_says_nothing_about_its_load() {
+fn a_server_without_players_logs_no_load() {
     let server = Server::start();
     let ticks = || server.count("ticks_total");
     let first = ticks();
-    // As many as fit into more than the time between two such lines.
+    // More ticks than fit between two lines about the load.
     wait_until("eleven seconds of ticks", || ticks() >= first + 660);
     assert!(!server.log().contains(LOAD), "{}", server.log());
 }

@@ -1,4 +1,4 @@
-//! The package for Debian: what is in it, and what its installation, removal and purge do to a system.
+//! The Debian package: its contents, and the effects of installation, removal and purge.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::support::process::{stdout_text, succeed, unshared};
 
 const PROGRAMS: [&str; 4] = ["pixi-game-server", "pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"];
 
-/// Runs as root in a system that this one lies below, unchanged, and installs the package there.
+/// Script that installs the package as root in an overlay over this system, which stays unchanged.
 const SYSTEM: &str = r#"set -e
 mount -t tmpfs tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
@@ -25,7 +25,7 @@ cp "$2" "$1/root/run/package.deb"
 exec chroot "$1/root" sh -ec "$3"
 "#;
 
-/// What an administrator does, and what is there after each step.
+/// The steps of an administrator, and the state after each of them.
 const LIFE: &str = r#"
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
 settings=/etc/pixi-game-server.env state=/var/lib/pixi-game-server logs=/var/log/pixi-game-server
@@ -53,12 +53,12 @@ there $state $logs $settings /etc/logrotate.d/pixi-game-server
 echo "left:" $(find /etc /usr /var -name '*pixi-game*')
 "#;
 
-/// The package, made of the programs that the tests are built with.
+/// The package, built from the programs that the tests use.
 fn package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| {
         let said = make("deb", &folder("package-unused"), &["DEB_COMPRESSION=none".to_owned()]);
-        PathBuf::from(said.lines().last().expect("it names the package"))
+        PathBuf::from(said.lines().last().expect("the path of the package"))
     })
 }
 
@@ -70,7 +70,7 @@ fn dpkg_deb(action: &str) -> String {
     text_of(Command::new(program("dpkg-deb")).arg(action).arg(package()))
 }
 
-/// The content of a file in the package.
+/// Content of a file in the package.
 fn content(path: &str) -> String {
     let root = folder(&format!("package-{}", path.replace('/', "-")));
     let archive = root.join("package.tar");
@@ -85,7 +85,7 @@ fn content(path: &str) -> String {
 }
 
 #[test]
-fn it_holds_programs_with_pages_and_completions_documents_rules_and_the_dashboard() {
+fn the_package_contains_all_files() {
     let listing = dpkg_deb("--contents");
     let rows: Vec<Vec<&str>> = listing.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(rows.iter().all(|row| row[1] == "root/root"), "{listing}");
@@ -142,12 +142,12 @@ fn it_holds_programs_with_pages_and_completions_documents_rules_and_the_dashboar
 }
 
 #[test]
-fn it_names_its_licence_and_those_of_all_crates_in_its_programs() {
+fn the_package_contains_the_licenses_of_all_crates() {
     let copyright = content("usr/share/doc/pixi-game-server/copyright");
     let format = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n";
     assert!(copyright.starts_with(format), "{copyright}");
     assert!(copyright.contains("\nFiles: *\nCopyright: 2026 The pixi-game-server authors\nLicense: MIT\n"));
-    // The text of the licence, word for word.
+    // The license text, verbatim.
     let words =
         |text: &str| text.split_whitespace().filter(|word| *word != ".").collect::<Vec<_>>().join(" ");
     let licence = include_str!("../../LICENSE").split_once("authors\n").expect("its head").1;
@@ -162,15 +162,15 @@ fn it_names_its_licence_and_those_of_all_crates_in_its_programs() {
         assert!(texts.contains(&format!("\n{name} {version} (LICENSE")), "{name} {version}");
     }
     for tool in ["criterion", "proptest", "syn"] {
-        assert!(!copyright.contains(&format!("\n  {tool} ")), "{tool} is in no program");
+        assert!(!copyright.contains(&format!("\n  {tool} ")), "{tool} is not part of any program");
     }
     assert!(texts.contains("Copyright (c) 2014 Carl Lerche and other MIO contributors"));
     assert!(texts.contains("TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"));
 }
 
 #[test]
-fn removal_keeps_what_the_service_wrote_and_purge_takes_it_away() {
-    // The system's own files are root's: without privileges no namespace may change even a copy of them.
+fn removal_keeps_the_data_of_the_service_and_purge_removes_it() {
+    // The files of the system belong to root: without privileges no namespace may change even a copy of them.
     if !is_root() {
         return;
     }

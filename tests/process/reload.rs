@@ -1,5 +1,5 @@
-//! SIGHUP: settings from the environment file and static files are taken over by the running server, whole or not at all,
-//! and its players notice nothing.
+//! SIGHUP: the running server applies settings of the environment file and static files, completely or not at
+//! all, without affecting players.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::support::server::program;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, folder, wait_for_acks};
 
-/// A server with an environment file that tests write anew.
+/// A server with an environment file that tests rewrite.
 struct Subject {
     server: Server,
     file: PathBuf,
-    /// Lines about reloads that were waited for.
+    /// Number of reloads that have been waited for.
     reloads: usize,
 }
 
@@ -31,7 +31,7 @@ impl Subject {
         Subject { server: Server::run(command), file, reloads: 0 }
     }
 
-    /// Reloads with this file, and returns what the log says about it.
+    /// Reloads with this file, and returns the new log lines.
     fn reload(&mut self, text: &str) -> String {
         fs::write(&self.file, text).expect("a file");
         self.signal()
@@ -42,7 +42,7 @@ impl Subject {
         self.server.signal(Signal::SIGHUP);
         self.reloads += 1;
         let ends = |log: &str| log.matches("files are served").count() + log.matches("[ERROR]").count();
-        wait_until("the end of the reload", || ends(&self.server.log()) >= self.reloads);
+        wait_until("the reload to end", || ends(&self.server.log()) >= self.reloads);
         self.server.log().strip_prefix(&before).expect("a log only grows").to_owned()
     }
 
@@ -54,16 +54,16 @@ impl Subject {
 }
 
 #[test]
-fn limits_change_under_players_who_play_on() {
+fn limits_change_without_affecting_players() {
     let mut subject = Subject::start("limits", &Settings::new(), "MAX_VISIBLE=100\n");
     assert_eq!(subject.server.count("max_visible"), 100);
     let mut players = [Client::join(&subject.server), Client::join(&subject.server)];
-    let said = subject.reload("MAX_VISIBLE=40\nBATCH_INTERVAL_MS=100\nMAX_CONNECTIONS=2\n");
+    let reload_log = subject.reload("MAX_VISIBLE=40\nBATCH_INTERVAL_MS=100\nMAX_CONNECTIONS=2\n");
     for change in ["BATCH_INTERVAL_MS=100, was 50", "MAX_CONNECTIONS=2, was 12000", "MAX_VISIBLE=40, was 100"]
     {
-        assert!(said.contains(&format!("[INFO] reload: {change}")), "{said}");
+        assert!(reload_log.contains(&format!("[INFO] reload: {change}")), "{reload_log}");
     }
-    assert!(said.contains("3 settings changed"), "{said}");
+    assert!(reload_log.contains("3 settings changed"), "{reload_log}");
     let metrics = subject.server.metrics();
     assert_eq!(
         (metrics["max_visible"].as_u64(), metrics["flush_interval_ms"].as_u64()),
@@ -72,24 +72,27 @@ fn limits_change_under_players_who_play_on() {
     assert_eq!(subject.upgrade_status("https://a.example"), 503, "both places are taken");
     players[0].step(Vector::RIGHT);
     wait_for_acks(&mut players);
-    let said = subject.reload("MAX_CONNECTIONS=3\n");
-    assert!(said.contains("MAX_VISIBLE=128, was 40"), "a line that is gone is the default again: {said}");
+    let reload_log = subject.reload("MAX_CONNECTIONS=3\n");
+    assert!(
+        reload_log.contains("MAX_VISIBLE=128, was 40"),
+        "a removed line restores the default: {reload_log}"
+    );
     assert_eq!(subject.upgrade_status("https://a.example"), 101);
     players[1].step(Vector::LEFT);
     wait_for_acks(&mut players);
 }
 
 #[test]
-fn a_limit_of_connections_an_address_counts_those_it_held_before() {
+fn a_new_address_limit_counts_existing_connections() {
     let mut subject = Subject::start("held", &Settings::new(), "");
     let players = [Client::join(&subject.server), Client::join(&subject.server)];
     subject.reload("MAX_CONNS_PER_IP=2\n");
     let upgrade = || subject.upgrade_status("https://a.example");
     assert_eq!(upgrade(), 429);
-    assert_eq!(get(subject.server.address(), "/health").status, 200, "what is no player does not count");
+    assert_eq!(get(subject.server.address(), "/health").status, 200, "plain HTTP does not count");
     let [first, _second] = players;
     first.reset();
-    wait_until("a place", || upgrade() == 101);
+    wait_until("a free place", || upgrade() == 101);
 }
 
 #[test]
@@ -98,9 +101,9 @@ fn rates_and_origins_change() {
     let mut subject = Subject::start("rates", &settings, "RATE_LIMIT_BURST=1000\n");
     assert_eq!(subject.upgrade_status("https://b.example"), 403);
     let mut players = [Client::join(&subject.server)];
-    let said =
+    let reload_log =
         subject.reload("RATE_LIMIT_BURST=1\nRATE_LIMIT_MSG_SEC=1\nALLOWED_ORIGINS=https://b.example\n");
-    assert!(said.contains("ALLOWED_ORIGINS=https://b.example, was https://a.example"), "{said}");
+    assert!(reload_log.contains("ALLOWED_ORIGINS=https://b.example, was https://a.example"), "{reload_log}");
     assert_eq!(
         [subject.upgrade_status("https://a.example"), subject.upgrade_status("https://b.example")],
         [403, 101]
@@ -112,18 +115,18 @@ fn rates_and_origins_change() {
 }
 
 #[test]
-fn connections_that_are_idle_already_get_a_new_time() {
+fn a_new_keepalive_timeout_applies_to_idle_connections() {
     let mut subject = Subject::start("idle", &Settings::new(), "");
     let mut idle = Raw::connect(subject.server.address());
     idle.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(idle.response().status, 200);
-    let said = subject.reload("KEEPALIVE_TIMEOUT_SEC=1\n");
-    assert!(said.contains("KEEPALIVE_TIMEOUT_SEC=1, was 75"), "{said}");
+    let reload_log = subject.reload("KEEPALIVE_TIMEOUT_SEC=1\n");
+    assert!(reload_log.contains("KEEPALIVE_TIMEOUT_SEC=1, was 75"), "{reload_log}");
     assert_eq!(idle.read_to_end(), b"");
 }
 
 #[test]
-fn files_are_served_as_they_are_now() {
+fn a_reload_serves_changed_files() {
     let site = folder("reloaded-site");
     fs::write(site.join("index.html"), "before").expect("a file");
     let settings = Settings::new().set("STATIC_DIR", site.to_str().expect("UTF-8"));
@@ -132,19 +135,19 @@ fn files_are_served_as_they_are_now() {
     let before = get(address, "/");
     fs::write(site.join("index.html"), "after").expect("a file");
     fs::write(site.join("new.js"), "export {};").expect("a file");
-    assert_eq!(get(address, "/").text(), "before", "the disk is not asked");
-    let said = subject.signal();
-    assert!(said.contains("0 settings changed, 2 files are served"), "{said}");
+    assert_eq!(get(address, "/").text(), "before", "files are not read per request");
+    let reload_log = subject.signal();
+    assert!(reload_log.contains("0 settings changed, 2 files are served"), "{reload_log}");
     let after = get(address, "/");
     assert_eq!((after.text(), get(address, "/new.js").status), ("after", 200));
     assert_ne!(before.header("etag"), after.header("etag"));
-    fs::remove_file(site.join("new.js")).expect("the file is there");
+    fs::remove_file(site.join("new.js")).expect("an existing file");
     subject.signal();
     assert_eq!(get(address, "/new.js").status, 404);
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_says_why() {
+fn an_invalid_file_changes_nothing_and_is_logged() {
     let mut subject = Subject::start("bad", &Settings::new(), "MAX_VISIBLE=100\n");
     let file = subject.file.display().to_string();
     for (text, problem) in [
@@ -159,36 +162,42 @@ fn a_bad_file_changes_nothing_and_says_why() {
             ":2:12: STATIC_DIR=/nowhere: expected the path of an existing directory",
         ),
     ] {
-        let said = subject.reload(text);
-        assert!(said.contains("[ERROR] reload: nothing changes: ") && said.contains(problem), "{said}");
-        assert!(said.contains(&file), "{said}");
+        let reload_log = subject.reload(text);
+        assert!(
+            reload_log.contains("[ERROR] reload: nothing changes: ") && reload_log.contains(problem),
+            "{reload_log}"
+        );
+        assert!(reload_log.contains(&file), "{reload_log}");
         assert_eq!(subject.server.count("max_visible"), 100);
     }
-    fs::remove_file(&subject.file).expect("the file is there");
-    let said = subject.signal();
-    assert!(said.contains(&format!("nothing changes: --env-file {file}: can't be read: ")), "{said}");
-    let said = subject.reload("MAX_VISIBLE=50\n");
-    assert!(said.contains("MAX_VISIBLE=50, was 100"), "{said}");
+    fs::remove_file(&subject.file).expect("an existing file");
+    let reload_log = subject.signal();
+    assert!(
+        reload_log.contains(&format!("nothing changes: --env-file {file}: can't be read: ")),
+        "{reload_log}"
+    );
+    let reload_log = subject.reload("MAX_VISIBLE=50\n");
+    assert!(reload_log.contains("MAX_VISIBLE=50, was 100"), "{reload_log}");
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_stays() {
+fn settings_that_need_a_restart_are_logged_and_kept() {
     let mut subject = Subject::start("restart", &Settings::new(), "TICK_RATE=30\n");
     for _ in 0..2 {
-        let said = subject.reload("TICK_RATE=20\nPLAYER_SPEED=8\n");
+        let reload_log = subject.reload("TICK_RATE=20\nPLAYER_SPEED=8\n");
         for change in ["TICK_RATE=20, was 30", "PLAYER_SPEED=8, was 4"] {
             assert!(
-                said.contains(&format!("[WARN] reload: {change}, effective at the next start")),
-                "{said}"
+                reload_log.contains(&format!("[WARN] reload: {change}, effective at the next start")),
+                "{reload_log}"
             );
         }
-        assert!(said.contains("0 settings changed"), "{said}");
+        assert!(reload_log.contains("0 settings changed"), "{reload_log}");
     }
     subject.server.assert_healthy();
 }
 
 #[test]
-fn the_log_level_changes() {
+fn the_log_level_can_be_reloaded() {
     let mut subject = Subject::start("level", &Settings::new(), "LOG_LEVEL=info\n");
     let joined = |subject: &Subject| {
         let player = Client::join(&subject.server);
@@ -202,13 +211,13 @@ fn the_log_level_changes() {
 }
 
 #[test]
-fn many_signals_at_once_end_with_the_last_file() {
+fn many_signals_apply_the_last_file() {
     let subject = Subject::start("storm", &Settings::new(), "MAX_VISIBLE=100\n");
     for max_visible in 1..=50 {
         fs::write(&subject.file, format!("MAX_VISIBLE={max_visible}\n")).expect("a file");
         subject.server.signal(Signal::SIGHUP);
     }
-    wait_until("the last value", || subject.server.count("max_visible") == 50);
+    wait_until("the value of the last file", || subject.server.count("max_visible") == 50);
 }
 
 #[test]
@@ -224,11 +233,14 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_environment() {
     }
     fs::write(&file, printed).expect("a file");
     let status = program().arg("--check-config").arg("--env-file").arg(&file).status();
-    assert!(status.expect("the program runs").success(), "what --print-config prints is such a file");
+    assert!(
+        status.expect("the program runs").success(),
+        "the output of --print-config is a valid environment file"
+    );
 }
 
 #[test]
-fn a_file_that_is_wrong_at_the_start_ends_it_with_2() {
+fn an_invalid_file_at_the_start_is_a_configuration_error() {
     let file = folder("wrong").join("game.env");
     fs::write(&file, "PORT=0\nMAX_VISIBLE=none\n").expect("a file");
     let output = program().arg("--env-file").arg(&file).output().expect("the program runs");

@@ -1,9 +1,9 @@
-//! The server under what its systemd unit imposes, without systemd: the unit's system call filter, expanded by
-//! systemd's own tool and put in force as seccomp, its address families, no writable and executable memory, no new
-//! privileges, no capabilities, nobody's user id, its limit of files.
+//! The server under the restrictions of its systemd unit, without systemd. The tests apply the unit's system
+//! call filter (expanded by systemd's own tool) as seccomp, its address families, no writable and executable
+//! memory, no new privileges, no capabilities, the user `nobody`, and its limit of files.
 //!
-//! Not imposed here, and left to systemd: the mounts (`ProtectSystem`, `PrivateTmp` and their like) and `MemoryMax`, with which
-//! the peak of memory is compared.
+//! Not applied here: the mounts (`ProtectSystem`, `PrivateTmp` and others) and `MemoryMax`. The peak of
+//! memory is compared with `MemoryMax` instead.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -29,11 +29,11 @@ use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, debian, proc, wait_for_acks};
 
-/// Who owns nothing.
+/// User id of `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// The name of [`the_rest_of_the_way_into_the_sandbox`] for the test harness.
-const HELPER: &str = "process::sandbox::the_rest_of_the_way_into_the_sandbox";
+/// Name of [`enter_the_sandbox`] in the test harness.
+const HELPER: &str = "process::sandbox::enter_the_sandbox";
 
 const FILTER_VARIABLE: &str = "TEST_SECCOMP_FILTER";
 const PROGRAM_VARIABLE: &str = "TEST_PROGRAM";
@@ -44,9 +44,9 @@ const WRITE_AND_EXECUTE: u32 = 6;
 /// `PROT_EXEC`.
 const EXECUTE: u32 = 4;
 
-/// The names of the system calls that the unit allows.
+/// Names of the system calls that the unit allows.
 fn allowed() -> BTreeSet<String> {
-    // systemd's words: these are allowed implicitly.
+    // systemd allows these implicitly.
     let mut allowed: BTreeSet<String> = unit::group("@default").into_iter().collect();
     for line in unit::values("SystemCallFilter") {
         let (names, is_denied) = line.strip_prefix('~').map_or((line.as_str(), false), |names| (names, true));
@@ -64,7 +64,7 @@ fn allowed() -> BTreeSet<String> {
     allowed
 }
 
-/// The rules under which a system call is allowed.
+/// The rules for a system call.
 fn rules(name: &str) -> Vec<Value> {
     let with = |index: u32, op: &Value, value: u32| json!({"syscall": name, "args": [{"index": index, "type": "dword", "op": op, "val": value}]});
     match name {
@@ -74,7 +74,7 @@ fn rules(name: &str) -> Vec<Value> {
             .map(|family| match family {
                 "AF_INET" => with(0, &json!("eq"), 2),
                 "AF_INET6" => with(0, &json!("eq"), 10),
-                other => panic!("{other} is unknown here"),
+                other => panic!("unknown rule {other}"),
             })
             .collect(),
         "mmap" => [0, 2, 4].map(|value| with(2, &json!({"masked_eq": WRITE_AND_EXECUTE}), value)).to_vec(),
@@ -90,7 +90,7 @@ fn compile(rules: &[Value]) -> Option<BpfMap> {
     compile_from_json(filter.to_string().as_bytes(), arch).ok()
 }
 
-/// A folder of this test's own that everybody may use.
+/// A new folder that all users may read and write.
 fn public_folder(name: &str) -> PathBuf {
     let folder = env::temp_dir().join(format!("pixi-game-server-{}-{name}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
@@ -98,7 +98,8 @@ fn public_folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The command that becomes the server in the sandbox, with copies of the programs where nobody may reach them.
+/// The command that becomes the server in the sandbox. The programs are copied to a folder that `nobody` may
+/// read.
 fn command(settings: &Settings, folder: &Path) -> Command {
     let (helper, program) = (folder.join("helper"), folder.join("pixi-game-server"));
     fs::copy(env::current_exe().expect("this program"), &helper).expect("a copy of this program");
@@ -120,16 +121,16 @@ fn command(settings: &Settings, folder: &Path) -> Command {
     command
 }
 
-/// Started by the tests below, as nobody: sets the limits, puts the filter in force and becomes the server.
+// Started by the tests below as `nobody`: sets the limits, applies the filter and becomes the server.
 #[test]
 #[ignore = "becomes a server in a sandbox"]
-fn the_rest_of_the_way_into_the_sandbox() {
+fn enter_the_sandbox() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of files");
     let files = unit::values("LimitNOFILE")[0].parse::<u64>().expect("a number").min(hard);
     setrlimit(Resource::RLIMIT_NOFILE, files, files).expect("a lower limit of files");
     let rules: Vec<Value> = serde_json::from_str(&env::var(FILTER_VARIABLE).unwrap()).unwrap();
-    let filter = compile(&rules).expect("the tests have compiled every rule");
-    apply_filter(&filter["server"]).expect("the filter in force");
+    let filter = compile(&rules).expect("the caller has compiled every rule");
+    apply_filter(&filter["server"]).expect("the filter is applied");
     assert!(UnixDatagram::unbound().is_err(), "an address family that the unit does not allow");
     let error = Command::new(env::var_os(PROGRAM_VARIABLE).unwrap())
         .env_remove(FILTER_VARIABLE)
@@ -143,7 +144,7 @@ fn status(server: &Server, field: &str) -> String {
 }
 
 fn assert_restricted(server: &Server) {
-    assert_eq!(status(server, "Seccomp"), "2", "a filter is in force");
+    assert_eq!(status(server, "Seccomp"), "2", "a filter is active");
     assert_eq!(status(server, "NoNewPrivs"), "1");
     assert_eq!(status(server, "CapEff").trim_start_matches('0'), "");
     assert_eq!(status(server, "CapPrm").trim_start_matches('0'), "");
@@ -155,7 +156,7 @@ fn assert_restricted(server: &Server) {
 }
 
 #[test]
-fn the_filter_leaves_no_way_to_change_the_system_or_other_processes() {
+fn the_filter_refuses_changes_to_the_system_and_other_processes() {
     let allowed = allowed();
     let powers = [
         "mount",
@@ -194,7 +195,7 @@ fn the_filter_leaves_no_way_to_change_the_system_or_other_processes() {
 }
 
 #[test]
-fn the_server_serves_and_stops_under_the_units_restrictions() {
+fn the_server_works_under_the_unit_restrictions() {
     let folder = public_folder("sandbox");
     fs::create_dir_all(folder.join("static")).expect("a folder");
     fs::write(folder.join("static/index.html"), "the client").expect("a file");
@@ -215,8 +216,8 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     server.assert_healthy();
     assert_eq!(get(server.address(), "/").text(), "the client");
     assert!(server.metrics().to_string().len() > 1_000);
-    clients.pop().expect("one of many").reset();
-    wait_until("one who may come back", || server.count("resumes_remembered") == 1);
+    clients.pop().expect("there are many clients").reset();
+    wait_until("one saved session", || server.count("resumes_remembered") == 1);
 
     fs::write(folder.join("static/index.html"), "another client").expect("a file");
     server.signal(Signal::SIGHUP);
@@ -229,20 +230,23 @@ fn the_server_serves_and_stops_under_the_units_restrictions() {
     server.terminate();
     let log = fs::read_to_string(folder.join("log")).expect("the log");
     assert!(log.lines().last().is_some_and(|line| line.ends_with("stopped")), "{log}");
-    assert!(!log.contains("[WARN]") && !log.contains("[ERROR]"), "nothing that it needs is refused: {log}");
+    assert!(
+        !log.contains("[WARN]") && !log.contains("[ERROR]"),
+        "the server needs nothing that the unit refuses: {log}"
+    );
     let settings = settings.set("LOG_FILE", "log-2");
     let mut server = Server::run_logging_to(command(&settings, &folder), &folder.join("log-2"));
-    assert_eq!(server.count("resumes_remembered"), 301, "all of them, over the restart");
+    assert_eq!(server.count("resumes_remembered"), 301, "all sessions survive the restart");
     server.terminate();
     let _ = fs::remove_dir_all(folder);
 }
 
 #[test]
-fn a_panic_under_the_units_restrictions_has_its_last_line() {
+fn a_panic_under_the_unit_restrictions_logs_a_last_line() {
     let folder = public_folder("sandbox-panic");
     let mut server = Server::run(command(&Settings::new(), &folder));
     let fault = Fault::inject(server.pid(), "recvfrom:retval=1000000");
-    wait_until("the last line", || {
+    wait_until("the last line to be logged", || {
         send_request(server.address());
         server.log().contains("thread 'main' panicked at ")
     });

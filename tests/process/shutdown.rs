@@ -1,4 +1,4 @@
-//! Stopping: everybody is told, the drain has an end, and a second signal doesn't wait for it.
+//! Shutdown: clients receive 1001, the drain has a timeout, and a second signal skips the rest of it.
 
 use nix::sys::signal::Signal;
 
@@ -14,7 +14,7 @@ fn wait_for_drain(server: &Server) {
     wait_until("the drain", || get(server.address(), "/health").status == 503);
 }
 
-/// Stops a server with many players and checks that each of them is told.
+/// Stops a server with many players, and asserts that each of them receives 1001.
 fn stop_with(signal: Signal) {
     let mut server = Server::start();
     let mut clients = Client::connect_many(&server, PLAYERS, replica_options());
@@ -22,9 +22,7 @@ fn stop_with(signal: Signal) {
         clients.iter().all(|client| client.replica.own_id().is_some())
     });
     server.signal(signal);
-    poll_until(&mut clients, "everybody's Close and the end of every connection", |clients| {
-        clients.iter().all(|client| client.ended)
-    });
+    poll_until(&mut clients, "every connection to end", |clients| clients.iter().all(|client| client.ended));
     for client in &clients {
         assert_eq!(client.close_code, Some(1001), "{client:?}");
     }
@@ -32,24 +30,24 @@ fn stop_with(signal: Signal) {
 }
 
 #[test]
-fn sigterm_tells_everybody_and_exits_with_0() {
+fn sigterm_closes_all_clients_and_exits_with_0() {
     stop_with(Signal::SIGTERM);
 }
 
 #[test]
-fn sigint_tells_everybody_and_exits_with_0() {
+fn sigint_closes_all_clients_and_exits_with_0() {
     stop_with(Signal::SIGINT);
 }
 
 #[test]
-fn a_server_without_players_stops_at_once() {
+fn a_server_without_players_exits_at_once() {
     let mut server = Settings::new().set("SHUTDOWN_TIMEOUT_SEC", 300).start();
     let _idle = Raw::connect(server.address());
     server.terminate();
 }
 
 #[test]
-fn while_it_drains_health_says_so_and_nobody_new_is_admitted() {
+fn a_draining_server_reports_it_and_refuses_players() {
     let mut server = Server::start();
     let mut stubborn = Raw::upgraded(server.address());
     server.signal(Signal::SIGTERM);
@@ -60,7 +58,7 @@ fn while_it_drains_health_says_so_and_nobody_new_is_admitted() {
     let mut late = Raw::connect(server.address());
     late.send(UPGRADE.as_bytes());
     assert_eq!(late.response().status, 503);
-    // It was told, and ignores it: the server leaves it behind and exits all the same.
+    // This client received its Close and ignores it; the server exits nevertheless.
     assert_eq!(stubborn.next_frame_of(CLOSE).payload[..2], 1001_u16.to_be_bytes());
     assert_eq!(server.wait_for_exit().code(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! Signals that must not end the process: one that comes before the server is ready, those of writes that fail.
+//! Signals that must not end the process: a signal before the server is ready, and signals of failed writes.
 
 use std::fs;
 use std::io::Write as _;
@@ -27,10 +27,10 @@ fn blocked_signals(pid: u32) -> u64 {
 }
 
 #[test]
-fn one_that_comes_while_the_configuration_is_read_waits_for_the_server() {
+fn sighup_during_the_start_is_handled_afterwards() {
     let folder = folder("early-signal");
     let fifo = fifo_in(&folder);
-    // With a writer that writes nothing yet, the server is held up before anything else.
+    // While the FIFO has a writer but no data, the server blocks at the start.
     let writer = fs::File::options().read(true).write(true).open(&fifo).expect("both ends");
     let log = folder.join("server.log");
     let mut command = Settings::new().set("LOG_FILE", log.to_str().expect("text")).command();
@@ -39,18 +39,18 @@ fn one_that_comes_while_the_configuration_is_read_waits_for_the_server() {
     let hang_up = 1 << (Signal::SIGHUP as u64 - 1);
     wait_until("the signals to be blocked", || blocked_signals(child.id()) & hang_up != 0);
     send_signal(child.id(), Signal::SIGHUP);
-    // What is written to a FIFO that nothing reads is lost with its writer.
+    // Data in a FIFO without a reader is lost when the writer closes it.
     wait_until("the file to be opened", || proc::has_open(child.id(), &fifo));
     (&writer).write_all(b"LOG_LEVEL=info\n").expect("written");
     drop(writer);
     let read = || fs::read_to_string(&log).unwrap_or_default();
-    wait_until("the reload", || read().contains("reload: nothing changes"));
+    wait_until("the reload to end", || read().contains("reload: nothing changes"));
     assert!(read().contains("listening on"), "{}", read());
     send_signal(child.id(), Signal::SIGTERM);
     assert_eq!(child.wait().expect("a status").code(), Some(0));
 }
 
-/// A terminal of its own with this command on it, which has the server's program as `$0`. Killed, it leaves nobody before it.
+/// Runs a command on a new terminal, with the server's program as `$0`. Killing it hangs up the terminal.
 fn terminal(server: &Command, command: &str) -> Child {
     let program = server.get_program().to_str().expect("text");
     let mut terminal = Command::new("script");
@@ -64,7 +64,7 @@ fn terminal(server: &Command, command: &str) -> Child {
 }
 
 #[test]
-fn a_terminal_that_goes_ends_the_server_that_was_started_on_it() {
+fn a_closed_terminal_ends_the_server_on_it() {
     let port = free_port();
     let server = Settings::new().set("PORT", port).command();
     let mut terminal = terminal(&server, r#"exec "$0""#);
@@ -72,15 +72,15 @@ fn a_terminal_that_goes_ends_the_server_that_was_started_on_it() {
     wait_until("the server", is_there);
     terminal.kill().expect("it runs");
     terminal.wait().expect("it ends");
-    wait_until("the server's end", || !is_there());
+    wait_until("the server to exit", || !is_there());
 }
 
 #[test]
-fn a_server_that_outlives_its_terminal_is_reloaded() {
+fn a_server_in_its_own_session_handles_sighup_after_its_terminal_closed() {
     let folder = folder("detached");
     let log = folder.join("server.log");
     let server = Settings::new().set("LOG_FILE", log.to_str().expect("text")).command();
-    // In a session of its own, as below `setsid` and systemd, no signal tells it that the terminal has gone.
+    // In its own session, as with `setsid` and systemd, the server gets no SIGHUP when the terminal closes.
     let mut terminal = terminal(&server, r#"exec setsid --wait "$0""#);
     let read = || fs::read_to_string(&log).unwrap_or_default();
     wait_until("the server", || read().contains("listening on"));
@@ -88,28 +88,28 @@ fn a_server_that_outlives_its_terminal_is_reloaded() {
     terminal.kill().expect("it runs");
     terminal.wait().expect("it ends");
     send_signal(pid, Signal::SIGHUP);
-    wait_until("the reload", || read().contains("files are served") || read().contains("stopping"));
+    wait_until("the reload to end", || read().contains("files are served") || read().contains("stopping"));
     assert!(!read().contains("stopping"), "{}", read());
     send_signal(pid, Signal::SIGTERM);
-    wait_until("the server's end", || read().contains("stopped"));
+    wait_until("the server to exit", || read().contains("stopped"));
 }
 
-/// A player comes and goes; the log and the store are to tell of it.
+/// Lets a player join and leave, which writes to the log and the store.
 fn visit(server: &Server) {
     Client::join(server).reset();
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_costs_lines_and_places_alone() {
+fn a_file_size_limit_only_loses_log_lines_and_sessions() {
     let folder = folder("file-size");
     let state = folder.to_str().expect("text");
     let log = folder.join("server.log");
     let settings = Settings::new().set("STATE_DIR", state).set("DEBUG", true);
     drop(settings.start());
     let settings = settings.set("LOG_FILE", log.to_str().expect("text"));
-    // In the shell's blocks of 512 or 1024 bytes.
+    // The limit is in the shell's blocks of 512 or 1024 bytes.
     let mut server = settings.start_without_log(&["sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\""]);
-    wait_until("lines and a write to fail", || {
+    wait_until("a log line and a store write to fail", || {
         visit(&server);
         server.count("log_lines_dropped_total") > 0 && server.count("resume_store_failures_total") > 0
     });
@@ -119,7 +119,7 @@ fn a_limit_on_the_size_of_files_costs_lines_and_places_alone() {
 }
 
 #[test]
-fn a_log_whose_reader_is_gone_costs_lines_alone() {
+fn a_log_without_a_reader_only_loses_log_lines() {
     let folder = folder("reader-gone");
     let fifo = fifo_in(&folder);
     let reader = fs::File::options().read(true).write(true).open(&fifo).expect("both ends");
@@ -132,9 +132,9 @@ fn a_log_whose_reader_is_gone_costs_lines_alone() {
         server.count("log_lines_dropped_total") > 0
     });
     let dropped = server.count("log_lines_dropped_total");
-    // It can't be opened again without a reader, and the server does not wait for one.
+    // The FIFO can't be reopened without a reader; the server must not wait for one.
     server.signal(Signal::SIGHUP);
-    wait_until("the line about it", || server.count("log_lines_dropped_total") > dropped);
+    wait_until("the failed reopen", || server.count("log_lines_dropped_total") > dropped);
     server.assert_healthy();
     server.terminate();
 }

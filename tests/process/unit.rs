@@ -1,20 +1,20 @@
-//! The systemd unit as text: systemd itself understands all of it, and finds it hardened.
+//! The systemd unit as text: systemd accepts every line and rates it as hardened.
 
 use std::process::Command;
 
 use crate::support::debian;
 use crate::support::process::output_text;
 
-/// The unit.
+/// Path of the unit.
 pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/pixi-game-server.service");
 
-/// Its text; the sandboxed part of a test may not be allowed to read the file.
+/// Text of the unit. It is included because a sandboxed test process may not read the file.
 const TEXT: &str = include_str!("../../deploy/pixi-game-server.service");
 
-/// Highest exposure, of 10, that systemd's own analysis may find; it calls up to 2 "OK".
+/// Highest allowed exposure level of systemd's analysis, out of 10; levels up to 2 are "OK".
 const EXPOSURE_MAX: f64 = 2.0;
 
-/// All values that a key is given, in order.
+/// All values of a key, in order.
 pub fn values(key: &str) -> Vec<String> {
     let lines = TEXT.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     lines.map(str::to_owned).collect()
@@ -28,7 +28,7 @@ fn analyze(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), output_text(&output))
 }
 
-/// What a group of system calls stands for, groups within it included.
+/// The system calls of a group, including nested groups.
 pub fn group(name: &str) -> Vec<String> {
     let (known, text) = analyze(&["syscall-filter", name]);
     assert!(known, "{name}: {text}");
@@ -40,16 +40,16 @@ pub fn group(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn systemd_understands_every_line() {
+fn systemd_accepts_every_line() {
     let (_, text) = analyze(&["verify", "--man=no", PATH]);
-    // The program is not installed where tests run; nothing else may be found.
+    // The program is not installed on the test machine; this is the only accepted warning.
     let complaints: Vec<&str> =
         text.lines().filter(|line| !line.contains("/usr/local/bin/pixi-game-server")).collect();
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 
 #[test]
-fn systemd_finds_it_hardened() {
+fn systemd_rates_the_unit_as_hardened() {
     let (_, text) = analyze(&["security", "--offline=true", "--no-pager", PATH]);
     let line = text.lines().find(|line| line.contains("Overall exposure level")).unwrap_or(&text);
     let exposure = line.split_whitespace().find_map(|word| word.parse::<f64>().ok());
@@ -57,7 +57,7 @@ fn systemd_finds_it_hardened() {
 }
 
 #[test]
-fn its_pillars_stand() {
+fn the_unit_has_its_key_settings() {
     for (key, value) in [
         ("User", "pixi-game-server"),
         ("NoNewPrivileges", "yes"),
@@ -69,7 +69,7 @@ fn its_pillars_stand() {
     ] {
         assert_eq!(values(key), [value], "{key}");
     }
-    // Without /proc/sys the server could not warn of the kernel's settings.
+    // The server reads /proc/sys to warn about kernel settings.
     assert_eq!((values("ProtectProc"), values("ProcSubset")), (vec!["invisible".to_owned()], vec![]));
     assert!(!values("MemoryMax").is_empty() && !values("LimitNOFILE").is_empty());
 }

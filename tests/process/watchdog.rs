@@ -1,4 +1,4 @@
-//! A loop that stands still is ended by the watchdog; a process that was suspended goes on.
+//! The watchdog aborts a stalled event loop, and tolerates a suspended process.
 
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
@@ -10,31 +10,31 @@ use super::fault::Fault;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, wait_for_acks};
 
-/// Longer than the watchdog waits for a tick.
+/// Longer than the watchdog's timeout.
 const SUSPENSION: Duration = Duration::from_secs(8);
 
-/// Ticks of more than two of the watchdog's wake-ups.
+/// Number of ticks in more than two intervals of the watchdog.
 const TICKS_OF_WAKE_UPS: u64 = 130;
 
 #[test]
-fn a_loop_that_stands_still_is_aborted_with_a_last_line() {
+fn a_stalled_loop_is_aborted_with_a_last_line() {
     let mut server = Server::start();
     wait_until("the first ticks", || server.count("ticks_total") > 10);
-    // Each tick arms the timer anew: the next one stays in that system call.
+    // Each tick rearms the timer, so the fault blocks the loop in the next such call.
     let fault = Fault::inject(server.pid(), "timerfd_settime:delay_enter=60s");
     server.wait_for_log("watchdog");
-    // The thread can't die as long as strace holds it.
+    // The thread can't exit while strace holds it.
     drop(fault);
     assert_eq!(server.wait_for_exit().signal(), Some(Signal::SIGABRT as i32));
     let log = server.log();
     let last = log.lines().last().unwrap_or_default();
     assert!(last.contains("[ERROR] watchdog: no tick for 5 seconds after "), "{last}");
-    // The loop's thread, under strace, is stopped in its system call.
+    // strace stopped the loop's thread in its system call.
     assert!(last.contains("pixi-game-serve t") && last.contains("watchdog R"), "{last}");
 }
 
 #[test]
-fn a_suspended_process_goes_on_with_everybody_it_had() {
+fn a_suspended_process_resumes_with_all_players() {
     let server = Server::start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     let ids = clients.each_ref().map(Client::id);

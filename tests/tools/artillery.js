@@ -1,5 +1,5 @@
-// A player of tools/artillery without Artillery: what it sends is printed in hex, and every MOVE gets this answer (hex) with its
-// own sequence. Arguments: players.js, the answer.
+// Runs a player of tools/artillery without Artillery: prints its messages in hex, and answers every MOVE with
+// this ack (hex) with the MOVE's sequence number. Arguments: players.js, the ack.
 'use strict';
 
 const { EventEmitter } = require('node:events');

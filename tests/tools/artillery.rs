@@ -1,5 +1,5 @@
-//! The players of `make artillery-test`, without Artillery itself: it takes minutes and 600 MB to install, and sends what
-//! `tools/artillery/players.js` gives it.
+//! The players of `make artillery-test` without Artillery, which takes minutes and 600 MB to install. The
+//! tests run the functions of `tools/artillery/players.js` directly.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::debian::program;
 use crate::support::from_hex;
 use crate::support::process::succeed;
 
-/// The server's answer to a MOVE; its last four bytes are the sequence.
+/// The server's ack of a MOVE. Its last four bytes are the sequence number.
 const ACK: &str = "08e903000064006400ffffffff";
 
 fn tool(name: &str) -> String {
@@ -20,7 +20,7 @@ fn tool(name: &str) -> String {
 }
 
 #[test]
-fn players_send_what_the_server_understands_and_time_its_answers() {
+fn players_send_valid_messages_and_measure_acks() {
     let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/artillery.js");
     let output = succeed(Command::new(program("node")).arg(driver).args([&tool("players.js"), ACK]));
     let text = String::from_utf8(output.stdout).expect("it prints text");
@@ -42,7 +42,7 @@ fn players_send_what_the_server_understands_and_time_its_answers() {
             ClientMessage::Attack { .. } => "attack",
             ClientMessage::AttackEnd => "attack end",
             ClientMessage::Leave => "leave",
-            other => panic!("{other:?} is not in the scenario"),
+            other => panic!("{other:?} is not a message of the scenario"),
         };
         *kinds.entry(kind).or_default() += 1;
     }
@@ -55,17 +55,17 @@ fn players_send_what_the_server_understands_and_time_its_answers() {
     ] {
         assert_eq!(kinds.get(what), Some(&count), "{what}: {kinds:?}");
     }
-    // Each is sent in half of twenty rounds; none or all of them happens once in a million runs.
+    // Each message is sent in half of twenty rounds; none or twenty of them occurs once in a million runs.
     for what in ["direction", "attack", "attack end"] {
         assert!((1..20).contains(&kinds[what]), "{what}: {kinds:?}");
     }
 }
 
 #[test]
-fn the_scenario_calls_what_players_can() {
-    let scenario = fs::read_to_string(tool("players.yml")).expect("it is there");
-    let players = fs::read_to_string(tool("players.js")).expect("it is there");
-    let (_, exported) = players.split_once("module.exports = {").expect("it exports something");
+fn the_scenario_calls_existing_functions() {
+    let scenario = fs::read_to_string(tool("players.yml")).expect("a readable file");
+    let players = fs::read_to_string(tool("players.js")).expect("a readable file");
+    let (_, exported) = players.split_once("module.exports = {").expect("an export list");
     let called: Vec<&str> =
         scenario.lines().filter_map(|line| line.trim().strip_prefix("- function: ")).collect();
     assert_eq!(called.len(), 6);

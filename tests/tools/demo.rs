@@ -1,4 +1,4 @@
-//! `demo.sh`: what it shows, and that it leaves nothing behind.
+//! `demo.sh`: its output, and that it leaves no process behind.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,7 +18,8 @@ fn demo(port: u16, report: &Path) -> Command {
         programs.join("loadtest").exists(),
         "the workspace's programs are built by `cargo test --workspace`"
     );
-    // Tests that run in the background ignore some of the signals, and a shell can't trap what it was started to ignore.
+    // Tests in the background ignore some signals, and a shell can't trap signals that were ignored at its
+    // start.
     let mut command = Command::new("env");
     command.arg("--default-signal=INT,TERM,HUP").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/demo.sh"));
     command.env("DEMO_BIN", programs).env("DEMO_REPORT", report).env("PORT", port.to_string());
@@ -32,7 +33,7 @@ fn is_under_load(demo: &Child) -> bool {
     proc::children(demo.id()).into_iter().any(|child| proc::name(child) == "loadtest")
 }
 
-/// A demo whose load test runs.
+/// Starts a demo and waits for its load test.
 fn running(name: &str) -> (Child, u16, PathBuf) {
     let (port, report) = (free_port(), folder(name).join("demo.html"));
     let child = demo(port, &report).env("DEMO_SECONDS", "600").spawn().expect("the script starts");
@@ -41,30 +42,30 @@ fn running(name: &str) -> (Child, u16, PathBuf) {
 }
 
 #[test]
-fn it_shows_figures_and_writes_a_report() {
+fn the_demo_prints_figures_and_writes_a_report() {
     let (port, report) = (free_port(), folder("demo").join("demo.html"));
     let output = demo(port, &report).output().expect("the script runs");
-    let said = output_text(&output);
-    assert!(output.status.success(), "{said}");
+    let text = output_text(&output);
+    assert!(output.status.success(), "{text}");
     for words in ["20 players join", "ack", "ticks_total", "Report with charts: "] {
-        assert!(said.contains(words), "{words:?} is missing: {said}");
+        assert!(text.contains(words), "{words:?} is missing: {text}");
     }
     assert!(fs::read_to_string(&report).expect("the report").contains("<html"));
     assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "the server is gone");
 }
 
 #[test]
-fn a_port_that_is_taken_is_said() {
+fn a_port_in_use_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let output = demo(port, &folder("demo-taken").join("demo.html")).output().expect("the script runs");
-    let said = output_text(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("demo.sh: port {port} is taken; choose another: PORT=")), "{said}");
+    let text = output_text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(&format!("demo.sh: port {port} is taken; choose another: PORT=")), "{text}");
 }
 
 #[test]
-fn a_signal_in_the_middle_leaves_nothing_running() {
+fn a_signal_leaves_no_process_running() {
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let (child, port, _) = running(&format!("demo-{signal}"));
         send_signal(child.id(), signal);
@@ -75,7 +76,7 @@ fn a_signal_in_the_middle_leaves_nothing_running() {
 }
 
 #[test]
-fn wrong_figures_are_named() {
+fn invalid_numbers_are_named() {
     for (variable, value, allowed) in [
         ("DEMO_CLIENTS", "0", "1 to 19000"),
         ("DEMO_SECONDS", "1m", "1 to 3600"),

@@ -1,4 +1,4 @@
-//! What all programs of the workspace have in common: `--help` and `--version`.
+//! `--help`, `--version` and argument errors of all programs of the workspace.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::support::folder;
 use crate::support::process::stderr_text;
 use crate::support::server::PROGRAM;
 
-/// Every program, by name, with its version, as cargo knows them.
+/// Names and versions of all programs, from cargo.
 fn programs() -> BTreeMap<String, String> {
     let mut command = Command::new(env!("CARGO"));
     command.args(["metadata", "--no-deps", "--offline", "--locked", "--format-version=1"]);
@@ -31,9 +31,9 @@ fn programs() -> BTreeMap<String, String> {
     programs
 }
 
-/// Runs a program beside the server's, which `cargo test --workspace` has built, with one argument and no settings. A program
-/// of an older build may not know the argument and start its work. It therefore finds no other program, writes into a folder
-/// of its own, and ends with all that it started after some seconds, with status 124.
+/// Runs a program built by `cargo test --workspace` with one argument and no settings. An outdated build may
+/// not know the argument and start its work. It therefore finds no other program, writes into a new folder,
+/// and is stopped after some seconds, with status 124.
 fn run(name: &str, argument: &str) -> Output {
     let program = Path::new(PROGRAM).with_file_name(name);
     assert!(program.is_file(), "{} is not built: cargo build --workspace", program.display());
@@ -48,7 +48,7 @@ fn run(name: &str, argument: &str) -> Output {
     output
 }
 
-/// What it prints; it does nothing else.
+/// Standard output of a program that must do nothing else.
 fn printed(name: &str, argument: &str) -> String {
     let output = run(name, argument);
     let complaint = stderr_text(&output);
@@ -57,7 +57,7 @@ fn printed(name: &str, argument: &str) -> String {
 }
 
 #[test]
-fn every_program_tells_its_name_and_version() {
+fn every_program_prints_its_name_and_version() {
     for (name, version) in programs() {
         for flag in ["--version", "-V"] {
             assert_eq!(printed(&name, flag), format!("{name} {version}\n"), "{name} {flag}");
@@ -66,7 +66,7 @@ fn every_program_tells_its_name_and_version() {
 }
 
 #[test]
-fn every_program_shows_its_flags_with_two_dashes_first() {
+fn every_program_lists_its_flags_with_two_dashes_first() {
     for name in programs().into_keys() {
         for flag in ["--help", "-h"] {
             let help = printed(&name, flag);
@@ -82,7 +82,7 @@ fn every_program_shows_its_flags_with_two_dashes_first() {
 }
 
 #[test]
-fn an_unknown_flag_ends_every_program_with_2() {
+fn every_program_exits_with_2_on_an_unknown_flag() {
     for name in programs().into_keys() {
         let output = run(&name, "--no-such-flag");
         let complaint = stderr_text(&output);

@@ -1,6 +1,6 @@
-//! Every target of the Makefile, run as its user would. The programs are those that the tests are built with; cargo, docker
-//! and their like only note what was asked of them, and browsers are left alone. What would take minutes gets a wrong setting,
-//! which the program at the end of the recipe names.
+//! Every target of the Makefile, run as a user runs it, with the programs built for the tests. Stubs for
+//! cargo, docker and similar programs only print their arguments, and no browser is started. A target that
+//! takes minutes gets an invalid setting, which its last program must report.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,17 +16,17 @@ use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
 use crate::support::{Server, folder, free_port, proc};
 
-/// What only takes note.
-const NOTING: [&str; 4] = ["cargo", "docker", "cargo-deny", "cargo-fuzz"];
+/// Programs replaced by a stub that prints its arguments.
+const STUBBED: [&str; 4] = ["cargo", "docker", "cargo-deny", "cargo-fuzz"];
 
-/// A place to run targets in.
-struct Desk {
+/// An environment to run targets in.
+struct Environment {
     folder: PathBuf,
     server: Server,
 }
 
-impl Desk {
-    fn new(name: &str) -> Desk {
+impl Environment {
+    fn new(name: &str) -> Environment {
         let folder = folder(name);
         let built = Path::new(PROGRAM).parent().expect("a file has a folder");
         fs::create_dir(folder.join("target")).expect("a folder");
@@ -34,15 +34,15 @@ impl Desk {
             symlink(built, folder.join("target").join(profile)).expect("a link");
         }
         fs::create_dir(folder.join("bin")).expect("a folder");
-        for name in NOTING {
+        for name in STUBBED {
             let path = folder.join("bin").join(name);
             fs::write(&path, "#!/bin/sh\necho \"NOTED ${0##*/} $*\"\n").expect("a script");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
         }
-        Desk { folder, server: Server::start() }
+        Environment { folder, server: Server::start() }
     }
 
-    /// Where programs are found, first of all those that only take note.
+    /// `PATH` with the stubs first.
     fn path(&self) -> String {
         let path = std::env::var("PATH").unwrap_or_default();
         format!("{}:{path}", self.folder.join("bin").display())
@@ -64,17 +64,17 @@ impl Desk {
         command
     }
 
-    /// Runs a target with what follows it on the line, where + is a space within a word, and SERVER stands for the
-    /// address of a server that runs.
+    /// Runs a target. A `+` in its arguments is a space within a word, and SERVER is the address of a running
+    /// server.
     fn run(&self, line: &str) -> (Output, String) {
         let line = line.replace("SERVER", &format!("SERVER={}", self.server.address()));
         let output = self.make(&line).env("PORT", free_port().to_string()).output().expect("make runs");
-        let said = output_text(&output);
-        (output, said)
+        let text = output_text(&output);
+        (output, text)
     }
 }
 
-/// Targets and what they must say; with status 0, unless it is a complaint.
+/// Targets and their expected output. They must succeed, unless the output is an error.
 const TARGETS: [(&str, &str); 35] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
@@ -113,44 +113,44 @@ const TARGETS: [(&str, &str); 35] = [
     ("uninstall DESTDIR=ROOT", ""),
 ];
 
-/// Tried elsewhere: in `install`, in `package`, below, by hand (it installs a program), with Artillery's players, by `make test`, and by hand (a
-/// browser that shows how fast it is).
+/// Targets tested elsewhere: in `install`, in `package`, in tests below, with Artillery's players, by `make
+/// test`, or by hand (one installs a program, and one shows the speed of a browser).
 const ELSEWHERE: [&str; 8] =
     ["install", "deb", "run", "sbom", "artillery-test", "artillery-quick", "test-page", "bench-page"];
 
 #[test]
-fn every_target_does_what_it_says() {
-    let desk = Desk::new("targets");
+fn every_target_works() {
+    let environment = Environment::new("targets");
     for (line, words) in TARGETS {
-        let line = line.replace("ROOT", &desk.folder.display().to_string());
-        let (output, said) = desk.run(&line);
-        assert!(said.contains(words), "make {line}: {words:?} is missing:\n{said}");
+        let line = line.replace("ROOT", &environment.folder.display().to_string());
+        let (output, text) = environment.run(&line);
+        assert!(text.contains(words), "make {line}: {words:?} is missing:\n{text}");
         let complains = words.contains(": expected") || words == "nowhere:x";
-        assert_eq!(output.status.success(), !complains, "make {line}: {}\n{said}", output.status);
+        assert_eq!(output.status.success(), !complains, "make {line}: {}\n{text}", output.status);
     }
 }
 
 #[test]
-fn every_target_is_in_the_help_and_tried() {
+fn every_target_has_help_and_a_test() {
     let makefile =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile")).expect("the Makefile");
-    let (_, rest) = makefile.split_once(".PHONY: ").expect("it names its targets");
+    let (_, rest) = makefile.split_once(".PHONY: ").expect("a list of targets");
     let (names, _) = rest.split_once("\n\n").expect("they end");
     let names: BTreeSet<&str> = names.split_whitespace().filter(|name| *name != "\\").collect();
     let tried: BTreeSet<&str> =
         TARGETS.iter().map(|(line, _)| line.split(' ').next().unwrap_or_default()).chain(ELSEWHERE).collect();
     assert_eq!(names, tried);
-    let (_, help) = Desk::new("help").run("help");
+    let (_, help) = Environment::new("help").run("help");
     for name in names {
         assert!(help.lines().any(|line| line.split_whitespace().nth(1) == Some(name)), "{name} has no help");
     }
 }
 
 #[test]
-fn run_builds_and_serves() {
-    let desk = Desk::new("run");
+fn make_run_builds_and_serves() {
+    let environment = Environment::new("run");
     let port = free_port();
-    let mut command = desk.make("run");
+    let mut command = environment.make("run");
     command.env("PORT", port.to_string()).env("HOST", "127.0.0.1");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("make runs");
     let address = ([127, 0, 0, 1], port).into();
@@ -162,38 +162,46 @@ fn run_builds_and_serves() {
 }
 
 #[test]
-fn a_port_that_another_server_has_is_named() {
-    let desk = Desk::new("taken");
-    let port = desk.server.address().port().to_string();
-    let output = desk.make("load-test LOAD=--duration+1s").env("PORT", &port).output().expect("make runs");
+fn a_port_in_use_is_named() {
+    let environment = Environment::new("taken");
+    let port = environment.server.address().port().to_string();
+    let output =
+        environment.make("load-test LOAD=--duration+1s").env("PORT", &port).output().expect("make runs");
     assert_eq!(output.status.code(), Some(2), "of make");
-    let said = stderr_text(&output);
+    let text = stderr_text(&output);
     assert!(
-        said.starts_with(&format!("with-server.sh: port {port} is taken; choose another: PORT=")),
-        "{said}"
+        text.starts_with(&format!("with-server.sh: port {port} is taken; choose another: PORT=")),
+        "{text}"
     );
-    assert_eq!(desk.server.metrics()["connections"]["upgraded_total"], 0, "nobody plays on the other server");
+    assert_eq!(
+        environment.server.metrics()["connections"]["upgraded_total"],
+        0,
+        "no client may connect to the other server"
+    );
 }
 
 #[test]
-fn a_signal_to_the_script_ends_the_server_and_what_runs_beside_it() {
-    let desk = Desk::new("with-server");
+fn a_signal_to_the_script_ends_the_server_and_the_command() {
+    let environment = Environment::new("with-server");
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
-        let started = desk.folder.join(format!("started-{signal}"));
+        let started = environment.folder.join(format!("started-{signal}"));
         let beside =
             format!("echo $$ $SERVER_PID >'{0}.new'; mv '{0}.new' '{0}'; sleep 600", started.display());
-        // Tests that run in the background ignore some of the signals, and a shell can't trap what it was started to ignore.
+        // Tests in the background ignore some signals, and a shell can't trap signals that were ignored at
+        // its start.
         let mut command = Command::new("env");
         command.args(["--default-signal=INT,TERM,HUP", "tools/with-server.sh", "sh", "-c", &beside]);
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", desk.path());
-        command.env("CARGO_TARGET_DIR", desk.folder.join("target")).env("PORT", free_port().to_string());
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", environment.path());
+        command
+            .env("CARGO_TARGET_DIR", environment.folder.join("target"))
+            .env("PORT", free_port().to_string());
         let script = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut script = script.expect("the script starts");
-        wait_until("the command beside the server", || started.exists());
+        wait_until("the wrapped command to start", || started.exists());
         send_signal(script.id(), signal);
         assert!(!script.wait().expect("it ends").success());
         for pid in fs::read_to_string(&started).expect("process ids").split_whitespace() {
-            wait_until("its end", || !proc::exists(pid.parse().expect("a process id")));
+            wait_until("the process to exit", || !proc::exists(pid.parse().expect("a process id")));
         }
     }
 }

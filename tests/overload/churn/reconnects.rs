@@ -32,7 +32,7 @@ struct Departures {
     vanished: u64,
 }
 
-/// Disconnects some clients. Those that send a Close or LEAVE wait for the server's Close.
+/// Disconnects some clients. A client that sends a Close or LEAVE waits for the server's Close.
 fn depart(clients: &mut Vec<Client>, random: &mut Random, departures: &mut Departures) {
     let mut leaving = Vec::new();
     for _ in 0..LEAVERS {

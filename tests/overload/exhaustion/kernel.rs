@@ -30,8 +30,8 @@ fn log_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
 #[test]
 fn a_short_accept_queue_is_logged_with_its_fix() {
     let folder = folder("queue");
-    let said = log_with_queue(128, 5_000, &folder.join("short.log"));
-    let line = said.lines().find(|line| line.contains("somaxconn")).unwrap_or_else(|| panic!("{said}"));
+    let log = log_with_queue(128, 5_000, &folder.join("short.log"));
+    let line = log.lines().find(|line| line.contains("somaxconn")).unwrap_or_else(|| panic!("{log}"));
     assert!(
         line.contains("[WARN] net.core.somaxconn is 128 and should be 4096 for 5000 players ("),
         "{line}"
@@ -39,7 +39,7 @@ fn a_short_accept_queue_is_logged_with_its_fix() {
     assert!(line.ends_with("); to change it, run as root: sysctl -w net.core.somaxconn=4096"), "{line}");
     // A queue that is long enough for MAX_CONNECTIONS is not mentioned.
     for (length, players) in [(128, 200), (4_096, 5_000)] {
-        let said = log_with_queue(length, players, &folder.join(format!("{length}.{players}.log")));
-        assert!(!said.contains("somaxconn") && !said.contains("[WARN]"), "{said}");
+        let log = log_with_queue(length, players, &folder.join(format!("{length}.{players}.log")));
+        assert!(!log.contains("somaxconn") && !log.contains("[WARN]"), "{log}");
     }
 }
