@@ -1,4 +1,4 @@
-//! What is asked, check by check. Each uses connections of its own, so that none depends on another.
+//! The checks. Each opens its own connections, so none depends on another.
 
 mod alone;
 mod endings;
@@ -7,33 +7,33 @@ mod together;
 
 use std::net::SocketAddr;
 
-/// Who relies on what a check asks.
+/// Importance of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// The game's client, or those who operate a server: without it they do not work.
+    /// The game's client or the operators of a server depend on it.
     Contract,
-    /// Nobody has to; this project promises it beyond what servers before it did.
+    /// Promised by this project beyond the behavior of earlier servers.
     Promise,
 }
 
-/// One thing a server should do.
+/// One requirement on a server.
 pub struct Check {
-    /// The part of the protocol it belongs to.
+    /// Part of the protocol.
     pub part: &'static str,
-    /// What should be so.
+    /// The required behavior.
     pub name: &'static str,
-    /// Who relies on it.
+    /// Importance.
     pub weight: Weight,
-    /// Asks; the error says what was found instead.
+    /// Runs the check; the error describes the actual behavior.
     pub ask: fn(SocketAddr) -> Result<(), String>,
 }
 
-/// All of them, in the order in which a client meets them.
+/// Returns all checks, in the order in which a client depends on them.
 pub fn all() -> impl Iterator<Item = &'static Check> {
     [http::CHECKS, alone::CHECKS, together::CHECKS, endings::CHECKS].into_iter().flatten()
 }
 
-/// An error unless it holds.
+/// Returns an error unless the condition holds.
 fn expect(holds: bool, found: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(found()) }
 }

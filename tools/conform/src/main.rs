@@ -1,9 +1,9 @@
-//! Asks servers everything the game's client relies on, over real sockets, and says what each answered.
+//! Checks over real sockets that servers behave as the game's client requires, and reports each result.
 //!
 //! ```text
-//! main ──> options   whom to ask
-//!      ├─> checks    what is asked: http, alone, together, endings ──> player: a client that says what it waits for
-//!      └─> report    a line for each check, a column for each server
+//! main ──> options   servers to check
+//!      ├─> checks    the checks: http, alone, together, endings ──> player: a client with a deadline for every wait
+//!      └─> report    one line per check, one column per server
 //! ```
 //!
 //! Exit status: 0 when the last server passes every check, 1 when it does not, 2 for bad usage.
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the last server passed.
+/// Runs all checks. Returns whether the last server passed.
 fn run(mut options: Options) -> Result<bool, Failure> {
     let interrupt = Interrupt::watch()?;
     let mut own = None;
@@ -60,12 +60,12 @@ fn run(mut options: Options) -> Result<bool, Failure> {
     let columns: Vec<Column> = options.servers.iter().map(Column::of).collect();
     drop(own);
     let text = if options.json { report::json(&columns) } else { report::table(&columns) };
-    // A closed pipe is the reader's choice.
+    // The reader may close the pipe early.
     let _ = write!(std::io::stdout(), "{text}");
     Ok(columns.last().is_some_and(Column::passed))
 }
 
-/// A server of this run's own: the one built beside this program, with its defaults.
+/// Starts the server built beside this program, with its defaults, on a free port.
 fn serve_one(interrupt: &Interrupt) -> Result<(Process, Server), Failure> {
     let program = folder_with(&["pixi-game-server"])?.join("pixi-game-server");
     let probe = ReadinessProbe { port: free_port()?, path: "/health", log: None };

@@ -1,10 +1,10 @@
-//! What is asked for: flags, and environment variables of the same names.
+//! Options: flags, and environment variables of the same names.
 
 use getopts::Options as Flags;
 use stage::cli::{self, given, value};
 use stage::endpoint::Server;
 
-/// Most servers compared.
+/// Maximum number of servers to compare.
 const SERVERS_MAX: usize = 4;
 
 const SERVER_ALLOWED: &str =
@@ -13,27 +13,27 @@ const SERVER_ALLOWED: &str =
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Whom to ask; nobody means a server of the run's own.
+    /// Servers to check; empty means a server started by this program.
     pub servers: Vec<Server>,
-    /// An object for programs.
+    /// Print JSON instead of a table.
     pub json: bool,
 }
 
-/// What the command line asks for.
+/// The parsed command.
 pub type Command = cli::Command<Options>;
 
-/// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
+/// Parses the arguments after the program's name. `variable` looks up the environment for missing ones.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line with the option, its value and the allowed values.
 pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let brief = "Asks servers everything the game's client relies on, and says what each answered.\n\n\
+    let brief = "Checks that servers behave as the game's client requires, and reports each result.\n\n\
              Exit status: 0 when the last server passes every check, 1 when it does not, 2 for bad usage.";
     let declare = |flags: &mut Flags| {
-        flags.optopt("", "server", "servers to ask and compare [one of its own], SERVER", "LIST");
+        flags.optopt("", "server", "servers to check and compare [starts one], SERVER", "LIST");
         flags.optflag("", "json", "print a JSON object");
     };
     cli::parse("conform", args, brief, declare, |matches| {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_named_in_any_form_and_none_is_one_of_its_own() {
+    fn servers_are_accepted_in_any_form_and_default_to_none() {
         assert_eq!(run(&[], ("", "")).unwrap().servers, []);
         let options = run(&["-server=ws://127.0.0.1:8109/ws,127.0.0.2"], ("SERVER", "x")).unwrap();
         let names: Vec<&str> = options.servers.iter().map(|server| server.name.as_str()).collect();
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_named_with_what_is_allowed() {
+    fn errors_name_the_bad_value_and_the_allowed_ones() {
         let problem = run(&[], ("SERVER", "127.0.0.1:x")).unwrap_err();
         assert!(problem.starts_with("SERVER=127.0.0.1:x: expected up to 4 addresses"), "{problem}");
         assert_eq!(run(&["x"], ("", "")).unwrap_err(), "x: unexpected argument; see --help");

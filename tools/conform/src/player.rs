@@ -1,4 +1,4 @@
-//! A client that says what it waits for: over a blocking socket, with an end to every wait.
+//! A client over a blocking socket, with a deadline for every wait.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -10,35 +10,35 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket};
 
-/// How long an answer may take that is due at once.
+/// Timeout of immediate replies.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long something may take that a server does every few seconds. The older ones do it every thirty.
+/// Timeout of periodic messages. Older servers send them every 30 s.
 pub const LONG_PATIENCE: Duration = Duration::from_secs(35);
 
-/// Something the server sent.
+/// An event from the server.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
-    /// A message of the game.
+    /// A game message.
     Game(ServerMessage),
     /// A pong with this payload.
     Pong(Vec<u8>),
-    /// The end of the connection; the code, if there was one.
+    /// The end of the connection, with the close code if there was one.
     Closed(Option<u16>),
 }
 
 /// A connection to the game.
 pub struct Player {
     socket: WebSocket<DeadlineStream>,
-    /// Whom the first state says this is.
+    /// The player's entry in the first `GAME_STATE`.
     pub own: Entry,
-    /// All whom the first state shows, itself included.
+    /// All entries of the first `GAME_STATE`, the player's own included.
     pub first_state: Vec<Entry>,
     next_sequence: u32,
 }
 
 impl Player {
-    /// Connects, and waits for the first state.
+    /// Connects, and waits for the first `GAME_STATE`.
     pub fn join(server: SocketAddr) -> Result<Player, String> {
         let stream = DeadlineStream::connect(&[server], Instant::now() + PATIENCE)
             .map_err(|error| format!("connecting: {error}"))?;
@@ -57,12 +57,12 @@ impl Player {
         }
     }
 
-    /// Who it is.
+    /// The player's id.
     pub fn id(&self) -> PlayerId {
         self.own.id
     }
 
-    /// Sends a message of the game.
+    /// Sends a game message.
     pub fn send(&mut self, message: ClientMessage) -> Result<(), String> {
         self.send_bytes(message.to_bytes())
     }
@@ -78,7 +78,7 @@ impl Player {
         self.socket.send(message).map_err(|error| format!("sending: {error}"))
     }
 
-    /// Sends a short MOVE and returns its number.
+    /// Sends a short MOVE and returns its sequence number.
     pub fn step(&mut self, vector: Vector) -> Result<u32, String> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
@@ -86,7 +86,7 @@ impl Player {
         Ok(sequence)
     }
 
-    /// Waits for the ack of this number. Returns where the server has the player.
+    /// Waits for the ack of this sequence number. Returns the acked position.
     pub fn acked(&mut self, wanted: u32) -> Result<(u16, u16), String> {
         let own = self.id();
         let what = format!("the ack of MOVE {wanted}");
@@ -97,7 +97,7 @@ impl Player {
         if id == own { Ok((x, y)) } else { Err(format!("the ack is for player {id}, not {own}")) }
     }
 
-    /// Waits for a message of the game that `pick` likes.
+    /// Waits for a game message for which `pick` returns a value.
     pub fn wait_for<T>(
         &mut self,
         patience: Duration,
@@ -110,7 +110,7 @@ impl Player {
         })
     }
 
-    /// Waits until the server ends the connection. Returns the code.
+    /// Waits until the server closes the connection. Returns the close code.
     pub fn closed(&mut self, what: &str) -> Result<Option<u16>, String> {
         loop {
             match hear(&mut self.socket, Instant::now() + PATIENCE)? {
@@ -121,14 +121,14 @@ impl Player {
         }
     }
 
-    /// Sends a close frame with this code. Returns the code of the answer.
+    /// Sends a close frame with this code. Returns the code of the reply.
     pub fn close_with(&mut self, code: u16) -> Result<Option<u16>, String> {
         let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static("") };
         self.send_any(Message::Close(Some(frame)))?;
         self.closed(&format!("a close with {code}"))
     }
 
-    /// Waits for anything that `pick` likes; messages it does not like are passed over.
+    /// Waits for an event for which `pick` returns a value, and skips all others.
     pub fn wait<T>(
         &mut self,
         patience: Duration,
@@ -148,7 +148,7 @@ impl Player {
     }
 }
 
-/// The next that comes until then.
+/// Reads the next event; `None` at the deadline.
 fn hear(socket: &mut WebSocket<DeadlineStream>, until: Instant) -> Result<Option<Heard>, String> {
     socket.get_mut().set_deadline(until);
     loop {

@@ -1,4 +1,4 @@
-//! What came of the checks: a line for each, a column for each server.
+//! Results of the checks: one line per check, one column per server.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,22 +12,22 @@ use stage::text::printable;
 use crate::checks::{self, Check, Weight};
 use crate::player::PATIENCE;
 
-/// What one server answered to all checks.
+/// The results of one server.
 pub struct Column {
     name: String,
-    /// In the order of [`checks::all`]; an error says what was found instead.
+    /// In the order of [`checks::all`]; an error describes the actual behavior.
     results: Vec<Result<(), String>>,
 }
 
 impl Column {
-    /// Asks a server everything.
+    /// Runs all checks against a server.
     pub fn of(server: &Server) -> Column {
         let reached = reach(server);
         let ask = |check: &Check| reached.clone().and_then(check.ask);
         Column { name: server.name.clone(), results: checks::all().map(ask).collect() }
     }
 
-    /// Whether every check holds.
+    /// Whether all checks passed.
     pub fn passed(&self) -> bool {
         self.results.iter().all(Result::is_ok)
     }
@@ -39,7 +39,7 @@ impl Column {
     }
 }
 
-/// The first of a server's addresses that accepts connections.
+/// Returns the first of the server's addresses that accepts a connection.
 fn reach(server: &Server) -> Result<SocketAddr, String> {
     let unreachable = |why: String| format!("unreachable: {why}");
     let addresses = endpoint::addresses(&server.host, server.port, PATIENCE).map_err(unreachable)?;
@@ -54,7 +54,7 @@ fn rows(columns: &[Column]) -> impl Iterator<Item = (&'static Check, Vec<&Result
         .map(|(index, check)| (check, columns.iter().map(|column| &column.results[index]).collect()))
 }
 
-/// For people. Promises are marked: servers before this one need not keep them.
+/// Formats the results as a table. Marks promises, which older servers need not keep.
 pub fn table(columns: &[Column]) -> String {
     let mut text = String::new();
     let checks = checks::all().map(|check| check.name.len()).max().unwrap_or(0);
@@ -94,12 +94,12 @@ pub fn table(columns: &[Column]) -> String {
     {
         let differing = rows(columns)
             .filter(|(_, results)| results.iter().any(|result| result.is_ok() != results[0].is_ok()));
-        let _ = writeln!(text, "\n{} checks come out differently than at {}", differing.count(), one.name);
+        let _ = writeln!(text, "\n{} checks differ from {}", differing.count(), one.name);
     }
     text
 }
 
-/// For programs.
+/// Formats the results as JSON.
 pub fn json(columns: &[Column]) -> String {
     let checks: Vec<Json> = rows(columns)
         .map(|(check, results)| {

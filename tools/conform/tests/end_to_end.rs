@@ -1,4 +1,4 @@
-//! The program as its users start it, against servers in this process and against what is none.
+//! Runs the program against servers in this process, and against a server that is not a game.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -18,16 +18,16 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn this_server_passes_and_is_compared_with_another_that_passes() {
+fn two_passing_servers_have_no_differences() {
     let servers = [serve(&[]), serve(&[("MAX_VISIBLE", "32"), ("TICK_RATE", "30")])];
     let output = conform(&servers, &[]);
     let shown = text(&output);
     assert_eq!(output.status.code(), Some(0), "{shown}");
-    assert!(shown.ends_with(&format!("\n0 checks come out differently than at {}\n", servers[0])), "{shown}");
+    assert!(shown.ends_with(&format!("\n0 checks differ from {}\n", servers[0])), "{shown}");
     assert!(!shown.contains("NO"), "{shown}");
 }
 
-/// Answers every request with 200 and an empty object, and knows no game.
+/// Answers every request with 200 and an empty object.
 fn serve_no_game() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -42,7 +42,7 @@ fn serve_no_game() -> SocketAddr {
 }
 
 #[test]
-fn what_a_server_lacks_is_said_for_each_check() {
+fn failures_are_reported_for_each_check() {
     let servers = [serve(&[]), serve_no_game()];
     let output = conform(&servers, &["--json"]);
     assert_eq!(output.status.code(), Some(1));
@@ -63,17 +63,17 @@ fn what_a_server_lacks_is_said_for_each_check() {
 }
 
 #[test]
-fn rules_that_a_server_breaks_are_found() {
-    // Its world is the client's no more: players walk at half the speed.
+fn a_wrong_speed_is_reported() {
+    // Players move at half the speed that the client expects.
     let output = conform(&[serve(&[("PLAYER_SPEED", "2")])], &[]);
     let shown = text(&output);
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(shown.contains(" 22 of 22 that the client needs, 10 of 11 beyond\n"), "{shown}");
-    assert!(shown.contains("\n  a walking player gets ahead by 96 units a second: 4"), "{shown}");
+    assert!(shown.contains("\n  a walking player moves 96 units a second: 4"), "{shown}");
 }
 
 #[test]
-fn a_name_that_does_not_resolve_spoils_no_other_server() {
+fn an_unresolvable_name_does_not_affect_other_servers() {
     let named = format!("no-such-host.invalid,{}", serve(&[]));
     let mut command = Command::new(env!("CARGO_BIN_EXE_conform"));
     let output = command.args(["--server", &named]).output().expect("it runs");
@@ -85,7 +85,7 @@ fn a_name_that_does_not_resolve_spoils_no_other_server() {
 }
 
 #[test]
-fn nobody_there_is_an_answer_as_well() {
+fn an_unreachable_server_fails_all_checks() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let output = conform(&[free], &[]);
     assert_eq!(output.status.code(), Some(1));

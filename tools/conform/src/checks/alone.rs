@@ -1,4 +1,4 @@
-//! One client: who it is, and what its own messages lead to.
+//! Checks with one client: its identity, and the replies to its own messages.
 
 use std::net::SocketAddr;
 
@@ -46,13 +46,13 @@ pub const CHECKS: &[Check] = &[
     Check { part: PART, name: "a number sent twice is acked twice", weight: Weight::Promise, ask: twice },
     Check {
         part: PART,
-        name: "a walking player gets ahead by 96 units a second",
+        name: "a walking player moves 96 units a second",
         weight: Weight::Promise,
         ask: speed,
     },
     Check {
         part: PART,
-        name: "JOIN, DIRECTION, ATTACK, ATTACK_END and VIEWPORT are taken",
+        name: "JOIN, DIRECTION, ATTACK, ATTACK_END and VIEWPORT are accepted",
         weight: Weight::Contract,
         ask: others,
     },
@@ -68,7 +68,7 @@ pub const CHECKS: &[Check] = &[
 /// The world's longer side, in units, as the client clamps it.
 const WORLD_SIDE: u16 = 2_000;
 
-/// Time walked, and what is walked in it at least and at most, in units: 96 a second, and some for the clock.
+/// Duration of a walk, and its allowed length in units: 96 units a second, plus tolerance for timing.
 const WALK: std::time::Duration = std::time::Duration::from_secs(1);
 const WALKED: std::ops::RangeInclusive<u16> = 80..=130;
 
@@ -93,7 +93,7 @@ fn short(server: SocketAddr) -> Result<(), String> {
     player.acked(sequence).map(|_| ())
 }
 
-/// Sends a MOVE that claims this.
+/// Sends a MOVE with this claim. Returns the acked position.
 fn claim(player: &mut Player, x: u16, y: u16) -> Result<(u16, u16), String> {
     let claim = Some((u32::from(x), u32::from(y)));
     player.send(ClientMessage::Move { vector: Vector::ZERO, sequence: 7, claim })?;
@@ -111,7 +111,7 @@ fn far(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
     let own = (player.own.x, player.own.y);
     let acked = claim(&mut player, own.0 + 500, own.1)?;
-    expect(acked == own, || format!("stood at {own:?}, claimed 500 units farther, acked {acked:?}"))
+    expect(acked == own, || format!("was at {own:?}, claimed 500 units farther, acked {acked:?}"))
 }
 
 fn row(server: SocketAddr) -> Result<(), String> {
@@ -163,7 +163,7 @@ fn others(server: SocketAddr) -> Result<(), String> {
     still_plays(&mut player)
 }
 
-/// Whether the connection is still a player's.
+/// Checks that the player's MOVEs are still acked.
 fn still_plays(player: &mut Player) -> Result<(), String> {
     let sequence = player.step(Vector::ZERO)?;
     player.acked(sequence).map(|_| ())

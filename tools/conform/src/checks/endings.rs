@@ -1,4 +1,4 @@
-//! How connections end: by the codes that clients are told.
+//! Checks of close codes.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         part: PART,
-        name: "close codes nobody may send are answered with 1002",
+        name: "close codes that must not be sent are answered with 1002",
         weight: Weight::Promise,
         ask: forbidden,
     },
@@ -55,7 +55,7 @@ fn close(server: SocketAddr) -> Result<(), String> {
 const REGISTERED: &[u16] =
     &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
 
-/// The first and the last of each range of codes that none may carry.
+/// First and last code of each range that a close frame must not carry.
 const FORBIDDEN: &[u16] = &[0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535];
 
 fn registered(server: SocketAddr) -> Result<(), String> {

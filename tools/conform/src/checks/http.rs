@@ -1,4 +1,4 @@
-//! Plain HTTP: what operators and their tools ask.
+//! Checks of plain HTTP, as used by operators and their tools.
 
 use std::net::SocketAddr;
 

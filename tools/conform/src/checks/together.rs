@@ -1,4 +1,4 @@
-//! Two clients: what one does, and what the other is told.
+//! Checks with two clients: actions of one, and messages to the other.
 
 use std::net::SocketAddr;
 
@@ -10,16 +10,16 @@ use crate::player::{LONG_PATIENCE, PATIENCE, Player};
 const PART: &str = "together";
 
 pub const CHECKS: &[Check] = &[
-    Check { part: PART, name: "a newcomer is shown who is there", weight: Weight::Contract, ask: present },
     Check {
         part: PART,
-        name: "PLAYER_JOINED tells others of a newcomer",
+        name: "a new player is sent the players around it",
         weight: Weight::Contract,
-        ask: joined,
+        ask: present,
     },
+    Check { part: PART, name: "PLAYER_JOINED reports a new player", weight: Weight::Contract, ask: joined },
     Check {
         part: PART,
-        name: "PLAYER_MOVEMENT tells when a vector changes",
+        name: "PLAYER_MOVEMENT reports a changed vector",
         weight: Weight::Contract,
         ask: movement,
     },
@@ -29,35 +29,35 @@ pub const CHECKS: &[Check] = &[
         weight: Weight::Promise,
         ask: quiet,
     },
-    Check { part: PART, name: "PLAYER_DIRECTION tells who turns", weight: Weight::Contract, ask: direction },
+    Check { part: PART, name: "PLAYER_DIRECTION reports a turn", weight: Weight::Contract, ask: direction },
     Check {
         part: PART,
-        name: "PLAYER_ATTACK tells who attacks, and where",
+        name: "PLAYER_ATTACK reports an attack and its position",
         weight: Weight::Contract,
         ask: attack,
     },
     Check {
         part: PART,
-        name: "GAME_STATE comes again, with where others stand",
+        name: "GAME_STATE is repeated with current positions",
         weight: Weight::Contract,
         ask: state,
     },
     Check {
         part: PART,
-        name: "later GAME_STATEs leave the player itself out",
+        name: "later GAME_STATEs omit the player itself",
         weight: Weight::Promise,
         ask: itself,
     },
-    Check { part: PART, name: "PLAYER_LEFT tells of LEAVE", weight: Weight::Contract, ask: leave },
+    Check { part: PART, name: "PLAYER_LEFT reports a LEAVE", weight: Weight::Contract, ask: leave },
     Check {
         part: PART,
-        name: "PLAYER_LEFT tells of a connection that breaks",
+        name: "PLAYER_LEFT reports a broken connection",
         weight: Weight::Contract,
         ask: breaks,
     },
 ];
 
-/// One who looks and one who acts, each on the other's screen.
+/// Joins a viewer and an actor, and waits until the viewer sees the actor.
 fn pair(server: SocketAddr) -> Result<(Player, Player), String> {
     let mut viewer = Player::join(server)?;
     let actor = Player::join(server)?;
@@ -65,7 +65,7 @@ fn pair(server: SocketAddr) -> Result<(Player, Player), String> {
     Ok((viewer, actor))
 }
 
-/// Waits until somebody is on the screen.
+/// Waits until the viewer sees the player.
 fn enters(viewer: &mut Player, id: PlayerId) -> Result<(), String> {
     let what = format!("PLAYER_JOINED of {id}");
     viewer.wait_for(PATIENCE, &what, |message| match message {
@@ -122,8 +122,8 @@ fn quiet(server: SocketAddr) -> Result<(), String> {
         }
         _ => None,
     })?;
-    // The change, its repetition a second after the entrance, one with a full state, and the stop.
-    expect(told <= 5, || format!("told {told} times in a second of walking"))
+    // The change, its repetition a second after the player entered, one with a full GAME_STATE, and the stop.
+    expect(told <= 5, || format!("sent {told} times in a second of walking"))
 }
 
 fn direction(server: SocketAddr) -> Result<(), String> {
@@ -148,10 +148,10 @@ fn attack(server: SocketAddr) -> Result<(), String> {
         ServerMessage::Attack { id, x, y } if *id == own.id => Some((*x, *y)),
         _ => None,
     })?;
-    expect((x, y) == (own.x, own.y), || format!("stands at ({}, {}), told ({x}, {y})", own.x, own.y))
+    expect((x, y) == (own.x, own.y), || format!("stands at ({}, {}), sent ({x}, {y})", own.x, own.y))
 }
 
-/// A later state in which this player is listed: all of it.
+/// Waits for a later GAME_STATE that lists this player. Returns all its entries.
 fn later_state(viewer: &mut Player, id: PlayerId) -> Result<Vec<game_client::Entry>, String> {
     viewer.wait_for(LONG_PATIENCE, "another GAME_STATE", |message| match message {
         ServerMessage::GameState(entries) if entries.iter().any(|entry| entry.id == id) => {
@@ -171,7 +171,7 @@ fn state(server: SocketAddr) -> Result<(), String> {
     moves(&mut viewer, id, Vector::ZERO)?;
     let told = later_state(&mut viewer, id)?;
     let told = told.iter().find(|entry| entry.id == id).map(|entry| (entry.x, entry.y));
-    expect(told == Some(stands), || format!("stands at {stands:?}, told {told:?}"))
+    expect(told == Some(stands), || format!("stands at {stands:?}, sent {told:?}"))
 }
 
 fn itself(server: SocketAddr) -> Result<(), String> {
@@ -180,7 +180,7 @@ fn itself(server: SocketAddr) -> Result<(), String> {
     actor.step(Vector::ZERO)?;
     let (own, id) = (viewer.id(), actor.id());
     let entries = later_state(&mut viewer, id)?;
-    expect(entries.iter().all(|entry| entry.id != own), || format!("player {own} is told of itself"))
+    expect(entries.iter().all(|entry| entry.id != own), || format!("player {own} is sent itself"))
 }
 
 fn leaves(viewer: &mut Player, id: PlayerId) -> Result<(), String> {
