@@ -1,5 +1,5 @@
-//! Several servers of one world on this machine, with Redis between them and `HAProxy` in front: started in order, ended in
-//! order, and each of them to be stopped in every way.
+//! A local cluster: several nodes of one world, with Redis between them and `HAProxy` in front. Starts and
+//! stops them in order; each can be killed, ended or paused on its own.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,25 +17,25 @@ use stage::process::{log_file, tail};
 use stage::server::{folder_with, free_ports};
 use stage::{Failure, Interrupt, Process, http};
 
-/// Names of the servers, as the balancer's configuration has them; also how many there can be.
+/// Names of the nodes, as in the balancer's configuration; also the maximum number of nodes.
 pub const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// The balancer's configuration, from the folder of the project.
+/// The balancer's configuration, relative to the root of the project.
 const HAPROXY_CONFIG: &str = "deploy/haproxy-cluster.cfg";
 
-/// Players that the balancer lets in: two descriptors each, within the usual limit of a process.
+/// Connection limit of the balancer: two descriptors each, within the usual limit of a process.
 const MAXCONN: &str = "9000";
 
-/// How long any process may take to start, on a machine that is busy with other work too.
+/// Timeout of starting a process, generous for busy machines.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
-/// By then the balancer has found out who is there.
+/// Time after which the balancer's health checks have found the missing nodes.
 const CHECKED: Duration = Duration::from_secs(2);
 
-/// How long an answer may take.
+/// Timeout of an HTTP request.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
-/// One server, running or not.
+/// A node, running or not.
 #[derive(Debug)]
 pub struct Node {
     name: &'static str,
@@ -44,78 +44,79 @@ pub struct Node {
     process: Option<Process>,
 }
 
-/// All of it.
+/// Redis, the nodes and the balancer.
 #[derive(Debug)]
-pub struct Stand {
+pub struct LocalCluster {
     folder: PathBuf,
     logs: PathBuf,
     port: u16,
     redis_port: u16,
     redis: Option<Process>,
-    /// The servers.
+    /// The nodes.
     pub nodes: Vec<Node>,
     proxy: Option<Process>,
 }
 
-impl Stand {
-    /// Starts Redis, so many servers, and the balancer on this port, or on any free one.
+impl LocalCluster {
+    /// Starts Redis, `count` nodes, and the balancer on this port or any free one.
     ///
     /// # Errors
-    /// A program is missing or does not start; or somebody interrupts.
-    pub fn start(count: usize, port: Option<u16>, interrupt: &Interrupt) -> Result<Stand, Failure> {
+    /// A program is missing or does not start, or the user interrupts.
+    pub fn start(count: usize, port: Option<u16>, interrupt: &Interrupt) -> Result<LocalCluster, Failure> {
         let folder = folder_with(&["pixi-game-server", "loadtest"])?;
         let logs = std::env::temp_dir().join(format!("pixi-cluster-{}", std::process::id()));
         fs::create_dir_all(&logs)?;
         let mut free = free_ports(2 + 2 * NAMES.len())?.into_iter();
-        let mut next = || free.next().expect("two ports, and two for each server");
+        let mut next = || free.next().expect("two ports, and two for each node");
         let port = port.unwrap_or_else(&mut next);
         let redis_port = next();
-        let mut stand = Stand { folder, logs, port, redis_port, redis: None, nodes: Vec::new(), proxy: None };
-        stand.start_redis(interrupt)?;
+        let mut cluster =
+            LocalCluster { folder, logs, port, redis_port, redis: None, nodes: Vec::new(), proxy: None };
+        cluster.start_redis(interrupt)?;
         for name in NAMES.into_iter().take(count) {
             let node = Node { name, port: next(), admin_port: next(), process: None };
-            stand.nodes.push(node);
-            stand.start_node(stand.nodes.len() - 1)?;
+            cluster.nodes.push(node);
+            cluster.start_node(cluster.nodes.len() - 1)?;
         }
         for at in 0..count {
-            stand.await_node(at, interrupt)?;
+            cluster.await_node(at, interrupt)?;
         }
-        stand.start_proxy()?;
-        let address = stand.address();
+        cluster.start_proxy()?;
+        let address = cluster.address();
         wait(interrupt, "haproxy", || {
             Ok(http::get(address, "/health", ANSWER_PATIENCE).is_ok_and(|answer| answer.status == 200))
         })?;
         if count < NAMES.len() {
-            // Until it has looked, it takes those that are not there for well.
+            // Until its first health checks, the balancer treats missing nodes as healthy.
             interrupt.sleep(CHECKED)?;
         }
-        Ok(stand)
+        Ok(cluster)
     }
 
-    /// Where players come in.
+    /// Address of the balancer.
     pub fn address(&self) -> SocketAddr {
         local(self.port)
     }
 
-    /// Where the logs are.
+    /// Folder of the logs.
     pub fn logs(&self) -> &Path {
         &self.logs
     }
 
-    /// A program of this project.
+    /// Command for a program of this project.
     pub fn program(&self, name: &str) -> Command {
         Command::new(self.folder.join(name))
     }
 
-    /// Process numbers of Redis and of the balancer.
+    /// Process ids of Redis and of the balancer.
     pub fn helpers(&self) -> [Option<u32>; 2] {
         [self.redis.as_ref().map(Process::id), self.proxy.as_ref().map(Process::id)]
     }
 
-    /// Starts Redis, empty, where it was.
+    /// Starts an empty Redis on the same port.
     ///
     /// # Errors
-    /// It does not start, or somebody interrupts.
+    /// Redis does not start, or the user interrupts.
     pub fn start_redis(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.redis_port.to_string()]);
@@ -137,21 +138,21 @@ impl Stand {
         Ok(())
     }
 
-    /// Stops Redis where it is, or lets it go on.
+    /// Sends a signal to Redis, such as SIGSTOP or SIGCONT.
     ///
     /// # Errors
-    /// It does not run.
+    /// Redis is not running.
     pub fn signal_redis(&self, signal: Signal) -> Result<(), Failure> {
         send(self.redis.as_ref(), signal)
     }
 
-    /// Starts a server that does not run.
+    /// Starts a node that is not running.
     ///
     /// # Errors
-    /// It can't be started.
+    /// The process can't be started.
     pub fn start_node(&mut self, at: usize) -> Result<(), Failure> {
         let mut command = self.program("pixi-game-server");
-        // The defaults are what is measured, whatever is set around here.
+        // Clears the settings of the environment: the defaults are measured.
         for setting in SETTINGS {
             command.env_remove(setting.variable);
         }
@@ -171,10 +172,10 @@ impl Stand {
         Ok(())
     }
 
-    /// Waits until a server takes players.
+    /// Waits until a node accepts players.
     ///
     /// # Errors
-    /// It does not in time, or somebody interrupts.
+    /// The node does not in time, or the user interrupts.
     pub fn await_node(&mut self, at: usize, interrupt: &Interrupt) -> Result<(), Failure> {
         let log = self.log_of(self.nodes[at].name);
         let node = &mut self.nodes[at];
@@ -183,7 +184,7 @@ impl Stand {
             |what: &str| Failure::Failed(format!("{name} {what}; its log ends with:\n{}", tail(&log)));
         let found = interrupt.wait_for(START_PATIENCE, || {
             if node.process.as_mut().map_or(Ok(None), Process::status)?.is_some() {
-                return Err(failed("ended while it started"));
+                return Err(failed("exited during its start"));
             }
             let answer = http::get(address, "/health", ANSWER_PATIENCE);
             Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(()))
@@ -191,20 +192,20 @@ impl Stand {
         found.ok_or_else(|| failed("does not answer"))
     }
 
-    /// The log file of a server.
+    /// Log file of a node.
     fn log_of(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{name}.log"))
     }
 
     fn start_proxy(&mut self) -> Result<(), Failure> {
-        // Debian has it where only administrators look.
+        // Debian installs it outside the usual PATH.
         let installed = Path::new("/usr/sbin/haproxy");
         let program = if installed.exists() { installed } else { Path::new("haproxy") };
         let mut command = Command::new(program);
         command.args(["-db", "-f", HAPROXY_CONFIG]).env("BIND", self.address().to_string());
         command.env("MAXCONN", MAXCONN).stdin(Stdio::null());
         for at in 0..NAMES.len() {
-            // Whoever is not there is found to be down.
+            // Missing nodes get a closed port and fail the health check.
             let address = local(self.nodes.get(at).map_or(1, |node| node.port));
             command.env(format!("SERVER_{}", at + 1), address.to_string());
         }
@@ -216,22 +217,22 @@ impl Stand {
 }
 
 impl Node {
-    /// Its name.
+    /// Name of the node.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Whether it was started and has not been ended since.
+    /// Whether the node was started and not stopped since.
     pub fn is_started(&self) -> bool {
         self.process.is_some()
     }
 
-    /// Its `/metrics`; nothing when it does not answer.
+    /// Metrics of the node; `None` when it does not answer.
     pub fn metrics(&self) -> Option<Json> {
         http::get_json(local(self.admin_port), "/metrics", ANSWER_PATIENCE).ok()
     }
 
-    /// Kills it.
+    /// Kills the node.
     ///
     /// # Errors
     /// None for a child of this process.
@@ -242,7 +243,7 @@ impl Node {
         Ok(())
     }
 
-    /// Asks it to end, and waits.
+    /// Asks the node to shut down, and waits for its exit.
     ///
     /// # Errors
     /// None for a child of this process.
@@ -253,10 +254,10 @@ impl Node {
         Ok(())
     }
 
-    /// Stops it where it is, or lets it go on.
+    /// Sends a signal to the node, such as SIGSTOP or SIGCONT.
     ///
     /// # Errors
-    /// It does not run.
+    /// The node is not running.
     pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
         send(self.process.as_ref(), signal)
     }
@@ -281,9 +282,9 @@ fn wait(
     found.ok_or_else(|| Failure::Failed(format!("{what} does not answer")))
 }
 
-impl Drop for Stand {
+impl Drop for LocalCluster {
     fn drop(&mut self) {
-        // Those in front first, so that nobody complains of those behind.
+        // Front to back, so that no process logs errors about its backends.
         self.proxy = None;
         self.nodes.clear();
         self.redis = None;

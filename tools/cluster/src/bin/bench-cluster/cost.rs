@@ -1,24 +1,24 @@
-//! What the bus costs: bytes and processor time for each player, with all on one server, on two and on three.
+//! Cost of the bus: bytes and CPU time per player, with all players on one, two and three servers.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cluster::{NAMES, Stand};
+use cluster::{LocalCluster, NAMES};
 use stage::console::progress;
 use stage::{Failure, Interrupt, Process};
 
 const CLIENTS: u64 = 3_000;
 const LOAD: &str = "--clients 3000 --moves-per-second 2 --duration 40s";
 
-/// How long it is measured, once all are there and have settled.
+/// Duration of the measurement, after all players have joined and settled.
 const MEASURED: Duration = Duration::from_secs(20);
 
-/// Clock ticks of the kernel a second (`USER_HZ`), the same on every machine it runs on.
+/// Kernel clock ticks per second (`USER_HZ`), the same on all machines.
 const TICKS_PER_S: f64 = 100.0;
 
-/// What had been used up at a moment.
+/// Resources used up to one point in time.
 struct Meter {
     at: Instant,
     servers_s: f64,
@@ -30,9 +30,9 @@ struct Meter {
 }
 
 impl Meter {
-    fn read(stand: &Stand) -> Result<Meter, Failure> {
+    fn read(cluster: &LocalCluster) -> Result<Meter, Failure> {
         let (mut servers_ns, mut bytes_out, mut bytes_in, mut messages_out) = (0, 0, 0, 0);
-        for node in &stand.nodes {
+        for node in &cluster.nodes {
             let metrics =
                 node.metrics().ok_or_else(|| Failure::Failed(format!("{} does not answer", node.name())))?;
             servers_ns += metrics["cpu_ns_total"].as_u64().unwrap_or(0);
@@ -41,7 +41,7 @@ impl Meter {
             bytes_in += of("bus_bytes_in_total");
             messages_out += of("bus_messages_out_total");
         }
-        let [redis_s, proxy_s] = stand.helpers().map(|pid| pid.map_or(0.0, cpu_s));
+        let [redis_s, proxy_s] = cluster.helpers().map(|pid| pid.map_or(0.0, cpu_s));
         Ok(Meter {
             at: Instant::now(),
             servers_s: servers_ns as f64 / 1e9,
@@ -54,41 +54,42 @@ impl Meter {
     }
 }
 
-/// Processor time of a process, in seconds.
+/// CPU time of a process, in seconds.
 fn cpu_s(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // What follows the name, which may hold anything; user and system time are the 14th and 15th field of all.
+    // The fields after the name, which may contain anything; user and system time are fields 14 and 15 of the
+    // line.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
 }
 
-/// The part as Markdown.
+/// Measures the cost. Returns a Markdown section.
 pub fn measure(interrupt: &Interrupt) -> Result<String, Failure> {
     let mut text = format!(
-        "`loadtest {LOAD}` behind HAProxy, {} s of it. All {CLIENTS} players stand in one crowd and move, and every server shows its \
-         players the 128 nearest of all: the worst case for the bus, since everybody wants to know about everybody.\n\n\
-         | servers | CPU of all servers, cores | us a player and second | Redis, cores | HAProxy, cores | bus, kB/s said | bytes \
-         a player and second | kB/s heard | messages/s said |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        "`loadtest {LOAD}` behind HAProxy, measured over {} s. All {CLIENTS} players move in one crowd, and every server shows its \
+         players the 128 nearest ones: the worst case for the bus, since every node subscribes to every region.\n\n\
+         | servers | CPU of all servers, cores | us per player and second | Redis, cores | HAProxy, cores | bus, kB/s published | bytes \
+         per player and second | kB/s received | messages/s published |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         MEASURED.as_secs()
     );
     for count in 1..=NAMES.len() {
         progress(format_args!("{CLIENTS} players on {count}"));
-        let stand = Stand::start(count, None, interrupt)?;
-        let mut command = stand.program("loadtest");
-        command.args(["--server", &format!("ws://{}/ws", stand.address())]).args(LOAD.split(' '));
+        let cluster = LocalCluster::start(count, None, interrupt)?;
+        let mut command = cluster.program("loadtest");
+        command.args(["--server", &format!("ws://{}/ws", cluster.address())]).args(LOAD.split(' '));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let _load = Process::start("loadtest", &mut command)?;
         let all = || {
-            let players = stand.nodes.iter().filter_map(|node| node.metrics()?["players"].as_u64());
+            let players = cluster.nodes.iter().filter_map(|node| node.metrics()?["players"].as_u64());
             Ok((players.sum::<u64>() == CLIENTS).then_some(()))
         };
         interrupt
             .wait_for(Duration::from_secs(30), all)?
-            .ok_or_else(|| Failure::Failed("the players are not all there".to_owned()))?;
+            .ok_or_else(|| Failure::Failed("not all players have joined".to_owned()))?;
         interrupt.sleep(Duration::from_secs(8))?;
-        let before = Meter::read(&stand)?;
+        let before = Meter::read(&cluster)?;
         interrupt.sleep(MEASURED)?;
-        let after = Meter::read(&stand)?;
+        let after = Meter::read(&cluster)?;
         let seconds = (after.at - before.at).as_secs_f64();
         let rate = |before: f64, after: f64| (after - before) / seconds;
         let servers = rate(before.servers_s, after.servers_s);

@@ -1,13 +1,14 @@
-//! What is lost, and for how long the worlds differ, when a server or Redis dies, hangs, or is replaced under load.
+//! Effects of a server or Redis that dies, hangs or is replaced under load: losses, and how long the worlds
+//! differ.
 //!
-//! The worlds are whole when every server shows all players of all the others; screens follow within 50 ms. They are looked at
-//! every few milliseconds.
+//! The cluster is consistent when every server shows all players of all others; screens follow within 50 ms.
+//! Consistency is polled every few milliseconds.
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cluster::{NAMES, Stand};
+use cluster::{LocalCluster, NAMES};
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 use stage::console::progress;
@@ -17,44 +18,44 @@ use stage::{Failure, Interrupt, Process};
 const CLIENTS: u64 = 600;
 const LOAD: &str = "--clients 600 --moves-per-second 5 --duration 60s";
 
-/// How long something hangs.
+/// Duration of a hang.
 const HANG: Duration = Duration::from_secs(10);
 
-/// How long the worlds may take to be whole again.
+/// Timeout until the cluster is consistent again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// They are to be whole within this after a death, and after a return, in seconds.
+/// Allowed time until the cluster is consistent, after a fault and after its end, in seconds.
 const WHOLE_S_MAX: f64 = 3.0;
 
-/// Players play on so long before something happens, and after the worlds are whole again.
+/// Undisturbed play before a fault.
 const CALM: Duration = Duration::from_secs(3);
 
-/// What came of it.
+/// Result of one fault.
 struct Outcome {
-    /// From the fault to whole worlds of those who are left, in seconds.
+    /// From the fault until the remaining servers are consistent, in seconds.
     noticed_s: Option<f64>,
-    /// From the end of the fault to whole worlds of all, in seconds.
+    /// From the end of the fault until all servers are consistent, in seconds.
     healed_s: Option<f64>,
     result: Json,
 }
 
-/// Something that happens to a part of the whole; the time from its beginning and from its end to whole worlds.
-type Fault = fn(&mut Stand, &Interrupt) -> Result<(Option<f64>, Option<f64>), Failure>;
+/// Injects a fault; returns the times until the fault is noticed and healed.
+type Fault = fn(&mut LocalCluster, &Interrupt) -> Result<(Option<f64>, Option<f64>), Failure>;
 
 const FAULTS: [(&str, Fault, &str); 5] = [
     ("a server is killed", kill_server, "its players"),
-    ("Redis is killed, and back after 5 s", kill_redis, "nobody"),
-    ("Redis hangs for 10 s", hang_redis, "nobody"),
-    ("a server hangs for 10 s", hang_server, "nobody"),
-    // The load test's players do not come back; those in tests/cluster do.
-    ("all three servers are replaced, one by one", replace_all, "everybody, once"),
+    ("Redis is killed, and restarted after 5 s", kill_redis, "none"),
+    ("Redis hangs for 10 s", hang_redis, "none"),
+    ("a server hangs for 10 s", hang_server, "none"),
+    // The load test's players do not reconnect; those in tests/cluster do.
+    ("all three servers are replaced, one by one", replace_all, "all, once"),
 ];
 
-/// The part as Markdown.
+/// Measures all faults. Returns a Markdown section.
 pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<String, Failure> {
     let mut text = format!(
-        "`loadtest {LOAD}` over three servers behind HAProxy, and in the midst of it a fault. *Noticed*: until the servers that are \
-         left show nobody who is gone. *Healed*: from the end of the fault until every server shows everybody.\n\n\
+        "`loadtest {LOAD}` over three servers behind HAProxy, with a fault during the load. *Noticed*: until the remaining servers \
+         show no lost player. *Healed*: from the end of the fault until every server shows all players.\n\n\
          | fault | noticed, s | healed, s | connections lost | expected | MOVEs without ack | pictures at the end |\n\
          |---|---:|---:|---:|---|---:|---|\n"
     );
@@ -66,7 +67,7 @@ pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<Stri
         let wrong = numbers(&result["pictures"]["faults"]);
         let compared = result["pictures"]["compared"].as_u64().unwrap_or(0);
         let pictures = match compared {
-            0 => "nobody is left to ask".to_owned(),
+            0 => "no connections left".to_owned(),
             _ => format!("{wrong} faults in {compared}"),
         };
         let _ = writeln!(
@@ -80,11 +81,11 @@ pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<Stri
                 problems.push(format!("{name}: {what} after {} s", seconds(s)));
             }
         }
-        if expected == "nobody" && lost > 0 {
+        if expected == "none" && lost > 0 {
             problems.push(format!("{name}: {lost} connections lost"));
         }
         if missing + wrong > 0 {
-            problems.push(format!("{name}: {missing} MOVEs without ack, {wrong} wrong in pictures"));
+            problems.push(format!("{name}: {missing} MOVEs without ack, {wrong} faults in pictures"));
         }
     }
     Ok(text)
@@ -96,17 +97,18 @@ fn numbers(object: &Json) -> u64 {
 
 fn run(name: &str, fault: Fault, interrupt: &Interrupt) -> Result<Outcome, Failure> {
     progress(format_args!("{name}"));
-    let mut stand = Stand::start(NAMES.len(), None, interrupt)?;
-    let output = stand.logs().join("load.json");
-    let mut load = start_load(&stand, &output)?;
-    let everybody = |stand: &Stand| {
-        let players = stand.nodes.iter().filter_map(|node| node.metrics()?["players"].as_u64()).sum::<u64>();
-        is_whole(stand) && players == CLIENTS
+    let mut cluster = LocalCluster::start(NAMES.len(), None, interrupt)?;
+    let output = cluster.logs().join("load.json");
+    let mut load = start_load(&cluster, &output)?;
+    let all_joined = |cluster: &LocalCluster| {
+        let players =
+            cluster.nodes.iter().filter_map(|node| node.metrics()?["players"].as_u64()).sum::<u64>();
+        is_whole(cluster) && players == CLIENTS
     };
-    await_it(interrupt, || everybody(&stand))?
-        .ok_or_else(|| Failure::Failed(format!("{name}: the players are not all there")))?;
+    wait_until(interrupt, || all_joined(&cluster))?
+        .ok_or_else(|| Failure::Failed(format!("{name}: not all players have joined")))?;
     interrupt.sleep(CALM)?;
-    let (noticed_s, healed_s) = fault(&mut stand, interrupt)?;
+    let (noticed_s, healed_s) = fault(&mut cluster, interrupt)?;
     while load.status()?.is_none() {
         interrupt.sleep(Duration::from_millis(100))?;
     }
@@ -116,16 +118,17 @@ fn run(name: &str, fault: Fault, interrupt: &Interrupt) -> Result<Outcome, Failu
     Ok(Outcome { noticed_s, healed_s, result })
 }
 
-fn start_load(stand: &Stand, output: &std::path::Path) -> Result<Process, Failure> {
-    let mut command: Command = stand.program("loadtest");
-    command.args(["--json", "--server", &format!("ws://{}/ws", stand.address())]).args(LOAD.split(' '));
+fn start_load(cluster: &LocalCluster, output: &std::path::Path) -> Result<Process, Failure> {
+    let mut command: Command = cluster.program("loadtest");
+    command.args(["--json", "--server", &format!("ws://{}/ws", cluster.address())]).args(LOAD.split(' '));
     command.stdin(Stdio::null()).stdout(log_file(output)?).stderr(Stdio::null());
     Process::start("loadtest", &mut command)
 }
 
-/// Whether every server that answers, and has anybody to show them to, shows all players of the others that do, and nobody else.
-fn is_whole(stand: &Stand) -> bool {
-    let known: Vec<(u64, u64, u64)> = stand
+/// Whether every answering server with local players shows exactly the players of the other answering
+/// servers.
+fn is_whole(cluster: &LocalCluster) -> bool {
+    let known: Vec<(u64, u64, u64)> = cluster
         .nodes
         .iter()
         .filter(|node| node.is_started())
@@ -142,65 +145,83 @@ fn is_whole(stand: &Stand) -> bool {
     })
 }
 
-/// Waits until it is so; the seconds that took.
-fn await_it(interrupt: &Interrupt, mut is_so: impl FnMut() -> bool) -> Result<Option<f64>, Failure> {
+/// Waits for a condition. Returns the seconds it took; `None` at the timeout.
+fn wait_until(interrupt: &Interrupt, mut condition: impl FnMut() -> bool) -> Result<Option<f64>, Failure> {
     let began = Instant::now();
-    Ok(interrupt.wait_for(PATIENCE, || Ok(is_so().then_some(())))?.map(|()| began.elapsed().as_secs_f64()))
+    Ok(interrupt
+        .wait_for(PATIENCE, || Ok(condition().then_some(())))?
+        .map(|()| began.elapsed().as_secs_f64()))
 }
 
-fn kill_server(stand: &mut Stand, interrupt: &Interrupt) -> Result<(Option<f64>, Option<f64>), Failure> {
-    stand.nodes[0].kill()?;
-    Ok((await_it(interrupt, || is_whole(stand))?, None))
+fn kill_server(
+    cluster: &mut LocalCluster,
+    interrupt: &Interrupt,
+) -> Result<(Option<f64>, Option<f64>), Failure> {
+    cluster.nodes[0].kill()?;
+    Ok((wait_until(interrupt, || is_whole(cluster))?, None))
 }
 
-fn kill_redis(stand: &mut Stand, interrupt: &Interrupt) -> Result<(Option<f64>, Option<f64>), Failure> {
-    stand.kill_redis()?;
-    let noticed_s = await_it(interrupt, || are_apart(stand))?;
+fn kill_redis(
+    cluster: &mut LocalCluster,
+    interrupt: &Interrupt,
+) -> Result<(Option<f64>, Option<f64>), Failure> {
+    cluster.kill_redis()?;
+    let noticed_s = wait_until(interrupt, || shows_no_ghosts(cluster))?;
     interrupt.sleep(Duration::from_secs(5))?;
-    stand.start_redis(interrupt)?;
-    Ok((noticed_s, await_it(interrupt, || is_whole(stand))?))
+    cluster.start_redis(interrupt)?;
+    Ok((noticed_s, wait_until(interrupt, || is_whole(cluster))?))
 }
 
-fn hang_redis(stand: &mut Stand, interrupt: &Interrupt) -> Result<(Option<f64>, Option<f64>), Failure> {
+fn hang_redis(
+    cluster: &mut LocalCluster,
+    interrupt: &Interrupt,
+) -> Result<(Option<f64>, Option<f64>), Failure> {
     let began = Instant::now();
-    stand.signal_redis(Signal::SIGSTOP)?;
-    // What the servers have heard last is half a second old at most; then they notice, and then nobody is shown.
-    let noticed_s = await_it(interrupt, || are_apart(stand))?;
+    cluster.signal_redis(Signal::SIGSTOP)?;
+    // The last heartbeats are at most half a second old; the peers time out after that, and their ghosts are
+    // removed.
+    let noticed_s = wait_until(interrupt, || shows_no_ghosts(cluster))?;
     interrupt.sleep(HANG.saturating_sub(began.elapsed()))?;
-    stand.signal_redis(Signal::SIGCONT)?;
-    Ok((noticed_s, await_it(interrupt, || is_whole(stand))?))
+    cluster.signal_redis(Signal::SIGCONT)?;
+    Ok((noticed_s, wait_until(interrupt, || is_whole(cluster))?))
 }
 
-fn hang_server(stand: &mut Stand, interrupt: &Interrupt) -> Result<(Option<f64>, Option<f64>), Failure> {
+fn hang_server(
+    cluster: &mut LocalCluster,
+    interrupt: &Interrupt,
+) -> Result<(Option<f64>, Option<f64>), Failure> {
     let began = Instant::now();
-    stand.nodes[0].signal(Signal::SIGSTOP)?;
-    let others = |stand: &Stand| {
+    cluster.nodes[0].signal(Signal::SIGSTOP)?;
+    let others = |cluster: &LocalCluster| {
         let ghosts =
-            |at: usize| stand.nodes[at].metrics().and_then(|metrics| metrics["cluster"]["peers"].as_u64());
+            |at: usize| cluster.nodes[at].metrics().and_then(|metrics| metrics["cluster"]["peers"].as_u64());
         ghosts(1) == Some(1) && ghosts(2) == Some(1)
     };
-    let noticed_s = await_it(interrupt, || others(stand))?;
+    let noticed_s = wait_until(interrupt, || others(cluster))?;
     interrupt.sleep(HANG.saturating_sub(began.elapsed()))?;
-    stand.nodes[0].signal(Signal::SIGCONT)?;
-    Ok((noticed_s, await_it(interrupt, || is_whole(stand))?))
+    cluster.nodes[0].signal(Signal::SIGCONT)?;
+    Ok((noticed_s, wait_until(interrupt, || is_whole(cluster))?))
 }
 
-fn replace_all(stand: &mut Stand, interrupt: &Interrupt) -> Result<(Option<f64>, Option<f64>), Failure> {
+fn replace_all(
+    cluster: &mut LocalCluster,
+    interrupt: &Interrupt,
+) -> Result<(Option<f64>, Option<f64>), Failure> {
     let mut slowest_s: f64 = 0.0;
-    for at in 0..stand.nodes.len() {
-        stand.nodes[at].end()?;
-        stand.start_node(at)?;
-        stand.await_node(at, interrupt)?;
-        let healed_s = await_it(interrupt, || is_whole(stand))?;
+    for at in 0..cluster.nodes.len() {
+        cluster.nodes[at].end()?;
+        cluster.start_node(at)?;
+        cluster.await_node(at, interrupt)?;
+        let healed_s = wait_until(interrupt, || is_whole(cluster))?;
         let Some(healed_s) = healed_s else { return Ok((None, None)) };
         slowest_s = slowest_s.max(healed_s);
     }
     Ok((None, Some(slowest_s)))
 }
 
-/// Whether no server shows anybody of another one.
-fn are_apart(stand: &Stand) -> bool {
+/// Whether no server shows any ghost.
+fn shows_no_ghosts(cluster: &LocalCluster) -> bool {
     let ghosts =
         |node: &cluster::Node| node.metrics().and_then(|metrics| metrics["cluster"]["ghosts"].as_u64());
-    stand.nodes.iter().all(|node| ghosts(node) == Some(0))
+    cluster.nodes.iter().all(|node| ghosts(node) == Some(0))
 }

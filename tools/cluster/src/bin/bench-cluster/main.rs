@@ -1,5 +1,4 @@
-//! One world of several servers, measured: what players notice of it, what is lost and for how long when a part of it fails, and
-//! what it costs.
+//! Measures one world of several servers: delays for players, effects of faults, and cost.
 
 mod cost;
 mod faults;
@@ -15,16 +14,16 @@ use stage::console::{output, report_error};
 use stage::machine::{self, Commit, Machine};
 use stage::{Failure, Interrupt};
 
-/// Where results are kept, each machine's of a day in a folder of its own.
+/// Root of the results; each machine and day has its own folder.
 const RESULTS_FOLDER: &str = "bench/results";
 
-/// What can be measured.
+/// The parts that can be measured.
 const PARTS: [&str; 3] = ["views", "faults", "cost"];
 
 const BRIEF: &str = "Measures one world of several servers, and what is lost when one fails.
 
 With these variables of the environment:
-  PARTS          what is measured, such as views,faults [views,faults,cost]
+  PARTS          parts to measure, such as views,faults [views,faults,cost]
   RESULTS        folder to write to [bench/results/DAY-MACHINE]";
 
 fn main() -> ExitCode {
@@ -54,7 +53,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// What is asked for, with commas between.
+/// Parses the parts to measure, separated by commas.
 fn parts() -> Result<String, String> {
     let parts = variable("PARTS").unwrap_or_else(|| PARTS.join(","));
     match parts.split(',').find(|part| !PARTS.contains(part)) {
@@ -63,7 +62,7 @@ fn parts() -> Result<String, String> {
     }
 }
 
-/// What is wrong with the parts that were asked for.
+/// Measures the parts. Returns the problems found.
 fn bench(parts: &str) -> Result<Vec<String>, Failure> {
     let interrupt = Interrupt::watch()?;
     let (machine, mut problems) = (Machine::current(), Vec::new());
@@ -73,7 +72,7 @@ fn bench(parts: &str) -> Result<Vec<String>, Failure> {
     let commit = Commit::current();
     for part in parts.split(',') {
         let mut text = format!("# One world of several servers: {part}\n\n{}\n", machine.table());
-        let changed = if commit.is_dirty { ", with changes" } else { "" };
+        let changed = if commit.is_dirty { ", with uncommitted changes" } else { "" };
         let _ = writeln!(
             text,
             "`make bench-cluster PARTS={part}`, commit {}{changed}, {}.\n",

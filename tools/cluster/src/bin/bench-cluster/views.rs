@@ -1,9 +1,9 @@
-//! What players notice: the load test's oracle over one server and over three, side by side, and how much later a change is seen
-//! by whoever is on another server.
+//! Delays for players: the load test's oracle over one server and over three, side by side, and the added delay
+//! of changes seen on another server.
 
 use std::fmt::Write as _;
 
-use cluster::{NAMES, Stand};
+use cluster::{LocalCluster, NAMES};
 use serde_json::{Value as Json, json};
 use stage::console::progress;
 use stage::process::output_of;
@@ -13,29 +13,30 @@ use stage::{Failure, Interrupt};
 const PAIRS: usize = 3;
 const LOAD: &str = "--clients 600 --moves-per-second 5 --duration 20s";
 
-/// A process tells the others of its players this often, in milliseconds; on average a change waits for half of it.
+/// Publish interval of a node, in milliseconds; on average a change waits for half of it.
 const ROUND_MS: f64 = 50.0;
 
-/// What a change may take beyond that on its way to another process, in milliseconds on average.
+/// Allowed mean delay of a change beyond that on its way to another node, in milliseconds.
 const ADDED_MS_MAX: f64 = 5.0;
 
-/// The results of the load test against so many servers, with the bus's own delay in milliseconds beside them.
+/// Runs the load test against `count` servers. Returns its results, with the bus's own delay in milliseconds
+/// added.
 fn load(count: usize, interrupt: &Interrupt) -> Result<Json, Failure> {
     progress(format_args!("600 players on {count}"));
-    let stand = Stand::start(count, None, interrupt)?;
-    let mut command = stand.program("loadtest");
-    command.args(["--json", "--server", &format!("ws://{}/ws", stand.address())]).args(LOAD.split(' '));
+    let cluster = LocalCluster::start(count, None, interrupt)?;
+    let mut command = cluster.program("loadtest");
+    command.args(["--json", "--server", &format!("ws://{}/ws", cluster.address())]).args(LOAD.split(' '));
     let results = output_of("loadtest", &mut command, interrupt)?;
     let mut results: Json = serde_json::from_str(&results)
         .map_err(|error| Failure::Failed(format!("loadtest: no results: {error}")))?;
-    results["bus_ms"] = json!(bus_ms(&stand));
+    results["bus_ms"] = json!(bus_ms(&cluster));
     Ok(results)
 }
 
-/// From saying to hearing, on average over all servers; none where nothing was said.
-fn bus_ms(stand: &Stand) -> Option<f64> {
+/// Mean delay from publishing to receiving over all servers, in milliseconds; `None` without messages.
+fn bus_ms(cluster: &LocalCluster) -> Option<f64> {
     let delays =
-        || stand.nodes.iter().filter_map(|node| Some(node.metrics()?["cluster"]["bus_delays"].clone()));
+        || cluster.nodes.iter().filter_map(|node| Some(node.metrics()?["cluster"]["bus_delays"].clone()));
     let sum = |key: &str| delays().filter_map(|delays| delays[key].as_f64()).sum::<f64>();
     let count = sum("count");
     (count > 0.0).then(|| sum("sum_ns") / count / 1e6)
@@ -47,7 +48,7 @@ fn spread(results: &[Json], pointer: &str) -> Spread {
     Spread::of(&values).unwrap_or(Spread { median: f64::NAN, min: f64::NAN, max: f64::NAN })
 }
 
-/// The part as Markdown.
+/// Measures the delays. Returns a Markdown section.
 pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<String, Failure> {
     let (mut alone, mut joined) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS {
@@ -60,8 +61,8 @@ pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<Stri
         }
     }
     let mut text = format!(
-        "`loadtest {LOAD}` behind HAProxy, against one server and against three that share the players, {PAIRS} pairs. Medians, and \
-         least to most.\n\n| | one server | three |\n|---|---:|---:|\n"
+        "`loadtest {LOAD}` behind HAProxy, against one server and against three that share the players, {PAIRS} pairs. Medians, with \
+         minimum and maximum.\n\n| | one server | three |\n|---|---:|---:|\n"
     );
     for (name, pointer) in [
         ("ack, mean, ms", "/ack_ms/mean"),
@@ -86,16 +87,17 @@ pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<Stri
     if wrong_joined != "nothing" {
         problems.push(format!("three servers: {wrong_joined}"));
     }
-    // A third of those who see a change are on the same server as whoever made it, and see it as on one.
+    // A third of the viewers of a change are on the server of its player, and see it as fast as on a single
+    // server.
     let (one, three) =
         (spread(&alone, "/to_screen_ms/mean").median, spread(&joined, "/to_screen_ms/mean").median);
     let across = (three - one / 3.0) * 1.5;
     let added = across - one - ROUND_MS / 2.0;
     let _ = writeln!(
         text,
-        "\nA change is seen on another server {:.1} ms later on average than on the same one. A process tells the others of its \
-         players every {ROUND_MS} ms, which explains {:.0} ms of it; {added:.1} ms are left for the way over the bus (less than \
-         nothing where the rounds of both processes happen to follow one another). Wanted: less than {ADDED_MS_MAX} ms.",
+        "\nA change is seen on another server {:.1} ms later on average than on the same one. A node publishes changes of its \
+         players every {ROUND_MS} ms, which explains {:.0} ms of it; {added:.1} ms remain for the bus (negative \
+         where the rounds of both nodes happen to be in phase). Limit: less than {ADDED_MS_MAX} ms.",
         across - one,
         ROUND_MS / 2.0,
     );
