@@ -1,4 +1,4 @@
-//! Support for operating the server: logs, metrics, crashes, kernel limits.
+//! Support for operating the server: logging, metrics, crash handling, watchdog, kernel limits, secrets.
 
 pub mod crash;
 pub mod files;

@@ -1,5 +1,5 @@
-//! Completions for the shells: flags, and the values of those that have few. They offer nothing that the server refuses: a
-//! switch has no value in an argument of its own, and a setting that is secret as a whole is no flag.
+//! Shell completions: flags, and the values of flags with a fixed set. They offer only what the server accepts: a switch takes
+//! no separate value, and a setting that is a secret as a whole has no flag.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use pixi_game_server::ops::secret::Secrecy;
 
 use crate::tools::Row;
 
-/// What may follow a flag.
+/// Values of a flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Values {
     Nothing,
@@ -26,7 +26,7 @@ pub struct Flag {
     values: Values,
 }
 
-/// The server's.
+/// Returns the flags of the server.
 pub fn server() -> Vec<Flag> {
     let actions = actions().map(|action| Flag {
         short: action.short.to_owned(),
@@ -50,7 +50,7 @@ pub fn server() -> Vec<Flag> {
     actions.chain(settings).collect()
 }
 
-/// Those of a program that says them in its help.
+/// Converts the flags in a tool's help.
 pub fn tool(rows: &[Row]) -> Vec<Flag> {
     let flag = |row: &Row| Flag {
         short: row.short.clone(),
@@ -66,14 +66,14 @@ pub fn tool(rows: &[Row]) -> Vec<Flag> {
 }
 
 impl Flag {
-    /// All ways to write it, with dashes, separated by `between`.
+    /// Returns the long and the short form, with dashes, separated by `between`.
     fn names(&self, between: &str) -> String {
         let long = format!("--{}", self.long);
         if self.short.is_empty() { long } else { format!("{long}{between}-{}", self.short) }
     }
 }
 
-/// For bash.
+/// Renders the completion for bash.
 pub fn bash(program: &str, flags: &[Flag]) -> String {
     let mut cases = String::new();
     for flag in flags {
@@ -106,7 +106,7 @@ pub fn bash(program: &str, flags: &[Flag]) -> String {
     )
 }
 
-/// For zsh.
+/// Renders the completion for zsh.
 pub fn zsh(program: &str, flags: &[Flag]) -> String {
     let mut text = format!("#compdef {program}\n\n_arguments \\\n");
     for flag in flags {
@@ -119,7 +119,7 @@ pub fn zsh(program: &str, flags: &[Flag]) -> String {
             Values::Words(words) => format!(":value:({})", words.join(" ")),
         };
         for name in flag.names(" ").split(' ') {
-            // What may stand between a flag and its value: an equals sign behind a long one, nothing behind a letter.
+            // Separator between flag and value: an equals sign after a long flag, none after a letter.
             let joint = match (flag.values, name.starts_with("--")) {
                 (Values::Nothing, _) => "",
                 (_, true) => "=",
@@ -131,7 +131,7 @@ pub fn zsh(program: &str, flags: &[Flag]) -> String {
     text + "  && return 0\n"
 }
 
-/// For fish.
+/// Renders the completion for fish.
 pub fn fish(program: &str, flags: &[Flag]) -> String {
     let mut text = format!("# fish completion for {program}\n\ncomplete -c {program} -f\n");
     for flag in flags {
@@ -159,7 +159,7 @@ mod tests {
         parse(args.iter().map(Into::into), |_| None)
     }
 
-    /// A value that the parser takes, for a setting without a list of words.
+    /// Returns a valid value of a setting without a list of words.
     fn some_value(flag: &Flag) -> String {
         let setting = SETTINGS.iter().find(|setting| setting.flag() == flag.long).expect("a setting");
         let text = match setting.allowed {
@@ -172,27 +172,27 @@ mod tests {
             Allowed::Origins => "*",
             Allowed::Name => "one",
             Allowed::LogLevel | Allowed::LogFormat | Allowed::Switch | Allowed::SharedSecret => {
-                panic!("--{} has words, no value, or is no flag", flag.long)
+                panic!("--{} has words, takes no value, or is not a flag", flag.long)
             }
         };
         text.to_owned()
     }
 
-    /// What the parser complains of. Relations between settings may be violated here: they are not the flag's fault.
+    /// Returns the problems the parser reports, without violated relations between settings, which don't concern the flag.
     fn problems(args: &[&str]) -> Vec<String> {
         let problems = run(args).err().map_or(Vec::new(), |error| error.problems().to_vec());
         problems.into_iter().filter(|problem| !problem.contains(": must be ")).collect()
     }
 
     #[test]
-    fn the_parser_takes_what_is_offered_and_nothing_else() {
+    fn the_parser_accepts_exactly_the_offered_values() {
         for flag in server() {
             for name in flag.names(" ").split(' ') {
                 let needs_value = format!("{name}: expected a value after it; see --help");
                 let expected = if flag.values == Values::Nothing { vec![] } else { vec![needs_value] };
                 assert_eq!(problems(&[name]), expected);
                 match flag.values {
-                    // The help and the version are given whatever follows, and a letter takes what its word does not.
+                    // Help and version ignore further arguments, and a letter accepts an attached value.
                     Values::Nothing if name.len() == 2 || ["--help", "--version"].contains(&name) => {}
                     Values::Nothing => {
                         assert_eq!(

@@ -1,17 +1,17 @@
-//! The environment file to begin with: every setting with its meaning, none of them set.
+//! The initial environment file: every setting with its meaning, commented out.
 
 use std::fmt::Write as _;
 
 use pixi_game_server::config::SETTINGS;
 
-/// Each setting as a comment, so that its default holds until somebody takes the sign away.
+/// Renders each setting as a comment, so that its default applies until it is uncommented.
 pub fn commented() -> String {
     let mut text =
-        "# Settings of pixi-game-server, one NAME=value a line. What is a comment has its default.\n\
-                    # `systemctl reload pixi-game-server` takes over what can change while it runs.\n"
+        "# Settings of pixi-game-server, one NAME=value per line. A commented setting has its default.\n\
+                    # `systemctl reload pixi-game-server` applies changes, except those marked (needs a restart).\n"
             .to_owned();
     for setting in SETTINGS {
-        let at = if setting.is_live { "" } else { " (takes a restart)" };
+        let at = if setting.is_live { "" } else { " (needs a restart)" };
         let (help, allowed) = (setting.help, setting.allowed);
         let _ = write!(text, "\n# {help}: {allowed}{at}\n#{}={}\n", setting.variable, setting.default);
     }
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_sets_nothing_and_names_everything() {
+    fn every_setting_is_listed_and_none_is_set() {
         let text = commented();
         assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
         let named = text.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ")).count();

@@ -1,5 +1,5 @@
-//! Writes what is installed beside the programs: manual pages, shell completions and the environment file. They are made from
-//! the table of settings, and from `--help` of the programs beside this one, so that none says what `--help` does not.
+//! Generates the manual pages, shell completions and environment file that are installed with the programs. The sources are
+//! the table of settings and the `--help` of the programs in the same folder.
 //!
 //! Exit status: 0, 1 when a file can't be written, 2 for bad usage.
 
@@ -19,7 +19,7 @@ use stage::console::{output, report_error};
 use tools::TOOLS;
 
 const BRIEF: &str =
-    "Writes manual pages, shell completions and the environment file, made from the table of settings.
+    "Generates manual pages, shell completions and the environment file from the table of settings.
 
 Usage: manual FOLDER";
 

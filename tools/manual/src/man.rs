@@ -1,4 +1,4 @@
-//! The manual pages. What is in the table of settings comes from there.
+//! The manual pages. Flags come from the table of settings and from the tools' help.
 
 use pixi_game_server::config::{Allowed, RETIRED, SETTINGS, Setting, actions};
 use pixi_game_server::ops::secret::Secrecy;
@@ -6,7 +6,7 @@ use pixi_game_server::ops::secret::Secrecy;
 use crate::roff::Page;
 use crate::tools::{Row, Tool};
 
-/// The server's.
+/// Renders the page of the server.
 pub fn server() -> String {
     let summary = "real-time multiplayer server for a 2D browser game";
     let mut page =
@@ -15,13 +15,13 @@ pub fn server() -> String {
         .paragraph("pixi-game-server [--FLAG VALUE | --FLAG=VALUE | -FLAG VALUE | -FLAG=VALUE]...");
     page.section("DESCRIPTION")
         .paragraph(
-            "Serves the game to browsers over WebSocket at /ws, and over HTTP its health at /health, what it is doing \
-             at /metrics, and the files of STATIC_DIR. It runs in the foreground until it is told to stop.",
+            "Serves the game to browsers over WebSocket at /ws, and over HTTP its health at /health, its metrics \
+             at /metrics, and the files of STATIC_DIR. It runs in the foreground until it receives a signal.",
         )
         .paragraph(
-            "Each setting is a flag and an environment variable of the same name. A flag wins over the file that \
-             --env-file names, that file over the environment, and the environment over the default. What is invalid is \
-             named with its value and with what is allowed, and ends the start.",
+            "Each setting is a flag and an environment variable of the same name. A flag overrides the file of \
+             --env-file, which overrides the environment. The server does not start with invalid settings and prints \
+             each with its value and the allowed values.",
         );
     page.section("ACTIONS");
     for action in actions() {
@@ -33,31 +33,31 @@ pub fn server() -> String {
         page.note(&values(setting));
     }
     let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
-    page.paragraph(&format!("Accepted without effect, from other runtimes: {}.", retired.join(", ")));
+    page.paragraph(&format!("Accepted without effect, from the former runtime: {}.", retired.join(", ")));
     page.section("SIGNALS")
-        .entry("TERM, INT", "Stops: players are told, and get SHUTDOWN_TIMEOUT_SEC to take their last bytes. A second one stops at once.")
-        .entry("HUP", "Opens LOG_FILE anew, and takes over the file of --env-file, as far as its settings can change, and the files of STATIC_DIR.");
+        .entry("TERM, INT", "Shuts down: closes all connections, and gives clients SHUTDOWN_TIMEOUT_SEC to read their last bytes. A second signal exits immediately.")
+        .entry("HUP", "Reopens LOG_FILE, rereads the file of --env-file and applies its live settings, and reloads the files of STATIC_DIR.");
     page.section("EXIT STATUS")
-        .entry("0", "An orderly stop.")
+        .entry("0", "An orderly shutdown.")
         .entry("1", "The server could not start, or failed.")
         .entry("2", "The configuration is invalid.")
-        .entry("70", "A panic. The last line of the log says where.")
-        .entry("134", "SIGABRT: the watchdog saw no tick in five wake-ups, one a second.");
+        .entry("70", "A panic. The last line of the log has the location.")
+        .entry("134", "SIGABRT: the watchdog saw no tick in five wake-ups, one per second.");
     page.section("FILES").entry(
         "/etc/pixi-game-server.env",
-        "The settings of the service, which reads them with --env-file; systemctl reload takes over changes.",
+        "The settings of the service, which reads them with --env-file; systemctl reload applies changes.",
     );
     page.section("EXAMPLES").example(&[
         "pixi-game-server --port 8109 --static-dir /srv/game",
         "pixi-game-server --check-config --env-file /etc/pixi-game-server.env",
-        "pixi-game-server --health-check && echo well",
+        "pixi-game-server --health-check && echo healthy",
     ]);
     page.section("SEE ALSO")
         .paragraph("pixi-game-tune(8), pixi-game-monitor(8), pixi-game-loadtest(8), systemctl(1), ulimit(1)");
     page.finish()
 }
 
-/// That of a program beside the server, with these flags.
+/// Renders the page of a tool with these flags.
 pub fn tool(tool: &Tool, rows: &[Row]) -> String {
     let mut page =
         Page::new(tool.installed, concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")), tool.summary);
@@ -82,7 +82,7 @@ fn flags(short: &str, long: &str, argument: Option<&str>) -> String {
     format!("--{long}{short}{argument}")
 }
 
-/// A setting as an argument; one that is secret as a whole is none, and a switch needs no value.
+/// Returns a setting as a flag; a setting that is a secret as a whole has no flag, and a switch takes no value.
 fn term(setting: &Setting) -> String {
     if setting.secrecy == Secrecy::Whole {
         return setting.variable.to_owned();
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_flag_of_the_server_is_in_its_page() {
+    fn the_page_of_the_server_lists_every_flag() {
         let page = server().replace("\\-", "-");
         for setting in SETTINGS {
             assert!(page.contains(&format!("\n.B {}\n", term(setting))), "{}", setting.variable);

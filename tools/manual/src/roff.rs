@@ -1,14 +1,14 @@
-//! Text in the language of manual pages, as man(7) has it.
+//! Writes manual pages in the man(7) format.
 
 use std::fmt::Write as _;
 
-/// A manual page that grows from its head.
+/// A manual page under construction.
 pub struct Page {
     text: String,
 }
 
 impl Page {
-    /// Begins a page of section 8.
+    /// Starts a page of section 8.
     pub fn new(name: &str, version: &str, summary: &str) -> Page {
         let mut page = Page { text: String::new() };
         let title = escaped(&name.to_uppercase());
@@ -18,32 +18,32 @@ impl Page {
         page
     }
 
-    /// Begins a section.
+    /// Starts a section.
     pub fn section(&mut self, title: &str) -> &mut Page {
         let _ = writeln!(self.text, ".SH {title}");
         self
     }
 
-    /// A paragraph of text.
+    /// Appends a paragraph.
     pub fn paragraph(&mut self, text: &str) -> &mut Page {
         self.divide();
         let _ = writeln!(self.text, "{}", line(text));
         self
     }
 
-    /// An entry of a list: what it is about, in bold, and what is to be said of it.
+    /// Appends a list entry: a term in bold and its description.
     pub fn entry(&mut self, term: &str, text: &str) -> &mut Page {
         let _ = writeln!(self.text, ".TP\n.B {}\n{}", escaped(term), line(text));
         self
     }
 
-    /// A line that belongs to the entry before it, on a line of its own.
+    /// Appends a separate line to the previous entry.
     pub fn note(&mut self, text: &str) -> &mut Page {
         let _ = writeln!(self.text, ".br\n{}", line(text));
         self
     }
 
-    /// Lines as they are, such as commands.
+    /// Appends preformatted lines, such as commands.
     pub fn example(&mut self, lines: &[&str]) -> &mut Page {
         self.divide();
         let _ = writeln!(self.text, ".EX");
@@ -54,14 +54,14 @@ impl Page {
         self
     }
 
-    /// Space above a paragraph, unless the heading has made it.
+    /// Separates a paragraph from the text above, unless a heading precedes it.
     fn divide(&mut self) {
         if !self.text.lines().last().is_some_and(|last| last.starts_with(".SH")) {
             self.text.push_str(".PP\n");
         }
     }
 
-    /// The page.
+    /// Returns the page.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.text)
     }

@@ -1,39 +1,39 @@
-//! The programs beside the server. What their pages and completions say of flags is what `--help` of each program says.
+//! The installed tools. Flags for their pages and completions come from each program's `--help`.
 
 use std::io;
 use std::path::Path;
 use std::process::Command;
 
-/// A program that is installed beside the server.
+/// A program that is installed with the server.
 pub struct Tool {
-    /// Its name where it is built.
+    /// Name of the built program.
     pub built: &'static str,
-    /// Its name where it is installed.
+    /// Name of the installed program.
     pub installed: &'static str,
-    /// What it does, in half a line.
+    /// Purpose, in half a line.
     pub summary: &'static str,
-    /// What it does, in a paragraph.
+    /// Purpose, in a paragraph.
     pub description: &'static str,
     /// Exit statuses and their meanings.
     pub statuses: &'static [(&'static str, &'static str)],
     /// Command lines.
     pub examples: &'static [&'static str],
-    /// Other pages.
+    /// Related manual pages.
     pub see_also: &'static str,
 }
 
-/// All of them.
+/// All installed tools.
 pub static TOOLS: &[Tool] = &[
     Tool {
         built: "pixi-game-tune",
         installed: "pixi-game-tune",
-        summary: "what of a machine limits how many players it can serve",
-        description: "Shows each setting of the kernel that matters to pixi-game-server(8), its value, the value wanted for \
-                      that number of players, and why. Values are only ever raised.",
+        summary: "kernel settings that limit the number of players",
+        description: "Shows each kernel setting that limits pixi-game-server(8), its value, the value recommended for \
+                      that number of players, and its meaning. Values are only raised, never lowered.",
         statuses: &[
-            ("0", "All is as wanted, or was made so."),
-            ("1", "Something is not."),
-            ("2", "An option is wrong."),
+            ("0", "Every setting is sufficient, or was made so."),
+            ("1", "A setting is not sufficient."),
+            ("2", "An option is invalid."),
         ],
         examples: &[
             "pixi-game-tune --players 5000",
@@ -44,13 +44,13 @@ pub static TOOLS: &[Tool] = &[
     Tool {
         built: "monitor",
         installed: "pixi-game-monitor",
-        summary: "what servers of the game are doing, in the terminal",
-        description: "Asks one server or several for their metrics and shows them: a dashboard in a terminal, lines elsewhere. \
-                      With ADMIN_ADDR, name that address of the server.",
+        summary: "metrics of game servers in the terminal",
+        description: "Requests the metrics of one or more servers and shows them: a dashboard in a terminal, lines elsewhere. \
+                      If the server has ADMIN_ADDR, specify that address.",
         statuses: &[
-            ("0", "All servers answer."),
-            ("1", "A server does not answer."),
-            ("2", "An option is wrong."),
+            ("0", "All servers respond."),
+            ("1", "A server does not respond."),
+            ("2", "An option is invalid."),
         ],
         examples: &[
             "pixi-game-monitor",
@@ -62,13 +62,13 @@ pub static TOOLS: &[Tool] = &[
     Tool {
         built: "loadtest",
         installed: "pixi-game-loadtest",
-        summary: "thousands of players for a server of the game, and a verdict",
-        description: "Connects players to a server, lets them play, and compares what they are sent with the truth. \
-                      Load only a server of your own: its players notice.",
+        summary: "load test for game servers with thousands of simulated players",
+        description: "Connects simulated players to a server and compares the messages they receive with the true state. \
+                      Test only your own server: its players notice the load.",
         statuses: &[
-            ("0", "Everything was right."),
-            ("1", "Something was lost or wrong."),
-            ("2", "A flag is wrong."),
+            ("0", "Every check passed."),
+            ("1", "A message was lost or wrong."),
+            ("2", "A flag is invalid."),
         ],
         examples: &[
             "pixi-game-loadtest --clients 1000 --moves-per-second 10 --duration 60s",
@@ -78,24 +78,24 @@ pub static TOOLS: &[Tool] = &[
     },
 ];
 
-/// A flag as the help of a program has it.
+/// A flag in the help of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its name, without dashes.
+    /// Long name, without dashes.
     pub long: String,
-    /// Its letter, without its dash; empty where it has none.
+    /// Letter, without its dash; empty if it has none.
     pub short: String,
-    /// What its value is called; none where it takes no value.
+    /// Placeholder of its value, if it takes one.
     pub argument: Option<String>,
-    /// What it does.
+    /// Description.
     pub help: String,
 }
 
 impl Tool {
-    /// The flags of the program in this folder.
+    /// Returns the flags of the program in this folder.
     ///
     /// # Errors
-    /// The program is not there or has no help: the error names it.
+    /// The program is missing or prints no flags; the error names it.
     pub fn rows(&self, folder: &Path) -> io::Result<Vec<Row>> {
         let program = folder.join(self.built);
         let named =
@@ -106,7 +106,7 @@ impl Tool {
     }
 }
 
-/// Columns from which on a line continues the row above it.
+/// Indentation from which a line continues the row above.
 const CONTINUED_FROM: usize = 16;
 
 fn rows(help: &str) -> Vec<Row> {
@@ -123,7 +123,7 @@ fn rows(help: &str) -> Vec<Row> {
     rows
 }
 
-/// A row behind its two dashes.
+/// Parses a row after its two dashes.
 fn row(text: &str) -> Row {
     let mut words = text.split_whitespace().peekable();
     let long = words.next().unwrap_or_default().trim_end_matches(',').to_owned();
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_have_names_letters_values_and_lines_that_continue() {
+    fn rows_with_letters_values_and_continued_lines_are_parsed() {
         let help = "Does things.\n\nUsage: it --all\n\nOptions:\n        --server LIST   metrics [x], SERVER\n\
                     \x20       --once          report once;\n                        end\n  --report, -r FILE  Write it\n\
                     \n  --help, -h   Print\n\nExit status: 0\n";

@@ -1,23 +1,23 @@
-//! The files as those who read them do: mandoc, and the three shells.
+//! The generated files, checked by the programs that read them: mandoc and three shells.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pixi_game_server::config;
 
-/// What is installed.
+/// The installed programs.
 const PROGRAMS: [&str; 4] = ["pixi-game-server", "pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"];
 
-/// The files, in a folder of this test's own.
+/// Generates the files in a folder for this test.
 fn written(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     let output = Command::new(env!("CARGO_BIN_EXE_manual")).arg(&folder).output().expect("it runs");
-    // The other programs lie beside it when the whole workspace is built.
+    // The other programs are in the same folder when the whole workspace is built.
     assert!(output.status.success(), "cargo build --workspace --bins: {output:?}");
     folder
 }
 
-/// Runs a program, which `tests/install.sh` has installed where it was missing, and returns what it says.
+/// Runs a program, which `tests/install.sh` installs when missing, and returns its output.
 fn run(program: &str, arguments: &[&str], file: &Path) -> String {
     let output = Command::new(program).args(arguments).arg(file).output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}; tests/install.sh installs it"));
@@ -27,7 +27,7 @@ fn run(program: &str, arguments: &[&str], file: &Path) -> String {
 }
 
 #[test]
-fn mandoc_has_nothing_to_warn_of() {
+fn mandoc_reports_no_warning() {
     let folder = written("lint");
     for program in PROGRAMS {
         let page = &format!("{program}.8");
@@ -40,7 +40,7 @@ fn mandoc_has_nothing_to_warn_of() {
         let is_style = |line: &str| line.contains(": STYLE: input text line longer than 80 bytes");
         let complaints: Vec<&str> =
             text.lines().filter(|line| line.contains(page) && !is_style(line)).collect();
-        // There is no date on purpose: the same source makes the same page.
+        // Pages have no date, so that the same source gives the same page.
         let is_about_the_date = |line: &str| line.contains("missing date");
         assert!(complaints.len() == 1 && is_about_the_date(complaints[0]), "{page}: {complaints:?}");
     }
@@ -51,7 +51,7 @@ fn mandoc_has_nothing_to_warn_of() {
 }
 
 #[test]
-fn the_shells_read_their_completions() {
+fn the_shells_parse_their_completions() {
     let folder = written("shells");
     for program in PROGRAMS {
         for (shell, file) in [
@@ -64,7 +64,7 @@ fn the_shells_read_their_completions() {
     }
 }
 
-/// What bash offers for a line.
+/// Returns the completions bash offers for a line.
 fn offered_by_bash(line: &[&str]) -> Vec<String> {
     let program = line[0];
     let folder = written(&format!("bash-{program}"));
@@ -79,7 +79,7 @@ fn offered_by_bash(line: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn bash_offers_flags_and_the_values_of_those_that_have_few() {
+fn bash_offers_flags_and_fixed_values() {
     let flags = offered_by_bash(&["pixi-game-server", "--max-c"]);
     assert_eq!(flags, ["--max-connections", "--max-conns-per-ip"]);
     assert_eq!(offered_by_bash(&["pixi-game-server", "--log-format", ""]), ["text", "json"]);
@@ -92,7 +92,7 @@ fn bash_offers_flags_and_the_values_of_those_that_have_few() {
 }
 
 #[test]
-fn bash_offers_what_the_tools_say_in_their_help() {
+fn bash_offers_the_flags_of_the_tools() {
     assert_eq!(offered_by_bash(&["pixi-game-tune", "--p"]), ["--players", "--print-sysctl"]);
     assert_eq!(offered_by_bash(&["pixi-game-monitor", "--i"]), ["--interval"]);
     assert_eq!(offered_by_bash(&["pixi-game-monitor", "--once", "--js"]), ["--json"]);
@@ -123,10 +123,10 @@ fn fish_offers_flags() {
 }
 
 #[test]
-fn the_environment_file_is_one_the_server_takes() {
+fn the_server_accepts_the_environment_file() {
     let folder = written("env");
     let text = std::fs::read_to_string(folder.join("pixi-game-server.env")).expect("the file");
-    // Every setting on, with the value that stands there.
+    // Uncomments every setting.
     let settings =
         text.lines().filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')));
     let settings: Vec<&str> = settings.collect();
@@ -139,7 +139,7 @@ fn the_environment_file_is_one_the_server_takes() {
 }
 
 #[test]
-fn another_number_of_arguments_is_named() {
+fn a_wrong_number_of_arguments_is_reported() {
     let output = Command::new(env!("CARGO_BIN_EXE_manual")).output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
