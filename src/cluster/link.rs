@@ -94,7 +94,7 @@ impl Command {
                     messages.iter().map(|message| QUEUE_ENTRY_BYTES + message.bytes.len()).sum()
                 }
                 Self::StoreSessions(kept, _) => size_of_val(kept.as_slice()),
-                Self::FetchSessions(tickets) => size_of_val(tickets.as_slice()),
+                Self::FetchSessions(tokens) => size_of_val(tokens.as_slice()),
                 Self::Resubscribe | Self::RaiseIdCounter(_) | Self::LeaseIds { .. } => 0,
             }
     }

@@ -54,14 +54,14 @@ pub enum Body {
     /// A client presented this session token to the sender. The owner replies with the state of the session.
     SessionRequest {
         /// Current token of the session.
-        ticket: SessionToken,
+        token: SessionToken,
         /// The node that owned the player last.
         owner: NodeId,
     },
     /// The reply to a session request.
     SessionReply {
         /// The token of the request.
-        ticket: SessionToken,
+        token: SessionToken,
         /// The sender of the request.
         requester: NodeId,
         /// State of the session at its owner.
@@ -164,9 +164,9 @@ pub fn encode(header: &Header, body: &Body) -> Vec<u8> {
         }
         Body::Shutdown => {}
         Body::SnapshotRequest(regions) => put_u32s(&mut out, regions.iter().copied()),
-        Body::SessionRequest { ticket, owner } => put_ticket(&mut out, *ticket, *owner),
-        Body::SessionReply { ticket, requester, outcome } => {
-            put_ticket(&mut out, *ticket, *requester);
+        Body::SessionRequest { token, owner } => put_token(&mut out, *token, *owner),
+        Body::SessionReply { token, requester, outcome } => {
+            put_token(&mut out, *token, *requester);
             match outcome {
                 SessionOutcome::Active => out.push(OUTCOME_ACTIVE),
                 SessionOutcome::Unknown => out.push(OUTCOME_UNKNOWN),
@@ -219,8 +219,8 @@ fn put_u32s(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
     }
 }
 
-fn put_ticket(out: &mut Vec<u8>, ticket: SessionToken, node: NodeId) {
-    out.extend_from_slice(&ticket.number().to_le_bytes());
+fn put_token(out: &mut Vec<u8>, token: SessionToken, node: NodeId) {
+    out.extend_from_slice(&token.number().to_le_bytes());
     out.extend_from_slice(&node.to_le_bytes());
 }
 
@@ -281,7 +281,7 @@ impl Reader<'_> {
         })
     }
 
-    fn ticket(&mut self) -> Option<SessionToken> {
+    fn token(&mut self) -> Option<SessionToken> {
         self.take().map(|bytes| SessionToken::of(u128::from_le_bytes(bytes)))
     }
 
@@ -328,9 +328,9 @@ impl Reader<'_> {
                 let count = self.0.len().div_ceil(size_of::<Region>());
                 Body::SnapshotRequest(self.list(count, Self::u32)?)
             }
-            KIND_SESSION_REQUEST => Body::SessionRequest { ticket: self.ticket()?, owner: self.u64()? },
+            KIND_SESSION_REQUEST => Body::SessionRequest { token: self.token()?, owner: self.u64()? },
             KIND_SESSION_REPLY => {
-                let (ticket, requester) = (self.ticket()?, self.u64()?);
+                let (token, requester) = (self.token()?, self.u64()?);
                 let outcome = match self.byte()? {
                     OUTCOME_ACTIVE => SessionOutcome::Active,
                     OUTCOME_UNKNOWN => SessionOutcome::Unknown,
@@ -339,7 +339,7 @@ impl Reader<'_> {
                     )?),
                     _ => return None,
                 };
-                Body::SessionReply { ticket, requester, outcome }
+                Body::SessionReply { token, requester, outcome }
             }
             _ => return None,
         })
@@ -388,9 +388,9 @@ mod tests {
             Just(Body::Shutdown),
             ids().prop_map(Body::SnapshotRequest),
             (any::<u128>(), any::<u64>())
-                .prop_map(|(number, owner)| Body::SessionRequest { ticket: SessionToken::of(number), owner }),
+                .prop_map(|(number, owner)| Body::SessionRequest { token: SessionToken::of(number), owner }),
             (any::<u128>(), any::<u64>(), outcome()).prop_map(|(number, requester, outcome)| {
-                Body::SessionReply { ticket: SessionToken::of(number), requester, outcome }
+                Body::SessionReply { token: SessionToken::of(number), requester, outcome }
             }),
         ]
     }

@@ -217,26 +217,20 @@ impl Node {
     }
 
     /// Asks the owner of a session to hand over its player.
-    pub fn request_session(
-        &mut self,
-        ticket: SessionToken,
-        owner: NodeId,
-        now: Now,
-        out: &mut Vec<Outgoing>,
-    ) {
-        self.publish(Channel::All, &Body::SessionRequest { ticket, owner }, now, out);
+    pub fn request_session(&mut self, token: SessionToken, owner: NodeId, now: Now, out: &mut Vec<Outgoing>) {
+        self.publish(Channel::All, &Body::SessionRequest { token, owner }, now, out);
     }
 
     /// Replies to a session request.
     pub fn reply_session(
         &mut self,
-        ticket: SessionToken,
+        token: SessionToken,
         requester: NodeId,
         outcome: SessionOutcome,
         now: Now,
         out: &mut Vec<Outgoing>,
     ) {
-        self.publish(Channel::All, &Body::SessionReply { ticket, requester, outcome }, now, out);
+        self.publish(Channel::All, &Body::SessionReply { token, requester, outcome }, now, out);
     }
 
     /// Announces that this node is shutting down.
@@ -281,11 +275,11 @@ impl Node {
             Body::Snapshot { region, players } => self.remote.apply_snapshot(origin, region, &players, world),
             Body::SnapshotRequest(regions) => self.publisher.request_snapshots(&regions),
             Body::Shutdown => self.remote.remove(header.node, world),
-            Body::SessionRequest { ticket, owner } if owner == self.id => {
-                return Received::SessionRequest(ticket, header.node);
+            Body::SessionRequest { token, owner } if owner == self.id => {
+                return Received::SessionRequest(token, header.node);
             }
-            Body::SessionReply { ticket, requester, outcome } if requester == self.id => {
-                return Received::SessionReply(ticket, outcome);
+            Body::SessionReply { token, requester, outcome } if requester == self.id => {
+                return Received::SessionReply(token, outcome);
             }
             // Addressed to another node.
             Body::SessionRequest { .. } | Body::SessionReply { .. } => {}

@@ -152,7 +152,7 @@ impl Server {
         let now_ms = self.now_ms();
         let Some(pending) = self.reconnects.by_token.get(&presented) else {
             // The handshake is gone. The state is kept, so that the client can retry.
-            if let Some(Record { ticket: session, saved, has_left: true, .. }) = record {
+            if let Some(Record { token: session, saved, has_left: true, .. }) = record {
                 self.sessions.put_back(session, saved, now_ms);
             }
             return;
@@ -167,14 +167,14 @@ impl Server {
         if !record.has_left && cluster.is_peer_alive(record.node) {
             // Only the owner knows whether its player is still connected.
             let Some(pending) = self.reconnects.remove(presented) else { return };
-            self.claim_session(record.ticket, record.node);
+            self.claim_session(record.token, record.node);
             let awaiting = Awaiting::Owner { record, retry_ms: Some(now_ms + RECONNECT_LOOKUP_MS) };
             let deadline_ms = now_ms + RECONNECT_OWNER_MS;
-            self.add_pending(record.ticket, PendingReconnect { awaiting, deadline_ms, ..pending });
+            self.add_pending(record.token, PendingReconnect { awaiting, deadline_ms, ..pending });
         } else if record.saved.may_reconnect() {
             self.resolve(presented, Reconnect::Hit, Some(record.saved));
         } else {
-            self.sessions.put_back(record.ticket, record.saved, now_ms);
+            self.sessions.put_back(record.token, record.saved, now_ms);
             self.resolve(presented, Reconnect::TooSoon, None);
         }
     }

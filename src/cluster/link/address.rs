@@ -71,8 +71,8 @@ impl Address {
 
     /// Key of a stored session. It contains the session token: reading the keys of the bus suffices to take
     /// over sessions, so Redis must be as private as the servers.
-    pub(super) fn session_key(&self, ticket: SessionToken) -> String {
-        format!("pixi:{}:resume:{:032x}", self.world, ticket.number())
+    pub(super) fn session_key(&self, token: SessionToken) -> String {
+        format!("pixi:{}:resume:{:032x}", self.world, token.number())
     }
 
     pub(super) fn id_counter_key(&self) -> String {

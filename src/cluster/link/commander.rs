@@ -152,8 +152,8 @@ impl Commander {
                     let result = self.store_sessions(&mut connection, &writes, ttl_s);
                     self.accept_refusal(Operation::StoreSessions, result)?;
                 }
-                Ok(Command::FetchSessions(tickets)) => {
-                    let result = self.fetch_sessions(&mut connection, &tickets);
+                Ok(Command::FetchSessions(tokens)) => {
+                    let result = self.fetch_sessions(&mut connection, &tokens);
                     self.accept_refusal(Operation::FetchSessions, result)?;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -216,26 +216,22 @@ impl Commander {
         Ok(())
     }
 
-    fn fetch_sessions(
-        &self,
-        connection: &mut redis::Connection,
-        tickets: &[SessionToken],
-    ) -> RedisResult<()> {
-        for tickets in tickets.chunks(KEYS_PER_PIPELINE) {
-            let taken = self.take_values(connection, tickets)?;
+    fn fetch_sessions(&self, connection: &mut redis::Connection, tokens: &[SessionToken]) -> RedisResult<()> {
+        for tokens in tokens.chunks(KEYS_PER_PIPELINE) {
+            let taken = self.take_values(connection, tokens)?;
             // A rotated token leads to the current one, and never further.
             let current: Vec<SessionToken> =
                 taken.iter().filter_map(|(value, _)| value.rotated_to()).collect();
             let mut current = self.take_values(connection, &current)?.into_iter();
-            let mut fetched = Vec::with_capacity(tickets.len());
-            for (&ticket, (value, left_ms)) in tickets.iter().zip(taken) {
+            let mut fetched = Vec::with_capacity(tokens.len());
+            for (&token, (value, left_ms)) in tokens.iter().zip(taken) {
                 let record = match value.rotated_to() {
                     Some(rotated) => {
                         current.next().and_then(|(value, left_ms)| value.record(rotated, left_ms))
                     }
-                    None => value.record(ticket, left_ms),
+                    None => value.record(token, left_ms),
                 };
-                fetched.push((ticket, record));
+                fetched.push((token, record));
             }
             self.shared.deliver(&self.inbox, LinkEvent::SessionsFetched(fetched));
         }
@@ -264,21 +260,21 @@ impl Commander {
     fn take_values(
         &self,
         connection: &mut redis::Connection,
-        tickets: &[SessionToken],
+        tokens: &[SessionToken],
     ) -> RedisResult<Vec<(Value, i64)>> {
-        if tickets.is_empty() {
+        if tokens.is_empty() {
             return Ok(Vec::new());
         }
         let mut command = redis::cmd("EVAL");
-        command.arg(FETCH).arg(tickets.len());
-        for &ticket in tickets {
-            command.arg(self.shared.address.session_key(ticket));
+        command.arg(FETCH).arg(tokens.len());
+        for &token in tokens {
+            command.arg(self.shared.address.session_key(token));
         }
         let answers: Vec<redis::Value> = command.arg(VALUE_BYTES_MAX).query(connection)?;
-        let taken = tickets.iter().zip(answers.chunks_exact(2)).map(|(&ticket, answer)| {
+        let taken = tokens.iter().zip(answers.chunks_exact(2)).map(|(&token, answer)| {
             let left_ms = redis::from_redis_value(answer[0].clone())?;
             let bytes: Option<Vec<u8>> = redis::from_redis_value(answer[1].clone())?;
-            let place = self.shared.address.session_key(ticket);
+            let place = self.shared.address.session_key(token);
             let verified = bytes.as_deref().and_then(|bytes| self.shared.verified(&place, bytes));
             Ok((verified.map_or(Value::Nothing, Value::from_bytes), left_ms))
         });

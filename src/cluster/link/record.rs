@@ -7,7 +7,7 @@ use crate::sessions::{SavedPlayer, SessionToken};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     /// Current token of the session; it may be newer than the presented one.
-    pub ticket: SessionToken,
+    pub token: SessionToken,
     /// The node that owned the player.
     pub node: NodeId,
     /// Whether the player left that node.
@@ -53,7 +53,7 @@ impl Value {
                 let parts = [&node.to_le_bytes()[..], &ttl_s.to_le_bytes(), &saved.to_bytes()].concat();
                 (u8::from(has_left), parts)
             }
-            Self::RotatedTo(ticket) => (Self::KIND_ROTATED, ticket.number().to_le_bytes().to_vec()),
+            Self::RotatedTo(token) => (Self::KIND_ROTATED, token.number().to_le_bytes().to_vec()),
         };
         [&[Self::VERSION, kind][..], &parts].concat()
     }
@@ -84,18 +84,18 @@ impl Value {
     /// The token to look up instead, if this one was rotated.
     pub(super) fn rotated_to(self) -> Option<SessionToken> {
         match self {
-            Self::RotatedTo(ticket) => Some(ticket),
+            Self::RotatedTo(token) => Some(token),
             _ => None,
         }
     }
 
     /// Converts a session into a record, with the budget refilled since it was written. `left_ms` is the
     /// remaining TTL in milliseconds; negative without an expiry.
-    pub(super) fn record(self, ticket: SessionToken, left_ms: i64) -> Option<Record> {
+    pub(super) fn record(self, token: SessionToken, left_ms: i64) -> Option<Record> {
         let Self::Session { node, has_left, saved, ttl_s } = self else { return None };
         let age_ms =
             u64::try_from(left_ms).map_or(0, |left_ms| (u64::from(ttl_s) * 1000).saturating_sub(left_ms));
-        Some(Record { ticket, node, has_left, saved: saved.after(age_ms) })
+        Some(Record { token, node, has_left, saved: saved.after(age_ms) })
     }
 }
 
