@@ -1,16 +1,16 @@
-//! The figures that are read off the load test's results, and what it says was lost.
+//! Figures and losses in the results of the load test.
 
 use serde_json::Value as Json;
 
 /// One figure.
 pub struct Figure {
-    /// Its name for people, with its unit.
+    /// Name with unit, for the report.
     pub name: &'static str,
-    /// Where it stands in the load test's results.
+    /// JSON pointer into the load test's results.
     path: &'static str,
-    /// By how much it is multiplied to be in its unit.
+    /// Factor that converts the value to its unit.
     factor: f64,
-    /// Decimals that are more than noise.
+    /// Significant decimals.
     pub decimals: usize,
 }
 
@@ -18,31 +18,31 @@ const fn figure(name: &'static str, path: &'static str, factor: f64, decimals: u
     Figure { name, path, factor, decimals }
 }
 
-/// The figure that is judged.
+/// The figure with a limit.
 pub static ACK_MEAN: Figure = figure("ack round trip, mean, ms", "/ack_ms/mean", 1.0, 2);
 
-/// The others, in the order in which they are told.
+/// The other figures, in the order of the report.
 pub static OTHERS: [Figure; 14] = [
     figure("ack round trip, median, ms", "/ack_ms/p50", 1.0, 2),
     figure("ack round trip, p99, ms", "/ack_ms/p99", 1.0, 2),
     figure("ack round trip, longest, ms", "/ack_ms/max", 1.0, 1),
     figure("MOVEs a second", "/traffic/moves_per_s", 1.0, 0),
     figure("CPU of the server, % of a core", "/server/cores", 100.0, 1),
-    figure("time the server had no processor, %", "/server/wait_ratio", 100.0, 1),
+    figure("server runnable without a CPU, %", "/server/wait_ratio", 100.0, 1),
     figure("ticks a second", "/server/metrics/tick_rate_hz", 1.0, 2),
     figure("ticks skipped", "/server/metrics/ticks_skipped", 1.0, 0),
-    figure("governor's level at the end", "/server/metrics/governor_level", 1.0, 0),
-    figure("time between two flushes at the end, ms", "/server/metrics/flush_interval_ms", 1.0, 0),
-    figure("players shown at most at the end", "/server/metrics/max_visible", 1.0, 0),
+    figure("governor level at the end", "/server/metrics/governor_level", 1.0, 0),
+    figure("flush interval at the end, ms", "/server/metrics/flush_interval_ms", 1.0, 0),
+    figure("maximum of visible players at the end", "/server/metrics/max_visible", 1.0, 0),
     figure("messages over the rate", "/server/metrics/rate_limited", 1.0, 0),
-    figure("writes not taken in full", "/server/metrics/write_stalls", 1.0, 0),
+    figure("partial writes", "/server/metrics/write_stalls", 1.0, 0),
     figure("time stolen from the machine, %", "/generator/stolen_ratio", 100.0, 2),
 ];
 
 impl Figure {
-    /// Its value in these results; none where it was not measured.
+    /// Returns its value in these results; none if it was not measured.
     pub fn of(&self, load: &Json) -> Option<f64> {
-        // Of no acks the times are zeros, which would look splendid.
+        // Without acks the times are zeros, which would pass every limit.
         if self.path.starts_with("/ack_ms/") && load.pointer("/ack_ms/count")?.as_u64()? == 0 {
             return None;
         }
@@ -50,7 +50,7 @@ impl Figure {
     }
 }
 
-/// What was lost or wrong, in the load test's words; a result without that is wrong itself.
+/// Returns the losses and errors that the load test reports; a missing verdict is an error.
 pub fn losses(load: &Json) -> Vec<String> {
     match load["problems"].as_array() {
         Some(problems) => problems.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
@@ -58,7 +58,7 @@ pub fn losses(load: &Json) -> Vec<String> {
     }
 }
 
-/// The parts of the load test's results that this report reads: a thirtieth of their size.
+/// Returns the parts of the load test's results that the report needs: a thirtieth of their size.
 pub fn essence(load: &Json) -> Json {
     let figures = OTHERS.iter().chain([&ACK_MEAN]).map(|figure| figure.path);
     let judged = ["/started", "/problems", "/ack_ms/count", "/generator/kept_up", "/generator/statement"];
@@ -71,7 +71,7 @@ pub fn essence(load: &Json) -> Json {
     kept
 }
 
-/// Why the times are not the server's alone, if they are not.
+/// Returns the reason if the load generator limited the measurement.
 pub fn reservation(load: &Json) -> Option<String> {
     let kept_up = load["generator"]["kept_up"] == true;
     (!kept_up).then(|| load["generator"]["statement"].as_str().unwrap_or_default().to_owned())
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_found_in_their_unit_and_of_no_acks_there_is_none() {
+    fn figures_have_their_unit_and_are_missing_without_acks() {
         let mut load = json!({ "ack_ms": { "count": 9, "mean": 0.5 }, "server": { "cores": 0.25 } });
         assert_eq!(ACK_MEAN.of(&load), Some(0.5));
         assert_eq!(OTHERS[4].of(&load), Some(25.0));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_and_reservations_are_told_and_a_missing_verdict_is_a_loss() {
+    fn losses_and_reservations_are_reported_and_a_missing_verdict_is_a_loss() {
         let load = json!({ "problems": ["1 MOVEs were never answered"], "generator": { "kept_up": true } });
         assert_eq!(losses(&load), ["1 MOVEs were never answered"]);
         assert_eq!(reservation(&load), None);

@@ -1,4 +1,4 @@
-//! What a server holds: its memory, its descriptors, and the kernel's memory for TCP, which no process is charged for.
+//! Memory and descriptors of a server, and the kernel's memory for TCP, which belongs to no process.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 /// Time between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What is held at a moment, or the most of it over some time.
+/// Resources of a server at one time, or their maxima over some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
-    /// Memory of the process in RAM, in bytes.
+    /// Resident memory of the process, in bytes.
     pub resident_bytes: u64,
     /// Descriptors of the process.
     pub descriptors: u64,
-    /// The kernel's memory for TCP, in bytes: of all sockets of the machine, both ends of each connection.
+    /// The kernel's memory for TCP sockets of the whole machine, in bytes; includes both ends of each connection.
     pub kernel_tcp_bytes: u64,
 }
 
 impl Footprint {
-    /// Of this process, now; zeros where the kernel does not tell.
+    /// Measures a process; zeros for values that the kernel does not provide.
     pub fn of(pid: u32) -> Footprint {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let sockets = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
@@ -34,7 +34,7 @@ impl Footprint {
         }
     }
 
-    /// The larger of each.
+    /// Returns the maximum of each value.
     #[must_use]
     pub fn max(self, other: Footprint) -> Footprint {
         Footprint {
@@ -45,7 +45,7 @@ impl Footprint {
     }
 }
 
-/// The most a process holds while something is done.
+/// Returns the maxima of a process during `work`.
 pub fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn resident_kib(status: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// The number behind `mem` in the line of TCP.
+/// Parses the number after `mem` in the line of TCP.
 fn tcp_pages(sockstat: &str) -> Option<u64> {
     let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
     let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "mem");
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_found_where_the_kernel_puts_them() {
+    fn kernel_files_are_parsed() {
         assert_eq!(resident_kib("VmPeak:\t 9 kB\nVmRSS:\t    6780 kB\n"), Some(6_780));
         let sockstat = "sockets: used 9\nTCP: inuse 3 orphan 1 tw 7 alloc 5 mem 42\nUDP: inuse 0 mem 1\n";
         assert_eq!(tcp_pages(sockstat), Some(42));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_is_at_least_what_is_held_now() {
+    fn maxima_of_the_test_process_are_positive() {
         let own = std::process::id();
         let (answer, most) = most_while(own, || 42);
         assert_eq!(answer, 42);

@@ -1,5 +1,4 @@
-//! What the programs of this package share.
-//!
-//! `bench-hostile` measures what healthy players notice of hostile peers, `bench-amplification` what one client's bytes cost the server.
+//! Shared code of `bench-hostile`, which measures healthy players beside hostile peers, and `bench-amplification`, which measures the
+//! server's cost of one client's bytes.
 
 pub mod stand;

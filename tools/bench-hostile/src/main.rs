@@ -1,12 +1,12 @@
-//! What healthy players notice of thousands of hostile peers beside them: measured, judged, and written down.
+//! Measures and judges the effect of thousands of hostile peers on healthy players.
 //!
-//! A pair is the load test alone and the same beside the hostile peers, each against a server of its own; which of the
-//! two comes first changes from pair to pair, so that what else happens on the machine falls on both.
+//! A pair is the load test alone and the same load test beside hostile peers, each with a fresh server. The order alternates from pair
+//! to pair, so other load of the machine affects both.
 //!
 //! ```text
-//! main ──> options    flags and environment become one valid set of options: a plan for each series of pairs
-//!      ├─> run        one pair: server, load test, hostile peers ──> footprint: what the server holds
-//!      ├─> section    a series in a few numbers, judged ──> figures: what is read off the load test's results
+//! main ──> options    flags and environment become validated options: a plan for each series of pairs
+//!      ├─> run        one pair: server, load test, hostile peers ──> footprint: memory and descriptors
+//!      ├─> section    summary and verdict of a series ──> figures: values of the load test's results
 //!      └─> report     all series, as Markdown and as JSON
 //! ```
 
@@ -29,7 +29,7 @@ use stage::Failure;
 use stage::console::{progress, report_error};
 use stage::machine::{self, Commit, Machine};
 
-/// Where results are kept, each machine's of a day in a folder of its own.
+/// Results are in a subfolder for each day and machine.
 const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs all pairs, writes down and prints what came out, and returns whether all is as it should be.
+/// Runs all pairs, writes and prints the results, and returns whether every limit is met.
 fn bench(options: &Options) -> Result<bool, Failure> {
     let bench = Bench::new()?;
     let mut results = Results::new(Machine::current(), Commit::current(), machine::now());

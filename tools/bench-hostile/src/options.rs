@@ -1,4 +1,4 @@
-//! What is asked for: flags, and environment variables of the same names.
+//! Options: flags, and environment variables of the same names.
 
 use std::path::PathBuf;
 
@@ -13,47 +13,47 @@ const SECONDS_MAX: u64 = 3_600;
 const CONNECTIONS_MAX: u32 = 10_000;
 const MOVES_MAX: u32 = 60;
 
-/// The slow and the silent, who stay connected. Two in three of them are players in everybody's view, which costs the others
-/// more than floods and noise do.
+/// Slow and silent kinds, which stay connected. Two thirds of these peers are visible players, which cost the others more than
+/// floods and noise.
 const KINDS: &str = "slow-heads,slow-upgrades,slow-frames,silent,deaf,zero-window";
 
-/// How long it is measured beside the peers of these kinds, and beside an attack, in seconds.
+/// Measured time beside these kinds and beside an attack, in seconds.
 const CROWD_SECONDS: u64 = 10;
 const ATTACK_SECONDS: u64 = 5;
 
-/// How often beside the peers of these kinds, and beside an attack.
+/// Number of pairs beside these kinds and beside an attack.
 const CROWD_PAIRS: u32 = 3;
 const ATTACK_PAIRS: u32 = 2;
 
-/// Warm-up of the load test beside an attack, in seconds; beside the peers of these kinds it takes its own.
+/// Warm-up of the load test beside an attack, in seconds; beside these kinds it has its default.
 const ATTACK_WARM_UP_S: u64 = 1;
 
-/// Healthy players beside the peers of these kinds.
+/// Healthy players beside these kinds.
 const CROWD_PLAYERS: u32 = 500;
 
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// What is measured, one after the other.
+    /// The series in the order of their measurement.
     pub plans: Vec<Plan>,
-    /// Where results go, where somebody says so.
+    /// Folder for the results, if given.
     pub results: Option<PathBuf>,
 }
 
-/// What one series of pairs measures.
+/// The plan of one series of pairs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The attack; none where it is peers of these kinds.
+    /// The attack; none for kinds of peers.
     pub attack: Option<Attack>,
-    /// The kinds, as the program `hostile` takes them.
+    /// The kinds, in the syntax of the program `hostile`.
     pub kinds: String,
-    /// How often it is measured, alone and beside.
+    /// Number of pairs.
     pub pairs: u32,
-    /// How long each is measured, in seconds.
+    /// Measured time of each run, in seconds.
     pub seconds: u64,
     /// Healthy players.
     pub clients: u32,
-    /// MOVEs each of them sends a second.
+    /// MOVEs per second of each healthy player.
     pub moves: u32,
     /// Hostile peers.
     pub peers: u32,
@@ -65,60 +65,50 @@ impl Plan {
         self.attack.map_or("crowd", Attack::name)
     }
 
-    /// What the load test is told beside the server.
+    /// Flags of the load test, without the server.
     pub fn load_flags(&self) -> String {
         let warm_up = self.attack.map_or(String::new(), |_| format!(" --warm-up {ATTACK_WARM_UP_S}s"));
         let (clients, moves, seconds) = (self.clients, self.moves, self.seconds);
         format!("--clients {clients} --moves-per-second {moves}{warm_up} --duration {seconds}s")
     }
 
-    /// What the program `hostile` is told beside the server.
+    /// Flags of the program `hostile`, without the server.
     pub fn hostile_flags(&self) -> String {
-        let what = self
+        let selection = self
             .attack
             .map_or(format!("--kinds {}", self.kinds), |attack| format!("--attack {}", attack.name()));
-        format!("--peers {} {what}", self.peers)
+        format!("--peers {} {selection}", self.peers)
     }
 }
 
-/// What the command line asks for.
+/// The command of the command line.
 pub type Command = cli::Command<Options>;
 
-/// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
+/// Parses the arguments after the program's name; `variable` looks up the missing ones.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line with the option, its value and the allowed values.
 pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let brief = "Measures what healthy players notice of hostile peers beside them.\n\n\
-             Exit status: 0 when they lost nothing and their acks took hardly longer, 1 otherwise, 2 for bad usage.";
+    let brief = "Measures the effect of hostile peers on healthy players.\n\n\
+             Exit status: 0 if nothing is lost and every limit is met, 1 otherwise, 2 for invalid usage.";
     let declare = |flags: &mut Flags| {
-        flags.optopt(
-            "",
-            "pairs",
-            "how often it is measured, alone and beside [3; 2 beside an attack], PAIRS",
-            "N",
-        );
+        flags.optopt("", "pairs", "pairs of runs, alone and beside [3; 2 beside an attack], PAIRS", "N");
         flags.optopt(
             "",
             "duration",
-            "how long each is measured [10s; 5s beside an attack], DURATION",
+            "measured time of each run [10s; 5s beside an attack], DURATION",
             "TIME",
         );
-        flags.optopt(
-            "",
-            "clients",
-            "healthy players [500; fewer where an observer must be shown all], CLIENTS",
-            "N",
-        );
-        flags.optopt("", "moves", "MOVEs each of them sends a second [5], MOVES", "N");
-        flags.optopt("", "peers", "hostile peers of all kinds [2000; of an attack its own], PEERS", "N");
+        flags.optopt("", "clients", "healthy players [500; fewer if an observer must see all], CLIENTS", "N");
+        flags.optopt("", "moves", "MOVEs per second of each [5], MOVES", "N");
+        flags.optopt("", "peers", "hostile peers [2000; each attack has its own number], PEERS", "N");
         flags.optopt(
             "",
             "kinds",
-            "kinds of hostile peers and attacks [the slow and silent, all attacks], KINDS",
+            "kinds of hostile peers and attacks [slow and silent kinds, all attacks], KINDS",
             "LIST",
         );
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
@@ -153,7 +143,7 @@ pub fn parse(
     })
 }
 
-/// The series that a list asks for: one of all its kinds together, and one of each of its attacks.
+/// Parses a list into series: one for all its kinds together, and one for each attack.
 fn series(text: &str) -> Option<Vec<(Option<Attack>, String)>> {
     if text == "all" {
         let attacks = Attack::ALL.map(|attack| (Some(attack), String::new()));
@@ -194,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_has_a_default_and_flags_win_over_variables() {
+    fn missing_options_have_defaults_and_flags_override_variables() {
         let options = run(&["-pairs=1", "--peers", "900"], ("PAIRS", "7")).unwrap();
         let crowd = &options.plans[0];
         assert_eq!((crowd.pairs, crowd.peers, crowd.clients, crowd.seconds), (1, 900, 500, 10));
@@ -203,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_a_series_together_and_each_attack_is_one() {
+    fn kinds_share_a_series_and_each_attack_has_one() {
         let plans = run(&[], ("KINDS", "desync,deaf, jump,silent")).unwrap().plans;
         assert_eq!(plans.iter().map(Plan::name).collect::<Vec<_>>(), ["crowd", "jump", "desync"]);
         assert_eq!(plans[0].hostile_flags(), "--peers 2000 --kinds deaf,silent");
@@ -215,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_named_with_what_is_allowed() {
+    fn invalid_values_are_named_with_the_allowed_ones() {
         let problem = run(&["--kinds=slow"], ("", "")).unwrap_err();
         assert!(problem.starts_with("--kinds slow: expected all or a list of slow-heads, "), "{problem}");
         let problem = "PAIRS=0: expected a whole number from 1 to 99";

@@ -1,4 +1,4 @@
-//! All series: judged, and written as Markdown for people and as JSON for programs.
+//! The report over all series, as Markdown and as JSON.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -10,36 +10,36 @@ use stage::machine::{Commit, Machine};
 
 use crate::section::Series;
 
-/// What was measured, where and of what.
+/// All results, with machine and code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// The machine.
     pub machine: Machine,
     /// The code.
     pub commit: Commit,
-    /// When it began.
+    /// Start time.
     pub started: String,
-    /// What came out.
+    /// The series.
     pub series: Vec<Series>,
 }
 
 impl Results {
-    /// Nothing yet.
+    /// Creates results without series.
     pub fn new(machine: Machine, commit: Commit, started: String) -> Results {
         Results { machine, commit, started, series: Vec::new() }
     }
 
-    /// Writes both files, and makes the folder where it lacks.
+    /// Writes both files, and creates the folder if necessary.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The files can't be written.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("hostile.json"), format!("{}\n", serde_json::to_string(self)?))?;
         fs::write(folder.join("hostile.md"), self.markdown())
     }
 
-    /// What is not as it should be, one line each.
+    /// Returns one line for each missed limit.
     pub fn missed(&self) -> Vec<String> {
         let of = |series: &Series| -> Vec<String> {
             let name = series.plan.name();
@@ -48,10 +48,10 @@ impl Results {
         self.series.iter().flat_map(of).collect()
     }
 
-    /// Everything, as Markdown.
+    /// Formats the report as Markdown.
     pub fn markdown(&self) -> String {
         let mut out = String::new();
-        self.write_markdown(&mut out).expect("a String takes whatever is written");
+        self.write_markdown(&mut out).expect("writing to a String can't fail");
         out
     }
 
@@ -60,20 +60,20 @@ impl Results {
         writeln!(
             out,
             "Written by `make bench-hostile`; server, players and hostile peers on the same machine.\n\
-             A pair is the load test alone and the same beside hostile peers, each against a server of its own with default \
-             settings.\nMedians of all pairs, and in brackets the range.\n"
+             A pair is the load test alone and beside hostile peers, each with a fresh server and default settings.\n\
+             Medians of all pairs, with the range in brackets.\n"
         )?;
         writeln!(out, "{}, {}\n", self.commit, self.started)?;
         writeln!(out, "{}", self.machine.table())?;
         writeln!(
             out,
-            "| beside | acks take so many times as long | lost or wrong | missed |\n|---|---:|---:|---|"
+            "| beside | ratio of mean acks | lost or wrong | missed limits |\n|---|---:|---:|---|"
         )?;
         for series in &self.series {
             let ratio =
                 series.ratio().map_or("not measured".to_owned(), |ratio| format!("{:.2}", ratio.median));
             let (lost, missed) = (series.all_losses().count(), series.missed().len());
-            let missed = if missed == 0 { "nothing".to_owned() } else { missed.to_string() };
+            let missed = if missed == 0 { "none".to_owned() } else { missed.to_string() };
             writeln!(out, "| {} | {ratio} | {lost} | {missed} |", series.plan.name())?;
         }
         self.series.iter().try_for_each(|series| series.write(out))
@@ -93,17 +93,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missed_names_its_series() {
+    fn a_missed_limit_names_its_series() {
         assert!(results(&[]).missed().is_empty());
         assert_eq!(
             results(&["1 connections were lost"]).missed()[0],
             "crowd: pair 1, beside: 1 connections were lost"
         );
-        assert!(results(&[]).markdown().contains("\n| crowd | 1.20 | 0 | nothing |\n"));
+        assert!(results(&[]).markdown().contains("\n| crowd | 1.20 | 0 | none |\n"));
     }
 
     #[test]
-    fn results_are_written_for_people_and_programs() {
+    fn results_are_written_as_markdown_and_json() {
         let folder = std::env::temp_dir().join(format!("bench-hostile-test-{}", std::process::id()));
         let results = results(&[]);
         results.write(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! One pair: the load test alone, and the same beside the hostile peers.
+//! One pair: the load test alone, and beside the hostile peers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,41 +18,41 @@ use crate::figures::essence;
 use crate::footprint::{Footprint, most_while};
 use crate::options::Plan;
 
-/// How long a server may take to answer; beside hostile peers it is busy.
+/// Timeout of an answer; beside hostile peers the server is busy.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the hostile peers may take to come in, and the server to be rid of them: longer than any of its timeouts.
+/// Maximum time until the hostile peers are connected, and until the server has closed them; exceeds every timeout of the server.
 const PEERS_PATIENCE: Duration = Duration::from_secs(100);
 
-/// Part of the hostile peers that are connected before the players come: some are always on their way back.
+/// Fraction of the hostile peers that must be connected before the players start; some are always reconnecting.
 const PEERS_PART: f64 = 0.5;
 
-/// Beyond any run: the hostile peers are ended from here.
+/// Longer than any run; this program ends the hostile peers.
 const HOSTILE_DURATION: &str = "24h";
 
-/// The file that a healthy client downloads slowly, and its size: four seconds' worth.
+/// The file that a healthy client downloads slowly, and its size: four seconds at 1 MiB/s.
 const DOWNLOAD: &str = "download.bin";
 const DOWNLOAD_BYTES: usize = 4 << 20;
 
-/// What came of a pair.
+/// The results of a pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
-    /// The load test's results with nobody beside it.
+    /// Results of the load test alone.
     pub alone: Json,
-    /// The same with the hostile peers beside it.
+    /// Results of the load test beside the hostile peers.
     pub beside: Json,
-    /// What the hostile peers met with.
+    /// Results of the hostile peers.
     pub hostile: Json,
-    /// What the server held before anybody came.
+    /// Footprint of the server before the first connection.
     pub before: Footprint,
-    /// The most it held while all were there.
+    /// Maximum footprint during the load.
     pub with: Footprint,
-    /// What it held when all had gone.
+    /// Footprint after all connections have closed.
     pub after: Footprint,
 }
 
 impl Pair {
-    /// The attack's own figures; none of peers that attack in no plan of theirs.
+    /// Returns the figures of the attack; none for kinds of peers.
     pub fn outcomes(&self) -> Vec<Figure> {
         if self.hostile["kinds"].is_object() {
             return Vec::new();
@@ -67,37 +67,37 @@ impl Pair {
     }
 }
 
-/// What runs take.
+/// The programs and files of the runs.
 pub struct Bench {
-    /// Where the programs are.
+    /// Folder of the programs.
     folder: PathBuf,
-    /// Where the servers' files are, while there are any.
+    /// Folder of the servers' static files, if a plan needs them.
     files: PathBuf,
     interrupt: Interrupt,
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // It is not there where no plan needed it.
+        // The folder is missing if no plan needed it.
         let _ = fs::remove_dir_all(&self.files);
     }
 }
 
 impl Bench {
-    /// Takes the programs that lie beside this one.
+    /// Finds the programs in the folder of this one.
     ///
     /// # Errors
-    /// One of them is not there, or no descriptor is left.
+    /// A program is missing, or no descriptor is left.
     pub fn new() -> Result<Bench, Failure> {
         let folder = folder_with(&["pixi-game-server", "loadtest", "hostile"])?;
         let files = std::env::temp_dir().join(format!("bench-hostile-files-{}", std::process::id()));
         Ok(Bench { folder, files, interrupt: Interrupt::watch()? })
     }
 
-    /// Measures alone and beside, in this order or the other.
+    /// Measures both runs of a pair, in either order.
     ///
     /// # Errors
-    /// A program does not run, or somebody interrupts. What the server does wrong is none: it is for judging.
+    /// A program can't be run, or a signal interrupts. Faults of the server are part of the results.
     pub fn pair(&self, plan: &Plan, beside_first: bool) -> Result<Pair, Failure> {
         let first = if beside_first { None } else { Some(self.alone(plan)?) };
         let mut pair = self.beside(plan)?;
@@ -114,16 +114,16 @@ impl Bench {
         self.load(&stand, plan)
     }
 
-    /// Everything but the players alone.
+    /// Measures all but the run alone.
     fn beside(&self, plan: &Plan) -> Result<Pair, Failure> {
         progress(format_args!("  {} players beside {} hostile peers", plan.clients, plan.peers));
         let stand = self.start_server(plan)?;
         let pid = stand.server.id();
         let before = Footprint::of(pid);
         let output = std::env::temp_dir().join(format!("bench-hostile-{}.json", std::process::id()));
-        let mut hostile = self.bother(&stand, plan, &output)?;
+        let mut hostile = self.start_hostile(&stand, plan, &output)?;
         if let Some(attack) = plan.attack {
-            // How many of these the server lets in is its own affair.
+            // The server decides how many of these peers it accepts.
             self.interrupt.sleep(Duration::from_secs(attack.lead_seconds()))?;
         } else {
             let wanted = (f64::from(plan.peers) * PEERS_PART) as u64;
@@ -136,7 +136,7 @@ impl Bench {
         let _ = fs::remove_file(&output);
         let hostile = serde_json::from_str(&counts)
             .map_err(|error| Failure::Failed(format!("hostile: {status}, and no counts: {error}")))?;
-        // The one connection is the question's own.
+        // One connection belongs to the question.
         self.await_connections(&stand, None, |open| open <= 1)?;
         Ok(Pair { alone: Json::Null, beside, hostile, before, with, after: Footprint::of(pid) })
     }
@@ -151,7 +151,7 @@ impl Bench {
         stand::start_server(&mut command, &self.interrupt)
     }
 
-    fn bother(&self, stand: &Stand, plan: &Plan, output: &Path) -> Result<Process, Failure> {
+    fn start_hostile(&self, stand: &Stand, plan: &Plan, output: &Path) -> Result<Process, Failure> {
         let mut command = self.program("hostile");
         command.args(["--json", "--server", &url(stand), "--duration", HOSTILE_DURATION]);
         command.args(plan.hostile_flags().split(' '));
@@ -172,7 +172,7 @@ impl Bench {
         Ok(essence(&results))
     }
 
-    /// Waits until the server has as many connections as is wanted.
+    /// Waits until the number of open connections is as wanted.
     fn await_connections(
         &self,
         stand: &Stand,
@@ -186,7 +186,7 @@ impl Bench {
             {
                 return Err(Failure::Failed(format!("hostile: ended at its start with {status}")));
             }
-            // Beside those who keep all places at its door the server may have none for the question.
+            // The server may have no slot for the question beside peers that hold all of them.
             let answer = http::get_json(stand.address(), "/metrics", ANSWER_PATIENCE);
             let Ok(metrics) = answer else { return Ok(None) };
             open = metrics["connections"]["open"].as_u64().unwrap_or_default();

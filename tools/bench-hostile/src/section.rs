@@ -1,4 +1,4 @@
-//! One series of pairs in a few numbers: judged, and written as a section in Markdown.
+//! Summary and verdict of one series of pairs, as a section in Markdown.
 
 use std::fmt::{self, Write as _};
 
@@ -13,7 +13,7 @@ use crate::footprint::Footprint;
 use crate::options::Plan;
 use crate::run::Pair;
 
-/// How much longer an ack may take beside hostile peers, the median of all pairs.
+/// Maximum ratio of the mean ack beside hostile peers to that alone; median of all pairs.
 const RATIO_MAX: f64 = 1.5;
 
 const MIB: f64 = 1_048_576.0;
@@ -21,14 +21,14 @@ const MIB: f64 = 1_048_576.0;
 /// All pairs of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// What was asked for.
+    /// The plan.
     pub plan: Plan,
-    /// What came out.
+    /// The results.
     pub pairs: Vec<Pair>,
 }
 
 impl Series {
-    /// How much longer the acks took, pair by pair; none if one was not measured.
+    /// Returns the ratios of the mean acks; none if one was not measured.
     pub fn ratio(&self) -> Option<Spread> {
         let of = |pair: &Pair| {
             let alone = ACK_MEAN.of(&pair.alone).filter(|mean| *mean > 0.0)?;
@@ -37,7 +37,7 @@ impl Series {
         Spread::of(&self.pairs.iter().map(of).collect::<Option<Vec<f64>>>()?)
     }
 
-    /// What is not as it should be, one line each.
+    /// Returns one line for each missed limit.
     pub fn missed(&self) -> Vec<String> {
         let mut missed: Vec<String> = self.all_losses().collect();
         match self.ratio() {
@@ -52,7 +52,7 @@ impl Series {
         missed
     }
 
-    /// The attack's own figures that do not keep their limits.
+    /// Returns the attack's figures beyond their limits.
     fn outcomes_missed(&self) -> impl Iterator<Item = String> {
         self.pairs.iter().zip(1..).flat_map(|(pair, number)| {
             let missed = pair.outcomes().into_iter().filter(|outcome| !outcome.is_met());
@@ -63,11 +63,11 @@ impl Series {
         })
     }
 
-    /// What the load test says was lost or wrong.
+    /// Returns the losses and errors that the load test reports.
     pub fn all_losses(&self) -> impl Iterator<Item = String> {
         self.pairs.iter().zip(1..).flat_map(|(pair, number)| {
-            let of = move |whom: &str, load: &Json| -> Vec<String> {
-                losses(load).iter().map(|loss| format!("pair {number}, {whom}: {loss}")).collect()
+            let of = move |run: &str, load: &Json| -> Vec<String> {
+                losses(load).iter().map(|loss| format!("pair {number}, {run}: {loss}")).collect()
             };
             of("alone", &pair.alone).into_iter().chain(of("beside", &pair.beside))
         })
@@ -75,8 +75,8 @@ impl Series {
 
     fn reservations(&self) -> impl Iterator<Item = String> {
         self.pairs.iter().zip(1..).flat_map(|(pair, number)| {
-            let of = move |whom: &str, load: &Json| {
-                reservation(load).map(|reservation| format!("pair {number}, {whom}: {reservation}"))
+            let of = move |run: &str, load: &Json| {
+                reservation(load).map(|reservation| format!("pair {number}, {run}: {reservation}"))
             };
             of("alone", &pair.alone).into_iter().chain(of("beside", &pair.beside))
         })
@@ -85,13 +85,13 @@ impl Series {
     /// Writes the section.
     ///
     /// # Errors
-    /// None to a `String`.
+    /// Never for a `String`.
     pub fn write(&self, out: &mut String) -> fmt::Result {
         let plan = &self.plan;
         writeln!(out, "\n## {}\n", plan.name())?;
         writeln!(
             out,
-            "{} pairs of {} players alone and the same beside {} hostile peers.\n",
+            "{} pairs of {} players alone and beside {} hostile peers.\n",
             self.pairs.len(),
             plan.clients,
             thousands(u64::from(plan.peers))
@@ -112,10 +112,10 @@ impl Series {
         writeln!(out, "| target | measured | met |\n|---|---:|---|")?;
         writeln!(
             out,
-            "| acks take at most {RATIO_MAX} times as long beside | {ratio_text} | {} |",
+            "| mean ack beside / alone at most {RATIO_MAX} | {ratio_text} | {} |",
             is_met(in_time)
         )?;
-        writeln!(out, "| kinds of things lost or wrong: 0 | {lost} | {} |", is_met(lost == 0))?;
+        writeln!(out, "| losses and errors: 0 | {lost} | {} |", is_met(lost == 0))?;
         self.write_outcomes(out)?;
         writeln!(out)?;
         for line in self.all_losses().chain(self.reservations()) {
@@ -124,7 +124,7 @@ impl Series {
         Ok(())
     }
 
-    /// The attack's own figures, each with its limit if it has one.
+    /// Writes the attack's figures with their limits.
     fn write_outcomes(&self, out: &mut String) -> fmt::Result {
         let all: Vec<Vec<Outcome>> = self.pairs.iter().map(Pair::outcomes).collect();
         for first in all.first().into_iter().flatten() {
@@ -160,11 +160,11 @@ impl Series {
     }
 
     fn write_footprints(&self, out: &mut String) -> fmt::Result {
-        writeln!(out, "\n| server | before | with all | after |\n|---|---:|---:|---:|")?;
+        writeln!(out, "\n| server | before | during | after |\n|---|---:|---:|---:|")?;
         let mib = |bytes: u64| bytes as f64 / MIB;
         self.write_footprint(out, "memory, MiB", 1, &|held| mib(held.resident_bytes))?;
         self.write_footprint(out, "descriptors", 0, &|held| held.descriptors as f64)?;
-        let kernel = "memory of the kernel for TCP on the machine, MiB";
+        let kernel = "kernel memory for TCP on the machine, MiB";
         self.write_footprint(out, kernel, 1, &|held| mib(held.kernel_tcp_bytes))
     }
 
@@ -184,14 +184,14 @@ impl Series {
         writeln!(out, "| {name} | {before} | {with} | {after} |")
     }
 
-    /// What the hostile peers met with, of all pairs together.
+    /// Writes the results of the hostile peers, summed over all pairs.
     fn write_hostile(&self, out: &mut String) -> fmt::Result {
         let mut sum = Json::Null;
         self.pairs.iter().for_each(|pair| add(&mut sum, &pair.hostile["kinds"]));
         writeln!(
             out,
-            "\n| hostile peers | opened | upgraded | refused, by status | closed, by code | ended without one | reset \
-             | left by themselves | failed | open at the end |\n|---|---:|---:|---|---|---:|---:|---:|---:|---:|"
+            "\n| hostile peers | opened | upgraded | refused, by status | closed, by code | closed without code | reset \
+             | left | failed | open at the end |\n|---|---:|---:|---|---|---:|---:|---:|---:|---:|"
         )?;
         for (kind, counts) in sum.as_object().into_iter().flatten() {
             let number = |key: &str| thousands(counts[key].as_u64().unwrap_or_default());
@@ -213,7 +213,7 @@ impl Series {
     }
 }
 
-/// The median, and the range if there is one.
+/// Formats the median, with the range if values differ.
 fn spread_text(spread: &Spread, decimals: usize) -> String {
     let number = |value: f64| format!("{value:.decimals$}");
     let (median, min, max) = (number(spread.median), number(spread.min), number(spread.max));
@@ -225,7 +225,7 @@ fn reasons(counts: &Json) -> String {
     all.map(|(key, count)| format!("{key}: {count}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Adds the numbers of an object, and of the objects in it, to those of another.
+/// Adds the numbers of an object, recursively, to another.
 fn add(sum: &mut Json, other: &Json) {
     match other {
         Json::Object(entries) => {
@@ -285,7 +285,7 @@ pub mod tests {
     }
 
     #[test]
-    fn one_loss_is_one_too_many_and_what_was_not_measured_is_missed() {
+    fn a_loss_or_a_missing_measurement_misses_the_limit() {
         let missed = series([0.5; 3], &["1 connections were lost"]).missed();
         assert_eq!(missed.len(), 3);
         assert_eq!(missed[0], "pair 1, beside: 1 connections were lost");
@@ -295,11 +295,11 @@ pub mod tests {
     }
 
     #[test]
-    fn markdown_tells_verdict_figures_and_counts_of_all_pairs() {
+    fn markdown_has_verdict_figures_and_counts_of_all_pairs() {
         let text = markdown(&series([0.5, 0.6, 0.7], &[]));
         for line in [
-            "| acks take at most 1.5 times as long beside | 1.20 (1.00..1.40) | yes |",
-            "| kinds of things lost or wrong: 0 | 0 | yes |",
+            "| mean ack beside / alone at most 1.5 | 1.20 (1.00..1.40) | yes |",
+            "| losses and errors: 0 | 0 | yes |",
             "| ack round trip, mean, ms | 0.50 | 0.60 (0.50..0.70) |",
             "| memory, MiB | 0.0 | 8.0 | 0.0 |",
             "| deaf | 12 | 0 |  | 1008: 6 | 0 | 0 | 0 | 0 | 0 |",
@@ -309,7 +309,7 @@ pub mod tests {
     }
 
     #[test]
-    fn figures_of_an_attack_are_told_and_judged_in_every_pair() {
+    fn figures_of_an_attack_are_judged_in_every_pair() {
         let mut series = series([0.5; 3], &[]);
         series.plan.attack = Some(Attack::Jump);
         for (pair, value) in series.pairs.iter_mut().zip([json!(0.5), json!(0.9), Json::Null]) {

@@ -1,4 +1,4 @@
-//! A server of its own with default settings.
+//! A server with default settings, for one run.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -7,28 +7,28 @@ use pixi_game_server::config::SETTINGS;
 use stage::server::{self, ReadinessProbe, free_port};
 use stage::{Failure, Interrupt, Process};
 
-/// A server, and where it listens.
+/// A running server and its address.
 #[derive(Debug)]
 pub struct Stand {
-    /// The process, which ends with this value.
+    /// The process; ends when this value is dropped.
     pub server: Process,
     probe: ReadinessProbe<'static>,
 }
 
 impl Stand {
-    /// Where it listens.
+    /// The address of its listener.
     pub fn address(&self) -> SocketAddr {
         self.probe.address()
     }
 }
 
-/// Starts the server that `command` names, with the flags it has, and waits until it answers.
+/// Starts the server of `command` with its flags, and waits until it answers.
 ///
 /// # Errors
-/// It does not start, or somebody interrupts.
+/// The server does not start, or a signal interrupts.
 pub fn start_server(command: &mut Command, interrupt: &Interrupt) -> Result<Stand, Failure> {
     let probe = ReadinessProbe { port: free_port()?, path: "/health", log: None };
-    // The defaults are what is measured, whatever is set around here.
+    // The benchmark measures the defaults.
     for setting in SETTINGS {
         command.env_remove(setting.variable);
     }

@@ -1,9 +1,9 @@
-//! The built program: what it says to a wrong setting, before it starts anything.
+//! The built program rejects an invalid setting before it starts a child.
 
 use std::process::Command;
 
 #[test]
-fn a_wrong_setting_is_named_and_nothing_is_started() {
+fn an_invalid_setting_is_named() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench-hostile"));
     let output = command.env("PAIRS", "0").output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));

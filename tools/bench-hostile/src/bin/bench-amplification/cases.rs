@@ -1,4 +1,4 @@
-//! What is sent, and how often: as much as the server's limits allow, and at rates at which nothing is merged.
+//! The cases: input and rate, up to the server's limits and at rates at which flushes merge nothing.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,75 +9,75 @@ use loadtest::frame::Opcode;
 use loadtest::values::Server;
 use stage::http::exchange;
 
-/// Messages a second: just under `RATE_LIMIT_MSG_SEC`.
+/// Messages per second: just under `RATE_LIMIT_MSG_SEC`.
 const FULL: f64 = 57.0;
 
-/// Messages a second of which each reaches the viewers: just under one a flush.
+/// Messages per second at which each reaches the viewers: just under one per flush.
 const EACH: f64 = 19.0;
 
-/// What a player walks in a second.
+/// Speed of a player, in units per second.
 const UNITS_PER_S: u64 = 96;
 
-/// A claim back to the same place in this interval costs the viewers a snapshot, since the walk between is a jump.
+/// Rate of claims back to the same position; each is a jump that costs the viewers a snapshot.
 const JUMPS: f64 = 1.0 / 0.19;
 
-/// Requests, and other things that are no game messages, a second.
+/// Rate of requests and other inputs that are not game messages, per second.
 const REQUESTS: f64 = 20.0;
 
 /// Pipelined requests in one write.
 const PIPELINED: usize = 20;
 
-/// The most bytes out per byte in of a message. Turning round at the rate of flushes is x219, and nothing is to cost more.
+/// Maximum bytes out per byte in of a message. A turn in every flush is x219; no message may cost more.
 const RATIO_MAX: f64 = 220.0;
 
-/// How long an answer to a fresh connection may take.
+/// Timeout of an answer on a new connection.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The first byte of a ping.
 const PING: u8 = 0x89;
 
-/// What a case does each time, with its number; it returns the bytes sent.
+/// The action of a case.
 pub enum Act {
     /// Sends messages on the attacker's connection.
     Message(fn(&mut Line, u64) -> io::Result<()>),
-    /// Does the same in a world in which nothing else happens.
+    /// Sends messages in a world without other changes.
     Still(fn(&mut Line, u64) -> io::Result<()>),
-    /// Sends these bytes on a connection that is kept alive.
+    /// Sends these bytes on a keep-alive connection.
     Request(String),
-    /// Sends these bytes on a connection of its own and waits for the end of the answer.
+    /// Sends these bytes on a new connection and waits for the end of the answer.
     Fresh(String),
-    /// Joins and leaves, with the session cookie if so said.
+    /// Joins and leaves.
     Visit {
-        /// Whether the cookie of the visit before is given back.
+        /// Whether to send the session cookie of the previous visit.
         with_cookie: bool,
     },
 }
 
 /// One row of the table.
 pub struct Case {
-    /// What it is.
+    /// Name in the report.
     pub name: &'static str,
-    /// How often a second.
+    /// Rate, per second.
     pub rate: f64,
-    /// What is done.
+    /// The action.
     pub act: Act,
 }
 
 impl Case {
-    /// The most bytes out per byte in, if there is a limit: a page has its size, whatever the request's, and viewers are due a
-    /// snapshot every few seconds, however little changed.
+    /// Maximum bytes out per byte in. Pages have no limit, because their size is independent of the request. The still
+    /// world has none, because viewers get a snapshot every few seconds after any change.
     pub fn ratio_max(&self) -> Option<f64> {
         matches!(self.act, Act::Message(_)).then_some(RATIO_MAX)
     }
 }
 
-/// What one change costs where nothing else happens: all viewers are due their regular snapshot.
+/// The cost of one change in a still world: every viewer gets its regular snapshot.
 pub fn still_world() -> Case {
     let turn_round = |line: &mut Line, n| line.send(&turn(n));
-    Case { name: "DIRECTION, flipped, where nothing else happens", rate: 0.2, act: Act::Still(turn_round) }
+    Case { name: "DIRECTION, flipped, in a still world", rate: 0.2, act: Act::Still(turn_round) }
 }
 
-/// All messages. Those that change nothing come first: what viewers are owed for a change is sent seconds later.
+/// All messages. Messages without effect come first, because viewers get the snapshot of a change seconds later.
 pub fn messages() -> Vec<Case> {
     let case = |name, rate, send| Case { name, rate, act: Act::Message(send) };
     vec![
@@ -85,16 +85,16 @@ pub fn messages() -> Vec<Case> {
         case("ping, empty", FULL, |line, _| line.send_frame(PING, &[])),
         case("ping of 125 bytes", FULL, |line, _| line.send_frame(PING, &[7; 125])),
         case("pong", FULL, |line, _| line.send_frame(Opcode::Pong as u8, &[])),
-        case("message of no known type", FULL, |line, _| line.send_payload(&[99])),
+        case("message of unknown type", FULL, |line, _| line.send_payload(&[99])),
         case("MOVE of a wrong length", FULL, |line, _| line.send_payload(&[3; 7])),
         case("MOVE with an invalid vector", FULL, |line, _| line.send_payload(&[3, 0xff, 0, 0, 0, 0])),
-        case("ATTACK_END alone", FULL, |line, _| line.send(&ClientMessage::AttackEnd)),
-        case("DIRECTION, the same", FULL, |line, _| line.send(&ClientMessage::Direction(Facing::Right))),
+        case("ATTACK_END only", FULL, |line, _| line.send(&ClientMessage::AttackEnd)),
+        case("DIRECTION, unchanged", FULL, |line, _| line.send(&ClientMessage::Direction(Facing::Right))),
         case("MOVE of 6 bytes, standing", FULL, |line, _| line.step(Vector::ZERO, None)),
-        case("VIEWPORT, the same", FULL, |line, _| viewport(line, 2_000)),
-        case("VIEWPORT, small and large in turn", FULL, flip_viewport),
-        case("VIEWPORT, small and large in turn", EACH, flip_viewport),
-        case("VIEWPORT, small and large in turn", 1.0, flip_viewport),
+        case("VIEWPORT, unchanged", FULL, |line, _| viewport(line, 2_000)),
+        case("VIEWPORT, alternating", FULL, flip_viewport),
+        case("VIEWPORT, alternating", EACH, flip_viewport),
+        case("VIEWPORT, alternating", 1.0, flip_viewport),
         case("MOVE of 6 bytes, same vector", FULL, |line, _| line.step(Vector::DOWN, None)),
         case("MOVE of 14 bytes, same vector", FULL, |line, n| {
             let (x, y) = line.position;
@@ -114,9 +114,9 @@ pub fn messages() -> Vec<Case> {
         case("DIRECTION, flipped", FULL, |line, n| line.send(&turn(n))),
         case("DIRECTION, flipped", EACH, |line, n| line.send(&turn(n))),
         case("ATTACK, repeated", FULL, |line, _| line.send(&attack())),
-        case("ATTACK and ATTACK_END in turn", FULL, attack_and_end),
-        case("ATTACK and ATTACK_END in turn", EACH, attack_and_end),
-        case("all that viewers are shown, in turn", FULL, |line, n| match n % 4 {
+        case("ATTACK and ATTACK_END, alternating", FULL, attack_and_end),
+        case("ATTACK and ATTACK_END, alternating", EACH, attack_and_end),
+        case("all visible changes, alternating", FULL, |line, n| match n % 4 {
             0 => line.send(&turn(n / 4)),
             1 => line.send(&attack()),
             2 => line.send(&ClientMessage::AttackEnd),
@@ -125,13 +125,13 @@ pub fn messages() -> Vec<Case> {
     ]
 }
 
-/// All ways to come and go.
+/// Joining and leaving.
 pub fn visits() -> Vec<Case> {
     let visit = |name, with_cookie| Case { name, rate: REQUESTS, act: Act::Visit { with_cookie } };
     vec![visit("upgrade and LEAVE", false), visit("upgrade with the cookie and LEAVE", true)]
 }
 
-/// All routes, and what is wrong with a request; the server's entity tag makes one of them a question for nothing new.
+/// All routes and invalid requests; the entity tag makes one of them conditional.
 pub fn requests(authority: &str, etag: &str) -> Vec<Case> {
     let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\n{more}\r\n");
     let kept = |name, request| Case { name, rate: REQUESTS, act: Act::Request(request) };
@@ -147,22 +147,22 @@ pub fn requests(authority: &str, etag: &str) -> Vec<Case> {
         kept("GET /metrics as text", get("/metrics", "Accept: text/plain\r\n")),
         kept("GET /metrics as OpenMetrics", get("/metrics", "Accept: application/openmetrics-text\r\n")),
         kept("GET /metrics/prometheus", get("/metrics/prometheus", "")),
-        kept("GET of nothing, 404", get("/nothing-here", "")),
-        kept("HEAD /metrics, 20 in a write", head.repeat(PIPELINED)),
-        fresh("GET /health on a connection each", get("/health", "Connection: close\r\n")),
+        kept("GET of a missing file, 404", get("/nothing-here", "")),
+        kept("HEAD /metrics, 20 per write", head.repeat(PIPELINED)),
+        fresh("GET /health on new connections", get("/health", "Connection: close\r\n")),
         fresh("broken head", "GET / HTTP/1.1\r\nbroken\r\n\r\n".to_owned()),
         fresh("upgrade without a key", get("/ws", "Upgrade: websocket\r\nConnection: Upgrade\r\n")),
     ]
 }
 
-/// Asks on a connection of its own; the bytes of the answer, up to its end or to the end of patience.
+/// Sends a request on a new connection and returns the answer, up to its end or to the timeout.
 ///
 /// # Errors
-/// The server does not take the question.
+/// The server does not accept the request.
 pub fn ask(server: &Server, request: &str) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let result = exchange(&[server.address], request.as_bytes(), Instant::now() + PATIENCE, &mut answer);
-    // What has come by the end of patience is the answer.
+    // A part of an answer counts after the timeout.
     if answer.is_empty() { result.map(|()| answer) } else { Ok(answer) }
 }
 
@@ -191,7 +191,7 @@ fn attack_and_end(line: &mut Line, n: u64) -> io::Result<()> {
     line.send(&if n.is_multiple_of(2) { attack() } else { ClientMessage::AttackEnd })
 }
 
-/// Walks right, and claims the place that was acknowledged last.
+/// Walks right, and claims the last acknowledged position.
 fn claim_back(line: &mut Line, _: u64) -> io::Result<()> {
     let place = line.position;
     line.step(Vector::RIGHT, Some(place))
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_found_in_the_head_alone() {
+    fn an_entity_tag_is_found_only_in_the_head() {
         let answer = b"HTTP/1.1 200 OK\r\netag: \"1f\"\r\n\r\nETag: \"2\"\r\n";
         assert_eq!(etag_in(answer).as_deref(), Some("\"1f\""));
         assert_eq!(etag_in(b"HTTP/1.1 200 OK\r\n\r\nETag: \"2\"\r\n"), None);

@@ -1,13 +1,13 @@
-//! What one client's bytes cost the server: for each message, route and event, bytes out and processor time per byte in.
+//! Measures the server's cost of one client's bytes: bytes out and CPU time per byte in, for each message, route and event.
 //!
-//! One attacker acts beside idle viewers in whose view it is. Bytes out are those to all connections. What the server does
-//! without the attacker is measured first and subtracted: the viewers' regular snapshots, too, since one player turns once a second.
+//! One attacker acts within the view of idle viewers. Bytes out count for all connections. The load without the attacker is measured first
+//! and subtracted; it includes the viewers' regular snapshots, because one player turns once a second.
 //!
 //! ```text
-//! main ──> options   flags and environment become one valid set of options
-//!      ├─> cases     what is sent, and how often
-//!      ├─> measure   a case between two looks at the server's counters
-//!      └─> report    the table, judged, as Markdown and as JSON
+//! main ──> options   flags and environment become validated options
+//!      ├─> cases     inputs and their rates
+//!      ├─> measure   a case between two samples of the server's counters
+//!      └─> report    table and verdict, as Markdown and as JSON
 //! ```
 
 mod cases;
@@ -27,7 +27,7 @@ use stage::machine::{self, Commit, Machine};
 use stage::server::folder_with;
 use stage::{Failure, Interrupt};
 
-/// Where results are kept, each machine's of a day in a folder of its own.
+/// Results are in a subfolder for each day and machine.
 const RESULTS_FOLDER: &str = "bench/results";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! A case between two looks at the server's counters.
+//! Measures a case between two samples of the server's counters.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,28 +17,28 @@ use crate::cases::{Act, Case, ask, etag_in, messages, requests, still_world, vis
 use crate::options::Options;
 use crate::report::Row;
 
-/// How long the server may take to answer.
+/// Timeout of an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Time before the first look at the counters, in which a case gets going.
+/// Time between the start of a case and the first sample.
 const LEAD: Duration = Duration::from_millis(500);
 
-/// How long a route or an event is measured: unlike a message it has no consequences seconds later.
+/// Measured time of a route or an event; unlike a message it has no delayed effects.
 const REQUESTS_SECONDS: u64 = 2;
 
-/// How long new viewers get to receive the snapshots that newcomers are due.
+/// Time in which new viewers receive their first snapshots.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// How long the viewers get to receive what an arrival, or a change, is worth.
+/// Time in which viewers receive all frames about a new player or a change.
 const ARRIVAL: Duration = Duration::from_secs(6);
 
-/// Time between two turns of the player by whom the world is a live one.
+/// Time between two turns of the player that keeps the world busy.
 const TURN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time between two looks at what viewers received.
+/// Time between two reads of the viewers' connections.
 const VIEWERS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What the server has counted so far.
+/// Counters of the server.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counters {
     bytes_out: f64,
@@ -59,7 +59,7 @@ impl Counters {
     }
 }
 
-/// What came of a window.
+/// The measurements of a window.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     bytes_in: f64,
@@ -70,7 +70,7 @@ struct Window {
 /// Measures every case.
 ///
 /// # Errors
-/// The server does not answer, or somebody interrupts. A case that the server ends is a row without figures.
+/// The server does not answer, or a signal interrupts. A case that the server refuses becomes a row without figures.
 pub fn all(address: SocketAddr, options: &Options, interrupt: &Interrupt) -> Result<Vec<Row>, Failure> {
     let server = Server { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() };
     let viewers = (0..options.viewers).map(|_| viewer(&server)).collect::<io::Result<Vec<_>>>()?;
@@ -97,7 +97,7 @@ fn measure(
     let mut rows = attacker.measure(vec![still_world()], length, interrupt)?;
     attacker.line = None;
     interrupt.sleep(ARRIVAL)?;
-    // They change nothing in the world, and are small: nothing else may happen.
+    // Requests are measured in the still world, because they are small and change nothing.
     let requests = requests(&server.authority, &etag);
     rows.extend(attacker.measure(requests, Duration::from_secs(REQUESTS_SECONDS), interrupt)?);
     world.is_live.store(true, Ordering::Relaxed);
@@ -123,7 +123,7 @@ fn row(case: &Case, idle: &Window, measured: io::Result<Window>) -> Row {
     row
 }
 
-/// Acts at this rate, and looks at the counters in the midst of it; the inner error is the case's.
+/// Repeats an action at a rate, and samples the counters before and after the window. The inner error is that of the action.
 fn window(
     server: &Server,
     length: Duration,
@@ -166,10 +166,10 @@ fn window(
     Ok(Ok(Window { bytes_in: sent, counters, seconds }))
 }
 
-/// The one that acts: a player, and plain HTTP connections.
+/// The attacker: a player and HTTP connections.
 struct Attacker<'a> {
     server: &'a Server,
-    /// The player's connection, while there is one.
+    /// The player's connection, if open.
     line: Option<Line>,
     requester: Requester,
     cookie: Option<String>,
@@ -181,7 +181,7 @@ impl Attacker<'_> {
         Ok(Attacker { server, line, requester: Requester::new(server.address), cookie: None })
     }
 
-    /// Measures cases, and before them the same time without any.
+    /// Measures an idle window and then the cases.
     fn measure(
         &mut self,
         cases: Vec<Case>,
@@ -231,7 +231,7 @@ impl Attacker<'_> {
         }
     }
 
-    /// Ends what a case has begun.
+    /// Ends attack and movement of a case.
     fn rest(&mut self) {
         if let Some(line) = &mut self.line {
             let ended = line.send(&ClientMessage::AttackEnd).and_then(|()| line.step(Vector::ZERO, None));
@@ -242,7 +242,7 @@ impl Attacker<'_> {
     }
 }
 
-/// A player who is there.
+/// Connects a player.
 fn viewer(server: &Server) -> io::Result<Line> {
     let mut line = Line::open(server, None, |_, _| ())?;
     line.stop_waiting()?;
@@ -252,13 +252,13 @@ fn viewer(server: &Server) -> io::Result<Line> {
 /// The viewers' world.
 #[derive(Debug, Default)]
 struct World {
-    /// Whether one of the viewers turns now and then.
+    /// Whether one of the viewers turns once a second.
     is_live: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl World {
-    /// Takes what the viewers are sent; one that is thrown out is let go of.
+    /// Reads the viewers' frames, and drops closed connections.
     fn watch(&self, mut viewers: Vec<Line>) {
         let (mut turned, mut facing) = (Instant::now(), Facing::Right);
         while !self.is_over.load(Ordering::Relaxed) {
@@ -267,7 +267,7 @@ impl World {
                 turned = Instant::now();
                 facing = if facing == Facing::Right { Facing::Left } else { Facing::Right };
                 if let Some(line) = viewers.first_mut() {
-                    // Its end is found when it is read.
+                    // The next read detects a closed connection.
                     let _ = line.send(&ClientMessage::Direction(facing));
                 }
             }

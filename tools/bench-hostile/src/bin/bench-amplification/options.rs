@@ -1,4 +1,4 @@
-//! What is asked for: flags, and environment variables of the same names.
+//! Options: flags, and environment variables of the same names.
 
 use std::path::PathBuf;
 
@@ -9,44 +9,44 @@ use stage::cli::{self, given, seconds, value, whole};
 const VIEWERS_MAX: u32 = 10_000;
 const SECONDS_MAX: u64 = 600;
 
-/// Seconds between a viewer's regular snapshots: in any other time there may be more of them beside a message than without it.
+/// Seconds between a viewer's regular snapshots. Other durations could count more of them with a message than without.
 const SNAPSHOT_INTERVAL_S: u64 = 5;
 
 /// A valid set of options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
-    /// Idle players in whose view the attacker is.
+    /// Idle players that see the attacker.
     pub viewers: u32,
-    /// How long each message is measured, in seconds.
+    /// Measured time of each message, in seconds.
     pub seconds: u64,
-    /// Where results go, where somebody says so.
+    /// Folder for the results, if given.
     #[serde(skip)]
     pub results: Option<PathBuf>,
 }
 
 impl Options {
-    /// The command line that measures the same.
+    /// The command that repeats the measurement.
     pub fn command(&self) -> String {
         format!("make bench-amplification VIEWERS={} DURATION={}s", self.viewers, self.seconds)
     }
 }
 
-/// What the command line asks for.
+/// The command of the command line.
 pub type Command = cli::Command<Options>;
 
-/// Reads the arguments that follow the program's name; what they leave open is looked up by `variable`.
+/// Parses the arguments after the program's name; `variable` looks up the missing ones.
 ///
 /// # Errors
-/// One line that names the option, the value and what is allowed.
+/// One line with the option, its value and the allowed values.
 pub fn parse(
     args: impl Iterator<Item = String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, String> {
-    let brief = "Measures what the server sends and computes for each byte that one client sends.\n\n\
-             Exit status: 0 when every message keeps to its limit, 1 otherwise, 2 for bad usage.";
+    let brief = "Measures bytes and CPU time of the server for each byte that one client sends.\n\n\
+             Exit status: 0 if every message is within its limit, 1 otherwise, 2 for invalid usage.";
     let declare = |flags: &mut Flags| {
-        flags.optopt("", "viewers", "idle players who see the client [120], VIEWERS", "N");
-        flags.optopt("", "duration", "how long each message is measured [5s], DURATION", "TIME");
+        flags.optopt("", "viewers", "idle players that see the client [120], VIEWERS", "N");
+        flags.optopt("", "duration", "measured time of each message [5s], DURATION", "TIME");
         flags.optopt("", "results", "folder to write to [bench/results/DATE-CORES], RESULTS", "FOLDER");
     };
     cli::parse("bench-amplification", args, brief, declare, |matches| {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_said_has_a_default_and_wrong_values_are_named() {
+    fn missing_options_have_defaults_and_invalid_values_are_named() {
         let run = |args: &[&str]| match parse(args.iter().map(ToString::to_string), |_| None)? {
             Command::Run(options) => Ok(options),
             Command::Help(text) => Err(text),

@@ -1,4 +1,4 @@
-//! The table: judged, and written as Markdown for people and as JSON for programs.
+//! Table and verdict, as Markdown and as JSON.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -11,27 +11,27 @@ use stage::text::thousands;
 
 use crate::options::Options;
 
-/// One case, a second of it.
+/// The results of one case, per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was sent.
+    /// Name of the case.
     pub name: String,
-    /// How often a second.
+    /// Rate, per second.
     pub rate: f64,
-    /// Bytes that the attacker sent.
+    /// Bytes sent by the attacker.
     pub bytes_in: f64,
-    /// Bytes that the server sent to all connections because of it.
+    /// Bytes that the server sent to all connections for it.
     pub bytes_out: f64,
-    /// Processor time of the server because of it, in nanoseconds.
+    /// CPU time of the server for it, in nanoseconds.
     pub cpu_ns: f64,
-    /// The most bytes out per byte in, if there is a limit.
+    /// Maximum bytes out per byte in, if limited.
     pub ratio_max: Option<f64>,
-    /// Why there are no figures, if there are none.
+    /// The reason for missing figures.
     pub problem: Option<String>,
 }
 
 impl Row {
-    /// Bytes out per byte in; none where nothing was sent.
+    /// Bytes out per byte in; none without bytes in.
     fn ratio(&self) -> Option<f64> {
         self.per_byte(self.bytes_out)
     }
@@ -40,7 +40,7 @@ impl Row {
         (self.problem.is_none() && self.bytes_in > 0.0).then(|| amount / self.bytes_in)
     }
 
-    /// What is not as it should be, if anything is.
+    /// Describes a missed limit or a missing measurement.
     fn missed(&self) -> Option<String> {
         let name = format!("{} at {:.0}/s", self.name, self.rate);
         match (self.ratio(), self.ratio_max) {
@@ -56,64 +56,64 @@ impl Row {
     }
 }
 
-/// What was measured, where and of what.
+/// All results, with machine and code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// The machine.
     pub machine: Machine,
     /// The code.
     pub commit: Commit,
-    /// When it began.
+    /// Start time.
     pub started: String,
-    /// What was asked for.
+    /// The options.
     pub options: Options,
-    /// What came out.
+    /// The rows.
     pub rows: Vec<Row>,
 }
 
 impl Results {
-    /// Nothing yet.
+    /// Creates results without rows.
     pub fn new(machine: Machine, commit: Commit, started: String, options: &Options) -> Results {
         Results { machine, commit, started, options: options.clone(), rows: Vec::new() }
     }
 
-    /// Writes both files, and makes the folder where it lacks.
+    /// Writes both files, and creates the folder if necessary.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The files can't be written.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("amplification.json"), format!("{}\n", serde_json::to_string(self)?))?;
         fs::write(folder.join("amplification.md"), self.markdown())
     }
 
-    /// What is not as it should be, one line each.
+    /// Returns one line for each missed limit.
     pub fn missed(&self) -> Vec<String> {
         self.rows.iter().filter_map(Row::missed).collect()
     }
 
-    /// Everything, as Markdown.
+    /// Formats the table as Markdown.
     pub fn markdown(&self) -> String {
         let mut out = String::new();
-        self.write_markdown(&mut out).expect("a String takes whatever is written");
+        self.write_markdown(&mut out).expect("writing to a String can't fail");
         out
     }
 
     fn write_markdown(&self, out: &mut String) -> fmt::Result {
-        writeln!(out, "# What one client's bytes cost the server\n")?;
+        writeln!(out, "# The server's cost of one client's bytes\n")?;
         writeln!(
             out,
-            "One client sends, beside {} idle players who see it, to a server of its own with default settings.\n\
-             Bytes in are the client's, bytes out those to all connections; what the server does without the client is subtracted.\n\
-             One of the players turns once a second, so that the viewers' regular snapshots are due anyway: of the client's rows only\n\
-             the one where nothing else happens has them.\n",
+            "One client sends to a fresh server with default settings; {} idle players see it.\n\
+             Bytes in are the client's, bytes out are those to all connections, without the load before the client.\n\
+             One of the players turns once a second and causes the viewers' regular snapshots, so they are subtracted;\n\
+             only the row of the still world contains them.\n",
             self.options.viewers
         )?;
         writeln!(out, "{}, {}\n\n```sh\n{}\n```\n", self.commit, self.started, self.options.command())?;
         writeln!(out, "{}", self.machine.table())?;
         writeln!(
             out,
-            "| what is sent | a second | bytes in/s | bytes out/s | out per byte in | target | met | CPU per byte in, us | \
+            "| input | per second | bytes in/s | bytes out/s | out per byte in | target | met | CPU per byte in, us | \
              CPU, % of a core |\n|---|---:|---:|---:|---:|---:|---|---:|---:|"
         )?;
         self.rows.iter().try_for_each(|row| write_row(out, row))
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_written_for_people_and_programs() {
+    fn the_table_is_written_as_markdown_and_json() {
         let folder = std::env::temp_dir().join(format!("bench-amplification-test-{}", std::process::id()));
         let results = results();
         results.write(&folder).unwrap();
