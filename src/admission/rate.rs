@@ -105,8 +105,8 @@ impl RateLimiter {
     }
 
     /// Records whether the read that returned this arrival emptied the socket.
-    pub fn note_read(&mut self, arrival: Arrival, to_the_end: bool) {
-        self.unread_since_ms = if to_the_end { ALL_READ } else { arrival.since_ms };
+    pub fn note_read(&mut self, arrival: Arrival, is_drained: bool) {
+        self.unread_since_ms = if is_drained { ALL_READ } else { arrival.since_ms };
     }
 
     /// Checks bytes, whether or not they form messages: a stream of empty fragments is a flood as well. Never

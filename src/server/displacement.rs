@@ -10,8 +10,8 @@
 //! An answer that makes progress is never displaced. Among equals the oldest goes first: the longest idle,
 //! the first accepted. No connection has a grace period, so that a flood displaces itself.
 //!
-//! Each address may hold a bounded number of these connections; at the bound its own connections are displaced, in the
-//! same order.
+//! Each address may hold a bounded number of these connections; at the bound its own connections are
+//! displaced, in the same order.
 //!
 //! Pure: time is passed in, in milliseconds of the loop's clock.
 
@@ -47,7 +47,8 @@ struct Entry {
 
 /// The HTTP connections at a listener.
 ///
-/// Invariant: `by_token` and `order` hold the same tokens, once each; `by_network` holds those with a known network.
+/// Invariant: `by_token` and `order` hold the same tokens, once each; `by_network` holds those with a known
+/// network.
 #[derive(Debug)]
 pub(super) struct HttpConnections {
     by_token: HashMap<Token, Entry>,
