@@ -20,7 +20,7 @@ struct Backlog {
     /// Time since which the peer has taken nothing, in milliseconds of the loop's clock.
     stalled_since_ms: Option<u64>,
     /// Time since which the backlog has not been empty, in milliseconds of the loop's clock.
-    backlog_since_ms: Option<u64>,
+    since_ms: Option<u64>,
     /// Bytes by which the peer is behind the minimum rate, as of `deficit_updated_ms`. Time adds to it, bytes taken reduce it.
     deficit_bytes: u64,
     deficit_updated_ms: u64,
@@ -96,8 +96,8 @@ impl Outbox {
         match &mut self.backlog {
             Some(backlog) if backlog.len() > 0 => {
                 backlog.stalled_since_ms.get_or_insert(now_ms);
-                if backlog.backlog_since_ms.is_none() {
-                    (backlog.backlog_since_ms, backlog.deficit_updated_ms) = (Some(now_ms), now_ms);
+                if backlog.since_ms.is_none() {
+                    (backlog.since_ms, backlog.deficit_updated_ms) = (Some(now_ms), now_ms);
                 }
             }
             // A buffer was requested, but nothing was appended.
@@ -107,14 +107,14 @@ impl Outbox {
 
     /// Time since which the backlog has not been empty, in milliseconds of the loop's clock.
     pub fn backlog_since_ms(&self) -> Option<u64> {
-        self.backlog.as_deref()?.backlog_since_ms
+        self.backlog.as_deref()?.since_ms
     }
 
     /// Returns by how many bytes the peer is behind this rate, in bytes per second. The deficit never goes below zero: bytes taken
     /// early earn no credit.
     pub fn deficit_bytes(&mut self, rate_per_s: u32, now_ms: u64) -> u64 {
         let Some(backlog) = &mut self.backlog else { return 0 };
-        if backlog.backlog_since_ms.is_none() {
+        if backlog.since_ms.is_none() {
             return 0;
         }
         let elapsed_ms = now_ms.saturating_sub(backlog.deficit_updated_ms);

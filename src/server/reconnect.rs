@@ -112,7 +112,7 @@ impl Server {
         let (Some(session), now_ms) = (session, self.now_ms()) else { return };
         match reconnect {
             Some(ResumedSession { presented, .. }) => {
-                self.sessions.reconnect(session, *presented, token, now_ms)
+                self.sessions.reconnect(session, *presented, token, now_ms);
             }
             None => self.sessions.start(session, token),
         }

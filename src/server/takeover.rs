@@ -201,7 +201,7 @@ impl Server {
         match self.sessions.take(session, self.now_ms()) {
             Lookup::Active(owner) => self.ping_owner(Requester::Node(requester), session, owner),
             Lookup::Disconnected(saved) => {
-                self.answer_claim(session, requester, SessionOutcome::Transferred(saved))
+                self.answer_claim(session, requester, SessionOutcome::Transferred(saved));
             }
             Lookup::TooSoon => self.answer_claim(session, requester, SessionOutcome::Active),
             Lookup::Unknown => self.answer_claim(session, requester, SessionOutcome::Unknown),
