@@ -17,9 +17,9 @@ const PATIENCE_MS = 5_000;
 
 /** Reasons of a close by code, as in RFC 6455 and as this server uses them. */
 const REASONS = new Map([
-  [1000, 'The server said goodbye.'],
+  [1000, 'The server closed the connection.'],
   [1001, 'The server is restarting.'],
-  [1008, 'The server closed the connection: too many messages, or none taken.'],
+  [1008, 'The server closed the connection: too many messages sent, or none read.'],
   [1009, 'The server closed the connection: a message was too long.'],
   [1011, 'Something went wrong on the server.'],
 ]);
@@ -45,10 +45,10 @@ export async function reasonOfRefusal(ask = fetch) {
   try {
     const answer = await ask('health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
     const { status } = await answer.json();
-    if (status === 'draining') return 'The server is stopping and lets nobody in.';
-    return 'The server is full, or lets nobody in from here. It is well otherwise.';
+    if (status === 'draining') return 'The server is shutting down and accepts no players.';
+    return 'The server is full, or does not accept players from here.';
   } catch {
-    return 'The server does not answer.';
+    return 'The server does not respond.';
   }
 }
 

@@ -27,7 +27,7 @@ const SECONDS_SHOWN_MIN = 60;
 const FIGURES = [
   { name: 'players', text: (now) => now.players.toLocaleString('en') },
   {
-    name: 'ticks a second',
+    name: 'ticks/s',
     text: (now) => now.ticksPerS.toFixed(1),
     judge: (now) => judge(now.skipped, [0.001, 3]),
   },
@@ -43,18 +43,18 @@ const FIGURES = [
   },
   {
     name: 'governor',
-    text: (now) => (now.governor === 0 ? 'at rest' : `level ${now.governor} of ${now.governorMax}`),
+    text: (now) => (now.governor === 0 ? 'level 0' : `level ${now.governor} of ${now.governorMax}`),
     judge: (now) => judge(now.governor, [1, Infinity]),
   },
   { name: 'sent', text: (now) => short(now.bytesOut, 'B/s') },
-  { name: 'processor cores', text: (now) => now.cores.toFixed(2) },
+  { name: 'CPU cores', text: (now) => now.cores.toFixed(2) },
   { name: 'memory', text: (now) => `${(now.memoryBytes / 2 ** 20).toFixed(1)} MiB` },
   {
-    name: 'turned away',
+    name: 'refused',
     text: (now) => short(now.refused, '/s'),
     judge: (now) => judge(now.refused, [1, 100]),
   },
-  { name: 'came back', text: (now) => short(now.returned, '/s') },
+  { name: 'reconnected', text: (now) => short(now.returned, '/s') },
   {
     name: 'other servers',
     text: ({ cluster }) => cluster && (cluster.isUp ? String(cluster.peers) : 'degraded'),
@@ -75,22 +75,22 @@ const FIGURES = [
 /** @type {Chart[]} */
 const CHARTS = [
   {
-    title: 'Time of a tick',
+    title: 'Tick duration',
     unit: 'ms',
     lines: [['p99', (now) => now.tickP99Ms], ['p50', (now) => now.tickP50Ms]],
     mark: (now) => ({ at: now.tickMs, name: `${now.tickMs.toFixed(1)} ms` }),
   },
   { title: 'Players', unit: '', lines: [['players', (now) => now.players]] },
-  { title: 'Bytes a second', unit: 'B/s', lines: [['out', (now) => now.bytesOut], ['in', (now) => now.bytesIn]] },
-  { title: 'Messages a second', unit: '/s', lines: [['out', (now) => now.messagesOut], ['in', (now) => now.messagesIn]] },
+  { title: 'Bytes per second', unit: 'B/s', lines: [['out', (now) => now.bytesOut], ['in', (now) => now.bytesIn]] },
+  { title: 'Messages per second', unit: '/s', lines: [['out', (now) => now.messagesOut], ['in', (now) => now.messagesIn]] },
   {
-    title: 'Turned away a second',
+    title: 'Refused per second',
     unit: '/s',
     lines: [['connections', (now) => now.refused], ['messages over the rate', (now) => now.overRate]],
   },
   { title: 'Governor', unit: '', lines: [['level', (now) => now.governor]] },
   {
-    title: 'Bytes a second between servers',
+    title: 'Bytes per second between servers',
     unit: 'B/s',
     lines: [['in', (now) => now.cluster?.busIn ?? 0], ['out', (now) => now.cluster?.busOut ?? 0]],
     isOfCluster: true,

@@ -24,20 +24,20 @@
  */
 
 /**
- * A player as GAME_STATE and PLAYER_JOINED show it.
+ * A player in GAME_STATE and PLAYER_JOINED.
  * @typedef {object} Entry
  * @property {number} id 1001 and more; never used twice while the server runs.
  * @property {number} x World units from the left edge, 0 to 65535.
  * @property {number} y World units from the top edge, 0 to 65535.
  * @property {Part} dx Direction of movement along x.
  * @property {Part} dy Direction of movement along y.
- * @property {State} state What the player is doing.
+ * @property {State} state The player's activity.
  * @property {'left' | 'right'} facing The side the player faces.
  */
 
 /**
- * A message from a client. In `move`, `x` and `y` are where the client has itself *after* that step, in whole world units; both or
- * neither. In `attack` they are where on the screen was aimed, which servers ignore; both or neither.
+ * A message from a client. In `move`, `x` and `y` are the client's own position *after* that step, in whole world units; both or
+ * neither. In `attack` they are the point on the screen aimed at, which servers ignore; both or neither.
  * @typedef {{ type: 'join' }
  *   | { type: 'leave' }
  *   | { type: 'move', dx: Part, dy: Part, sequence: number, x?: number, y?: number }
@@ -89,23 +89,23 @@ const GAME_STATE_HEAD_BYTES = 5;
 const FLAG_RIGHT = 0x80;
 /** @type {State[]} */
 const STATES = ['idle', 'moving', 'attacking'];
-/** Longest text that an error message repeats. */
+/** Longest text repeated in an error message. */
 const SHOWN_CHARACTERS_MAX = 40;
 const U8_MAX = 0xff;
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffffffff;
 
-/** Bytes that are no message, or fields out of their range. An argument of another kind is a `TypeError`. */
+/** Thrown for malformed bytes and for fields out of range. An argument of another type is a `TypeError`. */
 export class ProtocolError extends Error {
   name = 'ProtocolError';
 }
 
 /**
- * A client's message as the payload of one binary WebSocket message.
+ * Encodes a client's message as the payload of one binary WebSocket message.
  * @param {ClientMessage} message
  * @returns {Uint8Array<ArrayBuffer>}
- * @throws {ProtocolError} A field is missing or out of its range.
- * @throws {TypeError} The message is no object.
+ * @throws {ProtocolError} A field is missing or out of range.
+ * @throws {TypeError} The message is not an object.
  */
 export function encodeClient(message) {
   if (!isObject(message)) throw new TypeError(`expected a message as an object, got ${kindOf(message)}`);
@@ -148,10 +148,10 @@ export function encodeClient(message) {
 }
 
 /**
- * A client's message from the payload of one binary WebSocket message.
+ * Decodes a client's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ClientMessage}
- * @throws {ProtocolError} No message of a client looks like that.
+ * @throws {ProtocolError} The payload is not a message of a client.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export function decodeClient(payload) {
@@ -187,11 +187,11 @@ export function decodeClient(payload) {
 }
 
 /**
- * A server's message as the payload of one binary WebSocket message.
+ * Encodes a server's message as the payload of one binary WebSocket message.
  * @param {ServerMessage} message
  * @returns {Uint8Array<ArrayBuffer>}
- * @throws {ProtocolError} A field is missing or out of its range.
- * @throws {TypeError} The message is no object.
+ * @throws {ProtocolError} A field is missing or out of range.
+ * @throws {TypeError} The message is not an object.
  */
 export function encodeServer(message) {
   if (!isObject(message)) throw new TypeError(`expected a message as an object, got ${kindOf(message)}`);
@@ -243,10 +243,10 @@ export function encodeServer(message) {
 }
 
 /**
- * A server's message from the payload of one binary WebSocket message.
+ * Decodes a server's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ServerMessage}
- * @throws {ProtocolError} No message of a server looks like that.
+ * @throws {ProtocolError} The payload is not a message of a server.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export function decodeServer(payload) {
@@ -372,7 +372,7 @@ function writer(type, length) {
 /** @param {DataView<ArrayBuffer>} out */
 const bytesOf = (out) => new Uint8Array(out.buffer);
 
-/** Buffers as they name themselves, those of other frames and contexts included, which `instanceof` does not know. */
+/** Type tags of buffers. They also match buffers of other frames and contexts, which `instanceof` does not. */
 const BUFFERS = ['[object ArrayBuffer]', '[object SharedArrayBuffer]'];
 
 /**
@@ -410,7 +410,7 @@ function kindOf(value) {
 }
 
 /**
- * A value as a line of code would have it, where it is short.
+ * Formats a short value as in code, for error messages.
  * @param {unknown} value
  */
 function shown(value) {

@@ -1,4 +1,4 @@
-// How many frames a second the page draws with 500 players on the screen: `make bench-page`. Software rendering, on the same
+// Measures the page's frames per second with 500 players on the screen: `make bench-page`. Software rendering, on the same
 // cores as the server and the players.
 
 import { test } from 'node:test';

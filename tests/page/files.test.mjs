@@ -1,4 +1,4 @@
-// The files of STATIC_DIR in a real browser: music that is sought in, folders with relative links, compressed scripts.
+// The files of STATIC_DIR in a real browser: seeking in audio, folders with relative links, compressed scripts.
 
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { brotliCompressSync, gzipSync } from 'node:zlib';
 
 import { browse, serve } from './stage.mjs';
 
-/** Samples a second: telephone quality, of silence. */
+/** Samples per second of the audio file. */
 const RATE = 8_000;
 
 /** A WAV file of silence, with samples of one byte. */
@@ -43,7 +43,7 @@ async function serveFiles(t, files) {
 
 const page = (body) => `<!doctype html><link rel="icon" href="data:,"><title>files</title>${body}`;
 
-test('music can be sought in', async (t) => {
+test('seeking in audio works', async (t) => {
   const server = await serveFiles(t, {
     'index.html': page('<audio src="music.wav" preload="metadata"></audio>'),
     'music.wav': silence(90),
@@ -63,7 +63,7 @@ test('music can be sought in', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test('relative links of a folder lead into it, with a slash or without', async (t) => {
+test('relative links of a folder resolve with and without a trailing slash', async (t) => {
   const server = await serveFiles(t, {
     'docs/index.html': page('<script src="name.js"></script>'),
     'docs/name.js': 'globalThis.name = "docs";',
@@ -81,7 +81,7 @@ test('relative links of a folder lead into it, with a slash or without', async (
   assert.deepEqual(complaints, []);
 });
 
-test('compressed scripts are run', async (t) => {
+test('compressed scripts run', async (t) => {
   const form = (name) => `globalThis.form = "${name}";`;
   const server = await serveFiles(t, {
     'index.html': page('<script src="app.js"></script>'),

@@ -1,4 +1,4 @@
-// The npm package in web/, as its users have it: packed, installed, imported in Node.js, in TypeScript and in a page.
+// The npm package in web/: packed, installed, and imported in Node.js, in TypeScript and in a page.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -102,7 +102,7 @@ test('the examples of the README run as they are', async (t) => {
   assert.match(await output(process.execPath, ['list.js']), /^client 01 \{ type: 'join' \}$/m);
 });
 
-test('TypeScript takes it strictly, by the rules of Node.js and of bundlers', async () => {
+test('TypeScript accepts it in strict mode, with the module resolution of Node.js and of bundlers', async () => {
   const script = `
     import { decodeServer, encodeClient, ProtocolError, TYPE } from 'pixi-game-protocol';
     import type { ClientMessage, Entry, ServerMessage } from 'pixi-game-protocol';

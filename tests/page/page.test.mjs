@@ -57,7 +57,7 @@ test('two people see each other walk, turn, attack and leave', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test('bots come along and wander', async (t) => {
+test('bots join and move', async (t) => {
   const server = await serve(t, TOGETHER);
   const { open, complaints } = await browse(t);
   const page = await open(`${server.url}/play?bots=15`);
@@ -66,7 +66,7 @@ test('bots come along and wander', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test('of five hundred players each one is drawn', async (t) => {
+test('all five hundred players are drawn', async (t) => {
   const server = await crowd(t, 500, 60);
   const { open, complaints } = await browse(t);
   const page = await open(server.url);
@@ -87,14 +87,14 @@ test('of five hundred players each one is drawn', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test('a restart of the server is survived', async (t) => {
+test('the page reconnects after a restart of the server', async (t) => {
   const first = await serve(t);
   const { open } = await browse(t);
   const page = await open(first.url);
   await own(page);
   await first.end();
   const notice = page.locator('#notice');
-  await until('the reason', async () => /restarting|does not answer/.test(await notice.innerText()));
+  await until('the reason', async () => /restarting|does not respond/.test(await notice.innerText()));
   await serve(t, { PORT: String(first.port) });
   await until('the game again', async () => !(await notice.isVisible()));
   const { id } = await own(page);
@@ -157,7 +157,7 @@ test('a refused player sees the reason and is admitted later', async (t) => {
   await until('the notice gone', async () => !(await notice.isVisible()));
 });
 
-test('fingers walk and attack', async (t) => {
+test('touch input walks and attacks', async (t) => {
   const server = await serve(t, TOGETHER);
   const { open, complaints } = await browse(t);
   const page = await open(server.url, { hasTouch: true, isMobile: true, viewport: { width: 390, height: 780 } });
@@ -182,12 +182,12 @@ test('fingers walk and attack', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-/** All texts that a page has shown in this element, the first first. */
+/** All texts a page has shown in this element, in order. */
 async function figures(page, id) {
   return page.evaluate((id) => globalThis.shownFigures[id], id);
 }
 
-/** Keeps every text of these elements, before a script of the page runs. */
+/** Records every text of these elements from before the page's scripts run. */
 async function keepFigures(context) {
   await context.addInitScript(() => {
     globalThis.shownFigures = { shown: [], players: [] };
@@ -200,7 +200,7 @@ async function keepFigures(context) {
   });
 }
 
-test('the page counts the players in view and on the server truly from its first figure on', async (t) => {
+test('the numbers of players in view and on the server are right from the first one on', async (t) => {
   const server = await serve(t, { ...TOGETHER, MAX_VISIBLE: '3', ADMIN_ADDR: '127.0.0.1:0' });
   const behaviour = ['--clients', '5', '--profile', 'idle', '--duration', '300s', '--viewers', '0'];
   const load = run(t, 'loadtest', ['--server', `${server.url.replace('http', 'ws')}/ws`, ...behaviour]);
@@ -228,7 +228,7 @@ test('the page counts the players in view and on the server truly from its first
   assert.deepEqual(complaints, []);
 });
 
-test('bots of the page count as soon as they are in', async (t) => {
+test('bots of the page count as soon as they are connected', async (t) => {
   const server = await serve(t, { ...TOGETHER, MAX_VISIBLE: '3' });
   const { open, complaints } = await browse(t);
   // Always the server's response from before the bots.
@@ -319,7 +319,7 @@ test('no panel covers another or leaves the screen, on any size of screen', asyn
   }
 });
 
-test('the dashboard shows what the server does', async (t) => {
+test('the dashboard shows the metrics of the server', async (t) => {
   const server = await serve(t);
   const { open, complaints } = await browse(t);
   await own(await open(`${server.url}/play?bots=5`));
@@ -328,7 +328,7 @@ test('the dashboard shows what the server does', async (t) => {
     const figures = page.locator('#figures');
     await until('six players', async () => /players\s+6\s/.test(await figures.innerText()));
     await until('charts', async () => (await page.locator('canvas[aria-label]').count()) === 6);
-    assert.match(await page.locator('canvas').first().getAttribute('aria-label'), /^Time of a tick: p99 [\d.]+ ms, p50 [\d.]+ ms$/);
+    assert.match(await page.locator('canvas').first().getAttribute('aria-label'), /^Tick duration: p99 [\d.]+ ms, p50 [\d.]+ ms$/);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${overflow} px wider than a phone`);
   }

@@ -9,7 +9,7 @@ import { chromium } from 'playwright-core';
 
 const { PROGRAMS, CHROMIUM } = process.env;
 
-/** How long anything may take, in milliseconds. */
+/** Timeout of every wait, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
 async function freePort() {
@@ -20,7 +20,7 @@ async function freePort() {
   return port;
 }
 
-/** Waits until something is so, and returns it. */
+/** Waits until a condition is truthy, and returns its value. */
 export async function until(what, look) {
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
@@ -31,7 +31,7 @@ export async function until(what, look) {
   }
 }
 
-/** A program of this project, or another by its whole path, ended when the test is. */
+/** Starts a program of this project, or another by its full path, and stops it at the end of the test. */
 export function run(test, name, args, env = {}, options = {}) {
   const child = spawn(resolve(PROGRAMS, name), args, { env: { ...process.env, ...env }, stdio: 'ignore', ...options });
   const ended = once(child, 'exit');
@@ -43,7 +43,7 @@ export function run(test, name, args, env = {}, options = {}) {
   return child;
 }
 
-/** A server, with these settings; `prepare` is called with its host and port before it starts. */
+/** Starts a server with these settings; `prepare` is called with its host and port before the start. */
 export async function serve(test, settings = {}, prepare = async () => undefined) {
   const port = settings.PORT ?? (await freePort());
   await prepare(`127.0.0.1:${port}`);
@@ -54,7 +54,7 @@ export async function serve(test, settings = {}, prepare = async () => undefined
   return { url, port, process, end: (signal) => process.end(signal) };
 }
 
-/** A proxy with a server below a path, which it strips; everything else is a 404. Its address. */
+/** Starts a proxy that strips a path in front of a server and answers 404 elsewhere; returns its address. */
 export async function strip(test, server, prefix) {
   const proxy = createProxy((request, response) => {
     if (!request.url.startsWith(`${prefix}/`)) return void response.writeHead(404).end();
@@ -120,10 +120,10 @@ export async function browse(test) {
   return { open, complaints };
 }
 
-/** The page's player, once it plays. */
+/** The page's own player, after it has joined. */
 export const own = async (page) => (await page.waitForFunction(() => globalThis.pixiGame?.own())).jsonValue();
 
-/** How many others are on a page. */
+/** Number of other players on a page. */
 export const shown = (page) => page.evaluate(() => globalThis.pixiGame?.others().length);
 
 /** Another player on a page. */

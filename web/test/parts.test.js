@@ -7,34 +7,34 @@ import { History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
 import { askServer, Population } from '../population.js';
 
-test('the game is where the page is', () => {
+test('the address of the game follows that of the page', () => {
   assert.equal(gameAddress('http://localhost:8108/'), 'ws://localhost:8108/ws');
   assert.equal(gameAddress('https://game.example/play?bots=5#x'), 'wss://game.example/ws');
   assert.equal(gameAddress('https://example.com/game/'), 'wss://example.com/game/ws');
   assert.equal(gameAddress('http://example.com/game/play'), 'ws://example.com/game/ws');
 });
 
-test('waits grow to a bound and differ', () => {
+test('the backoff grows to a bound and has jitter', () => {
   assert.deepEqual([0, 1, 2].map((attempt) => waitMs(attempt, () => 1)), [500, 1000, 2000]);
   assert.equal(waitMs(50, () => 1), 10_000);
   assert.equal(waitMs(50, () => 0), 5_000);
 });
 
-test('a refusal has the reason that the server gives, or none', async () => {
+test('a refusal has a reason from the health response, or a generic one', async () => {
   const answer = (status) => async () => ({ json: async () => ({ status }) });
-  assert.match(await reasonOfRefusal(answer('draining')), /stopping/);
+  assert.match(await reasonOfRefusal(answer('draining')), /shutting down/);
   assert.match(await reasonOfRefusal(answer('healthy')), /full/);
-  assert.match(await reasonOfRefusal(async () => { throw new TypeError('refused'); }), /does not answer/);
+  assert.match(await reasonOfRefusal(async () => { throw new TypeError('refused'); }), /does not respond/);
 });
 
-test('an answer of the server has its players, and says whether it is alone', async () => {
+test('a health response has the number of players and whether the server is alone', async () => {
   const answer = (health) => async () => ({ json: async () => health });
   assert.deepEqual(await askServer(answer({ status: 'draining', players: 7 })), { players: 7, isAlone: true });
   assert.deepEqual(await askServer(answer({ players: 7, cluster: 'ok' })), { players: 7, isAlone: false });
   await assert.rejects(askServer(answer({ status: 'healthy' })), /expected a number of players/);
 });
 
-/** A population whose answers are given here, at times that are set here. */
+/** A population with scripted responses and times. */
 function asked() {
   const questions = [];
   const population = new Population(() => new Promise((answer, fail) => questions.push({ answer, fail })));
@@ -45,7 +45,7 @@ function asked() {
   return { population, questions, at };
 }
 
-test('the number of players is unknown until the server has answered, and follows', async () => {
+test('the number of players is unknown until the first response and then follows it', async () => {
   const { questions, at } = asked();
   assert.equal(at(0).count(1), undefined);
   const first = at(0).follow(1);
@@ -68,7 +68,7 @@ test('the number of players is unknown until the server has answered, and follow
   assert.equal(questions.length, 3, 'the view did not change');
 });
 
-test('a number of players that is old, or of another connection, is not shown', async () => {
+test('a number of players that is stale or from an earlier connection is not shown', async () => {
   const { population, questions, at } = asked();
   const first = at(0).follow(1);
   population.forget();
@@ -95,7 +95,7 @@ test('a drag means one of eight directions, or none', () => {
   assert.deepEqual(dragDirection(2, -50), [0, -1]);
 });
 
-test('bots turn back at the edges', () => {
+test('bots turn away from edges', () => {
   for (const chance of [0, 0.5, 0.99]) {
     assert.deepEqual(heading({ x: 50, y: 1950 }, () => chance), { dx: 1, dy: -1 });
   }
@@ -125,7 +125,7 @@ const metrics = (ticks, more = {}) => ({
   ...more,
 });
 
-test('rates are what grew between two answers', () => {
+test('rates are differences between two responses', () => {
   const now = sample(metrics(120), 3_000, { metrics: metrics(60), at: 1_000 });
   assert.deepEqual(
     [now.tickP50Ms, now.tickP99Ms, now.messagesIn, now.bytesOut, now.refused, now.cores],
@@ -134,7 +134,7 @@ test('rates are what grew between two answers', () => {
   assert.deepEqual([now.tickMs, now.governorMax], [1000 / 30, 4]);
 });
 
-test('what is told of a cluster is shown where there is one', () => {
+test('a sample has cluster values if the server belongs to a cluster', () => {
   const cluster = (ticks) => ({ up: 1, peers: 2, ghosts: 30, bus_bytes_in_total: 40 * ticks, bus_bytes_out_total: 50 * ticks });
   const [before, after] = [60, 120].map((ticks) => metrics(ticks, { cluster: cluster(ticks) }));
   const now = sample(after, 3_000, { metrics: before, at: 1_000 });
@@ -143,7 +143,7 @@ test('what is told of a cluster is shown where there is one', () => {
   assert.equal(sample(metrics(120), 3_000, { metrics: metrics(60), at: 1_000 }).cluster, undefined);
 });
 
-test('a server that was started anew begins anew', () => {
+test('a restart of the server resets the rates', () => {
   assert.equal(sample(metrics(10), 2_000, { metrics: metrics(60), at: 1_000 }), undefined);
   const history = new History();
   for (const [ticks, at] of [[60, 1_000], [120, 2_000], [5, 3_000], [65, 4_000]]) history.add(metrics(ticks), at);
@@ -157,7 +157,7 @@ test('the last ten minutes are kept', () => {
   assert.equal(history.latest.at, 1_000 * (2 * SECONDS_KEPT - 1));
 });
 
-test('numbers are short and judged', () => {
+test('numbers are shortened and rated', () => {
   const shortened = [0, 7, 0.123, 1_234, 45_678, 2_500_000, 3e9].map((value) => short(value));
   assert.deepEqual(shortened, ['0', '7', '0.12', '1,234', '45.7 k', '2.50 M', '3.00 G']);
   assert.deepEqual([short(999, 'B/s'), short(45_678, 'B/s')], ['999 B/s', '45.7 kB/s']);

@@ -57,7 +57,7 @@ test('a payload is a buffer, or a view of one with its offset and length', () =>
   assert.throws(() => protocol.decodeClient(new ArrayBuffer(0)), { name: 'ProtocolError', message: 'empty' });
 });
 
-test('what is no payload is a TypeError that names what was expected', () => {
+test('an argument that is not a buffer throws a TypeError that names the expected types', () => {
   const expected = 'expected an ArrayBuffer or a view of one, such as Uint8Array, got ';
   const strangers = [
     [[1, 2], 'an Array'],
@@ -81,7 +81,7 @@ test('what is no payload is a TypeError that names what was expected', () => {
   }
 });
 
-test('what does not fit its field is refused by name', () => {
+test('a value out of range throws an error that names the field', () => {
   const move = { type: 'move', dx: 1, dy: 0, sequence: 1 };
   for (const [message, complaint] of [
     [{ ...move, sequence: 2 ** 32 }, /^sequence 4294967296: expected a whole number from 0 to 4294967295$/],

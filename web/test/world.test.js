@@ -15,14 +15,14 @@ function entered(others = [], now = 0) {
 const near = (actual, expected) =>
   assert.ok(Math.hypot(actual.x - expected.x, actual.y - expected.y) < 0.01, JSON.stringify({ actual, expected }));
 
-test('the highest id of the first state is the own player, and of no later one', () => {
+test('only the first state determines the own player, by the highest id', () => {
   const world = entered([entry(1001, 1, 1)]);
   world.receive({ type: 'gameState', players: [entry(1009, 5, 5)] }, 10);
   assert.equal(world.own.id, 1003);
   assert.deepEqual([...world.remotes.keys()], [1009]);
 });
 
-test('steps are seen at once, and right answers change nothing', () => {
+test('steps are visible immediately, and matching acks change nothing', () => {
   const { own } = entered();
   const moves = [1, 2, 3].map((n) => own.step(1, 0, n * STEP_MS));
   assert.deepEqual(moves.map(({ sequence, x }) => [sequence, x]), [[1, 304], [2, 308], [3, 312]]);
@@ -40,7 +40,7 @@ test('between steps the own player moves evenly', () => {
   near(own.drawn(1000 + STEP_MS * 5), { x: 304, y: 304 });
 });
 
-test('a wrong answer is taken over with the steps after it, and the picture glides there', () => {
+test('a differing ack replaces the position, later steps are replayed, and the drawn position glides there', () => {
   const { own } = entered();
   for (let n = 1; n <= 4; n += 1) own.step(1, 0, n * STEP_MS);
   const now = 5 * STEP_MS;
@@ -52,7 +52,7 @@ test('a wrong answer is taken over with the steps after it, and the picture glid
   assert.equal(own.corrections, 1);
 });
 
-test('nobody leaves the world', () => {
+test('no player leaves the world', () => {
   const world = new World();
   world.receive({ type: 'gameState', players: [entry(1001, 1999, 0)] }, 0);
   world.own.step(1, -1, 0);
@@ -62,7 +62,7 @@ test('nobody leaves the world', () => {
   near(world.remotes.get(1002).drawn(10_000), { x: 2000, y: 0 });
 });
 
-test('others walk on along their vector until the next one', () => {
+test('other players move along their vector until the next one', () => {
   const world = entered();
   world.receive({ type: 'joined', player: entry(1001, 100, 100) }, 0);
   world.receive({ type: 'movement', id: 1001, dx: 1, dy: -1 }, 0);
@@ -72,7 +72,7 @@ test('others walk on along their vector until the next one', () => {
   assert.equal(world.remotes.get(1001).state(9_000), 'idle');
 });
 
-test('a state puts others right, without a jump where it is small', () => {
+test('a snapshot corrects other players, without a jump if the correction is small', () => {
   const world = entered([entry(1001, 100, 100), entry(1002, 100, 100)]);
   world.receive({ type: 'gameState', players: [entry(1001, 110, 100), entry(1002, 900, 100)] }, 1_000);
   near(world.remotes.get(1001).drawn(1_000), { x: 100, y: 100 });
@@ -80,7 +80,7 @@ test('a state puts others right, without a jump where it is small', () => {
   near(world.remotes.get(1002).drawn(1_000), { x: 900, y: 100 });
 });
 
-test('an attack stands still for its time, and walking ends it', () => {
+test('an attacking player stands still for the attack, and walking ends it', () => {
   const world = entered([entry(1001, 100, 100)]);
   const other = world.remotes.get(1001);
   world.receive({ type: 'movement', id: 1001, dx: 1, dy: 0 }, 0);
@@ -93,7 +93,7 @@ test('an attack stands still for its time, and walking ends it', () => {
   assert.equal(other.state(3_101), 'moving');
 });
 
-test('who left is gone, and messages about strangers are nothing', () => {
+test('a player that left is removed, and messages about unknown players are ignored', () => {
   const world = entered([entry(1001, 100, 100)]);
   world.receive({ type: 'left', id: 1001 }, 1);
   for (const message of [

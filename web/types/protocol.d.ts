@@ -36,7 +36,7 @@ export type Entry = {
      */
     dy: Part;
     /**
-     * What the player is doing.
+     * The player's activity.
      */
     state: State;
     /**
@@ -109,19 +109,19 @@ export type Bytes = ArrayBufferLike | ArrayBufferView;
  * @typedef {'idle' | 'moving' | 'attacking'} State
  */
 /**
- * A player as GAME_STATE and PLAYER_JOINED show it.
+ * A player in GAME_STATE and PLAYER_JOINED.
  * @typedef {object} Entry
  * @property {number} id 1001 and more; never used twice while the server runs.
  * @property {number} x World units from the left edge, 0 to 65535.
  * @property {number} y World units from the top edge, 0 to 65535.
  * @property {Part} dx Direction of movement along x.
  * @property {Part} dy Direction of movement along y.
- * @property {State} state What the player is doing.
+ * @property {State} state The player's activity.
  * @property {'left' | 'right'} facing The side the player faces.
  */
 /**
- * A message from a client. In `move`, `x` and `y` are where the client has itself *after* that step, in whole world units; both or
- * neither. In `attack` they are where on the screen was aimed, which servers ignore; both or neither.
+ * A message from a client. In `move`, `x` and `y` are the client's own position *after* that step, in whole world units; both or
+ * neither. In `attack` they are the point on the screen aimed at, which servers ignore; both or neither.
  * @typedef {{ type: 'join' }
  *   | { type: 'leave' }
  *   | { type: 'move', dx: Part, dy: Part, sequence: number, x?: number, y?: number }
@@ -164,39 +164,39 @@ export declare const TYPE: Readonly<{
 }>;
 /** Bytes of one player in GAME_STATE and PLAYER_JOINED. */
 export declare const ENTRY_BYTES = 11;
-/** Bytes that are no message, or fields out of their range. An argument of another kind is a `TypeError`. */
+/** Thrown for malformed bytes and for fields out of range. An argument of another type is a `TypeError`. */
 export declare class ProtocolError extends Error {
     name: string;
 }
 /**
- * A client's message as the payload of one binary WebSocket message.
+ * Encodes a client's message as the payload of one binary WebSocket message.
  * @param {ClientMessage} message
  * @returns {Uint8Array<ArrayBuffer>}
- * @throws {ProtocolError} A field is missing or out of its range.
- * @throws {TypeError} The message is no object.
+ * @throws {ProtocolError} A field is missing or out of range.
+ * @throws {TypeError} The message is not an object.
  */
 export declare function encodeClient(message: ClientMessage): Uint8Array<ArrayBuffer>;
 /**
- * A client's message from the payload of one binary WebSocket message.
+ * Decodes a client's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ClientMessage}
- * @throws {ProtocolError} No message of a client looks like that.
+ * @throws {ProtocolError} The payload is not a message of a client.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export declare function decodeClient(payload: Bytes): ClientMessage;
 /**
- * A server's message as the payload of one binary WebSocket message.
+ * Encodes a server's message as the payload of one binary WebSocket message.
  * @param {ServerMessage} message
  * @returns {Uint8Array<ArrayBuffer>}
- * @throws {ProtocolError} A field is missing or out of its range.
- * @throws {TypeError} The message is no object.
+ * @throws {ProtocolError} A field is missing or out of range.
+ * @throws {TypeError} The message is not an object.
  */
 export declare function encodeServer(message: ServerMessage): Uint8Array<ArrayBuffer>;
 /**
- * A server's message from the payload of one binary WebSocket message.
+ * Decodes a server's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ServerMessage}
- * @throws {ProtocolError} No message of a server looks like that.
+ * @throws {ProtocolError} The payload is not a message of a server.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export declare function decodeServer(payload: Bytes): ServerMessage;
