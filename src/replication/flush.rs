@@ -212,8 +212,8 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     for member in viewer.interest_set.iter() {
         let has_stopped = !world.entity_state(member.slot).is_moving()
             && world.has_new_vector(member.slot, viewer.snapshot_sent_at);
-        // Repeated because the client may have missed it. Entities that enter with this snapshot start
-        // without a vector.
+        // Repeated because the client may have missed it. The client draws entities that enter with this
+        // snapshot as standing anyway.
         if has_stopped && member.age(now) > 0 {
             frames.movement(member.slot);
         }

@@ -13,7 +13,7 @@ use crate::world::{Position, Tick, World};
 /// All viewers, by the slot of their player.
 #[derive(Debug)]
 pub struct Viewers {
-    viewers: Vec<Option<Box<Viewer>>>,
+    by_slot: Vec<Option<Box<Viewer>>>,
     /// Interest mask of each slot.
     masks: Vec<InterestMask>,
     settings: Settings,
@@ -63,7 +63,7 @@ impl Viewers {
     /// Returns an empty collection.
     pub fn new(settings: Settings) -> Self {
         Self {
-            viewers: Vec::new(),
+            by_slot: Vec::new(),
             masks: Vec::new(),
             settings,
             scratch: Scratch::default(),
@@ -93,7 +93,7 @@ impl Viewers {
 
     /// The viewer in this slot.
     pub fn viewer(&self, slot: u32) -> Option<&Viewer> {
-        self.viewers.get(slot as usize)?.as_deref()
+        self.by_slot.get(slot as usize)?.as_deref()
     }
 
     /// Adds a viewer for a new player, with a viewport of this width and height if known. Appends its first
@@ -116,8 +116,8 @@ impl Viewers {
         }
         let mut frames = Frames { world: &scene.world, out, counts };
         write_initial_snapshot(&mut viewer, scene, &self.settings, &mut self.scratch, &mut frames);
-        if self.viewers.len() <= slot as usize {
-            self.viewers.resize_with(slot as usize + 1, || None);
+        if self.by_slot.len() <= slot as usize {
+            self.by_slot.resize_with(slot as usize + 1, || None);
             self.masks.resize(slot as usize + 1, InterestMask::NO_VIEWER);
         }
         // Spreads players that join together over one flush interval.
@@ -126,13 +126,13 @@ impl Viewers {
         self.count += 1;
         self.visible_total += viewer.interest_set.len();
         self.masks[slot as usize] = viewer.interest_mask();
-        let previous = self.viewers[slot as usize].replace(viewer);
+        let previous = self.by_slot[slot as usize].replace(viewer);
         assert!(previous.is_none(), "slot {slot} has a viewer already");
     }
 
     /// Removes a viewer. The caller removes its player from the world.
     pub fn leave(&mut self, slot: u32) {
-        if let Some(viewer) = self.viewers[slot as usize].take() {
+        if let Some(viewer) = self.by_slot[slot as usize].take() {
             self.visible_total -= viewer.interest_set.len();
             self.masks[slot as usize] = InterestMask::NO_VIEWER;
             self.count -= 1;
@@ -142,12 +142,12 @@ impl Viewers {
 
     /// The rectangle of each viewer outside of which no entity stays in its interest set.
     pub fn leave_rects<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Rect> + 'a {
-        self.viewers.iter().flatten().map(|viewer| viewer.enter_and_leave_rects(world).1)
+        self.by_slot.iter().flatten().map(|viewer| viewer.enter_and_leave_rects(world).1)
     }
 
     /// Sets the viewport that a client reports: full width and height, in units.
     pub fn set_viewport(&mut self, scene: &Scene, slot: u32, width: u16, height: u16) {
-        if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
+        if let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() {
             viewer.set_viewport(width, height, &scene.world);
             self.masks[slot as usize] = viewer.interest_mask();
         }
@@ -157,7 +157,7 @@ impl Viewers {
     pub fn backlog_drained(&mut self, scene: &Scene, slot: u32, delay_ms: u64) {
         let (now, rules) = (scene.world.tick(), scene.world.rules());
         let delay = rules.pace.ticks(u32::try_from(delay_ms).unwrap_or(u32::MAX));
-        if let Some(viewer) = self.viewers[slot as usize].as_deref_mut() {
+        if let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() {
             viewer.backlog_drained(delay, now, &self.settings);
             self.masks[slot as usize] = viewer.interest_mask();
         }
@@ -219,7 +219,7 @@ impl Viewers {
         self.upcoming(most).for_each(|slot| self.prefetch(slot));
         while assignments.len() < most {
             let Some(slot) = self.round.pop().map(RoundEntry::slot) else { return };
-            let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { continue };
+            let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() else { continue };
             let next = viewer.flushed_at + interval;
             if next > now {
                 // An ack has piggybacked a delta since.
@@ -235,7 +235,7 @@ impl Viewers {
                     self.masks[slot as usize] = viewer.interest_mask();
                 }
                 Some(kind) if can_be_written(slot) => {
-                    let viewer = self.viewers[slot as usize].take().expect("borrowed above");
+                    let viewer = self.by_slot[slot as usize].take().expect("borrowed above");
                     self.visible_total -= viewer.interest_set.len();
                     self.round_flushed_at = now;
                     assignments.push((viewer, kind));
@@ -250,7 +250,7 @@ impl Viewers {
         self.visible_total += viewer.interest_set.len();
         let slot = viewer.slot as usize;
         self.masks[slot] = viewer.interest_mask();
-        self.viewers[slot] = Some(viewer);
+        self.by_slot[slot] = Some(viewer);
     }
 
     /// Appends a delta to a viewer's acks if its last flush is old enough. While a round is being written, it
@@ -263,7 +263,7 @@ impl Viewers {
         out: &mut Vec<u8>,
         counts: &mut FrameCounts,
     ) {
-        let Some(viewer) = self.viewers[slot as usize].as_deref_mut() else { return };
+        let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() else { return };
         let now = scene.world.tick();
         if now.saturating_sub(viewer.flushed_at) < (self.settings.flush_interval / 2).max(1)
             || !(round_is_written || viewer.flushed_at < self.round_flushed_at)
@@ -295,6 +295,6 @@ impl Viewers {
 
     #[cfg(test)]
     pub(crate) fn viewer_mut(&mut self, slot: u32) -> &mut Viewer {
-        self.viewers[slot as usize].as_deref_mut().expect("the slot has a viewer")
+        self.by_slot[slot as usize].as_deref_mut().expect("the slot has a viewer")
     }
 }
