@@ -27,7 +27,7 @@ const HAPROXY_CONFIG: &str = "deploy/haproxy-cluster.cfg";
 const MAXCONN: &str = "9000";
 
 /// Timeout of starting a process, generous for busy machines.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Time after which the balancer's health checks have found the missing nodes.
 const CHECKED: Duration = Duration::from_secs(2);
@@ -62,6 +62,9 @@ impl LocalCluster {
     ///
     /// # Errors
     /// A program is missing or does not start, or the user interrupts.
+    ///
+    /// # Panics
+    /// Never: enough ports are requested.
     pub fn start(count: usize, port: Option<u16>, interrupt: &Interrupt) -> Result<LocalCluster, Failure> {
         let folder = folder_with(&["pixi-game-server", "loadtest"])?;
         let logs = std::env::temp_dir().join(format!("pixi-cluster-{}", std::process::id()));

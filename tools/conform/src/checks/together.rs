@@ -151,7 +151,7 @@ fn attack(server: SocketAddr) -> Result<(), String> {
     expect((x, y) == (own.x, own.y), || format!("stands at ({}, {}), sent ({x}, {y})", own.x, own.y))
 }
 
-/// Waits for a later GAME_STATE that lists this player. Returns all its entries.
+/// Waits for a later `GAME_STATE` that lists this player. Returns all its entries.
 fn later_state(viewer: &mut Player, id: PlayerId) -> Result<Vec<game_client::Entry>, String> {
     viewer.wait_for(LONG_PATIENCE, "another GAME_STATE", |message| match message {
         ServerMessage::GameState(entries) if entries.iter().any(|entry| entry.id == id) => {
