@@ -1,458 +1,490 @@
-//! Every cap of the server in one place, with the relations between them checked at compile time.
+//! All fixed limits of the server, with the relations between them checked at compile time.
 //!
-//! A number that an operator may change is a setting (see [`crate::config`]); what stands here is fixed by the
-//! protocol, by the existing client, or by the memory and time one connection may cost.
+//! A number that an operator can change is a setting (see [`crate::config`]). The numbers here are fixed by the
+//! protocol, by the existing client, or by the memory and time that one connection may cost.
 
 use std::ops::Range;
 
 // ---- Protocol ------------------------------------------------------------------------------------------------
 
-/// Longest game message a client may send, in bytes; a longer one closes the connection with code 1009.
+/// Longest game message from a client, in bytes. A longer one closes the connection with code 1009.
 pub const MESSAGE_BYTES_MAX: usize = 64;
 
-/// Longest payload of a WebSocket control frame, in bytes (RFC 6455, section 5.5); no frame that passes is longer.
+/// Longest payload of a WebSocket control frame, in bytes (RFC 6455, section 5.5). No valid frame from a client
+/// is longer.
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
-/// The first player's id. Ids only grow, since the client takes the highest id of its first `GAME_STATE` as its own.
+/// Id of the first player. Ids only grow, because the client takes the highest id in its first `GAME_STATE` as
+/// its own.
 pub const PLAYER_ID_FIRST: u32 = 1001;
 
-/// Steps a second the browser client simulates, whatever the server's tick rate.
+/// Simulation steps per second of the browser client, at any tick rate of the server.
 pub const CLIENT_STEPS_PER_S: u32 = 24;
 
-/// Largest side of the world, in units: positions travel as 16-bit integers.
+/// Largest side of the world, in units. Positions are 16-bit integers on the wire.
 pub const WORLD_SIDE_MAX: u16 = u16::MAX;
 
-/// Smallest side of the world, in units; also the smallest side of a viewport.
+/// Smallest side of the world and of a viewport, in units.
 pub const VIEWPORT_SIDE_MIN: u16 = 100;
 
 // ---- Movement ------------------------------------------------------------------------------------------------
 
-/// Farthest a claimed position may lie from the server's own to be adopted, in units (Euclidean).
+/// Largest distance between a claimed position and the simulated one, in units (Euclidean). A claim farther off
+/// is refused.
 pub const CLAIM_DISTANCE_MAX: i32 = 50;
 
-/// Most lead over the simulated path that a player's adoption budget holds, in units.
+/// Capacity of a player's reconciliation budget, in units of lead over the simulated path. A claim that needs
+/// more lead than the budget holds is refused.
 pub const RECONCILIATION_BUDGET_MAX: i32 = 50;
 
-/// How fast the adoption budget refills, in units a second: a quarter of the client's walking speed.
+/// Refill rate of the reconciliation budget, in units per second: a quarter of the client's walking speed.
 pub const RECONCILIATION_REFILL_PER_S: u32 = 24;
 
-/// A player farther than this from where viewers draw it, in units, has jumped: its viewers are due for a full state.
+/// Distance between a player and where viewers draw it beyond which it has jumped, in units. Its viewers are then
+/// due for a snapshot.
 pub const JUMP_DISTANCE: i32 = 16;
 
-/// The same where the delay with which viewers learn of vectors counts as well. An honest player's delays come to some 5
-/// units in a sync interval.
+/// The jump distance for viewers that receive vectors with the flush delay, in units. An honest player's delays
+/// add up to about 5 units per sync interval.
 pub const FLUSH_DELAY_DISTANCE: i32 = 2 * JUMP_DISTANCE;
 
-/// Farthest a claim may lie from where viewers draw its player, in units; and a player that some viewer draws farther off
-/// gets no new vector. A client that is a quarter too fast or too slow comes to 96 between two jumps, and lags by the stall
-/// of a moment.
+/// Largest distance between a claim and where viewers draw its player, in units; a claim farther off is refused.
+/// A player that some viewer draws farther off gets no new vector. A client that is a quarter too fast or too
+/// slow accumulates 96 units between two jumps, plus the lag of a short stall.
 pub const EXTRAPOLATION_DISTANCE_MAX: i32 = 2 * CLAIM_DISTANCE_MAX + JUMP_DISTANCE;
 
-/// How often a player may jump, in milliseconds: hardly more often than each viewer gets a full state in any case. More
-/// jumps have to wait, and claims that lead too far from where the player is drawn are refused meanwhile.
+/// Shortest average interval between a player's jumps, in milliseconds: about as often as each viewer gets a
+/// snapshot anyway. Further jumps wait, and claims too far from the drawn position are refused meanwhile.
 pub const JUMP_INTERVAL_MS: u32 = 4_000;
 
-/// Jumps that a player may save up.
+/// Largest number of jumps a player can save up.
 pub const JUMPS_MAX: u64 = 3;
 
-/// A player whose last MOVE with a claim is this old stops, in milliseconds: a hidden tab sends no key release.
+/// Age of a moving player's last MOVE with a claim at which the player is stopped, in milliseconds. A hidden
+/// browser tab sends no key release.
 pub const MOVE_SILENCE_MS: u32 = 3_000;
 
-/// An ATTACK this soon after the attack under way began belongs to it, in milliseconds: a quarter of the client's animation.
+/// Time after the start of an attack within which another ATTACK is part of it, in milliseconds: a quarter of the
+/// client's animation.
 pub const ATTACK_REPEAT_MS: u32 = 250;
 
-// ---- Visibility ----------------------------------------------------------------------------------------------
+// ---- Interest and snapshots ----------------------------------------------------------------------------------
 
-/// Cells along one side of the spatial grid.
+/// Number of cells along each side of the spatial grid.
 pub const GRID_CELLS_PER_SIDE: usize = 128;
 
-/// Most players one client is ever shown (`MAX_VISIBLE` may not exceed it): the client keeps messages in order only
-/// up to about 200 kB, and a full state must stay far below that.
+/// Largest interest set, in players; the upper bound of `MAX_VISIBLE`. The client keeps messages in order only up
+/// to about 200 kB, and a snapshot must stay far below that.
 pub const INTEREST_SET_MAX: usize = 4_096;
 
-/// How far outside its viewer's rectangle a visible player may be before it leaves the view, in units.
+/// Hysteresis of the interest set: distance outside the viewer's rectangle at which a visible player leaves, in
+/// units.
 pub const INTEREST_LEAVE_MARGIN: u16 = 48;
 
-/// How long a player stays visible at least, in milliseconds: JOINED and LEFT within about a second can leave a ghost
-/// sprite in the client, which creates sprites asynchronously.
+/// Shortest time a player stays in an interest set, in milliseconds. The client creates sprites asynchronously: a
+/// LEFT within about a second of the JOINED can leave a ghost sprite.
 pub const INTEREST_DWELL_MS: u32 = 2_000;
 
-/// How long a departed player's LEFT waits at least after its JOINED, in milliseconds, for the same reason.
+/// Shortest time between the JOINED and the LEFT of a player that was removed from the world, in milliseconds,
+/// for the same reason.
 pub const REMOVED_DWELL_MS: u32 = 1_000;
 
-/// When the vector of a mover that came into view is repeated, in milliseconds after its entrance.
+/// Time after a mover's JOINED at which its vector is sent again, in milliseconds.
 pub const KEYFRAME_AFTER_MS: u32 = 1_000;
 
-/// No `GAME_STATE` is sent within this time after a viewer's first remote entrance, in milliseconds: the client is
-/// loading its first sprite and would draw every listed player twice for good.
+/// Time after a viewer's first JOINED during which no `GAME_STATE` is sent, in milliseconds. The client is
+/// loading its first sprite and would draw every listed player twice, permanently.
 pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
 
-/// Viewers of a player whose position jumped get a full state within this time, in milliseconds, unless
-/// [`JUMP_SYNC_PAUSE_MS`] keeps them waiting.
+/// Time within which a jump is followed by a snapshot to each viewer, in milliseconds. [`JUMP_SYNC_PAUSE_MS`] can
+/// delay it.
 pub const JUMP_SYNC_MS: u32 = 1_000;
 
-/// A player that stays for so long is entered in the views of those whose nearest it is, in milliseconds; one that leaves
-/// sooner, and does nothing, may go unseen.
+/// Presence in the world after which a player is certain to enter the interest sets of its nearest viewers, in
+/// milliseconds. A player that leaves sooner and does nothing may never be sent.
 pub const ENTER_PRESENCE_MS: u32 = 250;
 
-/// Players that have gone and stay in the world until viewers have been told of them. They take no place of `MAX_CONNECTIONS`. With
-/// one more, the one that would have gone next goes at once.
+/// Largest number of players that linger in the world after leaving, until viewers have been sent their last
+/// changes. They don't count towards `MAX_CONNECTIONS`. At the bound, the player due next is removed early.
 pub const LINGERING_MAX: usize = 1_024;
 
-/// Least time between two full states of a viewer, in milliseconds, however many players jump.
+/// Shortest time between two snapshots for one viewer, in milliseconds, regardless of how many players jump.
 pub const JUMP_SYNC_PAUSE_MS: u32 = 2_000;
 
-/// Visibility is recomputed this many times a second when the server is not under load.
+/// Interest updates per viewer and second while the server is not under load.
 pub const INTEREST_UPDATE_RATE_HZ: u32 = 5;
 
-// ---- Coming back ---------------------------------------------------------------------------------------------
+// ---- Sessions ------------------------------------------------------------------------------------------------
 
-/// Longest time for which what players left behind may be remembered, in seconds.
+/// Largest `RESUME_TTL_SEC`: longest time a disconnected player's session is kept, in seconds.
 pub const SESSION_TTL_S_MAX: u32 = 86_400;
 
-/// Longest `COOKIE_PATH`, in bytes.
+/// Longest `COOKIE_PATH`, in bytes. A longer one is a configuration error.
 pub const COOKIE_PATH_BYTES_MAX: usize = 256;
 
-/// Players who have left and are remembered at most; with more, those who left first are forgotten. Some 100 bytes each.
+/// Largest number of saved sessions of disconnected players, about 100 bytes each. At the bound the oldest are
+/// evicted.
 pub const SESSIONS_SAVED_MAX: usize = 64 * 1024;
 
-/// Least time between two returns of a session, in milliseconds. A token that comes sooner makes a fresh player.
+/// Shortest time between two reconnects of a session, in milliseconds. A token used sooner gets a fresh player.
 pub const RECONNECT_INTERVAL_MS: u16 = 1_000;
 
-/// How long a connection has to answer the ping that a second use of its session token causes, in milliseconds. A
-/// connection that stays silent gives way to the newcomer.
+/// Time for a connection to answer the ping caused by a second use of its session token, in milliseconds. A
+/// connection that doesn't answer is replaced by the new one.
 pub const RECONNECT_PING_MS: u64 = 1_000;
 
-/// Handshakes that wait for such an answer, or for other nodes, at most; one more becomes a fresh player at once. Half of
-/// [`HTTP_CONNECTIONS_MAX`], so that as many places stay free for everything else.
+/// Largest number of handshakes waiting for that answer or for other nodes. One more gets a fresh player
+/// immediately. Half of [`HTTP_CONNECTIONS_MAX`], so that the other half stays free for all other requests.
 pub const RECONNECTS_PENDING_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
 
-/// Size of the file of a store, in bytes. A larger one is compacted; one that stays larger is replaced by an empty one. The
-/// rows of [`SESSIONS_SAVED_MAX`] sessions take some 10 MiB, and redb needs a few times as much while it writes.
+/// Largest size of a session store's file, in bytes. A larger file is compacted; a file that stays larger is
+/// replaced by an empty one. [`SESSIONS_SAVED_MAX`] rows take about 10 MiB, and redb needs a few times as much
+/// while it writes.
 pub const SESSION_FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// How often a player is written to a store that outlives the process, in milliseconds.
+/// Interval at which a connected player is saved to a persistent store, in milliseconds.
 pub const SESSION_SAVE_MS: u64 = 10_000;
 
-/// How often that store is written, in milliseconds.
+/// Interval between two write transactions of a persistent store, in milliseconds.
 pub const SESSION_STORE_WRITE_MS: u64 = 1_000;
 
-/// How long the end of the process waits for the store, in milliseconds.
+/// Longest time that shutdown waits for the store, in milliseconds.
 pub const SESSION_STORE_STOP_MS: u64 = 2_000;
 
-/// Files of a store that may break under one process before it writes no more: each leaves memory and a descriptor behind.
+/// Number of broken store files in one process after which it stops writing: each leaks memory and a descriptor.
 pub const SESSION_FILES_BROKEN_MAX: u32 = 8;
 
-/// Most memory in which the store keeps what it has read, in bytes.
+/// Largest read cache of the store, in bytes.
 pub const SESSION_STORE_CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 // ---- Cluster -------------------------------------------------------------------------------------------------
 
-/// Side of the regions in which processes tell one another of their players, in units.
+/// Side of the square regions in which nodes publish their players, in units.
 pub const REGION_SIDE: u16 = 250;
 
-/// How far beyond what its viewers see a process listens, in units: a second's walk, so that who comes into view is known.
+/// Distance beyond its viewers' rectangles within which a node subscribes to regions, in units: about one second
+/// of walking, so that a player is known before it becomes visible.
 pub const REGION_MARGIN: i32 = 100;
 
-/// How often a process looks which regions its viewers see, in milliseconds.
+/// Interval at which a node recomputes the regions its viewers see, in milliseconds.
 pub const SUBSCRIPTION_UPDATE_MS: u64 = 250;
 
-/// How long a process listens on to a region that nobody sees any more, in milliseconds.
+/// Time a node stays subscribed to a region that none of its viewers sees any more, in milliseconds.
 pub const SUBSCRIPTION_LINGER_MS: u64 = 2_000;
 
-/// How often a process tells all its players of a region, in milliseconds: whatever was lost is right again by then.
+/// Interval between two published snapshots of a region, in milliseconds. A snapshot repairs whatever was lost
+/// before it.
 pub const REGION_SNAPSHOT_MS: u64 = 2_000;
 
-/// So many times it tells of a region that none of its players is in any more.
+/// Number of snapshots published for a region after the node's last player has left it.
 pub const EMPTY_REGION_SNAPSHOTS: u8 = 2;
 
-/// How often a process says that it lives, in milliseconds.
+/// Interval between two heartbeats of a node, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 500;
 
-/// A process that has said nothing for so long is gone, and its players with it, in milliseconds.
+/// Silence after which a peer is considered down and its ghosts are removed, in milliseconds.
 pub const PEER_TIMEOUT_MS: u64 = 2_250;
 
-/// Players of a region whose process has not told of it for so long are gone, in milliseconds: two snapshots, and some more.
+/// Time without a message about a region after which the peer's ghosts in it are removed, in milliseconds: two
+/// snapshot intervals and some slack.
 pub const REGION_TIMEOUT_MS: u64 = 5_000;
 
-/// Processes of one world at most; more are not listened to.
+/// Largest number of peers in a cluster. Messages of further nodes are ignored.
 pub const PEERS_MAX: usize = 256;
 
-/// Slots for other nodes' players at most, those kept for ghosts that may return included: some 200 bytes each. Beyond it the
-/// oldest kept slot is given away; a new ghost is not shown when none is kept.
+/// Largest number of slots for ghosts, including slots held for removed ghosts; about 200 bytes each. At the
+/// bound the slot held longest is reused. If none is held, a new ghost is not shown.
 pub const GHOST_SLOTS_MAX: usize = 200_000;
 
-/// Regions of all peers together of which something is remembered, some 100 bytes each; more are not listened to.
+/// Largest number of regions of all peers together that a node keeps state for, about 100 bytes each. Further
+/// regions are ignored.
 pub const PEER_REGIONS_MAX: usize = 64 * 1024;
 
-/// How long the slot of another process's player who has gone is kept for it, in milliseconds: by then everybody who takes
-/// what it is sent has been told that it went.
+/// Time the slot of a removed ghost is held for its return, in milliseconds. By then every viewer that reads what
+/// it is sent has received the LEFT.
 pub const GHOST_SLOT_HOLD_MS: u32 = 60_000;
 
-/// Ids that a process is granted at a time; it asks for more while it has less than that in reserve.
+/// Number of ids in one lease. A node requests another lease while it has fewer ids than this left.
 pub const LEASE_IDS: u32 = 16_384;
 
-/// How far a claim about ids may lie ahead of a node's own, in ids: what 256 restarts of nodes take at once.
+/// Largest lead of an announced id over the node's own counter, in ids: 256 node restarts at once consume as many. A
+/// larger claim is refused.
 pub const IDS_LEAD_MAX: u32 = 256 * LEASE_IDS;
 
-/// Ids that a whole cluster uses up in a second at most: claims may lie ahead by that for each second since the last lease.
+/// Largest number of ids a whole cluster uses per second. Claims may lead by this much for each second since the
+/// last lease.
 pub const IDS_PER_S_MAX: u64 = 1_000;
 
-/// Highest counter that a node believes before its first lease. What lies above lasts for ten months at ten joins a second.
+/// Highest counter that a node accepts before its first lease. The ids above it last ten months at ten joins per
+/// second.
 pub const IDS_FRESH_END_MAX: u32 = u32::MAX - (1 << 28);
 
-/// Ranges of ids that a node remembers of itself.
+/// Largest number of leased id ranges that a node remembers.
 pub const ID_BLOCKS_MAX: usize = 4_096;
 
-/// A process without ids waits so long for others to say which are taken before it begins to count anew, in milliseconds:
-/// longer than they may take to come back to a bus that has lost everything.
+/// Time a node without ids waits for peers to announce their ids before it creates the counter, in milliseconds.
+/// Longer than peers may take to reconnect to a bus that has lost all its data.
 pub const LEASE_BOOTSTRAP_MS: u64 = 3_000;
 
-/// How long a handshake waits for what the bus keeps of its session, in milliseconds; also until the bus is asked a second
-/// time, while the owner has not answered.
+/// Time a handshake waits for the bus to look up its session, in milliseconds; also the delay before the lookup
+/// is repeated while the owner has not answered.
 pub const RECONNECT_LOOKUP_MS: u64 = 150;
 
-/// How long a handshake waits for the answer of the node that has its session's player, in milliseconds: that node pings the
+/// Time a handshake waits for the node that owns its session's player, in milliseconds. That node pings the
 /// player first.
 pub const RECONNECT_OWNER_MS: u64 = RECONNECT_PING_MS + 2 * RECONNECT_LOOKUP_MS;
 
-/// Shortest and longest wait before another attempt to reach the bus, in milliseconds.
+/// Shortest and longest backoff before the next attempt to connect to the bus, in milliseconds.
 pub const LINK_BACKOFF_MS: Range<u64> = 100..1_500;
 
-/// A connection to the bus that stood for so long was a good one, in milliseconds: what comes then is news.
+/// Lifetime of a bus connection that resets the backoff, in milliseconds.
 pub const LINK_STABLE_MS: u64 = 3_000;
 
-/// How long the bus may take for an answer, in milliseconds.
+/// Timeout for a reply of the bus, in milliseconds.
 pub const LINK_TIMEOUT_MS: u64 = 1_000;
 
-/// Addresses of the bus's name that are tried in one attempt.
+/// Largest number of addresses of the bus's host name that one attempt tries.
 pub const LINK_ADDRESSES_MAX: usize = 8;
 
-/// How long a node may hear no peer although the bus counts other subscribers before it is degraded, in milliseconds:
-/// longer than a peer's silence, so that a peer that stops does not count.
+/// Time without a message from any peer, although the bus counts other subscribers, after which the node is
+/// degraded, in milliseconds. Longer than a peer's timeout, so that a peer that stops does not count.
 pub const ISOLATION_TIMEOUT_MS: u64 = 3_000;
 
-/// How long the end of the process waits for the last words to be said, in milliseconds.
+/// Longest time that shutdown waits for the last cluster messages to be sent, in milliseconds.
 pub const LINK_STOP_MS: u64 = 1_000;
 
-/// Orders that may wait for the bus; more are lost, as anything on the bus may be. Three seconds of rounds.
+/// Largest number of commands queued for the bus. Further commands are dropped, as any bus message may be. Three
+/// seconds of publish rounds.
 pub const BUS_COMMANDS_MAX: usize = 64;
 
-/// Bytes of orders that may wait for the bus; more are lost.
+/// Largest number of bytes in the commands queued for the bus. Further commands are dropped.
 pub const BUS_COMMANDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Messages of others that may wait for the loop; more are lost and healed by later snapshots.
+/// Largest number of peer messages queued for the event loop. Further messages are dropped; later snapshots
+/// repair the loss.
 pub const BUS_INBOX_MAX: usize = 8_192;
 
-/// Bytes of messages of others that may wait for the loop; more are lost and healed by later snapshots.
+/// Largest number of bytes in the peer messages queued for the event loop. Further messages are dropped; later
+/// snapshots repair the loss.
 pub const BUS_INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Messages of others that are taken in during one turn of the loop.
+/// Largest number of peer messages processed per iteration of the event loop. The rest wait for the next
+/// iteration.
 pub const BUS_POLL_MESSAGES: usize = 128;
 
-/// Bytes of messages of others that are taken in during one turn of the loop; the last message may exceed it.
+/// Largest number of bytes of peer messages processed per iteration of the event loop. The last message may
+/// exceed it.
 pub const BUS_POLL_BYTES: usize = 64 * 1024;
 
-/// Time for messages of others in one turn of the loop, in nanoseconds; the last message may exceed it.
+/// Time for peer messages per iteration of the event loop, in nanoseconds. The last message may exceed it.
 pub const BUS_POLL_NS: u64 = 2_000_000;
 
-/// After a turn that used up its time the bus rests for this many times as long: it takes a quarter of the loop at most.
+/// Pause of the bus after an iteration that used up its time, as a multiple of the time spent. It limits the bus
+/// to a quarter of the event loop's time.
 pub const BUS_PAUSE_FACTOR: u64 = 3;
 
-/// Longest such rest, in nanoseconds: the process may have been stopped in the midst of a turn.
+/// Longest such pause, in nanoseconds. The process may have been suspended in the middle of an iteration.
 pub const BUS_PAUSE_NS_MAX: u64 = 100_000_000;
 
 /// Longest message between nodes, in bytes: 29,000 players of one node in one region.
 pub const BUS_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
-/// Longest delay of a message that is measured, in milliseconds: more is a clock that is wrong, or a lie.
+/// Largest message delay that is measured, in milliseconds. A larger one means a wrong clock or a forged time.
 pub const BUS_DELAY_MS_MAX: u64 = 60_000;
 
-/// How old a message with a tag may be, or how far ahead its sender's clock, in milliseconds: a replay is of no use after that.
+/// Largest age of a tagged message, and largest lead of its sender's clock, in milliseconds. An older message is
+/// rejected as a replay.
 pub const TAGGED_AGE_MS_MAX: u64 = 30_000;
 
-/// Shortest and longest `CLUSTER_SECRET`, in bytes.
+/// Allowed lengths of `CLUSTER_SECRET`, in bytes; the end is exclusive.
 pub const CLUSTER_SECRET_BYTES: Range<usize> = 32..257;
 
-/// Least time between two snapshots of a region on request, in milliseconds.
+/// Shortest time between two requested snapshots of a region, in milliseconds.
 pub const SNAPSHOT_REQUEST_MS: u64 = 250;
 
-/// How long a newer number holds off older ones of the same player or region, in milliseconds. A forged number can be the
-/// highest there is; then the node's own messages count again after this time.
+/// Time for which a newer sequence number suppresses older ones of the same player or region, in milliseconds. A
+/// forged number can be the highest possible one; the node's own messages are accepted again after this time.
 pub const SEQUENCE_HOLD_MS: u64 = 5_000;
 
-/// Longest name of a process, in bytes.
+/// Longest node name, in bytes.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
 
 // ---- Connections ---------------------------------------------------------------------------------------------
 
-/// Longest HTTP request head, in bytes; a longer one is answered with 431. Cookies of a domain that many programs share take
-/// more than 8 KiB.
+/// Longest HTTP request head, in bytes. A longer one is answered with 431. Cookies of a domain shared by many
+/// programs exceed 8 KiB.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Most header fields of an HTTP request; more are answered with 431.
+/// Largest number of header fields in an HTTP request. More are answered with 431.
 pub const HTTP_HEADERS_MAX: usize = 100;
 
-/// Most entries of a header field with a list (what a client accepts, entity tags) that are looked at. Clients send a dozen; a
-/// head has room for thousands of empty ones.
+/// Largest number of entries that are parsed in a list-valued header field (accepted encodings, entity tags). The
+/// rest are ignored. Clients send a dozen; a head has room for thousands of empty ones.
 pub const HTTP_LIST_ITEMS_MAX: usize = 64;
 
-/// Size of the one buffer all sockets are read into, in bytes.
+/// Size of the read buffer shared by all sockets, in bytes.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// Bytes read from one connection before the others get their turn.
+/// Bytes read from one connection before the event loop continues with the next.
 pub const READ_BUDGET_BYTES: usize = 16 * 1024;
 
-/// Writes made in a row before the loop polls for what arrived meanwhile: an ack waits for half of them on average. A
-/// poll costs less than a write; with 16 instead of 128 ten thousand players' acks took 0.3 ms instead of 0.9, for the same
+/// Writes in a row before the event loop polls again; an ack waits for half of them on average. A poll costs less
+/// than a write: with 16 instead of 128, acks of ten thousand players took 0.3 ms instead of 0.9, for the same
 /// CPU time.
 pub const WRITE_SLICE: usize = 16;
 
-/// Events taken from the kernel in one poll.
+/// Largest number of readiness events returned by one poll.
 pub const EVENTS_PER_POLL: usize = 1_024;
 
-/// Connections beyond `MAX_CONNECTIONS` kept for plain HTTP (health checks, metrics, pages) and for handshakes; fewer
-/// where the limit of open files is small.
+/// Connections beyond `MAX_CONNECTIONS` for plain HTTP (health checks, metrics, pages) and for handshakes. Fewer
+/// where the limit on open files is small.
 pub const HTTP_CONNECTIONS_MAX: usize = 512;
 
-/// Addresses whose rate of connections is remembered at a time, a multiple of 8; what happens to one more is in
-/// [`crate::admission::limiter`]. An address is forgotten as soon as its bucket is full again, which after a single
-/// connection takes 20 ms at the default rate.
+/// Addresses tracked by the connection rate limiter, a multiple of 8. [`crate::admission::limiter`] describes
+/// what happens at the bound. An address is dropped when its bucket is full again: 20 ms after a single
+/// connection at the default rate.
 pub const RATED_ADDRESSES_MAX: usize = 16 * 1024;
 
-/// Longest PROXY protocol header, in bytes, its TLVs included; a longer one closes the connection. Proxies that tell
-/// all they know about a client's certificate need some hundreds.
+/// Longest PROXY protocol header, in bytes, including its TLVs. A longer one closes the connection. Proxies that
+/// forward every detail of a client's certificate need some hundreds of bytes.
 pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 
-/// Connections not accepted yet beyond which a longer queue in the kernel helps nobody: so many come in within some
-/// ticks. Its length is the kernel's limit (`net.core.somaxconn`).
+/// Largest useful accept queue: this many connections arrive within a few ticks. The kernel's
+/// `net.core.somaxconn` sets its actual length.
 pub const LISTEN_BACKLOG_USEFUL: u64 = 4_096;
 
-/// Connections to `ADMIN_ADDR` at a time, beyond all others; players can't use them up.
+/// Largest number of connections to `ADMIN_ADDR`, in addition to all others. Players can't use them up.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 
-/// Descriptors held back for connections that arrive when there are none left: each is answered and sent away.
+/// File descriptors reserved for connections that arrive when no others are left. Each such connection is
+/// answered and closed.
 pub const RESERVE_DESCRIPTORS: usize = 8;
 
-/// How long a connection may take up a spare descriptor, in milliseconds.
+/// Longest time a connection may hold a reserve descriptor, in milliseconds. After that the server closes it.
 pub const RESERVE_DESCRIPTOR_TIMEOUT_MS: u64 = 500;
 
-/// Descriptors the process needs beside its connections: listeners, timer, signals, epoll, log, standard streams, and
-/// [`RESERVE_DESCRIPTORS`].
+/// Descriptors the process needs besides its connections: listeners, timer, signals, epoll, log, standard
+/// streams, and [`RESERVE_DESCRIPTORS`].
 pub const DESCRIPTORS_OVERHEAD: u64 = 32;
 
-/// Longest time that HTTP work takes in one turn of the loop, in nanoseconds: an ack waits half as long on average.
+/// Longest HTTP time slice per iteration of the event loop, in nanoseconds. An ack waits half as long on average.
 pub const HTTP_SLICE_NS: i64 = 200_000;
 
-/// Visits of HTTP connections in one turn of the loop: a request answered, or a piece of an answer written.
+/// Largest number of HTTP connections visited per iteration of the event loop: a request answered, or part of a
+/// response written.
 pub const HTTP_SLICE_VISITS: usize = 32;
 
-/// Time that HTTP work may save up while there is none, in nanoseconds.
+/// Largest HTTP time allowance that can accumulate while there are no requests, in nanoseconds.
 pub const HTTP_ALLOWANCE_NS_MAX: i64 = 2_000_000;
 
-/// Bytes of an answer that are written before other connections get their turn.
+/// Bytes of a response written before the event loop continues with the next connection.
 pub const HTTP_WRITE_BYTES: usize = 64 * 1024;
 
-/// Longest sleep of the loop while HTTP work waits for its share of the time, in milliseconds.
+/// Longest poll timeout while HTTP work waits for its share of the time, in milliseconds.
 pub const HTTP_WAIT_MS: u64 = 1;
 
-/// Time after which an answer whose peer takes nothing of it may make room for a new connection, in milliseconds.
+/// Time without progress after which a connection with an unfinished response can be displaced by a new one, in
+/// milliseconds.
 pub const HTTP_PROGRESS_MS: u64 = 10_000;
 
-/// Places of [`HTTP_CONNECTIONS_MAX`] that are kept for questions about health and metrics; one in four where there are
-/// few. They are taken only when no other place can be had.
+/// Places of [`HTTP_CONNECTIONS_MAX`] reserved for health and metrics requests; a quarter of all places where
+/// there are few. They are used only when no other place is free.
 pub const HTTP_RESERVED_MAX: usize = 8;
 
-/// Time that a connection in a kept place has in any case, in milliseconds; after that it makes room for the next one.
+/// Guaranteed time of a connection in a reserved place, in milliseconds. After that the next connection can
+/// displace it.
 pub const HTTP_RESERVED_HOLD_MS: u64 = 100;
 
-/// Bytes by which a reader may fall behind `HTTP_MIN_RATE` before its answer is cut: as much as the kernel takes at once,
-/// and half a minute without a byte at the default.
+/// Bytes by which a client may fall behind `HTTP_MIN_RATE` before its response is aborted. The kernel buffers as
+/// much at once. At the default rate, half a minute without a byte falls behind this far.
 pub const HTTP_SLACK_BYTES: u64 = 64 * 1024;
 
-/// Renderings of `/metrics` a second in each format; more questions get the same bytes again.
+/// Renderings of `/metrics` per second and format. Further requests get the cached bytes.
 pub const METRICS_RENDERS_PER_S: u64 = 4;
 
-/// Least time between two log lines about the same lack of descriptors or memory, in milliseconds.
+/// Shortest time between two log lines about the same exhausted resource (descriptors or memory), in
+/// milliseconds.
 pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
 
-/// Time for a whole request head to arrive, in milliseconds: since the connection was accepted, or since the first byte of a
-/// further head. Between two requests `KEEPALIVE_TIMEOUT_SEC` counts.
+/// Timeout for a whole request head, in milliseconds, from accept or from the first byte of a later head. Between
+/// two requests `KEEPALIVE_TIMEOUT_SEC` applies.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 
-/// Time a connection gets to end its side after it has been sent its last byte, in milliseconds; also the longest time in
-/// which a player that is sent away takes nothing of its last bytes.
+/// Time for a peer to close its side after it was sent the last byte, in milliseconds; also the longest time
+/// without progress in sending a closing player its last bytes.
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 
-/// Longest time for which a player's messages that were left unread are credited to it, in milliseconds: at the default
-/// rate as long MOVEs they would then fill half a socket's receive buffer.
+/// Longest time for which unread messages are credited to their player by the rate limiter, in milliseconds. At
+/// the default rate they then fill half of a socket's receive buffer if they are long MOVEs.
 pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 
-/// Players whose messages over the rate are looked at in one tick, to see whether they can be applied by now; others wait for
-/// the next tick. A thousand take half a millisecond.
+/// Players with messages over the rate that are checked per tick for messages that can be applied now; the others
+/// wait for the next tick. A thousand take half a millisecond.
 pub const DEFERRED_PER_TICK: usize = 1_024;
 
-/// A turn of the loop in which the thread did not run for longer than this, in milliseconds, was no turn: the process was
-/// suspended, or got no processor. Peers could not make themselves heard meanwhile, so that it counts towards none of
-/// their deadlines.
+/// Shortest off-CPU time in one iteration of the event loop that counts as a pause, in milliseconds: the process
+/// was suspended or starved. Peers could not be read meanwhile, so a pause counts towards none of their
+/// deadlines.
 pub const LOOP_PAUSE_MS_MIN: u64 = 250;
 
-/// Send buffer of each connection in the kernel, in bytes; it keeps as much again for its own account of them. Left to
-/// itself it lets four megabytes wait for a peer that does not read, which at what a player is sent takes minutes, and
-/// until then nothing here notices that the peer takes nothing. Seconds of updates fit, or a full state several times.
+/// Kernel send buffer of each connection, in bytes; the kernel adds as much for its own bookkeeping. By default
+/// the kernel queues four megabytes for a peer that does not read. At a player's rate that takes minutes, and the
+/// server notices nothing until then. Seconds of updates fit, or several snapshots.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Pause after the kernel had no descriptor or memory for another connection, in milliseconds.
+/// Pause of accepting after the kernel ran out of descriptors or memory, in milliseconds.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// Most log lines waiting to be written; more are dropped and counted.
+/// Largest number of log lines waiting to be written. Further lines are dropped and counted.
 pub const LOG_LINES_MAX: usize = 1_024;
 
-/// How long the end of the process waits for the log's thread to write what was logged, in milliseconds.
+/// Longest time that shutdown waits for the log thread to write its queue, in milliseconds.
 pub const LOG_STOP_MS: u64 = 2_000;
 
-/// How long a process that ends in a panic takes to write its last line at most, in milliseconds.
+/// Longest time that a panicking process spends on writing its last log line, in milliseconds.
 pub const PANIC_LOG_MS: u64 = 3_000;
 
-/// How often the watchdog looks for ticks, in milliseconds of its own sleep.
+/// Interval between two watchdog checks for ticks, in milliseconds of the watchdog's own sleep.
 pub const WATCHDOG_PERIOD_MS: u64 = 1_000;
 
-/// Wake-ups of the watchdog in a row without a tick after which it aborts the process.
+/// Consecutive watchdog checks without a tick after which the watchdog aborts the process.
 pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 
-/// How late a tick may be, in periods, before the missed ones are made up in one step and counted as skipped.
+/// Largest lateness of a tick, in periods. A later tick makes up the missed ones in one step and counts them as
+/// skipped.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
 const _: () = assert!(BUS_MESSAGE_BYTES_MAX <= BUS_INBOX_BYTES_MAX);
 const _: () = assert!(IDS_FRESH_END_MAX < u32::MAX - 2 * LEASE_IDS);
 const _: () = assert!(
     RECONNECT_PING_MS >= RECONNECT_INTERVAL_MS as u64,
-    "a session that was taken over has not returned a moment ago"
+    "a takeover must not be refused as a reconnect that comes too soon"
 );
 const _: () = assert!(LEASE_BOOTSTRAP_MS > LINK_BACKOFF_MS.end + LINK_TIMEOUT_MS);
 const _: () = assert!(ISOLATION_TIMEOUT_MS > PEER_TIMEOUT_MS + HEARTBEAT_MS);
-const _: () = assert!(PEER_TIMEOUT_MS > 4 * HEARTBEAT_MS, "a few beats may be lost");
+const _: () = assert!(PEER_TIMEOUT_MS > 4 * HEARTBEAT_MS, "a few heartbeats may be lost");
 const _: () = assert!(REGION_TIMEOUT_MS > 2 * REGION_SNAPSHOT_MS, "a snapshot may be lost");
-const _: () = assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the framing's cap is on all frames");
 const _: () =
-    assert!(RESERVE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_OVERHEAD, "some must be left for the rest");
+    assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the frame limit applies to every frame");
+const _: () =
+    assert!(RESERVE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_OVERHEAD, "some must be left for everything else");
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
 const _: () = assert!(HTTP_RESERVED_HOLD_MS < RESERVE_DESCRIPTOR_TIMEOUT_MS);
 const _: () = assert!(HTTP_RESERVED_MAX * 4 < HTTP_CONNECTIONS_MAX);
 const _: () = assert!(1_000 % METRICS_RENDERS_PER_S == 0, "a rendering costs whole milliseconds");
-const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "it waits in the same buffer");
+const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "both are buffered in the same place");
 const _: () = assert!(RATED_ADDRESSES_MAX.is_multiple_of(8));
 const _: () =
-    assert!(5 + 11 * INTEREST_SET_MAX < SEND_BUFFER_BYTES, "a full state fits into an empty send buffer");
-const _: () = assert!(5 + 11 * INTEREST_SET_MAX < 200_000, "a full state must reach the client in order");
+    assert!(5 + 11 * INTEREST_SET_MAX < SEND_BUFFER_BYTES, "a snapshot must fit into an empty send buffer");
+const _: () = assert!(5 + 11 * INTEREST_SET_MAX < 200_000, "a snapshot must reach the client in order");
 const _: () =
     assert!(KEYFRAME_AFTER_MS <= INTEREST_DWELL_MS, "a mover must be visible when its vector is repeated");
 const _: () = assert!(JUMP_DISTANCE < CLAIM_DISTANCE_MAX);
 const _: () = assert!(
     RECONCILIATION_REFILL_PER_S * JUMP_INTERVAL_MS / 1000 + (JUMP_DISTANCE as u32)
         < EXTRAPOLATION_DISTANCE_MAX as u32,
-    "a client that is as fast as it may be is not refused between two jumps"
+    "a client at the highest accepted speed must not be refused between two jumps"
 );
 const _: () = assert!(FLUSH_DELAY_DISTANCE < EXTRAPOLATION_DISTANCE_MAX);
 const _: () = assert!(LOG_STOP_MS < PANIC_LOG_MS, "a log that hangs must leave time for the last line");
