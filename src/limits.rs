@@ -172,8 +172,8 @@ pub const SUBSCRIPTION_UPDATE_MS: u64 = 250;
 /// Time a node stays subscribed to a region that none of its viewers sees any more, in milliseconds.
 pub const SUBSCRIPTION_LINGER_MS: u64 = 2_000;
 
-/// Interval between two published snapshots of a region, in milliseconds. A snapshot repairs whatever was lost
-/// before it.
+/// Interval between two published snapshots of a region, in milliseconds. A snapshot repairs
+/// earlier losses.
 pub const REGION_SNAPSHOT_MS: u64 = 2_000;
 
 /// Number of snapshots published for a region after the node's last player has left it.

@@ -1,13 +1,13 @@
-//! Memory called near the processor before it is needed.
+//! Software prefetch: loads cache lines before they are needed.
 //!
-//! What ten thousand connections and viewers consist of lies far away at each visit, and each line that has to be waited
-//! for costs as much as a hundred instructions. Whose turn comes next is known, though: its lines are called while another
-//! is served. A call never waits and never fails, and on processors it is not written for it does nothing.
+//! The state of ten thousand connections and viewers does not fit into the cache, and each miss costs about as much as a
+//! hundred instructions. The next connection or viewer is known in advance, so its lines are prefetched while the current
+//! one is processed. A prefetch never stalls and never faults. On architectures other than `x86_64` it does nothing.
 
-/// Bytes that come near together.
+/// Size of a cache line, in bytes.
 pub const LINE_BYTES: usize = 64;
 
-/// Calls the line that a value begins in.
+/// Prefetches the cache line in which a value begins.
 pub fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     safe_arch::prefetch_t0(value);
@@ -15,7 +15,7 @@ pub fn prefetch<T>(value: &T) {
     let _ = value;
 }
 
-/// Calls every line of these values, none of which is longer than a line.
+/// Prefetches every cache line of these values. No value is larger than a line.
 pub fn prefetch_all<T>(values: &[T]) {
     const { assert!(size_of::<T>() > 0 && size_of::<T>() <= LINE_BYTES) };
     values.iter().step_by(LINE_BYTES / size_of::<T>()).for_each(prefetch);

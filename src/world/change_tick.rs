@@ -1,41 +1,40 @@
-//! When something changed last.
+//! Change ticks: the tick in which a field changed last.
 
 use super::Tick;
 
-/// The tick whose closing makes a change visible to others, as its lower 32 bits, so that what is read about everybody
-/// in view stays small. Comparisons wrap: after 2^30 ticks, half a year at 60 a second, what is old may look new, and is
-/// told once too often.
+/// The tick whose end makes a change visible to viewers, truncated to 32 bits to keep the entity state small.
+/// Comparisons wrap: after 2^30 ticks, half a year at 60 Hz, an old change can appear new and is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChangeTick(u32);
 
 impl ChangeTick {
-    /// The change_tick of what becomes visible when this tick closes.
+    /// The change tick of a change that becomes visible when this tick closes.
     pub(crate) fn of(tick: Tick) -> Self {
         Self(tick as u32)
     }
 
-    /// The change_tick of what has not changed since the player came, in this tick.
+    /// The change tick of a field that has never changed, for an entity added in this tick.
     pub(crate) fn long_before(tick: Tick) -> Self {
         Self((tick as u32).wrapping_sub(1 << 30))
     }
 
-    /// Whether the change is news to somebody who knows everything up to tick `since`.
+    /// Returns whether the change is missing from a state sent as of tick `since`.
     pub(crate) fn is_after(self, since: Tick) -> bool {
         self.0.wrapping_sub(since as u32) as i32 > 0
     }
 
-    /// The tick's lower 32 bits.
+    /// Returns the tick's lower 32 bits.
     pub(super) fn bits(self) -> u32 {
         self.0
     }
 
-    /// Ticks from the change until `now`; none when it is yet to come.
+    /// Returns the ticks from the change until `now`; 0 if the change is still ahead.
     pub(crate) fn age(self, now: Tick) -> Tick {
         Tick::from((now as u32).wrapping_sub(self.0).cast_signed().max(0).cast_unsigned())
     }
 }
 
-/// When each aspect of a player changed last. Hardly ever read: an [`EntityState`] says whether it must be.
+/// The change ticks of an entity's fields. Rarely read: the [`EntityState`] shows when a read is needed.
 ///
 /// [`EntityState`]: super::entity_state::EntityState
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub(crate) struct ChangeTicks {
 }
 
 impl ChangeTicks {
-    /// Nothing is news after this tick.
+    /// Sets all fields to the same change tick.
     pub(crate) fn all(change_tick: ChangeTick) -> Self {
         Self { vector: change_tick, facing: change_tick, attack: change_tick, jump: change_tick }
     }
@@ -58,14 +57,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_is_news_to_whoever_was_served_before_it() {
+    fn a_change_tick_is_after_every_earlier_tick() {
         let change_tick = ChangeTick::of(100);
         assert!(change_tick.is_after(99) && !change_tick.is_after(100) && !change_tick.is_after(101));
         assert_eq!((change_tick.age(130), change_tick.age(99)), (30, 0));
     }
 
     #[test]
-    fn nothing_changes_where_32_bits_wrap() {
+    fn comparisons_hold_across_the_32_bit_wrap() {
         let tick = (1 << 32) + 5;
         let change_tick = ChangeTick::of(tick);
         assert!(change_tick.is_after(tick - 10) && !change_tick.is_after(tick));

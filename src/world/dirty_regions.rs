@@ -1,36 +1,37 @@
-//! Where something happened lately, in 64 coarse regions of the world.
+//! The map regions that changed in the last ticks, as bit masks of 64 coarse regions.
 //!
-//! A viewer remembers the regions that can matter to it as a bit mask; one AND tells whether any of them saw a change
-//! since the viewer was served last, so that a viewer in whose surroundings nothing happens costs nothing.
+//! Each viewer keeps an interest mask of the regions that can matter to it. One AND per tick shows whether any of them
+//! changed since the viewer's last flush, so a viewer with quiet surroundings costs nothing.
 
 use super::grid_axis::GridAxis;
 use super::{Position, Tick};
 
-/// Regions along one side of the world; their number is the width of a mask.
+/// Regions along one side of the world. Its square is the number of bits in a mask.
 const REGIONS_PER_SIDE: u32 = 8;
 
-/// How many ticks back is remembered; who asks about an older time is told that everything may have changed.
+/// Closed ticks that are kept. A query about an older tick reports every region as changed.
 const TICKS_KEPT: usize = 64;
 
-/// A set of regions.
+/// A set of regions, one bit each.
 pub type Regions = u64;
 
 /// Every region.
 pub const ALL_REGIONS: Regions = Regions::MAX;
 
-/// The regions that saw a change (vector, facing, attack, departure, jump) or a movement (also joins), tick by tick.
+/// For each of the last ticks, the regions with a change (vector, facing, attack, removal, jump) and those with a
+/// movement or a join.
 #[derive(Debug, Clone)]
 pub struct DirtyRegions {
     columns: GridAxis,
     rows: GridAxis,
     changed: [Regions; TICKS_KEPT],
     moved: [Regions; TICKS_KEPT],
-    /// The newest tick that has a place in the rings; what happens now is recorded there.
+    /// The tick in progress. Its entry in the rings takes new records.
     newest: Tick,
 }
 
 impl DirtyRegions {
-    /// An empty log for a world of this size, in units; the first tick recorded is 1.
+    /// Creates an empty log for a world of this size, in units. The first recorded tick is 1.
     pub fn new(width: u16, height: u16) -> Self {
         Self {
             columns: GridAxis::new(width, REGIONS_PER_SIDE),
@@ -41,7 +42,7 @@ impl DirtyRegions {
         }
     }
 
-    /// The regions touched by the rectangle from `(left, top)` to `(right, bottom)`, all inside the world.
+    /// Returns the regions that overlap the rectangle from `(left, top)` to `(right, bottom)`, which lies inside the world.
     pub fn regions(&self, left: i32, top: i32, right: i32, bottom: i32) -> Regions {
         let (first, last) = (self.columns.cell(left), self.columns.cell(right));
         let columns = (0xffu64 << first) & (0xffu64 >> (REGIONS_PER_SIDE - 1 - last));
@@ -49,29 +50,29 @@ impl DirtyRegions {
             .fold(0, |mask, row| mask | (columns << (row * REGIONS_PER_SIDE)))
     }
 
-    /// The one region of a position in the world.
+    /// Returns the region that contains a position, as a set of one.
     pub fn region(&self, at: Position) -> Regions {
         1 << (self.rows.cell_inside(at.y) * REGIONS_PER_SIDE + self.columns.cell_inside(at.x))
     }
 
-    /// Records a change at this place, in the tick under way.
+    /// Records a change at this position in the tick in progress.
     pub fn mark_changed(&mut self, at: Position) {
         let region = self.region(at);
         self.changed[self.newest as usize % TICKS_KEPT] |= region;
     }
 
-    /// Records a movement at this place, in the tick under way.
+    /// Records a movement at this position in the tick in progress.
     pub fn mark_moved(&mut self, at: Position) {
         let region = self.region(at);
         self.moved[self.newest as usize % TICKS_KEPT] |= region;
     }
 
-    /// Records movements in all these regions, in the tick under way.
+    /// Records movements in all these regions in the tick in progress.
     pub fn mark_regions_moved(&mut self, regions: Regions) {
         self.moved[self.newest as usize % TICKS_KEPT] |= regions;
     }
 
-    /// Opens the next tick for records.
+    /// Makes `to` the tick in progress and clears the entries of the ticks in between.
     pub fn advance(&mut self, to: Tick) {
         let steps = (to - self.newest).min(TICKS_KEPT as Tick);
         for tick in to + 1 - steps..=to {
@@ -81,17 +82,17 @@ impl DirtyRegions {
         self.newest = to;
     }
 
-    /// Whether any of these regions saw a change later than in tick `since`.
+    /// Returns whether any of these regions changed after tick `since`.
     pub fn has_changed(&self, regions: Regions, since: Tick) -> bool {
         self.is_any_in(&self.changed, regions, since)
     }
 
-    /// Whether any of these regions saw a movement or a join later than in tick `since`.
+    /// Returns whether any of these regions had a movement or a join after tick `since`.
     pub fn has_moved(&self, regions: Regions, since: Tick) -> bool {
         self.is_any_in(&self.moved, regions, since)
     }
 
-    /// The newest first: in a crowd the first answer is the last.
+    /// Searches from the newest tick: in a crowd the first probe almost always hits.
     fn is_any_in(&self, ring: &[Regions; TICKS_KEPT], regions: Regions, since: Tick) -> bool {
         if self.newest - since.min(self.newest) >= TICKS_KEPT as Tick {
             return regions != 0;
@@ -104,14 +105,14 @@ impl DirtyRegions {
 mod tests {
     use super::*;
 
-    /// The regions that saw a change later than in tick `since`.
+    /// Returns the regions that changed after tick `since`.
     fn changed(dirty: &DirtyRegions, since: Tick) -> Regions {
         let regions = (0..Regions::BITS).map(|region| 1 << region);
         regions.filter(|&region| dirty.has_changed(region, since)).sum()
     }
 
     #[test]
-    fn a_change_is_seen_where_it_was_until_it_is_served() {
+    fn a_change_is_reported_in_its_region_since_any_earlier_tick() {
         let mut dirty = DirtyRegions::new(2000, 2000);
         dirty.mark_changed(Position { x: 2000, y: 2000 });
         let corner = dirty.regions(1990, 1990, 2000, 2000);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_to_know_may_have_changed_everywhere() {
+    fn a_query_beyond_the_kept_ticks_reports_every_region() {
         let mut dirty = DirtyRegions::new(2000, 2000);
         dirty.advance(1000);
         assert_eq!(changed(&dirty, 990), 0);
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rectangle_covers_the_regions_it_touches_and_no_others() {
+    fn a_rectangle_covers_exactly_the_regions_it_overlaps() {
         let dirty = DirtyRegions::new(2000, 2000);
         assert_eq!(dirty.regions(0, 0, 2000, 2000), ALL_REGIONS);
         assert_eq!(dirty.regions(0, 0, 0, 0), 1);

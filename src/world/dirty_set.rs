@@ -1,32 +1,32 @@
-//! Whose changes are dirty, a bit for each slot.
+//! The entities that changed in the last ticks, one bit per slot.
 //!
-//! A viewer's turn asks about everybody in view, and most have not changed since its last one. The answers to a whole turn
-//! come from one row of bits, a kilobyte for ten thousand players, instead of a cache line of each.
+//! A flush tests every entity in the viewer's interest set, and most have not changed since the last flush. One row of
+//! bits, a kilobyte for ten thousand players, answers for the whole flush without touching a cache line per entity.
 
 use super::Tick;
 
-/// How many closed ticks back it is known who changed; of older ones it is said that everybody may have.
+/// Closed ticks that are kept. A query about an older tick reports every entity as changed.
 const TICKS_KEPT: usize = 16;
 
 const BITS: usize = u64::BITS as usize;
 
-/// Who changed, tick by tick.
+/// The slots that changed, accumulated over the last ticks.
 #[derive(Debug, Clone)]
 pub(super) struct DirtySet {
-    /// Those of the tick under way.
+    /// Changes of the tick in progress.
     open: Vec<u64>,
-    /// By age, those of the so many ticks closed last; of age 0 nobody.
+    /// `closed[age]`: changes of the `age` ticks closed last. `closed[0]` is empty.
     closed: Vec<Vec<u64>>,
-    /// Everybody, for whoever asks about older ticks.
+    /// Every slot; the answer to queries beyond the kept ticks.
     all: Vec<u64>,
 }
 
-/// Those who changed in a span of ticks.
+/// The slots that changed in a span of ticks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DirtySlots<'a>(&'a [u64]);
 
 impl DirtySlots<'_> {
-    /// Whether whoever holds or held this slot changed in it, or left.
+    /// Returns whether the entity in this slot changed, or an entity was removed from it.
     pub(crate) fn has(self, slot: u32) -> bool {
         self.0[slot as usize / BITS] >> (slot as usize % BITS) & 1 == 1
     }
@@ -37,7 +37,7 @@ impl DirtySet {
         Self { open: Vec::new(), closed: vec![Vec::new(); TICKS_KEPT + 1], all: Vec::new() }
     }
 
-    /// Makes room for slots below `slots`.
+    /// Extends the rows to hold all slots below `slots`.
     pub(super) fn reserve(&mut self, slots: usize) {
         let words = slots.div_ceil(BITS);
         if words > self.open.len() {
@@ -47,12 +47,12 @@ impl DirtySet {
         }
     }
 
-    /// Records a change in the tick under way.
+    /// Records a change in the tick in progress.
     pub(super) fn mark(&mut self, at: usize) {
         self.open[at / BITS] |= 1 << (at % BITS);
     }
 
-    /// Closes the tick under way, and as many after it as make `ticks`.
+    /// Closes the tick in progress and the empty ones after it, `ticks` in total.
     pub(super) fn close(&mut self, ticks: u32) {
         for _ in 0..ticks.min(TICKS_KEPT as u32 + 1) {
             self.closed.rotate_right(1);
@@ -64,7 +64,7 @@ impl DirtySet {
         }
     }
 
-    /// Those who changed in the `age` ticks closed last.
+    /// Returns the slots that changed in the `age` ticks closed last.
     pub(super) fn within(&self, age: Tick) -> DirtySlots<'_> {
         DirtySlots(usize::try_from(age).ok().and_then(|age| self.closed.get(age)).unwrap_or(&self.all))
     }
@@ -81,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_from_the_end_of_its_tick_for_as_long_as_it_is_recent() {
+    fn a_change_is_reported_from_the_end_of_its_tick_while_the_tick_is_kept() {
         let mut dirty = DirtySet::new();
         dirty.reserve(SLOTS);
         dirty.mark(7);
         dirty.mark(199);
-        assert!((0..=16).all(|age| changed(&dirty, age).is_empty()), "the tick is under way");
+        assert!((0..=16).all(|age| changed(&dirty, age).is_empty()), "the tick is in progress");
         dirty.close(1);
         dirty.mark(64);
         dirty.close(1);
@@ -96,13 +96,13 @@ mod tests {
         dirty.close(14);
         assert_eq!((changed(&dirty, 14), changed(&dirty, 15)), (vec![], vec![64]));
         assert_eq!(changed(&dirty, 16), [7, 64, 199]);
-        assert_eq!(changed(&dirty, 17).len(), SLOTS, "too long ago to know");
+        assert_eq!(changed(&dirty, 17).len(), SLOTS, "older than the kept ticks");
         dirty.close(1);
         assert_eq!((changed(&dirty, 15), changed(&dirty, 16)), (vec![], vec![64]));
     }
 
     #[test]
-    fn a_long_pause_ends_what_was_recent() {
+    fn a_long_pause_clears_the_set() {
         let mut dirty = DirtySet::new();
         dirty.reserve(SLOTS);
         dirty.mark(7);

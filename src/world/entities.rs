@@ -1,4 +1,4 @@
-//! The players and the rules they live by.
+//! All entities in arrays by slot, and the rules they obey. An entity is a player of this node or a ghost.
 
 mod attacks;
 mod dead_reckoning;
@@ -15,7 +15,7 @@ use super::dirty_regions::DirtyRegions;
 use super::dirty_set::{DirtySet, DirtySlots};
 use super::entity_state::{EntityState, VACANT};
 use super::extrapolation::{Cadence, Extrapolation};
-use super::id_allocator::Ids;
+use super::id_allocator::IdAllocator;
 use super::random::SplitMix64;
 use super::reconciliation::{Point, Reconciliation};
 use crate::limits::MOVE_SILENCE_MS;
@@ -27,58 +27,60 @@ pub use types::{Ack, Input, Position, Rules, Spawn, State, Vector};
 
 #[derive(Debug, Clone)]
 struct Player {
+    /// Tick in which the attack ends unless its client ends it; [`NEVER`] while not attacking.
     attack_until: Tick,
+    /// Tick in which the player is stopped for lack of MOVEs; [`NEVER`] while it does not walk on claims.
     silent_at: Tick,
     presence: Presence,
-    /// When it is decided whether it has jumped.
-    jump_at: Tick,
+    /// Tick in which the error of the extrapolation is checked for a jump; [`NEVER`] when none is pending.
+    jump_check_at: Tick,
     reconciliation: Reconciliation,
-    drawn: Extrapolation,
+    extrapolation: Extrapolation,
 }
 
 const NEVER: Tick = Tick::MAX;
 
-/// How often viewers get changes unless [`World::set_cadence`] says otherwise, in milliseconds.
+/// Default flush interval, in milliseconds; see [`World::set_cadence`].
 const FLUSH_MS: u32 = 50;
-/// How often they get a snapshot, likewise.
+/// Default interval between two snapshots for a viewer, in milliseconds.
 const SYNC_MS: u32 = 5_000;
 
-/// All players, in parallel arrays by slot. A slot is reused after its player left; an id never is, so that a slot and
-/// an id together name a player for ever.
+/// All entities, in parallel arrays by slot. A slot is reused after its entity was removed, an id never is. A slot and
+/// an id together therefore identify an entity permanently.
 #[derive(Debug, Clone)]
 pub struct World {
     rules: Rules,
     cadence: Cadence,
     tick: Tick,
-    /// Units that a mover has gone along each axis since the start, as the lower 32 bits.
+    /// Units a mover has covered along each axis since the start, truncated to 32 bits.
     odometer: u32,
-    ids: Ids,
+    ids: IdAllocator,
     random: SplitMix64,
     dirty_regions: DirtyRegions,
     dirty_set: DirtySet,
     vacant: Vec<u32>,
     population: usize,
-    /// How many of them are ghosts.
+    /// Ghosts among them.
     ghosts: usize,
     held_slots: HeldSlots,
     lingering: Lingering,
-    /// Slots in which an attack began in the tick under way, each once.
+    /// Slots in which an attack began in the tick in progress, without duplicates.
     attackers: Vec<u32>,
     removals: u64,
-    // By slot. What every tick and every viewer reads lies in arrays of its own.
+    // By slot. The fields that every tick and every viewer reads have their own arrays.
     entity_states: Vec<EntityState>,
     change_ticks: Vec<ChangeTicks>,
     deadlines: Vec<Tick>,
     players: Vec<Player>,
-    /// No deadline lies before this tick.
+    /// Lower bound of all deadlines.
     earliest_deadline: Tick,
 }
 
 impl World {
-    /// An empty world.
+    /// Creates an empty world.
     ///
     /// # Panics
-    /// When the spawn area is empty or not inside the world; `config` has checked both.
+    /// If the spawn area is empty or not inside the world; `config` rejects both.
     pub fn new(rules: Rules) -> Self {
         let spawn = rules.spawn;
         assert!(spawn.min_x < spawn.max_x && spawn.max_x - 1 <= rules.width, "spawn area outside the world");
@@ -88,7 +90,7 @@ impl World {
             cadence: Cadence::new(pace, pace.ticks(FLUSH_MS), pace.ticks(SYNC_MS)),
             tick: 0,
             odometer: 0,
-            ids: Ids::all(),
+            ids: IdAllocator::all(),
             random: SplitMix64::new(rules.seed),
             dirty_regions: DirtyRegions::new(rules.width, rules.height),
             dirty_set: DirtySet::new(),
@@ -108,50 +110,50 @@ impl World {
         }
     }
 
-    /// From here on newcomers get ids out of ranges that are granted, and of no others.
+    /// Makes new players take their ids only from ranges granted by [`World::grant_ids`].
     pub fn require_granted_ids(&mut self) {
-        self.ids = Ids::none();
+        self.ids = IdAllocator::none();
     }
 
-    /// Grants a range of ids, which must all lie above those granted before.
+    /// Grants a range of ids, all above those granted before.
     ///
     /// # Panics
-    /// When they don't.
+    /// If the range does not lie above the earlier ones.
     pub fn grant_ids(&mut self, range: Range<u32>) {
         self.ids.grant(range);
     }
 
-    /// How many newcomers there are ids for.
+    /// Returns the number of new players for which ids are left.
     pub fn ids_left(&self) -> usize {
-        self.ids.left()
+        self.ids.remaining()
     }
 
-    /// A new player at a spawn point, with the next id; returns its slot.
+    /// Adds a player at a spawn point, with the next id. Returns its slot.
     ///
     /// # Panics
-    /// When no ids are left: alone, that is after 13 years at ten joins a second.
+    /// If no ids are left. Without a cluster that takes 13 years at ten joins per second.
     pub fn join(&mut self) -> u32 {
         let spawn = self.rules.spawn;
         let position = Position {
             x: self.random.in_range(spawn.min_x, spawn.max_x),
             y: self.random.in_range(spawn.min_y, spawn.max_y),
         };
-        self.enter(position)
+        self.add_player(position)
     }
 
-    fn enter(&mut self, position: Position) -> u32 {
-        let id = self.ids.take().expect("there is an id for whoever is let in");
-        self.occupy(EntityState::new(id, position, self.tick))
+    fn add_player(&mut self, position: Position) -> u32 {
+        let id = self.ids.allocate().expect("admission checks that an id is left");
+        self.insert(EntityState::new(id, position, self.tick))
     }
 
-    fn occupy(&mut self, entity: EntityState) -> u32 {
+    fn insert(&mut self, entity: EntityState) -> u32 {
         let player = Player {
             attack_until: NEVER,
             silent_at: NEVER,
             presence: Presence::since(self.tick),
-            jump_at: NEVER,
+            jump_check_at: NEVER,
             reconciliation: Reconciliation::new(entity.point(), self.tick, self.rules.pace.tick_rate_hz),
-            drawn: Extrapolation::new(entity.position, self.odometer, self.tick, &self.cadence),
+            extrapolation: Extrapolation::new(entity.position, self.odometer, self.tick, &self.cadence),
         };
         let change_ticks = ChangeTicks::all(ChangeTick::long_before(self.tick));
         self.population += 1;
@@ -171,10 +173,10 @@ impl World {
         }
     }
 
-    /// Removes the player in this slot.
+    /// Removes the entity in this slot immediately. [`World::leave`] lets it linger.
     ///
     /// # Panics
-    /// When the slot is vacant.
+    /// If the slot is vacant.
     pub fn remove(&mut self, slot: u32) {
         let at = slot as usize;
         assert!(!self.entity_states[at].has_id(VACANT), "slot {slot} is vacant");
@@ -193,10 +195,10 @@ impl World {
         }
     }
 
-    /// Applies what a player did; a MOVE is answered with where the player is now.
+    /// Applies a player's input. Returns an ack with the player's position for a MOVE.
     ///
     /// # Panics
-    /// When the slot is vacant.
+    /// If the slot is vacant.
     pub fn apply(&mut self, slot: u32, input: Input) -> Option<Ack> {
         let at = slot as usize;
         assert!(!self.entity_states[at].has_id(VACANT), "slot {slot} is vacant");
@@ -222,7 +224,7 @@ impl World {
             let position = self.point(at);
             self.players[at].reconciliation.agree_on(position);
         }
-        let vector = self.granted(at, vector);
+        let vector = self.allowed_vector(at, vector);
         self.set_vector(at, vector);
         let silence = self.rules.pace.ticks(MOVE_SILENCE_MS);
         let walks_on_claims = claim.is_some() && vector != Vector::ZERO;
@@ -237,11 +239,11 @@ impl World {
         let (claim, simulated) = (Point { x: x as i32, y: y as i32 }, self.point(at));
         let rate_hz = self.rules.pace.tick_rate_hz;
         self.extrapolate(at);
-        let Player { reconciliation, drawn, .. } = &mut self.players[at];
-        let is_plausible = drawn.is_plausible(claim);
+        let Player { reconciliation, extrapolation, .. } = &mut self.players[at];
+        let is_plausible = extrapolation.is_plausible(claim);
         if reconciliation.try_accept(claim, simulated, is_plausible, self.tick, rate_hz) && claim != simulated
         {
-            self.put(at, Position { x: x as u16, y: y as u16 });
+            self.relocate(at, Position { x: x as u16, y: y as u16 });
         }
     }
 
@@ -255,20 +257,20 @@ impl World {
 
     fn set_vector(&mut self, at: usize, vector: Vector) {
         if self.entity_states[at].vector() != vector {
-            self.settle(at);
+            self.settle_extrapolation(at);
             let change_tick = self.record_change(at);
             self.entity_states[at].set_vector(vector, change_tick);
             self.change_ticks[at].vector = change_tick;
         }
     }
 
-    /// The change_tick of a change in the tick under way, where this player is.
+    /// Records a change of this entity and returns its change tick.
     fn record_change(&mut self, at: usize) -> ChangeTick {
         self.mark_changed(at);
         ChangeTick::of(self.tick + 1)
     }
 
-    /// Notes that something changed in the tick under way: where, and about whom.
+    /// Marks the entity and its region as dirty in the tick in progress.
     fn mark_changed(&mut self, at: usize) {
         self.dirty_regions.mark_changed(self.entity_states[at].position);
         self.dirty_set.mark(at);
@@ -276,11 +278,11 @@ impl World {
 
     fn reschedule(&mut self, at: usize) {
         let player = &self.players[at];
-        self.deadlines[at] = player.attack_until.min(player.silent_at).min(player.jump_at);
+        self.deadlines[at] = player.attack_until.min(player.silent_at).min(player.jump_check_at);
         self.earliest_deadline = self.earliest_deadline.min(self.deadlines[at]);
     }
 
-    /// Lets `ticks` ticks pass at once: movers go on, attacks end, silent players stop.
+    /// Advances the world by `ticks` ticks in one step: moves entities, ends attacks, stops silent players.
     pub fn step(&mut self, ticks: u32) {
         self.close_attacks();
         let distance = self.rules.pace.distance(self.tick, ticks);
@@ -289,7 +291,7 @@ impl World {
         self.dirty_set.close(ticks - 1);
         self.walk(distance);
         self.odometer = self.odometer.wrapping_add(distance.cast_unsigned());
-        // ChangeTicks name the tick under way; expiries belong to the one that closes now.
+        // Change ticks are taken from `tick`; expiries belong to the tick that closes now.
         self.tick = closing - 1;
         if self.earliest_deadline <= closing {
             self.expire(closing);
@@ -313,7 +315,7 @@ impl World {
                 x: (i32::from(x) + i32::from(vector.dx) * distance).clamp(0, right) as u16,
                 y: (i32::from(y) + i32::from(vector.dy) * distance).clamp(0, bottom) as u16,
             };
-            // One comparison, as above: most walk along one axis only.
+            // One comparison: most entities move along one axis only, so two branches would be mispredicted.
             if (position.x ^ x) | (position.y ^ y) != 0 {
                 entity.position = position;
                 regions |= self.dirty_regions.region(position);
@@ -335,82 +337,82 @@ impl World {
                 self.set_vector(at, Vector::ZERO);
                 self.reschedule(at);
             }
-            if self.players[at].jump_at <= now {
-                self.decide_jump(at, now);
+            if self.players[at].jump_check_at <= now {
+                self.check_jump(at, now);
             }
         }
         self.earliest_deadline = self.deadlines.iter().copied().min().unwrap_or(NEVER);
     }
 
-    // ---- What viewers read ---------------------------------------------------------------------------------------
+    // ---- Reads ---------------------------------------------------------------------------------------------------
 
-    /// The rules this world was made with.
+    /// Returns the rules of this world.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// The number of ticks closed so far: changes stamped with it or less are complete.
+    /// Returns the number of closed ticks. The changes up to this change tick are complete.
     pub fn tick(&self) -> Tick {
         self.tick
     }
 
-    /// Players present, those of other processes included.
+    /// Returns the number of entities, including ghosts and lingering players.
     pub fn population(&self) -> usize {
         self.population
     }
 
-    /// How many players have left since the beginning.
+    /// Returns the number of entities removed since the start.
     pub fn removals(&self) -> u64 {
         self.removals
     }
 
-    /// Slots in use or vacant: every slot is below this.
+    /// Returns the number of slots, used and vacant; an upper bound of every slot.
     pub fn slots(&self) -> usize {
         self.entity_states.len()
     }
 
-    /// The id of the player in this slot, or `None` when it is vacant.
+    /// Returns the id of the entity in this slot, or `None` if the slot is vacant.
     pub fn id(&self, slot: u32) -> Option<u32> {
         self.entity_states.get(slot as usize).map(|entity| entity.id).filter(|&id| id != VACANT)
     }
 
-    /// Whether the player of this id still holds this slot.
+    /// Returns whether the entity with this id still occupies this slot.
     pub fn is_present(&self, slot: u32, id: u32) -> bool {
         self.entity_states[slot as usize].has_id(id)
     }
 
-    /// Where the player in this slot is.
+    /// Returns the position of the entity in this slot.
     pub fn position(&self, slot: u32) -> Position {
         self.entity_states[slot as usize].position
     }
 
-    /// The vector of the player in this slot.
+    /// Returns the vector of the entity in this slot.
     pub fn vector(&self, slot: u32) -> Vector {
         self.entity_states[slot as usize].vector()
     }
 
-    /// Whether the player in this slot looks right.
+    /// Returns whether the entity in this slot faces right.
     pub fn is_facing_right(&self, slot: u32) -> bool {
         self.entity_states[slot as usize].is_facing_right()
     }
 
-    /// What the player in this slot is doing.
+    /// Returns whether the entity in this slot is idle, moving or attacking.
     pub fn state(&self, slot: u32) -> State {
         self.entity_states[slot as usize].state()
     }
 
-    /// Where something happened lately.
+    /// Returns the map regions that changed in the last ticks.
     pub fn dirty_regions(&self) -> &DirtyRegions {
         &self.dirty_regions
     }
 
-    /// Whose changes of the ticks after `since` and up to [`World::tick`] are to be told; what happens in the tick under way
-    /// is told when it has closed, or it would be told twice.
+    /// Returns the slots with changes in the ticks after `since` up to [`World::tick`]. The tick in progress is excluded:
+    /// its changes are sent once it has closed, and would otherwise be sent twice.
     pub(crate) fn dirty_slots(&self, since: Tick) -> DirtySlots<'_> {
         self.dirty_set.within(self.tick - since)
     }
 
-    /// Calls what an input of the player in this slot reads and changes near the processor.
+    /// Prefetches the cache lines that an input of the player in this slot reads and writes.
     pub(crate) fn prefetch(&self, slot: u32) {
         let at = slot as usize;
         prefetch(&self.entity_states[at]);
@@ -418,41 +420,41 @@ impl World {
         prefetch(&self.deadlines[at]);
         prefetch(&self.players[at]);
         prefetch(&self.players[at].reconciliation);
-        prefetch(&self.players[at].drawn);
+        prefetch(&self.players[at].extrapolation);
     }
 
-    /// What others see of whoever is in this slot.
+    /// Returns the replicated state of the entity in this slot.
     pub(crate) fn entity_state(&self, slot: u32) -> &EntityState {
         &self.entity_states[slot as usize]
     }
 
-    /// Whether the vector of the player in this slot changed later than in tick `since`.
+    /// Returns whether the vector of the entity in this slot changed after tick `since`.
     pub(crate) fn has_new_vector(&self, slot: u32, since: Tick) -> bool {
-        // The last change of anything is that of the vector, unless the entity says that something else changed as well.
+        // The last change is a change of the vector, unless the entity state shows another one as well.
         self.entity_state(slot).has_changed_since(since)
             && self
                 .rare_change_ticks(slot, since)
                 .is_none_or(|change_ticks| change_ticks.vector.is_after(since))
     }
 
-    /// Whether it turned around later than in tick `since`.
+    /// Returns whether the facing changed after tick `since`.
     pub(crate) fn has_new_facing(&self, slot: u32, since: Tick) -> bool {
         self.rare_change_ticks(slot, since).is_some_and(|change_ticks| change_ticks.facing.is_after(since))
     }
 
-    /// Whether it began an attack later than in tick `since`, in one that has closed, and less than `ticks` ago.
+    /// Returns whether an attack began after tick `since`, in a closed tick, less than `ticks` ago.
     pub(crate) fn has_begun_attack(&self, slot: u32, since: Tick, ticks: Tick) -> bool {
         self.rare_change_ticks(slot, since)
             .is_some_and(|ChangeTicks { attack, .. }| attack.is_after(since) && attack.age(self.tick) < ticks)
     }
 
-    /// Whether it was put elsewhere later than in tick `since`.
+    /// Returns whether the entity jumped after tick `since`.
     pub(crate) fn has_jumped(&self, slot: u32, since: Tick) -> bool {
         self.rare_change_ticks(slot, since).is_some_and(|change_ticks| change_ticks.jump.is_after(since))
     }
 
-    /// When what changed of the player in this slot, if it may be more than its vector. The entity knows without another
-    /// line of memory that it mostly is not.
+    /// Returns the change ticks, unless only the vector can have changed. The entity state mostly rules other changes out
+    /// without a load of another cache line.
     fn rare_change_ticks(&self, slot: u32, since: Tick) -> Option<&ChangeTicks> {
         let is_rare = self.entity_state(slot).may_have_rare_change_since(since);
         is_rare.then(|| &self.change_ticks[slot as usize])
@@ -462,12 +464,12 @@ impl World {
         self.entity_states[at].point()
     }
 
-    /// Puts a player somewhere, for tests of what others see of it.
+    /// Moves an entity to a position, for tests of replication.
     #[cfg(test)]
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
         self.entity_states[slot as usize].position = Position { x, y };
         self.dirty_regions.mark_moved(Position { x, y });
-        self.players[slot as usize].drawn.redraw(Position { x, y }, self.tick);
+        self.players[slot as usize].extrapolation.reset(Position { x, y }, self.tick);
     }
 }
 

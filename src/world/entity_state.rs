@@ -1,19 +1,19 @@
-//! What is read about a player again and again, as small as it can be.
+//! The entity state: the 16 hot bytes of an entity.
 
 use super::change_tick::ChangeTick;
 use super::reconciliation::Point;
 use super::{Position, State, Tick, Vector};
 
-/// No player's id.
+/// Id of a vacant slot; no entity has it.
 pub(super) const VACANT: u32 = 0;
 
-/// What others see of a player, in 16 bytes: a viewer's turn reads it for everybody in view, a million times a second,
-/// and each read is a cache line.
+/// The replicated state of an entity, in 16 bytes. Each flush reads it for the whole interest set, a million times per
+/// second in total, and each read loads a cache line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EntityState {
-    /// The player's id, or [`VACANT`].
+    /// The entity's id, or [`VACANT`].
     pub(super) id: u32,
-    /// The last change other than steady movement.
+    /// Change tick of the last change other than steady movement.
     changed: ChangeTick,
     pub(crate) position: Position,
     details: Details,
@@ -22,13 +22,13 @@ pub(crate) struct EntityState {
 const _: () = assert!(size_of::<EntityState>() == 16);
 
 impl EntityState {
-    /// Somebody who stands there, looks right, and is new in this tick.
+    /// Creates a standing entity that faces right and was added in this tick.
     pub(super) fn new(id: u32, position: Position, tick: Tick) -> Self {
         let details = Details(0).with(FACING_RIGHT, true).with_change_tick(ChangeTick::of(tick));
         Self { id, changed: ChangeTick::of(tick), position, details }
     }
 
-    /// The player's id; of no meaning when the slot is vacant.
+    /// Returns the entity's id; meaningless if the slot is vacant.
     pub(crate) fn id(&self) -> u32 {
         self.id
     }
@@ -42,7 +42,7 @@ impl EntityState {
     }
 
     pub(crate) fn is_moving(&self) -> bool {
-        // One comparison: whether one axis is zero can't be predicted, whether both are mostly can.
+        // One comparison: the branch on a single axis is unpredictable, the branch on both is mostly predictable.
         self.details.0 & (0b11 << DX | 0b11 << DY) != 0
     }
 
@@ -54,7 +54,7 @@ impl EntityState {
         self.details.has(ATTACKING)
     }
 
-    /// Whether another process has the player, and this is what that tells of it.
+    /// Returns whether the entity is a ghost, owned by another node.
     pub(crate) fn is_ghost(&self) -> bool {
         self.details.has(GHOST)
     }
@@ -73,13 +73,13 @@ impl EntityState {
         }
     }
 
-    /// Whether anything changed later than in tick `since`.
+    /// Returns whether any field changed after tick `since`.
     pub(crate) fn has_changed_since(&self, since: Tick) -> bool {
         self.changed.is_after(since)
     }
 
-    /// Whether anything but the vector may have changed later than in tick `since`. A change that is 2^23 ticks old, 38
-    /// hours at 60 a second, looks new again; the change_ticks themselves know better.
+    /// Returns whether a field other than the vector may have changed after tick `since`. After 2^23 ticks, 38 hours at
+    /// 60 Hz, an old change appears new again; the [`ChangeTicks`](super::change_tick::ChangeTicks) are exact.
     pub(crate) fn may_have_rare_change_since(&self, since: Tick) -> bool {
         self.details.change_tick_is_after(since)
     }
@@ -99,13 +99,13 @@ impl EntityState {
         self.touch(change_tick);
     }
 
-    /// Notes that something other than the vector changed.
+    /// Records a change of a field other than the vector.
     pub(super) fn touch(&mut self, change_tick: ChangeTick) {
         self.details = self.details.with_change_tick(change_tick);
         self.changed = change_tick;
     }
 
-    /// Leaves the slot to somebody else.
+    /// Marks the slot as vacant.
     pub(super) fn vacate(&mut self) {
         self.id = VACANT;
         self.details = self.details.with_axis(DX, 0).with_axis(DY, 0);
@@ -116,8 +116,8 @@ impl EntityState {
     }
 }
 
-/// Two axes of two bits, three flags, and from [`CHANGE_TICK`] on the last change of anything but the vector, without its upper
-/// bits.
+/// Two axes of two bits and three flags. From bit [`CHANGE_TICK`] on, the lower bits of the change tick of the last change
+/// other than a vector.
 #[derive(Debug, Clone, Copy)]
 struct Details(u32);
 
@@ -130,7 +130,7 @@ const CHANGE_TICK: u32 = 8;
 
 impl Details {
     fn axis(self, at: u32) -> i8 {
-        // The two bits are a signed number: up to the sign's place and back.
+        // Sign-extends the two bits.
         ((self.0 >> at << 6) as i8) >> 6
     }
 
@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_out_as_it_went_in(
+        fn packed_fields_round_trip(
             dx in -1i8..=1, dy in -1i8..=1, right: bool, attacks: bool, tick in 0u64..1 << 40, age in 1u64..1 << 22,
         ) {
             let mut entity = EntityState::new(7, Position { x: 1, y: 2 }, tick);

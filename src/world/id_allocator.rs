@@ -1,34 +1,34 @@
-//! The ids that newcomers get. They only grow, and none is given twice.
+//! Allocates ids for new players. Ids only grow, and none is used twice.
 
 use std::ops::Range;
 
 use crate::limits::PLAYER_ID_FIRST;
 
-/// A supply of ids: one range in use, and one in reserve.
+/// The id ranges still available: one in use and one in reserve.
 #[derive(Debug, Clone)]
-pub(super) struct Ids {
+pub(super) struct IdAllocator {
     current: Range<u32>,
     reserve: Range<u32>,
 }
 
-impl Ids {
-    /// Every id there is.
+impl IdAllocator {
+    /// Starts with the whole id space, for a server without a cluster.
     pub(super) fn all() -> Self {
         Self { current: PLAYER_ID_FIRST..u32::MAX, reserve: 0..0 }
     }
 
-    /// None, until some are granted.
+    /// Starts without ids, until a range is granted.
     pub(super) fn none() -> Self {
         Self { current: 0..0, reserve: 0..0 }
     }
 
-    /// How many are left.
-    pub(super) fn left(&self) -> usize {
+    /// Returns the number of ids left.
+    pub(super) fn remaining(&self) -> usize {
         self.current.len() + self.reserve.len()
     }
 
-    /// Adds a range. All of it must lie above what was granted before; what is left of that is used up first, unless a
-    /// range lies in reserve already, which then takes the place of the one in use.
+    /// Adds a range, which must lie above all earlier ones. The range in use is used up first. If there is a reserve
+    /// already, it replaces the range in use, whose remaining ids are lost.
     pub(super) fn grant(&mut self, range: Range<u32>) {
         assert!(self.current.end <= range.start && self.reserve.end <= range.start, "ids only grow");
         if self.current.is_empty() || !self.reserve.is_empty() {
@@ -41,8 +41,8 @@ impl Ids {
         }
     }
 
-    /// The next one.
-    pub(super) fn take(&mut self) -> Option<u32> {
+    /// Returns the next id, or `None` when all granted ids are used.
+    pub(super) fn allocate(&mut self) -> Option<u32> {
         if self.current.is_empty() {
             self.current = std::mem::replace(&mut self.reserve, 0..0);
         }
@@ -54,35 +54,35 @@ impl Ids {
 mod tests {
     use super::*;
 
-    fn taken(ids: &mut Ids) -> Vec<u32> {
-        std::iter::from_fn(|| ids.take()).collect()
+    fn allocated(ids: &mut IdAllocator) -> Vec<u32> {
+        std::iter::from_fn(|| ids.allocate()).collect()
     }
 
     #[test]
-    fn alone_a_server_has_them_all() {
-        let mut ids = Ids::all();
-        assert_eq!((ids.take(), ids.take()), (Some(1001), Some(1002)));
+    fn without_a_cluster_all_ids_are_available() {
+        let mut ids = IdAllocator::all();
+        assert_eq!((ids.allocate(), ids.allocate()), (Some(1001), Some(1002)));
     }
 
     #[test]
-    fn granted_ones_are_taken_in_order_and_once() {
-        let mut ids = Ids::none();
-        assert_eq!((ids.left(), ids.take()), (0, None));
+    fn granted_ids_are_allocated_once_and_in_order() {
+        let mut ids = IdAllocator::none();
+        assert_eq!((ids.remaining(), ids.allocate()), (0, None));
         ids.grant(10..12);
-        assert_eq!(ids.take(), Some(10));
+        assert_eq!(ids.allocate(), Some(10));
         ids.grant(20..22);
-        assert_eq!(ids.left(), 3);
-        assert_eq!(taken(&mut ids), [11, 20, 21]);
+        assert_eq!(ids.remaining(), 3);
+        assert_eq!(allocated(&mut ids), [11, 20, 21]);
         ids.grant(30..31);
-        assert_eq!(taken(&mut ids), [30]);
+        assert_eq!(allocated(&mut ids), [30]);
     }
 
     #[test]
-    fn a_third_range_costs_what_is_left_of_the_first() {
-        let mut ids = Ids::none();
+    fn a_third_range_discards_the_rest_of_the_first() {
+        let mut ids = IdAllocator::none();
         ids.grant(10..20);
         ids.grant(30..31);
         ids.grant(40..41);
-        assert_eq!(taken(&mut ids), [30, 40]);
+        assert_eq!(allocated(&mut ids), [30, 40]);
     }
 }

@@ -1,11 +1,12 @@
-//! The world: who is where, moving which way, doing what. Pure: time is a number of ticks, randomness a seed, and
-//! nothing here knows of messages, sockets or viewers.
+//! The world: all entities and the rules that move them. Pure: time is a number of ticks, randomness a seed, and
+//! nothing here depends on messages, sockets or viewers.
 //!
-//! * [`World`]: the players in arrays by slot; [`World::apply`] an input, [`World::step`] the time.
-//! * [`reconciliation`]: which claimed positions are believed. [`ReconciliationBudget`]: what of that outlives a player.
-//! * `extrapolation`: where viewers draw a player, and when that is too far off.
-//! * [`dirty_regions`]: where something changed lately, so that viewers elsewhere need not look. `dirty_set`: who
-//!   changed lately, so that viewers nearby need not ask everybody.
+//! * [`World`]: the entities in arrays by slot. [`World::apply`] applies an input, [`World::step`] advances time.
+//! * [`reconciliation`]: accepts or refuses the positions clients claim. [`ReconciliationBudget`]: the part of that
+//!   state which a saved session keeps.
+//! * `extrapolation`: dead reckoning, the position at which viewers draw a player and its error.
+//! * [`dirty_regions`]: map regions that changed in the last ticks; viewers elsewhere are skipped. `dirty_set`:
+//!   entities that changed in the last ticks; a viewer's delta skips all others.
 
 mod budget;
 mod change_tick;
@@ -27,5 +28,5 @@ pub use entities::{Ack, GhostUpdate, Input, Position, Rules, Spawn, State, Vecto
 pub use grid_axis::GridAxis;
 pub use motion::Pace;
 
-/// Number of world steps since the start. At 60 Hz it fits 32 bits for 2.2 years; 64 bits last for ever.
+/// Number of world steps since the start. At 60 Hz, 32 bits would overflow after 2.2 years; 64 bits never do.
 pub type Tick = u64;

@@ -3,34 +3,34 @@
 use super::Tick;
 use crate::limits::CLIENT_STEPS_PER_S;
 
-/// Converts ticks into distance: between the starts of tick 0 and tick n a mover has gone `floor(n * speed / rate)`
-/// units, so every single step is an integer and the average is the client's 96 units a second at every tick rate.
+/// Converts ticks into distance. From the start of tick 0 to the start of tick n a mover covers
+/// `floor(n * speed / rate)` units: every step is an integer, and the average speed is exact at every tick rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Ticks a second.
+    /// Ticks per second.
     pub tick_rate_hz: u32,
-    /// Units a second.
+    /// Units per second.
     pub speed_per_s: u32,
 }
 
 impl Pace {
-    /// The pace of a client that moves `units_per_client_step` at its own 24 steps a second.
+    /// The pace of a client that moves `units_per_client_step` in each of its 24 steps per second.
     ///
     /// # Panics
-    /// When the tick rate is 0.
+    /// If the tick rate is 0.
     pub fn new(tick_rate_hz: u32, units_per_client_step: u32) -> Self {
-        assert!(tick_rate_hz > 0, "a world without ticks has no pace");
+        assert!(tick_rate_hz > 0, "the tick rate is positive");
         Self { tick_rate_hz, speed_per_s: units_per_client_step * CLIENT_STEPS_PER_S }
     }
 
-    /// Units a mover goes in the `ticks` steps that follow tick number `from`; at most 2^20, which is farther than any
-    /// world is wide.
+    /// Returns the units a mover covers in the `ticks` steps after tick `from`. Saturates at 2^20, more than the width of
+    /// any world.
     pub fn distance(self, from: Tick, ticks: u32) -> i32 {
         let travelled = |tick: Tick| tick * u64::from(self.speed_per_s) / u64::from(self.tick_rate_hz);
         (travelled(from + Tick::from(ticks)) - travelled(from)).min(1 << 20) as i32
     }
 
-    /// The number of ticks that cover `milliseconds`, rounded up and at least one.
+    /// Converts milliseconds to ticks, rounded up, at least one.
     pub fn ticks(self, milliseconds: u32) -> Tick {
         (u64::from(milliseconds) * u64::from(self.tick_rate_hz)).div_ceil(1000).max(1)
     }
@@ -50,11 +50,11 @@ mod tests {
             let pace = Pace::new(rate_hz, 4);
             let single: i32 = (0..rate_hz * seconds).map(|n| pace.distance(from + u64::from(n), 1)).sum();
             prop_assert_eq!(single, 96 * seconds as i32);
-            prop_assert_eq!(pace.distance(from, rate_hz * seconds), single, "skipped ticks go as far");
+            prop_assert_eq!(pace.distance(from, rate_hz * seconds), single, "one step over many ticks covers the same distance");
         }
 
         #[test]
-        fn one_step_differs_by_at_most_a_unit_from_the_mean(tick in 0u64..1 << 40, rate in 0usize..6) {
+        fn a_step_differs_from_the_mean_by_at_most_one_unit(tick in 0u64..1 << 40, rate in 0usize..6) {
             let pace = Pace::new(RATES_HZ[rate], 4);
             let step = pace.distance(tick, 1);
             let mean = 96 / pace.tick_rate_hz as i32;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_suspension_is_no_overflow() {
+    fn the_longest_suspension_does_not_overflow() {
         assert_eq!(Pace::new(10, 50).distance(0, u32::MAX), 1 << 20);
     }
 

@@ -1,6 +1,6 @@
-//! A seeded generator whose sequence is part of the behaviour: the same seed spawns the same players for ever, which
-//! no library's "small fast generator" promises across its versions. The algorithm is Steele, Lea and Flood's
-//! `SplitMix64` (OOPSLA 2014).
+//! A seeded random number generator with a fixed sequence: the same seed must spawn the same players in every version.
+//! Libraries don't promise that across versions for their small, fast generators. The algorithm is `SplitMix64` by
+//! Steele, Lea and Flood (OOPSLA 2014).
 
 #[derive(Debug, Clone)]
 pub(super) struct SplitMix64 {
@@ -20,9 +20,9 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number in `[min, max)`; the bias of the multiplication is below 2^-47 for 16-bit ranges.
+    /// Returns a number in `[min, max)`. The bias of the multiplication is below 2^-47 for 16-bit ranges.
     pub(super) fn in_range(&mut self, min: u16, max: u16) -> u16 {
-        assert!(min < max, "an empty range has no number");
+        assert!(min < max, "the range is not empty");
         let span = u64::from(max - min);
         min + ((u128::from(self.next()) * u128::from(span)) >> 64) as u16
     }
@@ -33,14 +33,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sequence_is_the_published_one() {
+    fn the_sequence_matches_the_reference() {
         let mut random = SplitMix64::new(1_234_567);
         assert_eq!(random.next(), 6_457_827_717_110_365_317);
         assert_eq!(random.next(), 3_203_168_211_198_807_973);
     }
 
     #[test]
-    fn a_range_is_covered_and_never_left() {
+    fn numbers_cover_their_range_and_stay_inside() {
         let mut random = SplitMix64::new(1);
         let mut seen = [false; 8];
         for _ in 0..200 {

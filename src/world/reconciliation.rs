@@ -1,15 +1,15 @@
-//! Which claimed positions are believed.
+//! Reconciliation: accepts or refuses the positions that clients claim.
 //!
-//! The client claims where it stands after each input. Believing it keeps honest players from stuttering; believing
-//! it without limit is a speed hack. So a claim is adopted when it lies near the server's own position and its lead
-//! over the path the server simulated can be paid from a budget that refills slowly. The account is signed: a client
-//! that lags gives back what it was ahead, so that network jitter averages out.
+//! The client claims its position with each MOVE. Accepting claims keeps honest players from stuttering; accepting all
+//! of them would allow speed hacks. A claim is accepted if it lies near the simulated position and its lead over the
+//! simulated path can be paid from a budget that refills slowly. The lead is signed: a client that falls behind pays
+//! its earlier lead back, so network jitter averages out.
 
 use super::budget::ReconciliationBudget;
 use super::{Position, Tick};
 use crate::limits::{CLAIM_DISTANCE_MAX, RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 
-/// A point in world units; signed, so that differences need no care.
+/// A point in world units. Signed, so that differences cannot underflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Point {
     /// Units from the left edge.
@@ -19,64 +19,64 @@ pub struct Point {
 }
 
 impl Point {
-    /// A place in the world.
+    /// Converts a position in the world.
     pub fn of(position: Position) -> Self {
         Self { x: i32::from(position.x), y: i32::from(position.y) }
     }
 
-    /// The larger of both axes' distances: a client's diagonal step goes a whole step along each axis.
+    /// Returns the Chebyshev distance: a client's diagonal step covers a whole step along each axis.
     fn steps_to(self, other: Self) -> i32 {
         (self.x - other.x).abs().max((self.y - other.y).abs())
     }
 
-    /// Whether the Euclidean distance is at most `distance` units.
+    /// Returns whether the Euclidean distance is at most `distance` units.
     pub fn is_within(self, distance: i32, other: Self) -> bool {
         let (dx, dy) = (i64::from(self.x - other.x), i64::from(self.y - other.y));
         dx * dx + dy * dy <= i64::from(distance) * i64::from(distance)
     }
 }
 
-/// One player's reconciliation account.
+/// The reconciliation state of one player.
 #[derive(Debug, Clone)]
 pub struct Reconciliation {
-    /// Where client and server last agreed.
+    /// Position on which client and server last agreed.
     anchor: Point,
     /// Units the server simulated from the anchor to `segment_start`.
     walked: i32,
-    /// Where the vector in force was set.
+    /// Position at which the current vector was set.
     segment_start: Point,
-    /// Lead that may still be taken, in units times the tick rate, so that the refill per tick is an integer.
+    /// Lead that can still be accepted, in units times the tick rate: the refill per tick is then an integer.
     budget_scaled: i32,
     refilled_at: Tick,
 }
 
-/// Farthest `walked` counts: beyond it only the distance cap of a claim matters.
+/// Saturation of `walked`. Beyond it only the distance limit of a claim matters.
 const WALKED_MAX: i32 = 1 << 20;
 
 impl Reconciliation {
-    /// A full account of a player that stands at `position`.
+    /// Starts with a full budget, for a new player at `position`.
     pub fn new(position: Point, now: Tick, tick_rate_hz: u32) -> Self {
         Self::with_budget(position, now, tick_rate_hz, ReconciliationBudget::FULL)
     }
 
-    /// The account of a returning player that stands at `position`, with the budget of its session.
+    /// Starts with the budget of a session, for a reconnecting player at `position`.
     pub fn with_budget(position: Point, now: Tick, tick_rate_hz: u32, budget: ReconciliationBudget) -> Self {
         let budget_scaled = budget.scaled(tick_rate_hz);
         Self { anchor: position, walked: 0, segment_start: position, budget_scaled, refilled_at: now }
     }
 
-    /// The budget as of `now`, for the player's session.
+    /// Returns the budget as of `now`, for the player's session.
     pub fn budget(&self, now: Tick, tick_rate_hz: u32) -> ReconciliationBudget {
         let mut account = self.clone();
         account.refill(now, tick_rate_hz);
         ReconciliationBudget::of_scaled(account.budget_scaled, tick_rate_hz)
     }
 
-    /// Judges a claim against the simulated position, and against what else is known of it (`is_plausible`). True means
-    /// adopted, and the account is charged.
+    /// Accepts or refuses a claim. Returns true and charges the budget if the claim is accepted. `is_plausible` is the
+    /// result of the caller's other checks.
     ///
-    /// To be called before the vector changes, once for every claim, since between two calls the simulated path is
-    /// taken for a straight line.
+    /// Must be called once for every claim, before the vector changes: the simulated path between two calls is assumed
+    /// to be a straight line.
     pub fn try_accept(
         &mut self,
         claim: Point,
@@ -101,7 +101,8 @@ impl Reconciliation {
         true
     }
 
-    /// Client and server agree on this position: after an reconciliation, or because the client made no claim.
+    /// Sets the position on which client and server agree: an accepted claim, or the simulated position for a MOVE without
+    /// a claim.
     pub fn agree_on(&mut self, position: Point) {
         self.anchor = position;
         self.segment_start = position;
@@ -124,7 +125,8 @@ mod tests {
 
     const RATE_HZ: u32 = 60;
 
-    /// Walks right with a client `speed` times too fast, messages delayed by `delay_ms(step)`; counts refusals.
+    /// Walks right with a client that is `speed` times too fast and messages delayed by `delay_ms(step)`. Returns the number
+    /// of refused claims.
     fn refusals(speed: f64, seconds: u32, delay_ms: impl Fn(u32) -> u64) -> usize {
         let pace = Pace::new(RATE_HZ, 4);
         let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
@@ -154,24 +156,24 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_too_fast_passes_and_half_too_fast_is_held() {
+    fn accepts_a_quarter_too_fast_and_refuses_half_too_fast() {
         assert_eq!(refusals(1.25, 20, |_| 50), 0);
         assert!(refusals(1.5, 20, |_| 50) > 200);
     }
 
     proptest! {
         #[test]
-        fn no_honest_move_is_refused_under_jitter(seed in any::<u64>(), round_trip_ms in 0u64..200) {
+        fn jitter_causes_no_refusals(seed in any::<u64>(), round_trip_ms in 0u64..200) {
             let jitter = |step: u32| (seed.wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(u64::from(step).wrapping_mul(1_442_695_040_888_963_407)) >> 33) % 81;
             prop_assert_eq!(refusals(1.0, 20, |step| round_trip_ms / 2 + jitter(step)), 0);
         }
 
         #[test]
-        fn no_claims_whatever_outrun_the_allowance(
+        fn accepted_lead_never_exceeds_the_allowance(
             claims in proptest::collection::vec((-50i32..=50, -50i32..=50, 0u64..20), 1..300),
         ) {
-            // A player who never moves by the rules: everything it gains is budget.
+            // The simulated player never moves, so all accepted lead is paid from the budget.
             let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
             let (mut position, mut now, mut gained) = (Point::default(), 0, 0);
             for (dx, dy, wait) in claims {
@@ -188,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_after_a_short_stall_is_adopted_step_by_step() {
+    fn accepts_a_burst_of_claims_after_a_short_stall() {
         let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
-        // The server walked on for 300 ms; the client's seven claims of that time arrive at once.
+        // The server has simulated 300 ms; the client's seven claims of that time arrive together.
         let mut simulated = Point { x: 29, y: 0 };
         for step in 1..=7 {
             let claim = Point { x: 4 * step, y: 0 };
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn declaring_one_way_and_claiming_the_other_is_no_free_ride() {
+    fn claims_against_the_declared_direction_are_limited() {
         let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);
         let mut position = Point::default();
         for tick in 1..=60 {
@@ -210,7 +212,7 @@ mod tests {
                 position = claim;
             }
         }
-        // A second of honest walking one way and the whole allowance of that second the other way.
+        // One second of honest walking and the whole allowance of that second, in opposite directions.
         assert!(position.x >= -60 - 50 - 24, "{} units", position.x);
     }
 }

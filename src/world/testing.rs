@@ -14,7 +14,7 @@ pub(crate) fn rules() -> Rules {
     }
 }
 
-/// A world of players at these places, by slot.
+/// Creates a world with players at these positions, in slot order.
 pub(crate) fn world_of(places: &[(u16, u16)]) -> World {
     let mut world = World::new(rules());
     for &(x, y) in places {

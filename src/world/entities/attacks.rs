@@ -1,11 +1,11 @@
-//! When an attack begins and ends.
+//! Start and end of attacks.
 
 use super::super::Vector;
 use super::{NEVER, World};
 use crate::limits::ATTACK_REPEAT_MS;
 
 impl World {
-    /// An attack that its client begins again and again is one: others see its animation in any case.
+    /// Starts an attack. A repetition shortly after the start is ignored, since viewers play one animation either way.
     pub(super) fn begin_attack(&mut self, at: usize) {
         let age = self.players[at].presence.attacked.age(self.tick + 1);
         if !self.is_attacking(at) || age >= self.rules.pace.ticks(ATTACK_REPEAT_MS) {
@@ -18,14 +18,14 @@ impl World {
         self.players[at].attack_until = self.tick + self.rules.attack_ticks;
         let change_tick = self.record_change(at);
         self.entity_states[at].set_attacking(true, change_tick);
-        self.note_attack(at);
+        self.record_attack(at);
         self.reschedule(at);
     }
 
     pub(super) fn end_attack(&mut self, at: usize) {
         if self.is_attacking(at) {
             self.players[at].attack_until = NEVER;
-            // No message goes out at once, since every client ends the animation by itself; the next snapshot has it.
+            // No delta contains the end: every client ends the animation itself. The next snapshot shows it.
             let change_tick = self.record_change(at);
             self.entity_states[at].set_attacking(false, change_tick);
             self.reschedule(at);

@@ -1,88 +1,90 @@
-//! What viewers make of a player's movements: corrections add up, and what is too far off is a jump.
+//! Dead reckoning: tracks where viewers draw each player, and turns too large an error into a jump.
 
 use super::super::extrapolation::Cadence;
 use super::super::{Position, Tick, Vector};
 use super::World;
 
 impl World {
-    /// Viewers get changes every `flush` ticks, and a snapshot every `sync` ticks.
+    /// Sets the flush interval and the snapshot interval of viewers, in ticks.
     pub fn set_cadence(&mut self, flush: Tick, sync: Tick) {
         self.cadence = Cadence::new(self.rules.pace, flush, sync);
     }
 
-    /// Brings up to now where this player is drawn.
+    /// Advances the extrapolation of this player to the current tick.
     #[inline]
     pub(super) fn extrapolate(&mut self, at: usize) {
         let (vector, position) = (self.entity_states[at].vector(), self.entity_states[at].position);
-        let drawn = &mut self.players[at].drawn;
-        drawn.advance(vector, self.odometer, &self.rules);
-        drawn.heal(position, self.tick, &self.cadence);
+        let extrapolation = &mut self.players[at].extrapolation;
+        extrapolation.advance(vector, self.odometer, &self.rules);
+        extrapolation.absorb_snapshot(position, self.tick, &self.cadence);
     }
 
-    /// To be called before the vector changes. Once in a tick is enough: nobody walks within it.
+    /// Settles the extrapolation with the old vector; must be called before the vector changes. Repeated calls in a tick do
+    /// nothing, since no entity moves within a tick.
     #[inline]
-    pub(super) fn settle(&mut self, at: usize) {
-        if !self.players[at].drawn.is_settled(self.tick, self.odometer) {
-            self.settle_now(at);
+    pub(super) fn settle_extrapolation(&mut self, at: usize) {
+        if !self.players[at].extrapolation.is_settled(self.tick, self.odometer) {
+            self.settle_extrapolation_now(at);
         }
     }
 
-    fn settle_now(&mut self, at: usize) {
+    fn settle_extrapolation_now(&mut self, at: usize) {
         self.extrapolate(at);
         let (vector, position) = (self.entity_states[at].vector(), self.entity_states[at].position);
-        let drawn = &mut self.players[at].drawn;
-        drawn.settle(vector, self.tick, &self.cadence);
-        if drawn.is_off(position, &self.cadence) {
-            self.expect_jump(at);
+        let extrapolation = &mut self.players[at].extrapolation;
+        extrapolation.advance_viewers(vector, self.tick, &self.cadence);
+        if extrapolation.has_jumped(position, &self.cadence) {
+            self.schedule_jump_check(at);
         }
     }
 
-    /// The vector that a player gets when it asks for this one: one whose vectors no viewer could follow stands still until it
-    /// may jump.
+    /// Returns the vector a player gets when it requests this one. It is zero while viewers draw the player too far off to
+    /// follow a new vector; the player stands still until it may jump.
     #[inline]
-    pub(super) fn granted(&mut self, at: usize, vector: Vector) -> Vector {
+    pub(super) fn allowed_vector(&mut self, at: usize, vector: Vector) -> Vector {
         let is_change = vector != Vector::ZERO && vector != self.entity_states[at].vector();
         if !is_change {
             return vector;
         }
-        self.settle(at);
-        let is_lost = self.players[at].drawn.is_lost(self.entity_states[at].position, &self.cadence);
-        if is_lost { Vector::ZERO } else { vector }
+        self.settle_extrapolation(at);
+        let has_diverged =
+            self.players[at].extrapolation.has_diverged(self.entity_states[at].position, &self.cadence);
+        if has_diverged { Vector::ZERO } else { vector }
     }
 
-    /// Puts a player somewhere else than it walked to; [`World::extrapolate`] has been called in this tick.
+    /// Moves an entity to a corrected position. [`World::extrapolate`] must have been called in this tick.
     #[inline]
-    pub(super) fn put(&mut self, at: usize, position: Position) {
+    pub(super) fn relocate(&mut self, at: usize, position: Position) {
         self.entity_states[at].position = position;
         self.dirty_regions.mark_moved(position);
         if self.entity_states[at].vector() == Vector::ZERO {
-            // No message goes out at once, and no vector need change; but the next snapshot must have it.
+            // No delta contains the correction, and the vector may never change; the next snapshot must contain it.
             let change_tick = self.record_change(at);
             self.entity_states[at].touch(change_tick);
         }
-        if self.players[at].drawn.has_drifted(position) {
-            self.expect_jump(at);
+        if self.players[at].extrapolation.has_drifted(position) {
+            self.schedule_jump_check(at);
         }
     }
 
-    /// Whether this player has jumped is decided when the tick ends, or later when it has to wait for its allowance: claims
-    /// that come in one burst may lead back to where it is drawn.
-    fn expect_jump(&mut self, at: usize) {
-        let allowed_at = self.players[at].drawn.jump_allowed_at(&self.cadence);
-        self.players[at].jump_at = allowed_at.max(self.tick + 1);
+    /// Schedules the jump check for the end of the tick, or later if the jump allowance is used up. Checking later is
+    /// deliberate: further claims of one burst may lead back to the drawn position.
+    fn schedule_jump_check(&mut self, at: usize) {
+        let allowed_at = self.players[at].extrapolation.jump_allowed_at(&self.cadence);
+        self.players[at].jump_check_at = allowed_at.max(self.tick + 1);
         self.reschedule(at);
     }
 
-    /// The time has come that was waited for.
-    pub(super) fn decide_jump(&mut self, at: usize, now: Tick) {
-        self.players[at].jump_at = Tick::MAX;
+    /// Marks the player as jumped if the error is still too large.
+    pub(super) fn check_jump(&mut self, at: usize, now: Tick) {
+        self.players[at].jump_check_at = Tick::MAX;
         self.extrapolate(at);
         let position = self.entity_states[at].position;
-        if self.players[at].drawn.is_off(position, &self.cadence) {
+        if self.players[at].extrapolation.has_jumped(position, &self.cadence) {
             let change_tick = self.record_change(at);
             self.entity_states[at].touch(change_tick);
             self.change_ticks[at].jump = change_tick;
-            self.players[at].drawn.jump(position, now, &self.cadence);
+            self.players[at].extrapolation.jump(position, now, &self.cadence);
         }
         self.reschedule(at);
     }

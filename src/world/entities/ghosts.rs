@@ -1,4 +1,5 @@
-//! Players that other processes have: in the same arrays as everybody else, so that nobody who looks knows the difference.
+//! Ghosts: copies of the entities that other nodes own. They are stored in the same arrays as this node's players, so
+//! replication treats both the same way.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,40 +11,41 @@ use super::lingering::Presence;
 use super::{NEVER, World};
 use crate::limits::{GHOST_SLOT_HOLD_MS, GHOST_SLOTS_MAX};
 
-/// All that one process tells another of a player.
+/// The state of an entity that its owner publishes to other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GhostUpdate {
     /// Its id.
     pub id: u32,
-    /// Where it is.
+    /// Its position.
     pub position: Position,
-    /// Where it walks.
+    /// Its vector.
     pub vector: Vector,
-    /// Whether it looks right.
+    /// Whether it faces right.
     pub faces_right: bool,
-    /// Whether it attacks.
+    /// Whether it is attacking.
     pub attacks: bool,
-    /// Whether the attack is one that has not been told of.
+    /// Whether an attack began since the last update.
     pub begins_attack: bool,
 }
 
-/// The slots of ghosts that have gone.
+/// Slots held for removed ghosts, so that a ghost that returns gets the same slot.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeldSlots {
+    /// Slot and removal tick, by id.
     slots: BTreeMap<u32, (u32, Tick)>,
-    /// Who went when, the first one first; some have returned since.
+    /// Removal ticks and ids in order. Entries of ghosts that have returned are stale.
     order: VecDeque<(Tick, u32)>,
 }
 
 impl HeldSlots {
-    /// Keeps a slot. Returns another one that is not kept any longer, when too many ghosts went and came back.
+    /// Holds a slot. Returns the oldest held slot, which becomes vacant, if the queue of removals is too long.
     pub(super) fn reserve(&mut self, id: u32, slot: u32, now: Tick) -> Option<u32> {
         self.slots.insert(id, (slot, now));
         self.order.push_back((now, id));
         if self.order.len() > 2 * GHOST_SLOTS_MAX { self.release(Tick::MAX) } else { None }
     }
 
-    /// How many slots are kept.
+    /// Returns the number of held slots.
     fn len(&self) -> usize {
         self.slots.len()
     }
@@ -52,7 +54,7 @@ impl HeldSlots {
         self.slots.remove(&id).map(|(slot, _)| slot)
     }
 
-    /// The slot of somebody who went in tick `before` or earlier, and is not back.
+    /// Releases the oldest slot of a ghost that was removed before tick `before` and has not returned.
     fn release(&mut self, before: Tick) -> Option<u32> {
         while let Some(&(went, id)) = self.order.front().filter(|(went, _)| *went < before) {
             self.order.pop_front();
@@ -65,8 +67,8 @@ impl HeldSlots {
 }
 
 impl World {
-    /// A player that another process has, as that tells of it; returns its slot. One that was here lately gets the slot that
-    /// it had, so that a viewer that missed its absence sees it go on. None when there are too many ghosts.
+    /// Adds a ghost and returns its slot, or `None` if there are [`GHOST_SLOTS_MAX`] ghosts. A ghost that was removed a short
+    /// time ago gets its old slot back, so that viewers which have not received its LEFT see it continue.
     pub fn add_ghost(&mut self, update: &GhostUpdate) -> Option<u32> {
         if let Some(slot) = self.cancel_lingering(update.id) {
             self.update_ghost(slot, update);
@@ -81,17 +83,17 @@ impl World {
             self.restore_ghost(slot, entity, update)
         } else {
             if self.ghosts + self.held_slots.len() >= GHOST_SLOTS_MAX {
-                // The oldest of those that are kept.
+                // Reuses the slot held longest.
                 self.vacant.extend(self.held_slots.release(Tick::MAX));
             }
-            self.occupy(entity)
+            self.insert(entity)
         };
         self.ghosts += 1;
         self.update_ghost(slot, update);
         Some(slot)
     }
 
-    /// Whatever it did meanwhile is news to those who see it still.
+    /// Restores a ghost in the slot held for it. All its fields count as changed, for viewers that still see it.
     fn restore_ghost(&mut self, slot: u32, entity: EntityState, update: &GhostUpdate) -> u32 {
         let at = slot as usize;
         self.entity_states[at] = entity;
@@ -104,13 +106,13 @@ impl World {
         self.players[at].presence = Presence::since(self.tick);
         self.change_ticks[at] =
             ChangeTicks { vector: change_tick, facing: change_tick, attack: unknown, jump: change_tick };
-        let drawn = Extrapolation::new(update.position, self.odometer, self.tick, &self.cadence);
-        (self.players[at].jump_at, self.players[at].attack_until) = (NEVER, NEVER);
-        self.players[at].drawn = drawn;
+        let extrapolation = Extrapolation::new(update.position, self.odometer, self.tick, &self.cadence);
+        (self.players[at].jump_check_at, self.players[at].attack_until) = (NEVER, NEVER);
+        self.players[at].extrapolation = extrapolation;
         slot
     }
 
-    /// Gives the slots of those who have not returned for long to others.
+    /// Releases the slots that were held for [`GHOST_SLOT_HOLD_MS`].
     pub(super) fn release_held_slots(&mut self) {
         let kept = self.rules.pace.ticks(GHOST_SLOT_HOLD_MS);
         while let Some(slot) = self.held_slots.release(self.tick.saturating_sub(kept)) {
@@ -118,10 +120,10 @@ impl World {
         }
     }
 
-    /// Takes over what is told of the ghost in this slot.
+    /// Applies an update to the ghost in this slot.
     ///
     /// # Panics
-    /// When there is none.
+    /// If the slot does not hold this ghost.
     pub fn update_ghost(&mut self, slot: u32, update: &GhostUpdate) {
         let at = slot as usize;
         assert!(
@@ -130,7 +132,7 @@ impl World {
         );
         if self.entity_states[at].position != update.position {
             self.extrapolate(at);
-            self.put(at, update.position);
+            self.relocate(at, update.position);
         }
         self.face(at, update.faces_right);
         if update.begins_attack || (update.attacks && !self.is_attacking(at)) {
@@ -142,7 +144,7 @@ impl World {
         }
     }
 
-    /// What is to be told of the player in this slot to whoever knows everything up to tick `since`.
+    /// Returns the update of the entity in this slot for nodes whose last update was as of tick `since`.
     pub fn ghost_update(&self, slot: u32, since: Tick) -> GhostUpdate {
         let entity = self.entity_state(slot);
         GhostUpdate {
@@ -155,17 +157,17 @@ impl World {
         }
     }
 
-    /// Whether there is anything to be told of it.
+    /// Returns whether the entity in this slot changed after tick `since`.
     pub fn has_changed_since(&self, slot: u32, since: Tick) -> bool {
         self.entity_state(slot).has_changed_since(since)
     }
 
-    /// Whether whoever is in this slot is another process's player.
+    /// Returns whether the entity in this slot is a ghost.
     pub fn is_ghost(&self, slot: u32) -> bool {
         self.entity_states[slot as usize].is_ghost()
     }
 
-    /// Players present that other processes have.
+    /// Returns the number of ghosts.
     pub fn ghosts(&self) -> usize {
         self.ghosts
     }
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ghost_walks_on_by_itself_and_is_as_its_process_says() {
+    fn a_ghost_keeps_moving_and_takes_updates_of_its_owner() {
         let mut world = world_at(0, 0);
         let slot = world.add_ghost(&update(5_000)).unwrap();
         assert_eq!((world.population(), world.ghosts(), world.id(slot)), (2, 1, Some(5_000)));
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_player_makes_its_ghost_the_same() {
+    fn a_ghost_takes_the_state_of_the_published_player() {
         let (mut here, mut there) = (world_at(0, 0), world_at(9, 9));
         here.apply(0, Input::Face { right: false });
         here.apply(0, Input::Attack);
@@ -220,32 +222,32 @@ mod tests {
     }
 
     #[test]
-    fn who_returns_has_its_slot_until_it_is_given_away() {
+    fn a_returning_ghost_gets_its_slot_until_the_hold_ends() {
         let mut world = world_at(0, 0);
         let slot = world.add_ghost(&update(5_000)).unwrap();
         world.remove(slot);
         world.step(60);
         let other = world.add_ghost(&update(6_000)).unwrap();
-        assert_ne!(other, slot, "it may come back");
+        assert_ne!(other, slot, "the slot is held for its ghost");
         let since = world.tick();
         assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
-        assert!(world.has_changed_since(slot, since), "who saw it go is told anew");
+        assert!(world.has_changed_since(slot, since), "all its fields count as changed");
         world.remove(slot);
         world.step(GHOST_SLOT_HOLD_MS * 60 / 1000 + 2);
         assert_eq!(world.add_ghost(&update(7_000)), Some(slot));
     }
 
     #[test]
-    fn slots_are_bounded_over_ghosts_that_are_there_and_gone() {
+    fn slots_are_bounded_over_present_and_removed_ghosts() {
         let mut world = world_at(0, 0);
         let bound = GHOST_SLOTS_MAX as u32;
-        // Twice as many come and go as there may be: each takes the slot that has been kept longest.
+        // Twice as many ghosts as the bound are added and removed: each reuses the slot held longest.
         for id in 0..2 * bound {
             let slot = world.add_ghost(&update(10_000 + id)).unwrap();
             world.remove(slot);
         }
         assert_eq!(world.slots(), 1 + GHOST_SLOTS_MAX);
-        // One that comes and goes keeps its one slot, and leaves no trace of each time.
+        // A single ghost that is added and removed repeatedly uses one slot, and the queue stays bounded.
         for _ in 0..3 * bound {
             let slot = world.add_ghost(&update(10_000 + 2 * bound)).unwrap();
             world.remove(slot);
@@ -256,11 +258,11 @@ mod tests {
         }
         assert_eq!((world.add_ghost(&update(5)), world.slots()), (None, 1 + GHOST_SLOTS_MAX));
         world.join();
-        assert_eq!(world.slots(), 2 + GHOST_SLOTS_MAX, "own players have slots of their own");
+        assert_eq!(world.slots(), 2 + GHOST_SLOTS_MAX, "the bound does not apply to players of this node");
     }
 
     #[test]
-    fn an_attack_that_is_over_when_it_is_told_is_told_all_the_same() {
+    fn an_attack_that_ended_before_its_update_is_still_reported() {
         let (mut here, mut there) = (world_at(0, 0), world_at(9, 9));
         there.set_linger(30);
         here.apply(0, Input::Attack);
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ghost_that_returns_while_it_lingers_is_the_same() {
+    fn a_ghost_that_returns_while_lingering_keeps_its_slot() {
         let mut world = world_at(0, 0);
         world.set_linger(30);
         let attacker = GhostUpdate { attacks: true, begins_attack: true, ..update(5_000) };
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ghost_that_returns_has_no_deadline_of_its_earlier_stay() {
+    fn a_restored_ghost_has_no_earlier_deadline() {
         let mut world = world_at(0, 0);
         let slot =
             world.add_ghost(&GhostUpdate { attacks: true, begins_attack: true, ..update(5_000) }).unwrap();
@@ -297,11 +299,11 @@ mod tests {
         assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
         world.update_ghost(slot, &GhostUpdate { position: Position { x: 60, y: 10 }, ..update(5_000) });
         world.step(1);
-        assert!(world.earliest_deadline > world.tick(), "nothing is due over and over");
+        assert!(world.earliest_deadline > world.tick(), "no deadline is due in every tick");
     }
 
     #[test]
-    fn nobody_comes_in_without_an_id() {
+    fn players_take_granted_ids() {
         let mut world = world_at(0, 0);
         world.require_granted_ids();
         assert_eq!(world.ids_left(), 0);

@@ -1,8 +1,8 @@
-//! Players that have gone and linger, so that viewers learn what they did: a viewer looks for newcomers a few times a
-//! second, and between two looks a player may join, attack and leave.
+//! Lingering: a player that leaves stays in the world until viewers have received what it did. Interest updates run a
+//! few times per second, and a player may join, attack and leave between two of them.
 //!
-//! A lingering player has its slot and its id, stands still, and obeys nobody. It is no player of [`World::players`] any more.
-//! At most [`LINGERING_MAX`] linger; with one more, the player that would have gone next goes at once.
+//! A lingering player keeps its slot and id, stands still and takes no input. [`World::players`] no longer counts it.
+//! At most [`LINGERING_MAX`] players linger; at the bound, the one due next is removed early.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ use super::super::change_tick::ChangeTick;
 use super::{NEVER, Vector, World};
 use crate::limits::{ENTER_PRESENCE_MS, LINGERING_MAX};
 
-/// What decides whether a player lingers.
+/// Change ticks that decide whether a player lingers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presence {
     pub(super) joined: ChangeTick,
-    /// The last attack.
+    /// Start of the last attack.
     pub(super) attacked: ChangeTick,
 }
 
@@ -25,38 +25,38 @@ impl Presence {
     }
 }
 
-/// Those that linger.
+/// The lingering players.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lingering {
-    /// Until when each does; the first goes next.
+    /// Removal tick and slot of each, in order of removal.
     slots: BTreeSet<(Tick, u32)>,
-    /// Those of them that are ghosts, by id: a bus that lies asks for many.
+    /// The ghosts among them, by id. A map, because forged bus messages can ask for many ids.
     ghosts: BTreeMap<u32, (Tick, u32)>,
-    /// How long after its entrance or its attack a player stays in the world, in ticks.
+    /// Shortest time a player stays in the world after its join or its last attack, in ticks.
     duration: Tick,
 }
 
 impl World {
-    /// How long after its entrance or its attack a player is in the world at least, in ticks: by then every viewer that takes
-    /// what it is sent has looked.
+    /// Sets the shortest time a player stays in the world after its join or its last attack, in ticks. By then every viewer
+    /// that reads what it is sent has had an interest update.
     pub fn set_linger(&mut self, ticks: Tick) {
         self.lingering.duration = ticks;
     }
 
-    /// Players of this process that have not gone.
+    /// Returns the number of this node's players, without lingering ones.
     pub fn players(&self) -> usize {
         self.population - self.ghosts - (self.lingering.slots.len() - self.lingering.ghosts.len())
     }
 
-    /// Whether a player has gone and lingers.
+    /// Returns whether the entity in this slot has left and lingers.
     pub fn is_lingering(&self, slot: u32) -> bool {
         self.lingering.slots.iter().any(|&(_, lingering)| lingering == slot)
     }
 
-    /// Removes the player in this slot when viewers have had the time to be told of it.
+    /// Removes the entity in this slot, after a time of lingering if viewers may not have received its join or attack.
     ///
     /// # Panics
-    /// When the slot is vacant.
+    /// If the slot is vacant.
     pub fn leave(&mut self, slot: u32) {
         let Some(until) = self.lingers_until(slot as usize) else { return self.remove(slot) };
         if self.lingering.slots.len() >= LINGERING_MAX {
@@ -76,21 +76,21 @@ impl World {
         let (now, duration) = (self.tick, self.lingering.duration);
         let Presence { joined, attacked } = self.players[at].presence;
         let stayed = joined.age(now);
-        let is_seen_to_enter = stayed >= self.rules.pace.ticks(ENTER_PRESENCE_MS) && stayed < duration;
-        let entrance = is_seen_to_enter.then(|| now + duration - stayed);
+        let may_be_visible = stayed >= self.rules.pace.ticks(ENTER_PRESENCE_MS) && stayed < duration;
+        let by_join = may_be_visible.then(|| now + duration - stayed);
         let attack_age = attacked.age(now);
-        let attack = (attack_age < duration).then(|| now + duration - attack_age);
-        entrance.max(attack)
+        let by_attack = (attack_age < duration).then(|| now + duration - attack_age);
+        by_join.max(by_attack)
     }
 
-    /// The ghost of this id, if it lingers, is back.
+    /// Ends the lingering of the ghost with this id, if it lingers. Returns its slot.
     pub(super) fn cancel_lingering(&mut self, id: u32) -> Option<u32> {
         let found = self.lingering.ghosts.remove(&id)?;
         self.lingering.slots.remove(&found);
         Some(found.1)
     }
 
-    /// Removes those whose time has come.
+    /// Removes the lingering entities that are due.
     pub(super) fn release_lingering(&mut self) {
         while self.lingering.slots.first().is_some_and(|&(until, _)| until <= self.tick) {
             self.release_first();
@@ -104,9 +104,9 @@ impl World {
         }
     }
 
-    /// Notes an attack in the tick under way. Viewers learn of it when that closes; until then they learn of the one
-    /// before, however often it is repeated.
-    pub(super) fn note_attack(&mut self, at: usize) {
+    /// Records an attack in the tick in progress. Viewers receive it after the tick has closed. Until then the change tick
+    /// of the previous attack stays in place, even if the attack is repeated.
+    pub(super) fn record_attack(&mut self, at: usize) {
         let change_tick = ChangeTick::of(self.tick + 1);
         if self.players[at].presence.attacked != change_tick {
             self.players[at].presence.attacked = change_tick;
@@ -114,12 +114,12 @@ impl World {
         }
     }
 
-    /// The tick under way closes with the attacks that began in it.
+    /// Publishes the attacks that began in the tick in progress, which is about to close.
     pub(super) fn close_attacks(&mut self) {
         let change_tick = ChangeTick::of(self.tick + 1);
         for slot in self.attackers.drain(..) {
             let at = slot as usize;
-            // The attacker may be gone, and another player have its slot.
+            // The attacker may have been removed, and its slot reused.
             if self.players[at].presence.attacked == change_tick {
                 self.change_ticks[at].attack = change_tick;
             }
@@ -135,7 +135,7 @@ mod tests {
 
     const DURATION: Tick = 30;
 
-    /// A world with one player that joined in tick 0.
+    /// Creates a world with one player that joined in tick 0.
     fn world() -> World {
         let mut world = world_at(500, 500);
         world.set_linger(DURATION);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attacker_lingers_until_its_attack_has_been_told() {
+    fn an_attacker_lingers_until_its_attack_has_been_sent() {
         let mut world = world();
         world.step(100);
         world.apply(0, Input::Attack);
@@ -157,19 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn a_player_that_stayed_lingers_and_one_that_only_passed_does_not() {
+    fn a_player_lingers_only_after_a_minimum_presence() {
         for (stayed, lingers) in [(1, false), (14, false), (15, true), (29, true), (30, false)] {
             let mut world = world();
             world.apply(0, Input::Move { vector: Vector::new(1, 0), claim: None });
             world.step(stayed);
             world.leave(0);
             assert_eq!(world.is_lingering(0), lingers, "after {stayed} ticks");
-            assert!(!lingers || world.vector(0) == Vector::ZERO, "it walks nowhere any more");
+            assert!(!lingers || world.vector(0) == Vector::ZERO, "a lingering player stands still");
         }
     }
 
     #[test]
-    fn with_one_too_many_the_oldest_goes_at_once() {
+    fn at_the_bound_the_oldest_is_removed_early() {
         let mut world = world();
         let slots: Vec<u32> = (0..=LINGERING_MAX).map(|_| world.join()).collect();
         for &slot in &slots {
@@ -181,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn an_attack_repeated_in_every_tick_is_one_in_every_tick() {
+    fn an_attack_started_in_every_tick_is_reported_in_every_tick() {
         let mut world = world();
         for tick in 0..20 {
-            // One that was ended: repeated at once, it would belong to the one under way.
+            // Without an end in between, the repetition would belong to the attack in progress.
             world.apply(0, Input::AttackEnd);
             world.apply(0, Input::Attack);
             assert_eq!(tick > 0, world.has_begun_attack(0, tick.max(1) - 1, 60), "tick {tick}");

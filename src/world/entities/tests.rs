@@ -1,4 +1,4 @@
-//! The rules of the world, one by one.
+//! Tests of the rules of the world.
 
 use super::*;
 use crate::world::Pace;
@@ -24,7 +24,7 @@ fn claim(dx: i8, x: u32, y: u32) -> Input {
     Input::Move { vector: Vector::new(dx, 0), claim: Some((x, y)) }
 }
 
-/// A world with one player at a known place.
+/// Creates a world with one player at a known position.
 pub(in crate::world) fn world_at(x: u16, y: u16) -> World {
     let spawn = Spawn { min_x: x, max_x: x + 1, min_y: y, max_y: y + 1 };
     let mut world = World::new(Rules { spawn, ..rules(60) });
@@ -33,7 +33,7 @@ pub(in crate::world) fn world_at(x: u16, y: u16) -> World {
 }
 
 #[test]
-fn a_player_that_turns_is_granted_its_vectors_however_rarely_viewers_are_flushed() {
+fn a_turning_player_gets_its_vectors_at_any_flush_interval() {
     for (flush_ms, units_per_step, rate_hz) in
         [(50, 4, 60), (1_000, 4, 60), (50, 50, 60), (50, 50, 10), (1_000, 50, 128)]
     {
@@ -64,7 +64,7 @@ fn ids_only_grow_and_slots_are_reused() {
 }
 
 #[test]
-fn the_same_seed_spawns_the_same_players_inside_the_area() {
+fn the_same_seed_gives_the_same_spawn_positions() {
     let (mut one, mut two) = (World::new(rules(60)), World::new(rules(30)));
     for _ in 0..500 {
         let (a, b) = (one.join(), two.join());
@@ -75,7 +75,7 @@ fn the_same_seed_spawns_the_same_players_inside_the_area() {
 }
 
 #[test]
-fn the_world_clamps_at_both_ends() {
+fn positions_are_clamped_to_the_world() {
     let mut world = world_at(0, 2000);
     world.apply(0, walk(-1, 1));
     world.step(60);
@@ -86,7 +86,7 @@ fn the_world_clamps_at_both_ends() {
 }
 
 #[test]
-fn a_claim_near_enough_is_acknowledged_as_claimed_and_a_far_one_with_the_truth() {
+fn a_near_claim_is_accepted_and_a_far_one_gets_the_simulated_position() {
     let mut world = world_at(500, 500);
     let ack = world.apply(0, claim(1, 540, 500)).map(|ack| ack.position);
     assert_eq!(ack, Some(Position { x: 540, y: 500 }));
@@ -97,14 +97,14 @@ fn a_claim_near_enough_is_acknowledged_as_claimed_and_a_far_one_with_the_truth()
 }
 
 #[test]
-fn a_claim_outside_the_world_is_never_adopted() {
+fn a_claim_outside_the_world_is_refused() {
     let mut world = world_at(1990, 500);
     let ack = world.apply(0, claim(1, 2001, 500)).map(|ack| ack.position);
     assert_eq!(ack, Some(Position { x: 1990, y: 500 }));
 }
 
 #[test]
-fn an_attack_stands_still_and_the_same_vector_afterwards_is_a_change() {
+fn an_attack_stops_the_player_and_repeating_the_vector_is_a_change() {
     let mut world = world_at(500, 500);
     world.apply(0, walk(1, 0));
     world.step(1);
@@ -123,18 +123,18 @@ fn an_attack_stands_still_and_the_same_vector_afterwards_is_a_change() {
 }
 
 #[test]
-fn an_attack_that_is_never_ended_ends_by_itself() {
+fn an_attack_times_out() {
     let mut world = world_at(500, 500);
     world.apply(0, Input::Attack);
     world.step(59);
     assert_eq!(world.state(0), State::Attacking);
     world.step(1);
     assert_eq!(world.state(0), State::Idle);
-    assert!(world.entity_state(0).has_changed_since(59), "viewers must learn of it with the next full state");
+    assert!(world.entity_state(0).has_changed_since(59), "the next snapshot must contain it");
 }
 
 #[test]
-fn attacks_in_quick_succession_are_one_and_one_that_was_ended_begins_again() {
+fn a_quick_repetition_belongs_to_the_attack_unless_it_was_ended() {
     let mut world = world_at(500, 500);
     world.step(7);
     let began = |world: &World| world.players[0].presence.attacked;
@@ -163,7 +163,7 @@ fn a_stray_attack_end_changes_nothing() {
 }
 
 #[test]
-fn a_player_whose_claims_fell_silent_stops_and_one_without_claims_walks_on() {
+fn a_player_stops_when_its_claims_stop_and_keeps_walking_without_claims() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(1, 504, 500));
     world.step(180);
@@ -174,7 +174,7 @@ fn a_player_whose_claims_fell_silent_stops_and_one_without_claims_walks_on() {
 }
 
 #[test]
-fn repeating_a_vector_is_no_change() {
+fn repeating_a_vector_is_not_a_change() {
     let mut world = world_at(500, 500);
     world.apply(0, walk(1, 0));
     world.step(5);
@@ -183,7 +183,7 @@ fn repeating_a_vector_is_no_change() {
 }
 
 #[test]
-fn an_adopted_leap_is_marked_as_a_jump_and_a_small_correction_is_not() {
+fn an_accepted_leap_is_a_jump_and_a_small_correction_is_not() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(0, 516, 500));
     world.step(1);
@@ -196,7 +196,7 @@ fn an_adopted_leap_is_marked_as_a_jump_and_a_small_correction_is_not() {
 
 proptest! {
     #[test]
-    fn what_is_news_of_somebody_is_what_its_stamps_say(
+    fn reported_changes_match_the_change_ticks(
         inputs in proptest::collection::vec((0u8..6, -1i8..=1, 1u32..40), 1..40),
         since in 0u64..400,
     ) {

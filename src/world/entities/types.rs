@@ -1,21 +1,21 @@
-//! What the world is spoken of with.
+//! The vocabulary of the world: rules, inputs, positions and states.
 
 use super::super::{Pace, Tick};
 
-/// What does not change while the world exists.
+/// The constant parameters of a world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// Right edge, in units; the edge itself belongs to the world.
     pub width: u16,
     /// Bottom edge, in units; the edge itself belongs to the world.
     pub height: u16,
-    /// Where newcomers appear.
+    /// Area in which new players appear.
     pub spawn: Spawn,
     /// Tick rate and speed.
     pub pace: Pace,
-    /// How long an attack lasts that its client never ends, in ticks.
+    /// Duration of an attack that its client does not end, in ticks.
     pub attack_ticks: Tick,
-    /// Decides who spawns where.
+    /// Seed of the spawn positions.
     pub seed: u64,
 }
 
@@ -59,24 +59,24 @@ impl Vector {
     }
 }
 
-/// What a player does, already validated.
+/// An input of a player, already validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// Moves along a vector from now on, perhaps claiming to stand somewhere.
+    /// Moves along a vector from now on, optionally with a claimed position.
     Move {
         /// The new vector.
         vector: Vector,
-        /// Claimed coordinates, any numbers.
+        /// Claimed coordinates; not validated, may lie outside the world.
         claim: Option<(u32, u32)>,
     },
-    /// Looks right (true) or left.
+    /// Faces right (true) or left.
     Face {
-        /// Whether it looks right.
+        /// Whether it faces right.
         right: bool,
     },
     /// Starts an attack.
     Attack,
-    /// Ends an attack; nothing when there is none.
+    /// Ends the attack; ignored without one.
     AttackEnd,
 }
 
@@ -89,22 +89,22 @@ pub struct Position {
     pub y: u16,
 }
 
-/// Where the server believes a player to be after its MOVE.
+/// The authoritative position of a player after its MOVE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack {
     /// The player's id.
     pub id: u32,
-    /// Its position now.
+    /// Its position after the MOVE.
     pub position: Position,
 }
 
-/// What a player is doing.
+/// Activity of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Stands still.
+    /// Standing still.
     Idle,
-    /// Has a vector.
+    /// Moving along a vector.
     Moving,
-    /// Attacks, standing still.
+    /// Attacking, standing still.
     Attacking,
 }
