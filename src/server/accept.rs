@@ -289,7 +289,7 @@ impl Server {
             self.peer_addresses.release(peer_address);
             let date = self.date();
             return reject(stream, |answer| {
-                TooManyRequests::too_many_connections().write(answer, None, false, &date)
+                TooManyRequests::too_many_connections().write(answer, None, false, &date);
             });
         }
         let Some(class) = self.free_capacity() else {
