@@ -1,7 +1,7 @@
-//! Attacks: each a few peers with a plan of their own, and figures that say whether it worked.
+//! Attacks: a few peers with a plan, and figures that measure its success.
 //!
-//! What the kinds of [`crate::kind`] do is done by thousands; an attack needs to know what the server answers. Its figures come with
-//! the limits that the server promises, so that a benchmark can judge them.
+//! Peers of a [`crate::kind`] number thousands; an attack reacts to the server's answers. Its figures have the limits that the server
+//! promises, so a benchmark can judge them.
 
 mod desync;
 mod jump;
@@ -17,32 +17,32 @@ use std::time::{Duration, Instant};
 use loadtest::values::Server;
 use serde::{Deserialize, Serialize};
 
-/// Time between two looks at whether a run is over.
+/// Time between two checks for the end of a run.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Pause of a peer that was refused, before it tries again.
+/// Pause of a refused peer before its next attempt.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What is done to the server.
+/// An attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attack {
-    /// Keeps HTTP connections alive with a request now and then, until no place is left for others.
+    /// Occupies all HTTP slots with keep-alive connections.
     Slots,
-    /// Pipelines requests that take the server more time than their bytes take the attacker.
+    /// Pipelines requests that cost the server more than the attacker.
     Pipelining,
-    /// Walks and claims the place where it was, so that all viewers need a snapshot.
+    /// Walks and claims the old position, so that all viewers need a snapshot.
     Jump,
-    /// Joins, attacks and leaves before others see it.
+    /// Joins, attacks and leaves before other players see it.
     JoinAttackLeave,
-    /// Walks on the spot, while others see it walk away.
+    /// Walks on the spot, while other players see it walk away.
     Desync,
-    /// Claims more than it may, and comes back for a fresh allowance.
+    /// Claims the whole budget, and reconnects for another one.
     Return,
 }
 
 impl Attack {
-    /// All of them.
+    /// All attacks.
     pub const ALL: [Attack; 6] = [
         Attack::Slots,
         Attack::Pipelining,
@@ -64,12 +64,12 @@ impl Attack {
         }
     }
 
-    /// The attack of this name.
+    /// Returns the attack of this name.
     pub fn named(name: &str) -> Option<Attack> {
         Attack::ALL.into_iter().find(|attack| attack.name() == name)
     }
 
-    /// Peers that do it, where nothing else is asked for.
+    /// Default number of attacking peers.
     pub fn peers(self) -> usize {
         match self {
             Attack::Slots => 576,
@@ -80,8 +80,7 @@ impl Attack {
         }
     }
 
-    /// Healthy players that fit beside it. An observer is shown the nearest alone: where it must see every attacker, there
-    /// are few others.
+    /// Healthy players beside it. There are few if an observer must see every attacker, because it sees only the nearest players.
     pub fn players(self) -> u32 {
         match self {
             Attack::JoinAttackLeave => 50,
@@ -90,10 +89,10 @@ impl Attack {
         }
     }
 
-    /// Seconds after which it does its worst.
+    /// Seconds until the full effect.
     pub fn lead_seconds(self) -> u64 {
         match self {
-            // A silent connection has its place for ten seconds.
+            // A silent connection keeps its slot for ten seconds.
             Attack::Slots => 12,
             // An observer gets no snapshot in its first seconds.
             Attack::Jump => 4,
@@ -101,7 +100,7 @@ impl Attack {
         }
     }
 
-    /// Attacks until the site says that it is over, and returns the figures.
+    /// Attacks until the run ends, and returns the figures.
     fn run(self, site: &Site) -> Vec<Figure> {
         match self {
             Attack::Slots => slots::run(site),
@@ -114,17 +113,17 @@ impl Attack {
     }
 }
 
-/// One number that an attack came to, and the limit that the server promises.
+/// One figure of an attack, with the limit that the server promises.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// What was measured, with its unit.
+    /// Name with unit.
     pub name: String,
-    /// The number; none where nothing was measured, which is never good.
+    /// Value; none if it was not measured, which misses every limit.
     pub value: Option<f64>,
-    /// The most it may be.
+    /// Upper limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<f64>,
-    /// The least it must be.
+    /// Lower limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<f64>,
 }
@@ -147,13 +146,13 @@ impl Figure {
         Figure { at_least: Some(least), ..self }
     }
 
-    /// Whether it keeps to its limit, if it has one.
+    /// Whether it is within its limit, if it has one.
     pub fn is_met(&self) -> bool {
         let Some(value) = self.value else { return self.at_most.is_none() && self.at_least.is_none() };
         self.at_most.is_none_or(|most| value <= most) && self.at_least.is_none_or(|least| value >= least)
     }
 
-    /// The limit, for people; empty where there is none.
+    /// The limit as text; empty without one.
     pub fn limit(&self) -> String {
         match (self.at_most, self.at_least) {
             (Some(most), _) => format!("<= {most}"),
@@ -163,28 +162,28 @@ impl Figure {
     }
 }
 
-/// Where an attack takes place.
+/// The target and the state of an attack.
 #[derive(Debug)]
 pub struct Site {
     server: Server,
-    /// Peers that attack.
+    /// Number of attacking peers.
     peers: usize,
-    /// A file that a healthy client downloads slowly, if the server has one.
+    /// Path of a file that a healthy client downloads slowly, if given.
     download: Option<String>,
     started: Instant,
     is_over: AtomicBool,
 }
 
 impl Site {
-    /// A site on which nothing has begun.
+    /// Creates the state of an attack that has not started.
     pub fn new(server: Server, peers: usize, download: Option<String>) -> Site {
         Site { server, peers, download, started: Instant::now(), is_over: AtomicBool::new(false) }
     }
 
-    /// Attacks until `ends` says so, or for as long as asked for, and returns the figures.
+    /// Attacks for `duration` or until `ends` returns true, and returns the figures.
     ///
     /// # Panics
-    /// Never: a thread of an attack that panics is a mistake here.
+    /// A thread of the attack panics, which is a defect of this program.
     pub fn attack(&self, attack: Attack, duration: Duration, ends: impl Fn() -> bool) -> Vec<Figure> {
         thread::scope(|scope| {
             let figures = scope.spawn(|| attack.run(self));
@@ -205,18 +204,18 @@ impl Site {
     }
 }
 
-/// Moments at equal distances; none is made up for that was missed.
-struct Beat {
+/// Times at equal intervals; missed ones are skipped.
+struct Ticker {
     next: Instant,
     interval: Duration,
 }
 
-impl Beat {
-    fn every(interval: Duration) -> Beat {
-        Beat { next: Instant::now(), interval }
+impl Ticker {
+    fn every(interval: Duration) -> Ticker {
+        Ticker { next: Instant::now(), interval }
     }
 
-    /// The next moment.
+    /// Returns the next time.
     fn next(&mut self) -> Instant {
         self.next = (self.next + self.interval).max(Instant::now());
         self.next
@@ -232,13 +231,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_attack_is_known_by_its_name_alone() {
+    fn attacks_are_found_only_by_their_names() {
         assert!(Attack::ALL.into_iter().all(|attack| Attack::named(attack.name()) == Some(attack)));
         assert_eq!(Attack::named("polite"), None);
     }
 
     #[test]
-    fn figures_keep_their_limits_and_what_was_not_measured_keeps_none() {
+    fn figures_are_judged_and_missing_values_miss_every_limit() {
         assert!(Figure::new("x", 9.0).is_met() && Figure::new("x", None).is_met());
         assert!(Figure::new("x", 9.0).at_most(9.0).is_met() && !Figure::new("x", 9.1).at_most(9.0).is_met());
         assert!(

@@ -1,30 +1,30 @@
-//! The kinds of hostile peers: their names, and what each needs of its socket.
+//! The kinds of hostile peers: names and socket options.
 
-/// What a peer does to the server.
+/// Behavior of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Sends a byte of an HTTP head each second, and never an end of it.
+    /// Sends one byte of an endless HTTP head per second.
     SlowHeads,
-    /// Sends a good request for an upgrade, a byte each second.
+    /// Sends a valid upgrade request, one byte per second.
     SlowUpgrades,
-    /// Upgraded, sends good frames, a byte each second.
+    /// Upgraded; sends valid frames, one byte per second.
     SlowFrames,
-    /// Upgraded, says nothing, and answers no ping.
+    /// Upgraded; sends nothing and answers no ping.
     Silent,
-    /// Upgraded, reads nothing, and looks alive by a pong now and then.
+    /// Upgraded; reads nothing and sends a pong from time to time.
     Deaf,
-    /// As [`Kind::Deaf`], and sends MOVEs within the rate, whose acks pile up.
+    /// Like [`Kind::Deaf`], with MOVEs within the rate, so that acks accumulate.
     ZeroWindow,
-    /// Sends random bytes: every second one of them instead of a request, the others behind the upgrade.
+    /// Sends random bytes: half of the peers instead of a request, the others after the upgrade.
     Garbage,
-    /// Sends good MOVEs, several times as many as are allowed.
+    /// Sends several times the allowed number of valid MOVEs.
     Flooders,
-    /// Comes and goes, in all the ways there are, a few times a second.
+    /// Connects and disconnects in every way, a few times per second.
     Churners,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Kind; 9] = [
         Kind::SlowHeads,
         Kind::SlowUpgrades,
@@ -52,7 +52,7 @@ impl Kind {
         }
     }
 
-    /// The kinds in a list such as `deaf,silent`, each once and in the order of [`Kind::ALL`]; `all` are all.
+    /// Parses a list such as `deaf,silent`; returns each kind once, in the order of [`Kind::ALL`]. `all` means all kinds.
     pub fn list(text: &str) -> Option<Vec<Kind>> {
         if text == "all" {
             return Some(Kind::ALL.to_vec());
@@ -63,12 +63,12 @@ impl Kind {
         wanted.iter().all(is_known).then(chosen)
     }
 
-    /// Whether it takes nothing from its socket once it is upgraded.
+    /// Whether it reads nothing after the upgrade.
     pub fn is_deaf(self) -> bool {
         matches!(self, Kind::Deaf | Kind::ZeroWindow)
     }
 
-    /// Size of its receive buffer, in bytes, where that is not the system's: small ones are full soon.
+    /// Size of its receive buffer, in bytes, if it differs from the system's; a small one fills quickly.
     pub fn receive_buffer_bytes(self) -> Option<usize> {
         self.is_deaf().then_some(2_048)
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_name_kinds_once_each_and_nothing_else() {
+    fn lists_are_parsed_without_duplicates() {
         assert_eq!(Kind::list("all"), Some(Kind::ALL.to_vec()));
         assert_eq!(Kind::list("silent, slow-heads,silent"), Some(vec![Kind::SlowHeads, Kind::Silent]));
         for text in ["", "all,silent", "silent,", "polite"] {

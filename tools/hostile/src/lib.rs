@@ -1,15 +1,14 @@
-//! A generator of hostile peers: thousands of connections that mean no good, in one process, bounded in time.
+//! A generator of hostile peers: thousands of malicious connections in one process, for a bounded time.
 //!
-//! What the server does about each is counted; whether that is right is for others to judge, who know what it promises
-//! and look at its healthy clients meanwhile.
+//! It counts the server's reactions. Callers judge them: they know the promises of the server and observe its healthy clients.
 //!
 //! ```text
-//! main ──> options    the command line becomes one valid set of options
+//! main ──> options    the command line becomes validated options
 //!      ├─> swarm      the loop: the only user of mio
-//!      │     ├─> peer     a connection and what came back ──> script: what is sent, and when
-//!      │     └─> kind     what there is to be done to a server
-//!      ├─> tally      what came of it, as text or JSON
-//!      └─> attack     a few peers with a plan instead, each in a file of its own; figures with limits
+//!      │     ├─> peer     a connection and its input ──> script: output and its times
+//!      │     └─> kind     behaviors of peers
+//!      ├─> tally      the counts, as text or JSON
+//!      └─> attack     a few peers with a plan, one file each; figures with limits
 //!            ├─> line        a player's connection ──> game-client
 //!            └─> requester   a plain HTTP connection
 //! ```

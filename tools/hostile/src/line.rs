@@ -1,6 +1,6 @@
-//! A player's connection for code that runs straight down: open, send, hear for a while, leave.
+//! A player's connection for sequential code: open, send, receive for a while, leave.
 //!
-//! One thread serves one line; a thread that serves many makes them non-blocking with [`Line::stop_waiting`].
+//! A line blocks its thread. A thread with several lines makes them non-blocking with [`Line::stop_waiting`].
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -12,13 +12,13 @@ use loadtest::handshake::{self, Response};
 use loadtest::values::Server;
 use stage::deadline::DeadlineStream;
 
-/// How long the server may take to connect, to upgrade, and to take what is sent.
+/// Timeout for connecting, upgrading and sending.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Size of the buffer that a line reads into, in bytes.
+/// Size of a line's read buffer, in bytes.
 const READ_BYTES: usize = 16 * 1_024;
 
-/// The mask of every frame: any will do.
+/// The mask of every frame; its value is arbitrary.
 const MASK: u32 = 0x5a5a_5a5a;
 
 /// One player's connection.
@@ -26,19 +26,19 @@ const MASK: u32 = 0x5a5a_5a5a;
 pub struct Line {
     stream: TcpStream,
     inbox: Inbox,
-    /// What the server sets as cookie, as a `Cookie` header gives it back.
+    /// The session cookie, in the form of a `Cookie` header.
     pub cookie: Option<String>,
     /// The player's id.
     pub id: PlayerId,
-    /// Where the player stands by the last message that says so.
+    /// Position of the player in the last message that contains it.
     pub position: (u16, u16),
     sequence: u32,
-    /// Bytes sent so far, the request included.
+    /// Bytes sent so far, including the request.
     pub bytes_sent: u64,
 }
 
 impl Line {
-    /// Connects, upgrades, and waits for the first `GAME_STATE`, which `hear` gets with all that comes behind it.
+    /// Connects, upgrades, and waits for the first `GAME_STATE`; `hear` gets it and all messages received with it.
     ///
     /// # Errors
     /// The server refuses, or does not answer in time.
@@ -69,10 +69,10 @@ impl Line {
         Ok(line)
     }
 
-    /// From now on hearing takes what is there and does not wait.
+    /// Makes the line non-blocking.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel refuses.
     pub fn stop_waiting(&mut self) -> io::Result<()> {
         self.stream.set_nonblocking(true)
     }
@@ -80,7 +80,7 @@ impl Line {
     /// Sends one message.
     ///
     /// # Errors
-    /// The connection is over, or the server does not read.
+    /// The connection is closed, or the server does not read in time.
     pub fn send(&mut self, message: &ClientMessage) -> io::Result<()> {
         self.send_payload(&message.to_bytes())
     }
@@ -88,7 +88,7 @@ impl Line {
     /// Sends these bytes as a message.
     ///
     /// # Errors
-    /// As [`Line::send`].
+    /// Like [`Line::send`].
     pub fn send_payload(&mut self, payload: &[u8]) -> io::Result<()> {
         self.send_frame(Opcode::Binary as u8, payload)
     }
@@ -96,7 +96,7 @@ impl Line {
     /// Sends a frame with this first byte.
     ///
     /// # Errors
-    /// As [`Line::send`].
+    /// Like [`Line::send`].
     pub fn send_frame(&mut self, first: u8, payload: &[u8]) -> io::Result<()> {
         let mut frame = Vec::with_capacity(6 + payload.len());
         append_masked(&mut frame, Opcode::Binary, payload, MASK);
@@ -108,17 +108,17 @@ impl Line {
     /// Sends a MOVE, with a claim if one is given.
     ///
     /// # Errors
-    /// As [`Line::send`].
+    /// Like [`Line::send`].
     pub fn step(&mut self, vector: Vector, claim: Option<(u16, u16)>) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let claim = claim.map(|(x, y)| (u32::from(x), u32::from(y)));
         self.send(&ClientMessage::Move { vector, sequence: self.sequence, claim })
     }
 
-    /// Hears until a moment; `hear` gets the payload and the meaning of each message.
+    /// Receives until a deadline; `hear` gets payload and decoded form of each message.
     ///
     /// # Errors
-    /// The server ended the connection, or sent what no server sends.
+    /// The server closed the connection, or sent an invalid message.
     pub fn hear_until(
         &mut self,
         moment: Instant,
@@ -126,7 +126,7 @@ impl Line {
     ) -> io::Result<()> {
         loop {
             let left = moment.saturating_duration_since(Instant::now());
-            // Zero would wait for ever.
+            // A timeout of zero means none.
             if left < Duration::from_micros(100) {
                 return Ok(());
             }
@@ -135,24 +135,24 @@ impl Line {
         }
     }
 
-    /// Hears what has arrived on a line that does not wait.
+    /// Receives all available messages of a non-blocking line.
     ///
     /// # Errors
-    /// As [`Line::hear_until`].
+    /// Like [`Line::hear_until`].
     pub fn hear_now(&mut self, mut hear: impl FnMut(&[u8], &ServerMessage)) -> io::Result<()> {
         while self.read(&mut hear)? {}
         Ok(())
     }
 
-    /// Leaves in order, and waits until the server has closed.
+    /// Sends LEAVE, and waits until the server has closed the connection.
     pub fn leave(mut self) {
         if self.send(&ClientMessage::Leave).is_ok() {
-            // The end is what is waited for.
+            // The end of the connection is expected.
             let _ = self.hear_until(Instant::now() + PATIENCE, |_, _| ());
         }
     }
 
-    /// Reads once; whether anything came.
+    /// Reads once, and returns whether bytes arrived.
     fn read(&mut self, hear: &mut impl FnMut(&[u8], &ServerMessage)) -> io::Result<bool> {
         let mut buffer = [0; READ_BYTES];
         match self.stream.read(&mut buffer) {
@@ -211,7 +211,7 @@ fn request(server: &Server, cookie: Option<&str>) -> Vec<u8> {
     request
 }
 
-/// The head of the answer, and what came behind it.
+/// Returns the head of the response and the bytes after it.
 fn read_head(stream: &mut DeadlineStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (mut received, mut buffer) = (Vec::new(), [0; READ_BYTES]);
     loop {
@@ -229,7 +229,7 @@ fn read_head(stream: &mut DeadlineStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     }
 }
 
-/// The cookie that a head sets, without its attributes.
+/// Returns the cookie of a head, without its attributes.
 fn cookie_in(head: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(head);
     let header = head.lines().filter_map(|line| line.split_once(':'));
@@ -243,7 +243,7 @@ mod tests {
     use loadtest::values::Value as _;
 
     #[test]
-    fn a_cookie_is_taken_from_the_answer_and_given_back_in_the_request() {
+    fn a_cookie_of_the_response_is_sent_with_the_next_request() {
         let head = b"HTTP/1.1 101 Switching Protocols\r\nset-cookie: a=1f; Path=/ws; HttpOnly\r\n\r\n";
         assert_eq!(cookie_in(head).as_deref(), Some("a=1f"));
         assert_eq!(cookie_in(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), None);

@@ -1,4 +1,4 @@
-//! The generator as a program; see the library of the same name.
+//! The program; the library of the same name has the generator.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use serde_json::json;
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Descriptors needed beside the peers': poll, signals, standard streams, observers.
+/// Descriptors besides those of the peers: poll, signals, standard streams, observers.
 const DESCRIPTORS_OVERHEAD: usize = 32;
 
 fn main() -> ExitCode {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         }
         Err(problem) => return complain(BAD_USAGE, &problem),
     };
-    if let Err(problem) = make_room(&options) {
+    if let Err(problem) = require_descriptors(&options) {
         return complain(BAD_USAGE, &problem);
     }
     if let Some(problem) = &options.server.problem {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 /// Attacks, and returns the figures as text or JSON.
 fn run(options: Options, attack: Attack) -> io::Result<String> {
-    // Before any thread is there, so that none is ended by them.
+    // Before the first thread starts, so that every thread blocks the signals.
     let signals = StopSignals::new()?;
     let site = Site::new(options.server, options.peers, options.download);
     let figures = site.attack(attack, options.duration, || signals.take());
@@ -64,8 +64,8 @@ fn run(options: Options, attack: Attack) -> io::Result<String> {
     Ok(figures.iter().map(line).collect())
 }
 
-/// Raises the limit of open files to what the peers need.
-fn make_room(options: &Options) -> Result<(), String> {
+/// Raises the limit of open files for the peers.
+fn require_descriptors(options: &Options) -> Result<(), String> {
     let wanted = options.peers + DESCRIPTORS_OVERHEAD;
     let limit = raise_open_files(wanted as u64)
         .map_err(|error| format!("the limit of open files is unknown: {error}"))?;

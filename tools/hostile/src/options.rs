@@ -12,40 +12,40 @@ use crate::kind::Kind;
 const FREE: Bounds = (0.0, 0.0);
 const DAY_S: f64 = 86_400.0;
 
-/// Whom to bother, how, and for how long.
+/// Target, behavior and duration.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server.
     pub server: Server,
-    /// Connections to keep up.
+    /// Number of connections.
     pub peers: usize,
-    /// Kinds of them, in equal parts.
+    /// Kinds of peers, in equal parts.
     pub kinds: Vec<Kind>,
-    /// What is done instead of what the kinds do, if anything is.
+    /// The attack that runs instead of the kinds, if any.
     pub attack: Option<Attack>,
-    /// Path of a file that a healthy client downloads slowly beside the attack on HTTP.
+    /// Path of a file that a healthy client downloads slowly beside the attack `slots`.
     pub download: Option<String>,
-    /// How long.
+    /// Duration of the run.
     pub duration: Duration,
-    /// Most connections begun a second, those that come back included.
+    /// Maximum number of new connections per second, including reconnects.
     pub connect_rate: f64,
-    /// MOVEs a second of each flooder.
+    /// MOVEs per second of each flooder.
     pub flood_rate: f64,
-    /// Source addresses in 127.0.0.0/8 over which connections are spread; 0 leaves the choice to the system.
+    /// Number of source addresses in 127.0.0.0/8; 0 lets the system choose.
     pub source_addresses: u32,
-    /// Seed of everything left to chance.
+    /// Seed of all random choices.
     pub seed: u64,
-    /// Print one JSON object instead of text.
+    /// Whether to print one JSON object instead of text.
     pub json: bool,
 }
 
-/// What the command line asks for.
+/// The command of the command line.
 pub type Command = cli::Command<Box<Options>>;
 
-/// Reads the arguments that follow the program's name; one dash will do for each flag.
+/// Parses the arguments after the program's name; flags may have one dash.
 ///
 /// # Errors
-/// One line that names the flag, the value and what is allowed.
+/// One line with the flag, its value and the allowed values.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
     cli::parse("hostile", args.into_iter(), &brief(), declare, read)
 }
@@ -70,26 +70,31 @@ fn read(matches: &Matches) -> Result<Box<Options>, String> {
 }
 
 fn declare(getopts: &mut Getopts) {
-    getopts.optopt("", "server", "whom to bother [ws://127.0.0.1:8108/ws]", "URL");
-    getopts.optopt("", "peers", "connections to keep up [2000; of an attack its own]", "N");
-    getopts.optopt("", "kinds", "what they do, such as deaf,silent [all]", "LIST");
-    getopts.optopt("", "attack", "let a few do this instead, such as jump", "NAME");
-    getopts.optopt("", "download", "file that is downloaded slowly beside the attack on HTTP", "PATH");
-    getopts.optopt("", "duration", "for how long [60s]", "TIME");
-    getopts.optopt("", "connect-rate", "most connections begun a second [500]", "N");
-    getopts.optopt("", "flood-rate", "MOVEs a second of each flooder [240]", "N");
-    getopts.optopt("", "source-addresses", "connect from so many of 127.0.0.0/8 [250 to loopback]", "N");
-    getopts.optopt("", "seed", "seed of everything left to chance [1]", "N");
+    getopts.optopt("", "server", "target [ws://127.0.0.1:8108/ws]", "URL");
+    getopts.optopt("", "peers", "number of connections [2000; each attack has its own]", "N");
+    getopts.optopt("", "kinds", "kinds of peers, such as deaf,silent [all]", "LIST");
+    getopts.optopt("", "attack", "run this attack instead, such as jump", "NAME");
+    getopts.optopt("", "download", "file for a slow download beside the attack slots", "PATH");
+    getopts.optopt("", "duration", "duration of the run [60s]", "TIME");
+    getopts.optopt("", "connect-rate", "maximum of new connections per second [500]", "N");
+    getopts.optopt("", "flood-rate", "MOVEs per second of each flooder [240]", "N");
+    getopts.optopt(
+        "",
+        "source-addresses",
+        "number of source addresses in 127.0.0.0/8 [250 to loopback]",
+        "N",
+    );
+    getopts.optopt("", "seed", "seed of all random choices [1]", "N");
     getopts.optflag("", "json", "print the counts as one JSON object");
 }
 
-/// What `--help` says beside the flags.
+/// Returns the text of `--help` without the flags.
 fn brief() -> String {
     format!(
-        "Bothers a game server with peers that mean no good, and counts what it did about them.\n\n\
+        "Runs hostile peers against a game server, and counts its reactions.\n\n\
          Usage: hostile --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s\n\n\
          Kinds: {}.\nAttacks: {}.\n\n\
-         Exit status: 0 whatever the server did, 1 when the run failed, 2 for bad usage.",
+         Exit status: 0 after a run, 1 when the run failed, 2 for invalid usage.",
         Kind::ALL.map(Kind::name).join(", "),
         Attack::ALL.map(Attack::name).join(", ")
     )
@@ -104,7 +109,7 @@ fn kinds(matches: &Matches) -> Result<Vec<Kind>, String> {
     let text = matches.opt_str("kinds").unwrap_or_else(|| "all".to_owned());
     Kind::list(&text).ok_or_else(|| {
         let names = Kind::ALL.map(Kind::name).join(", ");
-        format!("--kinds {text}: expected all, or some of {names} with commas between them")
+        format!("--kinds {text}: expected all, or a comma-separated list of {names}")
     })
 }
 
@@ -116,14 +121,14 @@ fn attack(matches: &Matches) -> Result<Option<Attack>, String> {
     matches.opt_str("attack").map(read).transpose()
 }
 
-/// As many as asked for; otherwise so many that none runs out of ports, where the server allows any.
+/// Returns the number of source addresses; the default for loopback is large enough that no address runs out of ports.
 fn source_addresses(matches: &Matches, server: &Server) -> Result<u32, String> {
     let default = if server.is_loopback() { "250" } else { "0" };
     let count = value(matches, "source-addresses", default, (0.0, 65_000.0))?;
     if count > 0 && !server.is_loopback() {
-        let whom = &server.authority;
+        let target = &server.authority;
         return Err(format!(
-            "--source-addresses {count}: only for a server on 127.0.0.0/8, and {whom} is not"
+            "--source-addresses {count}: only for a server on 127.0.0.0/8, and {target} is not"
         ));
     }
     Ok(count)
@@ -141,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_valid_and_one_dash_will_do() {
+    fn defaults_are_valid_and_flags_may_have_one_dash() {
         let options = run(&[]).unwrap();
         assert_eq!((options.peers, options.kinds.len(), options.source_addresses), (2_000, 9, 250));
         let line = ["-peers=20", "-kinds", "deaf", "--duration=1m30s", "-json", "-seed=7"];
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_named_with_what_is_allowed() {
+    fn invalid_values_are_named_with_the_allowed_ones() {
         for (args, problem) in [
             (&["--peers=0"][..], "--peers 0: expected a whole number from 1 to 100000"),
             (
@@ -169,7 +174,11 @@ mod tests {
             assert_eq!(run(args).unwrap_err(), problem);
         }
         assert_eq!(run(&["--server=ws://10.0.0.1:80/ws"]).unwrap().source_addresses, 0);
-        assert!(run(&["--kinds=polite"]).unwrap_err().contains("expected all, or some of slow-heads, "));
+        assert!(
+            run(&["--kinds=polite"])
+                .unwrap_err()
+                .contains("expected all, or a comma-separated list of slow-heads, ")
+        );
         assert!(run(&["--help"]).unwrap_err().contains("zero-window"));
     }
 }

@@ -1,4 +1,4 @@
-//! One peer: at most one connection at a time, and what is known of it.
+//! One peer, with at most one connection at a time.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -12,64 +12,64 @@ use crate::kind::Kind;
 use crate::script::Script;
 use crate::tally::End;
 
-/// Most bytes that wait for a server that does not read; beyond it nothing new is made up.
+/// Maximum bytes queued for a server that does not read; beyond it the peer produces none.
 const OUTGOING_BYTES_MAX: usize = 8 * 1024;
 
-/// Reads in a row of one peer; the others get their turn after that.
-const READS_PER_TURN: usize = 4;
+/// Maximum consecutive reads of one peer.
+const CONSECUTIVE_READS_MAX: usize = 4;
 
-/// How far a connection is.
+/// Phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// There is none.
+    /// No connection.
     Away,
-    /// The kernel connects.
+    /// The kernel is connecting.
     Connecting,
-    /// Connected, and not upgraded.
+    /// Connected, not upgraded.
     Opening,
     /// Upgraded.
     Playing,
 }
 
-/// What came of reading.
+/// Result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// Nothing that matters; more may be waiting.
+    /// No event; more bytes may be available.
     More,
-    /// All there is has been read.
+    /// The socket is empty.
     Drained,
-    /// The connection is upgraded now.
+    /// The connection has been upgraded.
     Upgraded,
-    /// The connection is over.
+    /// The connection has ended.
     Over(End),
 }
 
 /// A peer.
 #[derive(Debug)]
 pub struct Peer {
-    /// What it does.
+    /// Its behavior.
     pub kind: Kind,
-    /// What its present connection does.
+    /// The script of its current connection.
     pub script: Script,
-    /// How far that is.
+    /// The phase of its current connection.
     pub phase: Phase,
-    /// The socket; none while away.
+    /// The socket; none while disconnected.
     pub stream: Option<TcpStream>,
-    /// Connections so far: what was planned for an earlier one is void.
+    /// Number of connections so far; tasks of earlier connections are ignored.
     pub life: u32,
-    /// Whether a read is planned.
+    /// Whether a read is scheduled.
     pub is_read_planned: bool,
-    /// The answer to the request, as far as it has come.
+    /// The received part of the response.
     head: Vec<u8>,
     inbox: Inbox,
-    /// Code of the close frame that has come.
+    /// Code of the received close frame.
     close_code: Option<u16>,
-    /// What the kernel has not taken yet.
+    /// Bytes that the kernel has not accepted yet.
     pub outgoing: Vec<u8>,
 }
 
 impl Peer {
-    /// A peer that is away.
+    /// Creates a disconnected peer.
     pub fn new(kind: Kind, script: Script) -> Peer {
         Peer {
             kind,
@@ -85,26 +85,26 @@ impl Peer {
         }
     }
 
-    /// Begins another connection.
+    /// Starts another connection.
     pub fn begin(&mut self, stream: TcpStream, script: Script) {
         let life = self.life + 1;
         *self = Peer { life, phase: Phase::Connecting, stream: Some(stream), ..Peer::new(self.kind, script) };
     }
 
-    /// Whether it takes nothing from its socket any more.
+    /// Whether it has stopped reading.
     pub fn is_deaf(&self) -> bool {
         self.phase == Phase::Playing && self.kind.is_deaf()
     }
 
-    /// Whether there is room for more to be sent.
+    /// Whether more output may be queued.
     pub fn has_room(&self) -> bool {
         self.outgoing.len() < OUTGOING_BYTES_MAX
     }
 
-    /// Sends what waits, as far as the kernel takes it.
+    /// Sends queued bytes, as far as the kernel accepts them.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection has ended.
     pub fn flush(&mut self) -> io::Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         while !self.outgoing.is_empty() {
@@ -119,9 +119,9 @@ impl Peer {
         Ok(())
     }
 
-    /// Reads for a turn.
+    /// Reads up to the maximum of consecutive reads.
     pub fn receive(&mut self, scratch: &mut [u8]) -> Received {
-        for _ in 0..READS_PER_TURN {
+        for _ in 0..CONSECUTIVE_READS_MAX {
             match self.receive_once(scratch) {
                 Received::More => {}
                 other => return other,
@@ -130,9 +130,9 @@ impl Peer {
         Received::More
     }
 
-    /// How the connection ended, if all that is left of it is what it had received; for a connection that can't send.
+    /// Reads the remaining bytes of a connection that can't send, and returns how it ended.
     pub fn last_words(&mut self, scratch: &mut [u8]) -> End {
-        // A receive buffer is bounded: what does not end in so many turns is not the rest of one.
+        // The rest of a receive buffer is bounded, so the number of reads is too.
         for _ in 0..64 {
             match self.receive(scratch) {
                 Received::Over(end) => return end,
@@ -155,7 +155,7 @@ impl Peer {
         }
     }
 
-    /// A server that has said why it closes has closed, however the connection ends.
+    /// A reset after a close frame counts as a close.
     fn end_by_reset(&self) -> End {
         self.close_code.map_or(End::Reset, |code| End::Closed(Some(code)))
     }
@@ -195,12 +195,12 @@ impl Peer {
         }
     }
 
-    /// Ends the connection, with a reset if so wanted.
+    /// Closes the connection, with a reset if `resets`.
     pub fn leave(&mut self, resets: bool) {
         if let Some(stream) = &self.stream
             && resets
         {
-            // Fails only where the kernel has reset it already.
+            // Fails only after a reset.
             let _ = setsockopt(stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
         }
         self.stream = None;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_by_their_status() {
+    fn refusals_are_recognized_by_their_status() {
         assert_eq!(status_of("HTTP 503 Service Unavailable"), Some(503));
         assert_eq!(status_of("endless response head"), None);
         let refused = peer().take_head(b"HTTP/1.1 408 Request Timeout\r\n\r\n");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_frame_is_remembered_until_the_end_comes() {
+    fn a_close_frame_is_remembered_until_the_end_of_the_connection() {
         let mut peer = peer();
         assert_eq!(peer.take_head(UPGRADED.as_bytes()), Received::Upgraded);
         assert_eq!(peer.end_by_reset(), End::Reset);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_frame_right_behind_the_upgrade_is_not_missed() {
+    fn a_close_frame_directly_after_the_upgrade_is_found() {
         let mut peer = peer();
         let bytes = [UPGRADED.as_bytes(), &[0x88, 2, 3, 0xf5]].concat();
         assert_eq!(peer.take_head(&bytes), Received::Upgraded);

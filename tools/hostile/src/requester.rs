@@ -1,4 +1,4 @@
-//! A plain HTTP connection that sends what it is told, takes the answers, and is opened again when the server ends it.
+//! An HTTP connection that sends given bytes, reads the responses, and reopens after the server closes it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -6,32 +6,32 @@ use std::net::SocketAddr;
 use loadtest::os::begin_connect;
 use mio::net::TcpStream;
 
-/// Size of the buffer that answers are read into, in bytes.
+/// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 64 * 1_024;
 
-/// How an answer begins.
+/// The first bytes of a response.
 const ANSWER: &[u8] = b"HTTP/1.1 ";
 
-/// Bytes of an answer that say whether it is a refusal: its beginning and the first digit of its status.
+/// Bytes up to the first digit of the status, which marks a refusal.
 const STATUS_BYTES: usize = ANSWER.len() + 1;
 
-/// Counts of one connection or of several.
+/// Counts of one or several connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Connections begun.
+    /// Started connections.
     pub opened: u64,
-    /// Connections that the server ended, or that did not come about.
+    /// Connections closed by the server or failed.
     pub ended: u64,
-    /// Bytes sent.
+    /// Sent bytes.
     pub bytes_sent: u64,
-    /// Answers with a status below 400.
+    /// Responses with a status below 400.
     pub answered: u64,
-    /// Answers with another status.
+    /// Responses with another status.
     pub refused: u64,
 }
 
 impl Requests {
-    /// Both together.
+    /// Returns the sum.
     #[must_use]
     pub fn plus(self, other: Requests) -> Requests {
         Requests {
@@ -44,27 +44,27 @@ impl Requests {
     }
 }
 
-/// One connection after the other.
+/// A requester, with one connection at a time.
 #[derive(Debug)]
 pub struct Requester {
     server: SocketAddr,
     stream: Option<TcpStream>,
-    /// What the kernel has not taken yet.
+    /// Bytes that the kernel has not accepted yet.
     waiting: Vec<u8>,
-    /// The last bytes received: an answer may begin in one piece and go on in the next.
+    /// The last received bytes, because the start of a response may be split.
     tail: Vec<u8>,
-    /// What came of it.
+    /// The counts.
     pub requests: Requests,
 }
 
 impl Requester {
-    /// Not connected yet.
+    /// Creates a requester without a connection.
     pub fn new(server: SocketAddr) -> Requester {
         let requests = Requests::default();
         Requester { server, stream: None, waiting: Vec::new(), tail: Vec::new(), requests }
     }
 
-    /// Takes what has arrived, then sends these bytes unless earlier ones still wait; never waits itself.
+    /// Reads available bytes, then sends these unless earlier ones are still queued; never blocks.
     pub fn act(&mut self, bytes: &[u8]) {
         if self.stream.is_none() && !self.open() {
             return;
@@ -87,7 +87,7 @@ impl Requester {
         self.stream.is_some()
     }
 
-    /// Takes all there is; whether the connection lives.
+    /// Reads all available bytes, and returns whether the connection is open.
     fn read(&mut self) -> bool {
         let mut buffer = vec![0; READ_BYTES];
         loop {
@@ -100,7 +100,7 @@ impl Requester {
         }
     }
 
-    /// Sends what the kernel takes; whether the connection lives.
+    /// Sends as much as the kernel accepts, and returns whether the connection is open.
     fn write(&mut self) -> bool {
         while !self.waiting.is_empty() {
             let Some(stream) = &mut self.stream else { return false };
@@ -124,13 +124,13 @@ impl Requester {
                 _ => self.requests.refused += 1,
             }
         }
-        // Shorter than what is counted, so that nothing counts twice.
+        // Shorter than the counted pattern, so that no response counts twice.
         let kept = self.tail.len().min(STATUS_BYTES - 1);
         self.tail.drain(..self.tail.len() - kept);
     }
 }
 
-/// Whether a connection lives on behind this: it is not connected yet, or has nothing to give or no room.
+/// Whether the connection stays open after this error: not connected yet, empty, or full.
 fn is_patient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected)
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_counted_once_however_they_are_cut() {
+    fn responses_are_counted_once_however_they_are_split() {
         let text =
             b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 429 Too Many Requests\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n";
         for cut in 0..text.len() {

@@ -1,4 +1,4 @@
-//! What a peer sends, and when: no sockets and no clock, so that it can be tried without a server.
+//! The output of a peer over time, without sockets and clocks, so that it can be tested without a server.
 
 use game_client::{ClientMessage, Vector};
 use loadtest::frame::{Opcode, append_masked};
@@ -9,78 +9,78 @@ use crate::kind::Kind;
 /// Nanoseconds in a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
 
-/// Time between two bytes of the slow.
+/// Time between two bytes of slow peers.
 const BYTE_INTERVAL_NS: u64 = SECOND_NS;
 
 /// Time between two pieces of garbage.
 const GARBAGE_INTERVAL_NS: u64 = SECOND_NS;
 
-/// Longest piece of garbage, in bytes.
+/// Maximum length of a piece of garbage, in bytes.
 const GARBAGE_BYTES_MAX: u64 = 512;
 
-/// Time between two signs of life of the deaf: far less than any server's patience with silence.
+/// Time between two pongs of deaf peers; far below any idle timeout.
 const SIGN_INTERVAL_NS: u64 = 5 * SECOND_NS;
 
-/// Time between two bursts of MOVEs; bursts keep the generator's own share of system calls small.
+/// Time between two bursts of MOVEs; bursts save system calls of the generator.
 const BURST_INTERVAL_NS: u64 = SECOND_NS / 10;
 
-/// MOVEs a second that fill the way back while nobody reads: about as many as the game's own client sends.
+/// MOVEs per second whose acks fill the buffers of a peer that does not read; close to the rate of the game's client.
 const UNREAD_MOVES_PER_S: f64 = 20.0;
 
-/// Longest stay of a churner, once it is connected.
+/// Maximum time between connect and leave of a churner.
 const STAY_NS_MAX: u64 = SECOND_NS / 4;
 
-/// The beginning of a head that never ends; what follows is one field value.
+/// The start of an endless head; the rest is one field value.
 const HEAD: &[u8] = b"GET /ws HTTP/1.1\r\nHost: hostile\r\nX-Endless: ";
 
-/// How a connection goes on after what was just sent.
+/// The next step of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// More after so many nanoseconds.
+    /// More output after this time, in nanoseconds.
     After(u64),
-    /// Nothing more unless the server upgrades.
+    /// No output until the upgrade.
     Wait,
-    /// Closes in the ordinary way.
+    /// Close normally.
     Close,
-    /// Closes with a reset.
+    /// Close with a reset.
     Reset,
 }
 
-/// What a connection does before it is upgraded.
+/// Behavior before the upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
-    /// Sends the whole request at once.
+    /// Sends the whole request in one write.
     Request,
     /// Sends the request byte by byte.
     RequestSlowly,
-    /// Sends a head without an end, byte by byte.
+    /// Sends an endless head, byte by byte.
     EndlessHead,
     /// Sends random bytes.
     Garbage,
-    /// Leaves at once.
+    /// Leaves immediately.
     Leave,
 }
 
-/// One connection of a peer, from its beginning to its end.
+/// The script of one connection.
 #[derive(Clone, Debug)]
 pub struct Script {
     kind: Kind,
     opening: Opening,
-    /// Bytes of the opening that have been sent, if it is a slow one.
+    /// Sent bytes of a slow opening.
     sent: usize,
-    /// The rest of a frame that is sent slowly, last byte first.
+    /// The rest of a slow frame, in reverse order.
     frame: Vec<u8>,
     sequence: u32,
-    /// MOVEs a second.
+    /// MOVEs per second.
     moves_per_s: f64,
-    /// MOVEs that are due, as parts of one.
+    /// Due MOVEs, as a fraction.
     owed: f64,
-    /// Whether it leaves without a word.
+    /// Whether it leaves with a reset.
     resets: bool,
 }
 
 impl Script {
-    /// The script of another connection of a peer; `index` says which of its kind's ways it goes where there are two.
+    /// Creates the script of a new connection; `index` selects between two variants of a kind.
     pub fn new(kind: Kind, index: usize, flood_rate: f64, random: &mut Random) -> Script {
         let opening = match kind {
             Kind::SlowHeads => Opening::EndlessHead,
@@ -94,7 +94,7 @@ impl Script {
         Script { kind, opening, sent: 0, frame: Vec::new(), sequence: 0, moves_per_s, owed: 0.0, resets }
     }
 
-    /// Appends what is sent now, and says how it goes on; asked first when it is connected, and again when it is upgraded.
+    /// Appends the current output, and returns the next step; called after connecting, and again after the upgrade.
     pub fn act(&mut self, is_upgraded: bool, request: &[u8], random: &mut Random, out: &mut Vec<u8>) -> Next {
         if is_upgraded { self.play(random, out) } else { self.open(request, random, out) }
     }
@@ -151,7 +151,7 @@ impl Script {
                 Next::After(GARBAGE_INTERVAL_NS)
             }
             Kind::Churners if self.frame.is_empty() => {
-                // The mark that it has stayed; nothing is sent of it.
+                // Marks the end of the stay; it is not sent.
                 self.frame.push(0);
                 Next::After(random.below(STAY_NS_MAX))
             }
@@ -185,7 +185,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET /ws HTTP/1.1\r\n\r\n";
 
-    /// What a connection sends in so many steps, and what it wants after the last.
+    /// Returns the output of some steps, and the step after the last.
     fn sent(kind: Kind, index: usize, is_upgraded: bool, steps: usize) -> (Vec<Vec<u8>>, Next) {
         let mut random = Random::new(7);
         let mut script = Script::new(kind, index, 240.0, &mut random);
@@ -211,12 +211,12 @@ mod tests {
             }
             stream = after;
         }
-        assert!(stream.is_empty(), "{stream:?} behind the frames");
+        assert!(stream.is_empty(), "{stream:?} after the frames");
         found
     }
 
     #[test]
-    fn the_slow_send_a_byte_at_a_time_and_good_ones() {
+    fn slow_peers_send_valid_bytes_one_at_a_time() {
         let (pieces, next) = sent(Kind::SlowUpgrades, 0, false, REQUEST.len());
         assert_eq!(pieces.concat(), REQUEST);
         assert!(pieces.iter().all(|piece| piece.len() == 1) && next == Next::After(SECOND_NS));
@@ -235,28 +235,28 @@ mod tests {
     }
 
     #[test]
-    fn floods_have_their_rate_and_the_unread_stay_within_the_servers() {
+    fn floods_have_their_rate_and_zero_window_peers_the_servers() {
         assert_eq!(moves(&sent(Kind::Flooders, 0, true, 10).0.concat()).len(), 240);
         assert_eq!(moves(&sent(Kind::ZeroWindow, 0, true, 10).0.concat()).len(), 20);
     }
 
     #[test]
-    fn the_silent_say_nothing_once_they_are_in() {
+    fn silent_peers_send_nothing_after_the_upgrade() {
         assert_eq!(sent(Kind::Silent, 0, false, 1), (vec![REQUEST.to_vec()], Next::Wait));
         assert_eq!(sent(Kind::Silent, 0, true, 1), (vec![vec![]], Next::Wait));
         let pong = sent(Kind::Deaf, 0, true, 1).0.concat();
-        assert_eq!((pong[0], pong.len()), (0x8a, 6), "but the deaf look alive");
+        assert_eq!((pong[0], pong.len()), (0x8a, 6), "deaf peers send pongs");
     }
 
     #[test]
-    fn garbage_comes_before_and_behind_the_upgrade() {
+    fn garbage_is_sent_before_and_after_the_upgrade() {
         assert_ne!(sent(Kind::Garbage, 0, false, 1).0.concat(), REQUEST);
         assert_eq!(sent(Kind::Garbage, 1, false, 1).0.concat(), REQUEST);
         assert!(!sent(Kind::Garbage, 1, true, 1).0.concat().is_empty());
     }
 
     #[test]
-    fn churners_go_all_ways() {
+    fn churners_leave_in_every_way() {
         let mut random = Random::new(3);
         let mut ways = Vec::new();
         for _ in 0..64 {

@@ -1,8 +1,7 @@
-//! The loop that keeps all peers busy: at a fixed pace, so that thousands of them cost little.
+//! The event loop of all peers, with fixed iterations, so that thousands of peers cost little.
 //!
-//! A turn takes the events there are, then does what is due, then connects as many as the pace allows. Bytes that have
-//! arrived wait for a while, since nobody here is in a hurry to read them. A peer whose connection has ended comes back
-//! after a pause, so that their number stays up and the server decides how often it has to deal with them.
+//! An iteration handles events, then due tasks, then starts connections within the connect rate. Received bytes wait for a while, because
+//! reading is not urgent. A peer whose connection has ended reconnects after a pause, so that their number stays constant.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -23,36 +22,36 @@ use crate::peer::{Peer, Phase, Received};
 use crate::script::{Next, SECOND_NS, Script};
 use crate::tally::{Counts, End, Tally};
 
-/// Length of a turn.
-const TURN: Duration = Duration::from_millis(10);
+/// Length of an iteration.
+const ITERATION: Duration = Duration::from_millis(10);
 
-/// Most events taken from the kernel in a turn.
-const EVENTS_PER_TURN: usize = 2_048;
+/// Maximum events per iteration.
+const EVENTS_PER_ITERATION: usize = 2_048;
 
-/// Most connections begun in a turn, however late it is.
-const BEGINS_PER_TURN: f64 = 200.0;
+/// Maximum new connections per iteration, even after a delay.
+const CONNECTS_PER_ITERATION: f64 = 200.0;
 
-/// How long bytes for an upgraded peer wait until it reads them.
+/// Delay before an upgraded peer reads received bytes.
 const READ_DELAY_NS: u64 = SECOND_NS / 2;
 
-/// Shortest pause before a peer comes back, and how much longer it may be: of churners, and of others.
+/// Minimum pause before a reconnect, and its maximum random extension: of churners, and of other kinds.
 const CHURN_PAUSE_NS: (u64, u64) = (SECOND_NS / 4, SECOND_NS / 4);
 const PAUSE_NS: (u64, u64) = (SECOND_NS, SECOND_NS);
 
-/// Size of the one buffer all sockets are read into, in bytes.
+/// Size of the shared read buffer, in bytes.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// The address before the first source address.
 const SOURCE_BASE: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 0);
 
-/// Something to be done for a peer.
+/// A task of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
-    /// Come back.
+    /// Reconnect.
     Connect,
-    /// Send what its script has next.
+    /// Run the next step of its script.
     Act,
-    /// Read what has arrived.
+    /// Read received bytes.
     Read,
 }
 
@@ -63,13 +62,13 @@ pub struct Swarm {
     poll: Poll,
     signals: StopSignals,
     peers: Vec<Peer>,
-    /// Counts of each of the options' kinds.
+    /// Counts for each kind of the options.
     counts: Vec<Counts>,
-    /// What is due when, for whom, and in which of its lives.
+    /// Scheduled tasks: time, peer, and number of its connection.
     agenda: BinaryHeap<Reverse<(u64, usize, u32, Task)>>,
-    /// Who would connect if the pace allowed it.
+    /// Peers that wait for the connect rate.
     arriving: VecDeque<usize>,
-    /// Connections that may be begun, and when that was reckoned.
+    /// Connections allowed by the connect rate, and the time of that value.
     begins_allowed: f64,
     reckoned_ns: u64,
     open: u64,
@@ -80,10 +79,10 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// Prepares a run; nothing is connected yet.
+    /// Prepares a run without connecting.
     ///
     /// # Errors
-    /// When the kernel refuses a poll or a descriptor.
+    /// The kernel refuses a poll or a descriptor.
     pub fn new(options: Options) -> io::Result<Swarm> {
         let clock = Clock::start();
         let mut random = Random::new(options.seed);
@@ -110,16 +109,16 @@ impl Swarm {
         })
     }
 
-    /// Runs for as long as asked for, or until somebody interrupts, and tells what came of it.
+    /// Runs for the configured time or until a signal, and returns the counts.
     ///
     /// # Errors
-    /// When the kernel refuses the poll; nothing the server does ends a run before its time.
+    /// The kernel refuses the poll. Reactions of the server never end a run early.
     pub fn run(mut self) -> io::Result<Tally> {
-        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut events = Events::with_capacity(EVENTS_PER_ITERATION);
         let end_ns = self.options.duration.as_nanos() as u64;
         let mut interrupted = false;
         while self.clock.now_ns() < end_ns && !interrupted {
-            sleep(TURN);
+            sleep(ITERATION);
             match self.poll.poll(&mut events, Some(Duration::ZERO)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
                 result => result?,
@@ -127,7 +126,7 @@ impl Swarm {
             for event in &events {
                 self.dispatch(event);
             }
-            self.do_what_is_due();
+            self.run_due_tasks();
             self.connect_some();
             interrupted = self.signals.take();
         }
@@ -181,7 +180,7 @@ impl Swarm {
         }
     }
 
-    fn do_what_is_due(&mut self) {
+    fn run_due_tasks(&mut self) {
         let now_ns = self.clock.now_ns();
         while let Some(&Reverse((due_ns, index, life, task))) = self.agenda.peek()
             && due_ns <= now_ns
@@ -198,13 +197,13 @@ impl Swarm {
         }
     }
 
-    /// Begins as many connections as the pace allows.
+    /// Starts connections within the connect rate.
     fn connect_some(&mut self) {
         let now_ns = self.clock.now_ns();
         let elapsed_s = (now_ns - self.reckoned_ns) as f64 / SECOND_NS as f64;
         self.reckoned_ns = now_ns;
         self.begins_allowed =
-            (self.begins_allowed + elapsed_s * self.options.connect_rate).min(BEGINS_PER_TURN);
+            (self.begins_allowed + elapsed_s * self.options.connect_rate).min(CONNECTS_PER_ITERATION);
         while self.begins_allowed >= 1.0
             && let Some(index) = self.arriving.pop_front()
         {
@@ -229,14 +228,14 @@ impl Swarm {
         }
     }
 
-    /// Any of the source addresses.
+    /// Returns a random source address.
     fn source(&mut self) -> Option<Ipv4Addr> {
         let count = u64::from(self.options.source_addresses);
         let number = 1 + self.random.below(count) as u32;
         (count > 0).then(|| Ipv4Addr::from_bits(SOURCE_BASE.to_bits() + number))
     }
 
-    /// The kernel has connected, or found that it can't.
+    /// Handles the result of a connect.
     fn finish_connect(&mut self, index: usize) {
         let Some(stream) = &self.peers[index].stream else { return };
         if let Ok(Some(_)) | Err(_) = stream.take_error() {
@@ -244,7 +243,7 @@ impl Swarm {
         }
         match stream.peer_addr() {
             Ok(_) => {}
-            // An event of an earlier socket of this peer.
+            // The event belongs to an earlier socket of this peer.
             Err(error) if error.kind() == ErrorKind::NotConnected => return,
             Err(_) => return self.end(index, End::Failed),
         }
@@ -259,7 +258,7 @@ impl Swarm {
         let peer = &mut self.peers[index];
         let is_upgraded = peer.phase == Phase::Playing;
         if !peer.has_room() {
-            // The server does not read: it will be asked again in a second.
+            // The server does not read; the next attempt is in a second.
             return self.plan(index, SECOND_NS, Task::Act);
         }
         let mut fresh = Vec::new();
@@ -289,7 +288,7 @@ impl Swarm {
             Received::Upgraded => {
                 self.counts_of(index).upgraded += 1;
                 self.act(index);
-                // Only if it has not left at once; what came behind the upgrade raises no further event.
+                // Unless it has left already. Bytes received with the upgrade raise no further event.
                 if self.peers[index].phase == Phase::Playing && !self.peers[index].is_deaf() {
                     self.read_later(index);
                 }
@@ -303,7 +302,7 @@ impl Swarm {
         self.plan(index, READ_DELAY_NS, Task::Read);
     }
 
-    /// The connection can't be written to any more; what it had received may say why.
+    /// Handles a failed write; received bytes may contain the reason.
     fn lose(&mut self, index: usize) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let end = self.peers[index].last_words(&mut scratch);
@@ -311,7 +310,7 @@ impl Swarm {
         self.end_open(index, end);
     }
 
-    /// A connection that had come about has ended.
+    /// Handles the end of an established connection.
     fn end_open(&mut self, index: usize, end: End) {
         self.open -= 1;
         self.end(index, end);
@@ -321,7 +320,7 @@ impl Swarm {
         self.counts_of(index).count(end);
         let peer = &mut self.peers[index];
         peer.leave(false);
-        // Whatever was planned for the connection is void.
+        // Tasks of the old connection are ignored.
         peer.life += 1;
         let (least_ns, more_ns) = if peer.kind == Kind::Churners { CHURN_PAUSE_NS } else { PAUSE_NS };
         let pause_ns = least_ns + self.random.below(more_ns);

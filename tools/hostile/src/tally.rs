@@ -1,4 +1,4 @@
-//! What the server did about the peers, counted for each kind.
+//! Counts of the server's reactions, for each kind of peer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,42 +10,42 @@ use crate::kind::Kind;
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The server answered the request with this status instead of an upgrade.
+    /// The server refused the upgrade with this status.
     Refused(u16),
-    /// The server closed; with this code, if it was upgraded and said one.
+    /// The server closed; with this code, if it sent a close frame.
     Closed(Option<u16>),
-    /// The server, or its kernel, reset it.
+    /// The server or its kernel reset the connection.
     Reset,
-    /// It never was a connection.
+    /// The connection was never established.
     Failed,
-    /// The peer left by its own choice.
+    /// The peer left.
     Left,
-    /// The server sent what a server never sends.
+    /// The server sent an invalid message.
     Garbled,
 }
 
 /// The counts of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections that came about.
+    /// Established connections.
     pub opened: u64,
-    /// Connections that were upgraded.
+    /// Upgraded connections.
     pub upgraded: u64,
-    /// Connections refused, by HTTP status.
+    /// Refused connections, by HTTP status.
     pub refused: BTreeMap<u16, u64>,
-    /// Connections that the server closed, by code.
+    /// Connections closed by the server, by code.
     pub closed: BTreeMap<u16, u64>,
-    /// Connections that the server ended without a code; what is not upgraded has none.
+    /// Connections closed by the server without a code; before the upgrade there is none.
     pub ended: u64,
-    /// Connections that were reset.
+    /// Reset connections.
     pub reset: u64,
-    /// Connections that did not come about.
+    /// Failed connections.
     pub failed: u64,
-    /// Connections that the peers themselves ended.
+    /// Connections closed by the peers.
     pub left: u64,
-    /// Connections whose server made no sense.
+    /// Connections with an invalid message of the server.
     pub garbled: u64,
-    /// Connections at the end of the run.
+    /// Open connections at the end of the run.
     pub open: u64,
 }
 
@@ -63,7 +63,7 @@ impl Counts {
         }
     }
 
-    /// Every connection that came about and is told of; all that were opened, if nothing is lost.
+    /// Sum of all ends of established connections and open ones; equals the opened connections.
     #[cfg(test)]
     fn accounted(&self) -> u64 {
         let of = |map: &BTreeMap<u16, u64>| map.values().sum::<u64>();
@@ -71,23 +71,23 @@ impl Counts {
     }
 }
 
-/// What a run came to.
+/// The counts of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
-    /// The counts, of every kind that took part.
+    /// Counts for each kind.
     pub kinds: Vec<(Kind, Counts)>,
-    /// How long it lasted, in seconds.
+    /// Duration, in seconds.
     pub seconds: f64,
-    /// Peers wanted at a time.
+    /// Configured number of peers.
     pub peers: usize,
-    /// Most connections there were at a time.
+    /// Maximum number of concurrent connections.
     pub open_max: u64,
-    /// Whether somebody ended it before its time.
+    /// Whether a signal ended the run.
     pub interrupted: bool,
 }
 
 impl Tally {
-    /// Counts of all kinds together.
+    /// Returns the sum over all kinds.
     pub fn total(&self) -> Counts {
         let mut total = Counts::default();
         for (_, counts) in &self.kinds {
@@ -108,7 +108,7 @@ impl Tally {
         total
     }
 
-    /// For programs.
+    /// Returns the counts as JSON.
     pub fn json(&self) -> Json {
         let kinds = self.kinds.iter().map(|(kind, counts)| (kind.name().to_owned(), object(counts)));
         json!({
@@ -121,10 +121,10 @@ impl Tally {
         })
     }
 
-    /// For people.
+    /// Returns the counts as a table.
     pub fn text(&self) -> String {
         let mut out = format!(
-            "{} hostile peers for {:.1} s{}, at most {} connected at a time\n\n{:<14}{:>8}{:>9}{:>8}{:>7}{:>7}{:>7}{:>8}{:>7}  \
+            "{} hostile peers for {:.1} s{}, at most {} connected\n\n{:<14}{:>8}{:>9}{:>8}{:>7}{:>7}{:>7}{:>8}{:>7}  \
              refused and closed\n",
             self.peers,
             self.seconds,
@@ -166,7 +166,7 @@ fn write_line(out: &mut String, name: &str, counts: &Counts) {
     let _ = writeln!(out, "{}", line.trim_end());
 }
 
-/// Statuses and codes, each with how often it came.
+/// Formats statuses and codes with their counts.
 pub fn reasons(counts: &Counts) -> String {
     let refused = counts.refused.iter().map(|(status, count)| format!("HTTP {status}: {count}"));
     let closed = counts.closed.iter().map(|(code, count)| format!("{code}: {count}"));
@@ -208,15 +208,15 @@ mod tests {
     }
 
     #[test]
-    fn every_connection_that_came_about_is_accounted_for() {
+    fn every_established_connection_is_accounted_for() {
         let counts = &sample().kinds[0].1;
         assert_eq!(counts.accounted(), counts.opened);
-        assert_eq!(counts.failed, 1, "which did not come about");
+        assert_eq!(counts.failed, 1, "it was never established");
         assert_eq!(sample().total().accounted(), 18);
     }
 
     #[test]
-    fn programs_and_people_read_the_same() {
+    fn json_and_table_have_the_same_counts() {
         let object = sample().json();
         assert_eq!(object["kinds"]["flooders"]["closed"]["1008"], 2);
         assert_eq!(object["kinds"]["deaf"]["refused"]["503"], 1);

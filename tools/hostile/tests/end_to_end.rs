@@ -1,4 +1,4 @@
-//! The program as its users start it, against a real server in this process.
+//! The built program against a real server in this process.
 
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value as Json;
 
-/// A server whose patience with floods is short, so that a run of seconds sees its end. It serves until the process ends.
+/// Starts a server that closes floods within seconds; it runs until the process ends.
 fn server() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| test_server::serve(&[("RATE_LIMIT_MSG_SEC", "20"), ("RATE_LIMIT_BURST", "20")]))
@@ -40,7 +40,7 @@ fn sum(counts: &Json) -> u64 {
 }
 
 #[test]
-fn every_kind_meets_with_what_it_deserves() {
+fn the_server_reacts_to_each_kind_as_promised() {
     let tally = json(&run(&[&url(server()), "--peers=36", "--duration=8s", "--json"]));
     let count = |kind: &str, key: &str| {
         tally["kinds"][kind][key].as_u64().unwrap_or_else(|| panic!("{kind}: no {key} in {tally}"))
@@ -51,7 +51,7 @@ fn every_kind_meets_with_what_it_deserves() {
     }
     for patient in ["slow-frames", "silent", "deaf", "zero-window"] {
         let [opened, upgraded, open] = ["opened", "upgraded", "open"].map(|key| count(patient, key));
-        assert_eq!((opened, upgraded, open), (4, 4, 4), "{patient} is left alone for a while: {tally}");
+        assert_eq!((opened, upgraded, open), (4, 4, 4), "{patient} stays connected for a while: {tally}");
     }
     assert_eq!(count("slow-heads", "upgraded"), 0, "{tally}");
     assert!(tally["kinds"]["flooders"]["closed"]["1008"].as_u64() > Some(0), "{tally}");
@@ -63,61 +63,61 @@ fn every_kind_meets_with_what_it_deserves() {
 }
 
 #[test]
-fn kinds_that_are_not_asked_for_do_not_come() {
+fn only_the_requested_kinds_connect() {
     let tally = json(&run(&[&url(server()), "--peers=2", "--kinds=silent", "--duration=1s", "--json"]));
     let kinds: Vec<&String> = tally["kinds"].as_object().expect("kinds").keys().collect();
     assert_eq!(kinds, ["silent"]);
 }
 
 #[test]
-fn every_attack_measures_what_it_came_to() {
-    // All at once: each needs seconds, and none the others.
+fn every_attack_measures_its_figures() {
+    // In parallel, because each attack needs seconds.
     let children = Attack::ALL.map(|attack| {
         let (url, attack) = (url(server()), format!("--attack={}", attack.name()));
         hostile(&[&url, &attack, "--peers=3", "--duration=5s", "--json"]).spawn().expect("it starts")
     });
     for (attack, child) in Attack::ALL.into_iter().zip(children) {
-        let told = json(&child.wait_with_output().expect("it ends"));
-        assert_eq!(told["attack"], attack.name());
-        let figures: Vec<Figure> = serde_json::from_value(told["figures"].clone()).expect("figures");
-        assert!(!figures.is_empty(), "{told}");
+        let result = json(&child.wait_with_output().expect("it ends"));
+        assert_eq!(result["attack"], attack.name());
+        let figures: Vec<Figure> = serde_json::from_value(result["figures"].clone()).expect("figures");
+        assert!(!figures.is_empty(), "{result}");
         for figure in &figures {
             assert!(figure.value.is_some(), "{}: {}: not measured", attack.name(), figure.name);
         }
         let is_judged = figures.iter().any(|figure| !figure.limit().is_empty());
-        // Of pipelining the times of others are judged, and nothing of its own.
-        assert_eq!(is_judged, attack != Attack::Pipelining, "{told}");
+        // Pipelining has no limit; it is judged by the acks of healthy players.
+        assert_eq!(is_judged, attack != Attack::Pipelining, "{result}");
     }
 }
 
 #[test]
-fn a_signal_ends_a_run_early_with_what_was_counted() {
+fn a_signal_ends_a_run_with_its_counts() {
     let child =
         hostile(&[&url(server()), "--peers=4", "--duration=10m", "--json"]).spawn().expect("it starts");
     let status = format!("/proc/{}/status", child.id());
-    // Signals are blocked once it takes them from a descriptor.
+    // The program blocks signals when it reads them from a descriptor.
     while !std::fs::read_to_string(&status).expect("a process").lines().any(blocks_sigint) {
         std::thread::yield_now();
     }
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it is there to be asked");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("the process is running");
     assert_eq!(json(&child.wait_with_output().expect("it ends"))["interrupted"], true);
 }
 
-/// Whether a line of a process's status says that it blocks SIGINT.
+/// Whether a line of `/proc/PID/status` shows SIGINT as blocked.
 fn blocks_sigint(line: &str) -> bool {
     let mask = line.strip_prefix("SigBlk:").and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (Signal::SIGINT as u32 - 1) & 1 == 1)
 }
 
 #[test]
-fn a_server_that_is_not_there_is_counted_as_such() {
+fn failed_connects_are_counted() {
     let tally = json(&run(&["--server=ws://127.0.0.1:1/ws", "--peers=3", "--duration=1s", "--json"]));
     assert!(tally["total"]["failed"].as_u64() >= Some(3), "{tally}");
     assert_eq!(tally["open_max"], 0);
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_unreachable_and_no_bad_usage() {
+fn an_unresolvable_name_is_unreachable_and_not_invalid_usage() {
     let output = run(&["--server=ws://no-such-host.invalid/ws"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -126,9 +126,9 @@ fn a_name_that_does_not_resolve_is_unreachable_and_no_bad_usage() {
 }
 
 #[test]
-fn bad_usage_names_itself_and_ends_with_2() {
+fn invalid_usage_is_named_and_ends_with_status_2() {
     for (flag, problem) in [
-        ("--kinds=polite", "--kinds polite: expected all, or some of slow-heads"),
+        ("--kinds=polite", "--kinds polite: expected all, or a comma-separated list of slow-heads"),
         ("--attack=polite", "--attack polite: expected one of slots, "),
         ("--peers=0", "--peers 0: expected "),
         ("--pears=1", "pears"),

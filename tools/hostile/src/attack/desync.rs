@@ -1,5 +1,5 @@
-//! MOVEs to the right that claim the same place: the server keeps the player there, others extrapolate it away. An observer
-//! compares its picture with the positions that the server acknowledges.
+//! MOVEs to the right that claim the same position: the server keeps the player there, and viewers extrapolate it away. An observer
+//! compares its replica with the positions that the server acknowledges.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,28 +8,28 @@ use std::time::{Duration, Instant};
 
 use game_client::{PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
 
-use super::{Beat, Figure, REFUSED_PAUSE, Site};
+use super::{Figure, REFUSED_PAUSE, Site, Ticker};
 use crate::line::Line;
 
 /// Time between two claims.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Time between two looks at the picture.
+/// Time between two comparisons.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// How old an acknowledged position may be to be compared.
+/// Maximum age of an acknowledged position in a comparison.
 const TRUTH_AGE_MAX: Duration = Duration::from_millis(150);
 
-/// How long an attacker must have been in the picture: its sprite may miss the first vector, which is repeated.
+/// Minimum time since an attacker entered, in milliseconds; its sprite may miss the first vector, which is repeated.
 const SETTLING_MS: u64 = 1_500;
 
-/// Largest distance in order, in units: that of a jump, and what a mover walks until its viewers' next snapshot is due (2 s) and sent.
+/// Maximum distance, in units: that of a jump, and the walk until the next snapshot is due (2 s) and sent.
 const DISTANCE_MAX: f64 = 16.0 + 96.0 * 2.25;
 
-/// Where the server has each attacker, and since when that is known.
+/// The acknowledged position of each attacker, with its time.
 type Truth = Mutex<BTreeMap<PlayerId, (f64, f64, Instant)>>;
 
-/// Attacks until the site is over.
+/// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     let truth = Truth::default();
     thread::scope(|scope| {
@@ -37,7 +37,7 @@ pub fn run(site: &Site) -> Vec<Figure> {
         for _ in 0..site.peers {
             scope.spawn(|| {
                 while !site.is_over() {
-                    // Refused, or thrown out: it comes again.
+                    // A refused or disconnected attacker tries again.
                     let _ = attack(site, &truth);
                     sleep(REFUSED_PAUSE);
                 }
@@ -49,7 +49,7 @@ pub fn run(site: &Site) -> Vec<Figure> {
 
 fn attack(site: &Site, truth: &Truth) -> std::io::Result<()> {
     let mut line = Line::open(&site.server, None, |_, _| ())?;
-    let (id, home, mut beat) = (line.id, line.position, Beat::every(CLAIM_INTERVAL));
+    let (id, home, mut beat) = (line.id, line.position, Ticker::every(CLAIM_INTERVAL));
     while !site.is_over() {
         line.step(Vector::RIGHT, Some(home))?;
         line.hear_until(beat.next(), |_, message| {
@@ -80,9 +80,9 @@ fn observe(site: &Site, truth: &Truth) -> Vec<Figure> {
     }
     let (mean, largest) = (distances.mean(), distances.largest);
     vec![
-        Figure::count("comparisons of picture and truth", distances.count),
-        Figure::new("largest distance between them, units", mean.map(|_| largest)).at_most(DISTANCE_MAX),
-        Figure::new("mean distance between them, units", mean),
+        Figure::count("comparisons of replica and server", distances.count),
+        Figure::new("maximum distance, units", mean.map(|_| largest)).at_most(DISTANCE_MAX),
+        Figure::new("mean distance, units", mean),
     ]
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use game_client::{Entry, Facing, State};
 
     #[test]
-    fn the_picture_is_compared_with_what_the_server_acknowledged() {
+    fn the_replica_is_compared_with_acknowledged_positions() {
         let entry = |id| {
             let (vector, facing, state) = (Vector::ZERO, Facing::Right, State::Idle);
             Entry { id, x: 500, y: 500, vector, facing, state }
@@ -134,7 +134,7 @@ mod tests {
         let truth = Truth::new(BTreeMap::from([(1001, (500.0, 500.0, Instant::now()))]));
         let mut distances = Distances::default();
         distances.compare(&replica, 1_000, &truth);
-        assert_eq!(distances.mean(), None, "it is not settled yet");
+        assert_eq!(distances.mean(), None, "the attacker has just entered");
         distances.compare(&replica, 2_001, &truth);
         assert_eq!((distances.count, distances.largest), (1, 192.0));
     }

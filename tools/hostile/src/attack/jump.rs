@@ -1,34 +1,34 @@
-//! Walking right and claiming the place where the walk began: each claim is a jump, and all viewers are due a snapshot. An observer
-//! counts what reaches it.
+//! Walking right and claiming the start of the walk: each claim is a jump, after which all viewers need a snapshot. An observer counts
+//! its frames.
 
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use game_client::{ServerMessage, Vector};
 
-use super::{Beat, Figure, REFUSED_PAUSE, Site};
+use super::{Figure, REFUSED_PAUSE, Site, Ticker};
 use crate::line::Line;
 
-/// Time between two claims, in which the server walks the player on by more than a jump's distance.
+/// Time between two claims, in which the player walks more than the distance of a jump.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(190);
 
-/// How long the observer is shown others before it counts: no snapshot comes in its first three seconds.
+/// Time before the observer counts; it gets no snapshot in its first three seconds.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// How long the observer hears at a time.
+/// Duration of one read of the observer.
 const HEAR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Snapshots a second that a viewer may get: one every 2 s by jumps, and one every 5 s in any case.
+/// Maximum snapshots per viewer and second: one in 2 s for jumps, and one in 5 s regularly.
 const SNAPSHOTS_PER_S_MAX: f64 = 0.7;
 
-/// Attacks until the site is over.
+/// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     thread::scope(|scope| {
         let observer = scope.spawn(|| observe(site));
         for _ in 0..site.peers {
             scope.spawn(|| {
                 while !site.is_over() {
-                    // Refused, or thrown out: it comes again.
+                    // A refused or disconnected attacker tries again.
                     let _ = attack(site);
                     sleep(REFUSED_PAUSE);
                 }
@@ -40,7 +40,7 @@ pub fn run(site: &Site) -> Vec<Figure> {
 
 fn attack(site: &Site) -> std::io::Result<()> {
     let mut line = Line::open(&site.server, None, |_, _| ())?;
-    let (home, mut beat) = (line.position, Beat::every(CLAIM_INTERVAL));
+    let (home, mut beat) = (line.position, Ticker::every(CLAIM_INTERVAL));
     while !site.is_over() {
         line.step(Vector::RIGHT, Some(home))?;
         line.hear_until(beat.next(), |_, _| ())?;
@@ -55,7 +55,7 @@ fn observe(site: &Site) -> Vec<Figure> {
         Ok(line)
     });
     let Ok(mut line) = settled else {
-        return vec![Figure::new("snapshots a viewer got a second", None).at_most(SNAPSHOTS_PER_S_MAX)];
+        return vec![Figure::new("snapshots per viewer and second", None).at_most(SNAPSHOTS_PER_S_MAX)];
     };
     let since = Instant::now();
     while !site.is_over() {
@@ -71,13 +71,13 @@ fn observe(site: &Site) -> Vec<Figure> {
         }
     }
     let seconds = since.elapsed().as_secs_f64();
-    // One of each kind may fall into the beginning.
+    // One snapshot of each kind may belong to the time before.
     let most = SNAPSHOTS_PER_S_MAX + 2.0 / seconds;
     let a_second = |count: f64| count / seconds;
     vec![
-        Figure::new("snapshots a viewer got a second", a_second(snapshots as f64))
+        Figure::new("snapshots per viewer and second", a_second(snapshots as f64))
             .at_most((most * 1e2).ceil() / 1e2),
-        Figure::new("bytes of snapshots a viewer got a second", a_second(snapshot_bytes as f64)),
-        Figure::new("bytes a viewer got a second", a_second(bytes as f64)),
+        Figure::new("bytes of snapshots per viewer and second", a_second(snapshot_bytes as f64)),
+        Figure::new("bytes per viewer and second", a_second(bytes as f64)),
     ]
 }

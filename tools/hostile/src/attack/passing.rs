@@ -1,5 +1,5 @@
-//! Join, attack, leave, within a few milliseconds and again with the session cookie. An observer counts which attackers and
-//! which attacks it was shown.
+//! Join, attack and leave within a few milliseconds, repeated with the session cookie. An observer counts the attackers and attacks that it
+//! receives.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, PlayerId, ServerMessage};
 
-use super::{Beat, Figure, REFUSED_PAUSE, Site};
+use super::{Figure, REFUSED_PAUSE, Site, Ticker};
 use crate::line::Line;
 
-/// How long an attacker stays.
+/// Time between join and leave.
 const STAY: Duration = Duration::from_millis(20);
 
-/// Time from one arrival of an attacker to the next: so few are there at a time that the observer can be shown all.
+/// Time between two joins; long enough that the observer can see all attackers.
 const ARRIVAL_INTERVAL: Duration = Duration::from_millis(400);
 
-/// How long what has happened may take to reach the observer.
-const NEWS_PATIENCE: Duration = Duration::from_millis(1_500);
+/// Maximum time until an attack reaches the observer.
+const DELIVERY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How long the observer hears at a time.
+/// Duration of one read of the observer.
 const HEAR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What an observer was shown.
+/// Players and attacks that the observer received.
 #[derive(Default)]
 struct Shown {
     players: BTreeSet<PlayerId>,
@@ -41,7 +41,7 @@ impl Shown {
     }
 }
 
-/// Attacks until the site is over.
+/// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     let attackers = Mutex::new(BTreeSet::new());
     let shown = thread::scope(|scope| {
@@ -62,16 +62,16 @@ fn figures(attackers: &BTreeSet<PlayerId>, shown: Option<&Shown>) -> Vec<Figure>
     };
     vec![
         Figure::count("attackers", attackers.len() as u64),
-        Figure::new("attackers that an observer was shown, %", shown.and_then(|shown| part(&shown.players)))
+        Figure::new("attackers that an observer received, %", shown.and_then(|shown| part(&shown.players)))
             .at_least(100.0),
-        Figure::new("attacks that an observer was shown, %", shown.and_then(|shown| part(&shown.attacks)))
+        Figure::new("attacks that an observer received, %", shown.and_then(|shown| part(&shown.attacks)))
             .at_least(100.0),
     ]
 }
 
-/// One attacker after the other, all with the cookie of the one before.
+/// Runs one attacker after the other, each with the cookie of the previous one.
 fn pass(site: &Site, attackers: &Mutex<BTreeSet<PlayerId>>) {
-    let (mut cookie, mut beat) = (None, Beat::every(ARRIVAL_INTERVAL));
+    let (mut cookie, mut beat) = (None, Ticker::every(ARRIVAL_INTERVAL));
     while !site.is_over() {
         match attack(site, cookie.as_deref()) {
             Ok(line) => {
@@ -92,11 +92,11 @@ fn attack(site: &Site, cookie: Option<&str>) -> std::io::Result<Line> {
     Ok(line)
 }
 
-/// What is shown until all news must have come; none if the observer was thrown out.
+/// Reads until every attack must have arrived; none if the observer is disconnected.
 fn observe(site: &Site, mut line: Line) -> Option<Shown> {
     let mut shown = Shown::default();
     let mut over_at = None;
-    while over_at.is_none_or(|over: Instant| over.elapsed() < NEWS_PATIENCE) {
+    while over_at.is_none_or(|over: Instant| over.elapsed() < DELIVERY_TIMEOUT) {
         line.hear_until(Instant::now() + HEAR_INTERVAL, |_, message| shown.hear(message)).ok()?;
         if site.is_over() {
             over_at.get_or_insert(Instant::now());
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attack_counts_only_of_an_attacker_that_was_entered_first() {
+    fn an_attack_counts_only_after_the_enter_of_the_attacker() {
         let mut shown = Shown::default();
         shown.hear(&ServerMessage::Attack { id: 1002, x: 0, y: 0 });
         shown.players.insert(1003);

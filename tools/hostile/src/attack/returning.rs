@@ -1,51 +1,51 @@
-//! A claim of all that the allowance holds, then out and in again with the session cookie, as if that gave another allowance.
+//! Claims of the whole reconciliation budget, each followed by a reconnect with the session cookie, as if that refilled the budget.
 
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use game_client::{ServerMessage, Vector};
 
-use super::{Beat, Figure, REFUSED_PAUSE, Site};
+use super::{Figure, REFUSED_PAUSE, Site, Ticker};
 use crate::line::Line;
 
-/// How far a claim goes, in units: the server refuses more in any case.
+/// Distance of a claim, in units; the server refuses larger ones.
 const CLAIM_UNITS: i32 = 48;
 
-/// How long an ack may take.
+/// Timeout of an ack.
 const ACK_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Time from one arrival to the next.
+/// Time between two joins.
 const ARRIVAL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Farther than a player walks between its last ack and its LEAVE: it is another one.
+/// Maximum distance between the last ack and the start of the next session of one player, in units.
 const SAME_PLACE_UNITS: f64 = 12.0;
 
-/// What a player walks in a second.
+/// Speed of a player, in units per second.
 const UNITS_PER_S: f64 = 96.0;
 
-/// Units beyond those of the clock that are in order: one budget of 50, a step, and what rounding adds.
+/// Maximum units beyond the clock: one budget of 50, a step, and rounding.
 const BEYOND_MAX: f64 = 60.0;
 
-/// The last place that is turned back at.
+/// Coordinate at which the walk reverses.
 const FAR_SIDE: i32 = 1_900;
 
-/// One player's way through all its sessions, as long as it is the same player.
+/// The path of one player through its sessions, while the server restores it.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     since: Instant,
     at: f64,
-    /// The place along the other axis, on which no claim goes anywhere.
+    /// Coordinate on the other axis, which no claim changes.
     row: u16,
     units: f64,
 }
 
-/// What an attacker came to.
+/// The result of an attacker.
 #[derive(Clone, Copy, Debug, Default)]
 struct Travel {
     sessions: u64,
     units: f64,
     seconds: f64,
-    /// The most that a way went beyond the clock.
+    /// Maximum distance of a path beyond the clock.
     beyond: f64,
 }
 
@@ -58,7 +58,7 @@ impl Travel {
     }
 }
 
-/// Attacks until the site is over.
+/// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     let travels: Vec<Travel> = thread::scope(|scope| {
         scope.spawn(|| stay(site));
@@ -72,14 +72,13 @@ pub fn run(site: &Site) -> Vec<Figure> {
     let beyond = travels.iter().map(|travel| travel.beyond).fold(0.0, f64::max);
     vec![
         Figure::count("sessions", sessions),
-        Figure::new("units a second that one player travelled", is_measured.then(|| units / seconds)),
-        Figure::new("units beyond 96 a second, the most of any", is_measured.then_some(beyond))
-            .at_most(BEYOND_MAX),
+        Figure::new("units per second of one player", is_measured.then(|| units / seconds)),
+        Figure::new("units beyond 96 per second, maximum", is_measured.then_some(beyond)).at_most(BEYOND_MAX),
     ]
 }
 
-/// One player that stays, so that the load test counts strangers at any time: it takes a player that has just left for one
-/// that was never there.
+/// Keeps one player connected, so that the load test always knows of strangers. It would report a player that has just left as a
+/// false one.
 fn stay(site: &Site) {
     let Ok(mut line) = Line::open(&site.server, None, |_, _| ()) else { return };
     while !site.is_over() && line.hear_until(Instant::now() + ACK_PATIENCE, |_, _| ()).is_ok() {}
@@ -87,7 +86,7 @@ fn stay(site: &Site) {
 
 fn travel(site: &Site) -> Travel {
     let (mut travel, mut way, mut cookie): (_, Option<Way>, _) = (Travel::default(), None, None);
-    let (mut step, mut beat) = (CLAIM_UNITS, Beat::every(ARRIVAL_INTERVAL));
+    let (mut step, mut beat) = (CLAIM_UNITS, Ticker::every(ARRIVAL_INTERVAL));
     while !site.is_over() {
         let Ok(mut line) = Line::open(&site.server, cookie.as_deref(), |_, _| ()) else {
             sleep(REFUSED_PAUSE);
@@ -122,7 +121,7 @@ impl Way {
     }
 }
 
-/// Claims a place as far away as it may be, and waits for the answer.
+/// Claims the farthest allowed position, and waits for the ack.
 fn claim(line: &mut Line, step: &mut i32) -> std::io::Result<()> {
     let (x, y) = (i32::from(line.position.0), line.position.1);
     if x > FAR_SIDE {
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_beyond_the_clock_is_the_most_of_any_way() {
+    fn the_result_is_the_maximum_over_all_paths() {
         let since = Instant::now();
         let mut way = Way { since, at: 100.0, row: 7, units: 0.0 };
         way.go_to(600.0);

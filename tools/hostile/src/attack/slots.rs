@@ -1,5 +1,4 @@
-//! Kept-alive and silent HTTP connections on every place that there is; beside them a health check, players who arrive, and
-//! somebody who downloads slowly.
+//! Keep-alive and silent HTTP connections in every slot; beside them health checks, joining players, and a slow download.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -9,33 +8,33 @@ use std::time::{Duration, Instant};
 use loadtest::os::begin_connect;
 use stage::http;
 
-use super::{Beat, Figure, Site};
+use super::{Figure, Site, Ticker};
 use crate::line::{Line, PATIENCE};
 use crate::requester::{Requester, Requests};
 
-/// One peer in so many says nothing; the others keep their connections alive.
+/// One of this many peers is silent; the others keep their connections alive.
 const SILENT_ONE_IN: usize = 9;
 
-/// Time between two requests of a connection.
+/// Interval of requests on a connection.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Groups of peers that act together, one after the other.
+/// Groups of peers; the groups send one after the other.
 const GROUPS: usize = 40;
 
-/// Time between two questions whether there is room.
+/// Time between two probes for a free slot.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A download takes so many bytes, and then waits so long: a megabyte a second.
+/// A download reads this many bytes per interval: a megabyte per second.
 const PIECE_BYTES: usize = 20_000;
 const PIECE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Receive buffer of the download: what the kernel takes is not taken slowly.
+/// Receive buffer of the download; small, because bytes in it are not read slowly.
 const DOWNLOAD_BUFFER_BYTES: usize = 64 * 1_024;
 
-/// Looks, a piece's interval apart, for which nothing may come before a download counts as cut.
-const LOOKS_MAX: u32 = 500;
+/// Reads without progress after which a download counts as cut.
+const EMPTY_READS_MAX: u32 = 500;
 
-/// How often something was tried, and failed.
+/// Counts of attempts and failures.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tries {
     tried: u64,
@@ -49,7 +48,7 @@ impl Tries {
     }
 }
 
-/// Attacks until the site is over.
+/// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     thread::scope(|scope| {
         let (upgrades, health) = (scope.spawn(|| upgrades(site)), scope.spawn(|| health(site)));
@@ -58,26 +57,26 @@ pub fn run(site: &Site) -> Vec<Figure> {
         let done = |handle: thread::ScopedJoinHandle<Tries>| handle.join().expect("a probe does not panic");
         let (upgrades, health, downloads) = (done(upgrades), done(health), done(downloads));
         let mut figures = vec![
-            Figure::count("connections of the attacker that the server ended", requests.ended),
+            Figure::count("connections of the attacker closed by the server", requests.ended),
             Figure::count("requests of the attacker answered", requests.answered),
-            Figure::count("upgrades tried", upgrades.tried).at_least(1.0),
+            Figure::count("upgrades attempted", upgrades.tried).at_least(1.0),
             Figure::count("upgrades refused", upgrades.failed).at_most(0.0),
-            Figure::count("health checks tried", health.tried).at_least(1.0),
+            Figure::count("health checks attempted", health.tried).at_least(1.0),
             Figure::count("health checks refused", health.failed).at_most(0.0),
         ];
         if site.download.is_some() {
-            figures.push(Figure::count("downloads begun", downloads.tried).at_least(1.0));
+            figures.push(Figure::count("downloads started", downloads.tried).at_least(1.0));
             figures.push(Figure::count("downloads cut", downloads.failed).at_most(0.0));
         }
         figures
     })
 }
 
-/// The attackers.
+/// Runs the attackers.
 fn hold(site: &Site) -> Requests {
     let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority);
     let mut peers: Vec<Requester> = (0..site.peers).map(|_| Requester::new(site.server.address)).collect();
-    let mut beat = Beat::every(REQUEST_INTERVAL / GROUPS as u32);
+    let mut beat = Ticker::every(REQUEST_INTERVAL / GROUPS as u32);
     for group in (0..GROUPS).cycle() {
         if site.is_over() {
             break;
@@ -91,7 +90,7 @@ fn hold(site: &Site) -> Requests {
     peers.iter().fold(Requests::default(), |sum, peer| sum.plus(peer.requests))
 }
 
-/// Players who arrive and leave.
+/// Joins and leaves as a player.
 fn upgrades(site: &Site) -> Tries {
     probe(site, || Line::open(&site.server, None, |_, _| ()).map(Line::leave))
 }
@@ -101,7 +100,7 @@ fn health(site: &Site) -> Tries {
 }
 
 fn probe(site: &Site, mut ask: impl FnMut() -> io::Result<()>) -> Tries {
-    let (mut tries, mut beat) = (Tries::default(), Beat::every(PROBE_INTERVAL));
+    let (mut tries, mut beat) = (Tries::default(), Ticker::every(PROBE_INTERVAL));
     while !site.is_over() {
         tries.count(&ask());
         beat.sleep();
@@ -115,7 +114,7 @@ fn ask(server: SocketAddr, authority: &str) -> io::Result<()> {
     if answer.status == 200 { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }
 }
 
-/// One download after the other; one that the end of the run cuts does not count.
+/// Runs one download after the other; a download at the end of the run does not count.
 fn downloads(site: &Site) -> Tries {
     let mut tries = Tries::default();
     let Some(path) = &site.download else { return tries };
@@ -131,19 +130,19 @@ fn downloads(site: &Site) -> Tries {
     tries
 }
 
-/// Takes a file slowly, to its last byte.
+/// Reads a file slowly, to its last byte.
 fn download(site: &Site, path: &str) -> io::Result<()> {
     let mut stream = begin_connect(site.server.address, None, Some(DOWNLOAD_BUFFER_BYTES))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority);
     let (mut is_asked, mut head, mut left) = (false, Vec::new(), None);
-    let (mut beat, mut buffer, mut looks) = (Beat::every(PIECE_INTERVAL), vec![0; PIECE_BYTES], 0);
+    let (mut beat, mut buffer, mut looks) = (Ticker::every(PIECE_INTERVAL), vec![0; PIECE_BYTES], 0);
     while left != Some(0) && !site.is_over() {
         beat.sleep();
         looks += 1;
-        if looks > LOOKS_MAX {
+        if looks > EMPTY_READS_MAX {
             return Err(ErrorKind::TimedOut.into());
         }
-        // Before it is connected it can't be written to.
+        // The socket is not writable before it is connected.
         is_asked = is_asked || stream.write(request.as_bytes()).is_ok_and(|count| count == request.len());
         let count = match stream.read(&mut buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -162,7 +161,7 @@ fn download(site: &Site, path: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes of the body that are still to come behind what was received; none while the head is incomplete.
+/// Returns the missing bytes of the body; none while the head is incomplete.
 fn body_left(received: &[u8]) -> io::Result<Option<usize>> {
     let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let head = String::from_utf8_lossy(&received[..end]);
@@ -181,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_download_knows_what_is_still_to_come() {
+    fn a_download_knows_its_missing_bytes() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
         assert_eq!(body_left(&head.as_bytes()[..20]).unwrap(), None);
         assert_eq!(body_left(head.as_bytes()).unwrap(), Some(9));
