@@ -22,7 +22,7 @@
 //! No test sleeps for a fixed time to let something happen: tests wait for a condition, with one generous deadline.
 //! A test that asserts an absence observes for a fixed time.
 
-// The test harness catches these macros alone.
+// The test harness captures only the output of these macros.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod admission;

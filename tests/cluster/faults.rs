@@ -26,9 +26,9 @@ fn players_of_a_killed_server_leave() {
     let [first, second] = two(&redis);
     let mut clients = vec![Client::join(&first)];
     let other = Client::join(&second);
-    poll_until(&mut clients, "the other", |clients| clients[0].sees(other.id()));
+    poll_until(&mut clients, "the other player to enter", |clients| clients[0].sees(other.id()));
     drop(second);
-    poll_until(&mut clients, "its exit", |clients| !clients[0].sees(other.id()));
+    poll_until(&mut clients, "the player to leave", |clients| !clients[0].sees(other.id()));
     first.wait_for_log("peer second timed out");
     walk(&mut clients, 0, Vector::DOWN, 3);
 }
@@ -40,7 +40,7 @@ fn players_continue_without_redis_and_meet_again_after_it_recovers() {
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     redis.vanish();
-    poll_until(&mut clients, "degraded servers", |_| are_degraded(&servers));
+    poll_until(&mut clients, "both servers to be degraded", |_| are_degraded(&servers));
     poll_until(&mut clients, "the remote player to leave", |clients| !clients[VIEWER].sees(other));
     walk(&mut clients, VIEWER, Vector::DOWN, 5);
     let mut neighbour = Client::join(&servers[0]);
@@ -50,7 +50,9 @@ fn players_continue_without_redis_and_meet_again_after_it_recovers() {
 
     redis.come_back();
     wait_until_mutual(&mut clients);
-    wait_until("all well", || servers.iter().all(|server| health(server).1.contains("\"cluster\":\"ok\"")));
+    wait_until("all servers to recover", || {
+        servers.iter().all(|server| health(server).1.contains("\"cluster\":\"ok\""))
+    });
 }
 
 #[test]
@@ -60,14 +62,14 @@ fn a_hung_redis_delays_no_player() {
     let mut clients = pair(&servers);
     let other = clients[OTHER].id();
     redis.signal(Signal::SIGSTOP);
-    poll_until(&mut clients, "degraded servers", |_| are_degraded(&servers));
+    poll_until(&mut clients, "both servers to be degraded", |_| are_degraded(&servers));
     poll_until(&mut clients, "the remote player to leave", |clients| !clients[VIEWER].sees(other));
     walk(&mut clients, OTHER, Vector::DOWN, 5);
     redis.signal(Signal::SIGCONT);
     wait_until_mutual(&mut clients);
     // The position reached in the meantime is replicated too.
     let place = clients[OTHER].position();
-    poll_until(&mut clients, "the place", |clients| is_shown_at(&clients[VIEWER], other, place));
+    poll_until(&mut clients, "the position", |clients| is_shown_at(&clients[VIEWER], other, place));
     assert!(servers.iter().all(|server| cluster(server, "bus_failures_total") > 0));
 }
 

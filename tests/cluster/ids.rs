@@ -27,9 +27,9 @@ fn a_redis_that_lost_its_counter_reuses_no_id() {
     let servers = two(&redis);
     let before: Vec<u32> = servers.iter().map(|server| Client::join(server).id()).collect();
     redis.vanish();
-    wait_until("both degraded", || servers.iter().all(|server| cluster(server, "up") == 0));
+    wait_until("both servers to be degraded", || servers.iter().all(|server| cluster(server, "up") == 0));
     redis.come_back();
-    wait_until("both back", || servers.iter().all(|server| cluster(server, "up") == 1));
+    wait_until("both servers to recover", || servers.iter().all(|server| cluster(server, "up") == 1));
     // The third server must start above all ids leased to the first two.
     let third = start(&settings(&redis, "third"));
     let fresh = Client::join(&third).id();

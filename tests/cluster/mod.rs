@@ -102,7 +102,7 @@ fn a_remote_player_looks_like_a_local_one() {
     });
     let left = clients.pop().expect("the other");
     left.reset();
-    poll_until(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the player to leave", |clients| !clients[VIEWER].sees(other));
     for server in &servers {
         assert_eq!(cluster(server, "bus_dropped_total") + cluster(server, "bus_refused_total"), 0);
     }
@@ -125,7 +125,7 @@ fn only_local_players_count_towards_the_limit() {
     let limited = settings(&redis, "small").set("MAX_CONNECTIONS", 1);
     let servers = [start(&limited), start(&settings(&redis, "large"))];
     let mut clients: Vec<Client> = (0..5).map(|_| Client::join(&servers[1])).collect();
-    poll_until(&mut clients, "ghosts", |_| cluster(&servers[0], "peer_players") == 5);
+    poll_until(&mut clients, "the ghosts to appear", |_| cluster(&servers[0], "peer_players") == 5);
     clients.push(Client::join(&servers[0]));
     let mut late = Raw::connect(servers[0].address());
     late.send(crate::support::raw::UPGRADE.as_bytes());
@@ -145,10 +145,10 @@ fn only_visible_regions_are_subscribed() {
 
     // The player walks out of the subscribed regions, and in again.
     walk(&mut clients, OTHER, Vector::RIGHT, 150);
-    poll_until(&mut clients, "its exit", |clients| !clients[VIEWER].sees(other));
-    poll_until(&mut clients, "no ghost", |_| cluster(&servers[0], "ghosts") == 0);
+    poll_until(&mut clients, "the player to leave", |clients| !clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the ghost to disappear", |_| cluster(&servers[0], "ghosts") == 0);
     walk(&mut clients, OTHER, Vector::LEFT, 150);
-    poll_until(&mut clients, "its return", |clients| clients[VIEWER].sees(other));
+    poll_until(&mut clients, "the player to return", |clients| clients[VIEWER].sees(other));
 }
 
 #[test]
@@ -157,9 +157,13 @@ fn a_clean_shutdown_removes_its_players_at_once() {
     let [first, mut second] = two(&redis);
     let mut viewer = Client::join(&first);
     let other = Client::join(&second);
-    poll_until(std::slice::from_mut(&mut viewer), "the other", |clients| clients[0].sees(other.id()));
+    poll_until(std::slice::from_mut(&mut viewer), "the other player to enter", |clients| {
+        clients[0].sees(other.id())
+    });
     second.signal(Signal::SIGTERM);
-    poll_until(std::slice::from_mut(&mut viewer), "its exit", |clients| !clients[0].sees(other.id()));
+    poll_until(std::slice::from_mut(&mut viewer), "the player to leave", |clients| {
+        !clients[0].sees(other.id())
+    });
     assert_eq!(second.wait_for_exit().code(), Some(0));
     assert!(!first.log().contains("timed out"), "the server announced its shutdown: {}", first.log());
     assert_eq!(cluster(&first, "peers"), 0);

@@ -46,7 +46,7 @@ fn a_cookie_is_valid_while_its_successor_from_another_server_is_unconfirmed() {
     // The client never reads the response, and is silent.
     let mut lost = Raw::connect(second.address());
     lost.send(upgrade_with_cookie(&cookie).as_bytes());
-    wait_until("the return", || second.reconnects("hit") == 1);
+    wait_until("the reconnect", || second.reconnects("hit") == 1);
     assert_eq!(Client::reconnect(&first, &cookie).position(), (500, 540));
     second.wait_for_players(0);
     assert_eq!(first.reconnects("taken_over"), 1);

@@ -98,7 +98,7 @@ fn sealed_sessions_are_restored_and_forged_ones_ignored() {
         redis.command(&[b"DEL", key.as_bytes()]);
         client.reset();
         servers[0].wait_for_players(0);
-        wait_until("a place", || redis.command(&[b"EXISTS", key.as_bytes()]).starts_with(":1"));
+        wait_until("the saved session", || redis.command(&[b"EXISTS", key.as_bytes()]).starts_with(":1"));
         (cookie, key)
     };
     let (cookie, _) = cookie_of_one_who_left(&redis);

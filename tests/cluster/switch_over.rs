@@ -81,7 +81,7 @@ fn a_node_that_receives_no_heartbeats_of_a_subscriber_is_degraded() {
     assert_eq!((health(&server).0, cluster(&server, "up")), (200, 0));
     server.wait_for_log("no messages from peers arrive although");
     drop(silent);
-    wait_until("all well", || health(&server).1.contains("\"cluster\":\"ok\""));
+    wait_until("all servers to recover", || health(&server).1.contains("\"cluster\":\"ok\""));
 }
 
 #[test]

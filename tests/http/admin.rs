@@ -70,12 +70,12 @@ fn players_cannot_exhaust_the_admin_connections() {
         server.admin_metrics()["refused"]["handshake_displaced"].as_u64() > Some(0)
     });
     assert_eq!(get(server.admin_address(), "/health").status, 200);
-    assert_eq!(get(server.address(), "/health").status, 200, "an idle connection makes room");
+    assert_eq!(get(server.address(), "/health").status, 200, "an idle connection is closed");
     drop(silent);
 }
 
 #[test]
-fn idle_admin_connections_make_room_for_new_ones() {
+fn new_admin_connections_replace_idle_ones() {
     let server = with_admin();
     let admin = server.admin_address();
     let mut held: Vec<_> = (0..CONNECTIONS_MAX).map(|_| Raw::connect(admin)).collect();
@@ -84,7 +84,7 @@ fn idle_admin_connections_make_room_for_new_ones() {
         assert_eq!(raw.response().status, 200);
     }
     for gone in 1..CONNECTIONS_MAX {
-        assert_eq!(get(admin, "/health").status, 200, "an idle connection makes room");
+        assert_eq!(get(admin, "/health").status, 200, "an idle connection is closed");
         assert!(gone > 1 || held[1].read_to_end().is_empty());
     }
     let _player = Client::join(&server);

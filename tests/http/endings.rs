@@ -117,12 +117,12 @@ fn a_reader_below_the_minimum_rate_is_cut_and_counted() {
 #[test]
 fn a_stalled_reader_is_cut_and_counted() {
     let server = serve_file("no-reader", Settings::new().set("WRITE_STALL_SEC", 1));
-    let mut deaf = [&["Connection: close"][..], &[]].map(|headers| {
+    let mut stalled = [&["Connection: close"][..], &[]].map(|headers| {
         let mut raw = Raw::connect(server.address());
         raw.send(request_text("GET", "/file.bin", headers).as_bytes());
         raw
     });
     wait_until("the readers to be cut", || cut(&server, "stalled") == 2);
-    assert!(deaf.iter_mut().all(|raw| raw.read_to_end().len() < LENGTH));
+    assert!(stalled.iter_mut().all(|raw| raw.read_to_end().len() < LENGTH));
     wait_until("all connections to end", || server.metrics()["connections"]["open"] == 1);
 }

@@ -9,7 +9,7 @@ use crate::support::http::{get, get_with, request_text};
 use crate::support::raw::Raw;
 use crate::support::{Server, Settings};
 
-const SECRET: &str = "nobody may read this";
+const SECRET: &str = "outside of the site";
 
 /// A directory `site` with files, and secrets outside it. Removed on drop.
 struct Site(PathBuf);

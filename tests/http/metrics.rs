@@ -185,6 +185,6 @@ fn configured_and_effective_values_are_both_exported() {
         "pixi_flush_interval_configured_seconds 0.1",
         &format!("pixi_build_info{{version=\"{version}\"}} 1"),
     ] {
-        assert!(text.lines().any(|told| told == line), "{line}");
+        assert!(text.lines().any(|exported| exported == line), "{line}");
     }
 }

@@ -30,12 +30,12 @@ fn set_mode(path: &Path, mode: u32) {
 fn reload(server: &Server) -> String {
     let before = server.log();
     server.signal(Signal::SIGHUP);
-    let said = || server.log().strip_prefix(&before).expect("a log only grows").to_owned();
+    let text = || server.log().strip_prefix(&before).expect("a log only grows").to_owned();
     wait_until("the reload to end", || {
-        let said = said();
-        said.contains("files are served") || said.contains("[ERROR]")
+        let text = text();
+        text.contains("files are served") || text.contains("[ERROR]")
     });
-    said()
+    text()
 }
 
 /// The body of a GET; `None` if the status is not 200.
@@ -82,12 +82,12 @@ fn a_kubernetes_volume_is_served_and_its_next_version_after_a_reload() {
     assert!(!server.log().contains("not served: /"), "{}", server.log());
     volume.publish("..2026_11_29_11_00_00.987654321", &[("index.html", "second"), ("js/app.js", "2;")]);
     assert_eq!(served(&server, "/").as_deref(), Some("first"), "until the reload");
-    let said = reload(&server);
-    assert!(said.contains("2 files are served, 2 of them read"), "{said}");
+    let text = reload(&server);
+    assert!(text.contains("2 files are served, 2 of them read"), "{text}");
     assert_eq!(served(&server, "/").as_deref(), Some("second"));
     assert_eq!(served(&server, "/js/app.js").as_deref(), Some("2;"));
     assert_eq!(served(&server, "/.well-known/security.txt"), None);
-    assert!(said.contains("/.well-known: the link is broken"), "{said}");
+    assert!(text.contains("/.well-known: the link is broken"), "{text}");
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn the_log_counts_hidden_entries_once_and_names_a_few_links() {
     assert!(log.contains(rest), "{log}");
     let mut check = settings(&site).command();
     let output = check.arg("--check-config").output().expect("the program runs");
-    let said = stdout_text(&output);
-    assert!(output.status.success() && said.contains(rest), "{said}");
+    let text = stdout_text(&output);
+    assert!(output.status.success() && text.contains(rest), "{text}");
 }
 
 #[test]
@@ -159,15 +159,15 @@ fn an_unreadable_entry_is_skipped_at_start_and_reload() {
     for name in closed {
         set_mode(&site.join(name), 0o755);
     }
-    let said = reload(&server);
-    assert!(said.contains("3 files are served") && !said.contains("not served"), "{said}");
+    let text = reload(&server);
+    assert!(text.contains("3 files are served") && !text.contains("not served"), "{text}");
     // If the directory itself is unreadable, the reload changes nothing.
     set_mode(&site, 0);
-    let said = reload(&server);
+    let text = reload(&server);
     set_mode(&site, 0o755);
     let problem =
         format!("reload: nothing changes: STATIC_DIR: can't read {}: Permission denied", site.display());
-    assert!(said.contains(&problem), "{said}");
+    assert!(text.contains(&problem), "{text}");
     assert_eq!(served(&server, "/private.txt").as_deref(), Some("secret"));
 }
 
@@ -203,8 +203,8 @@ fn a_file_with_read_errors_is_skipped_at_start_and_reload() {
     let line = format!("STATIC_DIR: not served: {}: it can't be read: Input/output error", broken.display());
     assert!(server.log().contains(&line), "{}", server.log());
     write(&site, "new.js", "1;");
-    let said = reload(&server);
-    assert!(said.contains(&line), "{said}");
+    let text = reload(&server);
+    assert!(text.contains(&line), "{text}");
     assert_eq!(served(&server, "/new.js").as_deref(), Some("1;"));
     assert_eq!(served(&server, "/broken.png"), None);
 }
@@ -270,12 +270,12 @@ fn the_log_names_site_files_hidden_by_built_in_resources() {
     for path in ["/health", "/play", "/dashboard", "/metrics", "/metrics/prometheus"] {
         assert_ne!(served(&server, path).as_deref(), Some("the site's"), "{path}");
     }
-    let said = reload(&server);
-    assert_eq!(said.matches(HIDES).count(), 1, "{said}");
+    let text = reload(&server);
+    assert_eq!(text.matches(HIDES).count(), 1, "{text}");
     for path in ["health", "ws", "play/index.html", "dashboard/index.html", "metrics/index.html"] {
         fs::remove_file(site.join(path)).expect("an existing file");
     }
     fs::remove_dir_all(site.join("metrics")).expect("an existing folder");
-    let said = reload(&server);
-    assert!(said.contains("2 files are served") && !said.contains(HIDES), "{said}");
+    let text = reload(&server);
+    assert!(text.contains("2 files are served") && !text.contains(HIDES), "{text}");
 }

@@ -2,7 +2,7 @@
 //! request.
 //!
 //! Each case sends a head and at once a second request, the one an attacker would smuggle. The second request
-//! is answered only if the connection may stay open. Each case is sent both at once and byte by byte.
+//! is answered only if the connection may stay open. Each case is sent whole and byte by byte.
 
 use crate::support::Server;
 use crate::support::raw::{FIN, PING, PONG, Raw, UPGRADE, masked};
@@ -347,7 +347,7 @@ fn upgrades() {
         ("CONNECT", handshake("GET", "CONNECT"), 405),
         ("elsewhere", handshake("/ws", "/elsewhere"), 404),
         ("of the health", handshake("/ws", "/health"), 200),
-        ("of a path below it", handshake("/ws", "/ws/../ws"), 404),
+        ("of a path below /ws", handshake("/ws", "/ws/../ws"), 404),
         ("of an encoded path", handshake("/ws", "/%77s"), 404),
         ("of a wss target", handshake("/ws", "wss://localhost/ws"), 400),
         ("folded", handshake("Upgrade: websocket", "Upgrade:\r\n websocket"), 400),

@@ -11,10 +11,7 @@ const PLAYERS: usize = 300;
 
 /// Connects all clients at once.
 fn connect_crowd(server: &Server, options: ReplicaOptions) -> Vec<Client> {
-    let mut clients = Client::connect_many(server, PLAYERS, options);
-    poll_until(&mut clients, "everybody's identity", |clients| {
-        clients.iter().all(|client| client.replica.own_id().is_some())
-    });
+    let clients = Client::join_many(server, PLAYERS, options);
     let mut ids: Vec<_> = clients.iter().map(Client::id).collect();
     ids.sort_unstable();
     let expected: Vec<_> = (1001..1001 + PLAYERS as PlayerId).collect();
@@ -34,7 +31,7 @@ fn a_crowd_sees_the_nearest_at_their_true_positions() {
             matches_ground_truth(client, &truth) && sees_the_nearest(client, &truth, INTEREST_SET_MAX)
         })
     });
-    // A correct replica stays correct: interest sets don't flicker while all players stand still.
+    // A correct replica stays correct: interest sets don't flicker while no player moves.
     let marks: Vec<_> = clients.iter().map(Client::mark).collect();
     observe(&mut clients, std::time::Duration::from_secs(1));
     for (client, mark) in clients.iter().zip(marks) {

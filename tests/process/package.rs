@@ -57,8 +57,8 @@ echo "left:" $(find /etc /usr /var -name '*pixi-game*')
 fn package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| {
-        let said = make("deb", &folder("package-unused"), &["DEB_COMPRESSION=none".to_owned()]);
-        PathBuf::from(said.lines().last().expect("the path of the package"))
+        let output = make("deb", &folder("package-unused"), &["DEB_COMPRESSION=none".to_owned()]);
+        PathBuf::from(output.lines().last().expect("the path of the package"))
     })
 }
 
@@ -181,23 +181,23 @@ fn removal_keeps_the_data_of_the_service_and_purge_removes_it() {
     let words = unshared("--mount", SYSTEM);
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).arg(&place).arg(package()).arg(LIFE);
-    let said = text_of(&mut command);
-    let steps: Vec<&str> = said.split("\n== ").collect();
-    let [installed, upgraded, removed, purged] = steps.as_slice() else { panic!("{said}") };
+    let output = text_of(&mut command);
+    let steps: Vec<&str> = output.split("\n== ").collect();
+    let [installed, upgraded, removed, purged] = steps.as_slice() else { panic!("{output}") };
 
-    assert!(installed.contains("run: systemctl enable --now pixi-game-server\n"), "{said}");
-    assert!(installed.contains("\nmode: 640 root:pixi-game-server\nverified:\n"), "{said}");
+    assert!(installed.contains("run: systemctl enable --now pixi-game-server\n"), "{output}");
+    assert!(installed.contains("\nmode: 640 root:pixi-game-server\nverified:\n"), "{output}");
     let versions = [
         "pixi-game-server 0.1.0",
         "pixi-game-tune 0.1.0",
         "pixi-game-monitor 0.1.0",
         "pixi-game-loadtest 0.1.0",
     ];
-    assert!(installed.contains(&versions.join("\n")), "{said}");
+    assert!(installed.contains(&versions.join("\n")), "{output}");
     let wanted = "gone: /etc/systemd/system/multi-user.target.wants/pixi-game-server.service";
-    assert!(installed.contains(wanted), "{said}");
-    assert!(upgraded.contains("\nPORT=8109\nthere: /var/lib/pixi-game-server/resume.redb"), "{said}");
-    assert!(!upgraded.contains("systemctl enable"), "an upgrade needs no hint: {said}");
+    assert!(installed.contains(wanted), "{output}");
+    assert!(upgraded.contains("\nPORT=8109\nthere: /var/lib/pixi-game-server/resume.redb"), "{output}");
+    assert!(!upgraded.contains("systemctl enable"), "an upgrade needs no hint: {output}");
     for kept in [
         "/var/lib/pixi-game-server/resume.redb",
         "/var/log/pixi-game-server/game.log",
@@ -205,17 +205,17 @@ fn removal_keeps_the_data_of_the_service_and_purge_removes_it() {
     ] {
         assert!(
             removed.contains(&format!("there: {kept}\n")) || removed.ends_with(&format!("there: {kept}")),
-            "{said}"
+            "{output}"
         );
     }
-    assert!(removed.contains("gone: /usr/bin/pixi-game-server\n"), "{said}");
+    assert!(removed.contains("gone: /usr/bin/pixi-game-server\n"), "{output}");
     for path in [
         "/var/lib/pixi-game-server",
         "/var/log/pixi-game-server",
         "/etc/pixi-game-server.env",
         "/etc/logrotate.d/pixi-game-server",
     ] {
-        assert!(purged.contains(&format!("gone: {path}\n")), "{said}");
+        assert!(purged.contains(&format!("gone: {path}\n")), "{output}");
     }
-    assert!(purged.ends_with("left:\n"), "{said}");
+    assert!(purged.ends_with("left:\n"), "{output}");
 }

@@ -17,10 +17,7 @@ fn wait_for_drain(server: &Server) {
 /// Stops a server with many players, and asserts that each of them receives 1001.
 fn stop_with(signal: Signal) {
     let mut server = Server::start();
-    let mut clients = Client::connect_many(&server, PLAYERS, replica_options());
-    poll_until(&mut clients, "everybody's identity", |clients| {
-        clients.iter().all(|client| client.replica.own_id().is_some())
-    });
+    let mut clients = Client::join_many(&server, PLAYERS, replica_options());
     server.signal(signal);
     poll_until(&mut clients, "every connection to end", |clients| clients.iter().all(|client| client.ended));
     for client in &clients {

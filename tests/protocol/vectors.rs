@@ -1,4 +1,4 @@
-//! `web/vectors.json`: valid messages and malformed bytes, decoded alike by the server, the tests' own client
+//! `web/vectors.json`: valid messages and malformed bytes, decoded the same by the server, the tests' own client
 //! and the page's codec.
 
 use std::process::Command;

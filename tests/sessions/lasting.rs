@@ -135,8 +135,8 @@ fn a_full_disk_keeps_sessions_in_memory_and_logs_one_line() {
 fn a_missing_state_dir_is_a_configuration_error() {
     let output = Settings::new().set("STATE_DIR", "/nowhere").command().output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
-    let said = stderr_text(&output);
-    assert!(said.contains("STATE_DIR=/nowhere: expected the path of an existing directory"), "{said}");
+    let error = stderr_text(&output);
+    assert!(error.contains("STATE_DIR=/nowhere: expected the path of an existing directory"), "{error}");
 }
 
 #[test]

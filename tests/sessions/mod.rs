@@ -197,7 +197,7 @@ fn many_sessions_are_restored_independently() {
     for (at, client) in clients.iter_mut().enumerate() {
         client.send_claim(Vector::ZERO, 1, 500 + at as i32, 500);
     }
-    poll_until(&mut clients, "every claim to be adopted", |clients| {
+    poll_until(&mut clients, "every claim to be accepted", |clients| {
         clients.iter().enumerate().all(|(at, client)| {
             client.replica.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
         })

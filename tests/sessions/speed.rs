@@ -201,7 +201,7 @@ fn reconnecting_at_the_maximum_rate_gains_no_distance() {
     let seen = play(round.into_iter().cycle().take(200).collect());
     assert_speed_limit(&seen);
     let Seen { ms: end_ms, position: end, .. } = *seen.last().expect("the end");
-    // The player stands still, so all its gain is budget.
+    // The player does not walk, so all its gain is budget.
     let budget = RECONCILIATION_BUDGET_MAX as u64 + u64::from(RECONCILIATION_REFILL_PER_S) * end_ms / 1000;
     assert!(distance(seen[0].position, end) <= budget, "{end:?} after {end_ms} ms");
     assert!(end_ms > 90_000, "100 reconnects in {end_ms} ms exceed one per second");

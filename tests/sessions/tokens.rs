@@ -54,7 +54,7 @@ fn a_cookie_is_valid_while_its_successor_is_unconfirmed() {
     // Its response is never read, and it sends no frame.
     let mut lost = Raw::connect(server.address());
     lost.send(upgrade_with_cookie(&first).as_bytes());
-    wait_until("the return", || server.reconnects("hit") == 1);
+    wait_until("the reconnect", || server.reconnects("hit") == 1);
     let back = Client::reconnect(&server, &first);
     assert_eq!(back.position(), (500, 540));
     assert_eq!((server.reconnects("taken_over"), server.count("players")), (1, 1));

@@ -14,7 +14,8 @@ use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
 use super::{
-    DEADLINE, Server, cookie_jar::CookieJar, now_ms, raw::HOST, raw::reset, wait::wait_for, wait::wait_until,
+    DEADLINE, Server, cookie_jar::CookieJar, now_ms, raw::HOST, raw::reset, wait::poll_until, wait::wait_for,
+    wait::wait_until,
 };
 
 /// Most messages read from one client per poll, so that every client is polled.
@@ -134,6 +135,15 @@ impl Client {
         let set = response.headers().get("Set-Cookie").map(|set| set.to_str().expect("text").to_owned());
         let cookie = set.as_deref().map(|set| set.split(';').next().unwrap_or_default().to_owned());
         (Client { cookie, ..Client::over(socket, options) }, set)
+    }
+
+    /// [`Client::connect_many`], and waits for the first `GAME_STATE` of each client.
+    pub fn join_many(server: &Server, count: usize, options: ReplicaOptions) -> Vec<Client> {
+        let mut clients = Client::connect_many(server, count, options);
+        poll_until(&mut clients, "the first GAME_STATE of all clients", |clients| {
+            clients.iter().all(|client| client.replica.own_id().is_some())
+        });
+        clients
     }
 
     /// Connects many clients concurrently: all requests are sent before any response is read.

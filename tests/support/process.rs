@@ -19,7 +19,7 @@ pub fn without(capability: &'static str) -> Vec<&'static str> {
     if is_root() { vec!["setpriv", flag] } else { Vec::new() }
 }
 
-/// Arguments that run a command in a namespace of its own, such as `--net`. The shell script runs there first; it must
+/// Arguments that run a command in a new namespace, such as `--net`. The shell script runs there first; it must
 /// end with `exec "$@"`.
 pub fn unshared<'a>(namespace: &'a str, script: &'a str) -> Vec<&'a str> {
     let root: &[&str] = if is_root() { &[] } else { &["--map-root-user"] };

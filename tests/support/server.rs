@@ -231,7 +231,7 @@ impl Server {
         self.child.try_wait().expect("the server's status")
     }
 
-    /// Waits until the server exits by itself.
+    /// Waits until the server exits.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! Waiting: polls the clients in turn until a condition holds, or panics at a deadline with a description.
+//! Waiting: polls all clients until a condition holds, or panics at a deadline.
 
 use std::fmt::Write as _;
 use std::thread;

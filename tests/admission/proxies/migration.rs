@@ -151,8 +151,8 @@ fn the_documented_commands_name_existing_programs() {
     // The same command with another port and a time limit.
     let beside = stage.commands("beside").replace("8109 &", "0 & sleep 1; kill $!; wait $!");
     let output = succeed(Command::new("sh").args(["-eu", "-c", &beside]).env("PATH", path_with_program()));
-    let said = stderr_text(&output);
-    assert!(said.contains("listening on") && said.contains("GOGC"), "{said}");
+    let error = stderr_text(&output);
+    assert!(error.contains("listening on") && error.contains("GOGC"), "{error}");
     succeed(
         Command::new(program("haproxy"))
             .arg("-c")

@@ -1,4 +1,4 @@
-//! Real proxies as processes, each on a loopback address of its own.
+//! Real proxies as processes, each on its own loopback address.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

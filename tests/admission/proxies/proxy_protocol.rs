@@ -56,7 +56,7 @@ fn clients_count_by_the_addresses_in_the_header() {
         upgrade(PROXY, to, &v1("192.0.2.1"), &spoof),
         upgrade(PROXY, to, &v2(0x21, [192, 0, 2, 1], 0), &[]),
         upgrade(PROXY, to, &v2(0x21, [192, 0, 2, 3], 1500), &[]),
-        // LOCAL: the proxy speaks for itself, so its own address counts.
+        // LOCAL: the header describes the proxy itself, so its own address counts.
         upgrade(PROXY, to, &v2(0x20, [192, 0, 2, 4], 0), &[]),
         upgrade(PROXY, to, UNKNOWN, &[]),
     ];

@@ -67,7 +67,7 @@ fn play(place: &Place, source: Ipv4Addr) -> Result<WebSocket<Tls>, u16> {
     let mut socket = match tungstenite::client(format!("ws://{HOST}/ws"), Tls::connect(place, source)) {
         Ok((socket, response)) => {
             let set = response.headers()["set-cookie"].to_str().expect("text");
-            assert!(set.starts_with("pixi_resume_8443="), "the host is passed on with its port: {set}");
+            assert!(set.starts_with("pixi_resume_8443="), "the proxy forwards the host with its port: {set}");
             socket
         }
         Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => {

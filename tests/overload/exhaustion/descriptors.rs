@@ -97,7 +97,7 @@ fn without_descriptors_health_and_players_are_served() {
     assert!(server.log().contains("cannot accept new connections"), "{}", server.log());
     play(&mut players);
 
-    // Players that leave make room for others, while the limit stays as it is.
+    // Players that leave free descriptors for others under the same limit.
     drop(silent);
     players.truncate(PLAYERS / 2);
     poll_until(&mut players, "the leaving players to be gone", |_| {

@@ -92,7 +92,7 @@ fn the_logged_command_works() {
 }
 
 #[test]
-fn help_needs_no_spare_descriptor() {
+fn help_needs_no_free_descriptor() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 8; exec \"$@\"", "sh", PROGRAM, "--version"]);
     succeed(&mut command);

@@ -63,8 +63,8 @@ fn players_are_served_during_a_pipelining_flood() {
     let mut endless = Raw::connect(server.address());
     endless.send(b"GET /ws HT");
     let stop = Arc::new(AtomicBool::new(false));
-    let (address, told) = (server.address(), Arc::clone(&stop));
-    let flood = thread::spawn(move || flood(address, 100, &told));
+    let (address, stop_flag) = (server.address(), Arc::clone(&stop));
+    let flood = thread::spawn(move || flood(address, 100, &stop_flag));
     wait_until("the flood", || server.metrics()["connections"]["http_requests_total"].as_u64() > Some(1_000));
     let mut steps = 0;
     poll_until(&mut clients, "acks of a hundred steps", |clients| {
@@ -89,8 +89,8 @@ fn players_are_served_during_a_pipelining_flood() {
 fn players_can_join_during_a_pipelining_flood_of_the_admin_listener() {
     let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
     let stop = Arc::new(AtomicBool::new(false));
-    let (admin, told) = (server.admin_address(), Arc::clone(&stop));
-    let flood = thread::spawn(move || flood(admin, OPERATORS, &told));
+    let (admin, stop_flag) = (server.admin_address(), Arc::clone(&stop));
+    let flood = thread::spawn(move || flood(admin, OPERATORS, &stop_flag));
     wait_until("the flood", || requests_answered(&server) > 1_000);
     let clients: Vec<_> = (0..50).map(|_| Client::join(&server)).collect();
     server.assert_healthy();

@@ -137,7 +137,7 @@ fn visitors_with_six_slow_connections_each_receive_everything() {
     let address = server.address();
     let visitors: Vec<_> = (0..60)
         .map(|_| {
-            // Like browsers: six keep-alive connections, each with several files in turn.
+            // Like browsers: six keep-alive connections, each for several files.
             thread::spawn(move || {
                 let reader = || read_slowly(address, 16 << 10, Duration::from_millis(20));
                 thread::scope(|scope| {
@@ -158,7 +158,7 @@ fn visitors_with_six_slow_connections_each_receive_everything() {
 fn health_and_metrics_are_answered_while_every_place_is_busy() {
     let server = serve_file("every-place", 1 << 20, Settings::new());
     let address = server.address();
-    let deaf: Vec<_> = (0..COMMON)
+    let stalled: Vec<_> = (0..COMMON)
         .map(|_| {
             let mut raw = Raw::over(connect_narrow(address));
             send_request(&mut raw, "/file.bin");
@@ -177,6 +177,6 @@ fn health_and_metrics_are_answered_while_every_place_is_busy() {
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some(retry)), "{refused:?}");
         assert!(refused.header("date").is_some(), "{refused:?}");
     }
-    drop(deaf);
-    wait_until("places", || get(address, "/file.bin").status == 200);
+    drop(stalled);
+    wait_until("free places", || get(address, "/file.bin").status == 200);
 }

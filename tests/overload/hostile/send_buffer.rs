@@ -16,16 +16,16 @@ const NARROW_BYTES: usize = 2_048;
 fn the_kernel_buffers_little_for_a_peer_that_does_not_read() {
     let settings = Settings::new().set("RATE_LIMIT_MSG_SEC", 10_000).set("RATE_LIMIT_BURST", 100_000);
     let server = settings.start();
-    let mut deaf = Raw::connect(server.address());
-    setsockopt(deaf.stream(), sockopt::RcvBuf, &NARROW_BYTES).expect("a small receive buffer");
-    deaf.send(UPGRADE.as_bytes());
-    assert_eq!(deaf.response().status, 101);
+    let mut peer = Raw::connect(server.address());
+    setsockopt(peer.stream(), sockopt::RcvBuf, &NARROW_BYTES).expect("a small receive buffer");
+    peer.send(UPGRADE.as_bytes());
+    assert_eq!(peer.response().status, 101);
     let step = |sequence: u32| {
         let bytes = sequence.to_le_bytes();
         masked(FIN | BINARY, &[3, 0b0101, bytes[0], bytes[1], bytes[2], bytes[3]])
     };
     let moves: Vec<u8> = (1..=MOVES).flat_map(step).collect();
-    deaf.send(&moves);
+    peer.send(&moves);
     wait_until("a stalled write", || server.count("write_stalls_total") > 0);
     assert!(server.count("messages_in_total") < u64::from(MOVES), "the server stops reading from the peer");
 }

@@ -73,7 +73,7 @@ fn a_peer_that_never_reads_is_dropped_without_affecting_others() {
     let mut client = [Client::join(&server)];
     let (before, open) = (server.resident_bytes(), server.descriptors());
     let flood = moves(1..5_000);
-    let deaf: Vec<_> = (0..PEERS)
+    let peers: Vec<_> = (0..PEERS)
         .map(|_| {
             let mut raw = Raw::over(connect_narrow(server.address()));
             raw.send(UPGRADE.as_bytes());
@@ -99,9 +99,9 @@ fn a_peer_that_never_reads_is_dropped_without_affecting_others() {
             sequence += 1;
             clients[0].send_short_move(game_client::Vector::RIGHT, sequence);
         }
-        deaf.iter().all(thread::JoinHandle::is_finished)
+        peers.iter().all(thread::JoinHandle::is_finished)
     });
-    for peer in deaf {
+    for peer in peers {
         peer.join().unwrap();
     }
     assert_eq!(server.metrics()["closed"]["stalled"], PEERS as u64);

@@ -2,7 +2,7 @@
 //!
 //! The bytes of each case arrive at once, byte by byte, and in pieces of seven; the answers must be equal.
 //! The cases cover the topics of the Autobahn suite: framing, pings, reserved bits, opcodes, fragmentation,
-//! UTF-8, closing, sizes. The server does not echo data, so valid MOVEs stand for data and their acks for
+//! UTF-8, closing, sizes. The server does not echo data, so valid MOVEs replace data and their acks replace
 //! echoes.
 
 mod case;

@@ -31,7 +31,7 @@ const AGREED_MS: u64 = 2_000;
 /// page walks slower than it claims, so its player has spent its jumps and a snapshot follows in any case.
 const WATCHED_MS: u64 = 5_000;
 
-/// Further time for a page that stands still: until the next snapshot for a jump is allowed, plus the stagger
+/// Further time for a page that has stopped: until the next snapshot for a jump is allowed, plus the stagger
 /// of snapshots.
 const STANDING_WATCHED_MS: u64 = 500;
 
@@ -92,7 +92,7 @@ impl Page {
         let received = std::mem::take(&mut self.downstream);
         let mut rest = received.as_slice();
         while let Some(payload) = take_payload(&mut rest) {
-            self.replica.receive_payload(now_ms, payload).expect("the server speaks the protocol");
+            self.replica.receive_payload(now_ms, payload).expect("the server sends valid messages");
         }
         assert_eq!(self.replica.violations(), []);
     }

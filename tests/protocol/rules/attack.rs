@@ -1,4 +1,4 @@
-//! Rule 9: an attacker stands still, its vector is sent again when it walks on, and an attack ends by
+//! Rule 9: an attacker does not move, its vector is sent again when it walks on, and an attack ends by
 //! timeout.
 
 use std::time::Duration;
@@ -84,7 +84,7 @@ fn the_same_vector_is_sent_again_after_an_attack() {
     let (other, mark) = (clients[OTHER].id(), clients[VIEWER].mark());
     clients[OTHER].send(&ClientMessage::AttackEnd);
     clients[OTHER].send_short_move(Vector::RIGHT, 2);
-    poll_until(&mut clients, "the same vector once more", |clients| {
+    poll_until(&mut clients, "the same vector again", |clients| {
         clients[VIEWER].vectors_since(mark, other) == [Vector::RIGHT]
     });
 }
@@ -114,10 +114,10 @@ fn an_attack_without_an_end_times_out() {
 #[test]
 fn other_players_receive_the_position_of_an_attack() {
     let (_server, mut clients) = attacking();
-    let told = attack_of(&clients[VIEWER], clients[OTHER].id()).unwrap();
+    let position = attack_of(&clients[VIEWER], clients[OTHER].id()).unwrap();
     clients[OTHER].send_short_move(Vector::ZERO, 2);
     wait_for_acks(&mut clients);
-    assert_eq!(told, clients[OTHER].acknowledged());
+    assert_eq!(position, clients[OTHER].acknowledged());
     let mark = clients[VIEWER].mark();
     clients[OTHER].send(&ClientMessage::AttackEnd);
     clients[OTHER].send(&ClientMessage::Attack { aim: None });

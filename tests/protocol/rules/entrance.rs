@@ -13,7 +13,7 @@ fn slow_sprites() -> ReplicaOptions {
     ReplicaOptions { loading_ms: 800, ..replica_options() }
 }
 
-fn lazy() -> Server {
+fn without_periodic_snapshots() -> Server {
     Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start()
 }
 
@@ -25,7 +25,7 @@ fn wait_for_vector(clients: &mut [Client], player: PlayerId, vector: Vector) {
 
 #[test]
 fn the_vector_of_an_entering_mover_is_sent_twice() {
-    let server = lazy();
+    let server = without_periodic_snapshots();
     let mut clients = vec![Client::join_with(&server, slow_sprites())];
     clients[VIEWER].send(&ClientMessage::Viewport { width: 200, height: 200 });
     clients.push(Client::join(&server));
@@ -41,17 +41,17 @@ fn the_vector_of_an_entering_mover_is_sent_twice() {
     wait_for_vector(&mut clients, other, Vector::LEFT);
     let about_it: Vec<_> = clients[VIEWER].since(mark).filter(|message| is_about(message, other)).collect();
     assert!(matches!(about_it[0], ServerMessage::Joined(_)), "{about_it:?}");
-    let told = ServerMessage::Movement { id: other, vector: Vector::LEFT };
+    let movement = ServerMessage::Movement { id: other, vector: Vector::LEFT };
     assert_eq!(
         about_it[1..],
-        [&told, &told],
-        "the vector right after JOINED, and once more for slow sprites"
+        [&movement, &movement],
+        "the vector follows JOINED, and again for slow sprites"
     );
 }
 
 #[test]
 fn a_newcomer_receives_the_vectors_of_walking_players() {
-    let server = lazy();
+    let server = without_periodic_snapshots();
     let mut mover = Client::join(&server);
     mover.send_short_move(Vector::DOWN, 1);
     let_others_settle(std::slice::from_mut(&mut mover));
@@ -64,7 +64,7 @@ fn a_newcomer_receives_the_vectors_of_walking_players() {
 
 #[test]
 fn a_vector_set_while_the_sprite_loads_is_repeated() {
-    let server = lazy();
+    let server = without_periodic_snapshots();
     let mut clients = vec![Client::join_with(&server, slow_sprites()), Client::join(&server)];
     let other = clients[OTHER].id();
     poll_until(&mut clients, "the other player to enter", |clients| clients[VIEWER].sees(other));
@@ -74,7 +74,7 @@ fn a_vector_set_while_the_sprite_loads_is_repeated() {
 
 #[test]
 fn a_player_that_leaves_right_after_joining_leaves_no_ghost() {
-    let server = lazy();
+    let server = without_periodic_snapshots();
     let mut clients = vec![Client::join_with(&server, slow_sprites())];
     let mut guests = Vec::new();
     for stay_ms in [0, 20, 60, 150, 400, 700] {
@@ -97,7 +97,7 @@ fn a_player_that_leaves_right_after_joining_leaves_no_ghost() {
 
 #[test]
 fn a_player_that_leaves_right_after_a_first_game_state_leaves_no_ghost() {
-    let server = lazy();
+    let server = without_periodic_snapshots();
     let mut leaver = Client::join(&server);
     let_others_settle(std::slice::from_mut(&mut leaver));
     let mut viewer = Client::join_with(&server, slow_sprites());
@@ -118,7 +118,7 @@ fn every_kind_of_disconnect_sends_one_exit() {
         ("a Close without a code", |mut client| client.close(None)),
         ("a connection without a Close", drop),
     ];
-    let server = lazy();
+    let server = without_periodic_snapshots();
     for (way, leave) in ways {
         let mut clients = pair(&server);
         let leaver = clients.pop().unwrap();

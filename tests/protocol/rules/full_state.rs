@@ -11,12 +11,12 @@ use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, Walker, observe, poll_until};
 
 /// Snapshots at the shortest interval that the settings allow.
-fn eager() -> Server {
+fn with_frequent_snapshots() -> Server {
     Settings::new().set("SYNC_INTERVAL_SEC", 1).spawn_at(500, 500).start()
 }
 
 /// No snapshot by interval during a test.
-fn lazy() -> Server {
+fn without_periodic_snapshots() -> Server {
     Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start()
 }
 
@@ -29,7 +29,7 @@ fn wait_for_full_state(clients: &mut [Client], what: &str) {
 
 #[test]
 fn later_snapshots_omit_the_viewer() {
-    let server = eager();
+    let server = with_frequent_snapshots();
     let mut clients = pair(&server);
     let mut walkers = [Walker::new(Vector::RIGHT), Walker::new(Vector::DOWN)];
     poll_until(&mut clients, "both clients to receive two more GAME_STATEs", |clients| {
@@ -45,9 +45,9 @@ fn later_snapshots_omit_the_viewer() {
 
 #[test]
 fn no_snapshot_is_sent_while_the_first_sprite_may_be_loading() {
-    let server = eager();
+    let server = with_frequent_snapshots();
     let mut clients = vec![Client::join(&server)];
-    // Alone for longer than the interval: a snapshot is due as soon as a player enters.
+    // The viewer is alone for longer than the interval, so a snapshot is due as soon as a player enters.
     observe(&mut clients, Duration::from_millis(1_500));
     assert_eq!(clients[VIEWER].game_states_since(1), 0);
     clients.push(Client::join(&server));
@@ -62,12 +62,16 @@ fn no_snapshot_is_sent_while_the_first_sprite_may_be_loading() {
     let entered_ms = clients[VIEWER].replica.first_enter_ms().unwrap();
     let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
     let later = clients[VIEWER].received[1..].iter().find(|received| is_state(&received.message)).unwrap();
-    assert!(later.at_ms >= entered_ms + 2_500, "{} ms after the first entrance", later.at_ms - entered_ms);
+    assert!(
+        later.at_ms >= entered_ms + 2_500,
+        "{} ms after the first player entered",
+        later.at_ms - entered_ms
+    );
 }
 
 #[test]
 fn the_vectors_of_all_visible_movers_follow_a_snapshot() {
-    let server = eager();
+    let server = with_frequent_snapshots();
     let mut clients = pair(&server);
     clients.push(Client::join(&server));
     let (right, down) = (clients[1].id(), clients[2].id());
@@ -80,8 +84,8 @@ fn the_vectors_of_all_visible_movers_follow_a_snapshot() {
         let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
         let mark = received.iter().rposition(|received| is_state(&received.message)).unwrap();
         poll_until(&mut clients, "both vectors after the GAME_STATE", |clients| {
-            let told = |id| clients[VIEWER].vectors_since(mark, id);
-            !told(right).is_empty() && !told(down).is_empty()
+            let vectors_of = |id| clients[VIEWER].vectors_since(mark, id);
+            !vectors_of(right).is_empty() && !vectors_of(down).is_empty()
         });
         assert_eq!(clients[VIEWER].vectors_since(mark, right)[0], Vector::RIGHT);
         assert_eq!(clients[VIEWER].vectors_since(mark, down)[0], Vector::DOWN);
@@ -90,7 +94,7 @@ fn the_vectors_of_all_visible_movers_follow_a_snapshot() {
 
 #[test]
 fn an_unchanged_view_receives_no_snapshot() {
-    let server = eager();
+    let server = with_frequent_snapshots();
     let mut clients = pair_with_late_joiner(&server);
     wait_for_full_state(&mut clients, "a player entered");
     observe(&mut clients, Duration::from_millis(2_500));
@@ -104,7 +108,7 @@ fn an_unchanged_view_receives_no_snapshot() {
 
 #[test]
 fn every_kind_of_change_triggers_a_snapshot() {
-    let server = eager();
+    let server = with_frequent_snapshots();
     let mut clients = pair(&server);
     wait_for_full_state(&mut clients, "a player entered");
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
@@ -125,7 +129,7 @@ fn every_kind_of_change_triggers_a_snapshot() {
 
 #[test]
 fn a_snapshot_corrects_a_missed_turn_and_drift() {
-    let server = eager();
+    let server = with_frequent_snapshots();
     let slow = ReplicaOptions { loading_ms: 900, ..replica_options() };
     let mut clients = vec![Client::join_with(&server, slow), Client::join(&server)];
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
@@ -141,7 +145,7 @@ fn a_snapshot_corrects_a_missed_turn_and_drift() {
 
 #[test]
 fn only_a_jump_makes_a_snapshot_due() {
-    let server = lazy();
+    let server = without_periodic_snapshots();
     let mut clients = pair(&server);
     wait_after_entrance(&mut clients, 3_000);
     clients[OTHER].send_claim(Vector::ZERO, 1, 516, 500);

@@ -1,4 +1,4 @@
-//! Rule 8: the server adopts claims near its own position while a signed budget covers their lead.
+//! Rule 8: the server accepts claims near its own position while a signed budget covers their lead.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ fn claim(client: &mut Client, sequence: u32, vector: Vector, x: i32, y: i32) -> 
 }
 
 #[test]
-fn a_claim_within_fifty_units_is_adopted_as_claimed() {
+fn a_claim_within_fifty_units_is_accepted_as_claimed() {
     let claims = [(500, 500), (504, 500), (550, 500), (450, 500), (530, 540), (470, 460), (500, 450)];
     for (x, y) in claims {
         let (_server, mut client) = alone_at(500, 500);

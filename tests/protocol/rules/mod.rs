@@ -1,6 +1,6 @@
-//! What the existing browser client requires of the server, rule by rule, over real sockets.
+//! Requirements of the existing browser client, rule by rule, over real sockets.
 //!
-//! The replicas of the clients check most rules: every wait fails as soon as one of them finds a violation,
+//! The replicas of the clients check most rules. Every wait fails as soon as one of them finds a violation,
 //! such as a second JOINED, a message about a player that is not shown, or an ack too many.
 
 mod attack;

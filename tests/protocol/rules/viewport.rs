@@ -13,7 +13,7 @@ use crate::support::{Client, Server, Settings, observe, poll_until};
 /// Distance outside the rectangle at which a player leaves the interest set, in units.
 const MARGIN: i32 = 48;
 
-fn lazy() -> Settings {
+fn without_periodic_snapshots() -> Settings {
     Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500)
 }
 
@@ -73,7 +73,7 @@ fn narrowing_a_viewport_removes_players_and_widening_adds_them() {
 
 #[test]
 fn walking_out_and_in_sends_one_left_and_one_joined() {
-    let server = lazy().start();
+    let server = without_periodic_snapshots().start();
     let mut clients = pair(&server);
     let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
     let counts = |clients: &[Client]| {
@@ -100,7 +100,7 @@ fn walking_out_and_in_sends_one_left_and_one_joined() {
 
 #[test]
 fn a_player_stays_in_view_for_at_least_two_seconds() {
-    let server = lazy().set("PLAYER_SPEED", 30).start();
+    let server = without_periodic_snapshots().set("PLAYER_SPEED", 30).start();
     let mut clients = vec![Client::join(&server)];
     clients[VIEWER].send(&viewport(100, 100));
     clients.push(Client::join(&server));
@@ -120,7 +120,7 @@ fn a_player_stays_in_view_for_at_least_two_seconds() {
 #[test]
 fn a_viewport_is_at_least_a_hundred_units_wide() {
     for side in [0, 1, 99] {
-        let server = lazy().start();
+        let server = without_periodic_snapshots().start();
         let mut clients = pair(&server);
         let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
         clients[VIEWER].send(&viewport(side, side));
@@ -148,7 +148,7 @@ fn a_viewport_is_at_least_a_hundred_units_wide() {
 
 #[test]
 fn an_invalid_viewport_changes_nothing() {
-    let server = lazy().start();
+    let server = without_periodic_snapshots().start();
     let mut clients = pair(&server);
     for payload in [&[13][..], &[13, 1, 0, 1], &[13, 1, 0, 1, 0, 0]] {
         clients[VIEWER].send_payload(payload);

@@ -47,10 +47,7 @@ fn world_bounds_follow_the_settings() {
 #[test]
 fn players_spawn_all_over_the_spawn_area_and_nowhere_else() {
     let server = Server::start();
-    let mut clients = Client::connect_many(&server, 60, replica_options());
-    for client in &mut clients {
-        wait_for(client, "the first GAME_STATE", |client| client.replica.own_id().is_some());
-    }
+    let clients = Client::join_many(&server, 60, replica_options());
     let spawns: Vec<_> = clients.iter().map(Client::position).collect();
     assert!(spawns.iter().all(|(x, y)| (100..900).contains(x) && (100..900).contains(y)), "{spawns:?}");
     for axis in [|at: &(i32, i32)| at.0, |at: &(i32, i32)| at.1] {
