@@ -1,14 +1,14 @@
 //! Several servers with one world and a real Redis between them, including failures of any of them.
 
 mod balancing;
+mod failover;
 mod faults;
 mod hostile;
 mod ids;
+mod reconnects;
 mod redis;
 mod relay;
-mod returning;
 mod secret;
-mod switch_over;
 
 use game_client::{ClientMessage, Facing, PlayerId, State, Vector};
 use nix::sys::signal::Signal;

@@ -69,7 +69,7 @@ fn admin_resources_answer_on_the_admin_listener() {
 }
 
 #[test]
-fn options_closes_the_connection_only_if_a_body_may_follow() {
+fn options_closes_the_connection_only_if_more_data_may_follow() {
     let server = Server::start();
     let close = request(server.address(), "OPTIONS", "/health", &["Connection: close"]);
     assert_eq!((close.status, close.header("connection")), (204, Some("close")));

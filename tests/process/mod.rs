@@ -1,7 +1,7 @@
 //! The server process and its host.
 //!
 //! - `signals`, `shutdown`: signals, the drain, the exit status
-//! - `fault`, `last_line`, `watchdog`: panics and stalls, injected with strace
+//! - `fault`, `panics`, `watchdog`: panics and stalls, injected with strace
 //! - `unit`, `sandbox`: the systemd unit and its restrictions
 //! - `reload`: settings and files that change while the server runs
 //! - `log_lines`, `log_file`: the format of the log, its rotation, a full disk
@@ -10,10 +10,10 @@
 mod fault;
 mod install;
 mod installed_modes;
-mod last_line;
 mod log_file;
 mod log_lines;
 mod package;
+mod panics;
 mod reload;
 mod sandbox;
 mod shutdown;

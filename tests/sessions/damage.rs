@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDef
 
 use nix::sys::signal::Signal;
 
-use super::lasting::{cookie_of_a_stopped_server, settings, store_in};
+use super::store::{cookie_of_a_stopped_server, settings, store_in};
 use crate::support::raw::COOKIE;
 use crate::support::{Client, folder};
 
@@ -91,7 +91,7 @@ fn the_store_is_readable_only_by_its_owner() {
 }
 
 #[test]
-fn a_store_that_is_a_fifo_is_refused() {
+fn a_store_that_is_a_fifo_does_not_block_the_start() {
     let folder = folder("resume-fifo");
     nix::unistd::mkfifo(&store_in(&folder), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     let server = settings(&folder).start();

@@ -2,9 +2,9 @@
 //! server or another.
 
 mod damage;
-mod lasting;
 mod ports;
 mod speed;
+mod store;
 mod tokens;
 
 use std::thread;
@@ -152,7 +152,7 @@ fn a_connection_that_ends_during_the_check_frees_its_session() {
 }
 
 #[test]
-fn unknown_cookies_restore_nothing() {
+fn an_unknown_cookie_is_replaced() {
     let server = server();
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     let client = Client::reconnect(&server, &made_up);

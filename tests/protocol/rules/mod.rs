@@ -4,13 +4,13 @@
 //! such as a second JOINED, a message about a player that is not shown, or an ack too many.
 
 mod attack;
-mod entrance;
-mod full_state;
+mod enter_leave;
 mod identity;
 mod keepalive;
 mod lag_compensation;
 mod movement;
-mod passing;
+mod short_lived;
+mod snapshots;
 mod viewport;
 mod visible_max;
 mod world;

@@ -175,7 +175,7 @@ fn a_full_redis_keeps_no_sessions_and_logs_one_line() {
 }
 
 #[test]
-fn an_unknown_cookie_costs_one_query() {
+fn an_unknown_cookie_creates_a_new_player() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
     let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
