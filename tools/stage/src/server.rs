@@ -10,7 +10,7 @@ use crate::process::tail;
 use crate::{Failure, Interrupt, Process, http};
 
 /// Longest time from the start of a server to its first successful response.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Longest time for one response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
