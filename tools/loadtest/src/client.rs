@@ -229,8 +229,8 @@ impl Client {
     /// unless their acks arrive later.
     pub fn answered(&mut self, sequence: u32) -> Option<Pending> {
         // It is nearly always the first.
-        let place = self.pending.iter().position(|pending| pending.sequence == sequence)?;
-        self.pending.remove(place)
+        let index = self.pending.iter().position(|pending| pending.sequence == sequence)?;
+        self.pending.remove(index)
     }
 
     /// Whether its final MOVE has been acknowledged, so that its position is known.

@@ -14,10 +14,10 @@ pub use values::Server;
 use values::{MoveBytes, Value};
 
 /// Default number of connections per source address. An address has 28,000 ports. Ports of closed connections stay in
-/// TIME_WAIT for a minute, and once half of all are taken, the kernel needs milliseconds to find a free one.
+/// `TIME_WAIT` for a minute, and once half of all are taken, the kernel needs milliseconds to find a free one.
 const CONNECTIONS_PER_ADDRESS: usize = 2_000;
 
-/// Time a port of a closed connection stays in TIME_WAIT, in seconds.
+/// Time a port of a closed connection stays in `TIME_WAIT`, in seconds.
 const PORT_REST_S: f64 = 60.0;
 
 /// Most source addresses.

@@ -64,7 +64,7 @@ pub fn begin_connect(
     }
 }
 
-/// Makes closing the socket send a reset: unsent data is dropped, and the port does not stay in TIME_WAIT.
+/// Makes closing the socket send a reset: unsent data is dropped, and the port does not stay in `TIME_WAIT`.
 ///
 /// # Errors
 /// The connection has ended already.

@@ -25,7 +25,8 @@ const MS: u64 = 1_000_000;
 /// All sampled viewers.
 #[derive(Debug, Default)]
 pub struct Viewers {
-    viewers: Vec<Viewer>,
+    /// Viewers of the current connections, by index.
+    current: Vec<Viewer>,
     /// Replicas of earlier connections of the viewers.
     past: Vec<Viewer>,
     options: ReplicaOptions,
@@ -60,19 +61,19 @@ impl Viewers {
             world_side: options.world_side,
             ..ReplicaOptions::default()
         };
-        let viewers = (0..options.viewers).map(|_| Viewer::new(replica)).collect();
-        Viewers { viewers, past: Vec::new(), options: replica, delays: Times::default() }
+        let current = (0..options.viewers).map(|_| Viewer::new(replica)).collect();
+        Viewers { current, past: Vec::new(), options: replica, delays: Times::default() }
     }
 
     /// Starts a new connection of a viewer with an empty replica.
     pub fn restart(&mut self, viewer: usize) {
         let fresh = Viewer::new(self.options);
-        self.past.push(std::mem::replace(&mut self.viewers[viewer], fresh));
+        self.past.push(std::mem::replace(&mut self.current[viewer], fresh));
     }
 
     /// Records a message that a viewer sent.
     pub fn sent(&mut self, viewer: usize, message: &ClientMessage) {
-        self.viewers[viewer].replica.sent(message);
+        self.current[viewer].replica.sent(message);
     }
 
     /// Applies a message that a viewer received. `player` returns a player of this run by its id. Changes due outside
@@ -85,7 +86,7 @@ impl Viewers {
         window: Window,
         player: impl Fn(PlayerId) -> Option<&'a Avatar>,
     ) {
-        let viewer = &mut self.viewers[viewer];
+        let viewer = &mut self.current[viewer];
         let Ok(message) = viewer.replica.receive_payload(now_ns / MS, payload) else { return };
         match message {
             ServerMessage::GameState(entries) => {
@@ -115,7 +116,7 @@ impl Viewers {
 
     /// Returns the sprites on a viewer's screen at `now_ns`, ghosts included.
     pub fn screen(&mut self, viewer: usize, now_ns: u64) -> Vec<Sprite> {
-        let replica = &mut self.viewers[viewer].replica;
+        let replica = &mut self.current[viewer].replica;
         replica.advance(now_ns / MS);
         let sprite = |remote: &game_client::RemotePlayer| Sprite {
             id: remote.id,
@@ -128,7 +129,7 @@ impl Viewers {
     /// Returns the violations by kind: a count, and an example.
     pub fn violations(&self) -> BTreeMap<String, (u64, String)> {
         let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
-        for viewer in self.viewers.iter().chain(&self.past) {
+        for viewer in self.current.iter().chain(&self.past) {
             let missing: HashSet<u32> = viewer.replica.own().missing_acks().collect();
             let is_independent = |violation: &&Violation| match violation {
                 // Every ack after a missing one is out of order. Only the missing one counts.
@@ -146,7 +147,7 @@ impl Viewers {
 
     /// Returns the number of permanent duplicate sprites.
     pub fn duplicates(&self) -> usize {
-        self.viewers.iter().map(|viewer| viewer.replica.duplicates().len()).sum()
+        self.current.iter().map(|viewer| viewer.replica.duplicates().len()).sum()
     }
 }
 

@@ -45,13 +45,13 @@ impl Poll {
             let mut lookup = Lookup::new(server.host, server.port);
             thread::Builder::new().name(format!("poll-{index}")).spawn(move || {
                 loop {
-                    let begun = Instant::now();
-                    let metrics = fetch_metrics(&mut lookup, &server.name, begun + TIMEOUT);
+                    let started = Instant::now();
+                    let metrics = fetch_metrics(&mut lookup, &server.name, started + TIMEOUT);
                     if sender.send((index, Response { at: Instant::now(), metrics })).is_err() {
                         return;
                     }
                     let interval = Duration::from_millis(interval_ms.load(Ordering::Relaxed));
-                    thread::sleep(interval.saturating_sub(begun.elapsed()));
+                    thread::sleep(interval.saturating_sub(started.elapsed()));
                 }
             })?;
         }

@@ -77,20 +77,20 @@ fn draw_servers(frame: &mut Frame<'_>, screen: &Screen<'_>, area: Rect) {
     let widths = [23, 7, 7, 8, 9, 5, 9, 3].map(Constraint::Length);
     let header = Row::new([" server", "players", "ticks/s", "tick p99", "out/s", "cores", "memory", "gov"]);
     let lines = area.rows().zip(std::iter::once(None).chain((first..screen.servers.len()).map(Some)));
-    for (place, index) in lines {
+    for (area, index) in lines {
         let Some(index) = index else {
             let header = header.clone().style(Style::new().add_modifier(Modifier::DIM));
-            frame.render_widget(Table::new([header], widths), place);
+            frame.render_widget(Table::new([header], widths), area);
             continue;
         };
         let (name, history) = (&screen.servers[index].name, &screen.histories[index]);
         let style = if index == screen.selected { Modifier::REVERSED } else { Modifier::empty() };
         if let Some(sample) = history.last().filter(|_| !history.is_unreachable()) {
             let row = Row::new(server_cells(name, sample, history.rates()));
-            frame.render_widget(Table::new([row.style(style)], widths), place);
+            frame.render_widget(Table::new([row.style(style)], widths), area);
         } else {
             let text = format!(" {}", line(name, history));
-            frame.render_widget(Paragraph::new(text).style(style), place);
+            frame.render_widget(Paragraph::new(text).style(style), area);
         }
     }
 }
@@ -137,12 +137,12 @@ fn draw_figures(frame: &mut Frame<'_>, history: &History, area: Rect) {
     let heights = rows_of_blocks.iter().map(|_| Constraint::Fill(1));
     let lines = Layout::vertical(heights).split(area);
     for (blocks, line) in rows_of_blocks.iter().zip(lines.iter()) {
-        let places = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(*line);
-        for ((title, rows), place) in blocks.iter().zip(places.iter()) {
+        let areas = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(*line);
+        for ((title, rows), area) in blocks.iter().zip(areas.iter()) {
             let rows = rows.iter().map(|(name, value)| Row::new([name.clone(), value.clone()]));
             let widths = [Constraint::Length(18), Constraint::Fill(1)];
             let table = Table::new(rows, widths).block(Block::bordered().title(format!(" {title} ")));
-            frame.render_widget(table, *place);
+            frame.render_widget(table, *area);
         }
     }
 }
@@ -214,9 +214,9 @@ mod tests {
 
     #[test]
     fn every_server_has_a_row_with_its_state() {
-        let mut gone = busy();
-        gone.record(Response { at: Instant::now(), metrics: Err("connection refused".to_owned()) });
-        let text = drawn(80, 30, &[busy(), gone, History::default()]);
+        let mut unreachable = busy();
+        unreachable.record(Response { at: Instant::now(), metrics: Err("connection refused".to_owned()) });
+        let text = drawn(80, 30, &[busy(), unreachable, History::default()]);
         assert!(text.contains("127.0.0.2:8108  unreachable: connection refused"), "{text}");
         assert!(text.contains("127.0.0.3:8108  unreachable: no response yet"), "{text}");
         assert!(text.contains("60.0"), "{text}");

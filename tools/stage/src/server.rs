@@ -75,11 +75,11 @@ pub fn start_server(
     interrupt: &Interrupt,
 ) -> Result<Process, Failure> {
     let mut server = Process::start(name, command.stdout(Stdio::null()))?;
-    let answered = interrupt.wait_for(START_TIMEOUT, || match server.status()? {
+    let is_ready = interrupt.wait_for(START_TIMEOUT, || match server.status()? {
         Some(status) => Err(probe.failure(name, &format!("ended during startup with {status}"))),
         None => Ok(probe.is_ready().then_some(())),
     })?;
-    match answered {
+    match is_ready {
         Some(()) => Ok(server),
         None => Err(probe.failure(name, &format!("did not answer on port {}", probe.port))),
     }

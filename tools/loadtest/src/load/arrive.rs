@@ -37,7 +37,7 @@ const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 pub struct Arrivals {
     rate: FixedRate,
     /// Clients whose connection has started.
-    begun: usize,
+    started: usize,
     wanted: usize,
     /// Clients that are connecting.
     pub handshaking: usize,
@@ -56,7 +56,7 @@ impl Arrivals {
     pub fn new(options: &Options, now_ns: u64) -> Arrivals {
         Arrivals {
             rate: FixedRate::new(now_ns, options.connect_rate),
-            begun: 0,
+            started: 0,
             wanted: options.clients,
             handshaking: 0,
             joined: 0,
@@ -74,7 +74,7 @@ impl Arrivals {
 
     /// Whether every client has joined or failed.
     pub fn is_over(&self) -> bool {
-        self.begun == self.wanted && self.handshaking == 0
+        self.started == self.wanted && self.handshaking == 0
     }
 
     /// Returns the time until the last join, in nanoseconds.
@@ -84,11 +84,11 @@ impl Arrivals {
 
     /// Starts no further connections.
     pub fn stop(&mut self) {
-        self.wanted = self.begun;
+        self.wanted = self.started;
     }
 
     fn may_begin(&self) -> bool {
-        self.begun < self.wanted && self.handshaking < HANDSHAKES_MAX
+        self.started < self.wanted && self.handshaking < HANDSHAKES_MAX
     }
 }
 
@@ -100,8 +100,8 @@ impl Load {
             if !self.arrivals.may_begin() || !self.arrivals.rate.take_due(now_ns) {
                 break;
             }
-            let index = self.arrivals.begun;
-            self.arrivals.begun += 1;
+            let index = self.arrivals.started;
+            self.arrivals.started += 1;
             self.begin(index, now_ns);
         }
     }

@@ -132,7 +132,7 @@ impl Load {
     }
 
     fn all_stopped(&self) -> bool {
-        let is_done = |phase, stands| stands || phase != Phase::Playing;
+        let is_done = |phase, has_stopped| has_stopped || phase != Phase::Playing;
         self.outstanding == 0 && self.clients.iter().all(|client| is_done(client.phase, client.has_stopped()))
     }
 

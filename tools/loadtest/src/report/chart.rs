@@ -62,16 +62,16 @@ impl Axis {
     }
 
     /// Returns the position of a value: 0 at the low end, 1 at the high end.
-    fn place(&self, value: f64) -> f64 {
-        let place = match self.scale {
+    fn position(&self, value: f64) -> f64 {
+        let position = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
             Scale::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
         };
-        place.clamp(0.0, 1.0)
+        position.clamp(0.0, 1.0)
     }
 
     fn y(&self, value: f64) -> f64 {
-        HEIGHT - BOTTOM - self.place(value) * (HEIGHT - TOP - BOTTOM)
+        HEIGHT - BOTTOM - self.position(value) * (HEIGHT - TOP - BOTTOM)
     }
 }
 
@@ -227,11 +227,11 @@ mod tests {
     #[test]
     fn an_axis_covers_its_values() {
         let linear = Axis::over([0.0, 3.0, 47.0].into_iter(), Scale::Linear);
-        assert!((linear.high - 50.0).abs() < 1e-9 && linear.place(25.0) > 0.49, "{}", linear.high);
+        assert!((linear.high - 50.0).abs() < 1e-9 && linear.position(25.0) > 0.49, "{}", linear.high);
         let log = Axis::over([0.0, 0.3, 40.0].into_iter(), Scale::Log);
         assert!((log.low - 0.1).abs() < 1e-9 && (log.high - 100.0).abs() < 1e-9);
-        assert!(log.place(0.0).abs() < 1e-9);
-        assert!((log.place(1.0) - 1.0 / 3.0).abs() < 1e-9);
+        assert!(log.position(0.0).abs() < 1e-9);
+        assert!((log.position(1.0) - 1.0 / 3.0).abs() < 1e-9);
         let empty = Axis::over(std::iter::empty(), Scale::Log);
         assert!(empty.high > empty.low);
     }

@@ -32,7 +32,7 @@ fn write_all(out: &mut String, report: &Report) -> fmt::Result {
 /// Returns the options of the run in one line.
 pub fn headline(report: &Report) -> String {
     let options = &report.options;
-    let pace = match options.profile {
+    let rate = match options.profile {
         Profile::Seed { moves_per_s } => format!(", {moves_per_s} moves/s each"),
         Profile::Player { moving } => format!(", {:.0} % moving", moving * 100.0),
         Profile::Mixed { moving, moves_per_s } => {
@@ -41,7 +41,7 @@ pub fn headline(report: &Report) -> String {
         Profile::Artillery | Profile::Idle => String::new(),
     };
     format!(
-        "{} clients, profile {}{pace}, {:.0} s measured after {:.0} s of warm-up, {}{}",
+        "{} clients, profile {}{rate}, {:.0} s measured after {:.0} s of warm-up, {}{}",
         thousands(options.clients as u64),
         options.profile.name(),
         report.traffic.seconds,
