@@ -1,5 +1,5 @@
-//! What it costs one process to tell of its players, and another one to hear of them: rounds 50 ms apart in which a tenth of all
-//! players turn, as they do who send two MOVEs a second.
+//! The cost of a publish round for the owner, and for the node that receives it. Rounds are 50 ms apart, and a tenth of all
+//! players turn in each, as players do that send two MOVEs per second.
 
 mod crowd;
 mod quick;
@@ -13,36 +13,36 @@ use pixi_game_server::cluster::{Node, Now, Outgoing};
 use pixi_game_server::limits::{LEASE_IDS, PLAYER_ID_FIRST};
 use pixi_game_server::world::World;
 
-/// Ticks of a round.
+/// Ticks per round.
 const TICKS: u32 = 3;
 
-/// One player in so many turns in a round.
+/// One player in this many turns per round.
 const TURNS_ONE_IN: usize = 10;
 
 fn main() {
     let mut criterion = quick::criterion();
-    for is_hearing in [false, true] {
+    for is_receiving in [false, true] {
         let mut group = criterion.benchmark_group("cluster");
         for players in crowd::POPULATIONS {
             let mut pair = Pair::new(players);
             group.throughput(Throughput::Elements(players as u64));
-            let name = if is_hearing { "hear a round" } else { "tell a round" };
+            let name = if is_receiving { "receive a round" } else { "publish a round" };
             group.bench_function(BenchmarkId::new(name, players), |bencher| {
-                bencher.iter_custom(|rounds| pair.run(rounds, is_hearing));
+                bencher.iter_custom(|rounds| pair.run(rounds, is_receiving));
             });
-            assert_eq!(pair.there.ghosts(), players, "everybody is known there");
+            assert_eq!(pair.there.ghosts(), players, "the receiver has a ghost of every player");
         }
         group.finish();
     }
     criterion.final_summary();
 }
 
-/// A process with all the players, and one that shows them.
+/// A node that owns all players, and a node that has ghosts of them.
 struct Pair {
     here: World,
     there: World,
-    speaker: Node,
-    listener: Node,
+    publisher: Node,
+    receiver: Node,
     round: u64,
     random: crowd::Random,
 }
@@ -51,25 +51,25 @@ impl Pair {
     fn new(players: usize) -> Self {
         let rules = crowd::rules();
         let size = (rules.width, rules.height);
-        let [mut speaker, listener] = [1, 2].map(|id| Node::new(id, format!("node-{id}"), size));
+        let [mut publisher, receiver] = [1, 2].map(|id| Node::new(id, format!("node-{id}"), size));
         let mut random = crowd::Random::new();
         let (mut here, there) = (World::new(rules.clone()), World::new(rules));
         here.require_granted_ids();
-        assert!(speaker.grant(
+        assert!(publisher.grant(
             PLAYER_ID_FIRST..PLAYER_ID_FIRST + LEASE_IDS,
             Now { ms: 0, unix_us: 0 },
             &mut here
         ));
         crowd::populate(&mut here, players, &mut random);
-        let mut pair = Self { here, there, speaker, listener, round: 0, random };
-        let mut all = RegionSet::empty(pair.listener.regions());
-        (0..pair.listener.regions().count() as u32).for_each(|region| all.insert(region));
+        let mut pair = Self { here, there, publisher, receiver, round: 0, random };
+        let mut all = RegionSet::empty(pair.receiver.regions());
+        (0..pair.receiver.regions().count() as u32).for_each(|region| all.insert(region));
         let (now, mut out) = (pair.now(), Vec::new());
-        pair.listener.update_subscriptions(&all, now, &mut pair.there, &mut out);
-        // Who has heard of nobody tells nobody.
-        pair.listener.publish_due(&pair.there, now, &mut out);
+        pair.receiver.update_subscriptions(&all, now, &mut pair.there, &mut out);
+        // A node without known peers publishes nothing, so it must receive one round first.
+        pair.receiver.publish_due(&pair.there, now, &mut out);
         for Outgoing { bytes, .. } in out {
-            pair.speaker.receive(&bytes, now, &mut pair.here);
+            pair.publisher.receive(&bytes, now, &mut pair.here);
         }
         pair
     }
@@ -78,8 +78,8 @@ impl Pair {
         Now { ms: self.round * 50, unix_us: self.round * 50_000 }
     }
 
-    /// So many rounds; the time that one side takes for them.
-    fn run(&mut self, rounds: u64, is_hearing: bool) -> Duration {
+    /// Runs rounds. Returns the time that the measured side spent on them.
+    fn run(&mut self, rounds: u64, is_receiving: bool) -> Duration {
         let mut elapsed = Duration::ZERO;
         for _ in 0..rounds {
             self.round += 1;
@@ -90,23 +90,23 @@ impl Pair {
             }
             self.here.step(TICKS);
             self.there.step(TICKS);
-            // It goes on speaking as long as it hears of the other one.
-            let (now, mut beats) = (self.now(), Vec::new());
-            self.listener.publish_due(&self.there, now, &mut beats);
-            for Outgoing { bytes, .. } in beats {
-                self.speaker.receive(&bytes, now, &mut self.here);
+            // The publisher stops without heartbeats of a peer.
+            let (now, mut heartbeats) = (self.now(), Vec::new());
+            self.receiver.publish_due(&self.there, now, &mut heartbeats);
+            for Outgoing { bytes, .. } in heartbeats {
+                self.publisher.receive(&bytes, now, &mut self.here);
             }
-            let mut said = Vec::new();
+            let mut published = Vec::new();
             let start = Instant::now();
-            black_box(&mut self.speaker).publish_due(&self.here, now, &mut said);
-            if !is_hearing {
+            black_box(&mut self.publisher).publish_due(&self.here, now, &mut published);
+            if !is_receiving {
                 elapsed += start.elapsed();
             }
             let start = Instant::now();
-            for Outgoing { bytes, .. } in &said {
-                black_box(&mut self.listener).receive(bytes, now, &mut self.there);
+            for Outgoing { bytes, .. } in &published {
+                black_box(&mut self.receiver).receive(bytes, now, &mut self.there);
             }
-            if is_hearing {
+            if is_receiving {
                 elapsed += start.elapsed();
             }
         }

@@ -1,8 +1,8 @@
-//! A crowd on the spawn area of the default configuration, 800 x 800 units, in which everybody walks.
+//! A walking crowd on the spawn area of the default configuration, 800 x 800 units.
 
 use pixi_game_server::world::{Input, Pace, Rules, Spawn, Vector, World};
 
-/// A busy server, and the crowd the server is made for.
+/// Players of a busy server, and of the largest crowd the server is designed for.
 pub const POPULATIONS: [usize; 2] = [1_000, 10_000];
 
 /// The default configuration.
@@ -18,7 +18,7 @@ pub fn rules() -> Rules {
     }
 }
 
-/// Lets players join an empty world, each walking one of the eight ways.
+/// Adds players to an empty world, each walking in one of the eight directions.
 pub fn populate(world: &mut World, players: usize, random: &mut Random) {
     for _ in 0..players {
         let slot = world.join();
@@ -26,12 +26,12 @@ pub fn populate(world: &mut World, players: usize, random: &mut Random) {
     }
 }
 
-/// A MOVE without a claim: the player walks until it is told otherwise.
+/// A MOVE without a claim: the player walks until the next input.
 pub fn walk(vector: Vector) -> Input {
     Input::Move { vector, claim: None }
 }
 
-/// The same numbers in every run: Marsaglia's xorshift with 64 bits.
+/// A generator with the same numbers in every run: Marsaglia's xorshift with 64 bits.
 pub struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! What a MOVE costs on its way in: decoding the message alone, and getting it out of its masked frame.
+//! The cost of receiving a MOVE: decoding the message, and reading it from its masked frame.
 
 mod quick;
 
@@ -8,10 +8,10 @@ use criterion::{Criterion, Throughput};
 use pixi_game_server::wire::message::{ClientMessage, decode};
 use pixi_game_server::wire::websocket::{Event, Session};
 
-/// Frames that one read brings from a client that was stalled for a second or two.
+/// Frames in one read from a client that was stalled for one or two seconds.
 const FRAMES: usize = 64;
 
-/// Bytes of read buffer a connection has by default.
+/// Default read buffer of a connection, in bytes.
 const READ_BUFFER_BYTES: usize = 256;
 
 fn main() {
@@ -81,7 +81,7 @@ fn frames(criterion: &mut Criterion) {
             let mut input = black_box(alone.as_slice());
             let event = session.next_event(&mut input, &mut out);
             assert!(matches!(black_box(event), Ok(Some(Event::Message(_)))));
-            // The server asks until nothing is left, as here.
+            // The server also reads events until none is left.
             assert_eq!(session.next_event(&mut input, &mut out), Ok(None));
         });
     });

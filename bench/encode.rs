@@ -1,4 +1,4 @@
-//! What the frames to a client cost to write: the largest one, and the two commonest.
+//! The cost of encoding frames for a client: the largest one, and the two most common.
 
 mod quick;
 
@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput};
 use pixi_game_server::wire::message::{self, Entry, Facing, State};
 
-/// `MAX_VISIBLE` by default: the entries of a full state in a crowd.
+/// Entries of a snapshot in a crowd: the default of `MAX_VISIBLE`.
 const ENTRIES: u32 = 128;
 
 fn main() {

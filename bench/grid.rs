@@ -1,4 +1,4 @@
-//! What it costs to sort everybody into the grid, once a tick while anybody moves.
+//! The cost of rebuilding the grid, once per tick while any player moves.
 
 mod crowd;
 mod quick;

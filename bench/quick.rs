@@ -1,5 +1,5 @@
-//! Criterion with measures so short that all benchmarks together take about a minute: good for finding what costs,
-//! not for differences of a few percent.
+//! Criterion with short measurements: all benchmarks together take about a minute. They show which parts are expensive,
+//! not differences of a few percent.
 
 use std::time::Duration;
 

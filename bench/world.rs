@@ -1,4 +1,4 @@
-//! What a tick costs when everybody walks, and what a MOVE costs.
+//! The cost of a tick in which every player walks, and of a MOVE.
 
 mod crowd;
 mod quick;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use pixi_game_server::world::{Input, Position, Vector, World};
 
-/// Ticks that everybody walks one way before turning round: 96 units, so that nobody reaches the world's edge, where
-/// walking would cost less.
+/// Ticks that the players walk in one direction before they turn around. 96 units keep every player away from the edge of
+/// the world, where walking would cost less.
 const TICKS_ONE_WAY: u64 = 60;
 
 fn main() {
@@ -40,39 +40,42 @@ fn step(criterion: &mut Criterion) {
         });
         let before = positions(&world);
         world.step(1);
-        assert!(positions(&world).iter().zip(before).all(|(now, before)| *now != before), "somebody stands");
+        assert!(
+            positions(&world).iter().zip(before).all(|(now, before)| *now != before),
+            "every player walks"
+        );
     }
     group.finish();
 }
 
-/// Steps the world, timed, and turns everybody round now and then, untimed.
+/// Steps the world, timed. The turns in between are not timed.
 fn walk_and_turn(world: &mut World, ticks: u64) -> Duration {
     let mut elapsed = Duration::ZERO;
     let mut left = ticks;
     while left > 0 {
         let stretch = left.min(TICKS_ONE_WAY);
-        // The way out and the way back are equally long.
+        // Out and back are equally long.
         for _ in 0..2 {
             let start = Instant::now();
             for _ in 0..stretch {
                 black_box(&mut *world).step(1);
             }
             elapsed += start.elapsed();
-            turn_round(world);
+            turn_around(world);
         }
         left -= stretch;
     }
     elapsed / 2
 }
 
-fn turn_round(world: &mut World) {
+fn turn_around(world: &mut World) {
     for slot in 0..world.slots() as u32 {
         let vector = world.vector(slot);
         world.apply(slot, crowd::walk(Vector::new(-vector.dx(), -vector.dy())));
     }
 }
 
-/// One MOVE of everybody, as browsers send them: the same vector again, and a claim a few units off.
+/// Applies one MOVE per player, as browsers send them: the same vector again, and a claim a few units off.
 fn apply_move(criterion: &mut Criterion) {
     let players = 10_000;
     let mut world = crowded(players);
@@ -90,7 +93,7 @@ fn apply_move(criterion: &mut Criterion) {
                 elapsed += start.elapsed();
                 let accepted =
                     positions(&world).iter().zip(&claims).filter(|(now, claim)| **now == claim.1).count();
-                assert_eq!(accepted, players, "claims were refused");
+                assert_eq!(accepted, players, "every claim is accepted");
             }
             elapsed
         });
@@ -98,13 +101,13 @@ fn apply_move(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Lets the world go on for the time of a client's step, and has everybody claim to be a unit ahead of where the
-/// server sees it, or a unit behind.
+/// Advances the world by one client step. Returns for every player a claim one unit ahead of the simulated position, or
+/// one unit behind it.
 fn next_claims(world: &mut World, round: u64) -> Vec<(Input, Position)> {
     // Two or three ticks at 60 Hz, which is 2.5 on average.
     world.step(2 + (round % 2) as u32);
     if round % 24 == 23 {
-        turn_round(world);
+        turn_around(world);
     }
     let lead = if round.is_multiple_of(2) { 1 } else { -1 };
     let claim = |slot: u32| {

@@ -1,4 +1,4 @@
-//! Fuzz target: the game messages of a client. What must hold is in `properties/client_message.rs`.
+//! Fuzz target: game messages from a client. The properties are in `properties/client_message.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Fuzz target: whole connections. What must hold is in `properties/connection_script.rs`.
+//! Fuzz target: whole connections. The properties are in `properties/connection_script.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Fuzz target: HTTP request heads. What must hold is in `properties/http_head.rs`.
+//! Fuzz target: HTTP request heads. The properties are in `properties/http_head.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Fuzz target: what a client's bytes amount to. What must hold is in `properties/websocket_read.rs`.
+//! Fuzz target: a client's bytes after the upgrade. The properties are in `properties/websocket_read.rs`.
 
 #![no_main]
 

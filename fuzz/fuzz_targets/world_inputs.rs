@@ -1,4 +1,4 @@
-//! Fuzz target: what players do in the world. What must hold is in `properties/world_inputs.rs`.
+//! Fuzz target: inputs of players in the world. The properties are in `properties/world_inputs.rs`.
 
 #![no_main]
 

@@ -1,11 +1,11 @@
-//! A decoded message is exactly what the bytes said, and bytes are refused for the first rule they break.
+//! Decoding a message and encoding it again gives the same bytes, and invalid bytes are refused for the first rule they break.
 
 use pixi_game_server::wire::message::{ClientMessage, DecodeError, Facing, Move, decode};
 
 const MOVE: u8 = 3;
 const ATTACK: u8 = 5;
 
-/// Lengths of the messages of each type, the type's byte included, as the protocol's description has them.
+/// Lengths of the messages of each type, including the type byte, from the protocol description.
 const LENGTHS: [(u8, &[usize]); 7] =
     [(1, &[1]), (2, &[1]), (MOVE, &[6, 14]), (4, &[2]), (ATTACK, &[1, 9]), (6, &[1]), (13, &[5])];
 
@@ -16,9 +16,9 @@ pub fn check(bytes: &[u8]) {
     let Ok(message) = decoded else { return };
     let encoded = encode(message);
     assert_eq!(decode(&encoded), Ok(message), "{encoded:02x?}");
-    // Where an attack was clicked is not kept.
-    let said = if bytes[0] == ATTACK { &bytes[..1] } else { bytes };
-    assert_eq!(encoded, said);
+    // The coordinates of an attack are not decoded.
+    let expected = if bytes[0] == ATTACK { &bytes[..1] } else { bytes };
+    assert_eq!(encoded, expected);
 }
 
 fn expected_error(bytes: &[u8]) -> Option<DecodeError> {

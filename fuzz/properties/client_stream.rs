@@ -1,11 +1,11 @@
-//! What a client's bytes after the upgrade say, read by the letter of RFC 6455 and sharing no code with the server.
+//! An independent parser for a client's bytes after the upgrade (RFC 6455). It shares no code with the server.
 
 use game_client::ClientMessage;
 
-/// Longest message of the game, in bytes.
+/// Longest game message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64;
 
-/// The numbers of the valid MOVEs, up to where the stream breaks or says that it ends.
+/// Returns the sequence numbers of the valid MOVEs, up to the first violation or the end of the session.
 pub fn moves(mut bytes: &[u8]) -> Vec<u32> {
     let (mut sequences, mut message) = (Vec::new(), None::<Vec<u8>>);
     while let Some((first, payload)) = take_frame(&mut bytes) {
@@ -30,7 +30,7 @@ pub fn moves(mut bytes: &[u8]) -> Vec<u32> {
     sequences
 }
 
-/// The first byte and the payload of the next frame, if it is whole, masked, and as long as a frame here may be.
+/// Takes the first byte and the payload of the next frame, if it is complete, masked and within the length limit.
 fn take_frame(bytes: &mut &[u8]) -> Option<(u8, Vec<u8>)> {
     let [first, second, rest @ ..] = *bytes else { return None };
     let length = usize::from(second & 0x7f);

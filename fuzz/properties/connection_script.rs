@@ -1,5 +1,5 @@
-//! Whatever a few connections do from their first byte to their end, and however their bytes are cut, the server says
-//! whole frames in the right order, one ack for each MOVE it accepts, nothing after a Close, and holds little memory.
+//! Properties of whole connections, for all inputs and all ways to cut their bytes. The server sends complete frames in
+//! the right order, one ack for each accepted MOVE, and nothing after a Close. Its memory use is bounded.
 //!
 //! The bytes are a script of commands, a byte each with their arguments, see [`Trial::run_command`]. Wire, rate limiter,
 //! game and views are the server's, through `Engine::receive`; sockets and the loop are not there.
@@ -20,11 +20,11 @@ mod server_stream;
 
 const CONNECTIONS: usize = 3;
 const TICK_RATE_HZ: u64 = 60;
-/// Most ticks of a script, so that it ends soon.
+/// Largest number of ticks per script; bounds its running time.
 const TICKS_MAX: u64 = 600;
-/// Most bytes a script sends, repetitions included.
+/// Largest number of bytes a script sends, including repetitions.
 const SENT_BYTES_MAX: usize = 128 * 1024;
-/// An ack's frame is longer than a pong's, and longer than the shortest MOVE's that causes it: 15 bytes for 12.
+/// Largest size of the replies to one read. Acks grow the most: 15 bytes for the 12 of the shortest MOVE.
 const REPLIES_OF_ONE_READ_MAX: usize = READ_BUDGET_BYTES * 15 / 12 + 256;
 
 const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -35,23 +35,23 @@ pub fn check(bytes: &[u8]) {
     let whole = run(bytes, READ_BUDGET_BYTES);
     for cut in [1, 7] {
         let again = run(bytes, cut);
-        // A flood is judged by the read: how much of the last one is still acted on depends on its size.
+        // Floods are detected per read, so the number of accepted messages depends on the size of the last read.
         if !whole.flooded && !again.flooded {
-            assert_eq!(again.said, whole.said, "cut to {cut} bytes");
+            assert_eq!(again.sent, whole.sent, "cut to {cut} bytes");
         }
     }
 }
 
-/// What came of a script.
+/// The result of a script.
 struct Outcome {
-    /// All that was sent to each connection that there was.
-    said: Vec<Vec<u8>>,
+    /// All bytes sent to each connection.
+    sent: Vec<Vec<u8>>,
     flooded: bool,
 }
 
 fn run(bytes: &[u8], cut: usize) -> Outcome {
     std::thread::scope(|scope| {
-        let pool = Pool::spawn(scope, 1).expect("no thread is needed");
+        let pool = Pool::spawn(scope, 1).expect("a pool of one worker spawns no thread");
         let mut trial = Trial::new(pool, cut);
         let mut script = Script { bytes };
         while trial.run_command(&mut script).is_some() {
@@ -65,13 +65,13 @@ fn run(bytes: &[u8], cut: usize) -> Outcome {
 #[derive(Default)]
 struct Connection {
     phase: Phase,
-    /// What the client has sent and the server not read.
+    /// Bytes sent by the client and not read by the server.
     unread: Vec<u8>,
-    /// What the server has read after the upgrade.
+    /// Bytes read by the server after the upgrade.
     stream: Vec<u8>,
     outbox: Vec<u8>,
-    said: Vec<u8>,
-    /// The client takes nothing at present.
+    sent: Vec<u8>,
+    /// Whether the client has stopped reading.
     stalls: bool,
 }
 
@@ -96,7 +96,7 @@ struct Trial<'a> {
     ticks: u64,
     now_ms: u64,
     sent_bytes: usize,
-    said: Vec<Vec<u8>>,
+    sent: Vec<Vec<u8>>,
 }
 
 struct Script<'a> {
@@ -114,7 +114,7 @@ impl<'a> Script<'a> {
         Some(taken)
     }
 
-    /// Bytes, and before them a byte with their number.
+    /// Takes a byte with a length, and as many bytes.
     fn some(&mut self) -> Option<&'a [u8]> {
         let count = self.byte()?.into();
         self.take(count)
@@ -136,11 +136,11 @@ impl<'a> Trial<'a> {
             ticks: 0,
             now_ms: 0,
             sent_bytes: 0,
-            said: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
-    /// Runs the next command; none where the script ends.
+    /// Runs the next command, or returns `None` at the end of the script.
     fn run_command(&mut self, script: &mut Script<'a>) -> Option<()> {
         match script.byte()? % 12 {
             0 => self.current = usize::from(script.byte()?) % CONNECTIONS,
@@ -171,7 +171,7 @@ impl<'a> Trial<'a> {
         Some(())
     }
 
-    /// A masked frame whose header says its length as it is; the mask is of zeros.
+    /// Sends a masked frame with a correct length. The mask is zero.
     fn send_frame(&mut self, first: u8, payload: &[u8]) {
         let length = payload.len();
         let mut frame = vec![first];
@@ -189,14 +189,14 @@ impl<'a> Trial<'a> {
         self.deliver(bytes);
     }
 
-    /// A ping, or a close of the server's own.
+    /// Sends a ping of the server, or closes the connection.
     fn say(&mut self, what: u8) {
         let index = self.current;
         let connection = &mut self.connections[index];
         let Phase::Player(player) = &mut connection.phase else { return };
         match what % 4 {
             0 => {
-                player.1.close(Code::GoingAway, "nothing heard", &mut connection.outbox);
+                player.1.close(Code::GoingAway, "idle timeout", &mut connection.outbox);
                 self.leave(index);
             }
             _ => player.1.ping(&mut connection.outbox),
@@ -216,7 +216,8 @@ impl<'a> Trial<'a> {
         self.read(self.current);
     }
 
-    /// Reads what the server would, cut by cut. Like the server's, a connection is not read while its replies pile up.
+    /// Reads as the server would, one cut at a time. As in the server, a connection is not read while its replies are at
+    /// their limit.
     fn read(&mut self, index: usize) {
         let replies_max = self.config.write_buffer_bytes;
         while !self.connections[index].unread.is_empty() {
@@ -258,7 +259,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Requests up to the one that upgrades; what is refused ends the connection.
+    /// Handles requests up to the upgrade. A refused request ends the connection.
     fn serve_http(&mut self, index: usize) {
         loop {
             let connection = &mut self.connections[index];
@@ -297,7 +298,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// What the client takes, at the end of a command.
+    /// Sends the pending replies to clients that read, at the end of a command.
     fn write_replies(&mut self) {
         for index in 0..CONNECTIONS {
             let connection = &mut self.connections[index];
@@ -307,12 +308,12 @@ impl<'a> Trial<'a> {
             if let Phase::Player(player) = &connection.phase {
                 self.game.piggyback(player.0, true, &mut connection.outbox, &mut self.metrics);
             }
-            connection.said.append(&mut connection.outbox);
+            connection.sent.append(&mut connection.outbox);
             self.read(index);
         }
     }
 
-    /// What waits for the players' allowances.
+    /// Applies the deferred messages that the players' rate limits now allow.
     fn apply_deferred(&mut self) {
         for connection in &mut self.connections {
             let Phase::Player(player) = &mut connection.phase else { continue };
@@ -346,15 +347,15 @@ impl<'a> Trial<'a> {
             self.game.flush_batch(&mut self.pool, &mut can_be_written, &mut self.metrics);
             let mut written = Vec::new();
             while let Some((segment, frames)) = self.pool.batch().next_segment() {
-                written.push((of(segment.slot).expect("only players are served"), frames.to_vec()));
+                written.push((of(segment.slot).expect("only players have frames"), frames.to_vec()));
             }
             for (index, frames) in written {
-                self.connections[index].said.extend(frames);
+                self.connections[index].sent.extend(frames);
             }
         }
     }
 
-    /// The connection is over, from whatever side; another one may take its place.
+    /// Ends the connection; another one can take its place.
     fn end(&mut self, index: usize) {
         self.connections[index].stalls = false;
         self.write_replies();
@@ -362,20 +363,20 @@ impl<'a> Trial<'a> {
         self.leave(index);
         let connection = std::mem::take(&mut self.connections[index]);
         self.require_answers(&connection, was_player);
-        self.said.push([connection.said, connection.outbox].concat());
+        self.sent.push([connection.sent, connection.outbox].concat());
     }
 
-    /// Every accepted MOVE has its ack, in order, and nothing else has one.
+    /// Checks that every accepted MOVE has its ack, in order, and that there are no others.
     fn require_answers(&self, connection: &Connection, was_player: bool) {
-        let said = [&connection.said[..], &connection.outbox].concat();
-        let heard = server_stream::read(&said);
-        assert!(!was_player || !heard.is_closed, "a player behind a Close");
+        let sent = [&connection.sent[..], &connection.outbox].concat();
+        let received = server_stream::read(&sent);
+        assert!(!was_player || !received.is_closed, "a player continues after its Close");
         let moves = client_stream::moves(&connection.stream);
         let mut rest = moves.iter();
-        let in_order = heard.acks.iter().all(|ack| rest.any(|sequence| sequence == ack));
-        assert!(in_order, "acks {:?} for MOVEs {moves:?}", heard.acks);
+        let in_order = received.acks.iter().all(|ack| rest.any(|sequence| sequence == ack));
+        assert!(in_order, "acks {:?} for MOVEs {moves:?}", received.acks);
         if self.metrics.rate_limited_total == 0 && !self.has_flooded() {
-            assert_eq!(heard.acks, moves, "an accepted MOVE without its ack");
+            assert_eq!(received.acks, moves, "every accepted MOVE has an ack");
         }
     }
 
@@ -388,6 +389,6 @@ impl<'a> Trial<'a> {
             self.end(index);
         }
         assert_eq!(self.game.players(), 0);
-        Outcome { flooded: self.has_flooded(), said: self.said }
+        Outcome { flooded: self.has_flooded(), sent: self.sent }
     }
 }

@@ -1,4 +1,4 @@
-//! Whatever a peer sends as a request head, it is read the same way however it arrives, and can be answered.
+//! The result of parsing a request head does not depend on how its bytes arrive, and every head can be answered.
 
 use pixi_game_server::limits::HTTP_HEAD_BYTES_MAX;
 use pixi_game_server::wire::http::{
@@ -6,19 +6,19 @@ use pixi_game_server::wire::http::{
     negotiate_coding, parse_request, upgrade, write_upgrade_response,
 };
 
-/// Most places of each sort at which a head is cut in two.
+/// Largest number of positions of each kind at which a head is cut in two.
 const CUTS_MAX: usize = 64;
 
-/// Bytes of the file that is asked for.
+/// Size of the requested file, in bytes.
 const FILE_BYTES: usize = 1_000;
 
-/// Checks the head that `bytes` begin with.
+/// Checks the head at the start of `bytes`.
 pub fn check(bytes: &[u8]) {
     let whole = parse_request(bytes);
     match &whole {
         Ok(Parsed::Complete { request, consumed }) => {
             assert!(*consumed <= bytes.len().min(HTTP_HEAD_BYTES_MAX), "{consumed} bytes consumed");
-            assert_eq!(parse_request(&bytes[..*consumed]), whole, "what follows a head changes it");
+            assert_eq!(parse_request(&bytes[..*consumed]), whole, "bytes after a head change its result");
             for cut in cuts(&bytes[..*consumed]) {
                 assert_eq!(parse_request(&bytes[..cut]), Ok(Parsed::Incomplete), "the first {cut} bytes");
             }
@@ -26,13 +26,13 @@ pub fn check(bytes: &[u8]) {
             answer_request(request);
         }
         Ok(Parsed::Incomplete) => {
-            assert!(bytes.len() < HTTP_HEAD_BYTES_MAX, "a head without end is waited for");
+            assert!(bytes.len() < HTTP_HEAD_BYTES_MAX, "an incomplete head exceeds the limit");
             for cut in cuts(bytes) {
                 assert_eq!(parse_request(&bytes[..cut]), whole, "the first {cut} bytes");
             }
         }
         Err(error) => {
-            // A head with several faults may be refused for another one when less of it has arrived.
+            // With fewer bytes, a head with several faults may be refused for a different one.
             for cut in cuts(bytes) {
                 let part = parse_request(&bytes[..cut]);
                 assert!(!matches!(part, Ok(Parsed::Complete { .. })), "the first {cut} bytes: {part:?}");
@@ -42,17 +42,17 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// A head that arrives byte by byte is complete with its last byte, and the same.
+/// A head that arrives byte by byte is complete with its last byte, with the same result.
 fn require_same_byte_by_byte(head: &[u8], request: &Request) {
     let mut parser = RequestParser::default();
     for (at, byte) in head.iter().enumerate() {
         parser.append(&[*byte]);
-        let next = parser.next_request().expect("a head that is good as a whole");
+        let next = parser.next_request().expect("the whole head is valid");
         assert_eq!(next.as_ref(), (at + 1 == head.len()).then_some(request), "after {} bytes", at + 1);
     }
 }
 
-/// Lengths at which to cut `bytes`: evenly spread, after lines, and shortly before the end.
+/// Returns lengths at which to cut `bytes`: evenly spread, after lines, and shortly before the end.
 fn cuts(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let length = bytes.len();
     let spread = (0..length).step_by(length / CUTS_MAX + 1);

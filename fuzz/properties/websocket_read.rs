@@ -1,19 +1,19 @@
-//! Whatever a peer sends after the upgrade, it amounts to the same events however it arrives, and what it makes the
-//! server send is whole frames, and little.
+//! The events read from a client do not depend on how its bytes arrive. The server's replies are complete frames, and
+//! their size is bounded.
 
 use pixi_game_server::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use pixi_game_server::wire::websocket::{Event, Failure, Session};
 
-/// Bytes of read buffer a connection has by default.
+/// Default read buffer of a connection, in bytes.
 const READ_BUFFER_BYTES: usize = 256;
 
-/// A client's frame is masked, so it has at least two bytes of header and four of mask.
+/// Length of the shortest client frame, in bytes: two of header and four of mask.
 const CLIENT_FRAME_BYTES_MIN: usize = 6;
 
 const CLOSE: u8 = 0x88;
 const PONG: u8 = 0x8a;
 
-/// What a connection amounted to: the events, what ended it, and the bytes sent to the peer.
+/// The result of a connection: its events, the failure that ended it, and the bytes sent to the peer.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     events: Vec<Event>,
@@ -31,7 +31,7 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(receive(Pieces { rest: bytes }), whole, "in pieces");
 }
 
-/// Cuts bytes at places that depend on the bytes alone: each piece begins with its own length, up to 64.
+/// Cuts bytes into pieces whose lengths depend only on the bytes: the first byte of a piece gives its length, up to 64.
 struct Pieces<'a> {
     rest: &'a [u8],
 }
@@ -47,7 +47,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Does with each read's bytes what the server does.
+/// Processes the bytes of each read as the server does.
 fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut session = Session::new(READ_BUFFER_BYTES);
     let mut outcome = Outcome { events: Vec::new(), failure: None, out: Vec::new() };
@@ -62,7 +62,10 @@ fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
                     return outcome;
                 }
                 Ok(Some(event)) => {
-                    assert!(event != Event::Ping || outcome.out.len() > sent_bytes, "the pong waits");
+                    assert!(
+                        event != Event::Ping || outcome.out.len() > sent_bytes,
+                        "a ping is answered immediately"
+                    );
                     outcome.events.push(event);
                 }
                 Err(failure) => {
@@ -78,7 +81,7 @@ fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     outcome
 }
 
-/// Nothing may be sent after a Close, whatever the server would still like to say.
+/// Checks that nothing is sent after a Close, even if the server tries to.
 fn require_silence(mut session: Session, out: &[u8]) {
     let mut more = out.to_vec();
     session.ping(&mut more);
@@ -91,7 +94,7 @@ fn require_few_events(outcome: &Outcome, bytes: &[u8]) {
     assert!(outcome.events.len() <= most, "{} events from {} bytes", outcome.events.len(), bytes.len());
 }
 
-/// One pong for every ping, and at the end one close if the connection ended.
+/// Checks that there is one pong for every ping, and one Close at the end if the connection ended.
 fn require_replies(outcome: &Outcome, bytes: &[u8]) {
     assert!(outcome.out.len() <= 2 * bytes.len() + 256, "{} bytes are sent for these", outcome.out.len());
     let pings = outcome.events.iter().filter(|event| **event == Event::Ping).count();
@@ -102,7 +105,7 @@ fn require_replies(outcome: &Outcome, bytes: &[u8]) {
     assert_eq!(first_bytes(&outcome.out), expected);
 }
 
-/// The first byte of each frame in `out`, which must be whole, short and unmasked.
+/// Returns the first byte of each frame in `out`. The frames must be complete, short and unmasked.
 fn first_bytes(mut out: &[u8]) -> Vec<u8> {
     let mut firsts = Vec::new();
     while let [first, length, rest @ ..] = out {
@@ -111,6 +114,6 @@ fn first_bytes(mut out: &[u8]) -> Vec<u8> {
         firsts.push(*first);
         out = &rest[length..];
     }
-    assert!(out.is_empty(), "half a frame");
+    assert!(out.is_empty(), "an incomplete frame");
     firsts
 }

@@ -1,12 +1,12 @@
-//! Whatever players do, and however time passes, the world keeps its rules.
+//! The world keeps its rules for all inputs and all lengths of time steps.
 //!
-//! The bytes are a script: first the rules of the world, see [`rules`], then commands of a byte each with their
-//! arguments, see [`Trial::run_command`]. It ends where the bytes end.
+//! The bytes are a script: first the rules of the world, see [`rules`], then commands of one byte each with their
+//! arguments, see [`Trial::run_command`]. The script ends where the bytes end.
 
 use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, PLAYER_ID_FIRST};
 use pixi_game_server::world::{Ack, Input, Pace, Position, Rules, Spawn, State, Vector, World};
 
-/// Most players at a time; a join beyond is left out.
+/// Largest number of players. A join at the bound is ignored.
 const PLAYERS_MAX: usize = 64;
 
 /// Runs the script `bytes`.
@@ -20,7 +20,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// Bytes still to be interpreted.
+/// The remaining bytes of the script.
 struct Script<'a> {
     bytes: &'a [u8],
 }
@@ -44,22 +44,22 @@ impl Script<'_> {
         self.take().map(u32::from_le_bytes)
     }
 
-    /// A number from `min` to `max`; what the script says if it lies between them.
+    /// Returns a number from `min` to `max`: the number of the script if it lies between them.
     fn u16_within(&mut self, min: u16, max: u16) -> Option<u16> {
-        let said = self.u16()?;
-        Some(if (min..=max).contains(&said) { said } else { min + said % (max - min + 1) })
+        let number = self.u16()?;
+        Some(if (min..=max).contains(&number) { number } else { min + number % (max - min + 1) })
     }
 
-    /// One of the nine vectors, packed as on the wire.
+    /// Returns one of the nine vectors, packed as on the wire.
     fn vector(&mut self) -> Option<Vector> {
         let packed = self.byte()?;
         Some(Vector::new((packed % 4 % 3) as i8 - 1, (packed / 4 % 4 % 3) as i8 - 1))
     }
 }
 
-/// Rules that a configuration allows. In the script: tick rate and speed, a byte each; width, height, left and top
-/// edge of the spawn area and milliseconds an attack lasts, two bytes each, little-endian. The spawn area is up to 800
-/// units wide and high.
+/// Returns rules that a configuration allows. The script has one byte each for tick rate and speed. Then follow two bytes
+/// each, little-endian: width, height, left and top edge of the spawn area, and the duration of an attack in
+/// milliseconds. The spawn area is up to 800 units wide and high.
 fn rules(script: &mut Script) -> Option<Rules> {
     let [rate, speed] = script.take()?;
     let pace = Pace::new(u32::from(rate).clamp(10, 128), u32::from(speed).clamp(1, 50));
@@ -75,7 +75,7 @@ fn rules(script: &mut Script) -> Option<Rules> {
     Some(Rules { width, height, spawn, pace, attack_ticks, seed: 1 })
 }
 
-/// A player, as it must be.
+/// The expected state of a player.
 struct Expected {
     slot: u32,
     id: u32,
@@ -87,7 +87,7 @@ struct Trial {
     world: World,
     players: Vec<Expected>,
     last_id: u32,
-    /// Most players there were at a time.
+    /// Largest number of players so far.
     slots: usize,
 }
 
@@ -126,7 +126,7 @@ impl Trial {
             return;
         }
         let slot = self.world.join();
-        let id = self.world.id(slot).expect("who joined is there");
+        let id = self.world.id(slot).expect("a joined player is present");
         assert!(id > self.last_id, "id {id} after id {}", self.last_id);
         self.last_id = id;
         let (position, spawn) = (self.world.position(slot), self.world.rules().spawn);
@@ -145,9 +145,9 @@ impl Trial {
         assert!(!self.world.is_present(slot, id));
     }
 
-    /// Lets time pass; nobody goes farther than it can, or elsewhere than its vector points.
+    /// Advances the world and checks that each player moves along its vector, no farther than its speed allows.
     fn step(&mut self, ticks: u32) {
-        // The schedule never asks for less.
+        // The server never steps by 0 ticks.
         let ticks = ticks.max(1);
         let (before, pace) = (self.world.tick(), self.world.rules().pace);
         self.world.step(ticks);
@@ -159,12 +159,12 @@ impl Trial {
             require_way(player.position.x, now.x, player.vector.dx(), width, farthest);
             require_way(player.position.y, now.y, player.vector.dy(), height, farthest);
             let vector = self.world.vector(player.slot);
-            assert!(vector == player.vector || vector == Vector::ZERO, "a player turned by itself");
+            assert!(vector == player.vector || vector == Vector::ZERO, "a player turned without input");
             (player.position, player.vector) = (now, vector);
         }
     }
 
-    /// A MOVE is answered with where the player is: where it was, or where it claims to be.
+    /// Applies a MOVE. The ack contains the old position or the claimed one.
     fn make_move(&mut self, player: u8, vector: Vector, claim: impl FnOnce(Position) -> Option<(u32, u32)>) {
         let Some(index) = self.index(player) else { return };
         let player = &mut self.players[index];
@@ -177,7 +177,7 @@ impl Trial {
             assert_eq!(claim, Some((u32::from(position.x), u32::from(position.y))), "moved elsewhere");
             let (dx, dy) =
                 (f64::from(before.x.abs_diff(position.x)), f64::from(before.y.abs_diff(position.y)));
-            assert!(dx.hypot(dy) <= f64::from(CLAIM_DISTANCE_MAX), "accepted {dx}, {dy} away");
+            assert!(dx.hypot(dy) <= f64::from(CLAIM_DISTANCE_MAX), "accepted a claim {dx}, {dy} away");
         }
         if was_attacking {
             assert_eq!(position, before, "moved while attacking");
@@ -188,7 +188,7 @@ impl Trial {
         (player.position, player.vector) = (position, self.world.vector(player.slot));
     }
 
-    /// Applies anything but a MOVE: no ack, and nobody moves.
+    /// Applies an input other than a MOVE: there is no ack, and no player moves.
     fn apply(&mut self, player: u8, input: Input) {
         let Some(index) = self.index(player) else { return };
         let player = &mut self.players[index];
@@ -203,7 +203,7 @@ impl Trial {
         }
     }
 
-    /// What holds at any time.
+    /// Checks the invariants of all players.
     fn require_players(&self) {
         assert_eq!(self.world.population(), self.players.len());
         assert_eq!(self.world.slots(), self.slots, "slots are not reused");
@@ -218,19 +218,24 @@ impl Trial {
         }
     }
 
-    /// Where in `players` the one is that the script means.
+    /// Returns the index in `players` that the script selects.
     fn index(&self, player: u8) -> Option<usize> {
         usize::from(player).checked_rem(self.players.len())
     }
 }
 
-/// One axis of a walk: along the vector, no farther than `farthest`, and short of it only at the world's edge.
+/// Checks one axis of a walk: along the vector, no farther than `farthest`, and shorter only at the edge of the world.
 fn require_way(from: u16, to: u16, direction: i8, edge: u16, farthest: i64) {
     let (from, to) = (i64::from(from), i64::from(to));
-    let way = (to - from) * i64::from(direction);
+    let distance = (to - from) * i64::from(direction);
     match direction {
         0 => assert_eq!(from, to, "moved without a vector"),
-        _ if to == 0 || to == i64::from(edge) => assert!(way >= 0, "went the wrong way, {from} to {to}"),
-        _ => assert!(way == farthest || way == farthest - 1, "{way} units and not {farthest}"),
+        _ if to == 0 || to == i64::from(edge) => {
+            assert!(distance >= 0, "moved in the wrong direction, {from} to {to}")
+        }
+        _ => assert!(
+            distance == farthest || distance == farthest - 1,
+            "{distance} units instead of {farthest}"
+        ),
     }
 }
