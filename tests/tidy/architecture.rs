@@ -55,7 +55,7 @@ fn module(path: &Path) -> String {
 /// Code of a file without its tests and comments.
 fn product(text: &str) -> String {
     let (text, _) = text.split_once("#[cfg(test)]\nmod tests {").unwrap_or((text, ""));
-    code(text).map(|(_, line)| format!("{line}\n")).collect()
+    code(text).map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
 /// The identifiers that directly follow a prefix such as `crate::`.
