@@ -1,4 +1,4 @@
-//! Where the CPU time goes: perf samples the stacks of the server while the load lasts.
+//! CPU profile: perf samples the server's stacks under load.
 
 mod draw;
 mod perf;
@@ -17,13 +17,14 @@ use crate::rig::Rig;
 use perf::Perf;
 use summary::Summary;
 
-/// Time between the last client's arrival and the first sample: what follows an arrival, the governor, settles.
-const SETTLING: Duration = Duration::from_secs(3);
+/// Time between the last join and the first sample, in which the governor settles.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 
-/// Measures, writes `cpu.svg` and `cpu.txt`, and returns the summary to print.
+/// Measures, writes `cpu.svg` and `cpu.txt`, and returns the summary to print. The server and the load test
+/// have ended when it returns, even with an error.
 ///
 /// # Errors
-/// Whatever ends the run before its time; nothing is left running.
+/// perf, the server or the load test fails, perf takes no sample, or the run is interrupted.
 pub fn run(
     options: &Options,
     frequency_hz: u32,
@@ -33,7 +34,7 @@ pub fn run(
     let perf = Perf::new(&options.output, frequency_hz);
     perf.check()?;
     let mut rig = Rig::set_up(&options.load, binaries, &options.output, interrupt)?;
-    interrupt.sleep(SETTLING)?;
+    interrupt.sleep(SETTLE_TIME)?;
     progress(format_args!("profile: sampling for {} s", options.duration.as_secs()));
     let mark = rig.mark()?;
     perf.record(rig.server.id(), options.duration, interrupt)?;
@@ -42,7 +43,7 @@ pub fn run(
 
     let stacks = stacks::fold(&perf.script()?)?;
     if stacks.is_empty() {
-        return Err(Failure::Failed("perf took no sample of the server".to_owned()));
+        return Err(Failure::Failed("perf recorded no samples of the server".to_owned()));
     }
     let (picture, text) = (options.output.join("cpu.svg"), options.output.join("cpu.txt"));
     let summary = Summary::new(&stacks, traffic, frequency_hz);

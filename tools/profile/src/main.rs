@@ -1,13 +1,14 @@
-//! Where the server's CPU time, or its memory, goes under load: starts it, loads it, measures, and says so.
+//! Profiles the server's CPU time or heap: starts the server and the load test, measures, and prints a summary.
 //!
-//! `make profile-cpu` and `make profile-mem` build what this needs; it finds the server and the load test beside itself.
+//! `make profile-cpu` and `make profile-mem` build all three programs. The server and the load test must be in this
+//! program's directory.
 //!
 //! ```text
 //! main ──> options         the command line
-//!      ├─> cpu             perf, while the load lasts ──> perf, stacks, summary, draw
-//!      ├─> mem             a server that counts allocations ──> dhat, summary
-//!      └─> rig             the server and its load, all connected
-//! text                     how things read; everybody may look
+//!      ├─> cpu             sampling with perf ──> perf, stacks, summary, draw
+//!      ├─> mem             counting allocations in the server ──> dhat, summary
+//!      └─> rig             the server and the load test with all clients connected
+//! text                     formatting of numbers and function names, used by all modules
 //! ```
 
 mod cpu;
@@ -20,12 +21,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use options::{Command, Options, What};
+use options::{Command, Measurement, Options};
 use stage::console::report_error;
 use stage::{Failure, Interrupt};
 
 fn main() -> ExitCode {
-    let result = folder_of_this_program().and_then(|binaries| {
+    let result = program_directory().and_then(|binaries| {
         let output = binaries.with_file_name("profile");
         match options::parse(std::env::args().skip(1), output)? {
             Command::Help(text) => Ok(text),
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(text) => {
-            // A closed pipe is the reader's choice.
+            // A closed pipe is not an error.
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
@@ -45,23 +46,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// The text to print at the end.
+/// Measures and returns the text to print.
 fn run(options: &Options, binaries: &Path) -> Result<String, Failure> {
     std::fs::create_dir_all(&options.output).map_err(|error| {
-        let folder = options.output.display();
-        Failure::Usage(format!("--output {folder}: expected a folder that can be made: {error}"))
+        let directory = options.output.display();
+        Failure::Usage(format!("--output {directory}: can't create the directory: {error}"))
     })?;
-    // The server works there, so that a relative path would not survive.
+    // The output directory is the server's working directory, where a relative path would not resolve.
     let output = options.output.canonicalize()?;
     let interrupt = Interrupt::watch()?;
     let options = Options { output, ..options.clone() };
-    match options.what {
-        What::Cpu { frequency_hz } => cpu::run(&options, frequency_hz, binaries, &interrupt),
-        What::Mem => mem::run(&options, binaries, &interrupt),
+    match options.measurement {
+        Measurement::Cpu { frequency_hz } => cpu::run(&options, frequency_hz, binaries, &interrupt),
+        Measurement::Mem => mem::run(&options, binaries, &interrupt),
     }
 }
 
-fn folder_of_this_program() -> Result<PathBuf, Failure> {
+fn program_directory() -> Result<PathBuf, Failure> {
     let mut path = std::env::current_exe()?;
     path.pop();
     Ok(path)

@@ -1,5 +1,5 @@
-//! Where the memory goes: a server that counts its allocations, from its start until all have settled, and then anew
-//! in the steady state.
+//! Heap profile from a server that counts its allocations. It counts twice: from its start until all clients have
+//! settled, and then in the steady state.
 
 mod dhat;
 mod summary;
@@ -18,31 +18,34 @@ use crate::rig::Rig;
 use dhat::Profile;
 use summary::Summary;
 
-/// Time between the last client's arrival and the end of the first count: longer than a client waits for its first
-/// full state, after which all buffers have grown to what they need.
-const SETTLING: Duration = Duration::from_secs(7);
+/// Time between the last join and the end of the first count. It exceeds a client's wait for its first snapshot, after
+/// which all buffers have reached their final size.
+const SETTLE_TIME: Duration = Duration::from_secs(7);
 
-/// Time the server gets to catch up with what it missed while its first count was written.
-const CATCHING_UP: Duration = Duration::from_secs(3);
+/// Time for the server to catch up: it stalls while it writes the first count.
+const CATCH_UP_TIME: Duration = Duration::from_secs(3);
 
-/// Longest wait for a count to be written.
-const WRITE_PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout for the server to write a count.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The files the server writes, one for each count.
-const FROM_THE_START: &str = "dhat-heap.json";
+/// File of the first count; the server chooses the name.
+const FIRST_COUNT: &str = "dhat-heap.json";
+
+/// File of the second count; the server chooses the name.
 const SECOND_COUNT: &str = "dhat-heap-2.json";
 
-/// What the second one is called in the end.
-const STEADY: &str = "dhat-heap-steady.json";
+/// Final name of the second count.
+const STEADY_STATE: &str = "dhat-heap-steady.json";
 
-/// Measures, writes `mem.txt` beside the counts, and returns the summary to print.
+/// Measures, writes `mem.txt` beside the counts, and returns the summary to print. The server and the load test have
+/// ended when it returns, even with an error.
 ///
 /// # Errors
-/// Whatever ends the run before its time; nothing is left running.
+/// The server or the load test fails, no count is written in time, or the run is interrupted.
 pub fn run(options: &Options, binaries: &Path, interrupt: &Interrupt) -> Result<String, Failure> {
     let output = &options.output;
-    for file in [FROM_THE_START, SECOND_COUNT] {
-        // Left over from an earlier run, it would be taken for this one's.
+    for file in [FIRST_COUNT, SECOND_COUNT] {
+        // A file of an earlier run would be read as this run's result.
         if output.join(file).exists() {
             fs::remove_file(output.join(file))?;
         }
@@ -52,43 +55,45 @@ pub fn run(options: &Options, binaries: &Path, interrupt: &Interrupt) -> Result<
         return Err(Failure::Failed("the server has no standard input".to_owned()));
     };
     let from_start = rig.mark()?;
-    interrupt.sleep(SETTLING)?;
+    interrupt.sleep(SETTLE_TIME)?;
     let settled = rig.since(&from_start)?;
-    press(&mut toggle)?;
-    let start = read(&output.join(FROM_THE_START), interrupt)?;
-    interrupt.sleep(CATCHING_UP)?;
+    toggle_counting(&mut toggle)?;
+    let start = read(&output.join(FIRST_COUNT), interrupt)?;
+    interrupt.sleep(CATCH_UP_TIME)?;
 
     progress(format_args!("profile: counting the steady state for {} s", options.duration.as_secs()));
-    press(&mut toggle)?;
+    toggle_counting(&mut toggle)?;
     let mark = rig.mark()?;
     interrupt.sleep(options.duration)?;
     let traffic = rig.since(&mark)?;
-    press(&mut toggle)?;
+    toggle_counting(&mut toggle)?;
     let steady = read(&output.join(SECOND_COUNT), interrupt)?;
     rig.end()?;
 
-    fs::rename(output.join(SECOND_COUNT), output.join(STEADY))?;
+    fs::rename(output.join(SECOND_COUNT), output.join(STEADY_STATE))?;
     let summary = Summary { start, players: settled.players, steady, traffic };
     let text = output.join("mem.txt");
     fs::write(&text, summary.full())?;
     Ok(format!("{}\n{}\n{}\n", summary.brief(), text.display(), output.join("dhat-heap*.json").display()))
 }
 
-/// Makes the server end a count, or begin the next.
-fn press(toggle: &mut ChildStdin) -> Result<(), Failure> {
-    toggle.write_all(b"\n").map_err(|error| Failure::Failed(format!("the server does not listen: {error}")))
+/// Makes the server end the current count or start the next one.
+fn toggle_counting(toggle: &mut ChildStdin) -> Result<(), Failure> {
+    toggle
+        .write_all(b"\n")
+        .map_err(|error| Failure::Failed(format!("can't write to the server's standard input: {error}")))
 }
 
-/// Waits for a count to be written, and reads it.
+/// Waits until the server has written a count, and reads it.
 fn read(path: &Path, interrupt: &Interrupt) -> Result<Profile, Failure> {
-    let profile = interrupt.wait_for(WRITE_PATIENCE, || {
-        // Half a file is no JSON: it will be whole in a moment.
+    let profile = interrupt.wait_for(WRITE_TIMEOUT, || {
+        // A partly written file is not valid JSON; the next attempt reads it again.
         Ok(fs::read_to_string(path).ok().and_then(|text| Profile::parse(&text)))
     })?;
     profile.ok_or_else(|| {
-        let (file, waited_s) = (path.display(), WRITE_PATIENCE.as_secs());
+        let (file, waited_s) = (path.display(), WRITE_TIMEOUT.as_secs());
         Failure::Failed(format!(
-            "{file} is not there after {waited_s} s: is the server built with the feature profile-mem?"
+            "{file} was not written within {waited_s} s: is the server built with the feature profile-mem?"
         ))
     })
 }

@@ -1,4 +1,4 @@
-//! The server and its load: started, connected, settled; ended when dropped.
+//! Starts the server and the load test, waits until all clients have joined, and ends both on drop.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,41 +14,41 @@ use stage::{Failure, Interrupt, Process, http};
 
 use crate::options::Load;
 
-/// The unit of `/proc`, on every Linux.
+/// Unit of the CPU times in `/proc`: `USER_HZ`, 100 on every Linux architecture in use.
 const JIFFIES_PER_S: f64 = 100.0;
 
-/// Longest wait for an answer; a server that counts allocations may stand still for seconds.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of an HTTP request. A server that counts allocations may stall for seconds.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest wait for another client to get in.
-const JOIN_PATIENCE: Duration = Duration::from_secs(15);
+/// Timeout for the number of players to grow while clients join.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A server with all clients connected. The load ends first.
+/// A server with all clients connected. On drop, the load test ends before the server.
 #[derive(Debug)]
 pub struct Rig {
     load: Process,
     load_log: PathBuf,
-    /// The server.
+    /// The server process.
     pub server: Process,
     address: SocketAddr,
 }
 
-/// What the server has done between two moments.
+/// CPU time and messages of the server since a [`Mark`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
-    /// Time between the moments, in seconds.
+    /// Elapsed time, in seconds.
     pub seconds: f64,
-    /// CPU time the server has used, in seconds.
+    /// CPU time used by the server, in seconds.
     pub cpu_s: f64,
-    /// Players at the end.
+    /// Players at the end of the period.
     pub players: u64,
-    /// Messages received, nearly all of them MOVEs.
+    /// Messages received from clients, nearly all of them MOVEs.
     pub messages_in: u64,
-    /// How far the load governor has climbed.
+    /// Quality level of the governor at the end; 0 is full quality.
     pub governor_level: u64,
 }
 
-/// A moment, to count from.
+/// Counters at the start of a period.
 #[derive(Debug)]
 pub struct Mark {
     at: Instant,
@@ -57,11 +57,11 @@ pub struct Mark {
 }
 
 impl Rig {
-    /// Starts the server and the load test from this folder, and waits until all are in. Logs go to `output`, which
-    /// is the server's working directory.
+    /// Starts the server and the load test from the directory `binaries`, and waits until all clients have joined. The
+    /// logs are in `output`, the server's working directory.
     ///
     /// # Errors
-    /// Either ends before its time, or fewer clients get in; the message says what was logged.
+    /// A program exits early, some clients don't join, or the run is interrupted. The message has the end of the log.
     pub fn set_up(
         load: &Load,
         binaries: &Path,
@@ -78,50 +78,53 @@ impl Rig {
         let log = log_file(&load_log)?;
         let mut command = Command::new(binaries.join("loadtest"));
         command.args(&load.args).arg(format!("--server=ws://{address}/ws"));
-        // It is ended from here, a day is never reached.
+        // This program ends the load test long before its duration is over.
         command.arg("--duration=24h").arg(format!("--pid={}", server.id()));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let generator = Process::start("loadtest", &mut command)?;
-        let mut rig = Self { load: generator, load_log, server, address };
+        let load_test = Process::start("loadtest", &mut command)?;
+        let mut rig = Self { load: load_test, load_log, server, address };
         rig.await_clients(load.clients as u64, interrupt)?;
         Ok(rig)
     }
 
-    /// Waits until so many are in.
+    /// Waits until `clients` players have joined.
     fn await_clients(&mut self, clients: u64, interrupt: &Interrupt) -> Result<(), Failure> {
         progress(format_args!("profile: connecting {clients} clients to {}", self.address));
-        let mut most = 0;
-        while most < clients {
-            let more = interrupt.wait_for(JOIN_PATIENCE, || {
+        let mut joined = 0;
+        while joined < clients {
+            let more = interrupt.wait_for(JOIN_TIMEOUT, || {
                 self.check_load()?;
-                let health = http::get_json(self.address, "/health", ANSWER_PATIENCE)?;
-                Ok(number(&health, "players").filter(|players| *players > most))
+                let health = http::get_json(self.address, "/health", RESPONSE_TIMEOUT)?;
+                Ok(number(&health, "players").filter(|players| *players > joined))
             })?;
-            most = more.ok_or_else(|| {
+            joined = more.ok_or_else(|| {
                 let log = tail(&self.load_log);
-                Failure::Failed(format!("{most} of {clients} clients got in, and no more came:\n{log}"))
+                let waited_s = JOIN_TIMEOUT.as_secs();
+                Failure::Failed(format!(
+                    "{joined} of {clients} clients joined, then none for {waited_s} s:\n{log}"
+                ))
             })?;
         }
         Ok(())
     }
 
-    /// A moment to count from.
+    /// Reads the counters at the start of a period.
     ///
     /// # Errors
-    /// No answer from the server.
+    /// The server does not answer.
     pub fn mark(&self) -> Result<Mark, Failure> {
-        let metrics = http::get_json(self.address, "/metrics", ANSWER_PATIENCE)?;
+        let metrics = http::get_json(self.address, "/metrics", RESPONSE_TIMEOUT)?;
         let messages_in = number(&metrics, "messages_in_total").unwrap_or_default();
         Ok(Mark { at: Instant::now(), cpu_s: self.cpu_s(), messages_in })
     }
 
-    /// What has happened since a moment.
+    /// Returns the traffic since `mark`.
     ///
     /// # Errors
-    /// No answer from the server, or the load is gone.
+    /// The server does not answer, or the load test has exited.
     pub fn since(&mut self, mark: &Mark) -> Result<Traffic, Failure> {
         self.check_load()?;
-        let metrics = http::get_json(self.address, "/metrics", ANSWER_PATIENCE)?;
+        let metrics = http::get_json(self.address, "/metrics", RESPONSE_TIMEOUT)?;
         Ok(Traffic {
             seconds: mark.at.elapsed().as_secs_f64(),
             cpu_s: self.cpu_s() - mark.cpu_s,
@@ -131,37 +134,37 @@ impl Rig {
         })
     }
 
-    /// CPU time the server has used so far, in seconds; 0 when the kernel does not tell.
+    /// Returns the CPU time used by the server since its start, in seconds; 0 if `/proc` can't be read.
     fn cpu_s(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.server.id()));
         stat.ok().and_then(|stat| cpu_jiffies(&stat)).unwrap_or_default() as f64 / JIFFIES_PER_S
     }
 
-    /// Ends the load at once, and the server in order.
+    /// Kills the load test and shuts the server down with SIGTERM.
     ///
     /// # Errors
-    /// The server does not end well.
+    /// The server exits with an error status.
     pub fn end(&mut self) -> Result<(), Failure> {
         self.load.kill()?;
         let status = self.server.end()?;
         if status.success() {
             Ok(())
         } else {
-            Err(Failure::Failed(format!("the server did not end well: {status}")))
+            Err(Failure::Failed(format!("the server exited with an error: {status}")))
         }
     }
 
     fn check_load(&mut self) -> Result<(), Failure> {
         let Some(status) = self.load.status()? else { return Ok(()) };
-        let text = format!("the load test ended, {status}:\n{}", tail(&self.load_log));
-        // Its word for a command line that makes no sense.
+        let text = format!("the load test exited early, {status}:\n{}", tail(&self.load_log));
+        // The load test exits with 2 if its command line is invalid.
         Err(if status.code() == Some(2) { Failure::Usage(text) } else { Failure::Failed(text) })
     }
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // Asked politely, it would settle and compare pictures first. The processes themselves do the rest.
+        // SIGKILL, since on SIGTERM the load test would first settle and compare its clients' states.
         let _ = self.load.kill();
     }
 }
@@ -177,9 +180,9 @@ fn server_command(load: &Load, binaries: &Path, output: &Path, port: u16) -> Com
     command
 }
 
-/// CPU time in user space and in the kernel, by a process's `stat`.
+/// Returns a process's CPU time in user space and kernel together, from the text of `/proc/PID/stat`.
 fn cpu_jiffies(stat: &str) -> Option<u64> {
-    // The second field is a name in brackets, in which anything may stand; these are the 14th and the 15th.
+    // The second field, the name in parentheses, may contain spaces and parentheses. The times are fields 14 and 15.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11).map_while(|field| field.parse::<u64>().ok());
     Some(fields.next()? + fields.next()?)
@@ -194,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_time_is_found_behind_any_name() {
+    fn cpu_time_is_read_despite_parentheses_in_the_name() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 900 0 0 0 120 34 0 0 20 0 3 0";
         assert_eq!(cpu_jiffies(stat), Some(154));
         assert_eq!(cpu_jiffies("7 (a) S 1"), None);

@@ -1,14 +1,14 @@
-//! Numbers and names as people read them.
+//! Formatting of numbers and function names.
 
-/// The crate whose functions are of interest, as names begin.
+/// Prefix of the names of the server's functions.
 const PROJECT: &str = "pixi_game_server::";
 
-/// A part of a whole, in percent.
+/// Formats a part of a whole as a percentage. The share of an empty whole is 0.
 pub fn percent(part: u64, whole: u64) -> String {
     format!("{:5.1} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
-/// Bytes in the unit that fits.
+/// Formats bytes in B, kB or MB, by their magnitude.
 pub fn bytes(bytes: u64) -> String {
     match bytes as f64 {
         few if few < 10_000.0 => format!("{few} B"),
@@ -17,13 +17,14 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// Whether a function is one of the project's own.
+/// Whether a function belongs to the server's crate, as opposed to a library or the kernel.
 pub fn is_ours(function: &str) -> bool {
     function.trim_start_matches(['<', '&']).starts_with(PROJECT)
 }
 
-/// A function's name without the name of the project and without the type a block of methods in another file is for:
-/// `server::flush::<impl server::Server>::write_slice` is `server::flush::write_slice`.
+/// Returns a function's name without the crate. For a method whose `impl` block is in another module than its type,
+/// drops the type as well: `server::flush::<impl server::Server>::write_slice` becomes
+/// `server::flush::write_slice`.
 pub fn short_name(function: &str) -> String {
     let name = function.replace(PROJECT, "");
     match name.split_once("::<impl ").and_then(|(module, rest)| Some((module, rest.split_once(">::")?.1))) {
@@ -37,13 +38,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_scaled() {
+    fn numbers_get_a_unit_of_their_magnitude() {
         assert_eq!([512, 65_536, 31_239_642].map(bytes), ["512 B", "65.5 kB", "31.2 MB"]);
         assert_eq!((percent(1, 8), percent(0, 0)), (" 12.5 %".to_owned(), "  0.0 %".to_owned()));
     }
 
     #[test]
-    fn names_are_as_short_as_the_source_knows_them() {
+    fn crate_and_type_are_dropped_from_names_of_the_server_only() {
         let method = "pixi_game_server::server::flush::<impl pixi_game_server::server::Server>::write_slice";
         assert_eq!(short_name(method), "server::flush::write_slice");
         assert_eq!(

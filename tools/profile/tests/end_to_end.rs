@@ -1,25 +1,25 @@
-//! The built program where it can't measure: what it says, and with which status it ends. A measurement itself needs a
-//! server built for it, perf, and a minute.
+//! Error messages and exit statuses of the built program. A measurement is not tested: it needs a minute, perf and a
+//! server built for profiling.
 
 use std::process::{Command, Output};
 
 fn profile(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_profile"));
-    // Without any program to be found, perf least of all.
+    // No program is found there, so perf counts as not installed.
     command.env("PATH", "/nowhere").arg(format!("--output={}", env!("CARGO_TARGET_TMPDIR")));
-    command.args(args).output().expect("it runs")
+    command.args(args).output().expect("the program starts")
 }
 
 #[test]
-fn bad_flags_are_named_and_end_with_two() {
+fn an_invalid_flag_value_is_named_and_exits_with_2() {
     let output = profile(&["cpu", "--seconds=soon"]);
     assert_eq!(output.status.code(), Some(2));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(complaint, "profile: --seconds soon: expected a whole number from 1 to 3600\n");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, "profile: --seconds soon: expected a whole number from 1 to 3600\n");
 }
 
 #[test]
-fn a_missing_perf_ends_with_one_and_the_name_of_the_package() {
+fn a_missing_perf_exits_with_1_and_names_the_package() {
     let output = profile(&["cpu"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("apt-get install linux-perf"));

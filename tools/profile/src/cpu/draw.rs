@@ -1,4 +1,4 @@
-//! The flame graph: all stacks in one picture, for a browser.
+//! Flame graph of all stacks, for a browser.
 
 use inferno::flamegraph::color::{MultiPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
@@ -6,17 +6,18 @@ use stage::Failure;
 
 use super::stacks::Stack;
 
-/// An SVG to zoom and search in; wide is what takes long, the kernel's functions differ in colour.
+/// Returns an SVG with zoom and search. The width of a function is its share of the time; kernel functions have another
+/// color.
 ///
 /// # Errors
-/// There is no stack.
+/// `stacks` is empty.
 pub fn flame_graph(stacks: &[Stack], headline: &str) -> Result<Vec<u8>, Failure> {
     let mut options = Options::default();
     "CPU time of pixi-game-server".clone_into(&mut options.title);
     options.subtitle = Some(headline.to_owned());
     options.colors = Palette::Multi(MultiPalette::Rust);
     options.deterministic = true;
-    // In percent: narrower functions can't be seen, and there are thousands of them.
+    // In percent of the time. Narrower functions are invisible, and there are thousands.
     options.min_width = 0.05;
     let lines: Vec<String> = stacks.iter().map(Stack::folded).collect();
     let mut picture = Vec::new();

@@ -1,4 +1,4 @@
-//! perf, the only program that sees the stacks of another process: whether it may, recording, and its script.
+//! Runs perf: checks its permission, records samples of a process, and exports them as text.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,17 +10,17 @@ use std::time::Duration;
 use stage::process::{Process, log_file, tail};
 use stage::{Failure, Interrupt};
 
-/// Time perf gets beyond the time it records, to start and to write.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for perf to start and to write its file, in addition to the recording.
+const RECORD_OVERHEAD_MAX: Duration = Duration::from_secs(30);
 
-/// How stacks are found. The server has no frame pointers, in order to be the same code as the one in use; its unwind
-/// tables say as much, given a copy of the top of the stack. This much reaches `main` from the deepest function.
+/// Unwinding method. The server is compiled without frame pointers, like the production build, so perf unwinds with
+/// DWARF tables from a copy of the top of the stack. 8192 bytes reach `main` from the deepest function.
 const CALL_GRAPH: &str = "--call-graph=dwarf,8192";
 
-/// Where the kernel says whom it lets look.
+/// The kernel's restriction on unprivileged use of perf.
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
-/// perf, and where it puts things.
+/// Files and sampling rate of one perf run.
 #[derive(Debug)]
 pub struct Perf {
     data: PathBuf,
@@ -29,20 +29,20 @@ pub struct Perf {
 }
 
 impl Perf {
-    /// Samples so many times a second of CPU time, into this folder.
+    /// Creates a run that takes `frequency_hz` samples per second of CPU time and writes to `output`.
     pub fn new(output: &Path, frequency_hz: u32) -> Self {
         Self { data: output.join("perf.data"), log: output.join("perf.log"), frequency_hz }
     }
 
-    /// Finds out whether perf is there and permitted, by recording a program that does nothing.
+    /// Checks that perf is installed and permitted, by recording `true`.
     ///
     /// # Errors
-    /// It is not; the message says what to do.
+    /// perf is not installed or not permitted. The message gives the remedy.
     pub fn check(&self) -> Result<(), Failure> {
         let mut command = self.record_command(Path::new("/dev/null"))?;
         match command.args(["--", "true"]).status() {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Failure::Failed(self.refusal(&status.to_string()))),
+            Ok(status) => Err(Failure::Failed(self.record_error(&status.to_string()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::Failed(
                 "perf is not installed. On Debian: apt-get install linux-perf; on Ubuntu: apt-get install \
                  linux-tools-generic"
@@ -52,30 +52,30 @@ impl Perf {
         }
     }
 
-    /// Records a process for so long.
+    /// Records a process for `duration`.
     ///
     /// # Errors
-    /// perf fails, or somebody interrupts.
+    /// perf fails or does not end in time, or the run is interrupted.
     pub fn record(&self, pid: u32, duration: Duration, interrupt: &Interrupt) -> Result<(), Failure> {
-        // perf would keep an earlier run's under another name.
+        // Otherwise perf keeps an earlier recording as `perf.data.old`.
         if self.data.exists() {
             fs::remove_file(&self.data)?;
         }
         let mut command = self.record_command(&self.data)?;
-        // perf records as long as its own child lives, and ends it when it is ended itself.
+        // perf records until its child, `sleep`, exits. When perf is terminated, it ends the child.
         command.arg(format!("--pid={pid}")).args(["--", "sleep"]).arg(duration.as_secs().to_string());
         let mut perf = Process::start("perf", &mut command)?;
-        match interrupt.wait_for(duration + PATIENCE, || Ok(perf.status()?))? {
+        match interrupt.wait_for(duration + RECORD_OVERHEAD_MAX, || Ok(perf.status()?))? {
             Some(status) if status.success() => Ok(()),
-            Some(status) => Err(Failure::Failed(self.refusal(&status.to_string()))),
-            None => Err(Failure::Failed(format!("perf does not come to an end:\n{}", tail(&self.log)))),
+            Some(status) => Err(Failure::Failed(self.record_error(&status.to_string()))),
+            None => Err(Failure::Failed(format!("perf did not end in time:\n{}", tail(&self.log)))),
         }
     }
 
-    /// What was recorded, as text: a line for each sample and one for each frame of its stack, inlined ones as well.
+    /// Returns the recording as text: a line per sample, followed by a line per stack frame, including inlined frames.
     ///
     /// # Errors
-    /// perf can't read it.
+    /// perf can't be started or can't read the recording.
     pub fn script(&self) -> Result<Vec<u8>, Failure> {
         let mut command = Command::new("perf");
         command.args(["script", "--inline", "--fields=comm,pid,tid,time,event,ip,sym,dso", "--input"]);
@@ -83,11 +83,11 @@ impl Perf {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(Failure::Failed(format!("perf script failed, {}:\n{problem}", output.status)))
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(Failure::Failed(format!("perf script failed, {}:\n{stderr}", output.status)))
     }
 
-    /// Leaves the choice of the event to perf: cycles where the processor counts them, otherwise the clock.
+    /// Names no event: perf samples by CPU cycles where the processor counts them, otherwise by the CPU clock.
     fn record_command(&self, data: &Path) -> io::Result<Command> {
         let log = log_file(&self.log)?;
         let mut command = Command::new("perf");
@@ -97,13 +97,13 @@ impl Perf {
         Ok(command)
     }
 
-    fn refusal(&self, status: &str) -> String {
+    fn record_error(&self, status: &str) -> String {
         let paranoid = fs::read_to_string(PARANOID).unwrap_or_default();
         let paranoid = paranoid.trim();
         format!(
-            "perf record failed, {status}:\n{}\nkernel.perf_event_paranoid is {paranoid}. Where that is the reason: \
-             sudo sysctl kernel.perf_event_paranoid=1 kernel.kptr_restrict=0, or run as root; in a container, \
-             perf needs CAP_PERFMON as well",
+            "perf record failed, {status}:\n{}\nkernel.perf_event_paranoid is {paranoid}. If it is above 1, run \
+             `sudo sysctl kernel.perf_event_paranoid=1 kernel.kptr_restrict=0`, or run as root. In a container, perf \
+             also needs CAP_PERFMON",
             tail(&self.log)
         )
     }

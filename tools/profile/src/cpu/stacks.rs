@@ -1,4 +1,4 @@
-//! perf's samples, folded: how often each stack was seen.
+//! Folds perf's samples into stacks with sample counts.
 
 use inferno::collapse::Collapse;
 use inferno::collapse::perf::{Folder, Options};
@@ -6,11 +6,12 @@ use stage::Failure;
 
 use crate::text::short_name;
 
-/// How the folder marks a function of the kernel.
+/// Suffix that inferno's folder gives a kernel function.
 const KERNEL_MARK: &str = "_[k]";
 
-/// Functions that only lead from the start of a thread to the first function of interest: parts of their names.
-const SCAFFOLD: [&str; 12] = [
+/// Substrings of the names of startup functions, between the start of a thread and the program's first function. Stacks
+/// omit these functions.
+const STARTUP_FUNCTIONS: [&str; 12] = [
     "catch_unwind",
     "FnOnce",
     "do_call",
@@ -25,33 +26,33 @@ const SCAFFOLD: [&str; 12] = [
     "[unknown]",
 ];
 
-/// A stack that was seen, from the first function to the one that was running.
+/// A sampled call stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
     /// Name of the thread.
     pub thread: String,
-    /// Outermost first; never empty.
+    /// Outermost function first, running function last; never empty.
     pub frames: Vec<Frame>,
-    /// How often it was seen.
+    /// Number of samples with this stack.
     pub samples: u64,
 }
 
 /// A function on a stack.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Frame {
-    /// Its name in full.
+    /// Full name, including the crate.
     pub function: String,
-    /// Whether it is the kernel's.
+    /// Whether it is a kernel function.
     pub is_kernel: bool,
 }
 
 impl Stack {
-    /// Whether the kernel was running.
+    /// Whether the running function is a kernel function.
     pub fn is_in_kernel(&self) -> bool {
         self.frames.last().is_some_and(|frame| frame.is_kernel)
     }
 
-    /// As a flame graph reads it: names as short as the source knows them, joined by semicolons, and the count.
+    /// Returns a line of flame graph input: the thread and the short names, joined by semicolons, and the sample count.
     pub fn folded(&self) -> String {
         let mut line = self.thread.clone();
         for frame in &self.frames {
@@ -66,7 +67,7 @@ impl Stack {
 /// Folds the output of `perf script`.
 ///
 /// # Errors
-/// It is none.
+/// `script` is not output of `perf script`.
 pub fn fold(script: &[u8]) -> Result<Vec<Stack>, Failure> {
     let mut options = Options::default();
     options.annotate_kernel = true;
@@ -75,35 +76,35 @@ pub fn fold(script: &[u8]) -> Result<Vec<Stack>, Failure> {
     Ok(String::from_utf8_lossy(&folded).lines().filter_map(stack).collect())
 }
 
-/// A line `thread;outermost;...;innermost count`.
+/// Parses a line `thread;outermost;...;innermost count`.
 fn stack(line: &str) -> Option<Stack> {
     let (path, count) = line.rsplit_once(' ')?;
     let mut names = path.split(';');
     let thread = names.next()?.to_owned();
     let mut frames: Vec<Frame> = names.map(frame).collect();
     let running = frames.pop()?;
-    frames.retain(|frame| !is_scaffold(&frame.function));
+    frames.retain(|frame| !is_startup(&frame.function));
     frames.push(running);
     Some(Stack { thread, frames, samples: count.parse().ok()? })
 }
 
 fn frame(name: &str) -> Frame {
-    // The folder takes the code that the kernel maps into every process for its own.
+    // The folder marks the vDSO as kernel code, but it runs in user space.
     let is_kernel = name.ends_with(KERNEL_MARK) && !name.contains("vdso");
-    // The folder marks inlined functions, too, which nobody asks for here.
+    // `_[i]` marks an inlined function; the distinction is not needed here.
     let function = name.trim_end_matches(KERNEL_MARK).trim_end_matches("_[i]").to_owned();
     Frame { function, is_kernel }
 }
 
-fn is_scaffold(function: &str) -> bool {
-    SCAFFOLD.iter().any(|part| function.contains(part))
+fn is_startup(function: &str) -> bool {
+    STARTUP_FUNCTIONS.iter().any(|part| function.contains(part))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Two samples of one stack and one of another, as perf writes them.
+    /// Output of `perf script`: two samples of one stack and one of another.
     const SCRIPT: &str = "\
 pixi-game-serve  6780/6780    521.258037: cpu-clock:ppp: 
 	ffffffff8201011d tcp_sendmsg ([kernel.kallsyms])
@@ -125,7 +126,7 @@ pixi-game-serve  6780/6780    521.4: cpu-clock:ppp:
 ";
 
     #[test]
-    fn what_leads_to_the_first_function_of_interest_is_left_out() {
+    fn startup_functions_are_omitted() {
         let stacks = fold(SCRIPT.as_bytes()).unwrap();
         let folded: Vec<String> = stacks.iter().map(Stack::folded).collect();
         let write = "pixi-game-serve;main;server::flush::write_reply;__libc_send;tcp_sendmsg_[k] 1";
@@ -134,13 +135,13 @@ pixi-game-serve  6780/6780    521.4: cpu-clock:ppp:
     }
 
     #[test]
-    fn the_running_function_stays_whatever_it_is() {
+    fn the_running_function_is_kept_even_if_it_is_a_startup_function() {
         let stack = stack("x;start_thread;[unknown] 3").unwrap();
         assert_eq!((stack.folded(), stack.samples), ("x;[unknown] 3".to_owned(), 3));
     }
 
     #[test]
-    fn code_mapped_by_the_kernel_runs_in_user_space() {
+    fn the_vdso_counts_as_user_space() {
         assert!(!frame("__vdso_clock_gettime_[k]").is_kernel);
         assert!(frame("ip_rcv_[k]").is_kernel);
     }

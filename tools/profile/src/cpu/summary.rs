@@ -1,4 +1,4 @@
-//! What the stacks say, in words: shares by thread, by mode, by function and by system call.
+//! Text summary of a CPU profile: shares of CPU time by thread, by mode, by function and by system call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,10 +15,10 @@ const ROWS: usize = 30;
 /// Functions in the summary on the terminal.
 const BRIEF_ROWS: usize = 6;
 
-/// Longest name of a function that is shown.
+/// Length in characters at which function names are truncated.
 const NAME_CHARS_MAX: usize = 110;
 
-/// Samples counted in every way of interest.
+/// Sample counts of one recording, by several keys.
 #[derive(Debug)]
 pub struct Summary {
     traffic: Traffic,
@@ -29,22 +29,22 @@ pub struct Summary {
     calls: BTreeMap<String, u64>,
 }
 
-/// Samples, and how many of them in the kernel.
+/// Number of samples, and the part of them in the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
     samples: u64,
     kernel: u64,
 }
 
-/// Samples of one function.
+/// Sample counts of one function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cost {
-    /// It was running itself.
+    /// Samples in which the function was running.
     own: u64,
-    /// It, or a library's function it had called, was running: in user space, and no other function of the project
-    /// in between. Counted for the project's functions alone.
+    /// User-space samples in which the function, or library code that it called, was running. Samples in which the
+    /// library called back into the server count for the callback. 0 for functions outside the server's crate.
     with_libraries: u64,
-    /// It was on the stack.
+    /// Samples with the function on the stack.
     total: u64,
 }
 
@@ -56,7 +56,7 @@ impl Count {
 }
 
 impl Summary {
-    /// Counts.
+    /// Counts the samples of all stacks.
     pub fn new(stacks: &[Stack], traffic: Traffic, frequency_hz: u32) -> Self {
         let mut summary = Self {
             traffic,
@@ -75,16 +75,16 @@ impl Summary {
     fn add(&mut self, stack: &Stack) {
         self.all.add(stack);
         self.threads.entry(stack.thread.clone()).or_default().add(stack);
-        // Once for each stack, however often it recurs there.
+        // The set counts a recursive function once per stack.
         for frame in stack.frames.iter().collect::<BTreeSet<_>>() {
             self.functions.entry(frame.clone()).or_default().total += stack.samples;
         }
         if let Some(running) = stack.frames.last() {
             self.functions.entry(running.clone()).or_default().own += stack.samples;
         }
-        let nearest = stack.frames.iter().rfind(|frame| is_ours(&frame.function));
-        if let Some(nearest) = nearest.filter(|_| !stack.is_in_kernel()) {
-            self.functions.entry(nearest.clone()).or_default().with_libraries += stack.samples;
+        let innermost = stack.frames.iter().rfind(|frame| is_ours(&frame.function));
+        if let Some(function) = innermost.filter(|_| !stack.is_in_kernel()) {
+            self.functions.entry(function.clone()).or_default().with_libraries += stack.samples;
         }
         let call = stack.frames.iter().filter(|frame| frame.is_kernel).find_map(|f| system_call(&f.function));
         if let Some(call) = call {
@@ -92,12 +92,12 @@ impl Summary {
         }
     }
 
-    /// What was measured, in one line.
+    /// Returns one line with the load and the CPU time per message.
     pub fn headline(&self) -> String {
         let Traffic { seconds, cpu_s, players, messages_in, governor_level } = self.traffic;
         format!(
-            "{} players, {} messages/s in, {seconds:.0} s, governor at {governor_level}: {:.2} cores, {:.1} us of \
-             CPU a message",
+            "{} players, {} messages/s in, {seconds:.0} s, quality level {governor_level}: {:.2} cores, {:.1} us of \
+             CPU per message",
             thousands(players),
             thousands((messages_in as f64 / seconds.max(1e-9)) as u64),
             cpu_s / seconds.max(1e-9),
@@ -105,7 +105,7 @@ impl Summary {
         )
     }
 
-    /// The whole text.
+    /// Returns the text of `cpu.txt`.
     pub fn full(&self) -> String {
         let mut text = format!("{}\n{}\n", self.headline(), self.modes());
         text.push_str("\nthreads             share      user    kernel    samples\n");
@@ -123,19 +123,19 @@ impl Summary {
         for (call, samples) in ranked(&self.calls, |samples| *samples) {
             let _ = writeln!(text, "{}  {call}", self.share(*samples));
         }
-        text.push_str("\nthe project's functions, by user-space time in them and the libraries they call\n");
+        text.push_str("\nfunctions of the server, by user-space time including libraries\n");
         self.write_table(
             &mut text,
             |frame, cost| if is_ours(&frame.function) { cost.with_libraries } else { 0 },
         );
-        text.push_str("\nthe project's functions, by total time\n");
+        text.push_str("\nfunctions of the server, by total time\n");
         self.write_table(&mut text, |frame, cost| if is_ours(&frame.function) { cost.total } else { 0 });
         text.push_str("\nall functions, by own time\n");
         self.write_table(&mut text, |_, cost| cost.own);
         text
     }
 
-    /// Ten lines for the terminal.
+    /// Returns at most ten lines for the terminal.
     pub fn brief(&self) -> String {
         let mut text = format!("{}\n{}\n", self.headline(), self.modes());
         let calls: Vec<String> = ranked(&self.calls, |samples| *samples)
@@ -143,20 +143,19 @@ impl Summary {
             .map(|(call, samples)| format!("{call} {}", self.share(*samples).trim_start()))
             .collect();
         let _ = writeln!(text, "system calls: {}", calls.join(", "));
-        text.push_str("user-space time in the project's functions and the libraries they call:\n");
+        text.push_str("user-space time in functions of the server, including libraries:\n");
         let ours = ranked(&self.functions, |cost| cost.with_libraries).take(BRIEF_ROWS);
         for (frame, cost) in ours {
-            let _ = writeln!(text, "{}  {}", self.share(cost.with_libraries), shown(frame));
+            let _ = writeln!(text, "{}  {}", self.share(cost.with_libraries), display_name(frame));
         }
         text
     }
 
     fn modes(&self) -> String {
         let Count { samples, kernel } = self.all;
-        let blind =
-            if kernel == 0 { " (perf may not look into the kernel: see perf_event_paranoid)" } else { "" };
+        let note = if kernel == 0 { " (perf can't sample the kernel: see perf_event_paranoid)" } else { "" };
         format!(
-            "{} samples at {} Hz: {} in user space, {} in the kernel{blind}",
+            "{} samples at {} Hz: {} in user space, {} in the kernel{note}",
             thousands(samples),
             self.frequency_hz,
             self.share(samples - kernel).trim_start(),
@@ -174,7 +173,7 @@ impl Summary {
             let (own, libraries) = (self.share(cost.own), self.share(cost.with_libraries));
             let libraries = if is_ours(&frame.function) { libraries } else { String::new() };
             let total = self.share(cost.total);
-            let _ = writeln!(text, "{own}       {libraries:>7}   {total}  {}", shown(frame));
+            let _ = writeln!(text, "{own}       {libraries:>7}   {total}  {}", display_name(frame));
         }
     }
 
@@ -183,20 +182,20 @@ impl Summary {
     }
 }
 
-/// Those with any, most first, and by name where equal.
+/// Returns the entries with a nonzero count, largest first and equal counts by name.
 fn ranked<K: Ord, V>(counted: &BTreeMap<K, V>, count: impl Fn(&V) -> u64) -> impl Iterator<Item = (&K, &V)> {
     let mut rows: Vec<(&K, &V)> = counted.iter().filter(|(_, value)| count(value) > 0).collect();
     rows.sort_by_key(|(_, value)| std::cmp::Reverse(count(value)));
     rows.into_iter()
 }
 
-/// The name of a system call, if this is where the kernel enters it: `__x64_sys_sendto` is `sendto`.
+/// Returns the system call of its entry function in the kernel: `sendto` for `__x64_sys_sendto`.
 fn system_call(function: &str) -> Option<&str> {
     let rest = function.strip_prefix("__x64_sys_").or_else(|| function.strip_prefix("__arm64_sys_"));
     rest.filter(|name| !name.is_empty())
 }
 
-fn shown(frame: &Frame) -> String {
+fn display_name(frame: &Frame) -> String {
     let name = short_name(&frame.function);
     let mark = if frame.is_kernel { " [kernel]" } else { "" };
     match name.char_indices().nth(NAME_CHARS_MAX) {
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_counted_once_for_each_function_thread_mode_and_call() {
+    fn each_sample_counts_once_per_function_thread_mode_and_system_call() {
         let summary = summary();
         assert_eq!(summary.all, Count { samples: 100, kernel: 60 });
         assert_eq!(summary.threads["view-1"], Count { samples: 15, kernel: 0 });
@@ -241,20 +240,20 @@ mod tests {
     }
 
     #[test]
-    fn the_headline_relates_time_to_traffic() {
+    fn the_headline_has_cpu_time_per_message() {
         assert_eq!(
             summary().headline(),
-            "1,000 players, 2,000 messages/s in, 2 s, governor at 3: 0.50 cores, 250.0 us of CPU a message"
+            "1,000 players, 2,000 messages/s in, 2 s, quality level 3: 0.50 cores, 250.0 us of CPU per message"
         );
     }
 
     #[test]
-    fn texts_rank_what_takes_most_first() {
+    fn texts_are_sorted_by_share() {
         let text = summary().full();
         assert!(text.contains("main              85.0 %   25.0 %   60.0 %         85"), "{text}");
         let own = text.split("by own time").nth(1).unwrap();
-        let ranks = ["tcp_sendmsg [kernel]", "memcpy", "  b\n"].map(|name| own.find(name).unwrap());
-        assert!(ranks.is_sorted(), "{own}");
+        let positions = ["tcp_sendmsg [kernel]", "memcpy", "  b\n"].map(|name| own.find(name).unwrap());
+        assert!(positions.is_sorted(), "{own}");
         let brief = summary().brief();
         assert!(brief.contains("system calls: sendto 60.0 %\n"), "{brief}");
         assert!(brief.lines().count() <= 10);

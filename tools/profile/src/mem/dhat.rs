@@ -1,4 +1,4 @@
-//! A count of allocations in the format of Valgrind's DHAT, and the same by the place in the project's code that asked.
+//! Reader of heap profiles in the format of Valgrind's DHAT. Sums allocations by call site in the server's code.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,36 @@ use serde_json::Value as Json;
 
 use crate::text::{is_ours, short_name};
 
-/// What was counted between two moments.
+/// Allocations of one count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
-    /// How long was counted, in seconds.
+    /// Duration of the count, in seconds.
     pub seconds: f64,
-    /// Everything together.
+    /// Sum over all call sites.
     pub total: Tally,
-    /// By place, `function (file:line)`.
+    /// Allocations by call site, `function (file:line)`.
     pub sites: BTreeMap<String, Tally>,
 }
 
-/// Blocks of memory and their bytes.
+/// Numbers of memory blocks and of their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Allocated, each growth of a block counted as well.
+    /// Allocated blocks; a reallocation counts as another block.
     pub blocks: u64,
-    /// Their bytes.
+    /// Bytes of `blocks`.
     pub bytes: u64,
-    /// In use when the most bytes were.
+    /// Blocks in use at the peak, when the most bytes of the whole heap were in use.
     pub peak_blocks: u64,
-    /// Their bytes.
+    /// Bytes of `peak_blocks`.
     pub peak_bytes: u64,
-    /// Still in use at the end.
+    /// Blocks in use at the end.
     pub end_blocks: u64,
-    /// Their bytes.
+    /// Bytes of `end_blocks`.
     pub end_bytes: u64,
 }
 
 impl Profile {
-    /// Reads a file of DHAT; none if it is not whole, or something else.
+    /// Parses a DHAT file. Returns `None` if the file is incomplete or in another format.
     pub fn parse(text: &str) -> Option<Self> {
         let json: Json = serde_json::from_str(text).ok()?;
         let frames: Vec<&str> = json.get("ftbl")?.as_array()?.iter().filter_map(Json::as_str).collect();
@@ -44,7 +44,7 @@ impl Profile {
             let tally = Tally::of(point);
             profile.total.add(&tally);
             let stack = point.get("fs")?.as_array()?.iter().filter_map(Json::as_u64);
-            let stack = stack.filter_map(|place| frames.get(place as usize).copied());
+            let stack = stack.filter_map(|index| frames.get(index as usize).copied());
             profile.sites.entry(site(stack)).or_default().add(&tally);
         }
         Some(profile)
@@ -74,24 +74,25 @@ impl Tally {
     }
 }
 
-/// The project's function nearest to the allocation, innermost frames first; without any, the innermost of all.
+/// Returns the call site of an allocation: the innermost function of the server, or else the innermost function.
+/// `stack` starts with the innermost frame.
 fn site<'a>(stack: impl Iterator<Item = &'a str>) -> String {
-    let mut outside = None;
+    let mut innermost = None;
     for frame in stack {
-        // `0x55d97169df48: function (file:line:column)`, the address another one in each run.
+        // `0x55d97169df48: function (file:line:column)`. The address differs between runs.
         let call = frame.split_once(": ").map_or(frame, |(_, call)| call);
         if is_ours(call) {
             return short_site(call);
         }
-        outside.get_or_insert(call);
+        innermost.get_or_insert(call);
     }
-    outside.map_or_else(|| "no stack".to_owned(), short_site)
+    innermost.map_or_else(|| "no stack".to_owned(), short_site)
 }
 
-/// Without the column, and without the folders above `src`.
+/// Shortens a call site: drops the column and the directories above `src`.
 fn short_site(call: &str) -> String {
-    let Some((function, place)) = call.rsplit_once(" (") else { return short_name(call) };
-    let line = place.trim_end_matches(')').rsplit_once(':').map_or(place, |(line, _)| line);
+    let Some((function, location)) = call.rsplit_once(" (") else { return short_name(call) };
+    let line = location.trim_end_matches(')').rsplit_once(':').map_or(location, |(line, _)| line);
     let line = line.find("src/").map_or(line, |at| &line[at..]);
     format!("{} ({line})", short_name(function))
 }
@@ -109,7 +110,7 @@ mod tests {
         "0x7: pixi_game_server::run (checkout/src/main.rs:63:18)","0x8: main (???:0:0)"]}"#;
 
     #[test]
-    fn points_are_summed_by_the_projects_nearest_function() {
+    fn allocations_are_summed_by_the_innermost_server_function() {
         let profile = Profile::parse(FILE).unwrap();
         assert!((profile.seconds - 2.5).abs() < 1e-9);
         assert_eq!((profile.total.bytes, profile.total.blocks), (367, 33));
@@ -120,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn places_are_named_from_the_source_folder_on() {
+    fn call_sites_start_at_the_source_directory() {
         assert_eq!(short_site("pixi_game_server::run (checkout/src/main.rs:63:18)"), "run (src/main.rs:63)");
         assert_eq!(site(std::iter::empty()), "no stack");
     }
 
     #[test]
-    fn half_a_file_is_none() {
+    fn an_incomplete_file_is_rejected() {
         assert_eq!(Profile::parse(&FILE[..FILE.len() / 2]), None);
         assert_eq!(Profile::parse("{}"), None);
     }
