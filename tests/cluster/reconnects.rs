@@ -10,17 +10,14 @@ use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
 use crate::support::raw::{COOKIE, Raw, upgrade_with_cookie};
 use crate::support::wait::{reconnect_while_polling, wait_until};
-use crate::support::walker::walked_client;
+use crate::support::walker::{cookie_of_walked_client, walked_client};
 use crate::support::{Client, wait_for, wait_for_acks};
 
 #[test]
 fn a_session_reconnects_to_another_server_once() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
-    let client = walked_client(&first);
-    let cookie = client.cookie();
-    client.reset();
-    first.wait_for_players(0);
+    let cookie = cookie_of_walked_client(&first);
     let back = Client::reconnect(&second, &cookie);
     assert_eq!(back.position(), (500, 540));
     assert!(back.cookie.as_deref().is_some_and(|next| next != cookie));
@@ -39,10 +36,7 @@ fn a_session_reconnects_to_another_server_once() {
 fn a_cookie_is_valid_while_its_successor_from_another_server_is_unconfirmed() {
     let redis = Redis::start();
     let [first, second] = two(&redis);
-    let client = walked_client(&first);
-    let cookie = client.cookie();
-    client.reset();
-    first.wait_for_players(0);
+    let cookie = cookie_of_walked_client(&first);
     // The client never reads the response, and is silent.
     let mut lost = Raw::connect(second.address());
     lost.send(upgrade_with_cookie(&cookie).as_bytes());

@@ -87,7 +87,7 @@ fn a_message_recorded_a_minute_ago_is_refused() {
 fn sealed_sessions_are_restored_and_forged_ones_ignored() {
     let redis = Redis::start();
     let servers = two_with_secret(&redis);
-    let cookie_of_one_who_left = |redis: &Redis| {
+    let disconnected_cookie_and_key = |redis: &Redis| {
         let mut clients = [Client::join(&servers[0])];
         walk(&mut clients, 0, Vector::DOWN, 10);
         let [client] = clients;
@@ -101,17 +101,17 @@ fn sealed_sessions_are_restored_and_forged_ones_ignored() {
         wait_until("the saved session", || redis.command(&[b"EXISTS", key.as_bytes()]).starts_with(":1"));
         (cookie, key)
     };
-    let (cookie, _) = cookie_of_one_who_left(&redis);
+    let (cookie, _) = disconnected_cookie_and_key(&redis);
     assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 540));
     // Changing one byte of the saved session invalidates it.
-    let (cookie, key) = cookie_of_one_who_left(&redis);
+    let (cookie, key) = disconnected_cookie_and_key(&redis);
     redis.command(&[b"SETRANGE", key.as_bytes(), b"11", b"\x07"]);
     assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 500));
     assert_eq!(cluster(&servers[1], "bus_unauthenticated_total"), 1);
     // A value that is no string or too long is invalid too. Other sessions are unaffected.
     let long = vec![0; 100_000];
     for (command, value) in [(b"LPUSH".as_slice(), b"1".as_slice()), (b"SET", &long)] {
-        let (cookie, key) = cookie_of_one_who_left(&redis);
+        let (cookie, key) = disconnected_cookie_and_key(&redis);
         redis.command(&[b"DEL", key.as_bytes()]);
         redis.command(&[command, key.as_bytes(), value]);
         assert_eq!(Client::reconnect(&servers[1], &cookie).position(), (500, 500));

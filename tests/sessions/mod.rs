@@ -14,7 +14,7 @@ use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
 use crate::support::raw::{BINARY, COOKIE, FIN, Raw, upgrade_with_cookie};
 use crate::support::wait::{reconnect_while_polling, wait_until};
-use crate::support::walker::{walk, walked_client};
+use crate::support::walker::{cookie_of_walked_client, walk, walked_client};
 use crate::support::{Client, Server, Settings, poll_until, wait_for, wait_for_acks};
 
 fn server() -> Server {
@@ -164,10 +164,7 @@ fn an_unknown_cookie_is_replaced() {
 #[test]
 fn sessions_expire() {
     let server = Settings::new().spawn_at(500, 500).set("RESUME_TTL_SEC", 1).start();
-    let client = walked_client(&server);
-    let cookie = client.cookie();
-    client.reset();
-    server.wait_for_players(0);
+    let cookie = cookie_of_walked_client(&server);
     thread::sleep(Duration::from_millis(1_100));
     assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 500));
 }
@@ -181,10 +178,7 @@ fn disabled_sessions_set_no_cookie() {
 #[test]
 fn other_cookies_are_ignored() {
     let server = server();
-    let client = walked_client(&server);
-    let cookie = client.cookie();
-    client.reset();
-    server.wait_for_players(0);
+    let cookie = cookie_of_walked_client(&server);
     let among_others = format!("theme=dark; {cookie}; name=J\u{fc}rgen");
     assert_eq!(Client::reconnect(&server, &among_others).position(), (500, 540));
     server.assert_healthy();

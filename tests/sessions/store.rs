@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::process::stderr_text;
 use crate::support::wait::wait_until;
-use crate::support::walker::walked_client;
+use crate::support::walker::{cookie_of_walked_client, walked_client};
 use crate::support::{Client, Server, Settings, folder};
 
 pub fn settings(folder: &Path) -> Settings {
@@ -50,10 +50,7 @@ fn wait_until_written(folder: &Path) {
 fn disconnected_players_survive_a_crash() {
     let folder = folder("resume-killed-empty");
     let server = settings(&folder).start();
-    let client = walked_client(&server);
-    let cookie = client.cookie();
-    client.reset();
-    server.wait_for_players(0);
+    let cookie = cookie_of_walked_client(&server);
     wait_until_written(&folder);
     drop(server);
     assert_eq!(Client::reconnect(&settings(&folder).start(), &cookie).position(), (500, 540));
@@ -143,10 +140,7 @@ fn a_missing_state_dir_is_a_configuration_error() {
 fn no_cookie_is_ever_logged() {
     let folder = folder("resume-log");
     let server: Server = settings(&folder).set("LOG_LEVEL", "trace").start();
-    let client = walked_client(&server);
-    let cookie = client.cookie();
-    client.reset();
-    server.wait_for_players(0);
+    let cookie = cookie_of_walked_client(&server);
     drop(Client::reconnect(&server, &cookie));
     server.wait_for_players(0);
     let (_, value) = cookie.split_once('=').expect("a name and a value");

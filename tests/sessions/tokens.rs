@@ -8,15 +8,12 @@ use game_client::Vector;
 use super::server;
 use crate::support::raw::{Raw, upgrade_with_cookie};
 use crate::support::wait::wait_until;
-use crate::support::walker::walked_client;
+use crate::support::walker::{cookie_of_walked_client, walked_client};
 use crate::support::{Client, Server, wait_for, wait_for_acks};
 
 /// A player that has reconnected once, and the cookie that it used. Its client may be silent.
 fn reconnected(server: &Server) -> (Client, String) {
-    let client = walked_client(server);
-    let first = client.cookie();
-    client.reset();
-    server.wait_for_players(0);
+    let first = cookie_of_walked_client(server);
     (Client::reconnect(server, &first), first)
 }
 
@@ -106,10 +103,7 @@ fn an_aborted_reconnect_changes_nothing() {
 #[test]
 fn a_session_reconnects_at_most_once_a_second() {
     let server = server();
-    let client = walked_client(&server);
-    let first = client.cookie();
-    client.reset();
-    server.wait_for_players(0);
+    let first = cookie_of_walked_client(&server);
     let start = Instant::now();
     let back = Client::reconnect(&server, &first);
     let second = back.cookie();

@@ -70,3 +70,12 @@ pub fn walked_client(server: &Server) -> Client {
     assert_eq!(client.position(), (x, y + 40));
     client
 }
+
+/// The session cookie of a [`walked_client`] that has disconnected.
+pub fn cookie_of_walked_client(server: &Server) -> String {
+    let client = walked_client(server);
+    let cookie = client.cookie();
+    client.reset();
+    server.wait_for_players(0);
+    cookie
+}
