@@ -82,7 +82,7 @@ impl Node {
         }
     }
 
-    fn leave(&mut self, slot: u32, ticket: SessionToken, now_ms: u64) {
+    fn leave(&mut self, slot: u32, token: SessionToken, now_ms: u64) {
         let Position { x, y } = self.world.position(slot);
         let saved = SavedPlayer {
             x,
@@ -92,7 +92,7 @@ impl Node {
             budget: self.world.reconciliation_budget(slot),
             reconnected_ms_ago: SavedPlayer::LONG_AGO,
         };
-        self.sessions.disconnect(ticket, saved, now_ms);
+        self.sessions.disconnect(token, saved, now_ms);
         self.world.remove(slot);
     }
 }
@@ -110,9 +110,9 @@ struct Seen {
 fn play(actions: Vec<Action>) -> Vec<Seen> {
     let mut nodes = [60, 20, 128].map(Node::new);
     let (mut at, mut now_ms, mut drawn) = (0, 0u64, 1u128);
-    let mut ticket = SessionToken::of(drawn);
+    let mut token = SessionToken::of(drawn);
     let mut slot = nodes[at].world.join();
-    nodes[at].sessions.start(ticket, slot);
+    nodes[at].sessions.start(token, slot);
     let mut seen = vec![Seen { ms: now_ms, position: nodes[at].world.position(slot), is_agreed: true }];
     for action in actions {
         let mut is_agreed = false;
@@ -133,11 +133,11 @@ fn play(actions: Vec<Action>) -> Vec<Seen> {
             Action::Attack => drop(nodes[at].world.apply(slot, Input::Attack)),
             Action::Stall { ms } => now_ms += ms,
             Action::Return { after_ms, to, by_store } => {
-                nodes[at].leave(slot, ticket, now_ms);
+                nodes[at].leave(slot, token, now_ms);
                 // Retries as a second tab would: an attempt that is too early only costs time.
                 let saved = loop {
                     now_ms += after_ms.max(1);
-                    match nodes[at].sessions.take(ticket, now_ms) {
+                    match nodes[at].sessions.take(token, now_ms) {
                         Lookup::Disconnected(saved) => break saved,
                         Lookup::TooSoon => {}
                         other => panic!("{other:?}"),
@@ -155,8 +155,8 @@ fn play(actions: Vec<Action>) -> Vec<Seen> {
                 let SavedPlayer { x, y, budget, .. } = saved;
                 slot = nodes[at].world.rejoin(Position { x, y }, true, budget);
                 drawn += 1;
-                let shown = std::mem::replace(&mut ticket, SessionToken::of(drawn));
-                nodes[at].sessions.reconnect(ticket, shown, slot, now_ms);
+                let presented = std::mem::replace(&mut token, SessionToken::of(drawn));
+                nodes[at].sessions.reconnect(token, presented, slot, now_ms);
                 is_agreed = true;
             }
         }
