@@ -1,5 +1,5 @@
-// Measures the page's frames per second with 500 players on the screen: `make bench-page`. Software rendering, on the same
-// cores as the server and the players.
+// `make bench-page`: measures the page's frames per second with 500 players on the screen. Rendering is in software, on the same
+// cores as the server and the load test.
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -14,7 +14,7 @@ test(`${PLAYERS} players on one screen`, async (t) => {
   const { open, complaints } = await browse(t);
   const page = await open(server.url);
   await own(page);
-  await until('everybody', async () => (await shown(page)) === PLAYERS);
+  await until('all players', async () => (await shown(page)) === PLAYERS);
   const inspector = await page.context().newCDPSession(page);
   await inspector.send('Performance.enable');
   const scriptMs = async () => {
@@ -32,8 +32,8 @@ test(`${PLAYERS} players on one screen`, async (t) => {
     return { frames, seconds: (performance.now() - began) / 1000 };
   }, SECONDS);
   const perFrameMs = ((await scriptMs()) - before) / frames;
-  const figures = `${(frames / seconds).toFixed(1)} frames a second, ${perFrameMs.toFixed(1)} ms of script in each`;
-  console.log(`${figures}, over ${seconds.toFixed(1)} s with ${await shown(page)} others shown, 1280 by 800`);
+  const figures = `${(frames / seconds).toFixed(1)} frames per second, ${perFrameMs.toFixed(1)} ms of script per frame`;
+  console.log(`${figures}, over ${seconds.toFixed(1)} s with ${await shown(page)} other players at 1280 by 800`);
   assert.equal(await shown(page), PLAYERS);
   assert.deepEqual(complaints, []);
 });

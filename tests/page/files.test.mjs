@@ -1,4 +1,4 @@
-// The files of STATIC_DIR in a real browser: seeking in audio, folders with relative links, compressed scripts.
+// Tests of STATIC_DIR in a real browser: seeking in audio, relative links of directories, compressed scripts.
 
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { browse, serve } from './stage.mjs';
 /** Samples per second of the audio file. */
 const RATE = 8_000;
 
-/** A WAV file of silence, with samples of one byte. */
+/** Returns a silent WAV file, with one byte per sample. */
 function silence(seconds) {
   const bytes = Buffer.alloc(44 + seconds * RATE, 128);
   bytes.write('RIFF', 0);
@@ -30,7 +30,7 @@ function silence(seconds) {
   return bytes;
 }
 
-/** A server of these files. */
+/** Starts a server that serves these files. */
 async function serveFiles(t, files) {
   const site = await mkdtemp(join(tmpdir(), 'site-'));
   t.after(() => rm(site, { recursive: true }));
@@ -63,7 +63,7 @@ test('seeking in audio works', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test('relative links of a folder resolve with and without a trailing slash', async (t) => {
+test('relative links of a directory resolve with and without a trailing slash', async (t) => {
   const server = await serveFiles(t, {
     'docs/index.html': page('<script src="name.js"></script>'),
     'docs/name.js': 'globalThis.name = "docs";',

@@ -1,4 +1,4 @@
-// The npm package in web/: packed, installed, and imported in Node.js, in TypeScript and in a page.
+// Tests of the npm package in web/: packs it, installs it, and imports it in Node.js, in TypeScript and in a page.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -17,7 +17,7 @@ const web = join(repository, 'web');
 const tsc = join(repository, 'tests/page/node_modules/.bin/tsc');
 const text = (path) => readFile(join(repository, path), 'utf8');
 
-/** A project with the packed package installed. */
+/** Directory of a project with the package installed. */
 let project;
 let files;
 
@@ -31,7 +31,7 @@ before(async () => {
 });
 after(() => rm(project, { recursive: true }));
 
-/** Runs a program; a failure throws an error with the output of both streams. */
+/** Runs a program and returns its standard output. On failure, throws an error with the output of both streams. */
 async function output(program, args, options = {}) {
   try {
     return (await execute(program, args, { cwd: project, ...options })).stdout;
@@ -40,13 +40,13 @@ async function output(program, args, options = {}) {
   }
 }
 
-/** The blocks of code in the package's README. */
+/** Returns the JavaScript code blocks of the package's README. */
 const examples = async () => [...(await text('web/README.md')).matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code);
 
-/** Flags of Node.js 20 for `WebSocket`. */
+/** Node.js before version 22 needs a flag for `WebSocket`. */
 const NODE_FLAGS = Number(process.versions.node.split('.')[0]) < 22 ? ['--experimental-websocket'] : [];
 
-test('the tarball holds codec, types, vectors, licence and README', async () => {
+test('the tarball holds codec, types, vectors, license and README', async () => {
   const expected = ['LICENSE', 'README.md', 'package.json', 'protocol.js', 'types/protocol.d.ts', 'types/vectors.d.ts', 'vectors.json'];
   assert.deepEqual([...files].sort(), expected);
   assert.equal(await text('web/LICENSE'), await text('LICENSE'));
@@ -56,14 +56,14 @@ test('the tarball holds codec, types, vectors, licence and README', async () => 
   assert.equal(license, /^license = "(.*)"$/m.exec(manifest)[1]);
 });
 
-test('the types match the ones the compiler derives from the comments', async () => {
+test('the committed types match those that the compiler derives from the comments', async () => {
   const folder = join(project, 'types');
   await output(tsc, ['--project', join(repository, 'tests/page/tsconfig.types.json'), '--outDir', folder]);
   const generated = await readFile(join(folder, 'protocol.d.ts'), 'utf8');
-  assert.equal(await text('web/types/protocol.d.ts'), generated, 'renew it as web/README.md says');
+  assert.equal(await text('web/types/protocol.d.ts'), generated, 'regenerate it as described in web/README.md');
 });
 
-test('Node.js imports codec and vectors, and the vectors hold', async () => {
+test('Node.js imports the codec and the vectors, and the codec matches the vectors', async () => {
   const script = `
     import assert from 'node:assert/strict';
     import * as protocol from 'pixi-game-protocol';
@@ -88,21 +88,21 @@ test('Node.js imports codec and vectors, and the vectors hold', async () => {
   assert.ok(Number(await output(process.execPath, ['--input-type=commonjs', '-e', json])) > messages.length);
 });
 
-test('the examples of the README run as they are', async (t) => {
+test('the examples of the README run unchanged', async (t) => {
   const server = await serve(t);
   const [play, vectors, ...others] = await examples();
   assert.deepEqual(others, [], 'examples that no test runs');
   assert.ok(play.includes('ws://localhost:8108/'));
   await writeFile(join(project, 'play.js'), play.replace('localhost:8108', new URL(server.url).host));
   const child = run(t, process.execPath, [...NODE_FLAGS, 'play.js'], {}, { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] });
-  let said = '';
-  child.stdout.on('data', (data) => (said += data));
-  await until('the world and the answer to the step', () => /type: 'gameState'/.test(said) && /type: 'ack'/.test(said));
+  let stdout = '';
+  child.stdout.on('data', (data) => (stdout += data));
+  await until('the game state and the ack of the move', () => /type: 'gameState'/.test(stdout) && /type: 'ack'/.test(stdout));
   await writeFile(join(project, 'list.js'), vectors);
   assert.match(await output(process.execPath, ['list.js']), /^client 01 \{ type: 'join' \}$/m);
 });
 
-test('TypeScript accepts it in strict mode, with the module resolution of Node.js and of bundlers', async () => {
+test('TypeScript accepts the package in strict mode, with the module resolution of Node.js and of bundlers', async () => {
   const script = `
     import { decodeServer, encodeClient, ProtocolError, TYPE } from 'pixi-game-protocol';
     import type { ClientMessage, Entry, ServerMessage } from 'pixi-game-protocol';
@@ -120,13 +120,13 @@ test('TypeScript accepts it in strict mode, with the module resolution of Node.j
     const all: readonly Vector[] = vectors;
     for (const vector of all) if (vector.from === 'client' && vector.message) encodeClient(vector.message);
     console.log(players, left, new ProtocolError('x').message);
-    // @ts-expect-error: no vector has a part of 2.
+    // @ts-expect-error: the components of a vector are -1, 0 or 1.
     encodeClient({ type: 'move', dx: 2, dy: 0, sequence: 1 });
-    // @ts-expect-error: an array is no payload.
+    // @ts-expect-error: an array is not a payload.
     decodeServer([1, 2, 3]);
   `;
   await writeFile(join(project, 'consumer.ts'), script);
-  // The compiler checks the types of the vectors only within a program.
+  // The compiler checks the vectors against their type only as a literal in a module.
   const held = `import type { Vector } from 'pixi-game-protocol/vectors';\nexport const held: readonly Vector[] = `;
   await writeFile(join(project, 'held.ts'), held + (await text('web/vectors.json')));
   const options = ['--strict', '--noEmit', '--target', 'es2024', '--lib', 'es2024,dom', '--types', ''];
@@ -136,7 +136,7 @@ test('TypeScript accepts it in strict mode, with the module resolution of Node.j
   }
 });
 
-test('a page imports it', async (t) => {
+test('a page imports the package', async (t) => {
   const folder = join(project, 'site');
   await mkdir(folder);
   for (const file of ['protocol.js', 'vectors.json']) {
@@ -155,7 +155,7 @@ test('a page imports it', async (t) => {
   const { open, complaints } = await browse(t);
   const tab = await open(server.url);
   const shown = () => tab.locator('#said').textContent();
-  await until('the vectors, the world and the answer to the step', async () => {
+  await until('the vectors, the game state and the ack of the move', async () => {
     const words = await shown();
     return words.includes('["client","01",{"type":"join"}]') && /"type":"gameState"/.test(words) && /"type":"ack"/.test(words);
   });

@@ -1,4 +1,4 @@
-// The pages in a real browser, against the real server.
+// Tests of the pages in a real browser, with a real server.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -17,43 +17,43 @@ const whole = ({ x, y, facing }) => [Math.round(x), Math.round(y), facing];
 
 const apart = (a, b) => Math.max(Math.abs(a.x - b.x), Math.abs(a.y - b.y));
 
-/** Units that a player walks in a millisecond along an axis. */
+/** Speed of a player along an axis, in units per millisecond. */
 const SPEED = 0.096;
 
-test('two people see each other walk, turn, attack and leave', async (t) => {
+test('two players see each other walk, turn, attack and leave', async (t) => {
   const server = await serve(t, TOGETHER);
   const { open, complaints } = await browse(t);
   const [anna, bert] = [await open(server.url), await open(`${server.url}/play`)];
   const { id } = await own(anna);
   await own(bert);
-  await until('Anna on the screen of Bert', () => other(bert, id));
+  await until('Anna on the page of Bert', () => other(bert, id));
 
   await anna.bringToFront();
   await anna.keyboard.down('d');
-  await until('Anna walking', async () => (await other(bert, id)).state === 'moving');
+  await until('Anna to walk', async () => (await other(bert, id)).state === 'moving');
   // Compares the own player on one page with the same player on the other; the two can't be queried at the same time. A busy
   // machine may delay a message, and the next snapshot corrects that.
-  let right = 0;
-  await until('ten looks in a row with less than 8 units between the two pictures', async () => {
+  let matches = 0;
+  await until('ten consecutive samples with at most 8 units between the two pages', async () => {
     const [here, there] = await Promise.all([own(anna), other(bert, id)]);
-    assert.ok(here.x < 1900, 'it has come right before the end of the world');
+    assert.ok(here.x < 1900, 'the pages agree before the player reaches the edge of the world');
     there.x += (here.at - there.at) * SPEED;
-    right = apart(here, there) <= 8 ? right + 1 : 0;
-    return right === 10;
+    matches = apart(here, there) <= 8 ? matches + 1 : 0;
+    return matches === 10;
   });
   await anna.keyboard.up('d');
-  await until('the exact place', async () => apart(await own(anna), await other(bert, id)) < 0.5);
+  await until('the same position on both pages', async () => apart(await own(anna), await other(bert, id)) < 0.5);
   assert.equal((await other(bert, id)).facing, 'right');
 
   await anna.mouse.move(100, 400);
-  await until('Anna looking left', async () => (await other(bert, id)).facing === 'left');
+  await until('Anna to face left', async () => (await other(bert, id)).facing === 'left');
   await anna.keyboard.press('Space');
-  await until('Anna attacking', async () => (await other(bert, id)).state === 'attacking');
-  await until('Anna standing again', async () => (await other(bert, id)).state === 'idle');
-  assert.equal(await anna.evaluate(() => globalThis.pixiGame.corrections()), 0, 'the server agrees with every step');
+  await until('Anna to attack', async () => (await other(bert, id)).state === 'attacking');
+  await until('Anna to be idle again', async () => (await other(bert, id)).state === 'idle');
+  assert.equal(await anna.evaluate(() => globalThis.pixiGame.corrections()), 0, 'the server corrects no step');
 
   await anna.close();
-  await until('Anna gone', async () => !(await other(bert, id)));
+  await until('Anna to leave', async () => !(await other(bert, id)));
   assert.deepEqual(complaints, []);
 });
 
@@ -62,7 +62,7 @@ test('bots join and move', async (t) => {
   const { open, complaints } = await browse(t);
   const page = await open(`${server.url}/play?bots=15`);
   await until('15 bots', async () => (await shown(page)) === 15);
-  await until('one that walks', () => page.evaluate(() => globalThis.pixiGame.others().some(({ state }) => state === 'moving')));
+  await until('a walking bot', () => page.evaluate(() => globalThis.pixiGame.others().some(({ state }) => state === 'moving')));
   assert.deepEqual(complaints, []);
 });
 
@@ -70,7 +70,7 @@ test('all five hundred players are drawn', async (t) => {
   const server = await crowd(t, 500, 60);
   const { open, complaints } = await browse(t);
   const page = await open(server.url);
-  await until('everybody', async () => (await shown(page)) === 500);
+  await until('all players', async () => (await shown(page)) === 500);
   const drawn = await page.evaluate(async () => {
     const { drawImage } = CanvasRenderingContext2D.prototype;
     let characters = 0;
@@ -94,53 +94,53 @@ test('the page reconnects after a restart of the server', async (t) => {
   await own(page);
   await first.end();
   const notice = page.locator('#notice');
-  await until('the reason', async () => /restarting|does not respond/.test(await notice.innerText()));
+  await until('the reason in the notice', async () => /restarting|does not respond/.test(await notice.innerText()));
   await serve(t, { PORT: String(first.port) });
-  await until('the game again', async () => !(await notice.isVisible()));
+  await until('the notice to disappear', async () => !(await notice.isVisible()));
   const { id } = await own(page);
   assert.ok(id >= 1001);
   await page.keyboard.down('ArrowDown');
-  await until('a step', async () => (await own(page)).state === 'moving');
+  await until('the player to walk', async () => (await own(page)).state === 'moving');
 });
 
 test('a player keeps its position after a reload of the page and a restart of the server', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const settings = { ...TOGETHER, STATE_DIR: folder };
+  const directory = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const settings = { ...TOGETHER, STATE_DIR: directory };
   const first = await serve(t, settings);
   const { open, complaints } = await browse(t);
   const page = await open(first.url);
   const { id, x } = await own(page);
   const url = page.url();
   await page.keyboard.down('d');
-  await until('a way off', async () => (await own(page)).x > x + 200);
+  await until('a walk of 200 units', async () => (await own(page)).x > x + 200);
   await page.keyboard.up('d');
-  // The server knows of it when another page does.
+  // When another page shows the stop, the server has received it.
   const witness = await open(first.url);
-  const stands = async () => {
+  const hasStopped = async () => {
     const [here, there] = [await own(page), await other(witness, id)];
     return there && here.state === 'idle' && apart(here, there) < 0.5;
   };
-  await until('the stop on another screen', stands);
+  await until('the stop on another page', hasStopped);
   await witness.close();
-  const place = await own(page);
+  const saved = await own(page);
 
   await page.reload();
   const reloaded = await own(page);
-  assert.ok(reloaded.id > id, 'another player');
-  assert.deepEqual(whole(reloaded), whole(place));
+  assert.ok(reloaded.id > id, 'a new player');
+  assert.deepEqual(whole(reloaded), whole(saved));
   assert.equal(reloaded.facing, 'right');
   assert.deepEqual(complaints, []);
 
   // A session reconnects at most once per second, so the page must not reconnect before it is loaded again.
-  const returned = Date.now();
+  const reconnected = Date.now();
   await page.goto('about:blank');
   await first.end();
   await serve(t, { ...settings, PORT: String(first.port) });
-  await until('a second after the return', async () => Date.now() - returned > 1_100);
+  await until('a second after the reconnect', async () => Date.now() - reconnected > 1_100);
   await page.goto(url);
   const restarted = await own(page);
-  assert.deepEqual(whole(restarted), whole(place));
+  assert.deepEqual(whole(restarted), whole(saved));
 });
 
 test('a refused player sees the reason and is admitted later', async (t) => {
@@ -154,7 +154,7 @@ test('a refused player sees the reason and is admitted later', async (t) => {
   await first.close();
   await second.locator('#retry').click().catch(() => undefined);
   await own(second);
-  await until('the notice gone', async () => !(await notice.isVisible()));
+  await until('the notice to disappear', async () => !(await notice.isVisible()));
 });
 
 test('touch input walks and attacks', async (t) => {
@@ -170,24 +170,24 @@ test('touch input walks and attacks', async (t) => {
           .dispatchEvent(new PointerEvent(type, { pointerId: 7, pointerType: 'touch', clientX: x, clientY: y, bubbles: true })),
       [type, x, y],
     );
-  // The browser knows of no such finger.
+  // The browser has no such pointer, so capturing it would throw.
   await page.evaluate(() => (HTMLElement.prototype.setPointerCapture = () => undefined));
   await touch('pointerdown', 100, 500);
   await touch('pointermove', 100, 560);
-  await until('a walk', async () => (await own(page)).y > before.y + 8);
+  await until('the player to walk', async () => (await own(page)).y > before.y + 8);
   await touch('pointerup', 100, 560);
-  await until('the end of it', async () => (await own(page)).state === 'idle');
+  await until('the player to stop', async () => (await own(page)).state === 'idle');
   await page.touchscreen.tap(300, 300);
-  await until('an attack', async () => (await own(page)).state === 'attacking');
+  await until('the player to attack', async () => (await own(page)).state === 'attacking');
   assert.deepEqual(complaints, []);
 });
 
-/** All texts a page has shown in this element, in order. */
+/** Returns all texts that a page has shown in this element, in order. */
 async function figures(page, id) {
   return page.evaluate((id) => globalThis.shownFigures[id], id);
 }
 
-/** Records every text of these elements from before the page's scripts run. */
+/** Records all texts of these elements, from before the page's scripts run. */
 async function keepFigures(context) {
   await context.addInitScript(() => {
     globalThis.shownFigures = { shown: [], players: [] };
@@ -200,7 +200,7 @@ async function keepFigures(context) {
   });
 }
 
-test('the numbers of players in view and on the server are right from the first one on', async (t) => {
+test('the numbers of players in view and on the server are correct from the first one', async (t) => {
   const server = await serve(t, { ...TOGETHER, MAX_VISIBLE: '3', ADMIN_ADDR: '127.0.0.1:0' });
   const behaviour = ['--clients', '5', '--profile', 'idle', '--duration', '300s', '--viewers', '0'];
   const load = run(t, 'loadtest', ['--server', `${server.url.replace('http', 'ws')}/ws`, ...behaviour]);
@@ -209,29 +209,29 @@ test('the numbers of players in view and on the server are right from the first 
 
   const { open, complaints } = await browse(t);
   const page = await open(server.url, {}, keepFigures);
-  await until('a figure', async () => (await figures(page, 'players')).length > 1);
-  await until('the picture', async () => (await shown(page)) === 3);
+  await until('the number of players', async () => (await figures(page, 'players')).length > 1);
+  await until('three other players', async () => (await shown(page)) === 3);
   assert.deepEqual(await figures(page, 'players'), ['-', '6']);
   const inView = await figures(page, 'shown');
   assert.equal(inView[0], '-');
   assert.equal(inView.at(-1), '4');
 
   const other = await open(server.url, {}, keepFigures);
-  await until('the newcomer counted', async () => (await figures(page, 'players')).at(-1) === '7');
-  await until('the newcomer counting', async () => (await figures(other, 'players')).length > 1);
+  await until('the first page to count the second player', async () => (await figures(page, 'players')).at(-1) === '7');
+  await until('the second page to count the players', async () => (await figures(other, 'players')).length > 1);
   assert.deepEqual(await figures(other, 'players'), ['-', '7']);
   await other.close();
-  await until('the newcomer gone', async () => (await figures(page, 'players')).at(-1) === '6');
+  await until('the second player to leave', async () => (await figures(page, 'players')).at(-1) === '6');
   await load.end();
-  await until('the player alone', async () => (await figures(page, 'players')).at(-1) === '1');
-  await until('an empty view', async () => (await figures(page, 'shown')).at(-1) === '1');
+  await until('one player on the server', async () => (await figures(page, 'players')).at(-1) === '1');
+  await until('one player in view', async () => (await figures(page, 'shown')).at(-1) === '1');
   assert.deepEqual(complaints, []);
 });
 
-test('bots of the page count as soon as they are connected', async (t) => {
+test('bots of the page are counted as soon as they have connected', async (t) => {
   const server = await serve(t, { ...TOGETHER, MAX_VISIBLE: '3' });
   const { open, complaints } = await browse(t);
-  // Always the server's response from before the bots.
+  // /health always returns the response from before the bots joined.
   const page = await open(`${server.url}/play?bots=8`, {}, (context) =>
     context.route('**/health', (route) => route.fulfill({ json: { status: 'healthy', players: 1 } })),
   );
@@ -239,7 +239,7 @@ test('bots of the page count as soon as they are connected', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-/** Screens of phones, a tablet and a desktop, in CSS pixels. */
+/** Screen sizes of phones, a tablet and a desktop, in CSS pixels. */
 const SCREENS = [
   [320, 568],
   [360, 640],
@@ -248,17 +248,17 @@ const SCREENS = [
   [1280, 800],
 ];
 
-/** The minimap in the lower right corner, which is part of the scene. */
+/** Width and height of the minimap in the lower right corner. It is drawn on the scene's canvas. */
 const MINIMAP_PX = 160;
 
-test('no panel covers another or leaves the screen, on any size of screen', async (t) => {
+test('panels do not overlap or leave the screen, at any screen size', async (t) => {
   const server = await serve(t);
   const { open } = await browse(t);
   for (const [width, height] of SCREENS) {
     const what = `${width} by ${height}`;
     const page = await open(server.url, { viewport: { width, height }, hasTouch: true, isMobile: width < 1280 });
     await own(page);
-    // With figures as wide as they get: the next frame of the page writes its own.
+    // Measures with the widest figures; the page overwrites them in its next frame.
     const boxes = (ids) =>
       page.evaluate((ids) => {
         for (const figure of document.querySelectorAll('dd')) figure.textContent = '12000';
@@ -284,9 +284,9 @@ test('no panel covers another or leaves the screen, on any size of screen', asyn
     await page.locator('#help-button').click();
     await judge([...(await boxes(['#figures', 'nav', '#help'])), map], 'with help');
     const help = page.locator('#help');
-    assert.equal(await help.evaluate((help) => help.scrollHeight - help.clientHeight), 0, `${what}: all of the help is seen`);
+    assert.equal(await help.evaluate((help) => help.scrollHeight - help.clientHeight), 0, `${what}: the help needs no scrolling`);
 
-    // The longest of the reasons.
+    // About as long as the longest reason of a notice.
     await page.evaluate(() => {
       document.getElementById('notice').hidden = document.getElementById('retry').hidden = false;
       document.getElementById('notice-text').textContent =
@@ -298,7 +298,7 @@ test('no panel covers another or leaves the screen, on any size of screen', asyn
     await page.close();
 
     const dashboard = await open(`${server.url}/dashboard`, { viewport: { width, height } });
-    await until('charts', async () => (await dashboard.locator('canvas[aria-label]').count()) === 6);
+    await until('six charts', async () => (await dashboard.locator('canvas[aria-label]').count()) === 6);
     const overflow = await dashboard.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${what}: the dashboard is ${overflow} px too wide`);
     const cards = await dashboard.evaluate(() =>
@@ -327,10 +327,10 @@ test('the dashboard shows the metrics of the server', async (t) => {
     const page = await open(`${server.url}/dashboard`, { colorScheme, viewport: { width: 390, height: 800 } });
     const figures = page.locator('#figures');
     await until('six players', async () => /players\s+6\s/.test(await figures.innerText()));
-    await until('charts', async () => (await page.locator('canvas[aria-label]').count()) === 6);
+    await until('six charts', async () => (await page.locator('canvas[aria-label]').count()) === 6);
     assert.match(await page.locator('canvas').first().getAttribute('aria-label'), /^Tick duration: p99 [\d.]+ ms, p50 [\d.]+ ms$/);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.ok(overflow <= 0, `${overflow} px wider than a phone`);
+    assert.ok(overflow <= 0, `${overflow} px wider than the screen of a phone`);
   }
   assert.deepEqual(complaints, []);
 });
@@ -348,8 +348,8 @@ test('the pages work below a path that a proxy strips', async (t) => {
     await until('a bot', async () => (await shown(page)) > 0);
     assert.equal(page.url(), `${proxy}/game/play?bots=50`);
     await page.getByRole('link', { name: 'Dashboard' }).click();
-    await until('figures', async () => /players\s+\d+\s/.test(await page.locator('#figures').innerText()));
-    // A visit would let the browser ask for an icon of the proxy's own.
+    await until('the figures of the dashboard', async () => /players\s+\d+\s/.test(await page.locator('#figures').innerText()));
+    // Does not follow the link: for a page that is not HTML, the browser would request /favicon.ico from the proxy.
     assert.equal(await page.getByRole('link', { name: '/metrics' }).evaluate(({ href }) => href), `${proxy}/game/metrics`);
     await page.close();
   }
@@ -369,14 +369,14 @@ test('the pages are accessible', async (t) => {
   await own(player);
   await player.keyboard.press('Tab');
   await player.keyboard.press('Enter');
-  assert.ok(await player.locator('#help').isVisible(), 'help by keyboard alone');
+  assert.ok(await player.locator('#help').isVisible(), 'the keyboard opens the help');
   await judge(player, 'playing');
   const outside = await open(server.url);
   await outside.locator('#retry').waitFor();
   await judge(outside, 'waiting');
   for (const colorScheme of ['light', 'dark']) {
     const page = await open(`${server.url}/dashboard`, { colorScheme });
-    await until('charts', async () => (await page.locator('canvas[aria-label]').count()) === 6);
+    await until('six charts', async () => (await page.locator('canvas[aria-label]').count()) === 6);
     await judge(page, colorScheme);
   }
 });
@@ -401,7 +401,7 @@ test('with reduced motion only the players move', async (t) => {
     await page.close();
     return pictures;
   };
-  assert.ok((await pictures('no-preference')) > 1, 'somebody who stands breathes');
-  await until('nobody there', async () => (await (await fetch(`${server.url}/health`)).json()).players === 0);
+  assert.ok((await pictures('no-preference')) > 1, 'an idle player is animated');
+  await until('all players to leave', async () => (await (await fetch(`${server.url}/health`)).json()).players === 0);
   assert.equal(await pictures('reduce'), 1);
 });

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Runs scripts beside it, which drive the pages in a browser: run.sh page.test.mjs files.test.mjs package.test.mjs. Installs what is missing:
-# Node.js, npm and Chromium from Debian's packages, the rest from npm. BUILD=release: against the optimised programs.
+# Runs browser tests of this directory: run.sh page.test.mjs files.test.mjs package.test.mjs. Installs missing dependencies:
+# Node.js, npm and Chromium from Debian's packages, the others from npm. BUILD=release tests the optimized programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 tools/need.sh node:nodejs npm:npm chromium:chromium
-# Which versions are there is noted beside them: an update of the lock file is noticed.
+# node_modules/.installed is a copy of the lock file at the last install, so that an update of it installs again.
 cmp --silent tests/page/package-lock.json tests/page/node_modules/.installed || {
   npm ci --prefix tests/page --ignore-scripts --no-audit --no-fund >&2
   cp tests/page/package-lock.json tests/page/node_modules/.installed
 }
-# The types in the comments of the pages' modules are true.
+# Checks the types in the comments of the pages' modules.
 tests/page/node_modules/.bin/tsc --project tests/page
 
 BUILD=${BUILD:-debug}

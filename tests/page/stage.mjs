@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core';
 const { PROGRAMS, CHROMIUM } = process.env;
 
 /** Timeout of every wait, in milliseconds. */
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 async function freePort() {
   const listener = createServer().listen(0, '127.0.0.1');
@@ -21,12 +21,12 @@ async function freePort() {
 }
 
 /** Waits until a condition is truthy, and returns its value. */
-export async function until(what, look) {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function until(what, condition) {
+  const deadline = Date.now() + TIMEOUT_MS;
   for (;;) {
-    const found = await look();
+    const found = await condition();
     if (found) return found;
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+    if (Date.now() > deadline) throw new Error(`timed out waiting for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -50,7 +50,7 @@ export async function serve(test, settings = {}, prepare = async () => undefined
   const env = { HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn', ...settings };
   const process = run(test, 'pixi-game-server', [], env);
   const url = `http://127.0.0.1:${port}`;
-  await until('the server', () => fetch(`${url}/health`).then((answer) => answer.ok, () => false));
+  await until('a healthy server', () => fetch(`${url}/health`).then((response) => response.ok, () => false));
   return { url, port, process, end: (signal) => process.end(signal) };
 }
 
@@ -60,21 +60,21 @@ export async function strip(test, server, prefix) {
     if (!request.url.startsWith(`${prefix}/`)) return void response.writeHead(404).end();
     const { method, headers } = request;
     const path = request.url.slice(prefix.length);
-    const onward = ask({ host: '127.0.0.1', port: server.port, method, path, headers }, (answer) => {
+    const upstream = ask({ host: '127.0.0.1', port: server.port, method, path, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.rawHeaders);
       answer.pipe(response);
     });
-    onward.on('error', () => response.destroy());
-    request.pipe(onward);
+    upstream.on('error', () => response.destroy());
+    request.pipe(upstream);
   });
   proxy.on('upgrade', (request, socket, head) => {
     if (!request.url.startsWith(`${prefix}/`)) return void socket.end('HTTP/1.1 404 Not Found\r\n\r\n');
-    const onward = connect(server.port, '127.0.0.1');
+    const upstream = connect(server.port, '127.0.0.1');
     const fields = request.rawHeaders.map((text, n) => (n % 2 ? `${text}\r\n` : `${text}: `));
-    onward.write(`GET ${request.url.slice(prefix.length)} HTTP/1.1\r\n${fields.join('')}\r\n`);
-    onward.write(head);
-    socket.pipe(onward).pipe(socket);
-    for (const [one, other] of [[socket, onward], [onward, socket]]) one.on('error', () => other.destroy());
+    upstream.write(`GET ${request.url.slice(prefix.length)} HTTP/1.1\r\n${fields.join('')}\r\n`);
+    upstream.write(head);
+    socket.pipe(upstream).pipe(socket);
+    for (const [one, other] of [[socket, upstream], [upstream, socket]]) one.on('error', () => other.destroy());
   });
   proxy.listen(0, '127.0.0.1');
   await once(proxy, 'listening');
@@ -86,8 +86,8 @@ export async function strip(test, server, prefix) {
 }
 
 /**
- * A server with this many players on one screen. They turn so often that none leaves it. Their own interest sets are small,
- * since they use the same CPUs.
+ * Starts a server with this many players on one screen. They change direction so often that none leaves it. Their own interest
+ * sets are small, since they use the same CPUs.
  */
 export async function crowd(test, players, seconds) {
   const spawn = { SPAWN_MIN_X: '850', SPAWN_MAX_X: '1150', SPAWN_MIN_Y: '960', SPAWN_MAX_Y: '1040' };
@@ -98,7 +98,7 @@ export async function crowd(test, players, seconds) {
   return server;
 }
 
-/** A browser; errors of its pages are collected in `complaints`. */
+/** Starts a browser. Collects the errors of its pages in `complaints`. */
 export async function browse(test) {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
   test.after(() => browser.close());
@@ -111,7 +111,7 @@ export async function browse(test) {
     page.on('pageerror', (error) => complaints.push(String(error)));
     page.on('request', (request) => {
       if (new URL(request.url()).origin !== new URL(url).origin && !request.url().startsWith('data:')) {
-        complaints.push(`asked elsewhere: ${request.url()}`);
+        complaints.push(`request to another origin: ${request.url()}`);
       }
     });
     await page.goto(url);
@@ -120,12 +120,12 @@ export async function browse(test) {
   return { open, complaints };
 }
 
-/** The page's own player, after it has joined. */
+/** Waits until the page's own player has joined, and returns it. */
 export const own = async (page) => (await page.waitForFunction(() => globalThis.pixiGame?.own())).jsonValue();
 
-/** Number of other players on a page. */
+/** Returns the number of other players on a page. */
 export const shown = (page) => page.evaluate(() => globalThis.pixiGame?.others().length);
 
-/** Another player on a page. */
+/** Returns another player on a page. */
 export const other = (page, id) =>
   page.evaluate((id) => globalThis.pixiGame.others().find((player) => player.id === id), id);
