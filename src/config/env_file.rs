@@ -1,5 +1,5 @@
 //! Parses an environment file: `NAME=value` lines, as `--print-config` writes and as systemd, Docker and dotenv read them.
-//! [`line`] has the grammar.
+//! [`mod@line`] has the grammar.
 //!
 //! Only the server's own variables are allowed, so that a mistyped name is an error. A message states a position by line
 //! and column and never repeats the text, which may be a secret.
