@@ -35,7 +35,7 @@ pub fn read(mut bytes: &[u8]) -> Received {
                     received.acks.push(sequence);
                 }
                 (ServerMessage::Joined(entry), Some(own_id)) => {
-                    assert_ne!(entry.id, own_id, "a JOINED for the client's own player")
+                    assert_ne!(entry.id, own_id, "a JOINED for the client's own player");
                 }
                 _ => {}
             },

@@ -231,7 +231,7 @@ fn require_way(from: u16, to: u16, direction: i8, edge: u16, farthest: i64) {
     match direction {
         0 => assert_eq!(from, to, "moved without a vector"),
         _ if to == 0 || to == i64::from(edge) => {
-            assert!(distance >= 0, "moved in the wrong direction, {from} to {to}")
+            assert!(distance >= 0, "moved in the wrong direction, {from} to {to}");
         }
         _ => assert!(
             distance == farthest || distance == farthest - 1,
