@@ -138,7 +138,7 @@ impl Pool {
             let (jobs, inbox) = sync_channel::<Job>(1);
             let (outbox, results) = sync_channel(1);
             std::thread::Builder::new()
-                .name(format!("view-{number}"))
+                .name(format!("worker-{number}"))
                 .spawn_scoped(scope, move || work(&inbox, &outbox))?;
             Ok(Worker { jobs, results })
         });

@@ -114,7 +114,7 @@ pixi-game-serve  6780/6780    521.258037: cpu-clock:ppp:
 	           3707a pixi_game_server::main (/bin/server)
 	ffffffffffffffff [unknown] ([unknown])
 
-view-1  6780/6781    521.3: cpu-clock:ppp: 
+worker-1  6780/6781    521.3: cpu-clock:ppp: 
 	           60d70 pixi_game_server::replication::flush::write_flush (/bin/server)
 
 pixi-game-serve  6780/6780    521.4: cpu-clock:ppp: 
@@ -130,7 +130,7 @@ pixi-game-serve  6780/6780    521.4: cpu-clock:ppp:
         let stacks = fold(SCRIPT.as_bytes()).unwrap();
         let folded: Vec<String> = stacks.iter().map(Stack::folded).collect();
         let write = "pixi-game-serve;main;server::flush::write_reply;__libc_send;tcp_sendmsg_[k] 1";
-        assert_eq!(folded, [write, write, "view-1;replication::flush::write_flush 1"]);
+        assert_eq!(folded, [write, write, "worker-1;replication::flush::write_flush 1"]);
         assert!(stacks[0].is_in_kernel() && !stacks[2].is_in_kernel());
     }
 

@@ -220,7 +220,7 @@ mod tests {
         let stacks = [
             stack("main", &["pixi_game_server::a", "send", "__x64_sys_sendto!", "tcp_sendmsg!"], 60),
             stack("main", &["pixi_game_server::a", "pixi_game_server::b", "memcpy"], 25),
-            stack("view-1", &["pixi_game_server::b", "pixi_game_server::b"], 15),
+            stack("worker-1", &["pixi_game_server::b", "pixi_game_server::b"], 15),
         ];
         let traffic =
             Traffic { seconds: 2.0, cpu_s: 1.0, players: 1_000, messages_in: 4_000, governor_level: 3 };
@@ -231,7 +231,7 @@ mod tests {
     fn each_sample_counts_once_per_function_thread_mode_and_system_call() {
         let summary = summary();
         assert_eq!(summary.all, Count { samples: 100, kernel: 60 });
-        assert_eq!(summary.threads["view-1"], Count { samples: 15, kernel: 0 });
+        assert_eq!(summary.threads["worker-1"], Count { samples: 15, kernel: 0 });
         assert_eq!(summary.calls["sendto"], 60);
         let cost = |name: &str| summary.functions[&Frame { function: name.to_owned(), is_kernel: false }];
         assert_eq!(cost("pixi_game_server::a"), Cost { own: 0, with_libraries: 0, total: 85 });
