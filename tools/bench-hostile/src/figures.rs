@@ -1,4 +1,4 @@
-//! Figures and losses in the results of the load test.
+//! Figures and losses, read from the results of the load test.
 
 use serde_json::Value as Json;
 
@@ -40,9 +40,9 @@ pub static OTHERS: [Figure; 14] = [
 ];
 
 impl Figure {
-    /// Returns its value in these results; none if it was not measured.
+    /// Returns its value in these results, or `None` if it was not measured.
     pub fn of(&self, load: &Json) -> Option<f64> {
-        // Without acks the times are zeros, which would pass every limit.
+        // Without acks the times are zeros, which would meet every limit.
         if self.path.starts_with("/ack_ms/") && load.pointer("/ack_ms/count")?.as_u64()? == 0 {
             return None;
         }
@@ -58,7 +58,7 @@ pub fn losses(load: &Json) -> Vec<String> {
     }
 }
 
-/// Returns the parts of the load test's results that the report needs: a thirtieth of their size.
+/// Returns the parts of the load test's results that the report needs: a thirtieth of the whole.
 pub fn essence(load: &Json) -> Json {
     let figures = OTHERS.iter().chain([&ACK_MEAN]).map(|figure| figure.path);
     let judged = ["/started", "/problems", "/ack_ms/count", "/generator/kept_up", "/generator/statement"];
@@ -71,7 +71,7 @@ pub fn essence(load: &Json) -> Json {
     kept
 }
 
-/// Returns the reason if the load generator limited the measurement.
+/// Returns the load generator's statement if the generator limited the measurement.
 pub fn reservation(load: &Json) -> Option<String> {
     let kept_up = load["generator"]["kept_up"] == true;
     (!kept_up).then(|| load["generator"]["statement"].as_str().unwrap_or_default().to_owned())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pixi_game_server::server::os::page_bytes;
 use serde::{Deserialize, Serialize};
 
-/// Time between two looks.
+/// Time between two samples.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Resources of a server at one time, or their maxima over some time.
@@ -45,7 +45,7 @@ impl Footprint {
     }
 }
 
-/// Returns the maxima of a process during `work`.
+/// Runs `work`. Returns its result, and the maximum of each value of the process during it.
 pub fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn resident_kib(status: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// Parses the number after `mem` in the line of TCP.
+/// Parses the number after `mem` in the `TCP:` line, in pages.
 fn tcp_pages(sockstat: &str) -> Option<u64> {
     let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
     let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "mem");

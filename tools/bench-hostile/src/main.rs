@@ -1,7 +1,7 @@
 //! Measures and judges the effect of thousands of hostile peers on healthy players.
 //!
 //! A pair is the load test alone and the same load test beside hostile peers, each with a fresh server. The order alternates from pair
-//! to pair, so other load of the machine affects both.
+//! to pair, so other load on the machine affects both.
 //!
 //! ```text
 //! main ──> options    flags and environment become validated options: a plan for each series of pairs
@@ -75,6 +75,6 @@ fn bench(options: &Options) -> Result<bool, Failure> {
 }
 
 fn print(text: &str) {
-    // A closed pipe is the reader's choice.
+    // A closed pipe is not an error.
     let _ = io::stdout().write_all(text.as_bytes());
 }

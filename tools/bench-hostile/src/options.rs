@@ -13,8 +13,8 @@ const SECONDS_MAX: u64 = 3_600;
 const CONNECTIONS_MAX: u32 = 10_000;
 const MOVES_MAX: u32 = 60;
 
-/// Slow and silent kinds, which stay connected. Two thirds of these peers are visible players, which cost the others more than
-/// floods and noise.
+/// Slow and silent kinds, which stay connected. Two thirds of these peers are visible players, which cost other players more than
+/// floods and garbage do.
 const KINDS: &str = "slow-heads,slow-upgrades,slow-frames,silent,deaf,zero-window";
 
 /// Measured time beside these kinds and beside an attack, in seconds.
@@ -25,7 +25,7 @@ const ATTACK_SECONDS: u64 = 5;
 const CROWD_PAIRS: u32 = 3;
 const ATTACK_PAIRS: u32 = 2;
 
-/// Warm-up of the load test beside an attack, in seconds; beside these kinds it has its default.
+/// Warm-up of the load test beside an attack, in seconds. Beside the kinds, the load test uses its default.
 const ATTACK_WARM_UP_S: u64 = 1;
 
 /// Healthy players beside these kinds.
@@ -43,7 +43,7 @@ pub struct Options {
 /// The plan of one series of pairs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The attack; none for kinds of peers.
+    /// The attack; `None` for kinds of peers.
     pub attack: Option<Attack>,
     /// The kinds, in the syntax of the program `hostile`.
     pub kinds: String,
@@ -81,7 +81,7 @@ impl Plan {
     }
 }
 
-/// The command of the command line.
+/// A parsed command line.
 pub type Command = cli::Command<Options>;
 
 /// Parses the arguments after the program's name; `variable` looks up the missing ones.

@@ -18,7 +18,7 @@ use crate::figures::essence;
 use crate::footprint::{Footprint, most_while};
 use crate::options::Plan;
 
-/// Timeout of an answer; beside hostile peers the server is busy.
+/// Timeout of a response. It is long, because the server is busy beside hostile peers.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Maximum time until the hostile peers are connected, and until the server has closed them; exceeds every timeout of the server.
@@ -52,7 +52,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Returns the figures of the attack; none for kinds of peers.
+    /// Returns the figures of the attack; empty for kinds of peers.
     pub fn outcomes(&self) -> Vec<Figure> {
         if self.hostile["kinds"].is_object() {
             return Vec::new();
@@ -84,7 +84,7 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    /// Finds the programs in the folder of this one.
+    /// Locates the programs beside this one.
     ///
     /// # Errors
     /// A program is missing, or no descriptor is left.
@@ -94,7 +94,7 @@ impl Bench {
         Ok(Bench { folder, files, interrupt: Interrupt::watch()? })
     }
 
-    /// Measures both runs of a pair, in either order.
+    /// Runs both parts of a pair: beside hostile peers first, or alone first.
     ///
     /// # Errors
     /// A program can't be run, or a signal interrupts. Faults of the server are part of the results.
@@ -114,7 +114,7 @@ impl Bench {
         self.load(&stand, plan)
     }
 
-    /// Measures all but the run alone.
+    /// Measures the run beside hostile peers, and the server's footprint.
     fn beside(&self, plan: &Plan) -> Result<Pair, Failure> {
         progress(format_args!("  {} players beside {} hostile peers", plan.clients, plan.peers));
         let stand = self.start_server(plan)?;
@@ -136,7 +136,7 @@ impl Bench {
         let _ = fs::remove_file(&output);
         let hostile = serde_json::from_str(&counts)
             .map_err(|error| Failure::Failed(format!("hostile: {status}, and no counts: {error}")))?;
-        // One connection belongs to the question.
+        // The `/metrics` request has a connection of its own.
         self.await_connections(&stand, None, |open| open <= 1)?;
         Ok(Pair { alone: Json::Null, beside, hostile, before, with, after: Footprint::of(pid) })
     }
@@ -186,7 +186,7 @@ impl Bench {
             {
                 return Err(Failure::Failed(format!("hostile: ended at its start with {status}")));
             }
-            // The server may have no slot for the question beside peers that hold all of them.
+            // The request may find no free slot while the peers hold all of them.
             let answer = http::get_json(stand.address(), "/metrics", ANSWER_PATIENCE);
             let Ok(metrics) = answer else { return Ok(None) };
             open = metrics["connections"]["open"].as_u64().unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::footprint::Footprint;
 use crate::options::Plan;
 use crate::run::Pair;
 
-/// Maximum ratio of the mean ack beside hostile peers to that alone; median of all pairs.
+/// Maximum of the mean ack round trip beside hostile peers, divided by that alone. The median of all pairs is judged.
 const RATIO_MAX: f64 = 1.5;
 
 const MIB: f64 = 1_048_576.0;
@@ -28,7 +28,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// Returns the ratios of the mean acks; none if one was not measured.
+    /// Returns the ratios of the mean ack round trips, or `None` if one was not measured.
     pub fn ratio(&self) -> Option<Spread> {
         let of = |pair: &Pair| {
             let alone = ACK_MEAN.of(&pair.alone).filter(|mean| *mean > 0.0)?;
@@ -46,7 +46,7 @@ impl Series {
                 "acks took {:.2} times as long beside hostile peers (<= {RATIO_MAX})",
                 ratio.median
             )),
-            None => missed.push("the acks' times were not measured".to_owned()),
+            None => missed.push("ack round trips were not measured".to_owned()),
         }
         missed.extend(self.outcomes_missed());
         missed
@@ -291,7 +291,7 @@ pub mod tests {
         assert_eq!(missed[0], "pair 1, beside: 1 connections were lost");
         let mut unmeasured = series([0.5; 3], &[]);
         unmeasured.pairs[1].alone["ack_ms"]["count"] = json!(0);
-        assert_eq!(unmeasured.missed(), ["the acks' times were not measured"]);
+        assert_eq!(unmeasured.missed(), ["ack round trips were not measured"]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Stand {
     }
 }
 
-/// Starts the server of `command` with its flags, and waits until it answers.
+/// Starts the server with this command, and waits until it responds.
 ///
 /// # Errors
 /// The server does not start, or a signal interrupts.

@@ -1,7 +1,7 @@
-//! Computes the floor's flushes so that it matches the game server's writes and bytes.
+//! Computes the flush settings with which the floor matches the game server's writes and bytes.
 //!
-//! Both write one ack per MOVE. All other writes of the game server count as flushes. If its deltas piggyback on
-//! acks, there are fewer flushes, and the floor's carry those bytes.
+//! Both write one ack per MOVE. All other writes of the game server count as flushes. Deltas that piggyback on acks
+//! leave fewer flushes; the bytes of these deltas then belong to the floor's flushes.
 
 use serde_json::Value as Json;
 

@@ -7,11 +7,11 @@ use serde_json::Value as Json;
 pub struct Run {
     /// Results for the game server.
     pub server: Json,
-    /// Results for the floor under the same load, one per start. Empty for a row with hardly any calls.
+    /// Results for the floor under the same load, one per start. Empty for a row with hardly any socket calls.
     pub floors: Vec<Json>,
 }
 
-/// Which of several runs is compared with the target.
+/// Selects the run that is compared with the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
     /// The median, to exclude noise of the machine.
@@ -31,7 +31,7 @@ pub struct Figure {
     pub unit: &'static str,
     /// Significant decimals.
     pub decimals: usize,
-    /// Which of several runs is judged.
+    /// The run that is judged, of several.
     pub judged: Judged,
     /// Its value in a run, or `None` if it was not measured.
     pub of: fn(&Run) -> Option<f64>,
@@ -149,7 +149,7 @@ fn floor_percent(run: &Run, path: &str) -> Option<f64> {
     Some(floor_at(run, path)? / server * 100.0)
 }
 
-/// Returns a figure of a histogram. An empty histogram has zeros, which would meet every target.
+/// Returns a figure of a histogram, or `None` if the histogram is empty: its zeros would meet every target.
 fn times(run: &Run, of: &str, quantile: &str) -> Option<f64> {
     at(run, &format!("/{of}/count")).filter(|count| *count > 0.0)?;
     at(run, &format!("/{of}/{quantile}"))
@@ -177,7 +177,7 @@ fn problems(run: &Run) -> Option<f64> {
     run.server["problems"].as_array().map(|problems| problems.len() as f64)
 }
 
-/// Compares with the replaced server, which sent the entries of all other players to every player in each tick.
+/// Compares with the former server, which sent the entries of all other players to every player in each tick.
 fn saved_of_all_percent(run: &Run) -> Option<f64> {
     let others = at(run, CLIENTS).map(|clients| clients - 1.0).filter(|others| *others > 0.0)?;
     Some((1.0 - at(run, BYTES)? / (others * ENTRY_BYTES * TICK_RATE_HZ)) * 100.0)

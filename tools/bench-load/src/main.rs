@@ -67,7 +67,7 @@ fn bench(options: &Options) -> Result<Vec<String>, Failure> {
     };
     for row in &options.rows {
         results.put(run_row(&bench, row, options)?);
-        // After each row, so that an early end keeps the completed rows.
+        // Written after each row, so that an early end keeps the completed rows.
         if let Some(folder) = &folder {
             results.write(folder).map_err(|error| unwritten(folder, &error))?;
         }

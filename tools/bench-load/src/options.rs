@@ -13,8 +13,8 @@ const RUNS_MAX: u32 = 99;
 /// Longest run, in seconds.
 const SECONDS_MAX: u64 = 3_600;
 
-/// Defaults: for recorded results, and for a quick check. A check still covers enough ticks that one skipped tick
-/// does not decide.
+/// Defaults for recorded results, and for a quick check. A check covers enough ticks that one skipped tick does not
+/// decide the verdict.
 const TABLE: Defaults = Defaults { runs: "3", duration: "60s", rows: "a,b,c,d,e,f,g", floor_runs: 2 };
 const CHECK: Defaults = Defaults { runs: "1", duration: "20s", rows: "c", floor_runs: 1 };
 

@@ -15,7 +15,7 @@ pub struct Row {
     pub title: &'static str,
     /// The load test's flags.
     pub load: &'static str,
-    /// Whether the floor is run too: not for a load with hardly any calls to compare.
+    /// Whether the floor is run too; false for a load with hardly any socket calls to compare.
     pub has_floor: bool,
     /// Its targets, in addition to those of every row.
     own_targets: &'static [Target],

@@ -14,14 +14,14 @@ use crate::calibrate::Flushes;
 use crate::figures::Run;
 use crate::rows::Row;
 
-/// The server's connection limit: what the usual hard limit of 20,000 open files allows.
+/// The server's connection limit, which fits into the usual hard limit of 20,000 open files.
 const MAX_CONNECTIONS: &str = "19400";
 
-/// The environment that `start.sh` and the service set for the server. The floor and the load test have it too, for
-/// comparability and as with `make load-test`.
+/// The environment variable that `start.sh` and the service set for the server. The floor and the load test get it
+/// too: the floor for comparability, the load test as with `make load-test`.
 const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
-/// Divisor of the floor's measured time. Its CPU time per call converges sooner than the server's rare latencies.
+/// Divisor of the floor's measured time. Its CPU time per call converges sooner than the server's tail latencies.
 const FLOOR_PART: u64 = 2;
 
 /// Warm-up of the floor after the last connect.
@@ -65,7 +65,7 @@ impl Bench {
         progress(format_args!("  server: loadtest {flags}"));
         let port = free_port()?;
         let mut command = self.program("pixi-game-server");
-        // The defaults are measured, independent of the environment.
+        // The server runs with default settings, whatever the environment contains.
         for setting in SETTINGS {
             command.env_remove(setting.variable);
         }

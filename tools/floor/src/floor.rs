@@ -45,7 +45,7 @@ pub struct Floor {
     peers: Slab<Peer>,
     next_id: u32,
     schedule: Schedule,
-    /// The bytes of one flush.
+    /// The content of every flush.
     flush: Vec<u8>,
     /// Fraction of a flush carried over to the next tick.
     flushes_owed: f64,
@@ -192,7 +192,7 @@ impl Floor {
         self.scratch = scratch;
     }
 
-    /// Upgrades, or responds with the counts. Any other request ends the connection.
+    /// Upgrades, or responds with the counts. Any other request closes the connection.
     fn serve_http(&mut self, key: usize, bytes: &[u8]) -> io::Result<()> {
         let peer = &mut self.peers[key];
         peer.inbox.extend_from_slice(bytes);
@@ -258,7 +258,7 @@ impl Floor {
                         self.peers.remove(token.0);
                     }
                 }
-                // Over the limit: dropped, and reported by the load test.
+                // Over the limit: the connection is dropped, and the load test reports it.
                 Ok(_) => {}
                 Err(_) => self.listener_ready = false,
             }

@@ -26,7 +26,7 @@ use pixi_game_server::server::os::{Signals, raise_open_files};
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Descriptors needed besides the connections'.
+/// Descriptors needed in addition to those of the connections.
 const DESCRIPTORS_OVERHEAD: u64 = 32;
 
 fn main() -> ExitCode {

@@ -15,9 +15,9 @@ pub struct Options {
     pub port: u16,
     /// Limit of connections.
     pub max_connections: usize,
-    /// Bytes of a flush, rounded down to whole frames of nine; 0 for no flushes.
+    /// Bytes of a flush, rounded down to whole frames of nine bytes; 0 for no flushes.
     pub flush_bytes: usize,
-    /// Flush interval per client, in milliseconds. Fractions allow to match another server's write rate.
+    /// Flush interval per client, in milliseconds. Fractions make it possible to match another server's write rate.
     pub flush_interval_ms: f64,
 }
 

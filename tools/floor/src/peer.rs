@@ -38,8 +38,8 @@ pub struct Peer {
 /// A client's frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
-    /// A MOVE with its sequence number and claimed position. The ack echoes the claim: a corrected client would send
-    /// other MOVEs than to a game server.
+    /// A MOVE with its sequence number and claimed position. The ack echoes the claim, because a correction would make
+    /// the client send other MOVEs than to a game server.
     Move(u32, [u8; 4]),
     Close,
     Other,

@@ -1,7 +1,7 @@
-//! Attacks: a few peers with a plan, and figures that measure its success.
+//! Attacks: a few peers with a plan, and figures that measure their success.
 //!
-//! Peers of a [`crate::kind`] number thousands; an attack reacts to the server's answers. Its figures have the limits that the server
-//! promises, so a benchmark can judge them.
+//! Peers of a [`crate::kind`] are thousands and follow a script; an attack reacts to the server's responses. Its figures have the
+//! limits that the server promises, so a benchmark can judge them.
 
 mod desync;
 mod jump;
@@ -80,7 +80,8 @@ impl Attack {
         }
     }
 
-    /// Healthy players beside it. There are few if an observer must see every attacker, because it sees only the nearest players.
+    /// Healthy players beside the attack. There are few if an observer must see every attacker: it sees only the nearest
+    /// players.
     pub fn players(self) -> u32 {
         match self {
             Attack::JoinAttackLeave => 50,
@@ -89,7 +90,7 @@ impl Attack {
         }
     }
 
-    /// Seconds until the full effect.
+    /// Seconds until the attack has its full effect.
     pub fn lead_seconds(self) -> u64 {
         match self {
             // A silent connection keeps its slot for ten seconds.
@@ -118,7 +119,7 @@ impl Attack {
 pub struct Figure {
     /// Name with unit.
     pub name: String,
-    /// Value; none if it was not measured, which misses every limit.
+    /// Value; `None` if it was not measured, which misses every limit.
     pub value: Option<f64>,
     /// Upper limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,7 +153,7 @@ impl Figure {
         self.at_most.is_none_or(|most| value <= most) && self.at_least.is_none_or(|least| value >= least)
     }
 
-    /// The limit as text; empty without one.
+    /// The limit as text; empty without a limit.
     pub fn limit(&self) -> String {
         match (self.at_most, self.at_least) {
             (Some(most), _) => format!("<= {most}"),

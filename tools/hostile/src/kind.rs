@@ -19,7 +19,7 @@ pub enum Kind {
     Garbage,
     /// Sends several times the allowed number of valid MOVEs.
     Flooders,
-    /// Connects and disconnects in every way, a few times per second.
+    /// Connects, and disconnects in various ways, a few times per second.
     Churners,
 }
 

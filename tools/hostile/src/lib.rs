@@ -1,6 +1,7 @@
 //! A generator of hostile peers: thousands of malicious connections in one process, for a bounded time.
 //!
-//! It counts the server's reactions. Callers judge them: they know the promises of the server and observe its healthy clients.
+//! It counts the server's reactions. Callers judge the counts: they know the server's promises and observe its healthy
+//! clients.
 //!
 //! ```text
 //! main ──> options    the command line becomes validated options

@@ -30,7 +30,7 @@ pub struct Line {
     pub cookie: Option<String>,
     /// The player's id.
     pub id: PlayerId,
-    /// Position of the player in the last message that contains it.
+    /// The player's position in the last message that contained it.
     pub position: (u16, u16),
     sequence: u32,
     /// Bytes sent so far, including the request.
@@ -69,7 +69,7 @@ impl Line {
         Ok(line)
     }
 
-    /// Makes the line non-blocking.
+    /// Makes the connection non-blocking.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -147,7 +147,7 @@ impl Line {
     /// Sends LEAVE, and waits until the server has closed the connection.
     pub fn leave(mut self) {
         if self.send(&ClientMessage::Leave).is_ok() {
-            // The end of the connection is expected.
+            // An error is the expected end of the connection.
             let _ = self.hear_until(Instant::now() + PATIENCE, |_, _| ());
         }
     }

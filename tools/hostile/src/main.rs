@@ -1,4 +1,4 @@
-//! The program; the library of the same name has the generator.
+//! The program. The generator is in the library of the same name.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use serde_json::json;
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Descriptors besides those of the peers: poll, signals, standard streams, observers.
+/// Descriptors needed in addition to those of the peers: poll, signals, standard streams, observers.
 const DESCRIPTORS_OVERHEAD: usize = 32;
 
 fn main() -> ExitCode {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 /// Attacks, and returns the figures as text or JSON.
 fn run(options: Options, attack: Attack) -> io::Result<String> {
-    // Before the first thread starts, so that every thread blocks the signals.
+    // Created before the first thread starts, so that every thread blocks the signals.
     let signals = StopSignals::new()?;
     let site = Site::new(options.server, options.peers, options.download);
     let figures = site.attack(attack, options.duration, || signals.take());
@@ -78,7 +78,7 @@ fn require_descriptors(options: &Options) -> Result<(), String> {
 }
 
 fn print(text: &str) {
-    // A closed pipe is the reader's choice.
+    // A closed pipe is not an error.
     let _ = io::stdout().write_all(text.as_bytes());
 }
 

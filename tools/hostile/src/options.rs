@@ -39,7 +39,7 @@ pub struct Options {
     pub json: bool,
 }
 
-/// The command of the command line.
+/// A parsed command line.
 pub type Command = cli::Command<Box<Options>>;
 
 /// Parses the arguments after the program's name; flags may have one dash.
@@ -121,7 +121,7 @@ fn attack(matches: &Matches) -> Result<Option<Attack>, String> {
     matches.opt_str("attack").map(read).transpose()
 }
 
-/// Returns the number of source addresses; the default for loopback is large enough that no address runs out of ports.
+/// Returns the number of source addresses. The default for loopback leaves every address enough ports.
 fn source_addresses(matches: &Matches, server: &Server) -> Result<u32, String> {
     let default = if server.is_loopback() { "250" } else { "0" };
     let count = value(matches, "source-addresses", default, (0.0, 65_000.0))?;

@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::script::Script;
 use crate::tally::End;
 
-/// Maximum bytes queued for a server that does not read; beyond it the peer produces none.
+/// Maximum bytes queued for a server that does not read. At this limit the peer produces no output.
 const OUTGOING_BYTES_MAX: usize = 8 * 1024;
 
 /// Maximum consecutive reads of one peer.
@@ -34,7 +34,7 @@ pub enum Phase {
 /// Result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// No event; more bytes may be available.
+    /// Nothing happened; more bytes may be available.
     More,
     /// The socket is empty.
     Drained,
@@ -53,7 +53,7 @@ pub struct Peer {
     pub script: Script,
     /// The phase of its current connection.
     pub phase: Phase,
-    /// The socket; none while disconnected.
+    /// The socket; `None` while disconnected.
     pub stream: Option<TcpStream>,
     /// Number of connections so far; tasks of earlier connections are ignored.
     pub life: u32,
@@ -101,7 +101,7 @@ impl Peer {
         self.outgoing.len() < OUTGOING_BYTES_MAX
     }
 
-    /// Sends queued bytes, as far as the kernel accepts them.
+    /// Sends queued bytes until the kernel accepts no more.
     ///
     /// # Errors
     /// The connection has ended.

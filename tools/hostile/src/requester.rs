@@ -130,7 +130,7 @@ impl Requester {
     }
 }
 
-/// Whether the connection stays open after this error: not connected yet, empty, or full.
+/// Whether the connection stays open after this error: it is not connected yet, has no data, or accepts none.
 fn is_patient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected)
 }

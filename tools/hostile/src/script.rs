@@ -73,7 +73,7 @@ pub struct Script {
     sequence: u32,
     /// MOVEs per second.
     moves_per_s: f64,
-    /// Due MOVEs, as a fraction.
+    /// MOVEs that are due but not sent, with their fraction.
     owed: f64,
     /// Whether it leaves with a reset.
     resets: bool,

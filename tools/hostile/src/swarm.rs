@@ -1,7 +1,8 @@
-//! The event loop of all peers, with fixed iterations, so that thousands of peers cost little.
+//! The event loop of all peers. Its iterations have a fixed length, so that thousands of peers cost little.
 //!
-//! An iteration handles events, then due tasks, then starts connections within the connect rate. Received bytes wait for a while, because
-//! reading is not urgent. A peer whose connection has ended reconnects after a pause, so that their number stays constant.
+//! An iteration handles events, then due tasks, then starts connections within the connect rate. Received bytes wait for a
+//! while, because reading is not urgent. A peer whose connection has ended reconnects after a pause, so that the number of
+//! connections stays constant.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -34,7 +35,7 @@ const CONNECTS_PER_ITERATION: f64 = 200.0;
 /// Delay before an upgraded peer reads received bytes.
 const READ_DELAY_NS: u64 = SECOND_NS / 2;
 
-/// Minimum pause before a reconnect, and its maximum random extension: of churners, and of other kinds.
+/// Minimum pause before a reconnect, and its maximum random extension: for churners, and for the other kinds.
 const CHURN_PAUSE_NS: (u64, u64) = (SECOND_NS / 4, SECOND_NS / 4);
 const PAUSE_NS: (u64, u64) = (SECOND_NS, SECOND_NS);
 
@@ -68,7 +69,7 @@ pub struct Swarm {
     agenda: BinaryHeap<Reverse<(u64, usize, u32, Task)>>,
     /// Peers that wait for the connect rate.
     arriving: VecDeque<usize>,
-    /// Connections allowed by the connect rate, and the time of that value.
+    /// Connections allowed by the connect rate, and the time of the last update.
     begins_allowed: f64,
     reckoned_ns: u64,
     open: u64,
@@ -288,7 +289,7 @@ impl Swarm {
             Received::Upgraded => {
                 self.counts_of(index).upgraded += 1;
                 self.act(index);
-                // Unless it has left already. Bytes received with the upgrade raise no further event.
+                // Unless it has left already. Bytes that arrived with the upgrade raise no further event.
                 if self.peers[index].phase == Phase::Playing && !self.peers[index].is_deaf() {
                     self.read_later(index);
                 }
@@ -302,7 +303,7 @@ impl Swarm {
         self.plan(index, READ_DELAY_NS, Task::Read);
     }
 
-    /// Handles a failed write; received bytes may contain the reason.
+    /// Handles a failed write. Bytes received before may contain the reason.
     fn lose(&mut self, index: usize) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let end = self.peers[index].last_words(&mut scratch);

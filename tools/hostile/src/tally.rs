@@ -12,7 +12,7 @@ use crate::kind::Kind;
 pub enum End {
     /// The server refused the upgrade with this status.
     Refused(u16),
-    /// The server closed; with this code, if it sent a close frame.
+    /// The server closed the connection, with this code if it sent a close frame.
     Closed(Option<u16>),
     /// The server or its kernel reset the connection.
     Reset,
@@ -35,7 +35,7 @@ pub struct Counts {
     pub refused: BTreeMap<u16, u64>,
     /// Connections closed by the server, by code.
     pub closed: BTreeMap<u16, u64>,
-    /// Connections closed by the server without a code; before the upgrade there is none.
+    /// Connections closed by the server without a code, which includes all closed before the upgrade.
     pub ended: u64,
     /// Reset connections.
     pub reset: u64,
@@ -43,7 +43,7 @@ pub struct Counts {
     pub failed: u64,
     /// Connections closed by the peers.
     pub left: u64,
-    /// Connections with an invalid message of the server.
+    /// Connections on which the server sent an invalid message.
     pub garbled: u64,
     /// Open connections at the end of the run.
     pub open: u64,

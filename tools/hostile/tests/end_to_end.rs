@@ -71,7 +71,7 @@ fn only_the_requested_kinds_connect() {
 
 #[test]
 fn every_attack_measures_its_figures() {
-    // In parallel, because each attack needs seconds.
+    // In parallel, because each attack takes seconds.
     let children = Attack::ALL.map(|attack| {
         let (url, attack) = (url(server()), format!("--attack={}", attack.name()));
         hostile(&[&url, &attack, "--peers=3", "--duration=5s", "--json"]).spawn().expect("it starts")

@@ -1,4 +1,4 @@
-//! MOVEs to the right that claim the same position: the server keeps the player there, and viewers extrapolate it away. An observer
+//! MOVEs to the right that claim one position: the server keeps the player there, while viewers extrapolate its walk. An observer
 //! compares its replica with the positions that the server acknowledges.
 
 use std::collections::BTreeMap;
@@ -20,10 +20,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Maximum age of an acknowledged position in a comparison.
 const TRUTH_AGE_MAX: Duration = Duration::from_millis(150);
 
-/// Minimum time since an attacker entered, in milliseconds; its sprite may miss the first vector, which is repeated.
+/// Minimum time since an attacker entered, in milliseconds. Its sprite may miss the first vector; the server repeats it later.
 const SETTLING_MS: u64 = 1_500;
 
-/// Maximum distance, in units: that of a jump, and the walk until the next snapshot is due (2 s) and sent.
+/// Maximum distance, in units: that of a jump, plus a walk until the next snapshot is due (2 s) and sent.
 const DISTANCE_MAX: f64 = 16.0 + 96.0 * 2.25;
 
 /// The acknowledged position of each attacker, with its time.

@@ -1,5 +1,5 @@
-//! Walking right and claiming the start of the walk: each claim is a jump, after which all viewers need a snapshot. An observer counts
-//! its frames.
+//! Walks right and claims the start of the walk again: each claim is a jump, after which all viewers need a snapshot. An observer
+//! counts the snapshots that it receives.
 
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use game_client::{ServerMessage, Vector};
 use super::{Figure, REFUSED_PAUSE, Site, Ticker};
 use crate::line::Line;
 
-/// Time between two claims, in which the player walks more than the distance of a jump.
+/// Time between two claims. The player walks farther than the distance of a jump in this time.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(190);
 
 /// Time before the observer counts; it gets no snapshot in its first three seconds.
@@ -18,7 +18,7 @@ const SETTLING: Duration = Duration::from_secs(3);
 /// Duration of one read of the observer.
 const HEAR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Maximum snapshots per viewer and second: one in 2 s for jumps, and one in 5 s regularly.
+/// Maximum snapshots per viewer and second: one in 2 s for jumps, plus a regular one in 5 s.
 const SNAPSHOTS_PER_S_MAX: f64 = 0.7;
 
 /// Attacks until the run ends, and returns the figures.
@@ -71,7 +71,7 @@ fn observe(site: &Site) -> Vec<Figure> {
         }
     }
     let seconds = since.elapsed().as_secs_f64();
-    // One snapshot of each kind may belong to the time before.
+    // One snapshot of each kind may be due to events before the measured time.
     let most = SNAPSHOTS_PER_S_MAX + 2.0 / seconds;
     let a_second = |count: f64| count / seconds;
     vec![

@@ -92,7 +92,7 @@ fn attack(site: &Site, cookie: Option<&str>) -> std::io::Result<Line> {
     Ok(line)
 }
 
-/// Reads until every attack must have arrived; none if the observer is disconnected.
+/// Reads until every attack must have arrived. Returns `None` if the observer is disconnected.
 fn observe(site: &Site, mut line: Line) -> Option<Shown> {
     let mut shown = Shown::default();
     let mut over_at = None;

@@ -1,4 +1,5 @@
-//! Claims of the whole reconciliation budget, each followed by a reconnect with the session cookie, as if that refilled the budget.
+//! Claims the whole reconciliation budget and reconnects with the session cookie, again and again, to test that a
+//! reconnect does not refill the budget.
 
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -17,19 +18,19 @@ const ACK_PATIENCE: Duration = Duration::from_millis(500);
 /// Time between two joins.
 const ARRIVAL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Maximum distance between the last ack and the start of the next session of one player, in units.
+/// Maximum distance between the last ack and the start of the next session of the same player, in units.
 const SAME_PLACE_UNITS: f64 = 12.0;
 
 /// Speed of a player, in units per second.
 const UNITS_PER_S: f64 = 96.0;
 
-/// Maximum units beyond the clock: one budget of 50, a step, and rounding.
+/// Maximum distance beyond a walk at full speed, in units: one budget of 50, a step, and rounding.
 const BEYOND_MAX: f64 = 60.0;
 
 /// Coordinate at which the walk reverses.
 const FAR_SIDE: i32 = 1_900;
 
-/// The path of one player through its sessions, while the server restores it.
+/// The path of one player over consecutive sessions in which the server restores its position.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     since: Instant,
@@ -45,7 +46,7 @@ struct Travel {
     sessions: u64,
     units: f64,
     seconds: f64,
-    /// Maximum distance of a path beyond the clock.
+    /// Maximum distance of a path beyond a walk at full speed, in units.
     beyond: f64,
 }
 
@@ -77,8 +78,8 @@ pub fn run(site: &Site) -> Vec<Figure> {
     ]
 }
 
-/// Keeps one player connected, so that the load test always knows of strangers. It would report a player that has just left as a
-/// false one.
+/// Keeps one player connected for the whole run. Without any foreign player on the server, the load test would report an
+/// attacker that has just left as a phantom.
 fn stay(site: &Site) {
     let Ok(mut line) = Line::open(&site.server, None, |_, _| ()) else { return };
     while !site.is_over() && line.hear_until(Instant::now() + ACK_PATIENCE, |_, _| ()).is_ok() {}

@@ -28,10 +28,10 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 const PIECE_BYTES: usize = 20_000;
 const PIECE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Receive buffer of the download; small, because bytes in it are not read slowly.
+/// Receive buffer of the download. It is small, because the kernel fills it at full speed.
 const DOWNLOAD_BUFFER_BYTES: usize = 64 * 1_024;
 
-/// Reads without progress after which a download counts as cut.
+/// Consecutive reads without progress after which a download counts as cut.
 const EMPTY_READS_MAX: u32 = 500;
 
 /// Counts of attempts and failures.
@@ -114,7 +114,7 @@ fn ask(server: SocketAddr, authority: &str) -> io::Result<()> {
     if answer.status == 200 { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }
 }
 
-/// Runs one download after the other; a download at the end of the run does not count.
+/// Runs one download after the other. A download that the end of the run interrupts does not count.
 fn downloads(site: &Site) -> Tries {
     let mut tries = Tries::default();
     let Some(path) = &site.download else { return tries };
@@ -161,7 +161,7 @@ fn download(site: &Site, path: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the missing bytes of the body; none while the head is incomplete.
+/// Returns the number of missing body bytes, or `None` while the head is incomplete.
 fn body_left(received: &[u8]) -> io::Result<Option<usize>> {
     let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let head = String::from_utf8_lossy(&received[..end]);

@@ -12,13 +12,13 @@ use stage::http::exchange;
 /// Messages per second: just under `RATE_LIMIT_MSG_SEC`.
 const FULL: f64 = 57.0;
 
-/// Messages per second at which each reaches the viewers: just under one per flush.
+/// Messages per second at which every message reaches the viewers: just under one per flush.
 const EACH: f64 = 19.0;
 
 /// Speed of a player, in units per second.
 const UNITS_PER_S: u64 = 96;
 
-/// Rate of claims back to the same position; each is a jump that costs the viewers a snapshot.
+/// Claims per second back to one position. Each claim is a jump, which costs every viewer a snapshot.
 const JUMPS: f64 = 1.0 / 0.19;
 
 /// Rate of requests and other inputs that are not game messages, per second.
@@ -27,10 +27,10 @@ const REQUESTS: f64 = 20.0;
 /// Pipelined requests in one write.
 const PIPELINED: usize = 20;
 
-/// Maximum bytes out per byte in of a message. A turn in every flush is x219; no message may cost more.
+/// Maximum bytes out per byte in of a message. A turn in every flush costs 219; no message may cost more.
 const RATIO_MAX: f64 = 220.0;
 
-/// Timeout of an answer on a new connection.
+/// Timeout of a response on a new connection.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The first byte of a ping.
@@ -44,7 +44,7 @@ pub enum Act {
     Still(fn(&mut Line, u64) -> io::Result<()>),
     /// Sends these bytes on a keep-alive connection.
     Request(String),
-    /// Sends these bytes on a new connection and waits for the end of the answer.
+    /// Sends these bytes on a new connection and waits for the end of the response.
     Fresh(String),
     /// Joins and leaves.
     Visit {
@@ -71,13 +71,13 @@ impl Case {
     }
 }
 
-/// The cost of one change in a still world: every viewer gets its regular snapshot.
+/// The cost of one change in a still world: it causes a regular snapshot for every viewer.
 pub fn still_world() -> Case {
     let turn_round = |line: &mut Line, n| line.send(&turn(n));
     Case { name: "DIRECTION, flipped, in a still world", rate: 0.2, act: Act::Still(turn_round) }
 }
 
-/// All messages. Messages without effect come first, because viewers get the snapshot of a change seconds later.
+/// All messages. Messages without effect come first, because a change causes snapshots up to seconds later.
 pub fn messages() -> Vec<Case> {
     let case = |name, rate, send| Case { name, rate, act: Act::Message(send) };
     vec![
@@ -131,7 +131,7 @@ pub fn visits() -> Vec<Case> {
     vec![visit("upgrade and LEAVE", false), visit("upgrade with the cookie and LEAVE", true)]
 }
 
-/// All routes and invalid requests; the entity tag makes one of them conditional.
+/// All routes, and invalid requests. `etag` makes one request conditional.
 pub fn requests(authority: &str, etag: &str) -> Vec<Case> {
     let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\n{more}\r\n");
     let kept = |name, request| Case { name, rate: REQUESTS, act: Act::Request(request) };
@@ -155,18 +155,18 @@ pub fn requests(authority: &str, etag: &str) -> Vec<Case> {
     ]
 }
 
-/// Sends a request on a new connection and returns the answer, up to its end or to the timeout.
+/// Sends a request on a new connection and returns the response, up to its end or to the timeout.
 ///
 /// # Errors
 /// The server does not accept the request.
 pub fn ask(server: &Server, request: &str) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let result = exchange(&[server.address], request.as_bytes(), Instant::now() + PATIENCE, &mut answer);
-    // A part of an answer counts after the timeout.
+    // After the timeout, an incomplete response counts too.
     if answer.is_empty() { result.map(|()| answer) } else { Ok(answer) }
 }
 
-/// The value of `ETag` in an answer.
+/// The value of `ETag` in a response.
 pub fn etag_in(answer: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(answer);
     let mut headers = text.lines().map_while(|line| (!line.is_empty()).then_some(line));
@@ -191,7 +191,7 @@ fn attack_and_end(line: &mut Line, n: u64) -> io::Result<()> {
     line.send(&if n.is_multiple_of(2) { attack() } else { ClientMessage::AttackEnd })
 }
 
-/// Walks right, and claims the last acknowledged position.
+/// Walks right, but claims the last acknowledged position.
 fn claim_back(line: &mut Line, _: u64) -> io::Result<()> {
     let place = line.position;
     line.step(Vector::RIGHT, Some(place))

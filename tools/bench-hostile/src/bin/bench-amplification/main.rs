@@ -1,7 +1,7 @@
 //! Measures the server's cost of one client's bytes: bytes out and CPU time per byte in, for each message, route and event.
 //!
-//! One attacker acts within the view of idle viewers. Bytes out count for all connections. The load without the attacker is measured first
-//! and subtracted; it includes the viewers' regular snapshots, because one player turns once a second.
+//! One attacker acts where idle viewers see it. Bytes out are those to all connections. The load without the attacker is
+//! measured first and subtracted. It includes the viewers' regular snapshots, because one player turns once a second.
 //!
 //! ```text
 //! main ──> options   flags and environment become validated options
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures all cases, writes down and prints what came out, and returns whether all keep to their limit.
+/// Measures all cases, writes and prints the results, and returns whether every case keeps to its limit.
 fn bench(options: &Options) -> Result<bool, Failure> {
     let interrupt = Interrupt::watch()?;
     let program = folder_with(&["pixi-game-server"])?.join("pixi-game-server");
@@ -69,6 +69,6 @@ fn bench(options: &Options) -> Result<bool, Failure> {
 }
 
 fn print(text: &str) {
-    // A closed pipe is the reader's choice.
+    // A closed pipe is not an error.
     let _ = io::stdout().write_all(text.as_bytes());
 }

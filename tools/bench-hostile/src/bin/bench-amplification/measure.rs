@@ -17,13 +17,13 @@ use crate::cases::{Act, Case, ask, etag_in, messages, requests, still_world, vis
 use crate::options::Options;
 use crate::report::Row;
 
-/// Timeout of an answer.
+/// Timeout of a response.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Time between the start of a case and the first sample.
 const LEAD: Duration = Duration::from_millis(500);
 
-/// Measured time of a route or an event; unlike a message it has no delayed effects.
+/// Measured time of a route or an event, in seconds; unlike messages, they have no delayed effects.
 const REQUESTS_SECONDS: u64 = 2;
 
 /// Time in which new viewers receive their first snapshots.
@@ -70,7 +70,7 @@ struct Window {
 /// Measures every case.
 ///
 /// # Errors
-/// The server does not answer, or a signal interrupts. A case that the server refuses becomes a row without figures.
+/// The server does not respond, or a signal interrupts. A case that the server refuses becomes a row without figures.
 pub fn all(address: SocketAddr, options: &Options, interrupt: &Interrupt) -> Result<Vec<Row>, Failure> {
     let server = Server { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() };
     let viewers = (0..options.viewers).map(|_| viewer(&server)).collect::<io::Result<Vec<_>>>()?;
@@ -231,7 +231,7 @@ impl Attacker<'_> {
         }
     }
 
-    /// Ends attack and movement of a case.
+    /// Ends the attack and the movement that a case started.
     fn rest(&mut self) {
         if let Some(line) = &mut self.line {
             let ended = line.send(&ClientMessage::AttackEnd).and_then(|()| line.step(Vector::ZERO, None));
@@ -249,7 +249,7 @@ fn viewer(server: &Server) -> io::Result<Line> {
     Ok(line)
 }
 
-/// The viewers' world.
+/// The state shared with the thread that reads the viewers' connections.
 #[derive(Debug, Default)]
 struct World {
     /// Whether one of the viewers turns once a second.

@@ -9,7 +9,7 @@ use stage::cli::{self, given, seconds, value, whole};
 const VIEWERS_MAX: u32 = 10_000;
 const SECONDS_MAX: u64 = 600;
 
-/// Seconds between a viewer's regular snapshots. Other durations could count more of them with a message than without.
+/// Seconds between a viewer's regular snapshots. The measured time is a multiple, so that all windows contain equally many.
 const SNAPSHOT_INTERVAL_S: u64 = 5;
 
 /// A valid set of options.
@@ -31,7 +31,7 @@ impl Options {
     }
 }
 
-/// The command of the command line.
+/// A parsed command line.
 pub type Command = cli::Command<Options>;
 
 /// Parses the arguments after the program's name; `variable` looks up the missing ones.

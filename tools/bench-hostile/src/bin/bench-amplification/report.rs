@@ -20,9 +20,9 @@ pub struct Row {
     pub rate: f64,
     /// Bytes sent by the attacker.
     pub bytes_in: f64,
-    /// Bytes that the server sent to all connections for it.
+    /// Bytes that the server sent to all connections because of it.
     pub bytes_out: f64,
-    /// CPU time of the server for it, in nanoseconds.
+    /// CPU time that it cost the server, in nanoseconds.
     pub cpu_ns: f64,
     /// Maximum bytes out per byte in, if limited.
     pub ratio_max: Option<f64>,
@@ -31,7 +31,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Bytes out per byte in; none without bytes in.
+    /// Bytes out per byte in; `None` without bytes in.
     fn ratio(&self) -> Option<f64> {
         self.per_byte(self.bytes_out)
     }
