@@ -98,7 +98,7 @@ pub struct Entry {
     pub state: State,
 }
 
-/// Why a payload is not a valid message of its direction. A server must never send a payload that causes one.
+/// The reason why a payload is not a valid message of its direction. A server must never send such a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// An empty payload.
@@ -140,10 +140,10 @@ impl fmt::Display for DecodeError {
             DecodeError::WrongCount { count, length } => {
                 write!(formatter, "GAME_STATE has a count of {count} entries in {length} bytes")
             }
-            DecodeError::BadVector(part) => write!(formatter, "vector part {part}"),
-            DecodeError::BadPacked(packed) => write!(formatter, "packed vector {packed:#04x}"),
-            DecodeError::BadState(state) => write!(formatter, "player state {state}"),
-            DecodeError::BadFacing(byte) => write!(formatter, "direction byte {byte}"),
+            DecodeError::BadVector(part) => write!(formatter, "invalid vector component {part}"),
+            DecodeError::BadPacked(packed) => write!(formatter, "invalid packed vector {packed:#04x}"),
+            DecodeError::BadState(state) => write!(formatter, "invalid player state {state}"),
+            DecodeError::BadFacing(byte) => write!(formatter, "invalid direction byte {byte}"),
         }
     }
 }

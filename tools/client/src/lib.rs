@@ -4,8 +4,8 @@
 //! messages and reads the server's. It deliberately shares no code with the server, so a mistake in the server's
 //! encoding cannot hide behind the same mistake here. It is also stricter than the browser, which ignores unexpected
 //! bytes. [`replica`] is the scene that the browser would show after the messages it received. It reproduces the
-//! browser's defects: sprites that miss messages while they load, ghosts, duplicates. Everything that a server must
-//! never do to that client is recorded as a [`Violation`].
+//! browser's defects: sprites that miss messages while they load, ghosts, duplicates. It records every server fault
+//! that the client does not tolerate as a [`Violation`].
 //!
 //! No IO and no clock: payloads are byte slices, and time is milliseconds since any fixed moment.
 

@@ -27,7 +27,7 @@ const UNITS_PER_S: f64 = 96.0;
 /// Time after the first remote enter within which no `GAME_STATE` may arrive, in milliseconds.
 const FIRST_SPRITE_LOAD_MS: u64 = 3_000;
 
-/// Most violations kept. Further ones add no information and are dropped.
+/// Most violations kept; later ones are dropped.
 const VIOLATIONS_MAX: usize = 100;
 
 /// Assumptions of a replica about the browser and the server.
@@ -36,13 +36,14 @@ pub struct ReplicaOptions {
     /// Loading time of a sprite after its player enters, in milliseconds.
     pub loading_ms: u64,
     /// Longest delay between the arrival of a message and its delivery to the replica, in milliseconds. The time
-    /// between two messages may appear shorter by this amount.
+    /// between two messages may appear shorter by this delay.
     pub lateness_ms: u64,
     /// The server's limit of visible remote players; `None` disables the check.
     pub visible_max: Option<usize>,
     /// Side of the world, in units.
     pub world_side: u16,
-    /// The client exceeds the server's rate limit: an ack of a later MOVE implies that the earlier ones were dropped.
+    /// Whether the client exceeds the server's rate limit. An ack then implies that the server dropped all earlier MOVEs
+    /// without an ack.
     pub exceeds_rate: bool,
 }
 

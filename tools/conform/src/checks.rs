@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 /// Importance of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// The game's client or the operators of a server depend on it.
+    /// The game's client or the operators of a server depend on the behavior.
     Contract,
     /// Promised by this project beyond the behavior of earlier servers.
     Promise,

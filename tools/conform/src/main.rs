@@ -6,7 +6,7 @@
 //!      └─> report    one line per check, one column per server
 //! ```
 //!
-//! Exit status: 0 when the last server passes every check, 1 when it does not, 2 for bad usage.
+//! Exit status: 0 if the last server passes every check, 1 otherwise, 2 for invalid usage.
 
 mod checks;
 mod options;

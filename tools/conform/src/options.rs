@@ -19,7 +19,7 @@ pub struct Options {
     pub json: bool,
 }
 
-/// The parsed command.
+/// A parsed command line.
 pub type Command = cli::Command<Options>;
 
 /// Parses the arguments after the program's name. `variable` looks up the environment for missing ones.

@@ -12,7 +12,7 @@ use stage::text::printable;
 use crate::checks::{self, Check, Weight};
 use crate::player::PATIENCE;
 
-/// The results of one server.
+/// The results of one server, a column of the table.
 pub struct Column {
     name: String,
     /// In the order of [`checks::all`]; an error describes the actual behavior.

@@ -1,4 +1,4 @@
-//! Runs the program against servers in this process, and against a server that is not a game.
+//! The built program against game servers in this process, and against an HTTP server without a game.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};

@@ -117,14 +117,14 @@ impl Avatar {
         message
     }
 
-    /// Stops for an attack.
+    /// Stops the player for an attack, and returns its ATTACK.
     pub fn attack(&mut self, at_ns: u64) -> ClientMessage {
         self.extrapolate(at_ns);
         self.record_vector(Vector::ZERO, at_ns);
         ClientMessage::Attack { aim: Some((self.x as f32, self.y as f32)) }
     }
 
-    /// Turns to a side.
+    /// Turns the player to a side, and returns its DIRECTION.
     pub fn face(&mut self, facing: Facing) -> ClientMessage {
         self.facing = facing;
         ClientMessage::Direction(facing)

@@ -1,6 +1,6 @@
 //! The actions of players and their times. Pure: at each due time a behavior returns an action and its next due time.
-//! Due times depend only on earlier due times, never on acks. The load is an open loop: a stalled server gets no
-//! relief.
+//! Due times depend only on earlier due times, never on acks. The load is an open loop: it does not decrease when the
+//! server stalls.
 
 mod artillery;
 mod player;
@@ -62,7 +62,7 @@ impl Profile {
         }
     }
 
-    /// Returns the profile of one player: a random one of a mix, otherwise the profile itself.
+    /// Returns the profile of one player: for a mix a random profile of the mix, otherwise the profile itself.
     pub fn pick(self, random: &mut Random) -> Profile {
         let Profile::Mixed { moving, moves_per_s } = self else { return self };
         match random.below(10) {

@@ -12,7 +12,7 @@ use crate::measure::Pending;
 use crate::random::Random;
 
 /// Number of unacknowledged MOVEs that counts as a backlog: two seconds of walking. A slow reader's connection stalls
-/// now and then, since a full receive buffer also drops TCP acks. MOVEs that then reach the server together may
+/// at times, since a full receive buffer also drops TCP acks. MOVEs that reach the server together after a stall may
 /// exceed the rate limit.
 const BACKLOG_MOVES: usize = 48;
 
@@ -228,7 +228,7 @@ impl Client {
     /// Removes and returns the unacknowledged MOVE of this sequence number. Earlier ones stay, and count as missing
     /// unless their acks arrive later.
     pub fn answered(&mut self, sequence: u32) -> Option<Pending> {
-        // It is nearly always the first.
+        // The MOVE is nearly always the first.
         let index = self.pending.iter().position(|pending| pending.sequence == sequence)?;
         self.pending.remove(index)
     }

@@ -21,7 +21,7 @@ pub enum Frame<'a> {
     Close(u16),
 }
 
-/// Why the server's bytes are not valid frames of a game server.
+/// The reason why the server's bytes are not valid frames of a game server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// A first byte other than that of an unfragmented binary, ping, pong or close frame.

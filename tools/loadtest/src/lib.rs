@@ -1,7 +1,7 @@
 //! Load test: thousands of players on one core, and a verdict on the server.
 //!
-//! The load is an open loop: actions are scheduled in advance, and a stalled server is charged for every MOVE that
-//! was due during the stall. A sample of the clients, the viewers, keeps a replica of the world as the browser does.
+//! The load is an open loop: actions are scheduled in advance, and the latency of a MOVE counts from its due time, even
+//! during a stall of the server. A sample of the clients, the viewers, keeps a replica of the world as the browser does.
 //! The replicas are compared with the true positions once all players stand still.
 //!
 //! The library shares its sockets, frames and handshake with other tools. The other modules are private to the
@@ -53,7 +53,7 @@ use stage::console;
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
-/// Descriptors needed besides the clients': poll, timer, signals, standard streams, `/metrics`, `/proc`.
+/// Descriptors needed in addition to those of the clients: poll, timer, signals, standard streams, `/metrics`, `/proc`.
 const DESCRIPTORS_OVERHEAD: usize = 16;
 
 /// Runs the program with the arguments that follow its name.

@@ -12,7 +12,7 @@ pub struct Usage {
     pub cpu_s: f64,
     /// Time for which its main thread was runnable but not running, in seconds.
     pub waited_s: f64,
-    /// Memory in RAM, in bytes.
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
 }
 

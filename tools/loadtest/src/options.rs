@@ -14,7 +14,7 @@ pub use values::Server;
 use values::{MoveBytes, Value};
 
 /// Default number of connections per source address. An address has 28,000 ports. Ports of closed connections stay in
-/// `TIME_WAIT` for a minute, and once half of all are taken, the kernel needs milliseconds to find a free one.
+/// `TIME_WAIT` for a minute. Once half of all ports are taken, the kernel needs milliseconds to find a free one.
 const CONNECTIONS_PER_ADDRESS: usize = 2_000;
 
 /// Time a port of a closed connection stays in `TIME_WAIT`, in seconds.
@@ -69,7 +69,7 @@ pub struct Options {
     pub alone: bool,
     /// Print one JSON object instead of text.
     pub json: bool,
-    /// Where to write the HTML report.
+    /// Path of the HTML report.
     pub report: Option<PathBuf>,
 }
 
@@ -160,8 +160,8 @@ fn storm_clients(line: &mut CommandLine, has_storm: bool, clients: usize) -> usi
     }
 }
 
-/// Returns the given number of source addresses. By default it suffices for several runs in a row, if the server is
-/// on loopback.
+/// Returns the given number of source addresses. The default suffices for several runs in a row, if the server is on
+/// loopback.
 fn source_addresses(line: &mut CommandLine, server: &Server, connections: usize) -> u32 {
     let asked: Option<u32> = line.optional("source-addresses");
     match asked {

@@ -137,8 +137,8 @@ pub struct Moves {
     pub answered: u64,
     /// Not acknowledged on a live connection.
     pub missing: u64,
-    /// Not acknowledged, and part of a backlog that may have exceeded the rate limit on arrival. As many as the
-    /// server dropped for that reason are not its fault.
+    /// Not acknowledged, and part of a backlog that may have exceeded the rate limit on arrival. Up to `rate_limited` of
+    /// them are not the server's fault.
     pub backlogged: u64,
     /// Messages of all clients that the server dropped for the rate limit; `None` without metrics.
     pub rate_limited: Option<u64>,
@@ -184,7 +184,7 @@ pub struct Replicas {
     pub violations: BTreeMap<String, (u64, String)>,
     /// Permanent duplicate sprites.
     pub duplicates: usize,
-    /// Players on the server that are not part of this run. With any, phantoms cannot be detected.
+    /// Players on the server that are not part of this run. If there are any, phantoms cannot be detected.
     pub foreign_players: u64,
     /// The server's limit of visible players.
     pub max_visible: usize,

@@ -1,4 +1,4 @@
-//! The queue of due tasks, and evenly srated schedules.
+//! The queue of due tasks, and evenly spaced schedules.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -58,7 +58,7 @@ impl TaskQueue {
     }
 }
 
-/// Evenly srated times: the n-th is exactly `n / rate` seconds after the first, regardless of when earlier ones were
+/// Evenly spaced times: the n-th is exactly `n / rate` seconds after the first, regardless of when earlier ones were
 /// taken.
 #[derive(Clone, Debug)]
 pub struct FixedRate {

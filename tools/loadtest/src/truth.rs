@@ -56,7 +56,7 @@ pub struct Viewpoint {
     pub viewport: Option<(u16, u16)>,
     /// The server's limit of visible players.
     pub max_visible: usize,
-    /// Players that are not part of this run. Without any, every unknown player is a phantom.
+    /// Players that are not part of this run. If there are none, every unknown player is a phantom.
     pub foreign_players: usize,
 }
 
@@ -65,7 +65,7 @@ pub struct Viewpoint {
 pub enum Fault {
     /// A player that should be shown is missing.
     Missing,
-    /// A player is shown that has left.
+    /// A player that has left is still shown.
     Phantom,
     /// A sprite is not at its player's position.
     Displaced,
@@ -97,7 +97,7 @@ impl Fault {
 pub struct Difference {
     /// The fault.
     pub fault: Fault,
-    /// The player shown wrongly, or not at all.
+    /// The player that is shown wrongly or not at all.
     pub id: PlayerId,
     /// Description of the evidence.
     pub evidence: String,

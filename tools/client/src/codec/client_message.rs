@@ -13,11 +13,11 @@ const VIEWPORT: u8 = 13;
 /// A message from the client to the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ClientMessage {
-    /// Has no effect: a player joins when its connection is upgraded.
+    /// A message without effect: a player joins when its connection is upgraded.
     Join,
-    /// Removes the player; the server closes with 1000.
+    /// The player leaves; the server closes with 1000.
     Leave,
-    /// One step of walking, or the end of it.
+    /// One step of a walk, or the end of the walk.
     Move {
         /// Direction of the step; zero when the key is released.
         vector: Vector,

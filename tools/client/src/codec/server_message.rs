@@ -21,7 +21,7 @@ const FLAG_RIGHT: u8 = 0x80;
 /// A message from the server to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerMessage {
-    /// All players the client shows. The first one includes the client's own player, which has the highest id.
+    /// All players that the client shows. The first `GAME_STATE` includes the client's own player, with the highest id.
     GameState(Vec<Entry>),
     /// The ack of one MOVE.
     MoveAck {
@@ -108,7 +108,7 @@ impl ServerMessage {
     }
 }
 
-/// The length of a message type, in bytes, or `None` for a type of variable length.
+/// Returns the length of a message type, in bytes, or `None` for a type of variable length.
 fn fixed_length(kind: u8) -> Option<usize> {
     match kind {
         MOVEMENT_ACK => Some(13),

@@ -137,7 +137,7 @@ impl OwnPlayer {
         }
     }
 
-    /// Removes a sequence number from the unanswered ones.
+    /// Removes a sequence number from those without an ack.
     fn settle(&mut self, sequence: u32) -> Option<Violation> {
         let Some(index) = self.unanswered.iter().position(|&sent| sent == sequence) else {
             let was_sent = self.highest_sent.is_some_and(|highest| sequence <= highest);

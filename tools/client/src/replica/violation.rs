@@ -1,4 +1,4 @@
-//! Things that a server must never do to the browser client.
+//! Server faults that the browser client does not tolerate.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Checks with two clients: actions of one, and messages to the other.
+//! Checks with two clients: one acts, and the other receives messages.
 
 use std::net::SocketAddr;
 
@@ -122,7 +122,7 @@ fn quiet(server: SocketAddr) -> Result<(), String> {
         }
         _ => None,
     })?;
-    // The change, its repetition a second after the player entered, one with a full GAME_STATE, and the stop.
+    // The change, its repetition a second after the player entered, one with a snapshot, and the stop; one to spare.
     expect(told <= 5, || format!("sent {told} times in a second of walking"))
 }
 
@@ -148,7 +148,7 @@ fn attack(server: SocketAddr) -> Result<(), String> {
         ServerMessage::Attack { id, x, y } if *id == own.id => Some((*x, *y)),
         _ => None,
     })?;
-    expect((x, y) == (own.x, own.y), || format!("stands at ({}, {}), sent ({x}, {y})", own.x, own.y))
+    expect((x, y) == (own.x, own.y), || format!("is at ({}, {}), sent ({x}, {y})", own.x, own.y))
 }
 
 /// Waits for a later `GAME_STATE` that lists this player. Returns all its entries.
@@ -171,7 +171,7 @@ fn state(server: SocketAddr) -> Result<(), String> {
     moves(&mut viewer, id, Vector::ZERO)?;
     let told = later_state(&mut viewer, id)?;
     let told = told.iter().find(|entry| entry.id == id).map(|entry| (entry.x, entry.y));
-    expect(told == Some(stands), || format!("stands at {stands:?}, sent {told:?}"))
+    expect(told == Some(stands), || format!("is at {stands:?}, sent {told:?}"))
 }
 
 fn itself(server: SocketAddr) -> Result<(), String> {

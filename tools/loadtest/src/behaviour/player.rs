@@ -1,8 +1,8 @@
 //! A browser client used by a human.
 //!
-//! It walks to places all over the world: 24 steps a second with a MOVE for each, and a MOVE with a zero vector on
-//! arrival. It turns with the direction of its walk, stands still to attack, sometimes in the middle of a walk, and
-//! then pauses. After its first attack it sends `ATTACK_END` once a second until the end, as the browser does.
+//! The player walks to positions all over the world: 24 steps a second with a MOVE for each, and a MOVE with a zero
+//! vector on arrival. It faces the direction of its walk. Sometimes it stops in the middle of a walk to attack. After a
+//! walk it pauses. After its first attack it sends `ATTACK_END` once a second until the end, as the browser does.
 
 use game_client::{Facing, Vector};
 
@@ -24,7 +24,7 @@ const ATTACK_NS: u64 = SECOND_NS;
 /// Speed along each axis, in units per second.
 const SPEED: f64 = 96.0;
 
-/// Mean time of a walk between two places of the whole world. With eight directions, the longer axis determines it.
+/// Mean time of a walk between two random positions of the whole world. With eight directions, the longer axis determines it.
 const WALK_MEAN_NS: f64 = 9.7e9;
 
 /// Probability that an attack interrupts a walk.

@@ -1,4 +1,4 @@
-//! A random vector at a fixed rate, as the game's first load tool sent one every 100 ms.
+//! A random vector at a fixed rate. The game's first load tool sent one every 100 ms.
 
 use super::{Action, Decision, SECOND_NS, random_vector};
 use crate::random::Random;

@@ -11,7 +11,7 @@ use crate::schedule::{Entry, Task};
 /// Interval between two reads of a slow reader, in nanoseconds.
 pub const SLOW_READ_INTERVAL_NS: u64 = 10 * SECOND_NS;
 
-/// Longest lateness at which an action is still performed at its due time, in nanoseconds. Beyond it this program was
+/// Longest lateness at which a due action is still performed, in nanoseconds. A longer one means that this program was
 /// starved or stopped. Real players would not send the missed actions in a burst, and the rate limit would drop them.
 const MAKE_UP_NS_MAX: u64 = SECOND_NS;
 

@@ -80,7 +80,7 @@ pub struct Churn {
 /// Many clients disconnected at once.
 #[derive(Debug, Default)]
 pub struct Storm {
-    /// Time of a storm that has not begun.
+    /// Time at which a scheduled storm begins; `None` once it has begun, or without one.
     due_ns: Option<u64>,
     /// Time at which it began.
     pub began_ns: Option<u64>,

@@ -16,7 +16,7 @@ use crate::truth::{Fault, Pose, Truth, Viewpoint, compare};
 const EXAMPLES_MAX: usize = 20;
 
 impl Load {
-    /// Creates the report. Replicas are compared only if all players are `at_rest`.
+    /// Creates the report. It compares the replicas only if all players are `at_rest`.
     pub(super) fn judge(&mut self, at_rest: bool) -> Report {
         let (scrape_at_rest, window_scrapes) = self.observer.scrapes();
         let connections = self.connections(scrape_at_rest.as_ref());

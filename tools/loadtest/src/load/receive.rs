@@ -1,4 +1,4 @@
-//! Receiving: bytes are read on readiness, timed at the read, split into frames, and handled.
+//! Receiving: reads bytes on readiness, timestamps them at the read, and splits them into frames.
 
 use game_client::ServerMessage;
 

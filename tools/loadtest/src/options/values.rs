@@ -123,7 +123,7 @@ pub struct Server {
     pub authority: String,
     /// The host's first address; 0.0.0.0 if the host did not resolve.
     pub address: SocketAddr,
-    /// Why the host did not resolve.
+    /// The reason why the host did not resolve.
     pub problem: Option<String>,
     /// Path of the WebSocket endpoint.
     pub path: String,

@@ -73,8 +73,8 @@ impl Report {
         problems
     }
 
-    /// Returns whether the generator and the machine kept up, so that the times are the server's, and a sentence that
-    /// says so.
+    /// Returns whether the generator and the machine kept up, so that the measured times are the server's, and a
+    /// statement about it.
     pub fn bottleneck(&self) -> (bool, String) {
         let own = &self.generator;
         let own_delay_ms = own.lateness.mean_ms + own.read_delay_ms;
