@@ -33,7 +33,7 @@ HEAD
     sed -e '1,/^Copyright/d' LICENSE | sed -e '1{/^$/d}' -e 's/^$/./' -e 's/^/ /'
 } >"$1"
 
-# Each text once, under the names of all crates with it.
+# Each licence text appears once, under the names of all crates that have it.
 mkdir "$work/texts"
 tab="$(printf '\t')"
 while IFS="$tab" read -r crate licence manifest; do

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds target/debian/pixi-game-server_VERSION_ARCHITECTURE.deb from the files that `make install` put below target/deb-root.
-# DEB_COMPRESSION [xz] is the compression of dpkg-deb. The programs keep their symbols, so that perf shows names.
+# DEB_COMPRESSION [xz] is the compression method of dpkg-deb. The programs keep their symbols, so that perf shows function names.
 set -eu
 cd "$(dirname "$0")/.."
 tools/need.sh dpkg-deb:dpkg dpkg-shlibdeps:dpkg-dev jq:jq

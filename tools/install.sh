@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PREFIX="${PREFIX:-/usr/local}" SYSCONFDIR="${SYSCONFDIR:-/etc}" DESTDIR="${DESTDIR:-}"
 target="${CARGO_TARGET_DIR:-target}" build="${INSTALL_BUILD:-release}"
 settings="$SYSCONFDIR/pixi-game-server.env" service=pixi-game-server
-# Debian's zsh has another folder for completions of packages.
+# Debian has another folder for zsh completions from packages.
 zsh="$PREFIX/share/zsh/site-functions"
 if [ "$PREFIX" = /usr ] && [ -e /etc/debian_version ]; then zsh=/usr/share/zsh/vendor-completions; fi
 

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export LOADTEST="${CARGO_TARGET_DIR:-target}/release/loadtest"
-# Both in one command, so that features are unified as in the demo's build and nothing is rebuilt.
+# One command builds both, so that cargo unifies their features as in the demo's build and rebuilds nothing.
 cargo build --release --quiet --package pixi-game-server --package loadtest --bins
 exec tools/with-server.sh sh -c \
   'exec "$LOADTEST" --server "ws://$HOST:$PORT/ws" --pid "$SERVER_PID" --alone "$@"' load-test "$@"

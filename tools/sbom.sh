@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the server's bill of materials in CycloneDX format to target/sbom/pixi-game-server.cdx.json, and checks that it lists
-# exactly the packages that cargo links into the server. Reproducible: without serial number and time.
+# exactly the packages that cargo links into the server. The file is reproducible: it has no serial number and no time.
 # Needs jq, and cargo-cyclonedx, which it installs when missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."

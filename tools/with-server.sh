@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Starts a server on a separate port, runs a command and always stops both. The command has HOST, PORT and SERVER_PID in its
+# Starts a server on a separate port, runs a command, and always stops both. The command finds HOST, PORT and SERVER_PID in its
 # environment: tools/with-server.sh sh -c 'curl -s $HOST:$PORT/health'
 # PORT (default 18108) and every setting of the server can be set in the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export HOST=127.0.0.1 PORT="${PORT:-18108}" MAX_CONNECTIONS="${MAX_CONNECTIONS:-19400}"
-# As start.sh.
+# The same as in start.sh.
 export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 bin="${CARGO_TARGET_DIR:-target}/release"
 cargo build --release --quiet --package pixi-game-server --bins

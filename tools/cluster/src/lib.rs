@@ -1,5 +1,5 @@
-//! A local cluster: several nodes of one world, with Redis between them and `HAProxy` in front. Starts and
-//! stops them in order; each can be killed, ended or paused on its own.
+//! A local cluster: several nodes of one world, with Redis between them and `HAProxy` in front. The processes start and
+//! stop in order; each can be killed, ended or paused on its own.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -26,10 +26,10 @@ const HAPROXY_CONFIG: &str = "deploy/haproxy-cluster.cfg";
 /// Connection limit of the balancer: two descriptors each, within the usual limit of a process.
 const MAXCONN: &str = "9000";
 
-/// Timeout of starting a process, generous for busy machines.
+/// Timeout for the start of a process, generous for busy machines.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
-/// Time after which the balancer's health checks have found the missing nodes.
+/// Time until the balancer's health checks have marked the missing nodes as down.
 const CHECKED: Duration = Duration::from_secs(2);
 
 /// Timeout of an HTTP request.
@@ -155,7 +155,7 @@ impl LocalCluster {
     /// The process can't be started.
     pub fn start_node(&mut self, at: usize) -> Result<(), Failure> {
         let mut command = self.program("pixi-game-server");
-        // Clears the settings of the environment: the defaults are measured.
+        // The node runs with default settings, whatever the environment contains.
         for setting in SETTINGS {
             command.env_remove(setting.variable);
         }
@@ -178,7 +178,7 @@ impl LocalCluster {
     /// Waits until a node accepts players.
     ///
     /// # Errors
-    /// The node does not in time, or the user interrupts.
+    /// The node does not accept players in time, or the user interrupts.
     pub fn await_node(&mut self, at: usize, interrupt: &Interrupt) -> Result<(), Failure> {
         let log = self.log_of(self.nodes[at].name);
         let node = &mut self.nodes[at];
@@ -287,7 +287,7 @@ fn wait(
 
 impl Drop for LocalCluster {
     fn drop(&mut self) {
-        // Front to back, so that no process logs errors about its backends.
+        // Front to back, so that no process logs errors about a missing backend.
         self.proxy = None;
         self.nodes.clear();
         self.redis = None;

@@ -1,5 +1,5 @@
-//! Shell completions: flags, and the values of flags with a fixed set. They offer only what the server accepts: a switch takes
-//! no separate value, and a setting that is a secret as a whole has no flag.
+//! Shell completions: flags, and the values of flags with a fixed set of values. They offer only arguments that the server
+//! accepts: a switch takes no separate value, and a setting whose whole value is secret has no flag.
 
 use std::fmt::Write as _;
 
@@ -94,7 +94,7 @@ pub fn bash(program: &str, flags: &[Flag]) -> String {
         "# bash completion for {program}\n\n\
          _{function}() {{\n    \
              local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} attached=\n    \
-             # bash takes --flag=value apart at the sign.\n    \
+             # bash splits --flag=value at the equals sign.\n    \
              if [[ $word == = ]]; then word='' attached=1\n    \
              elif [[ $before == = ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}} attached=1\n    \
              fi\n    \
@@ -178,7 +178,7 @@ mod tests {
         text.to_owned()
     }
 
-    /// Returns the problems the parser reports, without violated relations between settings, which don't concern the flag.
+    /// Returns the problems that the parser reports, except violated relations between settings, which don't concern the flag.
     fn problems(args: &[&str]) -> Vec<String> {
         let problems = run(args).err().map_or(Vec::new(), |error| error.problems().to_vec());
         problems.into_iter().filter(|problem| !problem.contains(": must be ")).collect()

@@ -1,7 +1,7 @@
 //! Generates the manual pages, shell completions and environment file that are installed with the programs. The sources are
 //! the table of settings and the `--help` of the programs in the same folder.
 //!
-//! Exit status: 0, 1 when a file can't be written, 2 for bad usage.
+//! Exit status: 0 on success, 1 if a file can't be written, 2 for invalid usage.
 
 mod completions;
 mod env_file;

@@ -82,7 +82,7 @@ fn flags(short: &str, long: &str, argument: Option<&str>) -> String {
     format!("--{long}{short}{argument}")
 }
 
-/// Returns a setting as a flag; a setting that is a secret as a whole has no flag, and a switch takes no value.
+/// Returns a setting as a flag. A setting whose whole value is secret has no flag, and a switch takes no value.
 fn term(setting: &Setting) -> String {
     if setting.secrecy == Secrecy::Whole {
         return setting.variable.to_owned();

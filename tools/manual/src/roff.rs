@@ -67,12 +67,12 @@ impl Page {
     }
 }
 
-/// Nothing in it is taken for a command or for another sign.
+/// Escapes text, so that roff interprets none of its characters.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq")
 }
 
-/// The same for a whole line, whose first sign could make it a request.
+/// Escapes a whole line. A first character `.` or `'` would make it a request.
 fn line(text: &str) -> String {
     let text = escaped(text);
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }

@@ -64,7 +64,7 @@ fn the_shells_parse_their_completions() {
     }
 }
 
-/// Returns the completions bash offers for a line.
+/// Returns the completions that bash offers for a line.
 fn offered_by_bash(line: &[&str]) -> Vec<String> {
     let program = line[0];
     let folder = written(&format!("bash-{program}"));

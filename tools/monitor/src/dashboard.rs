@@ -1,4 +1,4 @@
-//! The dashboard: handles keys, and draws. It restores the terminal at every end: a key, a signal, a panic or a
+//! The dashboard: handles keys, and draws. It restores the terminal however it ends: by a key, a signal, a panic or a
 //! closed terminal.
 
 use std::io;
@@ -20,7 +20,7 @@ const KEY_TIMEOUT: Duration = Duration::from_millis(100);
 /// Time for the main thread to end after a signal. It may be blocked on the terminal.
 const END_GRACE: Duration = Duration::from_secs(1);
 
-/// Exit status after the terminal has closed: that of SIGHUP.
+/// Exit status after the terminal has closed: the status of a process that SIGHUP ended.
 const HUNG_UP: u8 = 128 + SIGHUP as u8;
 
 /// Shortest and longest interval that can be set by keys.

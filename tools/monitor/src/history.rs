@@ -27,7 +27,7 @@ pub enum Trend {
 pub struct History {
     last: Option<(Instant, Sample)>,
     rates: Option<Rates>,
-    /// Since when the server is unreachable, and why.
+    /// Time since which the server is unreachable, and the reason.
     unreachable: Option<(Instant, String)>,
     points: VecDeque<[u64; 3]>,
 }
@@ -79,7 +79,7 @@ impl History {
         self.unreachable.is_some()
     }
 
-    /// Returns since when the server is unreachable and why, if it is.
+    /// Returns the time since which the server is unreachable, and the reason; `None` if it is reachable.
     pub fn unreachable(&self) -> Option<(Instant, &str)> {
         self.unreachable.as_ref().map(|(since, why)| (*since, why.as_str()))
     }

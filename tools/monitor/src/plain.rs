@@ -158,7 +158,7 @@ fn refusals(history: &History) -> Vec<Row> {
     rows
 }
 
-/// Returns the resumed sessions, and the cookies of unknown sessions.
+/// Returns the number of reconnects, and of cookies of unknown sessions.
 fn resumes(sample: &Sample) -> String {
     let number = |key: &str| sample.number(key);
     [integer(number("resumes.hit") + number("resumes.taken_over")), integer(number("resumes.miss"))]

@@ -95,7 +95,7 @@ fn measurement(matches: &Matches) -> Result<Measurement, String> {
         return Err(format!("{stray}: unexpected argument; put flags of the load test after --"));
     }
     match matches.free.first().map(String::as_str) {
-        // A prime, so that sampling does not run in step with periodic work such as ticks.
+        // The default is a prime, so that sampling does not run in step with periodic work such as ticks.
         Some("cpu") => Ok(Measurement::Cpu { frequency_hz: number(matches, "frequency", 997, 10_000)? }),
         Some("mem") => match matches.opt_str("frequency") {
             Some(text) => Err(format!("--frequency {text}: valid only with cpu")),

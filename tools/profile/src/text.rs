@@ -3,12 +3,12 @@
 /// Prefix of the names of the server's functions.
 const PROJECT: &str = "pixi_game_server::";
 
-/// Formats a part of a whole as a percentage. The share of an empty whole is 0.
+/// Formats a part of a whole as a percentage; 0 if the whole is 0.
 pub fn percent(part: u64, whole: u64) -> String {
     format!("{:5.1} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
-/// Formats bytes in B, kB or MB, by their magnitude.
+/// Formats bytes in B, kB or MB, depending on their magnitude.
 pub fn bytes(bytes: u64) -> String {
     match bytes as f64 {
         few if few < 10_000.0 => format!("{few} B"),

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 fn profile(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_profile"));
-    // No program is found there, so perf counts as not installed.
+    // The directory does not exist, so perf counts as not installed.
     command.env("PATH", "/nowhere").arg(format!("--output={}", env!("CARGO_TARGET_TMPDIR")));
     command.args(args).output().expect("the program starts")
 }

@@ -1,4 +1,4 @@
-//! The verdict of a soak: the server ends in the state in which it started, and has lost nothing. Pure.
+//! The verdict of a soak: whether the server ends in the state in which it started, and has lost nothing. Pure.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ const GROWTH_MAX: f64 = 0.01;
 /// Tick rate of the server, in Hz.
 const TICK_RATE_HZ: f64 = 60.0;
 
-/// Maximum error of descriptors minus open sockets: the two numbers of a sample are read one after the other.
+/// Maximum error of descriptors minus open sockets; a sample reads the two numbers at different times.
 const SAMPLE_ERROR: f64 = 2.0;
 
 /// One condition of the verdict.
@@ -139,7 +139,7 @@ fn threads(samples: &[&Sample]) -> Finding {
 fn answers(samples: &[Sample]) -> Finding {
     let silent = samples.iter().filter(|sample| sample.own.is_none()).count();
     let found = format!("{} of {}", samples.len() - silent, samples.len());
-    finding("questions answered", "all", found, silent == 0 && !samples.is_empty())
+    finding("requests answered", "all", found, silent == 0 && !samples.is_empty())
 }
 
 fn counts(run: &Run) -> Finding {
@@ -284,7 +284,7 @@ mod tests {
             broken(|run| last_own(run).worker_panics = 1),
             ["faults of the server, panics and dropped log lines"]
         );
-        assert_eq!(broken(|run| run.samples[20].own = None), ["questions answered"]);
+        assert_eq!(broken(|run| run.samples[20].own = None), ["requests answered"]);
         let lost = json!({ "ok": false, "interrupted": false, "problems": ["1 connections were lost"] });
         assert_eq!(broken(|run| run.load = Some(lost.clone())), ["verdict of the load test"]);
         assert_eq!(broken(|run| run.broken.push("hostile ended".to_owned())), ["programs"]);

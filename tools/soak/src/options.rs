@@ -18,7 +18,7 @@ const VARIABLES: [&Variable; 5] = [&DURATION, &CLIENTS, &CHURN, &HOSTILE, &RESUL
 /// Maximum duration, in seconds: a week.
 const DURATION_S_MAX: u64 = 7 * 86_400;
 
-/// Minimum duration, in seconds; memory at both ends must be comparable.
+/// Minimum duration, in seconds, so that memory at the beginning and the end is comparable.
 const DURATION_S_MIN: u64 = 30;
 
 /// Maximum number of players, within the usual limit of 20,000 open files.

@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::run::Run;
 use crate::sample::Sample;
 
-/// Maximum number of rows in the table over time.
+/// Maximum number of rows in the table of samples over time.
 const ROWS_MAX: usize = 13;
 
 /// The time, machine and code of a soak.

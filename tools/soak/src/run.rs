@@ -35,13 +35,13 @@ const HOSTILE_PATIENCE: Duration = Duration::from_secs(15);
 /// Maximum time until the server has closed all connections; exceeds every deadline of a connection.
 const REST_PATIENCE: Duration = Duration::from_secs(75);
 
-/// Time in which the connections of the readiness probe close.
+/// Time in which the connections of the readiness probe are closed.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
 /// The observations of a soak.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// Samples in the order of time.
+    /// Samples in chronological order.
     pub samples: Vec<Sample>,
     /// Descriptors of the server before the first player.
     pub descriptors_before: u64,
@@ -72,7 +72,7 @@ struct Load {
 }
 
 impl<'a> Soak<'a> {
-    /// Finds the programs in the folder of this one.
+    /// Locates the programs beside this one.
     ///
     /// # Errors
     /// A program is missing, or the folder of the logs can't be created.
@@ -121,7 +121,7 @@ impl<'a> Soak<'a> {
 
     fn server_command(&self, port: u16, log: &Path) -> Result<Command, Failure> {
         let mut command = Command::new(self.programs.join("pixi-game-server"));
-        // The soak tests the defaults.
+        // The server runs with default settings, whatever the environment contains.
         for setting in SETTINGS {
             command.env_remove(setting.variable);
         }
@@ -219,7 +219,7 @@ impl<'a> Soak<'a> {
         }
     }
 
-    /// Notes hostile peers that ended early.
+    /// Records that the hostile peers ended early, if they did.
     fn check_hostile(&self, load: &mut Load, elapsed: Duration, run: &mut Run) -> Result<(), Failure> {
         let Some(hostile) = &mut load.hostile else { return Ok(()) };
         if let Some(status) = hostile.status()? {
@@ -234,7 +234,7 @@ impl<'a> Soak<'a> {
 
     /// Waits for the hostile peers and reads the results of the load test.
     fn end_load(&self, mut load: Load, run: &mut Run) -> Result<(), Failure> {
-        // After a failure there is no point in waiting.
+        // After a failure, the soak does not wait for them.
         let patience = if run.broken.is_empty() { HOSTILE_PATIENCE } else { Duration::ZERO };
         if let Some(hostile) = &mut load.hostile {
             match self.interrupt.wait_for(patience, || Ok(hostile.status()?))? {
@@ -249,7 +249,7 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
-    /// Waits until the server has only the connection of the question, and returns the last sample.
+    /// Waits until the connection of the sample's own request is the only one, and returns the last sample.
     fn rest(&self, server: &Process, probe: ReadinessProbe<'_>) -> Result<Option<Sample>, Failure> {
         let sample = || Sample::take(server.id(), probe.address(), 0.0);
         let mut last = sample();
@@ -258,7 +258,7 @@ impl<'a> Soak<'a> {
             let own = last.as_ref().and_then(|sample| sample.own.as_ref());
             Ok(own.is_none_or(|own| own.open <= 1).then_some(()))
         })?;
-        // The socket of the question closes shortly after its answer.
+        // The request's socket closes shortly after the response.
         self.interrupt.sleep(START_PAUSE)?;
         Ok(last.map(|last| Sample { descriptors: descriptors(server.id()).unwrap_or(0), ..last }))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use stage::http::get_json;
 
-/// Timeout of an answer.
+/// Timeout of a response.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Clock ticks of `/proc` per second: always 100 on Linux in user space.
@@ -31,7 +31,7 @@ pub struct Sample {
     pub waited_s: f64,
     /// Time stolen by other virtual machines, over all cores, in seconds.
     pub stolen_s: f64,
-    /// Its metrics; none without an answer in time.
+    /// Its metrics; `None` without a response in time.
     pub own: Option<Own>,
 }
 
@@ -54,7 +54,7 @@ pub struct Own {
     pub upgraded: u64,
     /// Closed connections of players, for all reasons.
     pub closed: u64,
-    /// Players dropped without read progress.
+    /// Players dropped because they made no read progress.
     pub stalled: u64,
     /// Connections of players closed by a fault of the server.
     pub internal_errors: u64,
@@ -76,7 +76,7 @@ impl Sample {
         ticks_skipped,busy_ns,governor_level,upgraded,closed,stalled,internal_errors,refused,protocol_errors,rate_limited,\
         worker_panics,log_lines_dropped";
 
-    /// Reads the process and asks the server; none if the process has ended.
+    /// Samples the process and requests the server's metrics. Returns `None` if the process has ended.
     pub fn take(pid: u32, server: SocketAddr, at_s: f64) -> Option<Sample> {
         let own = get_json(server, "/metrics", PATIENCE).ok().as_ref().and_then(Own::of);
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -156,7 +156,7 @@ impl Own {
     }
 }
 
-/// Number of open descriptors of a process; none if it has ended.
+/// Returns the number of open descriptors of a process, or `None` if it has ended.
 pub fn descriptors(pid: u32) -> Option<u64> {
     fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as u64)
 }
@@ -171,14 +171,14 @@ fn number_in(text: &str, word: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The second number of `schedstat`, if the kernel has it.
+/// Returns the second number of `schedstat`, in seconds; 0 if the kernel has none.
 fn waited_s(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
     let waited_ns = text.split_ascii_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
     waited_ns.unwrap_or(0) as f64 / 1e9
 }
 
-/// The eighth number of the first line of `/proc/stat`.
+/// Returns the eighth number of the first line of `/proc/stat`, in seconds.
 fn stolen_s() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();

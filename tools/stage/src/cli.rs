@@ -90,7 +90,7 @@ pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Opt
     (servers.len() <= most).then_some(servers)
 }
 
-/// The text of an option with its name as given, as a prefix for messages.
+/// The name of an option in its given form, as a prefix for messages, and its text; `None` if it was not given.
 pub type Given = Option<(String, String)>;
 
 /// Returns the flag's text, or else that of the environment variable of the same name. An empty variable counts as

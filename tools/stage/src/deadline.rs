@@ -1,5 +1,5 @@
-//! A connection with one deadline for all its reads and writes. A server that sends a byte now and then does not
-//! extend it.
+//! A connection with one deadline for all its reads and writes. A server that sends single bytes does not extend the
+//! deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Waiting that Ctrl-C ends, so that a tool can clean up.
+//! Waits that Ctrl-C ends, so that a tool can clean up.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -114,7 +114,7 @@ impl Interrupt {
         }
     }
 
-    /// For tests, which share a process and would interrupt each other with signals.
+    /// Returns an interrupt without signal handlers. Tests share a process and would interrupt each other with signals.
     #[cfg(test)]
     pub(crate) fn unwatched() -> Self {
         Self { signal: Arc::default() }

@@ -1,7 +1,7 @@
 //! Shared code of the tools. It starts a server and its load, waits for them, queries them, and always ends them.
 //!
-//! * [`process`]: a child that never outlives its handle. [`server`]: a child that is ready to serve.
-//! * [`interrupt`]: waiting that Ctrl-C ends. [`failure`]: other reasons for an early end.
+//! * [`process`]: a child process that never outlives its handle. [`server`]: starts a server and waits until it is ready.
+//! * [`interrupt`]: waits that Ctrl-C ends. [`failure`]: all reasons for an early end.
 //! * [`http`]: one request and its response, within one deadline ([`deadline`]). [`endpoint`]: the address of a
 //!   server.
 //! * [`cli`]: options from flags and environment variables.

@@ -36,7 +36,7 @@ pub fn free_ports(count: usize) -> Result<Vec<u16>, Failure> {
     ports.map_err(|error| Failure::Failed(format!("no port is free: {error}")))
 }
 
-/// How to detect that a server is ready, and how to report that it is not.
+/// The check that detects a ready server, and the log to quote if it does not become ready.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadinessProbe<'a> {
     /// Its port on 127.0.0.1.

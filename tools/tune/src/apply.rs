@@ -13,12 +13,12 @@ pub enum Change<'a> {
     Applied(&'a KernelSetting),
     /// The kernel refused it.
     Refused(&'a KernelSetting, io::Error),
-    /// A process limit, which the service manager or the shell sets before it starts the server.
+    /// Nothing was changed: the service manager or the shell sets a process limit before it starts the server.
     ProcessLimit(&'a KernelSetting),
 }
 
 impl Change<'_> {
-    /// Returns whether nothing is left to do in the kernel.
+    /// Whether the kernel needs no further change.
     pub fn is_done(&self) -> bool {
         !matches!(self, Change::Refused(..))
     }

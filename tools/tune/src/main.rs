@@ -1,6 +1,6 @@
 //! Checks kernel settings against a number of players and prints a table, prints a sysctl file, or applies the changes.
 //!
-//! Exit status: 0 when every setting is sufficient or was made so, 1 when one is not, 2 for bad usage.
+//! Exit status: 0 if every setting is sufficient or was made so, 1 otherwise, 2 for invalid usage.
 
 mod apply;
 mod options;

@@ -16,7 +16,7 @@ pub struct Options {
     pub action: Action,
 }
 
-/// What the program does with the settings.
+/// The action on the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Print a table.
@@ -27,10 +27,10 @@ pub enum Action {
     Apply,
 }
 
-/// The parsed command line.
+/// A parsed command line.
 pub type Command = cli::Command<Options>;
 
-/// Parses the arguments that follow the program's name; `variable` looks up the environment for options not given.
+/// Parses the arguments that follow the program's name; `variable` returns environment variables for missing flags.
 ///
 /// # Errors
 /// One line that names the option, the value and the allowed values.

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-tune");
 
-/// Runs a shell script in new namespaces of these kinds, with an accept queue that is critical; `$0` is the program.
+/// Runs a shell script in new namespaces of these kinds, with a critically short accept queue. `$0` is the program.
 fn in_namespaces(kinds: &[&str], script: &str) -> Output {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let root: &[&str] = if is_root { &[] } else { &["--map-root-user"] };

@@ -9,8 +9,8 @@ use crate::text::short_name;
 /// Suffix that inferno's folder gives a kernel function.
 const KERNEL_MARK: &str = "_[k]";
 
-/// Substrings of the names of startup functions, between the start of a thread and the program's first function. Stacks
-/// omit these functions.
+/// Substrings that identify startup functions: those between the start of a thread and the program's first function.
+/// Stacks omit these functions.
 const STARTUP_FUNCTIONS: [&str; 12] = [
     "catch_unwind",
     "FnOnce",

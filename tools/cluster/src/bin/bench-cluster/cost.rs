@@ -18,7 +18,7 @@ const MEASURED: Duration = Duration::from_secs(20);
 /// Kernel clock ticks per second (`USER_HZ`), the same on all machines.
 const TICKS_PER_S: f64 = 100.0;
 
-/// Resources used up to one point in time.
+/// Cumulative resource usage at one point in time.
 struct Meter {
     at: Instant,
     servers_s: f64,
@@ -57,8 +57,7 @@ impl Meter {
 /// CPU time of a process, in seconds.
 fn cpu_s(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The fields after the name, which may contain anything; user and system time are fields 14 and 15 of the
-    // line.
+    // Splits after the name, which may contain anything. User and system time are fields 14 and 15 of the line.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
 }

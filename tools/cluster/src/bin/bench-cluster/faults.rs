@@ -1,4 +1,4 @@
-//! Effects of a server or Redis that dies, hangs or is replaced under load: losses, and how long the worlds
+//! Effects of a server or Redis that dies, hangs or is replaced under load: losses, and the time for which the worlds
 //! differ.
 //!
 //! The cluster is consistent when every server shows all players of all others; screens follow within 50 ms.
@@ -47,7 +47,7 @@ const FAULTS: [(&str, Fault, &str); 5] = [
     ("Redis is killed, and restarted after 5 s", kill_redis, "none"),
     ("Redis hangs for 10 s", hang_redis, "none"),
     ("a server hangs for 10 s", hang_server, "none"),
-    // The load test's players do not reconnect; those in tests/cluster do.
+    // The load test's players do not reconnect; tests/cluster has players that do.
     ("all three servers are replaced, one by one", replace_all, "all, once"),
 ];
 
@@ -56,7 +56,7 @@ pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<Stri
     let mut text = format!(
         "`loadtest {LOAD}` over three servers behind HAProxy, with a fault during the load. *Noticed*: until the remaining servers \
          show no lost player. *Healed*: from the end of the fault until every server shows all players.\n\n\
-         | fault | noticed, s | healed, s | connections lost | expected | MOVEs without ack | pictures at the end |\n\
+         | fault | noticed, s | healed, s | connections lost | expected | MOVEs without ack | replicas at the end |\n\
          |---|---:|---:|---:|---|---:|---|\n"
     );
     for (name, fault, expected) in FAULTS {
@@ -85,7 +85,7 @@ pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<Stri
             problems.push(format!("{name}: {lost} connections lost"));
         }
         if missing + wrong > 0 {
-            problems.push(format!("{name}: {missing} MOVEs without ack, {wrong} faults in pictures"));
+            problems.push(format!("{name}: {missing} MOVEs without ack, {wrong} faults in replicas"));
         }
     }
     Ok(text)
@@ -125,8 +125,7 @@ fn start_load(cluster: &LocalCluster, output: &std::path::Path) -> Result<Proces
     Process::start("loadtest", &mut command)
 }
 
-/// Whether every answering server with local players shows exactly the players of the other answering
-/// servers.
+/// Whether every server that responds and has local players shows exactly the players of the other responding servers.
 fn is_whole(cluster: &LocalCluster) -> bool {
     let known: Vec<(u64, u64, u64)> = cluster
         .nodes
@@ -219,7 +218,7 @@ fn replace_all(
     Ok((None, Some(slowest_s)))
 }
 
-/// Whether no server shows any ghost.
+/// Whether no server shows a ghost.
 fn shows_no_ghosts(cluster: &LocalCluster) -> bool {
     let ghosts =
         |node: &cluster::Node| node.metrics().and_then(|metrics| metrics["cluster"]["ghosts"].as_u64());

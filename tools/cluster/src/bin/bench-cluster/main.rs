@@ -1,4 +1,4 @@
-//! Measures one world of several servers: delays for players, effects of faults, and cost.
+//! Measures a cluster of several servers with one world: delays for players, effects of faults, and cost.
 
 mod cost;
 mod faults;

@@ -16,7 +16,8 @@ const LOAD: &str = "--clients 600 --moves-per-second 5 --duration 20s";
 /// Publish interval of a node, in milliseconds; on average a change waits for half of it.
 const ROUND_MS: f64 = 50.0;
 
-/// Allowed mean delay of a change beyond that on its way to another node, in milliseconds.
+/// Allowed mean delay that the bus adds to a change on its way to another node, in milliseconds, beyond the publish
+/// interval.
 const ADDED_MS_MAX: f64 = 5.0;
 
 /// Runs the load test against `count` servers. Returns its results, with the bus's own delay in milliseconds
@@ -83,12 +84,11 @@ pub fn measure(interrupt: &Interrupt, problems: &mut Vec<String>) -> Result<Stri
         if all.is_empty() { "nothing".to_owned() } else { all.join("; ") }
     };
     let (wrong_alone, wrong_joined) = (wrong(&alone), wrong(&joined));
-    let _ = writeln!(text, "| lost or wrong, pictures included | {wrong_alone} | {wrong_joined} |");
+    let _ = writeln!(text, "| lost or wrong, replicas included | {wrong_alone} | {wrong_joined} |");
     if wrong_joined != "nothing" {
         problems.push(format!("three servers: {wrong_joined}"));
     }
-    // A third of the viewers of a change are on the server of its player, and see it as fast as on a single
-    // server.
+    // A third of the viewers of a change are on the player's own server, and see it as fast as on a single server.
     let (one, three) =
         (spread(&alone, "/to_screen_ms/mean").median, spread(&joined, "/to_screen_ms/mean").median);
     let across = (three - one / 3.0) * 1.5;
