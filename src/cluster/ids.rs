@@ -45,24 +45,24 @@ struct Block {
 }
 
 impl Ids {
-    /// End of all ids known to be granted.
+    /// Returns the end of all ids known to be granted.
     pub fn end(&self) -> u32 {
         self.own_end.max(self.announced_end)
     }
 
-    /// End of all ids granted to this node.
+    /// Returns the end of all ids granted to this node.
     pub fn own_end(&self) -> u32 {
         self.own_end
     }
 
-    /// Current bounds for the id counter.
+    /// Returns the current bounds for the id counter.
     pub fn bounds(&self, now_ms: u64) -> Bounds {
         let lead_max = if self.leased_ms.is_none() { IDS_LEAD_MAX } else { u32::MAX };
         Bounds { min: self.end(), max: self.max(now_ms), lead_max }
     }
 
-    /// Highest plausible end of granted ids: the own end plus the ids that a cluster may use up since the last
-    /// lease.
+    /// Returns the highest plausible end of granted ids: the own end plus the ids that a cluster may use up
+    /// since the last lease.
     fn max(&self, now_ms: u64) -> u32 {
         let Some(leased_ms) = self.leased_ms else { return IDS_FRESH_END_MAX };
         let used_since = now_ms.saturating_sub(leased_ms) / 1_000 * IDS_PER_S_MAX;
@@ -122,13 +122,13 @@ impl Ids {
         self.blocks.retain(|_, block| block.node != node);
     }
 
-    /// Whether a peer with ids up to `end` can own a player with this id: neither an id of this node nor one in
-    /// another peer's block.
+    /// Returns whether a peer with ids up to `end` can own a player with this id: neither an id of this node
+    /// nor one in another peer's block.
     pub fn may_have(&self, node: NodeId, end: u32, id: u32) -> bool {
         (PLAYER_ID_FIRST..end).contains(&id) && !self.is_own(id) && !self.is_of_another(node, id)
     }
 
-    /// Whether this id was granted to this node.
+    /// Returns whether this id was granted to this node.
     pub fn is_own(&self, id: u32) -> bool {
         let at = self.own.partition_point(|own| own.end <= id);
         self.own.get(at).is_some_and(|own| own.contains(&id))
@@ -140,7 +140,7 @@ impl Ids {
     }
 }
 
-/// The first id of the lease with this end.
+/// Returns the first id of the lease with this end.
 fn first_of(end: u32) -> u32 {
     end.saturating_sub(LEASE_IDS).max(PLAYER_ID_FIRST)
 }

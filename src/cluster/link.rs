@@ -74,7 +74,7 @@ pub enum LinkEvent {
 }
 
 impl LinkEvent {
-    /// Size in the queue, in bytes.
+    /// Returns the size in the queue, in bytes.
     pub fn bytes(&self) -> usize {
         QUEUE_ENTRY_BYTES
             + match self {
@@ -86,7 +86,7 @@ impl LinkEvent {
 }
 
 impl Command {
-    /// Size in the queue, in bytes.
+    /// Returns the size in the queue, in bytes.
     fn bytes(&self) -> usize {
         QUEUE_ENTRY_BYTES
             + match self {
@@ -221,28 +221,29 @@ impl Link {
         Ok(Self { commands: Some(commands), inbox, commander_ended, shared })
     }
 
-    /// Host, port and database, without the password.
+    /// Returns host, port and database, without the password.
     pub fn address(&self) -> &str {
         &self.shared.address.shown
     }
 
-    /// Counters of both threads.
+    /// Returns the counters of both threads.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
 
-    /// Whether both connections are established.
+    /// Returns whether both connections are established.
     pub fn is_up(&self) -> bool {
         self.shared.is_command_connected.load(Ordering::Acquire)
             && self.shared.is_subscriber_connected.load(Ordering::Acquire)
     }
 
-    /// Subscribers of the common channel, this node included, as last counted by Redis; 0 when unknown.
+    /// Returns the number of subscribers of the common channel, this node included, as last counted by Redis;
+    /// 0 when unknown.
     pub fn subscribers(&self) -> u64 {
         self.shared.subscribers.load(Ordering::Relaxed)
     }
 
-    /// Number of connections made so far; it grows with every reconnect.
+    /// Returns the number of connections made so far; it grows with every reconnect.
     pub fn generation(&self) -> u64 {
         self.shared.generation.load(Ordering::Acquire)
     }
@@ -359,17 +360,19 @@ impl Shared {
     }
 }
 
-/// The log line for an unreachable bus.
+/// Returns the log line for an unreachable bus.
 fn unreachable_line(shown: &str, error: &dyn Display) -> String {
     format!("CLUSTER_URL: the bus at {shown} does not answer: {error}; the server keeps trying")
 }
 
-/// Number of consecutive failures before this attempt. A connection that lasted [`LINK_STABLE_MS`] resets it.
+/// Returns the number of consecutive failures before this attempt. A connection that lasted [`LINK_STABLE_MS`]
+/// resets it.
 fn failures_in_a_row(failures: u32, began: Instant) -> u32 {
     if began.elapsed() >= Duration::from_millis(LINK_STABLE_MS) { 0 } else { failures }
 }
 
-/// Delay before the next attempt: exponential with jitter, so that nodes don't reconnect simultaneously.
+/// Returns the delay before the next attempt: exponential with jitter, so that nodes don't reconnect
+/// simultaneously.
 fn backoff(failures: u32) -> Duration {
     let max_ms = LINK_BACKOFF_MS.start << failures.min(10);
     let max_ms = max_ms.min(LINK_BACKOFF_MS.end);

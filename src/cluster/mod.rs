@@ -133,17 +133,17 @@ impl Node {
         Self { age_us_max: Some(TAGGED_AGE_MS_MAX * 1_000), ..self }
     }
 
-    /// The peers and their ghosts.
+    /// Returns the peers and their ghosts.
     pub fn remote(&self) -> &RemoteNodes {
         &self.remote
     }
 
-    /// The grid of regions.
+    /// Returns the grid of regions.
     pub fn regions(&self) -> RegionGrid {
         self.remote.regions()
     }
 
-    /// Known leases of ids.
+    /// Returns the known leases of ids.
     pub fn ids(&self) -> &Ids {
         self.remote.ids()
     }
@@ -159,7 +159,7 @@ impl Node {
         is_taken
     }
 
-    /// Whether the subscriptions are due for an update.
+    /// Returns whether the subscriptions are due for an update.
     pub fn is_interest_due(&self, now: Now) -> bool {
         now.ms >= self.interest_due_ms
     }

@@ -21,17 +21,17 @@ impl RegionGrid {
         Self { columns: along(width), rows: along(height) }
     }
 
-    /// Number of regions.
+    /// Returns the number of regions.
     pub fn count(self) -> usize {
         (self.columns * self.rows) as usize
     }
 
-    /// The region that contains a position.
+    /// Returns the region that contains a position.
     pub fn of(self, place: Position) -> Region {
         self.row(i32::from(place.y)) * self.columns + self.column(i32::from(place.x))
     }
 
-    /// Regions that overlap a rectangle, clamped to the world.
+    /// Returns the regions that overlap a rectangle, clamped to the world.
     pub fn overlapping(self, left: i32, top: i32, right: i32, bottom: i32) -> impl Iterator<Item = Region> {
         let (first, last) = (self.column(left), self.column(right));
         (self.row(top)..=self.row(bottom))
@@ -74,17 +74,17 @@ impl RegionSet {
         *word &= !bit;
     }
 
-    /// Whether the set contains the region; false for regions outside the world.
+    /// Returns whether the set contains the region; false for regions outside the world.
     pub fn contains(&self, region: Region) -> bool {
         self.words.get(region as usize / 64).is_some_and(|word| word >> (region % 64) & 1 == 1)
     }
 
-    /// Number of regions in the set.
+    /// Returns the number of regions in the set.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the set is empty.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -75,7 +75,8 @@ struct Ghost {
 }
 
 impl Ghost {
-    /// Whether the ghost was updated by a newer message, which blocks older ones for [`SEQUENCE_HOLD_MS`].
+    /// Returns whether the ghost was updated by a newer message, which blocks older ones for
+    /// [`SEQUENCE_HOLD_MS`].
     fn is_newer_than(&self, origin: Origin) -> bool {
         self.sequence > origin.sequence && origin.now_ms.saturating_sub(self.last_seen_ms) < SEQUENCE_HOLD_MS
     }
@@ -113,32 +114,32 @@ impl RemoteNodes {
         self.peers.values()
     }
 
-    /// Whether there is any peer.
+    /// Returns whether there is any peer.
     pub fn has_peers(&self) -> bool {
         !self.peers.is_empty()
     }
 
-    /// Whether that node is a known peer.
+    /// Returns whether that node is a known peer.
     pub fn contains(&self, node: NodeId) -> bool {
         self.peers.contains_key(&node)
     }
 
-    /// Regions this node subscribes to.
+    /// Returns the regions this node subscribes to.
     pub fn subscriptions(&self) -> &RegionSet {
         &self.subscriptions
     }
 
-    /// Snapshots that corrected a region, the first one of each region aside.
+    /// Returns the number of snapshots that corrected a region, the first one of each region aside.
     pub fn resyncs(&self) -> u64 {
         self.resyncs
     }
 
-    /// Players, regions and ids from the bus that were implausible or exceeded a bound.
+    /// Returns the number of players, regions and ids from the bus that were implausible or exceeded a bound.
     pub fn implausible(&self) -> u64 {
         self.implausible
     }
 
-    /// Known leases of ids.
+    /// Returns the known leases of ids.
     pub fn ids(&self) -> &Ids {
         &self.ids
     }
@@ -147,7 +148,7 @@ impl RemoteNodes {
         &mut self.ids
     }
 
-    /// Whether the last claim of ids by this node was plausible; true for unknown nodes.
+    /// Returns whether the last claim of ids by this node was plausible; true for unknown nodes.
     pub fn has_plausible_ids(&self, node: NodeId) -> bool {
         self.peers.get(&node).is_none_or(|peer| !peer.has_implausible_ids)
     }
@@ -329,7 +330,7 @@ impl RemoteNodes {
         known.ids.insert(entity.id);
     }
 
-    /// Whether a peer can own a player with this id.
+    /// Returns whether a peer can own a player with this id.
     fn may_own(&self, node: NodeId, id: u32) -> bool {
         self.peers.get(&node).is_some_and(|peer| self.ids.may_have(node, peer.ids_end, id))
     }
@@ -352,7 +353,7 @@ impl RemoteNodes {
         self.peers.get_mut(&node)?.regions.get_mut(&region)
     }
 
-    /// The grid of regions.
+    /// Returns the grid of regions.
     pub fn regions(&self) -> RegionGrid {
         self.regions
     }

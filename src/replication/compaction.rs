@@ -33,12 +33,12 @@ impl<T: Copy + Default> Compactor<T> {
         self.kept += kept;
     }
 
-    /// The kept items, in the order of the input.
+    /// Returns the kept items, in the order of the input.
     pub(super) fn kept(&self) -> &[T] {
         &self.items[..self.kept]
     }
 
-    /// The kept items, for reordering.
+    /// Returns the kept items for reordering.
     pub(super) fn kept_mut(&mut self) -> &mut [T] {
         &mut self.items[..self.kept]
     }

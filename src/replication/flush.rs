@@ -124,7 +124,7 @@ fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Sc
     scratch.changed.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
 }
 
-/// Whether any member in `scratch.changed` has changed.
+/// Returns whether any member in `scratch.changed` has changed.
 fn has_changed_members(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
     let mut slots = scratch.changed.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
     slots.any(|slot| world.entity_state(slot).has_changed_since(viewer.sent_until))

@@ -112,27 +112,27 @@ impl Governor {
         self.calm_windows = 0;
     }
 
-    /// The current quality.
+    /// Returns the current quality.
     pub fn quality(&self) -> QualityLevel {
         self.levels[self.level]
     }
 
-    /// The current level; 0 is the configured quality.
+    /// Returns the current level; 0 is the configured quality.
     pub fn level(&self) -> usize {
         self.level
     }
 
-    /// The configured quality.
+    /// Returns the configured quality.
     pub fn configured(&self) -> QualityLevel {
         self.levels[0]
     }
 
-    /// The highest level.
+    /// Returns the highest level.
     pub fn level_max(&self) -> usize {
         self.levels.len() - 1
     }
 
-    /// Number of degradations since the start.
+    /// Returns the number of degradations since the start.
     pub fn degradations_total(&self) -> u64 {
         self.degradations_total
     }
@@ -186,7 +186,7 @@ impl Governor {
         self.level = level;
     }
 
-    /// Upper bound on how busy the event loop would be one level lower, in percent.
+    /// Returns an upper bound on how busy the event loop would be one level lower, in percent.
     fn busy_percent_after_restore(&self, busy_percent: u64, replication_percent: u64) -> u64 {
         let (here, below) = (self.levels[self.level], self.levels[self.level - 1]);
         let grown = |work: u64, above: u64, under: u64| (work * above).div_ceil(under);
@@ -204,7 +204,7 @@ impl Governor {
     }
 }
 
-/// The levels from the configured quality down to the lowest acceptable one.
+/// Returns the levels from the configured quality down to the lowest acceptable one.
 fn quality_levels(configured: QualityLevel) -> Vec<QualityLevel> {
     let mut quality = configured;
     let mut levels = vec![quality];

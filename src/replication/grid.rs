@@ -31,18 +31,18 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// The square with this half side around a point.
+    /// Returns the square with this half side around a point.
     pub fn around(x: i32, y: i32, half_side: i32) -> Self {
         Self { left: x - half_side, top: y - half_side, right: x + half_side, bottom: y + half_side }
     }
 
-    /// Whether the point is inside the rectangle or on an edge.
+    /// Returns whether the point is inside the rectangle or on an edge.
     pub fn contains(&self, x: i32, y: i32) -> bool {
         // Branch-free: in a crowd, the result of each of the four comparisons is unpredictable.
         (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
     }
 
-    /// The intersection of both rectangles.
+    /// Returns the intersection of both rectangles.
     #[must_use]
     pub fn intersect(&self, other: &Self) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Rect {
         }
     }
 
-    /// Whether this rectangle contains the other one.
+    /// Returns whether this rectangle contains the other one.
     pub fn covers(&self, other: &Self) -> bool {
         self.contains(other.left, other.top) && self.contains(other.right, other.bottom)
     }
@@ -117,13 +117,13 @@ impl Grid {
         self.starts[0] = 0;
     }
 
-    /// All entries, in cell order.
+    /// Returns all entries, in cell order.
     pub fn entries(&self) -> &[GridEntry] {
         &self.entries
     }
 
-    /// The entries of all cells that the rectangle touches, as one run per row of cells. A superset of the
-    /// entries inside it.
+    /// Returns the entries of all cells that the rectangle touches, as one run per row of cells. A
+    /// superset of the entries inside it.
     pub fn runs(&self, rect: Rect) -> impl Iterator<Item = &[GridEntry]> {
         let (first, last) = (self.column(rect.left), self.column(rect.right));
         let is_empty = rect.top > rect.bottom || rect.left > rect.right;
@@ -135,7 +135,7 @@ impl Grid {
         })
     }
 
-    /// The longer side of a cell, in units.
+    /// Returns the longer side of a cell, in units.
     pub fn cell_side(&self) -> i32 {
         self.cell_side
     }

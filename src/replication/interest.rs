@@ -113,8 +113,8 @@ pub(crate) fn update_interest(
     first_entered
 }
 
-/// Positions of the members that reached `age` after tick `since`. Each member is returned by exactly one
-/// update, however far apart updates are.
+/// Returns the positions of the members that reached `age` after tick `since`. Each member is returned by
+/// exactly one update, however far apart updates are.
 fn members_reaching_age(members: &InterestSet, age: Tick, since: Tick, now: Tick) -> Range<usize> {
     members.count_aged(age + (now - since), now)..members.count_aged(age, now)
 }
@@ -240,8 +240,8 @@ fn find_entering(scratch: &mut Scratch) -> u64 {
     farthest
 }
 
-/// Regions in which a change or a movement can matter until the next update. `farthest` is the squared
-/// distance of the farthest member.
+/// Returns the regions in which a change or a movement can matter until the next update. `farthest` is the
+/// squared distance of the farthest member.
 fn regions_of_interest(
     viewer: &Viewer,
     world: &World,

@@ -19,7 +19,7 @@ impl InterestMask {
     /// Mask of a slot without a viewer; always quiet.
     pub(super) const NO_VIEWER: Self = Self { regions: 0, since: 0, quiet_until: Tick::MAX };
 
-    /// Whether nothing needs to be sent in tick `now`. If so, records that tick in `since`.
+    /// Returns whether nothing needs to be sent in tick `now`. If so, records that tick in `since`.
     pub(super) fn is_quiet(&mut self, dirty: &DirtyRegions, now: Tick) -> bool {
         let is_quiet = now < self.quiet_until
             && !dirty.has_moved(self.regions, self.since)

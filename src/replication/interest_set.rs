@@ -18,7 +18,7 @@ pub(crate) struct InterestEntry {
 }
 
 impl InterestEntry {
-    /// Ticks since the enter, correct up to 2^32.
+    /// Returns the ticks since the enter, correct up to 2^32.
     pub(crate) fn age(self, now: Tick) -> Tick {
         age(self.entered, now)
     }
@@ -68,7 +68,7 @@ impl InterestSet {
         &self.rows[row * capacity..row * capacity + self.len()]
     }
 
-    /// Entries that fit in a row.
+    /// Returns the number of entries that fit in a row.
     fn capacity(&self) -> usize {
         self.rows.len() / ROWS
     }
@@ -90,7 +90,7 @@ impl InterestSet {
         pairs.map(|((&slot, &id), &entered)| InterestEntry { slot, id, entered })
     }
 
-    /// Number of members that entered at least `ticks` ticks ago. They come first.
+    /// Returns the number of members that entered at least `ticks` ticks ago. They come first.
     pub(crate) fn count_aged(&self, ticks: Tick, now: Tick) -> usize {
         self.entered_ticks().partition_point(|&entered| age(entered, now) >= ticks)
     }

@@ -71,7 +71,7 @@ impl Scene {
         self.refreshed_at = self.world.tick();
     }
 
-    /// Whether the grid holds an entity that has left the world since the rebuild.
+    /// Returns whether the grid holds an entity that has left the world since the rebuild.
     pub(crate) fn has_removals(&self) -> bool {
         self.removals_seen != self.world.removals()
     }

@@ -77,13 +77,13 @@ impl Batch {
         Some((segment, &chunk.arena[segment.range.clone()]))
     }
 
-    /// The slots of up to `most` segments that come next in this chunk.
+    /// Returns the slots of up to `most` segments that come next in this chunk.
     pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
         let chunk = self.chunks.get(self.chunk).map_or(&[][..], |chunk| &chunk.segments);
         chunk.iter().skip(self.segment).take(most).map(|segment| segment.slot)
     }
 
-    /// Whether all segments have been taken.
+    /// Returns whether all segments have been taken.
     pub fn is_finished(&self) -> bool {
         self.chunks
             .iter()
@@ -92,7 +92,7 @@ impl Batch {
             .all(|(distance, chunk)| chunk.segments.len() <= if distance == 0 { self.segment } else { 0 })
     }
 
-    /// Frames written in this batch, by kind, for each thread.
+    /// Returns the number of frames written in this batch, by kind, for each thread.
     pub fn counts(&self) -> impl Iterator<Item = &FrameCounts> {
         self.chunks.iter().map(|chunk| &chunk.counts)
     }
@@ -149,22 +149,22 @@ impl Pool {
         })
     }
 
-    /// Threads that encode flushes, including the event loop's.
+    /// Returns the number of threads that encode flushes, including the event loop's.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Maximum number of viewers in a batch.
+    /// Returns the maximum number of viewers in a batch.
     pub fn batch_size(&self) -> usize {
         self.viewers_per_thread * self.threads()
     }
 
-    /// Whether all frames of the last batch have been taken.
+    /// Returns whether all frames of the last batch have been taken.
     pub fn batch_is_written(&self) -> bool {
         self.batch.is_finished()
     }
 
-    /// The frames of the last batch.
+    /// Returns the frames of the last batch.
     pub fn batch(&mut self) -> &mut Batch {
         &mut self.batch
     }

@@ -24,12 +24,12 @@ impl Viewpoint {
         Self { x: i32::from(position.x), y: i32::from(position.y), enter, leave }
     }
 
-    /// Whether a member at this position stays in range.
+    /// Returns whether a member at this position stays in range.
     pub(super) fn is_in_range(&self, position: Position) -> bool {
         self.leave.contains(i32::from(position.x), i32::from(position.y))
     }
 
-    /// The squared distance to a position, in square units.
+    /// Returns the squared distance to a position, in square units.
     pub(super) fn squared_distance_to(&self, position: Position) -> u64 {
         let (dx, dy) = (i64::from(self.x) - i64::from(position.x), i64::from(self.y) - i64::from(position.y));
         (dx * dx + dy * dy) as u64
@@ -63,7 +63,7 @@ impl Candidate {
         self.0 >> (INDEX_BITS + 1)
     }
 
-    /// The position in the interest set of a member, or the slot of a newcomer.
+    /// Returns the position in the interest set of a member, or the slot of a newcomer.
     pub(super) fn index(self) -> u32 {
         (self.0 >> 1) as u32 & ((1 << INDEX_BITS) - 1)
     }

@@ -65,8 +65,8 @@ impl Settings {
         settings
     }
 
-    /// Upper bound on the ticks between two interest updates of a viewer that is being flushed. Piggybacked
-    /// updates come at twice the interval, and each one waits for a flush.
+    /// Returns an upper bound on the ticks between two interest updates of a viewer that is being flushed.
+    /// Piggybacked updates come at twice the interval, and each one waits for a flush.
     pub fn interest_update_max(&self) -> Tick {
         2 * (self.interest_interval + self.flush_interval)
     }

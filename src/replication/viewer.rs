@@ -111,17 +111,17 @@ impl Viewer {
         }
     }
 
-    /// The slot of the viewer's player.
+    /// Returns the slot of the viewer's player.
     pub fn slot(&self) -> u32 {
         self.slot
     }
 
-    /// The ids of the interest set.
+    /// Returns the ids of the interest set.
     pub fn visible_ids(&self) -> impl Iterator<Item = u32> {
         self.interest_set.ids().iter().copied()
     }
 
-    /// Half the sides of the clamped viewport, in units; `None` sees the whole world.
+    /// Returns half the sides of the clamped viewport, in units; `None` sees the whole world.
     pub fn half_sides(&self) -> Option<(i32, i32)> {
         self.half_viewport
     }
@@ -136,7 +136,7 @@ impl Viewer {
         self.update_interest_until = Tick::MAX;
     }
 
-    /// The rectangle in which entities enter, and the wider one in which they stay.
+    /// Returns the rectangle in which entities enter, and the wider one in which they stay.
     pub(crate) fn enter_and_leave_rects(&self, world: &World) -> (Rect, Rect) {
         let rules = world.rules();
         let whole = Rect { left: 0, top: 0, right: i32::from(rules.width), bottom: i32::from(rules.height) };
@@ -152,7 +152,7 @@ impl Viewer {
         (around(0).intersect(&whole), around(i32::from(INTEREST_LEAVE_MARGIN)).intersect(&whole))
     }
 
-    /// The kind of flush that is due in a flush round.
+    /// Returns the kind of flush that is due in a flush round.
     pub(crate) fn due_in_flush_round(&self, settings: &Settings, now: Tick) -> FlushKind {
         // Flush times don't align with the interest interval, so the flush nearest to its end makes the
         // update.
@@ -161,9 +161,9 @@ impl Viewer {
         if is_update_due { FlushKind::InterestUpdate } else { FlushKind::Delta }
     }
 
-    /// The kind of flush that is due with an ack. Interest updates are left to flush rounds, where neighbors
-    /// are processed together. A viewer whose flushes are all piggybacked is updated after twice the
-    /// interval.
+    /// Returns the kind of flush that is due with an ack. Interest updates are left to flush rounds, where
+    /// neighbors are processed together. A viewer whose flushes are all piggybacked is updated after twice
+    /// the interval.
     pub(crate) fn due_on_piggyback(&self, settings: &Settings, now: Tick) -> FlushKind {
         if now - self.interest_updated_at >= 2 * settings.interest_interval {
             FlushKind::InterestUpdate
@@ -181,7 +181,7 @@ impl Viewer {
         changed.then_some(FlushKind::Delta)
     }
 
-    /// Whether anything in view may have changed since the last flush.
+    /// Returns whether anything in view may have changed since the last flush.
     fn may_have_changes(&self, world: &World, settings: &Settings) -> bool {
         self.are_regions_stale(world, settings)
             || world.dirty_regions().has_changed(self.regions, self.sent_until)
@@ -204,7 +204,7 @@ impl Viewer {
         }
     }
 
-    /// Whether an interest update may change anything.
+    /// Returns whether an interest update may change anything.
     fn needs_interest_update(&self, world: &World, settings: &Settings) -> bool {
         self.interest_updated_at < self.update_interest_until
             || self.are_regions_stale(world, settings)
@@ -212,7 +212,7 @@ impl Viewer {
             || (self.changed_since_snapshot && self.is_snapshot_due(world.tick()))
     }
 
-    /// Whether a member may have been removed from the world without a LEFT.
+    /// Returns whether a member may have been removed from the world without a LEFT.
     pub(crate) fn may_have_left_pending(&self, world: &World) -> bool {
         self.left_pending || self.removals_seen != world.removals() as u32
     }
@@ -223,12 +223,12 @@ impl Viewer {
         self.removals_seen = world.removals() as u32;
     }
 
-    /// Whether the regions are too old to be trusted.
+    /// Returns whether the regions are too old to be trusted.
     fn are_regions_stale(&self, world: &World, settings: &Settings) -> bool {
         world.tick() - self.interest_updated_at > settings.regions_ttl
     }
 
-    /// The mask by which the viewer is skipped until its next flush.
+    /// Returns the mask by which the viewer is skipped until its next flush.
     pub(super) fn interest_mask(&self) -> InterestMask {
         let quiet_until = if self.interest_updated_at < self.update_interest_until {
             0
@@ -251,7 +251,7 @@ impl Viewer {
         }
     }
 
-    /// Whether a snapshot is due. Whether one is needed is decided by the caller.
+    /// Returns whether a snapshot is due. Whether one is needed is decided by the caller.
     pub(crate) fn is_snapshot_due(&self, now: Tick) -> bool {
         now >= self.snapshot_due && self.snapshot_allowed.is_some_and(|allowed| now >= allowed)
     }

@@ -76,22 +76,23 @@ impl Viewers {
         }
     }
 
-    /// The current settings.
+    /// Returns the current settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The settings, for changing them. A change applies to each viewer from its next flush on.
+    /// Returns the settings for changes. A change applies to each viewer from its next flush on.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
 
-    /// Sum of the sizes of all interest sets: the entities per tick that a server without deltas would send.
+    /// Returns the sum of the sizes of all interest sets: the entities per tick that a server without deltas
+    /// would send.
     pub fn visible_total(&self) -> usize {
         self.visible_total
     }
 
-    /// The viewer in this slot.
+    /// Returns the viewer in this slot.
     pub fn viewer(&self, slot: u32) -> Option<&Viewer> {
         self.by_slot.get(slot as usize)?.as_deref()
     }
@@ -140,7 +141,8 @@ impl Viewers {
         }
     }
 
-    /// The rectangle of each viewer outside of which no entity stays in its interest set.
+    /// Iterates over the leave rectangles of all viewers. No entity stays in an interest set outside its
+    /// viewer's rectangle.
     pub fn leave_rects<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Rect> + 'a {
         self.by_slot.iter().flatten().map(|viewer| viewer.enter_and_leave_rects(world).1)
     }
@@ -195,12 +197,12 @@ impl Viewers {
         Smoothing { target_len: share + share / 8, early_max: interval / 3 }
     }
 
-    /// Up to `most` slots that are next in this round.
+    /// Returns up to `most` slots that are next in this round.
     pub fn upcoming(&self, most: usize) -> impl Iterator<Item = u32> {
         self.round.iter().rev().take(most).map(|entry| entry.slot())
     }
 
-    /// Whether every viewer of the current flush round has been handled.
+    /// Returns whether every viewer of the current flush round has been handled.
     pub fn is_flush_round_over(&self) -> bool {
         self.round.is_empty()
     }

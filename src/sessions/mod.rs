@@ -134,22 +134,22 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// Whether players get session tokens.
+    /// Returns whether players get session tokens.
     pub fn is_enabled(&self) -> bool {
         self.ttl_ms > 0
     }
 
-    /// Whether a backend outlives the process. If so, the caller saves active players periodically.
+    /// Returns whether a backend outlives the process. If so, the caller saves active players periodically.
     pub fn is_persistent(&self) -> bool {
         !matches!(self.backend, Backend::None)
     }
 
-    /// Number of disconnected sessions, including expired ones that have not been evicted yet.
+    /// Returns the number of disconnected sessions, including expired ones that have not been evicted yet.
     pub fn disconnected_count(&self) -> usize {
         self.disconnected.len()
     }
 
-    /// Number of failed writes to the store.
+    /// Returns the number of failed writes to the store.
     pub fn failures(&self) -> u64 {
         match &self.backend {
             Backend::File(store) => store.failures(),

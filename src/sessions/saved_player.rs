@@ -70,7 +70,7 @@ impl SavedPlayer {
         Self { budget: self.budget.refilled(elapsed_ms), reconnected_ms_ago, ..self }
     }
 
-    /// Whether the last reconnect was at least [`RECONNECT_INTERVAL_MS`] ago.
+    /// Returns whether the last reconnect was at least [`RECONNECT_INTERVAL_MS`] ago.
     pub fn may_reconnect(&self) -> bool {
         self.reconnected_ms_ago >= RECONNECT_INTERVAL_MS
     }

@@ -46,12 +46,13 @@ pub fn forwarded(value: &str) -> Vec<Hop> {
     hops
 }
 
-/// Whether any element of an `X-Forwarded-Proto` value is `https` or `wss`.
+/// Returns whether any element of an `X-Forwarded-Proto` value is `https` or `wss`.
 pub fn proto_is_https(value: &str) -> bool {
     value.split(',').any(|proto| is_https(proto.trim_matches([' ', '\t'])))
 }
 
-/// Whether any `proto` of a `Forwarded` value is `https` or `wss`; false if the value violates the grammar.
+/// Returns whether any `proto` of a `Forwarded` value is `https` or `wss`; false if the value violates the
+/// grammar.
 pub fn forwarded_is_https(value: &str) -> bool {
     let (mut rest, mut found) = (value, false);
     loop {

@@ -125,7 +125,7 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// The status to answer with.
+    /// Returns the status to answer with.
     pub fn status(self) -> Status {
         match self {
             Self::Malformed(_) => Status::BadRequest,
@@ -136,7 +136,7 @@ impl HttpError {
         }
     }
 
-    /// A one-line reason for the response body.
+    /// Returns a one-line reason for the response body.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Malformed(reason) => reason,
@@ -293,8 +293,8 @@ impl Fields {
     }
 }
 
-/// Whether the field may contain invalid UTF-8. It is replaced, which is safe: no resource of the server has
-/// such a name.
+/// Returns whether the field may contain invalid UTF-8. It is replaced, which is safe: no resource of the
+/// server has such a name.
 fn may_be_non_utf8(name: &str) -> bool {
     let names = ["cookie", "range", "accept-encoding"];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -302,8 +302,8 @@ fn may_be_non_utf8(name: &str) -> bool {
 }
 
 impl Request {
-    /// The port addressed by the client: the scheme's default where the host names no valid port. `None`
-    /// without a host.
+    /// Returns the port addressed by the client: the scheme's default where the host names no valid port.
+    /// `None` without a host.
     pub fn port(&self, is_https: bool) -> Option<u16> {
         if self.authority.is_empty() {
             return None;
@@ -387,7 +387,7 @@ fn split_target(method: Method, target: &str) -> Result<(String, Option<String>)
     Ok((encoded(path), query.map(encoded)))
 }
 
-/// The part after `http://` or `https://`; empty if it has no host.
+/// Returns the part after `http://` or `https://`; empty if it has no host.
 fn absolute_form(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
     let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");

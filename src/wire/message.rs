@@ -64,12 +64,12 @@ impl Vector {
         (packed >> 4 == 0 && dx != 3 && dy != 3).then_some(Self { dx: dx as i8 - 1, dy: dy as i8 - 1 })
     }
 
-    /// Horizontal component: -1, 0 or 1.
+    /// Returns the horizontal component: -1, 0 or 1.
     pub fn dx(self) -> i8 {
         self.dx
     }
 
-    /// Vertical component: -1, 0 or 1.
+    /// Returns the vertical component: -1, 0 or 1.
     pub fn dy(self) -> i8 {
         self.dy
     }

@@ -65,7 +65,8 @@ pub fn parse(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     }
 }
 
-/// Whether the buffer starts with the signature: `Some(false)` for a prefix of it, `None` on a mismatch.
+/// Returns whether the buffer starts with the signature: `Some(false)` for a prefix of it, `None` on a
+/// mismatch.
 fn matches_prefix(buffer: &[u8], signature: &[u8]) -> Option<bool> {
     if buffer.starts_with(signature) { Some(true) } else { signature.starts_with(buffer).then_some(false) }
 }
@@ -104,7 +105,7 @@ fn addresses<A: std::str::FromStr>(source: &str, destination: &str) -> Result<A,
     }
 }
 
-/// Whether the text is a decimal port without leading zeros.
+/// Returns whether the text is a decimal port without leading zeros.
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port.to_string() == text)
 }
@@ -147,7 +148,7 @@ fn parse_v2(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     Ok(Parsed::Complete { source, consumed, is_tls })
 }
 
-/// Whether a type-length-value vector reports a client with TLS; false if the vectors are truncated.
+/// Returns whether a type-length-value vector reports a client with TLS; false if the vectors are truncated.
 fn has_tls_client(mut vectors: &[u8]) -> bool {
     while let Some(([kind, length @ ..], rest)) = vectors.split_first_chunk::<3>() {
         let length = usize::from(u16::from_be_bytes(*length));

@@ -83,7 +83,7 @@ pub enum Code {
 }
 
 impl Failure {
-    /// The close code to send.
+    /// Returns the close code to send.
     pub fn code(self) -> Code {
         match self {
             Self::Text => Code::Unsupported,
@@ -213,9 +213,9 @@ pub fn begin_binary_frame(out: &mut Vec<u8>, payload_bytes: usize) {
     header.format(payload_bytes as u64, out).expect("writing to a vector cannot fail");
 }
 
-/// The header of an unfragmented binary server frame with a payload of up to 125 bytes, identical to that of
-/// [`begin_binary_frame`]. As a value it is written in one store together with the payload, which matters at
-/// millions of frames per second.
+/// Returns the header of an unfragmented binary server frame with a payload of up to 125 bytes, identical to
+/// that of [`begin_binary_frame`]. As a value it is written in one store together with the payload, which
+/// matters at millions of frames per second.
 ///
 /// # Panics
 /// If the payload is longer.

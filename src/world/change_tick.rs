@@ -8,12 +8,12 @@ use super::Tick;
 pub(crate) struct ChangeTick(u32);
 
 impl ChangeTick {
-    /// The change tick of a change that becomes visible when this tick closes.
+    /// Returns the change tick of a change that becomes visible when this tick closes.
     pub(crate) fn of(tick: Tick) -> Self {
         Self(tick as u32)
     }
 
-    /// The change tick of a field that has never changed, for an entity added in this tick.
+    /// Returns the change tick of a field that has never changed, for an entity added in this tick.
     pub(crate) fn long_before(tick: Tick) -> Self {
         Self((tick as u32).wrapping_sub(1 << 30))
     }

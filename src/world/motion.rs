@@ -14,7 +14,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The pace of a client that moves `units_per_client_step` in each of its 24 steps per second.
+    /// Returns the pace of a client that moves `units_per_client_step` in each of its 24 steps per second.
     ///
     /// # Panics
     /// If the tick rate is 0.

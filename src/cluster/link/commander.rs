@@ -70,7 +70,7 @@ impl Operation {
     /// Number of operations.
     pub(super) const COUNT: usize = 3;
 
-    /// The operation, as the log names it.
+    /// Returns the operation, as the log names it.
     fn name(self) -> &'static str {
         match self {
             Self::LeaseIds => "to lease player ids",

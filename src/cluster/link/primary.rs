@@ -83,8 +83,8 @@ pub(super) fn require_primary(connection: &mut Connection) -> RedisResult<Role> 
     }
 }
 
-/// Whether the error means that this instance can't serve as the bus: it is a replica, is still loading, or has
-/// lost its primary.
+/// Returns whether the error means that this instance can't serve as the bus: it is a replica, is still
+/// loading, or has lost its primary.
 pub(super) fn is_wrong_instance(error: &RedisError) -> bool {
     let ErrorKind::Server(kind) = error.kind() else { return false };
     matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)

@@ -81,7 +81,7 @@ impl Value {
         Some(Self::Session { node, has_left, saved, ttl_s })
     }
 
-    /// The token to look up instead, if this one was rotated.
+    /// Returns the token to look up instead, if this one was rotated.
     pub(super) fn rotated_to(self) -> Option<SessionToken> {
         match self {
             Self::RotatedTo(token) => Some(token),

@@ -16,7 +16,7 @@ impl ContentCoding {
     /// All codings, better compression first.
     pub const ALL: [Self; 2] = [Self::Brotli, Self::Gzip];
 
-    /// The value of `Content-Encoding`.
+    /// Returns the value of `Content-Encoding`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",

@@ -29,13 +29,13 @@ impl Date {
         Self { http_date, text }
     }
 
-    /// The value of the `Date` field.
+    /// Returns the value of the `Date` field.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 }
 
-/// The date `seconds` after the start of 1970, capped at the end of the format.
+/// Returns the date `seconds` after the start of 1970, capped at the end of the format.
 pub fn http_date(seconds: u64) -> HttpDate {
     HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds.min(SECONDS_MAX)))
 }

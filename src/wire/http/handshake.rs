@@ -27,7 +27,7 @@ pub enum UpgradeError {
 }
 
 impl UpgradeError {
-    /// The status to answer with.
+    /// Returns the status to answer with.
     pub fn status(self) -> Status {
         match self {
             Self::Method => Status::MethodNotAllowed,
@@ -36,7 +36,7 @@ impl UpgradeError {
         }
     }
 
-    /// Headers required by the status.
+    /// Returns the headers required by the status.
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET, OPTIONS")],
@@ -47,7 +47,7 @@ impl UpgradeError {
         }
     }
 
-    /// A one-line reason for the response body.
+    /// Returns a one-line reason for the response body.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Method => "a WebSocket handshake is a GET request",

@@ -84,7 +84,7 @@ impl Preconditions {
         }
     }
 
-    /// Whether the range applies: `If-Range` is missing or matches. A weak tag never matches.
+    /// Returns whether the range applies: `If-Range` is missing or matches. A weak tag never matches.
     fn if_range_matches(&self, validators: Validators) -> bool {
         self.if_range.as_deref().is_none_or(|value| {
             value == validators.etag
@@ -93,8 +93,8 @@ impl Preconditions {
     }
 }
 
-/// Whether one of the first entity tags of a list is `*` or satisfies the predicate. The server's own tags
-/// contain no comma.
+/// Returns whether one of the first entity tags of a list is `*` or satisfies the predicate. The server's own
+/// tags contain no comma.
 fn any_tag(tags: &str, is_this: impl Fn(&str) -> bool) -> bool {
     let mut tags = tags.split(',').take(HTTP_LIST_ITEMS_MAX).map(str::trim_ascii);
     tags.any(|tag| tag == "*" || is_this(tag))

@@ -29,17 +29,17 @@ impl Default for RequestParser {
 }
 
 impl RequestParser {
-    /// The buffered bytes.
+    /// Returns the buffered bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether the buffer is empty.
+    /// Returns whether the buffer is empty.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Whether the buffer reached the size bound; a head still incomplete is too long.
+    /// Returns whether the buffer reached the size bound; a head still incomplete is too long.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= limits::HTTP_HEAD_BYTES_MAX
     }
@@ -76,8 +76,8 @@ impl RequestParser {
         }
     }
 
-    /// Whether the new bytes begin the first line, end a line, or break one. Empty lines before a request don't
-    /// count, since their number is unbounded.
+    /// Returns whether the new bytes begin the first line, end a line, or break one. Empty lines before a
+    /// request don't count, since their number is unbounded.
     fn can_decide(&mut self, bytes: &[u8]) -> bool {
         let mut before = self.bytes.last().copied().unwrap_or_default();
         let mut decides = false;

@@ -29,7 +29,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The numeric status code.
+    /// Returns the numeric status code.
     pub fn code(self) -> u16 {
         self as u16
     }
@@ -83,7 +83,7 @@ pub struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// A response with a line of plain text, after which the connection closes.
+    /// Creates a response with a line of plain text, after which the connection closes.
     pub fn text(status: Status, line: &'a str) -> Self {
         Self {
             status,

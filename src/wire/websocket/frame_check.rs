@@ -88,7 +88,7 @@ pub(super) struct Unfragmented {
 }
 
 impl Unfragmented {
-    /// The unmasked payload.
+    /// Returns the unmasked payload.
     pub(super) fn payload(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -109,7 +109,7 @@ impl FrameCheck {
         }
     }
 
-    /// The violation found, if any.
+    /// Returns the violation found, if any.
     pub(super) fn failure(&self) -> Option<Failure> {
         self.failure
     }
@@ -135,7 +135,7 @@ impl FrameCheck {
         Passed { bytes: passed, bad_gateway_at }
     }
 
-    /// The code of the close frame that has passed; meaningless if it had none.
+    /// Returns the code of the close frame that has passed; meaningless if it had none.
     pub(super) fn close_code(&self) -> u16 {
         u16::from_be_bytes(self.close_code)
     }
@@ -144,7 +144,7 @@ impl FrameCheck {
         self.expects == Expects::Body && self.first & OPCODE == CLOSE && self.body_bytes_passed == CODE_LAST
     }
 
-    /// Whether all frames that have begun are complete.
+    /// Returns whether all frames that have begun are complete.
     pub(super) fn is_between_frames(&self) -> bool {
         self.expects == Expects::First && self.failure.is_none()
     }
@@ -161,8 +161,8 @@ impl FrameCheck {
         Some(message)
     }
 
-    /// Length of the frame at the start of `rest` if it is a complete, unfragmented message, as nearly all
-    /// frames are.
+    /// Returns the length of the frame at the start of `rest` if it is a complete, unfragmented message, as
+    /// nearly all frames are.
     fn unfragmented_bytes(&self, rest: &[u8]) -> Option<usize> {
         let [first, second, ..] = *rest else { return None };
         let is_message = self.expects == Expects::First
@@ -261,9 +261,9 @@ impl FrameCheck {
     }
 }
 
-/// Whether a close frame may carry this code: the sendable codes of RFC 6455 (section 7.4) and of IANA's
-/// registry, and the ranges for libraries and applications. 1004 has no meaning, 1005, 1006 and 1015 are never
-/// sent, 1016 to 2999 are not registered.
+/// Returns whether a close frame may carry this code: the sendable codes of RFC 6455 (section 7.4) and of
+/// IANA's registry, and the ranges for libraries and applications. 1004 has no meaning, 1005, 1006 and 1015 are
+/// never sent, 1016 to 2999 are not registered.
 fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

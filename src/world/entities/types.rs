@@ -43,17 +43,17 @@ impl Vector {
     /// No movement.
     pub const ZERO: Self = Self { dx: 0, dy: 0 };
 
-    /// The direction of `(dx, dy)`; only the signs count.
+    /// Returns the direction of `(dx, dy)`; only the signs count.
     pub fn new(dx: i8, dy: i8) -> Self {
         Self { dx: dx.signum(), dy: dy.signum() }
     }
 
-    /// Horizontal component.
+    /// Returns the horizontal component.
     pub fn dx(self) -> i8 {
         self.dx
     }
 
-    /// Vertical component.
+    /// Returns the vertical component.
     pub fn dy(self) -> i8 {
         self.dy
     }
