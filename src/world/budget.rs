@@ -9,12 +9,12 @@ use crate::limits::{RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 const FULL_MILLI: u16 = {
     assert!(
         RECONCILIATION_BUDGET_MAX > 0 && RECONCILIATION_BUDGET_MAX <= 65,
-        "its thousandths fit into 16 bits"
+        "the capacity in thousandths must fit into 16 bits"
     );
     RECONCILIATION_BUDGET_MAX as u16 * 1000
 };
 
-/// A reconciliation budget outside a world. Independent of the tick rate, so that every node can use it.
+/// A reconciliation budget outside a world. It does not depend on the tick rate, so every node can use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReconciliationBudget {
     milli: u16,
@@ -27,7 +27,7 @@ impl ReconciliationBudget {
     /// An empty budget: no lead is accepted until it has refilled.
     pub const EMPTY: Self = Self { milli: 0 };
 
-    /// A full budget, as new players have it.
+    /// A full budget, with which new players start.
     pub const FULL: Self = Self { milli: FULL_MILLI };
 
     /// Returns the budget after `elapsed_ms` milliseconds of refill.

@@ -28,13 +28,14 @@ impl ChangeTick {
         self.0
     }
 
-    /// Returns the ticks from the change until `now`; 0 if the change is still ahead.
+    /// Returns the number of ticks from the change to `now`; 0 if the change is in the future.
     pub(crate) fn age(self, now: Tick) -> Tick {
         Tick::from((now as u32).wrapping_sub(self.0).cast_signed().max(0).cast_unsigned())
     }
 }
 
-/// The change ticks of an entity's fields. Rarely read: the [`EntityState`] shows when a read is needed.
+/// The change ticks of an entity's fields. They are rarely read: the [`EntityState`] shows when a read is
+/// needed.
 ///
 /// [`EntityState`]: super::entity_state::EntityState
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

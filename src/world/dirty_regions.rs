@@ -26,12 +26,12 @@ pub struct DirtyRegions {
     rows: GridAxis,
     changed: [Regions; TICKS_KEPT],
     moved: [Regions; TICKS_KEPT],
-    /// The tick in progress. Its entry in the rings takes new records.
+    /// The tick in progress. New changes are recorded in its entry of both rings.
     newest: Tick,
 }
 
 impl DirtyRegions {
-    /// Creates an empty log for a world of this size, in units. The first recorded tick is 1.
+    /// Creates an empty record for a world of this size, in units. The first recorded tick is 1.
     pub fn new(width: u16, height: u16) -> Self {
         Self {
             columns: GridAxis::new(width, REGIONS_PER_SIDE),
@@ -50,7 +50,7 @@ impl DirtyRegions {
             .fold(0, |mask, row| mask | (columns << (row * REGIONS_PER_SIDE)))
     }
 
-    /// Returns the region that contains a position, as a set of one.
+    /// Returns the set that holds only the region of this position.
     pub fn region(&self, at: Position) -> Regions {
         1 << (self.rows.cell_inside(at.y) * REGIONS_PER_SIDE + self.columns.cell_inside(at.x))
     }

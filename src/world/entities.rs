@@ -27,9 +27,9 @@ pub use types::{Ack, Input, Position, Rules, Spawn, State, Vector};
 
 #[derive(Debug, Clone)]
 struct Player {
-    /// Tick in which the attack ends unless its client ends it; [`NEVER`] while not attacking.
+    /// Tick in which the attack ends unless the client ends it first; [`NEVER`] while not attacking.
     attack_until: Tick,
-    /// Tick in which the player is stopped for lack of MOVEs; [`NEVER`] while it does not walk on claims.
+    /// Tick in which the player stops unless another MOVE arrives; [`NEVER`] while it stands or sends no claims.
     silent_at: Tick,
     presence: Presence,
     /// Tick in which the error of the extrapolation is checked for a jump; [`NEVER`] when none is pending.
@@ -45,14 +45,14 @@ const FLUSH_MS: u32 = 50;
 /// Default interval between two snapshots for a viewer, in milliseconds.
 const SYNC_MS: u32 = 5_000;
 
-/// All entities, in parallel arrays by slot. A slot is reused after its entity was removed, an id never is. A slot and
-/// an id together therefore identify an entity permanently.
+/// All entities, in parallel arrays by slot. A slot is reused after its entity is removed; an id never is. A slot and an
+/// id together therefore identify an entity permanently.
 #[derive(Debug, Clone)]
 pub struct World {
     rules: Rules,
     cadence: Cadence,
     tick: Tick,
-    /// Units a mover has covered along each axis since the start, truncated to 32 bits.
+    /// Units that an entity moving since the start has covered along each axis, truncated to 32 bits.
     odometer: u32,
     ids: IdAllocator,
     random: SplitMix64,
@@ -60,7 +60,7 @@ pub struct World {
     dirty_set: DirtySet,
     vacant: Vec<u32>,
     population: usize,
-    /// Ghosts among them.
+    /// Number of ghosts in `population`.
     ghosts: usize,
     held_slots: HeldSlots,
     lingering: Lingering,
@@ -131,7 +131,7 @@ impl World {
     /// Adds a player at a spawn point, with the next id. Returns its slot.
     ///
     /// # Panics
-    /// If no ids are left. Without a cluster that takes 13 years at ten joins per second.
+    /// If no ids are left. Without a cluster, ten joins per second use them up in 13 years.
     pub fn join(&mut self) -> u32 {
         let spawn = self.rules.spawn;
         let position = Position {
@@ -291,7 +291,7 @@ impl World {
         self.dirty_set.close(ticks - 1);
         self.walk(distance);
         self.odometer = self.odometer.wrapping_add(distance.cast_unsigned());
-        // Change ticks are taken from `tick`; expiries belong to the tick that closes now.
+        // Change ticks are derived from `tick`. Expiries belong to the tick that closes now.
         self.tick = closing - 1;
         if self.earliest_deadline <= closing {
             self.expire(closing);
@@ -351,7 +351,7 @@ impl World {
         &self.rules
     }
 
-    /// Returns the number of closed ticks. The changes up to this change tick are complete.
+    /// Returns the number of closed ticks. Changes with a change tick up to this one are complete.
     pub fn tick(&self) -> Tick {
         self.tick
     }
@@ -430,7 +430,7 @@ impl World {
 
     /// Returns whether the vector of the entity in this slot changed after tick `since`.
     pub(crate) fn has_new_vector(&self, slot: u32, since: Tick) -> bool {
-        // The last change is a change of the vector, unless the entity state shows another one as well.
+        // The last change is one of the vector unless the entity state shows a change of another field.
         self.entity_state(slot).has_changed_since(since)
             && self
                 .rare_change_ticks(slot, since)
@@ -453,8 +453,8 @@ impl World {
         self.rare_change_ticks(slot, since).is_some_and(|change_ticks| change_ticks.jump.is_after(since))
     }
 
-    /// Returns the change ticks, unless only the vector can have changed. The entity state mostly rules other changes out
-    /// without a load of another cache line.
+    /// Returns the change ticks, unless only the vector can have changed. The entity state usually rules out other
+    /// changes, which saves loading another cache line.
     fn rare_change_ticks(&self, slot: u32, since: Tick) -> Option<&ChangeTicks> {
         let is_rare = self.entity_state(slot).may_have_rare_change_since(since);
         is_rare.then(|| &self.change_ticks[slot as usize])

@@ -117,7 +117,7 @@ impl EntityState {
 }
 
 /// Two axes of two bits and three flags. From bit [`CHANGE_TICK`] on, the lower bits of the change tick of the last change
-/// other than a vector.
+/// to a field other than the vector.
 #[derive(Debug, Clone, Copy)]
 struct Details(u32);
 

@@ -1,8 +1,8 @@
 //! Dead reckoning: the position at which viewers draw a player, and its error.
 //!
 //! A viewer receives vectors and extrapolates the position. It receives corrections (an accepted claim, an update of a
-//! ghost) only with its next snapshot. The server therefore models the drawn position of each player: that of the last
-//! jump, moved along every vector since then and clamped as the client clamps it.
+//! ghost) only with its next snapshot. The server therefore models the drawn position of each player: the position of
+//! the last jump, moved along every vector since then and clamped as the client clamps it.
 //!
 //! A viewer also receives each vector late, with its next flush. Three model viewers, flushed at different ticks of the
 //! flush interval, accumulate the error that this delay causes.
@@ -17,13 +17,13 @@ use crate::limits::{
 /// The intervals and distances of the extrapolation; times in ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cadence {
-    /// Between two flushes of a viewer.
+    /// Time between two flushes of a viewer.
     pub(super) flush: Tick,
-    /// Between two snapshots for a viewer.
+    /// Time between two snapshots for a viewer.
     pub(super) sync: Tick,
-    /// Between two jumps of a player that has used up its allowance.
+    /// Time between two jumps of a player that has used up its allowance.
     pub(super) jump: Tick,
-    /// From a jump until all viewers have received it.
+    /// Time from a jump until all viewers have received it.
     pub(super) jump_sent: Tick,
     /// Distance covered in a tick, in units times [`PARTS`].
     tick_parts: i32,
@@ -33,7 +33,7 @@ pub(super) struct Cadence {
     distance_max: i32,
 }
 
-/// Fractions of a unit in which the error of late viewers is counted.
+/// Parts per unit in which the error of late viewers is counted.
 const PARTS: i32 = 16;
 
 impl Cadence {
@@ -74,7 +74,7 @@ struct LateViewer {
 }
 
 impl Extrapolation {
-    /// Starts with a standing player, drawn at its position. It may jump once; further jumps need allowance.
+    /// Starts with a standing player, drawn at its position. It may jump once; further jumps must be earned.
     pub(super) fn new(at: Position, odometer: u32, now: Tick, cadence: &Cadence) -> Self {
         let jumps_until = now + (JUMPS_MAX - 1) * cadence.jump;
         let late = [LateViewer::default(); 3];
@@ -123,7 +123,7 @@ impl Extrapolation {
         }
     }
 
-    /// Resets a small error once every viewer has had a snapshot.
+    /// Resets a small error once every viewer has received a snapshot.
     pub(super) fn absorb_snapshot(&mut self, position: Position, now: Tick, cadence: &Cadence) {
         if now.saturating_sub(self.reset_at) >= cadence.sync && !self.has_jumped(position, cadence) {
             self.reset(position, now);
@@ -153,13 +153,14 @@ impl Extrapolation {
             || self.late.iter().any(|late| !actual.is_within(cadence.jump_distance, late.point(self.at)))
     }
 
-    /// Returns whether some viewer draws the player too far off to follow a new vector.
+    /// Returns whether a model viewer draws the player too far off to follow a new vector.
     pub(super) fn has_diverged(&self, position: Position, cadence: &Cadence) -> bool {
         let actual = Point::of(position);
         self.late.iter().any(|late| !actual.is_within(cadence.distance_max, late.point(self.at)))
     }
 
-    /// Returns the tick of the next allowed jump: the allowance has a jump, and viewers have received the previous one.
+    /// Returns the first tick in which a jump is allowed: the allowance covers it, and viewers have received the
+    /// previous jump.
     pub(super) fn jump_allowed_at(&self, cadence: &Cadence) -> Tick {
         let earned = self.jumps_until.saturating_sub((JUMPS_MAX - 1) * cadence.jump);
         earned.max(self.reset_at + cadence.jump_sent)

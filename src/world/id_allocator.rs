@@ -30,7 +30,10 @@ impl IdAllocator {
     /// Adds a range, which must lie above all earlier ones. The range in use is used up first. If there is a reserve
     /// already, it replaces the range in use, whose remaining ids are lost.
     pub(super) fn grant(&mut self, range: Range<u32>) {
-        assert!(self.current.end <= range.start && self.reserve.end <= range.start, "ids only grow");
+        assert!(
+            self.current.end <= range.start && self.reserve.end <= range.start,
+            "granted ranges must ascend"
+        );
         if self.current.is_empty() || !self.reserve.is_empty() {
             self.current = std::mem::replace(&mut self.reserve, 0..0);
         }

@@ -1,9 +1,9 @@
-//! The world: all entities and the rules that move them. Pure: time is a number of ticks, randomness a seed, and
-//! nothing here depends on messages, sockets or viewers.
+//! The world: all entities and the rules that move them. It is pure: time is a number of ticks, randomness comes
+//! from a seed, and nothing depends on messages, sockets or viewers.
 //!
 //! * [`World`]: the entities in arrays by slot. [`World::apply`] applies an input, [`World::step`] advances time.
 //! * [`reconciliation`]: accepts or refuses the positions clients claim. [`ReconciliationBudget`]: the part of that
-//!   state which a saved session keeps.
+//!   state that a saved session keeps.
 //! * `extrapolation`: dead reckoning, the position at which viewers draw a player and its error.
 //! * [`dirty_regions`]: map regions that changed in the last ticks; viewers elsewhere are skipped. `dirty_set`:
 //!   entities that changed in the last ticks; a viewer's delta skips all others.

@@ -3,8 +3,8 @@
 use super::Tick;
 use crate::limits::CLIENT_STEPS_PER_S;
 
-/// Converts ticks into distance. From the start of tick 0 to the start of tick n a mover covers
-/// `floor(n * speed / rate)` units: every step is an integer, and the average speed is exact at every tick rate.
+/// Converts ticks into distance. From the start of tick 0 to the start of tick n, a moving entity covers
+/// `floor(n * speed / rate)` units: each step is an integer, and the average speed is exact at every tick rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Ticks per second.
@@ -14,7 +14,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Returns the pace of a client that moves `units_per_client_step` in each of its 24 steps per second.
+    /// Creates the pace of a client that moves `units_per_client_step` in each of its 24 steps per second.
     ///
     /// # Panics
     /// If the tick rate is 0.
@@ -23,8 +23,8 @@ impl Pace {
         Self { tick_rate_hz, speed_per_s: units_per_client_step * CLIENT_STEPS_PER_S }
     }
 
-    /// Returns the units a mover covers in the `ticks` steps after tick `from`. Saturates at 2^20, more than the width of
-    /// any world.
+    /// Returns the units that a moving entity covers in the `ticks` steps after tick `from`. Saturates at 2^20, more than
+    /// the width of any world.
     pub fn distance(self, from: Tick, ticks: u32) -> i32 {
         let travelled = |tick: Tick| tick * u64::from(self.speed_per_s) / u64::from(self.tick_rate_hz);
         (travelled(from + Tick::from(ticks)) - travelled(from)).min(1 << 20) as i32

@@ -1,6 +1,6 @@
-//! A seeded random number generator with a fixed sequence: the same seed must spawn the same players in every version.
-//! Libraries don't promise that across versions for their small, fast generators. The algorithm is `SplitMix64` by
-//! Steele, Lea and Flood (OOPSLA 2014).
+//! A seeded random number generator with a fixed sequence: the same seed must give the same spawn positions in every
+//! version. Libraries don't promise that across versions for their small, fast generators. The algorithm is
+//! `SplitMix64` by Steele, Lea and Flood (OOPSLA 2014).
 
 #[derive(Debug, Clone)]
 pub(super) struct SplitMix64 {

@@ -5,7 +5,7 @@ use super::{NEVER, World};
 use crate::limits::ATTACK_REPEAT_MS;
 
 impl World {
-    /// Starts an attack. A repetition shortly after the start is ignored, since viewers play one animation either way.
+    /// Starts an attack. Ignores a repetition shortly after the start, since viewers play one animation either way.
     pub(super) fn begin_attack(&mut self, at: usize) {
         let age = self.players[at].presence.attacked.age(self.tick + 1);
         if !self.is_attacking(at) || age >= self.rules.pace.ticks(ATTACK_REPEAT_MS) {

@@ -1,4 +1,4 @@
-//! Dead reckoning: tracks where viewers draw each player, and turns too large an error into a jump.
+//! Dead reckoning: tracks the position at which viewers draw each player, and reports a jump if its error grows too large.
 
 use super::super::extrapolation::Cadence;
 use super::super::{Position, Tick, Vector};
@@ -38,8 +38,8 @@ impl World {
         }
     }
 
-    /// Returns the vector a player gets when it requests this one. It is zero while viewers draw the player too far off to
-    /// follow a new vector; the player stands still until it may jump.
+    /// Returns the vector a player gets when it requests this one. The vector is zero while viewers draw the player too far
+    /// off to follow a new one; the player then stands still until it may jump.
     #[inline]
     pub(super) fn allowed_vector(&mut self, at: usize, vector: Vector) -> Vector {
         let is_change = vector != Vector::ZERO && vector != self.entity_states[at].vector();

@@ -38,7 +38,7 @@ pub(super) struct HeldSlots {
 }
 
 impl HeldSlots {
-    /// Holds a slot. Returns the oldest held slot, which becomes vacant, if the queue of removals is too long.
+    /// Holds a slot. If the queue of removals is too long, returns the oldest held slot, which becomes vacant.
     pub(super) fn reserve(&mut self, id: u32, slot: u32, now: Tick) -> Option<u32> {
         self.slots.insert(id, (slot, now));
         self.order.push_back((now, id));
@@ -67,8 +67,8 @@ impl HeldSlots {
 }
 
 impl World {
-    /// Adds a ghost and returns its slot, or `None` if there are [`GHOST_SLOTS_MAX`] ghosts. A ghost that was removed a short
-    /// time ago gets its old slot back, so that viewers which have not received its LEFT see it continue.
+    /// Adds a ghost and returns its slot, or `None` if there are [`GHOST_SLOTS_MAX`] ghosts. A recently removed ghost gets
+    /// its old slot back, so that viewers that have not received its LEFT see it continue.
     pub fn add_ghost(&mut self, update: &GhostUpdate) -> Option<u32> {
         if let Some(slot) = self.cancel_lingering(update.id) {
             self.update_ghost(slot, update);
@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    /// Returns the update of the entity in this slot for nodes whose last update was as of tick `since`.
+    /// Returns the update of the entity in this slot for nodes that received the previous one as of tick `since`.
     pub fn ghost_update(&self, slot: u32, since: Tick) -> GhostUpdate {
         let entity = self.entity_state(slot);
         GhostUpdate {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ghost_keeps_moving_and_takes_updates_of_its_owner() {
+    fn a_ghost_keeps_moving_and_applies_its_owners_updates() {
         let mut world = world_at(0, 0);
         let slot = world.add_ghost(&update(5_000)).unwrap();
         assert_eq!((world.population(), world.ghosts(), world.id(slot)), (2, 1, Some(5_000)));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ghost_takes_the_state_of_the_published_player() {
+    fn a_ghost_has_the_state_of_the_published_player() {
         let (mut here, mut there) = (world_at(0, 0), world_at(9, 9));
         here.apply(0, Input::Face { right: false });
         here.apply(0, Input::Attack);
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
         world.update_ghost(slot, &GhostUpdate { position: Position { x: 60, y: 10 }, ..update(5_000) });
         world.step(1);
-        assert!(world.earliest_deadline > world.tick(), "no deadline is due in every tick");
+        assert!(world.earliest_deadline > world.tick(), "a stale deadline would be due in every tick");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Lingering: a player that leaves stays in the world until viewers have received what it did. Interest updates run a
-//! few times per second, and a player may join, attack and leave between two of them.
+//! Lingering: a player that leaves stays in the world until viewers have received its join or attack. Interest updates run
+//! a few times per second, and a player may join, attack and leave between two of them.
 //!
 //! A lingering player keeps its slot and id, stands still and takes no input. [`World::players`] no longer counts it.
 //! At most [`LINGERING_MAX`] players linger; at the bound, the one due next is removed early.
@@ -11,7 +11,7 @@ use super::super::change_tick::ChangeTick;
 use super::{NEVER, Vector, World};
 use crate::limits::{ENTER_PRESENCE_MS, LINGERING_MAX};
 
-/// Change ticks that decide whether a player lingers.
+/// Change ticks that determine whether a player lingers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presence {
     pub(super) joined: ChangeTick,
@@ -28,7 +28,7 @@ impl Presence {
 /// The lingering players.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lingering {
-    /// Removal tick and slot of each, in order of removal.
+    /// Removal tick and slot of each entity, in order of removal.
     slots: BTreeSet<(Tick, u32)>,
     /// The ghosts among them, by id. A map, because forged bus messages can ask for many ids.
     ghosts: BTreeMap<u32, (Tick, u32)>,
@@ -38,7 +38,7 @@ pub(super) struct Lingering {
 
 impl World {
     /// Sets the shortest time a player stays in the world after its join or its last attack, in ticks. By then every viewer
-    /// that reads what it is sent has had an interest update.
+    /// that reads its frames has had an interest update.
     pub fn set_linger(&mut self, ticks: Tick) {
         self.lingering.duration = ticks;
     }
@@ -53,7 +53,7 @@ impl World {
         self.lingering.slots.iter().any(|&(_, lingering)| lingering == slot)
     }
 
-    /// Removes the entity in this slot, after a time of lingering if viewers may not have received its join or attack.
+    /// Removes the entity in this slot; lets it linger first if viewers may not have received its join or attack.
     ///
     /// # Panics
     /// If the slot is vacant.
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Records an attack in the tick in progress. Viewers receive it after the tick has closed. Until then the change tick
-    /// of the previous attack stays in place, even if the attack is repeated.
+    /// of the previous attack is kept, even if the attack is repeated.
     pub(super) fn record_attack(&mut self, at: usize) {
         let change_tick = ChangeTick::of(self.tick + 1);
         if self.players[at].presence.attacked != change_tick {

@@ -43,7 +43,7 @@ impl Vector {
     /// No movement.
     pub const ZERO: Self = Self { dx: 0, dy: 0 };
 
-    /// Returns the direction of `(dx, dy)`; only the signs count.
+    /// Creates the vector with the signs of `(dx, dy)`.
     pub fn new(dx: i8, dy: i8) -> Self {
         Self { dx: dx.signum(), dy: dy.signum() }
     }
@@ -69,14 +69,14 @@ pub enum Input {
         /// Claimed coordinates; not validated, may lie outside the world.
         claim: Option<(u32, u32)>,
     },
-    /// Faces right (true) or left.
+    /// Turns to face right or left.
     Face {
-        /// Whether it faces right.
+        /// Right if true, left if false.
         right: bool,
     },
     /// Starts an attack.
     Attack,
-    /// Ends the attack; ignored without one.
+    /// Ends the attack; ignored if there is none.
     AttackEnd,
 }
 
