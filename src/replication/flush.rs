@@ -73,8 +73,8 @@ pub(super) fn write_flush(
     }
 }
 
-/// Writes what changed about the members since the last flush. Members that were removed from the world are
-/// sent as LEFT and dropped.
+/// Writes the changes of the members since the last flush. Members that were removed from the world are sent
+/// as LEFT and dropped.
 fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
     let now = world.tick();
@@ -116,7 +116,7 @@ fn write_left_and_delta(
 }
 
 /// Finds the members before position `members` that may have changed, using the dirty set. After a pause
-/// longer than the dirty set remembers, that is all of them.
+/// longer than the dirty set remembers, it finds all of them.
 fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scratch) {
     let changed = world.dirty_slots(viewer.sent_until);
     let slots = viewer.interest_set.slots()[..members].iter().enumerate();
@@ -130,8 +130,8 @@ fn has_changed_members(viewer: &Viewer, world: &World, scratch: &Scratch) -> boo
     slots.any(|slot| world.entity_state(slot).has_changed_since(viewer.sent_until))
 }
 
-/// Writes the latest state of the changed members in `scratch.changed`. Nearly always only the vector
-/// changed.
+/// Writes the latest state of the changed members in `scratch.changed`. The only change is nearly always the
+/// vector.
 fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let Scratch { changed, movements, .. } = scratch;
     let world = frames.world;
@@ -157,7 +157,7 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
     }
 }
 
-/// Writes the latest state of a member of which more than the vector changed.
+/// Writes the latest state of a member with changes besides the vector.
 fn write_rare_changes(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &mut Frames<'_>) {
     let (now, since) = (frames.world.tick(), viewer.sent_until);
     let world = frames.world;
@@ -190,7 +190,7 @@ fn write_recent_attack(settings: &Settings, slot: u32, since: Tick, frames: &mut
 }
 
 /// Writes an attack that an entering entity began since the previous interest update. The age is not limited,
-/// since the viewer has not been sent it yet.
+/// since the viewer has not received the attack yet.
 fn write_attack_of_entered(slot: u32, updated_before: Tick, frames: &mut Frames<'_>) {
     if frames.world.has_begun_attack(slot, updated_before, Tick::MAX) {
         frames.attack(slot);
@@ -235,9 +235,9 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     viewer.snapshot_sent_at = now;
 }
 
-/// Writes a keyframe of a member: repeats what the client ignored while it was loading the sprite. This
-/// happens once, one second after the enter. Changes since the last flush are part of the delta in this
-/// flush.
+/// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the
+/// sprite. This happens once, one second after the enter. Changes since the last flush are part of the delta
+/// in this flush.
 fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let entered = world.tick() - member.age(world.tick());

@@ -39,7 +39,7 @@ impl FrameCounts {
 pub(super) struct ChangeSummary {
     /// At least one member changed.
     pub(super) any: bool,
-    /// At least one member may have changed in more than its vector.
+    /// At least one member may have changes besides its vector.
     pub(super) any_others: bool,
     /// At least one member was removed from the world.
     pub(super) any_removed: bool,
@@ -74,8 +74,8 @@ impl Frames<'_> {
         self.counts.movement += 1;
     }
 
-    /// Writes the vectors of the members at these positions that changed after tick `since`. Skips members of
-    /// which more than the vector may have changed.
+    /// Writes the vectors of the members at these positions that changed after tick `since`. Skips members
+    /// that may have changes besides the vector.
     ///
     /// Which members are written is unpredictable, so a frame is encoded for each one and kept by compaction.
     pub(super) fn changed_movements(

@@ -5,8 +5,8 @@
 //! governor is pure: the caller passes in the time.
 //!
 //! The event loop is overloaded if its CPU time leaves too little slack, or if flush rounds outlast their
-//! ticks for any reason, such as a CPU quota or a noisy neighbor. CPU time is used rather than wall-clock
-//! time, so that a moment of preemption does not degrade quality.
+//! ticks for any reason, such as a CPU quota or a noisy neighbor. The governor uses CPU time rather than
+//! wall-clock time, so that a moment of preemption does not degrade quality.
 //!
 //! An overloaded window moves to the next [`QualityLevel`]. The previous level is restored only if the
 //! window's work would still fit after growing with that level's rates. A shorter flush interval scales all
@@ -55,8 +55,8 @@ const WINDOW_NS: u64 = 500_000_000;
 /// Share of a window, in percent, above which the event loop is overloaded.
 const BUSY_PERCENT_MAX: u64 = 90;
 
-/// Share, in percent, above which the governor degrades by two levels: the event loop then has no time left
-/// to measure.
+/// Share, in percent, above which the governor degrades by two levels: without idle time left, the size of
+/// the overload is unknown.
 const BUSY_PERCENT_ALARM: u64 = 97;
 
 /// Maximum estimated share after restoring a level, in percent.
@@ -204,7 +204,7 @@ impl Governor {
     }
 }
 
-/// Returns the levels from the configured quality down to the lowest acceptable one.
+/// Returns the levels from the configured quality to the lowest acceptable quality.
 fn quality_levels(configured: QualityLevel) -> Vec<QualityLevel> {
     let mut quality = configured;
     let mut levels = vec![quality];

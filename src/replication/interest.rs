@@ -48,7 +48,7 @@ pub struct Scratch {
     pub(super) left: Compactor<u32>,
     /// Positions of the members that may have changed.
     pub(super) changed: Compactor<u32>,
-    /// Movement frames of the members of which only the vector changed.
+    /// Movement frames of the members whose only change is the vector.
     pub(super) movements: Compactor<MovementFrame>,
     /// Positions in `viewer.interest_set` whose vector is repeated as a keyframe.
     pub(super) keyframes: Range<usize>,
@@ -150,7 +150,8 @@ fn rank_evictable(
     (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
 }
 
-/// Keeps the members from position `evictable` on, which are within their dwell time. Returns how many stay.
+/// Keeps the members from position `evictable` on, which are within their dwell time. Returns the number of
+/// members that stay.
 ///
 /// A member that was removed from the world leaves too, but not before its `removed_dwell` is over.
 ///

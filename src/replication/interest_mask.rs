@@ -1,4 +1,4 @@
-//! The part of a viewer that decides whether a flush can have any content.
+//! The part of a viewer that decides whether a flush can have content.
 
 use crate::world::Tick;
 use crate::world::dirty_regions::{DirtyRegions, Regions};

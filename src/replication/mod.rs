@@ -1,9 +1,10 @@
-//! Replication: sends each viewer what changed around it. It pulls; nothing is pushed or queued.
+//! Replication: sends each viewer the changes around it. Each flush reads the current state; no changes are
+//! queued.
 //!
 //! Every entity carries the tick of its last change, and every [`Viewer`] the tick up to which it has been
-//! sent changes. A flush sends the latest state of each member of the viewer's interest set that changed
-//! since. A viewer whose socket is not writable is skipped: it costs nothing, and its next flush brings it up
-//! to date.
+//! sent changes. A flush sends the latest state of each member of the viewer's interest set that has changed
+//! since that tick. A viewer whose socket is not writable is skipped: it costs nothing, and its next flush
+//! brings it up to date.
 //!
 //! * [`Scene`]: the world and its grid, lent to the worker pool during a fan-out.
 //! * [`grid`]: a spatial index of the entities. [`interest`] updates an interest set, using [`search`],

@@ -23,14 +23,14 @@ use crate::world::World;
 /// run on the event loop's thread only, since a round trip to a worker costs 50 to 125 us.
 const VIEWERS_PER_THREAD: usize = 128;
 
-/// Number of viewers to prefetch ahead. Done by the thread that encodes them, since cores do not share an L1
-/// cache; the later prefetches read the viewer.
+/// Number of viewers to prefetch ahead. The thread that encodes them prefetches, since cores do not share an
+/// L1 cache. The later prefetches read the viewer itself.
 const VIEWER_AHEAD: usize = 4;
 
 /// Number of interest sets to prefetch ahead.
 const INTEREST_SETS_AHEAD: usize = 2;
 
-/// Number of viewers whose members' states are prefetched ahead, for interest updates.
+/// Number of viewers whose members' entity states are prefetched ahead, for interest updates.
 const ENTITIES_AHEAD: usize = 1;
 
 /// The frames of one viewer's flush.
@@ -125,7 +125,7 @@ impl Pool {
         Self::spawn_with(scope, threads, VIEWERS_PER_THREAD)
     }
 
-    /// Like [`Pool::spawn`], with another number of viewers per thread and batch.
+    /// Spawns a pool like [`Pool::spawn`], with another number of viewers per thread and batch.
     ///
     /// # Errors
     /// If the operating system refuses a thread.
@@ -255,7 +255,7 @@ impl Chunk {
         }
     }
 
-    /// Prefetches what the flushes after position `at` will read.
+    /// Prefetches the data that the flushes after position `at` will read.
     fn prefetch_ahead(&self, at: usize, world: &World) {
         if let Some((viewer, _)) = self.assignments.get(at + VIEWER_AHEAD) {
             viewer.prefetch();

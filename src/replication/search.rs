@@ -38,8 +38,8 @@ impl Viewpoint {
 
 /// A candidate with its distance, packed into one word so that ranking compares integers.
 ///
-/// The upper 34 bits are the squared distance, enough for the diagonal of the largest world. 29 bits of
-/// position or slot follow, and one bit that tells which of the two it is.
+/// The upper 34 bits are the squared distance, enough for the diagonal of the largest world. Then follow 29
+/// bits of position or slot, and one bit that tells the two apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate(u64);
 
@@ -92,9 +92,9 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Appends to the ranked members every newcomer that may be selected.
+    /// Appends every newcomer that may be selected to the ranked members.
     ///
-    /// These are at least the nearest ones needed to fill the capacity, and all that are nearer than the
+    /// These are at least the nearest newcomers that fill the capacity, and all that are nearer than the
     /// farthest ranked member. `radius`, in units, is where the search starts; it affects the cost but not
     /// the selection.
     pub(super) fn run(&self, radius: i32, candidates: &mut Compactor<Candidate>) {

@@ -119,7 +119,7 @@ fn actions() -> impl Strategy<Value = Vec<Vec<Action>>> {
     proptest::collection::vec(proptest::collection::vec(action, 0..12), 1..60)
 }
 
-/// Applies one list of actions per tick; returns the bytes sent to each player, by id.
+/// Applies one list of actions per tick. Returns the bytes sent to each player, by id.
 fn play(actions: &[Vec<Action>], threads: usize) -> HashMap<u32, Vec<u8>> {
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, threads, 1).expect("threads");
@@ -190,17 +190,17 @@ fn a_panic_affects_one_viewer_only() {
             scene.world.step(1);
             viewers.begin_flush_round(&scene);
             pool.flush_batch(&Arc::new(scene), &mut viewers, &mut |_| true);
-            let (mut served, mut failed) = (0, Vec::new());
+            let (mut flushed, mut failed) = (0, Vec::new());
             while let Some((segment, frames)) = pool.batch().next_segment() {
                 if segment.failed {
                     assert!(frames.is_empty());
                     failed.push(segment.slot);
                 } else {
                     assert!(!frames.is_empty());
-                    served += 1;
+                    flushed += 1;
                 }
             }
-            assert_eq!((served, failed), (39, vec![17]), "{threads} threads");
+            assert_eq!((flushed, failed), (39, vec![17]), "{threads} threads");
             assert!(viewers.viewer(17).is_some(), "the viewer is returned");
         });
     }

@@ -19,8 +19,8 @@ pub enum FlushKind {
     InterestUpdate,
 }
 
-/// The replication state of a player: two cache lines, both of which miss at nearly every flush. The first
-/// field lies in one line, the last in the other.
+/// The replication state of a player: two cache lines, both of which miss the cache at nearly every flush.
+/// The first field lies in one line, the last in the other.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Viewer {
@@ -29,7 +29,7 @@ pub struct Viewer {
     /// Entities that the client sees besides its own, in the order in which they entered. At most
     /// `max_visible`.
     pub(crate) interest_set: InterestSet,
-    /// Half the sides of the viewport, in units; `None` sees the whole world.
+    /// Half the sides of the viewport, in units; with `None` the viewer sees the whole world.
     half_viewport: Option<(i32, i32)>,
     /// Radius at which the next search starts, in units.
     pub(crate) search_radius: i32,
@@ -121,7 +121,8 @@ impl Viewer {
         self.interest_set.ids().iter().copied()
     }
 
-    /// Returns half the sides of the clamped viewport, in units; `None` sees the whole world.
+    /// Returns half the sides of the clamped viewport, in units; with `None` the viewer sees the whole
+    /// world.
     pub fn half_sides(&self) -> Option<(i32, i32)> {
         self.half_viewport
     }
@@ -161,8 +162,8 @@ impl Viewer {
         if is_update_due { FlushKind::InterestUpdate } else { FlushKind::Delta }
     }
 
-    /// Returns the kind of flush that is due with an ack. Interest updates are left to flush rounds, where
-    /// neighbors are processed together. A viewer whose flushes are all piggybacked is updated after twice
+    /// Returns the kind of flush that is due with an ack. Flush rounds make most interest updates, since
+    /// they process neighbors together. A viewer whose flushes are all piggybacked is updated after twice
     /// the interval.
     pub(crate) fn due_on_piggyback(&self, settings: &Settings, now: Tick) -> FlushKind {
         if now - self.interest_updated_at >= 2 * settings.interest_interval {
@@ -181,7 +182,7 @@ impl Viewer {
         changed.then_some(FlushKind::Delta)
     }
 
-    /// Returns whether anything in view may have changed since the last flush.
+    /// Returns whether any entity near the viewer may have changed since the last flush.
     fn may_have_changes(&self, world: &World, settings: &Settings) -> bool {
         self.are_regions_stale(world, settings)
             || world.dirty_regions().has_changed(self.regions, self.sent_until)
@@ -228,7 +229,7 @@ impl Viewer {
         world.tick() - self.interest_updated_at > settings.regions_ttl
     }
 
-    /// Returns the mask by which the viewer is skipped until its next flush.
+    /// Returns the mask that decides whether the viewer's next flushes are skipped.
     pub(super) fn interest_mask(&self) -> InterestMask {
         let quiet_until = if self.interest_updated_at < self.update_interest_until {
             0
@@ -251,7 +252,7 @@ impl Viewer {
         }
     }
 
-    /// Returns whether a snapshot is due. Whether one is needed is decided by the caller.
+    /// Returns whether a snapshot is due. The caller decides whether one is needed.
     pub(crate) fn is_snapshot_due(&self, now: Tick) -> bool {
         now >= self.snapshot_due && self.snapshot_allowed.is_some_and(|allowed| now >= allowed)
     }

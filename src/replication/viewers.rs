@@ -131,7 +131,7 @@ impl Viewers {
         assert!(previous.is_none(), "slot {slot} has a viewer already");
     }
 
-    /// Removes a viewer. The caller removes its player from the world.
+    /// Removes a viewer. The caller removes the player from the world.
     pub fn leave(&mut self, slot: u32) {
         if let Some(viewer) = self.by_slot[slot as usize].take() {
             self.visible_total -= viewer.interest_set.len();
@@ -189,8 +189,8 @@ impl Viewers {
 
     /// Bounds that keep flush rounds about equally long.
     ///
-    /// Without them a round of twice the size takes longer than its tick and delays the next one, which grows
-    /// too. One interval later all of them would be due together again.
+    /// Without them, a round of twice the size takes longer than its tick and delays the next one, which
+    /// grows too. One interval later, all these viewers would be due together again.
     fn smoothing(&self) -> Smoothing {
         let interval = self.settings.flush_interval;
         let share = self.count.div_ceil(interval as usize);
@@ -207,7 +207,7 @@ impl Viewers {
         self.round.is_empty()
     }
 
-    /// Takes out up to `most` due viewers that have something to send. `can_be_written` tells whether a
+    /// Takes out up to `most` due viewers that have something to send. `can_be_written` returns whether a
     /// viewer's socket accepts bytes; if not, the viewer is skipped until its next interval.
     pub(super) fn take_due(
         &mut self,
@@ -224,7 +224,7 @@ impl Viewers {
             let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() else { continue };
             let next = viewer.flushed_at + interval;
             if next > now {
-                // An ack has piggybacked a delta since.
+                // A delta has been piggybacked on an ack since.
                 self.wheel.schedule_smoothed(slot, next, &smoothing);
                 continue;
             }
