@@ -40,17 +40,17 @@ pub const RECONCILIATION_BUDGET_MAX: i32 = 50;
 /// Refill rate of the reconciliation budget, in units per second: a quarter of the client's walking speed.
 pub const RECONCILIATION_REFILL_PER_S: u32 = 24;
 
-/// Distance between a player and where viewers draw it beyond which it has jumped, in units. Its viewers are then
-/// due for a snapshot.
+/// Distance between a player and its drawn position beyond which it has jumped, in units. A snapshot is then due for
+/// its viewers.
 pub const JUMP_DISTANCE: i32 = 16;
 
 /// The jump distance for viewers that receive vectors with the flush delay, in units. An honest player's delays
 /// add up to about 5 units per sync interval.
 pub const FLUSH_DELAY_DISTANCE: i32 = 2 * JUMP_DISTANCE;
 
-/// Largest distance between a claim and where viewers draw its player, in units; a claim farther off is refused.
-/// A player that some viewer draws farther off gets no new vector. A client that is a quarter too fast or too
-/// slow accumulates 96 units between two jumps, plus the lag of a short stall.
+/// Largest distance between a claim and the drawn position of its player, in units; a claim farther off is refused.
+/// A player that a viewer draws farther off gets no new vector. A client that is a quarter too fast or too slow
+/// accumulates 96 units between two jumps, plus the lag of a short stall.
 pub const EXTRAPOLATION_DISTANCE_MAX: i32 = 2 * CLAIM_DISTANCE_MAX + JUMP_DISTANCE;
 
 /// Shortest average interval between a player's jumps, in milliseconds: about as often as each viewer gets a
@@ -100,8 +100,8 @@ pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
 /// delay it.
 pub const JUMP_SYNC_MS: u32 = 1_000;
 
-/// Presence in the world after which a player is certain to enter the interest sets of its nearest viewers, in
-/// milliseconds. A player that leaves sooner and does nothing may never be sent.
+/// Time in the world after which a player is certain to enter the interest sets of its nearest viewers, in
+/// milliseconds. A player that leaves sooner and does nothing may never be sent to any viewer.
 pub const ENTER_PRESENCE_MS: u32 = 250;
 
 /// Largest number of players that linger in the world after leaving, until viewers have been sent their last
@@ -126,14 +126,14 @@ pub const COOKIE_PATH_BYTES_MAX: usize = 256;
 /// evicted.
 pub const SESSIONS_SAVED_MAX: usize = 64 * 1024;
 
-/// Shortest time between two reconnects of a session, in milliseconds. A token used sooner gets a fresh player.
+/// Shortest time between two reconnects of a session, in milliseconds. An earlier reconnect gets a fresh player.
 pub const RECONNECT_INTERVAL_MS: u16 = 1_000;
 
 /// Time for a connection to answer the ping caused by a second use of its session token, in milliseconds. A
 /// connection that doesn't answer is replaced by the new one.
 pub const RECONNECT_PING_MS: u64 = 1_000;
 
-/// Largest number of handshakes waiting for that answer or for other nodes. One more gets a fresh player
+/// Largest number of handshakes waiting for that pong or for other nodes. A further one gets a fresh player
 /// immediately. Half of [`HTTP_CONNECTIONS_MAX`], so that the other half stays free for all other requests.
 pub const RECONNECTS_PENDING_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
 
@@ -151,7 +151,7 @@ pub const SESSION_STORE_WRITE_MS: u64 = 1_000;
 /// Longest time that shutdown waits for the store, in milliseconds.
 pub const SESSION_STORE_STOP_MS: u64 = 2_000;
 
-/// Number of broken store files in one process after which it stops writing: each leaks memory and a descriptor.
+/// Number of broken store files after which a process stops writing sessions: each leaks memory and a descriptor.
 pub const SESSION_FILES_BROKEN_MAX: u32 = 8;
 
 /// Largest read cache of the store, in bytes.
@@ -196,12 +196,12 @@ pub const PEERS_MAX: usize = 256;
 /// bound the slot held longest is reused. If none is held, a new ghost is not shown.
 pub const GHOST_SLOTS_MAX: usize = 200_000;
 
-/// Largest number of regions of all peers together that a node keeps state for, about 100 bytes each. Further
-/// regions are ignored.
+/// Largest number of regions, over all peers, for which a node keeps state; about 100 bytes each. Further regions
+/// are ignored.
 pub const PEER_REGIONS_MAX: usize = 64 * 1024;
 
-/// Time the slot of a removed ghost is held for its return, in milliseconds. By then every viewer that reads what
-/// it is sent has received the LEFT.
+/// Time the slot of a removed ghost is held for its return, in milliseconds. By then every viewer that reads its
+/// frames has received the LEFT.
 pub const GHOST_SLOT_HOLD_MS: u32 = 60_000;
 
 /// Number of ids in one lease. A node requests another lease while it has fewer ids than this left.
@@ -253,8 +253,8 @@ pub const ISOLATION_TIMEOUT_MS: u64 = 3_000;
 /// Longest time that shutdown waits for the last cluster messages to be sent, in milliseconds.
 pub const LINK_STOP_MS: u64 = 1_000;
 
-/// Largest number of commands queued for the bus. Further commands are dropped, as any bus message may be. Three
-/// seconds of publish rounds.
+/// Largest number of commands queued for the bus. Further commands are dropped, as any bus message may be. The queue
+/// holds three seconds of publish rounds.
 pub const BUS_COMMANDS_MAX: usize = 64;
 
 /// Largest number of bytes in the commands queued for the bus. Further commands are dropped.
@@ -311,11 +311,11 @@ pub const NODE_NAME_BYTES_MAX: usize = 64;
 
 // ---- Connections ---------------------------------------------------------------------------------------------
 
-/// Longest HTTP request head, in bytes. A longer one is answered with 431. Cookies of a domain shared by many
+/// Longest HTTP request head, in bytes. The response to a longer one is 431. Cookies of a domain shared by many
 /// programs exceed 8 KiB.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Largest number of header fields in an HTTP request. More are answered with 431.
+/// Largest number of header fields in an HTTP request. The response to more is 431.
 pub const HTTP_HEADERS_MAX: usize = 100;
 
 /// Largest number of entries that are parsed in a list-valued header field (accepted encodings, entity tags). The
@@ -370,8 +370,8 @@ pub const DESCRIPTORS_OVERHEAD: u64 = 32;
 /// Longest HTTP time slice per iteration of the event loop, in nanoseconds. An ack waits half as long on average.
 pub const HTTP_SLICE_NS: i64 = 200_000;
 
-/// Largest number of HTTP connections visited per iteration of the event loop: a request answered, or part of a
-/// response written.
+/// Largest number of HTTP connections visited per iteration of the event loop. A visit answers a request or writes
+/// part of a response.
 pub const HTTP_SLICE_VISITS: usize = 32;
 
 /// Largest HTTP time allowance that can accumulate while there are no requests, in nanoseconds.
@@ -387,16 +387,15 @@ pub const HTTP_WAIT_MS: u64 = 1;
 /// milliseconds.
 pub const HTTP_PROGRESS_MS: u64 = 10_000;
 
-/// Places of [`HTTP_CONNECTIONS_MAX`] reserved for health and metrics requests; a quarter of all places where
-/// there are few. They are used only when no other place is free.
+/// Connections of [`HTTP_CONNECTIONS_MAX`] reserved for health and metrics requests; at most a quarter of them where
+/// the limit on open files is small. They are used only when no other is free.
 pub const HTTP_RESERVED_MAX: usize = 8;
 
-/// Guaranteed time of a connection in a reserved place, in milliseconds. After that the next connection can
-/// displace it.
+/// Guaranteed time of a reserved connection, in milliseconds. After that the next connection can displace it.
 pub const HTTP_RESERVED_HOLD_MS: u64 = 100;
 
-/// Bytes by which a client may fall behind `HTTP_MIN_RATE` before its response is aborted. The kernel buffers as
-/// much at once. At the default rate, half a minute without a byte falls behind this far.
+/// Bytes by which a client may fall behind `HTTP_MIN_RATE` before its response is aborted. The kernel's send buffer
+/// takes as much at once. At the default rate, half a minute without a byte falls behind this far.
 pub const HTTP_SLACK_BYTES: u64 = 64 * 1024;
 
 /// Renderings of `/metrics` per second and format. Further requests get the cached bytes.
@@ -410,16 +409,16 @@ pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
 /// two requests `KEEPALIVE_TIMEOUT_SEC` applies.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 
-/// Time for a peer to close its side after it was sent the last byte, in milliseconds; also the longest time
-/// without progress in sending a closing player its last bytes.
+/// Time for a peer to close its side after the server sent the last byte, in milliseconds; also the longest time
+/// without progress while the server sends a closing player its last bytes.
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 
-/// Longest time for which unread messages are credited to their player by the rate limiter, in milliseconds. At
-/// the default rate they then fill half of a socket's receive buffer if they are long MOVEs.
+/// Longest time for which the rate limiter credits a player for unread messages, in milliseconds. Long MOVEs at the
+/// default rate fill half of a socket's receive buffer in this time.
 pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 
-/// Players with messages over the rate that are checked per tick for messages that can be applied now; the others
-/// wait for the next tick. A thousand take half a millisecond.
+/// Players with deferred messages that are checked per tick; the others wait for the next tick. A thousand take half
+/// a millisecond.
 pub const DEFERRED_PER_TICK: usize = 1_024;
 
 /// Shortest off-CPU time in one iteration of the event loop that counts as a pause, in milliseconds: the process
@@ -427,9 +426,9 @@ pub const DEFERRED_PER_TICK: usize = 1_024;
 /// deadlines.
 pub const LOOP_PAUSE_MS_MIN: u64 = 250;
 
-/// Kernel send buffer of each connection, in bytes; the kernel adds as much for its own bookkeeping. By default
-/// the kernel queues four megabytes for a peer that does not read. At a player's rate that takes minutes, and the
-/// server notices nothing until then. Seconds of updates fit, or several snapshots.
+/// Kernel send buffer of each connection, in bytes; the kernel adds as much for its own bookkeeping. By default the
+/// kernel queues four megabytes for a peer that does not read, which takes minutes at a player's rate; until then
+/// the server notices nothing. This size holds seconds of updates, or several snapshots.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Pause of accepting after the kernel ran out of descriptors or memory, in milliseconds.
@@ -466,14 +465,16 @@ const _: () = assert!(PEER_TIMEOUT_MS > 4 * HEARTBEAT_MS, "a few heartbeats may 
 const _: () = assert!(REGION_TIMEOUT_MS > 2 * REGION_SNAPSHOT_MS, "a snapshot may be lost");
 const _: () =
     assert!(MESSAGE_BYTES_MAX <= CONTROL_PAYLOAD_BYTES_MAX, "the frame limit applies to every frame");
-const _: () =
-    assert!(RESERVE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_OVERHEAD, "some must be left for everything else");
+const _: () = assert!(
+    RESERVE_DESCRIPTORS as u64 + 16 <= DESCRIPTORS_OVERHEAD,
+    "descriptors must be left for everything else"
+);
 const _: () = assert!(READ_BUDGET_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BUDGET_BYTES);
 const _: () = assert!(HTTP_RESERVED_HOLD_MS < RESERVE_DESCRIPTOR_TIMEOUT_MS);
 const _: () = assert!(HTTP_RESERVED_MAX * 4 < HTTP_CONNECTIONS_MAX);
 const _: () = assert!(1_000 % METRICS_RENDERS_PER_S == 0, "a rendering costs whole milliseconds");
-const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "both are buffered in the same place");
+const _: () = assert!(PROXY_HEADER_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "both are read into the same buffer");
 const _: () = assert!(RATED_ADDRESSES_MAX.is_multiple_of(8));
 const _: () =
     assert!(5 + 11 * INTEREST_SET_MAX < SEND_BUFFER_BYTES, "a snapshot must fit into an empty send buffer");
