@@ -1,6 +1,6 @@
-//! Token buckets by address, in a table of fixed size: addresses seen once must not cost memory.
+//! Token buckets by address, in a table of fixed size: a flood of addresses cannot exhaust memory.
 //!
-//! The table is set-associative, with [`WAYS`] entries a set. A seeded hash chooses the set, so that a client
+//! The table is set-associative, with [`WAYS`] entries per set. A seeded hash chooses the set, so that a client
 //! cannot aim at one. An entry stores the time at which its address's bucket is full again (the generic cell
 //! rate algorithm, GCRA). An entry whose time has passed carries no information and is free. When a set has
 //! no free entry, the bucket nearest to full is evicted: its address regains the used part of its burst,
@@ -13,16 +13,16 @@ use crate::limits::RATED_ADDRESSES_MAX;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// Entries of a set.
+/// Entries per set.
 const WAYS: usize = 8;
 const SETS: usize = RATED_ADDRESSES_MAX / WAYS;
 
 /// A rate limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
-    /// Events a second; 0 is unlimited.
+    /// Events per second; 0 is unlimited.
     pub per_s: u32,
-    /// Events at once after a pause; 0 is unlimited.
+    /// Events in a burst after a pause; 0 is unlimited.
     pub burst: u32,
     /// Whether clients on this machine are exempt.
     pub exempts_loopback: bool,
@@ -35,7 +35,7 @@ pub struct RateExceeded {
     pub retry_after_s: u64,
 }
 
-/// A set of entries: an address and the time at which its bucket is full again, in nanoseconds.
+/// A set of entries, each with an address and the time at which its bucket is full again, in nanoseconds.
 type Set = [Option<(Network, u64)>; WAYS];
 
 /// The buckets of all addresses. Time is passed in, in nanoseconds of any monotonic clock.
@@ -78,7 +78,7 @@ impl Buckets {
         Ok(())
     }
 
-    /// Addresses with an entry in the table.
+    /// Returns the number of addresses with an entry in the table.
     pub fn tracked(&self) -> usize {
         self.sets.iter().flatten().map(|set| set.iter().flatten().count()).sum()
     }
@@ -90,7 +90,7 @@ impl Buckets {
     }
 }
 
-/// The entry of this network: its own, else a free one, else that of the bucket nearest to full.
+/// Returns the entry to use for a network: its own, else a free one, else that of the bucket nearest to full.
 fn entry_for(set: &mut Set, network: Network, now_ns: u64) -> &mut Option<(Network, u64)> {
     let rank = |entry: &Option<(Network, u64)>| match *entry {
         Some((known, _)) if known == network => (0, 0),

@@ -1,7 +1,7 @@
-//! Limits by address: concurrent connections, and connections opened a second.
+//! Limits by address: concurrent connections, and connections opened per second.
 //!
-//! The concurrent connections are counted exactly, with one counter for each address that has any: there are
-//! never more counters than connections. Rates are [`Buckets`], whose memory is bounded.
+//! Concurrent connections are counted exactly. Only an address with a connection has a counter, so there are
+//! never more counters than connections. Rates use [`Buckets`], whose memory is bounded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -83,8 +83,8 @@ impl AddressLimiter {
         Ok(Permit(network))
     }
 
-    /// Admits a connection above the limit, if it may replace one that its address holds. Each address has at
-    /// most one of these at a time.
+    /// Admits a connection above the limit, which must then take over another connection of its address. Each
+    /// address has at most one such connection at a time.
     ///
     /// # Errors
     /// The address has a takeover pending, or exceeds its rate.
@@ -98,7 +98,7 @@ impl AddressLimiter {
         Ok(TakeoverPermit(network))
     }
 
-    /// Converts a takeover permit into a regular one, if its address is below the limit by now.
+    /// Converts a takeover permit into a regular one, if its address has dropped below the limit.
     pub fn promote(&mut self, &mut TakeoverPermit(network): &mut TakeoverPermit) -> Option<Permit> {
         if self.limits.connections_max > 0 && self.held(network) >= self.limits.connections_max {
             return None;
@@ -128,12 +128,12 @@ impl AddressLimiter {
         }
     }
 
-    /// Concurrent connections of an address.
+    /// Returns the number of concurrent connections of an address.
     pub fn held(&self, network: Network) -> u32 {
         self.held.get(&network).copied().unwrap_or(0)
     }
 
-    /// The number of addresses with connections, and the number with an entry in the rate table.
+    /// Returns the number of addresses with connections, and the number with an entry in the rate table.
     pub fn tracked(&self) -> (usize, usize) {
         (self.held.len(), self.opened.tracked())
     }

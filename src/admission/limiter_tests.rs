@@ -102,8 +102,8 @@ fn a_million_addresses_fit_the_table() {
     let victim = v4(0);
     let mut refused_at = 0;
     for bits in 1..=1_000_000 {
-        // All within a second: no bucket is full again before the next sixty thousand addresses have
-        // connected.
+        // One address per microsecond: a bucket is full again only after the next forty thousand addresses
+        // have connected, which is more than the table holds.
         let now_ns = u64::from(bits) * 1000;
         let permit = limiter.admit(v4(bits), now_ns).expect("a fresh address");
         limiter.release(permit);

@@ -1,11 +1,11 @@
 //! Admission by peer address: concurrent connections, connection rates, and which proxies are trusted to
 //! report the address of their client.
 //!
-//! * [`limiter`]: the limits; concurrent connections are counted exactly. [`buckets`]: rates, bounded in
-//!   memory.
+//! * [`limiter`]: the limits of an address; concurrent connections are counted exactly.
+//! * [`buckets`]: rates by address, in bounded memory.
 //! * [`trust`]: trusted proxies, and the client address that they report.
-//!
-//! * [`origins`]: the web pages that may open a game connection. [`rate`]: the message rate of a player.
+//! * [`origins`]: the web pages that may open a game connection.
+//! * [`rate`]: the message rate of a player.
 //!
 //! Pure: no sockets and no clock; `server::peer_address` passes in addresses and time. Limits apply to a
 //! *network*: one IPv4 address in any notation, or the 64-bit prefix of an IPv6 address. A client with one
@@ -19,7 +19,7 @@ pub mod trust;
 
 use std::net::IpAddr;
 
-/// Key of the limits.
+/// The unit to which limits apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     /// One IPv4 address.
@@ -38,13 +38,13 @@ impl Network {
     }
 }
 
-/// The client that a connection counts for.
+/// The client to which a connection is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its address, or that of its proxy.
+    /// The client's address, or that of its proxy.
     pub address: IpAddr,
-    /// Whether `address` is the client's own. Otherwise it is that of a trusted proxy that did not report its
-    /// client unambiguously, and the client has no privileges.
+    /// Whether `address` is the client's own. Otherwise it is the address of a trusted proxy that did not
+    /// identify its client unambiguously, and the client has no privileges.
     pub is_own: bool,
 }
 

@@ -3,14 +3,15 @@
 //!
 //! Browsers send the page's origin in every WebSocket handshake and do not let the page change it. Other
 //! programs may send any value, or none. The list therefore keeps foreign *pages* from using a visitor's
-//! browser to play; it is no authentication.
+//! browser to play; it is not authentication.
 //!
 //! Matching: scheme, host and port must all be equal. Schemes and hosts are case-insensitive, and the default
 //! port of a scheme equals no port. `https://*.example.com` matches every subdomain at any depth
 //! (`a.example.com`, `a.b.example.com`). It matches neither `example.com` itself nor names that only share a
-//! suffix (`evilexample.com`) or a prefix (`example.com.evil`). `null` is the origin of sandboxed frames, and
-//! of local files in most browsers; `file://` is that of local files in Electron and older web views. Both
-//! match only if listed, case-sensitively.
+//! suffix (`evilexample.com`) or a prefix (`example.com.evil`).
+//!
+//! `null` is the origin of sandboxed frames, and of local files in most browsers. `file://` is the origin of
+//! local files in Electron and older web views. Both match only if listed, and are case-sensitive.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@
 //! Bytes read now may have arrived earlier: the process was suspended, or the socket was not read because the
 //! player's replies had reached their cap. Each message is therefore checked as of the earliest time at which
 //! it can have arrived, so that a backlog which the server caused does not count against the client. A bucket
-//! is stored as a time: when the messages accepted so far are drained at the allowed rate.
+//! is stored as the time at which the allowed rate has drained it.
 
 use crate::limits::{MESSAGE_BYTES_MAX, UNREAD_CREDIT_MS_MAX};
 
@@ -14,13 +14,13 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// The buckets of one player. Times are nanoseconds of the caller's clock.
 #[derive(Debug, Clone)]
 pub struct RateLimiter {
-    /// When the bucket of accepted messages is empty.
+    /// Time at which the bucket of accepted messages is empty.
     accepted_until_ns: u64,
-    /// When the bucket of excess messages is empty.
+    /// Time at which the bucket of excess messages is empty.
     dropped_until_ns: u64,
-    /// When the bucket of bytes is empty.
+    /// Time at which the bucket of bytes is empty.
     bytes_until_ns: u64,
-    /// Since when the socket may hold unread bytes, in milliseconds; [`ALL_READ`] if it holds none.
+    /// Time since which the socket may hold unread bytes, in milliseconds; [`ALL_READ`] if it holds none.
     unread_since_ms: u64,
 }
 
@@ -53,12 +53,12 @@ impl Arrival {
 pub struct RateLimit {
     /// Messages per second.
     pub per_s: u32,
-    /// Messages at once after a pause.
+    /// Messages in a burst after a pause.
     pub burst: u32,
 }
 
 impl RateLimit {
-    /// Time in which one message drains; rounded down, so that the allowed rate always passes.
+    /// Returns the time in which one message drains, rounded down, so that the allowed rate always passes.
     fn message_ns(self) -> u64 {
         NS_PER_S / u64::from(self.per_s)
     }
@@ -75,7 +75,7 @@ pub enum Verdict {
     Flood,
 }
 
-/// Bursts over the limit that make a flood. A client at four times the rate is disconnected after about `10 *
+/// Number of bursts over the limit that make a flood. A client at four times the rate is disconnected after about `10 *
 /// burst / (3 * rate - rate)` seconds, which is 5 s at the defaults; a client at twice the rate never is.
 const FLOOD_BURSTS: u64 = 10;
 
@@ -91,15 +91,15 @@ impl RateLimiter {
         }
     }
 
-    /// Returns the arrival of bytes read now, if the socket was empty at `quiet_ms` or had been left unread
-    /// earlier. The span is capped at [`UNREAD_CREDIT_MS_MAX`], since the socket's receive buffer bounds the
-    /// backlog.
+    /// Returns the arrival of bytes read now. They arrived after `quiet_ms`, when the socket was empty, or
+    /// after it was left unread, if that was earlier. The span is capped at [`UNREAD_CREDIT_MS_MAX`], since the
+    /// socket's receive buffer bounds the backlog.
     pub fn arrival(&self, quiet_ms: u64, now_ms: u64) -> Arrival {
         let since_ms = quiet_ms.min(self.unread_since_ms).max(now_ms.saturating_sub(UNREAD_CREDIT_MS_MAX));
         Arrival { since_ms: since_ms.min(now_ms), now_ms }
     }
 
-    /// Records that bytes which may have arrived since this time stay in the socket.
+    /// Records that the socket was left unread: it may hold bytes that arrived since this time.
     pub fn leave_unread(&mut self, since_ms: u64) {
         self.unread_since_ms = self.unread_since_ms.min(since_ms);
     }
@@ -109,8 +109,8 @@ impl RateLimiter {
         self.unread_since_ms = if is_drained { ALL_READ } else { arrival.since_ms };
     }
 
-    /// Checks bytes, whether or not they form messages: a stream of empty fragments is a flood as well. Never
-    /// exceeded by the allowed number of messages of maximum length.
+    /// Checks bytes, whether or not they form messages: a stream of empty fragments is a flood as well. The
+    /// allowed rate of messages never exceeds this limit, even at their maximum length.
     pub fn check_bytes(&mut self, limit: RateLimit, arrival: Arrival, count: usize) -> Verdict {
         let byte_ns = limit.message_ns() / FRAME_BYTES_MAX;
         let allowed_ns = (FLOOD_BURSTS + 1) * u64::from(limit.burst) * limit.message_ns();
@@ -221,8 +221,9 @@ mod tests {
         assert_eq!(flooded, Some(5));
     }
 
-    /// Simulates reads of a socket to which messages were sent at these times. Each read, after a pause,
-    /// takes at most a number of them. Returns the time and the verdict of each check.
+    /// Simulates reads of a socket to which messages were sent at these times. `reads` are pairs of a pause
+    /// and the maximum number of messages read after it, repeated until all are read. Returns the time and
+    /// the verdict of each check.
     fn read_late(sent_ms: &[u64], reads: &[(u64, usize)]) -> Vec<(u64, Verdict)> {
         let (mut limiter, mut checked, mut quiet_ms, mut now_ms) = (RateLimiter::new(0), Vec::new(), 0, 0);
         for (pause_ms, most) in reads.iter().cycle() {
@@ -233,8 +234,7 @@ mod tests {
             assert_eq!(limiter.check_bytes(LIMIT, arrival, taken * 20), Verdict::Accept);
             checked.extend((0..taken).map(|_| (now_ms, limiter.check(LIMIT, arrival))));
             limiter.note_read(arrival, checked.len() == arrived);
-            // The event loop sees no event of other sockets; this one counts as quiet once it is read to its
-            // end.
+            // Every read stands for a poll of the event loop. The limiter itself remembers unread bytes.
             quiet_ms = now_ms;
             if checked.len() == sent_ms.len() {
                 return checked;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::wire::forwarded::Hop;
 
-/// Networks that are trusted to report the address of a client.
+/// Networks whose hosts are trusted to report the address of a client.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
