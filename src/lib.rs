@@ -7,7 +7,7 @@
 //! main               parses the configuration, opens the log, binds and serves
 //!  └─> server        the event loop, sockets, HTTP routes: the only user of mio and nix
 //!       ├─> cluster      nodes, ghosts, the bus ──> world, sessions
-//!       ├─> sessions     what a reconnecting player gets back, and the store for it ──> world
+//!       ├─> sessions     saved state of disconnected players, and its store ──> world
 //!       ├─> replication  interest sets, deltas, flush schedule, workers, load governor (pure) ──> world, wire
 //!       ├─> admission    addresses, trusted proxies, origins, rates (pure)
 //!       ├─> wire         bytes <-> messages: HTTP heads, WebSocket frames, the game protocol (sans-IO)

@@ -1,7 +1,7 @@
 //! Starts the server: parses the configuration, opens the log, raises limits, binds and serves.
 //!
 //! Exit status: 0 after an orderly shutdown, 1 when the server could not start or failed, 2 for invalid configuration,
-//! 70 after a panic, 128 plus the signal's number when a second signal ended the drain. The watchdog aborts.
+//! 70 after a panic, 128 plus the signal's number when a second signal ended the drain. A stall aborts the process (SIGABRT).
 
 use std::fs;
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(INVALID, &error.to_string()),
     };
     if !matches!(command, Command::Run(..)) {
-        // Ctrl-C must end a health check that takes long.
+        // Ctrl-C must end a slow health check.
         let _ = os::Signals::unblock();
     }
     match command {
@@ -99,8 +99,8 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     status
 }
 
-/// Runs the steps of a start that change nothing, and prints all problems. Returns the exit status of the first problem that
-/// would end a start.
+/// Runs the startup steps that have no effect outside this process, and prints all problems. Returns the exit status of the
+/// first problem that would prevent a start.
 fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     logging::start_collecting();
     let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
@@ -131,7 +131,7 @@ fn log_file_error(config: &Config, error: &io::Error) -> String {
     format!("LOG_FILE={}: can't be written: {error}", secret::without_credentials(&path.to_string_lossy()))
 }
 
-/// Logs the files that are not served.
+/// Logs the files below `STATIC_DIR` that are not served.
 fn log_skipped_files(config: &Config, assets: &Assets) {
     assets.log_notices();
     server::log_shadowed_files(config, assets);
@@ -182,7 +182,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
     }
 }
 
-/// Logs kernel settings that would refuse players; the tool `pixi-game-tune` shows all relevant ones.
+/// Warns about kernel settings that would make the machine refuse players. The tool `pixi-game-tune` shows all relevant ones.
 fn warn_about_kernel_limits(config: &Config, capacity: Capacity) {
     let is_proxy_local = config.trusted_proxies.iter().any(|network| network.addr().is_loopback());
     let workload = Workload { players: capacity.players as u64, is_proxy_local };

@@ -9,7 +9,7 @@ use getopts::{Fail, HasArg, Matches, Occur, Options};
 
 use super::settings::{Allowed, RETIRED, SETTINGS, flag_of};
 
-/// Actions other than serving.
+/// Actions other than running the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Help,
@@ -19,7 +19,7 @@ pub(super) enum Action {
     HealthCheck,
 }
 
-/// Action, short flag, long flag, help text. If several are given, the first in this order is taken.
+/// Action, short flag, long flag, help text. If several actions are given, the first in this order wins.
 pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
     (Action::Help, "h", "help", "Print this text"),
     (Action::Version, "V", "version", "Print the version"),
@@ -27,7 +27,7 @@ pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
         Action::CheckConfig,
         "",
         "check-config",
-        "Check the configuration as at a start, print all problems and exit",
+        "Check the configuration as a start would, print all problems and exit",
     ),
     (Action::PrintConfig, "", "print-config", "Print the effective configuration as an environment file"),
     (
@@ -45,9 +45,9 @@ pub struct ActionFlag {
     pub short: &'static str,
     /// The long flag without its dashes.
     pub long: &'static str,
-    /// Placeholder of its value in documents, if it takes one.
+    /// Placeholder for its value in documents, if it takes a value.
     pub argument: Option<&'static str>,
-    /// What it does, in one line.
+    /// Description in one line.
     pub help: &'static str,
 }
 
@@ -59,7 +59,7 @@ pub fn actions() -> impl Iterator<Item = ActionFlag> {
     actions.chain([env_file])
 }
 
-/// Long flag of the environment file. It has no variable, so that a file can't name another file.
+/// Long flag of the environment file. It has no environment variable, so that a file can't name another file.
 pub(super) const ENV_FILE_FLAG: &str = "env-file";
 
 /// Help text of the environment file's flag.

@@ -27,7 +27,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The byte order marks of UTF-16, in both orders.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// The values of a file; empty without one.
+/// The values of an environment file; empty if there is none.
 #[derive(Default)]
 pub(super) struct EnvFile {
     path: PathBuf,

@@ -47,7 +47,7 @@ pub struct Config {
     pub host: IpAddr,
     /// TCP port to listen on; 0 picks a free port.
     pub port: u16,
-    /// Address of the metrics; `None` serves them on the game's port.
+    /// Address of the metrics; `None` serves them on the public listener.
     pub admin_addr: Option<SocketAddr>,
     /// Origins of web pages that may open a game connection.
     pub allowed_origins: AllowedOrigins,
@@ -55,24 +55,24 @@ pub struct Config {
     pub require_origin: bool,
     /// Worker threads, at least one.
     pub workers: usize,
-    /// Most concurrent WebSocket connections.
+    /// Maximum number of concurrent WebSocket connections.
     pub max_connections: usize,
-    /// Most concurrent game connections per address, 0 for no limit; `None` is [`MAX_CONNS_PER_IP_DEFAULT`], and no limit for
-    /// loopback.
+    /// Maximum number of concurrent game connections per address, 0 for no limit; `None` is [`MAX_CONNS_PER_IP_DEFAULT`], and
+    /// no limit for loopback.
     pub max_conns_per_ip: Option<u32>,
     /// New game connections per address and second, 0 for no limit; `None` is [`IP_CONN_RATE_DEFAULT`], and no limit for
     /// loopback.
     pub ip_conn_rate: Option<u32>,
     /// New game connections per address in a burst after a pause; 0 for no limit.
     pub ip_conn_burst: u32,
-    /// Most concurrent connections per address that are not players, 0 for no limit; `None` is
+    /// Maximum number of concurrent non-player connections per address, 0 for no limit; `None` is
     /// [`HTTP_CONNS_PER_IP_DEFAULT`], and no limit for loopback.
     pub http_conns_per_ip: Option<u32>,
     /// HTTP requests per address and second, 0 for no limit; `None` is [`HTTP_RATE_DEFAULT`], and no limit for loopback.
     pub http_rate: Option<u32>,
     /// HTTP requests per address in a burst after a pause; 0 for no limit.
     pub http_burst: u32,
-    /// Least average rate at which a client must read a response, in bytes per second; 0 for no limit.
+    /// Minimum average rate at which a client must read a response, in bytes per second; 0 for no limit.
     pub http_min_rate: u32,
     /// Time an HTTP connection may stay idle between requests, in seconds.
     pub keepalive_timeout_s: u32,
@@ -106,7 +106,7 @@ pub struct Config {
     pub resume_ttl_s: u32,
     /// The `Path` of the session cookie.
     pub cookie_path: String,
-    /// Directory that keeps those positions across restarts.
+    /// Directory that keeps the positions of disconnected players across restarts.
     pub state_dir: Option<PathBuf>,
     /// Redis URL of the bus that joins servers into one world; `None` runs a single server.
     pub cluster_url: Option<Secret>,
@@ -122,15 +122,15 @@ pub struct Config {
     pub rate_limit_burst: u32,
     /// WebSocket read buffer per connection, in bytes.
     pub read_buffer_bytes: usize,
-    /// Most bytes of replies (acks, pongs) queued for a client; above it the socket is not read until they drain.
+    /// Maximum bytes of replies (acks, pongs) queued for a client; at the maximum its socket is not read until they drain.
     pub write_buffer_bytes: usize,
     /// Directory of files to serve over HTTP.
     pub static_dir: Option<PathBuf>,
-    /// Most files and directories below `static_dir`.
+    /// Maximum number of files and directories below `static_dir`.
     pub static_max_files: usize,
-    /// Most MiB of all files below `static_dir` together.
+    /// Maximum total size of the files below `static_dir`, in MiB.
     pub static_max_mib: u64,
-    /// Most entities in a client's interest set.
+    /// Maximum number of entities in a client's interest set.
     pub max_visible: usize,
     /// Duration of an attack, in milliseconds.
     pub attack_duration_ms: u32,
@@ -138,7 +138,7 @@ pub struct Config {
     pub ping_interval_s: u32,
     /// Silence after which a client is disconnected, in seconds.
     pub idle_timeout_s: u32,
-    /// Time a client may read none of its queued bytes before it is disconnected, in seconds.
+    /// Time after which a client that reads none of its queued bytes is disconnected, in seconds.
     pub write_stall_s: u32,
     /// Time clients have at shutdown to read their last bytes, in seconds.
     pub shutdown_timeout_s: u32,
@@ -162,14 +162,14 @@ impl Config {
     }
 }
 
-/// Most concurrent game connections per address when `MAX_CONNS_PER_IP` is unset; loopback has no limit.
+/// Maximum number of concurrent game connections per address when `MAX_CONNS_PER_IP` is unset; loopback has no limit.
 pub const MAX_CONNS_PER_IP_DEFAULT: u32 = 1_000;
 
 /// New game connections per address and second when `IP_CONN_RATE` is unset; loopback has no limit.
 pub const IP_CONN_RATE_DEFAULT: u32 = 50;
 
-/// Most concurrent connections per address that are not players when `HTTP_CONNS_PER_IP` is unset; loopback has no limit.
-/// It is half of the slots, and more than thirty browsers behind one address open.
+/// Maximum number of concurrent non-player connections per address when `HTTP_CONNS_PER_IP` is unset; loopback has no limit.
+/// This is half of all HTTP connections, and more than thirty browsers behind one address open.
 pub const HTTP_CONNS_PER_IP_DEFAULT: u32 = 256;
 
 /// HTTP requests per address and second when `HTTP_RATE` is unset; loopback has no limit.
@@ -186,7 +186,7 @@ impl Default for Config {
 /// The action of a command line. Texts have no final newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Serve, and log the notices, one line per setting without effect.
+    /// Run the server, and log the notices, one line per setting without effect.
     Run(Config, Vec<String>),
     /// Print the help text.
     Help(String),
@@ -194,13 +194,13 @@ pub enum Command {
     Version(String),
     /// Print the effective configuration, `NAME=value` lines.
     PrintConfig(String),
-    /// Check this configuration as at a start, and print all problems and the notices.
+    /// Check this configuration as a start would, and print all problems and the notices.
     CheckConfig(Config, Vec<String>),
     /// Query the health of the server that runs with this configuration.
     HealthCheck(Config),
 }
 
-/// All problems of the flags and the environment; `Display` writes one per line. The caller prints it and exits with
+/// All problems of the flags and the environment; `Display` writes one per line. The caller prints them and exits with
 /// status 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -367,8 +367,8 @@ fn resolve_workers(workers: usize) -> usize {
     }
 }
 
-/// Returns one per core, but one on two cores: handing half of the replication work to a second thread and collecting the
-/// result costs as much as that half.
+/// Returns one worker per core, but a single one on two cores: handing half of the replication work to a second thread and
+/// collecting the result costs as much as that half.
 fn default_workers(cores: usize) -> usize {
     if cores == 2 { 1 } else { cores.min(WORKERS_MAX as usize) }
 }

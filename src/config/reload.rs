@@ -8,7 +8,7 @@ use super::settings::SETTINGS;
 use super::sources;
 use crate::ops::secret::without_credentials;
 
-/// The merged configuration: live settings from the new one, the others unchanged.
+/// The result of a merge: live settings have their new values, the others are unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloaded {
     /// The configuration after the reload.
@@ -19,7 +19,7 @@ pub struct Reloaded {
     pub needs_restart: Vec<Change>,
 }
 
-/// A changed setting; both values as an operator would write them, with secrets masked.
+/// A changed setting. Both values are written as an operator would write them, with secrets masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The setting's variable.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::limits;
 use crate::ops::secret::Secrecy;
 
-/// Most worker threads `WORKERS` may ask for.
+/// Maximum value of `WORKERS`.
 pub const WORKERS_MAX: u64 = 64;
 
 /// A setting of the server: an environment variable, and a flag that overrides it.
@@ -21,7 +21,7 @@ pub struct Setting {
     pub default: &'static str,
     /// The allowed values.
     pub allowed: Allowed,
-    /// What it does, in one line.
+    /// Description in one line.
     pub help: &'static str,
     /// Whether a reload applies a new value; other settings need a restart.
     pub is_live: bool,
@@ -69,7 +69,7 @@ pub enum Allowed {
     Directory,
     /// The path of a file, which need not exist.
     File,
-    /// The URL of a Redis.
+    /// The URL of a Redis server.
     RedisUrl,
     /// A shared secret.
     SharedSecret,
@@ -112,12 +112,12 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// A variable (and its flag) that tuned the former runtime: accepted without effect, and reported by a notice.
+/// A variable, and its flag, that tuned the former runtime. It is accepted without effect, and a notice reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retired {
     /// The environment variable; in kebab-case it is the long flag.
     pub variable: &'static str,
-    /// What to use instead.
+    /// The setting to use instead, or why none is needed.
     pub instead: &'static str,
 }
 
@@ -165,24 +165,24 @@ pub static SETTINGS: &[Setting] = &[
     live("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Origins of web pages that may open a game connection"),
     live("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
     live("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
-    live("STATIC_MAX_FILES", "", "16384", whole(1, 1_000_000), "Most files and directories in STATIC_DIR"),
-    live("STATIC_MAX_MIB", "", "256", whole(1, 65_536), "Most MiB of all files in STATIC_DIR together"),
-    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 selects one per core, but one on two cores"),
-    live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Most concurrent WebSocket connections"),
-    live("MAX_CONNS_PER_IP", "", "", whole(0, 1_000_000), "Most players per address; 0 for no limit; unset is 1000, no limit for loopback"),
+    live("STATIC_MAX_FILES", "", "16384", whole(1, 1_000_000), "Maximum number of files and directories in STATIC_DIR"),
+    live("STATIC_MAX_MIB", "", "256", whole(1, 65_536), "Maximum total size of the files in STATIC_DIR, in MiB"),
+    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 selects one per core, but a single one on two cores"),
+    live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Maximum number of concurrent WebSocket connections"),
+    live("MAX_CONNS_PER_IP", "", "", whole(0, 1_000_000), "Maximum players per address; 0 for no limit; unset is 1000, no limit for loopback"),
     live("IP_CONN_RATE", "", "", whole(0, 100_000), "New players per address and second; 0 for no limit; unset is 50, no limit for loopback"),
     live("IP_CONN_BURST", "", "100", whole(0, 1_000_000), "New players per address in a burst after a pause; 0 for no limit"),
-    live("HTTP_CONNS_PER_IP", "", "", whole(0, 512), "Most other connections per address; 0 for no limit; unset is 256, no limit for loopback"),
+    live("HTTP_CONNS_PER_IP", "", "", whole(0, 512), "Maximum non-player connections per address; 0 for no limit; unset is 256, no limit for loopback"),
     live("HTTP_RATE", "", "", whole(0, 1_000_000), "HTTP requests per address and second; 0 for no limit; unset is 1000, no limit for loopback"),
     live("HTTP_BURST", "", "10000", whole(0, 1_000_000), "HTTP requests per address in a burst after a pause; 0 for no limit"),
-    live("HTTP_MIN_RATE", "", "2000", whole(0, 1_000_000), "Least bytes per second at which a client must read a response; 0 for no limit"),
+    live("HTTP_MIN_RATE", "", "2000", whole(0, 1_000_000), "Minimum bytes per second at which a client must read a response; 0 for no limit"),
     live("KEEPALIVE_TIMEOUT_SEC", "", "75", whole(1, 3_600), "Seconds an HTTP connection may stay idle between requests"),
     setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose forwarding headers set the client's address"),
     setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Whether trusted proxies send a PROXY protocol header"),
     setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation ticks per second"),
     live("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to a client"),
     live("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full snapshots to a client"),
-    live("MAX_VISIBLE", "", "128", whole(1, limits::INTEREST_SET_MAX as u64), "Most players shown to a client"),
+    live("MAX_VISIBLE", "", "128", whole(1, limits::INTEREST_SET_MAX as u64), "Maximum number of players shown to a client"),
     setting("WORLD_WIDTH", "", "2000", WORLD_SIDE, "Width of the world, in units"),
     setting("WORLD_HEIGHT", "", "2000", WORLD_SIDE, "Height of the world, in units"),
     setting("SPAWN_MIN_X", "", "100", SPAWN_START, "Left edge of the spawn area, in units, inclusive"),
@@ -190,11 +190,11 @@ pub static SETTINGS: &[Setting] = &[
     setting("SPAWN_MIN_Y", "", "100", SPAWN_START, "Top edge of the spawn area, in units, inclusive"),
     setting("SPAWN_MAX_Y", "", "900", SPAWN_END, "Bottom edge of the spawn area, in units, exclusive"),
     setting("SPAWN_SEED", "", "", whole(0, u64::MAX), "Seed of the spawn positions; unset uses the system's entropy"),
-    setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks in 1/24 s, a client's step"),
+    setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks per client step, which is 1/24 s"),
     setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds an attack lasts"),
     live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds a disconnected player's position is kept; 0 disables"),
     live("COOKIE_PATH", "", "/", Allowed::CookiePath, "Path attribute of the session cookie"),
-    setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps those positions across restarts"),
+    setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps the positions of disconnected players across restarts"),
     setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers into one world; unset runs a single server").secret(Secrecy::Password),
     setting("CLUSTER_SECRET", "", "", Allowed::SharedSecret, "Secret that authenticates the servers of a world; unset trusts every client of that Redis").secret(Secrecy::Whole),
     setting("CLUSTER_WORLD", "", "main", Allowed::Name, "Name of the world on that Redis"),
@@ -202,11 +202,11 @@ pub static SETTINGS: &[Setting] = &[
     live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages per second a client may send"),
     live("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send in a burst after a pause"),
     setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer per connection"),
-    live("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Most bytes of replies queued for a client"),
+    live("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Maximum bytes of replies queued for a client"),
     live("PING_INTERVAL_SEC", "", "30", whole(1, 3_600), "Seconds between pings to a client"),
     live("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is disconnected"),
-    live("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds a client may read nothing before it is disconnected"),
-    live("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds clients have at shutdown to read their last bytes"),
+    live("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds after which a client that reads nothing is disconnected"),
+    live("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds that clients have at shutdown to read their last bytes"),
     live("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severe level that is logged"),
     setting("LOG_FILE", "", "", Allowed::File, "File to log to; unset logs to standard error"),
     setting("LOG_FORMAT", "", "text", Allowed::LogFormat, "Format of log lines"),

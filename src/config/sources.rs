@@ -25,7 +25,7 @@ pub(super) struct Sources<'a> {
     env: &'a dyn Fn(&str) -> Option<OsString>,
     /// One line for each problem.
     problems: Vec<String>,
-    /// Variables of settings with an invalid value: relations with them are not checked.
+    /// Variables of the settings with an invalid value. Their relations to other settings are not checked.
     invalid: Vec<&'static str>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Sources<'a> {
     pub fn notices(&self) -> Vec<String> {
         let set = RETIRED.iter().filter_map(|retired| {
             let variable = retired.variable;
-            // The value may be anything, so it is not printed.
+            // The value is not validated, so it is not printed.
             let place = match self.lookup(variable)?.0 {
                 Origin::File => format!("{}: {variable}", self.file.position(variable)),
                 Origin::Flag => format!("--{}", flag_of(variable)),

@@ -86,7 +86,7 @@ fn proxies_are_networks_and_single_addresses() {
 }
 
 #[test]
-fn a_cookie_path_can_not_end_its_attribute() {
+fn a_cookie_path_cannot_end_its_attribute() {
     let longest = format!("/{}", "a".repeat(255));
     for path in ["/", "/game", "/game/", "/a,b=c%20", longest.as_str()] {
         assert_eq!(config(&[], &[("COOKIE_PATH", path)]).cookie_path, path);

@@ -20,7 +20,7 @@ fn value(written: &str) -> String {
 }
 
 fn problems(text: &str) -> Vec<String> {
-    parse(text).map_or_else(|problems| problems, |_| panic!("{text}: taken"))
+    parse(text).map_or_else(|problems| problems, |_| panic!("{text}: accepted"))
 }
 
 #[test]
