@@ -20,11 +20,11 @@ pub const PANICKED: u8 = 70;
 
 thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
-    /// Receives the text of a caught panic instead of the log, when the caller asks for it.
+    /// Receives the description of a caught panic in place of the log; `None` outside [`catch_panic_message`].
     static PANIC_MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Set by the first thread that ends the process; later ones park.
+/// Set by the first thread that ends the process. Other threads that try to end it park.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// How the process ends after its final log line.
@@ -89,7 +89,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
 /// [`PANIC_LOG_MS`].
 fn end(text: &str, exit: Exit) -> ! {
     if IS_ENDING.swap(true, Ordering::SeqCst) {
-        // Another thread is ending the process, for a reason that came first.
+        // Another thread is already ending the process.
         loop {
             thread::park();
         }

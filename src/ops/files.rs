@@ -13,10 +13,10 @@ use rustix::io::Errno;
 /// Pause between two reads of a FIFO whose writer has written nothing yet.
 const WRITER_POLL: Duration = Duration::from_millis(10);
 
-/// Most reads of a FIFO whose writer is slow: five seconds.
+/// Maximum number of reads that find a FIFO empty: five seconds.
 const WRITER_POLLS_MAX: usize = 500;
 
-/// Symbolic links that Linux follows while resolving a path.
+/// Maximum number of symbolic links that Linux follows while it resolves a path.
 const SYMLINKS_MAX: usize = 40;
 
 /// Opens without blocking, and without making a terminal the process's controlling terminal.
@@ -57,7 +57,7 @@ pub fn check_read_write(path: &Path) -> io::Result<()> {
     check_opening(path, OpenOptions::new().read(true).write(true))
 }
 
-/// Opens only regular files: the reader of a FIFO would see the end of input when this handle closes.
+/// Opens only a regular file: the reader of a FIFO would see the end of input when this handle closes.
 fn check_opening(path: &Path, options: &mut OpenOptions) -> io::Result<()> {
     match path.metadata() {
         Ok(metadata) if metadata.is_file() => {

@@ -3,7 +3,7 @@
 //! Counting starts with the process. Each line on standard input toggles it, which separates the steady state from the
 //! start; the end of input does nothing. The first profile is written to `dhat-heap.json` in the working directory, the
 //! next ones to `dhat-heap-2.json` and so on, in the format of Valgrind's DHAT. Writing a profile blocks all allocations for
-//! about a second: let the server catch up before counting again.
+//! about a second, so let the server catch up before you start the next count.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,7 @@
-//! Kernel settings that limit how many players a machine can serve: value, recommended value and meaning of each.
+//! Kernel settings that limit how many players a machine can serve, each with its value, recommended value and meaning.
 //!
-//! The server warns at the start about critical ones; the tool `tune` shows and changes all of them. Pure: the caller
-//! passes in a function that reads files.
+//! The server warns about critical settings at the start; the tool `pixi-game-tune` shows and changes all of them. Pure: the
+//! caller passes in a function that reads files.
 
 use std::fmt::Write as _;
 
@@ -16,25 +16,25 @@ const SYSCTL_FOLDER: &str = "/proc/sys";
 /// Limits of the calling process.
 pub const OWN_LIMITS: &str = "/proc/self/limits";
 
-/// Frequency governor of the first core, where the machine has one; the other cores have files of the same form.
+/// Frequency governor of the first core, on machines that have one. The other cores have files of the same form.
 pub const CPU_GOVERNOR_FILE: &str = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
 
 /// File with the machine's memory size.
 const MEMORY: &str = "/proc/meminfo";
 
-/// Kernel memory of a player whose connection keeps up, in pages: one partly filled page per direction.
+/// Kernel memory of a player whose connection has no backlog, in pages: one partly filled page per direction.
 const PAGES_A_PLAYER: u64 = 2;
 
 /// Kernel memory of a player who reads nothing, in bytes: the send buffer, which the kernel counts twice, and unread input.
 const BYTES_A_PLAYER_MAX: u64 = (3 * SEND_BUFFER_BYTES) as u64;
 
-/// Sockets are recommended at most this fraction of memory (1/n), however many players are expected.
+/// The recommended socket memory never exceeds this fraction (1/n) of the machine's memory.
 const MEMORY_SHARE: u64 = 4;
 
 /// conntrack entries per player: the open connection and an ended one, which stays in the table for minutes.
 const TRACKED_A_PLAYER: u64 = 2;
 
-/// Local ports, from the first to the last that is not well-known.
+/// All ports that are not well-known: first and last.
 const PORTS_RECOMMENDED: (u64, u64) = (1024, 65_535);
 
 /// Expected load of the machine.
@@ -56,7 +56,7 @@ impl Workload {
 /// A setting of the machine, checked against a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelSetting {
-    /// Its sysctl name, or for other limits a name in words.
+    /// The sysctl name, or a name in words for other limits.
     pub name: &'static str,
     /// Current value, fields separated by a space.
     pub value: String,
@@ -64,7 +64,7 @@ pub struct KernelSetting {
     pub recommended: String,
     /// Whether the value is at least the recommended one.
     pub is_sufficient: bool,
-    /// Whether players would be refused or dropped at this workload: the server warns at the start.
+    /// Whether the machine would refuse or drop players at this workload. The server then warns at the start.
     pub is_critical: bool,
     /// Meaning of the setting and effect of a low value.
     pub description: &'static str,
@@ -81,7 +81,7 @@ impl KernelSetting {
         }
     }
 
-    /// Returns the file to write the recommended value to; `None` where it takes more than that.
+    /// Returns the file to write the recommended value to; `None` for settings without such a file.
     pub fn path(&self) -> Option<String> {
         self.is_sysctl().then(|| path_of(self.name))
     }
@@ -107,10 +107,10 @@ struct Requirement {
     description: &'static str,
 }
 
-/// A setting whose low value is never critical.
+/// For a setting that is never critical, however low its value.
 const NEVER: fn(&Workload) -> Vec<u64> = |_| Vec::new();
 
-/// In the order in which they affect a connection.
+/// The numeric settings, in the order in which they affect a connection.
 const REQUIREMENTS: [Requirement; 9] = [
     Requirement {
         name: "fs.nr_open",
@@ -168,7 +168,7 @@ const REQUIREMENTS: [Requirement; 9] = [
     },
 ];
 
-/// Useful length of the queue of new connections.
+/// Returns the useful length of the queue of new connections.
 fn queue(workload: &Workload) -> u64 {
     workload.players.clamp(128, LISTEN_BACKLOG_USEFUL)
 }
@@ -231,7 +231,7 @@ fn spaced(numbers: &[u64]) -> String {
     numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// Raises each field to its minimum and lowers none: a larger value was chosen on purpose.
+/// Raises each field to its minimum. Lowers none, since a larger value was chosen on purpose.
 fn raised(values: &[u64], least: &[u64]) -> Vec<u64> {
     values
         .iter()
@@ -265,17 +265,17 @@ fn setting(
     }
 }
 
-/// Never critical here: the server raises its own limit and logs when that is not enough.
+/// Assesses the limit of open files, which is never critical here: the server raises it and warns when that is not enough.
 fn assess_open_files(workload: &Workload, limit: u64) -> KernelSetting {
     let recommended = workload.open_files().max(limit);
     let description =
-        "one per player and some hundred more; the server raises its soft limit up to the hard limit";
+        "one per player and a few hundred more; the server raises its soft limit up to the hard limit";
     setting(OPEN_FILES, description, &[limit], &[recommended], false)
 }
 
 const TCP_MEM: &str = "net.ipv4.tcp_mem";
 
-/// `tcp_mem` has three thresholds in pages: no pressure below the first, pressure from the second, the limit is the third.
+/// Assesses the three thresholds of `tcp_mem`, in pages: end of memory pressure, start of memory pressure, and limit.
 fn assess_memory(
     workload: &Workload,
     values: &[u64],
@@ -304,7 +304,6 @@ fn assess_ports(workload: &Workload, values: &[u64]) -> Option<KernelSetting> {
     Some(setting(PORTS, description, values, &recommended, !is_sufficient && workload.is_proxy_local))
 }
 
-/// Cores that clock down between ticks are slow to clock up.
 fn assess_governor(name: &str) -> KernelSetting {
     KernelSetting {
         name: CPU_GOVERNOR,

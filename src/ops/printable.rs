@@ -19,7 +19,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Escapes the same characters within JSON, whose own rules escape only ASCII. Outside its strings JSON has none of them.
+/// Escapes the same characters within JSON, whose own rules escape only ASCII. These characters occur only inside strings.
 pub fn printable_json(json: String) -> String {
     if !json.contains(needs_escape) {
         return json;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
-/// Replaces a secret in output.
+/// Text that replaces a secret in output.
 pub const MASK: &str = "***";
 
 /// Shortest secret that [`redact`] replaces, in bytes: a shorter one would match in unrelated text and is easily guessed.
@@ -27,7 +27,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Returns the text for its actual use. Callers must not put it into a log line, an error or a metric.
+    /// Returns the text for the purpose of the secret. Callers must not put it into a log line, an error or a metric.
     pub fn reveal(&self) -> &str {
         &self.0
     }

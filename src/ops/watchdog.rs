@@ -1,7 +1,7 @@
 //! Aborts the process when the event loop stalls: a thread wakes up once a second and checks that the tick count has grown.
 //!
-//! It counts its own wake-ups instead of time. A suspended process does not wake it up either, so a server that was
-//! stopped for an hour resumes. The cost for the loop is one relaxed store per tick.
+//! The watchdog counts its own wake-ups instead of time. It does not wake up while the process is suspended, so it does not
+//! abort a server that was stopped for an hour. The cost for the event loop is one relaxed store per tick.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::{fs, io, thread};
 use crate::limits::{WATCHDOG_PERIOD_MS, WATCHDOG_WAKE_UPS_MAX};
 use crate::ops::crash;
 
-/// Most threads listed in the stall report.
+/// Maximum number of threads listed in the stall report.
 const THREADS_NAMED_MAX: usize = 32;
 
 /// Ticks run so far, shared by the event loop and the watchdog.

@@ -1,6 +1,6 @@
-//! Logging: lines are formatted by the caller and written by a log thread, so that a slow disk or terminal never blocks the
-//! event loop. Lines are dropped and counted when the queue or the disk is full. The file can be reopened at any time for
-//! log rotation.
+//! Logging: the caller formats lines and a log thread writes them, so that a slow disk or terminal never blocks the event
+//! loop. When the queue or the disk is full, lines are dropped and counted. The file can be reopened at any time, for log
+//! rotation.
 
 mod collector;
 mod line;
@@ -58,7 +58,7 @@ enum Line {
     Stop,
 }
 
-/// Starts logging to a file, which is appended to, or to standard error. [`log::set_max_level`] changes the level later.
+/// Starts logging: appends to a file, or writes to standard error. [`log::set_max_level`] changes the level later.
 ///
 /// # Errors
 /// The file can't be opened, or the thread can't be started.
@@ -99,7 +99,7 @@ impl LogHandle {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Requests that the file be reopened by its name: lines logged before go to the old file, later ones to the new one.
+    /// Requests that the file be reopened by its name. Lines logged earlier go to the old file, later lines to the new one.
     /// Returns false when not logging to a file. Never blocks.
     pub fn reopen(&self) -> bool {
         let Some(lines) = &self.lines else { return false };
@@ -128,8 +128,8 @@ pub fn stop() {
     }
 }
 
-/// Writes an error line directly, bypassing the log thread, which must have [`stop`]ped: to standard error, and to the log
-/// file if there is one.
+/// Writes an error line to standard error, and to the log file if there is one. Bypasses the log thread, which must no longer
+/// be writing: see [`stop`].
 pub fn write_final_line(text: &str) {
     let format = LOG.get().map_or(Format::Text, |log| log.format);
     let record = |args| Record::builder().level(Level::Error).args(args).build();
@@ -185,7 +185,7 @@ fn write_lines(inbox: &Receiver<Line>, mut sink: Sink, path: Option<&PathBuf>, r
         if let (true, Some(path)) = (must_reopen, path) {
             match open_to_append(path) {
                 Ok(file) => sink.switch_to(Box::new(file)),
-                // Queued like every line, and written to the old file.
+                // This line is queued like any other, and goes to the old file.
                 Err(error) => log::error!(
                     "LOG_FILE={}: reopen failed; still writing to the old file: {error}",
                     path.display()
@@ -196,7 +196,7 @@ fn write_lines(inbox: &Receiver<Line>, mut sink: Sink, path: Option<&PathBuf>, r
     let _ = sink.output.flush();
 }
 
-/// Output of the log thread. A failed line is dropped; a torn one is completed by a newline before the next.
+/// Output of the log thread. A line that can't be written is dropped; a newline separates a torn line from the next one.
 struct Sink {
     output: Box<dyn Write + Send>,
     dropped: Arc<AtomicU64>,

@@ -23,7 +23,7 @@ pub trait Kind: Copy + 'static {
     /// Returns the label value.
     fn name(self) -> &'static str;
 
-    /// Returns the position in [`ALL`](Self::ALL).
+    /// Returns the index in [`ALL`](Self::ALL).
     fn index(self) -> usize;
 }
 
@@ -140,11 +140,11 @@ kinds! {
 kinds! {
     /// Why a connection or request was refused.
     Refused {
-        /// The server holds its maximum of connections.
+        /// The server has reached its maximum number of connections.
         Full = "full",
         /// The process has no file descriptor left.
         Descriptors = "descriptors",
-        /// The address holds its maximum of connections.
+        /// The address has reached its maximum number of connections.
         AddressConnections = "address_connections",
         /// The address exceeds its rate of new connections.
         AddressRate = "address_rate",
@@ -367,13 +367,13 @@ pub struct ClusterGauges {
     pub is_up: bool,
     /// Other nodes of the same world.
     pub peers: u64,
-    /// Players of other nodes, as those report.
+    /// Players on other nodes, as those nodes report them.
     pub peer_players: u64,
     /// Ghosts: copies of other nodes' players on this node.
     pub ghosts: u64,
     /// Regions subscribed to.
     pub regions: u64,
-    /// Snapshots that corrected a lost change.
+    /// Region snapshots that corrected a lost change.
     pub resyncs_total: u64,
     /// Ids left for new players.
     pub ids_left: u64,
@@ -395,18 +395,18 @@ pub struct ClusterGauges {
     pub failures_total: u64,
 }
 
-/// Configured values of the gauges of the same names, for alert thresholds.
+/// Configured values of the gauges with the same names, for alert thresholds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Configured {
     /// Ticks per second.
     pub tick_rate_hz: u64,
     /// Flush interval, in milliseconds.
     pub flush_interval_ms: u64,
-    /// Most entities in an interest set.
+    /// Maximum number of entities in an interest set.
     pub max_visible: u64,
     /// Highest level of the load governor.
     pub governor_level_max: u64,
-    /// Most players in the world, within the limit of open files.
+    /// Maximum number of players in the world, within the limit of open files.
     pub players_max: u64,
 }
 
@@ -425,7 +425,7 @@ pub struct Gauges {
     pub cpu_ns_total: u64,
     /// Current flush interval, in milliseconds.
     pub flush_interval_ms: u64,
-    /// Current maximum of an interest set.
+    /// Current maximum number of entities in an interest set.
     pub max_visible: u64,
     /// Current interest updates per viewer, per second.
     pub visibility_rate_hz: u64,
@@ -437,7 +437,7 @@ pub struct Gauges {
     pub connections_open: u64,
     /// Bytes of the static files in memory.
     pub static_bytes: u64,
-    /// Configured values of several of these.
+    /// Configured values of several of these gauges.
     pub configured: Configured,
     /// Measurements of the cluster, with `CLUSTER_URL`.
     pub cluster: Option<ClusterGauges>,

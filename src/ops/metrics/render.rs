@@ -1,5 +1,5 @@
-//! Renders the metrics as JSON and as Prometheus text. Both follow one description of every metric, so that no format can
-//! lack one.
+//! Renders the metrics as JSON and as Prometheus text. Both formats derive from one description per metric, so that neither
+//! can lack a metric.
 
 use std::fmt::{self, Write as _};
 
@@ -52,7 +52,7 @@ pub fn render(metrics: &Metrics, gauges: &Gauges, format: Format) -> String {
 struct Metric<'a> {
     /// JSON key; `a.b` is the key `b` in the object `a`.
     key: &'static str,
-    /// Prometheus name, where it differs from the one [`Metric::name`] derives from the key.
+    /// Prometheus name, where it differs from the name that [`Metric::name`] derives from the key.
     name: Option<&'static str>,
     help: &'static str,
     value: Value<'a>,
@@ -85,7 +85,7 @@ impl Metric<'_> {
         Self { name: Some(name), ..self }
     }
 
-    /// Returns the Prometheus name: by convention with base units in full, and counters ending in `_total`.
+    /// Returns the Prometheus name. By convention it spells out base units, and the name of a counter ends in `_total`.
     fn name(&self) -> String {
         if let Some(name) = self.name {
             return format!("{PREFIX}{name}");
@@ -157,7 +157,7 @@ fn describe_load<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> {
         ),
         metric(
             "max_visible",
-            "Most players shown to a client, fewer under heavy load.",
+            "Maximum number of players shown to a client, lower under heavy load.",
             Gauge(gauges.max_visible),
         ),
     ]
@@ -318,7 +318,7 @@ fn describe_kinds<'a>(metrics: &'a Metrics, gauges: &Gauges) -> Vec<Metric<'a>> 
     ]
 }
 
-/// Configured values: an alert rule that takes its thresholds from these works for every configuration.
+/// Configured values. An alert rule that takes its thresholds from them fits every configuration.
 fn describe_configured(configured: &Configured) -> Vec<Metric<'static>> {
     vec![
         metric("tick_rate_configured_hz", "Ticks per second, as configured.", Gauge(configured.tick_rate_hz)),
@@ -329,7 +329,7 @@ fn describe_configured(configured: &Configured) -> Vec<Metric<'static>> {
         ),
         metric(
             "max_visible_configured",
-            "Most players shown to a client, as configured.",
+            "Maximum number of players shown to a client, as configured.",
             Gauge(configured.max_visible),
         ),
         metric(
@@ -337,7 +337,7 @@ fn describe_configured(configured: &Configured) -> Vec<Metric<'static>> {
             "Highest level of the load governor.",
             Gauge(configured.governor_level_max),
         ),
-        metric("players_max", "Most players in the world.", Gauge(configured.players_max)),
+        metric("players_max", "Maximum number of players in the world.", Gauge(configured.players_max)),
         metric("build_info", "Version of the server.", Info("version", env!("CARGO_PKG_VERSION"))),
     ]
 }
@@ -349,7 +349,7 @@ fn describe_cluster<'a>(metrics: &'a Metrics, cluster: &ClusterGauges) -> Vec<Me
         metric("cluster.peers", "Other nodes of the same world.", Gauge(cluster.peers)),
         metric(
             "cluster.peer_players",
-            "Players of other nodes, as those report.",
+            "Players on other nodes, as those nodes report them.",
             Gauge(cluster.peer_players),
         ),
         metric("cluster.ghosts", "Copies of other nodes' players on this node.", Gauge(cluster.ghosts)),

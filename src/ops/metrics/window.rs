@@ -10,7 +10,7 @@ pub(super) const RATE_WINDOW_S: u64 = 5;
 
 const RATE_WINDOW_NS: u64 = RATE_WINDOW_S * NS_PER_S;
 
-/// Load samples in the window, and the one at its start.
+/// Load samples kept: one per second of the window, and the one at its start.
 const SAMPLES_KEPT: usize = RATE_WINDOW_S as usize + 1;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -125,7 +125,7 @@ impl Histogram {
     }
 }
 
-/// Counters behind the rates at one time.
+/// The counters from which the rates are computed, at one point in time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoadSample {
     pub(super) at_ns: u64,
