@@ -1,6 +1,6 @@
-//! Accepts connections: enforces the cap on connections, displaces one if a new one needs its place
-//! (`displacement`), and handles exhaustion of descriptors and memory. A few connections are answered on
-//! reserve descriptors; after that the server pauses accepting.
+//! Accepts connections: enforces the cap on connections, displaces old ones to make room (`displacement`), and
+//! handles exhaustion of descriptors and memory. A few connections are answered on reserve descriptors; after
+//! that the server pauses accepting.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,7 @@ pub(super) struct Listeners {
     public: Acceptor,
     admin: Option<Acceptor>,
     alternation: Alternation,
-    /// When exhaustion may be logged again, in milliseconds of the loop's clock.
+    /// Earliest time to log exhaustion again, in milliseconds of the loop's clock.
     log_exhaustion_at_ms: u64,
 }
 
@@ -71,7 +71,7 @@ impl Acceptor {
     /// Binds and listens on an address.
     ///
     /// # Errors
-    /// The message names the settings of the address and the obstacle.
+    /// The message names the settings that define the address, and the cause.
     pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<Self> {
         match os::listen_on(address.ip(), address.port()) {
             Ok(listener) => Ok(Self { listener, ready: true, paused_until_ms: 0 }),
@@ -80,7 +80,7 @@ impl Acceptor {
     }
 
     /// Checks whether [`Acceptor::bind`] would succeed, without listening. An address in use is only a
-    /// warning, since the running server with this configuration uses it.
+    /// warning, since the running server with this configuration may be using it.
     ///
     /// # Errors
     /// As for [`Acceptor::bind`].
@@ -229,7 +229,7 @@ impl Server {
     }
 
     /// Frees the descriptor of an idle connection. If there is none, accepts the next connection on a reserve
-    /// descriptor, so that it gets an answer before it is closed. Without either, new connections wait in the
+    /// descriptor, so that it gets a response before it is closed. Without either, new connections wait in the
     /// backlog.
     fn accept_on_reserve_descriptor(&mut self, listener: Listener, error: &io::Error) {
         let now_ms = self.now_ms();
@@ -303,7 +303,7 @@ impl Server {
         }
     }
 
-    /// Connections to the admin listener displace only each other.
+    /// Admits a connection to the admin listener. These displace only each other.
     fn admit_admin(&mut self, stream: TcpStream, peer_address: PeerAddress) {
         let now_ms = self.now_ms();
         if self.admin_connections.is_full() {
@@ -378,7 +378,7 @@ impl Server {
         self.reap();
     }
 
-    /// Checks the address of a new connection. Answers and drops a refused one.
+    /// Checks the address of a new connection. Answers and drops a refused connection.
     fn check_new(
         &mut self,
         stream: TcpStream,
@@ -401,7 +401,7 @@ impl Server {
         }
     }
 
-    /// Registers the connection with the poll.
+    /// Adds a connection to the table and registers it with the poll.
     fn insert(
         &mut self,
         mut stream: TcpStream,
@@ -441,7 +441,7 @@ impl Server {
         }
     }
 
-    /// Returns what a closed connection used of a reserve. Its descriptor must be closed by now.
+    /// Frees the share of a reserve that a closed connection used. Its descriptor must already be closed.
     pub(super) fn release_reserves(&mut self, token: Token, class: ConnectionClass) {
         match class {
             ConnectionClass::ReserveDescriptor => {
@@ -456,7 +456,7 @@ impl Server {
 
 /// Answers a new connection and drops it.
 fn reject(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
-    // Closing a socket with unread input resets the connection, and the peer may lose the answer.
+    // Closing a socket with unread input resets the connection, and the peer may lose the response.
     let _ = stream.read(&mut [0; HTTP_HEAD_BYTES_MAX]);
     let mut answer = Vec::new();
     write(&mut answer);

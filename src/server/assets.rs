@@ -29,9 +29,9 @@ use types::content_type;
 /// Limits of a directory. Above them the server does not start, and a reload changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most files and directories.
+    /// Maximum number of files and directories.
     pub files: usize,
-    /// Most bytes of all files in total.
+    /// Maximum total size of all files, in bytes.
     pub bytes: u64,
 }
 
@@ -42,7 +42,7 @@ pub struct Assets {
     by_path: HashMap<String, Asset>,
     /// The same contents by identity, for the next reload.
     contents: HashMap<FileIdentity, Content>,
-    /// Files that were read; the others share the bytes of the previous load.
+    /// Number of files that were read; the others share the bytes of the previous load.
     read: usize,
     /// Bytes of all files, each counted once even if it has several names.
     bytes: u64,
@@ -85,7 +85,7 @@ impl fmt::Display for AssetError {
             }
             Self::TooManyBytes(path, limit) => {
                 let mib = limit >> 20;
-                write!(f, "{} exceeds STATIC_MAX_MIB={mib} of all files together", path.display())
+                write!(f, "{} exceeds STATIC_MAX_MIB={mib} for all files together", path.display())
             }
         }
     }
@@ -202,8 +202,8 @@ impl Asset {
     }
 }
 
-/// Decodes a path once. `None` for paths that no file here can have: invalid UTF-8, NUL, backslashes, `.` and
-/// `..`.
+/// Percent-decodes a path once. `None` for paths that no served file can have: invalid UTF-8, NUL, backslashes,
+/// `.` and `..`.
 fn decode_path(percent_encoded: &str) -> Option<Cow<'_, str>> {
     let path = percent_decode_str(percent_encoded).decode_utf8().ok()?;
     let unsafe_segment = path.split('/').any(|segment| segment == "." || segment == "..");

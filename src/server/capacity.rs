@@ -9,8 +9,8 @@ use crate::limits::{ADMIN_CONNECTIONS_MAX, DESCRIPTORS_OVERHEAD, HTTP_CONNECTION
 /// Descriptors that are not for players or public HTTP connections.
 const OTHER_DESCRIPTORS: u64 = DESCRIPTORS_OVERHEAD + ADMIN_CONNECTIONS_MAX as u64;
 
-/// The most connections of each kind, at least 1. While the limit of open files is unchanged, connections
-/// above these numbers are refused with an answer and never stall for lack of a descriptor.
+/// Maximum number of connections of each kind, at least 1. While the limit of open files is unchanged,
+/// connections above these numbers are refused with a response and never stall for lack of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Players.
@@ -20,18 +20,18 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Returns the HTTP connections without those kept for monitoring.
+    /// Returns the maximum number of HTTP connections, without those reserved for monitoring.
     pub fn regular_http(&self) -> usize {
         self.http - self.monitoring()
     }
 
-    /// Returns the connections kept for requests to `/health` and `/metrics`.
+    /// Returns the number of connections reserved for requests to `/health` and `/metrics`.
     pub fn monitoring(&self) -> usize {
         HTTP_RESERVED_MAX.min(self.http / 4)
     }
 
     /// Divides `limit` descriptors. HTTP gets the remainder after the players, but at least a quarter: a full
-    /// server must still be able to refuse connections with an answer.
+    /// server must still be able to refuse connections with a response.
     pub fn within(limit: u64, players_wanted: usize) -> Self {
         let room = limit.saturating_sub(OTHER_DESCRIPTORS) as usize;
         let http = room.saturating_sub(players_wanted).max(room / 4).clamp(1, HTTP_CONNECTIONS_MAX);

@@ -1,5 +1,5 @@
-//! `--check`: reports the errors and warnings that a start would log about sockets, folders and names,
-//! without side effects.
+//! The server's part of `--check-config`: reports the errors and warnings that a start would log about
+//! listeners, the cluster's URL and the state directory, without side effects.
 
 use std::io;
 use std::net::SocketAddr;

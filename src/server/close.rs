@@ -1,4 +1,4 @@
-//! Closing connections: close handshakes, deadlines, the shutdown drain, and the reaper.
+//! Closes connections: close handshakes, deadlines, the shutdown drain, and the reaper.
 
 use mio::Token;
 
@@ -12,11 +12,11 @@ use crate::wire::websocket::Code;
 /// A shutdown in progress.
 #[derive(Debug)]
 pub(super) struct Drain {
-    /// When the server stops waiting for clients to take their last bytes, in milliseconds of the loop's clock.
+    /// Time at which the server stops waiting for clients to take their last bytes, in milliseconds of the loop's clock.
     deadline_ms: u64,
 }
 
-/// Action due for a connection by its deadlines.
+/// The action that a connection's deadlines require.
 enum Overdue {
     Nothing,
     Ping,
@@ -61,7 +61,7 @@ impl Server {
     }
 
     /// Shuts down the write side once the outbox is empty. The socket stays open until the peer closes its side: closing it with
-    /// unread input would send a reset, which may discard our close frame at the peer.
+    /// unread input would send a reset, and the peer may then lose the close frame.
     pub(super) fn finish_close(&mut self, token: Token) {
         let deadline_ms = self.now_ms() + CLOSE_TIMEOUT_MS;
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -76,7 +76,7 @@ impl Server {
         }
     }
 
-    /// Handles the end of the peer's input. Queued output is still written; a player without a close frame is disconnected.
+    /// Handles the end of the peer's input. Queued output is still written. A player that sent no close frame is disconnected.
     pub(super) fn handle_eof(&mut self, token: Token) {
         let is_reconnecting = self.reconnects.contains(token);
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -102,7 +102,7 @@ impl Server {
         }
     }
 
-    /// Frees the connections that died in this iteration. Until here, late events for their tokens find a dead connection.
+    /// Frees the connections that died in this iteration. Until then, late events for their tokens find a dead connection.
     pub(super) fn reap(&mut self) {
         for token in std::mem::take(&mut self.dead) {
             if let Some(mut connection) = self.table.remove(token) {
@@ -191,7 +191,7 @@ impl Server {
         }
     }
 
-    /// Handles signals: the first one to stop starts the drain, a second one ends it.
+    /// Handles signals: the first stop signal starts the drain, a second one ends it.
     pub(super) fn handle_signals(&mut self) {
         while let Some(asked) = self.signals.next() {
             match asked {

@@ -39,7 +39,7 @@ pub(super) struct Cluster {
     /// Earliest time for the next lease request.
     lease_due_ms: u64,
     has_backlog: bool,
-    /// Bus messages exceeded their time budget: none are processed before this time, in nanoseconds of the loop's clock.
+    /// Earliest time to process bus messages after they exceeded their time budget, in nanoseconds of the loop's clock.
     paused_until_ns: u64,
     /// Messages to publish at the end of this iteration.
     outgoing: Vec<Outgoing>,
@@ -90,12 +90,12 @@ impl Cluster {
         self.is_up() && self.no_peers_since_ms.is_none_or(|since_ms| now_ms - since_ms < ISOLATION_TIMEOUT_MS)
     }
 
-    /// Number of session writes and queries that the bus rejected.
+    /// Returns the number of session writes and queries that the bus rejected.
     pub(super) fn refusals(&self) -> u64 {
         self.link.counters().refusals.load(Ordering::Relaxed)
     }
 
-    /// Whether this node is a known, live peer.
+    /// Whether the given node is a known, live peer.
     pub(super) fn is_peer_alive(&self, node: NodeId) -> bool {
         self.node.remote().contains(node)
     }
@@ -105,14 +105,15 @@ impl Cluster {
         self.fetches.push(session);
     }
 
-    /// Whether the link may hold more messages than the last budget allowed to process.
+    /// Whether the link may hold messages that exceeded the budget of the last iteration.
     pub(super) fn has_backlog(&self) -> bool {
         self.has_backlog
     }
 }
 
 impl Server {
-    /// Processes messages of other nodes, within a budget of messages, bytes and time. The rest waits in the link's bounded queue.
+    /// Processes messages from other nodes, within a budget of messages, bytes and time. The rest waits in the link's bounded
+    /// queue.
     pub(super) fn receive_from_bus(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
         if self.now_ns < cluster.paused_until_ns {
@@ -288,7 +289,7 @@ impl Server {
 }
 
 impl Cluster {
-    /// Detects and logs that no messages from peers arrive although there are peers.
+    /// Detects and logs isolation: no messages from peers arrive although the bus counts other subscribers.
     fn watch_peers(&mut self, now: Now) {
         let has_no_peers = self.is_up() && self.link.subscribers() > 1 && !self.node.remote().has_peers();
         if !has_no_peers {
@@ -359,7 +360,7 @@ impl Cluster {
     }
 }
 
-/// Returns how long bus messages are not processed after an iteration that took `spent_ns` for them.
+/// Returns how long to pause bus messages after an iteration that spent `spent_ns` on them.
 fn pause_ns(spent_ns: u64) -> u64 {
     spent_ns.saturating_mul(BUS_PAUSE_FACTOR).min(BUS_PAUSE_NS_MAX)
 }

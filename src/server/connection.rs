@@ -17,8 +17,8 @@ use crate::sessions::SessionToken;
 use crate::wire::http::RequestParser;
 use crate::wire::websocket::Session;
 
-/// A connection from accept to reap. Everything that a write to a player needs fits one cache line; state that only
-/// messages need is boxed. With ten thousand connections every visit misses the cache, so the number of lines touched is the cost.
+/// A connection from accept to reap. Everything that a write to a player needs fits one cache line; state that only messages need
+/// is boxed. With ten thousand connections every visit misses the cache, so the number of lines touched is the cost.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each flag is an independent fact about the socket")]
 pub struct Connection<S = Socket> {
@@ -32,7 +32,7 @@ pub struct Connection<S = Socket> {
     pub readable: bool,
     /// The socket may be writable; cleared by `WouldBlock`.
     pub writable: bool,
-    /// The peer has shut down its side, or the socket failed; a read tells which.
+    /// The peer has shut down its side, or the socket failed; a read shows which.
     pub hung_up: bool,
     /// A read has returned the end of the input.
     pub input_ended: bool,
@@ -50,7 +50,7 @@ pub struct Connection<S = Socket> {
 
 const _: () = assert!(size_of::<Option<Entry<Connection>>>() == 64, "a connection fits a cache line");
 
-/// The limit against which a connection counts, and which therefore limits its requests.
+/// The limit against which a connection counts. It also restricts the connection's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionClass {
     /// A regular connection: any request.
@@ -64,7 +64,7 @@ pub enum ConnectionClass {
 /// State of an HTTP connection.
 #[derive(Debug, Default)]
 pub struct Http {
-    /// Bytes of the next request, as far as it has arrived.
+    /// Bytes of the next request that have arrived.
     pub head: RequestParser,
     /// At least one request was answered.
     pub was_answered: bool,
@@ -109,11 +109,11 @@ pub enum Phase {
         /// The connection was a player: a shutdown waits for it.
         was_player: bool,
     },
-    /// Waits to be reaped.
+    /// Dead until the reaper frees it.
     Dead,
 }
 
-/// Reading side of a player.
+/// State of a player's connection that only messages, pings and sessions need.
 #[derive(Debug)]
 pub struct Player {
     /// Arrival of the last frame, in milliseconds of the loop's clock.
@@ -185,9 +185,9 @@ impl<S: Read + Write> Connection<S> {
         matches!(self.phase, Phase::Player { .. } | Phase::Closing { was_player: true, .. })
     }
 
-    /// Whether to read from the connection now. A player with `replies_max` bytes of backlog is not read, which bounds its replies
-    /// to that plus the replies of one read. HTTP is read only after the previous response has been taken. A closing connection
-    /// is read to drain it.
+    /// Whether to read from the connection now. A player with `replies_max` bytes of backlog is not read, which bounds its
+    /// replies to that plus the replies of one read. HTTP is read only after the previous response has been written. A closing
+    /// connection is read to drain it.
     pub fn wants_input(&self, replies_max: usize) -> bool {
         match self.phase {
             Phase::Http(ref http) => self.outbox.is_empty() && !http.head.is_full(),
@@ -205,8 +205,8 @@ impl<S: Read + Write> Connection<S> {
                 Ok(0) => ReadOutcome::End,
                 Ok(count) => {
                     metrics.bytes_in_total += count as u64;
-                    // A short read drains the socket, except after a hang-up: data and FIN that arrive in one edge cause no second
-                    // event, so the end must still be read.
+                    // A short read drains the socket, except after a hang-up: data and FIN that arrive in one edge cause no
+                    // second event, so the end must still be read.
                     self.readable = count == buffer.len() || self.hung_up;
                     ReadOutcome::Bytes(count)
                 }
@@ -225,8 +225,8 @@ impl<S: Read + Write> Connection<S> {
         self.writable && self.outbox.is_empty()
     }
 
-    /// Writes these bytes after the outbox; bytes that the socket does not take go to the outbox. Empty input is not written: the
-    /// outbox of a queued connection may have been flushed meanwhile.
+    /// Writes these bytes after the outbox; bytes that the socket does not take go to the outbox. Empty input is ignored: the
+    /// outbox of a queued connection may already have been flushed.
     ///
     /// # Errors
     /// Returns [`WriteFailed`] if the connection must be dropped.
@@ -247,7 +247,7 @@ impl<S: Read + Write> Connection<S> {
         self.flush(now_ms, metrics)
     }
 
-    /// Writes up to `most` bytes of the outbox, as far as the socket takes them. Returns how many it took.
+    /// Writes up to `most` bytes of the outbox. Returns the number of bytes that the socket took.
     ///
     /// # Errors
     /// Returns [`WriteFailed`] if the connection must be dropped.
@@ -314,7 +314,7 @@ fn write_to(
     }
 }
 
-/// Shuts down the write side: the peer sees the end after the last byte.
+/// Shuts down the write side: the peer reads the end of the stream after the last byte.
 ///
 /// # Errors
 /// Returns the error of the system call, usually because the peer is gone.
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn an_empty_write_succeeds() {
         let (mut connection, mut metrics) = (Connection::new(Cursor::new(Vec::new()), 0), Metrics::default());
-        // A ping queued after the replies of its iteration is flushed with them, so the queued write may find nothing left.
+        // A ping queued after the replies of its iteration is flushed with them, so the queued write may find an empty outbox.
         connection.outbox.bytes().extend_from_slice(b"ping");
         assert_eq!(connection.write(b"frames", 0, &mut metrics), Ok(()));
         assert_eq!(connection.write(b"", 0, &mut metrics), Ok(()));

@@ -1,8 +1,8 @@
 //! Deferred messages: a player's latest message of each kind that exceeded the rate and affects the world.
 //!
 //! After a stall of seconds, a connection delivers everything in one burst, and the rate limiter drops the surplus. Without the
-//! MOVE that stops at the end of the burst, the server would keep moving a player that has stopped on its own screen. Therefore the
-//! latest message of each kind is applied later, in order of arrival, within the same rate. The final state is as if the
+//! MOVE that stops at the end of the burst, the server would keep moving a player that has stopped on its own screen. Therefore
+//! the latest message of each kind is applied later, in order of arrival, within the same rate. The final state is as if the
 //! dropped messages had been applied as well.
 
 use std::mem::discriminant;
@@ -44,7 +44,7 @@ impl Deferred {
         }
     }
 
-    /// Defers a message, in place of an earlier one of its kind. Returns whether there was one, so that one of the two counts as
+    /// Defers a message, in place of an earlier one of its kind. Returns whether there was one: one of the two then counts as
     /// dropped.
     pub(super) fn replace(&mut self, message: ClientMessage) -> bool {
         let is_same_kind = |earlier: &ClientMessage| discriminant(earlier) == discriminant(&message);
@@ -67,7 +67,7 @@ impl Deferred {
         self.messages.len()
     }
 
-    /// Marks the player as queued. Returns true if messages wait and it was not queued yet.
+    /// Marks the player as queued if messages wait. Returns true if it was not queued before.
     fn mark_queued(&mut self) -> bool {
         !self.is_empty() && !std::mem::replace(&mut self.is_queued, true)
     }

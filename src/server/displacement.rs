@@ -1,14 +1,14 @@
-//! HTTP connections at a listener, and which of them is closed when a new one needs its place.
+//! HTTP connections at a listener, and the choice of the one to close when a new one needs room.
 //!
 //! Connections are displaced in this order:
 //!
-//! 1. a lingering connection, which has been sent everything and only waits for the peer to close;
+//! 1. a lingering connection, whose output is complete and which only waits for the peer to close;
 //! 2. an idle keep-alive connection;
 //! 3. a connection whose request is incomplete;
-//! 4. a connection whose peer has read nothing of its answer for [`HTTP_PROGRESS_MS`].
+//! 4. a connection whose peer has read nothing of its response for [`HTTP_PROGRESS_MS`].
 //!
-//! An answer that makes progress is never displaced. Among equals the oldest goes first: the longest idle,
-//! the first accepted. No connection has a grace period, so that a flood displaces itself.
+//! A connection whose response makes progress is never displaced. Among equals the oldest goes first: the
+//! longest idle, or the first accepted. No connection has a grace period, so that a flood displaces itself.
 //!
 //! Each address may hold a bounded number of these connections; at the bound its own connections are
 //! displaced, in the same order.
@@ -22,16 +22,16 @@ use mio::Token;
 use crate::admission::Network;
 use crate::limits::HTTP_PROGRESS_MS;
 
-/// Activity of an HTTP connection, in the order of displacement.
+/// Activity of an HTTP connection, in the order of displacement. Each has a start time, given below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Activity {
-    /// Everything is sent and the server's side is shut down, since this time.
+    /// Everything is sent and the server's side is shut down. Starts with that shutdown.
     Lingering,
-    /// All requests are answered, since the last byte of the last answer.
+    /// All requests are answered. Starts with the last byte of the last response.
     Idle,
-    /// The request is incomplete, since the connection was accepted.
+    /// The request is incomplete. Starts with the accept.
     ReadingHead,
-    /// The answer is not completely sent; since the peer last took a part of it.
+    /// The response is not completely sent. Starts whenever the peer takes a part of it.
     Answering,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct HttpConnections {
 }
 
 impl HttpConnections {
-    /// An empty set with this capacity.
+    /// Creates an empty set with this capacity.
     pub fn new(capacity: usize) -> Self {
         Self { by_token: HashMap::new(), order: Order::new(), by_network: HashMap::new(), capacity }
     }
@@ -68,12 +68,12 @@ impl HttpConnections {
         self.capacity = capacity;
     }
 
-    /// Most connections at a time.
+    /// Returns the maximum number of connections.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Connections present.
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.by_token.len()
     }
@@ -83,12 +83,12 @@ impl HttpConnections {
         self.by_token.len() >= self.capacity
     }
 
-    /// Connections that an address holds.
+    /// Returns the number of connections that an address holds.
     pub fn count_of(&self, network: Network) -> usize {
         self.by_network.get(&network).map_or(0, Order::len)
     }
 
-    /// Adds a connection that was just accepted; it counts for its address if that is known.
+    /// Adds a connection that was just accepted. If its address is known, it counts for that address.
     pub fn insert(&mut self, token: Token, network: Option<Network>, now_ms: u64) {
         self.insert_entry(token, Entry { activity: Activity::ReadingHead, since_ms: now_ms, network });
     }
@@ -109,7 +109,7 @@ impl HttpConnections {
         }
     }
 
-    /// The activity of a connection, if it is present.
+    /// Returns the activity of a connection, if it is present.
     pub fn activity(&self, token: Token) -> Option<Activity> {
         self.by_token.get(&token).map(|entry| entry.activity)
     }
@@ -119,12 +119,12 @@ impl HttpConnections {
         self.remove_entry(token);
     }
 
-    /// The connection to close for a new one; `None` when all are being answered and make progress.
+    /// Returns the connection to close for a new one; `None` when all are being answered and make progress.
     pub fn next_displaced(&self, now_ms: u64) -> Option<(Token, Activity)> {
         first(&self.order, now_ms)
     }
 
-    /// The connection of this address to close for another one from it; `None` as for
+    /// Returns the connection of this address to close for another one from it; `None` as for
     /// [`HttpConnections::next_displaced`].
     pub fn next_displaced_of(&self, network: Network, now_ms: u64) -> Option<(Token, Activity)> {
         first(self.by_network.get(&network)?, now_ms)

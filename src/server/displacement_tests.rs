@@ -28,7 +28,7 @@ fn displacement_goes_by_activity_then_age() {
         order,
         [(2, Activity::Lingering), (4, Activity::Idle), (3, Activity::Idle), (1, Activity::ReadingHead)]
     );
-    assert_eq!(connections.next_displaced(99 + HTTP_PROGRESS_MS), None, "its answer makes progress");
+    assert_eq!(connections.next_displaced(99 + HTTP_PROGRESS_MS), None, "its response makes progress");
     assert_eq!(connections.next_displaced(100 + HTTP_PROGRESS_MS), Some((Token(0), Activity::Answering)));
 }
 

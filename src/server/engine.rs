@@ -134,7 +134,7 @@ impl Engine {
         slot
     }
 
-    /// Returns the state of a player to keep in its session.
+    /// Returns the state of a player that its session keeps.
     pub fn saved(&self, slot: u32) -> SavedPlayer {
         let Position { x, y } = self.world().position(slot);
         let half_sides = self.viewers.viewer(slot).and_then(Viewer::half_sides);
@@ -144,7 +144,7 @@ impl Engine {
         SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: SavedPlayer::LONG_AGO }
     }
 
-    /// Applies a message of another node.
+    /// Applies a message from another node.
     pub fn receive_bus_message(&mut self, node: &mut Node, bytes: &[u8], now: Now) -> Received {
         node.receive(bytes, now, &mut self.scene_mut().world)
     }
@@ -154,7 +154,7 @@ impl Engine {
         node.publish_due(self.world(), now, out);
     }
 
-    /// Expires silent nodes, and updates the region subscriptions when that is due. Returns whether the subscriptions changed,
+    /// Expires silent nodes, and updates the region subscriptions when they are due. Returns whether the subscriptions changed,
     /// and the names of the expired nodes.
     pub fn update_peers(
         &mut self,
@@ -170,7 +170,7 @@ impl Engine {
         (node.update_subscriptions(&visible, now, &mut self.scene_mut().world, out), gone)
     }
 
-    /// Returns the regions that a viewer sees, or may see within a second.
+    /// Returns the regions that any viewer sees, or may see within a second.
     fn visible_regions(&self, regions: RegionGrid) -> RegionSet {
         let mut visible = RegionSet::empty(regions);
         for rect in self.viewers.leave_rects(self.world()) {
@@ -191,12 +191,12 @@ impl Engine {
         node.grant(ids, now, &mut self.scene_mut().world)
     }
 
-    /// Number of players on this node.
+    /// Returns the number of players on this node.
     pub fn players(&self) -> usize {
         self.world().players()
     }
 
-    /// Removes a player from the world; its entity lingers for a few ticks so that viewers learn of it.
+    /// Removes a player from the world. Its entity lingers for a few ticks, so that viewers are sent the leave.
     pub fn leave(&mut self, slot: u32) {
         self.scene_mut().world.leave(slot);
         self.viewers.leave(slot);
@@ -285,7 +285,7 @@ impl Engine {
         count_frames(metrics, &counts);
     }
 
-    /// Tells replication that a player's connection has taken its backlog after `delay_ms`.
+    /// Notifies replication that a player's connection took `delay_ms` to drain its backlog.
     pub fn backlog_drained(&mut self, slot: u32, delay_ms: u64) {
         self.viewers.backlog_drained(&self.scene, slot, delay_ms);
     }

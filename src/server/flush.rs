@@ -85,15 +85,15 @@ impl Server {
         if matches!(connection.phase, Phase::Closing { .. }) {
             return self.finish_close(token);
         }
-        // Reading stops while replies pile up.
+        // Reading was paused while the connection had too many unsent replies.
         if connection.readable {
             self.queue_read(token);
         }
     }
 
-    /// Runs a tick if its deadline has passed, then everything that happens once per tick, and rearms the timer.
+    /// Runs a tick if its deadline has passed, then the other work that is done once per tick, and rearms the timer.
     pub(super) fn tick_if_due(&mut self, pool: &Pool) -> io::Result<()> {
-        // The batch may have taken a while, so `now_ns` of the wake-up is too old.
+        // Processing the batch took time, so the `now_ns` of the wake-up is too old.
         let now_ns = os::monotonic_ns();
         let Some(due) = self.schedule.poll(now_ns) else { return Ok(()) };
         self.tick(due, pool);

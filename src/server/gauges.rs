@@ -1,4 +1,4 @@
-//! Gauges of `/metrics`, read when it is requested.
+//! Gauges of `/metrics`, read at each rendering.
 
 use super::cluster::Cluster;
 use super::{Server, os};
@@ -37,7 +37,7 @@ impl Server {
         let quality = self.governor.configured();
         Configured {
             tick_rate_hz: rate_hz,
-            // Rounded to whole ticks as the schedule does, so that at rest it equals the current value.
+            // Rounded to whole ticks as the schedule does, so that it equals the current value at governor level 0.
             flush_interval_ms: flush_interval(rate_hz, quality.flush_interval_ms) * 1000 / rate_hz,
             max_visible: quality.max_visible as u64,
             governor_level_max: self.governor.level_max() as u64,

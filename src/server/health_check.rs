@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::wire::proxy_protocol::UNKNOWN_HEADER;
 
-/// Timeout of the whole exchange. A server that sends a byte now and then does not extend it.
+/// Timeout of the whole exchange. A server that trickles its response does not extend it.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest read timeout; a timeout of zero is an error.
 const READ_TIMEOUT_MIN: Duration = Duration::from_micros(100);
 
-/// Most bytes of the response that are read.
+/// Maximum number of bytes of the response that are read.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
 /// Requests `/health` from the server at this address; an unspecified address means loopback. With

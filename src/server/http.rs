@@ -21,7 +21,7 @@ use crate::wire::http::{
 };
 use crate::wire::websocket::Session;
 
-/// For files with a stable path: browsers revalidate each time and get 304 while the file is unchanged.
+/// For files with a stable path: browsers revalidate on each use and get 304 while the file is unchanged.
 pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
 pub(super) const NO_SNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 /// For responses that change from second to second.
@@ -243,8 +243,8 @@ impl Server {
         RequestOutcome::Pending
     }
 
-    /// Upgrades a pending handshake whose lookup is complete, if the server still has capacity. Otherwise
-    /// puts its session back.
+    /// Upgrades a pending handshake whose lookup is complete, if the server still has capacity. Otherwise puts
+    /// the session back.
     pub(super) fn admit_handshake(&mut self, handshake: &Handshake, reconnect: Option<&ResumedSession>) {
         let token = handshake.token;
         if self.is_http(token) {
@@ -266,7 +266,7 @@ impl Server {
     }
 
     /// Returns the reason to refuse every new player, and the response line; `None` if players are admitted.
-    /// With `replaces_player` the new player replaces another one.
+    /// With `replaces_player` a full server admits the player, since it replaces another one.
     pub(super) fn refusal_reason(&self, replaces_player: bool) -> Option<(Refused, &'static str)> {
         if self.draining.is_some() {
             Some((Refused::Draining, "the server is shutting down\n"))
@@ -279,7 +279,7 @@ impl Server {
         }
     }
 
-    /// The port of the public listener, for a client that sends no `Host`.
+    /// Returns the port of the public listener, for a client that sends no `Host`.
     fn public_port(&self) -> u16 {
         self.local_addr().map_or(self.config.port, |address| address.port())
     }
@@ -329,7 +329,7 @@ impl Server {
     fn upgrade_to_player(&mut self, handshake: &Handshake, reconnect: Option<&ResumedSession>) {
         let Handshake { token, port, ref key, is_https } = *handshake;
         let (now_ms, uptime_ms, date) = (self.now_ms(), self.uptime_ms(), self.date());
-        // Without random numbers the session keeps its old token.
+        // If the system provides no random numbers, the session keeps its old token.
         let presented = reconnect.map(|reconnect| reconnect.presented);
         let session_token =
             if self.sessions.is_enabled() { SessionToken::draw().or(presented) } else { None };
@@ -337,7 +337,7 @@ impl Server {
         let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")
         };
-        // Another read reports the end of the peer's input again.
+        // If the end of the peer's input was already read, another read reports it again.
         connection.readable |= connection.input_ended;
         let out = connection.outbox.bytes();
         let set_cookie = session_token

@@ -1,4 +1,4 @@
-//! The CPU time budget of HTTP: a quarter of the time that the game leaves, and at least a sixteenth of all
+//! The CPU time budget of HTTP: a quarter of the time that the game leaves idle, and at least a sixteenth of all
 //! time. Each loop iteration gets a slice of it, which bounds the delay of an ack.
 //!
 //! Pure: time is passed in, in nanoseconds.
@@ -79,8 +79,8 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Returns the milliseconds that HTTP gets of a second, if the game works `game_ms` of each 10 ms and
-    /// HTTP always has work.
+    /// Returns how many milliseconds of a second HTTP gets, if the game works `game_ms` of each 10 ms and HTTP
+    /// always has work.
     fn used_ms(game_ms: u64) -> u64 {
         let (mut budget, mut now_ns, mut busy_ns, mut used_ns) = (HttpBudget::new(0), 0, 0, 0);
         let mut owed_ns = 0;

@@ -71,7 +71,7 @@ impl Engine {
                             continue;
                         }
                         if event == Event::Ping && verdict != Verdict::Accept {
-                            // The framing has already appended the pong: take it back.
+                            // The framing has already appended the pong: remove it.
                             out.truncate(answered);
                         }
                         let close = self.handle_event(state.slot, &event, verdict, out, metrics);

@@ -13,7 +13,7 @@ const COST_MS: u64 = 1_000 / METRICS_RENDERS_PER_S;
 #[derive(Debug, Default)]
 struct CachedBody {
     body: Option<Arc<[u8]>>,
-    /// When the token bucket is full again, in milliseconds of the loop's clock.
+    /// Time at which the token bucket is full again, in milliseconds of the loop's clock.
     full_at_ms: u64,
 }
 

@@ -5,7 +5,7 @@
 //! 1. `wait`: polls for readiness. The tick timer is a polled descriptor, so a wait ends with the next tick at the latest. If
 //!    work is left, polling does not block.
 //! 2. `dispatch`: records readiness. Players are read immediately: input is applied, and its replies are queued.
-//! 3. `receive_from_bus`: applies messages of other nodes, within a budget.
+//! 3. `receive_from_bus`: applies messages from other nodes, within a budget.
 //! 4. `read_queued`: reads again from players whose socket held more than one read's budget.
 //! 5. `write_replies`: writes acks, together with deltas that are due; one write per player.
 //! 6. `tick_if_due`: steps the world, starts a flush round, checks deadlines, applies load shedding and reloads.
@@ -14,7 +14,7 @@
 //! 9. `reap`: frees the connections that died in this iteration.
 //! 10. `flush_bus`: hands queued messages and session writes to the bus.
 //!
-//! Where to find what:
+//! The modules by subject:
 //!
 //! * Players: [`player`] and [`input`] (bytes to replies), [`deferred`] (messages over the rate), [`flush`] (ticks and writes).
 //!   [`engine`] is the game without sockets; [`input`] and [`engine`] also run under simulation and fuzzing.
@@ -154,9 +154,9 @@ pub struct Server {
     started_ns: u64,
     /// Off-CPU time since the start that counts as suspension, in nanoseconds.
     paused_ns: u64,
-    /// Earliest possible arrival of the input that the current events report: the start of the poll before. `polled_ns` is the
-    /// start of the last poll that reported all ready sockets. In nanoseconds.
+    /// Earliest possible arrival of the input that the current events report, in nanoseconds: `polled_ns` before their poll.
     not_ready_ns: u64,
+    /// Start of the last poll that reported all ready sockets, in nanoseconds.
     polled_ns: u64,
     /// Time of the last wake-up, in nanoseconds of [`os::monotonic_ns`].
     now_ns: u64,
@@ -179,7 +179,7 @@ pub struct Server {
     http_budget: HttpBudget,
     /// Connections of the public listener that are not players.
     http_connections: HttpConnections,
-    /// Further connections, only for health checks and metrics.
+    /// Connections reserved for health checks and metrics.
     monitoring_connections: MonitoringConnections,
     metrics_cache: MetricsCache,
     run_clock: RunClock,
@@ -328,7 +328,7 @@ impl Server {
         Ok(self.aborted_by.map_or(Outcome::ShutDown, Outcome::Aborted))
     }
 
-    /// Polls for events: without blocking if work is left, for a bounded time if HTTP has to wait for its budget.
+    /// Polls for events: without blocking if work is left, and for a bounded time if HTTP work waits for its budget.
     fn wait(&mut self, events: &mut Events, pool: &Pool) -> io::Result<()> {
         let work_is_left = !self.read_queue.is_empty()
             || !self.write_queue.is_empty()
@@ -386,7 +386,7 @@ impl Server {
         connection.readable |= is_readable;
         connection.hung_up |= event.is_read_closed() || event.is_error();
         if !connection.is_websocket() {
-            // Right after an accept a socket is writable, which is no work while its outbox is empty.
+            // A socket is writable right after the accept; that means no work while the outbox is empty.
             if is_readable || !connection.outbox.is_empty() {
                 self.queue_http(token);
             }
@@ -461,23 +461,23 @@ impl Server {
         }
     }
 
-    /// Milliseconds since the start without suspensions, as of the last wake-up: the clock of all deadlines.
+    /// Returns the milliseconds since the start without suspensions, as of the last wake-up: the clock of all deadlines.
     fn now_ms(&self) -> u64 {
         (self.now_ns - self.started_ns - self.paused_ns) / NS_PER_MS
     }
 
-    /// Milliseconds since the start, suspensions included, as of the last wake-up.
+    /// Returns the milliseconds since the start, suspensions included, as of the last wake-up.
     fn uptime_ms(&self) -> u64 {
         (self.now_ns - self.started_ns) / NS_PER_MS
     }
 
-    /// Earliest possible arrival of the input that the current events report, on the clock of [`Server::uptime_ms`].
+    /// Returns the earliest possible arrival of the input that the current events report, on the clock of [`Server::uptime_ms`].
     fn not_ready_ms(&self) -> u64 {
         (self.not_ready_ns - self.started_ns) / NS_PER_MS
     }
 }
 
-/// The configured quality, at which the governor starts.
+/// Returns the configured quality, at which the governor starts.
 fn configured_quality(config: &Config) -> QualityLevel {
     QualityLevel {
         flush_interval_ms: config.batch_interval_ms,

@@ -1,5 +1,5 @@
-//! Connections kept free for monitoring: requests to `/health` and `/metrics` while all other HTTP
-//! connections are being answered. Each gets one response, and the next one may displace it after
+//! Connections reserved for monitoring: requests to `/health` and `/metrics` while all other HTTP connections
+//! are being answered. Each connection gets one response, and a newer one may displace it after
 //! [`HTTP_RESERVED_HOLD_MS`].
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ pub(super) struct MonitoringConnections {
 }
 
 impl MonitoringConnections {
-    /// An empty set with this capacity.
+    /// Creates an empty set with this capacity.
     pub fn new(capacity: usize) -> Self {
         Self { connections: VecDeque::new(), capacity }
     }

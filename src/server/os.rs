@@ -22,7 +22,7 @@ use rustix::process::getsid;
 
 use crate::limits::SEND_BUFFER_BYTES;
 
-/// Returns the monotonic clock in nanoseconds, the clock that the tick timer uses.
+/// Returns the time of the monotonic clock, which the tick timer uses, in nanoseconds.
 ///
 /// # Panics
 /// Never on Linux, which always has this clock.
@@ -94,8 +94,8 @@ pub enum SignalRequest {
 /// The signals that a server handles.
 const SERVER_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Their default action would end the process when a write fails. If they are blocked, the write fails with
-/// an ordinary error (`EFBIG`, `EPIPE`). They are never read: a pending one has no effect.
+/// Signals whose default action would end the process when a write fails. While they are blocked, the write
+/// fails with an ordinary error (`EFBIG`, `EPIPE`). They are never read: a pending one has no effect.
 const WRITE_SIGNALS: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGPIPE];
 
 /// The handled signals of a process, read from a descriptor.
@@ -165,7 +165,7 @@ impl Signals {
         let is_hang_up = info.ssi_code == SI_KERNEL || Some(info.ssi_pid) == self.session_leader;
         let has_lost_terminal = is_hang_up && self.is_on_terminal.get() && !io::stderr().is_terminal();
         if has_lost_terminal {
-            // Both may send SIGHUP; the second signal must not cut the drain short.
+            // Kernel and shell may both send SIGHUP; the second signal must not cut the drain short.
             self.is_on_terminal.set(false);
             return Some(SignalRequest::Stop(info.ssi_signo));
         }
@@ -184,8 +184,8 @@ impl Signals {
 /// The address is in use, not local, or not permitted; the error is the kernel's.
 pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
     let descriptor = bound_to(host, port)?;
-    // As large as the kernel allows; the operator sets that limit (`net.core.somaxconn`). The C library caps
-    // the number as well.
+    // Requests the largest backlog. The kernel caps it at `net.core.somaxconn`, which the operator sets; the
+    // `SOMAXCONN` of the C library may be lower.
     listen(&descriptor, Backlog::MAXALLOWABLE)?;
     Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
 }
@@ -203,7 +203,7 @@ fn bound_to(host: IpAddr, port: u16) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let descriptor: OwnedFd = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit the size.
     setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(host, port)))?;
     Ok(descriptor)

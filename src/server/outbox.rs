@@ -21,7 +21,7 @@ struct Backlog {
     stalled_since_ms: Option<u64>,
     /// Time since which the backlog has not been empty, in milliseconds of the loop's clock.
     since_ms: Option<u64>,
-    /// Bytes by which the peer is behind the minimum rate, as of `deficit_updated_ms`. Time adds to it, bytes taken reduce it.
+    /// Bytes by which the peer is behind the minimum rate, as of `deficit_updated_ms`. Elapsed time adds, taken bytes subtract.
     deficit_bytes: u64,
     deficit_updated_ms: u64,
 }
@@ -39,7 +39,7 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// Number of queued bytes.
+    /// Returns the number of queued bytes.
     pub fn len(&self) -> usize {
         self.backlog.as_deref().map_or(0, Backlog::len)
     }
@@ -49,7 +49,7 @@ impl Outbox {
         &mut self.backlog.get_or_insert_default().bytes
     }
 
-    /// Inserts bytes before the queued ones, none of which may have been written: a frame would be split.
+    /// Inserts bytes before the queued ones. None of those may have been written, or a frame would be split.
     pub fn prepend(&mut self, bytes: &[u8]) {
         let backlog = self.backlog.get_or_insert_default();
         debug_assert_eq!(backlog.cursor, 0, "no byte has been written");
@@ -105,13 +105,13 @@ impl Outbox {
         }
     }
 
-    /// Time since which the backlog has not been empty, in milliseconds of the loop's clock.
+    /// Returns the time since which the backlog has not been empty, in milliseconds of the loop's clock.
     pub fn backlog_since_ms(&self) -> Option<u64> {
         self.backlog.as_deref()?.since_ms
     }
 
-    /// Returns by how many bytes the peer is behind this rate, in bytes per second. The deficit never goes below zero: bytes taken
-    /// early earn no credit.
+    /// Returns the number of bytes by which the peer is behind this rate. The deficit never goes below zero: bytes taken early
+    /// earn no credit.
     pub fn deficit_bytes(&mut self, rate_per_s: u32, now_ms: u64) -> u64 {
         let Some(backlog) = &mut self.backlog else { return 0 };
         if backlog.since_ms.is_none() {
@@ -123,7 +123,7 @@ impl Outbox {
         backlog.deficit_bytes
     }
 
-    /// Time since which the peer has taken no queued bytes, in milliseconds of the loop's clock.
+    /// Returns the time since which the peer has taken no queued bytes, in milliseconds of the loop's clock.
     pub fn stalled_since_ms(&self) -> Option<u64> {
         self.backlog.as_deref()?.stalled_since_ms
     }

@@ -1,4 +1,4 @@
-//! The built-in pages, compiled into the binary: a client to play with, and a dashboard.
+//! The built-in pages, compiled into the binary: the game client and a dashboard.
 //!
 //! Each page has its own path. Its files are below that path, in a folder named after the hash of their
 //! content, so that browsers may cache them forever: another version has another folder. Pages use relative
@@ -70,8 +70,8 @@ impl Page {
 }
 
 impl Pages {
-    /// Builds the pages. With `links_dashboard` the game page links to the dashboard, which is for servers
-    /// without an admin listener.
+    /// Builds the pages. With `links_dashboard` the game page links to the dashboard; servers with an admin
+    /// listener leave the link out.
     pub fn new(links_dashboard: bool) -> Pages {
         let mut pages = Pages { by_path: HashMap::new() };
         let link = if links_dashboard { "<a href=\"dashboard\">Dashboard</a>" } else { "" };
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dashboard_covers_its_path_and_no_longer_name() {
+    fn the_dashboard_path_does_not_match_longer_names() {
         assert!(is_dashboard_path("/dashboard") && is_dashboard_path("/dashboard/1/dashboard.js"));
         assert!(!is_dashboard_path("/dashboards") && !is_dashboard_path("/play"));
     }

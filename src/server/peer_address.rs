@@ -6,7 +6,7 @@
 //!
 //! Players are counted from their upgrade on, by [`AddressLimiter`]. Other connections are counted by
 //! `displacement`, and each connection and each request counts towards the rate of HTTP requests. Connections
-//! of trusted proxies are exempt; a request that one forwards counts for the address it reports.
+//! of trusted proxies are exempt; a request that a proxy forwards counts for the address that it reports.
 //!
 //! With the PROXY protocol, only trusted proxies are served. The exception is a peer on this machine, which
 //! may send a header without an address (`UNKNOWN`): the server's own health check needs no proxy.
@@ -42,7 +42,7 @@ pub(super) enum PeerAddress {
     /// Unknown, or no longer counted.
     #[default]
     Unknown,
-    /// Not a player yet, from this client.
+    /// A connection from this client that is not a player.
     HttpClient(Client),
     /// A player, counted for its address.
     Player(Permit),
@@ -67,7 +67,7 @@ pub(super) struct PeerAddresses {
     /// Rate of HTTP requests by address.
     http_rate: Rate,
     requests: Buckets,
-    /// Most non-player connections of one address; `None` is the default with loopback exempt.
+    /// Maximum number of non-player connections of one address; `None` is the default, with loopback exempt.
     http_conns_per_ip: Option<u32>,
     /// By index in the connection table. Kept outside the table, since no player message needs it.
     by_index: Vec<PeerAddress>,
@@ -96,12 +96,12 @@ impl PeerAddresses {
         self.http_conns_per_ip = config.http_conns_per_ip;
     }
 
-    /// Returns the most non-player connections of one address; 0 is unlimited.
+    /// Returns the maximum number of non-player connections of one address; 0 is unlimited.
     pub(super) fn http_connections_max(&self) -> usize {
         self.http_conns_per_ip.unwrap_or(HTTP_CONNS_PER_IP_DEFAULT) as usize
     }
 
-    /// Returns the address that a connection counts for, if it is counted.
+    /// Returns the network for which a connection counts, if it is counted.
     pub(super) fn counted(&self, peer_address: &PeerAddress) -> Option<Network> {
         let PeerAddress::HttpClient(client) = peer_address else { return None };
         let is_spared = self.http_conns_per_ip.is_none() && client.is_loopback();
@@ -167,7 +167,7 @@ impl PeerAddresses {
         }
     }
 
-    /// Gives a connection above its address's limit a regular permit if one is free by now. Returns whether
+    /// Gives a connection above its address's limit a regular permit if one has become free. Returns whether
     /// the connection is within the limit.
     pub(super) fn promote(&mut self, token: Token) -> bool {
         let Some(peer_address) = self.by_index.get_mut(index_of(token)) else { return true };
@@ -286,7 +286,7 @@ impl Server {
         charged.map(|()| PeerAddress::HttpClient(client))
     }
 
-    /// Counts a request for the address it comes from. Requests of the trusted proxy itself are not counted.
+    /// Counts a request for its client's address. Requests of the trusted proxy itself are not counted.
     pub(super) fn check_request_rate(
         &mut self,
         token: Token,
@@ -360,8 +360,8 @@ impl Server {
         matches!(self.peer_addresses.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
     }
 
-    /// Counts an upgrade for its address; behind a proxy for the address that the proxy reports. An upgrade
-    /// above the limit is refused unless it may take over a connection.
+    /// Counts an upgrade for its client's address, which a trusted proxy in front reports. An upgrade above the
+    /// limit is refused unless it may take over a connection.
     pub(super) fn check_upgrade(
         &mut self,
         token: Token,
@@ -390,7 +390,7 @@ impl Server {
         TooManyRequests::too_many_connections()
     }
 
-    /// Counts a connection for its address. One above the limit may be admitted as a takeover.
+    /// Counts a connection for its address. A connection above the limit may be admitted as a takeover.
     fn admit_upgrade(&mut self, client: Client, may_take_over: bool) -> Result<PeerAddress, TooManyRequests> {
         let (limiter, now_ns) = (&mut self.peer_addresses.limiter, self.now_ns);
         let admitted = match limiter.admit(client, now_ns) {

@@ -23,7 +23,7 @@ impl Player {
 }
 
 impl Server {
-    /// Processes the bytes of one read from a player, and closes its connection if they demand it.
+    /// Processes the bytes of one read from a player, and closes its connection if they require it.
     pub(super) fn receive_from_player(&mut self, token: Token, bytes: &[u8]) {
         let (now_ms, uptime_ms, not_ready_ms) = (self.now_ms(), self.uptime_ms(), self.not_ready_ms());
         let Some(connection) = self.table.get(token) else { return };
@@ -46,8 +46,8 @@ impl Server {
         }
     }
 
-    /// Runs `act`, which appends replies for a player. They go to the buffer shared by this batch, ahead of any later output of
-    /// the connection. If the connection has a backlog or a queued write, they go to its outbox instead.
+    /// Runs `act`, which appends replies for a player. The replies go to the buffer shared by this batch, ahead of any later
+    /// output of the connection. If the connection has a backlog or a queued write, they go to its outbox instead.
     pub(super) fn reply<R>(
         &mut self,
         token: Token,

@@ -16,7 +16,7 @@ use crate::sessions::{Lookup, SavedPlayer, SessionToken, Sessions};
 
 /// Result of looking up the session token of a handshake.
 pub(super) enum TokenLookup {
-    /// The handshake makes a player: a new one, or one that continues a session.
+    /// The handshake becomes a player: a new one, or one that continues a session.
     Player(Option<ResumedSession>),
     /// The session's player is in the world, on this connection.
     InUse(SessionToken, Token),
@@ -24,7 +24,7 @@ pub(super) enum TokenLookup {
     Remote(SessionToken),
 }
 
-/// Creates the sessions for this configuration, and loads the ones stored by earlier processes.
+/// Creates the sessions for this configuration, and loads those that earlier processes stored.
 pub(super) fn sessions_from(config: &Config) -> Sessions<Token> {
     let folder = state_dir(config);
     if config.cluster_url.is_some() {
@@ -61,7 +61,7 @@ fn log_unsaved(why: &str) {
 }
 
 impl Server {
-    /// Returns the connection of the player to whose session a token belongs, if that player is in the world.
+    /// Returns the connection of the player whose session has this token, if that player is in the world.
     pub(super) fn connected_owner(&mut self, presented: SessionToken) -> Option<Token> {
         let owner = self.sessions.player(presented)?;
         self.confirm_token(owner);
@@ -146,8 +146,8 @@ impl Server {
         }
     }
 
-    /// Maintains a player's session, once a second: confirms its token, and saves its state every [`SESSION_SAVE_MS`] if a backend
-    /// outlives the process.
+    /// Maintains a player's session, once a second: confirms its token, and saves its state every [`SESSION_SAVE_MS`] if a
+    /// backend outlives the process.
     pub(super) fn maintain_session(&mut self, token: Token) {
         self.confirm_token(token);
         let now_ms = self.now_ms();

@@ -17,7 +17,7 @@ use crate::ops::crash::catch_panic;
 /// Reads the configuration from the sources that were used at the start.
 pub type ReadConfig = fn() -> Result<Config, ConfigError>;
 
-/// State of reloads.
+/// State of the current reload, and the sources of the next one.
 pub(super) struct Reload {
     /// The configuration as given, before it is limited to the available descriptors.
     configured: Config,
@@ -43,7 +43,7 @@ impl Reload {
         Self { configured, read_config, pending: None, is_requested_again: false }
     }
 
-    /// Starts the thread. `current` are the files served until the reload succeeds.
+    /// Starts the reload thread. `current` holds the files served until the reload succeeds.
     fn begin(&mut self, current: Arc<Assets>) -> io::Result<()> {
         let (sender, receiver) = sync_channel(1);
         let read_config = self.read_config;

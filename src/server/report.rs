@@ -7,7 +7,7 @@ use crate::ops::metrics::Metrics;
 /// Time between two summaries, in nanoseconds.
 const INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
 
-/// When the last summary was due, and the counters at that time.
+/// Time at which the last summary was due, and the counters at that time.
 #[derive(Debug)]
 pub(super) struct Report {
     at_ns: u64,

@@ -1,6 +1,6 @@
 //! File descriptors held in reserve for exhaustion. Releasing one lets the server accept a connection, answer
-//! its health check or refuse it with an answer, and close it. Without the reserve such a connection could
-//! not even be refused.
+//! its health check or refuse it with a response, and close it. Without the reserve such a connection could not
+//! even be refused.
 
 use std::fs::File;
 
@@ -14,7 +14,7 @@ pub(super) struct ReserveDescriptors {
     held: Vec<File>,
     /// Connections on a reserve descriptor, with their deadlines in milliseconds of the loop's clock.
     lent: Vec<(Token, u64)>,
-    /// When reopening may be tried again, in milliseconds of the loop's clock.
+    /// Earliest time of the next attempt to reopen, in milliseconds of the loop's clock.
     refill_at_ms: u64,
 }
 
@@ -26,7 +26,7 @@ impl ReserveDescriptors {
         reserve
     }
 
-    /// Closes one, so that the kernel can use it for the next connection. Returns `false` if none is left.
+    /// Closes a descriptor, so that the kernel can use it for the next connection. Returns `false` if none is left.
     pub fn release(&mut self) -> bool {
         self.held.pop().is_some()
     }
@@ -43,19 +43,19 @@ impl ReserveDescriptors {
         self.refill(now_ms);
     }
 
-    /// Connections on reserve descriptors.
+    /// Returns the number of connections on reserve descriptors.
     pub fn lent(&self) -> usize {
         self.lent.len()
     }
 
-    /// Returns a connection past its deadline, each once.
+    /// Returns a connection past its deadline. Each connection is returned once.
     pub fn next_expired(&mut self, now_ms: u64) -> Option<Token> {
         let (token, deadline_ms) = self.lent.iter_mut().find(|(_, deadline_ms)| now_ms >= *deadline_ms)?;
         *deadline_ms = u64::MAX;
         Some(*token)
     }
 
-    /// Reopens missing descriptors. After a failure it waits for [`ACCEPT_PAUSE_MS`].
+    /// Reopens missing descriptors. After a failure, waits for [`ACCEPT_PAUSE_MS`] before the next attempt.
     pub fn refill(&mut self, now_ms: u64) {
         while self.held.len() + self.lent.len() < RESERVE_DESCRIPTORS && now_ms >= self.refill_at_ms {
             match File::open("/dev/null") {

@@ -1,5 +1,4 @@
-//! Routes: the paths that the server answers itself at each listener, and the files of `STATIC_DIR` that they
-//! shadow.
+//! Routes: the built-in paths of each listener, and the files of `STATIC_DIR` that they shadow.
 
 use mio::Token;
 
@@ -73,8 +72,8 @@ pub fn log_shadowed_files(config: &Config, assets: &Assets) {
     }
 }
 
-/// Returns those of the built-in paths that a file has as well, with the file. The index of a folder also has
-/// the folder's path.
+/// Returns the built-in paths that are also the path of a file, each with that file. The index of a folder also
+/// has the folder's path.
 fn shadowed_files<'a>(own: impl Iterator<Item = &'a str>, assets: &Assets) -> Vec<(&'a str, String)> {
     let mut shadowed: Vec<(&str, String)> = own
         .flat_map(|address| {

@@ -1,5 +1,5 @@
-//! Off-CPU clock: tells a suspended process from a slow loop iteration. Only time in which the thread did not run counts as a
-//! pause. Reading a thread's CPU time costs a system call, so only each tick and each unusually long iteration do it.
+//! Off-CPU clock: distinguishes a suspended process from a slow loop iteration. Only time in which the thread did not run
+//! counts as a pause. Reading a thread's CPU time costs a system call, so only ticks and unusually long iterations read it.
 
 /// Monotonic time and the thread's CPU time at one moment, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +25,8 @@ impl RunClock {
         self.samples = [self.samples[1], Sample { at_ns, cpu_ns }];
     }
 
-    /// Upper bound of the time since `since_ns` in which the thread did not run. It includes sleep between the sample before
-    /// `since_ns` and `since_ns` itself, which is at most two ticks.
+    /// Returns an upper bound of the time since `since_ns` in which the thread did not run. It includes sleep between the
+    /// sample before `since_ns` and `since_ns` itself, which is at most two ticks.
     pub fn off_cpu_ns(&self, since_ns: u64, now_ns: u64, cpu_ns: u64) -> u64 {
         let [older, newer] = self.samples;
         let from = if newer.at_ns <= since_ns { newer } else { older };

@@ -14,7 +14,7 @@ use crate::ops::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
-/// For responses of files with encoded variants: a cache must not serve a variant to a client that does not
+/// For responses to requests for files with encoded variants: a cache must not serve a variant to a client that does not
 /// accept it.
 const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 
@@ -103,7 +103,7 @@ impl Server {
     }
 
     /// Redirects to a location relative to the requested one, which stays valid behind a proxy that strips a
-    /// path prefix. It begins with a dot, so that no part of it can be parsed as a host or scheme.
+    /// path prefix. The location begins with a dot, so that no part of it can be parsed as a host or scheme.
     fn answer_moved(&mut self, token: Token, request: &Request, address: &str) {
         let query = request.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         let address = format!("{address}{query}");
@@ -151,7 +151,7 @@ impl Server {
         self.answer_line(token, request, Status::NotFound, &[], "not found\n");
     }
 
-    /// Responds with a line of text, without it for HEAD.
+    /// Responds with a line of text, which a response to HEAD omits.
     fn answer_line(
         &mut self,
         token: Token,

@@ -6,7 +6,7 @@ use slab::Slab;
 
 use crate::prefetch::prefetch;
 
-/// Tokens from here on are reserved for sources other than connections.
+/// First of the tokens reserved for event sources other than connections.
 const RESERVED_FROM: usize = usize::MAX - 15;
 
 /// Token of the public listener.
@@ -18,7 +18,7 @@ pub const SIGNALS: Token = Token(RESERVED_FROM + 2);
 /// Token of the admin listener.
 pub const ADMIN_LISTENER: Token = Token(RESERVED_FROM + 3);
 
-/// Token of the waker of the cluster's bus.
+/// Token of the waker that the cluster's bus uses.
 pub const BUS: Token = Token(RESERVED_FROM + 4);
 
 const KEY_BITS: u32 = 32;
@@ -45,7 +45,7 @@ impl<T> Table<T> {
         Self { entries: Slab::new(), next_generation: 0 }
     }
 
-    /// Number of entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -94,7 +94,7 @@ impl<T> Table<T> {
         self.entries.get(index).map(|entry| token_of(index, entry.generation))
     }
 
-    /// Number of slab indices, occupied or vacant.
+    /// Returns the number of slab indices, occupied or vacant.
     pub fn capacity(&self) -> usize {
         self.entries.capacity()
     }

@@ -1,6 +1,6 @@
-//! Session takeover: handshakes whose session is in use, here or on another node, wait here without blocking anything else.
+//! Session takeover: a handshake whose session is in use, on this node or another, waits here without blocking the event loop.
 //!
-//! The connection in use is pinged. If it answers, it is alive, and the handshake becomes a new player, such as a second tab
+//! The connection in use is pinged. If it replies, it is alive, and the handshake becomes a new player, such as a second tab
 //! of the same browser. If it stays silent for [`RECONNECT_PING_MS`], the handshake takes over the session. A node that gets a
 //! handshake for another node's player sends a request, and the owner pings the player in the same way.
 //!
@@ -46,7 +46,7 @@ enum Awaiting {
     Owner {
         /// The bus's entry, used if the owner doesn't reply.
         record: Record,
-        /// When to query the bus again, in case the player has just left the owner; `None` after that.
+        /// Time to query the bus again, in case the player has just left the owner; `None` after that.
         retry_ms: Option<u64>,
     },
 }
@@ -60,7 +60,8 @@ struct PendingReconnect {
     deadline_ms: u64,
 }
 
-/// Pending reconnects by session token: the current one, if it is known. At most [`RECONNECTS_PENDING_MAX`].
+/// Pending reconnects by the session's current token, or the presented one while the current one is unknown. At most
+/// [`RECONNECTS_PENDING_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct PendingReconnects {
     by_token: HashMap<SessionToken, PendingReconnect>,
@@ -74,7 +75,7 @@ impl PendingReconnects {
         !self.tokens.is_empty() && self.tokens.contains(&token)
     }
 
-    /// Adds a pending reconnect. Returns the requester of an older one for the same session, whose deadline it inherits.
+    /// Adds a pending reconnect. It inherits the deadline of an older one for the same session, whose requester is returned.
     fn push(&mut self, session: SessionToken, mut pending: PendingReconnect) -> Option<Requester> {
         let before = self.remove(session).map(|before| {
             (pending.awaiting, pending.deadline_ms) = (before.awaiting, before.deadline_ms);
@@ -97,13 +98,13 @@ impl PendingReconnects {
 }
 
 impl Server {
-    /// Pings the player whose token was presented, and lets the requester wait for a frame.
+    /// Pings the player whose token was presented. The requester then waits for a frame.
     pub(super) fn ping_owner(&mut self, requester: Requester, presented: SessionToken, owner: Token) {
         let (session, now_ms) = (self.sessions.current(presented), self.now_ms());
         if self.is_pending_full(session) {
             return self.resolve_in_use(session, requester);
         }
-        // If the owner is being pinged already, the deadline is inherited, and the answer may have arrived in this millisecond.
+        // If the owner is being pinged already, the deadline is inherited, and the pong may have arrived in this millisecond.
         let before_ms = if self.reconnects.by_token.contains_key(&session) {
             now_ms
         } else {
@@ -117,7 +118,7 @@ impl Server {
         );
     }
 
-    /// Queries the bus for the session, and lets the handshake wait for its entry.
+    /// Queries the bus for the session. The handshake then waits for the entry.
     pub(super) fn fetch_remote_session(&mut self, handshake: Handshake, presented: SessionToken) {
         let requester = Requester::Client(handshake);
         if self.is_pending_full(presented) {
@@ -208,7 +209,7 @@ impl Server {
         }
     }
 
-    /// Resolves the pending reconnects whose event or deadline has come. Called once per tick.
+    /// Resolves the pending reconnects whose event has arrived or whose deadline has passed. Called once per tick.
     pub(super) fn poll_reconnects(&mut self) {
         if self.reconnects.by_token.is_empty() {
             return;
@@ -249,7 +250,7 @@ impl Server {
         }
     }
 
-    /// Gives the session to its requester, because the player's connection is silent or has closed.
+    /// Gives the session to its requester, since the player's connection is silent or has closed.
     fn take_over_session(&mut self, session: SessionToken, owner: Token) {
         let Some(PendingReconnect { requester, presented, .. }) = self.reconnects.remove(session) else {
             return;
@@ -305,7 +306,7 @@ impl Server {
         }
     }
 
-    /// Reports the session as in use: a client becomes a new player.
+    /// Treats the session as in use: a client becomes a new player, and a node gets the reply `Active`.
     fn resolve_in_use(&mut self, session: SessionToken, requester: Requester) {
         match requester {
             Requester::Client(handshake) => {
@@ -321,7 +322,7 @@ impl Server {
         self.table.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
     }
 
-    /// Arrival of this player's last frame, in milliseconds of the loop's clock; `None` if it is no longer a player.
+    /// Returns the arrival of this player's last frame, in milliseconds of the loop's clock; `None` if it is no longer a player.
     fn last_frame_ms(&self, owner: Token) -> Option<u64> {
         match &self.table.get(owner)?.phase {
             Phase::Player { player, .. } => Some(player.last_frame_ms),
@@ -329,8 +330,8 @@ impl Server {
         }
     }
 
-    /// Dates a frame of the current millisecond back by one, because the answer to a ping can only arrive later. Returns the
-    /// arrival of the last frame.
+    /// Backdates a frame of the current millisecond by one millisecond, since the pong can only arrive later. Returns the arrival
+    /// of the last frame.
     fn discount_current_ms(&mut self, owner: Token) -> u64 {
         let before_ms = self.now_ms().saturating_sub(1);
         if let Some(connection) = self.table.get_mut(owner)

@@ -38,8 +38,8 @@ impl Schedule {
         self.start_ns + since_start as u64
     }
 
-    /// Returns the tick that is due, if any. Up to [`TICK_LATENESS_PERIODS_MAX`] periods late, missed ticks follow one by one. If
-    /// the process was suspended or starved for longer, one step covers all missed ticks, and they count as skipped.
+    /// Returns the tick that is due, if any. Up to a lateness of [`TICK_LATENESS_PERIODS_MAX`] periods, missed ticks are returned
+    /// one by one. After a longer suspension or starvation, one step covers all missed ticks, and they count as skipped.
     pub fn poll(&mut self, now_ns: u64) -> Option<Due> {
         if now_ns < self.deadline_ns() {
             return None;

@@ -11,7 +11,7 @@ const NS_PER_S: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct WallClock {
     date: Date,
-    /// When the next second begins, in nanoseconds of the loop's clock. A change of the system clock takes
+    /// Time at which the next second begins, in nanoseconds of the loop's clock. A change of the system clock takes
     /// effect by then.
     until_ns: u64,
 }

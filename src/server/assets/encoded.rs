@@ -52,7 +52,7 @@ fn extension(coding: ContentCoding) -> &'static str {
     }
 }
 
-/// Whether these may be bytes of this coding. Brotli has no magic number, but its output is never empty.
+/// Whether a body may be in this coding. Brotli has no magic number, but its output is never empty.
 fn is_plausible(coding: ContentCoding, body: &[u8]) -> bool {
     match coding {
         ContentCoding::Brotli => !body.is_empty(),

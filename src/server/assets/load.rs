@@ -19,11 +19,11 @@ use super::skipped::SkipReason;
 use super::{Asset, AssetError, Assets, Limits, encoded, etag};
 use crate::ops::files::open_regular;
 
-/// Most scans of a directory while its entries vanish before they are read: a deployment is in progress, and
-/// the new version of an entry may have another path.
+/// Maximum number of scans while entries vanish between scan and read. A deployment is then in progress, and the
+/// new version of an entry may have another path.
 const SCANS_MAX: usize = 3;
 
-/// Most reads of a file that changes while it is read.
+/// Maximum number of attempts to read a file that changes while it is read.
 const ATTEMPTS_MAX: usize = 3;
 
 /// Identifies one version of a file.
@@ -79,8 +79,8 @@ fn load_scanned(
 fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
     let Scan { limits, mut bytes, found, skipped, .. } = scan;
     let mut assets = Assets { skipped, ..Assets::default() };
-    // Files that changed since the scan, from their scanned to their current identity: their other names are
-    // neither read nor subtracted again.
+    // Maps the scanned identity of a changed file to its current one, so that its other names are neither read
+    // nor subtracted again.
     let mut changed = HashMap::new();
     for FoundFile { key, path, identity } in found {
         let identity = *changed.get(&identity).unwrap_or(&identity);
@@ -89,7 +89,7 @@ fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
             assets.insert(key, identity, content);
             continue;
         }
-        // The scanned sizes of unread files are part of the sum. Skipped files stay part of it.
+        // The sum includes the scanned sizes of files not read yet, and of skipped files.
         let others = bytes - identity.bytes;
         match read_file(&path, limits.bytes - others) {
             Ok((read, body)) => {
@@ -102,7 +102,7 @@ fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
             Err(Failure::TooLarge) => return Err(AssetError::TooManyBytes(path, limits.bytes)),
             Err(Failure::Unreadable(error)) => assets.skipped.record_unreadable(&path, error),
             Err(Failure::Changes) => {
-                // Old bytes are shared with `previous`, but count separately.
+                // The old bytes are shared with `previous`, but still count towards the limit.
                 let old = previous.by_path.get(&key);
                 match old.filter(|old| bytes + old.body.len() as u64 <= limits.bytes) {
                     Some(old) => {
@@ -159,7 +159,7 @@ fn content_of(body: Arc<[u8]>, before: Option<&Asset>) -> Content {
 /// Reads a file of at most `bytes_max` bytes, directly into its final allocation.
 fn read_file(path: &Path, bytes_max: u64) -> Result<(FileIdentity, Arc<[u8]>), Failure> {
     for _ in 0..ATTEMPTS_MAX {
-        // The file may have been replaced since the scan, but not by one reached through a link.
+        // A file that was replaced since the scan is read, unless its path now leads through a link.
         if fs::canonicalize(path)? != path {
             break;
         }

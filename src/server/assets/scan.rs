@@ -11,7 +11,7 @@ use super::load::FileIdentity;
 use super::skipped::{SkipReason, Skipped, WELL_KNOWN, is_hidden};
 use super::{AssetError, Limits};
 
-/// Most levels of nested directories. Links could otherwise make a walk as deep as there are directories, and
+/// Maximum depth of nested directories. Links could otherwise make a walk as deep as there are directories, and
 /// overflow the stack.
 pub(super) const DEPTH_MAX: usize = 64;
 
@@ -29,7 +29,7 @@ pub(super) struct Scan {
     /// The canonical root, so that a prefix check on a canonical target detects an escape.
     root: PathBuf,
     /// The canonical directories from the root to the current one. A link back to one of them is not
-    /// followed, so that every walk ends.
+    /// followed, so that every walk terminates.
     open_dirs: Vec<PathBuf>,
     pub limits: Limits,
     entries: usize,

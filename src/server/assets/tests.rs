@@ -1,4 +1,4 @@
-//! Which files are served, and that no file outside the directory is.
+//! Lookups find the files of the directory and none outside it; loads skip links, hidden names and excess.
 
 use std::{
     env, fs,
@@ -89,7 +89,7 @@ fn finds_files_and_indexes() {
 }
 
 #[test]
-fn knows_folders_with_an_index() {
+fn recognizes_folders_with_an_index() {
     let dir = TempDir::with_files(&["index.html", "docs/a b/index.html", "docs/index.html", "js/app.js"]);
     let assets = dir.load();
     for path in ["/docs", "/docs/a%20b", "/%64ocs"] {
@@ -187,7 +187,7 @@ fn follows_links_only_inside() {
 }
 
 #[test]
-fn ends_on_cyclic_links() {
+fn terminates_on_cyclic_links() {
     let dir = TempDir::with_files(&["a/one.txt", "b/two.txt"]);
     dir.link("a/self", ".");
     dir.link("a/root", "..");
@@ -299,7 +299,7 @@ fn skips_directories_past_the_depth_limit() {
 }
 
 #[test]
-fn refuses_directories_past_the_limits() {
+fn refuses_directories_over_the_limits() {
     let dir = TempDir::with_files(&["1", "2", "sub/3"]);
     assert_eq!(load_within(&dir.0, 4, 7).unwrap().by_path.len(), 3);
     let error = load_within(&dir.0, 3, 7).unwrap_err();

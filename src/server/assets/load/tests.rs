@@ -81,7 +81,7 @@ fn the_limits_are_checked_before_any_file_is_read() {
     File::create(dir.0.join("huge")).unwrap().set_len(1 << 40).unwrap();
     let error = Assets::load(&dir.0, AMPLE, &Assets::default()).unwrap_err();
     assert!(matches!(error, AssetError::TooManyBytes(..)), "{error}");
-    assert!(error.to_string().ends_with("huge exceeds STATIC_MAX_MIB=1 of all files together"), "{error}");
+    assert!(error.to_string().ends_with("huge exceeds STATIC_MAX_MIB=1 for all files together"), "{error}");
     let error = load_within(&dir.0, 2, 1 << 60).unwrap_err();
     assert!(error.to_string().ends_with("exceeds STATIC_MAX_FILES=2 files and directories"), "{error}");
 }
