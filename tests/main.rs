@@ -1,6 +1,6 @@
 //! Integration tests: the built server as a process, and clients on real sockets.
 //!
-//! All tests are one binary: it links once and runs them in parallel. Each area is a feature:
+//! All tests are one binary, which links once and runs them in parallel. Each area is a module:
 //!
 //! - `protocol`: messages, frames, the rules of the browser client, RFC 6455 conformance, replayed recordings
 //! - `http`: the handshake, health, metrics, static files, the server's own pages, refused requests
@@ -15,7 +15,7 @@
 //! - `fuzz_seeds`: the properties of the fuzz targets, run over their seeds
 //! - `tidy`: rules for the source tree itself
 //! - `documents`: links, commands and numbers in the documents
-//! - `support`: the server process, clients that model the browser's picture, raw sockets, `/proc`, waiting
+//! - `support`: the server process, clients with a replica as in the browser, raw sockets, `/proc`, waiting
 //! - `fixtures`: recordings of real browsers
 //! - `page`: Node tests of the pages, run by `make test-page`
 //!

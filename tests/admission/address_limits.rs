@@ -39,25 +39,25 @@ fn an_address_holds_at_most_its_limit_of_connections() {
     assert_eq!(upgrade(&server, BOB).1.status, 101, "another address");
     assert_eq!(refused(&server, "address_connections"), 5);
     alices.pop();
-    wait_until("the freed place", || upgrade(&server, ALICE).1.status == 101);
+    wait_until("the freed slot", || upgrade(&server, ALICE).1.status == 101);
 }
 
 #[test]
-fn every_end_of_a_connection_frees_its_place() {
+fn every_end_of_a_connection_frees_its_slot() {
     let server = Settings::new().set("MAX_CONNS_PER_IP", 2).start();
     let get = request_text("GET", "/health", &["Connection: close"]);
     // The bytes sent, and the expected status; 0 means that the client leaves before a response.
     let ends = [("", 0), ("GET / HT", 0), ("nonsense\r\n\r\n", 400), (get.as_str(), 200), (UPGRADE, 101)];
     for (request, status) in ends.into_iter().cycle().take(40) {
-        wait_until("a free place", || {
+        wait_until("a free slot", || {
             let mut raw = Raw::connect_from(ALICE, server.address());
             raw.send(request.as_bytes());
             // The server may not have noticed yet that earlier connections are gone.
             status == 0 || raw.response().status == status
         });
     }
-    // Takes both places, so that a leaked one would be noticed.
-    wait_until("both places", || {
+    // Takes both slots, so that the test notices a leaked one.
+    wait_until("both slots", || {
         let pair = [(); 2].map(|()| upgrade(&server, ALICE));
         pair.iter().all(|(_, response)| response.status == 101)
     });
@@ -102,14 +102,14 @@ fn cookie_of(response: &Response) -> String {
 }
 
 #[test]
-fn a_reconnecting_player_reuses_its_place_at_the_limit() {
+fn a_reconnecting_player_reuses_its_slot_at_the_limit() {
     let server = Settings::new().set("MAX_CONNS_PER_IP", 1).start();
     let (_silent, response) = upgrade(&server, ALICE);
     assert_refused(&upgrade(&server, ALICE).1);
     let (_back, returned) = upgrade_from(&server, ALICE, &cookie_of(&response));
     assert_eq!(returned.status, 101);
     assert_eq!((server.metrics()["resumes"]["taken_over"].as_u64(), server.count("players")), (Some(1), 1));
-    // The connection holds the only place of its address; another address is unaffected.
+    // The connection holds the only slot of its address; another address is unaffected.
     assert_refused(&upgrade(&server, ALICE).1);
     let (_bob, response) = upgrade(&server, BOB);
     assert_eq!(response.status, 101);

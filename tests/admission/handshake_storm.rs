@@ -1,4 +1,4 @@
-//! Simultaneous upgrades: the server reserves a place before it accepts an upgrade.
+//! Simultaneous upgrades: the server reserves a slot before it accepts an upgrade.
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -49,7 +49,7 @@ fn refused(server: &Server) -> u64 {
 }
 
 #[test]
-fn simultaneous_upgrades_fill_exactly_the_places() {
+fn simultaneous_upgrades_fill_exactly_all_slots() {
     let server = Settings::new().set("MAX_CONNECTIONS", PLACES).start();
     let mut inside = storm(server.address(), 400);
     assert_eq!(inside.len(), PLACES);
@@ -61,7 +61,7 @@ fn simultaneous_upgrades_fill_exactly_the_places() {
     inside.truncate(PLACES - left);
     server.wait_for_players((PLACES - left) as u64);
     let newcomers = storm(server.address(), 200);
-    assert_eq!(newcomers.len(), left, "each freed place is taken once");
+    assert_eq!(newcomers.len(), left, "each freed slot is taken once");
     assert_eq!(refused(&server), 350 + 200 - left as u64);
     assert_eq!(server.count("players"), PLACES as u64);
 }

@@ -1,4 +1,4 @@
-//! Which connections the server admits.
+//! Connections that the server admits or refuses.
 //!
 //! - `address_limits`, `browsers`: limits per peer address, and thirty browsers behind one address
 //! - `handshake_storm`: `MAX_CONNECTIONS` under simultaneous upgrades

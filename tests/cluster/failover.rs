@@ -40,7 +40,7 @@ fn a_failover_keeps_the_cluster_whole() {
 
     assert!(new.command(&[b"REPLICAOF", b"NO", b"ONE"]).starts_with("+OK"));
     name.move_to(new.port());
-    // The old primary still answers, and forwards messages published on the new one.
+    // The old primary still responds, and forwards messages published on the new one.
     let port = new.port().to_string();
     assert!(old.command(&[b"REPLICAOF", b"127.0.0.1", port.as_bytes()]).starts_with("+OK"));
     poll_until(&mut clients, "all nodes to subscribe at the new primary", |_| {

@@ -1,5 +1,5 @@
-//! A hostile writer to Redis: it can't end joins, kill a node, exhaust its memory, or forge a player's own
-//! ghost.
+//! A hostile writer to Redis: it can't prevent joins, kill a node, exhaust its memory, or forge a ghost of a node's own
+//! player.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -69,7 +69,7 @@ fn assert_players_can_join(server: &Server) {
 }
 
 #[test]
-fn a_heartbeat_with_the_highest_id_does_not_end_joins() {
+fn a_heartbeat_with_the_highest_id_does_not_prevent_joins() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "first"));
     for ids_end in [u32::MAX, u32::MAX - 1, u32::MAX - LEASE_IDS] {
@@ -87,7 +87,7 @@ fn a_heartbeat_with_the_highest_id_does_not_end_joins() {
 }
 
 #[test]
-fn no_counter_value_ends_joins() {
+fn no_counter_value_prevents_joins() {
     let key: &[u8] = b"pixi:main:ids";
     let values: [&[u8]; 7] = [
         b"4294967295",

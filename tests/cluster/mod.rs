@@ -79,7 +79,7 @@ fn wait_until_mutual(clients: &mut [Client]) {
 }
 
 #[test]
-fn a_remote_player_looks_like_a_local_one() {
+fn a_remote_player_is_replicated_like_a_local_one() {
     let redis = Redis::start();
     let servers = two(&redis);
     let mut clients = pair(&servers);

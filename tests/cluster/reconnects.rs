@@ -1,4 +1,4 @@
-//! Reconnecting to another server of the cluster restores a player's position, as on its own server.
+//! Reconnecting to another server of the cluster restores a player's position, as on the same server.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ fn changing_servers_after_each_claim_gains_no_distance() {
         client.close(None);
         servers[(round as usize + 1) % 2].wait_for_players(0);
         let next = &servers[round as usize % 2];
-        // A reconnect that is too early creates a new player, which leaves again at once.
+        // A reconnect that is too early creates a new player, which this loop disconnects at once.
         wait_until("a reconnect to be allowed", || {
             client = Client::reconnect(next, &cookie);
             client.position() == place

@@ -1,4 +1,4 @@
-//! A TCP relay with the role of a host name: it connects each new connection to its current target port.
+//! A TCP relay that plays the role of a host name: it forwards each new connection to its current target port.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -75,7 +75,7 @@ fn set(variables: &[(&str, &Path)]) -> Settings {
         .fold(Settings::new(), |settings, (name, path)| settings.set(name, path.to_str().expect("UTF-8")))
 }
 
-/// The rest of the line that contains these words, from them on.
+/// The line that contains these words, from the words on.
 fn message<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.find(words).map(|at| &line[at..]))
 }

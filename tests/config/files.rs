@@ -1,4 +1,5 @@
-//! Special files as settings: FIFOs, devices, closed or full standard streams. No start waits for a peer.
+//! Special files as settings: FIFOs, devices, closed or full standard streams. The server never waits for the other end
+//! of a FIFO at its start.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

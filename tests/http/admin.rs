@@ -90,7 +90,7 @@ fn new_admin_connections_replace_idle_ones() {
     let _player = Client::join(&server);
     drop(held);
     for _ in 0..3 * CONNECTIONS_MAX {
-        assert_eq!(get(admin, "/health").status, 200, "each place is reused");
+        assert_eq!(get(admin, "/health").status, 200, "each slot is reused");
     }
     assert_eq!(server.admin_metrics()["refused"]["full"], 0);
 }
@@ -99,6 +99,6 @@ fn new_admin_connections_replace_idle_ones() {
 fn a_silent_admin_connection_times_out() {
     let server = with_admin();
     let mut silent = Raw::connect(server.admin_address());
-    assert_eq!(silent.read_to_end(), b"", "the server closes without an answer after ten seconds");
+    assert_eq!(silent.read_to_end(), b"", "the server closes without a response after ten seconds");
     assert_eq!(server.admin_metrics()["refused"]["handshake_timeout"], 1);
 }

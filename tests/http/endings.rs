@@ -20,7 +20,7 @@ fn serve_file(name: &str, settings: Settings) -> Server {
     settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
 }
 
-/// Requests the file and reads it in pieces with pauses. Returns the connection and the number of body bytes
+/// Sends a request and reads the response in pieces with pauses. Returns the connection and the number of body bytes
 /// read.
 fn take(address: SocketAddr, request: &str, piece: usize, pause: Duration) -> (Raw, usize) {
     let mut raw = Raw::connect(address);

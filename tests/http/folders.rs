@@ -8,7 +8,7 @@ use crate::support::http::{Response, get, get_with, request};
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::{Server, Settings, folder};
 
-/// A server of these files. Each file contains its own path.
+/// A server with these static files. Each file contains its own path.
 fn serve(name: &str, paths: &[&str], settings: Settings) -> Server {
     let site = folder(name);
     for path in paths {

@@ -20,7 +20,7 @@ fn the_timeout_closes_idle_connections_but_not_unfinished_requests() {
     assert_eq!(second_half.response().status, 200);
     let mut idle = Raw::connect(server.address());
     ask(&mut idle);
-    assert_eq!(idle.read_to_end(), b"", "the server closes without an answer");
+    assert_eq!(idle.read_to_end(), b"", "the server closes without a response");
     // These connections are older than the idle one.
     ask(&mut silent);
     for half in [&mut half, &mut second_half] {
@@ -29,7 +29,7 @@ fn the_timeout_closes_idle_connections_but_not_unfinished_requests() {
     }
     let metrics = server.metrics();
     assert_eq!(metrics["refused"]["handshake_timeout"], 0, "an idle connection is no handshake");
-    assert_eq!(metrics["connections"]["idle_displaced_total"], 0, "no place was needed");
+    assert_eq!(metrics["connections"]["idle_displaced_total"], 0, "no slot was needed");
 }
 
 #[test]

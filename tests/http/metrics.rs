@@ -1,4 +1,4 @@
-//! `/metrics`: JSON for people and old dashboards, and the Prometheus text format.
+//! `/metrics`: JSON for operators and old dashboards, and the Prometheus text format.
 
 use game_client::Vector;
 use openmetrics_parser::openmetrics::parse_openmetrics;

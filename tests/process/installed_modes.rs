@@ -120,7 +120,7 @@ fn a_package_upgrade_restricts_the_settings() {
     let root = folder("modes-postinst");
     let (etc, stubs) = (root.join("etc"), root.join("stubs"));
     fs::create_dir_all(&stubs).expect("a folder");
-    // The creation of the user is tested with the sysusers file.
+    // Another test covers the creation of the user by the sysusers file.
     fs::write(stubs.join("systemd-sysusers"), "#!/bin/sh\n").expect("a file");
     set_mode(&stubs.join("systemd-sysusers"), 0o755);
     for earlier in [0o644, 0o640] {
@@ -167,7 +167,7 @@ fn folders_may_have_special_characters() {
 }
 
 #[test]
-fn a_prefix_that_a_unit_can_not_contain_is_refused() {
+fn a_prefix_that_a_unit_cannot_contain_is_refused() {
     for prefix in ["/opt/a\"b", "/opt/$HOME", "/opt/a\\b", "/opt/a\nb"] {
         let output = Command::new(INSTALL).arg("install").env("PREFIX", prefix).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{prefix}");

@@ -1,4 +1,4 @@
-//! The log file: unwritable, renamed and reopened, truncated, on a full disk.
+//! The log file when it is unwritable, renamed and reopened, truncated, or on a full disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -180,8 +180,8 @@ fn logging_resumes_with_whole_lines_after_a_full_disk() {
     wait_for_line(&log, &line);
     assert_eq!(server.count("log_lines_dropped_total"), dropped, "no more lines are dropped");
     let text = read(&log);
-    // Each line begins with its time, even a line of which the full disk took only the first byte; lines are
-    // never joined.
+    // Each line begins with its time, even if the full disk accepted only the first byte of the line. Lines are never
+    // joined.
     let begins = |line: &str| line.starts_with("20") || line == "2";
     let times = |line: &str| line.matches("Z [").count();
     assert!(text.lines().all(|line| begins(line) && times(line) <= 1), "lines are joined: {text}");

@@ -10,8 +10,7 @@ use super::fault::{Fault, send_request};
 use crate::support::wait::wait_until;
 use crate::support::{Server, Settings, proc};
 
-/// More bytes than any buffer of the server holds. A thread that trusts this return value indexes out of
-/// bounds.
+/// A faked return value: more bytes than any buffer of the server holds. A thread that trusts it indexes out of bounds.
 const TOO_MANY: &str = "retval=1000000";
 
 /// Path for a log file, which does not exist yet.

@@ -69,7 +69,7 @@ fn limits_change_without_affecting_players() {
         (metrics["max_visible"].as_u64(), metrics["flush_interval_ms"].as_u64()),
         (Some(40), Some(100))
     );
-    assert_eq!(subject.upgrade_status("https://a.example"), 503, "both places are taken");
+    assert_eq!(subject.upgrade_status("https://a.example"), 503, "both slots are taken");
     players[0].step(Vector::RIGHT);
     wait_for_acks(&mut players);
     let reload_log = subject.reload("MAX_CONNECTIONS=3\n");
@@ -92,7 +92,7 @@ fn a_new_address_limit_counts_existing_connections() {
     assert_eq!(get(subject.server.address(), "/health").status, 200, "plain HTTP does not count");
     let [first, _second] = players;
     first.reset();
-    wait_until("a free place", || upgrade() == 101);
+    wait_until("a free slot", || upgrade() == 101);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The server under the restrictions of its systemd unit, without systemd. The tests apply the unit's system
-//! call filter (expanded by systemd's own tool) as seccomp, its address families, no writable and executable
+//! call filter (expanded by systemd's own tool) as seccomp, its address families, its ban on writable and executable
 //! memory, no new privileges, no capabilities, the user `nobody`, and its limit of files.
 //!
 //! Not applied here: the mounts (`ProtectSystem`, `PrivateTmp` and others) and `MemoryMax`. The peak of
@@ -98,7 +98,7 @@ fn public_folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The command that becomes the server in the sandbox. The programs are copied to a folder that `nobody` may
+/// The command that becomes the server in the sandbox. It runs copies of the programs, in a folder that `nobody` may
 /// read.
 fn command(settings: &Settings, folder: &Path) -> Command {
     let (helper, program) = (folder.join("helper"), folder.join("pixi-game-server"));

@@ -1,4 +1,4 @@
-//! Signals that must not end the process: a signal before the server is ready, and signals of failed writes.
+//! Signals that must not end the process: SIGHUP before the server is ready, and the signals that failed writes raise.
 
 use std::fs;
 use std::io::Write as _;

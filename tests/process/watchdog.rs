@@ -10,7 +10,7 @@ use super::fault::Fault;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, wait_for_acks};
 
-/// Longer than the watchdog's timeout.
+/// Length of the suspension, longer than the watchdog's timeout.
 const SUSPENSION: Duration = Duration::from_secs(8);
 
 /// Number of ticks in more than two intervals of the watchdog.

@@ -57,7 +57,7 @@ fn a_client_that_still_sends_receives_the_close_code() {
 }
 
 #[test]
-fn a_closed_connection_frees_its_place() {
+fn a_closed_connection_frees_its_slot() {
     let server = Settings::new().set("MAX_CONNECTIONS", 1).start();
     for round in 0..5 {
         let mut client = Client::join(&server);

@@ -65,7 +65,7 @@ fn invalid_messages_are_counted_and_ignored() {
     for (count, (wrong, payload)) in invalid_messages().iter().enumerate() {
         clients[OTHER].send_payload(payload);
         // The ack of the valid MOVE that follows proves that the connection is open and the message got no
-        // answer.
+        // reply.
         clients[OTHER].send_short_move(Vector::ZERO, count as u32 + 1);
         wait_for_acks(&mut clients);
         assert_eq!(server.protocol_errors(), count as u64 + 1, "{wrong}: {payload:?}");
@@ -95,20 +95,20 @@ fn every_valid_client_message_is_accepted() {
     for message in &messages {
         client.send(message);
     }
-    wait_for(&mut client, "both answers", Client::is_answered);
+    wait_for(&mut client, "both acks", Client::is_answered);
     assert_eq!(server.protocol_errors(), 0);
     assert_eq!(client.visible(), [] as [u32; 0], "JOIN creates no second player");
     assert_eq!(server.count("players"), 1);
 }
 
 #[test]
-fn a_repeated_sequence_number_is_answered_every_time() {
+fn a_repeated_sequence_number_is_acked_every_time() {
     let server = Server::start();
     let mut client = Client::join(&server);
     for _ in 0..3 {
         client.send_short_move(Vector::ZERO, 7);
     }
-    wait_for(&mut client, "three answers", |client| client.replica.own().answered() == 3);
+    wait_for(&mut client, "three acks", |client| client.replica.own().answered() == 3);
 }
 
 #[test]

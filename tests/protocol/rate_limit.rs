@@ -21,9 +21,9 @@ fn messages_over_the_rate_are_dropped_and_counted() {
         clients[0].send_short_move(Vector::ZERO, sequence);
     }
     // The last excess message is postponed until the allowance refills; the others are dropped.
-    wait_for(&mut clients[0], "the last answer", Client::is_answered);
+    wait_for(&mut clients[0], "the last ack", Client::is_answered);
     let answered = clients[0].replica.own().answered();
-    assert!((6..=8).contains(&answered), "{answered} of 12 MOVEs answered, with a burst of five");
+    assert!((6..=8).contains(&answered), "{answered} of 12 MOVEs acked, with a burst of five");
     assert_eq!(server.count("rate_limited_total"), 12 - answered);
     assert_eq!(server.protocol_errors(), 0);
     assert!(!clients[0].ended, "a burst is no reason to close");
@@ -34,7 +34,7 @@ fn postponed_messages_take_effect_without_further_input() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 5).set("RATE_LIMIT_BURST", 5).start();
     let mut clients = [Client::join(&server), Client::join(&server)];
     let id = clients[0].id();
-    poll_until(&mut clients, "the player to enter the other view", |clients| {
+    poll_until(&mut clients, "the player to enter the other replica", |clients| {
         clients[1].replica.remote(id).is_some_and(RemotePlayer::shown)
     });
     // Within its allowance the player walks right. Above it, the player turns, stops and sends nothing more.
@@ -43,7 +43,7 @@ fn postponed_messages_take_effect_without_further_input() {
     }
     clients[0].send(&ClientMessage::Direction(Facing::Left));
     clients[0].send_short_move(Vector::ZERO, 6);
-    poll_until(&mut clients, "the stop and the turn in the other view", |clients| {
+    poll_until(&mut clients, "the stop and the turn in the other replica", |clients| {
         let remote = clients[1].replica.remote(id);
         remote.is_some_and(|remote| remote.vector == Vector::ZERO && remote.facing == Facing::Left)
             && clients[0].is_answered()

@@ -1,5 +1,4 @@
-//! A store damaged in any way, before the start or while the server runs: its contents may be lost, and
-//! nothing else.
+//! A store damaged in any way, before the start or while the server runs: the damage costs at most the saved sessions.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -56,13 +56,13 @@ fn a_reconnect_restores_the_viewport() {
     wait_for_acks(std::slice::from_mut(&mut client));
     let cookie = client.cookie();
     client.close(None);
-    // Another player stands outside that viewport, but inside the default view.
+    // Another player stands outside that viewport, but inside the default viewport.
     let mut others = [Client::join(&server)];
     walk(&mut others, 0, Vector::DOWN, 25);
     let back = Client::reconnect(&server, &cookie);
     assert!(back.visible().is_empty(), "{back:?}");
     let mut newcomer = Client::join(&server);
-    wait_for(&mut newcomer, "both players in another view", |client| client.visible().len() == 2);
+    wait_for(&mut newcomer, "a newcomer to see both players", |client| client.visible().len() == 2);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn any_frame_counts_as_an_answer() {
 
 #[test]
 fn a_silent_connection_is_taken_over() {
-    // Even if the server is full.
+    // The takeover works even if the server is full.
     let server = Settings::new().spawn_at(500, 500).set("MAX_CONNECTIONS", 1).start();
     let mut client = walked_client(&server);
     let back = Client::reconnect(&server, &client.cookie());

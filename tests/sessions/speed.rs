@@ -102,7 +102,7 @@ impl Node {
 struct Seen {
     ms: u64,
     position: Position,
-    /// Whether client and server agree on it. In between, a claim may revise the path of the walk.
+    /// Whether client and server agree on it. Between agreed positions, a claim may revise the path of the walk.
     is_agreed: bool,
 }
 

@@ -30,14 +30,14 @@ pub fn cookie_of_a_stopped_server(folder: &Path) -> String {
 }
 
 #[test]
-fn players_reconnect_in_place_after_a_restart() {
+fn players_keep_their_positions_after_a_restart() {
     let folder = folder("resume-restart");
     let cookie = cookie_of_a_stopped_server(&folder);
     let server = settings(&folder).start();
     assert_eq!(Client::reconnect(&server, &cookie).position(), (500, 540));
 }
 
-/// Waits until the store contains one player. Servers started on copies of the store tell.
+/// Waits until the store contains one player. Starts servers on copies of the store to count its players.
 fn wait_until_written(folder: &Path) {
     let copy = crate::support::folder(&format!("{}-copy", folder.file_name().expect("a name").display()));
     wait_until("the player to be in the store", || {
@@ -47,7 +47,7 @@ fn wait_until_written(folder: &Path) {
 }
 
 #[test]
-fn disconnected_players_survive_a_crash() {
+fn sessions_of_disconnected_players_survive_a_crash() {
     let folder = folder("resume-killed-empty");
     let server = settings(&folder).start();
     let cookie = cookie_of_walked_client(&server);
@@ -57,7 +57,7 @@ fn disconnected_players_survive_a_crash() {
 }
 
 #[test]
-fn connected_players_survive_a_crash() {
+fn sessions_of_connected_players_survive_a_crash() {
     let folder = folder("resume-killed");
     let server = settings(&folder).start();
     let client = walked_client(&server);

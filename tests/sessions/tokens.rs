@@ -1,5 +1,5 @@
-//! Token rotation: every reconnect issues a new token, which may get lost, and a session reconnects at most
-//! once a second.
+//! Token rotation: every reconnect issues a new token, which may not reach the client. A session reconnects at most once
+//! a second.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ fn a_cookie_is_valid_after_an_unconfirmed_connection_broke() {
     client.reset();
     server.wait_for_players(0);
     wait_until("a reconnect to be allowed", || Client::reconnect(&server, &first).position() == (500, 540));
-    // Both connections belong to one session, which is taken now.
+    // Both cookies belong to one session, and the other reconnect has restored it.
     server.wait_for_players(0);
     assert_eq!(Client::reconnect(&server, &second).position(), (500, 500));
 }

@@ -104,7 +104,7 @@ impl Simulation {
                 self.seed
             );
             self.check(Strictness::SomeMoving);
-            // Once they stop, they are checked like honest players.
+            // Once the hostile players stop, they are checked like honest ones.
             self.hostiles.ids.clear();
             let now_ms = self.now_ms();
             for peer in &mut self.peers {

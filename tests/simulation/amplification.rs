@@ -1,5 +1,5 @@
-//! Bytes that one player's messages cause for all of its viewers: 120 idle viewers, virtual time, whole
-//! frames counted.
+//! Bytes that the server sends to 120 idle viewers because of one player's messages, counted in whole frames, in virtual
+//! time.
 
 use game_client::{ClientMessage, Facing, Vector};
 use pixi_game_server::config::Config;

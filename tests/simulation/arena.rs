@@ -1,5 +1,5 @@
-//! The engine without a network: messages and flushes arrive immediately. Any error of a replica is therefore
-//! caused by the server. Bytes are counted as on the wire.
+//! The engine without a network: messages and flushes arrive immediately, so the server causes any error of a replica.
+//! Bytes are counted as on the wire.
 
 use std::thread;
 
@@ -159,8 +159,8 @@ impl Arena {
         self.engine.world().position(self.players[player].slot)
     }
 
-    /// Distance between a player's position and where a viewer draws it, along the axis where it is larger;
-    /// `None` if not visible.
+    /// Distance between a player's position and the position at which a viewer draws it, along the axis with the larger
+    /// distance; `None` if the player is not visible.
     pub fn position_error(&self, viewer: usize, of: usize) -> Option<f64> {
         let id = self.players[of].replica.own_id().expect("it has received its id");
         let remote = self.players[viewer].replica.remote(id)?;

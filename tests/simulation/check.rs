@@ -21,8 +21,8 @@ pub enum Strictness {
     AllStopped,
 }
 
-/// Maximum error of a moving player: one client step, one unit of rounding, and the way of five ticks. That
-/// is how long a snapshot may wait for a socket that accepts single bytes or, at times, none.
+/// Maximum error of a moving player: one client step, one unit of rounding, and a walk of five ticks. A snapshot may
+/// wait five ticks for a socket that accepts single bytes or, at times, none.
 const MOVING_TOLERANCE: f64 = 4.0 + 1.0 + 5.0 * 1.6;
 
 /// Time from the enter of a player to the second snapshot after its keyframe, in milliseconds.
@@ -104,7 +104,7 @@ fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64)
         let clearly_nearer = distance(here, there) + 2.0 * 28.0 < farthest * HYSTERESIS_DISTANCE_FACTOR;
         if visible.len() < max_visible || clearly_nearer {
             return Err(format!(
-                "{id} is not visible, {:.0} units away; {} players are",
+                "{id} is not visible, {:.0} units away; {} players are visible",
                 distance(here, there),
                 visible.len()
             ));
@@ -113,7 +113,7 @@ fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64)
     Ok(())
 }
 
-/// How far a point lies outside the rectangle; negative inside. A viewer without a rectangle sees everything.
+/// Distance of a point outside the rectangle; negative inside. A viewer without a rectangle sees everything.
 fn outside(half_sides: Option<(i32, i32)>, here: Position, there: Position) -> i32 {
     let Some((half_width, half_height)) = half_sides else { return i32::MIN };
     let beyond = |a: u16, b: u16, half: i32| (i32::from(a) - i32::from(b)).abs() - half;
@@ -127,7 +127,7 @@ fn distance(a: Position, b: Position) -> f64 {
 fn check_hostile(world: &World, slot: u32, remote: &RemotePlayer) -> Result<(), String> {
     let position = world.position(slot);
     let (dx, dy) = (remote.x - f64::from(position.x), remote.y - f64::from(position.y));
-    // As in `replicas`, plus the way during a snapshot that waits for its socket.
+    // As in `replicas`, plus a walk of two seconds while a snapshot waits for its socket.
     let tolerance = f64::from(replicas::LEAPING) + 2.0 * 96.0;
     if dx.abs() > tolerance || dy.abs() > tolerance {
         return Err(format!("the hostile player {} is drawn ({dx:.1}, {dy:.1}) units off", remote.id));

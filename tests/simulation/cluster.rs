@@ -255,7 +255,7 @@ impl Cluster {
         let region = self.nodes[0].node.regions().of(truth.position);
         let Some(ghost) = ghost else {
             let is_wanted = member.node.remote().subscriptions().contains(region);
-            // A ghost of a player near a region border may be published only in a moment.
+            // The ghost of a player near a region border may not have been published yet.
             return if is_wanted && strictness == Strictness::AllStopped {
                 Err("missing".to_owned())
             } else {
@@ -297,7 +297,7 @@ fn the_effects_of_a_forger_on_the_bus_end_soon_after_it_stops() {
     }
 }
 
-/// Ticks between two visitors: few are visible at a time, less than the smallest interest set holds.
+/// Ticks between two visitors: fewer are visible at a time than the smallest interest set holds.
 const VISITOR_TICKS: u64 = 20;
 
 impl ClusterNode {

@@ -77,9 +77,9 @@ impl Hostile {
 
 /// The speed limit of a player, along each axis.
 ///
-/// Since the player entered, the distance is at most that of walking, plus the refill of one reconciliation
-/// budget and its initial amount. Since any later moment, it is at most one claim more: a claim back to the
-/// last agreed position, from which the server walked away, is free.
+/// The distance since the player entered is at most that of walking, plus one reconciliation budget with its refill.
+/// The distance since any later moment is at most one claim more: a claim back to the last agreed position, from which
+/// the server walked away, is free.
 pub struct SpeedLimit {
     ticks: u64,
     /// Coordinate at which the player entered, for each direction along an axis.

@@ -1,4 +1,4 @@
-//! No player can make replicas draw it far from its position by any claims or turns. Once it behaves, all
+//! No sequence of claims and turns makes replicas draw a player far from its position. Once the player stops, all
 //! replicas are exact again.
 
 use game_client::{ClientMessage, Vector};
@@ -123,7 +123,7 @@ fn a_hostile_player_is_drawn_near_its_position() {
             arena.run_for(pool, 6_000);
             assert!(
                 worst(arena, player) < f64::EPSILON,
-                "SIMULATION_SEED={seed}: it has stopped, but not in all replicas"
+                "SIMULATION_SEED={seed}: the player has stopped, but not in all replicas"
             );
         });
     }

@@ -1,5 +1,5 @@
-//! Players that stay for a moment, in virtual time: every viewer that sees the position gets their enter.
-//! This holds at the load governor's longest intervals, for flushes of rounds and for piggybacked ones.
+//! Players that stay for a moment, in virtual time: every viewer that sees their position receives their JOINED. This
+//! holds at the load governor's longest intervals, for deltas of flush rounds and for piggybacked ones.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! A player whose network stalls for seconds, as its viewers see it. The player keeps walking, jumps at most
-//! once, and is then drawn where it is.
+//! A player whose network stalls for seconds, as its viewers see it. The player keeps walking, jumps at most once, and is
+//! then drawn at its true position.
 
 use std::ops::Range;
 
@@ -142,10 +142,10 @@ fn a_stall_adds_at_most_one_jump_to_a_recorded_walk() {
     for stall_ms in [3_000, 5_000, 10_000] {
         for from_ms in (500..20_000).step_by(1_300) {
             let stall = from_ms..from_ms + stall_ms;
-            // The recorded browser was so slow at times that its player jumped even without a stall.
+            // The recorded browser was sometimes so slow that its player jumped even without a stall.
             let without = play(&steps, &stall, false, 2_000, RECORDED);
             let with = play(&steps, &stall, true, 2_000, RECORDED);
-            assert!(with <= without + 1, "{stall:?}: {with} jumps seen, without the stall {without}");
+            assert!(with <= without + 1, "{stall:?}: {with} jumps with the stall, {without} without");
         }
     }
 }

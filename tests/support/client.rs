@@ -24,8 +24,8 @@ const MESSAGES_PER_POLL: usize = 256;
 /// Messages shown when a test fails.
 const MESSAGES_SHOWN: usize = 12;
 
-/// Longest delay, in milliseconds, before a message reaches the replica on a machine that runs many tests at
-/// once.
+/// Longest delay between the arrival of a message and its delivery to the replica, in milliseconds, on a machine that
+/// runs many tests at once.
 const LATENESS_MS: u64 = 500;
 
 /// Default options of the replicas in tests.
@@ -288,7 +288,7 @@ impl Client {
         self.received[mark..].iter().map(|received| &received.message)
     }
 
-    /// Counts the messages after a mark that match.
+    /// Counts the matching messages after a mark.
     pub fn count_since(&self, mark: usize, matches: impl Fn(&ServerMessage) -> bool) -> usize {
         self.since(mark).filter(|message| matches(message)).count()
     }
@@ -330,14 +330,14 @@ impl Client {
         self.replica.remotes().filter(|remote| !remote.is_ghost()).map(|remote| remote.id).collect()
     }
 
-    /// Whether every MOVE sent so far was answered.
+    /// Whether every MOVE sent so far was acked.
     pub fn is_answered(&self) -> bool {
         self.replica.own().missing_acks().len() == 0
     }
 
-    /// The player's position in the last answered MOVE.
+    /// The player's position in the last ack.
     pub fn acknowledged(&self) -> (i32, i32) {
-        let (_, x, y) = self.replica.own().last_answer().expect("a MOVE was answered");
+        let (_, x, y) = self.replica.own().last_answer().expect("a MOVE was acked");
         (i32::from(x), i32::from(y))
     }
 }
@@ -354,7 +354,7 @@ impl fmt::Debug for Client {
         let unanswered = self.replica.own().missing_acks().len();
         write!(
             formatter,
-            " at {:?}, {unanswered} unanswered MOVEs, sees {:?}",
+            " at {:?}, {unanswered} MOVEs without an ack, sees {:?}",
             self.position(),
             self.visible()
         )?;

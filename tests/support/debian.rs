@@ -1,5 +1,4 @@
-//! Programs that tests run. A missing program is installed by `tests/install.sh`; no test is skipped for lack
-//! of one.
+//! Programs that tests run. `tests/install.sh` installs a missing program, so no test is skipped.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;

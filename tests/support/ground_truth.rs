@@ -8,7 +8,7 @@ use game_client::{Facing, PlayerId, Vector};
 
 use super::{Client, poll_until, wait_for_acks};
 
-/// A player replaces a member of an interest set only below this fraction of the member's distance.
+/// A player replaces a visible player only below this fraction of the visible player's distance.
 const CLEARLY_NEARER: f64 = 0.7;
 
 /// Steps per client, one every [`STEP_MS`] milliseconds.
@@ -39,7 +39,7 @@ pub fn walk_around(clients: &mut [Client]) -> GroundTruth {
     wait_for_acks(clients);
     for (client, before) in clients.iter().zip(sent) {
         let answered = client.replica.own().answered() - before;
-        assert_eq!(answered, u64::from(STEPS) + 1, "each MOVE must be answered once");
+        assert_eq!(answered, u64::from(STEPS) + 1, "each MOVE must be acked once");
     }
     let standing = |client: &Client| (f64::from(client.acknowledged().0), f64::from(client.acknowledged().1));
     clients.iter().map(|client| (client.id(), standing(client))).collect()
@@ -57,7 +57,7 @@ pub fn matches_ground_truth(client: &Client, truth: &GroundTruth) -> bool {
 }
 
 /// Whether the client sees as many players as it may, and no player outside its interest set is clearly
-/// nearer than a member.
+/// nearer than a player in it.
 pub fn sees_the_nearest(client: &Client, truth: &GroundTruth, visible_max: usize) -> bool {
     let own = truth[&client.id()];
     let distance = |id: &PlayerId| (truth[id].0 - own.0).hypot(truth[id].1 - own.1);

@@ -1,4 +1,4 @@
-//! Commands that tests run, and the restrictions to run them under.
+//! Commands that tests run, and restrictions that apply to them.
 
 use std::process::{Command, Output};
 
@@ -7,11 +7,12 @@ use nix::unistd::Pid;
 
 use super::debian::is_root;
 
-/// Arguments that run a command without one capability or a group of them. Empty unless root: only root has capabilities.
+/// Arguments that run a command without one capability or a group of them. Empty unless the tests run as root, because
+/// only root has capabilities.
 pub fn without(capability: &'static str) -> Vec<&'static str> {
     let flag = match capability {
         "sys_resource" => "--bounding-set=-sys_resource",
-        // With it, the modes of files apply to root too.
+        // Without these capabilities, file modes apply to root too.
         "dac" => "--bounding-set=-dac_override,-dac_read_search",
         "net_bind_service" => "--bounding-set=-net_bind_service",
         _ => panic!("no flag for the capability {capability}"),

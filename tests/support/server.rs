@@ -20,7 +20,7 @@ use super::{DEADLINE, http, proc};
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
 
-/// Inherited environment variables. Any other variable would make tests depend on the machine.
+/// Environment variables that the server inherits. Any other variable would make tests depend on the machine.
 const KEPT_VARIABLES: [&str; 3] = ["PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"];
 
 /// Text before the address in the log line that reports the public listener.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Client, DEADLINE, Server};
 
-/// Pause after a round in which no client received a message.
+/// Pause after a round of polls in which no client received a message.
 const IDLE: Duration = Duration::from_millis(1);
 
 /// Most clients described when a test fails.

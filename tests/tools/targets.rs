@@ -113,8 +113,8 @@ const TARGETS: [(&str, &str); 35] = [
     ("uninstall DESTDIR=ROOT", ""),
 ];
 
-/// Targets tested elsewhere: in `install`, in `package`, in tests below, with Artillery's players, by `make
-/// test`, or by hand (one installs a program, and one shows the speed of a browser).
+/// Targets tested elsewhere: in `install`, in `package`, in tests below, with Artillery's players, by `make test`, or by
+/// hand (one of these installs a program, and one measures the speed of a browser).
 const ELSEWHERE: [&str; 8] =
     ["install", "deb", "run", "sbom", "artillery-test", "artillery-quick", "test-page", "bench-page"];
 
@@ -135,7 +135,7 @@ fn every_target_has_help_and_a_test() {
     let makefile =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile")).expect("the Makefile");
     let (_, rest) = makefile.split_once(".PHONY: ").expect("a list of targets");
-    let (names, _) = rest.split_once("\n\n").expect("they end");
+    let (names, _) = rest.split_once("\n\n").expect("the end of the list");
     let names: BTreeSet<&str> = names.split_whitespace().filter(|name| *name != "\\").collect();
     let tried: BTreeSet<&str> =
         TARGETS.iter().map(|(line, _)| line.split(' ').next().unwrap_or_default()).chain(ELSEWHERE).collect();

@@ -46,11 +46,11 @@ fn assert_limits_follow_clients(proxy: SocketAddr) {
         assert!(response.header("retry-after").is_some());
     }
     drop(alice);
-    wait_until("the freed place", || upgrade(ALICE, proxy, b"", &[]).1.status == 101);
+    wait_until("the freed slot", || upgrade(ALICE, proxy, b"", &[]).1.status == 101);
 }
 
-/// Asserts that a field which the proxy forwards but does not set gains nothing: its senders share the
-/// proxy's own limit.
+/// Asserts that a header field which the proxy forwards but does not set has no effect: its senders share the proxy's
+/// own limit.
 fn assert_other_field_gains_nothing(proxy: SocketAddr) {
     let spoofs = (0..5).map(|n| upgrade(ALICE, proxy, b"", &[&format!("Forwarded: for=203.0.113.{n}")]));
     let spoofs: Vec<_> = spoofs.collect();

@@ -103,7 +103,7 @@ fn assert_game_over_tls(place: &Place) {
     for path in ["/metrics", "/metrics/", "/metrics/prometheus", "/dashboard", "/dashboard/"] {
         assert_eq!(status(place, path), "404", "{path}");
     }
-    let _alice = play(place, ALICE).expect("let in");
+    let _alice = play(place, ALICE).expect("the first address is admitted");
     let _bob = play(place, BOB).expect("another address is admitted");
     assert_eq!(play(place, ALICE).err(), Some(429));
 }

@@ -18,7 +18,7 @@ use crate::support::{Client, Server, Settings, poll_until, wait_for_acks};
 
 const PLAYERS: usize = 20;
 
-/// Descriptors that a server may still open after its limit was lowered.
+/// Descriptors that a server may still open after the test has lowered its limit.
 const DESCRIPTORS_LEFT: usize = 3;
 
 /// Silent connections: some take the last descriptors, some the reserve descriptors, and many stay in the
@@ -122,7 +122,7 @@ fn a_server_without_descriptors_does_not_spin() {
         later = metrics(&mut operator);
         exhausted(&later) >= 16
     });
-    // Once per connection on a reserve descriptor, and once per pause, which lasts several ticks.
+    // The server counts once per connection on a reserve descriptor, and once per pause, which lasts several ticks.
     let ticks = later["ticks_total"].as_u64().unwrap() - before["ticks_total"].as_u64().unwrap();
     let exhausted = exhausted(&later);
     assert!(exhausted <= ticks + SILENT as u64, "{exhausted} in {ticks} ticks");
@@ -192,7 +192,7 @@ fn accepting_pauses_and_resumes_without_socket_memory() {
         let after = metrics(&mut operator);
         assert_eq!(exhausted(&after) - exhausted(&before), 5, "{error}");
         let ticks = after["ticks_total"].as_u64().unwrap() - before["ticks_total"].as_u64().unwrap();
-        assert!(ticks >= 5, "accepting pauses after each failure: {ticks} ticks");
+        assert!(ticks >= 5, "the server pauses accepts after each failure: {ticks} ticks");
         assert!(server.log().contains("cannot accept new connections"), "{}", server.log());
     }
 }

@@ -7,8 +7,8 @@ mod open_files;
 
 use crate::support::{Client, poll_until};
 
-/// Waits until every player sees all others. Tests that stop reading for a while call this first; otherwise
-/// enters and leaves would appear to arrive at the same moment.
+/// Waits until every player sees all others. Tests that stop reading for a while call this first, because enters and
+/// leaves read together would appear to arrive at the same moment.
 fn see_each_other(players: &mut [Client]) {
     let others = players.len() - 1;
     poll_until(players, "all players to see each other", |players| {

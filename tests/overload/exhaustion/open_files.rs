@@ -42,7 +42,7 @@ fn the_server_serves_as_many_players_as_its_limit_allows() {
     assert_eq!((refused.status, refused.text()), (503, "the server is full\n"));
     assert!(refused.header("retry-after").is_some());
     drop(late);
-    wait_until("the place to be free", || get(server.address(), "/health").status == 200);
+    wait_until("the slot to be free", || get(server.address(), "/health").status == 200);
 
     let silent: Vec<_> = (0..3 * HTTP_FITTING).map(|_| Raw::connect(server.address())).collect();
     wait_until("the oldest idle connection to be closed", || {
@@ -76,8 +76,8 @@ fn a_soft_limit_is_raised_silently() {
     );
 }
 
-/// Raising a hard limit takes a privilege that even root may lack. Setting a higher limit to the proposed
-/// value takes none, so the command is tested in any case.
+/// Raising a hard limit needs a privilege that even root may lack. Lowering it to the proposed value needs none, so the
+/// test runs the command in either case.
 #[test]
 fn the_logged_command_works() {
     let settings = Settings::new().set("MAX_CONNECTIONS", 100);

@@ -62,7 +62,7 @@ fn ip(arguments: &[&str]) {
     let complaint = stderr_text(&output);
     assert!(
         output.status.success(),
-        "{command}: {complaint}. This test makes network namespaces: run it as root, in a container with CAP_SYS_ADMIN"
+        "{command}: {complaint}. This test creates network namespaces: run it as root, in a container with CAP_SYS_ADMIN"
     );
 }
 

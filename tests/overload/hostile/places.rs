@@ -1,5 +1,5 @@
-//! Hundreds of connections without players: none locks out other clients, and a response that makes progress
-//! is not cut.
+//! Hundreds of HTTP connections: they lock out no player and no health check, and the server cuts no response that makes
+//! progress.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -14,7 +14,7 @@ use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, folder, wait_for_acks};
 
-/// Places that any connection may take.
+/// Slots that any HTTP connection may take.
 const COMMON: usize = HTTP_CONNECTIONS_MAX - HTTP_RESERVED_MAX;
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
@@ -68,9 +68,9 @@ fn keepalive_connections_lock_out_neither_players_nor_health() {
     let metrics = server.metrics();
     assert_eq!(metrics["refused"]["full"], 0, "{metrics}");
     assert_eq!(metrics["refused"]["handshake_displaced"], 0, "{metrics}");
-    // Each upgrade freed the HTTP place for the next connection.
+    // Each upgrade freed the HTTP slot for the next connection.
     assert!(metrics["connections"]["idle_displaced_total"].as_u64() > Some(0), "{metrics}");
-    // The first connection had been idle for longest.
+    // The first connection had been idle the longest.
     assert_eq!(idle[0].read_to_end(), b"");
     assert!(is_answered(&mut idle[COMMON - 1]));
 }
@@ -155,7 +155,7 @@ fn visitors_with_six_slow_connections_each_receive_everything() {
 }
 
 #[test]
-fn health_and_metrics_are_answered_while_every_place_is_busy() {
+fn health_and_metrics_are_answered_while_every_slot_is_busy() {
     let server = serve_file("every-place", 1 << 20, Settings::new());
     let address = server.address();
     let stalled: Vec<_> = (0..COMMON)
@@ -178,5 +178,5 @@ fn health_and_metrics_are_answered_while_every_place_is_busy() {
         assert!(refused.header("date").is_some(), "{refused:?}");
     }
     drop(stalled);
-    wait_until("free places", || get(address, "/file.bin").status == 200);
+    wait_until("free slots", || get(address, "/file.bin").status == 200);
 }

@@ -65,14 +65,14 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
 }
 
 #[test]
-fn more_slow_heads_than_places_lock_out_no_client() {
+fn more_slow_heads_than_slots_lock_out_no_client() {
     const MORE: usize = 50;
     let server = Server::start();
     let mut slow: Vec<_> = (0..HTTP_CONNECTIONS_MAX + MORE).map(|_| Raw::connect(server.address())).collect();
     for raw in slow.iter_mut().skip(2 * MORE).step_by(2) {
         raw.send(b"GET /ws HT");
     }
-    assert_eq!(get(server.address(), "/health").status, 200, "the next connection has a place");
+    assert_eq!(get(server.address(), "/health").status, 200, "the next connection has a slot");
     let mut clients = [Client::join(&server), Client::join(&server)];
     clients[0].step(Vector::RIGHT);
     wait_for_acks(&mut clients);

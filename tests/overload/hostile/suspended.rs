@@ -63,7 +63,7 @@ fn a_suspended_server_resumes_without_a_spiral_or_disconnects() {
     assert!(server.count("ticks_skipped_total") - skipped < 60, "ticks are still skipped");
 
     let truth: Vec<_> = clients.iter().map(|client| (client.id(), client.position())).collect();
-    poll_until(&mut clients, "true pictures", |clients| {
+    poll_until(&mut clients, "all replicas to be correct", |clients| {
         clients.iter().all(|client| {
             truth[..WALKERS].iter().filter(|(id, _)| *id != client.id()).all(|(id, (x, y))| {
                 let seen = client.replica.remote(*id);

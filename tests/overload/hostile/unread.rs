@@ -1,5 +1,5 @@
-//! Peers that do not read: their acks are capped and their input is not read. They lose nothing if they read
-//! again, and are dropped if they don't.
+//! Peers that do not read: the server bounds their pending acks and stops reading their input. They lose nothing if they
+//! read again, and are dropped if they don't.
 
 use std::io::{ErrorKind, Write};
 use std::thread;

@@ -8,7 +8,7 @@ use crate::support::raw::{BINARY, CLOSE, FIN, Frame, PING, PONG, Raw, masked};
 /// Payload of a last ping, which proves that the connection is open.
 const LAST_PING: &[u8] = b"still there?";
 
-/// Only this many bytes of a case are cut into pieces; the rest is sent at once.
+/// Number of leading bytes of a case that are cut into pieces; the rest is sent at once.
 const CUT_BYTES_MAX: usize = 6_000;
 
 /// One case.
@@ -18,7 +18,7 @@ pub struct Case {
     replies: Vec<Reply>,
     /// Expected end of the connection.
     pub end: End,
-    /// Number of its messages that are counted as malformed and ignored.
+    /// Number of its messages that the server must count as malformed and ignore.
     pub malformed: u64,
 }
 
@@ -34,7 +34,7 @@ pub enum Reply {
 /// How the connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It stays open.
+    /// The connection stays open.
     Stays,
     /// The server echoes the peer's Close with this payload.
     Echoed(Vec<u8>),

@@ -38,7 +38,7 @@ fn framing_and_masks() {
 #[test]
 fn lengths() {
     let mut cases = Vec::new();
-    // A message of an unknown length up to the cap breaks the game protocol, not the framing.
+    // A message of an unknown length up to the limit violates the game protocol, not the framing.
     for length in [0, 3, 5, 7, 63, MESSAGE_BYTES_MAX] {
         let bytes = [masked(FIN | BINARY, &vec![3; length]), a_move(1)].concat();
         cases.push(Case::stays(format!("{length} bytes"), bytes, &[Ack(1)]).malformed(1));
@@ -55,7 +55,7 @@ fn lengths() {
         let bytes = length_64(FIN | BINARY, length, &step(1));
         cases.push(Case::refused(format!("{length} as a 64-bit length"), bytes, &[], 1002));
     }
-    // An announced length above the cap is refused before the payload arrives.
+    // An announced length above the limit is refused before the payload arrives.
     for length in [126, 255, 256, u16::MAX] {
         cases.push(Case::refused(
             format!("{length} announced"),

@@ -13,8 +13,8 @@ use crate::support::recording::{Event, Line, recorded_lines, shorten_pauses};
 use crate::support::wait::poll_until_within;
 use crate::support::{Client, Server, Settings, poll_until};
 
-/// Longest pause of all pages together, in milliseconds; longer pauses are cut. Steps of one walk are closer
-/// together.
+/// Longest pause in which all pages are silent, in milliseconds; longer ones are shortened to it. The steps of a walk
+/// have shorter pauses.
 const PAUSE_MAX_MS: u64 = 350;
 
 /// Deadline of a replay. The recording takes half a minute.
@@ -74,7 +74,7 @@ fn replay_to_the_end(mut replay: Replay, server: &Server) -> (Replay, Vec<Client
     while replay.replay_until(start.elapsed().as_millis() as u64, server, &mut clients) {
         assert!(start.elapsed() < REPLAY_DEADLINE, "the replay timed out");
         let mut rounds = 0..5;
-        poll_until_within(REPLAY_DEADLINE, &mut clients, "some rounds", |_| rounds.next().is_none());
+        poll_until_within(REPLAY_DEADLINE, &mut clients, "five rounds of polls", |_| rounds.next().is_none());
     }
     poll_until(&mut clients, "the acks of the last MOVEs", |clients| clients.iter().all(Client::is_answered));
     (replay, clients)
@@ -163,9 +163,9 @@ fn the_recording_matches_its_description() {
     assert_eq!(pauses(&shortened), cut);
 }
 
-/// Holds back every period of the recording, for all offsets and for durations up to two seconds, and
-/// delivers it at once. The default rate limit must drop no message. It uses only the limiter, so that all
-/// combinations can be tried.
+/// Holds back every period of the recording, for all offsets and for durations up to two seconds, and delivers it at
+/// once. The default rate limit must drop no message. The test runs only the limiter, so that it can try all
+/// combinations.
 #[test]
 fn stalls_of_up_to_two_seconds_lose_no_message_at_default_limits() {
     let config = Config::default();

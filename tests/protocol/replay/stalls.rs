@@ -28,7 +28,8 @@ const BEFORE_MS: u64 = 1_000;
 const AGREED_MS: u64 = 2_000;
 
 /// Further time by which the watcher must agree about a page that still walks, in milliseconds. The recorded
-/// page walks slower than it claims, so its player has spent its jumps and a snapshot follows in any case.
+/// page walks slower than it claims, so its player has used up its allowed jumps. The next periodic snapshot corrects
+/// its position.
 const WATCHED_MS: u64 = 5_000;
 
 /// Further time for a page that has stopped: until the next snapshot for a jump is allowed, plus the stagger
@@ -182,7 +183,7 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
     });
     assert!(
         watched_from_ms.is_some_and(|from_ms| from_ms <= watched_ms),
-        "{case}: the watcher agrees after another {watched_from_ms:?} ms"
+        "{case}: the watcher agreed after another {watched_from_ms:?} ms"
     );
 }
 

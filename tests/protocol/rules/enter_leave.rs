@@ -1,4 +1,4 @@
-//! Rules 4 and 5: a player enters and leaves a view once each, and its vector follows when it moves.
+//! Rules 4 and 5: a player enters and leaves an interest set once each, and its vector follows if it moves.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{OTHER, VIEWER, let_others_settle, pair};
 use crate::support::client::replica_options;
 use crate::support::{Client, Server, Settings, observe, poll_until, wait_for};
 
-/// Sprites that load almost as long as the server waits before it repeats a vector or sends an exit.
+/// Replica options with sprites that load almost as long as the server waits before it repeats a vector or sends a LEFT.
 fn slow_sprites() -> ReplicaOptions {
     ReplicaOptions { loading_ms: 800, ..replica_options() }
 }
@@ -107,7 +107,7 @@ fn a_player_that_leaves_right_after_a_first_game_state_leaves_no_ghost() {
 }
 
 #[test]
-fn every_kind_of_disconnect_sends_one_exit() {
+fn every_kind_of_disconnect_sends_one_left() {
     type Leave = fn(Client);
     let ways: [(&str, Leave); 4] = [
         ("LEAVE", |mut client| {

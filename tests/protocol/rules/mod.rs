@@ -1,7 +1,7 @@
 //! Requirements of the existing browser client, rule by rule, over real sockets.
 //!
 //! The replicas of the clients check most rules. Every wait fails as soon as one of them finds a violation,
-//! such as a second JOINED, a message about a player that is not shown, or an ack too many.
+//! such as a second JOINED, a message about a player that is not shown, or a surplus ack.
 
 mod attack;
 mod enter_leave;
@@ -24,7 +24,7 @@ const VIEWER: usize = 0;
 /// Index of the watched client.
 const OTHER: usize = 1;
 
-/// A viewer, and another player in its view.
+/// A viewer, and another player that it sees.
 fn pair(server: &Server) -> Vec<Client> {
     let mut clients = vec![Client::join(server), Client::join(server)];
     let other = clients[OTHER].id();

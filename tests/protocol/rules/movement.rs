@@ -73,7 +73,7 @@ fn a_turn_is_sent_only_when_the_facing_changes() {
 
 #[test]
 fn the_extrapolated_replica_follows_a_walker() {
-    /// Half a second of walking, far longer than a flush or a busy machine delays a vector.
+    /// Half a second of walking, in units: far longer than a flush or a busy machine delays a vector.
     const NEAR: f64 = 48.0;
     let (_server, mut clients) = undisturbed();
     let other = clients[OTHER].id();

@@ -24,7 +24,7 @@ fn pass(server: &Server) -> PlayerId {
     player.id()
 }
 
-/// Players that entered this client's view.
+/// Players that entered this client's replica.
 fn entered(client: &Client) -> BTreeSet<PlayerId> {
     let id = |message: &ServerMessage| match message {
         ServerMessage::Joined(entry) => vec![entry.id],
@@ -62,7 +62,7 @@ fn an_attack_reaches_every_viewer_however_soon_the_attacker_leaves() {
     poll_until(&mut clients, "every client to receive all JOINEDs and attacks", |clients| {
         clients.iter().all(|client| entered(client).is_superset(&passed) && attacked(client) == passed)
     });
-    poll_until(&mut clients, "all players to leave every view", |clients| {
+    poll_until(&mut clients, "all players to leave every replica", |clients| {
         clients.iter().all(|client| client.visible().iter().all(|id| !passed.contains(id)))
     });
     assert_eq!(server.count("players"), 3);

@@ -93,7 +93,7 @@ fn the_vectors_of_all_visible_movers_follow_a_snapshot() {
 }
 
 #[test]
-fn an_unchanged_view_receives_no_snapshot() {
+fn a_viewer_without_changes_receives_no_snapshot() {
     let server = with_frequent_snapshots();
     let mut clients = pair_with_late_joiner(&server);
     wait_for_full_state(&mut clients, "a player entered");
@@ -101,7 +101,7 @@ fn an_unchanged_view_receives_no_snapshot() {
     assert_eq!(clients[VIEWER].game_states_since(1), 1, "one for the entering player and no more");
     assert_eq!(clients[OTHER].game_states_since(1), 0, "its first GAME_STATE was complete");
     walk(&mut clients, VIEWER, Vector::UP, 36);
-    assert_eq!(clients[VIEWER].game_states_since(1), 1, "its own walk changes nothing in its view");
+    assert_eq!(clients[VIEWER].game_states_since(1), 1, "its own walk changes nothing that it sees");
     clients[OTHER].send(&ClientMessage::Direction(Facing::Left));
     wait_for_full_state(&mut clients, "a player turned");
 }

@@ -63,7 +63,7 @@ fn narrowing_a_viewport_removes_players_and_widening_adds_them() {
     let back = ids(others.iter().filter(near).filter(|other| gone.contains(&other.id())).collect());
     let far = ids(others.iter().filter(|other| outside(viewer, other, 1_000, 1_000) > 1).collect());
     assert!(back.len() > 2 && far.len() > 2, "the seed gives {} near, {} far", back.len(), far.len());
-    poll_until(&mut clients, "all players in the wide view to enter", |clients| {
+    poll_until(&mut clients, "all players in the wide viewport to enter", |clients| {
         back.iter().all(|&id| clients[VIEWER].joins_since(mark, id) == 1)
     });
     observe(&mut clients, Duration::from_millis(500));
@@ -99,7 +99,7 @@ fn walking_out_and_in_sends_one_left_and_one_joined() {
 }
 
 #[test]
-fn a_player_stays_in_view_for_at_least_two_seconds() {
+fn a_player_stays_visible_for_at_least_two_seconds() {
     let server = without_periodic_snapshots().set("PLAYER_SPEED", 30).start();
     let mut clients = vec![Client::join(&server)];
     clients[VIEWER].send(&viewport(100, 100));
@@ -131,7 +131,7 @@ fn a_viewport_is_at_least_a_hundred_units_wide() {
         clients[OTHER].send_short_move(Vector::ZERO, 2);
         crate::support::wait_for_acks(&mut clients);
         let (x, _) = clients[OTHER].acknowledged();
-        assert!(x > 500 + 50 + MARGIN, "left the view of side {side} at {x}");
+        assert!(x > 500 + 50 + MARGIN, "left the viewport of side {side} at {x}");
         clients[OTHER].send_short_move(Vector::LEFT, 3);
         poll_until(&mut clients, "the player to enter", |clients| {
             clients[VIEWER].joins_since(mark, other) == 1
@@ -142,7 +142,7 @@ fn a_viewport_is_at_least_a_hundred_units_wide() {
         });
         // Interest sets are updated five times a second: 20 units of walking, and as much again for a busy
         // machine.
-        assert!(joined.unwrap() > 510, "entered the view of side {side} at {joined:?} only");
+        assert!(joined.unwrap() > 510, "entered the viewport of side {side} only at {joined:?}");
     }
 }
 

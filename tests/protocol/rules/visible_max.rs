@@ -34,10 +34,10 @@ fn a_newcomer_sees_only_the_nearest_players() {
     let nearest = left_out.iter().map(from_newcomer).fold(f64::INFINITY, f64::min);
     assert!(
         farthest <= nearest,
-        "the farthest member is at {farthest}, the nearest other player at {nearest}"
+        "the farthest visible player is {farthest} units away, the nearest other one {nearest}"
     );
 
-    // A free place goes to the nearest of the other players.
+    // The nearest of the other players fills a free slot.
     let next = left_out.iter().min_by(|a, b| from_newcomer(a).total_cmp(&from_newcomer(b))).unwrap().id();
     let gone = listed[0].id();
     clients.retain(|client| client.id() != gone);
@@ -50,7 +50,7 @@ fn a_newcomer_sees_only_the_nearest_players() {
 }
 
 #[test]
-fn only_a_clearly_nearer_player_replaces_a_member() {
+fn only_a_clearly_nearer_player_replaces_a_visible_one() {
     const MEMBER: usize = 1;
     const RIVAL: usize = 2;
     let server =

@@ -76,8 +76,8 @@ fn players_walk_96_units_per_second_at_every_tick_rate() {
     assert_speed(Settings::new().set("PLAYER_SPEED", 8), 192.0);
 }
 
-/// Measures a walk between two acked MOVEs. The server applied each of them between its sending and the
-/// reading of its ack, which bounds the walked time from both sides, however busy the machine is.
+/// Measures a walk between two acked MOVEs. The server applied each MOVE after it was sent and before its ack was read.
+/// These times bound the walked time from both sides, however busy the machine is.
 fn assert_speed(settings: Settings, units_per_s: f64) {
     // Positions are integers that change once a tick; the slowest server here has 20 ticks a second.
     let slack = units_per_s / 20.0 + 2.0;
