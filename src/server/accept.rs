@@ -1,6 +1,6 @@
-//! Accepts connections: enforces the cap on connections, displaces old ones to make room (`displacement`), and
-//! handles exhaustion of descriptors and memory. A few connections are answered on reserve descriptors; after
-//! that the server pauses accepting.
+//! Accepts connections: enforces the cap on connections, displaces an old connection for a new one
+//! (`displacement`), and handles exhaustion of descriptors and memory. A few connections are answered on
+//! reserve descriptors; after that the server pauses accepting.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
