@@ -1,7 +1,7 @@
 //! Client addresses reported by proxies: `X-Forwarded-For`, and `Forwarded` of RFC 7239.
 //!
-//! Each proxy appends the address of its peer, so the hop nearest to the server is last in the field; both
-//! parsers return it first. The caller decides which proxies to trust.
+//! Each proxy appends the address of its peer, so the field ends with the hop nearest to the server; both
+//! parsers return that hop first. The caller decides which proxies to trust.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

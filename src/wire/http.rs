@@ -70,9 +70,9 @@ pub struct Request {
     pub path: String,
     /// The query: the part of the target after the first `?`, percent-encoded in the same way.
     pub query: Option<String>,
-    /// Whether the connection stays open for further requests: the peer allows it, and no proxy could take the
-    /// next bytes for anything else. A method unknown to the server may be followed by a body or a tunnel, and
-    /// a refused upgrade by bytes of the other protocol.
+    /// Whether the connection stays open for further requests: the peer allows it, and no proxy could interpret
+    /// the next bytes differently. A method unknown to the server may be followed by a body or a tunnel, and a
+    /// refused upgrade by bytes of the other protocol.
     pub keep_alive: bool,
     /// The `Accept` header.
     pub accept: Option<String>,
@@ -91,7 +91,7 @@ pub struct Request {
     /// The `Cookie` header; repeated ones are joined with commas. Invalid UTF-8 is replaced, since most cookies
     /// belong to other programs.
     pub cookie: Option<String>,
-    /// Host and port addressed by the client; empty if the request names none.
+    /// Host and port addressed by the client; empty if the request has none.
     authority: String,
     version_1_1: bool,
     handshake: Handshake,
@@ -153,7 +153,7 @@ impl HttpError {
 ///
 /// One call takes time linear in the head. There is no state between calls: a head that arrives in pieces is
 /// parsed again from its start, up to [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`RequestParser`] bounds
-/// how often.
+/// the number of parses.
 ///
 /// # Errors
 /// See [`HttpError`]; reported as soon as the bytes can no longer become a valid head.
@@ -177,7 +177,7 @@ pub fn parse_request(buffer: &[u8]) -> Result<Parsed, HttpError> {
     }
 }
 
-/// httparse refuses control bytes and bare CR, but accepts a bare LF as the end of a line.
+/// Refuses a bare LF as the end of a line. httparse accepts it, and refuses control bytes and bare CR itself.
 fn require_line_ends(head: &[u8]) -> Result<(), HttpError> {
     let bare = |(at, &byte): (usize, &u8)| byte == b'\n' && (at == 0 || head[at - 1] != b'\r');
     if head.iter().enumerate().any(bare) {
@@ -293,8 +293,8 @@ impl Fields {
     }
 }
 
-/// Returns whether the field may contain invalid UTF-8. It is replaced, which is safe: no resource of the
-/// server has such a name.
+/// Returns whether the field may contain invalid UTF-8. The invalid bytes are replaced, which is safe: the
+/// server compares these fields with ASCII values only.
 fn may_be_non_utf8(name: &str) -> bool {
     let names = ["cookie", "range", "accept-encoding"];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -302,7 +302,7 @@ fn may_be_non_utf8(name: &str) -> bool {
 }
 
 impl Request {
-    /// Returns the port addressed by the client: the scheme's default where the host names no valid port.
+    /// Returns the port addressed by the client, or the scheme's default if the host has no valid port. Returns
     /// `None` without a host.
     pub fn port(&self, is_https: bool) -> Option<u16> {
         if self.authority.is_empty() {
@@ -317,7 +317,7 @@ impl Request {
         named.or(Some(if is_https { HTTPS_PORT } else { HTTP_PORT }))
     }
 
-    /// `head` must be complete.
+    /// Converts a parsed head, which must be complete.
     fn from_head(head: &httparse::Request) -> Result<Self, HttpError> {
         let mut fields = Fields::collect(head.headers)?;
         let version_1_1 = head.version == Some(1);
@@ -361,7 +361,7 @@ impl Request {
 }
 
 /// Splits a target in origin form (`/path?query`) or absolute form (`http://host/path?query`) into path and
-/// query. The host is ignored: the server has one site. Raw UTF-8, which programs such as curl send, is
+/// query. The host is ignored, since the server has one site. Raw UTF-8, which programs such as curl send, is
 /// equivalent to its percent-encoded form. Invalid UTF-8 was refused before.
 fn split_target(method: Method, target: &str) -> Result<(String, Option<String>), HttpError> {
     if target.contains('#') {
@@ -382,7 +382,7 @@ fn split_target(method: Method, target: &str) -> Result<(String, Option<String>)
     if !path.starts_with('/') && !is_asterisk && method != Method::Other {
         return Err(HttpError::Malformed("the request target is not a path"));
     }
-    // Only non-ASCII characters are encoded; the rest of a valid target has none of these.
+    // Encodes only non-ASCII characters: a valid target contains no control characters.
     let encoded = |text: &str| utf8_percent_encode(text, CONTROLS).to_string();
     Ok((encoded(path), query.map(encoded)))
 }

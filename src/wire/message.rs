@@ -8,7 +8,7 @@ use super::websocket::{begin_binary_frame, short_binary_header};
 /// A validated client message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientMessage {
-    /// Accepted and ignored: the player joined with the upgrade already.
+    /// Accepted and ignored: the upgrade has already added the player.
     Join,
     /// The player leaves; the connection is closed with code 1000.
     Leave,
@@ -20,7 +20,7 @@ pub enum ClientMessage {
     Attack,
     /// The attack animation ended. After the first attack, the client repeats it about once a second forever.
     AttackEnd,
-    /// The rectangle shown by the client, in world units, centered on its player.
+    /// The rectangle that the client shows, in world units, centered on its player.
     Viewport {
         /// Full width in units, unchecked.
         width: u16,
@@ -84,12 +84,12 @@ pub enum Facing {
     Right,
 }
 
-/// Why a message was refused. The connection stays; the message is counted and ignored.
+/// Why a message was refused. The message is counted and ignored; the connection stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
     /// The length does not match the type, or the message is empty.
     Length,
-    /// Not a type of client messages.
+    /// The type is not one of a client message.
     UnknownType,
     /// A field holds a value outside its range.
     Value,
@@ -209,8 +209,8 @@ impl Entry {
     }
 }
 
-/// Appends a `GAME_STATE` frame: all players the client must show. The client removes players that are not
-/// listed.
+/// Appends a `GAME_STATE` frame: the complete list of players for the client. The client removes players that
+/// are not listed.
 pub fn game_state(out: &mut Vec<u8>, entries: impl ExactSizeIterator<Item = Entry>) {
     let count = entries.len();
     begin_binary_frame(out, 5 + ENTRY_BYTES * count);

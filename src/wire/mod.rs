@@ -6,7 +6,7 @@
 //! * [`websocket`]: framing, by tungstenite over memory.
 //! * [`message`]: the game messages inside the frames.
 //!
-//! This module knows no players; `server` translates messages into inputs of the world.
+//! This module has no notion of players; `server` translates messages into inputs of the world.
 
 pub mod forwarded;
 pub mod http;

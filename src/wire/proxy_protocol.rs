@@ -1,5 +1,5 @@
-//! The receiver's side of the PROXY protocol, versions 1 and 2: a header in front of the connection's first
-//! byte with the address of the client.
+//! The receiver's side of the PROXY protocol, versions 1 and 2: a header with the client's address, sent
+//! before the first byte of the connection.
 //!
 //! Hand-written, since the available crates without I/O have faults. `ppp` 2.3 treats a version 1 header that
 //! is cut before its last port as a final error; `proxy-header` 0.1 accepts any byte in place of the first
@@ -43,7 +43,7 @@ pub enum Parsed {
 /// Why the bytes are not a header. The caller closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyError {
-    /// The connection starts with something else.
+    /// The connection does not start with a signature.
     Missing,
     /// A header that violates the specification.
     Malformed,
@@ -271,7 +271,7 @@ mod tests {
         }
         let most = PROXY_HEADER_BYTES_MAX - V2_PREFIX_BYTES;
         assert!(parse(&v2(0x21, 0x11, &vec![0; most])).is_ok());
-        // Detected in the prefix already.
+        // Detected in the first 16 bytes, before the rest arrives.
         assert_eq!(parse(&v2(0x21, 0x11, &vec![0; most + 1])[..16]), Err(ProxyError::TooLong));
     }
 

@@ -37,7 +37,7 @@ pub struct Session {
 pub enum Event {
     /// A valid game message.
     Message(ClientMessage),
-    /// A binary message that is not a valid game message. The caller counts it; the connection stays.
+    /// A binary message that is not a valid game message. The caller counts it and keeps the connection.
     Malformed(DecodeError),
     /// A ping; the pong is already in the output.
     Ping,
@@ -60,7 +60,7 @@ pub enum Failure {
     Framing,
 }
 
-/// The close codes that the server sends by its own decision.
+/// The close codes that the server sends on its own initiative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Code {
@@ -111,8 +111,8 @@ impl Session {
         }
     }
 
-    /// Returns the next event and advances `input` past the consumed bytes; `None` when all bytes are consumed
-    /// and no further event is complete. Replies (pong, close) are appended to `out`.
+    /// Returns the next event and advances `input` past the consumed bytes. Returns `None` when all bytes are
+    /// consumed and no further event is complete. Replies (pong, close) are appended to `out`.
     ///
     /// # Errors
     /// [`Failure`] when the peer violated the framing; the session must then be closed.
@@ -133,8 +133,8 @@ impl Session {
             // `FrameCheck` refuses text earlier: this is the reason of a close frame.
             Err(Error::Utf8(_)) => Err(Failure::InvalidReason),
             Ok(Message::Ping(_)) => {
-                // tungstenite queues the pong until the next call, which could depend on the peer's next bytes:
-                // flush now.
+                // tungstenite queues the pong until the next call, which may come only with the peer's next
+                // bytes. So flush now.
                 let _ = self.context.flush(&mut memory);
                 Ok(Some(Event::Ping))
             }
@@ -179,7 +179,7 @@ impl Session {
     }
 }
 
-/// tungstenite rejects [`BAD_GATEWAY`] as invalid, so it is given this code instead.
+/// Code passed to tungstenite in place of [`BAD_GATEWAY`], which it rejects as invalid.
 const SUBSTITUTE_CODE: u16 = 1013;
 
 /// XOR that turns one code into the other under any mask: they differ only in the lower byte.
@@ -214,8 +214,8 @@ pub fn begin_binary_frame(out: &mut Vec<u8>, payload_bytes: usize) {
 }
 
 /// Returns the header of an unfragmented binary server frame with a payload of up to 125 bytes, identical to
-/// that of [`begin_binary_frame`]. As a value it is written in one store together with the payload, which
-/// matters at millions of frames per second.
+/// that of [`begin_binary_frame`]. Because it is a value, the caller writes header and payload in one store,
+/// which matters at millions of frames per second.
 ///
 /// # Panics
 /// If the payload is longer.

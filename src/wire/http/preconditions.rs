@@ -1,7 +1,7 @@
 //! Conditional and range requests: RFC 9110, sections 13 and 14.
 //!
-//! Work is linear in the fields and stops after [`HTTP_LIST_ITEMS_MAX`] entries of a list. At most one range is
-//! served, so no response exceeds the size of the representation.
+//! Work is linear in the fields and stops after [`HTTP_LIST_ITEMS_MAX`] entries of a list. A response contains
+//! at most one range, so it never exceeds the size of the representation.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;

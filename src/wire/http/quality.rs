@@ -14,8 +14,8 @@ pub(super) fn parse_quality(q: &str) -> Option<u16> {
     number.filter(|_| is_valid)
 }
 
-/// Returns the quality value of a media type in an `Accept` header (section 12.5.1): that of the most
-/// specific matching range, and the highest among equally specific ones. 0 without a match.
+/// Returns the quality value of a media type in an `Accept` header (section 12.5.1). The most specific
+/// matching range counts, and the highest value among equally specific ranges. Returns 0 without a match.
 pub fn media_quality(accept: &str, kind: &str, subtype: &str) -> u16 {
     let fit = |range: &str| {
         let mut parts = range.split(';').map(str::trim);

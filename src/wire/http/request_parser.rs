@@ -1,8 +1,8 @@
 //! Incremental parser of request heads.
 //!
-//! [`parse_request`] parses a head from its start. A peer sending a head byte by byte would make that
-//! quadratic. A head is therefore parsed only when it begins, when a line ends or breaks, and at the size
-//! bound. [`limits::HTTP_HEADERS_MAX`] bounds the lines, and so the number of parses.
+//! [`parse_request`] parses a head from its start. A peer that sends a head byte by byte would make that
+//! quadratic. A head is therefore parsed only when it begins, when a line ends or becomes invalid, and at the
+//! size bound. [`limits::HTTP_HEADERS_MAX`] bounds the lines and therefore the number of parses.
 
 use std::mem;
 
@@ -18,7 +18,7 @@ pub struct RequestParser {
     bytes: Vec<u8>,
     /// All bytes so far are line endings.
     is_blank: bool,
-    /// Bytes arrived that can complete or break a head.
+    /// Bytes have arrived that can complete or invalidate a head.
     needs_parse: bool,
 }
 
@@ -39,7 +39,8 @@ impl RequestParser {
         self.bytes.is_empty()
     }
 
-    /// Returns whether the buffer reached the size bound; a head still incomplete is too long.
+    /// Returns whether the buffer has reached the size bound. A head that is still incomplete is then too
+    /// long.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= limits::HTTP_HEAD_BYTES_MAX
     }
@@ -62,7 +63,7 @@ impl RequestParser {
     /// Takes the next request, if it is complete.
     ///
     /// # Errors
-    /// See [`HttpError`]; reported at the end of the broken line at the latest.
+    /// See [`HttpError`]; reported at the end of the invalid line at the latest.
     pub fn next_request(&mut self) -> Result<Option<Request>, HttpError> {
         if !mem::take(&mut self.needs_parse) {
             return Ok(None);
@@ -76,8 +77,8 @@ impl RequestParser {
         }
     }
 
-    /// Returns whether the new bytes begin the first line, end a line, or break one. Empty lines before a
-    /// request don't count, since their number is unbounded.
+    /// Returns whether the new bytes begin the first line, end a line, or invalidate one. Empty lines before
+    /// a request don't count, since their number is unbounded.
     fn can_decide(&mut self, bytes: &[u8]) -> bool {
         let mut before = self.bytes.last().copied().unwrap_or_default();
         let mut decides = false;
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_is_refused_immediately() {
+    fn an_invalid_line_is_refused_immediately() {
         for broken in [
             "\x16\x03\x01",
             "\n",

@@ -3,7 +3,7 @@
 use super::Date;
 
 /// The statuses of the server's responses, named as in RFC 9110.
-#[expect(missing_docs, reason = "each is documented by the RFC under its name")]
+#[expect(missing_docs, reason = "the RFC documents each status under its name")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     SwitchingProtocols = 101,
@@ -103,7 +103,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Appends the head, including the empty line; for bodies that are sent without copying them.
+    /// Appends the head, including the empty line. The caller sends the body without copying it.
     pub fn write_head(&self, out: &mut Vec<u8>, date: &Date) {
         let line = format!("HTTP/1.1 {} {}\r\n", self.status.code(), self.status.phrase());
         out.extend_from_slice(line.as_bytes());

@@ -11,7 +11,7 @@ pub(super) fn request(head: &str) -> Request {
     }
 }
 
-/// Returns the status for a GET with these additional header lines, which must be refused.
+/// Returns the status of the refusal of a GET with these additional header lines.
 fn refusal(headers: &str) -> u16 {
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
     parse_request(head.as_bytes()).expect_err(&head).status().code()
@@ -176,7 +176,7 @@ fn refuses_bad_request_lines_and_hosts() {
 }
 
 #[test]
-fn refuses_heads_past_their_caps() {
+fn refuses_heads_beyond_the_limits() {
     let start = "GET / HTTP/1.1\r\nHost: a\r\nPad: ";
     let pad = limits::HTTP_HEAD_BYTES_MAX - start.len() - 4;
     request(&format!("{start}{}\r\n\r\n", "a".repeat(pad)));
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn a_head_reads_the_same_in_pieces(head in valid_head()) {
+    fn every_proper_prefix_of_a_head_is_incomplete(head in valid_head()) {
         for end in 0..head.len() {
             prop_assert_eq!(parse_request(&head.as_bytes()[..end]), Ok(Parsed::Incomplete));
         }

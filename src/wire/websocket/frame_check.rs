@@ -49,7 +49,7 @@ pub(super) struct FrameCheck {
     body_bytes_passed: u8,
     /// The first two bytes of a close frame's mask, later its code.
     close_code: [u8; 2],
-    /// A fragmented message has begun and its last fragment has not.
+    /// A fragmented message has begun, and its last fragment has not arrived.
     is_in_message: bool,
     /// A complete close frame has passed. The peer must send nothing after it, and nothing passes anymore.
     is_closed: bool,
@@ -114,8 +114,8 @@ impl FrameCheck {
         self.failure
     }
 
-    /// Validates the next bytes. Returns how many are valid: all of them, those before the first invalid byte,
-    /// or those up to the end of a close frame.
+    /// Validates the next bytes. Returns the number of valid bytes: all of them, those before the first invalid
+    /// byte, or those up to the end of a close frame.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Passed {
         let (mut passed, mut bad_gateway_at) = (0, None);
         while passed < bytes.len() && !self.is_closed && self.failure.is_none() {
@@ -144,7 +144,7 @@ impl FrameCheck {
         self.expects == Expects::Body && self.first & OPCODE == CLOSE && self.body_bytes_passed == CODE_LAST
     }
 
-    /// Returns whether all frames that have begun are complete.
+    /// Returns whether every frame that has begun is complete.
     pub(super) fn is_between_frames(&self) -> bool {
         self.expects == Expects::First && self.failure.is_none()
     }
@@ -311,7 +311,7 @@ mod tests {
         let cases: [(&str, &[u8], usize, Failure); 18] = [
             ("reserved bit", &[0xc2], 0, framing),
             ("reserved opcode", &[0x83], 0, framing),
-            ("continuation of nothing", &[0x80], 0, framing),
+            ("continuation without a message", &[0x80], 0, framing),
             ("fragmented ping", &[0x09], 0, framing),
             ("unmasked", &[0x82, 0x05], 1, framing),
             ("unmasked text", &[0x81, 0x05], 1, framing),
