@@ -33,8 +33,8 @@ pub enum Lookup<P> {
 
 /// Active and disconnected sessions. Times are milliseconds of any monotonic clock.
 ///
-/// Every session has a current token and at most one previous token; `previous` maps a previous token to the current one.
-/// So `previous` never has more entries than there are sessions.
+/// Every session has a current token and at most one previous token; `previous` maps a previous token to the current one, so it
+/// never has more entries than there are sessions.
 #[derive(Debug)]
 pub struct Sessions<P> {
     ttl_ms: u64,
@@ -276,7 +276,7 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// Removes a disconnected session from memory, because another store has it.
+    /// Removes a disconnected session from memory when another store holds it.
     pub fn forget(&mut self, token: SessionToken) {
         self.remove_disconnected(token);
     }
@@ -291,7 +291,8 @@ impl<P: Copy> Sessions<P> {
             let age_ms = u64::from(age_s) * 1000;
             match entry {
                 SessionEntry::Active(saved) | SessionEntry::Disconnected(saved) if age_ms < self.ttl_ms => {
-                    // Ages are rounded to seconds. Counting one second less keeps the budget from gaining by the rounding.
+                    // Ages are rounded to seconds. One second less is counted, so that the budget does not gain from the
+                    // rounding.
                     let at_ms = clock_ms(now_ms) - age_ms.saturating_sub(1_000);
                     self.insert_disconnected(token, Disconnected { at_ms, saved, previous: None });
                 }

@@ -62,7 +62,7 @@ impl SavedPlayer {
         is_ours.then_some(saved)
     }
 
-    /// Returns the state after `elapsed_ms` milliseconds away: the budget refills.
+    /// Returns the state after `elapsed_ms` milliseconds of absence, in which the budget refills.
     #[must_use]
     pub fn after(self, elapsed_ms: u64) -> Self {
         let reconnected_ms_ago =
@@ -81,7 +81,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A player at an arbitrary position.
+    /// A player at a fixed position.
     pub const HERE: SavedPlayer = SavedPlayer {
         x: 3,
         y: 4,

@@ -1,7 +1,8 @@
 //! File store for sessions, so that they survive a restart. A dedicated thread does all file I/O.
 //!
 //! The event loop puts entries into a shared map and never waits for the disk. The thread takes the map every
-//! [`SESSION_STORE_WRITE_MS`] and writes it in one transaction. A failing store costs the sessions in it and is logged.
+//! [`SESSION_STORE_WRITE_MS`] and writes it in one transaction. If the store fails, its sessions are lost, and the server logs
+//! the failure.
 
 mod file;
 
@@ -36,7 +37,7 @@ pub struct StoredSession {
     pub age_s: u32,
 }
 
-/// An open store. Dropping it writes the pending entries, and waits for that up to [`SESSION_STORE_STOP_MS`].
+/// An open store. Dropping it writes the pending entries and waits up to [`SESSION_STORE_STOP_MS`] for the write.
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -48,7 +49,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     ttl_s: AtomicU32,
-    /// Entries not yet written, the latest of each token; at most [`SESSIONS_SAVED_MAX`].
+    /// Entries not yet written, only the latest of each token; at most [`SESSIONS_SAVED_MAX`].
     pending: Mutex<HashMap<SessionToken, SessionEntry>>,
     failures: AtomicU64,
 }
@@ -116,8 +117,8 @@ impl Drop for Store {
     }
 }
 
-/// Checks whether [`Store::open`] could open the file, without creating or changing it. A lock held by another process is
-/// no error: it may be the running server.
+/// Checks whether [`Store::open`] could open the file, without creating or changing it. A lock held by another process is not
+/// an error: that process may be the running server.
 ///
 /// # Errors
 /// Returns the same log line as [`Store::open`].

@@ -84,7 +84,7 @@ proptest! {
     }
 }
 
-/// Token 1 disconnected at 0 ms and reconnected at 2,000 ms with token 2.
+/// Returns sessions in which token 1 disconnected at 0 ms and reconnected at 2,000 ms with token 2.
 fn reconnected(backend: Sessions<u32>) -> Sessions<u32> {
     let mut sessions = backend;
     join_and_leave(&mut sessions, 1, HERE, 0);
@@ -94,7 +94,7 @@ fn reconnected(backend: Sessions<u32>) -> Sessions<u32> {
 }
 
 #[test]
-fn both_tokens_are_one_session_until_the_new_one_is_confirmed() {
+fn both_tokens_identify_the_session_until_the_new_one_is_confirmed() {
     let mut sessions = reconnected(Sessions::new(300, None));
     for presented in [1, 2] {
         assert_eq!(sessions.take(token(presented), 2_000), Lookup::Active(9), "token {presented}");
@@ -153,7 +153,7 @@ fn a_released_session_leaves_nothing_behind() {
 }
 
 #[test]
-fn backend_entries_lead_from_the_former_token_to_the_current_one() {
+fn backend_entries_lead_from_the_previous_token_to_the_current_one() {
     let mut sessions = reconnected(Sessions::for_cluster(300));
     let write = |number, entry| SessionWrite { token: token(number), entry };
     assert_eq!(
@@ -172,7 +172,7 @@ fn backend_entries_lead_from_the_former_token_to_the_current_one() {
 proptest! {
     /// A session has one player and at most two valid tokens, in any order of lost and presented tokens.
     #[test]
-    fn a_session_is_never_two_players(
+    fn a_session_never_has_two_players(
         actions in proptest::collection::vec((0usize..3, any::<bool>(), 0u64..3_000), 1..100),
     ) {
         let mut sessions: Sessions<u32> = Sessions::new(300, None);

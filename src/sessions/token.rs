@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_on_one_host_keep_their_cookies_apart() {
+    fn servers_on_one_host_use_different_cookies() {
         let cookie = |number, port| {
             let set = SessionToken::of(number).set_cookie(port, "/", false);
             set.split(';').next().unwrap().to_owned()
