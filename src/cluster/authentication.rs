@@ -1,9 +1,9 @@
 //! Authentication tags on bus messages and stored sessions. With `CLUSTER_SECRET`, nodes accept only data
 //! tagged with that secret.
 //!
-//! A tag is HMAC-SHA-256, truncated to 16 bytes, over the place (channel or key, both of which name the world)
-//! and the bytes. A tagged message is therefore invalid in another region or world, and a stored session under
-//! another token. The receiver handles replays: see `Node::require_fresh`.
+//! A tag is HMAC-SHA-256, truncated to 16 bytes, over the bytes and their place: a channel or a key, whose
+//! names contain the world's name. A tagged message is therefore invalid in another region or world, and a
+//! stored session under another token. The receiver handles replays: see `Node::require_fresh`.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -36,13 +36,14 @@ impl Authenticator {
         Self { keyed }
     }
 
-    /// Appends the tag of `bytes` at that place.
+    /// Appends the tag of `bytes` for this channel or key.
     pub fn append_tag(&self, place: &str, bytes: &mut Vec<u8>) {
         let tag = self.mac(place, bytes).finalize().into_bytes();
         bytes.extend_from_slice(&tag[..TAG_BYTES]);
     }
 
-    /// Returns the bytes before the tag if the tag is valid; compares in constant time.
+    /// Returns the bytes before the tag if the tag is valid for this channel or key. Compares in constant
+    /// time.
     pub fn verify<'a>(&self, place: &str, tagged: &'a [u8]) -> Option<&'a [u8]> {
         let (bytes, tag) = tagged.split_last_chunk::<TAG_BYTES>()?;
         self.mac(place, bytes).verify_truncated_left(tag).is_ok().then_some(bytes)

@@ -1,8 +1,8 @@
 //! Leases of player ids, and the plausibility of claims about them.
 //!
-//! Data about ids on the bus is untrusted: the counter, and the end of the ids that a peer claims. A claim is
-//! accepted only up to a bound that grows with this node's own leases and with time. A claim beyond the bound
-//! can neither exhaust the ids nor raise the counter, however often it is repeated.
+//! Two kinds of data on the bus are untrusted: the id counter, and the end of the ids that a peer claims. A
+//! claim is accepted only up to a bound that grows with this node's own leases and with time. A claim beyond
+//! the bound can neither exhaust the ids nor raise the counter, however often it is repeated.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub struct Bounds {
     pub min: u32,
     /// A higher counter is implausible.
     pub max: u32,
-    /// Largest distance by which the counter is raised to `min`.
+    /// Largest step by which the counter is raised to `min`.
     pub lead_max: u32,
 }
 
@@ -30,7 +30,7 @@ pub struct Ids {
     own: Vec<Range<u32>>,
     /// End of all ids granted to this node.
     own_end: u32,
-    /// Time of the last lease, in milliseconds of the loop's clock; none before the first.
+    /// Time of the last lease, in milliseconds of the event loop's clock; `None` before the first.
     leased_ms: Option<u64>,
     /// Highest plausible end claimed by a peer.
     announced_end: u32,
@@ -61,8 +61,8 @@ impl Ids {
         Bounds { min: self.end(), max: self.max(now_ms), lead_max }
     }
 
-    /// Returns the highest plausible end of granted ids: the own end plus the ids that a cluster may use up
-    /// since the last lease.
+    /// Returns the highest plausible end of granted ids: this node's end plus the ids that a cluster may have
+    /// used up since the last lease.
     fn max(&self, now_ms: u64) -> u32 {
         let Some(leased_ms) = self.leased_ms else { return IDS_FRESH_END_MAX };
         let used_since = now_ms.saturating_sub(leased_ms) / 1_000 * IDS_PER_S_MAX;
@@ -84,7 +84,7 @@ impl Ids {
             None => self.own.push(ids.clone()),
         }
         if self.own.len() > ID_BLOCKS_MAX {
-            // At the bound the two oldest ranges are merged; the ids between them count as own from then on.
+            // At the bound the two oldest ranges are merged; the ids between them then count as this node's.
             self.own[1].start = self.own[0].start;
             self.own.remove(0);
         }
@@ -122,8 +122,8 @@ impl Ids {
         self.blocks.retain(|_, block| block.node != node);
     }
 
-    /// Returns whether a peer with ids up to `end` can own a player with this id: neither an id of this node
-    /// nor one in another peer's block.
+    /// Returns whether a peer with ids up to `end` can own a player with this id. The id must belong neither
+    /// to this node nor to another peer's block.
     pub fn may_have(&self, node: NodeId, end: u32, id: u32) -> bool {
         (PLAYER_ID_FIRST..end).contains(&id) && !self.is_own(id) && !self.is_of_another(node, id)
     }
@@ -153,14 +153,14 @@ mod tests {
     const BLOCK: u32 = LEASE_IDS;
 
     #[test]
-    fn claims_can_not_exhaust_the_ids() {
+    fn claims_cannot_exhaust_the_ids() {
         let mut ids = Ids::default();
         assert!(ids.grant(&(20_000..20_000 + BLOCK), 0));
         for end in [u32::MAX, u32::MAX - BLOCK, 20_000 + 3 * BLOCK + IDS_LEAD_MAX] {
             assert!(!ids.announce(7, end, 0), "{end}");
         }
         assert_eq!(ids.end(), 20_000 + BLOCK);
-        // A series of claims, each slightly higher, can't either.
+        // Nor can a series of claims, each slightly higher.
         for step in 0..10_000 {
             ids.announce(step, ids.end().saturating_add(BLOCK), 0);
         }

@@ -4,9 +4,9 @@
 //! Two threads have one connection each. The *commander* publishes messages, leases ids and stores sessions;
 //! the *subscriber* only reads.
 //!
-//! A blocked subscriber can't notice that its channels should change. It therefore subscribes to a wake-up
-//! channel of its node, on which the commander publishes whenever the channels change, and on every heartbeat.
-//! A subscriber that receives nothing for several heartbeats treats its connection as dead.
+//! A blocked subscriber can't notice that its set of channels has changed. It therefore subscribes to a
+//! wake-up channel of its node. The commander publishes there whenever the set changes, and on every
+//! heartbeat. A subscriber that receives nothing for several heartbeats treats its connection as dead.
 
 mod address;
 mod commander;
@@ -69,7 +69,7 @@ pub enum LinkEvent {
     Message(Vec<u8>),
     /// Ids were leased.
     IdsLeased(Range<u32>),
-    /// Stored sessions of these tokens; `None` where nothing valid was stored.
+    /// Stored sessions of these tokens; `None` for a token without a valid stored session.
     SessionsFetched(Vec<(SessionToken, Option<Record>)>),
 }
 
@@ -123,7 +123,7 @@ pub struct Counters {
     pub implausible: AtomicU64,
     /// Messages and stored sessions without a valid tag.
     pub unauthenticated: AtomicU64,
-    /// Times Redis refused to lease ids, or to store or return sessions.
+    /// Number of times Redis refused to lease ids, or to store or return sessions.
     pub refusals: AtomicU64,
 }
 
@@ -146,8 +146,7 @@ struct Shared {
     /// Number of connections made so far by both threads.
     generation: AtomicU64,
     is_closed: AtomicBool,
-    /// Number of times the commander lost its primary; the subscriber then
-    /// reconnects as well.
+    /// Number of times the commander lost its primary; each time the subscriber reconnects as well.
     primary_losses: AtomicU64,
     /// Outcome of the last lease.
     lease_outcome: AtomicU32,
@@ -310,7 +309,7 @@ impl Shared {
         self.primary_losses.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Returns the bytes with their tag for that place, or unchanged without a secret.
+    /// Returns the bytes with their tag for this channel or key; without a secret, the bytes alone.
     fn tagged<'a>(&self, place: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let Some(authenticator) = &self.authenticator else { return Cow::Borrowed(bytes) };
         let mut tagged = Vec::with_capacity(bytes.len() + TAG_BYTES);
@@ -319,7 +318,7 @@ impl Shared {
         Cow::Owned(tagged)
     }
 
-    /// Returns the bytes before a valid tag, or all bytes without a secret. Counts invalid tags and logs the
+    /// Returns the bytes before a valid tag; without a secret, all bytes. Counts invalid tags and logs the
     /// first.
     fn verified<'a>(&self, place: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let Some(authenticator) = &self.authenticator else { return Some(bytes) };

@@ -1,7 +1,7 @@
 //! Encoding of the messages between nodes: versioned, little-endian, with lengths implied by the content.
 //!
 //! A message is a header of [`HEADER_BYTES`] (magic, version, kind, world size, sender, sequence number, time)
-//! and a body by its kind. The decoder trusts nothing: the bus may carry any bytes.
+//! and a body that depends on the kind. The decoder trusts nothing: the bus may carry any bytes.
 
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::sessions::{SavedPlayer, SessionToken};
@@ -47,9 +47,9 @@ pub enum Body {
     },
     /// The sender is alive.
     Heartbeat(Heartbeat),
-    /// The sender shuts down; its players are gone.
+    /// The sender is shutting down; its players leave the world.
     Shutdown,
-    /// Nodes with players in these regions should publish snapshots.
+    /// A request to nodes with players in these regions to publish snapshots.
     SnapshotRequest(Vec<Region>),
     /// A client presented this session token to the sender. The owner replies with the state of the session.
     SessionRequest {
@@ -72,11 +72,11 @@ pub enum Body {
 /// State of a session that a client presented to another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionOutcome {
-    /// The player is on this node, and its connection responds.
+    /// The player is on the replying node, and its connection responds.
     Active,
-    /// The player is not on this node. If it left, its state is stored on the bus.
+    /// The player is not on the replying node. If it left, its state is stored on the bus.
     Unknown,
-    /// Its connection did not respond and was closed; the requester owns the session now.
+    /// The player's connection did not respond and was closed; the requester now owns the session.
     Transferred(SavedPlayer),
 }
 
@@ -293,7 +293,7 @@ impl Reader<'_> {
         (0..count).map(|_| read(self)).collect()
     }
 
-    /// Reads the entities up to the end.
+    /// Reads entities up to the end of the message.
     fn remaining_entities(&mut self) -> Option<Vec<GhostUpdate>> {
         self.list(self.0.len().div_ceil(ENTITY_BYTES), Self::entity)
     }
@@ -353,7 +353,7 @@ mod tests {
     use proptest::prelude::*;
 
     prop_compose! {
-        fn told()(
+        fn ghost_update()(
             id in 1u32.., x: u16, y: u16, dx in -1i8..=1, dy in -1i8..=1,
             faces_right: bool, attacks: bool, begins_attack: bool,
         ) -> GhostUpdate {
@@ -375,8 +375,8 @@ mod tests {
     }
 
     fn body() -> impl Strategy<Value = Body> {
-        let players = || proptest::collection::vec(told(), 0..20);
-        let moved = proptest::collection::vec((any::<u32>(), told()), 0..20);
+        let players = || proptest::collection::vec(ghost_update(), 0..20);
+        let moved = proptest::collection::vec((any::<u32>(), ghost_update()), 0..20);
         let ids = || proptest::collection::vec(any::<u32>(), 0..20);
         prop_oneof![
             (any::<u32>(), ids(), moved, players()).prop_map(|(region, left, moved, updated)| {

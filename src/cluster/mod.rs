@@ -8,12 +8,12 @@
 //!
 //! * [`region`]: the grid of regions. [`message`]: encoding of the messages.
 //! * [`publisher`]: changes and snapshots of local players. [`remote`]: peers and their ghosts.
-//! * [`Node`]: both together, as bytes in and bytes out; driven by the server and by the simulation.
+//! * [`Node`]: combines both behind bytes in and bytes out; driven by the server and by the simulation.
 //! * [`link`]: the connections to Redis.
 //!
 //! The bus may lose, duplicate and reorder messages. A message applies to its region only if its sequence
-//! number is newer than the last one. Every region is republished in full every two seconds, which repairs any
-//! loss.
+//! number is newer than the last one. Every two seconds each region is published as a snapshot, which repairs
+//! any loss.
 
 pub mod authentication;
 pub mod ids;
@@ -40,7 +40,7 @@ use remote::{Admission, Origin, RemoteNodes};
 pub enum Channel {
     /// Every node subscribes.
     All,
-    /// Nodes that show this region subscribe.
+    /// Nodes with viewers near this region subscribe.
     Region(Region),
 }
 
@@ -95,9 +95,9 @@ pub struct Node {
     remote: RemoteNodes,
     heartbeat_due_ms: u64,
     interest_due_ms: u64,
-    /// Subscribed regions outside every viewer's rectangle, and since when.
+    /// Subscribed regions outside every viewer's rectangle, with the time since which that holds.
     unseen_since_ms: BTreeMap<Region, u64>,
-    /// Largest allowed difference between a message's time and the own wall clock, in microseconds.
+    /// Largest allowed difference between a message's time and this node's wall clock, in microseconds.
     age_us_max: Option<u64>,
     /// Reasons logged so far; each is logged once.
     refused: BTreeSet<String>,
@@ -125,9 +125,9 @@ impl Node {
         }
     }
 
-    /// Refuses messages whose time differs from the own clock by more than [`TAGGED_AGE_MS_MAX`], which bounds
-    /// replays. Requires tags, since only a tag protects the time; the clocks of all nodes must agree within
-    /// that bound.
+    /// Refuses messages whose time differs from this node's clock by more than [`TAGGED_AGE_MS_MAX`], which
+    /// bounds replays. Requires tags, since only a tag protects the time; the clocks of all nodes must agree
+    /// within that bound.
     #[must_use]
     pub fn require_fresh(self) -> Self {
         Self { age_us_max: Some(TAGGED_AGE_MS_MAX * 1_000), ..self }
@@ -148,8 +148,8 @@ impl Node {
         self.remote.ids()
     }
 
-    /// Adds a lease of ids and makes a heartbeat due, so that the peers learn of it first. Returns whether the
-    /// lease was plausible and is accepted.
+    /// Adds a lease of ids and makes a heartbeat due, so that the peers learn of the lease before any player
+    /// with its ids. Returns whether the lease was plausible and therefore accepted.
     pub fn grant(&mut self, ids: Range<u32>, now: Now, world: &mut World) -> bool {
         let is_taken = self.remote.ids_mut().grant(&ids, now.ms);
         if is_taken {
@@ -216,7 +216,7 @@ impl Node {
         }
     }
 
-    /// Asks the owner of a session to hand over its player.
+    /// Asks the owner of a session to transfer the player to this node.
     pub fn request_session(&mut self, token: SessionToken, owner: NodeId, now: Now, out: &mut Vec<Outgoing>) {
         self.publish(Channel::All, &Body::SessionRequest { token, owner }, now, out);
     }

@@ -1,5 +1,5 @@
-//! Publishes the changes of local players. Nothing is queued: changes that miss one round are published with
-//! their newest state in the next.
+//! Publishes the changes of local players. Nothing is queued: a change that misses a round is published in the
+//! next, with the newest state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub struct Publisher {
     published: Vec<(u32, Region)>,
     /// Changes up to this tick have been published.
     published_tick: Tick,
-    /// Regions with local players, and regions that were left empty recently.
+    /// Regions with local players, and regions that became empty recently.
     schedules: BTreeMap<Region, RegionSchedule>,
     /// Regions with a pending snapshot request.
     requested: BTreeSet<Region>,
@@ -26,7 +26,7 @@ pub struct Publisher {
 struct RegionSchedule {
     players: usize,
     snapshot_due_ms: u64,
-    /// Requests are not served before this time.
+    /// Requests are not answered before this time.
     request_allowed_ms: u64,
     /// Snapshots still to publish after the last player has left.
     empty_snapshots_left: u8,
@@ -172,7 +172,7 @@ mod tests {
     use crate::world::testing::world_of;
     use crate::world::{Input, Position, Vector};
 
-    /// Filters the changes out of the published messages, leaving out the scheduled snapshots.
+    /// Returns the changes among the published messages, without the scheduled snapshots.
     fn changes(bodies: Vec<(Region, Body)>) -> Vec<Changes> {
         let only = |(_, body)| match body {
             Body::Changes(changes) => Some(changes),
@@ -194,8 +194,8 @@ mod tests {
         assert_eq!(changes(publisher.publish(&world, 50)), []);
         world.apply(0, Input::Attack);
         world.step(1);
-        let told = changes(publisher.publish(&world, 100));
-        assert!(told[0].updated[0].begins_attack, "{told:?}");
+        let published = changes(publisher.publish(&world, 100));
+        assert!(published[0].updated[0].begins_attack, "{published:?}");
         world.step(1);
         assert_eq!(changes(publisher.publish(&world, 150)), []);
     }
@@ -208,11 +208,11 @@ mod tests {
         publisher.publish(&world, 0);
         world.apply(0, Input::Move { vector: Vector::new(1, 0), claim: None });
         world.step(60);
-        let told = changes(publisher.publish(&world, 50));
+        let published = changes(publisher.publish(&world, 50));
         let crossing = world.ghost_update(0, 1);
-        assert_eq!((told[0].region, &*told[0].moved), (0, &[(1, crossing)][..]));
-        assert_eq!((told[1].region, &*told[1].updated), (1, &[crossing][..]));
-        assert!(told.iter().all(|changes| changes.left.is_empty()));
+        assert_eq!((published[0].region, &*published[0].moved), (0, &[(1, crossing)][..]));
+        assert_eq!((published[1].region, &*published[1].updated), (1, &[crossing][..]));
+        assert!(published.iter().all(|changes| changes.left.is_empty()));
     }
 
     #[test]
@@ -225,10 +225,10 @@ mod tests {
         world.remove(0);
         world.join();
         world.step(1);
-        let told = changes(publisher.publish(&world, 50));
-        let left: Vec<u32> = told.iter().flat_map(|changes| changes.left.clone()).collect();
+        let published = changes(publisher.publish(&world, 50));
+        let left: Vec<u32> = published.iter().flat_map(|changes| changes.left.clone()).collect();
         assert_eq!(left, [id]);
-        assert_eq!(told.iter().map(|changes| changes.updated.len()).sum::<usize>(), 1);
+        assert_eq!(published.iter().map(|changes| changes.updated.len()).sum::<usize>(), 1);
     }
 
     #[test]
@@ -266,8 +266,8 @@ mod tests {
         for round in 0..200 {
             publisher.request_snapshots(&[0]);
             publisher.request_all_snapshots();
-            let told = publisher.publish(&world, round * 50);
-            snapshots += told.iter().filter(|(_, body)| matches!(body, Body::Snapshot { .. })).count();
+            let published = publisher.publish(&world, round * 50);
+            snapshots += published.iter().filter(|(_, body)| matches!(body, Body::Snapshot { .. })).count();
         }
         // Ten seconds at one snapshot per 250 ms; the scheduled ones count towards the same limit.
         assert_eq!(snapshots, 40);
@@ -278,7 +278,7 @@ mod tests {
         let mut world = world_of(&[]);
         let mut publisher = publisher();
         let position = Position { x: 1, y: 1 };
-        let told = GhostUpdate {
+        let update = GhostUpdate {
             id: 9,
             position,
             vector: Vector::ZERO,
@@ -286,7 +286,7 @@ mod tests {
             attacks: false,
             begins_attack: false,
         };
-        world.add_ghost(&told).expect("room for a ghost");
+        world.add_ghost(&update).expect("room for a ghost");
         world.step(1);
         assert_eq!(publisher.publish(&world, 0), []);
     }

@@ -21,20 +21,20 @@ pub struct RemoteNodes {
     /// Upper bound of the regions remembered for all peers: counted by the last [`expire`](Self::expire), plus
     /// those added since.
     peer_regions: usize,
-    /// Snapshots that corrected a region, the first one of each region aside.
+    /// Snapshots that corrected a region, without the first snapshot of each region.
     resyncs: u64,
     /// Players, regions and ids from the bus that were implausible or exceeded a bound.
     implausible: u64,
 }
 
-/// How a heartbeat's sender is treated.
+/// Result of a heartbeat for its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Its first message.
+    /// The sender is a new peer.
     New,
     /// A known peer.
     Known,
-    /// Refused: there are [`PEERS_MAX`] peers already.
+    /// The sender is refused: there are [`PEERS_MAX`] peers already.
     Rejected,
 }
 
@@ -45,7 +45,7 @@ pub struct Peer {
     pub name: String,
     /// Its local players.
     pub players: u32,
-    /// End of the ids granted to it, as far as its claims were plausible; 0 before the first.
+    /// End of the ids granted to it, by its highest plausible claim; 0 before the first.
     ids_end: u32,
     /// Its last claim of ids was implausible.
     has_implausible_ids: bool,
@@ -89,7 +89,7 @@ pub struct Origin {
     pub node: NodeId,
     /// The message's sequence number.
     pub sequence: u64,
-    /// Time of arrival, in milliseconds of the loop's clock.
+    /// Time of arrival, in milliseconds of the event loop's clock.
     pub now_ms: u64,
 }
 
@@ -114,7 +114,7 @@ impl RemoteNodes {
         self.peers.values()
     }
 
-    /// Returns whether there is any peer.
+    /// Returns whether there are peers.
     pub fn has_peers(&self) -> bool {
         !self.peers.is_empty()
     }
@@ -129,7 +129,7 @@ impl RemoteNodes {
         &self.subscriptions
     }
 
-    /// Returns the number of snapshots that corrected a region, the first one of each region aside.
+    /// Returns the number of snapshots that corrected a region, without the first snapshot of each region.
     pub fn resyncs(&self) -> u64 {
         self.resyncs
     }
@@ -148,7 +148,7 @@ impl RemoteNodes {
         &mut self.ids
     }
 
-    /// Returns whether the last claim of ids by this node was plausible; true for unknown nodes.
+    /// Returns whether that node's last claim of ids was plausible; true for unknown nodes.
     pub fn has_plausible_ids(&self, node: NodeId) -> bool {
         self.peers.get(&node).is_none_or(|peer| !peer.has_implausible_ids)
     }

@@ -69,8 +69,8 @@ impl Address {
         format!("pixi:{}:wake:{:016x}", self.world, self.node)
     }
 
-    /// Returns the key of a stored session. It contains the session token: reading the keys of the bus
-    /// suffices to take over sessions, so Redis must be as private as the servers.
+    /// Returns the key of a stored session. It contains the session token: a client that can list the keys
+    /// of the bus can take over sessions, so Redis must be as private as the servers.
     pub(super) fn session_key(&self, token: SessionToken) -> String {
         format!("pixi:{}:resume:{:032x}", self.world, token.number())
     }

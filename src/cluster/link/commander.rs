@@ -70,7 +70,7 @@ impl Operation {
     /// Number of operations.
     pub(super) const COUNT: usize = 3;
 
-    /// Returns the operation, as the log names it.
+    /// Returns the operation's name in the log.
     fn name(self) -> &'static str {
         match self {
             Self::LeaseIds => "to lease player ids",
@@ -162,8 +162,8 @@ impl Commander {
         }
     }
 
-    /// Converts a refusal by Redis into `None`, for example when it is out of memory: only this operation is
-    /// lost, and the connection stays. Logs the start and the end of a series of refusals.
+    /// Converts a refusal by Redis, for example for lack of memory, into `None`: only this operation is lost,
+    /// and the connection stays open. Logs the start and the end of a series of refusals.
     fn accept_refusal<T>(&self, operation: Operation, result: RedisResult<T>) -> RedisResult<Option<T>> {
         let (shared, shown) = (&self.shared, &self.shared.address.shown);
         let is_refusing = &shared.is_refusing[operation as usize];
@@ -219,7 +219,7 @@ impl Commander {
     fn fetch_sessions(&self, connection: &mut redis::Connection, tokens: &[SessionToken]) -> RedisResult<()> {
         for tokens in tokens.chunks(KEYS_PER_PIPELINE) {
             let taken = self.take_values(connection, tokens)?;
-            // A rotated token leads to the current one, and never further.
+            // A rotated token leads directly to the current one.
             let current: Vec<SessionToken> =
                 taken.iter().filter_map(|(value, _)| value.rotated_to()).collect();
             let mut current = self.take_values(connection, &current)?.into_iter();

@@ -1,4 +1,4 @@
-//! Finding the primary instance. A connection that does not lead to the primary is closed.
+//! Finds the primary instance. A connection that does not lead to the primary is closed.
 //!
 //! A failover demotes the old primary to a replica. A replica still answers and still forwards messages, so a
 //! node connected to it would notice nothing. The node therefore checks the role after each connect and with

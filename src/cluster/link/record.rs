@@ -29,11 +29,11 @@ pub(super) enum Value {
         has_left: bool,
         /// State at the time of writing.
         saved: SavedPlayer,
-        /// TTL at the time of writing, in seconds. Together with the remaining TTL it gives the age on the
-        /// bus's own clock. 0 is unknown.
+        /// TTL at the time of writing, in seconds. The difference to the remaining TTL is the age on the
+        /// bus's own clock. 0 if unknown.
         ttl_s: u32,
     },
-    /// The token of this key was rotated; the session is stored under this one.
+    /// The token of this key was rotated; the session is stored under this newer token.
     RotatedTo(SessionToken),
 }
 
@@ -114,7 +114,7 @@ mod tests {
     };
 
     #[test]
-    fn values_round_trip_and_damaged_ones_are_nothing() {
+    fn values_round_trip_and_damaged_values_decode_to_nothing() {
         let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
         for value in [session, Value::RotatedTo(SessionToken::of(9))] {
             let bytes = value.to_bytes();
