@@ -15,7 +15,7 @@ const PAGE: &str = "docs/METRICS.md";
 const ALERTS: &str = "deploy/prometheus/alerts.yml";
 const DASHBOARD: &str = "deploy/grafana/dashboards/pixi-game-server.json";
 
-/// Names of metrics in a text, without what a histogram's series add.
+/// Names of metrics in a text, without the suffixes of a histogram's series.
 fn names(text: &str) -> BTreeSet<&str> {
     let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
     let words = text.split(|sign| !is_part(sign)).filter(|word| word.starts_with("pixi_"));

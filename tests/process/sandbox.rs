@@ -1,6 +1,6 @@
 //! The server under the restrictions of its systemd unit, without systemd. The tests apply the unit's system
-//! call filter (expanded by systemd's own tool) as seccomp, its address families, its ban on writable and executable
-//! memory, no new privileges, no capabilities, the user `nobody`, and its limit of files.
+//! call filter (expanded by systemd's own tool) and its address families as seccomp rules. They also apply its ban on
+//! writable and executable memory, no new privileges, no capabilities, the user `nobody`, and its limit of files.
 //!
 //! Not applied here: the mounts (`ProtectSystem`, `PrivateTmp` and others) and `MemoryMax`. The peak of
 //! memory is compared with `MemoryMax` instead.

@@ -132,7 +132,7 @@ fn a_full_server_refuses_a_second_tab() {
             raw.response().status
         });
         poll_until(std::slice::from_mut(&mut client), "the refusal", |_| second.is_finished());
-        second.join().expect("an answer")
+        second.join().expect("a response")
     });
     assert_eq!((status, client.ended), (503, false));
 }

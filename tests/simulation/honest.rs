@@ -21,7 +21,7 @@ struct Network {
     /// One-way delay.
     delay_ms: u64,
     jitter_ms: u64,
-    /// Duration of the stalls that happen now and then; 0 for none.
+    /// Duration of the occasional stalls; 0 for none.
     stall_ms: u64,
 }
 

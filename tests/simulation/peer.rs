@@ -286,7 +286,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Reads what the socket holds unless the client is stalled, and splits it at a random position.
+    /// Reads the content of the socket unless the client is stalled, and splits it at a random position.
     pub fn transmit(&mut self, now_ms: u64, random: &mut Random) {
         if self.is_stalled(now_ms) {
             return;

@@ -34,7 +34,7 @@ pub fn recorded_lines() -> Vec<Line> {
     RECORDING.lines().filter(|line| !line.starts_with('#')).map(parse).collect()
 }
 
-/// Shortens every pause in which all pages are silent to `pause_max_ms`. Shorter intervals stay as they are.
+/// Shortens every pause in which all pages are silent to at most `pause_max_ms`.
 pub fn shorten_pauses(lines: &mut [Line], pause_max_ms: u64) {
     let (mut before_ms, mut cut_ms) = (0, 0);
     for line in lines {

@@ -250,7 +250,7 @@ impl Server {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
-    /// Asserts that `/health` answers with 200.
+    /// Asserts that `/health` responds with 200.
     pub fn assert_healthy(&self) {
         assert_eq!(http::get(self.address, "/health").status, 200);
     }

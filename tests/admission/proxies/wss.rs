@@ -91,7 +91,7 @@ fn status(place: &Place, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).expect("sent");
     let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).expect("an answer");
+    connection.read_to_end(&mut answer).expect("a response");
     String::from_utf8_lossy(&answer).split(' ').nth(1).expect("a status").to_owned()
 }
 

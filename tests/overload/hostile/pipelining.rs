@@ -1,5 +1,5 @@
-//! Endless pipelined requests: players and health are served meanwhile, metrics are rendered a few times a
-//! second, and each address has a request rate.
+//! Endless pipelined requests: meanwhile players and health checks are served, metrics are rendered a few times a second,
+//! and each address has a request rate.
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -36,7 +36,7 @@ pub static OTHERS: [Figure; 14] = [
     figure("maximum of visible players at the end", "/server/metrics/max_visible", 1.0, 0),
     figure("messages over the rate", "/server/metrics/rate_limited", 1.0, 0),
     figure("partial writes", "/server/metrics/write_stalls", 1.0, 0),
-    figure("time stolen from the machine, %", "/generator/stolen_ratio", 100.0, 2),
+    figure("steal time of the machine, %", "/generator/stolen_ratio", 100.0, 2),
 ];
 
 impl Figure {

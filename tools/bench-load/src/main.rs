@@ -1,8 +1,8 @@
 //! Load benchmarks: a table of loads with targets, run against the server and recorded for comparison.
 //!
 //! Each run of the game server is followed by two runs of the floor under the same load. The floor makes as many
-//! reads and writes without a game, so the server's CPU time can be given relative to the cost of the socket calls
-//! alone. With `--check`, a short run of one row prints yes or no, and writes nothing.
+//! reads and writes without a game. The report gives the server's CPU time relative to the cost of these socket calls.
+//! With `--check`, a short run of one row prints yes or no, and writes nothing.
 //!
 //! ```text
 //! main ──> options       parses flags and environment into validated options

@@ -2,7 +2,7 @@
 //!
 //! The client trusts the server. It takes the highest id of the first `GAME_STATE` as its own, and extrapolates other
 //! players by their last vector. It creates sprites asynchronously, so messages about a player whose sprite is still
-//! loading are lost. [`Replica`] reproduces this behavior, defects included, and records what the server did wrong.
+//! loading are lost. [`Replica`] reproduces this behavior, defects included, and records the server's faults.
 
 mod own;
 mod remote;

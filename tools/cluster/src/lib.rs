@@ -192,7 +192,7 @@ impl LocalCluster {
             let answer = http::get(address, "/health", ANSWER_PATIENCE);
             Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(()))
         })?;
-        found.ok_or_else(|| failed("does not answer"))
+        found.ok_or_else(|| failed("does not respond"))
     }
 
     /// Log file of a node.
@@ -230,7 +230,7 @@ impl Node {
         self.process.is_some()
     }
 
-    /// Metrics of the node; `None` when it does not answer.
+    /// Metrics of the node; `None` if it does not respond.
     pub fn metrics(&self) -> Option<Json> {
         http::get_json(local(self.admin_port), "/metrics", ANSWER_PATIENCE).ok()
     }
@@ -282,7 +282,7 @@ fn wait(
     mut is_there: impl FnMut() -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let found = interrupt.wait_for(START_PATIENCE, || Ok(is_there()?.then_some(())))?;
-    found.ok_or_else(|| Failure::Failed(format!("{what} does not answer")))
+    found.ok_or_else(|| Failure::Failed(format!("{what} does not respond")))
 }
 
 impl Drop for LocalCluster {

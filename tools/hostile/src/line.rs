@@ -38,10 +38,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// Connects, upgrades, and waits for the first `GAME_STATE`; `hear` gets it and all messages received with it.
+    /// Connects, upgrades, and waits for the first `GAME_STATE`; `hear` receives it and all messages that arrive with it.
     ///
     /// # Errors
-    /// The server refuses, or does not answer in time.
+    /// The server refuses, or does not respond in time.
     pub fn open(
         server: &Server,
         cookie: Option<&str>,
@@ -115,7 +115,7 @@ impl Line {
         self.send(&ClientMessage::Move { vector, sequence: self.sequence, claim })
     }
 
-    /// Receives until a deadline; `hear` gets payload and decoded form of each message.
+    /// Receives until a deadline. `hear` receives the payload and the decoded form of each message.
     ///
     /// # Errors
     /// The server closed the connection, or sent an invalid message.

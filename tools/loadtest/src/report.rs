@@ -268,7 +268,7 @@ pub struct Generator {
     pub iterations: Summary,
     /// Mean delay between arrival and read of an ack, in milliseconds. It is part of every round trip.
     pub read_delay_ms: f64,
-    /// Fraction of all cores' time stolen by other machines.
+    /// Steal time, as a fraction of all cores' time.
     pub stolen_ratio: f64,
 }
 

@@ -111,7 +111,7 @@ impl Rig {
     /// Reads the counters at the start of a period.
     ///
     /// # Errors
-    /// The server does not answer.
+    /// The server does not respond.
     pub fn mark(&self) -> Result<Mark, Failure> {
         let metrics = http::get_json(self.address, "/metrics", RESPONSE_TIMEOUT)?;
         let messages_in = number(&metrics, "messages_in_total").unwrap_or_default();
@@ -121,7 +121,7 @@ impl Rig {
     /// Returns the traffic since `mark`.
     ///
     /// # Errors
-    /// The server does not answer, or the load test has exited.
+    /// The server does not respond, or the load test has exited.
     pub fn since(&mut self, mark: &Mark) -> Result<Traffic, Failure> {
         self.check_load()?;
         let metrics = http::get_json(self.address, "/metrics", RESPONSE_TIMEOUT)?;

@@ -84,7 +84,7 @@ fn memory(first: &[&Sample], last: &[&Sample]) -> Finding {
 
 const NOT_MEASURED: &str = "not measured";
 
-/// Compares skipped ticks with stolen time for each interval separately.
+/// Compares skipped ticks with steal time for each interval separately.
 fn ticks(samples: &[&Sample]) -> Finding {
     let (mut skipped, mut unexplained, mut waiting, mut intervals) = (0, 0, 0, 0);
     for pair in samples.windows(2) {
@@ -98,12 +98,12 @@ fn ticks(samples: &[&Sample]) -> Finding {
         waiting += left.min((waited_s * TICK_RATE_HZ).ceil() as u64);
         intervals += 1;
     }
-    let mut found = format!("{skipped}, {unexplained} of them not explained by stolen time");
+    let mut found = format!("{skipped}, {unexplained} of them not explained by steal time");
     if unexplained > 0 {
         let _ =
             write!(found, " ({waiting} fit into the time in which the server was runnable without a CPU)");
     }
-    finding("ticks skipped", "none without stolen time", found, unexplained == 0 && intervals > 0)
+    finding("ticks skipped", "none without steal time", found, unexplained == 0 && intervals > 0)
 }
 
 fn descriptors_flat(first: &[&Sample], last: &[&Sample]) -> Finding {
@@ -253,10 +253,10 @@ mod tests {
     }
 
     #[test]
-    fn stolen_time_explains_only_ticks_of_the_same_interval() {
+    fn steal_time_explains_only_ticks_of_the_same_interval() {
         let skip = |run: &mut Run, stolen_from: usize| {
             for sample in &mut run.samples[10..] {
-                sample.own.as_mut().expect("an answer").ticks_skipped = 6;
+                sample.own.as_mut().expect("a response").ticks_skipped = 6;
             }
             for sample in &mut run.samples[stolen_from..] {
                 sample.stolen_s = 0.1;

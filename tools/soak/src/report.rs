@@ -110,7 +110,7 @@ fn players(load: &Json) -> String {
          * {} MOVEs sent, {} answered, {} missing, {} over the rate after a delay, {} lost.\n\
          * {} disconnected and {} reconnected, with {} ids up to {}: {} reused, {} not increasing.\n\
          * {} replicas with {} sprites compared with the server at the end.\n\
-         * Server: {:.2} cores, {:.2} ticks/s. Stolen from the machine: {:.2} %. {}.\n",
+         * Server: {:.2} cores, {:.2} ticks/s. Steal time of the machine: {:.2} %. {}.\n",
         number("/ack_ms/mean"),
         number("/ack_ms/p99"),
         number("/ack_ms/max"),

@@ -266,7 +266,7 @@ impl<'a> Soak<'a> {
     fn progress(&self, sample: &Sample) {
         let minutes = |seconds: u64| format!("{}:{:02}", seconds / 60, seconds % 60);
         let all = self.hostile_time().as_secs();
-        let own = sample.own.as_ref().map_or("no answer".to_owned(), |own| {
+        let own = sample.own.as_ref().map_or("no response".to_owned(), |own| {
             format!(
                 "{} players, {} joined so far, {} ticks skipped, governor level {}",
                 thousands(own.players),

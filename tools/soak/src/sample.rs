@@ -29,7 +29,7 @@ pub struct Sample {
     pub threads: u64,
     /// Time in which its main thread was runnable without a CPU, in seconds.
     pub waited_s: f64,
-    /// Time stolen by other virtual machines, over all cores, in seconds.
+    /// Steal time over all cores, in seconds.
     pub stolen_s: f64,
     /// Its metrics; `None` without a response in time.
     pub own: Option<Own>,

@@ -81,7 +81,7 @@ pub fn start_server(
     })?;
     match is_ready {
         Some(()) => Ok(server),
-        None => Err(probe.failure(name, &format!("did not answer on port {}", probe.port))),
+        None => Err(probe.failure(name, &format!("did not respond on port {}", probe.port))),
     }
 }
 

@@ -108,7 +108,7 @@ fn probe(site: &Site, mut ask: impl FnMut() -> io::Result<()>) -> Tries {
     tries
 }
 
-/// Whether `/health` answers with 200.
+/// Requests `/health`, and fails unless the status is 200.
 fn ask(server: SocketAddr, authority: &str) -> io::Result<()> {
     let answer = http::get_from(&[server], authority, "/health", Instant::now() + PATIENCE)?;
     if answer.status == 200 { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }

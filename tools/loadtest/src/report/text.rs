@@ -237,7 +237,7 @@ fn write_generator(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(
         out,
         "generator       {:.2} cores, {:.1} % without a processor, loop busy {:.0} %; \
-         late by mean {:.2}  p50 {:.2}  p99 {:.2}  max {:.2} ms; {:.1} % of the machine stolen",
+         late by mean {:.2}  p50 {:.2}  p99 {:.2}  max {:.2} ms; {:.1} % steal time",
         own.cores,
         own.wait_ratio * 100.0,
         own.busy_ratio * 100.0,

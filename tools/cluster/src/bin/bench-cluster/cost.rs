@@ -34,7 +34,7 @@ impl Meter {
         let (mut servers_ns, mut bytes_out, mut bytes_in, mut messages_out) = (0, 0, 0, 0);
         for node in &cluster.nodes {
             let metrics =
-                node.metrics().ok_or_else(|| Failure::Failed(format!("{} does not answer", node.name())))?;
+                node.metrics().ok_or_else(|| Failure::Failed(format!("{} does not respond", node.name())))?;
             servers_ns += metrics["cpu_ns_total"].as_u64().unwrap_or(0);
             let of = |name: &str| metrics["cluster"][name].as_u64().unwrap_or(0);
             bytes_out += of("bus_bytes_out_total");

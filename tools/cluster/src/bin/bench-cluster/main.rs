@@ -20,7 +20,7 @@ const RESULTS_FOLDER: &str = "bench/results";
 /// The parts that can be measured.
 const PARTS: [&str; 3] = ["views", "faults", "cost"];
 
-const BRIEF: &str = "Measures one world of several servers, and what is lost when one fails.
+const BRIEF: &str = "Measures a cluster of several servers: delays, losses after faults, and cost.
 
 With these variables of the environment:
   PARTS          parts to measure, such as views,faults [views,faults,cost]
