@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_contains_its_hosts_only() {
+    fn a_network_contains_only_its_hosts() {
         for (address, expected) in [
             ("10.255.0.1", true),
             ("::ffff:10.1.2.3", true),

@@ -23,7 +23,7 @@ fn config(url: &str) -> Config {
 #[test]
 fn a_printed_configuration_mentions_a_secret_and_parses_without_it() {
     let Ok(Command::PrintConfig(text)) = command(&["--print-config"], &[("CLUSTER_URL", URL)]) else {
-        panic!("it is printed")
+        panic!("expected a printed configuration")
     };
     let line = "# CLUSTER_URL is set; its value is secret: redis://***@127.0.0.1:6379/1";
     assert!(text.lines().any(|printed| printed == line), "{text}");
@@ -34,7 +34,7 @@ fn a_printed_configuration_mentions_a_secret_and_parses_without_it() {
 #[test]
 fn a_secret_in_another_setting_is_not_printed() {
     let Ok(Command::PrintConfig(text)) = command(&["--print-config"], &[("LOG_FILE", URL)]) else {
-        panic!("it is printed")
+        panic!("expected a printed configuration")
     };
     assert!(!text.contains("hunter2") && text.contains("# LOG_FILE is set"), "{text}");
 }

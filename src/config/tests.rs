@@ -350,7 +350,7 @@ fn no_relation_is_checked_on_an_invalid_value() {
 }
 
 #[test]
-fn all_problems_are_reported_one_a_line() {
+fn all_problems_are_reported_one_per_line() {
     let env = [("PORT", "99999"), ("SPAWN_MAX_X", "100"), ("DEBUG", "\u{1}")];
     let error = command(&["--bogus", "-t", "0", "st\nart"], &env).unwrap_err();
     let text = error.to_string();

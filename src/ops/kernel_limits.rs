@@ -116,7 +116,7 @@ const REQUIREMENTS: [Requirement; 9] = [
         name: "fs.nr_open",
         recommended: |workload| vec![workload.open_files()],
         critical_below: NEVER, // The limit of open files reports it.
-        description: "upper bound for the limit of open files of a process",
+        description: "highest limit of open files that a process may have",
     },
     Requirement {
         name: "fs.file-max",

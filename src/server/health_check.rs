@@ -28,12 +28,12 @@ pub fn probe(host: IpAddr, port: u16, proxy_protocol: bool) -> Result<(), String
     };
     let address = SocketAddr::new(host, port);
     let answer =
-        exchange(address, proxy_protocol).map_err(|error| format!("no answer from {address}: {error}"))?;
+        exchange(address, proxy_protocol).map_err(|error| format!("no response from {address}: {error}"))?;
     let status_line = answer.lines().next().unwrap_or_default();
     if status_line.split(' ').nth(1) == Some("200") {
         Ok(())
     } else {
-        Err(format!("{address} answered: {status_line}"))
+        Err(format!("{address} responded: {status_line}"))
     }
 }
 
@@ -50,7 +50,7 @@ fn exchange(address: SocketAddr, proxy_protocol: bool) -> io::Result<String> {
     while answer.len() < ANSWER_BYTES_MAX {
         let left = deadline.saturating_duration_since(Instant::now());
         if left < READ_TIMEOUT_MIN {
-            return Err(io::Error::new(ErrorKind::TimedOut, "no complete answer in time"));
+            return Err(io::Error::new(ErrorKind::TimedOut, "no complete response in time"));
         }
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut buffer[..ANSWER_BYTES_MAX - answer.len()]) {

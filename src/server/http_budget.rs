@@ -5,8 +5,8 @@
 
 use crate::limits::{HTTP_ALLOWANCE_NS_MAX, HTTP_SLICE_NS, HTTP_SLICE_VISITS};
 
-/// HTTP gets the idle time divided by this. More would slow down the game: the peers of a flood, and other
-/// clients on the same machine, need the processor as well.
+/// HTTP gets the idle time divided by this. More would slow down the game: the sources of a flood, and other
+/// clients on the same machine, need the CPU as well.
 const IDLE_TIME_DIVISOR: i64 = 4;
 
 /// HTTP gets at least the elapsed time divided by this.

@@ -1,7 +1,7 @@
 //! A TCP socket whose reads and writes are bare system calls.
 //!
 //! In a multithreaded program glibc makes each of these calls a thread cancellation point, with bookkeeping
-//! before and after it. At 100,000 calls a second that costs as much as computing what to write. No thread
+//! before and after it. At 100,000 calls a second that costs as much as computing the bytes to write. No thread
 //! here is ever canceled.
 
 use std::io::{self, Read, Write};

@@ -193,7 +193,7 @@ fn a_health_check_has_a_total_timeout() {
     });
     let output = run(&[("HOST", "127.0.0.1"), ("PORT", port.as_str())], &["--health-check"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no complete answer in time"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no complete response in time"), "{}", stderr(&output));
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn refuses_paths_that_would_escape() {
 }
 
 #[test]
-fn follows_links_only_inside() {
+fn follows_only_links_that_stay_inside() {
     let outside = TempDir::with_files(&["secret.txt"]);
     let dir = TempDir::with_files(&["real/file.txt", ".hidden"]);
     dir.link("file.txt", "real/file.txt");

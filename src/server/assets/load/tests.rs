@@ -11,7 +11,7 @@ use super::super::tests::{AMPLE, TempDir, load_after, load_within};
 use super::*;
 
 fn body<'a>(assets: &'a Assets, path: &str) -> &'a Arc<[u8]> {
-    &assets.lookup(path).unwrap_or_else(|| panic!("{path} is served")).body
+    &assets.lookup(path).unwrap_or_else(|| panic!("{path} is not served")).body
 }
 
 #[test]
