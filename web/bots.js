@@ -21,10 +21,10 @@ const ATTACKS = 0.15;
 const EDGE = 100;
 
 /**
- * Connects bots one after the other. A bot whose connection ends is not replaced.
+ * Connects bots one by one. A bot whose connection ends is not replaced.
  * @param {number} count
- * @param {string} address Of the game.
- * @returns {() => number} Counts the connected bots.
+ * @param {string} address Address of the game.
+ * @returns {() => number} A function that returns the number of connected bots.
  */
 export function startBots(count, address, random = Math.random) {
   /** @type {WebSocket[]} */
@@ -77,7 +77,7 @@ function startBot(address, random) {
 }
 
 /**
- * A random direction, away from a near edge.
+ * Returns a random direction, but away from a near edge.
  * @param {{ x: number, y: number } | undefined} place
  * @param {() => number} random
  * @returns {{ dx: import('./protocol.js').Part, dy: import('./protocol.js').Part }}

@@ -1,5 +1,5 @@
 /**
- * The connection to the server. Reconnects with exponential backoff and reports the reason in words.
+ * The connection to the server. Reconnects with exponential backoff and reports why the connection ended.
  *
  * @module connection
  */
@@ -12,10 +12,10 @@ import { decodeServer, encodeClient, ProtocolError } from './protocol.js';
 const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 10_000;
 
-/** Timeout of opening a connection and of a health request, in milliseconds. */
+/** Timeout for opening a connection and for a health request, in milliseconds. */
 const PATIENCE_MS = 5_000;
 
-/** Reasons of a close by code, as in RFC 6455 and as this server uses them. */
+/** Reasons for a close by code: the codes of RFC 6455, as this server uses them. */
 const REASONS = new Map([
   [1000, 'The server closed the connection.'],
   [1001, 'The server is restarting.'],
@@ -29,7 +29,7 @@ const REASONS = new Map([
  * @typedef {{ is: 'connecting' } | { is: 'open' } | { is: 'waiting', reason: string, until: number }} Status
  */
 
-/** The game's address relative to this page, which a proxy may serve below a path. */
+/** Returns the game's address, relative to this page. A proxy may serve the page below a path. */
 export function gameAddress(page = globalThis.location.href) {
   const address = new URL('ws', page);
   address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
@@ -37,7 +37,7 @@ export function gameAddress(page = globalThis.location.href) {
 }
 
 /**
- * Why a connection could not be opened. Browsers don't report the reason, so this queries the server's health.
+ * Returns why a connection could not be opened. Browsers don't report the reason, so this requests the server's health.
  * @param {typeof fetch} ask
  * @returns {Promise<string>}
  */
@@ -53,8 +53,8 @@ export async function reasonOfRefusal(ask = fetch) {
 }
 
 /**
- * Backoff before attempt number `attempt` (from 0), in milliseconds, with jitter so that clients don't reconnect at the same
- * time.
+ * Returns the backoff before attempt number `attempt` (from 0), in milliseconds. Jitter keeps clients from reconnecting at the
+ * same time.
  * @param {number} attempt
  */
 export function waitMs(attempt, random = Math.random) {
@@ -72,12 +72,12 @@ export class Connection {
   #timer;
   #isOver = false;
 
-  /** Messages received that are not valid in this protocol. */
+  /** Number of received messages that violate the protocol. */
   errors = 0;
 
   /**
    * @param {object} options
-   * @param {string} options.address Of the game, `ws://` or `wss://`.
+   * @param {string} options.address Address of the game, `ws://` or `wss://`.
    * @param {() => void} options.onOpen A new connection is open: all earlier state is void.
    * @param {(message: ServerMessage) => void} options.onMessage
    * @param {(status: Status) => void} options.onStatus
@@ -157,7 +157,7 @@ export class Connection {
     const timer = this.#timer;
     const known = this.#wasOpen ? (REASONS.get(code) ?? 'The connection broke.') : undefined;
     const reason = known ?? (await reasonOfRefusal());
-    // The next attempt may have started in the meantime.
+    // The next attempt may have started while the health request was pending.
     if (this.#timer === timer) this.options.onStatus({ is: 'waiting', reason, until });
   }
 }

@@ -214,7 +214,7 @@ async function ask() {
     state.textContent = 'up';
     state.className = 'good';
   } catch (error) {
-    state.textContent = `no answer (${error instanceof Error ? error.message : error})`;
+    state.textContent = `no response (${error instanceof Error ? error.message : error})`;
     state.className = 'bad';
   }
   show();

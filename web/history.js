@@ -1,5 +1,5 @@
 /**
- * Samples of a server's metrics, one per second, and the rates between consecutive ones.
+ * Samples of a server's metrics, one per second, with rates between consecutive samples.
  *
  * @module history
  */
@@ -34,7 +34,7 @@ export const SECONDS_KEPT = 600;
  * @property {number} governor Level; 0 is the configured quality.
  * @property {number} governorMax The highest level.
  * @property {number} flushMs
- * @property {number} returned Players who reconnected at their positions.
+ * @property {number} returned Players that reconnected at their positions.
  * @property {Cluster} [cluster] Present if the server belongs to a cluster.
  */
 
@@ -52,7 +52,7 @@ export const SECONDS_KEPT = 600;
 const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
 
 /**
- * Derives a sample from two consecutive responses; none without a previous one, or when the server restarted in between.
+ * Derives a sample from two consecutive responses. Returns none without a previous response, or if the server has restarted.
  * @param {Metrics} metrics
  * @param {number} at
  * @param {{ metrics: Metrics, at: number } | undefined} before
@@ -120,13 +120,13 @@ export class History {
 }
 
 /**
- * Smallest number for each prefix, and its factor.
+ * Smallest number that gets each prefix, its factor, and the prefix.
  * @type {[number, number, string][]}
  */
 const PREFIXES = [[1e9, 1e9, 'G'], [1e6, 1e6, 'M'], [1e4, 1e3, 'k']];
 
 /**
- * A number with few digits and its unit: 1,234 B/s or 12.3 kB/s.
+ * Formats a number with few digits and its unit: 1,234 B/s or 12.3 kB/s.
  * @param {number} value
  * @param {string} unit Empty for a plain number.
  */

@@ -18,21 +18,21 @@ const KEYS = new Map([
   ['ArrowRight', [1, 0]],
 ]);
 
-/** Distance of a drag from its start that means a direction, in CSS pixels. */
+/** Distance from its start at which a drag gives a direction, in CSS pixels. */
 const DRAG_PX = 16;
 
-/** Longest touch without movement that is an attack, in milliseconds. */
+/** Longest touch without movement that counts as an attack, in milliseconds. */
 const TAP_MS = 250;
 
 /**
- * The direction a drag points to: one of eight, or none.
- * @param {number} x Right, in CSS pixels.
- * @param {number} y Down, in CSS pixels.
+ * Returns the direction of a drag: one of eight, or none.
+ * @param {number} x Distance to the right, in CSS pixels.
+ * @param {number} y Distance downwards, in CSS pixels.
  * @returns {[Part, Part]}
  */
 export function dragDirection(x, y) {
   if (Math.hypot(x, y) < DRAG_PX) return [0, 0];
-  // A part counts from 22.5 degrees off the other axis on.
+  // An axis counts if the drag is at least 22.5 degrees off the other axis.
   const reach = Math.hypot(x, y) * Math.sin(Math.PI / 8);
   const part = (/** @type {number} */ along) => /** @type {Part} */ (Math.abs(along) < reach ? 0 : Math.sign(along));
   return [part(x), part(y)];
@@ -96,7 +96,7 @@ export class Input {
     }
   }
 
-  /** Releases everything: key releases in another window are not seen here. */
+  /** Releases all keys and the drag: the page does not receive key releases in another window. */
   release() {
     this.#pressed.clear();
     this.#drag = undefined;

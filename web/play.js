@@ -14,10 +14,10 @@ import { ATTACK_MS, STEP_MS, World } from './world.js';
 /** @import { Part } from './protocol.js' */
 /** @import { Status } from './connection.js' */
 
-/** Interval of MOVEs of a standing player, in milliseconds: the acks measure the ping. */
+/** Interval between MOVEs of a standing player, in milliseconds: their acks measure the ping. */
 const STANDING_MS = 2_000;
 
-/** Most steps caught up after a slow frame. */
+/** Maximum number of steps made up after a slow frame. */
 const STEPS_AT_ONCE_MAX = 3;
 
 /** Interval between two updates of the figures, in milliseconds. */
@@ -70,7 +70,7 @@ class Play {
       help.hidden = !help.hidden;
       /** @type {HTMLElement} */ (event.target).setAttribute('aria-expanded', String(!help.hidden));
     });
-    // Keys held while the page is hidden may be released unseen, so the player stops.
+    // The page may miss the release of a key while it is hidden, so the player stops.
     document.addEventListener('visibilitychange', () => document.hidden && this.#stop());
     requestAnimationFrame((now) => this.#frame(now));
   }
@@ -143,7 +143,7 @@ class Play {
   }
 
   /**
-   * Makes the steps that are due.
+   * Ends an attack that is over, and makes the steps that are due.
    * @param {number} now
    */
   #live(now) {
@@ -182,7 +182,7 @@ class Play {
   #showWait({ reason, until }, now) {
     const text = `${reason} Trying again in ${Math.max(Math.ceil((until - now) / 1000), 1)} s.`;
     const notice = element('notice-text');
-    // Only on a change: screen readers announce it.
+    // Only on a change: screen readers announce every write.
     if (notice.textContent !== text) notice.textContent = text;
   }
 

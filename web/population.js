@@ -8,17 +8,17 @@
 const ASK_MS_MIN = 2_000;
 const ASK_MS_MAX = 5_000;
 
-/** Timeout of a request, and how long a response is shown without a newer one, in milliseconds. */
+/** Timeout of a request, and the time for which a response is shown without a newer one, in milliseconds. */
 const PATIENCE_MS = 5_000;
 const ANSWER_MS_MAX = 15_000;
 
 /**
- * The server's response. `isAlone`: the server belongs to no cluster, so all players that the page knows are on it.
+ * The server's response. `isAlone`: the server belongs to no cluster, so all players in view are on it.
  * @typedef {{ players: number, isAlone: boolean }} Answer
  */
 
 /**
- * Asks the server of this page.
+ * Requests the number of players from the server of this page.
  * @param {typeof fetch} ask
  * @returns {Promise<Answer>}
  */
@@ -45,7 +45,7 @@ export class Population {
     this.ask = ask;
   }
 
-  /** Resets the number: a new connection may lead to another server. */
+  /** Forgets the number of players: a new connection may lead to another server. */
   forget() {
     this.#connection += 1;
     this.#answer = undefined;
@@ -71,7 +71,8 @@ export class Population {
   }
 
   /**
-   * Players on the server. Players that entered the view after the last answer, and the page's own bots, count at once.
+   * Returns the number of players on the server. Players that entered the view after the last response, and the page's own bots,
+   * count immediately.
    * @param {number} known Players that the page knows of, the own player included.
    * @param {number} now
    * @returns {number | undefined}

@@ -2,7 +2,7 @@
  * The game's binary protocol: every message of both sides, from bytes to objects and back. No dependencies; runs in browsers
  * and in Node.js. One binary WebSocket message carries one of these messages; integers are little-endian.
  *
- * A client needs `encodeClient` and `decodeServer`; the other two are for servers, proxies and tests.
+ * A client needs `encodeClient` and `decodeServer`; the other two functions are for servers, proxies and tests.
  *
  * ```js
  * socket.binaryType = 'arraybuffer';
@@ -26,7 +26,7 @@
 /**
  * A player in GAME_STATE and PLAYER_JOINED.
  * @typedef {object} Entry
- * @property {number} id 1001 and more; never used twice while the server runs.
+ * @property {number} id 1001 or higher; never reused while the server runs.
  * @property {number} x World units from the left edge, 0 to 65535.
  * @property {number} y World units from the top edge, 0 to 65535.
  * @property {Part} dx Direction of movement along x.
@@ -37,7 +37,7 @@
 
 /**
  * A message from a client. In `move`, `x` and `y` are the client's own position *after* that step, in whole world units; both or
- * neither. In `attack` they are the point on the screen aimed at, which servers ignore; both or neither.
+ * neither. In `attack` they are the screen point that the player aims at, which servers ignore; both or neither.
  * @typedef {{ type: 'join' }
  *   | { type: 'leave' }
  *   | { type: 'move', dx: Part, dy: Part, sequence: number, x?: number, y?: number }
@@ -48,7 +48,7 @@
  */
 
 /**
- * A message from the server. Positions are world units; `ack` is the answer to the MOVE of that sequence.
+ * A message from the server. Positions are world units; `ack` acknowledges the MOVE with that sequence number.
  * @typedef {{ type: 'gameState', players: Entry[] }
  *   | { type: 'ack', id: number, x: number, y: number, sequence: number }
  *   | { type: 'joined', player: Entry }
@@ -60,7 +60,7 @@
 
 /**
  * The payload of a binary WebSocket message: a buffer, or a view of one, such as `Uint8Array`, `DataView` or Node's `Buffer`.
- * A view counts from its offset and for its length.
+ * A view is read from its offset, for its length.
  * @typedef {ArrayBufferLike | ArrayBufferView} Bytes
  */
 
@@ -89,7 +89,7 @@ const GAME_STATE_HEAD_BYTES = 5;
 const FLAG_RIGHT = 0x80;
 /** @type {State[]} */
 const STATES = ['idle', 'moving', 'attacking'];
-/** Longest text repeated in an error message. */
+/** Longest text quoted in an error message. */
 const SHOWN_CHARACTERS_MAX = 40;
 const U8_MAX = 0xff;
 const U16_MAX = 0xffff;
@@ -143,7 +143,7 @@ export function encodeClient(message) {
       return bytesOf(out);
     }
     default:
-      throw new ProtocolError(`no message of a client: type ${shown(/** @type {{ type?: unknown }} */ (message).type)}`);
+      throw new ProtocolError(`not a client message: type ${shown(/** @type {{ type?: unknown }} */ (message).type)}`);
   }
 }
 
@@ -151,7 +151,7 @@ export function encodeClient(message) {
  * Decodes a client's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ClientMessage}
- * @throws {ProtocolError} The payload is not a message of a client.
+ * @throws {ProtocolError} The payload is not a client message.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export function decodeClient(payload) {
@@ -238,7 +238,7 @@ export function encodeServer(message) {
       return bytesOf(out);
     }
     default:
-      throw new ProtocolError(`no message of a server: type ${shown(/** @type {{ type?: unknown }} */ (message).type)}`);
+      throw new ProtocolError(`not a server message: type ${shown(/** @type {{ type?: unknown }} */ (message).type)}`);
   }
 }
 
@@ -246,7 +246,7 @@ export function encodeServer(message) {
  * Decodes a server's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ServerMessage}
- * @throws {ProtocolError} The payload is not a message of a server.
+ * @throws {ProtocolError} The payload is not a server message.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export function decodeServer(payload) {

@@ -9,13 +9,13 @@ import { WORLD_SIDE } from './world.js';
 
 /** @import { World } from './world.js' */
 
-/** Most units along the longer side of the screen. */
+/** Maximum number of units along the longer side of the screen. */
 const UNITS_SHOWN_MAX = 1100;
 
-/** Fewest CSS pixels per unit, so that characters are not too small. */
+/** Minimum number of CSS pixels per unit, so that characters are not too small. */
 const PX_PER_UNIT_MIN = 0.9;
 
-/** Most names shown, those of the nearest players; more would be unreadable. */
+/** Maximum number of names, shown for the nearest players. More would be unreadable. */
 const NAMES_MAX = 60;
 
 const TILE_UNITS = 100;
@@ -25,7 +25,7 @@ const MINIMAP_MARGIN_PX = 12;
 /** Interval between two redraws of the minimap, in milliseconds. */
 const MINIMAP_MS = 100;
 
-/** Time constant of the camera, in milliseconds: it covers two thirds of its way in this time. */
+/** Time constant of the camera, in milliseconds: the camera covers about two thirds of its distance in this time. */
 const CAMERA_MS = 120;
 
 const COLOURS = {
@@ -78,13 +78,13 @@ export class Scene {
     return { width: units(this.canvas.clientWidth), height: units(this.canvas.clientHeight) };
   }
 
-  /** Where the own player is drawn, in CSS pixels from the left edge. */
+  /** Horizontal position at which the own player is drawn, in CSS pixels from the left edge. */
   get ownX() {
     return this.canvas.clientWidth / 2;
   }
 
   /**
-   * Draws the scene at a time.
+   * Draws the scene as of `now`.
    * @param {World} world
    * @param {number} now
    * @param {boolean} isStill Without animation and without a gliding camera.

@@ -1,12 +1,12 @@
 /**
- * The characters, drawn once in every colour, pose and direction, and copied from there.
+ * The sprites: each character is drawn once in every color, pose and direction, and copied from there.
  *
  * @module sprites
  */
 
 /** @import { State } from './protocol.js' */
 
-/** Size of one picture in units; the character stands with its feet in the middle of the lower part. */
+/** Size of a sprite in units. The feet of the character are centered horizontally, at `FEET_Y`. */
 const SPRITE_WIDTH = 48;
 const SPRITE_HEIGHT = 48;
 const FEET_Y = 42;
@@ -20,14 +20,14 @@ const FIRST = { idle: 0, moving: FRAMES.idle, attacking: FRAMES.idle + FRAMES.mo
 const FRAME_MS = { idle: 600, moving: 90, attacking: 200 };
 
 /**
- * The hue of a player, in degrees: players with consecutive ids get distant hues.
+ * Returns the hue of a player, in degrees. Players with consecutive ids get distant hues.
  * @param {number} id
  */
 export const hueOf = (id) => ((id * 5) % HUES) * (360 / HUES);
 
-/** All pictures of all characters. */
+/** The sprites of all characters. */
 export class Sprites {
-  /** @param {number} scale Pixels of the screen for one unit. */
+  /** @param {number} scale Screen pixels per unit. */
   constructor(scale) {
     this.scale = scale;
     this.width = Math.ceil(SPRITE_WIDTH * scale);
@@ -39,7 +39,7 @@ export class Sprites {
         for (let frame = 0; frame < FRAMES[state]; frame += 1) {
           context.save();
           context.translate((FIRST[state] + frame) * this.width + this.width / 2, row * this.height);
-          // Clips the drawing to its own picture.
+          // Clips the drawing to its own sprite.
           context.beginPath();
           context.rect(-this.width / 2, 0, this.width, this.height);
           context.clip();
@@ -53,7 +53,7 @@ export class Sprites {
   }
 
   /**
-   * Copies a character to where its feet are, in pixels of the screen.
+   * Copies a character with its feet at (`x`, `y`), in screen pixels.
    * @param {CanvasRenderingContext2D} context
    * @param {{ id: number, facing: 'left' | 'right', state: State, since: number }} who `since`: milliseconds in this state.
    * @param {number} x
@@ -84,7 +84,7 @@ export class Sprites {
  * @param {OffscreenCanvasRenderingContext2D} context
  * @param {number} hue
  * @param {State} state
- * @param {number} part How far the animation is, from 0 to 1.
+ * @param {number} part Progress of the animation, from 0 to 1.
  */
 function drawCharacter(context, hue, state, part) {
   const swing = state === 'moving' ? Math.sin(part * 2 * Math.PI) : 0;
@@ -117,7 +117,7 @@ function drawCharacter(context, hue, state, part) {
   ellipse(context, lean * 1.5 + 2, 12.5 - bob, 1.3, 1.8);
   ellipse(context, lean * 1.5 + 5.5, 12.5 - bob, 1.2, 1.8);
 
-  // The arm, and in it a blade that comes down from behind the head.
+  // The arm, and in its hand a blade that swings down from behind the head.
   const angle = state === 'attacking' ? -2.2 + part * 3.2 : state === 'moving' ? 0.9 + swing * 0.4 : 1.1;
   const [handX, handY] = [lean + 4 + Math.cos(angle) * 7, 25 - bob + Math.sin(angle) * 7];
   context.strokeStyle = dark;
@@ -133,8 +133,8 @@ function drawCharacter(context, hue, state, part) {
  * @param {OffscreenCanvasRenderingContext2D} context
  * @param {number} x
  * @param {number} y
- * @param {number} width Half of it.
- * @param {number} height Half of it.
+ * @param {number} width Half the width.
+ * @param {number} height Half the height.
  */
 function ellipse(context, x, y, width, height) {
   context.beginPath();

@@ -1,16 +1,16 @@
 /**
- * The client's state of the world: the own player, predicted ahead of the server, and the other players as received. Pure:
- * the caller passes in times, in milliseconds of a monotonic clock.
+ * The client's state of the world: the own player, predicted ahead of the server, and the other players as received. The
+ * module is pure: the caller passes in times, in milliseconds of a monotonic clock.
  *
  * @module world
  */
 
 /** @import { ClientMessage, Entry, Part, ServerMessage, State } from './protocol.js' */
 
-/** Time of one step of a walking player, in milliseconds. */
+/** Duration of one step of a walking player, in milliseconds. */
 export const STEP_MS = 1000 / 24;
 
-/** Units that a step goes along each axis. */
+/** Units that a step covers along each axis. */
 export const STEP_UNITS = 4;
 
 /** Duration of an attack, in milliseconds. */
@@ -21,20 +21,20 @@ export const WORLD_SIDE = 2000;
 
 const UNITS_PER_MS = STEP_UNITS / STEP_MS;
 
-/** Time constant of a fading correction, in milliseconds: a third remains after this time. */
+/** Time constant of a fading correction, in milliseconds: about a third remains after this time. */
 const CORRECTION_MS = 80;
 
 /** Largest correction that fades, in units; a larger one is applied immediately. */
 const CORRECTION_UNITS_MAX = 120;
 
-/** Most steps without an ack; older ones count as acknowledged. */
+/** Maximum number of steps without an ack; older ones count as acknowledged. */
 const PENDING_MAX = 240;
 
 /** @param {number} units */
 const clamp = (units) => Math.min(Math.max(units, 0), WORLD_SIDE);
 
 /**
- * The difference between a player's position and where it is drawn, which fades.
+ * The difference between a player's position and its drawn position. It fades with time.
  */
 class Correction {
   x = 0;
@@ -42,7 +42,7 @@ class Correction {
   at = 0;
 
   /**
-   * Adds a correction of the position, which the drawn position follows.
+   * Adds a correction of the position. The drawn position follows gradually.
    * @param {number} dx
    * @param {number} dy
    * @param {number} now
@@ -77,7 +77,7 @@ export class Remote {
     /** @type {Part} */
     this.dy = entry.dy;
     this.facing = entry.facing;
-    /** Start of its attack; in the far past without one. */
+    /** Start of the attack; `-Infinity` without one. */
     this.attackedAt = entry.state === 'attacking' ? now : -Infinity;
     this.cameAt = now;
     this.at = now;
@@ -92,7 +92,7 @@ export class Remote {
   }
 
   /**
-   * Takes its position from the server.
+   * Sets the position to one received from the server.
    * @param {number} x
    * @param {number} y
    * @param {number} now
@@ -137,7 +137,7 @@ export class Own {
   #sequence = 0;
   /** @type {{ sequence: number, dx: number, dy: number, x: number, y: number, sentAt: number }[]} */
   #pending = [];
-  /** Where it was drawn at the start of the last step. */
+  /** Drawn position at the start of the last step. */
   #before;
 
   /** @param {Entry} entry */
@@ -217,7 +217,7 @@ export class Own {
   }
 
   /**
-   * Interpolates between the last two steps, so that it moves evenly at any frame rate.
+   * Interpolates between the last two steps, so that the player moves evenly at any frame rate.
    * @param {number} now
    */
   #along(now) {
@@ -274,7 +274,7 @@ export class World {
   }
 
   /**
-   * Applies a GAME_STATE, which has all players in view. In the first one, the own player has the highest id.
+   * Applies a GAME_STATE, which lists all players in view. In the first one, the own player has the highest id.
    * @param {Entry[]} players
    * @param {number} now
    */

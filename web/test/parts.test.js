@@ -20,7 +20,7 @@ test('the backoff grows to a bound and has jitter', () => {
   assert.equal(waitMs(50, () => 0), 5_000);
 });
 
-test('a refusal has a reason from the health response, or a generic one', async () => {
+test('the reason of a refusal comes from the health response, or is generic', async () => {
   const answer = (status) => async () => ({ json: async () => ({ status }) });
   assert.match(await reasonOfRefusal(answer('draining')), /shutting down/);
   assert.match(await reasonOfRefusal(answer('healthy')), /full/);
@@ -50,7 +50,7 @@ test('the number of players is unknown until the first response and then follows
   assert.equal(at(0).count(1), undefined);
   const first = at(0).follow(1);
   at(10).follow(2);
-  assert.equal(questions.length, 1, 'one question at a time');
+  assert.equal(questions.length, 1, 'one request at a time');
   assert.equal(at(10).count(2), undefined);
   questions[0].answer({ players: 6, isAlone: true });
   await first;
@@ -88,7 +88,7 @@ test('a number of players that is stale or from an earlier connection is not sho
   assert.equal(at(15_003).count(1), 4);
 });
 
-test('a drag means one of eight directions, or none', () => {
+test('a drag gives one of eight directions, or none', () => {
   assert.deepEqual(dragDirection(3, 4), [0, 0]);
   assert.deepEqual(dragDirection(60, 5), [1, 0]);
   assert.deepEqual(dragDirection(-40, 40), [-1, 1]);

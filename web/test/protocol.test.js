@@ -94,9 +94,9 @@ test('a value out of range throws an error that names the field', () => {
     [{ ...move, sequence: 1n }, /^sequence a bigint: expected a whole number/],
     [{ ...move, dx: 'x'.repeat(1_000_000) }, /^dx a string: expected -1, 0 or 1$/],
     [{ type: 'attack', x: '1', y: Symbol('s') }, /^x "1": expected a number$/],
-    [{ type: 'dance' }, /^no message of a client: type "dance"$/],
-    [{}, /^no message of a client: type undefined$/],
-    [{ type: Object.create(null) }, /^no message of a client: type an Object$/],
+    [{ type: 'dance' }, /^not a client message: type "dance"$/],
+    [{}, /^not a client message: type undefined$/],
+    [{ type: Object.create(null) }, /^not a client message: type an Object$/],
   ]) {
     assert.throws(() => protocol.encodeClient(message), { name: 'ProtocolError', message: complaint });
   }
@@ -107,7 +107,7 @@ test('a value out of range throws an error that names the field', () => {
     [{ type: 'gameState', players: [null] }, /^player null: expected an object$/],
     [{ type: 'joined' }, /^player undefined: expected an object$/],
     [{ type: 'joined', player: { ...entry, x: 0, state: 'asleep' } }, /^state "asleep": expected idle, moving or attacking$/],
-    [{ type: 'dance' }, /^no message of a server: type "dance"$/],
+    [{ type: 'dance' }, /^not a server message: type "dance"$/],
   ]) {
     assert.throws(() => protocol.encodeServer(message), { name: 'ProtocolError', message: complaint });
   }

@@ -2,7 +2,7 @@
  * The game's binary protocol: every message of both sides, from bytes to objects and back. No dependencies; runs in browsers
  * and in Node.js. One binary WebSocket message carries one of these messages; integers are little-endian.
  *
- * A client needs `encodeClient` and `decodeServer`; the other two are for servers, proxies and tests.
+ * A client needs `encodeClient` and `decodeServer`; the other two functions are for servers, proxies and tests.
  *
  * ```js
  * socket.binaryType = 'arraybuffer';
@@ -16,7 +16,7 @@ export type Part = -1 | 0 | 1;
 export type State = 'idle' | 'moving' | 'attacking';
 export type Entry = {
     /**
-     * 1001 and more; never used twice while the server runs.
+     * 1001 or higher; never reused while the server runs.
      */
     id: number;
     /**
@@ -111,7 +111,7 @@ export type Bytes = ArrayBufferLike | ArrayBufferView;
 /**
  * A player in GAME_STATE and PLAYER_JOINED.
  * @typedef {object} Entry
- * @property {number} id 1001 and more; never used twice while the server runs.
+ * @property {number} id 1001 or higher; never reused while the server runs.
  * @property {number} x World units from the left edge, 0 to 65535.
  * @property {number} y World units from the top edge, 0 to 65535.
  * @property {Part} dx Direction of movement along x.
@@ -121,7 +121,7 @@ export type Bytes = ArrayBufferLike | ArrayBufferView;
  */
 /**
  * A message from a client. In `move`, `x` and `y` are the client's own position *after* that step, in whole world units; both or
- * neither. In `attack` they are the point on the screen aimed at, which servers ignore; both or neither.
+ * neither. In `attack` they are the screen point that the player aims at, which servers ignore; both or neither.
  * @typedef {{ type: 'join' }
  *   | { type: 'leave' }
  *   | { type: 'move', dx: Part, dy: Part, sequence: number, x?: number, y?: number }
@@ -131,7 +131,7 @@ export type Bytes = ArrayBufferLike | ArrayBufferView;
  *   | { type: 'viewport', width: number, height: number }} ClientMessage
  */
 /**
- * A message from the server. Positions are world units; `ack` is the answer to the MOVE of that sequence.
+ * A message from the server. Positions are world units; `ack` acknowledges the MOVE with that sequence number.
  * @typedef {{ type: 'gameState', players: Entry[] }
  *   | { type: 'ack', id: number, x: number, y: number, sequence: number }
  *   | { type: 'joined', player: Entry }
@@ -142,7 +142,7 @@ export type Bytes = ArrayBufferLike | ArrayBufferView;
  */
 /**
  * The payload of a binary WebSocket message: a buffer, or a view of one, such as `Uint8Array`, `DataView` or Node's `Buffer`.
- * A view counts from its offset and for its length.
+ * A view is read from its offset, for its length.
  * @typedef {ArrayBufferLike | ArrayBufferView} Bytes
  */
 /** First byte of each message. */
@@ -180,7 +180,7 @@ export declare function encodeClient(message: ClientMessage): Uint8Array<ArrayBu
  * Decodes a client's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ClientMessage}
- * @throws {ProtocolError} The payload is not a message of a client.
+ * @throws {ProtocolError} The payload is not a client message.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export declare function decodeClient(payload: Bytes): ClientMessage;
@@ -196,7 +196,7 @@ export declare function encodeServer(message: ServerMessage): Uint8Array<ArrayBu
  * Decodes a server's message from the payload of one binary WebSocket message.
  * @param {Bytes} payload
  * @returns {ServerMessage}
- * @throws {ProtocolError} The payload is not a message of a server.
+ * @throws {ProtocolError} The payload is not a server message.
  * @throws {TypeError} The payload is neither a buffer nor a view of one.
  */
 export declare function decodeServer(payload: Bytes): ServerMessage;
