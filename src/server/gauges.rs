@@ -13,7 +13,7 @@ impl Server {
         Gauges {
             players: self.engine.players() as u64,
             uptime_ms: self.uptime_ms(),
-            // The pool counts the loop's thread, and the log has one. Waiting threads (watchdog, store, bus) are left out.
+            // The pool counts the loop's thread, and the log has one. The watchdog, store and bus threads are left out.
             threads: pool.threads() as u64 + 1,
             resident_bytes: os::resident_bytes(),
             cpu_ns_total: os::process_cpu_ns(),

@@ -154,7 +154,7 @@ pub struct Server {
     started_ns: u64,
     /// Off-CPU time since the start that counts as suspension, in nanoseconds.
     paused_ns: u64,
-    /// Earliest possible arrival of the input that the current events report, in nanoseconds: `polled_ns` before their poll.
+    /// Earliest possible arrival of the input that the current events report, in nanoseconds: the `polled_ns` before their poll.
     not_ready_ns: u64,
     /// Start of the last poll that reported all ready sockets, in nanoseconds.
     polled_ns: u64,

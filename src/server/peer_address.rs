@@ -360,8 +360,8 @@ impl Server {
         matches!(self.peer_addresses.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
     }
 
-    /// Counts an upgrade for its client's address, which a trusted proxy in front reports. An upgrade above the
-    /// limit is refused unless it may take over a connection.
+    /// Counts an upgrade for its client's address; behind a trusted proxy, the address that the proxy reports. An
+    /// upgrade above the limit is refused unless it may take over a connection.
     pub(super) fn check_upgrade(
         &mut self,
         token: Token,

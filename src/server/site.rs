@@ -14,7 +14,7 @@ use crate::ops::metrics::Refused;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
-/// For responses to requests for files with encoded variants: a cache must not serve a variant to a client that does not
+/// For files with encoded variants: a cache must not serve a variant to a client that does not
 /// accept it.
 const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 

@@ -1,4 +1,5 @@
-//! Lookups find the files of the directory and none outside it; loads skip links, hidden names and excess.
+//! Lookups find only files of the directory. Loads skip hidden names and links that lead outside, and refuse
+//! directories over the limits.
 
 use std::{
     env, fs,
