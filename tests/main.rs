@@ -19,8 +19,8 @@
 //! - `fixtures`: recordings of real browsers
 //! - `page`: Node tests of the pages, run by `make test-page`
 //!
-//! No test sleeps for a fixed time to let something happen: tests wait for a condition, with one generous deadline.
-//! A test that asserts an absence observes for a fixed time.
+//! Tests wait for conditions, with one generous deadline. They sleep only to let a known time pass, such as an expiry. A
+//! test that asserts an absence observes for a fixed time.
 
 // The test harness captures only the output of these macros.
 #![allow(clippy::print_stderr, clippy::print_stdout)]

@@ -55,7 +55,7 @@ fn a_closing_connection_stays_open_while_its_response_is_read() {
         request_text("GET", "/file.bin", &["Connection: Upgrade", "Upgrade: h2c"]),
     ];
     let readers = requests.map(|request| {
-        // More than five seconds in total.
+        // A whole read takes more than five seconds.
         thread::spawn(move || {
             let (mut raw, read) = take(address, &request, 32 << 10, Duration::from_millis(40));
             assert_eq!(read, LENGTH, "{request}");
@@ -72,7 +72,7 @@ fn a_closing_connection_stays_open_while_its_response_is_read() {
 fn the_keepalive_timeout_starts_at_the_last_byte() {
     let server = serve_file("kept-alive", Settings::new());
     let request = request_text("GET", "/file.bin", &[]);
-    // Longer than an idle connection is kept open.
+    // The whole read takes eleven seconds.
     let (mut raw, read) = take(server.address(), &request, 32 << 10, Duration::from_millis(85));
     assert_eq!(read, LENGTH);
     thread::sleep(Duration::from_millis(1_500));

@@ -13,7 +13,7 @@ use crate::support::raw::{BINARY, CLOSE, FIN, Raw, UPGRADE, masked};
 use crate::support::wait::{poll_until_within, wait_until};
 use crate::support::{Client, DEADLINE, Server, Settings, wait_for_acks};
 
-/// Time between two bytes of a head, which exceeds every deadline.
+/// Time between two bytes. At this pace, a whole head takes longer than every deadline.
 const BYTE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Sends a head byte by byte until the server closes the connection. Returns the response.
@@ -106,7 +106,7 @@ fn an_incomplete_frame_does_not_keep_a_connection_alive() {
     let mut reader = Raw::upgraded(server.address());
     let mut writer = reader.writer();
     let trickle = thread::spawn(move || {
-        // Sixty-four bytes at this pace take longer than the idle timeout.
+        // Sixty-four bytes at twice this pace take longer than the idle timeout.
         for byte in masked(FIN | BINARY, &[6; 64]) {
             if !writer.send(&[byte]) {
                 return;

@@ -9,7 +9,7 @@ use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::poll_until_within;
 use crate::support::{Client, DEADLINE, Settings, poll_until, wait_for_acks};
 
-/// Length of the suspension, longer than every deadline.
+/// Length of the suspension, longer than the timeouts that the test sets.
 const SUSPENSION: Duration = Duration::from_secs(10);
 
 /// Time between two MOVEs of a client.

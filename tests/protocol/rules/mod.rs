@@ -1,6 +1,6 @@
 //! Requirements of the existing browser client, rule by rule, over real sockets.
 //!
-//! The replicas of the clients check most rules. Every wait fails as soon as one of them finds a violation,
+//! The replicas of the clients check most rules. Every wait fails as soon as a replica finds a violation,
 //! such as a second JOINED, a message about a player that is not shown, or a surplus ack.
 
 mod attack;

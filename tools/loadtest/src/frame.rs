@@ -28,7 +28,7 @@ pub enum FrameError {
     Unexpected(u8),
     /// A masked frame, which only clients send.
     Masked,
-    /// A payload of 64 KiB or more (4,096 entries, the largest limit of a server, need 45 KiB), or of more than 125
+    /// A payload of 64 KiB or more (4,096 entries, the largest limit of a server, need 45 kB), or of more than 125
     /// bytes in a control frame.
     TooLong,
 }

@@ -1,7 +1,7 @@
 //! Load test: thousands of players on one core, and a verdict on the server.
 //!
-//! The load is an open loop: actions are scheduled in advance, and the latency of a MOVE counts from its due time, even
-//! during a stall of the server. A sample of the clients, the viewers, keeps a replica of the world as the browser does.
+//! The load is an open loop: actions are scheduled in advance. The latency of a MOVE counts from its due time, even if the
+//! server stalls. A sample of the clients, the viewers, keeps a replica of the world as the browser does.
 //! The replicas are compared with the true positions once all players stand still.
 //!
 //! The library shares its sockets, frames and handshake with other tools. The other modules are private to the
