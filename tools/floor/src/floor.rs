@@ -47,7 +47,7 @@ pub struct Floor {
     schedule: Schedule,
     /// The content of every flush.
     flush: Vec<u8>,
-    /// Fraction of a flush carried over to the next tick.
+    /// Due flushes that the next tick takes over, with their fraction.
     flushes_owed: f64,
     /// Clients left to flush in this round, and the slab key of the next one.
     round_left: usize,

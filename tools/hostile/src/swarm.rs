@@ -63,7 +63,7 @@ pub struct Swarm {
     poll: Poll,
     signals: StopSignals,
     peers: Vec<Peer>,
-    /// Counts for each kind of the options.
+    /// Counts by kind, in the order of the options.
     counts: Vec<Counts>,
     /// Scheduled tasks: time, peer, and number of its connection.
     agenda: BinaryHeap<Reverse<(u64, usize, u32, Task)>>,

@@ -1,7 +1,7 @@
 //! Compares a client's replica with the true positions once all players stand still. Pure.
 //!
-//! The server shows the nearest players, with hysteresis. A visible player counts as nearer than it is: a new one
-//! replaces it only when nearer than [`NEWCOMER_FACTOR`] times its distance. If the interest set is full, a player is
+//! The server shows the nearest players, with hysteresis: a new player replaces a visible one only if it is nearer than
+//! [`NEWCOMER_FACTOR`] times the distance of the visible one. If the interest set is full, a player is
 //! *missing* when it is nearer than that fraction of the distance of the farthest visible player. Otherwise it is
 //! missing whenever it is inside the viewport.
 
@@ -158,7 +158,7 @@ fn check_sprite(sprite: &Sprite, pose: &Pose) -> Vec<Difference> {
 
 fn missing(viewpoint: &Viewpoint, sprites: &[Sprite], truth: &Truth, farthest: f64) -> Vec<Difference> {
     let shown: HashSet<PlayerId> = sprites.iter().map(|sprite| sprite.id).collect();
-    // A slot freed by a foreign player is filled only at the next interest update.
+    // The server fills a slot that a foreign player has freed only at the next interest update.
     let is_full = sprites.len() + viewpoint.foreign_players >= viewpoint.max_visible;
     let reach = if is_full { farthest * NEWCOMER_FACTOR - ROUNDING_UNITS } else { f64::INFINITY };
     let half = |side: u16| f64::from(side.max(VIEWPORT_SIDE_MIN) / 2);

@@ -165,7 +165,7 @@ impl Load {
             let sprites = self.viewers.screen(viewer, now_ns);
             replicas.compared += 1;
             replicas.sprites += sprites.len();
-            // Players in the truth are not looked up here.
+            // `compare` calls the closure only for ids of no playing client.
             for found in compare(&viewpoint, &sprites, &truth, |id| self.churn.ids.contains(id)) {
                 *replicas.faults.entry(found.fault).or_default() += 1;
                 if replicas.examples.len() < EXAMPLES_MAX {
