@@ -108,7 +108,8 @@ pub const ENTER_PRESENCE_MS: u32 = 250;
 /// changes. They don't count towards `MAX_CONNECTIONS`. At the bound, the player due next is removed early.
 pub const LINGERING_MAX: usize = 1_024;
 
-/// Shortest time between two snapshots for one viewer, in milliseconds, regardless of how many players jump.
+/// Shortest time between a snapshot and the next one that a jump causes for the same viewer, in milliseconds,
+/// regardless of how many players jump.
 pub const JUMP_SYNC_PAUSE_MS: u32 = 2_000;
 
 /// Interest updates per viewer and second while the server is not under load.
@@ -133,7 +134,7 @@ pub const RECONNECT_INTERVAL_MS: u16 = 1_000;
 /// connection that doesn't answer is replaced by the new one.
 pub const RECONNECT_PING_MS: u64 = 1_000;
 
-/// Largest number of handshakes waiting for that pong or for other nodes. A further one gets a fresh player
+/// Largest number of handshakes waiting for that reply or for other nodes. A further one gets a fresh player
 /// immediately. Half of [`HTTP_CONNECTIONS_MAX`], so that the other half stays free for all other requests.
 pub const RECONNECTS_PENDING_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
 

@@ -309,7 +309,7 @@ impl Shared {
         self.primary_losses.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Returns the bytes with their tag for this channel or key; without a secret, the bytes alone.
+    /// Returns the bytes with their tag for this channel or key; without a secret, only the bytes.
     fn tagged<'a>(&self, place: &str, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let Some(authenticator) = &self.authenticator else { return Cow::Borrowed(bytes) };
         let mut tagged = Vec::with_capacity(bytes.len() + TAG_BYTES);

@@ -186,7 +186,7 @@ impl Governor {
         self.level = level;
     }
 
-    /// Returns an upper bound on how busy the event loop would be one level lower, in percent.
+    /// Returns an upper bound on the event loop's busy share at the next lower level, in percent.
     fn busy_percent_after_restore(&self, busy_percent: u64, replication_percent: u64) -> u64 {
         let (here, below) = (self.levels[self.level], self.levels[self.level - 1]);
         let grown = |work: u64, above: u64, under: u64| (work * above).div_ceil(under);

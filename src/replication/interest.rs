@@ -1,12 +1,12 @@
 //! Interest management: a viewer sees the nearest `max_visible` entities inside its rectangle, with
 //! hysteresis on both bounds.
 //!
-//! * Distance: an entity enters inside the rectangle and leaves more than [`INTEREST_LEAVE_MARGIN`] outside
-//!   it.
+//! * Distance: an entity enters inside the rectangle, and leaves when it is more than
+//!   [`INTEREST_LEAVE_MARGIN`] outside.
 //! * Rank: with more candidates than capacity, a member's distance is multiplied by
 //!   [`HYSTERESIS_DISTANCE_FACTOR`]. A newcomer replaces a member only if it is clearly nearer.
-//! * Time: a member stays for the dwell time wherever it moves, since a client can't remove a sprite while it
-//!   is loading it.
+//! * Time: a member stays for the dwell time wherever it moves, since a client can't remove a sprite that is
+//!   still loading.
 //!
 //! The cost of an interest update is reading the state of every entity in view. Each pass therefore reads
 //! each state once and decides without branches.

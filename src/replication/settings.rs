@@ -31,7 +31,8 @@ pub struct Settings {
     pub jump_sync_pause: Tick,
     /// Ticks after which an attack is no longer sent.
     pub attack: Tick,
-    /// Maximum distance an entity moves in one second, in units. Dirty-region masks are widened by it.
+    /// Maximum distance an entity moves in one second, in units. Interest masks are widened by this
+    /// distance.
     pub drift: i32,
     /// Ticks for which a viewer's region mask stays valid.
     pub regions_ttl: Tick,

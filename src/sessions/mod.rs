@@ -157,7 +157,8 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// Returns the current token of the session to which a token belongs, or the token itself if it is not a previous one.
+    /// Returns the current token of the session to which `presented` belongs, or `presented` itself if it is not a previous
+    /// token.
     pub fn current(&self, presented: SessionToken) -> SessionToken {
         self.previous.get(&presented).copied().unwrap_or(presented)
     }

@@ -106,8 +106,8 @@ struct Handshake {
     version: Option<String>,
 }
 
-/// Why a head is refused. The caller answers [`status`](Self::status) with [`reason`](Self::reason) and closes
-/// the connection, since the start of the next request is unknown.
+/// Why a head is refused. The caller responds with [`status`](Self::status) and [`reason`](Self::reason), and
+/// closes the connection, since the start of the next request is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
     /// Not HTTP, or ambiguous HTTP; holds the reason.
@@ -125,7 +125,7 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Returns the status to answer with.
+    /// Returns the status of the response.
     pub fn status(self) -> Status {
         match self {
             Self::Malformed(_) => Status::BadRequest,
@@ -204,7 +204,7 @@ fn error_of(error: httparse::Error, head: &[u8]) -> HttpError {
 }
 
 /// The fields that the server reads. Repeated fields are joined with a comma (RFC 9110, section 5.3). A comma
-/// therefore reveals a repeated singleton field, since no valid value of those contains one.
+/// therefore reveals a repeated singleton field, since no valid value of such a field contains a comma.
 #[derive(Default)]
 struct Fields {
     host: Option<String>,

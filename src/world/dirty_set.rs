@@ -17,7 +17,7 @@ pub(super) struct DirtySet {
     open: Vec<u64>,
     /// `closed[age]`: changes of the `age` ticks closed last. `closed[0]` is empty.
     closed: Vec<Vec<u64>>,
-    /// Every slot; the answer to queries beyond the kept ticks.
+    /// Every slot; the result of queries beyond the kept ticks.
     all: Vec<u64>,
 }
 

@@ -8,7 +8,7 @@ use super::{Date, Method, Request, Status, has_token};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptKey(String);
 
-/// Why a request is not upgraded to WebSocket. The caller answers [`status`](Self::status) with
+/// Why a request is not upgraded to WebSocket. The caller responds with [`status`](Self::status),
 /// [`headers`](Self::headers) and [`reason`](Self::reason); the connection can stay open for HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpgradeError {
@@ -27,7 +27,7 @@ pub enum UpgradeError {
 }
 
 impl UpgradeError {
-    /// Returns the status to answer with.
+    /// Returns the status of the response.
     pub fn status(self) -> Status {
         match self {
             Self::Method => Status::MethodNotAllowed,
