@@ -47,7 +47,7 @@ pub struct Floor {
     schedule: Schedule,
     /// The content of every flush.
     flush: Vec<u8>,
-    /// Due flushes that the next tick takes over, with their fraction.
+    /// Fraction of a flush carried over to the next round.
     flushes_owed: f64,
     /// Clients left to flush in this round, and the slab key of the next one.
     round_left: usize,
