@@ -160,7 +160,7 @@ mod tests {
             assert!(!ids.announce(7, end, 0), "{end}");
         }
         assert_eq!(ids.end(), 20_000 + BLOCK);
-        // Nor can a series of claims, each slightly higher.
+        // A series of claims, each slightly higher, cannot exhaust them either.
         for step in 0..10_000 {
             ids.announce(step, ids.end().saturating_add(BLOCK), 0);
         }

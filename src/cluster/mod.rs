@@ -2,8 +2,8 @@
 //! shows the players of the other nodes as ghosts.
 //!
 //! ```text
-//! World ──> Publisher: changes and due snapshots ──> message ──> Redis ──> message ──> RemoteNodes ──> World
-//! of a peer
+//! world of this node ──> Publisher: changes and due snapshots ──> message ──> Redis
+//!                    ──> message ──> RemoteNodes ──> world of a peer
 //! ```
 //!
 //! * [`region`]: the grid of regions. [`message`]: encoding of the messages.
@@ -95,7 +95,7 @@ pub struct Node {
     remote: RemoteNodes,
     heartbeat_due_ms: u64,
     interest_due_ms: u64,
-    /// Subscribed regions outside every viewer's rectangle, with the time since which that holds.
+    /// Subscribed regions outside every viewer's rectangle, with the time at which this was first noticed.
     unseen_since_ms: BTreeMap<Region, u64>,
     /// Largest allowed difference between a message's time and this node's wall clock, in microseconds.
     age_us_max: Option<u64>,

@@ -236,8 +236,8 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
 }
 
 /// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the
-/// sprite. This happens once, one second after the enter. Changes since the last flush are part of the delta
-/// in this flush.
+/// sprite. This happens once, one second after the member entered. Changes since the last flush are part of
+/// the delta in this flush.
 fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let entered = world.tick() - member.age(world.tick());

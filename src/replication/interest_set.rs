@@ -18,7 +18,7 @@ pub(crate) struct InterestEntry {
 }
 
 impl InterestEntry {
-    /// Returns the ticks since the enter, correct up to 2^32.
+    /// Returns the number of ticks since the entity entered, correct up to 2^32.
     pub(crate) fn age(self, now: Tick) -> Tick {
         age(self.entered, now)
     }

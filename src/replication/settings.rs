@@ -21,9 +21,9 @@ pub struct Settings {
     pub dwell: Tick,
     /// Minimum number of ticks between JOINED and LEFT of an entity that was removed from the world.
     pub removed_dwell: Tick,
-    /// Ticks between an entity's enter and the keyframe that repeats its vector.
+    /// Ticks from an entity's JOINED to the keyframe that repeats its vector.
     pub keyframe_after: Tick,
-    /// Ticks after a viewer's first enter in which no snapshot is sent.
+    /// Ticks after a viewer's first JOINED in which no snapshot is sent.
     pub first_sprite_load: Tick,
     /// Ticks within which a snapshot follows a jump.
     pub jump_sync: Tick,

@@ -200,7 +200,7 @@ impl Viewer {
         if let Some(allowed) = &mut self.snapshot_allowed
             && *allowed + delay + 1 >= now + settings.first_sprite_load
         {
-            // The viewer's first enter was part of the backlog.
+            // The frame of the first entity that entered was part of the backlog.
             *allowed = now + settings.first_sprite_load;
         }
     }

@@ -247,7 +247,7 @@ impl Viewers {
         }
     }
 
-    /// Returns a viewer after its flush.
+    /// Puts a viewer back after its flush.
     pub(super) fn put_back(&mut self, viewer: Box<Viewer>) {
         self.visible_total += viewer.interest_set.len();
         let slot = viewer.slot as usize;
