@@ -105,6 +105,10 @@ impl Server {
         self.sweep();
         self.report(done_ns);
         self.finish_reload();
+        // Acks of deferred messages, and pings, precede the frames of this tick.
+        if !self.write_queue.is_empty() {
+            self.write_replies(pool);
+        }
         self.timer.arm(self.schedule.deadline_ns())
     }
 
@@ -153,6 +157,11 @@ impl Server {
             if !matches!(connection.phase, Phase::Player { .. }) {
                 continue;
             }
+            let queued_elsewhere = connection.is_write_queued && connection.outbox.is_empty();
+            debug_assert!(
+                !queued_elsewhere,
+                "replies are written before frames: a partial write would split them"
+            );
             if connection.write(frames, now_ms, &mut self.metrics) == Err(WriteFailed) {
                 self.disconnect(token);
             }

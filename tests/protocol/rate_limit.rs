@@ -52,6 +52,23 @@ fn postponed_messages_take_effect_without_further_input() {
 }
 
 #[test]
+fn acks_of_postponed_messages_are_written_before_frames_of_the_same_tick() {
+    // A debug build of the server asserts the order: after a partial write of frames, acks would split one of them.
+    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 30).set("RATE_LIMIT_BURST", 1).start();
+    let options = || ReplicaOptions { exceeds_rate: true, ..replica_options() };
+    let mut clients = [Client::join_with(&server, options()), Client::join_with(&server, options())];
+    for sequence in 1..=100 {
+        for client in &mut clients {
+            let vector = if sequence % 2 == 0 { Vector::RIGHT } else { Vector::LEFT };
+            client.send_short_move(vector, sequence);
+        }
+        observe(&mut clients, Duration::from_millis(20));
+    }
+    poll_until(&mut clients, "the last acks", |clients| clients.iter().all(Client::is_answered));
+    assert!(clients.iter().all(|client| !client.ended));
+}
+
+#[test]
 fn a_postponed_message_is_dropped_when_the_player_leaves() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 1).start();
     let mut client = Client::join(&server);
