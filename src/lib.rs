@@ -8,7 +8,7 @@
 //!  └─> server        the event loop, sockets, HTTP routes: the only user of mio and nix
 //!       ├─> cluster      nodes, ghosts, the bus ──> world, sessions
 //!       ├─> sessions     saved state of disconnected players, and its store ──> world
-//!       ├─> replication  interest sets, deltas, flush schedule, workers, load governor (pure) ──> world, wire
+//!       ├─> replication  interest sets, deltas, flush schedule, workers, load governor ──> world, wire
 //!       ├─> admission    addresses, trusted proxies, origins, rates (pure)
 //!       ├─> wire         bytes <-> messages: HTTP heads, WebSocket frames, the game protocol (sans-IO)
 //!       └─> world        entities, inputs, movement, change tracking (pure)
@@ -17,15 +17,7 @@
 //! limits, prefetch   every bound in one place; software prefetch
 //! ```
 //!
-//! One MOVE, from the socket it arrives on to the sockets of the players who see it:
-//!
-//! ```text
-//! readable event -> Server::read -> Engine::receive -> Session::next_event -> message::decode
-//!     -> Engine::handle_event -> World::apply -> Server::write_replies             (same batch, sub-millisecond)
-//! tick deadline  -> Engine::step -> World::step -> Engine::begin_flush_round -> Grid::rebuild
-//!     -> Pool::flush_batch: update_interest, deltas -> Server::write_slice, 16 writes at a time between polls
-//!                                                                                  (within the flush interval)
-//! ```
+//! ARCHITECTURE.md follows one MOVE through the modules and states the invariants.
 
 pub mod admission;
 pub mod cluster;

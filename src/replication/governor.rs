@@ -1,7 +1,7 @@
 //! The load governor: degrades replication while the event loop is overloaded, and restores it afterwards.
 //!
 //! Quality is reduced in this order: flushes become rarer, with at most one interest update per five flushes;
-//! then interest updates become rarer; then interest sets become smaller. The tick rate never changes. The
+//! then interest updates become rarer, unless they are at one per second already; then interest sets shrink. The tick rate never changes. The
 //! governor is pure: the caller passes in the time.
 //!
 //! The event loop is overloaded if its CPU time leaves too little slack, or if flush rounds outlast their

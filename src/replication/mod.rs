@@ -1,5 +1,5 @@
-//! Replication: sends each viewer the changes around it. Each flush reads the current state; no changes are
-//! queued.
+//! Replication: sends each viewer the changes around it. Each flush reads the current state, and no changes are
+//! queued: only the first snapshot, and the rest of a partial write, wait in an outbox.
 //!
 //! Every entity carries the tick of its last change, and every [`Viewer`] the tick up to which it has been
 //! sent changes. A flush sends the latest state of each member of the viewer's interest set that has changed

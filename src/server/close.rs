@@ -199,7 +199,7 @@ impl Server {
                 SignalRequest::Stop(_) => self.drain(),
                 SignalRequest::Reload => {
                     if self.log.reopen() {
-                        log::info!("SIGHUP: LOG_FILE reopened");
+                        log::info!("SIGHUP: reopening LOG_FILE");
                     }
                     self.begin_reload();
                 }

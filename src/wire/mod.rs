@@ -3,7 +3,7 @@
 //!
 //! * [`forwarded`], [`proxy_protocol`]: client addresses reported by proxies.
 //! * [`http`]: request heads, responses, the WebSocket handshake.
-//! * [`websocket`]: framing, by tungstenite over memory.
+//! * [`websocket`]: framing. It unmasks whole messages itself; tungstenite, over memory, handles all other frames.
 //! * [`message`]: the game messages inside the frames.
 //!
 //! This module has no notion of players; `server` translates messages into inputs of the world.

@@ -283,6 +283,9 @@ impl World {
     }
 
     /// Advances the world by `ticks` ticks in one step: moves entities, ends attacks, stops silent players.
+    ///
+    /// A step of three ticks from tick 10 closes ticks 11 to 13: inputs since the last step are changes of tick 11, and
+    /// expiries are changes of tick 13.
     pub fn step(&mut self, ticks: u32) {
         self.close_attacks();
         let distance = self.rules.pace.distance(self.tick, ticks);
@@ -291,7 +294,7 @@ impl World {
         self.dirty_set.close(ticks - 1);
         self.walk(distance);
         self.odometer = self.odometer.wrapping_add(distance.cast_unsigned());
-        // Change ticks are derived from `tick`. Expiries belong to the tick that closes now.
+        // A change gets the tick after `self.tick`: expiries belong to the last tick of this step.
         self.tick = closing - 1;
         if self.earliest_deadline <= closing {
             self.expire(closing);

@@ -7,8 +7,8 @@ use super::{Position, State, Tick, Vector};
 /// Id of a vacant slot; no entity has it.
 pub(super) const VACANT: u32 = 0;
 
-/// The replicated state of an entity, in 16 bytes. Each flush reads it for the whole interest set, a million times per
-/// second in total, and each read loads a cache line.
+/// The replicated state of an entity, in 16 bytes. Interest updates read it for every candidate, and deltas for every
+/// changed entity: millions of reads per second, each of which loads a cache line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EntityState {
     /// The entity's id, or [`VACANT`].

@@ -75,8 +75,8 @@ impl Reconciliation {
     /// Accepts or refuses a claim. Returns true and charges the budget if the claim is accepted. `is_plausible` is the
     /// result of the caller's own checks.
     ///
-    /// Must be called once for every claim, before the vector changes: the simulated path between two calls is assumed
-    /// to be a straight line.
+    /// Must be called for every claim inside the world, before the vector changes: the simulated path between two calls is
+    /// assumed to be a straight line.
     pub fn try_accept(
         &mut self,
         claim: Point,

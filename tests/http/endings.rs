@@ -70,9 +70,9 @@ fn a_closing_connection_stays_open_while_its_response_is_read() {
 
 #[test]
 fn the_keepalive_timeout_starts_at_the_last_byte() {
-    let server = serve_file("kept-alive", Settings::new());
+    let server = serve_file("kept-alive", Settings::new().set("KEEPALIVE_TIMEOUT_SEC", 5));
     let request = request_text("GET", "/file.bin", &[]);
-    // The whole read takes eleven seconds.
+    // The whole read takes eleven seconds, more than twice the timeout.
     let (mut raw, read) = take(server.address(), &request, 32 << 10, Duration::from_millis(85));
     assert_eq!(read, LENGTH);
     thread::sleep(Duration::from_millis(1_500));
