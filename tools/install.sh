@@ -37,7 +37,7 @@ each_file() {
     "$1" "$target/manual/pixi-game-server.service" 644 "$PREFIX/lib/systemd/system/pixi-game-server.service"
     "$1" deploy/pixi-game-server.sysusers 644 "$PREFIX/lib/sysusers.d/pixi-game-server.conf"
     "$1" deploy/pixi-game-server.logrotate 644 "$SYSCONFDIR/logrotate.d/pixi-game-server"
-    for document in README.md CHANGELOG.md SECURITY.md ARCHITECTURE.md LICENSE docs/*.md docs/*.png; do
+    for document in README.md README.ru.md CHANGELOG.md SECURITY.md ARCHITECTURE.md LICENSE docs/*.md docs/*.png; do
         "$1" "$document" 644 "$doc/$document"
     done
     for example in deploy/haproxy*.cfg deploy/nginx*.conf deploy/prometheus/alerts.yml deploy/prometheus/prometheus.yml \

@@ -111,12 +111,25 @@ fn the_package_contains_all_files() {
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "README.md",
+        "README.ru.md",
         "SECURITY.md",
         "docs/play.png",
         "docs/dashboard.png",
     ];
-    let pages = ["METRICS", "MIGRATION", "OPERATIONS", "PERFORMANCE", "PROTOCOL"]
-        .map(|name| format!("docs/{name}.md"));
+    let pages = [
+        "BENCHMARKS",
+        "CLUSTER",
+        "CONFIGURATION",
+        "DEPLOYMENT",
+        "LEXICON",
+        "METRICS",
+        "MIGRATION",
+        "OPERATIONS",
+        "PERFORMANCE",
+        "PROFILING",
+        "PROTOCOL",
+    ];
+    let pages = pages.map(|name| format!("docs/{name}.md"));
     let examples = [
         "haproxy-cluster.cfg",
         "haproxy-compose.cfg",
