@@ -171,7 +171,9 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        send_signal(self.0.id(), Signal::SIGTERM);
+        if matches!(self.0.try_wait(), Ok(None)) {
+            send_signal(self.0.id(), Signal::SIGTERM);
+        }
         let _ = self.0.wait();
     }
 }
