@@ -19,7 +19,7 @@ const PATIENCE_MS = 5_000;
 const REASONS = new Map([
   [1000, 'The server closed the connection.'],
   [1001, 'The server is restarting.'],
-  [1008, 'The server closed the connection: too many messages sent, or none read.'],
+  [1008, 'The server closed the connection: too many messages sent.'],
   [1009, 'The server closed the connection: a message was too long.'],
   [1011, 'Something went wrong on the server.'],
 ]);

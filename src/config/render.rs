@@ -40,7 +40,7 @@ pub(super) fn help() -> String {
         line(&mut text, "", &format!("[{variable}: {allowed}; default {default}]"));
     }
     let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
-    text.push_str("\nAccepted without effect, from the former runtime: ");
+    text.push_str("\nAccepted without effect, from earlier servers: ");
     text.push_str(&retired.join(", "));
     text.push_str("\nApplied on SIGHUP without a restart, together with the files of STATIC_DIR: ");
     let live: Vec<_> =

@@ -104,7 +104,7 @@ impl fmt::Display for Allowed {
             }
             Self::CookiePath => write!(
                 out,
-                "a path that begins with /, of 1 to {} visible ASCII characters without ;",
+                "a path that begins with /, of 1 to {} visible ASCII characters, none of them a semicolon",
                 limits::COOKIE_PATH_BYTES_MAX
             ),
             Self::Name => out.write_str("1 to 64 letters, digits, dots, colons, hyphens and underscores"),
@@ -112,7 +112,7 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// A variable, and its flag, that tuned the former runtime. It is accepted without effect, and a notice reports it.
+/// A variable, and its flag, that tuned an earlier server. It is accepted without effect, and a notice reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retired {
     /// The environment variable; in kebab-case it is the long flag.
@@ -178,7 +178,7 @@ pub static SETTINGS: &[Setting] = &[
     live("HTTP_MIN_RATE", "", "2000", whole(0, 1_000_000), "Minimum bytes per second at which a client must read a response; 0 for no limit"),
     live("KEEPALIVE_TIMEOUT_SEC", "", "75", whole(1, 3_600), "Seconds an HTTP connection may stay idle between requests"),
     setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose forwarding headers set the client's address"),
-    setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Whether trusted proxies send a PROXY protocol header"),
+    setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Require a PROXY protocol header from trusted proxies"),
     setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation ticks per second"),
     live("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to a client"),
     live("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full snapshots to a client"),
@@ -213,7 +213,7 @@ pub static SETTINGS: &[Setting] = &[
     live("DEBUG", "d", "false", Allowed::Switch, "Raise LOG_LEVEL to at least debug"),
 ];
 
-/// Every variable that applied only to the former runtime.
+/// Every variable of earlier servers that has no effect.
 pub static RETIRED: &[Retired] = &[
     Retired { variable: "GOMAXPROCS", instead: "WORKERS sets the number of worker threads" },
     Retired { variable: "BROADCAST_WORKERS", instead: "WORKERS sets the number of worker threads" },

@@ -68,7 +68,7 @@ impl<'a> Sources<'a> {
         self.problems
     }
 
-    /// Returns one line per variable or flag that applied only to the former runtime.
+    /// Returns one line per variable or flag of earlier servers that is set.
     pub fn notices(&self) -> Vec<String> {
         let set = RETIRED.iter().filter_map(|retired| {
             let variable = retired.variable;

@@ -290,7 +290,7 @@ test('panels do not overlap or leave the screen, at any screen size', async (t) 
     await page.evaluate(() => {
       document.getElementById('notice').hidden = document.getElementById('retry').hidden = false;
       document.getElementById('notice-text').textContent =
-        'The server closed the connection: too many messages, or none taken. Trying again in 10 s.';
+        'The server closed the connection: too many messages sent. Trying again in 10 s.';
     });
     await judge(await boxes(['#figures', 'nav', '#help', '#notice']), 'with help and a notice');
     await page.locator('#help-button').click();

@@ -33,7 +33,7 @@ pub fn server() -> String {
         page.note(&values(setting));
     }
     let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
-    page.paragraph(&format!("Accepted without effect, from the former runtime: {}.", retired.join(", ")));
+    page.paragraph(&format!("Accepted without effect, from earlier servers: {}.", retired.join(", ")));
     page.section("SIGNALS")
         .entry("TERM, INT", "Shuts down: closes all connections, and gives clients SHUTDOWN_TIMEOUT_SEC to read their last bytes. A second signal exits immediately.")
         .entry("HUP", "Reopens LOG_FILE, rereads the file of --env-file and applies its live settings, and reloads the files of STATIC_DIR.");
