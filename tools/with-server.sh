@@ -17,7 +17,7 @@ if (: <"/dev/tcp/$HOST/$PORT") 2>/dev/null; then
   exit 1
 fi
 
-log="$(mktemp)" command='' signalled=''
+log="$(mktemp)" command=''
 stop() {
   trap '' INT TERM HUP
   [[ -z $command ]] || kill -TERM -- "-$command" 2>/dev/null || true
@@ -42,7 +42,6 @@ for _ in $(seq 50); do
 done
 
 pass() { # signal
-  signalled=yes
   kill "-$1" -- "-$command" 2>/dev/null || true
 }
 "$@" &
@@ -51,11 +50,12 @@ for signal in INT TERM HUP; do
   # shellcheck disable=SC2064
   trap "pass $signal" "$signal"
 done
-# A signal interrupts the wait; the command decides how to react to it.
-while :; do
-  signalled='' status=0
-  wait "$command" || status=$?
-  [[ -n $signalled ]] || break
+# The command decides how to react to a signal. Bash can miss one just before it waits; the next of these short waits handles it.
+while kill -0 "$command" 2>/dev/null; do
+  sleep 0.3 &
+  wait $! || true
 done
+status=0
+wait "$command" || status=$?
 command=''
 exit "$status"
