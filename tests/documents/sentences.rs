@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{documents, root, text};
+use super::{documents, text};
+use crate::tidy::sources;
 
 /// Minimum number of words; shorter sentences may repeat by chance.
 const WORDS_MIN: usize = 8;
@@ -88,18 +89,7 @@ fn the_russian_readme_has_the_same_commands_and_tables() {
 fn log_lines_that_operations_explains_exist() {
     let page = text("docs/OPERATIONS.md");
     let rows = page.lines().skip_while(|line| !line.starts_with("| log line contains")).skip(2);
-    let mut source = String::new();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("a folder of the project") {
-            let path = entry.expect("a readable entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                source += &std::fs::read_to_string(path).expect("UTF-8");
-            }
-        }
-    }
+    let source: String = sources("src").into_iter().map(|(_, text)| text).collect();
     let mut checked = 0;
     for row in rows.take_while(|line| line.starts_with('|')) {
         for phrase in row.split('|').nth(1).expect("a cell").split('`').skip(1).step_by(2) {

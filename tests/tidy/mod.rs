@@ -19,7 +19,7 @@ fn root() -> &'static Path {
 }
 
 /// All Rust files below a folder of the project, with their text.
-fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+pub fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
