@@ -157,9 +157,9 @@ impl Server {
             if !matches!(connection.phase, Phase::Player { .. }) {
                 continue;
             }
-            let queued_elsewhere = connection.is_write_queued && connection.outbox.is_empty();
+            let has_queued_replies = connection.is_write_queued && connection.outbox.is_empty();
             debug_assert!(
-                !queued_elsewhere,
+                !has_queued_replies,
                 "replies are written before frames: a partial write would split them"
             );
             if connection.write(frames, now_ms, &mut self.metrics) == Err(WriteFailed) {
