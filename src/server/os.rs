@@ -18,7 +18,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::time::{ClockId as Clock, clock_gettime};
-use rustix::process::getsid;
+use nix::unistd::{Pid, getsid};
 
 use crate::limits::SEND_BUFFER_BYTES;
 
@@ -104,8 +104,13 @@ pub struct Signals {
     pending: SignalFd,
     /// Whether standard error was a terminal at the start, and no signal has reported its hangup since.
     is_on_terminal: Cell<bool>,
-    /// The session leader, usually a shell.
+    /// The session leader, usually a shell. `None` outside this PID namespace, as in a container's `exec`.
     session_leader: Option<u32>,
+}
+
+/// Returns the id of a process, unless it is outside this PID namespace: the kernel reports such a process as 0.
+fn visible_pid(pid: Pid) -> Option<u32> {
+    u32::try_from(pid.as_raw()).ok().filter(|pid| *pid > 0)
 }
 
 impl Signals {
@@ -149,7 +154,7 @@ impl Signals {
         mask.thread_block()?;
         WRITE_SIGNALS.into_iter().collect::<SigSet>().thread_block()?;
         let pending = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        let session_leader = getsid(None).ok().map(|leader| leader.as_raw_nonzero().get().cast_unsigned());
+        let session_leader = getsid(None).ok().and_then(visible_pid);
         Ok(Self { pending, is_on_terminal: Cell::new(io::stderr().is_terminal()), session_leader })
     }
 
@@ -238,4 +243,15 @@ pub fn resident_bytes() -> u64 {
 pub fn page_bytes() -> u64 {
     let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
     bytes.map_or(4096, |bytes| bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_outside_the_pid_namespace_has_no_id() {
+        assert_eq!(visible_pid(Pid::from_raw(0)), None);
+        assert_eq!(visible_pid(Pid::from_raw(7)), Some(7));
+    }
 }
