@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use pixi_game_server::wire::message::{ClientMessage, decode};
-use pixi_game_server::wire::websocket::{Event, Session};
+use pixi_game_server::wire::websocket::{Event, WebSocket};
 
 /// Frames in one read from a client that was stalled for one or two seconds.
 const FRAMES: usize = 64;
@@ -61,14 +61,14 @@ fn frames(criterion: &mut Criterion) {
         .zip(1u32..)
         .flat_map(|(step, i)| masked(step, (i * 0x0101_4153).to_le_bytes()))
         .collect();
-    let (mut session, mut out) = (Session::new(READ_BUFFER_BYTES), Vec::new());
+    let (mut websocket, mut out) = (WebSocket::new(READ_BUFFER_BYTES), Vec::new());
     let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Elements(FRAMES as u64));
     group.bench_function("frame/64 moves in one read", |bencher| {
         bencher.iter(|| {
             let mut input = black_box(frames.as_slice());
             let mut moves = 0;
-            while let Ok(Some(event)) = session.next_event(&mut input, &mut out) {
+            while let Ok(Some(event)) = websocket.next_event(&mut input, &mut out) {
                 moves += usize::from(matches!(black_box(event), Event::Message(ClientMessage::Move(_))));
             }
             assert_eq!(moves, FRAMES);
@@ -79,10 +79,10 @@ fn frames(criterion: &mut Criterion) {
     group.bench_function("frame/one move a read", |bencher| {
         bencher.iter(|| {
             let mut input = black_box(alone.as_slice());
-            let event = session.next_event(&mut input, &mut out);
+            let event = websocket.next_event(&mut input, &mut out);
             assert!(matches!(black_box(event), Ok(Some(Event::Message(_)))));
             // The server also reads events until none is left.
-            assert_eq!(session.next_event(&mut input, &mut out), Ok(None));
+            assert_eq!(websocket.next_event(&mut input, &mut out), Ok(None));
         });
     });
     group.finish();

@@ -13,7 +13,7 @@ use pixi_game_server::server::deferred::Deferred;
 use pixi_game_server::server::engine::Engine;
 use pixi_game_server::server::input::InputState;
 use pixi_game_server::wire::http::{Date, Parsed, parse_request, upgrade, write_upgrade_response};
-use pixi_game_server::wire::websocket::{Code, Session};
+use pixi_game_server::wire::websocket::{Code, WebSocket};
 
 mod client_stream;
 mod server_stream;
@@ -80,7 +80,7 @@ enum Phase {
     #[default]
     Free,
     Http(Vec<u8>),
-    Player(Box<(u32, Session, RateLimiter, Deferred)>),
+    Player(Box<(u32, WebSocket, RateLimiter, Deferred)>),
     Ended,
 }
 
@@ -246,8 +246,8 @@ impl<'a> Trial<'a> {
             }
             Phase::Player(player) => {
                 connection.stream.extend_from_slice(bytes);
-                let (slot, session, limiter, deferred) = &mut **player;
-                let sender = InputState { slot: *slot, websocket: session, limiter, deferred };
+                let (slot, websocket, limiter, deferred) = &mut **player;
+                let sender = InputState { slot: *slot, websocket, limiter, deferred };
                 let out = &mut connection.outbox;
                 let outcome =
                     self.game.receive(sender, bytes, Arrival::at(self.now_ms), out, &mut self.metrics);
@@ -286,9 +286,9 @@ impl<'a> Trial<'a> {
         let out = &mut self.connections[index].outbox;
         let slot = self.game.join(None, out, &mut self.metrics);
         let limiter = RateLimiter::new(self.now_ms);
-        let session = Session::new(self.config.read_buffer_bytes);
+        let websocket = WebSocket::new(self.config.read_buffer_bytes);
         self.connections[index].phase =
-            Phase::Player(Box::new((slot, session, limiter, Deferred::default())));
+            Phase::Player(Box::new((slot, websocket, limiter, Deferred::default())));
     }
 
     fn leave(&mut self, index: usize) {
@@ -317,8 +317,8 @@ impl<'a> Trial<'a> {
     fn apply_deferred(&mut self) {
         for connection in &mut self.connections {
             let Phase::Player(player) = &mut connection.phase else { continue };
-            let (slot, session, limiter, deferred) = &mut **player;
-            let mut sender = InputState { slot: *slot, websocket: session, limiter, deferred };
+            let (slot, websocket, limiter, deferred) = &mut **player;
+            let mut sender = InputState { slot: *slot, websocket, limiter, deferred };
             if connection.outbox.len() < self.config.write_buffer_bytes {
                 let arrival = Arrival::at(self.now_ms);
                 self.game.apply_deferred(&mut sender, arrival, &mut connection.outbox, &mut self.metrics);

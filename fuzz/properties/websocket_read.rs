@@ -2,7 +2,7 @@
 //! their size is bounded.
 
 use pixi_game_server::limits::CONTROL_PAYLOAD_BYTES_MAX;
-use pixi_game_server::wire::websocket::{Event, Failure, Session};
+use pixi_game_server::wire::websocket::{Event, Failure, WebSocket};
 
 /// Default read buffer of a connection, in bytes.
 const READ_BUFFER_BYTES: usize = 256;
@@ -49,16 +49,16 @@ impl<'a> Iterator for Pieces<'a> {
 
 /// Processes the bytes of each read as the server does.
 fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-    let mut session = Session::new(READ_BUFFER_BYTES);
+    let mut websocket = WebSocket::new(READ_BUFFER_BYTES);
     let mut outcome = Outcome { events: Vec::new(), failure: None, out: Vec::new() };
     for mut input in reads {
         loop {
             let sent_bytes = outcome.out.len();
-            match session.next_event(&mut input, &mut outcome.out) {
+            match websocket.next_event(&mut input, &mut outcome.out) {
                 Ok(None) => break,
                 Ok(Some(Event::Close)) => {
                     outcome.events.push(Event::Close);
-                    require_silence(session, &outcome.out);
+                    require_silence(websocket, &outcome.out);
                     return outcome;
                 }
                 Ok(Some(event)) => {
@@ -70,8 +70,8 @@ fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
                 }
                 Err(failure) => {
                     outcome.failure = Some(failure);
-                    session.close(failure.code(), "refused", &mut outcome.out);
-                    require_silence(session, &outcome.out);
+                    websocket.close(failure.code(), "refused", &mut outcome.out);
+                    require_silence(websocket, &outcome.out);
                     return outcome;
                 }
             }
@@ -82,10 +82,10 @@ fn receive<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
 }
 
 /// Checks that nothing is sent after a Close, even if the server tries to.
-fn require_silence(mut session: Session, out: &[u8]) {
+fn require_silence(mut websocket: WebSocket, out: &[u8]) {
     let mut more = out.to_vec();
-    session.ping(&mut more);
-    session.close(Failure::Framing.code(), "again", &mut more);
+    websocket.ping(&mut more);
+    websocket.close(Failure::Framing.code(), "again", &mut more);
     assert_eq!(more, out, "something was sent after the close");
 }
 

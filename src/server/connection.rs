@@ -15,7 +15,7 @@ use crate::ops::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::sessions::SessionToken;
 use crate::wire::http::RequestParser;
-use crate::wire::websocket::Session;
+use crate::wire::websocket::WebSocket;
 
 /// A connection from accept to reap. Everything that a write to a player needs fits one cache line; state that only messages need
 /// is boxed. With ten thousand connections every visit misses the cache, so the number of lines touched is the cost.
@@ -119,7 +119,7 @@ pub struct Player {
     /// Arrival of the last frame, in milliseconds of the loop's clock.
     pub last_frame_ms: u64,
     /// WebSocket framing.
-    pub websocket: Session,
+    pub websocket: WebSocket,
     /// Message rate limiter.
     pub limiter: RateLimiter,
     /// Messages over the rate.

@@ -19,7 +19,7 @@ use crate::sessions::{SavedPlayer, SessionToken};
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Request, Response, Status, upgrade, write_upgrade_response,
 };
-use crate::wire::websocket::Session;
+use crate::wire::websocket::WebSocket;
 
 /// For files with a stable path: browsers revalidate on each use and get 304 while the file is unchanged.
 pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
@@ -347,7 +347,7 @@ impl Server {
         let player = Box::new(Player {
             // No frame has arrived yet, not even in this millisecond.
             last_frame_ms: now_ms.saturating_sub(1),
-            websocket: Session::new(self.config.read_buffer_bytes),
+            websocket: WebSocket::new(self.config.read_buffer_bytes),
             limiter: RateLimiter::new(uptime_ms),
             deferred: Deferred::default(),
             last_ping_ms: now_ms,

@@ -5,7 +5,7 @@ use super::deferred::Deferred;
 use super::engine::{CloseRequest, Engine, close_for_failure, close_for_flood};
 use crate::admission::rate::{Arrival, RateLimiter, Verdict};
 use crate::ops::metrics::{Closed, FrameOut, Metrics};
-use crate::wire::websocket::{Event, Session};
+use crate::wire::websocket::{Event, WebSocket};
 
 /// The parts of a player that its input needs.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct InputState<'a> {
     /// Slot in the world.
     pub slot: u32,
     /// WebSocket framing.
-    pub websocket: &'a mut Session,
+    pub websocket: &'a mut WebSocket,
     /// Message rate limiter.
     pub limiter: &'a mut RateLimiter,
     /// Messages over the rate.

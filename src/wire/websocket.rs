@@ -1,6 +1,6 @@
 //! WebSocket framing over memory: tungstenite reads from a byte slice and writes to a buffer, without a socket.
 //!
-//! A [`Session`] is one connection after the upgrade. The caller passes received bytes and takes [`Event`]s one
+//! A [`WebSocket`] is one connection after the upgrade. The caller passes received bytes and takes [`Event`]s one
 //! at a time; pongs and close replies are appended to the caller's buffer. `frame_check` validates all headers
 //! before tungstenite sees them.
 //!
@@ -25,7 +25,7 @@ use frame_check::{BAD_GATEWAY, FrameCheck};
 
 /// One connection's framing state.
 #[derive(Debug)]
-pub struct Session {
+pub struct WebSocket {
     context: WebSocketContext,
     check: FrameCheck,
     /// `context` may hold bytes that have not produced an event yet.
@@ -47,7 +47,7 @@ pub enum Event {
     Close,
 }
 
-/// A protocol violation: the caller answers with [`Session::close`] and the matching code.
+/// A protocol violation: the caller answers with [`WebSocket::close`] and the matching code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// A text message, valid UTF-8 or not: code 1003.
@@ -94,8 +94,8 @@ impl Failure {
     }
 }
 
-impl Session {
-    /// Creates the session of a connection after the 101 response. `read_buffer_bytes` is allocated immediately
+impl WebSocket {
+    /// Creates the state of a connection after the 101 response. `read_buffer_bytes` is allocated immediately
     /// and kept.
     pub fn new(read_buffer_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
@@ -115,7 +115,7 @@ impl Session {
     /// consumed and no further event is complete. Replies (pong, close) are appended to `out`.
     ///
     /// # Errors
-    /// [`Failure`] when the peer violated the framing; the session must then be closed.
+    /// [`Failure`] when the peer violated the framing; the connection must then be closed.
     pub fn next_event(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Failure> {
         if !self.is_context_busy {
             if input.is_empty() {
@@ -280,11 +280,11 @@ mod tests {
     }
 
     fn run(bytes: &[u8], chunk: usize) -> (Vec<Event>, Option<Failure>, Vec<u8>) {
-        let (mut session, mut out, mut events) = (Session::new(256), Vec::new(), Vec::new());
+        let (mut websocket, mut out, mut events) = (WebSocket::new(256), Vec::new(), Vec::new());
         for piece in bytes.chunks(chunk.max(1)) {
             let mut input = piece;
             loop {
-                match session.next_event(&mut input, &mut out) {
+                match websocket.next_event(&mut input, &mut out) {
                     Ok(Some(Event::Close)) => {
                         events.push(Event::Close);
                         return (events, None, out);
@@ -386,28 +386,28 @@ mod tests {
 
     #[test]
     fn an_empty_close_is_echoed_for_any_mask() {
-        let (mut session, mut out) = (Session::new(256), Vec::new());
+        let (mut websocket, mut out) = (WebSocket::new(256), Vec::new());
         let mut input = &[0x88, 0x80, 0x03, 0xf6, 0, 0][..];
-        assert_eq!(session.next_event(&mut input, &mut out), Ok(Some(Event::Close)));
+        assert_eq!(websocket.next_event(&mut input, &mut out), Ok(Some(Event::Close)));
         assert_eq!(out, [0x88, 0]);
     }
 
     #[test]
     fn a_reply_to_our_own_close_is_not_answered() {
-        let (mut session, mut out) = (Session::new(256), Vec::new());
-        session.close(Code::GoingAway, "bye", &mut out);
+        let (mut websocket, mut out) = (WebSocket::new(256), Vec::new());
+        websocket.close(Code::GoingAway, "bye", &mut out);
         let sent = out.clone();
         let reply = frame(0x88, &BAD_GATEWAY.to_be_bytes());
-        assert_eq!(session.next_event(&mut &reply[..], &mut out), Ok(Some(Event::Close)));
+        assert_eq!(websocket.next_event(&mut &reply[..], &mut out), Ok(Some(Event::Close)));
         assert_eq!(out, sent);
     }
 
     #[test]
     fn nothing_follows_our_own_close() {
-        let (mut session, mut out) = (Session::new(256), Vec::new());
-        session.close(Code::GoingAway, "bye", &mut out);
-        session.close(Code::Internal, "again", &mut out);
-        session.ping(&mut out);
+        let (mut websocket, mut out) = (WebSocket::new(256), Vec::new());
+        websocket.close(Code::GoingAway, "bye", &mut out);
+        websocket.close(Code::Internal, "again", &mut out);
+        websocket.ping(&mut out);
         assert_eq!(out, [0x88, 5, 0x03, 0xe9, b'b', b'y', b'e']);
     }
 

@@ -11,7 +11,7 @@ use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::deferred::Deferred;
 use pixi_game_server::server::engine::Engine;
 use pixi_game_server::server::input::InputState;
-use pixi_game_server::wire::websocket::Session;
+use pixi_game_server::wire::websocket::WebSocket;
 use pixi_game_server::world::Position;
 
 use super::peer::{BINARY, take_payload};
@@ -29,7 +29,7 @@ pub struct ArenaPlayer {
     pub bytes_out: u64,
     /// Number of snapshots that the player received.
     pub snapshots: u64,
-    session: Session,
+    websocket: WebSocket,
     limiter: RateLimiter,
     deferred: Deferred,
     /// Data held back by the network in both directions; `None` without a stall.
@@ -75,7 +75,7 @@ impl Arena {
             bytes_in: 0,
             bytes_out: 0,
             snapshots: 0,
-            session: Session::new(256),
+            websocket: WebSocket::new(256),
             limiter: RateLimiter::new(self.now_ms()),
             deferred: Deferred::default(),
             held: None,
@@ -179,8 +179,8 @@ impl Arena {
 
 impl ArenaPlayer {
     fn input_state(&mut self) -> InputState<'_> {
-        let Self { slot, session, limiter, deferred, .. } = self;
-        InputState { slot: *slot, websocket: session, limiter, deferred }
+        let Self { slot, websocket, limiter, deferred, .. } = self;
+        InputState { slot: *slot, websocket, limiter, deferred }
     }
 
     fn receive(&mut self, frames: &[u8], now_ms: u64) {

@@ -9,7 +9,7 @@ use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::server::connection::{Connection, Phase, Player, ReadOutcome, WriteFailed};
 use pixi_game_server::server::deferred::Deferred;
 use pixi_game_server::server::engine::Engine;
-use pixi_game_server::wire::websocket::Session;
+use pixi_game_server::wire::websocket::WebSocket;
 
 use super::hostile::Hostile;
 use super::random::Random;
@@ -81,7 +81,7 @@ impl Peer {
         };
         let player = Box::new(Player {
             last_frame_ms: now_ms,
-            websocket: Session::new(256),
+            websocket: WebSocket::new(256),
             limiter: RateLimiter::new(now_ms),
             deferred: Deferred::default(),
             last_ping_ms: now_ms,

@@ -7,7 +7,7 @@ use crate::admission::rate::RateLimiter;
 use crate::config::Config;
 use crate::ops::metrics::{Closed, FrameOut};
 use crate::wire::message::{Facing, Move, Vector};
-use crate::wire::websocket::Session;
+use crate::wire::websocket::WebSocket;
 
 fn step(sequence: u32) -> ClientMessage {
     ClientMessage::Move(Move { vector: Vector::default(), sequence, claim: None })
@@ -51,7 +51,7 @@ struct Player {
     game: Engine,
     metrics: Metrics,
     slot: u32,
-    session: Session,
+    websocket: WebSocket,
     limiter: RateLimiter,
     deferred: Deferred,
     out: Vec<u8>,
@@ -67,7 +67,7 @@ impl Player {
             game,
             metrics,
             slot,
-            session: Session::new(256),
+            websocket: WebSocket::new(256),
             limiter: RateLimiter::new(0),
             deferred: Deferred::default(),
             out: Vec::new(),
@@ -77,7 +77,7 @@ impl Player {
     fn parts(&mut self) -> (&mut Engine, InputState<'_>, &mut Vec<u8>, &mut Metrics) {
         let sender = InputState {
             slot: self.slot,
-            websocket: &mut self.session,
+            websocket: &mut self.websocket,
             limiter: &mut self.limiter,
             deferred: &mut self.deferred,
         };

@@ -12,7 +12,7 @@ use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::deferred::Deferred;
 use pixi_game_server::server::engine::Engine;
 use pixi_game_server::server::input::InputState;
-use pixi_game_server::wire::websocket::Session;
+use pixi_game_server::wire::websocket::WebSocket;
 use pixi_game_server::world::{Position, Vector};
 
 use crate::simulation::peer::take_payload;
@@ -42,7 +42,7 @@ const STEP: f64 = 4.0 + 1.0;
 /// A game connection and the replica of its client.
 struct Page {
     slot: u32,
-    session: Session,
+    websocket: WebSocket,
     limiter: RateLimiter,
     deferred: Deferred,
     replica: Replica,
@@ -58,7 +58,7 @@ impl Page {
         let options = ReplicaOptions { exceeds_rate: true, ..ReplicaOptions::default() };
         Self {
             slot,
-            session: Session::new(256),
+            websocket: WebSocket::new(256),
             limiter: RateLimiter::new(0),
             deferred: Deferred::default(),
             replica: Replica::new(options),
@@ -83,7 +83,7 @@ impl Page {
         let sent = std::mem::take(&mut self.upstream);
         let mut sender = InputState {
             slot: self.slot,
-            websocket: &mut self.session,
+            websocket: &mut self.websocket,
             limiter: &mut self.limiter,
             deferred: &mut self.deferred,
         };
