@@ -9,7 +9,10 @@ mod words;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pixi_game_server::config::SETTINGS;
+use pixi_game_server::config::{
+    HTTP_CONNS_PER_IP_DEFAULT, HTTP_RATE_DEFAULT, IP_CONN_RATE_DEFAULT, MAX_CONNS_PER_IP_DEFAULT, SETTINGS,
+    Setting,
+};
 
 /// Maximum number of lines in a Rust file.
 const FILE_LINES_MAX: usize = 500;
@@ -106,19 +109,42 @@ fn configuration() -> String {
 }
 
 #[test]
-fn the_configuration_lists_every_setting_with_its_default() {
+fn the_configuration_lists_every_setting_with_its_default_and_allowed_values() {
     let page = configuration();
-    for setting in SETTINGS {
-        let default = if setting.default.is_empty() { "unset" } else { setting.default };
-        let row = format!("| `{}` | {default} |", setting.variable);
-        assert!(page.contains(&row), "docs/CONFIGURATION.md lacks the row that begins with {row}");
-    }
     let rows = page.lines().skip_while(|line| !line.starts_with("| variable |")).skip(2);
-    assert_eq!(
-        rows.take_while(|line| line.starts_with('|')).count(),
-        SETTINGS.len(),
-        "a row for each setting"
-    );
+    let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), SETTINGS.len(), "a row for each setting");
+    for (row, setting) in rows.iter().zip(SETTINGS) {
+        let default = if setting.default.is_empty() { "unset" } else { setting.default };
+        let allowed = setting.allowed.to_string().replace("a whole number from ", "");
+        let expected = format!("| `{}` | {default} | {allowed} | ", setting.variable);
+        assert!(row.starts_with(&expected), "docs/CONFIGURATION.md: {row}\nmust begin with {expected}");
+        // The table has no default for these, since loopback has another.
+        let default = match setting.variable {
+            "MAX_CONNS_PER_IP" => MAX_CONNS_PER_IP_DEFAULT,
+            "IP_CONN_RATE" => IP_CONN_RATE_DEFAULT,
+            "HTTP_CONNS_PER_IP" => HTTP_CONNS_PER_IP_DEFAULT,
+            "HTTP_RATE" => HTTP_RATE_DEFAULT,
+            _ => continue,
+        };
+        assert!(row.contains(&format!("unset is {default} with loopback unlimited")), "{row}");
+        assert!(setting.help.ends_with(&format!("unset is {default}, no limit for loopback")), "{row}");
+    }
+}
+
+#[test]
+fn the_unit_states_defaults_as_they_are() {
+    let unit = fs::read_to_string(root().join("deploy/pixi-game-server.service")).expect("the unit");
+    let mut stated = 0;
+    for Setting { variable, default, .. } in SETTINGS {
+        for form in [format!("{variable} ("), format!("{variable}=")] {
+            for rest in unit.split(&form).skip(1) {
+                stated += 1;
+                assert_eq!(rest.split([')', ' ']).next(), Some(*default), "{variable}");
+            }
+        }
+    }
+    assert_eq!(stated, 3, "the unit was not read");
 }
 
 #[test]
