@@ -1,8 +1,8 @@
 //! Turns flags and environment into one validated [`Config`]; no other module reads a flag or a variable.
 //!
 //! [`SETTINGS`] declares every setting. `command_line` parses the arguments and `env_file` the file they may name. `sources`
-//! chooses between flag, file, variable and default and validates the value. `render` prints, and `reload` merges a new
-//! configuration into a running server's. [`parse`] is pure except that it reads that file, checks paths in the file system
+//! chooses between flag, file, variable and default, and `value` parses and validates the text. `render` prints, and `reload`
+//! merges a new configuration into a running server's. [`parse`] is pure except that it reads that file, checks paths in the file system
 //! and queries the number of cores.
 
 mod command_line;
@@ -15,6 +15,7 @@ mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod value;
 #[cfg(test)]
 mod value_tests;
 
@@ -22,143 +23,24 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
-use ipnet::IpNet;
 use log::LevelFilter;
 
-use crate::admission::origins::AllowedOrigins;
-use crate::ops::logging::Format;
 use crate::ops::printable::printable;
 use crate::ops::secret::Secret;
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};
 pub use command_line::{ActionFlag, actions};
 use env_file::EnvFile;
 pub use reload::{Change, Reloaded};
-pub use settings::{Allowed, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};
+pub use settings::{Allowed, Config, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};
 use sources::Sources;
-
-/// The configuration of a server. [`parse`] guarantees the bounds of [`SETTINGS`], a spawn area that is not empty and lies
-/// within the world, and an idle timeout above the ping interval.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Address to listen on.
-    pub host: IpAddr,
-    /// TCP port to listen on; 0 picks a free port.
-    pub port: u16,
-    /// Address of the metrics; `None` serves them on the public listener.
-    pub admin_addr: Option<SocketAddr>,
-    /// Origins of web pages that may open a game connection.
-    pub allowed_origins: AllowedOrigins,
-    /// Whether a handshake without an `Origin` header is refused.
-    pub require_origin: bool,
-    /// Worker threads, at least one.
-    pub workers: usize,
-    /// Maximum number of concurrent WebSocket connections.
-    pub max_connections: usize,
-    /// Maximum number of concurrent game connections per address, 0 for no limit; `None` is [`MAX_CONNS_PER_IP_DEFAULT`], and
-    /// no limit for loopback.
-    pub max_conns_per_ip: Option<u32>,
-    /// New game connections per address and second, 0 for no limit; `None` is [`IP_CONN_RATE_DEFAULT`], and no limit for
-    /// loopback.
-    pub ip_conn_rate: Option<u32>,
-    /// New game connections per address in a burst after a pause; 0 for no limit.
-    pub ip_conn_burst: u32,
-    /// Maximum number of concurrent non-player connections per address, 0 for no limit; `None` is
-    /// [`HTTP_CONNS_PER_IP_DEFAULT`], and no limit for loopback.
-    pub http_conns_per_ip: Option<u32>,
-    /// HTTP requests per address and second, 0 for no limit; `None` is [`HTTP_RATE_DEFAULT`], and no limit for loopback.
-    pub http_rate: Option<u32>,
-    /// HTTP requests per address in a burst after a pause; 0 for no limit.
-    pub http_burst: u32,
-    /// Minimum average rate at which a client must read a response, in bytes per second; 0 for no limit.
-    pub http_min_rate: u32,
-    /// Time an HTTP connection may stay idle between requests, in seconds.
-    pub keepalive_timeout_s: u32,
-    /// Proxies whose forwarding headers set the client's address.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Whether trusted proxies, and no other peers, start each connection with a PROXY protocol header.
-    pub proxy_protocol: bool,
-    /// Simulation ticks per second.
-    pub tick_rate_hz: u32,
-    /// Time between full snapshots to a client, in seconds.
-    pub sync_interval_s: u32,
-    /// Time between updates to a client, in milliseconds.
-    pub batch_interval_ms: u32,
-    /// Units a player walks in one client step, of which there are [`crate::limits::CLIENT_STEPS_PER_S`] per second.
-    pub player_speed: u32,
-    /// Width of the world, in units; positions go from 0 up to and including it.
-    pub world_width: u16,
-    /// Height of the world, in units; positions go from 0 up to and including it.
-    pub world_height: u16,
-    /// Left edge of the spawn area, in units, inclusive.
-    pub spawn_min_x: u16,
-    /// Right edge of the spawn area, in units, exclusive.
-    pub spawn_max_x: u16,
-    /// Top edge of the spawn area, in units, inclusive.
-    pub spawn_min_y: u16,
-    /// Bottom edge of the spawn area, in units, exclusive.
-    pub spawn_max_y: u16,
-    /// Seed of the spawn positions; `None` uses the operating system's entropy.
-    pub spawn_seed: Option<u64>,
-    /// Time a disconnected player's position is kept, in seconds; 0 disables.
-    pub resume_ttl_s: u32,
-    /// The `Path` of the session cookie.
-    pub cookie_path: String,
-    /// Directory that keeps the positions of disconnected players across restarts.
-    pub state_dir: Option<PathBuf>,
-    /// Redis URL of the bus that joins servers into one world; `None` runs a single server.
-    pub cluster_url: Option<Secret>,
-    /// Secret that authenticates the servers of a world; `None` trusts every client of the bus.
-    pub cluster_secret: Option<Secret>,
-    /// Name of the world on that bus.
-    pub cluster_world: String,
-    /// Name of this node on that bus; `None` is its host and port.
-    pub node_name: Option<String>,
-    /// Messages per second a client may send.
-    pub rate_limit_msg_per_s: u32,
-    /// Messages a client may send in a burst after a pause.
-    pub rate_limit_burst: u32,
-    /// WebSocket read buffer per connection, in bytes.
-    pub read_buffer_bytes: usize,
-    /// Maximum bytes of replies (acks, pongs) queued for a client; at the maximum its socket is not read until they drain.
-    pub write_buffer_bytes: usize,
-    /// Directory of files to serve over HTTP.
-    pub static_dir: Option<PathBuf>,
-    /// Maximum number of files and directories below `static_dir`.
-    pub static_max_files: usize,
-    /// Maximum total size of the files below `static_dir`, in MiB.
-    pub static_max_mib: u64,
-    /// Maximum number of entities in a client's interest set.
-    pub max_visible: usize,
-    /// Duration of an attack, in milliseconds.
-    pub attack_duration_ms: u32,
-    /// Time between pings to a client, in seconds.
-    pub ping_interval_s: u32,
-    /// Silence after which a client is disconnected, in seconds.
-    pub idle_timeout_s: u32,
-    /// Time after which a client that reads none of its queued bytes is disconnected, in seconds.
-    pub write_stall_s: u32,
-    /// Time clients have at shutdown to read their last bytes, in seconds.
-    pub shutdown_timeout_s: u32,
-    /// Least severe level that is logged; at least debug when `debug` is set.
-    pub log_level: LevelFilter,
-    /// Whether `DEBUG` is set.
-    pub debug: bool,
-    /// File to log to; `None` is standard error.
-    pub log_file: Option<PathBuf>,
-    /// Format of log lines.
-    pub log_format: Format,
-}
 
 impl Config {
     /// Returns the secrets in all settings, for [`crate::ops::secret::register`].
     pub fn secrets(&self) -> Vec<Secret> {
-        let values = render::values(self);
-        let parts =
-            values.iter().map(|(variable, value)| sources::setting(variable).secrecy.secrets_in(value));
-        parts.flatten().collect()
+        self.values().iter().flat_map(|(setting, value)| setting.secrecy.secrets_in(value)).collect()
     }
 }
 
@@ -264,62 +146,11 @@ pub fn parse(
 }
 
 fn read_config(sources: &mut Sources<'_>) -> Config {
-    let debug = sources.switch("DEBUG");
-    let log_level = sources.log_level("LOG_LEVEL");
-    let config = Config {
-        host: sources.address("HOST"),
-        port: sources.whole("PORT"),
-        admin_addr: sources.socket_address("ADMIN_ADDR"),
-        allowed_origins: sources.origins("ALLOWED_ORIGINS"),
-        require_origin: sources.switch("REQUIRE_ORIGIN"),
-        workers: resolve_workers(sources.whole("WORKERS")),
-        max_connections: sources.whole("MAX_CONNECTIONS"),
-        max_conns_per_ip: sources.optional_whole("MAX_CONNS_PER_IP"),
-        ip_conn_rate: sources.optional_whole("IP_CONN_RATE"),
-        ip_conn_burst: sources.whole("IP_CONN_BURST"),
-        http_conns_per_ip: sources.optional_whole("HTTP_CONNS_PER_IP"),
-        http_rate: sources.optional_whole("HTTP_RATE"),
-        http_burst: sources.whole("HTTP_BURST"),
-        http_min_rate: sources.whole("HTTP_MIN_RATE"),
-        keepalive_timeout_s: sources.whole("KEEPALIVE_TIMEOUT_SEC"),
-        trusted_proxies: sources.networks("TRUSTED_PROXIES"),
-        proxy_protocol: sources.switch("PROXY_PROTOCOL"),
-        tick_rate_hz: sources.whole("TICK_RATE"),
-        sync_interval_s: sources.whole("SYNC_INTERVAL_SEC"),
-        batch_interval_ms: sources.whole("BATCH_INTERVAL_MS"),
-        player_speed: sources.whole("PLAYER_SPEED"),
-        world_width: sources.whole("WORLD_WIDTH"),
-        world_height: sources.whole("WORLD_HEIGHT"),
-        spawn_min_x: sources.whole("SPAWN_MIN_X"),
-        spawn_max_x: sources.whole("SPAWN_MAX_X"),
-        spawn_min_y: sources.whole("SPAWN_MIN_Y"),
-        spawn_max_y: sources.whole("SPAWN_MAX_Y"),
-        spawn_seed: sources.optional_whole("SPAWN_SEED"),
-        resume_ttl_s: sources.whole("RESUME_TTL_SEC"),
-        cookie_path: sources.cookie_path("COOKIE_PATH"),
-        state_dir: sources.path("STATE_DIR"),
-        cluster_url: sources.redis_url("CLUSTER_URL"),
-        cluster_secret: sources.shared_secret("CLUSTER_SECRET"),
-        cluster_world: sources.name("CLUSTER_WORLD"),
-        node_name: sources.optional_name("NODE_NAME"),
-        rate_limit_msg_per_s: sources.whole("RATE_LIMIT_MSG_SEC"),
-        rate_limit_burst: sources.whole("RATE_LIMIT_BURST"),
-        read_buffer_bytes: sources.whole("READ_BUFFER_SIZE"),
-        write_buffer_bytes: sources.whole("WRITE_BUFFER_SIZE"),
-        static_dir: sources.path("STATIC_DIR"),
-        static_max_files: sources.whole("STATIC_MAX_FILES"),
-        static_max_mib: sources.whole("STATIC_MAX_MIB"),
-        max_visible: sources.whole("MAX_VISIBLE"),
-        attack_duration_ms: sources.whole("ATTACK_DURATION_MS"),
-        ping_interval_s: sources.whole("PING_INTERVAL_SEC"),
-        idle_timeout_s: sources.whole("IDLE_TIMEOUT_SEC"),
-        write_stall_s: sources.whole("WRITE_STALL_SEC"),
-        shutdown_timeout_s: sources.whole("SHUTDOWN_TIMEOUT_SEC"),
-        log_level: if debug { log_level.max(LevelFilter::Debug) } else { log_level },
-        debug,
-        log_file: sources.path("LOG_FILE"),
-        log_format: sources.log_format("LOG_FORMAT"),
-    };
+    let mut config = Config::read(sources);
+    config.workers = resolve_workers(config.workers);
+    if config.debug {
+        config.log_level = config.log_level.max(LevelFilter::Debug);
+    }
     check_relations(&config, sources);
     config
 }

@@ -3,9 +3,7 @@
 use std::fmt;
 
 use super::Config;
-use super::render::values;
-use super::settings::SETTINGS;
-use super::sources;
+use super::settings::Setting;
 use crate::ops::secret::without_credentials;
 
 /// The result of a merge: live settings have their new values, the others are unchanged.
@@ -33,59 +31,19 @@ pub struct Change {
 impl Config {
     /// Merges the live settings of a valid configuration into this one.
     pub fn reloaded(&self, fresh: Config) -> Reloaded {
-        let is_live = |change: &Change| {
-            SETTINGS.iter().any(|setting| setting.variable == change.variable && setting.is_live)
-        };
-        let (changes, needs_restart) = self.changes_to(&fresh).into_iter().partition(is_live);
-        Reloaded { config: self.with_live(fresh), changes, needs_restart }
-    }
-
-    fn changes_to(&self, fresh: &Config) -> Vec<Change> {
-        let pairs = values(self).into_iter().zip(values(fresh));
-        pairs
-            .filter(|((_, before), (_, after))| before != after)
-            .map(|((variable, before), (_, after))| Change::new(variable, &before, &after))
-            .collect()
-    }
-
-    /// Returns the new configuration with every setting that isn't live taken from this one.
-    fn with_live(&self, fresh: Config) -> Config {
-        Config {
-            host: self.host,
-            port: self.port,
-            admin_addr: self.admin_addr,
-            workers: self.workers,
-            trusted_proxies: self.trusted_proxies.clone(),
-            proxy_protocol: self.proxy_protocol,
-            tick_rate_hz: self.tick_rate_hz,
-            player_speed: self.player_speed,
-            world_width: self.world_width,
-            world_height: self.world_height,
-            spawn_min_x: self.spawn_min_x,
-            spawn_max_x: self.spawn_max_x,
-            spawn_min_y: self.spawn_min_y,
-            spawn_max_y: self.spawn_max_y,
-            spawn_seed: self.spawn_seed,
-            attack_duration_ms: self.attack_duration_ms,
-            state_dir: self.state_dir.clone(),
-            cluster_url: self.cluster_url.clone(),
-            cluster_secret: self.cluster_secret.clone(),
-            cluster_world: self.cluster_world.clone(),
-            node_name: self.node_name.clone(),
-            read_buffer_bytes: self.read_buffer_bytes,
-            log_file: self.log_file.clone(),
-            log_format: self.log_format,
-            ..fresh
-        }
+        let pairs = self.values().into_iter().zip(fresh.values());
+        let changed = pairs.filter(|((_, before), (_, after))| before != after);
+        let (live, others): (Vec<_>, Vec<_>) = changed.partition(|((setting, _), _)| setting.is_live);
+        let changes = |pairs: Vec<_>| pairs.into_iter().map(Change::new).collect();
+        Reloaded { config: self.with_live(fresh), changes: changes(live), needs_restart: changes(others) }
     }
 }
 
 impl Change {
-    fn new(variable: &'static str, before: &str, after: &str) -> Self {
-        let secrecy = sources::setting(variable).secrecy;
+    fn new(((setting, before), (_, after)): ((&Setting, String), (&Setting, String))) -> Self {
         let [before, after] =
-            [before, after].map(|value| without_credentials(&secrecy.redacted(value)).into_owned());
-        Self { variable, before, after }
+            [before, after].map(|value| without_credentials(&setting.secrecy.redacted(&value)).into_owned());
+        Self { variable: setting.variable, before, after }
     }
 }
 

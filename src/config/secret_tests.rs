@@ -83,9 +83,9 @@ fn the_secrets_of_a_configuration_follow_the_table() {
 fn a_value_that_is_not_utf8_is_reported_with_its_setting() {
     let bad = || OsString::from_vec(b"a\xff".to_vec());
     let none = Vec::<OsString>::new();
-    for variable in SETTINGS.iter().map(|setting| setting.variable) {
-        let shown = if sources::setting(variable).secrecy == Secrecy::Public { "a\u{fffd}" } else { MASK };
-        let error = parse(none.clone(), |name| (name == variable).then(bad)).unwrap_err();
+    for Setting { variable, secrecy, .. } in SETTINGS {
+        let shown = if *secrecy == Secrecy::Public { "a\u{fffd}" } else { MASK };
+        let error = parse(none.clone(), |name| (name == *variable).then(bad)).unwrap_err();
         assert_eq!(error.problems, [format!("{variable}={shown}: not valid UTF-8")]);
     }
     let flag = OsString::from_vec(b"--log-file=\xff".to_vec());

@@ -1,11 +1,20 @@
-//! The table of settings: names, defaults, bounds and help texts. Parsing, `--help`, `--print-config` and the documents
-//! derive from it; no default or bound is repeated elsewhere.
+//! The table of settings. `Config`, its values, `--help` and the effect of a reload derive from it here; flags, files and
+//! `--print-config` read [`SETTINGS`]. No default or bound is repeated elsewhere.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::path::PathBuf;
 
+use ipnet::IpNet;
+use log::LevelFilter;
+
+use super::sources::Sources;
+use super::value::Value as _;
+use crate::admission::origins::AllowedOrigins;
 use crate::limits;
-use crate::ops::secret::Secrecy;
+use crate::ops::logging::Format;
+use crate::ops::secret::{Secrecy, Secret};
 
 /// Maximum value of `WORKERS`.
 pub const WORKERS_MAX: u64 = 64;
@@ -34,10 +43,6 @@ impl Setting {
     /// Returns the long flag without its dashes: `max-connections` for `MAX_CONNECTIONS`.
     pub fn flag(&self) -> String {
         flag_of(self.variable)
-    }
-
-    const fn secret(self, secrecy: Secrecy) -> Self {
-        Self { secrecy, ..self }
     }
 }
 
@@ -77,6 +82,21 @@ pub enum Allowed {
     Name,
     /// The `Path` of a cookie.
     CookiePath,
+}
+
+impl Allowed {
+    const fn whole(min: u64, max: u64) -> Self {
+        Self::Whole { min, max }
+    }
+
+    /// Returns which part of such a value is secret.
+    const fn secrecy(self) -> Secrecy {
+        match self {
+            Self::RedisUrl => Secrecy::Password,
+            Self::SharedSecret => Secrecy::Whole,
+            _ => Secrecy::Public,
+        }
+    }
 }
 
 impl fmt::Display for Allowed {
@@ -126,92 +146,171 @@ pub(super) fn flag_of(variable: &str) -> String {
     variable.to_ascii_lowercase().replace('_', "-")
 }
 
-const fn setting(
-    variable: &'static str,
-    short: &'static str,
-    default: &'static str,
-    allowed: Allowed,
-    help: &'static str,
-) -> Setting {
-    Setting { variable, short, default, allowed, help, is_live: false, secrecy: Secrecy::Public }
+/// Marks a setting that a reload applies.
+const LIVE: bool = true;
+
+/// Marks a setting that only a restart applies.
+const RESTART: bool = false;
+
+macro_rules! settings {
+    ($(#[doc = $help:literal] $(#[$doc:meta])*
+       $applies:ident $variable:ident $(-$short:ident)?, $field:ident: $type:ty = $default:literal
+       in $allowed:ident $(($($bound:expr),*))?;)*) => {
+        /// Every setting, in the order of help and documents.
+        pub static SETTINGS: &[Setting] = &[$(Setting {
+            variable: stringify!($variable),
+            short: concat!($(stringify!($short))?),
+            default: $default,
+            allowed: Allowed::$allowed $(($($bound),*))?,
+            help: $help.trim_ascii_start(),
+            is_live: $applies,
+            secrecy: Allowed::$allowed $(($($bound),*))?.secrecy(),
+        }),*];
+
+        /// The configuration of a server. [`parse`](super::parse) guarantees the bounds of [`SETTINGS`], a spawn area that is
+        /// not empty and lies within the world, and an idle timeout above the ping interval.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Config {
+            $(#[doc = concat!($help, ".")] $(#[$doc])* pub $field: $type,)*
+        }
+
+        impl Config {
+            /// Reads every setting.
+            pub(super) fn read(sources: &mut Sources<'_>) -> Self {
+                Self { $($field: sources.read(stringify!($variable)),)* }
+            }
+
+            /// Returns every setting with its value, secrets included: the caller must not print them.
+            pub(super) fn values(&self) -> Vec<(&'static Setting, String)> {
+                SETTINGS.iter().zip([$(self.$field.text()),*]).collect()
+            }
+
+            /// Returns the new configuration with every setting that isn't live taken from this one.
+            pub(super) fn with_live(&self, fresh: Self) -> Self {
+                Self { $($field: if $applies { fresh.$field } else { self.$field.clone() },)* }
+            }
+        }
+    };
 }
 
-/// A setting that a reload applies.
-const fn live(
-    variable: &'static str,
-    short: &'static str,
-    default: &'static str,
-    allowed: Allowed,
-    help: &'static str,
-) -> Setting {
-    Setting { variable, short, default, allowed, help, is_live: true, secrecy: Secrecy::Public }
+// Each row: its help, which is also the field's documentation; remarks on the field; when a change applies; the variable
+// and its one-letter flag; the field; the default as an operator would write it, empty for unset; the allowed values.
+settings! {
+    /// Address to listen on
+    RESTART HOST -H, host: IpAddr = "0.0.0.0" in Address;
+    /// TCP port to listen on; 0 picks a free port
+    RESTART PORT -p, port: u16 = "8108" in whole(0, 65_535);
+    /// Address and port of the metrics; unset serves them on PORT
+    RESTART ADMIN_ADDR, admin_addr: Option<SocketAddr> = "" in SocketAddress;
+    /// Origins of web pages that may open a game connection
+    LIVE ALLOWED_ORIGINS, allowed_origins: AllowedOrigins = "*" in Origins;
+    /// Refuse handshakes without an Origin header
+    LIVE REQUIRE_ORIGIN, require_origin: bool = "false" in Switch;
+    /// Directory of files to serve over HTTP
+    LIVE STATIC_DIR -s, static_dir: Option<PathBuf> = "" in Directory;
+    /// Maximum number of files and directories in STATIC_DIR
+    LIVE STATIC_MAX_FILES, static_max_files: usize = "16384" in whole(1, 1_000_000);
+    /// Maximum total size of the files in STATIC_DIR, in MiB
+    LIVE STATIC_MAX_MIB, static_max_mib: u64 = "256" in whole(1, 65_536);
+    /// Worker threads; 0 selects one per core, but a single one on two cores
+    /// At least one.
+    RESTART WORKERS -w, workers: usize = "0" in whole(0, WORKERS_MAX);
+    /// Maximum number of concurrent WebSocket connections
+    LIVE MAX_CONNECTIONS -c, max_connections: usize = "12000" in whole(1, 1_000_000);
+    /// Maximum players per address; 0 for no limit; unset is 1000, no limit for loopback
+    /// `None` is [`MAX_CONNS_PER_IP_DEFAULT`](super::MAX_CONNS_PER_IP_DEFAULT).
+    LIVE MAX_CONNS_PER_IP, max_conns_per_ip: Option<u32> = "" in whole(0, 1_000_000);
+    /// New players per address and second; 0 for no limit; unset is 50, no limit for loopback
+    /// `None` is [`IP_CONN_RATE_DEFAULT`](super::IP_CONN_RATE_DEFAULT).
+    LIVE IP_CONN_RATE, ip_conn_rate: Option<u32> = "" in whole(0, 100_000);
+    /// New players per address in a burst after a pause; 0 for no limit
+    LIVE IP_CONN_BURST, ip_conn_burst: u32 = "100" in whole(0, 1_000_000);
+    /// Maximum non-player connections per address; 0 for no limit; unset is 256, no limit for loopback
+    /// `None` is [`HTTP_CONNS_PER_IP_DEFAULT`](super::HTTP_CONNS_PER_IP_DEFAULT).
+    LIVE HTTP_CONNS_PER_IP, http_conns_per_ip: Option<u32> = "" in whole(0, 512);
+    /// HTTP requests per address and second; 0 for no limit; unset is 1000, no limit for loopback
+    /// `None` is [`HTTP_RATE_DEFAULT`](super::HTTP_RATE_DEFAULT).
+    LIVE HTTP_RATE, http_rate: Option<u32> = "" in whole(0, 1_000_000);
+    /// HTTP requests per address in a burst after a pause; 0 for no limit
+    LIVE HTTP_BURST, http_burst: u32 = "10000" in whole(0, 1_000_000);
+    /// Minimum bytes per second at which a client must read a response; 0 for no limit
+    LIVE HTTP_MIN_RATE, http_min_rate: u32 = "2000" in whole(0, 1_000_000);
+    /// Seconds an HTTP connection may stay idle between requests
+    LIVE KEEPALIVE_TIMEOUT_SEC, keepalive_timeout_s: u32 = "75" in whole(1, 3_600);
+    /// Proxies whose forwarding headers set the client's address
+    RESTART TRUSTED_PROXIES, trusted_proxies: Vec<IpNet> = "" in Networks;
+    /// Require a PROXY protocol header from trusted proxies
+    RESTART PROXY_PROTOCOL, proxy_protocol: bool = "false" in Switch;
+    /// Simulation ticks per second
+    RESTART TICK_RATE -t, tick_rate_hz: u32 = "60" in whole(10, 128);
+    /// Milliseconds between updates to a client
+    LIVE BATCH_INTERVAL_MS, batch_interval_ms: u32 = "50" in whole(10, 1_000);
+    /// Seconds between full snapshots to a client
+    LIVE SYNC_INTERVAL_SEC, sync_interval_s: u32 = "5" in whole(1, 300);
+    /// Maximum number of players shown to a client
+    LIVE MAX_VISIBLE, max_visible: usize = "128" in whole(1, limits::INTEREST_SET_MAX as u64);
+    /// Width of the world, in units
+    /// Positions go from 0 up to and including it.
+    RESTART WORLD_WIDTH, world_width: u16 = "2000" in whole(200, limits::WORLD_SIDE_MAX as u64);
+    /// Height of the world, in units
+    /// Positions go from 0 up to and including it.
+    RESTART WORLD_HEIGHT, world_height: u16 = "2000" in whole(200, limits::WORLD_SIDE_MAX as u64);
+    /// Left edge of the spawn area, in units, inclusive
+    RESTART SPAWN_MIN_X, spawn_min_x: u16 = "100" in whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
+    /// Right edge of the spawn area, in units, exclusive
+    RESTART SPAWN_MAX_X, spawn_max_x: u16 = "900" in whole(1, limits::WORLD_SIDE_MAX as u64);
+    /// Top edge of the spawn area, in units, inclusive
+    RESTART SPAWN_MIN_Y, spawn_min_y: u16 = "100" in whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
+    /// Bottom edge of the spawn area, in units, exclusive
+    RESTART SPAWN_MAX_Y, spawn_max_y: u16 = "900" in whole(1, limits::WORLD_SIDE_MAX as u64);
+    /// Seed of the spawn positions; unset uses the system's entropy
+    RESTART SPAWN_SEED, spawn_seed: Option<u64> = "" in whole(0, u64::MAX);
+    /// Units a player walks per client step, which is 1/24 s
+    /// There are [`limits::CLIENT_STEPS_PER_S`] steps per second.
+    RESTART PLAYER_SPEED, player_speed: u32 = "4" in whole(1, 50);
+    /// Milliseconds an attack lasts
+    RESTART ATTACK_DURATION_MS, attack_duration_ms: u32 = "1000" in whole(100, 60_000);
+    /// Seconds a disconnected player's position is kept; 0 disables
+    LIVE RESUME_TTL_SEC, resume_ttl_s: u32 = "300" in whole(0, limits::SESSION_TTL_S_MAX as u64);
+    /// Path attribute of the session cookie
+    LIVE COOKIE_PATH, cookie_path: String = "/" in CookiePath;
+    /// Directory that keeps the positions of disconnected players across restarts
+    RESTART STATE_DIR, state_dir: Option<PathBuf> = "" in Directory;
+    /// Redis that joins servers into one world; unset runs a single server
+    RESTART CLUSTER_URL, cluster_url: Option<Secret> = "" in RedisUrl;
+    /// Secret that authenticates the servers of a world; unset trusts every client of that Redis
+    RESTART CLUSTER_SECRET, cluster_secret: Option<Secret> = "" in SharedSecret;
+    /// Name of the world on that Redis
+    RESTART CLUSTER_WORLD, cluster_world: String = "main" in Name;
+    /// Name of this server on that Redis; unset is its host and port
+    RESTART NODE_NAME, node_name: Option<String> = "" in Name;
+    /// Messages per second a client may send
+    LIVE RATE_LIMIT_MSG_SEC, rate_limit_msg_per_s: u32 = "60" in whole(1, 10_000);
+    /// Messages a client may send in a burst after a pause
+    LIVE RATE_LIMIT_BURST, rate_limit_burst: u32 = "60" in whole(1, 100_000);
+    /// Bytes of WebSocket read buffer per connection
+    RESTART READ_BUFFER_SIZE, read_buffer_bytes: usize = "256" in whole(256, 65_536);
+    /// Maximum bytes of replies queued for a client
+    /// At the maximum its socket is not read until they drain.
+    LIVE WRITE_BUFFER_SIZE, write_buffer_bytes: usize = "4096" in whole(1_024, 65_536);
+    /// Seconds between pings to a client
+    LIVE PING_INTERVAL_SEC, ping_interval_s: u32 = "30" in whole(1, 3_600);
+    /// Seconds of silence after which a client is disconnected
+    LIVE IDLE_TIMEOUT_SEC, idle_timeout_s: u32 = "60" in whole(2, 7_200);
+    /// Seconds after which a client that reads nothing is disconnected
+    LIVE WRITE_STALL_SEC, write_stall_s: u32 = "30" in whole(1, 3_600);
+    /// Seconds that clients have at shutdown to read their last bytes
+    LIVE SHUTDOWN_TIMEOUT_SEC, shutdown_timeout_s: u32 = "5" in whole(1, 300);
+    /// Least severe level that is logged
+    /// At least debug when `debug` is set.
+    LIVE LOG_LEVEL -l, log_level: LevelFilter = "info" in LogLevel;
+    /// File to log to; unset logs to standard error
+    RESTART LOG_FILE, log_file: Option<PathBuf> = "" in File;
+    /// Format of log lines
+    RESTART LOG_FORMAT, log_format: Format = "text" in LogFormat;
+    /// Raise LOG_LEVEL to at least debug
+    LIVE DEBUG -d, debug: bool = "false" in Switch;
 }
-
-const fn whole(min: u64, max: u64) -> Allowed {
-    Allowed::Whole { min, max }
-}
-
-const WORLD_SIDE: Allowed = whole(200, limits::WORLD_SIDE_MAX as u64);
-const RESUME_TTL: Allowed = whole(0, limits::SESSION_TTL_S_MAX as u64);
-const SPAWN_START: Allowed = whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
-const SPAWN_END: Allowed = whole(1, limits::WORLD_SIDE_MAX as u64);
-
-/// Every setting, in the order of help and documents.
-#[rustfmt::skip] // One row per setting.
-pub static SETTINGS: &[Setting] = &[
-    setting("HOST", "H", "0.0.0.0", Allowed::Address, "Address to listen on"),
-    setting("PORT", "p", "8108", whole(0, 65_535), "TCP port to listen on; 0 picks a free port"),
-    setting("ADMIN_ADDR", "", "", Allowed::SocketAddress, "Address and port of the metrics; unset serves them on PORT"),
-    live("ALLOWED_ORIGINS", "", "*", Allowed::Origins, "Origins of web pages that may open a game connection"),
-    live("REQUIRE_ORIGIN", "", "false", Allowed::Switch, "Refuse handshakes without an Origin header"),
-    live("STATIC_DIR", "s", "", Allowed::Directory, "Directory of files to serve over HTTP"),
-    live("STATIC_MAX_FILES", "", "16384", whole(1, 1_000_000), "Maximum number of files and directories in STATIC_DIR"),
-    live("STATIC_MAX_MIB", "", "256", whole(1, 65_536), "Maximum total size of the files in STATIC_DIR, in MiB"),
-    setting("WORKERS", "w", "0", whole(0, WORKERS_MAX), "Worker threads; 0 selects one per core, but a single one on two cores"),
-    live("MAX_CONNECTIONS", "c", "12000", whole(1, 1_000_000), "Maximum number of concurrent WebSocket connections"),
-    live("MAX_CONNS_PER_IP", "", "", whole(0, 1_000_000), "Maximum players per address; 0 for no limit; unset is 1000, no limit for loopback"),
-    live("IP_CONN_RATE", "", "", whole(0, 100_000), "New players per address and second; 0 for no limit; unset is 50, no limit for loopback"),
-    live("IP_CONN_BURST", "", "100", whole(0, 1_000_000), "New players per address in a burst after a pause; 0 for no limit"),
-    live("HTTP_CONNS_PER_IP", "", "", whole(0, 512), "Maximum non-player connections per address; 0 for no limit; unset is 256, no limit for loopback"),
-    live("HTTP_RATE", "", "", whole(0, 1_000_000), "HTTP requests per address and second; 0 for no limit; unset is 1000, no limit for loopback"),
-    live("HTTP_BURST", "", "10000", whole(0, 1_000_000), "HTTP requests per address in a burst after a pause; 0 for no limit"),
-    live("HTTP_MIN_RATE", "", "2000", whole(0, 1_000_000), "Minimum bytes per second at which a client must read a response; 0 for no limit"),
-    live("KEEPALIVE_TIMEOUT_SEC", "", "75", whole(1, 3_600), "Seconds an HTTP connection may stay idle between requests"),
-    setting("TRUSTED_PROXIES", "", "", Allowed::Networks, "Proxies whose forwarding headers set the client's address"),
-    setting("PROXY_PROTOCOL", "", "false", Allowed::Switch, "Require a PROXY protocol header from trusted proxies"),
-    setting("TICK_RATE", "t", "60", whole(10, 128), "Simulation ticks per second"),
-    live("BATCH_INTERVAL_MS", "", "50", whole(10, 1_000), "Milliseconds between updates to a client"),
-    live("SYNC_INTERVAL_SEC", "", "5", whole(1, 300), "Seconds between full snapshots to a client"),
-    live("MAX_VISIBLE", "", "128", whole(1, limits::INTEREST_SET_MAX as u64), "Maximum number of players shown to a client"),
-    setting("WORLD_WIDTH", "", "2000", WORLD_SIDE, "Width of the world, in units"),
-    setting("WORLD_HEIGHT", "", "2000", WORLD_SIDE, "Height of the world, in units"),
-    setting("SPAWN_MIN_X", "", "100", SPAWN_START, "Left edge of the spawn area, in units, inclusive"),
-    setting("SPAWN_MAX_X", "", "900", SPAWN_END, "Right edge of the spawn area, in units, exclusive"),
-    setting("SPAWN_MIN_Y", "", "100", SPAWN_START, "Top edge of the spawn area, in units, inclusive"),
-    setting("SPAWN_MAX_Y", "", "900", SPAWN_END, "Bottom edge of the spawn area, in units, exclusive"),
-    setting("SPAWN_SEED", "", "", whole(0, u64::MAX), "Seed of the spawn positions; unset uses the system's entropy"),
-    setting("PLAYER_SPEED", "", "4", whole(1, 50), "Units a player walks per client step, which is 1/24 s"),
-    setting("ATTACK_DURATION_MS", "", "1000", whole(100, 60_000), "Milliseconds an attack lasts"),
-    live("RESUME_TTL_SEC", "", "300", RESUME_TTL, "Seconds a disconnected player's position is kept; 0 disables"),
-    live("COOKIE_PATH", "", "/", Allowed::CookiePath, "Path attribute of the session cookie"),
-    setting("STATE_DIR", "", "", Allowed::Directory, "Directory that keeps the positions of disconnected players across restarts"),
-    setting("CLUSTER_URL", "", "", Allowed::RedisUrl, "Redis that joins servers into one world; unset runs a single server").secret(Secrecy::Password),
-    setting("CLUSTER_SECRET", "", "", Allowed::SharedSecret, "Secret that authenticates the servers of a world; unset trusts every client of that Redis").secret(Secrecy::Whole),
-    setting("CLUSTER_WORLD", "", "main", Allowed::Name, "Name of the world on that Redis"),
-    setting("NODE_NAME", "", "", Allowed::Name, "Name of this server on that Redis; unset is its host and port"),
-    live("RATE_LIMIT_MSG_SEC", "", "60", whole(1, 10_000), "Messages per second a client may send"),
-    live("RATE_LIMIT_BURST", "", "60", whole(1, 100_000), "Messages a client may send in a burst after a pause"),
-    setting("READ_BUFFER_SIZE", "", "256", whole(256, 65_536), "Bytes of WebSocket read buffer per connection"),
-    live("WRITE_BUFFER_SIZE", "", "4096", whole(1_024, 65_536), "Maximum bytes of replies queued for a client"),
-    live("PING_INTERVAL_SEC", "", "30", whole(1, 3_600), "Seconds between pings to a client"),
-    live("IDLE_TIMEOUT_SEC", "", "60", whole(2, 7_200), "Seconds of silence after which a client is disconnected"),
-    live("WRITE_STALL_SEC", "", "30", whole(1, 3_600), "Seconds after which a client that reads nothing is disconnected"),
-    live("SHUTDOWN_TIMEOUT_SEC", "", "5", whole(1, 300), "Seconds that clients have at shutdown to read their last bytes"),
-    live("LOG_LEVEL", "l", "info", Allowed::LogLevel, "Least severe level that is logged"),
-    setting("LOG_FILE", "", "", Allowed::File, "File to log to; unset logs to standard error"),
-    setting("LOG_FORMAT", "", "text", Allowed::LogFormat, "Format of log lines"),
-    live("DEBUG", "d", "false", Allowed::Switch, "Raise LOG_LEVEL to at least debug"),
-];
 
 /// Every variable of earlier servers that has no effect.
 pub static RETIRED: &[Retired] = &[

@@ -54,8 +54,8 @@ fn values_are_parsed_alike_from_flags_files_and_variables() {
             .unwrap();
         let flag = format!("--{}={written}", settings::flag_of(variable));
         let of = |args: &[&str], env: Env| {
-            let values = render::values(&config(args, env));
-            values.into_iter().find(|(name, _)| *name == variable).unwrap().1
+            let values = config(args, env).values();
+            values.into_iter().find(|(setting, _)| setting.variable == variable).unwrap().1
         };
         assert_eq!(of(&[], &[(variable, written)]), read, "{variable}={written}");
         assert_eq!(of(&[&flag], &[]), read, "{flag}");

@@ -15,44 +15,10 @@ use std::net::TcpListener;
 use std::process::Output;
 use std::time::Duration;
 
+use pixi_game_server::config::{SETTINGS, Setting};
+
 use crate::support::server::program;
 use crate::support::{Server, Settings};
-
-/// Every setting, as an environment variable.
-const SETTINGS: [&str; 32] = [
-    "HOST",
-    "PORT",
-    "ADMIN_ADDR",
-    "ALLOWED_ORIGINS",
-    "REQUIRE_ORIGIN",
-    "STATIC_DIR",
-    "WORKERS",
-    "MAX_CONNECTIONS",
-    "TICK_RATE",
-    "BATCH_INTERVAL_MS",
-    "SYNC_INTERVAL_SEC",
-    "MAX_VISIBLE",
-    "WORLD_WIDTH",
-    "WORLD_HEIGHT",
-    "SPAWN_MIN_X",
-    "SPAWN_MAX_X",
-    "SPAWN_MIN_Y",
-    "SPAWN_MAX_Y",
-    "SPAWN_SEED",
-    "PLAYER_SPEED",
-    "ATTACK_DURATION_MS",
-    "RATE_LIMIT_MSG_SEC",
-    "RATE_LIMIT_BURST",
-    "READ_BUFFER_SIZE",
-    "WRITE_BUFFER_SIZE",
-    "PING_INTERVAL_SEC",
-    "IDLE_TIMEOUT_SEC",
-    "KEEPALIVE_TIMEOUT_SEC",
-    "SHUTDOWN_TIMEOUT_SEC",
-    "LOG_LEVEL",
-    "LOG_FILE",
-    "DEBUG",
-];
 
 /// Runs the program with these variables and arguments until it exits.
 fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
@@ -78,8 +44,8 @@ fn help_names_every_setting_and_its_flag() {
     for flag in ["--help", "-h", "-help"] {
         let output = run(&[], &[flag]);
         assert_eq!(output.status.code(), Some(0), "{flag}");
-        for name in SETTINGS {
-            let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
+        for setting in SETTINGS {
+            let (name, flag) = (setting.variable, format!("--{}", setting.flag()));
             assert!(stdout(&output).contains(name) && stdout(&output).contains(&flag), "{name}");
         }
     }
@@ -98,7 +64,7 @@ fn a_printed_configuration_is_complete_and_round_trips() {
     let output = run(&variables, &["--print-config"]);
     assert_eq!(output.status.code(), Some(0));
     let printed = stdout(&output);
-    for name in SETTINGS {
+    for Setting { variable: name, .. } in SETTINGS {
         assert!(value(printed, name).is_some(), "{name} in\n{printed}");
     }
     for (name, text) in variables {
