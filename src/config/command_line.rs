@@ -1,6 +1,5 @@
-//! Parses arguments into flags with getopts. Before that, the single-dash long form of old start scripts (`-port=8109`,
-//! `-port 8109`) is rewritten to two dashes, and unknown flags are removed and reported, since getopts would stop at the
-//! first. An unexpected argument may be a misplaced secret: a problem states its position and never repeats it.
+//! Parses arguments into flags with getopts. Long flags may have one dash, as in old start scripts (`-port=8109`,
+//! `-port 8109`). An unexpected argument may be a misplaced secret: a problem states its position and never repeats it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -82,21 +81,23 @@ pub(super) struct CommandLine {
 ///
 /// One line per problem that makes the other arguments ambiguous: text that is not UTF-8, or a flag without its value.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Vec<String>> {
+    let given = utf8(args)?;
     let flags = flags();
-    let mut problems = Vec::new();
-    let args = utf8(args)?;
-    let given = args.clone();
-    let args = normalize(&flags, args, &mut problems);
-
     let mut options = Options::new();
+    options.long_only(true);
     for flag in &flags {
         options.opt(flag.short, &flag.long, "", "", flag.has_arg, Occur::Multi);
     }
-    let matches = match options.parse(args) {
-        Ok(matches) => matches,
-        Err(fail) => {
-            problems.push(describe(&fail));
-            return Err(problems);
+    let (mut args, mut problems) = (given.clone(), Vec::new());
+    let matches = loop {
+        match options.parse(&args) {
+            Ok(matches) => break matches,
+            // getopts stops at an unknown flag. Without it, the next attempt finds the next problem.
+            Err(Fail::UnrecognizedOption(name)) => problems.push(remove_unknown(&mut args, &name, &given)),
+            Err(fail) => {
+                problems.push(describe(&fail));
+                return Err(problems);
+            }
         }
     };
 
@@ -157,79 +158,27 @@ fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<Str
     if problems.is_empty() { Ok(texts) } else { Err(problems) }
 }
 
-/// Rewrites single-dash long flags and removes unknown flags, each with a line in `problems`. Values of flags and
-/// arguments after `--` are not changed.
-fn normalize(flags: &[Flag], args: Vec<String>, problems: &mut Vec<String>) -> Vec<String> {
-    let mut normal = Vec::with_capacity(args.len());
-    let mut args = args.into_iter().enumerate().peekable();
-    while let Some((index, arg)) = args.next() {
-        if arg == "--" {
-            normal.push(arg);
-            normal.extend(args.map(|(_, arg)| arg));
-            break;
-        }
-        let arg = with_two_dashes(flags, arg);
-        if is_unknown(flags, &arg) {
-            let (name, value) = split(&arg);
-            let shown = if is_flag_like(name) { name.to_owned() } else { format!("argument {}", index + 1) };
-            problems.push(format!("{shown}: unknown flag; see --help"));
-            // The next argument is most likely its value, so it is not reported separately.
-            args.next_if(|(_, next)| value.is_none() && !next.starts_with('-'));
-            continue;
-        }
-        let value_follows = value_follows(flags, &arg);
-        normal.push(arg);
-        if value_follows {
-            normal.extend(args.next().map(|(_, arg)| arg));
-        }
+/// Removes the first flag of this name, and returns its problem.
+fn remove_unknown(args: &mut Vec<String>, name: &str, given: &[String]) -> String {
+    let at = args.iter().position(|arg| flag_name(arg) == Some(name)).expect("getopts read the name here");
+    let arg = args.remove(at);
+    // The next argument is most likely its value, so it is not reported separately.
+    if !arg.contains('=') && args.get(at).is_some_and(|next| !next.starts_with('-')) {
+        args.remove(at);
     }
-    normal
-}
-
-/// Adds a second dash to `-port=8109`, `-port`, and `-p=8109`, whose value getopts would read as `=8109`.
-fn with_two_dashes(flags: &[Flag], arg: String) -> String {
-    let Some(flag) = arg.strip_prefix('-') else { return arg };
-    let (name, value) = split(flag);
-    let is_flag = find(flags, name).is_some_and(|flag| flag.long == name || value.is_some());
-    if is_flag { format!("-{arg}") } else { arg }
-}
-
-/// Splits a flag into its name and the value after `=`.
-fn split(flag: &str) -> (&str, Option<&str>) {
-    flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)))
-}
-
-/// Finds a flag by its long name or its letter.
-fn find<'a>(flags: &'a [Flag], name: &str) -> Option<&'a Flag> {
-    flags.iter().find(|flag| !name.is_empty() && (flag.long == name || flag.short == name))
-}
-
-/// Returns whether neither the long name nor the first letter of an argument is a known flag.
-fn is_unknown(flags: &[Flag], arg: &str) -> bool {
-    if let Some(flag) = arg.strip_prefix("--") {
-        return find(flags, split(flag).0).is_none();
-    }
-    let letter = arg.strip_prefix('-').and_then(|letters| letters.chars().next());
-    letter.is_some_and(|letter| find(flags, letter.encode_utf8(&mut [0; 4])).is_none())
-}
-
-/// Returns whether a text has the form of a flag's name: words of lower-case letters. Most secrets have other characters.
-fn is_flag_like(name: &str) -> bool {
-    let words = name.strip_prefix("--").or_else(|| name.strip_prefix('-')).unwrap_or(name);
+    // Most secrets have other characters than lower-case letters.
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    words.split('-').all(is_word)
+    if name.split('-').all(is_word) {
+        format!("{}: unknown flag; see --help", arg.split('=').next().unwrap_or_default())
+    } else {
+        let position = given.iter().position(|given| *given == arg).unwrap_or(at);
+        format!("argument {}: unknown flag; see --help", position + 1)
+    }
 }
 
-/// Returns whether getopts will take the next argument as the value of this one, even if it has the form of a flag.
-fn value_follows(flags: &[Flag], arg: &str) -> bool {
-    let has_arg = |name: &str| find(flags, name).map(|flag| flag.has_arg);
-    if let Some(flag) = arg.strip_prefix("--") {
-        return has_arg(flag) == Some(HasArg::Yes);
-    }
-    let Some(letters) = arg.strip_prefix('-') else { return false };
-    let last = letters
-        .trim_start_matches(|letter: char| has_arg(letter.encode_utf8(&mut [0; 4])) == Some(HasArg::No));
-    last.len() == 1 && has_arg(last) == Some(HasArg::Yes)
+/// Returns the name of a flag, without its dashes and its value.
+fn flag_name(arg: &str) -> Option<&str> {
+    arg.strip_prefix("--").or_else(|| arg.strip_prefix('-'))?.split('=').next()
 }
 
 /// Returns the last value of a flag: scripts append their overrides.
@@ -247,8 +196,7 @@ fn describe(fail: &Fail) -> String {
     match fail {
         Fail::ArgumentMissing(name) => format!("{}: expected a value after it; see --help", dashed(name)),
         Fail::UnexpectedArgument(name) => format!("{}: takes no value; see --help", dashed(name)),
-        Fail::UnrecognizedOption(name) => format!("{}: unknown flag; see --help", dashed(name)),
-        Fail::OptionMissing(_) | Fail::OptionDuplicated(_) => fail.to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -272,13 +220,12 @@ mod tests {
 
     #[test]
     fn every_form_of_a_flag_is_parsed() {
-        let forms: [&[&str]; 8] = [
+        let forms: [&[&str]; 7] = [
             &["--port", "8109"],
             &["--port=8109"],
             &["-port", "8109"],
             &["-port=8109"],
             &["-p", "8109"],
-            &["-p8109"],
             &["-p=8109"],
             &["--p=8109"],
         ];
@@ -313,23 +260,19 @@ mod tests {
     fn a_value_in_the_form_of_a_flag_stays_a_value() {
         for flag in ["--static-dir", "-static-dir", "-s"] {
             assert_eq!(value(&[flag, "-port"], "static-dir").as_deref(), Some("-port"));
-            assert_eq!(value(&[flag, "-port=1", "-p2"], "port").as_deref(), Some("2"));
-            assert_eq!(value(&[flag, "--", "-p2"], "port").as_deref(), Some("2"));
+            assert_eq!(value(&[flag, "-port=1", "-p=2"], "port").as_deref(), Some("2"));
+            assert_eq!(value(&[flag, "--", "-p=2"], "port").as_deref(), Some("2"));
         }
-        assert_eq!(value(&["-Vs", "-port"], "static-dir").as_deref(), Some("-port"));
-        assert_eq!(value(&["-Vport", "-port=1"], "port").as_deref(), Some("1"), "-Vport has its value, ort");
-        assert_eq!(value(&["-s-port"], "static-dir").as_deref(), Some("-port"));
         assert_eq!(value(&["--static-dir=-port=1"], "static-dir").as_deref(), Some("-port=1"));
         assert_eq!(value(&["--port", "-1"], "port").as_deref(), Some("-1"));
     }
 
     #[test]
     fn a_switch_needs_no_value() {
-        for args in [["--debug"], ["-debug"], ["-d"], ["--debug=true"], ["-debug=true"], ["-dtrue"]] {
+        for args in [["--debug"], ["-debug"], ["-d"], ["--debug=true"], ["-debug=true"], ["-d=true"]] {
             assert_eq!(value(&args, "debug").as_deref(), Some("true"), "{args:?}");
         }
         assert_eq!(value(&["-debug=false"], "debug").as_deref(), Some("false"));
-        assert_eq!(value(&["-d", "false"], "debug").as_deref(), Some("false"));
         assert_eq!(
             value(&["-d", "-port", "1"], "port").as_deref(),
             Some("1"),
@@ -339,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_last_of_repeated_flags_wins() {
-        assert_eq!(value(&["--port=1", "-p2", "-port=3"], "port").as_deref(), Some("3"));
+        assert_eq!(value(&["--port=1", "-p=2", "-port=3"], "port").as_deref(), Some("3"));
         assert_eq!(value(&["--debug=false", "--debug"], "debug").as_deref(), Some("true"));
         assert_eq!(value(&["--debug", "--debug=false"], "debug").as_deref(), Some("false"));
     }
@@ -367,7 +310,9 @@ mod tests {
             .iter()
             .all(|secret| !line.contains(secret)))
         );
-        assert_eq!(problems(&["-hx"]), ["-x: unknown flag; see --help"]);
+        assert_eq!(problems(&["-hd"]), ["-hd: unknown flag; see --help"]);
+        assert_eq!(problems(&["-p8109"]), ["argument 1: unknown flag; see --help"]);
+        assert_eq!(problems(&["-d", "false"]), ["argument 2: unexpected; see --help"]);
     }
 
     #[test]

@@ -119,12 +119,8 @@ pub fn zsh(program: &str, flags: &[Flag]) -> String {
             Values::Words(words) => format!(":value:({})", words.join(" ")),
         };
         for name in flag.names(" ").split(' ') {
-            // Separator between flag and value: an equals sign after a long flag, none after a letter.
-            let joint = match (flag.values, name.starts_with("--")) {
-                (Values::Nothing, _) => "",
-                (_, true) => "=",
-                (_, false) => "+",
-            };
+            // The value follows in its own word, or after an equals sign, which not every program takes after a letter.
+            let joint = if flag.values != Values::Nothing && name.starts_with("--") { "=" } else { "" };
             let _ = writeln!(text, "  '{name}{joint}[{help}]{values}' \\");
         }
     }
@@ -192,8 +188,8 @@ mod tests {
                 let expected = if flag.values == Values::Nothing { vec![] } else { vec![needs_value] };
                 assert_eq!(problems(&[name]), expected);
                 match flag.values {
-                    // Help and version ignore further arguments, and a letter accepts an attached value.
-                    Values::Nothing if name.len() == 2 || ["--help", "--version"].contains(&name) => {}
+                    // Help and version ignore further arguments.
+                    Values::Nothing if ["help", "version"].contains(&&*flag.long) => {}
                     Values::Nothing => {
                         assert_eq!(
                             problems(&[name, "true"]),

@@ -1,5 +1,5 @@
-//! The table of flags, parsed with getopts. Long flags with a single dash (`-clients=5000`, `-clients 5000`), as in
-//! old scripts, get a second dash here. Unknown flags are removed first, since getopts would stop at the first one.
+//! The table of flags, parsed with getopts. Long flags may have one dash (`-clients=5000`, `-clients 5000`), as in old
+//! scripts.
 
 use std::collections::BTreeMap;
 
@@ -99,19 +99,24 @@ impl CommandLine {
 /// A problem that makes the other arguments ambiguous: a flag without its value, or a value for a switch.
 pub fn read(args: impl IntoIterator<Item = String>) -> Result<CommandLine, Problems> {
     let mut line = CommandLine::default();
-    let args = normalize(args, &mut line.problems);
+    let mut args: Vec<String> = args.into_iter().collect();
     let mut getopts = Getopts::new();
+    getopts.long_only(true);
     for flag in FLAGS {
         getopts.opt(flag.short, flag.name, "", "", HasArg::Yes, Occur::Multi);
     }
     for (name, short, _) in SWITCHES {
         getopts.opt(short, name, "", "", HasArg::No, Occur::Multi);
     }
-    let matches = match getopts.parse(args) {
-        Ok(matches) => matches,
-        Err(fail) => {
-            line.problems.push(describe(&fail));
-            return Err(Problems(line.problems));
+    let matches = loop {
+        match getopts.parse(&args) {
+            Ok(matches) => break matches,
+            // getopts stops at an unknown flag. Without it, the next attempt finds the next problem.
+            Err(Fail::UnrecognizedOption(name)) => line.problems.push(remove_unknown(&mut args, &name)),
+            Err(fail) => {
+                line.problems.push(describe(&fail));
+                return Err(Problems(line.problems));
+            }
         }
     };
     line.problems.extend(matches.free.iter().map(|arg| format!("{arg}: unexpected argument; see --help")));
@@ -122,38 +127,19 @@ pub fn read(args: impl IntoIterator<Item = String>) -> Result<CommandLine, Probl
     Ok(line)
 }
 
-/// Gives single-dash long flags (and `-c=20`) their second dash, and removes unknown flags.
-fn normalize(args: impl IntoIterator<Item = String>, problems: &mut Vec<String>) -> Vec<String> {
-    let mut normal = Vec::new();
-    let mut args = args.into_iter().peekable();
-    while let Some(arg) = args.next() {
-        let Some(flag) = arg.strip_prefix('-').filter(|flag| !flag.is_empty()) else {
-            normal.push(arg);
-            continue;
-        };
-        let flag = flag.strip_prefix('-').unwrap_or(flag);
-        let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
-        let Some((long, takes_value)) = find(name) else {
-            problems
-                .push(format!("-{}{name}: unknown flag; see --help", if name.len() > 1 { "-" } else { "" }));
-            // The next argument is most likely its value, not another problem.
-            args.next_if(|next| value.is_none() && !next.starts_with('-'));
-            continue;
-        };
-        normal.push(value.map_or_else(|| format!("--{long}"), |value| format!("--{long}={value}")));
-        if takes_value && value.is_none() {
-            normal.extend(args.next());
-        }
+/// Removes the first flag of this name, and returns its problem.
+fn remove_unknown(args: &mut Vec<String>, name: &str) -> String {
+    let is_named = |arg: &String| {
+        let flag = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-'));
+        flag.is_some_and(|flag| flag.split('=').next() == Some(name))
+    };
+    let at = args.iter().position(is_named).expect("getopts read the name here");
+    let arg = args.remove(at);
+    // The next argument is most likely its value, not another problem.
+    if !arg.contains('=') && args.get(at).is_some_and(|next| !next.starts_with('-')) {
+        args.remove(at);
     }
-    normal
-}
-
-/// Returns the long name of a flag given by name or letter, and whether it takes a value.
-fn find(name: &str) -> Option<(&'static str, bool)> {
-    let flag = FLAGS.iter().map(|flag| (flag.name, flag.short, true));
-    let mut all = flag.chain(SWITCHES.iter().map(|&(long, short, _)| (long, short, false)));
-    all.find(|(long, short, _)| *long == name || (!short.is_empty() && *short == name))
-        .map(|(long, _, takes_value)| (long, takes_value))
+    format!("{}: unknown flag; see --help", arg.split('=').next().unwrap_or_default())
 }
 
 fn describe(fail: &Fail) -> String {
