@@ -7,6 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use arrayvec::ArrayVec;
+
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 
 /// The header of a connection without a client: version 1, `UNKNOWN`. The health check sends it.
@@ -14,6 +16,8 @@ pub const UNKNOWN_HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
 
 /// Longest line of version 1, including its end, in bytes: fixed by the specification.
 const LINE_BYTES_MAX: usize = 107;
+/// Words into which a line is split: one more than a valid line has after its signature.
+const V1_WORDS_MAX: usize = 6;
 const V1_SIGNATURE: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and transport, length of the rest: 12 + 1 + 1 + 2 bytes.
@@ -79,7 +83,7 @@ fn parse_v1(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     };
     let line = str::from_utf8(&capped[V1_SIGNATURE.len()..end]).ok();
     let line = line.and_then(|line| line.strip_suffix('\r')).ok_or(ProxyError::Malformed)?;
-    let source = match line.split(' ').collect::<Vec<_>>()[..] {
+    let source = match line.splitn(V1_WORDS_MAX, ' ').collect::<ArrayVec<_, V1_WORDS_MAX>>()[..] {
         // The specification tells receivers to ignore the rest of the line.
         ["UNKNOWN", ..] => None,
         ["TCP4", source, destination, source_port, destination_port]

@@ -12,7 +12,7 @@ use crate::support::{Client, Server, Settings, wait_for_acks};
 const RESERVED: [u8; 3] = [0x40, 0x20, 0x10];
 
 fn short_move(sequence: u32) -> Vec<u8> {
-    ClientMessage::Move { vector: Vector::ZERO, sequence, claim: None }.to_bytes()
+    ClientMessage::Move { vector: Vector::ZERO, sequence, claim: None }.to_bytes().to_vec()
 }
 
 /// Skips messages up to the next `MOVE_ACK`, and returns its sequence number.

@@ -164,7 +164,7 @@ fn both_codecs_agree_on_client_messages() {
         let read = ClientMessage::decode(&bytes);
         assert_eq!(read.as_ref().ok().map(client_json), message, "{bytes:02x?}");
         if let Ok(read) = read {
-            assert_eq!(read.to_bytes(), bytes);
+            assert_eq!(read.to_bytes()[..], bytes);
         }
         let mut expected = message;
         if let Some(Json::Object(attack)) = &mut expected

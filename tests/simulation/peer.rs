@@ -226,9 +226,7 @@ impl Peer {
         self.replica.sent(message);
         let last = self.upstream.back().map_or(0, |(at, _)| *at);
         let arrival = (now_ms + random.below(self.delay_ms)).max(last);
-        let mut payload = Vec::new();
-        message.encode(&mut payload);
-        self.upstream.push_back((arrival, masked(BINARY, &payload)));
+        self.upstream.push_back((arrival, masked(BINARY, &message.to_bytes())));
     }
 
     /// One iteration of the event loop for this connection: reads, replies, writes.

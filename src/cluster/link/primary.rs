@@ -8,6 +8,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use redis::{Client, Connection, ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
 use crate::limits::{LINK_ADDRESSES_MAX, LINK_TIMEOUT_MS};
@@ -46,8 +47,8 @@ pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
 ///
 /// # Errors
 /// When the name can't be resolved or has no address.
-pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.take(LINK_ADDRESSES_MAX).collect();
+pub(super) fn addresses(host: &str, port: u16) -> io::Result<ArrayVec<SocketAddr, LINK_ADDRESSES_MAX>> {
+    let addresses: ArrayVec<_, _> = (host, port).to_socket_addrs()?.take(LINK_ADDRESSES_MAX).collect();
     if addresses.is_empty() { Err(no_address()) } else { Ok(addresses) }
 }
 

@@ -138,7 +138,7 @@ fn read(raw: &mut Raw, replies: &mut Vec<Reply>, what: &str) -> Option<Vec<u8>> 
 
 /// Payload of a MOVE.
 pub fn step(sequence: u32) -> Vec<u8> {
-    ClientMessage::Move { vector: Vector::ZERO, sequence, claim: None }.to_bytes()
+    ClientMessage::Move { vector: Vector::ZERO, sequence, claim: None }.to_bytes().to_vec()
 }
 
 /// A complete MOVE frame.

@@ -74,9 +74,7 @@ impl Page {
             other => *other,
         };
         self.replica.sent(&message);
-        let mut payload = Vec::new();
-        message.encode(&mut payload);
-        self.upstream.extend(masked(FIN | BINARY, &payload));
+        self.upstream.extend(masked(FIN | BINARY, &message.to_bytes()));
     }
 
     fn exchange(&mut self, now_ms: u64, game: &mut Engine, metrics: &mut Metrics) {

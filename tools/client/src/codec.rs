@@ -8,7 +8,7 @@ mod server_message;
 
 use std::fmt;
 
-pub use client_message::ClientMessage;
+pub use client_message::{CLIENT_MESSAGE_BYTES_MAX, ClientMessage};
 pub use server_message::ServerMessage;
 
 /// A player's wire id. Ids only grow, and the first is 1001.

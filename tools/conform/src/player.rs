@@ -64,12 +64,12 @@ impl Player {
 
     /// Sends a game message.
     pub fn send(&mut self, message: ClientMessage) -> Result<(), String> {
-        self.send_bytes(message.to_bytes())
+        self.send_bytes(&message.to_bytes())
     }
 
     /// Sends a binary message with these bytes.
-    pub fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), String> {
-        self.send_any(Message::Binary(Bytes::from(bytes)))
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.send_any(Message::Binary(Bytes::copy_from_slice(bytes)))
     }
 
     /// Sends any message.

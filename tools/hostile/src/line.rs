@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
-use loadtest::frame::{Frame, Inbox, Opcode, append_masked};
+use loadtest::frame::{Frame, Inbox, Opcode, masked};
 use loadtest::handshake::{self, Response};
 use loadtest::values::Server;
 use stage::deadline::DeadlineStream;
@@ -98,8 +98,7 @@ impl Line {
     /// # Errors
     /// Like [`Line::send`].
     pub fn send_frame(&mut self, first: u8, payload: &[u8]) -> io::Result<()> {
-        let mut frame = Vec::with_capacity(6 + payload.len());
-        append_masked(&mut frame, Opcode::Binary, payload, MASK);
+        let mut frame = masked(Opcode::Binary, payload, MASK);
         frame[0] = first;
         self.bytes_sent += frame.len() as u64;
         self.stream.write_all(&frame)

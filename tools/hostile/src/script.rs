@@ -1,7 +1,7 @@
 //! The output of a peer over time, without sockets and clocks, so that it can be tested without a server.
 
 use game_client::{ClientMessage, Vector};
-use loadtest::frame::{Opcode, append_masked};
+use loadtest::frame::{Opcode, masked};
 use loadtest::random::Random;
 
 use crate::kind::Kind;
@@ -135,7 +135,7 @@ impl Script {
                 Next::After(BYTE_INTERVAL_NS)
             }
             Kind::Deaf => {
-                append_masked(out, Opcode::Pong, &[], random.next_u64() as u32);
+                out.extend(masked(Opcode::Pong, &[], random.next_u64() as u32));
                 Next::After(SIGN_INTERVAL_NS)
             }
             Kind::ZeroWindow | Kind::Flooders => {
@@ -168,9 +168,8 @@ impl Script {
         let part = |random: &mut Random| random.below(3) as i8 - 1;
         let vector = Vector::new(part(random), part(random)).unwrap_or(Vector::ZERO);
         self.sequence = self.sequence.wrapping_add(1);
-        let mut payload = Vec::with_capacity(6);
-        ClientMessage::Move { vector, sequence: self.sequence, claim: None }.encode(&mut payload);
-        append_masked(out, Opcode::Binary, &payload, random.next_u64() as u32);
+        let step = ClientMessage::Move { vector, sequence: self.sequence, claim: None };
+        out.extend(masked(Opcode::Binary, &step.to_bytes(), random.next_u64() as u32));
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use arrayvec::ArrayVec;
+
 /// Longest payload of a client's frame, in bytes. Game messages have at most 14 bytes, pongs up to 125.
 const CLIENT_PAYLOAD_BYTES_MAX: usize = 125;
 
@@ -131,16 +133,23 @@ pub enum Opcode {
     Pong = 0x8a,
 }
 
-/// Appends one masked frame.
+/// A client's frame, whose length fits in one byte.
+pub type MaskedFrame = ArrayVec<u8, { MASKED_HEAD_BYTES + CLIENT_PAYLOAD_BYTES_MAX }>;
+
+/// Bytes of a client's frame before its payload: opcode, length, mask.
+pub const MASKED_HEAD_BYTES: usize = 6;
+
+/// Encodes one masked frame.
 ///
 /// # Panics
 /// If the payload is longer than 125 bytes. No message of a client is.
-pub fn append_masked(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: u32) {
-    assert!(payload.len() <= CLIENT_PAYLOAD_BYTES_MAX, "a client's frame has a one-byte length");
+pub fn masked(opcode: Opcode, payload: &[u8], mask: u32) -> MaskedFrame {
     let mask = mask.to_le_bytes();
-    out.extend_from_slice(&[opcode as u8, 0x80 | payload.len() as u8]);
-    out.extend_from_slice(&mask);
-    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let mut frame = MaskedFrame::new();
+    frame.extend([opcode as u8, 0x80 | payload.len() as u8]);
+    frame.extend(mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
 }
 
 #[cfg(test)]
@@ -201,9 +210,8 @@ mod tests {
 
     #[test]
     fn encodes_a_masked_frame() {
-        let mut out = Vec::new();
-        append_masked(&mut out, Opcode::Binary, &[1, 2, 3, 4, 5], 0x0403_0201);
-        assert_eq!(out, [0x82, 0x85, 1, 2, 3, 4, 0, 0, 0, 0, 4]);
+        let frame = masked(Opcode::Binary, &[1, 2, 3, 4, 5], 0x0403_0201);
+        assert_eq!(frame[..], [0x82, 0x85, 1, 2, 3, 4, 0, 0, 0, 0, 4]);
     }
 
     proptest! {

@@ -86,8 +86,6 @@ pub struct Load {
     interrupted: bool,
     woke_ns: u64,
     scratch: Vec<u8>,
-    /// Frames about to be written.
-    outgoing: Vec<u8>,
 }
 
 impl Load {
@@ -128,7 +126,6 @@ impl Load {
             interrupted: false,
             woke_ns: clock.now_ns(),
             scratch: vec![0; SCRATCH_BYTES],
-            outgoing: Vec::new(),
             options,
         })
     }

@@ -1,6 +1,11 @@
 //! Messages from the client to the server.
 
+use arrayvec::ArrayVec;
+
 use super::{DecodeError, Facing, Vector, bytes, u16_at, u32_at};
+
+/// Longest message of a client, in bytes: a MOVE with a claim.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 14;
 
 const JOIN: u8 = 1;
 const LEAVE: u8 = 2;
@@ -45,8 +50,9 @@ pub enum ClientMessage {
 }
 
 impl ClientMessage {
-    /// Appends the message as the payload of one binary WebSocket message.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Returns the message as the payload of one binary WebSocket message.
+    pub fn to_bytes(&self) -> ArrayVec<u8, CLIENT_MESSAGE_BYTES_MAX> {
+        let mut out = ArrayVec::new();
         match *self {
             ClientMessage::Join => out.push(JOIN),
             ClientMessage::Leave => out.push(LEAVE),
@@ -76,12 +82,6 @@ impl ClientMessage {
                 out.extend(height.to_le_bytes());
             }
         }
-    }
-
-    /// Returns the message as the payload of one binary WebSocket message.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(14);
-        self.encode(&mut out);
         out
     }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn every_message_encodes_as_specified_and_decodes_back() {
         for (message, payload) in examples() {
-            assert_eq!(message.to_bytes(), payload, "{message:?}");
+            assert_eq!(message.to_bytes()[..], payload, "{message:?}");
             assert_eq!(ClientMessage::decode(&payload), Ok(message));
         }
     }

@@ -182,7 +182,7 @@ fn ping(server: SocketAddr) -> Result<(), String> {
 fn invalid(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
     for bytes in [&[99][..], &[], &[3], &[3, 0xff, 0, 0, 0, 0], &[4], &[4, 7], &[13, 0], &[9; 20]] {
-        player.send_bytes(bytes.to_vec())?;
+        player.send_bytes(bytes)?;
     }
     still_plays(&mut player)
 }

@@ -80,6 +80,6 @@ fn text(server: SocketAddr) -> Result<(), String> {
 
 fn long(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
-    player.send_bytes(vec![3; 65])?;
+    player.send_bytes(&[3; 65])?;
     ends_with(&mut player, "65 bytes", 1009)
 }

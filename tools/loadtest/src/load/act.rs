@@ -1,11 +1,13 @@
 //! Due actions of players, and sending.
 
+use arrayvec::ArrayVec;
+use game_client::codec::CLIENT_MESSAGE_BYTES_MAX;
 use game_client::{ClientMessage, Vector};
 
 use super::{Load, TASKS_PER_ITERATION};
 use crate::behaviour::{Action, SECOND_NS};
 use crate::client::Phase;
-use crate::frame::{Opcode, append_masked};
+use crate::frame::{MASKED_HEAD_BYTES, Opcode, masked};
 use crate::schedule::{Entry, Task};
 
 /// Interval between two reads of a slow reader, in nanoseconds.
@@ -17,6 +19,12 @@ const MAKE_UP_NS_MAX: u64 = SECOND_NS;
 
 /// Payload of a close frame: code 1001 (going away), as from a closed tab.
 const GOING_AWAY: [u8; 2] = 1001u16.to_be_bytes();
+
+/// Messages of a player in one write: a turn and an action.
+const MESSAGES_PER_WRITE_MAX: usize = 2;
+
+/// Bytes of a player's messages in one write.
+const WRITE_BYTES_MAX: usize = MESSAGES_PER_WRITE_MAX * (MASKED_HEAD_BYTES + CLIENT_MESSAGE_BYTES_MAX);
 
 impl Load {
     /// Performs due tasks, at most one iteration's worth.
@@ -92,12 +100,11 @@ impl Load {
 
     /// Sends messages that were due at `intended_ns`, in one write.
     pub(super) fn send(&mut self, index: usize, messages: &[ClientMessage], intended_ns: u64) {
-        let mut outgoing = std::mem::take(&mut self.outgoing);
-        outgoing.clear();
+        let mut outgoing = ArrayVec::<u8, WRITE_BYTES_MAX>::new();
         let client = &mut self.clients[index];
         let sent_ns = self.clock.now_ns();
         for message in messages {
-            append_message(&mut outgoing, message, client.random.next_u64() as u32);
+            outgoing.extend(masked(Opcode::Binary, &message.to_bytes(), client.random.next_u64() as u32));
             if let ClientMessage::Move { sequence, .. } = *message {
                 client.sent(sequence, intended_ns, sent_ns);
                 self.outstanding += 1;
@@ -110,20 +117,17 @@ impl Load {
         self.measures.sent(intended_ns, sent_ns);
         self.tally.frames_out += messages.len() as u64;
         self.write(index, &outgoing);
-        self.outgoing = outgoing;
     }
 
     pub(super) fn answer_ping(&mut self, index: usize, payload: &[u8]) {
-        let mut frame = Vec::with_capacity(6 + payload.len());
-        append_masked(&mut frame, Opcode::Pong, payload, self.random.next_u64() as u32);
+        let frame = masked(Opcode::Pong, payload, self.random.next_u64() as u32);
         self.tally.frames_out += 1;
         self.write(index, &frame);
     }
 
     /// Sends a close frame. The caller may wait for the server's.
     pub(super) fn send_close(&mut self, index: usize) {
-        let mut frame = Vec::with_capacity(8);
-        append_masked(&mut frame, Opcode::Close, &GOING_AWAY, self.random.next_u64() as u32);
+        let frame = masked(Opcode::Close, &GOING_AWAY, self.random.next_u64() as u32);
         self.tally.frames_out += 1;
         self.write(index, &frame);
     }
@@ -134,10 +138,4 @@ impl Load {
             self.lose(index, &error.to_string());
         }
     }
-}
-
-fn append_message(out: &mut Vec<u8>, message: &ClientMessage, mask: u32) {
-    let mut payload = Vec::with_capacity(16);
-    message.encode(&mut payload);
-    append_masked(out, Opcode::Binary, &payload, mask);
 }
