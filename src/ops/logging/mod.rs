@@ -13,8 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use log::{Level, LevelFilter, Metadata, Record};
-use time::OffsetDateTime;
+use log::{Level, LevelFilter, Record};
 
 use crate::limits::{LOG_LINES_MAX, LOG_STOP_MS};
 use crate::ops::files::open_to_append;
@@ -79,8 +78,13 @@ pub fn start(level: LevelFilter, format: Format, file: Option<&Path>) -> io::Res
         .name(THREAD_NAME.to_owned())
         .spawn(move || write_lines(&inbox, sink, path.as_ref(), &reopen))?;
     let dropped = Arc::clone(&handle.dropped);
-    let logger = Logger { lines: lines.clone(), format, dropped };
-    log::set_boxed_logger(Box::new(logger)).expect("the log is started once");
+    let queue = lines.clone();
+    let logger = format.logger(move |line| {
+        if queue.try_send(Line::Text(line)).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    log::set_boxed_logger(logger).expect("the log is started once");
     log::set_max_level(level);
     LOG.set(Log { lines, thread, file: file.map(Path::to_owned), format }).expect("the log is started once");
     Ok(LogGuard { handle })
@@ -132,44 +136,17 @@ pub fn stop() {
 /// be writing: see [`stop`].
 pub fn write_final_line(text: &str) {
     let format = LOG.get().map_or(Format::Text, |log| log.format);
-    let record = |args| Record::builder().level(Level::Error).args(args).build();
-    let line = format.line(OffsetDateTime::now_utc(), &record(format_args!("{text}")));
-    if let Some(path) = LOG.get().and_then(|log| log.file.as_deref())
-        && let Ok(mut file) = open_to_append(path)
-    {
-        let _ = file.write_all(&line);
-    }
-    let _ = io::stderr().write_all(&line);
-}
-
-/// Returns whether a record comes from this crate. tungstenite logs every frame, and clients must not be able to fill the
-/// log.
-fn is_ours(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
-}
-
-/// Formats a record on the calling thread and queues it without blocking.
-struct Logger {
-    lines: SyncSender<Line>,
-    format: Format,
-    dropped: Arc<AtomicU64>,
-}
-
-impl log::Log for Logger {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        is_ours(metadata)
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let line = self.format.line(OffsetDateTime::now_utc(), record);
-            if self.lines.try_send(Line::Text(line)).is_err() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+    let logger = format.logger(|line| {
+        if let Some(path) = LOG.get().and_then(|log| log.file.as_deref())
+            && let Ok(mut file) = open_to_append(path)
+        {
+            let _ = file.write_all(&line);
         }
-    }
-
-    fn flush(&self) {}
+        let _ = io::stderr().write_all(&line);
+    });
+    let mut record = Record::builder();
+    record.target(module_path!()).level(Level::Error);
+    logger.log(&record.args(format_args!("{text}")).build());
 }
 
 fn write_lines(inbox: &Receiver<Line>, mut sink: Sink, path: Option<&PathBuf>, reopen: &AtomicBool) {
