@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use getopts::{Fail, HasArg, Matches, Occur, Options};
+use getopts::{Fail, HasArg, Matches, Occur, Options, ParsingStyle};
 
 use super::settings::{Allowed, RETIRED, SETTINGS, flag_of};
 
@@ -18,25 +18,6 @@ pub(super) enum Action {
     HealthCheck,
 }
 
-/// Action, short flag, long flag, help text. If several actions are given, the first in this order wins.
-pub(super) static ACTIONS: &[(Action, &str, &str, &str)] = &[
-    (Action::Help, "h", "help", "Print this text"),
-    (Action::Version, "V", "version", "Print the version"),
-    (
-        Action::CheckConfig,
-        "",
-        "check-config",
-        "Check the configuration as a start would, print all problems and exit",
-    ),
-    (Action::PrintConfig, "", "print-config", "Print the effective configuration as an environment file"),
-    (
-        Action::HealthCheck,
-        "",
-        "health-check",
-        "Query the health of the server that runs with this configuration",
-    ),
-];
-
 /// A flag that is not a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActionFlag {
@@ -48,22 +29,29 @@ pub struct ActionFlag {
     pub argument: Option<&'static str>,
     /// Description in one line.
     pub help: &'static str,
-}
-
-/// Returns every flag that is not a setting, in the order of help and documents.
-pub fn actions() -> impl Iterator<Item = ActionFlag> {
-    let env_file = ActionFlag { short: "", long: ENV_FILE_FLAG, argument: Some("FILE"), help: ENV_FILE_HELP };
-    let actions =
-        ACTIONS.iter().map(|&(_, short, long, help)| ActionFlag { short, long, argument: None, help });
-    actions.chain([env_file])
+    action: Option<Action>,
 }
 
 /// Long flag of the environment file. It has no environment variable, so that a file can't name another file.
 pub(super) const ENV_FILE_FLAG: &str = "env-file";
 
-/// Help text of the environment file's flag.
-pub(super) const ENV_FILE_HELP: &str =
-    "Read settings from a file, which overrides the environment; flags override both";
+/// Every flag that is not a setting, in the order of help and documents. The first of several actions wins.
+#[rustfmt::skip] // One row per flag.
+pub static ACTIONS: &[ActionFlag] = &[
+    action(Action::Help, "h", "help", "Print this text"),
+    action(Action::Version, "V", "version", "Print the version"),
+    action(Action::CheckConfig, "", "check-config", "Check the configuration as a start would, print all problems and exit"),
+    action(Action::PrintConfig, "", "print-config", "Print the effective configuration as an environment file"),
+    action(Action::HealthCheck, "", "health-check", "Query the health of the server that runs with this configuration"),
+    ActionFlag {
+        short: "", long: ENV_FILE_FLAG, argument: Some("FILE"), action: None,
+        help: "Read settings from a file, which overrides the environment; flags override both",
+    },
+];
+
+const fn action(action: Action, short: &'static str, long: &'static str, help: &'static str) -> ActionFlag {
+    ActionFlag { short, long, argument: None, help, action: Some(action) }
+}
 
 /// The command line, parsed but not validated.
 #[derive(Default)]
@@ -81,19 +69,27 @@ pub(super) struct CommandLine {
 ///
 /// One line per problem that makes the other arguments ambiguous: text that is not UTF-8, or a flag without its value.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Vec<String>> {
-    let given = utf8(args)?;
+    let mut args: Vec<_> = utf8(args)?.into_iter().enumerate().collect();
     let flags = flags();
     let mut options = Options::new();
-    options.long_only(true);
+    options.long_only(true).parsing_style(ParsingStyle::StopAtFirstFree);
     for flag in &flags {
         options.opt(flag.short, &flag.long, "", "", flag.has_arg, Occur::Multi);
     }
-    let (mut args, mut problems) = (given.clone(), Vec::new());
+    let mut problems = Vec::new();
+    // getopts stops at an unexpected argument or an unknown flag. Without it, the next attempt finds the next problem.
     let matches = loop {
-        match options.parse(&args) {
-            Ok(matches) => break matches,
-            // getopts stops at an unknown flag. Without it, the next attempt finds the next problem.
-            Err(Fail::UnrecognizedOption(name)) => problems.push(remove_unknown(&mut args, &name, &given)),
+        match options.parse(args.iter().map(|(_, arg)| arg)) {
+            Ok(matches) if matches.free.is_empty() => break matches,
+            Ok(matches) => {
+                let at = args.len() - matches.free.len();
+                let count = matches.free.iter().take_while(|arg| !arg.starts_with('-')).count().max(1);
+                let lines = args.drain(at..at + count);
+                problems.extend(
+                    lines.map(|(index, _)| format!("argument {}: unexpected; see --help", index + 1)),
+                );
+            }
+            Err(Fail::UnrecognizedOption(name)) => problems.push(remove_unknown(&mut args, &name)),
             Err(fail) => {
                 problems.push(describe(&fail));
                 return Err(problems);
@@ -101,26 +97,10 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLi
         }
     };
 
-    let action = ACTIONS.iter().find(|(_, _, long, _)| matches.opt_present(long)).map(|&(action, ..)| action);
+    let action = ACTIONS.iter().find(|flag| matches.opt_present(flag.long)).and_then(|flag| flag.action);
     let with_value = |flag: Flag| last_value(&matches, &flag.long).map(|value| (flag.long, value));
     let values = flags.into_iter().filter_map(with_value).collect();
-    problems.extend(unexpected_arguments(&given, &matches.free));
     Ok(CommandLine { action, values, problems })
-}
-
-/// Returns a line for each argument that belongs to no flag, in order.
-fn unexpected_arguments(given: &[String], free: &[String]) -> Vec<String> {
-    let mut end = given.len();
-    let mut lines: Vec<_> = free
-        .iter()
-        .rev()
-        .map(|unexpected| {
-            end = given[..end].iter().rposition(|arg| arg == unexpected).unwrap_or(end);
-            format!("argument {}: unexpected; see --help", end + 1)
-        })
-        .collect();
-    lines.reverse();
-    lines
 }
 
 struct Flag {
@@ -140,10 +120,12 @@ fn flags() -> Vec<Flag> {
         long: flag_of(retired.variable),
         has_arg: HasArg::Yes,
     });
-    let env_file = Flag { short: "", long: ENV_FILE_FLAG.to_owned(), has_arg: HasArg::Yes };
-    let actions =
-        ACTIONS.iter().map(|&(_, short, long, _)| Flag { short, long: long.to_owned(), has_arg: HasArg::No });
-    settings.chain(retired).chain([env_file]).chain(actions).collect()
+    let actions = ACTIONS.iter().map(|flag| Flag {
+        short: flag.short,
+        long: flag.long.to_owned(),
+        has_arg: if flag.argument.is_some() { HasArg::Yes } else { HasArg::No },
+    });
+    settings.chain(retired).chain(actions).collect()
 }
 
 fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<String>> {
@@ -159,21 +141,20 @@ fn utf8(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Vec<Str
 }
 
 /// Removes the first flag of this name, and returns its problem.
-fn remove_unknown(args: &mut Vec<String>, name: &str, given: &[String]) -> String {
-    let at = args.iter().position(|arg| flag_name(arg) == Some(name)).expect("getopts read the name here");
-    let arg = args.remove(at);
+fn remove_unknown(args: &mut Vec<(usize, String)>, name: &str) -> String {
+    let at =
+        args.iter().position(|(_, arg)| flag_name(arg) == Some(name)).expect("getopts read the name here");
+    let (index, arg) = args.remove(at);
     // The next argument is most likely its value, so it is not reported separately.
-    if !arg.contains('=') && args.get(at).is_some_and(|next| !next.starts_with('-')) {
+    if !arg.contains('=') && args.get(at).is_some_and(|(_, next)| !next.starts_with('-')) {
         args.remove(at);
     }
     // Most secrets have other characters than lower-case letters.
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    if name.split('-').all(is_word) {
-        format!("{}: unknown flag; see --help", arg.split('=').next().unwrap_or_default())
-    } else {
-        let position = given.iter().position(|given| *given == arg).unwrap_or(at);
-        format!("argument {}: unknown flag; see --help", position + 1)
-    }
+    let is_flag_like = name.split('-').all(is_word);
+    let position = format!("argument {}", index + 1);
+    let shown = arg.split('=').next().filter(|_| is_flag_like).unwrap_or(&position);
+    format!("{shown}: unknown flag; see --help")
 }
 
 /// Returns the name of a flag, without its dashes and its value.
@@ -240,8 +221,8 @@ mod tests {
         for flag in flags().iter().filter(|flag| flag.has_arg != HasArg::No) {
             assert_eq!(value(&[&format!("-{}=x", flag.long)], &flag.long).as_deref(), Some("x"));
         }
-        for (action, _, long, _) in ACTIONS {
-            assert_eq!(read(&[&format!("-{long}")]).unwrap().action, Some(*action));
+        for flag in ACTIONS.iter().filter(|flag| flag.argument.is_none()) {
+            assert_eq!(read(&[&format!("-{}", flag.long)]).unwrap().action, flag.action);
         }
     }
 
@@ -293,8 +274,8 @@ mod tests {
             problems(&["--prot=1", "first", "-xyz", "5", "start", "-port=1", "--", "-p"]),
             [
                 "--prot: unknown flag; see --help",
-                "-xyz: unknown flag; see --help",
                 "argument 2: unexpected; see --help",
+                "-xyz: unknown flag; see --help",
                 "argument 5: unexpected; see --help",
                 "argument 8: unexpected; see --help",
             ]
@@ -313,6 +294,7 @@ mod tests {
         assert_eq!(problems(&["-hd"]), ["-hd: unknown flag; see --help"]);
         assert_eq!(problems(&["-p8109"]), ["argument 1: unknown flag; see --help"]);
         assert_eq!(problems(&["-d", "false"]), ["argument 2: unexpected; see --help"]);
+        assert_eq!(problems(&["--port", "1", "1"]), ["argument 3: unexpected; see --help"]);
     }
 
     #[test]

@@ -30,8 +30,8 @@ use log::LevelFilter;
 
 use crate::ops::printable::printable;
 use crate::ops::secret::Secret;
+pub use command_line::{ACTIONS, ActionFlag};
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};
-pub use command_line::{ActionFlag, actions};
 use env_file::EnvFile;
 pub use reload::{Change, Reloaded};
 pub use settings::{Allowed, Config, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};

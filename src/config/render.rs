@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Config;
-use super::command_line::actions;
+use super::command_line::ACTIONS;
 use super::env_file;
 use super::settings::{RETIRED, SETTINGS, Setting};
 use crate::ops::secret::{MASK, without_credentials};
@@ -26,7 +26,7 @@ pub(super) fn help() -> String {
         env!("CARGO_PKG_DESCRIPTION"),
         env!("CARGO_PKG_NAME"),
     );
-    for flag in actions() {
+    for flag in ACTIONS {
         let argument = flag.argument.map_or(String::new(), |argument| format!(" {argument}"));
         entry(&mut text, flag.short, &format!("{}{argument}", flag.long), flag.help);
     }

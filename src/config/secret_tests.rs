@@ -1,17 +1,12 @@
 //! The configuration reports that secrets are set, and never prints them.
 
-use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStringExt as _;
 
+use super::tests::command;
 use super::*;
 use crate::ops::secret::{MASK, Secrecy};
 
 const URL: &str = "redis://user:hunter2@127.0.0.1:6379/1";
-
-fn command(args: &[&str], env: &[(&str, &str)]) -> Result<Command, ConfigError> {
-    let env: BTreeMap<_, _> = env.iter().copied().collect();
-    parse(args.iter().map(OsString::from), |variable| env.get(variable).map(OsString::from))
-}
 
 fn config(url: &str) -> Config {
     match command(&[], &[("CLUSTER_URL", url)]) {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::ops::secret::Secrecy;
 
-type Env<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Env<'a> = &'a [(&'a str, &'a str)];
 
-fn command(args: &[&str], env: Env) -> Result<Command, ConfigError> {
+pub(super) fn command(args: &[&str], env: Env) -> Result<Command, ConfigError> {
     let env: BTreeMap<_, _> = env.iter().copied().collect();
     parse(args.iter().map(OsString::from), |variable| env.get(variable).map(OsString::from))
 }
@@ -19,11 +19,11 @@ fn run(args: &[&str], env: Env) -> (Config, Vec<String>) {
     }
 }
 
-fn config(args: &[&str], env: Env) -> Config {
+pub(super) fn config(args: &[&str], env: Env) -> Config {
     run(args, env).0
 }
 
-fn problems(args: &[&str], env: Env) -> Vec<String> {
+pub(super) fn problems(args: &[&str], env: Env) -> Vec<String> {
     command(args, env).unwrap_err().problems
 }
 

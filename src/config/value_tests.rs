@@ -1,26 +1,7 @@
 //! Tolerant parsing of values: surrounding spaces, brackets, lists.
 
-use std::collections::BTreeMap;
-
+use super::tests::{Env, config, problems};
 use super::*;
-
-type Env<'a> = &'a [(&'a str, &'a str)];
-
-fn command(args: &[&str], env: Env) -> Result<Command, ConfigError> {
-    let env: BTreeMap<_, _> = env.iter().copied().collect();
-    parse(args.iter().map(OsString::from), |variable| env.get(variable).map(OsString::from))
-}
-
-fn config(args: &[&str], env: Env) -> Config {
-    match command(args, env) {
-        Ok(Command::Run(config, _)) => config,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn problems(args: &[&str], env: Env) -> Vec<String> {
-    command(args, env).unwrap_err().problems
-}
 
 #[test]
 fn values_are_parsed_alike_from_flags_files_and_variables() {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use pixi_game_server::config::{Allowed, SETTINGS, actions};
+use pixi_game_server::config::{ACTIONS, Allowed, SETTINGS};
 use pixi_game_server::ops::secret::Secrecy;
 
 use crate::tools::Row;
@@ -28,7 +28,7 @@ pub struct Flag {
 
 /// Returns the flags of the server.
 pub fn server() -> Vec<Flag> {
-    let actions = actions().map(|action| Flag {
+    let actions = ACTIONS.iter().map(|action| Flag {
         short: action.short.to_owned(),
         long: action.long.to_owned(),
         help: action.help.to_owned(),

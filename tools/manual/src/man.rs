@@ -1,6 +1,6 @@
 //! The manual pages. Flags come from the table of settings and from the tools' help.
 
-use pixi_game_server::config::{Allowed, RETIRED, SETTINGS, Setting, actions};
+use pixi_game_server::config::{ACTIONS, Allowed, RETIRED, SETTINGS, Setting};
 use pixi_game_server::ops::secret::Secrecy;
 
 use crate::roff::Page;
@@ -24,7 +24,7 @@ pub fn server() -> String {
              each with its value and the allowed values.",
         );
     page.section("ACTIONS");
-    for action in actions() {
+    for action in ACTIONS {
         page.entry(&flags(action.short, action.long, action.argument), action.help);
     }
     page.section("SETTINGS");
@@ -108,7 +108,7 @@ mod tests {
             assert!(page.contains(&format!("\n.B {}\n", term(setting))), "{}", setting.variable);
             assert!(page.contains(&format!("{}: ", setting.variable)), "{}", setting.variable);
         }
-        for action in actions() {
+        for action in ACTIONS {
             assert!(page.contains(&format!("--{}", action.long)), "{}", action.long);
         }
         assert!(page.contains("\n.B --debug, -d\n") && page.contains("\n.B --port, -p VALUE\n"), "{page}");
