@@ -18,8 +18,9 @@ use pixi_game_server::ops::logging;
 use pixi_game_server::ops::printable::printable;
 use pixi_game_server::ops::secret;
 use pixi_game_server::server::assets::{AssetError, Assets};
-use pixi_game_server::server::capacity::Capacity;
-use pixi_game_server::server::{self, Outcome, Server, health_check, os};
+use pixi_game_server::server::core::{self, Outcome, Server};
+use pixi_game_server::server::driver::capacity::Capacity;
+use pixi_game_server::server::driver::{health_check, os};
 
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;
@@ -111,7 +112,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     let assets = assets
         .map(|assets| log_skipped_files(config, &assets))
         .map_err(|error| (FAILED, static_dir_error(&error)));
-    let sockets = server::check(config).into_iter().map(|error| (FAILED, start_error(&error)));
+    let sockets = core::check(config).into_iter().map(|error| (FAILED, start_error(&error)));
     let problems: Vec<(u8, String)> =
         [log_file, assets].into_iter().filter_map(Result::err).chain(sockets).collect();
     let mut lines: Vec<String> = problems.iter().map(|(_, problem)| problem.clone()).collect();
@@ -134,7 +135,7 @@ fn log_file_error(config: &Config, error: &io::Error) -> String {
 /// Logs the files below `STATIC_DIR` that are not served.
 fn log_skipped_files(config: &Config, assets: &Assets) {
     assets.log_notices();
-    server::log_shadowed_files(config, assets);
+    core::log_shadowed_files(config, assets);
 }
 
 fn static_dir_error(error: &AssetError) -> String {

@@ -9,9 +9,9 @@ use pixi_game_server::config::Config;
 use pixi_game_server::limits::{HTTP_HEAD_BYTES_MAX, READ_BUDGET_BYTES};
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::deferred::Deferred;
-use pixi_game_server::server::engine::Engine;
-use pixi_game_server::server::input::InputState;
+use pixi_game_server::server::core::deferred::Deferred;
+use pixi_game_server::server::core::engine::Engine;
+use pixi_game_server::server::core::input::InputState;
 use pixi_game_server::wire::http::{Date, Parsed, parse_request, upgrade, write_upgrade_response};
 use pixi_game_server::wire::websocket::{Code, WebSocket};
 

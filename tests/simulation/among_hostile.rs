@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::core::engine::Engine;
 use pixi_game_server::sessions::SavedPlayer;
 
 use super::check::Strictness;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use game_client::{Facing, RemotePlayer, State};
 use pixi_game_server::limits::{INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN, KEYFRAME_AFTER_MS};
 use pixi_game_server::replication::interest::HYSTERESIS_DISTANCE_FACTOR;
-use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::core::engine::Engine;
 use pixi_game_server::world::{self, Position, World};
 
 use super::peer::Peer;

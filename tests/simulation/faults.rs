@@ -2,7 +2,7 @@
 //! reordered, and nothing is written after a permanent error.
 
 use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::connection::{Connection, WriteFailed};
+use pixi_game_server::server::core::connection::{Connection, WriteFailed};
 
 use super::random::Random;
 use super::shim::{FAULTS, Fault, Plan, Shim};

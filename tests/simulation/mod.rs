@@ -35,7 +35,7 @@ use std::ops::Range;
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::core::engine::Engine;
 
 use among_hostile::Hostiles;
 use check::Strictness;

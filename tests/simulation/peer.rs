@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
 use pixi_game_server::admission::rate::RateLimiter;
 use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::connection::{Connection, Phase, Player, ReadOutcome, WriteFailed};
-use pixi_game_server::server::deferred::Deferred;
-use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::core::connection::{Connection, Phase, Player, ReadOutcome, WriteFailed};
+use pixi_game_server::server::core::deferred::Deferred;
+use pixi_game_server::server::core::engine::Engine;
 use pixi_game_server::wire::websocket::WebSocket;
 
 use super::hostile::Hostile;

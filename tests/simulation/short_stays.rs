@@ -8,7 +8,7 @@ use pixi_game_server::config::Config;
 use pixi_game_server::limits::ENTER_PRESENCE_MS;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::engine::Engine;
+use pixi_game_server::server::core::engine::Engine;
 
 use super::TICK_RATE_HZ;
 use super::peer::take_payload;

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use pixi_game_server::server::os::page_bytes;
+use pixi_game_server::server::driver::os::page_bytes;
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";

@@ -9,9 +9,9 @@ use pixi_game_server::admission::rate::{Arrival, RateLimiter};
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::deferred::Deferred;
-use pixi_game_server::server::engine::Engine;
-use pixi_game_server::server::input::InputState;
+use pixi_game_server::server::core::deferred::Deferred;
+use pixi_game_server::server::core::engine::Engine;
+use pixi_game_server::server::core::input::InputState;
 use pixi_game_server::wire::websocket::WebSocket;
 use pixi_game_server::world::{Position, Vector};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use pixi_game_server::server::os::page_bytes;
+use pixi_game_server::server::driver::os::page_bytes;
 use serde::{Deserialize, Serialize};
 
 /// Time between two samples.

@@ -10,8 +10,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 use nix::sys::resource::{UsageWho, getrusage};
 use pixi_game_server::limits::{EVENTS_PER_POLL, SCRATCH_BYTES, WRITE_SLICE};
-use pixi_game_server::server::os::{Signals, TickTimer, listen_on, monotonic_ns};
-use pixi_game_server::server::tick::Schedule;
+use pixi_game_server::server::core::tick::Schedule;
+use pixi_game_server::server::driver::os::{Signals, TickTimer, listen_on, monotonic_ns};
 use pixi_game_server::wire::http::{
     Date, Parsed, Request, Response, Status, parse_request, upgrade, write_upgrade_response,
 };

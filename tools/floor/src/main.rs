@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use floor::Floor;
 use options::{Command, parse};
-use pixi_game_server::server::os::{Signals, raise_open_files};
+use pixi_game_server::server::driver::os::{Signals, raise_open_files};
 
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;

@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn crate_and_type_are_dropped_from_names_of_the_server_only() {
-        let method = "pixi_game_server::server::flush::<impl pixi_game_server::server::Server>::write_slice";
+        let method =
+            "pixi_game_server::server::core::flush::<impl pixi_game_server::server::Server>::write_slice";
         assert_eq!(short_name(method), "server::flush::write_slice");
         assert_eq!(
             short_name("pixi_game_server::replication::flush::write_flush"),

@@ -7,10 +7,10 @@ use std::sync::mpsc::channel;
 
 use pixi_game_server::config::{self, Command, Config};
 use pixi_game_server::ops::logging::LogHandle;
-use pixi_game_server::server::Server;
 use pixi_game_server::server::assets::Assets;
-use pixi_game_server::server::capacity::Capacity;
-use pixi_game_server::server::os::Signals;
+use pixi_game_server::server::core::Server;
+use pixi_game_server::server::driver::capacity::Capacity;
+use pixi_game_server::server::driver::os::Signals;
 use simplelog::{LevelFilter, TestLogger};
 
 /// Serves on a free port of 127.0.0.1 until the process ends. `settings` override the defaults.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use options::{Action, Command};
 use pixi_game_server::ops::kernel_limits::{Workload, inspect, sysctl_file};
-use pixi_game_server::server::os::page_bytes;
+use pixi_game_server::server::driver::os::page_bytes;
 use stage::console::report_error;
 
 const INSUFFICIENT: u8 = 1;

@@ -109,7 +109,7 @@ mod tests {
 pixi-game-serve  6780/6780    521.258037: cpu-clock:ppp: 
 	ffffffff8201011d tcp_sendmsg ([kernel.kallsyms])
 	          10aba4 __libc_send (inlined)
-	           80f1a pixi_game_server::server::flush::<impl pixi_game_server::server::Server>::write_reply (/bin/server)
+	           80f1a pixi_game_server::server::core::flush::<impl pixi_game_server::server::Server>::write_reply (/bin/server)
 	           789ae std::panic::catch_unwind (inlined)
 	           3707a pixi_game_server::main (/bin/server)
 	ffffffffffffffff [unknown] ([unknown])
@@ -120,7 +120,7 @@ worker-1  6780/6781    521.3: cpu-clock:ppp:
 pixi-game-serve  6780/6780    521.4: cpu-clock:ppp: 
 	ffffffff8201011d tcp_sendmsg ([kernel.kallsyms])
 	          10aba4 __libc_send (inlined)
-	           80f1a pixi_game_server::server::flush::<impl pixi_game_server::server::Server>::write_reply (/bin/server)
+	           80f1a pixi_game_server::server::core::flush::<impl pixi_game_server::server::Server>::write_reply (/bin/server)
 	           3707a pixi_game_server::main (/bin/server)
 
 ";

@@ -7,8 +7,8 @@ use mio::net::TcpStream;
 use super::accept::Listener;
 use super::deferred::Deferred;
 use super::outbox::Outbox;
-use super::socket::Socket;
 use super::table::Entry;
+use crate::server::driver::socket::Socket;
 
 use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::Metrics;

@@ -1,10 +1,11 @@
 //! Gauges of `/metrics`, read at each rendering.
 
+use super::Server;
 use super::cluster::Cluster;
-use super::{Server, os};
 use crate::ops::metrics::{Configured, Gauges};
 use crate::replication::flush_interval;
 use crate::replication::pool::Pool;
+use crate::server::driver::os;
 
 impl Server {
     pub(super) fn gauges(&self, pool: &Pool) -> Gauges {

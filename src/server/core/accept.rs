@@ -9,19 +9,20 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use nix::errno::Errno;
 
+use super::Server;
 use super::connection::{Connection, ConnectionClass, Http, Phase};
 use super::displacement::Activity;
 use super::http_budget::HttpSlice;
 use super::http_queue::Alternation;
 use super::peer_address::{PeerAddress, Rejection, TooManyRequests};
-use super::socket::Socket;
-use super::{Server, os};
 use crate::admission::Network;
 use crate::limits::{
     ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,
     RESERVE_DESCRIPTOR_TIMEOUT_MS,
 };
 use crate::ops::metrics::{Refused, Truncation};
+use crate::server::driver::os;
+use crate::server::driver::socket::Socket;
 use crate::wire::http::{Response, Status};
 
 /// The listener that accepted a connection; it decides which resources are served.

@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use mio::{Registry, Waker};
 
+use super::Server;
 use super::table::BUS;
-use super::{Server, os};
 use crate::cluster::authentication::Authenticator;
 use crate::cluster::link::{Address, Command, Link, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};
@@ -20,6 +20,7 @@ use crate::limits::{
     ISOLATION_TIMEOUT_MS, LEASE_BOOTSTRAP_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
 };
 use crate::ops::metrics::ClusterGauges;
+use crate::server::driver::os;
 use crate::sessions::{SessionEntry, SessionToken};
 
 /// This node's membership in a cluster.

@@ -4,9 +4,9 @@ use mio::Token;
 
 use super::Server;
 use super::connection::{ConnectionClass, Phase, shut_down_write};
-use super::os::SignalRequest;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
 use crate::ops::metrics::{Closed, FrameOut, Refused, Truncation};
+use crate::server::driver::os::SignalRequest;
 use crate::wire::websocket::Code;
 
 /// A shutdown in progress.

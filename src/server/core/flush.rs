@@ -6,13 +6,14 @@ use std::ops::Range;
 
 use mio::Token;
 
+use super::Server;
 use super::connection::{Connection, Phase, WriteFailed};
-use super::{Server, os};
+use super::tick::Due;
 use crate::limits::WRITE_SLICE;
 use crate::ops::metrics::Closed;
 use crate::replication::governor::Load;
 use crate::replication::pool::Pool;
-use crate::server::tick::Due;
+use crate::server::driver::os;
 use crate::wire::websocket::Code;
 
 /// Capacity of the reply buffer that is kept between batches, in bytes.

@@ -7,10 +7,10 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Server;
 use super::accept::Listener;
-use super::assets::Asset;
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE, RequestOutcome, allow, keep_alive};
 use super::routes::{file_at, is_builtin, page_at};
 use crate::ops::metrics::Refused;
+use crate::server::assets::Asset;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
-use super::assets::Assets;
-use super::capacity::Capacity;
 use super::routes::log_shadowed_files;
 use super::{Server, configured_quality};
 use crate::config::{Config, ConfigError, Reloaded};
 use crate::ops::crash::catch_panic;
+use crate::server::assets::Assets;
+use crate::server::driver::capacity::Capacity;
 
 /// Reads the configuration from the sources that were used at the start.
 pub type ReadConfig = fn() -> Result<Config, ConfigError>;

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::assets::Asset;
 use super::http::REVALIDATE;
+use crate::server::assets::Asset;
 
 /// The policy of the built-in pages: they run the scripts and styles beside them, and connect to this server.
 /// The operator's own pages (`STATIC_DIR`) are sent without a policy.
@@ -29,11 +29,11 @@ const BASE: &str = "{{base}}";
 const DASHBOARD_LINK: &str = "{{dashboard}}";
 
 macro_rules! files {
-    ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../web/", $name)))),*] };
+    ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../../web/", $name)))),*] };
 }
 
-const PLAY_PAGE: &str = include_str!("../../web/play.html");
-const DASHBOARD_PAGE: &str = include_str!("../../web/dashboard.html");
+const PLAY_PAGE: &str = include_str!("../../../web/play.html");
+const DASHBOARD_PAGE: &str = include_str!("../../../web/dashboard.html");
 const PLAY_FILES: [(&str, &str); 10] = files![
     "play.css",
     "play.js",

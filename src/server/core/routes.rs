@@ -4,9 +4,9 @@ use mio::Token;
 
 use super::Server;
 use super::accept::Listener;
-use super::assets::{Asset, Assets};
 use super::pages::{DASHBOARD, PLAY, Page, Pages, is_dashboard_path};
 use crate::config::Config;
+use crate::server::assets::{Asset, Assets};
 
 const METRICS: [&str; 2] = ["/metrics", "/metrics/prometheus"];
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use mio::Token;
 
+use super::Server;
 use super::accept::Listener;
 use super::connection::{Phase, ReadOutcome};
 use super::displacement::Activity;
 use super::http_budget::HttpSlice;
-use super::{Server, os};
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
 use crate::replication::pool::Pool;
+use crate::server::driver::os;
 
 impl Server {
     /// Queues a connection with HTTP work, once.
