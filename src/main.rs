@@ -18,9 +18,10 @@ use pixi_game_server::ops::logging;
 use pixi_game_server::ops::printable::printable;
 use pixi_game_server::ops::secret;
 use pixi_game_server::server::assets::{AssetError, Assets};
-use pixi_game_server::server::core::{self, Outcome, Server};
-use pixi_game_server::server::driver::capacity::Capacity;
+use pixi_game_server::server::core::capacity::Capacity;
+use pixi_game_server::server::driver::capacity;
 use pixi_game_server::server::driver::{health_check, os};
+use pixi_game_server::server::{self, Outcome, Server};
 
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;
@@ -106,13 +107,13 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     logging::start_collecting();
     let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
     let log_file = log_file.map_err(|error| (INVALID, log_file_error(config, &error)));
-    let capacity = Capacity::raise_for(config.max_connections);
+    let capacity = capacity::raise_for(config.max_connections);
     warn_about_kernel_limits(config, capacity);
     let assets = Assets::configured(config, &Assets::default());
     let assets = assets
         .map(|assets| log_skipped_files(config, &assets))
         .map_err(|error| (FAILED, static_dir_error(&error)));
-    let sockets = core::check(config).into_iter().map(|error| (FAILED, start_error(&error)));
+    let sockets = server::check(config).into_iter().map(|error| (FAILED, start_error(&error)));
     let problems: Vec<(u8, String)> =
         [log_file, assets].into_iter().filter_map(Result::err).chain(sockets).collect();
     let mut lines: Vec<String> = problems.iter().map(|(_, problem)| problem.clone()).collect();
@@ -135,7 +136,7 @@ fn log_file_error(config: &Config, error: &io::Error) -> String {
 /// Logs the files below `STATIC_DIR` that are not served.
 fn log_skipped_files(config: &Config, assets: &Assets) {
     assets.log_notices();
-    core::log_shadowed_files(config, assets);
+    server::log_shadowed_files(config, assets);
 }
 
 fn static_dir_error(error: &AssetError) -> String {
@@ -147,7 +148,7 @@ fn start_error(error: &io::Error) -> String {
 }
 
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
-    let capacity = Capacity::raise_for(config.max_connections);
+    let capacity = capacity::raise_for(config.max_connections);
     warn_about_kernel_limits(&config, capacity);
     let assets = match Assets::configured(&config, &Assets::default()) {
         Ok(assets) => assets,

@@ -27,6 +27,7 @@ use std::{io, thread};
 use redis::{Client, RedisResult};
 
 use super::authentication::{Authenticator, TAG_BYTES};
+use super::bus::Bus;
 use super::ids::Bounds;
 use super::{Channel, Outgoing};
 use crate::limits::{
@@ -175,7 +176,7 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     /// Starts both threads. With an authenticator, data without a valid tag is dropped. `wake` is called when
-    /// the inbox gets its first event after [`take_wakeup`](Self::take_wakeup).
+    /// the inbox gets its first event after [`Bus::take_wakeup`].
     ///
     /// # Errors
     /// When the operating system refuses a thread, or the client library refuses the address.
@@ -219,36 +220,31 @@ impl Link {
         thread::Builder::new().name("bus-subscriber".to_owned()).spawn(move || subscriber.run())?;
         Ok(Self { commands: Some(commands), inbox, commander_ended, shared })
     }
+}
 
-    /// Returns host, port and database, without the password.
-    pub fn address(&self) -> &str {
+impl Bus for Link {
+    fn address(&self) -> &str {
         &self.shared.address.shown
     }
 
-    /// Returns the counters of both threads.
-    pub fn counters(&self) -> &Counters {
+    fn counters(&self) -> &Counters {
         &self.shared.counters
     }
 
-    /// Returns whether both connections are established.
-    pub fn is_up(&self) -> bool {
+    fn is_up(&self) -> bool {
         self.shared.is_command_connected.load(Ordering::Acquire)
             && self.shared.is_subscriber_connected.load(Ordering::Acquire)
     }
 
-    /// Returns the number of subscribers of the common channel, this node included, as last counted by Redis;
-    /// 0 when unknown.
-    pub fn subscribers(&self) -> u64 {
+    fn subscribers(&self) -> u64 {
         self.shared.subscribers.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of connections made so far; it grows with every reconnect.
-    pub fn generation(&self) -> u64 {
+    fn generation(&self) -> u64 {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    /// Queues a command. Returns whether there was room; otherwise the command is dropped and counted.
-    pub fn send(&self, command: Command) -> bool {
+    fn send(&self, command: Command) -> bool {
         let Some(commands) = &self.commands else { return false };
         let (waiting, bytes) = (&self.shared.commands_bytes, command.bytes());
         let has_room = waiting.fetch_add(bytes, Ordering::AcqRel) + bytes <= BUS_COMMANDS_BYTES_MAX;
@@ -260,21 +256,18 @@ impl Link {
         is_taken
     }
 
-    /// Replaces the set of subscribed channels.
-    pub fn subscribe(&self, channels: BTreeSet<Channel>) {
+    fn subscribe(&self, channels: BTreeSet<Channel>) {
         *self.shared.channels.lock().unwrap_or_else(PoisonError::into_inner) = channels;
         // If the queue is full, the next heartbeat wakes the subscriber.
         self.send(Command::Resubscribe);
     }
 
-    /// Rearms the wake-up. Returns whether events are queued.
-    pub fn take_wakeup(&self) -> bool {
+    fn take_wakeup(&self) -> bool {
         self.shared.is_woken.store(false, Ordering::SeqCst);
         self.shared.inbox_bytes.load(Ordering::SeqCst) > 0
     }
 
-    /// Takes the next event, if any.
-    pub fn next_event(&self) -> Option<LinkEvent> {
+    fn next_event(&self) -> Option<LinkEvent> {
         let event = self.inbox.try_recv().ok()?;
         self.shared.inbox_bytes.fetch_sub(event.bytes(), Ordering::SeqCst);
         Some(event)

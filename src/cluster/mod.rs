@@ -16,6 +16,7 @@
 //! any loss.
 
 pub mod authentication;
+pub mod bus;
 pub mod ids;
 pub mod link;
 pub mod message;

@@ -3,3 +3,6 @@
 pub mod assets;
 pub mod core;
 pub mod driver;
+
+pub use crate::server::core::log_shadowed_files;
+pub use crate::server::driver::{Outcome, ReadConfig, Server, check};

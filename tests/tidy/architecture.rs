@@ -46,10 +46,20 @@ fn assert_downwards(rows: &[Row]) {
     }
 }
 
+/// The parts of `server` are modules of their own.
+const PARTS_OF_SERVER: [&str; 3] = ["assets", "core", "driver"];
+
 /// The module that a file belongs to: its folder, or the file itself.
 fn module(path: &Path) -> String {
-    let first = path.strip_prefix("src").expect("below src").components().next().expect("a name");
-    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    let path = path.strip_prefix("src").expect("below src").with_extension("");
+    let names: Vec<_> = path.iter().map(|name| name.to_string_lossy()).collect();
+    match names.as_slice() {
+        [first, part, ..] if first == "server" && PARTS_OF_SERVER.contains(&&**part) => {
+            format!("server::{part}")
+        }
+        [first, ..] => first.clone().into_owned(),
+        [] => unreachable!("a file has a name"),
+    }
 }
 
 /// Code of a file without its tests and comments.
@@ -58,11 +68,18 @@ fn product(text: &str) -> String {
     code(text).map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
-/// The identifiers that directly follow a prefix such as `crate::`.
+/// The modules that directly follow a prefix such as `crate::`.
 fn followers(code: &str, prefix: &str) -> BTreeSet<String> {
-    let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+    fn name(text: &str) -> &str {
+        text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_').next().unwrap_or_default()
+    }
     let rests = code.split(prefix).skip(1);
-    rests.map(|rest| rest.chars().take_while(|&sign| is_part(sign)).collect()).collect()
+    rests
+        .map(|rest| match rest.strip_prefix("server::").map(name) {
+            Some(part) if PARTS_OF_SERVER.contains(&part) => format!("server::{part}"),
+            _ => name(rest).to_owned(),
+        })
+        .collect()
 }
 
 /// Whether the code contains a path into this crate.

@@ -2,52 +2,38 @@
 //! (`displacement`), and handles exhaustion of descriptors and memory. A few connections are answered on
 //! reserve descriptors; after that the server pauses accepting.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::IpAddr;
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Token};
-use nix::errno::Errno;
-
-use super::Server;
+use super::Core;
 use super::connection::{Connection, ConnectionClass, Http, Phase};
 use super::displacement::Activity;
 use super::http_budget::HttpSlice;
 use super::http_queue::Alternation;
 use super::peer_address::{PeerAddress, Rejection, TooManyRequests};
+use super::system::{Accepted, Listener, Socket, System};
+use super::table::Token;
 use crate::admission::Network;
 use crate::limits::{
     ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,
     RESERVE_DESCRIPTOR_TIMEOUT_MS,
 };
 use crate::ops::metrics::{Refused, Truncation};
-use crate::server::driver::os;
-use crate::server::driver::socket::Socket;
 use crate::wire::http::{Response, Status};
 
-/// The listener that accepted a connection; it decides which resources are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listener {
-    /// `HOST` and `PORT`: the game, files, health, and metrics unless `ADMIN_ADDR` is set.
-    Public,
-    /// `ADMIN_ADDR`: metrics and health.
-    Admin,
-}
-
-/// The listening sockets and their shared state.
+/// Whether connections wait at the listeners.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    public: Acceptor,
-    admin: Option<Acceptor>,
+    public: Backlog,
+    admin: Option<Backlog>,
     alternation: Alternation,
     /// Earliest time to log exhaustion again, in milliseconds of the loop's clock.
     log_exhaustion_at_ms: u64,
 }
 
-/// A listening socket and its readiness.
+/// The connections that wait at a listener.
 #[derive(Debug)]
-pub(super) struct Acceptor {
-    listener: TcpListener,
+struct Backlog {
     /// The backlog may hold connections. Readiness is edge-triggered, so the flag stays set until `accept`
     /// would block.
     ready: bool,
@@ -55,117 +41,28 @@ pub(super) struct Acceptor {
     paused_until_ms: u64,
 }
 
-/// The result of one `accept`.
-#[derive(Debug)]
-enum Accepted {
-    Connection(TcpStream, IpAddr),
-    None,
-    /// The connection failed before it was accepted; later ones are unaffected.
-    Aborted,
-    /// No descriptor is left; releasing a reserve descriptor helps.
-    NoDescriptor(io::Error),
-    /// The kernel is out of memory.
-    NoMemory(io::Error),
-}
-
-impl Acceptor {
-    /// Binds and listens on an address.
-    ///
-    /// # Errors
-    /// The message names the settings that define the address, and the cause.
-    pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<Self> {
-        match os::listen_on(address.ip(), address.port()) {
-            Ok(listener) => Ok(Self { listener, ready: true, paused_until_ms: 0 }),
-            Err(error) => Err(bind_error(&error, settings)),
-        }
-    }
-
-    /// Checks whether [`Acceptor::bind`] would succeed, without listening. An address in use is only a
-    /// warning, since the running server with this configuration may be using it.
-    ///
-    /// # Errors
-    /// As for [`Acceptor::bind`].
-    pub(super) fn check(address: SocketAddr, settings: &str) -> io::Result<()> {
-        match os::check_address(address.ip(), address.port()) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                log::warn!("{settings} is in use, by the running server or by another program");
-                Ok(())
-            }
-            result => result.map_err(|error| bind_error(&error, settings)),
-        }
-    }
-
-    pub(super) fn source(&mut self) -> &mut TcpListener {
-        &mut self.listener
-    }
-
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
+impl Backlog {
+    const NEW: Self = Self { ready: true, paused_until_ms: 0 };
 
     fn is_ready(&self, now_ms: u64) -> bool {
         self.ready && now_ms >= self.paused_until_ms
     }
-
-    fn accept(&mut self) -> Accepted {
-        match self.listener.accept() {
-            Ok((stream, peer)) => Accepted::Connection(stream, peer.ip()),
-            Err(error) => {
-                let accepted = classify(error);
-                self.ready &= !matches!(accepted, Accepted::None);
-                accepted
-            }
-        }
-    }
-}
-
-fn classify(error: io::Error) -> Accepted {
-    if error.kind() == ErrorKind::WouldBlock {
-        return Accepted::None;
-    }
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EMFILE | Errno::ENFILE) => Accepted::NoDescriptor(error),
-        Some(Errno::ENOBUFS | Errno::ENOMEM) => Accepted::NoMemory(error),
-        // accept(2) reports pending network errors of the new connection; they concern only that connection.
-        _ => Accepted::Aborted,
-    }
-}
-
-fn bind_error(error: &io::Error, settings: &str) -> io::Error {
-    let problem = format!("can't listen on {settings}: {error}{}", advice(error.kind()));
-    io::Error::new(error.kind(), problem)
-}
-
-/// Advice for the operator about an address that cannot be bound.
-fn advice(activity: ErrorKind) -> &'static str {
-    match activity {
-        ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
-        ErrorKind::PermissionDenied => {
-            "; low ports are for root and for programs with CAP_NET_BIND_SERVICE: choose another port, or run: \
-             setcap cap_net_bind_service=+ep pixi-game-server"
-        }
-        ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        _ => "",
-    }
 }
 
 impl Listeners {
-    pub(super) fn new(public: Acceptor, admin: Option<Acceptor>) -> Self {
-        Self { public, admin, alternation: Alternation::default(), log_exhaustion_at_ms: 0 }
+    pub(super) fn new(has_admin: bool) -> Self {
+        let admin = has_admin.then_some(Backlog::NEW);
+        Self { public: Backlog::NEW, admin, alternation: Alternation::default(), log_exhaustion_at_ms: 0 }
     }
 
-    pub(super) fn public(&self) -> &Acceptor {
-        &self.public
-    }
-
-    pub(super) fn at(&self, listener: Listener) -> Option<&Acceptor> {
+    fn at(&self, listener: Listener) -> Option<&Backlog> {
         match listener {
             Listener::Public => Some(&self.public),
             Listener::Admin => self.admin.as_ref(),
         }
     }
 
-    fn at_mut(&mut self, listener: Listener) -> Option<&mut Acceptor> {
+    fn at_mut(&mut self, listener: Listener) -> Option<&mut Backlog> {
         match listener {
             Listener::Public => Some(&mut self.public),
             Listener::Admin => self.admin.as_mut(),
@@ -173,26 +70,26 @@ impl Listeners {
     }
 
     pub(super) fn set_ready(&mut self, listener: Listener) {
-        if let Some(acceptor) = self.at_mut(listener) {
-            acceptor.ready = true;
+        if let Some(backlog) = self.at_mut(listener) {
+            backlog.ready = true;
         }
     }
 
     pub(super) fn is_any_ready(&self, now_ms: u64) -> bool {
-        let is_ready = |listener| self.at(listener).is_some_and(|acceptor| acceptor.is_ready(now_ms));
+        let is_ready = |listener| self.at(listener).is_some_and(|backlog| backlog.is_ready(now_ms));
         is_ready(Listener::Public) || is_ready(Listener::Admin)
     }
 
     fn end_pauses(&mut self) {
         for listener in [Listener::Admin, Listener::Public] {
-            if let Some(acceptor) = self.at_mut(listener) {
-                acceptor.paused_until_ms = 0;
+            if let Some(backlog) = self.at_mut(listener) {
+                backlog.paused_until_ms = 0;
             }
         }
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Closes expired connections on reserve descriptors and reopens missing reserve descriptors.
     pub(super) fn maintain_reserve_descriptors(&mut self) {
         let now_ms = self.now_ms();
@@ -200,7 +97,7 @@ impl Server {
             self.metrics.refused[Refused::Descriptors] += 1;
             self.disconnect(token);
         }
-        self.reserve_descriptors.refill(now_ms);
+        self.reserve_descriptors.refill(now_ms, || self.system.hold_descriptor());
     }
 
     /// Accepts a connection from the next listener in alternation, if the slice allows one more visit.
@@ -208,14 +105,13 @@ impl Server {
     pub(super) fn accept_next(&mut self, slice: &mut HttpSlice) -> bool {
         let now_ms = self.now_ms();
         for listener in self.listeners.alternation.order() {
-            let Some(acceptor) = self.listeners.at_mut(listener) else { continue };
-            if !acceptor.is_ready(now_ms) {
+            if !self.listeners.at(listener).is_some_and(|backlog| backlog.is_ready(now_ms)) {
                 continue;
             }
-            if !slice.take(os::monotonic_ns()) {
+            if !slice.take(self.system.monotonic_ns()) {
                 return false;
             }
-            let accepted = acceptor.accept();
+            let accepted = self.accept(listener);
             self.listeners.alternation.served(listener);
             match accepted {
                 Accepted::Connection(stream, peer) => self.admit(stream, peer, listener),
@@ -229,6 +125,14 @@ impl Server {
         false
     }
 
+    fn accept(&mut self, listener: Listener) -> Accepted<S::Socket> {
+        let accepted = self.system.accept(listener);
+        if let (Accepted::None, Some(backlog)) = (&accepted, self.listeners.at_mut(listener)) {
+            backlog.ready = false;
+        }
+        accepted
+    }
+
     /// Frees the descriptor of an idle connection. If there is none, accepts the next connection on a reserve
     /// descriptor, so that it gets a response before it is closed. Without either, new connections wait in the
     /// backlog.
@@ -240,11 +144,11 @@ impl Server {
             self.metrics.accept_exhausted_total += 1;
             return self.displace(token, activity);
         }
-        let Some(acceptor) = self.listeners.at_mut(listener) else { return };
         if !self.reserve_descriptors.release() {
             return self.pause(listener, error);
         }
-        match acceptor.accept() {
+        self.system.release_descriptor();
+        match self.accept(listener) {
             Accepted::Connection(stream, peer) => {
                 self.record_exhaustion(error);
                 let admitted = self.check_new(stream, peer, listener);
@@ -259,14 +163,14 @@ impl Server {
             Accepted::None | Accepted::Aborted => {}
             Accepted::NoDescriptor(error) | Accepted::NoMemory(error) => self.pause(listener, &error),
         }
-        self.reserve_descriptors.refill(now_ms);
+        self.reserve_descriptors.refill(now_ms, || self.system.hold_descriptor());
     }
 
     fn pause(&mut self, listener: Listener, error: &io::Error) {
         self.record_exhaustion(error);
         let until_ms = self.now_ms() + ACCEPT_PAUSE_MS;
-        if let Some(acceptor) = self.listeners.at_mut(listener) {
-            acceptor.paused_until_ms = until_ms;
+        if let Some(backlog) = self.listeners.at_mut(listener) {
+            backlog.paused_until_ms = until_ms;
         }
     }
 
@@ -279,7 +183,7 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: IpAddr, listener: Listener) {
+    fn admit(&mut self, stream: S::Socket, peer: IpAddr, listener: Listener) {
         let Some((stream, peer_address)) = self.check_new(stream, peer, listener) else { return };
         if listener == Listener::Admin {
             return self.admit_admin(stream, peer_address);
@@ -305,7 +209,7 @@ impl Server {
     }
 
     /// Admits a connection to the admin listener. These displace only each other.
-    fn admit_admin(&mut self, stream: TcpStream, peer_address: PeerAddress) {
+    fn admit_admin(&mut self, stream: S::Socket, peer_address: PeerAddress) {
         let now_ms = self.now_ms();
         if self.admin_connections.is_full() {
             let Some((token, activity)) = self.admin_connections.next_displaced(now_ms) else {
@@ -318,7 +222,7 @@ impl Server {
         }
     }
 
-    fn reject_full(&mut self, stream: TcpStream) {
+    fn reject_full(&mut self, stream: S::Socket) {
         self.metrics.refused[Refused::Full] += 1;
         let line = "too many pending handshakes; try again\n";
         let response =
@@ -382,10 +286,10 @@ impl Server {
     /// Checks the address of a new connection. Answers and drops a refused connection.
     fn check_new(
         &mut self,
-        stream: TcpStream,
+        stream: S::Socket,
         peer: IpAddr,
         listener: Listener,
-    ) -> Option<(TcpStream, PeerAddress)> {
+    ) -> Option<(S::Socket, PeerAddress)> {
         self.metrics.connections_accepted_total += 1;
         let result = match listener {
             Listener::Public => self.check_peer(&stream, peer),
@@ -405,22 +309,20 @@ impl Server {
     /// Adds a connection to the table and registers it with the poll.
     fn insert(
         &mut self,
-        mut stream: TcpStream,
+        mut stream: S::Socket,
         peer_address: PeerAddress,
         listener: Listener,
         class: ConnectionClass,
     ) -> Option<Token> {
-        // Fails only if the peer has disconnected, which the first read reports.
-        let _ = stream.set_nodelay(true);
-        let (now_ms, registry) = (self.now_ms(), self.poll.registry());
+        let (now_ms, system) = (self.now_ms(), &mut self.system);
         let time_ms = if class == ConnectionClass::Monitoring {
             RESERVE_DESCRIPTOR_TIMEOUT_MS
         } else {
             HTTP_TIMEOUT_MS
         };
         let inserted = self.table.insert_with(|token| {
-            registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            let connection = Connection::new(Socket::new(stream), now_ms + time_ms);
+            system.register(&mut stream, token)?;
+            let connection = Connection::new(stream, now_ms + time_ms);
             let http = Http { accepted_ms: now_ms, ..Http::default() };
             Ok::<_, io::Error>(Connection {
                 listener,
@@ -446,7 +348,9 @@ impl Server {
     pub(super) fn release_reserves(&mut self, token: Token, class: ConnectionClass) {
         match class {
             ConnectionClass::ReserveDescriptor => {
-                self.reserve_descriptors.reclaim(token, self.now_ms());
+                let now_ms = self.now_ms();
+                self.reserve_descriptors.reclaim(token, now_ms);
+                self.reserve_descriptors.refill(now_ms, || self.system.hold_descriptor());
                 self.listeners.end_pauses();
             }
             ConnectionClass::Monitoring => self.monitoring_connections.remove(token),
@@ -456,7 +360,7 @@ impl Server {
 }
 
 /// Answers a new connection and drops it.
-fn reject(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
+fn reject(mut stream: impl Socket, write: impl FnOnce(&mut Vec<u8>)) {
     // Closing a socket with unread input resets the connection, and the peer may lose the response.
     let _ = stream.read(&mut [0; HTTP_HEAD_BYTES_MAX]);
     let mut answer = Vec::new();
@@ -464,22 +368,4 @@ fn reject(mut stream: TcpStream, write: impl FnOnce(&mut Vec<u8>)) {
     // The send buffer of a new socket holds a few hundred bytes. If the write fails, the peer has
     // disconnected.
     let _ = stream.write(&answer);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classifies_accept_errors() {
-        let of = |errno: Errno| classify(io::Error::from(errno));
-        assert!(matches!(of(Errno::EAGAIN), Accepted::None));
-        assert!(matches!(of(Errno::EMFILE), Accepted::NoDescriptor(_)));
-        assert!(matches!(of(Errno::ENFILE), Accepted::NoDescriptor(_)));
-        assert!(matches!(of(Errno::ENOBUFS), Accepted::NoMemory(_)));
-        assert!(matches!(of(Errno::ENOMEM), Accepted::NoMemory(_)));
-        for errno in [Errno::ECONNABORTED, Errno::EINTR, Errno::EPROTO, Errno::ENETDOWN, Errno::EPERM] {
-            assert!(matches!(of(errno), Accepted::Aborted), "{errno}");
-        }
-    }
 }

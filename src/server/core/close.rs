@@ -1,12 +1,12 @@
 //! Closes connections: close handshakes, deadlines, the shutdown drain, and the reaper.
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
-use super::connection::{ConnectionClass, Phase, shut_down_write};
+use super::Core;
+use super::connection::{ConnectionClass, Phase};
+use super::system::{Socket as _, System};
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
 use crate::ops::metrics::{Closed, FrameOut, Refused, Truncation};
-use crate::server::driver::os::SignalRequest;
 use crate::wire::websocket::Code;
 
 /// A shutdown in progress.
@@ -27,7 +27,7 @@ enum Overdue {
     Drop,
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Removes a player from the world. The connection closes after its last bytes are written.
     pub(super) fn remove_player(&mut self, token: Token, reason: Closed) {
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -70,7 +70,7 @@ impl Server {
             *half_closed = true;
             connection.deadline_ms = deadline_ms;
             let is_done = connection.input_ended || connection.class != ConnectionClass::Regular;
-            if shut_down_write(connection.stream.stream()).is_err() || is_done {
+            if connection.stream.shut_down_write().is_err() || is_done {
                 self.disconnect(token);
             }
         }
@@ -107,10 +107,7 @@ impl Server {
         for token in std::mem::take(&mut self.dead) {
             if let Some(mut connection) = self.table.remove(token) {
                 self.peer_addresses.remove(token);
-                // Closing the descriptor would deregister it as well, but mio reports errors only when it deregisters.
-                if let Err(error) = self.poll.registry().deregister(connection.stream.stream()) {
-                    log::debug!("deregistering a socket failed: {error}");
-                }
+                self.system.deregister(&mut connection.stream);
                 let class = connection.class;
                 drop(connection);
                 self.release_reserves(token, class);
@@ -191,23 +188,8 @@ impl Server {
         }
     }
 
-    /// Handles signals: the first stop signal starts the drain, a second one ends it.
-    pub(super) fn handle_signals(&mut self) {
-        while let Some(asked) = self.signals.next() {
-            match asked {
-                SignalRequest::Stop(signal) if self.draining.is_some() => self.aborted_by = Some(signal),
-                SignalRequest::Stop(_) => self.drain(),
-                SignalRequest::Reload => {
-                    if self.log.reopen() {
-                        log::info!("SIGHUP: reopening LOG_FILE");
-                    }
-                    self.begin_reload();
-                }
-            }
-        }
-    }
-
-    fn drain(&mut self) {
+    /// Starts the shutdown: closes every player, and announces it to the cluster.
+    pub fn drain(&mut self) {
         let players = self.engine.players();
         log::info!("shutting down: closing {players} player connections");
         let timeout_ms = u64::from(self.config.shutdown_timeout_s) * 1000;
@@ -218,12 +200,15 @@ impl Server {
         self.leave_cluster();
     }
 
+    /// Whether a shutdown has started.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_some()
+    }
+
     /// Whether the loop may end: every player has taken its last bytes and closed, or the deadline has passed.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         let Some(Drain { deadline_ms }) = self.draining else { return false };
         let waits = |phase: &Phase| matches!(phase, Phase::Closing { was_player: true, .. });
-        self.aborted_by.is_some()
-            || self.now_ms() >= deadline_ms
-            || !self.table.iter().any(|connection| waits(&connection.phase))
+        self.now_ms() >= deadline_ms || !self.table.iter().any(|connection| waits(&connection.phase))
     }
 }

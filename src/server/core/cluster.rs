@@ -1,33 +1,27 @@
 //! The event loop's side of the cluster: receives messages of other nodes between events, and publishes after each tick.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-use std::{fs, io};
 
-use mio::{Registry, Waker};
-
-use super::Server;
-use super::table::BUS;
-use crate::cluster::authentication::Authenticator;
-use crate::cluster::link::{Address, Command, Link, LinkEvent};
+use super::Core;
+use super::system::System;
+use crate::cluster::bus::Bus;
+use crate::cluster::link::{Command, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::cluster::{Channel, Node, Now, Outgoing, Received};
 use crate::config::Config;
 use crate::limits::{
     BUS_DELAY_MS_MAX, BUS_PAUSE_FACTOR, BUS_PAUSE_NS_MAX, BUS_POLL_BYTES, BUS_POLL_MESSAGES, BUS_POLL_NS,
-    ISOLATION_TIMEOUT_MS, LEASE_BOOTSTRAP_MS, LEASE_IDS, LINK_TIMEOUT_MS, NODE_NAME_BYTES_MAX,
+    ISOLATION_TIMEOUT_MS, LEASE_BOOTSTRAP_MS, LEASE_IDS, LINK_TIMEOUT_MS,
 };
 use crate::ops::metrics::ClusterGauges;
-use crate::server::driver::os;
 use crate::sessions::{SessionEntry, SessionToken};
 
 /// This node's membership in a cluster.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub struct Cluster<B> {
     node: Node,
-    link: Link,
+    link: B,
     /// Generation of the link's connection, as of the last tick.
     generation: u64,
     /// Time since which the bus has been reachable without interruption, in milliseconds of the loop's clock.
@@ -48,24 +42,10 @@ pub(super) struct Cluster {
     fetches: Vec<SessionToken>,
 }
 
-impl Cluster {
-    /// Joins the configured cluster; `None` if none is configured.
-    pub(super) fn join(config: &Config, registry: &Registry) -> io::Result<Option<Self>> {
-        let Some(url) = &config.cluster_url else { return Ok(None) };
-        let id = getrandom::u64().map_err(io::Error::other)?;
-        let address = Address::new(url.reveal(), &config.cluster_world, id)
-            .ok_or_else(|| io::Error::other("CLUSTER_URL is not a Redis address"))?;
-        let waker = Arc::new(Waker::new(registry, BUS)?);
-        let wake = move || {
-            // If waking fails, the next tick polls the link.
-            let _ = waker.wake();
-        };
-        let node = Node::new(id, name_of(config), (config.world_width, config.world_height));
-        let seal = config.cluster_secret.as_ref().map(Authenticator::new);
-        let node = if seal.is_some() { node.require_fresh() } else { node };
-        let link = Link::start(address, seal, wake)?;
-        log::info!("cluster: joining world {} through the bus at {}", config.cluster_world, link.address());
-        Ok(Some(Self {
+impl<B: Bus> Cluster<B> {
+    /// Creates the membership of a node that has joined the bus.
+    pub fn new(node: Node, link: B) -> Self {
+        Self {
             node,
             link,
             generation: 0,
@@ -78,7 +58,7 @@ impl Cluster {
             paused_until_ns: 0,
             outgoing: Vec::new(),
             fetches: Vec::new(),
-        }))
+        }
     }
 
     /// Whether the bus is reachable; otherwise this node continues with local players only.
@@ -112,7 +92,7 @@ impl Cluster {
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Processes messages from other nodes, within a budget of messages, bytes and time. The rest waits in the link's bounded
     /// queue.
     pub(super) fn receive_from_bus(&mut self) {
@@ -124,7 +104,7 @@ impl Server {
         if !cluster.has_backlog {
             return;
         }
-        let (now, began_ns) = (self.bus_now(), os::monotonic_ns());
+        let (now, began_ns) = (self.bus_now(), self.system.monotonic_ns());
         let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
         while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
             let Some(cluster) = &mut self.cluster else { return };
@@ -132,7 +112,7 @@ impl Server {
             messages += 1;
             bytes += news.bytes();
             self.handle_bus_event(news, now);
-            spent_ns = os::monotonic_ns() - began_ns;
+            spent_ns = self.system.monotonic_ns() - began_ns;
         }
         if spent_ns >= BUS_POLL_NS
             && let Some(cluster) = &mut self.cluster
@@ -261,12 +241,11 @@ impl Server {
     }
 
     fn bus_now(&self) -> Now {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        Now { ms: self.uptime_ms(), unix_us: since_1970.map_or(0, |since| since.as_micros() as u64) }
+        Now { ms: self.uptime_ms(), unix_us: self.system.unix_time().as_micros() as u64 }
     }
 
     /// Returns the cluster's gauges and counters.
-    pub(super) fn cluster_gauges(&self, cluster: &Cluster) -> ClusterGauges {
+    pub(super) fn cluster_gauges(&self, cluster: &Cluster<S::Bus>) -> ClusterGauges {
         let (remote, counters) = (cluster.node.remote(), cluster.link.counters());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClusterGauges {
@@ -289,7 +268,7 @@ impl Server {
     }
 }
 
-impl Cluster {
+impl<B: Bus> Cluster<B> {
     /// Detects and logs isolation: no messages from peers arrive although the bus counts other subscribers.
     fn watch_peers(&mut self, now: Now) {
         let has_no_peers = self.is_up() && self.link.subscribers() > 1 && !self.node.remote().has_peers();
@@ -364,17 +343,6 @@ impl Cluster {
 /// Returns how long to pause bus messages after an iteration that spent `spent_ns` on them.
 fn pause_ns(spent_ns: u64) -> u64 {
     spent_ns.saturating_mul(BUS_PAUSE_FACTOR).min(BUS_PAUSE_NS_MAX)
-}
-
-/// Returns the configured node name, or host and port.
-fn name_of(config: &Config) -> String {
-    config.node_name.clone().unwrap_or_else(|| {
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let port = format!(":{}", config.port);
-        // The host name is truncated and filtered, so that peers accept the name.
-        let host = host.chars().filter(char::is_ascii_graphic).take(NODE_NAME_BYTES_MAX - port.len());
-        host.chain(port.chars()).collect()
-    })
 }
 
 #[cfg(test)]

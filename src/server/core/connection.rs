@@ -1,14 +1,10 @@
 //! One connection: socket, protocol phase, outbox and readiness.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
-use mio::net::TcpStream;
-
-use super::accept::Listener;
 use super::deferred::Deferred;
 use super::outbox::Outbox;
-use super::table::Entry;
-use crate::server::driver::socket::Socket;
+use super::system::Listener;
 
 use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::Metrics;
@@ -21,7 +17,7 @@ use crate::wire::websocket::WebSocket;
 /// is boxed. With ten thousand connections every visit misses the cache, so the number of lines touched is the cost.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each flag is an independent fact about the socket")]
-pub struct Connection<S = Socket> {
+pub struct Connection<S> {
     /// Non-blocking socket.
     pub stream: S,
     /// Protocol phase.
@@ -47,8 +43,6 @@ pub struct Connection<S = Socket> {
     /// Deadline of the current phase, in milliseconds of the loop's clock; unused for players.
     pub deadline_ms: u64,
 }
-
-const _: () = assert!(size_of::<Option<Entry<Connection>>>() == 64, "a connection fits a cache line");
 
 /// The limit against which a connection counts. It also restricts the connection's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,14 +306,6 @@ fn write_to(
             Err(_) => Err(WriteFailed),
         };
     }
-}
-
-/// Shuts down the write side: the peer reads the end of the stream after the last byte.
-///
-/// # Errors
-/// Returns the error of the system call, usually because the peer is gone.
-pub fn shut_down_write(stream: &TcpStream) -> io::Result<()> {
-    stream.shutdown(std::net::Shutdown::Write)
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 
 use std::mem::discriminant;
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
+use super::Core;
 use super::connection::Phase;
 use super::engine::Engine;
 use super::input::InputState;
+use super::system::System;
 use crate::admission::rate::Arrival;
 use crate::limits::DEFERRED_PER_TICK;
 use crate::ops::metrics::Metrics;
@@ -94,7 +95,7 @@ impl Engine {
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Queues a player with deferred messages, once.
     pub(super) fn queue_deferred(&mut self, token: Token) {
         if let Some(connection) = self.table.get_mut(token)

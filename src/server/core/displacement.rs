@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use mio::Token;
+use super::table::Token;
 
 use crate::admission::Network;
 use crate::limits::HTTP_PROGRESS_MS;

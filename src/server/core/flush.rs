@@ -1,19 +1,18 @@
 //! Ticks and writes. The world steps at its deadlines, the worker pool encodes the due viewers, and the frames are written in
 //! slices, so that a long burst of writes never delays reads and acks.
 
-use std::io;
 use std::ops::Range;
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
+use super::Core;
 use super::connection::{Connection, Phase, WriteFailed};
+use super::system::System;
 use super::tick::Due;
 use crate::limits::WRITE_SLICE;
 use crate::ops::metrics::Closed;
 use crate::replication::governor::Load;
 use crate::replication::pool::Pool;
-use crate::server::driver::os;
 use crate::wire::websocket::Code;
 
 /// Capacity of the reply buffer that is kept between batches, in bytes.
@@ -27,7 +26,7 @@ pub(super) struct PendingWrite {
     pub bytes: Range<usize>,
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Writes the replies of this batch of events: acks first, with a piggybacked delta if one is due.
     pub(super) fn write_replies(&mut self, pool: &Pool) {
         let round_is_written = pool.batch_is_written();
@@ -52,11 +51,11 @@ impl Server {
         connection.is_write_queued = false;
         let written = match connection.phase {
             Phase::Player { slot, .. } if connection.is_write_ready() => {
-                let start_ns = os::monotonic_ns();
+                let start_ns = self.system.monotonic_ns();
                 self.flush_buffer.clear();
                 self.flush_buffer.extend_from_slice(replies);
                 self.engine.piggyback(slot, round_is_written, &mut self.flush_buffer, &mut self.metrics);
-                self.replication_ns += os::monotonic_ns() - start_ns;
+                self.replication_ns += self.system.monotonic_ns() - start_ns;
                 connection.write(&self.flush_buffer, now_ms, &mut self.metrics)
             }
             _ => {
@@ -92,14 +91,14 @@ impl Server {
         }
     }
 
-    /// Runs a tick if its deadline has passed, then the other work that is done once per tick, and rearms the timer.
-    pub(super) fn tick_if_due(&mut self, pool: &Pool) -> io::Result<()> {
+    /// Runs a tick if its deadline has passed, then the other work that is done once per tick.
+    pub(super) fn tick_if_due(&mut self, pool: &Pool) {
         // Processing the batch took time, so the `now_ns` of the wake-up is too old.
-        let now_ns = os::monotonic_ns();
-        let Some(due) = self.schedule.poll(now_ns) else { return Ok(()) };
+        let now_ns = self.system.monotonic_ns();
+        let Some(due) = self.schedule.poll(now_ns) else { return };
         self.tick(due, pool);
         self.tick_counter.increment();
-        let done_ns = os::monotonic_ns();
+        let done_ns = self.system.monotonic_ns();
         self.metrics.record_tick(done_ns, done_ns - now_ns);
         self.metrics.sample(done_ns);
         self.govern(done_ns);
@@ -110,7 +109,6 @@ impl Server {
         if !self.write_queue.is_empty() {
             self.write_replies(pool);
         }
-        self.timer.arm(self.schedule.deadline_ns())
     }
 
     /// Applies deferred messages, steps the world, publishes to the bus, polls reconnects, and starts a flush round.
@@ -179,14 +177,14 @@ impl Server {
         for slot in self.engine.viewers().upcoming(pool.batch_size()) {
             table.prefetch(tokens_by_slot[slot as usize]);
         }
-        let start_ns = os::monotonic_ns();
+        let start_ns = self.system.monotonic_ns();
         self.engine.flush_batch(pool, &mut can_be_written, &mut self.metrics);
-        self.replication_ns += os::monotonic_ns() - start_ns;
+        self.replication_ns += self.system.monotonic_ns() - start_ns;
     }
 
     /// Passes the load to the governor, and applies a changed quality level.
     fn govern(&mut self, now_ns: u64) {
-        let busy_ns = os::thread_cpu_ns();
+        let busy_ns = self.system.thread_cpu_ns();
         self.run_clock.sample(now_ns, busy_ns);
         let load = Load {
             busy_ns,

@@ -1,23 +1,23 @@
 //! Gauges of `/metrics`, read at each rendering.
 
-use super::Server;
+use super::Core;
 use super::cluster::Cluster;
+use super::system::System;
 use crate::ops::metrics::{Configured, Gauges};
 use crate::replication::flush_interval;
 use crate::replication::pool::Pool;
-use crate::server::driver::os;
 
-impl Server {
+impl<S: System> Core<S> {
     pub(super) fn gauges(&self, pool: &Pool) -> Gauges {
-        let settings = self.engine.viewers().settings();
+        let (settings, usage) = (self.engine.viewers().settings(), self.system.usage());
         let rate_hz = u64::from(self.config.tick_rate_hz);
         Gauges {
             players: self.engine.players() as u64,
             uptime_ms: self.uptime_ms(),
             // The pool counts the loop's thread, and the log has one. The watchdog, store and bus threads are left out.
             threads: pool.threads() as u64 + 1,
-            resident_bytes: os::resident_bytes(),
-            cpu_ns_total: os::process_cpu_ns(),
+            resident_bytes: usage.resident_bytes,
+            cpu_ns_total: usage.cpu_ns,
             flush_interval_ms: settings.flush_interval * 1000 / rate_hz,
             max_visible: settings.max_visible as u64,
             visibility_rate_hz: rate_hz / settings.interest_interval.max(settings.flush_interval),

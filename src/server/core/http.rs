@@ -1,15 +1,16 @@
 //! HTTP requests: health, metrics, and the upgrade to a player.
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
-use super::accept::Listener;
+use super::Core;
 use super::cluster::Cluster;
 use super::connection::{Connection, ConnectionClass, Phase, Player};
 use super::deferred::Deferred;
 use super::negotiation::negotiate;
 use super::peer_address::TooManyRequests;
 use super::reconnect::TokenLookup;
+use super::system::Listener;
+use super::system::System;
 use super::takeover::Requester;
 use crate::admission::origins::Refusal;
 use crate::admission::rate::RateLimiter;
@@ -63,7 +64,7 @@ pub(super) struct ResumedSession {
     pub saved: SavedPlayer,
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Answers the next complete request, once the peer has taken the previous response. Returns whether
     /// there was one.
     pub(super) fn answer_next(&mut self, token: Token, pool: &Pool) -> bool {
@@ -167,7 +168,7 @@ impl Server {
         } else {
             "healthy"
         };
-        let is_healthy = |cluster: &Cluster| cluster.is_healthy(self.uptime_ms());
+        let is_healthy = |cluster: &Cluster<S::Bus>| cluster.is_healthy(self.uptime_ms());
         let cluster =
             self.cluster.as_ref().map(|cluster| if is_healthy(cluster) { "ok" } else { "degraded" });
         let body = health_json(state, self.uptime_ms() / 1000, self.engine.players() as u64, cluster);
@@ -176,7 +177,7 @@ impl Server {
     }
 
     fn answer_metrics(&mut self, token: Token, request: &Request, pool: &Pool, format: Format) {
-        self.metrics.log_lines_dropped_total = self.log.lines_dropped();
+        self.metrics.log_lines_dropped_total = self.system.usage().log_lines_dropped;
         let mut cache = std::mem::take(&mut self.metrics_cache);
         let body = cache.body(format, self.now_ms(), || render(&self.metrics, &self.gauges(pool), format));
         self.metrics_cache = cache;
@@ -220,7 +221,7 @@ impl Server {
         }
         // The player that this handshake may replace.
         let is_https = self.peer_addresses.is_https(token, request);
-        let port = request.port(is_https).unwrap_or_else(|| self.public_port());
+        let port = request.port(is_https).unwrap_or_else(|| self.system.public_port());
         let presented = request.cookie.as_deref().and_then(|cookies| SessionToken::in_cookies(cookies, port));
         let owner = presented.and_then(|presented| self.connected_owner(presented));
         if let Some((reason, line)) = self.refusal_reason(owner.is_some()) {
@@ -279,11 +280,6 @@ impl Server {
         }
     }
 
-    /// Returns the port of the public listener, for a client that sends no `Host`.
-    fn public_port(&self) -> u16 {
-        self.local_addr().map_or(self.config.port, |address| address.port())
-    }
-
     fn is_full(&self) -> bool {
         self.engine.players() >= self.config.max_connections
     }
@@ -332,7 +328,7 @@ impl Server {
         // If the system provides no random numbers, the session keeps its old token.
         let presented = reconnect.map(|reconnect| reconnect.presented);
         let session_token =
-            if self.sessions.is_enabled() { SessionToken::draw().or(presented) } else { None };
+            if self.sessions.is_enabled() { self.system.draw_token().or(presented) } else { None };
         let Some(connection) = self.table.get_mut(token) else { return };
         let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
             unreachable!("only HTTP connections are upgraded")

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use mio::Token;
+use super::table::Token;
 
-use super::accept::Listener;
+use super::system::Listener;
 
 /// Alternates between the two listeners.
 #[derive(Debug, Default)]

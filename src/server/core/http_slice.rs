@@ -6,18 +6,18 @@
 
 use std::time::Duration;
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
-use super::accept::Listener;
+use super::Core;
 use super::connection::{Phase, ReadOutcome};
 use super::displacement::Activity;
 use super::http_budget::HttpSlice;
+use super::system::Listener;
+use super::system::System;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
 use crate::replication::pool::Pool;
-use crate::server::driver::os;
 
-impl Server {
+impl<S: System> Core<S> {
     /// Queues a connection with HTTP work, once.
     pub(super) fn queue_http(&mut self, token: Token) {
         let Some(connection) = self.table.get_mut(token) else { return };
@@ -44,7 +44,7 @@ impl Server {
         if !self.has_http_work() {
             return;
         }
-        let start_ns = os::monotonic_ns();
+        let start_ns = self.system.monotonic_ns();
         self.http_budget.refill(start_ns, self.metrics.busy_ns_total + (start_ns - self.now_ns));
         let mut slice = self.http_budget.slice(start_ns);
         // Alternates between new and queued connections, so that neither kind uses up the slice.
@@ -58,11 +58,11 @@ impl Server {
                 break;
             }
         }
-        self.http_budget.spend(os::monotonic_ns() - start_ns);
+        self.http_budget.spend(self.system.monotonic_ns() - start_ns);
     }
 
     fn next_queued(&mut self, slice: &mut HttpSlice) -> Option<Token> {
-        if self.http_queue.is_empty() || !slice.take(os::monotonic_ns()) {
+        if self.http_queue.is_empty() || !slice.take(self.system.monotonic_ns()) {
             return None;
         }
         self.http_queue.pop()

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use mio::Token;
+use super::table::Token;
 
 use crate::limits::HTTP_RESERVED_HOLD_MS;
 

@@ -15,11 +15,11 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-use mio::Token;
-use mio::net::TcpStream;
+use super::table::Token;
 
-use super::Server;
+use super::Core;
 use super::connection::Phase;
+use super::system::{Socket, System};
 use super::table::index_of;
 use crate::admission::buckets::{Buckets, Rate, RateExceeded};
 use crate::admission::limiter::{AddressLimiter, AddressLimits, Permit, Refusal, TakeoverPermit};
@@ -261,9 +261,13 @@ pub(super) enum Rejection {
     Drop,
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Checks a new connection by the address of its peer.
-    pub(super) fn check_peer(&mut self, stream: &TcpStream, peer: IpAddr) -> Result<PeerAddress, Rejection> {
+    pub(super) fn check_peer(
+        &mut self,
+        stream: &impl Socket,
+        peer: IpAddr,
+    ) -> Result<PeerAddress, Rejection> {
         let peer = peer.to_canonical();
         let is_trusted = self.peer_addresses.trusted.contains(peer);
         if self.peer_addresses.proxy_protocol {
@@ -416,6 +420,6 @@ impl Server {
 }
 
 /// Whether the peer runs on this machine.
-fn is_this_machine(stream: &TcpStream, peer: IpAddr) -> bool {
-    peer.is_loopback() || stream.local_addr().is_ok_and(|own| own.ip().to_canonical() == peer)
+fn is_this_machine(stream: &impl Socket, peer: IpAddr) -> bool {
+    peer.is_loopback() || stream.local_ip().is_some_and(|own| own.to_canonical() == peer)
 }

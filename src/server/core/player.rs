@@ -1,13 +1,14 @@
 //! Player input in the event loop. Input is applied when it is read, and its acks are written at the end of the same batch of
 //! events.
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
+use super::Core;
 use super::connection::{Phase, Player};
 use super::engine::Engine;
 use super::flush::PendingWrite;
 use super::input::InputState;
+use super::system::System;
 use crate::ops::metrics::Metrics;
 
 impl Player {
@@ -22,7 +23,7 @@ impl Player {
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Processes the bytes of one read from a player, and closes its connection if they require it.
     pub(super) fn receive_from_player(&mut self, token: Token, bytes: &[u8]) {
         let (now_ms, uptime_ms, not_ready_ms) = (self.now_ms(), self.uptime_ms(), self.not_ready_ms());

@@ -1,18 +1,15 @@
 //! Reconnecting: resolves the session token of a handshake, and saves the sessions of players.
 
-use std::path::PathBuf;
+use super::table::Token;
 
-use mio::Token;
-
-use super::Server;
+use super::Core;
 use super::cluster::Cluster;
 use super::connection::Phase;
 use super::http::ResumedSession;
-use crate::config::Config;
+use super::system::System;
 use crate::limits::SESSION_SAVE_MS;
 use crate::ops::metrics::Reconnect;
-use crate::sessions::store::{self, Store};
-use crate::sessions::{Lookup, SavedPlayer, SessionToken, Sessions};
+use crate::sessions::{Lookup, SavedPlayer, SessionToken};
 
 /// Result of looking up the session token of a handshake.
 pub(super) enum TokenLookup {
@@ -24,43 +21,7 @@ pub(super) enum TokenLookup {
     Remote(SessionToken),
 }
 
-/// Creates the sessions for this configuration, and loads those that earlier processes stored.
-pub(super) fn sessions_from(config: &Config) -> Sessions<Token> {
-    let folder = state_dir(config);
-    if config.cluster_url.is_some() {
-        return Sessions::for_cluster(config.resume_ttl_s);
-    }
-    let open = |folder: &PathBuf| Store::open(folder, config.resume_ttl_s);
-    let store = folder.map(open).transpose().unwrap_or_else(|why| {
-        log_unsaved(&why);
-        None
-    });
-    let mut sessions = Sessions::new(config.resume_ttl_s, store);
-    sessions.load(0);
-    sessions
-}
-
-/// Logs the errors that [`sessions_from`] would log about the state directory, without changing anything in it.
-pub(super) fn check(config: &Config) {
-    if let Some(Err(why)) = state_dir(config).map(|folder| store::check(folder)) {
-        log_unsaved(&why);
-    }
-}
-
-/// Returns the state directory if sessions are stored in a file.
-fn state_dir(config: &Config) -> Option<&PathBuf> {
-    if config.cluster_url.is_some() && config.state_dir.is_some() {
-        log::warn!("STATE_DIR has no effect: in a cluster the bus keeps the sessions");
-        return None;
-    }
-    config.state_dir.as_ref()
-}
-
-fn log_unsaved(why: &str) {
-    log::error!("{why}; sessions will not survive a restart");
-}
-
-impl Server {
+impl<S: System> Core<S> {
     /// Returns the connection of the player whose session has this token, if that player is in the world.
     pub(super) fn connected_owner(&mut self, presented: SessionToken) -> Option<Token> {
         let owner = self.sessions.player(presented)?;

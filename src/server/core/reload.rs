@@ -1,95 +1,49 @@
-//! Reload: SIGHUP makes a thread read the configuration and the static files again, and the event loop applies them between two
+//! Reload: SIGHUP makes the system read the configuration and the static files again, and the core applies them between two
 //! ticks. If anything can't be read, nothing changes.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::thread;
 
 use super::routes::log_shadowed_files;
-use super::{Server, configured_quality};
-use crate::config::{Config, ConfigError, Reloaded};
-use crate::ops::crash::catch_panic;
+use super::system::System;
+use super::{Core, configured_quality};
+use crate::config::{Config, Reloaded};
 use crate::server::assets::Assets;
-use crate::server::driver::capacity::Capacity;
 
-/// Reads the configuration from the sources that were used at the start.
-pub type ReadConfig = fn() -> Result<Config, ConfigError>;
-
-/// State of the current reload, and the sources of the next one.
+/// State of the current reload.
+#[derive(Debug)]
 pub(super) struct Reload {
     /// The configuration as given, before it is limited to the available descriptors.
     configured: Config,
-    read_config: ReadConfig,
-    /// Receives the result of the reload in progress.
-    pending: Option<Receiver<ReadResult>>,
+    is_pending: bool,
     /// SIGHUP arrived during a reload, which may have read older contents: another reload follows.
     is_requested_again: bool,
 }
 
-type ReadResult = Result<(Config, Assets), String>;
-
-impl fmt::Debug for Reload {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Reload")
-            .field("is_requested_again", &self.is_requested_again)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Reload {
-    pub(super) fn new(configured: Config, read_config: ReadConfig) -> Self {
-        Self { configured, read_config, pending: None, is_requested_again: false }
-    }
-
-    /// Starts the reload thread. `current` holds the files served until the reload succeeds.
-    fn begin(&mut self, current: Arc<Assets>) -> io::Result<()> {
-        let (sender, receiver) = sync_channel(1);
-        let read_config = self.read_config;
-        thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            let result = catch_panic(|| read(read_config, &current))
-                .unwrap_or_else(|| Err("the attempt panicked".to_owned()));
-            // Dropped before the result is sent, so that the event loop holds the last reference to the old files.
-            drop(current);
-            // The receiver is gone if the server has shut down meanwhile.
-            let _ = sender.send(result);
-        })?;
-        self.pending = Some(receiver);
-        Ok(())
-    }
-
-    /// Returns the result of the reload in progress once it has one.
-    fn take_result(&mut self) -> Option<ReadResult> {
-        let result = match self.pending.as_ref()?.try_recv() {
-            Ok(result) => result,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err("the thread ended without a result".to_owned()),
-        };
-        self.pending = None;
-        Some(result)
+    pub(super) fn new(configured: Config) -> Self {
+        Self { configured, is_pending: false, is_requested_again: false }
     }
 }
 
-fn read(read_config: ReadConfig, current: &Assets) -> ReadResult {
-    let config = read_config().map_err(|error| error.to_string())?;
-    let assets = Assets::configured(&config, current).map_err(|error| format!("STATIC_DIR: {error}"))?;
-    Ok((config, assets))
-}
-
-impl Server {
+impl<S: System> Core<S> {
     /// Starts a reload, or schedules another one if one is in progress.
-    pub(super) fn begin_reload(&mut self) {
-        if self.reload.pending.is_some() {
+    pub fn begin_reload(&mut self) {
+        if self.reload.is_pending {
             self.reload.is_requested_again = true;
-        } else if let Err(error) = self.reload.begin(Arc::clone(&self.assets)) {
-            log::error!("reload: nothing changes: starting a thread failed: {error}");
+            return;
+        }
+        match self.system.begin_reload(Arc::clone(&self.assets)) {
+            Ok(()) => self.reload.is_pending = true,
+            Err(error) => log::error!("reload: nothing changes: starting a thread failed: {error}"),
         }
     }
 
     /// Applies the result of a reload once there is one.
     pub(super) fn finish_reload(&mut self) {
-        let Some(result) = self.reload.take_result() else { return };
+        let Some(result) = self.reload.is_pending.then(|| self.system.finish_reload()).flatten() else {
+            return;
+        };
+        self.reload.is_pending = false;
         match result {
             Ok((config, assets)) => self.apply_config(config, assets),
             Err(problems) => {
@@ -124,7 +78,7 @@ impl Server {
         let room = if wanted == self.reload.configured.max_connections {
             None
         } else {
-            Some(Capacity::raise_for(wanted))
+            Some(self.system.capacity_for(wanted))
         };
         self.reload.configured = config.clone();
         self.config = Config { max_connections: self.config.max_connections, ..config };

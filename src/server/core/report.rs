@@ -1,7 +1,8 @@
 //! Logs a load summary every 10 s while clients play or try to connect, for operators who only read the log.
 //! Individual connections are logged at level debug.
 
-use super::{NS_PER_MS, Server};
+use super::system::System;
+use super::{Core, NS_PER_MS};
 use crate::ops::metrics::Metrics;
 
 /// Time between two summaries, in nanoseconds.
@@ -60,7 +61,7 @@ impl Report {
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Logs the summary if it is due.
     pub(super) fn report(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns - self.report.at_ns;

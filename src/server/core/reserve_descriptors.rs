@@ -2,16 +2,13 @@
 //! its health check or refuse it with a response, and close it. Without the reserve such a connection could not
 //! even be refused.
 
-use std::fs::File;
-
-use mio::Token;
-
+use super::table::Token;
 use crate::limits::{ACCEPT_PAUSE_MS, RESERVE_DESCRIPTOR_TIMEOUT_MS, RESERVE_DESCRIPTORS};
 
-/// The reserve descriptors, each open on `/dev/null` or lent to a connection.
+/// The reserve descriptors, each held open by the system or lent to a connection.
 #[derive(Debug)]
 pub(super) struct ReserveDescriptors {
-    held: Vec<File>,
+    held: usize,
     /// Connections on a reserve descriptor, with their deadlines in milliseconds of the loop's clock.
     lent: Vec<(Token, u64)>,
     /// Earliest time of the next attempt to reopen, in milliseconds of the loop's clock.
@@ -19,16 +16,16 @@ pub(super) struct ReserveDescriptors {
 }
 
 impl ReserveDescriptors {
-    /// Opens the descriptors, as far as the limit allows.
+    /// Creates an empty reserve.
     pub fn new() -> Self {
-        let mut reserve = Self { held: Vec::new(), lent: Vec::new(), refill_at_ms: 0 };
-        reserve.refill(0);
-        reserve
+        Self { held: 0, lent: Vec::new(), refill_at_ms: 0 }
     }
 
-    /// Closes a descriptor, so that the kernel can use it for the next connection. Returns `false` if none is left.
+    /// Takes a descriptor, which the caller closes for the next connection. Returns `false` if none is left.
     pub fn release(&mut self) -> bool {
-        self.held.pop().is_some()
+        let is_held = self.held > 0;
+        self.held -= usize::from(is_held);
+        is_held
     }
 
     /// Records that a connection uses the released descriptor.
@@ -36,11 +33,10 @@ impl ReserveDescriptors {
         self.lent.push((token, now_ms + RESERVE_DESCRIPTOR_TIMEOUT_MS));
     }
 
-    /// Reopens the descriptor of a closed connection immediately.
+    /// Records that a connection has closed, so that its descriptor can be reopened immediately.
     pub fn reclaim(&mut self, token: Token, now_ms: u64) {
         self.lent.retain(|&(lent, _)| lent != token);
         self.refill_at_ms = now_ms;
-        self.refill(now_ms);
     }
 
     /// Returns the number of connections on reserve descriptors.
@@ -56,11 +52,12 @@ impl ReserveDescriptors {
     }
 
     /// Reopens missing descriptors. After a failure, waits for [`ACCEPT_PAUSE_MS`] before the next attempt.
-    pub fn refill(&mut self, now_ms: u64) {
-        while self.held.len() + self.lent.len() < RESERVE_DESCRIPTORS && now_ms >= self.refill_at_ms {
-            match File::open("/dev/null") {
-                Ok(file) => self.held.push(file),
-                Err(_) => self.refill_at_ms = now_ms + ACCEPT_PAUSE_MS,
+    pub fn refill(&mut self, now_ms: u64, mut open: impl FnMut() -> bool) {
+        while self.held + self.lent.len() < RESERVE_DESCRIPTORS && now_ms >= self.refill_at_ms {
+            if open() {
+                self.held += 1;
+            } else {
+                self.refill_at_ms = now_ms + ACCEPT_PAUSE_MS;
             }
         }
     }
@@ -73,6 +70,7 @@ mod tests {
     #[test]
     fn every_descriptor_can_be_lent_once_and_reclaimed() {
         let mut reserve = ReserveDescriptors::new();
+        reserve.refill(0, || true);
         for number in 0..RESERVE_DESCRIPTORS {
             assert!(reserve.release());
             reserve.lend(Token(number), number as u64);
@@ -81,9 +79,10 @@ mod tests {
         assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS - 1), None);
         assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS), Some(Token(0)));
         assert_eq!(reserve.next_expired(RESERVE_DESCRIPTOR_TIMEOUT_MS), None, "each is returned once");
-        reserve.refill(1_000_000);
+        reserve.refill(1_000_000, || true);
         assert!(!reserve.release(), "a lent descriptor is not replaced");
         reserve.reclaim(Token(0), 0);
+        reserve.refill(0, || true);
         assert_eq!(reserve.lent(), RESERVE_DESCRIPTORS - 1);
         assert!(reserve.release() && !reserve.release());
     }

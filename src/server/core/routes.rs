@@ -1,10 +1,11 @@
 //! Routes: the built-in paths of each listener, and the files of `STATIC_DIR` that they shadow.
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
-use super::accept::Listener;
+use super::Core;
 use super::pages::{DASHBOARD, PLAY, Page, Pages, is_dashboard_path};
+use super::system::Listener;
+use super::system::System;
 use crate::config::Config;
 use crate::server::assets::{Asset, Assets};
 
@@ -48,7 +49,7 @@ pub(super) fn file_at<'a>(assets: &'a Assets, listener: Listener, path: &str) ->
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Whether this path serves metrics at this listener.
     pub(super) fn is_metrics(&self, listener: Listener, path: &str) -> bool {
         METRICS.contains(&path) && serves_admin(&self.config, listener)

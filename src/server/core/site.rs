@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use mio::Token;
+use super::table::Token;
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use super::Server;
-use super::accept::Listener;
+use super::Core;
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE, RequestOutcome, allow, keep_alive};
 use super::routes::{file_at, is_builtin, page_at};
+use super::system::Listener;
+use super::system::System;
 use crate::ops::metrics::Refused;
 use crate::server::assets::Asset;
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
@@ -18,7 +19,7 @@ const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
 /// accept it.
 const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 
-impl Server {
+impl<S: System> Core<S> {
     /// Returns the path without a trailing slash if that is a built-in path and no file exists at `path`.
     pub(super) fn without_slash<'a>(&self, path: &'a str, listener: Listener) -> &'a str {
         match path.strip_suffix('/') {
@@ -30,7 +31,7 @@ impl Server {
         }
     }
 
-    /// Responds with a page or a file. `path` is the request's path after [`Server::without_slash`].
+    /// Responds with a page or a file. `path` is the request's path after [`Core::without_slash`].
     pub(super) fn answer_file(&mut self, token: Token, request: &Request, path: &str) {
         let date = self.date();
         if path.len() < request.path.len() {

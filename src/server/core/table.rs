@@ -1,25 +1,16 @@
 //! Connection table: a slab addressed by tokens with a generation. A late event for a closed connection can't reach the
 //! connection that reuses its index.
 
-use mio::Token;
 use slab::Slab;
 
 use crate::prefetch::prefetch;
 
-/// First of the tokens reserved for event sources other than connections.
-const RESERVED_FROM: usize = usize::MAX - 15;
+/// First of the tokens that the driver uses for event sources other than connections.
+pub const RESERVED_FROM: usize = usize::MAX - 15;
 
-/// Token of the public listener.
-pub const LISTENER: Token = Token(RESERVED_FROM);
-/// Token of the tick timer.
-pub const TIMER: Token = Token(RESERVED_FROM + 1);
-/// Token of the signal descriptor.
-pub const SIGNALS: Token = Token(RESERVED_FROM + 2);
-/// Token of the admin listener.
-pub const ADMIN_LISTENER: Token = Token(RESERVED_FROM + 3);
-
-/// Token of the waker that the cluster's bus uses.
-pub const BUS: Token = Token(RESERVED_FROM + 4);
+/// Names a connection: a slab index and a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub usize);
 
 const KEY_BITS: u32 = 32;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;

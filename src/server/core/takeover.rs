@@ -9,11 +9,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mio::Token;
+use super::table::Token;
 
-use super::Server;
+use super::Core;
 use super::connection::Phase;
 use super::http::{Handshake, ResumedSession};
+use super::system::System;
 use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::limits::{RECONNECT_LOOKUP_MS, RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECTS_PENDING_MAX};
@@ -97,7 +98,7 @@ impl PendingReconnects {
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Pings the player whose token was presented. The requester then waits for a frame.
     pub(super) fn ping_owner(&mut self, requester: Requester, presented: SessionToken, owner: Token) {
         let (session, now_ms) = (self.sessions.current(presented), self.now_ms());

@@ -1,8 +1,9 @@
 //! The `Date` of responses: the wall clock is read, and the date formatted, once a second.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::Server;
+use super::Core;
+use super::system::System;
 use crate::wire::http::Date;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -23,10 +24,9 @@ impl WallClock {
     }
 
     /// Returns the date at `now_ns` of the loop's clock.
-    pub fn date(&mut self, now_ns: u64) -> Date {
+    pub fn date(&mut self, now_ns: u64, unix_time: impl FnOnce() -> Duration) -> Date {
         if now_ns >= self.until_ns {
-            // A system clock before 1970 reads as 1970.
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = unix_time();
             self.date = Date::from_unix_s(since.as_secs());
             self.until_ns = now_ns + NS_PER_S - u64::from(since.subsec_nanos());
         }
@@ -34,10 +34,10 @@ impl WallClock {
     }
 }
 
-impl Server {
+impl<S: System> Core<S> {
     /// Returns the date for responses sent now.
     pub(super) fn date(&mut self) -> Date {
-        self.wall_clock.date(self.now_ns)
+        self.wall_clock.date(self.now_ns, || self.system.unix_time())
     }
 }
 
@@ -48,11 +48,12 @@ mod tests {
     #[test]
     fn the_clock_is_read_once_a_second() {
         let mut clock = WallClock::new();
-        clock.date(1);
-        assert!(clock.until_ns > 1 && clock.until_ns <= 1 + NS_PER_S, "{}", clock.until_ns);
-        let later = Date::from_unix_s(784_111_777);
-        clock.date = later;
-        assert_eq!(clock.date(clock.until_ns - 1), later, "the date is reused within the second");
-        assert_ne!(clock.date(clock.until_ns), later);
+        let unix_time = || Duration::new(784_111_777, 250_000_000);
+        let date = clock.date(1, unix_time);
+        assert_eq!(date, Date::from_unix_s(784_111_777));
+        assert_eq!(clock.until_ns, 750_000_001);
+        let later = || Duration::from_secs(784_111_778);
+        assert_eq!(clock.date(clock.until_ns - 1, later), date, "the date is reused within the second");
+        assert_ne!(clock.date(clock.until_ns, later), date);
     }
 }

@@ -5,15 +5,23 @@
 //! here is ever canceled.
 
 use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown};
 
 use mio::net::TcpStream;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use crate::server::core::connection::Connection;
+use crate::server::core::system::Socket;
+use crate::server::core::table::Entry;
+
+const _: () =
+    assert!(size_of::<Option<Entry<Connection<TcpSocket>>>>() == 64, "a connection fits a cache line");
+
 /// A connected, non-blocking socket.
 #[derive(Debug)]
-pub struct Socket(TcpStream);
+pub struct TcpSocket(TcpStream);
 
-impl Socket {
+impl TcpSocket {
     /// Wraps this stream.
     pub fn new(stream: TcpStream) -> Self {
         Self(stream)
@@ -25,7 +33,7 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
+impl Read for TcpSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // Returns the kernel's count, not limited to the buffer's length: a larger count from a faulty kernel
         // must not pass for input.
@@ -34,7 +42,7 @@ impl Read for Socket {
     }
 }
 
-impl Write for Socket {
+impl Write for TcpSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A closed peer is an ordinary error and raises no signal.
         Ok(send(&self.0, bytes, SendFlags::NOSIGNAL)?)
@@ -42,5 +50,15 @@ impl Write for Socket {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Socket for TcpSocket {
+    fn shut_down_write(&mut self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    fn local_ip(&self) -> Option<IpAddr> {
+        self.0.local_addr().ok().map(|own| own.ip())
     }
 }

@@ -7,9 +7,9 @@ use std::sync::mpsc::channel;
 
 use pixi_game_server::config::{self, Command, Config};
 use pixi_game_server::ops::logging::LogHandle;
+use pixi_game_server::server::Server;
 use pixi_game_server::server::assets::Assets;
-use pixi_game_server::server::core::Server;
-use pixi_game_server::server::driver::capacity::Capacity;
+use pixi_game_server::server::driver::capacity;
 use pixi_game_server::server::driver::os::Signals;
 use simplelog::{LevelFilter, TestLogger};
 
@@ -31,7 +31,7 @@ pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         let command = config::parse(std::iter::empty(), given).expect("valid settings");
         let Command::Run(config, _) = command else { panic!("no flags are given") };
         let signals = Signals::for_shutdown().expect("a descriptor is left");
-        let capacity = Capacity::raise_for(config.max_connections);
+        let capacity = capacity::raise_for(config.max_connections);
         let reread = || Ok(Config::default());
         let server = Server::bind(config, capacity, Assets::default(), signals, LogHandle::default(), reread)
             .expect("a port is free");

@@ -1,0 +1,44 @@
+//! Joining the cluster: the connection to its bus, and the identity of this node.
+
+use std::sync::Arc;
+use std::{fs, io};
+
+use mio::{Registry, Waker};
+
+use super::BUS;
+use crate::cluster::Node;
+use crate::cluster::authentication::Authenticator;
+use crate::cluster::bus::Bus as _;
+use crate::cluster::link::{Address, Link};
+use crate::config::Config;
+use crate::limits::NODE_NAME_BYTES_MAX;
+use crate::server::core::cluster::Cluster;
+
+/// Joins the configured cluster; `None` if none is configured.
+pub(super) fn join(config: &Config, registry: &Registry) -> io::Result<Option<Cluster<Link>>> {
+    let Some(url) = &config.cluster_url else { return Ok(None) };
+    let id = getrandom::u64().map_err(io::Error::other)?;
+    let address = Address::new(url.reveal(), &config.cluster_world, id)
+        .ok_or_else(|| io::Error::other("CLUSTER_URL is not a Redis address"))?;
+    let waker = Arc::new(Waker::new(registry, BUS)?);
+    let wake = move || {
+        // If waking fails, the next tick polls the link.
+        let _ = waker.wake();
+    };
+    let node = Node::new(id, name_of(config), (config.world_width, config.world_height));
+    let seal = config.cluster_secret.as_ref().map(Authenticator::new);
+    let node = if seal.is_some() { node.require_fresh() } else { node };
+    let link = Link::start(address, seal, wake)?;
+    log::info!("cluster: joining world {} through the bus at {}", config.cluster_world, link.address());
+    Ok(Some(Cluster::new(node, link)))
+}
+
+fn name_of(config: &Config) -> String {
+    config.node_name.clone().unwrap_or_else(|| {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let port = format!(":{}", config.port);
+        // The host name is truncated and filtered, so that peers accept the name.
+        let host = host.chars().filter(char::is_ascii_graphic).take(NODE_NAME_BYTES_MAX - port.len());
+        host.chain(port.chars()).collect()
+    })
+}

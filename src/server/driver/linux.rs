@@ -1,0 +1,117 @@
+//! The operating system as the core sees it: `epoll` by mio, clocks, descriptors and files.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mio::net::TcpListener;
+use mio::{Interest, Poll};
+
+use super::reload::ReloadThread;
+use super::socket::TcpSocket;
+use super::{capacity, listener, os};
+use crate::cluster::link::Link;
+use crate::ops::logging::LogHandle;
+use crate::server::assets::Assets;
+use crate::server::core::capacity::Capacity;
+use crate::server::core::system::{Accepted, Listener, Reloaded, System, Usage};
+use crate::server::core::table::Token;
+use crate::sessions::SessionToken;
+
+/// The descriptors of the process that are not connections.
+#[derive(Debug)]
+pub struct Linux {
+    pub(super) poll: Poll,
+    pub(super) public: TcpListener,
+    pub(super) admin: Option<TcpListener>,
+    /// Descriptors held in reserve, each open on `/dev/null`.
+    pub(super) reserve: Vec<File>,
+    pub(super) reload: ReloadThread,
+    pub(super) log: LogHandle,
+}
+
+impl Linux {
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+}
+
+impl System for Linux {
+    type Socket = TcpSocket;
+    type Bus = Link;
+
+    fn monotonic_ns(&self) -> u64 {
+        os::monotonic_ns()
+    }
+
+    fn thread_cpu_ns(&self) -> u64 {
+        os::thread_cpu_ns()
+    }
+
+    fn unix_time(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn draw_token(&mut self) -> Option<SessionToken> {
+        SessionToken::draw()
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            resident_bytes: os::resident_bytes(),
+            cpu_ns: os::process_cpu_ns(),
+            log_lines_dropped: self.log.lines_dropped(),
+        }
+    }
+
+    fn public_port(&self) -> u16 {
+        self.local_addr().map_or(0, |address| address.port())
+    }
+
+    fn accept(&mut self, at: Listener) -> Accepted<TcpSocket> {
+        match (at, &self.admin) {
+            (Listener::Public, _) => listener::accept(&self.public),
+            (Listener::Admin, Some(admin)) => listener::accept(admin),
+            (Listener::Admin, None) => Accepted::None,
+        }
+    }
+
+    fn register(&mut self, socket: &mut TcpSocket, token: Token) -> io::Result<()> {
+        let stream = socket.stream();
+        // Fails only if the peer has disconnected, which the first read reports.
+        let _ = stream.set_nodelay(true);
+        self.poll.registry().register(stream, mio::Token(token.0), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn deregister(&mut self, socket: &mut TcpSocket) {
+        // Closing the descriptor would deregister it as well, but mio reports errors only when it deregisters.
+        if let Err(error) = self.poll.registry().deregister(socket.stream()) {
+            log::debug!("deregistering a socket failed: {error}");
+        }
+    }
+
+    fn hold_descriptor(&mut self) -> bool {
+        let opened = File::open("/dev/null");
+        let is_open = opened.is_ok();
+        self.reserve.extend(opened);
+        is_open
+    }
+
+    fn release_descriptor(&mut self) {
+        self.reserve.pop();
+    }
+
+    fn capacity_for(&mut self, players: usize) -> Capacity {
+        capacity::raise_for(players)
+    }
+
+    fn begin_reload(&mut self, current: Arc<Assets>) -> io::Result<()> {
+        self.reload.begin(current)
+    }
+
+    fn finish_reload(&mut self) -> Option<Reloaded> {
+        self.reload.take_result()
+    }
+}
