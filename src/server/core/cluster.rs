@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Core;
 use super::system::System;
+use super::takeover;
 use crate::cluster::bus::Bus;
 use crate::cluster::link::{Command, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};
@@ -92,179 +93,184 @@ impl<B: Bus> Cluster<B> {
     }
 }
 
-impl<S: System> Core<S> {
-    /// Processes messages from other nodes, within a budget of messages, bytes and time. The rest waits in the link's bounded
-    /// queue.
-    pub(super) fn receive_from_bus(&mut self) {
-        let Some(cluster) = &mut self.cluster else { return };
-        if self.now_ns < cluster.paused_until_ns {
-            return;
-        }
-        cluster.has_backlog = cluster.link.take_wakeup();
-        if !cluster.has_backlog {
-            return;
-        }
-        let (now, began_ns) = (self.bus_now(), self.system.monotonic_ns());
-        let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
-        while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
-            let Some(cluster) = &mut self.cluster else { return };
-            let Some(news) = cluster.link.next_event() else { return cluster.has_backlog = false };
-            messages += 1;
-            bytes += news.bytes();
-            self.handle_bus_event(news, now);
-            spent_ns = self.system.monotonic_ns() - began_ns;
-        }
-        if spent_ns >= BUS_POLL_NS
-            && let Some(cluster) = &mut self.cluster
-        {
-            // The next tick polls the link again.
-            cluster.paused_until_ns = began_ns + spent_ns + pause_ns(spent_ns);
-            cluster.has_backlog = false;
-        }
+/// Processes messages from other nodes, within a budget of messages, bytes and time. The rest waits in the link's bounded
+/// queue.
+pub(super) fn receive_from_bus<S: System>(core: &mut Core<S>) {
+    let Some(cluster) = &mut core.cluster else { return };
+    if core.clock.now_ns() < cluster.paused_until_ns {
+        return;
     }
+    cluster.has_backlog = cluster.link.take_wakeup();
+    if !cluster.has_backlog {
+        return;
+    }
+    let (now, began_ns) = (bus_now(core), core.system.monotonic_ns());
+    let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
+    while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
+        let Some(cluster) = &mut core.cluster else { return };
+        let Some(news) = cluster.link.next_event() else { return cluster.has_backlog = false };
+        messages += 1;
+        bytes += news.bytes();
+        handle_bus_event(core, news, now);
+        spent_ns = core.system.monotonic_ns() - began_ns;
+    }
+    if spent_ns >= BUS_POLL_NS
+        && let Some(cluster) = &mut core.cluster
+    {
+        // The next tick polls the link again.
+        cluster.paused_until_ns = began_ns + spent_ns + pause_ns(spent_ns);
+        cluster.has_backlog = false;
+    }
+}
 
-    fn handle_bus_event(&mut self, news: LinkEvent, now: Now) {
-        let Some(cluster) = &mut self.cluster else { return };
-        match news {
-            LinkEvent::IdsLeased(ids) => {
-                let (start, end) = (ids.start, ids.end);
-                if self.engine.grant_ids(&mut cluster.node, ids, now) {
-                    cluster.lease_due_ms = now.ms;
-                    log::debug!("cluster: ids {start} to {} leased", end - 1);
-                } else {
-                    // Requested again after a while.
-                    self.metrics.bus_refused_total += 1;
-                    log::debug!("cluster: implausible lease of ids {start} to {end} rejected");
-                }
+fn handle_bus_event<S: System>(core: &mut Core<S>, news: LinkEvent, now: Now) {
+    let Some(cluster) = &mut core.cluster else { return };
+    match news {
+        LinkEvent::IdsLeased(ids) => {
+            let (start, end) = (ids.start, ids.end);
+            if core.engine.grant_ids(&mut cluster.node, ids, now) {
+                cluster.lease_due_ms = now.ms;
+                log::debug!("cluster: ids {start} to {} leased", end - 1);
+            } else {
+                // Requested again after a while.
+                core.metrics.bus_refused_total += 1;
+                log::debug!("cluster: implausible lease of ids {start} to {end} rejected");
             }
-            LinkEvent::SessionsFetched(fetched) => {
-                for (session, record) in fetched {
-                    self.session_fetched(session, record);
-                }
+        }
+        LinkEvent::SessionsFetched(fetched) => {
+            for (session, record) in fetched {
+                takeover::session_fetched(core, session, record);
             }
-            LinkEvent::Message(bytes) => {
-                match self.engine.receive_bus_message(&mut cluster.node, &bytes, now) {
-                    Received::SessionRequest(session, requester) => self.release_to_node(session, requester),
-                    Received::SessionReply(session, fate) => self.owner_answered(session, fate),
-                    Received::Applied { delay_us, has_players: true } => {
-                        // With clocks that far apart, the delay is meaningless.
-                        if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
-                            self.metrics.record_bus_delay(delay_us * 1_000);
-                        }
-                    }
-                    Received::Applied { .. } | Received::Echo => {}
-                    Received::Refused(why) => {
-                        self.metrics.bus_refused_total += 1;
-                        if let Some(why) = why {
-                            log::warn!("cluster: message rejected: {why}");
-                        }
+        }
+        LinkEvent::Message(bytes) => {
+            match core.engine.receive_bus_message(&mut cluster.node, &bytes, now) {
+                Received::SessionRequest(session, requester) => {
+                    takeover::release_to_node(core, session, requester);
+                }
+                Received::SessionReply(session, fate) => takeover::owner_answered(core, session, fate),
+                Received::Applied { delay_us, has_players: true } => {
+                    // With clocks that far apart, the delay is meaningless.
+                    if delay_us <= BUS_DELAY_MS_MAX * 1_000 {
+                        core.metrics.record_bus_delay(delay_us * 1_000);
                     }
                 }
+                Received::Applied { .. } | Received::Echo => {}
+                Received::Refused(why) => {
+                    core.metrics.bus_refused_total += 1;
+                    if let Some(why) = why {
+                        log::warn!("cluster: message rejected: {why}");
+                    }
+                }
             }
         }
     }
+}
 
-    /// Queues the messages to publish as of the last tick, and checks the link, the peers and the lease.
-    pub(super) fn publish_to_bus(&mut self) {
-        if self.cluster.is_none() {
-            return;
-        }
-        let (now, is_draining) = (self.bus_now(), self.draining.is_some());
-        let Some(cluster) = &mut self.cluster else { return };
-        let mut out = std::mem::take(&mut cluster.outgoing);
-        cluster.watch_link(now, &mut out);
-        cluster.watch_peers(now);
-        cluster.ask_for_ids(now, self.engine.world().ids_left());
-        if cluster.is_round_due(now, &self.config) {
-            let (is_other, gone) = self.engine.update_peers(&mut cluster.node, now, &mut out);
-            for name in gone {
-                log::info!("cluster: peer {name} timed out");
-            }
-            if is_other {
-                let regions = cluster.node.remote().subscriptions().iter().map(Channel::Region);
-                let channels: BTreeSet<Channel> = regions.chain([Channel::All]).collect();
-                cluster.link.subscribe(channels);
-            }
-            // A node that has announced its shutdown publishes nothing more.
-            if cluster.is_up() && !is_draining {
-                self.engine.publish(&mut cluster.node, now, &mut out);
-            }
-        }
-        cluster.outgoing = out;
+/// Queues the messages to publish as of the last tick, and checks the link, the peers and the lease.
+pub(super) fn publish_to_bus<S: System>(core: &mut Core<S>) {
+    if core.cluster.is_none() {
+        return;
     }
-
-    /// Hands queued messages, session writes and session queries to the link. Called once per iteration.
-    pub(super) fn flush_bus(&mut self) {
-        let Some(cluster) = &mut self.cluster else { return };
-        // Session writes go first: a message may make another node query for them.
-        let writes = self.sessions.take_writes();
-        if !writes.is_empty() && cluster.is_up() {
-            // Any node may hand out these sessions from now on, so this one must not.
-            for write in writes.iter().filter(|write| matches!(write.entry, SessionEntry::Disconnected(_))) {
-                self.sessions.forget(write.token);
-            }
-            cluster.link.send(Command::StoreSessions(writes, self.config.resume_ttl_s));
+    let (now, is_draining) = (bus_now(core), core.lifecycle.draining.is_some());
+    let Some(cluster) = &mut core.cluster else { return };
+    let mut out = std::mem::take(&mut cluster.outgoing);
+    cluster.watch_link(now, &mut out);
+    cluster.watch_peers(now);
+    cluster.ask_for_ids(now, core.engine.world().ids_left());
+    if cluster.is_round_due(now, &core.config) {
+        let (is_other, gone) = core.engine.update_peers(&mut cluster.node, now, &mut out);
+        for name in gone {
+            log::info!("cluster: peer {name} timed out");
         }
-        if !cluster.outgoing.is_empty() {
-            cluster.link.send(Command::Publish(std::mem::take(&mut cluster.outgoing)));
+        if is_other {
+            let regions = cluster.node.remote().subscriptions().iter().map(Channel::Region);
+            let channels: BTreeSet<Channel> = regions.chain([Channel::All]).collect();
+            cluster.link.subscribe(channels);
         }
-        if !cluster.fetches.is_empty() {
-            cluster.link.send(Command::FetchSessions(std::mem::take(&mut cluster.fetches)));
+        // A node that has announced its shutdown publishes nothing more.
+        if cluster.is_up() && !is_draining {
+            core.engine.publish(&mut cluster.node, now, &mut out);
         }
     }
+    cluster.outgoing = out;
+}
 
-    /// Requests a session from the node that owns its player.
-    pub(super) fn claim_session(&mut self, session: SessionToken, owner: NodeId) {
-        let now = self.bus_now();
-        let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.request_session(session, owner, now, &mut cluster.outgoing);
-    }
-
-    /// Replies to a node's request for a session.
-    pub(super) fn answer_claim(&mut self, session: SessionToken, requester: NodeId, fate: SessionOutcome) {
-        let now = self.bus_now();
-        let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.reply_session(session, requester, fate, now, &mut cluster.outgoing);
-    }
-
-    /// Announces the shutdown to other nodes.
-    pub(super) fn leave_cluster(&mut self) {
-        let now = self.bus_now();
-        let Some(cluster) = &mut self.cluster else { return };
-        cluster.node.announce_shutdown(now, &mut cluster.outgoing);
-        self.flush_bus();
-    }
-
-    /// Whether an id is left for a new player.
-    pub(super) fn has_ids(&self) -> bool {
-        self.engine.world().ids_left() > 0
-    }
-
-    fn bus_now(&self) -> Now {
-        Now { ms: self.uptime_ms(), unix_us: self.system.unix_time().as_micros() as u64 }
-    }
-
-    /// Returns the cluster's gauges and counters.
-    pub(super) fn cluster_gauges(&self, cluster: &Cluster<S::Bus>) -> ClusterGauges {
-        let (remote, counters) = (cluster.node.remote(), cluster.link.counters());
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ClusterGauges {
-            is_up: cluster.is_healthy(self.uptime_ms()),
-            peers: remote.peers().count() as u64,
-            peer_players: remote.peers().map(|peer| u64::from(peer.players)).sum(),
-            ghosts: self.engine.world().ghosts() as u64,
-            regions: remote.subscriptions().len() as u64,
-            resyncs_total: remote.resyncs(),
-            ids_left: self.engine.world().ids_left() as u64,
-            messages_out_total: count(&counters.messages_out),
-            messages_in_total: count(&counters.messages_in),
-            bytes_out_total: count(&counters.bytes_out),
-            bytes_in_total: count(&counters.bytes_in),
-            dropped_total: count(&counters.dropped),
-            implausible_total: remote.implausible() + count(&counters.implausible),
-            unauthenticated_total: count(&counters.unauthenticated),
-            failures_total: count(&counters.failures),
+/// Hands queued messages, session writes and session queries to the link. Called once per iteration.
+pub(super) fn flush_bus<S: System>(core: &mut Core<S>) {
+    let Some(cluster) = &mut core.cluster else { return };
+    // Session writes go first: a message may make another node query for them.
+    let writes = core.sessions.store.take_writes();
+    if !writes.is_empty() && cluster.is_up() {
+        // Any node may hand out these sessions from now on, so this one must not.
+        for write in writes.iter().filter(|write| matches!(write.entry, SessionEntry::Disconnected(_))) {
+            core.sessions.store.forget(write.token);
         }
+        cluster.link.send(Command::StoreSessions(writes, core.config.resume_ttl_s));
+    }
+    if !cluster.outgoing.is_empty() {
+        cluster.link.send(Command::Publish(std::mem::take(&mut cluster.outgoing)));
+    }
+    if !cluster.fetches.is_empty() {
+        cluster.link.send(Command::FetchSessions(std::mem::take(&mut cluster.fetches)));
+    }
+}
+
+/// Requests a session from the node that owns its player.
+pub(super) fn claim_session<S: System>(core: &mut Core<S>, session: SessionToken, owner: NodeId) {
+    let now = bus_now(core);
+    let Some(cluster) = &mut core.cluster else { return };
+    cluster.node.request_session(session, owner, now, &mut cluster.outgoing);
+}
+
+/// Replies to a node's request for a session.
+pub(super) fn answer_claim<S: System>(
+    core: &mut Core<S>,
+    session: SessionToken,
+    requester: NodeId,
+    fate: SessionOutcome,
+) {
+    let now = bus_now(core);
+    let Some(cluster) = &mut core.cluster else { return };
+    cluster.node.reply_session(session, requester, fate, now, &mut cluster.outgoing);
+}
+
+/// Announces the shutdown to other nodes.
+pub(super) fn leave_cluster<S: System>(core: &mut Core<S>) {
+    let now = bus_now(core);
+    let Some(cluster) = &mut core.cluster else { return };
+    cluster.node.announce_shutdown(now, &mut cluster.outgoing);
+    flush_bus(core);
+}
+
+/// Whether an id is left for a new player.
+pub(super) fn has_ids<S: System>(core: &Core<S>) -> bool {
+    core.engine.world().ids_left() > 0
+}
+
+fn bus_now<S: System>(core: &Core<S>) -> Now {
+    Now { ms: core.clock.uptime_ms(), unix_us: core.system.unix_time().as_micros() as u64 }
+}
+
+/// Returns the cluster's gauges and counters.
+pub(super) fn cluster_gauges<S: System>(core: &Core<S>, cluster: &Cluster<S::Bus>) -> ClusterGauges {
+    let (remote, counters) = (cluster.node.remote(), cluster.link.counters());
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    ClusterGauges {
+        is_up: cluster.is_healthy(core.clock.uptime_ms()),
+        peers: remote.peers().count() as u64,
+        peer_players: remote.peers().map(|peer| u64::from(peer.players)).sum(),
+        ghosts: core.engine.world().ghosts() as u64,
+        regions: remote.subscriptions().len() as u64,
+        resyncs_total: remote.resyncs(),
+        ids_left: core.engine.world().ids_left() as u64,
+        messages_out_total: count(&counters.messages_out),
+        messages_in_total: count(&counters.messages_in),
+        bytes_out_total: count(&counters.bytes_out),
+        bytes_in_total: count(&counters.bytes_in),
+        dropped_total: count(&counters.dropped),
+        implausible_total: remote.implausible() + count(&counters.implausible),
+        unauthenticated_total: count(&counters.unauthenticated),
+        failures_total: count(&counters.failures),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use super::deferred::Deferred;
 use super::outbox::Outbox;
 use super::system::Listener;
+use super::table::Entry;
 
 use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Connection<S> {
     /// Deadline of the current phase, in milliseconds of the loop's clock; unused for players.
     pub deadline_ms: u64,
 }
+
+const _: () = assert!(size_of::<Option<Entry<Connection<i32>>>>() == 64, "a connection fits a cache line");
 
 /// The limit against which a connection counts. It also restricts the connection's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 
 use std::mem::discriminant;
 
+use super::player;
 use super::table::Token;
 
 use super::Core;
@@ -95,34 +96,32 @@ impl Engine {
     }
 }
 
-impl<S: System> Core<S> {
-    /// Queues a player with deferred messages, once.
-    pub(super) fn queue_deferred(&mut self, token: Token) {
-        if let Some(connection) = self.table.get_mut(token)
-            && let Phase::Player { player, .. } = &mut connection.phase
-            && player.deferred.mark_queued()
-        {
-            self.deferred.push_back(token);
-        }
+/// Queues a player with deferred messages, once.
+pub(super) fn queue_deferred<S: System>(core: &mut Core<S>, token: Token) {
+    if let Some(connection) = core.connections.get_mut(token)
+        && let Phase::Player { player, .. } = &mut connection.phase
+        && player.deferred.mark_queued()
+    {
+        core.replies.deferred.push_back(token);
     }
+}
 
-    /// Applies deferred messages of up to `DEFERRED_PER_TICK` players. The others follow in the next tick, in queue order.
-    pub(super) fn apply_deferred(&mut self) {
-        let arrival = Arrival::at(self.uptime_ms());
-        for _ in 0..self.deferred.len().min(DEFERRED_PER_TICK) {
-            let Some(token) = self.deferred.pop_front() else { return };
-            let replies_max = self.config.write_buffer_bytes;
-            let Some(connection) = self.table.get_mut(token) else { continue };
-            let takes_replies = connection.wants_input(replies_max);
-            let Phase::Player { player, .. } = &mut connection.phase else { continue };
-            player.deferred.is_queued = false;
-            if takes_replies {
-                self.reply(token, |engine, slot, player, out, metrics| {
-                    engine.apply_deferred(&mut player.input_state(slot), arrival, out, metrics);
-                });
-            }
-            self.queue_deferred(token);
+/// Applies deferred messages of up to `DEFERRED_PER_TICK` players. The others follow in the next tick, in queue order.
+pub(super) fn apply_deferred<S: System>(core: &mut Core<S>) {
+    let arrival = Arrival::at(core.clock.uptime_ms());
+    for _ in 0..core.replies.deferred.len().min(DEFERRED_PER_TICK) {
+        let Some(token) = core.replies.deferred.pop_front() else { return };
+        let replies_max = core.config.write_buffer_bytes;
+        let Some(connection) = core.connections.get_mut(token) else { continue };
+        let takes_replies = connection.wants_input(replies_max);
+        let Phase::Player { player, .. } = &mut connection.phase else { continue };
+        player.deferred.is_queued = false;
+        if takes_replies {
+            player::reply(core, token, |engine, slot, player, out, metrics| {
+                engine.apply_deferred(&mut player.input_state(slot), arrival, out, metrics);
+            });
         }
+        queue_deferred(core, token);
     }
 }
 

@@ -8,8 +8,9 @@ use crate::admission::rate::{RateLimit, Verdict};
 use crate::cluster::region::{RegionGrid, RegionSet};
 use crate::cluster::{Node, Now, Outgoing, Received};
 use crate::config::Config;
-use crate::limits::REGION_MARGIN;
+use crate::limits::{INTEREST_UPDATE_RATE_HZ, REGION_MARGIN};
 use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolViolation};
+use crate::replication::governor::{Governor, QualityLevel};
 use crate::replication::grid::Rect;
 use crate::replication::pool::Pool;
 use crate::replication::{FrameCounts, Scene, Settings, Viewer, Viewers};
@@ -25,6 +26,9 @@ pub struct Engine {
     scene: Arc<Scene>,
     viewers: Viewers,
     rate_limit: RateLimit,
+    pub(super) governor: Governor,
+    /// Time spent on interest and encoding since the start, in nanoseconds, including waiting for workers.
+    pub(super) replication_ns: u64,
 }
 
 /// How to close a connection because of its player's input.
@@ -37,8 +41,8 @@ pub struct CloseRequest {
 }
 
 impl Engine {
-    /// Creates an empty world with this configuration.
-    pub fn new(config: &Config) -> Self {
+    /// Creates an empty world with this configuration, at this time in nanoseconds.
+    pub fn new(config: &Config, now_ns: u64) -> Self {
         let pace = Pace::new(config.tick_rate_hz, config.player_speed);
         let rules = Rules {
             width: config.world_width,
@@ -66,7 +70,13 @@ impl Engine {
             scene.world.require_granted_ids();
         }
         let viewers = Viewers::new(settings);
-        let mut engine = Self { scene: Arc::new(scene), viewers, rate_limit: rate_limit_of(config) };
+        let mut engine = Self {
+            scene: Arc::new(scene),
+            viewers,
+            rate_limit: rate_limit_of(config),
+            governor: Governor::new(configured_quality(config), now_ns),
+            replication_ns: 0,
+        };
         engine.set_world_cadence();
         engine
     }
@@ -316,6 +326,15 @@ impl Engine {
         for counts in pool.batch().counts() {
             count_frames(metrics, counts);
         }
+    }
+}
+
+/// Returns the configured quality, at which the governor starts.
+pub(super) fn configured_quality(config: &Config) -> QualityLevel {
+    QualityLevel {
+        flush_interval_ms: config.batch_interval_ms,
+        visibility_rate_hz: INTEREST_UPDATE_RATE_HZ,
+        max_visible: config.max_visible,
     }
 }
 

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use super::accept;
+use super::close;
+use super::http;
 use super::table::Token;
 
 use super::Core;
@@ -17,175 +20,173 @@ use super::system::System;
 use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
 use crate::replication::pool::Pool;
 
-impl<S: System> Core<S> {
-    /// Queues a connection with HTTP work, once.
-    pub(super) fn queue_http(&mut self, token: Token) {
-        let Some(connection) = self.table.get_mut(token) else { return };
-        if connection.is_queued {
-            return;
+/// Queues a connection with HTTP work, once.
+pub(super) fn queue_http<S: System>(core: &mut Core<S>, token: Token) {
+    let Some(connection) = core.connections.get_mut(token) else { return };
+    if connection.is_queued {
+        return;
+    }
+    connection.is_queued = true;
+    core.site.queue.push(connection.listener, token);
+}
+
+/// Whether there is HTTP work, including new connections.
+pub(super) fn has_http_work<S: System>(core: &Core<S>) -> bool {
+    !core.site.queue.is_empty() || core.gate.listeners.is_any_ready(core.clock.now_ms())
+}
+
+/// Returns the longest sleep of the loop while HTTP work is left.
+pub(super) fn http_wait<S: System>(core: &Core<S>) -> Duration {
+    if core.site.budget.is_exhausted() { Duration::from_millis(HTTP_WAIT_MS) } else { Duration::ZERO }
+}
+
+/// Does HTTP work, including new connections, until the slice of this iteration is used up.
+pub(super) fn serve_http<S: System>(core: &mut Core<S>, pool: &Pool) {
+    accept::maintain_reserve_descriptors(core);
+    if !has_http_work(core) {
+        return;
+    }
+    let start_ns = core.system.monotonic_ns();
+    core.site.budget.refill(start_ns, core.metrics.busy_ns_total + (start_ns - core.clock.now_ns()));
+    let mut slice = core.site.budget.slice(start_ns);
+    // Alternates between new and queued connections, so that neither kind uses up the slice.
+    loop {
+        let accepted = accept::accept_next(core, &mut slice);
+        let queued = next_queued(core, &mut slice);
+        if let Some(token) = queued {
+            serve_connection(core, token, pool);
         }
-        connection.is_queued = true;
-        self.http_queue.push(connection.listener, token);
-    }
-
-    /// Whether there is HTTP work, including new connections.
-    pub(super) fn has_http_work(&self) -> bool {
-        !self.http_queue.is_empty() || self.listeners.is_any_ready(self.now_ms())
-    }
-
-    /// Returns the longest sleep of the loop while HTTP work is left.
-    pub(super) fn http_wait(&self) -> Duration {
-        if self.http_budget.is_exhausted() { Duration::from_millis(HTTP_WAIT_MS) } else { Duration::ZERO }
-    }
-
-    /// Does HTTP work, including new connections, until the slice of this iteration is used up.
-    pub(super) fn serve_http(&mut self, pool: &Pool) {
-        self.maintain_reserve_descriptors();
-        if !self.has_http_work() {
-            return;
+        if !accepted && queued.is_none() {
+            break;
         }
-        let start_ns = self.system.monotonic_ns();
-        self.http_budget.refill(start_ns, self.metrics.busy_ns_total + (start_ns - self.now_ns));
-        let mut slice = self.http_budget.slice(start_ns);
-        // Alternates between new and queued connections, so that neither kind uses up the slice.
-        loop {
-            let accepted = self.accept_next(&mut slice);
-            let queued = self.next_queued(&mut slice);
-            if let Some(token) = queued {
-                self.serve_connection(token, pool);
+    }
+    core.site.budget.spend(core.system.monotonic_ns() - start_ns);
+}
+
+fn next_queued<S: System>(core: &mut Core<S>, slice: &mut HttpSlice) -> Option<Token> {
+    if core.site.queue.is_empty() || !slice.take(core.system.monotonic_ns()) {
+        return None;
+    }
+    core.site.queue.pop()
+}
+
+fn serve_connection<S: System>(core: &mut Core<S>, token: Token, pool: &Pool) {
+    let Some(connection) = core.connections.get_mut(token) else { return };
+    connection.is_queued = false;
+    if connection.is_websocket() {
+        return core.connections.queue_read(token);
+    }
+    let mut took = write_response(core, token);
+    let mut answered = http::answer_next(core, token, pool);
+    if !answered && read_http(core, token) {
+        answered = http::answer_next(core, token, pool);
+    }
+    if answered {
+        took |= write_response(core, token);
+    }
+    finish_half_closed(core, token, answered);
+    update_activity(core, token, took, answered);
+}
+
+/// Writes a part of the pending response. Returns whether the peer took any bytes.
+fn write_response<S: System>(core: &mut Core<S>, token: Token) -> bool {
+    let now_ms = core.clock.now_ms();
+    let Some(connection) = core.connections.get_mut(token) else { return false };
+    if connection.is_websocket() || matches!(connection.phase, Phase::Dead) {
+        return false;
+    }
+    let was_empty = connection.outbox.is_empty();
+    let Ok(taken) = connection.flush_some(HTTP_WRITE_BYTES, now_ms, &mut core.metrics) else {
+        close::disconnect(core, token);
+        return false;
+    };
+    if connection.outbox.is_empty() {
+        match &mut connection.phase {
+            Phase::Http(http) if !was_empty => {
+                http.idle_since_ms = now_ms;
+                // The start of the next head may have arrived already.
+                connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
             }
-            if !accepted && queued.is_none() {
-                break;
-            }
-        }
-        self.http_budget.spend(self.system.monotonic_ns() - start_ns);
-    }
-
-    fn next_queued(&mut self, slice: &mut HttpSlice) -> Option<Token> {
-        if self.http_queue.is_empty() || !slice.take(self.system.monotonic_ns()) {
-            return None;
-        }
-        self.http_queue.pop()
-    }
-
-    fn serve_connection(&mut self, token: Token, pool: &Pool) {
-        let Some(connection) = self.table.get_mut(token) else { return };
-        connection.is_queued = false;
-        if connection.is_websocket() {
-            return self.queue_read(token);
-        }
-        let mut took = self.write_response(token);
-        let mut answered = self.answer_next(token, pool);
-        if !answered && self.read_http(token) {
-            answered = self.answer_next(token, pool);
-        }
-        if answered {
-            took |= self.write_response(token);
-        }
-        self.finish_half_closed(token, answered);
-        self.update_activity(token, took, answered);
-    }
-
-    /// Writes a part of the pending response. Returns whether the peer took any bytes.
-    fn write_response(&mut self, token: Token) -> bool {
-        let now_ms = self.now_ms();
-        let Some(connection) = self.table.get_mut(token) else { return false };
-        if connection.is_websocket() || matches!(connection.phase, Phase::Dead) {
-            return false;
-        }
-        let was_empty = connection.outbox.is_empty();
-        let Ok(taken) = connection.flush_some(HTTP_WRITE_BYTES, now_ms, &mut self.metrics) else {
-            self.disconnect(token);
-            return false;
-        };
-        if connection.outbox.is_empty() {
-            match &mut connection.phase {
-                Phase::Http(http) if !was_empty => {
-                    http.idle_since_ms = now_ms;
-                    // The start of the next head may have arrived already.
-                    connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
-                }
-                Phase::Closing { .. } => self.finish_close(token),
-                _ => {}
-            }
-        }
-        taken > 0
-    }
-
-    /// Reads once. Returns whether bytes arrived.
-    fn read_http(&mut self, token: Token) -> bool {
-        let now_ms = self.now_ms();
-        let Some(connection) = self.table.get_mut(token) else { return false };
-        if connection.is_websocket()
-            || !connection.readable
-            || !connection.wants_input(self.config.write_buffer_bytes)
-        {
-            return false;
-        }
-        let outcome = connection.read(&mut self.scratch[..READ_BUDGET_BYTES], &mut self.metrics);
-        match outcome {
-            ReadOutcome::Bytes(count) => {
-                let Phase::Http(http) = &mut connection.phase else { return false };
-                if http.is_between_requests() {
-                    connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
-                }
-                http.head.append(&self.scratch[..count]);
-                true
-            }
-            ReadOutcome::Empty => false,
-            ReadOutcome::End => {
-                self.handle_eof(token);
-                false
-            }
-            ReadOutcome::Failed => {
-                self.disconnect(token);
-                false
-            }
+            Phase::Closing { .. } => close::finish_close(core, token),
+            _ => {}
         }
     }
+    taken > 0
+}
 
-    /// Closes a half-closed connection once all its requests are answered.
-    fn finish_half_closed(&mut self, token: Token, answered: bool) {
-        let Some(connection) = self.table.get(token) else { return };
-        let Phase::Http(http) = &connection.phase else { return };
-        let may_hold_more = answered && !http.head.is_empty();
-        if connection.input_ended && connection.outbox.is_empty() && !may_hold_more {
-            self.disconnect(token);
+/// Reads once. Returns whether bytes arrived.
+fn read_http<S: System>(core: &mut Core<S>, token: Token) -> bool {
+    let now_ms = core.clock.now_ms();
+    let Some(connection) = core.connections.table.get_mut(token) else { return false };
+    if connection.is_websocket()
+        || !connection.readable
+        || !connection.wants_input(core.config.write_buffer_bytes)
+    {
+        return false;
+    }
+    let outcome = connection.read(&mut core.connections.scratch[..READ_BUDGET_BYTES], &mut core.metrics);
+    match outcome {
+        ReadOutcome::Bytes(count) => {
+            let Phase::Http(http) = &mut connection.phase else { return false };
+            if http.is_between_requests() {
+                connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
+            }
+            http.head.append(&core.connections.scratch[..count]);
+            true
+        }
+        ReadOutcome::Empty => false,
+        ReadOutcome::End => {
+            close::handle_eof(core, token);
+            false
+        }
+        ReadOutcome::Failed => {
+            close::disconnect(core, token);
+            false
         }
     }
+}
 
-    /// Updates the activity of a connection, and queues it again if it has more work.
-    fn update_activity(&mut self, token: Token, took: bool, answered: bool) {
-        let now_ms = self.now_ms();
-        let is_reconnecting = self.reconnects.contains(token);
-        let Some(connection) = self.table.get(token) else { return };
-        let is_answering = !connection.outbox.is_empty();
-        let (activity, since_ms) = match &connection.phase {
-            Phase::Http(_) | Phase::Closing { .. } if is_answering || is_reconnecting => {
-                (Activity::Answering, now_ms)
-            }
-            Phase::Http(http) if http.is_between_requests() => (Activity::Idle, http.idle_since_ms),
-            Phase::Http(http) => (Activity::ReadingHead, http.accepted_ms),
-            Phase::Closing { .. } => (Activity::Lingering, connection.deadline_ms - CLOSE_TIMEOUT_MS),
-            Phase::Player { .. } | Phase::Dead => return,
-        };
-        let has_more = match &connection.phase {
-            _ if is_answering => connection.writable,
-            Phase::Http(http) => {
-                let wants_input = connection.wants_input(self.config.write_buffer_bytes);
-                connection.readable && wants_input || answered && !http.head.is_empty()
-            }
-            _ => connection.readable,
-        };
-        let connections = match connection.listener {
-            Listener::Admin => &mut self.admin_connections,
-            Listener::Public => &mut self.http_connections,
-        };
-        if activity != Activity::Answering || took || connections.activity(token) != Some(activity) {
-            connections.set_activity(token, activity, since_ms);
+/// Closes a half-closed connection once all its requests are answered.
+fn finish_half_closed<S: System>(core: &mut Core<S>, token: Token, answered: bool) {
+    let Some(connection) = core.connections.get(token) else { return };
+    let Phase::Http(http) = &connection.phase else { return };
+    let may_hold_more = answered && !http.head.is_empty();
+    if connection.input_ended && connection.outbox.is_empty() && !may_hold_more {
+        close::disconnect(core, token);
+    }
+}
+
+/// Updates the activity of a connection, and queues it again if it has more work.
+fn update_activity<S: System>(core: &mut Core<S>, token: Token, took: bool, answered: bool) {
+    let now_ms = core.clock.now_ms();
+    let is_reconnecting = core.sessions.pending.contains(token);
+    let Some(connection) = core.connections.get(token) else { return };
+    let is_answering = !connection.outbox.is_empty();
+    let (activity, since_ms) = match &connection.phase {
+        Phase::Http(_) | Phase::Closing { .. } if is_answering || is_reconnecting => {
+            (Activity::Answering, now_ms)
         }
-        if has_more {
-            self.queue_http(token);
+        Phase::Http(http) if http.is_between_requests() => (Activity::Idle, http.idle_since_ms),
+        Phase::Http(http) => (Activity::ReadingHead, http.accepted_ms),
+        Phase::Closing { .. } => (Activity::Lingering, connection.deadline_ms - CLOSE_TIMEOUT_MS),
+        Phase::Player { .. } | Phase::Dead => return,
+    };
+    let has_more = match &connection.phase {
+        _ if is_answering => connection.writable,
+        Phase::Http(http) => {
+            let wants_input = connection.wants_input(core.config.write_buffer_bytes);
+            connection.readable && wants_input || answered && !http.head.is_empty()
         }
+        _ => connection.readable,
+    };
+    let connections = match connection.listener {
+        Listener::Admin => &mut core.gate.admin_connections,
+        Listener::Public => &mut core.gate.http_connections,
+    };
+    if activity != Activity::Answering || took || connections.activity(token) != Some(activity) {
+        connections.set_activity(token, activity, since_ms);
+    }
+    if has_more {
+        queue_http(core, token);
     }
 }

@@ -28,19 +28,23 @@
 
 mod accept;
 pub mod capacity;
+mod clock;
 mod close;
 pub mod cluster;
 pub mod connection;
+mod connections;
 pub mod deferred;
 mod displacement;
 pub mod engine;
 mod flush;
+mod gate;
 mod gauges;
 mod http;
 mod http_budget;
 mod http_queue;
 mod http_slice;
 pub mod input;
+mod lifecycle;
 mod metrics_cache;
 mod monitoring_connections;
 mod negotiation;
@@ -50,10 +54,12 @@ mod peer_address;
 mod player;
 mod reconnect;
 mod reload;
+mod replies;
 mod report;
 mod reserve_descriptors;
 mod routes;
 mod run_clock;
+mod sessions;
 mod site;
 pub mod system;
 pub mod table;
@@ -61,46 +67,33 @@ mod takeover;
 pub mod tick;
 mod wall_clock;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, INTEREST_UPDATE_RATE_HZ, LOOP_PAUSE_MS_MIN, READ_BUDGET_BYTES, SCRATCH_BYTES,
-};
+use crate::limits::READ_BUDGET_BYTES;
 use crate::ops::metrics::Metrics;
 use crate::ops::watchdog::TickCounter;
-use crate::replication::governor::{Governor, QualityLevel};
 use crate::replication::pool::Pool;
 use crate::server::assets::Assets;
 use crate::sessions::Sessions;
-use accept::Listeners;
 use capacity::Capacity;
-use close::Drain;
+use clock::Clock;
 use cluster::Cluster;
-use connection::{Connection, Phase, ReadOutcome};
-use displacement::HttpConnections;
+use connection::{Phase, ReadOutcome};
+use connections::Connections;
 use engine::Engine;
-use flush::PendingWrite;
-use http_budget::HttpBudget;
-use http_queue::HttpQueue;
-use metrics_cache::MetricsCache;
-use monitoring_connections::MonitoringConnections;
-use pages::Pages;
-use peer_address::PeerAddresses;
+use gate::Gate;
+use lifecycle::Lifecycle;
 use reload::Reload;
+use replies::Replies;
 use report::Report;
-use reserve_descriptors::ReserveDescriptors;
 pub use routes::log_shadowed_files;
-use run_clock::RunClock;
+use sessions::PlayerSessions;
+use site::Site;
 use system::{Listener, System};
-use table::{Table, Token};
+use table::Token;
 use takeover::PendingReconnects;
 use tick::Schedule;
-use wall_clock::WallClock;
-
-const NS_PER_MS: u64 = 1_000_000;
 
 /// What a poll reports of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,72 +106,23 @@ pub struct Readiness {
     pub has_ended: bool,
 }
 
-/// The server, apart from the operating system.
+/// The server, apart from the operating system. Each field below the first three owns one subject and its invariants. The flows
+/// that cross subjects are functions of their modules: they ask the owners, and perform what these decide.
 #[derive(Debug)]
 pub struct Core<S: System> {
     system: S,
     config: Config,
-    listeners: Listeners,
-    reserve_descriptors: ReserveDescriptors,
-    table: Table<Connection<S::Socket>>,
-    peer_addresses: PeerAddresses,
-    engine: Engine,
-    sessions: Sessions<Token>,
-    cluster: Option<Cluster<S::Bus>>,
-    /// Handshakes whose session may be in use.
-    reconnects: PendingReconnects,
-    /// Token of each player's connection, by slot.
-    tokens_by_slot: Vec<Token>,
-    assets: Arc<Assets>,
-    pages: Pages,
     metrics: Metrics,
+    clock: Clock,
     schedule: Schedule,
-    governor: Governor,
-    /// Time spent on interest and encoding since the start, in nanoseconds, including waiting for workers.
-    replication_ns: u64,
-    started_ns: u64,
-    /// Off-CPU time since the start that counts as suspension, in nanoseconds.
-    paused_ns: u64,
-    /// Earliest possible arrival of the input that the current events report, in nanoseconds: the `polled_ns` before their poll.
-    not_ready_ns: u64,
-    /// Start of the last poll that reported all ready sockets, in nanoseconds.
-    polled_ns: u64,
-    /// Start of the last wait, in nanoseconds of the system's clock.
-    slept_ns: u64,
-    /// Time of the last wake-up, in nanoseconds of the system's clock.
-    now_ns: u64,
-    scratch: Vec<u8>,
-    /// Assembles a player's replies and its delta for one write.
-    flush_buffer: Vec<u8>,
-    /// Connections to write to at the end of this batch of events, each at most once.
-    write_queue: Vec<PendingWrite>,
-    /// Replies of this batch, consecutively; each [`PendingWrite`] has a range of them.
-    reply_bytes: Vec<u8>,
-    /// Connections whose sockets may hold more than one read's budget.
-    read_queue: Vec<Token>,
-    /// Players with deferred messages.
-    deferred: VecDeque<Token>,
-    /// Connections to reap at the end of this turn.
-    dead: Vec<Token>,
-    /// Connections with HTTP work.
-    http_queue: HttpQueue,
-    /// The share of the loop's time that HTTP may use.
-    http_budget: HttpBudget,
-    /// Connections of the public listener that are not players.
-    http_connections: HttpConnections,
-    /// Connections reserved for health checks and metrics.
-    monitoring_connections: MonitoringConnections,
-    metrics_cache: MetricsCache,
-    run_clock: RunClock,
-    wall_clock: WallClock,
-    /// Connections of the admin listener.
-    admin_connections: HttpConnections,
-    draining: Option<Drain>,
-    sweep_index: usize,
-    report: Report,
-    reload: Reload,
-    /// Counts ticks for the watchdog.
-    tick_counter: TickCounter,
+    connections: Connections<S::Socket>,
+    replies: Replies,
+    gate: Gate,
+    site: Site,
+    sessions: PlayerSessions,
+    cluster: Option<Cluster<S::Bus>>,
+    engine: Engine,
+    lifecycle: Lifecycle,
 }
 
 impl<S: System> Core<S> {
@@ -194,53 +138,23 @@ impl<S: System> Core<S> {
         let reload = Reload::new(config.clone());
         config.max_connections = capacity.players;
         let now_ns = system.monotonic_ns();
-        let run_clock = RunClock::new(now_ns, system.thread_cpu_ns());
-        let mut reserve_descriptors = ReserveDescriptors::new();
-        reserve_descriptors.refill(0, || system.hold_descriptor());
+        let mut gate = Gate::new(&config, capacity);
+        gate.reserve_descriptors.refill(0, || system.hold_descriptor());
         let mut metrics = Metrics::default();
         metrics.sample(now_ns);
+        let report = Report::new(now_ns);
         Self {
-            listeners: Listeners::new(config.admin_addr.is_some()),
-            reserve_descriptors,
-            table: Table::new(),
-            peer_addresses: PeerAddresses::new(&config),
-            engine: Engine::new(&config),
-            cluster,
-            reconnects: PendingReconnects::default(),
-            sessions,
-            tokens_by_slot: Vec::new(),
-            assets: Arc::new(assets),
-            pages: Pages::new(config.admin_addr.is_none()),
             metrics,
+            clock: Clock::new(now_ns, system.thread_cpu_ns()),
             schedule: Schedule::new(now_ns, config.tick_rate_hz),
-            governor: Governor::new(configured_quality(&config), now_ns),
-            replication_ns: 0,
-            started_ns: now_ns,
-            paused_ns: 0,
-            not_ready_ns: now_ns,
-            polled_ns: now_ns,
-            slept_ns: now_ns,
-            now_ns,
-            scratch: vec![0; SCRATCH_BYTES],
-            flush_buffer: Vec::new(),
-            write_queue: Vec::new(),
-            reply_bytes: Vec::new(),
-            read_queue: Vec::new(),
-            deferred: VecDeque::new(),
-            dead: Vec::new(),
-            http_queue: HttpQueue::default(),
-            http_budget: HttpBudget::new(now_ns),
-            http_connections: HttpConnections::new(capacity.regular_http()),
-            monitoring_connections: MonitoringConnections::new(capacity.monitoring()),
-            metrics_cache: MetricsCache::default(),
-            run_clock,
-            wall_clock: WallClock::new(),
-            admin_connections: HttpConnections::new(ADMIN_CONNECTIONS_MAX),
-            draining: None,
-            sweep_index: 0,
-            report: Report::new(now_ns),
-            reload,
-            tick_counter: TickCounter::default(),
+            connections: Connections::new(),
+            replies: Replies::default(),
+            gate,
+            site: Site::new(assets, config.admin_addr.is_some(), now_ns),
+            sessions: PlayerSessions { store: sessions, pending: PendingReconnects::default() },
+            cluster,
+            engine: Engine::new(&config, now_ns),
+            lifecycle: Lifecycle { draining: None, reload, report, tick_counter: TickCounter::default() },
             config,
             system,
         }
@@ -258,7 +172,7 @@ impl<S: System> Core<S> {
 
     /// Returns the counter that grows with every tick, for the watchdog.
     pub fn tick_counter(&self) -> TickCounter {
-        self.tick_counter.clone()
+        self.lifecycle.tick_counter.clone()
     }
 
     /// Returns the number of threads that encode flushes.
@@ -274,60 +188,70 @@ impl<S: System> Core<S> {
     /// Does the work that the readiness reported since the last turn, and the time, ask for. The module documentation explains
     /// the order.
     pub fn turn(&mut self, pool: &mut Pool) {
-        self.receive_from_bus();
+        cluster::receive_from_bus(self);
         self.read_queued();
-        self.write_replies(pool);
-        self.tick_if_due(pool);
-        self.write_slice(pool);
-        self.serve_http(pool);
-        self.reap();
-        self.flush_bus();
+        replies::write_replies(self, pool);
+        flush::tick_if_due(self, pool);
+        flush::write_slice(self, pool);
+        http_slice::serve_http(self, pool);
+        close::reap(self);
+        cluster::flush_bus(self);
     }
 
     /// Returns the longest time to wait for events: zero if work is left, and bounded if HTTP work waits for its budget. With
     /// `None`, the wait ends with the next event or tick.
     pub fn begin_wait(&mut self, pool: &Pool) -> Option<Duration> {
-        let work_is_left = !self.read_queue.is_empty()
-            || !self.write_queue.is_empty()
-            || !self.is_flush_round_over(pool)
+        let work_is_left = self.connections.has_reads()
+            || !self.replies.is_empty()
+            || !flush::is_flush_round_over(self, pool)
             || self.cluster.as_ref().is_some_and(Cluster::has_backlog);
-        let timeout =
-            if work_is_left { Some(Duration::ZERO) } else { self.has_http_work().then(|| self.http_wait()) };
-        self.slept_ns = self.system.monotonic_ns();
-        self.metrics.busy_ns_total += self.slept_ns - self.now_ns;
-        self.not_ready_ns = self.polled_ns;
+        let timeout = if work_is_left {
+            Some(Duration::ZERO)
+        } else {
+            http_slice::has_http_work(self).then(|| http_slice::http_wait(self))
+        };
+        self.metrics.busy_ns_total += self.clock.begin_wait(self.system.monotonic_ns());
         timeout
     }
 
     /// Reads the clock after a wait. `is_complete` tells whether all ready sockets were reported.
     pub fn end_wait(&mut self, is_complete: bool) {
-        if is_complete {
-            self.polled_ns = self.slept_ns;
-        }
-        let woken_ns = self.system.monotonic_ns();
-        // The tick timer ends a regular wait much sooner.
-        if woken_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
-            let off_cpu_ns = self.run_clock.off_cpu_ns(self.now_ns, woken_ns, self.system.thread_cpu_ns());
-            if off_cpu_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
-                self.paused_ns += off_cpu_ns;
-            }
-        }
-        self.now_ns = woken_ns;
+        self.clock.end_wait(self.system.monotonic_ns(), is_complete, || self.system.thread_cpu_ns());
+    }
+
+    /// Starts the shutdown: closes every player, and announces it to the cluster.
+    pub fn drain(&mut self) {
+        close::drain(self);
+    }
+
+    /// Whether a shutdown has started.
+    pub fn is_draining(&self) -> bool {
+        self.lifecycle.draining.is_some()
+    }
+
+    /// Whether the loop may end: every player has taken its last bytes and closed, or the deadline has passed.
+    pub fn is_over(&self) -> bool {
+        close::is_over(self)
+    }
+
+    /// Starts a reload, or schedules another one if one is in progress.
+    pub fn begin_reload(&mut self) {
+        reload::begin_reload(self);
     }
 
     /// Prefetches the connection that [`Core::connection_ready`] will access.
     pub fn prefetch(&self, token: Token) {
-        self.table.prefetch(token);
+        self.connections.table.prefetch(token);
     }
 
     /// Records that connections wait at a listener. Readiness is edge-triggered.
     pub fn listener_ready(&mut self, listener: Listener) {
-        self.listeners.set_ready(listener);
+        self.gate.listeners.set_ready(listener);
     }
 
     /// Records the readiness of a connection, which is edge-triggered, and reads or queues it.
     pub fn connection_ready(&mut self, token: Token, readiness: Readiness) {
-        let Some(connection) = self.table.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else { return };
         let Readiness { is_readable, is_writable, has_ended } = readiness;
         connection.writable |= is_writable;
         connection.readable |= is_readable;
@@ -335,12 +259,12 @@ impl<S: System> Core<S> {
         if !connection.is_websocket() {
             // A socket is writable right after the accept; that means no work while the outbox is empty.
             if is_readable || !connection.outbox.is_empty() {
-                self.queue_http(token);
+                http_slice::queue_http(self, token);
             }
             return;
         }
         if is_writable && !connection.outbox.is_empty() {
-            self.queue_write(token);
+            self.replies.queue(token, connection);
         }
         if is_readable {
             self.read(token);
@@ -349,18 +273,15 @@ impl<S: System> Core<S> {
 
     /// Reads again from connections whose socket held more than one read's budget, or that were not read due to a backlog.
     fn read_queued(&mut self) {
-        for token in std::mem::take(&mut self.read_queue) {
-            if let Some(connection) = self.table.get_mut(token) {
-                connection.is_queued = false;
-                self.read(token);
-            }
+        for token in self.connections.take_reads() {
+            self.read(token);
         }
     }
 
     /// Reads once, up to `READ_BUDGET_BYTES`, from a WebSocket connection, and processes the input.
     fn read(&mut self, token: Token) {
-        let not_ready_ms = self.not_ready_ms();
-        let Some(connection) = self.table.get_mut(token) else { return };
+        let not_ready_ms = self.clock.not_ready_ms();
+        let Some(connection) = self.connections.table.get_mut(token) else { return };
         if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
             if let (true, Phase::Player { player, .. }) = (connection.readable, &mut connection.phase) {
                 player.limiter.leave_unread(not_ready_ms);
@@ -372,63 +293,19 @@ impl<S: System> Core<S> {
             player.prefetch();
             self.engine.prefetch(*slot);
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut scratch = std::mem::take(&mut self.connections.scratch);
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {
             ReadOutcome::Bytes(count) => {
                 if connection.readable {
-                    self.queue_read(token);
+                    self.connections.queue_read(token);
                 }
                 // Ignored unless the connection is a player: input to a closing connection is discarded.
-                self.receive_from_player(token, &scratch[..count]);
+                player::receive_from_player(self, token, &scratch[..count]);
             }
             ReadOutcome::Empty => {}
-            ReadOutcome::End => self.handle_eof(token),
-            ReadOutcome::Failed => self.disconnect(token),
+            ReadOutcome::End => close::handle_eof(self, token),
+            ReadOutcome::Failed => close::disconnect(self, token),
         }
-        self.scratch = scratch;
-    }
-
-    /// Queues a connection for a write of its outbox, once.
-    fn queue_write(&mut self, token: Token) {
-        if let Some(connection) = self.table.get_mut(token)
-            && !connection.is_write_queued
-        {
-            connection.is_write_queued = true;
-            self.write_queue.push(PendingWrite { token, bytes: 0..0 });
-        }
-    }
-
-    /// Queues a connection for another read, once.
-    fn queue_read(&mut self, token: Token) {
-        if let Some(connection) = self.table.get_mut(token)
-            && !connection.is_queued
-        {
-            connection.is_queued = true;
-            self.read_queue.push(token);
-        }
-    }
-
-    /// Returns the milliseconds since the start without suspensions, as of the last wake-up: the clock of all deadlines.
-    fn now_ms(&self) -> u64 {
-        (self.now_ns - self.started_ns - self.paused_ns) / NS_PER_MS
-    }
-
-    /// Returns the milliseconds since the start, suspensions included, as of the last wake-up.
-    fn uptime_ms(&self) -> u64 {
-        (self.now_ns - self.started_ns) / NS_PER_MS
-    }
-
-    /// Returns the earliest possible arrival of the input that the current events report, on the clock of [`Core::uptime_ms`].
-    fn not_ready_ms(&self) -> u64 {
-        (self.not_ready_ns - self.started_ns) / NS_PER_MS
-    }
-}
-
-/// Returns the configured quality, at which the governor starts.
-fn configured_quality(config: &Config) -> QualityLevel {
-    QualityLevel {
-        flush_interval_ms: config.batch_interval_ms,
-        visibility_rate_hz: INTEREST_UPDATE_RATE_HZ,
-        max_visible: config.max_visible,
+        self.connections.scratch = scratch;
     }
 }

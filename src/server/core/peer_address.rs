@@ -15,6 +15,8 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
+use super::accept;
+use super::close;
 use super::table::Token;
 
 use super::Core;
@@ -261,162 +263,164 @@ pub(super) enum Rejection {
     Drop,
 }
 
-impl<S: System> Core<S> {
-    /// Checks a new connection by the address of its peer.
-    pub(super) fn check_peer(
-        &mut self,
-        stream: &impl Socket,
-        peer: IpAddr,
-    ) -> Result<PeerAddress, Rejection> {
-        let peer = peer.to_canonical();
-        let is_trusted = self.peer_addresses.trusted.contains(peer);
-        if self.peer_addresses.proxy_protocol {
-            if is_trusted || is_this_machine(stream, peer) {
-                return Ok(PeerAddress::AwaitingHeader { peer, is_trusted });
+/// Checks a new connection by the address of its peer.
+pub(super) fn check_peer<S: System>(
+    core: &mut Core<S>,
+    stream: &impl Socket,
+    peer: IpAddr,
+) -> Result<PeerAddress, Rejection> {
+    let peer = peer.to_canonical();
+    let is_trusted = core.gate.peer_addresses.trusted.contains(peer);
+    if core.gate.peer_addresses.proxy_protocol {
+        if is_trusted || is_this_machine(stream, peer) {
+            return Ok(PeerAddress::AwaitingHeader { peer, is_trusted });
+        }
+        core.metrics.refused[Refused::ProxyHeader] += 1;
+        return Err(Rejection::Drop);
+    }
+    if is_trusted {
+        return Ok(PeerAddress::Proxy(peer));
+    }
+    charge_connection(core, Client::known(peer)).map_err(Rejection::Respond)
+}
+
+/// Counts a connection as a request of its address, since a connection without requests costs as much.
+fn charge_connection<S: System>(core: &mut Core<S>, client: Client) -> Result<PeerAddress, TooManyRequests> {
+    let charged = core.gate.peer_addresses.charge(client, core.clock.now_ns());
+    core.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
+    charged.map(|()| PeerAddress::HttpClient(client))
+}
+
+/// Counts a request for its client's address. Requests of the trusted proxy itself are not counted.
+pub(super) fn check_request_rate<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    request: &Request,
+) -> Result<(), TooManyRequests> {
+    let client = match core.gate.peer_addresses.by_index.get(index_of(token)) {
+        Some(&PeerAddress::HttpClient(client)) => client,
+        Some(&PeerAddress::Proxy(proxy)) => match core.gate.peer_addresses.client_of(proxy, request) {
+            Some(client) if client == proxy => return Ok(()),
+            Some(client) => Client::known(client),
+            None => Client::behind(proxy),
+        },
+        _ => return Ok(()),
+    };
+    let charged = core.gate.peer_addresses.charge(client, core.clock.now_ns());
+    core.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
+    charged
+}
+
+/// Consumes the PROXY header at the start of a connection that must have one. Returns whether the bytes
+/// after it may be parsed.
+pub(super) fn take_proxy_header<S: System>(core: &mut Core<S>, token: Token) -> bool {
+    let Some(&PeerAddress::AwaitingHeader { peer, is_trusted }) =
+        core.gate.peer_addresses.by_index.get(index_of(token))
+    else {
+        return true;
+    };
+    let Some(connection) = core.connections.get_mut(token) else { return false };
+    let Phase::Http(http) = &mut connection.phase else { return false };
+    let address = match parse(http.head.bytes()) {
+        Ok(Parsed::Incomplete) => return false,
+        Ok(Parsed::Complete { source, consumed, is_tls }) if is_trusted || source.is_none() => {
+            if is_tls && is_trusted {
+                core.gate.peer_addresses.tls.insert(token);
             }
-            self.metrics.refused[Refused::ProxyHeader] += 1;
-            return Err(Rejection::Drop);
+            http.head.consume(consumed);
+            source.unwrap_or(peer)
         }
-        if is_trusted {
-            return Ok(PeerAddress::Proxy(peer));
+        Ok(Parsed::Complete { .. }) | Err(_) => {
+            core.metrics.refused[Refused::ProxyHeader] += 1;
+            close::disconnect(core, token);
+            return false;
         }
-        self.charge_connection(Client::known(peer)).map_err(Rejection::Respond)
+    };
+    let peer_address = charge_connection(core, Client::known(address)).and_then(|peer_address| {
+        let counted = core.gate.peer_addresses.counted(&peer_address);
+        if accept::count_for_address(core, token, counted) {
+            Ok(peer_address)
+        } else {
+            Err(TooManyRequests::too_many_connections())
+        }
+    });
+    match peer_address {
+        Ok(peer_address) => {
+            core.gate.peer_addresses.insert(token, peer_address);
+            true
+        }
+        Err(answer) => {
+            let date = core.clock.date(|| core.system.unix_time());
+            if let Some(connection) = core.connections.get_mut(token) {
+                answer.write(connection.outbox.bytes(), None, false, &date);
+            }
+            close::start_close(core, token, false);
+            false
+        }
     }
+}
 
-    /// Counts a connection as a request of its address, since a connection without requests costs as much.
-    fn charge_connection(&mut self, client: Client) -> Result<PeerAddress, TooManyRequests> {
-        let charged = self.peer_addresses.charge(client, self.now_ns);
-        self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
-        charged.map(|()| PeerAddress::HttpClient(client))
-    }
+/// Whether the peer of a connection is a trusted proxy.
+pub(super) fn is_proxied<S: System>(core: &Core<S>, token: Token) -> bool {
+    matches!(core.gate.peer_addresses.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
+}
 
-    /// Counts a request for its client's address. Requests of the trusted proxy itself are not counted.
-    pub(super) fn check_request_rate(
-        &mut self,
-        token: Token,
-        request: &Request,
-    ) -> Result<(), TooManyRequests> {
-        let client = match self.peer_addresses.by_index.get(index_of(token)) {
-            Some(&PeerAddress::HttpClient(client)) => client,
-            Some(&PeerAddress::Proxy(proxy)) => match self.peer_addresses.client_of(proxy, request) {
-                Some(client) if client == proxy => return Ok(()),
-                Some(client) => Client::known(client),
-                None => Client::behind(proxy),
+/// Counts an upgrade for its client's address; behind a trusted proxy, the address that the proxy reports. An
+/// upgrade above the limit is refused unless it may take over a connection.
+pub(super) fn check_upgrade<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    request: &Request,
+    may_take_over: bool,
+) -> Result<(), TooManyRequests> {
+    let client = match core.gate.peer_addresses.by_index.get(index_of(token)) {
+        Some(&PeerAddress::HttpClient(client)) => client,
+        Some(&PeerAddress::Proxy(proxy)) => core.gate.peer_addresses.client_of(proxy, request).map_or_else(
+            || {
+                core.metrics.forwarding_unclear_total += 1;
+                Client::behind(proxy)
             },
-            _ => return Ok(()),
-        };
-        let charged = self.peer_addresses.charge(client, self.now_ns);
-        self.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
-        charged
-    }
+            Client::known,
+        ),
+        _ => return Ok(()),
+    };
+    let peer_address = admit_upgrade(core, client, may_take_over)?;
+    core.gate.peer_addresses.insert(token, peer_address);
+    Ok(())
+}
 
-    /// Consumes the PROXY header at the start of a connection that must have one. Returns whether the bytes
-    /// after it may be parsed.
-    pub(super) fn take_proxy_header(&mut self, token: Token) -> bool {
-        let Some(&PeerAddress::AwaitingHeader { peer, is_trusted }) =
-            self.peer_addresses.by_index.get(index_of(token))
-        else {
-            return true;
-        };
-        let Some(connection) = self.table.get_mut(token) else { return false };
-        let Phase::Http(http) = &mut connection.phase else { return false };
-        let address = match parse(http.head.bytes()) {
-            Ok(Parsed::Incomplete) => return false,
-            Ok(Parsed::Complete { source, consumed, is_tls }) if is_trusted || source.is_none() => {
-                if is_tls && is_trusted {
-                    self.peer_addresses.tls.insert(token);
-                }
-                http.head.consume(consumed);
-                source.unwrap_or(peer)
-            }
-            Ok(Parsed::Complete { .. }) | Err(_) => {
-                self.metrics.refused[Refused::ProxyHeader] += 1;
-                self.disconnect(token);
-                return false;
-            }
-        };
-        let peer_address = self.charge_connection(Client::known(address)).and_then(|peer_address| {
-            let counted = self.peer_addresses.counted(&peer_address);
-            if self.count_for_address(token, counted) {
-                Ok(peer_address)
-            } else {
-                Err(TooManyRequests::too_many_connections())
-            }
-        });
-        match peer_address {
-            Ok(peer_address) => {
-                self.peer_addresses.insert(token, peer_address);
-                true
-            }
-            Err(answer) => {
-                let date = self.date();
-                if let Some(connection) = self.table.get_mut(token) {
-                    answer.write(connection.outbox.bytes(), None, false, &date);
-                }
-                self.start_close(token, false);
-                false
-            }
+/// Counts a refusal for too many connections and returns its response.
+pub(super) fn too_many_connections<S: System>(core: &mut Core<S>) -> TooManyRequests {
+    core.metrics.refused[Refused::AddressConnections] += 1;
+    TooManyRequests::too_many_connections()
+}
+
+/// Counts a connection for its address. A connection above the limit may be admitted as a takeover.
+fn admit_upgrade<S: System>(
+    core: &mut Core<S>,
+    client: Client,
+    may_take_over: bool,
+) -> Result<PeerAddress, TooManyRequests> {
+    let (limiter, now_ns) = (&mut core.gate.peer_addresses.limiter, core.clock.now_ns());
+    let admitted = match limiter.admit(client, now_ns) {
+        Err(Refusal::TooManyConnections) if may_take_over => {
+            limiter.admit_takeover(client, now_ns).map(PeerAddress::Takeover)
         }
-    }
-
-    /// Whether the peer of a connection is a trusted proxy.
-    pub(super) fn is_proxied(&self, token: Token) -> bool {
-        matches!(self.peer_addresses.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
-    }
-
-    /// Counts an upgrade for its client's address; behind a trusted proxy, the address that the proxy reports. An
-    /// upgrade above the limit is refused unless it may take over a connection.
-    pub(super) fn check_upgrade(
-        &mut self,
-        token: Token,
-        request: &Request,
-        may_take_over: bool,
-    ) -> Result<(), TooManyRequests> {
-        let client = match self.peer_addresses.by_index.get(index_of(token)) {
-            Some(&PeerAddress::HttpClient(client)) => client,
-            Some(&PeerAddress::Proxy(proxy)) => self.peer_addresses.client_of(proxy, request).map_or_else(
-                || {
-                    self.metrics.forwarding_unclear_total += 1;
-                    Client::behind(proxy)
-                },
-                Client::known,
-            ),
-            _ => return Ok(()),
-        };
-        let peer_address = self.admit_upgrade(client, may_take_over)?;
-        self.peer_addresses.insert(token, peer_address);
-        Ok(())
-    }
-
-    /// Counts a refusal for too many connections and returns its response.
-    pub(super) fn too_many_connections(&mut self) -> TooManyRequests {
-        self.metrics.refused[Refused::AddressConnections] += 1;
-        TooManyRequests::too_many_connections()
-    }
-
-    /// Counts a connection for its address. A connection above the limit may be admitted as a takeover.
-    fn admit_upgrade(&mut self, client: Client, may_take_over: bool) -> Result<PeerAddress, TooManyRequests> {
-        let (limiter, now_ns) = (&mut self.peer_addresses.limiter, self.now_ns);
-        let admitted = match limiter.admit(client, now_ns) {
-            Err(Refusal::TooManyConnections) if may_take_over => {
-                limiter.admit_takeover(client, now_ns).map(PeerAddress::Takeover)
+        admitted => admitted.map(PeerAddress::Player),
+    };
+    admitted.map_err(|refusal| {
+        let (reason, answer) = match refusal {
+            Refusal::TooManyConnections => {
+                (Refused::AddressConnections, TooManyRequests::too_many_connections())
             }
-            admitted => admitted.map(PeerAddress::Player),
+            Refusal::RateExceeded { retry_after_s } => {
+                let line = "too many connections from your address\n";
+                (Refused::AddressRate, TooManyRequests::new(line, retry_after_s))
+            }
         };
-        admitted.map_err(|refusal| {
-            let (reason, answer) = match refusal {
-                Refusal::TooManyConnections => {
-                    (Refused::AddressConnections, TooManyRequests::too_many_connections())
-                }
-                Refusal::RateExceeded { retry_after_s } => {
-                    let line = "too many connections from your address\n";
-                    (Refused::AddressRate, TooManyRequests::new(line, retry_after_s))
-                }
-            };
-            self.metrics.refused[reason] += 1;
-            answer
-        })
-    }
+        core.metrics.refused[reason] += 1;
+        answer
+    })
 }
 
 /// Whether the peer runs on this machine.

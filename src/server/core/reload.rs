@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use super::Core;
+use super::engine::configured_quality;
+use super::flush;
 use super::routes::log_shadowed_files;
 use super::system::System;
-use super::{Core, configured_quality};
 use crate::config::{Config, Reloaded};
 use crate::server::assets::Assets;
 
@@ -25,73 +27,70 @@ impl Reload {
     }
 }
 
-impl<S: System> Core<S> {
-    /// Starts a reload, or schedules another one if one is in progress.
-    pub fn begin_reload(&mut self) {
-        if self.reload.is_pending {
-            self.reload.is_requested_again = true;
-            return;
-        }
-        match self.system.begin_reload(Arc::clone(&self.assets)) {
-            Ok(()) => self.reload.is_pending = true,
-            Err(error) => log::error!("reload: nothing changes: starting a thread failed: {error}"),
-        }
+/// Starts a reload, or schedules another one if one is in progress.
+pub(super) fn begin_reload<S: System>(core: &mut Core<S>) {
+    if core.lifecycle.reload.is_pending {
+        core.lifecycle.reload.is_requested_again = true;
+        return;
     }
+    match core.system.begin_reload(Arc::clone(&core.site.assets)) {
+        Ok(()) => core.lifecycle.reload.is_pending = true,
+        Err(error) => log::error!("reload: nothing changes: starting a thread failed: {error}"),
+    }
+}
 
-    /// Applies the result of a reload once there is one.
-    pub(super) fn finish_reload(&mut self) {
-        let Some(result) = self.reload.is_pending.then(|| self.system.finish_reload()).flatten() else {
-            return;
-        };
-        self.reload.is_pending = false;
-        match result {
-            Ok((config, assets)) => self.apply_config(config, assets),
-            Err(problems) => {
-                for problem in problems.lines() {
-                    log::error!("reload: nothing changes: {problem}");
-                }
+/// Applies the result of a reload once there is one.
+pub(super) fn finish_reload<S: System>(core: &mut Core<S>) {
+    let Some(result) = core.lifecycle.reload.is_pending.then(|| core.system.finish_reload()).flatten() else {
+        return;
+    };
+    core.lifecycle.reload.is_pending = false;
+    match result {
+        Ok((config, assets)) => apply_config(core, config, assets),
+        Err(problems) => {
+            for problem in problems.lines() {
+                log::error!("reload: nothing changes: {problem}");
             }
         }
-        if std::mem::take(&mut self.reload.is_requested_again) {
-            self.begin_reload();
-        }
     }
+    if std::mem::take(&mut core.lifecycle.reload.is_requested_again) {
+        begin_reload(core);
+    }
+}
 
-    fn apply_config(&mut self, fresh: Config, assets: Assets) {
-        let Reloaded { config, changes, needs_restart } = self.reload.configured.reloaded(fresh);
-        for change in &changes {
-            log::info!("reload: {change}");
-        }
-        for change in needs_restart {
-            log::warn!("reload: {change}, effective at the next start");
-        }
-        assets.log_notices();
-        self.assets = Arc::new(assets);
-        log_shadowed_files(&config, &self.assets);
-        log::info!(
-            "reload: {} settings changed, {} files are served, {} of them read",
-            changes.len(),
-            self.assets.file_count(),
-            self.assets.read_count()
-        );
-        let wanted = config.max_connections;
-        let room = if wanted == self.reload.configured.max_connections {
-            None
-        } else {
-            Some(self.system.capacity_for(wanted))
-        };
-        self.reload.configured = config.clone();
-        self.config = Config { max_connections: self.config.max_connections, ..config };
-        if let Some(room) = room {
-            self.config.max_connections = room.players;
-            self.http_connections.set_capacity(room.regular_http());
-            self.monitoring_connections.set_capacity(room.monitoring());
-        }
-        self.peer_addresses.reconfigure(&self.config);
-        self.engine.reconfigure(&self.config);
-        self.sessions.set_ttl(self.config.resume_ttl_s);
-        self.governor.reconfigure(configured_quality(&self.config));
-        self.apply_quality();
-        log::set_max_level(self.config.log_level);
+fn apply_config<S: System>(core: &mut Core<S>, fresh: Config, assets: Assets) {
+    let Reloaded { config, changes, needs_restart } = core.lifecycle.reload.configured.reloaded(fresh);
+    for change in &changes {
+        log::info!("reload: {change}");
     }
+    for change in needs_restart {
+        log::warn!("reload: {change}, effective at the next start");
+    }
+    assets.log_notices();
+    core.site.assets = Arc::new(assets);
+    log_shadowed_files(&config, &core.site.assets);
+    log::info!(
+        "reload: {} settings changed, {} files are served, {} of them read",
+        changes.len(),
+        core.site.assets.file_count(),
+        core.site.assets.read_count()
+    );
+    let wanted = config.max_connections;
+    let room = if wanted == core.lifecycle.reload.configured.max_connections {
+        None
+    } else {
+        Some(core.system.capacity_for(wanted))
+    };
+    core.lifecycle.reload.configured = config.clone();
+    core.config = Config { max_connections: core.config.max_connections, ..config };
+    if let Some(room) = room {
+        core.config.max_connections = room.players;
+        core.gate.set_capacity(room);
+    }
+    core.gate.peer_addresses.reconfigure(&core.config);
+    core.engine.reconfigure(&core.config);
+    core.sessions.store.set_ttl(core.config.resume_ttl_s);
+    core.engine.governor.reconfigure(configured_quality(&core.config));
+    flush::apply_quality(core);
+    log::set_max_level(core.config.log_level);
 }

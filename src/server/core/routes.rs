@@ -49,16 +49,14 @@ pub(super) fn file_at<'a>(assets: &'a Assets, listener: Listener, path: &str) ->
     }
 }
 
-impl<S: System> Core<S> {
-    /// Whether this path serves metrics at this listener.
-    pub(super) fn is_metrics(&self, listener: Listener, path: &str) -> bool {
-        METRICS.contains(&path) && serves_admin(&self.config, listener)
-    }
+/// Whether this path serves metrics at this listener.
+pub(super) fn is_metrics<S: System>(core: &Core<S>, listener: Listener, path: &str) -> bool {
+    METRICS.contains(&path) && serves_admin(&core.config, listener)
+}
 
-    /// Returns the listener that accepted a connection.
-    pub(super) fn listener_of(&self, token: Token) -> Listener {
-        self.table.get(token).map_or(Listener::Public, |connection| connection.listener)
-    }
+/// Returns the listener that accepted a connection.
+pub(super) fn listener_of<S: System>(core: &Core<S>, token: Token) -> Listener {
+    core.connections.get(token).map_or(Listener::Public, |connection| connection.listener)
 }
 
 /// Logs, in one line, the static files that are shadowed by built-in paths.

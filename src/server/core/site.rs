@@ -2,171 +2,210 @@
 
 use std::sync::Arc;
 
+use super::http;
+use super::routes;
 use super::table::Token;
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Core;
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE, RequestOutcome, allow, keep_alive};
+use super::http_budget::HttpBudget;
+use super::http_queue::HttpQueue;
+use super::metrics_cache::MetricsCache;
+use super::pages::Pages;
 use super::routes::{file_at, is_builtin, page_at};
 use super::system::Listener;
 use super::system::System;
 use crate::ops::metrics::Refused;
-use crate::server::assets::Asset;
+use crate::server::assets::{Asset, Assets};
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
+
+/// What HTTP serves, and when.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub assets: Arc<Assets>,
+    pub pages: Pages,
+    pub metrics_cache: MetricsCache,
+    /// Connections with HTTP work.
+    pub queue: HttpQueue,
+    /// The share of the loop's time that HTTP may use.
+    pub budget: HttpBudget,
+}
+
+impl Site {
+    pub fn new(assets: Assets, has_admin: bool, now_ns: u64) -> Self {
+        Self {
+            assets: Arc::new(assets),
+            pages: Pages::new(!has_admin),
+            metrics_cache: MetricsCache::default(),
+            queue: HttpQueue::default(),
+            budget: HttpBudget::new(now_ns),
+        }
+    }
+}
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
 /// For files with encoded variants: a cache must not serve a variant to a client that does not
 /// accept it.
 const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 
-impl<S: System> Core<S> {
-    /// Returns the path without a trailing slash if that is a built-in path and no file exists at `path`.
-    pub(super) fn without_slash<'a>(&self, path: &'a str, listener: Listener) -> &'a str {
-        match path.strip_suffix('/') {
-            Some(bare) if is_builtin(&self.config, listener, bare) => {
-                let is_file = file_at(&self.assets, listener, path).is_some();
-                if is_file { path } else { bare }
-            }
-            _ => path,
+/// Returns the path without a trailing slash if that is a built-in path and no file exists at `path`.
+pub(super) fn without_slash<'a, S: System>(core: &Core<S>, path: &'a str, listener: Listener) -> &'a str {
+    match path.strip_suffix('/') {
+        Some(bare) if is_builtin(&core.config, listener, bare) => {
+            let is_file = file_at(&core.site.assets, listener, path).is_some();
+            if is_file { path } else { bare }
         }
+        _ => path,
     }
+}
 
-    /// Responds with a page or a file. `path` is the request's path after [`Core::without_slash`].
-    pub(super) fn answer_file(&mut self, token: Token, request: &Request, path: &str) {
-        let date = self.date();
-        if path.len() < request.path.len() {
-            // A page has one canonical path, since its links are relative.
-            let name = path.rsplit('/').next().unwrap_or_default();
-            return self.answer_moved(token, request, &format!("../{name}"));
+/// Responds with a page or a file. `path` is the request's path after [`without_slash`].
+pub(super) fn answer_file<S: System>(core: &mut Core<S>, token: Token, request: &Request, path: &str) {
+    let date = core.clock.date(|| core.system.unix_time());
+    if path.len() < request.path.len() {
+        // A page has one canonical path, since its links are relative.
+        let name = path.rsplit('/').next().unwrap_or_default();
+        return answer_moved(core, token, request, &format!("../{name}"));
+    }
+    let listener = routes::listener_of(core, token);
+    let page = page_at(&core.site.pages, &core.config, listener, path);
+    let file = || file_at(&core.site.assets, listener, path);
+    let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
+        return answer_no_file(core, token, request, listener);
+    };
+    let has_encodings = asset.has_encodings();
+    let accepted = request.accept_encoding.as_deref().filter(|_| has_encodings);
+    let form = negotiate_coding(accepted, |coding| asset.encoded(coding).is_some());
+    let sent = form.and_then(|coding| asset.encoded(coding)).unwrap_or(asset);
+    let length = sent.body.len();
+    // RFC 9110, section 8.8.2.1: `Last-Modified` is not later than the response's date.
+    let modified = sent.modified.map(|modified| modified.min(date.http_date));
+    let validators = Validators { etag: &sent.etag, modified };
+    let (status, part) = match request.preconditions.evaluate(request.method, validators, length) {
+        Selection::Full => (Status::Ok, 0..length),
+        Selection::Partial(part) => (Status::PartialContent, part),
+        Selection::NotModified => (Status::NotModified, 0..0),
+        Selection::PreconditionFailed => return answer_failed(core, token, request, has_encodings),
+        Selection::RangeNotSatisfiable => {
+            return answer_unsatisfiable(core, token, request, length, has_encodings);
         }
-        let listener = self.listener_of(token);
-        let page = page_at(&self.pages, &self.config, listener, path);
-        let file = || file_at(&self.assets, listener, path);
-        let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
-            return self.answer_no_file(token, request, listener);
-        };
-        let has_encodings = asset.has_encodings();
-        let accepted = request.accept_encoding.as_deref().filter(|_| has_encodings);
-        let form = negotiate_coding(accepted, |coding| asset.encoded(coding).is_some());
-        let sent = form.and_then(|coding| asset.encoded(coding)).unwrap_or(asset);
-        let length = sent.body.len();
-        // RFC 9110, section 8.8.2.1: `Last-Modified` is not later than the response's date.
-        let modified = sent.modified.map(|modified| modified.min(date.http_date));
-        let validators = Validators { etag: &sent.etag, modified };
-        let (status, part) = match request.preconditions.evaluate(request.method, validators, length) {
-            Selection::Full => (Status::Ok, 0..length),
-            Selection::Partial(part) => (Status::PartialContent, part),
-            Selection::NotModified => (Status::NotModified, 0..0),
-            Selection::PreconditionFailed => return self.answer_failed(token, request, has_encodings),
-            Selection::RangeNotSatisfiable => {
-                return self.answer_unsatisfiable(token, request, length, has_encodings);
-            }
-        };
-        let last_modified = modified.map(|modified| modified.to_string());
-        let content_range = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));
-        let mut headers = vec![("ETag", sent.etag.as_str()), ACCEPT_RANGES, NO_SNIFF];
-        headers.extend(last_modified.as_deref().map(|date| ("Last-Modified", date)));
-        headers.extend(has_encodings.then_some(VARY));
-        if status != Status::NotModified {
-            headers.extend(form.map(|coding| ("Content-Encoding", coding.name())));
-        }
-        if status == Status::PartialContent {
-            headers.push(("Content-Range", &content_range));
-        }
-        match page {
-            Some(page) => headers.extend(page.headers()),
-            None => headers.push(REVALIDATE),
-        }
-        let Asset { body, content_type, .. } = sent;
-        let response = Response {
-            status,
-            content_type,
-            headers: &headers,
-            body: &body[part.clone()],
-            head_only: request.method == Method::Head,
-            keep_alive: request.keep_alive,
-        };
-        let Some(connection) = self.table.get_mut(token) else { return };
-        response.write_head(connection.outbox.bytes(), &date);
-        if !response.head_only && !part.is_empty() {
-            connection.outbox.send_body(Arc::clone(body), part);
-        }
+    };
+    let last_modified = modified.map(|modified| modified.to_string());
+    let content_range = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));
+    let mut headers = vec![("ETag", sent.etag.as_str()), ACCEPT_RANGES, NO_SNIFF];
+    headers.extend(last_modified.as_deref().map(|date| ("Last-Modified", date)));
+    headers.extend(has_encodings.then_some(VARY));
+    if status != Status::NotModified {
+        headers.extend(form.map(|coding| ("Content-Encoding", coding.name())));
     }
+    if status == Status::PartialContent {
+        headers.push(("Content-Range", &content_range));
+    }
+    match page {
+        Some(page) => headers.extend(page.headers()),
+        None => headers.push(REVALIDATE),
+    }
+    let Asset { body, content_type, .. } = sent;
+    let response = Response {
+        status,
+        content_type,
+        headers: &headers,
+        body: &body[part.clone()],
+        head_only: request.method == Method::Head,
+        keep_alive: request.keep_alive,
+    };
+    let Some(connection) = core.connections.get_mut(token) else { return };
+    response.write_head(connection.outbox.bytes(), &date);
+    if !response.head_only && !part.is_empty() {
+        connection.outbox.send_body(Arc::clone(body), part);
+    }
+}
 
-    /// Responds to a path without a file: redirects to a folder, whose path ends in a slash because the links
-    /// of its index are relative, or responds 404.
-    fn answer_no_file(&mut self, token: Token, request: &Request, listener: Listener) {
-        if listener == Listener::Admin || !self.assets.is_folder(&request.path) {
-            return self.answer_not_found(token, request);
-        }
-        let name = request.path.rsplit('/').next().unwrap_or_default();
-        self.answer_moved(token, request, &format!("./{name}/"));
+/// Responds to a path without a file: redirects to a folder, whose path ends in a slash because the links
+/// of its index are relative, or responds 404.
+fn answer_no_file<S: System>(core: &mut Core<S>, token: Token, request: &Request, listener: Listener) {
+    if listener == Listener::Admin || !core.site.assets.is_folder(&request.path) {
+        return answer_not_found(core, token, request);
     }
+    let name = request.path.rsplit('/').next().unwrap_or_default();
+    answer_moved(core, token, request, &format!("./{name}/"));
+}
 
-    /// Redirects to a location relative to the requested one, which stays valid behind a proxy that strips a
-    /// path prefix. The location begins with a dot, so that no part of it can be parsed as a host or scheme.
-    fn answer_moved(&mut self, token: Token, request: &Request, address: &str) {
-        let query = request.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
-        let address = format!("{address}{query}");
-        let location = utf8_percent_encode(&address, CONTROLS).to_string();
-        let headers = [("Location", location.as_str()), REVALIDATE];
-        let line = "moved to the address in Location\n";
-        self.answer_line(token, request, Status::MovedPermanently, &headers, line);
-    }
+/// Redirects to a location relative to the requested one, which stays valid behind a proxy that strips a
+/// path prefix. The location begins with a dot, so that no part of it can be parsed as a host or scheme.
+fn answer_moved<S: System>(core: &mut Core<S>, token: Token, request: &Request, address: &str) {
+    let query = request.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+    let address = format!("{address}{query}");
+    let location = utf8_percent_encode(&address, CONTROLS).to_string();
+    let headers = [("Location", location.as_str()), REVALIDATE];
+    let line = "moved to the address in Location\n";
+    answer_line(core, token, request, Status::MovedPermanently, &headers, line);
+}
 
-    /// Responds 412: the file does not match the request's conditions.
-    fn answer_failed(&mut self, token: Token, request: &Request, has_encodings: bool) {
-        let headers = [NO_STORE, VARY];
-        let headers = if has_encodings { &headers[..] } else { &headers[..1] };
-        let line = "the file does not match the request's conditions\n";
-        self.answer_line(token, request, Status::PreconditionFailed, headers, line);
-    }
+/// Responds 412: the file does not match the request's conditions.
+fn answer_failed<S: System>(core: &mut Core<S>, token: Token, request: &Request, has_encodings: bool) {
+    let headers = [NO_STORE, VARY];
+    let headers = if has_encodings { &headers[..] } else { &headers[..1] };
+    let line = "the file does not match the request's conditions\n";
+    answer_line(core, token, request, Status::PreconditionFailed, headers, line);
+}
 
-    /// Responds 416: the requested range is outside the `length` bytes of the file.
-    fn answer_unsatisfiable(&mut self, token: Token, request: &Request, length: usize, has_encodings: bool) {
-        let content_range = format!("bytes */{length}");
-        let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str()), VARY];
-        let headers = if has_encodings { &headers[..] } else { &headers[..3] };
-        let line = "the file ends before the range begins\n";
-        self.answer_line(token, request, Status::RangeNotSatisfiable, headers, line);
-    }
+/// Responds 416: the requested range is outside the `length` bytes of the file.
+fn answer_unsatisfiable<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    request: &Request,
+    length: usize,
+    has_encodings: bool,
+) {
+    let content_range = format!("bytes */{length}");
+    let headers = [NO_STORE, ACCEPT_RANGES, ("Content-Range", content_range.as_str()), VARY];
+    let headers = if has_encodings { &headers[..] } else { &headers[..3] };
+    let line = "the file ends before the range begins\n";
+    answer_line(core, token, request, Status::RangeNotSatisfiable, headers, line);
+}
 
-    /// Responds with the methods of the resource; `*` is the whole server.
-    pub(super) fn answer_options(&mut self, token: Token, request: &Request, path: &str) -> RequestOutcome {
-        let listener = self.listener_of(token);
-        let is_here = path == "*"
-            || is_builtin(&self.config, listener, path)
-            || page_at(&self.pages, &self.config, listener, path).is_some()
-            || file_at(&self.assets, listener, path).is_some()
-            || (listener == Listener::Public && self.assets.is_folder(path));
-        if is_here {
-            self.answer_line(token, request, Status::NoContent, &[allow(path)], "");
-        } else {
-            self.answer_not_found(token, request);
-        }
-        keep_alive(request)
+/// Responds with the methods of the resource; `*` is the whole server.
+pub(super) fn answer_options<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    request: &Request,
+    path: &str,
+) -> RequestOutcome {
+    let listener = routes::listener_of(core, token);
+    let is_here = path == "*"
+        || is_builtin(&core.config, listener, path)
+        || page_at(&core.site.pages, &core.config, listener, path).is_some()
+        || file_at(&core.site.assets, listener, path).is_some()
+        || (listener == Listener::Public && core.site.assets.is_folder(path));
+    if is_here {
+        answer_line(core, token, request, Status::NoContent, &[allow(path)], "");
+    } else {
+        answer_not_found(core, token, request);
     }
+    keep_alive(request)
+}
 
-    pub(super) fn answer_not_found(&mut self, token: Token, request: &Request) {
-        self.metrics.refused[Refused::NotFound] += 1;
-        self.answer_line(token, request, Status::NotFound, &[], "not found\n");
-    }
+pub(super) fn answer_not_found<S: System>(core: &mut Core<S>, token: Token, request: &Request) {
+    core.metrics.refused[Refused::NotFound] += 1;
+    answer_line(core, token, request, Status::NotFound, &[], "not found\n");
+}
 
-    /// Responds with a line of text, which a response to HEAD omits.
-    fn answer_line(
-        &mut self,
-        token: Token,
-        request: &Request,
-        status: Status,
-        headers: &[(&str, &str)],
-        line: &str,
-    ) {
-        let response = Response {
-            headers,
-            keep_alive: request.keep_alive,
-            head_only: request.method == Method::Head,
-            ..Response::text(status, line)
-        };
-        self.respond(token, &response);
-    }
+/// Responds with a line of text, which a response to HEAD omits.
+fn answer_line<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    request: &Request,
+    status: Status,
+    headers: &[(&str, &str)],
+    line: &str,
+) {
+    let response = Response {
+        headers,
+        keep_alive: request.keep_alive,
+        head_only: request.method == Method::Head,
+        ..Response::text(status, line)
+    };
+    http::respond(core, token, &response);
 }

@@ -17,7 +17,7 @@ const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 
 /// Entries by token. A token is valid from insertion to removal and is not reused before the generations wrap around.
 #[derive(Debug)]
-pub struct Table<T> {
+pub(super) struct Table<T> {
     entries: Slab<Entry<T>>,
     next_generation: u32,
 }
@@ -25,7 +25,7 @@ pub struct Table<T> {
 /// An occupied slab index. The alignment makes an entry of up to 64 bytes occupy exactly one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Entry<T> {
+pub(super) struct Entry<T> {
     generation: u32,
     value: T,
 }
@@ -102,7 +102,7 @@ impl<T> Table<T> {
 }
 
 /// Returns the slab index of a token's entry; indices are reused.
-pub fn index_of(token: Token) -> usize {
+pub(super) fn index_of(token: Token) -> usize {
     token.0 & KEY_MASK
 }
 

@@ -9,6 +9,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::close;
+use super::cluster;
+use super::http;
+use super::player;
+use super::reconnect;
 use super::table::Token;
 
 use super::Core;
@@ -98,263 +103,283 @@ impl PendingReconnects {
     }
 }
 
-impl<S: System> Core<S> {
-    /// Pings the player whose token was presented. The requester then waits for a frame.
-    pub(super) fn ping_owner(&mut self, requester: Requester, presented: SessionToken, owner: Token) {
-        let (session, now_ms) = (self.sessions.current(presented), self.now_ms());
-        if self.is_pending_full(session) {
-            return self.resolve_in_use(session, requester);
-        }
-        // If the owner is being pinged already, the deadline is inherited, and the pong may have arrived in this millisecond.
-        let before_ms = if self.reconnects.by_token.contains_key(&session) {
-            now_ms
-        } else {
-            self.ping_player(owner);
-            self.discount_current_ms(owner)
-        };
-        let awaiting = Awaiting::Frame { owner, before_ms };
-        self.add_pending(
-            session,
-            PendingReconnect { requester, presented, awaiting, deadline_ms: now_ms + RECONNECT_PING_MS },
-        );
+/// Pings the player whose token was presented. The requester then waits for a frame.
+pub(super) fn ping_owner<S: System>(
+    core: &mut Core<S>,
+    requester: Requester,
+    presented: SessionToken,
+    owner: Token,
+) {
+    let (session, now_ms) = (core.sessions.store.current(presented), core.clock.now_ms());
+    if is_pending_full(core, session) {
+        return resolve_in_use(core, session, requester);
     }
+    // If the owner is being pinged already, the deadline is inherited, and the pong may have arrived in this millisecond.
+    let before_ms = if core.sessions.pending.by_token.contains_key(&session) {
+        now_ms
+    } else {
+        ping_player(core, owner);
+        discount_current_ms(core, owner)
+    };
+    let awaiting = Awaiting::Frame { owner, before_ms };
+    add_pending(
+        core,
+        session,
+        PendingReconnect { requester, presented, awaiting, deadline_ms: now_ms + RECONNECT_PING_MS },
+    );
+}
 
-    /// Queries the bus for the session. The handshake then waits for the entry.
-    pub(super) fn fetch_remote_session(&mut self, handshake: Handshake, presented: SessionToken) {
-        let requester = Requester::Client(handshake);
-        if self.is_pending_full(presented) {
-            return self.resolve_in_use(presented, requester);
-        }
-        if !self.reconnects.by_token.contains_key(&presented)
-            && let Some(cluster) = &mut self.cluster
-        {
-            cluster.fetch_session(presented);
-        }
-        let deadline_ms = self.now_ms() + RECONNECT_LOOKUP_MS;
-        self.add_pending(
-            presented,
-            PendingReconnect { requester, presented, awaiting: Awaiting::Bus, deadline_ms },
-        );
+/// Queries the bus for the session. The handshake then waits for the entry.
+pub(super) fn fetch_remote_session<S: System>(
+    core: &mut Core<S>,
+    handshake: Handshake,
+    presented: SessionToken,
+) {
+    let requester = Requester::Client(handshake);
+    if is_pending_full(core, presented) {
+        return resolve_in_use(core, presented, requester);
     }
-
-    fn is_pending_full(&self, session: SessionToken) -> bool {
-        let most = RECONNECTS_PENDING_MAX.min(self.http_connections.capacity() / 2).max(1);
-        let waiting = &self.reconnects.by_token;
-        waiting.len() >= most && !waiting.contains_key(&session)
+    if !core.sessions.pending.by_token.contains_key(&presented)
+        && let Some(cluster) = &mut core.cluster
+    {
+        cluster.fetch_session(presented);
     }
+    let deadline_ms = core.clock.now_ms() + RECONNECT_LOOKUP_MS;
+    add_pending(
+        core,
+        presented,
+        PendingReconnect { requester, presented, awaiting: Awaiting::Bus, deadline_ms },
+    );
+}
 
-    fn add_pending(&mut self, session: SessionToken, pending: PendingReconnect) {
-        if let Some(displaced) = self.reconnects.push(session, pending) {
-            self.resolve_in_use(session, displaced);
-        }
+fn is_pending_full<S: System>(core: &Core<S>, session: SessionToken) -> bool {
+    let most = RECONNECTS_PENDING_MAX.min(core.gate.http_connections.capacity() / 2).max(1);
+    let waiting = &core.sessions.pending.by_token;
+    waiting.len() >= most && !waiting.contains_key(&session)
+}
+
+fn add_pending<S: System>(core: &mut Core<S>, session: SessionToken, pending: PendingReconnect) {
+    if let Some(displaced) = core.sessions.pending.push(session, pending) {
+        resolve_in_use(core, session, displaced);
     }
+}
 
-    /// Handles the bus's entry of a session.
-    pub(super) fn session_fetched(&mut self, presented: SessionToken, record: Option<Record>) {
-        let now_ms = self.now_ms();
-        let Some(pending) = self.reconnects.by_token.get(&presented) else {
-            // The handshake is gone. The state is kept, so that the client can retry.
-            if let Some(Record { token: session, saved, has_left: true, .. }) = record {
-                self.sessions.put_back(session, saved, now_ms);
-            }
-            return;
-        };
-        let Some(record) = record else {
-            if matches!(pending.awaiting, Awaiting::Bus) {
-                self.resolve(presented, Reconnect::Miss, None);
-            }
-            return;
-        };
-        let Some(cluster) = &mut self.cluster else { return };
-        if !record.has_left && cluster.is_peer_alive(record.node) {
-            // Only the owner knows whether its player is still connected.
-            let Some(pending) = self.reconnects.remove(presented) else { return };
-            self.claim_session(record.token, record.node);
-            let awaiting = Awaiting::Owner { record, retry_ms: Some(now_ms + RECONNECT_LOOKUP_MS) };
-            let deadline_ms = now_ms + RECONNECT_OWNER_MS;
-            self.add_pending(record.token, PendingReconnect { awaiting, deadline_ms, ..pending });
-        } else if record.saved.may_reconnect() {
-            self.resolve(presented, Reconnect::Hit, Some(record.saved));
-        } else {
-            self.sessions.put_back(record.token, record.saved, now_ms);
-            self.resolve(presented, Reconnect::TooSoon, None);
+/// Handles the bus's entry of a session.
+pub(super) fn session_fetched<S: System>(
+    core: &mut Core<S>,
+    presented: SessionToken,
+    record: Option<Record>,
+) {
+    let now_ms = core.clock.now_ms();
+    let Some(pending) = core.sessions.pending.by_token.get(&presented) else {
+        // The handshake is gone. The state is kept, so that the client can retry.
+        if let Some(Record { token: session, saved, has_left: true, .. }) = record {
+            core.sessions.store.put_back(session, saved, now_ms);
         }
+        return;
+    };
+    let Some(record) = record else {
+        if matches!(pending.awaiting, Awaiting::Bus) {
+            resolve(core, presented, Reconnect::Miss, None);
+        }
+        return;
+    };
+    let Some(cluster) = &mut core.cluster else { return };
+    if !record.has_left && cluster.is_peer_alive(record.node) {
+        // Only the owner knows whether its player is still connected.
+        let Some(pending) = core.sessions.pending.remove(presented) else { return };
+        cluster::claim_session(core, record.token, record.node);
+        let awaiting = Awaiting::Owner { record, retry_ms: Some(now_ms + RECONNECT_LOOKUP_MS) };
+        let deadline_ms = now_ms + RECONNECT_OWNER_MS;
+        add_pending(core, record.token, PendingReconnect { awaiting, deadline_ms, ..pending });
+    } else if record.saved.may_reconnect() {
+        resolve(core, presented, Reconnect::Hit, Some(record.saved));
+    } else {
+        core.sessions.store.put_back(record.token, record.saved, now_ms);
+        resolve(core, presented, Reconnect::TooSoon, None);
     }
+}
 
-    /// Handles the reply of the node that owns a session's player.
-    pub(super) fn owner_answered(&mut self, session: SessionToken, fate: SessionOutcome) {
-        match fate {
-            SessionOutcome::Transferred(saved) => self.resolve(session, Reconnect::TakenOver, Some(saved)),
-            SessionOutcome::Active => self.resolve(session, Reconnect::SecondTab, None),
-            SessionOutcome::Unknown => {
-                let deadline_ms = self.now_ms() + RECONNECT_LOOKUP_MS;
-                let Some(pending) = self.reconnects.by_token.get_mut(&session) else { return };
-                // If the player has left the owner, the bus has its state by now.
-                (pending.awaiting, pending.deadline_ms) = (Awaiting::Bus, deadline_ms);
-                if let Some(cluster) = &mut self.cluster {
-                    cluster.fetch_session(session);
-                }
-            }
-        }
-    }
-
-    /// Handles another node's request for a session whose player should be here.
-    pub(super) fn release_to_node(&mut self, session: SessionToken, requester: NodeId) {
-        match self.sessions.take(session, self.now_ms()) {
-            Lookup::Active(owner) => self.ping_owner(Requester::Node(requester), session, owner),
-            Lookup::Disconnected(saved) => {
-                self.answer_claim(session, requester, SessionOutcome::Transferred(saved));
-            }
-            Lookup::TooSoon => self.answer_claim(session, requester, SessionOutcome::Active),
-            Lookup::Unknown => self.answer_claim(session, requester, SessionOutcome::Unknown),
-        }
-    }
-
-    /// Resolves the pending reconnects whose event has arrived or whose deadline has passed. Called once per tick.
-    pub(super) fn poll_reconnects(&mut self) {
-        if self.reconnects.by_token.is_empty() {
-            return;
-        }
-        let waiting: Vec<SessionToken> = self.reconnects.by_token.keys().copied().collect();
-        for session in waiting {
-            self.poll_reconnect(session);
-        }
-    }
-
-    fn poll_reconnect(&mut self, session: SessionToken) {
-        let now_ms = self.now_ms();
-        let Some(pending) = self.reconnects.by_token.get_mut(&session) else { return };
-        let is_over = now_ms >= pending.deadline_ms;
-        match &mut pending.awaiting {
-            &mut Awaiting::Frame { owner, before_ms } => match self.last_frame_ms(owner) {
-                Some(last_frame_ms) if last_frame_ms > before_ms => {
-                    self.resolve(session, Reconnect::SecondTab, None);
-                }
-                Some(_) if is_over => self.take_over_session(session, owner),
-                Some(_) => {}
-                // The connection has closed meanwhile.
-                None => self.take_over_session(session, owner),
-            },
-            Awaiting::Bus if is_over => self.resolve(session, Reconnect::Miss, None),
-            Awaiting::Owner { record, .. } if is_over => {
-                // The owner did not reply in time: fall back on the bus's entry.
-                let saved = record.saved;
-                self.resolve(session, Reconnect::Hit, Some(saved));
-            }
-            Awaiting::Owner { retry_ms, .. } if retry_ms.is_some_and(|at_ms| now_ms >= at_ms) => {
-                *retry_ms = None;
-                if let Some(cluster) = &mut self.cluster {
-                    cluster.fetch_session(session);
-                }
-            }
-            Awaiting::Bus | Awaiting::Owner { .. } => {}
-        }
-    }
-
-    /// Gives the session to its requester, since the player's connection is silent or has closed.
-    fn take_over_session(&mut self, session: SessionToken, owner: Token) {
-        let Some(PendingReconnect { requester, presented, .. }) = self.reconnects.remove(session) else {
-            return;
-        };
-        match requester {
-            Requester::Client(handshake) => {
-                if !self.is_http(handshake.token) {
-                    return;
-                }
-                let was_active = self.sessions.player(session).is_some();
-                self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
-                if self.table.get(owner).is_some() {
-                    self.peer_addresses.replace(owner, handshake.token);
-                }
-                let (outcome, saved) = match self.sessions.take(presented, self.now_ms()) {
-                    Lookup::Disconnected(saved) if was_active => (Reconnect::TakenOver, Some(saved)),
-                    Lookup::Disconnected(saved) => (Reconnect::Hit, Some(saved)),
-                    Lookup::TooSoon => (Reconnect::TooSoon, None),
-                    Lookup::Active(_) | Lookup::Unknown => (Reconnect::Miss, None),
-                };
-                self.metrics.reconnects[outcome] += 1;
-                self.admit_handshake(
-                    &handshake,
-                    saved.map(|saved| ResumedSession { presented, saved }).as_ref(),
-                );
-            }
-            Requester::Node(node) => {
-                let Some(saved) = self.saved_player(owner) else {
-                    return self.release_to_node(session, node);
-                };
-                self.sessions.release(session);
-                self.close_player(owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
-                self.answer_claim(session, node, SessionOutcome::Transferred(saved));
+/// Handles the reply of the node that owns a session's player.
+pub(super) fn owner_answered<S: System>(core: &mut Core<S>, session: SessionToken, fate: SessionOutcome) {
+    match fate {
+        SessionOutcome::Transferred(saved) => resolve(core, session, Reconnect::TakenOver, Some(saved)),
+        SessionOutcome::Active => resolve(core, session, Reconnect::SecondTab, None),
+        SessionOutcome::Unknown => {
+            let deadline_ms = core.clock.now_ms() + RECONNECT_LOOKUP_MS;
+            let Some(pending) = core.sessions.pending.by_token.get_mut(&session) else { return };
+            // If the player has left the owner, the bus has its state by now.
+            (pending.awaiting, pending.deadline_ms) = (Awaiting::Bus, deadline_ms);
+            if let Some(cluster) = &mut core.cluster {
+                cluster.fetch_session(session);
             }
         }
     }
+}
 
-    /// Ends a pending reconnect with this outcome.
-    fn resolve(&mut self, session: SessionToken, outcome: Reconnect, saved: Option<SavedPlayer>) {
-        let Some(PendingReconnect { requester, presented, .. }) = self.reconnects.remove(session) else {
-            return;
-        };
-        match requester {
-            Requester::Client(handshake) => {
-                self.metrics.reconnects[outcome] += 1;
-                self.admit_handshake(
-                    &handshake,
-                    saved.map(|saved| ResumedSession { presented, saved }).as_ref(),
-                );
+/// Handles another node's request for a session whose player should be here.
+pub(super) fn release_to_node<S: System>(core: &mut Core<S>, session: SessionToken, requester: NodeId) {
+    match core.sessions.store.take(session, core.clock.now_ms()) {
+        Lookup::Active(owner) => ping_owner(core, Requester::Node(requester), session, owner),
+        Lookup::Disconnected(saved) => {
+            cluster::answer_claim(core, session, requester, SessionOutcome::Transferred(saved));
+        }
+        Lookup::TooSoon => cluster::answer_claim(core, session, requester, SessionOutcome::Active),
+        Lookup::Unknown => cluster::answer_claim(core, session, requester, SessionOutcome::Unknown),
+    }
+}
+
+/// Resolves the pending reconnects whose event has arrived or whose deadline has passed. Called once per tick.
+pub(super) fn poll_reconnects<S: System>(core: &mut Core<S>) {
+    if core.sessions.pending.by_token.is_empty() {
+        return;
+    }
+    let waiting: Vec<SessionToken> = core.sessions.pending.by_token.keys().copied().collect();
+    for session in waiting {
+        poll_reconnect(core, session);
+    }
+}
+
+fn poll_reconnect<S: System>(core: &mut Core<S>, session: SessionToken) {
+    let now_ms = core.clock.now_ms();
+    let Some(pending) = core.sessions.pending.by_token.get_mut(&session) else { return };
+    let is_over = now_ms >= pending.deadline_ms;
+    match &mut pending.awaiting {
+        &mut Awaiting::Frame { owner, before_ms } => match last_frame_ms(core, owner) {
+            Some(last_frame_ms) if last_frame_ms > before_ms => {
+                resolve(core, session, Reconnect::SecondTab, None);
             }
-            // A node's request only ever waits for a frame.
-            Requester::Node(node) => self.answer_claim(session, node, SessionOutcome::Active),
+            Some(_) if is_over => take_over_session(core, session, owner),
+            Some(_) => {}
+            // The connection has closed meanwhile.
+            None => take_over_session(core, session, owner),
+        },
+        Awaiting::Bus if is_over => resolve(core, session, Reconnect::Miss, None),
+        Awaiting::Owner { record, .. } if is_over => {
+            // The owner did not reply in time: fall back on the bus's entry.
+            let saved = record.saved;
+            resolve(core, session, Reconnect::Hit, Some(saved));
         }
-    }
-
-    /// Treats the session as in use: a client becomes a new player, and a node gets the reply `Active`.
-    fn resolve_in_use(&mut self, session: SessionToken, requester: Requester) {
-        match requester {
-            Requester::Client(handshake) => {
-                self.metrics.reconnects[Reconnect::SecondTab] += 1;
-                self.admit_handshake(&handshake, None);
+        Awaiting::Owner { retry_ms, .. } if retry_ms.is_some_and(|at_ms| now_ms >= at_ms) => {
+            *retry_ms = None;
+            if let Some(cluster) = &mut core.cluster {
+                cluster.fetch_session(session);
             }
-            Requester::Node(node) => self.answer_claim(session, node, SessionOutcome::Active),
+        }
+        Awaiting::Bus | Awaiting::Owner { .. } => {}
+    }
+}
+
+/// Gives the session to its requester, since the player's connection is silent or has closed.
+fn take_over_session<S: System>(core: &mut Core<S>, session: SessionToken, owner: Token) {
+    let Some(PendingReconnect { requester, presented, .. }) = core.sessions.pending.remove(session) else {
+        return;
+    };
+    match requester {
+        Requester::Client(handshake) => {
+            if !is_http(core, handshake.token) {
+                return;
+            }
+            let was_active = core.sessions.store.player(session).is_some();
+            close::close_player(core, owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
+            if core.connections.get(owner).is_some() {
+                core.gate.peer_addresses.replace(owner, handshake.token);
+            }
+            let (outcome, saved) = match core.sessions.store.take(presented, core.clock.now_ms()) {
+                Lookup::Disconnected(saved) if was_active => (Reconnect::TakenOver, Some(saved)),
+                Lookup::Disconnected(saved) => (Reconnect::Hit, Some(saved)),
+                Lookup::TooSoon => (Reconnect::TooSoon, None),
+                Lookup::Active(_) | Lookup::Unknown => (Reconnect::Miss, None),
+            };
+            core.metrics.reconnects[outcome] += 1;
+            http::admit_handshake(
+                core,
+                &handshake,
+                saved.map(|saved| ResumedSession { presented, saved }).as_ref(),
+            );
+        }
+        Requester::Node(node) => {
+            let Some(saved) = reconnect::saved_player(core, owner) else {
+                return release_to_node(core, session, node);
+            };
+            core.sessions.store.release(session);
+            close::close_player(core, owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
+            cluster::answer_claim(core, session, node, SessionOutcome::Transferred(saved));
         }
     }
+}
 
-    /// Whether this connection is still open and in the HTTP phase, so that it can become a player.
-    pub(super) fn is_http(&self, token: Token) -> bool {
-        self.table.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
-    }
-
-    /// Returns the arrival of this player's last frame, in milliseconds of the loop's clock; `None` if it is no longer a player.
-    fn last_frame_ms(&self, owner: Token) -> Option<u64> {
-        match &self.table.get(owner)?.phase {
-            Phase::Player { player, .. } => Some(player.last_frame_ms),
-            _ => None,
+/// Ends a pending reconnect with this outcome.
+fn resolve<S: System>(
+    core: &mut Core<S>,
+    session: SessionToken,
+    outcome: Reconnect,
+    saved: Option<SavedPlayer>,
+) {
+    let Some(PendingReconnect { requester, presented, .. }) = core.sessions.pending.remove(session) else {
+        return;
+    };
+    match requester {
+        Requester::Client(handshake) => {
+            core.metrics.reconnects[outcome] += 1;
+            http::admit_handshake(
+                core,
+                &handshake,
+                saved.map(|saved| ResumedSession { presented, saved }).as_ref(),
+            );
         }
+        // A node's request only ever waits for a frame.
+        Requester::Node(node) => cluster::answer_claim(core, session, node, SessionOutcome::Active),
     }
+}
 
-    /// Backdates a frame of the current millisecond by one millisecond, since the pong can only arrive later. Returns the arrival
-    /// of the last frame.
-    fn discount_current_ms(&mut self, owner: Token) -> u64 {
-        let before_ms = self.now_ms().saturating_sub(1);
-        if let Some(connection) = self.table.get_mut(owner)
-            && let Phase::Player { player, .. } = &mut connection.phase
-        {
-            player.last_frame_ms = player.last_frame_ms.min(before_ms);
-            return player.last_frame_ms;
+/// Treats the session as in use: a client becomes a new player, and a node gets the reply `Active`.
+fn resolve_in_use<S: System>(core: &mut Core<S>, session: SessionToken, requester: Requester) {
+    match requester {
+        Requester::Client(handshake) => {
+            core.metrics.reconnects[Reconnect::SecondTab] += 1;
+            http::admit_handshake(core, &handshake, None);
         }
-        before_ms
+        Requester::Node(node) => cluster::answer_claim(core, session, node, SessionOutcome::Active),
     }
+}
 
-    /// Pings a player's connection, unless it has a write backlog.
-    pub(super) fn ping_player(&mut self, token: Token) {
-        let now_ms = self.now_ms();
-        let Some(connection) = self.table.get_mut(token) else { return };
-        let Phase::Player { player, .. } = &mut connection.phase else { return };
-        player.last_ping_ms = now_ms;
-        // With a backlog, a ping would only add to it.
-        if connection.outbox.is_empty() {
-            player.websocket.ping(connection.outbox.bytes());
-            self.metrics.frames_out[FrameOut::Ping] += 1;
-            self.queue_write(token);
-        }
+/// Whether this connection is still open and in the HTTP phase, so that it can become a player.
+pub(super) fn is_http<S: System>(core: &Core<S>, token: Token) -> bool {
+    core.connections.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
+}
+
+/// Returns the arrival of this player's last frame, in milliseconds of the loop's clock; `None` if it is no longer a player.
+fn last_frame_ms<S: System>(core: &Core<S>, owner: Token) -> Option<u64> {
+    match &core.connections.get(owner)?.phase {
+        Phase::Player { player, .. } => Some(player.last_frame_ms),
+        _ => None,
+    }
+}
+
+/// Backdates a frame of the current millisecond by one millisecond, since the pong can only arrive later. Returns the arrival
+/// of the last frame.
+fn discount_current_ms<S: System>(core: &mut Core<S>, owner: Token) -> u64 {
+    let before_ms = core.clock.now_ms().saturating_sub(1);
+    if let Some(connection) = core.connections.get_mut(owner)
+        && let Phase::Player { player, .. } = &mut connection.phase
+    {
+        player.last_frame_ms = player.last_frame_ms.min(before_ms);
+        return player.last_frame_ms;
+    }
+    before_ms
+}
+
+/// Pings a player's connection, unless it has a write backlog.
+pub(super) fn ping_player<S: System>(core: &mut Core<S>, token: Token) {
+    let now_ms = core.clock.now_ms();
+    let Some(connection) = core.connections.get_mut(token) else { return };
+    let Phase::Player { player, .. } = &mut connection.phase else { return };
+    player.last_ping_ms = now_ms;
+    // With a backlog, a ping would only add to it.
+    if connection.outbox.is_empty() {
+        player.websocket.ping(connection.outbox.bytes());
+        core.metrics.frames_out[FrameOut::Ping] += 1;
+        player::queue_write(core, token);
     }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::Core;
-use super::system::System;
 use crate::wire::http::Date;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -31,13 +29,6 @@ impl WallClock {
             self.until_ns = now_ns + NS_PER_S - u64::from(since.subsec_nanos());
         }
         self.date
-    }
-}
-
-impl<S: System> Core<S> {
-    /// Returns the date for responses sent now.
-    pub(super) fn date(&mut self) -> Date {
-        self.wall_clock.date(self.now_ns, || self.system.unix_time())
     }
 }
 

@@ -10,12 +10,7 @@ use std::net::{IpAddr, Shutdown};
 use mio::net::TcpStream;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::server::core::connection::Connection;
 use crate::server::core::system::Socket;
-use crate::server::core::table::Entry;
-
-const _: () =
-    assert!(size_of::<Option<Entry<Connection<TcpSocket>>>>() == 64, "a connection fits a cache line");
 
 /// A connected, non-blocking socket.
 #[derive(Debug)]
