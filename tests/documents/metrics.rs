@@ -22,56 +22,94 @@ fn names(text: &str) -> BTreeSet<&str> {
     words.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
 }
 
-/// The Prometheus text of a server, and the keys of its JSON; members of `connections` and `cluster` have their path.
-fn exported() -> (String, Vec<String>) {
-    // An unreachable bus is enough: its metrics exist.
+/// The Prometheus text of a server, and its JSON. An unreachable bus is enough: its metrics exist.
+fn exported() -> (String, Json) {
     let server = Settings::new().set("CLUSTER_URL", "redis://127.0.0.1:1").start();
-    let json = server.metrics();
-    let keys =
-        json.as_object().expect("an object").iter().flat_map(|(key, value)| match (key.as_str(), value) {
-            ("connections" | "cluster", Json::Object(members)) => {
-                members.keys().map(|member| format!("{key}.{member}")).collect()
-            }
-            _ => vec![key.clone()],
-        });
-    let prometheus = get(server.address(), "/metrics/prometheus").text().to_owned();
-    (prometheus, keys.collect())
+    (get(server.address(), "/metrics/prometheus").text().to_owned(), server.metrics())
+}
+
+/// The values of a JSON object by key; members of `connections` and `cluster` by their path.
+fn by_key(json: &Json) -> Vec<(String, &Json)> {
+    let object = json.as_object().expect("an object").iter();
+    let values = object.flat_map(|(key, value)| match (key.as_str(), value) {
+        ("connections" | "cluster", Json::Object(members)) => {
+            members.iter().map(|(member, value)| (format!("{key}.{member}"), value)).collect()
+        }
+        _ => vec![(key.clone(), value)],
+    });
+    values.collect()
+}
+
+/// Units on the page, by a part of the JSON key or the Prometheus name; the first that fits.
+const UNITS: [(&str, &str); 7] = [
+    ("_ns", "ns in JSON, s"),
+    ("_ms", "ms in JSON, s"),
+    ("_seconds", "s"),
+    ("_hertz", "1/s"),
+    ("_per_second", "1/s"),
+    ("_ratio", "0 to 1"),
+    ("bytes", "bytes"),
+];
+
+/// The rows that the page must have, without backticks, up to the end of the help text. Both formats have the metrics in
+/// the same order.
+fn expected_rows(prometheus: &str, json: &Json) -> Vec<String> {
+    let families: Vec<&str> = prometheus.split("# HELP ").skip(1).collect();
+    let values = by_key(json);
+    assert_eq!(families.len(), values.len(), "{values:?}\n{prometheus}");
+    let rows = families.into_iter().zip(values).map(|(family, (key, value))| {
+        let (name, help) = family.lines().next().and_then(|line| line.split_once(' ')).expect("a help text");
+        let (_, kind) = family.lines().nth(1).and_then(|line| line.rsplit_once(' ')).expect("a type");
+        let help = help.trim_end_matches('.');
+        let label = family.split_once(&format!("\n{name}{{")).and_then(|(_, line)| line.split_once('='));
+        assert_eq!(value.is_number(), label.is_none() && kind != "histogram", "{key}: {value}");
+        let is_part = |part: &str| key.contains(part) || name.contains(part);
+        let unit = UNITS.into_iter().find(|(part, _)| is_part(part) || kind == "histogram");
+        let columns = match label.filter(|_| kind == "counter") {
+            Some((label, _)) => label.to_owned(),
+            None => format!("{kind} | {}", unit.map_or("", |(_, unit)| unit)),
+        };
+        format!("| {key} | {name} | {columns} | {help}")
+    });
+    rows.collect()
 }
 
 #[test]
-fn the_page_names_every_metric_and_no_other() {
-    let (prometheus, keys) = exported();
-    let types = prometheus.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+fn the_page_repeats_every_metric_and_no_other() {
+    let (prometheus, json) = exported();
+    let expected = expected_rows(&prometheus, &json);
     let page = text(PAGE);
-    let mut known = BTreeSet::new();
-    for (name, kind) in types {
-        let row = page.lines().find(|line| line.contains(&format!("| `{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("{PAGE} has no row for {name}"));
-        assert!(
-            row.contains(&format!("| {kind} |"))
-                || ["kind", "reason", "outcome"].iter().any(|label| row.contains(&format!("| `{label}` |"))),
-            "{row}"
-        );
-        known.insert(name);
+    let mut rows = Vec::new();
+    for table in page.split("\n## ") {
+        let first = rows.len();
+        for row in table.lines().filter(|line| line.contains("| `pixi_")) {
+            let row = row.replace('`', "");
+            let key = row.split_inclusive('|').take(2).collect::<String>();
+            let place = expected.iter().position(|start| start.starts_with(&key));
+            let place = place.unwrap_or_else(|| panic!("no server exports {row}"));
+            let rest = row.strip_prefix(&expected[place]);
+            assert!(
+                rest.is_some_and(|rest| rest.starts_with([';', ' '])),
+                "{row}\ndoes not start with\n{}",
+                expected[place]
+            );
+            rows.push(place);
+        }
+        assert!(rows[first..].is_sorted(), "the rows are not in the order of the server:\n{table}");
     }
-    for key in keys {
-        assert!(page.contains(&format!("\n| `{key}` |")), "{PAGE} has no row for the key {key}");
-    }
+    rows.sort_unstable();
+    assert_eq!(rows, (0..expected.len()).collect::<Vec<_>>(), "each of {expected:#?} has one row");
+}
+
+#[test]
+fn rules_and_pages_name_exported_metrics_only() {
+    let (prometheus, _) = exported();
+    let types = prometheus.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let known: BTreeSet<&str> = types.map(|(name, _)| name).collect();
     for path in [PAGE, ALERTS, DASHBOARD] {
         let text = text(path);
         let unknown: Vec<&str> = names(&text).difference(&known).copied().collect();
         assert!(unknown.is_empty(), "{path} names {unknown:?}, which no server exports");
-    }
-}
-
-#[test]
-fn the_page_repeats_the_help_of_every_metric() {
-    let (prometheus, _) = exported();
-    let page = text(PAGE);
-    for (name, help) in prometheus.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')) {
-        let row = page.lines().find(|line| line.contains(&format!("| `{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("{PAGE} has no row for {name}")).replace('`', "");
-        assert!(row.contains(help.trim_end_matches('.')), "{help}\nis not in\n{row}");
     }
 }
 

@@ -9,46 +9,6 @@ use crate::support::http::{get, get_with};
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, Settings, folder, wait_for};
 
-/// Keys whose values are numbers.
-const NUMBERS: [&str; 33] = [
-    "tick_rate_configured_hz",
-    "flush_interval_configured_ms",
-    "max_visible_configured",
-    "governor_level_max",
-    "players_max",
-    "static_bytes",
-    "players",
-    "tick_duration_ns",
-    "events_per_second",
-    "uptime_seconds",
-    "goroutines",
-    "tick_rate_hz",
-    "tick_p50_ns",
-    "tick_p99_ns",
-    "tick_max_ns",
-    "ticks_total",
-    "ticks_skipped_total",
-    "loop_busy_ratio",
-    "flush_interval_ms",
-    "max_visible",
-    "messages_in_total",
-    "messages_out_total",
-    "bytes_in_total",
-    "bytes_out_total",
-    "socket_reads_total",
-    "socket_writes_total",
-    "write_stalls_total",
-    "resident_bytes",
-    "cpu_ns_total",
-    "bandwidth_saved_ratio",
-    "rate_limited_total",
-    "worker_panics_total",
-    "log_lines_dropped_total",
-];
-
-/// Keys whose values are objects of numbers.
-const OBJECTS: [&str; 5] = ["frames_out", "protocol_errors", "connections", "refused", "closed"];
-
 /// A server that has acked three MOVEs of its only player.
 fn with_traffic() -> (Server, Client) {
     let server = Server::start();
@@ -58,19 +18,6 @@ fn with_traffic() -> (Server, Client) {
     }
     wait_for(&mut client, "the acks", Client::is_answered);
     (server, client)
-}
-
-#[test]
-fn the_json_has_every_key() {
-    let (server, _client) = with_traffic();
-    let metrics = server.metrics();
-    for key in NUMBERS {
-        assert!(metrics[key].is_number(), "{key} in {metrics}");
-    }
-    for key in OBJECTS {
-        let object = metrics[key].as_object().unwrap_or_else(|| panic!("{key} in {metrics}"));
-        assert!(!object.is_empty() && object.values().all(serde_json::Value::is_u64), "{key}: {object:?}");
-    }
 }
 
 #[test]
@@ -113,12 +60,6 @@ fn the_prometheus_format_parses() {
     for response in [by_path, by_header] {
         assert_eq!((response.status, response.header("content-type")), (200, Some(plain)));
         assert!((gauge(response.text(), "pixi_players") - 1.0).abs() < f64::EPSILON);
-        let families = parse_prometheus(response.text()).unwrap().families;
-        for key in NUMBERS.iter().filter(|key| key.ends_with("_total") && !key.contains("_ns")) {
-            let name = format!("pixi_{key}");
-            let family = families.get(&name).unwrap_or_else(|| panic!("no {name}"));
-            assert_eq!(family.family_type, PrometheusType::Counter, "{name}");
-        }
     }
 }
 

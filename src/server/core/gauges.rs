@@ -13,7 +13,7 @@ pub(super) fn gauges<S: System>(core: &Core<S>, pool: &Pool) -> Gauges {
     let rate_hz = u64::from(core.config.tick_rate_hz);
     Gauges {
         players: core.engine.players() as u64,
-        uptime_ms: core.clock.uptime_ms(),
+        uptime_seconds: core.clock.uptime_ms() / 1000,
         // The pool counts the loop's thread, and the log has one. The watchdog, store and bus threads are left out.
         threads: pool.threads() as u64 + 1,
         resident_bytes: usage.resident_bytes,
