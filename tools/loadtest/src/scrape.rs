@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use stage::http::exchange;
+use stage::http::{Response, get_from};
 
 use crate::options::Server;
 use crate::os::Clock;
@@ -71,48 +71,39 @@ struct Busy;
 
 /// Requests the metrics; `Ok(None)` if the response is not usable.
 fn request(address: SocketAddr, authority: &str) -> Result<Option<Json>, Busy> {
-    match fetch(address, authority) {
-        Some(answer) if answer.starts_with(b"HTTP/1.1 503") => Err(Busy),
-        answer => Ok(answer.and_then(|answer| parse(&answer))),
+    get_from(&[address], authority, "/metrics", Instant::now() + TIMEOUT)
+        .map_or(Ok(None), |answer| read(&answer))
+}
+
+fn read(answer: &Response) -> Result<Option<Json>, Busy> {
+    match answer.status {
+        200 => Ok(serde_json::from_str(&answer.body).ok()),
+        503 => Err(Busy),
+        _ => Ok(None),
     }
-}
-
-fn fetch(address: SocketAddr, authority: &str) -> Option<Vec<u8>> {
-    let request = format!(
-        "GET /metrics HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
-    );
-    let mut answer = Vec::new();
-    exchange(&[address], request.as_bytes(), Instant::now() + TIMEOUT, &mut answer).ok()?;
-    Some(answer)
-}
-
-/// Returns the JSON body of a response with status 200. The body ends with the connection.
-fn parse(answer: &[u8]) -> Option<Json> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.1 200").then(|| serde_json::from_str(body).ok())?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scrape(answer: &str) -> Option<Scrape> {
-        parse(answer.as_bytes()).map(|body| Scrape { at_ns: 0, body })
+    fn scrape(status: u16, body: &str) -> Option<Scrape> {
+        let body = read(&Response { status, body: body.to_owned() }).ok()?;
+        body.map(|body| Scrape { at_ns: 0, body })
     }
 
     #[test]
     fn numbers_and_their_growth_are_read_from_the_object() {
-        let earlier = scrape("HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"ticks_total\":100}").unwrap();
-        let later = scrape("HTTP/1.1 200 OK\r\n\r\n{\"ticks_total\":160,\"word\":\"x\"}").unwrap();
+        let earlier = scrape(200, r#"{"ticks_total":100}"#).unwrap();
+        let later = scrape(200, r#"{"ticks_total":160,"word":"x"}"#).unwrap();
         assert_eq!(later.growth(&earlier, "ticks_total"), Some(60.0));
         assert_eq!(later.growth(&earlier, "word"), None);
     }
 
     #[test]
     fn other_responses_are_ignored() {
-        for answer in ["", "HTTP/1.1 404 Not Found\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\nplayers 1"] {
-            assert!(scrape(answer).is_none(), "{answer}");
+        for (status, body) in [(404, "{}"), (503, "{}"), (200, "players 1")] {
+            assert!(scrape(status, body).is_none(), "{status} {body}");
         }
     }
 }
