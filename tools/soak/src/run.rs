@@ -182,7 +182,7 @@ impl<'a> Soak<'a> {
         run: &mut Run,
     ) -> Result<(), Failure> {
         let mut csv = File::create(csv)?;
-        writeln!(csv, "{}", Sample::HEADS)?;
+        writeln!(csv, "{}", Sample::heads())?;
         let started = Instant::now();
         let deadline = self.hostile_time() + LOAD_PATIENCE;
         loop {

@@ -35,46 +35,67 @@ pub struct Sample {
     pub own: Option<Own>,
 }
 
-/// Metrics of the server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Own {
+/// Declares the metrics of the server: fields, which are the columns, and JSON pointers. The counts of an object are summed.
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $field:ident = $pointer:literal,)+) => {
+        /// Metrics of the server.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Own {
+            $($(#[$doc])* pub $field: u64,)+
+        }
+
+        impl Own {
+            const HEADS: &'static [&'static str] = &[$(stringify!($field)),+];
+
+            fn of(metrics: &Json) -> Option<Own> {
+                Some(Own { $($field: count(metrics.pointer($pointer)?)?,)+ })
+            }
+
+            fn columns(&self) -> [u64; Own::HEADS.len()] {
+                [$(self.$field),+]
+            }
+        }
+    };
+}
+
+metrics! {
     /// Players.
-    pub players: u64,
+    players = "/players",
     /// Open sockets.
-    pub open: u64,
+    open = "/connections/open",
     /// Executed ticks.
-    pub ticks: u64,
+    ticks = "/ticks_total",
     /// Skipped ticks.
-    pub ticks_skipped: u64,
+    ticks_skipped = "/ticks_skipped_total",
     /// Busy time of the event loop, in nanoseconds.
-    pub busy_ns: u64,
+    busy_ns = "/loop_busy_ns_total",
     /// Level of the load governor.
-    pub governor_level: u64,
+    governor_level = "/governor_level",
     /// Players that have joined.
-    pub upgraded: u64,
+    upgraded = "/connections/upgraded_total",
     /// Closed connections of players, for all reasons.
-    pub closed: u64,
+    closed = "/closed",
     /// Players dropped because they made no read progress.
-    pub stalled: u64,
+    stalled = "/closed/stalled",
     /// Connections of players closed by a fault of the server.
-    pub internal_errors: u64,
+    internal_errors = "/closed/internal_error",
     /// Connections and requests refused.
-    pub refused: u64,
+    refused = "/refused",
     /// Protocol errors of clients.
-    pub protocol_errors: u64,
+    protocol_errors = "/protocol_errors",
     /// Messages over the rate limit.
-    pub rate_limited: u64,
+    rate_limited = "/rate_limited_total",
     /// Panics of workers.
-    pub worker_panics: u64,
+    worker_panics = "/worker_panics_total",
     /// Log lines dropped.
-    pub log_lines_dropped: u64,
+    log_lines_dropped = "/log_lines_dropped_total",
 }
 
 impl Sample {
-    /// Names of the columns of [`Sample::row`].
-    pub const HEADS: &'static str = "at_s,resident_bytes,descriptors,threads,waited_s,stolen_s,players,open,ticks,\
-        ticks_skipped,busy_ns,governor_level,upgraded,closed,stalled,internal_errors,refused,protocol_errors,rate_limited,\
-        worker_panics,log_lines_dropped";
+    /// Returns the names of the columns of [`Sample::row`].
+    pub fn heads() -> String {
+        format!("at_s,resident_bytes,descriptors,threads,waited_s,stolen_s,{}", Own::HEADS.join(","))
+    }
 
     /// Samples the process and requests the server's metrics. Returns `None` if the process has ended.
     pub fn take(pid: u32, server: SocketAddr, at_s: f64) -> Option<Sample> {
@@ -98,7 +119,7 @@ impl Sample {
             self.at_s, self.resident_bytes, self.descriptors, self.threads, self.waited_s, self.stolen_s
         );
         let own = self.own.as_ref().map(Own::columns);
-        for column in 0..Own::COLUMNS {
+        for column in 0..Own::HEADS.len() {
             row.push(',');
             row.extend(own.map(|own| own[column].to_string()));
         }
@@ -107,49 +128,6 @@ impl Sample {
 }
 
 impl Own {
-    const COLUMNS: usize = 15;
-
-    fn of(metrics: &Json) -> Option<Own> {
-        let number = |path: &str| metrics.pointer(path)?.as_u64();
-        Some(Own {
-            players: number("/players")?,
-            open: number("/connections/open")?,
-            ticks: number("/ticks_total")?,
-            ticks_skipped: number("/ticks_skipped_total")?,
-            busy_ns: number("/loop_busy_ns_total")?,
-            governor_level: number("/governor_level")?,
-            upgraded: number("/connections/upgraded_total")?,
-            closed: sum(metrics.get("closed")?)?,
-            stalled: number("/closed/stalled")?,
-            internal_errors: number("/closed/internal_error")?,
-            refused: sum(metrics.get("refused")?)?,
-            protocol_errors: sum(metrics.get("protocol_errors")?)?,
-            rate_limited: number("/rate_limited_total")?,
-            worker_panics: number("/worker_panics_total")?,
-            log_lines_dropped: number("/log_lines_dropped_total")?,
-        })
-    }
-
-    fn columns(&self) -> [u64; Own::COLUMNS] {
-        [
-            self.players,
-            self.open,
-            self.ticks,
-            self.ticks_skipped,
-            self.busy_ns,
-            self.governor_level,
-            self.upgraded,
-            self.closed,
-            self.stalled,
-            self.internal_errors,
-            self.refused,
-            self.protocol_errors,
-            self.rate_limited,
-            self.worker_panics,
-            self.log_lines_dropped,
-        ]
-    }
-
     /// Difference between joined players and the sum of present and closed ones; 0 if all counts are exact.
     pub fn unaccounted(&self) -> u64 {
         self.upgraded.abs_diff(self.players + self.closed)
@@ -161,8 +139,8 @@ pub fn descriptors(pid: u32) -> Option<u64> {
     fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as u64)
 }
 
-fn sum(object: &Json) -> Option<u64> {
-    object.as_object()?.values().map(Json::as_u64).sum()
+fn count(value: &Json) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_object()?.values().map(Json::as_u64).sum())
 }
 
 /// Returns the number after a word at the start of a line.
@@ -193,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_row_has_a_value_for_every_column() {
-        let columns = Sample::HEADS.split(',').count();
+        let columns = Sample::heads().split(',').count();
         let silent = Sample::default();
         assert_eq!(silent.row().split(',').count(), columns);
         let sample =
