@@ -247,10 +247,10 @@ impl<'a> Trial<'a> {
             Phase::Player(player) => {
                 connection.stream.extend_from_slice(bytes);
                 let (slot, websocket, limiter, deferred) = &mut **player;
-                let sender = InputState { slot: *slot, websocket, limiter, deferred };
+                let mut sender = InputState { slot: *slot, websocket, limiter, deferred };
                 let out = &mut connection.outbox;
                 let outcome =
-                    self.game.receive(sender, bytes, Arrival::at(self.now_ms), out, &mut self.metrics);
+                    sender.receive(&mut self.game, bytes, Arrival::at(self.now_ms), out, &mut self.metrics);
                 if outcome.closed.is_some() {
                     self.leave(index);
                 }
@@ -321,7 +321,7 @@ impl<'a> Trial<'a> {
             let mut sender = InputState { slot: *slot, websocket, limiter, deferred };
             if connection.outbox.len() < self.config.write_buffer_bytes {
                 let arrival = Arrival::at(self.now_ms);
-                self.game.apply_deferred(&mut sender, arrival, &mut connection.outbox, &mut self.metrics);
+                sender.apply_deferred(&mut self.game, arrival, &mut connection.outbox, &mut self.metrics);
             }
         }
     }

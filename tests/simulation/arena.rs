@@ -97,8 +97,8 @@ impl Arena {
         let frame = masked(BINARY, &message.to_bytes());
         player.bytes_in += frame.len() as u64;
         let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
-        let sender = player.input_state();
-        let outcome = self.engine.receive(sender, &frame, arrival, &mut replies, &mut self.metrics);
+        let mut sender = player.input_state();
+        let outcome = sender.receive(&mut self.engine, &frame, arrival, &mut replies, &mut self.metrics);
         assert_eq!(outcome.closed, None);
         if !replies.is_empty() {
             self.engine.piggyback(player.slot, true, &mut replies, &mut self.metrics);
@@ -127,7 +127,7 @@ impl Arena {
         let now_ms = self.now_ms();
         for player in &mut self.players {
             let (mut replies, arrival) = (Vec::new(), Arrival::at(now_ms));
-            self.engine.apply_deferred(&mut player.input_state(), arrival, &mut replies, &mut self.metrics);
+            player.input_state().apply_deferred(&mut self.engine, arrival, &mut replies, &mut self.metrics);
             player.receive(&replies, now_ms);
         }
         self.engine.step(1, &mut self.metrics);

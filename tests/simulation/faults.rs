@@ -2,7 +2,7 @@
 //! reordered, and nothing is written after a permanent error.
 
 use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::core::connection::{Connection, WriteFailed};
+use pixi_game_server::server::core::connection::{Connection, Readiness, WriteFailed};
 
 use super::random::Random;
 use super::shim::{FAULTS, Fault, Plan, Shim};
@@ -43,7 +43,7 @@ fn intended() -> Vec<u8> {
 /// Delivers pending readiness edges, like the event loop's dispatch.
 fn deliver_edges(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
     while connection.stream.is_writable_edge() {
-        connection.writable = true;
+        connection.note(Readiness { is_writable: true, ..Readiness::default() });
         connection.flush(NOW_MS, metrics)?;
     }
     Ok(())

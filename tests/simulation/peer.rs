@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
 use pixi_game_server::admission::rate::RateLimiter;
 use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::core::connection::{Connection, Phase, Player, ReadOutcome, WriteFailed};
+use pixi_game_server::server::core::connection::{
+    Connection, Phase, Player, ReadOutcome, Readiness, WriteFailed,
+};
 use pixi_game_server::server::core::deferred::Deferred;
 use pixi_game_server::server::core::engine::Engine;
 use pixi_game_server::wire::websocket::WebSocket;
@@ -248,16 +250,17 @@ impl Peer {
             self.connection.stream.incoming.extend(bytes);
         }
         let connection = &mut self.connection;
-        connection.writable |= connection.stream.is_writable_edge();
-        connection.readable |= connection.stream.is_readable_edge();
-        if connection.readable
+        let is_writable = connection.stream.is_writable_edge();
+        let is_readable = connection.stream.is_readable_edge();
+        connection.note(Readiness { is_readable, is_writable, has_ended: false });
+        if connection.is_readable()
             && !connection.wants_input(REPLIES_BYTES_MAX)
             && let Phase::Player { player, .. } = &mut connection.phase
         {
             player.limiter.leave_unread(now_ms);
         }
         let mut replies = Vec::new();
-        while connection.readable && connection.wants_input(REPLIES_BYTES_MAX) {
+        while connection.is_readable() && connection.wants_input(REPLIES_BYTES_MAX) {
             let mut scratch = [0; READ_BYTES];
             match connection.read(&mut scratch, metrics) {
                 ReadOutcome::Bytes(count) => {
@@ -327,14 +330,15 @@ fn take_in(
     engine: &mut Engine,
     metrics: &mut Metrics,
 ) {
+    let is_drained = !connection.is_readable();
     let Phase::Player { slot, player } = &mut connection.phase else {
         unreachable!("every peer is a player")
     };
     let is_first = replies.is_empty() && connection.outbox.is_empty();
     let out = if is_first { replies } else { connection.outbox.bytes() };
     let arrival = player.limiter.arrival(now_ms, now_ms);
-    player.limiter.note_read(arrival, !connection.readable);
-    let outcome = engine.receive(player.input_state(*slot), bytes, arrival, out, metrics);
+    player.limiter.note_read(arrival, is_drained);
+    let outcome = player.input_state(*slot).receive(engine, bytes, arrival, out, metrics);
     assert_eq!(outcome.closed, None, "a browser client is never disconnected");
 }
 

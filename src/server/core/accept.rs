@@ -9,9 +9,9 @@ use super::Core;
 use super::close;
 use super::connection::{Connection, ConnectionClass, Http, Phase};
 use super::displacement::Activity;
+use super::gate::Room;
 use super::http_budget::HttpSlice;
 use super::http_queue::Alternation;
-use super::peer_address;
 use super::peer_address::{PeerAddress, Rejection, TooManyRequests};
 use super::system::{Accepted, Listener, Socket, System};
 use super::table::Token;
@@ -153,11 +153,8 @@ fn accept_on_reserve_descriptor<S: System>(core: &mut Core<S>, listener: Listene
         Accepted::Connection(stream, peer) => {
             record_exhaustion(core, error);
             let admitted = check_new(core, stream, peer, listener);
-            if let Some((stream, peer_address)) = admitted
-                && let Some(token) =
-                    insert(core, stream, peer_address, listener, ConnectionClass::ReserveDescriptor)
-            {
-                core.gate.reserve_descriptors.lend(token, now_ms);
+            if let Some((stream, peer_address)) = admitted {
+                insert(core, stream, peer_address, listener, ConnectionClass::ReserveDescriptor, None);
             }
         }
         // Linux reports exhaustion even if the backlog is empty.
@@ -186,11 +183,10 @@ fn record_exhaustion<S: System>(core: &mut Core<S>, error: &io::Error) {
 
 fn admit<S: System>(core: &mut Core<S>, stream: S::Socket, peer: IpAddr, listener: Listener) {
     let Some((stream, peer_address)) = check_new(core, stream, peer, listener) else { return };
-    if listener == Listener::Admin {
-        return admit_admin(core, stream, peer_address);
-    }
+    let now_ms = core.clock.now_ms();
     let network = core.gate.peer_addresses.counted(&peer_address);
-    if !free_address_capacity(core, network) {
+    let room = core.gate.address_room(network, now_ms);
+    if make_room(core, room).is_none() {
         core.metrics.refused[Refused::AddressConnections] += 1;
         core.gate.peer_addresses.release(peer_address);
         let date = core.clock.date(|| core.system.unix_time());
@@ -198,28 +194,16 @@ fn admit<S: System>(core: &mut Core<S>, stream: S::Socket, peer: IpAddr, listene
             TooManyRequests::too_many_connections().write(answer, None, false, &date);
         });
     }
-    let Some(class) = free_capacity(core) else {
-        core.gate.peer_addresses.release(peer_address);
-        return reject_full(core, stream);
+    let room = match listener {
+        Listener::Public => core.gate.room(core.connections.table.len(), core.config.max_connections, now_ms),
+        Listener::Admin => core.gate.admin_room(now_ms),
     };
-    let Some(token) = insert(core, stream, peer_address, listener, class) else { return };
-    match class {
-        ConnectionClass::Regular => core.gate.http_connections.insert(token, network, core.clock.now_ms()),
-        _ => core.gate.monitoring_connections.insert(token, core.clock.now_ms()),
-    }
-}
-
-/// Admits a connection to the admin listener. These displace only each other.
-fn admit_admin<S: System>(core: &mut Core<S>, stream: S::Socket, peer_address: PeerAddress) {
-    let now_ms = core.clock.now_ms();
-    if core.gate.admin_connections.is_full() {
-        let Some((token, activity)) = core.gate.admin_connections.next_displaced(now_ms) else {
-            return reject_full(core, stream);
-        };
-        displace(core, token, activity);
-    }
-    if let Some(token) = insert(core, stream, peer_address, Listener::Admin, ConnectionClass::Regular) {
-        core.gate.admin_connections.insert(token, None, now_ms);
+    match make_room(core, room) {
+        Some(class) => insert(core, stream, peer_address, listener, class, network),
+        None => {
+            core.gate.peer_addresses.release(peer_address);
+            reject_full(core, stream);
+        }
     }
 }
 
@@ -239,44 +223,24 @@ pub(super) fn count_for_address<S: System>(
     token: Token,
     network: Option<Network>,
 ) -> bool {
-    let Some(network) = network else { return true };
-    let has_room = free_address_capacity(core, Some(network));
-    core.gate.http_connections.set_network(token, network);
+    let room = core.gate.address_room(network, core.clock.now_ms());
+    let has_room = make_room(core, room).is_some();
+    if let Some(network) = network {
+        core.gate.http_connections.set_network(token, network);
+    }
     has_room
 }
 
-/// Displaces a connection of an address that is at its limit. Returns `false` if none can be displaced.
-fn free_address_capacity<S: System>(core: &mut Core<S>, network: Option<Network>) -> bool {
-    let most = core.gate.peer_addresses.http_connections_max();
-    let Some(network) =
-        network.filter(|&network| most > 0 && core.gate.http_connections.count_of(network) >= most)
-    else {
-        return true;
-    };
-    let displaced = core.gate.http_connections.next_displaced_of(network, core.clock.now_ms());
-    displaced.map(|(token, activity)| displace(core, token, activity)).is_some()
-}
-
-/// Finds capacity for another connection: unused HTTP capacity, else that of a displaced connection, else
-/// that kept for monitoring. `None` if there is none.
-fn free_capacity<S: System>(core: &mut Core<S>) -> Option<ConnectionClass> {
-    let now_ms = core.clock.now_ms();
-    let connections = core.connections.table.len()
-        - core.gate.admin_connections.len()
-        - core.gate.reserve_descriptors.lent();
-    let connections_max = core.config.max_connections + core.gate.http_connections.capacity();
-    if !core.gate.http_connections.is_full() && connections < connections_max {
-        return Some(ConnectionClass::Regular);
+/// Closes the connection that is displaced, if there is one. Returns the class of the new connection; `None` without room.
+fn make_room<S: System>(core: &mut Core<S>, room: Room) -> Option<ConnectionClass> {
+    match room {
+        Room::Free(class) => Some(class),
+        Room::Displacing(token, activity, class) => {
+            displace(core, token, activity);
+            Some(class)
+        }
+        Room::None => None,
     }
-    if let Some((token, activity)) = core.gate.http_connections.next_displaced(now_ms) {
-        displace(core, token, activity);
-        return Some(ConnectionClass::Regular);
-    }
-    if core.gate.monitoring_connections.is_full() {
-        let token = core.gate.monitoring_connections.next_displaced(now_ms)?;
-        displace(core, token, Activity::ReadingHead);
-    }
-    Some(ConnectionClass::Monitoring)
 }
 
 fn displace<S: System>(core: &mut Core<S>, token: Token, activity: Activity) {
@@ -299,46 +263,52 @@ fn check_new<S: System>(
 ) -> Option<(S::Socket, PeerAddress)> {
     core.metrics.connections_accepted_total += 1;
     let result = match listener {
-        Listener::Public => peer_address::check_peer(core, &stream, peer),
+        Listener::Public => core.gate.peer_addresses.check_peer(&stream, peer, core.clock.now_ns()),
         Listener::Admin => Ok(PeerAddress::Unknown),
     };
     match result {
         Ok(peer_address) => Some((stream, peer_address)),
         Err(Rejection::Respond(refusal)) => {
+            core.metrics.refused[refusal.reason] += 1;
             let date = core.clock.date(|| core.system.unix_time());
             reject(stream, |answer| refusal.write(answer, None, false, &date));
             None
         }
-        Err(Rejection::Drop) => None,
+        Err(Rejection::Drop) => {
+            core.metrics.refused[Refused::ProxyHeader] += 1;
+            None
+        }
     }
 }
 
-/// Adds a connection to the table and registers it with the poll.
+/// Adds a connection to the table and to the gate, and registers it with the system.
 fn insert<S: System>(
     core: &mut Core<S>,
     mut stream: S::Socket,
     peer_address: PeerAddress,
     listener: Listener,
     class: ConnectionClass,
-) -> Option<Token> {
+    network: Option<Network>,
+) {
     let (now_ms, system) = (core.clock.now_ms(), &mut core.system);
     let time_ms =
         if class == ConnectionClass::Monitoring { RESERVE_DESCRIPTOR_TIMEOUT_MS } else { HTTP_TIMEOUT_MS };
     let inserted = core.connections.table.insert_with(|token| {
         system.register(&mut stream, token)?;
-        let connection = Connection::new(stream, now_ms + time_ms);
+        let mut connection = Connection::new(stream, now_ms + time_ms);
         let http = Http { accepted_ms: now_ms, ..Http::default() };
-        Ok::<_, io::Error>(Connection { listener, class, phase: Phase::Http(Box::new(http)), ..connection })
+        (connection.listener, connection.class) = (listener, class);
+        connection.phase = Phase::Http(Box::new(http));
+        Ok::<_, io::Error>(connection)
     });
     match inserted {
         Ok(token) => {
             core.gate.peer_addresses.insert(token, peer_address);
-            Some(token)
+            core.gate.insert(token, listener, class, network, now_ms);
         }
         Err(error) => {
             core.gate.peer_addresses.release(peer_address);
             log::warn!("connection dropped: registering it with the poll failed: {error}");
-            None
         }
     }
 }

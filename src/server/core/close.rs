@@ -79,7 +79,7 @@ pub(super) fn finish_close<S: System>(core: &mut Core<S>, token: Token) {
     if !*half_closed && connection.outbox.is_empty() {
         *half_closed = true;
         connection.deadline_ms = deadline_ms;
-        let is_done = connection.input_ended || connection.class != ConnectionClass::Regular;
+        let is_done = connection.has_ended() || connection.class != ConnectionClass::Regular;
         if connection.stream.shut_down_write().is_err() || is_done {
             disconnect(core, token);
         }
@@ -90,8 +90,7 @@ pub(super) fn finish_close<S: System>(core: &mut Core<S>, token: Token) {
 pub(super) fn handle_eof<S: System>(core: &mut Core<S>, token: Token) {
     let is_reconnecting = core.sessions.pending.contains(token);
     let Some(connection) = core.connections.get_mut(token) else { return };
-    connection.input_ended = true;
-    connection.readable = false;
+    connection.end_input();
     match connection.phase {
         // Requests that have arrived are answered first; the HTTP slice that finds none left closes the connection.
         Phase::Http(_) if !is_reconnecting => {}

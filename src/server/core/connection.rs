@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 
 use super::deferred::Deferred;
+use super::input::InputState;
 use super::outbox::Outbox;
 use super::system::Listener;
 use super::table::Entry;
@@ -17,7 +18,6 @@ use crate::wire::websocket::WebSocket;
 /// A connection from accept to reap. Everything that a write to a player needs fits one cache line; state that only messages need
 /// is boxed. With ten thousand connections every visit misses the cache, so the number of lines touched is the cost.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each flag is an independent fact about the socket")]
 pub struct Connection<S> {
     /// Non-blocking socket.
     pub stream: S,
@@ -25,14 +25,8 @@ pub struct Connection<S> {
     pub phase: Phase,
     /// Bytes not yet written to the socket.
     pub outbox: Outbox,
-    /// The socket may be readable; cleared by a short read or `WouldBlock`.
-    pub readable: bool,
-    /// The socket may be writable; cleared by `WouldBlock`.
-    pub writable: bool,
-    /// The peer has shut down its side, or the socket failed; a read shows which.
-    pub hung_up: bool,
-    /// A read has returned the end of the input.
-    pub input_ended: bool,
+    input: Input,
+    output: Output,
     /// In the event loop's write queue.
     pub is_write_queued: bool,
     /// In the event loop's read queue (WebSocket) or in the HTTP queue.
@@ -46,6 +40,39 @@ pub struct Connection<S> {
 }
 
 const _: () = assert!(size_of::<Option<Entry<Connection<i32>>>>() == 64, "a connection fits a cache line");
+
+/// The socket's input side. Readiness is edge-triggered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    /// Nothing to read until the next readiness.
+    Drained,
+    /// Bytes may wait.
+    Readable,
+    /// Bytes may wait, and then the end of the input or an error: the peer has shut down its side, or the socket failed.
+    Ending,
+    /// A read has returned the end.
+    Ended,
+}
+
+/// The socket's output side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// The socket takes bytes.
+    Ready,
+    /// The socket is full until the next readiness.
+    Full,
+}
+
+/// What a poll reports of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readiness {
+    /// Bytes, the end of the input, or an error can be read.
+    pub is_readable: bool,
+    /// The socket takes bytes.
+    pub is_writable: bool,
+    /// The peer has shut down its side, or the socket failed.
+    pub has_ended: bool,
+}
 
 /// The limit against which a connection counts. It also restricts the connection's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +159,16 @@ pub struct Player {
 }
 
 impl Player {
+    /// Borrows the parts that input processing needs.
+    pub fn input_state(&mut self, slot: u32) -> InputState<'_> {
+        InputState {
+            slot,
+            websocket: &mut self.websocket,
+            limiter: &mut self.limiter,
+            deferred: &mut self.deferred,
+        }
+    }
+
     /// Prefetches the cache lines that every message needs.
     pub fn prefetch(&self) {
         prefetch(&self.last_frame_ms);
@@ -165,10 +202,8 @@ impl<S: Read + Write> Connection<S> {
             stream,
             phase: Phase::Http(Box::default()),
             outbox: Outbox::default(),
-            readable: false,
-            writable: true,
-            hung_up: false,
-            input_ended: false,
+            input: Input::Drained,
+            output: Output::Ready,
             is_write_queued: false,
             is_queued: false,
             listener: Listener::Public,
@@ -180,6 +215,46 @@ impl<S: Read + Write> Connection<S> {
     /// Whether the connection has been upgraded: a player, or a former player that is closing.
     pub fn is_websocket(&self) -> bool {
         matches!(self.phase, Phase::Player { .. } | Phase::Closing { was_player: true, .. })
+    }
+
+    /// Records what a poll reports.
+    pub fn note(&mut self, readiness: Readiness) {
+        if readiness.is_writable {
+            self.output = Output::Ready;
+        }
+        self.input = match self.input {
+            Input::Ended => Input::Ended,
+            _ if readiness.has_ended => Input::Ending,
+            Input::Drained if readiness.is_readable => Input::Readable,
+            input => input,
+        };
+    }
+
+    /// Whether a read may return something.
+    pub fn is_readable(&self) -> bool {
+        matches!(self.input, Input::Readable | Input::Ending)
+    }
+
+    /// Whether a read has returned the end of the input.
+    pub fn has_ended(&self) -> bool {
+        self.input == Input::Ended
+    }
+
+    /// Whether the socket takes bytes.
+    pub fn is_writable(&self) -> bool {
+        self.output == Output::Ready
+    }
+
+    /// Records that a read returned the end of the input.
+    pub fn end_input(&mut self) {
+        self.input = Input::Ended;
+    }
+
+    /// Makes the next read return the end of the input again, if it has been returned before.
+    pub fn repeat_end(&mut self) {
+        if self.has_ended() {
+            self.input = Input::Ending;
+        }
     }
 
     /// Whether to read from the connection now. A player with `replies_max` bytes of backlog is not read, which bounds its
@@ -194,7 +269,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Reads once, and updates `readable`.
+    /// Reads once, and records whether more may wait.
     pub fn read(&mut self, buffer: &mut [u8], metrics: &mut Metrics) -> ReadOutcome {
         loop {
             metrics.socket_reads_total += 1;
@@ -202,14 +277,16 @@ impl<S: Read + Write> Connection<S> {
                 Ok(0) => ReadOutcome::End,
                 Ok(count) => {
                     metrics.bytes_in_total += count as u64;
-                    // A short read drains the socket, except after a hang-up: data and FIN that arrive in one edge cause no
-                    // second event, so the end must still be read.
-                    self.readable = count == buffer.len() || self.hung_up;
+                    // A short read drains the socket, but not a socket that is ending: data and FIN that arrive in one edge
+                    // cause no second event, so the end must still be read.
+                    if count < buffer.len() && self.input == Input::Readable {
+                        self.input = Input::Drained;
+                    }
                     ReadOutcome::Bytes(count)
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.readable = false;
+                    self.input = Input::Drained;
                     ReadOutcome::Empty
                 }
                 Err(_) => ReadOutcome::Failed,
@@ -219,7 +296,7 @@ impl<S: Read + Write> Connection<S> {
 
     /// Whether a write would go directly to the socket.
     pub fn is_write_ready(&self) -> bool {
-        self.writable && self.outbox.is_empty()
+        self.is_writable() && self.outbox.is_empty()
     }
 
     /// Writes these bytes after the outbox; bytes that the socket does not take go to the outbox. Empty input is ignored: the
@@ -236,7 +313,9 @@ impl<S: Read + Write> Connection<S> {
             return Ok(());
         }
         let taken = write_to(&mut self.stream, bytes, metrics)?;
-        self.writable = taken.is_some();
+        if taken.is_none() {
+            self.output = Output::Full;
+        }
         if taken == Some(bytes.len()) {
             return Ok(());
         }
@@ -255,7 +334,7 @@ impl<S: Read + Write> Connection<S> {
         metrics: &mut Metrics,
     ) -> Result<usize, WriteFailed> {
         let mut written = 0;
-        while written < most && self.writable && !self.outbox.is_empty() {
+        while written < most && self.is_writable() && !self.outbox.is_empty() {
             let chunk = self.outbox.next_chunk();
             let chunk = &chunk[..chunk.len().min(most - written)];
             match write_to(&mut self.stream, chunk, metrics)? {
@@ -263,7 +342,7 @@ impl<S: Read + Write> Connection<S> {
                     self.outbox.advance(taken);
                     written += taken;
                 }
-                None => self.writable = false,
+                None => self.output = Output::Full,
             }
         }
         self.outbox.note_stall(now_ms);
@@ -275,10 +354,10 @@ impl<S: Read + Write> Connection<S> {
     /// # Errors
     /// Returns [`WriteFailed`] if the connection must be dropped.
     pub fn flush(&mut self, now_ms: u64, metrics: &mut Metrics) -> Result<(), WriteFailed> {
-        while self.writable && !self.outbox.is_empty() {
+        while self.is_writable() && !self.outbox.is_empty() {
             match write_to(&mut self.stream, self.outbox.next_chunk(), metrics)? {
                 Some(taken) => self.outbox.advance(taken),
-                None => self.writable = false,
+                None => self.output = Output::Full,
             }
         }
         self.outbox.note_stall(now_ms);

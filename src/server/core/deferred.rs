@@ -12,12 +12,9 @@ use super::table::Token;
 
 use super::Core;
 use super::connection::Phase;
-use super::engine::Engine;
-use super::input::InputState;
 use super::system::System;
 use crate::admission::rate::Arrival;
 use crate::limits::DEFERRED_PER_TICK;
-use crate::ops::metrics::Metrics;
 use crate::wire::message::ClientMessage;
 
 /// Messages of one player that wait for its rate limiter: at most one of each kind. Allocates only while a message waits.
@@ -44,6 +41,18 @@ impl Deferred {
             | ClientMessage::Viewport { .. } => true,
             ClientMessage::Join | ClientMessage::Leave => false,
         }
+    }
+
+    /// Removes and returns the first message.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(super) fn take_first(&mut self) -> ClientMessage {
+        let message = self.messages.remove(0);
+        if self.messages.is_empty() {
+            self.messages = Vec::new();
+        }
+        message
     }
 
     /// Defers a message, in place of an earlier one of its kind. Returns whether there was one: one of the two then counts as
@@ -75,27 +84,6 @@ impl Deferred {
     }
 }
 
-impl Engine {
-    /// Applies deferred messages as far as the rate limiter allows. Acks are appended to `out`.
-    pub fn apply_deferred(
-        &mut self,
-        state: &mut InputState<'_>,
-        arrival: Arrival,
-        out: &mut Vec<u8>,
-        metrics: &mut Metrics,
-    ) {
-        let limit = self.rate_limit();
-        while !state.deferred.is_empty() && state.limiter.accept_late(limit, arrival) {
-            let message = state.deferred.messages.remove(0);
-            let close = self.handle_message(state.slot, message, out, metrics);
-            debug_assert!(close.is_none(), "LEAVE is never deferred");
-        }
-        if state.deferred.is_empty() {
-            state.deferred.messages = Vec::new();
-        }
-    }
-}
-
 /// Queues a player with deferred messages, once.
 pub(super) fn queue_deferred<S: System>(core: &mut Core<S>, token: Token) {
     if let Some(connection) = core.connections.get_mut(token)
@@ -118,7 +106,7 @@ pub(super) fn apply_deferred<S: System>(core: &mut Core<S>) {
         player.deferred.is_queued = false;
         if takes_replies {
             player::reply(core, token, |engine, slot, player, out, metrics| {
-                engine.apply_deferred(&mut player.input_state(slot), arrival, out, metrics);
+                player.input_state(slot).apply_deferred(engine, arrival, out, metrics);
             });
         }
         queue_deferred(core, token);

@@ -117,9 +117,10 @@ fn answer_malformed<S: System>(core: &mut Core<S>, token: Token, error: HttpErro
 
 fn answer<S: System>(core: &mut Core<S>, token: Token, request: &Request, pool: &Pool) -> RequestOutcome {
     core.metrics.http_requests_total += 1;
-    if let Err(refusal) = peer_address::check_request_rate(core, token, request) {
+    let now_ns = core.clock.now_ns();
+    if let Err(refusal) = core.gate.peer_addresses.check_request_rate(token, request, now_ns) {
         // The next request on a proxy's connection may come from another client.
-        let keep_alive = request.keep_alive && peer_address::is_proxied(core, token);
+        let keep_alive = request.keep_alive && core.gate.peer_addresses.is_proxied(token);
         return refuse_address(core, token, Some(request), &refusal, keep_alive);
     }
     let Some(connection) = core.connections.get(token) else { return RequestOutcome::Close };
@@ -246,7 +247,9 @@ fn answer_upgrade<S: System>(core: &mut Core<S>, token: Token, request: &Request
     if let Some((reason, line)) = refusal_reason(core, owner.is_some()) {
         return refuse(core, token, reason, line);
     }
-    if let Err(refusal) = peer_address::check_upgrade(core, token, request, owner.is_some()) {
+    let (now_ns, addresses) = (core.clock.now_ns(), &mut core.gate.peer_addresses);
+    let checked = addresses.check_upgrade(token, request, owner.is_some(), now_ns, &mut core.metrics);
+    if let Err(refusal) = checked {
         return refuse_address(core, token, Some(request), &refusal, false);
     }
     let handshake = Handshake { token, port, key, is_https };
@@ -275,7 +278,7 @@ pub(super) fn admit_handshake<S: System>(
         let refused = if core.gate.peer_addresses.promote(token) {
             refusal_reason(core, false).map(|(reason, line)| refuse(core, token, reason, line))
         } else {
-            let refusal = peer_address::too_many_connections(core);
+            let refusal = TooManyRequests::too_many_connections();
             Some(refuse_address(core, token, None, &refusal, false))
         };
         if refused.is_none() {
@@ -330,6 +333,7 @@ fn refuse_address<S: System>(
     refusal: &TooManyRequests,
     keep_alive: bool,
 ) -> RequestOutcome {
+    core.metrics.refused[refusal.reason] += 1;
     let date = core.clock.date(|| core.system.unix_time());
     if let Some(connection) = core.connections.get_mut(token) {
         refusal.write(connection.outbox.bytes(), request, keep_alive, &date);
@@ -373,7 +377,7 @@ fn upgrade_to_player<S: System>(
         unreachable!("only HTTP connections are upgraded")
     };
     // If the end of the peer's input was already read, another read reports it again.
-    connection.readable |= connection.input_ended;
+    connection.repeat_end();
     let out = connection.outbox.bytes();
     let set_cookie =
         session_token.map(|session_token| session_token.set_cookie(port, &core.config.cookie_path, is_https));

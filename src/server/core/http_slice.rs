@@ -119,7 +119,7 @@ fn read_http<S: System>(core: &mut Core<S>, token: Token) -> bool {
     let now_ms = core.clock.now_ms();
     let Some(connection) = core.connections.table.get_mut(token) else { return false };
     if connection.is_websocket()
-        || !connection.readable
+        || !connection.is_readable()
         || !connection.wants_input(core.config.write_buffer_bytes)
     {
         return false;
@@ -151,7 +151,7 @@ fn finish_half_closed<S: System>(core: &mut Core<S>, token: Token, answered: boo
     let Some(connection) = core.connections.get(token) else { return };
     let Phase::Http(http) = &connection.phase else { return };
     let may_hold_more = answered && !http.head.is_empty();
-    if connection.input_ended && connection.outbox.is_empty() && !may_hold_more {
+    if connection.has_ended() && connection.outbox.is_empty() && !may_hold_more {
         close::disconnect(core, token);
     }
 }
@@ -172,12 +172,12 @@ fn update_activity<S: System>(core: &mut Core<S>, token: Token, took: bool, answ
         Phase::Player { .. } | Phase::Dead => return,
     };
     let has_more = match &connection.phase {
-        _ if is_answering => connection.writable,
+        _ if is_answering => connection.is_writable(),
         Phase::Http(http) => {
             let wants_input = connection.wants_input(core.config.write_buffer_bytes);
-            connection.readable && wants_input || answered && !http.head.is_empty()
+            connection.is_readable() && wants_input || answered && !http.head.is_empty()
         }
-        _ => connection.readable,
+        _ => connection.is_readable(),
     };
     let connections = match connection.listener {
         Listener::Admin => &mut core.gate.admin_connections,

@@ -25,56 +25,55 @@ pub struct InputState<'a> {
 pub struct InputOutcome {
     /// At least one complete frame arrived.
     pub received_frame: bool,
-    /// Messages are deferred: the caller calls [`Engine::apply_deferred`] until none is left.
+    /// Messages are deferred: the caller calls [`InputState::apply_deferred`] until none is left.
     pub has_deferred: bool,
     /// Why the connection closes; its close frame has been appended already.
     pub closed: Option<Closed>,
 }
 
-impl Engine {
-    /// Processes bytes from a player. Replies, including a close frame, are appended to `out`.
+impl InputState<'_> {
+    /// Processes bytes from the player. Replies, including a close frame, are appended to `out`.
     pub fn receive(
         &mut self,
-        state: InputState<'_>,
+        engine: &mut Engine,
         bytes: &[u8],
         arrival: Arrival,
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
     ) -> InputOutcome {
-        let mut state = state;
         let mut received_frame = false;
         let mut input = bytes;
-        let limit = self.rate_limit();
-        let close = if state.limiter.check_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
+        let limit = engine.rate_limit();
+        let close = if self.limiter.check_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
             // The bytes of a flood are not decoded.
             Some(close_for_flood(metrics))
         } else {
             loop {
-                if !state.deferred.is_empty() {
+                if !self.deferred.is_empty() {
                     // Deferred messages are older than the rest of the input.
-                    self.apply_deferred(&mut state, arrival, out, metrics);
+                    self.apply_deferred(engine, arrival, out, metrics);
                 }
                 let answered = out.len();
-                match state.websocket.next_event(&mut input, out) {
+                match self.websocket.next_event(&mut input, out) {
                     Ok(Some(event)) => {
                         received_frame = true;
                         let verdict = match event {
                             Event::Close => Verdict::Accept,
-                            _ => state.limiter.check(limit, arrival),
+                            _ => self.limiter.check(limit, arrival),
                         };
                         if verdict == Verdict::Drop
                             && let Event::Message(message) = event
                             && Deferred::accepts(message)
                         {
                             metrics.messages_in_total += 1;
-                            metrics.rate_limited_total += u64::from(state.deferred.replace(message));
+                            metrics.rate_limited_total += u64::from(self.deferred.replace(message));
                             continue;
                         }
                         if event == Event::Ping && verdict != Verdict::Accept {
                             // The framing has already appended the pong: remove it.
                             out.truncate(answered);
                         }
-                        let close = self.handle_event(state.slot, &event, verdict, out, metrics);
+                        let close = engine.handle_event(self.slot, &event, verdict, out, metrics);
                         if close.is_some() {
                             break close;
                         }
@@ -85,10 +84,26 @@ impl Engine {
             }
         };
         if let Some(CloseRequest { close: Some((code, reason)), .. }) = close {
-            state.websocket.close(code, reason, out);
+            self.websocket.close(code, reason, out);
             metrics.frames_out[FrameOut::Close] += 1;
         }
-        let has_deferred = close.is_none() && !state.deferred.is_empty();
+        let has_deferred = close.is_none() && !self.deferred.is_empty();
         InputOutcome { received_frame, has_deferred, closed: close.map(|close| close.reason) }
+    }
+
+    /// Applies deferred messages as far as the rate limiter allows. Acks are appended to `out`.
+    pub fn apply_deferred(
+        &mut self,
+        engine: &mut Engine,
+        arrival: Arrival,
+        out: &mut Vec<u8>,
+        metrics: &mut Metrics,
+    ) {
+        let limit = engine.rate_limit();
+        while !self.deferred.is_empty() && self.limiter.accept_late(limit, arrival) {
+            let message = self.deferred.take_first();
+            let close = engine.handle_message(self.slot, message, out, metrics);
+            debug_assert!(close.is_none(), "LEAVE is never deferred");
+        }
     }
 }

@@ -79,6 +79,7 @@ use crate::sessions::Sessions;
 use capacity::Capacity;
 use clock::Clock;
 use cluster::Cluster;
+pub use connection::Readiness;
 use connection::{Phase, ReadOutcome};
 use connections::Connections;
 use engine::Engine;
@@ -94,17 +95,6 @@ use system::{Listener, System};
 use table::Token;
 use takeover::PendingReconnects;
 use tick::Schedule;
-
-/// What a poll reports of a connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Readiness {
-    /// Bytes, the end of the input, or an error can be read.
-    pub is_readable: bool,
-    /// The socket takes bytes.
-    pub is_writable: bool,
-    /// The peer has shut down its side, or the socket failed.
-    pub has_ended: bool,
-}
 
 /// The server, apart from the operating system. Each field below the first three owns one subject and its invariants. The flows
 /// that cross subjects are functions of their modules: they ask the owners, and perform what these decide.
@@ -252,10 +242,8 @@ impl<S: System> Core<S> {
     /// Records the readiness of a connection, which is edge-triggered, and reads or queues it.
     pub fn connection_ready(&mut self, token: Token, readiness: Readiness) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let Readiness { is_readable, is_writable, has_ended } = readiness;
-        connection.writable |= is_writable;
-        connection.readable |= is_readable;
-        connection.hung_up |= has_ended;
+        let Readiness { is_readable, is_writable, .. } = readiness;
+        connection.note(readiness);
         if !connection.is_websocket() {
             // A socket is writable right after the accept; that means no work while the outbox is empty.
             if is_readable || !connection.outbox.is_empty() {
@@ -282,8 +270,8 @@ impl<S: System> Core<S> {
     fn read(&mut self, token: Token) {
         let not_ready_ms = self.clock.not_ready_ms();
         let Some(connection) = self.connections.table.get_mut(token) else { return };
-        if !connection.readable || !connection.wants_input(self.config.write_buffer_bytes) {
-            if let (true, Phase::Player { player, .. }) = (connection.readable, &mut connection.phase) {
+        if !connection.is_readable() || !connection.wants_input(self.config.write_buffer_bytes) {
+            if let (true, Phase::Player { player, .. }) = (connection.is_readable(), &mut connection.phase) {
                 player.limiter.leave_unread(not_ready_ms);
             }
             return;
@@ -296,7 +284,7 @@ impl<S: System> Core<S> {
         let mut scratch = std::mem::take(&mut self.connections.scratch);
         match connection.read(&mut scratch[..READ_BUDGET_BYTES], &mut self.metrics) {
             ReadOutcome::Bytes(count) => {
-                if connection.readable {
+                if connection.is_readable() {
                     self.connections.queue_read(token);
                 }
                 // Ignored unless the connection is a player: input to a closing connection is discarded.

@@ -30,7 +30,7 @@ use crate::admission::{Client, Network};
 use crate::config::{
     Config, HTTP_CONNS_PER_IP_DEFAULT, HTTP_RATE_DEFAULT, IP_CONN_RATE_DEFAULT, MAX_CONNS_PER_IP_DEFAULT,
 };
-use crate::ops::metrics::Refused;
+use crate::ops::metrics::{Metrics, Refused};
 use crate::wire::forwarded::{forwarded, forwarded_is_https, proto_is_https, x_forwarded_for};
 use crate::wire::http::{Date, Method, Request, Response, Status};
 use crate::wire::proxy_protocol::{Parsed, parse};
@@ -116,7 +116,7 @@ impl PeerAddresses {
         }
         let charged = self.requests.charge(Network::of(client.address), self.http_rate, now_ns);
         charged.map_err(|RateExceeded { retry_after_s }| {
-            TooManyRequests::new("too many requests from your address\n", retry_after_s)
+            TooManyRequests::new(Refused::RequestRate, "too many requests from your address\n", retry_after_s)
         })
     }
 
@@ -204,6 +204,106 @@ impl PeerAddresses {
             (Some(by_old), Some(by_rfc)) => by_old.filter(|_| by_old == by_rfc),
         }
     }
+
+    /// Checks a new connection by the address of its peer.
+    pub(super) fn check_peer(
+        &mut self,
+        socket: &impl Socket,
+        peer: IpAddr,
+        now_ns: u64,
+    ) -> Result<PeerAddress, Rejection> {
+        let peer = peer.to_canonical();
+        let is_trusted = self.trusted.contains(peer);
+        if self.proxy_protocol {
+            let may_report = is_trusted || is_this_machine(socket, peer);
+            return if may_report {
+                Ok(PeerAddress::AwaitingHeader { peer, is_trusted })
+            } else {
+                Err(Rejection::Drop)
+            };
+        }
+        if is_trusted {
+            return Ok(PeerAddress::Proxy(peer));
+        }
+        self.charge_connection(Client::known(peer), now_ns).map_err(Rejection::Respond)
+    }
+
+    /// Counts a connection as a request of its address, since a connection without requests costs as much.
+    fn charge_connection(&mut self, client: Client, now_ns: u64) -> Result<PeerAddress, TooManyRequests> {
+        self.charge(client, now_ns).map(|()| PeerAddress::HttpClient(client))
+    }
+
+    /// Counts a request for its client's address. Requests of the trusted proxy itself are not counted.
+    pub(super) fn check_request_rate(
+        &mut self,
+        token: Token,
+        request: &Request,
+        now_ns: u64,
+    ) -> Result<(), TooManyRequests> {
+        let client = match self.by_index.get(index_of(token)) {
+            Some(&PeerAddress::HttpClient(client)) => client,
+            Some(&PeerAddress::Proxy(proxy)) => match self.client_of(proxy, request) {
+                Some(client) if client == proxy => return Ok(()),
+                Some(client) => Client::known(client),
+                None => Client::behind(proxy),
+            },
+            _ => return Ok(()),
+        };
+        self.charge(client, now_ns)
+    }
+
+    /// Whether the peer of a connection is a trusted proxy.
+    pub(super) fn is_proxied(&self, token: Token) -> bool {
+        matches!(self.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
+    }
+
+    /// Counts an upgrade for its client's address; behind a trusted proxy, the address that the proxy reports. An
+    /// upgrade above the limit is refused unless it may take over a connection.
+    pub(super) fn check_upgrade(
+        &mut self,
+        token: Token,
+        request: &Request,
+        may_take_over: bool,
+        now_ns: u64,
+        metrics: &mut Metrics,
+    ) -> Result<(), TooManyRequests> {
+        let client = match self.by_index.get(index_of(token)) {
+            Some(&PeerAddress::HttpClient(client)) => client,
+            Some(&PeerAddress::Proxy(proxy)) => self.client_of(proxy, request).map_or_else(
+                || {
+                    metrics.forwarding_unclear_total += 1;
+                    Client::behind(proxy)
+                },
+                Client::known,
+            ),
+            _ => return Ok(()),
+        };
+        let peer_address = self.admit_upgrade(client, may_take_over, now_ns)?;
+        self.insert(token, peer_address);
+        Ok(())
+    }
+
+    /// Counts a connection for its address. A connection above the limit may be admitted as a takeover.
+    fn admit_upgrade(
+        &mut self,
+        client: Client,
+        may_take_over: bool,
+        now_ns: u64,
+    ) -> Result<PeerAddress, TooManyRequests> {
+        let admitted = match self.limiter.admit(client, now_ns) {
+            Err(Refusal::TooManyConnections) if may_take_over => {
+                self.limiter.admit_takeover(client, now_ns).map(PeerAddress::Takeover)
+            }
+            admitted => admitted.map(PeerAddress::Player),
+        };
+        admitted.map_err(|refusal| match refusal {
+            Refusal::TooManyConnections => TooManyRequests::too_many_connections(),
+            Refusal::RateExceeded { retry_after_s } => {
+                let line = "too many connections from your address\n";
+                TooManyRequests::new(Refused::AddressRate, line, retry_after_s)
+            }
+        })
+    }
 }
 
 fn limits_of(config: &Config) -> AddressLimits {
@@ -228,18 +328,20 @@ fn http_rate_of(config: &Config) -> Rate {
 
 /// The 429 response to a connection or request over the limits of its address.
 pub(super) struct TooManyRequests {
+    /// The limit.
+    pub reason: Refused,
     line: &'static str,
     retry_after_s: String,
 }
 
 impl TooManyRequests {
-    fn new(line: &'static str, retry_after_s: u64) -> Self {
-        Self { line, retry_after_s: retry_after_s.to_string() }
+    fn new(reason: Refused, line: &'static str, retry_after_s: u64) -> Self {
+        Self { reason, line, retry_after_s: retry_after_s.to_string() }
     }
 
     /// The address has too many connections.
     pub(super) fn too_many_connections() -> Self {
-        Self::new("too many connections from your address\n", TOO_MANY_RETRY_S)
+        Self::new(Refused::AddressConnections, "too many connections from your address\n", TOO_MANY_RETRY_S)
     }
 
     /// Appends the response. `request` is the request it answers, if one was read: a response to HEAD has no
@@ -261,54 +363,6 @@ pub(super) enum Rejection {
     Respond(TooManyRequests),
     /// The peer is not allowed to send a PROXY header: close without a response.
     Drop,
-}
-
-/// Checks a new connection by the address of its peer.
-pub(super) fn check_peer<S: System>(
-    core: &mut Core<S>,
-    stream: &impl Socket,
-    peer: IpAddr,
-) -> Result<PeerAddress, Rejection> {
-    let peer = peer.to_canonical();
-    let is_trusted = core.gate.peer_addresses.trusted.contains(peer);
-    if core.gate.peer_addresses.proxy_protocol {
-        if is_trusted || is_this_machine(stream, peer) {
-            return Ok(PeerAddress::AwaitingHeader { peer, is_trusted });
-        }
-        core.metrics.refused[Refused::ProxyHeader] += 1;
-        return Err(Rejection::Drop);
-    }
-    if is_trusted {
-        return Ok(PeerAddress::Proxy(peer));
-    }
-    charge_connection(core, Client::known(peer)).map_err(Rejection::Respond)
-}
-
-/// Counts a connection as a request of its address, since a connection without requests costs as much.
-fn charge_connection<S: System>(core: &mut Core<S>, client: Client) -> Result<PeerAddress, TooManyRequests> {
-    let charged = core.gate.peer_addresses.charge(client, core.clock.now_ns());
-    core.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
-    charged.map(|()| PeerAddress::HttpClient(client))
-}
-
-/// Counts a request for its client's address. Requests of the trusted proxy itself are not counted.
-pub(super) fn check_request_rate<S: System>(
-    core: &mut Core<S>,
-    token: Token,
-    request: &Request,
-) -> Result<(), TooManyRequests> {
-    let client = match core.gate.peer_addresses.by_index.get(index_of(token)) {
-        Some(&PeerAddress::HttpClient(client)) => client,
-        Some(&PeerAddress::Proxy(proxy)) => match core.gate.peer_addresses.client_of(proxy, request) {
-            Some(client) if client == proxy => return Ok(()),
-            Some(client) => Client::known(client),
-            None => Client::behind(proxy),
-        },
-        _ => return Ok(()),
-    };
-    let charged = core.gate.peer_addresses.charge(client, core.clock.now_ns());
-    core.metrics.refused[Refused::RequestRate] += u64::from(charged.is_err());
-    charged
 }
 
 /// Consumes the PROXY header at the start of a connection that must have one. Returns whether the bytes
@@ -336,7 +390,9 @@ pub(super) fn take_proxy_header<S: System>(core: &mut Core<S>, token: Token) -> 
             return false;
         }
     };
-    let peer_address = charge_connection(core, Client::known(address)).and_then(|peer_address| {
+    let now_ns = core.clock.now_ns();
+    let charged = core.gate.peer_addresses.charge_connection(Client::known(address), now_ns);
+    let peer_address = charged.and_then(|peer_address| {
         let counted = core.gate.peer_addresses.counted(&peer_address);
         if accept::count_for_address(core, token, counted) {
             Ok(peer_address)
@@ -350,6 +406,7 @@ pub(super) fn take_proxy_header<S: System>(core: &mut Core<S>, token: Token) -> 
             true
         }
         Err(answer) => {
+            core.metrics.refused[answer.reason] += 1;
             let date = core.clock.date(|| core.system.unix_time());
             if let Some(connection) = core.connections.get_mut(token) {
                 answer.write(connection.outbox.bytes(), None, false, &date);
@@ -358,69 +415,6 @@ pub(super) fn take_proxy_header<S: System>(core: &mut Core<S>, token: Token) -> 
             false
         }
     }
-}
-
-/// Whether the peer of a connection is a trusted proxy.
-pub(super) fn is_proxied<S: System>(core: &Core<S>, token: Token) -> bool {
-    matches!(core.gate.peer_addresses.by_index.get(index_of(token)), Some(PeerAddress::Proxy(_)))
-}
-
-/// Counts an upgrade for its client's address; behind a trusted proxy, the address that the proxy reports. An
-/// upgrade above the limit is refused unless it may take over a connection.
-pub(super) fn check_upgrade<S: System>(
-    core: &mut Core<S>,
-    token: Token,
-    request: &Request,
-    may_take_over: bool,
-) -> Result<(), TooManyRequests> {
-    let client = match core.gate.peer_addresses.by_index.get(index_of(token)) {
-        Some(&PeerAddress::HttpClient(client)) => client,
-        Some(&PeerAddress::Proxy(proxy)) => core.gate.peer_addresses.client_of(proxy, request).map_or_else(
-            || {
-                core.metrics.forwarding_unclear_total += 1;
-                Client::behind(proxy)
-            },
-            Client::known,
-        ),
-        _ => return Ok(()),
-    };
-    let peer_address = admit_upgrade(core, client, may_take_over)?;
-    core.gate.peer_addresses.insert(token, peer_address);
-    Ok(())
-}
-
-/// Counts a refusal for too many connections and returns its response.
-pub(super) fn too_many_connections<S: System>(core: &mut Core<S>) -> TooManyRequests {
-    core.metrics.refused[Refused::AddressConnections] += 1;
-    TooManyRequests::too_many_connections()
-}
-
-/// Counts a connection for its address. A connection above the limit may be admitted as a takeover.
-fn admit_upgrade<S: System>(
-    core: &mut Core<S>,
-    client: Client,
-    may_take_over: bool,
-) -> Result<PeerAddress, TooManyRequests> {
-    let (limiter, now_ns) = (&mut core.gate.peer_addresses.limiter, core.clock.now_ns());
-    let admitted = match limiter.admit(client, now_ns) {
-        Err(Refusal::TooManyConnections) if may_take_over => {
-            limiter.admit_takeover(client, now_ns).map(PeerAddress::Takeover)
-        }
-        admitted => admitted.map(PeerAddress::Player),
-    };
-    admitted.map_err(|refusal| {
-        let (reason, answer) = match refusal {
-            Refusal::TooManyConnections => {
-                (Refused::AddressConnections, TooManyRequests::too_many_connections())
-            }
-            Refusal::RateExceeded { retry_after_s } => {
-                let line = "too many connections from your address\n";
-                (Refused::AddressRate, TooManyRequests::new(line, retry_after_s))
-            }
-        };
-        core.metrics.refused[reason] += 1;
-        answer
-    })
 }
 
 /// Whether the peer runs on this machine.

@@ -8,32 +8,19 @@ use super::table::Token;
 use super::Core;
 use super::connection::Player;
 use super::engine::Engine;
-use super::input::InputState;
 use super::system::System;
 use crate::ops::metrics::Metrics;
-
-impl Player {
-    /// Borrows the parts that input processing needs.
-    pub fn input_state(&mut self, slot: u32) -> InputState<'_> {
-        InputState {
-            slot,
-            websocket: &mut self.websocket,
-            limiter: &mut self.limiter,
-            deferred: &mut self.deferred,
-        }
-    }
-}
 
 /// Processes the bytes of one read from a player, and closes its connection if they require it.
 pub(super) fn receive_from_player<S: System>(core: &mut Core<S>, token: Token, bytes: &[u8]) {
     let (now_ms, uptime_ms, not_ready_ms) =
         (core.clock.now_ms(), core.clock.uptime_ms(), core.clock.not_ready_ms());
     let Some(connection) = core.connections.get(token) else { return };
-    let is_read_to_the_end = !connection.readable;
+    let is_read_to_the_end = !connection.is_readable();
     let outcome = reply(core, token, |engine, slot, player, out, metrics| {
         let arrival = player.limiter.arrival(not_ready_ms, uptime_ms);
         player.limiter.note_read(arrival, is_read_to_the_end);
-        let outcome = engine.receive(player.input_state(slot), bytes, arrival, out, metrics);
+        let outcome = player.input_state(slot).receive(engine, bytes, arrival, out, metrics);
         if outcome.received_frame {
             player.last_frame_ms = now_ms;
         }

@@ -136,7 +136,7 @@ fn after_write<S: System>(core: &mut Core<S>, token: Token) {
         return close::finish_close(core, token);
     }
     // Reading was paused while the connection had too many unsent replies.
-    if connection.readable {
+    if connection.is_readable() {
         core.connections.queue_read(token);
     }
 }

@@ -85,8 +85,8 @@ impl Page {
             limiter: &mut self.limiter,
             deferred: &mut self.deferred,
         };
-        game.apply_deferred(&mut sender, Arrival::at(now_ms), &mut self.downstream, metrics);
-        let outcome = game.receive(sender, &sent, Arrival::at(now_ms), &mut self.downstream, metrics);
+        sender.apply_deferred(game, Arrival::at(now_ms), &mut self.downstream, metrics);
+        let outcome = sender.receive(game, &sent, Arrival::at(now_ms), &mut self.downstream, metrics);
         assert_eq!(outcome.closed, None, "a stall is no reason to be closed");
         let received = std::mem::take(&mut self.downstream);
         let mut rest = received.as_slice();

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::admission::rate::RateLimiter;
 use crate::config::Config;
+use crate::ops::metrics::Metrics;
 use crate::ops::metrics::{Closed, FrameOut};
+use crate::server::core::engine::Engine;
+use crate::server::core::input::InputState;
 use crate::wire::message::{Facing, Move, Vector};
 use crate::wire::websocket::WebSocket;
 
@@ -87,8 +90,8 @@ impl Player {
     /// Sends one message. Returns why the connection closed, if it did.
     fn send(&mut self, payload: &[u8], now_ms: u64) -> Option<Closed> {
         let frame = [&[0x82, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
-        let (game, sender, out, metrics) = self.parts();
-        game.receive(sender, &frame, Arrival::at(now_ms), out, metrics).closed
+        let (game, mut sender, out, metrics) = self.parts();
+        sender.receive(game, &frame, Arrival::at(now_ms), out, metrics).closed
     }
 
     fn send_move(&mut self, sequence: u32, now_ms: u64) -> Option<Closed> {
@@ -97,7 +100,7 @@ impl Player {
 
     fn tick(&mut self, now_ms: u64) {
         let (game, mut sender, out, metrics) = self.parts();
-        game.apply_deferred(&mut sender, Arrival::at(now_ms), out, metrics);
+        sender.apply_deferred(game, Arrival::at(now_ms), out, metrics);
     }
 
     /// Returns the sequence numbers of the acks so far.
@@ -142,8 +145,8 @@ fn a_dropped_ping_does_not_remove_an_ack() {
     }
     // The limiter allows one message: the deferred MOVE, not the ping that arrived after it.
     let ping = [0x89, 0x80, 0, 0, 0, 0];
-    let (game, sender, out, metrics) = player.parts();
-    game.receive(sender, &ping, Arrival::at(TICK_MS + 1), out, metrics);
+    let (game, mut sender, out, metrics) = player.parts();
+    sender.receive(game, &ping, Arrival::at(TICK_MS + 1), out, metrics);
     assert_eq!(player.acks().last(), Some(&61));
     assert_eq!(player.metrics.rate_limited_total, 1, "the ping");
 }
