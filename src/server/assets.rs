@@ -173,6 +173,16 @@ impl Assets {
         let Some(path) = decode_path(percent_encoded_path) else { return false };
         path.strip_prefix('/').is_some_and(|path| self.by_path.contains_key(&format!("{path}/index.html")))
     }
+
+    /// Adds a file under one of its names.
+    fn insert(&mut self, key: String, identity: FileIdentity, content: Content) {
+        let asset = Asset::of(&key, Arc::clone(&content.body), content.etag.clone());
+        self.by_path.insert(key, asset.modified_at(identity.modified.0));
+        let bytes = content.body.len() as u64;
+        if self.contents.insert(identity, content).is_none() {
+            self.bytes += bytes;
+        }
+    }
 }
 
 impl Asset {

@@ -186,3 +186,25 @@ fn documents_name_existing_symbols() {
     }
     assert!(checked > 60, "{checked} symbols");
 }
+
+/// The types that the patterns `struct NAME` and `enum NAME` declare in this code.
+fn declared(code: &str) -> BTreeSet<String> {
+    ["struct ", "enum "].iter().flat_map(|keyword| followers(code, keyword)).collect()
+}
+
+#[test]
+fn a_type_of_the_server_has_its_methods_in_its_own_file() {
+    let mut checked = 0;
+    for (path, text) in sources("src/server") {
+        let code = product(&text);
+        let types = declared(&code);
+        for line in code.lines().filter(|line| line.starts_with("impl") && !line.contains(" for ")) {
+            let name = line.trim_start_matches("impl").trim_start();
+            let name = if name.starts_with('<') { name.split_once("> ").expect("generics").1 } else { name };
+            let name = name.split(['<', ' ']).next().expect("a name");
+            assert!(types.contains(name), "{}: the methods of {name} belong to its own file", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked} blocks");
+}

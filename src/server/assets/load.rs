@@ -34,7 +34,7 @@ pub(super) struct FileIdentity {
     pub(super) bytes: u64,
     /// Modification time of the content and change time of the inode, each in seconds and nanoseconds.
     /// Programs can set back the modification time, but not the change time.
-    modified: (i64, i64),
+    pub(super) modified: (i64, i64),
     changed: (i64, i64),
 }
 
@@ -53,8 +53,8 @@ impl FileIdentity {
 /// The bytes of a file, shared by all its names.
 #[derive(Debug, Clone)]
 pub(super) struct Content {
-    body: Arc<[u8]>,
-    etag: String,
+    pub(super) body: Arc<[u8]>,
+    pub(super) etag: String,
 }
 
 /// Reads every regular file below `dir` that is not in `previous`.
@@ -119,17 +119,6 @@ fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
     }
     encoded::attach(&mut assets.by_path);
     Ok(assets)
-}
-
-impl Assets {
-    fn insert(&mut self, key: String, identity: FileIdentity, content: Content) {
-        let asset = Asset::of(&key, Arc::clone(&content.body), content.etag.clone());
-        self.by_path.insert(key, asset.modified_at(identity.modified.0));
-        let bytes = content.body.len() as u64;
-        if self.contents.insert(identity, content).is_none() {
-            self.bytes += bytes;
-        }
-    }
 }
 
 /// Why a file was not read.
