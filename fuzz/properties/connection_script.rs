@@ -125,7 +125,7 @@ impl<'a> Trial<'a> {
     fn new(pool: Pool, script_cut: usize) -> Self {
         let config = Config { spawn_seed: Some(1), ..Config::default() };
         Self {
-            game: Engine::new(&config, 0),
+            game: Engine::new(&config, 0, 0),
             config,
             metrics: Metrics::default(),
             pool,

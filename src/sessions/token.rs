@@ -10,7 +10,7 @@ const COOKIE_PREFIX: &str = "pixi_resume_";
 const DIGITS: usize = 32;
 
 /// A bearer token for one session. It is never logged or displayed; `Debug` omits the value.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionToken(u128);
 
 impl SessionToken {

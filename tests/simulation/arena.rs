@@ -54,7 +54,7 @@ impl Arena {
     pub fn run(config: &Config, test: impl FnOnce(&mut Arena, &mut Pool)) {
         thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 1, 64).expect("threads");
-            let engine = Engine::new(config, 0);
+            let engine = Engine::new(config, 0, 0);
             let mut arena = Arena { engine, metrics: Metrics::default(), players: Vec::new(), tick: 0 };
             test(&mut arena, &mut pool);
         });

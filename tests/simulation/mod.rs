@@ -73,7 +73,7 @@ impl Simulation {
         config.max_visible = [6, 20, 128][random.below(3) as usize].min(PLAYERS_MAX);
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
-        let engine = Engine::new(&config, 0);
+        let engine = Engine::new(&config, 0, 0);
         Self {
             seed,
             random,

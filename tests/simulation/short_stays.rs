@@ -34,7 +34,7 @@ struct Observed {
 
 impl Observed {
     fn new(flush_interval_ms: u32, updates_hz: u32, piggybacks: bool) -> Self {
-        let (mut engine, mut metrics) = (Engine::new(&Config::default(), 0), Metrics::default());
+        let (mut engine, mut metrics) = (Engine::new(&Config::default(), 0, 0), Metrics::default());
         engine.set_quality(flush_interval_ms, updates_hz, 128);
         let mut received = Vec::new();
         let slot = engine.join(None, &mut received, &mut metrics);

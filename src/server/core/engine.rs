@@ -41,8 +41,9 @@ pub struct CloseRequest {
 }
 
 impl Engine {
-    /// Creates an empty world with this configuration, at this time in nanoseconds.
-    pub fn new(config: &Config, now_ns: u64) -> Self {
+    /// Creates an empty world with this configuration, at this time in nanoseconds. `seed` determines the spawn positions unless
+    /// the configuration does.
+    pub fn new(config: &Config, now_ns: u64, seed: u64) -> Self {
         let pace = Pace::new(config.tick_rate_hz, config.player_speed);
         let rules = Rules {
             width: config.world_width,
@@ -55,7 +56,7 @@ impl Engine {
             },
             pace,
             attack_ticks: pace.ticks(config.attack_duration_ms),
-            seed: config.spawn_seed.unwrap_or_else(random_seed),
+            seed: config.spawn_seed.unwrap_or(seed),
         };
         let settings = Settings::new(
             pace,
@@ -383,10 +384,4 @@ fn count_frames(metrics: &mut Metrics, frames: &FrameCounts) {
         metrics.frames_out[kind] += count;
         metrics.messages_out_total += count;
     }
-}
-
-/// Returns an unpredictable seed: the standard library seeds its hashers from the operating system.
-fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }

@@ -43,11 +43,11 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub fn new(config: &Config, capacity: Capacity) -> Self {
+    pub fn new(config: &Config, capacity: Capacity, seed: u64) -> Self {
         Self {
             listeners: Listeners::new(config.admin_addr.is_some()),
             reserve_descriptors: ReserveDescriptors::new(),
-            peer_addresses: PeerAddresses::new(config),
+            peer_addresses: PeerAddresses::new(config, seed),
             http_connections: HttpConnections::new(capacity.regular_http()),
             monitoring_connections: MonitoringConnections::new(capacity.monitoring()),
             admin_connections: HttpConnections::new(ADMIN_CONNECTIONS_MAX),
@@ -127,7 +127,7 @@ mod tests {
     /// A gate with room for two regular connections and one for monitoring.
     fn small_gate() -> Gate {
         let capacity = Capacity { players: PLAYERS_MAX, http: 3 };
-        let mut gate = Gate::new(&Config::default(), capacity);
+        let mut gate = Gate::new(&Config::default(), capacity, 0);
         gate.http_connections.set_capacity(2);
         gate.monitoring_connections.set_capacity(1);
         gate

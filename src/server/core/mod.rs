@@ -128,7 +128,7 @@ impl<S: System> Core<S> {
         let reload = Reload::new(config.clone());
         config.max_connections = capacity.players;
         let now_ns = system.monotonic_ns();
-        let mut gate = Gate::new(&config, capacity);
+        let mut gate = Gate::new(&config, capacity, system.random_seed());
         gate.reserve_descriptors.refill(0, || system.hold_descriptor());
         let mut metrics = Metrics::default();
         metrics.sample(now_ns);
@@ -143,7 +143,7 @@ impl<S: System> Core<S> {
             site: Site::new(assets, config.admin_addr.is_some(), now_ns),
             sessions: PlayerSessions { store: sessions, pending: PendingReconnects::default() },
             cluster,
-            engine: Engine::new(&config, now_ns),
+            engine: Engine::new(&config, now_ns, system.random_seed()),
             lifecycle: Lifecycle { draining: None, reload, report, tick_counter: TickCounter::default() },
             config,
             system,

@@ -12,7 +12,6 @@
 //! may send a header without an address (`UNKNOWN`): the server's own health check needs no proxy.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
 use super::accept;
@@ -78,13 +77,13 @@ pub(super) struct PeerAddresses {
 }
 
 impl PeerAddresses {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, seed: u64) -> Self {
         Self {
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
             proxy_protocol: config.proxy_protocol,
-            limiter: AddressLimiter::new(limits_of(config), RandomState::new().hash_one(0)),
+            limiter: AddressLimiter::new(limits_of(config), seed),
             http_rate: http_rate_of(config),
-            requests: Buckets::new(RandomState::new().hash_one(1)),
+            requests: Buckets::new(seed),
             http_conns_per_ip: config.http_conns_per_ip,
             by_index: Vec::new(),
             tls: HashSet::new(),

@@ -80,6 +80,9 @@ pub trait System: Debug {
     /// Returns the time since 1970; a clock before 1970 reads as 1970.
     fn unix_time(&self) -> Duration;
 
+    /// Returns an unpredictable number, to seed hashes and spawn positions.
+    fn random_seed(&mut self) -> u64;
+
     /// Generates a random session token; `None` if the system provides no random numbers.
     fn draw_token(&mut self) -> Option<SessionToken>;
 

@@ -7,7 +7,7 @@
 //! At most one handshake waits per session. A newer one replaces it and keeps its deadline; the replaced one becomes a new
 //! player immediately.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::close;
 use super::cluster;
@@ -70,7 +70,7 @@ struct PendingReconnect {
 /// [`RECONNECTS_PENDING_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct PendingReconnects {
-    by_token: HashMap<SessionToken, PendingReconnect>,
+    by_token: BTreeMap<SessionToken, PendingReconnect>,
     /// The connections of this node's pending handshakes.
     tokens: HashSet<Token>,
 }

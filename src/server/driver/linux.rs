@@ -1,6 +1,7 @@
 //! The operating system as the core sees it: `epoll` by mio, clocks, descriptors and files.
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +53,11 @@ impl System for Linux {
 
     fn unix_time(&self) -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn random_seed(&mut self) -> u64 {
+        // The standard library seeds its hashers from the operating system, and can't fail.
+        RandomState::new().hash_one(0)
     }
 
     fn draw_token(&mut self) -> Option<SessionToken> {

@@ -131,7 +131,7 @@ fn distance_by_watcher(game: &Engine, page: &Page, watcher: &Page) -> f64 {
 /// Plays page A with one stall, and asserts that the page and then the watcher agree in time.
 fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
     let case = format!("a stall of {stall_ms} ms from {stall_from_ms} ms");
-    let (mut game, mut metrics) = (Engine::new(&config(), 0), Metrics::default());
+    let (mut game, mut metrics) = (Engine::new(&config(), 0, 0), Metrics::default());
     let mut watcher = Page::join(&mut game, &mut metrics);
     let mut page = Page::join(&mut game, &mut metrics);
     let (mut answered, mut watched_from_ms) = (0, None);

@@ -64,7 +64,7 @@ const TICK_MS: u64 = 16;
 
 impl Player {
     fn join() -> Self {
-        let (mut game, mut metrics) = (Engine::new(&Config::default(), 0), Metrics::default());
+        let (mut game, mut metrics) = (Engine::new(&Config::default(), 0, 0), Metrics::default());
         let slot = game.join(None, &mut Vec::new(), &mut metrics);
         Self {
             game,
