@@ -1,18 +1,20 @@
 //! WebSocket framing over memory: tungstenite reads from a byte slice and writes to a buffer, without a socket.
 //!
 //! A [`WebSocket`] is one connection after the upgrade. The caller passes received bytes and takes [`Event`]s one
-//! at a time; pongs and close replies are appended to the caller's buffer. `frame_check` validates all headers
-//! before tungstenite sees them.
+//! at a time; pongs and close replies are appended to the caller's buffer.
 //!
-//! Nearly all frames are complete, unfragmented messages that arrive while no earlier frame is pending. They
-//! are unmasked here: tungstenite's state, its buffer and the buffer's reference count are six cold cache lines
-//! per connection.
+//! `frame_check` validates headers and passes one frame at a time, so tungstenite holds no bytes between frames.
+//! Nearly all frames are unfragmented messages that arrive whole. `frame_check` unmasks them itself: tungstenite's
+//! state, its buffer and the buffer's reference count are six cold cache lines per connection.
+//!
+//! A close frame reaches tungstenite as a pong: tungstenite rejects the registered code 1014, and does not report
+//! why it rejects a close frame. [`WebSocket`] reads the payload, and tungstenite sends the reply.
 
 mod frame_check;
 
 use std::io::{self, Read, Write};
 
-use tungstenite::error::{CapacityError, Error};
+use tungstenite::error::Error;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -21,15 +23,13 @@ use tungstenite::{Bytes, Message};
 use super::message::{ClientMessage, DecodeError, decode};
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::prefetch::prefetch;
-use frame_check::{BAD_GATEWAY, FrameCheck};
+use frame_check::{CLOSE, FrameCheck, OPCODE, PONG};
 
 /// One connection's framing state.
 #[derive(Debug)]
 pub struct WebSocket {
     context: WebSocketContext,
     check: FrameCheck,
-    /// `context` may hold bytes that have not produced an event yet.
-    is_context_busy: bool,
 }
 
 /// An event decoded from the peer's bytes.
@@ -104,11 +104,7 @@ impl WebSocket {
             .max_write_buffer_size(usize::MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(CONTROL_PAYLOAD_BYTES_MAX));
-        Self {
-            context: WebSocketContext::new(Role::Server, Some(config)),
-            check: FrameCheck::new(),
-            is_context_busy: false,
-        }
+        Self { context: WebSocketContext::new(Role::Server, Some(config)), check: FrameCheck::new() }
     }
 
     /// Returns the next event and advances `input` past the consumed bytes. Returns `None` when all bytes are
@@ -117,44 +113,30 @@ impl WebSocket {
     /// # Errors
     /// [`Failure`] when the peer violated the framing; the connection must then be closed.
     pub fn next_event(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Failure> {
-        if !self.is_context_busy {
-            if input.is_empty() {
-                return Ok(None);
-            }
-            if let Some(message) = self.check.take_unfragmented(input) {
-                return Ok(Some(event_of(message.payload())));
-            }
+        if input.is_empty() {
+            return Ok(None);
         }
-        self.is_context_busy = true;
+        if let Some(payload) = self.check.take_unfragmented(input) {
+            return Ok(Some(event_of(&payload)));
+        }
         let mut memory = MemoryStream { input, out, check: &mut self.check };
         match self.context.read(&mut memory) {
             Ok(Message::Binary(payload)) => Ok(Some(event_of(&payload))),
-            Ok(Message::Text(_)) => Err(Failure::Text),
-            // `FrameCheck` refuses text earlier: this is the reason of a close frame.
-            Err(Error::Utf8(_)) => Err(Failure::InvalidReason),
             Ok(Message::Ping(_)) => {
                 // tungstenite queues the pong until the next call, which may come only with the peer's next
                 // bytes. So flush now.
                 let _ = self.context.flush(&mut memory);
                 Ok(Some(Event::Ping))
             }
-            Ok(Message::Pong(_)) => Ok(Some(Event::Pong)),
-            Ok(Message::Close(frame)) => {
-                let reply_at = memory.out.len();
-                // Writes the reply. The error only reports the end of the connection, as `Event::Close` does.
-                let _ = self.context.flush(&mut memory);
-                if frame.is_some() && self.check.close_code() == BAD_GATEWAY {
-                    restore_bad_gateway(&mut out[reply_at..]);
-                }
+            Ok(Message::Pong(payload)) if self.check.is_closed() => {
+                self.send_close(reply_to_close(&payload)?, out);
                 Ok(Some(Event::Close))
             }
-            Ok(Message::Frame(_)) => Ok(None),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.is_context_busy = !self.check.is_between_frames();
-                self.check.failure().map_or(Ok(None), Err)
-            }
-            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Err(Failure::TooLong),
-            Err(_) => Err(Failure::Framing),
+            Ok(Message::Pong(_)) => Ok(Some(Event::Pong)),
+            Err(Error::Io(_)) => self.check.failure().map_or(Ok(None), Err),
+            Err(Error::Capacity(_)) => Err(Failure::TooLong),
+            // `FrameCheck` refuses all other violations, and text, earlier.
+            Ok(_) | Err(_) => Err(Failure::Framing),
         }
     }
 
@@ -172,25 +154,28 @@ impl WebSocket {
 
     /// Appends a close frame, after which nothing may be sent. Does nothing if one was sent before.
     pub fn close(&mut self, code: Code, reason: &'static str, out: &mut Vec<u8>) {
-        let frame = CloseFrame { code: CloseCode::from(code as u16), reason: reason.into() };
+        self.send_close(Some(CloseFrame { code: CloseCode::from(code as u16), reason: reason.into() }), out);
+    }
+
+    fn send_close(&mut self, frame: Option<CloseFrame>, out: &mut Vec<u8>) {
         let mut memory = MemoryStream { input: &mut &[][..], out, check: &mut self.check };
-        // `MemoryStream` accepts every byte; the call fails only if a close was sent before.
-        let _ = self.context.close(&mut memory, Some(frame));
+        // `MemoryStream` accepts every byte, and a second close sends nothing.
+        let _ = self.context.close(&mut memory, frame);
     }
 }
 
-/// Code passed to tungstenite in place of [`BAD_GATEWAY`], which it rejects as invalid.
-const SUBSTITUTE_CODE: u16 = 1013;
-
-/// XOR that turns one code into the other under any mask: they differ only in the lower byte.
-const SUBSTITUTE_XOR: u8 = (SUBSTITUTE_CODE ^ BAD_GATEWAY) as u8;
-const _: () = assert!(SUBSTITUTE_CODE >> 8 == BAD_GATEWAY >> 8);
-
-/// Restores the peer's code in the reply to a close frame, if there is a reply.
-fn restore_bad_gateway(reply: &mut [u8]) {
-    if let Some(byte) = reply.get_mut(short_binary_header(0).len() + 1) {
-        *byte ^= SUBSTITUTE_XOR;
+/// Returns the reply to a close frame with this payload: the same code and reason.
+fn reply_to_close(payload: &[u8]) -> Result<Option<CloseFrame>, Failure> {
+    // `FrameCheck` refuses half a code.
+    let Some((code, reason)) = payload.split_first_chunk() else { return Ok(None) };
+    let code = u16::from_be_bytes(*code);
+    // The sendable codes of RFC 6455 (section 7.4) and of IANA's registry, and the ranges for libraries and
+    // applications. 1004 has no meaning, 1005, 1006 and 1015 are never sent, 1016 to 2999 are not registered.
+    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+        return Err(Failure::Framing);
     }
+    let reason = str::from_utf8(reason).map_err(|_| Failure::InvalidReason)?;
+    Ok(Some(CloseFrame { code: code.into(), reason: reason.into() }))
 }
 
 fn event_of(payload: &[u8]) -> Event {
@@ -224,7 +209,7 @@ pub const fn short_binary_header(payload_bytes: usize) -> [u8; 2] {
     [0x82, payload_bytes as u8]
 }
 
-/// The stream that tungstenite uses as a socket: reads the valid prefix of a slice, writes to a vector.
+/// The stream that tungstenite uses as a socket: reads valid frames from a slice, writes to a vector.
 struct MemoryStream<'a, 'b> {
     input: &'a mut &'b [u8],
     out: &'a mut Vec<u8>,
@@ -234,17 +219,15 @@ struct MemoryStream<'a, 'b> {
 impl Read for MemoryStream<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = self.input.len().min(buffer.len());
-        let passed = self.check.pass(&self.input[..most]);
-        let (good, rest) = self.input.split_at(passed.bytes);
-        if good.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let begins_frame = self.check.is_between_frames();
+        let passed;
+        (passed, *self.input) = self.input.split_at(self.check.pass(&self.input[..most]));
+        let [first, ..] = *passed else { return Err(io::ErrorKind::WouldBlock.into()) };
+        buffer[..passed.len()].copy_from_slice(passed);
+        if begins_frame && first & OPCODE == CLOSE {
+            buffer[0] = first ^ CLOSE ^ PONG;
         }
-        buffer[..good.len()].copy_from_slice(good);
-        if let Some(at) = passed.bad_gateway_at {
-            buffer[at] ^= SUBSTITUTE_XOR;
-        }
-        *self.input = rest;
-        Ok(good.len())
+        Ok(passed.len())
     }
 }
 
@@ -287,6 +270,9 @@ mod tests {
                 match websocket.next_event(&mut input, &mut out) {
                     Ok(Some(Event::Close)) => {
                         events.push(Event::Close);
+                        for mut rest in [input, &frame(0x89, b"?")] {
+                            assert_eq!(websocket.next_event(&mut rest, &mut out), Ok(None), "after a close");
+                        }
                         return (events, None, out);
                     }
                     Ok(Some(event)) => events.push(event),
@@ -397,7 +383,7 @@ mod tests {
         let (mut websocket, mut out) = (WebSocket::new(256), Vec::new());
         websocket.close(Code::GoingAway, "bye", &mut out);
         let sent = out.clone();
-        let reply = frame(0x88, &BAD_GATEWAY.to_be_bytes());
+        let reply = frame(0x88, &1014_u16.to_be_bytes());
         assert_eq!(websocket.next_event(&mut &reply[..], &mut out), Ok(Some(Event::Close)));
         assert_eq!(out, sent);
     }
