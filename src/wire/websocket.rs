@@ -408,7 +408,72 @@ mod tests {
         (first, payload).prop_map(|(first, payload)| frame(first, &payload))
     }
 
+    /// A valid message of one to four fragments, with control frames before them.
+    fn any_valid_message() -> impl Strategy<Value = Vec<u8>> {
+        let control = (prop::sample::select(vec![0x89, 0x8a]), prop::collection::vec(any::<u8>(), 0..126))
+            .prop_map(|(first, payload)| frame(first, &payload));
+        let payload = prop_oneof![Just(vec![4, 1]), prop::collection::vec(any::<u8>(), 0..17)];
+        let fragment = (prop::collection::vec(control, 0..2), payload);
+        prop::collection::vec(fragment, 1..5).prop_map(|fragments| {
+            let last = fragments.len() - 1;
+            let frames = fragments.into_iter().enumerate().map(|(at, (control, payload))| {
+                let first = if at == 0 { 0x02 } else { 0x00 } | if at == last { 0x80 } else { 0x00 };
+                [control.concat(), frame(first, &payload)].concat()
+            });
+            frames.collect::<Vec<_>>().concat()
+        })
+    }
+
+    /// A close frame that tungstenite accepts.
+    fn any_valid_close() -> impl Strategy<Value = Vec<u8>> {
+        prop::sample::select(vec![&b""[..], b"\x03\xe8", b"\x03\xf3bye", b"\x0f\xa0\xc3\xbc"])
+            .prop_map(|payload| frame(0x88, payload))
+    }
+
+    struct Peer<'a>(&'a [u8], Vec<u8>);
+
+    impl Read for Peer<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Peer<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Reads a stream with tungstenite alone.
+    fn run_tungstenite(bytes: &[u8]) -> (Vec<Event>, Option<Failure>, Vec<u8>) {
+        let (mut peer, mut events) = (Peer(bytes, Vec::new()), Vec::new());
+        let mut context = WebSocketContext::new(Role::Server, None);
+        while let Ok(message) = context.read(&mut peer) {
+            events.push(match message {
+                Message::Binary(payload) => event_of(&payload),
+                Message::Ping(_) => Event::Ping,
+                Message::Pong(_) => Event::Pong,
+                Message::Close(_) => Event::Close,
+                other => panic!("{other:?}"),
+            });
+        }
+        (events, None, peer.1)
+    }
+
     proptest! {
+        #[test]
+        fn a_valid_stream_has_the_same_events_and_replies_with_tungstenite_alone(
+            messages in prop::collection::vec(any_valid_message(), 0..10),
+            close in prop::option::of(any_valid_close()), chunk in 1usize..300,
+        ) {
+            let bytes = [messages.concat(), close.unwrap_or_default()].concat();
+            prop_assert_eq!(run(&bytes, chunk), run_tungstenite(&bytes));
+        }
+
         #[test]
         fn events_do_not_depend_on_how_frames_are_split(
             frames in prop::collection::vec(any_frame(), 0..60), chunk in 2usize..100,
