@@ -198,13 +198,11 @@ fn admit<S: System>(core: &mut Core<S>, stream: S::Socket, peer: IpAddr, listene
         Listener::Public => core.gate.room(core.connections.table.len(), core.config.max_connections, now_ms),
         Listener::Admin => core.gate.admin_room(now_ms),
     };
-    match make_room(core, room) {
-        Some(class) => insert(core, stream, peer_address, listener, class, network),
-        None => {
-            core.gate.peer_addresses.release(peer_address);
-            reject_full(core, stream);
-        }
-    }
+    let Some(class) = make_room(core, room) else {
+        core.gate.peer_addresses.release(peer_address);
+        return reject_full(core, stream);
+    };
+    insert(core, stream, peer_address, listener, class, network);
 }
 
 fn reject_full<S: System>(core: &mut Core<S>, stream: S::Socket) {
