@@ -5,8 +5,6 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::Core;
-use super::close;
 use super::connection::{Connection, ConnectionClass, Http, Phase};
 use super::displacement::Activity;
 use super::gate::Room;
@@ -15,6 +13,7 @@ use super::http_queue::Alternation;
 use super::peer_address::{PeerAddress, Rejection, TooManyRequests};
 use super::system::{Accepted, Listener, Socket, System};
 use super::table::Token;
+use super::{Core, close};
 use crate::admission::Network;
 use crate::limits::{
     ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,

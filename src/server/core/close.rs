@@ -1,18 +1,12 @@
 //! Closes connections: close handshakes, deadlines, the shutdown drain, and the reaper.
 
-use super::accept;
-use super::cluster;
-use super::http_slice;
-use super::player;
-use super::reconnect;
-use super::table::Token;
-use super::takeover;
-
-use super::Core;
 use super::connection::{ConnectionClass, Phase};
+use super::deadlines::{Deadlines, Overdue};
 use super::system::{Socket as _, System};
-use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_SLACK_BYTES};
-use crate::ops::metrics::{Closed, FrameOut, Refused, Truncation};
+use super::table::Token;
+use super::{Core, accept, cluster, http_slice, player, reconnect, takeover};
+use crate::limits::CLOSE_TIMEOUT_MS;
+use crate::ops::metrics::{Closed, FrameOut, Refused};
 use crate::wire::websocket::Code;
 
 /// A shutdown in progress.
@@ -20,17 +14,6 @@ use crate::wire::websocket::Code;
 pub(super) struct Drain {
     /// Time at which the server stops waiting for clients to take their last bytes, in milliseconds of the loop's clock.
     deadline_ms: u64,
-}
-
-/// The action that a connection's deadlines require.
-enum Overdue {
-    Nothing,
-    Ping,
-    CloseIdle,
-    DropStalled,
-    DropHandshake,
-    Truncated(Truncation),
-    Drop,
 }
 
 /// Removes a player from the world. The connection closes after its last bytes are written.
@@ -123,11 +106,14 @@ pub(super) fn reap<S: System>(core: &mut Core<S>) {
 
 /// Checks deadlines and saves sessions for one tick's share of the connections, so that each is visited once a second.
 pub(super) fn sweep<S: System>(core: &mut Core<S>) {
+    let (now_ms, deadlines) = (core.clock.now_ms(), Deadlines::new(&core.config));
     let share = core.connections.table.capacity().div_ceil(core.config.tick_rate_hz as usize);
     for _ in 0..share {
         let Some(token) = core.connections.next_swept() else { continue };
         reconnect::maintain_session(core, token);
-        match overdue(core, token) {
+        let is_pending = core.sessions.pending.contains(token);
+        let Some(connection) = core.connections.get_mut(token) else { continue };
+        match deadlines.check(connection, is_pending, now_ms) {
             Overdue::Nothing => {}
             Overdue::Ping => takeover::ping_player(core, token),
             Overdue::CloseIdle => {
@@ -147,46 +133,6 @@ pub(super) fn sweep<S: System>(core: &mut Core<S>) {
             }
             Overdue::Drop => disconnect(core, token),
         }
-    }
-}
-
-fn overdue<S: System>(core: &mut Core<S>, token: Token) -> Overdue {
-    let now_ms = core.clock.now_ms();
-    let Some(connection) = core.connections.get_mut(token) else { return Overdue::Nothing };
-    let stalled_ms = connection.outbox.stalled_since_ms().map_or(0, |since_ms| now_ms - since_ms);
-    let is_stalled = stalled_ms >= u64::from(core.config.write_stall_s) * 1000;
-    let keepalive_ms = u64::from(core.config.keepalive_timeout_s) * 1000;
-    let is_late = now_ms >= connection.deadline_ms;
-    match &connection.phase {
-        Phase::Http(_) | Phase::Closing { was_player: false, .. } if !connection.outbox.is_empty() => {
-            let least_rate = core.config.http_min_rate;
-            if is_stalled {
-                Overdue::Truncated(Truncation::Stalled)
-            } else if connection.outbox.deficit_bytes(least_rate, now_ms) > HTTP_SLACK_BYTES {
-                Overdue::Truncated(Truncation::Slow)
-            } else {
-                Overdue::Nothing
-            }
-        }
-        // A pending reconnect has its own deadline, and a queued connection may hold the next request.
-        Phase::Http(_) if core.sessions.pending.contains(token) || connection.is_queued => Overdue::Nothing,
-        Phase::Http(http) if !http.is_late(now_ms, connection.deadline_ms, keepalive_ms) => Overdue::Nothing,
-        Phase::Http(http) if http.is_between_requests() => Overdue::Drop,
-        Phase::Http(_) => Overdue::DropHandshake,
-        Phase::Closing { .. } if connection.outbox.is_empty() && is_late => Overdue::Drop,
-        Phase::Closing { .. } if stalled_ms >= CLOSE_TIMEOUT_MS => Overdue::Drop,
-        Phase::Player { .. } if is_stalled => Overdue::DropStalled,
-        Phase::Player { player, .. } => {
-            let silent_ms = now_ms - player.last_frame_ms;
-            if silent_ms >= u64::from(core.config.idle_timeout_s) * 1000 {
-                Overdue::CloseIdle
-            } else if now_ms - player.last_ping_ms >= u64::from(core.config.ping_interval_s) * 1000 {
-                Overdue::Ping
-            } else {
-                Overdue::Nothing
-            }
-        }
-        _ => Overdue::Nothing,
     }
 }
 

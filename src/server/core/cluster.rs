@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Core;
 use super::system::System;
-use super::takeover;
+use super::{Core, takeover};
 use crate::cluster::bus::Bus;
 use crate::cluster::link::{Command, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};

@@ -3,12 +3,13 @@
 use std::io::{ErrorKind, Read, Write};
 
 use super::deferred::Deferred;
+use super::displacement::Activity;
 use super::input::InputState;
 use super::outbox::Outbox;
 use super::system::Listener;
 use super::table::Entry;
-
 use crate::admission::rate::RateLimiter;
+use crate::limits::CLOSE_TIMEOUT_MS;
 use crate::ops::metrics::Metrics;
 use crate::prefetch::prefetch;
 use crate::sessions::SessionToken;
@@ -266,6 +267,31 @@ impl<S: Read + Write> Connection<S> {
             Phase::Player { .. } => self.outbox.len() < replies_max,
             Phase::Closing { .. } => true,
             Phase::Dead => false,
+        }
+    }
+
+    /// Returns the activity of an HTTP connection, and its start in milliseconds of the loop's clock; `None` for a player.
+    /// `is_pending` tells whether its handshake waits for a session.
+    pub(super) fn activity(&self, is_pending: bool, now_ms: u64) -> Option<(Activity, u64)> {
+        let is_answering = is_pending || !self.outbox.is_empty();
+        match &self.phase {
+            Phase::Http(_) | Phase::Closing { .. } if is_answering => Some((Activity::Answering, now_ms)),
+            Phase::Http(http) if http.is_between_requests() => Some((Activity::Idle, http.idle_since_ms)),
+            Phase::Http(http) => Some((Activity::ReadingHead, http.accepted_ms)),
+            Phase::Closing { .. } => Some((Activity::Lingering, self.deadline_ms - CLOSE_TIMEOUT_MS)),
+            Phase::Player { .. } | Phase::Dead => None,
+        }
+    }
+
+    /// Whether another visit of an HTTP connection would write, read or answer. `answered` tells whether the last one answered a
+    /// request: the next one may have arrived with it.
+    pub fn has_http_work(&self, answered: bool, replies_max: usize) -> bool {
+        match &self.phase {
+            _ if !self.outbox.is_empty() => self.is_writable(),
+            Phase::Http(http) => {
+                self.is_readable() && self.wants_input(replies_max) || answered && !http.head.is_empty()
+            }
+            _ => self.is_readable(),
         }
     }
 

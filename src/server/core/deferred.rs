@@ -7,12 +7,10 @@
 
 use std::mem::discriminant;
 
-use super::player;
-use super::table::Token;
-
-use super::Core;
 use super::connection::Phase;
 use super::system::System;
+use super::table::Token;
+use super::{Core, player};
 use crate::admission::rate::Arrival;
 use crate::limits::DEFERRED_PER_TICK;
 use crate::wire::message::ClientMessage;

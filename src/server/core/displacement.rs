@@ -18,7 +18,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::table::Token;
-
 use crate::admission::Network;
 use crate::limits::HTTP_PROGRESS_MS;
 

@@ -1,18 +1,10 @@
 //! Ticks and writes. The world steps at its deadlines, the worker pool encodes the due viewers, and the frames are written in
 //! slices, so that a long burst of writes never delays reads and acks.
 
-use super::close;
-use super::cluster;
-use super::deferred;
-use super::reload;
-use super::replies;
-use super::report;
-use super::takeover;
-
-use super::Core;
 use super::connection::{Connection, Phase, WriteFailed};
 use super::system::System;
 use super::tick::Due;
+use super::{Core, close, cluster, deferred, reload, replies, report, takeover};
 use crate::limits::WRITE_SLICE;
 use crate::ops::metrics::Closed;
 use crate::replication::governor::Load;

@@ -1,9 +1,8 @@
 //! Gauges of `/metrics`, read at each rendering.
 
-use super::Core;
-use super::cluster;
 use super::cluster::Cluster;
 use super::system::System;
+use super::{Core, cluster};
 use crate::ops::metrics::{Configured, Gauges};
 use crate::replication::flush_interval;
 use crate::replication::pool::Pool;

@@ -1,17 +1,5 @@
 //! HTTP requests: health, metrics, and the upgrade to a player.
 
-use super::close;
-use super::cluster;
-use super::gauges;
-use super::peer_address;
-use super::player;
-use super::reconnect;
-use super::routes;
-use super::site;
-use super::table::Token;
-use super::takeover;
-
-use super::Core;
 use super::cluster::Cluster;
 use super::connection::{Connection, ConnectionClass, Phase, Player};
 use super::deferred::Deferred;
@@ -20,7 +8,9 @@ use super::peer_address::TooManyRequests;
 use super::reconnect::TokenLookup;
 use super::system::Listener;
 use super::system::System;
+use super::table::Token;
 use super::takeover::Requester;
+use super::{Core, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover};
 use crate::admission::origins::Refusal;
 use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::{Format, Refused, health_json, render};

@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::table::Token;
-
 use super::system::Listener;
+use super::table::Token;
 
 /// Alternates between the two listeners.
 #[derive(Debug, Default)]

@@ -6,18 +6,14 @@
 
 use std::time::Duration;
 
-use super::accept;
-use super::close;
-use super::http;
-use super::table::Token;
-
-use super::Core;
 use super::connection::{Phase, ReadOutcome};
 use super::displacement::Activity;
 use super::http_budget::HttpSlice;
 use super::system::Listener;
 use super::system::System;
-use crate::limits::{CLOSE_TIMEOUT_MS, HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
+use super::table::Token;
+use super::{Core, accept, close, http};
+use crate::limits::{HTTP_TIMEOUT_MS, HTTP_WAIT_MS, HTTP_WRITE_BYTES, READ_BUDGET_BYTES};
 use crate::replication::pool::Pool;
 
 /// Queues a connection with HTTP work, once.
@@ -161,24 +157,8 @@ fn update_activity<S: System>(core: &mut Core<S>, token: Token, took: bool, answ
     let now_ms = core.clock.now_ms();
     let is_reconnecting = core.sessions.pending.contains(token);
     let Some(connection) = core.connections.get(token) else { return };
-    let is_answering = !connection.outbox.is_empty();
-    let (activity, since_ms) = match &connection.phase {
-        Phase::Http(_) | Phase::Closing { .. } if is_answering || is_reconnecting => {
-            (Activity::Answering, now_ms)
-        }
-        Phase::Http(http) if http.is_between_requests() => (Activity::Idle, http.idle_since_ms),
-        Phase::Http(http) => (Activity::ReadingHead, http.accepted_ms),
-        Phase::Closing { .. } => (Activity::Lingering, connection.deadline_ms - CLOSE_TIMEOUT_MS),
-        Phase::Player { .. } | Phase::Dead => return,
-    };
-    let has_more = match &connection.phase {
-        _ if is_answering => connection.is_writable(),
-        Phase::Http(http) => {
-            let wants_input = connection.wants_input(core.config.write_buffer_bytes);
-            connection.is_readable() && wants_input || answered && !http.head.is_empty()
-        }
-        _ => connection.is_readable(),
-    };
+    let Some((activity, since_ms)) = connection.activity(is_reconnecting, now_ms) else { return };
+    let has_more = connection.has_http_work(answered, core.config.write_buffer_bytes);
     let connections = match connection.listener {
         Listener::Admin => &mut core.gate.admin_connections,
         Listener::Public => &mut core.gate.http_connections,

@@ -33,6 +33,7 @@ mod close;
 pub mod cluster;
 pub mod connection;
 mod connections;
+mod deadlines;
 pub mod deferred;
 mod displacement;
 pub mod engine;

@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 
 use super::table::Token;
-
 use crate::limits::HTTP_RESERVED_HOLD_MS;
 
 /// The monitoring connections.

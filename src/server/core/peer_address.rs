@@ -14,14 +14,11 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::accept;
-use super::close;
-use super::table::Token;
-
-use super::Core;
 use super::connection::Phase;
 use super::system::{Socket, System};
+use super::table::Token;
 use super::table::index_of;
+use super::{Core, accept, close};
 use crate::admission::buckets::{Buckets, Rate, RateExceeded};
 use crate::admission::limiter::{AddressLimiter, AddressLimits, Permit, Refusal, TakeoverPermit};
 use crate::admission::trust::TrustedProxies;

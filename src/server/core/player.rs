@@ -1,14 +1,11 @@
 //! Player input in the event loop. Input is applied when it is read, and its acks are written at the end of the same batch of
 //! events.
 
-use super::close;
-use super::deferred;
-use super::table::Token;
-
-use super::Core;
 use super::connection::Player;
 use super::engine::Engine;
 use super::system::System;
+use super::table::Token;
+use super::{Core, close, deferred};
 use crate::ops::metrics::Metrics;
 
 /// Processes the bytes of one read from a player, and closes its connection if they require it.

@@ -1,11 +1,10 @@
 //! Reconnecting: resolves the session token of a handshake, and saves the sessions of players.
 
-use super::table::Token;
-
 use super::Core;
 use super::cluster::Cluster;
 use super::http::ResumedSession;
 use super::system::System;
+use super::table::Token;
 use crate::limits::SESSION_SAVE_MS;
 use crate::ops::metrics::Reconnect;
 use crate::sessions::{Lookup, SavedPlayer, SessionToken};

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use super::Core;
 use super::engine::configured_quality;
-use super::flush;
 use super::routes::log_shadowed_files;
 use super::system::System;
+use super::{Core, flush};
 use crate::config::{Config, Reloaded};
 use crate::server::assets::Assets;
 

@@ -10,11 +10,10 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::Core;
-use super::close;
 use super::connection::{Connection, Phase, Player, WriteFailed};
 use super::system::System;
 use super::table::Token;
+use super::{Core, close};
 use crate::replication::pool::Pool;
 
 /// Capacity of the reply buffer that is kept between batches, in bytes.

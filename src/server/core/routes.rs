@@ -1,11 +1,10 @@
 //! Routes: the built-in paths of each listener, and the files of `STATIC_DIR` that they shadow.
 
-use super::table::Token;
-
 use super::Core;
 use super::pages::{DASHBOARD, PLAY, Page, Pages, is_dashboard_path};
 use super::system::Listener;
 use super::system::System;
+use super::table::Token;
 use crate::config::Config;
 use crate::server::assets::{Asset, Assets};
 

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::http;
-use super::routes;
 use super::table::Token;
+use super::{Core, http, routes};
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use super::Core;
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE, RequestOutcome, allow, keep_alive};
 use super::http_budget::HttpBudget;
 use super::http_queue::HttpQueue;

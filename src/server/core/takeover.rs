@@ -9,17 +9,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::close;
-use super::cluster;
-use super::http;
-use super::player;
-use super::reconnect;
-use super::table::Token;
-
-use super::Core;
 use super::connection::Phase;
 use super::http::{Handshake, ResumedSession};
 use super::system::System;
+use super::table::Token;
+use super::{Core, close, cluster, http, player, reconnect};
 use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::limits::{RECONNECT_LOOKUP_MS, RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECTS_PENDING_MAX};
