@@ -51,6 +51,21 @@ enum Awaiting {
     },
 }
 
+/// What a pending reconnect's event or deadline requires.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    /// The owner is alive: the requester becomes a second player.
+    SecondTab,
+    /// The owner, on this connection, is silent or closed: the requester gets the session.
+    TakeOver(Token),
+    /// The bus has no entry.
+    Miss,
+    /// The bus's entry counts.
+    Hit(SavedPlayer),
+    /// The bus is queried once more.
+    QueryAgain,
+}
+
 #[derive(Debug)]
 struct PendingReconnect {
     requester: Requester,
@@ -86,6 +101,34 @@ impl PendingReconnects {
         }
         self.by_token.insert(session, pending);
         before
+    }
+
+    /// Returns the reconnects whose event has arrived or whose deadline has passed, in the order of their tokens.
+    /// `last_frame_ms` returns the arrival of a player's last frame; `None` if the connection is no longer a player.
+    fn due(
+        &mut self,
+        now_ms: u64,
+        last_frame_ms: impl Fn(Token) -> Option<u64>,
+    ) -> Vec<(SessionToken, Decision)> {
+        let decide = |pending: &mut PendingReconnect| {
+            let is_over = now_ms >= pending.deadline_ms;
+            match &mut pending.awaiting {
+                &mut Awaiting::Frame { owner, before_ms } => match last_frame_ms(owner) {
+                    Some(last_frame_ms) if last_frame_ms > before_ms => Some(Decision::SecondTab),
+                    Some(_) if !is_over => None,
+                    // Silent, or closed meanwhile.
+                    Some(_) | None => Some(Decision::TakeOver(owner)),
+                },
+                Awaiting::Bus => is_over.then_some(Decision::Miss),
+                // The owner did not reply in time: the bus's entry has to do.
+                Awaiting::Owner { record, .. } if is_over => Some(Decision::Hit(record.saved)),
+                Awaiting::Owner { retry_ms, .. } => {
+                    retry_ms.take_if(|at_ms| now_ms >= *at_ms).map(|_| Decision::QueryAgain)
+                }
+            }
+        };
+        let pending = self.by_token.iter_mut();
+        pending.filter_map(|(&session, pending)| Some((session, decide(pending)?))).collect()
     }
 
     fn remove(&mut self, session: SessionToken) -> Option<PendingReconnect> {
@@ -225,42 +268,20 @@ pub(super) fn release_to_node<S: System>(core: &mut Core<S>, session: SessionTok
 
 /// Resolves the pending reconnects whose event has arrived or whose deadline has passed. Called once per tick.
 pub(super) fn poll_reconnects<S: System>(core: &mut Core<S>) {
-    if core.sessions.pending.by_token.is_empty() {
-        return;
-    }
-    let waiting: Vec<SessionToken> = core.sessions.pending.by_token.keys().copied().collect();
-    for session in waiting {
-        poll_reconnect(core, session);
-    }
-}
-
-fn poll_reconnect<S: System>(core: &mut Core<S>, session: SessionToken) {
-    let now_ms = core.clock.now_ms();
-    let Some(pending) = core.sessions.pending.by_token.get_mut(&session) else { return };
-    let is_over = now_ms >= pending.deadline_ms;
-    match &mut pending.awaiting {
-        &mut Awaiting::Frame { owner, before_ms } => match last_frame_ms(core, owner) {
-            Some(last_frame_ms) if last_frame_ms > before_ms => {
-                resolve(core, session, Reconnect::SecondTab, None);
-            }
-            Some(_) if is_over => take_over_session(core, session, owner),
-            Some(_) => {}
-            // The connection has closed meanwhile.
-            None => take_over_session(core, session, owner),
-        },
-        Awaiting::Bus if is_over => resolve(core, session, Reconnect::Miss, None),
-        Awaiting::Owner { record, .. } if is_over => {
-            // The owner did not reply in time: fall back on the bus's entry.
-            let saved = record.saved;
-            resolve(core, session, Reconnect::Hit, Some(saved));
-        }
-        Awaiting::Owner { retry_ms, .. } if retry_ms.is_some_and(|at_ms| now_ms >= at_ms) => {
-            *retry_ms = None;
-            if let Some(cluster) = &mut core.cluster {
-                cluster.fetch_session(session);
+    let Core { sessions, connections, clock, .. } = core;
+    let last_frame_ms = |owner| connections.player(owner).map(|(_, player)| player.last_frame_ms);
+    for (session, decision) in sessions.pending.due(clock.now_ms(), last_frame_ms) {
+        match decision {
+            Decision::SecondTab => resolve(core, session, Reconnect::SecondTab, None),
+            Decision::TakeOver(owner) => take_over_session(core, session, owner),
+            Decision::Miss => resolve(core, session, Reconnect::Miss, None),
+            Decision::Hit(saved) => resolve(core, session, Reconnect::Hit, Some(saved)),
+            Decision::QueryAgain => {
+                if let Some(cluster) = &mut core.cluster {
+                    cluster.fetch_session(session);
+                }
             }
         }
-        Awaiting::Bus | Awaiting::Owner { .. } => {}
     }
 }
 
@@ -343,14 +364,6 @@ pub(super) fn is_http<S: System>(core: &Core<S>, token: Token) -> bool {
     core.connections.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
 }
 
-/// Returns the arrival of this player's last frame, in milliseconds of the loop's clock; `None` if it is no longer a player.
-fn last_frame_ms<S: System>(core: &Core<S>, owner: Token) -> Option<u64> {
-    match &core.connections.get(owner)?.phase {
-        Phase::Player { player, .. } => Some(player.last_frame_ms),
-        _ => None,
-    }
-}
-
 /// Backdates a frame of the current millisecond by one millisecond, since the pong can only arrive later. Returns the arrival
 /// of the last frame.
 fn discount_current_ms<S: System>(core: &mut Core<S>, owner: Token) -> u64 {
@@ -375,5 +388,63 @@ pub(super) fn ping_player<S: System>(core: &mut Core<S>, token: Token) {
         player.websocket.ping(connection.outbox.bytes());
         core.metrics.frames_out[FrameOut::Ping] += 1;
         player::queue_write(core, token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::ReconciliationBudget;
+
+    const OWNER: Token = Token(1);
+
+    /// The decisions about one reconnect at this time, given the owner's last frame.
+    fn due(
+        awaiting: Awaiting,
+        now_ms: u64,
+        last_frame_ms: Option<u64>,
+    ) -> (Vec<Decision>, PendingReconnects) {
+        let session = SessionToken::of(1);
+        let mut pending = PendingReconnects::default();
+        let requester = Requester::Node(7);
+        let added = PendingReconnect { requester, presented: session, awaiting, deadline_ms: 1_000 };
+        assert!(pending.push(session, added).is_none());
+        let due = pending.due(now_ms, |owner| last_frame_ms.filter(|_| owner == OWNER));
+        (due.into_iter().map(|(_, decision)| decision).collect(), pending)
+    }
+
+    #[test]
+    fn a_frame_after_the_ping_makes_a_second_tab_and_silence_a_takeover() {
+        let frame = || Awaiting::Frame { owner: OWNER, before_ms: 500 };
+        assert_eq!(due(frame(), 999, Some(500)).0, []);
+        assert_eq!(due(frame(), 999, Some(501)).0, [Decision::SecondTab]);
+        assert_eq!(due(frame(), 1_000, Some(501)).0, [Decision::SecondTab]);
+        assert_eq!(due(frame(), 1_000, Some(500)).0, [Decision::TakeOver(OWNER)]);
+        assert_eq!(due(frame(), 0, None).0, [Decision::TakeOver(OWNER)], "the owner has closed");
+    }
+
+    #[test]
+    fn a_silent_bus_is_a_miss() {
+        assert_eq!(due(Awaiting::Bus, 999, None).0, []);
+        assert_eq!(due(Awaiting::Bus, 1_000, None).0, [Decision::Miss]);
+    }
+
+    #[test]
+    fn a_silent_node_is_asked_about_once_more_then_the_entry_counts() {
+        let saved = SavedPlayer {
+            x: 1,
+            y: 2,
+            faces_right: true,
+            viewport: None,
+            budget: ReconciliationBudget::FULL,
+            reconnected_ms_ago: SavedPlayer::LONG_AGO,
+        };
+        let record = Record { token: SessionToken::of(1), saved, node: 7, has_left: false };
+        let owner = || Awaiting::Owner { record, retry_ms: Some(500) };
+        assert_eq!(due(owner(), 499, None).0, []);
+        let (first, mut pending) = due(owner(), 500, None);
+        assert_eq!(first, [Decision::QueryAgain]);
+        assert_eq!(pending.due(501, |_| None), [], "once");
+        assert_eq!(pending.due(1_000, |_| None), [(SessionToken::of(1), Decision::Hit(saved))]);
     }
 }
