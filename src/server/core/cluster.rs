@@ -22,24 +22,37 @@ use crate::sessions::{SessionEntry, SessionToken};
 pub struct Cluster<B> {
     node: Node,
     link: B,
+    health: Health,
+    intake: Intake,
+    round_due_ms: u64,
+    /// Earliest time for the next lease request.
+    lease_due_ms: u64,
+    /// Messages to publish at the end of this turn.
+    outgoing: Vec<Outgoing>,
+    /// Sessions to query at the end of this turn.
+    fetches: Vec<SessionToken>,
+}
+
+/// Whether the bus connects this node with others. Times are in milliseconds of the loop's clock.
+#[derive(Debug, Default)]
+struct Health {
     /// Generation of the link's connection, as of the last tick.
     generation: u64,
-    /// Time since which the bus has been reachable without interruption, in milliseconds of the loop's clock.
+    /// Time since which the bus has been reachable without interruption.
     up_since_ms: Option<u64>,
-    round_due_ms: u64,
     /// Time since which no message from a peer has arrived, although the bus counts other subscribers.
     no_peers_since_ms: Option<u64>,
     /// Time of the last check for silent peers.
     checked_ms: u64,
-    /// Earliest time for the next lease request.
-    lease_due_ms: u64,
+}
+
+/// The budget of bus messages.
+#[derive(Debug, Default)]
+struct Intake {
+    /// The link may hold messages that exceeded the budget of the last turn.
     has_backlog: bool,
-    /// Earliest time to process bus messages after they exceeded their time budget, in nanoseconds of the loop's clock.
+    /// Earliest time to process messages after they exceeded their time, in nanoseconds of the loop's clock.
     paused_until_ns: u64,
-    /// Messages to publish at the end of this iteration.
-    outgoing: Vec<Outgoing>,
-    /// Sessions to query at the end of this iteration.
-    fetches: Vec<SessionToken>,
 }
 
 impl<B: Bus> Cluster<B> {
@@ -48,14 +61,10 @@ impl<B: Bus> Cluster<B> {
         Self {
             node,
             link,
-            generation: 0,
-            up_since_ms: None,
+            health: Health::default(),
+            intake: Intake::default(),
             round_due_ms: 0,
-            no_peers_since_ms: None,
-            checked_ms: 0,
             lease_due_ms: 0,
-            has_backlog: false,
-            paused_until_ns: 0,
             outgoing: Vec::new(),
             fetches: Vec::new(),
         }
@@ -63,12 +72,13 @@ impl<B: Bus> Cluster<B> {
 
     /// Whether the bus is reachable; otherwise this node continues with local players only.
     pub(super) fn is_up(&self) -> bool {
-        self.up_since_ms.is_some()
+        self.health.up_since_ms.is_some()
     }
 
     /// Whether the bus is reachable and, if it counts other subscribers, messages from peers arrive.
     pub(super) fn is_healthy(&self, now_ms: u64) -> bool {
-        self.is_up() && self.no_peers_since_ms.is_none_or(|since_ms| now_ms - since_ms < ISOLATION_TIMEOUT_MS)
+        self.is_up()
+            && self.health.no_peers_since_ms.is_none_or(|since_ms| now_ms - since_ms < ISOLATION_TIMEOUT_MS)
     }
 
     /// Returns the number of session writes and queries that the bus rejected.
@@ -88,7 +98,7 @@ impl<B: Bus> Cluster<B> {
 
     /// Whether the link may hold messages that exceeded the budget of the last iteration.
     pub(super) fn has_backlog(&self) -> bool {
-        self.has_backlog
+        self.intake.has_backlog
     }
 }
 
@@ -96,18 +106,18 @@ impl<B: Bus> Cluster<B> {
 /// queue.
 pub(super) fn receive_from_bus<S: System>(core: &mut Core<S>) {
     let Some(cluster) = &mut core.cluster else { return };
-    if core.clock.now_ns() < cluster.paused_until_ns {
+    if core.clock.now_ns() < cluster.intake.paused_until_ns {
         return;
     }
-    cluster.has_backlog = cluster.link.take_wakeup();
-    if !cluster.has_backlog {
+    cluster.intake.has_backlog = cluster.link.take_wakeup();
+    if !cluster.intake.has_backlog {
         return;
     }
     let (now, began_ns) = (bus_now(core), core.system.monotonic_ns());
     let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
     while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
         let Some(cluster) = &mut core.cluster else { return };
-        let Some(news) = cluster.link.next_event() else { return cluster.has_backlog = false };
+        let Some(news) = cluster.link.next_event() else { return cluster.intake.has_backlog = false };
         messages += 1;
         bytes += news.bytes();
         handle_bus_event(core, news, now);
@@ -117,8 +127,8 @@ pub(super) fn receive_from_bus<S: System>(core: &mut Core<S>) {
         && let Some(cluster) = &mut core.cluster
     {
         // The next tick polls the link again.
-        cluster.paused_until_ns = began_ns + spent_ns + pause_ns(spent_ns);
-        cluster.has_backlog = false;
+        cluster.intake.paused_until_ns = began_ns + spent_ns + pause_ns(spent_ns);
+        cluster.intake.has_backlog = false;
     }
 }
 
@@ -278,35 +288,39 @@ impl<B: Bus> Cluster<B> {
     fn watch_peers(&mut self, now: Now) {
         let has_no_peers = self.is_up() && self.link.subscribers() > 1 && !self.node.remote().has_peers();
         if !has_no_peers {
-            if self.no_peers_since_ms.take().is_some_and(|since_ms| now.ms - since_ms >= ISOLATION_TIMEOUT_MS)
+            if self
+                .health
+                .no_peers_since_ms
+                .take()
+                .is_some_and(|since_ms| now.ms - since_ms >= ISOLATION_TIMEOUT_MS)
             {
                 log::info!("cluster: messages from peers arrive again");
             }
             return;
         }
-        let was_healthy = self.is_healthy(self.checked_ms);
-        self.no_peers_since_ms.get_or_insert(now.ms);
+        let was_healthy = self.is_healthy(self.health.checked_ms);
+        self.health.no_peers_since_ms.get_or_insert(now.ms);
         if was_healthy && !self.is_healthy(now.ms) {
             let shown = self.link.address();
             log::warn!(
                 "cluster: degraded: no messages from peers arrive although the bus at {shown} counts other subscribers"
             );
         }
-        self.checked_ms = now.ms;
+        self.health.checked_ms = now.ms;
     }
 
     /// Tracks whether the bus is reachable, and synchronizes after each new connection.
     fn watch_link(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         let (is_up, generation) = (self.link.is_up(), self.link.generation());
         if !is_up {
-            if self.up_since_ms.take().is_some() {
+            if self.health.up_since_ms.take().is_some() {
                 log::warn!("cluster: Redis unreachable; continuing with local players only");
             }
             return;
         }
-        if self.up_since_ms.is_none() || generation != self.generation {
+        if self.health.up_since_ms.is_none() || generation != self.health.generation {
             log::info!("cluster: connected to the bus at {}", self.link.address());
-            (self.up_since_ms, self.generation) = (Some(now.ms), generation);
+            (self.health.up_since_ms, self.health.generation) = (Some(now.ms), generation);
             self.lease_due_ms = now.ms;
             // A node without ids has no bounds to contribute.
             let bounds = self.node.ids().bounds(now.ms);
@@ -334,7 +348,7 @@ impl<B: Bus> Cluster<B> {
 
     /// Requests another lease before the ids run out.
     fn ask_for_ids(&mut self, now: Now, left: usize) {
-        let Some(up_since_ms) = self.up_since_ms else { return };
+        let Some(up_since_ms) = self.health.up_since_ms else { return };
         if left >= LEASE_IDS as usize || now.ms < self.lease_due_ms {
             return;
         }
