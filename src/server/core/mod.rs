@@ -14,17 +14,20 @@
 //! 7. `reap`: frees the connections that died in this turn.
 //! 8. `flush_bus`: hands queued messages and session writes to the bus.
 //!
-//! The modules by subject:
+//! The owners, each with its invariants on top of its file:
 //!
-//! * Players: [`player`] and [`input`] (bytes to replies), [`deferred`] (messages over the rate), [`flush`] (ticks and writes).
-//!   [`engine`] is the game without connections.
-//! * Connections: [`connection`], [`outbox`] and [`table`] hold their state, [`close`] ends them.
-//! * Sessions: [`reconnect`] resolves tokens, [`takeover`] waits for sessions in use. [`cluster`] connects to other nodes.
-//! * Admission: [`accept`], [`peer_address`], [`displacement`], [`monitoring_connections`], [`reserve_descriptors`] and
-//!   [`capacity`].
-//! * HTTP: [`http`], [`http_slice`], [`http_queue`], [`http_budget`], [`routes`], [`site`], [`pages`], [`negotiation`],
-//!   [`metrics_cache`], [`gauges`].
-//! * Operation: [`reload`], [`report`]. Time: [`tick`], [`run_clock`], [`wall_clock`]. The operating system: [`system`].
+//! * [`clock`]: the time of all deadlines. [`tick`]: when the world steps.
+//! * [`connections`]: the table, the players' connections, the queue of reads, the dead. [`connection`] is one of them.
+//! * [`replies`]: what is written at the end of a batch, and in which order.
+//! * [`gate`]: who may connect, and which connection is displaced. [`peer_address`]: the limits of each address.
+//! * [`site`]: pages, files, metrics, and the share of time for HTTP.
+//! * [`sessions`]: tokens and pending reconnects. [`cluster`]: the other nodes.
+//! * [`engine`]: world, replication and load governor, without connections.
+//! * [`lifecycle`]: shutdown, reload, report.
+//!
+//! An owner decides; the flows across owners are functions, and perform what the owners decide: [`accept`], [`player`] with
+//! [`input`] and [`deferred`], [`flush`] (ticks and rounds), [`http`] with [`http_slice`] and [`routes`], [`reconnect`] and
+//! [`takeover`], [`close`] with [`deadlines`], [`reload`] and [`report`].
 
 mod accept;
 pub mod capacity;
