@@ -2,6 +2,8 @@
 //! its health check or refuse it with a response, and close it. Without the reserve such a connection could not
 //! even be refused.
 
+use arrayvec::ArrayVec;
+
 use super::table::Token;
 use crate::limits::{ACCEPT_PAUSE_MS, RESERVE_DESCRIPTOR_TIMEOUT_MS, RESERVE_DESCRIPTORS};
 
@@ -10,7 +12,7 @@ use crate::limits::{ACCEPT_PAUSE_MS, RESERVE_DESCRIPTOR_TIMEOUT_MS, RESERVE_DESC
 pub(super) struct ReserveDescriptors {
     held: usize,
     /// Connections on a reserve descriptor, with their deadlines in milliseconds of the loop's clock.
-    lent: Vec<(Token, u64)>,
+    lent: ArrayVec<(Token, u64), RESERVE_DESCRIPTORS>,
     /// Earliest time of the next attempt to reopen, in milliseconds of the loop's clock.
     refill_at_ms: u64,
 }
@@ -18,7 +20,7 @@ pub(super) struct ReserveDescriptors {
 impl ReserveDescriptors {
     /// Creates an empty reserve.
     pub fn new() -> Self {
-        Self { held: 0, lent: Vec::new(), refill_at_ms: 0 }
+        Self { held: 0, lent: ArrayVec::new(), refill_at_ms: 0 }
     }
 
     /// Takes a descriptor, which the caller closes for the next connection. Returns `false` if none is left.
@@ -35,7 +37,7 @@ impl ReserveDescriptors {
 
     /// Records that a connection has closed, so that its descriptor can be reopened immediately.
     pub fn reclaim(&mut self, token: Token, now_ms: u64) {
-        self.lent.retain(|&(lent, _)| lent != token);
+        self.lent.retain(|(lent, _)| *lent != token);
         self.refill_at_ms = now_ms;
     }
 

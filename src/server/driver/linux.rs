@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arrayvec::ArrayVec;
 use mio::net::TcpListener;
 use mio::{Interest, Poll};
 
@@ -14,6 +15,7 @@ use super::reload::ReloadThread;
 use super::socket::TcpSocket;
 use super::{capacity, listener, os};
 use crate::cluster::link::Link;
+use crate::limits::RESERVE_DESCRIPTORS;
 use crate::ops::logging::LogHandle;
 use crate::server::assets::Assets;
 use crate::server::core::capacity::Capacity;
@@ -28,7 +30,7 @@ pub struct Linux {
     pub(super) public: TcpListener,
     pub(super) admin: Option<TcpListener>,
     /// Descriptors held in reserve, each open on `/dev/null`.
-    pub(super) reserve: Vec<File>,
+    pub(super) reserve: ArrayVec<File, RESERVE_DESCRIPTORS>,
     pub(super) reload: ReloadThread,
     pub(super) log: LogHandle,
 }
@@ -99,10 +101,7 @@ impl System for Linux {
     }
 
     fn hold_descriptor(&mut self) -> bool {
-        let opened = File::open("/dev/null");
-        let is_open = opened.is_ok();
-        self.reserve.extend(opened);
-        is_open
+        File::open("/dev/null").is_ok_and(|file| self.reserve.try_push(file).is_ok())
     }
 
     fn release_descriptor(&mut self) {

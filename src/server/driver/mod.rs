@@ -15,6 +15,7 @@ mod socket;
 use std::io;
 use std::net::SocketAddr;
 
+use arrayvec::ArrayVec;
 use mio::event::{Event, Events};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
@@ -94,7 +95,7 @@ impl Server {
         let cluster = bus::join(&config, registry)?;
         let sessions = sessions::sessions_from(&config);
         let reload = ReloadThread::new(read_config);
-        let linux = Linux { poll, public, admin, reserve: Vec::new(), reload, log };
+        let linux = Linux { poll, public, admin, reserve: ArrayVec::new(), reload, log };
         let core = Core::new(linux, config, capacity, assets, sessions, cluster);
         Ok(Self { timer, armed_ns: 0, signals, aborted_by: None, core })
     }
