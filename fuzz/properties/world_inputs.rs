@@ -36,17 +36,13 @@ impl Script<'_> {
         self.take::<1>().map(|[byte]| byte)
     }
 
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_le_bytes)
-    }
-
     fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_le_bytes)
     }
 
     /// Returns a number from `min` to `max`: the number of the script if it lies between them.
     fn u16_within(&mut self, min: u16, max: u16) -> Option<u16> {
-        let number = self.u16()?;
+        let number = u16::from_le_bytes(self.take()?);
         Some(if (min..=max).contains(&number) { number } else { min + number % (max - min + 1) })
     }
 
