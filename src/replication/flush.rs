@@ -5,8 +5,8 @@
 use super::frames::Frames;
 use super::interest::{Scratch, update_interest};
 use super::interest_set::InterestEntry;
-use super::viewer::{FlushKind, Viewer};
-use super::{Scene, Settings};
+use super::schedule::FlushKind;
+use super::{Scene, Settings, Viewer};
 use crate::world::{State, Tick, World};
 
 /// Writes the first frames of a new player: a snapshot of itself and its interest set, and the vectors of
@@ -21,9 +21,6 @@ pub(super) fn write_initial_snapshot(
     let world = &scene.world;
     let first_entered = update_interest(viewer, scene, settings, viewer.id, scratch);
     debug_assert_eq!(first_entered, 0, "a new viewer has an empty interest set");
-    if !viewer.interest_set.is_empty() {
-        viewer.snapshot_allowed = Some(world.tick() + settings.first_sprite_load);
-    }
     let slots = [&[viewer.slot], viewer.interest_set.slots()].concat();
     frames.game_state(slots.into_iter());
     for &slot in viewer.interest_set.slots() {
@@ -31,8 +28,7 @@ pub(super) fn write_initial_snapshot(
             frames.movement(slot);
         }
     }
-    // Entities that joined after the grid was built can only enter in the next update.
-    viewer.update_interest_until = viewer.update_interest_until.max(world.tick() + 1);
+    viewer.schedule.first_snapshot_sent(world.tick());
 }
 
 /// Writes one flush. Appends nothing if the client is up to date.
@@ -50,27 +46,26 @@ pub(super) fn write_flush(
     let before = frames.out.len();
     match kind {
         FlushKind::Delta => write_delta(viewer, settings, scratch, frames),
-        FlushKind::InterestUpdate => {
-            let updated_before = viewer.interest_updated_at;
+        FlushKind::InterestUpdate | FlushKind::Snapshot => {
+            let updated_before = viewer.schedule.interest_updated_at();
             let first_entered = update_interest(viewer, scene, settings, u32::MAX, scratch);
             let set_changed = first_entered < viewer.interest_set.len() || !scratch.left.kept().is_empty();
-            viewer.changed_since_snapshot |= set_changed || scratch.any_moves;
+            viewer.schedule.changed_since_snapshot |= set_changed || scratch.any_moves;
             find_changed(viewer, first_entered, &scene.world, scratch);
-            if viewer.is_snapshot_due(now) {
-                viewer.snapshot_due = now + settings.sync_interval;
-                if viewer.changed_since_snapshot || has_changed_members(viewer, &scene.world, scratch) {
+            if kind == FlushKind::Snapshot {
+                viewer.schedule.snapshot_handled(now, settings);
+                if viewer.schedule.changed_since_snapshot
+                    || has_changed_members(viewer, &scene.world, scratch)
+                {
                     write_snapshot(viewer, settings, updated_before, frames);
                 }
             } else {
                 write_left_and_delta(viewer, settings, scratch, frames);
-                write_entered(viewer, settings, updated_before, first_entered, frames);
+                write_entered(viewer, updated_before, first_entered, frames);
             }
         }
     }
-    viewer.sent_until = now;
-    if frames.out.len() > before {
-        viewer.flushed_at = now;
-    }
+    viewer.schedule.flushed(frames.out.len() > before, now);
 }
 
 /// Writes the changes of the members since the last flush. Members that were removed from the world are sent
@@ -80,15 +75,15 @@ fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, 
     let now = world.tick();
     find_changed(viewer, viewer.interest_set.len(), world, scratch);
     write_changed(viewer, settings, scratch, frames);
-    if viewer.left_pending {
-        viewer.left_pending = false;
-        let left_pending = &mut viewer.left_pending;
+    if viewer.schedule.left_pending {
+        viewer.schedule.left_pending = false;
+        let left_pending = &mut viewer.schedule.left_pending;
         viewer.interest_set.retain(|member| {
             let is_gone = !world.is_present(member.slot, member.id);
             let is_told = is_gone && member.age(now) >= settings.removed_dwell;
             if is_told {
                 frames.left(member.id);
-                viewer.changed_since_snapshot = true;
+                viewer.schedule.changed_since_snapshot = true;
             }
             *left_pending |= is_gone && !is_told;
             !is_told
@@ -118,7 +113,7 @@ fn write_left_and_delta(
 /// Finds the members before position `members` that may have changed, using the dirty set. After a pause
 /// longer than the dirty set remembers, it finds all of them.
 fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scratch) {
-    let changed = world.dirty_slots(viewer.sent_until);
+    let changed = world.dirty_slots(viewer.schedule.sent_until());
     let slots = viewer.interest_set.slots()[..members].iter().enumerate();
     scratch.changed.clear();
     scratch.changed.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
@@ -127,7 +122,7 @@ fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Sc
 /// Returns whether any member in `scratch.changed` has changed.
 fn has_changed_members(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
     let mut slots = scratch.changed.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
-    slots.any(|slot| world.entity_state(slot).has_changed_since(viewer.sent_until))
+    slots.any(|slot| world.entity_state(slot).has_changed_since(viewer.schedule.sent_until()))
 }
 
 /// Writes the latest state of the changed members in `scratch.changed`. The only change is nearly always the
@@ -136,21 +131,21 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
     let Scratch { changed, movements, .. } = scratch;
     let world = frames.world;
     // As long as no entity left the world, the slot of a member still holds that member.
-    let may_be_gone = viewer.may_have_left_pending(world);
+    let may_be_gone = viewer.schedule.may_have_left_pending(world);
     let found = frames.changed_movements(
         &viewer.interest_set,
         changed.kept(),
-        viewer.sent_until,
+        viewer.schedule.sent_until(),
         may_be_gone,
         movements,
     );
-    viewer.changed_since_snapshot |= found.any;
-    viewer.left_pending |= found.any_removed;
+    viewer.schedule.changed_since_snapshot |= found.any;
+    viewer.schedule.left_pending |= found.any_removed;
     if found.any_others {
         for &at in changed.kept() {
             let InterestEntry { slot, id, .. } = viewer.interest_set.at(at as usize);
             let entity = world.entity_state(slot);
-            if entity.has_id(id) && entity.may_have_rare_change_since(viewer.sent_until) {
+            if entity.has_id(id) && entity.may_have_rare_change_since(viewer.schedule.sent_until()) {
                 write_rare_changes(viewer, settings, slot, frames);
             }
         }
@@ -159,7 +154,7 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
 
 /// Writes the latest state of a member with changes besides the vector.
 fn write_rare_changes(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &mut Frames<'_>) {
-    let (now, since) = (frames.world.tick(), viewer.sent_until);
+    let (now, since) = (frames.world.tick(), viewer.schedule.sent_until());
     let world = frames.world;
     if world.has_new_facing(slot, since) {
         frames.direction(slot);
@@ -175,10 +170,7 @@ fn write_rare_changes(viewer: &mut Viewer, settings: &Settings, slot: u32, frame
         frames.movement(slot);
     }
     if world.has_jumped(slot, since) {
-        // All viewers nearby see the same jump. Their snapshots are spread over ticks.
-        let stagger = Tick::from(viewer.id) % (settings.jump_sync / 2).max(1);
-        let earliest = (now + stagger).max(viewer.snapshot_sent_at + settings.jump_sync_pause);
-        viewer.snapshot_due = viewer.snapshot_due.min(earliest);
+        viewer.schedule.jumped(viewer.id, now, settings);
     }
 }
 
@@ -208,10 +200,10 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     let (now, members) = (world.tick(), viewer.interest_set.len());
     viewer.interest_set.retain(|member| world.is_present(member.slot, member.id));
     // The client keeps a removed entity whose sprite is still loading; the next snapshot removes it.
-    viewer.changed_since_snapshot = viewer.interest_set.len() < members;
+    viewer.schedule.changed_since_snapshot = viewer.interest_set.len() < members;
     for member in viewer.interest_set.iter() {
         let has_stopped = !world.entity_state(member.slot).is_moving()
-            && world.has_new_vector(member.slot, viewer.snapshot_sent_at);
+            && world.has_new_vector(member.slot, viewer.schedule.snapshot_sent_at());
         // Repeated because the client may have missed it. The client draws entities that enter with this
         // snapshot as standing anyway.
         if has_stopped && member.age(now) > 0 {
@@ -224,15 +216,15 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
         if world.entity_state(slot).is_moving() {
             frames.movement(slot);
             // The entity keeps moving, so its position at the client drifts until the next snapshot.
-            viewer.changed_since_snapshot = true;
+            viewer.schedule.changed_since_snapshot = true;
         }
         if member.age(now) == 0 {
             write_attack_of_entered(slot, updated_before, frames);
         } else {
-            write_recent_attack(settings, slot, viewer.sent_until, frames);
+            write_recent_attack(settings, slot, viewer.schedule.sent_until(), frames);
         }
     }
-    viewer.snapshot_sent_at = now;
+    viewer.schedule.snapshot_sent(now);
 }
 
 /// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the
@@ -242,31 +234,21 @@ fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_
     let (world, slot) = (frames.world, member.slot);
     let entered = world.tick() - member.age(world.tick());
     let is_vector_wanted = world.entity_state(slot).is_moving() || world.has_new_vector(slot, entered);
-    if is_vector_wanted && !world.has_new_vector(slot, viewer.sent_until) {
+    if is_vector_wanted && !world.has_new_vector(slot, viewer.schedule.sent_until()) {
         frames.movement(slot);
     }
-    if world.has_new_facing(slot, entered) && !world.has_new_facing(slot, viewer.sent_until) {
+    if world.has_new_facing(slot, entered) && !world.has_new_facing(slot, viewer.schedule.sent_until()) {
         frames.direction(slot);
     }
 }
 
 /// Writes the entities that entered: JOINED, an attack since the previous update, and the vector if it moves.
-fn write_entered(
-    viewer: &mut Viewer,
-    settings: &Settings,
-    updated_before: Tick,
-    first: usize,
-    frames: &mut Frames<'_>,
-) {
+fn write_entered(viewer: &Viewer, updated_before: Tick, first: usize, frames: &mut Frames<'_>) {
     for &slot in &viewer.interest_set.slots()[first..] {
         frames.joined(slot);
         write_attack_of_entered(slot, updated_before, frames);
         if frames.world.entity_state(slot).is_moving() {
             frames.movement(slot);
         }
-    }
-    if first < viewer.interest_set.len() {
-        let now = frames.world.tick();
-        viewer.snapshot_allowed.get_or_insert(now + settings.first_sprite_load);
     }
 }

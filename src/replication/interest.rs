@@ -90,8 +90,12 @@ pub(crate) fn update_interest(
     viewer.interest_set.retain_mask(&scratch.keep, &mut scratch.left);
 
     let first_entered = viewer.interest_set.len();
-    scratch.keyframes =
-        members_reaching_age(&viewer.interest_set, settings.keyframe_after, viewer.interest_updated_at, now);
+    scratch.keyframes = members_reaching_age(
+        &viewer.interest_set,
+        settings.keyframe_after,
+        viewer.schedule.interest_updated_at(),
+        now,
+    );
     let farthest_selected = find_entering(scratch);
     for &slot in scratch.entering.kept() {
         viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
@@ -101,12 +105,7 @@ pub(crate) fn update_interest(
     let radius = farthest_selected.isqrt() as i32;
     viewer.search_radius =
         if scratch.candidates.kept().len() < capacity { RADIUS_MAX } else { radius + radius / 4 };
-    if viewer.interest_set.len() > first_entered {
-        viewer.update_interest_until = now + settings.dwell + 1;
-    } else if viewer.update_interest_until == Tick::MAX {
-        viewer.update_interest_until = now + settings.dwell;
-    }
-    viewer.interest_updated_at = now;
+    viewer.schedule.interest_updated(viewer.interest_set.len() > first_entered, now, settings);
     // The distance of a selected member is scaled down, so it never raises the maximum.
     let farthest = scratch.farthest_squared.max(farthest_selected);
     viewer.regions = regions_of_interest(viewer, world, settings, &viewpoint, farthest);
@@ -166,8 +165,8 @@ fn keep_protected(
     scratch: &mut Scratch,
 ) -> usize {
     let Scratch { seen, keep, .. } = scratch;
-    if viewer.changed_since_snapshot
-        && !viewer.may_have_left_pending(world)
+    if viewer.schedule.changed_since_snapshot
+        && !viewer.schedule.may_have_left_pending(world)
         && evictable < viewer.interest_set.len()
     {
         for &slot in &viewer.interest_set.slots()[evictable..] {
@@ -193,7 +192,7 @@ fn keep_protected(
         }
         kept += 1;
     }
-    viewer.set_left_pending(left_pending, world);
+    viewer.schedule.set_left_pending(left_pending, world);
     (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
     kept
 }

@@ -47,10 +47,6 @@ impl InterestSet {
         self.len as usize
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     pub(crate) fn slots(&self) -> &[u32] {
         self.row(0)
     }

@@ -9,7 +9,8 @@
 //! * [`Scene`]: the world and its grid, lent to the worker pool during a fan-out.
 //! * [`grid`]: a spatial index of the entities. [`interest`] updates an interest set, using [`search`],
 //!   [`interest_set`], [`epoch_set`] and [`compaction`].
-//! * [`flush`]: encodes one viewer's flush through [`frames`].
+//! * [`schedule`]: what a viewer has been sent, and when it is due for what. [`flush`]: encodes one viewer's flush
+//!   through [`frames`].
 //! * [`Viewers`]: all viewers, with a [`timer_wheel`] of their due ticks. [`pool`]: the threads that encode
 //!   flushes.
 
@@ -23,6 +24,7 @@ pub mod interest;
 mod interest_mask;
 mod interest_set;
 pub mod pool;
+mod schedule;
 mod search;
 mod settings;
 #[cfg(test)]
@@ -33,7 +35,7 @@ mod viewers;
 
 pub use frames::FrameCounts;
 pub use settings::{Settings, flush_interval};
-pub use viewer::{FlushKind, Viewer};
+pub use viewer::Viewer;
 pub use viewers::Viewers;
 
 use crate::world::dirty_regions::ALL_REGIONS;

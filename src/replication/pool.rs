@@ -12,8 +12,9 @@ use std::thread::Scope;
 use super::flush::write_flush;
 use super::frames::{FrameCounts, Frames};
 use super::interest::Scratch;
+use super::schedule::FlushKind;
 use super::viewers::Assignment;
-use super::{FlushKind, Scene, Settings, Viewers};
+use super::{Scene, Settings, Viewers};
 use crate::ops::crash::catch_panic;
 use crate::world::World;
 
@@ -264,7 +265,9 @@ impl Chunk {
             viewer.prefetch_interest_set(*kind);
         }
         // A delta reads few entity states.
-        if let Some((viewer, FlushKind::InterestUpdate)) = self.assignments.get(at + ENTITIES_AHEAD) {
+        if let Some((viewer, kind)) = self.assignments.get(at + ENTITIES_AHEAD)
+            && *kind != FlushKind::Delta
+        {
             viewer.prefetch_entity_states(world);
         }
     }

@@ -1,13 +1,14 @@
 //! Properties of the whole module: which entities an interest update selects, and that the output does not
 //! depend on the number of threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::frames::Frames;
 use super::interest::{HYSTERESIS_DISTANCE_FACTOR, Scratch, update_interest};
 use super::pool::Pool;
-use super::{FlushKind, FrameCounts, Scene, Settings, Viewer, Viewers};
+use super::schedule::FlushKind;
+use super::{FrameCounts, Scene, Settings, Viewer, Viewers};
 use crate::limits::INTEREST_LEAVE_MARGIN;
 use crate::world::testing::{rules, world_of};
 use crate::world::{Input, Pace, Position, Vector, World};
@@ -206,41 +207,85 @@ fn a_panic_affects_one_viewer_only() {
     }
 }
 
+/// Closes a tick and flushes all due viewers. Returns their slots, and whether their flush had content.
+fn flush_round(viewers: &mut Viewers, scene: &mut Scene) -> Vec<(u32, bool)> {
+    scene.world.step(1);
+    scene.refresh();
+    let mut due = Vec::new();
+    viewers.begin_flush_round(scene);
+    viewers.take_due(scene, usize::MAX, &mut due, &mut |_| true);
+    let flush = |(mut viewer, kind): (Box<Viewer>, FlushKind)| {
+        let (mut out, mut counts) = (Vec::new(), FrameCounts::default());
+        let mut frames = Frames { world: &scene.world, out: &mut out, counts: &mut counts };
+        let (settings, mut scratch) = (viewers.settings().clone(), Scratch::default());
+        super::flush::write_flush(&mut viewer, scene, &settings, kind, &mut scratch, &mut frames);
+        let slot = viewer.slot;
+        viewers.put_back(viewer);
+        (slot, !out.is_empty())
+    };
+    due.into_iter().map(flush).collect()
+}
+
+/// Returns viewers of all players in a scene.
+fn viewers_of(scene: &Scene, viewport: Option<(u16, u16)>) -> Viewers {
+    let mut viewers = Viewers::new(settings(128));
+    for slot in 0..scene.world.slots() as u32 {
+        viewers.join(scene, slot, viewport, &mut Vec::new(), &mut FrameCounts::default());
+    }
+    viewers
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The timer wheel wakes no viewer later than its schedule says, whatever is piggybacked or set meanwhile.
+    #[test]
+    fn a_viewer_with_changes_is_flushed_once_per_interval(
+        ticks in proptest::collection::vec(
+            (proptest::collection::vec(0u32..12, 0..4), proptest::option::weighted(0.1, 1u64..10)), 1..120,
+        ),
+    ) {
+        let mut scene = scene_of(world_of(&[(500, 500); 12]));
+        let mut viewers = viewers_of(&scene, None);
+        let (mut flushed_at, mut deadline) = ([0; 12], [1 + viewers.settings().flush_interval; 12]);
+        // At first some viewers see nobody.
+        let warm_up = std::iter::repeat_n((Vec::new(), None), 30);
+        for (acks, new_interval) in warm_up.chain(ticks) {
+            if let Some(interval) = new_interval {
+                viewers.settings_mut().flush_interval = interval;
+                (0..12).for_each(|at| deadline[at] = (flushed_at[at] + interval).max(deadline[at]));
+            }
+            let (now, interval) = (scene.world.tick(), viewers.settings().flush_interval);
+            for slot in acks {
+                let (at, mut out) = (slot as usize, Vec::new());
+                viewers.piggyback(&scene, slot, true, &mut out, &mut FrameCounts::default());
+                if !out.is_empty() {
+                    prop_assert!(now >= flushed_at[at] + (interval / 2).max(1));
+                    flushed_at[at] = now + 1;
+                    deadline[at] = (now + 1 + interval).max(deadline[at]);
+                }
+            }
+            for slot in 0..12 {
+                scene.world.apply(slot, Input::Face { right: now % 2 == 1 });
+            }
+            for (slot, has_content) in flush_round(&mut viewers, &mut scene) {
+                let at = slot as usize;
+                prop_assert!(now < 30 || has_content && now + 1 >= flushed_at[at] + interval);
+                (flushed_at[at], deadline[at]) = (now + 1, now + 1 + interval);
+            }
+            prop_assert!(deadline.iter().all(|&deadline| deadline > now + 1));
+        }
+    }
+}
+
 #[test]
 fn a_quiet_world_and_a_distant_change_cause_no_flushes() {
-    let mut viewers = Viewers::new(settings(128));
     let mut scene = scene_of(world_of(&[(100, 100), (110, 100), (1900, 1900), (1910, 1900)]));
-    for slot in 0..4 {
-        viewers.join(&scene, slot, None, &mut Vec::new(), &mut FrameCounts::default());
-        viewers.set_viewport(&scene, slot, 300, 300);
-    }
+    let mut viewers = viewers_of(&scene, Some((300, 300)));
     let mut due_after = |scene: &mut Scene, ticks: u32| {
-        let mut slots = Vec::new();
-        for _ in 0..ticks {
-            scene.world.step(1);
-            scene.refresh();
-            let mut due = Vec::new();
-            viewers.begin_flush_round(scene);
-            viewers.take_due(scene, usize::MAX, &mut due, &mut |_| true);
-            for (mut viewer, kind) in due {
-                slots.push(viewer.slot);
-                let (mut out, mut counts) = (Vec::new(), FrameCounts::default());
-                let mut frames = Frames { world: &scene.world, out: &mut out, counts: &mut counts };
-                let mut scratch = Scratch::default();
-                super::flush::write_flush(
-                    &mut viewer,
-                    scene,
-                    &settings(128),
-                    kind,
-                    &mut scratch,
-                    &mut frames,
-                );
-                viewers.put_back(viewer);
-            }
-        }
-        slots.sort_unstable();
-        slots.dedup();
-        slots
+        let slots: BTreeSet<u32> =
+            (0..ticks).flat_map(|_| flush_round(&mut viewers, scene)).map(|(slot, _)| slot).collect();
+        slots.into_iter().collect::<Vec<_>>()
     };
     // Settling takes the dwell time of the new members and one snapshot each.
     due_after(&mut scene, 60 * 12);
@@ -328,17 +373,13 @@ fn changes_of_the_open_tick_are_sent_once_after_it_closes() {
 #[test]
 fn an_update_after_a_long_pause_finds_no_false_changes() {
     let mut pair = Pair::new();
-    pair.viewer.snapshot_allowed = Some(0);
     for pause in [1, 10, 100, 1000] {
         pair.scene.world.step(pause);
-        assert_eq!(pair.flush(FlushKind::InterestUpdate).1, FrameCounts::default(), "after {pause} ticks");
+        assert_eq!(pair.flush(FlushKind::Snapshot).1, FrameCounts::default(), "after {pause} ticks");
     }
     pair.scene.world.apply(1, Input::Face { right: false });
     pair.scene.world.step(1000);
-    assert_eq!(
-        pair.flush(FlushKind::InterestUpdate).1,
-        FrameCounts { game_state: 1, ..FrameCounts::default() }
-    );
+    assert_eq!(pair.flush(FlushKind::Snapshot).1, FrameCounts { game_state: 1, ..FrameCounts::default() });
 }
 
 #[test]
@@ -347,7 +388,7 @@ fn an_entity_that_reuses_a_slot_is_not_mistaken_for_the_removed_member() {
     pair.scene.world.remove(1);
     pair.scene.world.step(1);
     // The entity was far away, in regions that don't matter to the viewer.
-    pair.viewer.skip(FlushKind::Delta, pair.scene.world.tick());
+    pair.viewer.schedule.flushed(false, pair.scene.world.tick());
     assert_eq!(pair.scene.world.join(), 1);
     pair.scene.world.apply(1, Input::Move { vector: Vector::new(1, 0), claim: None });
     pair.scene.world.step(1);

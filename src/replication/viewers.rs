@@ -5,8 +5,9 @@ use super::frames::{FrameCounts, Frames};
 use super::grid::Rect;
 use super::interest::Scratch;
 use super::interest_mask::InterestMask;
+use super::schedule::{FlushKind, Occasion, Schedule, Work};
 use super::timer_wheel::{Smoothing, TimerWheel};
-use super::{FlushKind, Scene, Settings, Viewer};
+use super::{Scene, Settings, Viewer};
 use crate::prefetch::prefetch;
 use crate::world::{Position, Tick, World};
 
@@ -216,33 +217,25 @@ impl Viewers {
         assignments: &mut Vec<Assignment>,
         can_be_written: &mut dyn FnMut(u32) -> bool,
     ) {
-        let (now, interval) = (scene.world.tick(), self.settings.flush_interval);
+        let now = scene.world.tick();
         let smoothing = self.smoothing();
         self.upcoming(most).for_each(|slot| self.prefetch(slot));
         while assignments.len() < most {
             let Some(slot) = self.round.pop().map(RoundEntry::slot) else { return };
             let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() else { continue };
-            let next = viewer.flushed_at + interval;
-            if next > now {
-                // A delta has been piggybacked on an ack since.
-                self.wheel.schedule_smoothed(slot, next, &smoothing);
-                continue;
-            }
-            self.wheel.schedule_smoothed(slot, now + interval, &smoothing);
-            viewer.skip_idle_snapshots(now, &self.settings);
-            let due = viewer.due_in_flush_round(&self.settings, now);
-            match viewer.needed(due, &scene.world, &self.settings) {
-                None => {
-                    viewer.skip(due, now);
-                    self.masks[slot as usize] = viewer.interest_mask();
-                }
-                Some(kind) if can_be_written(slot) => {
+            let regions = viewer.regions;
+            let work = viewer.schedule.next(Occasion::Round, &scene.world, regions, &self.settings);
+            self.wheel.schedule_smoothed(slot, Schedule::wake(work, now, &self.settings), &smoothing);
+            match work {
+                Work::UpToDate => self.masks[slot as usize] = viewer.interest_mask(),
+                Work::Flush(kind) if can_be_written(slot) => {
                     let viewer = self.by_slot[slot as usize].take().expect("borrowed above");
                     self.visible_total -= viewer.interest_set.len();
                     self.round_flushed_at = now;
                     assignments.push((viewer, kind));
                 }
-                Some(_) => {}
+                // A delta has been piggybacked on an ack since, or the socket is full.
+                Work::Wait(_) | Work::Flush(_) => {}
             }
         }
     }
@@ -266,24 +259,16 @@ impl Viewers {
         counts: &mut FrameCounts,
     ) {
         let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() else { return };
-        let now = scene.world.tick();
-        if now.saturating_sub(viewer.flushed_at) < (self.settings.flush_interval / 2).max(1)
-            || !(round_is_written || viewer.flushed_at < self.round_flushed_at)
-        {
+        if !round_is_written && !viewer.schedule.is_flushed_before(self.round_flushed_at) {
             return;
         }
-        viewer.skip_idle_snapshots(now, &self.settings);
-        let due = viewer.due_on_piggyback(&self.settings, now);
-        if let Some(kind) = viewer.needed(due, &scene.world, &self.settings) {
+        let work = viewer.schedule.next(Occasion::Ack, &scene.world, viewer.regions, &self.settings);
+        if let Work::Flush(kind) = work {
             self.visible_total -= viewer.interest_set.len();
             let mut frames = Frames { world: &scene.world, out, counts };
             write_flush(viewer, scene, &self.settings, kind, &mut self.scratch, &mut frames);
             self.visible_total += viewer.interest_set.len();
-            // The interval to the next flush starts with the coming tick. Otherwise a client that moves in
-            // step with the interval is flushed just before each ack, which then has nothing to piggyback.
-            if viewer.flushed_at == now {
-                viewer.flushed_at = now + 1;
-            }
+            viewer.schedule.piggybacked(scene.world.tick());
             self.masks[slot as usize] = viewer.interest_mask();
         }
     }
