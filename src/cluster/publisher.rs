@@ -96,7 +96,7 @@ impl Publisher {
             }
             let region = self.regions.of(world.position(slot));
             if before == (id, region) {
-                if world.has_changed_since(slot, self.published_tick) {
+                if world.changes_since(self.published_tick).has_changed(slot) {
                     changes_in(&mut changes, region)
                         .updated
                         .push(world.ghost_update(slot, self.published_tick));

@@ -7,6 +7,7 @@ use super::interest::{Scratch, update_interest};
 use super::interest_set::InterestEntry;
 use super::schedule::FlushKind;
 use super::{Scene, Settings, Viewer};
+use crate::world::changes::ChangesSince;
 use crate::world::{State, Tick, World};
 
 /// Writes the first frames of a new player: a snapshot of itself and its interest set, and the vectors of
@@ -28,7 +29,6 @@ pub(super) fn write_initial_snapshot(
             frames.movement(slot);
         }
     }
-    viewer.schedule.first_snapshot_sent(world.tick());
 }
 
 /// Writes one flush. Appends nothing if the client is up to date.
@@ -53,12 +53,12 @@ pub(super) fn write_flush(
             viewer.schedule.changed_since_snapshot |= set_changed || scratch.any_moves;
             find_changed(viewer, first_entered, &scene.world, scratch);
             if kind == FlushKind::Snapshot {
-                viewer.schedule.snapshot_handled(now, settings);
-                if viewer.schedule.changed_since_snapshot
-                    || has_changed_members(viewer, &scene.world, scratch)
-                {
+                let is_needed = viewer.schedule.changed_since_snapshot
+                    || has_changed_members(viewer, &scene.world, scratch);
+                if is_needed {
                     write_snapshot(viewer, settings, updated_before, frames);
                 }
+                viewer.schedule.snapshot_handled(is_needed, now, settings);
             } else {
                 write_left_and_delta(viewer, settings, scratch, frames);
                 write_entered(viewer, updated_before, first_entered, frames);
@@ -110,10 +110,9 @@ fn write_left_and_delta(
     write_changed(viewer, settings, scratch, frames);
 }
 
-/// Finds the members before position `members` that may have changed, using the dirty set. After a pause
-/// longer than the dirty set remembers, it finds all of them.
+/// Finds the members before position `members` that may have changed.
 fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Scratch) {
-    let changed = world.dirty_slots(viewer.schedule.sent_until());
+    let changed = viewer.schedule.unsent(world).slots();
     let slots = viewer.interest_set.slots()[..members].iter().enumerate();
     scratch.changed.clear();
     scratch.changed.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
@@ -122,7 +121,7 @@ fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Sc
 /// Returns whether any member in `scratch.changed` has changed.
 fn has_changed_members(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
     let mut slots = scratch.changed.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
-    slots.any(|slot| world.entity_state(slot).has_changed_since(viewer.schedule.sent_until()))
+    slots.any(|slot| viewer.schedule.unsent(world).has_changed(slot))
 }
 
 /// Writes the latest state of the changed members in `scratch.changed`. The only change is nearly always the
@@ -132,20 +131,15 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
     let world = frames.world;
     // As long as no entity left the world, the slot of a member still holds that member.
     let may_be_gone = viewer.schedule.may_have_left_pending(world);
-    let found = frames.changed_movements(
-        &viewer.interest_set,
-        changed.kept(),
-        viewer.schedule.sent_until(),
-        may_be_gone,
-        movements,
-    );
+    let changes = viewer.schedule.unsent(world);
+    let found =
+        frames.changed_movements(&viewer.interest_set, changed.kept(), changes, may_be_gone, movements);
     viewer.schedule.changed_since_snapshot |= found.any;
     viewer.schedule.left_pending |= found.any_removed;
     if found.any_others {
         for &at in changed.kept() {
             let InterestEntry { slot, id, .. } = viewer.interest_set.at(at as usize);
-            let entity = world.entity_state(slot);
-            if entity.has_id(id) && entity.may_have_rare_change_since(viewer.schedule.sent_until()) {
+            if world.is_present(slot, id) && changes.may_have_rare_change(slot) {
                 write_rare_changes(viewer, settings, slot, frames);
             }
         }
@@ -154,29 +148,29 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
 
 /// Writes the latest state of a member with changes besides the vector.
 fn write_rare_changes(viewer: &mut Viewer, settings: &Settings, slot: u32, frames: &mut Frames<'_>) {
-    let (now, since) = (frames.world.tick(), viewer.schedule.sent_until());
     let world = frames.world;
-    if world.has_new_facing(slot, since) {
+    let changes = viewer.schedule.unsent(world);
+    if changes.has_new_facing(slot) {
         frames.direction(slot);
     }
     // A later vector cancels the client's attack animation, so the latest of the two is written last.
     let attacking = world.state(slot) == State::Attacking;
-    let has_new_vector = world.has_new_vector(slot, since);
+    let has_new_vector = changes.has_new_vector(slot);
     if has_new_vector && attacking {
         frames.movement(slot);
     }
-    write_recent_attack(settings, slot, since, frames);
+    write_recent_attack(settings, slot, changes, frames);
     if has_new_vector && !attacking {
         frames.movement(slot);
     }
-    if world.has_jumped(slot, since) {
-        viewer.schedule.jumped(viewer.id, now, settings);
+    if changes.has_jumped(slot) {
+        viewer.schedule.jumped(viewer.id, world.tick(), settings);
     }
 }
 
-/// Writes an attack that began after tick `since`, unless it is over.
-fn write_recent_attack(settings: &Settings, slot: u32, since: Tick, frames: &mut Frames<'_>) {
-    if frames.world.has_begun_attack(slot, since, settings.attack) {
+/// Writes an attack that has begun, unless it is over.
+fn write_recent_attack(settings: &Settings, slot: u32, changes: ChangesSince<'_>, frames: &mut Frames<'_>) {
+    if changes.has_begun_attack(slot, settings.attack) {
         frames.attack(slot);
     }
 }
@@ -184,7 +178,7 @@ fn write_recent_attack(settings: &Settings, slot: u32, since: Tick, frames: &mut
 /// Writes an attack that an entering entity began since the previous interest update. The age is not limited,
 /// since the viewer has not received the attack yet.
 fn write_attack_of_entered(slot: u32, updated_before: Tick, frames: &mut Frames<'_>) {
-    if frames.world.has_begun_attack(slot, updated_before, Tick::MAX) {
+    if frames.world.changes_since(updated_before).has_begun_attack(slot, Tick::MAX) {
         frames.attack(slot);
     }
 }
@@ -198,12 +192,13 @@ fn write_attack_of_entered(slot: u32, updated_before: Tick, frames: &mut Frames<
 fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick, frames: &mut Frames<'_>) {
     let world = frames.world;
     let (now, members) = (world.tick(), viewer.interest_set.len());
+    let changes = viewer.schedule.unsent(world);
     viewer.interest_set.retain(|member| world.is_present(member.slot, member.id));
     // The client keeps a removed entity whose sprite is still loading; the next snapshot removes it.
     viewer.schedule.changed_since_snapshot = viewer.interest_set.len() < members;
     for member in viewer.interest_set.iter() {
         let has_stopped = !world.entity_state(member.slot).is_moving()
-            && world.has_new_vector(member.slot, viewer.schedule.snapshot_sent_at());
+            && viewer.schedule.since_snapshot(world).has_new_vector(member.slot);
         // Repeated because the client may have missed it. The client draws entities that enter with this
         // snapshot as standing anyway.
         if has_stopped && member.age(now) > 0 {
@@ -221,10 +216,9 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
         if member.age(now) == 0 {
             write_attack_of_entered(slot, updated_before, frames);
         } else {
-            write_recent_attack(settings, slot, viewer.schedule.sent_until(), frames);
+            write_recent_attack(settings, slot, changes, frames);
         }
     }
-    viewer.schedule.snapshot_sent(now);
 }
 
 /// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the
@@ -232,12 +226,13 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
 /// the delta in this flush.
 fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
-    let entered = world.tick() - member.age(world.tick());
-    let is_vector_wanted = world.entity_state(slot).is_moving() || world.has_new_vector(slot, entered);
-    if is_vector_wanted && !world.has_new_vector(slot, viewer.schedule.sent_until()) {
+    let missed = world.changes_since(world.tick() - member.age(world.tick()));
+    let unsent = viewer.schedule.unsent(world);
+    let is_vector_wanted = world.entity_state(slot).is_moving() || missed.has_new_vector(slot);
+    if is_vector_wanted && !unsent.has_new_vector(slot) {
         frames.movement(slot);
     }
-    if world.has_new_facing(slot, entered) && !world.has_new_facing(slot, viewer.schedule.sent_until()) {
+    if missed.has_new_facing(slot) && !unsent.has_new_facing(slot) {
         frames.direction(slot);
     }
 }

@@ -3,7 +3,8 @@
 use super::compaction::Compactor;
 use super::interest_set::InterestSet;
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
-use crate::world::{State, Tick, World};
+use crate::world::changes::ChangesSince;
+use crate::world::{State, World};
 
 /// Number of frames written, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Frames<'_> {
         self.counts.movement += 1;
     }
 
-    /// Writes the vectors of the members at these positions that changed after tick `since`. Skips members
+    /// Writes the vectors of the members at these positions that have changed. Skips members
     /// that may have changes besides the vector.
     ///
     /// Which members are written is unpredictable, so a frame is encoded for each one and kept by compaction.
@@ -82,7 +83,7 @@ impl Frames<'_> {
         &mut self,
         members: &InterestSet,
         positions: &[u32],
-        since: Tick,
+        changes: ChangesSince<'_>,
         may_be_gone: bool,
         compactor: &mut Compactor<MovementFrame>,
     ) -> ChangeSummary {
@@ -94,8 +95,8 @@ impl Frames<'_> {
             let slot = slots[at as usize];
             let entity = world.entity_state(slot);
             let is_present = !may_be_gone || entity.has_id(ids[at as usize]);
-            let is_changed = is_present & entity.has_changed_since(since);
-            let is_more = is_changed & entity.may_have_rare_change_since(since);
+            let is_changed = is_present & changes.has_changed(slot);
+            let is_more = is_changed & changes.may_have_rare_change(slot);
             summary.any |= is_changed;
             summary.any_others |= is_more;
             summary.any_removed |= !is_present;

@@ -23,6 +23,7 @@ use super::search::{Candidate, RADIUS_MAX, Search, Viewpoint};
 use super::viewer::Viewer;
 use super::{Scene, Settings};
 use crate::wire::message::MovementFrame;
+use crate::world::changes::Regions;
 use crate::world::{Tick, World};
 
 /// Factor applied to the distance of a member when candidates are ranked.
@@ -248,16 +249,11 @@ fn regions_of_interest(
     settings: &Settings,
     viewpoint: &Viewpoint,
     farthest: u64,
-) -> u64 {
+) -> Regions {
     let mut rect = viewpoint.leave;
     if viewer.interest_set.len() >= settings.max_visible {
         rect = Rect::around(viewpoint.x, viewpoint.y, farthest.isqrt().min(RADIUS_MAX as u64) as i32 + 1);
     }
     let drift = settings.drift;
-    world.dirty_regions().regions(
-        rect.left - drift,
-        rect.top - drift,
-        rect.right + drift,
-        rect.bottom + drift,
-    )
+    world.regions(rect.left - drift, rect.top - drift, rect.right + drift, rect.bottom + drift)
 }

@@ -9,8 +9,7 @@
 //! * [`Scene`]: the world and its grid, lent to the worker pool during a fan-out.
 //! * [`grid`]: a spatial index of the entities. [`interest`] updates an interest set, using [`search`],
 //!   [`interest_set`], [`epoch_set`] and [`compaction`].
-//! * [`schedule`]: what a viewer has been sent, and when it is due for what. [`flush`]: encodes one viewer's flush
-//!   through [`frames`].
+//! * [`schedule`]: when a viewer is due for what. [`flush`]: encodes one viewer's flush through [`frames`].
 //! * [`Viewers`]: all viewers, with a [`timer_wheel`] of their due ticks. [`pool`]: the threads that encode
 //!   flushes.
 
@@ -21,7 +20,6 @@ mod frames;
 pub mod governor;
 pub mod grid;
 pub mod interest;
-mod interest_mask;
 mod interest_set;
 pub mod pool;
 mod schedule;
@@ -38,7 +36,7 @@ pub use settings::{Settings, flush_interval};
 pub use viewer::Viewer;
 pub use viewers::Viewers;
 
-use crate::world::dirty_regions::ALL_REGIONS;
+use crate::world::changes::{ALL_REGIONS, Removals};
 use crate::world::{Rules, Tick, World};
 use grid::Grid;
 
@@ -51,14 +49,14 @@ pub struct Scene {
     pub grid: Grid,
     refreshed_at: Tick,
     /// [`World::removals`] at the last rebuild of the grid.
-    removals_seen: u64,
+    removals_seen: Removals,
 }
 
 impl Scene {
     /// Returns an empty scene.
     pub fn new(rules: Rules) -> Self {
         let grid = Grid::new(rules.width, rules.height);
-        Self { world: World::new(rules), grid, refreshed_at: 0, removals_seen: 0 }
+        Self { world: World::new(rules), grid, refreshed_at: 0, removals_seen: Removals::default() }
     }
 
     /// Brings the grid up to date with the last closed tick. Does nothing while no entity moves, joins or
@@ -67,7 +65,7 @@ impl Scene {
         if self.refreshed_at == self.world.tick() {
             return;
         }
-        if self.world.dirty_regions().has_moved(ALL_REGIONS, self.refreshed_at) {
+        if self.world.changes_since(self.refreshed_at).may_have_movement_in(ALL_REGIONS) {
             self.grid.rebuild(&self.world);
             self.removals_seen = self.world.removals();
         }

@@ -265,8 +265,8 @@ impl Chunk {
             viewer.prefetch_interest_set(*kind);
         }
         // A delta reads few entity states.
-        if let Some((viewer, kind)) = self.assignments.get(at + ENTITIES_AHEAD)
-            && *kind != FlushKind::Delta
+        if let Some((viewer, FlushKind::InterestUpdate | FlushKind::Snapshot)) =
+            self.assignments.get(at + ENTITIES_AHEAD)
         {
             viewer.prefetch_entity_states(world);
         }

@@ -2,12 +2,11 @@
 
 use super::Settings;
 use super::grid::Rect;
-use super::interest_mask::InterestMask;
 use super::interest_set::InterestSet;
-use super::schedule::{FlushKind, Schedule};
+use super::schedule::{FlushKind, InterestMask, Schedule};
 use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
-use crate::world::dirty_regions::{ALL_REGIONS, Regions};
+use crate::world::changes::{ALL_REGIONS, Regions};
 use crate::world::{Tick, World};
 
 /// The replication state of a player: two cache lines, both of which miss the cache at nearly every flush. The

@@ -4,8 +4,7 @@ use super::flush::{write_flush, write_initial_snapshot};
 use super::frames::{FrameCounts, Frames};
 use super::grid::Rect;
 use super::interest::Scratch;
-use super::interest_mask::InterestMask;
-use super::schedule::{FlushKind, Occasion, Schedule, Work};
+use super::schedule::{FlushKind, InterestMask, Occasion, Work};
 use super::timer_wheel::{Smoothing, TimerWheel};
 use super::{Scene, Settings, Viewer};
 use crate::prefetch::prefetch;
@@ -171,13 +170,13 @@ impl Viewers {
     /// Each viewer gets its changes within the interval, with as few writes as possible. Acks piggyback
     /// deltas too; since clients move at different times, this spreads the flushes over ticks.
     pub fn begin_flush_round(&mut self, scene: &Scene) {
-        let (now, dirty) = (scene.world.tick(), scene.world.dirty_regions());
+        let now = scene.world.tick();
         self.wheel.advance(now, &mut self.due);
         for (at, &slot) in self.due.iter().enumerate() {
             if let Some(&ahead) = self.due.get(at + MASKS_AHEAD) {
                 prefetch(&self.masks[ahead as usize]);
             }
-            if self.masks[slot as usize].is_quiet(dirty, now) {
+            if self.masks[slot as usize].is_quiet(&scene.world) {
                 // A quiet viewer stays on the wheel at the cost of this mask test.
                 self.wheel.schedule(slot, now + self.settings.flush_interval);
             } else {
@@ -225,7 +224,8 @@ impl Viewers {
             let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() else { continue };
             let regions = viewer.regions;
             let work = viewer.schedule.next(Occasion::Round, &scene.world, regions, &self.settings);
-            self.wheel.schedule_smoothed(slot, Schedule::wake(work, now, &self.settings), &smoothing);
+            let wake = if let Work::Wait(tick) = work { tick } else { now + self.settings.flush_interval };
+            self.wheel.schedule_smoothed(slot, wake, &smoothing);
             match work {
                 Work::UpToDate => self.masks[slot as usize] = viewer.interest_mask(),
                 Work::Flush(kind) if can_be_written(slot) => {

@@ -5,21 +5,21 @@ use super::Tick;
 /// The tick whose end makes a change visible to viewers, truncated to 32 bits to keep the entity state small.
 /// Comparisons wrap: after 2^30 ticks, half a year at 60 Hz, an old change can appear new and is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ChangeTick(u32);
+pub(super) struct ChangeTick(u32);
 
 impl ChangeTick {
     /// Returns the change tick of a change that becomes visible when this tick closes.
-    pub(crate) fn of(tick: Tick) -> Self {
+    pub(super) fn of(tick: Tick) -> Self {
         Self(tick as u32)
     }
 
     /// Returns the change tick of a field that has never changed, for an entity added in this tick.
-    pub(crate) fn long_before(tick: Tick) -> Self {
+    pub(super) fn long_before(tick: Tick) -> Self {
         Self((tick as u32).wrapping_sub(1 << 30))
     }
 
     /// Returns whether the change is missing from a state sent as of tick `since`.
-    pub(crate) fn is_after(self, since: Tick) -> bool {
+    pub(super) fn is_after(self, since: Tick) -> bool {
         self.0.wrapping_sub(since as u32) as i32 > 0
     }
 
@@ -29,7 +29,7 @@ impl ChangeTick {
     }
 
     /// Returns the number of ticks from the change to `now`; 0 if the change is in the future.
-    pub(crate) fn age(self, now: Tick) -> Tick {
+    pub(super) fn age(self, now: Tick) -> Tick {
         Tick::from((now as u32).wrapping_sub(self.0).cast_signed().max(0).cast_unsigned())
     }
 }
@@ -39,16 +39,16 @@ impl ChangeTick {
 ///
 /// [`EntityState`]: super::entity_state::EntityState
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ChangeTicks {
-    pub(crate) vector: ChangeTick,
-    pub(crate) facing: ChangeTick,
-    pub(crate) attack: ChangeTick,
-    pub(crate) jump: ChangeTick,
+pub(super) struct ChangeTicks {
+    pub(super) vector: ChangeTick,
+    pub(super) facing: ChangeTick,
+    pub(super) attack: ChangeTick,
+    pub(super) jump: ChangeTick,
 }
 
 impl ChangeTicks {
     /// Sets all fields to the same change tick.
-    pub(crate) fn all(change_tick: ChangeTick) -> Self {
+    pub(super) fn all(change_tick: ChangeTick) -> Self {
         Self { vector: change_tick, facing: change_tick, attack: change_tick, jump: change_tick }
     }
 }

@@ -1,7 +1,5 @@
-//! The map regions that changed in the last ticks, as bit masks of 64 coarse regions.
-//!
-//! Each viewer keeps an interest mask of the regions that can matter to it. One AND per tick shows whether any of them
-//! changed since the viewer's last flush, so a viewer with quiet surroundings costs nothing.
+//! The map regions that changed in the last ticks, as bit masks of 64 coarse regions: one AND per tick with a viewer's
+//! interest mask shows whether its surroundings were quiet.
 
 use super::grid_axis::GridAxis;
 use super::{Position, Tick};
@@ -21,7 +19,7 @@ pub const ALL_REGIONS: Regions = Regions::MAX;
 /// For each of the last ticks, the regions with a change (vector, facing, attack, removal, jump) and those with a
 /// movement or a join.
 #[derive(Debug, Clone)]
-pub struct DirtyRegions {
+pub(super) struct DirtyRegions {
     columns: GridAxis,
     rows: GridAxis,
     changed: [Regions; TICKS_KEPT],
@@ -32,7 +30,7 @@ pub struct DirtyRegions {
 
 impl DirtyRegions {
     /// Creates an empty record for a world of this size, in units. The first recorded tick is 1.
-    pub fn new(width: u16, height: u16) -> Self {
+    pub(super) fn new(width: u16, height: u16) -> Self {
         Self {
             columns: GridAxis::new(width, REGIONS_PER_SIDE),
             rows: GridAxis::new(height, REGIONS_PER_SIDE),
@@ -43,7 +41,7 @@ impl DirtyRegions {
     }
 
     /// Returns the regions that overlap the rectangle from `(left, top)` to `(right, bottom)`, which lies inside the world.
-    pub fn regions(&self, left: i32, top: i32, right: i32, bottom: i32) -> Regions {
+    pub(super) fn regions(&self, left: i32, top: i32, right: i32, bottom: i32) -> Regions {
         let (first, last) = (self.columns.cell(left), self.columns.cell(right));
         let columns = (0xffu64 << first) & (0xffu64 >> (REGIONS_PER_SIDE - 1 - last));
         (self.rows.cell(top)..=self.rows.cell(bottom))
@@ -51,29 +49,29 @@ impl DirtyRegions {
     }
 
     /// Returns the set that holds only the region of this position.
-    pub fn region(&self, at: Position) -> Regions {
+    pub(super) fn region(&self, at: Position) -> Regions {
         1 << (self.rows.cell_inside(at.y) * REGIONS_PER_SIDE + self.columns.cell_inside(at.x))
     }
 
     /// Records a change at this position in the tick in progress.
-    pub fn mark_changed(&mut self, at: Position) {
+    pub(super) fn mark_changed(&mut self, at: Position) {
         let region = self.region(at);
         self.changed[self.newest as usize % TICKS_KEPT] |= region;
     }
 
     /// Records a movement at this position in the tick in progress.
-    pub fn mark_moved(&mut self, at: Position) {
+    pub(super) fn mark_moved(&mut self, at: Position) {
         let region = self.region(at);
         self.moved[self.newest as usize % TICKS_KEPT] |= region;
     }
 
     /// Records movements in all these regions in the tick in progress.
-    pub fn mark_regions_moved(&mut self, regions: Regions) {
+    pub(super) fn mark_regions_moved(&mut self, regions: Regions) {
         self.moved[self.newest as usize % TICKS_KEPT] |= regions;
     }
 
     /// Makes `to` the tick in progress and clears the entries of the ticks in between.
-    pub fn advance(&mut self, to: Tick) {
+    pub(super) fn advance(&mut self, to: Tick) {
         let steps = (to - self.newest).min(TICKS_KEPT as Tick);
         for tick in to + 1 - steps..=to {
             self.changed[tick as usize % TICKS_KEPT] = 0;
@@ -83,12 +81,12 @@ impl DirtyRegions {
     }
 
     /// Returns whether any of these regions changed after tick `since`.
-    pub fn has_changed(&self, regions: Regions, since: Tick) -> bool {
+    pub(super) fn has_changed(&self, regions: Regions, since: Tick) -> bool {
         self.is_any_in(&self.changed, regions, since)
     }
 
     /// Returns whether any of these regions had a movement or a join after tick `since`.
-    pub fn has_moved(&self, regions: Regions, since: Tick) -> bool {
+    pub(super) fn has_moved(&self, regions: Regions, since: Tick) -> bool {
         self.is_any_in(&self.moved, regions, since)
     }
 
@@ -104,32 +102,6 @@ impl DirtyRegions {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Returns the regions that changed after tick `since`.
-    fn changed(dirty: &DirtyRegions, since: Tick) -> Regions {
-        let regions = (0..Regions::BITS).map(|region| 1 << region);
-        regions.filter(|&region| dirty.has_changed(region, since)).sum()
-    }
-
-    #[test]
-    fn a_change_is_reported_in_its_region_since_any_earlier_tick() {
-        let mut dirty = DirtyRegions::new(2000, 2000);
-        dirty.mark_changed(Position { x: 2000, y: 2000 });
-        let corner = dirty.regions(1990, 1990, 2000, 2000);
-        assert_eq!(changed(&dirty, 0), corner);
-        assert!(dirty.has_changed(ALL_REGIONS, 0) && !dirty.has_moved(ALL_REGIONS, 0));
-        dirty.advance(2);
-        assert_eq!(changed(&dirty, 1), 0);
-        assert_eq!(changed(&dirty, 0), corner);
-    }
-
-    #[test]
-    fn a_query_beyond_the_kept_ticks_reports_every_region() {
-        let mut dirty = DirtyRegions::new(2000, 2000);
-        dirty.advance(1000);
-        assert_eq!(changed(&dirty, 990), 0);
-        assert_eq!(changed(&dirty, 900), ALL_REGIONS);
-    }
 
     #[test]
     fn a_rectangle_covers_exactly_the_regions_it_overlaps() {

@@ -1,7 +1,5 @@
-//! The entities that changed in the last ticks, one bit per slot.
-//!
-//! A flush tests every entity in the viewer's interest set, and most have not changed since the last flush. One row of
-//! bits, a kilobyte for ten thousand players, answers for the whole flush without touching a cache line per entity.
+//! The entities that changed in the last ticks, one bit per slot: a kilobyte for ten thousand players answers for a whole
+//! flush.
 
 use super::Tick;
 
@@ -67,48 +65,5 @@ impl DirtySet {
     /// Returns the slots that changed in the `age` ticks closed last.
     pub(super) fn within(&self, age: Tick) -> DirtySlots<'_> {
         DirtySlots(usize::try_from(age).ok().and_then(|age| self.closed.get(age)).unwrap_or(&self.all))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SLOTS: usize = 200;
-
-    fn changed(dirty: &DirtySet, age: Tick) -> Vec<u32> {
-        (0..SLOTS as u32).filter(|&slot| dirty.within(age).has(slot)).collect()
-    }
-
-    #[test]
-    fn a_change_is_reported_from_the_end_of_its_tick_while_the_tick_is_kept() {
-        let mut dirty = DirtySet::new();
-        dirty.reserve(SLOTS);
-        dirty.mark(7);
-        dirty.mark(199);
-        assert!((0..=16).all(|age| changed(&dirty, age).is_empty()), "the tick is in progress");
-        dirty.close(1);
-        dirty.mark(64);
-        dirty.close(1);
-        assert_eq!(changed(&dirty, 0), [0; 0]);
-        assert_eq!(changed(&dirty, 1), [64]);
-        assert_eq!(changed(&dirty, 2), [7, 64, 199]);
-        dirty.close(14);
-        assert_eq!((changed(&dirty, 14), changed(&dirty, 15)), (vec![], vec![64]));
-        assert_eq!(changed(&dirty, 16), [7, 64, 199]);
-        assert_eq!(changed(&dirty, 17).len(), SLOTS, "older than the kept ticks");
-        dirty.close(1);
-        assert_eq!((changed(&dirty, 15), changed(&dirty, 16)), (vec![], vec![64]));
-    }
-
-    #[test]
-    fn a_long_pause_clears_the_set() {
-        let mut dirty = DirtySet::new();
-        dirty.reserve(SLOTS);
-        dirty.mark(7);
-        dirty.close(u32::MAX);
-        assert_eq!(changed(&dirty, 16), [0; 0]);
-        dirty.reserve(10_000);
-        assert!(!dirty.within(16).has(9_999) && dirty.within(17).has(9_999));
     }
 }

@@ -10,9 +10,8 @@ mod types;
 use std::ops::Range;
 
 use super::Tick;
-use super::change_tick::{ChangeTick, ChangeTicks};
-use super::dirty_regions::DirtyRegions;
-use super::dirty_set::{DirtySet, DirtySlots};
+use super::change_tick::ChangeTick;
+use super::changes::{Changes, ChangesSince, Regions, Removals};
 use super::entity_state::{EntityState, VACANT};
 use super::extrapolation::{Cadence, Extrapolation};
 use super::id_allocator::IdAllocator;
@@ -56,8 +55,7 @@ pub struct World {
     odometer: u32,
     ids: IdAllocator,
     random: SplitMix64,
-    dirty_regions: DirtyRegions,
-    dirty_set: DirtySet,
+    changes: Changes,
     vacant: Vec<u32>,
     population: usize,
     /// Number of ghosts in `population`.
@@ -66,10 +64,8 @@ pub struct World {
     lingering: Lingering,
     /// Slots in which an attack began in the tick in progress, without duplicates.
     attackers: Vec<u32>,
-    removals: u64,
     // By slot. The fields that every tick and every viewer reads have their own arrays.
     entity_states: Vec<EntityState>,
-    change_ticks: Vec<ChangeTicks>,
     deadlines: Vec<Tick>,
     players: Vec<Player>,
     /// Lower bound of all deadlines.
@@ -92,17 +88,14 @@ impl World {
             odometer: 0,
             ids: IdAllocator::all(),
             random: SplitMix64::new(rules.seed),
-            dirty_regions: DirtyRegions::new(rules.width, rules.height),
-            dirty_set: DirtySet::new(),
+            changes: Changes::new(rules.width, rules.height),
             vacant: Vec::new(),
             population: 0,
             ghosts: 0,
             held_slots: HeldSlots::default(),
             lingering: Lingering::default(),
             attackers: Vec::new(),
-            removals: 0,
             entity_states: Vec::new(),
-            change_ticks: Vec::new(),
             deadlines: Vec::new(),
             players: Vec::new(),
             earliest_deadline: NEVER,
@@ -155,22 +148,18 @@ impl World {
             reconciliation: Reconciliation::new(entity.point(), self.tick, self.rules.pace.tick_rate_hz),
             extrapolation: Extrapolation::new(entity.position, self.odometer, self.tick, &self.cadence),
         };
-        let change_ticks = ChangeTicks::all(ChangeTick::long_before(self.tick));
         self.population += 1;
-        self.dirty_regions.mark_moved(entity.position);
-        if let Some(slot) = self.vacant.pop() {
-            let at = slot as usize;
-            (self.entity_states[at], self.change_ticks[at]) = (entity, change_ticks);
-            (self.deadlines[at], self.players[at]) = (NEVER, player);
-            slot
+        let slot = self.vacant.pop().unwrap_or(self.entity_states.len() as u32);
+        let at = slot as usize;
+        self.changes.join(at, entity.position, self.tick);
+        if at < self.entity_states.len() {
+            (self.entity_states[at], self.deadlines[at], self.players[at]) = (entity, NEVER, player);
         } else {
             self.entity_states.push(entity);
-            self.change_ticks.push(change_ticks);
             self.deadlines.push(NEVER);
             self.players.push(player);
-            self.dirty_set.reserve(self.entity_states.len());
-            self.entity_states.len() as u32 - 1
         }
+        slot
     }
 
     /// Removes the entity in this slot immediately. [`World::leave`] lets it linger.
@@ -180,13 +169,11 @@ impl World {
     pub fn remove(&mut self, slot: u32) {
         let at = slot as usize;
         assert!(!self.entity_states[at].has_id(VACANT), "slot {slot} is vacant");
-        self.mark_changed(at);
-        self.dirty_regions.mark_moved(self.entity_states[at].position);
+        self.changes.remove(at, self.entity_states[at].position);
         let (id, was_ghost) = (self.entity_states[at].id, self.entity_states[at].is_ghost());
         self.entity_states[at].vacate();
         self.deadlines[at] = NEVER;
         self.population -= 1;
-        self.removals += 1;
         if was_ghost {
             self.ghosts -= 1;
             self.vacant.extend(self.held_slots.reserve(id, slot, self.tick));
@@ -251,7 +238,7 @@ impl World {
         if self.entity_states[at].is_facing_right() != right {
             let change_tick = self.record_change(at);
             self.entity_states[at].set_facing_right(right, change_tick);
-            self.change_ticks[at].facing = change_tick;
+            self.changes.ticks[at].facing = change_tick;
         }
     }
 
@@ -260,20 +247,14 @@ impl World {
             self.settle_extrapolation(at);
             let change_tick = self.record_change(at);
             self.entity_states[at].set_vector(vector, change_tick);
-            self.change_ticks[at].vector = change_tick;
+            self.changes.ticks[at].vector = change_tick;
         }
     }
 
     /// Records a change of this entity and returns its change tick.
     fn record_change(&mut self, at: usize) -> ChangeTick {
-        self.mark_changed(at);
+        self.changes.mark(at, self.entity_states[at].position);
         ChangeTick::of(self.tick + 1)
-    }
-
-    /// Marks the entity and its region as dirty in the tick in progress.
-    fn mark_changed(&mut self, at: usize) {
-        self.dirty_regions.mark_changed(self.entity_states[at].position);
-        self.dirty_set.mark(at);
     }
 
     fn reschedule(&mut self, at: usize) {
@@ -290,8 +271,7 @@ impl World {
         self.close_attacks();
         let distance = self.rules.pace.distance(self.tick, ticks);
         let closing = self.tick + Tick::from(ticks);
-        self.dirty_regions.advance(closing);
-        self.dirty_set.close(ticks - 1);
+        self.changes.close(ticks - 1, closing);
         self.walk(distance);
         self.odometer = self.odometer.wrapping_add(distance.cast_unsigned());
         // A change gets the tick after `self.tick`: expiries belong to the last tick of this step.
@@ -300,8 +280,7 @@ impl World {
             self.expire(closing);
         }
         self.tick = closing;
-        self.dirty_regions.advance(closing + 1);
-        self.dirty_set.close(1);
+        self.changes.close(1, closing + 1);
         self.release_held_slots();
         self.release_lingering();
     }
@@ -321,10 +300,10 @@ impl World {
             // One comparison: most entities move along one axis only, so two branches would be mispredicted.
             if (position.x ^ x) | (position.y ^ y) != 0 {
                 entity.position = position;
-                regions |= self.dirty_regions.region(position);
+                regions |= self.changes.regions.region(position);
             }
         }
-        self.dirty_regions.mark_regions_moved(regions);
+        self.changes.regions.mark_regions_moved(regions);
     }
 
     fn expire(&mut self, now: Tick) {
@@ -364,9 +343,14 @@ impl World {
         self.population
     }
 
-    /// Returns the number of entities removed since the start.
-    pub fn removals(&self) -> u64 {
-        self.removals
+    /// Returns the answers to what changed after tick `since`, which is at most [`World::tick`].
+    pub fn changes_since(&self, since: Tick) -> ChangesSince<'_> {
+        ChangesSince { changes: &self.changes, states: &self.entity_states, now: self.tick, since }
+    }
+
+    /// Returns a number that changes when an entity is removed.
+    pub(crate) fn removals(&self) -> Removals {
+        self.changes.removals
     }
 
     /// Returns the number of slots, used and vacant; an upper bound of every slot.
@@ -404,22 +388,16 @@ impl World {
         self.entity_states[slot as usize].state()
     }
 
-    /// Returns the map regions that changed in the last ticks.
-    pub fn dirty_regions(&self) -> &DirtyRegions {
-        &self.dirty_regions
-    }
-
-    /// Returns the slots with changes in the ticks after `since` up to [`World::tick`]. The tick in progress is excluded:
-    /// its changes are sent once it has closed, and would otherwise be sent twice.
-    pub(crate) fn dirty_slots(&self, since: Tick) -> DirtySlots<'_> {
-        self.dirty_set.within(self.tick - since)
+    /// Returns the regions that overlap the rectangle from `(left, top)` to `(right, bottom)`.
+    pub(crate) fn regions(&self, left: i32, top: i32, right: i32, bottom: i32) -> Regions {
+        self.changes.regions.regions(left, top, right, bottom)
     }
 
     /// Prefetches the cache lines that an input of the player in this slot reads and writes.
     pub(crate) fn prefetch(&self, slot: u32) {
         let at = slot as usize;
         prefetch(&self.entity_states[at]);
-        prefetch(&self.change_ticks[at]);
+        prefetch(&self.changes.ticks[at]);
         prefetch(&self.deadlines[at]);
         prefetch(&self.players[at]);
         prefetch(&self.players[at].reconciliation);
@@ -431,38 +409,6 @@ impl World {
         &self.entity_states[slot as usize]
     }
 
-    /// Returns whether the vector of the entity in this slot changed after tick `since`.
-    pub(crate) fn has_new_vector(&self, slot: u32, since: Tick) -> bool {
-        // The last change is one of the vector unless the entity state shows a change of another field.
-        self.entity_state(slot).has_changed_since(since)
-            && self
-                .rare_change_ticks(slot, since)
-                .is_none_or(|change_ticks| change_ticks.vector.is_after(since))
-    }
-
-    /// Returns whether the facing changed after tick `since`.
-    pub(crate) fn has_new_facing(&self, slot: u32, since: Tick) -> bool {
-        self.rare_change_ticks(slot, since).is_some_and(|change_ticks| change_ticks.facing.is_after(since))
-    }
-
-    /// Returns whether an attack began after tick `since`, in a closed tick, less than `ticks` ago.
-    pub(crate) fn has_begun_attack(&self, slot: u32, since: Tick, ticks: Tick) -> bool {
-        self.rare_change_ticks(slot, since)
-            .is_some_and(|ChangeTicks { attack, .. }| attack.is_after(since) && attack.age(self.tick) < ticks)
-    }
-
-    /// Returns whether the entity jumped after tick `since`.
-    pub(crate) fn has_jumped(&self, slot: u32, since: Tick) -> bool {
-        self.rare_change_ticks(slot, since).is_some_and(|change_ticks| change_ticks.jump.is_after(since))
-    }
-
-    /// Returns the change ticks, unless only the vector can have changed. The entity state usually rules out other
-    /// changes, which saves loading another cache line.
-    fn rare_change_ticks(&self, slot: u32, since: Tick) -> Option<&ChangeTicks> {
-        let is_rare = self.entity_state(slot).may_have_rare_change_since(since);
-        is_rare.then(|| &self.change_ticks[slot as usize])
-    }
-
     fn point(&self, at: usize) -> Point {
         self.entity_states[at].point()
     }
@@ -471,7 +417,7 @@ impl World {
     #[cfg(test)]
     pub(crate) fn place(&mut self, slot: u32, x: u16, y: u16) {
         self.entity_states[slot as usize].position = Position { x, y };
-        self.dirty_regions.mark_moved(Position { x, y });
+        self.changes.regions.mark_moved(Position { x, y });
         self.players[slot as usize].extrapolation.reset(Position { x, y }, self.tick);
     }
 }

@@ -74,13 +74,13 @@ impl EntityState {
     }
 
     /// Returns whether any field changed after tick `since`.
-    pub(crate) fn has_changed_since(&self, since: Tick) -> bool {
+    pub(super) fn has_changed_since(&self, since: Tick) -> bool {
         self.changed.is_after(since)
     }
 
     /// Returns whether a field other than the vector may have changed after tick `since`. After 2^23 ticks, 38 hours at
     /// 60 Hz, an old change appears new again; the [`ChangeTicks`](super::change_tick::ChangeTicks) are exact.
-    pub(crate) fn may_have_rare_change_since(&self, since: Tick) -> bool {
+    pub(super) fn may_have_rare_change_since(&self, since: Tick) -> bool {
         self.details.change_tick_is_after(since)
     }
 

@@ -5,13 +5,13 @@
 //! * [`reconciliation`]: accepts or refuses the positions clients claim. [`ReconciliationBudget`]: the part of that
 //!   state that a saved session keeps.
 //! * `extrapolation`: dead reckoning, the position at which viewers draw a player and its error.
-//! * [`dirty_regions`]: map regions that changed in the last ticks; viewers elsewhere are skipped. `dirty_set`:
-//!   entities that changed in the last ticks; a viewer's delta skips all others.
+//! * [`changes`]: what changed since a tick, in five structures behind one interface.
 
 mod budget;
 mod change_tick;
-pub mod dirty_regions;
-pub(crate) mod dirty_set;
+pub mod changes;
+mod dirty_regions;
+mod dirty_set;
 mod entities;
 mod entity_state;
 mod extrapolation;

@@ -56,7 +56,7 @@ impl World {
     #[inline]
     pub(super) fn relocate(&mut self, at: usize, position: Position) {
         self.entity_states[at].position = position;
-        self.dirty_regions.mark_moved(position);
+        self.changes.regions.mark_moved(position);
         if self.entity_states[at].vector() == Vector::ZERO {
             // No delta contains the correction, and the vector may never change; the next snapshot must contain it.
             let change_tick = self.record_change(at);
@@ -83,7 +83,7 @@ impl World {
         if self.players[at].extrapolation.has_jumped(position, &self.cadence) {
             let change_tick = self.record_change(at);
             self.entity_states[at].touch(change_tick);
-            self.change_ticks[at].jump = change_tick;
+            self.changes.ticks[at].jump = change_tick;
             self.players[at].extrapolation.jump(position, now, &self.cadence);
         }
         self.reschedule(at);

@@ -98,13 +98,13 @@ impl World {
         let at = slot as usize;
         self.entity_states[at] = entity;
         self.population += 1;
-        self.dirty_regions.mark_moved(update.position);
+        self.changes.regions.mark_moved(update.position);
         let change_tick = self.record_change(at);
         self.entity_states[at].set_vector(update.vector, change_tick);
         self.entity_states[at].touch(change_tick);
         let unknown = ChangeTick::long_before(self.tick);
         self.players[at].presence = Presence::since(self.tick);
-        self.change_ticks[at] =
+        self.changes.ticks[at] =
             ChangeTicks { vector: change_tick, facing: change_tick, attack: unknown, jump: change_tick };
         let extrapolation = Extrapolation::new(update.position, self.odometer, self.tick, &self.cadence);
         (self.players[at].jump_check_at, self.players[at].attack_until) = (NEVER, NEVER);
@@ -153,13 +153,8 @@ impl World {
             vector: entity.vector(),
             faces_right: entity.is_facing_right(),
             attacks: entity.is_attacking(),
-            begins_attack: self.has_begun_attack(slot, since, Tick::MAX),
+            begins_attack: self.changes_since(since).has_begun_attack(slot, Tick::MAX),
         }
-    }
-
-    /// Returns whether the entity in this slot changed after tick `since`.
-    pub fn has_changed_since(&self, slot: u32, since: Tick) -> bool {
-        self.entity_state(slot).has_changed_since(since)
     }
 
     /// Returns whether the entity in this slot is a ghost.
@@ -231,7 +226,7 @@ mod tests {
         assert_ne!(other, slot, "the slot is held for its ghost");
         let since = world.tick();
         assert_eq!(world.add_ghost(&update(5_000)), Some(slot));
-        assert!(world.has_changed_since(slot, since), "all its fields count as changed");
+        assert!(world.changes_since(since).has_changed(slot), "all its fields count as changed");
         world.remove(slot);
         world.step(GHOST_SLOT_HOLD_MS * 60 / 1000 + 2);
         assert_eq!(world.add_ghost(&update(7_000)), Some(slot));
@@ -272,7 +267,7 @@ mod tests {
         assert_eq!(there.state(ghost), State::Idle);
         there.leave(ghost);
         there.step(1);
-        assert!(there.is_lingering(ghost) && there.has_begun_attack(ghost, 0, 60));
+        assert!(there.is_lingering(ghost) && there.changes_since(0).has_begun_attack(ghost, 60));
         assert_eq!((there.ghosts(), there.players()), (1, 1));
     }
 

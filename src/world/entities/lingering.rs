@@ -121,7 +121,7 @@ impl World {
             let at = slot as usize;
             // The attacker may have been removed, and its slot reused.
             if self.players[at].presence.attacked == change_tick {
-                self.change_ticks[at].attack = change_tick;
+                self.changes.ticks[at].attack = change_tick;
             }
         }
     }
@@ -150,7 +150,7 @@ mod tests {
         world.leave(0);
         assert_eq!((world.players(), world.population()), (0, 1));
         world.step(DURATION as u32 - 1);
-        assert!(world.is_lingering(0) && world.has_begun_attack(0, 100, Tick::MAX));
+        assert!(world.is_lingering(0) && world.changes_since(100).has_begun_attack(0, Tick::MAX));
         assert_eq!(world.state(0), State::Attacking);
         world.step(2);
         assert_eq!((world.population(), world.id(0)), (0, None));
@@ -187,7 +187,7 @@ mod tests {
             // Without an end in between, the repetition would belong to the attack in progress.
             world.apply(0, Input::AttackEnd);
             world.apply(0, Input::Attack);
-            assert_eq!(tick > 0, world.has_begun_attack(0, tick.max(1) - 1, 60), "tick {tick}");
+            assert_eq!(tick > 0, world.changes_since(tick.max(1) - 1).has_begun_attack(0, 60), "tick {tick}");
             world.step(1);
         }
     }

@@ -118,7 +118,7 @@ fn an_attack_stops_the_player_and_repeating_the_vector_is_a_change() {
     assert_eq!(world.state(0), State::Idle);
     let before = world.tick();
     world.apply(0, walk(1, 0));
-    assert!(world.change_ticks[0].vector.is_after(before));
+    assert!(world.changes.ticks[0].vector.is_after(before));
     assert_eq!(world.state(0), State::Moving);
 }
 
@@ -167,7 +167,7 @@ fn a_player_stops_when_its_claims_stop_and_keeps_walking_without_claims() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(1, 504, 500));
     world.step(180);
-    assert_eq!((world.vector(0), world.change_ticks[0].vector), (Vector::ZERO, ChangeTick::of(180)));
+    assert_eq!((world.vector(0), world.changes.ticks[0].vector), (Vector::ZERO, ChangeTick::of(180)));
     world.apply(0, walk(1, 0));
     world.step(600);
     assert_eq!(world.vector(0), Vector::new(1, 0));
@@ -187,11 +187,11 @@ fn an_accepted_leap_is_a_jump_and_a_small_correction_is_not() {
     let mut world = world_at(500, 500);
     world.apply(0, claim(0, 516, 500));
     world.step(1);
-    assert!(!world.change_ticks[0].jump.is_after(0));
+    assert!(!world.changes.ticks[0].jump.is_after(0));
     world.step(120);
     world.apply(0, claim(0, 533, 500));
     world.step(1);
-    assert_eq!(world.change_ticks[0].jump, ChangeTick::of(122));
+    assert_eq!(world.changes.ticks[0].jump, ChangeTick::of(122));
 }
 
 proptest! {
@@ -215,12 +215,12 @@ proptest! {
             });
             world.step(pause);
         }
-        let change_ticks = world.change_ticks[slot as usize];
-        prop_assert_eq!(world.has_new_vector(slot, since), change_ticks.vector.is_after(since));
-        prop_assert_eq!(world.has_new_facing(slot, since), change_ticks.facing.is_after(since));
-        prop_assert_eq!(world.has_jumped(slot, since), change_ticks.jump.is_after(since));
+        let (change_ticks, changes) = (world.changes.ticks[slot as usize], world.changes_since(since));
+        prop_assert_eq!(changes.has_new_vector(slot), change_ticks.vector.is_after(since));
+        prop_assert_eq!(changes.has_new_facing(slot), change_ticks.facing.is_after(since));
+        prop_assert_eq!(changes.has_jumped(slot), change_ticks.jump.is_after(since));
         let began = change_ticks.attack.is_after(since) && change_ticks.attack.age(world.tick()) < 60;
-        prop_assert_eq!(world.has_begun_attack(slot, since, 60), began);
+        prop_assert_eq!(changes.has_begun_attack(slot, 60), began);
     }
 
     #[test]
