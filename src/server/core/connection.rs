@@ -160,6 +160,26 @@ pub struct Player {
 }
 
 impl Player {
+    /// Creates the state of a player that joins now, in milliseconds of the loop's clock and of the uptime.
+    pub fn new(
+        now_ms: u64,
+        uptime_ms: u64,
+        read_buffer_bytes: usize,
+        session_token: Option<SessionToken>,
+    ) -> Self {
+        Self {
+            // No frame has arrived yet, not even in this millisecond.
+            last_frame_ms: now_ms.saturating_sub(1),
+            websocket: WebSocket::new(read_buffer_bytes),
+            limiter: RateLimiter::new(uptime_ms),
+            deferred: Deferred::default(),
+            last_ping_ms: now_ms,
+            unconfirmed_since_ms: None,
+            session_token,
+            last_saved_ms: now_ms,
+        }
+    }
+
     /// Borrows the parts that input processing needs.
     pub fn input_state(&mut self, slot: u32) -> InputState<'_> {
         InputState {

@@ -125,3 +125,49 @@ impl<S> Connections<S> {
         self.table.token_at(self.sweep_index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Empty};
+
+    use super::*;
+
+    /// A table with this many connections.
+    fn connections(count: usize) -> (Connections<Empty>, Vec<Token>) {
+        let mut connections = Connections::new();
+        let insert = |_| {
+            connections.table.insert_with(|_| Ok::<_, ()>(Connection::new(io::empty(), 0))).expect("room")
+        };
+        let tokens = (0..count).map(insert).collect();
+        (connections, tokens)
+    }
+
+    #[test]
+    fn a_connection_is_queued_and_buried_once() {
+        let (mut connections, tokens) = connections(2);
+        for token in [tokens[1], tokens[0], tokens[1]] {
+            connections.queue_read(token);
+            connections.bury(token);
+        }
+        assert_eq!(connections.take_reads(), [tokens[1], tokens[0]]);
+        assert!(!connections.has_reads() && connections.get(tokens[0]).is_some(), "late events find it");
+        let dead: Vec<Token> = connections.take_dead().into_iter().map(|(token, _)| token).collect();
+        assert_eq!(dead, [tokens[1], tokens[0]]);
+        assert!(connections.take_dead().is_empty() && connections.get(tokens[0]).is_none());
+        connections.queue_read(tokens[0]);
+        assert!(!connections.has_reads(), "a freed connection is not queued");
+    }
+
+    #[test]
+    fn a_sweep_visits_every_connection_once_a_round() {
+        let (mut connections, tokens) = connections(5);
+        connections.bury(tokens[3]);
+        connections.take_dead();
+        for _ in 0..3 {
+            let mut swept: Vec<Token> =
+                (0..connections.table.capacity()).filter_map(|_| connections.next_swept()).collect();
+            swept.sort_unstable();
+            assert_eq!(swept, [tokens[0], tokens[1], tokens[2], tokens[4]]);
+        }
+    }
+}

@@ -2,7 +2,6 @@
 
 use super::cluster::Cluster;
 use super::connection::{Connection, ConnectionClass, Phase, Player};
-use super::deferred::Deferred;
 use super::negotiation::negotiate;
 use super::peer_address::TooManyRequests;
 use super::reconnect::TokenLookup;
@@ -12,14 +11,12 @@ use super::table::Token;
 use super::takeover::Requester;
 use super::{Core, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover};
 use crate::admission::origins::Refusal;
-use crate::admission::rate::RateLimiter;
 use crate::ops::metrics::{Format, Refused, health_json, render};
 use crate::replication::pool::Pool;
 use crate::sessions::{SavedPlayer, SessionToken};
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Request, Response, Status, upgrade, write_upgrade_response,
 };
-use crate::wire::websocket::WebSocket;
 
 /// For files with a stable path: browsers revalidate on each use and get 304 while the file is unchanged.
 pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
@@ -373,17 +370,8 @@ fn upgrade_to_player<S: System>(
         session_token.map(|session_token| session_token.set_cookie(port, &core.config.cookie_path, is_https));
     write_upgrade_response(out, key, set_cookie.as_deref(), &date);
     let slot = core.engine.join(reconnect.map(|reconnect| reconnect.saved), out, &mut core.metrics);
-    let player = Box::new(Player {
-        // No frame has arrived yet, not even in this millisecond.
-        last_frame_ms: now_ms.saturating_sub(1),
-        websocket: WebSocket::new(core.config.read_buffer_bytes),
-        limiter: RateLimiter::new(uptime_ms),
-        deferred: Deferred::default(),
-        last_ping_ms: now_ms,
-        unconfirmed_since_ms: reconnect.map(|_| now_ms),
-        session_token,
-        last_saved_ms: now_ms,
-    });
+    let player = Player::new(now_ms, uptime_ms, core.config.read_buffer_bytes, session_token);
+    let player = Box::new(Player { unconfirmed_since_ms: reconnect.map(|_| now_ms), ..player });
     core.gate.http_connections.remove(token);
     connection.phase = Phase::Player { slot, player };
     core.connections.set_player(slot, token);

@@ -139,3 +139,41 @@ fn after_write<S: System>(core: &mut Core<S>, token: Token) {
         core.connections.queue_read(token);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn player() -> Connection<io::Empty> {
+        let mut connection = Connection::new(io::empty(), 0);
+        connection.phase = Phase::Player { slot: 1, player: Box::new(Player::new(0, 0, 256, None)) };
+        connection
+    }
+
+    #[test]
+    fn replies_share_a_buffer_until_the_connection_has_later_output() {
+        let (mut replies, mut first, mut second) = (Replies::default(), player(), player());
+        replies.reply(Token(1), &mut first, |_, _, out| out.extend_from_slice(b"ack 1"));
+        replies.reply(Token(2), &mut second, |_, _, _| ());
+        replies.reply(Token(1), &mut first, |_, _, out| out.extend_from_slice(b"ack 2"));
+        assert_eq!(replies.bytes, b"ack 1");
+        assert_eq!(first.outbox.next_chunk(), b"ack 2", "it follows the queued reply");
+        let queued: Vec<_> = replies.queue.iter().map(|write| (write.token, write.bytes.clone())).collect();
+        assert_eq!(queued, [(Token(1), 0..5)], "once, and no connection without a reply");
+        second.outbox.bytes().extend_from_slice(b"backlog");
+        replies.reply(Token(2), &mut second, |_, _, out| out.extend_from_slice(b", ack"));
+        assert_eq!(second.outbox.next_chunk(), b"backlog, ack");
+        assert_eq!((replies.bytes.len(), replies.queue.len()), (5, 2));
+    }
+
+    #[test]
+    fn only_players_get_replies() {
+        let (mut replies, mut connection) = (Replies::default(), Connection::new(io::empty(), 0));
+        assert_eq!(replies.reply(Token(1), &mut connection, |_, _, _| ()), None);
+        replies.queue(Token(1), &mut connection);
+        replies.queue(Token(1), &mut connection);
+        assert_eq!(replies.queue.len(), 1);
+    }
+}
