@@ -18,6 +18,10 @@ pub(super) struct Clock {
     started_ns: u64,
     /// Off-CPU time since the start that counts as suspension.
     paused_ns: u64,
+    /// The last wait, or the turn before it, was a suspension.
+    has_resumed: bool,
+    /// The last suspension: when it began, in milliseconds of [`Clock::now_ms`], and its duration in milliseconds.
+    last_pause_ms: (u64, u64),
     /// Earliest possible arrival of the input that the current events report: the `polled_ns` before their poll.
     not_ready_ns: u64,
     /// Start of the last poll that reported all ready sockets.
@@ -36,6 +40,8 @@ impl Clock {
         Self {
             started_ns: now_ns,
             paused_ns: 0,
+            has_resumed: false,
+            last_pause_ms: (0, 0),
             not_ready_ns: now_ns,
             polled_ns: now_ns,
             slept_ns: now_ns,
@@ -58,14 +64,22 @@ impl Clock {
         if is_complete {
             self.polled_ns = self.slept_ns;
         }
+        self.has_resumed = false;
         // The tick timer ends a regular wait much sooner.
         if now_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
             let off_cpu_ns = self.cpu.off_cpu_ns(self.now_ns, now_ns, thread_cpu_ns());
             if off_cpu_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
+                self.has_resumed = true;
+                self.last_pause_ms = (self.now_ms(), off_cpu_ns / NS_PER_MS);
                 self.paused_ns += off_cpu_ns;
             }
         }
         self.now_ns = now_ns;
+    }
+
+    /// Whether the process was suspended until the last wake-up.
+    pub fn has_resumed(&self) -> bool {
+        self.has_resumed
     }
 
     /// Takes a sample of the thread's CPU time; called once per tick.
@@ -81,6 +95,13 @@ impl Clock {
     /// Returns the milliseconds since the start without suspensions: the clock of all deadlines.
     pub fn now_ms(&self) -> u64 {
         (self.now_ns - self.started_ns - self.paused_ns) / NS_PER_MS
+    }
+
+    /// Returns the milliseconds since `since_ms` of [`Clock::now_ms`], the last suspension included: the time that the world has
+    /// advanced.
+    pub fn elapsed_ms(&self, since_ms: u64) -> u64 {
+        let (began_ms, duration_ms) = self.last_pause_ms;
+        self.now_ms() - since_ms + if began_ms >= since_ms { duration_ms } else { 0 }
     }
 
     /// Returns the milliseconds since the start, suspensions included.
@@ -116,6 +137,7 @@ mod tests {
         // Ten seconds pass without any CPU time.
         clock.end_wait(11_017 * MS, true, || 2 * MS);
         assert_eq!((clock.now_ms(), clock.uptime_ms()), (17, 10_017));
+        assert_eq!((clock.elapsed_ms(16), clock.elapsed_ms(17)), (10_001, 0));
     }
 
     #[test]

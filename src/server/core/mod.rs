@@ -184,6 +184,10 @@ impl<S: System> Core<S> {
     pub fn turn(&mut self, pool: &mut Pool) {
         cluster::receive_from_bus(self);
         self.read_queued();
+        if self.clock.has_resumed() {
+            // The world catches up first: output that a client takes only now must not age in the next tick.
+            flush::tick_if_due(self, pool);
+        }
         replies::write_replies(self, pool);
         flush::tick_if_due(self, pool);
         flush::write_slice(self, pool);

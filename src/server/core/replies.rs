@@ -116,7 +116,7 @@ fn write_reply<S: System>(core: &mut Core<S>, token: Token, replies: &[u8], roun
             if let (Phase::Player { slot, .. }, Some(since_ms)) = (&connection.phase, backlog_since_ms)
                 && connection.outbox.is_empty()
             {
-                core.engine.backlog_drained(*slot, now_ms - since_ms);
+                core.engine.backlog_drained(*slot, core.clock.elapsed_ms(since_ms));
             }
             written
         }
