@@ -70,6 +70,11 @@ impl<B: Bus> Cluster<B> {
         }
     }
 
+    /// Returns this node.
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Whether the bus is reachable; otherwise this node continues with local players only.
     pub(super) fn is_up(&self) -> bool {
         self.health.up_since_ms.is_some()

@@ -87,6 +87,11 @@ impl<S> Connections<S> {
         }
     }
 
+    /// Returns the number of queued reads and of dead connections.
+    pub fn queued(&self) -> usize {
+        self.read_queue.len() + self.dead.len()
+    }
+
     /// Whether connections are queued for another read.
     pub fn has_reads(&self) -> bool {
         !self.read_queue.is_empty()

@@ -54,6 +54,14 @@ impl Gate {
         }
     }
 
+    /// Returns the number of connections that are not players.
+    pub fn len(&self) -> usize {
+        self.http_connections.len()
+            + self.monitoring_connections.len()
+            + self.admin_connections.len()
+            + self.reserve_descriptors.lent()
+    }
+
     /// Changes the number of connections. Closes none.
     pub fn set_capacity(&mut self, capacity: Capacity) {
         self.http_connections.set_capacity(capacity.regular_http());

@@ -38,6 +38,11 @@ impl HttpQueue {
         self.public.is_empty() && self.admin.is_empty()
     }
 
+    /// Returns the number of queued connections.
+    pub fn len(&self) -> usize {
+        self.public.len() + self.admin.len()
+    }
+
     /// Appends a connection to the queue of its listener.
     pub fn push(&mut self, listener: Listener, token: Token) {
         self.of(listener).push_back(token);

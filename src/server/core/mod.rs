@@ -73,6 +73,7 @@ mod wall_clock;
 
 use std::time::Duration;
 
+use crate::cluster::Node;
 use crate::config::Config;
 use crate::limits::READ_BUDGET_BYTES;
 use crate::ops::metrics::Metrics;
@@ -99,6 +100,23 @@ use system::{Listener, System};
 use table::Token;
 use takeover::PendingReconnects;
 use tick::Schedule;
+
+/// Counts of everything that a core holds. All are 0 once the last client is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Connections in the table.
+    pub connections: usize,
+    /// Players in the world.
+    pub players: usize,
+    /// Connections that the gate counts: HTTP, monitoring, admin, and those on reserve descriptors.
+    pub gate: usize,
+    /// Addresses of players.
+    pub addresses: usize,
+    /// Handshakes that wait for a session.
+    pub pending_reconnects: usize,
+    /// Entries of all queues.
+    pub queued: usize,
+}
 
 /// The server, apart from the operating system. Each field below the first three owns one subject and its invariants. The flows
 /// that cross subjects are functions of their modules: they ask the owners, and perform what these decide.
@@ -162,6 +180,34 @@ impl<S: System> Core<S> {
     /// Returns the operating system.
     pub fn system_mut(&mut self) -> &mut S {
         &mut self.system
+    }
+
+    /// Returns the world and its viewers.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Returns the counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Returns this node of the cluster, if there is one.
+    pub fn node(&self) -> Option<&Node> {
+        self.cluster.as_ref().map(Cluster::node)
+    }
+
+    /// Counts what the core holds.
+    pub fn census(&self) -> Census {
+        let Self { connections, replies, gate, site, sessions, engine, .. } = self;
+        Census {
+            connections: connections.table.len(),
+            players: engine.players(),
+            gate: gate.len(),
+            addresses: gate.peer_addresses.counted_addresses(),
+            pending_reconnects: sessions.pending.len(),
+            queued: connections.queued() + replies.queued() + site.queue.len(),
+        }
     }
 
     /// Returns the counter that grows with every tick, for the watchdog.

@@ -32,6 +32,11 @@ impl MonitoringConnections {
         self.connections.len() >= self.capacity
     }
 
+    /// Returns the number of connections.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Adds a connection that was just accepted.
     pub fn insert(&mut self, token: Token, now_ms: u64) {
         self.connections.push_back((token, now_ms));

@@ -99,6 +99,11 @@ impl PeerAddresses {
         self.http_conns_per_ip.unwrap_or(HTTP_CONNS_PER_IP_DEFAULT) as usize
     }
 
+    /// Returns the number of addresses with players.
+    pub(super) fn counted_addresses(&self) -> usize {
+        self.limiter.tracked().0
+    }
+
     /// Returns the network for which a connection counts, if it is counted.
     pub(super) fn counted(&self, peer_address: &PeerAddress) -> Option<Network> {
         let PeerAddress::HttpClient(client) = peer_address else { return None };

@@ -46,6 +46,11 @@ impl Replies {
         self.queue.is_empty()
     }
 
+    /// Returns the number of queued writes and of players with deferred messages.
+    pub fn queued(&self) -> usize {
+        self.queue.len() + self.deferred.len()
+    }
+
     /// Queues a connection for a write of its outbox, once.
     pub fn queue<S>(&mut self, token: Token, connection: &mut Connection<S>) {
         if !std::mem::replace(&mut connection.is_write_queued, true) {

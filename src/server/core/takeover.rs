@@ -90,6 +90,11 @@ impl PendingReconnects {
         !self.tokens.is_empty() && self.tokens.contains(&token)
     }
 
+    /// Returns the number of pending reconnects.
+    pub(super) fn len(&self) -> usize {
+        self.by_token.len()
+    }
+
     /// Adds a pending reconnect. It inherits the deadline of an older one for the same session, whose requester is returned.
     fn push(&mut self, session: SessionToken, mut pending: PendingReconnect) -> Option<Requester> {
         let before = self.remove(session).map(|before| {
