@@ -11,7 +11,7 @@
 //! - `process`: signals, the drain, panics, the watchdog, the systemd unit, reload, log files, installed packages
 //! - `config`: flags, variables, secrets, exit codes
 //! - `tools`: make targets, the demo, the load tools
-//! - `simulation`: wire, world and replication without sockets, by seed
+//! - `simulation`: the whole server on a machine in memory, by seed
 //! - `fuzz_seeds`: the properties of the fuzz targets, run over their seeds
 //! - `tidy`: rules for the source tree itself
 //! - `documents`: links, commands and numbers in the documents

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pixi_game_server::ops::metrics::Reconnect;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::core::engine::Engine;
-use pixi_game_server::sessions::SavedPlayer;
 
 use super::check::Strictness;
 use super::hostile::{Hostile, SpeedLimit};
@@ -19,17 +18,18 @@ pub struct Hostiles {
     pub target_count: usize,
     /// Ids of the hostile players in the world.
     pub ids: BTreeSet<u32>,
-    /// State saved from hostile players that left, with their former ids.
-    saved: Vec<(u32, SavedPlayer)>,
-    limits: BTreeMap<u32, SpeedLimit>,
+    /// Cookies of hostile players that left, with their former ids.
+    saved: Vec<(u32, String)>,
+    /// Limits by id, each with the tick in which it began.
+    limits: BTreeMap<u32, (u64, SpeedLimit)>,
 }
 
 impl Hostiles {
-    /// Saves the state of a hostile player that leaves, so that it may reconnect.
-    pub fn save_hostile(&mut self, peer: &Peer, engine: &Engine) {
-        if peer.hostile.is_some() {
-            let id = engine.world().id(peer.slot).expect("it is still in the world");
-            self.saved.push((id, engine.saved(peer.slot)));
+    /// Keeps the cookie of a hostile player that has left, so that it may reconnect.
+    pub fn forget(&mut self, peer: &Peer) {
+        if let (Some(_), Some(id), Some(cookie)) = (&peer.hostile, peer.replica.own_id(), &peer.stream.cookie)
+        {
+            self.saved.push((id, cookie.clone()));
         }
     }
 }
@@ -40,11 +40,12 @@ impl Simulation {
         if self.hostiles.target_count == 0 {
             return;
         }
-        let world = self.engine.world();
+        let world = self.host.core.engine().world();
+        let tick = world.tick();
         for slot in 0..world.slots() as u32 {
             let Some(id) = world.id(slot) else { continue };
             let at = world.position(slot);
-            let limit = self.hostiles.limits.entry(id).or_insert_with(SpeedLimit::new);
+            let (_, limit) = self.hostiles.limits.entry(id).or_insert_with(|| (tick, SpeedLimit::new()));
             if let Err(error) = limit.observe((at.x, at.y)) {
                 panic!("SIMULATION_SEED={}: player {id}: {error}", self.seed);
             }
@@ -53,33 +54,46 @@ impl Simulation {
 
     /// Lets hostile players join, leave and reconnect at random.
     fn churn_hostiles(&mut self) {
-        let now_ms = self.now_ms();
-        if self.hostiles.ids.len() < self.hostiles.target_count && self.random.chance(20) {
-            let mut out = Vec::new();
-            let returns = if self.random.chance(2) { self.hostiles.saved.pop() } else { None };
-            let slot = self.engine.join(returns.map(|(_, saved)| saved), &mut out, &mut self.metrics);
-            if let Some((before, _)) = returns
-                && let Some(id) = self.engine.world().id(slot)
-                && let Some(limit) = self.hostiles.limits.remove(&before)
-            {
-                // The limit continues across a reconnect: leaving must not restore the budget.
-                self.hostiles.limits.insert(id, limit);
-            }
-            let mut peer = Peer::new(slot, &out, &self.engine, now_ms, &mut self.random);
-            peer.hostile = Some(Hostile::new());
+        self.continue_limits();
+        let hostiles = || self.peers.iter().filter_map(|peer| peer.hostile.as_ref());
+        if hostiles().count() < self.hostiles.target_count && self.random.chance(20) {
+            // One at a time, so that its success can be counted.
+            let may_return = hostiles().all(|hostile| hostile.before.is_none()) && self.random.chance(2);
+            let returns = if may_return { self.hostiles.saved.pop() } else { None };
+            let cookie = returns.as_ref().map(|(_, cookie)| &**cookie);
+            let mut peer = Peer::connect(&mut self.host, cookie, &mut self.random);
+            let hits = self.metrics().reconnects[Reconnect::Hit];
+            peer.hostile = Some(Hostile::new(returns.map(|(id, _)| (id, hits))));
             self.peers.push(peer);
         }
         for peer in self.peers.iter_mut().filter(|peer| peer.hostile.is_some()) {
             if self.random.chance(200) {
-                peer.has_left = true;
+                peer.leave(&mut self.random);
             }
         }
         self.count_hostiles();
     }
 
+    /// Continues the limits of the hostile players that have reconnected.
+    fn continue_limits(&mut self) {
+        let (tick, hits) = (self.engine().world().tick(), self.metrics().reconnects[Reconnect::Hit]);
+        let limits = &mut self.hostiles.limits;
+        for peer in &mut self.peers {
+            if let (Some(id), Some(hostile)) = (peer.replica.own_id(), &mut peer.hostile)
+                && let Some((before, hits_before)) = hostile.before.take()
+                && hits > hits_before
+                && let Some((began, earlier)) = limits.remove(&before)
+                && let Some((_, limit)) = limits.get_mut(&id)
+            {
+                limit.continues(&earlier, tick - began);
+                limits.entry(id).and_modify(|(tick, _)| *tick = began);
+            }
+        }
+    }
+
     fn count_hostiles(&mut self) {
         let there = self.peers.iter().filter(|peer| peer.hostile.is_some() && !peer.has_left);
-        self.hostiles.ids = there.filter_map(|peer| self.engine.world().id(peer.slot)).collect();
+        self.hostiles.ids = there.filter_map(|peer| peer.replica.own_id()).collect();
     }
 
     fn run_among_hostiles(mut self) {
@@ -115,6 +129,7 @@ impl Simulation {
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
             self.check(Strictness::AllStopped);
+            self.part(&mut pool);
         });
     }
 }

@@ -4,7 +4,8 @@
 use game_client::{ClientMessage, Facing, Vector};
 use pixi_game_server::config::Config;
 
-use super::arena::{Arena, TICK_RATE_HZ};
+use super::TICK_RATE_HZ;
+use super::arena::Arena;
 
 const VIEWERS: usize = 120;
 
@@ -21,10 +22,10 @@ fn cost(per_s: u64, mut message: impl FnMut(&Arena, usize, u32) -> ClientMessage
     let mut result = (0, 0);
     Arena::run(&config(), |arena, pool| {
         for _ in 0..VIEWERS {
-            arena.join();
+            arena.join(pool);
             arena.step(pool);
         }
-        let hostile = arena.join();
+        let hostile = arena.join(pool);
         arena.run_for(pool, 15_000);
         let out = |arena: &Arena| arena.players.iter().map(|viewer| viewer.bytes_out).sum::<u64>();
         let before = out(arena);
@@ -32,12 +33,12 @@ fn cost(per_s: u64, mut message: impl FnMut(&Arena, usize, u32) -> ClientMessage
         for tick in 1..=MEASURED_S * TICK_RATE_HZ {
             while sent < tick * per_s / TICK_RATE_HZ {
                 let next = message(arena, hostile, sent as u32);
-                arena.send(hostile, &next);
+                arena.send(pool, hostile, &next);
                 sent += 1;
             }
             arena.step(pool);
         }
-        assert_eq!(arena.metrics.rate_limited_total, 0, "within the rate limit");
+        assert_eq!(arena.metrics().rate_limited_total, 0, "within the rate limit");
         arena.assert_no_violations();
         result = (arena.players[hostile].bytes_in, out(arena) - before);
     });
@@ -128,7 +129,7 @@ fn many_jumping_players_cause_at_most_one_snapshot_per_viewer_in_two_seconds() {
     const VIEWERS: usize = 30;
     Arena::run(&config(), |arena, pool| {
         for _ in 0..VIEWERS + JUMPERS {
-            arena.join();
+            arena.join(pool);
             arena.step(pool);
         }
         arena.run_for(pool, 10_000);
@@ -143,7 +144,7 @@ fn many_jumping_players_cause_at_most_one_snapshot_per_viewer_in_two_seconds() {
                 sequence += 1;
                 let at = arena.position(jumper);
                 let claim = Some((u32::from(at.x) - 18, u32::from(at.y)));
-                arena.send(jumper, &ClientMessage::Move { vector: Vector::RIGHT, sequence, claim });
+                arena.send(pool, jumper, &ClientMessage::Move { vector: Vector::RIGHT, sequence, claim });
             }
             arena.step(pool);
         }

@@ -44,16 +44,18 @@ pub fn check(
         return Err(format!("{violation} (one of {})", replica.violations().len()));
     }
     if replica.own().missing_acks().len() > 0 {
-        return Err(format!("{} MOVEs were never acknowledged", replica.own().missing_acks().len()));
+        return Err(format!(
+            "MOVEs {:?} were never acknowledged",
+            replica.own().missing_acks().collect::<Vec<_>>()
+        ));
     }
     let own_id = replica.own_id().ok_or("the client has not received its own id")?;
-    if world.id(peer.slot) != Some(own_id) {
-        return Err(format!("the client has the wrong own id: {own_id}"));
-    }
+    let own_slot =
+        slot_of(world, own_id).ok_or_else(|| format!("the client has the wrong own id: {own_id}"))?;
     if !replica.duplicates().is_empty() {
         return Err(format!("duplicates of {:?}", replica.duplicates()));
     }
-    check_set(peer, engine, hostile, now_ms)?;
+    check_set(peer, own_slot, engine, hostile, now_ms)?;
     for remote in replica.remotes() {
         let slot =
             slot_of(world, remote.id).ok_or_else(|| format!("{} is gone from the world", remote.id))?;
@@ -66,16 +68,22 @@ pub fn check(
     Ok(())
 }
 
-fn slot_of(world: &World, id: u32) -> Option<u32> {
+pub fn slot_of(world: &World, id: u32) -> Option<u32> {
     (0..world.slots() as u32).find(|&slot| world.id(slot) == Some(id))
 }
 
 /// Checks that the right players are visible, by the rules of `replication::interest`.
-fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64) -> Result<(), String> {
+fn check_set(
+    peer: &Peer,
+    own_slot: u32,
+    engine: &Engine,
+    hostile: &BTreeSet<u32>,
+    now_ms: u64,
+) -> Result<(), String> {
     let world = engine.world();
     let visible: BTreeSet<u32> = peer.replica.remotes().map(|remote| remote.id).collect();
-    let viewer = engine.viewers().viewer(peer.slot).ok_or("the player has no viewer")?;
-    let here = world.position(peer.slot);
+    let viewer = engine.viewers().viewer(own_slot).ok_or("the player has no viewer")?;
+    let here = world.position(own_slot);
     let is_settled = |id: u32| {
         let remote = peer.replica.remote(id).expect("it is visible");
         now_ms - remote.entered_at_ms > u64::from(INTEREST_DWELL_MS) + 500
@@ -97,7 +105,7 @@ fn check_set(peer: &Peer, engine: &Engine, hostile: &BTreeSet<u32>, now_ms: u64)
         let Some(id) = world.id(slot) else { continue };
         let there = world.position(slot);
         let clearly_inside = outside(viewer.half_sides(), here, there) <= -2 * 20;
-        if slot == peer.slot || visible.contains(&id) || !clearly_inside || hostile.contains(&id) {
+        if slot == own_slot || visible.contains(&id) || !clearly_inside || hostile.contains(&id) {
             continue;
         }
         // Both players may walk, and diagonally.

@@ -2,87 +2,63 @@
 //! seconds. Once the bus is reliable again, each replica must match its world, and each world the others in
 //! the regions it sees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 
-use pixi_game_server::admission::rate::Verdict;
-use pixi_game_server::cluster::{Channel, Node, Now, Outgoing, Received};
+use game_client::ClientMessage;
+use pixi_game_server::cluster::Node;
 use pixi_game_server::config::Config;
-use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_IDS};
-use pixi_game_server::ops::metrics::{FrameOut, Metrics};
+use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_BOOTSTRAP_MS, LEASE_IDS};
+use pixi_game_server::ops::metrics::FrameOut;
 use pixi_game_server::ops::secret::Secret;
 use pixi_game_server::replication::Viewer;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::wire::message::ClientMessage;
-use pixi_game_server::wire::websocket::Event;
+use pixi_game_server::server::core::system::Listener;
 use pixi_game_server::world::{GhostUpdate, Position, World};
 
-use super::check::Strictness;
+use super::check::{Strictness, slot_of};
+use super::client::handshake;
 use super::forger::forge;
-use super::peer::Peer;
-use super::random::Random;
-use super::{SETTLE_TICKS, Simulation, TICK_RATE_HZ, seeds};
+use super::machine::bus::Redis;
+use super::machine::random::Random;
+use super::machine::socket::Plan;
+use super::machine::{Host, NS_PER_MS};
+use super::peer::{BINARY, Peer};
+use super::{BETWEEN_TICKS_MS, SETTLE_TICKS, Simulation, TICK_RATE_HZ, seeds};
+use crate::support::raw::masked;
 
 const WORLDS: usize = 3;
 const CHAOS_TICKS: u64 = 25 * TICK_RATE_HZ;
 
-/// Ticks between two publications of a node.
-const PUBLISH_TICKS: u64 = 3;
-
-/// One node with its bus subscription.
+/// One node.
 struct ClusterNode {
     simulation: Simulation,
-    node: Node,
-    /// Messages on their way, by the tick in which they are received.
-    inbox: BTreeMap<(u64, u64), Vec<u8>>,
-    subscriptions: BTreeSet<Channel>,
-    cut_off_until: u64,
     frozen_until: u64,
 }
 
 impl ClusterNode {
-    fn new(seed: u64, number: usize) -> Self {
+    fn new(seed: u64, number: usize, redis: &Rc<RefCell<Redis>>) -> Self {
         // With a cluster URL, player ids come from the cluster's leases.
         let config = Config { cluster_url: Some(Secret::new("")), ..Config::default() };
-        let mut simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64), config);
-        let rules = simulation.engine.world().rules();
-        let mut node = Node::new(number as u64 + 1, format!("node-{number}"), (rules.width, rules.height));
+        let id = number as u64 + 1;
         // The last node has the lowest ids, so its new players meet ghosts with higher ids.
-        let first = 1_001 + (WORLDS - number) as u32 * LEASE_IDS;
-        let now = Now { ms: 0, unix_us: 0 };
-        assert!(
-            simulation.engine.grant_ids(&mut node, first..first + LEASE_IDS, now),
-            "the lease is plausible"
-        );
-        let subscriptions = BTreeSet::from([Channel::All]);
-        Self { simulation, node, inbox: BTreeMap::new(), subscriptions, cut_off_until: 0, frozen_until: 0 }
+        let bus = Redis::connect(redis, id, (WORLDS - 1 - number) as u64 * 2 * LEASE_BOOTSTRAP_MS);
+        let start = |config: Config| {
+            let node = Node::new(id, format!("node-{number}"), (config.world_width, config.world_height));
+            Host::clustered(seed * 10 + id, config, node, bus)
+        };
+        let simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64), config, start);
+        Self { simulation, frozen_until: 0 }
     }
 
-    fn now(&self) -> Now {
-        let ms = self.simulation.now_ms();
-        Now { ms, unix_us: ms * 1_000 }
+    fn node(&self) -> &Node {
+        self.simulation.host.core.node().expect("it is clustered")
     }
 
     fn world(&self) -> &World {
-        self.simulation.engine.world()
-    }
-
-    /// Runs one tick; returns the published messages.
-    fn step(&mut self, tick: u64, has_forger: bool, pool: &mut Pool) -> Vec<Outgoing> {
-        let now = self.now();
-        while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= tick) {
-            let received = self.simulation.engine.receive_bus_message(&mut self.node, &entry.remove(), now);
-            assert!(has_forger || !matches!(received, Received::Refused(_)), "{received:?}");
-        }
-        self.simulation.step(pool);
-        let (now, mut out) = (self.now(), Vec::new());
-        if tick.is_multiple_of(PUBLISH_TICKS) {
-            self.simulation.engine.publish(&mut self.node, now, &mut out);
-        }
-        if self.simulation.engine.update_peers(&mut self.node, now, &mut out).0 {
-            self.subscriptions = self.node.remote().subscriptions().iter().map(Channel::Region).collect();
-            self.subscriptions.insert(Channel::All);
-        }
-        out
+        self.simulation.engine().world()
     }
 }
 
@@ -91,37 +67,36 @@ struct Cluster {
     random: Random,
     tick: u64,
     nodes: Vec<ClusterNode>,
-    sent: u64,
+    redis: Rc<RefCell<Redis>>,
+    /// Ids of all players, which the forger abuses.
+    ids: Rc<RefCell<Vec<u32>>>,
     /// Whether a forger writes to the bus during the chaos phase.
     has_forger: bool,
 }
 
 impl Cluster {
-    fn new(seed: u64, has_forger: bool) -> Self {
-        let nodes = (0..WORLDS).map(|number| ClusterNode::new(seed, number)).collect();
-        Self { seed, random: Random::new(seed ^ 0xc1u64), tick: 0, nodes, sent: 0, has_forger }
+    /// Starts the nodes, and runs until they have ids.
+    fn start(seed: u64, has_forger: bool, pool: &mut Pool) -> Self {
+        let redis = Redis::new(seed);
+        let nodes = (0..WORLDS).map(|number| ClusterNode::new(seed, number, &redis)).collect();
+        let random = Random::new(seed ^ 0xc1u64);
+        let mut cluster = Self { seed, random, tick: 0, nodes, redis, ids: Rc::default(), has_forger };
+        while cluster.nodes.iter().any(|member| member.world().ids_left() == 0) {
+            cluster.step(pool);
+            assert!(cluster.tick < CHAOS_TICKS, "SIMULATION_SEED={seed}: no ids");
+        }
+        cluster
     }
 
-    fn step(&mut self, pool: &mut Pool, is_chaotic: bool) {
+    fn step(&mut self, pool: &mut Pool) {
         self.tick += 1;
-        for from in 0..WORLDS {
-            if self.tick < self.nodes[from].frozen_until {
-                continue;
-            }
-            let published = self.nodes[from].step(self.tick, self.has_forger, pool);
-            let is_cut_off = self.tick < self.nodes[from].cut_off_until;
-            for Outgoing { channel, bytes } in published {
-                for to in 0..WORLDS {
-                    let is_reached = !is_cut_off && self.tick >= self.nodes[to].cut_off_until;
-                    if is_reached && self.nodes[to].subscriptions.contains(&channel) {
-                        self.deliver(to, &bytes, is_chaotic);
-                    }
-                    if is_chaotic && self.has_forger && self.random.chance(20) {
-                        let ids = self.player_ids();
-                        let forged = forge(&bytes, &ids, WORLDS as u64, &mut self.random);
-                        self.deliver(to, &forged, true);
-                    }
-                }
+        self.redis.borrow_mut().now_ms = self.tick * 1_000 / TICK_RATE_HZ;
+        for member in &mut self.nodes {
+            if self.tick < member.frozen_until {
+                // A frozen node falls behind the clocks of the others, and its messages wait.
+                member.simulation.step_suspended();
+            } else {
+                member.simulation.step(pool);
             }
         }
     }
@@ -143,75 +118,97 @@ impl Cluster {
                 self.seed
             );
             for (id, ghost) in &ghosts {
-                let is_valid =
-                    !member.node.ids().is_own(*id) && ghost.position.x <= 2_000 && ghost.position.y <= 2_000;
+                let is_valid = !member.node().ids().is_own(*id)
+                    && ghost.position.x <= 2_000
+                    && ghost.position.y <= 2_000;
                 assert!(is_valid, "SIMULATION_SEED={}: {ghost:?}", self.seed);
             }
             assert!(
-                member.node.ids().end() < 1_001 + IDS_LEAD_MAX + 6 * LEASE_IDS,
+                member.node().ids().end() < 1_001 + IDS_LEAD_MAX + 6 * LEASE_IDS,
                 "SIMULATION_SEED={}",
                 self.seed
             );
         }
     }
 
-    /// Delivers a message over the bus. In the chaos phase, one in ten is lost, one in ten is duplicated, and
-    /// each is delayed by up to a second.
-    fn deliver(&mut self, to: usize, bytes: &[u8], is_chaotic: bool) {
-        let copies = match self.random.below(10) {
-            0 if is_chaotic => 0,
-            1 if is_chaotic => 2,
-            _ => 1,
-        };
-        for _ in 0..copies {
-            let held = match self.random.below(4) {
-                _ if !is_chaotic => 0,
-                0 => self.random.below(60),
-                _ => self.random.below(2),
-            };
-            self.sent += 1;
-            self.nodes[to].inbox.insert((self.tick + 1 + held, self.sent), bytes.to_vec());
-        }
-    }
-
     fn act_randomly(&mut self) {
+        *self.ids.borrow_mut() = self.player_ids();
+        let now_ms = self.tick * 1_000 / TICK_RATE_HZ;
         for at in 0..WORLDS {
             self.nodes[at].simulation.act_randomly();
+            let mut redis = self.redis.borrow_mut();
             if self.random.chance(600) {
-                self.nodes[at].cut_off_until = self.tick + self.random.below(6 * TICK_RATE_HZ);
+                redis.links[at].cut_off_until_ms = now_ms + self.random.below(6_000);
             }
             if self.random.chance(1_500) {
-                // A frozen node falls behind the clocks of the others, and its messages wait.
+                redis.break_link(at, now_ms + self.random.below(3_000));
+            }
+            if self.random.chance(1_500) {
                 self.nodes[at].frozen_until = self.tick + self.random.below(5 * TICK_RATE_HZ);
             }
         }
+        // A client returns to another node, at times while its connection is open.
+        let [from, to] = [0, 1].map(|_| self.random.below(WORLDS as u64) as usize);
+        let source = &mut self.nodes[from].simulation;
+        let cookie = match self.random.below(100) {
+            0 => source.cookies.pop(),
+            1 => source.peers.first().and_then(|peer| peer.stream.cookie.clone()),
+            _ => None,
+        };
+        self.nodes[to].simulation.cookies.extend(cookie);
     }
 
-    fn run(mut self) {
+    fn begin_chaos(&self) {
+        let mut redis = self.redis.borrow_mut();
+        redis.is_chaotic = true;
+        let ids = Rc::clone(&self.ids);
+        if self.has_forger {
+            redis.forger =
+                Some(Box::new(move |bytes, random| forge(bytes, &ids.borrow(), WORLDS as u64, random)));
+        }
+    }
+
+    fn end_chaos(&mut self) {
+        let mut redis = self.redis.borrow_mut();
+        (redis.is_chaotic, redis.forger) = (false, None);
+        for link in &mut redis.links {
+            (link.cut_off_until_ms, link.down_until_ms) = (0, 0);
+        }
+        for member in &mut self.nodes {
+            member.frozen_until = 0;
+            let now_ms = member.simulation.now_ms();
+            for peer in &mut member.simulation.peers {
+                peer.settle(now_ms, &mut member.simulation.random);
+            }
+        }
+    }
+
+    fn run(seed: u64, has_forger: bool) {
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+            let mut cluster = Self::start(seed, has_forger, &mut pool);
+            cluster.begin_chaos();
             for _ in 0..CHAOS_TICKS {
-                self.act_randomly();
-                self.step(&mut pool, true);
-                self.check_invariants();
+                cluster.act_randomly();
+                cluster.step(&mut pool);
+                cluster.check_invariants();
             }
-            for member in &mut self.nodes {
-                (member.cut_off_until, member.frozen_until) = (0, 0);
-                let now_ms = member.simulation.now_ms();
-                for peer in &mut member.simulation.peers {
-                    peer.settle(now_ms, &mut member.simulation.random);
-                }
-            }
-            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool, false));
-            self.check(Strictness::SomeMoving);
-            for member in &mut self.nodes {
+            cluster.end_chaos();
+            (0..SETTLE_TICKS).for_each(|_| cluster.step(&mut pool));
+            cluster.check(Strictness::SomeMoving);
+            for member in &mut cluster.nodes {
                 let now_ms = member.simulation.now_ms();
                 for peer in &mut member.simulation.peers {
                     peer.halt(now_ms, &mut member.simulation.random);
                 }
             }
-            (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool, false));
-            self.check(Strictness::AllStopped);
+            (0..SETTLE_TICKS).for_each(|_| cluster.step(&mut pool));
+            cluster.check(Strictness::AllStopped);
+            for member in &mut cluster.nodes {
+                let refused = member.simulation.metrics().bus_refused_total;
+                assert!(has_forger || refused == 0, "SIMULATION_SEED={seed}: {refused} messages refused");
+                member.simulation.part(&mut pool);
+            }
         });
     }
 
@@ -252,9 +249,9 @@ impl Cluster {
         ghost: Option<GhostUpdate>,
         strictness: Strictness,
     ) -> Result<(), String> {
-        let region = self.nodes[0].node.regions().of(truth.position);
+        let region = self.nodes[0].node().regions().of(truth.position);
         let Some(ghost) = ghost else {
-            let is_wanted = member.node.remote().subscriptions().contains(region);
+            let is_wanted = member.node().remote().subscriptions().contains(region);
             // The ghost of a player near a region border may not have been published yet.
             return if is_wanted && strictness == Strictness::AllStopped {
                 Err("missing".to_owned())
@@ -286,14 +283,14 @@ fn all_updates(world: &World, ghosts: bool) -> BTreeMap<u32, GhostUpdate> {
 #[test]
 fn replicas_and_ghosts_of_three_nodes_are_correct_after_settling() {
     for seed in seeds() {
-        Cluster::new(seed, false).run();
+        Cluster::run(seed, false);
     }
 }
 
 #[test]
 fn the_effects_of_a_forger_on_the_bus_end_soon_after_it_stops() {
     for seed in seeds() {
-        Cluster::new(seed, true).run();
+        Cluster::run(seed, true);
     }
 }
 
@@ -301,74 +298,66 @@ fn the_effects_of_a_forger_on_the_bus_end_soon_after_it_stops() {
 const VISITOR_TICKS: u64 = 20;
 
 impl ClusterNode {
-    fn act(&mut self, slot: u32, message: ClientMessage) {
-        let Simulation { engine, metrics, .. } = &mut self.simulation;
-        let ending =
-            engine.handle_event(slot, &Event::Message(message), Verdict::Accept, &mut Vec::new(), metrics);
-        assert_eq!(ending, None);
-    }
-
     /// Whether the watcher's rectangle contains this position.
     fn is_watched(&self, place: Position) -> bool {
-        let slot = self.simulation.peers[0].slot;
-        let (half_width, half_height) = self
-            .simulation
-            .engine
-            .viewers()
-            .viewer(slot)
-            .and_then(Viewer::half_sides)
-            .expect("the watcher has a rectangle");
+        let id = self.simulation.peers[0].replica.own_id().expect("the watcher has joined");
+        let slot = slot_of(self.world(), id).expect("the watcher has joined");
+        let viewer = self.simulation.engine().viewers().viewer(slot);
+        let (half_width, half_height) =
+            viewer.and_then(Viewer::half_sides).expect("the watcher has a rectangle");
         let here = self.world().position(slot);
         let off = |a: u16, b: u16| (i32::from(a) - i32::from(b)).abs();
         off(here.x, place.x) <= half_width && off(here.y, place.y) <= half_height
     }
 
     fn join_watcher(&mut self) {
-        let now_ms = self.simulation.now_ms();
-        let Simulation { engine, metrics, peers, random, .. } = &mut self.simulation;
-        let mut out = Vec::new();
-        let slot = engine.join(None, &mut out, metrics);
-        peers.push(Peer::new(slot, &out, engine, now_ms, random));
+        let Simulation { host, random, peers, .. } = &mut self.simulation;
+        peers.push(Peer::connect(host, None, random));
     }
 }
 
 #[test]
 fn an_attack_is_visible_on_every_node_even_if_the_attacker_leaves() {
     const VISITORS: u64 = 30;
-    let (mut cluster, mut expected) = (Cluster::new(1, false), [0; 2]);
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+        let (mut cluster, mut expected) = (Cluster::start(1, false, &mut pool), [0; 2]);
         (0..2).for_each(|world| cluster.nodes[world].join_watcher());
-        (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
-        for (world, member) in cluster.nodes[..2].iter_mut().enumerate() {
-            let slot = member.simulation.peers[0].slot;
-            member.act(slot, ClientMessage::Viewport { width: u16::MAX, height: u16::MAX });
-            assert_eq!(member.simulation.metrics.frames_out[FrameOut::Attack], 0, "world {world}");
+        (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool));
+        for member in &mut cluster.nodes[..2] {
+            let Simulation { host, random, peers, .. } = &mut member.simulation;
+            let rectangle = ClientMessage::Viewport { width: u16::MAX, height: u16::MAX };
+            peers[0].send(&rectangle, host.now_ms(), random);
         }
-        (0..TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
+        (0..TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool));
         for n in 0..VISITORS {
-            let slot =
-                cluster.nodes[0].simulation.engine.join(None, &mut Vec::new(), &mut Metrics::default());
-            cluster.nodes[0].act(slot, ClientMessage::Attack);
-            let place = cluster.nodes[0].world().position(slot);
+            let host = &mut cluster.nodes[0].simulation.host;
+            let visitor =
+                host.connect(Listener::Public, IpAddr::V4(Ipv4Addr::new(10, 1, 0, n as u8)), Plan::None);
+            let attack = masked(BINARY, &ClientMessage::Attack { aim: None }.to_bytes());
+            let end = masked(BINARY, &ClientMessage::AttackEnd.to_bytes());
+            let end = if n % 2 == 0 { end } else { Vec::new() };
+            // The visitor reads nothing, so every attack counted was sent to a watcher.
+            visitor.borrow_mut().send_buffer_bytes = 0;
+            visitor.borrow_mut().deliver(&[handshake(None), attack, end].concat());
+            host.run_for(BETWEEN_TICKS_MS * NS_PER_MS, &mut pool);
+            let newest = all_updates(cluster.nodes[0].world(), false).into_values().next_back();
+            let place = newest.expect("the visitor has joined").position;
             for (count, member) in expected.iter_mut().zip(&cluster.nodes) {
                 *count += u64::from(member.is_watched(place));
             }
-            if n % 2 == 0 {
-                cluster.nodes[0].act(slot, ClientMessage::AttackEnd);
-            }
             // The visitor leaves in the same tick or up to two ticks later.
-            (0..n % 3).for_each(|_| cluster.step(&mut pool, false));
-            cluster.nodes[0].simulation.engine.leave(slot);
-            (0..VISITOR_TICKS).for_each(|_| cluster.step(&mut pool, false));
+            (0..n % 3).for_each(|_| cluster.step(&mut pool));
+            visitor.borrow_mut().close();
+            (0..VISITOR_TICKS).for_each(|_| cluster.step(&mut pool));
         }
-        (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool, false));
+        (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool));
+        for (world, member) in cluster.nodes[..2].iter().enumerate() {
+            let frames = &member.simulation.metrics().frames_out;
+            assert!(expected[world] > VISITORS / 3, "world {world}: too few to prove anything");
+            assert_eq!(frames[FrameOut::Attack], expected[world], "world {world}");
+            assert_eq!(member.simulation.peers[0].replica.violations(), [], "world {world}");
+            assert_eq!(member.world().population(), 2, "world {world}: only the two watchers remain");
+        }
     });
-    for (world, member) in cluster.nodes[..2].iter().enumerate() {
-        let frames = &member.simulation.metrics.frames_out;
-        assert!(expected[world] > VISITORS / 3, "world {world}: too few to prove anything");
-        assert_eq!(frames[FrameOut::Attack], expected[world], "world {world}");
-        assert_eq!(member.simulation.peers[0].replica.violations(), [], "world {world}");
-        assert_eq!(member.world().population(), 2, "world {world}: only the two watchers remain");
-    }
 }

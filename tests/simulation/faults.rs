@@ -1,11 +1,14 @@
 //! Injects every fault at every position of one connection's output. No byte is lost, duplicated or
 //! reordered, and nothing is written after a permanent error.
 
-use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::core::connection::{Connection, Readiness, WriteFailed};
+use std::rc::Rc;
 
-use super::random::Random;
-use super::shim::{FAULTS, Fault, Plan, Shim};
+use pixi_game_server::ops::metrics::Metrics;
+use pixi_game_server::server::core::connection::{Connection, WriteFailed};
+use pixi_game_server::server::core::table::Token;
+
+use super::machine::random::Random;
+use super::machine::socket::{FAULTS, Fault, Kernel, Pipe, Plan, ServerEnd};
 
 const NOW_MS: u64 = 7;
 
@@ -41,15 +44,33 @@ fn intended() -> Vec<u8> {
 }
 
 /// Delivers pending readiness edges, like the event loop's dispatch.
-fn deliver_edges(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
-    while connection.stream.is_writable_edge() {
-        connection.note(Readiness { is_writable: true, ..Readiness::default() });
+fn deliver_edges(connection: &mut Connection<ServerEnd>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
+    loop {
+        let mut pipe = connection.stream.pipe.borrow_mut();
+        if pipe.kernel.ready.take().is_empty() {
+            return Ok(());
+        }
+        let readiness = pipe.take_event();
+        drop(pipe);
+        connection.note(readiness);
         connection.flush(NOW_MS, metrics)?;
     }
-    Ok(())
 }
 
-fn play(connection: &mut Connection<Shim>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
+/// A registered connection on a socket with these faults.
+fn connection(plan: Plan, send_buffer_bytes: usize) -> Connection<ServerEnd> {
+    let pipe = Pipe::new(plan, &Rc::new(Kernel::default()));
+    pipe.borrow_mut().send_buffer_bytes = send_buffer_bytes;
+    pipe.borrow_mut().register(Token(0));
+    Connection::new(ServerEnd::new(pipe), u64::MAX)
+}
+
+/// What the client fetches.
+fn fetch(connection: &Connection<ServerEnd>) -> Vec<u8> {
+    connection.stream.pipe.borrow_mut().fetch(usize::MAX)
+}
+
+fn play(connection: &mut Connection<ServerEnd>, metrics: &mut Metrics) -> Result<(), WriteFailed> {
     for step in &SCRIPT {
         match step {
             Step::Write(bytes) => connection.write(bytes, NOW_MS, metrics)?,
@@ -75,9 +96,9 @@ fn no_byte_is_lost_or_duplicated_by_a_fault_at_any_position() {
     for position in 0..intended.len() {
         for fault in FAULTS {
             let mut metrics = Metrics::default();
-            let mut connection = Connection::new(Shim::new(Plan::WriteAt(position, fault)), u64::MAX);
+            let mut connection = connection(Plan::WriteAt(position, fault), 16 * 1024);
             let result = play(&mut connection, &mut metrics);
-            let taken = &connection.stream.written;
+            let taken = &connection.stream.pipe.borrow().written;
             assert_eq!(metrics.bytes_out_total, taken.len() as u64);
             if matches!(fault, Fault::Reset | Fault::TimedOut) {
                 assert_eq!(result, Err(WriteFailed), "{fault:?} at {position}");
@@ -96,24 +117,23 @@ fn no_byte_is_lost_or_duplicated_under_permanent_random_faults() {
     for seed in 0..2_000 {
         let mut random = Random::new(seed);
         let mut metrics = Metrics::default();
-        let mut shim = Shim::new(Plan::Transient(Random::new(seed + 1)));
-        shim.send_buffer_bytes = 1 + random.below(200) as usize;
-        let mut connection = Connection::new(shim, u64::MAX);
+        let plan = Plan::Transient(Random::new(seed + 1));
+        let mut connection = connection(plan, 1 + random.below(200) as usize);
         let (mut intended, mut received) = (Vec::new(), Vec::new());
         for byte in 0..200_u8 {
             let bytes = vec![byte; random.below(60) as usize];
             intended.extend_from_slice(&bytes);
             connection.write(&bytes, NOW_MS, &mut metrics).expect("all faults are transient");
             if random.chance(3) {
-                received.append(&mut connection.stream.written);
+                received.extend(fetch(&connection));
                 deliver_edges(&mut connection, &mut metrics).expect("all faults are transient");
             }
         }
         while !connection.outbox.is_empty() {
-            received.append(&mut connection.stream.written);
+            received.extend(fetch(&connection));
             deliver_edges(&mut connection, &mut metrics).expect("all faults are transient");
         }
-        received.append(&mut connection.stream.written);
+        received.extend(fetch(&connection));
         assert_eq!(received, intended, "seed {seed}");
     }
 }

@@ -3,7 +3,7 @@
 use pixi_game_server::cluster::message::{Body, Changes, Heartbeat, decode, encode};
 use pixi_game_server::world::{GhostUpdate, Position, Vector};
 
-use super::random::Random;
+use super::machine::random::Random;
 
 /// Forges a message from one that a node sent. `ids` are the player ids of all nodes.
 pub fn forge(overheard: &[u8], ids: &[u32], nodes: u64, random: &mut Random) -> Vec<u8> {

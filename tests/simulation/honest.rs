@@ -5,8 +5,8 @@ use pixi_game_server::config::Config;
 use pixi_game_server::replication::pool::Pool;
 
 use super::arena::Arena;
+use super::machine::random::Random;
 use super::peer::any_vector;
-use super::random::Random;
 use super::seeds;
 
 const STEPS_PER_S: u64 = 24;
@@ -94,8 +94,8 @@ fn arrivals(client: &mut Client, network: Network, random: &mut Random) -> Vec<(
 
 fn play(seed: u64, network: Network, arena: &mut Arena, pool: &mut Pool) {
     let mut random = Random::new(seed);
-    arena.join();
-    let player = arena.join();
+    arena.join(pool);
+    let player = arena.join(pool);
     arena.run_for(pool, 4_000);
     let start_ms = arena.now_ms();
     let mut client = Client::new();
@@ -104,7 +104,7 @@ fn play(seed: u64, network: Network, arena: &mut Arena, pool: &mut Pool) {
         while arena.now_ms() < start_ms + at_ms {
             arena.step(pool);
         }
-        arena.send(player, &message);
+        arena.send(pool, player, &message);
         match message {
             ClientMessage::Attack { .. } => attacks = true,
             ClientMessage::AttackEnd => attacks = false,
@@ -119,7 +119,7 @@ fn play(seed: u64, network: Network, arena: &mut Arena, pool: &mut Pool) {
             _ => {}
         }
     }
-    assert_eq!(arena.metrics.rate_limited_total, 0, "SIMULATION_SEED={seed}: {network:?}");
+    assert_eq!(arena.metrics().rate_limited_total, 0, "SIMULATION_SEED={seed}: {network:?}");
     arena.assert_no_violations();
 }
 

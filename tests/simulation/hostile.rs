@@ -3,9 +3,9 @@
 use game_client::{ClientMessage, Facing, Vector};
 use pixi_game_server::limits::{CLAIM_DISTANCE_MAX, RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 
-use super::arena::TICK_RATE_HZ;
+use super::TICK_RATE_HZ;
+use super::machine::random::Random;
 use super::peer::any_vector;
-use super::random::Random;
 
 /// A hostile player. It follows one random strategy for a while, then another.
 pub struct Hostile {
@@ -15,11 +15,14 @@ pub struct Hostile {
     vector: Vector,
     offset: (i32, i32),
     pub sequence: u32,
+    /// Its id before a reconnect whose outcome is open, and the number of reconnects that succeeded until then.
+    pub before: Option<(u32, u64)>,
 }
 
 impl Hostile {
-    pub fn new() -> Self {
-        Self { strategy: 0, pause_ticks: 1, ticks_left: 0, vector: Vector::ZERO, offset: (0, 0), sequence: 0 }
+    pub fn new(before: Option<(u32, u64)>) -> Self {
+        let (vector, offset) = (Vector::ZERO, (0, 0));
+        Self { strategy: 0, pause_ticks: 1, ticks_left: 0, vector, offset, sequence: 0, before }
     }
 
     fn pick_strategy(&mut self, random: &mut Random) {
@@ -81,7 +84,9 @@ impl Hostile {
 /// The distance since any later moment is at most one claim more: a claim back to the last agreed position, from which
 /// the server walked away, is free.
 pub struct SpeedLimit {
+    /// Ticks in the world, and ticks away between two of its connections.
     ticks: u64,
+    ticks_away: u64,
     /// Coordinate at which the player entered, for each direction along an axis.
     entered: Option<[f64; 4]>,
     /// Minimum over time of the player's coordinate minus the distance allowed by then, for each direction.
@@ -95,7 +100,18 @@ const ROUNDING: f64 = 4.0;
 
 impl SpeedLimit {
     pub fn new() -> Self {
-        Self { ticks: 0, entered: None, least: [f64::INFINITY; 4] }
+        Self { ticks: 0, ticks_away: 0, entered: None, least: [f64::INFINITY; 4] }
+    }
+
+    /// Continues the limit of an earlier connection; `ticks` have passed since the start of that one. Leaving must not restore the
+    /// budget.
+    pub fn continues(&mut self, earlier: &Self, ticks: u64) {
+        let here = self.ticks;
+        *self = Self {
+            ticks: earlier.ticks + here,
+            ticks_away: ticks.saturating_sub(earlier.ticks + here),
+            ..*earlier
+        };
     }
 
     /// Records the player's position after another tick.
@@ -105,7 +121,8 @@ impl SpeedLimit {
     pub fn observe(&mut self, (x, y): (u16, u16)) -> Result<(), String> {
         self.ticks += 1;
         let allowed_per_tick = (WALK_PER_S + f64::from(RECONCILIATION_REFILL_PER_S)) / TICK_RATE_HZ as f64;
-        let allowed = self.ticks as f64 * allowed_per_tick;
+        let refilled_per_tick = f64::from(RECONCILIATION_REFILL_PER_S) / TICK_RATE_HZ as f64;
+        let allowed = self.ticks as f64 * allowed_per_tick + self.ticks_away as f64 * refilled_per_tick;
         let (x, y) = (f64::from(x), f64::from(y));
         let ways = [x, -x, y, -y];
         let entered = *self.entered.get_or_insert(ways);

@@ -1,4 +1,4 @@
-//! A seeded simulation of wire, engine and replication without sockets.
+//! A seeded simulation of the whole server on a machine in memory ([`machine`]).
 //!
 //! Dozens of clients join, walk, attack, turn, resize their viewports, stall, leave and lose their
 //! connections. The network has delays, and sockets accept and deliver arbitrary amounts. After settling, the
@@ -17,30 +17,31 @@ mod among_hostile;
 mod amplification;
 mod arena;
 mod check;
+mod client;
 mod cluster;
 mod faults;
 mod forger;
 mod honest;
 mod hostile;
+pub mod machine;
 pub mod peer;
-pub mod random;
 mod replicas;
-mod shim;
 mod short_stays;
 mod stalls;
 
-use std::io::ErrorKind;
 use std::ops::Range;
 
 use pixi_game_server::config::Config;
-use pixi_game_server::ops::metrics::Metrics;
+use pixi_game_server::ops::metrics::{Closed, Metrics};
 use pixi_game_server::replication::pool::Pool;
+use pixi_game_server::server::core::Census;
 use pixi_game_server::server::core::engine::Engine;
 
 use among_hostile::Hostiles;
 use check::Strictness;
+use machine::random::Random;
+use machine::{Host, NS_PER_MS};
 use peer::Peer;
-use random::Random;
 
 const TICK_RATE_HZ: u64 = 60;
 const SEEDS_BY_DEFAULT: u64 = 12;
@@ -49,104 +50,139 @@ const CHAOS_TICKS: u64 = 40 * TICK_RATE_HZ;
 /// Covers a sync interval, the loading time of the first sprite, a keyframe and an interest update.
 const SETTLE_TICKS: u64 = 10 * TICK_RATE_HZ;
 
+/// Time after which the server has forgotten every client that is gone, in ticks.
+const FAREWELL_TICKS: u64 = 5 * TICK_RATE_HZ;
+
+/// Milliseconds from a tick to the moment in between at which clients' bytes arrive.
+const BETWEEN_TICKS_MS: u64 = 8;
+
+/// Bytes of pending replies above which a connection is not read: a few acks.
+const REPLIES_BYTES_MAX: usize = 100;
+
 /// The state of one run.
 struct Simulation {
     seed: u64,
     random: Random,
-    tick: u64,
-    engine: Engine,
-    metrics: Metrics,
+    host: Host,
     peers: Vec<Peer>,
     hostiles: Hostiles,
+    /// Cookies of the clients that are gone.
+    cookies: Vec<String>,
+    /// Responses that granted an upgrade.
+    upgrades: u64,
+    /// Frames that arrived.
+    frames: u64,
 }
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        Self::with(seed, Random::new(seed), Config::default())
+        Self::with(seed, Random::new(seed), Config::default(), |config| Host::new(seed, config))
     }
 
-    /// One of the worlds of a seed, with its own random generator.
-    fn with(seed: u64, mut random: Random, config: Config) -> Self {
-        let mut config = Config { spawn_seed: Some(seed), ..config };
+    /// One of the servers of a seed, with its own random generator.
+    fn with(seed: u64, mut random: Random, config: Config, start: impl FnOnce(Config) -> Host) -> Self {
+        let mut config = Config { spawn_seed: Some(seed), write_buffer_bytes: REPLIES_BYTES_MAX, ..config };
         // Ranges from all players visible to many more candidates than capacity. Never more than the players
         // of one world: a larger snapshot would take longer on these sockets.
         config.max_visible = [6, 20, 128][random.below(3) as usize].min(PLAYERS_MAX);
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
-        let engine = Engine::new(&config, 0, 0);
         Self {
             seed,
             random,
-            tick: 0,
-            engine,
-            metrics: Metrics::default(),
+            host: start(config),
             peers: Vec::new(),
             hostiles: Hostiles::default(),
+            cookies: Vec::new(),
+            upgrades: 0,
+            frames: 0,
         }
     }
 
     fn now_ms(&self) -> u64 {
-        self.tick * 1000 / TICK_RATE_HZ
+        self.host.now_ms()
     }
 
-    /// Runs one tick: clients act, the network delivers, the world steps, viewers are flushed.
+    fn engine(&self) -> &Engine {
+        self.host.core.engine()
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.host.core.metrics()
+    }
+
+    /// Runs until just after the next tick: clients act, the network delivers, the server runs.
     fn step(&mut self, pool: &mut Pool) {
-        self.tick += 1;
         let now_ms = self.now_ms();
         for peer in &mut self.peers {
             peer.act(now_ms, &mut self.random);
-            let delivered =
-                peer.deliver_to_server(now_ms, &mut self.engine, &mut self.metrics, &mut self.random);
-            peer.has_left |= delivered.is_err();
         }
-        let (left, stayed) =
-            std::mem::take(&mut self.peers).into_iter().partition(|peer: &Peer| peer.has_left);
-        self.peers = stayed;
-        for peer in left {
-            let peer: Peer = peer;
-            self.hostiles.save_hostile(&peer, &self.engine);
-            self.engine.leave(peer.slot);
-        }
-        self.engine.step(1, &mut self.metrics);
+        self.exchange(|host| host.run_for(BETWEEN_TICKS_MS * NS_PER_MS, pool));
+        self.exchange(|host| host.run_for(host.next_tick_ns() + NS_PER_MS, pool));
         self.check_speed_limits();
-        let peers = &self.peers;
-        let mut can_be_written =
-            |slot: u32| peers.iter().any(|peer| peer.slot == slot && peer.connection.is_write_ready());
-        self.engine.begin_flush_round();
-        let mut written: Vec<(u32, Vec<u8>)> = Vec::new();
-        while !self.engine.viewers().is_flush_round_over() {
-            self.engine.flush_batch(pool, &mut can_be_written, &mut self.metrics);
-            while let Some((segment, frames)) = pool.batch().next_segment() {
-                written.push((segment.slot, frames.to_vec()));
-            }
+    }
+
+    /// A tick in which the process does not run, but its clients and the network do.
+    fn step_suspended(&mut self) {
+        let now_ms = self.now_ms();
+        for peer in &mut self.peers {
+            peer.act(now_ms, &mut self.random);
         }
-        for (slot, frames) in written {
-            let peer = self.peers.iter_mut().find(|peer| peer.slot == slot);
-            let peer = peer.expect("only writable viewers are flushed");
-            peer.has_left |= peer.connection.write(&frames, now_ms, &mut self.metrics).is_err();
+        self.exchange(|host| host.suspend(1_000 * NS_PER_MS / TICK_RATE_HZ));
+    }
+
+    /// Delivers what has arrived in both directions, and lets time pass in between.
+    fn exchange(&mut self, pass: impl FnOnce(&mut Host)) {
+        let now_ms = self.now_ms();
+        for peer in &mut self.peers {
+            peer.deliver_to_server(now_ms, &mut self.random);
         }
+        pass(&mut self.host);
+        let now_ms = self.now_ms();
         for peer in &mut self.peers {
             peer.transmit(now_ms, &mut self.random);
-            peer.deliver_to_client(now_ms);
+            peer.deliver_to_client(now_ms, &mut self.random);
+            peer.has_left |= peer.stream.is_closed;
         }
+        for peer in self.peers.extract_if(.., |peer| peer.has_left) {
+            peer.pipe.borrow_mut().close();
+            self.upgrades += u64::from(peer.stream.status == Some(101));
+            self.frames += peer.stream.frames.values().sum::<u64>();
+            self.hostiles.forget(&peer);
+            if peer.hostile.is_none() {
+                self.cookies.extend(peer.stream.cookie);
+            }
+        }
+    }
+
+    /// Connects a client: a new one, one that returns, or another tab of a browser that is connected.
+    fn join(&mut self) {
+        // The reconnects of hostile players are counted, so honest ones don't reconnect among them.
+        let cookie = match self.random.below(6) {
+            _ if self.hostiles.target_count > 0 => None,
+            0 | 1 => self.cookies.pop(),
+            2 => {
+                let index = self.random.below(self.peers.len() as u64 + 1) as usize;
+                self.peers
+                    .get(index)
+                    .filter(|peer| peer.hostile.is_none())
+                    .and_then(|peer| peer.stream.cookie.clone())
+            }
+            _ => None,
+        };
+        let peer = Peer::connect(&mut self.host, cookie.as_deref(), &mut self.random);
+        self.peers.push(peer);
     }
 
     /// Random joins, leaves, disconnects and client actions.
     fn act_randomly(&mut self) {
         let now_ms = self.now_ms();
         if self.peers.len() < PLAYERS_MAX && self.random.chance(8) {
-            let mut out = Vec::new();
-            let slot = self.engine.join(None, &mut out, &mut self.metrics);
-            self.peers.push(Peer::new(slot, &out, &self.engine, now_ms, &mut self.random));
+            self.join();
         }
         if self.peers.len() > 2 && self.random.chance(150) {
             let index = self.random.below(self.peers.len() as u64) as usize;
-            if self.random.chance(2) {
-                self.peers[index].has_left = true;
-            } else {
-                let kinds = [ErrorKind::ConnectionReset, ErrorKind::TimedOut];
-                self.peers[index].connection.stream.break_with(kinds[self.random.below(2) as usize]);
-            }
+            self.peers[index].leave(&mut self.random);
         }
         for peer in &mut self.peers {
             peer.act_randomly(now_ms, &mut self.random);
@@ -173,17 +209,55 @@ impl Simulation {
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
             self.check(Strictness::AllStopped);
+            self.check_counters();
+            self.part(&mut pool);
         });
+    }
+
+    /// All clients leave, and the server forgets them.
+    fn part(&mut self, pool: &mut Pool) {
+        for peer in &mut self.peers {
+            peer.leave(&mut self.random);
+        }
+        (0..FAREWELL_TICKS).for_each(|_| self.step(pool));
+        self.check_counters();
+        let closed = self.metrics().closed.total();
+        assert_eq!(self.host.core.census(), Census::default(), "SIMULATION_SEED={}", self.seed);
+        assert_eq!(closed, self.metrics().connections_upgraded_total, "SIMULATION_SEED={}", self.seed);
+    }
+
+    /// Checks that the server's counters are those of the simulation.
+    fn check_counters(&self) {
+        let (seed, metrics, machine) = (self.seed, self.metrics(), self.host.core.system());
+        let census = self.host.core.census();
+        let closed = metrics.closed.total();
+        assert_eq!(metrics.connections_accepted_total, machine.accepted, "SIMULATION_SEED={seed}");
+        assert_eq!(metrics.bytes_in_total, machine.kernel.bytes_in.get(), "SIMULATION_SEED={seed}");
+        assert_eq!(metrics.bytes_out_total, machine.kernel.bytes_out.get(), "SIMULATION_SEED={seed}");
+        assert_eq!(census.connections, machine.kernel.open.get(), "SIMULATION_SEED={seed}");
+        assert_eq!(
+            metrics.connections_upgraded_total,
+            closed + census.players as u64,
+            "SIMULATION_SEED={seed}"
+        );
+        // A connection may break before the client has received what was sent to it.
+        let upgrades =
+            self.upgrades + self.peers.iter().filter(|peer| peer.stream.status == Some(101)).count() as u64;
+        assert!(upgrades <= metrics.connections_upgraded_total, "SIMULATION_SEED={seed}");
+        let frames =
+            self.frames + self.peers.iter().flat_map(|peer| peer.stream.frames.values()).sum::<u64>();
+        assert!(frames <= metrics.frames_out.total(), "SIMULATION_SEED={seed}");
+        assert_eq!(metrics.refused.total(), 0, "SIMULATION_SEED={seed}: {:?}", metrics.refused);
     }
 
     fn check(&self, strictness: Strictness) {
         assert!(self.peers.len() > 5, "seed {}: too few players for a meaningful check", self.seed);
-        for peer in &self.peers {
-            if peer.hostile.is_some() {
-                continue;
-            }
+        let dropped = if self.hostiles.target_count == 0 { self.metrics().rate_limited_total } else { 0 };
+        let faults = self.metrics().protocol_errors.total() + dropped;
+        assert_eq!(faults, 0, "SIMULATION_SEED={}: messages of honest clients were refused", self.seed);
+        for peer in self.peers.iter().filter(|peer| peer.hostile.is_none()) {
             let hostile = &self.hostiles.ids;
-            if let Err(difference) = check::check(peer, &self.engine, hostile, self.now_ms(), strictness) {
+            if let Err(difference) = check::check(peer, self.engine(), hostile, self.now_ms(), strictness) {
                 let player = peer.replica.own_id();
                 panic!(
                     "SIMULATION_SEED={}: {strictness:?}, replica of player {player:?}: {difference}",
@@ -191,9 +265,10 @@ impl Simulation {
                 );
             }
         }
-        let dropped = if self.hostiles.target_count == 0 { self.metrics.rate_limited_total } else { 0 };
-        let faults = self.metrics.protocol_errors.total() + dropped;
-        assert_eq!(faults, 0, "SIMULATION_SEED={}: messages of honest clients were refused", self.seed);
+        let expected = [Closed::ByPeer, Closed::Reset, Closed::Left, Closed::TakenOver];
+        let expected = expected.map(|reason| self.metrics().closed[reason]).iter().sum::<u64>();
+        let all: Vec<_> = self.metrics().closed.iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(self.metrics().closed.total(), expected, "SIMULATION_SEED={}: {all:?}", self.seed);
     }
 }
 
@@ -210,4 +285,21 @@ fn every_replica_is_correct_after_settling() {
     for seed in seeds() {
         Simulation::new(seed).run();
     }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let fingerprint = || {
+        let mut simulation = Simulation::new(7);
+        std::thread::scope(|scope| {
+            let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+            for _ in 0..CHAOS_TICKS / 2 {
+                simulation.act_randomly();
+                simulation.step(&mut pool);
+            }
+        });
+        let machine = simulation.host.core.system();
+        (machine.kernel.bytes_out.get(), machine.kernel.fingerprint.get())
+    };
+    assert_eq!(fingerprint(), fingerprint());
 }

@@ -1,21 +1,17 @@
-//! A simulated client: the browser's behavior, its replica and its network. The server's connection is at the
-//! other end, on a faulty socket.
+//! A simulated client: the browser's behavior, its replica and its network. The server is at the other end, on a faulty socket.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr};
 
 use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
-use pixi_game_server::admission::rate::RateLimiter;
-use pixi_game_server::ops::metrics::Metrics;
-use pixi_game_server::server::core::connection::{
-    Connection, Phase, Player, ReadOutcome, Readiness, WriteFailed,
-};
-use pixi_game_server::server::core::deferred::Deferred;
-use pixi_game_server::server::core::engine::Engine;
-use pixi_game_server::wire::websocket::WebSocket;
+use pixi_game_server::server::core::system::Listener;
 
+use super::client::{ClientStream, handshake};
 use super::hostile::Hostile;
-use super::random::Random;
-use super::shim::{Plan, Shim};
+use super::machine::random::Random;
+use super::machine::socket::Plan;
+use super::machine::{ClientEnd, Host};
 use crate::support::raw::masked;
 
 /// Interval of the browser's steps, in milliseconds.
@@ -29,14 +25,8 @@ const ATTACK_MS: u64 = 1000;
 
 pub const BINARY: u8 = 0x82;
 
-/// Bytes of pending replies above which the connection is not read: a few acks.
-const REPLIES_BYTES_MAX: usize = 100;
-
 /// Size of the socket's send buffer: less than some snapshots.
 const ROOM_BYTES: usize = 400;
-
-/// Size of a read: most reads end within a frame.
-const READ_BYTES: usize = 48;
 
 /// The current behavior of the player.
 #[derive(Clone, Copy)]
@@ -53,9 +43,9 @@ enum Behavior {
 }
 
 pub struct Peer {
-    pub slot: u32,
     pub replica: Replica,
-    pub connection: Connection<Shim>,
+    pub pipe: ClientEnd,
+    pub stream: ClientStream,
     pub has_left: bool,
     /// Replaces the browser's behavior.
     pub hostile: Option<Hostile>,
@@ -69,37 +59,26 @@ pub struct Peer {
     /// Data in flight with arrival times; in order, as with TCP.
     upstream: VecDeque<(u64, Vec<u8>)>,
     downstream: VecDeque<(u64, Vec<u8>)>,
-    /// Received bytes: whole frames, and the start of one.
-    arrived: Vec<u8>,
 }
 
 impl Peer {
-    pub fn new(slot: u32, first_frames: &[u8], engine: &Engine, now_ms: u64, random: &mut Random) -> Self {
+    /// Connects from an address of its own. The cookie continues a session.
+    pub fn connect(host: &mut Host, cookie: Option<&str>, random: &mut Random) -> Self {
+        let now_ms = host.now_ms();
         let options = ReplicaOptions {
             loading_ms: 20 + random.below(700),
-            lateness_ms: 2 * DELAY_MS_MAX + 40,
-            visible_max: Some(engine.viewers().settings().max_visible),
+            lateness_ms: 2 * DELAY_MS_MAX + 60,
+            visible_max: Some(host.core.engine().viewers().settings().max_visible),
             ..ReplicaOptions::default()
         };
-        let player = Box::new(Player {
-            last_frame_ms: now_ms,
-            websocket: WebSocket::new(256),
-            limiter: RateLimiter::new(now_ms),
-            deferred: Deferred::default(),
-            last_ping_ms: now_ms,
-            unconfirmed_since_ms: None,
-            session_token: None,
-            last_saved_ms: 0,
-        });
-        let mut shim = Shim::new(Plan::Transient(Random::new(random.below(u64::from(u32::MAX)))));
-        shim.send_buffer_bytes = ROOM_BYTES;
-        let mut connection = Connection::new(shim, u64::MAX);
-        connection.phase = Phase::Player { slot, player };
-        connection.outbox.bytes().extend_from_slice(first_frames);
+        let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | random.below(1 << 23) as u32));
+        let plan = Plan::Transient(Random::new(random.below(u64::from(u32::MAX))));
+        let pipe = host.connect(Listener::Public, address, plan);
+        pipe.borrow_mut().send_buffer_bytes = ROOM_BYTES;
         let mut peer = Self {
-            slot,
             replica: Replica::new(options),
-            connection,
+            pipe,
+            stream: ClientStream::default(),
             has_left: false,
             hostile: None,
             behavior: Behavior::Idle,
@@ -110,13 +89,30 @@ impl Peer {
             sequence: 1 << 20,
             upstream: VecDeque::new(),
             downstream: VecDeque::new(),
-            arrived: Vec::new(),
         };
+        peer.send_bytes(handshake(cookie), now_ms, random);
         if random.chance(2) {
             let (width, height) = (100 + random.below(1200) as u16, 100 + random.below(1200) as u16);
             peer.send(&ClientMessage::Viewport { width, height }, now_ms, random);
         }
         peer
+    }
+
+    /// Leaves: with a Close, with a LEAVE, without a word, or by a broken connection.
+    pub fn leave(&mut self, random: &mut Random) {
+        self.has_left = true;
+        // A last frame can't be sent before the upgrade, or into the middle of another one.
+        let may_send = self.replica.own_id().is_some() && self.upstream.is_empty();
+        let mut pipe = self.pipe.borrow_mut();
+        match random.below(5) {
+            0 | 1 if !may_send => {}
+            0 => pipe.deliver(&masked(0x88, &1001_u16.to_be_bytes())),
+            1 => pipe.deliver(&masked(BINARY, &ClientMessage::Leave.to_bytes())),
+            2 => return pipe.break_with(ErrorKind::ConnectionReset),
+            3 => return pipe.break_with(ErrorKind::TimedOut),
+            _ => {}
+        }
+        pipe.close();
     }
 
     pub fn is_stalled(&self, now_ms: u64) -> bool {
@@ -131,7 +127,8 @@ impl Peer {
         if random.chance(900) {
             self.stalled_until_ms = now_ms + random.below(4000);
             // The send buffer of a client that does not read is full and accepts nothing.
-            self.connection.stream.send_buffer_bytes = self.connection.stream.written.len();
+            let mut pipe = self.pipe.borrow_mut();
+            pipe.send_buffer_bytes = pipe.written.len();
         }
         if random.chance(1200) {
             let (width, height) = (random.below(2500) as u16, random.below(2500) as u16);
@@ -165,6 +162,9 @@ impl Peer {
     /// Runs the browser without user input: steps while a key is held, and `ATTACK_END` at intervals
     /// after the first attack.
     pub fn act(&mut self, now_ms: u64, random: &mut Random) {
+        if self.replica.own_id().is_none() {
+            return;
+        }
         if let Some(hostile) = &mut self.hostile {
             let (x, y) = self.replica.own().position();
             let message = hostile.next((x as u16, y as u16), random);
@@ -224,67 +224,26 @@ impl Peer {
         self.send(&message, now_ms, random);
     }
 
-    fn send(&mut self, message: &ClientMessage, now_ms: u64, random: &mut Random) {
+    pub fn send(&mut self, message: &ClientMessage, now_ms: u64, random: &mut Random) {
         self.replica.sent(message);
-        let last = self.upstream.back().map_or(0, |(at, _)| *at);
-        let arrival = (now_ms + random.below(self.delay_ms)).max(last);
-        self.upstream.push_back((arrival, masked(BINARY, &message.to_bytes())));
+        self.send_bytes(masked(BINARY, &message.to_bytes()), now_ms, random);
     }
 
-    /// One iteration of the event loop for this connection: reads, replies, writes.
-    ///
-    /// # Errors
-    /// If the connection is lost.
-    pub fn deliver_to_server(
-        &mut self,
-        now_ms: u64,
-        engine: &mut Engine,
-        metrics: &mut Metrics,
-        random: &mut Random,
-    ) -> Result<(), WriteFailed> {
+    fn send_bytes(&mut self, bytes: Vec<u8>, now_ms: u64, random: &mut Random) {
+        let last = self.upstream.back().map_or(0, |(at, _)| *at);
+        let arrival = (now_ms + random.below(self.delay_ms)).max(last);
+        self.upstream.push_back((arrival, bytes));
+    }
+
+    /// Delivers what has arrived at the server's socket; the network splits it at times.
+    pub fn deliver_to_server(&mut self, now_ms: u64, random: &mut Random) {
         while let Some((_, mut bytes)) = self.upstream.pop_front_if(|(at, _)| *at <= now_ms) {
             if random.chance(10) {
                 let rest = bytes.split_off(random.below(bytes.len() as u64) as usize);
                 self.upstream.push_front((now_ms + 1 + random.below(self.delay_ms), rest));
             }
-            self.connection.stream.incoming.extend(bytes);
+            self.pipe.borrow_mut().deliver(&bytes);
         }
-        let connection = &mut self.connection;
-        let is_writable = connection.stream.is_writable_edge();
-        let is_readable = connection.stream.is_readable_edge();
-        connection.note(Readiness { is_readable, is_writable, has_ended: false });
-        if connection.is_readable()
-            && !connection.wants_input(REPLIES_BYTES_MAX)
-            && let Phase::Player { player, .. } = &mut connection.phase
-        {
-            player.limiter.leave_unread(now_ms);
-        }
-        let mut replies = Vec::new();
-        while connection.is_readable() && connection.wants_input(REPLIES_BYTES_MAX) {
-            let mut scratch = [0; READ_BYTES];
-            match connection.read(&mut scratch, metrics) {
-                ReadOutcome::Bytes(count) => {
-                    take_in(connection, &scratch[..count], &mut replies, now_ms, engine, metrics);
-                }
-                ReadOutcome::Empty => {}
-                ReadOutcome::End | ReadOutcome::Failed => return Err(WriteFailed),
-            }
-        }
-        if connection.is_write_ready() && !replies.is_empty() {
-            engine.piggyback(self.slot, true, &mut replies, metrics);
-            return connection.write(&replies, now_ms, metrics);
-        }
-        if !replies.is_empty() {
-            connection.outbox.prepend(&replies);
-        }
-        let backlog_since_ms = connection.outbox.backlog_since_ms();
-        connection.flush(now_ms, metrics)?;
-        if let Some(since_ms) = backlog_since_ms
-            && connection.outbox.is_empty()
-        {
-            engine.backlog_drained(self.slot, now_ms - since_ms);
-        }
-        Ok(())
     }
 
     /// Reads the content of the socket unless the client is stalled, and splits it at a random position.
@@ -292,10 +251,11 @@ impl Peer {
         if self.is_stalled(now_ms) {
             return;
         }
-        let socket = &mut self.connection.stream;
-        socket.send_buffer_bytes = ROOM_BYTES;
-        let sent = &mut socket.written;
+        let mut pipe = self.pipe.borrow_mut();
+        pipe.send_buffer_bytes = ROOM_BYTES;
+        let mut sent = pipe.fetch(usize::MAX);
         if sent.is_empty() {
+            self.has_left |= pipe.is_over() && self.downstream.is_empty();
             return;
         }
         let last = self.downstream.back().map_or(0, |(at, _)| *at);
@@ -304,54 +264,40 @@ impl Peer {
         // Bounds the delay however much data is in flight.
         let latest = arrival.max(now_ms + 2 * self.delay_ms);
         let later = (arrival + random.below(self.delay_ms)).min(latest);
-        self.downstream.push_back((arrival, std::mem::take(sent)));
+        self.downstream.push_back((arrival, sent));
         self.downstream.push_back((later, rest));
     }
 
-    pub fn deliver_to_client(&mut self, now_ms: u64) {
+    pub fn deliver_to_client(&mut self, now_ms: u64, random: &mut Random) {
         while let Some((_, bytes)) = self.downstream.pop_front_if(|(at, _)| *at <= now_ms) {
-            self.arrived.extend_from_slice(&bytes);
+            let replica = &mut self.replica;
+            let replies = self.stream.receive(&bytes, |payload| {
+                replica.receive_payload(now_ms, payload).expect("the server follows the protocol");
+            });
+            if !replies.is_empty() {
+                self.send_bytes(replies, now_ms, random);
+            }
         }
-        let mut rest = self.arrived.as_slice();
-        while let Some(payload) = take_payload(&mut rest) {
-            self.replica.receive_payload(now_ms, payload).expect("the server follows the protocol");
-        }
-        self.arrived = rest.to_vec();
         self.replica.advance(now_ms);
     }
 }
 
-/// Handles bytes that were read. The first replies of a batch go to `replies`, later ones to the outbox.
-fn take_in(
-    connection: &mut Connection<Shim>,
-    bytes: &[u8],
-    replies: &mut Vec<u8>,
-    now_ms: u64,
-    engine: &mut Engine,
-    metrics: &mut Metrics,
-) {
-    let is_drained = !connection.is_readable();
-    let Phase::Player { slot, player } = &mut connection.phase else {
-        unreachable!("every peer is a player")
-    };
-    let is_first = replies.is_empty() && connection.outbox.is_empty();
-    let out = if is_first { replies } else { connection.outbox.bytes() };
-    let arrival = player.limiter.arrival(now_ms, now_ms);
-    player.limiter.note_read(arrival, is_drained);
-    let outcome = player.input_state(*slot).receive(engine, bytes, arrival, out, metrics);
-    assert_eq!(outcome.closed, None, "a browser client is never disconnected");
-}
-
 /// Removes one unmasked binary frame from the front, if it is complete.
 pub fn take_payload<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    assert_eq!(*bytes.first()?, BINARY, "each message is one binary frame");
+    let (first, payload) = take_frame(bytes)?;
+    assert_eq!(first, BINARY, "each message is one binary frame");
+    Some(payload)
+}
+
+/// Removes one unmasked frame from the front, if it is complete: its first byte, and its payload.
+pub fn take_frame<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (length, head) = match *bytes.get(1)? {
         126 => (usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])), 4),
         length => (usize::from(length), 2),
     };
-    let payload = bytes.get(head..head + length)?;
+    let (first, payload) = (bytes[0], bytes.get(head..head + length)?);
     *bytes = &bytes[head + length..];
-    Some(payload)
+    Some((first, payload))
 }
 
 pub fn any_vector(random: &mut Random) -> Vector {

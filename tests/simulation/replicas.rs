@@ -10,7 +10,7 @@ use pixi_game_server::replication::pool::Pool;
 
 use super::arena::Arena;
 use super::hostile::{Hostile, SpeedLimit};
-use super::random::Random;
+use super::machine::random::Random;
 use super::seeds;
 
 /// Idle viewers, flushed in different ticks.
@@ -29,10 +29,10 @@ pub const LEAPING: i32 = JUMP_DISTANCE + CLAIM_DISTANCE_MAX + 2 * EXTRAPOLATION_
 
 fn crowd(arena: &mut Arena, pool: &mut Pool) -> usize {
     for _ in 0..VIEWERS {
-        arena.join();
+        arena.join(pool);
         arena.step(pool);
     }
-    let hostile = arena.join();
+    let hostile = arena.join(pool);
     arena.run_for(pool, 4_000);
     hostile
 }
@@ -54,7 +54,7 @@ fn a_walking_player_that_claims_to_stand_is_drawn_near_its_position() {
         let mut farthest: f64 = 0.0;
         for sequence in 0..300 {
             let claim = Some((500, 1_000));
-            arena.send(hostile, &ClientMessage::Move { vector: Vector::RIGHT, sequence, claim });
+            arena.send(pool, hostile, &ClientMessage::Move { vector: Vector::RIGHT, sequence, claim });
             for _ in 0..6 {
                 arena.step(pool);
                 farthest = farthest.max(worst(arena, hostile));
@@ -79,7 +79,7 @@ fn vector_changes_between_two_flushes_do_not_accumulate_error() {
                 };
                 if let Some(vector) = vector {
                     sequence += 1;
-                    arena.send(hostile, &ClientMessage::Move { vector, sequence, claim: None });
+                    arena.send(pool, hostile, &ClientMessage::Move { vector, sequence, claim: None });
                 }
                 arena.step(pool);
                 farthest = farthest.max(worst(arena, hostile));
@@ -99,11 +99,11 @@ fn a_hostile_player_is_drawn_near_its_position() {
         let at = [30, 1_000, 1_970][random.below(3) as usize];
         Arena::run(&config(at), |arena, pool| {
             let player = crowd(arena, pool);
-            let (mut hostile, mut limit) = (Hostile::new(), SpeedLimit::new());
+            let (mut hostile, mut limit) = (Hostile::new(None), SpeedLimit::new());
             for _ in 0..60 * 60 {
                 let here = arena.position(player);
                 if let Some(message) = hostile.next((here.x, here.y), &mut random) {
-                    arena.send(player, &message);
+                    arena.send(pool, player, &message);
                 }
                 arena.step(pool);
                 let here = arena.position(player);
@@ -119,7 +119,7 @@ fn a_hostile_player_is_drawn_near_its_position() {
             }
             arena.assert_no_violations();
             let (vector, sequence) = (Vector::ZERO, hostile.sequence + 1);
-            arena.send(player, &ClientMessage::Move { vector, sequence, claim: None });
+            arena.send(pool, player, &ClientMessage::Move { vector, sequence, claim: None });
             arena.run_for(pool, 6_000);
             assert!(
                 worst(arena, player) < f64::EPSILON,
@@ -148,7 +148,7 @@ fn a_client_a_quarter_too_fast_or_too_slow_is_never_refused() {
                 }
                 let vector = Vector::new(direction, 0).expect("a direction along x");
                 let claim = Some((at as u32, 1_000));
-                arena.send(player, &ClientMessage::Move { vector, sequence, claim });
+                arena.send(pool, player, &ClientMessage::Move { vector, sequence, claim });
                 assert_eq!(
                     arena.position(player).x,
                     at as u16,

@@ -95,10 +95,10 @@ fn play(steps: &[(u64, Vector)], stall: &Range<u64>, has_stall: bool, within_ms:
     let mut most = 0;
     Arena::run(&config, |arena, pool| {
         for _ in 0..VIEWERS {
-            arena.join();
+            arena.join(pool);
             arena.step(pool);
         }
-        let player = arena.join();
+        let player = arena.join(pool);
         arena.run_for(pool, 8_000);
         let (start_ms, mut next) = (arena.now_ms(), steps.iter().peekable());
         let (mut observers, mut was_held) = (Observers::new(arena, player), false);
@@ -107,13 +107,13 @@ fn play(steps: &[(u64, Vector)], stall: &Range<u64>, has_stall: bool, within_ms:
             let is_held = has_stall && stall.contains(&now_ms);
             match (was_held, is_held) {
                 (false, true) => arena.stall(player),
-                (true, false) => arena.resume(player),
+                (true, false) => arena.resume(pool, player),
                 _ => {}
             }
             was_held = is_held;
             while let Some((_, vector)) = next.next_if(|(at_ms, _)| *at_ms <= now_ms) {
                 let message = arena.players[player].replica.step(*vector);
-                arena.send(player, &message);
+                arena.send(pool, player, &message);
             }
             arena.step(pool);
             observers.update(arena);

@@ -3,7 +3,7 @@
 use game_client::ClientMessage;
 
 use super::{assert_counts_add_up, assert_replicas_match_ground_truth, join, wait_for_descriptors};
-use crate::simulation::random::Random;
+use crate::simulation::machine::random::Random;
 use crate::support::raw::{Raw, UPGRADE, reset};
 use crate::support::{Client, Server, Settings, poll_until};
 

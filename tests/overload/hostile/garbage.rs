@@ -6,7 +6,7 @@ use std::thread;
 
 use game_client::Vector;
 
-use crate::simulation::random::Random;
+use crate::simulation::machine::random::Random;
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
 use crate::support::wait::{poll_until_within, wait_until};
 use crate::support::{Client, DEADLINE, Settings, wait_for_acks};

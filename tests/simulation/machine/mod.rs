@@ -1,0 +1,273 @@
+//! The operating system in memory: virtual time, sockets, listeners, descriptors, reloads and a bus. [`Host`] is the driver's
+//! loop over it, so the whole core runs in a simulation. The same seed and the same calls give the same run.
+
+pub mod bus;
+pub mod random;
+pub mod socket;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pixi_game_server::cluster::Node;
+use pixi_game_server::config::Config;
+use pixi_game_server::replication::pool::Pool;
+use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::core::Core;
+use pixi_game_server::server::core::capacity::Capacity;
+use pixi_game_server::server::core::cluster::Cluster;
+use pixi_game_server::server::core::system::{Accepted, Listener, Reloaded, System, Usage};
+use pixi_game_server::server::core::table::Token;
+use pixi_game_server::sessions::{SessionToken, Sessions};
+
+use bus::SimulatedBus;
+use random::Random;
+use socket::{Kernel, Pipe, Plan, ServerEnd};
+
+pub const NS_PER_MS: u64 = 1_000_000;
+
+/// The monotonic clock at the start.
+const START_NS: u64 = 5_000 * NS_PER_MS;
+
+/// The wall clock at the start, in milliseconds since 1970.
+const START_UNIX_MS: u64 = 1_800_000_000_000;
+
+/// `EMFILE` of Linux.
+const EMFILE: i32 = 24;
+
+/// One end of a connection as its client holds it.
+pub type ClientEnd = Rc<RefCell<Pipe>>;
+
+/// The simulated operating system.
+#[derive(Debug)]
+pub struct Machine {
+    now_ns: Cell<u64>,
+    cpu_ns: Cell<u64>,
+    /// CPU time of everything between two readings of the clock, in nanoseconds.
+    pub work_ns: u64,
+    random: Random,
+    pub kernel: Rc<Kernel>,
+    backlogs: [VecDeque<(ClientEnd, IpAddr)>; 2],
+    sockets: BTreeMap<Token, ClientEnd>,
+    reserve: usize,
+    /// Limit of open descriptors: connections and reserve descriptors.
+    pub descriptors_max: usize,
+    /// Connections that failed before the accept.
+    pub aborted: usize,
+    /// Connections that `accept` returned.
+    pub accepted: u64,
+    /// The result of the reload in progress.
+    pub reload: Option<Reloaded>,
+}
+
+impl Machine {
+    fn new(seed: u64) -> Self {
+        Self {
+            now_ns: Cell::new(START_NS),
+            cpu_ns: Cell::new(0),
+            work_ns: 500,
+            random: Random::new(seed ^ 0x70ce_u64),
+            kernel: Rc::default(),
+            backlogs: Default::default(),
+            sockets: BTreeMap::new(),
+            reserve: 0,
+            descriptors_max: usize::MAX,
+            aborted: 0,
+            accepted: 0,
+            reload: None,
+        }
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.kernel.open.get() + self.reserve >= self.descriptors_max
+    }
+}
+
+impl System for Machine {
+    type Socket = ServerEnd;
+    type Bus = SimulatedBus;
+
+    fn monotonic_ns(&self) -> u64 {
+        self.now_ns.set(self.now_ns.get() + self.work_ns);
+        self.cpu_ns.set(self.cpu_ns.get() + self.work_ns);
+        self.now_ns.get()
+    }
+
+    fn thread_cpu_ns(&self) -> u64 {
+        self.cpu_ns.get()
+    }
+
+    fn unix_time(&self) -> Duration {
+        Duration::from_millis(START_UNIX_MS) + Duration::from_nanos(self.now_ns.get() - START_NS)
+    }
+
+    fn random_seed(&mut self) -> u64 {
+        self.random.below(1 << 31)
+    }
+
+    fn draw_token(&mut self) -> Option<SessionToken> {
+        let mut part = || u128::from(self.random.below(1 << 31));
+        Some(SessionToken::of(part() << 93 | part() << 62 | part() << 31 | part()))
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { cpu_ns: self.cpu_ns.get(), ..Usage::default() }
+    }
+
+    fn public_port(&self) -> u16 {
+        80
+    }
+
+    fn accept(&mut self, listener: Listener) -> Accepted<ServerEnd> {
+        // Linux reports exhaustion even if the backlog is empty.
+        if self.is_exhausted() {
+            return Accepted::NoDescriptor(io::Error::from_raw_os_error(EMFILE));
+        }
+        let Some((pipe, address)) = self.backlogs[listener as usize].pop_front() else {
+            return Accepted::None;
+        };
+        if pipe.borrow().is_over() {
+            self.aborted += 1;
+            return Accepted::Aborted;
+        }
+        self.accepted += 1;
+        Accepted::Connection(ServerEnd::new(pipe), address)
+    }
+
+    fn register(&mut self, socket: &mut ServerEnd, token: Token) -> io::Result<()> {
+        socket.pipe.borrow_mut().register(token);
+        self.sockets.insert(token, Rc::clone(&socket.pipe));
+        Ok(())
+    }
+
+    fn deregister(&mut self, socket: &mut ServerEnd) {
+        if let Some(token) = socket.pipe.borrow_mut().deregister() {
+            self.sockets.remove(&token);
+        }
+    }
+
+    fn hold_descriptor(&mut self) -> bool {
+        let is_open = !self.is_exhausted();
+        self.reserve += usize::from(is_open);
+        is_open
+    }
+
+    fn release_descriptor(&mut self) {
+        self.reserve -= 1;
+    }
+
+    fn capacity_for(&mut self, players: usize) -> Capacity {
+        Capacity { players, http: 64 }
+    }
+
+    fn begin_reload(&mut self, _: Arc<Assets>) -> io::Result<()> {
+        if self.reload.is_some() { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
+    fn finish_reload(&mut self) -> Option<Reloaded> {
+        self.reload.take()
+    }
+}
+
+/// A server on its machine.
+#[derive(Debug)]
+pub struct Host {
+    pub core: Core<Machine>,
+    listeners_ready: Vec<Listener>,
+}
+
+impl Host {
+    pub fn new(seed: u64, config: Config) -> Self {
+        let capacity = Capacity { players: config.max_connections, http: 64 };
+        let sessions = Sessions::new(config.resume_ttl_s, None);
+        Self::with(Machine::new(seed), config, capacity, sessions, None)
+    }
+
+    /// A node of a cluster.
+    pub fn clustered(seed: u64, config: Config, node: Node, bus: SimulatedBus) -> Self {
+        let capacity = Capacity { players: config.max_connections, http: 64 };
+        let sessions = Sessions::for_cluster(config.resume_ttl_s);
+        Self::with(Machine::new(seed), config, capacity, sessions, Some(Cluster::new(node, bus)))
+    }
+
+    fn with(
+        machine: Machine,
+        config: Config,
+        capacity: Capacity,
+        sessions: Sessions<Token>,
+        cluster: Option<Cluster<SimulatedBus>>,
+    ) -> Self {
+        let core = Core::new(machine, config, capacity, Assets::default(), sessions, cluster);
+        Self { core, listeners_ready: Vec::new() }
+    }
+
+    /// Milliseconds since the start.
+    pub fn now_ms(&self) -> u64 {
+        (self.core.system().now_ns.get() - START_NS) / NS_PER_MS
+    }
+
+    /// Nanoseconds until the next tick.
+    pub fn next_tick_ns(&self) -> u64 {
+        self.core.next_tick_ns().saturating_sub(self.core.system().now_ns.get())
+    }
+
+    /// Connects a client. The connection waits in the backlog.
+    pub fn connect(&mut self, listener: Listener, address: IpAddr, plan: Plan) -> ClientEnd {
+        let machine = self.core.system_mut();
+        let pipe = Pipe::new(plan, &machine.kernel);
+        machine.backlogs[listener as usize].push_back((Rc::clone(&pipe), address));
+        self.listeners_ready.push(listener);
+        pipe
+    }
+
+    /// Lets time pass in which the process does not run.
+    pub fn suspend(&mut self, duration_ns: u64) {
+        let now_ns = &self.core.system().now_ns;
+        now_ns.set(now_ns.get() + duration_ns);
+    }
+
+    /// Runs the event loop for this long.
+    pub fn run_for(&mut self, duration_ns: u64, pool: &mut Pool) {
+        let until_ns = self.core.system().now_ns.get() + duration_ns;
+        while !self.core.is_over() {
+            self.turn(until_ns, pool);
+            if self.core.system().now_ns.get() >= until_ns {
+                break;
+            }
+        }
+    }
+
+    /// Runs the event loop without a wait until nothing is left to do.
+    pub fn run_until_idle(&mut self, pool: &mut Pool) {
+        while self.turn(0, pool) {}
+    }
+
+    /// One iteration of the driver's loop, with a wait until `until_ns` at most. Returns whether it had work without a wait.
+    fn turn(&mut self, until_ns: u64, pool: &mut Pool) -> bool {
+        let timeout = self.core.begin_wait(pool);
+        let machine = self.core.system();
+        let events = machine.kernel.ready.take();
+        let has_work =
+            !events.is_empty() || !self.listeners_ready.is_empty() || timeout == Some(Duration::ZERO);
+        if !has_work {
+            let now_ns = machine.now_ns.get();
+            let timeout_ns = timeout.map_or(u64::MAX, |timeout| now_ns + timeout.as_nanos() as u64);
+            machine.now_ns.set(self.core.next_tick_ns().min(until_ns).min(timeout_ns).max(now_ns));
+        }
+        self.core.end_wait(true);
+        for listener in std::mem::take(&mut self.listeners_ready) {
+            self.core.listener_ready(listener);
+        }
+        for token in events {
+            let Some(pipe) = self.core.system().sockets.get(&token) else { continue };
+            let readiness = pipe.borrow_mut().take_event();
+            self.core.connection_ready(token, readiness);
+        }
+        self.core.turn(pool);
+        has_work
+    }
+}
