@@ -19,6 +19,7 @@ mod arena;
 mod check;
 mod client;
 mod cluster;
+mod crowd;
 mod faults;
 mod forger;
 mod honest;

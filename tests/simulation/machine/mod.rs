@@ -53,7 +53,8 @@ pub struct Machine {
     pub kernel: Rc<Kernel>,
     backlogs: [VecDeque<(ClientEnd, IpAddr)>; 2],
     sockets: BTreeMap<Token, ClientEnd>,
-    reserve: usize,
+    /// Reserve descriptors.
+    pub reserve: usize,
     /// Limit of open descriptors: connections and reserve descriptors.
     pub descriptors_max: usize,
     /// Connections that failed before the accept.
@@ -185,6 +186,13 @@ impl Host {
         let capacity = Capacity { players: config.max_connections, http: 64 };
         let sessions = Sessions::new(config.resume_ttl_s, None);
         Self::with(Machine::new(seed), config, capacity, sessions, None)
+    }
+
+    /// A server with these HTTP connections and descriptors.
+    pub fn limited(seed: u64, config: Config, capacity: Capacity, descriptors_max: usize) -> Self {
+        let sessions = Sessions::new(config.resume_ttl_s, None);
+        let machine = Machine { descriptors_max, ..Machine::new(seed) };
+        Self::with(machine, config, capacity, sessions, None)
     }
 
     /// A node of a cluster.
